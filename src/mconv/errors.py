@@ -1,0 +1,106 @@
+"""The one hierarchy of errors, with one exit code per kind.
+
+Every error that a user can cause or must know of is a :class:`MconvError`; the command line prints its
+message as one line (and its ``hint`` as a second one) and leaves with its ``exit_code``. Anything else that
+escapes is a bug of mconv and leaves with :data:`EXIT_BUG`.
+"""
+
+from __future__ import annotations
+
+from typing import Optional
+
+EXIT_BUG = 70  # BSD sysexits: EX_SOFTWARE
+EXIT_INTERRUPTED = 130  # the shell's 128 + SIGINT
+
+
+class MconvError(Exception):
+    """What is wrong, where, and what to do.
+
+    Args:
+        message: one line saying what is wrong and where.
+        hint: one line saying what to do about it; shown after the message.
+    """
+
+    exit_code = 1
+
+    def __init__(self, message: str, hint: Optional[str] = None):
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message}\n{self.hint}" if self.hint else self.message
+
+
+class UsageError(MconvError):
+    """Options that do not fit together or name something that the model does not have."""
+
+    exit_code = 2
+
+
+class NotAModelError(MconvError):
+    """The path is not (exactly one) model of a kind that the command takes."""
+
+    exit_code = 3
+
+
+class CorruptModelError(MconvError):
+    """The file is of the right kind but damaged, truncated or contradicts itself."""
+
+    exit_code = 4
+
+
+class UnsupportedError(MconvError):
+    """The model is sound but holds something that the target or mconv cannot say.
+
+    ``rows`` carries the table of what is unsupported (one mapping per operator), for reports.
+    """
+
+    exit_code = 5
+
+    def __init__(self, message: str, hint: Optional[str] = None, rows: Optional[list[dict]] = None):
+        super().__init__(message, hint)
+        self.rows = rows or []
+
+
+class OutputExistsError(MconvError):
+    """The output is already there and ``--force`` was not given, or it cannot be written."""
+
+    exit_code = 6
+
+
+class MissingDependencyError(MconvError):
+    """A package of one of the extras is not installed."""
+
+    exit_code = 7
+
+
+class RuntimeUnavailableError(MconvError):
+    """A managed runtime is not installed or cannot be installed here."""
+
+    exit_code = 8
+
+
+class RuntimeFailedError(MconvError):
+    """A runtime (Paddle, ONNX Runtime, the serving pipeline) failed or crashed on the model."""
+
+    exit_code = 9
+
+
+class VerificationError(MconvError):
+    """The converted model ran and its numbers differ from the source's beyond the tolerance."""
+
+    exit_code = 10
+
+
+class UntrustedError(MconvError):
+    """Reading the file would run code hidden in it or leave its folder, and ``--trust`` was not given."""
+
+    exit_code = 11
+
+
+class BuildError(Exception):
+    """An importer or pass emitted an operator that the target's signature table does not allow.
+
+    This is a bug of the importer (or of a user's plugin), not of the model: it is no :class:`MconvError`.
+    """

@@ -1,0 +1,1 @@
+"""The ground floor: Paddle's programs, parameters and files, without Paddle."""

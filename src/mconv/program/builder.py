@@ -1,0 +1,505 @@
+"""Builds a Program for a target, checking every operator against the target's signature table as it is made."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Optional, Union
+
+import numpy as np
+
+from mconv.errors import BuildError
+from mconv.program import dims as D
+from mconv.program import signatures, targets
+from mconv.program.dtypes import AttrType, DType, VarKind
+from mconv.program.params import ArraySource, TensorSource
+from mconv.program.program import Block, Op, Program, Var
+
+Spec = tuple  # (DType, shape): what one output of an operator is
+
+
+class Value:
+    """A tensor of the program under construction.
+
+    Attributes:
+        name: its variable; None for a constant that no operator has read yet.
+        dtype: element type.
+        shape: dimensions as ``int`` or :class:`~mconv.program.dims.Sym`; None when the rank is unknown. A value of
+            shape ``()`` is carried as ``[1]`` by targets that have no 0-d tensors.
+        source: the bytes of a constant, or None.
+        data: for an integer tensor of few elements that follows from shapes: its elements, flat, as dimensions.
+    """
+
+    __slots__ = ("_const", "data", "dtype", "name", "shape", "source")
+
+    def __init__(
+        self,
+        name: Optional[str],
+        dtype: DType,
+        shape: Optional[Sequence[D.Dim]],
+        *,
+        source: Optional[TensorSource] = None,
+        const: Optional[np.ndarray] = None,
+        data: Optional[Sequence[D.Dim]] = None,
+    ):
+        self.name = name
+        self.dtype = dtype
+        self.shape: Optional[tuple[D.Dim, ...]] = None if shape is None else tuple(shape)
+        self.source = source
+        self._const = const
+        self.data: Optional[tuple[D.Dim, ...]] = None if data is None else tuple(data)
+
+    @property
+    def is_const(self) -> bool:
+        return self.source is not None or self._const is not None
+
+    @property
+    def const(self) -> Optional[np.ndarray]:
+        """The constant's value (read on demand), or None. Do not write into it."""
+        if self._const is None and self.source is not None:
+            return self.source.array()
+        return self._const
+
+    @property
+    def rank(self) -> Optional[int]:
+        return None if self.shape is None else len(self.shape)
+
+    @property
+    def size(self) -> Optional[int]:
+        """The number of elements where it is known."""
+        count = None if self.shape is None else D.product(self.shape)
+        return count if isinstance(count, int) else None
+
+    def __repr__(self) -> str:
+        shape = "?" if self.shape is None else ", ".join(map(str, self.shape))
+        return f"<{self.name or 'const'}: {self.dtype.label}[{shape}]>"
+
+
+Operand = Union[Value, Sequence[Value], None]
+
+
+class Builder:
+    """Makes the operators of one program.
+
+    Args:
+        target: the Paddle that will load it (``2.3``, …).
+    """
+
+    def __init__(self, target: str = targets.DEFAULT_TARGET):
+        self.target = targets.get(target)
+        self.program = Program()
+        self.program.version = self.target.version
+        self.block: Block = self.program.main
+        self.params: dict[str, TensorSource] = {}
+        self.notes: list[str] = []
+        self._names: dict[str, int] = {}
+        self._used: set[str] = {"feed", "fetch", ""}
+        self._const_names: dict[tuple, str] = {}
+        self._feeds: list[Value] = []
+        self._fetches: list[tuple[Value, str]] = []
+        main = self.program.main
+        main.add_var(Var.of_kind("feed", VarKind.FEED_MINIBATCH, persistable=True))
+        main.add_var(Var.of_kind("fetch", VarKind.FETCH_LIST, persistable=True))
+
+    # names -----------------------------------------------------------------------------------------------------
+
+    def unique(self, hint: str) -> str:
+        """A variable name that is not taken: *hint* itself, or *hint* with a number."""
+        name = hint
+        while name in self._used:
+            self._names[hint] = self._names.get(hint, -1) + 1
+            name = f"{hint}_{self._names[hint]}"
+        self._used.add(name)
+        return name
+
+    def reserve(self, name: str) -> None:
+        """Keep *name* free for an input or output that will be made later."""
+        self._used.add(name)
+
+    # inputs, constants, outputs ----------------------------------------------------------------------------------
+
+    def feed(self, name: str, dtype: DType, shape: Sequence[D.Dim]) -> Value:
+        """An input of the model; inputs are fed in the order of these calls."""
+        main = self.program.main
+        value = Value(name, dtype, shape)
+        self._used.add(name)
+        var = Var.tensor(name, dtype, self._stored_shape(value.shape))
+        var.desc.need_check_feed = True
+        var.desc.stop_gradient = True
+        main.add_var(var)
+        op = Op.make("feed", {"X": ["feed"]}, {"Out": [name]}, [("col", AttrType.INT, len(self._feeds))])
+        main.ops.insert(len(self._feeds), op)
+        self._feeds.append(value)
+        return value
+
+    def fetch(self, value: Value, name: str) -> None:
+        """Make *value* an output of the model, called *name*; outputs come in the order of these calls."""
+        self._fetches.append((value, name))
+
+    def param(self, source: TensorSource, name: str) -> Value:
+        """A stored constant under its own name (made unique)."""
+        return Value(None, source.dtype, source.shape, source=_Named(source, name))
+
+    def constant(self, array: Any, dtype: Optional[DType] = None) -> Value:
+        """A constant known now; it becomes a parameter when an operator reads it."""
+        array = np.asarray(array) if dtype is None else np.asarray(array, dtype.numpy)
+        return Value(None, dtype or DType.of(array.dtype), array.shape, const=array)
+
+    def _materialize(self, value: Value) -> str:
+        if value.name is not None:
+            return value.name
+        source = value.source
+        hint = "constant"
+        if isinstance(source, _Named):
+            hint, source = source.name, source.source
+        if source is None:
+            assert value._const is not None, "a value without a name is a constant"
+            source = ArraySource(value._const, value.dtype)
+        key: Optional[tuple] = None
+        if source.nbytes <= 4096:  # equal small constants are one parameter
+            raw = b"".join(bytes(c) for c in source.chunks())
+            key = (source.dtype, tuple(source.shape), hashlib.sha1(raw).digest())
+        if key is not None and key in self._const_names:
+            value.name = self._const_names[key]
+            return value.name
+        name = self.unique(hint)
+        shape = self._stored_shape(source.shape)
+        if source.nbytes == 0:
+            # a parameter file cannot carry an empty tensor for every runtime
+            self._add_empty(name, source.dtype, shape)
+        else:
+            if tuple(shape) != tuple(source.shape):
+                source = _Reshaped(source, shape)
+            self.program.main.add_var(Var.tensor(name, source.dtype, shape, persistable=True))
+            self.params[name] = source
+        value.name = name
+        if key is not None and source.nbytes:
+            self._const_names[key] = name
+        return name
+
+    def _add_empty(self, name: str, dtype: DType, shape: Sequence[int]) -> None:
+        main = self.program.main
+        main.add_var(Var.tensor(name, dtype, shape))
+        attrs: list[tuple[str, AttrType, Any]] = [
+            ("shape", AttrType.LONGS, list(shape)),
+            ("dtype", AttrType.INT, int(dtype)),
+            ("value", AttrType.FLOAT, 0.0),
+        ]
+        main.ops.insert(len(self._feeds), Op.make("fill_constant", {}, {"Out": [name]}, attrs))
+
+    def _stored_shape(self, shape: Optional[Sequence[D.Dim]]) -> tuple[int, ...]:
+        if shape is not None and len(shape) == 0 and not self.target.has_0d:
+            return (1,)
+        return D.to_paddle(shape)
+
+    # operators ---------------------------------------------------------------------------------------------------
+
+    def op(self, op_type: str, *, result: Any = None, **operands: Any) -> Any:
+        """Append an operator.
+
+        Args:
+            op_type: Paddle's name of it.
+            result: what comes out: None = one output like the first input; ``(dtype, shape)`` = one output;
+                a mapping of output names to ``(dtype, shape)`` or, for an output of several variables, to a list
+                of them. Outputs that the signature demands and that are not named are made beside.
+            operands: inputs (a Value, a list of Values, or None for one left out) and attributes, told apart by the
+                signature. An attribute of None is left out.
+
+        Returns:
+            The output's Value; for a mapping, a tuple in the mapping's order (lists for lists).
+
+        Raises:
+            BuildError: the target has no such operator, input, output or attribute, an input is missing, or an
+                attribute has another type; the message names them.
+        """
+        sig = signatures.find(self.target.name, op_type)
+        if sig is None:
+            raise BuildError(f"Paddle {self.target.paddle} has no operator {op_type!r}")
+        inputs: dict[str, list[str]] = {}
+        attrs: list[tuple[str, AttrType, Any]] = []
+        first: Optional[Value] = None
+        for key, operand in operands.items():
+            if key in sig.inputs:
+                if operand is None:
+                    continue
+                values = [operand] if isinstance(operand, Value) else list(operand)
+                if "*" not in sig.inputs[key] and len(values) != 1:
+                    raise BuildError(f"{op_type}: input {key} takes one variable, not {len(values)}")
+                for value in values:
+                    if not isinstance(value, Value):
+                        raise BuildError(f"{op_type}: input {key} takes a Value, not {type(value).__name__}")
+                first = first or (values[0] if values else None)
+                inputs[key] = [self._materialize(v) for v in values]
+            elif key in sig.attrs:
+                if operand is not None:
+                    attrs.append((key, sig.attrs[key], _coerce(op_type, key, sig.attrs[key], operand)))
+            elif key in signatures.COMMON_ATTRS:
+                raise BuildError(f"{op_type}: {key} is the framework's own attribute")
+            else:
+                kind = "input" if isinstance(operand, Value) or (key[:1].isupper()) else "attribute"
+                raise BuildError(f"Paddle {self.target.paddle}: operator {op_type!r} has no {kind} {key!r}")
+        missing = [k for k, flags in sig.inputs.items() if "?" not in flags and k not in inputs]
+        if missing:
+            raise BuildError(f"{op_type}: required input {', '.join(missing)} is missing")
+        outputs, returned = self._outputs(op_type, sig, result, first)
+        self.block.ops.append(Op.make(op_type, inputs, outputs, attrs))
+        return returned
+
+    def _outputs(
+        self, op_type: str, sig: signatures.Signature, result: Any, first: Optional[Value]
+    ) -> tuple[dict[str, list[str]], Any]:
+        if result is None:
+            if first is None:
+                raise BuildError(f"{op_type}: the result must be given, there is no input to take it from")
+            result = (first.dtype, first.shape)
+        single = not isinstance(result, Mapping)
+        if single:
+            main = sig.main_outputs
+            if not main:
+                raise BuildError(f"{op_type}: name the outputs, the signature has no single one")
+            result = {"Out" if "Out" in main else "Y" if "Y" in main else main[0]: result}
+        outputs: dict[str, list[str]] = {}
+        returned: list[Any] = []
+        for key, spec in result.items():
+            if key not in sig.outputs:
+                raise BuildError(f"Paddle {self.target.paddle}: operator {op_type!r} has no output {key!r}")
+            many = isinstance(spec, list)
+            if many and "*" not in sig.outputs[key]:
+                raise BuildError(f"{op_type}: output {key} is one variable")
+            values = [self._new(op_type, s) for s in (spec if many else [spec])]
+            outputs[key] = [v.name for v in values if v.name]
+            returned.append(values if many else values[0])
+        for key, flags in sig.outputs.items():
+            if key not in outputs and "?" not in flags:
+                name = self.unique(f"{op_type}.{key.lower()}")
+                self.block.add_var(Var.tensor(name, None, ()))
+                outputs[key] = [name]
+        return outputs, returned[0] if single else tuple(returned)
+
+    def _new(self, op_type: str, spec: Spec) -> Value:
+        dtype, shape = spec
+        name = self.unique(f"{op_type}_{self._next(op_type)}.tmp")
+        self.block.add_var(Var.tensor(name, dtype, self._stored_shape(shape)))
+        return Value(name, dtype, shape)
+
+    def _next(self, op_type: str) -> int:
+        key = "\0" + op_type
+        self._names[key] = self._names.get(key, -1) + 1
+        return self._names[key]
+
+    # control flow --------------------------------------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def sub_block(self) -> Iterator[Block]:
+        """Operators made inside go into a new block whose parent is the current one."""
+        outer = self.block
+        self.block = self.program.add_block(outer)
+        try:
+            yield self.block
+        finally:
+            self.block = outer
+
+    def variable(self, hint: str, dtype: DType, shape: Optional[Sequence[D.Dim]]) -> Value:
+        """A variable of the current block that an operator will write by name (see :meth:`raw_op`)."""
+        name = self.unique(hint)
+        self.block.add_var(Var.tensor(name, dtype, self._stored_shape(shape)))
+        return Value(name, dtype, shape)
+
+    def raw_op(
+        self, op_type: str, inputs: dict[str, list[Value]], outputs: dict[str, list[Value]], **attrs: Any
+    ) -> Op:
+        """Append an operator that writes into existing variables; checked like :meth:`op`."""
+        sig = signatures.find(self.target.name, op_type)
+        if sig is None:
+            raise BuildError(f"Paddle {self.target.paddle} has no operator {op_type!r}")
+        for given, known, what in ((inputs, sig.inputs, "input"), (outputs, sig.outputs, "output"), (attrs, sig.attrs, "attribute")):
+            for key in given:
+                if key not in known:
+                    raise BuildError(f"Paddle {self.target.paddle}: operator {op_type!r} has no {what} {key!r}")
+        op = Op.make(
+            op_type,
+            {k: [self._materialize(v) for v in values] for k, values in inputs.items()},
+            {k: [v.name or "" for v in values] for k, values in outputs.items()},
+            [(k, sig.attrs[k], _coerce(op_type, k, sig.attrs[k], v)) for k, v in attrs.items()],
+        )
+        self.block.ops.append(op)
+        return op
+
+    # the end -------------------------------------------------------------------------------------------------------
+
+    def finish(self) -> tuple[Program, dict[str, TensorSource]]:
+        """The finished program and its parameters, by name in the file's order.
+
+        What does not reach an output is removed. A program without parameters gets an unused one, because the
+        Predictor cannot load a model that has no parameter file.
+        """
+        main = self.program.main
+        specs: list[tuple[str, str]] = []
+        taken: set[str] = {v.name for v in self._feeds if v.name}
+        for value, name in self._fetches:
+            source = self._materialize(value)
+            renamed = source not in self.params and source not in taken and source in main.vars
+            if renamed and (name == source or name not in main.vars):
+                self._rename(source, name)
+                taken.add(name)
+                specs.append((name, name))
+            else:
+                target = name if name not in main.vars else self.unique(name)
+                main.add_var(Var.tensor(target, value.dtype, self._stored_shape(value.shape)))
+                main.ops.append(Op.make("assign", {"X": [source]}, {"Out": [target]}))
+                taken.add(target)
+                specs.append((target, name))
+        for col, (name, _) in enumerate(specs):
+            attrs: list[tuple[str, AttrType, Any]] = [("col", AttrType.INT, col)]
+            main.ops.append(Op.make("fetch", {"X": [name]}, {"Out": ["fetch"]}, attrs))
+        eliminate_dead(self.program)
+        used = {v.name for v in self.program.parameters}
+        if not used:
+            name = self.unique("unused_parameter")
+            main.add_var(Var.tensor(name, DType.FP32, (1,), persistable=True))
+            self.params[name] = ArraySource(np.zeros(1, np.float32))
+            used = {name}
+        return self.program, {v.name: self.params[v.name] for v in self.program.parameters}
+
+    def _rename(self, old: str, new: str) -> None:
+        if old == new:
+            return
+        for _, op in self.program.ops():
+            op.rename({old: new})
+        main = self.program.main
+        var = main.vars.pop(old)
+        var.desc.name = new
+        main.vars[new] = var
+        self._used.add(new)
+        for value, _ in self._fetches:
+            if value.name == old:
+                value.name = new
+
+
+class _Named:
+    """A source with the name that its parameter should get."""
+
+    def __init__(self, source: TensorSource, name: str):
+        self.source, self.name = source, name
+        self.dtype, self.shape, self.nbytes = source.dtype, source.shape, source.nbytes
+
+    def chunks(self, size: int = 1 << 20) -> Iterator[Any]:
+        return self.source.chunks(size)
+
+    def array(self) -> np.ndarray:
+        return self.source.array()
+
+
+class _Reshaped(_Named):
+    """The same bytes under another shape."""
+
+    def __init__(self, source: TensorSource, shape: Sequence[int]):
+        super().__init__(source, "")
+        self.shape = tuple(shape)
+
+    def array(self) -> np.ndarray:
+        return self.source.array().reshape(self.shape)
+
+
+_INT32 = (-(2**31), 2**31 - 1)
+
+
+def _coerce(op: str, name: str, kind: AttrType, value: Any) -> Any:
+    """The attribute's value as plain Python of the right type, or a BuildError that names it."""
+    try:
+        if kind in (AttrType.INT, AttrType.LONG):
+            return _int(value, kind is AttrType.INT)
+        if kind in (AttrType.INTS, AttrType.LONGS):
+            return [_int(v, kind is AttrType.INTS) for v in value]
+        if kind in (AttrType.FLOAT, AttrType.FLOAT64):
+            return _float(value)
+        if kind in (AttrType.FLOATS, AttrType.FLOAT64S):
+            return [_float(v) for v in value]
+        if kind is AttrType.BOOLEAN:
+            return _bool(value)
+        if kind is AttrType.BOOLEANS:
+            return [_bool(v) for v in value]
+        if kind is AttrType.STRING:
+            return _str(value)
+        if kind is AttrType.STRINGS:
+            return [_str(v) for v in value]
+        if kind is AttrType.BLOCK:
+            return value.idx if isinstance(value, Block) else _int(value, True)
+        if kind is AttrType.BLOCKS:
+            return [v.idx if isinstance(v, Block) else _int(v, True) for v in value]
+        if kind in (AttrType.SCALARS, AttrType.VARS):
+            return [v.item() if isinstance(v, np.generic) else v for v in value]
+        return value.item() if isinstance(value, np.generic) else value
+    except (TypeError, ValueError) as e:
+        shown = repr(value)
+        shown = shown if len(shown) < 80 else shown[:77] + "..."
+        raise BuildError(f"{op}: attribute {name} is {kind.name}, not {shown} ({e})") from None
+
+
+def _int(value: Any, narrow: bool) -> int:
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)):
+        raise TypeError("an integer is needed")
+    value = int(value)
+    if narrow and not _INT32[0] <= value <= _INT32[1]:
+        raise ValueError("out of the range of int32")
+    return value
+
+
+def _float(value: Any) -> float:
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, float, np.integer, np.floating)):
+        raise TypeError("a number is needed")
+    return float(value)
+
+
+def _bool(value: Any) -> bool:
+    if not isinstance(value, (bool, np.bool_)):
+        raise TypeError("true or false is needed")
+    return bool(value)
+
+
+def _str(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError("text is needed")
+    return value
+
+
+def eliminate_dead(program: Program) -> None:
+    """Remove operators whose results nothing reads, and variables that no operator names (block 0 and below).
+
+    Sub-blocks are kept whole as long as the operator that runs them is.
+    """
+    reads: dict[int, set[str]] = {}
+    for block in program.blocks[1:]:
+        reads[block.idx] = {n for op in block.ops for n in op.input_names}
+
+    def reads_of(op: Op) -> set[str]:
+        names = set(op.input_names)
+        for sub in op.blocks:
+            names |= reads[sub]
+            for inner in program.blocks[sub].ops:
+                if inner.blocks:
+                    names |= reads_of(inner)
+        return names
+
+    main = program.main
+    needed: set[str] = set()
+    kept: list[Op] = []
+    for op in reversed(main.ops):
+        if op.type in ("feed", "fetch") or not needed.isdisjoint(op.output_names):
+            needed |= reads_of(op)
+            kept.append(op)
+    main.ops[:] = kept[::-1]
+    live_blocks = {0}
+    for block in program.blocks:
+        if block.idx in live_blocks:
+            for op in block.ops:
+                live_blocks.update(op.blocks)
+    for block in program.blocks:
+        if block.idx not in live_blocks:
+            block.ops.clear()
+            block.vars.clear()
+    named = {n for _, op in program.ops() for n in op.input_names + op.output_names}
+    for block in program.blocks:
+        for name in [n for n in block.vars if n not in named]:
+            del block.vars[name]

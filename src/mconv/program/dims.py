@@ -1,0 +1,225 @@
+"""Symbolic dimensions: integer polynomials over the sizes that are known only at run time.
+
+A dimension is an ``int`` or a :class:`Sym`. Shape arithmetic (``Shape → Gather → Mul → Concat → Reshape``) is
+followed through these, so that a reshape which 0, -1 and constants can express is written with attributes.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Sequence
+from typing import Optional, Union
+
+Dim = Union[int, "Sym"]
+Shape = tuple  # of Dim
+
+_counter = itertools.count()
+
+
+class Sym:
+    """A polynomial with integer coefficients in atoms; compare with ``==``, which is exact on the canonical form.
+
+    ``terms`` maps a monomial (sorted tuple of atoms, ``()`` for the constant term) to its coefficient. An atom is a
+    name or a tuple ``(function, argument, …)`` such as a floor division that does not come out even.
+    """
+
+    __slots__ = ("_hash", "terms")
+
+    def __init__(self, terms: dict[tuple, int]):
+        self.terms = terms
+        self._hash = hash(frozenset(terms.items()))
+
+    @classmethod
+    def named(cls, name: str) -> Sym:
+        """The size called *name*; the same name is the same size."""
+        return cls({(name,): 1})
+
+    @classmethod
+    def fresh(cls, hint: str = "d") -> Sym:
+        """A size of which nothing is known."""
+        return cls.named(f"{hint}#{next(_counter)}")
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Sym) and self.terms == other.terms
+
+    def __add__(self, other: Dim) -> Dim:
+        return _make(_sum(self.terms, _terms(other)))
+
+    __radd__ = __add__
+
+    def __neg__(self) -> Dim:
+        return _make({m: -c for m, c in self.terms.items()})
+
+    def __sub__(self, other: Dim) -> Dim:
+        return self + (-other)
+
+    def __rsub__(self, other: Dim) -> Dim:
+        return (-self) + other
+
+    def __mul__(self, other: Dim) -> Dim:
+        out: dict[tuple, int] = {}
+        for (m1, c1), (m2, c2) in itertools.product(self.terms.items(), _terms(other).items()):
+            key = tuple(sorted(m1 + m2, key=repr))
+            out[key] = out.get(key, 0) + c1 * c2
+        return _make(out)
+
+    __rmul__ = __mul__
+
+    def __floordiv__(self, other: Dim) -> Dim:
+        return floordiv(self, other)
+
+    def __rfloordiv__(self, other: Dim) -> Dim:
+        return floordiv(other, self)
+
+    def __mod__(self, other: Dim) -> Dim:
+        return self - floordiv(self, other) * other
+
+    def __rmod__(self, other: Dim) -> Dim:
+        return other - floordiv(other, self) * self
+
+    def __repr__(self) -> str:
+        def monomial(m: tuple, c: int) -> str:
+            factors = [a if isinstance(a, str) else f"{a[0]}({', '.join(map(repr, a[1:]))})" for a in m]
+            return "*".join(([str(c)] if c != 1 or not factors else []) + factors)
+
+        return " + ".join(monomial(m, c) for m, c in self.terms.items()) or "0"
+
+
+def _terms(value: Dim) -> dict[tuple, int]:
+    if isinstance(value, Sym):
+        return value.terms
+    return {(): int(value)} if value else {}
+
+
+def _sum(a: dict[tuple, int], b: dict[tuple, int]) -> dict[tuple, int]:
+    out = dict(a)
+    for m, c in b.items():
+        out[m] = out.get(m, 0) + c
+    return out
+
+
+def _make(terms: dict[tuple, int]) -> Dim:
+    terms = {m: c for m, c in terms.items() if c}
+    if not terms:
+        return 0
+    if len(terms) == 1 and () in terms:
+        return terms[()]
+    return Sym(terms)
+
+
+def function(name: str, *args: Dim) -> Dim:
+    """An opaque function of dimensions: equal names and arguments are equal sizes."""
+    return Sym.named((name, *args))  # type: ignore[arg-type]
+
+
+def exact_div(a: Dim, b: Dim) -> Optional[Dim]:
+    """``a / b`` when the polynomials divide evenly, else None."""
+    if isinstance(a, int) and isinstance(b, int):
+        return a // b if b and a % b == 0 else None
+    if a == b:
+        return 1
+    divisor = _terms(b)
+    if len(divisor) != 1:
+        # try a = k * b for an integer k
+        ta = _terms(a)
+        first = next(iter(divisor))
+        if first in ta and ta[first] % divisor[first] == 0:
+            k = ta[first] // divisor[first]
+            if _make({m: c * k for m, c in divisor.items()}) == a:
+                return k
+        return None
+    (mono, coef), = divisor.items()
+    out: dict[tuple, int] = {}
+    for m, c in _terms(a).items():
+        if c % coef:
+            return None
+        rest = list(m)
+        for atom in mono:
+            if atom not in rest:
+                return None
+            rest.remove(atom)
+        out[tuple(rest)] = c // coef
+    return _make(out)
+
+
+def floordiv(a: Dim, b: Dim) -> Dim:
+    """``a // b`` (floor)."""
+    if isinstance(a, int) and isinstance(b, int):
+        return a // b
+    exact = exact_div(a, b)
+    if exact is not None:
+        return exact
+    if isinstance(b, int) and b > 0 and isinstance(a, Sym):
+        # (k*b*x + r) // b = k*x + r // b
+        whole = {m: c for m, c in a.terms.items() if c % b == 0}
+        rest = {m: c for m, c in a.terms.items() if c % b}
+        if whole:
+            return _make({m: c // b for m, c in whole.items()}) + floordiv(_make(rest), b)
+    return function("floordiv", a, b)
+
+
+def ceildiv(a: Dim, b: Dim) -> Dim:
+    """``a / b`` rounded up."""
+    return -floordiv(-a, b)
+
+
+def maximum(a: Dim, b: Dim) -> Dim:
+    return _extreme("max", max, a, b)
+
+
+def minimum(a: Dim, b: Dim) -> Dim:
+    return _extreme("min", min, a, b)
+
+
+def _extreme(name: str, pick: object, a: Dim, b: Dim) -> Dim:
+    if isinstance(a, int) and isinstance(b, int):
+        return pick(a, b)  # type: ignore[operator,no-any-return]
+    if a == b:
+        return a
+    return function(name, *sorted((a, b), key=repr))
+
+
+def product(dims: Iterable[Dim]) -> Dim:
+    out: Dim = 1
+    for d in dims:
+        out = out * d
+    return out
+
+
+def is_static(shape: Optional[Sequence[Dim]]) -> bool:
+    """Whether every dimension is a number."""
+    return shape is not None and all(isinstance(d, int) for d in shape)
+
+
+def to_paddle(shape: Optional[Sequence[Dim]]) -> tuple[int, ...]:
+    """The dims of a VarDesc: -1 for what is symbolic (and for an unknown rank, no dims)."""
+    return tuple(d if isinstance(d, int) else -1 for d in shape or ())
+
+
+def broadcast(*shapes: Optional[Sequence[Dim]]) -> Optional[tuple[Dim, ...]]:
+    """The shape that numpy's rules give; None when a rank is unknown.
+
+    Two different symbols may be equal or one of them 1 at run time: the result is then a size of its own.
+
+    Raises:
+        ValueError: two static dimensions contradict.
+    """
+    if any(s is None for s in shapes):
+        return None
+    rank = max((len(s) for s in shapes if s is not None), default=0)
+    out: list[Dim] = []
+    for i in range(-rank, 0):
+        dims = {s[i] for s in shapes if s is not None and len(s) >= -i and s[i] != 1}
+        numbers = {d for d in dims if isinstance(d, int)}
+        if len(numbers) > 1:
+            raise ValueError(f"shapes {' and '.join(str(list(s or ())) for s in shapes)} do not broadcast")
+        if numbers:
+            out.append(numbers.pop())
+        elif len(dims) > 1:
+            out.append(function("broadcast", *sorted(dims, key=repr)))
+        else:
+            out.append(dims.pop() if dims else 1)
+    return tuple(out)

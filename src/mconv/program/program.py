@@ -1,0 +1,522 @@
+"""``Program``, ``Block``, ``Op`` and ``Var``: Paddle's ProgramDesc as plain data in this process.
+
+Each is a thin view of its protobuf message, so fields that mconv does not know survive a round trip. The lists
+``Program.blocks``, ``Block.ops`` and ``Block.vars`` are ordinary Python containers; they are put back into the
+message when the program is written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any, Optional, Union
+
+from mconv.errors import CorruptModelError
+from mconv.program import messages
+from mconv.program.dtypes import ATTR_FIELDS, REPEATED_ATTRS, AttrType, DType, VarKind
+
+AttrValue = Union[int, float, bool, str, bytes, list]
+
+
+def _text(raw: bytes) -> str:
+    return raw.decode("utf-8", "surrogateescape")
+
+
+def _raw(text: Union[str, bytes]) -> bytes:
+    return text if isinstance(text, bytes) else text.encode("utf-8", "surrogateescape")
+
+
+class Var:
+    """A variable of a block."""
+
+    __slots__ = ("desc",)
+
+    def __init__(self, desc: Any):
+        self.desc = desc
+
+    @classmethod
+    def tensor(
+        cls,
+        name: str,
+        dtype: Optional[DType],
+        shape: Iterable[int] = (),
+        *,
+        persistable: bool = False,
+        lod_level: int = 0,
+    ) -> Var:
+        """A dense tensor; -1 in *shape* is a dimension known only at run time.
+
+        A *dtype* of None leaves the tensor description empty (the runtime infers both).
+        """
+        var = cls(messages.VarDescMessage(name=name, persistable=persistable))
+        var.desc.type.type = VarKind.LOD_TENSOR
+        lod = var.desc.type.lod_tensor
+        lod.lod_level = lod_level
+        lod.tensor.data_type = DType.FP32 if dtype is None else dtype
+        lod.tensor.dims.extend(shape)
+        if persistable:
+            var.desc.is_parameter = True
+            var.desc.stop_gradient = True
+        return var
+
+    @classmethod
+    def of_kind(cls, name: str, kind: VarKind, *, persistable: bool = False) -> Var:
+        """A variable that is no tensor: the feed and fetch lists, step scopes, tensor arrays."""
+        var = cls(messages.VarDescMessage(name=name, persistable=persistable))
+        var.desc.type.type = kind
+        return var
+
+    @property
+    def name(self) -> str:
+        return self.desc.name
+
+    @property
+    def kind(self) -> int:
+        return self.desc.type.type
+
+    @property
+    def persistable(self) -> bool:
+        return self.desc.persistable
+
+    @property
+    def is_parameter(self) -> bool:
+        """Whether a value of this variable is stored in the parameter file."""
+        return self.persistable and self.kind not in (VarKind.FEED_MINIBATCH, VarKind.FETCH_LIST, VarKind.RAW)
+
+    @property
+    def _tensor(self) -> Optional[Any]:
+        kind = self.desc.type
+        if kind.HasField("lod_tensor"):
+            return kind.lod_tensor.tensor
+        if kind.HasField("selected_rows"):
+            return kind.selected_rows
+        if kind.HasField("tensor_array"):
+            return kind.tensor_array.tensor
+        return None
+
+    @property
+    def dtype(self) -> Optional[DType]:
+        """Element type; None where the variable is no tensor or has a type that mconv does not know."""
+        tensor = self._tensor
+        try:
+            return None if tensor is None else DType(tensor.data_type)
+        except ValueError:
+            return None
+
+    @property
+    def dtype_number(self) -> Optional[int]:
+        """The raw ``VarType.Type`` number of the element type, known to mconv or not."""
+        tensor = self._tensor
+        return None if tensor is None else tensor.data_type
+
+    @property
+    def shape(self) -> Optional[tuple[int, ...]]:
+        """Dimensions, -1 = known only at run time; None where the variable is no tensor."""
+        tensor = self._tensor
+        return None if tensor is None else tuple(tensor.dims)
+
+    @property
+    def lod_level(self) -> int:
+        return self.desc.type.lod_tensor.lod_level if self.desc.type.HasField("lod_tensor") else 0
+
+    def __repr__(self) -> str:
+        kind = self.dtype.label if self.dtype is not None else _kind_name(self.kind)
+        shape = "" if self.shape is None else str(list(self.shape))
+        return f"{'persist ' if self.persistable else ''}var {self.name} : {kind}{shape}"
+
+
+class Op:
+    """An operator: a type, named lists of input and output variables, named attributes."""
+
+    __slots__ = ("desc",)
+
+    def __init__(self, desc: Any):
+        self.desc = desc
+
+    @classmethod
+    def make(
+        cls,
+        type: str,
+        inputs: dict[str, Iterable[str]],
+        outputs: dict[str, Iterable[str]],
+        attrs: Iterable[tuple[str, AttrType, AttrValue]] = (),
+    ) -> Op:
+        op = cls(messages.OpDescMessage(type=type, is_target=False))
+        for parameter, arguments in inputs.items():
+            op.desc.inputs.add(parameter=parameter, arguments=arguments)
+        for parameter, arguments in outputs.items():
+            op.desc.outputs.add(parameter=parameter, arguments=arguments)
+        for name, attr_type, value in attrs:
+            op.set_attr(name, value, attr_type)
+        return op
+
+    @property
+    def type(self) -> str:
+        return self.desc.type
+
+    @type.setter
+    def type(self, value: str) -> None:
+        self.desc.type = value
+
+    @property
+    def inputs(self) -> dict[str, list[str]]:
+        """Parameter → variable names (a copy; see :meth:`set_input`)."""
+        return {v.parameter: list(v.arguments) for v in self.desc.inputs}
+
+    @property
+    def outputs(self) -> dict[str, list[str]]:
+        """Parameter → variable names (a copy; see :meth:`set_output`)."""
+        return {v.parameter: list(v.arguments) for v in self.desc.outputs}
+
+    def input(self, parameter: str) -> list[str]:
+        return _arguments(self.desc.inputs, parameter)
+
+    def output(self, parameter: str) -> list[str]:
+        return _arguments(self.desc.outputs, parameter)
+
+    @property
+    def input_names(self) -> list[str]:
+        """Every variable read, in order, possibly repeated."""
+        return [name for v in self.desc.inputs for name in v.arguments]
+
+    @property
+    def output_names(self) -> list[str]:
+        """Every variable written, in order."""
+        return [name for v in self.desc.outputs for name in v.arguments]
+
+    def set_input(self, parameter: str, arguments: Optional[Iterable[str]]) -> None:
+        """Set the variables of an input; None removes it."""
+        _set_arguments(self.desc.inputs, parameter, arguments)
+
+    def set_output(self, parameter: str, arguments: Optional[Iterable[str]]) -> None:
+        """Set the variables of an output; None removes it."""
+        _set_arguments(self.desc.outputs, parameter, arguments)
+
+    def rename(self, names: dict[str, str], *, inputs: bool = True, outputs: bool = True) -> None:
+        """Replace variable names that are keys of *names*."""
+        lists = (list(self.desc.inputs) if inputs else []) + (list(self.desc.outputs) if outputs else [])
+        for var in lists:
+            for i, argument in enumerate(var.arguments):
+                if argument in names:
+                    var.arguments[i] = names[argument]
+
+    @property
+    def attrs(self) -> dict[str, AttrValue]:
+        """Attribute → value (a copy). Attributes of a type that mconv does not know are left out."""
+        return {a.name: _attr_value(a) for a in self.desc.attrs if a.type in ATTR_FIELDS}
+
+    @property
+    def attr_types(self) -> dict[str, int]:
+        """Attribute → number of its AttrType, known to mconv or not."""
+        return {a.name: a.type for a in self.desc.attrs}
+
+    def attr(self, name: str, default: Any = None) -> Any:
+        for a in self.desc.attrs:
+            if a.name == name and a.type in ATTR_FIELDS:
+                return _attr_value(a)
+        return default
+
+    def set_attr(self, name: str, value: AttrValue, attr_type: AttrType) -> None:
+        """Set an attribute, replacing one of the same name in place."""
+        desc = next((a for a in self.desc.attrs if a.name == name), None)
+        if desc is None:
+            desc = self.desc.attrs.add()
+        else:
+            desc.Clear()
+        desc.name, desc.type = name, attr_type
+        field = ATTR_FIELDS[attr_type]
+        if attr_type in (AttrType.SCALAR, AttrType.SCALARS):
+            for scalar in value if attr_type is AttrType.SCALARS else [value]:  # type: ignore[union-attr]
+                _set_scalar(desc.scalars.add() if attr_type is AttrType.SCALARS else desc.scalar, scalar)
+        elif attr_type is AttrType.STRING:
+            desc.s = _raw(value)  # type: ignore[arg-type]
+        elif attr_type is AttrType.STRINGS:
+            desc.strings.extend(_raw(s) for s in value)  # type: ignore[union-attr]
+        elif attr_type in REPEATED_ATTRS:
+            getattr(desc, field).extend(value)
+        else:
+            setattr(desc, field, value)
+
+    def del_attr(self, name: str) -> None:
+        for i, a in enumerate(self.desc.attrs):
+            if a.name == name:
+                del self.desc.attrs[i]
+                return
+
+    @property
+    def blocks(self) -> list[int]:
+        """Indices of the sub-blocks that this operator runs."""
+        found: list[int] = []
+        for a in self.desc.attrs:
+            if a.type == AttrType.BLOCK:
+                found.append(a.block_idx)
+            elif a.type == AttrType.BLOCKS:
+                found.extend(a.blocks_idx)
+        return found
+
+    def __repr__(self) -> str:
+        def side(parameters: Any) -> str:
+            return ", ".join(f"{v.parameter}=[{', '.join(v.arguments)}]" for v in parameters if v.arguments)
+
+        attrs = ", ".join(f"{k}={v!r}" for k, v in self.attrs.items() if k not in _NOISE)
+        return f"{{{side(self.desc.outputs)}}} = {self.type}({side(self.desc.inputs)}{'; ' if attrs else ''}{attrs})"
+
+
+_NOISE = frozenset({"op_callstack", "op_namescope", "op_role", "op_role_var", "op_device", "with_quant_attr"})
+
+
+def _arguments(parameters: Any, name: str) -> list[str]:
+    for var in parameters:
+        if var.parameter == name:
+            return list(var.arguments)
+    return []
+
+
+def _set_arguments(parameters: Any, name: str, arguments: Optional[Iterable[str]]) -> None:
+    for i, var in enumerate(parameters):
+        if var.parameter == name:
+            if arguments is None:
+                del parameters[i]
+            else:
+                names = list(arguments)
+                del var.arguments[:]
+                var.arguments.extend(names)
+            return
+    if arguments is not None:
+        parameters.add(parameter=name, arguments=arguments)
+
+
+def _attr_value(attr: Any) -> AttrValue:
+    kind = AttrType(attr.type)
+    value = getattr(attr, ATTR_FIELDS[kind])
+    if kind is AttrType.SCALAR:
+        return _scalar(value)
+    if kind is AttrType.SCALARS:
+        return [_scalar(s) for s in value]
+    if kind is AttrType.STRING:
+        return _text(value)
+    if kind is AttrType.STRINGS:
+        return [_text(s) for s in value]
+    return list(value) if kind in REPEATED_ATTRS else value
+
+
+# Scalar.type: BOOLEAN 1, LONG 2, FLOAT64 3, COMPLEX128 4 (framework.proto of 2.5 and later)
+def _scalar(scalar: Any) -> Any:
+    if scalar.type == 4:
+        return complex(scalar.c.r, scalar.c.i)
+    return {1: scalar.b, 2: scalar.i, 3: scalar.r}.get(scalar.type)
+
+
+def _set_scalar(desc: Any, value: Any) -> None:
+    if isinstance(value, bool):
+        desc.type, desc.b = 1, value
+    elif isinstance(value, int):
+        desc.type, desc.i = 2, value
+    elif isinstance(value, complex):
+        desc.type = 4
+        desc.c.r, desc.c.i = value.real, value.imag
+    else:
+        desc.type, desc.r = 3, float(value)
+
+
+def _kind_name(kind: int) -> str:
+    try:
+        return VarKind(kind).name
+    except ValueError:
+        return f"type {kind}"
+
+
+class Block:
+    """A sequence of operators and the variables they name."""
+
+    def __init__(self, desc: Any):
+        self.desc = desc
+        self.vars: dict[str, Var] = {v.name: Var(v) for v in desc.vars}
+        self.ops: list[Op] = [Op(o) for o in desc.ops]
+
+    @property
+    def idx(self) -> int:
+        return self.desc.idx
+
+    @property
+    def parent_idx(self) -> int:
+        return self.desc.parent_idx
+
+    def add_var(self, var: Var) -> Var:
+        self.vars[var.name] = var
+        return var
+
+    def __repr__(self) -> str:
+        lines = [f"    {v!r}" for v in self.vars.values()] + [f"    {o!r}" for o in self.ops]
+        return f"block {self.idx} (parent {self.parent_idx}) {{\n" + "\n".join(lines) + "\n}"
+
+
+class Port:
+    """One input or output of an inference program: the feed or fetch operator and its variable."""
+
+    __slots__ = ("col", "op", "var")
+
+    def __init__(self, col: int, op: Op, var: Var):
+        self.col = col
+        self.op = op
+        self.var = var
+
+    @property
+    def name(self) -> str:
+        return self.var.name
+
+    @property
+    def dtype(self) -> Optional[DType]:
+        return self.var.dtype
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.var.shape or ()
+
+
+class Program:
+    """A ProgramDesc. Block 0 is the main one; control flow operators name others by index."""
+
+    def __init__(self, desc: Any = None):
+        if desc is None:
+            desc = messages.ProgramDescMessage()
+            desc.blocks.add(idx=0, parent_idx=-1)
+        self.desc = desc
+        self.blocks: list[Block] = [Block(b) for b in desc.blocks]
+
+    @classmethod
+    def from_bytes(cls, data: bytes, where: str = "the program") -> Program:
+        """Parse a serialized ProgramDesc.
+
+        Args:
+            data: the content of a ``__model__`` or ``.pdmodel`` file.
+            where: what to call the file in an error.
+
+        Raises:
+            CorruptModelError: not a ProgramDesc, truncated, or inconsistent in itself.
+        """
+        desc = messages.ProgramDescMessage()
+        try:
+            desc.ParseFromString(data)
+            program = cls(desc)
+            program._check(where)
+        except messages.DecodeError:
+            raise CorruptModelError(
+                f"{where}: not a Paddle program, or a truncated one ({len(data)} bytes do not parse as a ProgramDesc)",
+                "compare the file's size with the original's, or save the model again",
+            ) from None
+        except UnicodeDecodeError as e:
+            raise CorruptModelError(f"{where}: a name in the program is not UTF-8 text ({e.reason})") from None
+        return program
+
+    def _check(self, where: str) -> None:
+        if not self.blocks:
+            raise CorruptModelError(f"{where}: the program holds no block ({'an empty file' if not self.desc.ByteSize() else 'not a Paddle program'})")
+        for i, block in enumerate(self.blocks):
+            if block.idx != i:
+                raise CorruptModelError(f"{where}: block {i} calls itself {block.idx}")
+            if block.parent_idx >= len(self.blocks) or (i > 0 and block.parent_idx < 0):
+                raise CorruptModelError(f"{where}: block {i} names block {block.parent_idx} as its parent")
+            for op in block.ops:
+                if not op.type:
+                    raise CorruptModelError(f"{where}: an operator of block {i} has no type")
+                for sub in op.blocks:
+                    if not 0 < sub < len(self.blocks):
+                        raise CorruptModelError(f"{where}: operator {op.type} runs block {sub}, which does not exist")
+            if any(not name for name in block.vars):
+                raise CorruptModelError(f"{where}: a variable of block {i} has no name")
+
+    def to_bytes(self) -> bytes:
+        """Serialize; the same program always gives the same bytes."""
+        self._sync()
+        return self.desc.SerializeToString(deterministic=True)
+
+    def _sync(self) -> None:
+        blocks = []
+        for block in self.blocks:
+            desc = messages.BlockDescMessage()
+            desc.CopyFrom(block.desc)
+            del desc.vars[:]
+            del desc.ops[:]
+            desc.vars.extend(v.desc for v in block.vars.values())
+            desc.ops.extend(o.desc for o in block.ops)
+            blocks.append(desc)
+        del self.desc.blocks[:]
+        self.desc.blocks.extend(blocks)
+        for block, stored in zip(self.blocks, self.desc.blocks):
+            block.desc = stored
+
+    def copy(self) -> Program:
+        """An independent copy."""
+        self._sync()
+        desc = messages.ProgramDescMessage()
+        desc.CopyFrom(self.desc)
+        return Program(desc)
+
+    @property
+    def version(self) -> int:
+        """The version of Paddle that wrote it, e.g. 2006002 for 2.6.2; 0 for 1.x and development builds."""
+        return self.desc.version.version
+
+    @version.setter
+    def version(self, value: int) -> None:
+        self.desc.version.version = value
+
+    @property
+    def main(self) -> Block:
+        return self.blocks[0]
+
+    def add_block(self, parent: Block) -> Block:
+        """Append an empty sub-block."""
+        desc = messages.BlockDescMessage(idx=len(self.blocks), parent_idx=parent.idx)
+        block = Block(desc)
+        self.blocks.append(block)
+        return block
+
+    def find_var(self, name: str, block: Optional[Block] = None) -> Optional[Var]:
+        """The variable as seen from *block* (default: the main one), looking outwards."""
+        block = block or self.main
+        for _ in range(len(self.blocks) + 1):
+            if name in block.vars:
+                return block.vars[name]
+            if not 0 <= block.parent_idx < len(self.blocks):
+                return None
+            block = self.blocks[block.parent_idx]
+        return None
+
+    def ops(self) -> Iterator[tuple[Block, Op]]:
+        """Every operator of every block."""
+        for block in self.blocks:
+            for op in block.ops:
+                yield block, op
+
+    @property
+    def feeds(self) -> list[Port]:
+        """The inputs, in the order of the feed operators' ``col``."""
+        return self._ports("feed", lambda op: op.output("Out"))
+
+    @property
+    def fetches(self) -> list[Port]:
+        """The outputs, in the order of the fetch operators' ``col``."""
+        return self._ports("fetch", lambda op: op.input("X"))
+
+    def _ports(self, kind: str, names: Any) -> list[Port]:
+        ports = []
+        for op in self.main.ops:
+            if op.type != kind:
+                continue
+            (name,) = names(op) or [""]
+            var = self.main.vars.get(name)
+            if var is None:
+                raise CorruptModelError(f"the program's {kind} operator names the variable {name!r}, which does not exist")
+            ports.append(Port(op.attr("col", 0), op, var))
+        return sorted(ports, key=lambda p: p.col)
+
+    @property
+    def parameters(self) -> list[Var]:
+        """The stored variables, sorted by name: the order of the records in a combined parameter file."""
+        found = {v.name: v for b in self.blocks for v in b.vars.values() if v.is_parameter}
+        # Paddle sorts by std::string, that is by bytes
+        return [found[name] for name in sorted(found, key=lambda n: n.encode("utf-8", "surrogateescape"))]
+
+    def __repr__(self) -> str:
+        return "\n".join(map(repr, self.blocks))

@@ -1,0 +1,64 @@
+"""The operators of each Paddle version, dumped from the installed packages: what a program may say.
+
+A table maps an operator to its inputs, outputs and attributes. Flags of inputs and outputs: ``*`` several
+variables, ``?`` may be left out, ``~`` an intermediate result that only the gradient needs but that older
+runtimes insist on.
+"""
+
+from __future__ import annotations
+
+import functools
+import gzip
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from mconv.program import targets
+from mconv.program.dtypes import AttrType
+
+# every operator takes these; Paddle adds them to what it saves
+COMMON_ATTRS = frozenset(
+    {"op_role", "op_role_var", "op_namescope", "op_callstack", "op_device", "with_quant_attr", "use_mkldnn"}
+)
+
+
+@dataclass(frozen=True)
+class Signature:
+    """What an operator takes and gives.
+
+    Attributes:
+        inputs: parameter → flags (``""``, ``*``, ``?``, ``*?``).
+        outputs: parameter → flags (``""``, ``*``, ``?``, ``~``, ``*~``).
+        attrs: attribute → type.
+    """
+
+    inputs: Mapping[str, str]
+    outputs: Mapping[str, str]
+    attrs: Mapping[str, AttrType]
+
+    @property
+    def main_outputs(self) -> list[str]:
+        """The outputs that are neither intermediate nor optional, in the table's order."""
+        return [name for name, flags in self.outputs.items() if "~" not in flags and "?" not in flags]
+
+
+@functools.lru_cache(maxsize=None)
+def _raw(paddle: str) -> dict[str, dict[str, dict[str, str]]]:
+    data = (Path(__file__).parent / f"paddle-{paddle}.json.gz").read_bytes()
+    ops: dict[str, dict[str, dict[str, str]]] = json.loads(gzip.decompress(data))["ops"]
+    return ops
+
+
+@functools.lru_cache(maxsize=None)
+def find(target: str, op: str) -> Signature | None:
+    """The signature of *op* in *target* (``2.3``, …); None when the target has no such operator."""
+    raw = _raw(targets.get(target).paddle).get(op)
+    if raw is None:
+        return None
+    return Signature(raw["inputs"], raw["outputs"], {k: AttrType[v] for k, v in raw["attrs"].items()})
+
+
+def load(target: str) -> dict[str, Signature]:
+    """Every operator of *target*."""
+    return {op: sig for op in _raw(targets.get(target).paddle) if (sig := find(target, op)) is not None}

@@ -1,0 +1,48 @@
+"""The Paddle versions that a program can be written for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mconv.errors import UsageError
+
+
+@dataclass(frozen=True)
+class Target:
+    """A Paddle release line as the place where the model will be loaded.
+
+    Attributes:
+        name: what ``--target`` takes.
+        paddle: the release whose operator table and runtime stand for the line.
+        version: the number that this release writes into ``ProgramDesc.version``.
+        has_0d: whether tensors may have no dimension (Paddle 2.5 and later); before, a scalar is ``[1]``.
+    """
+
+    name: str
+    paddle: str
+    version: int
+    has_0d: bool
+
+
+TARGETS = {
+    t.name: t
+    for t in (
+        Target("1.8", "1.8.5", 0, False),
+        Target("2.3", "2.3.2", 2003002, False),
+        Target("2.6", "2.6.2", 2006002, True),
+        Target("3", "3.3.1", 3003001, True),
+    )
+}
+DEFAULT_TARGET = "2.3"  # what Paddle Serving 0.9.0 carries
+
+
+def get(name: str) -> Target:
+    """The target called *name* (``2.3``, …).
+
+    Raises:
+        UsageError: there is no such target.
+    """
+    try:
+        return TARGETS[name]
+    except KeyError:
+        raise UsageError(f"unknown target {name!r}", f"targets are {', '.join(TARGETS)}") from None
