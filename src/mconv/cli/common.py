@@ -1,0 +1,251 @@
+"""What every subcommand shares: the output, the global options, the rendering of errors.
+
+A subcommand is ``def command(...)`` in ``mconv/cli/<name>.py`` with typer annotations. It prints for people through
+:data:`out` and **returns** its result (a dataclass, a dictionary, or None): the frame prints that as the one JSON
+document when ``--json`` was given. ``--json``, ``-v``, ``-q`` and ``--debug`` are added to every subcommand here.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import enum
+import functools
+import inspect
+import json
+import logging
+import os
+import sys
+import typing
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import PurePath
+from typing import Annotated, Any, Callable, Optional
+
+import typer
+
+from mconv.errors import EXIT_BUG, EXIT_INTERRUPTED, MconvError
+
+EXIT_PIPE = 141  # the shell's 128 + SIGPIPE
+_GLOBALS: dict[str, Any] = {
+    "json_": Annotated[bool, typer.Option("--json", help="One JSON document on stdout, everything else on stderr.")],
+    "verbose": Annotated[int, typer.Option("--verbose", "-v", count=True, help="Say more; twice for even more.")],
+    "quiet": Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but warnings and errors.")],
+    "debug": Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")],
+}
+_DEFAULTS = {"json_": False, "verbose": 0, "quiet": False, "debug": False}
+
+
+class Output:
+    """Where a subcommand prints. Results go to stdout, everything about the way there to stderr."""
+
+    def __init__(self) -> None:
+        self.configure()
+
+    def configure(self, *, json: bool = False, verbose: int = 0, quiet: bool = False, debug: bool = False) -> None:
+        """Set the mode of this run; called by the frame before the subcommand."""
+        self.json = json
+        self.verbose = verbose
+        self.quiet = quiet
+        self.debug = debug
+        self.emitted = False
+        self._consoles: dict[bool, Any] = {}
+
+    def console(self, *, stderr: bool = False) -> Any:
+        """The rich console of stdout or stderr; not wrapped at 80 columns where it is no terminal."""
+        if stderr not in self._consoles:
+            from rich.console import Console
+
+            stream = sys.stderr if stderr else sys.stdout
+            width = None if stream.isatty() else 10_000
+            self._consoles[stderr] = Console(
+                file=stream, width=width, markup=False, highlight=False, emoji=False, soft_wrap=True
+            )
+        return self._consoles[stderr]
+
+    @property
+    def human(self) -> bool:
+        """Whether the result is to be rendered for a person on stdout."""
+        return not self.json and not self.quiet
+
+    def print(self, *text: object, style: Optional[str] = None) -> None:
+        """A line of the human-readable result."""
+        if not self.human:
+            return
+        if style is None and all(isinstance(t, str) for t in text):
+            sys.stdout.write(" ".join(map(str, text)) + "\n")  # spares plain lines the import of rich
+        else:
+            sys.stdout.flush()
+            self.console().print(*text, style=style)
+
+    def table(
+        self, columns: Sequence[str], rows: Sequence[Sequence[object]], *, title: str = "", right: Sequence[str] = ()
+    ) -> None:
+        """A table of the human-readable result.
+
+        Args:
+            columns: headings.
+            rows: one sequence of cells for each line; anything with a ``str()``.
+            title: a line above it.
+            right: the headings whose cells are set flush right (numbers).
+        """
+        if not self.human:
+            return
+        from rich.box import SIMPLE_HEAD
+        from rich.table import Table
+        from rich.text import Text
+
+        table = Table(box=SIMPLE_HEAD, title=title or None, title_justify="left", pad_edge=False, show_edge=False)
+        for heading in columns:
+            table.add_column(heading, justify="right" if heading in right else "left", overflow="fold")
+        for row in rows:
+            table.add_row(*[cell if isinstance(cell, Text) else Text(str(cell)) for cell in row])
+        sys.stdout.flush()
+        self.console().print(table)
+
+    def note(self, text: str) -> None:
+        """What is being done; on stderr, so that it never mixes with the result."""
+        if not self.quiet:
+            self._stderr(text)
+
+    def detail(self, text: str) -> None:
+        """What only ``-v`` shows."""
+        if self.verbose:
+            self._stderr(text)
+
+    def warn(self, text: str) -> None:
+        self._stderr(f"warning: {text}", "yellow")
+
+    def error(self, message: str, hint: Optional[str] = None) -> None:
+        """``error: …`` and, if there is one, ``hint: …``: one line each."""
+        self._stderr(f"error: {one_line(message)}", "bold red")
+        if hint:
+            self._stderr(f"hint: {one_line(hint)}")
+
+    def _stderr(self, text: str, style: Optional[str] = None) -> None:
+        with contextlib.suppress(BrokenPipeError):
+            if style and sys.stderr.isatty():
+                self.console(stderr=True).print(text, style=style)
+            else:
+                sys.stderr.write(text + "\n")
+                sys.stderr.flush()
+
+    def emit(self, result: object) -> None:
+        """Print the result as the JSON document, once; does nothing without ``--json``."""
+        if self.json and not self.emitted:
+            self.emitted = True
+            sys.stdout.write(json.dumps(plain(result), ensure_ascii=False, indent=2, allow_nan=False) + "\n")
+            sys.stdout.flush()
+
+    @contextlib.contextmanager
+    def status(self, text: str) -> Iterator[None]:
+        """A spinner on a terminal, one plain line elsewhere."""
+        if self.quiet or not sys.stderr.isatty():
+            self.note(text)
+            yield
+        else:
+            with self.console(stderr=True).status(text):
+                yield
+
+
+out = Output()
+
+
+def one_line(text: str) -> str:
+    """The text without line breaks and control characters, so that a name in a model cannot forge output."""
+    text = " ".join(part.strip() for part in text.splitlines() if part.strip())
+    return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text)
+
+
+def plain(value: Any) -> Any:
+    """A dataclass, enum, path, numpy scalar or container as what :mod:`json` can write; non-finite floats as strings."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {f.name: plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    if isinstance(value, enum.Enum):
+        return value.name.lower()
+    if isinstance(value, PurePath):
+        return str(value)
+    if isinstance(value, Mapping):
+        return {str(plain(k)): plain(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [plain(v) for v in value]
+    if isinstance(value, float):
+        return value if value == value and abs(value) != float("inf") else str(value)
+    if value is None or isinstance(value, (bool, int)):
+        return value
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode()
+    if hasattr(value, "tolist"):  # numpy, without importing it
+        return plain(value.tolist())
+    return str(value)
+
+
+def with_globals(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The subcommand's function with the global options added and its return value emitted."""
+    signature = inspect.signature(function)
+    hints = typing.get_type_hints(function, include_extras=True)
+    parameters = [p.replace(annotation=hints.get(p.name, p.annotation)) for p in signature.parameters.values()]
+    clash = {p.name for p in parameters} & set(_GLOBALS)
+    if clash:
+        raise TypeError(f"{function.__module__}: {', '.join(sorted(clash))} are global options, added by the frame")
+    for name, annotation in _GLOBALS.items():
+        parameters.append(
+            inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=_DEFAULTS[name], annotation=annotation)
+        )
+
+    @functools.wraps(function)
+    def wrapper(**arguments: Any) -> None:
+        chosen = {name: arguments.pop(name) for name in _GLOBALS}
+        out.configure(json=chosen["json_"], verbose=chosen["verbose"], quiet=chosen["quiet"], debug=chosen["debug"])
+        _configure_logging()
+        result = function(**arguments)
+        out.emit({} if result is None else result)
+
+    del wrapper.__wrapped__  # type: ignore[attr-defined]
+    wrapper.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    wrapper.__annotations__ = {p.name: p.annotation for p in parameters}
+    return wrapper
+
+
+def _configure_logging() -> None:
+    level = logging.DEBUG if out.debug or out.verbose > 1 else logging.INFO if out.verbose else logging.WARNING
+    logger = logging.getLogger("mconv")
+    logger.handlers[:] = [logging.StreamHandler(sys.stderr)]
+    logger.handlers[0].setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s"))
+    logger.setLevel(logging.ERROR if out.quiet else level)
+    logger.propagate = False
+
+
+def render_error(error: BaseException, command: str) -> int:
+    """Tell the user what happened, in one line; returns the exit code.
+
+    A :class:`MconvError` gives its own message, hint and code; a usage error of the parser code 2; an interrupt 130;
+    a closed pipe 141, silently; anything else is a bug: one line, how to report it, code 70.
+    """
+    if isinstance(error, BrokenPipeError):
+        # the interpreter would complain when it flushes stdout at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_PIPE
+    if isinstance(error, (KeyboardInterrupt, typer.Abort)):
+        out.error("interrupted")
+        return EXIT_INTERRUPTED
+    if isinstance(error, MconvError):
+        kind, message, hint, code = type(error).__name__, error.message, error.hint, error.exit_code
+    elif hasattr(error, "format_message") and hasattr(error, "exit_code"):  # click's, or typer's own copy of click
+        kind, message, hint, code = "UsageError", error.format_message(), f"{command} --help", error.exit_code
+    else:
+        first = str(error).strip().splitlines()
+        kind, code = "Bug", EXIT_BUG
+        message = f"a bug of mconv: {type(error).__name__}: {first[0] if first else '(no message)'}"
+        hint = "please report it, with the model if you can, and the output of the same command with --debug"
+    if out.debug:
+        import traceback
+
+        traceback.print_exception(type(error), error, error.__traceback__)
+    out.error(message, hint)
+    rows = getattr(error, "rows", None)
+    if rows and not out.json:
+        for row in rows:
+            out._stderr("  " + ", ".join(f"{k}: {one_line(str(v))}" for k, v in row.items() if v not in (None, "", [])))
+    failure = {"kind": kind, "message": message, "hint": hint, "exit_code": code, "rows": rows or []}
+    out.emit({"error": failure})
+    return code

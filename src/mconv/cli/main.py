@@ -1,0 +1,146 @@
+"""The ``mconv`` command: finds the subcommand's module, imports only that one, and runs it.
+
+``mconv --help`` is written from the table below and imports nothing, not even typer.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any, NoReturn, Optional
+
+from mconv import __version__
+
+# group → subcommand → what it does; the module is mconv.cli.<subcommand with _>
+COMMANDS: dict[str, dict[str, str]] = {
+    "Convert": {
+        "to-static": "A paddle.nn.Layer and its weights → a static inference model",
+        "onnx2paddle": "ONNX → Paddle inference model",
+        "torch2paddle": "PyTorch (.pt2, TorchScript, factory, Hugging Face folder) → Paddle",
+        "to-onnx": "Paddle → ONNX, through paddle2onnx",
+        "downgrade": "A model of a newer Paddle, .json included → one that an older Paddle loads",
+        "convert": "Any model → the form that the output's name asks for",
+    },
+    "Serve": {
+        "to-serving": "Any Paddle inference model → serving_server/ + serving_client/",
+        "serve-check": "Start the real Paddle Serving pipeline on a converted model and compare its answers",
+    },
+    "Look": {
+        "inspect": "What is this file or folder: inputs, outputs, operators, which Paddle loads it",
+    },
+    "Prove": {
+        "verify": "Run two models and compare them, output by output",
+        "check": "Convert and verify without keeping the result",
+    },
+    "Environment": {
+        "run": "Run recipes: whole chains from the source model to the service",
+        "init": "Write a recipe to start from",
+        "runtime": "Managed Paddle runtimes: install, list, remove, path",
+        "doctor": "What is installed, what works, what to install for the rest",
+    },
+}
+_COMPLETE = "_MCONV_COMPLETE"  # set by the shell when it asks for completions
+
+
+def module_of(name: str) -> str:
+    return "mconv.cli." + name.replace("-", "_")
+
+
+def available(name: str) -> bool:
+    """Whether the subcommand is part of this installation; imports only the empty package ``mconv.cli``."""
+    return find_spec(module_of(name)) is not None
+
+
+def help_text() -> str:
+    lines = [
+        "Usage: mconv COMMAND [ARGS]...",
+        "",
+        "Any model in, a Paddle model out that the runtime you deploy on really loads - and proof of it.",
+    ]
+    for group, commands in COMMANDS.items():
+        listed = {name: text for name, text in commands.items() if available(name)}
+        if listed:
+            lines += ["", f"{group}:"] + [f"  {name:<13} {text}" for name, text in listed.items()]
+    lines += [
+        "",
+        "Options of every command: --help, --json, -v/--verbose, -q/--quiet, --debug",
+        "Others: mconv --version, mconv --install-completion, mconv --show-completion",
+        "",
+        "Exit codes: 2 usage, 3 not a model, 4 damaged model, 5 unsupported, 6 output, 7 package missing,",
+        "8 runtime missing, 9 runtime failed, 10 results differ, 11 not trusted, 70 bug of mconv",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def load(name: str) -> Any:
+    """The typer application of one subcommand."""
+    import typer
+
+    from mconv.cli.common import with_globals
+
+    module = import_module(module_of(name))
+    group: Optional[typer.Typer] = getattr(module, "app", None)
+    if group is None:
+        group = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+        group.command(name, no_args_is_help=False)(with_globals(module.command))
+        return group
+    for command in group.registered_commands:
+        if command.callback is not None and not hasattr(command.callback, "__signature__"):
+            command.callback = with_globals(command.callback)
+    group.rich_markup_mode = None
+    return group
+
+
+def full_app() -> Any:
+    """Every subcommand in one application, which is what shell completion asks for."""
+    import typer
+
+    whole = typer.Typer(name="mconv", rich_markup_mode=None, pretty_exceptions_enable=False)
+    for commands in COMMANDS.values():
+        for name in filter(available, commands):
+            app = load(name)
+            if len(app.registered_commands) == 1 and app.registered_commands[0].name == name:
+                whole.registered_commands.append(app.registered_commands[0])
+            else:
+                whole.add_typer(app, name=name)
+    return whole
+
+
+def run(args: list[str]) -> int:
+    """Run ``mconv`` with these arguments; returns the exit code."""
+    first = args[0] if args else "--help"
+    if _COMPLETE in os.environ or first in ("--install-completion", "--show-completion"):
+        full_app()(args, prog_name="mconv")
+        return 0
+    if first in ("--help", "-h", "help"):
+        sys.stdout.write(help_text())
+        return 0 if args else 2
+    if first in ("--version", "-V"):
+        sys.stdout.write(f"mconv {__version__}\n")
+        return 0
+    known = [name for commands in COMMANDS.values() for name in commands if available(name)]
+    if first not in known:
+        from difflib import get_close_matches
+
+        near = get_close_matches(first, known, 1)
+        sys.stderr.write(f"error: mconv has no {'option' if first.startswith('-') else 'command'} {first!r}\n")
+        sys.stderr.write(f"hint: {f'did you mean `mconv {near[0]}`?' if near else 'mconv --help lists the commands'}\n")
+        return 2
+    from mconv.cli.common import out, render_error
+
+    command = f"mconv {first}"
+    # for errors raised before the options are parsed
+    out.configure(json="--json" in args, debug="--debug" in args)
+    try:
+        code = load(first)(args[1:], prog_name=command, standalone_mode=False)
+        sys.stdout.flush()
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the one place where every error ends
+        return render_error(error, command)
+    return code if isinstance(code, int) else 0
+
+
+def main() -> NoReturn:
+    """The console script."""
+    sys.exit(run(sys.argv[1:]))
