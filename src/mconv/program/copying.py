@@ -1,0 +1,141 @@
+"""Copying byte ranges between files inside the kernel, as fast as ``cp`` does it."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Callable
+
+from mconv.errors import CorruptModelError, NotAModelError
+
+CHUNK = 1 << 20
+# What copy_file_range and sendfile answer where the kernel, the file systems or a container's system call filter
+# do not offer them; anything else (no space, I/O error) is a failure of the copy itself.
+_UNSUPPORTED = frozenset(
+    getattr(errno, name)
+    for name in ("ENOSYS", "EXDEV", "EINVAL", "EOPNOTSUPP", "ENOTSUP", "EPERM", "EBADF", "ENOTSOCK", "ETXTBSY")
+)
+_MOST = 1 << 30  # one call copies at most 2^31 - 4096 bytes
+
+
+def open_regular(path: Path) -> int:
+    """A read-only descriptor of an ordinary file.
+
+    Raises:
+        NotAModelError: it does not exist, cannot be read, or is no ordinary file (a pipe would block for ever).
+    """
+    try:
+        fd = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0))
+    except (OSError, ValueError) as e:
+        raise NotAModelError(f"{path}: cannot be read ({getattr(e, 'strerror', None) or e})") from None
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)
+        raise NotAModelError(f"{path}: not an ordinary file")
+    return fd
+
+
+def read_range(fd: int, offset: int, size: int, path: Path, chunk: int = CHUNK) -> Iterator[bytes]:
+    """The bytes from *offset* in pieces of at most *chunk*.
+
+    Raises:
+        CorruptModelError: the file ends before *size* bytes.
+    """
+    end = offset + size
+    while offset < end:
+        piece = os.pread(fd, min(chunk, end - offset), offset)
+        if not piece:
+            raise shorter(path, offset, end)
+        offset += len(piece)
+        yield piece
+
+
+def shorter(path: Path, offset: int, end: int) -> CorruptModelError:
+    """The error for a file that ends before it should, usually because something else is writing it."""
+    return CorruptModelError(
+        f"{path}: ends at offset {offset} while being copied, {end - offset} bytes short", "is something writing it?"
+    )
+
+
+def write_all(fd: int, data: bytes) -> None:
+    """Write every byte; a single ``write`` stops at 2 GiB and at signals."""
+    view = memoryview(data)
+    while view:
+        view = view[os.write(fd, view) :]
+
+
+def _by_copy_file_range(source: int, target: int, offset: int, size: int) -> int:
+    return os.copy_file_range(source, target, size, offset_src=offset)
+
+
+def _by_sendfile(source: int, target: int, offset: int, size: int) -> int:
+    return os.sendfile(target, source, offset, size)
+
+
+def copy_range(source: int, target: int, offset: int, size: int, path: Path) -> None:
+    """Append *size* bytes of *source*, from *offset* on, at the current position of *target*.
+
+    Args:
+        source, target: file descriptors.
+        path: what to call the source in an error.
+
+    Raises:
+        CorruptModelError: the source ends too early.
+        OSError: the target cannot be written.
+    """
+    end = offset + size
+    ways: list[Callable[[int, int, int, int], int]] = []
+    if hasattr(os, "copy_file_range"):
+        ways.append(_by_copy_file_range)
+    if hasattr(os, "sendfile"):
+        ways.append(_by_sendfile)
+    for way in ways:
+        while offset < end:
+            try:
+                copied = way(source, target, offset, min(_MOST, end - offset))
+            except OSError as e:
+                if e.errno not in _UNSUPPORTED:
+                    raise
+                break
+            if not copied:  # the end of the file, or a file system that answers 0 for "cannot"
+                break
+            offset += copied
+    for piece in read_range(source, offset, end - offset, path):
+        write_all(target, piece)
+
+
+def copy_file(source: Path, target: Path, *, link: bool = False) -> None:
+    """Copy one file's content.
+
+    Args:
+        target: must not exist yet.
+        link: make a hard link instead where both are on one file system.
+
+    Raises:
+        NotAModelError: the source cannot be read.
+        OSError: the target cannot be written.
+    """
+    fd = open_regular(source)
+    try:
+        if link and _linked(source, target):
+            return
+        out = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+        try:
+            copy_range(fd, out, 0, os.fstat(fd).st_size, source)
+        finally:
+            os.close(out)
+    finally:
+        os.close(fd)
+
+
+def _linked(source: Path, target: Path) -> bool:
+    try:
+        # of the file itself: a link to a symbolic link would break when that one goes
+        os.link(os.path.realpath(source), target)
+    except OSError as e:
+        if e.errno in (errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EACCES):
+            return False
+        raise
+    return True
