@@ -1,0 +1,8 @@
+"""Managed environments with other versions of Paddle, and workers that run models in them."""
+
+from __future__ import annotations
+
+from mconv.runtimes.runtime import Runtime, RuntimeStatus, find, runtimes_folder, statuses
+from mconv.runtimes.worker import RunResult, Worker, WorkerError
+
+__all__ = ["RunResult", "Runtime", "RuntimeStatus", "Worker", "WorkerError", "find", "runtimes_folder", "statuses"]

@@ -1,0 +1,86 @@
+"""Finding a Python interpreter of a wanted version: the user's, PATH, pyenv, uv."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Optional, Union
+
+from mconv.errors import RuntimeUnavailableError
+
+_PROBE = "import sys, ensurepip, venv; print('%d.%d.%d' % sys.version_info[:3], sys.maxsize > 2**32)"
+
+
+def probe(python: Union[str, Path]) -> Optional[str]:
+    """The version (``3.8.18``) of a 64-bit interpreter that can make virtual environments, else None."""
+    env = {k: v for k, v in os.environ.items() if k not in ("PYTHONHOME", "PYTHONPATH")}
+    try:
+        # -I: neither the current folder nor PYTHON* may decide what ensurepip is
+        done = subprocess.run([str(python), "-I", "-c", _PROBE], capture_output=True, text=True, timeout=60, env=env)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    version, _, wide = done.stdout.strip().partition(" ")
+    return version if done.returncode == 0 and wide == "True" else None
+
+
+def candidates(minor: str) -> Iterator[Path]:
+    """Where an interpreter of a minor version (``3.8``) may be, best first; not all of them work."""
+    on_path = shutil.which(f"python{minor}")
+    if on_path:
+        yield Path(on_path)
+    roots = [Path(os.environ["PYENV_ROOT"])] if os.environ.get("PYENV_ROOT") else []
+    roots.append(Path.home() / ".pyenv")
+    for root in roots:
+        # 3.8.18 before 3.8.9; names like 3.8-dev or miniconda3-… come last
+        found = (root / "versions").glob(f"{minor}.*/bin/python")
+        yield from sorted(found, key=lambda p: _numbers(p.parent.parent.name), reverse=True)
+    uv = shutil.which("uv")
+    if uv:
+        try:
+            done = subprocess.run(
+                [uv, "python", "find", "--no-project", minor], capture_output=True, text=True, timeout=60, check=False
+            )
+        except (OSError, subprocess.TimeoutExpired):
+            return
+        if done.returncode == 0 and done.stdout.strip():
+            yield Path(done.stdout.strip())
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split(".") if part.isdigit())
+
+
+def find_interpreter(minors: Sequence[str], python: Optional[str] = None) -> tuple[Path, str]:
+    """An interpreter of one of the minor versions, the first that works, and its full version.
+
+    Args:
+        minors: acceptable minor versions, best first.
+        python: the user's choice (a path or a command); nothing else is tried then.
+
+    Raises:
+        RuntimeUnavailableError: none works, or the user's choice is of another version.
+    """
+    wanted = " or ".join(minors)
+    if python is not None:
+        version = probe(python)
+        if version is None:
+            raise RuntimeUnavailableError(
+                f"{python}: not a 64-bit Python that can make virtual environments (its venv and ensurepip modules)",
+                f"give one of version {wanted}",
+            )
+        if version.rpartition(".")[0] not in minors:
+            raise RuntimeUnavailableError(f"{python} is Python {version}; this runtime needs {wanted}")
+        return Path(shutil.which(python) or python).absolute(), version
+    for minor in minors:
+        for path in candidates(minor):
+            version = probe(path)
+            if version is not None and version.rpartition(".")[0] == minor:
+                return path.absolute(), version
+    best = minors[0]
+    raise RuntimeUnavailableError(
+        f"no Python {wanted} found on PATH, in pyenv or through uv",
+        f"install one (`uv python install {best}`, or `pyenv install {best}`), or name it with --python PATH",
+    )

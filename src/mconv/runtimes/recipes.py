@@ -1,0 +1,134 @@
+"""The managed runtimes as data: which packages, on which Python, what they are checked by.
+
+Sources of the version limits: the packages' own metadata, and ``docs/runtimes.md`` for what was found by running.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+
+from mconv.errors import UsageError
+
+
+@dataclass(frozen=True)
+class Step:
+    """One call of ``pip install``: its requirements and further options."""
+
+    label: str
+    requirements: tuple[str, ...]
+    options: tuple[str, ...] = ()
+
+    def fingerprint(self, python: str) -> str:
+        """Changes when the step would install something else; *python* is the interpreter's version."""
+        content = json.dumps([self.requirements, self.options, python])
+        return hashlib.sha256(content.encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a managed runtime is made.
+
+    Attributes:
+        name: what users call it.
+        summary: one line for ``mconv runtime list``.
+        pythons: the minor versions of Python that it works on, best first.
+        steps: the installations, in order.
+        size_gb: roughly what it takes on disk when installed.
+        needs_dl_sym: whether its Paddle wants glibc's former ``_dl_sym`` (see ``shim/dl_sym.c``).
+        runs_models: whether a model is run in it to check the installation.
+        imports: modules whose import is checked at the end of the installation.
+    """
+
+    name: str
+    summary: str
+    pythons: tuple[str, ...]
+    steps: tuple[Step, ...]
+    size_gb: float
+    needs_dl_sym: bool = False
+    runs_models: bool = True
+    imports: tuple[str, ...] = field(default=())
+
+
+# charset_normalizer 3.5 crashes on Python 3.8 when imported after Paddle; Paddle 3 imports setuptools but does not
+# declare it, and newer setuptools have no pkg_resources
+_COMMON = ("charset_normalizer<3.5", "setuptools<81")
+_CPYTHONS = ("3.10", "3.11", "3.9", "3.12", "3.8")
+
+RECIPES: dict[str, Recipe] = {
+    recipe.name: recipe
+    for recipe in (
+        Recipe(
+            "paddle-2.3.2",
+            "Paddle 2.3.2 with Paddle Serving 0.9.0 (client, server, app): what Serving models run on",
+            ("3.8",),
+            (
+                # the plain package does not exist in 2.3; without a GPU this one runs on the CPU
+                Step("Paddle", ("paddlepaddle-gpu==2.3.2", "protobuf==3.20.0", "numpy<1.24", "six", *_COMMON)),
+                Step(
+                    "Paddle Serving",
+                    ("paddle-serving-client==0.9.0", "paddle-serving-server==0.9.0", "protobuf==3.20.0", "numpy<1.24"),
+                ),
+                Step(
+                    "companions",
+                    ("opencv-python-headless<5", "pyclipper<1.4", "shapely<2.1", "sentencepiece<0.3", "func-timeout", "numpy<1.24"),
+                ),
+                # its opencv pin has no wheel and does not build
+                Step("Paddle Serving app", ("paddle-serving-app==0.9.0",), ("--no-deps",)),
+            ),
+            2.2,
+            needs_dl_sym=True,
+            imports=("paddle_serving_client.io", "paddle_serving_server.web_service", "paddle_serving_app.local_predict"),
+        ),
+        Recipe(
+            "paddle-1.8.5",
+            "Paddle 1.8.5, for models from before 2.0",
+            ("3.7", "3.8"),
+            (Step("Paddle", ("paddlepaddle==1.8.5", "protobuf<3.21", "numpy<1.24", *_COMMON)),),
+            0.8,
+            needs_dl_sym=True,
+        ),
+        Recipe(
+            "paddle-2.6.2",
+            "Paddle 2.6.2, the last 2.x",
+            _CPYTHONS,
+            (Step("Paddle", ("paddlepaddle==2.6.2", "numpy<2", *_COMMON)),),
+            0.8,
+        ),
+        *(
+            Recipe(
+                f"paddle-{version}",
+                f"Paddle {version}",
+                ("3.10", "3.11", "3.9", "3.12", "3.13"),
+                (Step("Paddle", (f"paddlepaddle=={version}", *_COMMON)),),
+                1.2,
+            )
+            for version in ("3.0.0", "3.1.1", "3.2.2", "3.3.1")
+        ),
+        Recipe(
+            "x2paddle-1.6.0",
+            "X2Paddle 1.6.0 on Paddle 2.6.2, the other way from ONNX to Paddle",
+            ("3.10", "3.9", "3.8", "3.11"),
+            (
+                Step("Paddle", ("paddlepaddle==2.6.2", "numpy<2", *_COMMON)),
+                # six and requests: imported by X2Paddle, not declared by it
+                Step("X2Paddle", ("x2paddle==1.6.0", "onnx<1.17", "six", "requests", "numpy<2", "protobuf<=3.20.2", *_COMMON)),
+            ),
+            1.0,
+            imports=("x2paddle.convert",),
+        ),
+    )
+}
+
+
+def recipe_for(name: str) -> Recipe:
+    """The recipe of that name; a bare version (``2.3.2``) means ``paddle-2.3.2``.
+
+    Raises:
+        UsageError: there is none.
+    """
+    recipe = RECIPES.get(name) or RECIPES.get(f"paddle-{name}")
+    if recipe is None:
+        raise UsageError(f"there is no runtime {name!r}", f"runtimes that mconv can install: {', '.join(RECIPES)}")
+    return recipe

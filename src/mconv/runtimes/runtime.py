@@ -1,0 +1,167 @@
+"""Managed runtimes on this machine: where they are, whether they are whole, how to start a process in one."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import platform
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Optional
+
+from mconv.errors import MissingDependencyError, RuntimeUnavailableError
+from mconv.runtimes.recipes import RECIPES, Recipe, recipe_for
+from mconv.runtimes.worker import Worker
+
+SHIM = Path(__file__).with_name("shim") / "libdlsym-x86_64.so"
+STATE = "runtime.json"
+# they would make a runtime's interpreter import packages of another Python
+_FOREIGN = ("PYTHONHOME", "PYTHONPATH", "PYTHONSTARTUP", "__PYVENV_LAUNCHER__", "VIRTUAL_ENV")
+
+
+def runtimes_folder() -> Path:
+    """Where managed runtimes live: ``$MCONV_CACHE/runtimes``, or mconv's part of the user's cache folder."""
+    own = os.environ.get("MCONV_CACHE")
+    if own:
+        return Path(own).expanduser().absolute() / "runtimes"
+    cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(cache).expanduser().absolute() / "mconv" / "runtimes"
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """A Python with a Paddle in it.
+
+    Attributes:
+        name: ``paddle-2.3.2``, …, or ``current``.
+        python: its interpreter.
+        extra: environment variables that its processes need.
+        managed: whether mconv installed it; then PYTHONPATH and its like do not reach it.
+    """
+
+    name: str
+    python: Path
+    extra: Mapping[str, str] = field(default_factory=dict)
+    managed: bool = True
+
+    @property
+    def label(self) -> str:
+        """What messages call it."""
+        return f"runtime {self.name}" if self.managed else f"the Paddle of {self.python}"
+
+    def environ(self, **more: str) -> dict[str, str]:
+        """The environment for a process in this runtime: the CPU only, nothing of another Python."""
+        env = dict(os.environ)
+        if self.managed:
+            env = {k: v for k, v in env.items() if k not in _FOREIGN}
+            env["PYTHONNOUSERSITE"] = "1"
+        env["CUDA_VISIBLE_DEVICES"] = ""
+        env.update(more)
+        for key, value in self.extra.items():
+            # several libraries may be preloaded; everything else is simply set
+            env[key] = f"{value}:{env[key]}" if key == "LD_PRELOAD" and env.get(key) else value
+        return env
+
+    def worker(self, *, threads: int = 1) -> Worker:
+        """A subprocess that runs models here; a context manager."""
+        return Worker(self, threads=threads)
+
+
+def needs_shim(recipe: Recipe) -> bool:
+    """Whether Paddle's ``_dl_sym`` has to be given back: a glibc of 2.34 or newer does not have it any more."""
+    name, version = platform.libc_ver()
+    numbers = tuple(int(part) for part in version.split(".") if part.isdigit())
+    return recipe.needs_dl_sym and name == "glibc" and numbers >= (2, 34)
+
+
+def runtime_of(recipe: Recipe) -> Runtime:
+    """The runtime of a recipe as it is or would be on disk, whole or not."""
+    extra = {"LD_PRELOAD": str(SHIM)} if needs_shim(recipe) else {}
+    return Runtime(recipe.name, runtimes_folder() / recipe.name / "env" / "bin" / "python", extra)
+
+
+def read_state(recipe: Recipe) -> dict[str, Any]:
+    """What the installer noted about the runtime; empty when it was never begun."""
+    try:
+        state = json.loads((runtimes_folder() / recipe.name / STATE).read_text())
+    except FileNotFoundError:
+        return {}
+    except ValueError:
+        return {}  # written by something else: the installation starts over
+    return state if isinstance(state, dict) else {}
+
+
+def missing(recipe: Recipe) -> Optional[str]:
+    """Why the runtime cannot be used, or None when it is installed, whole and up to date."""
+    state = read_state(recipe)
+    if not state:
+        return "is not installed"
+    if not state.get("complete"):
+        return "is only partly installed"
+    done = state.get("steps", {})
+    python = state.get("python_version", "")
+    if any(done.get(step.label) != step.fingerprint(python) for step in recipe.steps):
+        return "was installed by another version of mconv, with other packages"
+    if not os.access(runtime_of(recipe).python, os.X_OK):
+        return f"has lost its interpreter ({state.get('python')})"
+    return None
+
+
+def find(name: str) -> Runtime:
+    """The runtime of that name; ``current`` is the Paddle that this very Python can import.
+
+    Raises:
+        UsageError: there is no such runtime.
+        MissingDependencyError: ``current``, and no paddle here.
+        RuntimeUnavailableError: it is not (wholly) installed; the hint is the command that installs it.
+    """
+    if name == "current":
+        if importlib.util.find_spec("paddle") is None:
+            raise MissingDependencyError(
+                f"paddle is not installed for {sys.executable}",
+                "install it with `pip install 'mconv[paddle]'`, or use a managed runtime (`mconv runtime list`)",
+            )
+        return Runtime("current", Path(sys.executable), managed=False)
+    recipe = recipe_for(name)
+    reason = missing(recipe)
+    if reason is not None:
+        raise RuntimeUnavailableError(
+            f"the runtime {recipe.name} {reason}", f"install it with `mconv runtime install {recipe.name}`"
+        )
+    return runtime_of(recipe)
+
+
+@dataclass(frozen=True)
+class RuntimeStatus:
+    """One line of ``mconv runtime list``. *problem* is None when the runtime can be used."""
+
+    name: str
+    summary: str
+    installed: bool
+    problem: Optional[str]
+    path: Path
+    python: Optional[str]
+    size_gb: float
+
+
+def statuses() -> list[RuntimeStatus]:
+    """The state of every runtime that mconv knows; nothing is started."""
+    found = []
+    for recipe in RECIPES.values():
+        problem = missing(recipe)
+        state = read_state(recipe)
+        found.append(
+            RuntimeStatus(
+                recipe.name,
+                recipe.summary,
+                problem is None,
+                problem,
+                runtimes_folder() / recipe.name,
+                state.get("python_version"),
+                recipe.size_gb,
+            )
+        )
+    return found

@@ -1,0 +1,362 @@
+"""The host side of a worker: one persistent subprocess of a runtime that runs models on request.
+
+A crash, an abort, a timeout or an out-of-memory kill of the subprocess is a :class:`WorkerError`; the next
+request gets a fresh process.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import struct
+import subprocess
+import tempfile
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, BinaryIO, Optional, Union
+
+import numpy as np
+
+from mconv.errors import RuntimeFailedError, UnsupportedError, UsageError
+from mconv.program.program import Op, Program
+
+if TYPE_CHECKING:
+    from mconv.runtimes.runtime import Runtime
+
+Feed = Mapping[str, np.ndarray]
+SCRIPT = Path(__file__).with_name("worker_main.py")
+MAGIC = b"MCNV"
+
+
+class WorkerError(RuntimeFailedError):
+    """A model could not be loaded or run in a runtime.
+
+    Attributes:
+        stage: ``load`` or ``run``; ``start`` when the process did not come up.
+        signal: name of the signal that killed the process (``SIGSEGV``), or None.
+        timed_out: whether mconv killed it for taking too long.
+        log: what the runtime printed.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        hint: Optional[str] = None,
+        *,
+        stage: str,
+        signal: Optional[str] = None,
+        timed_out: bool = False,
+        log: str = "",
+    ):
+        super().__init__(message, hint)
+        self.stage = stage
+        self.signal = signal
+        self.timed_out = timed_out
+        self.log = log
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What a model answered.
+
+    Attributes:
+        outputs: per input set, the outputs in the order of *names*; bfloat16 as its uint16 bits.
+        names: the outputs' names, those asked for with ``fetch`` last.
+        dtypes: per input set, Paddle's name of each output's type (``bfloat16`` is told apart here).
+        version: the Paddle that ran it.
+        load_seconds: time to load the model (0 when the worker still had it).
+        seconds: per input set, time of the run.
+    """
+
+    outputs: list[list[np.ndarray]]
+    names: list[str]
+    dtypes: list[list[str]]
+    version: str
+    load_seconds: float
+    seconds: list[float]
+
+
+def last_words(log: str) -> str:
+    """The one line of Paddle's output that says what went wrong; empty if there is none."""
+    text = log.rpartition("Error Message Summary:")[2] if "Error Message Summary:" in log else ""
+    for line in (line.strip() for line in text.splitlines()):
+        if line and not line.startswith(("---", "[Hint", "[TimeInfo", "[SignalInfo", "***", "(at ")):
+            frames = re.findall(r"^\d+ +(\S[^\n]*)", log, re.MULTILINE)
+            where = f" (in {frames[-1].partition('(')[0].strip()})" if "is detected by the operating" in line and frames else ""
+            return re.sub(r"\s*\(at [^()]*:\d+\)$", "", line) + where
+    lines = [line.strip() for line in log.splitlines() if line.strip()]
+    return lines[-1] if lines else ""
+
+
+class Worker:
+    """Runs models in a runtime; see :meth:`run`. Use as a context manager, or call :meth:`close`.
+
+    Args:
+        runtime: where to run.
+        threads: threads that Paddle and its libraries may use; 1 makes results repeatable.
+        start_timeout: seconds until the process must have answered for the first time.
+    """
+
+    def __init__(self, runtime: Runtime, *, threads: int = 1, start_timeout: float = 180):
+        self.runtime = runtime
+        self.threads = threads
+        self.start_timeout = start_timeout
+        self.starts = 0  # processes started so far
+        self._process: Optional[subprocess.Popen[bytes]] = None
+        self._log: Optional[BinaryIO] = None
+
+    def __enter__(self) -> Worker:
+        return self
+
+    def __exit__(self, kind: Optional[type], error: Optional[BaseException], trace: Optional[TracebackType]) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the subprocess; the worker can be used again afterwards."""
+        process, self._process = self._process, None
+        if process is not None:
+            _kill(process)
+            for stream in (process.stdin, process.stdout):
+                if stream is not None:
+                    try:
+                        stream.close()
+                    except BrokenPipeError:
+                        pass  # the unread request of a process that died
+            process.wait()
+        if self._log is not None:
+            self._log.close()
+            self._log = None
+
+    def version(self) -> str:
+        """The version of Paddle in the runtime.
+
+        Raises:
+            WorkerError: it cannot be imported there.
+        """
+        header, _ = self._ask({"command": "version"}, [], self.start_timeout, "start", "import paddle")
+        return header["version"]
+
+    def run(
+        self,
+        program: Union[str, Path],
+        params: Union[str, Path, None],
+        inputs: Union[Feed, Sequence[Feed]],
+        *,
+        ir_optim: bool = True,
+        onednn: Optional[bool] = None,
+        memory_optim: bool = False,
+        fetch: Optional[Sequence[str]] = None,
+        timeout: float = 300,
+    ) -> RunResult:
+        """Load a model (unless it is the one loaded last, unchanged) and run it on one or several input sets.
+
+        Args:
+            program: ``.pdmodel``, ``__model__`` or, for Paddle 3, ``.json``.
+            params: the combined parameters; None when they are separate files beside the program.
+            inputs: name → array, or a list of those; shapes may differ between the sets.
+            ir_optim: whether Paddle may optimise the graph.
+            onednn: whether Paddle may use oneDNN; None = as it is by default in that version.
+            memory_optim: whether Paddle may reuse buffers.
+            fetch: more variables of the main block to return, after the model's own outputs. They keep the
+                fusions from removing them, so the graph that runs is not quite the one without them.
+            timeout: seconds for loading and running.
+
+        Raises:
+            UsageError: *fetch* names a variable that the program does not have, or no input set is given.
+            UnsupportedError: *fetch* with a ``.json`` program.
+            WorkerError: the runtime refused, crashed or took too long.
+        """
+        sets = [inputs] if isinstance(inputs, Mapping) else list(inputs)
+        if not sets:
+            raise UsageError("there is no input set to run the model on")
+        program = Path(program).absolute()
+        params = None if params is None else Path(params).absolute()
+        with tempfile.TemporaryDirectory(prefix="mconv-fetch-") as scratch:
+            target = _with_fetches(program, params, list(fetch), Path(scratch)) if fetch else program
+            model = {
+                "program": str(target),
+                "params": None if params is None else str(params),
+                "stamps": [_stamp(program), None if params is None else _stamp(params), list(fetch or ())],
+                "ir_optim": ir_optim,
+                "onednn": onednn,
+                "memory_optim": memory_optim,
+                "threads": self.threads,
+            }
+            arrays = [np.asarray(a) for feed in sets for a in feed.values()]
+            request = {"command": "run", "model": model, "sets": [list(feed) for feed in sets]}
+            header, flat = self._ask(request, arrays, timeout, "load", str(program))
+        names = header["names"]
+        count = len(names)
+        return RunResult(
+            outputs=[flat[i * count : (i + 1) * count] for i in range(len(sets))],
+            names=names,
+            dtypes=header["dtypes"],
+            version=header["version"],
+            load_seconds=header["load_seconds"],
+            seconds=header["seconds"],
+        )
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        if self._process is not None and self._process.poll() is None:
+            return self._process
+        self.close()
+        self._log = tempfile.TemporaryFile("a+b")  # appended to, so that truncating it between requests is safe
+        self._process = subprocess.Popen(
+            [str(self.runtime.python), str(SCRIPT)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._log,
+            env=self.runtime.environ(OMP_NUM_THREADS=str(self.threads), MKL_NUM_THREADS=str(self.threads)),
+            start_new_session=True,  # so that a timeout ends everything it started
+        )
+        self.starts += 1
+        return self._process
+
+    def _ask(
+        self, request: dict[str, Any], arrays: list[np.ndarray], timeout: float, stage: str, what: str
+    ) -> tuple[dict[str, Any], list[np.ndarray]]:
+        process = self._start()
+        assert process.stdin is not None and process.stdout is not None and self._log is not None
+        self._log.truncate(0)
+        expired = threading.Event()
+
+        def expire() -> None:
+            expired.set()
+            _kill(process)
+
+        timer = threading.Timer(timeout, expire)
+        timer.daemon = True
+        timer.start()
+        try:
+            _write(process.stdin, request, arrays)
+            answer = _read(process.stdout)
+            if answer is not None and answer[0].get("event") == "loaded":
+                stage = "run"
+                answer = _read(process.stdout)
+        except BrokenPipeError:
+            answer = None
+        except BaseException:
+            self.close()  # interrupted in the middle of a frame: the stream is of no more use
+            raise
+        finally:
+            timer.cancel()
+        if answer is None:
+            raise self._obituary(process, expired.is_set(), timeout, stage, what)
+        header, values = answer
+        if not header["ok"]:
+            stage = header["stage"]
+            cause = header["error"].strip() if header["kind"] == "input" else last_words(header["error"])
+            verb = "load" if stage == "load" else "run"
+            raise WorkerError(
+                f"{self.runtime.label} cannot {verb} {what}: {cause}", stage=stage, log=self._read_log() + header["error"]
+            )
+        return header, values
+
+    def _obituary(self, process: subprocess.Popen[bytes], expired: bool, timeout: float, stage: str, what: str) -> WorkerError:
+        code = process.wait()
+        log = self._read_log()
+        self.close()
+        name = self.runtime.label
+        if expired:
+            return WorkerError(
+                f"{name} did not finish {what} within {timeout:g} s and was stopped",
+                "allow more time with --timeout, or try a smaller input",
+                stage=stage,
+                timed_out=True,
+                log=log,
+            )
+        words = last_words(log)
+        said = f": {words}" if words else ""
+        if code >= 0:
+            return WorkerError(f"{name} ended with status {code} on {what}{said}", stage=stage, log=log)
+        try:
+            killer = signal.Signals(-code).name
+        except ValueError:
+            killer = f"signal {-code}"
+        hint = "probably out of memory (the kernel's OOM killer)" if killer == "SIGKILL" else None
+        return WorkerError(f"{name} crashed with {killer} on {what}{said}", hint, stage=stage, signal=killer, log=log)
+
+    def _read_log(self) -> str:
+        if self._log is None:
+            return ""
+        self._log.seek(0)
+        return self._log.read().decode("utf-8", "replace")
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    if process.returncode is None:
+        try:
+            os.killpg(process.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass  # ended by itself in the meantime
+
+
+def _stamp(path: Path) -> list[int]:
+    try:
+        stat = path.stat()
+    except FileNotFoundError:
+        raise UsageError(f"{path}: no such file") from None
+    return [stat.st_mtime_ns, stat.st_size, stat.st_ino]
+
+
+def _write(stream: Any, header: dict[str, Any], arrays: Sequence[np.ndarray]) -> None:
+    contiguous = [np.asarray(a, order="C") for a in arrays]
+    text = json.dumps({**header, "arrays": [[a.dtype.name, list(a.shape)] for a in contiguous]}).encode()
+    stream.write(MAGIC + struct.pack("<I", len(text)) + text)
+    for array in contiguous:
+        stream.write(array.tobytes())
+    stream.flush()
+
+
+def _read(stream: Any) -> Optional[tuple[dict[str, Any], list[np.ndarray]]]:
+    """One frame; None when the stream ends, in whatever place."""
+    start = stream.read(8)
+    if len(start) < 8 or start[:4] != MAGIC:
+        return None
+    (length,) = struct.unpack("<I", start[4:])
+    text = stream.read(length)
+    if len(text) < length:
+        return None
+    header = json.loads(text)
+    arrays = []
+    for name, shape in header["arrays"]:
+        dtype = np.dtype(name)
+        size = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
+        raw = stream.read(size)
+        if len(raw) < size:
+            return None
+        arrays.append(np.frombuffer(raw, dtype).reshape(shape).copy())
+    return header, arrays
+
+
+def _with_fetches(program: Path, params: Optional[Path], names: list[str], scratch: Path) -> Path:
+    """Write a copy of the program that also fetches *names*; returns its path."""
+    if program.suffix == ".json":
+        raise UnsupportedError(f"{program}: internal variables of a .json program cannot be fetched")
+    copy = Program.from_bytes(program.read_bytes(), str(program))
+    lists = [op.output("Out")[0] for op in copy.main.ops if op.type == "fetch"]
+    unknown = [n for n in names if n not in copy.main.vars]
+    if unknown or not lists:
+        raise UsageError(f"{program}: there is no variable {', '.join(unknown)}" if unknown else f"{program}: fetches nothing")
+    first = len(copy.fetches)
+    template = next(op for op in copy.main.ops if op.type == "fetch")
+    for col, name in enumerate(names, first):
+        op = Op(type(template.desc)())
+        op.desc.CopyFrom(template.desc)
+        op.set_input("X", [name])
+        for attr in op.desc.attrs:
+            if attr.name == "col":
+                attr.i = col
+        copy.main.ops.append(op)
+    target = scratch / "__model__"
+    target.write_bytes(copy.to_bytes())
+    if params is None:  # separate parameters are looked for beside the program
+        for entry in program.parent.iterdir():
+            if entry.name != "__model__" and entry != program:
+                (scratch / entry.name).symlink_to(entry)
+    return target
