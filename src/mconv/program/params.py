@@ -88,11 +88,11 @@ class ArraySource(TensorSource):
 def _pieces(array: np.ndarray, dtype: np.dtype, size: int) -> Iterator[memoryview]:
     """The data in C order without a copy of the whole."""
     if array.flags.c_contiguous and array.dtype == dtype:
-        data = memoryview(array.reshape(-1).view(np.uint8))
+        data = array.reshape(-1).view(np.uint8).data
         for start in range(0, len(data), size):
             yield data[start : start + size]
     elif array.nbytes <= size:
-        yield memoryview(np.ascontiguousarray(array, dtype).reshape(-1).view(np.uint8))
+        yield np.ascontiguousarray(array, dtype).reshape(-1).view(np.uint8).data
     elif array.ndim > 1 and array.nbytes // len(array) > size:
         for row in array:
             yield from _pieces(row, dtype, size)
@@ -145,9 +145,7 @@ class Record(FileSource):
     ``record_offset`` is where the record (with its header) begins, ``end`` where the next one would.
     """
 
-    def __init__(
-        self, name: str, path: PathLike, record_offset: int, offset: int, dtype: DType, shape: Sequence[int]
-    ):
+    def __init__(self, name: str, path: PathLike, record_offset: int, offset: int, dtype: DType, shape: Sequence[int]):
         super().__init__(path, offset, dtype, shape)
         self.name = name
         self.record_offset = record_offset
@@ -247,6 +245,7 @@ def _short(name: str) -> str:
 
 def _read_record(fd: int, path: Path, size: int, start: int, var: Var) -> Record:
     """Parse and check one header at *start* of a file of *size* bytes."""
+    at = start
 
     def bad(why: str, at: int, hint: str = _REWRITE) -> MconvError:
         return CorruptModelError(f"{path}: parameter {_short(var.name)} at offset {at}: {why}", hint)
@@ -261,7 +260,6 @@ def _read_record(fd: int, path: Path, size: int, start: int, var: Var) -> Record
 
     if var.kind != VarKind.LOD_TENSOR:
         raise UnsupportedError(f"{path}: parameter {_short(var.name)} is no dense tensor (variable type {var.kind})")
-    at = start
     version, levels = struct.unpack("<IQ", take(12, "header"))
     if version != 0:
         raise bad(f"record version {version}, only 0 exists; no record begins here", start, _MISMATCH)
@@ -296,7 +294,9 @@ def _read_record(fd: int, path: Path, size: int, start: int, var: Var) -> Record
     if record.nbytes > _LARGEST or max(shape, default=0) > _LARGEST // dtype.itemsize:
         raise bad(f"shape {list(shape)} overflows", desc_at)
     if record.nbytes > size - at:
-        raise bad(f"{dtype.label}{list(shape)} needs {record.nbytes} bytes of data, {size - at} are left in the file", at)
+        raise bad(
+            f"{dtype.label}{list(shape)} needs {record.nbytes} bytes of data, {size - at} are left in the file", at
+        )
     if var.dtype_number != dtype:
         wanted = f"type {var.dtype_number}" if var.dtype is None else var.dtype.label
         raise bad(f"{dtype.label} in the file, {wanted} in the program", desc_at, _MISMATCH)
@@ -335,7 +335,7 @@ def write_combined(path_or_file: Union[PathLike, IO[bytes]], items: Iterable[tup
     if hasattr(path_or_file, "write"):
         _write_records(cast("IO[bytes]", path_or_file), None, items)
         return
-    with open(cast("PathLike", path_or_file), "wb", buffering=0) as file:
+    with open(path_or_file, "wb", buffering=0) as file:
         _write_records(cast("IO[bytes]", file), file.fileno(), items)
 
 
