@@ -1,4 +1,4 @@
-"""The files of a model of any era: found, read and written.
+"""Finding the files of a model of any era.
 
 :func:`locate` takes whatever a user calls "the model" and says which files it is; the content decides where a name
 leaves it open. The names of the eras: ``docs/formats.md``.
@@ -7,61 +7,30 @@ leaves it open. The names of the eras: ``docs/formats.md``.
 from __future__ import annotations
 
 import difflib
-import enum
 import json
 import os
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Optional
 
-from mconv.errors import CorruptModelError, MconvError, NotAModelError, UnsupportedError
+from mconv.errors import CorruptModelError, MconvError, NotAModelError
 from mconv.program import sniff
-from mconv.program.copying import open_regular, read_range
-from mconv.program.params import (
-    PathLike,
-    Record,
-    TensorSource,
-    list_combined,
-    list_separate,
-    separate_path,
-    write_combined,
-)
-from mconv.program.program import Program
+from mconv.program.params import PathLike, list_combined, separate_path
+from mconv.program.program import Var
 from mconv.program.sniff import NEAR_MISSES, Kind
+from mconv.program.stored import (
+    EXPECTED,
+    Era,
+    ModelFiles,
+    half,
+    load_program,
+    param_names,
+    read_program,
+    records,
+    write_model,
+)
 
-MAX_PROGRAM = (1 << 31) - 1  # protobuf's own limit for one message
-_EXPECTED = "an inference model is a program and its parameters: .pdmodel + .pdiparams or __model__ + __params__"
-_PARTNERS = {"__model__": ("__params__", "params"), "model": ("params", "__params__")}
-
-
-class Era(enum.Enum):
-    """How a model's files are named and stored."""
-
-    FLUID_SEPARATE = "fluid, one file per parameter"
-    FLUID_COMBINED = "fluid, __model__ + __params__"
-    FLUID_CUSTOM = "fluid, custom names"
-    PADDLE2 = "Paddle 2, .pdmodel + .pdiparams"
-    PIR = "Paddle 3 PIR, .json + .pdiparams"
-
-
-@dataclass(frozen=True)
-class ModelFiles:
-    """The files of one inference model.
-
-    ``params`` is the combined parameter file; None where each parameter has a file of its own (``separate``) or the
-    model has no parameters.
-    """
-
-    era: Era
-    program: Path
-    params: Optional[Path]
-    folder: Path
-
-    @property
-    def separate(self) -> bool:
-        """Whether each parameter is a file of its own in ``folder``."""
-        return self.params is None and self.era is Era.FLUID_SEPARATE
+__all__ = ["Era", "ModelFiles", "load_program", "locate", "records", "write_model"]
 
 
 def locate(path: PathLike) -> ModelFiles:
@@ -80,87 +49,6 @@ def locate(path: PathLike) -> ModelFiles:
     if os.path.exists(path):
         return _from_file(path)
     return _from_prefix(path)
-
-
-def load_program(files: ModelFiles) -> Program:
-    """Read the program.
-
-    Raises:
-        UnsupportedError: it is a PIR program, which is no ProgramDesc.
-        CorruptModelError: damaged.
-        NotAModelError: it cannot be read.
-    """
-    if files.era is Era.PIR:
-        raise UnsupportedError(
-            f"{files.program}: a PIR program (Paddle 3 .json), this reads .pdmodel and __model__ only",
-            "Paddle writes a .pdmodel with FLAGS_enable_pir_api=0 in the environment before `import paddle`",
-        )
-    return _read_program(files.program)
-
-
-def _read_program(path: Path) -> Program:
-    fd = open_regular(path)
-    try:
-        size = os.fstat(fd).st_size
-        if size > MAX_PROGRAM:
-            raise CorruptModelError(f"{path}: {size} bytes, a program cannot be larger than {MAX_PROGRAM}")
-        # the whole is read only when its beginning is that of a program
-        if size > sniff.HEAD and not sniff.looks_like_program(os.pread(fd, sniff.HEAD, 0)):
-            raise CorruptModelError(f"{path}: not a Paddle program", f"{_EXPECTED}; {NEAR_MISSES[Kind.OTHER]}")
-        return Program.from_bytes(b"".join(read_range(fd, 0, size, path, max(size, 1))), str(path))
-    finally:
-        os.close(fd)
-
-
-def records(files: ModelFiles, program: Program) -> list[Record]:
-    """The stored parameters, in byte order of their names, without reading their data.
-
-    Raises:
-        CorruptModelError: the parameters are damaged or not those of the program.
-    """
-    params = program.parameters
-    if files.params is not None:
-        return list_combined(files.params, params)
-    if files.separate:
-        return list_separate(files.folder, params)
-    if params:
-        raise _half(files.program, len(params))
-    return []
-
-
-def write_model(
-    program: Program, items: Iterable[tuple[str, TensorSource]], folder: PathLike, name: str = "inference"
-) -> tuple[Path, Path]:
-    """Write ``NAME.pdmodel`` and ``NAME.pdiparams`` into an existing folder.
-
-    Args:
-        items: (name, tensor) of every parameter of the program in byte order of the names.
-
-    Returns:
-        The two paths. A program without parameters gets an empty parameter file: every Paddle loads that, and the
-        servers want exactly one of each.
-
-    Raises:
-        ValueError: the items are not the parameters of the program.
-    """
-    folder = Path(folder)
-    expected = program.parameters
-    seen: list[str] = []
-
-    def checked() -> Iterable[tuple[str, TensorSource]]:
-        for key, source in items:
-            if len(seen) == len(expected) or key != expected[len(seen)].name:
-                wanted = expected[len(seen)].name if len(seen) < len(expected) else None
-                raise ValueError(f"parameter {key!r} given where the program wants {wanted!r}")
-            seen.append(key)
-            yield key, source
-
-    program_path, params_path = folder / f"{name}.pdmodel", folder / f"{name}.pdiparams"
-    write_combined(params_path, checked())
-    if len(seen) < len(expected):
-        raise ValueError(f"no data for parameter {expected[len(seen)].name!r}")
-    program_path.write_bytes(program.to_bytes())
-    return program_path, params_path
 
 
 # ---------------------------------------------------------------------------------------------- a folder
@@ -217,7 +105,7 @@ def _no_program(folder: Path, kinds: dict[str, Kind]) -> MconvError:
     hint = f"did you mean {' or '.join(map(str, inner[:3]))}?" if inner else None
     if not kinds:
         return NotAModelError(
-            f"{folder}: {'holds folders only' if any(folder.iterdir()) else 'an empty folder'}", hint or _EXPECTED
+            f"{folder}: {'holds folders only' if any(folder.iterdir()) else 'an empty folder'}", hint or EXPECTED
         )
 
     def named(*wanted: Kind) -> list[str]:
@@ -248,7 +136,7 @@ def _no_program(folder: Path, kinds: dict[str, Kind]) -> MconvError:
             return NotAModelError(
                 f"{folder}: no Paddle model; {of(named(kind))} is {kind.value}", hint or NEAR_MISSES[kind]
             )
-    return NotAModelError(f"{folder}: no Paddle program among its files ({of(list(kinds))})", hint or _EXPECTED)
+    return NotAModelError(f"{folder}: no Paddle program among its files ({of(list(kinds))})", hint or EXPECTED)
 
 
 def _models_below(folder: Path) -> list[Path]:
@@ -285,7 +173,7 @@ def _from_params(path: Path) -> ModelFiles:
     if not programs:
         raise _no_program_for(path, 1, None)
     name = (named or programs)[0]
-    if path.name in _param_names(name):
+    if path.name in param_names(name):
         return _checked(path.parent, name, kinds[name], path.parent / path.name)
     files = _pair(path.parent, name, kinds)
     if files.separate or files.params == path:
@@ -309,21 +197,13 @@ def _program_names(params: str) -> list[str]:
     return {"__params__": ["__model__"], "params": ["model", "__model__"]}.get(params, [])
 
 
-def _param_names(program: str) -> tuple[str, ...]:
-    """The names that the combined parameters of a program have by convention."""
-    stem, dot, suffix = program.rpartition(".")
-    if dot and suffix in ("pdmodel", "json"):
-        return (f"{stem}.pdiparams",)
-    return _PARTNERS.get(program, ())
-
-
 # ---------------------------------------------------------------------------------------------- the pair
 
 
 def _pair(folder: Path, name: str, kinds: dict[str, Kind]) -> ModelFiles:
     """The model whose program is *name*; *kinds* are the files known so far."""
     program = folder / name
-    for partner in _param_names(name):
+    for partner in param_names(name):
         if os.path.isfile(folder / partner):
             return _checked(folder, name, kinds[name], folder / partner)
     _check_program(program, kinds[name])
@@ -331,7 +211,7 @@ def _pair(folder: Path, name: str, kinds: dict[str, Kind]) -> ModelFiles:
     if kinds[name] is Kind.PIR:
         variables, wanted = [], _pir_parameters(program)
     else:
-        variables = _read_program(program).parameters
+        variables = read_program(program).parameters
         wanted = len(variables)
     if not wanted:
         return ModelFiles(_era(name, kinds[name], None), program, None, folder)
@@ -339,7 +219,7 @@ def _pair(folder: Path, name: str, kinds: dict[str, Kind]) -> ModelFiles:
     if variables and present == len(variables):
         return ModelFiles(Era.FLUID_SEPARATE, program, None, folder)
     own = {v.name for v in variables}
-    taken = {p for other in _programs(kinds) if other != name for p in _param_names(other)}
+    taken = {p for other in _programs(kinds) if other != name for p in param_names(other)}
     choices = [n for n, kind in kinds.items() if kind is Kind.PARAMS and n not in own and n not in taken]
     choices = [n for n in choices if _stem(n) == _stem(name)] or choices
     if len(choices) > 1 and variables:
@@ -352,27 +232,19 @@ def _pair(folder: Path, name: str, kinds: dict[str, Kind]) -> ModelFiles:
         )
     if present:  # what is missing is named when the records are listed
         return ModelFiles(Era.FLUID_SEPARATE, program, None, folder)
-    raise _half(program, wanted)
+    raise half(program, wanted)
 
 
 def _stem(name: str) -> str:
     return name.partition(".")[0]
 
 
-def _holds(path: Path, variables: list) -> bool:
+def _holds(path: Path, variables: Sequence[Var]) -> bool:
     try:
         list_combined(path, variables)
     except MconvError:
         return False
     return True
-
-
-def _half(program: Path, count: int) -> MconvError:
-    partners = " or ".join(_param_names(program.name)) or "a file of them"
-    return NotAModelError(
-        f"{program}: a program without its {count} parameters ({partners} is missing in {program.parent})",
-        "copy both files of the model into one folder",
-    )
 
 
 def _era(name: str, kind: Kind, params: Optional[str]) -> Era:
@@ -461,4 +333,4 @@ def _suggestion(path: Path) -> str:
         close = difflib.get_close_matches(name, [_stem(n) for n in names if _claims_program(n)], n=1, cutoff=0.6)
     if close:
         return f"did you mean {parent / close[0]}?"
-    return _EXPECTED if parent == path.parent else f"the folder {path.parent} does not exist"
+    return EXPECTED if parent == path.parent else f"the folder {path.parent} does not exist"
