@@ -18,7 +18,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, BinaryIO, Optional, Union
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal, Optional, Union
 
 import numpy as np
 
@@ -69,6 +69,7 @@ class RunResult:
         names: the outputs' names, those asked for with ``fetch`` last.
         dtypes: per input set, Paddle's name of each output's type (``bfloat16`` is told apart here).
         version: the Paddle that ran it.
+        engine: ``predictor`` or ``executor``, whichever ran it.
         load_seconds: time to load the model (0 when the worker still had it).
         seconds: per input set, time of the run.
     """
@@ -77,20 +78,36 @@ class RunResult:
     names: list[str]
     dtypes: list[list[str]]
     version: str
+    engine: str
     load_seconds: float
     seconds: list[float]
 
 
+_NOISE = re.compile(r"-{3,}|\*{3}|\[Hint|\[TimeInfo|\[SignalInfo|\[operator|\(at |$")
+_FRAME = re.compile(r"^\d+ +(\S[^\n(]*)", re.MULTILINE)
+
+
 def last_words(log: str) -> str:
-    """The one line of Paddle's output that says what went wrong; empty if there is none."""
-    text = log.rpartition("Error Message Summary:")[2] if "Error Message Summary:" in log else ""
-    for line in (line.strip() for line in text.splitlines()):
-        if line and not line.startswith(("---", "[Hint", "[TimeInfo", "[SignalInfo", "***", "(at ")):
-            frames = re.findall(r"^\d+ +(\S[^\n]*)", log, re.MULTILINE)
-            where = f" (in {frames[-1].partition('(')[0].strip()})" if "is detected by the operating" in line and frames else ""
-            return re.sub(r"\s*\(at [^()]*:\d+\)$", "", line) + where
-    lines = [line.strip() for line in log.splitlines() if line.strip()]
-    return lines[-1] if lines else ""
+    """The one line of a Paddle message or log that says what went wrong; empty if there is none.
+
+    Knows Paddle's three forms: a block headed ``Error Message Summary:``, the text of an exception
+    (``ValueError: (InvalidArgument) …``, details below it) and the report of a fatal signal, of which the
+    innermost C++ frame is added. Of anything else it is the last line.
+    """
+    summary = log.rpartition("Error Message Summary:")[2]
+    lines = [line.strip() for line in summary.splitlines() if not _NOISE.match(line.strip())]
+    if not lines:
+        return ""
+    stated = len(summary) < len(log)
+    line = lines[0] if stated else next((x for x in lines if re.match(r"\w*(Error|Exception): ", x)), lines[-1])
+    line = re.sub(r"\s*\(at [^()]*:\d+\)$", "", line)
+    operator = re.search(r"\[operator < (\w+) > error\]", summary)
+    frames = _FRAME.findall(log) if "is detected by the operating system" in line else []
+    if operator:
+        line += f" (operator {operator[1]})"
+    elif frames:
+        line += f" (in {frames[-1].strip()})"
+    return line
 
 
 class Worker:
@@ -150,6 +167,7 @@ class Worker:
         ir_optim: bool = True,
         onednn: Optional[bool] = None,
         memory_optim: bool = False,
+        engine: Literal["auto", "predictor", "executor"] = "auto",
         fetch: Optional[Sequence[str]] = None,
         timeout: float = 300,
     ) -> RunResult:
@@ -162,6 +180,9 @@ class Worker:
             ir_optim: whether Paddle may optimise the graph.
             onednn: whether Paddle may use oneDNN; None = as it is by default in that version.
             memory_optim: whether Paddle may reuse buffers.
+            engine: ``predictor`` is Paddle Inference, what servers use; ``executor`` runs the graph as it is
+                and takes every type of tensor; ``auto`` is the Predictor unless it cannot pass a type in or
+                out (2.3 knows four types of input). The result names the one that ran.
             fetch: more variables of the main block to return, after the model's own outputs. They keep the
                 fusions from removing them, so the graph that runs is not quite the one without them.
             timeout: seconds for loading and running.
@@ -188,7 +209,7 @@ class Worker:
                 "threads": self.threads,
             }
             arrays = [np.asarray(a) for feed in sets for a in feed.values()]
-            request = {"command": "run", "model": model, "sets": [list(feed) for feed in sets]}
+            request = {"command": "run", "model": model, "engine": engine, "sets": [list(feed) for feed in sets]}
             header, flat = self._ask(request, arrays, timeout, "load", str(program))
         names = header["names"]
         count = len(names)
@@ -197,6 +218,7 @@ class Worker:
             names=names,
             dtypes=header["dtypes"],
             version=header["version"],
+            engine=header["engine"],
             load_seconds=header["load_seconds"],
             seconds=header["seconds"],
         )
@@ -235,7 +257,7 @@ class Worker:
         try:
             _write(process.stdin, request, arrays)
             answer = _read(process.stdout)
-            if answer is not None and answer[0].get("event") == "loaded":
+            while answer is not None and answer[0].get("event") == "loaded":
                 stage = "run"
                 answer = _read(process.stdout)
         except BrokenPipeError:

@@ -7,8 +7,11 @@ A frame, in both directions: ``MCNV``, u32 length of a JSON header, the header, 
 that ``header["arrays"]`` lists as ``[dtype, shape]``, C order, little endian. bfloat16 travels as uint16 bits.
 """
 
+import contextlib
 import json
 import os
+import re
+import shutil
 import struct
 import sys
 import tempfile
@@ -58,8 +61,32 @@ def write_frame(stream, header, arrays=()):
     stream.flush()
 
 
-class Loaded(object):
-    """A predictor and how to feed it; hides the difference between the two inference interfaces of Paddle."""
+class BadFeed(Exception):
+    """The arrays given are not the ones that the model takes."""
+
+
+class CannotCarry(Exception):
+    """The Predictor has no way to pass a value of this type in or out."""
+
+
+def core_of(paddle):
+    """Paddle's inner module, which has changed its name."""
+    return paddle.base.core if hasattr(paddle, "base") else paddle.fluid.core
+
+
+def check_names(names, feed):
+    missing = [n for n in names if n not in feed]
+    unknown = [n for n in feed if n not in names]
+    if missing or unknown:
+        text = "the model's inputs are %s" % ", ".join(names)
+        text += "; missing: %s" % ", ".join(missing) if missing else ""
+        raise BadFeed(text + ("; not among them: %s" % ", ".join(unknown) if unknown else ""))
+
+
+class OnPredictor(object):
+    """A model in Paddle Inference's Predictor, before 2.0 the AnalysisPredictor: what servers use."""
+
+    engine = "predictor"
 
     def __init__(self, request):
         import paddle
@@ -123,18 +150,16 @@ class Loaded(object):
     def run(self, feed):
         """Run once on a mapping name → array; returns the output names, their arrays and Paddle's dtype names."""
         names = list(self.predictor.get_input_names())
-        missing = [n for n in names if n not in feed]
-        unknown = [n for n in feed if n not in names]
-        if missing or unknown:
-            raise KeyError("the model's inputs are %s; missing: %s, not among them: %s" % (names, missing, unknown))
+        check_names(names, feed)
         for name in names:
-            tensor = self.handle("input", name)
-            array = feed[name]
+            tensor, array = self.handle("input", name), feed[name]
+            # without an overload for the type the binding converts silently: float64 becomes int32 in 2.3
+            bind = getattr(tensor, "_copy_from_cpu_bind", None) or getattr(tensor, "copy_from_cpu_bind", None)
+            bind = bind or tensor.copy_from_cpu
+            if array.dtype.name not in re.findall(r"ndarray\[(?:numpy\.)?(\w+)\]", bind.__doc__ or ""):
+                raise CannotCarry("input %s: the Predictor of Paddle %s takes no %s" % (name, self.version, array.dtype))
             tensor.reshape(list(array.shape))
-            try:
-                tensor.copy_from_cpu(array)
-            except TypeError:  # older Paddle binds a few types only
-                raise TypeError("input %s: Paddle %s takes no %s here" % (name, self.version, array.dtype.name))
+            tensor.copy_from_cpu(array)
         if hasattr(self.predictor, "zero_copy_run"):
             self.predictor.zero_copy_run()
         elif self.predictor.run() is False:
@@ -143,13 +168,104 @@ class Loaded(object):
         names = list(self.predictor.get_output_names())
         for name in names:
             tensor = self.handle("output", name)
-            array = tensor.copy_to_cpu()
-            label = array.dtype.name
-            if label == "uint16" and str(tensor.type()).endswith("BFLOAT16"):
-                label = "bfloat16"
+            try:
+                array = tensor.copy_to_cpu()
+            except Exception as e:
+                if "Unsupported data type" in str(e) or "only supports" in str(e):
+                    raise CannotCarry("output %s: the Predictor of Paddle %s cannot return its type" % (name, self.version))
+                raise
             outputs.append(array)
-            dtypes.append(label)
+            dtypes.append(array.dtype.name)
         return names, outputs, dtypes
+
+
+class OnExecutor(object):
+    """A model in the static graph's Executor: no inference passes, but every type of tensor."""
+
+    engine = "executor"
+
+    def __init__(self, request):
+        import paddle
+
+        self.version = paddle.__version__
+        if hasattr(paddle, "enable_static"):
+            paddle.enable_static()
+        program, params = request["program"], request["params"]
+        self.folder = tempfile.TemporaryDirectory(prefix="mconv-worker-")
+        self.core = core_of(paddle)
+        self.new_ir = program.endswith(".json")
+        with self.guard():
+            if hasattr(paddle, "base"):
+                self.executor = paddle.static.Executor(self.core.CPUPlace())
+                if params is None:
+                    params = self.combined(paddle, program)
+                # the road by prefix: the other one is deprecated, and does not know .json
+                prefix = os.path.join(self.folder.name, "model")
+                os.symlink(program, prefix + (".json" if self.new_ir else ".pdmodel"))
+                os.symlink(params, prefix + ".pdiparams")
+                loaded = paddle.static.load_inference_model(prefix, self.executor)
+            else:
+                from paddle import fluid
+
+                self.executor = fluid.Executor(self.core.CPUPlace())
+                folder, name = os.path.split(program)
+                loaded = fluid.io.load_inference_model(folder, self.executor, name, params)
+        self.program, self.inputs, self.fetches = loaded
+        self.names = [v.name for v in self.fetches]
+
+    def guard(self):
+        """Before it loads a .pdmodel, Paddle 3 has to be told that its own format is not meant."""
+        import paddle
+
+        if hasattr(getattr(paddle, "pir_utils", None), "OldIrGuard") and not self.new_ir:
+            return paddle.pir_utils.OldIrGuard()
+        return contextlib.suppress()
+
+    def combined(self, paddle, program):
+        """The separate parameters beside the program as one file: the records in the order of their names."""
+        with open(program, "rb") as file:
+            desc = paddle.static.deserialize_program(file.read())
+        kinds = (self.core.VarDesc.VarType.FEED_MINIBATCH, self.core.VarDesc.VarType.FETCH_LIST)
+        names = {v.name for v in desc.list_vars() if v.persistable and v.type not in kinds}
+        path = os.path.join(self.folder.name, "params")
+        with open(path, "wb") as out:
+            for name in sorted(names, key=lambda n: n.encode()):
+                with open(os.path.join(os.path.dirname(program), name), "rb") as file:
+                    shutil.copyfileobj(file, out)
+        return path
+
+    def run(self, feed):
+        import numpy as np
+
+        check_names(list(self.inputs), feed)
+        tensors = {}
+        for name, array in feed.items():
+            tensors[name] = (getattr(self.core, "DenseTensor", None) or self.core.LoDTensor)()
+            tensors[name].set(array, self.core.CPUPlace())
+        with self.guard():
+            values = self.executor.run(self.program, feed=tensors, fetch_list=self.fetches, return_numpy=False)
+        outputs, dtypes = [], []
+        for value in values:
+            array = np.asarray(value)
+            label = array.dtype.name
+            # in bfloat16, numpy sees the bits; Paddle 2.3 calls the type uint16, which it otherwise does not have
+            dtypes.append("bfloat16" if label == "uint16" else label)
+            outputs.append(array)
+        return self.names, outputs, dtypes
+
+
+ENGINES = {"predictor": OnPredictor, "executor": OnExecutor}
+
+
+def run_all(loaded, sets):
+    names, outputs, dtypes, seconds = [], [], [], []
+    for feed in sets:
+        started = time.time()
+        names, values, labels = loaded.run(feed)
+        seconds.append(time.time() - started)
+        outputs.extend(values)
+        dtypes.append(labels)
+    return names, outputs, dtypes, seconds
 
 
 def serve(requests, replies):
@@ -169,32 +285,37 @@ def serve(requests, replies):
                 write_frame(replies, {"ok": True, "version": paddle.__version__, "python": sys.version.split()[0]})
                 continue
             key = json.dumps(request["model"], sort_keys=True)
-            started = time.time()
-            if key not in cache:
-                cache.clear()  # one model at a time: memory
-                cache[key] = Loaded(request["model"])
-            loaded = cache[key]
-            load_seconds = time.time() - started
-            stage = "run"
-            write_frame(replies, {"event": "loaded"})  # so that a crash can be told from one while loading
-            sets, at, seconds = [], 0, []
-            outputs, dtypes, names = [], [], []
+            sets, at = [], 0
             for set_names in request["sets"]:
                 sets.append(dict(zip(set_names, arrays[at : at + len(set_names)])))
                 at += len(set_names)
-            for feed in sets:
+            engine = request["engine"]
+            loads = 0.0
+            while True:
+                stage = "load"
                 started = time.time()
-                names, values, labels = loaded.run(feed)
-                seconds.append(time.time() - started)
-                outputs.extend(values)
-                dtypes.append(labels)
+                chosen = key + ("executor" if engine == "executor" else "predictor")
+                if chosen not in cache:
+                    cache.clear()  # one model at a time: memory
+                    cache[chosen] = ENGINES["executor" if engine == "executor" else "predictor"](request["model"])
+                loaded = cache[chosen]
+                loads += time.time() - started
+                write_frame(replies, {"event": "loaded"})  # so that a crash can be told from one while loading
+                stage = "run"
+                try:
+                    names, outputs, dtypes, seconds = run_all(loaded, sets)
+                    break
+                except CannotCarry:
+                    if engine != "auto":
+                        raise
+                    engine = "executor"
             header = {"ok": True, "version": loaded.version, "names": names, "dtypes": dtypes}
-            header.update(load_seconds=load_seconds, seconds=seconds)
+            header.update(load_seconds=loads, seconds=seconds, engine=loaded.engine)
             write_frame(replies, header, outputs)
         except Exception as e:  # everything Paddle can raise is an answer, the process goes on
             cache.clear()
-            text = "".join(traceback.format_exception_only(type(e), e))
-            kind = "input" if isinstance(e, (KeyError, TypeError)) and stage == "run" else "paddle"
+            kind = "input" if isinstance(e, (BadFeed, CannotCarry)) else "paddle"
+            text = str(e) if kind == "input" else "".join(traceback.format_exception_only(type(e), e))
             write_frame(replies, {"ok": False, "stage": stage, "kind": kind, "error": text})
 
 
