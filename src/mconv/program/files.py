@@ -143,7 +143,7 @@ def _models_below(folder: Path) -> list[Path]:
     """Folders directly below that look like models by their names."""
     found = []
     for child in sorted(folder.iterdir()):
-        if child.is_dir() and os.access(child, os.R_OK | os.X_OK):
+        if not child.name.startswith(".") and child.is_dir() and os.access(child, os.R_OK | os.X_OK):
             names = os.listdir(child)
             if any(_claims_program(n) for n in names) or any(
                 n[:-9] + ".json" in names for n in names if n[-9:] == "pdiparams"
