@@ -28,6 +28,7 @@ from mconv.program.params import PathLike
 from mconv.program.renaming import exchange, move_new
 
 PREFIX = ".mconv-"
+_GONE = PREFIX + "gone-"
 _PLAN = "plan.json"
 _LOCK = "lock"
 _NEWBORN = 60.0  # seconds in which a run surely gets from making its folder to locking it
@@ -342,6 +343,9 @@ def _clean(parent: Path) -> None:
         home = parent / name
         if not name.startswith(PREFIX) or not home.is_dir() or home.is_symlink():
             continue
+        if name.startswith(_GONE):
+            shutil.rmtree(home, onerror=_report)
+            continue
         try:
             lock = os.open(home / _LOCK, os.O_RDWR)
         except FileNotFoundError:
@@ -379,13 +383,10 @@ def _recover(home: Path) -> None:
 
 
 def _remove(home: Path) -> None:
-    """Remove a hidden folder: the plan first, as it holds no longer, the lock last, so that a removal that is
-    interrupted is taken up again."""
-    (home / _PLAN).unlink(missing_ok=True)
-    for name in ("new", "old"):
-        if os.path.lexists(home / name):
-            shutil.rmtree(home / name, onerror=_report)
-    shutil.rmtree(home, onerror=_report)
+    """Remove a hidden folder. Its name goes first: the plan holds no longer, and anybody may finish the removal."""
+    gone = home.with_name(f"{_GONE}{secrets.token_hex(4)}")
+    home.rename(gone)
+    shutil.rmtree(gone, onerror=_report)
 
 
 def _report(function: object, path: str, info: tuple) -> None:
