@@ -5,11 +5,11 @@ from __future__ import annotations
 import contextlib
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Optional, Union
+from typing import Any, Callable, Optional, Union
 
 import numpy as np
 
-from mconv.errors import BuildError
+from mconv.errors import BuildError, UnsupportedError
 from mconv.program import dims as D
 from mconv.program import signatures, targets
 from mconv.program.dtypes import AttrType, DType, VarKind
@@ -93,11 +93,15 @@ class Builder:
         self.block: Block = self.program.main
         self.params: dict[str, TensorSource] = {}
         self.notes: list[str] = []
+        # symbol → the value and axis whose size it is, so that a size can be read at run time
+        self.origins: dict[D.Sym, tuple[Value, int]] = {}
         self._names: dict[str, int] = {}
         self._used: set[str] = {"feed", "fetch", ""}
         self._const_names: dict[tuple, str] = {}
         self._feeds: list[Value] = []
         self._fetches: list[tuple[Value, str]] = []
+        self._called: dict[str, str] = {}
+        self._made: dict[tuple, Value] = {}
         main = self.program.main
         main.add_var(Var.of_kind("feed", VarKind.FEED_MINIBATCH, persistable=True))
         main.add_var(Var.of_kind("fetch", VarKind.FETCH_LIST, persistable=True))
@@ -128,6 +132,9 @@ class Builder:
         var.desc.need_check_feed = True
         var.desc.stop_gradient = True
         main.add_var(var)
+        for axis, dim in enumerate(value.shape or ()):
+            if isinstance(dim, D.Sym):
+                self.origins.setdefault(dim, (value, axis))
         op = Op.make("feed", {"X": ["feed"]}, {"Out": [name]}, [("col", AttrType.INT, len(self._feeds))])
         main.ops.insert(len(self._feeds), op)
         self._feeds.append(value)
@@ -193,6 +200,18 @@ class Builder:
             return (1,)
         return D.to_paddle(shape)
 
+    def once(self, key: tuple, make: Callable[[], Value]) -> Value:
+        """The value of *make*, emitted only the first time in this block."""
+        key = (self.block.idx, *key)
+        if key not in self._made:
+            self._made[key] = make()
+        return self._made[key]
+
+    @property
+    def operators(self) -> Mapping[str, Any]:
+        """The operators of the target, by name."""
+        return signatures.table(self.target.name)
+
     # operators ---------------------------------------------------------------------------------------------------
 
     def op(self, op_type: str, *, result: Any = None, **operands: Any) -> Any:
@@ -216,6 +235,9 @@ class Builder:
         sig = signatures.find(self.target.name, op_type)
         if sig is None:
             raise BuildError(f"Paddle {self.target.paddle} has no operator {op_type!r}")
+        widened = self._widened(op_type, result, operands)
+        if widened is not NotImplemented:
+            return widened
         inputs: dict[str, list[str]] = {}
         attrs: list[tuple[str, AttrType, Any]] = []
         first: Optional[Value] = None
@@ -245,6 +267,64 @@ class Builder:
         outputs, returned = self._outputs(op_type, sig, result, first)
         self.block.ops.append(Op.make(op_type, inputs, outputs, attrs))
         return returned
+
+    def _widened(self, op_type: str, result: Any, operands: dict[str, Any]) -> Any:
+        """Run an operator in a wider type that its kernel takes and cast back; NotImplemented when not needed.
+
+        The CPU has no kernel for many operators in small types (float16, int8, bool, …). Integers wrap around in
+        the cast back as they would have in the small type.
+        """
+        known = signatures.cpu_dtypes(self.target.name, op_type)
+        key = next((k for k in ("X", "Input", "W", "Logits") if isinstance(operands.get(k), (Value, list, tuple))), None)
+        if op_type == "cast" or known is None or key is None or not operands[key]:
+            return NotImplemented
+        main = operands[key] if isinstance(operands[key], Value) else operands[key][0]
+        narrow = main.dtype
+        if narrow in known:
+            return NotImplemented
+        wide = next((d for d in _WIDER.get(narrow, ()) if d in known), None)
+        if wide is None:
+            raise UnsupportedError(
+                f"Paddle {self.target.paddle} has no CPU kernel of {op_type} for {narrow.label}, nor for a wider type"
+            )
+        if narrow is DType.INT64:
+            self.notes.append(f"{op_type} on int64 is computed in {wide.label}: exact up to 2^53")
+
+        def widen(operand: Any) -> Any:
+            if isinstance(operand, Value):
+                return self.cast(operand, wide) if operand.dtype is narrow else operand
+            return [widen(o) for o in operand] if isinstance(operand, (list, tuple)) else operand
+
+        def swap(spec: Any) -> Any:
+            if isinstance(spec, list):
+                return [swap(s) for s in spec]
+            return (wide, spec[1]) if spec[0] is narrow else spec
+
+        if result is None:
+            result = (narrow, main.shape)
+        specs = {k: swap(s) for k, s in result.items()} if isinstance(result, Mapping) else swap(result)
+        made = self.op(op_type, result=specs, **{k: widen(o) for k, o in operands.items()})
+
+        def back(values: Any, spec: Any) -> Any:
+            if isinstance(spec, list):
+                return [back(v, s) for v, s in zip(values, spec)]
+            return self.cast(values, spec[0])
+
+        if isinstance(result, Mapping):
+            return tuple(back(v, s) for v, s in zip(made, result.values()))
+        return back(made, result)
+
+    def cast(self, x: Value, dtype: DType) -> Value:
+        """*x* in another element type, as C casts."""
+        if x.dtype is dtype:
+            return x
+        if x.is_const and x.size is not None and x.size <= _FOLD and DType.BF16 not in (dtype, x.dtype):
+            with np.errstate(invalid="ignore", over="ignore"):
+                return self.constant(np.asarray(x.const).astype(dtype.numpy), dtype)
+        made: Value = self.op("cast", X=x, in_dtype=int(x.dtype), out_dtype=int(dtype), result=(dtype, x.shape))
+        if dtype.is_int and x.dtype.is_int:
+            made.data = x.data
+        return made
 
     def _outputs(
         self, op_type: str, sig: signatures.Signature, result: Any, first: Optional[Value]
@@ -331,58 +411,94 @@ class Builder:
     def finish(self) -> tuple[Program, dict[str, TensorSource]]:
         """The finished program and its parameters, by name in the file's order.
 
-        What does not reach an output is removed. A program without parameters gets an unused one, because the
-        Predictor cannot load a model that has no parameter file.
+        What does not reach an output is removed.
         """
         main = self.program.main
-        specs: list[tuple[str, str]] = []
-        taken: set[str] = {v.name for v in self._feeds if v.name}
+        feeds = {v.name for v in self._feeds}
+        wanted: dict[str, str] = {}  # variable → the output's name
+        ports: list[str] = []
+        varying = self._varying()
         for value, name in self._fetches:
             source = self._materialize(value)
-            renamed = source not in self.params and source not in taken and source in main.vars
-            if renamed and (name == source or name not in main.vars):
-                self._rename(source, name)
-                taken.add(name)
-                specs.append((name, name))
-            else:
-                target = name if name not in main.vars else self.unique(name)
-                main.add_var(Var.tensor(target, value.dtype, self._stored_shape(value.shape)))
-                main.ops.append(Op.make("assign", {"X": [source]}, {"Out": [target]}))
-                taken.add(target)
-                specs.append((target, name))
-        for col, (name, _) in enumerate(specs):
+            if source not in varying and self._feeds:
+                value = self._tied(value)
+                source = self._materialize(value)
+            if source in self.params or source in feeds or source in wanted or source not in main.vars:
+                made = self.op("assign", X=value)
+                source = made.name
+            wanted[source] = name
+            ports.append(source)
+        for col, source in enumerate(ports):
             attrs: list[tuple[str, AttrType, Any]] = [("col", AttrType.INT, col)]
-            main.ops.append(Op.make("fetch", {"X": [name]}, {"Out": ["fetch"]}, attrs))
+            main.ops.append(Op.make("fetch", {"X": [source]}, {"Out": ["fetch"]}, attrs))
         eliminate_dead(self.program)
-        used = {v.name for v in self.program.parameters}
-        if not used:
-            name = self.unique("unused_parameter")
-            main.add_var(Var.tensor(name, DType.FP32, (1,), persistable=True))
-            self.params[name] = ArraySource(np.zeros(1, np.float32))
-            used = {name}
+        self._rename_all(wanted)
         return self.program, {v.name: self.params[v.name] for v in self.program.parameters}
 
-    def _rename(self, old: str, new: str) -> None:
-        if old == new:
-            return
+    def _varying(self) -> set[str]:
+        """Variables of the main block that depend on an input."""
+        found = {v.name or "" for v in self._feeds}
+        for op in self.program.main.ops:
+            if op.blocks or not found.isdisjoint(op.input_names):
+                found.update(op.output_names)
+        return found
+
+    def _tied(self, value: Value) -> Value:
+        """*value*, which is constant, as something that depends on an input.
+
+        Paddle 2.6 and 3 fold an output that is constant into a parameter and then cannot fetch it ("The Variable type
+        must be … PhiVector"). Nothing times the length of an input's first axis is added.
+        """
+        feed = self._feeds[0]
+        rank = max(len(feed.shape or ()), 1)
+        size = self.op("shape", Input=feed, result=(DType.INT32, (rank,)))
+        first = self.op(
+            "slice", Input=size, axes=[0], starts=[0], ends=[1], infer_flags=[1], decrease_axis=[], result=(DType.INT32, (1,))
+        )
+        kind = DType.INT32 if value.dtype is DType.BOOL else value.dtype
+        zero = self.cast(self.op("scale", X=first, scale=0.0, bias=0.0, bias_after_scale=True), kind)
+        if value.shape == () and self.target.has_0d:
+            zero = self.op("reshape2", X=zero, shape=[], result=(kind, ()))
+        total = self.op("elementwise_add", X=self.cast(value, kind), Y=zero, result=(kind, value.shape))
+        return self.cast(total, value.dtype)
+
+    def _rename_all(self, outputs: dict[str, str]) -> None:
+        """Give variables the names asked for: the outputs theirs, then the rest what is free."""
+        taken = set(self.params) | {v.name for v in self._feeds if v.name} | {"feed", "fetch"}
+        names: dict[str, str] = {}
+        for old, new in outputs.items():
+            names[old] = new if new not in taken else self.unique(new)
+            taken.add(names[old])
+        present = {n for block in self.program.blocks for n in block.vars}
+        for old, new in self._called.items():
+            if old in present and old not in names and old not in taken and new not in taken and new != old:
+                names[old] = new
+                taken.add(new)
+        # a variable that keeps its name must not have lost it to another
+        for name in sorted((present & set(names.values())) - set(names)):
+            names[name] = self.unique(name)
         for _, op in self.program.ops():
-            op.rename({old: new})
-        main = self.program.main
-        var = main.vars.pop(old)
-        var.desc.name = new
-        main.vars[new] = var
-        self._used.add(new)
-        for value, _ in self._fetches:
-            if value.name == old:
-                value.name = new
+            op.rename(names)
+        for block in self.program.blocks:
+            if names.keys() & block.vars.keys():
+                renamed = {}
+                for name, var in block.vars.items():
+                    var.desc.name = names.get(name, name)
+                    renamed[var.name] = var
+                block.vars = renamed
+
+    def call(self, value: Value, name: str) -> None:
+        """Ask for the variable of *value* to be called *name* in the finished program, if it can be."""
+        if value.name in self.block.vars and value.name not in self._called and not value.is_const:
+            self._called[value.name] = name
 
 
-class _Named:
+class _Named(TensorSource):
     """A source with the name that its parameter should get."""
 
     def __init__(self, source: TensorSource, name: str):
         self.source, self.name = source, name
-        self.dtype, self.shape, self.nbytes = source.dtype, source.shape, source.nbytes
+        self.dtype, self.shape = source.dtype, source.shape
 
     def chunks(self, size: int = 1 << 20) -> Iterator[Any]:
         return self.source.chunks(size)
@@ -402,6 +518,18 @@ class _Reshaped(_Named):
         return self.source.array().reshape(self.shape)
 
 
+_FOLD = 1 << 16  # elements up to which a constant is computed here rather than at run time
+_WIDER = {
+    DType.BOOL: (DType.INT32, DType.INT64, DType.FP32, DType.FP64),
+    DType.INT8: (DType.INT16, DType.INT32, DType.INT64, DType.FP32, DType.FP64),
+    DType.UINT8: (DType.INT16, DType.INT32, DType.INT64, DType.FP32, DType.FP64),
+    DType.INT16: (DType.INT32, DType.INT64, DType.FP32, DType.FP64),
+    DType.INT32: (DType.INT64, DType.FP64),
+    DType.INT64: (DType.FP64,),
+    DType.FP16: (DType.FP32, DType.FP64),
+    DType.BF16: (DType.FP32, DType.FP64),
+    DType.FP32: (DType.FP64,),
+}
 _INT32 = (-(2**31), 2**31 - 1)
 
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mconv.program import targets
-from mconv.program.dtypes import AttrType
+from mconv.program.dtypes import AttrType, DType
 
 # every operator takes these; Paddle adds them to what it saves
 COMMON_ATTRS = frozenset(
@@ -59,6 +59,30 @@ def find(target: str, op: str) -> Signature | None:
     return Signature(raw["inputs"], raw["outputs"], {k: AttrType[v] for k, v in raw["attrs"].items()})
 
 
+def table(target: str) -> Mapping[str, Mapping[str, Mapping[str, str]]]:
+    """The raw table of *target*: operator → its inputs, outputs and attributes."""
+    return _raw(targets.get(target).paddle)
+
+
 def load(target: str) -> dict[str, Signature]:
     """Every operator of *target*."""
     return {op: sig for op in _raw(targets.get(target).paddle) if (sig := find(target, op)) is not None}
+
+
+@functools.lru_cache(maxsize=None)
+def _kernels(paddle: str) -> dict[str, frozenset[int]]:
+    data = (Path(__file__).parent / f"kernels-{paddle}.json.gz").read_bytes()
+    return {op: frozenset(types) for op, types in json.loads(gzip.decompress(data))["kernels"].items()}
+
+
+@functools.lru_cache(maxsize=None)
+def cpu_dtypes(target: str, op: str) -> frozenset[DType] | None:
+    """Element types that *op* has a plain CPU kernel for in *target* and in every later release of the table.
+
+    Dumped from ``core._get_all_register_op_kernels`` of each release. None: no such list (operators that the
+    framework runs itself, or whose kernel takes every type).
+    """
+    names = list(targets.TARGETS)
+    lists = [_kernels(targets.get(n).paddle).get(op) for n in names[names.index(target) :]]
+    known = [types for types in lists if types is not None]
+    return frozenset(map(DType, frozenset.intersection(*known))) if known else None

@@ -1,0 +1,234 @@
+"""Element by element: arithmetic, comparison, logic, selection."""
+
+from __future__ import annotations
+
+from typing import Any, Callable, Optional
+
+import numpy as np
+
+from mconv.errors import UnsupportedError
+from mconv.program import dims as D
+from mconv.program.builder import Builder, Value
+from mconv.program.dtypes import DType
+
+FOLD_LIMIT = 1 << 16  # elements up to which constants are computed here
+
+
+def foldable(*values: Optional[Value]) -> bool:
+    """Whether all are constants small enough to compute with now (bfloat16, which numpy lacks, is not)."""
+    return all(
+        v is None or (v.is_const and v.size is not None and v.size <= FOLD_LIMIT and v.dtype is not DType.BF16)
+        for v in values
+    )
+
+
+def as_dtype(b: Builder, x: Value, dtype: DType) -> Value:
+    """*x* cast to *dtype* (itself when it has it)."""
+    return b.cast(x, dtype)
+
+
+def unary(b: Builder, op: str, x: Value, **attrs: Any) -> Value:
+    """A Paddle activation-like operator: one input X, one output of the same type and shape."""
+    made: Value = b.op(op, X=x, **attrs)
+    return made
+
+
+def _broadcast(b: Builder, x: Value, y: Value, op: str) -> tuple[Value, Value, Optional[tuple[D.Dim, ...]]]:
+    try:
+        shape = D.broadcast(x.shape, y.shape)
+    except ValueError as e:
+        raise UnsupportedError(f"{op}: {e}") from None
+    # a first operand of lower rank trips oneDNN's memory descriptors: give it the rank of the second
+    if x.rank is not None and y.rank is not None and 0 < x.rank < y.rank:
+        from mconv.emit.shape import unsqueeze
+
+        x = unsqueeze(b, x, list(range(y.rank - x.rank)))
+    return x, y, shape
+
+
+_ARITHMETIC: dict[str, Callable[..., Any]] = {
+    "elementwise_add": np.add,
+    "elementwise_sub": np.subtract,
+    "elementwise_mul": np.multiply,
+    "elementwise_max": np.maximum,
+    "elementwise_min": np.minimum,
+}
+_COMMUTES = frozenset({"elementwise_add", "elementwise_mul", "elementwise_max", "elementwise_min"})
+
+
+def binary(b: Builder, op: str, x: Value, y: Value, *, dtype: Optional[DType] = None) -> Value:
+    """A Paddle ``elementwise_*`` operator (or another with inputs X and Y) on broadcast operands of one type.
+
+    Args:
+        dtype: element type of the result; default the operands'.
+    """
+    if op in _ARITHMETIC and foldable(x, y) and dtype is None:
+        with np.errstate(all="ignore"):
+            return b.constant(_ARITHMETIC[op](x.const, y.const).astype(x.dtype.numpy), x.dtype)
+    if op in _COMMUTES and ((x.is_const and not y.is_const) or _lower(x, y)):
+        x, y = y, x
+    short = _scaled(b, op, x, y)
+    if short is not None:
+        return short
+    x, y, shape = _broadcast(b, x, y, op)
+    made: Value = b.op(op, X=x, Y=y, result=(dtype or x.dtype, shape))
+    return made
+
+
+def _lower(x: Value, y: Value) -> bool:
+    return x.rank is not None and y.rank is not None and x.rank < y.rank
+
+
+def arithmetic(b: Builder, kind: str, x: Value, y: Value) -> Value:
+    """``add``, ``sub``, ``mul``, ``max``, ``min`` or ``div`` (integers truncate towards zero, as in C and ONNX)."""
+    if kind != "div" or x.dtype.is_float:
+        made = binary(b, f"elementwise_{kind}", x, y)
+    elif foldable(x, y):
+        with np.errstate(all="ignore"):
+            q = np.trunc(np.asarray(x.const, np.longdouble) / np.asarray(y.const, np.longdouble))
+        made = b.constant(q.astype(x.dtype.numpy), x.dtype)
+    else:
+        made = _truncating_div(b, x, y)
+    made.data = _symbolic(kind, x, y) if x.dtype.is_int else None
+    return made
+
+
+def _truncating_div(b: Builder, x: Value, y: Value) -> Value:
+    """Integer division towards zero; ``elementwise_floordiv`` rounds differently between releases on negatives.
+
+    Both operands are made non-negative first, where every release agrees, and the sign is put back.
+    """
+    unsigned = x.dtype is DType.UINT8
+    divisor = y.const
+    if unsigned or (_never_negative(x) and divisor is not None and (divisor > 0).all()):
+        return binary(b, "elementwise_floordiv", x, y)
+    quotient = binary(b, "elementwise_floordiv", unary(b, "abs", x), unary(b, "abs", y))
+    zero = b.constant(np.zeros((), x.dtype.numpy), x.dtype)
+    negative = compare(b, "not_equal", compare(b, "less_than", x, zero), compare(b, "less_than", y, zero))
+    return where(b, negative, scale(b, quotient, -1.0), quotient)
+
+
+def _never_negative(x: Value) -> bool:
+    return x.data is not None  # sizes and what was computed from them
+
+
+def _symbolic(kind: str, x: Value, y: Value) -> Optional[list[D.Dim]]:
+    """The elements of an integer result in terms of sizes, where both operands' are known."""
+    from mconv.emit.shape import dims_of
+
+    xs, ys = dims_of(x), dims_of(y)
+    if xs is None or ys is None or not (len(xs) == len(ys) or 1 in (len(xs), len(ys))):
+        return None
+    if (x.rank or 0) > 1 or (y.rank or 0) > 1:
+        return None
+    n = max(len(xs), len(ys)) if xs and ys else 0
+    pairs = [(xs[i if len(xs) > 1 else 0], ys[i if len(ys) > 1 else 0]) for i in range(n)]
+    if kind == "div":
+        if any(isinstance(q, int) and q <= 0 for _, q in pairs):
+            return None
+        return [D.floordiv(p, q) for p, q in pairs]
+    fn: Callable[[D.Dim, D.Dim], D.Dim] = {
+        "add": lambda p, q: p + q,
+        "sub": lambda p, q: p - q,
+        "mul": lambda p, q: p * q,
+        "max": D.maximum,
+        "min": D.minimum,
+    }[kind]
+    return [fn(p, q) for p, q in pairs]
+
+
+def _scaled(b: Builder, op: str, x: Value, y: Value) -> Optional[Value]:
+    """``scale`` in place of an operator with a scalar constant: no parameter, and right under oneDNN fusion."""
+    if op not in ("elementwise_add", "elementwise_sub", "elementwise_mul", "elementwise_div") or x.is_const:
+        return None
+    if not foldable(y) or not y.is_const or y.size != 1 or (y.rank or 0) > (x.rank or 0) or x.shape is None:
+        return None
+    if x.dtype is not DType.FP32:  # the attributes are float32
+        return None
+    assert y.const is not None
+    c = float(y.const.reshape(-1)[0])
+    if not np.isfinite(c):
+        return None
+    if op == "elementwise_add":
+        return scale(b, x, 1.0, c)
+    if op == "elementwise_sub":
+        return scale(b, x, 1.0, -c)
+    if op == "elementwise_mul":
+        return scale(b, x, c)
+    # a division by a power of two is exactly a product
+    return scale(b, x, 1.0 / c) if c and np.frexp(c)[0] in (0.5, -0.5) else None
+
+
+def scale(b: Builder, x: Value, factor: float, bias: float = 0.0, *, after: bool = True) -> Value:
+    """``factor * x + bias`` (``factor * (x + bias)`` with *after* False); integers want integral numbers."""
+    if factor == 1.0 and bias == 0.0:
+        return x
+    made: Value = b.op("scale", X=x, scale=float(factor), bias=float(bias), bias_after_scale=after)
+    return made
+
+
+def maximum(b: Builder, x: Value, y: Value) -> Value:
+    return arithmetic(b, "max", x, y)
+
+
+def minimum(b: Builder, x: Value, y: Value) -> Value:
+    return arithmetic(b, "min", x, y)
+
+
+_COMPARE: dict[str, Callable[..., Any]] = {
+    "equal": np.equal,
+    "not_equal": np.not_equal,
+    "less_than": np.less,
+    "less_equal": np.less_equal,
+    "greater_than": np.greater,
+    "greater_equal": np.greater_equal,
+}
+
+
+def compare(b: Builder, op: str, x: Value, y: Value) -> Value:
+    """``equal``, ``not_equal``, ``less_than``, ``less_equal``, ``greater_than``, ``greater_equal``; gives bool."""
+    if foldable(x, y):
+        return b.constant(_COMPARE[op](x.const, y.const))
+    x, y, shape = _broadcast(b, x, y, op)
+    made: Value = b.op(op, X=x, Y=y, result=(DType.BOOL, shape))
+    return made
+
+
+_LOGICAL: dict[str, Callable[..., Any]] = {
+    "logical_and": np.logical_and,
+    "logical_or": np.logical_or,
+    "logical_xor": np.logical_xor,
+    "logical_not": np.logical_not,
+}
+
+
+def logical(b: Builder, op: str, x: Value, y: Optional[Value] = None) -> Value:
+    """``logical_and``, ``logical_or``, ``logical_xor``, ``logical_not`` on bool."""
+    if foldable(x, y):
+        return b.constant(_LOGICAL[op](*(v.const for v in (x, y) if v is not None)))
+    if y is None:
+        made: Value = b.op(op, X=x, result=(DType.BOOL, x.shape))
+        return made
+    x, y, shape = _broadcast(b, x, y, op)
+    made = b.op(op, X=x, Y=y, result=(DType.BOOL, shape))
+    return made
+
+
+def where(b: Builder, condition: Value, x: Value, y: Value) -> Value:
+    """Elements of *x* where *condition* (bool) holds, of *y* elsewhere; all three broadcast.
+
+    Paddle's ``where`` wants three operands of one shape, so they are expanded to it.
+    """
+    from mconv.emit.shape import expand_to
+
+    if foldable(condition, x, y):
+        return b.constant(np.where(condition.const, x.const, y.const).astype(x.dtype.numpy), x.dtype)  # type: ignore[arg-type]
+    try:
+        shape = D.broadcast(condition.shape, x.shape, y.shape)
+    except ValueError as e:
+        raise UnsupportedError(f"where: {e}") from None
+    if shape is None:
+        raise UnsupportedError("where: the rank of an operand is unknown")
+    condition, x, y = (expand_to(b, v, shape, (condition, x, y)) for v in (condition, x, y))
+    made: Value = b.op("where", Condition=condition, X=x, Y=y, result=(x.dtype, shape))
+    return made

@@ -1,0 +1,69 @@
+"""Matrix products and the linear layer."""
+
+from __future__ import annotations
+
+from typing import Optional
+
+from mconv.emit.elementwise import binary, scale
+from mconv.emit.shape import need_rank, squeeze, transpose, unsqueeze
+from mconv.errors import UnsupportedError
+from mconv.program import dims as D
+from mconv.program.builder import Builder, Value
+
+
+def _product_shape(
+    x: tuple[D.Dim, ...], y: tuple[D.Dim, ...], trans_x: bool, trans_y: bool
+) -> tuple[D.Dim, ...]:
+    rows, inner = (x[-1], x[-2]) if trans_x else (x[-2], x[-1])
+    inner2, cols = (y[-1], y[-2]) if trans_y else (y[-2], y[-1])
+    if isinstance(inner, int) and isinstance(inner2, int) and inner != inner2:
+        raise UnsupportedError(f"MatMul: inner dimensions {inner} and {inner2} differ")
+    batch = D.broadcast(x[:-2], y[:-2])
+    assert batch is not None
+    return (*batch, rows, cols)
+
+
+def matmul(b: Builder, x: Value, y: Value, *, trans_x: bool = False, trans_y: bool = False) -> Value:
+    """``matmul_v2`` with numpy's rules for vectors and batches; *trans_* swap the last two dimensions."""
+    xs, ys = need_rank(x, "MatMul"), need_rank(y, "MatMul")
+    if not xs or not ys:
+        raise UnsupportedError("MatMul: an operand has no dimension")
+    # vectors become matrices, so that every release and oneDNN see ranks of two and more
+    drop: list[int] = []
+    if len(xs) == 1:
+        x, trans_x, drop = unsqueeze(b, x, [0]), False, [*drop, -2]
+    if len(ys) == 1:
+        y, trans_y, drop = unsqueeze(b, y, [1]), False, [*drop, -1]
+    shape = _product_shape(need_rank(x, "MatMul"), need_rank(y, "MatMul"), trans_x, trans_y)
+    made: Value = b.op("matmul_v2", X=x, Y=y, trans_x=trans_x, trans_y=trans_y, result=(x.dtype, shape))
+    return squeeze(b, made, [a + len(shape) for a in drop]) if drop else made
+
+
+def linear(
+    b: Builder,
+    x: Value,
+    y: Value,
+    bias: Optional[Value] = None,
+    *,
+    alpha: float = 1.0,
+    beta: float = 1.0,
+    trans_x: bool = False,
+    trans_y: bool = False,
+) -> Value:
+    """``alpha * x·y + beta * bias`` as matmul_v2 and elementwise_add, which Paddle fuses into one layer."""
+    if trans_x:
+        x, trans_x = transpose(b, x, [1, 0]), False
+    made = matmul(b, x, y, trans_y=trans_y)
+    if alpha != 1.0:
+        made = _times(b, made, alpha)
+    if bias is not None and beta != 0.0:
+        made = binary(b, "elementwise_add", made, bias if beta == 1.0 else _times(b, bias, beta))
+    return made
+
+
+def _times(b: Builder, x: Value, factor: float) -> Value:
+    if x.dtype.is_float:
+        return scale(b, x, factor)
+    if factor == int(factor):
+        return scale(b, x, float(int(factor)))
+    raise UnsupportedError(f"a factor of {factor} on {x.dtype.label}")

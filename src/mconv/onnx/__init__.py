@@ -1,0 +1,1 @@
+"""ONNX → Program: reader, registry, importer and one module of operators per family."""

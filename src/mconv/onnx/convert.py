@@ -1,0 +1,34 @@
+"""ONNX file → Paddle program and parameters: import, then the passes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Optional, Union
+
+from mconv.onnx.importer import Imported, Importer
+from mconv.onnx.reader import OnnxModel, read
+from mconv.program import targets
+
+
+def convert(
+    model: Union[str, Path, OnnxModel],
+    target: str = targets.DEFAULT_TARGET,
+    shapes: Optional[dict[str, Sequence[Any]]] = None,
+) -> Imported:
+    """Convert an ONNX model.
+
+    Args:
+        model: the file, or what :func:`mconv.onnx.reader.read` gave.
+        target: the Paddle that will load the result.
+        shapes: input → dimensions that override the model's: numbers, names (symbols), None (unknown).
+
+    Raises:
+        NotAModelError, CorruptModelError: the file is no sound ONNX model.
+        UnsupportedError: operators that cannot be converted; ``rows`` lists them all.
+    """
+    if not isinstance(model, OnnxModel):
+        model = read(Path(model))
+    made = Importer(model, target, shapes).run()
+    made.notes[:0] = model.notes
+    return made

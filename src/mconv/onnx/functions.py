@@ -1,0 +1,122 @@
+"""Function bodies: operators that ONNX itself defines through others, and functions that a model brings along."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Optional
+
+from mconv.onnx.registry import normal_domain
+from mconv.program.builder import Value
+from mconv.program.dtypes import DType
+
+
+def body_of(node: Any, opsets: dict[str, int], inputs: Sequence[Optional[Value]]) -> Any:
+    """The FunctionProto that ONNX defines *node* by in this opset, or None when it has none."""
+    import onnx
+
+    domain = normal_domain(node.domain)
+    version = opsets.get(domain)
+    if version is None:
+        return None
+    try:
+        schema = onnx.defs.get_schema(node.op_type, version, domain)
+    except onnx.defs.SchemaError:
+        return None
+    if schema.has_context_dependent_function:
+        types = [_type(v) for v in inputs]
+        fitting = [v for v in schema.context_dependent_function_opset_versions if v <= version]
+        if fitting:
+            body = schema.get_context_dependent_function_with_opset_version(
+                max(fitting), node.SerializeToString(), [t.SerializeToString() for t in types]
+            )
+            return _parsed(body)
+    if schema.has_function:
+        fitting = [v for v in schema.function_opset_versions if v <= version]
+        if fitting:
+            return _parsed(schema.get_function_with_opset_version(max(fitting)))
+    return None
+
+
+def _parsed(serialized: bytes) -> Any:
+    import onnx
+
+    if not serialized:
+        return None
+    body = onnx.FunctionProto()
+    body.ParseFromString(serialized)
+    return body
+
+
+def _type(value: Optional[Value]) -> Any:
+    import onnx
+
+    proto = onnx.TypeProto()
+    if value is not None:
+        proto.tensor_type.elem_type = _ONNX_TYPES[value.dtype]
+        if value.shape is not None:
+            proto.tensor_type.shape.SetInParent()
+            for dim in value.shape:
+                entry = proto.tensor_type.shape.dim.add()
+                if isinstance(dim, int):
+                    entry.dim_value = dim
+    return proto
+
+
+# Paddle's type → onnx.TensorProto.DataType
+_ONNX_TYPES = {
+    DType.FP32: 1,
+    DType.UINT8: 2,
+    DType.INT8: 3,
+    DType.INT16: 5,
+    DType.INT32: 6,
+    DType.INT64: 7,
+    DType.BOOL: 9,
+    DType.FP16: 10,
+    DType.FP64: 11,
+    DType.COMPLEX64: 14,
+    DType.COMPLEX128: 15,
+    DType.BF16: 16,
+}
+
+
+def bound(inner: Any, call: Any, body: Any) -> Any:
+    """A node of a function's body with the attributes that refer to the function's own filled in.
+
+    An attribute that the call leaves out takes the function's default, or is left out as well.
+    """
+    import onnx
+
+    if not _refers(inner):
+        return inner
+    given = {a.name: a for a in body.attribute_proto}
+    given.update({a.name: a for a in call.attribute})
+    node = onnx.NodeProto()
+    node.CopyFrom(inner)
+    _fill(node, given)
+    return node
+
+
+def _refers(node: Any) -> bool:
+    return any(
+        a.ref_attr_name or any(_refers(n) for g in ([a.g] if a.HasField("g") else a.graphs) for n in g.node)
+        for a in node.attribute
+    )
+
+
+def _fill(node: Any, given: dict[str, Any]) -> None:
+    kept = []
+    for attribute in node.attribute:
+        if attribute.ref_attr_name:
+            value = given.get(attribute.ref_attr_name)
+            if value is None:
+                continue
+            name = attribute.name
+            attribute.CopyFrom(value)
+            attribute.name = name
+        for graph in [attribute.g] if attribute.HasField("g") else attribute.graphs:
+            for inner in graph.node:
+                _fill(inner, given)
+        kept.append(attribute)
+    copies = [type(a).FromString(a.SerializeToString()) for a in kept]
+    del node.attribute[:]
+    node.attribute.extend(copies)

@@ -1,0 +1,562 @@
+"""Walks an ONNX graph and builds the Program."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Optional
+
+from mconv.emit.shape import bind_shape
+from mconv.errors import BuildError, CorruptModelError, MconvError, UnsupportedError, UsageError
+from mconv.onnx import fold, functions, registry
+from mconv.onnx.context import Context
+from mconv.onnx.reader import WIDENED, OnnxModel, paddle_dtype, type_name
+from mconv.program import dims as D
+from mconv.program import targets
+from mconv.program.builder import Value
+from mconv.program.params import TensorSource
+from mconv.program.program import Program
+
+if TYPE_CHECKING:
+    import onnx
+
+
+@dataclass
+class Imported:
+    """A converted graph.
+
+    Attributes:
+        program: the program, not yet passed through fusion or legalisation.
+        params: its parameters by name, in the file's order.
+        operators: how often each operator (``domain::Op``, ``Op`` for ai.onnx) was in the graph, sub-graphs included.
+        folded: nodes computed at conversion time.
+        expanded: operators that were converted through their function body.
+        renamed: input and output names of the model that had to be changed → what they became.
+        widened: inputs and outputs whose type Paddle lacks → (ONNX's type, Paddle's).
+        notes: what a user should know.
+        seconds: time by phase.
+    """
+
+    program: Program
+    params: dict[str, TensorSource]
+    operators: Counter[str]
+    folded: int
+    expanded: Counter[str]
+    renamed: dict[str, str]
+    widened: dict[str, tuple[str, str]]
+    notes: list[str]
+    seconds: dict[str, float] = field(default_factory=dict)
+
+
+class Scope:
+    """Values by the names of an ONNX graph; a sub-graph sees those around it."""
+
+    def __init__(self, outer: Optional[Scope] = None):
+        self.values: dict[str, Any] = {}
+        self.outer = outer
+
+    def __getitem__(self, name: str) -> Any:
+        scope: Optional[Scope] = self
+        while scope is not None:
+            if name in scope.values:
+                return scope.values[name]
+            scope = scope.outer
+        raise KeyError(name)
+
+    def __contains__(self, name: str) -> bool:
+        try:
+            self[name]
+        except KeyError:
+            return False
+        return True
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        self.values[name] = value
+
+
+class _Failed:
+    """Stands for the output of a node that could not be converted."""
+
+    __slots__ = ()
+
+
+FAILED = _Failed()
+
+
+class Importer:
+    """One conversion.
+
+    Args:
+        model: what :func:`mconv.onnx.reader.read` gave.
+        target: the Paddle that will load the result.
+        shapes: input → dimensions that override the model's: numbers, names (symbols), None (unknown).
+    """
+
+    def __init__(
+        self,
+        model: OnnxModel,
+        target: str = targets.DEFAULT_TARGET,
+        shapes: Optional[dict[str, Sequence[Any]]] = None,
+    ):
+        self.model = model
+        self.graph = model.proto.graph
+        self.shapes = shapes or {}
+        self.ctx = Context(target, dict(model.opsets) or {"": 1})
+        self.ctx.import_graph = self.subgraph
+        self.operators: Counter[str] = Counter()
+        self.expanded: Counter[str] = Counter()
+        self.folded = 0
+        self.unsupported: list[dict[str, Any]] = []
+        self.inferred: dict[str, Any] = {}
+        self.widened: dict[str, tuple[str, str]] = {}
+        self.local_functions = {(f.domain, f.name): f for f in model.proto.functions}
+
+    def run(self) -> Imported:
+        """Convert.
+
+        Raises:
+            CorruptModelError: the graph contradicts itself.
+            UnsupportedError: operators that cannot be converted; ``rows`` lists them all.
+            UsageError: *shapes* names an input that the model does not have.
+        """
+        seconds = {}
+        start = time.perf_counter()
+        self.inferred = _infer(self.model, self.shapes)
+        seconds["shape inference"] = time.perf_counter() - start
+        start = time.perf_counter()
+        scope = Scope()
+        self._initializers(self.graph, scope)
+        renamed = self._inputs(scope)
+        for output in self.graph.output:
+            self.ctx.reserve(output.name)
+        self._nodes(self.graph, scope)
+        for output in self.graph.output:
+            if output.name not in scope:
+                raise CorruptModelError(f"the graph's output {output.name!r} is computed by no node")
+        self._refuse_unsupported()
+        for output in self.graph.output:
+            value = scope[output.name]
+            self._note_widened(output)
+            name = carried_name(output.name)
+            if name != output.name:
+                renamed[output.name] = name
+            self.ctx.fetch(value, name)
+        program, params = self.ctx.finish()
+        seconds["import"] = time.perf_counter() - start
+        return Imported(
+            program,
+            params,
+            self.operators,
+            self.folded,
+            self.expanded,
+            renamed,
+            self.widened,
+            list(dict.fromkeys(self.ctx.notes)),
+            seconds,
+        )
+
+    # the graph's ends --------------------------------------------------------------------------------------------
+
+    def _initializers(self, graph: onnx.GraphProto, scope: Scope) -> None:
+        if graph.sparse_initializer:
+            raise UnsupportedError("the model holds sparse initializers", "make them dense before exporting")
+        for tensor in graph.initializer:
+            if not tensor.name:
+                raise CorruptModelError("an initializer has no name")
+            try:
+                scope[tensor.name] = self.constant(tensor)
+            except UnsupportedError as e:
+                scope[tensor.name] = _Unreadable(e)
+
+    def constant(self, tensor: onnx.TensorProto, name: str = "") -> Value:
+        """A tensor of the model as a Value; its data are read when they are needed."""
+        source = self.model.source(tensor, name)
+        return self.ctx.param(source, carried_name(tensor.name or name or "constant"))
+
+    def _inputs(self, scope: Scope) -> dict[str, str]:
+        renamed = {}
+        names = [i.name for i in self.graph.input if i.name not in scope]
+        for name in self.shapes:
+            if name not in names:
+                raise UsageError(f"the model has no input {name!r}", f"its inputs are {', '.join(names) or 'none'}")
+        for info in self.graph.input:
+            if info.name in scope:
+                continue  # an initializer that could be overridden: a constant
+            tensor_type = _tensor_type(info)
+            dtype, _ = paddle_dtype(tensor_type.elem_type, f"input {info.name!r}")
+            self._note_widened(info)
+            shape = _override(info.name, self._dims(info, info.name), self.shapes.get(info.name))
+            name = carried_name(info.name)
+            if name != info.name:
+                renamed[info.name] = name
+            scope[info.name] = self.ctx.feed(name, dtype, shape)
+        return renamed
+
+    def _dims(self, info: onnx.ValueInfoProto, hint: str) -> list[D.Dim]:
+        tensor_type = _tensor_type(info)
+        if not tensor_type.HasField("shape"):
+            if info.name in self.shapes:
+                return [D.Sym.fresh(hint) for _ in self.shapes[info.name]]
+            raise UnsupportedError(
+                f"input {info.name!r} has no shape, not even a rank", f"say it: --input '{info.name}[?,?]'"
+            )
+        return [_dim(d, hint) for d in tensor_type.shape.dim]
+
+    def _note_widened(self, info: onnx.ValueInfoProto) -> None:
+        kind = _tensor_type(info).elem_type
+        if kind in WIDENED:
+            self.widened[info.name] = (type_name(kind), WIDENED[kind].label)
+
+    # nodes -------------------------------------------------------------------------------------------------------
+
+    def _nodes(self, graph: Any, scope: Scope) -> None:
+        for node in _ordered(graph, scope):
+            self._node(node, scope)
+
+    def _node(self, node: onnx.NodeProto, scope: Scope) -> None:
+        domain = registry.normal_domain(node.domain)
+        self.operators[f"{domain}::{node.op_type}" if domain else node.op_type] += 1
+        inputs: list[Optional[Value]] = []
+        for name in node.input:
+            value = scope[name] if name else None
+            if isinstance(value, _Failed):
+                return self._fail(node, scope)
+            if isinstance(value, _Unreadable):
+                self._unsupported(node, str(value.error))
+                return self._fail(node, scope)
+            inputs.append(value)
+        try:
+            outputs = self._convert(node, domain, inputs, scope)
+        except UnsupportedError as e:
+            if e.rows:  # nodes inside of a sub-graph or a function body
+                return self._fail(node, scope)
+            self._unsupported(node, e.message)
+            return self._fail(node, scope)
+        except BuildError as e:
+            self._unsupported(node, str(e))
+            return self._fail(node, scope)
+        for name, value in zip(node.output, outputs):
+            if not name:
+                continue
+            if value is None:
+                self._unsupported(node, f"its output {name!r} is not computed")
+                return self._fail(node, scope)
+            self._refine(name, value)
+            if name in scope.values:
+                raise CorruptModelError(f"two nodes compute {name!r}")
+            scope[name] = value
+            self.ctx.call(value, carried_name(name))
+
+    def _convert(
+        self, node: onnx.NodeProto, domain: str, inputs: list[Optional[Value]], scope: Scope
+    ) -> Sequence[Optional[Value]]:
+        folded = fold.evaluate(self.ctx, node, self.ctx.opsets, inputs)
+        if folded is not None:
+            self.folded += 1
+            return folded
+        if (node.domain, node.op_type) in self.local_functions:
+            return self._expand(node, self.local_functions[(node.domain, node.op_type)], inputs)
+        version = self.ctx.opsets.get(domain)
+        if version is None and domain == "":
+            version = self.ctx.opsets.get("ai.onnx", 1)
+        converter = registry.find(domain, node.op_type, 1 if version is None else version)
+        if converter is None:
+            body = functions.body_of(node, self.ctx.opsets, inputs)
+            if body is None:
+                raise UnsupportedError(_why_unknown(node, domain, version))
+            return self._expand(node, body, inputs)
+        keep = (self.ctx.node, self.ctx.scope)
+        self.ctx.node, self.ctx.scope = node, scope
+        try:
+            made = converter.function(self.ctx, *self._arguments(node, converter, inputs), **self._attributes(node, converter))
+        finally:
+            self.ctx.node, self.ctx.scope = keep
+        return (made,) if isinstance(made, Value) else tuple(made)
+
+    def _arguments(
+        self, node: onnx.NodeProto, converter: registry.Converter, inputs: list[Optional[Value]]
+    ) -> list[Optional[Value]]:
+        given = list(inputs)
+        while given and given[-1] is None:
+            given.pop()
+        if converter.max_inputs is not None and len(given) > converter.max_inputs:
+            raise UnsupportedError(f"{len(given)} inputs where {converter.max_inputs} are known")
+        if len(given) < converter.min_inputs or any(v is None for v in given[: converter.min_inputs]):
+            raise UnsupportedError(f"an input is missing: {converter.min_inputs} are needed")
+        return given
+
+    def _attributes(self, node: onnx.NodeProto, converter: registry.Converter) -> dict[str, Any]:
+        import onnx
+
+        values: dict[str, Any] = {}
+        for attribute in node.attribute:
+            if attribute.name not in converter.attributes:
+                raise UnsupportedError(f"the attribute {attribute.name!r} is not known")
+            if attribute.type == onnx.AttributeProto.TENSOR:
+                values[attribute.name] = self.constant(attribute.t, f"{node.op_type}.{attribute.name}")
+            elif attribute.type in (onnx.AttributeProto.GRAPH, onnx.AttributeProto.GRAPHS):
+                values[attribute.name] = attribute.g
+            else:
+                value = onnx.helper.get_attribute_value(attribute)
+                if isinstance(value, bytes):
+                    value = value.decode("utf-8", "replace")
+                elif isinstance(value, (list, tuple)) or hasattr(value, "__len__") and not isinstance(value, str):
+                    value = [v.decode("utf-8", "replace") if isinstance(v, bytes) else v for v in value]
+                values[attribute.name] = value
+        missing = converter.required - values.keys()
+        if missing:
+            raise UnsupportedError(f"the attribute {', '.join(sorted(missing))} is missing")
+        return values
+
+    def _expand(self, node: onnx.NodeProto, body: Any, inputs: list[Optional[Value]]) -> list[Optional[Value]]:
+        """Convert the nodes of a function in place of a call of it."""
+        self.expanded[node.op_type] += 1
+        if sum(self.expanded.values()) > 100_000:
+            raise UnsupportedError("its function body calls itself")
+        scope = Scope()
+        for name, value in zip(body.input, list(inputs) + [None] * len(body.input)):
+            scope[name] = value
+        scope[""] = None
+        before = len(self.unsupported)
+        keep = self.ctx.opsets
+        self.ctx.opsets = {**keep, **{registry.normal_domain(o.domain): o.version for o in body.opset_import}}
+        try:
+            for inner in _ordered(body, scope):
+                self._node(functions.bound(inner, node, body), scope)
+        finally:
+            self.ctx.opsets = keep
+        if len(self.unsupported) > before:
+            raise UnsupportedError("", rows=self.unsupported[before:])
+        return [scope[name] for name in body.output]
+
+    def subgraph(self, graph: onnx.GraphProto, arguments: Sequence[Value]) -> list[Value]:
+        """Convert a sub-graph into the builder's current block; gives the values of its outputs.
+
+        Raises:
+            UnsupportedError: with ``rows``, when nodes inside could not be converted.
+        """
+        scope = Scope(self.ctx.scope)
+        self._initializers(graph, scope)
+        for info, value in zip(graph.input, arguments):
+            scope[info.name] = value
+        before = len(self.unsupported)
+        self._nodes(graph, scope)
+        if len(self.unsupported) > before:
+            raise UnsupportedError("", rows=self.unsupported[before:])
+        return [scope[o.name] for o in graph.output]
+
+    # what ONNX itself knows of shapes ------------------------------------------------------------------------------
+
+    def _refine(self, name: str, value: Value) -> None:
+        """Use ONNX's own shape inference where ours knows less."""
+        info = self.inferred.get(name)
+        if info is None or value.is_const:
+            return
+        if value.shape is None:
+            value.shape = tuple(d if isinstance(d, int) else D.Sym.fresh(name) for d in info)
+        elif len(value.shape) == len(info):
+            value.shape = tuple(i if isinstance(i, int) and not isinstance(s, int) else s for s, i in zip(value.shape, info))
+        bind_shape(self.ctx, value)
+
+    # errors ------------------------------------------------------------------------------------------------------
+
+    def _fail(self, node: onnx.NodeProto, scope: Scope) -> None:
+        for name in node.output:
+            if name:
+                scope[name] = FAILED
+
+    def _unsupported(self, node: onnx.NodeProto, reason: str) -> None:
+        domain = registry.normal_domain(node.domain)
+        self.unsupported.append(
+            {
+                "operator": node.op_type,
+                "domain": domain or "ai.onnx",
+                "opset": self.ctx.opsets.get(domain),
+                "node": node.name or (node.output[0] if node.output else ""),
+                "reason": reason,
+            }
+        )
+
+    def _refuse_unsupported(self) -> None:
+        if not self.unsupported:
+            return
+        rows = grouped(self.unsupported)
+        names = ", ".join(dict.fromkeys(str(r["operator"]) for r in rows))
+        count = len(self.unsupported)
+        first = rows[0]
+        raise UnsupportedError(
+            f"{count} node{'s' if count > 1 else ''} cannot be converted: {names} ({first['operator']}: {first['reason']})",
+            "the table lists every one; a converter of your own can be given with --plugin my_ops.py",
+            rows=rows,
+        )
+
+
+class _Unreadable:
+    """An initializer whose type Paddle cannot hold; an error only where it is read."""
+
+    def __init__(self, error: MconvError):
+        self.error = error
+
+
+def grouped(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Unsupported nodes by operator and reason, with counts and node names."""
+    groups: dict[tuple, dict[str, Any]] = {}
+    for row in rows:
+        key = (row["domain"], row["operator"], row["reason"])
+        group = groups.setdefault(
+            key, {k: row[k] for k in ("operator", "domain", "opset", "reason")} | {"count": 0, "nodes": []}
+        )
+        group["count"] += 1
+        group["nodes"].append(row["node"])
+    return list(groups.values())
+
+
+def _why_unknown(node: onnx.NodeProto, domain: str, version: Optional[int]) -> str:
+    import onnx
+
+    if domain == "":
+        try:
+            onnx.defs.get_schema(node.op_type, domain=domain)
+        except onnx.defs.SchemaError:
+            return "ONNX has no operator of this name"
+        return "no converter for it"
+    if version is None:
+        return f"the model does not import the domain {domain!r}"
+    return "no converter for it"
+
+
+# names ------------------------------------------------------------------------------------------------------------
+
+_RESERVED = frozenset({"feed", "fetch", "@EMPTY@"})
+
+
+def carried_name(name: str) -> str:
+    """*name* as Paddle's files can carry it.
+
+    ``feed``, ``fetch`` and ``@EMPTY@`` mean something to Paddle; control characters break its text forms.
+    """
+    out = "".join(c if c.isprintable() else "_" for c in name)
+    return f"{out}_" if out in _RESERVED else out
+
+
+# shapes -------------------------------------------------------------------------------------------------------------
+
+
+def _tensor_type(info: onnx.ValueInfoProto) -> Any:
+    kind = info.type.WhichOneof("value")
+    if kind != "tensor_type":
+        what = (kind or "untyped").replace("_type", "")
+        raise UnsupportedError(f"{info.name!r} is of type {what}; Paddle's programs take tensors")
+    return info.type.tensor_type
+
+
+def _dim(dim: Any, hint: str) -> D.Dim:
+    if dim.HasField("dim_value") and dim.dim_value >= 0:
+        return int(dim.dim_value)
+    if dim.HasField("dim_param") and dim.dim_param:
+        return D.Sym.named(dim.dim_param)
+    return D.Sym.fresh(hint)
+
+
+def _override(name: str, dims: list[D.Dim], wanted: Optional[Sequence[Any]]) -> list[D.Dim]:
+    if wanted is None:
+        return dims
+    if len(wanted) != len(dims):
+        raise UsageError(f"input {name!r} has {len(dims)} dimensions, not {len(wanted)}")
+    out = []
+    for have, want in zip(dims, wanted):
+        if want is None:
+            out.append(have if not isinstance(have, int) else D.Sym.fresh(name))
+        else:
+            out.append(want if isinstance(want, int) else D.Sym.named(want))
+    return out
+
+
+def _infer(model: OnnxModel, shapes: dict[str, Sequence[Any]]) -> dict[str, list[Any]]:
+    """Tensor → dims (numbers or None) as ONNX's shape inference sees them, with the overridden inputs."""
+    import onnx
+
+    proto = onnx.ModelProto()
+    proto.CopyFrom(model.proto)
+    for info in proto.graph.input:
+        if info.name in shapes and info.type.HasField("tensor_type"):
+            del info.type.tensor_type.shape.dim[:]
+            for want in shapes[info.name]:
+                dim = info.type.tensor_type.shape.dim.add()
+                if isinstance(want, int):
+                    dim.dim_value = want
+                elif want is not None:
+                    dim.dim_param = want
+    if shapes:  # what the file says of tensors in between held for the old shapes
+        del proto.graph.value_info[:]
+        for info in proto.graph.output:
+            if info.type.WhichOneof("value") == "tensor_type":
+                info.type.tensor_type.ClearField("shape")
+    try:
+        proto = onnx.shape_inference.infer_shapes(proto, data_prop=True)
+    except Exception as e:  # noqa: BLE001 - any failure of the optional inference leaves us with our own shapes
+        model.notes.append(f"ONNX's shape inference failed: {str(e).splitlines()[0]}")
+    known: dict[str, list[Any]] = {}
+    for info in list(proto.graph.value_info) + list(proto.graph.output):
+        if info.type.WhichOneof("value") == "tensor_type" and info.type.tensor_type.HasField("shape"):
+            dims = [d.dim_value if d.HasField("dim_value") else None for d in info.type.tensor_type.shape.dim]
+            known[info.name] = [d if d is not None and d >= 0 else None for d in dims]
+    return known
+
+
+# order --------------------------------------------------------------------------------------------------------------
+
+
+def _ordered(graph: Any, scope: Scope) -> list[Any]:
+    """The nodes in an order in which every input is computed before it is read.
+
+    Raises:
+        CorruptModelError: a node reads what nothing computes, or nodes wait for each other.
+    """
+    done: set[str] = {""}
+    producers = {o for n in graph.node for o in n.output}
+
+    def missing(node: Any) -> list[str]:
+        names = list(node.input)
+        for attribute in node.attribute:
+            for sub in [attribute.g] if attribute.HasField("g") else attribute.graphs:
+                names += _captured(sub)
+        return [n for n in names if n not in done and (n in producers or n not in scope)]
+
+    pending = list(graph.node)
+    ordered: list[Any] = []
+    while pending:
+        waiting = []
+        for node in pending:
+            if missing(node):
+                waiting.append(node)
+            else:
+                done.update(node.output)
+                ordered.append(node)
+        if len(waiting) == len(pending):
+            node = waiting[0]
+            for name in missing(node):
+                if name not in producers:
+                    raise CorruptModelError(
+                        f"node {node.name or node.op_type!r} ({node.op_type}) reads {name!r}, which nothing computes",
+                        "an initializer is missing, or the graph was cut in the wrong place",
+                    )
+            names = ", ".join(n.name or n.op_type for n in waiting[:5])
+            raise CorruptModelError(f"the graph has a cycle among {names}")
+        pending = waiting
+    return ordered
+
+
+def _captured(graph: Any) -> list[str]:
+    """Names that a sub-graph reads from around it."""
+    own = {i.name for i in graph.input} | {t.name for t in graph.initializer} | {o for n in graph.node for o in n.output}
+    names = []
+    for node in graph.node:
+        names += [n for n in node.input if n and n not in own]
+        for attribute in node.attribute:
+            for sub in [attribute.g] if attribute.HasField("g") else attribute.graphs:
+                names += [n for n in _captured(sub) if n not in own]
+    names += [o.name for o in graph.output if o.name not in own]
+    return names

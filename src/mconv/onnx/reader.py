@@ -1,0 +1,384 @@
+"""Reads an ONNX file without reading its weights.
+
+The file is scanned for the raw data of large tensors; what is left is parsed with the onnx package, and the data stay
+where they are until they are copied into the parameter file. So files of any size (2 GB and more included) take
+memory only for their graph.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import mmap
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Optional
+
+import numpy as np
+
+from mconv.errors import CorruptModelError, NotAModelError, UnsupportedError, UntrustedError
+from mconv.program.dtypes import DType
+from mconv.program.params import ArraySource, FileSource, TensorSource
+
+if TYPE_CHECKING:
+    import onnx
+
+INLINE_LIMIT = 1024  # bytes up to which a tensor's data stay in the parsed model
+_PLACE = "mconv:inline"  # the external location that stands for "in this very file"
+_HINT = "export the model again, or compare the file's size with the original's"
+
+# field numbers of onnx.proto3
+_MODEL_GRAPH, _MODEL_FUNCTIONS = 7, 25
+_GRAPH_NODE, _GRAPH_INITIALIZER = 1, 5
+_NODE_ATTRIBUTE, _FUNCTION_NODE = 5, 7
+_ATTR_T, _ATTR_G, _ATTR_TENSORS, _ATTR_GRAPHS = 5, 6, 10, 11
+_TENSOR_TYPE, _TENSOR_FLOATS, _TENSOR_RAW, _TENSOR_DOUBLES = 2, 4, 9, 10
+_TENSOR_EXTERNAL, _TENSOR_LOCATION = 13, 14
+
+# message → the fields whose messages may hold tensors
+_NESTED: dict[str, dict[int, str]] = {
+    "model": {_MODEL_GRAPH: "graph", _MODEL_FUNCTIONS: "function"},
+    "graph": {_GRAPH_NODE: "node", _GRAPH_INITIALIZER: "tensor"},
+    "function": {_FUNCTION_NODE: "node"},
+    "node": {_NODE_ATTRIBUTE: "attribute"},
+    "attribute": {_ATTR_T: "tensor", _ATTR_G: "graph", _ATTR_TENSORS: "tensor", _ATTR_GRAPHS: "graph"},
+    "tensor": {},
+}
+_MAX_DEPTH = 64
+
+
+@dataclass
+class OnnxModel:
+    """A parsed model and where its large tensors are.
+
+    Attributes:
+        proto: the model; large tensors have an external location in it.
+        path: the file, or None for a model that was given in memory.
+        notes: what a user should know of the file.
+    """
+
+    proto: onnx.ModelProto
+    path: Optional[Path] = None
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def opsets(self) -> dict[str, int]:
+        """Domain → version; ``ai.onnx`` is called ``""``."""
+        return {("" if o.domain == "ai.onnx" else o.domain): o.version for o in self.proto.opset_import}
+
+    def sha256(self) -> str:
+        """Of the file's bytes (external data not included), or of the serialized model."""
+        digest = hashlib.sha256()
+        if self.path is None:
+            digest.update(self.proto.SerializeToString(deterministic=True))
+        else:
+            with open(self.path, "rb") as file:
+                for chunk in iter(lambda: file.read(1 << 20), b""):
+                    digest.update(chunk)
+        return digest.hexdigest()
+
+    def source(self, tensor: onnx.TensorProto, what: str = "") -> TensorSource:
+        """The data of *tensor*, widened where Paddle lacks the type (see :data:`WIDENED`).
+
+        Raises:
+            CorruptModelError: the data are missing, too short or too long.
+            UntrustedError: external data lie outside of the model's folder.
+            UnsupportedError: a type without an exact counterpart in Paddle.
+        """
+        name = what or tensor.name or "a constant"
+        dtype, exact = paddle_dtype(tensor.data_type, name)
+        shape = tuple(tensor.dims)
+        if any(d < 0 for d in shape):
+            raise CorruptModelError(f"{name}: an initializer has a negative dimension {list(shape)}")
+        if tensor.data_location == 1:  # EXTERNAL
+            return self._external(tensor, name, dtype, exact, shape)
+        return ArraySource(to_array(tensor, name), dtype)
+
+    def _external(
+        self, tensor: onnx.TensorProto, name: str, dtype: DType, exact: bool, shape: tuple[int, ...]
+    ) -> TensorSource:
+        entries = {e.key: e.value for e in tensor.external_data}
+        location = entries.get("location", "")
+        stored = storage_dtype(tensor.data_type)
+        nbytes = int(np.prod(shape, dtype=object)) * stored.itemsize if shape else stored.itemsize
+        try:
+            offset = int(entries.get("offset", 0))
+            length = int(entries.get("length", nbytes))
+        except ValueError:
+            raise CorruptModelError(f"{name}: offset or length of its external data is no number") from None
+        path = self.path if location == _PLACE else _inside(self.path, location, name)
+        assert path is not None
+        if length != nbytes or offset < 0:
+            raise CorruptModelError(f"{name}: {length} bytes of data for a tensor that takes {nbytes}", _HINT)
+        size = path.stat().st_size
+        if offset + length > size:
+            raise CorruptModelError(
+                f"{name}: its data end at byte {offset + length} of {path.name}, which has {size}", _HINT
+            )
+        if exact:
+            return FileSource(path, offset, dtype, shape)
+        return _Widened(FileSource(path, offset, _carrier(tensor.data_type), shape), tensor.data_type, dtype)
+
+    def array(self, tensor: onnx.TensorProto, what: str = "") -> np.ndarray:
+        """The data of *tensor* in its widened type."""
+        return self.source(tensor, what).array()
+
+
+def _inside(model: Optional[Path], location: str, name: str) -> Path:
+    """The file of external data, which may not leave the model's folder."""
+    if model is None:
+        raise CorruptModelError(f"{name}: external data {location!r} of a model that is not a file")
+    base = model.resolve().parent
+    path = Path(os.path.normpath(base / location)) if location else base
+    real = path.resolve()
+    if not location or os.path.isabs(location) or base not in path.parents or base not in real.parents:
+        raise UntrustedError(
+            f"{name}: external data {location!r} lie outside of the model's folder", "put the file beside the model"
+        )
+    if not real.is_file():
+        raise CorruptModelError(f"{name}: the external data file {location!r} is missing", f"it belongs beside {model}")
+    return real
+
+
+# types ----------------------------------------------------------------------------------------------------------
+
+# onnx.TensorProto.DataType → Paddle's type
+_EXACT = {
+    1: DType.FP32,
+    2: DType.UINT8,
+    3: DType.INT8,
+    5: DType.INT16,
+    6: DType.INT32,
+    7: DType.INT64,
+    9: DType.BOOL,
+    10: DType.FP16,
+    11: DType.FP64,
+    14: DType.COMPLEX64,
+    15: DType.COMPLEX128,
+}
+# types that Paddle (or its CPU kernels) lack → the type that holds every value of theirs (uint64: up to 2^63)
+WIDENED = {4: DType.INT32, 12: DType.INT64, 13: DType.INT64, 16: DType.FP32}
+_NAMES = {8: "string", 17: "float8e4m3fn", 18: "float8e4m3fnuz", 19: "float8e5m2", 20: "float8e5m2fnuz", 21: "uint4"}
+_NAMES.update({22: "int4", 23: "float4e2m1", 24: "float8e8m0", 25: "uint2", 26: "int2", 0: "undefined"})
+_NAMES.update({4: "uint16", 12: "uint32", 13: "uint64", 16: "bfloat16"})
+
+
+def type_name(data_type: int) -> str:
+    """ONNX's name of an element type."""
+    return _EXACT[data_type].label if data_type in _EXACT else _NAMES.get(data_type, f"type {data_type}")
+
+
+def paddle_dtype(data_type: int, what: str) -> tuple[DType, bool]:
+    """Paddle's type for an ONNX one and whether it is the same type.
+
+    Raises:
+        UnsupportedError: no type of Paddle holds its values.
+    """
+    if data_type in _EXACT:
+        return _EXACT[data_type], True
+    if data_type in WIDENED:
+        return WIDENED[data_type], False
+    raise UnsupportedError(f"{what}: Paddle has no tensors of {type_name(data_type)}")
+
+
+def _carrier(data_type: int) -> DType:
+    """A type of Paddle as wide as *data_type*: what its raw bytes are read as."""
+    return {4: DType.INT16, 12: DType.INT32, 13: DType.INT64, 16: DType.BF16}[data_type]
+
+
+def storage_dtype(data_type: int) -> np.dtype:
+    """The numpy type of raw data."""
+    if data_type in _EXACT:
+        return _EXACT[data_type].numpy
+    return np.dtype({4: "uint16", 12: "uint32", 13: "uint64", 16: "uint16"}[data_type])
+
+
+def widen(bits: np.ndarray, data_type: int, what: str = "a tensor") -> np.ndarray:
+    """Raw values of a type that Paddle lacks, in the type of :data:`WIDENED`.
+
+    Raises:
+        UnsupportedError: a uint64 of 2^63 or more.
+    """
+    if data_type == 16:
+        return (bits.astype(np.uint32) << 16).view(np.float32)
+    if data_type == 13 and bits.size and bits.max() >= 1 << 63:
+        raise UnsupportedError(f"{what}: holds a uint64 beyond the range of int64")
+    return bits.astype(WIDENED[data_type].numpy)
+
+
+class _Widened(TensorSource):
+    """A stored tensor of a type that Paddle lacks."""
+
+    def __init__(self, source: FileSource, data_type: int, dtype: DType):
+        self.source, self.data_type, self.dtype, self.shape = source, data_type, dtype, source.shape
+
+    def chunks(self, size: int = 1 << 20) -> Any:
+        step = self.source.dtype.itemsize
+        for chunk in self.source.chunks(size - size % step):
+            bits = np.frombuffer(chunk, storage_dtype(self.data_type))
+            yield memoryview(widen(bits, self.data_type).view(np.uint8))
+
+    def array(self) -> np.ndarray:
+        return widen(self.source.array().view(storage_dtype(self.data_type)), self.data_type)
+
+
+def to_array(tensor: onnx.TensorProto, what: str) -> np.ndarray:
+    """The values of a tensor stored in the parsed model, in Paddle's type."""
+    from onnx import numpy_helper
+
+    try:
+        if tensor.data_type == 16:
+            if tensor.HasField("raw_data"):
+                bits = np.frombuffer(tensor.raw_data, "<u2")
+            else:
+                bits = np.array(tensor.int32_data, np.int32).astype(np.uint16)
+            return widen(bits, 16, what).reshape(tuple(tensor.dims))
+        array = numpy_helper.to_array(tensor)
+    except (ValueError, TypeError, OverflowError) as e:
+        first = str(e).splitlines()[0]
+        raise CorruptModelError(f"{what}: its data do not fit its shape {list(tensor.dims)} ({first})", _HINT) from None
+    return widen(array, tensor.data_type, what) if tensor.data_type in WIDENED else array
+
+
+# the file -------------------------------------------------------------------------------------------------------
+
+
+def read(path: Path) -> OnnxModel:
+    """Parse the graph of an ONNX file.
+
+    Raises:
+        NotAModelError: there is no such file, or it is not an ONNX model.
+        CorruptModelError: it is one, but truncated or damaged.
+    """
+    import onnx
+    from google.protobuf.message import DecodeError
+
+    path = Path(path)
+    if not path.is_file():
+        what = "is a folder" if path.is_dir() else "does not exist"
+        raise NotAModelError(f"{path} {what}", "give the path of an .onnx file")
+    size = path.stat().st_size
+    if size == 0:
+        raise NotAModelError(f"{path} is empty")
+    with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        head = bytes(data[:64])
+        try:
+            skeleton = b"".join(_Scanner(data).message("model", 0, size, 0)[0])
+        except (IndexError, _Malformed):
+            raise _not_onnx(path, head, size) from None
+    proto = onnx.ModelProto()
+    try:
+        proto.ParseFromString(skeleton)
+    except DecodeError:
+        raise _not_onnx(path, head, size) from None
+    if not proto.HasField("graph") or not (proto.graph.node or proto.graph.output):
+        raise _not_onnx(path, head, size)
+    return OnnxModel(proto, path)
+
+
+def _not_onnx(path: Path, head: bytes, size: int) -> Exception:
+    # ModelProto begins with ir_version (field 1, a small varint)
+    if head[:1] == b"\x08" and size > 16:
+        return CorruptModelError(f"{path}: the ONNX model is truncated or damaged ({size} bytes)", _HINT)
+    hint = "give an .onnx file"
+    if head[:2] == b"PK":
+        hint = "this looks like a PyTorch file: see mconv torch2paddle"
+    return NotAModelError(f"{path} is not an ONNX model", hint)
+
+
+class _Malformed(Exception):
+    """Not the protobuf that it should be."""
+
+
+class _Scanner:
+    """Copies a serialized model without the data of its large tensors."""
+
+    def __init__(self, data: mmap.mmap):
+        self.data = data
+
+    def varint(self, at: int, end: int) -> tuple[int, int]:
+        value = shift = 0
+        while True:
+            if at >= end or shift > 63:
+                raise _Malformed
+            byte = self.data[at]
+            at += 1
+            value |= (byte & 0x7F) << shift
+            if byte < 0x80:
+                return value, at
+            shift += 7
+
+    def message(self, kind: str, start: int, end: int, depth: int) -> tuple[list[bytes], int]:
+        """The chunks of the copy, and their total length."""
+        if depth > _MAX_DEPTH:
+            raise _Malformed
+        nested = _NESTED[kind]
+        chunks: list[bytes] = []
+        total = 0
+        at = copied = start
+
+        def flush(upto: int) -> None:
+            nonlocal total
+            if upto > copied:
+                chunks.append(self.data[copied:upto])
+                total += upto - copied
+
+        dtype = 0
+        large: Optional[tuple[int, int]] = None
+        while at < end:
+            begin = at
+            key, at = self.varint(at, end)
+            number, wire = key >> 3, key & 7
+            if wire == 0:
+                value, at = self.varint(at, end)
+                if kind == "tensor" and number == _TENSOR_TYPE:
+                    dtype = value
+            elif wire == 1:
+                at += 8
+            elif wire == 5:
+                at += 4
+            elif wire == 2:
+                length, at = self.varint(at, end)
+                if at + length > end:
+                    raise _Malformed
+                if kind == "tensor" and length > INLINE_LIMIT and number in (_TENSOR_RAW, _TENSOR_FLOATS, _TENSOR_DOUBLES):
+                    flush(begin)
+                    large = (at, length)
+                    copied = at + length
+                elif number in nested and length > INLINE_LIMIT:
+                    inner, size = self.message(nested[number], at, at + length, depth + 1)
+                    if size != length:
+                        flush(begin)
+                        header = _varint(key) + _varint(size)
+                        chunks += [header, *inner]
+                        total += len(header) + size
+                        copied = at + length
+                at += length
+            else:
+                raise _Malformed
+            if at > end:
+                raise _Malformed
+        flush(end)
+        if large is not None:
+            extra = _external_fields(*large)
+            chunks.append(extra)
+            total += len(extra)
+        return chunks, total
+
+
+def _varint(value: int) -> bytes:
+    out = bytearray()
+    while value > 0x7F:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    out.append(value)
+    return bytes(out)
+
+
+def _external_fields(offset: int, length: int) -> bytes:
+    """``external_data`` and ``data_location`` of a TensorProto, serialized."""
+    out = b""
+    for key, value in (("location", _PLACE), ("offset", str(offset)), ("length", str(length))):
+        entry = b"".join(_varint(n << 3 | 2) + _varint(len(t)) + t.encode() for n, t in ((1, key), (2, value)))
+        out += _varint(_TENSOR_EXTERNAL << 3 | 2) + _varint(len(entry)) + entry
+    return out + _varint(_TENSOR_LOCATION << 3) + b"\x01"
