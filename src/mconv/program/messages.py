@@ -81,7 +81,13 @@ _SCHEMA: dict[str, tuple[tuple[str, int, str], ...]] = {
         ("ops", 4, "*OpDesc"),
         ("forward_block_idx", 5, "int32=-1"),
     ),
-    "ProgramDesc": (("blocks", 1, "*BlockDesc"), ("version", 4, "Version"), ("op_version_map", 5, "OpVersionMap")),
+    # 3 was a message in Paddle 1.6 to 1.8 and is reserved since: kept as it is
+    "ProgramDesc": (
+        ("blocks", 1, "*BlockDesc"),
+        ("op_compatible_map", 3, "bytes"),
+        ("version", 4, "Version"),
+        ("op_version_map", 5, "OpVersionMap"),
+    ),
     "OpVersionMap": (("pair", 1, "*OpVersionPair"),),
     "OpVersionPair": (("op_name", 1, "string"), ("op_version", 2, "OpVersion")),
     "OpVersion": (("version", 1, "int32"),),

@@ -344,7 +344,7 @@ def _clean(parent: Path) -> None:
         if not name.startswith(PREFIX) or not home.is_dir() or home.is_symlink():
             continue
         if name.startswith(_GONE):
-            shutil.rmtree(home, onerror=_report)
+            _discard(home)
             continue
         try:
             lock = os.open(home / _LOCK, os.O_RDWR)
@@ -386,9 +386,10 @@ def _remove(home: Path) -> None:
     """Remove a hidden folder. Its name goes first: the plan holds no longer, and anybody may finish the removal."""
     gone = home.with_name(f"{_GONE}{secrets.token_hex(4)}")
     home.rename(gone)
-    shutil.rmtree(gone, onerror=_report)
+    _discard(gone)
 
 
-def _report(function: object, path: str, info: tuple) -> None:
-    if not isinstance(info[1], FileNotFoundError):
-        _log.warning("%s: cannot be removed (%s)", path, info[1])
+def _discard(folder: Path) -> None:
+    shutil.rmtree(folder, ignore_errors=True)  # another run may be removing it, too
+    if os.path.lexists(folder):
+        _log.warning("%s: cannot be removed", folder)

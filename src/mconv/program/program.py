@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any, Optional, Union
 
 from mconv.errors import CorruptModelError
-from mconv.program import messages
+from mconv.program import messages, wire
 from mconv.program.dtypes import ATTR_FIELDS, REPEATED_ATTRS, AttrType, DType, VarKind
 
 AttrValue = Union[int, float, bool, str, bytes, list]
@@ -230,7 +230,7 @@ class Op:
         elif attr_type is AttrType.STRING:
             desc.s = _raw(value)  # type: ignore[arg-type]
         elif attr_type is AttrType.STRINGS:
-            desc.strings.extend(_raw(s) for s in value)  # type: ignore[union-attr]
+            desc.strings.extend(_raw(s) for s in value)  # type: ignore[union-attr, arg-type]
         elif attr_type in REPEATED_ATTRS:
             getattr(desc, field).extend(value)
         else:
@@ -384,24 +384,25 @@ class Program:
         self.blocks: list[Block] = [Block(b) for b in desc.blocks]
 
     @classmethod
-    def from_bytes(cls, data: bytes, where: str = "the program") -> Program:
+    def from_bytes(cls, data: wire.Buffer, where: str = "the program") -> Program:
         """Parse a serialized ProgramDesc.
 
         Args:
-            data: the content of a ``__model__`` or ``.pdmodel`` file.
+            data: the content of a ``__model__`` or ``.pdmodel`` file; a mapped file will do.
             where: what to call the file in an error.
 
         Raises:
             CorruptModelError: not a ProgramDesc, truncated, or inconsistent in itself.
         """
+        wire.check(data, where)
         desc = messages.ProgramDescMessage()
         try:
-            desc.ParseFromString(data)
+            desc.ParseFromString(data if isinstance(data, bytes) else bytes(data))
             program = cls(desc)
             program._check(where)
-        except messages.DecodeError:
+        except (messages.DecodeError, RecursionError):
             raise CorruptModelError(
-                f"{where}: not a Paddle program, or a truncated one ({len(data)} bytes do not parse as a ProgramDesc)",
+                f"{where}: not a Paddle program, or a damaged one ({len(data)} bytes do not parse as a ProgramDesc)",
                 "compare the file's size with the original's, or save the model again",
             ) from None
         except UnicodeDecodeError as e:
@@ -409,21 +410,33 @@ class Program:
         return program
 
     def _check(self, where: str) -> None:
+        """Refuse what contradicts itself, so that no later step has to; looks at every name once."""
         if not self.blocks:
-            raise CorruptModelError(f"{where}: the program holds no block ({'an empty file' if not self.desc.ByteSize() else 'not a Paddle program'})")
+            why = "not a Paddle program" if self.desc.ByteSize() else "an empty file"
+            raise CorruptModelError(f"{where}: the program holds no block ({why})")
+        runs: dict[int, list[int]] = {}
         for i, block in enumerate(self.blocks):
             if block.idx != i:
                 raise CorruptModelError(f"{where}: block {i} calls itself {block.idx}")
-            if block.parent_idx >= len(self.blocks) or (i > 0 and block.parent_idx < 0):
+            if block.parent_idx >= len(self.blocks) or (i > 0 and block.parent_idx < 0) or block.parent_idx == i:
                 raise CorruptModelError(f"{where}: block {i} names block {block.parent_idx} as its parent")
+            if any(not name for name in block.vars):
+                raise CorruptModelError(f"{where}: a variable of block {i} has no name")
             for op in block.ops:
                 if not op.type:
                     raise CorruptModelError(f"{where}: an operator of block {i} has no type")
+                for var in (*op.desc.inputs, *op.desc.outputs):
+                    named, arguments = var.parameter, list(var.arguments)  # what is no UTF-8 shows itself here
+                    if arguments and not named:
+                        raise CorruptModelError(f"{where}: operator {op.type} has arguments of no parameter")
+                for attr in op.desc.attrs:
+                    if not attr.name:
+                        raise CorruptModelError(f"{where}: operator {op.type} has an attribute without a name")
                 for sub in op.blocks:
                     if not 0 < sub < len(self.blocks):
                         raise CorruptModelError(f"{where}: operator {op.type} runs block {sub}, which does not exist")
-            if any(not name for name in block.vars):
-                raise CorruptModelError(f"{where}: a variable of block {i} has no name")
+                    runs.setdefault(i, []).append(sub)
+        _check_acyclic(runs, where)
 
     def to_bytes(self) -> bytes:
         """Serialize; the same program always gives the same bytes."""
@@ -504,11 +517,19 @@ class Program:
         for op in self.main.ops:
             if op.type != kind:
                 continue
-            (name,) = names(op) or [""]
+            given = names(op)
+            if len(given) != 1:
+                raise CorruptModelError(f"a {kind} operator of the program names {len(given)} variables instead of one")
+            name = given[0]
             var = self.main.vars.get(name)
             if var is None:
-                raise CorruptModelError(f"the program's {kind} operator names the variable {name!r}, which does not exist")
-            ports.append(Port(op.attr("col", 0), op, var))
+                raise CorruptModelError(
+                    f"the program's {kind} operator names the variable {name!r}, which does not exist"
+                )
+            col = op.attr("col", 0)
+            if not isinstance(col, int):
+                raise CorruptModelError(f"the {kind} operator of {name!r} has {col!r} as its position (col)")
+            ports.append(Port(col, op, var))
         return sorted(ports, key=lambda p: p.col)
 
     @property
@@ -520,3 +541,25 @@ class Program:
 
     def __repr__(self) -> str:
         return "\n".join(map(repr, self.blocks))
+
+
+def _check_acyclic(runs: dict[int, list[int]], where: str) -> None:
+    """Refuse blocks that run themselves; *runs*: block → blocks that its operators run."""
+    done: set[int] = set()
+    for start in runs:
+        path: list[tuple[int, int]] = [(start, 0)]  # block, how many of its sub-blocks are done
+        on_path = {start}
+        while path and path[0][0] not in done:
+            block, at = path[-1]
+            below = runs.get(block, [])
+            if at == len(below):
+                done.add(block)
+                on_path.discard(block)
+                path.pop()
+                continue
+            path[-1] = (block, at + 1)
+            if below[at] in on_path:
+                raise CorruptModelError(f"{where}: block {below[at]} runs itself")
+            if below[at] not in done:
+                on_path.add(below[at])
+                path.append((below[at], 0))

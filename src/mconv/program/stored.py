@@ -6,6 +6,7 @@ Finding them is :mod:`mconv.program.files`'s part, which also gives the names of
 from __future__ import annotations
 
 import enum
+import mmap
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -15,8 +16,7 @@ from typing import Optional
 import numpy as np
 
 from mconv.errors import CorruptModelError, MconvError, NotAModelError, UnsupportedError
-from mconv.program import sniff
-from mconv.program.copying import open_regular, read_range
+from mconv.program.copying import open_regular
 from mconv.program.dtypes import DType
 from mconv.program.params import (
     ArraySource,
@@ -87,10 +87,11 @@ def read_program(path: Path) -> Program:
         size = os.fstat(fd).st_size
         if size > MAX_PROGRAM:
             raise CorruptModelError(f"{path}: {size} bytes, a program cannot be larger than {MAX_PROGRAM}")
-        # the whole is read only when its beginning is that of a program
-        if size > sniff.HEAD and not sniff.looks_like_program(os.pread(fd, sniff.HEAD, 0)):
-            raise CorruptModelError(f"{path}: not a Paddle program", f"{EXPECTED}; {NEAR_MISSES[Kind.OTHER]}")
-        return Program.from_bytes(b"".join(read_range(fd, 0, size, path, max(size, 1))), str(path))
+        if not size:
+            raise CorruptModelError(f"{path}: an empty file", NEAR_MISSES[Kind.EMPTY])
+        # mapped: only what the look at its structure needs is read of a file that is no program
+        with mmap.mmap(fd, size, access=mmap.ACCESS_READ) as data:
+            return Program.from_bytes(data, str(path))
     finally:
         os.close(fd)
 
