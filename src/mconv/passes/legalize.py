@@ -1,0 +1,228 @@
+"""Bringing a program of any Paddle down to what a target loads.
+
+What an older runtime chokes on, and which of it kills the process, is listed in ``docs/formats.md``; every rule here
+answers something that the real Paddle 2.3.2 refused.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from mconv.errors import UnsupportedError
+from mconv.passes import attributes, lower, ports, zero_rank
+from mconv.passes.rewrite import Site, apply, make
+from mconv.program import signatures, targets
+from mconv.program.dtypes import AttrType, DType, VarKind
+from mconv.program.params import ArraySource, TensorSource
+from mconv.program.program import Op, Program, Var
+from mconv.program.signatures import Signature
+
+FIRST_0D = 2005000  # Paddle 2.5 introduced 0-d tensors
+FIRST_PRUNED = 2006000  # Paddle 2.6 leaves intermediate outputs out when it saves; before, a missing one is fatal
+FIRST_CARRIED = 2004000  # the first Predictor that passes bool, float64, int8 and int16
+MESSAGE_LIMIT = 64 << 20  # protobuf's default limit for one message, which Paddle before 2.4 keeps
+_BIG_CONSTANT = 1 << 12  # elements; smaller constants stay where they are
+_VALUES = {
+    "bool_values": (DType.BOOL, np.bool_),
+    "fp32_values": (DType.FP32, np.float32),
+    "fp64_values": (DType.FP64, np.float64),
+    "int32_values": (DType.INT32, np.int32),
+    "int64_values": (DType.INT64, np.int64),
+}
+
+
+@dataclass
+class Legalized:
+    """What :func:`legalize` did.
+
+    Attributes:
+        notes: what a user of the model notices, one sentence each.
+        changes: what was done to how many operators, for people who want to know.
+        parameters: constants that became parameters; to be stored with the model's own.
+    """
+
+    notes: list[str] = field(default_factory=list)
+    changes: dict[str, int] = field(default_factory=dict)
+    parameters: dict[str, TensorSource] = field(default_factory=dict)
+
+    def count(self, what: str, number: int) -> None:
+        if number:
+            self.changes[what] = self.changes.get(what, 0) + number
+
+
+def legalize(program: Program, target: str) -> Legalized:
+    """Change *program* in place so that *target* (``2.3``, …) loads it; one that already fits is left untouched.
+
+    Raises:
+        UnsupportedError: operators, attributes or types that cannot be said there; ``rows`` lists them all.
+        UsageError: there is no such target.
+    """
+    goal = targets.get(target)
+    done = Legalized()
+    if not goal.has_0d and (program.version >= FIRST_0D or program.version == 0):
+        # first, because the declared shapes tell what is a scalar
+        changed, feeds, fetches = zero_rank.lower(program)
+        done.count("operators on scalars (0-d tensors) rewritten for shape [1]", changed)
+        for side, names in (("input", feeds), ("output", fetches)):
+            if names:
+                done.notes.append(
+                    f"{side} {', '.join(map(repr, names))}: a scalar (0-d) in the source, shape [1] in Paddle {target}"
+                )
+    if goal.version < FIRST_CARRIED:
+        done.notes += ports.carry(program)
+    missing = {op.type for _, op in program.ops()} - set(signatures.load(target))
+    for name, number in apply(program, {k: rule for k, rule in lower.RULES.items() if k in missing}).items():
+        done.count(f"{name} expressed in older operators", number)
+
+    problems: dict[tuple[str, str], int] = {}
+    for block in program.blocks:
+        site = Site(program, block)
+        for op in list(block.ops):
+            for problem in _adapt(site, op, target, done):
+                problems[op.type, problem] = problems.get((op.type, problem), 0) + 1
+    for var in (v for b in program.blocks for v in b.vars.values()):
+        number = var.dtype_number
+        if number is not None and var.kind == VarKind.LOD_TENSOR and var.dtype is None:
+            key = ("", f"variables of element type {number}")
+            problems[key] = problems.get(key, 0) + 1
+    if problems:
+        raise _unsupported(program, target, problems)
+
+    if program.version > goal.version and goal.version:
+        program.version = goal.version
+        program.desc.ClearField("op_version_map")
+        done.count("program version and operator versions restamped", 1)
+    if program.version <= FIRST_0D:
+        _shrink(program, target, done)
+    return done
+
+
+def _adapt(site: Site, op: Op, target: str, done: Legalized) -> list[str]:
+    """Fit one operator to its signature; returns what does not fit."""
+    if op.type in ("feed", "fetch"):
+        return []
+    signature = signatures.find(target, op.type)
+    if signature is None:
+        return ["no such operator"]
+    problems = []
+    for name, arguments in op.inputs.items():
+        if name not in signature.inputs:
+            if arguments:
+                problems.append(f"no input {name}")
+            else:
+                op.set_input(name, None)
+    for name, flags in signature.inputs.items():
+        if not flags and not op.input(name) and not (op.type == "batch_norm" and _complete_batch_norm(site, op)):
+            problems.append(f"input {name} is missing")
+    if "values" in op.attr_types and "values" not in signature.attrs and op.type in ("assign_value", "set_value"):
+        problem = attributes.typed_values(op)
+        if problem:
+            problems.append(problem)
+        else:
+            done.count(f"constants of {op.type} stored as typed lists", 1)
+    changed, more = attributes.adapt(op, signature)
+    done.count("attributes converted to the types of the target", changed)
+    problems += more
+    if targets.get(target).version < FIRST_PRUNED:
+        added = _add_outputs(site, op, signature)
+        done.count("operators given the intermediate outputs that older Paddle insists on", bool(added))
+    return problems
+
+
+def _add_outputs(site: Site, op: Op, signature: Signature) -> int:
+    """Declare the outputs that the runtime writes but that newer Paddle leaves out (XShape and its like)."""
+    added = 0
+    present = op.outputs
+    source = next((name for name in op.input_names if site.var(name) is not None), None)
+    for name, flags in signature.outputs.items():
+        if "?" in flags or "*" in flags or present.get(name):
+            continue
+        like = source or next(iter(op.output_names), "tmp")
+        shape = (0, *(site.shape(source) or ())) if name == "XShape" and source else (-1,)
+        var = site.var(source) if source else None
+        base = next(iter(op.output_names), like)
+        op.set_output(name, [site.new(f"{base}.{name}", None if var is None else var.dtype, shape)])
+        added += 1
+    return added
+
+
+def _complete_batch_norm(site: Site, op: Op) -> bool:
+    """Scale and Bias may be left out since Paddle 2.4; before, that crashes."""
+    mean = (op.input("Mean") or [""])[0]
+    shape, var = site.shape(mean), site.var(mean)
+    if not shape or len(shape) != 1 or shape[0] <= 0 or var is None or var.dtype is None:
+        return False
+    at = site.block.ops.index(op)
+    for name, value in (("Scale", 1.0), ("Bias", 0.0)):
+        if not op.input(name):
+            filled = site.new(f"{mean}.{name}", var.dtype, shape)
+            fill = make(
+                "fill_constant",
+                {},
+                {"Out": filled},
+                shape=(AttrType.LONGS, list(shape)),
+                dtype=(AttrType.INT, int(var.dtype)),
+                value=(AttrType.FLOAT, value),
+            )
+            site.block.ops.insert(at, fill)
+            op.set_input(name, [filled])
+    return True
+
+
+def _unsupported(program: Program, target: str, problems: dict[tuple[str, str], int]) -> UnsupportedError:
+    rows = [
+        {"operator": op, "count": count, "reason": reason}
+        for (op, reason), count in sorted(problems.items(), key=lambda item: (-item[1], item[0]))
+    ]
+    shown = ", ".join(f"{r['operator'] or r['reason']} ({r['count']}×)" for r in rows[:8])
+    more = f" and {len(rows) - 8} more" if len(rows) > 8 else ""
+    written = f"Paddle {version_text(program.version)} wrote it; " if program.version else ""
+    return UnsupportedError(
+        f"Paddle {target} cannot load this model: {written}unsupported there: {shown}{more}",
+        "choose a newer --target, or --target same to leave the program as it is",
+        rows,
+    )
+
+
+def version_text(version: int) -> str:
+    """``2006002`` → ``2.6.2``; 0, which 1.x before 1.8 and development builds write, → ``(unversioned)``."""
+    if not version:
+        return "(unversioned)"
+    return f"{version // 1000000}.{version // 1000 % 1000}.{version % 1000}"
+
+
+def _shrink(program: Program, target: str, done: Legalized) -> None:
+    """Move big constants out of a program that an older protobuf limit would refuse."""
+    if program.desc.ByteSize() < MESSAGE_LIMIT and len(program.to_bytes()) < MESSAGE_LIMIT:
+        return
+    for block in program.blocks:
+        kept = []
+        for op in block.ops:
+            source = _constant(op) if op.type == "assign_value" else None
+            name = (op.output("Out") or [""])[0]
+            writers = sum(name in o.output_names for _, o in program.ops())
+            if source is None or writers != 1 or name not in program.main.vars:
+                kept.append(op)
+                continue
+            program.main.vars[name] = Var.tensor(name, source.dtype, source.shape, persistable=True)
+            done.parameters[name] = source
+        block.ops[:] = kept
+    done.count("big constants moved into the parameters", len(done.parameters))
+    size = len(program.to_bytes())
+    if size >= MESSAGE_LIMIT:
+        raise UnsupportedError(
+            f"the program has {size} bytes without its big constants; Paddle {target} reads at most {MESSAGE_LIMIT}",
+            "choose a newer --target",
+        )
+
+
+def _constant(op: Op) -> ArraySource | None:
+    for name, (dtype, numpy) in _VALUES.items():
+        values = op.attr(name)
+        if values and len(values) >= _BIG_CONSTANT and op.attr("dtype") == dtype:
+            return ArraySource(np.array(values, numpy).reshape(op.attr("shape")))
+    return None
+
+

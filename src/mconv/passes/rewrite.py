@@ -1,0 +1,75 @@
+"""Replacing operators of an existing program one by one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Callable, Optional
+
+from mconv.program.dtypes import AttrType, DType
+from mconv.program.program import AttrValue, Block, Op, Program, Var
+
+# the replacement of an operator (which may hold the operator itself), or None to leave it alone
+Rule = Callable[["Site", Op], Optional[list[Op]]]
+
+
+class Site:
+    """Where a rule stands: the program, the block, and fresh variables in it."""
+
+    def __init__(self, program: Program, block: Block):
+        self.program = program
+        self.block = block
+        self._count = 0
+
+    def var(self, name: str) -> Optional[Var]:
+        return self.program.find_var(name, self.block)
+
+    def shape(self, name: str) -> Optional[tuple[int, ...]]:
+        """The declared dimensions, -1 = known only at run time; None where nothing is declared."""
+        var = self.var(name)
+        return None if var is None else var.shape
+
+    def new(self, like: str, dtype: Optional[DType], shape: Iterable[int]) -> str:
+        """Declare a temporary variable whose name begins with *like*; returns the name."""
+        while True:
+            name = f"{like}.mconv_{self._count}"
+            self._count += 1
+            if self.var(name) is None:
+                self.block.add_var(Var.tensor(name, dtype, shape))
+                return name
+
+    def temporary(self, like: str, shape: Optional[Iterable[int]] = None) -> str:
+        """A temporary variable of the type of *like*, and of its shape unless another is given."""
+        var = self.var(like)
+        declared = (var.shape if var is not None else None) or ()
+        return self.new(like, None if var is None else var.dtype, declared if shape is None else shape)
+
+
+def make(type: str, inputs: dict[str, object], outputs: dict[str, object], **attrs: tuple[AttrType, AttrValue]) -> Op:
+    """An operator; an argument is a variable's name or a list of them, an attribute its type and value."""
+
+    def lists(side: dict[str, object]) -> dict[str, list[str]]:
+        return {k: [v] if isinstance(v, str) else list(v) for k, v in side.items()}  # type: ignore[call-overload]
+
+    return Op.make(type, lists(inputs), lists(outputs), [(name, kind, value) for name, (kind, value) in attrs.items()])
+
+
+def apply(program: Program, rules: dict[str, Rule]) -> dict[str, int]:
+    """Offer every operator to the rule of its type; returns how many were replaced, by type."""
+    done: dict[str, int] = {}
+    for block in program.blocks:
+        site = Site(program, block)
+        ops: list[Op] = []
+        changed = False
+        for op in block.ops:
+            rule = rules.get(op.type)
+            old = op.type
+            replacement = None if rule is None else rule(site, op)
+            if replacement is None:
+                ops.append(op)
+            else:
+                changed = True
+                done[old] = done.get(old, 0) + 1
+                ops.extend(replacement)
+        if changed:
+            block.ops[:] = ops
+    return done

@@ -1,0 +1,1 @@
+"""Paddle Serving: its configuration files, its two folders, its official tool."""
