@@ -72,14 +72,25 @@ RECIPES: dict[str, Recipe] = {
                 ),
                 Step(
                     "companions",
-                    ("opencv-python-headless<5", "pyclipper<1.4", "shapely<2.1", "sentencepiece<0.3", "func-timeout", "numpy<1.24"),
+                    (
+                        "opencv-python-headless<5",
+                        "pyclipper<1.4",
+                        "shapely<2.1",
+                        "sentencepiece<0.3",
+                        "func-timeout",
+                        "numpy<1.24",
+                    ),
                 ),
                 # its opencv pin has no wheel and does not build
                 Step("Paddle Serving app", ("paddle-serving-app==0.9.0",), ("--no-deps",)),
             ),
             2.2,
             needs_dl_sym=True,
-            imports=("paddle_serving_client.io", "paddle_serving_server.web_service", "paddle_serving_app.local_predict"),
+            imports=(
+                "paddle_serving_client.io",
+                "paddle_serving_server.web_service",
+                "paddle_serving_app.local_predict",
+            ),
         ),
         Recipe(
             "paddle-1.8.5",
@@ -113,7 +124,10 @@ RECIPES: dict[str, Recipe] = {
             (
                 Step("Paddle", ("paddlepaddle==2.6.2", "numpy<2", *_COMMON)),
                 # six and requests: imported by X2Paddle, not declared by it
-                Step("X2Paddle", ("x2paddle==1.6.0", "onnx<1.17", "six", "requests", "numpy<2", "protobuf<=3.20.2", *_COMMON)),
+                Step(
+                    "X2Paddle",
+                    ("x2paddle==1.6.0", "onnx<1.17", "six", "requests", "numpy<2", "protobuf<=3.20.2", *_COMMON),
+                ),
             ),
             1.0,
             imports=("x2paddle.convert",),

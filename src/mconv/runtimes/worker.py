@@ -6,6 +6,7 @@ request gets a fresh process.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -140,10 +141,8 @@ class Worker:
             _kill(process)
             for stream in (process.stdin, process.stdout):
                 if stream is not None:
-                    try:
+                    with contextlib.suppress(BrokenPipeError):  # the unread request of a process that died
                         stream.close()
-                    except BrokenPipeError:
-                        pass  # the unread request of a process that died
             process.wait()
         if self._log is not None:
             self._log.close()
@@ -227,7 +226,8 @@ class Worker:
         if self._process is not None and self._process.poll() is None:
             return self._process
         self.close()
-        self._log = tempfile.TemporaryFile("a+b")  # appended to, so that truncating it between requests is safe
+        # appended to, so that truncating it between requests is safe
+        self._log = tempfile.TemporaryFile("a+b")  # noqa: SIM115 - closed with the process
         self._process = subprocess.Popen(
             [str(self.runtime.python), str(SCRIPT)],
             stdin=subprocess.PIPE,
@@ -275,11 +275,15 @@ class Worker:
             cause = header["error"].strip() if header["kind"] == "input" else last_words(header["error"])
             verb = "load" if stage == "load" else "run"
             raise WorkerError(
-                f"{self.runtime.label} cannot {verb} {what}: {cause}", stage=stage, log=self._read_log() + header["error"]
+                f"{self.runtime.label} cannot {verb} {what}: {cause}",
+                stage=stage,
+                log=self._read_log() + header["error"],
             )
         return header, values
 
-    def _obituary(self, process: subprocess.Popen[bytes], expired: bool, timeout: float, stage: str, what: str) -> WorkerError:
+    def _obituary(
+        self, process: subprocess.Popen[bytes], expired: bool, timeout: float, stage: str, what: str
+    ) -> WorkerError:
         code = process.wait()
         log = self._read_log()
         self.close()
@@ -312,10 +316,8 @@ class Worker:
 
 def _kill(process: subprocess.Popen[bytes]) -> None:
     if process.returncode is None:
-        try:
+        with contextlib.suppress(ProcessLookupError):  # ended by itself in the meantime
             os.killpg(process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass  # ended by itself in the meantime
 
 
 def _stamp(path: Path) -> list[int]:
@@ -364,7 +366,9 @@ def _with_fetches(program: Path, params: Optional[Path], names: list[str], scrat
     lists = [op.output("Out")[0] for op in copy.main.ops if op.type == "fetch"]
     unknown = [n for n in names if n not in copy.main.vars]
     if unknown or not lists:
-        raise UsageError(f"{program}: there is no variable {', '.join(unknown)}" if unknown else f"{program}: fetches nothing")
+        raise UsageError(
+            f"{program}: there is no variable {', '.join(unknown)}" if unknown else f"{program}: fetches nothing"
+        )
     first = len(copy.fetches)
     template = next(op for op in copy.main.ops if op.type == "fetch")
     for col, name in enumerate(names, first):

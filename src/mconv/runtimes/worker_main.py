@@ -39,7 +39,7 @@ def read_frame(stream, np):
     if start is None:
         return None
     if start[:4] != MAGIC:
-        raise ValueError("not a worker frame: %r" % start)
+        raise ValueError(f"not a worker frame: {start!r}")
     header = json.loads(read_exactly(stream, struct.unpack("<I", start[4:])[0]).decode())
     arrays = []
     for dtype, shape in header.get("arrays", []):
@@ -78,12 +78,13 @@ def check_names(names, feed):
     missing = [n for n in names if n not in feed]
     unknown = [n for n in feed if n not in names]
     if missing or unknown:
-        text = "the model's inputs are %s" % ", ".join(names)
-        text += "; missing: %s" % ", ".join(missing) if missing else ""
-        raise BadFeed(text + ("; not among them: %s" % ", ".join(unknown) if unknown else ""))
+        text = f"the model's inputs are {', '.join(names)}"
+        text += f"; missing: {', '.join(missing)}" if missing else ""
+        text += f"; not among them: {', '.join(unknown)}" if unknown else ""
+        raise BadFeed(text)
 
 
-class OnPredictor(object):
+class OnPredictor:
     """A model in Paddle Inference's Predictor, before 2.0 the AnalysisPredictor: what servers use."""
 
     engine = "predictor"
@@ -94,9 +95,7 @@ class OnPredictor(object):
         self.version = paddle.__version__
         program, params = request["program"], request["params"]
         self.folder = None
-        files = (program, params)
-        if params is None:
-            files = (self.model_folder(program),)
+        files = [program, params] if params is not None else [self.model_folder(program)]
         try:
             from paddle import inference
         except ImportError:
@@ -144,7 +143,7 @@ class OnPredictor(object):
 
     def handle(self, kind, name):
         predictor = self.predictor
-        get = getattr(predictor, "get_%s_handle" % kind, None) or getattr(predictor, "get_%s_tensor" % kind)
+        get = getattr(predictor, f"get_{kind}_handle", None) or getattr(predictor, f"get_{kind}_tensor")
         return get(name)
 
     def run(self, feed):
@@ -157,7 +156,7 @@ class OnPredictor(object):
             bind = getattr(tensor, "_copy_from_cpu_bind", None) or getattr(tensor, "copy_from_cpu_bind", None)
             bind = bind or tensor.copy_from_cpu
             if array.dtype.name not in re.findall(r"ndarray\[(?:numpy\.)?(\w+)\]", bind.__doc__ or ""):
-                raise CannotCarry("input %s: the Predictor of Paddle %s takes no %s" % (name, self.version, array.dtype))
+                raise CannotCarry(f"input {name}: the Predictor of Paddle {self.version} takes no {array.dtype}")
             tensor.reshape(list(array.shape))
             tensor.copy_from_cpu(array)
         if hasattr(self.predictor, "zero_copy_run"):
@@ -172,14 +171,16 @@ class OnPredictor(object):
                 array = tensor.copy_to_cpu()
             except Exception as e:
                 if "Unsupported data type" in str(e) or "only supports" in str(e):
-                    raise CannotCarry("output %s: the Predictor of Paddle %s cannot return its type" % (name, self.version))
+                    raise CannotCarry(
+                        f"output {name}: the Predictor of Paddle {self.version} cannot return its type"
+                    ) from None
                 raise
             outputs.append(array)
             dtypes.append(array.dtype.name)
         return names, outputs, dtypes
 
 
-class OnExecutor(object):
+class OnExecutor:
     """A model in the static graph's Executor: no inference passes, but every type of tensor."""
 
     engine = "executor"
@@ -219,7 +220,7 @@ class OnExecutor(object):
 
         if hasattr(getattr(paddle, "pir_utils", None), "OldIrGuard") and not self.new_ir:
             return paddle.pir_utils.OldIrGuard()
-        return contextlib.suppress()
+        return contextlib.nullcontext()
 
     def combined(self, paddle, program):
         """The separate parameters beside the program as one file: the records in the order of their names."""
@@ -254,7 +255,8 @@ class OnExecutor(object):
         return self.names, outputs, dtypes
 
 
-ENGINES = {"predictor": OnPredictor, "executor": OnExecutor}
+def load(engine, request):
+    return OnExecutor(request) if engine == "executor" else OnPredictor(request)
 
 
 def run_all(loaded, sets):
@@ -271,7 +273,7 @@ def run_all(loaded, sets):
 def serve(requests, replies):
     import numpy as np
 
-    cache = {}
+    cache = {}  # type: ignore[var-annotated]
     while True:
         frame = read_frame(requests, np)
         if frame is None:
@@ -294,10 +296,10 @@ def serve(requests, replies):
             while True:
                 stage = "load"
                 started = time.time()
-                chosen = key + ("executor" if engine == "executor" else "predictor")
+                chosen = (key, engine == "executor")
                 if chosen not in cache:
                     cache.clear()  # one model at a time: memory
-                    cache[chosen] = ENGINES["executor" if engine == "executor" else "predictor"](request["model"])
+                    cache[chosen] = load(engine, request["model"])
                 loaded = cache[chosen]
                 loads += time.time() - started
                 write_frame(replies, {"event": "loaded"})  # so that a crash can be told from one while loading
@@ -312,7 +314,7 @@ def serve(requests, replies):
             header = {"ok": True, "version": loaded.version, "names": names, "dtypes": dtypes}
             header.update(load_seconds=loads, seconds=seconds, engine=loaded.engine)
             write_frame(replies, header, outputs)
-        except Exception as e:  # everything Paddle can raise is an answer, the process goes on
+        except Exception as e:  # noqa: BLE001 - everything Paddle can raise is an answer, the process goes on
             cache.clear()
             kind = "input" if isinstance(e, (BadFeed, CannotCarry)) else "paddle"
             text = str(e) if kind == "input" else "".join(traceback.format_exception_only(type(e), e))

@@ -1,0 +1,220 @@
+"""Comparing what two runtimes answered, output by output."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Optional
+
+import numpy as np
+
+from mconv.errors import VerificationError
+
+
+@dataclass(frozen=True)
+class Tolerance:
+    """How far two floating point outputs may be apart: ``absolute · max(1, max|reference|) + relative · |reference|``.
+
+    Integers and booleans must be equal. For 16-bit floats, whose own steps are larger than that, both numbers are
+    raised to *half* (float16) or eight times that (bfloat16).
+    """
+
+    absolute: float = 1e-5
+    relative: float = 1e-4
+    half: float = 1e-2
+
+    def limit(self, reference: np.ndarray, dtype: str) -> np.ndarray:
+        """The largest difference allowed, element by element; *reference* is finite."""
+        least = {"float16": self.half, "bfloat16": 8 * self.half}.get(dtype, 0.0)
+        absolute, relative = max(self.absolute, least), max(self.relative, least)
+        magnitude = np.abs(reference)
+        scale = max(1.0, float(magnitude.max())) if magnitude.size else 1.0
+        return absolute * scale + relative * magnitude
+
+
+@dataclass(frozen=True)
+class OutputComparison:
+    """One output of one input set.
+
+    Attributes:
+        name: the reference's name of the output.
+        input_set: which input set, from 0.
+        dtype, got_dtype: Paddle's names of the types.
+        shape, got_shape: the shapes.
+        max_abs: largest absolute difference; None where the arrays cannot be compared.
+        max_rel: largest difference relative to the reference, where that is not 0.
+        cosine: cosine of the angle between the two as vectors; None for a vector of zeros.
+        argmax_same: whether the largest element of each row (last axis) is in the same place; None for scalars.
+        ok: whether it is within the tolerance.
+        reason: why not.
+    """
+
+    name: str
+    input_set: int
+    dtype: str
+    got_dtype: str
+    shape: tuple[int, ...]
+    got_shape: tuple[int, ...]
+    max_abs: Optional[float]
+    max_rel: Optional[float]
+    cosine: Optional[float]
+    argmax_same: Optional[bool]
+    ok: bool
+    reason: str = ""
+
+
+@dataclass
+class Comparison:
+    """All outputs of all input sets."""
+
+    outputs: list[OutputComparison] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+
+    @property
+    def ok(self) -> bool:
+        return not self.problems and bool(self.outputs) and all(o.ok for o in self.outputs)
+
+    @property
+    def max_abs(self) -> float:
+        """The largest absolute difference of all; infinite where something could not be compared."""
+        values = [float("inf") if o.max_abs is None else o.max_abs for o in self.outputs]
+        return max(values, default=float("inf")) if not self.problems else float("inf")
+
+    def require(self, what: str) -> None:
+        """Raise unless everything agreed.
+
+        Raises:
+            VerificationError: names the worst output.
+        """
+        if self.ok:
+            return
+        bad = [o for o in self.outputs if not o.ok]
+        reasons = self.problems + [f"output {o.name} (input set {o.input_set}): {o.reason}" for o in bad]
+        more = f" and {len(reasons) - 1} more" if len(reasons) > 1 else ""
+        raise VerificationError(f"{what}: {reasons[0] if reasons else 'there is nothing to compare'}{more}")
+
+    def to_dict(self) -> dict[str, Any]:
+        """For reports: only JSON types, infinite differences as None."""
+        rows = []
+        for o in self.outputs:
+            row = {k: list(v) if isinstance(v, tuple) else v for k, v in vars(o).items()}
+            rows.append({k: None if isinstance(v, float) and not np.isfinite(v) else v for k, v in row.items()})
+        return {"ok": self.ok, "problems": list(self.problems), "outputs": rows}
+
+
+def compare(
+    reference: Sequence[Sequence[np.ndarray]],
+    got: Sequence[Sequence[np.ndarray]],
+    names: Sequence[str],
+    *,
+    tolerance: Tolerance = Tolerance(),
+    dtypes: Optional[Sequence[Sequence[str]]] = None,
+    got_dtypes: Optional[Sequence[Sequence[str]]] = None,
+    scalar_as_one: bool = False,
+    same_dtype: bool = True,
+) -> Comparison:
+    """Compare outputs by position.
+
+    Args:
+        reference, got: per input set, the outputs.
+        names: what to call the outputs.
+        tolerance: how far apart they may be.
+        dtypes, got_dtypes: Paddle's names of the types, where numpy's do not say it (bfloat16 in its bits).
+        scalar_as_one: accept shape [1] for a reference without dimensions, which Paddle before 2.5 does not have.
+        same_dtype: whether another type of output is a failure by itself.
+    """
+    result = Comparison()
+    if len(reference) != len(got):
+        result.problems.append(f"{len(got)} input sets were answered, not {len(reference)}")
+        return result
+    for index, (wanted, found) in enumerate(zip(reference, got)):
+        if len(wanted) != len(found):
+            result.problems.append(f"input set {index}: {len(found)} outputs, the reference has {len(wanted)}")
+            continue
+        for place, (a, b) in enumerate(zip(wanted, found)):
+            a_type = dtypes[index][place] if dtypes else a.dtype.name
+            b_type = got_dtypes[index][place] if got_dtypes else b.dtype.name
+            name = names[place] if place < len(names) else f"output {place}"
+            if scalar_as_one and a.shape == () and b.shape == (1,):
+                b = b.reshape(())
+            result.outputs.append(_one(name, index, a, b, a_type, b_type, tolerance, same_dtype))
+    return result
+
+
+_Figures = tuple[Optional[float], Optional[float], Optional[float], Optional[bool]]
+
+
+def _one(
+    name: str,
+    index: int,
+    a: np.ndarray,
+    b: np.ndarray,
+    a_type: str,
+    b_type: str,
+    tolerance: Tolerance,
+    same_dtype: bool,
+) -> OutputComparison:
+    def made(ok: bool, reason: str, figures: _Figures = (None, None, None, None)) -> OutputComparison:
+        largest, relative, cosine, argmax = figures
+        return OutputComparison(
+            name, index, a_type, b_type, a.shape, b.shape, largest, relative, cosine, argmax, ok, reason
+        )
+
+    if a.shape != b.shape:
+        return made(False, f"shape {list(b.shape)}, the reference has {list(a.shape)}")
+    exact = not any(t.startswith(("float", "bfloat", "complex")) for t in (a_type, b_type))
+    x, y = _wide(a, a_type), _wide(b, b_type)
+    # the same infinity or NaN in the same place is agreement; anything else there is not
+    odd = ~(np.isfinite(x) & np.isfinite(y))
+    agree = ~odd | (x == y) | (np.isnan(x) & np.isnan(y))
+    with np.errstate(invalid="ignore", over="ignore"):
+        difference = np.where(odd, 0, np.abs(x - y))
+    figures: _Figures = (
+        float("inf") if not agree.all() else float(difference.max(initial=0)),
+        _relative(difference, np.where(odd, 0, np.abs(x))) if agree.all() else float("inf"),
+        _cosine(np.where(odd, 0, x), np.where(odd, 0, y)),
+        _argmax_same(x, y),
+    )
+    if same_dtype and a_type != b_type:
+        return made(False, f"type {b_type}, the reference has {a_type}", figures)
+    if not agree.all():
+        count = int((~agree).sum())
+        return made(False, f"{count} elements are NaN or infinite in one and not in the other", figures)
+    if exact:
+        wrong = int(np.count_nonzero(a != b))
+        return made(not wrong, f"{wrong} of {a.size} elements differ" if wrong else "", figures)
+    limit = tolerance.limit(np.where(odd, 0, x), min(a_type, b_type, key=_precision))
+    beyond = int((difference > limit).sum())
+    reason = (
+        f"{beyond} of {a.size} elements differ by more than the tolerance, at most by {difference.max(initial=0):.3g}"
+        if beyond
+        else ""
+    )
+    return made(not beyond, reason, figures)
+
+
+def _precision(dtype: str) -> int:
+    return {"bfloat16": 8, "float16": 11, "float32": 24, "complex64": 24}.get(dtype, 53)
+
+
+def _wide(array: np.ndarray, dtype: str) -> np.ndarray:
+    """As float64 or complex128, so that differences neither overflow nor wrap around."""
+    if dtype == "bfloat16" and array.dtype == np.uint16:
+        return (array.astype(np.uint32) << 16).view(np.float32).astype(np.float64)
+    return array.astype(np.complex128 if array.dtype.kind == "c" else np.float64)
+
+
+def _relative(difference: np.ndarray, magnitude: np.ndarray) -> float:
+    return float((difference[magnitude > 0] / magnitude[magnitude > 0]).max(initial=0))
+
+
+def _cosine(x: np.ndarray, y: np.ndarray) -> Optional[float]:
+    x, y = x.ravel(), y.ravel()
+    norms = float(np.linalg.norm(x)) * float(np.linalg.norm(y))
+    return float(np.clip(np.vdot(x, y).real / norms, -1, 1)) if norms and np.isfinite(norms) else None
+
+
+def _argmax_same(x: np.ndarray, y: np.ndarray) -> Optional[bool]:
+    if x.ndim == 0 or x.size == 0 or x.dtype.kind == "c":
+        return None
+    return bool((np.argmax(x, -1) == np.argmax(y, -1)).all())

@@ -1,0 +1,250 @@
+"""Sensible random inputs for a model, from the names, types and shapes of its inputs.
+
+A transformer's ``input_ids`` must be below the size of its vocabulary and its ``attention_mask`` must not be
+noise, so the values follow the usual names of inputs and, where the program is at hand, the tables that an input
+indexes. The same model and seed always give the same arrays.
+"""
+
+from __future__ import annotations
+
+import re
+import zipfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Optional, Union
+
+import numpy as np
+
+from mconv.errors import UsageError
+from mconv.program.dtypes import DType
+from mconv.program.program import Program
+
+Dim = Union[int, str, None]
+
+# what unknown dimensions become in the first, second, … input set
+BATCH = (2, 3, 1)
+LENGTH = (12, 19, 7)
+IMAGE = (64, 96, 32)  # most networks want multiples of 32
+IDS = 8  # exclusive upper bound of indices when nothing is known: every table has that many rows
+
+# operators that pass indices on unchanged (apart from shape and type): parameter of the input
+_CARRIERS = {
+    "cast": "X", "assign": "X", "reshape2": "X", "reshape": "X", "unsqueeze2": "X", "unsqueeze": "X",
+    "squeeze2": "X", "squeeze": "X", "flatten_contiguous_range": "X", "transpose2": "X", "slice": "Input",
+}  # fmt: skip
+# operators that look rows up in a table: parameter of the indices, parameter of the table
+_LOOKUPS = {"lookup_table": ("Ids", "W"), "lookup_table_v2": ("Ids", "W"), "gather": ("Index", "X")}
+
+
+@dataclass(frozen=True)
+class InputSpec:
+    """What is known of an input.
+
+    Attributes:
+        name: its name.
+        dtype: its element type.
+        shape: its dimensions; -1, None or a name for one that is not fixed. Equal names are equal dimensions.
+        limit: exclusive upper bound of its values, when they index a table.
+    """
+
+    name: str
+    dtype: DType
+    shape: tuple[Dim, ...]
+    limit: Optional[int] = None
+
+    @property
+    def dynamic(self) -> bool:
+        return any(not isinstance(d, int) or d < 0 for d in self.shape)
+
+
+def specs_of(program: Program) -> list[InputSpec]:
+    """The inputs of an inference program, with the sizes of the tables that they index.
+
+    Raises:
+        UsageError: an input has a type that mconv does not know.
+    """
+    limits = _limits(program)
+    specs = []
+    for port in program.feeds:
+        if port.dtype is None:
+            raise UsageError(
+                f"input {port.name}: its type ({port.var.dtype_number}) cannot be made up", "give --inputs x.npz"
+            )
+        specs.append(InputSpec(port.name, port.dtype, port.shape, limits.get(port.name)))
+    return specs
+
+
+def _limits(program: Program) -> dict[str, int]:
+    origin = {port.name: port.name for port in program.feeds}
+    limits: dict[str, int] = {}
+    for op in program.main.ops:
+        if op.type in _CARRIERS:
+            for source in op.input(_CARRIERS[op.type])[:1]:
+                if source in origin:
+                    origin.update(dict.fromkeys(op.output("Out"), origin[source]))
+        elif op.type in _LOOKUPS:
+            ids, table = (op.input(parameter)[:1] for parameter in _LOOKUPS[op.type])
+            var = program.find_var(table[0]) if table else None
+            rows = var.shape[0] if var is not None and var.persistable and var.shape else -1
+            if ids and ids[0] in origin and rows > 0:
+                name = origin[ids[0]]
+                limits[name] = min(limits.get(name, rows), rows)
+    return limits
+
+
+def random_feeds(
+    specs: Sequence[InputSpec], *, seed: int = 0, sets: Optional[int] = None
+) -> list[dict[str, np.ndarray]]:
+    """Input sets for a model.
+
+    Args:
+        specs: its inputs.
+        seed: what the values are drawn from.
+        sets: how many; by default two, of different shapes, when a dimension is not fixed, else one.
+    """
+    if sets is None:
+        sets = 2 if any(spec.dynamic for spec in specs) else 1
+    found = []
+    for index in range(sets):
+        dims = _Dims(index)
+        shapes = {spec.name: dims.resolve(spec) for spec in specs}
+        image = next((s for s in shapes.values() if len(s) == 4), None)
+        feed = {}
+        for place, spec in enumerate(specs):
+            rng = np.random.default_rng([seed, index, place])
+            feed[spec.name] = _value(spec, shapes[spec.name], rng, index, image)
+        found.append(feed)
+    return found
+
+
+class _Dims:
+    """What the open dimensions are in one input set: one value for each name, the same for all batches, …"""
+
+    def __init__(self, index: int):
+        self.batch, self.length, self.image = (values[index % len(values)] for values in (BATCH, LENGTH, IMAGE))
+        self.named: dict[str, int] = {}
+
+    def resolve(self, spec: InputSpec) -> tuple[int, ...]:
+        return tuple(self.one(dim, place, spec) for place, dim in enumerate(spec.shape))
+
+    def one(self, dim: Dim, place: int, spec: InputSpec) -> int:
+        if isinstance(dim, int) and dim >= 0:
+            return dim
+        if not isinstance(dim, str):
+            return self.guess(place, spec)
+        if dim not in self.named:
+            if re.search(r"batch|^n$|^bs$", dim, re.IGNORECASE):
+                self.named[dim] = self.batch
+            elif re.search(r"height|width|^[hw]$", dim, re.IGNORECASE):
+                self.named[dim] = self.image
+            elif re.search(r"seq|len|time|^[lts]$", dim, re.IGNORECASE):
+                self.named[dim] = self.length
+            else:
+                self.named[dim] = self.guess(place, spec)
+        return self.named[dim]
+
+    def guess(self, place: int, spec: InputSpec) -> int:
+        if place == 0:
+            return self.batch
+        if spec.dtype.is_float and len(spec.shape) >= 3 and place >= 2:
+            return self.image
+        return self.length
+
+
+def _value(
+    spec: InputSpec, shape: tuple[int, ...], rng: np.random.Generator, index: int, image: Optional[tuple[int, ...]]
+) -> np.ndarray:
+    name, dtype = spec.name.lower(), spec.dtype
+    if re.search(r"mask", name) and not dtype.is_float:
+        # the second set has padding, so that a mask that is ignored shows
+        value = np.ones(shape, np.int64)
+        if index and value.ndim >= 2 and shape[-1] > 2:
+            value[: max(1, shape[0] // 2), ..., -(shape[-1] // 3) :] = 0
+        return value.astype(dtype.numpy)
+    if re.search(r"mask", name):
+        return _bits(np.ones(shape, np.float64), dtype)
+    if re.search(r"scale_factor", name):
+        return _bits(np.ones(shape, np.float64), dtype)
+    if re.search(r"im_shape|image_shape", name) and image is not None and shape and shape[-1] in (2, 3):
+        return _bits(np.broadcast_to(np.array([*image[2:], 1][: shape[-1]], np.float64), shape), dtype)
+    if dtype.is_int:
+        limit = spec.limit or (256 if dtype is DType.UINT8 else IDS)
+        if re.search(r"position|pos_id", name):
+            steps = np.arange(shape[-1] if shape else 1) % limit
+            return np.broadcast_to(steps if shape else steps[0], shape).astype(dtype.numpy)
+        if re.search(r"token_type|segment|sent_id|type_id", name):
+            halves = np.arange(shape[-1] if shape else 1) * 2 // max(1, shape[-1] if shape else 1)
+            halves = np.minimum(halves, min(limit, 2) - 1)
+            return np.broadcast_to(halves if shape else halves[0], shape).astype(dtype.numpy)
+        if re.search(r"len(gth)?s?$|seq_?len", name):
+            return np.full(shape, LENGTH[index % len(LENGTH)], dtype.numpy)
+        return rng.integers(0, limit, shape).astype(dtype.numpy)
+    if dtype is DType.BOOL:
+        return rng.integers(0, 2, shape).astype(bool)
+    if dtype in (DType.COMPLEX64, DType.COMPLEX128):
+        return (rng.standard_normal(shape) + 1j * rng.standard_normal(shape)).astype(dtype.numpy)
+    return _bits(rng.standard_normal(shape), dtype)
+
+
+def _bits(value: np.ndarray, dtype: DType) -> np.ndarray:
+    """The values in that type; bfloat16 as its uint16 bits, rounded to nearest."""
+    if dtype is not DType.BF16:
+        return np.ascontiguousarray(value).astype(dtype.numpy).reshape(value.shape)
+    raw = np.ascontiguousarray(value, np.float32).view(np.uint32).reshape(value.shape)
+    return ((raw + 0x7FFF + ((raw >> 16) & 1)) >> 16).astype(np.uint16)
+
+
+def load_feeds(path: Path, specs: Sequence[InputSpec]) -> list[dict[str, np.ndarray]]:
+    """Input sets from a ``.npz`` file: arrays named after the inputs, or ``in_<i>_<name>`` (outputs, ``out_*``, are
+    ignored); for several sets ``<set>/<name>``.
+
+    Raises:
+        UsageError: the file cannot be read, an input is missing, unknown, or of another type or shape.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            arrays = {name: archive[name] for name in archive.files}
+    except (OSError, ValueError, zipfile.BadZipFile) as e:
+        raise UsageError(f"{path}: not a readable .npz file ({e})") from None
+    names = {spec.name for spec in specs}
+    sets: dict[str, dict[str, np.ndarray]] = {}
+    for key, array in arrays.items():
+        if key.startswith("out_") and key not in names:
+            continue
+        number, slash, rest = key.partition("/")
+        group, name = (number, rest) if slash and number.isdigit() and key not in names else ("0", key)
+        if name not in names:
+            name = re.sub(r"^in_\d+_", "", name)
+        sets.setdefault(group, {})[name] = array
+    if not sets:
+        raise UsageError(f"{path}: holds no inputs", f"it needs {', '.join(sorted(names))}")
+    return [check_feed(sets[group], specs, str(path)) for group in sorted(sets, key=int)]
+
+
+def check_feed(feed: Mapping[str, np.ndarray], specs: Sequence[InputSpec], where: str) -> dict[str, np.ndarray]:
+    """The feed in the order and types of *specs*.
+
+    Raises:
+        UsageError: an input is missing, unknown, or of another type or shape.
+    """
+    names = [spec.name for spec in specs]
+    for problem, found in (
+        ("misses the input", [n for n in names if n not in feed]),
+        ("has arrays that are no input:", [n for n in feed if n not in names]),
+    ):
+        if found:
+            raise UsageError(f"{where}: {problem} {', '.join(found)}", f"the model's inputs are {', '.join(names)}")
+    checked = {}
+    for spec in specs:
+        array = feed[spec.name]
+        wanted = spec.dtype.numpy
+        # widening and float64 → float32 are what a user means; int → float or float → int is a mistake
+        if not np.can_cast(array.dtype, wanted, "same_kind") or (array.dtype.kind == "b") != (wanted.kind == "b"):
+            raise UsageError(f"{where}: input {spec.name} is {array.dtype}, the model takes {spec.dtype.label}")
+        fixed = [(d, a) for d, a in zip(spec.shape, array.shape) if isinstance(d, int) and d >= 0]
+        if len(spec.shape) != array.ndim or any(d != a for d, a in fixed):
+            shape = [d if isinstance(d, str) or (d is not None and d >= 0) else "?" for d in spec.shape]
+            raise UsageError(f"{where}: input {spec.name} has shape {list(array.shape)}, the model takes {shape}")
+        checked[spec.name] = array.astype(wanted)
+    return checked

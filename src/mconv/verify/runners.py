@@ -1,0 +1,170 @@
+"""What runs a model: Paddle in a worker of some runtime, or ONNX Runtime in this process."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Optional, Protocol
+
+import numpy as np
+
+from mconv.errors import CorruptModelError, MissingDependencyError, RuntimeFailedError, UnsupportedError
+from mconv.program.dtypes import DType
+from mconv.program.files import ModelFiles, load_program, locate
+from mconv.runtimes import Runtime, Worker, find
+from mconv.verify.feeds import InputSpec, specs_of
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What a runner returned: per input set the outputs and their types, in Paddle's names."""
+
+    names: list[str]
+    outputs: list[list[np.ndarray]]
+    dtypes: list[list[str]]
+    version: str
+    seconds: list[float]
+
+
+class Runner(Protocol):
+    """Runs one model. A context manager; the model is loaded once."""
+
+    label: str
+
+    def specs(self) -> list[InputSpec]:
+        """The model's inputs."""
+
+    def run(self, sets: Sequence[Mapping[str, np.ndarray]]) -> Answers:
+        """Run the model on each input set.
+
+        Raises:
+            RuntimeFailedError: the runtime refuses the model or the inputs, or crashes.
+        """
+
+    def __enter__(self) -> Runner: ...
+
+    def __exit__(
+        self, kind: Optional[type], error: Optional[BaseException], trace: Optional[TracebackType]
+    ) -> None: ...
+
+
+class PaddleRunner:
+    """A Paddle model of any era in a runtime.
+
+    Args:
+        model: a path that ``locate`` understands, or what it found.
+        runtime: name of a managed runtime, or ``current``.
+        options: further arguments of :meth:`Worker.run` (``ir_optim``, ``onednn``, ``engine``, ``timeout``, …).
+    """
+
+    def __init__(
+        self, model: str | Path | ModelFiles, runtime: str | Runtime = "current", *, threads: int = 1, **options: Any
+    ):
+        self.files = model if isinstance(model, ModelFiles) else locate(model)
+        self.runtime = find(runtime) if isinstance(runtime, str) else runtime
+        self.label = f"Paddle ({self.runtime.name})"
+        self.options = options
+        self.worker = Worker(self.runtime, threads=threads)
+
+    def specs(self) -> list[InputSpec]:
+        return specs_of(load_program(self.files))
+
+    def run(self, sets: Sequence[Mapping[str, np.ndarray]]) -> Answers:
+        result = self.worker.run(self.files.program, self.files.params, list(sets), **self.options)
+        self.label = f"Paddle {result.version}"
+        return Answers(result.names, result.outputs, result.dtypes, result.version, result.seconds)
+
+    def __enter__(self) -> PaddleRunner:
+        return self
+
+    def __exit__(self, kind: Optional[type], error: Optional[BaseException], trace: Optional[TracebackType]) -> None:
+        self.worker.close()
+
+
+class OnnxRunner:
+    """An ONNX model in ONNX Runtime's CPU provider, on one thread.
+
+    Raises:
+        MissingDependencyError: onnxruntime is not installed.
+        RuntimeFailedError: it cannot load the model.
+    """
+
+    def __init__(self, model: str | Path, *, threads: int = 1):
+        try:
+            import onnxruntime
+        except ImportError:
+            raise MissingDependencyError(
+                "running an ONNX model needs onnxruntime", "install it with `pip install 'mconv[verify]'`"
+            ) from None
+        self.label = f"ONNX Runtime {onnxruntime.__version__}"
+        self.path = Path(model)
+        self.version: str = onnxruntime.__version__
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = options.inter_op_num_threads = threads
+        options.log_severity_level = 3  # its warnings are not about the model's numbers
+        try:
+            self.session = onnxruntime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
+        except Exception as e:  # noqa: BLE001 - it raises classes of its own that share no base
+            raise RuntimeFailedError(f"{self.label} cannot load {model}: {_first(e)}") from None
+
+    def specs(self) -> list[InputSpec]:
+        found = []
+        for value in self.session.get_inputs():
+            found.append(InputSpec(value.name, _onnx_type(value.type, value.name), tuple(value.shape)))
+        return found
+
+    def run(self, sets: Sequence[Mapping[str, np.ndarray]]) -> Answers:
+        import time
+
+        outputs, dtypes, seconds = [], [], []
+        for feed in sets:
+            started = time.perf_counter()
+            try:
+                values = self.session.run(None, dict(feed))
+            except Exception as e:  # noqa: BLE001 - as above
+                raise RuntimeFailedError(f"{self.label} cannot run {self.path}: {_first(e)}") from None
+            seconds.append(time.perf_counter() - started)
+            for name, value in zip(self.session.get_outputs(), values):
+                if not isinstance(value, np.ndarray):
+                    raise UnsupportedError(f"{self.path}: output {name.name} is a {name.type}, not a tensor")
+            outputs.append(values)
+            dtypes.append([value.dtype.name for value in values])
+        names = [value.name for value in self.session.get_outputs()]
+        return Answers(names, outputs, dtypes, self.version, seconds)
+
+    def __enter__(self) -> OnnxRunner:
+        return self
+
+    def __exit__(self, kind: Optional[type], error: Optional[BaseException], trace: Optional[TracebackType]) -> None:
+        del self.session
+
+
+def _onnx_type(text: str, name: str) -> DType:
+    label = text.removeprefix("tensor(").removesuffix(")")
+    label = {"float": "float32", "double": "float64"}.get(label, label)
+    try:
+        return DType.of(label)
+    except (KeyError, TypeError):
+        raise UnsupportedError(f"input {name}: Paddle has no type for {text}") from None
+
+
+def _first(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
+
+
+def runner_for(model: str | Path, runtime: str = "current", *, threads: int = 1, **options: Any) -> Runner:
+    """The runner for a model file or folder: ONNX Runtime for ``.onnx``, else Paddle in *runtime*.
+
+    Raises:
+        NotAModelError, CorruptModelError: the path is no model that can be run.
+        MissingDependencyError, RuntimeUnavailableError: what it needs is not installed.
+    """
+    path = Path(model)
+    if path.suffix == ".onnx":
+        if not path.is_file():
+            raise CorruptModelError(f"{path}: no such file")
+        return OnnxRunner(path, threads=threads)
+    return PaddleRunner(path, runtime, threads=threads, **options)
