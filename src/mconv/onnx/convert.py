@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Optional, Union
 
 from mconv.onnx.importer import Imported, Importer
 from mconv.onnx.reader import OnnxModel, read
+from mconv.passes.fuse import fuse
 from mconv.program import targets
 
 
@@ -31,4 +33,8 @@ def convert(
         model = read(Path(model))
     made = Importer(model, target, shapes).run()
     made.notes[:0] = model.notes
+    start = time.perf_counter()
+    made.fused = fuse(made.program, made.params, target)
+    made.params = {v.name: made.params[v.name] for v in made.program.parameters}
+    made.seconds["passes"] = time.perf_counter() - start
     return made

@@ -37,6 +37,7 @@ class Imported:
         widened: inputs and outputs whose type Paddle lacks → (ONNX's type, Paddle's).
         notes: what a user should know.
         seconds: time by phase.
+        fused: operators that were put together from their pieces.
     """
 
     program: Program
@@ -48,6 +49,7 @@ class Imported:
     widened: dict[str, tuple[str, str]]
     notes: list[str]
     seconds: dict[str, float] = field(default_factory=dict)
+    fused: Counter[str] = field(default_factory=Counter)
 
 
 class Scope:

@@ -1,0 +1,161 @@
+"""Layer normalisation and attention scaling, as exporters decompose them."""
+
+from __future__ import annotations
+
+from typing import Optional
+
+from mconv.passes.graph import Graph, first, out
+from mconv.program.dtypes import AttrType, DType
+from mconv.program.program import Op
+
+Found = Optional[tuple[list[Op], Op]]
+
+
+def layer_norm(g: Graph, op: Op) -> Found:
+    """``(x - mean) / sqrt(var + eps)`` over trailing axes, with the scale and bias that follow."""
+    x, y = first(op, "X"), first(op, "Y")
+    if op.type == "elementwise_div":
+        centred, root = x, g.by(y, "sqrt")
+    else:
+        root = g.by(y, "rsqrt")
+        centred = x
+        if root is None:
+            centred, root = y, g.by(x, "rsqrt")
+    if root is None:
+        return None
+    shifted = g.by(first(root, "X"), "scale", "elementwise_add")
+    if shifted is None:
+        return None
+    epsilon, variance = _plus_number(g, shifted)
+    if epsilon is None or not 0 < epsilon <= 0.001:  # the operator's own limit
+        return None
+    mean2 = g.by(variance, "reduce_mean")
+    square = g.by(first(mean2, "X"), "square", "pow", "elementwise_pow", "elementwise_mul") if mean2 else None
+    if mean2 is None or square is None or not _is_square(g, square, centred):
+        return None
+    sub = g.by(centred, "elementwise_sub")
+    if sub is None:
+        return None
+    source = first(sub, "X")
+    mean = g.by(first(sub, "Y"), "reduce_mean")
+    if mean is None or first(mean, "X") != source:
+        return None
+    axis = _trailing(g, mean, source)
+    if axis is None or _trailing(g, mean2, source) != axis or g.dtype(source) is not DType.FP32:
+        return None
+    ops = [mean, sub, square, mean2, shifted, root, op]
+    inner = [out(o) for o in ops[:-1]]
+    if not g.inside(inner, ops):
+        return None
+    result = out(op)
+    inputs = {"X": [source]}
+    scaled = g.only_reader(result, "elementwise_mul")
+    weight = g.other(scaled, result) if scaled is not None else None
+    if scaled is not None and weight is not None and _is_affine(g, weight, source, axis):
+        ops.append(scaled)
+        inputs["Scale"] = [weight]
+        result = out(scaled)
+        added = g.only_reader(result, "elementwise_add")
+        bias = g.other(added, result) if added is not None else None
+        if added is not None and bias is not None and _is_affine(g, bias, source, axis):
+            ops.append(added)
+            inputs["Bias"] = [bias]
+            result = out(added)
+    outputs = {"Y": [result], "Mean": [_beside(g, result, "mean")], "Variance": [_beside(g, result, "variance")]}
+    attrs: list[tuple[str, AttrType, float]] = [
+        ("epsilon", AttrType.FLOAT, epsilon),
+        ("begin_norm_axis", AttrType.INT, axis),
+    ]
+    return ops, Op.make("layer_norm", inputs, outputs, attrs)
+
+
+def _plus_number(g: Graph, op: Op) -> tuple[Optional[float], str]:
+    """The constant that *op* adds, and what it adds it to."""
+    if op.type == "scale":
+        return (op.attr("bias", 0.0), first(op, "X")) if op.attr("scale", 1.0) == 1.0 else (None, "")
+    x, y = first(op, "X"), first(op, "Y")
+    number = g.number(y)
+    return (number, x) if number is not None else (g.number(x), y)
+
+
+def _is_square(g: Graph, op: Op, name: str) -> bool:
+    if first(op, "X") != name:
+        return False
+    if op.type == "square":
+        return True
+    if op.type == "pow":
+        return op.attr("factor") == 2.0
+    if op.type == "elementwise_pow":
+        return g.number(first(op, "Y")) == 2.0
+    return first(op, "Y") == name
+
+
+def _trailing(g: Graph, mean: Op, source: str) -> Optional[int]:
+    """The first axis of a mean over trailing axes that keeps them, else None."""
+    rank = g.rank(source)
+    if rank is None or not mean.attr("keep_dim", False) or mean.attr("reduce_all", False):
+        return None
+    axes = sorted(a % rank for a in mean.attr("dim", []))
+    return axes[0] if axes and axes == list(range(axes[0], rank)) and axes[0] > 0 else None
+
+
+def _is_affine(g: Graph, name: str, source: str, axis: int) -> bool:
+    """Whether *name* is a parameter with one value per normalised element.
+
+    The operator wants it flat, so more than one normalised axis is left alone.
+    """
+    shape = g.shape(source)[axis:]
+    return name in g.params and len(shape) == 1 and g.shape(name) == shape and -1 not in shape
+
+
+def _beside(g: Graph, name: str, what: str) -> str:
+    """A new variable for an output that nothing reads."""
+    from mconv.program.program import Var
+
+    return g.block.add_var(Var.tensor(f"{name}.{what}", DType.FP32, ())).name
+
+
+def attention_scale(g: Graph, op: Op) -> Found:
+    """``(q·a) (k·a)ᵀ`` with both operands scaled by number: one scale, of the query, does."""
+    left, right = g.by(first(op, "X"), "scale"), _scale_behind(g, first(op, "Y"))
+    if left is None or right is None:
+        return None
+    key, steps = right
+    for scale in (left, key):
+        if scale.attr("bias", 0.0) != 0.0 or not g.inside([out(scale)], [op, *steps]):
+            return None
+    for step in steps:
+        if not g.inside([out(step)], [op, *steps]):
+            return None
+    factor = left.attr("scale", 1.0) * key.attr("scale", 1.0)
+    if not steps:
+        op.set_input("Y", [first(key, "X")])
+    else:
+        steps[-1].set_input("X", [first(key, "X")])
+    g.consumers[first(key, "X")] = [c for c in g.consumers[first(key, "X")] if c is not key] + [
+        steps[-1] if steps else op
+    ]
+    g.consumers[out(key)] = []
+    scaled = Op.make("scale", {"X": [first(left, "X")]}, {"Out": [out(left)]}, _scale_attrs(factor))
+    return [left], scaled
+
+
+def _scale_attrs(factor: float) -> list[tuple[str, AttrType, float]]:
+    return [
+        ("scale", AttrType.FLOAT, factor),
+        ("bias", AttrType.FLOAT, 0.0),
+        ("bias_after_scale", AttrType.BOOLEAN, True),
+    ]
+
+
+def _scale_behind(g: Graph, name: str) -> Optional[tuple[Op, list[Op]]]:
+    """The scale that computes *name*, through transposes; with the transposes, the nearest first."""
+    steps: list[Op] = []
+    while True:
+        op = g.by(name, "scale", "transpose2")
+        if op is None:
+            return None
+        if op.type == "scale":
+            return op, steps
+        steps.append(op)
+        name = first(op, "X")

@@ -1,0 +1,119 @@
+"""Who computes and who reads each variable of a block: what the rewriting passes look things up in."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+from typing import Any, Optional
+
+import numpy as np
+
+from mconv.program.dtypes import DType
+from mconv.program.params import TensorSource
+from mconv.program.program import Block, Op, Program
+
+
+class Graph:
+    """Use and definition of the variables of one block, kept up to date by :meth:`replace`.
+
+    Args:
+        params: the parameters' values, for patterns that ask for a constant.
+    """
+
+    def __init__(self, program: Program, block: Block, params: Mapping[str, TensorSource]):
+        self.program = program
+        self.block = block
+        self.params = params
+        self.producer: dict[str, Op] = {}
+        self.consumers: dict[str, list[Op]] = defaultdict(list)
+        self.shared: set[str] = set()  # read in other blocks, or written more than once
+        for op in block.ops:
+            self._add(op)
+        for other in program.blocks:
+            if other is not block:
+                for op in other.ops:
+                    self.shared.update(op.input_names + op.output_names)
+        self.gone: set[int] = set()
+
+    def _add(self, op: Op) -> None:
+        for name in op.output_names:
+            if name in self.producer:
+                self.shared.add(name)
+            self.producer[name] = op
+        for name in op.input_names:
+            self.consumers[name].append(op)
+
+    def by(self, name: str, *types: str) -> Optional[Op]:
+        """The operator that computes *name*, if it is of one of *types* and nothing else writes it."""
+        op = self.producer.get(name)
+        return op if op is not None and op.type in types and name not in self.shared else None
+
+    def only_reader(self, name: str, *types: str) -> Optional[Op]:
+        """The one operator that reads *name*, if there is just one and it is of one of *types*."""
+        readers = self.consumers.get(name, [])
+        if len(readers) != 1 or name in self.shared or readers[0].type not in types:
+            return None
+        return readers[0]
+
+    def inside(self, names: list[str], ops: list[Op]) -> bool:
+        """Whether nothing but *ops* reads any of *names*."""
+        members = {id(op) for op in ops}
+        return all(
+            name not in self.shared and all(id(reader) in members for reader in self.consumers.get(name, []))
+            for name in names
+        )
+
+    def rank(self, name: str) -> Optional[int]:
+        var = self.program.find_var(name, self.block)
+        return None if var is None or not var.shape else len(var.shape)
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        var = self.program.find_var(name, self.block)
+        return () if var is None or var.shape is None else var.shape
+
+    def dtype(self, name: str) -> Optional[DType]:
+        var = self.program.find_var(name, self.block)
+        return None if var is None else var.dtype
+
+    def number(self, name: str) -> Optional[float]:
+        """The value of a parameter of one element."""
+        source = self.params.get(name)
+        if source is None or source.nbytes != source.dtype.itemsize or source.dtype is DType.BF16:
+            return None
+        return float(np.asarray(source.array()).reshape(-1)[0])
+
+    def other(self, op: Op, name: str) -> Optional[str]:
+        """The operand of a binary operator that is not *name* (None when both or neither are)."""
+        x, y = first(op, "X"), first(op, "Y")
+        if (x == name) == (y == name):
+            return None
+        return y if x == name else x
+
+    def replace(self, old: list[Op], new: Op) -> None:
+        """Put *new* in the place of the last of *old* and take the others away."""
+        members = {id(op) for op in old}
+        place = max(i for i, op in enumerate(self.block.ops) if id(op) in members)
+        self.block.ops[place] = new
+        self.block.ops[:] = [op for op in self.block.ops if id(op) not in members]
+        for op in old:
+            for name in op.input_names:
+                self.consumers[name] = [c for c in self.consumers[name] if c is not op]
+            for name in op.output_names:
+                self.producer.pop(name, None)
+            self.gone.add(id(op))
+        self._add(new)
+
+
+def first(op: Op, parameter: str, output: bool = False) -> str:
+    """The single variable of an input (or output); empty when there is none."""
+    names = op.output(parameter) if output else op.input(parameter)
+    return names[0] if names else ""
+
+
+def out(op: Op) -> str:
+    """The variable of the output ``Out``."""
+    return first(op, "Out", output=True)
+
+
+def attrs_equal(a: Any, b: float, rtol: float = 1e-4) -> bool:
+    return a is not None and abs(a - b) <= rtol * max(abs(b), 1e-12)
