@@ -7,11 +7,8 @@ request gets a fresh process.
 from __future__ import annotations
 
 import contextlib
-import json
-import os
 import re
 import signal
-import struct
 import subprocess
 import tempfile
 import threading
@@ -25,13 +22,13 @@ import numpy as np
 
 from mconv.errors import RuntimeFailedError, UnsupportedError, UsageError
 from mconv.program.program import Op, Program
+from mconv.runtimes.frames import kill_session, read_frame, write_frame
 
 if TYPE_CHECKING:
     from mconv.runtimes.runtime import Runtime
 
 Feed = Mapping[str, np.ndarray]
 SCRIPT = Path(__file__).with_name("worker_main.py")
-MAGIC = b"MCNV"
 
 
 class WorkerError(RuntimeFailedError):
@@ -138,7 +135,7 @@ class Worker:
         """End the subprocess; the worker can be used again afterwards."""
         process, self._process = self._process, None
         if process is not None:
-            _kill(process)
+            kill_session(process)
             for stream in (process.stdin, process.stdout):
                 if stream is not None:
                     with contextlib.suppress(BrokenPipeError):  # the unread request of a process that died
@@ -249,17 +246,17 @@ class Worker:
 
         def expire() -> None:
             expired.set()
-            _kill(process)
+            kill_session(process)
 
         timer = threading.Timer(timeout, expire)
         timer.daemon = True
         timer.start()
         try:
-            _write(process.stdin, request, arrays)
-            answer = _read(process.stdout)
+            write_frame(process.stdin, request, arrays)
+            answer = read_frame(process.stdout)
             while answer is not None and answer[0].get("event") == "loaded":
                 stage = "run"
-                answer = _read(process.stdout)
+                answer = read_frame(process.stdout)
         except BrokenPipeError:
             answer = None
         except BaseException:
@@ -314,48 +311,12 @@ class Worker:
         return self._log.read().decode("utf-8", "replace")
 
 
-def _kill(process: subprocess.Popen[bytes]) -> None:
-    if process.returncode is None:
-        with contextlib.suppress(ProcessLookupError):  # ended by itself in the meantime
-            os.killpg(process.pid, signal.SIGKILL)
-
-
 def _stamp(path: Path) -> list[int]:
     try:
         stat = path.stat()
     except FileNotFoundError:
         raise UsageError(f"{path}: no such file") from None
     return [stat.st_mtime_ns, stat.st_size, stat.st_ino]
-
-
-def _write(stream: Any, header: dict[str, Any], arrays: Sequence[np.ndarray]) -> None:
-    contiguous = [np.asarray(a, order="C") for a in arrays]
-    text = json.dumps({**header, "arrays": [[a.dtype.name, list(a.shape)] for a in contiguous]}).encode()
-    stream.write(MAGIC + struct.pack("<I", len(text)) + text)
-    for array in contiguous:
-        stream.write(array.tobytes())
-    stream.flush()
-
-
-def _read(stream: Any) -> Optional[tuple[dict[str, Any], list[np.ndarray]]]:
-    """One frame; None when the stream ends, in whatever place."""
-    start = stream.read(8)
-    if len(start) < 8 or start[:4] != MAGIC:
-        return None
-    (length,) = struct.unpack("<I", start[4:])
-    text = stream.read(length)
-    if len(text) < length:
-        return None
-    header = json.loads(text)
-    arrays = []
-    for name, shape in header["arrays"]:
-        dtype = np.dtype(name)
-        size = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
-        raw = stream.read(size)
-        if len(raw) < size:
-            return None
-        arrays.append(np.frombuffer(raw, dtype).reshape(shape).copy())
-    return header, arrays
 
 
 def _with_fetches(program: Path, params: Optional[Path], names: list[str], scratch: Path) -> Path:

@@ -321,8 +321,8 @@ def serve(requests, replies):
             write_frame(replies, {"ok": False, "stage": stage, "kind": kind, "error": text})
 
 
-def main():
-    # Paddle prints to stdout: keep the protocol's channel to ourselves and send the rest to stderr
+def own_channel():
+    """The protocol's two streams; what else is printed to stdout, and Paddle prints a lot, goes to stderr."""
     requests = os.fdopen(os.dup(0), "rb")
     replies = os.fdopen(os.dup(1), "wb")
     null = os.open(os.devnull, os.O_RDONLY)
@@ -331,8 +331,8 @@ def main():
     # the script's folder is first on the path: its neighbours must not stand in for real packages
     here = os.path.dirname(os.path.abspath(__file__))
     sys.path[:] = [p for p in sys.path if os.path.abspath(p or os.curdir) != here]
-    serve(requests, replies)
+    return requests, replies
 
 
 if __name__ == "__main__":
-    main()
+    serve(*own_channel())
