@@ -1,0 +1,148 @@
+"""Sizes: what a shape is, now and at run time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Optional
+
+import numpy as np
+
+from mconv.emit.elementwise import foldable
+from mconv.errors import UnsupportedError
+from mconv.program import dims as D
+from mconv.program.builder import Builder, Value
+from mconv.program.dtypes import DType
+
+
+def need_rank(x: Value, what: str) -> tuple[D.Dim, ...]:
+    """The shape of *x*; UnsupportedError when its rank is unknown."""
+    if x.shape is None:
+        raise UnsupportedError(f"{what}: the rank of its input is unknown")
+    return x.shape
+
+
+def axis_of(axis: int, rank: int) -> int:
+    """*axis* counted from the front."""
+    if not -rank <= axis < max(rank, 1):
+        raise UnsupportedError(f"axis {axis} does not exist in a tensor of rank {rank}")
+    return axis % rank if rank else 0
+
+
+def dims_of(x: Value) -> Optional[list[D.Dim]]:
+    """The elements of an integer tensor as dimensions, where they are known now."""
+    if x.data is not None:
+        return list(x.data)
+    if x.is_const and x.dtype.is_int and foldable(x):
+        return [int(v) for v in np.asarray(x.const).reshape(-1)]
+    return None
+
+
+def bind_shape(b: Builder, x: Value) -> Value:
+    """Remember that the symbols of *x*'s shape can be read off it at run time."""
+    for axis, dim in enumerate(x.shape or ()):
+        if isinstance(dim, D.Sym) and dim not in b.origins:
+            b.origins[dim] = (x, axis)
+    return x
+
+
+def shape_of(b: Builder, x: Value, dtype: DType = DType.INT64) -> Value:
+    """The shape of *x* as a 1-D tensor of [rank] elements."""
+    shape = need_rank(x, "Shape")
+    if D.is_static(shape):
+        return b.constant(np.array(shape, dtype.numpy))
+    return b.once(("shape", x.name, dtype), lambda: _shape_of(b, x, shape, dtype))
+
+
+def _shape_of(b: Builder, x: Value, shape: tuple[D.Dim, ...], dtype: DType) -> Value:
+    made: Value = b.op("shape", Input=x, result=(DType.INT32, (len(shape),)))
+    made.data = shape
+    return b.cast(made, dtype)
+
+
+def dim_tensor(b: Builder, dim: D.Dim, dtype: DType = DType.INT64) -> Value:
+    """A dimension as a tensor of one element, shape [1]."""
+    if isinstance(dim, int):
+        return b.constant(np.array([dim], dtype.numpy))
+    return b.once(("size", dim, dtype), lambda: _dim_tensor(b, dim, dtype))
+
+
+def _dim_tensor(b: Builder, dim: D.Sym, dtype: DType) -> Value:
+    made = _measured(b, dim, dtype) if dim in b.origins else _polynomial(b, dim, dtype)
+    made.data = (dim,)
+    return made
+
+
+def _measured(b: Builder, dim: D.Sym, dtype: DType) -> Value:
+    """A size read off the tensor that has it."""
+    from mconv.emit.slicing import slice_
+
+    x, axis = b.origins[dim]
+    return slice_(b, shape_of(b, x, dtype), [0], [axis], [axis + 1])
+
+
+def _polynomial(b: Builder, dim: D.Sym, dtype: DType) -> Value:
+    from mconv.emit.elementwise import arithmetic
+
+    total: Optional[Value] = None
+    for monomial, coefficient in dim.terms.items():
+        term: Optional[Value] = None
+        for atom in monomial:
+            factor = _atom(b, atom, dtype)
+            term = factor if term is None else arithmetic(b, "mul", term, factor)
+        number = b.constant(np.array([coefficient], dtype.numpy))
+        if term is None:
+            term = number
+        elif coefficient != 1:
+            term = arithmetic(b, "mul", term, number)
+        total = term if total is None else arithmetic(b, "add", total, term)
+    assert total is not None
+    return total
+
+
+def _atom(b: Builder, atom: Any, dtype: DType) -> Value:
+    from mconv.emit.elementwise import arithmetic, binary
+
+    symbol = D.Sym.named(atom)
+    if symbol in b.origins:
+        return _measured(b, symbol, dtype)
+    if isinstance(atom, tuple):
+        name, *args = atom
+        values = [dim_tensor(b, a, dtype) for a in args]
+        if name == "floordiv":
+            whole = values[0]
+            if isinstance(args[0], int) or any(c < 0 for c in args[0].terms.values()):
+                # releases round negative quotients differently, their remainders have the divisor's sign everywhere
+                whole = arithmetic(b, "sub", whole, binary(b, "elementwise_mod", whole, values[1]))
+            return binary(b, "elementwise_floordiv", whole, values[1])
+        if name in ("max", "min"):
+            return arithmetic(b, name, values[0], values[1])
+        if name == "broadcast":  # sizes that are equal, or 1
+            out = values[0]
+            for value in values[1:]:
+                out = arithmetic(b, "max", out, value)
+            return out
+    raise UnsupportedError(f"the size {symbol!r} cannot be computed at run time")
+
+
+def shape_tensor(b: Builder, shape: Sequence[D.Dim], dtype: DType = DType.INT64) -> Value:
+    """Dimensions as a 1-D tensor; neighbours that one tensor's shape holds are taken from it together."""
+    from mconv.emit.slicing import concat, slice_
+
+    if D.is_static(shape):
+        return b.constant(np.array(shape, dtype.numpy).reshape(-1))
+    parts, i = [], 0
+    while i < len(shape):
+        run, origin = 1, b.origins.get(shape[i]) if isinstance(shape[i], D.Sym) else None  # type: ignore[arg-type]
+        if origin is not None:
+            x, axis = origin
+            rest = (x.shape or ())[axis:]
+            while i + run < len(shape) and run < len(rest) and rest[run] == shape[i + run]:
+                run += 1
+            if run > 1:
+                parts.append(slice_(b, shape_of(b, x, dtype), [0], [axis], [axis + run]))
+        if run == 1:
+            parts.append(dim_tensor(b, shape[i], dtype))
+        i += run
+    made = concat(b, parts, 0)
+    made.data = tuple(shape)
+    return made
