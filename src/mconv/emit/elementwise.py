@@ -89,7 +89,8 @@ def arithmetic(b: Builder, kind: str, x: Value, y: Value) -> Value:
         made = b.constant(q.astype(x.dtype.numpy), x.dtype)
     else:
         made = _truncating_div(b, x, y)
-    made.data = _symbolic(kind, x, y) if x.dtype.is_int else None
+    data = _symbolic(kind, x, y) if x.dtype.is_int else None
+    made.data = None if data is None else tuple(data)
     return made
 
 

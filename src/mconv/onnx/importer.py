@@ -467,7 +467,7 @@ def _override(name: str, dims: list[D.Dim], wanted: Optional[Sequence[Any]]) -> 
         return dims
     if len(wanted) != len(dims):
         raise UsageError(f"input {name!r} has {len(dims)} dimensions, not {len(wanted)}")
-    out = []
+    out: list[D.Dim] = []
     for have, want in zip(dims, wanted):
         if want is None:
             out.append(have if not isinstance(have, int) else D.Sym.fresh(name))
