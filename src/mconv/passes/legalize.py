@@ -83,9 +83,8 @@ def legalize(program: Program, target: str) -> Legalized:
             for problem in _adapt(site, op, target, done):
                 problems[op.type, problem] = problems.get((op.type, problem), 0) + 1
     for var in (v for b in program.blocks for v in b.vars.values()):
-        number = var.dtype_number
-        if number is not None and var.kind == VarKind.LOD_TENSOR and var.dtype is None:
-            key = ("", f"variables of element type {number}")
+        if var.dtype_number is not None and var.kind == VarKind.LOD_TENSOR and var.dtype is None:
+            key = ("", f"variables of element type {var.dtype_number}")
             problems[key] = problems.get(key, 0) + 1
     if problems:
         raise _unsupported(program, target, problems)
@@ -224,5 +223,3 @@ def _constant(op: Op) -> ArraySource | None:
         if values and len(values) >= _BIG_CONSTANT and op.attr("dtype") == dtype:
             return ArraySource(np.array(values, numpy).reshape(op.attr("shape")))
     return None
-
-

@@ -19,9 +19,7 @@ def _one(names: list[str]) -> str:
 def _channel_shuffle(site: Site, op: Op) -> Optional[list[Op]]:
     if op.attr("data_format", "NCHW") != "NCHW":
         return None
-    return [
-        make("shuffle_channel", {"X": op.input("X")}, {"Out": op.output("Out")}, group=(I, op.attr("groups", 1)))
-    ]
+    return [make("shuffle_channel", {"X": op.input("X")}, {"Out": op.output("Out")}, group=(I, op.attr("groups", 1)))]
 
 
 def _pixel_unshuffle(site: Site, op: Op) -> Optional[list[Op]]:
@@ -66,20 +64,20 @@ def _rrelu(site: Site, op: Op) -> Optional[list[Op]]:
 
 
 def _masked_fill(site: Site, op: Op) -> Optional[list[Op]]:
-    x, mask, value = _one(op.input("X")), _one(op.input("Mask")), _one(op.input("Value"))
+    x, mask, value = _one(op.input("x")), _one(op.input("mask")), _one(op.input("value"))
     if not (x and mask and value) or site.shape(x) != site.shape(mask):
         return None
     zeros, filled = site.temporary(x), site.temporary(x)
     return [
         make("fill_any_like", {"X": x}, {"Out": zeros}, value=(F, 0.0), dtype=(I, -1)),
         make("elementwise_add", {"X": zeros, "Y": value}, {"Out": filled}, axis=(I, -1)),
-        make("where", {"Condition": mask, "X": filled, "Y": x}, {"Out": op.output("Out")}),
+        make("where", {"Condition": mask, "X": filled, "Y": x}, {"Out": op.output("out")}),
     ]
 
 
 def _swiglu(site: Site, op: Op) -> Optional[list[Op]]:
-    x, y = _one(op.input("x") or op.input("X")), _one(op.input("y") or op.input("Y"))
-    out = op.output("out") or op.output("Out")
+    x, y = _one(op.input("x")), _one(op.input("y"))
+    out = op.output("out")
     if not x or not out:
         return None
     ops = []

@@ -112,6 +112,21 @@ def records(files: ModelFiles, program: Program) -> list[Record]:
     return []
 
 
+def at_least_one(
+    program: Program, items: Iterable[tuple[str, TensorSource]]
+) -> tuple[Program, Iterable[tuple[str, TensorSource]]]:
+    """A program without parameters gets one that nothing reads; others are returned as they are.
+
+    Paddle before 3 refuses to load a parameter file with none ("The number of variables to be loaded is 0"), and the
+    servers want exactly one of each file.
+    """
+    if program.parameters:
+        return program, items
+    program = program.copy()
+    program.main.add_var(Var.tensor(NO_PARAMETERS, DType.FP32, (1,), persistable=True))
+    return program, [*items, (NO_PARAMETERS, ArraySource(np.zeros(1, np.float32)))]
+
+
 def write_model(
     program: Program, items: Iterable[tuple[str, TensorSource]], folder: PathLike, name: str = "inference"
 ) -> tuple[Path, Path]:
@@ -120,8 +135,7 @@ def write_model(
     Args:
         items: (name, tensor) of every parameter of the program in byte order of the names.
 
-    A program without parameters gets one that nothing reads: Paddle before 3 refuses to load a parameter file with
-    none ("The number of variables to be loaded is 0"), and the servers want exactly one of each file.
+    A program without parameters gets one, see :func:`at_least_one`.
 
     Returns:
         The paths of the two files.
@@ -130,10 +144,7 @@ def write_model(
         ValueError: the items are not the parameters of the program.
     """
     folder = Path(folder)
-    if not program.parameters:
-        program = program.copy()
-        program.main.add_var(Var.tensor(NO_PARAMETERS, DType.FP32, (1,), persistable=True))
-        items = [*items, (NO_PARAMETERS, ArraySource(np.zeros(1, np.float32)))]
+    program, items = at_least_one(program, items)
     expected = program.parameters
     seen: list[str] = []
 

@@ -114,7 +114,9 @@ class ServingConfig:
         try:
             text_format.Parse(data.decode("utf-8"), message)
         except UnicodeDecodeError as e:
-            raise CorruptModelError(f"{where}: not text (byte {data[e.start]:#04x} at offset {e.start})", _AGAIN) from None
+            raise CorruptModelError(
+                f"{where}: not text (byte {data[e.start]:#04x} at offset {e.start})", _AGAIN
+            ) from None
         except (text_format.ParseError, ValueError, OverflowError, RecursionError) as e:
             why = str(e).strip().splitlines()
             raise CorruptModelError(f"{where}: damaged: {why[0][:200] if why else type(e).__name__}", _AGAIN) from None
@@ -199,7 +201,9 @@ def from_program(
     Raises:
         UnsupportedError: a name or type that the configuration cannot carry.
     """
-    return ServingConfig(_variables(program.feeds, feed_aliases or {}), _variables(program.fetches, fetch_aliases or {}))
+    return ServingConfig(
+        _variables(program.feeds, feed_aliases or {}), _variables(program.fetches, fetch_aliases or {})
+    )
 
 
 def _variables(ports: Iterable[Port], aliases: dict[str, str]) -> list[ServingVar]:
@@ -212,7 +216,9 @@ def _variables(ports: Iterable[Port], aliases: dict[str, str]) -> list[ServingVa
         lod = port.var.lod_level >= 1
         shape = [-1] if lod else [d for d in port.shape if d >= 0]
         if any(d > 0x7FFFFFFF for d in shape):
-            raise UnsupportedError(f"variable {port.name!r} has a dimension of {max(shape)}; the configuration holds int32")
+            raise UnsupportedError(
+                f"variable {port.name!r} has a dimension of {max(shape)}; the configuration holds int32"
+            )
         for text in (port.name, aliases.get(port.name, "")):
             try:
                 text.encode("utf-8")
@@ -251,4 +257,3 @@ def find(folder: Path) -> Optional[ServingConfig]:
         if (folder / name).is_file():
             return read(folder / name)
     return None
-

@@ -1,0 +1,97 @@
+"""``mconv inspect``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Optional
+
+import typer
+
+from mconv.cli.common import one_line, out
+
+_SHOWN = 12  # operators listed without --ops
+
+
+def command(
+    path: Annotated[
+        Path,
+        typer.Argument(help="A Paddle model of any era (folder, file or prefix), a serving folder, or an .onnx file."),
+    ],
+    ops: Annotated[bool, typer.Option("--ops", help="List every operator.")] = False,
+    variables: Annotated[bool, typer.Option("--vars", help="List every variable.")] = False,
+    text: Annotated[bool, typer.Option("--text", help="Print the whole program.")] = False,
+) -> Any:
+    """Say what a model is: files, inputs, outputs, operators, and which Paddle loads it."""
+    from mconv import api
+
+    report = api.inspect(path, variables=variables, text=text)
+    if report.text is not None:
+        out.print(report.text)
+        return report
+    what = "Paddle Serving folder, " if report.serving else ""
+    saved = (
+        f"IR {report.version}, written by {report.saved_by}" if report.kind == "onnx" else f"Paddle {report.saved_by}"
+    )
+    out.print(f"{report.path}: {what}{report.era}, {saved}")
+    if report.opsets:
+        out.print("opsets: " + ", ".join(f"{domain} {version}" for domain, version in report.opsets.items()))
+    listed = report.files if len(report.files) <= 4 else [*report.files[:3]]
+    for file in listed:
+        out.print(f"  {file.path.name}  {size(file.bytes)}")
+    if len(report.files) > len(listed):
+        rest = report.files[len(listed) :]
+        out.print(f"  … and {len(rest)} more files  {size(sum(f.bytes for f in rest))}")
+    rows = [
+        [side, one_line(t.name), *_tensor(t)]
+        for side, ts in (("input", report.inputs), ("output", report.outputs))
+        for t in ts
+    ]
+    aliased = report.serving
+    out.print("")
+    out.table(["", "name", "type", "shape", *(["alias"] if aliased else [])], [r if aliased else r[:4] for r in rows])
+    by_type = ", ".join(f"{size(count)} {dtype}" for dtype, count in report.parameter_bytes.items())
+    out.print(f"\nparameters: {report.parameters}" + (f" ({by_type})" if by_type else ""))
+    _operators(report, ops)
+    if report.variables is not None:
+        rows = [["stored" if t.stored else "", one_line(t.name), *_tensor(t)[:2]] for t in report.variables]
+        out.print("")
+        out.table(["", "variable", "type", "shape"], rows)
+    if report.targets:
+        out.print("")
+        out.table(["target", "loads it", "why not", "after mconv"], [_target(t) for t in report.targets])
+    for note in report.notes:
+        out.warn(note)
+    return report
+
+
+def _operators(report: Any, all_of_them: bool) -> None:
+    count = sum(report.operators.values())
+    blocks = f" in {report.blocks} blocks" if report.blocks > 1 else ""
+    if all_of_them:
+        out.print("")
+        out.table(["operator", "count"], list(report.operators.items()), right=["count"])
+        return
+    shown = [f"{one_line(name)} ×{number}" for name, number in list(report.operators.items())[:_SHOWN]]
+    if len(report.operators) > _SHOWN:
+        shown.append(f"… {len(report.operators) - _SHOWN} more kinds (--ops)")
+    out.print(f"operators: {count}{blocks}: " + ", ".join(shown))
+
+
+def _tensor(tensor: Any) -> list[str]:
+    shape = "?" if tensor.shape is None else "[" + ", ".join("?" if d == -1 else str(d) for d in tensor.shape) + "]"
+    return [tensor.dtype or "?", shape, one_line(tensor.alias or "")]
+
+
+def _target(report: Any) -> list[str]:
+    after: Optional[str] = {None: "", True: "yes", False: f"no: {report.obstacle}"}[report.convertible]
+    return [report.target, "yes" if report.loads else "no", "\n".join(report.reasons), after or ""]
+
+
+def size(count: int) -> str:
+    """Bytes for people: ``440.1 MB``."""
+    value = float(count)
+    for unit in ("B", "kB", "MB", "GB"):
+        if value < 1000 or unit == "GB":
+            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
+        value /= 1000
+    raise AssertionError("unreachable")

@@ -1,0 +1,297 @@
+"""An inference model of any era as ``serving_server/`` and ``serving_client/``."""
+
+from __future__ import annotations
+
+import difflib
+import errno
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Optional
+
+from mconv.errors import NotAModelError, UsageError
+from mconv.passes.legalize import legalize, version_text
+from mconv.program import files, output, targets
+from mconv.program.dtypes import AttrType
+from mconv.program.params import ArraySource, PathLike, Record, TensorSource, write_combined
+from mconv.program.program import Port, Program
+from mconv.program.stored import ModelFiles, at_least_one
+from mconv.serving import configure
+from mconv.serving.configure import ServingConfig
+
+FETCH_ORDERS = ("model", "sorted")
+# what the official tool calls the files when it is given no names; both servers find them
+DEFAULT_NAMES = ("model.pdmodel", "params.pdiparams")
+# answers of link(2) that mean "not here"; anything else is a failure
+_NO_LINK = frozenset((errno.EXDEV, errno.EPERM, errno.EACCES, errno.EMLINK, errno.ENOTSUP, errno.ENOSYS))
+
+
+@dataclass
+class ServingResult:
+    """What :func:`to_serving` made.
+
+    Attributes:
+        source: the program that was read.
+        era: how the source is stored.
+        saved_by: the Paddle that wrote the source.
+        target: the Paddle it was made for, or ``same``.
+        server, client: the two folders; None when nothing was written.
+        program, params: the files in the server's folder.
+        feeds, fetches: the configuration, in the servers' order.
+        fetch_order: ``model`` or ``sorted``.
+        linked: whether the parameters are a hard link to the source's.
+        changes: what bringing it down to the target changed, with the number of operators.
+        warnings: what the user has to know.
+        config: the configuration as text.
+        engine: what converted it.
+    """
+
+    source: Path
+    era: str
+    saved_by: str
+    target: str
+    server: Optional[Path] = None
+    client: Optional[Path] = None
+    program: Optional[Path] = None
+    params: Optional[Path] = None
+    feeds: list[configure.ServingVar] = field(default_factory=list)
+    fetches: list[configure.ServingVar] = field(default_factory=list)
+    fetch_order: str = "model"
+    linked: bool = False
+    changes: dict[str, int] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+    config: str = ""
+    engine: str = "native"
+
+
+@dataclass
+class Prepared:
+    """A program that is ready to be written, its parameters and its configuration."""
+
+    program: Program
+    items: list[tuple[str, TensorSource]]
+    config: ServingConfig
+    result: ServingResult
+
+
+def to_serving(
+    path: PathLike,
+    *,
+    out: PathLike = ".",
+    serving_server: PathLike = "serving_server",
+    serving_client: PathLike = "serving_client",
+    target: str = targets.DEFAULT_TARGET,
+    fetch_order: str = "model",
+    feed_alias: Optional[Mapping[str, str]] = None,
+    fetch_alias: Optional[Mapping[str, str]] = None,
+    link: bool = False,
+    force: bool = False,
+    show: bool = False,
+) -> ServingResult:
+    """Convert a Paddle inference model of any era for Paddle Serving.
+
+    Args:
+        path: a folder, a file or a prefix, see :func:`mconv.program.files.locate`.
+        out: where relative *serving_server* and *serving_client* are put.
+        target: the Paddle that will load it (``1.8``, ``2.3``, …), or ``same`` to leave the program alone.
+        fetch_order: ``model`` keeps the outputs in the order of the model, ``sorted`` sorts them by name as the
+            official tool does.
+        feed_alias, fetch_alias: variable → what clients call it.
+        link: hard-link the parameters instead of copying them, where that is possible.
+        force: replace what is there.
+        show: only work out the configuration, write nothing.
+
+    Raises:
+        NotAModelError, CorruptModelError, UnsupportedError, UsageError, OutputExistsError
+    """
+    found = files.locate(path)
+    program = files.load_program(found)
+    prepared = prepare(
+        found,
+        program,
+        [(r.name, r) for r in files.records(found, program)],
+        target=target,
+        fetch_order=fetch_order,
+        feed_alias=feed_alias,
+        fetch_alias=fetch_alias,
+    )
+    if not show:
+        write(prepared, found, Path(out) / serving_server, Path(out) / serving_client, link=link, force=force)
+    return prepared.result
+
+
+def prepare(
+    found: ModelFiles,
+    program: Program,
+    items: Sequence[tuple[str, TensorSource]],
+    *,
+    target: str = targets.DEFAULT_TARGET,
+    fetch_order: str = "model",
+    feed_alias: Optional[Mapping[str, str]] = None,
+    fetch_alias: Optional[Mapping[str, str]] = None,
+) -> Prepared:
+    """Bring a program (which is changed) down to the target and work out its configuration.
+
+    Args:
+        items: (name, tensor) of every parameter, in byte order of the names.
+    """
+    if fetch_order not in FETCH_ORDERS:
+        raise UsageError(f"unknown fetch order {fetch_order!r}", f"orders are {', '.join(FETCH_ORDERS)}")
+    feeds, fetches = program.feeds, program.fetches
+    if not fetches:
+        raise NotAModelError(
+            f"{found.program}: a program without outputs (it has no fetch operator)",
+            "save it with paddle.static.save_inference_model or paddle.jit.save",
+        )
+    result = ServingResult(found.program, found.era.name.lower(), version_text(program.version), target)
+    result.fetch_order = fetch_order
+    feed_names = check_aliases("feed", [p.name for p in feeds], feed_alias or {})
+    fetch_names = check_aliases("fetch", [p.name for p in fetches], fetch_alias or {})
+    result.warnings += alias_warnings(feed_names, fetch_names, [p.name for p in fetches])
+    if target != "same":
+        legal = legalize(program, target)
+        result.changes = legal.changes
+        result.warnings += legal.notes
+        items = fitting(program, [*items, *legal.parameters.items()])
+    result.warnings += order_fetches(program, fetch_order == "sorted")
+    config = configure.from_program(program, feed_names, fetch_names)
+    program, complete = at_least_one(program, items)
+    result.feeds, result.fetches, result.config = config.feeds, config.fetches, config.to_text().decode("ascii")
+    return Prepared(program, list(complete), config, result)
+
+
+def fitting(program: Program, items: Iterable[tuple[str, TensorSource]]) -> list[tuple[str, TensorSource]]:
+    """The parameters in the file's order, with scalars in the shape that the legalised program declares."""
+    by_name = dict(items)
+    found: list[tuple[str, TensorSource]] = []
+    for var in program.parameters:
+        source = by_name[var.name]
+        if source.shape == () and var.shape == (1,):
+            source = ArraySource(source.array().reshape(1), source.dtype)
+        found.append((var.name, source))
+    return found
+
+
+def check_aliases(side: str, names: Sequence[str], aliases: Mapping[str, str]) -> dict[str, str]:
+    """The aliases, checked against the model's own names.
+
+    Raises:
+        UsageError: an alias for a name that is not there, an empty one, or two variables under one name.
+    """
+    for name, alias in aliases.items():
+        if name not in names:
+            near = difflib.get_close_matches(name, names, 1)
+            hint = f"did you mean {near[0]!r}?" if near else f"it has {', '.join(map(repr, names)) or 'none'}"
+            raise UsageError(f"--{side}-alias: the model has no {side} {name!r}", hint)
+        if not alias:
+            raise UsageError(f"--{side}-alias: the alias of {name!r} is empty")
+    called = [aliases.get(name, name) for name in dict.fromkeys(names)]
+    twice = sorted({c for c in called if called.count(c) > 1})
+    if twice:
+        raise UsageError(f"--{side}-alias: two variables would be called {twice[0]!r}")
+    return {name: alias for name, alias in aliases.items() if name != alias}
+
+
+def alias_warnings(feeds: Mapping[str, str], fetches: Mapping[str, str], fetch_names: Sequence[str]) -> list[str]:
+    """What the pipeline's local predictor of paddle-serving-app 0.9.0 does with aliases (``docs/formats.md``)."""
+    found = [
+        f"feed alias {name} → {alias}: works with the C++ server only; the Python pipeline's local predictor "
+        f"looks for {name!r} and raises KeyError"
+        for name, alias in feeds.items()
+    ]
+    kept = [name for name in dict.fromkeys(fetch_names) if name not in fetches]
+    if fetches and kept:
+        found.append(
+            f"only some fetches are renamed ({', '.join(fetches)} but not {', '.join(kept)}): the Python pipeline's "
+            "local predictor silently drops the renamed ones; rename all or none"
+        )
+    return found
+
+
+def order_fetches(program: Program, by_name: bool) -> list[str]:
+    """Put the fetch operators into the order asked for, each variable once; returns warnings."""
+    ports = program.fetches
+    chosen: dict[str, Port] = {}
+    for port in ports:
+        chosen.setdefault(port.name, port)
+    warnings = []
+    if len(chosen) < len(ports):
+        twice = sorted({p.name for p in ports if [q.name for q in ports].count(p.name) > 1})
+        warnings.append(f"output {', '.join(map(repr, twice))} is fetched more than once; Paddle Serving gets it once")
+    names = sorted(chosen) if by_name else list(chosen)
+    if names == [p.name for p in ports]:
+        return warnings
+    main = program.main
+    main.ops[:] = [op for op in main.ops if op.type != "fetch"]
+    for col, name in enumerate(names):
+        chosen[name].op.set_attr("col", col, AttrType.INT)
+        main.ops.append(chosen[name].op)
+    if by_name:
+        warnings.append(f"the outputs are sorted by name, not in the order of the model: {', '.join(names)}")
+    return warnings
+
+
+def file_names(found: ModelFiles) -> tuple[str, str]:
+    """The names in ``serving_server/``: the source's where both servers find them, else the official tool's own."""
+    program = found.program.name
+    params = found.params.name if found.params is not None else ""
+    if (program, params) == ("__model__", "__params__"):
+        return program, params
+    if program.endswith(".pdmodel") and params.endswith(".pdiparams"):
+        return program, params
+    if program.endswith((".pdmodel", ".json")) and not params:
+        stem = program.rpartition(".")[0]
+        return f"{stem}.pdmodel", f"{stem}.pdiparams"
+    if program.endswith(".json") and params.endswith(".pdiparams"):
+        return program[: -len("json")] + "pdmodel", params
+    return DEFAULT_NAMES
+
+
+def write(
+    prepared: Prepared, found: ModelFiles, server: Path, client: Path, *, link: bool = False, force: bool = False
+) -> None:
+    """Write the two folders, both or none, and note their files in ``prepared.result``."""
+    result = prepared.result
+    program_name, params_name = file_names(found)
+    source = whole_file(prepared.items, found)
+    sources = [p for p in (found.program, found.params) if p is not None]
+    with output.staged_many([server, client], force=force, protect=sources) as (new_server, new_client):
+        if link:
+            result.linked, why = _link(source, new_server / params_name)
+            if why:
+                result.warnings.append(f"the parameters are copied, not linked: {why}")
+        if not result.linked:
+            write_combined(new_server / params_name, prepared.items)
+        (new_server / program_name).write_bytes(prepared.program.to_bytes())
+        write_config(prepared.config, new_server, new_client)
+    result.server, result.client = server, client
+    result.program, result.params = server / program_name, server / params_name
+
+
+def write_config(config: ServingConfig, server: Path, client: Path) -> None:
+    """The four configuration files."""
+    text, binary = config.to_text(), config.to_binary()
+    (server / configure.SERVER_TEXT).write_bytes(text)
+    (server / configure.SERVER_BINARY).write_bytes(binary)
+    (client / configure.CLIENT_TEXT).write_bytes(text)
+    (client / configure.CLIENT_BINARY).write_bytes(binary)
+
+
+def whole_file(items: Sequence[tuple[str, TensorSource]], found: ModelFiles) -> Optional[Path]:
+    """The source's parameter file if exactly its records are to be written."""
+    if found.params is None or not all(isinstance(s, Record) and s.path == found.params for _, s in items):
+        return None
+    return found.params
+
+
+def _link(source: Optional[Path], new: Path) -> tuple[bool, Optional[str]]:
+    if source is None:
+        return False, "they are not one unchanged file in the source"
+    try:
+        os.link(os.path.realpath(source), new)
+    except OSError as e:
+        if e.errno in _NO_LINK:
+            return False, f"{source} cannot be linked there ({e.strerror})"
+        raise
+    return True, None
