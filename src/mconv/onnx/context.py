@@ -49,6 +49,17 @@ class Context(Builder):
         """How many outputs the node names, unnamed ones in between included."""
         return len(self.node.output)
 
+    def declared(self, output: int = 0) -> Optional[tuple[int, ...]]:
+        """The shape that the model itself (or ONNX's shape inference) gives for an output of the node.
+
+        None unless every dimension is a number. It is what lets a node whose shape comes in at run time be
+        converted with attributes.
+        """
+        if not self.wants(output) or self.scope is None:
+            return None
+        known = self.scope.inferred.get(self.node.output[output])
+        return tuple(known) if known is not None and None not in known else None  # type: ignore[arg-type]
+
     @staticmethod
     def known_dims(x: Optional[Value]) -> Optional[list[D.Dim]]:
         """The elements of an integer tensor, where they are constants or follow from shapes; else None."""

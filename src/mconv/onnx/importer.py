@@ -53,11 +53,16 @@ class Imported:
 
 
 class Scope:
-    """Values by the names of an ONNX graph; a sub-graph sees those around it."""
+    """Values by the names of an ONNX graph; a sub-graph sees those around it.
 
-    def __init__(self, outer: Optional[Scope] = None):
+    Attributes:
+        inferred: what ONNX says of the shapes of this graph's own tensors, by name: numbers, and None for the rest.
+    """
+
+    def __init__(self, outer: Optional[Scope] = None, inferred: Optional[dict[str, list[Optional[int]]]] = None):
         self.values: dict[str, Any] = {}
         self.outer = outer
+        self.inferred = inferred or {}
 
     def __getitem__(self, name: str) -> Any:
         scope: Optional[Scope] = self
@@ -128,7 +133,7 @@ class Importer:
         self.inferred = _infer(self.model, self.shapes)
         seconds["shape inference"] = time.perf_counter() - start
         start = time.perf_counter()
-        scope = Scope()
+        scope = Scope(inferred=self.inferred)
         self._initializers(self.graph, scope)
         renamed = self._inputs(scope)
         for output in self.graph.output:
@@ -245,7 +250,7 @@ class Importer:
             if value is None:
                 self._unsupported(node, f"its output {name!r} is not computed")
                 return self._fail(node, scope)
-            self._refine(name, value)
+            self._refine(name, value, scope)
             if name in scope.values:
                 raise CorruptModelError(f"two nodes compute {name!r}")
             scope[name] = value
@@ -259,7 +264,7 @@ class Importer:
             self.folded += 1
             return folded
         if (node.domain, node.op_type) in self.local_functions:
-            return self._expand(node, self.local_functions[(node.domain, node.op_type)], inputs)
+            return self._expand(node, self.local_functions[(node.domain, node.op_type)], inputs, scope)
         version = self.ctx.opsets.get(domain)
         if version is None and domain == "":
             version = self.ctx.opsets.get("ai.onnx", 1)
@@ -268,7 +273,7 @@ class Importer:
             body = functions.body_of(node, self.ctx.opsets, inputs)
             if body is None:
                 raise UnsupportedError(_why_unknown(node, domain, version))
-            return self._expand(node, body, inputs)
+            return self._expand(node, body, inputs, scope)
         keep = (self.ctx.node, self.ctx.scope)
         self.ctx.node, self.ctx.scope = node, scope
         try:
@@ -312,12 +317,16 @@ class Importer:
             raise UnsupportedError(f"the attribute {', '.join(sorted(missing))} is missing")
         return values
 
-    def _expand(self, node: onnx.NodeProto, body: Any, inputs: list[Optional[Value]]) -> list[Optional[Value]]:
+    def _expand(
+        self, node: onnx.NodeProto, body: Any, inputs: list[Optional[Value]], outer: Scope
+    ) -> list[Optional[Value]]:
         """Convert the nodes of a function in place of a call of it."""
         self.expanded[node.op_type] += 1
         if sum(self.expanded.values()) > 100_000:
             raise UnsupportedError("its function body calls itself")
-        scope = Scope()
+        # a function's names are its own, but its outputs are the call's
+        calls = zip(body.output, node.output)
+        scope = Scope(inferred={o: outer.inferred[n] for o, n in calls if n and n in outer.inferred})
         for name, value in zip(body.input, list(inputs) + [None] * len(body.input)):
             scope[name] = value
         scope[""] = None
@@ -351,9 +360,9 @@ class Importer:
 
     # what ONNX itself knows of shapes ------------------------------------------------------------------------------
 
-    def _refine(self, name: str, value: Value) -> None:
+    def _refine(self, name: str, value: Value, scope: Scope) -> None:
         """Use ONNX's own shape inference where ours knows less."""
-        info = self.inferred.get(name)
+        info = scope.inferred.get(name)
         if info is None or value.is_const:
             return
         if value.shape is None:
