@@ -7,7 +7,7 @@ message when the program is written.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Optional, Union
 
 from mconv.errors import CorruptModelError
@@ -136,9 +136,9 @@ class Op:
     def make(
         cls,
         type: str,
-        inputs: dict[str, Iterable[str]],
-        outputs: dict[str, Iterable[str]],
-        attrs: Iterable[tuple[str, AttrType, AttrValue]] = (),
+        inputs: Mapping[str, Iterable[str]],
+        outputs: Mapping[str, Iterable[str]],
+        attrs: Iterable[tuple[str, AttrType, Any]] = (),
     ) -> Op:
         op = cls(messages.OpDescMessage(type=type, is_target=False))
         for parameter, arguments in inputs.items():
@@ -420,18 +420,18 @@ class Program:
                 raise CorruptModelError(f"{where}: block {i} calls itself {block.idx}")
             if block.parent_idx >= len(self.blocks) or (i > 0 and block.parent_idx < 0) or block.parent_idx == i:
                 raise CorruptModelError(f"{where}: block {i} names block {block.parent_idx} as its parent")
-            if any(not name for name in block.vars):
-                raise CorruptModelError(f"{where}: a variable of block {i} has no name")
+            for name in block.vars:
+                _check_name(name, f"a variable of block {i}", where)
             for op in block.ops:
-                if not op.type:
-                    raise CorruptModelError(f"{where}: an operator of block {i} has no type")
+                _check_name(op.type, f"an operator of block {i}", where)
                 for var in (*op.desc.inputs, *op.desc.outputs):
-                    named, arguments = var.parameter, list(var.arguments)  # what is no UTF-8 shows itself here
-                    if arguments and not named:
-                        raise CorruptModelError(f"{where}: operator {op.type} has arguments of no parameter")
+                    arguments = list(var.arguments)
+                    if arguments or var.parameter:
+                        _check_name(var.parameter, f"a parameter of operator {op.type}", where)
+                    if not all(isinstance(a, str) for a in arguments):
+                        raise CorruptModelError(f"{where}: an argument of operator {op.type} is not UTF-8 text")
                 for attr in op.desc.attrs:
-                    if not attr.name:
-                        raise CorruptModelError(f"{where}: operator {op.type} has an attribute without a name")
+                    _check_name(attr.name, f"an attribute of operator {op.type}", where)
                 for sub in op.blocks:
                     if not 0 < sub < len(self.blocks):
                         raise CorruptModelError(f"{where}: operator {op.type} runs block {sub}, which does not exist")
@@ -541,6 +541,14 @@ class Program:
 
     def __repr__(self) -> str:
         return "\n".join(map(repr, self.blocks))
+
+
+def _check_name(name: object, what: str, where: str) -> None:
+    # of bytes that are no UTF-8, some versions of protobuf raise a UnicodeDecodeError and others give the bytes
+    if not isinstance(name, str):
+        raise CorruptModelError(f"{where}: the name of {what} is not UTF-8 text")
+    if not name:
+        raise CorruptModelError(f"{where}: {what} has no name")
 
 
 def _check_acyclic(runs: dict[int, list[int]], where: str) -> None:
