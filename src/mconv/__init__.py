@@ -1,3 +1,20 @@
 """Any model in, a Paddle model out that the runtime you deploy on really loads - and proof of it."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mconv.onnx.registry import onnx_op
+
 __version__ = "0.1.0"
+__all__ = ["__version__", "onnx_op"]
+
+
+def __getattr__(name: str) -> Any:
+    # imported when asked for: `import mconv` itself stays free of work
+    if name == "onnx_op":
+        from mconv.onnx.registry import onnx_op
+
+        return onnx_op
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

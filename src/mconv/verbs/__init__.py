@@ -1,0 +1,1 @@
+"""Verbs of the API that join several rooms; :mod:`mconv.api` names them."""

@@ -1,0 +1,194 @@
+"""The proof of a conversion: the source and the converted model on the same inputs, output by output."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Optional
+
+import numpy as np
+
+from mconv import runtimes
+from mconv.errors import MconvError, MissingDependencyError, RuntimeFailedError, RuntimeUnavailableError
+from mconv.program import targets
+from mconv.program.dtypes import DType
+from mconv.program.program import Program
+from mconv.runtimes import Runtime
+from mconv.verify.compare import Comparison, Tolerance, compare
+from mconv.verify.feeds import InputSpec, load_feeds, random_feeds, specs_of
+from mconv.verify.runners import Answers, Runner
+
+PASSED, FAILED, NOT_DONE = "passed", "failed", "not verified"
+
+
+@dataclass
+class Proof:
+    """What the comparison gave.
+
+    Attributes:
+        status: ``passed``, ``failed``, or ``not verified`` with the reason.
+        reason: one line; empty when passed.
+        reference: what ran the source.
+        paddle: what ran the converted model.
+        runtime: the name of that runtime (``paddle-2.3.2``, ``current``).
+        inputs: ``random`` or the file that they came from.
+        input_sets: per input set, name → shape.
+        tolerance: see :class:`~mconv.verify.compare.Tolerance`.
+        comparison: the figures per output, where both have run.
+        error: what the converted model died of.
+        seconds: how long it took.
+    """
+
+    status: str
+    reason: str = ""
+    reference: Optional[str] = None
+    paddle: Optional[str] = None
+    runtime: Optional[str] = None
+    inputs: str = "random"
+    input_sets: list[dict[str, list[int]]] = field(default_factory=list)
+    tolerance: Tolerance = Tolerance()
+    comparison: Optional[Comparison] = None
+    error: Optional[MconvError] = None
+    seconds: float = 0.0
+
+    def to_dict(self) -> dict[str, Any]:
+        """For reports: JSON types only."""
+        return {
+            "status": self.status,
+            "reason": self.reason,
+            "reference": self.reference,
+            "paddle": self.paddle,
+            "runtime": self.runtime,
+            "inputs": self.inputs,
+            "input_sets": self.input_sets,
+            "tolerance": vars(self.tolerance),
+            "outputs": [] if self.comparison is None else self.comparison.to_dict()["outputs"],
+            "problems": [] if self.comparison is None else list(self.comparison.problems),
+        }
+
+
+def runtime_for(target: str, name: Optional[str] = None) -> Runtime:
+    """Where to run a model of *target*: the runtime called *name*, or the managed one of that Paddle, or the Paddle
+    that this Python can import.
+
+    Raises:
+        RuntimeUnavailableError: neither is installed.
+        UsageError, MissingDependencyError: *name* cannot be used.
+    """
+    if name is not None:
+        return runtimes.find(name)
+    wanted = f"paddle-{targets.get(target).paddle}"
+    try:
+        return runtimes.find(wanted)
+    except RuntimeUnavailableError as e:
+        try:
+            return runtimes.find("current")
+        except MissingDependencyError:
+            raise RuntimeUnavailableError(f"no Paddle to run it in: {e.message}", e.hint) from None
+
+
+def prove(
+    reference: Runner,
+    program: Program,
+    files: tuple[Path, Path],
+    runtime: Runtime,
+    *,
+    names: Sequence[str],
+    shapes: Mapping[str, Sequence[Any]],
+    source_types: Mapping[str, np.dtype],
+    inputs: Optional[Path] = None,
+    tolerance: Tolerance = Tolerance(),
+    scalar_as_one: bool = False,
+    timeout: float = 600,
+) -> Proof:
+    """Run both models and compare.
+
+    Args:
+        reference: runs the source; takes and returns values under the source's names, in its order.
+        program: the converted program.
+        files: its ``.pdmodel`` and ``.pdiparams``.
+        runtime: where to run it.
+        names: the source's names of the inputs, in the program's order.
+        shapes: name → dimensions (numbers, symbols, None), which make the random inputs.
+        source_types: name → numpy type in which the source takes an input, where it is not the program's.
+        inputs: a ``.npz`` file with the inputs instead of random ones.
+        timeout: seconds for the converted model.
+
+    Raises:
+        UsageError: *inputs* does not fit the model.
+    """
+    start = time.perf_counter()
+    ports = program.feeds
+    specs = [
+        InputSpec(name, spec.dtype, tuple(shapes.get(name, spec.shape)), spec.limit)
+        for name, spec in zip(names, specs_of(program))
+    ]
+    sets = load_feeds(inputs, specs) if inputs is not None else random_feeds(specs)
+    proof = Proof(NOT_DONE, runtime=runtime.name, tolerance=tolerance, inputs=str(inputs) if inputs else "random")
+    proof.input_sets = [{n: list(a.shape) for n, a in feed.items()} for feed in sets]
+    try:
+        wanted = reference.run([_as_source(feed, source_types) for feed in sets])
+    except RuntimeFailedError as e:
+        proof.reason = (
+            e.message if inputs else f"{e.message} (with random inputs; give some that fit with --inputs x.npz)"
+        )
+        proof.reference, proof.seconds = reference.label, time.perf_counter() - start
+        return proof
+    proof.reference = reference.label
+    renamed = {name: port.name for name, port in zip(names, ports)}
+    try:
+        with runtime.worker() as worker:
+            fed = [{renamed[n]: a for n, a in feed.items()} for feed in sets]
+            got = worker.run(*files, fed, timeout=timeout)
+    except RuntimeFailedError as e:
+        proof.status, proof.reason, proof.error = FAILED, e.message, e
+    else:
+        proof.paddle = f"Paddle {got.version} ({got.engine})"
+        types = [None if port.dtype is None else port.dtype for port in program.fetches]
+        widened, labels = _as_paddle(wanted, types)
+        proof.comparison = compare(
+            widened, got.outputs, wanted.names, tolerance=tolerance, dtypes=labels, got_dtypes=got.dtypes,
+            scalar_as_one=scalar_as_one,
+        )  # fmt: skip
+        proof.status = PASSED if proof.comparison.ok else FAILED
+        if proof.status == FAILED:
+            proof.reason = _worst(proof.comparison)
+    proof.seconds = time.perf_counter() - start
+    return proof
+
+
+def _worst(comparison: Comparison) -> str:
+    if comparison.problems:
+        return comparison.problems[0]
+    bad = [o for o in comparison.outputs if not o.ok]
+    if not bad:
+        return "there is nothing to compare"
+    worst = max(bad, key=lambda o: float("inf") if o.max_abs is None else o.max_abs)
+    more = f" (and {len(bad) - 1} more)" if len(bad) > 1 else ""
+    return f"output {worst.name}, input set {worst.input_set}: {worst.reason}{more}"
+
+
+def _as_source(feed: Mapping[str, np.ndarray], types: Mapping[str, np.dtype]) -> dict[str, np.ndarray]:
+    return {name: array.astype(types[name]) if name in types else array for name, array in feed.items()}
+
+
+def _as_paddle(answers: Answers, types: Sequence[Optional[DType]]) -> tuple[list[list[np.ndarray]], list[list[str]]]:
+    """The reference's outputs in the program's types where those are wider, and the names of the types."""
+    outputs, labels = [], []
+    for row, names in zip(answers.outputs, answers.dtypes):
+        values, kinds = [], []
+        for place, (value, name) in enumerate(zip(row, names)):
+            wanted = types[place] if place < len(types) else None
+            if wanted is not None and name in _WIDENED and wanted.label == _WIDENED[name]:
+                value, name = value.astype(wanted.numpy), wanted.label
+            values.append(value)
+            kinds.append(name)
+        outputs.append(values)
+        labels.append(kinds)
+    return outputs, labels
+
+
+# types that Paddle lacks → what a converted program has in their place
+_WIDENED = {"uint16": "int32", "uint32": "int64", "uint64": "int64", "bfloat16": "float32"}

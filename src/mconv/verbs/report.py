@@ -1,0 +1,66 @@
+"""The report of a conversion: what ``report.json`` and ``--json`` hold. The fields are described in docs/report.md."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import platform
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Optional
+
+from mconv import __version__
+from mconv.verbs.proof import Proof
+
+SCHEMA = 1
+NAME = "report.json"
+_PACKAGES = ("numpy", "onnx", "protobuf")
+
+
+@dataclass
+class Report:
+    """One conversion; every field is JSON as it stands."""
+
+    command: str
+    engine: str
+    source: dict[str, Any]
+    target: dict[str, Any]
+    status: str = "converted"
+    output: dict[str, Any] = field(default_factory=dict)
+    inputs: list[dict[str, Any]] = field(default_factory=list)
+    outputs: list[dict[str, Any]] = field(default_factory=list)
+    renamed: dict[str, str] = field(default_factory=dict)
+    operators: list[dict[str, Any]] = field(default_factory=list)
+    paddle_operators: dict[str, int] = field(default_factory=dict)
+    folded: int = 0
+    fused: dict[str, int] = field(default_factory=dict)
+    expanded: dict[str, int] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+    verification: Optional[dict[str, Any]] = None
+    versions: dict[str, str] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
+    schema: int = SCHEMA
+
+    def to_dict(self) -> dict[str, Any]:
+        values = asdict(self)
+        return {"schema": values.pop("schema"), **values}
+
+    def write(self, folder: Path) -> None:
+        """Write ``report.json`` into *folder*."""
+        text = json.dumps(self.to_dict(), ensure_ascii=False, indent=2, allow_nan=False)
+        (folder / NAME).write_text(text + "\n", "utf-8", "backslashreplace")
+
+    def add_proof(self, proof: Proof) -> None:
+        self.verification = proof.to_dict()
+        self.seconds["verify"] = round(proof.seconds, 4)
+
+
+def versions() -> dict[str, str]:
+    """Of mconv, Python and the packages that a conversion depends on."""
+    found = {"mconv": __version__, "python": platform.python_version()}
+    for package in _PACKAGES:
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found

@@ -1,0 +1,114 @@
+"""ONNX's own reference evaluator as a runner, and the choice between it and ONNX Runtime."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Optional
+
+import numpy as np
+
+from mconv.errors import MissingDependencyError, RuntimeFailedError, UnsupportedError
+from mconv.program.dtypes import DType
+from mconv.verify.feeds import InputSpec
+from mconv.verify.runners import Answers, OnnxRunner, Runner
+
+
+class ReferenceRunner:
+    """An ONNX model in ``onnx.reference.ReferenceEvaluator``: exact and slow, part of the onnx package.
+
+    Args:
+        model: the file, or a ModelProto.
+
+    Raises:
+        RuntimeFailedError: it does not know an operator of the model.
+    """
+
+    def __init__(self, model: Any):
+        import onnx
+        from onnx.reference import ReferenceEvaluator
+
+        self.version: str = onnx.__version__
+        self.label = f"ONNX's reference evaluator {self.version}"
+        self.path = Path(model) if isinstance(model, (str, Path)) else None
+        try:
+            self.proto = onnx.load(str(model)) if self.path is not None else model
+            self.evaluator = ReferenceEvaluator(self.proto)
+        except Exception as e:  # noqa: BLE001 - it raises classes of its own that share no base
+            raise RuntimeFailedError(f"{self.label} cannot load {self.path or 'the model'}: {_first(e)}") from None
+
+    def specs(self) -> list[InputSpec]:
+        constants = {t.name for t in self.proto.graph.initializer}
+        found = []
+        for info in self.proto.graph.input:
+            if info.name not in constants:
+                kind = info.type.tensor_type
+                dims = tuple(d.dim_value if d.HasField("dim_value") else d.dim_param or None for d in kind.shape.dim)
+                found.append(InputSpec(info.name, _dtype(kind.elem_type, info.name), dims))
+        return found
+
+    def run(self, sets: Sequence[Mapping[str, np.ndarray]]) -> Answers:
+        outputs, seconds = [], []
+        names = [o.name for o in self.proto.graph.output]
+        for feed in sets:
+            started = time.perf_counter()
+            try:
+                with np.errstate(all="ignore"):
+                    values = self.evaluator.run(None, dict(feed))
+            except Exception as e:  # noqa: BLE001 - numpy's and its own errors, whatever the model makes of the inputs
+                raise RuntimeFailedError(f"{self.label} cannot run {self.path or 'the model'}: {_first(e)}") from None
+            seconds.append(time.perf_counter() - started)
+            for name, value in zip(names, values):
+                if not isinstance(value, (np.ndarray, np.generic)):
+                    raise UnsupportedError(f"output {name} is no tensor")
+            outputs.append([np.asarray(v) for v in values])
+        return Answers(names, outputs, [[v.dtype.name for v in row] for row in outputs], self.version, seconds)
+
+    def __enter__(self) -> ReferenceRunner:
+        return self
+
+    def __exit__(self, kind: Optional[type], error: Optional[BaseException], trace: Optional[TracebackType]) -> None:
+        pass
+
+
+def reference_for(model: Path, *, exact: bool = False) -> tuple[Runner, str]:
+    """What shall run an ONNX model as the reference: ONNX Runtime, or else ONNX's reference evaluator.
+
+    Args:
+        exact: the evaluator at once, for models with inputs that ONNX Runtime does not take from numpy.
+
+    Returns:
+        The runner, and why it is not ONNX Runtime (empty when it is).
+
+    Raises:
+        RuntimeFailedError: neither can load the model.
+    """
+    if exact:
+        return ReferenceRunner(model), "ONNX Runtime takes no bfloat16 from numpy"
+    try:
+        return OnnxRunner(model), ""
+    except MissingDependencyError:
+        return ReferenceRunner(model), "onnxruntime is not installed"
+    except RuntimeFailedError as e:
+        try:
+            return ReferenceRunner(model), e.message
+        except RuntimeFailedError as other:
+            raise RuntimeFailedError(f"{e.message}; {other.message}") from None
+
+
+def _dtype(elem_type: int, name: str) -> DType:
+    import onnx
+
+    if elem_type == onnx.TensorProto.BFLOAT16:
+        return DType.BF16
+    try:
+        return DType.of(onnx.helper.tensor_dtype_to_np_dtype(elem_type))
+    except (KeyError, TypeError):
+        raise UnsupportedError(f"input {name}: Paddle has no type for it") from None
+
+
+def _first(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
