@@ -88,9 +88,16 @@ class RuntimeFailedError(MconvError):
 
 
 class VerificationError(MconvError):
-    """The converted model ran and its numbers differ from the source's beyond the tolerance."""
+    """The converted model ran and its numbers differ from the source's beyond the tolerance.
+
+    ``rows`` carries the figures of the outputs that differ (one mapping per output and input set), for reports.
+    """
 
     exit_code = 10
+
+    def __init__(self, message: str, hint: Optional[str] = None, rows: Optional[list[dict]] = None):
+        super().__init__(message, hint)
+        self.rows = rows or []
 
 
 class UntrustedError(MconvError):

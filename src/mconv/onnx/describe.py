@@ -60,7 +60,7 @@ def source_of(model: OnnxModel) -> dict[str, Any]:
 
 def external_files(model: OnnxModel) -> list[str]:
     """The files of external data, as the model calls them."""
-    found = set()
+    found: set[str] = set()
     for tensor in model.proto.graph.initializer:
         if tensor.data_location == 1:
             found.update(e.value for e in tensor.external_data if e.key == "location")

@@ -15,5 +15,5 @@ X2PADDLE_OPERATORS = frozenset(
     Reciprocal ReduceL1 ReduceL2 ReduceMax ReduceMean ReduceMin ReduceProd ReduceSum Relu Reshape Resize RoiAlign
     ScatterND Shape Shrink Sigmoid Sign Sin Size Slice Softmax Softplus Softsign SpaceToDepth Split Sqrt Squeeze Sub
     Sum Tanh ThresholdedRelu Tile Transpose Unsqueeze Upsample Where Xor
-    """.split()
+    """.split()  # noqa: SIM905
 )

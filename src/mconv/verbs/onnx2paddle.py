@@ -11,8 +11,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Callable, Optional, Union
 
-from mconv.errors import MconvError, MissingDependencyError, RuntimeFailedError, RuntimeUnavailableError
-from mconv.errors import UnsupportedError, UsageError, VerificationError
+from mconv.errors import (
+    MconvError,
+    MissingDependencyError,
+    RuntimeFailedError,
+    RuntimeUnavailableError,
+    UnsupportedError,
+    UsageError,
+    VerificationError,
+)
 from mconv.onnx import advice, describe
 from mconv.onnx.convert import convert
 from mconv.onnx.plugins import load_plugin
@@ -285,8 +292,8 @@ def _failure(proof: Proof, kept: Path, report: Report) -> MconvError:
         error = VerificationError(
             f"the converted model computes something else: {proof.reason}",
             f"{hint}; `mconv verify MODEL {kept} --layers` finds where it begins",
+            rows,
         )
-        error.rows = rows
     error.report = report  # type: ignore[attr-defined] # for the command line, which shows the table
     return error
 

@@ -27,8 +27,9 @@ class ReferenceRunner:
     """
 
     def __init__(self, model: Any):
-        import onnx
         from onnx.reference import ReferenceEvaluator
+
+        import onnx
 
         self.version: str = onnx.__version__
         self.label = f"ONNX's reference evaluator {self.version}"
