@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Optional
 
-from mconv.emit.elementwise import binary, scale
+import numpy as np
+
+from mconv.emit.elementwise import binary, foldable, scale
 from mconv.emit.shape import need_rank, squeeze, transpose, unsqueeze
 from mconv.errors import UnsupportedError
 from mconv.program import dims as D
 from mconv.program.builder import Builder, Value
+from mconv.program.params import TensorSource
 
 
-def _product_shape(
-    x: tuple[D.Dim, ...], y: tuple[D.Dim, ...], trans_x: bool, trans_y: bool
-) -> tuple[D.Dim, ...]:
+def _product_shape(x: tuple[D.Dim, ...], y: tuple[D.Dim, ...], trans_x: bool, trans_y: bool) -> tuple[D.Dim, ...]:
     rows, inner = (x[-1], x[-2]) if trans_x else (x[-2], x[-1])
     inner2, cols = (y[-1], y[-2]) if trans_y else (y[-2], y[-1])
     if isinstance(inner, int) and isinstance(inner2, int) and inner != inner2:
@@ -53,12 +55,40 @@ def linear(
     """``alpha * x·y + beta * bias`` as matmul_v2 and elementwise_add, which Paddle fuses into one layer."""
     if trans_x:
         x, trans_x = transpose(b, x, [1, 0]), False
+    if trans_y and y.is_const and y.name is None:
+        y, trans_y = transposed(b, y), False  # Paddle fuses a layer only when its weight is not transposed
     made = matmul(b, x, y, trans_y=trans_y)
     if alpha != 1.0:
         made = _times(b, made, alpha)
     if bias is not None and beta != 0.0:
         made = binary(b, "elementwise_add", made, bias if beta == 1.0 else _times(b, bias, beta))
     return made
+
+
+def transposed(b: Builder, weight: Value) -> Value:
+    """A constant matrix transposed while it is written."""
+    if weight.source is None or foldable(weight):
+        return transpose(b, weight, [1, 0])
+    return b.param(TransposedSource(weight.source), getattr(weight.source, "name", "weight"))
+
+
+class TransposedSource(TensorSource):
+    """A stored matrix, transposed piece by piece."""
+
+    def __init__(self, source: TensorSource):
+        self.source = source
+        self.dtype = source.dtype
+        self.shape = source.shape[::-1]
+
+    def chunks(self, size: int = 1 << 20) -> Iterator[memoryview]:
+        matrix = self.source.array()
+        step = max(1, size // max(1, self.shape[1] * self.dtype.itemsize))
+        for row in range(0, self.shape[0], step):
+            block = np.ascontiguousarray(matrix[:, row : row + step].T)
+            yield memoryview(block.reshape(-1).view(np.uint8))  # type: ignore[arg-type]
+
+    def array(self) -> np.ndarray:
+        return np.ascontiguousarray(self.source.array().T)
 
 
 def _times(b: Builder, x: Value, factor: float) -> Value:

@@ -1,0 +1,189 @@
+"""What the converter of an ATen operator sees: the builder, the node, and torch's own types and shapes of it."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Sequence
+from typing import Any, Optional, Union
+
+import numpy as np
+
+from mconv.errors import UnsupportedError
+from mconv.program import dims as D
+from mconv.program import targets
+from mconv.program.builder import Builder, Value
+from mconv.program.dtypes import DType
+
+Number = Union[int, float, bool]
+
+_DTYPES = {
+    "torch.bool": DType.BOOL,
+    "torch.uint8": DType.UINT8,
+    "torch.int8": DType.INT8,
+    "torch.int16": DType.INT16,
+    "torch.int32": DType.INT32,
+    "torch.int64": DType.INT64,
+    "torch.float16": DType.FP16,
+    "torch.bfloat16": DType.BF16,
+    "torch.float32": DType.FP32,
+    "torch.float64": DType.FP64,
+    "torch.complex64": DType.COMPLEX64,
+    "torch.complex128": DType.COMPLEX128,
+}
+
+
+class AtenContext(Builder):
+    """The builder, and what may be asked about the node that is being converted.
+
+    Args:
+        widen: carry float16 and bfloat16 as float32, which the CPU has kernels for.
+
+    Attributes:
+        node: the torch.fx node.
+    """
+
+    def __init__(self, target: str = targets.DEFAULT_TARGET, *, widen: bool = True):
+        super().__init__(target)
+        self.widen = widen
+        self.node: Any = None
+        self.symbols: dict[str, D.Dim] = {}  # torch's name of a size → the dimension
+
+    # what torch says of the node's results ----------------------------------------------------------------------
+
+    def dtype_of(self, dtype: Any) -> DType:
+        """Paddle's type for a ``torch.dtype``.
+
+        Raises:
+            UnsupportedError: Paddle has no such type.
+        """
+        try:
+            found = _DTYPES[str(dtype)]
+        except KeyError:
+            raise UnsupportedError(f"Paddle has no tensors of {dtype}") from None
+        return DType.FP32 if self.widen and found in (DType.FP16, DType.BF16) else found
+
+    def dim_of(self, size: Any) -> D.Dim:
+        """A size of torch's (int, SymInt or sympy expression) as a dimension."""
+        if isinstance(size, (int, np.integer)):
+            return int(size)
+        expression = getattr(getattr(size, "node", None), "expr", size)
+        return self._dim(expression)
+
+    def _dim(self, e: Any) -> D.Dim:
+        if e.is_Integer:
+            return int(e)
+        if e.is_Symbol:
+            return self.symbols.setdefault(str(e), D.Sym.named(f"torch:{e}"))
+        name = type(e).__name__
+        if e.is_Add or e.is_Mul:
+            parts = [self._dim(a) for a in e.args]
+            total = parts[0]
+            for part in parts[1:]:
+                total = total + part if e.is_Add else total * part
+            return total
+        if e.is_Pow and e.args[1].is_Integer and int(e.args[1]) > 0:
+            return D.product([self._dim(e.args[0])] * int(e.args[1]))
+        if name in ("FloorDiv", "CleanDiv"):
+            return D.floordiv(self._dim(e.args[0]), self._dim(e.args[1]))
+        if name in ("Mod", "PythonMod"):
+            a, b = self._dim(e.args[0]), self._dim(e.args[1])
+            return a - D.floordiv(a, b) * b
+        if name in ("Max", "Min"):
+            fn = D.maximum if name == "Max" else D.minimum
+            total = self._dim(e.args[0])
+            for a in e.args[1:]:
+                total = fn(total, self._dim(a))
+            return total
+        return D.Sym.named(f"torch:{e}")
+
+    def specs(self) -> list[tuple[DType, tuple[D.Dim, ...]]]:
+        """(dtype, shape) of each result of the node, by torch's own inference."""
+        value = self.node.meta.get("val")
+        values = value if isinstance(value, (list, tuple)) else [value]
+        return [(self.dtype_of(v.dtype), tuple(self.dim_of(s) for s in v.shape)) for v in values if v is not None]
+
+    @property
+    def out_dtype(self) -> DType:
+        """The element type of the (first) result."""
+        return self.specs()[0][0]
+
+    @property
+    def out_shape(self) -> tuple[D.Dim, ...]:
+        """The shape of the (first) result."""
+        return self.specs()[0][1]
+
+    # operands ---------------------------------------------------------------------------------------------------
+
+    def tensor(self, x: Union[Value, Number, D.Sym], dtype: Optional[DType] = None) -> Value:
+        """An operand as a tensor: numbers become constants without dimensions, sizes tensors of one element."""
+        from mconv.emit.shape import dim_tensor, reshape
+
+        if isinstance(x, Value):
+            return x if dtype is None else self.cast(x, dtype)
+        if isinstance(x, D.Sym):
+            made = reshape(self, dim_tensor(self, x), ())
+            return made if dtype is None else self.cast(made, dtype)
+        kind = dtype or (DType.BOOL if isinstance(x, bool) else DType.INT64 if isinstance(x, int) else DType.FP32)
+        return self.constant(np.array(x).astype(kind.numpy), kind)
+
+    def promoted(self, *operands: Union[Value, Number, D.Sym]) -> list[Value]:
+        """Operands in the type that torch's promotion gives them.
+
+        Dimensioned tensors outrank those without dimensions, which outrank numbers, unless these are of a higher
+        kind (bool, integer, float).
+        """
+
+        def kind(dtype: DType) -> int:
+            return 0 if dtype is DType.BOOL else 1 if dtype.is_int else 2 if dtype.is_float else 3
+
+        best: Optional[DType] = None
+        for group in (0, 1, 2):
+            dtypes = [d for d in (self._group(o, group) for o in operands) if d is not None]
+            joined: Optional[DType] = None
+            for d in dtypes:
+                joined = d if joined is None else _join(joined, d)
+            if joined is not None and (best is None or kind(joined) > kind(best)):
+                best = joined
+        assert best is not None
+        return [self.tensor(o, best) for o in operands]
+
+    @staticmethod
+    def _group(x: Any, group: int) -> Optional[DType]:
+        if isinstance(x, Value):
+            return x.dtype if group == (1 if x.rank == 0 else 0) else None
+        if group != 2:
+            return None
+        return DType.BOOL if isinstance(x, bool) else DType.FP32 if isinstance(x, float) else DType.INT64
+
+    @staticmethod
+    def static_int(x: Any, what: str) -> int:
+        """*x* as a number.
+
+        Raises:
+            UnsupportedError: it is a size known only at run time.
+        """
+        try:
+            return operator.index(x)
+        except TypeError:
+            raise UnsupportedError(f"{what} must be constant: it is known only at run time") from None
+
+    @staticmethod
+    def refuse(reason: str) -> UnsupportedError:
+        """The error to raise when the node asks for something that Paddle cannot say."""
+        return UnsupportedError(reason)
+
+
+def _join(a: DType, b: DType) -> DType:
+    if a is b:
+        return a
+    if {a, b} == {DType.FP16, DType.BF16}:
+        return DType.FP32
+    if a is DType.BF16 or b is DType.BF16:
+        other = b if a is DType.BF16 else a
+        return other if other.is_float else DType.BF16
+    if a.is_float != b.is_float and not {a, b} & {DType.COMPLEX64, DType.COMPLEX128}:
+        return a if a.is_float else b
+    return DType.of(np.promote_types(a.numpy, b.numpy))
+
+
+Results = Union[Value, Sequence[Value]]

@@ -1,0 +1,323 @@
+"""Walks the graph of a ``torch.export.ExportedProgram`` and builds the Program."""
+
+from __future__ import annotations
+
+import operator
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Optional
+
+from mconv.emit.shape import bind_shape
+from mconv.errors import BuildError, UnsupportedError
+from mconv.program import dims as D
+from mconv.program import targets
+from mconv.program.builder import Value
+from mconv.program.dtypes import DType
+from mconv.program.params import ArraySource, TensorSource
+from mconv.program.program import Program
+from mconv.torch import registry
+from mconv.torch.context import AtenContext
+
+
+@dataclass
+class Imported:
+    """A converted graph.
+
+    Attributes:
+        program: the program, not yet passed through fusion.
+        params: its parameters by name, in the file's order.
+        operators: how often each ATen operator was in the graph.
+        notes: what a user should know.
+        seconds: time by phase.
+        fused: operators that were put together from their pieces.
+    """
+
+    program: Program
+    params: dict[str, TensorSource]
+    operators: Counter[str]
+    notes: list[str]
+    seconds: dict[str, float] = field(default_factory=dict)
+    fused: Counter[str] = field(default_factory=Counter)
+
+
+# functions on sizes that torch puts into its graphs
+_SIZE_FUNCTIONS: dict[str, Any] = {
+    "add": operator.add,
+    "sub": operator.sub,
+    "mul": operator.mul,
+    "floordiv": D.floordiv,
+    "mod": operator.mod,
+    "neg": operator.neg,
+    "sym_max": D.maximum,
+    "sym_min": D.minimum,
+    "sym_int": lambda x: x,
+}
+# checks that the exporter writes down; a conversion has nothing to do for them
+_CHECKS = frozenset(
+    {
+        "aten._assert_scalar.default",
+        "aten._assert_async.msg",
+        "aten._assert_tensor_metadata.default",
+        "aten.sym_constrain_range.default",
+        "aten.sym_constrain_range_for_size.default",
+    }
+)
+
+
+class Importer:
+    """One conversion of an exported program.
+
+    Args:
+        exported: a ``torch.export.ExportedProgram`` after its (selective) decompositions.
+        inputs: names of the user inputs, in the order of the graph's; a dimension is dynamic where torch says so.
+        outputs: names of the user outputs; None drops that output.
+        dims: input → names (or None) of its dimensions, as the user gave them.
+        widen: carry float16 and bfloat16 as float32.
+    """
+
+    def __init__(
+        self,
+        exported: Any,
+        target: str = targets.DEFAULT_TARGET,
+        *,
+        inputs: Sequence[str],
+        outputs: Sequence[Optional[str]],
+        dims: Optional[dict[str, Sequence[Any]]] = None,
+        widen: bool = True,
+    ):
+        self.exported = exported
+        self.inputs = list(inputs)
+        self.outputs = list(outputs)
+        self.dims = dims or {}
+        self.ctx = AtenContext(target, widen=widen)
+        self.values: dict[Any, Any] = {}
+        self.operators: Counter[str] = Counter()
+        self.unsupported: list[dict[str, Any]] = []
+
+    def run(self) -> Imported:
+        """Convert.
+
+        Raises:
+            UnsupportedError: operators that cannot be converted; ``rows`` lists them all.
+        """
+        start = time.perf_counter()
+        self._placeholders()
+        results = self._nodes(self.exported.graph_module)
+        if self.unsupported:
+            raise _refusal(self.unsupported)
+        self._fetch(results)
+        program, params = self.ctx.finish()
+        seconds = {"import": time.perf_counter() - start}
+        return Imported(program, params, self.operators, list(dict.fromkeys(self.ctx.notes)), seconds)
+
+    # the graph's ends -------------------------------------------------------------------------------------------
+
+    def _placeholders(self) -> None:
+        signature = self.exported.graph_signature
+        stored = {
+            **signature.inputs_to_parameters,
+            **signature.inputs_to_buffers,
+            **signature.inputs_to_lifted_tensor_constants,
+        }
+        user = set(signature.user_inputs)
+        names = iter(self.inputs)
+        for node in self.exported.graph.nodes:
+            if node.op != "placeholder":
+                continue
+            if node.name in stored:
+                self.values[node] = self._parameter(stored[node.name])
+            elif node.name in user:
+                value = node.meta.get("val")
+                if value is None or not hasattr(value, "shape"):
+                    self.values[node] = value  # a constant argument: a number, None
+                else:
+                    self.values[node] = self._feed(next(names), value)
+
+    def _parameter(self, name: str) -> Value:
+        exported = self.exported
+        tensor = exported.state_dict.get(name)
+        if tensor is None:
+            tensor = exported.constants[name]
+        return self.ctx.param(tensor_source(tensor, self.ctx.widen), name)
+
+    def _feed(self, name: str, value: Any) -> Value:
+        wanted = list(self.dims.get(name) or [None] * len(value.shape))
+        shape: list[D.Dim] = []
+        for size, label in zip(value.shape, wanted):
+            if isinstance(label, str) and not isinstance(size, int):
+                # torch's symbol is called as the user calls the dimension
+                key = str(size.node.expr)
+                self.ctx.symbols.setdefault(key, D.Sym.named(label))
+            if isinstance(label, str) and isinstance(size, int):
+                self.ctx.notes.append(
+                    f"input {name!r}: torch fixed the dimension {label!r} to {size} although it was asked to be dynamic"
+                )
+                shape.append(D.Sym.named(label))
+            else:
+                shape.append(self.ctx.dim_of(size))
+        return self.ctx.feed(name, self.ctx.dtype_of(value.dtype), shape)
+
+    def _fetch(self, results: Sequence[Any]) -> None:
+        kinds = [str(s.kind) for s in self.exported.graph_signature.output_specs]
+        user = [r for r, k in zip(results, kinds) if k.endswith("USER_OUTPUT")]
+        for result, name in zip(user, self.outputs):
+            if name is not None and isinstance(result, Value):
+                self.ctx.fetch(result, name)
+
+    # nodes ------------------------------------------------------------------------------------------------------
+
+    def _nodes(self, module: Any) -> list[Any]:
+        results: list[Any] = []
+        for node in module.graph.nodes:
+            if node.op == "call_function":
+                self._call(node, module)
+            elif node.op == "get_attr":
+                held = getattr(module, node.target)
+                is_tensor = hasattr(held, "dtype")
+                source = tensor_source(held, self.ctx.widen) if is_tensor else None
+                self.values[node] = held if source is None else self.ctx.param(source, node.target)
+            elif node.op == "output":
+                found = self._resolve(node.args[0])
+                results = list(found) if isinstance(found, (tuple, list)) else [found]
+        return results
+
+    def _resolve(self, argument: Any) -> Any:
+        if isinstance(argument, (list, tuple)):
+            return type(argument)(self._resolve(a) for a in argument)
+        if type(argument).__name__ == "Node":
+            return self.values[argument]
+        if type(argument).__name__ == "dtype":
+            return self.ctx.dtype_of(argument)
+        return argument
+
+    def _call(self, node: Any, module: Any) -> None:
+        name = str(node.target)
+        if name in _CHECKS:
+            self.values[node] = None
+            return
+        args = self._resolve(tuple(node.args))
+        kwargs = {k: self._resolve(v) for k, v in node.kwargs.items()}
+        if _holds_failure(args) or _holds_failure(tuple(kwargs.values())):
+            self.values[node] = FAILED
+            return
+        try:
+            self.values[node] = self._converted(node, name, args, kwargs, module)
+        except (UnsupportedError, BuildError) as e:
+            if not getattr(e, "rows", None):
+                self.unsupported.append({"operator": name, "node": node.name, "reason": getattr(e, "message", str(e))})
+            self.values[node] = FAILED
+
+    def _converted(self, node: Any, name: str, args: tuple, kwargs: dict[str, Any], module: Any) -> Any:
+        if node.target is operator.getitem:
+            return args[0][args[1]]
+        plain = getattr(node.target, "__name__", "")
+        if plain in _SIZE_FUNCTIONS and not hasattr(node.target, "_schema"):
+            return _SIZE_FUNCTIONS[plain](*args)
+        if plain.startswith("wrap_with_"):  # set_grad_enabled, autocast: the inner graph as it is
+            inner = next(a for a in args if hasattr(a, "graph"))
+            operands = args[args.index(inner) + 1 :]
+            return self._inline(inner, operands)
+        if name == "aten.sym_size.int":
+            x, axis = args
+            return x.shape[axis]
+        if name == "aten.sym_numel.default":
+            return D.product(args[0].shape)
+        if not name.startswith("aten."):
+            raise UnsupportedError("not an ATen operator")
+        self.operators[name[5:]] += 1
+        converter = registry.find(name[5:])
+        if converter is None:
+            raise UnsupportedError("no converter for it")
+        self.ctx.node = node
+        arguments = self._arguments(node.target._schema, converter, args, kwargs)
+        made = converter.function(self.ctx, **arguments)
+        self._refine(node, made)
+        return made
+
+    def _arguments(self, schema: Any, converter: registry.Converter, args: tuple, kwargs: dict) -> dict[str, Any]:
+        given = {a.name: v for a, v in zip(schema.arguments, args)}
+        given.update(kwargs)
+        out = {}
+        for argument in schema.arguments:
+            name = argument.name
+            if name not in given:
+                if name in converter.parameters and argument.has_default_value():
+                    out[name] = self._resolve(argument.default_value)
+                continue
+            if name in converter.parameters:
+                out[name] = given[name]
+            elif name not in ("layout", "device", "pin_memory", "memory_format", "non_blocking", "copy"):
+                default = argument.default_value if argument.has_default_value() else None
+                if given[name] != default:
+                    raise UnsupportedError(f"its argument {name}={given[name]!r} is not known")
+        return out
+
+    def _inline(self, module: Any, operands: Sequence[Any]) -> list[Any]:
+        placeholders = [n for n in module.graph.nodes if n.op == "placeholder"]
+        self.values.update(zip(placeholders, operands))
+        return self._nodes(module)
+
+    def _refine(self, node: Any, made: Any) -> None:
+        """Check types against torch's own and use its shapes where ours know less."""
+        value = node.meta.get("val")
+        pairs = zip(made, value) if isinstance(made, (list, tuple)) else [(made, value)]
+        for ours, torchs in pairs:
+            if not isinstance(ours, Value) or not hasattr(torchs, "shape"):
+                continue
+            expected = self.ctx.dtype_of(torchs.dtype)
+            if ours.dtype is not expected:
+                raise BuildError(f"the converter gave {ours.dtype.label} where torch says {expected.label}")
+            shape = tuple(self.ctx.dim_of(s) for s in torchs.shape)
+            if ours.shape is None:
+                ours.shape = shape
+            elif len(ours.shape) != len(shape):
+                raise BuildError(f"the converter gave rank {len(ours.shape)} where torch says {len(shape)}")
+            if not ours.is_const:
+                bind_shape(self.ctx, ours)
+            self.ctx.call(ours, node.name)
+
+
+class _Failed:
+    """Stands for the result of a node that could not be converted."""
+
+
+FAILED = _Failed()
+
+
+def _holds_failure(arguments: Any) -> bool:
+    if isinstance(arguments, (list, tuple)):
+        return any(_holds_failure(a) for a in arguments)
+    return arguments is FAILED
+
+
+def tensor_source(tensor: Any, widen: bool) -> TensorSource:
+    """The data of a torch tensor, read when they are written; no second copy unless they are widened."""
+    import torch
+
+    tensor = tensor.detach().cpu()
+    if tensor.dtype in (torch.bfloat16, torch.float16) and widen:
+        tensor = tensor.to(torch.float32)
+    if tensor.dtype is torch.bfloat16:
+        return ArraySource(tensor.contiguous().view(torch.int16).numpy().view("uint16"), DType.BF16)
+    return ArraySource(tensor.numpy())
+
+
+def _refusal(rows: list[dict[str, Any]]) -> UnsupportedError:
+    groups: dict[tuple, dict[str, Any]] = {}
+    for row in rows:
+        group = groups.setdefault(
+            (row["operator"], row["reason"]),
+            {"operator": row["operator"], "domain": "aten", "reason": row["reason"], "count": 0, "nodes": []},
+        )
+        group["count"] += 1
+        group["nodes"].append(row["node"])
+    table = list(groups.values())
+    names = ", ".join(dict.fromkeys(str(r["operator"]) for r in table))
+    return UnsupportedError(
+        f"{len(rows)} node{'s' if len(rows) > 1 else ''} cannot be converted: {names} "
+        f"({table[0]['operator']}: {table[0]['reason']})",
+        "the table lists every one; --via onnx takes the other road",
+        rows=table,
+    )
