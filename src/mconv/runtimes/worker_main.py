@@ -170,7 +170,7 @@ class OnPredictor:
             try:
                 array = tensor.copy_to_cpu()
             except Exception as e:
-                if "Unsupported data type" in str(e) or "only supports" in str(e):
+                if any(t in str(e) for t in ("Unsupported data type", "only supports", "trying to retrieve")):
                     raise CannotCarry(
                         f"output {name}: the Predictor of Paddle {self.version} cannot return its type"
                     ) from None
@@ -212,7 +212,8 @@ class OnExecutor:
                 folder, name = os.path.split(program)
                 loaded = fluid.io.load_inference_model(folder, self.executor, name, params)
         self.program, self.inputs, self.fetches = loaded
-        self.names = [v.name for v in self.fetches]
+        # the outputs of a .json have no names of their own; these are what the Predictor calls them
+        self.names = [f"fetch_name_{i}" if self.new_ir else v.name for i, v in enumerate(self.fetches)]
 
     def guard(self):
         """Before it loads a .pdmodel, Paddle 3 has to be told that its own format is not meant."""
