@@ -13,7 +13,6 @@ import numpy as np
 from mconv import runtimes
 from mconv.errors import MconvError, MissingDependencyError, RuntimeFailedError, RuntimeUnavailableError
 from mconv.program import targets
-from mconv.program.dtypes import DType
 from mconv.program.program import Program
 from mconv.runtimes import Runtime
 from mconv.verify.compare import Comparison, Tolerance, compare
@@ -146,12 +145,8 @@ def prove(
         proof.status, proof.reason, proof.error = FAILED, e.message, e
     else:
         proof.paddle = f"Paddle {got.version} ({got.engine})"
-        types = [None if port.dtype is None else port.dtype for port in program.fetches]
-        widened, labels = _as_paddle(wanted, types)
-        proof.comparison = compare(
-            widened, got.outputs, wanted.names, tolerance=tolerance, dtypes=labels, got_dtypes=got.dtypes,
-            scalar_as_one=scalar_as_one,
-        )  # fmt: skip
+        answers = Answers(got.names, got.outputs, got.dtypes, got.version, got.seconds)
+        proof.comparison = compare_answers(wanted, answers, tolerance=tolerance, scalar_as_one=scalar_as_one)
         proof.status = PASSED if proof.comparison.ok else FAILED
         if proof.status == FAILED:
             proof.reason = _worst(proof.comparison)
@@ -174,20 +169,27 @@ def _as_source(feed: Mapping[str, np.ndarray], types: Mapping[str, np.dtype]) ->
     return {name: array.astype(types[name]) if name in types else array for name, array in feed.items()}
 
 
-def _as_paddle(answers: Answers, types: Sequence[Optional[DType]]) -> tuple[list[list[np.ndarray]], list[list[str]]]:
-    """The reference's outputs in the program's types where those are wider, and the names of the types."""
+def compare_answers(
+    wanted: Answers, got: Answers, *, tolerance: Tolerance = Tolerance(), scalar_as_one: bool = False
+) -> Comparison:
+    """Compare by position; a type that Paddle lacks counts as the wider one in which a program carries it."""
     outputs, labels = [], []
-    for row, names in zip(answers.outputs, answers.dtypes):
-        values, kinds = [], []
-        for place, (value, name) in enumerate(zip(row, names)):
-            wanted = types[place] if place < len(types) else None
-            if wanted is not None and name in _WIDENED and wanted.label == _WIDENED[name]:
-                value, name = value.astype(wanted.numpy), wanted.label
-            values.append(value)
-            kinds.append(name)
+    for row, names, found in zip(wanted.outputs, wanted.dtypes, got.dtypes):
+        values, kinds = list(row), list(names)
+        for place, (name, other) in enumerate(zip(names, found)):
+            if _WIDENED.get(name) == other:
+                values[place], kinds[place] = row[place].astype(other), other
         outputs.append(values)
         labels.append(kinds)
-    return outputs, labels
+    return compare(
+        outputs,
+        got.outputs,
+        wanted.names,
+        tolerance=tolerance,
+        dtypes=labels,
+        got_dtypes=got.dtypes,
+        scalar_as_one=scalar_as_one,
+    )
 
 
 # types that Paddle lacks → what a converted program has in their place

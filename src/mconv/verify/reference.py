@@ -13,7 +13,7 @@ import numpy as np
 from mconv.errors import MissingDependencyError, RuntimeFailedError, UnsupportedError
 from mconv.program.dtypes import DType
 from mconv.verify.feeds import InputSpec
-from mconv.verify.runners import Answers, OnnxRunner, Runner
+from mconv.verify.runners import Answers, OnnxRunner, Runner, with_outputs
 
 
 class ReferenceRunner:
@@ -21,12 +21,13 @@ class ReferenceRunner:
 
     Args:
         model: the file, or a ModelProto.
+        fetch: for a file, more tensors of the main graph to return, after the model's own outputs.
 
     Raises:
         RuntimeFailedError: it does not know an operator of the model.
     """
 
-    def __init__(self, model: Any):
+    def __init__(self, model: Any, fetch: Sequence[str] = ()):
         from onnx.reference import ReferenceEvaluator
 
         import onnx
@@ -35,7 +36,9 @@ class ReferenceRunner:
         self.label = f"ONNX's reference evaluator {self.version}"
         self.path = Path(model) if isinstance(model, (str, Path)) else None
         try:
-            self.proto = onnx.load(str(model)) if self.path is not None else model
+            self.proto = model if self.path is None else with_outputs(self.path, fetch)
+            if self.path is not None:
+                onnx.load_external_data_for_model(self.proto, str(self.path.parent))
             self.evaluator = ReferenceEvaluator(self.proto)
         except Exception as e:  # noqa: BLE001 - it raises classes of its own that share no base
             raise RuntimeFailedError(f"{self.label} cannot load {self.path or 'the model'}: {_first(e)}") from None
@@ -74,10 +77,11 @@ class ReferenceRunner:
         pass
 
 
-def reference_for(model: Path, *, exact: bool = False) -> tuple[Runner, str]:
+def reference_for(model: Path, *, exact: bool = False, fetch: Sequence[str] = ()) -> tuple[Runner, str]:
     """What shall run an ONNX model as the reference: ONNX Runtime, or else ONNX's reference evaluator.
 
     Args:
+        fetch: more tensors of the main graph to return.
         exact: the evaluator at once, for models with inputs that ONNX Runtime does not take from numpy.
 
     Returns:
@@ -87,14 +91,14 @@ def reference_for(model: Path, *, exact: bool = False) -> tuple[Runner, str]:
         RuntimeFailedError: neither can load the model.
     """
     if exact:
-        return ReferenceRunner(model), "ONNX Runtime takes no bfloat16 from numpy"
+        return ReferenceRunner(model, fetch), "ONNX Runtime takes no bfloat16 from numpy"
     try:
-        return OnnxRunner(model), ""
+        return OnnxRunner(model, fetch=fetch), ""
     except MissingDependencyError:
-        return ReferenceRunner(model), "onnxruntime is not installed"
+        return ReferenceRunner(model, fetch), "onnxruntime is not installed"
     except RuntimeFailedError as e:
         try:
-            return ReferenceRunner(model), e.message
+            return ReferenceRunner(model, fetch), e.message
         except RuntimeFailedError as other:
             raise RuntimeFailedError(f"{e.message}; {other.message}") from None
 

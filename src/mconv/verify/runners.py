@@ -86,12 +86,15 @@ class PaddleRunner:
 class OnnxRunner:
     """An ONNX model in ONNX Runtime's CPU provider, on one thread.
 
+    Args:
+        fetch: more tensors of the main graph to return, after the model's own outputs.
+
     Raises:
         MissingDependencyError: onnxruntime is not installed.
         RuntimeFailedError: it cannot load the model.
     """
 
-    def __init__(self, model: str | Path, *, threads: int = 1):
+    def __init__(self, model: str | Path, *, threads: int = 1, fetch: Sequence[str] = ()):
         try:
             import onnxruntime
         except ImportError:
@@ -104,8 +107,13 @@ class OnnxRunner:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = threads
         options.log_severity_level = 3  # its warnings are not about the model's numbers
+        content: str | bytes = str(model)
+        if fetch:
+            content = with_outputs(self.path, fetch).SerializeToString()
+            folder = str(self.path.absolute().parent)
+            options.add_session_config_entry("session.model_external_initializers_file_folder_path", folder)
         try:
-            self.session = onnxruntime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
+            self.session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
         except Exception as e:  # noqa: BLE001 - it raises classes of its own that share no base
             raise RuntimeFailedError(f"{self.label} cannot load {model}: {_first(e)}") from None
 
@@ -139,6 +147,16 @@ class OnnxRunner:
 
     def __exit__(self, kind: Optional[type], error: Optional[BaseException], trace: Optional[TracebackType]) -> None:
         del self.session
+
+
+def with_outputs(path: Path, names: Sequence[str]) -> Any:
+    """The ModelProto of a file with more outputs; external data stay outside."""
+    import onnx
+
+    proto = onnx.load(str(path), load_external_data=False)
+    present = {o.name for o in proto.graph.output}
+    proto.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names if name not in present)
+    return proto
 
 
 def _onnx_type(text: str, name: str) -> DType:

@@ -1,0 +1,88 @@
+"""``mconv verify``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Optional
+
+import typer
+
+from mconv.cli.common import one_line, out
+from mconv.cli.onnx2paddle import show_outputs
+from mconv.errors import VerificationError
+
+_SHOWN = 8  # tensors shown before the one that differs
+
+
+def command(
+    a: Annotated[Path, typer.Argument(metavar="A", help="The reference: an .onnx file or a Paddle model of any era.")],
+    b: Annotated[Path, typer.Argument(metavar="B", help="The other: the same kinds.")],
+    runtime: Annotated[
+        Optional[str],
+        typer.Option(help="Where Paddle models run: a managed runtime or `current`.  [default: the program's Paddle]"),
+    ] = None,
+    runtime_a: Annotated[Optional[str], typer.Option(help="The same for A alone.")] = None,
+    inputs: Annotated[
+        Optional[list[str]],
+        typer.Option("--input", "-i", metavar="'NAME[1,3,?,640]'", help="Shape of a random input. Repeatable."),
+    ] = None,
+    feeds: Annotated[
+        Optional[Path], typer.Option("--inputs", metavar="X.NPZ", help="Inputs, instead of random ones.")
+    ] = None,
+    tolerance: Annotated[
+        Optional[float],
+        typer.Option(help="How far outputs may be apart, absolute and relative.  [default: 1e-5, 1e-4]"),
+    ] = None,
+    layers: Annotated[
+        bool, typer.Option("--layers", help="Find the first tensor inside that differs (by its name in both).")
+    ] = False,
+    onednn: Annotated[
+        Optional[bool], typer.Option("--onednn/--no-onednn", help="Run Paddle with oneDNN.  [default: as it comes]")
+    ] = None,
+    ir_optim: Annotated[bool, typer.Option("--ir-optim/--no-ir-optim", help="Let Paddle optimise the graph.")] = True,
+    timeout: Annotated[float, typer.Option(metavar="SECONDS", help="For loading and running one model.")] = 600,
+) -> Any:
+    """Run two models on the same inputs and compare them, output by output."""
+    from mconv import api
+
+    found = api.verify(
+        a,
+        b,
+        runtime=runtime,
+        runtime_a=runtime_a,
+        inputs=inputs or (),
+        feeds=feeds,
+        tolerance=tolerance,
+        layers=layers,
+        onednn=onednn,
+        ir_optim=ir_optim,
+        timeout=timeout,
+        progress=out.detail,
+    )
+    for note in found.notes:
+        out.warn(one_line(note))
+    out.print(f"A: {found.a}   B: {found.b}")
+    by_place = [what for what, how in found.matched.items() if how == "position"]
+    if by_place:
+        out.print(f"{' and '.join(by_place)} have other names in B: matched by position")
+    show_outputs(found.outputs)
+    if layers:
+        _show_layers(found)
+    if not found.ok:
+        bad = [row for row in found.outputs if not row["ok"]]
+        reason = found.problems[0] if found.problems else f"output {bad[0]['name']}: {bad[0]['reason']}"
+        where = f"; the first tensor that differs is {found.first['name']!r}" if found.first else ""
+        error = VerificationError(f"{b} computes something else than {a}: {reason}{where}")
+        error.rows = [] if out.human else [*bad, *([found.first] if found.first else [])]
+        raise error
+    return found
+
+
+def _show_layers(found: Any) -> None:
+    if found.first is not None:
+        out.print(f"\nthe first of {found.compared} tensors inside that differs: {one_line(found.first['name'])}")
+        show_outputs(found.layers[-_SHOWN:])
+    elif found.compared:
+        worst = max(found.layers, key=lambda row: row["max_abs"] or 0.0)
+        out.print(f"\nall {found.compared} tensors inside that both name agree; the one furthest apart:")
+        show_outputs([worst])
