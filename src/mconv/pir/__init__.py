@@ -1,0 +1,7 @@
+"""PIR programs (Paddle 3's ``.json``) → Program; needs no paddle."""
+
+from __future__ import annotations
+
+from mconv.pir.load import convert, load
+
+__all__ = ["convert", "load"]

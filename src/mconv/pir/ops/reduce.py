@@ -1,0 +1,223 @@
+"""Reductions."""
+
+from __future__ import annotations
+
+from typing import Any, Optional
+
+import numpy as np
+
+from mconv import emit
+from mconv.pir.importer import Context
+from mconv.pir.registry import Unsupported, pir_op
+from mconv.program import dims as D
+from mconv.program.builder import Value
+from mconv.program.dtypes import DType
+
+_OPS = {
+    "sum": "reduce_sum",
+    "mean": "reduce_mean",
+    "max": "reduce_max",
+    "min": "reduce_min",
+    "prod": "reduce_prod",
+    "all": "reduce_all",
+    "any": "reduce_any",
+    "amax": "reduce_amax",
+    "amin": "reduce_amin",
+}
+
+
+def reduced_shape(shape: Any, axes: list[int], keepdim: bool) -> Any:
+    """What is left of a shape without *axes* (counted from the front; empty: all)."""
+    if shape is None:
+        return None
+    drop = set(axes) if axes else set(range(len(shape)))
+    return tuple(1 if i in drop else d for i, d in enumerate(shape) if keepdim or i not in drop)
+
+
+def reduce(ctx: Context, op: str, x: Value, axes: list[int], keepdim: bool, spec: Any = None, **attrs: Any) -> Value:
+    """``reduce_*`` over *axes* (empty: all)."""
+    rank = x.rank or 0
+    axes = sorted({a % rank for a in axes}) if rank else []
+    if not rank:
+        if op in ("reduce_all", "reduce_any"):
+            return ctx.b.cast(x, DType.BOOL)
+        return x if spec is None else ctx.b.cast(x, spec[0])
+    shape = reduced_shape(x.shape, axes, keepdim)
+    kind = x.dtype if spec is None else spec[0]
+    whole = not axes or len(axes) == rank
+    made: Value = ctx.op(
+        op, X=x, dim=axes or [0], keep_dim=keepdim, reduce_all=whole, result=(kind, shape), **attrs
+    )
+    return made
+
+
+@pir_op("max", "min", "mean")
+def simple(ctx: Context, x: Value, axis: Any, *, keepdim: bool) -> Value:
+    op = _OPS[ctx.pir.name.partition(".")[2]]
+    return reduce(ctx, op, x, ctx.ints(axis), keepdim)
+
+
+@pir_op("all", "any", "amax", "amin")
+def by_attribute(ctx: Context, x: Value, *, axis: list[int], keepdim: bool) -> Value:
+    op = _OPS[ctx.pir.name.partition(".")[2]]
+    if op in ("reduce_all", "reduce_any"):
+        x = ctx.b.cast(x, DType.BOOL)
+    elif op not in ctx.b.operators:
+        op = op.replace("_a", "_")  # they differ in the gradient only
+    return reduce(ctx, op, x, axis, keepdim)
+
+
+@pir_op("sum")
+def total(ctx: Context, x: Value, axis: Any, *, dtype: Optional[DType], keepdim: bool) -> Value:
+    kind, _ = ctx.spec()
+    return reduce(ctx, "reduce_sum", ctx.b.cast(x, kind), ctx.ints(axis), keepdim)
+
+
+@pir_op("prod")
+def product(ctx: Context, x: Value, axis: Any, *, keepdim: bool, reduce_all: bool = False) -> Value:
+    return reduce(ctx, "reduce_prod", x, [] if reduce_all else ctx.ints(axis), keepdim)
+
+
+@pir_op("logsumexp")
+def logsumexp(ctx: Context, x: Value, *, axis: list[int], keepdim: bool, reduce_all: bool = False) -> Value:
+    rank = x.rank or 0
+    if not rank:
+        return x
+    axes = sorted({a % rank for a in axis}) if axis and not reduce_all else list(range(rank))
+    made: Value = ctx.op(
+        "logsumexp",
+        X=x,
+        axis=axes,
+        keepdim=keepdim,
+        reduce_all=len(axes) == rank,
+        result=(x.dtype, reduced_shape(x.shape, axes, keepdim)),
+    )
+    return made
+
+
+@pir_op("frobenius_norm")
+def frobenius_norm(ctx: Context, x: Value, axis: Any, *, keep_dim: bool, reduce_all: bool) -> Value:
+    return reduce(ctx, "frobenius_norm", x, [] if reduce_all else ctx.ints(axis), keep_dim)
+
+
+@pir_op("p_norm")
+def p_norm(ctx: Context, x: Value, *, porder: float, axis: int, epsilon: float, keepdim: bool, asvector: bool) -> Value:
+    if not x.rank:
+        return emit.unary(ctx.b, "abs", x)
+    axes = [] if asvector else [axis % x.rank]
+    made: Value = ctx.op(
+        "p_norm",
+        X=x,
+        porder=porder,
+        axis=axis,
+        epsilon=epsilon,
+        keepdim=keepdim,
+        asvector=asvector,
+        result=(x.dtype, reduced_shape(x.shape, axes, keepdim)),
+    )
+    return made
+
+
+@pir_op("argmax", "argmin")
+def arg(ctx: Context, x: Value, axis: Any, *, keepdims: bool, flatten: bool, dtype: Optional[DType]) -> Value:
+    kind, _ = ctx.spec()
+    if not x.rank:
+        return emit.fill(ctx.b, (), 0, kind)
+    op = {"argmax": "arg_max", "argmin": "arg_min"}[ctx.pir.name.partition(".")[2]]
+    where = ctx.int(axis)
+    axes = [] if flatten else [where % x.rank]
+    if x.dtype is DType.BOOL:
+        x = ctx.b.cast(x, DType.INT32)
+    made: Value = ctx.op(
+        op,
+        X=x,
+        axis=where,
+        keepdims=keepdims,
+        flatten=flatten,
+        dtype=int(kind),
+        result=(kind, reduced_shape(x.shape, axes, keepdims)),
+    )
+    return made
+
+
+@pir_op("numel")
+def numel(ctx: Context, x: Value) -> Value:
+    kind, _ = ctx.spec()
+    if x.size is not None:
+        return ctx.b.constant(np.array(x.size, kind.numpy))
+    made: Value = ctx.op("size", Input=x, result=(kind, ()))
+    made.data = (D.product(x.shape or ()),)
+    return made
+
+
+@pir_op("squared_l2_norm")
+def squared_l2_norm(ctx: Context, x: Value) -> Value:
+    return reduce(ctx, "reduce_sum", emit.unary(ctx.b, "square", x), [], False)
+
+
+@pir_op("var", "std")
+def variance(ctx: Context, x: Value, *, axis: list[int], keepdim: bool, unbiased: bool = True, correction: float = 1.0) -> Value:
+    return moments(ctx, x, axis, keepdim, correction if unbiased else 0.0, root=ctx.pir.name.endswith("std"))
+
+
+@pir_op("variance")
+def population_variance(ctx: Context, x: Value, *, axis: list[int], keepdim: bool) -> Value:
+    return moments(ctx, x, axis, keepdim, 0.0, root=False)
+
+
+def moments(ctx: Context, x: Value, axis: list[int], keepdim: bool, correction: float, *, root: bool) -> Value:
+    """The mean of the squared distances from the mean, with n - *correction* for n."""
+    b = ctx.b
+    distance = emit.binary(b, "elementwise_sub", x, reduce(ctx, "reduce_mean", x, axis, True))
+    spread = reduce(ctx, "reduce_mean", emit.unary(b, "square", distance), axis, keepdim)
+    rank = x.rank or 0
+    axes = {a % rank for a in axis} or set(range(rank)) if rank else set()
+    count = D.product(d for i, d in enumerate(x.shape or ()) if i in axes)
+    if correction:
+        n = b.cast(emit.shape.dim_tensor(b, count), x.dtype)
+        rest = emit.binary(b, "elementwise_sub", n, b.constant(np.array([correction], x.dtype.numpy), x.dtype))
+        factor = emit.binary(b, "elementwise_div", n, rest)
+        spread = emit.binary(b, "elementwise_mul", spread, factor if spread.rank else emit.reshape(b, factor, ()))
+    return emit.unary(b, "sqrt", spread) if root else spread
+
+
+@pir_op("nansum")
+def nansum(ctx: Context, x: Value, *, axis: list[int], dtype: Optional[DType], keepdim: bool) -> Value:
+    b = ctx.b
+    kind, _ = ctx.spec()
+    bad: Value = ctx.op("isnan_v2", X=x, result=(DType.BOOL, x.shape))
+    clean = emit.where(b, bad, b.constant(np.zeros((), x.dtype.numpy), x.dtype), x)
+    return reduce(ctx, "reduce_sum", b.cast(clean, kind), axis, keepdim)
+
+
+@pir_op("max_with_index", "min_with_index")
+def with_index(ctx: Context, x: Value, *, dim: int, keepdim: bool, flatten: bool) -> tuple:
+    largest = ctx.pir.name.endswith("max_with_index")
+    axes = [] if flatten else [dim % (x.rank or 1)]
+    value = reduce(ctx, "reduce_max" if largest else "reduce_min", x, axes, keepdim)
+    kind = ctx.spec(1)[0]
+    place: Value = ctx.op(
+        "arg_max" if largest else "arg_min",
+        X=x,
+        axis=dim,
+        keepdims=keepdim,
+        flatten=flatten,
+        dtype=int(kind),
+        result=(kind, reduced_shape(x.shape, axes, keepdim)),
+    )
+    return value, place
+
+
+@pir_op("reduce_as")
+def reduce_as(ctx: Context, x: Value, target: Value) -> Value:
+    """Summed over the dimensions that broadcasting *target* to *x* would add or repeat."""
+    shape, wanted = x.shape, target.shape
+    if shape is None or wanted is None:
+        raise Unsupported("a rank that is not known")
+    extra = len(shape) - len(wanted)
+    axes = list(range(extra)) + [i + extra for i, d in enumerate(wanted) if d == 1 and shape[i + extra] != 1]
+    if any(d != shape[i + extra] and d != 1 for i, d in enumerate(wanted)):
+        raise Unsupported("which dimensions are summed is known only at run time")
+    if not axes:
+        return x
+    return emit.reshape(ctx.b, reduce(ctx, "reduce_sum", x, axes, True), wanted)
