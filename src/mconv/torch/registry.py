@@ -59,7 +59,7 @@ def known() -> list[str]:
     return sorted(_converters)
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _load() -> None:
     from mconv.torch import ops
 

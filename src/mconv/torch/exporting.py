@@ -1,0 +1,157 @@
+"""A live ``torch.nn.Module`` → ``torch.export.ExportedProgram`` in operators that have a converter."""
+
+from __future__ import annotations
+
+import inspect
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Optional
+
+from mconv.errors import UnsupportedError, UsageError
+from mconv.torch import registry
+
+
+@dataclass
+class Exported:
+    """An exported program, decomposed as far as needed.
+
+    Attributes:
+        program: the ``torch.export.ExportedProgram``.
+        inputs: names of its user inputs, in order.
+        outputs: names of its user outputs, in order; None for one that is no tensor.
+        dims: input → names of its dimensions (None: fixed), as they were asked for.
+        how: which exporter gave it, and what the others said.
+        notes: what a user should know, such as dimensions that torch fixed.
+        seconds: time by phase.
+    """
+
+    program: Any
+    inputs: list[str]
+    outputs: list[Optional[str]]
+    dims: dict[str, Sequence[Any]]
+    how: str
+    notes: list[str] = field(default_factory=list)
+    seconds: dict[str, float] = field(default_factory=dict)
+
+
+def export(
+    module: Any, examples: Mapping[str, Any], dims: Mapping[str, Sequence[Any]], *, strict: Optional[bool] = None
+) -> Exported:
+    """Export a module in eval mode.
+
+    Args:
+        module: a ``torch.nn.Module``.
+        examples: input → torch tensor to trace with; batch and length of at least 2, as torch fixes sizes of 0 and 1.
+        dims: input → names of its dimensions; those with a name are dynamic.
+        strict: which of torch.export's two modes; None tries the non-strict one first, then the strict one.
+
+    Raises:
+        UnsupportedError: torch.export fails in every mode asked for; the message has torch's reason.
+        UsageError: the module's ``forward`` does not take an input of that name.
+    """
+    import torch
+
+    module = module.eval()
+    check_names(module, examples)
+    dynamic = {
+        name: {i: torch.export.Dim.AUTO for i, label in enumerate(dims.get(name, ())) if label is not None} or None
+        for name in examples
+    }
+    reasons = []
+    start = time.perf_counter()
+    for mode in (False, True) if strict is None else (strict,):
+        label = "torch.export strict" if mode else "torch.export"
+        try:
+            with torch.no_grad():
+                program = torch.export.export(
+                    module, (), dict(examples), dynamic_shapes=dynamic if examples else None, strict=mode
+                )
+            break
+        except Exception as e:  # noqa: BLE001 - whatever the tracer raises is its reason
+            reasons.append(f"{label}: {first_line(e)}")
+    else:
+        raise UnsupportedError(
+            f"torch.export cannot trace {type(module).__name__} ({'; '.join(reasons)})",
+            "--via onnx takes the road through PyTorch's ONNX exporters",
+        )
+    seconds = {"torch.export": time.perf_counter() - start}
+    how = "; ".join([label, *(f"not {r}" for r in reasons)])
+    made = prepared(program, {n: list(d) for n, d in dims.items()}, how)
+    made.seconds = {**seconds, **made.seconds}
+    return made
+
+
+def prepared(program: Any, dims: dict[str, Sequence[Any]], how: str) -> Exported:
+    """An ExportedProgram with everything decomposed that has no converter, and the names of its ends."""
+    start = time.perf_counter()
+    decomposed = decompose(program)
+    seconds = {"decompositions": time.perf_counter() - start}
+    inputs = list(decomposed.graph_signature.user_inputs)
+    names = [n for n in inputs if isinstance(n, str)]
+    return Exported(decomposed, names, output_names(program), dims, how, [], seconds)
+
+
+def decompose(program: Any) -> Any:
+    """Functional form, with the composite operators that have a converter kept whole."""
+    import torch
+
+    table = torch.export.default_decompositions()
+    kept = set(registry.known())
+    for op in list(table.keys()):
+        name = str(op)
+        if name.startswith("aten.") and name[5:] in kept:
+            del table[op]
+    return program.run_decompositions(table)
+
+
+def output_names(program: Any) -> list[Optional[str]]:
+    """Names of the user outputs: dict keys and field names, ``output`` for a single one, else ``output_0``, ….
+
+    Nested structures are joined with underscores.
+    """
+    from torch.utils import _pytree
+
+    spec = program.module_call_graph[0].signature.out_spec
+    count = spec.num_leaves
+    tree = _pytree.tree_unflatten(list(range(count)), spec)
+    names: list[Optional[str]] = [None] * count
+
+    def walk(node: Any, path: str) -> None:
+        if isinstance(node, int) and not isinstance(node, bool):
+            names[node] = path or "output"
+        elif isinstance(node, Mapping):
+            for key, value in node.items():
+                walk(value, f"{path}_{key}" if path else str(key))
+        elif hasattr(node, "_fields"):
+            for key in node._fields:
+                walk(getattr(node, key), f"{path}_{key}" if path else key)
+        elif isinstance(node, (list, tuple)):
+            for i, value in enumerate(node):
+                walk(value, f"{path}_{i}" if path else f"output_{i}" if len(node) > 1 else "output")
+        elif hasattr(node, "__dataclass_fields__"):
+            for key in node.__dataclass_fields__:
+                walk(getattr(node, key), f"{path}_{key}" if path else key)
+
+    walk(tree, "")
+    return names
+
+
+def check_names(module: Any, examples: Mapping[str, Any]) -> None:
+    """Raises UsageError when ``forward`` does not take the inputs by these names."""
+    parameters = inspect.signature(module.forward).parameters
+    if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
+        return
+    takes = [n for n, p in parameters.items() if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
+    unknown = [n for n in examples if n not in takes]
+    if unknown:
+        raise UsageError(
+            f"{type(module).__name__}.forward has no input {', '.join(map(repr, unknown))}",
+            f"its inputs are {', '.join(takes)}",
+        )
+
+
+def first_line(error: BaseException) -> str:
+    """The line of an exception's text that says what is wrong."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return f"{type(error).__name__}: {lines[0][:200]}" if lines else type(error).__name__
