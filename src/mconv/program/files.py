@@ -74,8 +74,16 @@ def _claims_program(name: str) -> bool:
     return name == "__model__" or name.endswith(".pdmodel")
 
 
+def _claims_params(name: str) -> bool:
+    return name == "__params__" or name.endswith(".pdiparams")
+
+
 def _programs(kinds: dict[str, Kind]) -> list[str]:
-    return [n for n, kind in kinds.items() if kind in (Kind.PROGRAM, Kind.PIR) or _claims_program(n)]
+    return [
+        n
+        for n, kind in kinds.items()
+        if _claims_program(n) or (kind in (Kind.PROGRAM, Kind.PIR) and not _claims_params(n))
+    ]
 
 
 def _from_folder(folder: Path) -> ModelFiles:
@@ -119,7 +127,7 @@ def _no_program(folder: Path, kinds: dict[str, Kind]) -> MconvError:
         return NotAModelError(
             f"{folder}: a training checkpoint ({found}), weights without a program", hint or NEAR_MISSES[Kind.PDPARAMS]
         )
-    stored = [n for n, kind in kinds.items() if kind is Kind.PARAMS or n.endswith(".pdiparams") or n == "__params__"]
+    stored = [n for n, kind in kinds.items() if kind is Kind.PARAMS or _claims_params(n)]
     if stored:
         return _no_program_for(folder / stored[0], len(stored), hint)
     if all(kind is Kind.PROTOTXT for kind in kinds.values()):
@@ -145,9 +153,8 @@ def _models_below(folder: Path) -> list[Path]:
     for child in sorted(folder.iterdir()):
         if not child.name.startswith(".") and child.is_dir() and os.access(child, os.R_OK | os.X_OK):
             names = os.listdir(child)
-            if any(_claims_program(n) for n in names) or any(
-                n[:-9] + ".json" in names for n in names if n[-9:] == "pdiparams"
-            ):
+            partners = {p for n in names if _claims_params(n) for p in _program_names(n)}
+            if any(_claims_program(n) or n in partners for n in names):
                 found.append(child)
     return found
 
@@ -157,9 +164,9 @@ def _models_below(folder: Path) -> list[Path]:
 
 def _from_file(path: Path) -> ModelFiles:
     kind = sniff.what(path)
-    if kind in (Kind.PROGRAM, Kind.PIR) or _claims_program(path.name):
+    if _programs({path.name: kind}):
         return _pair(path.parent, path.name, {path.name: kind})
-    if kind is Kind.PARAMS or path.name.endswith(".pdiparams") or path.name == "__params__":
+    if kind is Kind.PARAMS or _claims_params(path.name):
         return _from_params(path)
     raise NotAModelError(f"{path}: {kind.value}", NEAR_MISSES[kind])
 
@@ -168,17 +175,18 @@ def _from_params(path: Path) -> ModelFiles:
     kinds = _scan(path.parent)
     programs = _programs(kinds)
     named = [n for n in _program_names(path.name) if n in programs]
+    named = named or [n for n in programs if _stem(n) == _stem(path.name)]
     if len(named) > 1 or (not named and len(programs) > 1):
         raise _ambiguous(f"{path}: parameters; its folder", path.parent, named or programs)
     if not programs:
         raise _no_program_for(path, 1, None)
     name = (named or programs)[0]
-    if path.name in param_names(name):
-        return _checked(path.parent, name, kinds[name], path.parent / path.name)
-    files = _pair(path.parent, name, kinds)
-    if files.separate or files.params == path:
-        return files
-    return _checked(path.parent, name, kinds[name], path)
+    program = path.parent / name
+    _check_program(program, kinds[name])
+    own = kinds[name] is Kind.PROGRAM and path.name not in param_names(name) and read_program(program).parameters
+    if own and any(v.name == path.name for v in own):  # one of a file for each
+        return _pair(path.parent, name, kinds)
+    return _checked(path.parent, name, kinds[name], path.parent / path.name)
 
 
 def _no_program_for(path: Path, count: int, hint: Optional[str]) -> MconvError:
@@ -310,7 +318,7 @@ def _from_prefix(path: Path) -> ModelFiles:
         raise _ambiguous(f"{path}.*", path.parent, programs)
     if programs:
         return _pair(path.parent, programs[0], kinds)
-    stored = [n for n, kind in kinds.items() if kind is Kind.PARAMS or n.endswith(".pdiparams")]
+    stored = [n for n, kind in kinds.items() if kind is Kind.PARAMS or _claims_params(n)]
     if stored:
         return _from_params(path.parent / stored[0])
     for name, kind in kinds.items():

@@ -168,8 +168,8 @@ def looks_like_record(head: bytes, size: int) -> bool:
 
 
 def _looks_like_onnx(head: bytes) -> bool:
-    # ModelProto: ir_version (1, varint), then producer_name (2), graph (7) or opset_import (8)
-    return len(head) > 2 and head[0] == 8 and 0 < head[1] < 32 and head[2:3] in (b"\x12", b"\x3a", b"\x42")
+    # ModelProto: ir_version (1, varint; 3 is ONNX 1.0, and TensorFlow's SavedModel has 1 there), then producer_name (2), graph (7) or opset_import (8)
+    return len(head) > 2 and head[0] == 8 and 3 <= head[1] < 32 and head[2:3] in (b"\x12", b"\x3a", b"\x42")
 
 
 def varint(data: bytes, at: int) -> tuple[Optional[int], int]:
