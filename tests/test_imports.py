@@ -21,7 +21,7 @@ ALLOWED: dict[str, set[str]] = {
     "emit": GROUND,
     "passes": GROUND | {"emit"},
     # importers do not know each other
-    **{room: MIDDLE for room in IMPORTERS},
+    **dict.fromkeys(IMPORTERS, MIDDLE),
     "serving": MIDDLE,
     "runtimes": MIDDLE,
     # running a model, and the real pipeline on a serving folder

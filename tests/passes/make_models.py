@@ -4,16 +4,15 @@ Run in a managed runtime by test_legalize.py. Every model is saved as a ProgramD
 what the running Paddle computes for them (``out_<i>``) in ``io.npz``.
 """
 
-# ruff: noqa: E731
 import os
 import sys
 
 os.environ["FLAGS_enable_pir_api"] = "0"
 
-import numpy as np  # noqa: E402
-import paddle  # noqa: E402
-import paddle.nn as nn  # noqa: E402
-import paddle.nn.functional as F  # noqa: E402
+import numpy as np
+import paddle
+import paddle.nn as nn
+import paddle.nn.functional as F
 
 paddle.seed(1)
 rng = np.random.RandomState(0)
@@ -72,7 +71,11 @@ class Conv(nn.Layer):
 class UNet(nn.Layer):
     def __init__(self):
         super().__init__()
-        self.down, self.up, self.head = nn.Conv2D(3, 8, 3, padding=1), nn.Conv2DTranspose(8, 8, 2, 2), nn.Conv2D(16, 2, 1)
+        self.down, self.up, self.head = (
+            nn.Conv2D(3, 8, 3, padding=1),
+            nn.Conv2DTranspose(8, 8, 2, 2),
+            nn.Conv2D(16, 2, 1),
+        )
         self.group, self.instance = nn.GroupNorm(4, 8), nn.InstanceNorm2D(8)
 
     def forward(self, x):

@@ -95,7 +95,9 @@ def test_scalar_lists_become_typed_lists(dtype: DType, values: list, name: str) 
     [([1, 2], AttrType.LONGS, [1, 2]), ([1 << 40], AttrType.LONGS, None), ([], AttrType.LONGS, [])],
 )
 def test_lists_of_longs_become_ints_where_they_fit(given: list, kind: AttrType, wanted: list | None) -> None:
-    op = Op.make("reduce_all", {"X": ["b"]}, {"Out": ["a"]}, [("dim", kind, given), ("keep_dim", AttrType.BOOLEAN, True)])
+    op = Op.make(
+        "reduce_all", {"X": ["b"]}, {"Out": ["a"]}, [("dim", kind, given), ("keep_dim", AttrType.BOOLEAN, True)]
+    )
     built = program(
         op, Op.make("assign", {"X": ["x"]}, {"Out": ["y"]}), a=(DType.BOOL, (1,)), b=(DType.BOOL, (1,)), version=2004000
     )
@@ -111,7 +113,11 @@ def test_lists_of_longs_become_ints_where_they_fit(given: list, kind: AttrType, 
 def test_everything_unsupported_is_in_one_error() -> None:
     ops = [Op.make("nonsense", {"X": ["x"]}, {"Out": ["y"]}) for _ in range(3)]
     ops.append(Op.make("cummax", {"x": ["x"]}, {"out": ["y"], "indices": ["i"]}))
-    ops.append(Op.make("cumprod", {"X": ["x"]}, {"Out": ["y"]}, [("dim", AttrType.INT, 0), ("reverse", AttrType.BOOLEAN, True)]))
+    ops.append(
+        Op.make(
+            "cumprod", {"X": ["x"]}, {"Out": ["y"]}, [("dim", AttrType.INT, 0), ("reverse", AttrType.BOOLEAN, True)]
+        )
+    )
     built = program(*ops, i=(DType.INT64, (-1, 4)))
     with pytest.raises(UnsupportedError) as caught:
         legalize(built, "2.3")
@@ -123,7 +129,9 @@ def test_everything_unsupported_is_in_one_error() -> None:
 
 
 def test_default_values_of_new_attributes_are_harmless() -> None:
-    op = Op.make("cumprod", {"X": ["x"]}, {"Out": ["y"]}, [("dim", AttrType.INT, 0), ("reverse", AttrType.BOOLEAN, False)])
+    op = Op.make(
+        "cumprod", {"X": ["x"]}, {"Out": ["y"]}, [("dim", AttrType.INT, 0), ("reverse", AttrType.BOOLEAN, False)]
+    )
     legalize(program(op), "2.3")
 
 
@@ -144,9 +152,15 @@ def test_unknown_element_types_are_refused() -> None:
 def test_big_constants_become_parameters() -> None:
     count = MESSAGE_LIMIT // 4 + 1024
     values = np.arange(count, dtype=np.float32)
-    op = Op.make("assign_value", {}, {"Out": ["c"]}, [("shape", AttrType.INTS, [count // 4, 4]), ("dtype", AttrType.INT, 5)])
+    op = Op.make(
+        "assign_value", {}, {"Out": ["c"]}, [("shape", AttrType.INTS, [count // 4, 4]), ("dtype", AttrType.INT, 5)]
+    )
     op.set_attr("fp32_values", values.tolist(), AttrType.FLOATS)
-    built = program(op, Op.make("elementwise_add", {"X": ["x"], "Y": ["c"]}, {"Out": ["y"]}, [("axis", AttrType.INT, -1)]), c=(DType.FP32, (count // 4, 4)))
+    built = program(
+        op,
+        Op.make("elementwise_add", {"X": ["x"], "Y": ["c"]}, {"Out": ["y"]}, [("axis", AttrType.INT, -1)]),
+        c=(DType.FP32, (count // 4, 4)),
+    )
     assert len(built.to_bytes()) > MESSAGE_LIMIT
     done = legalize(built, "2.3")
     assert len(built.to_bytes()) < 10_000
@@ -157,7 +171,12 @@ def test_big_constants_become_parameters() -> None:
 
 def test_scalars_get_the_shape_one() -> None:
     built = program(
-        Op.make("reduce_sum", {"X": ["x"]}, {"Out": ["s"]}, [("dim", AttrType.INTS, []), ("reduce_all", AttrType.BOOLEAN, False)]),
+        Op.make(
+            "reduce_sum",
+            {"X": ["x"]},
+            {"Out": ["s"]},
+            [("dim", AttrType.INTS, []), ("reduce_all", AttrType.BOOLEAN, False)],
+        ),
         Op.make("unsqueeze2", {"X": ["s"]}, {"Out": ["y"]}, [("axes", AttrType.INTS, [0, 1])]),
         s=(DType.FP32, ()),
     )
@@ -165,7 +184,9 @@ def test_scalars_get_the_shape_one() -> None:
     assert only(built, "reduce_sum").attr("reduce_all") is True
     assert only(built, "reshape2").attr("shape") == [1, 1] and built.main.vars["s"].shape == (1,)
     assert not done.notes
-    built = program(Op.make("reduce_mean", {"X": ["x"]}, {"Out": ["y"]}, [("dim", AttrType.INTS, [])]), y=(DType.FP32, ()))
+    built = program(
+        Op.make("reduce_mean", {"X": ["x"]}, {"Out": ["y"]}, [("dim", AttrType.INTS, [])]), y=(DType.FP32, ())
+    )
     assert any("shape [1]" in note for note in legalize(built, "2.3").notes)
     assert built.fetches[0].shape == (1,)
 
@@ -216,7 +237,9 @@ def convert_and_run(folder: Path, out: Path, worker) -> None:  # type: ignore[no
         assert len(run.outputs[0]) == len(wanted)
         for got, reference in zip(run.outputs[0], wanted):
             assert got.shape == (reference.shape or (1,))
-            np.testing.assert_allclose(got.astype("float64"), reference.reshape(got.shape).astype("float64"), rtol=1e-5, atol=1e-5)
+            np.testing.assert_allclose(
+                got.astype("float64"), reference.reshape(got.shape).astype("float64"), rtol=1e-5, atol=1e-5
+            )
 
 
 @pytest.mark.runtime

@@ -27,7 +27,11 @@ CONFIGS = (
 
 
 def official_params(golden: Case) -> Path:
-    (path,) = (golden.server / n for n in ("__params__", "params", "params.pdiparams", "inference.pdiparams") if (golden.server / n).exists())
+    (path,) = (
+        golden.server / n
+        for n in ("__params__", "params", "params.pdiparams", "inference.pdiparams")
+        if (golden.server / n).exists()
+    )
     return path
 
 
@@ -58,7 +62,10 @@ def test_exactly_one_pair_that_both_servers_find(golden: Case, tmp_path: Path) -
     names = {p.name for p in (tmp_path / "serving_server").iterdir()} - {configure.SERVER_TEXT, configure.SERVER_BINARY}
     # the pipeline: __model__ + __params__ or *.pdmodel + *.pdiparams; the C++ server: by these endings
     assert len(names) == 2
-    assert names == {"__model__", "__params__"} or sorted(n.rpartition(".")[2] for n in names) == ["pdiparams", "pdmodel"]
+    assert names == {"__model__", "__params__"} or sorted(n.rpartition(".")[2] for n in names) == [
+        "pdiparams",
+        "pdmodel",
+    ]
     kept = {"combined": {"__model__", "__params__"}, "custom": {"model.pdmodel", "params.pdiparams"}}
     how = golden.name.rpartition("_")[2]
     assert names == kept.get(how, {"model.pdmodel", "params.pdiparams"} if how == "separate" else names)

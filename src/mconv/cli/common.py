@@ -179,6 +179,14 @@ def plain(value: Any) -> Any:
     return str(value)
 
 
+class Stopped(Exception):
+    """An interrupt or a closed pipe, on its way past typer, which would answer them itself."""
+
+    def __init__(self, cause: BaseException):
+        super().__init__(repr(cause))
+        self.cause = cause
+
+
 def with_globals(function: Callable[..., Any]) -> Callable[..., Any]:
     """The subcommand's function with the global options added and its return value emitted."""
     signature = inspect.signature(function)
@@ -197,8 +205,12 @@ def with_globals(function: Callable[..., Any]) -> Callable[..., Any]:
         chosen = {name: arguments.pop(name) for name in _GLOBALS}
         out.configure(json=chosen["json_"], verbose=chosen["verbose"], quiet=chosen["quiet"], debug=chosen["debug"])
         _configure_logging()
-        result = function(**arguments)
-        out.emit({} if result is None else result)
+        try:
+            result = function(**arguments)
+            out.emit({} if result is None else result)
+            sys.stdout.flush()
+        except (KeyboardInterrupt, BrokenPipeError) as error:
+            raise Stopped(error) from error
 
     del wrapper.__wrapped__  # type: ignore[attr-defined]
     wrapper.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
@@ -221,6 +233,8 @@ def render_error(error: BaseException, command: str) -> int:
     A :class:`MconvError` gives its own message, hint and code; a usage error of the parser code 2; an interrupt 130;
     a closed pipe 141, silently; anything else is a bug: one line, how to report it, code 70.
     """
+    if isinstance(error, Stopped):
+        error = error.cause
     if isinstance(error, BrokenPipeError):
         # the interpreter would complain when it flushes stdout at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
