@@ -53,7 +53,9 @@ _ARITHMETIC: dict[str, Callable[..., Any]] = {
     "elementwise_max": np.maximum,
     "elementwise_min": np.minimum,
 }
-_COMMUTES = frozenset({"elementwise_add", "elementwise_mul", "elementwise_max", "elementwise_min"})
+_COMMUTES = frozenset({"elementwise_add", "elementwise_mul"})
+# oneDNN takes 8-bit integers for quantised numbers, which saturate where integers wrap around
+_SATURATES = frozenset({"elementwise_add", "elementwise_sub", "elementwise_mul", "elementwise_div"})
 
 
 def binary(b: Builder, op: str, x: Value, y: Value, *, dtype: Optional[DType] = None) -> Value:
@@ -65,6 +67,9 @@ def binary(b: Builder, op: str, x: Value, y: Value, *, dtype: Optional[DType] = 
     if op in _ARITHMETIC and foldable(x, y) and dtype is None:
         with np.errstate(all="ignore"):
             return b.constant(_ARITHMETIC[op](x.const, y.const).astype(x.dtype.numpy), x.dtype)
+    if x.dtype in (DType.INT8, DType.UINT8) and op in _SATURATES:
+        wide = binary(b, op, b.cast(x, DType.INT32), b.cast(y, DType.INT32))
+        return b.cast(wide, x.dtype)
     if op in _COMMUTES and ((x.is_const and not y.is_const) or _lower(x, y)):
         x, y = y, x
     short = _scaled(b, op, x, y)
@@ -81,36 +86,35 @@ def _lower(x: Value, y: Value) -> bool:
 
 def arithmetic(b: Builder, kind: str, x: Value, y: Value) -> Value:
     """``add``, ``sub``, ``mul``, ``max``, ``min`` or ``div`` (integers truncate towards zero, as in C and ONNX)."""
-    if kind != "div" or x.dtype.is_float:
+    if kind in ("max", "min") and x.dtype.is_float:
+        made = _extreme(b, f"elementwise_{kind}", x, y)
+    elif kind != "div" or x.dtype.is_float:
         made = binary(b, f"elementwise_{kind}", x, y)
-    elif foldable(x, y):
-        with np.errstate(all="ignore"):
-            q = np.trunc(np.asarray(x.const, np.longdouble) / np.asarray(y.const, np.longdouble))
+    elif foldable(x, y) and (y.const != 0).all():  # type: ignore[union-attr]
+        q = np.trunc(np.asarray(x.const, np.longdouble) / np.asarray(y.const, np.longdouble))
         made = b.constant(q.astype(x.dtype.numpy), x.dtype)
-    else:
-        made = _truncating_div(b, x, y)
-    data = _symbolic(kind, x, y) if x.dtype.is_int else None
-    made.data = None if data is None else tuple(data)
+    else:  # on integers it truncates in every release; elementwise_floordiv does in some
+        made = binary(b, "elementwise_div", x, y)
+    made.data = _symbolic(kind, x, y) if x.dtype.is_int else None
     return made
 
 
-def _truncating_div(b: Builder, x: Value, y: Value) -> Value:
-    """Integer division towards zero; ``elementwise_floordiv`` rounds differently between releases on negatives.
-
-    Both operands are made non-negative first, where every release agrees, and the sign is put back.
-    """
-    unsigned = x.dtype is DType.UINT8
-    divisor = y.const
-    if unsigned or (_never_negative(x) and divisor is not None and (divisor > 0).all()):
-        return binary(b, "elementwise_floordiv", x, y)
-    quotient = binary(b, "elementwise_floordiv", unary(b, "abs", x), unary(b, "abs", y))
-    zero = b.constant(np.zeros((), x.dtype.numpy), x.dtype)
-    negative = compare(b, "not_equal", compare(b, "less_than", x, zero), compare(b, "less_than", y, zero))
-    return where(b, negative, scale(b, quotient, -1.0), quotient)
+def _extreme(b: Builder, op: str, x: Value, y: Value) -> Value:
+    """The larger or smaller float, NaN when either is NaN: Paddle before 3 gives the second where the first is NaN."""
+    if y.is_const and not x.is_const:
+        x, y = y, x
+    made = binary(b, op, x, y)
+    if b.target.version >= 3_000_000 or made.is_const or (x.is_const and not np.isnan(np.asarray(x.const)).any()):
+        return made
+    return where(b, is_nan(b, x), x, made)
 
 
-def _never_negative(x: Value) -> bool:
-    return x.data is not None  # sizes and what was computed from them
+def is_nan(b: Builder, x: Value) -> Value:
+    """Where *x* is not a number; gives bool."""
+    if foldable(x):
+        return b.constant(np.isnan(np.asarray(x.const)))
+    made: Value = b.op("isnan_v2", X=x, result=(DType.BOOL, x.shape))
+    return made
 
 
 def _symbolic(kind: str, x: Value, y: Value) -> Optional[list[D.Dim]]:
@@ -190,6 +194,10 @@ def compare(b: Builder, op: str, x: Value, y: Value) -> Value:
     """``equal``, ``not_equal``, ``less_than``, ``less_equal``, ``greater_than``, ``greater_equal``; gives bool."""
     if foldable(x, y):
         return b.constant(_COMPARE[op](x.const, y.const))
+    if x.dtype.is_float and op in ("equal", "not_equal"):
+        # up to Paddle 2.6 floats that differ by less than 1e-8 are "equal", and in 2.3 infinity is not equal to itself
+        same = logical(b, "logical_and", compare(b, "less_equal", x, y), compare(b, "greater_equal", x, y))
+        return same if op == "equal" else logical(b, "logical_not", same)
     x, y, shape = _broadcast(b, x, y, op)
     made: Value = b.op(op, X=x, Y=y, result=(DType.BOOL, shape))
     return made
@@ -213,6 +221,26 @@ def logical(b: Builder, op: str, x: Value, y: Optional[Value] = None) -> Value:
     x, y, shape = _broadcast(b, x, y, op)
     made = b.op(op, X=x, Y=y, result=(DType.BOOL, shape))
     return made
+
+
+_BITWISE: dict[str, Callable[..., Any]] = {
+    "bitwise_and": np.bitwise_and,
+    "bitwise_or": np.bitwise_or,
+    "bitwise_xor": np.bitwise_xor,
+    "bitwise_not": np.bitwise_not,
+}
+
+
+def bitwise(b: Builder, op: str, x: Value, y: Optional[Value] = None) -> Value:
+    """``bitwise_and``, ``bitwise_or``, ``bitwise_xor``, ``bitwise_not`` on integers or bool."""
+    if foldable(x, y):
+        return b.constant(_BITWISE[op](*(v.const for v in (x, y) if v is not None)), x.dtype)
+    return unary(b, op, x) if y is None else binary(b, op, x, y)
+
+
+def number(b: Builder, value: Any, dtype: DType) -> Value:
+    """A scalar constant."""
+    return b.constant(np.array(value, dtype.numpy), dtype)
 
 
 def where(b: Builder, condition: Value, x: Value, y: Value) -> Value:

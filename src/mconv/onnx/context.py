@@ -60,6 +60,25 @@ class Context(Builder):
         known = self.scope.inferred.get(self.node.output[output])
         return tuple(known) if known is not None and None not in known else None  # type: ignore[arg-type]
 
+    def type_in(self, index: int = 0) -> Optional[int]:
+        """The ``TensorProto.DataType`` of an input of the node as the model has it, or None where ONNX does not say.
+
+        It tells a type that Paddle lacks (see :data:`~mconv.onnx.reader.WIDENED`) from the one that carries it.
+        """
+        return self._type(self.node.input, index)
+
+    def type_out(self, index: int = 0) -> Optional[int]:
+        """The same of an output."""
+        return self._type(self.node.output, index)
+
+    def _type(self, names: Sequence[str], index: int) -> Optional[int]:
+        scope = self.scope
+        while scope is not None and index < len(names):
+            if names[index] in scope.types:
+                return scope.types[names[index]]
+            scope = scope.outer
+        return None
+
     @staticmethod
     def known_dims(x: Optional[Value]) -> Optional[list[D.Dim]]:
         """The elements of an integer tensor, where they are constants or follow from shapes; else None."""

@@ -57,12 +57,19 @@ class Scope:
 
     Attributes:
         inferred: what ONNX says of the shapes of this graph's own tensors, by name: numbers, and None for the rest.
+        types: what ONNX says of their element types (``TensorProto.DataType``), by name.
     """
 
-    def __init__(self, outer: Optional[Scope] = None, inferred: Optional[dict[str, list[Optional[int]]]] = None):
+    def __init__(
+        self,
+        outer: Optional[Scope] = None,
+        inferred: Optional[dict[str, list[Optional[int]]]] = None,
+        types: Optional[dict[str, int]] = None,
+    ):
         self.values: dict[str, Any] = {}
         self.outer = outer
         self.inferred = inferred or {}
+        self.types = types or {}
 
     def __getitem__(self, name: str) -> Any:
         scope: Optional[Scope] = self
@@ -130,10 +137,10 @@ class Importer:
         """
         seconds = {}
         start = time.perf_counter()
-        self.inferred = _infer(self.model, self.shapes)
+        self.inferred, types = _infer(self.model, self.shapes)
         seconds["shape inference"] = time.perf_counter() - start
         start = time.perf_counter()
-        scope = Scope(inferred=self.inferred)
+        scope = Scope(inferred=self.inferred, types=types)
         self._initializers(self.graph, scope)
         renamed = self._inputs(scope)
         for output in self.graph.output:
@@ -325,8 +332,11 @@ class Importer:
         if sum(self.expanded.values()) > 100_000:
             raise UnsupportedError("its function body calls itself")
         # a function's names are its own, but its outputs are the call's
-        calls = zip(body.output, node.output)
-        scope = Scope(inferred={o: outer.inferred[n] for o, n in calls if n and n in outer.inferred})
+        calls = list(zip(body.output, node.output))
+        scope = Scope(
+            inferred={o: outer.inferred[n] for o, n in calls if n and n in outer.inferred},
+            types={o: outer.types[n] for o, n in [*calls, *zip(body.input, node.input)] if n and n in outer.types},
+        )
         for name, value in zip(body.input, list(inputs) + [None] * len(body.input)):
             scope[name] = value
         scope[""] = None
@@ -485,8 +495,8 @@ def _override(name: str, dims: list[D.Dim], wanted: Optional[Sequence[Any]]) -> 
     return out
 
 
-def _infer(model: OnnxModel, shapes: dict[str, Sequence[Any]]) -> dict[str, list[Any]]:
-    """Tensor → dims (numbers or None) as ONNX's shape inference sees them, with the overridden inputs."""
+def _infer(model: OnnxModel, shapes: dict[str, Sequence[Any]]) -> tuple[dict[str, list[Any]], dict[str, int]]:
+    """Tensor → dims (numbers or None), and tensor → element type, as ONNX's shape inference sees them."""
     import onnx
 
     proto = onnx.ModelProto()
@@ -514,7 +524,11 @@ def _infer(model: OnnxModel, shapes: dict[str, Sequence[Any]]) -> dict[str, list
         if info.type.WhichOneof("value") == "tensor_type" and info.type.tensor_type.HasField("shape"):
             dims = [d.dim_value if d.HasField("dim_value") else None for d in info.type.tensor_type.shape.dim]
             known[info.name] = [d if d is not None and d >= 0 else None for d in dims]
-    return known
+    types = {t.name: t.data_type for t in proto.graph.initializer}
+    for info in [*proto.graph.input, *proto.graph.value_info, *proto.graph.output]:
+        if info.type.WhichOneof("value") == "tensor_type":
+            types[info.name] = info.type.tensor_type.elem_type
+    return known, types
 
 
 # order --------------------------------------------------------------------------------------------------------------

@@ -1,0 +1,85 @@
+"""Powers, remainders and shifts, with the meaning they have on integers."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from mconv.emit.elementwise import arithmetic, binary, compare, foldable, number, scale, unary, where
+from mconv.program.builder import Builder, Value
+from mconv.program.dtypes import DType
+
+_MULTIPLIED = 8  # exponents up to which an integer power is a chain of products, exact and wrapping around
+
+
+def power(b: Builder, x: Value, exponent: Value) -> Value:
+    """*x* to the power of *exponent*, in the type of *x*; the two may have different types.
+
+    Integer powers with an exponent known only at run time go through double precision, in Paddle as in ONNX Runtime:
+    exact up to 2^53.
+    """
+    scalar = exponent.is_const and exponent.size == 1 and (exponent.rank or 0) <= (x.rank or 0)
+    value = np.asarray(exponent.const).reshape(-1)[0].item() if scalar else None
+    if x.dtype.is_float:
+        if value is not None and x.dtype is not DType.FP64 and float(np.float32(value)) == value:
+            return unary(b, "pow", x, factor=float(value))
+        return binary(b, "elementwise_pow", x, b.cast(exponent, x.dtype))
+    if value is not None and value == int(value) and 0 <= value <= _MULTIPLIED:
+        return _product(b, x, int(value))
+    if exponent.dtype.is_float:
+        return b.cast(binary(b, "elementwise_pow", b.cast(x, DType.FP64), b.cast(exponent, DType.FP64)), x.dtype)
+    b.notes.append("integer powers are computed in double precision: exact up to 2^53")
+    return binary(b, "elementwise_pow", x, b.cast(exponent, x.dtype))
+
+
+def _product(b: Builder, x: Value, exponent: int) -> Value:
+    if exponent == 0:
+        return arithmetic(b, "add", scale(b, x, 0.0), number(b, 1, x.dtype))
+    out = x
+    for digit in bin(exponent)[3:]:
+        out = arithmetic(b, "mul", out, out)
+        if digit == "1":
+            out = arithmetic(b, "mul", out, x)
+    return out
+
+
+def modulo(b: Builder, x: Value, y: Value) -> Value:
+    """The remainder with the sign of *y*, as Python's ``%``."""
+    if foldable(x, y) and (np.asarray(y.const) != 0).all():
+        return b.constant(np.mod(x.const, y.const), x.dtype)  # type: ignore[arg-type]
+    return binary(b, "elementwise_mod", x, y)
+
+
+def remainder(b: Builder, x: Value, y: Value) -> Value:
+    """The remainder with the sign of *x*, as C's ``fmod`` and ``%``."""
+    if foldable(x, y) and (np.asarray(y.const) != 0).all():
+        return b.constant(np.fmod(x.const, y.const), x.dtype)  # type: ignore[arg-type]
+    if x.dtype is DType.UINT8:
+        return binary(b, "elementwise_mod", x, y)
+    size = binary(b, "elementwise_mod", unary(b, "abs", x), unary(b, "abs", y))
+    negative = compare(b, "less_than", x, number(b, 0, x.dtype))
+    return where(b, negative, scale(b, size, -1.0), size)
+
+
+def shift(b: Builder, x: Value, bits: Value, *, left: bool) -> Value:
+    """*x*, never negative, shifted by *bits*: a product or a quotient of a power of two.
+
+    What a left shift moves out of the type of *x* is lost.
+    """
+    small = x.dtype in (DType.UINT8, DType.INT8, DType.INT16)
+    kind = DType.INT32 if small else x.dtype
+    wide = b.cast(x, kind)
+    if foldable(bits):
+        width = 8 * kind.itemsize - 2  # beyond, the power does not fit; the shift then empties the number
+        shifts = np.asarray(bits.const).astype(np.int64)
+        factor = b.constant(np.int64(1) << np.minimum(shifts, width), kind)
+        if (shifts > width).any():
+            return shift(
+                b,
+                shift(b, x, b.constant(np.minimum(shifts, width)), left=left),
+                b.constant(np.maximum(shifts - width, 0)),
+                left=left,
+            )
+    else:
+        two = number(b, 2, DType.INT64)
+        factor = b.cast(binary(b, "elementwise_pow", two, b.cast(bits, DType.INT64)), kind)
+    return b.cast(arithmetic(b, "mul" if left else "div", wide, factor), x.dtype)
