@@ -289,6 +289,33 @@ def test_killed_anywhere(tmp_path: Path, system: str, write: Callable[..., None]
     assert any("new" not in state for state in seen)
 
 
+def test_killed_anywhere_with_targets_in_two_folders(tmp_path: Path, system: str) -> None:
+    """The plan lies in both folders: whichever the next run looks into, both targets end up alike."""
+    for event in range(1, 500):
+        one, two = tmp_path / f"{event}a", tmp_path / f"{event}b"
+        for folder in (one, two):
+            (folder / "out").mkdir(parents=True)
+            fill(folder / "out", "old")
+
+        def work(one: Path = one, two: Path = two) -> None:
+            with staged_many([one / "out", two / "out"], force=True) as folders:
+                for folder in folders:
+                    fill(folder, "new")
+
+        killed = dies_at(event, work)
+        state = {content(one / "out"), content(two / "out")}
+        assert not {"old", "new"} <= state
+        if not killed:
+            break
+        clean(one if event % 2 else two)
+        assert {content(one / "out"), content(two / "out")} in ({"old"}, {"new"}), f"event {event}"
+        for folder in (one, two):
+            clean(folder)
+            assert not leftovers(folder)
+        assert {content(one / "out"), content(two / "out")} in ({"old"}, {"new"}), f"event {event}"
+    assert state == {"new"}
+
+
 def test_recovery_does_not_bring_back_what_the_user_removed(tmp_path: Path, system: str) -> None:
     """A run is killed when it has only its old output left to remove; the user removes the new one by hand."""
     for event in range(1, 200):

@@ -324,7 +324,7 @@ def write_combined(path_or_file: Union[PathLike, IO[bytes]], items: Iterable[tup
     Records of existing parameter files are copied with their headers as they are, neighbours in one go.
 
     Args:
-        path_or_file: a file to create or replace, or an open binary file to append to.
+        path_or_file: a file to create or replace (none of the sources), or an open binary file to append to.
         items: (name, tensor) in byte order of the names, consumed one at a time.
 
     Raises:
