@@ -5,6 +5,9 @@ from __future__ import annotations
 import pytest
 
 from tests.golden import CASES, Case
+from tests.managed import workers
+
+__all__ = ["golden", "workers"]
 
 
 @pytest.fixture(params=CASES, ids=str)

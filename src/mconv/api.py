@@ -15,7 +15,12 @@ from mconv.errors import UsageError
 if TYPE_CHECKING:
     from mconv.inspection import Inspection
     from mconv.program.params import PathLike
+    from mconv.runtimes import Runtime, RuntimeStatus
+    from mconv.runtimes.doctor import Diagnosis
     from mconv.serving.convert import ServingResult
+    from mconv.verbs.report import Report
+    from mconv.verbs.verify import Verification
+    from mconv.verify.serve_check import ServeReport
 
 
 def to_serving(path: PathLike, *, engine: str = "native", **options: Any) -> ServingResult:
@@ -63,3 +68,86 @@ def inspect(path: PathLike, *, variables: bool = False, text: bool = False) -> I
     from mconv import inspection
 
     return inspection.inspect(path, variables=variables, text=text)
+
+
+def serve_check(folder: PathLike, **options: Any) -> ServeReport:
+    """Start the real Paddle Serving pipeline on a converted model and compare its answers with direct inference.
+
+    Args:
+        folder: a ``serving_server/`` folder.
+        options: see :func:`mconv.verify.serve_check.serve_check`.
+    """
+    from mconv.verify import serve_check
+
+    return serve_check.serve_check(os.fspath(folder), **options)
+
+
+def install_runtime(name: str, **options: Any) -> Runtime:
+    """Install a managed runtime; see :func:`mconv.runtimes.install.install`."""
+    from mconv.runtimes import install
+
+    return install.install(name, **options)
+
+
+def remove_runtime(name: str) -> bool:
+    """Delete a managed runtime; returns whether there was one."""
+    from mconv.runtimes import install
+
+    return install.remove(name)
+
+
+def list_runtimes() -> list[RuntimeStatus]:
+    """Every runtime that mconv knows, installed or not."""
+    from mconv import runtimes
+
+    return runtimes.statuses()
+
+
+def find_runtime(name: str) -> Runtime:
+    """An installed runtime, or ``current``.
+
+    Raises:
+        RuntimeUnavailableError: it is not installed; the hint is the command that installs it.
+    """
+    from mconv import runtimes
+
+    return runtimes.find(name)
+
+
+def doctor(*, test: bool = False) -> Diagnosis:
+    """What is installed, which commands work, and what to install for the rest."""
+    from mconv.runtimes.doctor import diagnose
+
+    return diagnose(test=test)
+
+
+def onnx2paddle(model: PathLike, out: PathLike, **options: Any) -> Report:
+    """An ONNX model as a Paddle inference model, proved against its source.
+
+    Args:
+        model: the ``.onnx`` file.
+        out: the folder to make.
+        options: see :func:`mconv.verbs.onnx2paddle.onnx2paddle`.
+
+    Raises:
+        MconvError: see there.
+    """
+    from mconv.verbs import onnx2paddle as verb
+
+    return verb.onnx2paddle(model, out, **options)
+
+
+def verify(a: PathLike, b: PathLike, **options: Any) -> Verification:
+    """Two models on the same inputs, output by output; with ``layers=True`` also the first tensor that differs.
+
+    Args:
+        a: the reference: an ``.onnx`` file or a Paddle model of any era.
+        b: the other.
+        options: see :func:`mconv.verbs.verify.verify`.
+
+    Raises:
+        MconvError: see there; a difference is no error here but in the result.
+    """
+    from mconv.verbs import verify as verb
+
+    return verb.verify(a, b, **options)

@@ -51,13 +51,13 @@ def install_recipe(
     recipe: Recipe, *, python: Optional[str] = None, force: bool = False, progress: Progress = lambda line: None
 ) -> Runtime:
     """:func:`install` for a recipe that need not be one of mconv's own."""
-    with _locked(recipe, progress):
+    with _locked(recipe, progress) as lock:
         if force:
             _remove_folder(recipe)
         if missing(recipe) is None and python is None:
             progress(f"{recipe.name} is already installed")
             return runtime_of(recipe)
-        _Installation(recipe, progress).run(python)
+        _Installation(recipe, progress, lock).run(python)
     return runtime_of(recipe)
 
 
@@ -85,8 +85,11 @@ def _remove_folder(recipe: Recipe) -> bool:
 
 
 @contextlib.contextmanager
-def _locked(recipe: Recipe, progress: Progress, wait: float = 1800) -> Iterator[None]:
-    """Hold the runtime's lock; the kernel lets go of it when the process dies, however it dies."""
+def _locked(recipe: Recipe, progress: Progress, wait: float = 1800) -> Iterator[int]:
+    """Hold the runtime's lock; the kernel lets go of it when the process dies, however it dies.
+
+    Yields the lock's descriptor: whoever inherits it holds the lock too.
+    """
     import fcntl  # not on Windows, where there are no managed runtimes
 
     folder = runtimes_folder()
@@ -106,7 +109,7 @@ def _locked(recipe: Recipe, progress: Progress, wait: float = 1800) -> Iterator[
                     progress(f"another process is installing {recipe.name}; waiting for it")
                     told = True
                 time.sleep(0.5)
-        yield
+        yield file.fileno()
 
 
 def _write_state(folder: Path, state: dict[str, Any]) -> None:
@@ -116,7 +119,8 @@ def _write_state(folder: Path, state: dict[str, Any]) -> None:
 
 
 class _Installation:
-    def __init__(self, recipe: Recipe, progress: Progress):
+    def __init__(self, recipe: Recipe, progress: Progress, lock: int):
+        self.lock = lock
         self.recipe = recipe
         self.runtime = runtime_of(recipe)
         self.folder = runtimes_folder() / recipe.name
@@ -197,9 +201,10 @@ class _Installation:
         complaints: list[str] = []
         with log.open("a", encoding="utf-8") as file:
             file.write(f"$ {' '.join(command)}\n")
+            # pip outlives an mconv that is killed: until it has ended too, nobody else may begin
             process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=env, text=True,
-                errors="replace",
+                errors="replace", pass_fds=(self.lock,),
             )  # fmt: skip
             try:
                 assert process.stdout is not None
@@ -254,7 +259,7 @@ def check(recipe: Recipe) -> Optional[str]:
         return None
     x = np.linspace(-2, 2, 8, dtype=np.float32).reshape(2, 4)
     with tempfile.TemporaryDirectory(prefix="mconv-check-") as folder, runtime.worker() as worker:
-        program, params = selfcheck.write_model(Path(folder))
+        program, params = selfcheck.write_check_model(Path(folder))
         result = worker.run(program, params, {"x": x})
     difference = float(np.abs(result.outputs[0][0] - selfcheck.expected(x)).max())
     if not difference <= 1e-5:

@@ -113,7 +113,7 @@ RECIPES: dict[str, Recipe] = {
                 f"Paddle {version}",
                 ("3.10", "3.11", "3.9", "3.12", "3.13"),
                 (Step("Paddle", (f"paddlepaddle=={version}", *_COMMON)),),
-                1.2,
+                0.9,
             )
             for version in ("3.0.0", "3.1.1", "3.2.2", "3.3.1")
         ),

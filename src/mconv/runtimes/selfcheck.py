@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import struct
 from pathlib import Path
 
 import numpy as np
 
 from mconv.program.dtypes import AttrType, DType, VarKind
-from mconv.program.messages import TensorDescMessage
+from mconv.program.files import write_model
+from mconv.program.params import ArraySource
 from mconv.program.program import Op, Program, Var
 
 
-def write_model(folder: Path) -> tuple[Path, Path]:
+def write_check_model(folder: Path) -> tuple[Path, Path]:
     """Write ``y = relu(x · w + b)``, x: float32[-1, 4], y: float32[-1, 3], in operators that every Paddle since 1.8 has.
 
     Returns:
@@ -37,13 +37,7 @@ def write_model(folder: Path) -> tuple[Path, Path]:
         Op.make("relu", {"X": ["sum"]}, {"Out": ["y"]}),
         Op.make("fetch", {"X": ["y"]}, {"Out": ["fetch"]}, column),
     ]
-    model, params = folder / "check.pdmodel", folder / "check.pdiparams"
-    model.write_bytes(program.to_bytes())
-    with params.open("wb") as file:
-        for name in sorted(values):
-            desc = TensorDescMessage(data_type=DType.FP32, dims=values[name].shape).SerializeToString()
-            file.write(struct.pack("<IQIi", 0, 0, 0, len(desc)) + desc + values[name].tobytes())
-    return model, params
+    return write_model(program, [(name, ArraySource(values[name])) for name in sorted(values)], folder, "check")
 
 
 def parameters() -> dict[str, np.ndarray]:

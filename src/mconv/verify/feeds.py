@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import zipfile
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -205,7 +206,7 @@ def load_feeds(path: Path, specs: Sequence[InputSpec]) -> list[dict[str, np.ndar
     try:
         with np.load(path, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}
-    except (OSError, ValueError, zipfile.BadZipFile) as e:
+    except (OSError, ValueError, EOFError, NotImplementedError, zlib.error, zipfile.BadZipFile) as e:
         raise UsageError(f"{path}: not a readable .npz file ({e})") from None
     names = {spec.name for spec in specs}
     sets: dict[str, dict[str, np.ndarray]] = {}

@@ -58,6 +58,7 @@ class ServeReport:
     """What ``mconv serve-check`` found.
 
     Attributes:
+        ok: whether every form of request gave the answers of direct inference.
         folder: the ``serving_server/`` folder.
         runtime: the runtime that served and answered directly.
         paddle: its version of Paddle.
@@ -70,6 +71,7 @@ class ServeReport:
         kept: where the service was written to, if asked for.
     """
 
+    ok: bool
     folder: Path
     runtime: str
     paddle: str
@@ -79,10 +81,6 @@ class ServeReport:
     outputs: list[str]
     forms: list[FormResult]
     kept: Optional[Path] = None
-
-    @property
-    def ok(self) -> bool:
-        return bool(self.forms) and all(form.ok for form in self.forms)
 
     def require(self) -> None:
         """Raise unless every form agreed.
@@ -156,7 +154,9 @@ def serve_check(
         progress(f"starting the pipeline service in {where.name}")
         asked = [_aliased(feed, config) for feed in sets]
         outcome = _drive(where, Path(scratch), options, asked, ready_timeout, request_timeout, namespace, progress)
+    forms = _judge(outcome, direct, config, tolerance)
     return ServeReport(
+        bool(forms) and all(form.ok for form in forms),
         folder,
         where.name,
         direct.version,
@@ -164,7 +164,7 @@ def serve_check(
         outcome.ready_seconds,
         [{name: list(array.shape) for name, array in feed.items()} for feed in asked],
         [var.alias for var in config.fetches],
-        _judge(outcome, direct, config, tolerance),
+        forms,
         kept,
     )
 

@@ -1,0 +1,43 @@
+"""``mconv doctor``."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from mconv.cli.common import out
+
+
+def command(
+    test: Annotated[
+        bool,
+        typer.Option("--test", help="Import every package and run a model in every runtime, instead of only looking."),
+    ] = False,
+) -> Any:
+    """Say what is installed, which commands work, and what to install for the rest."""
+    from mconv import api
+
+    with out.status("looking at this installation"):
+        found = api.doctor(test=test)
+    out.print(f"Python {found.python}, {found.system}")
+    out.print(f"runtimes in {found.cache} ({found.cache_free_gb} GB free)\n")
+    rows = [
+        [p.package, p.problem or p.version or "missing", f"mconv[{p.extra}]" if p.extra else "core"]
+        for p in found.packages
+    ]
+    out.table(["package", "version", "part of"], rows)
+    out.print("")
+    rows = [
+        [
+            s.name,
+            "installed" if s.installed else s.problem,
+            found.interpreters[s.name] or "no Python of its version found",
+        ]
+        for s in found.runtimes
+    ]
+    out.table(["runtime", "state", "interpreter it would use"], rows)
+    out.print("")
+    rows = [[c.command, "yes" if c.works else "no", "\n".join(c.limits), "\n".join(c.install)] for c in found.commands]
+    out.table(["command", "works", "what is missing", "install"], rows)
+    return found

@@ -1,0 +1,160 @@
+"""The real Paddle Serving pipeline answers like direct inference, over HTTP and RPC, and leaves nothing behind."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mconv.errors import NotAModelError, OutputExistsError, RuntimeFailedError, RuntimeUnavailableError
+from mconv.serving import configure
+from mconv.verify import serve_check as room
+from mconv.verify.serve_check import serve_check
+from tests.golden import case
+from tests.managed import require
+
+FORMS = ["http key/value", "http tensors", "rpc strings", "rpc tensors", "rpc bytes"]
+
+
+def left_behind(marker: str) -> list[str]:
+    """Command lines of processes that mention *marker*."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            except (FileNotFoundError, ProcessLookupError, PermissionError):
+                continue
+            if marker in command:
+                found.append(command)
+    return found
+
+
+def listening(port: int) -> list[str]:
+    """The local addresses (hexadecimal) on which a port of this machine is listened at."""
+    found = []
+    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+        for line in Path(table).read_text().splitlines()[1:]:
+            address, state = line.split()[1], line.split()[3]
+            if state == "0A" and int(address.rpartition(":")[2], 16) == port:
+                found.append(address.partition(":")[0])
+    return found
+
+
+@pytest.fixture
+def scratch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where the service's files go in this test, which also marks its processes' command lines."""
+    require("paddle-2.3.2")
+    folder = tmp_path / "scratch"
+    folder.mkdir()
+    monkeypatch.setattr(room.tempfile, "tempdir", str(folder))
+    return folder
+
+
+@pytest.mark.runtime
+@pytest.mark.parametrize("text", ["2.3.2-mlp", "2.3.2-bert", "2.3.2-conv", "2.3.2-multi", "1.8.5-bert_separate"])
+def test_every_form_equals_direct_inference(scratch: Path, text: str) -> None:
+    report = serve_check(case(text).server)
+    assert [f.form for f in report.forms] == FORMS
+    for form in report.forms:
+        assert (form.ok, form.reason) == (True, ""), form
+        assert form.max_abs is not None and form.max_abs <= 1e-6
+        assert len(form.seconds) == 2  # two shapes
+    assert report.ok and report.paddle == "2.3.2"
+    report.require()
+    assert left_behind(str(scratch)) == []
+    assert list(scratch.iterdir()) == []
+
+
+@pytest.mark.runtime
+def test_given_inputs_and_a_kept_service(scratch: Path, tmp_path: Path) -> None:
+    server = tmp_path / "serving_server"
+    shutil.copytree(case("2.3.2-mlp").server, server)
+    kept = tmp_path / "service"
+    report = serve_check(server, inputs=case("2.3.2-mlp").folder / "io.npz", keep=kept)
+    assert report.ok and report.kept == kept
+    assert report.inputs == [{n: list(a.shape) for n, a in case("2.3.2-mlp").inputs.items()}]
+    assert sorted(p.name for p in kept.iterdir()) == ["config.yml", "web_service.py"]
+    assert 'model_config: "../serving_server"' in (kept / "config.yml").read_text()
+    with pytest.raises(OutputExistsError):
+        serve_check(server, keep=kept)
+
+
+@pytest.mark.runtime
+def test_without_a_namespace_rpc_is_bound_to_loopback(scratch: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ports = [room._free_port(), room._free_port()]
+    handed_out = list(ports)
+    monkeypatch.setattr(room, "_free_port", lambda: handed_out.pop(0))
+    seen: list[list[str]] = []
+
+    def progress(line: str) -> None:
+        if "is ready" in line:
+            seen.append(listening(ports[0]))
+
+    report = serve_check(case("2.3.2-mlp").server, namespace=False, progress=progress)
+    assert report.ok and not report.isolated
+    # 127.0.0.1, plain or as the IPv6 socket that gRPC makes of it
+    assert len(seen) == 1 and set(seen[0]) <= {"0100007F", "0000000000000000FFFF00000100007F"} and seen[0]
+    assert left_behind(str(scratch)) == [] and listening(ports[0]) == [] and listening(ports[1]) == []
+
+
+@pytest.mark.runtime
+def test_a_wrong_answer_is_found(scratch: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    original = room.service_files
+
+    def spoiled(*args: object) -> dict[str, str]:
+        files = original(*args)  # type: ignore[arg-type]
+        return {name: text.replace("value.tolist()", "(value + 0.001).tolist()") for name, text in files.items()}
+
+    monkeypatch.setattr(room, "service_files", spoiled)
+    report = serve_check(case("2.3.2-mlp").server)
+    assert not report.ok and all(not f.ok and "differ by more" in f.reason for f in report.forms)
+
+
+@pytest.mark.runtime
+def test_a_model_that_does_not_load_is_an_error(scratch: Path, tmp_path: Path) -> None:
+    server = tmp_path / "serving_server"
+    shutil.copytree(case("2.3.2-mlp").server, server)
+    (program,) = server.glob("*.pdmodel")
+    program.write_bytes(program.read_bytes().replace(b"matmul_v2", b"matmul_v9"))
+    with pytest.raises(RuntimeFailedError, match="matmul_v9"):
+        serve_check(server)
+
+
+@pytest.mark.runtime
+def test_a_service_that_does_not_start_is_an_error(scratch: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    original = room.service_files
+
+    def spoiled(*args: object) -> dict[str, str]:
+        files = original(*args)  # type: ignore[arg-type]
+        return {**files, "web_service.py": "raise ValueError('no such thing')\n"}
+
+    monkeypatch.setattr(room, "service_files", spoiled)
+    with pytest.raises(RuntimeFailedError, match="status 1 before it was ready: ValueError: no such thing"):
+        serve_check(case("2.3.2-mlp").server)
+    assert left_behind(str(scratch)) == []
+
+
+def test_what_is_no_serving_folder(tmp_path: Path) -> None:
+    for folder in (tmp_path, tmp_path / "gone", case("2.3.2-mlp").model, case("2.3.2-mlp").client):
+        with pytest.raises(NotAModelError, match="not a serving_server folder"):
+            serve_check(folder)
+
+
+def test_the_runtime_must_be_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MCONV_CACHE", str(tmp_path))
+    with pytest.raises(RuntimeUnavailableError, match="is not installed"):
+        serve_check(case("2.3.2-mlp").server)
+
+
+def test_a_missing_output_is_named() -> None:
+    config = configure.find(case("2.3.2-multi").server)
+    assert config is not None
+    values = [np.ones(1, np.float32) for _ in config.fetches]
+    direct = room.Answers([v.name for v in config.fetches], [values], [["float32"] * 3], "2.3.2", [0.0])
+    reply = {v.alias: a for v, a in list(zip(config.fetches, values))[:-1]}
+    outcome = room._Outcome(answers={"http tensors": [(reply, 0.1, "")]})
+    (form,) = room._judge(outcome, direct, config, room.TOLERANCE)
+    assert not form.ok and config.fetches[-1].alias in form.reason
