@@ -56,6 +56,7 @@ NEEDS: dict[str, tuple[Need, ...]] = {
     "to-serving": (Need("--engine paddle-serving-client", ("runtime:paddle-2.3.2",), optional=True),),
     "inspect": (),
     "downgrade": (),
+    "convert": (Need("PyTorch models", ("torch",), optional=True),),
     "onnx2paddle": (
         Need("--verify: running the source", ("onnxruntime",), optional=True),
         Need("--verify: running the result", _RUN_PADDLE, optional=True),
@@ -72,6 +73,13 @@ NEEDS: dict[str, tuple[Need, ...]] = {
         Need("running Paddle models", _RUN_PADDLE),
         Need("running .onnx models", ("onnxruntime",), optional=True),
     ),
+    "check": (
+        Need("running the result", _RUN_PADDLE),
+        Need("running .onnx models", ("onnxruntime",), optional=True),
+        Need("PyTorch models", ("torch",), optional=True),
+    ),
+    "run": (Need("the steps that verify", _RUN_PADDLE, optional=True),),
+    "init": (),
     "serve-check": (Need("Paddle Serving", ("runtime:paddle-2.3.2",)),),
 }
 
