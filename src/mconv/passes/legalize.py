@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-import numpy as np
-
 from mconv.errors import UnsupportedError
 from mconv.passes import attributes, lower, ports, zero_rank
 from mconv.passes.rewrite import Site, apply, make
@@ -26,11 +24,11 @@ MESSAGE_LIMIT = 64 << 20  # protobuf's default limit for one message, which Padd
 NO_OPERATOR = "no such operator"
 _BIG_CONSTANT = 1 << 12  # elements; smaller constants stay where they are
 _VALUES = {
-    "bool_values": (DType.BOOL, np.bool_),
-    "fp32_values": (DType.FP32, np.float32),
-    "fp64_values": (DType.FP64, np.float64),
-    "int32_values": (DType.INT32, np.int32),
-    "int64_values": (DType.INT64, np.int64),
+    "bool_values": DType.BOOL,
+    "fp32_values": DType.FP32,
+    "fp64_values": DType.FP64,
+    "int32_values": DType.INT32,
+    "int64_values": DType.INT64,
 }
 
 
@@ -226,8 +224,10 @@ def _shrink(program: Program, target: str, done: Legalized) -> None:
 
 
 def _constant(op: Op) -> ArraySource | None:
-    for name, (dtype, numpy) in _VALUES.items():
+    for name, dtype in _VALUES.items():
         values = op.attr(name)
         if values and len(values) >= _BIG_CONSTANT and op.attr("dtype") == dtype:
-            return ArraySource(np.array(values, numpy).reshape(op.attr("shape")))
+            import numpy as np
+
+            return ArraySource(np.array(values, dtype.numpy).reshape(op.attr("shape")))
     return None

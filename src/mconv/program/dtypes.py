@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import enum
+from typing import TYPE_CHECKING
 
-import numpy as np
+if TYPE_CHECKING:  # importing numpy takes longer than converting most models: only where it is used
+    import numpy as np
 
 
 class VarKind(enum.IntEnum):
@@ -52,6 +54,8 @@ class DType(enum.IntEnum):
     @property
     def numpy(self) -> np.dtype:
         """The numpy type of the raw data; bfloat16 is carried as its uint16 bits."""
+        import numpy as np
+
         return np.dtype("uint16" if self is DType.BF16 else _LABELS[self])
 
     @property
@@ -72,7 +76,11 @@ class DType(enum.IntEnum):
         """
         if isinstance(dtype, DType):
             return dtype
-        label = dtype if isinstance(dtype, str) and dtype in _BY_LABEL else np.dtype(dtype).name  # type: ignore[call-overload]
+        if isinstance(dtype, str) and dtype in _BY_LABEL:
+            return _BY_LABEL[dtype]
+        import numpy as np
+
+        label = np.dtype(dtype).name  # type: ignore[call-overload]
         return _BY_LABEL[label]
 
 
@@ -91,7 +99,20 @@ _LABELS = {
     DType.COMPLEX128: "complex128",
 }
 _BY_LABEL = {label: dtype for dtype, label in _LABELS.items()}
-_SIZES = {d: 2 if d is DType.BF16 else np.dtype(label).itemsize for d, label in _LABELS.items()}
+_SIZES = {
+    DType.BOOL: 1,
+    DType.INT16: 2,
+    DType.INT32: 4,
+    DType.INT64: 8,
+    DType.FP16: 2,
+    DType.FP32: 4,
+    DType.FP64: 8,
+    DType.UINT8: 1,
+    DType.INT8: 1,
+    DType.BF16: 2,
+    DType.COMPLEX64: 8,
+    DType.COMPLEX128: 16,
+}
 
 
 class AttrType(enum.IntEnum):

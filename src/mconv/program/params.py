@@ -14,15 +14,16 @@ import os
 import struct
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
-from typing import IO, Optional, Union, cast
-
-import numpy as np
+from typing import TYPE_CHECKING, IO, Optional, Union, cast
 
 from mconv.errors import CorruptModelError, MconvError, UnsupportedError, UntrustedError
 from mconv.program import messages
 from mconv.program.copying import CHUNK, copy_range, open_regular, read_range, shorter, write_all
 from mconv.program.dtypes import DType, VarKind
 from mconv.program.program import Var
+
+if TYPE_CHECKING:  # see dtypes.py
+    import numpy as np
 
 PathLike = Union[str, "os.PathLike[str]"]
 
@@ -67,6 +68,8 @@ class ArraySource(TensorSource):
     """
 
     def __init__(self, array: np.ndarray, dtype: Optional[DType] = None):
+        import numpy as np
+
         array = np.asarray(array)
         if dtype is None:
             dtype = DType.of(array.dtype.newbyteorder("="))
@@ -87,6 +90,8 @@ class ArraySource(TensorSource):
 
 def _pieces(array: np.ndarray, dtype: np.dtype, size: int) -> Iterator[memoryview]:
     """The data in C order without a copy of the whole."""
+    import numpy as np
+
     if array.flags.c_contiguous and array.dtype == dtype:
         data = array.reshape(-1).view(np.uint8).data
         for start in range(0, len(data), size):
@@ -124,6 +129,8 @@ class FileSource(TensorSource):
 
     def array(self) -> np.ndarray:
         """The data, mapped and not read: only the pages that are looked at come into memory."""
+        import numpy as np
+
         if not self.nbytes:
             return np.empty(self.shape, self.dtype.numpy)
         fd = open_regular(self.path)

@@ -13,8 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Optional
 
-import numpy as np
-
 from mconv.errors import CorruptModelError, MconvError, NotAModelError, UnsupportedError
 from mconv.program.copying import open_regular
 from mconv.program.dtypes import DType
@@ -122,6 +120,8 @@ def at_least_one(
     """
     if program.parameters:
         return program, items
+    import numpy as np
+
     program = program.copy()
     program.main.add_var(Var.tensor(NO_PARAMETERS, DType.FP32, (1,), persistable=True))
     return program, [*items, (NO_PARAMETERS, ArraySource(np.zeros(1, np.float32)))]

@@ -1,0 +1,175 @@
+"""``mconv to-serving`` against ``cp -r`` of the same files and against the official converter, paired in one run.
+
+Every round runs the three as whole processes, one after the other, on a model that is in the page cache; the medians
+of the rounds are compared. Needs the managed runtime paddle-2.3.2.
+
+    python bench/to_serving.py [--rounds 5] [--write docs/benchmarks.md] [--check]
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Optional
+
+from mconv import __version__, runtimes
+
+HERE = Path(__file__).parent
+SMALL = HERE.parent / "tests" / "data" / "golden" / "paddle-2.3.2" / "mlp" / "inference_model"
+BEGIN, END = "<!-- to-serving: begin -->", "<!-- to-serving: end -->"
+# what issue-size promises are: at most so many times `cp` beside the start-up, so many times faster than the official
+MAX_OF_CP, MIN_SPEEDUP, MAX_MB = 1.5, 10.0, 150.0
+
+
+class Timing:
+    """Wall clock, CPU seconds and peak memory (MB) of the runs of one command."""
+
+    def __init__(self) -> None:
+        self.wall: list[float] = []
+        self.cpu: list[float] = []
+        self.peak: list[float] = []
+
+    def run(self, command: Sequence[str], env: Optional[Mapping[str, str]] = None, cwd: Optional[Path] = None) -> None:
+        os.sync()  # what the run before has written is not charged to this one
+        start = time.perf_counter()
+        process = subprocess.Popen(
+            list(command), env=env, cwd=cwd, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, errors="replace"
+        )
+        assert process.stderr is not None
+        log = process.stderr.read()
+        _, status, usage = os.wait4(process.pid, 0)
+        self.wall.append(time.perf_counter() - start)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        if process.returncode != 0:
+            raise SystemExit(f"{' '.join(command)}: exit code {process.returncode}\n{log[-2000:]}")
+        self.cpu.append(usage.ru_utime + usage.ru_stime)
+        self.peak.append(usage.ru_maxrss / 1024)
+
+    @property
+    def seconds(self) -> float:
+        return statistics.median(self.wall)
+
+    def row(self, name: str) -> str:
+        spread = f"{min(self.wall):.2f} to {max(self.wall):.2f}"
+        return (
+            f"| {name} | {self.seconds:.2f} | {spread} | {statistics.median(self.cpu):.2f} | {max(self.peak):.0f} |"
+        )
+
+
+def machine() -> str:
+    model = platform.processor() or platform.machine()
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        model = next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        pass
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30
+    return f"{os.cpu_count()} cores ({model}), {memory:.0f} GB, {platform.system()} {platform.release()}"
+
+
+def measure(work: Path, rounds: int) -> tuple[dict[str, Timing], int]:
+    runtime = runtimes.find("paddle-2.3.2")
+    python, env = str(runtime.python), runtime.environ(OMP_NUM_THREADS="1")
+    model = work / "model"
+    subprocess.run([python, str(HERE / "make_bert.py"), str(model)], env=env, check=True, capture_output=True)
+    for extra in model.glob("*.info"):
+        extra.unlink()
+    size = sum(p.stat().st_size for p in model.iterdir())
+    mconv = [sys.executable, "-m", "mconv", "to-serving", "--quiet"]
+    commands: dict[str, tuple[list[str], Optional[Mapping[str, str]]]] = {
+        "start-up": ([*mconv, str(SMALL), "--out", str(work / "a")], None),
+        "cp -r": (["cp", "-r", str(model), str(work / "b")], None),
+        "mconv to-serving": ([*mconv, str(model), "--out", str(work / "c")], None),
+        "paddle_serving_client.convert": (
+            [
+                python, "-m", "paddle_serving_client.convert", "--dirname", str(model),
+                "--model_filename", "bert.pdmodel", "--params_filename", "bert.pdiparams",
+                "--serving_server", str(work / "d" / "server"), "--serving_client", str(work / "d" / "client"),
+            ],
+            env,
+        ),
+    }  # fmt: skip
+    timings = {name: Timing() for name in commands}
+    for number in range(rounds):
+        print(f"round {number + 1} of {rounds}", file=sys.stderr)
+        for name, (command, environ) in commands.items():
+            for folder in "abcd":
+                shutil.rmtree(work / folder, ignore_errors=True)
+            timings[name].run(command, environ, work)
+        if number == 0:
+            # by `cmp`: a file read here would count as memory of the processes forked from this one
+            pair = [str(folder / "bert.pdiparams") for folder in (work / "d" / "server", model)]
+            if subprocess.run(["cmp", "-s", *pair]).returncode != 0:
+                raise SystemExit("the official converter wrote other parameters")
+    return timings, size
+
+
+def report(timings: dict[str, Timing], size: int, rounds: int) -> tuple[str, list[str]]:
+    ours, copy = timings["mconv to-serving"], timings["cp -r"]
+    start, official = timings["start-up"], timings["paddle_serving_client.convert"]
+    of_copy = max(0.0, ours.seconds - start.seconds) / copy.seconds
+    speedup, peak = official.seconds / ours.seconds, max(ours.peak)
+    failed = []
+    for ok, text in (
+        (of_copy <= MAX_OF_CP, f"{of_copy:.2f} times cp beside the start-up, more than {MAX_OF_CP}"),
+        (speedup >= MIN_SPEEDUP, f"{speedup:.1f} times faster than the official converter, less than {MIN_SPEEDUP}"),
+        (peak < MAX_MB, f"{peak:.0f} MB at the peak, not below {MAX_MB:.0f}"),
+    ):
+        if not ok:
+            failed.append(text)
+    text = f"""{BEGIN}
+## `mconv to-serving`
+A BERT-base sized model ({size / 1e6:.0f} MB; `bench/make_bert.py`, saved by Paddle 2.3.2), in the page cache. Whole
+processes, {rounds} rounds of all commands in turn, mconv {__version__} on Python {platform.python_version()}.
+Machine: {machine()}. Command: `make bench`.
+
+| command | median s | from, to | CPU s | peak MB |
+|---|---|---|---|---|
+{start.row("`mconv to-serving` on a model of 1 kB (start-up)")}
+{copy.row("`cp -r` of the model's files")}
+{ours.row("`mconv to-serving`")}
+{official.row("`python -m paddle_serving_client.convert` (0.9.0 on Paddle 2.3.2)")}
+
+Beside its start-up, mconv takes {of_copy:.2f} times as long as `cp`; it is {speedup:.1f} times as fast as the official
+converter, with {max(official.peak) / peak:.0f} times less memory.
+{END}
+"""
+    return text, failed
+
+
+def write(path: Path, section: str) -> None:
+    """Replace this benchmark's section of the file, or append it."""
+    old = path.read_text(encoding="utf-8") if path.exists() else "# Benchmarks\nAll figures come from `make bench`.\n\n"
+    head, begin, rest = old.partition(BEGIN)
+    tail = rest.partition(END + "\n")[2] if begin else ""
+    path.write_text(head + section + tail, encoding="utf-8")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--write", type=Path, help="the Markdown file whose section is replaced")
+    parser.add_argument("--check", action="store_true", help="exit code 1 when a target is missed")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="mconv-bench-") as work:
+        timings, size = measure(Path(work), arguments.rounds)
+    text, failed = report(timings, size, arguments.rounds)
+    print(text)
+    if arguments.write:
+        write(arguments.write, text)
+    for line in failed:
+        print(f"missed: {line}", file=sys.stderr)
+    sys.exit(1 if failed and arguments.check else 0)
+
+
+if __name__ == "__main__":
+    main()
