@@ -12,6 +12,7 @@ from mconv.emit.shape import need_rank, squeeze, transpose, unsqueeze
 from mconv.errors import UnsupportedError
 from mconv.program import dims as D
 from mconv.program.builder import Builder, Value
+from mconv.program.dtypes import DType
 from mconv.program.params import TensorSource
 
 
@@ -26,7 +27,15 @@ def _product_shape(x: tuple[D.Dim, ...], y: tuple[D.Dim, ...], trans_x: bool, tr
 
 
 def matmul(b: Builder, x: Value, y: Value, *, trans_x: bool = False, trans_y: bool = False) -> Value:
-    """``matmul_v2`` with numpy's rules for vectors and batches; *trans_* swap the last two dimensions."""
+    """``matmul_v2`` with numpy's rules for vectors and batches; *trans_* swap the last two dimensions.
+
+    The products of integers are summed up in double precision, exact up to 2^53: Paddle has kernels for integers, but
+    its own passes replace the operator by one that has none.
+    """
+    if x.dtype.is_int:
+        wide = matmul(b, b.cast(x, DType.FP64), b.cast(y, DType.FP64), trans_x=trans_x, trans_y=trans_y)
+        b.notes.append("products of integer matrices are computed in double precision: exact up to 2^53")
+        return b.cast(b.cast(wide, DType.INT64), x.dtype)
     xs, ys = need_rank(x, "MatMul"), need_rank(y, "MatMul")
     if not xs or not ys:
         raise UnsupportedError("MatMul: an operand has no dimension")

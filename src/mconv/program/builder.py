@@ -275,12 +275,16 @@ class Builder:
         the cast back as they would have in the small type.
         """
         known = signatures.cpu_dtypes(self.target.name, op_type)
-        key = next((k for k in ("X", "Input", "W", "Logits") if isinstance(operands.get(k), (Value, list, tuple))), None)
+        key = next(
+            (k for k in ("X", "Input", "W", "Logits") if isinstance(operands.get(k), (Value, list, tuple))), None
+        )
         if op_type == "cast" or known is None or key is None or not operands[key]:
             return NotImplemented
         main = operands[key] if isinstance(operands[key], Value) else operands[key][0]
         narrow = main.dtype
-        if narrow in known:
+        # oneDNN's kernels, which are of float32, end at six dimensions: "could not construct a memory descriptor"
+        deep = narrow is DType.FP32 and max(main.rank or 0, _rank(result)) > _ONEDNN_RANK
+        if narrow in known and not (deep and DType.FP64 in known):
             return NotImplemented
         wide = next((d for d in _WIDER.get(narrow, ()) if d in known), None)
         if wide is None:
@@ -303,7 +307,11 @@ class Builder:
         if result is None:
             result = (narrow, main.shape)
         specs = {k: swap(s) for k, s in result.items()} if isinstance(result, Mapping) else swap(result)
-        made = self.op(op_type, result=specs, **{k: widen(o) for k, o in operands.items()})
+        wider = {k: widen(o) for k, o in operands.items()}
+        for key in ("in_dtype", "out_dtype", "dtype"):
+            if wider.get(key) == int(narrow):
+                wider[key] = int(wide)
+        made = self.op(op_type, result=specs, **wider)
 
         def back(values: Any, spec: Any) -> Any:
             if isinstance(spec, list):
@@ -386,14 +394,16 @@ class Builder:
         self.block.add_var(Var.tensor(name, dtype, self._stored_shape(shape)))
         return Value(name, dtype, shape)
 
-    def raw_op(
-        self, op_type: str, inputs: dict[str, list[Value]], outputs: dict[str, list[Value]], **attrs: Any
-    ) -> Op:
+    def raw_op(self, op_type: str, inputs: dict[str, list[Value]], outputs: dict[str, list[Value]], **attrs: Any) -> Op:
         """Append an operator that writes into existing variables; checked like :meth:`op`."""
         sig = signatures.find(self.target.name, op_type)
         if sig is None:
             raise BuildError(f"Paddle {self.target.paddle} has no operator {op_type!r}")
-        for given, known, what in ((inputs, sig.inputs, "input"), (outputs, sig.outputs, "output"), (attrs, sig.attrs, "attribute")):
+        for given, known, what in (
+            (inputs, sig.inputs, "input"),
+            (outputs, sig.outputs, "output"),
+            (attrs, sig.attrs, "attribute"),
+        ):
             for key in given:
                 if key not in known:
                     raise BuildError(f"Paddle {self.target.paddle}: operator {op_type!r} has no {what} {key!r}")
@@ -453,7 +463,14 @@ class Builder:
         rank = max(len(feed.shape or ()), 1)
         size = self.op("shape", Input=feed, result=(DType.INT32, (rank,)))
         first = self.op(
-            "slice", Input=size, axes=[0], starts=[0], ends=[1], infer_flags=[1], decrease_axis=[], result=(DType.INT32, (1,))
+            "slice",
+            Input=size,
+            axes=[0],
+            starts=[0],
+            ends=[1],
+            infer_flags=[1],
+            decrease_axis=[],
+            result=(DType.INT32, (1,)),
         )
         kind = DType.INT32 if value.dtype is DType.BOOL else value.dtype
         zero = self.cast(self.op("scale", X=first, scale=0.0, bias=0.0, bias_after_scale=True), kind)
@@ -516,6 +533,18 @@ class _Reshaped(_Named):
 
     def array(self) -> np.ndarray:
         return self.source.array().reshape(self.shape)
+
+
+_ONEDNN_RANK = 6
+
+
+def _rank(result: Any) -> int:
+    """The largest rank among the outputs of an operator."""
+    if isinstance(result, Mapping):
+        return max((_rank(spec) for spec in result.values()), default=0)
+    if isinstance(result, list):
+        return max((_rank(spec) for spec in result), default=0)
+    return 0 if result is None or result[1] is None else len(result[1])
 
 
 _FOLD = 1 << 16  # elements up to which a constant is computed here rather than at run time

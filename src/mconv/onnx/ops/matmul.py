@@ -5,14 +5,32 @@ from __future__ import annotations
 from typing import Optional
 
 from mconv import emit
+from mconv.emit import einsum as einstein
 from mconv.onnx.context import Context
+from mconv.onnx.ops.cast import wrapped
 from mconv.onnx.registry import onnx_op
 from mconv.program.builder import Value
 
 
 @onnx_op("MatMul", since=1)
 def matmul(ctx: Context, a: Value, b: Value) -> Value:
-    return emit.matmul(ctx, a, b)
+    return wrapped(ctx, emit.matmul(ctx, a, b), ctx.type_out())
+
+
+@onnx_op("Gemm", since=1)
+def gemm_before_opset_7(
+    ctx: Context,
+    a: Value,
+    b: Value,
+    c: Value,
+    *,
+    alpha: float = 1.0,
+    beta: float = 1.0,
+    transA: int = 0,
+    transB: int = 0,
+    broadcast: int = 0,
+) -> Value:
+    return gemm(ctx, a, b, c, alpha=alpha, beta=beta, transA=transA, transB=transB)
 
 
 @onnx_op("Gemm", since=7)
@@ -24,7 +42,13 @@ def gemm(
     *,
     alpha: float = 1.0,
     beta: float = 1.0,
-    transA: int = 0,  # noqa: N803 - the attribute's name in ONNX
-    transB: int = 0,  # noqa: N803
+    transA: int = 0,
+    transB: int = 0,
 ) -> Value:
-    return emit.linear(ctx, a, b, c, alpha=alpha, beta=beta, trans_x=bool(transA), trans_y=bool(transB))
+    made = emit.linear(ctx, a, b, c, alpha=alpha, beta=beta, trans_x=bool(transA), trans_y=bool(transB))
+    return wrapped(ctx, made, ctx.type_out())
+
+
+@onnx_op("Einsum", since=12)
+def einsum(ctx: Context, *operands: Value, equation: str) -> Value:
+    return einstein.einsum(ctx, equation, operands)
