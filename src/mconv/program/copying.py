@@ -119,7 +119,7 @@ def copy_file(source: Path, target: Path, *, link: bool = False) -> None:
     """
     fd = open_regular(source)
     try:
-        if link and _linked(source, target):
+        if link and hard_link(source, target):
             return
         out = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
         try:
@@ -130,7 +130,8 @@ def copy_file(source: Path, target: Path, *, link: bool = False) -> None:
         os.close(fd)
 
 
-def _linked(source: Path, target: Path) -> bool:
+def hard_link(source: Path, target: Path) -> bool:
+    """Make *target* a hard link to the file that *source* is; False where the file systems do not allow it."""
     try:
         # of the file itself: a link to a symbolic link would break when that one goes
         os.link(os.path.realpath(source), target)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import errno
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,18 +11,17 @@ from typing import Optional
 from mconv.errors import NotAModelError, UsageError
 from mconv.passes.legalize import legalize, version_text
 from mconv.program import files, output, targets
+from mconv.program.copying import copy_file, hard_link
 from mconv.program.dtypes import AttrType
 from mconv.program.params import ArraySource, PathLike, Record, TensorSource, write_combined
 from mconv.program.program import Port, Program
-from mconv.program.stored import ModelFiles, at_least_one
+from mconv.program.stored import Era, ModelFiles, at_least_one
 from mconv.serving import configure
 from mconv.serving.configure import ServingConfig
 
 FETCH_ORDERS = ("model", "sorted")
 # what the official tool calls the files when it is given no names; both servers find them
 DEFAULT_NAMES = ("model.pdmodel", "params.pdiparams")
-# answers of link(2) that mean "not here"; anything else is a failure
-_NO_LINK = frozenset((errno.EXDEV, errno.EPERM, errno.EACCES, errno.EMLINK, errno.ENOTSUP, errno.ENOSYS))
 
 
 @dataclass
@@ -67,12 +64,16 @@ class ServingResult:
 
 @dataclass
 class Prepared:
-    """A program that is ready to be written, its parameters and its configuration."""
+    """A program that is ready to be written, its parameters and its configuration.
+
+    ``unchanged``: the program is the one in the source's file.
+    """
 
     program: Program
     items: list[tuple[str, TensorSource]]
     config: ServingConfig
     result: ServingResult
+    unchanged: bool = False
 
 
 def to_serving(
@@ -149,16 +150,20 @@ def prepare(
     feed_names = check_aliases("feed", [p.name for p in feeds], feed_alias or {})
     fetch_names = check_aliases("fetch", [p.name for p in fetches], fetch_alias or {})
     result.warnings += alias_warnings(feed_names, fetch_names, [p.name for p in fetches])
+    altered = False
     if target != "same":
         legal = legalize(program, target)
         result.changes = legal.changes
         result.warnings += legal.notes
+        altered = bool(legal.changes or legal.notes or legal.parameters)
         items = fitting(program, [*items, *legal.parameters.items()])
-    result.warnings += order_fetches(program, fetch_order == "sorted")
+    reordered, notes = order_fetches(program, fetch_order == "sorted")
+    result.warnings += notes
     config = configure.from_program(program, feed_names, fetch_names)
+    unchanged = found.era is not Era.PIR and not (altered or reordered) and bool(program.parameters)
     program, complete = at_least_one(program, items)
     result.feeds, result.fetches, result.config = config.feeds, config.fetches, config.to_text().decode("ascii")
-    return Prepared(program, list(complete), config, result)
+    return Prepared(program, list(complete), config, result, unchanged)
 
 
 def fitting(program: Program, items: Iterable[tuple[str, TensorSource]]) -> list[tuple[str, TensorSource]]:
@@ -209,8 +214,12 @@ def alias_warnings(feeds: Mapping[str, str], fetches: Mapping[str, str], fetch_n
     return found
 
 
-def order_fetches(program: Program, by_name: bool) -> list[str]:
-    """Put the fetch operators into the order asked for, each variable once; returns warnings."""
+def order_fetches(program: Program, by_name: bool) -> tuple[bool, list[str]]:
+    """Put the fetch operators into the order asked for, each variable once.
+
+    Returns:
+        Whether the program changed, and warnings.
+    """
     ports = program.fetches
     chosen: dict[str, Port] = {}
     for port in ports:
@@ -221,7 +230,7 @@ def order_fetches(program: Program, by_name: bool) -> list[str]:
         warnings.append(f"output {', '.join(map(repr, twice))} is fetched more than once; Paddle Serving gets it once")
     names = sorted(chosen) if by_name else list(chosen)
     if names == [p.name for p in ports]:
-        return warnings
+        return False, warnings
     main = program.main
     main.ops[:] = [op for op in main.ops if op.type != "fetch"]
     for col, name in enumerate(names):
@@ -229,7 +238,7 @@ def order_fetches(program: Program, by_name: bool) -> list[str]:
         main.ops.append(chosen[name].op)
     if by_name:
         warnings.append(f"the outputs are sorted by name, not in the order of the model: {', '.join(names)}")
-    return warnings
+    return True, warnings
 
 
 def file_names(found: ModelFiles) -> tuple[str, str]:
@@ -258,12 +267,18 @@ def write(
     sources = [p for p in (found.program, found.params) if p is not None]
     with output.staged_many([server, client], force=force, protect=sources) as (new_server, new_client):
         if link:
-            result.linked, why = _link(source, new_server / params_name)
-            if why:
+            result.linked = source is not None and hard_link(source, new_server / params_name)
+            if not result.linked:
+                why = (
+                    "they are not one unchanged file in the source" if source is None else "the file systems forbid it"
+                )
                 result.warnings.append(f"the parameters are copied, not linked: {why}")
         if not result.linked:
             write_combined(new_server / params_name, prepared.items)
-        (new_server / program_name).write_bytes(prepared.program.to_bytes())
+        if prepared.unchanged:
+            copy_file(found.program, new_server / program_name)
+        else:
+            (new_server / program_name).write_bytes(prepared.program.to_bytes())
         write_config(prepared.config, new_server, new_client)
     result.server, result.client = server, client
     result.program, result.params = server / program_name, server / params_name
@@ -283,15 +298,3 @@ def whole_file(items: Sequence[tuple[str, TensorSource]], found: ModelFiles) -> 
     if found.params is None or not all(isinstance(s, Record) and s.path == found.params for _, s in items):
         return None
     return found.params
-
-
-def _link(source: Optional[Path], new: Path) -> tuple[bool, Optional[str]]:
-    if source is None:
-        return False, "they are not one unchanged file in the source"
-    try:
-        os.link(os.path.realpath(source), new)
-    except OSError as e:
-        if e.errno in _NO_LINK:
-            return False, f"{source} cannot be linked there ({e.strerror})"
-        raise
-    return True, None
