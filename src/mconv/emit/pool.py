@@ -1,0 +1,332 @@
+"""Pooling."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Optional
+
+import numpy as np
+
+from mconv.emit.expr import Expr, arange, where
+from mconv.emit.shape import need_rank, reshape, squeeze, unsqueeze
+from mconv.emit.slicing import fill, slice_
+from mconv.emit.window import Window, pad_spatial
+from mconv.errors import UnsupportedError
+from mconv.program import dims as D
+from mconv.program.builder import Builder, Value
+from mconv.program.dtypes import DType
+
+LOWEST = float(np.finfo(np.float32).min)
+
+
+def max_pool(b: Builder, x: Value, window: Window, ceil: bool = False) -> Value:
+    """The largest element of each window of *x* ([N, C, …]); padding is never taken.
+
+    Args:
+        ceil: windows may hang over the end.
+    """
+    if x.dtype in (DType.INT32, DType.INT64):
+        raise UnsupportedError(f"MaxPool on {x.dtype.label}: Paddle pools floating point numbers")
+    if window.plain and len(window.kernel) <= 3:
+        return _pool(b, x, window, ceil, "max", exclusive=True)
+    shape = need_rank(x, "MaxPool")
+    out = window.out(shape[2:], ceil)
+    padded = pad_spatial(b, x, window.begin, _reach(window, shape[2:], out), LOWEST)
+    return _separable(b, padded, window, out, "max")
+
+
+def average_pool(b: Builder, x: Value, window: Window, ceil: bool = False, count_pad: bool = False) -> Value:
+    """The mean of each window of *x* ([N, C, …]).
+
+    Args:
+        ceil: windows may hang over the end.
+        count_pad: the padding counts as zeros; else the mean is that of the elements inside.
+    """
+    shape = need_rank(x, "AveragePool")
+    sizes = shape[2:]
+    padded = any(window.begin) or any(window.end)
+    if count_pad and padded and ceil:  # what hangs over beyond the padding does not count
+        x, window = pad_spatial(b, x, window.begin, window.end), window.unpadded()
+        count_pad, sizes = False, need_rank(x, "AveragePool")[2:]
+    if window.plain and len(window.kernel) <= 3:
+        return _pool(b, x, window, ceil, "avg", exclusive=not count_pad)
+    out = window.out(sizes, ceil)
+    reach = _reach(window, sizes, out)
+    total = _separable(b, pad_spatial(b, x, window.begin, reach), window, out, "sum")
+    if count_pad or (not any(window.begin) and not any(reach)):
+        return (Expr(b, total) * (1.0 / float(np.prod(window.kernel)))).value
+    ones = fill(b, (1, 1, *sizes), 1, x.dtype)
+    if D.is_static(sizes) and D.is_static(reach) and D.is_static(out):
+        count = Expr(b, _counts(sizes, window, out), x.dtype)  # type: ignore[arg-type]
+    else:
+        count = Expr(b, _separable(b, pad_spatial(b, ones, window.begin, reach), window, out, "sum"))
+    return (Expr(b, total) / count).value
+
+
+def lp_pool(b: Builder, x: Value, window: Window, p: float, ceil: bool = False) -> Value:
+    """``(Σ |x|^p)^(1/p)`` over each window of *x* ([N, C, …])."""
+    powers = Expr(b, x).abs() if p == 1 else Expr(b, x).square() if p == 2 else Expr(b, x).abs().pow(p)
+    shape = need_rank(x, "LpPool")
+    out = window.out(shape[2:], ceil)
+    reach = _reach(window, shape[2:], out) if ceil or not window.plain else window.end
+    padded = pad_spatial(b, powers.value, window.begin, reach)
+    bare = window.unpadded()
+    if window.plain and len(window.kernel) <= 3:
+        mean = _pool(b, padded, bare, False, "avg", exclusive=True)
+        total = Expr(b, mean) * float(np.prod(window.kernel))
+    else:
+        total = Expr(b, _separable(b, padded, bare, out, "sum"))
+    return (total if p == 1 else total.sqrt() if p == 2 else total.pow(1.0 / p)).value
+
+
+def global_pool(b: Builder, x: Value, kind: str) -> Value:
+    """The ``max`` or ``avg`` over all spatial dimensions of *x* ([N, C, …]), which stay as 1."""
+    shape = need_rank(x, "global pooling")
+    k = len(shape) - 2
+    out = (*shape[:2], *[1] * k)
+    if k not in (2, 3):
+        return Expr(b, x).reduce("mean" if kind == "avg" else "max", range(2, len(shape))).value
+    made: Value = b.op(
+        f"pool{k}d",
+        X=x,
+        pooling_type=kind,
+        ksize=[1] * k,
+        strides=[1] * k,
+        paddings=[0] * k,
+        padding_algorithm="EXPLICIT",
+        global_pooling=True,
+        adaptive=False,
+        exclusive=True,
+        ceil_mode=False,
+        data_format="NCHW" if k == 2 else "NCDHW",
+        result=(x.dtype, out),
+    )
+    return made
+
+
+def _reach(window: Window, sizes: Sequence[D.Dim], out: Sequence[D.Dim]) -> list[D.Dim]:
+    """Rows at the end with which the last window is complete (none when it is)."""
+    reach: list[D.Dim] = []
+    for n, o, s, e, p in zip(sizes, out, window.strides, window.extent, window.begin):
+        missing = (o - 1) * s + e - n - p
+        reach.append(max(missing, 0) if isinstance(missing, int) else D.maximum(missing, 0))
+    return reach
+
+
+def _pool(b: Builder, x: Value, window: Window, ceil: bool, kind: str, exclusive: bool) -> Value:
+    """``pool2d`` or ``pool3d``."""
+    shape = need_rank(x, "pooling")
+    out = (*shape[:2], *window.out(shape[2:], ceil))
+    ones = [2] if len(shape) == 3 else []
+    cut: Optional[list[D.Dim]] = None
+    if not window.static and not window.same:
+        if kind == "max":
+            x, window = pad_spatial(b, x, window.begin, window.end, LOWEST), window.unpadded()
+        elif not exclusive:
+            x, window = pad_spatial(b, x, window.begin, window.end), window.unpadded()
+        else:  # the operator leaves padding of its own out of the count: more than enough of it, then cut
+            raise UnsupportedError("AveragePool with auto_pad SAME_LOWER on a size known only at run time")
+    elif ceil and window.static:
+        if D.is_static(shape[2:]):
+            reach = _reach(window, shape[2:], out[2:])
+            window, ceil = replace(window, end=tuple(max(r, q) for r, q in zip(reach, window.end))), False  # type: ignore[type-var]
+            if tuple(window.out(shape[2:])) != out[2:]:
+                cut = list(out[2:])
+        else:
+            loose = [D.ceildiv(n + p + q - e, s) + 1 for n, p, q, e, s in _rows(shape[2:], window)]
+            cut = list(out[2:]) if tuple(loose) != out[2:] else None
+            ceil = True
+    if ones:
+        x, window = unsqueeze(b, x, ones), window.lifted(1)
+    k = len(window.kernel)
+    made_shape = (*out[:2], *[1] * len(ones), *(out[2:] if cut is None else [D.Sym.fresh("pool") for _ in cut]))
+    made: Value = b.op(
+        f"pool{k}d",
+        X=x,
+        pooling_type=kind,
+        ksize=window.kernel,
+        strides=window.strides,
+        paddings=window.paddings if window.static else [0] * k,
+        padding_algorithm=window.algorithm,
+        global_pooling=False,
+        adaptive=False,
+        exclusive=exclusive,
+        ceil_mode=ceil,
+        data_format="NCHW" if k == 2 else "NCDHW",
+        result=(x.dtype, made_shape),
+    )
+    if ones:
+        made = squeeze(b, made, ones)
+    if cut is not None:
+        made = slice_(b, made, list(range(2, len(shape))), [0] * len(cut), cut)
+        made.shape = out
+    return made
+
+
+def _rows(sizes: Sequence[D.Dim], window: Window) -> list[tuple]:
+    return list(zip(sizes, window.begin, window.end, window.extent, window.strides))
+
+
+def _separable(b: Builder, x: Value, window: Window, out: Sequence[D.Dim], kind: str) -> Value:
+    """The ``max`` or ``sum`` of each window of a padded *x*, one dimension after the other."""
+    made = Expr(b, x)
+    for axis, (k, s, d, n) in enumerate(zip(window.kernel, window.strides, window.dilations, out), start=2):
+        if k == 1 and s == 1:
+            continue
+        rows = [made.slice(axis, i * d, i * d + (n - 1) * s + 1, s) for i in range(k)]
+        shape = (*made.shape[:axis], n, *made.shape[axis + 1 :])
+        for row in rows:
+            row.value.shape = shape
+        made = rows[0]
+        for row in rows[1:]:
+            made = made.maximum(row) if kind == "max" else made + row
+    return made.value
+
+
+def _counts(sizes: Sequence[int], window: Window, out: Sequence[int]) -> np.ndarray:
+    """How many elements of each window lie inside, [1, 1, …]."""
+    total = np.ones((1,) * (2 + len(out)))
+    for axis, (n, k, s, d, p, o) in enumerate(
+        zip(sizes, window.kernel, window.strides, window.dilations, window.begin, out), start=2
+    ):
+        places = np.arange(o)[:, None] * s - p + np.arange(k)[None] * d
+        inside = ((places >= 0) & (places < n)).sum(1)
+        total = total * inside.reshape([-1 if i == axis else 1 for i in range(2 + len(out))])
+    return total
+
+
+def max_pool_with_index(
+    b: Builder, x: Value, window: Window, ceil: bool = False, column_major: bool = False
+) -> tuple[Value, Value]:
+    """Like :func:`max_pool`, and where in the flattened *x* each was (int64); of equal elements the first.
+
+    Args:
+        column_major: the spatial places are counted with the first dimension running fastest.
+    """
+    shape = need_rank(x, "MaxPool")
+    k = len(shape) - 2
+    if not 1 <= k <= 3:
+        raise UnsupportedError(f"MaxPool with indices over {k} dimensions")
+    out = window.out(shape[2:], ceil)
+    reach = _reach(window, shape[2:], out)
+    if not window.static:
+        raise UnsupportedError("MaxPool with indices and auto_pad on a size known only at run time")
+    if window.plain:
+        value, place = _indexed(b, x, window, out, reach)
+    else:
+        value, place = _indexed_dilated(b, x, window, out, reach)
+    if column_major and k > 1:
+        place = _transposed(place, shape[2:])
+    # the places count from the start of each plane
+    planes: D.Dim = D.product(shape[:2])
+    per_plane = D.product(shape[2:])
+    first = arange(b, planes, DType.INT64) * _count(b, per_plane)
+    return value, (place + first.reshape(*shape[:2], *[1] * k)).value
+
+
+def _count(b: Builder, dim: D.Dim) -> Expr:
+    from mconv.emit.expr import size
+
+    return size(b, dim, DType.INT64)
+
+
+def _indexed(b: Builder, x: Value, window: Window, out: Sequence[D.Dim], reach: Sequence[D.Dim]) -> tuple[Value, Expr]:
+    shape = need_rank(x, "MaxPool")
+    alike = list(window.begin) == list(window.end) and all(r == 0 or r == q for r, q in zip(reach, window.end))
+    # the operator takes padding of one number per dimension and does not round up
+    alike = alike and tuple(window.out(shape[2:])) == tuple(out)
+    begin = [0] * len(window.begin) if alike else list(window.begin)
+    padded = x if alike else pad_spatial(b, x, window.begin, reach, LOWEST)
+    sizes = need_rank(padded, "MaxPool")[2:]
+    inner = window if alike else window.unpadded()
+    ones = [2] if len(shape) == 3 else []
+    if ones:
+        padded, inner = unsqueeze(b, padded, ones), inner.lifted(1)
+    k = len(inner.kernel)
+    made_shape = (*shape[:2], *[1] * len(ones), *out)
+    value, mask = b.op(
+        f"max_pool{k}d_with_index",
+        X=padded,
+        ksize=inner.kernel,
+        strides=inner.strides,
+        paddings=[int(p) for p in inner.begin],  # type: ignore[arg-type]
+        global_pooling=False,
+        adaptive=False,
+        result={"Out": (x.dtype, made_shape), "Mask": (DType.INT32, made_shape)},
+    )
+    if ones:
+        value, mask = squeeze(b, value, ones), squeeze(b, mask, ones)
+    place = Expr(b, b.cast(mask, DType.INT64))
+    return value, place if alike else _moved(place, sizes, begin, shape[2:])
+
+
+def _moved(place: Expr, sizes: Sequence[D.Dim], begin: Sequence[D.Dim], inside: Sequence[D.Dim]) -> Expr:
+    """A place in a padded plane of *sizes* as a place in the plane without."""
+    if not any(begin) and tuple(sizes) == tuple(inside):
+        return place
+    total: Optional[Expr] = None
+    for axis in range(len(sizes)):
+        rest = _count(place.b, D.product(sizes[axis + 1 :]))
+        row = place // rest
+        place = place - row * rest
+        step = (row - _count(place.b, begin[axis])) * _count(place.b, D.product(inside[axis + 1 :]))
+        total = step if total is None else total + step
+    assert total is not None
+    return total
+
+
+def _transposed(place: Expr, sizes: Sequence[D.Dim]) -> Expr:
+    """A row-major place as one counted with the first dimension running fastest."""
+    total: Optional[Expr] = None
+    for axis in range(len(sizes)):
+        rest = _count(place.b, D.product(sizes[axis + 1 :]))
+        row = place // rest
+        place = place - row * rest
+        step = row * _count(place.b, D.product(sizes[:axis]))
+        total = step if total is None else total + step
+    assert total is not None
+    return total
+
+
+def _indexed_dilated(
+    b: Builder, x: Value, window: Window, out: Sequence[D.Dim], reach: Sequence[D.Dim]
+) -> tuple[Value, Expr]:
+    shape = need_rank(x, "MaxPool")
+    if not D.is_static(shape[2:]) or not D.is_static(out):
+        raise UnsupportedError("MaxPool with dilations and indices on a size known only at run time")
+    padded = Expr(b, pad_spatial(b, x, window.begin, reach, LOWEST))
+    best: Optional[Expr] = None
+    where_best: Optional[Expr] = None
+    for offset in np.ndindex(*window.kernel):
+        rows = [
+            np.arange(o) * s + i * d  # type: ignore[arg-type]
+            for o, s, i, d in zip(out, window.strides, offset, window.dilations)
+        ]
+        piece = padded
+        for axis, row in enumerate(rows):
+            piece = piece.slice(axis + 2, int(row[0]), int(row[-1]) + 1, window.strides[axis])
+        grid = np.meshgrid(*[r - p for r, p in zip(rows, window.begin)], indexing="ij")
+        sizes = np.array(shape[2:], np.int64)
+        strides = [int(np.prod(sizes[i + 1 :])) for i in range(len(sizes))]
+        flat = sum(g * t for g, t in zip(grid, strides))
+        index = Expr(b, np.asarray(flat)[None, None], DType.INT64)
+        if best is None or where_best is None:
+            best, where_best = piece, index.expand(*shape[:2], *out)
+        else:
+            better = piece > best
+            best, where_best = where(better, piece, best), where(better, index, where_best)
+    assert best is not None and where_best is not None
+    return best.value, where_best
+
+
+def max_unpool(b: Builder, x: Value, index: Value, inner: Sequence[D.Dim], wanted: Sequence[D.Dim]) -> Value:
+    """*x* put into zeros of shape *inner* at the flat places *index*, and that into the corner of *wanted*."""
+    shape = need_rank(x, "MaxUnpool")
+    total = D.product(inner)
+    zeros = fill(b, (total, 1), 0, x.dtype)
+    flat = reshape(b, x, (D.product(shape), 1))
+    ids = reshape(b, index, (D.product(shape),))
+    made = b.op("scatter", X=zeros, Ids=ids, Updates=flat, overwrite=True, result=(x.dtype, (total, 1)))
+    made = reshape(b, made, inner)
+    return pad_spatial(b, made, [0] * (len(inner) - 2), [w - n for w, n in zip(wanted[2:], inner[2:])])
