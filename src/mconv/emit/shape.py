@@ -89,7 +89,8 @@ def _aligned(b: Builder, x: Value, target: tuple[D.Dim, ...]) -> Value:
 
 def _merged(shape: tuple[D.Dim, ...], target: tuple[D.Dim, ...]) -> Optional[list[tuple[int, int]]]:
     """The ranges of *shape* whose products are the dimensions of *target*, or None."""
-    ranges, i = [], 0
+    ranges: list[tuple[int, int]] = []
+    i = 0
     for want in target:
         start, have = i, None
         while i < len(shape):
@@ -150,18 +151,17 @@ def reshape(b: Builder, x: Value, target: Union[Sequence[D.Dim], Value]) -> Valu
         return b.constant(np.asarray(x.const).reshape(target), x.dtype)  # type: ignore[arg-type]
     if 0 in target:
         return fill(b, target, 0, x.dtype)  # no elements at all
-    if not target and not b.target.has_0d:
-        made = b.op("reshape2", X=x, shape=[1], result=(x.dtype, ()))
-        return made
-    x = _aligned(b, x, target)
+    x = _aligned(b, x, target) if target else x
     template = _template(x.shape, target)
     if x.shape == target:
         made = x
+    elif not target and not b.target.has_0d:
+        made = b.op("reshape2", X=x, shape=[1], result=(x.dtype, ()))
     elif template is not None:
         made = b.op("reshape2", X=x, shape=template, result=(x.dtype, target))
     else:
-        shape = shape_tensor(b, target, DType.INT32)
-        made = b.op("reshape2", X=x, Shape=shape, shape=list(D.to_paddle(target)), result=(x.dtype, target))
+        tensor = shape_tensor(b, target, DType.INT32)
+        made = b.op("reshape2", X=x, Shape=tensor, shape=list(D.to_paddle(target)), result=(x.dtype, target))
     if x.data is not None and len(target) <= 1:
         made.data = x.data
     return bind_shape(b, made)

@@ -9,7 +9,7 @@ import numpy as np
 
 from mconv.emit.elementwise import FOLD_LIMIT, foldable
 from mconv.emit.sizes import axis_of, bind_shape, dims_of, need_rank, shape_tensor
-from mconv.errors import UnsupportedError
+from mconv.errors import CorruptModelError, UnsupportedError
 from mconv.program import dims as D
 from mconv.program.builder import Builder, Value
 from mconv.program.dtypes import DType
@@ -57,6 +57,8 @@ def fill(b: Builder, shape: Union[Sequence[D.Dim], Value], value: Any, dtype: DT
             dims, tensor = tuple(known), None
     else:
         dims, tensor = tuple(shape), None
+    if any(isinstance(d, int) and d < 0 for d in dims):
+        raise CorruptModelError(f"a tensor of shape {list(dims)} cannot be made")
     if D.is_static(dims) and int(D.product(dims)) <= FOLD_LIMIT and dtype is not DType.BF16:  # type: ignore[arg-type]
         return b.constant(np.full(dims, value, dtype.numpy), dtype)  # type: ignore[arg-type]
     if tensor is None and not D.is_static(dims):
@@ -75,30 +77,38 @@ def fill(b: Builder, shape: Union[Sequence[D.Dim], Value], value: Any, dtype: DT
     return bind_shape(b, made)
 
 
-def _bound(value: D.Dim, dim: D.Dim, low: int) -> Optional[D.Dim]:
-    """A start or end of a forward slice as a place in [low, dim]; None when it cannot be told."""
-    if isinstance(value, int) and isinstance(dim, int):
-        return min(max(value + dim if value < 0 else value, low), dim)
-    if isinstance(value, int) and value >= INT32_MAX:
-        return dim
-    if value == dim:
-        return dim
-    if isinstance(value, int) and value == 0:
-        return 0
-    return None
+def _place(value: D.Dim, dim: D.Dim) -> D.Dim:
+    """A start or end of a forward slice as a place in [0, dim], if the dimension is long enough for it."""
+    if isinstance(dim, int) and isinstance(value, int):
+        return min(max(value + dim if value < 0 else value, 0), dim)
+    if isinstance(value, int):
+        return dim if value == INT32_MAX else dim + value if value < 0 else value
+    return dim + value if max(value.terms.values()) < 0 else value
 
 
 def sliced_dim(dim: D.Dim, start: D.Dim, end: D.Dim, step: int) -> D.Dim:
-    """How many elements a slice of a dimension takes (a fresh symbol where that cannot be told)."""
+    """How many elements a forward slice of a dimension takes."""
     if isinstance(dim, int) and isinstance(start, int) and isinstance(end, int):
         return len(range(*slice(start, end, step).indices(dim)))
-    if step == 1:
-        first, last = _bound(start, dim, 0), _bound(end, dim, 0)
-        if first is not None and last is not None:
-            return last - first
-        if first == 0 and isinstance(end, int) and end < 0:
-            return dim + end  # a dimension shorter than the cut is an error of the model's
-    return D.Sym.fresh("slice")
+    if isinstance(start, int) and start < 0 and isinstance(end, int) and end == INT32_MAX:
+        size = 1 if start == -1 else D.minimum(dim, -start)
+    else:
+        first, last = _place(start, dim), _place(end, dim)
+        if last != dim and not (isinstance(end, int) and end < 0):
+            last = D.minimum(dim, last)
+        size = last - first
+    size = size if isinstance(size, D.Sym) else max(size, 0)
+    return D.ceildiv(size, step)
+
+
+def flip(b: Builder, x: Value, axes: Sequence[int]) -> Value:
+    """*x* in reverse order along *axes*."""
+    shape = need_rank(x, "flip")
+    axes = [axis_of(a, len(shape)) for a in axes]
+    if foldable(x):
+        return b.constant(np.ascontiguousarray(np.flip(np.asarray(x.const), tuple(axes))), x.dtype)
+    made: Value = b.op("flip", X=x, axis=axes)
+    return made
 
 
 def slice_(
@@ -111,74 +121,106 @@ def slice_(
 ) -> Value:
     """A slice with numpy's meaning of negative and excessive bounds; *starts* and *ends* may be 1-D tensors.
 
-    Bounds are clamped to int32, which Paddle's attributes hold.
+    Bounds are clamped to int32, which Paddle's attributes hold. Negative steps are taken forwards from the flipped
+    tensor: releases before 3 cannot say an end before the first element.
     """
     shape = need_rank(x, "Slice")
     axes = [axis_of(a, len(shape)) for a in axes]
-    steps = [1] * len(axes) if steps is None else list(steps)
-    first = dims_of(starts) if isinstance(starts, Value) else list(starts)
-    last = dims_of(ends) if isinstance(ends, Value) else list(ends)
-    low = -INT32_MAX
-
-    def clamp(values: Optional[list[D.Dim]]) -> Optional[list[D.Dim]]:
-        return None if values is None else [min(max(v, low), INT32_MAX) if isinstance(v, int) else v for v in values]
-
-    first, last = clamp(first), clamp(last)
-    if first is not None and last is not None:
-        whole = [
-            i
-            for i, (a, s, e, t) in enumerate(zip(axes, first, last, steps))
-            if s == 0 and t == 1 and (e == shape[a] or (isinstance(e, int) and e == INT32_MAX))
-        ]
-        keep = [i for i in range(len(axes)) if i not in whole]
-        axes, first, last, steps = ([v[i] for i in keep] for v in (axes, first, last, steps))
-        if not axes:
-            return x
-    out = list(shape)
-    for i, a in enumerate(axes):
-        known = first is not None and last is not None
-        out[a] = sliced_dim(shape[a], first[i], last[i], steps[i]) if known else D.Sym.fresh("slice")  # type: ignore[index]
-    data = x.data
-    if data is not None and len(shape) == 1 and isinstance(out[0], int) and D.is_static(first) and D.is_static(last):
-        data = data[slice(first[0], last[0], steps[0])]  # type: ignore[index]
-    else:
-        data = None
+    stride = [1] * len(axes) if steps is None else list(steps)
+    if 0 in stride:
+        raise UnsupportedError("Slice: a step of 0")
+    first, last = _clamped(starts), _clamped(ends)
+    data = _sliced_data(x, first, last, stride) if axes else x.data
     if foldable(x) and D.is_static(first) and D.is_static(last):
         index: list[Any] = [slice(None)] * len(shape)
-        for a, s, e, t in zip(axes, first or (), last or (), steps):
-            index[a] = slice(s, None if t < 0 and e == low else e, t)
+        for a, s, e, t in zip(axes, first or (), last or (), stride):
+            index[a] = slice(s, None if t < 0 and e == -INT32_MAX else e, t)
         return b.constant(np.ascontiguousarray(np.asarray(x.const)[tuple(index)]), x.dtype)
+    backwards = [i for i, t in enumerate(stride) if t < 0]
+    if backwards:
+        x = flip(b, x, [axes[i] for i in backwards])
+        starts, first = _mirrored(b, starts, first, backwards)
+        ends, last = _mirrored(b, ends, last, backwards)
+        stride = [abs(t) for t in stride]
+    out = list(shape)
+    for i, a in enumerate(axes):
+        if first is not None and last is not None:
+            out[a] = sliced_dim(shape[a], first[i], last[i], stride[i])
+        else:
+            out[a] = D.Sym.fresh("slice")
+    if first is not None and last is not None:
+        keep = [i for i, a in enumerate(axes) if stride[i] != 1 or first[i] != 0 or out[a] != shape[a]]
+        axes, first, last, stride = ([v[i] for i in keep] for v in (axes, first, last, stride))  # type: ignore[assignment]
+        if not axes:
+            return x
     if 0 in out:
         return fill(b, out, 0, x.dtype)
+    made = _slice_op(b, x, axes, (first, starts), (last, ends), stride, tuple(out))
+    made.data = data
+    return bind_shape(b, made)
+
+
+def _clamped(bounds: Union[Sequence[D.Dim], Value]) -> Optional[list[D.Dim]]:
+    values = dims_of(bounds) if isinstance(bounds, Value) else list(bounds)
+    if values is None:
+        return None
+    return [min(max(v, -INT32_MAX), INT32_MAX) if isinstance(v, int) else v for v in values]
+
+
+def _mirrored(b: Builder, bounds: Any, values: Optional[list[D.Dim]], which: Sequence[int]) -> tuple[Any, Any]:
+    """Bounds of a backward slice as those of the forward slice of the flipped tensor: v becomes -1 - v."""
+    from mconv.emit.elementwise import arithmetic
+
+    if values is not None:
+        made = [min(-1 - v, INT32_MAX) if isinstance(v, int) else -1 - v for v in values]
+        mirrored = [made[i] if i in which else v for i, v in enumerate(values)]
+        return mirrored, mirrored
+    sign = b.constant(np.array([-1 if i in which else 1 for i in range(bounds.shape[0])], bounds.dtype.numpy))
+    shift = b.constant(np.array([-1 if i in which else 0 for i in range(bounds.shape[0])], bounds.dtype.numpy))
+    return arithmetic(b, "add", arithmetic(b, "mul", bounds, sign), shift), None
+
+
+def _sliced_data(
+    x: Value, first: Optional[list[D.Dim]], last: Optional[list[D.Dim]], steps: Sequence[int]
+) -> Optional[tuple[D.Dim, ...]]:
+    if x.data is None or x.rank != 1 or len(steps) != 1 or not D.is_static(first) or not D.is_static(last):
+        return None
+    assert first is not None and last is not None
+    start, stop = int(first[0]), int(last[0])  # type: ignore[arg-type]
+    return x.data[slice(start, None if steps[0] < 0 and stop == -INT32_MAX else stop, steps[0])]
+
+
+def _slice_op(
+    b: Builder, x: Value, axes: Sequence[int], start: Any, end: Any, steps: Sequence[int], out: tuple[D.Dim, ...]
+) -> Value:
+    """``slice`` or ``strided_slice``; *start* and *end* are (known values or None, what was given)."""
 
     def bounds(values: Optional[list[D.Dim]], given: Any) -> tuple[list[int], Optional[Value]]:
-        if values is not None and all(isinstance(v, int) for v in values):
-            return [int(v) for v in values], None  # type: ignore[arg-type]
-        tensor = given if isinstance(given, Value) and len(given.shape or ()) == 1 and values is None else None
-        if tensor is None:
-            tensor = shape_tensor(b, values or (), DType.INT32)
-        return list(D.to_paddle(values or [-1] * len(axes))), b.cast(tensor, DType.INT32)
+        if D.is_static(values):
+            return [int(v) for v in values or ()], None  # type: ignore[arg-type]
+        if values is not None:
+            return list(D.to_paddle(values)), shape_tensor(b, values, DType.INT32)
+        return [-1] * len(axes), given
 
-    start_attr, start_tensor = bounds(first, starts)
-    end_attr, end_tensor = bounds(last, ends)
-    flags = [-1 if start_tensor is not None or end_tensor is not None else 1] * len(axes)
+    start_attr, start_tensor = bounds(*start)
+    end_attr, end_tensor = bounds(*end)
+    flag = 1 if start_tensor is None and end_tensor is None else -1
     common: dict[str, Any] = {
         "Input": x,
-        "axes": axes,
+        "axes": list(axes),
         "starts": start_attr,
         "ends": end_attr,
         "StartsTensor": start_tensor,
         "EndsTensor": end_tensor,
-        "infer_flags": flags,
+        "infer_flags": [flag] * len(axes),
         "decrease_axis": [],
-        "result": (x.dtype, tuple(out)),
+        "result": (x.dtype, out),
     }
     if all(s == 1 for s in steps):
         made: Value = b.op("slice", **common)
     else:
         made = b.op("strided_slice", strides=list(steps), **common)
-    made.data = data
-    return bind_shape(b, made)
+    return made
 
 
 def split(b: Builder, x: Value, sizes: Sequence[D.Dim], axis: int) -> list[Value]:
@@ -187,12 +229,29 @@ def split(b: Builder, x: Value, sizes: Sequence[D.Dim], axis: int) -> list[Value
     axis = axis_of(axis, len(shape))
     if len(sizes) == 1:
         return [x]
-    if not all(isinstance(s, int) and s > 0 for s in sizes):
-        pieces, start = [], 0  # type: ignore[var-annotated]
+    if not all(isinstance(s, int) and s > 0 for s in sizes) or foldable(x):
+        pieces: list[Value] = []
+        start: D.Dim = 0
         for size in sizes:
             pieces.append(slice_(b, x, [axis], [start], [start + size]))
-            start = start + size  # type: ignore[assignment]
+            start = start + size
         return pieces
     specs = [(x.dtype, (*shape[:axis], s, *shape[axis + 1 :])) for s in sizes]
     (made,) = b.op("split", X=x, axis=axis, sections=[int(s) for s in sizes], num=0, result={"Out": specs})  # type: ignore[arg-type]
     return list(made)
+
+
+def split_evenly(b: Builder, x: Value, parts: int, axis: int) -> list[Value]:
+    """*x* cut along *axis* into *parts* pieces of one size."""
+    shape = need_rank(x, "Split")
+    axis = axis_of(axis, len(shape))
+    dim = shape[axis]
+    if isinstance(dim, int):
+        if dim % parts:
+            raise UnsupportedError(f"Split: {dim} elements do not go into {parts} equal parts")
+        return split(b, x, [dim // parts] * parts, axis)
+    if parts == 1:
+        return [x]
+    spec = (x.dtype, (*shape[:axis], D.floordiv(dim, parts), *shape[axis + 1 :]))
+    (made,) = b.op("split", X=x, axis=axis, sections=[], num=parts, result={"Out": [spec] * parts})
+    return [bind_shape(b, v) for v in made]

@@ -1,0 +1,130 @@
+"""Tensors made from nothing but sizes: ranges, identity matrices, triangles, one-hot vectors, repetitions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Optional, Union
+
+import numpy as np
+
+from mconv.emit.elementwise import FOLD_LIMIT, arithmetic, binary, compare, foldable, where
+from mconv.emit.shape import axis_of, bind_shape, dim_tensor, dims_of, fill, need_rank, reshape, unsqueeze
+from mconv.errors import UnsupportedError
+from mconv.program import dims as D
+from mconv.program.builder import Builder, Value
+from mconv.program.dtypes import DType
+
+
+def arange(b: Builder, start: Value, limit: Value, step: Value) -> Value:
+    """Numbers from *start* by *step* up to *limit*, excluded; scalars of one type. Shape [ceil((limit-start)/step)]."""
+    dtype = start.dtype
+    size: D.Dim = D.Sym.fresh("range")
+    bounds = [dims_of(v) for v in (start, limit, step)]
+    if all(v is not None and len(v) == 1 for v in bounds):
+        (first,), (last,), (by,) = bounds  # type: ignore[misc]
+        if isinstance(by, int) and by > 0:
+            size = D.ceildiv(last - first, by)
+            size = size if isinstance(size, D.Sym) else max(size, 0)
+    if size == 0:
+        return fill(b, [0], 0, dtype)
+    kind = DType.INT32 if dtype in (DType.INT8, DType.UINT8, DType.INT16) else dtype
+    kind = DType.FP32 if dtype is DType.FP16 else kind
+    args = [b.cast(reshape(b, v, [1]), kind) for v in (start, limit, step)]
+    made: Value = b.op("range", Start=args[0], End=args[1], Step=args[2], result=(kind, (size,)))
+    return b.cast(bind_shape(b, made), dtype)
+
+
+def iota(b: Builder, size: D.Dim, dtype: DType = DType.INT64) -> Value:
+    """0, 1, … size - 1; shape [size]."""
+    zero, one = (b.constant(np.array([v], dtype.numpy)) for v in (0, 1))
+    if isinstance(size, int):
+        if size > FOLD_LIMIT:  # not into the file
+            return arange(b, zero, b.constant(np.array([size], dtype.numpy)), one)
+        return b.constant(np.arange(size, dtype=dtype.numpy))
+    return b.once(("iota", size, dtype), lambda: arange(b, zero, dim_tensor(b, size, dtype), one))
+
+
+def spread(b: Builder, x: Value, axis: int, rank: int) -> Value:
+    """A vector along *axis* of *rank* dimensions, which are 1 elsewhere."""
+    assert x.shape is not None
+    return reshape(b, x, [x.shape[0] if i == axis else 1 for i in range(rank)])
+
+
+def eye(b: Builder, rows: D.Dim, columns: D.Dim, k: int, dtype: DType) -> Value:
+    """A [rows, columns] matrix of ones where column - row = k, of zeros elsewhere."""
+    if isinstance(rows, int) and isinstance(columns, int) and rows * columns <= FOLD_LIMIT:
+        return b.constant(np.eye(rows, columns, k, dtype.numpy), dtype)
+    return b.cast(compare(b, "equal", _diagonals(b, rows, columns, 2), b.constant(np.array([[k]], np.int64))), dtype)
+
+
+def _diagonals(b: Builder, rows: D.Dim, columns: D.Dim, rank: int) -> Value:
+    """column - row of a matrix, as int64 of *rank* dimensions."""
+    return arithmetic(b, "sub", spread(b, iota(b, columns), rank - 1, rank), spread(b, iota(b, rows), rank - 2, rank))
+
+
+def triangle(b: Builder, x: Value, k: Union[int, Value], upper: bool) -> Value:
+    """*x* with zeros below (*upper*) or above the *k*-th diagonal of its last two dimensions."""
+    shape = need_rank(x, "Trilu")
+    if len(shape) < 2:
+        raise UnsupportedError("Trilu: a matrix is needed")
+    if foldable(x) and isinstance(k, int):
+        made = np.triu(np.asarray(x.const), k) if upper else np.tril(np.asarray(x.const), k)
+        return b.constant(made, x.dtype)
+    if x.size == 0:
+        return x
+    if isinstance(k, int):
+        k = max(min(k, 2**31 - 1), -(2**31) + 1)
+        drawn: Value = b.op("tril_triu", X=x, diagonal=k, lower=not upper)
+        return drawn
+    diagonal = reshape(b, b.cast(k, DType.INT64), [1] * len(shape))
+    order = "greater_equal" if upper else "less_equal"
+    kept = compare(b, order, _diagonals(b, shape[-2], shape[-1], len(shape)), diagonal)
+    return where(b, kept, x, b.constant(np.zeros([1] * len(shape), x.dtype.numpy), x.dtype))
+
+
+def one_hot(b: Builder, index: Value, depth: D.Dim, off: Value, on: Value, axis: int = -1) -> Value:
+    """*on* where the new dimension *axis* of size *depth* is at the index, *off* elsewhere (scalars of one type).
+
+    Negative indices count from the end; those outside of the depth are *off* everywhere.
+    """
+    rank = len(need_rank(index, "OneHot")) + 1
+    axis = axis_of(axis, rank)
+    index = unsqueeze(b, b.cast(index, DType.INT64), [axis])
+    zero = b.constant(np.zeros([1] * rank, np.int64))
+    size = reshape(b, dim_tensor(b, depth), [1] * rank)
+    index = where(b, compare(b, "less_than", index, zero), arithmetic(b, "add", index, size), index)
+    hit = compare(b, "equal", index, spread(b, iota(b, depth), axis, rank))
+    if foldable(off, on) and not np.any(off.const):
+        ones = b.cast(hit, on.dtype)
+        return ones if np.all(np.asarray(on.const) == 1) else binary(b, "elementwise_mul", ones, on)
+    return where(b, hit, reshape(b, on, [1] * rank), reshape(b, off, [1] * rank))
+
+
+def tile(b: Builder, x: Value, repeats: Union[Sequence[D.Dim], Value]) -> Value:
+    """*x* repeated along every dimension; *repeats* may be a 1-D integer tensor."""
+    shape = need_rank(x, "Tile")
+    known = dims_of(repeats) if isinstance(repeats, Value) else list(repeats)
+    if known is None:
+        assert isinstance(repeats, Value)
+        out: tuple[D.Dim, ...] = tuple(D.Sym.fresh("tile") for _ in shape)
+        return bind_shape(b, _tiled(b, x, b.cast(repeats, DType.INT32), [-1] * len(shape), out))
+    if len(known) != len(shape):
+        raise UnsupportedError(f"Tile: {len(known)} repetitions for {len(shape)} dimensions")
+    out = tuple(d * r for d, r in zip(shape, known))
+    if all(r == 1 for r in known):
+        return x
+    if 0 in out:
+        return fill(b, out, 0, x.dtype)
+    if D.is_static(known):
+        times = [int(r) for r in known]  # type: ignore[arg-type]
+        if foldable(x) and D.is_static(out) and int(D.product(out)) <= FOLD_LIMIT:  # type: ignore[arg-type]
+            return b.constant(np.tile(np.asarray(x.const), times), x.dtype)
+        return bind_shape(b, _tiled(b, x, None, times, out))
+    from mconv.emit.shape import shape_tensor
+
+    return bind_shape(b, _tiled(b, x, shape_tensor(b, known, DType.INT32), list(D.to_paddle(known)), out))
+
+
+def _tiled(b: Builder, x: Value, times: Optional[Value], attr: list[int], out: tuple[D.Dim, ...]) -> Value:
+    made: Value = b.op("tile", X=x, RepeatTimes=times, repeat_times=attr, result=(x.dtype, out))
+    return made

@@ -1,0 +1,212 @@
+"""Elements in another order: blocks of space and depth, reversed sequences, selections, distinct elements."""
+
+from __future__ import annotations
+
+from typing import Optional
+
+import numpy as np
+
+from mconv.emit.elementwise import arithmetic, compare, where
+from mconv.emit.gather import gather, take_along_axis
+from mconv.emit.generate import iota, spread
+from mconv.emit.shape import (
+    axis_of,
+    bind_shape,
+    concat,
+    dim_tensor,
+    expand_to,
+    need_rank,
+    reshape,
+    slice_,
+    transpose,
+)
+from mconv.emit.slicing import INT32_MAX
+from mconv.errors import UnsupportedError
+from mconv.program import dims as D
+from mconv.program.builder import Builder, Value
+from mconv.program.dtypes import DType
+
+
+def depth_to_space(b: Builder, x: Value, block: int, *, column_major: bool = False) -> Value:
+    """[N, C·block², H, W] → [N, C, H·block, W·block].
+
+    Args:
+        column_major: ONNX's mode CRD, where a channel's block² parts are neighbours; else DCR, where they are C apart.
+    """
+    shape = need_rank(x, "DepthToSpace")
+    channels = shape[1] if len(shape) == 4 else None
+    if not isinstance(channels, int) or channels % (block * block):
+        raise UnsupportedError(f"DepthToSpace: {channels} channels do not make blocks of {block}x{block}")
+    n, c, h, w = shape[0], channels // (block * block), shape[2], shape[3]
+    out = (n, c, h * block, w * block)
+    if D.is_static(shape):
+        split = (n, c, block, block, h, w) if column_major else (n, block, block, c, h, w)
+        perm = [0, 1, 4, 2, 5, 3] if column_major else [0, 3, 4, 1, 5, 2]
+        return reshape(b, transpose(b, reshape(b, x, split), perm), out)
+    if not column_major:  # pixel_shuffle knows the other order only
+        order = np.arange(channels).reshape(block * block, c).T.reshape(-1)
+        x = gather(b, x, b.constant(order.astype(np.int64)), 1)
+    made: Value = b.op("pixel_shuffle", X=x, upscale_factor=block, data_format="NCHW", result=(x.dtype, out))
+    return bind_shape(b, made)
+
+
+def space_to_depth(b: Builder, x: Value, block: int) -> Value:
+    """[N, C, H, W] → [N, block²·C, H/block, W/block]; the parts of a block are C channels apart."""
+    shape = need_rank(x, "SpaceToDepth")
+    if len(shape) != 4:
+        raise UnsupportedError("SpaceToDepth: four dimensions are needed")
+    n, c, h, w = shape
+    out = (n, c * (block * block), D.floordiv(h, block), D.floordiv(w, block))
+    if D.is_static(shape):
+        blocks = reshape(b, x, (n, c, out[2], block, out[3], block))
+        return reshape(b, transpose(b, blocks, [0, 3, 5, 1, 2, 4]), out)
+    parts = [
+        slice_(b, x, [2, 3], [i, j], [INT32_MAX, INT32_MAX], [block, block]) for i in range(block) for j in range(block)
+    ]
+    made = concat(b, parts, 1)
+    made.shape = out
+    return bind_shape(b, made)
+
+
+def reverse_sequence(b: Builder, x: Value, lengths: Value, time: int, batch: int) -> Value:
+    """The first ``lengths[i]`` elements along *time* in reverse order, for every i along *batch*."""
+    shape = need_rank(x, "ReverseSequence")
+    time, batch, rank = axis_of(time, len(shape)), axis_of(batch, len(shape)), len(shape)
+    if time == batch:
+        raise UnsupportedError("ReverseSequence: time and batch are the same axis")
+    steps = spread(b, iota(b, shape[time]), time, rank)
+    length = spread(b, b.cast(lengths, DType.INT64), batch, rank)
+    one = b.constant(np.ones([1] * rank, np.int64))
+    mirrored = arithmetic(b, "sub", arithmetic(b, "sub", length, one), steps)
+    index = where(b, compare(b, "less_than", steps, length), mirrored, steps)
+    return take_along_axis(b, x, expand_to(b, index, shape), time)
+
+
+def nonzero(b: Builder, x: Value) -> Value:
+    """Coordinates of the elements that are not zero, int64 [rank, number of them]."""
+    rank = len(need_rank(x, "NonZero"))
+    if rank == 0:
+        raise UnsupportedError("NonZero of a scalar")
+    found: Value = b.op("where_index", Condition=x, result=(DType.INT64, (D.Sym.fresh("nonzero"), rank)))
+    return transpose(b, bind_shape(b, found), [1, 0])
+
+
+def compress(b: Builder, x: Value, condition: Value, axis: Optional[int] = None) -> Value:
+    """The slices of *x* along *axis* (the elements of the flattened tensor when None) where *condition* holds."""
+    if axis is None:
+        x, axis = reshape(b, x, [D.product(need_rank(x, "Compress"))]), 0
+    rows = (D.Sym.fresh("compress"), 1)
+    found: Value = bind_shape(b, b.op("where_index", Condition=condition, result=(DType.INT64, rows)))
+    return gather(b, x, reshape(b, found, rows[:1]), axis, wrap=False)
+
+
+def unique(b: Builder, x: Value, axis: Optional[int], *, in_order: bool = True) -> tuple[Value, Value, Value, Value]:
+    """Distinct elements (or slices along *axis*) of *x*.
+
+    Args:
+        in_order: sorted; else in the order of their first appearance.
+
+    Returns:
+        the elements; the index of the first appearance of each; for each element of *x* its place among the
+        distinct ones; how often each appears (the last three int64).
+    """
+    shape = need_rank(x, "Unique")
+    count = D.Sym.fresh("unique")
+    total = D.product(shape) if axis is None else shape[axis_of(axis, len(shape))]
+    if axis is not None:
+        axis = axis_of(axis, len(shape))
+    out = (count,) if axis is None else tuple(count if i == axis else d for i, d in enumerate(shape))
+    index, rows = (DType.INT64, (count,)), (DType.INT64, (total,))
+    values, first, inverse, counts = b.op(
+        "unique",
+        X=x,
+        dtype=int(DType.INT64),
+        is_sorted=True,
+        return_index=True,
+        return_inverse=True,
+        return_counts=True,
+        axis=[] if axis is None else [axis],
+        result={"Out": (x.dtype, out), "Indices": index, "Index": rows, "Counts": index},
+    )
+    bind_shape(b, values)
+    if in_order:
+        return values, first, inverse, counts
+    order, places = _sort(b, first), None
+    places = _sort(b, order)
+    along = 0 if axis is None else axis
+    return (
+        gather(b, values, order, along, wrap=False),
+        gather(b, first, order, 0, wrap=False),
+        gather(b, places, inverse, 0, wrap=False),
+        gather(b, counts, order, 0, wrap=False),
+    )
+
+
+def _sort(b: Builder, x: Value) -> Value:
+    """The order that sorts a vector of distinct numbers."""
+    result = {"Out": (x.dtype, x.shape), "Indices": (DType.INT64, x.shape)}
+    order: Value = b.op("argsort", X=x, axis=0, descending=False, result=result)[1]
+    return order
+
+
+def slice_at_run_time(
+    b: Builder,
+    x: Value,
+    starts: Value,
+    ends: Value,
+    axes: Optional[Value],
+    steps: Optional[Value],
+) -> Value:
+    """A slice whose axes or steps come in at run time: index arithmetic and a ``gather`` for every dimension.
+
+    All are 1-D integer tensors of one length; *axes* None = the first dimensions, *steps* None = 1.
+    """
+    rank = len(need_rank(x, "Slice"))
+    count = starts.shape[0] if starts.shape else None
+    if not isinstance(count, int):
+        raise UnsupportedError("Slice: the number of sliced dimensions is known only at run time")
+    starts, ends = b.cast(starts, DType.INT64), b.cast(ends, DType.INT64)
+    steps = b.constant(np.ones(count, np.int64)) if steps is None else b.cast(steps, DType.INT64)
+    if axes is not None:
+        number = b.cast(axes, DType.INT64)
+        zero = b.constant(np.zeros(1, np.int64))
+        back = arithmetic(b, "add", number, b.constant(np.array([rank], np.int64)))
+        axes = where(b, compare(b, "less_than", number, zero), back, number)
+    for axis in range(rank if axes is not None else min(count, rank)):
+        assert x.shape is not None
+        size = dim_tensor(b, x.shape[axis])
+        if axes is None:
+            start, end, step = (slice_(b, v, [0], [axis], [axis + 1]) for v in (starts, ends, steps))
+        else:
+            named = b.cast(compare(b, "equal", axes, b.constant(np.array([axis], np.int64))), DType.INT64)
+            other = arithmetic(b, "sub", b.constant(np.array([1], np.int64)), _sum(b, named))
+            start, end, step = (_sum(b, arithmetic(b, "mul", named, v)) for v in (starts, ends, steps))
+            end = arithmetic(b, "add", end, arithmetic(b, "mul", other, size))
+            step = arithmetic(b, "add", step, other)
+        x = gather(b, x, _picks(b, start, end, step, size), axis, wrap=False)
+    return x
+
+
+def _sum(b: Builder, x: Value) -> Value:
+    made: Value = b.op("reduce_sum", X=x, dim=[0], keep_dim=True, reduce_all=False, result=(x.dtype, (1,)))
+    return made
+
+
+def _picks(b: Builder, start: Value, end: Value, step: Value, size: Value) -> Value:
+    """The indices that numpy's ``start:end:step`` takes from a dimension; all are int64 [1]."""
+    from mconv.emit.generate import arange
+
+    zero, one = (b.constant(np.array([v], np.int64)) for v in (0, 1))
+    backwards = b.cast(compare(b, "less_than", step, zero), DType.INT64)
+    low, high = arithmetic(b, "sub", zero, backwards), arithmetic(b, "sub", size, backwards)
+
+    def placed(v: Value) -> Value:
+        v = where(b, compare(b, "less_than", v, zero), arithmetic(b, "add", v, size), v)
+        return arithmetic(b, "min", arithmetic(b, "max", v, low), high)
+
+    start, end = placed(start), placed(end)
+    sign = arithmetic(b, "sub", one, arithmetic(b, "add", backwards, backwards))
+    way = arithmetic(b, "max", arithmetic(b, "mul", arithmetic(b, "sub", end, start), sign), zero)
+    stride = arithmetic(b, "mul", step, sign)
+    count = b.op("elementwise_floordiv", X=arithmetic(b, "sub", arithmetic(b, "add", way, stride), one), Y=stride)
+    return arithmetic(b, "add", arithmetic(b, "mul", arange(b, zero, count, one), step), start)

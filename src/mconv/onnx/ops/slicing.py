@@ -1,0 +1,199 @@
+"""Joining, cutting and padding."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Optional
+
+import numpy as np
+
+from mconv import emit
+from mconv.emit import reorder
+from mconv.emit.elementwise import arithmetic, compare
+from mconv.emit.generate import iota
+from mconv.emit.pad import pad as emit_pad
+from mconv.emit.slicing import split_evenly
+from mconv.onnx.context import Context
+from mconv.onnx.registry import onnx_op
+from mconv.program import dims as D
+from mconv.program.builder import Value
+from mconv.program.dtypes import DType
+
+
+@onnx_op("Concat", since=1)
+def concat_1(ctx: Context, *inputs: Value, axis: int = 1) -> Value:
+    return emit.concat(ctx, inputs, axis)
+
+
+@onnx_op("Concat", since=4)
+def concat(ctx: Context, *inputs: Value, axis: int) -> Value:
+    return emit.concat(ctx, inputs, axis)
+
+
+# Split ------------------------------------------------------------------------------------------------------------
+
+
+@onnx_op("Split", since=1)
+def split_1(
+    ctx: Context, x: Value, sizes: Optional[Value] = None, *, axis: int = 0, split: Optional[list[int]] = None
+) -> tuple[Value, ...]:
+    return _split(ctx, x, sizes, axis, None) if split is None else split_2(ctx, x, axis=axis, split=split)
+
+
+@onnx_op("Split", since=2)
+def split_2(ctx: Context, x: Value, *, axis: int = 0, split: Optional[list[int]] = None) -> tuple[Value, ...]:
+    if split is None:
+        return tuple(split_evenly(ctx, x, ctx.n_outputs, axis))
+    return tuple(emit.split(ctx, x, split, axis))
+
+
+@onnx_op("Split", since=13)
+def split_13(ctx: Context, x: Value, split: Optional[Value] = None, *, axis: int = 0) -> tuple[Value, ...]:
+    return _split(ctx, x, split, axis, None)
+
+
+@onnx_op("Split", since=18)
+def split_18(
+    ctx: Context, x: Value, split: Optional[Value] = None, *, axis: int = 0, num_outputs: Optional[int] = None
+) -> tuple[Value, ...]:
+    return _split(ctx, x, split, axis, num_outputs)
+
+
+def _split(ctx: Context, x: Value, sizes: Optional[Value], axis: int, parts: Optional[int]) -> tuple[Value, ...]:
+    rank = ctx.rank(x)
+    if sizes is None:
+        dim = (x.shape or ())[axis]
+        if parts is None or isinstance(dim, int) and dim % parts == 0:
+            return tuple(split_evenly(ctx, x, parts or ctx.n_outputs, axis))
+        size = D.ceildiv(dim, parts)  # the last one is smaller
+        return tuple(emit.split(ctx, x, [size] * (parts - 1) + [dim - size * (parts - 1)], axis))
+    known = ctx.known_dims(sizes)
+    if known is None:
+        shapes = [ctx.declared(i) for i in range(ctx.n_outputs)]
+        if D.is_static(x.shape) and all(s is not None and len(s) == rank for s in shapes):
+            known = [s[axis] for s in shapes if s is not None]
+    if known is not None:
+        return tuple(emit.split(ctx, x, known, axis))
+    pieces: list[Value] = []
+    start = ctx.constant(np.zeros(1, np.int64))
+    for i in range(ctx.n_outputs):
+        end = arithmetic(ctx, "add", start, ctx.cast(emit.slice_(ctx, sizes, [0], [i], [i + 1]), DType.INT64))
+        pieces.append(emit.slice_(ctx, x, [axis], start, end))
+        start = end
+    return tuple(pieces)
+
+
+# Slice ------------------------------------------------------------------------------------------------------------
+
+
+@onnx_op("Slice", since=1)
+def slice_1(
+    ctx: Context, x: Value, *, starts: list[int], ends: list[int], axes: Optional[list[int]] = None
+) -> Value:
+    return emit.slice_(ctx, x, list(range(len(starts))) if axes is None else axes, starts, ends)
+
+
+@onnx_op("Slice", since=10)
+def slice_10(
+    ctx: Context,
+    x: Value,
+    starts: Value,
+    ends: Value,
+    axes: Optional[Value] = None,
+    steps: Optional[Value] = None,
+) -> Value:
+    count = (starts.shape or (None,))[0]
+    known_axes = list(range(count)) if axes is None and isinstance(count, int) else ctx.known_dims(axes)
+    known_steps = [1] * count if steps is None and isinstance(count, int) else ctx.known_dims(steps)
+    if known_axes is None or known_steps is None or not D.is_static(known_axes) or not D.is_static(known_steps):
+        return reorder.slice_at_run_time(ctx, x, starts, ends, axes, steps)
+    return emit.slice_(ctx, x, known_axes, starts, ends, known_steps)  # type: ignore[arg-type]
+
+
+# Pad --------------------------------------------------------------------------------------------------------------
+
+
+@onnx_op("Pad", since=1)
+def pad_1(ctx: Context, x: Value, *, paddings: list[int], mode: str = "constant", value: float = 0.0) -> Value:
+    return _padded(ctx, x, paddings, mode, value)
+
+
+@onnx_op("Pad", since=2)
+def pad_2(ctx: Context, x: Value, *, pads: list[int], mode: str = "constant", value: float = 0.0) -> Value:
+    return _padded(ctx, x, pads, mode, value)
+
+
+def _padded(ctx: Context, x: Value, pads: Sequence[int], mode: str, value: float) -> Value:
+    half = len(pads) // 2
+    return emit_pad(ctx, x, pads[:half], pads[half:], mode, ctx.constant(np.array(value, x.dtype.numpy), x.dtype))
+
+
+@onnx_op("Pad", since=11)
+def pad(
+    ctx: Context,
+    x: Value,
+    pads: Value,
+    constant_value: Optional[Value] = None,
+    axes: Optional[Value] = None,
+    *,
+    mode: str = "constant",
+) -> Value:
+    rank = ctx.rank(x)
+    known = ctx.known_dims(pads)
+    places = list(range(rank)) if axes is None else ctx.known_dims(axes)
+    if known is not None and places is not None and D.is_static(places):
+        begins, ends = [[0] * rank, [0] * rank]
+        for i, axis in enumerate(places):
+            begins[axis], ends[axis] = known[i], known[i + len(places)]  # type: ignore[index,call-overload]
+        return emit_pad(ctx, x, begins, ends, mode, constant_value)
+    count = rank if axes is None else (axes.shape or (None,))[0]
+    if not isinstance(count, int):
+        raise ctx.refuse("the number of padded dimensions is known only at run time")
+    halves = [emit.slice_(ctx, pads, [0], [i], [i + count]) for i in (0, count)]
+    if axes is not None:
+        halves = [_placed(ctx, v, axes, count, rank) for v in halves]
+    return emit_pad(ctx, x, halves[0], halves[1], mode, constant_value)
+
+
+def _placed(ctx: Context, numbers: Value, axes: Value, count: int, rank: int) -> Value:
+    """Numbers given for some axes as a vector for all of them, zero elsewhere; int64 [rank]."""
+    wide = ctx.cast(axes, DType.INT64)
+    rows = emit.reshape(ctx, iota(ctx, rank), [rank, 1])
+    hits = []
+    for offset in (0, rank):  # negative axes count from the end
+        wanted = arithmetic(ctx, "add", wide, ctx.constant(np.array([offset], np.int64)))
+        hits.append(ctx.cast(compare(ctx, "equal", rows, emit.reshape(ctx, wanted, [1, count])), DType.INT64))
+    hit = arithmetic(ctx, "add", hits[0], hits[1])
+    table = arithmetic(ctx, "mul", hit, emit.reshape(ctx, ctx.cast(numbers, DType.INT64), [1, count]))
+    total: Value = ctx.op(
+        "reduce_sum", X=table, dim=[1], keep_dim=False, reduce_all=False, result=(DType.INT64, (rank,))
+    )
+    return total
+
+
+@onnx_op("CenterCropPad", since=18)
+def center_crop_pad(ctx: Context, x: Value, shape: Value, *, axes: Optional[list[int]] = None) -> Value:
+    rank = ctx.rank(x)
+    places = list(range(rank)) if axes is None else [a % rank for a in axes]
+    wanted = ctx.known_dims(shape)
+    declared = ctx.declared()
+    if wanted is None and declared is not None:
+        wanted = [declared[a] for a in places]
+    dims = list(x.shape or ())
+    if wanted is not None and D.is_static(wanted) and D.is_static([dims[a] for a in places]):
+        begins, ends = [0] * rank, [0] * rank
+        for axis, want in zip(places, wanted):
+            change = int(want) - int(dims[axis])  # type: ignore[arg-type]
+            begins[axis] = int(change / 2)
+            ends[axis] = change - begins[axis]
+        return emit_pad(ctx, x, begins, ends)
+    sizes = emit.shape_of(ctx, x)
+    have = emit.concat(ctx, [emit.slice_(ctx, sizes, [0], [a], [a + 1]) for a in places], 0)
+    change_ = arithmetic(ctx, "sub", ctx.cast(shape, DType.INT64), have)
+    before = arithmetic(ctx, "div", change_, ctx.constant(np.array([2], np.int64)))
+    after = arithmetic(ctx, "sub", change_, before)
+    number = ctx.constant(np.array(places, np.int64))
+    halves = [_placed(ctx, v, number, len(places), rank) for v in (before, after)]
+    return emit_pad(ctx, x, halves[0], halves[1])
+
+
