@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, Callable, Optional
 
 import numpy as np
@@ -15,11 +16,19 @@ FOLD_LIMIT = 1 << 16  # elements up to which constants are computed here
 
 
 def foldable(*values: Optional[Value]) -> bool:
-    """Whether all are constants small enough to compute with now (bfloat16, which numpy lacks, is not)."""
-    return all(
-        v is None or (v.is_const and v.size is not None and v.size <= FOLD_LIMIT and v.dtype is not DType.BF16)
-        for v in values
-    )
+    """Whether all are constants small enough to compute with now (bfloat16, which numpy lacks, is not).
+
+    What comes of them broadcast against each other must be small as well.
+    """
+    given = [v for v in values if v is not None]
+    if not all(v.is_const and v.size is not None and v.size <= FOLD_LIMIT and v.dtype is not DType.BF16 for v in given):
+        return False
+    if len(given) < 2:
+        return True
+    try:
+        return math.prod(np.broadcast_shapes(*(tuple(v.shape or ()) for v in given))) <= FOLD_LIMIT  # type: ignore[misc]
+    except ValueError:
+        return True  # not meant to be broadcast, or an error that will show itself
 
 
 def as_dtype(b: Builder, x: Value, dtype: DType) -> Value:
@@ -95,7 +104,8 @@ def arithmetic(b: Builder, kind: str, x: Value, y: Value) -> Value:
         made = b.constant(q.astype(x.dtype.numpy), x.dtype)
     else:  # on integers it truncates in every release; elementwise_floordiv does in some
         made = binary(b, "elementwise_div", x, y)
-    made.data = _symbolic(kind, x, y) if x.dtype.is_int else None
+    data = _symbolic(kind, x, y) if x.dtype.is_int else None
+    made.data = None if data is None else tuple(data)
     return made
 
 
@@ -251,7 +261,8 @@ def where(b: Builder, condition: Value, x: Value, y: Value) -> Value:
     from mconv.emit.shape import expand_to
 
     if foldable(condition, x, y):
-        return b.constant(np.where(condition.const, x.const, y.const).astype(x.dtype.numpy), x.dtype)  # type: ignore[arg-type]
+        picked = np.where(np.asarray(condition.const), np.asarray(x.const), np.asarray(y.const))
+        return b.constant(picked.astype(x.dtype.numpy), x.dtype)
     try:
         shape = D.broadcast(condition.shape, x.shape, y.shape)
     except ValueError as e:

@@ -105,14 +105,10 @@ def qlinear_matmul(
     y_zero_point: Value,
 ) -> Value:
     exact = q.product(ctx, a, a_zero_point, b, b_zero_point)
-    scales = [q.by_row(ctx, a_scale), q.by_column(ctx, b_scale), q.by_row(ctx, y_scale)]
-    return q.requantize(
-        ctx,
-        exact,
-        q.factor(ctx, *scales),
-        q.by_row(ctx, y_zero_point),
-        y_zero_point.dtype,  # type: ignore[arg-type]
+    factor = q.factor(
+        ctx, q.by_row(ctx, a_scale) or a_scale, q.by_column(ctx, b_scale) or b_scale, q.by_row(ctx, y_scale) or y_scale
     )
+    return q.requantize(ctx, exact, factor, q.by_row(ctx, y_zero_point), y_zero_point.dtype)
 
 
 @onnx_op("MatMulIntegerToFloat", domain="com.microsoft")
