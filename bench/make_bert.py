@@ -5,8 +5,8 @@ import sys
 
 os.environ["FLAGS_enable_pir_api"] = "0"
 
-import paddle  # noqa: E402
-import paddle.nn as nn  # noqa: E402
+import paddle
+import paddle.nn as nn
 
 
 class Bert(nn.Layer):

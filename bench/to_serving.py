@@ -42,7 +42,13 @@ class Timing:
         os.sync()  # what the run before has written is not charged to this one
         start = time.perf_counter()
         process = subprocess.Popen(
-            list(command), env=env, cwd=cwd, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, errors="replace"
+            list(command),
+            env=env,
+            cwd=cwd,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            errors="replace",
         )
         assert process.stderr is not None
         log = process.stderr.read()
@@ -60,9 +66,7 @@ class Timing:
 
     def row(self, name: str) -> str:
         spread = f"{min(self.wall):.2f} to {max(self.wall):.2f}"
-        return (
-            f"| {name} | {self.seconds:.2f} | {spread} | {statistics.median(self.cpu):.2f} | {max(self.peak):.0f} |"
-        )
+        return f"| {name} | {self.seconds:.2f} | {spread} | {statistics.median(self.cpu):.2f} | {max(self.peak):.0f} |"
 
 
 def machine() -> str:
