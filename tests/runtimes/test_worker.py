@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import tempfile
 import threading
 import time
 from pathlib import Path
@@ -180,13 +181,17 @@ def test_a_process_killed_from_outside_is_reported(tmp_path: Path) -> None:
         assert caught.value.signal == "SIGKILL" and "memory" in (caught.value.hint or "")
 
 
-def test_closing_ends_the_process(tmp_path: Path) -> None:
+def test_closing_ends_the_process_and_leaves_no_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    golden = case("1.8.5-mlp_separate")
     with require("current").worker() as worker:
-        worker.version()
+        worker.run(locate(golden.model).program, None, golden.inputs, engine="executor")  # makes files of its own
+        assert list(tmp_path.iterdir())
         assert worker._process is not None
         pid = worker._process.pid
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -44,13 +46,17 @@ def listening(port: int) -> list[str]:
 
 
 @pytest.fixture
-def scratch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where the service's files go in this test, which also marks its processes' command lines."""
+def scratch(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Where the service's files go in this test, which also marks its processes' command lines.
+
+    The path is short: the pipeline's processes talk through sockets in it, whose names are limited to 107 bytes.
+    """
     require("paddle-2.3.2")
-    folder = tmp_path / "scratch"
-    folder.mkdir()
-    monkeypatch.setattr(room.tempfile, "tempdir", str(folder))
-    return folder
+    tmp_path_factory.getbasetemp()  # before: pytest's own folder must not be made in this one
+    with tempfile.TemporaryDirectory(prefix="mconv-test-") as folder:
+        monkeypatch.setattr(room.tempfile, "tempdir", folder)
+        yield Path(folder)
+        monkeypatch.undo()
 
 
 @pytest.mark.runtime

@@ -31,7 +31,7 @@ def command(
     rows = [
         [
             s.name,
-            "installed" if s.installed else s.problem,
+            "installed" if s.installed else s.problem or "",
             found.interpreters[s.name] or "no Python of its version found",
         ]
         for s in found.runtimes

@@ -124,6 +124,7 @@ class Worker:
         self.starts = 0  # processes started so far
         self._process: Optional[subprocess.Popen[bytes]] = None
         self._log: Optional[BinaryIO] = None
+        self._scratch: Optional[tempfile.TemporaryDirectory[str]] = None
 
     def __enter__(self) -> Worker:
         return self
@@ -144,6 +145,9 @@ class Worker:
         if self._log is not None:
             self._log.close()
             self._log = None
+        if self._scratch is not None:
+            self._scratch.cleanup()
+            self._scratch = None
 
     def version(self) -> str:
         """The version of Paddle in the runtime.
@@ -225,12 +229,16 @@ class Worker:
         self.close()
         # appended to, so that truncating it between requests is safe
         self._log = tempfile.TemporaryFile("a+b")  # noqa: SIM115 - closed with the process
+        # the process is killed in the end and cannot tidy up after itself
+        self._scratch = tempfile.TemporaryDirectory(prefix="mconv-worker-")
         self._process = subprocess.Popen(
             [str(self.runtime.python), str(SCRIPT)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._log,
-            env=self.runtime.environ(OMP_NUM_THREADS=str(self.threads), MKL_NUM_THREADS=str(self.threads)),
+            env=self.runtime.environ(
+                OMP_NUM_THREADS=str(self.threads), MKL_NUM_THREADS=str(self.threads), TMPDIR=self._scratch.name
+            ),
             start_new_session=True,  # so that a timeout ends everything it started
         )
         self.starts += 1

@@ -225,7 +225,7 @@ def _drive(
             stdout=subprocess.PIPE,
             stderr=errors,
             cwd=folder,
-            env=_clean(where.environ(OMP_NUM_THREADS="1", MKL_NUM_THREADS="1")),
+            env=_clean(where.environ(OMP_NUM_THREADS="1", MKL_NUM_THREADS="1", TMPDIR=str(folder))),
             start_new_session=True,
         )
     limit = ready_timeout + request_timeout * (len(sets) * 5 + 1)
