@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Union
 
 from mconv.onnx.importer import Imported
-from mconv.onnx.reader import OnnxModel, type_name
+from mconv.onnx.reader import INLINE, OnnxModel, type_name
 
 Dim = Union[int, str, None]
 
@@ -64,7 +64,7 @@ def external_files(model: OnnxModel) -> list[str]:
     for tensor in model.proto.graph.initializer:
         if tensor.data_location == 1:
             found.update(e.value for e in tensor.external_data if e.key == "location")
-    return sorted(found - {"mconv:inline", ""})
+    return sorted(name for name in found - {INLINE, ""} if name.isprintable())
 
 
 def ports_of(model: OnnxModel, made: Imported, overrides: Mapping[str, Sequence[Dim]]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, Optional
 
@@ -9,6 +10,7 @@ import numpy as np
 
 from mconv.emit.elementwise import FOLD_LIMIT, foldable
 from mconv.onnx.registry import normal_domain
+from mconv.onnx.sanity import outputs_of
 from mconv.program.builder import Builder, Value
 from mconv.program.dtypes import DType
 
@@ -42,9 +44,45 @@ def evaluate(
     arrays = [None if v is None else np.asarray(v.const) for v in inputs]
     quick = _QUICK.get(node.op_type)
     if quick is not None and len(node.output) == 1 and not node.attribute:
-        made = quick(*arrays)
-        return None if made.size > FOLD_LIMIT else [b.constant(made)]
+        with np.errstate(all="ignore"):
+            return [b.constant(quick(*arrays))]
+    if not _small(node, opsets, inputs):
+        return None
     return _reference(b, node, opsets, arrays)
+
+
+def _small(node: Any, opsets: dict[str, int], inputs: Sequence[Optional[Value]]) -> bool:
+    """Whether the results are small enough to be kept; computing others could take all memory."""
+    import onnx
+
+    try:
+        types = outputs_of(node, opsets, inputs)
+    except onnx.shape_inference.InferenceError:
+        return False  # the converter says what is wrong
+    if types is None:
+        return False
+    # what ONNX does not infer depends on the values: no operator but those of _GROWING makes more than all pairs
+    most = math.prod(max(1, v.size or 0) for v in inputs if v is not None)
+    for kind in types.values():
+        if not kind.HasField("tensor_type") or not kind.tensor_type.HasField("shape"):
+            known = None
+        else:
+            dims = kind.tensor_type.shape.dim
+            known = math.prod(d.dim_value for d in dims) if all(d.HasField("dim_value") for d in dims) else None
+        if known is None and (node.op_type in _GROWING or most > _PAIRS):
+            return False
+        if known is not None and not 0 <= known <= FOLD_LIMIT:
+            return False
+    return True
+
+
+_PAIRS = 1 << 22
+_GROWING = frozenset(
+    """
+    BlackmanWindow CenterCropPad Col2Im ConstantOfShape Expand EyeLike HammingWindow HannWindow MaxUnpool
+    MelWeightMatrix OneHot Pad Range Resize Tile Upsample DFT STFT
+    """.split()  # noqa: SIM905
+)
 
 
 _QUICK: dict[str, Any] = {

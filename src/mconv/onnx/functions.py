@@ -23,7 +23,7 @@ def body_of(node: Any, opsets: dict[str, int], inputs: Sequence[Optional[Value]]
     except onnx.defs.SchemaError:
         return None
     if schema.has_context_dependent_function:
-        types = [_type(v) for v in inputs]
+        types = [type_of(v) for v in inputs]
         fitting = [v for v in schema.context_dependent_function_opset_versions if v <= version]
         if fitting:
             body = schema.get_context_dependent_function_with_opset_version(
@@ -47,7 +47,8 @@ def _parsed(serialized: bytes) -> Any:
     return body
 
 
-def _type(value: Optional[Value]) -> Any:
+def type_of(value: Optional[Value]) -> Any:
+    """The TypeProto of a value; symbolic sizes are left open."""
     import onnx
 
     proto = onnx.TypeProto()

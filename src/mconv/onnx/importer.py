@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, Optional
 
 from mconv.emit.shape import bind_shape
 from mconv.errors import BuildError, CorruptModelError, MconvError, UnsupportedError, UsageError
-from mconv.onnx import fold, functions, registry
+from mconv.onnx import fold, functions, inference, registry, sanity
 from mconv.onnx.context import Context
+from mconv.onnx.order import ordered
 from mconv.onnx.reader import WIDENED, OnnxModel, paddle_dtype, type_name
 from mconv.program import dims as D
 from mconv.program import targets
@@ -124,6 +125,7 @@ class Importer:
         self.folded = 0
         self.unsupported: list[dict[str, Any]] = []
         self.inferred: dict[str, Any] = {}
+        self.suspicious = False
         self.widened: dict[str, tuple[str, str]] = {}
         self.local_functions = {(f.domain, f.name): f for f in model.proto.functions}
 
@@ -137,10 +139,13 @@ class Importer:
         """
         seconds = {}
         start = time.perf_counter()
-        self.inferred, types = _infer(self.model, self.shapes)
+        sanity.check(self.model.proto)
+        known = inference.infer(self.model, self.shapes)
+        self.suspicious = known.suspicious
+        self.inferred = known.shapes
         seconds["shape inference"] = time.perf_counter() - start
         start = time.perf_counter()
-        scope = Scope(inferred=self.inferred, types=types)
+        scope = Scope(inferred=known.shapes, types=known.types)
         self._initializers(self.graph, scope)
         renamed = self._inputs(scope)
         for output in self.graph.output:
@@ -153,6 +158,7 @@ class Importer:
         for output in self.graph.output:
             value = scope[output.name]
             self._note_widened(output)
+            self._check_output(output, value)
             name = carried_name(output.name)
             if name != output.name:
                 renamed[output.name] = name
@@ -218,6 +224,14 @@ class Importer:
             )
         return [_dim(d, hint) for d in tensor_type.shape.dim]
 
+    def _check_output(self, info: onnx.ValueInfoProto, value: Value) -> None:
+        kind = _tensor_type(info).elem_type
+        declared = value.dtype if kind == 0 else paddle_dtype(kind, f"output {info.name!r}")[0]
+        if declared is not value.dtype:
+            raise CorruptModelError(
+                f"the output {info.name!r} is declared as {declared.label} and computed as {value.dtype.label}"
+            )
+
     def _note_widened(self, info: onnx.ValueInfoProto) -> None:
         kind = _tensor_type(info).elem_type
         if kind in WIDENED:
@@ -226,7 +240,7 @@ class Importer:
     # nodes -------------------------------------------------------------------------------------------------------
 
     def _nodes(self, graph: Any, scope: Scope) -> None:
-        for node in _ordered(graph, scope):
+        for node in ordered(graph, scope):
             self._node(node, scope)
 
     def _node(self, node: onnx.NodeProto, scope: Scope) -> None:
@@ -241,8 +255,15 @@ class Importer:
                 self._unsupported(node, str(value.error))
                 return self._fail(node, scope)
             inputs.append(value)
+        if self.suspicious:
+            self._judge(node, inputs)
         try:
             outputs = self._convert(node, domain, inputs, scope)
+        except (CorruptModelError, D.ShapeError) as e:
+            raise self._located(node, getattr(e, "message", str(e))) from None
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
+            self._judge(node, inputs)
+            raise  # a bug of the converter
         except UnsupportedError as e:
             if e.rows:  # nodes inside of a sub-graph or a function body
                 return self._fail(node, scope)
@@ -251,6 +272,8 @@ class Importer:
         except BuildError as e:
             self._unsupported(node, str(e))
             return self._fail(node, scope)
+        if len(node.output) > len(outputs) and any(node.output[len(outputs) :]):
+            raise self._located(node, f"it has {len(node.output)} outputs, its operator gives {len(outputs)}")
         for name, value in zip(node.output, outputs):
             if not name:
                 continue
@@ -259,9 +282,21 @@ class Importer:
                 return self._fail(node, scope)
             self._refine(name, value, scope)
             if name in scope.values:
-                raise CorruptModelError(f"two nodes compute {name!r}")
+                raise CorruptModelError(f"{name!r} is computed by a node, and an input or initializer as well")
             scope[name] = value
             self.ctx.call(value, carried_name(name))
+
+    def _judge(self, node: onnx.NodeProto, inputs: Sequence[Optional[Value]]) -> None:
+        """Refuse a node that ONNX itself finds wrong."""
+        problem = sanity.contradiction(node, self.ctx.opsets, inputs)
+        if problem is not None:
+            raise self._located(node, problem)
+
+    @staticmethod
+    def _located(node: onnx.NodeProto, message: str) -> CorruptModelError:
+        if message.startswith("node "):  # of a sub-graph: the innermost says most
+            return CorruptModelError(message)
+        return CorruptModelError(f"node {node.name or next(iter(node.output), '')!r} ({node.op_type}): {message}")
 
     def _convert(
         self, node: onnx.NodeProto, domain: str, inputs: list[Optional[Value]], scope: Scope
@@ -305,9 +340,11 @@ class Importer:
         import onnx
 
         values: dict[str, Any] = {}
+        schema = sanity.schema_of(node, self.ctx.opsets)
         for attribute in node.attribute:
             if attribute.name not in converter.attributes:
                 raise UnsupportedError(f"the attribute {attribute.name!r} is not known")
+            sanity.check_attribute(attribute, schema)
             if attribute.type == onnx.AttributeProto.TENSOR:
                 values[attribute.name] = self.constant(attribute.t, f"{node.op_type}.{attribute.name}")
             elif attribute.type in (onnx.AttributeProto.GRAPH, onnx.AttributeProto.GRAPHS):
@@ -344,12 +381,15 @@ class Importer:
         keep = self.ctx.opsets
         self.ctx.opsets = {**keep, **{registry.normal_domain(o.domain): o.version for o in body.opset_import}}
         try:
-            for inner in _ordered(body, scope):
+            for inner in ordered(body, scope):
                 self._node(functions.bound(inner, node, body), scope)
         finally:
             self.ctx.opsets = keep
         if len(self.unsupported) > before:
             raise UnsupportedError("", rows=self.unsupported[before:])
+        missing = [name for name in body.output if name not in scope]
+        if missing:
+            raise UnsupportedError(f"its function body does not compute {missing[0]!r}")
         return [scope[name] for name in body.output]
 
     def subgraph(self, graph: onnx.GraphProto, arguments: Sequence[Value]) -> list[Value]:
@@ -366,6 +406,9 @@ class Importer:
         self._nodes(graph, scope)
         if len(self.unsupported) > before:
             raise UnsupportedError("", rows=self.unsupported[before:])
+        for output in graph.output:
+            if output.name not in scope:
+                raise CorruptModelError(f"the output {output.name!r} of its sub-graph is computed by no node")
         return [scope[o.name] for o in graph.output]
 
     # what ONNX itself knows of shapes ------------------------------------------------------------------------------
@@ -493,95 +536,3 @@ def _override(name: str, dims: list[D.Dim], wanted: Optional[Sequence[Any]]) -> 
         else:
             out.append(want if isinstance(want, int) else D.Sym.named(want))
     return out
-
-
-def _infer(model: OnnxModel, shapes: dict[str, Sequence[Any]]) -> tuple[dict[str, list[Any]], dict[str, int]]:
-    """Tensor → dims (numbers or None), and tensor → element type, as ONNX's shape inference sees them."""
-    import onnx
-
-    proto = onnx.ModelProto()
-    proto.CopyFrom(model.proto)
-    for info in proto.graph.input:
-        if info.name in shapes and info.type.HasField("tensor_type"):
-            del info.type.tensor_type.shape.dim[:]
-            for want in shapes[info.name]:
-                dim = info.type.tensor_type.shape.dim.add()
-                if isinstance(want, int):
-                    dim.dim_value = want
-                elif want is not None:
-                    dim.dim_param = want
-    if shapes:  # what the file says of tensors in between held for the old shapes
-        del proto.graph.value_info[:]
-        for info in proto.graph.output:
-            if info.type.WhichOneof("value") == "tensor_type":
-                info.type.tensor_type.ClearField("shape")
-    try:
-        proto = onnx.shape_inference.infer_shapes(proto, data_prop=True)
-    except Exception as e:  # noqa: BLE001 - any failure of the optional inference leaves us with our own shapes
-        model.notes.append(f"ONNX's shape inference failed: {str(e).splitlines()[0]}")
-    known: dict[str, list[Any]] = {}
-    for info in list(proto.graph.value_info) + list(proto.graph.output):
-        if info.type.WhichOneof("value") == "tensor_type" and info.type.tensor_type.HasField("shape"):
-            dims = [d.dim_value if d.HasField("dim_value") else None for d in info.type.tensor_type.shape.dim]
-            known[info.name] = [d if d is not None and d >= 0 else None for d in dims]
-    types = {t.name: t.data_type for t in proto.graph.initializer}
-    for info in [*proto.graph.input, *proto.graph.value_info, *proto.graph.output]:
-        if info.type.WhichOneof("value") == "tensor_type":
-            types[info.name] = info.type.tensor_type.elem_type
-    return known, types
-
-
-# order --------------------------------------------------------------------------------------------------------------
-
-
-def _ordered(graph: Any, scope: Scope) -> list[Any]:
-    """The nodes in an order in which every input is computed before it is read.
-
-    Raises:
-        CorruptModelError: a node reads what nothing computes, or nodes wait for each other.
-    """
-    done: set[str] = {""}
-    producers = {o for n in graph.node for o in n.output}
-
-    def missing(node: Any) -> list[str]:
-        names = list(node.input)
-        for attribute in node.attribute:
-            for sub in [attribute.g] if attribute.HasField("g") else attribute.graphs:
-                names += _captured(sub)
-        return [n for n in names if n not in done and (n in producers or n not in scope)]
-
-    pending = list(graph.node)
-    ordered: list[Any] = []
-    while pending:
-        waiting = []
-        for node in pending:
-            if missing(node):
-                waiting.append(node)
-            else:
-                done.update(node.output)
-                ordered.append(node)
-        if len(waiting) == len(pending):
-            node = waiting[0]
-            for name in missing(node):
-                if name not in producers:
-                    raise CorruptModelError(
-                        f"node {node.name or node.op_type!r} ({node.op_type}) reads {name!r}, which nothing computes",
-                        "an initializer is missing, or the graph was cut in the wrong place",
-                    )
-            names = ", ".join(n.name or n.op_type for n in waiting[:5])
-            raise CorruptModelError(f"the graph has a cycle among {names}")
-        pending = waiting
-    return ordered
-
-
-def _captured(graph: Any) -> list[str]:
-    """Names that a sub-graph reads from around it."""
-    own = {i.name for i in graph.input} | {t.name for t in graph.initializer} | {o for n in graph.node for o in n.output}
-    names = []
-    for node in graph.node:
-        names += [n for n in node.input if n and n not in own]
-        for attribute in node.attribute:
-            for sub in [attribute.g] if attribute.HasField("g") else attribute.graphs:
-                names += [n for n in _captured(sub) if n not in own]
-    names += [o.name for o in graph.output if o.name not in own]
-    return names

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import mmap
 import os
+import secrets
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Optional
 import numpy as np
 
 from mconv.errors import CorruptModelError, NotAModelError, UnsupportedError, UntrustedError
+from mconv.onnx.text import check_text
 from mconv.program.dtypes import DType
 from mconv.program.params import ArraySource, FileSource, TensorSource
 
@@ -24,7 +26,8 @@ if TYPE_CHECKING:
     import onnx
 
 INLINE_LIMIT = 1024  # bytes up to which a tensor's data stay in the parsed model
-_PLACE = "mconv:inline"  # the external location that stands for "in this very file"
+# the external location that stands for "in this very file"; no file can name it, it is another one in each process
+INLINE = f"mconv:inline:{secrets.token_hex(8)}"
 _HINT = "export the model again, or compare the file's size with the original's"
 
 # field numbers of onnx.proto3
@@ -32,7 +35,7 @@ _MODEL_GRAPH, _MODEL_FUNCTIONS = 7, 25
 _GRAPH_NODE, _GRAPH_INITIALIZER = 1, 5
 _NODE_ATTRIBUTE, _FUNCTION_NODE = 5, 7
 _ATTR_T, _ATTR_G, _ATTR_TENSORS, _ATTR_GRAPHS = 5, 6, 10, 11
-_TENSOR_TYPE, _TENSOR_FLOATS, _TENSOR_RAW, _TENSOR_DOUBLES = 2, 4, 9, 10
+_TENSOR_FLOATS, _TENSOR_RAW, _TENSOR_DOUBLES = 4, 9, 10
 _TENSOR_EXTERNAL, _TENSOR_LOCATION = 13, 14
 
 # message → the fields whose messages may hold tensors
@@ -45,6 +48,8 @@ _NESTED: dict[str, dict[int, str]] = {
     "tensor": {},
 }
 _MAX_DEPTH = 64
+_MAX_FIELDS = 1_000_000  # that are looked at one by one; models of a gigabyte have some ten thousand
+_MAX_GRAPH = 256 << 20  # bytes of a model without its large tensors
 
 
 @dataclass
@@ -106,9 +111,10 @@ class OnnxModel:
             length = int(entries.get("length", nbytes))
         except ValueError:
             raise CorruptModelError(f"{name}: offset or length of its external data is no number") from None
-        path = self.path if location == _PLACE else _inside(self.path, location, name)
-        assert path is not None
-        if length != nbytes or offset < 0:
+        path = self.path if self.path is not None and location == INLINE else _inside(self.path, location, name)
+        if offset < 0:
+            raise CorruptModelError(f"{name}: its external data begin at byte {offset}")
+        if length != nbytes:
             raise CorruptModelError(f"{name}: {length} bytes of data for a tensor that takes {nbytes}", _HINT)
         size = path.stat().st_size
         if offset + length > size:
@@ -128,6 +134,8 @@ def _inside(model: Optional[Path], location: str, name: str) -> Path:
     """The file of external data, which may not leave the model's folder."""
     if model is None:
         raise CorruptModelError(f"{name}: external data {location!r} of a model that is not a file")
+    if not location.isprintable():
+        raise CorruptModelError(f"{name}: its external data location is no file name")
     base = model.resolve().parent
     path = Path(os.path.normpath(base / location)) if location else base
     real = path.resolve()
@@ -250,22 +258,27 @@ def read(path: Path) -> OnnxModel:
         NotAModelError: there is no such file, or it is not an ONNX model.
         CorruptModelError: it is one, but truncated or damaged.
     """
-    import onnx
     from google.protobuf.message import DecodeError
+
+    import onnx
 
     path = Path(path)
     if not path.is_file():
-        what = "is a folder" if path.is_dir() else "does not exist"
+        what = "is a folder" if path.is_dir() else "is no ordinary file" if path.exists() else "does not exist"
         raise NotAModelError(f"{path} {what}", "give the path of an .onnx file")
     size = path.stat().st_size
     if size == 0:
         raise NotAModelError(f"{path} is empty")
+    if not os.access(path, os.R_OK):
+        raise NotAModelError(f"{path} may not be read")
     with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         head = bytes(data[:64])
         try:
             skeleton = b"".join(_Scanner(data).message("model", 0, size, 0)[0])
         except (IndexError, _Malformed):
             raise _not_onnx(path, head, size) from None
+        except _TooLarge as e:
+            raise CorruptModelError(f"{path}: the graph holds {e}", _HINT) from None
     proto = onnx.ModelProto()
     try:
         proto.ParseFromString(skeleton)
@@ -273,13 +286,16 @@ def read(path: Path) -> OnnxModel:
         raise _not_onnx(path, head, size) from None
     if not proto.HasField("graph") or not (proto.graph.node or proto.graph.output):
         raise _not_onnx(path, head, size)
+    check_text(proto)
     return OnnxModel(proto, path)
 
 
 def _not_onnx(path: Path, head: bytes, size: int) -> Exception:
     # ModelProto begins with ir_version (field 1, a small varint)
     if head[:1] == b"\x08" and size > 16:
-        return CorruptModelError(f"{path}: the ONNX model is truncated or damaged ({size} bytes)", _HINT)
+        return CorruptModelError(
+            f"{path}: the ONNX model is truncated, damaged or nested too deeply ({size} bytes)", _HINT
+        )
     hint = "give an .onnx file"
     if head[:2] == b"PK":
         hint = "this looks like a PyTorch file: see mconv torch2paddle"
@@ -290,11 +306,16 @@ class _Malformed(Exception):
     """Not the protobuf that it should be."""
 
 
+class _TooLarge(Exception):
+    """A graph that would take more memory than a graph can need."""
+
+
 class _Scanner:
     """Copies a serialized model without the data of its large tensors."""
 
     def __init__(self, data: mmap.mmap):
         self.data = data
+        self.fields = 0
 
     def varint(self, at: int, end: int) -> tuple[int, int]:
         value = shift = 0
@@ -319,20 +340,22 @@ class _Scanner:
 
         def flush(upto: int) -> None:
             nonlocal total
+            if total + upto - copied > _MAX_GRAPH:
+                raise _TooLarge(f"more than {_MAX_GRAPH >> 20} MB besides the tensors")
             if upto > copied:
                 chunks.append(self.data[copied:upto])
                 total += upto - copied
 
-        dtype = 0
         large: Optional[tuple[int, int]] = None
         while at < end:
             begin = at
+            self.fields += 1
+            if self.fields > _MAX_FIELDS:
+                raise _TooLarge(f"more than {_MAX_FIELDS} nodes, tensors and attributes")
             key, at = self.varint(at, end)
             number, wire = key >> 3, key & 7
             if wire == 0:
-                value, at = self.varint(at, end)
-                if kind == "tensor" and number == _TENSOR_TYPE:
-                    dtype = value
+                _, at = self.varint(at, end)
             elif wire == 1:
                 at += 8
             elif wire == 5:
@@ -378,7 +401,7 @@ def _varint(value: int) -> bytes:
 def _external_fields(offset: int, length: int) -> bytes:
     """``external_data`` and ``data_location`` of a TensorProto, serialized."""
     out = b""
-    for key, value in (("location", _PLACE), ("offset", str(offset)), ("length", str(length))):
+    for key, value in (("location", INLINE), ("offset", str(offset)), ("length", str(length))):
         entry = b"".join(_varint(n << 3 | 2) + _varint(len(t)) + t.encode() for n, t in ((1, key), (2, value)))
         out += _varint(_TENSOR_EXTERNAL << 3 | 2) + _varint(len(entry)) + entry
     return out + _varint(_TENSOR_LOCATION << 3) + b"\x01"

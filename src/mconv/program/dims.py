@@ -16,6 +16,10 @@ Shape = tuple  # of Dim
 _counter = itertools.count()
 
 
+class ShapeError(ValueError):
+    """Shapes that contradict each other."""
+
+
 class Sym:
     """A polynomial with integer coefficients in atoms; compare with ``==``, which is exact on the canonical form.
 
@@ -205,7 +209,7 @@ def broadcast(*shapes: Optional[Sequence[Dim]]) -> Optional[tuple[Dim, ...]]:
     Two different symbols may be equal or one of them 1 at run time: the result is then a size of its own.
 
     Raises:
-        ValueError: two static dimensions contradict.
+        ShapeError: two static dimensions contradict.
     """
     if any(s is None for s in shapes):
         return None
@@ -215,7 +219,7 @@ def broadcast(*shapes: Optional[Sequence[Dim]]) -> Optional[tuple[Dim, ...]]:
         dims = {s[i] for s in shapes if s is not None and len(s) >= -i and s[i] != 1}
         numbers = {d for d in dims if isinstance(d, int)}
         if len(numbers) > 1:
-            raise ValueError(f"shapes {' and '.join(str(list(s or ())) for s in shapes)} do not broadcast")
+            raise ShapeError(f"shapes {' and '.join(str(list(s or ())) for s in shapes)} do not broadcast")
         if numbers:
             out.append(numbers.pop())
         elif len(dims) > 1:

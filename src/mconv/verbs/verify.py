@@ -60,7 +60,7 @@ class Side:
                 self.notes.append(why)
             return made
         assert self.files is not None and self.runtime is not None
-        more = {"fetch": list(fetch)} if fetch else {}
+        more: dict[str, Any] = {"fetch": list(fetch)} if fetch else {}
         return PaddleRunner(self.files, self.runtime, **self.options, **more)
 
     def run(self, sets: Sequence[Mapping[str, np.ndarray]], fetch: Sequence[str] = ()) -> Answers:

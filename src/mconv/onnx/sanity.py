@@ -1,0 +1,204 @@
+"""Models that contradict themselves: told apart from sound ones that cannot be converted."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Optional
+
+import numpy as np
+
+from mconv.errors import CorruptModelError, UnsupportedError
+from mconv.onnx.functions import type_of
+from mconv.program.builder import Value
+
+if TYPE_CHECKING:
+    import onnx
+
+_MAX_CALLS = 100_000  # of functions, once everything is expanded
+_MAX_ELEMENTS = 1 << 60  # no tensor has more
+_KNOWN = 64  # elements up to which a constant's value can matter for a shape
+
+
+def check(model: onnx.ModelProto) -> None:
+    """Look at what the graph says of itself before anything is computed from it.
+
+    Raises:
+        CorruptModelError: names that are missing or given twice, impossible dimensions, functions that call themselves.
+        UnsupportedError: an operator set newer than the installed onnx package knows.
+    """
+    graph = model.graph
+    if not graph.output:
+        raise CorruptModelError("the graph has no output")
+    _unique("input", [i.name for i in graph.input])
+    _unique("initializer", [t.name for t in graph.initializer])
+    if any(not o.name for o in graph.output):
+        raise CorruptModelError("an output has no name")
+    for info in graph.input:
+        _check_dims(info)
+    _check_opsets(model)
+    _check_calls(model)
+
+
+def _unique(kind: str, names: Sequence[str]) -> None:
+    seen: set[str] = set()
+    for name in names:
+        if not name:
+            raise CorruptModelError(f"an {kind} has no name")
+        if name in seen:
+            raise CorruptModelError(f"there are two {kind}s called {name!r}")
+        seen.add(name)
+
+
+def _check_dims(info: onnx.ValueInfoProto) -> None:
+    sizes = [d.dim_value for d in info.type.tensor_type.shape.dim if d.HasField("dim_value")]
+    for size in sizes:
+        if size < -1:  # -1 is how some tools write an open size
+            raise CorruptModelError(f"input {info.name!r} has a dimension of {size}")
+    if math.prod(s for s in sizes if s > 0) > _MAX_ELEMENTS:
+        raise CorruptModelError(f"input {info.name!r} has dimensions {sizes}: no tensor is that large")
+
+
+def _check_opsets(model: onnx.ModelProto) -> None:
+    import onnx
+
+    newest = onnx.defs.onnx_opset_version()
+    for entry in model.opset_import:
+        name = entry.domain or "ai.onnx"
+        if entry.version < 1:
+            raise CorruptModelError(f"the operator set {name} has version {entry.version}")
+        if name == "ai.onnx" and entry.version > newest:
+            raise UnsupportedError(
+                f"the model is of opset {entry.version}; the installed onnx {onnx.__version__} knows {newest}",
+                "pip install --upgrade onnx, or export with an older opset",
+            )
+
+    known = {"" if o.domain == "ai.onnx" else o.domain for o in model.opset_import} or {""}
+    for node in model.graph.node:
+        if ("" if node.domain == "ai.onnx" else node.domain) not in known:
+            name = node.name or next(iter(node.output), "")
+            raise CorruptModelError(
+                f"node {name!r} ({node.op_type}): the model does not import its domain {node.domain or 'ai.onnx'!r}"
+            )
+
+
+def _check_calls(model: onnx.ModelProto) -> None:
+    """Refuse functions that call themselves, and ones that grow without bound: ONNX's inference survives neither."""
+    functions = {(f.domain, f.name): f for f in model.functions}
+    if not functions:
+        return
+
+    def calls(graph: Any) -> list[tuple[str, str]]:
+        found = []
+        for node in graph.node:
+            if (node.domain, node.op_type) in functions:
+                found.append((node.domain, node.op_type))
+            for attribute in node.attribute:
+                for sub in [attribute.g] if attribute.HasField("g") else attribute.graphs:
+                    found += calls(sub)
+        return found
+
+    called = {key: calls(function) for key, function in functions.items()}
+    waits = {key: set(names) for key, names in called.items()}
+    callers: dict[tuple[str, str], set[tuple[str, str]]] = {}
+    for key, names in called.items():
+        for name in names:
+            callers.setdefault(name, set()).add(key)
+    total: dict[tuple[str, str], int] = {}
+    ready = [key for key, names in waits.items() if not names]
+    while ready:
+        key = ready.pop()
+        total[key] = 1 + sum(total[name] for name in called[key])
+        for caller in callers.get(key, ()):
+            waits[caller].discard(key)
+            if not waits[caller]:
+                ready.append(caller)
+    endless = sorted(name for (_, name), names in waits.items() if names)
+    if endless:
+        raise CorruptModelError(f"the function {endless[0]!r} calls itself")
+    if sum(total[key] for key in calls(model.graph)) > _MAX_CALLS:
+        raise CorruptModelError(f"the functions of the model expand to more than {_MAX_CALLS} calls")
+
+
+def check_attribute(attribute: onnx.AttributeProto, schema: Any) -> None:
+    """Refuse an attribute of another type than its operator has it.
+
+    Raises:
+        CorruptModelError
+    """
+    import onnx
+
+    if attribute.type == onnx.AttributeProto.UNDEFINED:
+        raise CorruptModelError(f"the attribute {attribute.name!r} has no type")
+    known = None if schema is None else schema.attributes.get(attribute.name)
+    if known is not None and int(known.type.value) != attribute.type:
+        kind = onnx.AttributeProto.AttributeType.Name(attribute.type)
+        raise CorruptModelError(f"the attribute {attribute.name!r} is {kind}, not {known.type.name}")
+
+
+# one node -----------------------------------------------------------------------------------------------------------
+
+
+def contradiction(node: onnx.NodeProto, opsets: Mapping[str, int], inputs: Sequence[Optional[Value]]) -> Optional[str]:
+    """What ONNX's checker and strict shape inference find wrong with a node and its inputs, or None."""
+    import onnx
+
+    schema = schema_of(node, opsets)
+    inner = any(a.type in (onnx.AttributeProto.GRAPH, onnx.AttributeProto.GRAPHS) for a in node.attribute)
+    if schema is None or schema.deprecated or inner:  # the checker would miss the names around a sub-graph
+        return None
+    context = onnx.checker.C.CheckerContext()
+    context.ir_version = onnx.IR_VERSION
+    context.opset_imports = dict(opsets)
+    try:
+        onnx.checker.check_node(node, context)
+        outputs_of(node, opsets, inputs)
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as e:
+        return first_line(e)
+    except UnicodeDecodeError:
+        return "holds text that is not UTF-8"
+    return None
+
+
+def schema_of(node: onnx.NodeProto, opsets: Mapping[str, int]) -> Any:
+    """ONNX's schema of the operator in the model's version of its domain, or None."""
+    import onnx
+
+    domain = "" if node.domain == "ai.onnx" else node.domain
+    try:
+        return onnx.defs.get_schema(node.op_type, opsets.get(domain, 1), domain)
+    except onnx.defs.SchemaError:
+        return None
+
+
+def outputs_of(
+    node: onnx.NodeProto, opsets: Mapping[str, int], inputs: Sequence[Optional[Value]]
+) -> Optional[dict[str, Any]]:
+    """Output name → TypeProto as ONNX infers it from the inputs' shapes and small values; None without a schema.
+
+    Raises:
+        onnx.shape_inference.InferenceError: the inputs contradict each other.
+    """
+    import onnx
+
+    schema = schema_of(node, opsets)
+    if schema is None:
+        return None
+    types, data = {}, {}
+    for name, value in zip(node.input, inputs):
+        if not name or value is None:
+            continue
+        types[name] = type_of(value)
+        if value.is_const and value.size is not None and value.size <= _KNOWN and value.dtype.numpy.kind in "iufb":
+            array = np.asarray(value.const)
+            data[name] = onnx.numpy_helper.from_array(array, name)
+    imports = [onnx.helper.make_opsetid(d, v) for d, v in opsets.items()]
+    made: dict[str, Any] = onnx.shape_inference.infer_node_outputs(schema, node, types, data, opset_imports=imports)
+    return made
+
+
+def first_line(error: BaseException) -> str:
+    """ONNX's message without its prefixes and its copy of the node."""
+    lines = str(error).strip().splitlines()
+    text = lines[0] if lines else type(error).__name__
+    return text.rpartition("[ShapeInferenceError] ")[2].rpartition("[TypeInferenceError] ")[2].strip()
