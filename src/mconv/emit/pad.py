@@ -10,14 +10,14 @@ import numpy as np
 from mconv.emit.elementwise import arithmetic, binary, compare, foldable, logical, where
 from mconv.emit.gather import gather
 from mconv.emit.generate import arange, iota, spread
-from mconv.emit.shape import bind_shape, dim_tensor, dims_of, fill, need_rank, reshape, slice_, unsqueeze
+from mconv.emit.shape import bind_shape, concat, dim_tensor, dims_of, fill, need_rank, reshape, slice_, unsqueeze
 from mconv.errors import UnsupportedError
 from mconv.program import dims as D
 from mconv.program.builder import Builder, Value
 from mconv.program.dtypes import DType
 
 MODES = ("constant", "reflect", "edge", "wrap")
-_PAD3D = {"reflect": "reflect", "edge": "replicate", "wrap": "circular"}
+_PAD3D = {"constant": "constant", "reflect": "reflect", "edge": "replicate", "wrap": "circular"}
 
 
 def pad(
@@ -72,25 +72,36 @@ def _cropped(b: Builder, x: Value, low: Sequence[int], high: Sequence[int]) -> V
 def _constant(
     b: Builder, x: Value, low: list[int], high: list[int], value: Optional[Value], out: tuple[D.Dim, ...]
 ) -> Optional[Value]:
-    """``pad``, whose attribute is float32; None when it cannot say the value."""
-    if x.size == 0 and value is None:
-        return fill(b, out, 0, x.dtype)
+    """Padding with a number that a float32 attribute can say; None for others.
+
+    Never the operator ``pad``: its oneDNN kernel hangs or crashes in 2.6 and 3.
+    """
     if value is not None and not foldable(value):
         return None
     number = 0.0 if value is None else np.asarray(value.const).reshape(-1)[0].item()
     if x.size == 0:
         return fill(b, out, number, x.dtype)
-    with np.errstate(over="ignore"):
-        if np.float32(number) != number and not (x.dtype in (DType.FP32, DType.FP16) or np.isnan(number)):
-            return None
-    if len(low) > 6:  # the kernel's limit
-        return None
-    paddings = [v for pair in zip(low, high) for v in pair]
-    made: Value = b.op("pad", X=x, paddings=paddings, pad_value=float(number), result=(x.dtype, out))
-    return made
+    exact = x.dtype in (DType.FP32, DType.FP16, DType.BOOL) or np.isnan(number) or np.float32(number) == number
+    inner = max(len(low) - 3, 0)
+    for axis in range(len(low)):
+        if axis < inner or not exact or len(low) > 5:
+            x = _joined(b, x, axis, low[axis], high[axis], number)
+            low, high = [*low], [*high]
+            low[axis] = high[axis] = 0
+    return _pad3d(b, x, low, high, "constant", out, float(number)) if any(low) or any(high) else x
 
 
-def _pad3d(b: Builder, x: Value, low: list[int], high: list[int], mode: str, out: tuple[D.Dim, ...]) -> Optional[Value]:
+def _joined(b: Builder, x: Value, axis: int, low: int, high: int, number: float) -> Value:
+    """*x* between blocks of one number."""
+    shape = need_rank(x, "Pad")
+    sides = [fill(b, (*shape[:axis], n, *shape[axis + 1 :]), number, x.dtype) if n else None for n in (low, high)]
+    parts = [v for v in (sides[0], x, sides[1]) if v is not None]
+    return concat(b, parts, axis)
+
+
+def _pad3d(
+    b: Builder, x: Value, low: list[int], high: list[int], mode: str, out: tuple[D.Dim, ...], value: float = 0.0
+) -> Optional[Value]:
     """``pad3d`` on the last three of five dimensions; None where it does not reach."""
     shape = need_rank(x, "Pad")
     rank = len(shape)
@@ -98,7 +109,7 @@ def _pad3d(b: Builder, x: Value, low: list[int], high: list[int], mode: str, out
         return None
     for dim, s, e in zip(shape, low, high):
         # the kernel reads outside of the tensor, or refuses, when the padding is longer than the tensor
-        if (s or e) and mode != "edge" and (not isinstance(dim, int) or max(s, e) >= dim):
+        if (s or e) and mode not in ("edge", "constant") and (not isinstance(dim, int) or max(s, e) >= dim):
             return None
     missing = 5 - rank
     paddings: list[int] = []
@@ -110,7 +121,7 @@ def _pad3d(b: Builder, x: Value, low: list[int], high: list[int], mode: str, out
         X=whole,
         paddings=paddings,
         mode=_PAD3D[mode],
-        value=0.0,
+        value=value,
         data_format="NCDHW",
         result=(x.dtype, (1,) * missing + out),
     )

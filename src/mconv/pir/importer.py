@@ -121,10 +121,19 @@ class Context:
         return self.b.cast(operand, dtype)
 
     def reshaped(self, x: Value, shape: Sequence[D.Dim]) -> Value:
-        """*x*, whose actual shape may differ from its stated one by ones, brought to *shape*."""
+        """*x*, which the operator may have given other ones than stated among its dimensions, brought to *shape*."""
         shape = tuple(shape)
-        stated = Value(x.name, x.dtype, None)
-        return emit.reshape(self.b, stated, shape or (1,)) if self.has_0d or shape else x
+        if x.name is None:
+            return emit.reshape(self.b, x, shape)
+        return emit.reshape(self.b, Value(x.name, x.dtype, None), shape)
+
+    def one(self, x: Value) -> Value:
+        """A tensor of one element with shape [1]; without 0-d tensors it is one already."""
+        if x.shape == (1,):
+            return x
+        if x.rank == 0 and x.name is not None and not self.has_0d:
+            return Value(x.name, x.dtype, (1,), data=x.data)
+        return emit.reshape(self.b, x, (1,))
 
     def note(self, text: str) -> None:
         if text not in self.b.notes:

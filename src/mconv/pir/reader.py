@@ -22,6 +22,7 @@ VERSIONS = {1: "3.0", 2: "3.1", 3: "3.2", 4: "3.3"}
 MAX_BYTES = 1 << 30  # the largest real programs are a few MB: weights are not in them
 _MAX_DEPTH = 64  # regions in regions, vectors in vectors
 _MAX_RANK = 9  # Paddle's own limit
+_MAX_DIM = 1 << 62
 _DIALECTS = {"0": "builtin", "1": "pd_op", "2": "cf", "3": "custom_op", "4": "pd_dist"}
 _AGAIN = "save or download the model again"
 
@@ -218,7 +219,7 @@ class _Reader:
         raw = _dict(raw, path)
         args = []
         for i, arg in enumerate(_list(raw.get("args", []), f"{path}.args")):
-            args.append(self.result(arg, f"{path}.args[{i}]"))
+            args.append(self.argument(_dict(arg, f"{path}.args[{i}]"), f"{path}.args[{i}]"))
         ops = []
         for i, op in enumerate(_list(raw.get("ops"), f"{path}.ops")):
             ops.append(self.op(op, f"{path}.ops[{i}]", depth))
@@ -270,6 +271,14 @@ class _Reader:
         self.seen.add(ident)
         return ident, self.type(raw.get("TT"), f"{path}.TT", 0)
 
+    def argument(self, raw: dict[str, Any], path: str) -> tuple[int, Type]:
+        """A value that a block is entered with: its number is negative, and its own block's."""
+        ident = _int(raw.get("#"), f'{path}."#"')
+        if ident >= 0:
+            raise _Bad(path, f"value {ident} is not negative, as a block's own are")
+        self.seen.add(ident)
+        return ident, self.type(raw.get("TT"), f"{path}.TT", 0)
+
     def type(self, raw: Any, path: str, depth: int) -> Type:
         if depth > _MAX_DEPTH:
             raise _Bad(path, "vectors nested too deeply")
@@ -288,10 +297,11 @@ class _Reader:
         data = _list(data, f"{path}.D")
         if len(data) < 2:
             raise _Bad(f"{path}.D", "a tensor type without shape")
-        dims = tuple(_int(d, f"{path}.D[1]") for d in _list(data[1], f"{path}.D[1]"))
-        if len(dims) > _MAX_RANK or any(d < -1 for d in dims):
-            raise _Bad(f"{path}.D[1]", f"{_shown(list(dims))} is no shape")
-        return TensorType(element, dims)
+        dims = [_int(d, f"{path}.D[1]") for d in _list(data[1], f"{path}.D[1]")]
+        if len(dims) > _MAX_RANK or any(abs(d) > _MAX_DIM for d in dims):
+            raise _Bad(f"{path}.D[1]", f"{_shown(dims)} is no shape")
+        # Paddle multiplies the -1 of an unknown size along: -12 is as unknown
+        return TensorType(element, tuple(max(d, -1) for d in dims))
 
     def attr(self, raw: Any, path: str, depth: int) -> Any:
         """An attribute's value in Python's terms; of a kind that means nothing here, None."""

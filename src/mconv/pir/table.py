@@ -17,10 +17,10 @@ from typing import Any, Optional
 
 # X → Out of the same type and shape, under the same name
 _UNARY = """
-abs acos acosh asin asinh atan atanh assign bernoulli ceil celu clip_by_norm conj cos cosh digamma elu erf erfinv exp
-expm1 floor gelu label_smooth lgamma log log10 log1p log2 logsigmoid mish poisson reciprocal relu relu6 renorm
-rsqrt selu sigmoid sign silu sin sinh softplus softshrink softsign sqrt square stanh swish tan tanh tanh_shrink
-temporal_shift thresholded_relu shuffle_channel cholesky matrix_power fill_diagonal identity_loss
+acos acosh asin asinh atan atanh assign bernoulli ceil celu clip_by_norm conj cos cosh digamma elu erf erfinv exp
+expm1 floor gelu label_smooth lgamma log log10 log1p log2 logsigmoid poisson reciprocal relu relu6 renorm
+rsqrt selu sigmoid sign silu sin sinh softplus softsign sqrt square stanh swish tan tanh tanh_shrink
+temporal_shift shuffle_channel cholesky matrix_power fill_diagonal identity_loss
 """
 
 # the same shape, other names
@@ -37,7 +37,10 @@ logit = X Out
 flip = X Out
 trunc = X Out
 roll = X,ShiftsTensor=shifts Out
-cumprod = X Out exclusive?False reverse?False
+cumprod = X Out exclusive?False,reverse?False
+mish = X Out lambda:threshold
+softshrink = X Out threshold:lambda
+thresholded_relu = X Out value?0.0
 logcumsumexp = X Out
 i0 = x out
 i0e = x out
@@ -211,8 +214,8 @@ triangular_solve = X,Y Out
 truncated_gaussian_random = - Out
 unfold = X Y
 unique_consecutive = X Out,Index,Counts
-unpool = X,Indices,=output_size Out padding:paddings
-unpool3d = X,Indices Out padding:paddings
+unpool = X,Indices,=output_size Out padding:paddings,unpooling_type!max
+unpool3d = X,Indices Out padding:paddings,unpooling_type!max
 viterbi_decode = Input,Transition,Length Scores,Path
 warpctc = Logits,Label,LogitsLength,LabelLength Loss,WarpCTCGrad
 warprnnt = input,label,input_lengths,label_lengths loss,warprnntgrad
@@ -264,7 +267,8 @@ def _slot(token: str) -> Optional[Slot]:
 
 
 def _value(text: str) -> Any:
-    return {"False": False, "True": True, "...": ...}.get(text, text)
+    words = {"False": False, "True": True, "...": ...}
+    return words[text] if text in words else float(text) if text[0].isdigit() else text
 
 
 def _parse(line: str, same: bool) -> tuple[str, Row]:

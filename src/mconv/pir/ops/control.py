@@ -87,7 +87,7 @@ def if_(ctx: Context, condition: Value, **attrs: Any) -> tuple:
     b = ctx.b
     blocks = ctx.blocks()
     kinds = [kind for _, kind in ctx.pir.outputs]
-    condition = ctx.reshaped(ctx.b.cast(condition, DType.BOOL), (1,))
+    condition = ctx.one(ctx.b.cast(condition, DType.BOOL))
     known = ctx.number(condition)
     if known is not None:
         return tuple(ctx.importer.walk(blocks[0 if known else 1]))
@@ -112,7 +112,7 @@ def while_(ctx: Context, condition: Value, *initial: Any, **attrs: Any) -> tuple
     if len(block.args) != len(initial):
         raise Unsupported("a loop whose body takes another number of values than it is entered with")
     going = b.variable("while.going", DType.BOOL, (1,))
-    _put(ctx, ctx.reshaped(b.cast(condition, DType.BOOL), (1,)), going)
+    _put(ctx, ctx.one(b.cast(condition, DType.BOOL)), going)
     carried: list[Value] = []
     for (ident, kind), value in zip(block.args, initial):
         if isinstance(value, Value) and is_array(ctx, value):
@@ -129,7 +129,7 @@ def while_(ctx: Context, condition: Value, *initial: Any, **attrs: Any) -> tuple
         for value, out in zip(held, carried):
             _put(ctx, value, out)
         assert isinstance(again, Value)
-        _put(ctx, ctx.reshaped(b.cast(again, DType.BOOL), (1,)), going)
+        _put(ctx, ctx.one(b.cast(again, DType.BOOL)), going)
     scopes = b.unique("scopes")
     b.block.add_var(Var.of_kind(scopes, VarKind.STEP_SCOPES))
     names = {v.name for v in carried} | {going.name}
@@ -176,7 +176,7 @@ def array_write(ctx: Context, *operands: Any) -> Value:
     else:
         i, x = operands
         array = create_array(ctx, dtype=x.dtype)
-    place = ctx.reshaped(ctx.b.cast(i, DType.INT64), (1,))
+    place = ctx.one(ctx.b.cast(i, DType.INT64))
     ctx.b.raw_op("write_to_array", {"X": [x], "I": [place]}, {"Out": [array]})
     return array
 
@@ -184,7 +184,7 @@ def array_write(ctx: Context, *operands: Any) -> Value:
 @pir_op("array_read", "read_array")
 def array_read(ctx: Context, array: Value, i: Value) -> Value:
     out = _carrier(ctx, ctx.pir.outputs[0][1])
-    place = ctx.reshaped(ctx.b.cast(i, DType.INT64), (1,))
+    place = ctx.one(ctx.b.cast(i, DType.INT64))
     ctx.b.raw_op("read_from_array", {"X": [array], "I": [place]}, {"Out": [out]})
     return out
 

@@ -90,7 +90,7 @@ def full_with_tensor(ctx: Context, value: Value, shape: Any, *, dtype: Optional[
     if known is None or not D.is_static(known):
         arguments = {"shape": [], "ShapeTensor": ctx.tensor(shape)}
     # the fill takes a [1] tensor of the result's type
-    one = ctx.reshaped(ctx.b.cast(value, kind), (1,))
+    one = ctx.one(ctx.b.cast(value, kind))
     made: Value = ctx.op("fill_constant", ValueTensor=one, dtype=int(kind), value=0.0, **arguments, result=(kind, dims))
     return made
 
@@ -158,7 +158,7 @@ def arange(ctx: Context, start: Value, end: Value, step: Value, *, dtype: Option
     size: D.Dim = dims[0]
     if bounds[0] == [0] and bounds[2] == [1] and bounds[1] is not None:
         size = bounds[1][0]
-    values = [ctx.reshaped(ctx.b.cast(v, kind), (1,)) for v in (start, end, step)]
+    values = [ctx.one(ctx.b.cast(v, kind)) for v in (start, end, step)]
     made: Value = ctx.op("range", Start=values[0], End=values[1], Step=values[2], result=(kind, (size,)))
     return made
 
@@ -174,7 +174,7 @@ def linspace(ctx: Context, start: Value, stop: Value, number: Value, *base: Valu
         return ctx.b.constant(grid.astype(kind.numpy), kind)
     if base:
         raise Unsupported("logspace with bounds of run time")
-    values = [ctx.reshaped(v, (1,)) for v in (ctx.b.cast(start, kind), ctx.b.cast(stop, kind), ctx.b.cast(number, DType.INT32))]
+    values = [ctx.one(v) for v in (ctx.b.cast(start, kind), ctx.b.cast(stop, kind), ctx.b.cast(number, DType.INT32))]
     made: Value = ctx.op(
         "linspace", Start=values[0], Stop=values[1], Num=values[2], dtype=int(kind), result=(kind, dims)
     )
@@ -206,7 +206,7 @@ def _steps(ctx: Context, end: Value) -> Value:
     b = ctx.b
     size = (ctx.dims(end) or [D.Sym.fresh("range")])[0]
     start, step = b.constant(np.array([0], np.int64)), b.constant(np.array([1], np.int64))
-    stop = ctx.reshaped(b.cast(end, DType.INT64), (1,))
+    stop = ctx.one(b.cast(end, DType.INT64))
     made: Value = ctx.op("range", Start=start, End=stop, Step=step, result=(DType.INT64, (size,)))
     return made
 

@@ -50,7 +50,12 @@ def binary(ctx: Context, x: Value, y: Value) -> Value:
     if name == "floor_divide":
         return _floor_divide(ctx, x, y)
     kind, _ = ctx.spec()
-    return emit.binary(ctx.b, op, x, y, dtype=kind if kind is not x.dtype else None)
+    return emit.binary(ctx.b, op, _ranked(ctx, x, y), y, dtype=kind if kind is not x.dtype else None)
+
+
+def _ranked(ctx: Context, x: Value, y: Value) -> Value:
+    """A scalar first operand with the rank of the second: 2.3's power takes it for the exponent otherwise."""
+    return emit.reshape(ctx.b, x, (1,) * (y.rank or 0)) if not x.rank and (y.rank or 0) > 1 else x
 
 
 def _floor_divide(ctx: Context, x: Value, y: Value) -> Value:
@@ -143,6 +148,16 @@ def scale(ctx: Context, x: Value, factor: Value, *, bias: Any, bias_after_scale:
     if known is not None and whole:
         f, add = int(number), int(bias)
         made.data = tuple(d * f + add if bias_after_scale else (d + add) * f for d in known)
+    return made
+
+
+@pir_op("abs")
+def absolute(ctx: Context, x: Value) -> Value:
+    if x.dtype in (DType.INT32, DType.INT64):
+        # oneDNN's passes fuse abs into an integer operator before it, which 3 then refuses
+        return emit.maximum(ctx.b, x, emit.scale(ctx.b, x, -1.0))
+    kind, _ = ctx.spec()
+    made: Value = ctx.op("abs", X=x, result=(kind, x.shape))
     return made
 
 
@@ -261,3 +276,13 @@ def shift(ctx: Context, x: Value, y: Value, *, is_arithmetic: bool) -> Value:
 @pir_op("gammaln")
 def gammaln(ctx: Context, x: Value) -> Value:
     return emit.unary(ctx.b, "lgamma", x)
+
+
+@pir_op("round")
+def rounded(ctx: Context, x: Value, *, decimals: int = 0) -> Value:
+    if x.dtype.is_int:
+        return x
+    if not decimals:
+        return emit.unary(ctx.b, "round", x)
+    factor = float(10.0**decimals)
+    return emit.scale(ctx.b, emit.unary(ctx.b, "round", emit.scale(ctx.b, x, factor)), 1.0 / factor)

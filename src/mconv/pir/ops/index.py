@@ -7,6 +7,8 @@ from typing import Any, Optional
 import numpy as np
 
 from mconv import emit
+from mconv.emit.slicing import flip
+from mconv.emit.scatter import scatter_elements, scatter_nd
 from mconv.pir.importer import Context
 from mconv.pir.ops.shapes import INT32_MAX
 from mconv.pir.registry import Unsupported, pir_op
@@ -70,6 +72,17 @@ def slice_(
 def strided_slice(ctx: Context, x: Value, starts: Any, ends: Any, strides: Any, *, axes: list[int]) -> Value:
     steps = ctx.ints(strides, "a step")
     first, last = ctx.dims(starts), ctx.dims(ends)
+    rank = x.rank or 0
+    turned = [
+        i
+        for i, s in enumerate(steps)
+        if s < 0 and first is not None and last is not None and _backwards(first[i], last[i], (x.shape or ())[axes[i] % rank])
+    ]
+    if turned and first is not None and last is not None:
+        x = flip(ctx.b, x, [axes[i] for i in turned])
+        steps = [-s if i in turned else s for i, s in enumerate(steps)]
+        first = [0 if i in turned else d for i, d in enumerate(first)]
+        last = [INT32_MAX if i in turned else d for i, d in enumerate(last)]
     return emit.slice_(
         ctx.b,
         x,
@@ -78,6 +91,14 @@ def strided_slice(ctx: Context, x: Value, starts: Any, ends: Any, strides: Any, 
         last if last is not None else ctx.tensor(ends),  # type: ignore[arg-type]
         steps,
     )
+
+
+def _backwards(start: D.Dim, end: D.Dim, size: D.Dim) -> bool:
+    """Whether a slice with a negative step goes from the last element to the first."""
+    if not isinstance(start, int) or not isinstance(end, int):
+        return False
+    largest = size if isinstance(size, int) else INT32_MAX - 1
+    return (start == -1 or start >= largest - 1) and end < -largest
 
 
 @pir_op("gather")
@@ -125,17 +146,18 @@ def take_along_axis(ctx: Context, x: Value, index: Value, *, axis: int) -> Value
 def put_along_axis(
     ctx: Context, x: Value, index: Value, value: Value, *, axis: int, reduce: str, include_self: bool = True
 ) -> Value:
-    if not include_self and reduce != "assign":
-        raise Unsupported(f"put_along_axis with reduce={reduce!r} and include_self=False")
-    arguments: dict[str, Any] = {}
-    if "Include_self" in ctx.b.operators["put_along_axis"]["attrs"]:
-        arguments["Include_self"] = include_self
-    known = {"assign", "add", "mul", "multiply"}
-    if reduce not in known and not arguments:
-        raise Unsupported(f"put_along_axis with reduce={reduce!r}")
     shape = index.shape or ()
     if value.shape != shape:
         value = emit.shape.expand_to(ctx.b, value, shape)
+    arguments: dict[str, Any] = {}
+    if "Include_self" in ctx.b.operators["put_along_axis"]["attrs"]:
+        arguments["Include_self"] = include_self
+    elif not include_self and reduce != "assign":
+        raise Unsupported(f"put_along_axis with reduce={reduce!r} and include_self=False")
+    elif reduce in ("amin", "amax"):
+        return scatter_elements(ctx.b, x, index, value, axis, reduce[1:])
+    elif reduce == "mean":
+        raise Unsupported("put_along_axis with reduce='mean'")
     made: Value = ctx.op(
         "put_along_axis", Input=x, Index=index, Value=value, Axis=axis, Reduce=reduce, **arguments,
         result={"Result": (x.dtype, x.shape)},
@@ -173,7 +195,7 @@ def topk(ctx: Context, x: Value, k: Any, *, axis: int, largest: bool, sorted: bo
         arguments["k"] = known[0]
         shape[where] = known[0]
     else:
-        arguments["K"] = ctx.reshaped(ctx.tensor(k), (1,))
+        arguments["K"] = ctx.one(ctx.tensor(k))
         shape[where] = known[0] if known is not None else D.Sym.fresh("topk")
     values, places = ctx.op(
         "top_k_v2",
@@ -305,17 +327,11 @@ def index_put(ctx: Context, x: Value, indices: list[Value], value: Value, *, acc
         if common is None:
             raise Unsupported("indices of unknown rank")
         spread = [b.cast(emit.shape.expand_to(b, i, common, indices), DType.INT64) for i in indices]
-        spread = [emit.gather_.wrapped(b, i, shape[k]) for k, i in enumerate(spread)]
         places = emit.concat(b, [emit.unsqueeze(b, i, [len(common)]) for i in spread], len(common))
     depth = (places.shape or ())[-1]
     assert isinstance(depth, int)
     updates = emit.shape.expand_to(b, b.cast(value, x.dtype), (*(places.shape or ())[:-1], *shape[depth:]))
-    if not accumulate:
-        # what is there is taken away first; places named twice would be taken away twice
-        old: Value = ctx.op("gather_nd", X=x, Index=places, result=(x.dtype, updates.shape))
-        updates = emit.binary(b, "elementwise_sub", updates, old)
-    made: Value = ctx.op("scatter_nd_add", X=x, Index=places, Updates=updates, result=(x.dtype, shape))
-    return made
+    return scatter_nd(b, x, places, updates, "add" if accumulate else "none")
 
 
 @pir_op("index_add")
@@ -360,7 +376,7 @@ def set_value(
             if tensors is None:
                 whole = ctx.tensor(operand, DType.INT64)
                 tensors = [emit.slice_(b, whole, [0], [i], [i + 1]) for i in range(len(axes))]
-            arguments[name.capitalize() + "TensorList"] = [ctx.reshaped(b.cast(t, DType.INT64), (1,)) for t in tensors]
+            arguments[name.capitalize() + "TensorList"] = [ctx.one(b.cast(t, DType.INT64)) for t in tensors]
             arguments[name] = []
     if values is not None:
         array = np.array(values).astype(x.dtype.numpy).reshape(shape if shape else (-1,))

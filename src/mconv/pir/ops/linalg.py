@@ -112,11 +112,13 @@ def einsum(ctx: Context, values: list[Value], *, equation: str) -> tuple:
 @pir_op("slogdet", "slogdet_v2")
 def slogdet(ctx: Context, x: Value) -> Any:
     made: Value = ctx.op("slogdeterminant", Input=x, result=(x.dtype, (2, *(x.shape or ())[:-2])))
+    if (x.rank or 2) == 2 and not ctx.has_0d:
+        made = ctx.reshaped(made, (2,))  # the determinant of one matrix came as [1]
     if len(ctx.pir.outputs) == 1:
         return made
     b = ctx.b
     parts = [emit.squeeze(b, emit.slice_(b, made, [0], [i], [i + 1]), [0]) for i in (0, 1)]
-    return tuple(ctx.reshaped(p, p.shape or ()) if p.shape else p for p in parts)
+    return tuple(parts)
 
 
 @pir_op("matrix_rank")
@@ -176,5 +178,33 @@ def lstsq(ctx: Context, x: Value, y: Value, rcond: Any, *, driver: str) -> tuple
     if number is None:
         raise Unsupported("rcond that is computed at run time")
     names = ("Solution", "Residuals", "Rank", "SingularValues")
-    specs = {n: ctx.spec(i) for i, n in enumerate(names)}
-    return tuple(ctx.op("lstsq", X=x, Y=y, rcond=float(number), driver=driver, result=specs))
+    known = ctx.b.operators["lstsq"]["outputs"]
+    specs = {n: ctx.spec(i) for i, n in enumerate(names) if n in known}
+    made = dict(zip(specs, ctx.op("lstsq", X=x, Y=y, rcond=float(number), driver=driver, result=specs)))
+    return tuple(made.get(n) for n in names)
+
+
+@pir_op("lu_solve")
+def lu_solve(ctx: Context, y: Value, lu: Value, pivots: Value, *, trans: str) -> Any:
+    if ctx.has("lu_solve"):
+        return ctx.generic()
+    if trans != "N":
+        raise Unsupported(f"lu_solve with trans={trans!r}")
+    b = ctx.b
+    shape = lu.shape or ()
+    square = (lu.dtype, shape)
+    swaps, low, up = ctx.op(
+        "lu_unpack",
+        X=lu,
+        Pivots=pivots,
+        unpack_ludata=True,
+        unpack_pivots=True,
+        result={"Pmat": square, "L": square, "U": square},
+    )
+    # P·L·U·x = y
+    made = emit.matmul(b, swaps, y, trans_x=True)
+    for factor, upper in ((low, False), (up, True)):
+        made = ctx.op(
+            "triangular_solve", X=factor, Y=made, upper=upper, transpose=False, unitriangular=not upper, result=(y.dtype, y.shape)
+        )
+    return made

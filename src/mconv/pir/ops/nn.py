@@ -7,6 +7,7 @@ from typing import Any, Optional
 import numpy as np
 
 from mconv import emit
+from mconv.emit.pad import pad as emit_pad
 from mconv.pir.importer import Context
 from mconv.pir.ops.reduce import reduce
 from mconv.pir.registry import Unsupported, pir_op
@@ -353,7 +354,7 @@ def interpolate(
         elif given is out_size:
             arguments["OutSize"] = ctx.tensor(out_size)
         else:
-            arguments["SizeTensor"] = [ctx.reshaped(ctx.b.cast(v, DType.INT32), (1,)) for v in size_tensor or ()]
+            arguments["SizeTensor"] = [ctx.one(ctx.b.cast(v, DType.INT32)) for v in size_tensor or ()]
         scale = []
     if scale_tensor is not None and not arguments:
         number = ctx.number(scale_tensor)
@@ -386,10 +387,8 @@ def pad(ctx: Context, x: Value, pad_value: Any, *, paddings: list[int], pad_from
     pairs = list(zip(paddings[::2], paddings[1::2]))
     if not pad_from_left_axis and len(pairs) == x.rank:
         pairs = pairs[::-1]
-    flat = [p for pair in pairs for p in pair]
-    shape = tuple(d + a + z for d, (a, z) in zip(x.shape or (), pairs))
-    made: Value = ctx.op("pad", X=x, paddings=flat, pad_value=float(number), result=(x.dtype, shape))
-    return made
+    # not the operator of that name, which hangs or crashes under oneDNN in 2.6 and 3
+    return emit_pad(ctx.b, x, [p for p, _ in pairs], [p for _, p in pairs], "constant", ctx.b.constant(np.array(number).astype(x.dtype.numpy), x.dtype))
 
 
 @pir_op("pad3d")
@@ -409,7 +408,7 @@ def pad3d(ctx: Context, x: Value, paddings: Any, *, mode: str, pad_value: float,
 @pir_op("prelu")
 def prelu(ctx: Context, x: Value, alpha: Value, *, data_format: str, mode: str) -> Value:
     if not alpha.rank:
-        alpha = ctx.reshaped(alpha, (1,))
+        alpha = ctx.one(alpha)
     made: Value = ctx.op("prelu", X=x, Alpha=alpha, data_format=data_format, mode=mode, result=(x.dtype, x.shape))
     return made
 
@@ -505,3 +504,20 @@ def nll_loss(ctx: Context, x: Value, label: Value, weight: Optional[Value] = Non
         result={"Out": ctx.spec(0), "Total_weight": (x.dtype, ())},
     )
     return made[0], made[1]
+
+
+@pir_op("deformable_conv")
+def deformable_conv(
+    ctx: Context,
+    x: Value,
+    offset: Value,
+    filter: Value,
+    mask: Optional[Value] = None,
+    **attrs: Any,
+) -> Value:
+    op = "deformable_conv_v1" if mask is None else "deformable_conv"
+    inputs: dict[str, Any] = {"Input": x, "Offset": offset, "Filter": filter}
+    if mask is not None:
+        inputs["Mask"] = mask
+    made: Value = ctx.op(op, **inputs, **attrs, result={"Output": ctx.spec()})[0]
+    return made

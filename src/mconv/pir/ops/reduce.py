@@ -46,7 +46,7 @@ def reduce(ctx: Context, op: str, x: Value, axes: list[int], keepdim: bool, spec
     kind = x.dtype if spec is None else spec[0]
     whole = not axes or len(axes) == rank
     made: Value = ctx.op(
-        op, X=x, dim=axes or [0], keep_dim=keepdim, reduce_all=whole, result=(kind, shape), **attrs
+        op, X=x, dim=axes or list(range(rank)), keep_dim=keepdim, reduce_all=whole, result=(kind, shape), **attrs
     )
     return made
 
@@ -221,3 +221,60 @@ def reduce_as(ctx: Context, x: Value, target: Value) -> Value:
     if not axes:
         return x
     return emit.reshape(ctx.b, reduce(ctx, "reduce_sum", x, axes, True), wanted)
+
+
+@pir_op("dist")
+def dist(ctx: Context, x: Value, y: Value, *, p: float) -> Value:
+    """The p-norm of the difference."""
+    b = ctx.b
+    flat = emit.reshape(b, emit.binary(b, "elementwise_sub", x, y), (D.product(D.broadcast(x.shape, y.shape) or ()),))
+    made: Value = ctx.op(
+        "p_norm", X=flat, porder=p, axis=-1, epsilon=1e-12, keepdim=False, asvector=True, result=(x.dtype, ())
+    )
+    return made
+
+
+@pir_op("median", "nanmedian")
+def median(ctx: Context, x: Value, *, axis: list[int], keepdim: bool, mode: str) -> tuple:
+    """The middle of the sorted numbers (``avg``: of an even number, the mean of the two in the middle)."""
+    b = ctx.b
+    shape = x.shape or ()
+    rank = len(shape)
+    axes = sorted({a % rank for a in axis}) if axis else list(range(rank))
+    rest = [i for i in range(rank) if i not in axes]
+    count = D.product(shape[i] for i in axes)
+    if not isinstance(count, int):
+        raise Unsupported("the median of numbers whose count is known only at run time")
+    kept = tuple(shape[i] for i in rest)
+    rows = emit.reshape(b, emit.transpose(b, x, [*rest, *axes]), (*kept, count))
+    last = len(kept)
+    missing: Value = ctx.op("isnan_v2", X=rows, result=(DType.BOOL, rows.shape))
+    infinite = b.constant(np.array(np.inf, x.dtype.numpy), x.dtype)
+    ordered, _ = ctx.op(
+        "argsort",
+        X=emit.where(b, missing, infinite, rows),
+        axis=last,
+        descending=False,
+        result={"Out": (x.dtype, rows.shape), "Indices": (DType.INT64, rows.shape)},
+    )
+    gone = reduce(ctx, "reduce_sum", b.cast(missing, DType.INT64), [last], True)
+    nan = b.constant(np.array(np.nan, x.dtype.numpy), x.dtype)
+    if ctx.pir.name.endswith("nanmedian"):
+        valid = emit.scale(b, gone, -1.0, float(count))
+        low, high = (_half(ctx, emit.scale(b, valid, 1.0, shift), count) for shift in (-1.0, 0.0))
+        none = emit.compare(b, "equal", valid, b.constant(np.array(0, np.int64)))
+        values = [emit.take_along_axis(b, ordered, i, last) for i in (low, high)]
+    else:
+        none = emit.compare(b, "greater_than", gone, b.constant(np.array(0, np.int64)))
+        values = [emit.slice_(b, ordered, [last], [i], [i + 1]) for i in ((count - 1) // 2, count // 2)]
+    made = values[0] if mode == "min" else emit.scale(b, emit.binary(b, "elementwise_add", *values), 0.5)
+    made = emit.where(b, none, nan, made)
+    out = tuple(1 if i in axes else d for i, d in enumerate(shape) if keepdim or i in rest)
+    return emit.reshape(b, made, out), None
+
+
+def _half(ctx: Context, x: Value, count: int) -> Value:
+    """x // 2, kept in [0, count)."""
+    b = ctx.b
+    half = emit.binary(b, "elementwise_floordiv", x, b.constant(np.array(2, np.int64)))
+    return emit.maximum(b, half, b.constant(np.array(0, np.int64)))
