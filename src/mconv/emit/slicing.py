@@ -36,11 +36,13 @@ def concat(b: Builder, values: Sequence[Value], axis: int) -> Value:
             if i != axis and isinstance(d, int):
                 shape[i] = d
     shape[axis] = total
-    made: Value = b.op("concat", X=kept, axis=axis, result=(kept[0].dtype, tuple(shape)))
+    # a pass of every release (seqpool_cvm_concat_fuse_pass) crashes where the first operand is a parameter
+    first = b.op("assign", X=kept[0]) if kept[0].is_const else kept[0]
+    made: Value = b.op("concat", X=[first, *kept[1:]], axis=axis, result=(kept[0].dtype, tuple(shape)))
     parts = [dims_of(v) for v in kept]
     if len(shape) == 1 and all(p is not None for p in parts):
         made.data = tuple(d for p in parts for d in p or ())
-    return made
+    return bind_shape(b, made)
 
 
 def fill(b: Builder, shape: Union[Sequence[D.Dim], Value], value: Any, dtype: DType) -> Value:

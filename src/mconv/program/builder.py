@@ -430,7 +430,7 @@ class Builder:
         varying = self._varying()
         for value, name in self._fetches:
             source = self._materialize(value)
-            if source not in varying and self._feeds:
+            if source not in varying:
                 value = self._tied(value)
                 source = self._materialize(value)
             if source in self.params or source in feeds or source in wanted or source not in main.vars:
@@ -457,23 +457,32 @@ class Builder:
         """*value*, which is constant, as something that depends on an input.
 
         Paddle 2.6 and 3 fold an output that is constant into a parameter and then cannot fetch it ("The Variable type
-        must be … PhiVector"). Nothing times the length of an input's first axis is added.
+        must be … PhiVector"). Nothing times the length of an input's first axis is added; in a model without inputs,
+        a zero that an operator writes in place, which no pass takes for constant.
         """
-        feed = self._feeds[0]
-        rank = max(len(feed.shape or ()), 1)
-        size = self.op("shape", Input=feed, result=(DType.INT32, (rank,)))
-        first = self.op(
-            "slice",
-            Input=size,
-            axes=[0],
-            starts=[0],
-            ends=[1],
-            infer_flags=[1],
-            decrease_axis=[],
-            result=(DType.INT32, (1,)),
-        )
+        if value.size == 0 and self.target.version < 3_000_000:
+            raise UnsupportedError(f"Paddle {self.target.paddle} cannot give an output without elements")
+        if self._feeds:
+            feed = self._feeds[0]
+            rank = max(len(feed.shape or ()), 1)
+            size = self.op("shape", Input=feed, result=(DType.INT32, (rank,)))
+            first = self.op(
+                "slice",
+                Input=size,
+                axes=[0],
+                starts=[0],
+                ends=[1],
+                infer_flags=[1],
+                decrease_axis=[],
+                result=(DType.INT32, (1,)),
+            )
+            nothing = self.op("scale", X=first, scale=0.0, bias=0.0, bias_after_scale=True)
+        else:
+            counter = self.constant(np.zeros(1, np.int32))
+            self.raw_op("increment", {"X": [counter]}, {"Out": [counter]}, step=0.0)
+            nothing = Value(counter.name, DType.INT32, (1,))
         kind = DType.INT32 if value.dtype is DType.BOOL else value.dtype
-        zero = self.cast(self.op("scale", X=first, scale=0.0, bias=0.0, bias_after_scale=True), kind)
+        zero = self.cast(nothing, kind)
         if value.shape == () and self.target.has_0d:
             zero = self.op("reshape2", X=zero, shape=[], result=(kind, ()))
         total = self.op("elementwise_add", X=self.cast(value, kind), Y=zero, result=(kind, value.shape))
