@@ -84,9 +84,24 @@ def binary(b: Builder, op: str, x: Value, y: Value, *, dtype: Optional[DType] = 
     short = _scaled(b, op, x, y)
     if short is not None:
         return short
+    if op == "elementwise_div" and x.dtype in (DType.FP32, DType.FP16, DType.BF16):
+        if foldable(x) and x.size == 1 and (np.asarray(x.const) == 1).all() and (x.rank or 0) <= (y.rank or 0):
+            return unary(b, "reciprocal", y)
+        x = _dividend(b, x, y)
     x, y, shape = _broadcast(b, x, y, op)
     made: Value = b.op(op, X=x, Y=y, result=(dtype or x.dtype, shape))
     return made
+
+
+def _dividend(b: Builder, x: Value, y: Value) -> Value:
+    """*x* in the shape of the quotient: where oneDNN (2.6 and 3) broadcasts the dividend, it divides *y* by it."""
+    from mconv.emit.shape import expand_to
+
+    try:
+        shape = D.broadcast(x.shape, y.shape)
+    except ValueError as e:
+        raise UnsupportedError(f"elementwise_div: {e}") from None
+    return x if shape is None or shape == x.shape else expand_to(b, x, shape)
 
 
 def _lower(x: Value, y: Value) -> bool:
@@ -269,6 +284,8 @@ def where(b: Builder, condition: Value, x: Value, y: Value) -> Value:
         raise UnsupportedError(f"where: {e}") from None
     if shape is None:
         raise UnsupportedError("where: the rank of an operand is unknown")
+    if x.dtype is DType.BOOL:  # for which older releases have no kernel
+        return b.cast(where(b, condition, b.cast(x, DType.INT32), b.cast(y, DType.INT32)), DType.BOOL)
     condition, x, y = (expand_to(b, v, shape, (condition, x, y)) for v in (condition, x, y))
     made: Value = b.op("where", Condition=condition, X=x, Y=y, result=(x.dtype, shape))
     return made
