@@ -7,14 +7,14 @@ from typing import Any, Callable, Optional, Union
 
 import numpy as np
 
-from mconv.emit import elementwise
+from mconv.emit import elementwise, generate, reduction
+from mconv.emit.activation import round_half_even
 from mconv.emit.elementwise import foldable
 from mconv.emit.gather import gather
 from mconv.emit.linear import matmul
 from mconv.emit.shape import expand_to, need_rank, reshape, transpose, unsqueeze
 from mconv.emit.sizes import dim_tensor
 from mconv.emit.slicing import slice_
-from mconv.errors import UnsupportedError
 from mconv.program import dims as D
 from mconv.program.builder import Builder, Value
 from mconv.program.dtypes import DType
@@ -149,10 +149,8 @@ class Expr:
         return self._unary("pow", lambda x: np.power(x, np.asarray(exponent, x.dtype)), factor=float(exponent))
 
     def rint(self) -> Expr:
-        """The nearest whole number, the even one in the middle (which Paddle's ``round`` does not promise)."""
-        low = (self + 0.5).floor()
-        odd = (low * 0.5).floor() * 2.0 < low
-        return where(odd & (low - self).equals(0.5), low - 1.0, low)
+        """The nearest whole number, the even one in the middle."""
+        return Expr(self.b, round_half_even(self.b, self.value))
 
     def maximum(self, other: Operand) -> Expr:
         return self._binary("max", np.maximum, self, other)
@@ -176,16 +174,7 @@ class Expr:
             fn = {"sum": np.sum, "mean": np.mean, "max": np.max, "min": np.min}[op]
             return Expr(self.b, np.asarray(fn(self.value.const, axis=tuple(axes), keepdims=keep)), self.dtype)
         out = [1 if i in axes else d for i, d in enumerate(self.shape)]
-        made = self.b.op(
-            f"reduce_{op}",
-            X=self.value,
-            dim=axes,
-            keep_dim=True,
-            reduce_all=len(axes) == rank,
-            result=(self.dtype, tuple(out)),
-        )
-        kept = [d for i, d in enumerate(out) if i not in axes]
-        return Expr(self.b, made if keep else reshape(self.b, made, kept))
+        return Expr(self.b, reduction.reduce(self.b, op, self.value, axes, keep=keep))
 
     def sum(self, *axes: int, keep: bool = True) -> Expr:
         return self.reduce("sum", axes, keep)
@@ -239,24 +228,12 @@ def size(b: Builder, dim: D.Dim, dtype: DType = DType.FP32) -> Expr:
 
 
 def arange(b: Builder, count: Union[D.Dim, Value], dtype: DType = DType.FP32) -> Expr:
-    """0, 1, … *count* - 1; *count* may be a tensor of one int64.
-
-    Raises:
-        UnsupportedError: a target without tensors of sizes known at run time only.
-    """
+    """0, 1, … *count* - 1; *count* may be a tensor of one integer."""
     if isinstance(count, int):
         return Expr(b, np.arange(count), dtype)
     if isinstance(count, Value):
-        end, length = reshape(b, b.cast(count, DType.INT64), (1,)), D.Sym.fresh("range")
-        known: Optional[Sequence[D.Dim]] = count.data
-        if known is not None and len(known) == 1:
-            length = known[0]  # type: ignore[assignment]
+        zero, one = (b.constant(np.array(v, np.int64)) for v in (0, 1))
+        made = generate.arange(b, zero, reshape(b, b.cast(count, DType.INT64), ()), one)
     else:
-        end, length = dim_tensor(b, count), count
-    if "range" not in b.operators:
-        raise UnsupportedError(f"Paddle {b.target.paddle} has no operator that counts up to a size known at run time")
-    zero, one = b.constant(np.array([0], np.int64)), b.constant(np.array([1], np.int64))
-    made = b.op("range", Start=zero, End=end, Step=one, result=(DType.INT64, (length,)))
-    from mconv.emit.sizes import bind_shape
-
-    return Expr(b, b.cast(bind_shape(b, made), dtype))
+        made = generate.iota(b, count)
+    return Expr(b, b.cast(made, dtype))
