@@ -258,8 +258,35 @@ def render_error(error: BaseException, command: str) -> int:
     out.error(message, hint)
     rows = getattr(error, "rows", None)
     if rows and not out.json:
-        for row in rows:
-            out._stderr("  " + ", ".join(f"{k}: {one_line(str(v))}" for k, v in row.items() if v not in (None, "", [])))
+        _show_rows(rows)
     failure = {"kind": kind, "message": message, "hint": hint, "exit_code": code, "rows": rows or []}
     out.emit({"error": failure})
     return code
+
+
+def _show_rows(rows: Sequence[Mapping[str, Any]]) -> None:
+    """What is unsupported, on stderr: a table on a terminal, one line for each row elsewhere."""
+
+    def text(value: Any) -> str:
+        if isinstance(value, (list, tuple)):
+            more = f", … {len(value) - 3} more" if len(value) > 3 else ""
+            return ", ".join(one_line(str(v)) for v in value[:3]) + more
+        return one_line(str(value))
+
+    present = [
+        k for k in dict.fromkeys(k for row in rows for k in row) if any(r.get(k) not in (None, "", []) for r in rows)
+    ]
+    if not sys.stderr.isatty():
+        for row in rows:
+            out._stderr("  " + ", ".join(f"{k}: {text(row[k])}" for k in present if row.get(k) not in (None, "", [])))
+        return
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    for heading in present:
+        table.add_column(heading, overflow="fold")
+    for row in rows:
+        table.add_row(*[Text("" if row.get(k) in (None, "", []) else text(row[k])) for k in present])
+    out.console(stderr=True).print(table)

@@ -7,6 +7,7 @@ from typing import Any, Union
 
 from mconv.onnx.importer import Imported
 from mconv.onnx.reader import INLINE, OnnxModel, type_name
+from mconv.program.program import Program
 
 Dim = Union[int, str, None]
 
@@ -67,13 +68,13 @@ def external_files(model: OnnxModel) -> list[str]:
     return sorted(name for name in found - {INLINE, ""} if name.isprintable())
 
 
-def ports_of(model: OnnxModel, made: Imported, overrides: Mapping[str, Sequence[Dim]]) -> dict[str, Any]:
+def ports_of(model: OnnxModel, program: Program, overrides: Mapping[str, Sequence[Dim]]) -> dict[str, Any]:
     """``inputs`` and ``outputs`` of the report: each with its name and type in the model and in Paddle."""
     shapes = shapes_of(model, overrides)
     inputs, outputs = [], []
-    for (name, dtype), port in zip(inputs_of(model).items(), made.program.feeds):
+    for (name, dtype), port in zip(inputs_of(model).items(), program.feeds):
         inputs.append(_port(name, dtype, port, list(shapes[name])))
-    for info, port in zip(model.proto.graph.output, made.program.fetches):
+    for info, port in zip(model.proto.graph.output, program.fetches):
         outputs.append(_port(info.name, type_name(info.type.tensor_type.elem_type), port, list(port.shape)))
     return {"inputs": inputs, "outputs": outputs}
 

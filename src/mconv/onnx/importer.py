@@ -80,12 +80,11 @@ class Scope:
             scope = scope.outer
         raise KeyError(name)
 
-    def __contains__(self, name: str) -> bool:
-        try:
-            self[name]
-        except KeyError:
-            return False
-        return True
+    def __contains__(self, name: object) -> bool:
+        scope: Optional[Scope] = self
+        while scope is not None and name not in scope.values:
+            scope = scope.outer
+        return scope is not None
 
     def __setitem__(self, name: str, value: Any) -> None:
         self.values[name] = value

@@ -43,12 +43,16 @@ PathLike = Union[str, "os.PathLike[str]"]
 
 @dataclass
 class Produced:
-    """What an engine made of the model: the program, its parameters, and the report's fields about them."""
+    """What an engine made of the model: the program, its parameters, and the report's fields about them.
+
+    *keep* lives as long as the parameters are needed.
+    """
 
     program: Program
     params: dict[str, TensorSource]
     facts: dict[str, Any] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
+    keep: Any = None
 
 
 @dataclass(frozen=True)
@@ -196,7 +200,7 @@ def _produce(
         if other:
             e.hint = f"{e.hint}; {other}" if e.hint else other
         raise
-    ports = describe.ports_of(source, made, shapes)
+    ports = describe.ports_of(source, made.program, shapes)
     warnings = list(made.notes)
     for name, (had, has) in made.widened.items():
         warnings.append(f"{name}: {had}, which Paddle lacks, is carried in {has}")
