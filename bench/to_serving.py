@@ -26,7 +26,7 @@ from mconv import __version__, runtimes
 HERE = Path(__file__).parent
 SMALL = HERE.parent / "tests" / "data" / "golden" / "paddle-2.3.2" / "mlp" / "inference_model"
 BEGIN, END = "<!-- to-serving: begin -->", "<!-- to-serving: end -->"
-# what issue-size promises are: at most so many times `cp` beside the start-up, so many times faster than the official
+# the targets: at most so many times `cp` beside the start-up, so many times faster than the official converter
 MAX_OF_CP, MIN_SPEEDUP, MAX_MB = 1.5, 10.0, 150.0
 
 
@@ -134,7 +134,8 @@ def report(timings: dict[str, Timing], size: int, rounds: int) -> tuple[str, lis
 ## `mconv to-serving`
 A BERT-base sized model ({size / 1e6:.0f} MB; `bench/make_bert.py`, saved by Paddle 2.3.2), in the page cache. Whole
 processes, {rounds} rounds of all commands in turn, mconv {__version__} on Python {platform.python_version()}.
-Machine: {machine()}. Command: `make bench`.
+Machine: {machine()}; load average at the end {os.getloadavg()[0]:.1f} (an idle machine shows about 1). Command:
+`make bench`.
 
 | command | median s | from, to | CPU s | peak MB |
 |---|---|---|---|---|
