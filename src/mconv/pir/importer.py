@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from typing import Any, Optional, Union
 
@@ -164,7 +163,7 @@ class Importer:
         self.values: dict[int, Operand] = {0: None}
         self.problems: dict[tuple[str, str], int] = {}
         self.outputs: list[tuple[int, Value, str]] = []
-        self._readers: Counter[int] = Counter()
+        self._unsaved: dict[str, str] = {}
 
     def run(self, output_names: Optional[Sequence[str]] = None) -> tuple[Program, dict[str, TensorSource], list[str]]:
         """The program, its parameters in the file's order, and what is worth telling.
@@ -180,6 +179,9 @@ class Importer:
             self.b.reserve(name)
         with np.errstate(all="ignore"):
             self.walk(self.pir.block)
+        read = {n for _, op in self.b.program.ops() for n in op.input_names}
+        for name in read & self._unsaved.keys():
+            self.problems["builtin.parameter", f"the buffer {name!r} is read, and not saved with the model"] = 1
         if self.problems:
             raise self._refusal()
         self._fetch(output_names)
@@ -231,7 +233,14 @@ class Importer:
 
     def _parameter(self, op: PirOp) -> None:
         name = op.attrs["parameter_name"]
-        self.values[op.outputs[0][0]] = self.b.stored(self.params[name], name)
+        ident, kind = op.outputs[0]
+        if op.attrs["stored"]:
+            self.values[ident] = self.b.stored(self.params[name], name)
+            return
+        assert isinstance(kind, TensorType)
+        # its value is nowhere; that matters only if something reads it
+        self._unsaved[name] = op.name
+        self.values[ident] = Value(name, kind.dtype or DType.FP32, kind.shape)
 
     def _translate(self, op: PirOp, operands: list[Operand]) -> None:
         ctx = Context(self, op, operands)

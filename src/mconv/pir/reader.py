@@ -108,8 +108,15 @@ class PirProgram:
 
     @property
     def parameters(self) -> list[tuple[str, TensorType]]:
-        """Name and type of every parameter, in the order of the parameter file (byte order of the names)."""
-        found = [(op.attrs["parameter_name"], op.outputs[0][1]) for op in self.block.ops if op.name == "builtin.parameter"]
+        """Name and type of every stored parameter, in the order of the file (byte order of the names).
+
+        Buffers that were registered with ``persistable=False`` are not stored.
+        """
+        found: list[tuple[str, TensorType]] = []
+        for op in self.block.ops:
+            kind = op.outputs[0][1] if op.name == "builtin.parameter" and op.attrs["stored"] else None
+            if isinstance(kind, TensorType):
+                found.append((op.attrs["parameter_name"], kind))
         return sorted(found, key=lambda p: p[0].encode("utf-8", "surrogateescape"))
 
 
@@ -239,7 +246,9 @@ class _Reader:
             output = self.result(outputs_raw, f"{path}.O")
             if not isinstance(output[1], TensorType):
                 raise _Bad(f"{path}.O", f"parameter {_shown(name)} is no dense tensor")
-            return PirOp("builtin.parameter", {"parameter_name": name}, [], [output])
+            flags = raw.get("OA")  # persistable, stop_gradient, trainable
+            stored = not isinstance(flags, list) or not flags or bool(flags[0])
+            return PirOp("builtin.parameter", {"parameter_name": name, "stored": stored}, [], [output])
         dialect, _, rest = short.partition(".")
         if not rest:
             raise _Bad(f'{path}."#"', f"{_shown(short)} is no operation's name")
