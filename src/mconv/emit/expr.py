@@ -116,6 +116,9 @@ class Expr:
         return Expr(self.b, elementwise.logical(self.b, "logical_and", self.value, other.value))
 
     def abs(self) -> Expr:
+        if self.dtype is DType.FP64:
+            # oneDNN's passes fuse an activation into any elementwise operator, then find that float64 is not theirs
+            return self.maximum(-self)
         return self._unary("abs", np.abs)
 
     def floor(self) -> Expr:
