@@ -14,6 +14,7 @@ from mconv.onnx import fold, functions, inference, registry, sanity
 from mconv.onnx.context import Context
 from mconv.onnx.order import ordered
 from mconv.onnx.reader import WIDENED, OnnxModel, paddle_dtype, type_name
+from mconv.onnx.sequence import TensorSequence
 from mconv.program import dims as D
 from mconv.program import targets
 from mconv.program.builder import Value
@@ -123,6 +124,7 @@ class Importer:
         self.expanded: Counter[str] = Counter()
         self.folded = 0
         self.unsupported: list[dict[str, Any]] = []
+        self.initializers: dict[int, dict[str, Any]] = {}  # of sub-graphs, by the graph's identity
         self.inferred: dict[str, Any] = {}
         self.suspicious = False
         self.widened: dict[str, tuple[str, str]] = {}
@@ -279,10 +281,12 @@ class Importer:
             if value is None:
                 self._unsupported(node, f"its output {name!r} is not computed")
                 return self._fail(node, scope)
-            self._refine(name, value, scope)
             if name in scope.values:
                 raise CorruptModelError(f"{name!r} is computed by a node, and an input or initializer as well")
             scope[name] = value
+            if isinstance(value, TensorSequence):
+                continue
+            self._refine(name, value, scope)
             self.ctx.call(value, carried_name(name))
 
     def _judge(self, node: onnx.NodeProto, inputs: Sequence[Optional[Value]]) -> None:
@@ -398,17 +402,31 @@ class Importer:
             UnsupportedError: with ``rows``, when nodes inside could not be converted.
         """
         scope = Scope(self.ctx.scope)
-        self._initializers(graph, scope)
+        # a body is converted once for every turn of an unrolled loop: with one copy of its weights, and counted once
+        counted = self.operators.copy() if id(graph) in self.initializers else None
+        if id(graph) not in self.initializers:
+            self._initializers(graph, scope)
+            self.initializers[id(graph)] = dict(scope.values)
+        scope.values.update(self.initializers[id(graph)])
         for info, value in zip(graph.input, arguments):
             scope[info.name] = value
         before = len(self.unsupported)
         self._nodes(graph, scope)
+        if counted is not None:
+            self.operators = counted
         if len(self.unsupported) > before:
             raise UnsupportedError("", rows=self.unsupported[before:])
+        results: list[Value] = []
         for output in graph.output:
             if output.name not in scope:
                 raise CorruptModelError(f"the output {output.name!r} of its sub-graph is computed by no node")
-        return [scope[o.name] for o in graph.output]
+            result = scope[output.name]
+            if isinstance(result, _Failed):
+                raise UnsupportedError("", rows=self.unsupported)
+            if isinstance(result, _Unreadable):
+                raise UnsupportedError(str(result.error))
+            results.append(result)
+        return results
 
     # what ONNX itself knows of shapes ------------------------------------------------------------------------------
 

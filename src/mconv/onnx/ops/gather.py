@@ -51,7 +51,7 @@ def compress(ctx: Context, x: Value, condition: Value, *, axis: Optional[int] = 
 
 
 @onnx_op("Unique", since=11)
-def unique(ctx: Context, x: Value, *, axis: Optional[int] = None, sorted: int = 1) -> tuple[Value, ...]:  # noqa: A002
+def unique(ctx: Context, x: Value, *, axis: Optional[int] = None, sorted: int = 1) -> tuple[Value, ...]:
     return reorder.unique(ctx, x, axis, in_order=bool(sorted))
 
 

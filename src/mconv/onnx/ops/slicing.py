@@ -142,9 +142,10 @@ def pad(
     known = ctx.known_dims(pads)
     places = list(range(rank)) if axes is None else ctx.known_dims(axes)
     if known is not None and places is not None and D.is_static(places):
-        begins, ends = [[0] * rank, [0] * rank]
+        begins: list[D.Dim] = [0] * rank
+        ends: list[D.Dim] = [0] * rank
         for i, axis in enumerate(places):
-            begins[axis], ends[axis] = known[i], known[i + len(places)]  # type: ignore[index,call-overload]
+            begins[axis], ends[axis] = known[i], known[i + len(places)]  # type: ignore[index]
         return emit_pad(ctx, x, begins, ends, mode, constant_value)
     count = rank if axes is None else (axes.shape or (None,))[0]
     if not isinstance(count, int):
@@ -181,12 +182,12 @@ def center_crop_pad(ctx: Context, x: Value, shape: Value, *, axes: Optional[list
         wanted = [declared[a] for a in places]
     dims = list(x.shape or ())
     if wanted is not None and D.is_static(wanted) and D.is_static([dims[a] for a in places]):
-        begins, ends = [0] * rank, [0] * rank
+        low, high = [0] * rank, [0] * rank
         for axis, want in zip(places, wanted):
             change = int(want) - int(dims[axis])  # type: ignore[arg-type]
-            begins[axis] = int(change / 2)
-            ends[axis] = change - begins[axis]
-        return emit_pad(ctx, x, begins, ends)
+            low[axis] = int(change / 2)
+            high[axis] = change - low[axis]
+        return emit_pad(ctx, x, low, high)
     sizes = emit.shape_of(ctx, x)
     have = emit.concat(ctx, [emit.slice_(ctx, sizes, [0], [a], [a + 1]) for a in places], 0)
     change_ = arithmetic(ctx, "sub", ctx.cast(shape, DType.INT64), have)

@@ -1,0 +1,254 @@
+"""Control flow: ``conditional_block`` with ``select_input``, and ``while`` with tensor arrays."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from typing import Callable, Optional
+
+import numpy as np
+
+from mconv.emit.elementwise import compare, logical
+from mconv.emit.shape import bind_shape, need_rank, reshape
+from mconv.errors import UnsupportedError
+from mconv.program import dims as D
+from mconv.program import signatures
+from mconv.program.builder import Builder, Value
+from mconv.program.dtypes import DType, VarKind
+from mconv.program.program import Block, Var
+
+# (counter, carried values) → (whether to go on, the carried values for the next turn, what is collected)
+Body = Callable[[Value, list[Value]], tuple[Optional[Value], list[Value], list[Value]]]
+
+
+@contextlib.contextmanager
+def _inside(b: Builder, block: Block) -> Iterator[None]:
+    """Operators go into *block*, and sizes measured in it are forgotten behind it."""
+    outer, origins = b.block, dict(b.origins)
+    b.block = block
+    try:
+        yield
+    finally:
+        b.block = outer
+        b.origins = origins
+
+
+def _flag(b: Builder, condition: Value) -> Value:
+    """A condition as a bool tensor of one element."""
+    return reshape(b, b.cast(condition, DType.BOOL), [1])
+
+
+def _unnamed(b: Builder, kind: VarKind, hint: str) -> Value:
+    name = b.unique(hint)
+    b.block.add_var(Var.of_kind(name, kind))
+    return Value(name, DType.FP32, None)
+
+
+def _captured(b: Builder, block: Block) -> list[Value]:
+    """The variables around *block* that its operators read."""
+
+    def reads(inner: Block) -> Iterator[str]:
+        for op in inner.ops:
+            yield from (n for n in op.input_names if n not in inner.vars)
+            for sub in op.blocks:
+                yield from (n for n in reads(b.program.blocks[sub]) if n not in inner.vars)
+
+    names = dict.fromkeys(n for n in reads(block) if n)
+    return [Value(n, DType.FP32, None) for n in names]
+
+
+def _meet(values: Sequence[Value]) -> tuple[DType, tuple[D.Dim, ...]]:
+    """Type and shape that hold for every one of *values*: dimensions that differ are symbols of their own."""
+    first = values[0]
+    shape = list(need_rank(first, "control flow"))
+    for other in values[1:]:
+        dims = need_rank(other, "control flow")
+        if other.dtype is not first.dtype or len(dims) != len(shape):
+            raise UnsupportedError(
+                f"a value is {first.dtype.label} of rank {len(shape)} on one way and {other.dtype.label} "
+                f"of rank {len(dims)} on another"
+            )
+        shape = [s if s == d else D.Sym.fresh("join") for s, d in zip(shape, dims)]
+    return first.dtype, tuple(shape)
+
+
+def cond(
+    b: Builder, condition: Value, then: Callable[[], list[Value]], otherwise: Callable[[], list[Value]]
+) -> list[Value]:
+    """The values of one of two branches; only that one is run.
+
+    Args:
+        condition: one bool.
+        then, otherwise: emit the operators of a branch and give its values, of the same types and ranks in both.
+    """
+    flag = _flag(b, condition)
+    blocks, results = [], []
+    for branch in (then, otherwise):
+        block = b.program.add_block(b.block)
+        with _inside(b, block):
+            results.append(branch())
+        blocks.append(block)
+    if len(results[0]) != len(results[1]):
+        raise UnsupportedError("the two branches do not give as many values")
+    specs = [_meet(pair) for pair in zip(*results)]
+    variables = []
+    for block, values, chosen in zip(blocks, results, (flag, logical(b, "logical_not", flag))):
+        outs = [b.variable("branch", v.dtype, v.shape) for v in values]
+        with _inside(b, block):
+            for value, out in zip(values, outs):
+                b.raw_op("assign", {"X": [value]}, {"Out": [out]})
+        b.raw_op(
+            "conditional_block",
+            {"Cond": [chosen], "Input": _captured(b, block)},
+            {"Out": outs, "Scope": [_unnamed(b, VarKind.STEP_SCOPES, "branch.scope")]},
+            sub_block=block,
+            is_scalar_condition=True,
+        )
+        variables.append(outs)
+    mask = b.cast(flag, DType.INT32)
+    made = []
+    for no, yes, spec in zip(variables[1], variables[0], specs):
+        made.append(bind_shape(b, b.op("select_input", X=[no, yes], Mask=mask, result=spec)))
+    return made
+
+
+def loop(
+    b: Builder,
+    body: Body,
+    carried: Sequence[Value],
+    trips: Optional[Value] = None,
+    condition: Optional[Value] = None,
+) -> tuple[list[Value], list[Value]]:
+    """Run *body* while *condition* (one bool) holds, at most *trips* times (one int64).
+
+    *body* gets the number of the turn, int64 and 0-d. It may be called more than once: a carried value whose shape
+    does not stay the same from turn to turn gets symbolic dimensions, and the body is emitted anew for them.
+
+    Returns:
+        the carried values after the last turn; what was collected, stacked along a new first dimension. Paddle
+        raises an error when something is collected and there was no turn at all.
+    """
+    if trips is None and condition is None:
+        raise UnsupportedError("a loop without end")
+    shapes = [list(need_rank(v, "Loop")) for v in carried]
+    changing: set[tuple[int, int]] = set()  # (carried value, dimension)
+    while True:
+        block = b.program.add_block(b.block)
+        counter = b.variable("loop.i", DType.INT64, (1,))
+        state = [b.variable("loop.value", v.dtype, s) for v, s in zip(carried, shapes)]
+        with _inside(b, block):
+            for value in state:
+                bind_shape(b, value)
+            go_on, results, collected = body(reshape(b, counter, ()), list(state))
+        if len(results) != len(carried):
+            raise UnsupportedError("the body does not give as many values as it takes")
+        differ = set()
+        for i, (before, after) in enumerate(zip(state, results)):
+            _meet([before, after])
+            pairs = zip(before.shape or (), after.shape or ())
+            differ |= {(i, axis) for axis, (old, new) in enumerate(pairs) if old != new}
+        if differ <= changing:
+            break
+        for i, axis in differ - changing:
+            shapes[i][axis] = D.Sym.fresh("turn")
+        changing |= differ
+        _discard(b, block)
+    return _emit_while(b, block, counter, state, (go_on, results, collected), carried, trips, condition)
+
+
+def _discard(b: Builder, block: Block) -> None:
+    """Forget *block*, the last one made, and those inside of it."""
+    for inner in b.program.blocks[block.idx :]:
+        for key in [k for k in b._made if k[0] == inner.idx]:
+            del b._made[key]
+    del b.program.blocks[block.idx :]
+
+
+def _emit_while(
+    b: Builder,
+    block: Block,
+    counter: Value,
+    state: list[Value],
+    turn: tuple[Optional[Value], list[Value], list[Value]],
+    carried: Sequence[Value],
+    trips: Optional[Value],
+    condition: Optional[Value],
+) -> tuple[list[Value], list[Value]]:
+    go_on, results, collected = turn
+    limit = None if trips is None else reshape(b, b.cast(trips, DType.INT64), [1])
+    running = b.variable("loop.running", DType.BOOL, (1,))
+
+    def assign(value: Value, variable: Value) -> None:
+        b.raw_op("assign", {"X": [value]}, {"Out": [variable]})
+
+    def whether(flag: Optional[Value]) -> Value:
+        more = None if limit is None else compare(b, "less_than", counter, limit)
+        if flag is None or (flag.is_const and bool(np.all(flag.const)) and more is not None):
+            assert more is not None
+            return more
+        one = _flag(b, flag)
+        return one if more is None else logical(b, "logical_and", more, one)
+
+    assign(b.constant(np.zeros(1, np.int64)), counter)
+    for value, variable in zip(carried, state):
+        assign(value, variable)
+    arrays, elements = [_unnamed(b, VarKind.LOD_TENSOR_ARRAY, "loop.collected") for _ in collected], []
+    for array, value in zip(arrays, collected):
+        kinds = signatures.cpu_dtypes(b.target.name, "stack")
+        wide = value.dtype if kinds is None or value.dtype in kinds else _stackable(value.dtype)
+        elements.append(wide)
+        var = b.block.vars[array.name or ""]
+        var.desc.type.tensor_array.tensor.data_type = int(wide)
+    assign(whether(condition), running)
+    with _inside(b, block):
+        for array, value, wide in zip(arrays, collected, elements):
+            b.raw_op("write_to_array", {"X": [b.cast(value, wide)], "I": [counter]}, {"Out": [array]})
+        own = {v.name for v in state}
+        # a value that another slot is about to be overwritten with is copied first
+        kept = [b.op("assign", X=r) if r.name in own and r.name != s.name else r for r, s in zip(results, state)]
+        for value, variable in zip(kept, state):
+            if value.name != variable.name:
+                assign(value, variable)
+        b.raw_op("increment", {"X": [counter]}, {"Out": [counter]}, step=1.0)
+        assign(whether(go_on), running)
+    variables = [*state, counter, running, *arrays]
+    names = {v.name for v in variables}
+    inputs = [v for v in _captured(b, block) if v.name not in names]
+    b.raw_op(
+        "while",
+        {"X": [*state, counter, *inputs], "Condition": [running]},
+        {"Out": variables, "StepScopes": [_unnamed(b, VarKind.STEP_SCOPES, "loop.scopes")]},
+        sub_block=block,
+        is_test=True,
+    )
+    finals = []
+    for variable, value in zip(state, carried):
+        dims = [d if d == c else D.Sym.fresh("loop") for d, c in zip(variable.shape or (), value.shape or ())]
+        finals.append(bind_shape(b, Value(variable.name, variable.dtype, dims)))
+    turns = D.Sym.fresh("turns")
+    return finals, [_stacked(b, a, v, w, turns) for a, v, w in zip(arrays, collected, elements)]
+
+
+def _stackable(dtype: DType) -> DType:
+    return DType.FP32 if dtype.is_float else DType.INT64 if dtype is DType.INT64 else DType.INT32
+
+
+def _stacked(b: Builder, array: Value, element: Value, wide: DType, turns: D.Dim) -> Value:
+    """The elements of a tensor array along a new first dimension."""
+    inner = need_rank(element, "Loop")
+    # sizes that only the body knows are measured on the result
+    inner = tuple(d if isinstance(d, int) or d in b.origins else D.Sym.fresh("collected") for d in inner)
+    shape = inner if inner or b.target.has_0d else (1,)
+    spec = {"Out": (wide, (turns, *shape)), "OutIndex": (DType.INT32, (D.Sym.fresh("index"),))}
+    made = b.op("tensor_array_to_tensor", X=array, axis=0, use_stack=True, result=spec)[0]
+    return b.cast(reshape(b, bind_shape(b, made), (turns, *inner)), element.dtype)
+
+
+def unrolled(b: Builder, body: Body, carried: Sequence[Value], trips: int) -> tuple[list[Value], list[list[Value]]]:
+    """*body* written out *trips* times; gives the carried values and, per collected value, one value per turn."""
+    state = list(carried)
+    collected: list[list[Value]] = []
+    for i in range(trips):
+        _, state, gathered = body(b.constant(np.array(i, np.int64)), state)
+        collected.append(gathered)
+    return state, [list(column) for column in zip(*collected)]
