@@ -13,6 +13,7 @@ from mconv.program import dims as D
 from mconv.program import targets
 from mconv.program.builder import Builder, Value
 from mconv.program.dtypes import DType
+from mconv.program.params import ArraySource, TensorSource
 
 Number = Union[int, float, bool]
 
@@ -62,6 +63,13 @@ class AtenContext(Builder):
             raise UnsupportedError(f"Paddle has no tensors of {dtype}") from None
         return DType.FP32 if self.widen and found in (DType.FP16, DType.BF16) else found
 
+    @staticmethod
+    def torch_dtype(dtype: DType) -> Any:
+        """The ``torch.dtype`` of Paddle's type."""
+        import torch
+
+        return next(getattr(torch, name[6:]) for name, ours in _DTYPES.items() if ours is dtype)
+
     def dim_of(self, size: Any) -> D.Dim:
         """A size of torch's (int, SymInt or sympy expression) as a dimension."""
         if isinstance(size, (int, np.integer)):
@@ -75,6 +83,8 @@ class AtenContext(Builder):
         if e.is_Symbol:
             return self.symbols.setdefault(str(e), D.Sym.named(f"torch:{e}"))
         name = type(e).__name__
+        if e.is_Rational:
+            return D.Sym.named(f"torch:{e}")
         if e.is_Add or e.is_Mul:
             parts = [self._dim(a) for a in e.args]
             total = parts[0]
@@ -112,6 +122,11 @@ class AtenContext(Builder):
         """The shape of the (first) result."""
         return self.specs()[0][1]
 
+    def wants(self, output: int) -> bool:
+        """Whether anything reads the node's result of that index."""
+        users = self.node.users
+        return any(u.target is not operator.getitem or u.args[1] == output for u in users)
+
     # operands ---------------------------------------------------------------------------------------------------
 
     def tensor(self, x: Union[Value, Number, D.Sym], dtype: Optional[DType] = None) -> Value:
@@ -120,6 +135,8 @@ class AtenContext(Builder):
 
         if isinstance(x, Value):
             return x if dtype is None else self.cast(x, dtype)
+        if not isinstance(x, (bool, int, float, D.Sym)):
+            raise UnsupportedError(f"an operand is {x!r}, which is known only at run time")
         if isinstance(x, D.Sym):
             made = reshape(self, dim_tensor(self, x), ())
             return made if dtype is None else self.cast(made, dtype)
@@ -184,6 +201,18 @@ def _join(a: DType, b: DType) -> DType:
     if a.is_float != b.is_float and not {a, b} & {DType.COMPLEX64, DType.COMPLEX128}:
         return a if a.is_float else b
     return DType.of(np.promote_types(a.numpy, b.numpy))
+
+
+def tensor_source(tensor: Any, widen: bool) -> TensorSource:
+    """The data of a torch tensor, read when they are written; no second copy unless they are widened."""
+    import torch
+
+    tensor = tensor.detach().cpu()
+    if tensor.dtype in (torch.bfloat16, torch.float16) and widen:
+        tensor = tensor.to(torch.float32)
+    if tensor.dtype is torch.bfloat16:
+        return ArraySource(tensor.contiguous().view(torch.int16).numpy().view("uint16"), DType.BF16)
+    return ArraySource(tensor.numpy())
 
 
 Results = Union[Value, Sequence[Value]]

@@ -10,6 +10,7 @@ from typing import Any, Optional
 
 from mconv.errors import UnsupportedError, UsageError
 from mconv.torch import registry
+from mconv.torch.recurrence import dynamic_lengths
 
 
 @dataclass
@@ -63,7 +64,7 @@ def export(
     for mode in (False, True) if strict is None else (strict,):
         label = "torch.export strict" if mode else "torch.export"
         try:
-            with torch.no_grad():
+            with torch.no_grad(), dynamic_lengths():
                 program = torch.export.export(
                     module, (), dict(examples), dynamic_shapes=dynamic if examples else None, strict=mode
                 )
@@ -102,7 +103,8 @@ def decompose(program: Any) -> Any:
         name = str(op)
         if name.startswith("aten.") and name[5:] in kept:
             del table[op]
-    return program.run_decompositions(table)
+    with dynamic_lengths():
+        return program.run_decompositions(table)
 
 
 def output_names(program: Any) -> list[Optional[str]]:

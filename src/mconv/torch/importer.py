@@ -10,15 +10,14 @@ from dataclasses import dataclass, field
 from typing import Any, Optional
 
 from mconv.emit.shape import bind_shape
-from mconv.errors import BuildError, UnsupportedError
+from mconv.errors import BuildError, UnsupportedError, UsageError
 from mconv.program import dims as D
 from mconv.program import targets
 from mconv.program.builder import Value
-from mconv.program.dtypes import DType
-from mconv.program.params import ArraySource, TensorSource
+from mconv.program.params import TensorSource
 from mconv.program.program import Program
-from mconv.torch import registry
-from mconv.torch.context import AtenContext
+from mconv.torch import folding, registry
+from mconv.torch.context import AtenContext, tensor_source
 
 
 @dataclass
@@ -95,6 +94,7 @@ class Importer:
         self.values: dict[Any, Any] = {}
         self.operators: Counter[str] = Counter()
         self.unsupported: list[dict[str, Any]] = []
+        self._stored: dict[tuple, Value] = {}
 
     def run(self) -> Imported:
         """Convert.
@@ -128,7 +128,9 @@ class Importer:
                 continue
             if node.name in stored:
                 self.values[node] = self._parameter(stored[node.name])
-            elif node.name in user:
+            elif node.name not in user:
+                raise UnsupportedError(f"the exported program takes {node.name!r}, which is neither an input nor a weight")
+            else:
                 value = node.meta.get("val")
                 if value is None or not hasattr(value, "shape"):
                     self.values[node] = value  # a constant argument: a number, None
@@ -140,10 +142,16 @@ class Importer:
         tensor = exported.state_dict.get(name)
         if tensor is None:
             tensor = exported.constants[name]
-        return self.ctx.param(tensor_source(tensor, self.ctx.widen), name)
+        # one parameter for what the model holds under several names, such as tied embeddings
+        key = (tensor.data_ptr(), tuple(tensor.shape), tensor.stride(), tensor.dtype) if tensor.numel() else (name,)
+        if key not in self._stored:
+            self._stored[key] = self.ctx.param(tensor_source(tensor, self.ctx.widen), name)
+        return self._stored[key]
 
     def _feed(self, name: str, value: Any) -> Value:
         wanted = list(self.dims.get(name) or [None] * len(value.shape))
+        if len(wanted) != len(value.shape):
+            raise UsageError(f"input {name!r} has {len(value.shape)} dimensions, not {len(wanted)}")
         shape: list[D.Dim] = []
         for size, label in zip(value.shape, wanted):
             if isinstance(label, str) and not isinstance(size, int):
@@ -154,15 +162,18 @@ class Importer:
                 self.ctx.notes.append(
                     f"input {name!r}: torch fixed the dimension {label!r} to {size} although it was asked to be dynamic"
                 )
-                shape.append(D.Sym.named(label))
-            else:
-                shape.append(self.ctx.dim_of(size))
+            shape.append(self.ctx.dim_of(size))
         return self.ctx.feed(name, self.ctx.dtype_of(value.dtype), shape)
 
     def _fetch(self, results: Sequence[Any]) -> None:
         kinds = [str(s.kind) for s in self.exported.graph_signature.output_specs]
         user = [r for r, k in zip(results, kinds) if k.endswith("USER_OUTPUT")]
+        changed = [s.target for s, k in zip(self.exported.graph_signature.output_specs, kinds) if k.endswith("MUTATION")]
+        if changed:
+            self.ctx.notes.append(f"what the model writes into {', '.join(map(str, changed))} is not kept between runs")
         for result, name in zip(user, self.outputs):
+            if name is not None and isinstance(result, (D.Sym, int, float)):
+                result = self.ctx.tensor(result)
             if name is not None and isinstance(result, Value):
                 self.ctx.fetch(result, name)
 
@@ -213,28 +224,41 @@ class Importer:
         if node.target is operator.getitem:
             return args[0][args[1]]
         plain = getattr(node.target, "__name__", "")
-        if plain in _SIZE_FUNCTIONS and not hasattr(node.target, "_schema"):
-            return _SIZE_FUNCTIONS[plain](*args)
         if plain.startswith("wrap_with_"):  # set_grad_enabled, autocast: the inner graph as it is
             inner = next(a for a in args if hasattr(a, "graph"))
             operands = args[args.index(inner) + 1 :]
             return self._inline(inner, operands)
-        if name == "aten.sym_size.int":
-            x, axis = args
-            return x.shape[axis]
-        if name == "aten.sym_numel.default":
-            return D.product(args[0].shape)
+        if _is_size(node):
+            return self._size(node, name, plain, args)
         if not name.startswith("aten."):
             raise UnsupportedError("not an ATen operator")
         self.operators[name[5:]] += 1
         converter = registry.find(name[5:])
         if converter is None:
-            raise UnsupportedError("no converter for it")
+            raise UnsupportedError(registry.refused(name[5:]) or "no converter for it")
         self.ctx.node = node
+        folded = folding.evaluate(self.ctx, node, args, kwargs)
+        if folded is not None:
+            return folded
         arguments = self._arguments(node.target._schema, converter, args, kwargs)
         made = converter.function(self.ctx, **arguments)
         self._refine(node, made)
         return made
+
+    def _size(self, node: Any, name: str, plain: str, args: tuple) -> Any:
+        """A size: as torch knows it, or by the function that computes it where torch's expression says us nothing."""
+        value = node.meta["val"]
+        if isinstance(value, (bool, int, float)):
+            return value
+        if type(value).__name__ == "SymInt":
+            dim = self.ctx.dim_of(value)
+            if not _opaque(dim, self.ctx):
+                return dim
+            if name == "aten.sym_size.int":
+                return args[0].shape[args[1]]
+            if plain in _SIZE_FUNCTIONS and not hasattr(node.target, "_schema"):
+                return _SIZE_FUNCTIONS[plain](*args)
+        return value  # converters refuse it
 
     def _arguments(self, schema: Any, converter: registry.Converter, args: tuple, kwargs: dict) -> dict[str, Any]:
         given = {a.name: v for a, v in zip(schema.arguments, args)}
@@ -270,13 +294,30 @@ class Importer:
             if ours.dtype is not expected:
                 raise BuildError(f"the converter gave {ours.dtype.label} where torch says {expected.label}")
             shape = tuple(self.ctx.dim_of(s) for s in torchs.shape)
-            if ours.shape is None:
-                ours.shape = shape
-            elif len(ours.shape) != len(shape):
+            if ours.shape is not None and len(ours.shape) != len(shape):
                 raise BuildError(f"the converter gave rank {len(ours.shape)} where torch says {len(shape)}")
             if not ours.is_const:
+                # torch's expressions are those that its sizes are given in
+                mine = ours.shape or (None,) * len(shape)
+                ours.shape = tuple(m if isinstance(m, int) else t for m, t in zip(mine, shape))
                 bind_shape(self.ctx, ours)
-            self.ctx.call(ours, node.name)
+                self.ctx.call(ours, node.name)
+            elif ours.shape != shape and D.is_static(shape):
+                raise BuildError(f"the converter gave the shape {list(ours.shape or ())} where torch says {list(shape)}")
+
+
+def _is_size(node: Any) -> bool:
+    """Whether a node gives a number and not a tensor."""
+    value = node.meta.get("val")
+    return isinstance(value, (bool, int, float)) or type(value).__name__ in ("SymInt", "SymFloat", "SymBool")
+
+
+def _opaque(dim: D.Dim, ctx: AtenContext) -> bool:
+    """Whether a dimension holds a function that only torch knows."""
+    if isinstance(dim, int):
+        return False
+    known = set(ctx.symbols.values())
+    return any(isinstance(a, str) and a.startswith("torch:") and D.Sym.named(a) not in known for m in dim.terms for a in m)
 
 
 class _Failed:
@@ -290,18 +331,6 @@ def _holds_failure(arguments: Any) -> bool:
     if isinstance(arguments, (list, tuple)):
         return any(_holds_failure(a) for a in arguments)
     return arguments is FAILED
-
-
-def tensor_source(tensor: Any, widen: bool) -> TensorSource:
-    """The data of a torch tensor, read when they are written; no second copy unless they are widened."""
-    import torch
-
-    tensor = tensor.detach().cpu()
-    if tensor.dtype in (torch.bfloat16, torch.float16) and widen:
-        tensor = tensor.to(torch.float32)
-    if tensor.dtype is torch.bfloat16:
-        return ArraySource(tensor.contiguous().view(torch.int16).numpy().view("uint16"), DType.BF16)
-    return ArraySource(tensor.numpy())
 
 
 def _refusal(rows: list[dict[str, Any]]) -> UnsupportedError:

@@ -24,6 +24,41 @@ class Converter:
 
 
 _converters: dict[str, Converter] = {}
+# what has no place in a program for inference → why
+_REFUSED = {
+    **dict.fromkeys(
+        (
+            "_adaptive_avg_pool2d_backward.default",
+            "avg_pool2d_backward.default",
+            "convolution_backward.default",
+            "embedding_dense_backward.default",
+            "max_pool2d_with_indices_backward.default",
+            "native_group_norm_backward.default",
+            "native_layer_norm_backward.default",
+        ),
+        "it computes a gradient, and the program is for inference",
+    ),
+    **dict.fromkeys(
+        (
+            "bernoulli.p",
+            "multinomial.default",
+            "normal_functional.default",
+            "rand.default",
+            "rand_like.default",
+            "randint.default",
+            "randint.low",
+            "randint_like.default",
+            "randn.default",
+            "randn_like.default",
+            "randperm.default",
+            "uniform.default",
+        ),
+        "it gives other numbers each time, so that the result could not be checked",
+    ),
+    "atan2.out": "it writes into one of its inputs",
+    "sym_stride.int": "how a tensor lies in memory is not part of a program",
+    "sym_storage_offset.default": "how a tensor lies in memory is not part of a program",
+}
 
 
 def aten_op(*overloads: str) -> Callable[[Callable[..., Any]], Any]:
@@ -51,6 +86,11 @@ def find(overload: str) -> Optional[Converter]:
     """The converter of ``aten.<overload>``, or None."""
     _load()
     return _converters.get(overload)
+
+
+def refused(overload: str) -> Optional[str]:
+    """Why ``aten.<overload>`` has no converter on purpose, or None."""
+    return _REFUSED.get(overload)
 
 
 def known() -> list[str]:

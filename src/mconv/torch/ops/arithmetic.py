@@ -1,34 +1,192 @@
-"""Arithmetic of two operands, either of which may be a number."""
+"""Arithmetic of two and more operands, any of which may be a number."""
 
 from __future__ import annotations
 
-from typing import Union
+from typing import Callable, Optional, Union
 
-from mconv import emit
+import numpy as np
+
+from mconv.emit import activation, arithmetic, binary, compare, scale, unary, where
+from mconv.emit import integer as whole
+from mconv.emit.elementwise import number
+from mconv.emit.sizes import dims_of
 from mconv.program.builder import Value
+from mconv.program.dtypes import DType
 from mconv.torch.context import AtenContext, Number
 from mconv.torch.registry import aten_op
 
 Operand = Union[Value, Number]
 
 
-def _binary(ctx: AtenContext, kind: str, a: Operand, b: Operand, alpha: Number = 1) -> Value:
-    x, y = ctx.promoted(a, b)
-    if alpha != 1:
-        y = emit.arithmetic(ctx, "mul", y, ctx.tensor(alpha, y.dtype))
-    return emit.arithmetic(ctx, kind, x, y)
+def operands(ctx: AtenContext, a: Operand, b: Operand) -> tuple[Value, Value]:
+    """Both in the type of the node's result."""
+    return ctx.tensor(a, ctx.out_dtype), ctx.tensor(b, ctx.out_dtype)
+
+
+def _times(ctx: AtenContext, x: Value, factor: Operand) -> Value:
+    return x if isinstance(factor, (int, float)) and factor == 1 else arithmetic(ctx, "mul", x, ctx.tensor(factor, x.dtype))
 
 
 @aten_op("add.Tensor", "add.Scalar")
 def add(ctx: AtenContext, self: Operand, other: Operand, alpha: Number = 1) -> Value:
-    return _binary(ctx, "add", self, other, alpha)
+    x, y = operands(ctx, self, other)
+    return arithmetic(ctx, "add", x, _times(ctx, y, alpha))
 
 
 @aten_op("sub.Tensor", "sub.Scalar")
 def sub(ctx: AtenContext, self: Operand, other: Operand, alpha: Number = 1) -> Value:
-    return _binary(ctx, "sub", self, other, alpha)
+    x, y = operands(ctx, self, other)
+    return arithmetic(ctx, "sub", x, _times(ctx, y, alpha))
+
+
+@aten_op("rsub.Tensor", "rsub.Scalar")
+def rsub(ctx: AtenContext, self: Operand, other: Operand, alpha: Number = 1) -> Value:
+    x, y = operands(ctx, self, other)
+    x = _times(ctx, x, alpha)
+    if y.is_const and y.size == 1 and x.dtype is DType.FP32 and np.isfinite(np.asarray(y.const)).all():
+        return scale(ctx, x, -1.0, float(np.asarray(y.const).reshape(-1)[0]))
+    return arithmetic(ctx, "sub", y, x)
 
 
 @aten_op("mul.Tensor", "mul.Scalar")
 def mul(ctx: AtenContext, self: Operand, other: Operand) -> Value:
-    return _binary(ctx, "mul", self, other)
+    return arithmetic(ctx, "mul", *operands(ctx, self, other))
+
+
+@aten_op("div.Tensor", "div.Scalar")
+def div(ctx: AtenContext, self: Operand, other: Operand) -> Value:
+    return arithmetic(ctx, "div", *operands(ctx, self, other))
+
+
+@aten_op("div.Tensor_mode", "div.Scalar_mode")
+def div_mode(ctx: AtenContext, self: Operand, other: Operand, rounding_mode: Optional[str]) -> Value:
+    x, y = operands(ctx, self, other)
+    if rounding_mode is None:
+        return arithmetic(ctx, "div", x, y)
+    if rounding_mode == "floor":
+        return _floor_divided(ctx, x, y)
+    made = arithmetic(ctx, "div", x, y)  # integers are cut off by it
+    return unary(ctx, "trunc", made) if x.dtype.is_float else made
+
+
+@aten_op("floor_divide.default", "floor_divide.Scalar")
+def floor_divide(ctx: AtenContext, self: Operand, other: Operand) -> Value:
+    return _floor_divided(ctx, *operands(ctx, self, other))
+
+
+def _floor_divided(ctx: AtenContext, x: Value, y: Value) -> Value:
+    if x.dtype.is_int and dims_of(x) is not None and dims_of(y) is not None:  # sizes, never negative
+        return arithmetic(ctx, "div", x, y)
+    # what is left divides evenly, up to the rounding that floats do
+    even = arithmetic(ctx, "div", arithmetic(ctx, "sub", x, whole.modulo(ctx, x, y)), y)
+    if not x.dtype.is_float:
+        return even
+    made = activation.round_half_even(ctx, even)
+    if y.is_const and (np.asarray(y.const) != 0).all():
+        return made
+    nothing = compare(ctx, "equal", y, number(ctx, 0, y.dtype))
+    return where(ctx, nothing, arithmetic(ctx, "div", x, y), made)
+
+
+@aten_op("remainder.Tensor", "remainder.Scalar", "remainder.Scalar_Tensor")
+def remainder(ctx: AtenContext, self: Operand, other: Operand) -> Value:
+    return whole.modulo(ctx, *operands(ctx, self, other))
+
+
+@aten_op("fmod.Tensor", "fmod.Scalar")
+def fmod(ctx: AtenContext, self: Operand, other: Operand) -> Value:
+    return whole.remainder(ctx, *operands(ctx, self, other))
+
+
+@aten_op("maximum.default", "max.other")
+def maximum(ctx: AtenContext, self: Value, other: Value) -> Value:
+    return arithmetic(ctx, "max", *operands(ctx, self, other))
+
+
+@aten_op("minimum.default", "min.other")
+def minimum(ctx: AtenContext, self: Value, other: Value) -> Value:
+    return arithmetic(ctx, "min", *operands(ctx, self, other))
+
+
+@aten_op("atan2.default")
+def atan2(ctx: AtenContext, self: Value, other: Value) -> Value:
+    x, y = operands(ctx, self, other)
+    made: Value = ctx.op("atan2", X1=_spread(ctx, x, y), X2=_spread(ctx, y, x))
+    return made
+
+
+def _spread(ctx: AtenContext, x: Value, other: Value) -> Value:
+    """*x* in the shape that both broadcast to."""
+    from mconv.emit.shape import expand_to
+
+    return expand_to(ctx, x, ctx.out_shape) if x.shape != other.shape else x
+
+
+# powers --------------------------------------------------------------------------------------------------------------
+
+# exponent → what computes it
+_POWERS: dict[float, Callable[[AtenContext, Value], Value]] = {
+    0.5: lambda ctx, x: unary(ctx, "sqrt", x),
+    -0.5: lambda ctx, x: unary(ctx, "rsqrt", x),
+    -1: lambda ctx, x: unary(ctx, "reciprocal", x),
+    1: lambda ctx, x: x,
+    2: lambda ctx, x: unary(ctx, "square", x),
+}
+
+
+@aten_op("pow.Tensor_Scalar")
+def pow_scalar(ctx: AtenContext, self: Value, exponent: Number) -> Value:
+    x = ctx.cast(self, ctx.out_dtype)
+    if x.dtype.is_float and exponent in _POWERS:
+        return _POWERS[exponent](ctx, x)
+    return whole.power(ctx, x, ctx.tensor(exponent, x.dtype))
+
+
+@aten_op("pow.Tensor_Tensor")
+def pow_tensor(ctx: AtenContext, self: Value, exponent: Value) -> Value:
+    return whole.power(ctx, *operands(ctx, self, exponent))
+
+
+@aten_op("pow.Scalar")
+def pow_of_number(ctx: AtenContext, self: Number, exponent: Value) -> Value:
+    y = ctx.cast(exponent, ctx.out_dtype)
+    base = ctx.constant(np.full([1] * (y.rank or 0), self), y.dtype)
+    return whole.power(ctx, base, y)
+
+
+# shifts --------------------------------------------------------------------------------------------------------------
+
+
+@aten_op("bitwise_left_shift.Tensor", "bitwise_left_shift.Tensor_Scalar", "__lshift__.Scalar", "__lshift__.Tensor")
+def left_shift(ctx: AtenContext, self: Value, other: Operand) -> Value:
+    x, y = operands(ctx, self, other)
+    return whole.shift(ctx, x, y, left=True)
+
+
+@aten_op("bitwise_right_shift.Tensor", "bitwise_right_shift.Tensor_Scalar", "__rshift__.Scalar", "__rshift__.Tensor")
+def right_shift(ctx: AtenContext, self: Value, other: Operand) -> Value:
+    """Of signed numbers: rounded down."""
+    x, y = operands(ctx, self, other)
+    factor = whole.shift(ctx, number(ctx, 1, y.dtype), y, left=True)
+    return _floor_divided(ctx, x, factor)
+
+
+# several operands ----------------------------------------------------------------------------------------------------
+
+
+@aten_op("addcmul.default")
+def addcmul(ctx: AtenContext, self: Value, tensor1: Value, tensor2: Value, value: Number = 1) -> Value:
+    x, y = operands(ctx, tensor1, tensor2)
+    return arithmetic(ctx, "add", ctx.cast(self, ctx.out_dtype), _times(ctx, arithmetic(ctx, "mul", x, y), value))
+
+
+@aten_op("addcdiv.default")
+def addcdiv(ctx: AtenContext, self: Value, tensor1: Value, tensor2: Value, value: Number = 1) -> Value:
+    x, y = operands(ctx, tensor1, tensor2)
+    return arithmetic(ctx, "add", ctx.cast(self, ctx.out_dtype), _times(ctx, arithmetic(ctx, "div", x, y), value))
+
+
+@aten_op("lerp.Scalar", "lerp.Tensor")
+def lerp(ctx: AtenContext, self: Value, end: Value, weight: Operand) -> Value:
+    x, y = operands(ctx, self, end)
+    return arithmetic(ctx, "add", x, arithmetic(ctx, "mul", arithmetic(ctx, "sub", y, x), ctx.tensor(weight, x.dtype)))

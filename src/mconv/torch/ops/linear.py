@@ -2,26 +2,65 @@
 
 from __future__ import annotations
 
-from typing import Optional
+from collections.abc import Sequence
+from typing import Any, Optional
 
 from mconv import emit
+from mconv.emit import arithmetic
+from mconv.emit.einsum import einsum as emit_einsum
+from mconv.emit.elementwise import number
 from mconv.program.builder import Value
-from mconv.torch.context import AtenContext
+from mconv.torch.context import AtenContext, Number
 from mconv.torch.registry import aten_op
 
 
 @aten_op("linear.default")
 def linear(ctx: AtenContext, input: Value, weight: Value, bias: Optional[Value] = None) -> Value:
+    if weight.rank == 1:
+        made = emit.matmul(ctx, input, weight)
+        return made if bias is None else arithmetic(ctx, "add", made, bias)
     return emit.linear(ctx, input, weight, bias, trans_y=True)
 
 
-@aten_op("mm.default", "bmm.default", "matmul.default")
-def matmul(ctx: AtenContext, self: Value, mat2: Optional[Value] = None, other: Optional[Value] = None) -> Value:
-    operand = other if mat2 is None else mat2
+@aten_op("matmul.default", "linalg_matmul.default")
+def matmul(ctx: AtenContext, self: Value, other: Value) -> Value:
+    return emit.matmul(ctx, self, other)
+
+
+@aten_op("mm.default", "bmm.default")
+def mm(ctx: AtenContext, self: Value, mat2: Value) -> Value:
+    return emit.matmul(ctx, self, mat2)
+
+
+@aten_op("mv.default")
+def mv(ctx: AtenContext, self: Value, vec: Value) -> Value:
+    return emit.matmul(ctx, self, vec)
+
+
+@aten_op("dot.default", "vdot.default")
+def dot(ctx: AtenContext, self: Value, tensor: Optional[Value] = None, other: Optional[Value] = None) -> Value:
+    operand = other if tensor is None else tensor
     assert operand is not None
     return emit.matmul(ctx, self, operand)
 
 
 @aten_op("addmm.default")
-def addmm(ctx: AtenContext, self: Value, mat1: Value, mat2: Value, beta: float = 1, alpha: float = 1) -> Value:
+def addmm(ctx: AtenContext, self: Value, mat1: Value, mat2: Value, beta: Number = 1, alpha: Number = 1) -> Value:
     return emit.linear(ctx, mat1, mat2, self, alpha=float(alpha), beta=float(beta))
+
+
+@aten_op("baddbmm.default")
+def baddbmm(ctx: AtenContext, self: Value, batch1: Value, batch2: Value, beta: Number = 1, alpha: Number = 1) -> Value:
+    made = emit.matmul(ctx, batch1, batch2)
+    if alpha != 1:
+        made = arithmetic(ctx, "mul", made, number(ctx, alpha, made.dtype))
+    if beta == 0:
+        return made
+    extra = self if beta == 1 else arithmetic(ctx, "mul", self, number(ctx, beta, self.dtype))
+    return arithmetic(ctx, "add", made, extra)
+
+
+@aten_op("einsum.default")
+def einsum(ctx: AtenContext, equation: str, tensors: Sequence[Value], path: Optional[Any] = None) -> Value:
+    """The order of the products is ours: *path* is about speed alone."""
+    return emit_einsum(ctx, equation, tensors)

@@ -1,0 +1,85 @@
+"""Computes nodes whose tensors are all constants, by PyTorch itself, instead of emitting operators for them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from mconv.emit.elementwise import FOLD_LIMIT
+from mconv.program import dims as D
+from mconv.program.builder import Value
+from mconv.program.dtypes import DType
+from mconv.torch.context import AtenContext, tensor_source
+
+# other numbers each time, or a tensor with nothing in it
+_NEVER = ("rand", "randn", "randperm", "bernoulli", "dropout", "native_dropout", "multinomial", "normal", "uniform")
+
+
+def evaluate(ctx: AtenContext, node: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
+    """The results of *node* as constants; None when they are not known now or too large to keep.
+
+    What comes out may have as many elements as went in (weights that are transformed), or :data:`FOLD_LIMIT`.
+    """
+    name = str(node.target).split(".")[1]
+    if name in _NEVER or name.startswith(("empty", "rand", "sym_")):
+        return None
+    inputs: list[Value] = []
+    if not _constant(args, inputs) or not _constant(tuple(kwargs.values()), inputs):
+        return None
+    value = node.meta.get("val")
+    specs = value if isinstance(value, (list, tuple)) else [value]
+    if not all(hasattr(v, "shape") and D.is_static([ctx.dim_of(s) for s in v.shape]) for v in specs):
+        return None
+    limit = max([FOLD_LIMIT, *(v.size or 0 for v in inputs)])
+    if sum(int(np.prod([int(s) for s in v.shape])) for v in specs) > limit:
+        return None
+    if any(str(v.dtype).startswith("torch.complex") for v in specs):
+        return None
+    import torch
+
+    with torch.no_grad():
+        made = node.target(*_as_torch(ctx, args), **_as_torch(ctx, kwargs))
+    results = made if isinstance(made, (list, tuple)) else [made]
+    constants = [_value(ctx, r, node.name) for r in results]
+    return constants if isinstance(made, (list, tuple)) else constants[0]
+
+
+def _value(ctx: AtenContext, result: Any, name: str) -> Value:
+    if result.numel() <= FOLD_LIMIT and str(result.dtype) != "torch.bfloat16":
+        return ctx.constant(tensor_source(result, ctx.widen).array())
+    return ctx.param(tensor_source(result.contiguous(), ctx.widen), name)
+
+
+def _constant(arguments: Any, inputs: list[Value]) -> bool:
+    """Whether nothing in *arguments* is known only at run time; collects the tensors."""
+    if isinstance(arguments, (list, tuple)):
+        return all(_constant(a, inputs) for a in arguments)
+    if isinstance(arguments, Value):
+        inputs.append(arguments)
+        return arguments.is_const and arguments.dtype is not DType.BF16
+    return arguments is None or isinstance(arguments, (bool, int, float, str, complex, DType)) or _is_option(arguments)
+
+
+def _is_option(argument: Any) -> bool:
+    return type(argument).__name__ in ("device", "layout", "memory_format")
+
+
+def _as_torch(ctx: AtenContext, argument: Any) -> Any:
+    import torch
+
+    if isinstance(argument, dict):
+        return {k: torch.device("cpu") if k == "device" else _as_torch(ctx, v) for k, v in argument.items()}
+    if isinstance(argument, (list, tuple)):
+        return type(argument)(_as_torch(ctx, a) for a in argument)
+    if isinstance(argument, Value):
+        array = np.asarray(argument.const)
+        return torch.from_numpy(array if array.flags.writeable else array.copy())
+    if isinstance(argument, DType):
+        return ctx.torch_dtype(argument)
+    if type(argument).__name__ == "device":
+        return torch.device("cpu")
+    return argument
+
+

@@ -1,0 +1,326 @@
+"""Taking and putting elements by index."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Optional
+
+import numpy as np
+
+from mconv.emit import arithmetic, compare, concat, gather, gather_nd, reshape, slice_, squeeze, take_along_axis
+from mconv.emit import transpose, unary, where
+from mconv.emit.elementwise import number
+from mconv.emit.gather import wrapped
+from mconv.emit.generate import one_hot as emit_one_hot
+from mconv.emit.reduction import cumulative_sum
+from mconv.emit.scatter import scatter_elements, scatter_nd
+from mconv.emit.shape import axis_of, expand_to, fill, need_rank, unsqueeze
+from mconv.emit.sizes import bind_shape
+from mconv.program import dims as D
+from mconv.program.builder import Value
+from mconv.program.dtypes import DType
+from mconv.torch.context import AtenContext, Number
+from mconv.torch.ranges import identity
+from mconv.torch.registry import aten_op
+
+
+@aten_op("embedding.default")
+def embedding(
+    ctx: AtenContext,
+    weight: Value,
+    indices: Value,
+    padding_idx: int = -1,
+    scale_grad_by_freq: bool = False,
+    sparse: bool = False,
+) -> Value:
+    return gather(ctx, weight, indices, 0, wrap=False)
+
+
+@aten_op("_embedding_bag.default", "_embedding_bag_forward_only.default")
+def embedding_bag(
+    ctx: AtenContext,
+    weight: Value,
+    indices: Value,
+    offsets: Value,
+    scale_grad_by_freq: bool = False,
+    mode: int = 0,
+    sparse: bool = False,
+    per_sample_weights: Optional[Value] = None,
+    include_last_offset: bool = False,
+    padding_idx: int = -1,
+) -> list[Optional[Value]]:
+    """Sums or means of the rows of each bag, as the product of a matrix that says which row is in which bag."""
+    if mode not in (0, 1):
+        raise ctx.refuse("the mode is max")
+    if any(ctx.wants(i) for i in (1, 2, 3)):
+        raise ctx.refuse("something reads what is meant for its gradient")
+    count = need_rank(indices, "embedding_bag")[0]
+    place = unsqueeze(ctx, _iota(ctx, count), [0])
+    starts = ctx.cast(offsets, DType.INT64)
+    n = need_rank(offsets, "embedding_bag")[0]
+    if include_last_offset:
+        ends, starts = slice_(ctx, starts, [0], [1], [2**31 - 1]), slice_(ctx, starts, [0], [0], [-1])
+        n = n - 1
+    else:
+        last = reshape(ctx, ctx.tensor(count, DType.INT64), (1,))
+        ends = concat(ctx, [slice_(ctx, starts, [0], [1], [2**31 - 1]), last], 0)
+    starts.shape = ends.shape = (n,)
+    from mconv.emit import logical
+
+    inside = logical(
+        ctx,
+        "logical_and",
+        compare(ctx, "greater_equal", place, unsqueeze(ctx, starts, [1])),
+        compare(ctx, "less_than", place, unsqueeze(ctx, ends, [1])),
+    )
+    if padding_idx >= 0:
+        real = compare(ctx, "not_equal", indices, number(ctx, padding_idx, indices.dtype))
+        inside = logical(ctx, "logical_and", inside, unsqueeze(ctx, real, [0]))
+    share = ctx.cast(inside, weight.dtype)
+    total = share
+    if per_sample_weights is not None:
+        total = arithmetic(ctx, "mul", share, unsqueeze(ctx, per_sample_weights, [0]))
+    from mconv.emit import matmul
+    from mconv.emit.reduction import reduce
+
+    made = matmul(ctx, total, gather(ctx, weight, indices, 0, wrap=False))
+    if mode == 1:
+        size = reduce(ctx, "sum", share, [1], keep=True)
+        made = arithmetic(ctx, "div", made, arithmetic(ctx, "max", size, number(ctx, 1, size.dtype)))
+    return [made, None, None, None]
+
+
+def _iota(ctx: AtenContext, size: D.Dim) -> Value:
+    from mconv.emit.generate import iota
+
+    return iota(ctx, size)
+
+
+@aten_op("index_select.default")
+def index_select(ctx: AtenContext, self: Value, dim: int, index: Value) -> Value:
+    if self.rank == 0:
+        return self
+    return gather(ctx, self, reshape(ctx, index, ctx.out_shape[dim : dim + 1] if dim >= 0 else index.shape), dim, wrap=False)
+
+
+@aten_op("gather.default")
+def gather_(ctx: AtenContext, self: Value, dim: int, index: Value, sparse_grad: bool = False) -> Value:
+    if self.rank == 0:
+        return reshape(ctx, expand_to(ctx, self, ctx.out_shape), ctx.out_shape)
+    return take_along_axis(ctx, self, index, dim)
+
+
+@aten_op("nonzero.default")
+def nonzero(ctx: AtenContext, self: Value) -> Value:
+    return _where(ctx, self, ctx.out_shape[0])
+
+
+def _where(ctx: AtenContext, x: Value, count: D.Dim) -> Value:
+    """Coordinates of what is not zero, [count, rank]."""
+    rank = len(need_rank(x, "nonzero"))
+    if rank == 0:
+        raise ctx.refuse("it asks where a single number is not zero")
+    return bind_shape(ctx, ctx.op("where_index", Condition=x, result=(DType.INT64, (count, rank))))
+
+
+@aten_op("masked_select.default")
+def masked_select(ctx: AtenContext, self: Value, mask: Value) -> Value:
+    shape = D.broadcast(self.shape, mask.shape)
+    assert shape is not None
+    x, m = expand_to(ctx, self, shape), expand_to(ctx, mask, shape)
+    return gather_nd(ctx, x, _where(ctx, m, ctx.out_shape[0]))
+
+
+# x[i, j, …] ----------------------------------------------------------------------------------------------------------
+
+
+def _flattened_masks(ctx: AtenContext, indices: Sequence[Optional[Value]]) -> list[Optional[Value]]:
+    """Boolean masks as the coordinates of what they select."""
+    out: list[Optional[Value]] = []
+    for index in indices:
+        if index is None or index.dtype not in (DType.BOOL, DType.UINT8):
+            out.append(index)
+            continue
+        count = D.Sym.fresh("selected")
+        places = _where(ctx, index, count)
+        for i in range(len(need_rank(index, "a mask"))):
+            out.append(squeeze(ctx, slice_(ctx, places, [1], [i], [i + 1]), [1]))
+    return out
+
+
+@aten_op("index.Tensor", "_unsafe_index.Tensor")
+def index(ctx: AtenContext, self: Value, indices: Sequence[Optional[Value]]) -> Value:
+    known = identity(ctx, self, indices)
+    if known is not None:
+        return known
+    picks = _flattened_masks(ctx, indices)
+    axes = [i for i, v in enumerate(picks) if v is not None]
+    tensors = [v for v in picks if v is not None]
+    if len(axes) == 1:
+        return gather(ctx, self, tensors[0], axes[0])
+    shape = need_rank(self, "index")
+    rest = [i for i in range(len(shape)) if i not in axes]
+    place, common = _coordinates(ctx, tensors, [shape[a] for a in axes])
+    made = gather_nd(ctx, transpose(ctx, self, [*axes, *rest]), place)
+    if axes != list(range(axes[0], axes[-1] + 1)):
+        return made  # with something between them, what they select comes first
+    k, before = len(common), axes[0]
+    order = [*range(k, k + before), *range(k), *range(k + before, k + len(rest))]
+    return transpose(ctx, made, order)
+
+
+def _coordinates(
+    ctx: AtenContext, tensors: Sequence[Value], sizes: Sequence[D.Dim]
+) -> tuple[Value, tuple[D.Dim, ...]]:
+    """Indices that broadcast as coordinates in a new last dimension, and the shape before it."""
+    common = D.broadcast(*(t.shape for t in tensors))
+    assert common is not None
+    columns = []
+    for tensor, size in zip(tensors, sizes):
+        flat = wrapped(ctx, ctx.cast(tensor, DType.INT64), size)
+        columns.append(unsqueeze(ctx, expand_to(ctx, flat, common), [len(common)]))
+    return concat(ctx, columns, len(common)), common
+
+
+@aten_op("index_put.default", "_unsafe_index_put.default")
+def index_put(
+    ctx: AtenContext, self: Value, indices: Sequence[Optional[Value]], values: Value, accumulate: bool = False
+) -> Value:
+    values = ctx.cast(values, self.dtype)
+    shape = need_rank(self, "index_put")
+    if len(indices) == 1 and indices[0] is not None and indices[0].dtype is DType.BOOL and not accumulate:
+        mask = indices[0]
+        if values.size == 1:
+            missing = len(shape) - len(need_rank(mask, "a mask"))
+            whole = unsqueeze(ctx, mask, [len(shape) - missing + i for i in range(missing)]) if missing else mask
+            return where(ctx, whole, reshape(ctx, values, ()), self)
+    picks = _flattened_masks(ctx, indices)
+    axes = [i for i, v in enumerate(picks) if v is not None]
+    tensors = [v for v in picks if v is not None]
+    rest = [i for i in range(len(shape)) if i not in axes]
+    place, common = _coordinates(ctx, tensors, [shape[a] for a in axes])
+    updates = expand_to(ctx, values, _selected_shape(shape, axes, common))
+    if axes == list(range(axes[0], axes[-1] + 1)) and axes[0]:
+        k, before = len(common), axes[0]
+        updates = transpose(ctx, updates, [*range(before, before + k), *range(before), *range(before + k, k + len(rest))])
+    order = [*axes, *rest]
+    made = scatter_nd(ctx, transpose(ctx, self, order), place, updates, "add" if accumulate else "none")
+    return transpose(ctx, made, [int(i) for i in np.argsort(order)])
+
+
+def _selected_shape(shape: Sequence[D.Dim], axes: Sequence[int], common: Sequence[D.Dim]) -> tuple[D.Dim, ...]:
+    rest = [d for i, d in enumerate(shape) if i not in axes]
+    before = axes[0] if list(axes) == list(range(axes[0], axes[-1] + 1)) else 0
+    return (*rest[:before], *common, *rest[before:])
+
+
+# scatter -------------------------------------------------------------------------------------------------------------
+
+
+def _scattered(ctx: AtenContext, x: Value, dim: int, index: Value, src: Value, reduction: str) -> Value:
+    """*src* may be larger than *index*."""
+    have, want = need_rank(src, "scatter"), need_rank(index, "scatter")
+    for axis, (a, b) in enumerate(zip(have, want)):
+        if a != b:
+            src = slice_(ctx, src, [axis], [0], [b])
+    if not src.is_const:
+        src.shape = want
+    if x.rank == 0:
+        made = _scattered(ctx, reshape(ctx, x, (1,)), 0, reshape(ctx, index, (1,)), reshape(ctx, src, (1,)), reduction)
+        return reshape(ctx, made, ())
+    return scatter_elements(ctx, x, index, src, dim, reduction)
+
+
+@aten_op("scatter.src")
+def scatter_src(ctx: AtenContext, self: Value, dim: int, index: Value, src: Value) -> Value:
+    return _scattered(ctx, self, dim, index, src, "none")
+
+
+@aten_op("scatter.value")
+def scatter_value(ctx: AtenContext, self: Value, dim: int, index: Value, value: Number) -> Value:
+    return _scattered(ctx, self, dim, index, fill(ctx, index.shape or (), value, self.dtype), "none")
+
+
+@aten_op("scatter_add.default")
+def scatter_add(ctx: AtenContext, self: Value, dim: int, index: Value, src: Value) -> Value:
+    return _scattered(ctx, self, dim, index, src, "add")
+
+
+_REDUCTIONS = {"sum": ("add", 0.0), "mean": ("add", 0.0), "prod": ("mul", 1.0), "amax": ("max", -np.inf), "amin": ("min", np.inf)}
+
+
+@aten_op("scatter_reduce.two")
+def scatter_reduce(
+    ctx: AtenContext, self: Value, dim: int, index: Value, src: Value, reduce: str, include_self: bool = True
+) -> Value:
+    kind, neutral = _REDUCTIONS[reduce]
+    start = self
+    if not include_self:  # what is written to starts from nothing
+        if self.dtype.is_int and not np.isfinite(neutral):
+            info = np.iinfo(self.dtype.numpy)
+            neutral = info.min if neutral < 0 else info.max
+        start = _scattered(ctx, self, dim, index, fill(ctx, index.shape or (), neutral, self.dtype), "none")
+    made = _scattered(ctx, start, dim, index, src, kind)
+    if reduce != "mean":
+        return made
+    if self.dtype.is_int:
+        raise ctx.refuse("the mean of integers")
+    ones = fill(ctx, self.shape or (), 1, self.dtype)
+    if not include_self:
+        ones = _scattered(ctx, ones, dim, index, fill(ctx, index.shape or (), 0, self.dtype), "none")
+    count = _scattered(ctx, ones, dim, index, fill(ctx, index.shape or (), 1, self.dtype), "add")
+    return arithmetic(ctx, "div", made, arithmetic(ctx, "max", count, number(ctx, 1, count.dtype)))
+
+
+@aten_op("masked_scatter.default")
+def masked_scatter(ctx: AtenContext, self: Value, mask: Value, source: Value) -> Value:
+    shape = need_rank(self, "masked_scatter")
+    flags = reshape(ctx, ctx.cast(expand_to(ctx, mask, shape), DType.INT64), (D.product(shape),))
+    order = arithmetic(ctx, "sub", cumulative_sum(ctx, flags, 0), number(ctx, 1, DType.INT64))
+    order = arithmetic(ctx, "max", order, number(ctx, 0, DType.INT64))
+    total = D.product(need_rank(source, "masked_scatter"))
+    last = number(ctx, total - 1, DType.INT64) if isinstance(total, int) else ctx.tensor(total - 1)
+    order = arithmetic(ctx, "min", order, last)  # places that the mask does not have may count beyond
+    picked = gather(ctx, reshape(ctx, ctx.cast(source, self.dtype), (total,)), order, 0, wrap=False)
+    return where(ctx, mask, reshape(ctx, picked, shape), self)
+
+
+@aten_op("one_hot.default")
+def one_hot(ctx: AtenContext, self: Value, num_classes: Any = -1) -> Value:
+    depth = ctx.out_shape[-1]
+    if not isinstance(num_classes, D.Sym) and num_classes == -1:
+        raise ctx.refuse("the number of classes is known only at run time: give num_classes")
+    off, on = (number(ctx, v, ctx.out_dtype) for v in (0, 1))
+    return emit_one_hot(ctx, self, depth, off, on)
+
+
+@aten_op("_cdist_forward.default")
+def cdist(ctx: AtenContext, x1: Value, x2: Value, p: float, compute_mode: Optional[int]) -> Value:
+    """Distances between the rows of two matrices; batches broadcast."""
+    a, b = unsqueeze(ctx, x1, [(x1.rank or 0) - 1]), unsqueeze(ctx, x2, [(x2.rank or 0) - 2])
+    return _norm(ctx, unary(ctx, "abs", arithmetic(ctx, "sub", a, b)), p)
+
+
+@aten_op("_pdist_forward.default")
+def pdist(ctx: AtenContext, self: Value, p: float = 2.0) -> Value:
+    n = ctx.static_int(need_rank(self, "pdist")[0], "the number of rows")
+    first, second = np.triu_indices(n, 1)
+    a, b = (gather(ctx, self, ctx.constant(i.astype(np.int64)), 0, wrap=False) for i in (first, second))
+    return _norm(ctx, unary(ctx, "abs", arithmetic(ctx, "sub", a, b)), p)
+
+
+def _norm(ctx: AtenContext, size: Value, p: float) -> Value:
+    """The p-norm of the last dimension of numbers that are not negative."""
+    from mconv.emit.reduction import reduce
+
+    axis = [axis_of(-1, size.rank or 1)]
+    if p == float("inf"):
+        return reduce(ctx, "max", size, axis)
+    if p == 0:
+        return reduce(ctx, "sum", ctx.cast(compare(ctx, "not_equal", size, number(ctx, 0, size.dtype)), size.dtype), axis)
+    if p == 1:
+        return reduce(ctx, "sum", size, axis)
+    if p == 2:
+        return reduce(ctx, "l2", size, axis)
+    total = reduce(ctx, "sum", unary(ctx, "pow", size, factor=float(p)), axis)
+    return unary(ctx, "pow", total, factor=1.0 / p)

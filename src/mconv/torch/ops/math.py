@@ -1,0 +1,166 @@
+"""Functions of one number, element by element."""
+
+from __future__ import annotations
+
+import math
+from typing import Callable
+
+import numpy as np
+
+from mconv.emit import activation, arithmetic, elementwise, scale, unary, where
+from mconv.emit.elementwise import compare, number
+from mconv.program.builder import Value
+from mconv.program.dtypes import DType
+from mconv.torch.context import AtenContext, Number
+from mconv.torch.registry import aten_op
+
+# ATen's name → Paddle's
+_SAME = {
+    "abs": "abs",
+    "acos": "acos",
+    "acosh": "acosh",
+    "asin": "asin",
+    "asinh": "asinh",
+    "atan": "atan",
+    "atanh": "atanh",
+    "cos": "cos",
+    "cosh": "cosh",
+    "digamma": "digamma",
+    "erf": "erf",
+    "erfinv": "erfinv",
+    "exp": "exp",
+    "expm1": "expm1",
+    "lgamma": "lgamma",
+    "log": "log",
+    "log10": "log10",
+    "log1p": "log1p",
+    "log2": "log2",
+    "reciprocal": "reciprocal",
+    "rsqrt": "rsqrt",
+    "sign": "sign",
+    "sin": "sin",
+    "sinh": "sinh",
+    "sqrt": "sqrt",
+    "square": "square",
+    "tan": "tan",
+}
+_WHOLE = {"ceil": "ceil", "floor": "floor", "trunc": "trunc"}
+
+
+def _same(op: str) -> Callable[..., Value]:
+    def convert(ctx: AtenContext, self: Value) -> Value:
+        return unary(ctx, op, ctx.cast(self, ctx.out_dtype))
+
+    convert.__qualname__ = op
+    return convert
+
+
+def _rounding(op: str) -> Callable[..., Value]:
+    def convert(ctx: AtenContext, self: Value) -> Value:
+        return unary(ctx, op, self) if self.dtype.is_float else self
+
+    convert.__qualname__ = op
+    return convert
+
+
+for _name, _op in _SAME.items():
+    aten_op(f"{_name}.default")(_same(_op))
+for _name, _op in _WHOLE.items():
+    aten_op(f"{_name}.default")(_rounding(_op))
+
+
+@aten_op("neg.default")
+def neg(ctx: AtenContext, self: Value) -> Value:
+    if self.dtype is DType.INT8:  # oneDNN would let -(-128) saturate
+        return ctx.cast(scale(ctx, ctx.cast(self, DType.INT32), -1.0), self.dtype)
+    return scale(ctx, self, -1.0)
+
+
+@aten_op("round.default")
+def round_(ctx: AtenContext, self: Value) -> Value:
+    return activation.round_half_even(ctx, self) if self.dtype.is_float else self
+
+
+@aten_op("round.decimals")
+def round_decimals(ctx: AtenContext, self: Value, decimals: int = 0) -> Value:
+    if not self.dtype.is_float:
+        return self
+    factor = number(ctx, 10.0 ** abs(decimals), self.dtype)
+    there, back = ("mul", "div") if decimals >= 0 else ("div", "mul")
+    return arithmetic(ctx, back, activation.round_half_even(ctx, arithmetic(ctx, there, self, factor)), factor)
+
+
+@aten_op("exp2.default")
+def exp2(ctx: AtenContext, self: Value) -> Value:
+    x = ctx.cast(self, ctx.out_dtype)
+    base = ctx.constant(np.full([1] * (x.rank or 0), 2.0), x.dtype)
+    return elementwise.binary(ctx, "elementwise_pow", base, x)
+
+
+@aten_op("erfc.default")
+def erfc(ctx: AtenContext, self: Value) -> Value:
+    """In double precision: 1 - erf would lose the digits of its tail in float32."""
+    x = ctx.cast(self, ctx.out_dtype)
+    wide = unary(ctx, "erf", ctx.cast(x, DType.FP64))
+    return ctx.cast(scale(ctx, wide, -1.0, 1.0), x.dtype)
+
+
+@aten_op("isnan.default")
+def isnan(ctx: AtenContext, self: Value) -> Value:
+    return elementwise.is_nan(ctx, ctx.cast(self, DType.FP32) if not self.dtype.is_float else self)
+
+
+@aten_op("isinf.default")
+def isinf(ctx: AtenContext, self: Value) -> Value:
+    x = self if self.dtype.is_float else ctx.cast(self, DType.FP32)
+    made: Value = ctx.op("isinf_v2", X=x, result=(DType.BOOL, x.shape))
+    return made
+
+
+@aten_op("nan_to_num.default")
+def nan_to_num(
+    ctx: AtenContext,
+    self: Value,
+    nan: float | None = None,
+    posinf: float | None = None,
+    neginf: float | None = None,
+) -> Value:
+    if not self.dtype.is_float:
+        return self
+    limits = np.finfo(self.dtype.numpy)
+    x = where(ctx, elementwise.is_nan(ctx, self), number(ctx, nan or 0.0, self.dtype), self)
+    for infinity, value in ((math.inf, posinf), (-math.inf, neginf)):
+        given = float(limits.max if infinity > 0 else limits.min) if value is None else value
+        x = where(ctx, compare(ctx, "equal", x, number(ctx, infinity, x.dtype)), number(ctx, given, x.dtype), x)
+    return x
+
+
+@aten_op("logit.default")
+def logit(ctx: AtenContext, self: Value, eps: float | None = None) -> Value:
+    x = ctx.cast(self, ctx.out_dtype)
+    if eps is not None:
+        x = activation.clip(ctx, x, number(ctx, eps, x.dtype), number(ctx, 1 - eps, x.dtype))
+    rest = scale(ctx, x, -1.0, 1.0)
+    return unary(ctx, "log", arithmetic(ctx, "div", x, rest))
+
+
+@aten_op("clamp.default", "clip.default")
+def clamp(ctx: AtenContext, self: Value, min: Number | None = None, max: Number | None = None) -> Value:
+    x = ctx.cast(self, ctx.out_dtype)
+    low, high = (None if v is None else ctx.tensor(v, x.dtype) for v in (min, max))
+    return activation.clip(ctx, x, low, high)
+
+
+@aten_op("clamp.Tensor", "clip.Tensor")
+def clamp_tensor(ctx: AtenContext, self: Value, min: Value | None = None, max: Value | None = None) -> Value:
+    return clamp(ctx, self, min, max)  # type: ignore[arg-type]
+
+
+@aten_op("clamp_min.default", "clamp_min.Tensor")
+def clamp_min(ctx: AtenContext, self: Value, min: Number) -> Value:
+    return clamp(ctx, self, min, None)
+
+
+@aten_op("clamp_max.default", "clamp_max.Tensor")
+def clamp_max(ctx: AtenContext, self: Value, max: Number) -> Value:
+    return clamp(ctx, self, None, max)

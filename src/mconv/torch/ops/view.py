@@ -1,0 +1,200 @@
+"""The same elements in another shape or order."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Optional
+
+import numpy as np
+
+from mconv.emit import arithmetic, dim_tensor, gather, reshape, transpose, unary
+from mconv.emit.elementwise import number
+from mconv.emit.generate import iota, spread, tile
+from mconv.emit.reorder import depth_to_space, space_to_depth
+from mconv.emit.shape import axis_of, expand_to, need_rank, unsqueeze
+from mconv.emit.slicing import flip as emit_flip
+from mconv.program import dims as D
+from mconv.program.builder import Value
+from mconv.program.dtypes import DType
+from mconv.torch.context import AtenContext
+from mconv.torch.registry import aten_op
+
+Size = Sequence[D.Dim]
+
+
+@aten_op("view.default", "_unsafe_view.default")
+def view(ctx: AtenContext, self: Value, size: Size) -> Value:
+    return reshape(ctx, self, ctx.out_shape)
+
+
+@aten_op("reshape.default")
+def reshape_(ctx: AtenContext, self: Value, shape: Size) -> Value:
+    return reshape(ctx, self, ctx.out_shape)
+
+
+@aten_op("_reshape_alias.default")
+def reshape_alias(ctx: AtenContext, self: Value, size: Size, stride: Size) -> Value:
+    return reshape(ctx, self, ctx.out_shape)
+
+
+@aten_op("view.dtype")
+def view_dtype(ctx: AtenContext, self: Value, dtype: DType) -> Value:
+    if ctx.out_dtype is self.dtype:
+        return self
+    raise ctx.refuse(f"it reads the bytes of {self.dtype.label} as {ctx.out_dtype.label}")
+
+
+@aten_op("squeeze.default", "squeeze.dim", "squeeze.dims")
+def squeeze(ctx: AtenContext, self: Value, dim: Any = None) -> Value:
+    return reshape(ctx, self, ctx.out_shape)
+
+
+@aten_op("unsqueeze.default")
+def unsqueeze_(ctx: AtenContext, self: Value, dim: int) -> Value:
+    return unsqueeze(ctx, self, [dim])
+
+
+@aten_op("permute.default")
+def permute(ctx: AtenContext, self: Value, dims: Sequence[int]) -> Value:
+    rank = len(need_rank(self, "permute"))
+    return transpose(ctx, self, [axis_of(d, rank) for d in dims])
+
+
+@aten_op("transpose.int")
+def transpose_(ctx: AtenContext, self: Value, dim0: int, dim1: int) -> Value:
+    order = list(range(len(need_rank(self, "transpose"))))
+    if order:
+        order[dim0], order[dim1] = order[dim1], order[dim0]
+    return transpose(ctx, self, order)
+
+
+@aten_op("t.default")
+def t(ctx: AtenContext, self: Value) -> Value:
+    return transpose(ctx, self, [1, 0]) if self.rank == 2 else self
+
+
+@aten_op("expand.default")
+def expand(ctx: AtenContext, self: Value, size: Size, implicit: bool = False) -> Value:
+    return expand_to(ctx, self, ctx.out_shape)
+
+
+def _in_rank(ctx: AtenContext, x: Value, rank: int) -> Value:
+    missing = rank - len(need_rank(x, "repeat"))
+    return unsqueeze(ctx, x, list(range(missing))) if missing else x
+
+
+@aten_op("repeat.default")
+def repeat(ctx: AtenContext, self: Value, repeats: Size) -> Value:
+    return tile(ctx, _in_rank(ctx, self, len(repeats)), repeats)
+
+
+@aten_op("tile.default")
+def tile_(ctx: AtenContext, self: Value, dims: Size) -> Value:
+    rank = max(len(dims), self.rank or 0)
+    return tile(ctx, _in_rank(ctx, self, rank), [1] * (rank - len(dims)) + list(dims))
+
+
+@aten_op("flip.default")
+def flip(ctx: AtenContext, self: Value, dims: Sequence[int]) -> Value:
+    return emit_flip(ctx, self, dims) if dims else self
+
+
+@aten_op("roll.default")
+def roll(ctx: AtenContext, self: Value, shifts: Sequence[Any], dims: Sequence[int] = ()) -> Value:
+    steps = [ctx.static_int(s, "how far it rolls") for s in shifts]
+    if not dims:
+        flat = reshape(ctx, self, [D.product(need_rank(self, "roll"))])
+        return reshape(ctx, unary(ctx, "roll", flat, shifts=steps, axis=[0]), ctx.out_shape)
+    rank = len(need_rank(self, "roll"))
+    return unary(ctx, "roll", self, shifts=steps, axis=[axis_of(d, rank) for d in dims])
+
+
+@aten_op("pixel_shuffle.default")
+def pixel_shuffle(ctx: AtenContext, self: Value, upscale_factor: int) -> Value:
+    return _batched(ctx, self, lambda x: depth_to_space(ctx, x, upscale_factor, column_major=True))
+
+
+@aten_op("pixel_unshuffle.default")
+def pixel_unshuffle(ctx: AtenContext, self: Value, downscale_factor: int) -> Value:
+    block = downscale_factor
+
+    def convert(x: Value) -> Value:
+        parts = space_to_depth(ctx, x, block)  # the parts of a block are as far apart as there are channels
+        channels = ctx.static_int(need_rank(x, "pixel_unshuffle")[1], "the number of channels")
+        order = np.arange(channels * block * block).reshape(block * block, channels).T.reshape(-1)
+        return gather(ctx, parts, ctx.constant(order), 1)
+
+    return _batched(ctx, self, convert)
+
+
+def _batched(ctx: AtenContext, x: Value, convert: Any) -> Value:
+    """*convert*, which takes four dimensions, on three as well."""
+    rank = len(need_rank(x, "pixel_shuffle"))
+    if rank == 4:
+        made: Value = convert(x)
+        return made
+    if rank != 3:
+        raise ctx.refuse(f"{rank} dimensions")
+    return reshape(ctx, convert(unsqueeze(ctx, x, [0])), ctx.out_shape)
+
+
+# views by strides ----------------------------------------------------------------------------------------------------
+
+
+@aten_op("diagonal.default")
+def diagonal(ctx: AtenContext, self: Value, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Value:
+    shape = need_rank(self, "diagonal")
+    rank = len(shape)
+    first, second = axis_of(dim1, rank), axis_of(dim2, rank)
+    rest = [i for i in range(rank) if i not in (first, second)]
+    rows, columns = shape[first], shape[second]
+    flat = transpose(ctx, self, [*rest, first, second])
+    flat = reshape(ctx, flat, (*[shape[i] for i in rest], rows * columns))
+    step = dim_tensor(ctx, columns + 1)
+    index = arithmetic(ctx, "mul", iota(ctx, ctx.out_shape[-1]), step)
+    begin = offset if offset >= 0 else -offset * columns
+    if begin != 0:
+        index = arithmetic(ctx, "add", index, dim_tensor(ctx, begin))
+    return gather(ctx, flat, index, len(rest), wrap=False)
+
+
+@aten_op("unfold.default")
+def unfold(ctx: AtenContext, self: Value, dimension: int, size: int, step: int) -> Value:
+    """Windows along a dimension; their elements become a last dimension."""
+    rank = len(need_rank(self, "unfold"))
+    axis = axis_of(dimension, rank)
+    count = ctx.out_shape[axis]
+    starts = arithmetic(ctx, "mul", iota(ctx, count), number(ctx, step, DType.INT64))
+    index = arithmetic(ctx, "add", spread(ctx, starts, 0, 2), spread(ctx, iota(ctx, size), 1, 2))
+    index = reshape(ctx, index, (count * size,))
+    made = gather(ctx, self, index, axis, wrap=False)
+    shape = need_rank(self, "unfold")
+    made = reshape(ctx, made, (*shape[:axis], count, size, *shape[axis + 1 :]))
+    return transpose(ctx, made, [*range(axis + 1), *range(axis + 2, rank + 1), axis + 1])
+
+
+@aten_op("as_strided.default")
+def as_strided(
+    ctx: AtenContext, self: Value, size: Size, stride: Size, storage_offset: Optional[D.Dim] = None
+) -> Value:
+    """Of tensors that lie in memory in the order of their elements."""
+    source = ctx.node.args[0].meta["val"]
+    if not source.is_contiguous():
+        raise ctx.refuse("a view by strides of a tensor that does not lie in memory in the order of its elements")
+    begin = 0 if storage_offset is None else storage_offset
+    if source.storage_offset() != 0:
+        raise ctx.refuse("a view by strides of a part of a tensor")
+    if not size:
+        index = reshape(ctx, dim_tensor(ctx, begin), ())
+        return gather(ctx, reshape(ctx, self, (D.product(need_rank(self, "as_strided")),)), index, 0, wrap=False)
+    index = None
+    for axis, (n, s) in enumerate(zip(size, stride)):
+        along = spread(ctx, iota(ctx, n), axis, len(size))
+        along = arithmetic(ctx, "mul", along, reshape(ctx, dim_tensor(ctx, s), [1] * len(size)))
+        index = along if index is None else arithmetic(ctx, "add", index, along)
+    assert index is not None
+    if begin != 0:
+        index = arithmetic(ctx, "add", index, reshape(ctx, dim_tensor(ctx, begin), [1] * len(size)))
+    flat = reshape(ctx, self, (D.product(need_rank(self, "as_strided")),))
+    places = reshape(ctx, index, (D.product(size),))
+    return reshape(ctx, gather(ctx, flat, places, 0, wrap=False), tuple(size))
