@@ -151,11 +151,11 @@ converter, with {max(official.peak) / peak:.0f} times less memory.
     return text, failed
 
 
-def write(path: Path, section: str) -> None:
-    """Replace this benchmark's section of the file, or append it."""
+def write(path: Path, section: str, begin: str = BEGIN, end: str = END) -> None:
+    """Replace a benchmark's section of the file, or append it."""
     old = path.read_text(encoding="utf-8") if path.exists() else "# Benchmarks\nAll figures come from `make bench`.\n\n"
-    head, begin, rest = old.partition(BEGIN)
-    tail = rest.partition(END + "\n")[2] if begin else ""
+    head, found, rest = old.partition(begin)
+    tail = rest.partition(end + "\n")[2] if found else ""
     path.write_text(head + section + tail, encoding="utf-8")
 
 

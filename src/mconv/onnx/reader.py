@@ -65,6 +65,7 @@ class OnnxModel:
     proto: onnx.ModelProto
     path: Optional[Path] = None
     notes: list[str] = field(default_factory=list)
+    _sizes: dict[Path, int] = field(default_factory=dict, repr=False)
 
     @property
     def opsets(self) -> dict[str, int]:
@@ -116,7 +117,9 @@ class OnnxModel:
             raise CorruptModelError(f"{name}: its external data begin at byte {offset}")
         if length != nbytes:
             raise CorruptModelError(f"{name}: {length} bytes of data for a tensor that takes {nbytes}", _HINT)
-        size = path.stat().st_size
+        if path not in self._sizes:
+            self._sizes[path] = path.stat().st_size
+        size = self._sizes[path]
         if offset + length > size:
             raise CorruptModelError(
                 f"{name}: its data end at byte {offset + length} of {path.name}, which has {size}", _HINT

@@ -346,6 +346,24 @@ def write_combined(path_or_file: Union[PathLike, IO[bytes]], items: Iterable[tup
         _write_records(cast("IO[bytes]", file), file.fileno(), items)
 
 
+class _Source:
+    """The file read last, kept open: most tensors lie in the same one."""
+
+    def __init__(self) -> None:
+        self._open: Optional[tuple[Path, int]] = None
+
+    def fd(self, path: Path) -> int:
+        if self._open is None or self._open[0] != path:
+            self.close()
+            self._open = (path, open_regular(path))
+        return self._open[1]
+
+    def close(self) -> None:
+        if self._open is not None:
+            os.close(self._open[1])
+            self._open = None
+
+
 def _write_records(file: IO[bytes], target: Optional[int], items: Iterable[tuple[str, TensorSource]]) -> None:
     """Write to *file*, or straight to the descriptor *target* where there is one."""
 
@@ -356,40 +374,45 @@ def _write_records(file: IO[bytes], target: Optional[int], items: Iterable[tuple
             write_all(target, cast(bytes, data))
         return len(data)
 
+    origin = _Source()
     pending: Optional[tuple[Path, int, int]] = None
+
+    def copy(path: Path, start: int, end: int) -> None:
+        if target is not None:
+            copy_range(origin.fd(path), target, start, end - start, path)
+        else:
+            for piece in read_range(origin.fd(path), start, end - start, path):
+                file.write(piece)
 
     def flush() -> None:
         nonlocal pending
-        if pending is None:
-            return
-        path, start, end = pending
-        pending = None
-        fd = open_regular(path)
-        try:
-            if target is not None:
-                copy_range(fd, target, start, end - start, path)
-            else:
-                for piece in read_range(fd, start, end - start, path):
-                    file.write(piece)
-        finally:
-            os.close(fd)
+        if pending is not None:
+            path, start, end = pending
+            pending = None
+            copy(path, start, end)
 
     previous: Optional[bytes] = None
-    for name, source in items:
-        key = name.encode("utf-8", "surrogateescape")
-        if previous is not None and key <= previous:
-            raise ValueError(f"parameters must come in byte order of their names: {name!r} after {previous!r}")
-        previous = key
-        if type(source) is Record:
-            if pending and pending[0] == source.path and pending[2] == source.record_offset:
-                pending = (source.path, pending[1], source.end)
-            else:
-                flush()
-                pending = (source.path, source.record_offset, source.end)
-            continue
+    try:
+        for name, source in items:
+            key = name.encode("utf-8", "surrogateescape")
+            if previous is not None and key <= previous:
+                raise ValueError(f"parameters must come in byte order of their names: {name!r} after {previous!r}")
+            previous = key
+            if type(source) is Record:
+                if pending and pending[0] == source.path and pending[2] == source.record_offset:
+                    pending = (source.path, pending[1], source.end)
+                else:
+                    flush()
+                    pending = (source.path, source.record_offset, source.end)
+                continue
+            flush()
+            put(record_header(source.dtype, source.shape))
+            if type(source) is FileSource:
+                copy(source.path, source.offset, source.offset + source.nbytes)
+                continue
+            written = sum(put(piece) for piece in source.chunks())
+            if written != source.nbytes:
+                raise ValueError(f"the source of {name!r} gave {written} bytes, {source.nbytes} were announced")
         flush()
-        put(record_header(source.dtype, source.shape))
-        written = sum(put(piece) for piece in source.chunks())
-        if written != source.nbytes:
-            raise ValueError(f"the source of {name!r} gave {written} bytes, {source.nbytes} were announced")
-    flush()
+    finally:
+        origin.close()

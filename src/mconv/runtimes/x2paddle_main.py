@@ -43,11 +43,11 @@ class Renamer:
 
     def tensor(self, name):
         if name not in self.tensors:
-            self.tensors[name] = "t%d" % next(self.count)
+            self.tensors[name] = f"t{next(self.count)}"
         return self.tensors[name]
 
     def size(self, name):
-        return self.sizes.setdefault(name, "d%d" % len(self.sizes))
+        return self.sizes.setdefault(name, f"d{len(self.sizes)}")
 
     def graph(self, graph):
         graph.name = "graph"
@@ -69,7 +69,7 @@ class Renamer:
     def node(self, node):
         if not WORD.match(node.op_type):
             raise Refused(f"an operator called {node.op_type!r}")
-        node.name = "n%d" % next(self.count)
+        node.name = f"n{next(self.count)}"
         node.doc_string = ""
         node.input[:] = [self.tensor(n) for n in node.input]
         node.output[:] = [self.tensor(n) for n in node.output]
