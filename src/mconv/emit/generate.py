@@ -44,6 +44,13 @@ def iota(b: Builder, size: D.Dim, dtype: DType = DType.INT64) -> Value:
     return b.once(("iota", size, dtype), lambda: arange(b, zero, dim_tensor(b, size, dtype), one))
 
 
+def remainder(b: Builder, x: Value, divisor: Value) -> Value:
+    """The remainder of the sign of a positive integer divisor, which ``elementwise_mod`` gives in every release."""
+    if foldable(x, divisor):
+        return b.constant(np.mod(np.asarray(x.const), np.asarray(divisor.const)), x.dtype)
+    return binary(b, "elementwise_mod", x, divisor)
+
+
 def spread(b: Builder, x: Value, axis: int, rank: int) -> Value:
     """A vector along *axis* of *rank* dimensions, which are 1 elsewhere."""
     assert x.shape is not None

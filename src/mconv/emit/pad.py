@@ -7,9 +7,9 @@ from typing import Optional, Union
 
 import numpy as np
 
-from mconv.emit.elementwise import arithmetic, binary, compare, foldable, logical, where
+from mconv.emit.elementwise import arithmetic, compare, foldable, logical, where
 from mconv.emit.gather import gather
-from mconv.emit.generate import arange, iota, spread
+from mconv.emit.generate import arange, iota, remainder, spread
 from mconv.emit.shape import bind_shape, concat, dim_tensor, dims_of, fill, need_rank, reshape, slice_, unsqueeze
 from mconv.errors import UnsupportedError
 from mconv.program import dims as D
@@ -183,19 +183,12 @@ def _source(b: Builder, place: Value, dim: D.Dim, mode: str) -> tuple[Value, Opt
     size = dim_tensor(b, dim)
     end = arithmetic(b, "sub", size, one)
     if mode == "wrap":
-        return _remainder(b, place, size), None
+        return remainder(b, place, size), None
     if mode == "reflect":
         period = arithmetic(b, "mul", end, two)
-        phase = _remainder(b, place, arithmetic(b, "max", period, one))
+        phase = remainder(b, place, arithmetic(b, "max", period, one))
         return arithmetic(b, "min", phase, arithmetic(b, "sub", period, phase)), None
     held = arithmetic(b, "min", arithmetic(b, "max", place, zero), end)
     if mode == "edge":
         return held, None
     return held, compare(b, "equal", held, place)
-
-
-def _remainder(b: Builder, x: Value, divisor: Value) -> Value:
-    """The remainder of the sign of a positive divisor, which ``elementwise_mod`` gives in every release."""
-    if foldable(x, divisor):
-        return b.constant(np.mod(np.asarray(x.const), np.asarray(divisor.const)))
-    return binary(b, "elementwise_mod", x, divisor)

@@ -106,6 +106,9 @@ def slice_10(
     known_axes = list(range(count)) if axes is None and isinstance(count, int) else ctx.known_dims(axes)
     known_steps = [1] * count if steps is None and isinstance(count, int) else ctx.known_dims(steps)
     if known_axes is None or known_steps is None or not D.is_static(known_axes) or not D.is_static(known_steps):
+        declared = ctx.declared()
+        if declared is not None and 0 in declared:
+            return emit.fill(ctx, declared, 0, x.dtype)
         return reorder.slice_at_run_time(ctx, x, starts, ends, axes, steps)
     return emit.slice_(ctx, x, known_axes, starts, ends, known_steps)  # type: ignore[arg-type]
 
