@@ -1,0 +1,117 @@
+"""Matrix products, Einstein sums and losses."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from mconv.emit.einsum import einsum
+from mconv.errors import UnsupportedError
+from mconv.program.builder import Builder
+from mconv.program.dtypes import DType
+from tests.onnx.checks import CURRENT, PADDLE_23, Place, check_op, everywhere, ints, places, rand
+
+
+@everywhere
+@pytest.mark.parametrize(
+    "shapes",
+    [
+        ((2, 3), (3, 4), (5, 3), (3, 4)),
+        ((3,), (3,), (3,), (3,)),
+        ((3,), (3, 4), (3,), (3, 6)),
+        ((2, 3), (3,), (5, 3), (3,)),
+        ((2, 1, 3, 4), (5, 4, 2), (7, 1, 3, 4), (5, 4, 2)),
+        ((3, 4), (2, 4, 5), (3, 4), (6, 4, 5)),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int64, np.int32])
+def test_matmul(place: Place, shapes: tuple, dtype: type) -> None:
+    a, b, c, d = (rand(*s, dtype=dtype, high=9, seed=i) for i, s in enumerate(shapes))
+    check_op(place, "MatMul", [a, b], [c, d], expected=[[np.matmul(a, b)], [np.matmul(c, d)]])
+
+
+@everywhere
+@pytest.mark.parametrize("trans", [(0, 0), (1, 0), (0, 1), (1, 1)], ids=str)
+@pytest.mark.parametrize("bias", [(), (4,), (1, 4), None], ids=str)
+@pytest.mark.parametrize("const", [True, False], ids=["const", "input"])
+def test_gemm(place: Place, trans: tuple, bias: tuple, const: bool) -> None:
+    ws = rand(*((4, 3) if trans[1] else (3, 4)), seed=1)
+    c = [] if bias is None else [rand(*bias, seed=2)]
+    sets = [[rand(*((3, n) if trans[0] else (n, 3))), ws, *c] for n in (2, 5)]
+    check_op(
+        place, "Gemm", *sets, transA=trans[0], transB=trans[1], alpha=0.5, beta=2.0, const=[1, 2] if const and c else []
+    )
+
+
+@places(CURRENT, PADDLE_23)
+@pytest.mark.parametrize("opset", [1, 6])
+def test_gemm_before_opset_7(place: Place, opset: int) -> None:
+    a, b, c = rand(2, 3), rand(3, 4, seed=1), rand(4, seed=2)
+    check_op(place, "Gemm", [a, b, c], opset=opset, broadcast=1, expected=[[a @ b + c]])
+
+
+@everywhere
+@pytest.mark.parametrize(
+    "equation, shapes, more",
+    [
+        ("ij,jk->ik", [(2, 3), (3, 4)], [(5, 3), (3, 4)]),
+        ("bij,bjk->bik", [(2, 3, 4), (2, 4, 5)], [(6, 3, 4), (6, 4, 5)]),
+        ("bhid,bhjd->bhij", [(2, 2, 3, 4), (2, 2, 5, 4)], [(3, 2, 7, 4), (3, 2, 8, 4)]),
+        ("...ij,...jk->...ik", [(2, 5, 3, 4), (2, 5, 4, 2)], [(3, 5, 3, 4), (3, 5, 4, 2)]),
+        ("i,j", [(3,), (4,)], [(5,), (4,)]),
+        ("i,i", [(3,), (3,)], [(5,), (5,)]),
+        ("ij->ji", [(2, 3)], [(5, 3)]),
+        ("ij->", [(2, 3)], [(5, 3)]),
+        ("ii->i", [(3, 3)], [(3, 3)]),
+        ("ii", [(3, 3)], [(3, 3)]),
+        ("...ii->...i", [(2, 3, 3)], [(4, 3, 3)]),
+        ("ba", [(2, 3)], [(5, 3)]),
+        ("bn,anm,bm->ba", [(2, 3), (4, 3, 5), (2, 5)], [(6, 3), (4, 3, 5), (6, 5)]),
+        ("ijk,jil->kl", [(2, 3, 4), (3, 2, 5)], [(2, 3, 6), (3, 2, 5)]),
+        ("bhwc,hkc->bhwk", [(2, 3, 4, 5), (3, 6, 5)], [(7, 3, 4, 5), (3, 6, 5)]),
+        ("ab,cd->acbd", [(2, 3), (4, 5)], [(2, 6), (4, 5)]),
+    ],
+    ids=lambda v: v if isinstance(v, str) else "",
+)
+def test_einsum(place: Place, equation: str, shapes: list, more: list) -> None:
+    sets = [[rand(*s, seed=i) for i, s in enumerate(group)] for group in (shapes, more)]
+    check_op(place, "Einsum", *sets, equation=equation, expected=[[np.asarray(np.einsum(equation, *s))] for s in sets])
+
+
+@pytest.mark.parametrize(
+    "equation, reason",
+    [("ijk->k", "does not fit"), ("ij->k", "not made of"), ("ij,j", "2 operands"), ("i-", "no equation")],
+)
+def test_einsum_that_makes_no_sense(equation: str, reason: str) -> None:
+    # not through a model: ONNX's own shape inference crashes on some of these
+    b = Builder("3")
+    x = b.feed("x", DType.FP32, (2, 3))
+    with pytest.raises(UnsupportedError, match=reason):
+        einsum(b, equation, [x])
+
+
+# losses ----------------------------------------------------------------------------------------------------------------
+
+
+@everywhere
+@pytest.mark.parametrize("op", ["NegativeLogLikelihoodLoss", "SoftmaxCrossEntropyLoss"])
+@pytest.mark.parametrize("reduction", ["none", "sum", "mean"])
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("ignore", [None, 1, -1], ids=str)
+@pytest.mark.parametrize("more", [(), (2, 3)], ids=str)
+def test_losses(place: Place, op: str, reduction: str, weighted: bool, ignore: int, more: tuple) -> None:
+    sets = []
+    for n in (3, 5):
+        labels = ints(n, *more, low=0, high=3)
+        if ignore == -1:
+            labels[0] = -1
+        sets.append([rand(n, 4, *more), labels, *([rand(4, low=0.1, seed=1)] if weighted else [])])
+    given = {} if ignore is None else {"ignore_index": ignore}
+    check_op(place, op, *sets, reduction=reduction, types=[1], **given)
+
+
+@everywhere
+def test_loss_with_log_probabilities(place: Place) -> None:
+    sets = [[rand(n, 4, 2), ints(n, 2, low=0, high=3)] for n in (3, 5)]
+    check_op(place, "SoftmaxCrossEntropyLoss", *sets, outputs=2)
