@@ -8,9 +8,9 @@ from __future__ import annotations
 import sys
 
 import numpy as np
-from onnx import TensorProto, helper, numpy_helper
 
 import onnx
+from onnx import TensorProto, helper, numpy_helper
 
 WIDTH, HEADS, INNER, WORDS = 768, 12, 3072, 30522
 

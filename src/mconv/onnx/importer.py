@@ -308,14 +308,12 @@ class Importer:
         if folded is not None:
             self.folded += 1
             return folded
-        if (node.domain, node.op_type) in self.local_functions:
-            return self._expand(node, self.local_functions[(node.domain, node.op_type)], inputs, scope)
         version = self.ctx.opsets.get(domain)
         if version is None and domain == "":
             version = self.ctx.opsets.get("ai.onnx", 1)
         converter = registry.find(domain, node.op_type, 1 if version is None else version)
         if converter is None:
-            body = functions.body_of(node, self.ctx.opsets, inputs)
+            body = self.local_functions.get((node.domain, node.op_type)) or functions.body_of(node, self.ctx.opsets, inputs)
             if body is None:
                 raise UnsupportedError(_why_unknown(node, domain, version))
             return self._expand(node, body, inputs, scope)

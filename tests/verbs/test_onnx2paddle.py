@@ -1,0 +1,247 @@
+"""The whole conversion: files, names, report, proof."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import onnx
+from mconv import api, runtimes
+from mconv.cli.main import run
+from mconv.errors import (
+    MissingDependencyError,
+    OutputExistsError,
+    RuntimeUnavailableError,
+    UnsupportedError,
+    UsageError,
+    VerificationError,
+)
+from mconv.onnx import registry
+from mconv.program.files import load_program, locate
+from mconv.verbs.report import Report
+from onnx import helper
+from tests.onnx.make import mlp, model, node, port
+
+DOCS = Path(__file__).parents[2] / "docs" / "report.md"
+NOW: dict[str, Any] = {"target": "3", "runtime": "current"}
+
+
+@pytest.fixture(autouse=True)
+def _own_registry(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a plugin registers is forgotten after the test."""
+    list(registry.known())
+    monkeypatch.setattr(registry, "_converters", {key: dict(found) for key, found in registry._converters.items()})
+
+
+@pytest.fixture()
+def plugin(tmp_path: Path) -> Path:
+    path = tmp_path / "my_ops.py"
+    path.write_text(
+        "import mconv\n"
+        "@mconv.onnx_op('Double', domain='com.acme', since=1)\n"
+        "def double(ctx, x, *, times: float = 2.0):\n"
+        "    return ctx.op('scale', X=x, scale=times, bias=0.0, bias_after_scale=True)\n"
+    )
+    return path
+
+
+def doubling(path: Path, by: float = 2.0) -> Path:
+    """A model with a custom operator that brings its definition along: x times *by*."""
+    body = helper.make_function(
+        "com.acme", "Double", ["x"], ["y"],
+        [helper.make_node("Constant", [], ["two"], value_float=by), helper.make_node("Mul", ["x", "two"], ["y"])],
+        [helper.make_opsetid("", 17)],
+    )  # fmt: skip
+    onnx.save(model([node("Double", "x", "y", domain="com.acme")], functions=[body], domains=["com.acme"]), path)
+    return path
+
+
+def test_a_model_is_converted_and_proved_at_two_shapes(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    report = api.onnx2paddle(mlp(tmp_path / "mlp.onnx"), out, **NOW)
+    assert sorted(p.name for p in out.iterdir()) == ["inference.pdiparams", "inference.pdmodel", "report.json"]
+    program = load_program(locate(out))
+    assert [p.name for p in program.feeds] == ["x"] and [p.name for p in program.fetches] == ["y"]
+    assert program.feeds[0].shape == (-1, 16)
+    proof = report.verification
+    assert proof is not None and proof["status"] == "passed" and proof["runtime"] == "current"
+    assert len({tuple(feed["x"]) for feed in proof["input_sets"]}) == 2
+    assert all(row["ok"] and row["max_abs"] < 1e-4 and row["cosine"] > 0.9999 for row in proof["outputs"])
+    assert len(proof["outputs"]) == 2
+    assert json.loads((out / "report.json").read_text()) == report.to_dict()
+
+
+def test_the_report_says_what_was_done(tmp_path: Path) -> None:
+    import hashlib
+
+    path = mlp(tmp_path / "mlp.onnx")
+    report = api.onnx2paddle(path, tmp_path / "out", verify=False).to_dict()
+    assert report["source"]["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert report["source"]["opsets"] == {"ai.onnx": 17}
+    assert {(r["operator"], r["count"]) for r in report["operators"]} == {("Gemm", 1), ("Relu", 1), ("MatMul", 1)}
+    assert report["paddle_operators"]["matmul_v2"] == 2
+    assert report["verification"]["status"] == "not verified" and not report["warnings"]
+    assert {"mconv", "onnx", "numpy", "python"} <= report["versions"].keys()
+    assert {"read", "shape inference", "import", "write", "total"} <= report["seconds"].keys()
+    assert report["target"] == {"name": "2.3", "paddle": "2.3.2"}
+
+
+def test_every_field_of_the_report_is_documented() -> None:
+    described = set(re.findall(r"^\| `(\w+)` \|", DOCS.read_text(encoding="utf-8"), re.MULTILINE))
+    fields = set(Report.__dataclass_fields__)
+    assert fields <= described, f"docs/report.md misses {sorted(fields - described)}"
+
+
+def test_names_are_kept_or_the_change_is_told(tmp_path: Path) -> None:
+    path = mlp(tmp_path / "odd.onnx", x="feed", y="a[0]:b é/1")
+    report = api.onnx2paddle(path, tmp_path / "out", inputs=["feed[3,16]"], verify=False)
+    program = load_program(locate(tmp_path / "out"))
+    assert [p.name for p in program.fetches] == ["a[0]:b é/1"]
+    assert program.feeds[0].name != "feed" and report.renamed == {"feed": program.feeds[0].name}
+    assert any("'feed'" in w for w in report.warnings)
+    assert program.feeds[0].shape == (3, 16)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"inputs": ["z[1]"]}, "no input 'z'"),
+        ({"inputs": ["x[1]"]}, "has 2 dimensions"),
+        ({"inputs": ["x[1,16]:int64"]}, "float32, not int64"),
+        ({"engine": "magic"}, "unknown engine"),
+        ({"target": "9"}, "unknown target"),
+        ({"tolerance": 0}, "above 0"),
+        ({"verify": False, "runtime": "current"}, "--no-verify"),
+        ({"feeds": "nothing.npz", "runtime": "current"}, "npz"),
+        ({"plugins": ["nothing.py"]}, "no such file"),
+    ],
+)
+def test_options_that_do_not_fit_write_nothing(tmp_path: Path, options: dict[str, Any], message: str) -> None:
+    path = mlp(tmp_path / "mlp.onnx")
+    with pytest.raises(UsageError, match=re.escape(message)):
+        api.onnx2paddle(path, tmp_path / "out", **options)
+    assert [p.name for p in tmp_path.iterdir()] == ["mlp.onnx"]
+
+
+def test_what_is_there_is_replaced_only_when_asked(tmp_path: Path) -> None:
+    path, out = mlp(tmp_path / "mlp.onnx"), tmp_path / "out"
+    out.mkdir()
+    (out / "mine").write_text("mine")
+    with pytest.raises(OutputExistsError):
+        api.onnx2paddle(path, out, verify=False)
+    assert (out / "mine").read_text() == "mine"
+    api.onnx2paddle(path, out, verify=False, force=True)
+    assert not (out / "mine").exists() and (out / "inference.pdmodel").exists()
+
+
+def test_a_difference_keeps_the_files_under_another_name(
+    tmp_path: Path, plugin: Path, capsys: pytest.CaptureFixture
+) -> None:
+    """The converter of the plugin doubles; the model's own definition triples."""
+    path, out = doubling(tmp_path / "m.onnx", by=3.0), tmp_path / "out"
+    with pytest.raises(VerificationError) as caught:
+        api.onnx2paddle(path, out, plugins=[plugin], **NOW)
+    kept = tmp_path / "out.failed-verification"
+    assert not out.exists() and (kept / "inference.pdmodel").exists()
+    report = json.loads((kept / "report.json").read_text())
+    assert report["status"] == "failed verification" and report["verification"]["status"] == "failed"
+    assert str(kept) in (caught.value.hint or "") and caught.value.rows
+    code = run(["onnx2paddle", str(path), str(out), "--plugin", str(plugin), "--target", "3", "--runtime", "current"])
+    shown = capsys.readouterr()
+    assert code == VerificationError.exit_code
+    assert "max abs" in shown.out and "error: the converted model computes something else" in shown.err
+    assert len(shown.err.strip().splitlines()) == 2
+
+
+def test_a_plugin_goes_before_the_models_own_definition(tmp_path: Path, plugin: Path) -> None:
+    path = doubling(tmp_path / "m.onnx")
+    without = api.onnx2paddle(path, tmp_path / "a", verify=False)
+    assert without.expanded == {"Double": 1}
+    report = api.onnx2paddle(path, tmp_path / "b", plugins=[plugin], **NOW)
+    assert report.verification is not None and report.verification["status"] == "passed"
+    assert report.paddle_operators == {"scale": 1} and not report.expanded
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("x = 1\n", "registers no converter"),
+        ("import nothing_of_this_name\n", r"line 1: ModuleNotFoundError"),
+        ("1 +\n", "SyntaxError"),
+        (
+            "import mconv\nfrom mconv.onnx import registry\n"
+            "@mconv.onnx_op('Relu', since=registry.find('', 'Relu', 14).since)\ndef relu(ctx, x):\n    return x\n",
+            "is converted by mconv.onnx.ops",
+        ),
+    ],
+)
+def test_a_plugin_that_does_not_work_is_told_in_one_line(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "bad_ops.py"
+    path.write_text(text)
+    with pytest.raises(UsageError, match=message) as caught:
+        api.onnx2paddle(mlp(tmp_path / "m.onnx"), tmp_path / "out", plugins=[path], verify=False)
+    assert "\n" not in caught.value.message
+
+
+def test_all_unsupported_operators_are_told_at_once(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    nodes = [
+        node("Frobnicate", "x", "a"),
+        node("Relu", "a", "b"),
+        node("Frobnicate", "x", "c"),
+        node("Foo", "x", "d", domain="com.acme"),
+        node("Sum", "b c d", "y"),
+    ]
+    path = tmp_path / "m.onnx"
+    onnx.save(model(nodes, domains=["com.acme"]), path)
+    with pytest.raises(UnsupportedError) as caught:
+        api.onnx2paddle(path, tmp_path / "out")
+    rows = {r["operator"]: r for r in caught.value.rows}
+    assert rows.keys() == {"Frobnicate", "Foo"}
+    assert rows["Frobnicate"]["count"] == 2 and rows["Frobnicate"]["nodes"] == ["the_a", "the_c"]
+    assert rows["Foo"]["domain"] == "com.acme" and rows["Foo"]["opset"] == 1
+    assert all(r["reason"] and r["todo"] for r in rows.values())
+    assert run(["onnx2paddle", str(path), str(tmp_path / "out"), "--json"]) == UnsupportedError.exit_code
+    assert json.loads(capsys.readouterr().out)["error"]["rows"] == caught.value.rows
+    assert not (tmp_path / "out").exists()
+
+
+def test_without_a_runtime_it_says_that_it_was_not_verified(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def nothing(name: str) -> Any:
+        if name == "current":
+            raise MissingDependencyError("paddle is not installed")
+        raise RuntimeUnavailableError(f"the runtime {name} is not installed", "mconv runtime install")
+
+    monkeypatch.setattr(runtimes, "find", nothing)
+    path = mlp(tmp_path / "m.onnx")
+    report = api.onnx2paddle(path, tmp_path / "out")
+    assert report.verification is not None and report.verification["status"] == "not verified"
+    assert any(w.startswith("not verified: ") for w in report.warnings)
+    with pytest.raises(RuntimeUnavailableError):
+        api.onnx2paddle(path, tmp_path / "other", verify=True)
+    assert not (tmp_path / "other").exists()
+
+
+def test_given_inputs_are_used(tmp_path: Path) -> None:
+    path = mlp(tmp_path / "m.onnx")
+    np.savez(tmp_path / "x.npz", x=np.ones((5, 16), np.float32))
+    report = api.onnx2paddle(path, tmp_path / "out", feeds=tmp_path / "x.npz", **NOW)
+    assert report.verification is not None and report.verification["input_sets"] == [{"x": [5, 16]}]
+    np.savez(tmp_path / "bad.npz", x=np.ones((5, 15), np.float32))
+    with pytest.raises(UsageError, match="shape"):
+        api.onnx2paddle(path, tmp_path / "other", feeds=tmp_path / "bad.npz", **NOW)
+    assert not (tmp_path / "other").exists()
+
+
+def test_a_type_that_paddle_lacks_is_carried_wider_and_told(tmp_path: Path) -> None:
+    kind = onnx.TensorProto.UINT16
+    path = tmp_path / "m.onnx"
+    onnx.save(model([node("Identity", "x", "y")], [port("x", kind)], [port("y", kind)]), path)
+    report = api.onnx2paddle(path, tmp_path / "out", **NOW)
+    assert report.verification is not None and report.verification["status"] == "passed"
+    assert [p["dtype"] for p in report.inputs] == ["uint16"] and report.inputs[0]["paddle_dtype"] == "int32"
+    assert any("uint16" in w for w in report.warnings)
