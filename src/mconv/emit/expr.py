@@ -136,6 +136,9 @@ class Expr:
     def exp(self) -> Expr:
         return self._unary("exp", np.exp)
 
+    def log(self) -> Expr:
+        return self._unary("log", np.log)
+
     def cos(self) -> Expr:
         return self._unary("cos", np.cos)
 

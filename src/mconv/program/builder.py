@@ -464,6 +464,8 @@ class Builder:
             raise UnsupportedError(f"Paddle {self.target.paddle} cannot give an output without elements")
         if self._feeds:
             feed = self._feeds[0]
+            if not feed.shape and self.target.has_0d:
+                feed = self.op("reshape2", X=feed, shape=[1], result=(feed.dtype, (1,)))
             rank = max(len(feed.shape or ()), 1)
             size = self.op("shape", Input=feed, result=(DType.INT32, (rank,)))
             first = self.op(
