@@ -29,21 +29,26 @@ def body_of(node: Any, opsets: dict[str, int], inputs: Sequence[Optional[Value]]
             body = schema.get_context_dependent_function_with_opset_version(
                 max(fitting), node.SerializeToString(), [t.SerializeToString() for t in types]
             )
-            return _parsed(body)
+            return _parsed(body, schema)
     if schema.has_function:
         fitting = [v for v in schema.function_opset_versions if v <= version]
         if fitting:
-            return _parsed(schema.get_function_with_opset_version(max(fitting)))
+            return _parsed(schema.get_function_with_opset_version(max(fitting)), schema)
     return None
 
 
-def _parsed(serialized: bytes) -> Any:
+def _parsed(serialized: bytes, schema: Any) -> Any:
+    """The body, with the defaults of the operator's attributes, which ONNX keeps apart from it."""
     import onnx
 
     if not serialized:
         return None
     body = onnx.FunctionProto()
     body.ParseFromString(serialized)
+    present = {a.name for a in body.attribute_proto}
+    for name, attribute in sorted(schema.attributes.items()):
+        if name not in present and attribute.default_value.type != onnx.AttributeProto.UNDEFINED:
+            body.attribute_proto.append(attribute.default_value)
     return body
 
 
