@@ -299,7 +299,10 @@ class Importer:
             if not ours.is_const:
                 # torch's expressions are those that its sizes are given in
                 mine = ours.shape or (None,) * len(shape)
-                ours.shape = tuple(m if isinstance(m, int) else t for m, t in zip(mine, shape))
+                ours.shape = tuple(
+                    m if isinstance(m, int) or (m is not None and _opaque(t, self.ctx)) else t
+                    for m, t in zip(mine, shape)
+                )
                 bind_shape(self.ctx, ours)
                 self.ctx.call(ours, node.name)
             elif ours.shape != shape and D.is_static(shape):
@@ -314,10 +317,16 @@ def _is_size(node: Any) -> bool:
 
 def _opaque(dim: D.Dim, ctx: AtenContext) -> bool:
     """Whether a dimension holds a function that only torch knows."""
-    if isinstance(dim, int):
-        return False
-    known = set(ctx.symbols.values())
-    return any(isinstance(a, str) and a.startswith("torch:") and D.Sym.named(a) not in known for m in dim.terms for a in m)
+    known = {a for s in ctx.symbols.values() if isinstance(s, D.Sym) for m in s.terms for a in m}
+
+    def foreign(atom: Any) -> bool:
+        if isinstance(atom, D.Sym):
+            return any(foreign(a) for m in atom.terms for a in m)
+        if isinstance(atom, tuple):
+            return any(foreign(a) for a in atom[1:])
+        return isinstance(atom, str) and atom.startswith("torch:") and atom not in known
+
+    return isinstance(dim, D.Sym) and foreign(dim)
 
 
 class _Failed:

@@ -1,0 +1,137 @@
+"""Resizing of images and volumes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fractions import Fraction
+from typing import Any, Optional
+
+import numpy as np
+
+from mconv.emit.interpolate import Axis, Method, resize
+from mconv.emit.shape import need_rank
+from mconv.program import dims as D
+from mconv.program.builder import Value
+from mconv.torch.context import AtenContext
+from mconv.torch.registry import aten_op
+
+NEAREST = Method("nearest", "asymmetric", "floor")
+NEAREST_EXACT = Method("nearest", "half_pixel", "round_prefer_ceil")
+
+
+def _resized(ctx: AtenContext, x: Value, scales: Sequence[Optional[float]], method: Method) -> Value:
+    """To the node's shape; *scales* are what the coordinates are computed with where they are given."""
+    shape, out = need_rank(x, "upsample"), list(ctx.out_shape)
+    axes = []
+    for i, scale in enumerate(scales, start=2):
+        size = out[i]
+        if scale is not None and not isinstance(size, int):
+            size = _scaled(shape[i], scale)
+        axes.append(Axis(i, shape[i], size, scale))
+    return resize(ctx, x, axes, method)
+
+
+def _scaled(n: D.Dim, scale: float) -> D.Dim:
+    """floor(n · scale), which torch writes with functions of its own."""
+    simple = Fraction(scale).limit_denominator(64)
+    ratio = simple if np.float32(float(simple)) == np.float32(scale) else Fraction(scale)
+    return D.floordiv(n * ratio.numerator, ratio.denominator)
+
+
+def _numbers(ctx: AtenContext, scale_factors: Optional[Sequence[Any]], k: int) -> list[Optional[float]]:
+    if scale_factors is None:
+        return [None] * k
+    if not all(isinstance(s, (int, float)) for s in scale_factors):
+        raise ctx.refuse("scale factors that are known only at run time")
+    return [float(s) for s in scale_factors]
+
+
+def _nearest(name: str, k: int, method: Method) -> None:
+    def vec(
+        ctx: AtenContext,
+        input: Value,
+        output_size: Optional[Sequence[D.Dim]],
+        scale_factors: Optional[Sequence[float]],
+    ) -> Value:
+        return _resized(ctx, input, _numbers(ctx, scale_factors, k), method)
+
+    def default(
+        ctx: AtenContext,
+        self: Value,
+        output_size: Sequence[D.Dim],
+        scales: Optional[float] = None,
+        scales_d: Optional[float] = None,
+        scales_h: Optional[float] = None,
+        scales_w: Optional[float] = None,
+    ) -> Value:
+        given = [scales] if k == 1 else [scales_d, scales_h, scales_w][3 - k :]
+        return _resized(ctx, self, given, method)
+
+    vec.__qualname__, default.__qualname__ = name, f"{name} by sizes"
+    aten_op(f"{name}.vec")(vec)
+    aten_op(f"{name}.default")(default)
+
+
+for _k in (1, 2, 3):
+    _nearest(f"upsample_nearest{_k}d", _k, NEAREST)
+    _nearest(f"_upsample_nearest_exact{_k}d", _k, NEAREST_EXACT)
+
+
+def _smooth(name: str, k: int, method: Method) -> None:
+    def vec(
+        ctx: AtenContext,
+        input: Value,
+        output_size: Optional[Sequence[D.Dim]],
+        align_corners: bool,
+        scale_factors: Optional[Sequence[float]],
+    ) -> Value:
+        return _resized(ctx, input, _numbers(ctx, scale_factors, k), _aligned(method, align_corners))
+
+    def default(
+        ctx: AtenContext,
+        self: Value,
+        output_size: Sequence[D.Dim],
+        align_corners: bool,
+        scales: Optional[float] = None,
+        scales_d: Optional[float] = None,
+        scales_h: Optional[float] = None,
+        scales_w: Optional[float] = None,
+    ) -> Value:
+        given = [scales] if k == 1 else [scales_d, scales_h, scales_w][3 - k :]
+        return _resized(ctx, self, given, _aligned(method, align_corners))
+
+    vec.__qualname__, default.__qualname__ = name, f"{name} by sizes"
+    aten_op(f"{name}.vec")(vec)
+    aten_op(f"{name}.default")(default)
+
+
+def _aligned(method: Method, align_corners: bool) -> Method:
+    from dataclasses import replace
+
+    return replace(method, coordinates="align_corners") if align_corners else method
+
+
+_smooth("upsample_linear1d", 1, Method("linear"))
+_smooth("upsample_bilinear2d", 2, Method("linear"))
+_smooth("upsample_trilinear3d", 3, Method("linear"))
+_smooth("upsample_bicubic2d", 2, Method("cubic"))
+_smooth("_upsample_bilinear2d_aa", 2, Method("linear", antialias=True, exclude_outside=True))
+_smooth("_upsample_bicubic2d_aa", 2, Method("cubic", cubic=-0.5, antialias=True, exclude_outside=True))
+
+
+@aten_op("grid_sampler_2d.default")
+def grid_sampler(
+    ctx: AtenContext, input: Value, grid: Value, interpolation_mode: int, padding_mode: int, align_corners: bool
+) -> Value:
+    if interpolation_mode != 0:
+        raise ctx.refuse("the mode is not bilinear: Paddle rounds and interpolates differently in the others")
+    made: Value = ctx.op(
+        "grid_sampler",
+        X=input,
+        Grid=grid,
+        mode="bilinear",
+        padding_mode=("zeros", "border", "reflection")[padding_mode],
+        align_corners=align_corners,
+        result={"Output": (input.dtype, ctx.out_shape)},
+    )[0]
+    return made
