@@ -132,6 +132,29 @@ RECIPES: dict[str, Recipe] = {
             1.0,
             imports=("x2paddle.convert",),
         ),
+        Recipe(
+            "paddlenlp-3.0.0b4",
+            "PaddleNLP 3.0.0b4 on Paddle 3.0.0: its models, for `mconv to-static`",
+            ("3.10", "3.11", "3.9"),
+            (
+                Step("Paddle", ("paddlepaddle==3.0.0", "numpy<2", *_COMMON)),
+                # later versions of these have dropped what it imports
+                Step(
+                    "PaddleNLP",
+                    (
+                        "paddlenlp==3.0.0b4",
+                        "huggingface_hub<1",
+                        "aistudio_sdk<=0.2.6",
+                        "pyarrow<18",
+                        "datasets<3",
+                        "numpy<2",
+                        *_COMMON,
+                    ),
+                ),
+            ),
+            2.6,
+            imports=("paddlenlp.transformers",),
+        ),
     )
 }
 

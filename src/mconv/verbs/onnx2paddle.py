@@ -31,11 +31,10 @@ from mconv.program.params import TensorSource
 from mconv.program.program import Program
 from mconv.program.stored import write_model
 from mconv.verbs.proof import FAILED, NOT_DONE, PASSED, Proof, prove, runtime_for
-from mconv.verbs.report import Report, versions
+from mconv.verbs.report import FAILED_SUFFIX, Report, keep, paddle_operators, versions
 from mconv.verify.compare import Tolerance
 
 ENGINES = ("native", "x2paddle")
-FAILED_SUFFIX = ".failed-verification"
 _BFLOAT16 = 16
 
 PathLike = Union[str, "os.PathLike[str]"]
@@ -164,7 +163,7 @@ def onnx2paddle(
             report.status = "failed verification"
             kept = out.with_name(out.name + FAILED_SUFFIX)
             report.output["folder"] = str(kept)
-            _keep(folder, kept, report)
+            keep(folder, kept, report)
             raise _failure(proof, kept, report)
         report.write(folder)
     return report
@@ -219,15 +218,6 @@ def _produce(
     return Produced(made.program, made.params, facts, made.seconds)
 
 
-def paddle_operators(program: Program) -> dict[str, int]:
-    """The operators of a program with their counts, most frequent first; feed and fetch left out."""
-    counts: dict[str, int] = {}
-    for _, op in program.ops():
-        if op.type not in ("feed", "fetch"):
-            counts[op.type] = counts.get(op.type, 0) + 1
-    return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
-
-
 # proof --------------------------------------------------------------------------------------------------------------
 
 
@@ -279,14 +269,6 @@ def _proof(
     return proof
 
 
-def _keep(folder: Path, kept: Path, report: Report) -> None:
-    """Move what was written to where it cannot be taken for a good model."""
-    with staged(kept, force=True) as place:
-        for entry in list(folder.iterdir()):
-            os.rename(entry, place / entry.name)
-        report.write(place)
-
-
 def _failure(proof: Proof, kept: Path, report: Report) -> MconvError:
     hint = f"the files are kept in {kept}"
     if proof.error is not None:
@@ -302,4 +284,4 @@ def _failure(proof: Proof, kept: Path, report: Report) -> MconvError:
     return error
 
 
-__all__ = ["PASSED", "Options", "Produced", "Report", "onnx2paddle"]
+__all__ = ["PASSED", "Options", "Produced", "Report", "onnx2paddle", "paddle_operators"]

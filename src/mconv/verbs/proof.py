@@ -98,6 +98,7 @@ def prove(
     shapes: Mapping[str, Sequence[Any]],
     source_types: Mapping[str, np.dtype],
     inputs: Optional[Path] = None,
+    sets: Optional[Sequence[Mapping[str, np.ndarray]]] = None,
     tolerance: Tolerance = Tolerance(),
     scalar_as_one: bool = False,
     timeout: float = 600,
@@ -113,6 +114,7 @@ def prove(
         shapes: name → dimensions (numbers, symbols, None), which make the random inputs.
         source_types: name → numpy type in which the source takes an input, where it is not the program's.
         inputs: a ``.npz`` file with the inputs instead of random ones.
+        sets: the inputs themselves, by the source's names, where they are known already.
         timeout: seconds for the converted model.
 
     Raises:
@@ -124,7 +126,8 @@ def prove(
         InputSpec(name, spec.dtype, tuple(shapes.get(name, spec.shape)), spec.limit)
         for name, spec in zip(names, specs_of(program))
     ]
-    sets = load_feeds(inputs, specs) if inputs is not None else random_feeds(specs)
+    if sets is None:
+        sets = load_feeds(inputs, specs) if inputs is not None else random_feeds(specs)
     proof = Proof(NOT_DONE, runtime=runtime.name, tolerance=tolerance, inputs=str(inputs) if inputs else "random")
     proof.input_sets = [{n: list(a.shape) for n, a in feed.items()} for feed in sets]
     try:

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
+import os
 import platform
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Optional
 
 from mconv import __version__
+from mconv.program.output import staged
+from mconv.program.program import Program
 from mconv.verbs.proof import Proof
 
 SCHEMA = 1
 NAME = "report.json"
+FAILED_SUFFIX = ".failed-verification"
 _PACKAGES = ("numpy", "onnx", "protobuf")
 
 
@@ -64,3 +68,20 @@ def versions() -> dict[str, str]:
         except importlib.metadata.PackageNotFoundError:
             continue
     return found
+
+
+def paddle_operators(program: Program) -> dict[str, int]:
+    """The operators of a program with their counts, most frequent first; feed and fetch left out."""
+    counts: dict[str, int] = {}
+    for _, op in program.ops():
+        if op.type not in ("feed", "fetch"):
+            counts[op.type] = counts.get(op.type, 0) + 1
+    return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
+
+
+def keep(folder: Path, kept: Path, report: Report) -> None:
+    """Move what was written to where it cannot be taken for a good model."""
+    with staged(kept, force=True) as place:
+        for entry in list(folder.iterdir()):
+            os.rename(entry, place / entry.name)
+        report.write(place)
