@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from mconv.runtimes import Runtime, RuntimeStatus
     from mconv.runtimes.doctor import Diagnosis
     from mconv.serving.convert import ServingResult
+    from mconv.verbs.downgrade import Downgraded
     from mconv.verbs.report import Report
     from mconv.verbs.verify import Verification
     from mconv.verify.serve_check import ServeReport
@@ -38,6 +39,14 @@ def to_serving(path: PathLike, *, engine: str = "native", **options: Any) -> Ser
     from mconv.serving import convert, official
 
     if engine == "native":
+        from mconv.program.files import locate
+        from mconv.program.stored import Era
+
+        found = locate(path)
+        if found.era is Era.PIR:  # translated first, by a room that serving does not know
+            from mconv.verbs.downgrade import pir_to_serving
+
+            return pir_to_serving(found, **options)
         return convert.to_serving(path, **options)
     if engine != official.ENGINE:
         raise UsageError(f"unknown engine {engine!r}", f"engines are native, {official.ENGINE}")
@@ -57,6 +66,22 @@ def to_serving(path: PathLike, *, engine: str = "native", **options: Any) -> Ser
 
     runtime = runtimes.find("paddle-2.3.2")
     return official.convert(path, [str(runtime.python)], runtime.environ(), **options)
+
+
+def downgrade(path: PathLike, out: PathLike, **options: Any) -> Downgraded:
+    """A model of any era, ``.json`` included, as a ``.pdmodel`` that an older Paddle loads.
+
+    Args:
+        path: a folder, a file or a prefix.
+        out: the folder to make.
+        options: see :func:`mconv.verbs.downgrade.downgrade`.
+
+    Raises:
+        MconvError: see there.
+    """
+    from mconv.verbs import downgrade as verb
+
+    return verb.downgrade(path, out, **options)
 
 
 def inspect(path: PathLike, *, variables: bool = False, text: bool = False) -> Inspection:
@@ -151,3 +176,20 @@ def verify(a: PathLike, b: PathLike, **options: Any) -> Verification:
     from mconv.verbs import verify as verb
 
     return verb.verify(a, b, **options)
+
+
+def to_static(layer: Any, input_spec: Any = None, path: Any = None, **options: Any) -> Report:
+    """A live ``paddle.nn.Layer``, or what a SPEC makes, as an inference model that the target loads, proved.
+
+    Args:
+        layer: the layer, or ``pkg.module:factory``, ``file.py:factory``, a PaddleNLP folder.
+        input_spec: as for ``paddle.jit.to_static``, or ``name:dtype[dims]`` texts.
+        path: as for ``paddle.jit.save``: ``pb_model`` for ``pb_model.pdmodel`` and ``pb_model.pdiparams``.
+        options: see :func:`mconv.verbs.to_static.to_static`.
+
+    Raises:
+        MconvError: see there.
+    """
+    from mconv.verbs import to_static as verb
+
+    return verb.to_static(layer, input_spec, path, **options)

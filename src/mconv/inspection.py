@@ -6,7 +6,7 @@ import os
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Optional
+from typing import TYPE_CHECKING, Optional
 
 from mconv.errors import CorruptModelError, MconvError, UnsupportedError
 from mconv.passes import loadable
@@ -16,6 +16,9 @@ from mconv.program.params import PathLike
 from mconv.program.program import Program
 from mconv.program.stored import Era, ModelFiles
 from mconv.serving import configure
+
+if TYPE_CHECKING:
+    from mconv.pir.reader import PirProgram
 
 
 @dataclass
@@ -248,10 +251,8 @@ def _pir(path: Path, found: ModelFiles, variables: bool, text: bool) -> Inspecti
     report.blocks = len(blocks)
     report.operators = dict(counts.most_common())
     _aliases(report, found.folder)
-    only = "a PIR program (.json), which only Paddle 3 reads"
-    for target in targets.TARGETS:
-        report.targets.append(TargetReport(target, target == "3", [] if target == "3" else [only]))
-    report.notes.append("Paddle Serving 0.9.0 rejects .json; it needs a .pdmodel")
+    report.targets = [_pir_target(program, target) for target in targets.TARGETS]
+    report.notes.append("Paddle Serving 0.9.0 rejects .json; `mconv to-serving` and `mconv downgrade` translate it")
     if variables:
         report.variables = list(values.values())
     if text:
@@ -260,6 +261,19 @@ def _pir(path: Path, found: ModelFiles, variables: bool, text: bool) -> Inspecti
             for block in blocks
             for op in block.ops
         )
+    return report
+
+
+def _pir_target(program: PirProgram, target: str) -> TargetReport:
+    from mconv import pir
+
+    if target == "3":
+        return TargetReport(target, True)
+    report = TargetReport(target, False, ["a PIR program (.json), which only Paddle 3 reads"], True)
+    error = pir.obstacles(program, target)
+    if error is not None:
+        report.convertible = False
+        report.obstacle = ", ".join(f"{r['operator']}: {r['reason']}" for r in error.rows[:5]) or error.message
     return report
 
 

@@ -7,7 +7,7 @@ from typing import Any, Optional
 
 import numpy as np
 
-from mconv import pir
+from mconv import api
 
 
 def close(want: np.ndarray, got: np.ndarray, tolerance: float = 1e-5) -> Optional[str]:
@@ -36,8 +36,7 @@ def answers(folder: Path, name: str) -> tuple[list[dict[str, np.ndarray]], list[
 
 def converted(folder: Path, name: str, out: Path, target: str = "2.3") -> Path:
     """The folder with the converted model."""
-    out.mkdir(parents=True, exist_ok=True)
-    pir.convert(folder / f"{name}.json", out, name=name, target=target)
+    api.downgrade(folder / f"{name}.json", out, name=name, target=target, force=True)
     return out
 
 

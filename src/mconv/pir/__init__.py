@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from mconv.pir.load import convert, load
+from mconv.pir.load import Loaded, load, obstacles
 
-__all__ = ["convert", "load"]
+__all__ = ["Loaded", "load", "obstacles"]

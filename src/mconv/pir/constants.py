@@ -8,7 +8,7 @@ import numpy as np
 
 from mconv.program.builder import Builder, Value
 from mconv.program.dtypes import AttrType, DType
-from mconv.program.params import TensorSource
+from mconv.program.params import ArraySource, TensorSource
 from mconv.program.program import Op, Var
 
 # a larger constant becomes a parameter: programs over 64 MiB are refused by older Paddle
@@ -42,9 +42,13 @@ class PirBuilder(Builder):
     def stored(self, source: TensorSource, name: str) -> Value:
         """A parameter under exactly *name*, whose data nothing looks at."""
         self._used.add(name)
-        self.program.main.add_var(Var.tensor(name, source.dtype, self._stored_shape(source.shape), persistable=True))
+        value = Value(name, source.dtype, source.shape)
+        shape = self._stored_shape(source.shape)
+        if shape != source.shape:  # a scalar, for a Paddle that wants [1]
+            source = ArraySource(source.array().reshape(shape), source.dtype)
+        self.program.main.add_var(Var.tensor(name, source.dtype, shape, persistable=True))
         self.params[name] = source
-        return Value(name, source.dtype, source.shape)
+        return value
 
     def _widened(self, op_type: str, result: Any, operands: dict[str, Any]) -> Any:
         # the lists of kernels name a complex kernel by its real type in some releases and not in others

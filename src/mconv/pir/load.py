@@ -1,19 +1,19 @@
-"""A PIR model on disk → Program, and a ProgramDesc model on disk."""
+"""A PIR model on disk → Program."""
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Optional, Union
 
+from mconv.errors import UnsupportedError
+from mconv.passes.legalize import legalize
 from mconv.pir.importer import Importer
-from mconv.pir.reader import read
+from mconv.pir.reader import PirProgram, read
 from mconv.program import files as model_files
 from mconv.program import targets
-from mconv.program.params import Record, TensorSource, list_combined
+from mconv.program.params import FileSource, TensorSource, list_combined
 from mconv.program.program import Program, Var
 
 PathLike = Union[str, Path]
@@ -25,17 +25,16 @@ class Loaded:
 
     Attributes:
         program: for the target asked for.
-        params: its parameters by name, in the file's order.
+        params: its parameters by name, in the file's order: the records of the model's own file, unless a constant
+            had to be added or a scalar given a dimension.
         notes: what is worth telling the user.
         writer: the Paddle that wrote the model, e.g. ``3.3``.
-        source: the parameter file when it can be taken as it is, else None.
     """
 
     program: Program
     params: dict[str, TensorSource]
     notes: list[str] = field(default_factory=list)
     writer: str = ""
-    source: Optional[Path] = None
 
 
 def load(
@@ -51,44 +50,36 @@ def load(
         NotAModelError: *path* is no PIR model.
         CorruptModelError: the program or the parameter file is damaged, or they do not belong together.
         UnsupportedError: a Paddle that is not known wrote it, or the target lacks what it needs; ``rows`` lists it.
-        UsageError: *output_names* does not fit.
+        UsageError: *output_names* does not fit, or there is no such target.
     """
     files = model_files.locate(path)
     pir = read(files.program)
     variables = [Var.tensor(name, kind.dtype, kind.shape, persistable=True) for name, kind in pir.parameters]
-    records: list[Record] = list_combined(files.params, variables) if files.params is not None and variables else []
-    importer = Importer(pir, {r.name: r for r in records}, target)
-    program, params, notes = importer.run(output_names)
-    whole = [r.name for r in records] == list(params)
-    return Loaded(program, params, notes, pir.writer, files.params if whole and records else None)
+    if variables and files.params is None:
+        raise model_files.half(files.program, len(variables))
+    records = list_combined(files.params, variables) if files.params is not None else []
+    program, params, notes = _translate(pir, {r.name: r for r in records}, target, output_names)
+    return Loaded(program, params, notes, pir.writer)
 
 
-def convert(
-    path: PathLike,
-    folder: PathLike,
-    *,
-    name: str = "inference",
-    target: str = targets.DEFAULT_TARGET,
-    output_names: Optional[Sequence[str]] = None,
-) -> Loaded:
-    """:func:`load` and write ``NAME.pdmodel`` and ``NAME.pdiparams`` into *folder* (which exists).
-
-    The parameter file is the same file (a hard link) where the file system allows it, else a copy; it is written
-    anew only when the translation had to add a large constant.
-    """
-    loaded = load(path, target=target, output_names=output_names)
-    folder = Path(folder)
-    if loaded.source is None:
-        model_files.write_model(loaded.program, loaded.params.items(), folder, name)
-        return loaded
-    (folder / f"{name}.pdmodel").write_bytes(loaded.program.to_bytes())
-    link_or_copy(loaded.source, folder / f"{name}.pdiparams")
-    return loaded
+def _translate(
+    pir: PirProgram, sources: dict[str, TensorSource], target: str, names: Optional[Sequence[str]]
+) -> tuple[Program, dict[str, TensorSource], list[str]]:
+    program, params, notes = Importer(pir, sources, target).run(names)
+    legal = legalize(program, target)  # what the runtime cannot carry across its border, limits of size
+    params.update(legal.parameters)
+    ordered = {v.name: params[v.name] for v in program.parameters}
+    return program, ordered, [*notes, *legal.notes]
 
 
-def link_or_copy(source: Path, target: Path) -> None:
-    """Give *source* a second name, or copy it where the file system cannot."""
+def obstacles(pir: PirProgram, target: str) -> Optional[UnsupportedError]:
+    """Why a program cannot be translated for *target*; None when it can."""
+    sources: dict[str, TensorSource] = {}
+    for name, kind in pir.parameters:
+        if kind.dtype is not None and min(kind.shape, default=0) >= 0:
+            sources[name] = FileSource(name, 0, kind.dtype, kind.shape)  # only its description is looked at
     try:
-        os.link(os.path.realpath(source), target)
-    except OSError:
-        shutil.copyfile(source, target)
+        _translate(pir, sources, target, None)
+    except UnsupportedError as error:
+        return error
+    return None

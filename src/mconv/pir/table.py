@@ -151,6 +151,10 @@ hsigmoid_loss hierarchical_sigmoid X,Label,W,Bias,PathTable,PathCode Out,PreOut,
 imag = X Out
 im2sequence = X,Y Out
 index_sample = X,Index Out
+index_put = x,indices,value out
+copysign = x,y out
+heaviside elementwise_heaviside X,Y Out
+nanmedian = X Out,MedianIndex
 inverse = Input Output
 is_empty = X Out
 kldiv_loss = X,Target Loss log_target?False

@@ -38,11 +38,13 @@ _BINARY = {
 def binary(ctx: Context, x: Value, y: Value) -> Value:
     name = ctx.pir.name.partition(".")[2].rstrip("_")
     op = _BINARY[name]
+    if name == "copysign" and op in ctx.b.operators and x.dtype.is_float:
+        return ctx.generic()[0]
+    if name == "copysign":
+        return _copysign(ctx, x, y)
     if op not in ctx.b.operators:
         if name == "heaviside":
             return _heaviside(ctx, x, y)
-        if name == "copysign":
-            return _copysign(ctx, x, y)
         raise Unsupported(f"Paddle {ctx.b.target.paddle} has no operator {op}")
     if x.dtype.is_int and name in ("add", "subtract", "multiply", "maximum", "minimum"):
         kind = {"add": "add", "subtract": "sub", "multiply": "mul", "maximum": "max", "minimum": "min"}[name]

@@ -243,8 +243,6 @@ def median(ctx: Context, x: Value, *, axis: list[int], keepdim: bool, mode: str)
     axes = sorted({a % rank for a in axis}) if axis else list(range(rank))
     rest = [i for i in range(rank) if i not in axes]
     count = D.product(shape[i] for i in axes)
-    if not isinstance(count, int):
-        raise Unsupported("the median of numbers whose count is known only at run time")
     kept = tuple(shape[i] for i in rest)
     rows = emit.reshape(b, emit.transpose(b, x, [*rest, *axes]), (*kept, count))
     last = len(kept)
@@ -259,22 +257,24 @@ def median(ctx: Context, x: Value, *, axis: list[int], keepdim: bool, mode: str)
     )
     gone = reduce(ctx, "reduce_sum", b.cast(missing, DType.INT64), [last], True)
     nan = b.constant(np.array(np.nan, x.dtype.numpy), x.dtype)
+    zero = b.constant(np.array(0, np.int64))
+    size = emit.reshape(b, emit.shape.dim_tensor(b, count), (1,) * (last + 1))
     if ctx.pir.name.endswith("nanmedian"):
-        valid = emit.scale(b, gone, -1.0, float(count))
-        low, high = (_half(ctx, emit.scale(b, valid, 1.0, shift), count) for shift in (-1.0, 0.0))
-        none = emit.compare(b, "equal", valid, b.constant(np.array(0, np.int64)))
-        values = [emit.take_along_axis(b, ordered, i, last) for i in (low, high)]
+        valid = emit.arithmetic(b, "sub", size, gone)
+        none = emit.compare(b, "equal", valid, zero)
     else:
-        none = emit.compare(b, "greater_than", gone, b.constant(np.array(0, np.int64)))
-        values = [emit.slice_(b, ordered, [last], [i], [i + 1]) for i in ((count - 1) // 2, count // 2)]
+        valid = emit.shape.expand_to(b, size, (*kept, 1))
+        none = emit.compare(b, "greater_than", gone, zero)
+    places = [_half(ctx, emit.scale(b, valid, 1.0, shift)) for shift in (-1.0, 0.0)]
+    values = [emit.take_along_axis(b, ordered, place, last) for place in places]
     made = values[0] if mode == "min" else emit.scale(b, emit.binary(b, "elementwise_add", *values), 0.5)
     made = emit.where(b, none, nan, made)
     out = tuple(1 if i in axes else d for i, d in enumerate(shape) if keepdim or i in rest)
     return emit.reshape(b, made, out), None
 
 
-def _half(ctx: Context, x: Value, count: int) -> Value:
-    """x // 2, kept in [0, count)."""
+def _half(ctx: Context, x: Value) -> Value:
+    """x // 2, zero where x is negative."""
     b = ctx.b
     half = emit.binary(b, "elementwise_floordiv", x, b.constant(np.array(2, np.int64)))
     return emit.maximum(b, half, b.constant(np.array(0, np.int64)))

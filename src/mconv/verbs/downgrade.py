@@ -1,0 +1,188 @@
+"""``mconv downgrade``: a model of a newer Paddle as a ``.pdmodel`` that an older one loads."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Optional
+
+from mconv import pir
+from mconv.errors import UsageError
+from mconv.passes.legalize import legalize, version_text
+from mconv.program import files, targets
+from mconv.program.copying import hard_link
+from mconv.program.output import staged
+from mconv.program.params import PathLike, TensorSource, write_combined
+from mconv.program.program import Port, Program
+from mconv.program.stored import Era, ModelFiles, at_least_one
+from mconv.serving.convert import Prepared, fitting, prepare, whole_file, write
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """An input or output: its name, element type and shape (-1: known only at run time)."""
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+
+
+@dataclass
+class Downgraded:
+    """What :func:`downgrade` made.
+
+    Attributes:
+        source: the program that was read.
+        era: how the source is stored.
+        saved_by: the Paddle that wrote the source.
+        target: the Paddle it was made for.
+        program, params: the files made.
+        inputs, outputs: in the model's order.
+        linked: whether the parameters are a hard link to the source's.
+        changes: what was changed in how many operators (a ``.pdmodel`` as source).
+        warnings: what the user has to know.
+    """
+
+    source: Path
+    era: str
+    saved_by: str
+    target: str
+    program: Path
+    params: Path
+    inputs: list[Tensor] = field(default_factory=list)
+    outputs: list[Tensor] = field(default_factory=list)
+    linked: bool = False
+    changes: dict[str, int] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+
+
+@dataclass
+class _Read:
+    """A model brought down to the target in memory."""
+
+    program: Program
+    items: list[tuple[str, TensorSource]]
+    saved_by: str
+    changes: dict[str, int] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+
+
+def downgrade(
+    path: PathLike,
+    out: PathLike,
+    *,
+    target: str = targets.DEFAULT_TARGET,
+    output_names: Optional[Sequence[str]] = None,
+    name: str = "inference",
+    link: bool = False,
+    force: bool = False,
+) -> Downgraded:
+    """Write ``OUT/NAME.pdmodel`` and ``OUT/NAME.pdiparams`` for an older Paddle; no Paddle is needed for it.
+
+    Args:
+        path: a model of any era, ``.json`` included: a folder, a file or a prefix.
+        out: the folder to make; it appears whole or not at all.
+        target: the Paddle that will load it: ``1.8``, ``2.3``, ``2.6`` or ``3``.
+        output_names: names for the outputs, in order.
+        link: hard-link the parameters instead of copying them, where they need not be written anew.
+        force: replace what is at *out*.
+
+    Raises:
+        NotAModelError, CorruptModelError: *path* is no sound model.
+        UnsupportedError: the target lacks what it needs; ``rows`` lists all of it.
+        UsageError: there is no such target, or *output_names* does not fit.
+        OutputExistsError: *out* is there already.
+    """
+    targets.get(target)
+    found = files.locate(path)
+    read = _read(found, target, output_names)
+    program, complete = at_least_one(read.program, read.items)
+    items = list(complete)
+    source = whole_file(items, found)
+    out = Path(out)
+    result = Downgraded(
+        found.program, found.era.name.lower(), read.saved_by, target, out / f"{name}.pdmodel", out / f"{name}.pdiparams"
+    )
+    result.changes, result.warnings = read.changes, read.warnings
+    result.inputs = [_tensor(p) for p in program.feeds]
+    result.outputs = [_tensor(p) for p in program.fetches]
+    protected = [p for p in (found.program, found.params) if p is not None]
+    with staged(out, force=force, protect=protected) as folder:
+        (folder / result.program.name).write_bytes(program.to_bytes())
+        params = folder / result.params.name
+        result.linked = link and source is not None and hard_link(source, params)
+        if link and not result.linked:
+            result.warnings.append("the parameters are copied, not linked")
+        if not result.linked:
+            write_combined(params, items)
+    return result
+
+
+def pir_to_serving(
+    found: ModelFiles,
+    *,
+    out: PathLike = ".",
+    serving_server: PathLike = "serving_server",
+    serving_client: PathLike = "serving_client",
+    target: str = targets.DEFAULT_TARGET,
+    link: bool = False,
+    force: bool = False,
+    show: bool = False,
+    **options: Any,
+) -> Any:
+    """:func:`mconv.serving.convert.to_serving` for a PIR model, whose program has to be translated first."""
+    if target == "same":
+        raise UsageError(
+            f"{found.program}: --target same leaves the program alone, and Paddle Serving rejects .json",
+            f"--target {targets.DEFAULT_TARGET} translates it for Paddle Serving 0.9.0",
+        )
+    loaded = pir.load(found.program, target=target)
+    prepared: Prepared = prepare(found, loaded.program, list(loaded.params.items()), target=target, **options)
+    prepared.result.saved_by = loaded.writer
+    prepared.result.warnings[:0] = loaded.notes
+    if not show:
+        write(prepared, found, Path(out) / serving_server, Path(out) / serving_client, link=link, force=force)
+    return prepared.result
+
+
+def _read(found: ModelFiles, target: str, output_names: Optional[Sequence[str]]) -> _Read:
+    if found.era is Era.PIR:
+        loaded = pir.load(found.program, target=target, output_names=output_names)
+        return _Read(loaded.program, list(loaded.params.items()), loaded.writer, {}, loaded.notes)
+    program = files.load_program(found)
+    saved_by = version_text(program.version)
+    items: list[tuple[str, TensorSource]] = [(r.name, r) for r in files.records(found, program)]
+    legal = legalize(program, target)
+    items = fitting(program, [*items, *legal.parameters.items()])
+    notes = list(legal.notes)
+    if output_names is not None:
+        _name_outputs(program, output_names)
+    return _Read(program, items, saved_by, legal.changes, notes)
+
+
+def _name_outputs(program: Program, names: Sequence[str]) -> None:
+    """Call the fetched variables *names*.
+
+    Raises:
+        UsageError: another number of names than outputs, one twice, or one that something else has.
+    """
+    ports = program.fetches
+    if len(names) != len(ports):
+        raise UsageError(f"--output-names: {len(names)} names for {len(ports)} outputs")
+    wanted = {p.name: name for p, name in zip(ports, names) if p.name != name}
+    fixed = {v.name for v in program.parameters} | {p.name for p in program.feeds}
+    present = {name for block in program.blocks for name in block.vars}
+    for old, new in wanted.items():
+        if not new or new in (present - set(wanted)) or old in fixed or list(names).count(new) > 1:
+            raise UsageError(f"--output-names: {new!r} cannot be the name of the output {old!r}, it is taken")
+    for _, op in program.ops():
+        op.rename(wanted)
+    for block in program.blocks:
+        for var in block.vars.values():
+            var.desc.name = wanted.get(var.name, var.name)
+        block.vars = {var.name: var for var in block.vars.values()}
+
+
+def _tensor(port: Port) -> Tensor:
+    return Tensor(port.name, port.dtype.label if port.dtype else "?", port.shape)
