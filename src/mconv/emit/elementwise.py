@@ -87,20 +87,22 @@ def binary(b: Builder, op: str, x: Value, y: Value, *, dtype: Optional[DType] = 
     if op == "elementwise_div" and x.dtype in (DType.FP32, DType.FP16, DType.BF16):
         if foldable(x) and x.size == 1 and (np.asarray(x.const) == 1).all() and (x.rank or 0) <= (y.rank or 0):
             return unary(b, "reciprocal", y)
-        x = _dividend(b, x, y)
+        x = _repeated(b, op, x, y)
     x, y, shape = _broadcast(b, x, y, op)
+    if not b.target.has_0d and x.dtype in (DType.FP32, DType.FP16) and x.shape != shape != y.shape:
+        x = _repeated(b, op, x, y)  # oneDNN in 2.3 mixes up the elements where both are repeated
     made: Value = b.op(op, X=x, Y=y, result=(dtype or x.dtype, shape))
     return made
 
 
-def _dividend(b: Builder, x: Value, y: Value) -> Value:
-    """*x* in the shape of the quotient: where oneDNN (2.6 and 3) broadcasts the dividend, it divides *y* by it."""
+def _repeated(b: Builder, op: str, x: Value, y: Value) -> Value:
+    """*x* in the shape of the result. Where oneDNN (2.6 and 3) repeats the dividend itself, it divides *y* by it."""
     from mconv.emit.shape import expand_to
 
     try:
         shape = D.broadcast(x.shape, y.shape)
     except ValueError as e:
-        raise UnsupportedError(f"elementwise_div: {e}") from None
+        raise UnsupportedError(f"{op}: {e}") from None
     return x if shape is None or shape == x.shape else expand_to(b, x, shape)
 
 
@@ -219,6 +221,9 @@ def compare(b: Builder, op: str, x: Value, y: Value) -> Value:
     """``equal``, ``not_equal``, ``less_than``, ``less_equal``, ``greater_than``, ``greater_equal``; gives bool."""
     if foldable(x, y):
         return b.constant(_COMPARE[op](x.const, y.const))
+    decided = _decided(op, x, y)
+    if decided is not None:
+        return b.constant(decided)
     if x.dtype.is_float and op in ("equal", "not_equal"):
         # up to Paddle 2.6 floats that differ by less than 1e-8 are "equal", and in 2.3 infinity is not equal to itself
         same = logical(b, "logical_and", compare(b, "less_equal", x, y), compare(b, "greater_equal", x, y))
@@ -226,6 +231,37 @@ def compare(b: Builder, op: str, x: Value, y: Value) -> Value:
     x, y, shape = _broadcast(b, x, y, op)
     made: Value = b.op(op, X=x, Y=y, result=(DType.BOOL, shape))
     return made
+
+
+def _decided(op: str, x: Value, y: Value) -> Optional[np.ndarray]:
+    """Whether sizes are equal, where that can be told now: the same size is, a size and a negative number are not."""
+    from mconv.emit.sizes import dims_of
+
+    xs, ys = dims_of(x), dims_of(y)
+    if op not in ("equal", "not_equal") or xs is None or ys is None or x.shape is None or len(x.shape) > 1:
+        return None
+    if len(ys) == 1 and len(xs) > 1 and (y.rank or 0) <= 1:
+        ys = ys * len(xs)
+    if len(xs) != len(ys) or x.shape != y.shape and y.size != 1:
+        return None
+    answers = []
+    for a, b in zip(xs, ys):
+        if a == b:
+            answers.append(True)
+        elif (isinstance(a, int) and isinstance(b, int)) or (_below_zero(a, b) and _plain(a) and _plain(b)):
+            answers.append(False)
+        else:
+            return None
+    return np.array(answers if op == "equal" else [not a for a in answers]).reshape(x.shape)  # type: ignore[arg-type]
+
+
+def _below_zero(*dims: D.Dim) -> bool:
+    return any(isinstance(d, int) and d < 0 for d in dims)
+
+
+def _plain(dim: D.Dim) -> bool:
+    """A number, or a sum of products of sizes that cannot be negative."""
+    return isinstance(dim, int) or all(c > 0 for c in dim.terms.values())
 
 
 _LOGICAL: dict[str, Callable[..., Any]] = {
@@ -244,8 +280,7 @@ def logical(b: Builder, op: str, x: Value, y: Optional[Value] = None) -> Value:
         made: Value = b.op(op, X=x, result=(DType.BOOL, x.shape))
         return made
     x, y, shape = _broadcast(b, x, y, op)
-    made = b.op(op, X=x, Y=y, result=(DType.BOOL, shape))
-    return made
+    return b.op(op, X=x, Y=y, result=(DType.BOOL, shape))  # type: ignore[no-any-return]
 
 
 _BITWISE: dict[str, Callable[..., Any]] = {
@@ -274,6 +309,7 @@ def where(b: Builder, condition: Value, x: Value, y: Value) -> Value:
     Paddle's ``where`` wants three operands of one shape, so they are expanded to it.
     """
     from mconv.emit.shape import expand_to
+    from mconv.emit.sizes import dims_of, shape_tensor
 
     if foldable(condition, x, y):
         picked = np.where(np.asarray(condition.const), np.asarray(x.const), np.asarray(y.const))
@@ -284,6 +320,14 @@ def where(b: Builder, condition: Value, x: Value, y: Value) -> Value:
         raise UnsupportedError(f"where: {e}") from None
     if shape is None:
         raise UnsupportedError("where: the rank of an operand is unknown")
+    if foldable(condition):  # decided now, for instance by sizes
+        picks = np.asarray(condition.const)
+        for all_of, chosen in ((picks.all(), x), (not picks.any(), y)):
+            if all_of:
+                return expand_to(b, chosen, shape)
+        xs, ys = dims_of(x), dims_of(y)
+        if len(shape) == 1 and xs is not None and ys is not None and shape == (len(xs),) == (len(ys),) == picks.shape:
+            return shape_tensor(b, [p if c else q for c, p, q in zip(picks, xs, ys)], x.dtype)
     if x.dtype is DType.BOOL:  # for which older releases have no kernel
         return b.cast(where(b, condition, b.cast(x, DType.INT32), b.cast(y, DType.INT32)), DType.BOOL)
     condition, x, y = (expand_to(b, v, shape, (condition, x, y)) for v in (condition, x, y))

@@ -40,9 +40,25 @@ def dims_of(x: Value) -> Optional[list[D.Dim]]:
 def bind_shape(b: Builder, x: Value) -> Value:
     """Remember that the symbols of *x*'s shape can be read off it at run time."""
     for axis, dim in enumerate(x.shape or ()):
-        if isinstance(dim, D.Sym) and dim not in b.origins:
+        if isinstance(dim, D.Sym) and not computable(b, dim):
             b.origins[dim] = (x, axis)
     return x
+
+
+def computable(b: Builder, dim: D.Dim) -> bool:
+    """Whether a dimension follows from sizes that can be read off other tensors already."""
+    if isinstance(dim, int) or dim in b.origins:
+        return True
+    return all(_known_atom(b, atom) for monomial in dim.terms for atom in monomial)
+
+
+def _known_atom(b: Builder, atom: Any) -> bool:
+    if D.Sym.named(atom) in b.origins:
+        return True
+    return isinstance(atom, tuple) and atom[0] in _FUNCTIONS and all(computable(b, a) for a in atom[1:])
+
+
+_FUNCTIONS = frozenset({"floordiv", "max", "min", "broadcast"})  # what _atom computes
 
 
 def shape_of(b: Builder, x: Value, dtype: DType = DType.INT64) -> Value:
@@ -50,6 +66,10 @@ def shape_of(b: Builder, x: Value, dtype: DType = DType.INT64) -> Value:
     shape = need_rank(x, "Shape")
     if D.is_static(shape):
         return b.constant(np.array(shape, dtype.numpy))
+    own = any(b.origins.get(d, (None,))[0] is x for d in shape if isinstance(d, D.Sym))
+    if not own and all(computable(b, d) for d in shape):
+        # not of an intermediate result: Paddle fuses it away under the reader's feet (matmul_transpose_reshape)
+        return b.once(("sizes", shape, dtype), lambda: shape_tensor(b, shape, dtype))
     return b.once(("shape", x.name, dtype), lambda: _shape_of(b, x, shape, dtype))
 
 

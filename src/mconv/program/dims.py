@@ -135,7 +135,7 @@ def exact_div(a: Dim, b: Dim) -> Optional[Dim]:
             if _make({m: c * k for m, c in divisor.items()}) == a:
                 return k
         return None
-    (mono, coef), = divisor.items()
+    ((mono, coef),) = divisor.items()
     out: dict[tuple, int] = {}
     for m, c in _terms(a).items():
         if c % coef:
@@ -222,8 +222,21 @@ def broadcast(*shapes: Optional[Sequence[Dim]]) -> Optional[tuple[Dim, ...]]:
             raise ShapeError(f"shapes {' and '.join(str(list(s or ())) for s in shapes)} do not broadcast")
         if numbers:
             out.append(numbers.pop())
+        elif len(dims) > 1 and len(whole := {d for d in dims if not any(_cut_of(d, o) for o in dims)}) == 1:
+            out.append(whole.pop())
         elif len(dims) > 1:
             out.append(function("broadcast", *sorted(dims, key=repr)))
         else:
             out.append(dims.pop() if dims else 1)
     return tuple(out)
+
+
+def _cut_of(dim: Dim, other: Dim) -> bool:
+    """Whether *dim* is ``min(k, other)``: against *other* it broadcasts only when it is *other* (k is not 1)."""
+    if not isinstance(dim, Sym) or len(dim.terms) != 1:
+        return False
+    ((monomial, factor),) = dim.terms.items()
+    if factor != 1 or len(monomial) != 1 or not isinstance(monomial[0], tuple) or monomial[0][0] != "min":
+        return False
+    args = monomial[0][1:]
+    return any(a == other and isinstance(k, int) and k > 1 for a, k in (args, args[::-1]))
