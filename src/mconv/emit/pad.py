@@ -81,7 +81,7 @@ def _constant(
     number = 0.0 if value is None else np.asarray(value.const).reshape(-1)[0].item()
     if x.size == 0:
         return fill(b, out, number, x.dtype)
-    exact = x.dtype in (DType.FP32, DType.FP16, DType.BOOL) or np.isnan(number) or np.float32(number) == number
+    exact = _as_attribute(number, x.dtype)
     inner = max(len(low) - 3, 0)
     for axis in range(len(low)):
         if axis < inner or not exact or len(low) > 5:
@@ -89,6 +89,13 @@ def _constant(
             low, high = [*low], [*high]
             low[axis] = high[axis] = 0
     return _pad3d(b, x, low, high, "constant", out, float(number)) if any(low) or any(high) else x
+
+
+def _as_attribute(number: float, dtype: DType) -> bool:
+    """Whether a float32 attribute holds a number exactly."""
+    if dtype.is_int:
+        return abs(int(number)) <= 1 << 24
+    return dtype is not DType.FP64 or bool(np.isnan(number)) or float(np.float32(number)) == number
 
 
 def _joined(b: Builder, x: Value, axis: int, low: int, high: int, number: float) -> Value:

@@ -87,7 +87,8 @@ def nonzero(b: Builder, x: Value) -> Value:
     rank = len(need_rank(x, "NonZero"))
     if rank == 0:
         raise UnsupportedError("NonZero of a scalar")
-    found: Value = b.op("where_index", Condition=x, result=(DType.INT64, (D.Sym.fresh("nonzero"), rank)))
+    truth = b.cast(x, DType.BOOL)
+    found: Value = b.op("where_index", Condition=truth, result=(DType.INT64, (D.Sym.fresh("nonzero"), rank)))
     return transpose(b, bind_shape(b, found), [1, 0])
 
 
@@ -131,7 +132,7 @@ def unique(b: Builder, x: Value, axis: Optional[int], *, in_order: bool = True) 
     bind_shape(b, values)
     if in_order:
         return values, first, inverse, counts
-    order, places = _sort(b, first), None
+    order = _sort(b, first)
     places = _sort(b, order)
     along = 0 if axis is None else axis
     return (

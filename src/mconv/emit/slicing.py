@@ -157,7 +157,13 @@ def slice_(
             return x
     if 0 in out:
         return fill(b, out, 0, x.dtype)
-    made = _slice_op(b, x, axes, (first, starts), (last, ends), stride, tuple(out))
+    if first is not None:
+        dims = [shape[a] for a in axes]
+        first = [max(s, -d) if isinstance(s, int) and isinstance(d, int) else s for s, d in zip(first, dims)]
+        before = any(isinstance(s, int) and s < -1 and isinstance(d, D.Sym) for s, d in zip(first, dims))
+    else:
+        before = False
+    made = _slice_op(b, x, axes, (first, starts), (last, ends), stride, tuple(out), before)
     made.data = data
     return bind_shape(b, made)
 
@@ -193,9 +199,20 @@ def _sliced_data(
 
 
 def _slice_op(
-    b: Builder, x: Value, axes: Sequence[int], start: Any, end: Any, steps: Sequence[int], out: tuple[D.Dim, ...]
+    b: Builder,
+    x: Value,
+    axes: Sequence[int],
+    start: Any,
+    end: Any,
+    steps: Sequence[int],
+    out: tuple[D.Dim, ...],
+    before: bool,
 ) -> Value:
-    """``slice`` or ``strided_slice``; *start* and *end* are (known values or None, what was given)."""
+    """``slice`` or ``strided_slice``; *start* and *end* are (known values or None, what was given).
+
+    Args:
+        before: whether a start may lie before the first element, which oneDNN's ``slice`` does not take.
+    """
 
     def bounds(values: Optional[list[D.Dim]], given: Any) -> tuple[list[int], Optional[Value]]:
         if D.is_static(values):
@@ -218,7 +235,7 @@ def _slice_op(
         "decrease_axis": [],
         "result": (x.dtype, out),
     }
-    if all(s == 1 for s in steps):
+    if all(s == 1 for s in steps) and not before:
         made: Value = b.op("slice", **common)
     else:
         made = b.op("strided_slice", strides=list(steps), **common)
