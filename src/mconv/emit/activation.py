@@ -135,9 +135,9 @@ def as_bfloat16(b: Builder, x: Value) -> Value:
     """float32 *x* rounded to the nearest value of bfloat16, halves to even; still float32."""
     if foldable(x):
         return b.constant(_bfloat16(np.asarray(x.const)), x.dtype)
-    if b.target.has_0d:
+    if b.target.version >= 3_000_000:
         return b.cast(b.cast(x, DType.BF16), DType.FP32)
-    # Paddle before 2.6 cuts bits off instead of rounding: Dekker's splitting rounds to 8 bits in float32 itself;
+    # Paddle before 3 cuts bits off instead of rounding: Dekker's splitting rounds to 8 bits in float32 itself;
     # large numbers are brought down first so that nothing overflows
     huge = compare(b, "greater_than", unary(b, "abs", x), number(b, 2.0**100, DType.FP32))
     down = where(b, huge, scale(b, x, 2.0**-32), x)
