@@ -157,6 +157,12 @@ def layer_norm(
         whole = reshape(b, whole, (1, *shape))
     weights = [_over(b, b.cast(v, dtype), inner) if v is not None else None for v in (scale, bias)]
     inside = all(v is None or v.rank == 1 for v in weights)
+    if inside and None in weights and D.is_static(inner) and any(weights):
+        # oneDNN's kernel reads both when it is given one
+        neutral = [b.constant(np.full(int(D.product(inner)), n), dtype) for n in (1, 0)]  # type: ignore[arg-type]
+        weights = [n if v is None else v for v, n in zip(weights, neutral)]
+    elif None in weights and any(weights):
+        inside = False
     made = b.op(
         "layer_norm",
         X=whole,
