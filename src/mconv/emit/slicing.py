@@ -63,6 +63,10 @@ def fill(b: Builder, shape: Union[Sequence[D.Dim], Value], value: Any, dtype: DT
         raise CorruptModelError(f"a tensor of shape {list(dims)} cannot be made")
     if D.is_static(dims) and int(D.product(dims)) <= FOLD_LIMIT and dtype is not DType.BF16:  # type: ignore[arg-type]
         return b.constant(np.full(dims, value, dtype.numpy), dtype)  # type: ignore[arg-type]
+    if dtype is DType.INT64 and abs(int(value)) > 1 << 53:  # the operator reads its number as a double
+        from mconv.emit.shape import expand
+
+        return expand(b, b.constant(np.full([1] * len(dims), value, np.int64)), dims if tensor is None else tensor)
     if tensor is None and not D.is_static(dims):
         tensor = shape_tensor(b, dims, DType.INT32)
     # str_value carries integers and doubles that float32 cannot
