@@ -82,12 +82,17 @@ def command(
     extra += [f"{number} {name} expanded" for name, number in report.expanded.items()]
     done = f" ({', '.join(extra)})" if extra else ""
     out.print(f"{out_dir}: {count} ONNX nodes → {made} operators of Paddle {report.target['paddle']}{done}")
-    rows = [["input", *_port(p)] for p in report.inputs] + [["output", *_port(p)] for p in report.outputs]
-    out.table(["", "name", "type", "shape"], rows)
+    show_ports(report)
     for key, value in report.seconds.items():
         out.detail(f"{key}: {value:.2f} s")
     show_proof(report.verification)
     return report.to_dict()
+
+
+def show_ports(report: Any) -> None:
+    """The inputs and outputs of a report: one line each."""
+    rows = [["input", *_port(p)] for p in report.inputs] + [["output", *_port(p)] for p in report.outputs]
+    out.table(["", "name", "type", "shape"], rows)
 
 
 def _port(port: dict[str, Any]) -> list[str]:

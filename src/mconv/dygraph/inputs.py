@@ -182,7 +182,7 @@ def from_specs(specs: Sequence[Any], function: Callable[..., Any], what: str) ->
     Raises:
         UsageError: they do not fit the method.
     """
-    if isinstance(specs, dict) or isinstance(specs, str) or not isinstance(specs, Sequence):
+    if isinstance(specs, (dict, str)) or not isinstance(specs, Sequence):
         raise UsageError(f"input_spec is a {type(specs).__name__}, not a list", "one InputSpec for each parameter")
     if all(isinstance(s, str) for s in specs):
         return from_texts(specs, function, what)

@@ -12,7 +12,7 @@ import numpy as np
 from mconv.dygraph.inputs import Call, dtype_of
 from mconv.dygraph.outputs import Flat, flatten
 from mconv.dygraph.source import import_paddle, place
-from mconv.errors import MconvError, UnsupportedError, UsageError
+from mconv.errors import MconvError, UsageError
 
 
 class LayerFailed(Exception):
@@ -121,7 +121,7 @@ class Live:
         found: dict[str, int] = {}
 
         def look(sub: Any, arguments: Any) -> None:
-            ids = arguments[0] if arguments else None
+            ids: Any = arguments[0] if arguments else None
             rows = sub.weight.shape[0]
             if not hasattr(ids, "numpy"):
                 return
@@ -148,7 +148,7 @@ class Live:
             yield
         except (MconvError, KeyboardInterrupt, LayerFailed):
             raise
-        except (Exception, SystemExit) as e:  # noqa: BLE001 - the user's code and Paddle raise what they like
+        except (Exception, SystemExit) as e:  # the user's code and Paddle raise what they like
             raise LayerFailed(e, self.where(e)) from e
 
     def where(self, error: BaseException) -> str:
@@ -167,13 +167,3 @@ def _spec_of(function: Any) -> Optional[Sequence[Any]]:
     """The input_spec that ``paddle.jit.to_static`` was given for a method; None where it was not."""
     spec = getattr(getattr(function, "_function_spec", None), "_input_spec", None)
     return list(spec) if spec else None
-
-
-def need_outputs(flat: Flat, what: str) -> None:
-    """Refuse a result without tensors.
-
-    Raises:
-        UnsupportedError: there is none.
-    """
-    if not flat.tensors:
-        raise UnsupportedError(f"{what} returns no tensor: {', '.join(flat.left_out) or 'an empty result'}")

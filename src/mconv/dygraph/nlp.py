@@ -91,8 +91,8 @@ def _transformers() -> Any:
             "'datasets<3'; or give SPEC as file.py:factory",
         )
     try:
-        import paddlenlp.transformers
-    except Exception as e:  # noqa: BLE001 - it breaks in many ways when its dependencies are too new
+        import paddlenlp.transformers  # type: ignore[import-not-found,unused-ignore]
+    except Exception as e:  # it breaks in many ways when its dependencies are too new
         raise MissingDependencyError(
             f"PaddleNLP cannot be imported: {type(e).__name__}: {(str(e).splitlines() or [''])[0]}",
             "its dependencies may be too new: 'huggingface_hub<1' 'aistudio_sdk<=0.2.6' 'numpy<2' 'pyarrow<18' "
@@ -113,7 +113,7 @@ def _class(transformers: Any, name: Any, spec: str) -> Any:
     return kind
 
 
-def _from_pretrained(transformers: Any, name: str, spec: str, arguments: Mapping[str, Any]) -> Any:
+def _from_pretrained(transformers: Any, name: Any, spec: str, arguments: Mapping[str, Any]) -> Any:
     kind = _class(transformers, name, spec)
     with _nlp(spec):
         return kind.from_pretrained(spec, **arguments)
@@ -123,6 +123,6 @@ def _from_pretrained(transformers: Any, name: str, spec: str, arguments: Mapping
 def _nlp(spec: str) -> Iterator[None]:
     try:
         yield
-    except Exception as e:  # noqa: BLE001 - whatever PaddleNLP and its download raise
+    except Exception as e:  # whatever PaddleNLP and its download raise
         lines = str(e).strip().splitlines()
         raise NotAModelError(f"{spec}: PaddleNLP fails with {type(e).__name__}: {lines[0] if lines else ''}") from e

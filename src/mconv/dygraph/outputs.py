@@ -62,3 +62,13 @@ def _walk(value: Any, path: str, named: bool, flat: Flat, depth: int) -> None:
         return
     for key, part, keep in items:
         _walk(part, f"{path}.{key}" if path else key, keep, flat, depth + 1)
+
+
+def need_outputs(flat: Flat, what: str) -> None:
+    """Refuse a result without tensors.
+
+    Raises:
+        UnsupportedError: there is none.
+    """
+    if not flat.tensors:
+        raise UnsupportedError(f"{what} returns no tensor: {', '.join(flat.left_out) or 'an empty result'}")

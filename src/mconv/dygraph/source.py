@@ -32,6 +32,12 @@ def import_paddle() -> Any:
     os.environ.setdefault("GLOG_minloglevel", "2")
     import warnings
 
+    if "paddle" not in sys.modules:
+        import zlib
+
+        # Paddle 2.6 brings symbols of its own zlib into the process: what Python's uses must be bound before
+        zlib.decompress(zlib.compress(b""))
+
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
@@ -184,7 +190,7 @@ def _user_code(what: str) -> Iterator[None]:
         raise
     except ImportError as e:
         raise MissingDependencyError(f"{what}: {e}{place(e)}") from e
-    except (Exception, SystemExit) as e:  # noqa: BLE001 - it is the user's program that runs here
+    except (Exception, SystemExit) as e:  # it is the user's program that runs here
         lines = str(e).strip().splitlines()
         text = f"{type(e).__name__}: {lines[0]}" if lines else type(e).__name__
         raise NotAModelError(f"{what}: fails with {text}{place(e)}", "--debug shows where") from e

@@ -152,12 +152,12 @@ def prove(
         proof.comparison = compare_answers(wanted, answers, tolerance=tolerance, scalar_as_one=scalar_as_one)
         proof.status = PASSED if proof.comparison.ok else FAILED
         if proof.status == FAILED:
-            proof.reason = _worst(proof.comparison)
+            proof.reason = worst(proof.comparison)
     proof.seconds = time.perf_counter() - start
     return proof
 
 
-def _worst(comparison: Comparison) -> str:
+def worst(comparison: Comparison) -> str:
     if comparison.problems:
         return comparison.problems[0]
     bad = [o for o in comparison.outputs if not o.ok]

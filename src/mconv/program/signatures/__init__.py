@@ -8,7 +8,6 @@ runtimes insist on.
 from __future__ import annotations
 
 import functools
-import gzip
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -45,8 +44,9 @@ class Signature:
 
 @functools.lru_cache(maxsize=None)
 def _raw(paddle: str) -> dict[str, dict[str, dict[str, str]]]:
-    data = (Path(__file__).parent / f"paddle-{paddle}.json.gz").read_bytes()
-    ops: dict[str, dict[str, dict[str, str]]] = json.loads(gzip.decompress(data))["ops"]
+    # not compressed: Paddle 2.6 brings symbols of its own zlib into the process, with which Python's crashes
+    data = (Path(__file__).parent / f"paddle-{paddle}.json").read_bytes()
+    ops: dict[str, dict[str, dict[str, str]]] = json.loads(data)["ops"]
     return ops
 
 
@@ -71,8 +71,8 @@ def load(target: str) -> dict[str, Signature]:
 
 @functools.lru_cache(maxsize=None)
 def _kernels(paddle: str) -> dict[str, frozenset[int]]:
-    data = (Path(__file__).parent / f"kernels-{paddle}.json.gz").read_bytes()
-    return {op: frozenset(types) for op, types in json.loads(gzip.decompress(data))["kernels"].items()}
+    data = (Path(__file__).parent / f"kernels-{paddle}.json").read_bytes()
+    return {op: frozenset(types) for op, types in json.loads(data)["kernels"].items()}
 
 
 @functools.lru_cache(maxsize=None)

@@ -1,0 +1,138 @@
+"""``mconv to-static``."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any, Optional
+
+import typer
+
+from mconv.cli.common import one_line, out
+from mconv.cli.onnx2paddle import show_ports, show_proof
+from mconv.errors import MconvError
+
+
+def command(
+    spec: Annotated[
+        str, typer.Argument(help="pkg.module:factory, path/to/file.py:factory, or the folder of a PaddleNLP model.")
+    ],
+    out_path: Annotated[
+        Path,
+        typer.Argument(
+            metavar="OUT",
+            help="The folder for inference.pdmodel, inference.pdiparams, report.json; or a name ending in .pdmodel "
+            "or .json for the program, with the others beside it.",
+        ),
+    ],
+    inputs: Annotated[
+        Optional[list[str]],
+        typer.Option(
+            "--input",
+            "-i",
+            metavar="'NAME:int64[?,128]'",
+            help="An input: a parameter of the method, its type and shape; ? stays open. Repeatable.  "
+            "[default: guessed]",
+        ),
+    ] = None,
+    weights: Annotated[
+        Optional[Path], typer.Option(metavar="X.PDPARAMS", help="The layer's weights, as paddle.save wrote them.")
+    ] = None,
+    strict: Annotated[
+        bool, typer.Option("--strict/--no-strict", help="Whether the weights must be exactly the layer's.")
+    ] = True,
+    arguments: Annotated[
+        Optional[list[str]],
+        typer.Option("--arg", metavar="KEY=VALUE", help="An argument of the factory, a Python literal. Repeatable."),
+    ] = None,
+    method: Annotated[str, typer.Option(help="The method of the layer to save.")] = "forward",
+    target: Annotated[str, typer.Option(help="The Paddle that will load it: 2.3, 2.6, 3, 1.8.")] = "2.3",
+    form: Annotated[
+        Optional[str], typer.Option("--format", help="pdmodel, or json: as Paddle 3 writes it.  [default: pdmodel]")
+    ] = None,
+    output_names: Annotated[
+        Optional[str], typer.Option(metavar="A,B", help="Names for the outputs.  [default: keys of a dictionary]")
+    ] = None,
+    trust: Annotated[
+        bool, typer.Option("--trust", help="Unpickle weights without restrictions: they can run code.")
+    ] = False,
+    verify: Annotated[
+        bool, typer.Option("--verify/--no-verify", help="Run the layer and the result, and compare.")
+    ] = True,
+    feeds: Annotated[
+        Optional[Path], typer.Option("--inputs", metavar="X.NPZ", help="Inputs to verify with, instead of random ones.")
+    ] = None,
+    tolerance: Annotated[
+        Optional[float],
+        typer.Option(help="How far outputs may be apart, absolute and relative.  [default: 1e-5, 1e-4]"),
+    ] = None,
+    runtime: Annotated[
+        Optional[str], typer.Option(help="Where to verify: a managed runtime or `current`.  [default: the target's]")
+    ] = None,
+    timeout: Annotated[float, typer.Option(metavar="SECONDS", help="For running the result.")] = 600,
+    force: Annotated[bool, typer.Option("--force", "-f", help="Replace what is at OUT.")] = False,
+) -> Any:
+    """Save a paddle.nn.Layer as a static inference model that the target loads, and prove it."""
+    from mconv import api
+
+    named = out_path.suffix.lstrip(".") if out_path.suffix in (".pdmodel", ".json") else None
+    try:
+        with _stdout_for_the_result():
+            report = api.to_static(
+                spec,
+                inputs or None,
+                out_path,
+                arguments=arguments or (),
+                params=weights,
+                strict=strict,
+                trust=trust,
+                method=method,
+                target=target,
+                format=form or named or "pdmodel",
+                output_names=None if output_names is None else [n.strip() for n in output_names.split(",")],
+                verify=None if verify else False,
+                runtime=runtime,
+                feeds=feeds,
+                tolerance=tolerance,
+                folder=named is None,
+                force=force,
+                timeout=timeout,
+                progress=out.detail,
+            )
+    except MconvError as e:
+        failed = getattr(e, "report", None)
+        if failed is not None:
+            show_proof(failed.verification)
+            e.rows = []  # type: ignore[attr-defined] # they are in the table
+        raise
+    for warning in report.warnings:
+        out.warn(one_line(warning))
+    made = sum(report.paddle_operators.values())
+    what = f"{made} operators of Paddle {report.target['paddle']}" if made else "as Paddle writes it"
+    out.print(f"{out_path}: {report.source['class']}.{report.source['method']} → {what} ({report.engine})")
+    show_ports(report)
+    for key, value in report.seconds.items():
+        out.detail(f"{key}: {value:.2f} s")
+    show_proof(report.verification)
+    return report.to_dict()
+
+
+@contextlib.contextmanager
+def _stdout_for_the_result() -> Iterator[None]:
+    """What the user's code, Paddle and its C++ print goes to stderr."""
+    sys.stdout.flush()
+    try:
+        kept = os.dup(1)
+    except OSError:  # closed
+        yield
+        return
+    try:
+        os.dup2(2, 1)
+        yield
+    finally:
+        sys.stdout.flush()
+        os.dup2(kept, 1)
+        os.close(kept)

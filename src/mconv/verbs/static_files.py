@@ -1,0 +1,183 @@
+"""From what Paddle saved to what ``mconv to-static`` leaves: translated, named, described."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Optional
+
+from mconv import inspection, runtimes
+from mconv.dygraph.export import Exported
+from mconv.dygraph.inputs import Call
+from mconv.errors import RuntimeFailedError, UnsupportedError, UsageError
+from mconv.passes.legalize import legalize
+from mconv.pir import load
+from mconv.program.files import load_program as read_program
+from mconv.program.files import locate, records
+from mconv.program.params import TensorSource
+from mconv.program.program import Op, Program, Var
+from mconv.program.stored import write_model
+from mconv.verbs.proof import FAILED, PASSED, Proof, compare_answers, worst
+from mconv.verbs.report import Report
+from mconv.verify.runners import Answers
+
+STEM = "inference"
+SCRATCH = ".traced"
+
+
+@dataclass(frozen=True)
+class Written:
+    """The files of the model; *dense* is the program unless it is left in PIR form."""
+
+    program: Path
+    params: Optional[Path]
+    dense: Optional[Program]
+
+
+def write(
+    made: Exported,
+    call: Call,
+    place: Path,
+    target: str,
+    form: str,
+    output_names: Optional[Sequence[str]],
+    report: Report,
+) -> Written:
+    """Translate what Paddle saved and write it into *place*; describes inputs and outputs in *report*.
+
+    Raises:
+        UnsupportedError: the target lacks what the program needs, or this Paddle writes no ``.json``.
+        UsageError: *output_names* does not fit.
+    """
+    if form == "json":
+        return _as_it_is(made, place, report)
+    program, items = _translated(made, target, report)
+    _name_outputs(program, made, output_names)
+    written = write_model(program, items, place, STEM)
+    report.inputs = [_port(i.name, i.dtype.label, p, i.dims) for i, p in zip(call.inputs, program.feeds)]
+    report.outputs = [
+        _port(name or p.name, _label(p), p, [None if d < 0 else d for d in p.shape])
+        for name, p in zip(made.names, program.fetches)
+    ]
+    renamed = {p["name"]: p["paddle_name"] for p in report.inputs + report.outputs if p["name"] != p["paddle_name"]}
+    report.renamed = renamed
+    report.warnings += [f"{old!r} is called {new!r}: the name is taken" for old, new in renamed.items()]
+    return Written(written[0], written[1], program)
+
+
+def _translated(made: Exported, target: str, report: Report) -> tuple[Program, list[tuple[str, TensorSource]]]:
+    if made.pir:
+        loaded = load(made.program, target=target)
+        report.warnings += loaded.notes
+        return loaded.program, list(loaded.params.items())
+    found = locate(made.program)
+    program = read_program(found)
+    items: dict[str, TensorSource] = {r.name: r for r in records(found, program)}
+    legal = legalize(program, target)
+    report.warnings += legal.notes
+    items.update(legal.parameters)
+    return program, [(v.name, items[v.name]) for v in program.parameters]
+
+
+def _as_it_is(made: Exported, place: Path, report: Report) -> Written:
+    if not made.pir:
+        raise UnsupportedError(
+            f"this Paddle ({report.versions['source paddle']}) does not write .json", "leave --format away: .pdmodel"
+        )
+    program = place / f"{STEM}.json"
+    made.program.replace(program)
+    params = place / f"{STEM}.pdiparams"
+    if made.params is not None:
+        made.params.replace(params)
+    else:
+        params.write_bytes(b"")  # as Paddle 3 has it for a model without parameters
+    seen = inspection.inspect(program)
+    report.inputs = [_described(t) for t in seen.inputs]
+    report.outputs = [_described(t) for t in seen.outputs]
+    return Written(program, params, None)
+
+
+def _described(tensor: Any) -> dict[str, Any]:
+    shape = None if tensor.shape is None else [None if d == -1 else d for d in tensor.shape]
+    name, dtype = tensor.name, tensor.dtype
+    return {"name": name, "dtype": dtype, "paddle_name": name, "paddle_dtype": dtype, "shape": shape}
+
+
+def _label(port: Any) -> Optional[str]:
+    return None if port.dtype is None else port.dtype.label
+
+
+def _port(name: str, dtype: Optional[str], port: Any, dims: Sequence[Any]) -> dict[str, Any]:
+    return {"name": name, "dtype": dtype, "paddle_name": port.name, "paddle_dtype": _label(port), "shape": list(dims)}
+
+
+# names of the outputs -----------------------------------------------------------------------------------------------
+
+
+def _name_outputs(program: Program, made: Exported, wanted: Optional[Sequence[str]]) -> None:
+    """Call the outputs as the user or the layer's dictionary does.
+
+    A name of the user's that is taken is an error; a dictionary's is left away then.
+    """
+    ports = program.fetches
+    if wanted is not None:
+        if len(wanted) != len(ports):
+            raise UsageError(f"--output-names gives {len(wanted)} names for {len(ports)} outputs")
+        if len(set(wanted)) != len(wanted) or not all(n.isprintable() and n for n in wanted):
+            raise UsageError(f"--output-names: not {len(wanted)} different names: {', '.join(map(repr, wanted))}")
+    names = list(wanted) if wanted is not None else made.names
+    for port, name in zip(ports, names):
+        if name is None or name == port.name:
+            continue
+        if program.find_var(name) is not None or any(name in block.vars for block in program.blocks):
+            if wanted is not None:
+                raise UsageError(f"--output-names: the program has a variable {name!r} already")
+            continue
+        _rename(program, port, name)
+
+
+def _rename(program: Program, port: Any, name: str) -> None:
+    """Give the variable of an output another name, or a copy of it where it has one that must stay."""
+    old = port.name
+    fixed = port.var.persistable or old in {p.name for p in program.feeds}
+    fixed = fixed or sum(p.name == old for p in program.fetches) > 1
+    program.main.add_var(Var.tensor(name, port.var.dtype, port.var.shape))
+    if fixed:
+        at = program.main.ops.index(port.op)
+        program.main.ops.insert(at, Op.make("assign", {"X": [old]}, {"Out": [name]}))
+        port.op.set_input("X", [name])
+        return
+    for _, op in program.ops():
+        op.rename({old: name})
+    del program.main.vars[old]
+
+
+# Paddle's own program -----------------------------------------------------------------------------------------------
+
+
+def run_pir(expected: Any, program: Path, params: Optional[Path], chosen: Any, where: str) -> Proof:
+    """A ``.json`` program in a Paddle 3, against the layer.
+
+    Raises:
+        RuntimeUnavailableError, MissingDependencyError: there is none.
+    """
+    start = time.perf_counter()
+    runtime = runtimes.find(where)
+    proof = Proof(FAILED, reference=expected.label, runtime=runtime.name, tolerance=chosen.tolerance)
+    proof.inputs = str(chosen.feeds) if chosen.feeds else "random"
+    proof.input_sets = [{n: list(a.shape) for n, a in feed.items()} for feed in expected.sets]
+    try:
+        with runtime.worker() as worker:
+            got = worker.run(program, params, expected.sets, timeout=chosen.timeout)
+    except RuntimeFailedError as e:
+        proof.reason, proof.error = e.message, e
+    else:
+        proof.paddle = f"Paddle {got.version} ({got.engine})"
+        answers = Answers(got.names, got.outputs, got.dtypes, got.version, got.seconds)
+        proof.comparison = compare_answers(expected.answers, answers, tolerance=chosen.tolerance)
+        proof.status = PASSED if proof.comparison.ok else FAILED
+        proof.reason = "" if proof.comparison.ok else worst(proof.comparison)
+    proof.seconds = time.perf_counter() - start
+    return proof

@@ -1,0 +1,427 @@
+"""``mconv to-static``: a layer, traced by its own Paddle, translated for the target, proved against the live layer."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Callable, Optional, Union
+
+import numpy as np
+
+from mconv.dygraph import export as exporting
+from mconv.dygraph import inputs as describing
+from mconv.dygraph import source, weights
+from mconv.dygraph.inputs import Call
+from mconv.dygraph.live import LayerFailed, Live
+from mconv.dygraph.outputs import need_outputs
+from mconv.errors import MconvError, RuntimeFailedError, UnsupportedError, UsageError, VerificationError
+from mconv.program import targets
+from mconv.program.dtypes import DType
+from mconv.program.output import staged, staged_many
+from mconv.program.params import PathLike
+from mconv.runtimes.worker import last_words
+from mconv.verbs import static_files
+from mconv.verbs.proof import FAILED, NOT_DONE, Proof, prove, runtime_for
+from mconv.verbs.report import FAILED_SUFFIX, NAME, Report, keep, paddle_operators, versions
+from mconv.verify.compare import Tolerance
+from mconv.verify.feeds import InputSpec, load_feeds, random_feeds
+from mconv.verify.runners import Answers
+
+FORMATS = ("pdmodel", "json")
+
+
+@dataclass
+class Options:
+    """What the caller chose; see :func:`to_static`."""
+
+    target: str
+    form: str
+    output_names: Optional[Sequence[str]]
+    verify: bool
+    runtime: Optional[str]
+    feeds: Optional[Path]
+    tolerance: Tolerance
+    timeout: float
+    progress: Callable[[str], Any]
+
+
+@dataclass
+class Expected:
+    """What the live layer gives: the inputs that it was run on, and its answers."""
+
+    sets: list[dict[str, np.ndarray]] = field(default_factory=list)
+    answers: Optional[Answers] = None
+    label: str = ""
+
+    # a Runner of mconv.verify whose answers are known: the layer was run before it was traced
+
+    def specs(self) -> list[InputSpec]:
+        return [InputSpec(n, DType.of(a.dtype), a.shape) for n, a in self.sets[0].items()]
+
+    def run(self, sets: Sequence[Mapping[str, np.ndarray]]) -> Answers:
+        assert self.answers is not None and len(sets) == len(self.sets)
+        return self.answers
+
+    def __enter__(self) -> Expected:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        pass
+
+
+def to_static(
+    layer: Any,
+    input_spec: Optional[Sequence[Any]] = None,
+    path: Optional[PathLike] = None,
+    *,
+    arguments: Union[Mapping[str, Any], Sequence[str]] = (),
+    params: Optional[PathLike] = None,
+    strict: bool = True,
+    trust: bool = False,
+    method: str = "forward",
+    target: str = targets.DEFAULT_TARGET,
+    format: str = "pdmodel",
+    output_names: Optional[Sequence[str]] = None,
+    verify: Optional[bool] = None,
+    runtime: Optional[str] = None,
+    feeds: Optional[PathLike] = None,
+    tolerance: Optional[float] = None,
+    folder: bool = False,
+    force: bool = False,
+    timeout: float = 600,
+    progress: Callable[[str], Any] = lambda text: None,
+) -> Report:
+    """Save a layer as a static inference model that the target loads.
+
+    Args:
+        layer: a ``paddle.nn.Layer``, or a SPEC: ``pkg.module:factory``, ``file.py:factory``, a PaddleNLP folder.
+        input_spec: as for ``paddle.jit.to_static``: InputSpec objects, ``name:dtype[dims]`` texts; None: that of a
+            layer which ``to_static`` has been called on, or a guess.
+        path: as for ``paddle.jit.save``: the prefix of the files to write, ``pb_model`` for ``pb_model.pdmodel``,
+            ``pb_model.pdiparams`` and ``pb_model.report.json``.
+        arguments: of the factory: a mapping, or ``key=value`` texts.
+        params: a ``.pdparams`` file with the layer's weights.
+        strict: whether the weights must be exactly those of the layer.
+        trust: unpickle weights without restrictions, which can run code hidden in them.
+        method: which of the layer's methods to save.
+        target: the Paddle that will load the result.
+        format: ``pdmodel``, or ``json`` for the program as Paddle 3 itself writes it.
+        output_names: names of the outputs; by default the keys of a dictionary, else Paddle's own.
+        verify: compare the result with the layer; False = do not.
+        runtime: where to run the result: a managed runtime's name or ``current``; default the one of *target*.
+        feeds: a ``.npz`` file with inputs to verify with, instead of random ones.
+        tolerance: how far outputs may be apart, both absolute (for outputs of size 1) and relative.
+        folder: *path* is a folder to make, with ``inference.pdmodel`` and so on in it.
+        force: replace what is there.
+        timeout: seconds for running the result once loaded.
+        progress: called with one line for each phase.
+
+    The layer is left as it was: its mode (it is saved in evaluation mode), its methods and its weights (except that
+    *params* replaces them).
+
+    Raises:
+        NotAModelError: the SPEC makes no layer.
+        UsageError: the inputs, the weights or the options do not fit.
+        UntrustedError: the weights would run code.
+        MissingDependencyError: Paddle or PaddleNLP is not installed.
+        RuntimeFailedError: the layer fails on inputs of these types and shapes, or the result cannot be run.
+        UnsupportedError: Paddle cannot trace the layer, or the target lacks operators; ``rows`` lists them.
+        VerificationError: the result computes something else; it is kept in ``PATH.failed-verification``.
+        OutputExistsError: there is something at *path*.
+    """
+    start = time.perf_counter()
+    if path is None:
+        raise UsageError("path: where to write the model is not said")
+    chosen = _options(target, format, output_names, verify, runtime, feeds, tolerance, timeout, progress)
+    report = Report("to-static", "paddle.jit", {}, {"name": target, "paddle": targets.get(target).paddle})
+    report.versions = versions()
+    live = _live(layer, arguments, params, strict, trust, method, report)
+    protect = [p for p in (params, feeds) if p is not None]
+    with live, contextlib.ExitStack() as stack:
+        call = _call(live, input_spec)
+        report.warnings += call.notes
+        report.seconds["load"] = time.perf_counter() - start
+        place, kept, home = _open(stack, Path(path), folder, chosen.form, force, protect)
+        expected = _expected(live, call, chosen) if chosen.verify else Expected()
+        progress(f"tracing {live.what} with Paddle {live.paddle.__version__}")
+        step = time.perf_counter()
+        made = _traced(live, call, place)
+        report.seconds["trace"] = time.perf_counter() - step
+        report.engine = f"paddle.jit, {made.way}"
+        report.warnings += _trace_notes(live, made)
+        step = time.perf_counter()
+        files = static_files.write(made, call, place, chosen.target, chosen.form, chosen.output_names, report)
+        report.seconds["translate"] = time.perf_counter() - step
+        report.output = {
+            "folder": str(home.folder),
+            "program": home.name(files.program),
+            "params": home.name(files.params),
+            "program_bytes": files.program.stat().st_size,
+            "params_bytes": files.params.stat().st_size if files.params else 0,
+        }
+        if files.dense is not None:
+            report.paddle_operators = paddle_operators(files.dense)
+        if chosen.verify:
+            proof, original = _prove(expected, call, files, made, chosen)
+            report.add_proof(proof)
+            assert report.verification is not None
+            report.verification["original"] = original
+        else:
+            proof = Proof(NOT_DONE)
+            report.add_proof(proof)
+        shutil.rmtree(place / static_files.SCRATCH)
+        report.seconds["total"] = time.perf_counter() - start
+        report.seconds = {name: round(value, 4) for name, value in report.seconds.items()}
+        if proof.status == FAILED:
+            report.status = "failed verification"
+            report.output["folder"] = str(kept)
+            keep(place, kept, report)
+            raise _failure(proof, kept, report)
+        report.write(place)
+        home.settle(place)
+    return report
+
+
+def _options(
+    target: str,
+    form: str,
+    output_names: Optional[Sequence[str]],
+    verify: Optional[bool],
+    runtime: Optional[str],
+    feeds: Optional[PathLike],
+    tolerance: Optional[float],
+    timeout: float,
+    progress: Callable[[str], Any],
+) -> Options:
+    targets.get(target)
+    if form not in FORMATS:
+        raise UsageError(f"unknown format {form!r}", f"formats are {', '.join(FORMATS)}")
+    if tolerance is not None and not tolerance > 0:
+        raise UsageError(f"--tolerance {tolerance}: must be above 0")
+    if verify is False and (feeds is not None or runtime is not None):
+        raise UsageError("--inputs and --runtime say how to verify, and --no-verify not to")
+    if form == "json" and output_names is not None:
+        raise UsageError("--output-names: a .json is left as Paddle writes it", "--format pdmodel has names")
+    limits = Tolerance() if tolerance is None else Tolerance(tolerance, tolerance, max(tolerance, Tolerance().half))
+    npz = None if feeds is None else Path(feeds)
+    return Options(target, form, output_names, verify is not False, runtime, npz, limits, timeout, progress)
+
+
+# before tracing -----------------------------------------------------------------------------------------------------
+
+
+def _live(
+    layer: Any,
+    arguments: Union[Mapping[str, Any], Sequence[str]],
+    params: Optional[PathLike],
+    strict: bool,
+    trust: bool,
+    method: str,
+    report: Report,
+) -> Live:
+    given = dict(arguments) if isinstance(arguments, Mapping) else source.parse_arguments(arguments)
+    paddle = source.import_paddle()
+    if isinstance(layer, str):
+        report.source["spec"] = layer
+        made = source.load(layer, given, trust=trust)
+    else:
+        made = source.make(layer, given, type(layer).__name__)
+    live = Live(made, method)
+    report.source.update({"class": live.kind, "method": method, "arguments": {k: repr(v) for k, v in given.items()}})
+    report.versions["source paddle"] = paddle.__version__
+    if params is not None:
+        stored = weights.read(Path(params), trust=trust)
+        report.warnings += weights.put(made, stored, str(params), strict=strict)
+        report.source["weights"] = str(params)
+    return live
+
+
+def _call(live: Live, input_spec: Optional[Sequence[Any]]) -> Call:
+    if not input_spec:
+        input_spec = live.given_spec
+    if not input_spec:
+        return describing.guess(live.function, live.layer, live.what)
+    return describing.from_specs(input_spec, live.function, live.what)
+
+
+def _expected(live: Live, call: Call, chosen: Options) -> Expected:
+    """Run the layer before Paddle's tracer touches it."""
+    specs = [InputSpec(i.name, i.dtype, i.dims) for i in call.inputs]
+    feed: dict[str, np.ndarray] = {}
+    try:
+        if chosen.feeds is not None:
+            sets = load_feeds(chosen.feeds, specs)
+        else:
+            # with ids 0 and 1 first, which every table has, to learn the sizes of the tables
+            low = [InputSpec(s.name, s.dtype, s.shape, 2 if s.dtype.is_int else None) for s in specs]
+            feed = random_feeds(low)[0]
+            flat, sizes = live.table_sizes(call, feed)
+            need_outputs(flat, live.what)
+            sets = random_feeds([InputSpec(s.name, s.dtype, s.shape, sizes.get(s.name)) for s in specs])
+        started = time.perf_counter()
+        outputs, dtypes = [], []
+        for feed in sets:
+            values, kinds = live.answers(call, feed)
+            outputs.append(values)
+            dtypes.append(kinds)
+        flat = live.run(call, sets[0])
+        need_outputs(flat, live.what)
+    except LayerFailed as e:
+        raise _does_not_run(e, live, call, feed, chosen.feeds) from e
+    names = [name or path or "output" for name, path in zip(flat.named, flat.paths)]
+    version = live.paddle.__version__
+    answers = Answers(names, outputs, dtypes, version, [time.perf_counter() - started])
+    return Expected(sets, answers, f"{live.kind} in Paddle {version}")
+
+
+def _does_not_run(
+    failed: LayerFailed, live: Live, call: Call, feed: Mapping[str, np.ndarray], feeds: Optional[Path]
+) -> MconvError:
+    text = f"{failed.where}: {last_words(failed.text) or type(failed.error).__name__}"
+    if call.guessed:
+        return UsageError(
+            f"{live.what} does not run with the inputs that were guessed for it: {text}",
+            f"say what they are, e.g. {' '.join(describing.to_type(i.name) for i in call.inputs)}",
+        )
+    shapes = ", ".join(f"{name} {array.dtype} {list(array.shape)}" for name, array in feed.items())
+    other = "correct them" if feeds else "correct --input, or give inputs that fit with --inputs x.npz"
+    return RuntimeFailedError(f"{live.what} fails in {text}", f"it was called with {shapes}; {other}")
+
+
+def _traced(live: Live, call: Call, place: Path) -> exporting.Exported:
+    try:
+        return exporting.export(live, call, place / static_files.SCRATCH)
+    except exporting.CannotTrace as e:
+        reasons = {way: f"{f.where}: {last_words(f.text)}" for way, f in e.failed.items()}
+        first = e.failed[exporting.AST].error
+        same = len(set(reasons.values())) == 1
+        shown = next(iter(reasons.values())) if same else "; ".join(f"{way}: {why}" for way, why in reasons.items())
+        rows = [{"way": way, "reason": why} for way, why in reasons.items()]
+        raise UnsupportedError(
+            f"Paddle {live.paddle.__version__} cannot make a static program of {live.what}: {shown}",
+            "--debug shows Paddle's own message",
+            rows,
+        ) from first
+
+
+def _trace_notes(live: Live, made: exporting.Exported) -> list[str]:
+    notes = []
+    for way, failed in made.failed.items():
+        notes.append(
+            f"Paddle could not rewrite the Python of {live.what} ({failed.where}: {last_words(failed.text)}): {made.way} "
+            f"instead of {way}, loops and conditions are as they were for the inputs traced with"
+        )
+    if made.left_out:
+        notes.append(f"not a tensor, so no output of the program: {', '.join(made.left_out)}")
+    if made.whole:
+        notes.append(f"{live.what} does not use all of its inputs; the program takes them all the same")
+    return notes
+
+
+# where it goes ------------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Home:
+    """Where the files will be: in a folder of their own, or beside others under a prefix.
+
+    Attributes:
+        folder: the final folder.
+        prefix: the files' common name, or None where they are ``inference.*`` and ``report.json``.
+        staged: the paths to fill, with a prefix: program, parameters, report.
+    """
+
+    folder: Path
+    prefix: Optional[str] = None
+    staged: list[Path] = field(default_factory=list)
+
+    def name(self, file: Optional[Path]) -> Optional[str]:
+        """What a file will be called."""
+        if file is None or self.prefix is None:
+            return None if file is None else file.name
+        return self.prefix + file.suffix
+
+    def settle(self, place: Path) -> None:
+        """Bring the files from the place where they were made to the ones where they are expected."""
+        for path in self.staged:
+            stem = NAME if path.name.endswith(f".{NAME}") else f"{static_files.STEM}{path.suffix}"
+            (place / stem).rename(path)
+        if self.staged:
+            place.rmdir()
+
+
+def _open(
+    stack: contextlib.ExitStack, path: Path, folder: bool, form: str, force: bool, protect: Sequence[PathLike]
+) -> tuple[Path, Path, Home]:
+    """The folder to work in, the one for files that are not good, and where the others go."""
+    if folder:
+        place = stack.enter_context(staged(path, force=force, protect=protect))
+        return place, path.with_name(path.name + FAILED_SUFFIX), Home(path)
+    name = path.name
+    for suffix in (".pdmodel", ".json"):
+        name = name.removesuffix(suffix)
+    if not name:
+        raise UsageError(f"{path}: no name for the files", "path is a prefix: pb_model for pb_model.pdmodel")
+    names = [f"{name}.{form}", f"{name}.pdiparams", f"{name}.{NAME}"]
+    paths = [path.with_name(n) for n in names]
+    targets_ = stack.enter_context(staged_many(paths, force=force, file=True, protect=protect))
+    place = targets_[0].parent / "made"
+    place.mkdir()
+    return place, path.with_name(name + FAILED_SUFFIX), Home(path.parent, name, targets_)
+
+
+# proof --------------------------------------------------------------------------------------------------------------
+
+
+def _prove(
+    expected: Expected, call: Call, files: static_files.Written, made: exporting.Exported, chosen: Options
+) -> tuple[Proof, Optional[dict[str, Any]]]:
+    """The result against the layer; and, where Paddle wrote PIR, that against the layer too."""
+    original = None
+    if made.pir and files.dense is not None:
+        chosen.progress("verifying: Paddle's own program against the layer")
+        original = static_files.run_pir(expected, made.program, made.params, chosen, "current")
+    if files.dense is None:
+        chosen.progress("verifying: Paddle's own program against the layer")
+        return static_files.run_pir(expected, files.program, files.params, chosen, chosen.runtime or "current"), None
+    assert files.params is not None
+    where = runtime_for(chosen.target, chosen.runtime)
+    chosen.progress(f"verifying: the layer against Paddle in {where.label}")
+    proof = prove(
+        expected,
+        files.dense,
+        (files.program, files.params),
+        where,
+        names=[i.name for i in call.inputs],
+        shapes={},
+        source_types={},
+        inputs=chosen.feeds,
+        sets=expected.sets,
+        tolerance=chosen.tolerance,
+        scalar_as_one=not targets.get(chosen.target).has_0d,
+        timeout=chosen.timeout,
+    )
+    if proof.status == FAILED and original is not None and original.status == FAILED:
+        proof.reason += f"; what Paddle traced differs from the layer already ({original.reason})"
+    return proof, None if original is None else original.to_dict()
+
+
+def _failure(proof: Proof, kept: Path, report: Report) -> MconvError:
+    hint = f"the files are kept in {kept}"
+    error: MconvError
+    if proof.error is not None:
+        error = RuntimeFailedError(proof.error.message, hint)
+    else:
+        rows = [o for o in proof.to_dict()["outputs"] if not o["ok"]]
+        error = VerificationError(
+            f"the saved program computes something else than the layer: {proof.reason}", hint, rows
+        )
+    error.report = report  # type: ignore[union-attr,attr-defined,unused-ignore] # for the command line, which shows the table
+    return error
+
+
+__all__ = ["Report", "to_static"]
