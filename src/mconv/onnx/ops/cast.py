@@ -58,7 +58,8 @@ def convert(ctx: Context, x: Value, to: int, source: Optional[int]) -> Value:
 def cast_by_name(ctx: Context, x: Value, *, to: str) -> Value:
     import onnx
 
-    if to not in onnx.TensorProto.DataType.keys():
+    names = onnx.TensorProto.DataType.keys()
+    if to not in names:
         raise ctx.refuse(f"ONNX has no type {to!r}")
     return convert(ctx, x, onnx.TensorProto.DataType.Value(to), ctx.type_in())
 
