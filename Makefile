@@ -42,9 +42,14 @@ runtimes: $(VENV)/.core ## the managed runtimes that tests run models in: Paddle
 	@$(BIN)/mconv runtime install paddle-2.3.2
 	@$(BIN)/mconv runtime install paddle-2.6.2
 
-demo: $(VENV)/.core ## convert, run in the article's own Paddle 2.3.2, compare
+$(VENV)/.demo: $(VENV)/.core
+	$(PIP) onnxruntime rapidocr-onnxruntime
+	@touch $@
+
+demo: $(VENV)/.demo ## convert, run in the article's own Paddle 2.3.2, compare
 	@$(BIN)/mconv runtime install paddle-2.3.2
 	@$(BIN)/python tools/demo.py
+	@$(BIN)/python tools/demo_ocr.py
 
 test: install runtimes ## the tests that take seconds each
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(JOBS) -m "not slow"
@@ -59,6 +64,7 @@ lint: install ## ruff and mypy
 
 bench: install runtimes ## measure, and write docs/benchmarks.md
 	$(BIN)/python bench/to_serving.py --write docs/benchmarks.md
+	$(BIN)/python bench/onnx2paddle.py --write docs/benchmarks.md
 
 clean: ## remove .venv and caches; the managed runtimes stay (`mconv runtime remove NAME`)
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist

@@ -388,10 +388,8 @@ class Importer:
             self.ctx.opsets = keep
         if len(self.unsupported) > before:
             raise UnsupportedError("", rows=self.unsupported[before:])
-        missing = [name for name in body.output if name not in scope]
-        if missing:
-            raise UnsupportedError(f"its function body does not compute {missing[0]!r}")
-        return [scope[name] for name in body.output]
+        # what a body leaves out is refused where the call wants it
+        return [scope[name] if name in scope else None for name in body.output]
 
     def subgraph(self, graph: onnx.GraphProto, arguments: Sequence[Value]) -> list[Value]:
         """Convert a sub-graph into the builder's current block; gives the values of its outputs.
