@@ -238,6 +238,9 @@ class Builder:
         widened = self._widened(op_type, result, operands)
         if widened is not NotImplemented:
             return widened
+        x = operands.get("X")
+        if op_type in _FUSED and isinstance(x, Value) and not x.is_const and x.dtype not in (DType.FP32, DType.BF16):
+            operands["X"] = self.op("assign", X=x)
         inputs: dict[str, list[str]] = {}
         attrs: list[tuple[str, AttrType, Any]] = []
         first: Optional[Value] = None
@@ -547,6 +550,25 @@ class _Reshaped(_Named):
 
 
 _ONEDNN_RANK = 6
+# oneDNN's passes (2.6, 3) fuse these into the operator before them whatever its type, and then refuse to load what is
+# not float32 ("activation fuses require use_onednn"); a copy in between keeps the two apart
+_FUSED = frozenset(
+    [
+        "abs",
+        "clip",
+        "gelu",
+        "hard_sigmoid",
+        "hard_swish",
+        "leaky_relu",
+        "mish",
+        "relu",
+        "relu6",
+        "sigmoid",
+        "sqrt",
+        "swish",
+        "tanh",
+    ]
+)
 
 
 def _rank(result: Any) -> int:
