@@ -191,7 +191,7 @@ def with_globals(function: Callable[..., Any]) -> Callable[..., Any]:
     """The subcommand's function with the global options added and its return value emitted."""
     signature = inspect.signature(function)
     hints = typing.get_type_hints(function, include_extras=True)
-    parameters = [p.replace(annotation=hints.get(p.name, p.annotation)) for p in signature.parameters.values()]
+    parameters = [p.replace(annotation=_own(hints.get(p.name, p.annotation))) for p in signature.parameters.values()]
     clash = {p.name for p in parameters} & set(_GLOBALS)
     if clash:
         raise TypeError(f"{function.__module__}: {', '.join(sorted(clash))} are global options, added by the frame")
@@ -216,6 +216,13 @@ def with_globals(function: Callable[..., Any]) -> Callable[..., Any]:
     wrapper.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     wrapper.__annotations__ = {p.name: p.annotation for p in parameters}
     return wrapper
+
+
+def _own(hint: Any) -> Any:
+    """The annotation as it was written: Python before 3.11 wraps it in another Optional where the default is None."""
+    if typing.get_origin(hint) is typing.Union:
+        return next((part for part in typing.get_args(hint) if hasattr(part, "__metadata__")), hint)
+    return hint
 
 
 def _configure_logging() -> None:
