@@ -352,7 +352,6 @@ def _array(x: object) -> object:
 
 
 def _more() -> dict[str, tuple]:
-    lu = np.linalg.qr(spd(4))[0]
     return {
         "T.inner": (paddle.inner, f(3, 4), f(5, 4)),
         "T.inverse": (paddle.inverse, spd(4)),

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import re
 import sys
 import traceback
 from collections.abc import Iterable
@@ -45,15 +46,16 @@ def public_functions() -> list[str]:
 def save_all(folder: Path, names: Optional[Iterable[str]] = None) -> dict[str, str]:
     """Save a model and its inputs for every case; gives the reason for those that Paddle itself cannot save."""
     import paddle
-    from cases import CASES, STATIC
+
+    known, static = _cases()
 
     paddle.enable_static()
     executor = paddle.static.Executor(paddle.CPUPlace())
     failed = {}
-    for name in names or CASES:
-        function, *arrays = CASES[name]
+    for name in names or known:
+        function, *arrays = known[name]
         reason = None
-        for dynamic in (True, False) if name not in STATIC else (False,):
+        for dynamic in (True, False) if name not in static else (False,):
             reason = _save(executor, function, arrays, folder / file_name(name), dynamic)
             if reason is None:
                 break
@@ -154,9 +156,17 @@ def sweep(folder: Path, runtimes: Iterable[str], target: str = "2.3", names: Opt
 
 
 def all_cases() -> list[str]:
-    from cases import CASES
+    return list(_cases()[0])
 
-    return list(CASES)
+
+def _cases() -> tuple[dict, set]:
+    # by its plain name where this file runs as a script of another Paddle's interpreter
+    sys.path.insert(0, str(HERE))
+    try:
+        import cases
+    finally:
+        sys.path.remove(str(HERE))
+    return cases.CASES, cases.STATIC
 
 
 def main(arguments: list[str]) -> int:
@@ -178,12 +188,12 @@ def main(arguments: list[str]) -> int:
         for name, wrong in cases.items():
             if wrong is not None:
                 print(f"  {name}: {wrong}")
-        listed[runtime] = {"passed": passed, "failed": {n: w for n, w in sorted(cases.items()) if w is not None}}
+        failed_here = {n: re.sub(r"\S*/\S*", "…", w) for n, w in sorted(cases.items()) if w is not None}
+        listed[runtime] = {"passed": passed, "failed": failed_here}
     if "--write" in rest:
         PASS_LIST.write_text(json.dumps(listed, indent=1) + "\n")
     return 0
 
 
 if __name__ == "__main__":
-    sys.path.insert(0, str(HERE))
     sys.exit(main(sys.argv[1:]))

@@ -119,7 +119,12 @@ class Crnn(nn.Layer):
         super().__init__()
         layers: list[nn.Layer] = []
         for before, after, pool in ((1, 16, (2, 2)), (16, 32, (2, 2)), (32, 32, (2, 1)), (32, 48, (4, 1))):
-            layers += [nn.Conv2D(before, after, 3, padding=1), nn.BatchNorm2D(after), nn.ReLU(), nn.MaxPool2D(pool, pool)]
+            layers += [
+                nn.Conv2D(before, after, 3, padding=1),
+                nn.BatchNorm2D(after),
+                nn.ReLU(),
+                nn.MaxPool2D(pool, pool),
+            ]
         self.features = nn.Sequential(*layers)
         self.rnn = nn.LSTM(48, 24, num_layers=2, direction="bidirect")
         self.head = nn.Linear(48, 30)

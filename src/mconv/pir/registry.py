@@ -73,7 +73,7 @@ def handlers() -> Mapping[str, Handler]:
     return _HANDLERS
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _load() -> None:
     from mconv.pir import ops
 

@@ -30,13 +30,10 @@ hardsigmoid hard_sigmoid X Out
 hardtanh brelu X Out
 leaky_relu = X Out negative_slope:alpha
 hardswish hard_swish X Out
-softmax = X Out
-log_softmax = X Out
 gumbel_softmax = X Out
 logit = X Out
 flip = X Out
 trunc = X Out
-roll = X,ShiftsTensor=shifts Out
 cumprod = X Out exclusive?False,reverse?False
 mish = X Out lambda:threshold
 softshrink = X Out threshold:lambda
@@ -47,11 +44,9 @@ i0e = x out
 i1 = x out
 i1e = x out
 polygamma = x out
-gammaln = x out
 fill fill_any X,=value Out
 fill_diagonal_tensor = X,Y Out
 increment = X Out value:step
-prelu = X,Alpha Out
 scatter = X,Ids,Updates Out
 scatter_nd_add = X,Index,Updates Out
 index_add = X,Index,AddValue Out
@@ -60,7 +55,6 @@ affine_channel = X,Scale,Bias Out
 add_position_encoding = X Out
 instance_norm = X,Scale,Bias Y,SavedMean,SavedVariance
 group_norm = X,Scale,Bias Y,Mean,Variance data_format:data_layout
-layer_norm = X,Scale,Bias Y,Mean,Variance
 lrn = X Out,MidOut
 norm = X Out,Norm
 spectral_norm = Weight,U,V Out
@@ -70,7 +64,6 @@ box_clip = Input,ImInfo Output
 isfinite isfinite_v2 X Out
 isinf isinf_v2 X Out
 isnan isnan_v2 X Out
-logical_not = X Out
 bitwise_not = X Out
 hinge_loss = Logits,Labels Loss
 log_loss = Predicted,Labels Loss
@@ -95,16 +88,13 @@ uniform_inplace uniform_random_inplace X Out
 """
 
 _ROWS = """
-addmm = Input,X,Y Out alpha:Alpha,beta:Beta
 affine_grid = Theta,OutputShape=output_shape Output use_cudnn!False
 angle = X Out
-argsort = X Out,Indices stable?...
 as_complex = X Out
 as_real = X Out
 atan2 = X1,X2 Out
 bincount = X,Weights,=minlength Out
 bipartite_match = DistMat ColToRowMatchIndices,ColToRowMatchDist
-bmm = X,Y Out
 box_coder = PriorBox,PriorBoxVar,TargetBox OutputBox
 cholesky_solve = X,Y Out
 channel_shuffle = X Out
@@ -115,18 +105,14 @@ conv3d = Input,Filter Output
 depthwise_conv2d = Input,Filter Output
 correlation = Input1,Input2 Output
 crf_decoding = Emission,Transition,Label,Length ViterbiPath
-cross = X,Y Out axis:dim
 ctc_align = Input,InputLength Output,OutputLength
 cummax = x out,indices
 cummin = x out,indices
-deformable_conv = Input,Offset,Filter,Mask Output
 det determinant Input Out
 diag diag_v2 X Out
-diag_embed = Input Out
 diagonal = Input Out
 dirichlet = Alpha Out
 distribute_fpn_proposals = FpnRois,RoisNum MultiFpnRois,MultiLevelRoIsNum,RestoreIndex
-dot = X,Y Out
 edit_distance = Hyps,Refs,HypsLength,RefsLength SequenceNum,Out
 eig = X Eigenvalues,Eigenvectors
 eigh = X Eigenvalues,Eigenvectors
@@ -154,46 +140,35 @@ index_sample = X,Index Out
 index_put = x,indices,value out
 copysign = x,y out
 heaviside elementwise_heaviside X,Y Out
-nanmedian = X Out,MedianIndex
 inverse = Input Output
 is_empty = X Out
 kldiv_loss = X,Target Loss log_target?False
 kron = X,Y Out
 kthvalue = X Out,Indices
 l1_norm = X Out
-linspace = Start,Stop,Num Out
-logspace = Start,Stop,Num,Base Out
 lookup_table_dequant = W,Ids Out
-lstsq = X,Y,=rcond Solution,Residuals,Rank,SingularValues
 lu = X Out,Pivots,Infos pivot:pivots
 lu_unpack = X,Pivots Pmat,L,U
 margin_cross_entropy = Logits,Label Softmax,Loss
 masked_select = X,Mask Y
 matrix_nms = BBoxes,Scores Out,Index,RoisNum
-matrix_rank_tol matrix_rank X,TolTensor Out hermitian:hermitian,use_default_tol!False
 max_pool2d_with_index = X Out,Mask kernel_size:ksize,ceil_mode?False,dilations?...
 max_pool3d_with_index = X Out,Mask kernel_size:ksize,ceil_mode?False,dilations?...
 maxout = X Out
 mean_all mean X Out
 meshgrid = X Out
 mode = X Out,Indices
-multi_dot = X Out
 multiclass_nms3 = BBoxes,Scores,RoisNum Out,Index,NmsRoisNum
 multinomial = X,=num_samples Out
 multiplex = X,Ids Out
-mv = X,Vec Out
 nextafter = x,y out
-nll_loss = X,Label,Weight Out,Total_weight
 nms = Boxes KeepBoxesIdxs threshold:iou_threshold
 nonzero where_index Condition Out
 overlap_add = X Out
-p_norm = X Out
-pad = X,=pad_value Out pad_from_left_axis?...
 pixel_shuffle = X Out
 pixel_unshuffle = X Out
 prior_box = Input,Image Boxes,Variances
 psroi_pool = X,ROIs,RoisNum Out
-put_along_axis = Input,Index,Value Result axis:Axis,reduce:Reduce,include_self:Include_self
 qr = X Q,R
 randint = ShapeTensorList=shape Out
 randperm = - Out
@@ -205,13 +180,9 @@ searchsorted = SortedSequence,Values Out
 segment_pool = X,SegmentIds Out,SummedIds
 send_u_recv graph_send_recv X,Src_index,Dst_index,Out_size=out_size Out,Dst_count reduce_op:reduce_op
 sequence_mask = X,MaxLenTensor=maxlen Y
-slogdet slogdeterminant Input Out
 solve = X,Y Out
-squared_l2_norm = X Out
 stft = X,Window Out
 svd = X U,S,VH
-svdvals = x s
-take_along_axis = Input,Index Result axis:Axis
 top_p_sampling = x,ps,threshold,topp_seed out,ids,topk_scores,topk_ids
 trace = Input Out
 triangular_solve = X,Y Out

@@ -288,7 +288,8 @@ def _pir_parameters(path: Path) -> int:
     """How many parameters a PIR program names."""
     try:
         ops = json.loads(path.read_bytes())["program"]["regions"][0]["blocks"][0]["ops"]
-        return sum(op.get("#") == "p" for op in ops)
+        # of a parameter, OA begins with whether it is persistable, that is stored
+        return sum(op.get("#") == "p" and bool((op.get("OA") or [1])[0]) for op in ops)
     except (ValueError, RecursionError):
         raise CorruptModelError(f"{path}: not JSON, or truncated", "save the model again") from None
     except (KeyError, IndexError, TypeError, AttributeError):

@@ -8,7 +8,7 @@ from typing import Any, Optional
 import numpy as np
 
 from mconv import emit
-from mconv.pir.importer import Context
+from mconv.pir.context import Context
 from mconv.pir.registry import Unsupported, pir_op
 from mconv.program import dims as D
 from mconv.program.builder import Value
@@ -67,7 +67,9 @@ def _causal(ctx: Context, scores: Value) -> Value:
 def _range(ctx: Context, size: D.Dim) -> Value:
     b = ctx.b
     start, step = b.constant(np.array([0], np.int64)), b.constant(np.array([1], np.int64))
-    made: Value = ctx.op("range", Start=start, End=emit.shape.dim_tensor(b, size), Step=step, result=(DType.INT64, (size,)))
+    made: Value = ctx.op(
+        "range", Start=start, End=emit.shape.dim_tensor(b, size), Step=step, result=(DType.INT64, (size,))
+    )
     return made
 
 
@@ -140,9 +142,7 @@ def rotary(
     """q·cos + turned(q)·sin, with the halves (or the neighbours) of the last dimension turned by 90 degrees."""
     if positions is not None or time_major or sin is None or cos is None:
         raise Unsupported("rotary embedding without its tables, with positions, or time-major")
-    return tuple(
-        None if x is None else _turned(ctx, x, sin, cos, use_neox_rotary_style) for x in (q, k, v)
-    )
+    return tuple(None if x is None else _turned(ctx, x, sin, cos, use_neox_rotary_style) for x in (q, k, v))
 
 
 def _turned(ctx: Context, x: Value, sin: Value, cos: Value, neighbours: bool) -> Value:
@@ -154,7 +154,9 @@ def _turned(ctx: Context, x: Value, sin: Value, cos: Value, neighbours: bool) ->
     half = width // 2
     order = np.arange(width)
     order = order.reshape(-1, 2)[:, ::-1].reshape(-1) if neighbours else np.roll(order, half)
-    sign = np.where(np.arange(width) % 2 == 0, -1.0, 1.0) if neighbours else np.where(np.arange(width) < half, -1.0, 1.0)
+    sign = (
+        np.where(np.arange(width) % 2 == 0, -1.0, 1.0) if neighbours else np.where(np.arange(width) < half, -1.0, 1.0)
+    )
     other: Value = ctx.op(
         "gather", X=x, Index=b.constant(order.astype(np.int32)), axis=len(shape) - 1, result=(x.dtype, shape)
     )

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Optional
 
-
 from mconv import emit
-from mconv.pir.importer import Context, Operand
+from mconv.pir.context import Context, Operand
 from mconv.pir.reader import PirBlock, TensorType
 from mconv.pir.registry import Unsupported, pir_op
 from mconv.program.builder import Value

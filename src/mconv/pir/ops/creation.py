@@ -7,7 +7,7 @@ from typing import Any, Optional
 import numpy as np
 
 from mconv import emit
-from mconv.pir.importer import Context
+from mconv.pir.context import Context
 from mconv.pir.registry import Unsupported, pir_op
 from mconv.program import dims as D
 from mconv.program.builder import Value
@@ -122,9 +122,7 @@ def full_batch_size_like(
 
 
 @pir_op("assign_value", "assign_value_")
-def assign_value(
-    ctx: Context, *output: Any, shape: list[int], dtype: Optional[DType], values: list[Any]
-) -> Value:
+def assign_value(ctx: Context, *output: Any, shape: list[int], dtype: Optional[DType], values: list[Any]) -> Value:
     kind, _ = ctx.spec()
     if kind is DType.BF16:
         made = ctx.b.constant(np.array(values, np.float32).reshape(shape))

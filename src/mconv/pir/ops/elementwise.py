@@ -8,7 +8,7 @@ from typing import Any, Optional
 import numpy as np
 
 from mconv import emit
-from mconv.pir.importer import Context
+from mconv.pir.context import Context
 from mconv.pir.registry import Unsupported, pir_op
 from mconv.program import dims as D
 from mconv.program.builder import Value
@@ -134,18 +134,25 @@ def scale(ctx: Context, x: Value, factor: Value, *, bias: Any, bias_after_scale:
     b = ctx.b
     number = ctx.number(factor)
     if number is None:
-        product = emit.binary(b, "elementwise_mul", x, b.cast(ctx.reshaped(factor, ()) if not x.shape else factor, x.dtype))
+        product = emit.binary(
+            b, "elementwise_mul", x, b.cast(ctx.reshaped(factor, ()) if not x.shape else factor, x.dtype)
+        )
         return product if not bias else emit.scale(b, product, 1.0, float(bias))
     known = ctx.dims(x)
     whole = float(number).is_integer() and float(bias).is_integer()
     if x.is_const and known is not None and whole and emit.elementwise.foldable(x):
         f, add = int(number), int(bias)
         out = [int(d) * f + add if bias_after_scale else (int(d) + add) * f for d in known]  # type: ignore[arg-type]
-        return b.constant(np.array(out).reshape(np.shape(x.const)).astype(x.dtype.numpy), x.dtype)
+        return b.constant(np.array(out).reshape(np.asarray(x.const).shape).astype(x.dtype.numpy), x.dtype)
     if number == 1.0 and not bias:
         return x
     made: Value = ctx.op(
-        "scale", X=x, scale=float(number), bias=float(bias), bias_after_scale=bias_after_scale, result=(x.dtype, x.shape)
+        "scale",
+        X=x,
+        scale=float(number),
+        bias=float(bias),
+        bias_after_scale=bias_after_scale,
+        result=(x.dtype, x.shape),
     )
     if known is not None and whole:
         f, add = int(number), int(bias)
@@ -268,7 +275,12 @@ def shift(ctx: Context, x: Value, y: Value, *, is_arithmetic: bool) -> Value:
         raise Unsupported(f"Paddle {b.target.paddle} has no operator {op}")
     # in doubles, which hold every product of an int32 and a power of two below 2^53
     two = b.constant(np.array(2.0))
-    factor = emit.binary(b, "elementwise_pow", emit.binary(b, "elementwise_add", b.cast(emit.scale(b, y, 0.0), DType.FP64), two), b.cast(y, DType.FP64))
+    factor = emit.binary(
+        b,
+        "elementwise_pow",
+        emit.binary(b, "elementwise_add", b.cast(emit.scale(b, y, 0.0), DType.FP64), two),
+        b.cast(y, DType.FP64),
+    )
     wide = b.cast(x, DType.FP64)
     if op == "bitwise_left_shift":
         return b.cast(b.cast(emit.binary(b, "elementwise_mul", wide, factor), DType.INT64), x.dtype)

@@ -7,9 +7,9 @@ from typing import Any, Optional
 import numpy as np
 
 from mconv import emit
-from mconv.emit.slicing import flip
 from mconv.emit.scatter import scatter_elements, scatter_nd
-from mconv.pir.importer import Context
+from mconv.emit.slicing import flip
+from mconv.pir.context import Context
 from mconv.pir.ops.shapes import INT32_MAX
 from mconv.pir.registry import Unsupported, pir_op
 from mconv.program import dims as D
@@ -64,8 +64,7 @@ def slice_(
             arguments[name.capitalize() + "Tensor"] = tensor
             arguments[name] = [-1] * len(axes)
             flags = -1
-    made = ctx.op("slice", Input=x, infer_flags=[flags] * len(axes), **arguments, result=(kind, out))
-    return made
+    return ctx.op("slice", Input=x, infer_flags=[flags] * len(axes), **arguments, result=(kind, out))
 
 
 @pir_op("strided_slice")
@@ -76,7 +75,10 @@ def strided_slice(ctx: Context, x: Value, starts: Any, ends: Any, strides: Any, 
     turned = [
         i
         for i, s in enumerate(steps)
-        if s < 0 and first is not None and last is not None and _backwards(first[i], last[i], (x.shape or ())[axes[i] % rank])
+        if s < 0
+        and first is not None
+        and last is not None
+        and _backwards(first[i], last[i], (x.shape or ())[axes[i] % rank])
     ]
     if turned and first is not None and last is not None:
         x = flip(ctx.b, x, [axes[i] for i in turned])
@@ -159,7 +161,13 @@ def put_along_axis(
     elif reduce == "mean":
         raise Unsupported("put_along_axis with reduce='mean'")
     made: Value = ctx.op(
-        "put_along_axis", Input=x, Index=index, Value=value, Axis=axis, Reduce=reduce, **arguments,
+        "put_along_axis",
+        Input=x,
+        Index=index,
+        Value=value,
+        Axis=axis,
+        Reduce=reduce,
+        **arguments,
         result={"Result": (x.dtype, x.shape)},
     )[0]
     return made
@@ -240,8 +248,14 @@ def logcumsumexp(ctx: Context, x: Value, *, axis: int, flatten: bool, exclusive:
     if flatten:
         x, axis = emit.reshape(b, x, (D.product(x.shape or ()),)), 0
     # the largest of all is taken out first, as in logsumexp
-    top: Value = ctx.op("reduce_max", X=x, dim=[axis % (x.rank or 1)], keep_dim=True, reduce_all=False,
-                        result=(x.dtype, tuple(1 if i == axis % (x.rank or 1) else d for i, d in enumerate(x.shape or ()))))
+    top: Value = ctx.op(
+        "reduce_max",
+        X=x,
+        dim=[axis % (x.rank or 1)],
+        keep_dim=True,
+        reduce_all=False,
+        result=(x.dtype, tuple(1 if i == axis % (x.rank or 1) else d for i, d in enumerate(x.shape or ()))),
+    )
     powers = emit.unary(b, "exp", emit.binary(b, "elementwise_sub", x, top))
     summed: Value = ctx.op("cumsum", X=powers, axis=axis, exclusive=exclusive, reverse=reverse, flatten=False)
     return emit.binary(b, "elementwise_add", emit.unary(b, "log", summed), top)
@@ -270,13 +284,19 @@ def cumulative(ctx: Context, x: Value, *, axis: int, dtype: Optional[DType]) -> 
     square = emit.binary(b, "elementwise_add", row, b.constant(bias))
     shape = tuple(x.shape or ())
     best: Value = ctx.op(
-        "reduce_max" if largest else "reduce_min", X=square, dim=[axis + 1], keep_dim=False, reduce_all=False,
+        "reduce_max" if largest else "reduce_min",
+        X=square,
+        dim=[axis + 1],
+        keep_dim=False,
+        reduce_all=False,
         result=(wide.dtype, shape),
     )
     hit = emit.compare(b, "equal", square, emit.unsqueeze(b, best, [axis + 1]))
     steps = np.arange(n, dtype=np.int32).reshape((1,) * (axis + 1) + (n,) + (1,) * (rank - axis - 1))
     places = emit.binary(b, "elementwise_mul", b.cast(hit, DType.INT32), b.constant(steps))
-    last: Value = ctx.op("reduce_max", X=places, dim=[axis + 1], keep_dim=False, reduce_all=False, result=(DType.INT32, shape))
+    last: Value = ctx.op(
+        "reduce_max", X=places, dim=[axis + 1], keep_dim=False, reduce_all=False, result=(DType.INT32, shape)
+    )
     return b.cast(best, x.dtype), b.cast(last, ctx.spec(1)[0])
 
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Optional
 
-
 from mconv import emit
-from mconv.pir.importer import Context
+from mconv.pir.context import Context
 from mconv.pir.registry import Unsupported, pir_op
 from mconv.program import dims as D
 from mconv.program.builder import Value
@@ -79,7 +78,12 @@ def dot(ctx: Context, x: Value, y: Value) -> Value:
     product = emit.binary(ctx.b, "elementwise_mul", x, y)
     kind, shape = ctx.spec()
     made: Value = ctx.op(
-        "reduce_sum", X=product, dim=[-1], keep_dim=False, reduce_all=not shape, result=(kind, (product.shape or ())[:-1])
+        "reduce_sum",
+        X=product,
+        dim=[-1],
+        keep_dim=False,
+        reduce_all=not shape,
+        result=(kind, (product.shape or ())[:-1]),
     )
     return made
 
@@ -205,6 +209,12 @@ def lu_solve(ctx: Context, y: Value, lu: Value, pivots: Value, *, trans: str) ->
     made = emit.matmul(b, swaps, y, trans_x=True)
     for factor, upper in ((low, False), (up, True)):
         made = ctx.op(
-            "triangular_solve", X=factor, Y=made, upper=upper, transpose=False, unitriangular=not upper, result=(y.dtype, y.shape)
+            "triangular_solve",
+            X=factor,
+            Y=made,
+            upper=upper,
+            transpose=False,
+            unitriangular=not upper,
+            result=(y.dtype, y.shape),
         )
     return made

@@ -7,7 +7,7 @@ from typing import Any, Optional
 import numpy as np
 
 from mconv import emit
-from mconv.pir.importer import Context
+from mconv.pir.context import Context
 from mconv.pir.registry import Unsupported, pir_op
 from mconv.program import dims as D
 from mconv.program.builder import Value
@@ -156,7 +156,9 @@ def squared_l2_norm(ctx: Context, x: Value) -> Value:
 
 
 @pir_op("var", "std")
-def variance(ctx: Context, x: Value, *, axis: list[int], keepdim: bool, unbiased: bool = True, correction: float = 1.0) -> Value:
+def variance(
+    ctx: Context, x: Value, *, axis: list[int], keepdim: bool, unbiased: bool = True, correction: float = 1.0
+) -> Value:
     return moments(ctx, x, axis, keepdim, correction if unbiased else 0.0, root=ctx.pir.name.endswith("std"))
 
 

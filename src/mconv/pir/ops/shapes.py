@@ -8,7 +8,7 @@ from typing import Any, Optional
 import numpy as np
 
 from mconv import emit
-from mconv.pir.importer import Context
+from mconv.pir.context import Context
 from mconv.pir.registry import Unsupported, pir_op
 from mconv.program import dims as D
 from mconv.program.builder import Value
@@ -177,8 +177,7 @@ def stack(ctx: Context, values: list[Value], *, axis: int) -> Value:
     for v in values[1:]:  # a number beats a symbol
         shape = [d if isinstance(d, int) else e for d, e in zip(shape, v.shape or ())]
     shape.insert(where, len(values))
-    made = ctx.op("stack", X=values, axis=where, result={"Y": (kind, tuple(shape))})[0]
-    return made
+    return ctx.op("stack", X=values, axis=where, result={"Y": (kind, tuple(shape))})[0]
 
 
 @pir_op("split")
@@ -201,7 +200,12 @@ def _split(ctx: Context, x: Value, sizes: list[D.Dim], axis: int) -> list[Value]
         specs = [(x.dtype, (*shape[:axis], s, *shape[axis + 1 :])) for s in sizes]
         if len(stated) == len(sizes):
             (made,) = ctx.op(
-                "split", X=x, axis=axis, sections=[int(s) if isinstance(s, int) else -1 for s in sizes], num=0, result={"Out": specs}
+                "split",
+                X=x,
+                axis=axis,
+                sections=[int(s) if isinstance(s, int) else -1 for s in sizes],
+                num=0,
+                result={"Out": specs},
             )
             return list(made)
     return emit.split(ctx.b, x, sizes, axis)
@@ -290,8 +294,8 @@ def tile(ctx: Context, x: Value, repeat_times: Any) -> Value:
     if not have and not times:
         return x
     rank = max(len(have), len(times))
-    times = [1] * (rank - len(times)) + times
-    have = [1] * (rank - len(have)) + have
+    times = [*[1] * (rank - len(times)), *times]
+    have = [*[1] * (rank - len(have)), *have]
     out = tuple(d * t for d, t in zip(have, times))
     if len(have) != (x.rank or 0):
         x = emit.reshape(ctx.b, x, tuple(have))
@@ -309,8 +313,7 @@ def triangle(ctx: Context, x: Value, *, diagonal: int) -> Value:
     if x.dtype is DType.BOOL:
         made = b.op("tril_triu", X=b.cast(x, DType.INT32), diagonal=diagonal, lower=lower)
         return b.cast(made, DType.BOOL)
-    made = ctx.op("tril_triu", X=x, diagonal=diagonal, lower=lower, result=(x.dtype, x.shape))
-    return made
+    return ctx.op("tril_triu", X=x, diagonal=diagonal, lower=lower, result=(x.dtype, x.shape))
 
 
 @pir_op("roll")
@@ -336,9 +339,7 @@ def repeat_by_tensor(ctx: Context, x: Value, repeats: Value, *, axis: int, outpu
     if ctx.has("repeat_interleave"):
         sig = ctx.b.operators["repeat_interleave"]
         if "RepeatsTensor" in sig["inputs"]:
-            made: Value = ctx.op(
-                "repeat_interleave", X=x, RepeatsTensor=repeats, dim=axis, Repeats=0, result=spec
-            )
+            made: Value = ctx.op("repeat_interleave", X=x, RepeatsTensor=repeats, dim=axis, Repeats=0, result=spec)
             return made
     raise Unsupported("repetitions that are computed at run time")
 

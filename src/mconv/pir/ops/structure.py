@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Optional
 
-from mconv.pir.importer import Context
+from mconv.pir.context import Context
 from mconv.pir.registry import Unsupported, pir_op
 from mconv.program import dims as D
 from mconv.program.builder import Value
@@ -52,7 +52,9 @@ def slice_(ctx: Context, values: Any, *, index: int) -> Any:
     return values[index]
 
 
-@pir_op("share_data", "share_data_", "memcpy", "memcpy_d2h", "memcpy_h2d", "copy_to", "npu_identity", "shadow_feed", "nop")
+@pir_op(
+    "share_data", "share_data_", "memcpy", "memcpy_d2h", "memcpy_h2d", "copy_to", "npu_identity", "shadow_feed", "nop"
+)
 def same(ctx: Context, x: Value, **attrs: Any) -> Value:
     """Where a tensor lies says nothing in a ProgramDesc."""
     return x

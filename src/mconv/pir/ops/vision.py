@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from mconv.pir.importer import Context
+from mconv.pir.context import Context
 from mconv.pir.registry import Unsupported, pir_op
 from mconv.program.builder import Value
 

@@ -1,0 +1,250 @@
+"""What a translation function works with, and the translation that the table gives."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Optional, Union
+
+import numpy as np
+
+from mconv import emit
+from mconv.pir import table
+from mconv.pir.constants import PirBuilder
+from mconv.pir.reader import PirBlock, PirOp, TensorType, Type
+from mconv.pir.registry import Unsupported
+from mconv.program import dims as D
+from mconv.program.builder import Value
+from mconv.program.dtypes import DType
+
+if TYPE_CHECKING:
+    from mconv.pir.importer import Importer
+
+Operand = Union[Value, list, None]
+
+# attributes of every operation that say nothing about what it computes
+NOISE = frozenset({"struct_name", "place", "op_role", "chunk_id", "op_callstack", "stop_gradient", "persistable"})
+
+
+class Context:
+    """What a translation function works with: the builder, and the operation at hand."""
+
+    def __init__(self, importer: Importer, op: PirOp, operands: list[Operand]):
+        self.importer = importer
+        self.b: PirBuilder = importer.b
+        self.pir = op
+        self.operands = operands
+        self._specs: dict[int, Any] = {}
+
+    @property
+    def has_0d(self) -> bool:
+        return self.b.target.has_0d
+
+    def has(self, op: str) -> bool:
+        """Whether the target has this ProgramDesc operator."""
+        return op in self.b.operators
+
+    def op(self, op_type: str, **operands: Any) -> Any:
+        """:meth:`Builder.op`; the sizes of what comes out can be read at run time afterwards."""
+        made = self.b.op(op_type, **operands)
+        for value in made if isinstance(made, tuple) else (made,):
+            for v in value if isinstance(value, list) else (value,):
+                emit.bind_shape(self.b, v)
+        return made
+
+    def spec(self, index: int = 0, like: Optional[Sequence[D.Dim]] = None) -> Any:
+        """(element type, shape) of an output, a list of them for a vector; None for an output not given.
+
+        Args:
+            like: what the shape is, as far as it is known in symbols; the file's own numbers win.
+        """
+        if index not in self._specs:
+            kind = self.pir.outputs[index][1] if index < len(self.pir.outputs) else None
+            self._specs[index] = self._spec(kind, like)
+        return self._specs[index]
+
+    def _spec(self, kind: Type, like: Optional[Sequence[D.Dim]] = None) -> Any:
+        if isinstance(kind, list):
+            return [self._spec(k) for k in kind]
+        if not isinstance(kind, TensorType):
+            return None
+        if kind.dtype is None:
+            raise Unsupported("an element type that ProgramDesc lacks")
+        known = list(like) if like is not None and len(like) == len(kind.shape) else [None] * len(kind.shape)
+        dims = [d if d >= 0 else k if k is not None else D.Sym.fresh(self.pir.name) for d, k in zip(kind.shape, known)]
+        return kind.dtype, tuple(dims)
+
+    @property
+    def rank(self) -> int:
+        """The number of dimensions of the first output."""
+        return len(self.spec()[1])
+
+    def ints(self, operand: Operand, what: str = "a shape or axis") -> list[int]:
+        """An operand that has to be known now.
+
+        Raises:
+            Unsupported: it is computed at run time.
+        """
+        dims = self.dims(operand)
+        if dims is None or not D.is_static(dims):
+            raise Unsupported(f"{what} is computed at run time")
+        return [int(d) for d in dims]  # type: ignore[arg-type]
+
+    def dims(self, operand: Operand) -> Optional[list[D.Dim]]:
+        """The elements of an integer operand as dimensions, or None."""
+        if operand is None:
+            return None
+        if isinstance(operand, list):
+            parts = [self.dims(o) for o in operand]
+            return None if any(p is None for p in parts) else [d for p in parts for d in p or ()]
+        return emit.shape.dims_of(operand)
+
+    def int(self, operand: Operand, what: str = "an axis") -> int:
+        return self.ints(operand, what)[0]
+
+    def number(self, operand: Operand) -> Optional[float]:
+        """A scalar operand's value where it is known now (an int stays one)."""
+        if not isinstance(operand, Value) or not operand.is_const or operand.size != 1:
+            return None
+        return np.asarray(operand.const).reshape(-1)[0].item()
+
+    def tensor(self, operand: Operand, dtype: DType = DType.INT32) -> Value:
+        """An integer operand as a 1-D tensor of *dtype*, for ShapeTensor and its kind."""
+        if isinstance(operand, list):
+            parts = [emit.reshape(self.b, self.b.cast(o, dtype), (1,)) for o in operand]
+            return emit.concat(self.b, parts, 0)
+        assert isinstance(operand, Value)
+        known = emit.shape.dims_of(operand)
+        if known is not None and operand.name is None:
+            return emit.shape_tensor(self.b, known, dtype)
+        return self.b.cast(operand, dtype)
+
+    def reshaped(self, x: Value, shape: Sequence[D.Dim]) -> Value:
+        """*x*, which the operator may have given other ones than stated among its dimensions, brought to *shape*."""
+        shape = tuple(shape)
+        if x.name is None:
+            return emit.reshape(self.b, x, shape)
+        return emit.reshape(self.b, Value(x.name, x.dtype, None), shape)
+
+    def one(self, x: Value) -> Value:
+        """A tensor of one element with shape [1]; without 0-d tensors it is one already."""
+        if x.shape == (1,):
+            return x
+        if x.rank == 0 and x.name is not None and not self.has_0d:
+            return Value(x.name, x.dtype, (1,), data=x.data)
+        return emit.reshape(self.b, x, (1,))
+
+    def note(self, text: str) -> None:
+        if text not in self.b.notes:
+            self.b.notes.append(text)
+
+    def blocks(self) -> list[PirBlock]:
+        """The operation's own blocks, one for each region."""
+        return [region[0] for region in self.pir.regions]
+
+    def generic(self) -> Any:
+        """The translation that the table gives for this operation."""
+        return table_op(self, self.pir.name.partition(".")[2], self.operands)
+
+
+def table_op(ctx: Context, name: str, operands: Sequence[Operand]) -> Any:
+    """Translate by the table's row for *name* (an in-place form has the row of the other).
+
+    Raises:
+        Unsupported: there is no row, the target lacks the operator, or an attribute says what it cannot.
+    """
+    row = table.ROWS.get(name) or (table.ROWS.get(name[:-1]) if name.endswith("_") else None)
+    if row is None:
+        raise Unsupported("mconv does not know this operation")
+    if row.op not in ctx.b.operators:
+        raise Unsupported(f"Paddle {ctx.b.target.paddle} has no operator {row.op}")
+    sig = ctx.b.operators[row.op]
+    arguments: dict[str, Any] = {}
+    scalar = False
+    for slot, operand in zip(row.inputs, operands):
+        if operand is None or slot is None:
+            continue
+        if slot.attr is None:
+            arguments[slot.input] = operand
+            scalar = scalar or any(v.rank == 0 for v in (operand if isinstance(operand, list) else [operand]))
+            continue
+        _either(ctx, row, slot, operand, sig, arguments)
+    for key, value in ctx.pir.attrs.items():
+        if key in NOISE or value is None and key != "dtype":
+            continue
+        _attribute(row, row.attrs.get(key, key), value, sig, arguments)
+    for key, value in row.fixed.items():
+        if key in sig["attrs"]:
+            arguments[key] = value
+    results: dict[str, Any] = {}
+    main = next((o for o in operands if isinstance(o, Value)), None)
+    for index, output in enumerate(row.outputs):
+        like = main.shape if row.same and main is not None and index == 0 else None
+        spec = ctx.spec(index, like)
+        if output is not None and spec is not None and not (isinstance(spec, list) and not spec):
+            results[output] = spec
+    if not results:
+        raise Unsupported("nothing comes out")
+    made = ctx.op(row.op, result=results, **arguments)
+    by_name = dict(zip(results, made))
+    found: list[Any] = []
+    for output in row.outputs:
+        value = by_name.get(output) if output else None
+        if scalar and not row.same and not ctx.has_0d and isinstance(value, Value) and value.shape:
+            value = ctx.reshaped(value, value.shape)  # the operator saw [1] for what has no dimension
+        found.append(value)
+    return tuple(found)
+
+
+def _either(ctx: Context, row: table.Row, slot: table.Slot, operand: Operand, sig: Any, arguments: dict) -> None:
+    """An operand that is an attribute when it is known now and an input when it is not."""
+    assert slot.attr is not None
+    known: Any = None
+    if isinstance(operand, list) or operand.dtype.is_int:  # type: ignore[union-attr]
+        dims = ctx.dims(operand)
+        known = [int(d) for d in dims] if dims is not None and D.is_static(dims) else None  # type: ignore[arg-type]
+    elif isinstance(operand, Value) and operand.is_const:
+        known = np.asarray(operand.const).reshape(-1).tolist()
+    kind = sig["attrs"].get(slot.attr)
+    if known is not None and kind is not None:
+        if kind == "STRING":
+            arguments[slot.attr] = repr(known[0])
+        else:
+            arguments[slot.attr] = _fitting(kind, known if kind.endswith("S") else known[0])
+    elif slot.input and slot.input in sig["inputs"]:
+        many = "*" in sig["inputs"][slot.input]
+        tensor = ctx.tensor(operand) if isinstance(operand, list) or operand.dtype.is_int else operand  # type: ignore[union-attr]
+        arguments[slot.input] = [tensor] if many else tensor
+    else:
+        raise Unsupported(f"{slot.attr} is computed at run time")
+
+
+def _attribute(row: table.Row, key: Optional[str], value: Any, sig: Any, arguments: dict) -> None:
+    if key is None or key in sig["inputs"]:
+        return
+    kind = sig["attrs"].get(key)
+    if kind is None:
+        if key in row.defaults and _equal(row.defaults[key], value):
+            return
+        raise Unsupported(f"{row.op} has no attribute {key} (here {value!r})")
+    if key == "dtype" and value is None:
+        value = -1
+    arguments[key] = _fitting(kind, value)
+
+
+def _equal(default: Any, value: Any) -> bool:
+    return default is ... or default == value
+
+
+def _fitting(kind: str, value: Any) -> Any:
+    """*value* as the attribute's type wants it: PIR and ProgramDesc disagree on widths only."""
+    if isinstance(value, DType):
+        return int(value)
+    if kind == "BOOLEAN":
+        return bool(value)
+    if kind in ("FLOAT", "FLOAT64"):
+        return float(value)
+    if kind in ("FLOATS", "FLOAT64S"):
+        return [float(v) for v in value]
+    if kind in ("INT", "LONG"):
+        return int(value)
+    return value
