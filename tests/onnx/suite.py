@@ -52,11 +52,12 @@ class Case:
         return self.folder / "model.onnx"
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def cases() -> tuple[Case, ...]:
     """All cases of the installed onnx package, in a fixed order."""
-    import onnx
     from onnx.backend.test import loader
+
+    import onnx
 
     data = Path(onnx.__file__).parent / "backend" / "test" / "data"
     found = []
@@ -67,13 +68,23 @@ def cases() -> tuple[Case, ...]:
     return tuple(found)
 
 
+def pass_list(target: str) -> Path:
+    """The committed list of the cases that pass."""
+    return Path(__file__).parent / ("suite_passes.txt" if target == "3" else f"suite_passes_{target}.txt")
+
+
+def load_model(case: Case) -> Any:
+    import onnx
+
+    return onnx.load(case.model_path if case.model_path.exists() else case.folder.with_suffix(".onnx"))
+
+
 def load(case: Case) -> tuple[Any, list[tuple[list[Any], list[Any]]]]:
     """The model and its (inputs, expected outputs) pairs; None stands for a value that is no tensor."""
     import onnx
     from onnx import numpy_helper
 
-    path = case.model_path if case.model_path.exists() else case.folder.with_suffix(".onnx")
-    model = onnx.load(path)
+    model = load_model(case)
     sets = []
     for data in sorted(case.folder.glob("test_data_set*")):
         pair = []
@@ -205,11 +216,11 @@ def run_case(case: Case, worker: Any, target: str, scratch: Path, *, onednn: Opt
     return Outcome(case.name, "pass", "", core)
 
 
-def _part(names: list[str], target: str, runtime: str, onednn: Optional[bool], const: bool) -> list[Outcome]:
+def run_part(names: list[str], target: str, runtime: str, onednn: Optional[bool], const: bool) -> list[Outcome]:
     from mconv import runtimes
 
     by_name = {c.name: c for c in cases()}
-    outcomes = []
+    outcomes: list[Outcome] = []
     with runtimes.find(runtime).worker() as worker, tempfile.TemporaryDirectory() as scratch:
         for i, name in enumerate(names):
             folder = Path(scratch) / str(i)
@@ -231,7 +242,7 @@ def run(
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     parts = [names[i::jobs] for i in range(jobs)]
     with concurrent.futures.ProcessPoolExecutor(jobs) as pool:
-        futures = [pool.submit(_part, p, target, runtime, onednn, const) for p in parts if p]
+        futures = [pool.submit(run_part, p, target, runtime, onednn, const) for p in parts if p]
         found = {o.name: o for f in futures for o in f.result()}
     return [found[n] for n in names]
 
@@ -253,6 +264,7 @@ def main() -> int:
     parser.add_argument("--const", action="store_true", help="every input but the first as an initializer")
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--out", type=Path)
+    parser.add_argument("--update", action="store_true", help="write the committed list of what passes")
     parser.add_argument("--verbose", action="store_true", help="print every case that does not pass")
     args = parser.parse_args()
     names = [c.name for c in cases() if not args.only or re.search(args.only, c.name)]
@@ -262,6 +274,8 @@ def main() -> int:
         if args.verbose and o.status not in ("pass", "not run"):
             print(f"{o.status:8} {o.name}: {o.detail}")
     print("\n".join(summary(outcomes)))
+    if args.update and not args.only:
+        pass_list(args.target).write_text("".join(f"{o.name}\n" for o in outcomes if o.status == "pass"))
     if args.out:
         args.out.write_text(json.dumps([asdict(o) for o in outcomes], indent=1) + "\n")
     return 0

@@ -55,9 +55,7 @@ def _rows(width: int) -> Callable[[int, int], dict[str, np.ndarray]]:
 
 
 def _images(channels: int = 3, factor: int = 4) -> Callable[[int, int], dict[str, np.ndarray]]:
-    return lambda n, size: {
-        "x": _rng().standard_normal((n, channels, factor * size, factor * size)).astype(np.float32)
-    }
+    return lambda n, size: {"x": _rng().standard_normal((n, channels, factor * size, factor * size)).astype(np.float32)}
 
 
 def _fixed_images(side: int, name: str = "x") -> Callable[[int, int], dict[str, np.ndarray]]:
@@ -87,7 +85,7 @@ FIXED_IMAGE = {"x": ("batch", None, None, None)}
 
 
 def _token_dims(*names: str) -> dict[str, tuple[Any, ...]]:
-    return {n: ("batch", "length") for n in ("input_ids", "attention_mask", *names)}
+    return dict.fromkeys(("input_ids", "attention_mask", *names), ("batch", "length"))
 
 
 @entry
@@ -183,7 +181,9 @@ def mobilenet_v3() -> Sample:
     class SqueezeExcite(nn.Module):
         def __init__(self, c: int):
             super().__init__()
-            self.fc = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Conv2d(c, c // 4, 1), nn.ReLU(), nn.Conv2d(c // 4, c, 1))
+            self.fc = nn.Sequential(
+                nn.AdaptiveAvgPool2d(1), nn.Conv2d(c, c // 4, 1), nn.ReLU(), nn.Conv2d(c // 4, c, 1)
+            )
 
         def forward(self, x: Any) -> Any:
             return x * torch.nn.functional.hardsigmoid(self.fc(x))
@@ -231,9 +231,10 @@ def densenet() -> Sample:
 
 @entry
 def unet() -> Sample:
+    from torch.nn import functional
+
     import torch
     from torch import nn
-    from torch.nn import functional
 
     class UNet(nn.Module):
         def __init__(self) -> None:
@@ -310,7 +311,13 @@ def multihead_attention() -> Sample:
 
 # transformers: random weights of a small configuration ---------------------------------------------------------------
 
-SMALL = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 64, "vocab_size": 100}
+SMALL = {
+    "hidden_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "intermediate_size": 64,
+    "vocab_size": 100,
+}
 
 
 def _first(model: Any, *names: str) -> Any:
@@ -329,7 +336,7 @@ def _first(model: Any, *names: str) -> Any:
         ]
     )
     scope: dict[str, Any] = {}
-    exec(body, scope)  # noqa: S102 - exporters want a real signature
+    exec(body, scope)
     First.forward = scope["forward"]  # type: ignore[method-assign]
     return First()
 
@@ -431,7 +438,9 @@ def t5_encoder() -> Sample:
 
 def _vision(model: Any, side: int = 32) -> Sample:
     return Sample(
-        _first(model, "pixel_values"), _fixed_images(side, "pixel_values"), {"pixel_values": ("batch", None, None, None)}
+        _first(model, "pixel_values"),
+        _fixed_images(side, "pixel_values"),
+        {"pixel_values": ("batch", None, None, None)},
     )
 
 
