@@ -198,7 +198,7 @@ def run_case(case: Case, worker: Any, target: str, scratch: Path, *, onednn: Opt
             )
         feeds = {}
         ports = made.program.feeds
-        free = [i for i in source.graph.input]
+        free = list(source.graph.input)
         for port, (info, value) in zip(ports, [(i, v) for i, v in zip(free, inputs) if v is not None]):
             value = value.astype(np.float32) if value.dtype.name == "bfloat16" else value
             value = value.reshape(1) if value.shape == () and target == "2.3" else value  # 2.3 has no 0-d tensors

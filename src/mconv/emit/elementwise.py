@@ -26,7 +26,8 @@ def foldable(*values: Optional[Value]) -> bool:
     if len(given) < 2:
         return True
     try:
-        return math.prod(np.broadcast_shapes(*(tuple(v.shape or ()) for v in given))) <= FOLD_LIMIT  # type: ignore[misc]
+        shapes = (tuple(v.shape or ()) for v in given)
+        return math.prod(np.broadcast_shapes(*shapes)) <= FOLD_LIMIT  # type: ignore[arg-type]
     except ValueError:
         return True  # not meant to be broadcast, or an error that will show itself
 

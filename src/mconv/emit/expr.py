@@ -178,8 +178,7 @@ class Expr:
         axes = sorted(a % rank for a in axes)
         if foldable(self.value):
             fn = {"sum": np.sum, "mean": np.mean, "max": np.max, "min": np.min}[op]
-            return Expr(self.b, np.asarray(fn(self.value.const, axis=tuple(axes), keepdims=keep)), self.dtype)
-        out = [1 if i in axes else d for i, d in enumerate(self.shape)]
+            return Expr(self.b, np.asarray(fn(self.value.const, axis=tuple(axes), keepdims=keep)), self.dtype)  # type: ignore[operator]
         return Expr(self.b, reduction.reduce(self.b, op, self.value, axes, keep=keep))
 
     def sum(self, *axes: int, keep: bool = True) -> Expr:

@@ -53,8 +53,8 @@ def batch_norm(b: Builder, x: Value, scale: Value, bias: Value, mean: Value, var
         raise UnsupportedError("BatchNormalization of fewer than two dimensions")
     whole = b.cast(x, dtype)
     if epsilon > EPSILON_LIMIT:
-        channels = [per_channel(b, b.cast(v, dtype), len(shape)) for v in (scale, bias, mean, variance)]
-        return b.cast(batch_norm_by_formula(b, whole, *channels, epsilon), x.dtype)
+        s, o, m, v = (per_channel(b, b.cast(v, dtype), len(shape)) for v in (scale, bias, mean, variance))
+        return b.cast(batch_norm_by_formula(b, whole, s, o, m, v, epsilon), x.dtype)
     if len(shape) > 5:
         whole = reshape(b, whole, (*shape[:2], D.product(shape[2:])))
     stats = [b.cast(v, dtype) for v in (scale, bias, mean, variance)]
@@ -118,7 +118,9 @@ def instance_norm(b: Builder, x: Value, scale: Value, bias: Value, epsilon: floa
     return b.cast(reshape(b, made, shape), x.dtype)
 
 
-def group_norm(b: Builder, x: Value, scale: Optional[Value], bias: Optional[Value], groups: int, epsilon: float) -> Value:
+def group_norm(
+    b: Builder, x: Value, scale: Optional[Value], bias: Optional[Value], groups: int, epsilon: float
+) -> Value:
     """Each of *groups* groups of channels of each sample of *x* ([N, C, …]) normalised, then scaled per channel."""
     shape, dtype = need_rank(x, "GroupNormalization"), kernel_dtype(x)
     if len(shape) < 2:
@@ -141,9 +143,7 @@ def group_norm(b: Builder, x: Value, scale: Optional[Value], bias: Optional[Valu
     return b.cast(reshape(b, made, shape), x.dtype)
 
 
-def layer_norm(
-    b: Builder, x: Value, scale: Optional[Value], bias: Optional[Value], axis: int, epsilon: float
-) -> Value:
+def layer_norm(b: Builder, x: Value, scale: Optional[Value], bias: Optional[Value], axis: int, epsilon: float) -> Value:
     """*x* normalised over the dimensions from *axis* on, times *scale* plus *bias*, which broadcast to those."""
     shape, dtype = need_rank(x, "LayerNormalization"), kernel_dtype(x)
     axis = axis_of(axis, len(shape))

@@ -232,14 +232,15 @@ def roi_align_max(
     grid = (regions, output[0] * sampling_ratio, output[1] * sampling_ratio)
     best: Optional[Expr] = None
     for i, j in itertools.product((0, 1), (0, 1)):
-        (down, share_y), (right, share_x) = axes[0][i], axes[1][j]
+        down, share_y = axes[0][i]  # type: ignore[misc]
+        right, share_x = axes[1][j]  # type: ignore[misc]
         index = down.unsqueeze(2) * size(b, shape[3], DType.INT64) + right.unsqueeze(1) + first.reshape(regions, 1, 1)
         weight = share_y.unsqueeze(2) * share_x.unsqueeze(1) * valid
-        value = rows.gather(index.reshape(D.product(grid))) * weight.reshape(D.product(grid), 1)
+        value: Expr = rows.gather(index.reshape(D.product(grid))) * weight.reshape(D.product(grid), 1)
         best = value if best is None else best.maximum(value)
     assert best is not None
-    bins = best.reshape(regions, output[0], sampling_ratio, output[1], sampling_ratio, shape[1])
-    return bins.reduce("max", [2, 4], keep=False).transpose(0, 3, 1, 2).value
+    cells = best.reshape(regions, output[0], sampling_ratio, output[1], sampling_ratio, shape[1])
+    return cells.reduce("max", [2, 4], keep=False).transpose(0, 3, 1, 2).value
 
 
 def _bilinear(place: Expr, n: Expr) -> tuple[tuple[Expr, Expr], tuple[Expr, Expr], Expr]:

@@ -54,7 +54,7 @@ class Window:
         pads = list(pads or [0] * 2 * k)
         if len(strides) != k or len(dilations) != k or len(pads) != 2 * k:
             raise UnsupportedError(f"strides {strides}, dilations {dilations} or pads {pads} do not fit {k} dimensions")
-        if min([*strides, *dilations, *kernel], default=1) < 1:  # type: ignore[type-var]
+        if any(isinstance(n, int) and n < 1 for n in (*strides, *dilations, *kernel)):
             raise UnsupportedError("a kernel size, stride or dilation below 1")
         if min(pads, default=0) < 0:
             raise UnsupportedError("negative padding")
@@ -139,9 +139,7 @@ def auto_padded(window: Window, auto_pad: str, sizes: Sequence[D.Dim]) -> Window
     return replace(made, same=auto_pad == "SAME_UPPER" and window.plain)
 
 
-def pad_spatial(
-    b: Builder, x: Value, begin: Sequence[D.Dim], end: Sequence[D.Dim], value: float = 0.0
-) -> Value:
+def pad_spatial(b: Builder, x: Value, begin: Sequence[D.Dim], end: Sequence[D.Dim], value: float = 0.0) -> Value:
     """*x* ([N, C, …]) with rows of *value* before and after each spatial dimension; sizes may be symbolic.
 
     Raises:

@@ -15,7 +15,6 @@ from mconv.program.builder import Builder, Value
 
 if TYPE_CHECKING:
     import onnx
-
     from mconv.onnx.importer import Scope
 
 

@@ -104,15 +104,19 @@ def _reference(
     b: Builder, node: Any, opsets: dict[str, int], arrays: Sequence[Optional[np.ndarray]]
 ) -> Optional[list[Optional[Value]]]:
     """ONNX's own definition of the operator, by its reference evaluator."""
-    from onnx import helper
     from onnx.reference import ReferenceEvaluator
+
+    from onnx import helper
 
     names = [n for n, a in zip(node.input, arrays) if a is not None]
     feeds = {n: a for n, a in zip(node.input, arrays) if a is not None}
     graph = helper.make_graph(
         [node],
         "fold",
-        [helper.make_value_info(n, helper.make_tensor_type_proto(_onnx_type(feeds[n]), None)) for n in dict.fromkeys(names)],
+        [
+            helper.make_value_info(n, helper.make_tensor_type_proto(_onnx_type(feeds[n]), None))
+            for n in dict.fromkeys(names)
+        ],
         [helper.make_empty_tensor_value_info(o) for o in node.output if o],
     )
     imports = [helper.make_opsetid(d, v) for d, v in opsets.items()]

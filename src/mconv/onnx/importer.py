@@ -81,6 +81,10 @@ class Scope:
             scope = scope.outer
         raise KeyError(name)
 
+    def find(self, name: str) -> Any:
+        """The value called *name*, or None."""
+        return self[name] if name in self else None  # noqa: SIM401
+
     def __contains__(self, name: object) -> bool:
         scope: Optional[Scope] = self
         while scope is not None and name not in scope.values:
@@ -245,16 +249,22 @@ class Importer:
             self._node(node, scope)
 
     def _node(self, node: onnx.NodeProto, scope: Scope) -> None:
+        if not self._convert_into(node, scope):
+            for name in filter(None, node.output):
+                scope[name] = FAILED
+
+    def _convert_into(self, node: onnx.NodeProto, scope: Scope) -> bool:
+        """Whether the node's outputs are in *scope* now; if not, the reason has been noted."""
         domain = registry.normal_domain(node.domain)
         self.operators[f"{domain}::{node.op_type}" if domain else node.op_type] += 1
         inputs: list[Optional[Value]] = []
         for name in node.input:
             value = scope[name] if name else None
             if isinstance(value, _Failed):
-                return self._fail(node, scope)
+                return False
             if isinstance(value, _Unreadable):
                 self._unsupported(node, str(value.error))
-                return self._fail(node, scope)
+                return False
             inputs.append(value)
         if self.suspicious:
             self._judge(node, inputs)
@@ -267,12 +277,12 @@ class Importer:
             raise  # a bug of the converter
         except UnsupportedError as e:
             if e.rows:  # nodes inside of a sub-graph or a function body
-                return self._fail(node, scope)
+                return False
             self._unsupported(node, e.message)
-            return self._fail(node, scope)
+            return False
         except BuildError as e:
             self._unsupported(node, str(e))
-            return self._fail(node, scope)
+            return False
         if len(node.output) > len(outputs) and any(node.output[len(outputs) :]):
             raise self._located(node, f"it has {len(node.output)} outputs, its operator gives {len(outputs)}")
         for name, value in zip(node.output, outputs):
@@ -280,7 +290,7 @@ class Importer:
                 continue
             if value is None:
                 self._unsupported(node, f"its output {name!r} is not computed")
-                return self._fail(node, scope)
+                return False
             if name in scope.values:
                 raise CorruptModelError(f"{name!r} is computed by a node, and an input or initializer as well")
             scope[name] = value
@@ -288,6 +298,7 @@ class Importer:
                 continue
             self._refine(name, value, scope)
             self.ctx.call(value, carried_name(name))
+        return True
 
     def _judge(self, node: onnx.NodeProto, inputs: Sequence[Optional[Value]]) -> None:
         """Refuse a node that ONNX itself finds wrong."""
@@ -313,14 +324,18 @@ class Importer:
             version = self.ctx.opsets.get("ai.onnx", 1)
         converter = registry.find(domain, node.op_type, 1 if version is None else version)
         if converter is None:
-            body = self.local_functions.get((node.domain, node.op_type)) or functions.body_of(node, self.ctx.opsets, inputs)
+            body = self.local_functions.get((node.domain, node.op_type)) or functions.body_of(
+                node, self.ctx.opsets, inputs
+            )
             if body is None:
                 raise UnsupportedError(_why_unknown(node, domain, version))
             return self._expand(node, body, inputs, scope)
         keep = (self.ctx.node, self.ctx.scope)
         self.ctx.node, self.ctx.scope = node, scope
         try:
-            made = converter.function(self.ctx, *self._arguments(node, converter, inputs), **self._attributes(node, converter))
+            made = converter.function(
+                self.ctx, *self._arguments(node, converter, inputs), **self._attributes(node, converter)
+            )
         finally:
             self.ctx.node, self.ctx.scope = keep
         return (made,) if isinstance(made, Value) else tuple(made)
@@ -389,7 +404,7 @@ class Importer:
         if len(self.unsupported) > before:
             raise UnsupportedError("", rows=self.unsupported[before:])
         # what a body leaves out is refused where the call wants it
-        return [scope[name] if name in scope else None for name in body.output]
+        return [scope.find(name) for name in body.output]
 
     def subgraph(self, graph: onnx.GraphProto, arguments: Sequence[Value]) -> list[Value]:
         """Convert a sub-graph into the builder's current block; gives the values of its outputs.
@@ -434,15 +449,12 @@ class Importer:
         if value.shape is None:
             value.shape = tuple(d if isinstance(d, int) else D.Sym.fresh(name) for d in info)
         elif len(value.shape) == len(info):
-            value.shape = tuple(i if isinstance(i, int) and not isinstance(s, int) else s for s, i in zip(value.shape, info))
+            value.shape = tuple(
+                i if isinstance(i, int) and not isinstance(s, int) else s for s, i in zip(value.shape, info)
+            )
         bind_shape(self.ctx, value)
 
     # errors ------------------------------------------------------------------------------------------------------
-
-    def _fail(self, node: onnx.NodeProto, scope: Scope) -> None:
-        for name in node.output:
-            if name:
-                scope[name] = FAILED
 
     def _unsupported(self, node: onnx.NodeProto, reason: str) -> None:
         domain = registry.normal_domain(node.domain)

@@ -227,7 +227,7 @@ class _Widened(TensorSource):
         step = self.source.dtype.itemsize
         for chunk in self.source.chunks(size - size % step):
             bits = np.frombuffer(chunk, storage_dtype(self.data_type))
-            yield memoryview(widen(bits, self.data_type).view(np.uint8))
+            yield memoryview(widen(bits, self.data_type).view(np.uint8))  # type: ignore[arg-type]
 
     def array(self) -> np.ndarray:
         return widen(self.source.array().view(storage_dtype(self.data_type)), self.data_type)
@@ -367,7 +367,11 @@ class _Scanner:
                 length, at = self.varint(at, end)
                 if at + length > end:
                     raise _Malformed
-                if kind == "tensor" and length > INLINE_LIMIT and number in (_TENSOR_RAW, _TENSOR_FLOATS, _TENSOR_DOUBLES):
+                if (
+                    kind == "tensor"
+                    and length > INLINE_LIMIT
+                    and number in (_TENSOR_RAW, _TENSOR_FLOATS, _TENSOR_DOUBLES)
+                ):
                     flush(begin)
                     large = (at, length)
                     copied = at + length

@@ -108,7 +108,7 @@ def known() -> Iterable[Converter]:
     return [versions[since] for _, versions in sorted(_converters.items()) for since in sorted(versions)]
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _load() -> None:
     """Import every family of operators."""
     from mconv.onnx import ops

@@ -201,7 +201,8 @@ def version_text(version: int) -> str:
 def _shrink(program: Program, target: str, done: Legalized) -> None:
     """Move big constants out of a program that an older protobuf limit would refuse."""
     # the descriptions alone, which leaves out a few bytes for each; putting the program together takes longer
-    parts = sum(part.desc.ByteSize() for b in program.blocks for part in (*b.ops, *b.vars.values()))
+    parts = sum(op.desc.ByteSize() for _, op in program.ops())
+    parts += sum(var.desc.ByteSize() for block in program.blocks for var in block.vars.values())
     if parts < MESSAGE_LIMIT * 0.9 or len(program.to_bytes()) < MESSAGE_LIMIT:
         return
     for block in program.blocks:

@@ -132,7 +132,7 @@ def build_classes(package: str, schema: dict[str, tuple[tuple[str, int, str], ..
     if hasattr(message_factory, "GetMessageClass"):  # protobuf >= 4.22
         return {name: message_factory.GetMessageClass(descriptor) for name, descriptor in names.items()}
     factory = message_factory.MessageFactory(pool)
-    return {name: factory.GetPrototype(descriptor) for name, descriptor in names.items()}
+    return {name: factory.GetPrototype(descriptor) for name, descriptor in names.items()}  # type: ignore[attr-defined]
 
 
 _classes = build_classes(PACKAGE, _SCHEMA)

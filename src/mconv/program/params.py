@@ -14,7 +14,7 @@ import os
 import struct
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, IO, Optional, Union, cast
+from typing import IO, TYPE_CHECKING, Optional, Union, cast
 
 from mconv.errors import CorruptModelError, MconvError, UnsupportedError, UntrustedError
 from mconv.program import messages

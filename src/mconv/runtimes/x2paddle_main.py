@@ -25,9 +25,9 @@ def no_network(*args, **kwargs):
 
 def cut_network():
     """No connection and no name lookup from here on."""
-    socket.socket.connect = no_network
-    socket.socket.connect_ex = no_network
-    socket.socket.sendto = no_network
+    socket.socket.connect = no_network  # type: ignore[method-assign]
+    socket.socket.connect_ex = no_network  # type: ignore[method-assign]
+    socket.socket.sendto = no_network  # type: ignore[method-assign]
     socket.create_connection = no_network
     socket.getaddrinfo = no_network
     socket.gethostbyname = no_network

@@ -13,7 +13,7 @@ from mconv.dygraph.export import Exported
 from mconv.dygraph.inputs import Call
 from mconv.errors import RuntimeFailedError, UnsupportedError, UsageError
 from mconv.passes.legalize import legalize
-from mconv.pir import load
+from mconv.pir.load import load
 from mconv.program.files import load_program as read_program
 from mconv.program.files import locate, records
 from mconv.program.params import TensorSource

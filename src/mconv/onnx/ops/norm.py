@@ -36,8 +36,8 @@ def _by_batch(
     dtype, rank = norm.kernel_dtype(x), ctx.rank(x)
     whole = ctx.cast(x, dtype)
     own = norm.batch_statistics(ctx, whole)
-    weights = [norm.per_channel(ctx, ctx.cast(v, dtype), rank) for v in (scale, bias)]
-    made = norm.batch_norm_by_formula(ctx, whole, *weights, *own, epsilon)
+    weight, offset = (norm.per_channel(ctx, ctx.cast(v, dtype), rank) for v in (scale, bias))
+    made = norm.batch_norm_by_formula(ctx, whole, weight, offset, *own, epsilon)
     running = []
     for old, new in zip((mean, variance), own):
         channels = Expr(ctx, new.value).reshape(*(old.shape or ())).cast(old.dtype)
@@ -79,8 +79,9 @@ def batch_norm_7(
         return batch_norm_9(ctx, x, scale, bias, mean, variance, epsilon=epsilon)
     if any(ctx.wants(i) for i in range(1, 5)):
         raise ctx.refuse("it is in training mode: its saved statistics are read")
-    stats = [Expr(ctx, v) for v in (scale, bias, mean, variance)]  # of [C, …], one for every place
-    return norm.batch_norm_by_formula(ctx, x, *stats, epsilon)
+    # of [C, …], one for every place
+    s, o, m, v = (Expr(ctx, value) for value in (scale, bias, mean, variance))
+    return norm.batch_norm_by_formula(ctx, x, s, o, m, v, epsilon)
 
 
 @onnx_op("BatchNormalization", since=1)
@@ -154,8 +155,8 @@ def group_norm_18(
     channels = (x.shape or (0, None))[1]
     if not isinstance(channels, int):
         raise ctx.refuse("the number of channels is known only at run time")
-    weights = [norm.repeated(ctx, v, channels // num_groups) for v in (scale, bias)]
-    return norm.group_norm(ctx, x, *weights, num_groups, epsilon)
+    weight, offset = (norm.repeated(ctx, v, channels // num_groups) for v in (scale, bias))
+    return norm.group_norm(ctx, x, weight, offset, num_groups, epsilon)
 
 
 @onnx_op("RMSNormalization", since=23)

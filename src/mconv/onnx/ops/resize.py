@@ -37,9 +37,7 @@ def resize_11(
     nearest_mode: str = "round_prefer_floor",
 ) -> Value:
     way = coordinate_transformation_mode
-    method = Method(
-        mode, way, nearest_mode, cubic_coeff_a, bool(exclude_outside), bool(antialias), extrapolation_value
-    )
+    method = Method(mode, way, nearest_mode, cubic_coeff_a, bool(exclude_outside), bool(antialias), extrapolation_value)
     rank = ctx.rank(x)
     chosen = [a % rank for a in axes] if axes is not None else list(range(rank))
     if scales is not None and scales.size == 0:  # how opset 11 says that there are none

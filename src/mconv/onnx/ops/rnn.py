@@ -71,9 +71,7 @@ def _convert(ctx: Context, layer: Layer) -> Result:
     if lengths is not None and lengths.is_const and isinstance(length, int):
         assert lengths.const is not None
         layer.lengths = None if (np.asarray(lengths.const) == length).all() else lengths
-    states = [
-        fill(ctx, (layer.directions, batch, hidden), 0, layer.x.dtype) if s is None else s for s in layer.states
-    ]
+    states = [fill(ctx, (layer.directions, batch, hidden), 0, layer.x.dtype) if s is None else s for s in layer.states]
     mode = _mode(layer)
     if mode is not None:
         out, last = _by_operator(ctx, layer, mode, states, hidden)

@@ -89,9 +89,7 @@ def roi_align_10(
 
 
 @onnx_op("MaxRoiPool", since=1)
-def max_roi_pool(
-    ctx: Context, x: Value, rois: Value, *, pooled_shape: list[int], spatial_scale: float = 1.0
-) -> Value:
+def max_roi_pool(ctx: Context, x: Value, rois: Value, *, pooled_shape: list[int], spatial_scale: float = 1.0) -> Value:
     if len(pooled_shape) != 2:
         raise ctx.refuse(f"pooled_shape has {len(pooled_shape)} numbers, not 2")
     return sample.roi_pool(ctx, x, rois, (pooled_shape[0], pooled_shape[1]), spatial_scale)
@@ -126,6 +124,4 @@ def col2im(
         channels = declared[1] if declared is not None else None
     if channels is None:
         raise ctx.refuse("block_shape must be constant: it comes in at run time")
-    return sample.col2im(
-        ctx, x, image, sizes, channels, strides or [1] * k, dilations or [1] * k, pads or [0] * 2 * k
-    )
+    return sample.col2im(ctx, x, image, sizes, channels, strides or [1] * k, dilations or [1] * k, pads or [0] * 2 * k)

@@ -87,9 +87,7 @@ def _split(ctx: Context, x: Value, sizes: Optional[Value], axis: int, parts: Opt
 
 
 @onnx_op("Slice", since=1)
-def slice_1(
-    ctx: Context, x: Value, *, starts: list[int], ends: list[int], axes: Optional[list[int]] = None
-) -> Value:
+def slice_1(ctx: Context, x: Value, *, starts: list[int], ends: list[int], axes: Optional[list[int]] = None) -> Value:
     return emit.slice_(ctx, x, list(range(len(starts))) if axes is None else axes, starts, ends)
 
 
@@ -199,5 +197,3 @@ def center_crop_pad(ctx: Context, x: Value, shape: Value, *, axes: Optional[list
     number = ctx.constant(np.array(places, np.int64))
     halves = [_placed(ctx, v, number, len(places), rank) for v in (before, after)]
     return emit_pad(ctx, x, halves[0], halves[1])
-
-

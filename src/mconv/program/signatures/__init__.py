@@ -42,7 +42,7 @@ class Signature:
         return [name for name, flags in self.outputs.items() if "~" not in flags and "?" not in flags]
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _raw(paddle: str) -> dict[str, dict[str, dict[str, str]]]:
     # not compressed: Paddle 2.6 brings symbols of its own zlib into the process, with which Python's crashes
     data = (Path(__file__).parent / f"paddle-{paddle}.json").read_bytes()
@@ -50,7 +50,7 @@ def _raw(paddle: str) -> dict[str, dict[str, dict[str, str]]]:
     return ops
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def find(target: str, op: str) -> Signature | None:
     """The signature of *op* in *target* (``2.3``, …); None when the target has no such operator."""
     raw = _raw(targets.get(target).paddle).get(op)
@@ -69,13 +69,13 @@ def load(target: str) -> dict[str, Signature]:
     return {op: sig for op in _raw(targets.get(target).paddle) if (sig := find(target, op)) is not None}
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _kernels(paddle: str) -> dict[str, frozenset[int]]:
     data = (Path(__file__).parent / f"kernels-{paddle}.json").read_bytes()
     return {op: frozenset(types) for op, types in json.loads(data)["kernels"].items()}
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def cpu_dtypes(target: str, op: str) -> frozenset[DType] | None:
     """Element types that *op* has a plain CPU kernel for in *target* and in every later release of the table.
 
