@@ -526,7 +526,7 @@ def carried_name(name: str) -> str:
 
     ``feed``, ``fetch`` and ``@EMPTY@`` mean something to Paddle; control characters break its text forms.
     """
-    out = "".join(c if c.isprintable() else "_" for c in name)
+    out = name if name.isprintable() else "".join(c if c.isprintable() else "_" for c in name)
     return f"{out}_" if out in _RESERVED else out
 
 

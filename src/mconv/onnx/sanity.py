@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Optional
@@ -162,11 +163,16 @@ def contradiction(node: onnx.NodeProto, opsets: Mapping[str, int], inputs: Seque
 
 def schema_of(node: onnx.NodeProto, opsets: Mapping[str, int]) -> Any:
     """ONNX's schema of the operator in the model's version of its domain, or None."""
+    domain = "" if node.domain == "ai.onnx" else node.domain
+    return _schema(node.op_type, opsets.get(domain, 1), domain)
+
+
+@functools.lru_cache(maxsize=4096)
+def _schema(op: str, version: int, domain: str) -> Any:
     import onnx
 
-    domain = "" if node.domain == "ai.onnx" else node.domain
     try:
-        return onnx.defs.get_schema(node.op_type, opsets.get(domain, 1), domain)
+        return onnx.defs.get_schema(op, version, domain)
     except onnx.defs.SchemaError:
         return None
 
