@@ -245,3 +245,28 @@ def test_a_type_that_paddle_lacks_is_carried_wider_and_told(tmp_path: Path) -> N
     assert report.verification is not None and report.verification["status"] == "passed"
     assert [p["dtype"] for p in report.inputs] == ["uint16"] and report.inputs[0]["paddle_dtype"] == "int32"
     assert any("uint16" in w for w in report.warnings)
+
+
+def test_sizes_that_the_source_does_not_take_are_not_the_last_word(tmp_path: Path) -> None:
+    """A network for lines of text: open height and width, but its head wants the height 48."""
+    weights = {"shape": np.array([0, 144, -1], np.int64), "w": np.ones((5, 144), np.float32)}
+    nodes = [node("Reshape", "x shape", "flat"), node("MatMul", "w flat", "y")]
+    path = tmp_path / "m.onnx"
+    onnx.save(model(nodes, [port("x", dims=("n", 3, "h", "w"))], [port("y", dims=("n", 5, "w"))], weights), path)
+    made = onnx.load(path)
+    made.graph.node.insert(0, helper.make_node("Concat", ["x", "tall"], ["taller"], name="cat", axis=1))
+    made.graph.node.insert(0, helper.make_node("Slice", ["line", "zero", "one", "axis"], ["tall"], name="cut"))
+    made.graph.node.insert(0, helper.make_node("Expand", ["unit", "size"], ["line"], name="line"))
+    made.graph.node.insert(0, helper.make_node("Concat", ["batch", "rest", "width"], ["size"], name="size", axis=0))
+    made.graph.node.insert(0, helper.make_node("Shape", ["x"], ["width"], name="width", start=3))
+    made.graph.node.insert(0, helper.make_node("Shape", ["x"], ["batch"], name="batch", start=0, end=1))
+    for name, value in (("unit", np.ones((1, 1, 1, 1), np.float32)), ("rest", np.array([1, 48])), ("zero", np.array([0])),
+                        ("one", np.array([1])), ("axis", np.array([1]))):  # fmt: skip
+        made.graph.initializer.append(onnx.numpy_helper.from_array(value, name))
+    made.graph.node[-2].input[0] = "taller"
+    made.graph.initializer[0].CopyFrom(onnx.numpy_helper.from_array(np.array([0, 192, -1]), "shape"))
+    made.graph.initializer[1].CopyFrom(onnx.numpy_helper.from_array(np.ones((5, 192), np.float32), "w"))
+    onnx.save(made, path)
+    report = api.onnx2paddle(path, tmp_path / "out", **NOW)
+    assert report.verification is not None and report.verification["status"] == "passed", report.verification
+    assert all(feed["x"][2] == 48 for feed in report.verification["input_sets"])

@@ -127,17 +127,15 @@ def prove(
         for name, spec in zip(names, specs_of(program))
     ]
     if sets is None:
-        sets = load_feeds(inputs, specs) if inputs is not None else random_feeds(specs)
-    proof = Proof(NOT_DONE, runtime=runtime.name, tolerance=tolerance, inputs=str(inputs) if inputs else "random")
-    proof.input_sets = [{n: list(a.shape) for n, a in feed.items()} for feed in sets]
+        proof = Proof(NOT_DONE, runtime=runtime.name, tolerance=tolerance, inputs=str(inputs) if inputs else "random")
     try:
-        wanted = reference.run([_as_source(feed, source_types) for feed in sets])
+        sets, wanted = _reference(reference, specs, source_types, inputs)
     except RuntimeFailedError as e:
-        proof.reason = (
-            e.message if inputs else f"{e.message} (with random inputs; give some that fit with --inputs x.npz)"
-        )
+        more = "random inputs do not fit: fix sizes with --input 'name[1,3,48,?]', or give some with --inputs x.npz"
+        proof.reason = e.message if inputs else f"{e.message} ({more})"
         proof.reference, proof.seconds = reference.label, time.perf_counter() - start
         return proof
+    proof.input_sets = [{n: list(a.shape) for n, a in feed.items()} for feed in sets]
     proof.reference = reference.label
     renamed = {name: port.name for name, port in zip(names, ports)}
     try:
@@ -155,6 +153,47 @@ def prove(
             proof.reason = worst(proof.comparison)
     proof.seconds = time.perf_counter() - start
     return proof
+
+
+def _reference(
+    reference: Runner, specs: Sequence[InputSpec], types: Mapping[str, np.dtype], inputs: Optional[Path]
+) -> tuple[list[dict[str, np.ndarray]], Answers]:
+    """The inputs and what the source makes of them.
+
+    Networks for images may take other sizes than the random inputs have: text lines, or what they were trained with.
+
+    Raises:
+        RuntimeFailedError: the source cannot be run with any of them.
+    """
+    if inputs is not None:
+        sets = load_feeds(inputs, specs)
+        return sets, reference.run([_as_source(feed, types) for feed in sets])
+    failure: Optional[RuntimeFailedError] = None
+    for height, width in ((None, None), *_IMAGES):
+        tried = [_sized(spec, height, width) for spec in specs]
+        if failure is not None and tried == list(specs):
+            break
+        sets = random_feeds(tried, sets=2 if any(spec.dynamic for spec in specs) else 1)
+        try:
+            return sets, reference.run([_as_source(feed, types) for feed in sets])
+        except RuntimeFailedError as e:
+            failure = failure or e
+    assert failure is not None
+    raise failure
+
+
+_IMAGES = ((48, None), (224, 224), (640, 640))  # heights and widths that are tried where both are open
+
+
+def _sized(spec: InputSpec, height: Optional[int], width: Optional[int]) -> InputSpec:
+    if height is None or len(spec.shape) != 4 or not spec.dtype.is_float or any(_fixed(d) for d in spec.shape[2:]):
+        return spec
+    wide = spec.shape[3] if width is None else width
+    return InputSpec(spec.name, spec.dtype, (*spec.shape[:2], height, wide), spec.limit)
+
+
+def _fixed(dim: Any) -> bool:
+    return isinstance(dim, int) and dim >= 0
 
 
 def worst(comparison: Comparison) -> str:

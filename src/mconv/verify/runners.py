@@ -106,7 +106,7 @@ class OnnxRunner:
         self.version: str = onnxruntime.__version__
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = threads
-        options.log_severity_level = 3  # its warnings are not about the model's numbers
+        options.log_severity_level = 4  # what it has to say comes as an exception
         content: str | bytes = str(model)
         if fetch:
             content = with_outputs(self.path, fetch).SerializeToString()
