@@ -5,6 +5,8 @@ out their types and symbolic shapes. Each chooses the form that the target knows
 recognise and that is right under oneDNN; constants are computed here instead of at run time.
 """
 
+from mconv.emit.control import cond, loop, unrolled
+from mconv.emit.detection import non_max_suppression
 from mconv.emit.elementwise import (
     arithmetic,
     as_dtype,
@@ -17,8 +19,20 @@ from mconv.emit.elementwise import (
     unary,
     where,
 )
-from mconv.emit.gather import gather, gather_nd, lookup, take_along_axis
+from mconv.emit.gather import gather, gather_blocks, gather_nd, lookup, take_along_axis
+from mconv.emit.generate import arange, eye, iota, one_hot, tile, triangle
 from mconv.emit.linear import linear, matmul
+from mconv.emit.pad import pad
+from mconv.emit.reorder import (
+    compress,
+    depth_to_space,
+    nonzero,
+    reverse_sequence,
+    slice_at_run_time,
+    space_to_depth,
+    unique,
+)
+from mconv.emit.scatter import scatter_elements, scatter_nd
 from mconv.emit.shape import (
     bind_shape,
     concat,
@@ -35,8 +49,32 @@ from mconv.emit.shape import (
     transpose,
     unsqueeze,
 )
+from mconv.emit.slicing import flip, split_evenly
 
 __all__ = [
+    "cond",
+    "loop",
+    "unrolled",
+    "non_max_suppression",
+    "arange",
+    "eye",
+    "iota",
+    "one_hot",
+    "tile",
+    "triangle",
+    "pad",
+    "compress",
+    "depth_to_space",
+    "nonzero",
+    "reverse_sequence",
+    "slice_at_run_time",
+    "space_to_depth",
+    "unique",
+    "scatter_elements",
+    "scatter_nd",
+    "flip",
+    "split_evenly",
+    "gather_blocks",
     "arithmetic",
     "as_dtype",
     "bind_shape",
