@@ -40,6 +40,7 @@ def infer(model: OnnxModel, shapes: dict[str, Sequence[Any]]) -> Known:
     import onnx
 
     proto = _overridden(model.proto, shapes)
+    proto = _hidden(proto)
     suspicious = False
     errors = (onnx.shape_inference.InferenceError, ValueError, RuntimeError)  # ValueError: element types from nowhere
     try:
@@ -62,6 +63,32 @@ def infer(model: OnnxModel, shapes: dict[str, Sequence[Any]]) -> Known:
         if info.type.WhichOneof("value") == "tensor_type":
             types[info.name] = info.type.tensor_type.elem_type
     return Known(known, types, suspicious)
+
+
+def _hidden(proto: Any) -> Any:
+    """The model as the inference may see it: an Einsum whose equation does not fit its operands crashes the process."""
+    if b"Einsum" not in proto.SerializeToString():
+        return proto
+    copy = type(proto)()
+    copy.CopyFrom(proto)
+    copy.opset_import.add(domain=_HIDDEN, version=1)
+    _hide(copy.graph)
+    for function in copy.functions:
+        _hide(function)
+        function.opset_import.add(domain=_HIDDEN, version=1)
+    return copy
+
+
+_HIDDEN = "mconv.hidden"
+
+
+def _hide(graph: Any) -> None:
+    for node in graph.node:
+        if node.op_type == "Einsum":
+            node.domain = _HIDDEN
+        for attribute in node.attribute:
+            for inner in [attribute.g] if attribute.HasField("g") else attribute.graphs:
+                _hide(inner)
 
 
 def _told(error: Exception) -> str:
