@@ -185,13 +185,23 @@ def _flags(pair: Sequence[Axis], method: Method) -> Optional[dict[str, Any]]:
     if way == "align_corners":
         whole = all(_honest(a) or (isinstance(a.scale, float) and a.scale == int(a.scale)) for a in pair)
         return {"align_corners": True, "align_mode": 1} if whole else None
-    if way == "pytorch_half_pixel" and not all(isinstance(a.out, int) and a.out > 1 for a in pair):
-        return None  # a single row is taken from the first element
     if way in ("half_pixel", "pytorch_half_pixel"):
+        if not all(_agrees_on_one(a, way, method.mode) for a in pair):
+            return None
         return {"align_corners": False, "align_mode": 0}
     if way == "asymmetric" and method.mode == "linear":
         return {"align_corners": False, "align_mode": 1}
     return None
+
+
+def _agrees_on_one(axis: Axis, way: str, mode: str) -> bool:
+    """Whether a result of a single row comes out right (or cannot be): Paddle takes place -½ for it, that is, 0."""
+    factor = axis.factor
+    if isinstance(axis.out, int):
+        return axis.out > 1 or (mode == "linear" and (way == "pytorch_half_pixel" or axis.n == 1))
+    if factor is not None and factor >= 2:
+        return True
+    return mode == "linear" and (way == "pytorch_half_pixel" or (factor is not None and factor >= 1))
 
 
 # where each element comes from ---------------------------------------------------------------------------------------
@@ -258,11 +268,21 @@ def _scale(b: Builder, axis: Axis) -> Any:
     return _length(b, axis, axis.out) / _length(b, axis, axis.n)  # type: ignore[operator]
 
 
+def _width(b: Builder, axis: Axis) -> Any:
+    """The size of the result before it is made whole; in float32, where 5 · 0.6 is 3."""
+    if axis.scale is None:
+        return _length(b, axis, axis.out)
+    if isinstance(axis.n, int) and not isinstance(axis.scale, Expr):
+        return float(np.float32(axis.n) * np.float32(axis.scale))
+    scale = axis.scale.cast(DType.FP32) if isinstance(axis.scale, Expr) else axis.scale
+    return (size(b, axis.n, DType.FP32) * scale).cast(DType.FP64)
+
+
 def _coordinates(b: Builder, axis: Axis, method: Method) -> Any:
     """For each element of the result, the place in the input, [out], float64."""
     o = _count(b, axis, axis.out)
     n, scale = _length(b, axis, axis.n), _scale(b, axis)
-    width = n * scale if axis.scale is not None else _length(b, axis, axis.out)
+    width = _width(b, axis)
     way = method.coordinates
     if way == "align_corners":
         # of a single row the first: 0 / anything
