@@ -126,10 +126,12 @@ def prove(
         InputSpec(name, spec.dtype, tuple(shapes.get(name, spec.shape)), spec.limit)
         for name, spec in zip(names, specs_of(program))
     ]
-    if sets is None:
-        proof = Proof(NOT_DONE, runtime=runtime.name, tolerance=tolerance, inputs=str(inputs) if inputs else "random")
+    proof = Proof(NOT_DONE, runtime=runtime.name, tolerance=tolerance, inputs=str(inputs) if inputs else "random")
     try:
-        sets, wanted = _reference(reference, specs, source_types, inputs)
+        if sets is None:
+            sets, wanted = _reference(reference, specs, source_types, inputs)
+        else:
+            wanted = reference.run([_as_source(feed, source_types) for feed in sets])
     except RuntimeFailedError as e:
         more = "random inputs do not fit: fix sizes with --input 'name[1,3,48,?]', or give some with --inputs x.npz"
         proof.reason = e.message if inputs else f"{e.message} ({more})"
