@@ -17,7 +17,7 @@ from typing import Any, Optional
 
 from mconv.dygraph.inputs import Call
 from mconv.dygraph.live import LayerFailed, Live
-from mconv.dygraph.outputs import Flat, flatten
+from mconv.dygraph.outputs import Flat, flatten, need_outputs
 
 # how Python's control flow becomes part of the program, best first
 AST, PLAIN = "full graph", "plain trace"
@@ -69,6 +69,7 @@ def export(live: Live, call: Call, folder: Path) -> Exported:
             return _export(live, call, place, way, failed)
         except LayerFailed as e:
             failed[way] = e
+            live.untraced()
     raise CannotTrace(failed)
 
 
@@ -111,10 +112,12 @@ def _adapter_class(paddle: Any) -> Any:
         def __init__(self, live: Live, call: Call, plain: bool):
             super().__init__()
             self.layer = live.layer
+            self.live = live
             self.target = (live.target,)  # in a tuple: the layer is a sublayer once only
             self.call = call
             self.plain = plain
             self.seen: list[Flat] = []
+            self.fed: list[Any] = []
 
         def forward(self, tensors):  # type: ignore[no-untyped-def]
             args, kwargs = self.arguments(tensors)
@@ -126,6 +129,7 @@ def _adapter_class(paddle: Any) -> Any:
 
         @paddle.jit.not_to_static
         def arguments(self, tensors):  # type: ignore[no-untyped-def]
+            self.fed = list(tensors)
             return self.call.filled(tensors)
 
         @paddle.jit.not_to_static
@@ -135,10 +139,36 @@ def _adapter_class(paddle: Any) -> Any:
         @paddle.jit.not_to_static
         def collected(self, result):  # type: ignore[no-untyped-def]
             flat = flatten(result)
+            need_outputs(flat, self.live.what)
             self.seen[:] = [flat]
-            return flat.tensors
+            return _separate(paddle, flat.tensors, self.fed)
 
     return Adapter
+
+
+# what jit.save of Paddle 3.0 to 3.3 takes for the copy that it makes itself, and passes over: of `x + 1` as an output,
+# a scale by 1 with a bias, it saves x
+_MISTAKEN = ("pd_op.scale",)
+
+
+def _separate(paddle: Any, tensors: list[Any], fed: list[Any]) -> list[Any]:
+    """The outputs as variables of their own: jit.save confuses those that are inputs, parameters or the same twice."""
+    taken = {_identity(t) for t in fed}
+    found = []
+    for tensor in tensors:
+        key = _identity(tensor)
+        source = getattr(tensor, "get_defining_op", lambda: None)()
+        if key in taken or isinstance(tensor, paddle.Tensor) or (source is not None and source.name() in _MISTAKEN):
+            tensor = paddle.assign(tensor)
+        taken.add(key)
+        found.append(tensor)
+    return found
+
+
+def _identity(tensor: Any) -> Any:
+    """Equal for two Python objects that stand for the same variable."""
+    # a PIR value has a name only where an input or parameter defines it, and asking raises elsewhere
+    return hash(tensor) if hasattr(type(tensor), "get_defining_op") else tensor.name
 
 
 @contextlib.contextmanager

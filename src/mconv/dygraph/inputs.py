@@ -128,6 +128,9 @@ def _by_name(inputs: Sequence[Input], parameters: dict[str, inspect.Parameter]) 
                 call.args.append(places.pop(parameter.name))
             else:
                 call.kwargs[parameter.name] = places.pop(parameter.name)
+        elif parameter.kind is parameter.KEYWORD_ONLY and parameter.default is not parameter.empty:
+            # Paddle 3.0 loses the defaults of keyword-only parameters when it rewrites a function
+            call.kwargs[parameter.name] = parameter.default
     call.kwargs.update(places)
     return call
 
@@ -218,6 +221,7 @@ def from_specs(specs: Sequence[Any], function: Callable[..., Any], what: str) ->
                 )
     else:
         call = Call(inputs, args)
+        call.kwargs.update(_by_name([], parameters).kwargs)
     _check(call, function, what)
     if not inputs:
         raise UsageError("input_spec: there is no tensor in it")

@@ -73,15 +73,21 @@ class Live:
         return self
 
     def __exit__(self, *error: object) -> None:
-        for sub, training, forward in self._before:
+        self.untraced()
+        for sub, training, _ in self._before:
             sub.training = training
-            # tracing leaves its own functions in the layers
+        if self._replaced is not None:
+            self.layer.__dict__[self.method] = self._replaced
+
+    def untraced(self) -> None:
+        """Take out of the layers the functions that tracing leaves in them."""
+        for sub, _, forward in self._before:
             if forward is None:
                 sub.__dict__.pop("forward", None)
             else:
                 sub.__dict__["forward"] = forward
         if self._replaced is not None:
-            self.layer.__dict__[self.method] = self._replaced
+            self.layer.__dict__[self.method] = self.function
 
     @property
     def target(self) -> Callable[..., Any]:
@@ -102,14 +108,14 @@ class Live:
             args, kwargs = call.filled(tensors)
             return flatten(self.target(*args, **kwargs))
 
-    def answers(self, call: Call, feed: Mapping[str, np.ndarray]) -> tuple[list[np.ndarray], list[str]]:
-        """The outputs as arrays, and the names of their types (bfloat16 is in its uint16 bits).
+    def answers(self, call: Call, feed: Mapping[str, np.ndarray]) -> tuple[Flat, list[np.ndarray], list[str]]:
+        """The outputs, as arrays too, and the names of their types (bfloat16 is in its uint16 bits).
 
         Raises:
             LayerFailed: it raised something.
         """
         flat = self.run(call, feed)
-        return [np.array(t.numpy()) for t in flat.tensors], [dtype_of(t.dtype, "").label for t in flat.tensors]
+        return flat, [np.array(t.numpy()) for t in flat.tensors], [dtype_of(t.dtype, "").label for t in flat.tensors]
 
     def table_sizes(self, call: Call, feed: Mapping[str, np.ndarray]) -> tuple[Flat, dict[str, int]]:
         """Run it and see which integer inputs index an Embedding, and how many rows that has: input → rows.

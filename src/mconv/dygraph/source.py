@@ -11,6 +11,7 @@ import inspect
 import os
 import re
 import sys
+import tempfile
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -20,6 +21,7 @@ from typing import Any
 from mconv.errors import MconvError, MissingDependencyError, NotAModelError, UsageError
 
 _FORM = "SPEC is pkg.module:factory, path/to/file.py:factory, or the folder of a PaddleNLP model"
+_REWRITTEN = re.compile(r"[a-z0-9_]{8}\.py$")
 _WORDS = {"true": True, "false": False, "null": None, "none": None}
 
 
@@ -203,6 +205,11 @@ def place(error: BaseException) -> str:
     own = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
         name = frame.filename
-        if not name.startswith((own, "<", sys.prefix, sys.base_prefix)) and "site-packages" not in name:
+        # Paddle writes what it has rewritten into files of its own, whose lines are not the user's
+        rewritten = (
+            "to_static_tmp" in name or os.path.dirname(name) == tempfile.gettempdir() and _REWRITTEN.search(name)
+        )
+        foreign = name.startswith((own, "<", sys.prefix, sys.base_prefix)) or "site-packages" in name
+        if not foreign and not rewritten:
             return f" ({os.path.basename(name)}, line {frame.lineno})"
     return ""

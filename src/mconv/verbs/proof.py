@@ -171,8 +171,8 @@ def _reference(
         sets = load_feeds(inputs, specs)
         return sets, reference.run([_as_source(feed, types) for feed in sets])
     failure: Optional[RuntimeFailedError] = None
-    for height, width in ((None, None), *_IMAGES):
-        tried = [_sized(spec, height, width) for spec in specs]
+    for height, width in ((None, None), *IMAGES):
+        tried = [sized(spec, height, width) for spec in specs]
         if failure is not None and tried == list(specs):
             break
         sets = random_feeds(tried, sets=2 if any(spec.dynamic for spec in specs) else 1)
@@ -184,10 +184,10 @@ def _reference(
     raise failure
 
 
-_IMAGES = ((48, None), (224, 224), (640, 640))  # heights and widths that are tried where both are open
+IMAGES = ((48, None), (224, 224), (640, 640))  # heights and widths that are tried where both are open
 
 
-def _sized(spec: InputSpec, height: Optional[int], width: Optional[int]) -> InputSpec:
+def sized(spec: InputSpec, height: Optional[int], width: Optional[int]) -> InputSpec:
     if height is None or len(spec.shape) != 4 or not spec.dtype.is_float or any(_fixed(d) for d in spec.shape[2:]):
         return spec
     wide = spec.shape[3] if width is None else width

@@ -57,9 +57,10 @@ def write(
     _name_outputs(program, made, output_names)
     written = write_model(program, items, place, STEM)
     report.inputs = [_port(i.name, i.dtype.label, p, i.dims) for i, p in zip(call.inputs, program.feeds)]
+    given = list(output_names) if output_names is not None else made.names
     report.outputs = [
         _port(name or p.name, _label(p), p, [None if d < 0 else d for d in p.shape])
-        for name, p in zip(made.names, program.fetches)
+        for name, p in zip(given, program.fetches)
     ]
     renamed = {p["name"]: p["paddle_name"] for p in report.inputs + report.outputs if p["name"] != p["paddle_name"]}
     report.renamed = renamed
@@ -88,11 +89,13 @@ def _as_it_is(made: Exported, place: Path, report: Report) -> Written:
         )
     program = place / f"{STEM}.json"
     made.program.replace(program)
+    if made.params is None:
+        raise UnsupportedError(
+            "the layer has no parameters, and Paddle's Predictor loads no .json without",
+            "leave --format away: .pdmodel",
+        )
     params = place / f"{STEM}.pdiparams"
-    if made.params is not None:
-        made.params.replace(params)
-    else:
-        params.write_bytes(b"")  # as Paddle 3 has it for a model without parameters
+    made.params.replace(params)
     seen = inspection.inspect(program)
     report.inputs = [_described(t) for t in seen.inputs]
     report.outputs = [_described(t) for t in seen.outputs]

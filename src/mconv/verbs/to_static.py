@@ -6,7 +6,7 @@ import contextlib
 import shutil
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Callable, Optional, Union
 
@@ -25,7 +25,7 @@ from mconv.program.output import staged, staged_many
 from mconv.program.params import PathLike
 from mconv.runtimes.worker import last_words
 from mconv.verbs import static_files
-from mconv.verbs.proof import FAILED, NOT_DONE, Proof, prove, runtime_for
+from mconv.verbs.proof import FAILED, IMAGES, NOT_DONE, PASSED, Proof, prove, runtime_for, sized
 from mconv.verbs.report import FAILED_SUFFIX, NAME, Report, keep, paddle_operators, versions
 from mconv.verify.compare import Tolerance
 from mconv.verify.feeds import InputSpec, load_feeds, random_feeds
@@ -65,6 +65,11 @@ class Expected:
     def run(self, sets: Sequence[Mapping[str, np.ndarray]]) -> Answers:
         assert self.answers is not None and len(sets) == len(self.sets)
         return self.answers
+
+    def name(self, names: Sequence[str]) -> None:
+        """Call the outputs as the program does."""
+        if self.answers is not None and len(names) == len(self.answers.names):
+            self.answers = replace(self.answers, names=list(names))
 
     def __enter__(self) -> Expected:
         return self
@@ -166,10 +171,13 @@ def to_static(
         if files.dense is not None:
             report.paddle_operators = paddle_operators(files.dense)
         if chosen.verify:
+            expected.name([p["name"] for p in report.outputs])
             proof, original = _prove(expected, call, files, made, chosen)
             report.add_proof(proof)
             assert report.verification is not None
-            report.verification["original"] = original
+            report.verification["original"] = None if original is None else original.to_dict()
+            if original is not None and original.status == FAILED and proof.status == PASSED:
+                report.warnings.append(f"Paddle's own program: {original.reason}")
         else:
             proof = Proof(NOT_DONE)
             report.add_proof(proof)
@@ -249,33 +257,48 @@ def _call(live: Live, input_spec: Optional[Sequence[Any]]) -> Call:
 
 
 def _expected(live: Live, call: Call, chosen: Options) -> Expected:
-    """Run the layer before Paddle's tracer touches it."""
+    """Run the layer before Paddle's tracer touches it; on images of other sizes too where it wants none of the usual."""
     specs = [InputSpec(i.name, i.dtype, i.dims) for i in call.inputs]
-    feed: dict[str, np.ndarray] = {}
-    try:
-        if chosen.feeds is not None:
-            sets = load_feeds(chosen.feeds, specs)
-        else:
-            # with ids 0 and 1 first, which every table has, to learn the sizes of the tables
-            low = [InputSpec(s.name, s.dtype, s.shape, 2 if s.dtype.is_int else None) for s in specs]
-            feed = random_feeds(low)[0]
-            flat, sizes = live.table_sizes(call, feed)
-            need_outputs(flat, live.what)
-            sets = random_feeds([InputSpec(s.name, s.dtype, s.shape, sizes.get(s.name)) for s in specs])
-        started = time.perf_counter()
-        outputs, dtypes = [], []
-        for feed in sets:
-            values, kinds = live.answers(call, feed)
-            outputs.append(values)
-            dtypes.append(kinds)
-        flat = live.run(call, sets[0])
+    tries = [specs]
+    if chosen.feeds is None:
+        tries += [made for size in IMAGES if (made := [sized(s, *size) for s in specs]) != specs]
+    failure: Optional[LayerFailed] = None
+    for tried in tries:
+        expected = Expected()
+        try:
+            _answer(expected, live, call, tried, chosen.feeds)
+            return expected
+        except LayerFailed as e:
+            if failure is None:
+                failure, feed = e, expected.sets[0] if expected.sets else {}
+    assert failure is not None
+    raise _does_not_run(failure, live, call, feed, chosen.feeds) from failure
+
+
+def _answer(expected: Expected, live: Live, call: Call, specs: Sequence[InputSpec], feeds: Optional[Path]) -> None:
+    """Fill *expected*; its first input set is the one that was tried where the layer fails."""
+    if feeds is not None:
+        sets = load_feeds(feeds, specs)
+    else:
+        # with ids 0 and 1 first, which every table has, to learn the sizes of the tables
+        low = random_feeds([replace(s, limit=2 if s.dtype.is_int else None) for s in specs], sets=1)
+        expected.sets = low
+        _, sizes = live.table_sizes(call, low[0])
+        count = 2 if any(i.dims.count(None) or any(isinstance(d, str) for d in i.dims) for i in call.inputs) else 1
+        sets = random_feeds([replace(s, limit=sizes.get(s.name)) for s in specs], sets=count)
+    started = time.perf_counter()
+    outputs, dtypes = [], []
+    for feed in sets:
+        expected.sets = [feed]
+        flat, values, kinds = live.answers(call, feed)
         need_outputs(flat, live.what)
-    except LayerFailed as e:
-        raise _does_not_run(e, live, call, feed, chosen.feeds) from e
+        outputs.append(values)
+        dtypes.append(kinds)
+    expected.sets = sets
     names = [name or path or "output" for name, path in zip(flat.named, flat.paths)]
     version = live.paddle.__version__
-    answers = Answers(names, outputs, dtypes, version, [time.perf_counter() - started])
-    return Expected(sets, answers, f"{live.kind} in Paddle {version}")
+    expected.answers = Answers(names, outputs, dtypes, version, [time.perf_counter() - started])
+    expected.label = f"{live.kind} in Paddle {version}"
 
 
 def _does_not_run(
@@ -379,10 +402,10 @@ def _open(
 
 def _prove(
     expected: Expected, call: Call, files: static_files.Written, made: exporting.Exported, chosen: Options
-) -> tuple[Proof, Optional[dict[str, Any]]]:
+) -> tuple[Proof, Optional[Proof]]:
     """The result against the layer; and, where Paddle wrote PIR, that against the layer too."""
     original = None
-    if made.pir and files.dense is not None:
+    if made.pir and files.dense is not None and made.params is not None:
         chosen.progress("verifying: Paddle's own program against the layer")
         original = static_files.run_pir(expected, made.program, made.params, chosen, "current")
     if files.dense is None:
@@ -407,7 +430,7 @@ def _prove(
     )
     if proof.status == FAILED and original is not None and original.status == FAILED:
         proof.reason += f"; what Paddle traced differs from the layer already ({original.reason})"
-    return proof, None if original is None else original.to_dict()
+    return proof, original
 
 
 def _failure(proof: Proof, kept: Path, report: Report) -> MconvError:
