@@ -24,6 +24,8 @@ def arg_extreme(b: Builder, x: Value, axis: int, *, largest: bool, keep: bool, l
         return arithmetic(b, "sub", _size(b, shape[axis], -1), first)
     if not shape:
         return number(b, 0, DType.INT64)
+    if len(shape) == 1 and not keep:  # Paddle 2.3 would give a tensor that it has no name for, without dimensions
+        return reshape(b, arg_extreme(b, x, axis, largest=largest, keep=True), ())
     out = (*shape[:axis], *((1,) if keep else ()), *shape[axis + 1 :])
     made: Value = b.op(
         "arg_max" if largest else "arg_min",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Sequence
+from fractions import Fraction
 from typing import Any, Optional, Union
 
 import numpy as np
@@ -98,6 +99,12 @@ class AtenContext(Builder):
         if name in ("Mod", "PythonMod"):
             a, b = self._dim(e.args[0]), self._dim(e.args[1])
             return a - D.floordiv(a, b) * b
+        if name in ("TruncToInt", "FloorToInt", "CeilToInt"):
+            ratio = _times_ratio(e.args[0])
+            if ratio is not None:
+                size, numerator, denominator = self._dim(ratio[0]), *ratio[1:]
+                divide = D.ceildiv if name == "CeilToInt" else D.floordiv
+                return divide(size * numerator, denominator)
         if name in ("Max", "Min"):
             fn = D.maximum if name == "Max" else D.minimum
             total = self._dim(e.args[0])
@@ -188,6 +195,21 @@ class AtenContext(Builder):
     def refuse(reason: str) -> UnsupportedError:
         """The error to raise when the node asks for something that Paddle cannot say."""
         return UnsupportedError(reason)
+
+
+def _times_ratio(e: Any) -> Optional[tuple[Any, int, int]]:
+    """``ToFloat(size) * number`` as the size and a fraction, that of small numbers where the number is one."""
+    factors = e.args if e.is_Mul else (e,)
+    sizes = [f.args[0] for f in factors if type(f).__name__ == "ToFloat"]
+    rest = [f for f in factors if type(f).__name__ != "ToFloat"]
+    if len(sizes) != 1 or not all(f.is_number and f.is_real for f in rest):
+        return None
+    number = 1.0
+    for f in rest:
+        number *= float(f)
+    simple = Fraction(number).limit_denominator(64)
+    exact = simple if float(simple) == number else Fraction(number)
+    return sizes[0], exact.numerator, exact.denominator
 
 
 def _join(a: DType, b: DType) -> DType:

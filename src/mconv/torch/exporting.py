@@ -10,7 +10,7 @@ from typing import Any, Optional
 
 from mconv.errors import UnsupportedError, UsageError
 from mconv.torch import registry
-from mconv.torch.recurrence import dynamic_lengths
+from mconv.torch.tracing import dynamic_sizes
 
 
 @dataclass
@@ -64,7 +64,7 @@ def export(
     for mode in (False, True) if strict is None else (strict,):
         label = "torch.export strict" if mode else "torch.export"
         try:
-            with torch.no_grad(), dynamic_lengths():
+            with torch.no_grad(), dynamic_sizes():
                 program = torch.export.export(
                     module, (), dict(examples), dynamic_shapes=dynamic if examples else None, strict=mode
                 )
@@ -103,7 +103,7 @@ def decompose(program: Any) -> Any:
         name = str(op)
         if name.startswith("aten.") and name[5:] in kept:
             del table[op]
-    with dynamic_lengths():
+    with dynamic_sizes():
         return program.run_decompositions(table)
 
 

@@ -154,14 +154,15 @@ class Importer:
             raise UsageError(f"input {name!r} has {len(value.shape)} dimensions, not {len(wanted)}")
         shape: list[D.Dim] = []
         for size, label in zip(value.shape, wanted):
-            if isinstance(label, str) and not isinstance(size, int):
-                # torch's symbol is called as the user calls the dimension
-                key = str(size.node.expr)
-                self.ctx.symbols.setdefault(key, D.Sym.named(label))
-            if isinstance(label, str) and isinstance(size, int):
+            expression = getattr(getattr(size, "node", None), "expr", size)
+            fixed = isinstance(size, int) or expression.is_Integer
+            if label is not None and fixed:
                 self.ctx.notes.append(
                     f"input {name!r}: torch fixed the dimension {label!r} to {size} although it was asked to be dynamic"
                 )
+            elif isinstance(label, str) and expression.is_Symbol:
+                # torch's symbol is called as the user calls the dimension
+                self.ctx.symbols.setdefault(str(expression), D.Sym.named(label))
             shape.append(self.ctx.dim_of(size))
         return self.ctx.feed(name, self.ctx.dtype_of(value.dtype), shape)
 

@@ -106,7 +106,12 @@ def celu(ctx: AtenContext, self: Value, alpha: Number = 1.0) -> Value:
 
 @aten_op("softplus.default")
 def softplus(ctx: AtenContext, self: Value, beta: Number = 1, threshold: Number = 20) -> Value:
-    return unary(ctx, "softplus", self, beta=float(beta), threshold=float(threshold))
+    # oneDNN knows no threshold, which makes no difference from 20 on
+    made = unary(ctx, "softplus", self, beta=float(beta), threshold=20.0)
+    if threshold >= 20:
+        return made
+    above = compare(ctx, "greater_than", scale(ctx, self, float(beta)), number(ctx, threshold, self.dtype))
+    return where(ctx, above, self, made)
 
 
 @aten_op("softshrink.default")

@@ -6,7 +6,7 @@ from typing import Callable, Optional, Union
 
 import numpy as np
 
-from mconv.emit import activation, arithmetic, binary, compare, scale, unary, where
+from mconv.emit import activation, arithmetic, binary, compare, logical, scale, unary, where
 from mconv.emit import integer as whole
 from mconv.emit.elementwise import number
 from mconv.emit.sizes import dims_of
@@ -120,6 +120,22 @@ def _spread(ctx: AtenContext, x: Value, other: Value) -> Value:
     from mconv.emit.shape import expand_to
 
     return expand_to(ctx, x, ctx.out_shape) if x.shape != other.shape else x
+
+
+@aten_op("hypot.default")
+def hypot(ctx: AtenContext, self: Value, other: Value) -> Value:
+    x, y = operands(ctx, self, other)
+    return unary(ctx, "sqrt", arithmetic(ctx, "add", unary(ctx, "square", x), unary(ctx, "square", y)))
+
+
+@aten_op("copysign.Tensor", "copysign.Scalar")
+def copysign(ctx: AtenContext, self: Value, other: Operand) -> Value:
+    x, y = operands(ctx, self, other)
+    zero = number(ctx, 0, x.dtype)
+    # the sign of a zero shows in its reciprocal
+    below = compare(ctx, "less_than", y, zero), compare(ctx, "less_than", unary(ctx, "reciprocal", y), zero)
+    size = unary(ctx, "abs", x)
+    return where(ctx, logical(ctx, "logical_or", *below), scale(ctx, size, -1.0), size)
 
 
 # powers --------------------------------------------------------------------------------------------------------------

@@ -60,6 +60,12 @@ def baddbmm(ctx: AtenContext, self: Value, batch1: Value, batch2: Value, beta: N
     return arithmetic(ctx, "add", made, extra)
 
 
+@aten_op("bilinear.default")
+def bilinear(ctx: AtenContext, input1: Value, input2: Value, weight: Value, bias: Optional[Value] = None) -> Value:
+    made = emit_einsum(ctx, "...i,oij,...j->...o", [input1, weight, input2])
+    return made if bias is None else arithmetic(ctx, "add", made, bias)
+
+
 @aten_op("einsum.default")
 def einsum(ctx: AtenContext, equation: str, tensors: Sequence[Value], path: Optional[Any] = None) -> Value:
     """The order of the products is ours: *path* is about speed alone."""

@@ -123,8 +123,8 @@ def _normalised(
         return norm.batch_norm(ctx, x, scale, shift, mean, variance, eps)
     rank = len(need_rank(x, "batch_norm"))
     statistics = norm.batch_statistics(ctx, x)
-    columns = [norm.per_channel(ctx, v, rank) for v in (scale, shift)]
-    return norm.batch_norm_by_formula(ctx, x, *columns, *statistics, eps)
+    factor, offset = (norm.per_channel(ctx, v, rank) for v in (scale, shift))
+    return norm.batch_norm_by_formula(ctx, x, factor, offset, *statistics, eps)
 
 
 @aten_op("batch_norm.default", "cudnn_batch_norm.default")

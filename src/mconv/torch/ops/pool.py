@@ -140,8 +140,10 @@ def _bins(ctx: AtenContext, x: Value, wanted: Sequence[D.Dim], kind: str) -> Val
     sizes = shape[2:]
     if D.is_static(sizes) and D.is_static(wanted) and all(n % w == 0 for n, w in zip(sizes, wanted)):  # type: ignore[operator]
         kernel = [n // w for n, w in zip(sizes, wanted)]  # type: ignore[operator]
-        window = Window.make(kernel, kernel)
+        window = Window.make(kernel, kernel)  # type: ignore[arg-type]
         return pool.max_pool(ctx, x, window) if kind == "max" else pool.average_pool(ctx, x, window)
+    if kind == "max":  # oneDNN's pooling gets it wrong; this operator is none of its own
+        return _largest(ctx, x, wanted)[0]
     ones = [2] if len(sizes) == 1 else []
     whole = unsqueeze(ctx, x, ones) if ones else x
     k = len(sizes) + len(ones)
@@ -164,6 +166,28 @@ def _bins(ctx: AtenContext, x: Value, wanted: Sequence[D.Dim], kind: str) -> Val
     return squeeze(ctx, made, ones) if ones else made
 
 
+def _largest(ctx: AtenContext, x: Value, wanted: Sequence[D.Dim]) -> tuple[Value, Value]:
+    """The largest element of every bin, and its place in its plane."""
+    shape = need_rank(x, "adaptive pooling")
+    ones = [2] if len(shape) == 3 else []
+    whole = unsqueeze(ctx, x, ones) if ones else x
+    k = len(shape) - 2 + len(ones)
+    cells = [1] * len(ones) + [ctx.static_int(w, "the output size") for w in wanted]
+    out = (*shape[:2], *cells)
+    value, place = ctx.op(
+        f"max_pool{k}d_with_index",
+        X=whole,
+        ksize=cells,
+        strides=[1] * k,
+        paddings=[0] * k,
+        global_pooling=False,
+        adaptive=True,
+        result={"Out": (x.dtype, out), "Mask": (DType.INT32, out)},
+    )
+    place = ctx.cast(place, DType.INT64)
+    return (squeeze(ctx, value, ones), squeeze(ctx, place, ones)) if ones else (value, place)
+
+
 def _adaptive_average(k: int) -> None:
     def convert(ctx: AtenContext, self: Value, output_size: Sequence[Any]) -> Value:
         return _adaptive(ctx, self, output_size, k, "avg")
@@ -173,10 +197,11 @@ def _adaptive_average(k: int) -> None:
 
 
 def _adaptive_max(k: int) -> None:
-    def convert(ctx: AtenContext, self: Value, output_size: Sequence[Any]) -> tuple[Value, None]:
-        if ctx.wants(1):
-            raise ctx.refuse("its indices: Paddle's releases do not agree on them")
-        return _adaptive(ctx, self, output_size, k, "max"), None
+    def convert(ctx: AtenContext, self: Value, output_size: Sequence[Any]) -> tuple[Value, Optional[Value]]:
+        if not ctx.wants(1):
+            return _adaptive(ctx, self, output_size, k, "max"), None
+        value, place = _largest(ctx, unbatched(ctx, self, k), ctx.out_shape[-k:])
+        return reshape(ctx, value, ctx.out_shape), reshape(ctx, place, ctx.out_shape)
 
     convert.__qualname__ = f"adaptive_max_pool{k}d"
     aten_op(f"adaptive_max_pool{k}d.default")(convert)

@@ -187,7 +187,7 @@ def as_strided(
     if not size:
         index = reshape(ctx, dim_tensor(ctx, begin), ())
         return gather(ctx, reshape(ctx, self, (D.product(need_rank(self, "as_strided")),)), index, 0, wrap=False)
-    index = None
+    index = None  # type: ignore[assignment]
     for axis, (n, s) in enumerate(zip(size, stride)):
         along = spread(ctx, iota(ctx, n), axis, len(size))
         along = arithmetic(ctx, "mul", along, reshape(ctx, dim_tensor(ctx, s), [1] * len(size)))
