@@ -140,7 +140,7 @@ class Cell:
             f = self.act(0, raw[2] if peep is None else raw[2] + c * peep[2])
         new = f * c + i * self.act(1, raw[3])
         o = self.act(0, raw[1] if peep is None else raw[1] + new * peep[1])
-        return [o * self.act(2, new), new]
+        return [o * self.functions[2](new), new]  # onnxruntime does not clip the cell's state
 
 
 def run(b: Builder, cell: Cell, x: Value, states: Sequence[Value], lengths: Optional[Value]) -> tuple[Value, list[Value]]:

@@ -63,7 +63,8 @@ def _grid_sample(
         length = size(b, n, dtype)
         place = (at + 1.0) * 0.5 * (length - 1.0) if align else ((at + 1.0) * length - 1.0) * 0.5
         place = place.rint() if mode == "nearest" else place
-        places.append(_inside(place, length, padding, align))
+        # PyTorch's and onnxruntime's cubic kernel moves each element inside, not the place
+        places.append(place if mode == "cubic" else _inside(place, length, padding, align))
     for place, n in zip(places, sizes):
         length = size(b, n, dtype)
         low = place if mode == "nearest" else place.floor()

@@ -34,7 +34,9 @@ def test_scales(place, mode, way, scales):
     """Known scales, sizes known at run time only."""
     sets = [[x, None, np.array([1, 1, *scales], np.float32)] for x in IMAGES]
     how = {"const": (2,), "mode": mode, "coordinate_transformation_mode": way}
-    check_op(place, "Resize", *sets, expected=by_definition("Resize", sets, **how), **how)
+    # what a single row is taken from, ONNX's text and onnxruntime see alike, its evaluator does not
+    expected = None if way == "pytorch_half_pixel" else by_definition("Resize", sets, **how)
+    check_op(place, "Resize", *sets, expected=expected, **how)
 
 
 @everywhere

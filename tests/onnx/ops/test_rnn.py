@@ -1,0 +1,106 @@
+"""Recurrent layers: directions, states, lengths and what the rnn operator cannot say, at two batches and lengths."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from tests.onnx.checks import check_op, everywhere, rand
+
+GATES = {"RNN": 1, "GRU": 3, "LSTM": 4}
+INPUT, HIDDEN = 3, 4
+SIZES = [(5, 2), (7, 3)]  # length, batch
+
+
+def layer(op, direction="forward", *, lengths=False, states=False, bias=True, peephole=False, sizes=SIZES):
+    """Input sets of a layer."""
+    d, g = 2 if direction == "bidirectional" else 1, GATES[op]
+    w, r = rand(d, g * HIDDEN, INPUT, low=-1, high=1), rand(d, g * HIDDEN, HIDDEN, low=-1, high=1)
+    b = rand(d, 2 * g * HIDDEN, low=-1, high=1) if bias else None
+    p = rand(d, 3 * HIDDEN, low=-1, high=1) if peephole else None
+    sets = []
+    for length, batch in sizes:
+        n = np.array([length, 2, 4][:batch], np.int32) if lengths else None
+        h = rand(d, batch, HIDDEN, low=-1, high=1) if states else None
+        inputs = [rand(length, batch, INPUT), w, r, b, n, h]
+        if op == "LSTM":
+            inputs += [rand(d, batch, HIDDEN, seed=3, low=-1, high=1) if states else None, p]
+        while inputs[-1] is None:
+            inputs.pop()
+        sets.append(inputs)
+    return sets
+
+
+def check(place, op, sets, **attrs):
+    const = tuple(i for i in (1, 2, 3, 7) if i < len(sets[0]) and sets[0][i] is not None)
+    check_op(place, op, *sets, const=const, outputs=3 if op == "LSTM" else 2, hidden_size=HIDDEN, **attrs)
+
+
+@everywhere
+@pytest.mark.parametrize("direction", ["forward", "reverse", "bidirectional"])
+@pytest.mark.parametrize("op", list(GATES))
+@pytest.mark.parametrize("lengths", [False, True])
+@pytest.mark.parametrize("states", [False, True])
+def test_layer(place, op, direction, lengths, states):
+    attrs = {"linear_before_reset": 1} if op == "GRU" else {}
+    check(place, op, layer(op, direction, lengths=lengths, states=states), direction=direction, **attrs)
+
+
+@everywhere
+@pytest.mark.parametrize("direction", ["forward", "reverse", "bidirectional"])
+@pytest.mark.parametrize("lengths", [False, True])
+def test_reset_before_product(place, direction, lengths):
+    """ONNX's default GRU, which Paddle's operator is not."""
+    check(place, "GRU", layer("GRU", direction, lengths=lengths, states=True), direction=direction)
+
+
+@everywhere
+@pytest.mark.parametrize("lengths", [False, True])
+def test_unrolled(place, lengths):
+    sizes = [(5, 2), (5, 3)]
+    check(place, "GRU", layer("GRU", "bidirectional", lengths=lengths, sizes=sizes), direction="bidirectional")
+
+
+@everywhere
+@pytest.mark.parametrize("direction", ["forward", "bidirectional"])
+def test_peephole(place, direction):
+    check(place, "LSTM", layer("LSTM", direction, peephole=True, states=True), direction=direction)
+
+
+@everywhere
+@pytest.mark.parametrize("op", list(GATES))
+def test_clip(place, op):
+    check(place, op, layer(op), clip=0.3)
+
+
+@everywhere
+@pytest.mark.parametrize("op", list(GATES))
+def test_without_bias(place, op):
+    check(place, op, layer(op, bias=False))
+
+
+@everywhere
+def test_input_forget(place):
+    check(place, "LSTM", layer("LSTM"), input_forget=1)
+
+
+@everywhere
+@pytest.mark.parametrize(
+    "op, names, numbers",
+    [
+        ("RNN", ["Relu"], {}),
+        ("RNN", ["LeakyRelu"], {"activation_alpha": [0.2]}),
+        ("RNN", ["Affine"], {"activation_alpha": [0.5], "activation_beta": [0.1]}),
+        ("GRU", ["HardSigmoid", "Softsign"], {"activation_alpha": [0.3], "activation_beta": [0.4]}),
+        ("LSTM", ["Sigmoid", "ScaledTanh", "Relu"], {"activation_alpha": [0.7], "activation_beta": [0.9]}),
+        ("LSTM", ["HardSigmoid", "Tanh", "Elu"], {"activation_alpha": [0.2, 1.0], "activation_beta": [0.5]}),
+    ],
+    ids=str,
+)
+def test_activations(place, op, names, numbers):
+    check(place, op, layer(op), activations=names, **numbers)
+
+
+@everywhere
+def test_weights_at_run_time(place):
+    check_op(place, "LSTM", *layer("LSTM", "bidirectional"), outputs=3, hidden_size=HIDDEN, direction="bidirectional")
