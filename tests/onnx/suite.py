@@ -164,7 +164,7 @@ def made_constant(model: Any, inputs: list[Any]) -> Any:
     copy = onnx.ModelProto()
     copy.CopyFrom(model)
     for info, value in list(zip(copy.graph.input, inputs))[1:]:
-        if value is not None:
+        if value is not None and value.dtype.kind in "biufc":  # numpy_helper cannot store a 4-bit scalar
             copy.graph.initializer.append(numpy_helper.from_array(value, info.name))
             copy.graph.input.remove(info)
     return copy
