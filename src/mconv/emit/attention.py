@@ -1,0 +1,99 @@
+"""Attention, in the form of products and a softmax that Paddle's fusion passes know."""
+
+from __future__ import annotations
+
+from typing import Optional
+
+import numpy as np
+
+from mconv.emit.expr import Expr, arange, concat, size
+from mconv.emit.reduction import softmax
+from mconv.emit.shape import need_rank
+from mconv.errors import UnsupportedError
+from mconv.program import dims as D
+from mconv.program.builder import Builder, Value
+from mconv.program.dtypes import DType
+
+
+def heads(b: Builder, x: Value, count: int) -> Expr:
+    """[B, S, count · d] as [B, count, S, d]."""
+    batch, length, width = need_rank(x, "attention")
+    if not isinstance(width, int) or width % count:
+        raise UnsupportedError(f"attention: {width} features in {count} heads")
+    return Expr(b, x).reshape(batch, length, count, width // count).transpose(0, 2, 1, 3)
+
+
+def joined(x: Expr) -> Expr:
+    """[B, H, S, d] as [B, S, H · d]."""
+    batch, count, length, width = x.shape
+    return x.transpose(0, 2, 1, 3).reshape(batch, length, count * width)
+
+
+def attend(q: Expr, k: Expr, v: Expr, scale: Optional[float], bias: Optional[Expr]) -> Expr:
+    """``softmax(q · kᵀ · scale + bias) · v`` of [B, H, S, d], [B, H, T, d] and [B, H, T, d'].
+
+    Args:
+        scale: None for 1 / √d.
+        bias: broadcasts to [B, H, S, T].
+    """
+    b, width = q.b, q.shape[-1]
+    if scale is None:
+        if not isinstance(width, int):
+            raise UnsupportedError("attention: the size of a head is known only at run time")
+        scale = float(1.0 / np.sqrt(width))
+    scores = (q @ k.transpose(0, 1, 3, 2)) * scale
+    if bias is not None:
+        scores = scores + bias
+    return Expr(b, softmax(b, scores.value, 3)) @ v
+
+
+def causal(b: Builder, queries: D.Dim, keys: D.Dim, dtype: DType, low: float) -> Expr:
+    """[1, 1, S, T]: *low* where a query would see a key after its own, counted from the ends; else 0."""
+    row = (arange(b, queries, DType.INT64) + size(b, keys - queries, DType.INT64)).unsqueeze(1)
+    column = arange(b, keys, DType.INT64).unsqueeze(0)
+    hidden = (column > row).cast(dtype) * low
+    return hidden.reshape(1, 1, queries, keys)
+
+
+def key_mask(b: Builder, mask: Value, keys: D.Dim, dtype: DType, low: float) -> Expr:
+    """A bias of *low* where *mask* hides a key, to broadcast with [B, H, S, T].
+
+    Args:
+        mask: [B] how many keys count, [B, T] or [B, S, T] of 1 for keys that count.
+    """
+    shape = need_rank(mask, "attention")
+    if len(shape) == 1:
+        count = Expr(b, mask).cast(DType.INT64).reshape(shape[0], 1)
+        counts = (arange(b, keys, DType.INT64).unsqueeze(0) < count).cast(dtype)
+        return ((1.0 - counts) * low).reshape(shape[0], 1, 1, keys)
+    shown = (Expr(b, mask).cast(DType.INT64) > 0).cast(dtype)
+    if len(shape) == 2:
+        return ((1.0 - shown) * low).reshape(shape[0], 1, 1, shape[1])
+    if len(shape) == 3:
+        return ((1.0 - shown) * low).reshape(shape[0], 1, *shape[1:])
+    raise UnsupportedError(f"attention: a mask of rank {len(shape)}")
+
+
+def rotate(x: Expr, cos: Expr, sin: Expr, width: int, interleaved: bool) -> Expr:
+    """Rotary position embedding of the first *width* features of [B, H, S, d].
+
+    Args:
+        cos, sin: broadcast to [B, H, S, width / 2].
+        interleaved: pairs are neighbours, else the halves.
+    """
+    whole = x.shape[-1]
+    own, rest = x.slice(3, 0, width), None if whole == width else x.slice(3, width, whole)
+    half = width // 2
+    if interleaved:
+        pairs = own.reshape(*own.shape[:3], half, 2)
+        first, second = (pairs.slice(4, i, i + 1).reshape(*own.shape[:3], half) for i in range(2))
+    else:
+        first, second = own.slice(3, 0, half), own.slice(3, half, width)
+    real, imaginary = first * cos - second * sin, first * sin + second * cos
+    if interleaved:
+        made = concat([real.unsqueeze(4), imaginary.unsqueeze(4)], 4).reshape(*own.shape)
+    else:
+        made = concat([real, imaginary], 3)
+    return made if rest is None else concat([made, rest], 3)
+
+

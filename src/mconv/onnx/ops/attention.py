@@ -1,0 +1,171 @@
+"""com.microsoft's attention, as onnxruntime's optimizer and exporters write it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Optional
+
+from mconv.emit import attention
+from mconv.emit.expr import Expr, arange, concat
+from mconv.onnx.context import Context, Result
+from mconv.onnx.registry import onnx_op
+from mconv.program import dims as D
+from mconv.program.builder import Value
+from mconv.program.dtypes import DType
+
+DOMAIN = "com.microsoft"
+
+
+def _biases(ctx: Context, parts: Sequence[Optional[Expr]]) -> Optional[Expr]:
+    total: Optional[Expr] = None
+    for part in parts:
+        if part is not None:
+            total = part if total is None else total + part
+    return total
+
+
+def _cached(past: Optional[Value], key: Expr, value: Expr) -> tuple[Expr, Expr]:
+    """Keys and values after those of *past* ([2, B, H, P, d])."""
+    if past is None:
+        return key, value
+    whole = Expr(key.b, past)
+    dims: list[D.Dim] = list(whole.shape[1:])
+    old = [whole.slice(0, i, i + 1).reshape(*dims) for i in range(2)]
+    return concat([old[0], key], 2), concat([old[1], value], 2)
+
+
+@onnx_op("Attention", domain=DOMAIN)
+def packed_attention(
+    ctx: Context,
+    x: Value,
+    weights: Value,
+    bias: Optional[Value] = None,
+    mask: Optional[Value] = None,
+    past: Optional[Value] = None,
+    attention_bias: Optional[Value] = None,
+    past_length: Optional[Value] = None,
+    *,
+    num_heads: int,
+    unidirectional: int = 0,
+    qkv_hidden_sizes: Optional[list[int]] = None,
+    scale: Optional[float] = None,
+    mask_filter_value: float = -10000.0,
+    do_rotary: int = 0,
+    rotary_embedding_dim: int = 0,
+    past_present_share_buffer: int = 0,
+) -> Result:
+    if do_rotary or past_present_share_buffer or past_length is not None:
+        raise ctx.refuse("rotary embedding inside of it, or a shared buffer for the past")
+    total = weights.shape[1] if weights.shape is not None else None
+    if not isinstance(total, int):
+        raise ctx.refuse("the size of its weights is known only at run time")
+    widths = qkv_hidden_sizes or [total // 3] * 3
+    packed = Expr(ctx, x) @ Expr(ctx, weights)
+    packed = packed if bias is None else packed + bias
+    parts, start = [], 0
+    for width in widths:
+        parts.append(attention.heads(ctx, packed.slice(2, start, start + width).value, num_heads))
+        start += width
+    key, value = _cached(past, parts[1], parts[2])
+    queries, keys = parts[0].shape[2], key.shape[2]
+    if mask is not None and ctx.rank(mask) == 1 and x.shape is not None and mask.shape != (x.shape[0],):
+        raise ctx.refuse(f"a mask_index of shape {list(mask.shape or ())} for a batch of {x.shape[0]}")
+    added = [
+        None if mask is None else attention.key_mask(ctx, mask, keys, x.dtype, mask_filter_value),
+        attention.causal(ctx, queries, keys, x.dtype, mask_filter_value) if unidirectional else None,
+        None if attention_bias is None else Expr(ctx, attention_bias),
+    ]
+    made = attention.joined(attention.attend(parts[0], key, value, scale or None, _biases(ctx, added))).value
+    if not ctx.wants(1):
+        return made
+    return made, concat([key.unsqueeze(0), value.unsqueeze(0)], 0).value
+
+
+@onnx_op("MultiHeadAttention", domain=DOMAIN)
+def multi_head_attention(
+    ctx: Context,
+    query: Value,
+    key: Optional[Value] = None,
+    value: Optional[Value] = None,
+    bias: Optional[Value] = None,
+    mask: Optional[Value] = None,
+    attention_bias: Optional[Value] = None,
+    past_key: Optional[Value] = None,
+    past_value: Optional[Value] = None,
+    *,
+    num_heads: int,
+    mask_filter_value: float = -10000.0,
+    scale: Optional[float] = None,
+    unidirectional: int = 0,
+) -> Result:
+    if key is None or value is None or ctx.rank(query) != 3:
+        raise ctx.refuse("query, key and value packed into one tensor")
+    parts: list[Expr] = []
+    start = 0
+    for part in (query, key, value):
+        if ctx.rank(part) == 4:  # [B, H, S, d] already
+            parts.append(Expr(ctx, part))
+            continue
+        assert part.shape is not None
+        width = part.shape[2]
+        if bias is not None:
+            if not isinstance(width, int):
+                raise ctx.refuse("the number of features is known only at run time")
+            part = (Expr(ctx, part) + Expr(ctx, bias).slice(0, start, start + width)).value
+            start += width
+        parts.append(attention.heads(ctx, part, num_heads))
+    if bias is not None and ctx.rank(key) == 4:
+        raise ctx.refuse("a bias for keys that are in heads already")
+    q, k, v = parts
+    if past_key is not None and past_value is not None:
+        k, v = concat([Expr(ctx, past_key), k], 2), concat([Expr(ctx, past_value), v], 2)
+    queries, keys = q.shape[2], k.shape[2]
+    if mask is not None and ctx.rank(mask) == 1 and query.shape is not None and mask.shape != (query.shape[0],):
+        raise ctx.refuse(f"a key_padding_mask of shape {list(mask.shape or ())} for a batch of {query.shape[0]}")
+    added = [
+        None if mask is None else attention.key_mask(ctx, mask, keys, query.dtype, mask_filter_value),
+        attention.causal(ctx, queries, keys, query.dtype, mask_filter_value) if unidirectional else None,
+        None if attention_bias is None else Expr(ctx, attention_bias),
+    ]
+    made = attention.joined(attention.attend(q, k, v, scale or None, _biases(ctx, added)))
+    return (made.value, k.value, v.value)[: max(ctx.n_outputs, 1)]
+
+
+@onnx_op("RotaryEmbedding", domain=DOMAIN)
+def rotary_embedding(
+    ctx: Context,
+    x: Value,
+    position_ids: Value,
+    cos_cache: Value,
+    sin_cache: Value,
+    *,
+    interleaved: int = 0,
+    is_packed_batching: int = 0,
+    num_heads: int = 0,
+    rotary_embedding_dim: int = 0,
+    scale: float = 1.0,
+) -> Value:
+    if is_packed_batching or scale != 1.0:
+        raise ctx.refuse("packed batches, or a scale")
+    half = cos_cache.shape[1] if cos_cache.shape is not None else None
+    if not isinstance(half, int):
+        raise ctx.refuse("the size of the cosine cache is known only at run time")
+    width = rotary_embedding_dim or 2 * half
+    flat = ctx.rank(x) == 3
+    assert x.shape is not None
+    if flat and not num_heads:
+        features = x.shape[2]
+        if rotary_embedding_dim or not isinstance(features, int):
+            raise ctx.refuse("num_heads is needed for a part of the features")
+        num_heads = features // width
+    whole = attention.heads(ctx, x, num_heads) if flat else Expr(ctx, x)
+    length = whole.shape[2]
+    ids = Expr(ctx, position_ids).cast(DType.INT64)
+    if ctx.rank(position_ids) == 1:  # where the first one stands
+        ids = (arange(ctx, length, DType.INT64) + ids).reshape(1, length)
+    tables = []
+    for cache in (cos_cache, sin_cache):
+        rows = Expr(ctx, cache).gather(ids.reshape(D.product(ids.shape)))
+        tables.append(rows.reshape(ids.shape[0], 1, length, half))
+    made = attention.rotate(whole, tables[0], tables[1], width, bool(interleaved))
+    return (attention.joined(made) if flat else made).value

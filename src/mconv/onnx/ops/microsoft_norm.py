@@ -1,0 +1,214 @@
+"""com.microsoft's normalisations and convolutions, as onnxruntime's optimizer and exporters write them."""
+
+from __future__ import annotations
+
+from typing import Optional
+
+from mconv.emit import norm
+from mconv.emit.activation import clip as clipped
+from mconv.emit.activation import hard_sigmoid, leaky_relu, relu, swish
+from mconv.emit.elementwise import unary
+from mconv.emit.expr import Expr, arange
+from mconv.emit.gather import gather
+from mconv.emit.shape import transpose
+from mconv.onnx.context import Context, Result
+from mconv.onnx.ops.conv import conv
+from mconv.onnx.ops.norm import layer_norm
+from mconv.onnx.registry import onnx_op
+from mconv.program.builder import Value
+from mconv.program.dtypes import DType
+
+DOMAIN = "com.microsoft"
+
+onnx_op("LayerNormalization", domain=DOMAIN)(layer_norm)
+
+
+@onnx_op("SimplifiedLayerNormalization", domain=DOMAIN)
+@onnx_op("SimplifiedLayerNormalization")
+def simplified_layer_norm(
+    ctx: Context, x: Value, scale: Value, *, axis: int = -1, epsilon: float = 1e-5, stash_type: int = 1
+) -> Result:
+    return norm.rms_norm(ctx, x, scale, axis, epsilon)
+
+
+def _skipped(ctx: Context, x: Value, skip: Value, bias: Optional[Value]) -> Value:
+    made = Expr(ctx, x) + Expr(ctx, skip)
+    return (made if bias is None else made + bias).value
+
+
+@onnx_op("SkipLayerNormalization", domain=DOMAIN)
+def skip_layer_norm(
+    ctx: Context,
+    x: Value,
+    skip: Value,
+    gamma: Value,
+    beta: Optional[Value] = None,
+    bias: Optional[Value] = None,
+    *,
+    epsilon: float = 1e-12,
+) -> Result:
+    total = _skipped(ctx, x, skip, bias)
+    made = norm.layer_norm(ctx, total, gamma, beta, -1, epsilon)
+    stats = norm.moments(ctx, total, -1, epsilon) if ctx.wants(1) or ctx.wants(2) else (None, None)
+    return (made, *stats, total)
+
+
+@onnx_op("SkipSimplifiedLayerNormalization", domain=DOMAIN)
+def skip_simplified_layer_norm(
+    ctx: Context, x: Value, skip: Value, gamma: Value, bias: Optional[Value] = None, *, epsilon: float = 1e-12
+) -> Result:
+    total = _skipped(ctx, x, skip, bias)
+    made, inverse = norm.rms_norm(ctx, total, gamma, -1, epsilon)
+    return made, None, inverse, total
+
+
+@onnx_op("EmbedLayerNormalization", domain=DOMAIN)
+def embed_layer_norm(
+    ctx: Context,
+    input_ids: Value,
+    segment_ids: Optional[Value],
+    word: Value,
+    position: Value,
+    segment: Optional[Value],
+    gamma: Value,
+    beta: Value,
+    mask: Optional[Value] = None,
+    position_ids: Optional[Value] = None,
+    *,
+    epsilon: float = 1e-12,
+    mask_index_type: int = 0,
+) -> Result:
+    length = (input_ids.shape or (None, None))[1]
+    if length is None:
+        raise ctx.refuse("the rank of an input is unknown")
+    if position_ids is None:
+        places = Expr(ctx, gather(ctx, position, arange(ctx, length, DType.INT64).value)).unsqueeze(0)
+    else:
+        places = Expr(ctx, gather(ctx, position, position_ids))
+    total = Expr(ctx, gather(ctx, word, input_ids)) + places
+    if segment is not None and segment_ids is not None:
+        total = total + Expr(ctx, gather(ctx, segment, segment_ids))
+    made = norm.layer_norm(ctx, total.value, gamma, beta, -1, epsilon)
+    if not ctx.wants(1):
+        return made, None, total.value
+    shown = Expr(ctx, input_ids if mask is None else mask).cast(DType.INT32)
+    if mask is None:
+        shown = shown * 0
+    return made, shown.sum(1, keep=False).value, total.value
+
+
+@onnx_op("GroupNorm", domain=DOMAIN)
+def group_norm(
+    ctx: Context,
+    x: Value,
+    gamma: Value,
+    beta: Value,
+    *,
+    activation: int,
+    channels_last: int = 1,
+    epsilon: float = 1e-5,
+    groups: int,
+) -> Value:
+    rank = ctx.rank(x)
+    first = transpose(ctx, x, [0, rank - 1, *range(1, rank - 1)]) if channels_last else x
+    made = norm.group_norm(ctx, first, gamma, beta, groups, epsilon)
+    made = swish(ctx, made) if activation else made
+    return transpose(ctx, made, [0, *range(2, rank), 1]) if channels_last else made
+
+
+# convolutions ------------------------------------------------------------------------------------------------------
+
+
+def _activated(ctx: Context, x: Value, activation: str, params: list[float]) -> Value:
+    if activation == "":
+        return x
+    if activation == "Relu":
+        return relu(ctx, x)
+    if activation in ("Sigmoid", "Tanh"):
+        return unary(ctx, activation.lower(), x)
+    if activation == "LeakyRelu":
+        return leaky_relu(ctx, x, params[0] if params else 0.01)
+    if activation == "Clip" and len(params) == 2:
+        bounds = [ctx.constant(p, x.dtype) for p in params]
+        return clipped(ctx, x, bounds[0], bounds[1])
+    if activation == "HardSigmoid":
+        alpha, beta = params if len(params) == 2 else (0.2, 0.5)
+        return hard_sigmoid(ctx, x, alpha, beta)
+    raise ctx.refuse(f"the activation {activation!r} is unknown")
+
+
+@onnx_op("FusedConv", domain=DOMAIN)
+def fused_conv(
+    ctx: Context,
+    x: Value,
+    w: Value,
+    bias: Optional[Value] = None,
+    added: Optional[Value] = None,
+    *,
+    activation: str = "",
+    activation_params: Optional[list[float]] = None,
+    auto_pad: str = "NOTSET",
+    dilations: Optional[list[int]] = None,
+    group: int = 1,
+    kernel_shape: Optional[list[int]] = None,
+    pads: Optional[list[int]] = None,
+    strides: Optional[list[int]] = None,
+) -> Value:
+    made = conv(
+        ctx,
+        x,
+        w,
+        bias,
+        auto_pad=auto_pad,
+        dilations=dilations,
+        group=group,
+        kernel_shape=kernel_shape,
+        pads=pads,
+        strides=strides,
+    )
+    if added is not None:
+        made = (Expr(ctx, made) + Expr(ctx, added)).value
+    return _activated(ctx, made, activation, activation_params or [])
+
+
+def _channels_last(op: str) -> None:
+    @onnx_op(op, domain=DOMAIN)
+    def nhwc(
+        ctx: Context,
+        x: Value,
+        w: Value,
+        bias: Optional[Value] = None,
+        added: Optional[Value] = None,
+        *,
+        activation: str = "",
+        activation_params: Optional[list[float]] = None,
+        auto_pad: str = "NOTSET",
+        dilations: Optional[list[int]] = None,
+        group: int = 1,
+        kernel_shape: Optional[list[int]] = None,
+        pads: Optional[list[int]] = None,
+        strides: Optional[list[int]] = None,
+    ) -> Value:
+        rank = ctx.rank(x)
+        front, back = [0, rank - 1, *range(1, rank - 1)], [0, *range(2, rank), 1]
+        made = fused_conv(
+            ctx,
+            transpose(ctx, x, front),
+            w,
+            bias,
+            None if added is None else transpose(ctx, added, front),
+            activation=activation,
+            activation_params=activation_params,
+            auto_pad=auto_pad,
+            dilations=dilations,
+            group=group,
+            kernel_shape=kernel_shape,
+            pads=pads,
+            strides=strides,
+        )
+        return transpose(ctx, made, back)
+
+
+for _op in ("NhwcConv", "NhwcFusedConv"):
+    _channels_last(_op)
+
