@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Optional
 
 import numpy as np
 
 from mconv.emit.elementwise import binary, foldable, scale
 from mconv.emit.shape import need_rank, squeeze, transpose, unsqueeze
+from mconv.emit.weights import computed
 from mconv.errors import UnsupportedError
 from mconv.program import dims as D
 from mconv.program.builder import Builder, Value
 from mconv.program.dtypes import DType
-from mconv.program.params import TensorSource
 
 
 def _product_shape(x: tuple[D.Dim, ...], y: tuple[D.Dim, ...], trans_x: bool, trans_y: bool) -> tuple[D.Dim, ...]:
@@ -78,26 +77,8 @@ def transposed(b: Builder, weight: Value) -> Value:
     """A constant matrix transposed while it is written."""
     if weight.source is None or foldable(weight):
         return transpose(b, weight, [1, 0])
-    return b.param(TransposedSource(weight.source), getattr(weight.source, "name", "weight"))
-
-
-class TransposedSource(TensorSource):
-    """A stored matrix, transposed piece by piece."""
-
-    def __init__(self, source: TensorSource):
-        self.source = source
-        self.dtype = source.dtype
-        self.shape = source.shape[::-1]
-
-    def chunks(self, size: int = 1 << 20) -> Iterator[memoryview]:
-        matrix = self.source.array()
-        step = max(1, size // max(1, self.shape[1] * self.dtype.itemsize))
-        for row in range(0, self.shape[0], step):
-            block = np.ascontiguousarray(matrix[:, row : row + step].T)
-            yield memoryview(block.reshape(-1).view(np.uint8))  # type: ignore[arg-type]
-
-    def array(self) -> np.ndarray:
-        return np.ascontiguousarray(self.source.array().T)
+    rows, columns = weight.source.shape
+    return computed(b, [weight], (columns, rows), np.transpose, weight.dtype)
 
 
 def _times(b: Builder, x: Value, factor: float) -> Value:

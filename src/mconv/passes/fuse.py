@@ -13,7 +13,7 @@ from typing import Callable, Optional
 from mconv.passes import fuse_activation, fuse_norm
 from mconv.passes.graph import Graph
 from mconv.program import signatures
-from mconv.program.builder import eliminate_dead
+from mconv.program.dead import eliminate_dead
 from mconv.program.params import TensorSource
 from mconv.program.program import Op, Program
 

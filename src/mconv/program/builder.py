@@ -12,6 +12,8 @@ import numpy as np
 from mconv.errors import BuildError, UnsupportedError
 from mconv.program import dims as D
 from mconv.program import signatures, targets
+from mconv.program.coerce import coerce
+from mconv.program.dead import eliminate_dead
 from mconv.program.dtypes import AttrType, DType, VarKind
 from mconv.program.params import ArraySource, TensorSource
 from mconv.program.program import Block, Op, Program, Var
@@ -258,7 +260,7 @@ class Builder:
                 inputs[key] = [self._materialize(v) for v in values]
             elif key in sig.attrs:
                 if operand is not None:
-                    attrs.append((key, sig.attrs[key], _coerce(op_type, key, sig.attrs[key], operand)))
+                    attrs.append((key, sig.attrs[key], coerce(op_type, key, sig.attrs[key], operand)))
             elif key in signatures.COMMON_ATTRS:
                 raise BuildError(f"{op_type}: {key} is the framework's own attribute")
             else:
@@ -414,7 +416,7 @@ class Builder:
             op_type,
             {k: [self._materialize(v) for v in values] for k, values in inputs.items()},
             {k: [v.name or "" for v in values] for k, values in outputs.items()},
-            [(k, sig.attrs[k], _coerce(op_type, k, sig.attrs[k], v)) for k, v in attrs.items()],
+            [(k, sig.attrs[k], coerce(op_type, k, sig.attrs[k], v)) for k, v in attrs.items()],
         )
         self.block.ops.append(op)
         return op
@@ -592,104 +594,3 @@ _WIDER = {
     DType.BF16: (DType.FP32, DType.FP64),
     DType.FP32: (DType.FP64,),
 }
-_INT32 = (-(2**31), 2**31 - 1)
-
-
-def _coerce(op: str, name: str, kind: AttrType, value: Any) -> Any:
-    """The attribute's value as plain Python of the right type, or a BuildError that names it."""
-    try:
-        if kind in (AttrType.INT, AttrType.LONG):
-            return _int(value, kind is AttrType.INT)
-        if kind in (AttrType.INTS, AttrType.LONGS):
-            return [_int(v, kind is AttrType.INTS) for v in value]
-        if kind in (AttrType.FLOAT, AttrType.FLOAT64):
-            return _float(value)
-        if kind in (AttrType.FLOATS, AttrType.FLOAT64S):
-            return [_float(v) for v in value]
-        if kind is AttrType.BOOLEAN:
-            return _bool(value)
-        if kind is AttrType.BOOLEANS:
-            return [_bool(v) for v in value]
-        if kind is AttrType.STRING:
-            return _str(value)
-        if kind is AttrType.STRINGS:
-            return [_str(v) for v in value]
-        if kind is AttrType.BLOCK:
-            return value.idx if isinstance(value, Block) else _int(value, True)
-        if kind is AttrType.BLOCKS:
-            return [v.idx if isinstance(v, Block) else _int(v, True) for v in value]
-        if kind in (AttrType.SCALARS, AttrType.VARS):
-            return [v.item() if isinstance(v, np.generic) else v for v in value]
-        return value.item() if isinstance(value, np.generic) else value
-    except (TypeError, ValueError) as e:
-        shown = repr(value)
-        shown = shown if len(shown) < 80 else shown[:77] + "..."
-        raise BuildError(f"{op}: attribute {name} is {kind.name}, not {shown} ({e})") from None
-
-
-def _int(value: Any, narrow: bool) -> int:
-    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)):
-        raise TypeError("an integer is needed")
-    value = int(value)
-    if narrow and not _INT32[0] <= value <= _INT32[1]:
-        raise ValueError("out of the range of int32")
-    return value
-
-
-def _float(value: Any) -> float:
-    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, float, np.integer, np.floating)):
-        raise TypeError("a number is needed")
-    return float(value)
-
-
-def _bool(value: Any) -> bool:
-    if not isinstance(value, (bool, np.bool_)):
-        raise TypeError("true or false is needed")
-    return bool(value)
-
-
-def _str(value: Any) -> str:
-    if not isinstance(value, str):
-        raise TypeError("text is needed")
-    return value
-
-
-def eliminate_dead(program: Program) -> None:
-    """Remove operators whose results nothing reads, and variables that no operator names (block 0 and below).
-
-    Sub-blocks are kept whole as long as the operator that runs them is.
-    """
-    reads: dict[int, set[str]] = {}
-    for block in program.blocks[1:]:
-        reads[block.idx] = {n for op in block.ops for n in op.input_names}
-
-    def reads_of(op: Op) -> set[str]:
-        names = set(op.input_names)
-        for sub in op.blocks:
-            names |= reads[sub]
-            for inner in program.blocks[sub].ops:
-                if inner.blocks:
-                    names |= reads_of(inner)
-        return names
-
-    main = program.main
-    needed: set[str] = set()
-    kept: list[Op] = []
-    for op in reversed(main.ops):
-        if op.type in ("feed", "fetch") or not needed.isdisjoint(op.output_names):
-            needed |= reads_of(op)
-            kept.append(op)
-    main.ops[:] = kept[::-1]
-    live_blocks = {0}
-    for block in program.blocks:
-        if block.idx in live_blocks:
-            for op in block.ops:
-                live_blocks.update(op.blocks)
-    for block in program.blocks:
-        if block.idx not in live_blocks:
-            block.ops.clear()
-            block.vars.clear()
-    named = {n for _, op in program.ops() for n in op.input_names + op.output_names}
-    for block in program.blocks:
-        for name in [n for n in block.vars if n not in named]:
-            del block.vars[name]
