@@ -164,7 +164,7 @@ def made_constant(model: Any, inputs: list[Any]) -> Any:
     copy = onnx.ModelProto()
     copy.CopyFrom(model)
     for info, value in list(zip(copy.graph.input, inputs))[1:]:
-        if value is not None and value.dtype.kind in "biufc":  # numpy_helper cannot store a 4-bit scalar
+        if value is not None and value.dtype.names is None:  # numpy_helper stores 4-bit numbers only in pairs
             copy.graph.initializer.append(numpy_helper.from_array(value, info.name))
             copy.graph.input.remove(info)
     return copy
