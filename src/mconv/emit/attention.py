@@ -95,5 +95,3 @@ def rotate(x: Expr, cos: Expr, sin: Expr, width: int, interleaved: bool) -> Expr
     else:
         made = concat([real, imaginary], 3)
     return made if rest is None else concat([made, rest], 3)
-
-

@@ -143,7 +143,9 @@ class Cell:
         return [o * self.functions[2](new), new]  # onnxruntime does not clip the cell's state
 
 
-def run(b: Builder, cell: Cell, x: Value, states: Sequence[Value], lengths: Optional[Value]) -> tuple[Value, list[Value]]:
+def run(
+    b: Builder, cell: Cell, x: Value, states: Sequence[Value], lengths: Optional[Value]
+) -> tuple[Value, list[Value]]:
     """All steps of one direction.
 
     Args:
@@ -190,5 +192,3 @@ def run(b: Builder, cell: Cell, x: Value, states: Sequence[Value], lengths: Opti
     if cell.reverse:
         collected = unary(b, "flip", collected, axis=[0])
     return collected, finals
-
-

@@ -14,6 +14,7 @@ from mconv.emit.window import Window, pad_spatial
 from mconv.errors import UnsupportedError
 from mconv.program import dims as D
 from mconv.program.builder import Builder, Value
+from mconv.program.dtypes import DType
 
 
 def conv(b: Builder, x: Value, w: Value, bias: Optional[Value], window: Window, groups: int = 1) -> Value:
@@ -29,6 +30,8 @@ def conv(b: Builder, x: Value, w: Value, bias: Optional[Value], window: Window, 
     if not 1 <= k <= 3 or len(filters) != len(shape):
         raise UnsupportedError(f"Conv: an input of rank {len(shape)} with a filter of rank {len(filters)}")
     _check_channels(shape[1], filters[1], groups)
+    if _kept(b, w):
+        return b.cast(conv(b, *_doubled(b, x, w, bias), window, groups), x.dtype)
     out = (shape[0], filters[0], *window.out(shape[2:]))
     if not window.static and not window.same:
         x, window = pad_spatial(b, x, window.begin, window.end), window.unpadded()
@@ -50,6 +53,16 @@ def conv(b: Builder, x: Value, w: Value, bias: Optional[Value], window: Window, 
     )
     made = channel_bias(b, made, bias)
     return squeeze(b, made, ones) if ones else made
+
+
+def _kept(b: Builder, w: Value) -> bool:
+    """Whether oneDNN (2.6 and 3) would go on with the weights of the first run though others come."""
+    return w.dtype is not DType.FP64 and b.varies(w)
+
+
+def _doubled(b: Builder, x: Value, w: Value, bias: Optional[Value]) -> tuple[Value, Value, Optional[Value]]:
+    """In float64, which oneDNN leaves to Paddle's own kernels."""
+    return b.cast(x, DType.FP64), b.cast(w, DType.FP64), None if bias is None else b.cast(bias, DType.FP64)
 
 
 def _check_channels(channels: D.Dim, per_group: D.Dim, groups: int) -> None:
@@ -100,6 +113,9 @@ def conv_transpose(
     k = len(shape) - 2
     if not 1 <= k <= 3 or len(filters) != len(shape):
         raise UnsupportedError(f"ConvTranspose: an input of rank {len(shape)} with a filter of rank {len(filters)}")
+    if _kept(b, w):
+        double = conv_transpose(b, *_doubled(b, x, w, bias), window, groups, output_padding)
+        return b.cast(double, x.dtype)
     extra = list(output_padding) or [0] * k
     if len(extra) != k or not window.static:
         raise UnsupportedError("ConvTranspose: padding or output_padding that does not fit the dimensions")
@@ -109,8 +125,7 @@ def conv_transpose(
     cut = window.with_pads(window.begin, [max(e, 0) for e in ends])  # type: ignore[type-var]
     missing = [max(-e, 0) for e in ends]  # type: ignore[operator,type-var]
     inner = tuple(
-        (n - 1) * s + e - p - q
-        for n, s, e, p, q in zip(shape[2:], cut.strides, cut.extent, cut.begin, cut.end)
+        (n - 1) * s + e - p - q for n, s, e, p, q in zip(shape[2:], cut.strides, cut.extent, cut.begin, cut.end)
     )
     if any(isinstance(n, int) and n < 1 for n in inner):
         raise UnsupportedError("ConvTranspose: more is cut off than there is")
@@ -206,4 +221,3 @@ def transposed_pads(
         begin.append(first)
         end.append(total - first)
     return window.with_pads(begin, end)
-

@@ -92,7 +92,9 @@ def binary(b: Builder, op: str, x: Value, y: Value, *, dtype: Optional[DType] = 
     x, y, shape = _broadcast(b, x, y, op)
     if not b.target.has_0d and x.dtype in (DType.FP32, DType.FP16) and x.shape != shape != y.shape:
         x = _repeated(b, op, x, y)  # oneDNN in 2.3 mixes up the elements where both are repeated
-    made: Value = b.op(op, X=x, Y=y, result=(dtype or x.dtype, shape))
+    # the passes of 2.3 leave alone what does not say its axis
+    axis = {"axis": -1} if "axis" in b.operators.get(op, {}).get("attrs", ()) else {}
+    made: Value = b.op(op, X=x, Y=y, result=(dtype or x.dtype, shape), **axis)
     return made
 
 

@@ -35,7 +35,14 @@ def _waves(b: Builder, length: Count, rows: Count, columns: Count, dtype: DType)
 
 
 def dft(
-    b: Builder, x: Value, axis: int, length: Optional[Count], *, inverse: bool, onesided: bool, out: Optional[int] = None
+    b: Builder,
+    x: Value,
+    axis: int,
+    length: Optional[Count],
+    *,
+    inverse: bool,
+    onesided: bool,
+    out: Optional[int] = None,
 ) -> Value:
     """The discrete Fourier transform along *axis*, as many complex numbers as pairs in the last dimension.
 
@@ -139,9 +146,7 @@ def cosine_window(b: Builder, length: Count, terms: Sequence[float], periodic: b
     return total
 
 
-def mel_weights(
-    b: Builder, mels: int, bins: int, length: Expr, rate: Expr, low: Expr, high: Expr
-) -> Expr:
+def mel_weights(b: Builder, mels: int, bins: int, length: Expr, rate: Expr, low: Expr, high: Expr) -> Expr:
     """Triangular filters, [bins, mels], float64, of frequencies evenly spaced on the mel scale.
 
     Args:

@@ -141,7 +141,12 @@ def _atom(b: Builder, atom: Any, dtype: DType) -> Value:
             for value in values[1:]:
                 out = arithmetic(b, "max", out, value)
             return out
-    raise UnsupportedError(f"the size {symbol!r} cannot be computed at run time")
+
+
+    def unknown() -> Value:
+        raise UnsupportedError(f"the size {symbol!r} cannot be computed at run time")
+
+    return b.once(("size", symbol, dtype), unknown)  # a number that a tensor holds may have been given for it
 
 
 def shape_tensor(b: Builder, shape: Sequence[D.Dim], dtype: DType = DType.INT64) -> Value:

@@ -450,6 +450,12 @@ class Builder:
         self._rename_all(wanted)
         return self.program, {v.name: self.params[v.name] for v in self.program.parameters}
 
+    def varies(self, value: Value) -> bool:
+        """Whether *value* may differ from run to run; a constant, and what is computed of constants, does not."""
+        if value.is_const:
+            return False
+        return self.block is not self.program.main or value.name in self._varying()
+
     def _varying(self) -> set[str]:
         """Variables of the main block that depend on an input."""
         found = {v.name or "" for v in self._feeds}

@@ -4,9 +4,19 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-
 from onnx import helper
-from tests.onnx.checks import CURRENT, check_model, check_op, check_refused, everywhere, graph_model, node_model, rand, reference
+
+from tests.onnx.checks import (
+    CURRENT,
+    check_model,
+    check_op,
+    check_refused,
+    everywhere,
+    graph_model,
+    node_model,
+    rand,
+    reference,
+)
 
 SIZES = {1: (9, 12), 2: (8, 11), 3: (5, 6)}
 
@@ -75,9 +85,20 @@ def test_double(place):
 
 
 @everywhere
-def test_weights_at_run_time(place):
-    sets = [[x, rand(6, 4, 3, 3, seed=i), rand(6, seed=i)] for i, x in enumerate(images(2))]
-    check_op(place, "Conv", *sets)
+@pytest.mark.parametrize("op", ["Conv", "ConvTranspose"])
+@pytest.mark.parametrize("k", [1, 2, 3])
+def test_weights_at_run_time(place, op, k):
+    """Others in each run, in the same sizes, which oneDNN does not expect."""
+    sets = [[images(k)[0], rand(4, 4, *[3] * k, seed=i), rand(4, seed=i)] for i in range(3)]
+    check_op(place, op, *sets)
+
+
+def test_weights_computed_of_constants():
+    """What does not change from run to run stays in float32, though no constant."""
+    nodes = [helper.make_node("Sum", ["w", "w", "w"], ["v"]), helper.make_node("Conv", ["x", "v"], ["y"])]
+    model = graph_model(nodes, {"x": images(2, 64)}, ["y"], constants={"w": rand(128, 64, 3, 3)})
+    made = check_model(CURRENT, model, [{"x": x} for x in images(2, 64)])
+    assert "cast" not in [op.type for op in made.program.main.ops]
 
 
 @everywhere
@@ -146,3 +167,21 @@ def test_padding_between_convolutions(place):
     made = check_model(place, model, [{"x": x} for x in images(2)])
     types = [op.type for op in made.program.main.ops]
     assert types[1:4] == ["conv2d", "elementwise_add", "batch_norm"]
+
+
+@everywhere
+def test_residual_block(place):
+    """Convolutions, depthwise ones, normalisation and a residual, all of which the passes fuse."""
+    nodes = [
+        helper.make_node("Conv", ["x", "w0", "c0"], ["a"], pads=[1, 1, 1, 1]),
+        helper.make_node("Relu", ["a"], ["r"]),
+        helper.make_node("Conv", ["r", "w1"], ["b"], pads=[1, 1, 1, 1], group=4),
+        helper.make_node("BatchNormalization", ["b", "s", "o", "m", "v"], ["n"]),
+        helper.make_node("Conv", ["n", "w2", "c2"], ["d"], pads=[1, 1, 1, 1]),
+        helper.make_node("Add", ["d", "r"], ["e"]),
+        helper.make_node("Relu", ["e"], ["y"]),
+    ]
+    weights = {"w0": rand(4, 4, 3, 3), "w1": rand(4, 1, 3, 3), "w2": rand(4, 4, 3, 3, seed=2), "v": rand(4, low=0.5)}
+    weights.update({n: rand(4, seed=i) for i, n in enumerate(["c0", "c2", "s", "o", "m"])})
+    model = graph_model(nodes, {"x": images(2)}, ["y"], constants=weights)
+    check_model(place, model, [{"x": x} for x in images(2)])

@@ -211,4 +211,3 @@ def _channels_last(op: str) -> None:
 
 for _op in ("NhwcConv", "NhwcFusedConv"):
     _channels_last(_op)
-
