@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-
 from onnx import helper
+
 from tests.onnx.checks import CURRENT, check_model, check_op, check_refused, everywhere, graph_model, rand
 
 MODES = {2: ["linear", "nearest", "cubic"], 3: ["linear", "nearest"]}
