@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import time
 from pathlib import Path
 from typing import Any, Optional
 
@@ -251,6 +252,22 @@ def test_parameters_of_another_model(tmp_path: Path) -> None:
     path.with_suffix(".pdiparams").unlink()
     with pytest.raises(NotAModelError):
         pir.load(path)
+
+
+def test_sizes_do_not_grow_with_depth(tmp_path: Path) -> None:
+    """Residual sums of inputs of unrelated sizes, layer upon layer: linear time, and still no shape tensor."""
+    m = Maker()
+    kind = ("float32", [-1, -1, 4])
+    x, y = m.data("x", [-1, -1, 4]), m.data("y", [-1, -1, 4])
+    for _ in range(60):
+        x = m.op("1.add", [x, y], [kind])
+        wide = m.op("1.reshape", [x, m.ints(0, 0, 2, 2)], [("float32", [-1, -1, 2, 2])])
+        y = m.op("1.reshape", [wide, m.ints(0, -1, 4)], [kind])
+    m.fetch(m.op("1.add", [x, y], [kind]))
+    start = time.perf_counter()
+    program = pir.load(m.write(tmp_path)).program
+    assert time.perf_counter() - start < 10
+    assert not any(op.input("Shape") or op.input("ShapeTensor") for op in program.main.ops if op.type == "reshape2")
 
 
 def test_obstacles() -> None:

@@ -20,6 +20,24 @@ from mconv.program.dtypes import DType
 from mconv.program.params import TensorSource
 from mconv.program.program import Program, Var
 
+# atoms in the formula of a size, beyond which it gets a name of its own
+_LONG = 12
+
+
+def _weight(dim: D.Dim, limit: int) -> int:
+    """How many atoms a size is made of; counting ends above *limit*."""
+    if not isinstance(dim, D.Sym):
+        return 0
+    count = 0
+    for monomial in dim.terms:
+        for atom in monomial:
+            count += 1
+            for argument in atom[1:] if isinstance(atom, tuple) else ():
+                count += _weight(argument, limit - count)
+                if count > limit:
+                    return count
+    return count
+
 
 class Importer:
     """Translates one program.
@@ -38,6 +56,7 @@ class Importer:
         self.problems: dict[tuple[str, str], int] = {}
         self.outputs: list[tuple[int, Value, str]] = []
         self._unsaved: dict[str, str] = {}
+        self._names: dict[D.Sym, D.Sym] = {}
 
     def run(self, output_names: Optional[Sequence[str]] = None) -> tuple[Program, dict[str, TensorSource], list[str]]:
         """The program, its parameters in the file's order, and what is worth telling.
@@ -158,13 +177,29 @@ class Importer:
 
     def _settle(self, result: Operand, kind: Type) -> Operand:
         """What the file says of a value beside what the translation found out."""
-        if isinstance(result, Value) and isinstance(kind, TensorType):
-            if result.shape is None or len(result.shape) != len(kind.shape):
-                pass
-            elif any(d >= 0 and d != s for d, s in zip(kind.shape, result.shape)):
-                result.shape = tuple(d if d >= 0 else s for d, s in zip(kind.shape, result.shape))
-            emit.bind_shape(self.b, result) if result.name else None
+        if isinstance(result, list):
+            kinds = kind if isinstance(kind, list) else [None] * len(result)
+            return [self._settle(r, k) for r, k in zip(result, kinds)]
+        if not isinstance(result, Value) or result.shape is None:
+            return result
+        shape = result.shape
+        if isinstance(kind, TensorType) and len(kind.shape) == len(shape):
+            shape = tuple(d if d >= 0 else s for d, s in zip(kind.shape, shape))
+        if result.name is not None:
+            result.shape = shape
+            emit.bind_shape(self.b, result)
+            result.shape = tuple(self._short(result, axis, d) for axis, d in enumerate(shape))
         return result
+
+    def _short(self, value: Value, axis: int, dim: D.Dim) -> D.Dim:
+        """A size whose formula has grown long under a name of its own: it can be read off *value*."""
+        if not isinstance(dim, D.Sym) or _weight(dim, _LONG) <= _LONG or self.b.block is not self.b.program.main:
+            return dim
+        if dim not in self._names:
+            name = D.Sym.fresh("size")
+            self._names[dim] = name
+            self.b.origins[name] = (value, axis)
+        return self._names[dim]
 
     def _placeholder(self, kind: Type) -> Operand:
         """Stands for what could not be translated, so that the rest is looked at too."""

@@ -225,10 +225,21 @@ def broadcast(*shapes: Optional[Sequence[Dim]]) -> Optional[tuple[Dim, ...]]:
         elif len(dims) > 1 and len(whole := {d for d in dims if not any(_cut_of(d, o) for o in dims)}) == 1:
             out.append(whole.pop())
         elif len(dims) > 1:
-            out.append(function("broadcast", *sorted(dims, key=repr)))
+            # flat: a chain of residual sums would otherwise nest without end
+            parts = {part for d in dims for part in _broadcast_parts(d)}
+            out.append(function("broadcast", *sorted(parts, key=repr)))
         else:
             out.append(dims.pop() if dims else 1)
     return tuple(out)
+
+
+def _broadcast_parts(dim: Dim) -> Iterable[Dim]:
+    """What *dim* is the broadcast size of; itself when it is none."""
+    if isinstance(dim, Sym) and len(dim.terms) == 1:
+        ((monomial, factor),) = dim.terms.items()
+        if factor == 1 and len(monomial) == 1 and isinstance(monomial[0], tuple) and monomial[0][0] == "broadcast":
+            return monomial[0][1:]
+    return (dim,)
 
 
 def _cut_of(dim: Dim, other: Dim) -> bool:

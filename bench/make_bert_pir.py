@@ -1,0 +1,15 @@
+"""Saves a BERT-base sized model (12 layers, width 768, 440 MB) as PIR with the Paddle 3 that runs this: ``make_bert_pir.py OUT``."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "pir"))
+
+import paddle
+
+from zoo import Bert
+
+model = Bert(layers=12, width=768, heads=12, words=30522)
+model.eval()
+specs = [paddle.static.InputSpec([None, None], "int64", name) for name in ("input_ids", "token_type_ids")]
+paddle.jit.save(paddle.jit.to_static(model, input_spec=specs, full_graph=True), str(Path(sys.argv[1]) / "bert"))

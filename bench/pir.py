@@ -1,0 +1,81 @@
+"""``mconv downgrade`` on a BERT-base sized PIR model against ``cp`` of its files, paired in one run.
+
+Every round runs, as whole processes on a model in the page cache: ``cp -r``, ``mconv downgrade`` (which copies the
+parameters) and ``mconv downgrade --link``. Needs a Paddle 3 in this Python to make the model.
+
+    python bench/pir.py [--rounds 5] [--write docs/benchmarks.md] [--check]
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from to_serving import Timing, machine
+
+HERE = Path(__file__).parent
+BEGIN, END = "<!-- pir: begin -->", "<!-- pir: end -->"
+# the targets: seconds on top of copying the parameters, and peak memory
+MAX_SECONDS, MAX_MB = 1.0, 200.0
+
+
+def measure(rounds: int) -> dict[str, Timing]:
+    names = ("cp -r", "mconv downgrade", "mconv downgrade --link")
+    timings = {name: Timing() for name in names}
+    with tempfile.TemporaryDirectory(prefix="mconv-bench-") as scratch:
+        folder = Path(scratch)
+        source = folder / "source"
+        source.mkdir()
+        subprocess.run([sys.executable, str(HERE / "make_bert_pir.py"), str(source)], check=True, capture_output=True)
+        mconv = [sys.executable, "-m", "mconv", "downgrade", str(source / "bert.json")]
+        for number in range(rounds + 1):
+            fresh = {name: Timing() for name in names} if number == 0 else timings  # the first round warms up
+            fresh["cp -r"].run(["cp", "-r", str(source), str(folder / "copy")])
+            fresh["mconv downgrade"].run([*mconv, str(folder / "made"), "--quiet"])
+            fresh["mconv downgrade --link"].run([*mconv, str(folder / "linked"), "--link", "--quiet"])
+            for name in ("copy", "made", "linked"):
+                shutil.rmtree(folder / name)
+    return timings
+
+
+def report(timings: dict[str, Timing], rounds: int) -> str:
+    lines = [
+        f"BERT-base sized PIR model (418 MB of parameters), {machine()}, Python {sys.version.split()[0]}; "
+        f"whole processes, median of {rounds}.",
+        "",
+        "| | s | from … to | CPU s | peak MB |",
+        "|---|---|---|---|---|",
+        *[timing.row(f"`{name}`") for name, timing in timings.items()],
+    ]
+    return "\n".join(lines)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--write", type=Path, help="put the table between the marks in this file")
+    parser.add_argument("--check", action="store_true", help="fail when a target is missed")
+    arguments = parser.parse_args()
+    timings = measure(arguments.rounds)
+    text = report(timings, arguments.rounds)
+    print(text)
+    if arguments.write is not None:
+        document = arguments.write.read_text() if arguments.write.exists() else ""
+        if BEGIN not in document:
+            document += f"\n## Paddle 3 (.json) to .pdmodel\n\n{BEGIN}\n{END}\n"
+        head, rest = document.split(BEGIN)
+        arguments.write.write_text(f"{head}{BEGIN}\n{text}\n{END}{rest.split(END)[1]}")
+    over = timings["mconv downgrade"].seconds - timings["cp -r"].seconds
+    peak = max(max(t.peak) for name, t in timings.items() if name != "cp -r")
+    linked = timings["mconv downgrade --link"].seconds
+    missed = linked > MAX_SECONDS or peak > MAX_MB
+    print(f"\non top of cp: {over:.2f} s; without copying: {linked:.2f} s; peak {peak:.0f} MB")
+    return 1 if arguments.check and missed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
