@@ -166,7 +166,7 @@ def to_type(name: str) -> str:
 def _dtype(label: str, name: str) -> DType:
     try:
         return DType.of(label)
-    except KeyError:
+    except (KeyError, TypeError):  # the latter for what numpy does not know either
         raise UsageError(f"input {name}: Paddle has no element type {label}") from None
 
 

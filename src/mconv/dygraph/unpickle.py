@@ -106,7 +106,19 @@ def _encoded(text: Any, encoding: Any = "latin1") -> bytes:
     return text.encode("latin1")
 
 
-_BUILTINS: dict[str, Any] = {"tuple": tuple, "list": list, "dict": dict, "set": set, "eval": _evaluated}
+def _no_bytes() -> bytes:
+    """Stands for ``bytes``, which pickles of protocol 2 name for empty ones."""
+    return b""
+
+
+_BUILTINS: dict[str, Any] = {
+    "tuple": tuple,
+    "list": list,
+    "dict": dict,
+    "set": set,
+    "eval": _evaluated,
+    "bytes": _no_bytes,
+}
 _MULTIARRAY: dict[str, Any] = {"_reconstruct": _reconstruct, "scalar": _scalar}
 _ALLOWED: dict[str, dict[str, Any]] = {
     "builtins": _BUILTINS,
@@ -134,7 +146,8 @@ class _Unpickler(pickle.Unpickler):
         try:
             return _ALLOWED[module][name]
         except KeyError:
-            raise _Refused(f"{module}.{name}"[:120]) from None
+            shown = "".join(c if c.isprintable() else "?" for c in f"{module}.{name}"[:120])
+            raise _Refused(shown) from None
 
     def persistent_load(self, pid: Any) -> Any:
         raise _Refused("objects kept elsewhere")

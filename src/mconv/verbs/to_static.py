@@ -185,6 +185,9 @@ def to_static(
         report.seconds["total"] = time.perf_counter() - start
         report.seconds = {name: round(value, 4) for name, value in report.seconds.items()}
         if proof.status == FAILED:
+            _renamed(proof, place, kept)
+            assert report.verification is not None
+            report.verification["reason"] = proof.reason
             report.status = "failed verification"
             report.output["folder"] = str(kept)
             keep(place, kept, report)
@@ -321,8 +324,8 @@ def _traced(live: Live, call: Call, place: Path) -> exporting.Exported:
     except exporting.CannotTrace as e:
         reasons = {way: f"{f.where}: {last_words(f.text)}" for way, f in e.failed.items()}
         first = e.failed[exporting.AST].error
-        same = len(set(reasons.values())) == 1
-        shown = next(iter(reasons.values())) if same else "; ".join(f"{way}: {why}" for way, why in reasons.items())
+        same = len({last_words(f.text) for f in e.failed.values()}) == 1
+        shown = max(reasons.values(), key=len) if same else "; ".join(f"{way}: {why}" for way, why in reasons.items())
         rows = [{"way": way, "reason": why} for way, why in reasons.items()]
         raise UnsupportedError(
             f"Paddle {live.paddle.__version__} cannot make a static program of {live.what}: {shown}",
@@ -431,6 +434,13 @@ def _prove(
     if proof.status == FAILED and original is not None and original.status == FAILED:
         proof.reason += f"; what Paddle traced differs from the layer already ({original.reason})"
     return proof, original
+
+
+def _renamed(proof: Proof, place: Path, kept: Path) -> None:
+    """Messages name the files where they are in the end."""
+    proof.reason = proof.reason.replace(str(place), str(kept))
+    if proof.error is not None:
+        proof.error.message = proof.error.message.replace(str(place), str(kept))
 
 
 def _failure(proof: Proof, kept: Path, report: Report) -> MconvError:

@@ -1,0 +1,44 @@
+"""``mconv.to_static`` on every Paddle from 2.6.2 on, run in the Paddle of the article."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+
+import mconv
+from tests.managed import require
+
+ROOT = Path(__file__).parent.parent.parent
+SOURCES = Path(mconv.__file__).parent.parent
+
+
+@pytest.mark.slow
+@pytest.mark.runtime
+@pytest.mark.parametrize("version", ["2.6.2", "3.0.0", "3.1.1", "3.2.2", "3.3.1"])
+def test_the_article_on(version: str, tmp_path: Path) -> None:
+    require("paddle-2.3.2")
+    where = require(f"paddle-{version}")
+    done = subprocess.run(
+        [str(where.python), str(Path(__file__).with_name("article.py")), str(tmp_path)],
+        env=where.environ(PYTHONPATH=f"{SOURCES}:{ROOT}", OMP_NUM_THREADS="1"),
+        capture_output=True,
+        text=True,
+        timeout=900,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert found["paddle"] == version and found["heavy"] == []
+    assert len(found["reports"]) == 9
+    for report in found["reports"]:
+        proof = report["verification"]
+        assert proof["status"] == "passed" and proof["runtime"] == "paddle-2.3.2", report["source"]
+        assert all(row["max_abs"] <= 1e-5 for row in proof["outputs"])
+        if version != "2.6.2" and report["source"]["class"] != "Tupled":  # no parameters: the Predictor loads no .json
+            assert proof["original"]["status"] == "passed", report["source"]
+    names = [p["paddle_name"] for p in found["reports"][0]["inputs"]]
+    assert names == ["input_ids", "token_type_ids", "attention_mask"]
+    files = {p.name for p in tmp_path.iterdir() if p.name.startswith("pb_model")}
+    assert files == {"pb_model.pdmodel", "pb_model.pdiparams", "pb_model.report.json"}
