@@ -167,12 +167,12 @@ class Family:
             def __init__(self) -> None:
                 super().__init__()
                 inner = {n: f for n, f in functions.items() if isinstance(f, torch.nn.Module)}
-                self.inner = torch.nn.ModuleDict({n.replace(".", "_"): f for n, f in inner.items()})
+                self.inner = torch.nn.ModuleDict({f"m_{n}": f for n, f in inner.items()})
 
             def compute(self, *args: Any) -> dict[str, Any]:
                 out: dict[str, Any] = {}
                 for name, function in functions.items():
-                    key = name.replace(".", "_")
+                    key = f"m_{name}"
                     out[name] = (self.inner[key] if key in self.inner else function)(*args)
                 return out
 

@@ -142,7 +142,6 @@ def _atom(b: Builder, atom: Any, dtype: DType) -> Value:
                 out = arithmetic(b, "max", out, value)
             return out
 
-
     def unknown() -> Value:
         raise UnsupportedError(f"the size {symbol!r} cannot be computed at run time")
 

@@ -81,5 +81,3 @@ def _as_torch(ctx: AtenContext, argument: Any) -> Any:
     if type(argument).__name__ == "device":
         return torch.device("cpu")
     return argument
-
-

@@ -9,11 +9,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Optional
 
-from mconv.emit.shape import bind_shape
+from mconv.emit.shape import bind_shape, reshape
 from mconv.errors import BuildError, UnsupportedError, UsageError
 from mconv.program import dims as D
 from mconv.program import targets
 from mconv.program.builder import Value
+from mconv.program.dtypes import DType
 from mconv.program.params import TensorSource
 from mconv.program.program import Program
 from mconv.torch import folding, registry
@@ -129,7 +130,9 @@ class Importer:
             if node.name in stored:
                 self.values[node] = self._parameter(stored[node.name])
             elif node.name not in user:
-                raise UnsupportedError(f"the exported program takes {node.name!r}, which is neither an input nor a weight")
+                raise UnsupportedError(
+                    f"the exported program takes {node.name!r}, which is neither an input nor a weight"
+                )
             else:
                 value = node.meta.get("val")
                 if value is None or not hasattr(value, "shape"):
@@ -169,7 +172,9 @@ class Importer:
     def _fetch(self, results: Sequence[Any]) -> None:
         kinds = [str(s.kind) for s in self.exported.graph_signature.output_specs]
         user = [r for r, k in zip(results, kinds) if k.endswith("USER_OUTPUT")]
-        changed = [s.target for s, k in zip(self.exported.graph_signature.output_specs, kinds) if k.endswith("MUTATION")]
+        changed = [
+            s.target for s, k in zip(self.exported.graph_signature.output_specs, kinds) if k.endswith("MUTATION")
+        ]
         if changed:
             self.ctx.notes.append(f"what the model writes into {', '.join(map(str, changed))} is not kept between runs")
         for result, name in zip(user, self.outputs):
@@ -253,6 +258,12 @@ class Importer:
             return value
         if type(value).__name__ == "SymInt":
             dim = self.ctx.dim_of(value)
+            if name in ("aten._local_scalar_dense.default", "aten.item.default") and isinstance(dim, D.Sym):
+                self.operators[name[5:]] += 1
+                for dtype in (DType.INT64, DType.INT32):  # the number itself, where sizes are asked for it
+                    self.ctx.once(
+                        ("size", dim, dtype), lambda t=dtype: reshape(self.ctx, self.ctx.cast(args[0], t), (1,))
+                    )
             if not _opaque(dim, self.ctx):
                 return dim
             if name == "aten.sym_size.int":
@@ -307,7 +318,9 @@ class Importer:
                 bind_shape(self.ctx, ours)
                 self.ctx.call(ours, node.name)
             elif ours.shape != shape and D.is_static(shape):
-                raise BuildError(f"the converter gave the shape {list(ours.shape or ())} where torch says {list(shape)}")
+                raise BuildError(
+                    f"the converter gave the shape {list(ours.shape or ())} where torch says {list(shape)}"
+                )
 
 
 def _is_size(node: Any) -> bool:

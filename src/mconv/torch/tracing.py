@@ -13,7 +13,11 @@ from typing import Any
 
 def _lstm(input: Any, hx: Any, *rest: Any, **options: Any) -> tuple[Any, Any, Any]:
     hidden, cell = hx
-    return _steps(input, hidden, _bidirectional(rest, options)), hidden.new_empty(hidden.shape), cell.new_empty(cell.shape)
+    return (
+        _steps(input, hidden, _bidirectional(rest, options)),
+        hidden.new_empty(hidden.shape),
+        cell.new_empty(cell.shape),
+    )
 
 
 def _simple(input: Any, hx: Any, *rest: Any, **options: Any) -> tuple[Any, Any]:

@@ -11,7 +11,6 @@ from torch import nn
 from tests.torch.checks import CURRENT, PADDLE_23, Family, Place, everywhere, ints, places, rand
 
 
-
 class Table(nn.Module):
     def __init__(self, **options: Any):
         super().__init__()

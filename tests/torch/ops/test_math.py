@@ -17,7 +17,9 @@ def _named(module: Any, *names: str) -> dict[str, Any]:
 
 ANY = Family(
     {
-        **_named(torch, "abs", "neg", "sign", "ceil", "floor", "trunc", "round", "square", "exp", "expm1", "erf", "erfc"),
+        **_named(
+            torch, "abs", "neg", "sign", "ceil", "floor", "trunc", "round", "square", "exp", "expm1", "erf", "erfc"
+        ),
         **_named(torch, "sin", "cos", "tan", "sinh", "cosh", "tanh", "asinh", "atan", "sigmoid", "frac", "exp2"),
         "round2": lambda x: torch.round(x, decimals=2),
         "halves": lambda x: torch.round(torch.trunc(4 * x) / 2),

@@ -139,7 +139,9 @@ def glu(ctx: AtenContext, self: Value, dim: int = -1) -> Value:
 
 
 @aten_op("_softmax.default", "softmax.int")
-def softmax(ctx: AtenContext, self: Value, dim: int, half_to_float: bool = False, dtype: Optional[DType] = None) -> Value:
+def softmax(
+    ctx: AtenContext, self: Value, dim: int, half_to_float: bool = False, dtype: Optional[DType] = None
+) -> Value:
     from mconv.emit import reduction
 
     return reduction.softmax(ctx, ctx.cast(self, ctx.out_dtype), dim) if self.rank else _one(ctx, self, 1)

@@ -6,7 +6,7 @@ from typing import Callable, Optional, Union
 
 import numpy as np
 
-from mconv.emit import activation, arithmetic, binary, compare, logical, scale, unary, where
+from mconv.emit import activation, arithmetic, compare, logical, scale, unary, where
 from mconv.emit import integer as whole
 from mconv.emit.elementwise import number
 from mconv.emit.sizes import dims_of
@@ -24,7 +24,11 @@ def operands(ctx: AtenContext, a: Operand, b: Operand) -> tuple[Value, Value]:
 
 
 def _times(ctx: AtenContext, x: Value, factor: Operand) -> Value:
-    return x if isinstance(factor, (int, float)) and factor == 1 else arithmetic(ctx, "mul", x, ctx.tensor(factor, x.dtype))
+    return (
+        x
+        if isinstance(factor, (int, float)) and factor == 1
+        else arithmetic(ctx, "mul", x, ctx.tensor(factor, x.dtype))
+    )
 
 
 @aten_op("add.Tensor", "add.Scalar")

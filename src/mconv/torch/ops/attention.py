@@ -7,7 +7,8 @@ from typing import Optional
 
 import numpy as np
 
-from mconv.emit import arithmetic, compare, logical, matmul, reduction, reshape, scale as scaled, where
+from mconv.emit import arithmetic, compare, logical, matmul, reduction, reshape, where
+from mconv.emit import scale as scaled
 from mconv.emit.elementwise import number
 from mconv.emit.generate import iota, spread
 from mconv.emit.shape import expand_to, need_rank, unsqueeze

@@ -46,9 +46,7 @@ def _window(ctx: AtenContext, w: Value, stride: Ints, padding: Union[Ints, str],
     return Window.make(kernel, strides, dilations, pads)
 
 
-@aten_op(
-    "conv1d.default", "conv2d.default", "conv3d.default", "conv1d.padding", "conv2d.padding", "conv3d.padding"
-)
+@aten_op("conv1d.default", "conv2d.default", "conv3d.default", "conv1d.padding", "conv2d.padding", "conv3d.padding")
 def conv(
     ctx: AtenContext,
     input: Value,
@@ -105,9 +103,7 @@ def convolution_(
 
 
 @aten_op("im2col.default")
-def im2col(
-    ctx: AtenContext, self: Value, kernel_size: Ints, dilation: Ints, padding: Ints, stride: Ints
-) -> Value:
+def im2col(ctx: AtenContext, self: Value, kernel_size: Ints, dilation: Ints, padding: Ints, stride: Ints) -> Value:
     """Every window of [N, C, H, W] as a column: a convolution with one filter for each place of the window."""
     x = unbatched(ctx, self, 2)
     weight, channels = _places(ctx, x, need_rank(x, "im2col")[1], kernel_size)
@@ -136,7 +132,9 @@ def col2im(
     rows = window.out(size)
     grid = reshape(ctx, x, (n, columns, *rows))
     # rows that no window reaches
-    reached = [(r - 1) * s + e - p - q for r, s, e, p, q in zip(rows, window.strides, window.extent, window.begin, window.end)]
+    reached = [
+        (r - 1) * s + e - p - q for r, s, e, p, q in zip(rows, window.strides, window.extent, window.begin, window.end)
+    ]
     extra = [s - ctx.static_int(r, "the size of the result") for s, r in zip(size, reached)]
     made = convolution.conv_transpose(ctx, grid, weight, None, window, channels, extra)
     return reshape(ctx, made, ctx.out_shape)

@@ -37,9 +37,7 @@ def full_like(ctx: AtenContext, self: Value, fill_value: Number, dtype: Optional
 
 
 @aten_op("new_full.default")
-def new_full(
-    ctx: AtenContext, self: Value, size: Size, fill_value: Number, dtype: Optional[DType] = None
-) -> Value:
+def new_full(ctx: AtenContext, self: Value, size: Size, fill_value: Number, dtype: Optional[DType] = None) -> Value:
     return filled(ctx, fill_value)
 
 
@@ -101,9 +99,7 @@ def empty_strided(
 
 
 @aten_op("new_empty_strided.default")
-def new_empty_strided(
-    ctx: AtenContext, self: Value, size: Size, stride: Size, dtype: Optional[DType] = None
-) -> Value:
+def new_empty_strided(ctx: AtenContext, self: Value, size: Size, stride: Size, dtype: Optional[DType] = None) -> Value:
     return filled(ctx, 0)
 
 
@@ -113,9 +109,7 @@ def scalar_tensor(ctx: AtenContext, s: Any, dtype: Optional[DType] = None) -> Va
 
 
 @aten_op("arange.start_step", "arange.default", "arange.start")
-def arange(
-    ctx: AtenContext, end: Any, start: Any = 0, step: Any = 1, dtype: Optional[DType] = None
-) -> Value:
+def arange(ctx: AtenContext, end: Any, start: Any = 0, step: Any = 1, dtype: Optional[DType] = None) -> Value:
     (count,) = ctx.out_shape
     kind = ctx.out_dtype
     exact = all(not isinstance(v, float) or v == int(v) for v in (start, step))

@@ -7,8 +7,20 @@ from typing import Any, Optional
 
 import numpy as np
 
-from mconv.emit import arithmetic, compare, concat, gather, gather_nd, reshape, slice_, squeeze, take_along_axis
-from mconv.emit import transpose, unary, where
+from mconv.emit import (
+    arithmetic,
+    compare,
+    concat,
+    gather,
+    gather_nd,
+    reshape,
+    slice_,
+    squeeze,
+    take_along_axis,
+    transpose,
+    unary,
+    where,
+)
 from mconv.emit.elementwise import number
 from mconv.emit.gather import wrapped
 from mconv.emit.generate import one_hot as emit_one_hot
@@ -100,7 +112,9 @@ def _iota(ctx: AtenContext, size: D.Dim) -> Value:
 def index_select(ctx: AtenContext, self: Value, dim: int, index: Value) -> Value:
     if self.rank == 0:
         return self
-    return gather(ctx, self, reshape(ctx, index, ctx.out_shape[dim : dim + 1] if dim >= 0 else index.shape), dim, wrap=False)  # type: ignore[arg-type]
+    return gather(
+        ctx, self, reshape(ctx, index, ctx.out_shape[dim : dim + 1] if dim >= 0 else index.shape), dim, wrap=False
+    )  # type: ignore[arg-type]
 
 
 @aten_op("gather.default")
@@ -169,9 +183,7 @@ def index(ctx: AtenContext, self: Value, indices: Sequence[Optional[Value]]) -> 
     return transpose(ctx, made, order)
 
 
-def _coordinates(
-    ctx: AtenContext, tensors: Sequence[Value], sizes: Sequence[D.Dim]
-) -> tuple[Value, tuple[D.Dim, ...]]:
+def _coordinates(ctx: AtenContext, tensors: Sequence[Value], sizes: Sequence[D.Dim]) -> tuple[Value, tuple[D.Dim, ...]]:
     """Indices that broadcast as coordinates in a new last dimension, and the shape before it."""
     common = D.broadcast(*(t.shape for t in tensors))
     assert common is not None
@@ -202,7 +214,9 @@ def index_put(
     updates = expand_to(ctx, values, _selected_shape(shape, axes, common))
     if axes == list(range(axes[0], axes[-1] + 1)) and axes[0]:
         k, before = len(common), axes[0]
-        updates = transpose(ctx, updates, [*range(before, before + k), *range(before), *range(before + k, k + len(rest))])
+        updates = transpose(
+            ctx, updates, [*range(before, before + k), *range(before), *range(before + k, k + len(rest))]
+        )
     order = [*axes, *rest]
     made = scatter_nd(ctx, transpose(ctx, self, order), place, updates, "add" if accumulate else "none")
     return transpose(ctx, made, [int(i) for i in np.argsort(order)])
@@ -246,7 +260,13 @@ def scatter_add(ctx: AtenContext, self: Value, dim: int, index: Value, src: Valu
     return _scattered(ctx, self, dim, index, src, "add")
 
 
-_REDUCTIONS = {"sum": ("add", 0.0), "mean": ("add", 0.0), "prod": ("mul", 1.0), "amax": ("max", -np.inf), "amin": ("min", np.inf)}
+_REDUCTIONS = {
+    "sum": ("add", 0.0),
+    "mean": ("add", 0.0),
+    "prod": ("mul", 1.0),
+    "amax": ("max", -np.inf),
+    "amin": ("min", np.inf),
+}
 
 
 @aten_op("scatter_reduce.two")
@@ -317,7 +337,9 @@ def _norm(ctx: AtenContext, size: Value, p: float) -> Value:
     if p == float("inf"):
         return reduce(ctx, "max", size, axis)
     if p == 0:
-        return reduce(ctx, "sum", ctx.cast(compare(ctx, "not_equal", size, number(ctx, 0, size.dtype)), size.dtype), axis)
+        return reduce(
+            ctx, "sum", ctx.cast(compare(ctx, "not_equal", size, number(ctx, 0, size.dtype)), size.dtype), axis
+        )
     if p == 1:
         return reduce(ctx, "sum", size, axis)
     if p == 2:

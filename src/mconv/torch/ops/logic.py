@@ -41,7 +41,9 @@ def _bits(name: str, op: str) -> None:
 
     convert.__qualname__ = name
     dunder = f"__{op}__"
-    aten_op(f"{name}.Tensor", f"{name}.Scalar", f"{name}.Scalar_Tensor", f"{dunder}.Tensor", f"{dunder}.Scalar")(convert)
+    aten_op(f"{name}.Tensor", f"{name}.Scalar", f"{name}.Scalar_Tensor", f"{dunder}.Tensor", f"{dunder}.Scalar")(
+        convert
+    )
 
 
 def _logic(name: str) -> None:

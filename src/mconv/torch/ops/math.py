@@ -16,7 +16,6 @@ from mconv.torch.registry import aten_op
 
 # ATen's name → Paddle's
 _SAME = {
-    "abs": "abs",
     "acos": "acos",
     "acosh": "acosh",
     "asin": "asin",
@@ -67,6 +66,15 @@ for _name, _op in _SAME.items():
     aten_op(f"{_name}.default")(_same(_op))
 for _name, _op in _WHOLE.items():
     aten_op(f"{_name}.default")(_rounding(_op))
+
+
+@aten_op("abs.default")
+def abs_(ctx: AtenContext, self: Value) -> Value:
+    if self.dtype in (DType.COMPLEX64, DType.COMPLEX128):
+        out = ctx.variable("abs", ctx.out_dtype, ctx.out_shape)
+        ctx.raw_op("abs", {"X": [self]}, {"Out": [out]})
+        return out
+    return unary(ctx, "abs", self)
 
 
 @aten_op("neg.default")

@@ -32,9 +32,7 @@ def argsort(ctx: AtenContext, self: Value, dim: int = -1, descending: bool = Fal
 
 
 @aten_op("argsort.stable")
-def argsort_stable(
-    ctx: AtenContext, self: Value, stable: bool, dim: int = -1, descending: bool = False
-) -> Value:
+def argsort_stable(ctx: AtenContext, self: Value, stable: bool, dim: int = -1, descending: bool = False) -> Value:
     return sort(ctx, self, dim, descending)[1]
 
 

@@ -107,9 +107,7 @@ def _zero_padded(ctx: AtenContext, x: Value, window: Window, ceil: bool) -> tupl
 
     sizes = need_rank(x, "avg_pool")[2:]
     out = window.out(sizes, ceil)
-    end = [
-        (o - 1) * s + e - n - p for o, s, e, n, p in zip(out, window.strides, window.extent, sizes, window.begin)
-    ]
+    end = [(o - 1) * s + e - n - p for o, s, e, n, p in zip(out, window.strides, window.extent, sizes, window.begin)]
     end = [max(v, 0) if isinstance(v, int) else D.maximum(v, 0) for v in end]
     return pad_spatial(ctx, x, window.begin, end), window.unpadded()
 
@@ -193,7 +191,7 @@ def _adaptive_average(k: int) -> None:
         return _adaptive(ctx, self, output_size, k, "avg")
 
     convert.__qualname__ = f"adaptive_avg_pool{k}d"
-    aten_op(f"adaptive_avg_pool{k}d.default", f"_adaptive_avg_pool{k}d.default")(convert)
+    aten_op(f"adaptive_avg_pool{k}d.default", *([f"_adaptive_avg_pool{k}d.default"] if k > 1 else []))(convert)
 
 
 def _adaptive_max(k: int) -> None:
