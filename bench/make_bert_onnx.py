@@ -8,7 +8,6 @@ from __future__ import annotations
 import sys
 
 import numpy as np
-
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
@@ -44,7 +43,9 @@ class Graph:
         variance = self.node("ReduceMean", self.node("Pow", centred, "two"), axes=[-1])
         scale = self.node("Sqrt", self.node("Add", variance, "epsilon"))
         gamma = self.constant(f"{name}.weight", np.ones(WIDTH, np.float32))
-        return self.node("Add", self.node("Mul", self.node("Div", centred, scale), gamma), self.weight(f"{name}.bias", WIDTH))
+        return self.node(
+            "Add", self.node("Mul", self.node("Div", centred, scale), gamma), self.weight(f"{name}.bias", WIDTH)
+        )
 
     def heads(self, x: str, name: str, perm: list[int]) -> str:
         split = self.node("Reshape", self.linear(x, name, WIDTH, WIDTH), "split")

@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any, Optional, Union
 
 import numpy as np
+import onnx
 from onnx.backend.base import Backend, BackendRep
 
-import onnx
 from mconv import runtimes
 from mconv.errors import UnsupportedError, UsageError
 from mconv.onnx.convert import convert

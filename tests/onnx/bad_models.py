@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Union
 
 import numpy as np
-
 import onnx
-from mconv.errors import CorruptModelError, MconvError, NotAModelError, UnsupportedError, UntrustedError
 from onnx import TensorProto, helper
+
+from mconv.errors import CorruptModelError, MconvError, NotAModelError, UnsupportedError, UntrustedError
 from tests.damaged import field, varint
 from tests.onnx.make import model, node, port
 

@@ -18,16 +18,16 @@ from pathlib import Path
 from typing import Any, Optional
 
 import numpy as np
-import pytest
-
 import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
 from mconv import runtimes
 from mconv.errors import MconvError, RuntimeUnavailableError, UnsupportedError
 from mconv.onnx.convert import convert
 from mconv.onnx.importer import Imported
 from mconv.onnx.reader import OnnxModel
 from mconv.program.stored import write_model
-from onnx import TensorProto, helper, numpy_helper
 from tests.onnx.suite import agrees
 
 OPSET = 20  # of the models made here, unless a test says otherwise

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any, Optional
 
 import numpy as np
-
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 

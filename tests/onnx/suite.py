@@ -55,9 +55,8 @@ class Case:
 @functools.cache
 def cases() -> tuple[Case, ...]:
     """All cases of the installed onnx package, in a fixed order."""
-    from onnx.backend.test import loader
-
     import onnx
+    from onnx.backend.test import loader
 
     data = Path(onnx.__file__).parent / "backend" / "test" / "data"
     found = []

@@ -5,13 +5,13 @@ from __future__ import annotations
 import unittest
 
 import numpy as np
+import onnx
 import pytest
+from onnx import TensorProto, helper
 from onnx.backend.test import BackendTest
 
 import mconv.onnx_backend as backend
-import onnx
 from mconv.errors import UnsupportedError, UsageError
-from onnx import TensorProto, helper
 
 # some of each family; the whole suite, with its list of passes, is tests/onnx/suite.py
 SAMPLE = (

@@ -9,16 +9,16 @@ import time
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from onnx import numpy_helper
 
-import onnx
 from mconv import api
 from mconv.errors import CorruptModelError, MconvError, NotAModelError
 from mconv.onnx.convert import convert
 from mconv.onnx.reader import read
-from onnx import numpy_helper
 from tests.damaged import boundaries
 from tests.onnx.bad_models import CASES
 from tests.onnx.make import mlp, model, node

@@ -11,9 +11,9 @@ import json
 from pathlib import Path
 from typing import Any, Callable
 
+import onnx
 import pytest
 
-import onnx
 from mconv.onnx.convert import convert
 from mconv.onnx.reader import OnnxModel
 from mconv.program.stored import write_model

@@ -12,9 +12,9 @@ import sys
 import venv
 from pathlib import Path
 
+import onnx
 import pytest
 
-import onnx
 from mconv.runtimes.runtime import runtimes_folder
 from tests.onnx.make import mlp
 from tests.onnx.suite import cases

@@ -59,7 +59,12 @@ def test_config_yml() -> None:
 def test_heavy_imports_are_inside_the_op() -> None:
     text = service_files(config("x"), ServiceOptions())[SERVICE]
     top = [line for line in text.splitlines() if line.startswith(("import ", "from "))]
-    assert top == ["import ast", "import json", "import re", "from paddle_serving_server.web_service import Op, WebService"]
+    assert top == [
+        "import ast",
+        "import json",
+        "import re",
+        "from paddle_serving_server.web_service import Op, WebService",
+    ]
 
 
 VALUES = np.linspace(-1e3, 1e-3, 2000, dtype=np.float32).reshape(20, 100)

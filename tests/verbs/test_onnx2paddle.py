@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
-
 import onnx
+import pytest
+from onnx import helper
+
 from mconv import api, runtimes
 from mconv.cli.main import run
 from mconv.errors import (
@@ -24,7 +25,6 @@ from mconv.errors import (
 from mconv.onnx import registry
 from mconv.program.files import load_program, locate
 from mconv.verbs.report import Report
-from onnx import helper
 from tests.onnx.make import mlp, model, node, port
 
 DOCS = Path(__file__).parents[2] / "docs" / "report.md"

@@ -7,9 +7,9 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+import onnx
 import pytest
 
-import onnx
 from mconv import api
 from mconv.errors import RuntimeFailedError, RuntimeUnavailableError, UnsupportedError
 from mconv.onnx import advice

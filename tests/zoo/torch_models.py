@@ -231,10 +231,9 @@ def densenet() -> Sample:
 
 @entry
 def unet() -> Sample:
-    from torch.nn import functional
-
     import torch
     from torch import nn
+    from torch.nn import functional
 
     class UNet(nn.Module):
         def __init__(self) -> None:

@@ -15,6 +15,7 @@ from mconv.program.builder import Builder, Value
 
 if TYPE_CHECKING:
     import onnx
+
     from mconv.onnx.importer import Scope
 
 

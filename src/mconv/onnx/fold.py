@@ -104,9 +104,8 @@ def _reference(
     b: Builder, node: Any, opsets: dict[str, int], arrays: Sequence[Optional[np.ndarray]]
 ) -> Optional[list[Optional[Value]]]:
     """ONNX's own definition of the operator, by its reference evaluator."""
-    from onnx.reference import ReferenceEvaluator
-
     from onnx import helper
+    from onnx.reference import ReferenceEvaluator
 
     names = [n for n, a in zip(node.input, arrays) if a is not None]
     feeds = {n: a for n, a in zip(node.input, arrays) if a is not None}

@@ -261,9 +261,8 @@ def read(path: Path) -> OnnxModel:
         NotAModelError: there is no such file, or it is not an ONNX model.
         CorruptModelError: it is one, but truncated or damaged.
     """
-    from google.protobuf.message import DecodeError
-
     import onnx
+    from google.protobuf.message import DecodeError
 
     path = Path(path)
     if not path.is_file():

@@ -73,7 +73,13 @@ _SCHEMA: dict[str, tuple[tuple[str, int, str], ...]] = {
         ("stop_gradient", 6, "bool"),
         ("attrs", 7, "*VarAttr"),
     ),
-    "VarAttr": (("name", 1, "string"), ("type", 2, "int32"), ("i", 3, "int32"), ("s", 4, "bytes"), ("ints", 5, "*int32")),
+    "VarAttr": (
+        ("name", 1, "string"),
+        ("type", 2, "int32"),
+        ("i", 3, "int32"),
+        ("s", 4, "bytes"),
+        ("ints", 5, "*int32"),
+    ),
     "BlockDesc": (
         ("idx", 1, "int32"),
         ("parent_idx", 2, "int32"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import operator
 import time
 from collections import Counter
@@ -261,9 +262,8 @@ class Importer:
             if name in ("aten._local_scalar_dense.default", "aten.item.default") and isinstance(dim, D.Sym):
                 self.operators[name[5:]] += 1
                 for dtype in (DType.INT64, DType.INT32):  # the number itself, where sizes are asked for it
-                    self.ctx.once(
-                        ("size", dim, dtype), lambda t=dtype: reshape(self.ctx, self.ctx.cast(args[0], t), (1,))
-                    )
+                    number = reshape(self.ctx, self.ctx.cast(args[0], dtype), (1,))
+                    self.ctx.once(("size", dim, dtype), functools.partial(_same, number))
             if not _opaque(dim, self.ctx):
                 return dim
             if name == "aten.sym_size.int":
@@ -341,6 +341,10 @@ def _opaque(dim: D.Dim, ctx: AtenContext) -> bool:
         return isinstance(atom, str) and atom.startswith("torch:") and atom not in known
 
     return isinstance(dim, D.Sym) and foreign(dim)
+
+
+def _same(value: Value) -> Value:
+    return value
 
 
 class _Failed:

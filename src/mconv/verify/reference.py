@@ -28,9 +28,8 @@ class ReferenceRunner:
     """
 
     def __init__(self, model: Any, fetch: Sequence[str] = ()):
-        from onnx.reference import ReferenceEvaluator
-
         import onnx
+        from onnx.reference import ReferenceEvaluator
 
         self.version: str = onnx.__version__
         self.label = f"ONNX's reference evaluator {self.version}"

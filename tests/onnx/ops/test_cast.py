@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-
 from onnx import TensorProto, helper
+
 from tests.onnx.checks import CURRENT, PADDLE_23, Place, check_op, check_refused, everywhere, places
 
 TYPES = [

@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Optional
 
 import numpy as np
-import pytest
-
 import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
 from mconv.errors import UnsupportedError
 from mconv.onnx.convert import convert
 from mconv.onnx.reader import OnnxModel
-from onnx import TensorProto, helper, numpy_helper
 from tests.onnx.checks import Place, check_model, everywhere, rand
 
 F, L, B = TensorProto.FLOAT, TensorProto.INT64, TensorProto.BOOL

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-
 from onnx import helper
+
 from tests.onnx.checks import Place, check_model, everywhere, graph_model, rand
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-
 from onnx import TensorProto
+
 from tests.onnx.checks import CURRENT, Place, check_op, check_refused, everywhere, rand
 
 KINDS = {

@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from onnx import TensorProto, helper
 
 from mconv.errors import UnsupportedError
 from mconv.onnx.convert import convert
 from mconv.onnx.reader import OnnxModel
-from onnx import TensorProto, helper
 from tests.onnx.checks import CURRENT, PADDLE_23, Place, check_model, graph_model, places, rand
 
 node = helper.make_node

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-
 from onnx import helper
+
 from tests.onnx.checks import CURRENT, Place, check_model, check_op, check_refused, everywhere, graph_model, rand
 
 BIG, SMALL = np.iinfo(np.int64).max, np.iinfo(np.int64).min

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import pytest
-
 import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
 from mconv.errors import UnsupportedError
 from mconv.onnx.convert import convert
 from mconv.onnx.reader import OnnxModel
-from onnx import TensorProto, helper, numpy_helper
 from tests.onnx.checks import (
     CURRENT,
     PADDLE_23,

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-
 from onnx import helper
+
 from tests.onnx.checks import (
     CURRENT,
     PADDLE_23,
@@ -62,10 +62,11 @@ def test_reshape_opset_1() -> None:
 
 @pytest.mark.parametrize("shape", [(5, 5), (-1, 7), (-1, -1), (-2, 12)], ids=str)
 def test_reshape_that_does_not_fit(shape: tuple) -> None:
+    from onnx import TensorProto, numpy_helper
+
     from mconv.errors import MconvError
     from mconv.onnx.convert import convert
     from mconv.onnx.reader import OnnxModel
-    from onnx import TensorProto, numpy_helper
 
     graph = helper.make_graph(
         [helper.make_node("Reshape", ["x", "s"], ["y"])],

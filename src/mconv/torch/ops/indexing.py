@@ -112,9 +112,8 @@ def _iota(ctx: AtenContext, size: D.Dim) -> Value:
 def index_select(ctx: AtenContext, self: Value, dim: int, index: Value) -> Value:
     if self.rank == 0:
         return self
-    return gather(
-        ctx, self, reshape(ctx, index, ctx.out_shape[dim : dim + 1] if dim >= 0 else index.shape), dim, wrap=False
-    )  # type: ignore[arg-type]
+    sizes = ctx.out_shape[dim : dim + 1] if dim >= 0 else index.shape
+    return gather(ctx, self, reshape(ctx, index, sizes or ()), dim, wrap=False)
 
 
 @aten_op("gather.default")
