@@ -37,7 +37,7 @@ def _found(name: str, paddle: str) -> str:
 QUICK = ("mlp", "lstm", "unet", "mobilenet_v3", "multihead_attention", "bert", "gpt2_sdpa", "vit")
 
 
-@pytest.mark.parametrize("name", [n for n in QUICK])
+@pytest.mark.parametrize("name", QUICK)
 def test_quick(name: str) -> None:
     assert _found(name, "3.3.1") == RECORDED[name]["3.3.1"]
 
