@@ -173,7 +173,9 @@ def test_a_closed_pipe_is_silent(tmp_path: Path) -> None:
 
 def test_an_interrupt_ends_with_130() -> None:
     code = (
-        "import time, sys\nfrom mconv import api\nfrom mconv.cli import main\n"
+        "import signal, time, sys\nfrom mconv import api\nfrom mconv.cli import main\n"
+        # what starts the tests in the background may have it ignored
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "def slow(*a, **k):\n    print('ready', flush=True)\n    time.sleep(60)\n"
         "api.inspect = slow\nsys.exit(main.run(['inspect', 'x']))"
     )

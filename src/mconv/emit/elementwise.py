@@ -323,9 +323,6 @@ def where(b: Builder, condition: Value, x: Value, y: Value) -> Value:
         raise UnsupportedError(f"where: {e}") from None
     if shape is None:
         raise UnsupportedError("where: the rank of an operand is unknown")
-    masked = _mask(b, condition, x, y, shape)
-    if masked is not None:
-        return masked
     if foldable(condition):  # decided now, for instance by sizes
         picks = np.asarray(condition.const)
         for all_of, chosen in ((picks.all(), x), (not picks.any(), y)):
@@ -339,19 +336,3 @@ def where(b: Builder, condition: Value, x: Value, y: Value) -> Value:
     condition, x, y = (expand_to(b, v, shape, (condition, x, y)) for v in (condition, x, y))
     made: Value = b.op("where", Condition=condition, X=x, Y=y, result=(x.dtype, shape))
     return made
-
-
-def _mask(b: Builder, condition: Value, x: Value, y: Value, shape: tuple[D.Dim, ...]) -> Optional[Value]:
-    """Two float32 numbers, one of them zero, chosen by *condition*: a cast and a ``scale``, nothing to be expanded.
-
-    That is how attention masks are written.
-    """
-    if x.dtype is not DType.FP32 or condition.is_const or condition.shape != shape or not shape:
-        return None
-    if not (x.is_const and y.is_const and x.size == y.size == 1):
-        return None
-    held, other = (float(np.asarray(v.const).reshape(-1)[0]) for v in (x, y))
-    if not np.isfinite([held, other]).all() or 0.0 not in (held, other):
-        return None
-    flags = b.cast(condition, DType.FP32)
-    return scale(b, flags, held) if other == 0.0 else scale(b, flags, -other, other)
