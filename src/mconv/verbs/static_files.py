@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Optional
 
@@ -16,11 +17,12 @@ from mconv.passes.legalize import legalize
 from mconv.pir.load import load
 from mconv.program.files import load_program as read_program
 from mconv.program.files import locate, records
-from mconv.program.params import TensorSource
+from mconv.program.output import staged, staged_many
+from mconv.program.params import PathLike, TensorSource
 from mconv.program.program import Op, Program, Var
 from mconv.program.stored import write_model
 from mconv.verbs.proof import FAILED, PASSED, Proof, compare_answers, worst
-from mconv.verbs.report import Report
+from mconv.verbs.report import FAILED_SUFFIX, NAME, Report
 from mconv.verify.runners import Answers
 
 STEM = "inference"
@@ -155,6 +157,63 @@ def _rename(program: Program, port: Any, name: str) -> None:
     for _, op in program.ops():
         op.rename({old: name})
     del program.main.vars[old]
+
+
+# where it goes ------------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Home:
+    """Where the files will be: in a folder of their own, or beside others under a prefix.
+
+    Attributes:
+        folder: the final folder.
+        prefix: the files' common name, or None where they are ``inference.*`` and ``report.json``.
+        staged: the paths to fill, with a prefix: program, parameters, report.
+    """
+
+    folder: Path
+    prefix: Optional[str] = None
+    staged: list[Path] = field(default_factory=list)
+
+    def name(self, file: Optional[Path]) -> Optional[str]:
+        """What a file will be called."""
+        if file is None or self.prefix is None:
+            return None if file is None else file.name
+        return self.prefix + file.suffix
+
+    def settle(self, place: Path) -> None:
+        """Bring the files from the place where they were made to the ones where they are expected."""
+        for path in self.staged:
+            stem = NAME if path.name.endswith(f".{NAME}") else f"{STEM}{path.suffix}"
+            (place / stem).rename(path)
+        if self.staged:
+            place.rmdir()
+
+
+def open_place(
+    stack: contextlib.ExitStack, path: Path, folder: bool, form: str, force: bool, protect: Sequence[PathLike]
+) -> tuple[Path, Path, Home]:
+    """The folder to work in, the one for files that are not good, and where the others go.
+
+    Raises:
+        UsageError: *path* names no file.
+        OutputExistsError: something is there, or it cannot be written.
+    """
+    if folder:
+        place = stack.enter_context(staged(path, force=force, protect=protect))
+        return place, path.with_name(path.name + FAILED_SUFFIX), Home(path)
+    name = path.name
+    for suffix in (".pdmodel", ".json"):
+        name = name.removesuffix(suffix)
+    if not name:
+        raise UsageError(f"{path}: no name for the files", "path is a prefix: pb_model for pb_model.pdmodel")
+    names = [f"{name}.{form}", f"{name}.pdiparams", f"{name}.{NAME}"]
+    paths = [path.with_name(n) for n in names]
+    targets_ = stack.enter_context(staged_many(paths, force=force, file=True, protect=protect))
+    place = targets_[0].parent / "made"
+    place.mkdir()
+    return place, path.with_name(name + FAILED_SUFFIX), Home(path.parent, name, targets_)
 
 
 # Paddle's own program -----------------------------------------------------------------------------------------------

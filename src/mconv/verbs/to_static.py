@@ -21,12 +21,11 @@ from mconv.dygraph.outputs import need_outputs
 from mconv.errors import MconvError, RuntimeFailedError, UnsupportedError, UsageError, VerificationError
 from mconv.program import targets
 from mconv.program.dtypes import DType
-from mconv.program.output import staged, staged_many
 from mconv.program.params import PathLike
 from mconv.runtimes.worker import last_words
 from mconv.verbs import static_files
 from mconv.verbs.proof import FAILED, IMAGES, NOT_DONE, PASSED, Proof, prove, runtime_for, sized
-from mconv.verbs.report import FAILED_SUFFIX, NAME, Report, keep, paddle_operators, versions
+from mconv.verbs.report import Report, keep, paddle_operators, versions
 from mconv.verify.compare import Tolerance
 from mconv.verify.feeds import InputSpec, load_feeds, random_feeds
 from mconv.verify.runners import Answers
@@ -150,7 +149,7 @@ def to_static(
         call = _call(live, input_spec)
         report.warnings += call.notes
         report.seconds["load"] = time.perf_counter() - start
-        place, kept, home = _open(stack, Path(path), folder, chosen.form, force, protect)
+        place, kept, home = static_files.open_place(stack, Path(path), folder, chosen.form, force, protect)
         expected = _expected(live, call, chosen) if chosen.verify else Expected()
         progress(f"tracing {live.what} with Paddle {live.paddle.__version__}")
         step = time.perf_counter()
@@ -346,58 +345,6 @@ def _trace_notes(live: Live, made: exporting.Exported) -> list[str]:
     if made.whole:
         notes.append(f"{live.what} does not use all of its inputs; the program takes them all the same")
     return notes
-
-
-# where it goes ------------------------------------------------------------------------------------------------------
-
-
-@dataclass
-class Home:
-    """Where the files will be: in a folder of their own, or beside others under a prefix.
-
-    Attributes:
-        folder: the final folder.
-        prefix: the files' common name, or None where they are ``inference.*`` and ``report.json``.
-        staged: the paths to fill, with a prefix: program, parameters, report.
-    """
-
-    folder: Path
-    prefix: Optional[str] = None
-    staged: list[Path] = field(default_factory=list)
-
-    def name(self, file: Optional[Path]) -> Optional[str]:
-        """What a file will be called."""
-        if file is None or self.prefix is None:
-            return None if file is None else file.name
-        return self.prefix + file.suffix
-
-    def settle(self, place: Path) -> None:
-        """Bring the files from the place where they were made to the ones where they are expected."""
-        for path in self.staged:
-            stem = NAME if path.name.endswith(f".{NAME}") else f"{static_files.STEM}{path.suffix}"
-            (place / stem).rename(path)
-        if self.staged:
-            place.rmdir()
-
-
-def _open(
-    stack: contextlib.ExitStack, path: Path, folder: bool, form: str, force: bool, protect: Sequence[PathLike]
-) -> tuple[Path, Path, Home]:
-    """The folder to work in, the one for files that are not good, and where the others go."""
-    if folder:
-        place = stack.enter_context(staged(path, force=force, protect=protect))
-        return place, path.with_name(path.name + FAILED_SUFFIX), Home(path)
-    name = path.name
-    for suffix in (".pdmodel", ".json"):
-        name = name.removesuffix(suffix)
-    if not name:
-        raise UsageError(f"{path}: no name for the files", "path is a prefix: pb_model for pb_model.pdmodel")
-    names = [f"{name}.{form}", f"{name}.pdiparams", f"{name}.{NAME}"]
-    paths = [path.with_name(n) for n in names]
-    targets_ = stack.enter_context(staged_many(paths, force=force, file=True, protect=protect))
-    place = targets_[0].parent / "made"
-    place.mkdir()
-    return place, path.with_name(name + FAILED_SUFFIX), Home(path.parent, name, targets_)
 
 
 # proof --------------------------------------------------------------------------------------------------------------
