@@ -21,7 +21,7 @@ COMMANDS: dict[str, dict[str, str]] = {
         "torch2paddle": "PyTorch (.pt2, TorchScript, factory, Hugging Face folder) → Paddle",
         "to-onnx": "Paddle → ONNX, through paddle2onnx",
         "downgrade": "A model of a newer Paddle, .json included → one that an older Paddle loads",
-        "convert": "Any model → the form that the output's name asks for",
+        "convert": "Any model, whatever it is → serving_server/ + serving_client/ in one go",
     },
     "Serve": {
         "to-serving": "Any Paddle inference model → serving_server/ + serving_client/",
@@ -32,7 +32,7 @@ COMMANDS: dict[str, dict[str, str]] = {
     },
     "Prove": {
         "verify": "Run two models and compare them, output by output",
-        "check": "Convert and verify without keeping the result",
+        "check": "Whether a converted folder is still what its provenance file says",
     },
     "Environment": {
         "run": "Run recipes: whole chains from the source model to the service",
