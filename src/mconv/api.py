@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from mconv.errors import UsageError
@@ -15,6 +16,7 @@ from mconv.errors import UsageError
 if TYPE_CHECKING:
     from mconv.inspection import Inspection
     from mconv.program.params import PathLike
+    from mconv.program.provenance_check import Checked
     from mconv.runtimes import Runtime, RuntimeStatus
     from mconv.runtimes.doctor import Diagnosis
     from mconv.serving.convert import ServingResult
@@ -93,6 +95,18 @@ def inspect(path: PathLike, *, variables: bool = False, text: bool = False) -> I
     from mconv import inspection
 
     return inspection.inspect(path, variables=variables, text=text)
+
+
+def check(path: PathLike, *, sources: Sequence[PathLike] = ()) -> Checked:
+    """Whether a converted folder is still what its ``provenance.json`` says; see
+    :func:`mconv.program.provenance_check.check`.
+
+    Raises:
+        MconvError: see there; what was found is no error here but in the result.
+    """
+    from mconv.program import provenance_check
+
+    return provenance_check.check(path, sources)
 
 
 def serve_check(folder: PathLike, **options: Any) -> ServeReport:

@@ -106,6 +106,19 @@ class UntrustedError(MconvError):
     exit_code = 11
 
 
+class AlteredError(MconvError):
+    """A converted folder or its source is not what the provenance file says.
+
+    ``rows`` carries what was found (one mapping per file), for reports.
+    """
+
+    exit_code = 12
+
+    def __init__(self, message: str, hint: Optional[str] = None, rows: Optional[list[dict]] = None):
+        super().__init__(message, hint)
+        self.rows = rows or []
+
+
 class BuildError(Exception):
     """An importer or pass emitted an operator that the target's signature table does not allow.
 

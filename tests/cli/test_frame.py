@@ -249,7 +249,7 @@ def big_model(folder: Path, megabytes: int = 64) -> Path:
 
 def whole(out: Path) -> bool:
     server, client = out / "serving_server", out / "serving_client"
-    return len(list(server.iterdir())) == 4 and len(list(client.iterdir())) == 2
+    return len(list(server.iterdir())) == 5 and len(list(client.iterdir())) == 2
 
 
 def test_killed_at_any_moment_leaves_all_or_nothing(tmp_path: Path) -> None:

@@ -32,9 +32,13 @@ def test_layer_to_serving(mconv: Run, tmp_path: Path) -> None:
     assert report["command"] == "to-static" and report["verification"]["status"] == "passed"
     assert report["source"]["class"] == "Bert" and report["source"]["arguments"] == {"layers": "1"}
     assert {p.name for p in (tmp_path / "pb_model").iterdir()} == {
-        "inference.pdmodel", "inference.pdiparams", "report.json",
+        "inference.pdmodel", "inference.pdiparams", "report.json", "provenance.json",
     }  # fmt: skip
     assert json.loads((tmp_path / "pb_model" / "report.json").read_text()) == report
+    record = json.loads((tmp_path / "pb_model" / "provenance.json").read_text())
+    assert record["options"]["layer"] == "layers.py:Bert" and [f["name"] for f in record["sources"]] == ["layers.py"]
+    assert record["options"]["inputs"][0] == "input_ids:int64[?,?]" and "paddle" in record["versions"]
+    assert mconv("check", "pb_model", "--source", FILE).returncode == 0
     assert mconv("to-serving", "pb_model").returncode == 0
     assert "input_ids" in (tmp_path / "serving_client" / "serving_client_conf.prototxt").read_text()
 
@@ -46,7 +50,12 @@ def test_table_and_prefix(mconv: Run, tmp_path: Path) -> None:
     )
     done = mconv("to-static", "net.py:f", "sub/net.pdmodel", "--runtime", "current", "--output-names", "y", timeout=300)
     assert done.returncode == 0, done.stderr
-    assert {p.name for p in (tmp_path / "sub").iterdir()} == {"net.pdmodel", "net.pdiparams", "net.report.json"}
+    assert {p.name for p in (tmp_path / "sub").iterdir()} == {
+        "net.pdmodel", "net.pdiparams", "net.report.json", "net.provenance.json",
+    }  # fmt: skip
+    assert (
+        mconv("check", "sub/net").returncode == mconv("check", "sub/net.pdmodel", "--source", "net.py").returncode == 0
+    )
     assert "loading" not in done.stdout and "made" in done.stderr
     assert "verification passed" in done.stdout and "max abs" in done.stdout and "[batch, 4]" in done.stdout
     assert "inputs guessed: input:float32[batch,4]" in done.stderr

@@ -26,7 +26,7 @@ def saved(layer: Any, spec: Any, path: Path, **options: Any) -> Any:
     assert report.verification["status"] == "passed"
     rows = report.verification["outputs"]
     assert rows and all(row["ok"] and row["max_abs"] <= 1e-5 for row in rows)
-    names = {f"{path.name}.{end}" for end in ("pdmodel", "pdiparams", "report.json")}
+    names = {f"{path.name}.{end}" for end in ("pdmodel", "pdiparams", "report.json", "provenance.json")}
     assert {p.name for p in path.parent.iterdir()} == names
     program = load_program(locate(path))
     assert [p.name for p in program.feeds] == [p["paddle_name"] for p in report.inputs]
@@ -203,7 +203,13 @@ def test_what_differs_is_kept_elsewhere(tmp_path: Path) -> None:
     with pytest.raises(VerificationError) as error:
         mconv.to_static(layers.Baked(), X, tmp_path / "net", runtime="current")
     nothing_but(tmp_path, "net.failed-verification")
-    nothing_but(tmp_path / "net.failed-verification", "inference.pdmodel", "inference.pdiparams", "report.json")
+    nothing_but(
+        tmp_path / "net.failed-verification",
+        "inference.pdmodel",
+        "inference.pdiparams",
+        "report.json",
+        "provenance.json",
+    )
     assert error.value.rows and "computes something else" in error.value.message
 
 
@@ -214,13 +220,13 @@ def test_what_is_there_is_not_replaced(tmp_path: Path) -> None:
     assert error.value.exit_code == 6
     nothing_but(tmp_path, "net.pdiparams")
     mconv.to_static(layers.Plain(), X, tmp_path / "net.pdmodel", verify=False, force=True)
-    nothing_but(tmp_path, "net.pdiparams", "net.pdmodel", "net.report.json")
+    nothing_but(tmp_path, "net.pdiparams", "net.pdmodel", "net.report.json", "net.provenance.json")
 
 
 def test_paddles_own_format(tmp_path: Path) -> None:
     report = mconv.to_static(layers.Conv(), None, tmp_path / "net", format="json", runtime="current")
     assert report.verification["status"] == "passed"
-    nothing_but(tmp_path, "net.json", "net.pdiparams", "net.report.json")
+    nothing_but(tmp_path, "net.json", "net.pdiparams", "net.report.json", "net.provenance.json")
 
 
 def test_sizes_of_tables_are_seen() -> None:

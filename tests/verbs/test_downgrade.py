@@ -56,7 +56,9 @@ def test_what_is_there_stays(lenet: Path, tmp_path: Path) -> None:
         api.downgrade(lenet, tmp_path / "out")
     assert (tmp_path / "out" / "mine").read_text() == "kept"
     api.downgrade(lenet, tmp_path / "out", force=True, name="model")
-    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["model.pdiparams", "model.pdmodel"]
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == [
+            "model.pdiparams", "model.pdmodel", "provenance.json",
+        ]  # fmt: skip
 
 
 def test_a_model_of_an_older_era(golden: Case, tmp_path: Path) -> None:

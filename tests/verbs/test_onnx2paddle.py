@@ -64,7 +64,9 @@ def doubling(path: Path, by: float = 2.0) -> Path:
 def test_a_model_is_converted_and_proved_at_two_shapes(tmp_path: Path) -> None:
     out = tmp_path / "out"
     report = api.onnx2paddle(mlp(tmp_path / "mlp.onnx"), out, **NOW)
-    assert sorted(p.name for p in out.iterdir()) == ["inference.pdiparams", "inference.pdmodel", "report.json"]
+    assert sorted(p.name for p in out.iterdir()) == [
+        "inference.pdiparams", "inference.pdmodel", "provenance.json", "report.json",
+    ]  # fmt: skip
     program = load_program(locate(out))
     assert [p.name for p in program.feeds] == ["x"] and [p.name for p in program.fetches] == ["y"]
     assert program.feeds[0].shape == (-1, 16)

@@ -58,6 +58,7 @@ def test_the_result_has_the_form_of_the_native_engine(tmp_path: Path, requests_s
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == [
         "inference.pdiparams",
         "inference.pdmodel",
+        "provenance.json",
         "report.json",
     ]
     program = load_program(locate(tmp_path / "out"))

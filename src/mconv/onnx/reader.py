@@ -7,7 +7,6 @@ memory only for their graph.
 
 from __future__ import annotations
 
-import hashlib
 import mmap
 import os
 import secrets
@@ -71,17 +70,6 @@ class OnnxModel:
     def opsets(self) -> dict[str, int]:
         """Domain → version; ``ai.onnx`` is called ``""``."""
         return {("" if o.domain == "ai.onnx" else o.domain): o.version for o in self.proto.opset_import}
-
-    def sha256(self) -> str:
-        """Of the file's bytes (external data not included), or of the serialized model."""
-        digest = hashlib.sha256()
-        if self.path is None:
-            digest.update(self.proto.SerializeToString(deterministic=True))
-        else:
-            with open(self.path, "rb") as file:
-                for chunk in iter(lambda: file.read(1 << 20), b""):
-                    digest.update(chunk)
-        return digest.hexdigest()
 
     def source(self, tensor: onnx.TensorProto, what: str = "") -> TensorSource:
         """The data of *tensor*, widened where Paddle lacks the type (see :data:`WIDENED`).

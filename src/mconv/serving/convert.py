@@ -10,7 +10,7 @@ from typing import Optional
 
 from mconv.errors import NotAModelError, UsageError
 from mconv.passes.legalize import legalize, version_text
-from mconv.program import files, output, targets
+from mconv.program import files, output, provenance, targets
 from mconv.program.copying import copy_file, hard_link
 from mconv.program.dtypes import AttrType
 from mconv.program.params import ArraySource, PathLike, Record, TensorSource, write_combined
@@ -265,7 +265,10 @@ def write(
     program_name, params_name = file_names(found)
     source = whole_file(prepared.items, found)
     sources = [p for p in (found.program, found.params) if p is not None]
-    with output.staged_many([server, client], force=force, protect=sources) as (new_server, new_client):
+    with (
+        output.staged_many([server, client], force=force, protect=sources) as (new_server, new_client),
+        recording(found, prepared.result, [s for _, s in prepared.items]) as record,
+    ):
         if link:
             result.linked = source is not None and hard_link(source, new_server / params_name)
             if not result.linked:
@@ -280,8 +283,27 @@ def write(
         else:
             (new_server / program_name).write_bytes(prepared.program.to_bytes())
         write_config(prepared.config, new_server, new_client)
+        copies = {params_name: source} if source is not None else {}
+        if prepared.unchanged:
+            copies[program_name] = found.program
+        record.write(new_server, copies=copies, beside=provenance.neighbour(server, client, new_client))
     result.server, result.client = server, client
     result.program, result.params = server / program_name, server / params_name
+
+
+def recording(
+    found: ModelFiles, result: ServingResult, items: Iterable[TensorSource] = (), **versions: str
+) -> provenance.Recording:
+    """The record of a conversion, with what changes its bytes."""
+    options = {
+        "engine": result.engine,
+        "fetch_order": result.fetch_order,
+        "feed_alias": {v.name: v.alias for v in result.feeds if v.alias != v.name},
+        "fetch_alias": {v.name: v.alias for v in result.fetches if v.alias != v.name},
+    }
+    single = [s.path for s in items if isinstance(s, Record)] if found.separate else []
+    sources = provenance.model_sources(found, single)
+    return provenance.Recording("to-serving", sources, target=result.target, options=options, versions=versions)
 
 
 def write_config(config: ServingConfig, server: Path, client: Path) -> None:

@@ -11,10 +11,10 @@ from typing import Optional
 
 from mconv.errors import RuntimeFailedError, UnsupportedError, UsageError
 from mconv.passes.legalize import version_text
-from mconv.program import files, output
+from mconv.program import files, output, provenance
 from mconv.program.params import PathLike
 from mconv.serving import configure
-from mconv.serving.convert import ServingResult, alias_warnings, check_aliases
+from mconv.serving.convert import ServingResult, alias_warnings, check_aliases, recording
 
 ENGINE = "paddle-serving-client"
 MODULE = "paddle_serving_client"
@@ -80,7 +80,10 @@ def convert(
         if config is None or len(written) != 4:
             raise RuntimeFailedError(f"{ENGINE} wrote only {', '.join(written) or 'nothing'}")
         names = [n for n in written if n not in (configure.SERVER_TEXT, configure.SERVER_BINARY)]
-    result.feeds, result.fetches, result.config = config.feeds, config.fetches, config.to_text().decode("ascii")
+        result.feeds, result.fetches, result.config = config.feeds, config.fetches, config.to_text().decode("ascii")
+        tensors = files.records(found, program)
+        with recording(found, result, tensors, **{ENGINE: "0.9.0"}) as record:
+            record.write(new_server, beside=provenance.neighbour(server, client, new_client))
     result.server, result.client = server, client
     is_params = [n.endswith("params") for n in names]
     result.params, result.program = server / names[is_params.index(True)], server / names[is_params.index(False)]

@@ -10,10 +10,10 @@ from typing import Any, Optional
 from mconv import pir
 from mconv.errors import UsageError
 from mconv.passes.legalize import legalize, version_text
-from mconv.program import files, targets
+from mconv.program import files, provenance, targets
 from mconv.program.copying import hard_link
 from mconv.program.output import staged
-from mconv.program.params import PathLike, TensorSource, write_combined
+from mconv.program.params import PathLike, Record, TensorSource, write_combined
 from mconv.program.program import Port, Program
 from mconv.program.stored import Era, ModelFiles, at_least_one
 from mconv.serving.convert import Prepared, fitting, prepare, whole_file, write
@@ -108,7 +108,14 @@ def downgrade(
     result.inputs = [_tensor(p) for p in program.feeds]
     result.outputs = [_tensor(p) for p in program.fetches]
     protected = [p for p in (found.program, found.params) if p is not None]
-    with staged(out, force=force, protect=protected) as folder:
+    single = [s.path for _, s in items if isinstance(s, Record)] if found.separate else []
+    recording = provenance.Recording(
+        "downgrade",
+        provenance.model_sources(found, single),
+        target=target,
+        options={"name": name, "output_names": None if output_names is None else list(output_names)},
+    )
+    with recording, staged(out, force=force, protect=protected) as folder:
         (folder / result.program.name).write_bytes(program.to_bytes())
         params = folder / result.params.name
         result.linked = link and source is not None and hard_link(source, params)
@@ -116,6 +123,7 @@ def downgrade(
             result.warnings.append("the parameters are copied, not linked")
         if not result.linked:
             write_combined(params, items)
+        recording.write(folder, copies={} if source is None else {params.name: source})
     return result
 
 

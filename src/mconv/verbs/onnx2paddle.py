@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import concurrent.futures
-import contextlib
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Callable, Optional, Union
@@ -24,7 +22,7 @@ from mconv.onnx import advice, describe
 from mconv.onnx.convert import convert
 from mconv.onnx.plugins import load_plugin
 from mconv.onnx.reader import OnnxModel, read, storage_dtype
-from mconv.program import targets
+from mconv.program import provenance, targets
 from mconv.program.inputs import assign
 from mconv.program.output import staged
 from mconv.program.params import TensorSource
@@ -137,7 +135,16 @@ def onnx2paddle(
     report.seconds["read"] = time.perf_counter() - start
     protected = [Path(model), *([] if chosen.inputs is None else [chosen.inputs])]
     protected += [Path(model).parent / name for name in describe.external_files(source)]
-    with _hashing(source) as digest, staged(out, force=force, protect=protected) as folder:
+    options = {"engine": engine, "inputs": list(inputs)}
+    given_files: list[provenance.Source] = [
+        Path(model),
+        *((n, Path(model).parent / n) for n in describe.external_files(source)),
+    ]
+    given_files += [(f"plugins/{Path(p).name}", p) for p in plugins]
+    recording = provenance.Recording(
+        "onnx2paddle", given_files, target=target, options=options, packages=("numpy", "onnx")
+    )
+    with recording, staged(out, force=force, protect=protected) as folder:
         progress(f"converting {model} for Paddle {goal.paddle}")
         made = _produce(source, shapes, chosen, folder, progress)
         for name, value in made.facts.items():
@@ -153,11 +160,12 @@ def onnx2paddle(
             "program_bytes": files[0].stat().st_size,
             "params_bytes": files[1].stat().st_size,
         }
+        recording.write(folder)
         proof = _proof(source, made, files, report, chosen, shapes, progress)
         report.add_proof(proof)
         if proof.status == NOT_DONE and proof.reason:
             report.warnings.append(f"not verified: {proof.reason}")
-        report.source["sha256"] = digest.result()
+        report.source["sha256"] = next(h.sha256 for h in recording.sources() if h.name == Path(model).name)
         _finish(report, start)
         if proof.status == FAILED:
             report.status = "failed verification"
@@ -167,13 +175,6 @@ def onnx2paddle(
             raise _failure(proof, kept, report)
         report.write(folder)
     return report
-
-
-@contextlib.contextmanager
-def _hashing(source: OnnxModel) -> Iterator[concurrent.futures.Future[str]]:
-    """The file's hash, computed beside the conversion: hashing does not hold Python's lock."""
-    with concurrent.futures.ThreadPoolExecutor(1) as pool:
-        yield pool.submit(source.sha256)
 
 
 def _finish(report: Report, start: float) -> None:

@@ -15,6 +15,7 @@ from mconv.dygraph.inputs import Call
 from mconv.errors import RuntimeFailedError, UnsupportedError, UsageError
 from mconv.passes.legalize import legalize
 from mconv.pir.load import load
+from mconv.program import provenance
 from mconv.program.files import load_program as read_program
 from mconv.program.files import locate, records
 from mconv.program.output import staged, staged_many
@@ -169,7 +170,7 @@ class Home:
     Attributes:
         folder: the final folder.
         prefix: the files' common name, or None where they are ``inference.*`` and ``report.json``.
-        staged: the paths to fill, with a prefix: program, parameters, report.
+        staged: the paths to fill, with a prefix: program, parameters, report, provenance.
     """
 
     folder: Path
@@ -185,8 +186,8 @@ class Home:
     def settle(self, place: Path) -> None:
         """Bring the files from the place where they were made to the ones where they are expected."""
         for path in self.staged:
-            stem = NAME if path.name.endswith(f".{NAME}") else f"{STEM}{path.suffix}"
-            (place / stem).rename(path)
+            fixed = [n for n in (NAME, provenance.NAME) if path.name.endswith(f".{n}")]
+            (place / (fixed[0] if fixed else f"{STEM}{path.suffix}")).rename(path)
         if self.staged:
             place.rmdir()
 
@@ -208,7 +209,7 @@ def open_place(
         name = name.removesuffix(suffix)
     if not name:
         raise UsageError(f"{path}: no name for the files", "path is a prefix: pb_model for pb_model.pdmodel")
-    names = [f"{name}.{form}", f"{name}.pdiparams", f"{name}.{NAME}"]
+    names = [f"{name}.{form}", f"{name}.pdiparams", f"{name}.{NAME}", f"{name}.{provenance.NAME}"]
     paths = [path.with_name(n) for n in names]
     targets_ = stack.enter_context(staged_many(paths, force=force, file=True, protect=protect))
     place = targets_[0].parent / "made"

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -19,7 +21,7 @@ from mconv.dygraph.inputs import Call
 from mconv.dygraph.live import LayerFailed, Live
 from mconv.dygraph.outputs import need_outputs
 from mconv.errors import MconvError, RuntimeFailedError, UnsupportedError, UsageError, VerificationError
-from mconv.program import targets
+from mconv.program import provenance, targets
 from mconv.program.dtypes import DType
 from mconv.program.params import PathLike
 from mconv.runtimes.worker import last_words
@@ -181,6 +183,10 @@ def to_static(
             proof = Proof(NOT_DONE)
             report.add_proof(proof)
         shutil.rmtree(place / static_files.SCRATCH)
+        with _recording(layer, live, call, params, chosen, report, strict) as record:
+            written = [p for p in (files.program, files.params) if p is not None]
+            final = {home.name(p) if proof.status != FAILED else p.name: p for p in written}
+            record.write(place, files={str(n): p for n, p in final.items()})
         report.seconds["total"] = time.perf_counter() - start
         report.seconds = {name: round(value, 4) for name, value in report.seconds.items()}
         if proof.status == FAILED:
@@ -219,6 +225,41 @@ def _options(
     limits = Tolerance() if tolerance is None else Tolerance(tolerance, tolerance, max(tolerance, Tolerance().half))
     npz = None if feeds is None else Path(feeds)
     return Options(target, form, output_names, verify is not False, runtime, npz, limits, timeout, progress)
+
+
+def _recording(
+    layer: Any, live: Live, call: Call, params: Optional[PathLike], chosen: Options, report: Report, strict: bool
+) -> provenance.Recording:
+    """What the files were made from. Of a layer that lives in memory only its class is known, and of a module that
+    imports others only its own file."""
+    sources: list[provenance.Source] = [] if params is None else [params]
+    made = type(live.layer).__name__
+    if isinstance(layer, str):
+        path, colon, factory = layer.rpartition(":")
+        module = sys.modules.get(path)
+        if colon and os.path.isfile(path):
+            sources.append(path)
+            made = f"{os.path.basename(path)}:{factory}"
+        elif os.path.isdir(layer):
+            sources.append(layer)
+        else:
+            made = layer
+            if module is not None and module.__file__ is not None:
+                sources.append(module.__file__)
+    options = {
+        "layer": made,
+        "method": live.method,
+        "arguments": report.source["arguments"],
+        "inputs": [f"{i.name}:{i.dtype.label}[{','.join('?' if d is None else str(d) for d in i.dims)}]" for i in call.inputs],
+        "format": chosen.form,
+        "output_names": None if chosen.output_names is None else list(chosen.output_names),
+        "strict": strict,
+    }  # fmt: skip
+    packages = ("paddlenlp",) if type(live.layer).__module__.startswith("paddlenlp.") else ()
+    versions = {"paddle": live.paddle.__version__}
+    return provenance.Recording(
+        "to-static", sources, target=chosen.target, options=options, packages=packages, versions=versions
+    )
 
 
 # before tracing -----------------------------------------------------------------------------------------------------

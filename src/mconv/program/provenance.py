@@ -1,0 +1,242 @@
+"""``provenance.json``: what a converted folder was made from, and with what; written by every conversion.
+
+It holds nothing that differs between two runs with the same input, options and versions: no times, no host names, no
+paths but names inside of the source and the output. ``report.json``, which has times, is therefore not covered by it.
+:mod:`mconv.program.provenance_check` reads it. The fields: ``docs/provenance.md``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import json
+import os
+import threading
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Callable, Optional, Union
+
+from mconv import __version__
+from mconv.program.copying import open_regular
+from mconv.program.params import PathLike
+from mconv.program.stored import ModelFiles
+
+SCHEMA = 1
+NAME = "provenance.json"
+NOT_COVERED = ("report.json",)  # has times
+_CHUNK = 1 << 20
+
+Source = Union[PathLike, tuple[str, PathLike]]
+
+
+@dataclass(frozen=True)
+class FileHash:
+    """One file: its name with ``/`` between folders, its size in bytes, and the SHA-256 of its content in hex."""
+
+    name: str
+    bytes: int
+    sha256: str
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"name": self.name, "bytes": self.bytes, "sha256": self.sha256}
+
+
+def hash_file(path: PathLike, name: Optional[str] = None) -> FileHash:
+    """Hash one file; Python's lock is not held meanwhile.
+
+    Raises:
+        NotAModelError: it cannot be read or is no ordinary file.
+    """
+    path = Path(path)
+    digest = hashlib.sha256()
+    size = 0
+    buffer = memoryview(bytearray(_CHUNK))
+    with os.fdopen(open_regular(path), "rb", buffering=0) as file:
+        while count := file.readinto(buffer):
+            digest.update(buffer[:count])
+            size += count
+    return FileHash(path.name if name is None else name, size, digest.hexdigest())
+
+
+def expand(sources: Iterable[Source]) -> list[tuple[str, Path]]:
+    """(name, path) of every file; a folder gives the files in it, hidden ones left out, under their names inside."""
+    found: dict[tuple[str, Path], None] = {}
+    for given in sources:
+        name, path = (given[0], Path(given[1])) if isinstance(given, tuple) else ("", Path(given))
+        if path.is_dir():
+            inner = [p for p in sorted(path.rglob("*")) if p.is_file() and not _hidden(p.relative_to(path))]
+            found.update(
+                dict.fromkeys(("/".join(filter(None, (name, p.relative_to(path).as_posix()))), p) for p in inner)
+            )
+        else:
+            found[name or path.name, path] = None
+    return sorted(found)
+
+
+def _hidden(path: Path) -> bool:
+    return any(part.startswith(".") or part == "__pycache__" for part in path.parts)
+
+
+def model_sources(found: ModelFiles, params: Iterable[PathLike] = ()) -> list[Source]:
+    """The files of a Paddle model under their names in its folder.
+
+    Args:
+        params: the files of the parameters where each is a file of its own.
+    """
+    paths = [Path(found.program), *([] if found.params is None else [Path(found.params)]), *map(Path, params)]
+    return [(Path(os.path.relpath(p, found.folder)).as_posix(), p) for p in dict.fromkeys(paths)]
+
+
+class Recording:
+    """The record of one conversion: its sources are hashed in a thread while the conversion runs.
+
+    Args:
+        command: the subcommand, e.g. ``to-serving``.
+        sources: files and folders; ``(name, path)`` where a file is to be called otherwise than its last part.
+        target: the Paddle that the result is for.
+        options: what changes the bytes of the output, and nothing else; JSON values.
+        packages: installed packages that change the bytes, whose versions are noted.
+        versions: other versions that do.
+
+    Use it as a context, so that no thread outlives a failure.
+    """
+
+    def __init__(
+        self,
+        command: str,
+        sources: Iterable[Source],
+        *,
+        target: Optional[str] = None,
+        options: Optional[Mapping[str, Any]] = None,
+        packages: Sequence[str] = (),
+        versions: Optional[Mapping[str, str]] = None,
+    ):
+        self.command = command
+        self.target = target
+        self.options = dict(options or {})
+        self.versions = {"mconv": __version__, **_installed(packages), **(versions or {})}
+        self._sources = expand(sources)
+        self._stop = False
+        self._hashes: list[FileHash] = []
+        self._thread = _Thread(self._hash)
+
+    def _hash(self) -> None:
+        for name, path in self._sources:
+            if self._stop:
+                return
+            self._hashes.append(hash_file(path, name))
+
+    def __enter__(self) -> Recording:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._stop = True
+        self._thread.join()
+
+    def sources(self) -> list[FileHash]:
+        """The hashes of the sources, as soon as they are there.
+
+        Raises:
+            NotAModelError: one could not be read.
+        """
+        self._thread.result()
+        return list(self._hashes)
+
+    def write(
+        self,
+        folder: Path,
+        *,
+        name: str = NAME,
+        files: Optional[Mapping[str, Path]] = None,
+        copies: Optional[Mapping[str, PathLike]] = None,
+        beside: Optional[Mapping[str, Path]] = None,
+    ) -> Path:
+        """Write the record.
+
+        Args:
+            folder: the finished output.
+            name: what the record is called in it.
+            files: final name → path of the files that it covers; by default all in *folder* but reports.
+            copies: final name → the source of which the file is an exact copy: it is not read again.
+            beside: ``../NAME`` → a folder that was written beside this one and belongs to it.
+        """
+        if files is None:
+            files = {n: p for n, p in expand([folder]) if n not in (name, *NOT_COVERED)}
+        by_path = {p: h for (_, p), h in zip(self._sources, self.sources())}
+        known = {n: by_path[Path(p)] for n, p in (copies or {}).items() if Path(p) in by_path}
+        listed = [
+            FileHash(n, known[n].bytes, known[n].sha256) if n in known else hash_file(p, n)
+            for n, p in sorted(files.items())
+        ]
+        record: dict[str, Any] = {
+            "schema": SCHEMA,
+            "command": self.command,
+            "target": self.target,
+            "options": self.options,
+            "versions": dict(sorted(self.versions.items())),
+            "sources": [h.to_dict() for h in self.sources()],
+            "files": [h.to_dict() for h in listed],
+        }
+        if beside:
+            record["beside"] = {
+                where: [hash_file(p, n).to_dict() for n, p in expand([other])] for where, other in beside.items()
+            }
+        text = json.dumps(record, ensure_ascii=False, indent=2, allow_nan=False)
+        path = folder / name
+        path.write_text(text + "\n", "utf-8", "backslashreplace")
+        return path
+
+
+def neighbour(folder: PathLike, other: PathLike, written: Path) -> dict[str, Path]:
+    """*beside* for a folder that will lie next to *folder*; nothing where it will be somewhere else.
+
+    Args:
+        written: where the other folder is now.
+    """
+    here, there = Path(os.path.realpath(folder)), Path(os.path.realpath(other))
+    return {f"../{there.name}": written} if here.parent == there.parent else {}
+
+
+def write(folder: PathLike, command: str, sources: Iterable[Source], **options: Any) -> Path:
+    """Write the record of a finished folder; for conversions that have nothing to do while their sources are hashed.
+
+    Args:
+        options: see :class:`Recording`.
+    """
+    with Recording(command, sources, **options) as record:
+        return record.write(Path(folder))
+
+
+def _installed(packages: Sequence[str]) -> dict[str, str]:
+    found = {}
+    for package in packages:
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+class _Thread:
+    """A thread whose error is raised where its result is wanted."""
+
+    def __init__(self, work: Callable[[], None]):
+        self._work = work
+        self._error: Optional[BaseException] = None
+        self._thread = threading.Thread(target=self._run, name="mconv-hash", daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        try:
+            self._work()
+        except Exception as e:  # noqa: BLE001 - raised again by result()
+            self._error = e
+
+    def join(self) -> None:
+        self._thread.join()
+
+    def result(self) -> None:
+        self.join()
+        if self._error is not None:
+            raise self._error
