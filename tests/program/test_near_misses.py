@@ -180,6 +180,10 @@ def test_suggestions(tmp_path: Path) -> None:
     assert hint("models/pb_modle") == f"did you mean {inner}?"
     assert hint("modles/pb_model") == f"did you mean {tmp_path / 'models'}?"
     assert hint("models/pb_model/inferense.pdmodel") == f"did you mean {inner / 'inference.pdmodel'}?"
+    custom = case("1.8.5-bert_custom").model.parent  # model + params beside a serving folder and an .npz
+    with pytest.raises(NotAModelError, match="no Paddle program among its files") as e:
+        locate(custom)
+    assert e.value.hint == f"did you mean {custom / 'inference_model'} or {custom / 'serving_server'}?"
     assert hint("nowhere/at/all") == f"the folder {tmp_path / 'nowhere' / 'at'} does not exist"
 
 

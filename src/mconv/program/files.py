@@ -140,23 +140,21 @@ def _no_program(folder: Path, kinds: dict[str, Kind]) -> MconvError:
         if named(kind):
             return NotAModelError(f"{folder}: no Paddle model; {of(named(kind))} is {kind.value}", NEAR_MISSES[kind])
     for kind in (Kind.LFS, Kind.LITE, Kind.ARCHIVE, Kind.PARAMS_INFO):
-        if named(kind):
-            return NotAModelError(
-                f"{folder}: no Paddle model; {of(named(kind))} is {kind.value}", hint or NEAR_MISSES[kind]
-            )
+        if named(kind) and not inner:
+            return NotAModelError(f"{folder}: no Paddle model; {of(named(kind))} is {kind.value}", NEAR_MISSES[kind])
     return NotAModelError(f"{folder}: no Paddle program among its files ({of(list(kinds))})", hint or EXPECTED)
 
 
 def _models_below(folder: Path) -> list[Path]:
-    """Folders directly below that look like models by their names."""
+    """Folders directly below that seem to hold a model; those that are a Paddle Serving model already come last."""
     found = []
     for child in sorted(folder.iterdir()):
         if not child.name.startswith(".") and child.is_dir() and os.access(child, os.R_OK | os.X_OK):
-            names = os.listdir(child)
-            partners = {p for n in names if _claims_params(n) for p in _program_names(n)}
-            if any(_claims_program(n) or n in partners for n in names):
-                found.append(child)
-    return found
+            kinds = _scan(child)
+            partners = {p for n in kinds if _claims_params(n) for p in _program_names(n)}
+            if _programs(kinds) or partners & set(kinds):
+                found.append((Kind.PROTOTXT in kinds.values(), child))
+    return [child for _, child in sorted(found)]
 
 
 # ---------------------------------------------------------------------------------------------- one file
