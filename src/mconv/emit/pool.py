@@ -45,10 +45,10 @@ def average_pool(b: Builder, x: Value, window: Window, ceil: bool = False, count
     """
     shape = need_rank(x, "AveragePool")
     sizes = shape[2:]
-    if window.plain:  # else ONNX's own definition holds, by which what hangs over counts as well; PyTorch has no such
-        count_pad = count_pad and (any(window.begin) or any(window.end))
-    if window.plain and count_pad and (ceil or window.begin != window.end):
-        # what hangs over beyond the padding does not count; and the operator takes both ends for as long as the first
+    count_pad = count_pad and (any(window.begin) or any(window.end))
+    if count_pad and (ceil or not window.plain or window.begin != window.end):
+        # what hangs over beyond the padding does not count (so in PyTorch, ONNX Runtime and onnx 1.23's reference;
+        # the data of onnx 1.17 count it); and the operator takes both ends for as long as the first
         x, window = pad_spatial(b, x, window.begin, window.end), window.unpadded()
         count_pad, sizes = False, need_rank(x, "AveragePool")[2:]
     if window.plain and len(window.kernel) <= 3:

@@ -75,9 +75,37 @@ def test_average_pool_uneven(place):
 
 
 @everywhere
-def test_average_pool_dilated(place):
-    attrs = {"kernel_shape": [3, 2], "dilations": [2, 2], "pads": [1, 1, 1, 1], "strides": [1, 2]}
-    check_op(place, "AveragePool", *[[x] for x in images(2)], **attrs)
+@pytest.mark.parametrize("count", [0, 1])
+@pytest.mark.parametrize("ceil", [0, 1])
+@pytest.mark.parametrize("pads", [[1, 1, 1, 1], [0, 0, 0, 0], [0, 1, 1, 0]], ids=str)
+def test_average_pool_dilated(place, count, ceil, pads):
+    attrs = {"kernel_shape": [3, 2], "dilations": [2, 2], "pads": pads, "strides": [1, 2]}
+    attrs.update(count_include_pad=count, ceil_mode=ceil)
+    sets = [[x] for x in images(2)]
+    expected = [[average_by_definition(x, **attrs)] for (x,) in sets]
+    check_op(place, "AveragePool", *sets, expected=expected, **attrs)
+
+
+def average_by_definition(x, kernel_shape, dilations, pads, strides, count_include_pad, ceil_mode):
+    """Window by window: what lies beyond the padding is never counted."""
+    k = len(kernel_shape)
+    begin, end = pads[:k], pads[k:]
+    sizes = []
+    for n, w, d, p, q, s in zip(x.shape[2:], kernel_shape, dilations, begin, end, strides):
+        steps = (n + p + q - d * (w - 1) - 1) / s
+        size = int(np.ceil(steps) if ceil_mode else np.floor(steps)) + 1
+        sizes.append(size - (ceil_mode and (size - 1) * s >= n + p))  # no window starts in the end's padding
+    out = np.zeros((*x.shape[:2], *sizes))
+    for at in np.ndindex(*sizes):
+        total, count = np.zeros(x.shape[:2]), 0
+        for offset in np.ndindex(*kernel_shape):
+            place = [a * s - p + o * d for a, s, p, o, d in zip(at, strides, begin, offset, dilations)]
+            if all(0 <= i < n for i, n in zip(place, x.shape[2:])):
+                total, count = total + x[(..., *place)], count + 1
+            elif count_include_pad and all(-p <= i < n + q for i, n, p, q in zip(place, x.shape[2:], begin, end)):
+                count += 1
+        out[(..., *at)] = total / count
+    return out.astype(x.dtype)
 
 
 def test_same_lower_average_of_unknown_size():
