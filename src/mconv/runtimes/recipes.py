@@ -83,6 +83,9 @@ RECIPES: dict[str, Recipe] = {
                 ),
                 # its opencv pin has no wheel and does not build
                 Step("Paddle Serving app", ("paddle-serving-app==0.9.0",), ("--no-deps",)),
+                # for the services that `mconv to-serving --pipeline` writes: the last tokenizers for Python 3.8, whose
+                # one dependency only downloads
+                Step("service inputs", ("tokenizers==0.20.3", "pillow<11"), ("--no-deps",)),
             ),
             2.2,
             needs_dl_sym=True,
@@ -90,6 +93,9 @@ RECIPES: dict[str, Recipe] = {
                 "paddle_serving_client.io",
                 "paddle_serving_server.web_service",
                 "paddle_serving_app.local_predict",
+                "tokenizers",
+                "PIL.Image",
+                "cv2",
             ),
         ),
         Recipe(
