@@ -20,8 +20,11 @@ ALLOWED: dict[str, set[str]] = {
     "program": set(),
     "emit": GROUND,
     "passes": GROUND | {"emit"},
+    # the user's own Python: what makes a model, and what that is called with
+    "factory": GROUND,
     # importers do not know each other
     **dict.fromkeys(IMPORTERS, MIDDLE),
+    **dict.fromkeys({"torch", "dygraph"}, MIDDLE | {"factory"}),
     "serving": MIDDLE,
     "runtimes": MIDDLE,
     # running a model, and the real pipeline on a serving folder
@@ -29,7 +32,7 @@ ALLOWED: dict[str, set[str]] = {
     # reads every format to describe it
     "inspection": MIDDLE | {"onnx", "pir", "serving"},
     # verbs that join rooms which do not know each other
-    "verbs": MIDDLE | IMPORTERS | {"serving", "verify", "runtimes", "inspection"},
+    "verbs": MIDDLE | IMPORTERS | {"factory", "serving", "verify", "runtimes", "inspection"},
     # another face of the API: the one that ONNX's tools expect, a module that subclasses what onnx has
     "onnx_backend": MIDDLE | {"onnx", "runtimes"},
     "recipe": {"api"},
@@ -43,7 +46,7 @@ CLI_MAY_NAME = {"mconv.program.targets"}
 
 # packages that run models, which these rooms never touch, not even inside a function
 FRAMEWORKS = {"paddle", "torch", "onnxruntime", "x2paddle", "paddle2onnx", "paddle_serving_client", "transformers"}
-WITHOUT_FRAMEWORKS = {"program", "emit", "onnx", "pir", "passes", "serving", "inspection", "errors"}
+WITHOUT_FRAMEWORKS = {"program", "factory", "emit", "onnx", "pir", "passes", "serving", "inspection", "errors"}
 # packages that are never imported at the top level of any module
 LAZY = FRAMEWORKS | {"onnx", "safetensors", "yaml", "openvino", "onnxscript", "rich"}
 

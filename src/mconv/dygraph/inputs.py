@@ -2,173 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
-import inspect
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
 from typing import Any, Optional
 
 from mconv.errors import UsageError
+from mconv.factory import inputs as factory_inputs
+from mconv.factory.inputs import Call, Input, Slot, by_name, check, dtype_of_label, from_texts, parameters_of, to_type
 from mconv.program.dtypes import DType
-from mconv.program.inputs import Dim, parse_input
-
-# names that mean the same in every network: element type and dimensions
-_TEXT = ("int64", ("batch", "length"))
-_IMAGE = ("float32", ("batch", 3, "height", "width"))
-_KNOWN: dict[str, tuple[str, tuple[Dim, ...]]] = {
-    **dict.fromkeys(("input_ids", "token_type_ids", "segment_ids", "position_ids", "attention_mask", "src_ids"), _TEXT),
-    **dict.fromkeys(("image", "images", "img", "pixel_values"), _IMAGE),
-}
-
-
-@dataclass(frozen=True)
-class Input:
-    """One tensor that is fed. *dims*: numbers, names, or None for a size that stays open."""
-
-    name: str
-    dtype: DType
-    dims: tuple[Dim, ...]
-
-    def __str__(self) -> str:
-        return f"{self.name}:{self.dtype.label}[{','.join('?' if d is None else str(d) for d in self.dims)}]"
-
-
-@dataclass(frozen=True)
-class Slot:
-    """The place of an input in a call."""
-
-    index: int
-
-
-@dataclass
-class Call:
-    """How the method is called.
-
-    Attributes:
-        inputs: the tensors, in the order in which the program takes them.
-        args, kwargs: the arguments: lists, tuples and dictionaries with slots where the tensors go.
-        guessed: whether the inputs are mconv's guess.
-        notes: what is worth telling the user.
-    """
-
-    inputs: list[Input]
-    args: list[Any] = field(default_factory=list)
-    kwargs: dict[str, Any] = field(default_factory=dict)
-    guessed: bool = False
-    notes: list[str] = field(default_factory=list)
-
-    def filled(self, tensors: Sequence[Any]) -> tuple[list[Any], dict[str, Any]]:
-        """The arguments with the tensors in their places."""
-
-        def fill(part: Any) -> Any:
-            if isinstance(part, Slot):
-                return tensors[part.index]
-            if isinstance(part, (list, tuple)):
-                return type(part)([fill(p) for p in part])
-            if isinstance(part, dict):
-                return {k: fill(p) for k, p in part.items()}
-            return part
-
-        return fill(self.args), fill(self.kwargs)
-
-
-def from_texts(texts: Iterable[str], function: Callable[..., Any], what: str) -> Call:
-    """The call that ``name:dtype[dims]`` texts describe; names are those of the method's parameters.
-
-    Args:
-        function: the bound method.
-        what: what messages call it.
-
-    Raises:
-        UsageError: another form, no such parameter, one named twice, or one missing.
-    """
-    parameters = parameters_of(function)
-    kinds = {p.kind for p in parameters.values()}
-    inputs: list[Input] = []
-    for text in texts:
-        spec = parse_input(text)
-        name, _, word = spec.name.rpartition(":")
-        if spec.dtype is None and name:  # name:int64[…], where the text alone leaves open what the colon belongs to
-            spec = parse_input(f"{name}[{text.rpartition('[')[2]}:{word.strip()}")
-        if spec.dtype is None:
-            known = _KNOWN.get(spec.name, ("float32", ()))[0]
-            raise UsageError(
-                f"--input {text!r}: its element type is not said",
-                f"e.g. --input '{spec.name}:{known}[{text.rpartition('[')[2]}'",
-            )
-        if any(i.name == spec.name for i in inputs):
-            raise UsageError(f"--input gives {spec.name!r} twice")
-        inputs.append(Input(spec.name, _dtype(spec.dtype, spec.name), spec.dims))
-    open_ = {inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD} & kinds
-    for one in inputs:
-        if one.name not in parameters and not open_:
-            near = difflib.get_close_matches(one.name, parameters, 1)
-            raise UsageError(
-                f"{what} has no parameter {one.name!r}",
-                f"did you mean {near[0]!r}?" if near else f"its parameters are {', '.join(parameters) or 'none'}",
-            )
-    call = _by_name(inputs, parameters)
-    _check(call, function, what)
-    return call
-
-
-def _by_name(inputs: Sequence[Input], parameters: dict[str, inspect.Parameter]) -> Call:
-    """Parameters by their names, in the order given; what has no parameter of its own goes to ``*args`` in order."""
-    call = Call(list(inputs))
-    places = {one.name: Slot(i) for i, one in enumerate(inputs)}
-    rest = [n for n in places if n not in parameters]
-    by_position = any(p.kind is p.VAR_POSITIONAL for p in parameters.values()) and bool(rest)
-    for parameter in parameters.values():
-        if parameter.kind is parameter.VAR_POSITIONAL:
-            call.args += [places.pop(n) for n in rest]
-        elif parameter.name in places:
-            if parameter.kind is parameter.POSITIONAL_ONLY or (
-                by_position and parameter.kind is not parameter.KEYWORD_ONLY
-            ):
-                call.args.append(places.pop(parameter.name))
-            else:
-                call.kwargs[parameter.name] = places.pop(parameter.name)
-        elif parameter.kind is parameter.KEYWORD_ONLY and parameter.default is not parameter.empty:
-            # Paddle 3.0 loses the defaults of keyword-only parameters when it rewrites a function
-            call.kwargs[parameter.name] = parameter.default
-    call.kwargs.update(places)
-    return call
-
-
-def _check(call: Call, function: Callable[..., Any], what: str) -> None:
-    """Refuse a call that Python would refuse."""
-    try:
-        inspect.signature(function).bind(*call.args, **call.kwargs)
-    except TypeError as e:
-        given = {one.name for one in call.inputs}
-        absent = [n for n, p in parameters_of(function).items() if _required(p) and n not in given]
-        raise UsageError(f"{what}: {e}", " ".join(map(to_type, absent)) or None) from None
-
-
-def _required(parameter: inspect.Parameter) -> bool:
-    return parameter.default is parameter.empty and parameter.kind not in (
-        parameter.VAR_POSITIONAL,
-        parameter.VAR_KEYWORD,
-    )
-
-
-def parameters_of(function: Callable[..., Any]) -> dict[str, inspect.Parameter]:
-    """The parameters of a bound method; the instance, whatever it is called, is none."""
-    return dict(inspect.signature(function).parameters)
-
-
-def to_type(name: str) -> str:
-    """The option that says what an input is, to be corrected by the user."""
-    dtype, dims = _KNOWN.get(name, ("float32", (None, None)))
-    return f"--input '{name}:{dtype}[{','.join(str(d) if isinstance(d, int) else '?' for d in dims)}]'"
-
-
-def _dtype(label: str, name: str) -> DType:
-    try:
-        return DType.of(label)
-    except (KeyError, TypeError):  # the latter for what numpy does not know either
-        raise UsageError(f"input {name}: Paddle has no element type {label}") from None
-
 
 # Paddle's own specifications ----------------------------------------------------------------------------------------
 
@@ -212,7 +52,7 @@ def from_specs(specs: Sequence[Any], function: Callable[..., Any], what: str) ->
     args = [leaf(s, places[i].name if i < len(places) else f"input_{i}") for i, s in enumerate(specs)]
     flat = len(args) == len(inputs) and all(isinstance(a, Slot) for a in args)
     if flat and inputs and all(i.name in parameters for i in inputs):
-        call = _by_name(inputs, parameters)
+        call = by_name(inputs, parameters)
         for one, place in zip(inputs, places):
             if one.name != place.name:
                 call.notes.append(
@@ -221,8 +61,8 @@ def from_specs(specs: Sequence[Any], function: Callable[..., Any], what: str) ->
                 )
     else:
         call = Call(inputs, args)
-        call.kwargs.update(_by_name([], parameters).kwargs)
-    _check(call, function, what)
+        call.kwargs.update(by_name([], parameters).kwargs)
+    check(call, function, what)
     if not inputs:
         raise UsageError("input_spec: there is no tensor in it")
     return call
@@ -232,7 +72,7 @@ def dtype_of(dtype: Any, name: str) -> DType:
     """Paddle's own type objects, of any version, as ours."""
     label = str(dtype).rpartition(".")[2].lower()
     short = {"fp16": "float16", "fp32": "float32", "fp64": "float64", "bf16": "bfloat16"}
-    return _dtype(short.get(label, label), name)
+    return dtype_of_label(short.get(label, label), name)
 
 
 # guessing -----------------------------------------------------------------------------------------------------------
@@ -244,27 +84,7 @@ def guess(function: Callable[..., Any], layer: Any, what: str) -> Call:
     Raises:
         UsageError: they say too little; the hint is what to type.
     """
-    parameters = parameters_of(function)
-    wanted = [p for p in parameters.values() if _required(p)]
-    if not wanted:
-        wanted = [p for p in parameters.values() if p.name in _KNOWN][:1]
-    inputs: list[Optional[Input]] = []
-    for parameter in wanted:
-        known = _KNOWN.get(parameter.name)
-        inputs.append(None if known is None else Input(parameter.name, DType.of(known[0]), known[1]))
-    if len(wanted) == 1 and inputs[0] is None:
-        inputs = [_from_layer(wanted[0].name, layer)]
-    found = [i for i in inputs if i is not None]
-    if not wanted or len(found) < len(inputs):
-        names = [p.name for p in wanted] or [n for n, p in parameters.items() if p.kind is p.POSITIONAL_OR_KEYWORD]
-        raise UsageError(
-            f"{what}({', '.join(str(p) for p in parameters.values())}): what its inputs are cannot be guessed",
-            f"say it with types and shapes, e.g. {' '.join(map(to_type, names or ['x']))}",
-        )
-    call = _by_name(found, parameters)
-    call.guessed = True
-    call.notes.append(f"inputs guessed: {' '.join(map(str, found))}; --input says otherwise")
-    return call
+    return factory_inputs.guess(function, lambda name: _from_layer(name, layer), what)
 
 
 def _from_layer(name: str, layer: Any) -> Optional[Input]:
@@ -288,3 +108,6 @@ def _from_layer(name: str, layer: Any) -> Optional[Input]:
             return Input(name, DType.INT64, ("batch", "length"))
         return None
     return None
+
+
+__all__ = ["Call", "Input", "Slot", "dtype_of", "from_specs", "from_texts", "guess", "parameters_of", "to_type"]

@@ -11,8 +11,9 @@ import numpy as np
 
 from mconv.dygraph.inputs import Call, dtype_of
 from mconv.dygraph.outputs import Flat, flatten
-from mconv.dygraph.source import import_paddle, place
+from mconv.dygraph.source import import_paddle
 from mconv.errors import MconvError, UsageError
+from mconv.factory.loading import place
 
 
 class LayerFailed(Exception):

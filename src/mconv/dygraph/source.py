@@ -2,27 +2,15 @@
 
 from __future__ import annotations
 
-import ast
-import contextlib
-import hashlib
-import importlib
-import importlib.util
-import inspect
 import os
-import re
 import sys
-import tempfile
-import traceback
-from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
-from types import ModuleType
+from collections.abc import Mapping
 from typing import Any
 
-from mconv.errors import MconvError, MissingDependencyError, NotAModelError, UsageError
+from mconv.errors import MissingDependencyError, UsageError
+from mconv.factory import loading
 
 _FORM = "SPEC is pkg.module:factory, path/to/file.py:factory, or the folder of a PaddleNLP model"
-_REWRITTEN = re.compile(r"[a-z0-9_]{8}\.py$")
-_WORDS = {"true": True, "false": False, "null": None, "none": None}
 
 
 def import_paddle() -> Any:
@@ -52,27 +40,6 @@ def import_paddle() -> Any:
     return paddle
 
 
-def parse_arguments(texts: Sequence[str]) -> dict[str, Any]:
-    """``key=value`` with a Python literal as the value (``true``, ``false`` and ``null`` too); else it is a string.
-
-    Raises:
-        UsageError: another form, or a key given twice.
-    """
-    found: dict[str, Any] = {}
-    for text in texts:
-        key, sign, value = text.partition("=")
-        key = key.strip()
-        if not sign or not key.isidentifier():
-            raise UsageError(f"--arg {text!r}: not of the form key=value")
-        if key in found:
-            raise UsageError(f"--arg gives {key!r} twice")
-        try:
-            found[key] = ast.literal_eval(value.strip())
-        except (ValueError, SyntaxError, MemoryError, RecursionError):
-            found[key] = _WORDS.get(value.strip().lower(), value)
-    return found
-
-
 def load(spec: str, arguments: Mapping[str, Any], *, trust: bool = False) -> Any:
     """The layer that a SPEC makes.
 
@@ -86,18 +53,14 @@ def load(spec: str, arguments: Mapping[str, Any], *, trust: bool = False) -> Any
         MissingDependencyError: Paddle, PaddleNLP or a package that the module imports is missing.
         UntrustedError: a model by name, and *trust* is not given.
     """
-    path, colon, name = spec.rpartition(":")
-    if not colon or (len(path) == 1 and os.sep == "\\"):
+    if loading.split(spec) is None:
         from mconv.dygraph import nlp
 
         if spec.endswith(".py") or (not os.path.exists(spec) and not nlp.is_name(spec)):
             raise UsageError(f"{spec!r}: what makes the layer is not said", f"{_FORM}, e.g. {spec}:factory")
         return nlp.load(spec, arguments, trust=trust)
-    if not path or not re.fullmatch(r"[^\W\d]\w*(\.[^\W\d]\w*)*", name):
-        raise UsageError(f"{spec!r}: {name!r} is no name of a class or function", _FORM)
     import_paddle()
-    module = _file(Path(path)) if path.endswith(".py") or os.sep in path else _module(path)
-    return make(_member(module, name, path), arguments, spec)
+    return make(loading.find(spec), arguments, spec)
 
 
 def make(factory: Any, arguments: Mapping[str, Any], spec: str) -> Any:
@@ -107,109 +70,4 @@ def make(factory: Any, arguments: Mapping[str, Any], spec: str) -> Any:
         NotAModelError: it fails, or what it makes is no layer.
         UsageError: it does not take these arguments.
     """
-    layer_type = import_paddle().nn.Layer
-    if isinstance(factory, layer_type):
-        if arguments:
-            raise UsageError(f"{spec} is a layer, not a factory, and takes no --arg")
-        return factory
-    if not callable(factory):
-        raise NotAModelError(
-            f"{spec} is a {type(factory).__name__}, not a class or function that makes a paddle.nn.Layer"
-        )
-    try:
-        signature = inspect.signature(factory)
-    except (TypeError, ValueError):
-        signature = None  # of an extension type
-    if signature is not None:
-        try:
-            signature.bind(**arguments)
-        except TypeError as e:
-            raise UsageError(f"{spec}: {e}", f"its arguments are {signature}; give them with --arg key=value") from None
-    with _user_code(spec):
-        made = factory(**arguments)
-    if not isinstance(made, layer_type):
-        hint = "return the layer alone" if isinstance(made, (tuple, list, dict)) else None
-        raise NotAModelError(f"{spec} makes a {type(made).__name__}, not a paddle.nn.Layer", hint)
-    return made
-
-
-def _file(path: Path) -> ModuleType:
-    if not path.is_file():
-        raise NotAModelError(f"{path}: no such file", _FORM)
-    # a name of its own, so that model.py of one folder is not another's, and none of the installed packages
-    name = f"mconv_user_{path.stem}_{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:8]}"
-    spec = importlib.util.spec_from_file_location(name, path)
-    if spec is None or spec.loader is None:
-        raise NotAModelError(f"{path}: no Python file", _FORM)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    sys.path.insert(0, str(path.resolve().parent))  # stays: the factory may import its neighbours later
-    try:
-        with _user_code(str(path)):
-            spec.loader.exec_module(module)
-    except BaseException:
-        del sys.modules[name]
-        raise
-    return module
-
-
-def _module(name: str) -> ModuleType:
-    if not re.fullmatch(r"[^\W\d]\w*(\.[^\W\d]\w*)*", name):
-        raise UsageError(f"{name!r} is no name of a module", _FORM)
-    if os.getcwd() not in sys.path:
-        sys.path.insert(0, os.getcwd())  # as `python -m` has it
-    with _user_code(name):
-        try:
-            return importlib.import_module(name)
-        except ModuleNotFoundError as e:
-            if e.name is not None and (name == e.name or name.startswith(e.name + ".")):
-                raise NotAModelError(f"there is no module {name!r}", _FORM) from None
-            raise
-
-
-def _member(module: ModuleType, name: str, where: str) -> Any:
-    found: Any = module
-    for part in name.split("."):
-        try:
-            found = getattr(found, part)
-        except AttributeError:
-            names = [
-                n for n, v in vars(module).items() if callable(v) and getattr(v, "__module__", "") == module.__name__
-            ]
-            hint = f"it defines {', '.join(names[:12])}" if names else None
-            raise NotAModelError(f"{where}: has no {name!r}", hint) from None
-    return found
-
-
-@contextlib.contextmanager
-def _user_code(what: str) -> Iterator[None]:
-    """Errors of the user's own code in one line, with the place they come from."""
-    try:
-        yield
-    except MconvError:
-        raise
-    except KeyboardInterrupt:
-        raise
-    except ImportError as e:
-        raise MissingDependencyError(f"{what}: {e}{place(e)}") from e
-    except (Exception, SystemExit) as e:  # it is the user's program that runs here
-        lines = str(e).strip().splitlines()
-        text = f"{type(e).__name__}: {lines[0]}" if lines else type(e).__name__
-        raise NotAModelError(f"{what}: fails with {text}{place(e)}", "--debug shows where") from e
-
-
-def place(error: BaseException) -> str:
-    """`` (net.py, line 12)``: the innermost line of code that is neither Paddle's, mconv's nor Python's own."""
-    if isinstance(error, SyntaxError) and error.filename:
-        return f" ({os.path.basename(error.filename)}, line {error.lineno})"
-    own = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-    for frame in reversed(traceback.extract_tb(error.__traceback__)):
-        name = frame.filename
-        # Paddle writes what it has rewritten into files of its own, whose lines are not the user's
-        rewritten = (
-            "to_static_tmp" in name or os.path.dirname(name) == tempfile.gettempdir() and _REWRITTEN.search(name)
-        )
-        foreign = name.startswith((own, "<", sys.prefix, sys.base_prefix)) or "site-packages" in name
-        if not foreign and not rewritten:
-            return f" ({os.path.basename(name)}, line {frame.lineno})"
-    return ""
+    return loading.call(factory, arguments, spec, import_paddle().nn.Layer, "paddle.nn.Layer")

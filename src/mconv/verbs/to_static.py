@@ -21,6 +21,7 @@ from mconv.dygraph.inputs import Call
 from mconv.dygraph.live import LayerFailed, Live
 from mconv.dygraph.outputs import need_outputs
 from mconv.errors import MconvError, RuntimeFailedError, UnsupportedError, UsageError, VerificationError
+from mconv.factory.loading import parse_arguments
 from mconv.program import provenance, targets
 from mconv.program.dtypes import DType
 from mconv.program.params import PathLike
@@ -274,7 +275,7 @@ def _live(
     method: str,
     report: Report,
 ) -> Live:
-    given = dict(arguments) if isinstance(arguments, Mapping) else source.parse_arguments(arguments)
+    given = dict(arguments) if isinstance(arguments, Mapping) else parse_arguments(arguments)
     paddle = source.import_paddle()
     if isinstance(layer, str):
         report.source["spec"] = layer
