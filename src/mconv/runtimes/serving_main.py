@@ -111,10 +111,17 @@ def start(request, isolated):
 
 
 def stop(service):
-    """End the service and everything that it started."""
+    """End the service and everything that it started, and see it gone."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(service.pid, signal.SIGKILL)
     service.wait()
+    deadline = time.time() + 3  # a process of gigabytes takes a moment to die; where nobody reaps, never mind
+    while time.time() < deadline:
+        try:
+            os.killpg(service.pid, 0)
+        except ProcessLookupError:
+            return
+        time.sleep(0.02)
 
 
 def wait_until_ready(service, ports, timeout):

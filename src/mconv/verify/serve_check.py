@@ -30,6 +30,7 @@ from mconv.verify.runners import Answers
 
 DRIVER = Path(__file__).parent.parent / "runtimes" / "serving_main.py"
 RUNTIME = "paddle-2.3.2"
+_STOPPING = 10.0  # seconds
 # a converted model must not lose anything on the way through JSON: float32 survives it exactly
 TOLERANCE = Tolerance(absolute=1e-6, relative=1e-6)
 
@@ -254,6 +255,8 @@ def _drive(
             raise RuntimeFailedError(f"the pipeline service could not be asked to the end{_complaint(folder)}")
     finally:
         timer.cancel()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            driver.wait(_STOPPING)  # nobody listens any more: it ends the service, sees it gone, and goes
         kill_session(driver)
         driver.wait()
         if service is not None:
