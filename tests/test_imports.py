@@ -35,7 +35,8 @@ ALLOWED: dict[str, set[str]] = {
     "verbs": MIDDLE | IMPORTERS | {"factory", "serving", "verify", "runtimes", "inspection"},
     # another face of the API: the one that ONNX's tools expect, a module that subclasses what onnx has
     "onnx_backend": MIDDLE | {"onnx", "runtimes"},
-    "recipe": {"api"},
+    # runs the verbs; hashes files, and writes whole folders as they do
+    "recipe": GROUND | {"api"},
     "api": MIDDLE | IMPORTERS | {"serving", "verify", "runtimes", "inspection", "recipe", "verbs"},
     # parses, calls the API and renders; the runtimes are the subject of two commands
     "cli": {"api"},
@@ -48,7 +49,7 @@ CLI_MAY_NAME = {"mconv.program.targets"}
 FRAMEWORKS = {"paddle", "torch", "onnxruntime", "x2paddle", "paddle2onnx", "paddle_serving_client", "transformers"}
 WITHOUT_FRAMEWORKS = {"program", "factory", "emit", "onnx", "pir", "passes", "serving", "inspection", "errors"}
 # packages that are never imported at the top level of any module
-LAZY = FRAMEWORKS | {"onnx", "safetensors", "yaml", "openvino", "onnxscript", "rich"}
+LAZY = FRAMEWORKS | {"onnx", "safetensors", "yaml", "openvino", "onnxscript", "rich", "jsonschema", "fsspec", "ray"}
 
 
 def room_of(path: Path) -> str:

@@ -9,7 +9,7 @@ import importlib.util
 import os
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Optional
 
 from mconv.errors import UsageError
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from mconv.inspection import Inspection
     from mconv.program.params import PathLike
     from mconv.program.provenance_check import Checked
+    from mconv.recipe.results import RunResult
     from mconv.runtimes import Runtime, RuntimeStatus
     from mconv.runtimes.doctor import Diagnosis
     from mconv.serving.convert import ServingResult
@@ -109,15 +110,55 @@ def check(path: PathLike, *, sources: Sequence[PathLike] = ()) -> Checked:
     return provenance_check.check(path, sources)
 
 
+def run(recipes: Sequence[PathLike], **options: Any) -> RunResult:
+    """Run recipes: whole chains from a source model to the service; see :func:`mconv.recipe.runner.run`.
+
+    Raises:
+        MconvError: see there; a recipe that fails is no error here but in the result.
+    """
+    from mconv.recipe import runner
+
+    return runner.run(recipes, **options)
+
+
+def write_reports(result: RunResult, title: str, **files: Any) -> None:
+    """Write the JUnit and the Markdown report of a run; see :func:`mconv.recipe.render.write`.
+
+    Raises:
+        MconvError: one cannot be written.
+    """
+    from mconv.recipe import render
+
+    render.write(result, title, **files)
+
+
+def github_annotations(result: RunResult, title: str) -> list[str]:
+    """The annotations of a run for GitHub, where it runs there; nothing elsewhere."""
+    from mconv.recipe import render
+
+    return render.github_annotations(result, title) if render.in_github() else []
+
+
+def as_run(a: PathLike, b: PathLike, found: Optional[Verification] = None, error: Any = None) -> RunResult:
+    """A comparison, or the error that it ended with, in the form that the reports are made of."""
+    from mconv.recipe import render
+
+    return render.of_verification(a, b, found, error)
+
+
 def serve_check(folder: PathLike, **options: Any) -> ServeReport:
     """Start the real Paddle Serving pipeline on a converted model and compare its answers with direct inference.
 
     Args:
         folder: a ``serving_server/`` folder.
-        options: see :func:`mconv.verify.serve_check.serve_check`.
+        options: see :func:`mconv.verify.serve_check.serve_check`; *tolerance* may be one number.
     """
     from mconv.verify import serve_check
+    from mconv.verify.compare import Tolerance
 
+    limit = options.get("tolerance")
+    if isinstance(limit, float):
+        options["tolerance"] = Tolerance(limit, limit)
     return serve_check.serve_check(os.fspath(folder), **options)
 
 
@@ -174,6 +215,22 @@ def onnx2paddle(model: PathLike, out: PathLike, **options: Any) -> Report:
     from mconv.verbs import onnx2paddle as verb
 
     return verb.onnx2paddle(model, out, **options)
+
+
+def to_onnx(path: PathLike, out: PathLike, **options: Any) -> Report:
+    """A Paddle model of any era as an ONNX model, through paddle2onnx, proved against its source.
+
+    Args:
+        path: a folder, a file or a prefix.
+        out: the ``.onnx`` file to write.
+        options: see :func:`mconv.verbs.to_onnx.to_onnx`.
+
+    Raises:
+        MconvError: see there.
+    """
+    from mconv.verbs import to_onnx as verb
+
+    return verb.to_onnx(path, out, **options)
 
 
 def verify(a: PathLike, b: PathLike, **options: Any) -> Verification:

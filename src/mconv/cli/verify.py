@@ -9,8 +9,10 @@ import typer
 
 from mconv.cli.common import one_line, out
 from mconv.cli.onnx2paddle import show_outputs
-from mconv.errors import VerificationError
+from mconv.cli.run import show_annotations
+from mconv.errors import MconvError, VerificationError
 
+TITLE = "mconv verify"
 _SHOWN = 8  # tensors shown before the one that differs
 
 
@@ -41,24 +43,39 @@ def command(
     ] = None,
     ir_optim: Annotated[bool, typer.Option("--ir-optim/--no-ir-optim", help="Let Paddle optimise the graph.")] = True,
     timeout: Annotated[float, typer.Option(metavar="SECONDS", help="For loading and running one model.")] = 600,
+    junit: Annotated[Optional[Path], typer.Option(metavar="FILE", help="Write a JUnit XML report.")] = None,
+    summary: Annotated[Optional[Path], typer.Option(metavar="FILE", help="Write a Markdown summary.")] = None,
 ) -> Any:
     """Run two models on the same inputs and compare them, output by output."""
     from mconv import api
 
-    found = api.verify(
-        a,
-        b,
-        runtime=runtime,
-        runtime_a=runtime_a,
-        inputs=inputs or (),
-        feeds=feeds,
-        tolerance=tolerance,
-        layers=layers,
-        onednn=onednn,
-        ir_optim=ir_optim,
-        timeout=timeout,
-        progress=out.detail,
-    )
+    found: Any = None
+    failure: Optional[MconvError] = None
+    try:
+        found = api.verify(
+            a,
+            b,
+            runtime=runtime,
+            runtime_a=runtime_a,
+            inputs=inputs or (),
+            feeds=feeds,
+            tolerance=tolerance,
+            layers=layers,
+            onednn=onednn,
+            ir_optim=ir_optim,
+            timeout=timeout,
+            progress=out.detail,
+        )
+        if not found.ok:
+            failure = _failure(found, a, b)
+    except MconvError as e:
+        failure = e
+    reported = api.as_run(a, b, found, failure)
+    api.write_reports(reported, TITLE, junit_file=junit, summary_file=summary)
+    show_annotations(reported, TITLE)
+    if found is None:
+        assert failure is not None
+        raise failure
     for note in found.notes:
         out.warn(one_line(note))
     out.print(f"A: {found.a}   B: {found.b}")
@@ -68,14 +85,18 @@ def command(
     show_outputs(found.outputs)
     if layers:
         _show_layers(found)
-    if not found.ok:
-        bad = [row for row in found.outputs if not row["ok"]]
-        reason = found.problems[0] if found.problems else f"output {bad[0]['name']}: {bad[0]['reason']}"
-        where = f"; the first tensor that differs is {found.first['name']!r}" if found.first else ""
-        error = VerificationError(f"{b} computes something else than {a}: {reason}{where}")
-        error.rows = [] if out.human else [*bad, *([found.first] if found.first else [])]
-        raise error
+    if failure is not None:
+        failure.rows = [] if out.human else failure.rows  # type: ignore[attr-defined] # they are in the table
+        raise failure
     return found
+
+
+def _failure(found: Any, a: Path, b: Path) -> VerificationError:
+    bad = [row for row in found.outputs if not row["ok"]]
+    reason = found.problems[0] if found.problems else f"output {bad[0]['name']}: {bad[0]['reason']}"
+    where = f"; the first tensor that differs is {found.first['name']!r}" if found.first else ""
+    rows = [*bad, *([found.first] if found.first else [])]
+    return VerificationError(f"{b} computes something else than {a}: {reason}{where}", None, rows)
 
 
 def _show_layers(found: Any) -> None:

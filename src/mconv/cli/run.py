@@ -1,0 +1,144 @@
+"""``mconv run``."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any, Optional
+
+import typer
+
+from mconv.cli.common import one_line, out
+
+TITLE = "mconv run"
+_WORDS = {"done": "passed", "cached": "nothing to do", "failed": "FAILED", "skipped": "not run", "running": "…"}
+_STYLES = {"done": "green", "cached": "green", "failed": "bold red", "skipped": "dim", "running": "cyan"}
+
+
+def command(
+    recipes: Annotated[list[Path], typer.Argument(metavar="RECIPE.yaml…", help="Recipes, or folders of them.")],
+    out_dir: Annotated[
+        Path, typer.Option("--out", "-o", metavar="DIR", help="Each recipe gets a folder there; so does summary.json.")
+    ] = Path("build"),
+    jobs: Annotated[int, typer.Option("--jobs", "-j", metavar="N", help="How many recipes run at a time.")] = 1,
+    profile: Annotated[
+        Optional[str], typer.Option(metavar="NAME", help="Apply this profile to the recipes that have it.")
+    ] = None,
+    settings: Annotated[
+        Optional[list[str]],
+        typer.Option("--set", metavar="KEY=VALUE", help="Change a field of all recipes: target=2.6. Repeatable."),
+    ] = None,
+    executor: Annotated[str, typer.Option(help="local, or ray: one task of Ray for each recipe.")] = "local",
+    junit: Annotated[Optional[Path], typer.Option(metavar="FILE", help="Write a JUnit XML report.")] = None,
+    summary: Annotated[Optional[Path], typer.Option(metavar="FILE", help="Write a Markdown summary.")] = None,
+    force: Annotated[bool, typer.Option("--force", "-f", help="Do everything again.")] = False,
+) -> Any:
+    """Run recipes: whole chains from the source model to the service. What is done already is left as it is."""
+    from mconv import api
+
+    with _progress() as progress:
+        result = api.run(
+            recipes,
+            out=out_dir,
+            jobs=jobs,
+            profile=profile,
+            settings=settings or (),
+            executor=executor,
+            force=force,
+            progress=progress,
+        )
+    for recipe in result.recipes:
+        for step in recipe.steps:
+            for warning in step.warnings if step.status != "cached" else []:
+                out.warn(one_line(f"{recipe.name}: {step.name}: {warning}"))
+    _table(result)
+    if result.nothing_done:
+        out.print(f"nothing to do: all {len(result.recipes)} recipes are as they should be in {result.out}")
+    api.write_reports(result, TITLE, junit_file=junit, summary_file=summary)
+    show_annotations(result, TITLE)
+    out.emit(result.to_dict())
+    result.require()
+    return result.to_dict()
+
+
+def show_annotations(result: Any, title: str) -> None:
+    """GitHub's workflow commands, on stderr as stdout may carry JSON; nothing elsewhere."""
+    from mconv import api
+
+    for line in api.github_annotations(result, title):
+        sys.stderr.write(line + "\n")
+    sys.stderr.flush()
+
+
+def _table(result: Any) -> None:
+    rows = []
+    for recipe in result.recipes:
+        for step in recipe.steps:
+            worst = step.worst()
+            apart = "" if worst is None else one_line(worst["name"])
+            figure = "" if worst is None or worst.get("max_abs") is None else f"{worst['max_abs']:.2e}"
+            why = one_line(step.error["message"]) if step.error else step.reason if step.status == "skipped" else ""
+            rows.append([recipe.name, step.name, _WORDS[step.status], f"{step.seconds:.1f}", apart, figure, why])
+    columns = ["recipe", "step", "", "s", "furthest apart", "max abs", "why"]
+    out.table(columns, rows, right=["s", "max abs"])
+
+
+@contextlib.contextmanager
+def _progress() -> Iterator[Any]:
+    """What is called with every event: a live table on a terminal, a line for each step elsewhere."""
+    if out.quiet:
+        yield lambda event: None
+    elif sys.stderr.isatty():
+        with _Live() as live:
+            yield live.event
+    else:
+        yield _line
+
+
+def _line(event: Any) -> None:
+    text = one_line(event.text)
+    if event.status == "running":
+        out.detail(f"{event.recipe}: {event.step}: {text}")
+    elif event.status == "cached":
+        out.note(f"{event.recipe}: {event.step}: nothing to do")
+    else:
+        tail = f": {text}" if text and event.status != "done" else ""
+        spent = f" ({event.seconds:.1f} s)" if event.seconds else ""
+        out.note(f"{event.recipe}: {event.step}: {_WORDS[event.status]}{spent}{tail}")
+
+
+class _Live:
+    """One line for each recipe: its steps with their states, and what it is doing."""
+
+    def __init__(self) -> None:
+        from rich.live import Live
+
+        self._states: dict[str, dict[str, Any]] = {}
+        self._live = Live(
+            console=out.console(stderr=True), get_renderable=self._render, refresh_per_second=8, transient=True
+        )
+
+    def __enter__(self) -> _Live:
+        self._live.__enter__()
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self._live.__exit__(*error)
+
+    def event(self, event: Any) -> None:
+        self._states.setdefault(event.recipe, {})[event.step] = event
+
+    def _render(self) -> Any:
+        from rich.table import Table
+        from rich.text import Text
+
+        table = Table(box=None, show_header=False, pad_edge=False)
+        for name, events in list(self._states.items()):
+            steps, doing = Text(), ""
+            for step, event in list(events.items()):
+                steps.append(f"{step} ", _STYLES[event.status])
+                doing = one_line(event.text)[:100] if event.status in ("running", "failed") else ""
+            table.add_row(name, steps, Text(doing, "dim"))
+        return table

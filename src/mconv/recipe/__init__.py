@@ -1,0 +1,1 @@
+"""Recipes: whole chains from a source model to the service, written down as YAML; :mod:`mconv.api` runs them."""

@@ -1,0 +1,139 @@
+"""The process of one step: reads a request on stdin, calls one function of the API, answers on another descriptor.
+
+A process of its own because importers and frameworks crash, keep memory, and count the names that they give.
+
+    python -m mconv.recipe.child DESCRIPTOR
+
+stdin: ``{"verb": …, "arguments": {…}}`` on one line; its end means that nobody waits any more. DESCRIPTOR gets JSON
+lines: ``{"progress": text}``, and at last ``{"result": …}`` or ``{"error": …}``.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import threading
+from collections.abc import Mapping
+from typing import Any, Callable
+
+from mconv.errors import EXIT_BUG, MconvError, VerificationError
+
+_ABANDONED = 143
+
+
+def main(answers: int) -> int:
+    request = json.loads(sys.stdin.readline())
+    threading.Thread(target=_watch, daemon=True).start()
+    stream = os.fdopen(answers, "w", encoding="utf-8", errors="backslashreplace")
+    lock = threading.Lock()
+
+    def say(message: Mapping[str, Any]) -> None:
+        with lock:
+            stream.write(json.dumps(message, ensure_ascii=False) + "\n")
+            stream.flush()
+
+    try:
+        result = perform(request["verb"], request["arguments"], lambda text: say({"progress": text}))
+    except BaseException as e:  # noqa: BLE001 - all of it is told to the parent
+        say({"error": describe(e)})
+        if not isinstance(e, MconvError):
+            import traceback
+
+            traceback.print_exc()
+        return 1
+    say({"result": result})
+    return 0
+
+
+def _watch() -> None:
+    """End when the parent has: its end of the pipe closes, even when it was killed."""
+    while sys.stdin.buffer.read(1 << 16):
+        pass
+    os._exit(_ABANDONED)
+
+
+def perform(verb: str, arguments: Mapping[str, Any], progress: Callable[[str], Any]) -> dict[str, Any]:
+    """Call a function of the API.
+
+    Returns:
+        ``warnings``, and ``proof`` where something was compared.
+
+    Raises:
+        MconvError: what the function raises, or what its result says is wrong.
+    """
+    from mconv import api
+
+    given = dict(arguments)
+    if verb not in ("to_serving", "downgrade"):
+        given["progress"] = progress
+    result = getattr(api, verb)(**given)
+    return _SHAPES.get(verb, _conversion)(result)
+
+
+def _conversion(report: Any) -> dict[str, Any]:
+    found = report.verification or {}
+    return {"warnings": list(report.warnings), "proof": _proof(found) if found.get("outputs") else None}
+
+
+def _proof(verification: Mapping[str, Any]) -> dict[str, Any]:
+    return {"a": verification["reference"], "b": verification["paddle"], "outputs": verification["outputs"]}
+
+
+def _plain(result: Any) -> dict[str, Any]:
+    return {"warnings": list(result.warnings), "proof": None}
+
+
+def _verify(found: Any) -> dict[str, Any]:
+    proof = {"a": found.a, "b": found.b, "outputs": [*found.outputs, *([found.first] if found.first else [])]}
+    if not found.ok:
+        bad = [row for row in found.outputs if not row["ok"]]
+        reason = found.problems[0] if found.problems else f"output {bad[0]['name']}: {bad[0]['reason']}"
+        where = f"; the first tensor that differs is {found.first['name']!r}" if found.first else ""
+        error = VerificationError(f"the two compute different things: {reason}{where}", None, bad)
+        error.proof = proof  # type: ignore[attr-defined]
+        raise error
+    return {"warnings": list(found.notes), "proof": proof}
+
+
+def _serve_check(report: Any) -> dict[str, Any]:
+    rows = [{"name": f.form, "max_abs": f.max_abs, "ok": f.ok, "reason": f.reason} for f in report.forms]
+    proof = {
+        "a": f"direct inference in Paddle {report.paddle}",
+        "b": f"the pipeline service of {report.runtime}",
+        "outputs": rows,
+    }
+    try:
+        report.require()
+    except MconvError as e:
+        e.proof = proof  # type: ignore[attr-defined]
+        raise
+    return {"warnings": [], "proof": proof}
+
+
+_SHAPES: dict[str, Callable[[Any], dict[str, Any]]] = {
+    "to_serving": _plain, "downgrade": _plain, "verify": _verify, "serve_check": _serve_check,
+}  # fmt: skip
+
+
+def describe(error: BaseException) -> dict[str, Any]:
+    """An error as the parent, JUnit and the summary show it; with the figures where something was compared."""
+    if isinstance(error, MconvError):
+        proof = getattr(error, "proof", None)
+        verification = getattr(getattr(error, "report", None), "verification", None)
+        if proof is None and verification and verification.get("outputs"):
+            proof = _proof(verification)
+        rows = [dict(row) for row in getattr(error, "rows", [])]
+        return {
+            "kind": type(error).__name__, "message": error.message, "hint": error.hint, "exit_code": error.exit_code,
+            "rows": rows, "proof": proof,
+        }  # fmt: skip
+    first = (str(error).strip().splitlines() or ["(no message)"])[0]
+    return {
+        "kind": "Bug", "message": f"a bug of mconv: {type(error).__name__}: {first}",
+        "hint": "please report it, with the log", "exit_code": EXIT_BUG, "rows": [], "proof": None,
+    }  # fmt: skip
+
+
+if __name__ == "__main__":
+    sys.exit(main(int(sys.argv[1])))

@@ -1,0 +1,232 @@
+"""A YAML file as data that knows on which line everything is, checked against the published schema."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Optional, Union
+
+from mconv.errors import MissingDependencyError, NotAModelError, UsageError
+
+SCHEMA = Path(__file__).with_name("schema.json")
+_LIMIT = 1 << 20  # bytes of a recipe
+_DEEPEST = 32
+_MOST_NODES = 20_000  # aliases of YAML can make a small file an endless one
+Keys = tuple[Union[str, int], ...]
+# YAML 1.1 wants a dot in a number with an exponent; people write 1e-4
+_FLOAT = re.compile(r"[-+]?(\d[\d_]*(\.[\d_]*)?|\.[\d_]+)[eE][-+]?\d+$")
+
+
+def schema() -> dict[str, Any]:
+    """The JSON Schema of recipes."""
+    found: dict[str, Any] = json.loads(SCHEMA.read_text("utf-8"))
+    return found
+
+
+class Document:
+    """One YAML file.
+
+    Attributes:
+        path: the file.
+        data: its content.
+    """
+
+    def __init__(self, path: Path):
+        """Read the file.
+
+        Raises:
+            NotAModelError: it cannot be read.
+            UsageError: it is no YAML, or no mapping; names the line.
+        """
+        self.path = path
+        self._lines: dict[Keys, int] = {}
+        self._count = 0
+        import yaml
+
+        try:
+            if path.stat().st_size > _LIMIT:
+                raise UsageError(f"{path}: larger than {_LIMIT} bytes, no recipe")
+            text = path.read_text("utf-8")
+        except OSError as e:
+            raise NotAModelError(f"{path}: cannot be read ({e.strerror})", "name a recipe: recipes/NAME.yaml") from None
+        except UnicodeDecodeError:
+            raise UsageError(f"{path}: not text in UTF-8") from None
+        try:
+            node = yaml.compose(text, Loader=yaml.SafeLoader)
+            self.data = {} if node is None else self._build(node, ())
+        except yaml.MarkedYAMLError as e:
+            mark = e.problem_mark or e.context_mark
+            where = f":{mark.line + 1}" if mark is not None else ""
+            raise UsageError(f"{path}{where}: {e.problem or e.context}") from None
+        except yaml.YAMLError as e:
+            raise UsageError(f"{path}: {' '.join(str(e).split())}") from None
+        except RecursionError:
+            raise UsageError(f"{path}: nested too deeply") from None
+        if not isinstance(self.data, dict):
+            raise UsageError(f"{path}:1: a recipe is a mapping that has at least `source:`")
+
+    def line(self, keys: Keys) -> int:
+        """The line of a key, or of the nearest one around it."""
+        while keys and keys not in self._lines:
+            keys = keys[:-1]
+        return self._lines.get(keys, 1)
+
+    def place(self, keys: Keys) -> str:
+        """``FILE:LINE: where``, as messages begin."""
+        inside = self.inside(keys)
+        return f"{self.path}:{self.line(keys)}: {inside}" if inside else f"{self.path}:{self.line(keys)}"
+
+    @staticmethod
+    def inside(keys: Keys) -> str:
+        """``steps[1].verify``."""
+        return "".join(f"[{k}]" if isinstance(k, int) else f".{k}" for k in keys).lstrip(".")
+
+    def _build(self, node: Any, keys: Keys) -> Any:
+        import yaml
+
+        self._count += 1
+        if len(keys) > _DEEPEST or self._count > _MOST_NODES:
+            raise UsageError(f"{self.path}:{node.start_mark.line + 1}: nested too deeply, or too much of it")
+        self._lines.setdefault(keys, node.start_mark.line + 1)
+        if isinstance(node, yaml.MappingNode):
+            made: dict[str, Any] = {}
+            for key_node, value_node in node.value:
+                line = key_node.start_mark.line + 1
+                if not isinstance(key_node, yaml.ScalarNode):
+                    raise UsageError(f"{self.path}:{line}: a key is a text")
+                key = key_node.value
+                if key in made:
+                    raise UsageError(f"{self.path}:{line}: {key!r} is there twice")
+                inner = (*keys, key)
+                self._lines[inner] = line
+                made[key] = self._build(value_node, inner)
+            return made
+        if isinstance(node, yaml.SequenceNode):
+            return [self._build(child, (*keys, i)) for i, child in enumerate(node.value)]
+        return scalar(node, f"{self.path}:{node.start_mark.line + 1}")
+
+    def check(self, extra: Optional[Mapping[str, Any]] = None) -> None:
+        """Check the content against the schema.
+
+        Args:
+            extra: what was set beside the file; it counts as content.
+
+        Raises:
+            UsageError: names the file, the line and what is allowed; ``rows`` has all problems.
+            MissingDependencyError: the package jsonschema is missing.
+        """
+        try:
+            import jsonschema
+        except ImportError:
+            raise MissingDependencyError(
+                "recipes are checked with the package jsonschema, which is not installed",
+                "pip install 'mconv[recipes]'",
+            ) from None
+        validator = jsonschema.Draft202012Validator(schema())
+        errors = sorted(
+            validator.iter_errors({**self.data, **(extra or {})}),
+            key=lambda e: (self.line(tuple(e.absolute_path)), str(e.absolute_path)),
+        )
+        problems = [self._problem(e) for e in errors]
+        problems += list(self._beyond_the_schema())
+        if problems:
+            keys, what, allowed = problems[0]
+            more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+            error = UsageError(f"{self.place(keys)}: {what}{more}", allowed)
+            rows = [{"line": self.line(k), "problem": f"{self.inside(k)}: {w}", "allowed": a} for k, w, a in problems]
+            error.rows = rows if len(rows) > 1 else []  # type: ignore[attr-defined] # for the command line
+            raise error
+
+    def _problem(self, error: Any) -> tuple[Keys, str, str]:
+        """Where, what, and what is allowed instead, of an error of jsonschema."""
+        keys = tuple(error.absolute_path)
+        value, kind, limit = error.instance, error.validator, error.validator_value
+        if kind == "additionalProperties" and isinstance(value, Mapping):
+            known = list(error.schema.get("properties", {}))
+            unknown = [k for k in value if k not in known]
+            return (*keys, unknown[0]), "no such field", _near(unknown[0], known)
+        if kind == "enum":
+            names = list(dict.fromkeys(map(str, limit)))
+            return keys, f"{value!r} is none of them", _near(str(value), names)
+        if kind == "required":
+            missing = [name for name in limit if name not in value]
+            return (
+                keys,
+                f"{missing[0]!r} is missing",
+                error.schema.get("properties", {}).get(missing[0], {}).get("description", f"write {missing[0]}: …"),
+            )
+        if kind == "type":
+            wanted = limit if isinstance(limit, str) else " or ".join(limit)
+            return keys, f"{_kind(value)}, where {wanted} is wanted", _described(error)
+        if kind in ("minProperties", "maxProperties"):
+            return keys, f"{len(value)} names where one is wanted", "each step is an entry of its own: `- verify: {…}`"
+        if kind == "pattern":
+            return keys, f"{value!r} does not have the form {limit}", _described(error)
+        return keys, error.message, _described(error)
+
+    def _beyond_the_schema(self) -> Iterator[tuple[Keys, str, str]]:
+        for keys, source in self._sources():
+            if isinstance(source, dict) and ("path" in source) == ("spec" in source):
+                both = "path and spec are both given" if "path" in source else "neither path nor spec is given"
+                yield keys, both, "path: of a file or folder; spec: what makes a layer"
+
+    def _sources(self) -> Iterator[tuple[Keys, Any]]:
+        if "source" in self.data:
+            yield ("source",), self.data["source"]
+        profiles = self.data.get("profiles")
+        for name, profile in (profiles if isinstance(profiles, dict) else {}).items():
+            if isinstance(profile, dict) and "source" in profile:
+                yield ("profiles", name, "source"), profile["source"]
+
+
+def _near(name: str, known: Sequence[str]) -> str:
+    near = difflib.get_close_matches(name, known, 1)
+    allowed = f"allowed: {', '.join(known)}"
+    return f"did you mean {near[0]}? {allowed}" if near else allowed
+
+
+def _kind(value: Any) -> str:
+    kinds = {
+        bool: "true or false",
+        int: "a number",
+        float: "a number",
+        str: "a text",
+        list: "a list",
+        dict: "a mapping",
+    }
+    return kinds.get(type(value), "nothing")
+
+
+def _described(error: Any) -> str:
+    text = error.schema.get("description", "")
+    return text or "`mconv init --schema` prints the schema"
+
+
+def scalar(node: Any, place: str) -> Any:
+    """The value of a scalar: what YAML says, and numbers such as 1e-4, which it takes for text."""
+    import yaml
+
+    if node.tag == "tag:yaml.org,2002:str" and node.style is None and _FLOAT.match(node.value):
+        return float(node.value.replace("_", ""))
+    if node.tag == "tag:yaml.org,2002:timestamp":
+        return node.value
+    try:
+        return yaml.SafeLoader("").construct_object(node)
+    except (yaml.YAMLError, ValueError) as e:
+        raise UsageError(f"{place}: {' '.join(str(e).split())}") from None
+
+
+def parse_value(text: str, what: str) -> Any:
+    """The value of ``--set key=VALUE``: a YAML scalar, list or mapping on one line."""
+    import yaml
+
+    try:
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        if node is None:
+            return ""
+        return scalar(node, what) if isinstance(node, yaml.ScalarNode) else yaml.safe_load(text)
+    except yaml.YAMLError as e:
+        raise UsageError(f"{what}: {' '.join(str(e).split())}") from None
