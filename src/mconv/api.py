@@ -233,6 +233,22 @@ def to_onnx(path: PathLike, out: PathLike, **options: Any) -> Report:
     return verb.to_onnx(path, out, **options)
 
 
+def to_onnx(path: PathLike, out: PathLike, **options: Any) -> Report:
+    """A Paddle model of any era as an ONNX model, through paddle2onnx, proved against its source.
+
+    Args:
+        path: a folder, a file or a prefix.
+        out: the ``.onnx`` file to write.
+        options: see :func:`mconv.verbs.to_onnx.to_onnx`.
+
+    Raises:
+        MconvError: see there.
+    """
+    from mconv.verbs import to_onnx as verb
+
+    return verb.to_onnx(path, out, **options)
+
+
 def verify(a: PathLike, b: PathLike, **options: Any) -> Verification:
     """Two models on the same inputs, output by output; with ``layers=True`` also the first tensor that differs.
 

@@ -68,7 +68,11 @@ NEEDS: dict[str, tuple[Need, ...]] = {
         Need("safetensors weights", ("safetensors",), optional=True),
     ),
     "to-static": (Need("building the layer", ("paddle",)),),
-    "to-onnx": (Need("the conversion", ("paddle2onnx",)),),
+    "to-onnx": (
+        Need("the conversion", ("paddle2onnx",)),
+        Need("Paddle 3, which paddle2onnx imports", ("paddle",)),
+        Need("--verify: running the result", ("onnxruntime",), optional=True),
+    ),
     "verify": (
         Need("running Paddle models", _RUN_PADDLE),
         Need("running .onnx models", ("onnxruntime",), optional=True),

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Optional
 
 import numpy as np
 
 from mconv import runtimes
-from mconv.errors import MconvError, MissingDependencyError, RuntimeFailedError, RuntimeUnavailableError
+from mconv.errors import MconvError, MissingDependencyError, RuntimeFailedError, RuntimeUnavailableError, UsageError
 from mconv.program import targets
+from mconv.program.inputs import assign
 from mconv.program.program import Program
 from mconv.runtimes import Runtime
 from mconv.verify.compare import Comparison, Tolerance, compare
@@ -88,6 +89,12 @@ def runtime_for(target: str, name: Optional[str] = None) -> Runtime:
             raise RuntimeUnavailableError(f"no Paddle to run it in: {e.message}", e.hint) from None
 
 
+def written_for(program: Program) -> str:
+    """The oldest target that is not older than the program."""
+    fitting = [t.name for t in targets.TARGETS.values() if t.version >= program.version]
+    return fitting[0] if fitting else list(targets.TARGETS)[-1]
+
+
 def prove(
     reference: Runner,
     program: Program,
@@ -155,6 +162,75 @@ def prove(
             proof.reason = worst(proof.comparison)
     proof.seconds = time.perf_counter() - start
     return proof
+
+
+def prove_onnx(
+    reference: Runner,
+    result: Runner,
+    specs: Sequence[InputSpec],
+    *,
+    shapes: Sequence[str] = (),
+    inputs: Optional[Path] = None,
+    tolerance: Tolerance = Tolerance(),
+) -> Proof:
+    """Run a Paddle model and the ONNX model made of it, which has the same names, and compare by position.
+
+    Args:
+        specs: the inputs.
+        shapes: ``name[1,3,?,640]``: other shapes of the random inputs.
+        inputs: a ``.npz`` file with the inputs instead of random ones.
+
+    Raises:
+        UsageError: *inputs* or *shapes* does not fit the model.
+    """
+    start = time.perf_counter()
+    specs = reshaped(specs, shapes)
+    proof = Proof(NOT_DONE, tolerance=tolerance, inputs=str(inputs) if inputs else "random")
+    try:
+        sets, wanted = _reference(reference, specs, {}, inputs)
+    except RuntimeFailedError as e:
+        proof.reason, proof.reference, proof.seconds = e.message, reference.label, time.perf_counter() - start
+        return proof
+    proof.reference = reference.label
+    proof.input_sets = [{n: list(a.shape) for n, a in feed.items()} for feed in sets]
+    try:
+        got = result.run(sets)
+    except RuntimeFailedError as e:
+        proof.status, proof.reason, proof.error = FAILED, e.message, e
+    else:
+        proof.comparison = compare_answers(_scalars(wanted, got), got, tolerance=tolerance)
+        proof.status = PASSED if proof.comparison.ok else FAILED
+        proof.reason = "" if proof.comparison.ok else worst(proof.comparison)
+    proof.seconds = time.perf_counter() - start
+    return proof
+
+
+def reshaped(specs: Sequence[InputSpec], shapes: Sequence[str]) -> list[InputSpec]:
+    """The inputs with the shapes that ``--input NAME[…]`` gives.
+
+    Raises:
+        UsageError: one names no input, or has another rank.
+    """
+    wanted = assign(shapes, {s.name: s.dtype.label for s in specs})
+    found = []
+    for spec in specs:
+        given = wanted.get(spec.name)
+        if given is not None:
+            if len(given.dims) != len(spec.shape):
+                raise UsageError(f"input {spec.name!r} has {len(spec.shape)} dimensions, not {len(given.dims)}")
+            dims = tuple(s if g is None else g for g, s in zip(given.dims, spec.shape))
+            spec = replace(spec, shape=dims)
+        found.append(spec)
+    return found
+
+
+def _scalars(wanted: Answers, got: Answers) -> Answers:
+    """What an older Paddle gives as shape [1] without that dimension where the other has none."""
+    rows = [
+        [a.reshape(()) if a.shape == (1,) and b.shape == () else a for a, b in zip(row, other)]
+        for row, other in zip(wanted.outputs, got.outputs)
+    ]
+    return replace(wanted, outputs=rows)
 
 
 def _reference(

@@ -49,10 +49,10 @@ class Report:
         values = asdict(self)
         return {"schema": values.pop("schema"), **values}
 
-    def write(self, folder: Path) -> None:
+    def write(self, folder: Path, name: str = NAME) -> None:
         """Write ``report.json`` into *folder*."""
         text = json.dumps(self.to_dict(), ensure_ascii=False, indent=2, allow_nan=False)
-        (folder / NAME).write_text(text + "\n", "utf-8", "backslashreplace")
+        (folder / name).write_text(text + "\n", "utf-8", "backslashreplace")
 
     def add_proof(self, proof: Proof) -> None:
         self.verification = proof.to_dict()

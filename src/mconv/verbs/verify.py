@@ -13,7 +13,6 @@ import numpy as np
 from mconv import inspection, runtimes
 from mconv.errors import UnsupportedError, UsageError
 from mconv.onnx.importer import carried_name
-from mconv.program import targets
 from mconv.program.dtypes import DType
 from mconv.program.files import Era, ModelFiles, load_program, locate
 from mconv.program.inputs import assign
@@ -21,7 +20,7 @@ from mconv.program.params import PathLike
 from mconv.program.program import Program
 from mconv.program.sniff import Kind, what
 from mconv.runtimes import Runtime
-from mconv.verbs.proof import compare_answers, runtime_for
+from mconv.verbs.proof import compare_answers, runtime_for, written_for
 from mconv.verify.compare import OutputComparison, Tolerance
 from mconv.verify.feeds import InputSpec, load_feeds, random_feeds, specs_of
 from mconv.verify.reference import reference_for
@@ -169,7 +168,7 @@ def verify(
     start = time.perf_counter()
     options = {"onednn": onednn, "ir_optim": ir_optim, "timeout": timeout}
     left, right = _side(a, runtime_a or runtime, options), _side(b, runtime, options)
-    limit = Tolerance() if tolerance is None else Tolerance(tolerance, tolerance, max(tolerance, Tolerance().half))
+    limit = Tolerance.of(tolerance)
     specs, others = left.specs(), right.specs()
     names, how_inputs = _pairs([s.name for s in specs], [s.name for s in others], "inputs")
     specs = _merged(specs, {spec.name: spec for spec in others}, names, inputs)
@@ -216,14 +215,8 @@ def _side(path: PathLike, runtime: Optional[str], options: dict[str, Any]) -> Si
         found = runtimes.find(runtime) if runtime else runtime_for("3")
         return Side(path, "pir", files, None, found, options=options)
     program = load_program(files)
-    found = runtimes.find(runtime) if runtime else runtime_for(_written_for(program))
+    found = runtimes.find(runtime) if runtime else runtime_for(written_for(program))
     return Side(path, "paddle", files, program, found, options=options)
-
-
-def _written_for(program: Program) -> str:
-    """The oldest target that is not older than the program."""
-    fitting = [t.name for t in targets.TARGETS.values() if t.version >= program.version]
-    return fitting[0] if fitting else list(targets.TARGETS)[-1]
 
 
 def _without_0d(version: str) -> bool:

@@ -8,7 +8,7 @@ from typing import Any, Optional
 
 import numpy as np
 
-from mconv.errors import VerificationError
+from mconv.errors import UsageError, VerificationError
 
 
 @dataclass(frozen=True)
@@ -22,6 +22,19 @@ class Tolerance:
     absolute: float = 1e-5
     relative: float = 1e-4
     half: float = 1e-2
+
+    @classmethod
+    def of(cls, number: Optional[float]) -> Tolerance:
+        """The one that ``--tolerance NUMBER`` means; the default for None.
+
+        Raises:
+            UsageError: the number is not above 0.
+        """
+        if number is None:
+            return cls()
+        if not number > 0:
+            raise UsageError(f"--tolerance {number}: must be above 0")
+        return cls(number, number, max(number, cls.half))
 
     def limit(self, reference: np.ndarray, dtype: str) -> np.ndarray:
         """The largest difference allowed, element by element; *reference* is finite."""

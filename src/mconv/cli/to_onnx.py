@@ -1,0 +1,82 @@
+"""``mconv to-onnx``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Optional
+
+import typer
+
+from mconv.cli.common import one_line, out
+from mconv.cli.onnx2paddle import show_ports, show_proof
+from mconv.errors import MconvError
+
+
+def command(
+    path: Annotated[
+        Path, typer.Argument(help="The model: a folder, a file, or a prefix (any era of Paddle, .json included).")
+    ],
+    onnx: Annotated[Path, typer.Argument(metavar="OUT.ONNX", help="The file to write; a report is put beside it.")],
+    opset: Annotated[
+        int, typer.Option(metavar="NUMBER", help="The version of ONNX's operators; a newer one where it is needed.")
+    ] = 13,
+    verify: Annotated[
+        Optional[bool],
+        typer.Option("--verify/--no-verify", help="Run both models and compare.  [default: if onnxruntime is there]"),
+    ] = None,
+    inputs: Annotated[
+        Optional[list[str]],
+        typer.Option(
+            "--input", "-i", metavar="'NAME[1,3,?,640]'", help="Shape of a random input to verify with. Repeatable."
+        ),
+    ] = None,
+    feeds: Annotated[
+        Optional[Path], typer.Option("--inputs", metavar="X.NPZ", help="Inputs to verify with, instead of random ones.")
+    ] = None,
+    tolerance: Annotated[
+        Optional[float],
+        typer.Option(help="How far outputs may be apart, absolute and relative.  [default: 1e-5, 1e-4]"),
+    ] = None,
+    runtime: Annotated[
+        Optional[str],
+        typer.Option(
+            help="Where the Paddle model runs: a managed runtime or `current`.  [default: the program's Paddle]"
+        ),
+    ] = None,
+    timeout: Annotated[
+        float, typer.Option(metavar="SECONDS", help="For the conversion, and for running the Paddle model.")
+    ] = 600,
+    force: Annotated[bool, typer.Option("--force", "-f", help="Replace what is there.")] = False,
+) -> Any:
+    """Convert a Paddle model of any era into an ONNX model with paddle2onnx, and prove it."""
+    from mconv import api
+
+    try:
+        report = api.to_onnx(
+            path,
+            onnx,
+            opset=opset,
+            verify=verify,
+            inputs=inputs or (),
+            feeds=feeds,
+            tolerance=tolerance,
+            runtime=runtime,
+            timeout=timeout,
+            force=force,
+            progress=out.detail,
+        )
+    except MconvError as e:
+        failed = getattr(e, "report", None)
+        if failed is not None:
+            show_proof(failed.verification)
+            e.rows = []  # type: ignore[attr-defined] # they are in the table
+        raise
+    for warning in report.warnings:
+        out.warn(one_line(warning))
+    count, made = sum(report.paddle_operators.values()), sum(row["count"] for row in report.operators)
+    out.print(f"{onnx}: {count} operators of Paddle → {made} ONNX nodes, opset {report.target['opset']}")
+    show_ports(report)
+    for key, value in report.seconds.items():
+        out.detail(f"{key}: {value:.2f} s")
+    show_proof(report.verification)
+    return report.to_dict()
