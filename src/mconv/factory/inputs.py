@@ -99,10 +99,10 @@ def from_texts(texts: Iterable[str], function: Callable[..., Any], what: str) ->
         if spec.dtype is None and name:  # name:int64[…], where the text alone leaves open what the colon belongs to
             spec = parse_input(f"{name}[{text.rpartition('[')[2]}:{word.strip()}")
         if spec.dtype is None:
-            known = _KNOWN.get(spec.name, ("float32", ()))[0]
+            usual = _KNOWN.get(spec.name, ("float32", ()))[0]
             raise UsageError(
                 f"--input {text!r}: its element type is not said",
-                f"e.g. --input '{spec.name}:{known}[{text.rpartition('[')[2]}'",
+                f"e.g. --input '{spec.name}:{usual}[{text.rpartition('[')[2]}'",
             )
         if any(i.name == spec.name for i in inputs):
             raise UsageError(f"--input gives {spec.name!r} twice")
@@ -166,6 +166,12 @@ def parameters_of(function: Callable[..., Any]) -> dict[str, inspect.Parameter]:
     return dict(inspect.signature(function).parameters)
 
 
+def known(name: str) -> Optional[Input]:
+    """The input that a name means in every network; None for other names."""
+    found = _KNOWN.get(name)
+    return None if found is None else Input(name, DType.of(found[0]), found[1])
+
+
 def to_type(name: str) -> str:
     """The option that says what an input is, to be corrected by the user."""
     dtype, dims = _KNOWN.get(name, ("float32", (None, None)))
@@ -201,10 +207,7 @@ def guess(function: Callable[..., Any], first: Callable[[str], Optional[Input]],
     wanted = [p for p in parameters.values() if required(p)]
     if not wanted:
         wanted = [p for p in parameters.values() if p.name in _KNOWN][:1]
-    inputs: list[Optional[Input]] = []
-    for parameter in wanted:
-        known = _KNOWN.get(parameter.name)
-        inputs.append(None if known is None else Input(parameter.name, DType.of(known[0]), known[1]))
+    inputs = [known(parameter.name) for parameter in wanted]
     if len(wanted) == 1 and inputs[0] is None:
         inputs = [first(wanted[0].name)]
     found = [i for i in inputs if i is not None]

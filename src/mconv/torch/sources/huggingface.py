@@ -1,0 +1,235 @@
+"""Hugging Face folders: ``config.json`` and weights → the class that ``architectures`` names."""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+import os
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Optional
+
+from mconv.errors import (
+    CorruptModelError,
+    MconvError,
+    MissingDependencyError,
+    NotAModelError,
+    UntrustedError,
+    UsageError,
+)
+from mconv.torch.sources import forms, huggingface_inputs, unpickle
+from mconv.torch.sources.forms import Form
+from mconv.torch.sources.source import Source
+
+TASKS = {
+    "feature-extraction": "AutoModel",
+    "text-classification": "AutoModelForSequenceClassification",
+    "token-classification": "AutoModelForTokenClassification",
+    "question-answering": "AutoModelForQuestionAnswering",
+    "multiple-choice": "AutoModelForMultipleChoice",
+    "fill-mask": "AutoModelForMaskedLM",
+    "text-generation": "AutoModelForCausalLM",
+    "text2text-generation": "AutoModelForSeq2SeqLM",
+    "image-classification": "AutoModelForImageClassification",
+    "semantic-segmentation": "AutoModelForSemanticSegmentation",
+    "object-detection": "AutoModelForObjectDetection",
+    "depth-estimation": "AutoModelForDepthEstimation",
+    "zero-shot-image-classification": "AutoModelForZeroShotImageClassification",
+    "audio-classification": "AutoModelForAudioClassification",
+    "automatic-speech-recognition": "AutoModelForCTC",
+    "speech-seq2seq": "AutoModelForSpeechSeq2Seq",
+}
+
+
+def open_folder(
+    folder: Path, arguments: dict[str, Any], task: Optional[str], *, partial: bool = False, trust: bool = False
+) -> Source:
+    """The model of a folder, loaded by transformers from the files in it and nothing else.
+
+    Args:
+        arguments: change the configuration, e.g. ``attn_implementation=eager``.
+        task: one of :data:`TASKS` or a class of transformers, instead of what ``architectures`` names.
+        partial: accept that the folder has no weights for some parameters, which stay random.
+
+    Raises:
+        UntrustedError: the folder brings Python code or pickles that are no weights, and *trust* is not given.
+        NotAModelError, CorruptModelError: it has no weights, or damaged ones.
+        UsageError: there is no such task or class, or the weights are not those of the class.
+        MissingDependencyError: transformers is not installed, or too old for the model.
+    """
+    transformers = import_transformers()
+    config = forms.read_json(folder / "config.json")
+    if config.get("auto_map") and not trust and not _known(transformers, config):
+        raise UntrustedError(
+            f"{folder}: the model is defined by Python code in the folder", "--trust runs it, if you know what it does"
+        )
+    if not any((folder / name).is_file() for name in forms.WEIGHTS):
+        others = [p.name for p in folder.iterdir() if p.suffix in (".h5", ".msgpack", ".onnx", ".pdparams", ".gguf")]
+        raise NotAModelError(
+            f"{folder}: has no weights of PyTorch" + (f" ({', '.join(sorted(others))} is there)" if others else ""),
+            f"they are called {' or '.join(forms.WEIGHTS)}",
+        )
+    kind, name = _class(transformers, config, task, str(folder), trust)
+    model, notes = load(folder, kind, arguments, partial=partial, trust=trust)
+    source = Source(Form.HUGGING_FACE, type(model).__name__, model, notes=notes, files=files_of(folder))
+    source.facts = {"model_type": model.config.model_type, "task": task or name}
+    huggingface_inputs.describe(source, folder)
+    return source
+
+
+def import_transformers() -> Any:
+    """The package transformers, quiet.
+
+    Raises:
+        MissingDependencyError: it is not installed, or cannot be imported.
+    """
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")  # a folder is complete
+    try:
+        import transformers
+    except ImportError as e:
+        raise MissingDependencyError(
+            f"a Hugging Face folder needs transformers ({(str(e).splitlines() or ['?'])[0]})",
+            "pip install transformers",
+        ) from None
+    return transformers
+
+
+def load(
+    folder: Path, kind: Any, arguments: dict[str, Any], *, partial: bool = False, trust: bool = False
+) -> tuple[Any, list[str]]:
+    """``kind.from_pretrained`` on a folder: the model and notes; its own poolers are left out where the folder has no
+    weights for them.
+
+    Raises:
+        UsageError: the weights are not those of the class.
+        UntrustedError, CorruptModelError, MissingDependencyError: see :func:`open_folder`.
+    """
+    options: dict[str, Any] = {"local_files_only": True, "output_loading_info": True, **arguments}
+    if trust:
+        options["trust_remote_code"] = True
+    with quiet(), unpickle.restricted(str(folder), trust=trust), _errors(folder):
+        model, info = kind.from_pretrained(str(folder), **options)
+        missing = sorted(info.get("missing_keys") or ())
+        pooler = [n for n in missing if n.startswith("pooler.") or ".pooler." in n]
+        notes = []
+        if missing and pooler == missing and not partial:
+            accepts = "add_pooling_layer" in inspect.signature(type(model).__init__).parameters
+            if accepts:
+                model, info = kind.from_pretrained(str(folder), add_pooling_layer=False, **options)
+                missing = sorted(info.get("missing_keys") or ())
+                notes.append(f"{type(model).__name__} has no pooler: the folder has no weights for it")
+    if hasattr(model.config, "use_cache"):
+        model.config.use_cache = False  # which is no tensor
+    wrong = [str(n) for n in info.get("mismatched_keys") or ()]
+    if wrong:
+        raise UsageError(f"{folder}: {wrong[0]} is of another shape than in {type(model).__name__}")
+    if missing and not partial:
+        raise UsageError(
+            f"{folder}: has no weights for {missing[0]} of {type(model).__name__}"
+            + (f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""),
+            "--task names what the folder was trained for; --partial leaves them random",
+        )
+    if missing:
+        notes.append(f"{folder}: no weights for {', '.join(missing[:5])}: they are random")
+    return model, notes
+
+
+def _class(transformers: Any, config: dict[str, Any], task: Optional[str], folder: str, trust: bool) -> tuple[Any, str]:
+    """The class to load, and what it is called."""
+    names = config.get("architectures") or []
+    if task is not None:
+        name = TASKS.get(task, task)
+        found = getattr(transformers, name, None) if name.isidentifier() else None
+        if not hasattr(found, "from_pretrained"):
+            raise UsageError(f"--task {task}: unknown", f"tasks are {', '.join(TASKS)}, or a class of transformers")
+        return found, name
+    if config.get("auto_map") and trust:
+        keys = list(config["auto_map"])
+        auto = next((k for k in keys if k.startswith("AutoModel")), "AutoModel")
+        return getattr(transformers, auto), auto
+    name = names[0] if names and isinstance(names[0], str) else "AutoModel"
+    found = getattr(transformers, name, None) if name.isidentifier() else None
+    if found is None:
+        raise MissingDependencyError(
+            f"{folder}: transformers {transformers.__version__} has no {name}",
+            "pip install -U transformers; --task names another class",
+        )
+    if not hasattr(found, "from_pretrained"):
+        raise UsageError(f"{folder}: {name} is no model of transformers", "--task names another class")
+    return found, name
+
+
+def _known(transformers: Any, config: dict[str, Any]) -> bool:
+    """Whether transformers itself has the class, so that the folder's code is not needed."""
+    names = config.get("architectures") or []
+    return bool(names) and isinstance(names[0], str) and names[0].isidentifier() and hasattr(transformers, names[0])
+
+
+def files_of(folder: Path) -> list[Any]:
+    """The configurations and weights in a folder: (name, path)."""
+    names = [n for n in forms.WEIGHTS if (folder / n).is_file()][:2]
+    if names and names[0].endswith(".json"):
+        names = names[:1]
+    else:
+        names = [n for n in names if not n.endswith(".json")][:1] or names[:1]
+    found = [(n, folder / n) for n in ("config.json", *names)]
+    index = folder / names[0] if names and names[0].endswith(".index.json") else None
+    if index is not None:
+        shards = forms.read_json(index).get("weight_map", {})
+        found += [(s, folder / s) for s in sorted(set(shards.values())) if (folder / s).is_file()]
+    return found
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Without transformers' and huggingface_hub's own chatter."""
+    import logging
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        loggers = [logging.getLogger(n) for n in ("transformers", "huggingface_hub")]
+        levels = [one.level for one in loggers]
+        for one in loggers:
+            one.setLevel(logging.CRITICAL)
+        try:
+            import transformers.utils.logging as chatter
+
+            shown = chatter.is_progress_bar_enabled() if hasattr(chatter, "is_progress_bar_enabled") else False
+            chatter.disable_progress_bar()
+        except ImportError:
+            shown = False
+        try:
+            yield
+        finally:
+            for one, level in zip(loggers, levels):
+                one.setLevel(level)
+            if shown:
+                chatter.enable_progress_bar()
+
+
+@contextlib.contextmanager
+def _errors(folder: Path) -> Iterator[None]:
+    import pickle
+
+    try:
+        yield
+    except (MconvError, pickle.UnpicklingError):
+        raise
+    except Exception as e:
+        cause: Optional[BaseException] = e
+        while cause is not None:
+            if isinstance(cause, pickle.UnpicklingError):
+                raise cause from None
+            cause = cause.__cause__ or cause.__context__
+        lines = [line.strip() for line in str(e).splitlines() if line.strip()]
+        text = f"{type(e).__name__}: {lines[0][:300]}" if lines else type(e).__name__
+        if isinstance(e, ImportError):
+            raise MissingDependencyError(f"{folder}: {text}") from e
+        kind = type(e).__name__
+        if kind in ("SafetensorError", "JSONDecodeError", "EOFError", "RuntimeError", "OSError", "KeyError"):
+            raise CorruptModelError(f"{folder}: transformers cannot load it ({text})") from e
+        raise NotAModelError(f"{folder}: transformers cannot load it ({text})") from e
+
+
+__all__ = ["TASKS", "files_of", "import_transformers", "load", "open_folder", "quiet"]

@@ -1,0 +1,80 @@
+"""What opening a SOURCE gives."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Optional
+
+import numpy as np
+
+from mconv.errors import MissingDependencyError
+from mconv.factory.inputs import Input
+from mconv.program.provenance import Source as File
+from mconv.torch.sources.forms import Form
+
+
+@dataclass
+class Source:
+    """A PyTorch model that is ready to be run and exported.
+
+    Attributes:
+        form: what it came in.
+        label: what to call it in messages: ``BertModel``.
+        module: the live ``torch.nn.Module`` in evaluation mode, on the CPU, its weights loaded.
+        inputs: what it is called with by default; empty where nothing says so. Dimensions with a name are open.
+        guessed: whether *inputs* are a guess from the parameters of ``forward``, not a description.
+        outputs: which outputs are converted by default; None: all.
+        sizes: name of a dimension → two sizes that suit it, where the usual ones do not.
+        examples: inputs that came with the model.
+        program: the ``torch.export.ExportedProgram`` of a ``.pt2`` archive.
+        positional: whether the module takes its inputs by position.
+        files: what the model was read from, for the record.
+        notes: what a user should know.
+        facts: for the report: class, weights, task, …
+    """
+
+    form: Form
+    label: str
+    module: Any
+    inputs: list[Input] = field(default_factory=list)
+    guessed: bool = False
+    outputs: Optional[list[str]] = None
+    sizes: dict[str, tuple[int, int]] = field(default_factory=dict)
+    examples: Optional[dict[str, np.ndarray]] = None
+    program: Any = None
+    positional: bool = False
+    files: list[File] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    facts: dict[str, Any] = field(default_factory=dict)
+
+    def __call__(self, feed: Mapping[str, Any]) -> Any:
+        """What the module answers to tensors by the names of the inputs, without gradients."""
+        import torch
+
+        with torch.no_grad():
+            if self.program is not None:
+                args, kwargs = torch.utils._pytree.tree_unflatten(list(feed.values()), self.program.call_spec.in_spec)
+                return self.module(*args, **kwargs)
+            return self.module(*feed.values()) if self.positional else self.module(**feed)
+
+
+def import_torch() -> Any:
+    """The package torch.
+
+    Raises:
+        MissingDependencyError: it is not installed, or cannot be imported.
+    """
+    try:
+        import torch
+    except ImportError as e:
+        raise MissingDependencyError(
+            f"reading a PyTorch model needs torch: {(str(e).splitlines() or ['?'])[0]}",
+            "install it with `pip install 'mconv[torch]'`",
+        ) from None
+    return torch
+
+
+def shown(shape: Sequence[Any]) -> str:
+    """A shape for people: ``[64, 3, 7, 7]``."""
+    return f"[{', '.join(map(str, shape))}]"
