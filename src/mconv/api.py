@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from mconv.inspection import Inspection
     from mconv.program.params import PathLike
     from mconv.program.provenance_check import Checked
+    from mconv.recipe.initial import Draft
     from mconv.recipe.results import RunResult
     from mconv.runtimes import Runtime, RuntimeStatus
     from mconv.runtimes.doctor import Diagnosis
@@ -119,6 +120,24 @@ def run(recipes: Sequence[PathLike], **options: Any) -> RunResult:
     from mconv.recipe import runner
 
     return runner.run(recipes, **options)
+
+
+def init(model: str, **options: Any) -> Draft:
+    """Write a recipe to start from; see :func:`mconv.recipe.initial.init`.
+
+    Raises:
+        MconvError: see there.
+    """
+    from mconv.recipe import initial
+
+    return initial.init(model, **options)
+
+
+def recipe_schema() -> dict[str, Any]:
+    """The JSON Schema of recipes."""
+    from mconv.recipe import document
+
+    return document.schema()
 
 
 def write_reports(result: RunResult, title: str, **files: Any) -> None:

@@ -1,0 +1,208 @@
+"""``mconv init``: a recipe to start from, for a model that is there."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Optional
+from urllib.parse import urlsplit
+
+from mconv.errors import NotAModelError, UsageError
+from mconv.program.output import staged
+from mconv.program.sniff import Kind, what
+from mconv.recipe import remote
+from mconv.recipe.document import SCHEMA
+
+SCHEMA_NAME = "mconv-recipe.schema.json"
+_NLP_WEIGHTS = "model_state.pdparams"
+_TORCH_WEIGHTS = (".safetensors", "pytorch_model.bin")
+
+
+@dataclass
+class Draft:
+    """A recipe that was written.
+
+    Attributes:
+        path: where it is; None where it was only to be shown.
+        text: the recipe.
+        steps: what it does.
+        notes: what to look at before it is run.
+    """
+
+    path: Optional[Path]
+    text: str
+    steps: list[str]
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass
+class _Look:
+    """What was found out about a model: lines of ``source:``, the inputs, the first step."""
+
+    source: list[str]
+    first: Optional[str]
+    inputs: list[str] = field(default_factory=list)
+    known: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+def init(
+    model: str, *, out: Optional[Path] = None, show: bool = False, force: bool = False, target: str = "2.3"
+) -> Draft:
+    """Look at a model and write a recipe for it; no code of the model is run.
+
+    Args:
+        model: a path, an address that fsspec opens (fetched, to pin it), ``package:NAME/PATH``, or a spec.
+        out: the file to write; by default the model's name with ``.yaml``, here. The schema is put beside it, where
+            there is none, for editors that complete.
+        show: write nothing.
+        target: the Paddle that the result is for.
+
+    Raises:
+        NotAModelError, CorruptModelError: it is no model.
+        OutputExistsError: the file is there already.
+    """
+    path = Path(f"{_name(model)}.yaml") if out is None else out
+    place = Path(os.path.abspath(path)).parent
+    look = _look(model, place)
+    steps = [*([look.first] if look.first else []), "to-serving", "verify"]
+    text = _text(model, look, steps, target, path)
+    if show:
+        return Draft(None, text, steps, look.notes)
+    with staged(path, file=True, force=force) as new:
+        new.write_text(text, "utf-8")
+    schema = place / SCHEMA_NAME
+    if not os.path.lexists(schema):
+        with staged(schema, file=True) as new:
+            new.write_bytes(SCHEMA.read_bytes())
+    return Draft(path, text, steps, look.notes)
+
+
+def _name(model: str) -> str:
+    """What the recipe is called: the model's file or folder, or the factory."""
+    inner = urlsplit(model).path if remote.is_remote(model) else model.rpartition(":")[2] if _is_spec(model) else model
+    path = Path(os.path.abspath(inner)) if inner in (".", "..") else Path(inner.rstrip("/"))
+    stem = path.name if path.is_dir() else re.sub(r"\.(onnx|pdmodel|json|pt2?|pth)$", "", path.name)
+    if stem in ("inference_model", "inference", "model", "__model__", "saved_model"):
+        stem = path.parent.name or stem
+    return re.sub(r"[^A-Za-z0-9_.-]+", "-", stem).strip("-._") or "model"
+
+
+def _is_spec(model: str) -> bool:
+    return ":" in model and not model.startswith(remote.PACKAGE) and not os.path.exists(model)
+
+
+def _look(model: str, place: Path) -> _Look:
+    if remote.is_remote(model):
+        with tempfile.TemporaryDirectory(prefix="mconv-init-") as scratch:
+            local = Path(scratch) / (Path(urlsplit(model).path.rstrip("/")).name or "source")
+            remote.fetch(model, local)
+            return _file(local, model, remote.pin_of(local))
+    if _is_spec(model):
+        return _spec(model, place)
+    local = remote.resolve(model, None, Path())
+    pin = remote.pin_of(local) if local.exists() else None
+    shown = model if model.startswith(remote.PACKAGE) else _relative(local, place)
+    return _file(local, shown, pin)
+
+
+def _relative(path: Path, place: Path) -> str:
+    """As the recipe in *place* has it: relative, unless it was given as a path from the root and lies elsewhere."""
+    whole = Path(os.path.abspath(path))
+    if path.is_absolute() and place not in whole.parents:
+        return whole.as_posix()
+    return Path(os.path.relpath(whole, place)).as_posix()
+
+
+def _file(path: Path, shown: str, pin: Optional[str]) -> _Look:
+    """A file, folder or prefix."""
+    source = [f"path: {_quoted(shown)}"] + ([f"sha256: {pin}"] if pin else [])
+    if path.is_dir():
+        names = {p.name for p in path.iterdir() if p.is_file()}
+        if _NLP_WEIGHTS in names:
+            return _Look(
+                [f"spec: {_quoted(shown)}"], "to-static", notes=["inputs: are guessed when it runs; better say them"]
+            )
+        if "config.json" in names and any(n.endswith(_TORCH_WEIGHTS) for n in names):
+            return _Look(source, "torch2paddle")
+    elif path.is_file() and what(path) is Kind.TORCH:
+        return _Look(source, "torch2paddle")
+    from mconv import api
+
+    seen = api.inspect(path)
+    ports = [f"{t.name}: {t.dtype} {_dims(t.shape)}" for t in seen.inputs]
+    look = _Look(source, "onnx2paddle" if seen.kind == "onnx" else None, known=ports)
+    if seen.kind == "onnx":
+        look.inputs = [f"{t.name}{_dims(t.shape)}" for t in seen.inputs if t.shape is not None and _open(t.shape)]
+    return look
+
+
+def _open(shape: Sequence[Any]) -> bool:
+    return any(not isinstance(d, int) or d < 0 for d in shape)
+
+
+def _dims(shape: Optional[Sequence[Any]]) -> str:
+    if shape is None:
+        return "[of unknown rank]"
+    return "[" + ",".join(str(d) if isinstance(d, int) and d >= 0 else "?" for d in shape) + "]"
+
+
+def _spec(model: str, place: Path) -> _Look:
+    path, _, factory = model.rpartition(":")
+    step, notes = "to-static", []
+    shown = model
+    if path.endswith(".py"):
+        file = Path(path)
+        if not file.is_file():
+            raise NotAModelError(f"{file}: no such file", "file.py:factory names what makes the layer")
+        text = file.read_text("utf-8", "replace")
+        if re.search(r"^\s*(import|from) torch\b", text, re.M) and not re.search(
+            r"^\s*(import|from) paddle\b", text, re.M
+        ):
+            step = "torch2paddle"
+        shown = f"{_relative(file, place)}:{factory}"
+    elif not re.fullmatch(r"[^\W\d]\w*(\.[^\W\d]\w*)*", path):
+        raise UsageError(f"{model!r}: no path, address or spec", "a spec is pkg.module:factory or file.py:factory")
+    notes.append("inputs: say them, as --input takes them, e.g. 'x:float32[?,8]'")
+    return _Look([f"spec: {_quoted(shown)}"], step, notes=notes)
+
+
+def _quoted(text: str) -> str:
+    """The text as YAML has it; JSON's form where it needs quotes."""
+    plain = re.fullmatch(r"[A-Za-z0-9_./][A-Za-z0-9_./+@-]*", text)
+    return (
+        text
+        if plain and not re.fullmatch(r"[\d.+-]+|true|false|yes|no|null|on|off", text, re.I)
+        else json.dumps(text, ensure_ascii=False)
+    )
+
+
+def _text(model: str, look: _Look, steps: Sequence[str], target: str, path: Path) -> str:
+    lines = [
+        f"# yaml-language-server: $schema={SCHEMA_NAME}",
+        f"# Written by `mconv init {' '.join(model.split())}`. Run it with `mconv run {path}`.",
+        "source:",
+        *(f"  {line}" for line in look.source),
+    ]
+    if look.known:
+        lines += [f"# inputs: {'; '.join(' '.join(k.split()) for k in look.known)}"]
+    if look.inputs:
+        lines += ["# sizes that are ? stay open; put numbers to fix them", "inputs:"]
+        lines += [f"  - {json.dumps(text, ensure_ascii=False)}" for text in look.inputs]
+    elif look.first == "to-static":
+        lines += ["# the inputs are guessed; say them here", "# inputs:", "#   - 'input_ids:int64[?,?]'"]
+    lines += [
+        f"target: {json.dumps(target)}  # the Paddle that will load it; 2.3 is what Paddle Serving 0.9.0 carries",
+        "steps:",
+        *(f"  - {step}" for step in steps),
+        "  # - serve-check  # starts the real Paddle Serving on it; `mconv runtime install paddle-2.3.2`",
+        "# verification:",
+        "#   data: inputs.npz  # real inputs instead of random ones",
+        "#   tolerance: 1e-4",
+    ]
+    return "\n".join(lines) + "\n"
