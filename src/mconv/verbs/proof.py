@@ -39,6 +39,7 @@ class Proof:
         comparison: the figures per output, where both have run.
         error: what the converted model died of.
         seconds: how long it took.
+        answers: what the converted model gave.
     """
 
     status: str
@@ -52,6 +53,7 @@ class Proof:
     comparison: Optional[Comparison] = None
     error: Optional[MconvError] = None
     seconds: float = 0.0
+    answers: Optional[Answers] = None
 
     def to_dict(self) -> dict[str, Any]:
         """For reports: JSON types only."""
@@ -155,7 +157,7 @@ def prove(
         proof.status, proof.reason, proof.error = FAILED, e.message, e
     else:
         proof.paddle = f"Paddle {got.version} ({got.engine})"
-        answers = Answers(got.names, got.outputs, got.dtypes, got.version, got.seconds)
+        answers = proof.answers = Answers(got.names, got.outputs, got.dtypes, got.version, got.seconds)
         proof.comparison = compare_answers(wanted, answers, tolerance=tolerance, scalar_as_one=scalar_as_one)
         proof.status = PASSED if proof.comparison.ok else FAILED
         if proof.status == FAILED:

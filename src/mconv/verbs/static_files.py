@@ -238,7 +238,7 @@ def run_pir(expected: Any, program: Path, params: Optional[Path], chosen: Any, w
         proof.reason, proof.error = e.message, e
     else:
         proof.paddle = f"Paddle {got.version} ({got.engine})"
-        answers = Answers(got.names, got.outputs, got.dtypes, got.version, got.seconds)
+        answers = proof.answers = Answers(got.names, got.outputs, got.dtypes, got.version, got.seconds)
         proof.comparison = compare_answers(expected.answers, answers, tolerance=chosen.tolerance)
         proof.status = PASSED if proof.comparison.ok else FAILED
         proof.reason = "" if proof.comparison.ok else worst(proof.comparison)
