@@ -41,4 +41,4 @@ def test_the_article_on(version: str, tmp_path: Path) -> None:
     names = [p["paddle_name"] for p in found["reports"][0]["inputs"]]
     assert names == ["input_ids", "token_type_ids", "attention_mask"]
     files = {p.name for p in tmp_path.iterdir() if p.name.startswith("pb_model")}
-    assert files == {"pb_model.pdmodel", "pb_model.pdiparams", "pb_model.report.json"}
+    assert files == {f"pb_model.{e}" for e in ("pdmodel", "pdiparams", "report.json", "provenance.json")}

@@ -35,8 +35,8 @@ def answers(folder: Path, name: str) -> tuple[list[dict[str, np.ndarray]], list[
 
 
 def converted(folder: Path, name: str, out: Path, target: str = "2.3") -> Path:
-    """The folder with the converted model."""
-    api.downgrade(folder / f"{name}.json", out, name=name, target=target, force=True)
+    """The folder with the converted model; its parameters are the original's file."""
+    api.downgrade(folder / f"{name}.json", out, name=name, target=target, force=True, link=True)
     return out
 
 

@@ -92,10 +92,13 @@ def binary(b: Builder, op: str, x: Value, y: Value, *, dtype: Optional[DType] = 
     x, y, shape = _broadcast(b, x, y, op)
     if not b.target.has_0d and x.dtype in (DType.FP32, DType.FP16) and x.shape != shape != y.shape:
         x = _repeated(b, op, x, y)  # oneDNN in 2.3 mixes up the elements where both are repeated
-    # the passes of 2.3 leave alone what does not say its axis
-    axis = {"axis": -1} if "axis" in b.operators.get(op, {}).get("attrs", ()) else {}
-    made: Value = b.op(op, X=x, Y=y, result=(dtype or x.dtype, shape), **axis)
+    made: Value = b.op(op, X=x, Y=y, result=(dtype or x.dtype, shape), **_axis(b, op))
     return made
+
+
+def _axis(b: Builder, op: str) -> dict[str, int]:
+    """The default, said: the passes of 2.3 leave alone what does not say it, OpenVINO's reader refuses it."""
+    return {"axis": -1} if "axis" in b.operators.get(op, {}).get("attrs", ()) else {}
 
 
 def _repeated(b: Builder, op: str, x: Value, y: Value) -> Value:
@@ -232,7 +235,7 @@ def compare(b: Builder, op: str, x: Value, y: Value) -> Value:
         same = logical(b, "logical_and", compare(b, "less_equal", x, y), compare(b, "greater_equal", x, y))
         return same if op == "equal" else logical(b, "logical_not", same)
     x, y, shape = _broadcast(b, x, y, op)
-    made: Value = b.op(op, X=x, Y=y, result=(DType.BOOL, shape))
+    made: Value = b.op(op, X=x, Y=y, result=(DType.BOOL, shape), **_axis(b, op))
     return made
 
 
