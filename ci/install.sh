@@ -3,7 +3,7 @@
 #
 #   MCONV_PACKAGE   what pip installs: a folder, a wheel, `mconv==0.1.0` (default: the checkout this script is in);
 #                   `installed`: nothing, the mconv on PATH is used
-#   MCONV_EXTRAS    extras, comma-separated (default: verify)
+#   MCONV_EXTRAS    extras, comma-separated (default: recipes,verify)
 #   MCONV_RUNTIMES  managed runtimes to install, e.g. "paddle-2.3.2 paddle-2.6.2" (default: none)
 #   MCONV_VENV      the environment (default: mconv-venv in RUNNER_TEMP or TMPDIR)
 #   GITHUB_PATH     as GitHub sets it: a file that collects folders for PATH
@@ -18,7 +18,7 @@ else
     python=$(command -v python3 || command -v python)
     [ -x "$venv/bin/python" ] || "$python" -m venv "$venv"
     name=${package%%[=<>~!]*} # extras stand between the name and the version
-    extras=${MCONV_EXTRAS-verify}
+    extras=${MCONV_EXTRAS-recipes,verify}
     "$venv/bin/python" -m pip install --quiet --disable-pip-version-check "${name}${extras:+[$extras]}${package#"$name"}"
     export PATH="$venv/bin:$PATH"
     [ -z "${GITHUB_PATH:-}" ] || echo "$venv/bin" >>"$GITHUB_PATH"

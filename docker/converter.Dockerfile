@@ -6,7 +6,7 @@ WORKDIR /src
 COPY pyproject.toml README.md LICENSE ./
 COPY src ./src
 RUN python -m venv /opt/mconv \
-    && /opt/mconv/bin/pip install --no-cache-dir --disable-pip-version-check '.[verify]'
+    && /opt/mconv/bin/pip install --no-cache-dir --disable-pip-version-check '.[recipes,verify]'
 
 FROM python:3.11-slim
 COPY --from=build /opt/mconv /opt/mconv

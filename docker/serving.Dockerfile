@@ -12,9 +12,10 @@ RUN apt-get update \
     && apt-get install --no-install-recommends -y libgomp1 \
     && rm -rf /var/lib/apt/lists/*
 COPY serving-requirements.txt /tmp/
-# the app's own pin of OpenCV has no wheel and does not build
+# --no-deps: the app's own pin of OpenCV has no wheel and does not build; what tokenizers depends on only downloads
 RUN python3 -m pip install --no-cache-dir --disable-pip-version-check -r /tmp/serving-requirements.txt \
-    && python3 -m pip install --no-cache-dir --disable-pip-version-check --no-deps paddle-serving-app==0.9.0
+    && python3 -m pip install --no-cache-dir --disable-pip-version-check --no-deps \
+       paddle-serving-app==0.9.0 tokenizers==0.20.3 'pillow<11'
 RUN useradd --create-home --uid 1000 --home-dir /home/model-server serving
 USER 1000
 WORKDIR /home/model-server

@@ -27,7 +27,11 @@ SUFFIX = {"en": ".md", "zh": ".zh.md"}
 def generated() -> tuple[dict[Path, str], list[str]]:
     """``path → content`` of every generated page, and what is wrong with the translations."""
     pages: dict[Path, str] = {}
-    problems: list[str] = []
+    problems = [
+        f"tools/docsite/reference.py, EXITS: which exit codes has mconv {name}?"
+        for name in reference.commands()
+        if name not in reference.EXITS
+    ]
     for language, suffix in SUFFIX.items():
         t = reference.Texts(language)
         pages[DOCS / "commands" / f"index{suffix}"] = reference.index(t)
@@ -57,9 +61,11 @@ def record(paths: list[Path]) -> None:
         if not any(block.language == "console" for block in console.blocks(text)):
             continue
         print(path.relative_to(ROOT), file=sys.stderr)
-        with tempfile.TemporaryDirectory(prefix="docs-") as scratch:
-            samples.prepare(Path(scratch))
-            path.write_text(console.rerun(text, Path(scratch)), encoding="utf-8")
+        with tempfile.TemporaryDirectory() as folder:
+            scratch = Path(folder) / "docs"
+            scratch.mkdir()
+            samples.prepare(scratch)
+            path.write_text(console.rerun(text, scratch), encoding="utf-8")
 
 
 def main() -> int:

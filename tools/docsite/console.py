@@ -19,6 +19,8 @@ _FENCE = re.compile(r"^```(\S*)(.*)$")
 # figures that differ from run to run and from machine to machine
 _NUMBER = re.compile(r"\d+(?:\.\d+)*(?:e[+-]?\d+)?")
 
+_LONG_RULE = re.compile("─{100,}")
+
 
 @dataclass
 class Block:
@@ -71,8 +73,11 @@ def run(command: str, folder: Path) -> list[str]:
         ["bash", "-c", command.removeprefix("$ ")],
         cwd=folder, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=900,
     )  # fmt: skip
-    text = done.stdout.replace(f"{folder.resolve()}{os.sep}", "").replace(str(folder.resolve()), ".")
-    text = text.replace(str(Path.home()), "~")
+    text = done.stdout
+    where = str(folder.resolve())
+    for shown in (where, where.replace("_", "\\_")):  # the second in Markdown
+        text = text.replace(f"{shown}{os.sep}", "").replace(shown, ".")
+    text = _LONG_RULE.sub("─" * 100, text.replace(str(Path.home()), "~"))
     lines = [line.rstrip() for line in text.rstrip("\n").split("\n")] if text.strip() else []
     return lines + ([f"[exit {done.returncode}]"] if done.returncode else [])
 

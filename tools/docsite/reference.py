@@ -32,10 +32,11 @@ EXITS: dict[str, tuple[int, ...]] = {
     "downgrade": (*_READS, 5, 8, 9, 10),
     "convert": (*_READS, 5, 7, 8, 9, 10, 11),
     "to-serving": (*_READS, 5, 7, 8, 9),
+    "scaffold": (*_READS, 5, 7),
     "serve-check": (*_READS, 8, 9, 10),
     "inspect": _READS,
     "verify": (*_READS, 5, 7, 8, 9, 10, 11),
-    "check": (*_READS, 10),
+    "check": (*_READS, 11, 12),
     "run": (*_READS, 5, 7, 8, 9, 10, 11),
     "init": (*_READS, 5),
     "runtime": (7, 8),
@@ -164,7 +165,7 @@ def page(name: str, t: Texts) -> str:
             lines += [f"## mconv {command.name}", ""]
         lines += _command(command, t, "###" if several else "##", _summary(name, t))
     lines += [f"## {t('Exit codes')}", ""]
-    lines += exit_table(sorted({*_ALWAYS, *EXITS[name]}), t)
+    lines += exit_table(sorted({*_ALWAYS, *EXITS.get(name, ())}), t)
     lines += ["", *examples(name, t)]
     return "\n".join(lines).rstrip("\n") + "\n"
 

@@ -1,0 +1,139 @@
+"""docs/: the generated pages are what the commands say now, the translations keep step, the site builds strictly."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from tools.docsite import console, reference, samples
+
+from mconv import errors
+
+ROOT = Path(__file__).parent.parent.parent
+DOCS = ROOT / "docs"
+HAND_WRITTEN = sorted(p for p in DOCS.glob("*.md") if ".zh." not in p.name)
+TRANSLATED = [p for p in HAND_WRITTEN if p.with_suffix(".zh.md").exists()]
+# what a recorded session needs that not every machine has
+NEEDS = {"to-static": "paddle"}
+
+
+def test_generated_pages_and_translations_are_fresh() -> None:
+    """Every command has its page, as its help is now; every text of it has its Chinese; nothing is left over."""
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "tools" / "make_docs.py"), "--check"], capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, f"run `make docs`, and say it in tools/docsite/zh.yaml:\n{done.stderr}"
+
+
+def test_a_changed_help_makes_the_page_stale(monkeypatch: pytest.MonkeyPatch) -> None:
+    from mconv.cli import main as frame
+
+    before = reference.page("inspect", reference.Texts("en"))
+    assert before == (DOCS / "commands" / "inspect.md").read_text(encoding="utf-8")
+    monkeypatch.setitem(frame.COMMANDS["Look"], "inspect", "Something else")
+    chinese = reference.Texts("zh")
+    assert reference.page("inspect", reference.Texts("en")) != before
+    assert "Something else" in reference.page("inspect", chinese) and chinese.missing == ["Something else"]
+
+
+@pytest.mark.parametrize("name", reference.commands())
+def test_page_has_all_that_a_page_has(name: str) -> None:
+    """Usage, every option, exit codes and an example that was really run."""
+    page = (DOCS / "commands" / f"{name}.md").read_text(encoding="utf-8")
+    for command in reference.read(name):
+        assert f"```\n{command.usage}\n```" in page
+        for option in command.options:
+            assert not option.own or f"| `{option.names}` |".replace("|", "\\|", 0) in page.replace("\\|", "|")
+    assert "## Exit codes" in page and "## Examples" in page
+    recorded = [block for block in console.blocks(page) if block.language == "console"]
+    assert recorded and all(printed for block in recorded for _, printed in [list(block.commands())[-1]])
+
+
+def test_every_exit_code_belongs_to_some_command() -> None:
+    codes = {e.exit_code for e in vars(errors).values() if isinstance(e, type) and issubclass(e, errors.MconvError)}
+    assert codes - {1} <= {code for codes in reference.EXITS.values() for code in codes} | {2, 6}
+
+
+@pytest.mark.parametrize("page", HAND_WRITTEN, ids=lambda p: p.stem)
+def test_pages_have_chinese_that_keeps_step(page: Path) -> None:
+    """The same headings by level, tables of the same size and the same code as the English page."""
+    chinese = page.with_suffix(".zh.md")
+    if page.name in ENGLISH_ONLY:
+        assert not chinese.exists()
+        return
+    assert shape(chinese) == shape(page)
+    assert re.search("[\u4e00-\u9fff]", chinese.read_text(encoding="utf-8"))
+
+
+# figures and field names, written by programs or changed with the code they describe: shown in English
+ENGLISH_ONLY = ("benchmarks.md",)
+
+
+def shape(path: Path) -> tuple[list[str], int, list[list[str]]]:
+    text = path.read_text(encoding="utf-8")
+    fenced = console.blocks(text)
+    inside = {n for b in fenced for n in range(b.first - 1, b.last + 1)}
+    prose = [line for n, line in enumerate(text.split("\n")) if n not in inside]
+    levels = [line.split(" ")[0] for line in prose if re.match("#+ ", line)]
+    return levels, sum(line.startswith("|") for line in prose), [b.lines for b in fenced]
+
+
+def test_site_builds_strictly(tmp_path: Path) -> None:
+    """Every page is in the navigation, every link and anchor leads somewhere, in both languages."""
+    mkdocs = pytest.importorskip("mkdocs.commands.build")
+    from mkdocs.config import load_config
+
+    pytest.importorskip("material")
+    config = load_config(str(ROOT / "mkdocs.yml"), site_dir=str(tmp_path), strict=True)
+    mkdocs.build(config)
+    for page in HAND_WRITTEN:
+        where = "" if page.stem == "index" else f"{page.stem}/"
+        assert (tmp_path / where / "index.html").exists() and (tmp_path / "zh" / where / "index.html").exists()
+    assert "疑难解答" in (tmp_path / "zh" / "index.html").read_text(encoding="utf-8")
+
+
+QUICK = ("check", "downgrade", "inspect", "runtime", "to-serving")
+MACHINE = ("doctor",)  # what it prints is about the machine
+RECORDED = sorted(reference.EXAMPLES.glob("*.md")) + [
+    page for page in HAND_WRITTEN if any(b.language == "console" for b in console.blocks(page.read_text("utf-8")))
+]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        pytest.param(p, id=p.stem, marks=[] if p.stem in QUICK else [pytest.mark.slow, pytest.mark.runtime])
+        for p in RECORDED
+        if p.stem not in MACHINE
+    ],
+)
+def test_recorded_sessions_still_print_that(path: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Run again, line by line, but for figures."""
+    if path.stem in NEEDS:
+        pytest.importorskip(NEEDS[path.stem])
+    scratch = tmp_path_factory.mktemp("docs")
+    samples.prepare(scratch)
+    recorded = path.read_text(encoding="utf-8")
+    again = console.rerun(recorded, scratch)
+    assert [console.masked(line) for line in again.split("\n")] == [console.masked(x) for x in recorded.split("\n")]
+
+
+def test_console_blocks() -> None:
+    text = 'A\n```console\n$ echo one \\\n  two\none two\n$ false\n[exit 1]\n```\n```sh title="x.sh"\necho 3\n```\nB'
+    first, second = console.blocks(text)
+    assert list(first.commands()) == [("$ echo one \\\n  two", ["one two"]), ("$ false", ["[exit 1]"])]
+    assert (second.language, second.title, second.lines) == ("sh", "x.sh", ["echo 3"])
+
+
+def test_console_blocks_are_run_in_place(tmp_path: Path) -> None:
+    text = '```sh title="x.sh"\necho 3; pwd\n```\nand\n```console\n$ sh x.sh; exit 4\nold\n$ true\n```\nend\n'
+    again = console.rerun(text, tmp_path)
+    assert again == text.replace("old\n", "3\n.\n[exit 4]\n")
+    assert console.sync(again, "```sh\n```\n和\n```console\n```\n") == (
+        "```sh\necho 3; pwd\n```\n和\n```console\n$ sh x.sh; exit 4\n3\n.\n[exit 4]\n$ true\n```\n"
+    )
+    with pytest.raises(ValueError):
+        console.sync(again, "```console\n```\n")
