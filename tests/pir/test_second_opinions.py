@@ -14,7 +14,7 @@ from tests.managed import require
 from tests.pir import compare
 from tests.pir.test_models import ZOO
 
-# ten that save and run quickly; all 24 of the zoo agree in OpenVINO, 20 through paddle2onnx 2.1.0 (which takes the
+# ten that save and run quickly; all 22 of the zoo agree in OpenVINO, 18 through paddle2onnx 2.1.0 (which takes the
 # U-Net's interpolation for another, wants batch 1 for yolo_box, gives a loop no types and crashes on the .json of VGG)
 NAMES = ("LeNet", "mobilenet_v1", "mobilenet_v2", "mobilenet_v3_small", "shufflenet_v2_x0_25", "squeezenet1_1",
          "bert", "ernie", "gpt", "crnn")  # fmt: skip
