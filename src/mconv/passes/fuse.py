@@ -2,6 +2,9 @@
 
 Paddle's own fusion passes know the whole operators, not their pieces, and the whole ones are right under oneDNN
 where some of the pieces are not.
+
+RMS normalisation stays the five or six operators that it is: no pass of Paddle's knows it, 2.3 has no ``rms_norm``,
+and that of 3.3 takes other inputs than that of 2.6 to 3.2.
 """
 
 from __future__ import annotations

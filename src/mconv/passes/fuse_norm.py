@@ -14,13 +14,13 @@ Found = Optional[tuple[list[Op], Op]]
 def layer_norm(g: Graph, op: Op) -> Found:
     """``(x - mean) / sqrt(var + eps)`` over trailing axes, with the scale and bias that follow."""
     x, y = first(op, "X"), first(op, "Y")
+    root: Optional[Op]
     if op.type == "elementwise_div":
-        centred, root = x, g.by(y, "sqrt")
+        centred, root, inverse = x, g.by(y, "sqrt"), None
     else:
-        root = g.by(y, "rsqrt")
-        centred = x
+        centred, (root, inverse) = x, _inverse_root(g, y)
         if root is None:
-            centred, root = y, g.by(x, "rsqrt")
+            centred, (root, inverse) = y, _inverse_root(g, x)
     if root is None:
         return None
     shifted = g.by(first(root, "X"), "scale", "elementwise_add")
@@ -43,7 +43,7 @@ def layer_norm(g: Graph, op: Op) -> Found:
     axis = _trailing(g, mean, source)
     if axis is None or _trailing(g, mean2, source) != axis or g.dtype(source) is not DType.FP32:
         return None
-    ops = [mean, sub, square, mean2, shifted, root, op]
+    ops = [mean, sub, square, mean2, shifted, root, *([inverse] if inverse is not None else []), op]
     inner = [out(o) for o in ops[:-1]]
     if not g.inside(inner, ops):
         return None
@@ -67,6 +67,12 @@ def layer_norm(g: Graph, op: Op) -> Found:
         ("begin_norm_axis", AttrType.INT, axis),
     ]
     return ops, Op.make("layer_norm", inputs, outputs, attrs)
+
+
+def _inverse_root(g: Graph, name: str) -> tuple[Optional[Op], Optional[Op]]:
+    """The rsqrt that computes *name*; or the sqrt, and the reciprocal behind it."""
+    inverse = g.by(name, "reciprocal")
+    return (g.by(first(inverse, "X"), "sqrt"), inverse) if inverse is not None else (g.by(name, "rsqrt"), None)
 
 
 def _plus_number(g: Graph, op: Op) -> tuple[Optional[float], str]:

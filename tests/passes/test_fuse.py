@@ -1,0 +1,180 @@
+"""What exporters take apart is put together again, in every way they write it, and computes the same."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+
+import numpy as np
+import onnx
+import pytest
+from onnx import helper
+
+from mconv.onnx.convert import convert
+from mconv.onnx.reader import OnnxModel
+from tests.onnx.checks import Place, check_model, everywhere, graph_model, rand
+
+WIDTH = 16
+CONSTANTS = {
+    "half": 0.5, "one": 1.0, "two": 2.0, "three": 3.0, "six": 6.0, "sixth": 1 / 6, "zero": 0.0, "eps": 1e-5,
+    "root2": math.sqrt(2), "invroot2": 1 / math.sqrt(2), "c": 0.044715, "k": math.sqrt(2 / math.pi), "s": 0.5,
+}  # fmt: skip
+VECTORS = {"w": rand(WIDTH, low=0.5, high=1.5, seed=3), "v": rand(WIDTH, seed=4)}
+SETS = [{"x": rand(2, 3, WIDTH, high=5.0, seed=1)}, {"x": rand(1, 5, WIDTH, seed=2)}]
+
+# what it is → (the operators that must be there, those that must not) and the ways to write it. A way is lines of
+# "result = Operator inputs…"; the last one gives y.
+_MEAN = "m = ReduceMean x axes=-1; d = Sub x m; "
+WAYS: dict[str, tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]] = {
+    "layer_norm": (
+        ("layer_norm",),
+        ("reduce_mean", "elementwise_add", "sqrt"),
+        (
+            _MEAN + "p = Pow d two; q = ReduceMean p axes=-1; e = Add q eps; r = Sqrt e; n = Div d r; t = Mul n w; y = Add t v",
+            _MEAN + "p = Mul d d; q = ReduceMean p axes=-1; e = Add eps q; r = Sqrt e; n = Div d r; t = Mul w n; y = Add v t",
+            _MEAN + "p = Mul d d; q = ReduceMean p axes=-1; e = Add q eps; r = Sqrt e; i = Reciprocal r; n = Mul d i; t = Mul n w; y = Add t v",
+            _MEAN + "p = Mul d d; q = ReduceMean p axes=-1; e = Add q eps; r = Sqrt e; y = Div d r",
+            # as the first BERT exports compute the difference: once for each use
+            "m = ReduceMean x axes=-1; d = Sub x m; f = Sub x m; p = Pow f two; q = ReduceMean p axes=-1; e = Add q eps; "
+            "r = Sqrt e; n = Div d r; t = Mul n w; y = Add t v",
+        ),
+    ),
+    "gelu": (
+        ("gelu",),
+        ("erf",),
+        (
+            "d = Div x root2; e = Erf d; a = Add e one; m = Mul x a; y = Mul m half",
+            "d = Mul x invroot2; e = Erf d; a = Add one e; h = Mul x half; y = Mul h a",
+            "d = Div x root2; e = Erf d; a = Add e one; m = Mul half a; y = Mul x m",
+        ),
+    ),
+    "gelu (tanh)": (
+        ("gelu",),
+        ("tanh",),
+        (
+            "p = Pow x three; q = Mul p c; a = Add x q; b = Mul a k; t = Tanh b; o = Add t one; h = Mul x half; y = Mul h o",
+            "s2 = Mul x x; s3 = Mul s2 x; q = Mul c s3; a = Add x q; b = Mul k a; t = Tanh b; o = Add one t; m = Mul x o; y = Mul half m",
+        ),
+    ),
+    "swish": (("swish",), ("sigmoid",), ("s1 = Sigmoid x; y = Mul x s1", "s1 = Sigmoid x; y = Mul s1 x")),
+    "hard_swish": (
+        ("hard_swish",),
+        ("hard_sigmoid", "clip", "relu6"),
+        (
+            "h = HardSigmoid x alpha=0.16666667 beta=0.5; y = Mul x h",
+            "a = Add x three; b = Clip a zero six; m = Mul x b; y = Div m six",
+            "a = Add x three; b = Clip a zero six; d = Div b six; y = Mul x d",
+            "a = Add x three; b = Clip a zero six; m = Mul b sixth; y = Mul m x",
+        ),
+    ),
+    "mish": (("mish",), ("softplus", "tanh"), ("p = Softplus x; t = Tanh p; y = Mul x t", "p = Softplus x; t = Tanh p; y = Mul t x")),
+}  # fmt: skip
+CASES = [pytest.param(kind, way, id=f"{kind}-{i}") for kind, (_, _, ways) in WAYS.items() for i, way in enumerate(ways)]
+
+
+def written(way: str) -> onnx.ModelProto:
+    nodes = []
+    for line in way.split(";"):
+        result, _, rest = line.strip().partition(" = ")
+        op, *parts = rest.split()
+        attrs = dict(p.split("=") for p in parts if "=" in p)
+        values = {k: [int(v)] if k == "axes" else float(v) for k, v in attrs.items()}
+        nodes.append(helper.make_node(op, [p for p in parts if "=" not in p], [result], **values))
+    used = {i for n in nodes for i in n.input}
+    constants = {n: np.array(v, np.float32) for n, v in CONSTANTS.items()} | VECTORS
+    return graph_model(
+        nodes, {"x": [s["x"] for s in SETS]}, ["y"], constants={n: v for n, v in constants.items() if n in used},
+        opsets=[helper.make_opsetid("", 17)],
+    )  # fmt: skip
+
+
+@everywhere
+@pytest.mark.parametrize(("kind", "way"), CASES)
+def test_put_together(kind: str, way: str, place: Place) -> None:
+    wanted, gone, _ = WAYS[kind]
+    made = check_model(place, written(way), SETS)
+    operators = Counter(op.type for op in made.program.main.ops)
+    assert operators["feed"] == operators["fetch"] == 1
+    assert all(operators[op] == 1 for op in wanted) and not any(operators[op] for op in gone), operators
+    assert made.fused == {wanted[0]: 1}
+
+
+@pytest.mark.parametrize(
+    "way",
+    [
+        "d = Div x root2; e = Erf d; a = Add e two; m = Mul x a; y = Mul m half",
+        "d = Div x two; e = Erf d; a = Add e one; m = Mul x a; y = Mul m half",
+        "p = Pow x three; q = Mul p k; a = Add x q; b = Mul a k; t = Tanh b; o = Add t one; h = Mul x half; y = Mul h o",
+        "a = Add x two; b = Clip a zero six; m = Mul x b; y = Div m six",
+        "h = HardSigmoid x alpha=0.2 beta=0.5; y = Mul x h",
+        "m = ReduceMean x axes=-2; d = Sub x m; p = Mul d d; q = ReduceMean p axes=-2; e = Add q eps; r = Sqrt e; y = Div d r",
+        "m = ReduceMean x axes=-1; d = Sub x m; p = Mul x x; q = ReduceMean p axes=-1; e = Add q eps; r = Sqrt e; y = Div d r",
+        "m = ReduceMean x axes=-1; d = Sub x m; p = Mul d d; q = ReduceMean p axes=-1; e = Add q one; r = Sqrt e; y = Div d r",
+    ],
+)  # fmt: skip
+def test_what_only_looks_like_it_stays(way: str) -> None:
+    """Another constant, another axis, another input: the pieces stay, and are right."""
+    from tests.onnx.checks import CURRENT
+
+    assert not check_model(CURRENT, written(way), SETS).fused
+
+
+@everywhere
+def test_a_piece_that_something_else_reads_stays(place: Place) -> None:
+    model = written("s1 = Sigmoid x; y = Mul x s1")
+    model.graph.output.append(helper.make_tensor_value_info("s1", 1, None))
+    made = check_model(place, model, SETS)
+    assert "sigmoid" in {op.type for op in made.program.main.ops} and not made.fused
+
+
+@everywhere
+def test_attention_scaling(place: Place) -> None:
+    """Both operands scaled by √s, as scaled_dot_product_attention is exported: one scale is left."""
+    nodes = [
+        helper.make_node("Mul", ["q", "r"], ["q1"]),
+        helper.make_node("Transpose", ["k"], ["kt"], perm=[0, 1, 3, 2]),
+        helper.make_node("Mul", ["kt", "r"], ["k1"]),
+        helper.make_node("MatMul", ["q1", "k1"], ["y"]),
+    ]
+    sets = [{"q": rand(b, 2, n, 8, seed=1), "k": rand(b, 2, n, 8, seed=2)} for b, n in ((1, 3), (2, 5))]
+    constants = {"r": np.array(8**-0.25, np.float32)}
+    model = graph_model(nodes, {n: [s[n] for s in sets] for n in "qk"}, ["y"], constants=constants)
+    made = check_model(place, model, sets)
+    (scale,) = [op for op in made.program.main.ops if op.type == "scale"]
+    assert scale.attr("scale") == pytest.approx(8**-0.5) and made.fused == {"scale": 1}
+
+
+@everywhere
+@pytest.mark.parametrize("way", ["i = Reciprocal r; n = Mul x i", "n = Div x r"])
+def test_rms_norm_is_few_operators(place: Place, way: str) -> None:
+    """Paddle has no operator for it that every release of a target loads: it is said in seven at most."""
+    made = check_model(place, written(f"p = Pow x two; q = ReduceMean p axes=-1; e = Add q eps; r = Sqrt e; {way}; y = Mul n w"), SETS)  # fmt: skip
+    kinds = [op.type for op in made.program.main.ops if op.type not in ("feed", "fetch")]
+    assert len(kinds) <= 7 and set(kinds) <= {
+        "square", "pow", "reduce_mean", "scale", "sqrt", "rsqrt", "reciprocal", "elementwise_div", "elementwise_mul",
+    }, kinds  # fmt: skip
+
+
+@pytest.mark.parametrize("bias", [False, True])
+def test_batch_norm_stays_behind_its_convolution(bias: bool) -> None:
+    """Paddle's own pass folds the pair: it wants them next to each other, the statistics written back in place."""
+    weights = {"k": rand(4, 3, 3, 3), "b": rand(4)} | {
+        n: rand(4, low=0.5, high=1.5, seed=i) for i, n in enumerate(("scale", "shift", "mean", "var"))
+    }
+    nodes = [
+        helper.make_node("Conv", ["x", "k", "b"][: 3 if bias else 2], ["c"]),
+        helper.make_node("BatchNormalization", ["c", "scale", "shift", "mean", "var"], ["n"]),
+        helper.make_node("Relu", ["n"], ["y"]),
+    ]
+    used = {i for n in nodes for i in n.input}
+    model = graph_model(
+        nodes, {"x": [rand(n, 3, 8, 8) for n in (1, 2)]}, ["y"], constants={n: v for n, v in weights.items() if n in used}
+    )  # fmt: skip
+    ops = [op for op in convert(OnnxModel(model), "2.3").program.main.ops if op.type not in ("feed", "fetch")]
+    kinds = [op.type for op in ops]
+    assert kinds == ["conv2d", *["elementwise_add"] * bias, "batch_norm", "relu"]
+    norm = ops[-2]
+    assert norm.input("X") == ops[-3].output(("Output", "Out")[bias])
+    assert norm.input("Mean") == norm.output("MeanOut") and norm.input("Variance") == norm.output("VarianceOut")
+    if bias:
+        assert ops[1].attr("axis") == 1
