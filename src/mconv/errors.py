@@ -119,6 +119,19 @@ class AlteredError(MconvError):
         self.rows = rows or []
 
 
+class WeightsError(MconvError):
+    """The weights of one model do not fit the other one's parameters, and ``--partial`` was not given.
+
+    ``rows`` carries what has no counterpart (one mapping per tensor or parameter), for reports.
+    """
+
+    exit_code = 13
+
+    def __init__(self, message: str, hint: Optional[str] = None, rows: Optional[list[dict]] = None):
+        super().__init__(message, hint)
+        self.rows = rows or []
+
+
 class BuildError(Exception):
     """An importer or pass emitted an operator that the target's signature table does not allow.
 

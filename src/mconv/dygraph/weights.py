@@ -117,13 +117,13 @@ def put(layer: Any, weights: Mapping[str, np.ndarray], where: str, *, strict: bo
         names = ", ".join(row["parameter"] for row in rows[:5]) + (", …" if len(rows) > 5 else "")
         warnings.append(f"{message} ({names}); the layer keeps its own there")
         rows = []
-    converted = [name for name, array in fitting.items() if _set(state[name], array)]
+    converted = [name for name, array in fitting.items() if store(state[name], array)]
     if converted:
         warnings.append(f"{where}: {len(converted)} parameters have another element type there and were converted")
     return warnings
 
 
-def _set(tensor: Any, array: np.ndarray) -> bool:
+def store(tensor: Any, array: np.ndarray) -> bool:
     """Store an array in a parameter; returns whether its element type had to be converted."""
     wanted = str(tensor.dtype).rpartition(".")[2].lower()
     wanted = {"bf16": "bfloat16", "fp16": "float16", "fp32": "float32", "fp64": "float64"}.get(wanted, wanted)
