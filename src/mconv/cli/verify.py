@@ -17,8 +17,14 @@ _SHOWN = 8  # tensors shown before the one that differs
 
 
 def command(
-    a: Annotated[Path, typer.Argument(metavar="A", help="The reference: an .onnx file or a Paddle model of any era.")],
-    b: Annotated[Path, typer.Argument(metavar="B", help="The other: the same kinds.")],
+    a: Annotated[
+        str,
+        typer.Argument(
+            metavar="A",
+            help="The reference: a model file or folder of any kind, or a service: http://HOST/NAME/prediction.",
+        ),
+    ],
+    b: Annotated[str, typer.Argument(metavar="B", help="The other: the same kinds.")],
     runtime: Annotated[
         Optional[str],
         typer.Option(help="Where Paddle models run: a managed runtime or `current`.  [default: the program's Paddle]"),
@@ -42,7 +48,19 @@ def command(
         Optional[bool], typer.Option("--onednn/--no-onednn", help="Run Paddle with oneDNN.  [default: as it comes]")
     ] = None,
     ir_optim: Annotated[bool, typer.Option("--ir-optim/--no-ir-optim", help="Let Paddle optimise the graph.")] = True,
-    timeout: Annotated[float, typer.Option(metavar="SECONDS", help="For loading and running one model.")] = 600,
+    timeout: Annotated[
+        float, typer.Option(metavar="SECONDS", help="For loading and running one model, or one request.")
+    ] = 600,
+    request: Annotated[
+        str, typer.Option(metavar="FORM", help="How a service is asked: key-value or tensors.")
+    ] = "key-value",
+    config: Annotated[
+        Optional[Path],
+        typer.Option(
+            metavar="SERVING_CLIENT_CONF.PROTOTXT",
+            help="The names that a service takes.  [default: those of the other side]",
+        ),
+    ] = None,
     junit: Annotated[Optional[Path], typer.Option(metavar="FILE", help="Write a JUnit XML report.")] = None,
     summary: Annotated[Optional[Path], typer.Option(metavar="FILE", help="Write a Markdown summary.")] = None,
 ) -> Any:
@@ -64,6 +82,8 @@ def command(
             onednn=onednn,
             ir_optim=ir_optim,
             timeout=timeout,
+            request=request,
+            config=config,
             progress=out.detail,
         )
         if not found.ok:
@@ -91,7 +111,7 @@ def command(
     return found
 
 
-def _failure(found: Any, a: Path, b: Path) -> VerificationError:
+def _failure(found: Any, a: str, b: str) -> VerificationError:
     bad = [row for row in found.outputs if not row["ok"]]
     reason = found.problems[0] if found.problems else f"output {bad[0]['name']}: {bad[0]['reason']}"
     where = f"; the first tensor that differs is {found.first['name']!r}" if found.first else ""

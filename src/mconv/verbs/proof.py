@@ -200,7 +200,7 @@ def prove_onnx(
     except RuntimeFailedError as e:
         proof.status, proof.reason, proof.error = FAILED, e.message, e
     else:
-        proof.comparison = compare_answers(_scalars(wanted, got), got, tolerance=tolerance)
+        proof.comparison = compare_answers(without_ones(wanted, got), got, tolerance=tolerance)
         proof.status = PASSED if proof.comparison.ok else FAILED
         proof.reason = "" if proof.comparison.ok else worst(proof.comparison)
     proof.seconds = time.perf_counter() - start
@@ -226,7 +226,7 @@ def reshaped(specs: Sequence[InputSpec], shapes: Sequence[str]) -> list[InputSpe
     return found
 
 
-def _scalars(wanted: Answers, got: Answers) -> Answers:
+def without_ones(wanted: Answers, got: Answers) -> Answers:
     """What an older Paddle gives as shape [1] without that dimension where the other has none."""
     rows = [
         [a.reshape(()) if a.shape == (1,) and b.shape == () else a for a, b in zip(row, other)]

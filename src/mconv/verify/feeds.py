@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import zipfile
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Optional, Union
@@ -196,6 +196,29 @@ def _bits(value: np.ndarray, dtype: DType) -> np.ndarray:
     return ((raw + 0x7FFF + ((raw >> 16) & 1)) >> 16).astype(np.uint16)
 
 
+def npz_arrays(path: Path) -> dict[str, np.ndarray]:
+    """What a ``.npz`` file holds, by its own names.
+
+    Raises:
+        UsageError: it cannot be read.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            return {name: archive[name] for name in archive.files}
+    except (OSError, ValueError, EOFError, NotImplementedError, zlib.error, zipfile.BadZipFile) as e:
+        raise UsageError(f"{path}: not a readable .npz file ({e})") from None
+
+
+def input_names(keys: Iterable[str]) -> list[str]:
+    """The inputs that a ``.npz`` file's names stand for, see :func:`load_feeds`; empty for an output's."""
+    found = []
+    for key in keys:
+        number, slash, rest = key.partition("/")
+        name = re.sub(r"^in_\d+_", "", rest if slash and number.isdigit() else key)
+        found.append("" if name.startswith("out_") else name)
+    return found
+
+
 def load_feeds(path: Path, specs: Sequence[InputSpec]) -> list[dict[str, np.ndarray]]:
     """Input sets from a ``.npz`` file: arrays named after the inputs, or ``in_<i>_<name>`` (outputs, ``out_*``, are
     ignored); for several sets ``<set>/<name>``.
@@ -203,11 +226,7 @@ def load_feeds(path: Path, specs: Sequence[InputSpec]) -> list[dict[str, np.ndar
     Raises:
         UsageError: the file cannot be read, an input is missing, unknown, or of another type or shape.
     """
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
-    except (OSError, ValueError, EOFError, NotImplementedError, zlib.error, zipfile.BadZipFile) as e:
-        raise UsageError(f"{path}: not a readable .npz file ({e})") from None
+    arrays = npz_arrays(path)
     names = {spec.name for spec in specs}
     sets: dict[str, dict[str, np.ndarray]] = {}
     for key, array in arrays.items():

@@ -1,0 +1,249 @@
+"""The two things that ``mconv verify`` compares: a file of any kind, a serving folder, a running service."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Optional, Union
+
+import numpy as np
+
+from mconv import inspection, runtimes
+from mconv.errors import CorruptModelError, UnsupportedError, UsageError
+from mconv.program.dtypes import DType
+from mconv.program.files import Era, ModelFiles, load_program, locate
+from mconv.program.params import PathLike
+from mconv.program.program import Program
+from mconv.program.sniff import Kind, what
+from mconv.runtimes import Runtime
+from mconv.serving import configure
+from mconv.serving.configure import ServingConfig
+from mconv.verbs.proof import runtime_for, written_for
+from mconv.verify.endpoint import EndpointRunner, is_url
+from mconv.verify.feeds import InputSpec, specs_of
+from mconv.verify.reference import reference_for
+from mconv.verify.runners import Answers, PaddleRunner, Runner
+
+_UNSIGNED = {"uint16": "int32", "uint32": "int64", "uint64": "int64"}  # as Paddle carries them
+
+
+@dataclass(frozen=True)
+class Choices:
+    """How the sides are opened.
+
+    Attributes:
+        runtime: where Paddle models run; None: the Paddle that they were written for.
+        request: in which form a service is asked, see :data:`mconv.verify.endpoint.FORMS`.
+        config: the configuration of a service's client, for the names that it takes.
+        timeout: seconds for loading and running a model, and for one request.
+        options: of :meth:`mconv.runtimes.Worker.run`.
+    """
+
+    runtime: Optional[str] = None
+    request: str = "key-value"
+    config: Optional[Path] = None
+    timeout: float = 600
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Side:
+    """One of the two.
+
+    Attributes:
+        name: as given.
+        label: what ran it, once it has run.
+        feed_alias, fetch_alias: variable → what clients call it, where that is another name.
+        paddle: whether a Paddle runs it, whose older versions know no scalars.
+    """
+
+    def __init__(self, name: Union[str, Path]):
+        self.name = str(name)
+        self.label = ""
+        self.notes: list[str] = []
+        self.feed_alias: dict[str, str] = {}
+        self.fetch_alias: dict[str, str] = {}
+        self.paddle = False
+
+    def runner(self, fetch: Sequence[str] = ()) -> Runner:
+        """Runs it; returns *fetch* after its own outputs."""
+        raise NotImplementedError
+
+    def run(self, sets: Sequence[Mapping[str, np.ndarray]], fetch: Sequence[str] = ()) -> Answers:
+        with self.runner(fetch) as runner:
+            types = self.types()
+            answers = runner.run([{n: v.astype(types[n]) if n in types else v for n, v in f.items()} for f in sets])
+            self.label = runner.label
+            return answers
+
+    def specs(self) -> Optional[list[InputSpec]]:
+        """Its inputs; None where it does not say."""
+        raise NotImplementedError
+
+    def types(self) -> dict[str, np.dtype]:
+        """Input → numpy type where it is not the one in :meth:`specs`."""
+        return {}
+
+    def by_name(self, names: Mapping[str, str]) -> dict[str, str]:
+        """The aliases of its inputs by the other side's names.
+
+        Args:
+            names: the other side's name → its own.
+        """
+        return {other: self.feed_alias[own] for other, own in names.items() if own in self.feed_alias}
+
+    def may_lack_scalars(self, version: str) -> bool:
+        """Whether what ran it may give a scalar as shape [1], as Paddle before 2.5 does."""
+        numbers = [int(n) for n in version.split(".")[:2] if n.isdigit()]
+        return self.paddle and numbers < [2, 5]
+
+    def tensors(self) -> list[str]:
+        """The names of what its main graph computes, in order.
+
+        Raises:
+            UnsupportedError: they have none.
+        """
+        raise UnsupportedError(f"{self.name}: the tensors inside have no names to find them by", "leave out --layers")
+
+
+class OnnxSide(Side):
+    """An ``.onnx`` file.
+
+    Raises:
+        NotAModelError, CorruptModelError: it is none.
+    """
+
+    def __init__(self, path: Path):
+        from mconv.onnx.reader import read
+
+        super().__init__(path)
+        self.path = path
+        self.model = read(path)  # an error of the file is told as such, not as one of the runtime
+
+    def runner(self, fetch: Sequence[str] = ()) -> Runner:
+        made, why = reference_for(self.path, fetch=fetch)
+        if why and why not in self.notes:
+            self.notes.append(why)
+        return made
+
+    def specs(self) -> list[InputSpec]:
+        return _inspected(self.path)
+
+    def types(self) -> dict[str, np.dtype]:
+        return {t.name: np.dtype(t.dtype) for t in inspection.inspect(self.path).inputs if t.dtype in _UNSIGNED}
+
+    def tensors(self) -> list[str]:
+        return [o for node in self.model.proto.graph.node for o in node.output if o]
+
+
+class PaddleSide(Side):
+    """A Paddle model of any era; of a serving folder, the names that clients use are known, too."""
+
+    def __init__(self, path: Path, choices: Choices):
+        super().__init__(path)
+        self.paddle = True
+        self.files: ModelFiles = locate(path)
+        self.program: Optional[Program] = None if self.files.era is Era.PIR else load_program(self.files)
+        target = "3" if self.program is None else written_for(self.program)
+        self.runtime: Runtime = runtimes.find(choices.runtime) if choices.runtime else runtime_for(target)
+        self.options = {**choices.options, "timeout": choices.timeout}
+        try:
+            config = configure.find(self.files.folder)
+        except CorruptModelError as e:
+            config = None
+            self.notes.append(e.message)
+        if config is not None:
+            self.feed_alias, self.fetch_alias = _aliases(config)
+
+    def runner(self, fetch: Sequence[str] = ()) -> Runner:
+        more: dict[str, Any] = {"fetch": list(fetch)} if fetch else {}
+        return PaddleRunner(self.files, self.runtime, **self.options, **more)
+
+    def specs(self) -> list[InputSpec]:
+        return specs_of(self.program) if self.program is not None else _inspected(self.files.program)
+
+    def tensors(self) -> list[str]:
+        if self.program is None:
+            return super().tensors()
+        plain = [op for op in self.program.main.ops if op.type not in ("feed", "fetch") and not op.blocks]
+        return list(dict.fromkeys(name for op in plain for name in op.output_names if _readable(self.program, name)))
+
+
+class EndpointSide(Side):
+    """A running service. It does not say what its inputs are: the other side does.
+
+    Raises:
+        UsageError: *url* is no address. CorruptModelError: the configuration is damaged.
+    """
+
+    def __init__(self, url: str, choices: Choices):
+        super().__init__(url)
+        self.paddle = True  # of a version that it does not tell
+        self.choices = choices
+        self._specs: Optional[list[InputSpec]] = None
+        self.config: Optional[ServingConfig] = None
+        if choices.config is not None:
+            self.config = configure.read(choices.config)
+            self.feed_alias, self.fetch_alias = _aliases(self.config)
+        EndpointRunner(url, form=choices.request)  # is it an address?
+
+    def adopt(self, other: Side) -> None:
+        """Take the other side's inputs, under the names that clients use."""
+        specs = other.specs()
+        if specs is None:
+            return
+        # the configuration says what the other side's variables are called here
+        called = other.feed_alias = {**other.feed_alias, **self.feed_alias}
+        other.fetch_alias = {**other.fetch_alias, **self.fetch_alias}
+        taken = {var.alias for var in self.config.feeds} if self.config is not None else set()
+        named = [replace(s, name=called.get(s.name, s.name)) for s in specs]
+        if taken and {s.name for s in named} != taken:
+            raise UsageError(
+                f"{self.choices.config}: the inputs are {', '.join(sorted(taken))}, those of {other.name} "
+                f"{', '.join(s.name for s in specs)}",
+                "give the configuration of this model",
+            )
+        self._specs = named
+
+    def runner(self, fetch: Sequence[str] = ()) -> Runner:
+        return EndpointRunner(self.name, self._specs or (), form=self.choices.request, timeout=self.choices.timeout)
+
+    def specs(self) -> Optional[list[InputSpec]]:
+        return self._specs
+
+    def tensors(self) -> list[str]:
+        raise UnsupportedError(f"{self.name}: nobody can look inside of a service", "leave out --layers")
+
+
+def open_side(source: Union[str, PathLike], choices: Choices) -> Side:
+    """What *source* is.
+
+    Raises:
+        MconvError: it is nothing that can be run.
+    """
+    if is_url(source):
+        return EndpointSide(str(source), choices)
+    path = Path(os.fspath(source))
+    if path.is_file() and (path.suffix == ".onnx" or what(path) is Kind.ONNX):
+        return OnnxSide(path)
+    return PaddleSide(path, choices)
+
+
+def _aliases(config: ServingConfig) -> tuple[dict[str, str], dict[str, str]]:
+    feeds = {v.name: v.alias for v in config.feeds if v.alias != v.name}
+    return feeds, {v.name: v.alias for v in config.fetches if v.alias != v.name}
+
+
+def _inspected(path: Path) -> list[InputSpec]:
+    found = []
+    for tensor in inspection.inspect(path).inputs:
+        if tensor.dtype is None or tensor.shape is None:
+            raise UnsupportedError(f"{path}: nothing is known of input {tensor.name}'s type or rank")
+        found.append(InputSpec(tensor.name, DType.of(_UNSIGNED.get(tensor.dtype, tensor.dtype)), tuple(tensor.shape)))
+    return found
+
+
+def _readable(program: Program, name: str) -> bool:
+    var = program.main.vars.get(name)
+    return var is not None and var.dtype is not None and not name.endswith((".xshape", "@GRAD")) and not var.persistable
