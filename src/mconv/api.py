@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Optional
 
 from mconv.errors import UsageError
@@ -22,19 +22,25 @@ if TYPE_CHECKING:
     from mconv.runtimes import Runtime, RuntimeStatus
     from mconv.runtimes.doctor import Diagnosis
     from mconv.serving.convert import ServingResult
+    from mconv.serving.scaffold import ServiceOptions
+    from mconv.serving.scaffold import Written as WrittenService
     from mconv.verbs.downgrade import Downgraded
     from mconv.verbs.report import Report
     from mconv.verbs.verify import Verification
     from mconv.verify.serve_check import ServeReport
 
 
-def to_serving(path: PathLike, *, engine: str = "native", **options: Any) -> ServingResult:
+def to_serving(
+    path: PathLike, *, engine: str = "native", pipeline: Optional[Mapping[str, Any]] = None, **options: Any
+) -> ServingResult:
     """A Paddle inference model of any era as ``serving_server/`` and ``serving_client/``.
 
     Args:
         path: a folder, a file or a prefix.
         engine: ``native``, or ``paddle-serving-client``: the official package, in this Python where it can be
             imported, else in the managed runtime ``paddle-2.3.2``.
+        pipeline: what the pipeline service beside the two is to be like, see :func:`scaffold`; ``{}``: as usual;
+            None: there is none.
         options: see :func:`mconv.serving.convert.to_serving`.
 
     Raises:
@@ -42,6 +48,12 @@ def to_serving(path: PathLike, *, engine: str = "native", **options: Any) -> Ser
     """
     from mconv.serving import convert, official
 
+    if pipeline is not None:
+        if engine != "native":
+            raise UsageError(f"{engine} makes no service", "use --engine native, or `mconv scaffold` afterwards")
+        if options.get("show"):
+            raise UsageError("--show writes nothing, a service neither", "leave out --pipeline")
+        options["pipeline"] = _service_options(pipeline)
     if engine == "native":
         from mconv.program.files import locate
         from mconv.program.stored import Era
@@ -64,12 +76,48 @@ def to_serving(path: PathLike, *, engine: str = "native", **options: Any) -> Ser
     if refused:
         raise UsageError(f"{official.ENGINE} does not know {', '.join(refused)}", "use --engine native")
     options.pop("fetch_order", None)  # it always sorts; the result says so
+    options.pop("service_dir", None)
     if importlib.util.find_spec(official.MODULE) is not None and importlib.util.find_spec("paddle") is not None:
         return official.convert(path, [sys.executable], os.environ, **options)
     from mconv import runtimes
 
     runtime = runtimes.find("paddle-2.3.2")
     return official.convert(path, [str(runtime.python)], runtime.environ(), **options)
+
+
+def scaffold(
+    server: PathLike, out: Optional[PathLike] = None, *, force: bool = False, **options: Any
+) -> WrittenService:
+    """Write a Paddle Serving pipeline service around a ``serving_server/`` folder.
+
+    Args:
+        server: the folder.
+        out: the service's folder; default ``service`` beside it.
+        force: replace what is there.
+        options: fields of :class:`mconv.serving.scaffold.ServiceOptions` (``service``, ``name``, ``tokenizer``, …) and
+            of :class:`mconv.serving.image_settings.ImageOptions` (``size``, ``mean``, …).
+
+    Raises:
+        MconvError: see :func:`mconv.serving.scaffold.scaffold`.
+    """
+    from mconv.serving import scaffold as room
+
+    return room.scaffold(server, out, _service_options(options), force=force)
+
+
+def _service_options(given: Mapping[str, Any]) -> ServiceOptions:
+    import dataclasses
+
+    from mconv.serving.image_settings import ImageOptions
+    from mconv.serving.scaffold import ServiceOptions
+
+    pictures = {f.name for f in dataclasses.fields(ImageOptions)}
+    known = pictures | {f.name for f in dataclasses.fields(ServiceOptions) if f.name != "image"}
+    unknown = sorted(set(given) - known)
+    if unknown:
+        raise UsageError(f"a service has no option {', '.join(unknown)}", f"options are {', '.join(sorted(known))}")
+    image = ImageOptions(**{k: v for k, v in given.items() if k in pictures})
+    return ServiceOptions(**{k: v for k, v in given.items() if k not in pictures}, image=image)
 
 
 def downgrade(path: PathLike, out: PathLike, **options: Any) -> Downgraded:
@@ -252,22 +300,6 @@ def to_onnx(path: PathLike, out: PathLike, **options: Any) -> Report:
     return verb.to_onnx(path, out, **options)
 
 
-def to_onnx(path: PathLike, out: PathLike, **options: Any) -> Report:
-    """A Paddle model of any era as an ONNX model, through paddle2onnx, proved against its source.
-
-    Args:
-        path: a folder, a file or a prefix.
-        out: the ``.onnx`` file to write.
-        options: see :func:`mconv.verbs.to_onnx.to_onnx`.
-
-    Raises:
-        MconvError: see there.
-    """
-    from mconv.verbs import to_onnx as verb
-
-    return verb.to_onnx(path, out, **options)
-
-
 def verify(a: PathLike, b: PathLike, **options: Any) -> Verification:
     """Two models on the same inputs, output by output; with ``layers=True`` also the first tensor that differs.
 
@@ -299,3 +331,20 @@ def to_static(layer: Any, input_spec: Any = None, path: Any = None, **options: A
     from mconv.verbs import to_static as verb
 
     return verb.to_static(layer, input_spec, path, **options)
+
+
+def torch2paddle(model: Any, out: PathLike, **options: Any) -> Report:
+    """A PyTorch model of any form as a Paddle inference model, proved against its source.
+
+    Args:
+        model: a ``torch.nn.Module``, a ``.pt2`` or TorchScript file, ``pkg.module:factory``, ``file.py:factory``, the
+            folder of a Hugging Face or sentence-transformers model, a name of timm.
+        out: the folder to make.
+        options: see :func:`mconv.verbs.torch2paddle.torch2paddle`.
+
+    Raises:
+        MconvError: see there.
+    """
+    from mconv.verbs import torch2paddle as verb
+
+    return verb.torch2paddle(model, out, **options)

@@ -1,137 +1,244 @@
-"""The generated service, without Paddle Serving: its text, and what its Op does with requests and replies."""
+"""The generated service, without Paddle Serving: its files, and what its Op does with requests and replies."""
 
 from __future__ import annotations
 
+import ast
+import io
 import json
+import logging
+import subprocess
 import sys
-import types
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 import yaml
 
-from mconv.errors import UnsupportedError
+from mconv import api
+from mconv.errors import NotAModelError, OutputExistsError, UnsupportedError, UsageError
 from mconv.program.dtypes import DType
-from mconv.serving.configure import TYPES, ServingConfig, ServingVar
-from mconv.serving.scaffold import CONFIG, SERVICE, ServiceOptions, service_files
+from mconv.runtimes.recipes import RECIPES
+from mconv.serving import scaffold
+from mconv.serving.configure import ServingConfig, ServingVar
+from mconv.serving.scaffold import CONFIG, SERVICE, ServiceOptions, plan
+from tests.golden import case
+from tests.serving.generated import load, model, service, stand_in
 
-QUOTED = "x\"} \\ 'é\n#"  # a name that would break text pasted into YAML or Python
+QUOTED = "x\"} \\ 'é\n#@NAME@"  # a name that would break text pasted into YAML or Python
+X = {"x": (DType.FP32, (-1, 4))}
+IMAGE = {"x": (DType.FP32, (-1, 3, 8, 8))}
 
 
-def config(*names: str, dtype: DType = DType.FP32) -> ServingConfig:
-    feeds = [ServingVar(f"v_{n}", n, TYPES[dtype], [4]) for n in names]
-    return ServingConfig(feeds, [ServingVar("o", QUOTED, TYPES[DType.FP32], [2])])
+def test_config_yml() -> None:
+    options = ServiceOptions(
+        name="bert", rpc_port=9001, http_port=9002, ir_optim=False, threads=3, workers=7, concurrency=2, device_type=2
+    )
+    parsed = yaml.safe_load(plan(*model(X, [QUOTED]), options, model=QUOTED).files[CONFIG])
+    assert (parsed["rpc_port"], parsed["http_port"], parsed["worker_num"]) == (9001, 9002, 7)
+    assert parsed["dag"]["is_thread_op"] is False
+    assert parsed["op"]["bert"]["concurrency"] == 2
+    local = parsed["op"]["bert"]["local_service_conf"]
+    assert local["model_config"] == QUOTED and local["fetch_list"] == [QUOTED]
+    assert (local["client_type"], local["device_type"], local["devices"], local["ir_optim"], local["thread_num"]) == (
+        "local_predictor", 2, "0", False, 3,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("inputs", [X, IMAGE], ids=["tensor", "image"])
+def test_every_file_is_sound_and_imports_nothing_heavy_at_its_top(inputs: dict) -> None:
+    files = service(inputs).files
+    for name, text in files.items():
+        assert len(text.splitlines()) < 160, name
+        if not name.endswith(".py"):
+            continue
+        top = [node for node in ast.parse(text).body if isinstance(node, (ast.Import, ast.ImportFrom))]
+        names = {a.name for n in top if isinstance(n, ast.Import) for a in n.names}
+        names |= {n.module or "" for n in top if isinstance(n, ast.ImportFrom)}
+        heavy = {n for n in names if n.partition(".")[0] not in {*sys.stdlib_module_names, "paddle_serving_server"}}
+        assert not heavy, name
 
 
 @pytest.fixture
-def operator(monkeypatch: pytest.MonkeyPatch):
-    """Makes the generated Op, with a stand-in for Paddle Serving's base class."""
-    web = types.ModuleType("paddle_serving_server.web_service")
-    web.Op = type("Op", (), {"__init__": lambda self, name="", input_ops=(): None})  # type: ignore[attr-defined]
-    web.WebService = type("WebService", (), {})  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "paddle_serving_server", types.ModuleType("paddle_serving_server"))
-    monkeypatch.setitem(sys.modules, "paddle_serving_server.web_service", web)
+def operator(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
+    """Makes the generated Op, with a stand-in for Paddle Serving's classes."""
+    stand_in(monkeypatch)
 
-    def make(served: ServingConfig):
-        space: dict = {"__name__": "service"}
-        exec(compile(service_files(served, ServiceOptions())[SERVICE], SERVICE, "exec"), space)
-        made = space["ModelOp"]()
+    def make(inputs: Any = X, **options: Any) -> Any:
+        module = load(service(inputs, **options), tmp_path, SERVICE, monkeypatch)
+        made = module.ServiceOp(name="model", input_ops=[module.Request()])
         made.init_op()
         return made
 
     return make
 
 
-def test_config_yml() -> None:
-    options = ServiceOptions(name="bert", model=QUOTED, rpc_port=9001, http_port=9002, ir_optim=False, threads=3)
-    parsed = yaml.safe_load(service_files(config("x"), options)[CONFIG])
-    assert (parsed["rpc_port"], parsed["http_port"]) == (9001, 9002)
-    local = parsed["op"]["bert"]["local_service_conf"]
-    assert local["model_config"] == QUOTED and local["fetch_list"] == [QUOTED]
-    assert (local["client_type"], local["device_type"], local["ir_optim"], local["thread_num"]) == (
-        "local_predictor",
-        0,
-        False,
-        3,
-    )
-
-
-def test_heavy_imports_are_inside_the_op() -> None:
-    text = service_files(config("x"), ServiceOptions())[SERVICE]
-    top = [line for line in text.splitlines() if line.startswith(("import ", "from "))]
-    assert top == [
-        "import ast",
-        "import json",
-        "import re",
-        "from paddle_serving_server.web_service import Op, WebService",
-    ]
-
-
-VALUES = np.linspace(-1e3, 1e-3, 2000, dtype=np.float32).reshape(20, 100)
-
-
-def printed(array: np.ndarray) -> str:
-    with np.printoptions(threshold=sys.maxsize):
-        return repr(array)
-
-
-@pytest.mark.parametrize(
-    ("text", "wanted", "dtype"),
-    [
-        ("[[1, 2], [3, 4]]", [[1, 2], [3, 4]], DType.INT64),
-        ("[1.5, NaN, Infinity]", [1.5, np.nan, np.inf], DType.FP32),
-        ("7", 7, DType.INT64),
-        ("[true, false]", [True, False], DType.BOOL),
-        (printed(VALUES), VALUES, DType.FP32),
-        (printed(np.arange(6).reshape(2, 3)), [[0, 1, 2], [3, 4, 5]], DType.INT64),
-        (printed(np.zeros(3, bool)), [False] * 3, DType.BOOL),
-        ("array([], shape=(0,), dtype=float32)", [], DType.FP32),
-    ],
-    ids=["json", "nan", "scalar", "bool", "long repr", "repr", "bool repr", "empty repr"],
-)
-def test_texts_become_arrays(operator, text: str, wanted: object, dtype: DType) -> None:
-    feed, skip, code, _ = operator(config("x", dtype=dtype)).preprocess({"@DAGExecutor": {"x": text}})
+def test_a_request_becomes_inputs_and_a_mistake_error_400(operator: Any) -> None:
+    feeds, skip, code, _ = operator().preprocess({"@DAGExecutor": {"x": "[[1, 2, 3, 4]]", "pipeline.profile": "1"}})
     assert (skip, code) == (False, None)
-    np.testing.assert_allclose(feed["x"], np.asarray(wanted, dtype.numpy), rtol=1e-6)
-    assert feed["x"].dtype == dtype.numpy
+    (feed,) = feeds  # in a list, so that the pipeline does not cut the outputs
+    np.testing.assert_array_equal(feed["x"], np.float32([[1, 2, 3, 4]]))
+    feed, _, code, text = operator().preprocess({"@DAGExecutor": {"y": "[1]"}})
+    assert feed is None and code == 400 and text == "the request has no x; inputs: x"
 
 
-def test_arrays_pass_through(operator) -> None:
-    given = np.ones((2, 3), np.float64)
-    feed, *_ = operator(config("x")).preprocess({"@DAGExecutor": {"x": given, "other": 1}})
-    assert list(feed) == ["x"] and feed["x"].dtype == np.float32
-
-
-@pytest.mark.parametrize(
-    ("request_", "message"),
-    [
-        ({"y": "[1]"}, "the request has no x; inputs: x, y"),
-        ({}, "no x"),
-        ({"x": "[1", "y": "[1]"}, "x is no array of float32"),
-        ({"x": "__import__('os').getcwd()", "y": "[1]"}, "x is no array of float32"),
-        ({"x": '["a"]', "y": "[1]"}, "x is no array of float32"),
-        ({"x": "[[1], [1, 2]]", "y": "[1]"}, "x is no array of float32"),
-    ],
-    ids=["missing", "nothing", "cut", "code", "text", "ragged"],
-)
-def test_a_bad_request_is_answered_with_what_is_wrong(operator, request_: dict, message: str) -> None:
-    feed, _, code, text = operator(config("x", "y")).preprocess({"@DAGExecutor": request_})
-    assert feed is None and code == 400 and message in text
-
-
-def test_replies_are_json_and_lose_nothing(operator) -> None:
-    reply, code, _ = operator(config("x")).postprocess({}, {"a": VALUES, "b": np.int64([[1]]), "c": np.array([True])})
+def test_replies_are_json_and_lose_nothing(operator: Any) -> None:
+    values = np.linspace(-1e3, 1e-3, 2000, dtype=np.float32).reshape(20, 100)
+    outputs = {"a": values, "b": np.int64([[1]]), "c": np.array([True])}
+    reply, code, _ = operator().postprocess({}, [outputs])
     assert code is None
-    np.testing.assert_array_equal(np.asarray(json.loads(reply["a"]), np.float32), VALUES)
+    np.testing.assert_array_equal(np.asarray(json.loads(reply["a"]), np.float32), values)
     assert (json.loads(reply["b"]), json.loads(reply["c"])) == ([[1]], [True])
 
 
-def test_names_are_quoted(operator) -> None:
-    feed, *_ = operator(config(QUOTED)).preprocess({"@DAGExecutor": {QUOTED: "[1]"}})
-    assert list(feed) == [QUOTED]
+def test_labels_name_the_largest(operator: Any, tmp_path: Path) -> None:
+    (tmp_path / "names").write_text("猫\ndog\n", encoding="utf-8")
+    made = operator(labels=tmp_path / "names")
+    reply, _, _ = made.postprocess({}, [{"y": np.float32([[0, 1], [1, 0]]), "z": np.float32([[0]])}])
+    assert json.loads(reply["label"]) == ["dog", "猫"]
+
+
+def test_a_service_that_cannot_start_ends(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    killed = stand_in(monkeypatch)
+    module = load(service(X), tmp_path, SERVICE, monkeypatch)
+    (tmp_path / "tensor_input.py").write_text("raise ImportError('no such library')")
+    monkeypatch.delitem(sys.modules, "tensor_input", raising=False)
+    module.ServiceOp().init_op()
+    assert [how for how, _ in killed] == ["kill"]
+
+
+def test_requests_that_contradict_themselves_and_pickles(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    stand_in(monkeypatch)
+    request = load(service(X), tmp_path, SERVICE, monkeypatch).Request()
+    assert request.unpack_request_package(SimpleNamespace(key=["a"], value=["b"], tensors=[]))[0] == {"a": "b"}
+    for key, tensors, message in (
+        (["a", "b"], [], "2 keys and 1 values"),
+        (["a"], [SimpleNamespace(name="a")], "twice"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            request.unpack_request_package(SimpleNamespace(key=key, value=["x"], tensors=tensors))
+
+    def sent(array: np.ndarray) -> Any:
+        file = io.BytesIO()
+        np.save(file, array, allow_pickle=True)
+        return SimpleNamespace(elem_type=13, byte_data=file.getvalue())
+
+    np.testing.assert_array_equal(request.proto_tensor_2_numpy(sent(np.arange(3)))[0], np.arange(3))
+    with pytest.raises(ValueError, match="allow_pickle"):
+        request.proto_tensor_2_numpy(sent(np.array([print], dtype=object)))
+
+
+def test_logging_goes_where_it_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    stand_in(monkeypatch)
+    before = logging.getLogger("made.by.the.pipeline")
+    module = load(service(X, log_file="logs/my.log", log_level="WARNING"), tmp_path, SERVICE, monkeypatch)
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+    try:
+        module.configure_logging()
+        before.info("quiet")
+        before.warning("loud")
+    finally:
+        for handler in set(root.handlers) - set(handlers):
+            handler.close()
+        root.handlers[:], root.level = handlers, level
+    assert (tmp_path / "logs" / "my.log").read_text() == "WARNING loud\n"
+
+
+def test_dynamic_shapes_for_tensorrt(operator: Any) -> None:
+    info = operator({"x": (DType.FP32, (-1, 3, 48, -1))}).dynamic_shape_info
+    assert info == {
+        "min_input_shape": {"x": [1, 3, 48, 32]},
+        "max_input_shape": {"x": [10, 3, 48, 960]},
+        "opt_input_shape": {"x": [1, 3, 48, 640]},
+    }
+
+
+def test_names_are_quoted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    stand_in(monkeypatch)
+    planned = plan(*model(X, aliases={"x": QUOTED}), ServiceOptions())
+    assert load(planned, tmp_path, "tensor_input.py", monkeypatch).INPUTS == {QUOTED: ("float32", [None, 4])}
+    assert load(planned, tmp_path, SERVICE, monkeypatch).DYNAMIC_SHAPES["min_input_shape"] == {QUOTED: [1, 4]}
+
+
+def test_compose_maps_the_ports_of_the_article_and_mounts_the_model_where_the_service_looks() -> None:
+    planned = plan(*model(X), ServiceOptions(), model="../models/$v/serving_server")
+    (content,) = yaml.safe_load(planned.files["docker-compose.yml"])["services"].values()
+    assert content["ports"] == ["39999:18082", "39998:8088"]
+    (volume,) = content["volumes"]
+    assert volume["source"] == "../models/$$v/serving_server"
+    assert volume["target"] == "/home/model-server/models/$$v/serving_server"
+    assert "WORKDIR /home/model-server/service\n" in planned.files["Dockerfile"]
+    assert "COPY --chown=serving config.yml web_service.py tensor_input.py ./" in planned.files["Dockerfile"]
+
+
+def test_hadolint_has_nothing_to_say(tmp_path: Path) -> None:
+    (tmp_path / "Dockerfile").write_text(service(IMAGE).files["Dockerfile"])
+    tool = Path(sys.executable).with_name("hadolint")
+    if not tool.exists():
+        pytest.skip("hadolint is not installed")
+    done = subprocess.run([str(tool), str(tmp_path / "Dockerfile")], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout) == (0, "")
+
+
+def test_requirements_are_those_of_the_managed_runtime() -> None:
+    wanted = {r for step in RECIPES["paddle-2.3.2"].steps for r in step.requirements}
+    text = service(X).files["requirements.txt"]
+    listed = {line for line in text.splitlines() if line and not line.startswith("#")}
+    assert listed | {"paddle-serving-app==0.9.0"} == wanted
+    assert "paddle-serving-app==0.9.0" in text and "paddle-serving-app==0.9.0" in service(X).files["Dockerfile"]
 
 
 def test_what_cannot_be_served() -> None:
     for var, message in ((ServingVar("x", "x", 99), "feed_type 99"), (ServingVar("x", "x", 1, [-1], lod=True), "LoD")):
         with pytest.raises(UnsupportedError, match=message):
-            service_files(ServingConfig([var], []), ServiceOptions())
+            plan(ServingConfig([var], []), None, ServiceOptions())
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"service": "audio"}, "'audio' is not one of text, image, tensor"),
+        ({"name": "a/b"}, "--name: 'a/b'"),
+        ({"rpc_port": 80}, "--rpc-port: 80 is not between"),
+        ({"rpc_port": 18082}, "both 18082"),
+        ({"workers": 0}, "--workers: 0"),
+        ({"device_type": 7}, "--device-type: 7 is not one of 0 CPU"),
+        ({"log_level": "LOUD"}, "--log-level: 'LOUD'"),
+        ({"labels": "gone"}, "--labels: gone: no such file"),
+        ({"max_length": 8}, "--max-length: this is no service of kind text but tensor"),
+        ({"service": "image"}, "one input of pictures"),
+        ({"service": "text"}, "needs to know what each input holds"),
+    ],
+    ids=lambda v: str(v)[:24],
+)
+def test_options_that_do_not_fit(options: dict, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        service(X, **options)
+
+
+def test_to_serving_writes_it_beside_the_model_and_scaffold_later(tmp_path: Path) -> None:
+    result = api.to_serving(case("2.3.2-mlp").model, out=tmp_path, pipeline={"name": "mlp"})
+    assert result.service is not None and result.service.kind == "tensor"
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["service", "serving_client", "serving_server"]
+    assert sorted(p.name for p in (tmp_path / "service").iterdir()) == result.service.files
+    assert scaffold.kind_of(tmp_path / "service") == "tensor"
+    with pytest.raises(OutputExistsError):
+        api.scaffold(tmp_path / "serving_server")
+    again = api.scaffold(tmp_path / "serving_server", tmp_path / "a" / "b", name="mlp")
+    for name in again.files:
+        ours, theirs = ((tmp_path / place / name).read_text() for place in ("a/b", "service"))
+        assert ours.replace('"../../serving_server"', '"../serving_server"') == theirs.replace(
+            "/home/model-server/serving_server", "/home/serving_server"
+        )
+    with pytest.raises(NotAModelError, match="not a serving_server folder"):
+        api.scaffold(case("2.3.2-mlp").model)
+
+
+def test_nothing_is_written_when_the_service_is_impossible(tmp_path: Path) -> None:
+    with pytest.raises(UsageError):
+        api.to_serving(case("2.3.2-mlp").model, out=tmp_path / "out", pipeline={"service": "image"})
+    with pytest.raises(UsageError, match="no option mood"):
+        api.to_serving(case("2.3.2-mlp").model, out=tmp_path / "out", pipeline={"mood": "good"})
+    assert not (tmp_path / "out").exists()

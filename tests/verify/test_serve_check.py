@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from mconv.errors import NotAModelError, OutputExistsError, RuntimeFailedError, RuntimeUnavailableError
 from mconv.serving import configure
+from mconv.serving.scaffold import SERVICE
 from mconv.verify import serve_check as room
+from mconv.verify.pipeline import Answer
 from mconv.verify.serve_check import serve_check
 from tests.golden import case
 from tests.managed import require
@@ -59,6 +62,19 @@ def scratch(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFa
         monkeypatch.undo()
 
 
+def spoil(monkeypatch: pytest.MonkeyPatch, change: Callable[[str], str]) -> None:
+    """Change ``web_service.py`` of the service that is made for the check."""
+    original = room._made
+
+    def made(*args: Any) -> Any:
+        service = original(*args)
+        path = service.folder / SERVICE
+        path.write_text(change(path.read_text()))
+        return service
+
+    monkeypatch.setattr(room, "_made", made)
+
+
 @pytest.mark.runtime
 @pytest.mark.parametrize("text", ["2.3.2-mlp", "2.3.2-bert", "2.3.2-conv", "2.3.2-multi", "1.8.5-bert_separate"])
 def test_every_form_equals_direct_inference(scratch: Path, text: str) -> None:
@@ -82,7 +98,7 @@ def test_given_inputs_and_a_kept_service(scratch: Path, tmp_path: Path) -> None:
     report = serve_check(server, inputs=case("2.3.2-mlp").folder / "io.npz", keep=kept)
     assert report.ok and report.kept == kept
     assert report.inputs == [{n: list(a.shape) for n, a in case("2.3.2-mlp").inputs.items()}]
-    assert sorted(p.name for p in kept.iterdir()) == ["config.yml", "web_service.py"]
+    assert {"config.yml", "web_service.py", "tensor_input.py"} < {p.name for p in kept.iterdir()}
     assert 'model_config: "../serving_server"' in (kept / "config.yml").read_text()
     with pytest.raises(OutputExistsError):
         serve_check(server, keep=kept)
@@ -108,13 +124,7 @@ def test_without_a_namespace_rpc_is_bound_to_loopback(scratch: Path, monkeypatch
 
 @pytest.mark.runtime
 def test_a_wrong_answer_is_found(scratch: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    original = room.service_files
-
-    def spoiled(*args: object) -> dict[str, str]:
-        files = original(*args)  # type: ignore[arg-type]
-        return {name: text.replace("value.tolist()", "(value + 0.001).tolist()") for name, text in files.items()}
-
-    monkeypatch.setattr(room, "service_files", spoiled)
+    spoil(monkeypatch, lambda text: text.replace("array.tolist()", "(array + 0.001).tolist()"))
     report = serve_check(case("2.3.2-mlp").server)
     assert not report.ok and all(not f.ok and "differ by more" in f.reason for f in report.forms)
 
@@ -131,13 +141,7 @@ def test_a_model_that_does_not_load_is_an_error(scratch: Path, tmp_path: Path) -
 
 @pytest.mark.runtime
 def test_a_service_that_does_not_start_is_an_error(scratch: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    original = room.service_files
-
-    def spoiled(*args: object) -> dict[str, str]:
-        files = original(*args)  # type: ignore[arg-type]
-        return {**files, "web_service.py": "raise ValueError('no such thing')\n"}
-
-    monkeypatch.setattr(room, "service_files", spoiled)
+    spoil(monkeypatch, lambda text: "raise ValueError('no such thing')\n")
     with pytest.raises(RuntimeFailedError, match="status 1 before it was ready: ValueError: no such thing"):
         serve_check(case("2.3.2-mlp").server)
     assert left_behind(str(scratch)) == []
@@ -161,6 +165,5 @@ def test_a_missing_output_is_named() -> None:
     values = [np.ones(1, np.float32) for _ in config.fetches]
     direct = room.Answers([v.name for v in config.fetches], [values], [["float32"] * 3], "2.3.2", [0.0])
     reply = {v.alias: a for v, a in list(zip(config.fetches, values))[:-1]}
-    outcome = room._Outcome(answers={"http tensors": [(reply, 0.1, "")]})
-    (form,) = room._judge(outcome, direct, config, room.TOLERANCE)
+    form = room._judge("http tensors", [Answer(reply)], direct, config, room.TOLERANCE)
     assert not form.ok and config.fetches[-1].alias in form.reason

@@ -8,9 +8,11 @@ from typing import Annotated, Any, Optional
 import typer
 
 from mconv.cli.common import out
+from mconv.cli.service_options import show_service, with_service_options
 from mconv.errors import UsageError
 
 
+@with_service_options
 def command(
     path: Annotated[
         Path, typer.Argument(help="The model: a folder, a file, or a prefix such as ./pb_model (any era of Paddle).")
@@ -38,6 +40,11 @@ def command(
         str, typer.Option(help="native, or paddle-serving-client: the official package, to compare.")
     ] = "native",
     force: Annotated[bool, typer.Option("--force", "-f", help="Replace what is there.")] = False,
+    pipeline: Annotated[
+        bool, typer.Option("--pipeline", help="Also write a pipeline service; the options below are for it.")
+    ] = False,
+    service_dir: Annotated[Path, typer.Option(metavar="NAME", help="The service's folder.")] = Path("service"),
+    given: Any = None,
 ) -> Any:
     """Convert a Paddle inference model of any era for Paddle Serving."""
     from mconv import api
@@ -53,8 +60,11 @@ def command(
         "fetch_order": fetch_order,
         "link": link,
         "show": show,
+        "service_dir": service_dir,
     }
-    result = api.to_serving(path, engine=engine, **options)
+    if given and not pipeline:
+        raise UsageError("options of a service without a service", "add --pipeline")
+    result = api.to_serving(path, engine=engine, pipeline=given if pipeline else None, **options)
     for warning in result.warnings:
         out.warn(warning)
     for what, count in result.changes.items():
@@ -66,6 +76,8 @@ def command(
     rows = [["input", v.name, v.alias, *_tensor(v)] for v in result.feeds]
     rows += [["output", v.name, v.alias, *_tensor(v)] for v in result.fetches]
     out.table(["", "variable", "called", "type", "known dims"], rows)
+    if result.service is not None:
+        show_service(result.service)
     return result
 
 

@@ -84,6 +84,7 @@ NEEDS: dict[str, tuple[Need, ...]] = {
     ),
     "run": (Need("the steps that verify", _RUN_PADDLE, optional=True),),
     "init": (),
+    "scaffold": (),
     "serve-check": (Need("Paddle Serving", ("runtime:paddle-2.3.2",)),),
 }
 

@@ -1,19 +1,30 @@
 """Starts a Paddle Serving pipeline service and asks it, all inside the runtime that has Paddle Serving.
 
-Executed by the runtime's interpreter (Python 3.8), speaks the frames of ``worker_main``. One request on stdin:
-``folder`` and ``script`` (of the service), ``name``, ``rpc_port``, ``http_port``, ``ready_timeout``, ``request_timeout``, ``sets`` (the input names of each set) and the arrays. Events on stdout: ``network``,
-``started``, ``ready``, an ``answer`` for each form and input set, ``done``; or ``failed``.
+Executed by the runtime's interpreter (Python 3.8), speaks the frames of ``worker_main``. The first on stdin is answered
+by whether there is a network of its own (``isolated``). Each further one says what to ``do`` and is answered by one:
+
+- ``inputs``: what the ``module`` of the service in ``folder`` makes of a request;
+- ``start``: the service's ``script`` in ``folder`` is started, called ``name`` and listening on ``rpc_port`` and
+  ``http_port``, within ``ready_timeout``; ``request_timeout`` is for each of the following:
+- ``ask``: a request in the ``form`` ``http key/value``, ``http tensors``, ``rpc strings``, ``rpc tensors``, ``rpc bytes``;
+- ``post``: a ``body`` as it is, over HTTP;
+- ``run``: a ``script`` of the service's folder with ``arguments``.
+
+A request is a list of ``names`` and, for each, either a text in ``texts`` or the next array; so is an answer, with
+whatever is no array in ``others``. What went wrong is in ``error``.
 
 Nothing can be reached from outside: where the kernel allows it, everything runs in a network namespace of its own,
 which has nothing but a loopback interface. Elsewhere RPC is bound to 127.0.0.1, and the HTTP gateway, a Go library
-that takes a port and no address, listens on every interface; the ``network`` event says so.
+that takes a port and no address, listens on every interface.
 """
 
 import contextlib
 import ctypes
 import fcntl
+import importlib
 import json
 import os
+import queue
 import signal
 import socket
 import struct
@@ -23,13 +34,13 @@ import threading
 import time
 import urllib.error
 import urllib.request
+from typing import Any
 
 from worker_main import own_channel, read_frame, write_frame  # type: ignore[import-not-found]
 
 CLONE_NEWUSER, CLONE_NEWNET = 0x10000000, 0x40000000
 SIOCGIFFLAGS, SIOCSIFFLAGS, IFF_UP = 0x8913, 0x8914, 0x1
 PR_SET_PDEATHSIG = 1
-FORMS = ("http key/value", "http tensors", "rpc strings", "rpc tensors", "rpc bytes")
 
 # type of the elements -> number and field of Paddle Serving's Tensor message (pipeline_service.proto)
 TENSOR_FIELDS = {
@@ -92,9 +103,10 @@ def isolate():
 
 def start(request, isolated):
     """Start the service in a session of its own: it kills its whole process group when a model does not load."""
+    libc = ctypes.CDLL(None)
 
     def die_with_parent():
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
     script = [os.path.join(request["folder"], request["script"])]
     command = [sys.executable] + (script if isolated else ["-c", BIND_LOOPBACK] + script)
@@ -148,22 +160,31 @@ class Http:
 
     def ask(self, form, feed):
         if form == "http key/value":
-            body = {"key": list(feed), "value": [json.dumps(a.tolist()) for a in feed.values()]}
+            values = [v if isinstance(v, str) else json.dumps(v.tolist()) for v in feed.values()]
+            body = {"key": list(feed), "value": values}
         else:
-            body = {"tensors": [self.tensor(name, array) for name, array in feed.items()]}
-        headers = {"Content-Type": "application/json"}
-        message = urllib.request.Request(self.url, json.dumps(body).encode(), headers)
-        try:
-            with self.opener.open(message, timeout=self.timeout) as reply:
-                answer = json.loads(reply.read().decode())
-        except urllib.error.HTTPError as e:
-            raise RuntimeError(f"HTTP status {e.code}: {e.read().decode(errors='replace')[:300]}") from None
+            body = {"tensors": [self.tensor(name, value) for name, value in feed.items()]}
+        status, text = self.post(json.dumps(body).encode())
+        if status != 200:
+            raise RuntimeError(f"HTTP status {status}: {text[:300]}")
+        answer = json.loads(text)
         return check(answer.get("err_no", 0), answer.get("err_msg", ""), answer.get("key", []), answer.get("value", []))
 
+    def post(self, body):
+        """Send a body as it is; the status and the text of the answer."""
+        message = urllib.request.Request(self.url, body, {"Content-Type": "application/json"})
+        try:
+            with self.opener.open(message, timeout=self.timeout) as reply:
+                return reply.status, reply.read().decode(errors="replace")
+        except urllib.error.HTTPError as e:
+            return e.code, e.read().decode(errors="replace")
+
     @staticmethod
-    def tensor(name, array):
-        number, field = TENSOR_FIELDS[array.dtype.name]
-        return {"name": name, "elem_type": number, "shape": list(array.shape), field: array.ravel().tolist()}
+    def tensor(name, value):
+        if isinstance(value, str):
+            return {"name": name, "elem_type": 12, "str_data": [value]}
+        number, field = TENSOR_FIELDS[value.dtype.name]
+        return {"name": name, "elem_type": number, "shape": list(value.shape), field: value.ravel().tolist()}
 
 
 class Rpc:
@@ -189,25 +210,91 @@ def check(number, text, keys, values):
     return {key: json.loads(value) for key, value in zip(keys, values)}
 
 
-def answers(request, sets, replies, np):
-    """Ask for every input set in every form; an error of one is an answer too."""
-    http, rpc = Http(request), Rpc(request)
-    for form in FORMS:
-        for index, feed in enumerate(sets):
-            header = {"event": "answer", "form": form, "set": index}
-            unsent = [a.dtype.name for a in feed.values() if a.dtype.name not in TENSOR_FIELDS]
-            started = time.time()
-            values = {}
+class Driver:
+    """Does what the frames say; each method answers one of them with a header and arrays."""
+
+    def __init__(self, isolated, np):
+        self.isolated, self.np = isolated, np
+        self.request = {}
+        self.service = self.inputs_of = None
+        self.http: Any = None
+        self.rpc: Any = None
+
+    def inputs(self, header, feed):
+        if self.inputs_of is None:
+            sys.path.insert(0, header["folder"])
+            self.inputs_of = importlib.import_module(header["module"]).Inputs()
+        arrays = self.inputs_of.read(feed)
+        return {"names": list(arrays)}, list(arrays.values())
+
+    def start(self, header, feed):
+        started = time.time()
+        self.request, self.http = header, Http(header)
+        self.service = start(self.request, self.isolated)
+        ports = (self.request["rpc_port"], self.request["http_port"])
+        wait_until_ready(self.service, ports, self.request["ready_timeout"])
+        return {"seconds": time.time() - started, "pid": self.service.pid}, []
+
+    def ask(self, header, feed):
+        form = header["form"]
+        kinds = [v.dtype.name for v in feed.values() if not isinstance(v, str)]
+        unsent = [kind for kind in kinds if kind not in TENSOR_FIELDS]
+        if unsent:
+            raise RuntimeError(f"Paddle Serving's requests have no field for {', '.join(unsent)}")
+        if form.startswith("http"):
+            values = self.http.ask(form, feed)
+        else:
+            self.rpc = self.rpc or Rpc(self.request)
+            values = self.rpc.ask(form, feed)
+        return self.packed(values)
+
+    def post(self, header, feed):
+        status, text = self.http.post(header["body"].encode("utf-8", "surrogateescape"))
+        return {"status": status, "text": text}, []
+
+    def run(self, header, feed):
+        """Run a client of the service's: what it answers is the last line it prints."""
+        path = os.path.join(self.request["folder"], header["script"])
+        done = subprocess.run(
+            [sys.executable, path] + header["arguments"],
+            cwd=self.request["folder"],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=self.request["request_timeout"],
+        )
+        if done.returncode != 0:
+            raise RuntimeError((done.stderr.decode(errors="replace").strip().splitlines() or ["it failed"])[-1])
+        values = json.loads(done.stdout.decode().strip().splitlines()[-1])
+        return self.packed(values)
+
+    def packed(self, values):
+        """An answer as a frame: numbers as arrays, anything else as it is."""
+        arrays = {}
+        for name, value in values.items():
             try:
-                if unsent:
-                    raise RuntimeError(f"Paddle Serving's requests have no field for {', '.join(unsent)}")
-                values = (http if form.startswith("http") else rpc).ask(form, feed)
-            except Exception as e:  # noqa: BLE001 - grpc, urllib and json raise classes without a common base
-                lines = str(e).strip().splitlines()
-                header["error"] = f"{type(e).__name__}: {lines[0] if lines else ''}"
-            header["seconds"] = time.time() - started
-            header["names"] = list(values)
-            write_frame(replies, header, [np.asarray(value) for value in values.values()])
+                array = self.np.asarray(value)
+            except ValueError:  # lists of different lengths
+                continue
+            if array.dtype.kind in "biuf":
+                arrays[name] = array
+        others = {name: value for name, value in values.items() if name not in arrays}
+        return {"names": list(arrays), "others": others}, list(arrays.values())
+
+    def answer(self, header, arrays):
+        arrays = iter(arrays)
+        texts = header.get("texts", {})
+        feed = {name: texts[name] if name in texts else next(arrays) for name in header.get("names", [])}
+        started = time.time()
+        try:
+            reply, values = getattr(self, header["do"])(header, feed)
+        except Exception as e:  # noqa: BLE001 - grpc, urllib and json raise classes without a common base
+            lines = str(e).strip().splitlines()
+            name = "" if isinstance(e, RuntimeError) else f"{type(e).__name__}: "
+            reply, values = {"error": f"{name}{lines[0] if lines else type(e).__name__}"}, []
+            if self.service is not None:
+                reply["pid"] = self.service.pid
+        reply.setdefault("seconds", time.time() - started)
+        return reply, values
 
 
 def main():
@@ -217,32 +304,25 @@ def main():
     )  # first: a process with threads cannot enter a user namespace
     import numpy as np
 
-    request, arrays = read_frame(requests, np)
-    sets, at = [], 0
-    for names in request["sets"]:
-        sets.append(dict(zip(names, arrays[at : at + len(names)])))
-        at += len(names)
-    write_frame(replies, {"event": "network", "isolated": isolated})
-    started = time.time()
-    service = start(request, isolated)
-    write_frame(replies, {"event": "started", "pid": service.pid})
+    read_frame(requests, np)
+    driver = Driver(isolated, np)
+    write_frame(replies, {"isolated": isolated})
+    frames = queue.Queue()  # type: ignore[var-annotated]
 
     def follow():
         """When mconv is gone, however it went, nothing may stay behind."""
-        requests.read()
-        stop(service)
-        os._exit(1)
+        while True:
+            frame = read_frame(requests, np)
+            if frame is None:
+                if driver.service is not None:
+                    stop(driver.service)
+                os._exit(1)
+            frames.put(frame)
 
     threading.Thread(target=follow, daemon=True).start()
-    try:
-        wait_until_ready(service, (request["rpc_port"], request["http_port"]), request["ready_timeout"])
-        write_frame(replies, {"event": "ready", "seconds": time.time() - started})
-        answers(request, sets, replies, np)
-        write_frame(replies, {"event": "done"})
-    except RuntimeError as e:
-        write_frame(replies, {"event": "failed", "error": str(e)})
-    finally:
-        stop(service)
+    while True:
+        header, arrays = frames.get()
+        write_frame(replies, *driver.answer(header, arrays))
 
 
 if __name__ == "__main__":

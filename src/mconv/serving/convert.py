@@ -16,7 +16,7 @@ from mconv.program.dtypes import AttrType
 from mconv.program.params import ArraySource, PathLike, Record, TensorSource, write_combined
 from mconv.program.program import Port, Program
 from mconv.program.stored import Era, ModelFiles, at_least_one
-from mconv.serving import configure
+from mconv.serving import configure, scaffold
 from mconv.serving.configure import ServingConfig
 
 FETCH_ORDERS = ("model", "sorted")
@@ -42,6 +42,7 @@ class ServingResult:
         warnings: what the user has to know.
         config: the configuration as text.
         engine: what converted it.
+        service: the pipeline service, where one was asked for.
     """
 
     source: Path
@@ -60,6 +61,7 @@ class ServingResult:
     warnings: list[str] = field(default_factory=list)
     config: str = ""
     engine: str = "native"
+    service: Optional[scaffold.Written] = None
 
 
 @dataclass
@@ -89,6 +91,8 @@ def to_serving(
     link: bool = False,
     force: bool = False,
     show: bool = False,
+    pipeline: Optional[scaffold.ServiceOptions] = None,
+    service_dir: PathLike = "service",
 ) -> ServingResult:
     """Convert a Paddle inference model of any era for Paddle Serving.
 
@@ -102,6 +106,8 @@ def to_serving(
         link: hard-link the parameters instead of copying them, where that is possible.
         force: replace what is there.
         show: only work out the configuration, write nothing.
+        pipeline: also write a pipeline service, like this.
+        service_dir: its folder.
 
     Raises:
         NotAModelError, CorruptModelError, UnsupportedError, UsageError, OutputExistsError
@@ -118,7 +124,8 @@ def to_serving(
         fetch_alias=fetch_alias,
     )
     if not show:
-        write(prepared, found, Path(out) / serving_server, Path(out) / serving_client, link=link, force=force)
+        folders = [Path(out) / name for name in (serving_server, serving_client, service_dir)]
+        write(prepared, found, *folders, link=link, force=force, pipeline=pipeline)
     return prepared.result
 
 
@@ -258,17 +265,35 @@ def file_names(found: ModelFiles) -> tuple[str, str]:
 
 
 def write(
-    prepared: Prepared, found: ModelFiles, server: Path, client: Path, *, link: bool = False, force: bool = False
+    prepared: Prepared,
+    found: ModelFiles,
+    server: Path,
+    client: Path,
+    service: Path,
+    *,
+    link: bool = False,
+    force: bool = False,
+    pipeline: Optional[scaffold.ServiceOptions] = None,
 ) -> None:
-    """Write the two folders, both or none, and note their files in ``prepared.result``."""
+    """Write the folders, all or none, and note their files in ``prepared.result``; the service's only if asked for."""
     result = prepared.result
     program_name, params_name = file_names(found)
     source = whole_file(prepared.items, found)
     sources = [p for p in (found.program, found.params) if p is not None]
+    around = None
+    if pipeline is not None:
+        model = scaffold.relative(server, service)
+        around = scaffold.plan(
+            prepared.config, prepared.program, pipeline, model=model, beside=found.program.absolute().parent
+        )
+        sources += around.copies.values()
+    folders = [server, client, *([service] if around is not None else [])]
     with (
-        output.staged_many([server, client], force=force, protect=sources) as (new_server, new_client),
+        output.staged_many(folders, force=force, protect=sources) as (new_server, new_client, *new_service),
         recording(found, prepared.result, [s for _, s in prepared.items]) as record,
     ):
+        if around is not None:
+            around.write(new_service[0])
         if link:
             result.linked = source is not None and hard_link(source, new_server / params_name)
             if not result.linked:
@@ -289,6 +314,8 @@ def write(
         record.write(new_server, copies=copies, beside=provenance.neighbour(server, client, new_client))
     result.server, result.client = server, client
     result.program, result.params = server / program_name, server / params_name
+    if around is not None and pipeline is not None:
+        result.service = around.written(service, pipeline)
 
 
 def recording(

@@ -1,170 +1,451 @@
-"""The Paddle Serving pipeline service around a converted model, as text: ``config.yml`` and ``web_service.py``.
+"""The Paddle Serving pipeline service around a converted model: a folder that runs as it is, and that users maintain.
 
-The service takes and gives tensors. What it does differently from a bare ``Op`` was measured with
-paddle-serving-server 0.9.0 (``docs/serving.md``): the default ``Op`` refuses key/value requests, which is what its
-own HTTP gateway sends, and answers with numpy's ``repr``.
+Its files are the templates in ``templates/``, in which ``@NAMES@`` are replaced by literals. What the service does
+differently from a bare ``Op`` was measured with paddle-serving-server 0.9.0 (``docs/serving.md``).
 """
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+import os
+import posixpath
+import re
+import textwrap
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Optional
 
-from mconv.errors import UnsupportedError
-from mconv.serving.configure import ServingConfig, ServingVar
+from mconv.errors import NotAModelError, UsageError
+from mconv.program import files
+from mconv.program.copying import copy_file
+from mconv.program.output import staged
+from mconv.program.params import PathLike
+from mconv.program.program import Program
+from mconv.serving import configure, image_settings, tokenizer_files
+from mconv.serving.configure import ServingConfig
+from mconv.serving.image_settings import ImageOptions
+from mconv.serving.kinds import KINDS, ModelInput, image_layout, inputs_of, text_roles
 
-CONFIG, SERVICE = "config.yml", "web_service.py"
+CONFIG, SERVICE, LABELS = "config.yml", "web_service.py", "labels.txt"
+# its presence says what kind of service a folder holds
+MODULES = {kind: f"{kind}_input.py" for kind in KINDS}
+TEMPLATES = Path(__file__).with_name("templates")
+DEVICES = {0: "CPU", 1: "GPU", 2: "TensorRT", 3: "ARM CPU", 4: "Kunlun XPU"}
+LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
+_MODEL_HOME = "/home/model-server"  # in the container, as in the article
+_MAX_BATCH = 10  # of the shapes that TensorRT prepares for
 
 
 @dataclass(frozen=True)
 class ServiceOptions:
-    """What the service's ``config.yml`` says.
+    """What a service is to be like.
 
     Attributes:
+        service: ``text``, ``image`` or ``tensor``; None: guessed from the model's inputs.
         name: the service's name, a word; HTTP requests go to ``/<name>/prediction``.
-        model: the ``serving_server/`` folder, as seen from where the service is started.
         rpc_port, http_port: where it listens.
-        ir_optim: whether Paddle may optimise the graph.
-        threads: threads of Paddle's mathematics library.
+        workers: threads that take requests.
         concurrency: how many copies of the model run.
+        threads: threads of Paddle's mathematics library.
+        device_type: one of :data:`DEVICES`.
+        ir_optim: whether Paddle may optimise the graph.
+        log_file, log_level: of the pipeline's log; the file as seen from the service's folder.
+        labels: a file with the name of one class a line.
+        tokenizer: a tokenizer file, or a folder with one; None: the one beside the source.
+        lowercase: for a vocab.txt: whether texts are made lower case first.
+        max_length: the most tokens of a text.
+        text_inputs: input → what it holds, where its name does not say so.
+        image: how pictures become the model's input.
     """
 
+    service: Optional[str] = None
     name: str = "model"
-    model: str = "serving_server"
     rpc_port: int = 8088
     http_port: int = 18082
-    ir_optim: bool = True
-    threads: int = 2
+    workers: int = 4
     concurrency: int = 1
+    threads: int = 2
+    device_type: int = 0
+    ir_optim: bool = True
+    log_file: str = "PipelineServingLogs/pipeline.log"
+    log_level: str = "INFO"
+    labels: Optional[PathLike] = None
+    tokenizer: Optional[PathLike] = None
+    lowercase: Optional[bool] = None
+    max_length: Optional[int] = None
+    text_inputs: Mapping[str, str] = field(default_factory=dict)
+    image: ImageOptions = ImageOptions()
 
 
-def service_files(config: ServingConfig, options: ServiceOptions) -> dict[str, str]:
-    """The files of a service: name → text.
+@dataclass
+class Written:
+    """A service that was written.
+
+    Attributes:
+        kind: ``text``, ``image`` or ``tensor``.
+        folder: where it is.
+        files: what is in it.
+        name, rpc_port, http_port: how it is asked.
+        summary: one line on what it does with requests.
+        notes: what was guessed and may be wrong.
+    """
+
+    kind: str
+    folder: Path
+    files: list[str]
+    name: str
+    rpc_port: int
+    http_port: int
+    summary: str
+    notes: list[str]
+
+
+@dataclass
+class Service:
+    """A service that is ready to be written.
+
+    Attributes:
+        kind: ``text``, ``image`` or ``tensor``.
+        files: name → content.
+        copies: name → the file that is copied.
+        summary: one line on what it does with requests.
+        notes: what was guessed and may be wrong.
+    """
+
+    kind: str
+    files: dict[str, str] = field(default_factory=dict)
+    copies: dict[str, Path] = field(default_factory=dict)
+    summary: str = ""
+    notes: list[str] = field(default_factory=list)
+
+    def written(self, folder: Path, options: ServiceOptions) -> Written:
+        """What is to be said of it when it is in *folder*."""
+        names = sorted([*self.files, *self.copies])
+        return Written(
+            self.kind, folder, names, options.name, options.rpc_port, options.http_port, self.summary, self.notes
+        )
+
+    def write(self, folder: Path) -> None:
+        """Put the files into an empty folder."""
+        for name, text in self.files.items():
+            (folder / name).write_text(text, encoding="utf-8")
+        for name, source in self.copies.items():
+            copy_file(source, folder / name)
+
+
+def scaffold(
+    server: PathLike, out: Optional[PathLike] = None, options: ServiceOptions = ServiceOptions(), *, force: bool = False
+) -> Written:
+    """Write a service around a ``serving_server/`` folder.
+
+    Args:
+        server: the folder.
+        out: the service's folder; default ``service`` beside it.
+        force: replace what is there.
 
     Raises:
-        UnsupportedError: an input's type has no number in mconv's table, or there is a LoD input.
+        NotAModelError: *server* is no such folder.
+        MconvError: see :func:`plan`.
+        OutputExistsError: *out* is there already.
     """
-    return {CONFIG: config_yml(config, options), SERVICE: service_module(config, options)}
-
-
-def config_yml(config: ServingConfig, options: ServiceOptions) -> str:
-    """The pipeline's configuration; the fields are those of the official examples."""
-    text = json.dumps  # YAML's double-quoted strings are JSON's
-
-    return f"""\
-# HTTP: POST http://HOST:{options.http_port}/{options.name}/prediction, RPC: HOST:{options.rpc_port}; both listen on every interface
-rpc_port: {options.rpc_port}
-http_port: {options.http_port}
-# threads that take RPC requests
-worker_num: 4
-build_dag_each_worker: false
-dag:
-  # each Op runs in processes of its own, so that Paddle is started in the process that uses it
-  is_thread_op: false
-  retry: 1
-  use_profile: false
-op:
-  {options.name}:
-    concurrency: {options.concurrency}
-    timeout: -1
-    local_service_conf:
-      # in the Op's own process, without another server
-      client_type: local_predictor
-      model_config: {text(options.model)}
-      # 0 CPU, 1 GPU, 2 TensorRT; devices: "" CPU, "0" the first GPU
-      device_type: 0
-      devices: ""
-      thread_num: {options.threads}
-      ir_optim: {str(options.ir_optim).lower()}
-      mem_optim: true
-      precision: fp32
-      fetch_list: {text([var.alias for var in config.fetches], ensure_ascii=False)}
-"""
-
-
-def service_module(config: ServingConfig, options: ServiceOptions) -> str:
-    """The service: turns requests into arrays, and the model's arrays into JSON."""
-    inputs = {var.alias: _dtype(var) for var in config.feeds}
-    class_name = "".join(part.capitalize() for part in options.name.split("_")) + "Op"
-    return _SERVICE.format(
-        name=options.name,
-        class_name=class_name,
-        inputs=json.dumps(inputs, indent=4, ensure_ascii=False),
-        config=CONFIG,
-        script=SERVICE,
-    )
-
-
-def _dtype(var: ServingVar) -> str:
-    if var.dtype is None:
-        raise UnsupportedError(
-            f"input {var.alias!r} has feed_type {var.type}, which is no type of Paddle Serving 0.9.0"
+    server = Path(server)
+    if not (server / configure.SERVER_TEXT).is_file():
+        raise NotAModelError(
+            f"{server}: not a serving_server folder (there is no {configure.SERVER_TEXT})",
+            "make one with `mconv to-serving MODEL`",
         )
-    if var.lod:
-        raise UnsupportedError(f"input {var.alias!r} is a LoD tensor", "the generated service takes dense tensors only")
-    return var.dtype.label
+    folder = Path(os.path.realpath(server)).parent / "service" if out is None else Path(out)
+    program = files.load_program(files.locate(server))
+    config = configure.read(server / configure.SERVER_TEXT)
+    service = plan(config, program, options, model=relative(server, folder), beside=server)
+    with staged(folder, force=force, protect=[server, *service.copies.values()]) as stage:
+        service.write(stage)
+    return service.written(folder, options)
 
 
-_SERVICE = '''\
-"""A Paddle Serving pipeline service, written by mconv.
+def plan(
+    config: ServingConfig,
+    program: Optional[Program],
+    options: ServiceOptions,
+    *,
+    model: str = "../serving_server",
+    beside: Optional[Path] = None,
+) -> Service:
+    """Work out a service.
 
-Start: python {script} (in the folder of {config}). A request gives each input as text or as a tensor; see INPUTS.
-"""
+    Args:
+        config: the inputs and outputs as the servers see them.
+        program: the model, for the shapes of its inputs.
+        model: the ``serving_server/`` folder, as seen from the service's.
+        beside: the source's folder, where a tokenizer or ``preprocessor_config.json`` may be.
 
-import ast
-import json
-import re
-
-from paddle_serving_server.web_service import Op, WebService
-
-# input -> type of its elements
-INPUTS = {inputs}
-
-
-def parse(text):
-    """The nested lists in a request's text: JSON, or what numpy prints for an array."""
-    try:
-        return json.loads(text)
-    except ValueError:
-        pass
-    printed = re.match(r"array\\((.*?)(,\\s*shape=\\([^)]*\\))?(,\\s*dtype=\\w+)?\\)$", text.strip(), re.DOTALL)
-    return ast.literal_eval(printed.group(1) if printed else text.strip())
-
-
-class {class_name}(Op):
-    def init_op(self):
-        # Heavy imports (numpy, paddle, tokenizers) belong here: this runs in the process that serves
-        import numpy
-
-        self.numpy = numpy
-
-    def preprocess(self, input_dicts, data_id=0, log_id=0):
-        """Request -> the model's inputs."""
-        ((_, request),) = input_dicts.items()
-        feed = {{}}
-        for name, dtype in INPUTS.items():
-            if name not in request:
-                return None, False, 400, "the request has no %s; inputs: %s" % (name, ", ".join(INPUTS))
-            value = request[name]
-            try:
-                value = parse(value) if isinstance(value, str) else value
-                feed[name] = self.numpy.ascontiguousarray(value, dtype=dtype)
-            except (ValueError, SyntaxError, TypeError) as e:
-                return None, False, 400, "%s is no array of %s: %s" % (name, dtype, e)
-        return feed, False, None, ""
-
-    def postprocess(self, input_data, fetch_data, data_id=0, log_id=0):
-        """The model's outputs -> the reply: each output as JSON."""
-        return {{name: json.dumps(value.tolist()) for name, value in fetch_data.items()}}, None, ""
+    Raises:
+        UsageError: the options contradict each other or the model.
+        UnsupportedError: an input cannot be served.
+        CorruptModelError: a tokenizer or ``preprocessor_config.json`` is damaged.
+    """
+    _check(options)
+    inputs = inputs_of(config, program)
+    tokenizer = tokenizer_files.find(options.tokenizer, beside)
+    service = Service(options.service or _guess(inputs, options, tokenizer is not None))
+    for what, given, kind in (
+        ("--tokenizer", options.tokenizer, "text"),
+        ("--text-input", options.text_inputs or None, "text"),
+        ("--max-length", options.max_length, "text"),
+        ("--lowercase", options.lowercase, "text"),
+        ("the options of pictures", None if options.image == ImageOptions() else options.image, "image"),
+    ):
+        if given is not None and service.kind != kind:
+            hint = f"--service {kind} says what it is" if options.service is None else f"leave out {what}"
+            raise UsageError(f"{what}: this is no service of kind {kind} but {service.kind}", hint)
+    if service.kind == "text":
+        shapes = _text(service, inputs, options, tokenizer)
+    elif service.kind == "image":
+        shapes = _image(service, inputs, options, beside)
+    else:
+        shapes = _tensor(service, inputs, options)
+    if options.labels is not None:
+        service.copies[LABELS] = _labels(Path(options.labels))
+    _around(service, config, options, model, shapes)
+    return service
 
 
-class Service(WebService):
-    def get_pipeline_response(self, read_op):
-        return {class_name}(name="{name}", input_ops=[read_op])
+def _guess(inputs: Sequence[ModelInput], options: ServiceOptions, tokenizer: bool) -> str:
+    if text_roles(inputs, options.text_inputs) is not None and tokenizer:
+        return "text"
+    return "image" if image_layout(inputs) is not None else "tensor"
 
 
-if __name__ == "__main__":
-    service = Service(name="{name}")
-    service.prepare_pipeline_config("{config}")
-    service.run_service()
-'''
+def _check(options: ServiceOptions) -> None:
+    if options.service is not None and options.service not in KINDS:
+        raise UsageError(f"--service: {options.service!r} is not one of {', '.join(KINDS)}")
+    if not re.fullmatch(r"[A-Za-z]\w*", options.name, re.ASCII):
+        raise UsageError(f"--name: {options.name!r} is no word of letters, digits and _", "it is part of the URL")
+    ports = {"--rpc-port": options.rpc_port, "--http-port": options.http_port}
+    for option, port in ports.items():
+        if not 1024 <= port <= 65535:  # what the pipeline accepts
+            raise UsageError(f"{option}: {port} is not between 1024 and 65535")
+    if options.rpc_port == options.http_port:
+        raise UsageError(f"--rpc-port and --http-port are both {options.rpc_port}")
+    for option, count in (
+        ("--workers", options.workers),
+        ("--concurrency", options.concurrency),
+        ("--threads", options.threads),
+        ("--max-length", 1 if options.max_length is None else options.max_length),
+    ):
+        if count < 1:
+            raise UsageError(f"{option}: {count} is less than 1")
+    if options.device_type not in DEVICES:
+        known = ", ".join(f"{number} {name}" for number, name in DEVICES.items())
+        raise UsageError(f"--device-type: {options.device_type} is not one of {known}")
+    if options.log_level not in LEVELS:
+        raise UsageError(f"--log-level: {options.log_level!r} is not one of {', '.join(LEVELS)}")
+
+
+# ------------------------------------------------------------------------------------- what requests become
+
+_Shapes = dict[str, tuple[list[int], list[int], list[int]]]  # input → its smallest, largest and usual shape
+
+
+def _text(
+    service: Service,
+    inputs: Sequence[ModelInput],
+    options: ServiceOptions,
+    tokenizer: Optional[tokenizer_files.TokenizerFile],
+) -> _Shapes:
+    roles = text_roles(inputs, options.text_inputs)
+    if roles is None:
+        shapes = ", ".join(f"{i.name}: {i.dtype.label}{i.sizes}" for i in inputs)
+        raise UsageError(
+            f"a text service needs to know what each input holds, of two dimensions each; the inputs are {shapes}",
+            "--text-input NAME=ids (or types, mask, positions) says it",
+        )
+    if tokenizer is None:
+        raise UsageError("a text service needs a tokenizer, and there is none beside the model", "--tokenizer FILE")
+    if options.lowercase is not None and tokenizer.kind != "vocab":
+        raise UsageError(f"--lowercase: {tokenizer.path.name} itself says what is done to texts")
+    fixed = {i.shape[1] for i in inputs if i.shape[1] is not None}
+    if len(fixed) > 1:
+        raise UsageError(f"the inputs take texts of different lengths: {', '.join(map(str, sorted(fixed)))}")
+    row = next(iter(fixed), None)
+    length = options.max_length or row or tokenizer.length or tokenizer_files.DEFAULT_LENGTH
+    if row is not None and length > row:
+        raise UsageError(f"--max-length {length}: the model takes {row} tokens")
+    loader = render(
+        f"tokenizer_{tokenizer.kind}.py",
+        **({"LOWERCASE": tokenizer.lowercase if options.lowercase is None else options.lowercase}
+           if tokenizer.kind == "vocab" else {}),
+    )  # fmt: skip
+    service.files[MODULES["text"]] = render(
+        MODULES["text"],
+        INPUTS=literal({i.name: (roles[i.name], i.dtype.label) for i in inputs}),
+        TOKENIZER=tokenizer.name,
+        PAD_ID=tokenizer.pad,
+        MAX_LENGTH=length,
+        ROW_LENGTH=row,
+        LOADER=loader.rstrip("\n"),
+    )
+    service.copies[tokenizer.name] = tokenizer.path
+    service.summary = f"texts become {', '.join(roles)} through {tokenizer.name}, at most {length} tokens"
+    if tokenizer.kind == "sentencepiece":
+        service.notes.append(
+            "SentencePiece's file does not say which special tokens the model wants: see text_input.py"
+        )
+    longest = row or length
+    return {i.name: ([1, row or 1], [_MAX_BATCH, longest], [1, longest]) for i in inputs}
+
+
+def _image(service: Service, inputs: Sequence[ModelInput], options: ServiceOptions, beside: Optional[Path]) -> _Shapes:
+    found = image_settings.settle(inputs, options.image, beside)
+    service.files[MODULES["image"]] = render(
+        MODULES["image"],
+        INPUT=f"{literal(inputs[0].name)}, {literal(inputs[0].dtype.label)}",
+        LAYOUT=found.layout,
+        CHANNELS=found.order,
+        HEIGHT=found.height,
+        WIDTH=found.width,
+        FIT=found.fit,
+        SHORT_EDGE=found.short_edge,
+        LIBRARY=found.library,
+        RESAMPLE=found.resample,
+        SCALE=found.scale,
+        MEAN=found.mean,
+        STD=found.std,
+    )
+    service.summary = found.summary
+    service.notes += found.notes
+
+    def shape(batch: int, size: int) -> list[int]:
+        edges = [found.height or size, found.width or size]
+        return [batch, *((len(found.mean), *edges) if found.layout == "nchw" else (*edges, len(found.mean)))]
+
+    return {inputs[0].name: (shape(1, 32), shape(_MAX_BATCH, 960), shape(1, 640))}
+
+
+def _tensor(service: Service, inputs: Sequence[ModelInput], options: ServiceOptions) -> _Shapes:
+    service.files[MODULES["tensor"]] = render(
+        MODULES["tensor"], INPUTS=literal({i.name: (i.dtype.label, list(i.shape)) for i in inputs})
+    )
+    service.summary = "tensors: " + ", ".join(f"{i.name}: {i.dtype.label}{i.sizes}" for i in inputs)
+    if options.service is None and text_roles(inputs) is not None:
+        service.notes.append("this looks like a text model; --tokenizer FILE makes a service that takes texts")
+    shapes: _Shapes = {}
+    for each in inputs:
+        small, large = ([n if d is None else d for d in each.shape] for n in (1, _MAX_BATCH))
+        shapes[each.name] = (small, large, small)
+    return shapes
+
+
+def _labels(path: Path) -> Path:
+    if not path.is_file():
+        raise UsageError(f"--labels: {path}: no such file")
+    return path
+
+
+# ------------------------------------------------------------------------------------- the files around it
+
+
+def _around(service: Service, config: ServingConfig, options: ServiceOptions, model: str, shapes: _Shapes) -> None:
+    module = MODULES[service.kind]
+    names = {"NAME": options.name, "RPC_PORT": options.rpc_port, "HTTP_PORT": options.http_port}
+    service.files[CONFIG] = render(
+        CONFIG,
+        **names,
+        WORKERS=options.workers,
+        CONCURRENCY=options.concurrency,
+        MODEL=quoted(model),
+        DEVICE_TYPE=options.device_type,
+        DEVICES='"0"' if options.device_type in (1, 2, 4) else '""',
+        THREADS=options.threads,
+        IR_OPTIM=str(options.ir_optim).lower(),
+        FETCHES=json.dumps([var.alias for var in config.fetches], ensure_ascii=False),
+    )
+    service.files[SERVICE] = render(
+        SERVICE,
+        NAME=options.name,
+        SUMMARY={"text": "texts in", "image": "pictures in", "tensor": "tensors in"}[service.kind] + ", JSON out",
+        MODULE=module[: -len(".py")],
+        LOG_FILE=quoted(options.log_file),
+        LOG_LEVEL=quoted(options.log_level),
+        LABELS=literal(LABELS if LABELS in service.copies else None),
+        **{
+            f"{which}_SHAPES": literal({name: values[at] for name, values in shapes.items()}, 1)
+            for at, which in enumerate(("MIN", "MAX", "OPT"))
+        },
+    )
+    for client in ("http_client.py", "rpc_client.py"):
+        imports = ["base64", "json", "sys"] if service.kind == "image" else ["json", "sys"]
+        port = {k: v for k, v in names.items() if k != ("RPC_PORT" if client.startswith("http") else "HTTP_PORT")}
+        if client.startswith("rpc"):
+            del port["NAME"]
+        service.files[client] = render(
+            client,
+            **port,
+            IMPORTS="\n".join(f"import {name}" for name in imports),
+            USAGE={"text": "TEXT ...", "image": "PICTURE ...", "tensor": "NAME=JSON ..."}[service.kind],
+            REQUEST=render(f"client_{service.kind}.py").rstrip("\n"),
+        )
+    home = posixpath.join(_MODEL_HOME, "service")
+    copied = [CONFIG, SERVICE, module, *sorted(service.copies)]
+    ports = {k: names[k] for k in ("RPC_PORT", "HTTP_PORT")}
+    service.files["Dockerfile"] = render("Dockerfile", **ports, WORKDIR=home, COPIED=" ".join(copied))
+    service.files["docker-compose.yml"] = render(
+        "docker-compose.yml",
+        **names,
+        COMPOSE_NAME=options.name.lower(),
+        MODEL_SOURCE=quoted(model).replace("$", "$$"),
+        MODEL_TARGET=quoted(posixpath.normpath(posixpath.join(home, model))).replace("$", "$$"),
+    )
+    service.files["requirements.txt"] = render("requirements.txt")
+
+
+def render(template: str, **values: Any) -> str:
+    """A template with its ``@NAMES@`` replaced; nothing of it is evaluated.
+
+    Raises:
+        KeyError: a name without a value; a bug, as is a value without a name.
+    """
+    text = (TEMPLATES / f"{template}.in").read_text(encoding="utf-8")
+    unused = set(values)
+
+    def value(match: re.Match[str]) -> str:
+        unused.discard(match[1])
+        return str(values[match[1]])
+
+    made = re.sub(r"@([A-Z][A-Z_]*)@", value, text)
+    assert not unused, f"{template} has no {', '.join(sorted(unused))}"
+    return made
+
+
+def quoted(text: str) -> str:
+    """A string as a literal of JSON, YAML and Python."""
+    return json.dumps(text, ensure_ascii=not text.isprintable())
+
+
+def literal(value: Any, depth: int = 0) -> str:
+    """A value as a literal of Python; dictionaries take one line for each entry."""
+    if isinstance(value, str):
+        return quoted(value)
+    if isinstance(value, dict):
+        rows = "".join(f"{quoted(k)}: {literal(v)},\n" for k, v in value.items())
+        return "{\n" + textwrap.indent(rows, "    " * (depth + 1)) + "    " * depth + "}"
+    if isinstance(value, (list, tuple)):
+        inside = ", ".join(literal(v) for v in value)
+        return f"[{inside}]" if isinstance(value, list) else f"({inside})"
+    return repr(value)
+
+
+# ------------------------------------------------------------------------------------- services on disk
+
+
+def kind_of(folder: Path) -> Optional[str]:
+    """The kind of the generated service in a folder; None when there is none."""
+    if not all((folder / name).is_file() for name in (CONFIG, SERVICE)):
+        return None
+    return next((kind for kind, module in MODULES.items() if (folder / module).is_file()), None)
+
+
+def relative(model: Path, service: Path) -> str:
+    """The model's folder as seen from the service's, where it will be."""
+    return os.path.relpath(os.path.realpath(model), os.path.realpath(service)).replace(os.sep, "/")

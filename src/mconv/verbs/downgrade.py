@@ -17,6 +17,7 @@ from mconv.program.params import PathLike, Record, TensorSource, write_combined
 from mconv.program.program import Port, Program
 from mconv.program.stored import Era, ModelFiles, at_least_one
 from mconv.serving.convert import Prepared, fitting, prepare, whole_file, write
+from mconv.serving.scaffold import ServiceOptions
 
 
 @dataclass(frozen=True)
@@ -137,6 +138,8 @@ def pir_to_serving(
     link: bool = False,
     force: bool = False,
     show: bool = False,
+    pipeline: Optional[ServiceOptions] = None,
+    service_dir: PathLike = "service",
     **options: Any,
 ) -> Any:
     """:func:`mconv.serving.convert.to_serving` for a PIR model, whose program has to be translated first."""
@@ -150,7 +153,8 @@ def pir_to_serving(
     prepared.result.saved_by = loaded.writer
     prepared.result.warnings[:0] = loaded.notes
     if not show:
-        write(prepared, found, Path(out) / serving_server, Path(out) / serving_client, link=link, force=force)
+        folders = [Path(out) / name for name in (serving_server, serving_client, service_dir)]
+        write(prepared, found, *folders, link=link, force=force, pipeline=pipeline)
     return prepared.result
 
 

@@ -3,36 +3,44 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import signal
+import json
 import socket
-import subprocess
 import tempfile
-import threading
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Optional, Union
+from typing import Optional, Union
 
 import numpy as np
 
-from mconv.errors import NotAModelError, RuntimeFailedError, VerificationError
+from mconv.errors import UsageError, VerificationError
 from mconv.program.files import load_program, locate
 from mconv.program.output import staged
+from mconv.program.program import Program
+from mconv.program.stored import ModelFiles
 from mconv.runtimes import Runtime, Worker, find
-from mconv.runtimes.frames import kill_session, read_frame, write_frame
-from mconv.serving import configure
+from mconv.serving import configure, scaffold
 from mconv.serving.configure import ServingConfig
-from mconv.serving.scaffold import SERVICE, ServiceOptions, service_files
+from mconv.serving.scaffold import ServiceOptions
+from mconv.verify import service as services
 from mconv.verify.compare import Comparison, Tolerance, compare
 from mconv.verify.feeds import load_feeds, random_feeds, specs_of
+from mconv.verify.pipeline import Answer, Pipeline, Request
 from mconv.verify.runners import Answers
+from mconv.verify.service import FoundService
 
-DRIVER = Path(__file__).parent.parent / "runtimes" / "serving_main.py"
 RUNTIME = "paddle-2.3.2"
-_STOPPING = 10.0  # seconds
 # a converted model must not lose anything on the way through JSON: float32 survives it exactly
 TOLERANCE = Tolerance(absolute=1e-6, relative=1e-6)
+# how a service of a kind is asked
+FORMS = {
+    "tensor": ("http key/value", "http tensors", "rpc strings", "rpc tensors", "rpc bytes"),
+    "text": ("http key/value", "http tensors", "rpc strings", "rpc tensors"),
+    "image": ("http key/value", "rpc strings", "rpc tensors", "rpc bytes"),
+}
+CLIENTS = ("http_client.py", "rpc_client.py")
+BAD = "bad requests"
 
 
 @dataclass(frozen=True)
@@ -40,7 +48,8 @@ class FormResult:
     """One form of request, over all input sets.
 
     Attributes:
-        form: ``http key/value``, ``http tensors``, ``rpc strings``, ``rpc tensors`` or ``rpc bytes``.
+        form: ``http key/value``, ``http tensors``, ``rpc strings``, ``rpc tensors``, ``rpc bytes``; of a generated
+            service also its clients, ``http_client.py`` and ``rpc_client.py``, and ``bad requests``.
         ok: whether every output of every set equals direct inference.
         max_abs: largest absolute difference; None when there was no comparable answer.
         seconds: the time of each request; the first one also waits for the model to be loaded.
@@ -66,10 +75,12 @@ class ServeReport:
         isolated: whether the service ran in a network of its own. If not, its HTTP gateway, which takes no address,
             listened on every interface while the check ran.
         ready_seconds: from the start of the service until both ports were open.
-        inputs: per input set, input → shape.
+        inputs: per input set, input → shape, as the model gets it.
         outputs: what the service calls the outputs.
         forms: the results.
         kept: where the service was written to, if asked for.
+        service: the generated service that was tested; None: one made for the check, which takes tensors.
+        kind: ``text``, ``image`` or ``tensor``.
     """
 
     ok: bool
@@ -82,6 +93,8 @@ class ServeReport:
     outputs: list[str]
     forms: list[FormResult]
     kept: Optional[Path] = None
+    service: Optional[Path] = None
+    kind: str = "tensor"
 
     def require(self) -> None:
         """Raise unless every form agreed.
@@ -97,7 +110,10 @@ class ServeReport:
 def serve_check(
     folder: Union[str, Path],
     *,
+    service: Optional[Union[str, Path]] = None,
     inputs: Optional[Union[str, Path]] = None,
+    texts: Optional[Union[str, Path]] = None,
+    images: Sequence[Union[str, Path]] = (),
     keep: Optional[Union[str, Path]] = None,
     force: bool = False,
     runtime: str = RUNTIME,
@@ -110,14 +126,22 @@ def serve_check(
 ) -> ServeReport:
     """Serve a converted model with the real pipeline (local predictor, CPU) and compare its answers.
 
+    The service is the generated one that belongs to the model, unchanged, where there is one; it is asked with
+    requests of its kind, and direct inference gets the arrays that its own module makes of them. Otherwise a service
+    that takes tensors is made for the check.
+
     Args:
-        folder: a ``serving_server/`` folder.
-        inputs: a ``.npz`` with the model's inputs; random ones by default, in two shapes if the model has open
-            dimensions.
-        keep: write the generated service (config.yml, web_service.py) to this folder.
+        folder: a ``serving_server/`` folder, the service's, or the one above.
+        service: the generated service's folder, where it is somewhere else.
+        inputs: a ``.npz`` with the model's inputs, for services that take tensors; random ones by default, in two
+            shapes if the model has open dimensions.
+        texts: a file with one text a line, for services that take texts.
+        images: files of pictures, for services that take pictures.
+        keep: make a service for the check even if there is one, and write it to this folder.
         force: replace what is in *keep*.
         runtime: a managed runtime that has Paddle Serving.
-        ir_optim: whether Paddle may optimise the graph, in the service and in direct inference.
+        ir_optim: whether Paddle may optimise the graph, in the service and in direct inference; a generated service's
+            ``config.yml`` says it itself.
         ready_timeout: seconds until the service must listen.
         request_timeout: seconds for one request.
         tolerance: how far an answer may be from direct inference.
@@ -125,61 +149,124 @@ def serve_check(
         progress: called with one line whenever something happens.
 
     Raises:
-        NotAModelError: *folder* is no ``serving_server/`` folder.
+        NotAModelError: *folder* is no ``serving_server/`` folder, *service* no generated service.
+        UsageError: requests of another kind than the service's.
         RuntimeUnavailableError: the runtime is not installed.
         RuntimeFailedError: direct inference or the service fails.
         OutputExistsError: *keep* is there already.
     """
-    folder = Path(folder).absolute()
-    config = configure.find(folder) if folder.is_dir() else None
-    if config is None or not (folder / configure.SERVER_TEXT).is_file():
-        raise NotAModelError(
-            f"{folder}: not a serving_server folder (there is no {configure.SERVER_TEXT})",
-            "make one with `mconv to-serving MODEL`",
-        )
-    files = locate(folder)
+    server, found = services.resolve(Path(folder), None if service is None else Path(service))
+    if keep is not None and found is not None:
+        if service is not None:
+            raise UsageError("--keep is for a service that is made for the check", "leave out --service or --keep")
+        found = None
+    config = configure.read(server / configure.SERVER_TEXT)
+    kind = found.kind if found is not None else "tensor"
+    for option, given, wanted in (
+        ("--inputs", inputs, "tensor"),
+        ("--texts", texts, "text"),
+        ("--image", images, "image"),
+    ):
+        if given and kind != wanted:
+            raise UsageError(f"{option} is for services of kind {wanted}; this one is of kind {kind}")
+    files = locate(server)
+    program = load_program(files)
     where = find(runtime)
-    specs = specs_of(load_program(files))
-    sets = load_feeds(Path(inputs), specs) if inputs is not None else random_feeds(specs)
-    kept = _keep(config, folder, Path(keep), force) if keep is not None else None
-    progress(f"direct inference in {where.name}")
-    with Worker(where) as worker:
-        result = worker.run(files.program, files.params, sets, ir_optim=ir_optim)
-    direct = Answers(result.names, result.outputs, result.dtypes, result.version, result.seconds)
+    kept = None
+    if keep is not None:
+        options = ServiceOptions(service="tensor", ir_optim=ir_optim)
+        kept = _keep(config, program, server, Path(keep), options, force)
     with tempfile.TemporaryDirectory(prefix="mconv-serve-") as scratch:
-        options = ServiceOptions(
-            model=str(folder), rpc_port=_free_port(), http_port=_free_port(), ir_optim=ir_optim, threads=1
-        )
-        for name, text in service_files(config, options).items():
-            (Path(scratch) / name).write_text(text, encoding="utf-8")
-        progress(f"starting the pipeline service in {where.name}")
-        asked = [_aliased(feed, config) for feed in sets]
-        outcome = _drive(where, Path(scratch), options, asked, ready_timeout, request_timeout, namespace, progress)
-    forms = _judge(outcome, direct, config, tolerance)
+        if found is None:
+            run = _made(config, program, server, Path(scratch), ir_optim)
+        else:
+            run = found
+        copied = run.folder if found is None else services.copy(found, Path(scratch))
+        pipeline = Pipeline(
+            where, copied, run.name, run.rpc_port, run.http_port,
+            ready_timeout=ready_timeout, request_timeout=request_timeout, namespace=namespace,
+        )  # fmt: skip
+        with pipeline:
+            if found is not None and not pipeline.isolated:
+                pipeline.rpc_port, pipeline.http_port = _free_port(), _free_port()
+                services.with_ports(copied, pipeline.rpc_port, pipeline.http_port)
+            requests: list[Request]
+            if kind == "tensor":
+                specs = specs_of(program)
+                sets = load_feeds(Path(inputs), specs) if inputs is not None else random_feeds(specs)
+                asked = [{var.alias: feed[var.name] for var in config.feeds} for feed in sets]
+                requests = list(asked)
+            else:
+                requests = (
+                    services.text_requests(None if texts is None else Path(texts))
+                    if kind == "text"
+                    else services.image_requests([Path(p) for p in images])
+                )
+                asked = [pipeline.inputs(run.module, request) for request in requests]
+            progress(f"direct inference in {where.name}")
+            direct = _direct(where, files, asked, config, run.ir_optim)
+            progress(f"starting the pipeline service in {where.name}")
+            ready = pipeline.start()
+            progress(f"the service is ready after {ready:.1f} s; asking it over HTTP and RPC")
+            forms = [
+                _judge(form, [pipeline.ask(form, _shaped(kind, form, r)) for r in requests], direct, config, tolerance)
+                for form in FORMS[kind]
+            ]
+            if found is not None:
+                told = services.arguments(kind, requests[0], copied)
+                first = Answers(direct.names, direct.outputs[:1], direct.dtypes[:1], direct.version, direct.seconds[:1])
+                for client in CLIENTS:
+                    address = pipeline.url if client.startswith("http") else pipeline.endpoint
+                    forms.append(_judge(client, [pipeline.run(client, *address, *told)], first, config, tolerance))
+                forms.append(_bad_requests(pipeline, kind, requests[0], asked[0], first, config, tolerance))
+        isolated = pipeline.isolated
     return ServeReport(
-        bool(forms) and all(form.ok for form in forms),
-        folder,
+        all(form.ok for form in forms),
+        server,
         where.name,
         direct.version,
-        outcome.isolated,
-        outcome.ready_seconds,
+        isolated,
+        ready,
         [{name: list(array.shape) for name, array in feed.items()} for feed in asked],
         [var.alias for var in config.fetches],
         forms,
         kept,
+        None if found is None else found.folder,
+        kind,
     )
 
 
-def _keep(config: ServingConfig, folder: Path, target: Path, force: bool) -> Path:
-    with staged(target, force=force, protect=[folder]) as stage:
-        options = ServiceOptions(model=os.path.relpath(folder, target.absolute()))
-        for name, text in service_files(config, options).items():
-            (stage / name).write_text(text, encoding="utf-8")
+def _made(config: ServingConfig, program: Program, server: Path, folder: Path, ir_optim: bool) -> FoundService:
+    """Write a service that takes tensors into *folder*, on ports that are free."""
+    options = ServiceOptions(
+        service="tensor", rpc_port=_free_port(), http_port=_free_port(), ir_optim=ir_optim, threads=1
+    )
+    scaffold.plan(config, program, options, model=str(server)).write(folder)
+    return FoundService(
+        folder, "tensor", options.name, options.rpc_port, options.http_port, options.ir_optim, str(server)
+    )
+
+
+def _keep(
+    config: ServingConfig, program: Program, server: Path, target: Path, options: ServiceOptions, force: bool
+) -> Path:
+    with staged(target, force=force, protect=[server]) as stage:
+        scaffold.plan(config, program, options, model=scaffold.relative(server, target)).write(stage)
     return target
 
 
-def _aliased(feed: dict[str, np.ndarray], config: ServingConfig) -> dict[str, np.ndarray]:
-    return {var.alias: feed[var.name] for var in config.feeds}
+def _direct(
+    where: Runtime, files: ModelFiles, asked: Sequence[Mapping[str, np.ndarray]], config: ServingConfig, ir_optim: bool
+) -> Answers:
+    """Direct inference on arrays named as clients name them."""
+    sets = [{var.name: feed[var.alias] for var in config.feeds} for feed in asked]
+    with Worker(where) as worker:
+        result = worker.run(files.program, files.params, sets, ir_optim=ir_optim)
+    return Answers(result.names, result.outputs, result.dtypes, result.version, result.seconds)
+
+
+def _shaped(kind: str, form: str, request: Request) -> Request:
+    return services.as_bytes(request) if kind == "image" and form in ("rpc tensors", "rpc bytes") else request
 
 
 def _free_port() -> int:
@@ -188,134 +275,48 @@ def _free_port() -> int:
         return probe.getsockname()[1]
 
 
-@dataclass
-class _Outcome:
-    isolated: bool = False
-    ready_seconds: float = 0.0
-    # form → per input set (output → array, seconds, error)
-    answers: dict[str, list[tuple[dict[str, np.ndarray], float, str]]] = field(default_factory=dict)
+def _bad_requests(
+    pipeline: Pipeline,
+    kind: str,
+    request: Request,
+    feeds: Mapping[str, np.ndarray],
+    direct: Answers,
+    config: ServingConfig,
+    tolerance: Tolerance,
+) -> FormResult:
+    """Whether every bad request is answered with an error and a good one is answered as before."""
+    seconds = []
+    for what, body in services.bad_bodies(kind, feeds).items():
+        started = time.monotonic()
+        status, text = pipeline.post(body)
+        seconds.append(time.monotonic() - started)
+        try:
+            refused = status != 200 or bool(json.loads(text).get("err_no"))
+        except (ValueError, AttributeError):
+            refused = False
+        if not refused:
+            return FormResult(BAD, False, None, seconds, f"{what} is answered as if it were a request: {text[:200]}")
+    again = _judge(BAD, [pipeline.ask("http key/value", request)], direct, config, tolerance)
+    reason = f"afterwards a good one: {again.reason}" if again.reason else ""
+    return FormResult(BAD, again.ok, again.max_abs, seconds, reason)
 
 
-def _drive(
-    where: Runtime,
-    folder: Path,
-    options: ServiceOptions,
-    sets: Sequence[dict[str, np.ndarray]],
-    ready_timeout: float,
-    request_timeout: float,
-    namespace: bool,
-    progress: Callable[[str], None],
-) -> _Outcome:
-    request = {
-        "folder": str(folder),
-        "script": SERVICE,
-        "name": options.name,
-        "rpc_port": options.rpc_port,
-        "http_port": options.http_port,
-        "ready_timeout": ready_timeout,
-        "request_timeout": request_timeout,
-        "sets": [list(feed) for feed in sets],
-    }
-    outcome = _Outcome()
-    finished = False
-    log = folder / "driver.log"
-    with log.open("wb") as errors:
-        driver = subprocess.Popen(
-            [str(where.python), str(DRIVER), *([] if namespace else ["--no-namespace"])],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=errors,
-            cwd=folder,
-            env=_clean(where.environ(OMP_NUM_THREADS="1", MKL_NUM_THREADS="1", TMPDIR=str(folder))),
-            start_new_session=True,
-        )
-    limit = ready_timeout + request_timeout * (len(sets) * 5 + 1)
-    timer = threading.Timer(limit, kill_session, [driver])
-    timer.daemon = True
-    timer.start()
-    service: Optional[int] = None
-    try:
-        for header, arrays in _events(driver, request, [a for feed in sets for a in feed.values()]):
-            event = header["event"]
-            if event == "network":
-                outcome.isolated = header["isolated"]
-            elif event == "started":
-                service = header["pid"]
-            elif event == "ready":
-                outcome.ready_seconds = header["seconds"]
-                progress(f"the service is ready after {header['seconds']:.1f} s; asking it over HTTP and RPC")
-            elif event == "answer":
-                answer = (dict(zip(header["names"], arrays)), header["seconds"], header.get("error", ""))
-                outcome.answers.setdefault(header["form"], []).append(answer)
-            elif event == "failed":
-                raise RuntimeFailedError(f"the pipeline service: {header['error']}{_complaint(folder)}")
-            elif event == "done":
-                finished = True
-        if not finished:
-            raise RuntimeFailedError(f"the pipeline service could not be asked to the end{_complaint(folder)}")
-    finally:
-        timer.cancel()
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            driver.wait(_STOPPING)  # nobody listens any more: it ends the service, sees it gone, and goes
-        kill_session(driver)
-        driver.wait()
-        if service is not None:
-            # the driver ends it; this is for a driver that was killed. It leads a session, so nobody else has its number
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(service, signal.SIGKILL)
-    return outcome
-
-
-def _events(
-    driver: subprocess.Popen[bytes], request: dict[str, Any], arrays: list[np.ndarray]
-) -> Iterator[tuple[dict[str, Any], list[np.ndarray]]]:
-    assert driver.stdin is not None and driver.stdout is not None
-    with driver.stdout, contextlib.suppress(BrokenPipeError), driver.stdin:
-        # the end of stdin tells the driver that nobody listens any more
-        write_frame(driver.stdin, request, arrays)
-        while True:
-            frame = read_frame(driver.stdout)
-            if frame is None:
-                return
-            yield frame
-            if frame[0]["event"] in ("done", "failed"):
-                return
-
-
-def _clean(env: dict[str, str]) -> dict[str, str]:
-    """Without proxies: grpc would ask them for 127.0.0.1."""
-    return {k: v for k, v in env.items() if not k.lower().endswith("_proxy")}
-
-
-def _complaint(folder: Path) -> str:
-    """The last thing that the service or the pipeline's log complains about."""
-    for log in (folder / "PipelineServingLogs" / "pipeline.log.wf", folder / "service.log", folder / "driver.log"):
-        if log.is_file():
-            lines = log.read_text(errors="replace").strip().splitlines()
-            bad = [x.strip() for x in lines if "Error" in x or "error" in x or "ailed" in x]
-            if bad:
-                return f": {bad[-1][-400:]}"
-    return ""
-
-
-def _judge(outcome: _Outcome, direct: Answers, config: ServingConfig, tolerance: Tolerance) -> list[FormResult]:
-    results = []
-    for form, answers in outcome.answers.items():
-        error = next((e for _, _, e in answers if e), "")
-        seconds = [s for _, s, _ in answers]
-        if error:
-            results.append(FormResult(form, False, None, seconds, error))
-            continue
-        compared = _compared([values for values, _, _ in answers], direct, config, tolerance)
-        bad = [o for o in compared.outputs if not o.ok]
-        reason = (compared.problems + [f"output {o.name}, input set {o.input_set}: {o.reason}" for o in bad] + [""])[0]
-        figure = compared.max_abs if np.isfinite(compared.max_abs) else None
-        results.append(FormResult(form, compared.ok, figure, seconds, reason))
-    return results
+def _judge(
+    form: str, answers: Sequence[Answer], direct: Answers, config: ServingConfig, tolerance: Tolerance
+) -> FormResult:
+    seconds = [a.seconds for a in answers]
+    error = next((a.error for a in answers if a.error), "")
+    if error:
+        return FormResult(form, False, None, seconds, error)
+    compared = _compared([a.values for a in answers], direct, config, tolerance)
+    bad = [o for o in compared.outputs if not o.ok]
+    reason = (compared.problems + [f"output {o.name}, input set {o.input_set}: {o.reason}" for o in bad] + [""])[0]
+    figure = compared.max_abs if np.isfinite(compared.max_abs) else None
+    return FormResult(form, compared.ok, figure, seconds, reason)
 
 
 def _compared(
-    answers: list[dict[str, np.ndarray]], direct: Answers, config: ServingConfig, tolerance: Tolerance
+    answers: Sequence[Mapping[str, np.ndarray]], direct: Answers, config: ServingConfig, tolerance: Tolerance
 ) -> Comparison:
     wanted: list[list[np.ndarray]] = []
     got: list[list[np.ndarray]] = []

@@ -1,0 +1,148 @@
+"""The tokenizer of a text model: which file it is, and what is known of it without any library."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Optional
+
+from mconv.errors import CorruptModelError, UsageError
+from mconv.program.copying import open_regular, read_range
+from mconv.program.params import PathLike
+
+# the names that files of a kind go by, the best kind first
+NAMES = {
+    "json": ("tokenizer.json",),
+    "vocab": ("vocab.txt",),
+    "sentencepiece": ("spiece.model", "sentencepiece.model", "spm.model", "tokenizer.model"),
+}
+# SentencePiece's numbers are not the model's own: XLM-R and its like shift them
+_SHIFTED = "sentencepiece.bpe.model"
+_PADS = ("[PAD]", "<pad>", "<PAD>", "<|pad|>", "<|endoftext|>")
+_MAX_BYTES = 256 << 20
+DEFAULT_LENGTH = 512
+
+
+@dataclass(frozen=True)
+class TokenizerFile:
+    """A tokenizer.
+
+    Attributes:
+        path: the file.
+        kind: ``json`` (the tokenizers library's), ``vocab`` (WordPiece, one token a line) or ``sentencepiece``.
+        pad: the number that fills up short texts.
+        length: how many tokens the model takes at most, where that is written down.
+        lowercase: whether texts are made lower case first; None where the file itself says so.
+    """
+
+    path: Path
+    kind: str
+    pad: int = 0
+    length: Optional[int] = None
+    lowercase: Optional[bool] = None
+
+    @property
+    def name(self) -> str:
+        """What the service calls it."""
+        return {"json": "tokenizer.json", "vocab": "vocab.txt"}.get(self.kind, "tokenizer.model")
+
+
+def find(given: Optional[PathLike], beside: Optional[Path]) -> Optional[TokenizerFile]:
+    """The tokenizer that the user names, a file or a folder with one, or the one beside the model; None if there is none.
+
+    Raises:
+        UsageError: the given path is no tokenizer that a service can use.
+        CorruptModelError: the file is damaged.
+    """
+    if given is None:
+        path = _in_folder(beside) if beside is not None and beside.is_dir() else None
+        return None if path is None else _read(path)
+    path = Path(given)
+    if path.is_dir():
+        inside = _in_folder(path)
+        if inside is None:
+            if (path / _SHIFTED).is_file():
+                return _read(path / _SHIFTED)
+            every = ", ".join(name for names in NAMES.values() for name in names)
+            raise UsageError(f"--tokenizer: {path} holds no tokenizer", f"looked for {every}")
+        path = inside
+    if not path.is_file():
+        raise UsageError(f"--tokenizer: {path}: no such file")
+    return _read(path)
+
+
+def _in_folder(folder: Path) -> Optional[Path]:
+    return next((folder / n for names in NAMES.values() for n in names if (folder / n).is_file()), None)
+
+
+def _read(path: Path) -> TokenizerFile:
+    if path.name == _SHIFTED:
+        raise UsageError(
+            f"--tokenizer: {path}: the models that come with this file count their tokens in another way than it",
+            "save tokenizer.json: transformers.AutoTokenizer.from_pretrained(…).save_pretrained(FOLDER)",
+        )
+    settings = {**_json(path.with_name("config.json")), **_json(path.with_name("tokenizer_config.json"))}
+    numbers = [settings.get("max_position_embeddings"), settings.get("model_max_length")]
+    # a library writes 1e30 for "no limit"
+    lengths = [int(n) for n in numbers if isinstance(n, (int, float)) and 0 < n < 1_000_000]
+    length = min(lengths, default=None)
+    if path.suffix == ".json":
+        return _tokenizer_json(path, length)
+    if path.suffix == ".model":
+        return TokenizerFile(path, "sentencepiece", 0, length)
+    tokens = _text(path).splitlines()
+    if "[CLS]" not in tokens or "[SEP]" not in tokens or "[UNK]" not in tokens:
+        raise UsageError(
+            f"--tokenizer: {path} is no WordPiece vocabulary: it lacks [CLS], [SEP] or [UNK]",
+            "give tokenizer.json, vocab.txt or SentencePiece's .model",
+        )
+    lowercase = settings.get("do_lower_case")
+    if not isinstance(lowercase, bool):  # a vocabulary without capitals would know no word that has one
+        lowercase = not any(c.isascii() and c.isupper() for t in tokens if not t.startswith("[") for c in t)
+    pad = tokens.index("[PAD]") if "[PAD]" in tokens else 0
+    return TokenizerFile(path, "vocab", pad, length, lowercase)
+
+
+def _tokenizer_json(path: Path, length: Optional[int]) -> TokenizerFile:
+    content = _json(path, required=True)
+    model = content.get("model")
+    if not isinstance(model, dict):
+        raise CorruptModelError(f"{path}: not a tokenizer.json of the tokenizers library: it has no model")
+    truncation, padding = content.get("truncation"), content.get("padding")
+    if isinstance(truncation, dict) and isinstance(truncation.get("max_length"), int):
+        length = truncation["max_length"]
+    if isinstance(padding, dict) and isinstance(padding.get("pad_id"), int):
+        return TokenizerFile(path, "json", padding["pad_id"], length)
+    added = {t.get("content"): t.get("id") for t in content.get("added_tokens") or [] if isinstance(t, dict)}
+    pads = [number for number in map(added.get, _PADS) if isinstance(number, int)]
+    return TokenizerFile(path, "json", pads[0] if pads else 0, length)
+
+
+def _json(path: Path, required: bool = False) -> dict[str, Any]:
+    if not required and not path.is_file():
+        return {}
+    try:
+        content = json.loads(_text(path))
+    except (ValueError, RecursionError) as e:
+        raise CorruptModelError(f"{path}: damaged: {e}") from None
+    if not isinstance(content, dict):
+        raise CorruptModelError(f"{path}: damaged: not a JSON object")
+    return content
+
+
+def _text(path: Path) -> str:
+    import os
+
+    fd = open_regular(path)
+    try:
+        size = os.fstat(fd).st_size
+        if size > _MAX_BYTES:
+            raise CorruptModelError(f"{path}: {size} bytes is no tokenizer")
+        data = b"".join(read_range(fd, 0, size, path))
+    finally:
+        os.close(fd)
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as e:
+        raise CorruptModelError(f"{path}: not UTF-8 text (at offset {e.start})") from None

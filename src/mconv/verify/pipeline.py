@@ -1,0 +1,221 @@
+"""The real Paddle Serving pipeline around one service: started in the managed runtime, asked, and ended for good."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Optional, Union
+
+import numpy as np
+
+from mconv.errors import RuntimeFailedError
+from mconv.runtimes import Runtime
+from mconv.runtimes.frames import kill_session, read_frame, write_frame
+from mconv.serving.scaffold import SERVICE
+
+DRIVER = Path(__file__).parent.parent / "runtimes" / "serving_main.py"
+# an input, or a key that the service knows → its array, or a text
+Request = Mapping[str, Union[str, np.ndarray]]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the service answered.
+
+    Attributes:
+        values: output → array; numbers have the types that JSON gives them.
+        others: what is no array of numbers.
+        seconds: how long it took.
+        error: what went wrong, or empty.
+    """
+
+    values: dict[str, np.ndarray] = field(default_factory=dict)
+    others: dict[str, Any] = field(default_factory=dict)
+    seconds: float = 0.0
+    error: str = ""
+
+
+class Pipeline:
+    """A service in a folder; a context manager, at whose end nothing of it is left running.
+
+    Args:
+        where: a runtime that has Paddle Serving.
+        folder: a copy of the service, which the pipeline writes its logs to.
+        name, rpc_port, http_port: what its configuration says.
+        ready_timeout: seconds until it must listen.
+        request_timeout: seconds for one request.
+        namespace: whether to try to run it in a network of its own.
+    """
+
+    def __init__(
+        self,
+        where: Runtime,
+        folder: Path,
+        name: str,
+        rpc_port: int,
+        http_port: int,
+        *,
+        ready_timeout: float = 120,
+        request_timeout: float = 120,
+        namespace: bool = True,
+    ):
+        self.where = where
+        self.folder = folder
+        self.ready_timeout = ready_timeout
+        self.request_timeout = request_timeout
+        self.namespace = namespace
+        self.isolated = False
+        self.name, self.rpc_port, self.http_port = name, rpc_port, http_port
+        self._driver: Optional[subprocess.Popen[bytes]] = None
+        self._service: Optional[int] = None
+
+    def __enter__(self) -> Pipeline:
+        env = self.where.environ(OMP_NUM_THREADS="1", MKL_NUM_THREADS="1", TMPDIR=str(self.folder))
+        with (self.folder / "driver.log").open("wb") as errors:
+            self._driver = subprocess.Popen(
+                [str(self.where.python), str(DRIVER), *([] if self.namespace else ["--no-namespace"])],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                cwd=self.folder,
+                env=_clean(env),
+                start_new_session=True,
+            )
+        try:
+            self.isolated = self._exchange({}, [], self.ready_timeout)[0]["isolated"]
+        except BaseException:
+            self.__exit__(None, None, None)
+            raise
+        return self
+
+    def __exit__(self, kind: Optional[type], error: Optional[BaseException], trace: Optional[TracebackType]) -> None:
+        driver, self._driver = self._driver, None
+        if driver is not None:
+            for stream in (driver.stdin, driver.stdout):
+                with contextlib.suppress(BrokenPipeError):
+                    assert stream is not None
+                    stream.close()  # the end of stdin tells the driver that nobody listens any more
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                driver.wait(10)
+            kill_session(driver)
+            driver.wait()
+        if self._service is not None:
+            # the driver ends it; this is for a driver that was killed. It leads a session, so nobody else has its number
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._service, signal.SIGKILL)
+            self._service = None
+
+    @property
+    def url(self) -> tuple[str, str]:
+        """Options for an HTTP client."""
+        return "--url", f"http://127.0.0.1:{self.http_port}/{self.name}/prediction"
+
+    @property
+    def endpoint(self) -> tuple[str, str]:
+        """Options for an RPC client."""
+        return "--endpoint", f"127.0.0.1:{self.rpc_port}"
+
+    def inputs(self, module: str, request: Request) -> dict[str, np.ndarray]:
+        """What the service's own *module* makes of a request, in the runtime but outside of the pipeline.
+
+        Raises:
+            RuntimeFailedError: it fails, or refuses the request.
+        """
+        header, arrays = self._ask({"do": "inputs", "folder": str(self.folder), "module": module}, request)
+        if header.get("error"):
+            raise RuntimeFailedError(f"the service's {module}.py: {header['error']}")
+        return dict(zip(header["names"], arrays))
+
+    def start(self) -> float:
+        """Start the service; the seconds until it listened.
+
+        Raises:
+            RuntimeFailedError: it ended, or did not listen in time.
+        """
+        request = {
+            "do": "start",
+            "folder": str(self.folder),
+            "script": SERVICE,
+            "name": self.name,
+            "rpc_port": self.rpc_port,
+            "http_port": self.http_port,
+            "ready_timeout": self.ready_timeout,
+            "request_timeout": self.request_timeout,
+        }
+        header, _ = self._exchange(request, [], self.ready_timeout + 30)
+        self._service = header.get("pid")
+        if header.get("error"):
+            raise RuntimeFailedError(f"the pipeline service: {header['error']}{self.complaint()}")
+        return float(header["seconds"])
+
+    def ask(self, form: str, request: Request) -> Answer:
+        """Send a request in one of the forms that ``serving_main.py`` lists; an error is an answer too."""
+        header, arrays = self._ask({"do": "ask", "form": form}, request)
+        return _answer(header, arrays)
+
+    def run(self, script: str, *arguments: str) -> Answer:
+        """Run one of the service's clients."""
+        return _answer(*self._ask({"do": "run", "script": script, "arguments": list(arguments)}, {}))
+
+    def post(self, body: bytes) -> tuple[int, str]:
+        """Send a body over HTTP; the status and the text of the answer.
+
+        Raises:
+            RuntimeFailedError: there was none.
+        """
+        header, _ = self._ask({"do": "post", "body": body.decode("utf-8", "surrogateescape")}, {})
+        if header.get("error"):
+            raise RuntimeFailedError(f"the pipeline service: {header['error']}{self.complaint()}")
+        return header["status"], header["text"]
+
+    def complaint(self) -> str:
+        """The last thing that the service or the pipeline's log complains about, after a colon."""
+        logs = [*sorted(self.folder.glob("**/*.log.wf")), self.folder / "service.log", self.folder / "driver.log"]
+        for log in logs:
+            if log.is_file():
+                lines = log.read_text(errors="replace").strip().splitlines()
+                bad = [x.strip() for x in lines if "Error" in x or "error" in x or "ailed" in x]
+                if bad:
+                    return f": {bad[-1][-400:]}"
+        return ""
+
+    def _ask(self, header: dict[str, Any], request: Request) -> tuple[dict[str, Any], list[np.ndarray]]:
+        texts = {name: value for name, value in request.items() if isinstance(value, str)}
+        arrays = [value for value in request.values() if not isinstance(value, str)]
+        return self._exchange({**header, "names": list(request), "texts": texts}, arrays, self.request_timeout + 30)
+
+    def _exchange(
+        self, header: dict[str, Any], arrays: Sequence[np.ndarray], limit: float
+    ) -> tuple[dict[str, Any], list[np.ndarray]]:
+        driver = self._driver
+        assert driver is not None and driver.stdin is not None and driver.stdout is not None
+        timer = threading.Timer(limit, kill_session, [driver])
+        timer.daemon = True
+        timer.start()
+        answer = None
+        try:
+            with contextlib.suppress(BrokenPipeError):
+                write_frame(driver.stdin, header, arrays)
+                answer = read_frame(driver.stdout)
+        finally:
+            timer.cancel()
+        if answer is None:
+            raise RuntimeFailedError(f"the pipeline service could not be asked to the end{self.complaint()}")
+        return answer
+
+
+def _answer(header: dict[str, Any], arrays: list[np.ndarray]) -> Answer:
+    values = dict(zip(header.get("names", []), arrays))
+    return Answer(values, header.get("others", {}), header["seconds"], header.get("error", ""))
+
+
+def _clean(env: dict[str, str]) -> dict[str, str]:
+    """Without proxies: grpc would ask them for 127.0.0.1."""
+    return {k: v for k, v in env.items() if not k.lower().endswith("_proxy")}

@@ -1,0 +1,279 @@
+"""A generated pipeline service on disk: which one belongs to a model, a copy of it to run, requests of its kind."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import re
+import shutil
+import struct
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Optional
+
+import numpy as np
+
+from mconv.errors import NotAModelError, UsageError
+from mconv.serving import configure, scaffold
+from mconv.verify.pipeline import Request
+
+# what a text service is asked where the user gives no texts: three requests, of one text and of several
+TEXTS = (
+    ["The quick brown fox jumps over the lazy dog."],
+    ["一博| 愿你在岁月中更加平湖静月，衣襟生花，你好你坏我们都在，", "Short.", "Numbers 3.14, CAPITALS and ünïcödé 😀"],
+    ["word " * 1000],
+)
+# what no service takes: the name of the mistake → a body
+BAD_BODIES = {
+    "an empty body": b"",
+    "no JSON": b"{'key': [",
+    "a list": b"[1, 2]",
+    "no input": b"{}",
+    "a key without a value": b'{"key": ["0", "1"], "value": ["x"]}',
+    "a key twice": b'{"key": ["0", "0"], "value": ["x", "x"]}',
+    "values of the wrong type": b'{"key": ["0"], "value": [[1, 2]]}',
+    "a pickle": b'{"tensors": [{"name": "0", "elem_type": 13, "byte_data": "gASVFgAAAAAAAACMBXBvc2l4lIwGc3lzdGVtlJOULg=="}]}',
+}
+
+
+@dataclass(frozen=True)
+class FoundService:
+    """A generated service.
+
+    Attributes:
+        folder: where it is.
+        kind: ``text``, ``image`` or ``tensor``.
+        name, rpc_port, http_port, ir_optim, model: what its ``config.yml`` says.
+    """
+
+    folder: Path
+    kind: str
+    name: str
+    rpc_port: int
+    http_port: int
+    ir_optim: bool
+    model: str
+
+    @property
+    def server(self) -> Path:
+        """The ``serving_server/`` folder that it serves."""
+        return (self.folder / self.model).resolve()
+
+    @property
+    def module(self) -> str:
+        """The module that turns requests into arrays."""
+        return scaffold.MODULES[self.kind][: -len(".py")]
+
+
+def read(folder: Path) -> Optional[FoundService]:
+    """The generated service in a folder; None where there is none.
+
+    Raises:
+        NotAModelError: there is one, and its ``config.yml`` is not what the pipeline reads.
+    """
+    import yaml
+
+    kind = scaffold.kind_of(folder)
+    if kind is None:
+        return None
+    path = folder / scaffold.CONFIG
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        ((name, operator),) = content["op"].items()
+        local = operator["local_service_conf"]
+        values: dict[str, Any] = {
+            "name": name,
+            "rpc_port": int(content["rpc_port"]),
+            "http_port": int(content["http_port"]),
+            "ir_optim": bool(local.get("ir_optim", False)),
+            "model": str(local["model_config"]),
+        }
+    except (yaml.YAMLError, ValueError, TypeError, KeyError, AttributeError) as e:
+        first = (str(e).splitlines() or [""])[0]
+        raise NotAModelError(
+            f"{path}: not the configuration of one service ({type(e).__name__}: {first})",
+            "write it again with `mconv scaffold`",
+        ) from None
+    return FoundService(folder.absolute(), kind, **values)
+
+
+def resolve(path: Path, given: Optional[Path] = None) -> tuple[Path, Optional[FoundService]]:
+    """The ``serving_server/`` folder that a path means, and its service if there is one.
+
+    Args:
+        path: the folder itself, its service's, or one above both.
+        given: the service's folder, where the user says so.
+
+    Raises:
+        NotAModelError: *path* is none of them, or *given* is no generated service.
+        UsageError: *given* serves another model, or several services serve the model.
+    """
+    path = path.absolute()
+    if given is not None:
+        service = read(given)
+        if service is None:
+            raise NotAModelError(f"{given}: no service that mconv has written", "make one with `mconv scaffold`")
+        server = service.server if _is_server(path) is None else path
+        if service.server != server.resolve():
+            raise UsageError(f"{given} serves {service.server}, not {path}", "model_config of its config.yml says so")
+        return server, service
+    if _is_server(path) is not None:
+        found = [s for s in _services(path.parent) if s.server == path.resolve()]
+        if len(found) > 1:
+            raise UsageError(f"{path} has several services: {', '.join(str(s.folder) for s in found)}", "--service DIR")
+        return path, found[0] if found else None
+    found = _services(path) if path.is_dir() else []
+    if len(found) == 1 and _is_server(found[0].server) is not None:
+        return found[0].server, found[0]
+    if len(found) > 1:
+        raise UsageError(f"{path} holds several services: {', '.join(str(s.folder) for s in found)}", "name one")
+    inside = path / "serving_server"
+    if not found and _is_server(inside) is not None:
+        return inside, None
+    raise NotAModelError(
+        f"{path}: not a serving_server folder (there is no {configure.SERVER_TEXT})",
+        "make one with `mconv to-serving MODEL`",
+    )
+
+
+def _is_server(folder: Path) -> Optional[Path]:
+    return folder if (folder / configure.SERVER_TEXT).is_file() else None
+
+
+def _services(folder: Path) -> list[FoundService]:
+    """Those in a folder itself and one below."""
+    places = [folder, *sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))]
+    return [s for s in map(read, places) if s is not None]
+
+
+def copy(service: FoundService, scratch: Path) -> Path:
+    """A copy of a service's files, unchanged, that finds its model where its ``config.yml`` says.
+
+    Returns:
+        The copy's folder, below *scratch*.
+    """
+    # as deep as the original, so that "../../model" stays inside
+    folder = scratch.joinpath("root", *service.folder.parts[1:])
+    folder.mkdir(parents=True)
+    for entry in service.folder.iterdir():
+        if entry.is_file() and entry.suffix != ".log":
+            shutil.copy2(entry, folder / entry.name)
+    if not Path(service.model).is_absolute():
+        link = Path(os.path.normpath(folder / service.model))
+        if not link.exists():
+            link.parent.mkdir(parents=True, exist_ok=True)
+            link.symlink_to(service.server, target_is_directory=True)
+    return folder
+
+
+def with_ports(folder: Path, rpc_port: int, http_port: int) -> None:
+    """Change the ports of a service's copy, where they could meet another service's."""
+    path = folder / scaffold.CONFIG
+    text = path.read_text(encoding="utf-8")
+    for key, port in (("rpc_port", rpc_port), ("http_port", http_port)):
+        text = re.sub(rf"^{key}:.*$", f"{key}: {port}", text, flags=re.MULTILINE)
+    path.write_text(text, encoding="utf-8")
+
+
+# ------------------------------------------------------------------------------------------------ requests
+
+
+def text_requests(path: Optional[Path]) -> list[Request]:
+    """Requests of texts: one for each line of a file, or those built in.
+
+    Raises:
+        UsageError: the file cannot be read or holds no text.
+    """
+    if path is None:
+        return [{str(i): text for i, text in enumerate(texts)} for texts in TEXTS]
+    try:
+        lines = [line for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    except (OSError, UnicodeDecodeError) as e:
+        raise UsageError(f"--texts: {path}: {e}") from None
+    if not lines:
+        raise UsageError(f"--texts: {path} holds no text")
+    return [{"0": line} for line in lines]
+
+
+def image_requests(paths: Sequence[Path]) -> list[Request]:
+    """Requests of one picture each: files, or two that are made here.
+
+    Raises:
+        UsageError: a file cannot be read.
+    """
+    try:
+        files = [path.read_bytes() for path in paths] or [png(picture(120, 200)), png(picture(300, 180))]
+    except OSError as e:
+        raise UsageError(f"--image: {e}") from None
+    return [{"0": base64.b64encode(data).decode()} for data in files]
+
+
+def as_bytes(request: Request) -> Request:
+    """A request of pictures with the files' bytes as arrays of uint8."""
+    return {k: np.frombuffer(base64.b64decode(str(v)), np.uint8) for k, v in request.items()}
+
+
+def arguments(kind: str, request: Request, folder: Path) -> list[str]:
+    """What a client of the service is called with for a request; pictures are put into *folder*."""
+    if kind == "text":
+        return [str(v) for v in request.values()]
+    if kind == "tensor":
+        return [f"{k}={json.dumps(v.tolist() if isinstance(v, np.ndarray) else v)}" for k, v in request.items()]
+    paths = []
+    for key, value in request.items():
+        path = folder / f"picture-{key}"
+        path.write_bytes(base64.b64decode(str(value)))
+        paths.append(str(path))
+    return paths
+
+
+def bad_bodies(kind: str, feeds: Mapping[str, np.ndarray]) -> dict[str, bytes]:
+    """Requests that a service of that kind has to refuse: the name of the mistake → a body.
+
+    Args:
+        feeds: a good input set, by what clients call the inputs.
+    """
+
+    def pairs(**values: Any) -> bytes:
+        return json.dumps({"key": list(values), "value": list(values.values())}).encode()
+
+    bad = dict(BAD_BODIES)
+    if kind == "text":
+        bad["10 MB of text"] = pairs(text="x" * (10 << 20))
+    elif kind == "image":
+        bad["no base64"] = pairs(image="%%%")
+        bad["no picture"] = pairs(image=base64.b64encode(b"no picture").decode())
+        bad["10 MB of text"] = pairs(image="x" * (10 << 20))
+    else:
+        good = {name: json.dumps(array.tolist()) for name, array in feeds.items()}
+        first = next(iter(good))
+        bad["a missing input"] = pairs(**{k: v for k, v in good.items() if k != first})
+        bad["an unknown input"] = pairs(**good, no_such_input="[1]")
+        bad["the wrong rank"] = pairs(**{**good, first: json.dumps([[[[[[[feeds[first].tolist()]]]]]]])})
+        bad["the wrong type"] = pairs(**{**good, first: '[["a"]]'})
+        bad["10 MB of text"] = pairs(**{**good, first: "x" * (10 << 20)})
+    return bad
+
+
+def picture(height: int, width: int) -> np.ndarray:
+    """uint8[height, width, 3], smooth with an edge, so that a wrong resize or channel order shows."""
+    y, x = np.mgrid[0:height, 0:width]
+    red = (127 + 120 * np.sin(x / 17)).astype(np.uint8)
+    green = (255 * y // height).astype(np.uint8)
+    blue = np.where((x // 24 + y // 24) % 2 == 0, 30, 220).astype(np.uint8)
+    return np.stack([red, green, blue], -1)
+
+
+def png(pixels: np.ndarray) -> bytes:
+    """A PNG file of uint8[height, width, 3]."""
+    height, width, _ = pixels.shape
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    rows = b"".join(b"\0" + row.tobytes() for row in pixels)  # each begins with its filter: none
+    head = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")

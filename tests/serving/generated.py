@@ -1,0 +1,95 @@
+"""Generated services in tests: planned for made-up models, written down, and imported without Paddle Serving."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+import types
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Optional
+
+import pytest
+
+from mconv.program.dtypes import DType
+from mconv.program.program import Op, Program, Var
+from mconv.serving.configure import TYPES, ServingConfig, ServingVar
+from mconv.serving.scaffold import Service, ServiceOptions, plan
+
+Shape = Sequence[int]  # -1: open
+
+
+def model(
+    inputs: dict[str, tuple[DType, Shape]], fetches: Sequence[str] = ("y",), aliases: Optional[dict[str, str]] = None
+) -> tuple[ServingConfig, Program]:
+    """A model that only has inputs and outputs."""
+    program = Program()
+    aliases = aliases or {}
+    feeds = []
+    for name, (dtype, shape) in inputs.items():
+        program.main.add_var(Var.tensor(name, dtype, tuple(shape)))
+        program.main.ops.append(Op.make("feed", {"X": ["feed"]}, {"Out": [name]}))
+        feeds.append(ServingVar(name, aliases.get(name, name), TYPES[dtype], [d for d in shape if d >= 0]))
+    return ServingConfig(feeds, [ServingVar(f, f, TYPES[DType.FP32], [2]) for f in fetches]), program
+
+
+def service(inputs: dict[str, tuple[DType, Shape]], beside: Optional[Path] = None, **options: Any) -> Service:
+    """The service planned for a model."""
+    return plan(*model(inputs), ServiceOptions(**options), beside=beside)
+
+
+def load(planned: Service, folder: Path, module: str, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A module of a service, imported from *folder*, which becomes the current one."""
+    planned.write(folder)
+    monkeypatch.chdir(folder)
+    monkeypatch.syspath_prepend(folder)
+    name = module[: -len(".py")]
+    monkeypatch.delitem(sys.modules, name, raising=False)
+    spec = importlib.util.spec_from_file_location(name, folder / module)
+    assert spec is not None and spec.loader is not None
+    made = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, name, made)
+    spec.loader.exec_module(made)
+    return made
+
+
+class FakeRequestOp:
+    def unpack_request_package(self, request: Any) -> Any:
+        return dict(zip(request.key, request.value)), 0, None, ""
+
+    def proto_tensor_2_numpy(self, tensor: Any) -> Any:
+        raise AssertionError("the pipeline's own was called")
+
+
+class FakeOp:
+    def __init__(self, name: str = "", input_ops: Sequence[Any] = ()):
+        self.name, self.input_ops = name, input_ops
+        self.set_dynamic_shape_info()
+
+    def set_dynamic_shape_info(self) -> None: ...
+
+
+def stand_in(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """Put stand-ins where Paddle Serving would be; returns the list of what was killed."""
+    killed: list[Any] = []
+    logger_config = {
+        "version": 1,
+        "formatters": {"normal_fmt": {"format": "%(levelname)s %(message)s"}},
+        "handlers": {
+            name: {"class": "logging.FileHandler", "level": "INFO", "formatter": "normal_fmt", "filename": "/nowhere"}
+            for name in ("f_pipeline.log", "f_pipeline.log.wf", "f_tracer.log")
+        },
+        "root": {"level": "DEBUG", "handlers": ["f_pipeline.log", "f_pipeline.log.wf"]},
+    }
+    contents: dict[str, dict[str, Any]] = {
+        "": {},
+        ".pipeline": {"RequestOp": FakeRequestOp},
+        ".pipeline.logger": {"logger_config": logger_config},
+        ".util": {"kill_stop_process_by_pid": lambda *args: killed.append(args)},
+        ".web_service": {"Op": FakeOp, "WebService": type("WebService", (), {})},
+    }
+    for name, content in contents.items():
+        module = types.ModuleType(f"paddle_serving_server{name}")
+        module.__dict__.update(content)
+        monkeypatch.setitem(sys.modules, module.__name__, module)
+    return killed
