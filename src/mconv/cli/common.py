@@ -297,3 +297,21 @@ def _show_rows(rows: Sequence[Mapping[str, Any]]) -> None:
     for row in rows:
         table.add_row(*[Text("" if row.get(k) in (None, "", []) else text(row[k])) for k in present])
     out.console(stderr=True).print(table)
+
+
+@contextlib.contextmanager
+def stdout_for_the_result() -> Iterator[None]:
+    """Within it, what the user's code, a framework and its C++ print goes to stderr."""
+    sys.stdout.flush()
+    try:
+        kept = os.dup(1)
+    except OSError:  # closed
+        yield
+        return
+    try:
+        os.dup2(2, 1)
+        yield
+    finally:
+        sys.stdout.flush()
+        os.dup2(kept, 1)
+        os.close(kept)

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Optional
 
 import typer
 
-from mconv.cli.common import one_line, out
+from mconv.cli.common import one_line, out, stdout_for_the_result
 from mconv.cli.onnx2paddle import show_ports, show_proof
 from mconv.errors import MconvError
 
@@ -80,7 +76,7 @@ def command(
 
     named = out_path.suffix.lstrip(".") if out_path.suffix in (".pdmodel", ".json") else None
     try:
-        with _stdout_for_the_result():
+        with stdout_for_the_result():
             report = api.to_static(
                 spec,
                 inputs or None,
@@ -118,21 +114,3 @@ def command(
         out.detail(f"{key}: {value:.2f} s")
     show_proof(report.verification)
     return report.to_dict()
-
-
-@contextlib.contextmanager
-def _stdout_for_the_result() -> Iterator[None]:
-    """What the user's code, Paddle and its C++ print goes to stderr."""
-    sys.stdout.flush()
-    try:
-        kept = os.dup(1)
-    except OSError:  # closed
-        yield
-        return
-    try:
-        os.dup2(2, 1)
-        yield
-    finally:
-        sys.stdout.flush()
-        os.dup2(kept, 1)
-        os.close(kept)

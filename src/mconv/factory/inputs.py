@@ -80,33 +80,50 @@ class Call:
         return fill(self.args), fill(self.kwargs)
 
 
-def from_texts(texts: Iterable[str], function: Callable[..., Any], what: str) -> Call:
-    """The call that ``name:dtype[dims]`` texts describe; names are those of the method's parameters.
+def parse_texts(texts: Iterable[str], usual: Sequence[Input] = ()) -> list[Input]:
+    """The inputs that ``name:dtype[dims]`` texts describe.
 
     Args:
-        function: the bound method.
-        what: what messages call it.
+        usual: inputs whose type needs not be said, and whose bounds are kept.
 
     Raises:
-        UsageError: another form, no such parameter, one named twice, or one missing.
+        UsageError: another form, no type, or one named twice.
     """
-    parameters = parameters_of(function)
-    kinds = {p.kind for p in parameters.values()}
+    by_name = {one.name: one for one in usual}
     inputs: list[Input] = []
     for text in texts:
         spec = parse_input(text)
         name, _, word = spec.name.rpartition(":")
         if spec.dtype is None and name:  # name:int64[…], where the text alone leaves open what the colon belongs to
             spec = parse_input(f"{name}[{text.rpartition('[')[2]}:{word.strip()}")
-        if spec.dtype is None:
-            usual = _KNOWN.get(spec.name, ("float32", ()))[0]
+        like = by_name.get(spec.name)
+        if spec.dtype is None and like is None:
+            kind = _KNOWN.get(spec.name, ("float32", ()))[0]
             raise UsageError(
                 f"--input {text!r}: its element type is not said",
-                f"e.g. --input '{spec.name}:{usual}[{text.rpartition('[')[2]}'",
+                f"e.g. --input '{spec.name}:{kind}[{text.rpartition('[')[2]}'",
             )
         if any(i.name == spec.name for i in inputs):
             raise UsageError(f"--input gives {spec.name!r} twice")
-        inputs.append(Input(spec.name, dtype_of_label(spec.dtype, spec.name), spec.dims))
+        dtype = like.dtype if spec.dtype is None and like else dtype_of_label(str(spec.dtype), spec.name)
+        inputs.append(Input(spec.name, dtype, spec.dims, like.limit if like else None))
+    return inputs
+
+
+def from_texts(texts: Iterable[str], function: Callable[..., Any], what: str, usual: Sequence[Input] = ()) -> Call:
+    """The call that ``name:dtype[dims]`` texts describe; names are those of the method's parameters.
+
+    Args:
+        function: the bound method.
+        what: what messages call it.
+        usual: see :func:`parse_texts`.
+
+    Raises:
+        UsageError: another form, no such parameter, one named twice, or one missing.
+    """
+    parameters = parameters_of(function)
+    kinds = {p.kind for p in parameters.values()}
+    inputs = parse_texts(texts, usual)
     open_ = {inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD} & kinds
     for one in inputs:
         if one.name not in parameters and not open_:

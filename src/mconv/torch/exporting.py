@@ -10,6 +10,7 @@ from typing import Any, Optional
 
 from mconv.errors import UnsupportedError, UsageError
 from mconv.torch import registry
+from mconv.torch.quiet import quiet
 from mconv.torch.tracing import dynamic_sizes
 
 
@@ -64,7 +65,7 @@ def export(
     for mode in (False, True) if strict is None else (strict,):
         label = "torch.export strict" if mode else "torch.export"
         try:
-            with torch.no_grad(), dynamic_sizes():
+            with torch.no_grad(), dynamic_sizes(), quiet():
                 program = torch.export.export(
                     module, (), dict(examples), dynamic_shapes=dynamic if examples else None, strict=mode
                 )
@@ -83,14 +84,14 @@ def export(
     return made
 
 
-def prepared(program: Any, dims: dict[str, Sequence[Any]], how: str) -> Exported:
+def prepared(program: Any, dims: Mapping[str, Sequence[Any]], how: str) -> Exported:
     """An ExportedProgram with everything decomposed that has no converter, and the names of its ends."""
     start = time.perf_counter()
     decomposed = decompose(program)
     seconds = {"decompositions": time.perf_counter() - start}
     inputs = list(decomposed.graph_signature.user_inputs)
     names = [n for n in inputs if isinstance(n, str)]
-    return Exported(decomposed, names, output_names(program), dims, how, [], seconds)
+    return Exported(decomposed, names, output_names(program), dict(dims), how, [], seconds)
 
 
 def decompose(program: Any) -> Any:
@@ -103,26 +104,31 @@ def decompose(program: Any) -> Any:
         name = str(op)
         if name.startswith("aten.") and name[5:] in kept:
             del table[op]
-    with dynamic_sizes():
+    with dynamic_sizes(), quiet():
         return program.run_decompositions(table)
 
 
 def output_names(program: Any) -> list[Optional[str]]:
-    """Names of the user outputs: dict keys and field names, ``output`` for a single one, else ``output_0``, ….
-
-    Nested structures are joined with underscores.
-    """
+    """Names of the user outputs; see :func:`named_leaves`."""
     from torch.utils import _pytree
 
     spec = program.module_call_graph[0].signature.out_spec
     count = spec.num_leaves
     tree = _pytree.tree_unflatten(list(range(count)), spec)
     names: list[Optional[str]] = [None] * count
+    for name, place in named_leaves(tree):
+        if isinstance(place, int) and not isinstance(place, bool):
+            names[place] = name
+    return names
+
+
+def named_leaves(tree: Any) -> list[tuple[str, Any]]:
+    """What a module returned, flat, in order, each with its name: dict keys and field names, ``output`` for a single
+    one, else ``output_0``, …; nested structures are joined with underscores."""
+    found: list[tuple[str, Any]] = []
 
     def walk(node: Any, path: str) -> None:
-        if isinstance(node, int) and not isinstance(node, bool):
-            names[node] = path or "output"
-        elif isinstance(node, Mapping):
+        if isinstance(node, Mapping):
             for key, value in node.items():
                 walk(value, f"{path}_{key}" if path else str(key))
         elif hasattr(node, "_fields"):
@@ -134,9 +140,20 @@ def output_names(program: Any) -> list[Optional[str]]:
         elif hasattr(node, "__dataclass_fields__"):
             for key in node.__dataclass_fields__:
                 walk(getattr(node, key), f"{path}_{key}" if path else key)
+        else:
+            found.append((path or "output", node))
 
     walk(tree, "")
-    return names
+    taken: set[str] = set()
+    unique = []
+    for name, leaf in found:
+        number, one = 0, name
+        while one in taken:
+            number += 1
+            one = f"{name}_{number}"
+        taken.add(one)
+        unique.append((one, leaf))
+    return unique
 
 
 def check_names(module: Any, examples: Mapping[str, Any]) -> None:

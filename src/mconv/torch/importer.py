@@ -33,6 +33,7 @@ class Imported:
         notes: what a user should know.
         seconds: time by phase.
         fused: operators that were put together from their pieces.
+        fixed: (input, dimension, size) of those that torch fixed although they were asked to be dynamic.
     """
 
     program: Program
@@ -41,6 +42,7 @@ class Imported:
     notes: list[str]
     seconds: dict[str, float] = field(default_factory=dict)
     fused: Counter[str] = field(default_factory=Counter)
+    fixed: list[tuple[str, str, int]] = field(default_factory=list)
 
 
 # functions on sizes that torch puts into its graphs
@@ -96,6 +98,7 @@ class Importer:
         self.values: dict[Any, Any] = {}
         self.operators: Counter[str] = Counter()
         self.unsupported: list[dict[str, Any]] = []
+        self.fixed: list[tuple[str, str, int]] = []
         self._stored: dict[tuple, Value] = {}
 
     def run(self) -> Imported:
@@ -112,7 +115,8 @@ class Importer:
         self._fetch(results)
         program, params = self.ctx.finish()
         seconds = {"import": time.perf_counter() - start}
-        return Imported(program, params, self.operators, list(dict.fromkeys(self.ctx.notes)), seconds)
+        notes = list(dict.fromkeys(self.ctx.notes))
+        return Imported(program, params, self.operators, notes, seconds, fixed=self.fixed)
 
     # the graph's ends -------------------------------------------------------------------------------------------
 
@@ -161,6 +165,7 @@ class Importer:
             expression = getattr(getattr(size, "node", None), "expr", size)
             fixed = isinstance(size, int) or expression.is_Integer
             if label is not None and fixed:
+                self.fixed.append((name, str(label), int(size)))
                 self.ctx.notes.append(
                     f"input {name!r}: torch fixed the dimension {label!r} to {size} although it was asked to be dynamic"
                 )

@@ -172,7 +172,8 @@ def onnx2paddle(
             kept = out.with_name(out.name + FAILED_SUFFIX)
             report.output["folder"] = str(kept)
             keep(folder, kept, report)
-            raise _failure(proof, kept, report)
+            advice = f"`mconv verify MODEL {kept} --layers` finds where it begins"
+            raise failure(proof, kept, report, advice)
         report.write(folder)
     return report
 
@@ -270,7 +271,8 @@ def _proof(
     return proof
 
 
-def _failure(proof: Proof, kept: Path, report: Report) -> MconvError:
+def failure(proof: Proof, kept: Path, report: Report, advice: str = "") -> MconvError:
+    """The error for a failed proof; it carries the report for the command line, which shows the table."""
     hint = f"the files are kept in {kept}"
     if proof.error is not None:
         error: MconvError = RuntimeFailedError(proof.error.message, hint)
@@ -278,10 +280,10 @@ def _failure(proof: Proof, kept: Path, report: Report) -> MconvError:
         rows = [o for o in report.to_dict()["verification"]["outputs"] if not o["ok"]]
         error = VerificationError(
             f"the converted model computes something else: {proof.reason}",
-            f"{hint}; `mconv verify MODEL {kept} --layers` finds where it begins",
+            "; ".join(filter(None, (hint, advice))),
             rows,
         )
-    error.report = report  # type: ignore[attr-defined] # for the command line, which shows the table
+    error.report = report  # type: ignore[attr-defined]
     return error
 
 

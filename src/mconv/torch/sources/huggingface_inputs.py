@@ -36,6 +36,7 @@ def describe(source: Source, folder: Path) -> None:
     if getattr(config, "is_encoder_decoder", False) and "decoder_input_ids" in parameters:
         limit = _vocabulary(config)
         found.append(Input("decoder_input_ids", DType.INT64, ("batch", "decoder_sequence"), limit))
+        source.sizes["decoder_sequence"] = (5, 8)
     source.inputs = found
     longest = _positions(config)
     if longest is not None and longest < 20:  # of tests; the usual sizes are 12 and 19

@@ -1,0 +1,162 @@
+"""``mconv torch2paddle``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Optional
+
+import typer
+
+from mconv.cli.common import one_line, out, stdout_for_the_result
+from mconv.cli.onnx2paddle import show_ports, show_proof
+from mconv.errors import MconvError
+
+
+def command(
+    model: Annotated[
+        str,
+        typer.Argument(
+            help="A .pt2 or TorchScript file, pkg.module:factory, path/to/file.py:factory, the folder of a Hugging Face "
+            "or sentence-transformers model, or the name of a timm model."
+        ),
+    ],
+    out_dir: Annotated[
+        Path, typer.Argument(metavar="OUT", help="The folder for inference.pdmodel, inference.pdiparams, report.json.")
+    ],
+    weights: Annotated[
+        Optional[Path],
+        typer.Option(
+            "--weights",
+            "-w",
+            metavar="FILE",
+            help="For a factory: a state dict in .pt, .pth, .bin, .safetensors, or the index of sharded ones.",
+        ),
+    ] = None,
+    arguments: Annotated[
+        Optional[list[str]],
+        typer.Option("--arg", metavar="KEY=VALUE", help="An argument of the factory, a Python literal. Repeatable."),
+    ] = None,
+    task: Annotated[
+        Optional[str],
+        typer.Option(help="For a Hugging Face folder: text-classification, fill-mask, … or a class of transformers."),
+    ] = None,
+    inputs: Annotated[
+        Optional[list[str]],
+        typer.Option(
+            "--input",
+            "-i",
+            metavar="'NAME:int64[batch,seq]'",
+            help="An input of forward, its type and shape; a word or ? stays open. Repeatable.  [default: the model's "
+            "own, or guessed]",
+        ),
+    ] = None,
+    example: Annotated[
+        Optional[Path], typer.Option(metavar="X.NPZ", help="Values to trace with, instead of random ones.")
+    ] = None,
+    outputs: Annotated[
+        Optional[list[str]],
+        typer.Option("--output", "-o", metavar="NAME", help="An output to keep; repeatable.  [default: all]"),
+    ] = None,
+    via: Annotated[
+        Optional[str],
+        typer.Option(help="export, or onnx: through PyTorch's ONNX exporters.  [default: export, onnx where it fails]"),
+    ] = None,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Fail where torch fixes a dimension that was to stay open.")
+    ] = False,
+    keep_dtype: Annotated[
+        bool, typer.Option("--keep-dtype", help="Keep float16 and bfloat16, instead of carrying them as float32.")
+    ] = False,
+    keep: Annotated[
+        bool, typer.Option("--keep", help="Leave the intermediate graph in OUT: intermediate.pt2 or intermediate.onnx.")
+    ] = False,
+    target: Annotated[str, typer.Option(help="The Paddle that will load it: 2.3, 2.6, 3, 1.8.")] = "2.3",
+    engine: Annotated[
+        str,
+        typer.Option(
+            help="native, or x2paddle: X2Paddle in its managed runtime, which is given PyTorch's ONNX export, as a "
+            "second opinion."
+        ),
+    ] = "native",
+    partial: Annotated[
+        bool, typer.Option("--partial", help="Accept weights that are not exactly those of the module.")
+    ] = False,
+    trust: Annotated[
+        bool,
+        typer.Option(
+            "--trust", help="Unpickle without restrictions, and run code that a folder brings: it can do anything."
+        ),
+    ] = False,
+    verify: Annotated[
+        Optional[bool],
+        typer.Option(
+            "--verify/--no-verify", help="Run both models and compare.  [default: if there is a Paddle to run it in]"
+        ),
+    ] = None,
+    feeds: Annotated[
+        Optional[Path], typer.Option("--inputs", metavar="X.NPZ", help="Inputs to verify with, instead of random ones.")
+    ] = None,
+    tolerance: Annotated[
+        Optional[float],
+        typer.Option(help="How far outputs may be apart, absolute and relative.  [default: 1e-5, 1e-4]"),
+    ] = None,
+    runtime: Annotated[
+        Optional[str], typer.Option(help="Where to verify: a managed runtime or `current`.  [default: the target's]")
+    ] = None,
+    timeout: Annotated[float, typer.Option(metavar="SECONDS", help="For running the result.")] = 600,
+    force: Annotated[bool, typer.Option("--force", "-f", help="Replace what is at OUT.")] = False,
+) -> Any:
+    """Convert a PyTorch model into a Paddle inference model, and prove it."""
+    from mconv import api
+
+    try:
+        with stdout_for_the_result():
+            report = api.torch2paddle(
+                model,
+                out_dir,
+                weights=weights,
+                arguments=arguments or (),
+                task=task,
+                partial=partial,
+                trust=trust,
+                inputs=inputs or (),
+                example=example,
+                outputs=[n.strip() for o in outputs for n in o.split(",")] if outputs else None,
+                via=via,
+                strict=strict,
+                keep_dtype=keep_dtype,
+                keep=keep,
+                target=target,
+                engine=engine,
+                verify=verify,
+                runtime=runtime,
+                feeds=feeds,
+                tolerance=tolerance,
+                force=force,
+                timeout=timeout,
+                progress=out.detail,
+            )
+    except MconvError as e:
+        failed = getattr(e, "report", None)
+        if failed is not None:
+            show_proof(failed.verification)
+            e.rows = []  # type: ignore[attr-defined] # they are in the table
+        raise
+    for warning in report.warnings:
+        out.warn(one_line(warning))
+    count = sum(row["count"] for row in report.operators)
+    made = sum(report.paddle_operators.values())
+    kind = "ATen operators" if report.source["via"] == "export" else "ONNX nodes"
+    extra = [f"{report.folded} computed"] if report.folded else []
+    extra += [f"{number} {name} fused" for name, number in report.fused.items()]
+    done = f" ({', '.join(extra)})" if extra else ""
+    out.print(
+        f"{out_dir}: {one_line(report.source['class'])}, {count} {kind} → {made} operators of Paddle "
+        f"{report.target['paddle']}{done}"
+    )
+    out.detail(f"through {report.source['how']}")
+    show_ports(report)
+    for key, value in report.seconds.items():
+        out.detail(f"{key}: {value:.2f} s")
+    show_proof(report.verification)
+    return report.to_dict()

@@ -1,0 +1,130 @@
+"""PyTorch's own ONNX exporters: a live module → an ``.onnx`` file."""
+
+from __future__ import annotations
+
+import inspect
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Optional
+
+from mconv.errors import MissingDependencyError, UnsupportedError
+from mconv.torch.exporting import first_line
+from mconv.torch.quiet import quiet
+
+TORCHSCRIPT, DYNAMO = "the TorchScript exporter", "the dynamo exporter"
+_OPSETS = {TORCHSCRIPT: 17, DYNAMO: 18}
+
+
+@dataclass
+class Written:
+    """An ONNX file.
+
+    Attributes:
+        path: the file.
+        how: which exporter wrote it, and what the other one said.
+        seconds: how long that took.
+    """
+
+    path: Path
+    how: str
+    seconds: dict[str, float] = field(default_factory=dict)
+
+
+def export_onnx(
+    module: Any,
+    examples: Mapping[str, Any],
+    dims: Mapping[str, Sequence[Optional[str]]],
+    outputs: Sequence[str],
+    path: Path,
+    *,
+    positional: bool = False,
+    program: Any = None,
+    opset: Optional[int] = None,
+) -> Written:
+    """Write the ONNX form of a module.
+
+    Args:
+        module: a ``torch.nn.Module`` or ScriptModule in evaluation mode.
+        examples: input → torch tensor to trace with.
+        dims: input → names of its dimensions; those with a name are dynamic.
+        outputs: names of the outputs, in the order in which the module returns them.
+        path: the file to write.
+        positional: the module takes its inputs by position.
+        program: the ExportedProgram of a module that has one: it is what is written.
+        opset: which version of ONNX's operators; by default 17 or 18.
+
+    Raises:
+        UnsupportedError: no exporter can write it; the message has their reasons.
+        MissingDependencyError: onnx is not installed.
+    """
+    try:
+        import onnx  # noqa: F401 - the exporters' own message would not say so
+    except ImportError:
+        raise MissingDependencyError("PyTorch's ONNX exporters need onnx", "pip install onnx onnxscript") from None
+    ways: tuple[str, ...] = (TORCHSCRIPT,) if positional else (DYNAMO,) if program is not None else (TORCHSCRIPT, DYNAMO)
+    if program is None and not positional:
+        order = list(inspect.signature(module.forward).parameters)
+        examples = dict(sorted(examples.items(), key=lambda item: order.index(item[0]) if item[0] in order else -1))
+    start = time.perf_counter()
+    reasons = []
+    for way in ways:
+        try:
+            with quiet():
+                write = _torchscript if way == TORCHSCRIPT else _dynamo
+                write(module, examples, dims, outputs, path, positional, program, opset or _OPSETS[way])
+        except Exception as e:  # noqa: BLE001 - whatever the exporter raises is its reason
+            reasons.append(f"{way}: {first_line(e)}")
+            continue
+        how = "; ".join([way, *(f"not {r}" for r in reasons)])
+        return Written(path, how, {"torch.onnx.export": time.perf_counter() - start})
+    raise UnsupportedError(f"PyTorch's ONNX exporters cannot write it ({'; '.join(reasons)})")
+
+
+def _torchscript(
+    module: Any,
+    examples: Mapping[str, Any],
+    dims: Mapping[str, Sequence[Optional[str]]],
+    outputs: Sequence[str],
+    path: Path,
+    positional: bool,
+    program: Any,
+    opset: int,
+) -> None:
+    import torch
+
+    axes = {n: {i: d for i, d in enumerate(dims.get(n, ())) if d} for n in examples}
+    args: Any = tuple(examples.values()) if positional else (dict(examples),)
+    with torch.no_grad():
+        torch.onnx.export(
+            module, args, str(path), dynamo=False, opset_version=opset, input_names=list(examples),
+            output_names=list(outputs), dynamic_axes={n: a for n, a in axes.items() if a},
+        )  # fmt: skip
+
+
+def _dynamo(
+    module: Any,
+    examples: Mapping[str, Any],
+    dims: Mapping[str, Sequence[Optional[str]]],
+    outputs: Sequence[str],
+    path: Path,
+    positional: bool,
+    program: Any,
+    opset: int,
+) -> None:
+    import torch
+
+    options: dict[str, Any] = {
+        "dynamo": True, "opset_version": opset, "output_names": list(outputs), "verbose": False, "external_data": True,
+    }  # fmt: skip
+    with torch.no_grad():
+        if program is not None:
+            made = torch.onnx.export(program, (), None, input_names=list(examples), **options)
+        else:
+            auto = torch.export.Dim.AUTO
+            shapes = {n: {i: auto for i, d in enumerate(dims.get(n, ())) if d} for n in examples}
+            made = torch.onnx.export(
+                module, (), None, kwargs=dict(examples), input_names=list(examples), dynamic_shapes=shapes, **options
+            )
+        made.save(str(path))

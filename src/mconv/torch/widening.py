@@ -1,0 +1,26 @@
+"""Models in float16 and bfloat16, computed in float32."""
+
+from __future__ import annotations
+
+from mconv.torch.sources.source import Source
+
+
+def widen(source: Source) -> list[str]:
+    """Make the 16-bit weights of a live module float32; returns what is to be said about it.
+
+    An exported program is left as it is: its graph names the types, and the importer reads them as float32.
+    """
+    import torch
+
+    halves = {t.dtype for t in [*source.module.parameters(), *source.module.buffers()]} & {
+        torch.float16,
+        torch.bfloat16,
+    }
+    if not halves:
+        return []
+    names = " and ".join(sorted(str(d).removeprefix("torch.") for d in halves))
+    if source.program is None:
+        for tensor in [*source.module.parameters(), *source.module.buffers()]:
+            if tensor.dtype in halves:
+                tensor.data = tensor.data.float()
+    return [f"its {names} weights are carried as float32, which CPUs compute in; --keep-dtype leaves them"]

@@ -1,0 +1,379 @@
+"""``mconv torch2paddle``: open, export, convert, write, prove, report."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Optional, Union
+
+import numpy as np
+
+from mconv.errors import (
+    MissingDependencyError,
+    RuntimeFailedError,
+    RuntimeUnavailableError,
+    UnsupportedError,
+    UsageError,
+)
+from mconv.program import provenance, targets
+from mconv.program.output import staged
+from mconv.program.stored import write_model
+from mconv.torch.exporting import named_leaves
+from mconv.torch.sources import Source, open_source
+from mconv.torch.widening import widen
+from mconv.verbs import torch_inputs
+from mconv.verbs.onnx2paddle import ENGINES, Produced, failure
+from mconv.verbs.proof import FAILED, NOT_DONE, Proof, prove, runtime_for
+from mconv.verbs.report import FAILED_SUFFIX, Report, versions
+from mconv.verbs.report import keep as keep_report
+from mconv.verbs.torch_inputs import Plan
+from mconv.verbs.torch_roads import ROADS, Request, produce
+from mconv.verify.compare import Tolerance
+from mconv.verify.torch_runner import TorchRunner
+
+PathLike = Union[str, "os.PathLike[str]"]
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the caller chose; see :func:`torch2paddle`."""
+
+    target: str
+    engine: str
+    via: Optional[str]
+    strict: bool
+    keep_dtype: bool
+    keep: bool
+    verify: Optional[bool]
+    runtime: Optional[str]
+    feeds: Optional[Path]
+    tolerance: Tolerance
+    timeout: float
+    progress: Callable[[str], Any]
+
+
+def torch2paddle(
+    model: Any,
+    out: PathLike,
+    *,
+    weights: Optional[PathLike] = None,
+    arguments: Union[Mapping[str, Any], Sequence[str]] = (),
+    task: Optional[str] = None,
+    partial: bool = False,
+    trust: bool = False,
+    inputs: Sequence[str] = (),
+    example: Optional[PathLike] = None,
+    outputs: Optional[Sequence[str]] = None,
+    via: Optional[str] = None,
+    strict: bool = False,
+    keep_dtype: bool = False,
+    keep: bool = False,
+    target: str = targets.DEFAULT_TARGET,
+    engine: str = "native",
+    verify: Optional[bool] = None,
+    runtime: Optional[str] = None,
+    feeds: Optional[PathLike] = None,
+    tolerance: Optional[float] = None,
+    force: bool = False,
+    timeout: float = 600,
+    progress: Callable[[str], Any] = lambda text: None,
+) -> Report:
+    """Convert a PyTorch model into ``OUT/inference.pdmodel``, ``OUT/inference.pdiparams`` and ``OUT/report.json``.
+
+    Args:
+        model: a ``torch.nn.Module``, or what :func:`mconv.torch.sources.open_source` takes: a ``.pt2`` or TorchScript
+            file, ``pkg.module:factory``, ``file.py:factory``, a Hugging Face folder, a name of timm.
+        out: the folder to make; it appears whole or not at all.
+        weights, arguments, task, partial, trust: see :func:`mconv.torch.sources.open_source`.
+        inputs: ``name:int64[batch,seq]`` for each input of ``forward``; sizes with a name, and ``?``, stay open. By
+            default what the source says, or a guess.
+        example: a ``.npz`` file with values to trace with.
+        outputs: which outputs the result has, in the model's order; by default all (of a sentence-transformers
+            folder: ``sentence_embedding``).
+        via: ``export`` or ``onnx`` to force a road; by default ``torch.export``, and ONNX where that fails.
+        strict: a dimension that torch fixes although it was to stay open is an error, not a warning.
+        keep_dtype: keep float16 and bfloat16, instead of carrying them as float32.
+        keep: leave the intermediate graph in *out*: ``intermediate.pt2`` or ``intermediate.onnx``.
+        target: the Paddle that will load the result.
+        engine: ``native``, or ``x2paddle``: X2Paddle in its managed runtime, from PyTorch's ONNX export.
+        verify: run both models and compare; None = if there is a Paddle to run it in, False = do not.
+        runtime: where to run the result: a managed runtime's name or ``current``; default the one of *target*.
+        feeds: a ``.npz`` file with inputs to verify with, instead of random ones.
+        tolerance: how far outputs may be apart, both absolute (for outputs of size 1) and relative.
+        force: replace what is at *out*.
+        timeout: seconds for running the converted model once loaded.
+        progress: called with one line for each phase.
+
+    Raises:
+        NotAModelError, CorruptModelError, UntrustedError, MissingDependencyError: see ``open_source``.
+        UsageError: the inputs, outputs or options do not fit the model.
+        UnsupportedError: torch cannot export it, or operators cannot be converted (``rows`` lists all of them); with
+            *strict*, a dimension was fixed.
+        RuntimeFailedError: the model fails on its inputs, or the result cannot be run.
+        VerificationError: the result computes something else; it is kept in ``OUT.failed-verification``.
+        RuntimeUnavailableError: with *verify*, there is no Paddle to run it in.
+        OutputExistsError: *out* is there already.
+    """
+    start = time.perf_counter()
+    chosen = _options(
+        target, engine, via, strict, keep_dtype, keep, verify, runtime, feeds, tolerance, timeout, progress
+    )
+    out = Path(out)
+    report = Report("torch2paddle", engine, {}, {"name": target, "paddle": targets.get(target).paddle})
+    report.versions = versions()
+    example = None if example is None else Path(example)
+    given = [p for p in (weights, example, feeds) if p is not None]
+    given += [model] if isinstance(model, (str, os.PathLike)) and os.path.exists(model) else []
+    with (
+        staged(out, force=force, protect=given) as folder,
+        tempfile.TemporaryDirectory(prefix="mconv-torch-") as scratch,
+    ):
+        progress(f"opening {model if isinstance(model, (str, os.PathLike)) else type(model).__name__}")
+        source = open_source(model, weights=weights, arguments=arguments, task=task, partial=partial, trust=trust)
+        report.source = _described(model, source)
+        report.versions.update(_packages(source))
+        report.warnings += source.notes
+        if not keep_dtype:
+            report.warnings += widen(source)
+        plan = torch_inputs.declared(source, inputs, example)
+        report.seconds["load"] = time.perf_counter() - start
+        step = time.perf_counter()
+        runner = TorchRunner(source, named_leaves, source.label, widened=not keep_dtype)
+        torch_inputs.fill(plan, source, runner, example, chosen.feeds)
+        report.warnings += plan.notes
+        names = _outputs(runner, plan)
+        selected = _selected(names, outputs, source)
+        report.seconds["reference"] = time.perf_counter() - step
+        with _recording(source, plan, selected, chosen, arguments, task, example) as recording:
+            kept = folder if keep else None
+            request = Request(names, selected, target, not keep_dtype, kept, Path(scratch), timeout, progress)
+            made, road, how = produce(source, plan, request, via, engine)
+            _adopt(report, made, road, how, chosen)
+            step = time.perf_counter()
+            files = write_model(made.program, made.params.items(), folder)
+            report.seconds["write"] = time.perf_counter() - step
+            report.output = {
+                "folder": str(out),
+                "program": files[0].name,
+                "params": files[1].name,
+                "program_bytes": files[0].stat().st_size,
+                "params_bytes": files[1].stat().st_size,
+            }
+            proof = _proof(source, plan, made, files, report, runner, selected, chosen)
+            report.add_proof(proof)
+            if proof.status == NOT_DONE and proof.reason:
+                report.warnings.append(f"not verified: {proof.reason}")
+            recording.write(folder)
+        report.seconds["total"] = time.perf_counter() - start
+        report.seconds = {name: round(value, 4) for name, value in report.seconds.items()}
+        if proof.status == FAILED:
+            report.status = "failed verification"
+            failed = out.with_name(out.name + FAILED_SUFFIX)
+            report.output["folder"] = str(failed)
+            keep_report(folder, failed, report)
+            raise failure(proof, failed, report)
+        report.write(folder)
+    return report
+
+
+def _options(
+    target: str,
+    engine: str,
+    via: Optional[str],
+    strict: bool,
+    keep_dtype: bool,
+    kept: bool,
+    verify: Optional[bool],
+    runtime: Optional[str],
+    feeds: Optional[PathLike],
+    tolerance: Optional[float],
+    timeout: float,
+    progress: Callable[[str], Any],
+) -> Options:
+    targets.get(target)
+    if engine not in ENGINES:
+        raise UsageError(f"unknown engine {engine!r}", f"engines are {', '.join(ENGINES)}")
+    if via is not None and via not in ROADS:
+        raise UsageError(f"--via {via}: unknown", f"--via is {' or '.join(ROADS)}")
+    if engine == "x2paddle" and via == "export":
+        raise UsageError("X2Paddle reads ONNX, not what torch.export gives", "leave out --via export")
+    if tolerance is not None and not tolerance > 0:
+        raise UsageError(f"--tolerance {tolerance}: must be above 0")
+    if verify is False and (feeds is not None or runtime is not None):
+        raise UsageError("--inputs and --runtime say how to verify, and --no-verify not to")
+    limits = Tolerance() if tolerance is None else Tolerance(tolerance, tolerance, max(tolerance, Tolerance().half))
+    npz = None if feeds is None else Path(feeds)
+    return Options(target, engine, via, strict, keep_dtype, kept, verify, runtime, npz, limits, timeout, progress)
+
+
+def _described(model: Any, source: Source) -> dict[str, Any]:
+    described = {"spec": os.fspath(model) if isinstance(model, (str, os.PathLike)) else None, **source.facts}
+    described["parameters"] = sum(int(p.numel()) for p in source.module.parameters())
+    return described
+
+
+def _packages(source: Source) -> dict[str, str]:
+    import torch
+
+    found = {"torch": torch.__version__}
+    package = type(source.module).__module__.partition(".")[0]
+    if source.form.name in ("HUGGING_FACE", "SENTENCES"):
+        package = "transformers"
+    elif source.form.name == "TIMM":
+        package = "timm"
+    if package in ("transformers", "timm", "torchvision"):
+        import importlib
+
+        found[package] = str(importlib.import_module(package).__version__)
+    return found
+
+
+def _outputs(runner: TorchRunner, plan: Plan) -> list[str]:
+    names = runner.run(plan.sets[:1]).names
+    if not names:
+        raise UsageError(f"{runner.label} returns no tensor")
+    return names
+
+
+def _selected(names: list[str], wanted: Optional[Sequence[str]], source: Source) -> list[str]:
+    if wanted is None:
+        return [n for n in names if source.outputs is None or n in source.outputs]
+    unknown = [n for n in wanted if n not in names]
+    if unknown or not wanted:
+        raise UsageError(
+            f"--output {', '.join(unknown) or '(none)'}: no output of the model", f"its outputs are {', '.join(names)}"
+        )
+    return [n for n in names if n in wanted]
+
+
+def _recording(
+    source: Source,
+    plan: Plan,
+    selected: list[str],
+    chosen: Options,
+    arguments: Union[Mapping[str, Any], Sequence[str]],
+    task: Optional[str],
+    example: Optional[Path],
+) -> provenance.Recording:
+    files: list[provenance.Source] = list(source.files)
+    if example is not None:
+        files.append((f"example/{example.name}", example))
+    options = {
+        "model": source.label,
+        "arguments": {k: repr(v) for k, v in arguments.items()} if isinstance(arguments, Mapping) else list(arguments),
+        "task": task,
+        "inputs": plan.texts(),
+        "outputs": selected,
+        "engine": chosen.engine,
+        "via": chosen.via,
+        "keep_dtype": chosen.keep_dtype,
+        "keep": chosen.keep,
+    }
+    return provenance.Recording(
+        "torch2paddle", files, target=chosen.target, options=options, packages=("numpy",), versions=_packages(source)
+    )
+
+
+def _adopt(report: Report, made: Produced, road: str, how: str, chosen: Options) -> None:
+    """What the road has to say, into the report.
+
+    Raises:
+        UnsupportedError: with ``--strict``, a dimension was fixed.
+    """
+    fixed = made.facts.pop("fixed", [])
+    report.warnings += made.facts.pop("warnings", [])
+    for name, value in made.facts.items():
+        setattr(report, name, value)
+    renamed = {p["name"]: p["paddle_name"] for p in report.inputs + report.outputs if p["name"] != p["paddle_name"]}
+    report.renamed = renamed
+    report.warnings += [f"{old!r} is called {new!r}" for old, new in renamed.items()]
+    report.seconds.update(made.seconds)
+    report.source.update({"via": road, "how": how, "fixed": fixed})
+    if fixed and chosen.strict:
+        named = ", ".join(f"{f['dimension']!r} of {f['input']!r} to {f['size']}" for f in fixed)
+        raise UnsupportedError(
+            f"torch fixed the dimension {named}", "without --strict it is a warning; --via takes the other road", fixed
+        )
+
+
+def _proof(
+    source: Source,
+    plan: Plan,
+    made: Produced,
+    files: tuple[Path, Path],
+    report: Report,
+    runner: TorchRunner,
+    selected: list[str],
+    chosen: Options,
+) -> Proof:
+    if chosen.verify is False:
+        return Proof(NOT_DONE)
+    kinds = [p.dtype for p in made.program.feeds] + [v.dtype for v in made.program.parameters]
+    halves = [k.label for k in kinds if k is not None and k.label in ("float16", "bfloat16")]
+    if halves and chosen.verify is None:
+        return Proof(NOT_DONE, f"Paddle computes in {halves[0]} on a GPU only")
+    try:
+        runtime = runtime_for(chosen.target, chosen.runtime)
+    except (RuntimeUnavailableError, MissingDependencyError) as e:
+        if chosen.verify or chosen.runtime is not None:
+            raise
+        return Proof(NOT_DONE, f"{e.message}; {e.hint}" if e.hint else e.message)
+    chosen.progress(f"verifying: {runner.label} against Paddle in {runtime.label}")
+    runner.select = selected
+    proof = prove(
+        runner,
+        made.program,
+        files,
+        runtime,
+        names=[i.name for i in plan.inputs],
+        shapes={},
+        source_types={},
+        inputs=chosen.feeds,
+        sets=_compared(plan, report),
+        tolerance=_tolerance(source, chosen),
+        scalar_as_one=not targets.get(chosen.target).has_0d,
+        timeout=chosen.timeout,
+    )
+    proof.inputs = plan.origin
+    report.versions["reference"] = runner.label
+    if proof.paddle:
+        report.versions["paddle"] = proof.paddle
+    if proof.status == NOT_DONE:
+        raise RuntimeFailedError(proof.reason, "verify with other inputs (--inputs), or not at all (--no-verify)")
+    return proof
+
+
+def _tolerance(source: Source, chosen: Options) -> Tolerance:
+    """As chosen; for an exported program in 16-bit floats, which the result computes in float32, that of its type."""
+    halves = {str(p.dtype) for p in source.program.state_dict.values()} if source.program is not None else set()
+    least = 8 * chosen.tolerance.half if "torch.bfloat16" in halves else chosen.tolerance.half
+    if chosen.keep_dtype or not halves & {"torch.float16", "torch.bfloat16"}:
+        return chosen.tolerance
+    return Tolerance(
+        max(least, chosen.tolerance.absolute), max(least, chosen.tolerance.relative), chosen.tolerance.half
+    )
+
+
+def _compared(plan: Plan, report: Report) -> list[dict[str, np.ndarray]]:
+    """The values to compare at: those of the sizes that the program takes."""
+    fixed = {(f["input"], f["dimension"]): f["size"] for f in report.source["fixed"]}
+    if not fixed:
+        return plan.sets
+    labels = plan.dims
+    fitting = [
+        feed
+        for feed in plan.sets
+        if all(
+            fixed.get((n, label), size) == size
+            for n, array in feed.items()
+            for label, size in zip(labels[n], array.shape)
+        )
+    ]
+    return fitting or plan.sets
+
+
+__all__ = ["Options", "Report", "torch2paddle"]

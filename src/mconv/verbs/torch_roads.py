@@ -1,0 +1,248 @@
+"""From a live PyTorch model to a Program: through ``torch.export``, or through ONNX."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Optional
+
+from mconv.errors import MconvError, UnsupportedError
+from mconv.onnx import advice, describe
+from mconv.onnx.convert import convert as convert_onnx
+from mconv.onnx.reader import OnnxModel, read
+from mconv.program.program import Port
+from mconv.torch.convert import imported
+from mconv.torch.exporting import Exported, export, prepared
+from mconv.torch.importer import Imported
+from mconv.torch.onnx_export import Written, export_onnx
+from mconv.torch.scripting import export_script
+from mconv.torch.sources import Source
+from mconv.verbs.onnx2paddle import Produced, paddle_operators
+from mconv.verbs.torch_inputs import Plan, traceable
+
+EXPORT, ONNX = "export", "onnx"
+ROADS = (EXPORT, ONNX)
+KEPT = {EXPORT: "intermediate.pt2", ONNX: "intermediate.onnx"}
+
+
+@dataclass
+class Request:
+    """What is to be made of the model.
+
+    Attributes:
+        outputs: all of the model's, in order.
+        selected: those that are wanted.
+        target: the Paddle that will load the result.
+        widen: carry float16 and bfloat16 as float32.
+        keep: where to leave the intermediate graph; None: nowhere.
+        scratch: a folder for what is not kept.
+    """
+
+    outputs: list[str]
+    selected: list[str]
+    target: str
+    widen: bool
+    keep: Optional[Path]
+    scratch: Path
+    timeout: float
+    progress: Callable[[str], Any]
+
+
+def produce(source: Source, plan: Plan, request: Request, via: Optional[str], engine: str) -> tuple[Produced, str, str]:
+    """The program, the road that led to it, and why that one.
+
+    Args:
+        via: ``export``, ``onnx``, or None: the first that works.
+        engine: ``native``; ``x2paddle`` takes the road through ONNX.
+
+    Raises:
+        UnsupportedError: no road leads there; ``rows`` has the operators of the first one.
+    """
+    if engine == "x2paddle":
+        return _through_onnx(source, plan, request, engine)
+    if via == ONNX:
+        return _through_onnx(source, plan, request, engine)
+    try:
+        return _through_export(source, plan, request)
+    except UnsupportedError as first:
+        if via == EXPORT:
+            raise
+        request.progress(f"through ONNX: {first.message}")
+        try:
+            made, road, how = _through_onnx(source, plan, request, engine)
+        except MconvError as second:
+            both = UnsupportedError(f"{first.message}; through ONNX: {second.message}", None, first.rows)
+            both.rows = both.rows or list(getattr(second, "rows", []) or [])
+            raise both from second
+        made.facts["warnings"].insert(0, f"converted through ONNX: {first.message}")
+        return made, road, f"{how}; not torch.export: {first.message}"
+
+
+# torch.export -------------------------------------------------------------------------------------------------------
+
+
+def _through_export(source: Source, plan: Plan, request: Request) -> tuple[Produced, str, str]:
+    request.progress(f"tracing {source.label} with torch.export")
+    made, exported = _exported(source, plan, request)
+    if request.keep is not None:
+        _save(exported, request.keep / KEPT[EXPORT])
+    operators = [{"domain": "aten", "operator": o, "count": n} for o, n in made.operators.most_common()]
+    fixed = [{"input": n, "dimension": d, "size": size} for n, d, size in made.fixed]
+    warnings = [w for w in made.notes if "torch fixed the dimension" not in w] + [_fixed_text(f) for f in fixed]
+    program = made.program
+    facts = {
+        "inputs": [_port(i.name, i.dtype.label, port, list(i.dims)) for i, port in zip(plan.inputs, program.feeds)],
+        "outputs": [
+            _port(n, None, port, list(port.shape)) for n, port in zip(_present(request, made), program.fetches)
+        ],
+        "operators": operators,
+        "paddle_operators": paddle_operators(program),
+        "fused": dict(made.fused),
+        "warnings": warnings,
+        "fixed": fixed,
+    }
+    return Produced(program, made.params, facts, made.seconds), EXPORT, exported.how
+
+
+def _exported(source: Source, plan: Plan, request: Request) -> tuple[Imported, Exported]:
+    """Exported and imported; in the other mode of torch.export too where the first fixed a size."""
+    best: Optional[tuple[Imported, Exported]] = None
+    modes: Sequence[Optional[bool]] = (None, True) if source.program is None and not source.positional else (None,)
+    for mode in modes:
+        try:
+            exported = _export(source, plan, mode)
+            exported.outputs = [n if n in request.selected else None for n in exported.outputs]
+            made = imported(exported, request.target, widen=request.widen)
+        except UnsupportedError:
+            if best is None:
+                raise
+            continue
+        if best is None or len(made.fixed) < len(best[0].fixed):
+            best = made, exported
+        if not made.fixed:
+            break
+    assert best is not None
+    return best
+
+
+def _export(source: Source, plan: Plan, mode: Optional[bool]) -> Exported:
+    dims = plan.dims
+    if source.program is not None:
+        made = prepared(source.program, dims, "the archive's own graph")
+        made.inputs = [i.name for i in plan.inputs]
+        return made
+    examples = _tensors(plan)
+    if source.positional:
+        return export_script(source.module, examples, dims)
+    return export(source.module, examples, dims, strict=mode)
+
+
+def _tensors(plan: Plan) -> dict[str, Any]:
+    import torch
+
+    return {n: torch.from_numpy(a.copy()) for n, a in traceable(plan.sets[0], plan.inputs).items()}
+
+
+def _save(exported: Exported, path: Path) -> None:
+    import torch
+
+    from mconv.torch.quiet import quiet
+
+    with quiet():
+        torch.export.save(exported.program, path)
+
+
+def _present(request: Request, made: Imported) -> list[str]:
+    """The names of the outputs that the program has, in its order."""
+    names = [n for n in request.outputs if n in request.selected]
+    return names if len(names) == len(made.program.fetches) else [p.name for p in made.program.fetches]
+
+
+def _fixed_text(fixed: dict[str, Any]) -> str:
+    return (
+        f"input {fixed['input']!r}: torch fixed the dimension {fixed['dimension']!r} to {fixed['size']}: the result takes "
+        "no other size"
+    )
+
+
+def _port(name: str, dtype: Optional[str], port: Port, shape: list[Any]) -> dict[str, Any]:
+    here = None if port.dtype is None else port.dtype.label
+    return {
+        "name": name,
+        "dtype": dtype or here,
+        "paddle_name": port.name,
+        "paddle_dtype": here,
+        "shape": [None if d == -1 else d for d in shape],
+    }
+
+
+# ONNX ---------------------------------------------------------------------------------------------------------------
+
+
+def _through_onnx(source: Source, plan: Plan, request: Request, engine: str) -> tuple[Produced, str, str]:
+    folder = request.keep or request.scratch
+    request.progress(f"writing {source.label} as ONNX with PyTorch's exporters")
+    written = export_onnx(
+        source.module, _tensors(plan), plan.dims, request.outputs, folder / KEPT[ONNX],
+        positional=source.positional, program=source.program, opset=13 if engine == "x2paddle" else None,
+    )  # fmt: skip
+    start = time.perf_counter()
+    model = read(written.path)
+    _select(model, request)
+    seconds = {**written.seconds, "read": time.perf_counter() - start}
+    fixed = _fixed(model, plan)
+    if engine == "x2paddle":
+        from mconv.verbs import x2paddle
+
+        made = x2paddle.produce(model, {}, request.target, request.progress, timeout=request.timeout)
+    else:
+        made = _native(model, request.target)
+    made.seconds = {**seconds, **made.seconds}
+    made.keep = made.keep, model  # parameters are read from the file when they are written
+    for one, given in zip(made.facts["inputs"], plan.inputs):
+        one["shape"] = list(given.dims)
+    made.facts["fixed"] = fixed
+    made.facts["warnings"] += [_fixed_text(f) for f in fixed]
+    return made, ONNX, written.how
+
+
+def _native(model: OnnxModel, target: str) -> Produced:
+    try:
+        made = convert_onnx(model, target)
+    except UnsupportedError as e:
+        e.rows = advice.with_advice(e.rows)
+        raise
+    facts = {
+        **describe.ports_of(model, made.program, {}),
+        "operators": describe.operators_of(made),
+        "paddle_operators": paddle_operators(made.program),
+        "folded": made.folded,
+        "fused": dict(made.fused),
+        "expanded": dict(made.expanded),
+        "warnings": list(made.notes),
+    }
+    return Produced(made.program, made.params, facts, made.seconds)
+
+
+def _select(model: OnnxModel, request: Request) -> None:
+    """Keep the outputs that are wanted; what only the others need is dead and goes with them."""
+    outputs = model.proto.graph.output
+    kept = [o for o in outputs if o.name in request.selected]
+    if len(kept) != len(outputs):
+        del outputs[:]
+        outputs.extend(kept)
+
+
+def _fixed(model: OnnxModel, plan: Plan) -> list[dict[str, Any]]:
+    shapes = describe.shapes_of(model, {})
+    return [
+        {"input": name, "dimension": label, "size": dim}
+        for name, labels in plan.dims.items()
+        for label, dim in zip(labels, shapes.get(name, ()))
+        if label is not None and isinstance(dim, int) and dim >= 0
+    ]
+
+
+__all__ = ["EXPORT", "KEPT", "ONNX", "ROADS", "Request", "Written", "produce"]
