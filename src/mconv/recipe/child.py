@@ -48,7 +48,8 @@ def main(answers: int) -> int:
 
 def _watch() -> None:
     """End when the parent has: its end of the pipe closes, even when it was killed."""
-    while sys.stdin.buffer.read(1 << 16):
+    # of the descriptor: Python waits a second at its end for a thread that reads from sys.stdin
+    while os.read(0, 1 << 16):
         pass
     os._exit(_ABANDONED)
 

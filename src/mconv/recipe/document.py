@@ -126,12 +126,11 @@ class Document:
                 "pip install 'mconv[recipes]'",
             ) from None
         validator = jsonschema.Draft202012Validator(schema())
-        errors = sorted(
-            validator.iter_errors({**self.data, **(extra or {})}),
-            key=lambda e: (self.line(tuple(e.absolute_path)), str(e.absolute_path)),
-        )
+        # an unknown field before a missing one, which is often the same, mistyped
+        errors = sorted(validator.iter_errors({**self.data, **(extra or {})}), key=lambda e: e.validator == "required")
         problems = [self._problem(e) for e in errors]
         problems += list(self._beyond_the_schema())
+        problems.sort(key=lambda p: self.line(p[0]))
         if problems:
             keys, what, allowed = problems[0]
             more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
@@ -152,12 +151,8 @@ class Document:
             names = list(dict.fromkeys(map(str, limit)))
             return keys, f"{value!r} is none of them", _near(str(value), names)
         if kind == "required":
-            missing = [name for name in limit if name not in value]
-            return (
-                keys,
-                f"{missing[0]!r} is missing",
-                error.schema.get("properties", {}).get(missing[0], {}).get("description", f"write {missing[0]}: …"),
-            )
+            missing = next(name for name in limit if name not in value)
+            return keys, f"{missing!r} is missing", schema()["$defs"].get(missing, {}).get("description", "")
         if kind == "type":
             wanted = limit if isinstance(limit, str) else " or ".join(limit)
             return keys, f"{_kind(value)}, where {wanted} is wanted", _described(error)

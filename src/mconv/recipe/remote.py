@@ -134,7 +134,9 @@ def fetch(text: str, target: Path) -> None:
     except ValueError as e:
         raise UsageError(f"{text}: {' '.join(str(e).split())}", "https://, s3:// and gs:// are known") from None
     try:
-        files = [path] if system.isfile(path) else system.find(path)
+        # a web server has no folders, and fsspec takes one that does not answer for one without the file
+        whole = text.startswith(("http://", "https://")) or system.isfile(path)
+        files = [path] if whole else system.find(path)
         if not files:
             raise FileNotFoundError(path)
         root = path.rstrip("/") + "/"
@@ -146,12 +148,14 @@ def fetch(text: str, target: Path) -> None:
             place.parent.mkdir(parents=True, exist_ok=True)
             with system.open(file, "rb") as source, open(place, "wb") as sink:
                 shutil.copyfileobj(source, sink, _CHUNK)
-    except FileNotFoundError:
-        raise NotAModelError(f"{text}: there is no such file") from None
     except UsageError:
         raise
     except Exception as e:  # whatever the many backends of fsspec raise
-        words = " ".join(str(e).split()) or type(e).__name__
+        # that of https tells a server that does not answer as a missing file, too
+        cause = e.__cause__ if isinstance(e, FileNotFoundError) and e.__cause__ is not None else e
+        if isinstance(cause, FileNotFoundError) or getattr(cause, "status", 0) in (404, 410):
+            raise NotAModelError(f"{text}: there is no such file") from None
+        words = " ".join(str(cause).split()) or type(cause).__name__
         raise RuntimeFailedError(
             f"{text}: cannot be fetched ({words[:300]})", "is the network there? `mconv run` again resumes"
         ) from e
