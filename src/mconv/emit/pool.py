@@ -28,9 +28,12 @@ def max_pool(b: Builder, x: Value, window: Window, ceil: bool = False) -> Value:
     """
     if x.dtype in (DType.INT32, DType.INT64):
         raise UnsupportedError(f"MaxPool on {x.dtype.label}: Paddle pools floating point numbers")
-    if window.plain and len(window.kernel) <= 3:
-        return _pool(b, x, window, ceil, "max", exclusive=True)
     shape = need_rank(x, "MaxPool")
+    if window.plain and len(window.kernel) <= 3:
+        spatial = window.out(shape[2:], ceil)
+        if ceil and _in_padding(window, shape[2:], spatial):
+            x, window = pad_spatial(b, x, window.begin, window.end, LOWEST), window.unpadded()
+        return _pool(b, x, window, ceil, "max", exclusive=True, spatial=spatial)
     out = window.out(shape[2:], ceil)
     padded = pad_spatial(b, x, window.begin, _reach(window, shape[2:], out), LOWEST)
     return _separable(b, padded, window, out, "max")
@@ -45,15 +48,15 @@ def average_pool(b: Builder, x: Value, window: Window, ceil: bool = False, count
     """
     shape = need_rank(x, "AveragePool")
     sizes = shape[2:]
+    out = window.out(sizes, ceil)  # before the padding is put on: no window starts in that of the end
     count_pad = count_pad and (any(window.begin) or any(window.end))
     if count_pad and (ceil or not window.plain or window.begin != window.end):
         # what hangs over beyond the padding does not count (so in PyTorch, ONNX Runtime and onnx 1.23's reference;
         # the data of onnx 1.17 count it); and the operator takes both ends for as long as the first
         x, window = pad_spatial(b, x, window.begin, window.end), window.unpadded()
         count_pad, sizes = False, need_rank(x, "AveragePool")[2:]
-    if window.plain and len(window.kernel) <= 3:
-        return _pool(b, x, window, ceil, "avg", exclusive=not count_pad)
-    out = window.out(sizes, ceil)
+    if window.plain and len(window.kernel) <= 3 and not (ceil and _in_padding(window, sizes, out)):
+        return _pool(b, x, window, ceil, "avg", exclusive=not count_pad, spatial=out)
     reach = _reach(window, sizes, out)
     total = _separable(b, pad_spatial(b, x, window.begin, reach), window, out, "sum")
     if count_pad or (not any(window.begin) and not any(reach)):
@@ -116,10 +119,18 @@ def _reach(window: Window, sizes: Sequence[D.Dim], out: Sequence[D.Dim]) -> list
     return reach
 
 
-def _pool(b: Builder, x: Value, window: Window, ceil: bool, kind: str, exclusive: bool) -> Value:
-    """``pool2d`` or ``pool3d``."""
+def _pool(
+    b: Builder,
+    x: Value,
+    window: Window,
+    ceil: bool,
+    kind: str,
+    exclusive: bool,
+    spatial: Optional[Sequence[D.Dim]] = None,
+) -> Value:
+    """``pool2d`` or ``pool3d``; *spatial* are the result's sizes where they are fewer than the window gives."""
     shape = need_rank(x, "pooling")
-    out = (*shape[:2], *window.out(shape[2:], ceil))
+    out = (*shape[:2], *(window.out(shape[2:], ceil) if spatial is None else spatial))
     ones = [2] if len(shape) == 3 else []
     cut: Optional[list[D.Dim]] = None
     if not window.static and not window.same:
@@ -136,8 +147,7 @@ def _pool(b: Builder, x: Value, window: Window, ceil: bool, kind: str, exclusive
             if tuple(window.out(shape[2:])) != out[2:]:
                 cut = list(out[2:])
         else:
-            loose = [D.ceildiv(n + p + q - e, s) + 1 for n, p, q, e, s in _rows(shape[2:], window)]
-            cut = list(out[2:]) if tuple(loose) != out[2:] else None
+            cut = list(out[2:]) if tuple(_loose(window, shape[2:])) != out[2:] else None
             ceil = True
     if ones:
         x, window = unsqueeze(b, x, ones), window.lifted(1)
@@ -164,6 +174,16 @@ def _pool(b: Builder, x: Value, window: Window, ceil: bool, kind: str, exclusive
         made = slice_(b, made, list(range(2, len(shape))), [0] * len(cut), cut)
         made.shape = out
     return made
+
+
+def _in_padding(window: Window, sizes: Sequence[D.Dim], out: Sequence[D.Dim]) -> bool:
+    """Whether one more window could start in the padding of the end, which oneDNN refuses, at a size not known yet."""
+    return window.static and not D.is_static(sizes) and tuple(_loose(window, sizes)) != tuple(out)
+
+
+def _loose(window: Window, sizes: Sequence[D.Dim]) -> list[D.Dim]:
+    """The sizes of the result as Paddle rounds up: where windows start does not matter."""
+    return [D.ceildiv(n + p + q - e, s) + 1 for n, p, q, e, s in _rows(sizes, window)]
 
 
 def _rows(sizes: Sequence[D.Dim], window: Window) -> list[tuple]:

@@ -76,6 +76,19 @@ def test_average_pool_uneven(place):
 
 @everywhere
 @pytest.mark.parametrize("count", [0, 1])
+@pytest.mark.parametrize("sizes", [((2, 2), (2, 2)), ((5, 4), (8, 7)), ((6, 9), (6, 9))], ids=str)
+def test_average_pool_no_window_starts_in_the_padding(place, count, sizes):
+    attrs = {"kernel_shape": [3, 3], "pads": [1, 1, 1, 1], "strides": [3, 3], "dilations": [1, 1]}
+    attrs.update(count_include_pad=count, ceil_mode=1)
+    sets = [[rand(1, 2, *size)] for size in sizes]
+    check_op(place, "AveragePool", *sets, expected=[[average_by_definition(x, **attrs)] for (x,) in sets], **attrs)
+    if not count:  # the largest instead of the mean
+        del attrs["count_include_pad"]
+        check_op(place, "MaxPool", *sets, **attrs)
+
+
+@everywhere
+@pytest.mark.parametrize("count", [0, 1])
 @pytest.mark.parametrize("ceil", [0, 1])
 @pytest.mark.parametrize("pads", [[1, 1, 1, 1], [0, 0, 0, 0], [0, 1, 1, 0]], ids=str)
 def test_average_pool_dilated(place, count, ceil, pads):
