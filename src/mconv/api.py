@@ -333,18 +333,27 @@ def to_static(layer: Any, input_spec: Any = None, path: Any = None, **options: A
     return verb.to_static(layer, input_spec, path, **options)
 
 
-def torch2paddle(model: Any, out: PathLike, **options: Any) -> Report:
-    """A PyTorch model of any form as a Paddle inference model, proved against its source.
+def torch2paddle(model: Any, out: PathLike, *, into: Any = None, **options: Any) -> Report:
+    """A PyTorch model of any form as a Paddle inference model, proved against PyTorch.
 
     Args:
-        model: a ``torch.nn.Module``, a ``.pt2`` or TorchScript file, ``pkg.module:factory``, ``file.py:factory``, the
-            folder of a Hugging Face or sentence-transformers model, a name of timm.
+        model: a ``torch.nn.Module``, a ``.pt2`` or TorchScript file, ``pkg.module:factory``, a Hugging Face folder, …
         out: the folder to make.
-        options: see :func:`mconv.verbs.torch2paddle.torch2paddle`.
+        into: a ``paddle.nn.Layer``, or what makes it, to be given the model's weights and saved: no graph is
+            converted then.
+        options: see :func:`mconv.verbs.torch2paddle.torch2paddle`; with *into*
+            :func:`mconv.verbs.transplant.transplant`.
 
     Raises:
         MconvError: see there.
     """
+    if into is not None:
+        from mconv.verbs import transplant
+
+        return transplant.transplant(model, into, out, **transplant.fitting(options))
     from mconv.verbs import torch2paddle as verb
 
+    only = [f"--{name.replace('_arguments', '-arg')}" for name in ("rules", "into_arguments") if options.pop(name, ())]
+    if only:
+        raise UsageError(f"{', '.join(only)}: only with --into")
     return verb.torch2paddle(model, out, **options)

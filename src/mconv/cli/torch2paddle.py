@@ -78,8 +78,28 @@ def command(
             "second opinion."
         ),
     ] = "native",
+    into: Annotated[
+        Optional[str],
+        typer.Option(
+            metavar="SPEC",
+            help="Put the weights into a paddle.nn.Layer instead of converting the graph: pkg.module:factory, "
+            "path/to/file.py:factory, a PaddleNLP folder. MODEL may then be a state dict alone.",
+        ),
+    ] = None,
+    into_arguments: Annotated[
+        Optional[list[str]],
+        typer.Option("--into-arg", metavar="KEY=VALUE", help="An argument of --into's factory. Repeatable."),
+    ] = None,
+    rules: Annotated[
+        Optional[list[str]],
+        typer.Option(
+            metavar="NAME|FILE",
+            help="With --into: which tensor goes where; bert-paddlenlp, or a YAML file. Repeatable.  [default: the "
+            "set that fits]",
+        ),
+    ] = None,
     partial: Annotated[
-        bool, typer.Option("--partial", help="Accept weights that are not exactly those of the module.")
+        bool, typer.Option("--partial", help="Accept weights that are not exactly those of the module or layer.")
     ] = False,
     trust: Annotated[
         bool,
@@ -117,6 +137,9 @@ def command(
                 weights=weights,
                 arguments=arguments or (),
                 task=task,
+                into=into,
+                into_arguments=into_arguments or (),
+                rules=rules or (),
                 partial=partial,
                 trust=trust,
                 inputs=inputs or (),
@@ -140,10 +163,13 @@ def command(
         failed = getattr(e, "report", None)
         if failed is not None:
             show_proof(failed.verification)
+            show_proof(failed.verification.get("source", {"status": "not verified", "reason": "?"}))
             e.rows = []  # type: ignore[attr-defined] # they are in the table
         raise
     for warning in report.warnings:
         out.warn(one_line(warning))
+    if report.transplant is not None:
+        return _transplanted(report, out_dir)
     count = sum(row["count"] for row in report.operators)
     made = sum(report.paddle_operators.values())
     kind = "ATen operators" if report.source["via"] == "export" else "ONNX nodes"
@@ -159,4 +185,34 @@ def command(
     for key, value in report.seconds.items():
         out.detail(f"{key}: {value:.2f} s")
     show_proof(report.verification)
+    return report.to_dict()
+
+
+def _transplanted(report: Any, out_dir: Path) -> Any:
+    """What ``--into`` has done."""
+    done = report.transplant
+    rows = [r for r in done["tensors"] if r["how"] not in ("", "transposed")]
+    if rows:
+        columns = ("pytorch", "shape", "paddle", "paddle_shape", "how")
+        out.table(
+            [c.replace("_", " ") for c in columns], [[one_line(str(r.get(c, ""))) for c in columns] for r in rows]
+        )
+    if done["problems"]:
+        columns = ("pytorch", "shape", "paddle", "paddle_shape", "problem")
+        out.table(
+            [c.replace("_", " ") for c in columns],
+            [[one_line(str(r.get(c, ""))) for c in columns] for r in done["problems"]],
+        )
+    source = report.source
+    out.print(
+        f"{out_dir}: {done['matched']} of {source['tensors']} tensors → {source['layer']}.{source['method']} "
+        f"(rules {', '.join(map(one_line, done['rules']))}) → {sum(report.paddle_operators.values())} operators of Paddle "
+        f"{report.target['paddle']} ({report.engine})"
+    )
+    show_ports(report)
+    for key, value in report.seconds.items():
+        out.detail(f"{key}: {value:.2f} s")
+    show_proof(report.verification)
+    if report.verification is not None and "source" in report.verification:
+        show_proof(report.verification["source"])
     return report.to_dict()

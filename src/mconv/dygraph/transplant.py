@@ -17,8 +17,6 @@ from mconv.dygraph.matching import Given, Layout, Match, Matching, Parameter
 from mconv.errors import WeightsError
 from mconv.program.params import PathLike
 
-_KINDS = {"b": "bool", "i": "int", "u": "int", "f": "float", "c": "complex number"}
-
 
 @dataclass
 class Transplanted:
@@ -121,14 +119,6 @@ def describe(layer: Any) -> Layout:
         parameters[name] = Parameter(tuple(int(d) for d in tensor.shape), word, id(tensor))
     classes = {path: _classes(type(sub)) for path, sub in layer.named_sublayers(include_self=True)}
     return Layout(parameters, classes)
-
-
-def given_of(array: np.ndarray) -> Given:
-    """An array, described; uint16 are the bits of bfloat16."""
-    if array.dtype == np.uint16:
-        return Given(array.shape)
-    kind = _KINDS.get(array.dtype.kind)
-    return Given(array.shape, kind or "", "" if kind else f"holds {array.dtype}")
 
 
 def _classes(kind: type) -> frozenset[str]:

@@ -32,8 +32,11 @@ def split(spec: str) -> Optional[tuple[str, str]]:
     return (path, name) if colon and not (len(path) == 1 and os.sep == "\\") else None
 
 
-def parse_arguments(texts: Sequence[str]) -> dict[str, Any]:
+def parse_arguments(texts: Sequence[str], option: str = "--arg") -> dict[str, Any]:
     """``key=value`` with a Python literal as the value (``true``, ``false`` and ``null`` too); else it is a string.
+
+    Args:
+        option: what the user calls it.
 
     Raises:
         UsageError: another form, or a key given twice.
@@ -43,9 +46,9 @@ def parse_arguments(texts: Sequence[str]) -> dict[str, Any]:
         key, sign, value = text.partition("=")
         key = key.strip()
         if not sign or not key.isidentifier():
-            raise UsageError(f"--arg {text!r}: not of the form key=value")
+            raise UsageError(f"{option} {text!r}: not of the form key=value")
         if key in found:
-            raise UsageError(f"--arg gives {key!r} twice")
+            raise UsageError(f"{option} gives {key!r} twice")
         try:
             found[key] = ast.literal_eval(value.strip())
         except (ValueError, SyntaxError, MemoryError, RecursionError):

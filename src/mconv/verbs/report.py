@@ -41,6 +41,7 @@ class Report:
     expanded: dict[str, int] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
     verification: Optional[dict[str, Any]] = None
+    transplant: Optional[dict[str, Any]] = None
     versions: dict[str, str] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
     schema: int = SCHEMA

@@ -107,6 +107,7 @@ class Origin(Protocol):
     """The model of another framework that the layer's weights come from."""
 
     label: str
+    notes: list[str]
 
     def run(self, call: Call, sets: Sequence[Mapping[str, np.ndarray]], wanted: Answers) -> tuple[Answers, list[int]]:
         """Its answers to the layer's inputs, and which of the layer's outputs they stand for.
@@ -160,6 +161,7 @@ def save(
         if chosen.verify and subject.origin is not None:
             chosen.progress(f"running {subject.origin.label}")
             expected.ask(subject.origin, call)
+            report.warnings += subject.origin.notes
         chosen.progress(f"tracing {live.what} with Paddle {live.paddle.__version__}")
         step = time.perf_counter()
         made = _traced(live, call, place)

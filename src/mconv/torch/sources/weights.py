@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import importlib.util
+import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Optional
+
+import numpy as np
 
 from mconv.errors import CorruptModelError, MissingDependencyError, NotAModelError, UntrustedError, UsageError
 from mconv.torch.sources import forms, unpickle
@@ -24,7 +28,7 @@ class Weights:
     """A state dict and where it came from.
 
     Attributes:
-        tensors: name → torch tensor on the CPU.
+        tensors: name → torch tensor on the CPU; a numpy array (bfloat16: uint16) where torch is not installed.
         where: the path, for messages.
         files: (name, path) of every file that was read; the name is empty for a single file.
         notes: what a user should know.
@@ -91,6 +95,8 @@ def state_of(held: Any) -> Optional[tuple[dict[str, Any], str]]:
 
 
 def _safetensors(path: Path) -> dict[str, Any]:
+    if importlib.util.find_spec("torch") is None:
+        return _mapped(path)
     try:
         from safetensors import SafetensorError
         from safetensors.torch import load_file
@@ -100,6 +106,41 @@ def _safetensors(path: Path) -> dict[str, Any]:
         ) from None
     try:
         return dict(load_file(path))
+    except (SafetensorError, OSError, ValueError, KeyError, AttributeError) as e:
+        raise CorruptModelError(f"{path}: not a sound safetensors file ({str(e).splitlines()[0][:200]})") from None
+
+
+# safetensors' names of types → numpy's; bfloat16 in its bits
+_NUMPY = {
+    "BOOL": "?", "U8": "u1", "I8": "i1", "I16": "<i2", "U32": "<u4", "I32": "<i4", "U64": "<u8",
+    "I64": "<i8", "F16": "<f2", "BF16": "<u2", "F32": "<f4", "F64": "<f8", "C64": "<c8",
+}  # fmt: skip
+
+
+def _mapped(path: Path) -> dict[str, Any]:
+    """The same without torch: numpy arrays over the file."""
+    try:
+        from safetensors import SafetensorError, safe_open
+    except ImportError:
+        raise MissingDependencyError(
+            "reading safetensors files needs the package safetensors", "install it with `pip install safetensors`"
+        ) from None
+    try:
+        with safe_open(path, framework="np") as file:  # which checks the header against the file
+            names = list(file.keys())
+        with open(path, "rb") as raw:
+            size = int.from_bytes(raw.read(8), "little")
+            header = json.loads(raw.read(size))
+        found = {}
+        for name in names:
+            one = header[name]
+            if one["dtype"] not in _NUMPY:
+                raise CorruptModelError(f"{path}: {name} holds {one['dtype']}, which numpy does not have", "use torch")
+            start, end = one["data_offsets"]
+            shape = tuple(one["shape"])
+            kind = np.dtype(_NUMPY[one["dtype"]])
+            found[name] = np.memmap(path, kind, "r", 8 + size + start, shape) if end > start else np.zeros(shape, kind)
+        return found
     except (SafetensorError, OSError, ValueError, KeyError, AttributeError) as e:
         raise CorruptModelError(f"{path}: not a sound safetensors file ({str(e).splitlines()[0][:200]})") from None
 

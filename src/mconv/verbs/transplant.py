@@ -1,0 +1,391 @@
+"""``mconv torch2paddle --into``: the weights of a PyTorch model, put into the same network in Paddle."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Optional, Union
+
+import numpy as np
+
+from mconv.dygraph import source as layers
+from mconv.dygraph.live import Live
+from mconv.dygraph.matching import Given
+from mconv.dygraph.transplant import Transplanted
+from mconv.dygraph.transplant import transplant as put
+from mconv.errors import MissingDependencyError, NotAModelError, RuntimeFailedError, UsageError
+from mconv.factory import inputs as factory_inputs
+from mconv.factory import loading
+from mconv.factory.inputs import Call
+from mconv.program import provenance, targets
+from mconv.program.params import PathLike
+from mconv.torch import arrays
+from mconv.torch.exporting import named_leaves
+from mconv.torch.sources import Source, forms, open_source, weights
+from mconv.torch.sources.forms import Form
+from mconv.torch.widening import widen
+from mconv.verbs.report import Report, versions
+from mconv.verbs.saving import Options, Subject, options, save
+from mconv.verify.runners import Answers
+from mconv.verify.torch_runner import TorchRunner
+
+Arguments = Union[Mapping[str, Any], Sequence[str]]
+
+
+@dataclass
+class _Origin:
+    """MODEL, opened.
+
+    Attributes:
+        tensors: its state dict.
+        where: what messages call it.
+        files: what it was read from.
+        source: the live module; None where MODEL is weights alone.
+        alone: why there is no live module.
+    """
+
+    tensors: Mapping[str, Any]
+    where: str
+    files: list[provenance.Source]
+    source: Optional[Source] = None
+    alone: str = ""
+    notes: list[str] = field(default_factory=list)
+
+
+def transplant(
+    model: Any,
+    into: Any,
+    out: PathLike,
+    *,
+    rules: Sequence[PathLike] = (),
+    partial: bool = False,
+    into_arguments: Arguments = (),
+    method: str = "forward",
+    weights: Optional[PathLike] = None,
+    arguments: Arguments = (),
+    task: Optional[str] = None,
+    trust: bool = False,
+    inputs: Sequence[Any] = (),
+    target: str = targets.DEFAULT_TARGET,
+    output_names: Optional[Sequence[str]] = None,
+    verify: Optional[bool] = None,
+    runtime: Optional[str] = None,
+    feeds: Optional[PathLike] = None,
+    tolerance: Optional[float] = None,
+    force: bool = False,
+    timeout: float = 600,
+    progress: Callable[[str], Any] = lambda text: None,
+) -> Report:
+    """Give a ``paddle.nn.Layer`` the weights of a PyTorch model and save it as ``OUT/inference.pdmodel``, …
+
+    Args:
+        model: a state dict in ``.pt``, ``.pth``, ``.bin`` or ``.safetensors``, the index of sharded ones, or what
+            :func:`mconv.torch.sources.open_source` takes, which can be compared with the result.
+        into: the layer, or what makes it: ``pkg.module:factory``, ``file.py:factory``, a PaddleNLP folder.
+        out: the folder to make; it appears whole or not at all.
+        rules: sets of rules (``bert-paddlenlp``) and YAML files; by default the shipped set that fits.
+        partial: take what fits and leave the rest of the layer as its constructor made it.
+        into_arguments: of *into*'s factory.
+        method: which of the layer's methods to save.
+        weights, arguments, task, trust: of the PyTorch model, see :func:`mconv.torch.sources.open_source`.
+        inputs: ``name:int64[batch,seq]`` for each input of the layer; by default those of the PyTorch model where the
+            layer has parameters of these names, else a guess.
+        output_names, target, verify, runtime, feeds, tolerance, force, timeout, progress: see
+            :func:`mconv.verbs.to_static.to_static`.
+
+    Returns:
+        The report; ``verification`` compares the layer with the result, and ``verification["source"]`` PyTorch with
+        the result.
+
+    Raises:
+        WeightsError: weights and layer do not fit, and *partial* is not given; ``rows`` lists everything.
+        UsageError: the rules, inputs or options are not as they should be.
+        NotAModelError, CorruptModelError, UntrustedError, MissingDependencyError: MODEL or the layer cannot be had.
+        VerificationError: the result computes something else than the layer or PyTorch; it is kept in
+            ``OUT.failed-verification``.
+        RuntimeFailedError, UnsupportedError, OutputExistsError: as for ``to_static``.
+    """
+    start = time.perf_counter()
+    chosen = options(target, "pdmodel", output_names, verify, runtime, feeds, tolerance, timeout, progress)
+    report = Report("torch2paddle", "paddle.jit", {}, {"name": target, "paddle": targets.get(target).paddle})
+    report.versions = versions()
+    live = _live(into, into_arguments, method, trust)
+    progress(f"opening {_said(model)}")
+    origin = _open(model, weights, arguments, task, partial, trust)
+    report.warnings += origin.notes
+    progress(f"transplanting {len(origin.tensors)} tensors into {live.kind}")
+    step = time.perf_counter()
+    given = {name: Given(*arrays.described(tensor)) for name, tensor in origin.tensors.items()}
+    done = put(
+        live.layer,
+        given,
+        lambda name: arrays.array(origin.tensors[name]),
+        origin.where,
+        chosen=rules,
+        partial=partial,
+    )
+    report.seconds["transplant"] = time.perf_counter() - step
+    _describe(report, model, into, live, origin, done)
+    reference = _reference(origin, live, done, report) if chosen.verify else None
+
+    def record(call: Call) -> provenance.Recording:
+        return _recording(model, into, rules, live, call, origin, chosen, done)
+
+    given_files = [weights, feeds, *rules, *([model] if not _is_live(model) else [])]
+    protect = [p for p in given_files if p is not None and os.path.exists(p)]
+    subject = Subject(live, report, record, protect, start, reference)
+    return save(subject, list(inputs) or _inputs(origin, live), Path(out), chosen, folder=True, force=force)
+
+
+# opening ------------------------------------------------------------------------------------------------------------
+
+
+def _live(into: Any, arguments: Arguments, method: str, trust: bool) -> Live:
+    given = dict(arguments) if isinstance(arguments, Mapping) else loading.parse_arguments(arguments, "--into-arg")
+    if isinstance(into, str):
+        layer = layers.load(into, given, trust=trust)
+    else:
+        layer = layers.make(into, given, type(into).__name__)
+    return Live(layer, method)
+
+
+def _open(
+    model: Any, file: Optional[PathLike], arguments: Arguments, task: Optional[str], partial: bool, trust: bool
+) -> _Origin:
+    """The weights, and the live module where there is one."""
+    path = None if _is_live(model) or file is not None or arguments or task is not None else Path(os.fspath(model))
+    alone = path is not None and _is_weights(path)
+    if alone and not (trust and path is not None and path.is_file()):  # with trust it may be a pickled module
+        assert path is not None
+        return _without_module(weights.read(path, trust=trust), "MODEL is weights alone")
+    try:
+        source = open_source(model, weights=file, arguments=arguments, task=task, partial=partial, trust=trust)
+    except NotAModelError:
+        if path is None or not alone:
+            raise
+        return _without_module(weights.read(path, trust=trust), "MODEL is weights alone")
+    except MissingDependencyError as e:
+        # of a Hugging Face folder the weights are enough; PaddleNLP lives without torch and transformers
+        if path is None or not path.is_dir():
+            raise
+        return _without_module(weights.read(path, trust=trust), e.message)
+    notes, tensors = list(source.notes), dict(source.module.state_dict())
+    widen(source)  # the module; what was read from it stays as it was
+    return _Origin(tensors, _said(model), list(source.files), source, notes=notes)
+
+
+def _without_module(found: weights.Weights, reason: str) -> _Origin:
+    files: list[provenance.Source] = [(name or path.name, path) for name, path in found.files]
+    return _Origin(found.tensors, found.where, files, alone=reason, notes=found.notes)
+
+
+def _is_weights(path: Path) -> bool:
+    """Whether a file or folder is weights and no more; a pickled module counts, its weights are what is asked for."""
+    if path.is_dir():
+        return forms.recognise(path) is None and any((path / n).is_file() for n in forms.WEIGHTS)
+    if path.name in forms.WEIGHTS and forms.recognise(path.parent) in (Form.HUGGING_FACE, Form.SENTENCES):
+        return False
+    return path.exists() and forms.recognise(path) in (Form.SAVED, Form.SAFETENSORS, Form.SHARDS)
+
+
+def _is_live(model: Any) -> bool:
+    return not isinstance(model, (str, os.PathLike))
+
+
+def _said(model: Any) -> str:
+    return type(model).__name__ if _is_live(model) else os.fspath(model)
+
+
+def _inputs(origin: _Origin, live: Live) -> Optional[list[str]]:
+    """What the PyTorch model says of its inputs, where the layer's method has parameters of these names."""
+    source = origin.source
+    if live.given_spec or source is None or source.guessed or not source.inputs:
+        return None
+    names = factory_inputs.parameters_of(live.function)
+    fitting = [i for i in source.inputs if i.name in names]
+    required = {n for n, p in names.items() if factory_inputs.required(p)}
+    return [str(i) for i in fitting] if fitting and required <= {i.name for i in fitting} else None
+
+
+# comparing ----------------------------------------------------------------------------------------------------------
+
+
+def _reference(origin: _Origin, live: Live, done: Transplanted, report: Report) -> Optional[_TorchOrigin]:
+    """PyTorch's side of the proof; where there is none, why."""
+    reason = ""
+    if origin.source is None:
+        reason = f"{origin.alone}: compared with the layer of Paddle only, not with PyTorch"
+    elif done.random:
+        reason = f"{len(done.random)} parameters are the layer's own: compared with it only, not with PyTorch"
+    if reason:
+        report.warnings.append(reason)
+        report.warnings += _square(done)
+        return None
+    assert origin.source is not None
+    return _TorchOrigin(origin.source, live, _square(done))
+
+
+def _square(done: Transplanted) -> list[str]:
+    if not done.square:
+        return []
+    shown = ", ".join(done.square[:3]) + (", …" if len(done.square) > 3 else "")
+    return [
+        f"{shown}: square matrices of a layer that mconv does not know, taken as they are stored; `transpose` in "
+        "--rules turns them"
+    ]
+
+
+class _TorchOrigin:
+    """The PyTorch model, asked with the layer's inputs."""
+
+    def __init__(self, source: Source, live: Live, doubts: list[str]):
+        self.source = source
+        self.live = live
+        self.doubts = doubts
+        self.notes: list[str] = []
+        self.runner = TorchRunner(source, named_leaves, source.label, widened=True)
+        self.label = self.runner.label
+
+    def run(self, call: Call, sets: Sequence[Mapping[str, np.ndarray]], wanted: Answers) -> tuple[Answers, list[int]]:
+        names = self._names(call)
+        try:
+            got = self.runner.run([{names[n]: a for n, a in feed.items()} for feed in sets])
+        except RuntimeFailedError:
+            self.notes += self.doubts
+            raise
+        if not got.names:
+            raise RuntimeFailedError(f"{self.label} returns no tensor")
+        mine, theirs = self._pairs(wanted.names, got.names)
+        return (
+            Answers(
+                [got.names[i] for i in theirs],
+                [[row[i] for i in theirs] for row in got.outputs],
+                [[row[i] for i in theirs] for row in got.dtypes],
+                got.version,
+                got.seconds,
+            ),
+            mine,
+        )
+
+    def _names(self, call: Call) -> dict[str, str]:
+        """The layer's name of an input → PyTorch's: the same, or else the one in that place."""
+        given = [i.name for i in call.inputs]
+        try:
+            parameters = factory_inputs.parameters_of(self.source.module.forward)
+        except (TypeError, ValueError):  # of TorchScript
+            parameters = {}
+        takes_all = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+        declared = [i.name for i in self.source.inputs] if self.source.program is not None else None
+        usual = declared or [n for n, p in parameters.items() if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
+        if self.source.program is not None or self.source.positional:
+            ordered = usual if set(usual) == set(given) else self._placed(given)
+            return dict(zip(ordered, ordered)) if set(ordered) == set(given) else dict(zip(given, given))
+        if takes_all and not usual or all(n in usual for n in given):
+            return {n: n for n in given}
+        if len(usual) < len(given):
+            raise RuntimeFailedError(
+                f"{self.label} takes {', '.join(usual) or 'nothing'}, the layer {', '.join(given)}"
+            )
+        return dict(zip(self._placed(given), usual))
+
+    def _placed(self, given: list[str]) -> list[str]:
+        """The layer's inputs in the order of its parameters."""
+        order = {n: i for i, n in enumerate(factory_inputs.parameters_of(self.live.function))}
+        return sorted(given, key=lambda n: order.get(n, len(order)))
+
+    def _pairs(self, mine: Sequence[str], theirs: Sequence[str]) -> tuple[list[int], list[int]]:
+        """Which outputs to compare: those in the same place; those of the same name where the numbers differ."""
+        if len(mine) == len(theirs):
+            return list(range(len(mine))), list(range(len(mine)))
+        shared = [n for n in mine if n in theirs]
+        if shared:
+            pairs = [mine.index(n) for n in shared], [theirs.index(n) for n in shared]
+        else:
+            count = min(len(mine), len(theirs))
+            pairs = list(range(count)), list(range(count))
+        self.notes.append(
+            f"PyTorch gives {len(theirs)} outputs, the layer {len(mine)}: compared "
+            f"{', '.join(theirs[i] for i in pairs[1])}"
+        )
+        return pairs
+
+
+# what is said of it -------------------------------------------------------------------------------------------------
+
+
+def _describe(report: Report, model: Any, into: Any, live: Live, origin: _Origin, done: Transplanted) -> None:
+    report.source = {
+        "spec": None if _is_live(model) else os.fspath(model),
+        **(origin.source.facts if origin.source is not None else {"form": "weights"}),
+        "into": into if isinstance(into, str) else None,
+        "layer": live.kind,
+        "method": live.method,
+        "tensors": len(origin.tensors),
+    }
+    report.transplant = done.to_dict()
+    report.versions["source paddle"] = live.paddle.__version__
+    if done.recognised:
+        report.warnings.append(
+            f"the names are those of the rules {done.rules[0]}, which were taken; --rules says others"
+        )
+    report.warnings += done.warnings
+
+
+def _recording(
+    model: Any,
+    into: Any,
+    rules: Sequence[PathLike],
+    live: Live,
+    call: Call,
+    origin: _Origin,
+    chosen: Options,
+    done: Transplanted,
+) -> provenance.Recording:
+    files: list[provenance.Source] = list(origin.files)
+    spec = loading.split(into) if isinstance(into, str) else None
+    if spec is not None and os.path.isfile(spec[0]):
+        files.append((f"into/{os.path.basename(spec[0])}", spec[0]))
+    files += [(f"rules/{os.path.basename(os.fspath(r))}", r) for r in rules if os.path.isfile(r)]
+    facts = {
+        "model": _said(model) if origin.source is None else origin.source.label,
+        "into": live.kind,
+        "method": live.method,
+        "rules": [os.path.basename(r) for r in done.rules],
+        "inputs": [str(i) for i in call.inputs],
+        "output_names": None if chosen.output_names is None else list(chosen.output_names),
+    }
+    packages = ("paddlenlp",) if type(live.layer).__module__.startswith("paddlenlp.") else ()
+    found = {"paddle": live.paddle.__version__}
+    return provenance.Recording(
+        "torch2paddle", files, target=chosen.target, options=facts, packages=(*packages, "torch"), versions=found
+    )
+
+
+def fitting(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Without the options of an export that were not given.
+
+    Raises:
+        UsageError: one of them was.
+    """
+    found = {k: v for k, v in given.items() if k not in _OF_EXPORT}
+    refused = [
+        f"--{k.replace('_', '-')}" for k, plain in _OF_EXPORT.items() if given.get(k, plain) not in (plain, None)
+    ]
+    if refused:
+        raise UsageError(f"{', '.join(refused)}: not with --into, which converts no graph", "leave it out")
+    return found
+
+
+# options that say how a graph is converted, and what they are by default
+_OF_EXPORT: dict[str, Any] = {
+    "example": None,
+    "outputs": None,
+    "via": None,
+    "strict": False,
+    "keep_dtype": False,
+    "keep": False,
+    "engine": "native",
+}
