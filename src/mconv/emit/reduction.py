@@ -84,7 +84,11 @@ def _plain(b: Builder, kind: str, x: Value, over: list[int], keep: bool) -> Valu
         return b.cast(_plain(b, kind, b.cast(x, DType.INT32), over, keep), x.dtype)
     if kind in ("sum", "prod"):  # without the types, int32 is summed up into int64
         common.update(in_dtype=int(x.dtype), out_dtype=int(x.dtype))
-    total: Value = b.op(f"reduce_{kind}", X=x, result=(x.dtype, out), **common)
+    op = f"reduce_{kind}"
+    if kind in ("max", "min") and x.dtype is DType.FP32 and b.target.version >= 2_006_000:
+        # oneDNN's, from 2.6 on, gives the largest float32 where all elements are infinite, as in a masked row
+        op = f"reduce_a{kind}"
+    total: Value = b.op(op, X=x, result=(x.dtype, out), **common)
     return total
 
 

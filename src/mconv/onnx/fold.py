@@ -129,6 +129,8 @@ def _reference(
     made = iter(results)
     for name in node.output:
         result = next(made) if name else None
+        if getattr(getattr(result, "dtype", None), "name", "") == "bfloat16":  # so from onnx 1.19 on
+            result = np.asarray(result).astype(np.float32)
         if name and not _keepable(result):
             return None
         outputs.append(None if result is None else b.constant(np.asarray(result)))

@@ -216,3 +216,19 @@ def test_running_sums_of_types(place: Place, dtype: type) -> None:
 def test_determinants(place: Place) -> None:
     check_op(place, "Det", [rand(2, 3, 3)], [rand(5, 3, 3)])
     check_op(place, "Det", [rand(4, 4)])
+
+
+@everywhere
+@pytest.mark.parametrize(("op", "sign"), [("ReduceMax", -1), ("ReduceMin", 1)])
+@pytest.mark.parametrize("keep", [0, 1])
+@pytest.mark.parametrize("axes", [[1], [0, 1]], ids=str)
+def test_rows_that_are_all_infinite(place: Place, op: str, sign: int, keep: int, axes: list[int]) -> None:
+    """As masked rows of attention are."""
+    sets = []
+    for rows in (3, 4):
+        x = np.full((rows, 5), sign * np.inf, np.float32)
+        if axes == [1]:
+            x[0, 1] = 2
+            x[1] = -x[1]
+        sets.append([x])
+    check_op(place, op, *sets, opset=13, axes=axes, keepdims=keep)
