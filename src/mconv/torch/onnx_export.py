@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
+import os
+import re
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Optional
+from unittest import mock
 
 from mconv.errors import MissingDependencyError, UnsupportedError
 from mconv.torch.exporting import first_line
@@ -25,11 +29,13 @@ class Written:
         path: the file.
         how: which exporter wrote it, and what the other one said.
         seconds: how long that took.
+        notes: what a user should know.
     """
 
     path: Path
     how: str
     seconds: dict[str, float] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
 
 
 def export_onnx(
@@ -63,7 +69,9 @@ def export_onnx(
         import onnx  # noqa: F401 - the exporters' own message would not say so
     except ImportError:
         raise MissingDependencyError("PyTorch's ONNX exporters need onnx", "pip install onnx onnxscript") from None
-    ways: tuple[str, ...] = (TORCHSCRIPT,) if positional else (DYNAMO,) if program is not None else (TORCHSCRIPT, DYNAMO)
+    ways: tuple[str, ...] = (
+        (TORCHSCRIPT,) if positional else (DYNAMO,) if program is not None else (TORCHSCRIPT, DYNAMO)
+    )
     if program is None and not positional:
         order = list(inspect.signature(module.forward).parameters)
         examples = dict(sorted(examples.items(), key=lambda item: order.index(item[0]) if item[0] in order else -1))
@@ -71,15 +79,28 @@ def export_onnx(
     reasons = []
     for way in ways:
         try:
-            with quiet():
+            with quiet() as told:
                 write = _torchscript if way == TORCHSCRIPT else _dynamo
                 write(module, examples, dims, outputs, path, positional, program, opset or _OPSETS[way])
         except Exception as e:  # noqa: BLE001 - whatever the exporter raises is its reason
             reasons.append(f"{way}: {first_line(e)}")
             continue
         how = "; ".join([way, *(f"not {r}" for r in reasons)])
-        return Written(path, how, {"torch.onnx.export": time.perf_counter() - start})
+        return Written(path, how, {"torch.onnx.export": time.perf_counter() - start}, _constants(told))
     raise UnsupportedError(f"PyTorch's ONNX exporters cannot write it ({'; '.join(reasons)})")
+
+
+def _constants(warned: Sequence[str]) -> list[str]:
+    """What the tracer took for constant, in one sentence."""
+    flow = [w for w in warned if "boolean" in w or "might cause the trace to be incorrect" in w]
+    if not flow:
+        return []
+    where = re.findall(r"[^\s(]*\.py:\d+", " ".join(flow))
+    place = f" (first at {os.path.basename(where[0])})" if where else ""
+    return [
+        f"{len(flow)} decision{'s' if len(flow) > 1 else ''} that may depend on the values of the inputs{place}: the "
+        "result always decides as for the inputs traced with"
+    ]
 
 
 def _torchscript(
@@ -96,7 +117,9 @@ def _torchscript(
 
     axes = {n: {i: d for i, d in enumerate(dims.get(n, ())) if d} for n in examples}
     args: Any = tuple(examples.values()) if positional else (dict(examples),)
-    with torch.no_grad():
+    # its log of failures cannot be switched off: it asks whether a function is true
+    log = mock.patch.object(torch._C, "_jit_onnx_log", lambda *text: None)
+    with torch.no_grad(), log if hasattr(torch._C, "_jit_onnx_log") else contextlib.nullcontext():
         torch.onnx.export(
             module, args, str(path), dynamo=False, opset_version=opset, input_names=list(examples),
             output_names=list(outputs), dynamic_axes={n: a for n, a in axes.items() if a},

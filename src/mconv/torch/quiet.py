@@ -8,28 +8,27 @@ import logging
 import warnings
 from collections.abc import Iterator
 
-_LOGGERS = (
-    "torch",
-    "torch.export",
-    "torch.onnx",
-    "torch._dynamo",
-    "torch.fx",
-    "torch._export",
-    "onnxscript",
-    "onnx_ir",
-)
+
+@contextlib.contextmanager
+def quiet() -> Iterator[list[str]]:
+    """Within it, torch and its exporters neither log nor print.
+
+    Yields:
+        What its tracer warned of, once it has: values that become constants, such as the outcome of a condition.
+    """
+    found: list[str] = []
+    before = logging.root.manager.disable
+    with warnings.catch_warnings(record=True) as caught, _silent():
+        warnings.simplefilter("always")
+        logging.disable(logging.CRITICAL)
+        try:
+            yield found
+        finally:
+            logging.disable(before)
+            found += [str(w.message) for w in caught if w.category.__name__ == "TracerWarning"]
 
 
 @contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """Within it, torch and its exporters neither warn nor log nor print."""
-    levels = {name: logging.getLogger(name).level for name in _LOGGERS}
-    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-        warnings.simplefilter("ignore")
-        for name in _LOGGERS:
-            logging.getLogger(name).setLevel(logging.CRITICAL)
-        try:
-            yield
-        finally:
-            for name, level in levels.items():
-                logging.getLogger(name).setLevel(level)
+def _silent() -> Iterator[None]:
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+        yield

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+from mconv.program.dtypes import DType
 from mconv.torch.sources.source import Source
 
 
@@ -23,4 +26,6 @@ def widen(source: Source) -> list[str]:
         for tensor in [*source.module.parameters(), *source.module.buffers()]:
             if tensor.dtype in halves:
                 tensor.data = tensor.data.float()
+        halves_too = (DType.FP16, DType.BF16)
+        source.inputs = [replace(i, dtype=DType.FP32) if i.dtype in halves_too else i for i in source.inputs]
     return [f"its {names} weights are carried as float32, which CPUs compute in; --keep-dtype leaves them"]

@@ -46,15 +46,15 @@ class Plan:
     @property
     def dims(self) -> dict[str, list[Optional[str]]]:
         """Input → the name of each open dimension, None for a fixed one."""
-        return {i.name: [_label(i, axis) for axis in range(len(i.dims))] for i in self.inputs}
+        return {i.name: labels_of(i) for i in self.inputs}
 
     def texts(self) -> list[str]:
         return [str(i) for i in self.inputs]
 
 
-def _label(one: Input, axis: int) -> Optional[str]:
-    dim = one.dims[axis]
-    return None if isinstance(dim, int) else dim if isinstance(dim, str) else f"{one.name}_{axis}"
+def labels_of(one: Input) -> list[Optional[str]]:
+    """The name of each open dimension; None for a fixed one."""
+    return [None if isinstance(d, int) else d or f"{one.name}_{axis}" for axis, d in enumerate(one.dims)]
 
 
 def declared(source: Source, texts: Sequence[str], example: Optional[Path]) -> Plan:
@@ -174,7 +174,7 @@ def fill(plan: Plan, source: Source, runner: TorchRunner, example: Optional[Path
         plan.sets = sets
         return
     assert failure is not None
-    shapes = ", ".join(f"{i.name}: {i}" for i in plan.inputs)
+    shapes = ", ".join(map(str, plan.inputs))
     if source.guessed:
         texts = " ".join(f"--input '{i}'" for i in plan.inputs)
         raise UsageError(

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Optional
 
 from mconv.errors import MconvError, UnsupportedError
+from mconv.factory.inputs import Input
 from mconv.onnx import advice, describe
 from mconv.onnx.convert import convert as convert_onnx
 from mconv.onnx.reader import OnnxModel, read
@@ -20,10 +21,11 @@ from mconv.torch.onnx_export import Written, export_onnx
 from mconv.torch.scripting import export_script
 from mconv.torch.sources import Source
 from mconv.verbs.onnx2paddle import Produced, paddle_operators
-from mconv.verbs.torch_inputs import Plan, traceable
+from mconv.verbs.torch_inputs import Plan, labels_of, traceable
 
 EXPORT, ONNX = "export", "onnx"
 ROADS = (EXPORT, ONNX)
+_BOTH = "--debug shows what torch says"
 KEPT = {EXPORT: "intermediate.pt2", ONNX: "intermediate.onnx"}
 
 
@@ -73,7 +75,7 @@ def produce(source: Source, plan: Plan, request: Request, via: Optional[str], en
         try:
             made, road, how = _through_onnx(source, plan, request, engine)
         except MconvError as second:
-            both = UnsupportedError(f"{first.message}; through ONNX: {second.message}", None, first.rows)
+            both = UnsupportedError(f"{first.message}; through ONNX: {second.message}", _BOTH, first.rows)
             both.rows = both.rows or list(getattr(second, "rows", []) or [])
             raise both from second
         made.facts["warnings"].insert(0, f"converted through ONNX: {first.message}")
@@ -93,7 +95,7 @@ def _through_export(source: Source, plan: Plan, request: Request) -> tuple[Produ
     warnings = [w for w in made.notes if "torch fixed the dimension" not in w] + [_fixed_text(f) for f in fixed]
     program = made.program
     facts = {
-        "inputs": [_port(i.name, i.dtype.label, port, list(i.dims)) for i, port in zip(plan.inputs, program.feeds)],
+        "inputs": [_port(i.name, i.dtype.label, port, _shape(i, fixed)) for i, port in zip(plan.inputs, program.feeds)],
         "outputs": [
             _port(n, None, port, list(port.shape)) for n, port in zip(_present(request, made), program.fetches)
         ],
@@ -167,6 +169,12 @@ def _fixed_text(fixed: dict[str, Any]) -> str:
     )
 
 
+def _shape(one: Input, fixed: Sequence[dict[str, Any]]) -> list[Any]:
+    """The dimensions as the user calls them; the size of those that torch fixed."""
+    sizes = {f["dimension"]: f["size"] for f in fixed if f["input"] == one.name}
+    return [sizes.get(label, dim) if label else dim for label, dim in zip(labels_of(one), one.dims)]
+
+
 def _port(name: str, dtype: Optional[str], port: Port, shape: list[Any]) -> dict[str, Any]:
     here = None if port.dtype is None else port.dtype.label
     return {
@@ -202,9 +210,9 @@ def _through_onnx(source: Source, plan: Plan, request: Request, engine: str) -> 
     made.seconds = {**seconds, **made.seconds}
     made.keep = made.keep, model  # parameters are read from the file when they are written
     for one, given in zip(made.facts["inputs"], plan.inputs):
-        one["shape"] = list(given.dims)
+        one["shape"] = _shape(given, fixed)
     made.facts["fixed"] = fixed
-    made.facts["warnings"] += [_fixed_text(f) for f in fixed]
+    made.facts["warnings"] += [*written.notes, *(_fixed_text(f) for f in fixed)]
     return made, ONNX, written.how
 
 

@@ -119,8 +119,9 @@ def load(
                 model, info = kind.from_pretrained(str(folder), add_pooling_layer=False, **options)
                 missing = sorted(info.get("missing_keys") or ())
                 notes.append(f"{type(model).__name__} has no pooler: the folder has no weights for it")
-    if hasattr(model.config, "use_cache"):
-        model.config.use_cache = False  # which is no tensor
+    for part in model.modules():  # encoders and decoders have configurations of their own
+        if hasattr(getattr(part, "config", None), "use_cache"):
+            part.config.use_cache = False  # a cache is no tensor
     wrong = [str(n) for n in info.get("mismatched_keys") or ()]
     if wrong:
         raise UsageError(f"{folder}: {wrong[0]} is of another shape than in {type(model).__name__}")
