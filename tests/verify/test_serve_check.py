@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from mconv import api
 from mconv.errors import NotAModelError, OutputExistsError, RuntimeFailedError, RuntimeUnavailableError
 from mconv.serving import configure
 from mconv.serving.scaffold import SERVICE
@@ -102,6 +103,17 @@ def test_given_inputs_and_a_kept_service(scratch: Path, tmp_path: Path) -> None:
     assert 'model_config: "../serving_server"' in (kept / "config.yml").read_text()
     with pytest.raises(OutputExistsError):
         serve_check(server, keep=kept)
+
+
+@pytest.mark.runtime
+def test_a_service_deep_in_folders(tmp_path: Path) -> None:
+    """The sockets between the pipeline's processes are not below it: their paths are limited to 107 bytes."""
+    require("paddle-2.3.2")
+    deep = tmp_path / ("a" * 60) / ("b" * 60)
+    api.to_serving(case("2.3.2-mlp").model, out=deep, pipeline={})
+    before = sorted(p.name for p in (deep / "service").iterdir())
+    report = serve_check(deep / "serving_server")
+    assert report.ok and sorted(p.name for p in (deep / "service").iterdir()) == before
 
 
 @pytest.mark.runtime

@@ -6,6 +6,7 @@ import contextlib
 import os
 import signal
 import subprocess
+import tempfile
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -75,9 +76,12 @@ class Pipeline:
         self.name, self.rpc_port, self.http_port = name, rpc_port, http_port
         self._driver: Optional[subprocess.Popen[bytes]] = None
         self._service: Optional[int] = None
+        self._scratch: Optional[tempfile.TemporaryDirectory[str]] = None
 
     def __enter__(self) -> Pipeline:
-        env = self.where.environ(OMP_NUM_THREADS="1", MKL_NUM_THREADS="1", TMPDIR=str(self.folder))
+        # not in the service's folder: its processes talk over sockets there, whose paths have at most 108 characters
+        self._scratch = tempfile.TemporaryDirectory(prefix="mconv-pipe-")
+        env = self.where.environ(OMP_NUM_THREADS="1", MKL_NUM_THREADS="1", TMPDIR=self._scratch.name)
         with (self.folder / "driver.log").open("wb") as errors:
             self._driver = subprocess.Popen(
                 [str(self.where.python), str(DRIVER), *([] if self.namespace else ["--no-namespace"])],
@@ -111,6 +115,9 @@ class Pipeline:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._service, signal.SIGKILL)
             self._service = None
+        if self._scratch is not None:
+            self._scratch.cleanup()
+            self._scratch = None
 
     @property
     def url(self) -> tuple[str, str]:
