@@ -21,6 +21,7 @@ class Found:
     source: Optional[Path] = None
     weights: Optional[Path] = None
     data: Optional[Path] = None
+    service: dict[str, Path] = field(default_factory=dict)  # option of the pipeline service → file
 
 
 @dataclass
@@ -30,10 +31,11 @@ class Step:
     Attributes:
         name: of the step; ``id``: the same, numbered.
         verb: the function of :mod:`mconv.api`.
-        reads: parameter → a file or folder; the hash of what is in it is part of the step's key.
+        reads: parameter → a file or folder; the hash of what is in it is part of the step's key. A name that begins
+            with + is no parameter: there are others that say the same with a path.
         made_by: parameter → the step that made what it reads.
         places: parameter → where the output goes, relative to the recipe's folder.
-        options: the other parameters.
+        options: the other parameters; + as above.
         hidden: options that are no part of the key, because another field says the same without a path.
         outputs: files and folders that are made, relative to the recipe's folder.
     """
@@ -54,7 +56,7 @@ class Step:
         return {
             **self.options,
             **self.hidden,
-            **{name: str(path) for name, path in self.reads.items() if not name.startswith("+")},
+            **{name: str(path) for name, path in self.reads.items()},
             **{name: str(folder / place) for name, place in self.places.items()},
         }
 
@@ -77,6 +79,7 @@ class _Planner:
         self.made: dict[str, tuple[Path, str]] = {}  # step's name → what it made, and the step's id
         self.model: Optional[str] = None  # the step that made the model so far
         self.server: Optional[str] = None
+        self.service: Optional[Path] = None
 
     def steps(self) -> list[Step]:
         return [self._step(i, spec) for i, spec in enumerate(self.recipe.steps)]
@@ -127,8 +130,7 @@ class _Planner:
             self._spec(step, "model")
         if spec.name == "torch2paddle":
             source = self.recipe.source
-            step.options["arguments"] = source.arguments
-            step.options["trust"] = source.trust
+            step.options.update({"arguments": source.arguments, "trust": source.trust})
             if self.found.weights is not None:
                 step.reads["weights"] = self.found.weights
         for i, plugin in enumerate(step.options.pop("plugins", [])):
@@ -167,10 +169,23 @@ class _Planner:
         step.options["force"] = True
         step.outputs = [server, client]
         self.server = step.id
+        if self.recipe.pipeline is not False:
+            self._pipeline(step, serving.get("service", "service"))
+
+    def _pipeline(self, step: Step, service: str) -> None:
+        """A service beside the model; its files are known by what is in them."""
+        plain = {} if self.recipe.pipeline is True else dict(self.recipe.pipeline)  # type: ignore[arg-type]
+        step.options["service_dir"] = service
+        step.hidden["pipeline"] = {**plain, **{name: str(path) for name, path in self.found.service.items()}}
+        step.options["+pipeline"] = {k: v for k, v in plain.items() if k not in self.found.service}
+        step.reads.update({f"+{name}": path for name, path in self.found.service.items()})
+        step.outputs.append(service)
+        self.service = self.folder / service
 
     def _verify(self, step: Step, spec: StepSpec) -> None:
         conversions = list(self.made)
-        first = "source" if self.found.source is not None else (conversions[0] if conversions else "")
+        torch = conversions[:1] == ["torch2paddle"]  # which has compared its result with the source itself
+        first = "source" if self.found.source is not None and not torch else (conversions[0] if conversions else "")
         a, b = step.options.pop("a", first), step.options.pop("b", self.model or "")
         if not a or not b or a == b:
             raise self._bad(spec, "has no two models to compare", "it comes after a conversion; a: and b: name them")
@@ -178,7 +193,7 @@ class _Planner:
             self._side(step, spec, side, name)
         step.options.setdefault("tolerance", self.recipe.verification.get("tolerance"))
         step.options.setdefault("runtime", self.recipe.verification.get("runtime"))
-        step.options["inputs"] = [] if self.recipe.source.spec else self.recipe.inputs
+        step.options["inputs"] = self.recipe.inputs if step.reads["a"] == self.found.source else []
         if self.found.data is not None:
             step.reads["feeds"] = self.found.data
 
@@ -195,7 +210,16 @@ class _Planner:
         if self.server is None:
             raise self._bad(spec, "there is no served model yet", "it comes after to-serving")
         step.reads["folder"], step.made_by["folder"] = self.made["to-serving"]
-        if self.found.data is not None:
+        if self.service is not None:
+            step.hidden["service"] = str(self.service)
+        for option in ("texts", "images"):
+            given = step.options.pop(option, [])
+            for i, name in enumerate([given] if isinstance(given, str) else given):
+                step.reads[f"+{option}{i}"] = self.recipe.folder / name
+            if given:
+                paths = [str(p) for k, p in step.reads.items() if k.startswith(f"+{option}")]
+                step.hidden[option] = paths[0] if option == "texts" else paths
+        if self.found.data is not None and not step.hidden.keys() & {"texts", "images"}:
             step.reads["inputs"] = self.found.data
 
     def _first(self, spec: StepSpec) -> None:
@@ -218,7 +242,7 @@ class _Planner:
         file = self.recipe.folder / path
         if colon and path.endswith(".py"):
             step.reads["+spec"] = file
-            step.options["spec"] = f"{os.path.basename(path)}:{factory}"
+            step.options["+spec"] = f"{os.path.basename(path)}:{factory}"
             step.hidden[parameter] = f"{file}:{factory}"
         elif not colon and (self.recipe.folder / spec).is_dir():
             step.reads[parameter] = self.recipe.folder / spec
@@ -228,9 +252,7 @@ class _Planner:
 
 def call(step: Step, folder: Path) -> tuple[str, dict[str, Any]]:
     """The function of the API and its arguments."""
-    arguments = step.arguments(folder)
-    arguments.pop("spec", None)
-    return step.verb, {k: v for k, v in arguments.items() if v is not None}
+    return step.verb, {k: v for k, v in step.arguments(folder).items() if v is not None and not k.startswith("+")}
 
 
 def ingredients(step: Step, inputs: Mapping[str, Any], versions: Mapping[str, str]) -> dict[str, Any]:

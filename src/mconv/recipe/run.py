@@ -20,6 +20,7 @@ from mconv.recipe.plan import Found, Step, call, ingredients, plan
 from mconv.recipe.results import CACHED, DONE, FAILED, SKIPPED, Event, Notify, RecipeResult, StepResult
 
 SOURCE = "source"
+_FILES = ("tokenizer", "labels")  # options of a service that name files
 _CRASHED = 9  # exit code of RuntimeFailedError
 
 
@@ -105,10 +106,12 @@ class _Run:
                 remote.require_pin(path, text, pin, self.hashes.files(path))
             return path
 
+        given = recipe.pipeline if isinstance(recipe.pipeline, dict) else {}
         found = Found(
             find(source.path, source.sha256),
             find(source.weights, source.weights_sha256),
             find(recipe.verification.get("data"), recipe.verification.get("sha256")),
+            {name: path for name in _FILES if (path := find(given.get(name), None)) is not None},
         )
         if fetched:
             self._end(StepResult(SOURCE, DONE, round(time.perf_counter() - start, 3), "fetched"))
