@@ -11,7 +11,7 @@ from typing import Any, Union
 
 import numpy as np
 
-from mconv.dygraph import matching, rules, weights
+from mconv.dygraph import match_report, matching, rules, weights
 from mconv.dygraph.inputs import dtype_of
 from mconv.dygraph.matching import Given, Layout, Match, Matching, Parameter
 from mconv.errors import WeightsError
@@ -29,6 +29,7 @@ class Transplanted:
         table: one row for each tensor and parameter.
         problems: those of them that have no counterpart (with ``partial``).
         random: parameters that have kept what the layer's constructor gave them.
+        pairs: (PyTorch's module, the layer's) that share weights.
         square: square parameters of layers that mconv does not know, taken as they are stored.
         warnings: what a user should know.
     """
@@ -39,6 +40,7 @@ class Transplanted:
     table: list[dict[str, Any]]
     problems: list[dict[str, Any]]
     random: list[str]
+    pairs: list[tuple[str, str]]
     square: list[str]
     warnings: list[str] = field(default_factory=list)
 
@@ -80,16 +82,17 @@ def transplant(
     found, used, recognised = _matched(given, layout, chosen)
     fed = _Fed(fetch)
     _compared(found, fed)
-    problems = matching.problems(found, given, layout)
+    problems = match_report.problems(found, given, layout)
     if problems and (not partial or not found.matches):
         raise _refusal(found, problems, len(given), where, used)
     made = Transplanted(
         used.sets,
         recognised,
         len(found.matches),
-        matching.table(found, given, layout),
+        match_report.table(found, given, layout),
         problems,
         sorted({m.parameter for m, _ in found.conflicts} | set(found.missing)),
+        _modules(found, layout),
         _doubtful(found, layout),
     )
     if found.prefix != ("", ""):
@@ -181,6 +184,12 @@ def _compared(found: Matching, fed: _Fed) -> None:
         if other in found.matches and not np.array_equal(fed.value(one, (-1,)), fed.value(other, (-1,))):
             found.repeated.remove((one, other))
             found.conflicts.append((one, f"one tensor in the layer with {other.source}, which holds something else"))
+
+
+def _modules(found: Matching, layout: Layout) -> list[tuple[str, str]]:
+    """(PyTorch's module, the layer's): those that have the same weights whole."""
+    pairs = [(m.source.rpartition(".")[0], layout.owner(m.parameter)) for m in found.matches if m.part is None]
+    return list(dict.fromkeys(pairs))
 
 
 def _doubtful(found: Matching, layout: Layout) -> list[str]:

@@ -9,28 +9,24 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Optional, Union
 
-import numpy as np
-
 from mconv.dygraph import source as layers
 from mconv.dygraph.live import Live
 from mconv.dygraph.matching import Given
 from mconv.dygraph.transplant import Transplanted
 from mconv.dygraph.transplant import transplant as put
-from mconv.errors import MissingDependencyError, NotAModelError, RuntimeFailedError, UsageError
+from mconv.errors import MissingDependencyError, NotAModelError, UsageError
 from mconv.factory import inputs as factory_inputs
 from mconv.factory import loading
 from mconv.factory.inputs import Call
 from mconv.program import provenance, targets
 from mconv.program.params import PathLike
 from mconv.torch import arrays
-from mconv.torch.exporting import named_leaves
 from mconv.torch.sources import Source, forms, open_source, weights
 from mconv.torch.sources.forms import Form
 from mconv.torch.widening import widen
 from mconv.verbs.report import Report, versions
 from mconv.verbs.saving import Options, Subject, options, save
-from mconv.verify.runners import Answers
-from mconv.verify.torch_runner import TorchRunner
+from mconv.verbs.torch_origin import TorchOrigin
 
 Arguments = Union[Mapping[str, Any], Sequence[str]]
 
@@ -213,19 +209,13 @@ def _inputs(origin: _Origin, live: Live) -> Optional[list[str]]:
 # comparing ----------------------------------------------------------------------------------------------------------
 
 
-def _reference(origin: _Origin, live: Live, done: Transplanted, report: Report) -> Optional[_TorchOrigin]:
+def _reference(origin: _Origin, live: Live, done: Transplanted, report: Report) -> Optional[TorchOrigin]:
     """PyTorch's side of the proof; where there is none, why."""
-    reason = ""
     if origin.source is None:
-        reason = f"{origin.alone}: compared with the layer of Paddle only, not with PyTorch"
-    elif done.random:
-        reason = f"{len(done.random)} parameters are the layer's own: compared with it only, not with PyTorch"
-    if reason:
-        report.warnings.append(reason)
+        report.warnings.append(f"{origin.alone}: compared with the layer of Paddle only, not with PyTorch")
         report.warnings += _square(done)
         return None
-    assert origin.source is not None
-    return _TorchOrigin(origin.source, live, _square(done))
+    return TorchOrigin(origin.source, live, _square(done), done.pairs, binding=not done.random)
 
 
 def _square(done: Transplanted) -> list[str]:
@@ -236,81 +226,6 @@ def _square(done: Transplanted) -> list[str]:
         f"{shown}: square matrices of a layer that mconv does not know, taken as they are stored; `transpose` in "
         "--rules turns them"
     ]
-
-
-class _TorchOrigin:
-    """The PyTorch model, asked with the layer's inputs."""
-
-    def __init__(self, source: Source, live: Live, doubts: list[str]):
-        self.source = source
-        self.live = live
-        self.doubts = doubts
-        self.notes: list[str] = []
-        self.runner = TorchRunner(source, named_leaves, source.label, widened=True)
-        self.label = self.runner.label
-
-    def run(self, call: Call, sets: Sequence[Mapping[str, np.ndarray]], wanted: Answers) -> tuple[Answers, list[int]]:
-        names = self._names(call)
-        try:
-            got = self.runner.run([{names[n]: a for n, a in feed.items()} for feed in sets])
-        except RuntimeFailedError:
-            self.notes += self.doubts
-            raise
-        if not got.names:
-            raise RuntimeFailedError(f"{self.label} returns no tensor")
-        mine, theirs = self._pairs(wanted.names, got.names)
-        return (
-            Answers(
-                [got.names[i] for i in theirs],
-                [[row[i] for i in theirs] for row in got.outputs],
-                [[row[i] for i in theirs] for row in got.dtypes],
-                got.version,
-                got.seconds,
-            ),
-            mine,
-        )
-
-    def _names(self, call: Call) -> dict[str, str]:
-        """The layer's name of an input → PyTorch's: the same, or else the one in that place."""
-        given = [i.name for i in call.inputs]
-        try:
-            parameters = factory_inputs.parameters_of(self.source.module.forward)
-        except (TypeError, ValueError):  # of TorchScript
-            parameters = {}
-        takes_all = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
-        declared = [i.name for i in self.source.inputs] if self.source.program is not None else None
-        usual = declared or [n for n, p in parameters.items() if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
-        if self.source.program is not None or self.source.positional:
-            ordered = usual if set(usual) == set(given) else self._placed(given)
-            return dict(zip(ordered, ordered)) if set(ordered) == set(given) else dict(zip(given, given))
-        if takes_all and not usual or all(n in usual for n in given):
-            return {n: n for n in given}
-        if len(usual) < len(given):
-            raise RuntimeFailedError(
-                f"{self.label} takes {', '.join(usual) or 'nothing'}, the layer {', '.join(given)}"
-            )
-        return dict(zip(self._placed(given), usual))
-
-    def _placed(self, given: list[str]) -> list[str]:
-        """The layer's inputs in the order of its parameters."""
-        order = {n: i for i, n in enumerate(factory_inputs.parameters_of(self.live.function))}
-        return sorted(given, key=lambda n: order.get(n, len(order)))
-
-    def _pairs(self, mine: Sequence[str], theirs: Sequence[str]) -> tuple[list[int], list[int]]:
-        """Which outputs to compare: those in the same place; those of the same name where the numbers differ."""
-        if len(mine) == len(theirs):
-            return list(range(len(mine))), list(range(len(mine)))
-        shared = [n for n in mine if n in theirs]
-        if shared:
-            pairs = [mine.index(n) for n in shared], [theirs.index(n) for n in shared]
-        else:
-            count = min(len(mine), len(theirs))
-            pairs = list(range(count)), list(range(count))
-        self.notes.append(
-            f"PyTorch gives {len(theirs)} outputs, the layer {len(mine)}: compared "
-            f"{', '.join(theirs[i] for i in pairs[1])}"
-        )
-        return pairs
 
 
 # what is said of it -------------------------------------------------------------------------------------------------

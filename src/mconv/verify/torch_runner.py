@@ -59,6 +59,10 @@ class TorchRunner:
             seconds.append(spent)
         return Answers(names, outputs, dtypes, self.version, seconds)
 
+    def forget(self) -> None:
+        """Run the model again though it was asked the same before."""
+        self._known.clear()
+
     def _one(self, feed: Mapping[str, np.ndarray]) -> tuple[list[str], list[np.ndarray], list[str], float]:
         arrays = list(feed.values())
         for given, names, values, kinds, spent in self._known:
