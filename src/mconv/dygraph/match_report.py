@@ -67,4 +67,4 @@ def _near(name: str, shape: Sequence[int], others: Mapping[str, Sequence[int]]) 
     if len(others) > _SUGGEST:
         return ""
     fitting = [n for n, s in others.items() if sorted(s) == sorted(shape)]
-    return next(iter(difflib.get_close_matches(name, fitting, 1, 0.5)), "")
+    return next(iter(difflib.get_close_matches(name, fitting, 1, 0.0)), "")

@@ -149,10 +149,10 @@ def match(given: Mapping[str, Given], layout: Layout, rules: Rules) -> Matching:
     best = _Matcher(given, layout, rules, ("", "")).run()
     if best.complete:
         return best
-    # the same for every prefix tried, so that one with fewer changes wins
+    # in the order of how much they change: of two that fit as well, the first is taken
     for prefix in _prefixes(list(given), list(layout.parameters)):
         found = _Matcher(given, layout, rules, prefix).run()
-        if found.score > best.score:
+        if len(found.matches) > len(best.matches):
             best = found
     return best
 
