@@ -1,7 +1,8 @@
 # Paddle Serving 0.9.0 on Paddle 2.3.2 and Python 3.8, on the CPU as it is.
 #   docker build -f docker/serving.Dockerfile -t paddle-serving:0.9.0 docker
-#   docker run --rm -p 39999:18082 -p 39998:8088 -v "$PWD/service:/home/model-server" paddle-serving:0.9.0
-# service/ is what `mconv to-serving --pipeline` writes. With a GPU: BASE is an image with CUDA 11.2, cuDNN 8.2 and
+#   docker run --rm --init -p 39999:18082 -p 39998:8088 -v "$PWD:/home/model-server" -w /home/model-server/service \
+#     paddle-serving:0.9.0
+# in the folder with serving_server/ and service/, which `mconv to-serving --pipeline` writes. With a GPU: BASE is an image with CUDA 11.2, cuDNN 8.2 and
 # TensorRT 8.0 that has a python3.8, and Paddle's own wheel with TensorRT replaces the one of the requirements.
 ARG BASE=python:3.8-slim-bullseye
 # hadolint ignore=DL3006

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from mconv.runtimes import Runtime, RuntimeStatus
     from mconv.runtimes.doctor import Diagnosis
     from mconv.serving.convert import ServingResult
-    from mconv.serving.scaffold import ServiceOptions
     from mconv.serving.scaffold import Written as WrittenService
+    from mconv.verbs.convert import Converted
     from mconv.verbs.downgrade import Downgraded
     from mconv.verbs.report import Report
     from mconv.verbs.verify import Verification
@@ -53,7 +53,9 @@ def to_serving(
             raise UsageError(f"{engine} makes no service", "use --engine native, or `mconv scaffold` afterwards")
         if options.get("show"):
             raise UsageError("--show writes nothing, a service neither", "leave out --pipeline")
-        options["pipeline"] = _service_options(pipeline)
+        from mconv.serving.scaffold import options_from
+
+        options["pipeline"] = options_from(pipeline)
     if engine == "native":
         from mconv.program.files import locate
         from mconv.program.stored import Era
@@ -94,30 +96,14 @@ def scaffold(
         server: the folder.
         out: the service's folder; default ``service`` beside it.
         force: replace what is there.
-        options: fields of :class:`mconv.serving.scaffold.ServiceOptions` (``service``, ``name``, ``tokenizer``, …) and
-            of :class:`mconv.serving.image_settings.ImageOptions` (``size``, ``mean``, …).
+        options: as the command's, with ``_`` for ``-``; see :func:`mconv.serving.scaffold.options_from`.
 
     Raises:
         MconvError: see :func:`mconv.serving.scaffold.scaffold`.
     """
     from mconv.serving import scaffold as room
 
-    return room.scaffold(server, out, _service_options(options), force=force)
-
-
-def _service_options(given: Mapping[str, Any]) -> ServiceOptions:
-    import dataclasses
-
-    from mconv.serving.image_settings import ImageOptions
-    from mconv.serving.scaffold import ServiceOptions
-
-    pictures = {f.name for f in dataclasses.fields(ImageOptions)}
-    known = pictures | {f.name for f in dataclasses.fields(ServiceOptions) if f.name != "image"}
-    unknown = sorted(set(given) - known)
-    if unknown:
-        raise UsageError(f"a service has no option {', '.join(unknown)}", f"options are {', '.join(sorted(known))}")
-    image = ImageOptions(**{k: v for k, v in given.items() if k in pictures})
-    return ServiceOptions(**{k: v for k, v in given.items() if k not in pictures}, image=image)
+    return room.scaffold(server, out, room.options_from(options), force=force)
 
 
 def downgrade(path: PathLike, out: PathLike, **options: Any) -> Downgraded:
@@ -298,6 +284,23 @@ def to_onnx(path: PathLike, out: PathLike, **options: Any) -> Report:
     from mconv.verbs import to_onnx as verb
 
     return verb.to_onnx(path, out, **options)
+
+
+def convert(source: PathLike, out: PathLike, **options: Any) -> Converted:
+    """Any source as ``OUT/serving_server/`` and ``OUT/serving_client/``: the whole chain in one go, proved.
+
+    Args:
+        source: an ``.onnx`` file, a Paddle model of any era, a ``.pt2`` or TorchScript file, a Hugging Face or PaddleNLP
+            folder, ``pkg.module:factory`` or ``file.py:factory``.
+        out: the folder to make.
+        options: see :func:`mconv.verbs.convert.convert`.
+
+    Raises:
+        MconvError: see there.
+    """
+    from mconv.verbs import convert as verb
+
+    return verb.convert(source, out, **options)
 
 
 def verify(a: PathLike, b: PathLike, **options: Any) -> Verification:

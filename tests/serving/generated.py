@@ -14,7 +14,7 @@ import pytest
 from mconv.program.dtypes import DType
 from mconv.program.program import Op, Program, Var
 from mconv.serving.configure import TYPES, ServingConfig, ServingVar
-from mconv.serving.scaffold import Service, ServiceOptions, plan
+from mconv.serving.scaffold import Service, options_from, plan
 
 Shape = Sequence[int]  # -1: open
 
@@ -35,7 +35,7 @@ def model(
 
 def service(inputs: dict[str, tuple[DType, Shape]], beside: Optional[Path] = None, **options: Any) -> Service:
     """The service planned for a model."""
-    return plan(*model(inputs), ServiceOptions(**options), beside=beside)
+    return plan(*model(inputs), options_from(options), beside=beside)
 
 
 def load(planned: Service, folder: Path, module: str, monkeypatch: pytest.MonkeyPatch) -> Any:

@@ -86,16 +86,6 @@ def _declared(
 ) -> None: ...
 
 
-# option → field, where the two have different names
-_FIELDS = {
-    "text_input": "text_inputs",
-    "image_size": "size",
-    "image_fit": "fit",
-    "channel_order": "order",
-    "image_library": "library",
-}
-
-
 def with_service_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """*function* with all of them; it gets those that were given as its parameter ``given``, by the API's names."""
     own = [p for name, p in inspect.signature(function).parameters.items() if name != "given"]
@@ -118,9 +108,9 @@ def with_service_options(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _by_field(values: dict[str, Any]) -> dict[str, Any]:
-    given = {_FIELDS.get(name, name): value for name, value in values.items() if value not in (None, [])}
-    if "text_inputs" in given:
-        given["text_inputs"] = dict(_pair(text) for text in given["text_inputs"])
+    given = {name: value for name, value in values.items() if value not in (None, [])}
+    if "text_input" in given:
+        given["text_inputs"] = dict(_pair(text) for text in given.pop("text_input"))
     for name in ("mean", "std"):
         if name in given:
             try:

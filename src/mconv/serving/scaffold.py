@@ -6,6 +6,7 @@ differently from a bare ``Op`` was measured with paddle-serving-server 0.9.0 (``
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import posixpath
@@ -76,6 +77,36 @@ class ServiceOptions:
     max_length: Optional[int] = None
     text_inputs: Mapping[str, str] = field(default_factory=dict)
     image: ImageOptions = ImageOptions()
+
+
+# option → field of ImageOptions
+_PICTURES = {
+    "image_size": "size",
+    "image_fit": "fit",
+    "short_edge": "short_edge",
+    "mean": "mean",
+    "std": "std",
+    "scale": "scale",
+    "channel_order": "order",
+    "layout": "layout",
+    "resample": "resample",
+    "image_library": "library",
+}
+
+
+def options_from(given: Mapping[str, Any]) -> ServiceOptions:
+    """Options by the names that the command line and recipes have: ``name``, ``tokenizer``, ``image_size``, …
+
+    Raises:
+        UsageError: there is no such option.
+    """
+    own = {f.name for f in dataclasses.fields(ServiceOptions)} - {"image"}
+    unknown = sorted(set(given) - own - set(_PICTURES))
+    if unknown:
+        known = ", ".join(sorted(own | set(_PICTURES)))
+        raise UsageError(f"a service has no option {', '.join(unknown)}", f"options are {known}")
+    image = {_PICTURES[k]: v for k, v in given.items() if k in _PICTURES}
+    return ServiceOptions(**{k: v for k, v in given.items() if k in own}, image=ImageOptions(**image))
 
 
 @dataclass

@@ -1,0 +1,40 @@
+"""Real services for tests: converted models, the service beside each, and the pipeline around it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mconv.verify import service as services
+from mconv.verify.pipeline import Pipeline
+from tests.managed import require
+
+
+@contextlib.contextmanager
+def running(folder: Path, **options: Any) -> Iterator[Pipeline]:
+    """The pipeline around the service of *folder*, started from a copy of its files."""
+    where = require("paddle-2.3.2")
+    _, found = services.resolve(folder)
+    assert found is not None
+    with tempfile.TemporaryDirectory(prefix="mconv-test-") as scratch:
+        copied = services.copy(found, Path(scratch))
+        pipeline = Pipeline(where, copied, found.name, found.rpc_port, found.http_port, **options)
+        with pipeline:
+            if not pipeline.isolated:
+                pytest.skip("no network namespace can be made here: the gateway would listen on every interface")
+            pipeline.start()
+            yield pipeline
+
+
+def post(pipeline: Pipeline, keys: list[str], values: list[str]) -> dict[str, Any]:
+    """The gateway's JSON for a key/value request."""
+    status, text = pipeline.post(json.dumps({"key": keys, "value": values}).encode())
+    assert status == 200, text
+    answer: dict[str, Any] = json.loads(text)
+    return answer
