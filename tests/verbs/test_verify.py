@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from mconv import api
 from mconv.cli.main import run
-from mconv.errors import NotAModelError, UsageError, VerificationError
+from mconv.errors import NotAModelError, UnsupportedError, UntrustedError, UsageError, VerificationError
 from tests.golden import CASES, Case
 from tests.onnx.make import mlp
 
@@ -81,3 +84,58 @@ def test_models_that_do_not_fit_together_are_an_error(tmp_path: Path) -> None:
 @pytest.mark.parametrize("case", [c for c in CASES if c.version.endswith("2.3.2")], ids=str)
 def test_a_golden_model_agrees_with_its_serving_folder(case: Case) -> None:
     assert api.verify(case.model, case.server, runtime="paddle-2.3.2").ok
+
+
+def torch_forms(folder: Path) -> tuple[Any, dict[str, str]]:
+    """A module in every form that a file may have, and its ONNX export's place."""
+    torch = pytest.importorskip("torch")
+    torch.manual_seed(0)
+    module = torch.nn.Sequential(torch.nn.Linear(16, 8), torch.nn.Tanh(), torch.nn.Linear(8, 4)).eval()
+    example = (torch.ones(2, 16),)
+    archive, script, factory = folder / "m.pt2", folder / "m.ts", folder / "net.py"
+    shapes = ({0: torch.export.Dim("batch")},)
+    torch.export.save(torch.export.export(module, example, dynamic_shapes=shapes), str(archive))
+    torch.jit.trace(module, example).save(str(script))
+    torch.save(module.state_dict(), folder / "w.pt")
+    factory.write_text(
+        "import torch\n\ndef make():\n"
+        "    m = torch.nn.Sequential(torch.nn.Linear(16, 8), torch.nn.Tanh(), torch.nn.Linear(8, 4))\n"
+        f"    m.load_state_dict(torch.load({str(folder / 'w.pt')!r}))\n    print('a user prints')\n    return m\n"
+    )
+    return module, {"pt2": str(archive), "script": str(script), "factory": f"{factory}:make"}
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_every_form_of_a_pytorch_model(tmp_path: Path) -> None:
+    """Against the Paddle model that it became, against each other, and against another one."""
+    module, forms = torch_forms(tmp_path)
+    api.torch2paddle(forms["pt2"], tmp_path / "out", target="3", verify=False)
+    for form in forms.values():
+        found = api.verify(form, tmp_path / "out", runtime="current")
+        assert found.ok and "PyTorch" in found.a and found.b.startswith("Paddle 3"), form
+        assert len({tuple(s[next(iter(s))]) for s in found.input_sets}) == 2  # two batch sizes
+        assert all(row["max_abs"] <= 1e-5 for row in found.outputs)
+    assert api.verify(tmp_path / "out", forms["script"], runtime="current").ok
+    assert api.verify(forms["pt2"], forms["script"]).ok
+    command = [sys.executable, "-m", "mconv", "verify", forms["pt2"], forms["factory"], "--json"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert json.loads(done.stdout)["ok"] and "a user prints" in done.stderr
+    other = mlp(tmp_path / "m.onnx")
+    assert not api.verify(forms["script"], other).ok
+    with pytest.raises(UnsupportedError, match="--layers|no names"):
+        api.verify(forms["pt2"], tmp_path / "out", runtime="current", layers=True)
+
+
+def test_a_pickled_module_is_not_run(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+    torch.save(torch.nn.Linear(16, 4), tmp_path / "whole.pt")
+    path = mlp(tmp_path / "m.onnx")
+    with pytest.raises(UntrustedError):
+        api.verify(path, tmp_path / "whole.pt")
+    assert not api.verify(path, tmp_path / "whole.pt", trust=True).ok  # it runs, and is another network
+
+
+def test_a_layer_has_no_file_to_run(tmp_path: Path) -> None:
+    (tmp_path / "net.py").write_text("import paddle\nNet = paddle.nn.Linear\n")
+    with pytest.raises(UnsupportedError, match="a paddle.nn.Layer"):
+        api.verify(f"{tmp_path / 'net.py'}:Net", mlp(tmp_path / "m.onnx"))

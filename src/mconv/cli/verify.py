@@ -7,7 +7,7 @@ from typing import Annotated, Any, Optional
 
 import typer
 
-from mconv.cli.common import one_line, out
+from mconv.cli.common import one_line, out, stdout_for_the_result
 from mconv.cli.onnx2paddle import show_outputs
 from mconv.cli.run import show_annotations
 from mconv.errors import MconvError, VerificationError
@@ -61,6 +61,9 @@ def command(
             help="The names that a service takes.  [default: those of the other side]",
         ),
     ] = None,
+    trust: Annotated[
+        bool, typer.Option("--trust", help="Unpickle PyTorch files without restrictions: they can run code.")
+    ] = False,
     junit: Annotated[Optional[Path], typer.Option(metavar="FILE", help="Write a JUnit XML report.")] = None,
     summary: Annotated[Optional[Path], typer.Option(metavar="FILE", help="Write a Markdown summary.")] = None,
 ) -> Any:
@@ -70,22 +73,24 @@ def command(
     found: Any = None
     failure: Optional[MconvError] = None
     try:
-        found = api.verify(
-            a,
-            b,
-            runtime=runtime,
-            runtime_a=runtime_a,
-            inputs=inputs or (),
-            feeds=feeds,
-            tolerance=tolerance,
-            layers=layers,
-            onednn=onednn,
-            ir_optim=ir_optim,
-            timeout=timeout,
-            request=request,
-            config=config,
-            progress=out.detail,
-        )
+        with stdout_for_the_result():  # PyTorch and the user's code print
+            found = api.verify(
+                a,
+                b,
+                runtime=runtime,
+                runtime_a=runtime_a,
+                inputs=inputs or (),
+                feeds=feeds,
+                tolerance=tolerance,
+                layers=layers,
+                onednn=onednn,
+                ir_optim=ir_optim,
+                timeout=timeout,
+                request=request,
+                config=config,
+                trust=trust,
+                progress=out.detail,
+            )
         if not found.ok:
             failure = _failure(found, a, b)
     except MconvError as e:

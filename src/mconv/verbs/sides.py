@@ -21,6 +21,7 @@ from mconv.runtimes import Runtime
 from mconv.serving import configure
 from mconv.serving.configure import ServingConfig
 from mconv.verbs.proof import runtime_for, written_for
+from mconv.verbs.recognise import SourceKind, recognise
 from mconv.verify.endpoint import EndpointRunner, is_url
 from mconv.verify.feeds import InputSpec, specs_of
 from mconv.verify.reference import reference_for
@@ -37,6 +38,7 @@ class Choices:
         runtime: where Paddle models run; None: the Paddle that they were written for.
         request: in which form a service is asked, see :data:`mconv.verify.endpoint.FORMS`.
         config: the configuration of a service's client, for the names that it takes.
+        trust: whether code that a PyTorch file brings may run.
         timeout: seconds for loading and running a model, and for one request.
         options: of :meth:`mconv.runtimes.Worker.run`.
     """
@@ -44,6 +46,7 @@ class Choices:
     runtime: Optional[str] = None
     request: str = "key-value"
     config: Optional[Path] = None
+    trust: bool = False
     timeout: float = 600
     options: Mapping[str, Any] = field(default_factory=dict)
 
@@ -80,6 +83,9 @@ class Side:
     def specs(self) -> Optional[list[InputSpec]]:
         """Its inputs; None where it does not say."""
         raise NotImplementedError
+
+    def adopt(self, other: Side) -> None:
+        """Take from the other side what this one does not say of its inputs."""
 
     def types(self) -> dict[str, np.dtype]:
         """Input → numpy type where it is not the one in :meth:`specs`."""
@@ -170,6 +176,44 @@ class PaddleSide(Side):
         return list(dict.fromkeys(name for op in plain for name in op.output_names if _readable(self.program, name)))
 
 
+class TorchSide(Side):
+    """A PyTorch model of any form, in this process; its inputs are the other side's where it does not say.
+
+    Raises:
+        UntrustedError: opening it would run code that it brings. MissingDependencyError: torch is not installed.
+    """
+
+    def __init__(self, source: str, choices: Choices):
+        from mconv.torch.sources import open_source
+        from mconv.torch.widening import widen
+
+        super().__init__(source)
+        self.source = open_source(source, trust=choices.trust)
+        self.notes += self.source.notes + widen(self.source)  # as the conversions do
+        self._specs: Optional[list[InputSpec]] = None
+        if self.source.inputs and not self.source.guessed:
+            self._specs = [InputSpec(i.name, i.dtype, i.dims, i.limit) for i in self.source.inputs]
+
+    def adopt(self, other: Side) -> None:
+        specs = other.specs()
+        if self._specs is not None or specs is None:
+            return
+        mine = [i.name for i in self.source.inputs]
+        if self.source.positional or len(mine) != len(specs) or set(mine) == {s.name for s in specs}:
+            self._specs = specs
+        else:  # by position, under the names that forward has
+            self._specs = [replace(s, name=name) for s, name in zip(specs, mine)]
+
+    def runner(self, fetch: Sequence[str] = ()) -> Runner:
+        from mconv.torch.exporting import named_leaves
+        from mconv.verify.torch_runner import TorchRunner
+
+        return TorchRunner(self.source, named_leaves, self.source.label, self._specs or (), widened=True)
+
+    def specs(self) -> Optional[list[InputSpec]]:
+        return self._specs
+
+
 class EndpointSide(Side):
     """A running service. It does not say what its inputs are: the other side does.
 
@@ -225,9 +269,16 @@ def open_side(source: Union[str, PathLike], choices: Choices) -> Side:
     if is_url(source):
         return EndpointSide(str(source), choices)
     path = Path(os.fspath(source))
-    if path.is_file() and (path.suffix == ".onnx" or what(path) is Kind.ONNX):
-        return OnnxSide(path)
-    return PaddleSide(path, choices)
+    if path.suffix == ".onnx" and path.is_file() and what(path) is not Kind.TORCH:
+        return OnnxSide(path)  # what is wrong with it is told as of an ONNX file
+    kind = recognise(source)
+    if kind is SourceKind.LAYER:
+        raise UnsupportedError(
+            f"{source}: a paddle.nn.Layer, which has no file to run", "`mconv to-static` saves it and compares the two"
+        )
+    if kind is SourceKind.TORCH:
+        return TorchSide(os.fspath(source), choices)
+    return OnnxSide(path) if kind is SourceKind.ONNX else PaddleSide(path, choices)
 
 
 def _aliases(config: ServingConfig) -> tuple[dict[str, str], dict[str, str]]:

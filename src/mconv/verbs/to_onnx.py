@@ -18,7 +18,6 @@ from mconv.errors import (
     RuntimeUnavailableError,
     UnsupportedError,
     UsageError,
-    VerificationError,
 )
 from mconv.inspection import Inspection
 from mconv.passes.legalize import legalize
@@ -29,6 +28,7 @@ from mconv.program.output import staged_many
 from mconv.program.params import PathLike, TensorSource
 from mconv.program.stored import Era, ModelFiles, write_model
 from mconv.runtimes import paddle2onnx
+from mconv.verbs.onnx2paddle import failure
 from mconv.verbs.proof import FAILED, NOT_DONE, Proof, prove_onnx, runtime_for, written_for
 from mconv.verbs.report import FAILED_SUFFIX, NAME, Report, keep, versions
 from mconv.verify.compare import Tolerance
@@ -377,18 +377,8 @@ def _failure(proof: Proof, place: Path, kept: Path, report: Report, path: PathLi
     report.status = "failed verification"
     report.output["file"] = str(kept / Path(report.output["file"]).name)
     keep(place, kept, report)
-    hint = f"the files are kept in {kept}"
-    if proof.error is not None:
-        error: MconvError = RuntimeFailedError(proof.error.message, hint)
-    else:
-        rows = [o for o in report.to_dict()["verification"]["outputs"] if not o["ok"]]
-        error = VerificationError(
-            f"the ONNX model computes something else: {proof.reason}",
-            f"{hint}; `mconv verify {path} {report.output['file']} --layers` finds where it begins",
-            rows,
-        )
-    error.report = report  # type: ignore[attr-defined] # for the command line, which shows the table
-    return error
+    advice = f"`mconv verify {path} {report.output['file']} --layers` finds where it begins"
+    return failure(proof, kept, report, advice)
 
 
 __all__ = ["DEFAULT_OPSET", "to_onnx"]

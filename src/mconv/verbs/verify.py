@@ -69,13 +69,14 @@ def verify(
     timeout: float = 600,
     request: str = "key-value",
     config: Optional[PathLike] = None,
+    trust: bool = False,
     progress: Callable[[str], Any] = lambda text: None,
 ) -> Verification:
     """Run two models on the same inputs and compare their outputs; *a* is the reference.
 
     Args:
-        a, b: ``.onnx`` files, Paddle models of any era (folder, file, prefix, serving folder, ``.json``), or the
-            address of a running Paddle Serving service: ``http://127.0.0.1:18082/SERVICE/prediction``.
+        a, b: ``.onnx`` files, Paddle models of any era (folder, file, prefix, serving folder, ``.json``), PyTorch
+            models (``.pt2``, TorchScript, a factory, a Hugging Face folder), or the address of a running Paddle Serving service: ``http://127.0.0.1:18082/SERVICE/prediction``.
         runtime: where Paddle models run: a managed runtime or ``current``; default the Paddle that they were written
             for, or the one that this Python can import.
         runtime_a: the same for *a* alone.
@@ -88,6 +89,7 @@ def verify(
         request: how a service is asked: ``key-value``, which the article's services take, or ``tensors``.
         config: the ``serving_client_conf.prototxt`` of a service, for the names that its clients use. Without it they
             are the other side's: those of a serving folder, or the variables' own.
+        trust: whether code that a PyTorch file brings may run.
 
     Raises:
         NotAModelError, CorruptModelError: one is no model.
@@ -96,11 +98,10 @@ def verify(
     """
     start = time.perf_counter()
     options = {"onednn": onednn, "ir_optim": ir_optim}
-    choices = Choices(runtime, request, None if config is None else Path(config), timeout, options)
+    choices = Choices(runtime, request, None if config is None else Path(config), trust, timeout, options)
     left, right = open_side(a, replace(choices, runtime=runtime_a or runtime)), open_side(b, choices)
     for side, other in ((left, right), (right, left)):
-        if isinstance(side, EndpointSide):
-            side.adopt(other)
+        side.adopt(other)
     if config is not None and not isinstance(left, EndpointSide) and not isinstance(right, EndpointSide):
         raise UsageError("--config is for a service, and neither A nor B is one")
     limit = Tolerance.of(tolerance)
