@@ -28,11 +28,14 @@ _OPERATOR = frozenset((
     "and_", "or_", "not_", "xor", "lshift", "rshift", "getitem", "index",
 ))  # fmt: skip
 # operators of PyTorch itself; what writes or reads files is none of a model's
+_NATIVE = r"(aten|prim|prims|quantized|quantized_decomposed|torchvision|higher_order)"
 _ATEN = re.compile(
-    r"torch\.ops\.(aten|prims|quantized|quantized_decomposed|torchvision|higher_order)"
+    rf"torch\.ops\.{_NATIVE}"
     r"\.(?!save$|save\.|from_file)(?P<name>\w+)(\.\w+)?"
 )
-_FOREIGN = re.compile(r"torch\.ops\.(?!load_library|import_module|loaded_libraries|_)\w+\.(?!_)\w+(\.\w+)?")
+_FOREIGN = re.compile(
+    rf"torch\.ops\.(?!{_NATIVE}\.)(?!load_library|import_module|loaded_libraries|_)\w+\.(?!_)\w+(\.\w+)?"
+)
 _DUNDERS = frozenset(f"__{i}{n}__" for n in ("and", "or", "xor", "lshift", "rshift") for i in ("", "i"))
 _SYM = re.compile(r"torch\.(sym_\w+|_sym_\w+)|math\.\w+")
 _NAME = re.compile(r"[\w.\-:]*")

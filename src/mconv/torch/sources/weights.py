@@ -193,7 +193,7 @@ def put(module: Any, weights: Weights, *, partial: bool = False) -> list[str]:
             f"{shown(wanted[name].shape)}{_more(other)}",
             "give the factory the arguments that the weights were trained with: --arg key=value",
         )
-    if len(missing) == len(wanted):
+    if not _matches(given, wanted):
         raise UsageError(
             f"{weights.where}: none of its {len(given)} tensors is one of {type(module).__name__}'s "
             f"({', '.join(list(given)[:2])}, …; it has {', '.join(list(wanted)[:2])}, …)",

@@ -1,0 +1,92 @@
+"""Small networks of the kinds that users bring, as a file that ``nets.py:Mlp`` names."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+
+SMALL = {
+    "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 64, "vocab_size": 100,
+}  # fmt: skip
+
+
+class Mlp(nn.Module):
+    """Two outputs, one of them not what it is wanted for."""
+
+    def __init__(self, width: int = 8, half: bool = False):
+        super().__init__()
+        self.first, self.last = nn.Linear(6, width), nn.Linear(width, 4)
+        if half:
+            self.half()
+
+    def forward(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
+        hidden = torch.relu(self.first(x))
+        return {"logits": self.last(hidden), "hidden": hidden}
+
+
+class Convolutional(nn.Module):
+    """Images of any size."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.norm, self.head = nn.Conv2d(3, 8, 3, 2), nn.BatchNorm2d(8), nn.Linear(8, 5)
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        return self.head(self.norm(self.conv(image)).relu().mean((2, 3)))
+
+
+class OneLength(nn.Module):
+    """Goes another way for sequences of 12: torch.export keeps one of the ways."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.positions = nn.Parameter(torch.randn(12, 4))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x + self.positions if x.shape[1] == 12 else x * 2
+
+
+class Decides(nn.Module):
+    """Goes another way for other values: torch.export refuses it, a trace keeps one of the ways."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(4, 4)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.layer(x) if float(x.sum()) < 1e9 else x
+
+
+class Changeable(nn.Module):
+    """What it computes depends on the values that are compared: a trace at small ones is wrong at large ones."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(4, 4)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.layer(x) if float(x.abs().max()) < 10 else self.layer(x) * 3
+
+
+class Singular(nn.Module):
+    """What no road converts."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.linalg.svd(x)[1] + torch.linalg.eigvalsh(x)
+
+
+class Looked(nn.Module):
+    """Ids that must be below the size of a table, and a mask."""
+
+    def __init__(self, rows: int = 9) -> None:
+        super().__init__()
+        self.table = nn.Embedding(rows, 6)
+
+    def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> Any:
+        return (self.table(input_ids) * attention_mask.unsqueeze(-1)).sum(1), input_ids.sum(1)
+
+
+def not_a_module() -> dict[str, int]:
+    return {}
