@@ -16,6 +16,7 @@ import json
 import logging
 import os
 import sys
+import time
 import typing
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import PurePath
@@ -145,6 +146,17 @@ class Output:
         else:
             with self.console(stderr=True).status(text):
                 yield
+
+    @contextlib.contextmanager
+    def progress(self, text: str) -> Iterator[Callable[[str], None]]:
+        """For long work: the function that is given says what is being done; on a terminal in one line that changes,
+        elsewhere, with ``-v``, in a line each."""
+        if self.quiet or self.verbose or not sys.stderr.isatty():
+            yield self.detail
+            return
+        start = time.monotonic()
+        with self.console(stderr=True).status(text) as line:
+            yield lambda what: line.update(f"{one_line(what)} ({time.monotonic() - start:.0f} s)")
 
 
 out = Output()

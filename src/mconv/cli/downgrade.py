@@ -8,6 +8,7 @@ from typing import Annotated, Any, Optional
 import typer
 
 from mconv.cli.common import one_line, out
+from mconv.cli.piped import piped
 
 
 def command(
@@ -29,7 +30,7 @@ def command(
     from mconv import api
 
     names = None if output_names is None else [n.strip() for n in output_names.split(",")]
-    result = api.downgrade(path, out_dir, target=target, output_names=names, name=name, link=link, force=force)
+    result = api.downgrade(piped(path), out_dir, target=target, output_names=names, name=name, link=link, force=force)
     for warning in result.warnings:
         out.warn(one_line(warning))
     for what, count in result.changes.items():

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Optional
 import typer
 
 from mconv.cli.common import one_line, out
+from mconv.cli.piped import piped
 
 _SHOWN = 12  # operators listed without --ops
 
@@ -24,7 +25,7 @@ def command(
     """Say what a model is: files, inputs, outputs, operators, and which Paddle loads it."""
     from mconv import api
 
-    report = api.inspect(path, variables=variables, text=text)
+    report = api.inspect(piped(path), variables=variables, text=text)
     if report.text is not None:
         out.print(report.text)
         return report

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Optional
 
 import typer
 
+from mconv.cli.piped import piped
 from mconv.cli.service_options import show_service, with_service_options
 
 
@@ -23,6 +24,6 @@ def command(
     """Write a Paddle Serving pipeline service around a converted model: texts, pictures or tensors in, JSON out."""
     from mconv import api
 
-    result = api.scaffold(folder, out_dir, force=force, **given)
+    result = api.scaffold(piped(folder), out_dir, force=force, **given)
     show_service(result)
     return result

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Optional
 import typer
 
 from mconv.cli.common import out
+from mconv.cli.piped import piped
 
 
 def command(
@@ -46,7 +47,7 @@ def command(
     from mconv import api
 
     report = api.serve_check(
-        folder,
+        piped(folder),
         service=service,
         inputs=inputs,
         texts=texts,

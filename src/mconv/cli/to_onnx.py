@@ -9,6 +9,7 @@ import typer
 
 from mconv.cli.common import one_line, out
 from mconv.cli.onnx2paddle import show_ports, show_proof
+from mconv.cli.piped import piped
 from mconv.errors import MconvError
 
 
@@ -53,7 +54,7 @@ def command(
 
     try:
         report = api.to_onnx(
-            path,
+            piped(path),
             onnx,
             opset=opset,
             verify=verify,

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Optional
 import typer
 
 from mconv.cli.common import out
+from mconv.cli.piped import piped
 from mconv.cli.service_options import show_service, with_service_options
 from mconv.errors import UsageError
 
@@ -64,7 +65,7 @@ def command(
     }
     if given and not pipeline:
         raise UsageError("options of a service without a service", "add --pipeline")
-    result = api.to_serving(path, engine=engine, pipeline=given if pipeline else None, **options)
+    result = api.to_serving(piped(path), engine=engine, pipeline=given if pipeline else None, **options)
     for warning in result.warnings:
         out.warn(warning)
     for what, count in result.changes.items():

@@ -9,8 +9,9 @@ import typer
 
 from mconv.cli.common import one_line, out, stdout_for_the_result
 from mconv.cli.onnx2paddle import show_outputs
+from mconv.cli.piped import piped_text
 from mconv.cli.run import show_annotations
-from mconv.errors import MconvError, VerificationError
+from mconv.errors import MconvError, UsageError, VerificationError
 
 TITLE = "mconv verify"
 _SHOWN = 8  # tensors shown before the one that differs
@@ -70,6 +71,9 @@ def command(
     """Run two models on the same inputs and compare them, output by output."""
     from mconv import api
 
+    if a == b == "-":
+        raise UsageError("A and B are both `-`", "give the other model")
+    a, b = piped_text(a), piped_text(b)
     found: Any = None
     failure: Optional[MconvError] = None
     try:
