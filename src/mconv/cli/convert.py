@@ -1,0 +1,133 @@
+"""``mconv convert``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Optional
+
+import typer
+
+from mconv.cli.common import one_line, out, stdout_for_the_result
+from mconv.cli.onnx2paddle import show_proof
+from mconv.cli.piped import piped_text
+from mconv.cli.service_options import with_service_options
+from mconv.cli.to_serving import aliases
+from mconv.errors import MconvError, UsageError
+
+
+@with_service_options
+def command(
+    source: Annotated[
+        str,
+        typer.Argument(
+            help="Any model: .onnx, a Paddle model of any era, .pt2, TorchScript, a Hugging Face or PaddleNLP folder, "
+            "pkg.module:factory, path/to/file.py:factory."
+        ),
+    ],
+    out_dir: Annotated[
+        Path, typer.Argument(metavar="OUT", help="The folder for serving_server/, serving_client/ and report.json.")
+    ],
+    inputs: Annotated[
+        Optional[list[str]],
+        typer.Option(
+            "--input",
+            "-i",
+            metavar="'NAME:int64[batch,128]'",
+            help="An input's shape, and its type where the source does not say; a word or ? stays open. Repeatable.",
+        ),
+    ] = None,
+    weights: Annotated[
+        Optional[Path], typer.Option("--weights", "-w", metavar="FILE", help="For a factory: its weights.")
+    ] = None,
+    arguments: Annotated[
+        Optional[list[str]],
+        typer.Option("--arg", metavar="KEY=VALUE", help="An argument of the factory, a Python literal. Repeatable."),
+    ] = None,
+    framework: Annotated[
+        Optional[str], typer.Option(help="torch or paddle: what a factory makes.  [default: told by its file]")
+    ] = None,
+    task: Annotated[Optional[str], typer.Option(help="For a Hugging Face folder, see torch2paddle.")] = None,
+    trust: Annotated[
+        bool, typer.Option("--trust", help="Unpickle weights without restrictions: they can run code.")
+    ] = False,
+    target: Annotated[str, typer.Option(help="The Paddle that will load it: 2.3, 2.6, 3, 1.8.")] = "2.3",
+    feed_alias: Annotated[
+        Optional[list[str]], typer.Option(metavar="OLD=NEW", help="What clients call an input; repeatable.")
+    ] = None,
+    fetch_alias: Annotated[
+        Optional[list[str]], typer.Option(metavar="OLD=NEW", help="What clients call an output; repeatable.")
+    ] = None,
+    pipeline: Annotated[
+        bool, typer.Option("--pipeline", help="Also write OUT/service/, a Paddle Serving pipeline service around it.")
+    ] = False,
+    keep_inference: Annotated[
+        bool, typer.Option("--keep-inference", help="Also leave the inference model between, in OUT/inference/.")
+    ] = False,
+    verify: Annotated[
+        Optional[bool],
+        typer.Option(
+            "--verify/--no-verify", help="Run both models and compare.  [default: if there is a Paddle to run it in]"
+        ),
+    ] = None,
+    feeds: Annotated[
+        Optional[Path], typer.Option("--inputs", metavar="X.NPZ", help="Inputs to verify with, instead of random ones.")
+    ] = None,
+    tolerance: Annotated[
+        Optional[float],
+        typer.Option(help="How far outputs may be apart, absolute and relative.  [default: 1e-5, 1e-4]"),
+    ] = None,
+    runtime: Annotated[
+        Optional[str], typer.Option(help="Where to verify: a managed runtime or `current`.  [default: the target's]")
+    ] = None,
+    timeout: Annotated[float, typer.Option(metavar="SECONDS", help="For running the result.")] = 600,
+    force: Annotated[bool, typer.Option("--force", "-f", help="Replace what is at OUT.")] = False,
+    given: Any = None,
+) -> Any:
+    """Convert any model into serving_server/ and serving_client/ in one go, and prove it."""
+    from mconv import api
+
+    if given and not pipeline:
+        raise UsageError(f"{', '.join(sorted(given))} say what a service is like", "--pipeline writes one")
+    try:
+        with stdout_for_the_result(), out.progress(f"looking at {one_line(source)}") as say:
+            result = api.convert(
+                piped_text(source),
+                out_dir,
+                inputs=inputs or (),
+                weights=weights,
+                arguments=arguments or (),
+                framework=framework,
+                task=task,
+                trust=trust,
+                target=target,
+                feed_alias=aliases("--feed-alias", feed_alias),
+                fetch_alias=aliases("--fetch-alias", fetch_alias),
+                pipeline=given if pipeline else None,
+                keep_inference=keep_inference,
+                verify=verify,
+                feeds=feeds,
+                tolerance=tolerance,
+                runtime=runtime,
+                timeout=timeout,
+                force=force,
+                progress=say,
+            )
+    except MconvError as e:
+        failed = getattr(e, "report", None)
+        if failed is not None:
+            show_proof(failed.verification)
+            e.rows = []  # type: ignore[attr-defined] # they are in the table
+        raise
+    for warning in result.warnings:
+        out.warn(one_line(warning))
+    made = [p for p in (result.server, result.client, result.service, result.inference) if p]
+    out.print(f"{out_dir}: {', '.join(f'{Path(p).name}/' for p in made)} from {one_line(source)}")
+    rows = [
+        [side, one_line(v["name"]), one_line(v["alias"]), str(v["dtype"]), str(v["shape"])]
+        for side, variables in (("input", result.inputs), ("output", result.outputs))
+        for v in variables
+    ]
+    out.table(["", "variable", "called", "type", "known dims"], rows)
+    show_proof(result.verification)
+    out.print(", ".join(f"{name} {value:.2f} s" for name, value in result.seconds.items()))
+    return result

@@ -1,0 +1,359 @@
+"""``mconv convert``: any source → ``serving_server/`` + ``serving_client/``, the whole chain in one go."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Optional, Union
+
+from mconv.errors import (
+    MconvError,
+    MissingDependencyError,
+    RuntimeFailedError,
+    RuntimeUnavailableError,
+    UsageError,
+    VerificationError,
+)
+from mconv.program import provenance, targets
+from mconv.program.files import Era, load_program, locate
+from mconv.program.output import staged
+from mconv.program.params import PathLike
+from mconv.serving import convert as serving
+from mconv.serving import tokenizer_files
+from mconv.serving.convert import ServingResult
+from mconv.serving.scaffold import ServiceOptions, options_from
+from mconv.verbs.proof import NOT_DONE, PASSED
+from mconv.verbs.recognise import SourceKind, recognise
+from mconv.verbs.report import FAILED_SUFFIX, NAME, Report, versions
+
+INFERENCE = "inference"  # the folder of --keep-inference
+SERVICE = "service"
+_NO_PROOF = {"status": NOT_DONE, "reason": ""}
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the caller chose; see :func:`convert`."""
+
+    inputs: Sequence[str] = ()
+    weights: Optional[PathLike] = None
+    arguments: Union[Mapping[str, Any], Sequence[str]] = ()
+    task: Optional[str] = None
+    trust: bool = False
+    target: str = targets.DEFAULT_TARGET
+    verify: Optional[bool] = None
+    runtime: Optional[str] = None
+    feeds: Optional[PathLike] = None
+    tolerance: Optional[float] = None
+    timeout: float = 600
+    progress: Callable[[str], Any] = lambda text: None
+
+
+@dataclass
+class Converted:
+    """What :func:`convert` made; every field is JSON as it stands.
+
+    Attributes:
+        source: as given, and what it is (``kind``: ``onnx``, ``torch``, ``layer``, ``paddle``, ``pir``).
+        target: ``name`` and ``paddle``.
+        server, client: the two folders; ``service``, ``inference`` the others that were asked for.
+        inputs, outputs: ``name`` (the variable), ``alias`` (what clients call it), ``dtype``, ``shape`` (known sizes).
+        steps: ``step``, ``seconds`` of each.
+        verification: the figures; see docs/report.md.
+        seconds: time by phase, and ``total``.
+    """
+
+    source: dict[str, Any]
+    target: dict[str, Any]
+    server: str = ""
+    client: str = ""
+    service: Optional[str] = None
+    inference: Optional[str] = None
+    inputs: list[dict[str, Any]] = field(default_factory=list)
+    outputs: list[dict[str, Any]] = field(default_factory=list)
+    steps: list[dict[str, Any]] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    verification: dict[str, Any] = field(default_factory=lambda: dict(_NO_PROOF))
+    versions: dict[str, str] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
+    command: str = "convert"
+    schema: int = 1
+
+
+def convert(
+    source: PathLike,
+    out: PathLike,
+    *,
+    framework: Optional[str] = None,
+    feed_alias: Optional[Mapping[str, str]] = None,
+    fetch_alias: Optional[Mapping[str, str]] = None,
+    pipeline: Optional[Mapping[str, Any]] = None,
+    keep_inference: bool = False,
+    force: bool = False,
+    **options: Any,
+) -> Converted:
+    """Convert whatever *source* is into ``OUT/serving_server/`` and ``OUT/serving_client/``.
+
+    Args:
+        source: an ``.onnx`` file, a Paddle model of any era, ``.json`` included, a ``.pt2`` or TorchScript file, a
+            Hugging Face or PaddleNLP folder, ``pkg.module:factory`` or ``file.py:factory`` of PyTorch or Paddle.
+        out: the folder to make; it appears whole or not at all.
+        framework: ``torch`` or ``paddle``: what a factory makes, where its file does not tell.
+        feed_alias, fetch_alias: variable → what clients call it.
+        pipeline: also write ``OUT/service/``, a pipeline service like this, see
+            :func:`mconv.serving.scaffold.options_from`; ``{}``: as usual.
+        keep_inference: also leave the inference model that lies between, in ``OUT/inference/``.
+        force: replace what is at *out*.
+        options: fields of :class:`Options`: ``inputs``, ``weights``, ``arguments``, ``task``, ``trust``, ``target``,
+            ``verify``, ``runtime``, ``feeds``, ``tolerance``, ``timeout``, ``progress``; as the conversions take them.
+
+    Raises:
+        MconvError: that of the conversion; what differs from the source is kept in ``OUT.failed-verification``.
+    """
+    start = time.perf_counter()
+    chosen = Options(**options)
+    goal = targets.get(chosen.target)
+    kind = recognise(source, framework)
+    _refuse(kind, source, chosen, keep_inference)
+    service = None if pipeline is None else _with_tokenizer(options_from(pipeline), source)
+    out = Path(out)
+    result = Converted(
+        {"path": os.fspath(source), "kind": kind.name.lower()}, {"name": goal.name, "paddle": goal.paddle}
+    )
+    result.versions = versions()
+    chosen.progress(f"{os.fspath(source)} is {kind.value}")
+    given = [p for p in (source, chosen.weights, chosen.feeds) if p is not None and os.path.exists(p)]
+    with staged(out, force=force, protect=given) as folder:
+        model = folder / INFERENCE
+        first: Optional[Report] = None
+        if kind not in (SourceKind.PADDLE, SourceKind.PIR):
+            try:
+                first = _first(kind, source, model, chosen)
+            except MconvError as e:
+                _keep_failed(e, model, out)
+                raise
+            result.steps.append({"step": first.command, "seconds": first.seconds.get("total", 0.0)})
+            result.warnings += first.warnings
+            result.verification = first.verification or dict(_NO_PROOF)
+            result.versions.update(first.versions)
+            result.seconds.update({k: v for k, v in first.seconds.items() if k != "total"})
+            result.source = {**first.source, **result.source}
+        chosen.progress("writing serving_server/ and serving_client/")
+        step = time.perf_counter()
+        serve: dict[str, Any] = {"feed_alias": feed_alias, "fetch_alias": fetch_alias, "pipeline": service}
+        if first is not None:  # the inference model between is this command's own: its parameters may be moved
+            serve["link"] = not keep_inference
+        made = _serve(source if first is None else model, kind, out=folder, target=chosen.target, **serve)
+        made.warnings = [w for w in made.warnings if not w.startswith("the parameters are copied")]
+        result.warnings += made.warnings
+        result.seconds["serving"] = time.perf_counter() - step
+        result.steps.append({"step": "to-serving", "seconds": round(result.seconds["serving"], 4)})
+        if first is None:
+            _prove_paddle(source, made, chosen, result)
+        else:
+            _join_provenance(model, folder)
+        _describe(result, made, out, service is not None)
+        if first is not None and keep_inference:
+            result.inference = first.output["folder"] = str(out / INFERENCE)
+            first.write(model)
+        elif first is not None:
+            _remove(model)
+        result.seconds["total"] = time.perf_counter() - start
+        result.seconds = {name: round(value, 4) for name, value in result.seconds.items()}
+        text = json.dumps({"schema": result.schema, **vars(result)}, ensure_ascii=False, indent=2, allow_nan=False)
+        (folder / NAME).write_text(text + "\n", "utf-8", "backslashreplace")
+    return result
+
+
+def _refuse(kind: SourceKind, source: PathLike, chosen: Options, keep_inference: bool) -> None:
+    """Options that the source has no use for.
+
+    Raises:
+        UsageError: names the first.
+    """
+    takes = {
+        "--weights": (SourceKind.TORCH, SourceKind.LAYER),
+        "--arg": (SourceKind.TORCH, SourceKind.LAYER),
+        "--task": (SourceKind.TORCH,),
+        "--keep-inference": (SourceKind.ONNX, SourceKind.TORCH, SourceKind.LAYER),
+    }
+    given = {
+        "--weights": chosen.weights is not None,
+        "--arg": bool(chosen.arguments),
+        "--task": chosen.task is not None,
+        "--keep-inference": keep_inference,
+    }
+    for option, kinds in takes.items():
+        if given[option] and kind not in kinds:
+            raise UsageError(f"{option}: {os.fspath(source)} is {kind.value}, which has no use for it", "leave it out")
+
+
+def _first(kind: SourceKind, source: PathLike, model: Path, chosen: Options) -> Report:
+    """The conversion to an inference model."""
+    common: dict[str, Any] = {
+        "target": chosen.target,
+        "verify": chosen.verify,
+        "runtime": chosen.runtime,
+        "feeds": chosen.feeds,
+        "tolerance": chosen.tolerance,
+        "timeout": chosen.timeout,
+        "progress": chosen.progress,
+    }
+    if kind is SourceKind.ONNX:
+        from mconv.verbs.onnx2paddle import onnx2paddle
+
+        return onnx2paddle(source, model, inputs=chosen.inputs, **common)
+    if kind is SourceKind.TORCH:
+        from mconv.verbs.torch2paddle import torch2paddle
+
+        return torch2paddle(
+            source,
+            model,
+            inputs=chosen.inputs,
+            weights=chosen.weights,
+            arguments=chosen.arguments,
+            task=chosen.task,
+            trust=chosen.trust,
+            **common,
+        )
+    from mconv.verbs.to_static import to_static
+
+    return to_static(
+        os.fspath(source),
+        chosen.inputs or None,
+        model,
+        params=chosen.weights,
+        arguments=chosen.arguments,
+        trust=chosen.trust,
+        folder=True,
+        **common,
+    )
+
+
+def _serve(model: PathLike, kind: SourceKind, **options: Any) -> ServingResult:
+    if kind is SourceKind.PIR:
+        from mconv.verbs.downgrade import pir_to_serving
+
+        return pir_to_serving(locate(model), **options)
+    return serving.to_serving(model, **options)
+
+
+def _with_tokenizer(pipeline: ServiceOptions, source: PathLike) -> ServiceOptions:
+    """The tokenizer beside the source, which is not where the inference model lies."""
+    if pipeline.tokenizer is not None:
+        return pipeline
+    path = Path(os.fspath(source))
+    beside = path if path.is_dir() else path.absolute().parent
+    found = tokenizer_files.find(None, beside) if path.exists() else None
+    return pipeline if found is None else replace(pipeline, tokenizer=found.path)
+
+
+def _prove_paddle(source: PathLike, made: ServingResult, chosen: Options, result: Converted) -> None:
+    """A Paddle model against the serving folder made of it, each in its own Paddle where that is installed.
+
+    Raises:
+        VerificationError: they differ.
+    """
+    from mconv.verbs.proof import runtime_for, written_for
+    from mconv.verbs.verify import verify
+
+    if chosen.verify is False:
+        return
+    assert made.server is not None
+    try:
+        runtime = chosen.runtime or runtime_for(chosen.target).name
+        files = locate(source)
+        own = "3" if files.era is Era.PIR else written_for(load_program(files))
+        chosen.progress(f"verifying: the source against serving_server/ in {runtime}")
+        found = verify(
+            source,
+            made.server,
+            runtime=runtime,
+            runtime_a=runtime_for(own).name,  # the target's may die of it
+            inputs=chosen.inputs,
+            feeds=chosen.feeds,
+            tolerance=chosen.tolerance,
+            timeout=chosen.timeout,
+        )
+    except (RuntimeUnavailableError, MissingDependencyError, RuntimeFailedError) as e:
+        if chosen.verify or chosen.runtime is not None or chosen.feeds is not None:
+            raise
+        result.verification = {"status": NOT_DONE, "reason": e.message}
+        result.warnings.append(f"not verified: {e.message}")
+        return
+    if not found.ok:
+        bad = [row for row in found.outputs if not row["ok"]]
+        reason = found.problems[0] if found.problems else f"output {bad[0]['name']}: {bad[0]['reason']}"
+        raise VerificationError(f"the converted model computes something else: {reason}", rows=bad)
+    result.verification = {
+        "status": PASSED,
+        "reason": "",
+        "reference": found.a,
+        "paddle": found.b,
+        "runtime": runtime,
+        "inputs": str(chosen.feeds) if chosen.feeds else "random",
+        "input_sets": found.input_sets,
+        "tolerance": found.tolerance,
+        "outputs": found.outputs,
+        "problems": found.problems,
+    }
+    result.seconds["verify"] = found.seconds
+
+
+def _describe(result: Converted, made: ServingResult, out: Path, service: bool) -> None:
+    result.server, result.client = str(out / "serving_server"), str(out / "serving_client")
+    result.service = str(out / SERVICE) if service else None
+    for into, variables in ((result.inputs, made.feeds), (result.outputs, made.fetches)):
+        into += [
+            {
+                "name": v.name,
+                "alias": v.alias,
+                "dtype": v.dtype.label if v.dtype is not None else None,
+                "shape": list(v.shape),
+            }
+            for v in variables
+        ]
+
+
+# what is left ------------------------------------------------------------------------------------------------------
+
+
+def _join_provenance(model: Path, folder: Path) -> None:
+    """The record of ``serving_server/`` names the source itself, not the inference model that lay between."""
+    first = json.loads((model / provenance.NAME).read_text("utf-8"))
+    path = folder / "serving_server" / provenance.NAME
+    record = json.loads(path.read_text("utf-8"))
+    record["command"] = "convert"
+    record["options"] = {first["command"]: first["options"], "to-serving": record["options"]}
+    record["versions"] = dict(sorted({**record["versions"], **first["versions"]}.items()))
+    record["sources"] = first["sources"]
+    path.write_text(json.dumps(record, ensure_ascii=False, indent=2, allow_nan=False) + "\n", "utf-8")
+
+
+def _keep_failed(error: MconvError, model: Path, out: Path) -> None:
+    """Bring what a failed verification kept from the stage, which is about to go, to where the user finds it."""
+    kept = model.with_name(model.name + FAILED_SUFFIX)
+    if not kept.is_dir():
+        return
+    final = out.with_name(out.name + FAILED_SUFFIX)
+    with staged(final, force=True) as place:
+        for entry in list(kept.iterdir()):
+            os.rename(entry, place / entry.name)
+    kept.rmdir()
+    error.hint = (error.hint or "").replace(str(kept), str(final)) or None
+    report = getattr(error, "report", None)
+    if report is not None:
+        report.output["folder"] = str(final)
+
+
+def _remove(model: Path) -> None:
+    for entry in model.iterdir():
+        entry.unlink()
+    model.rmdir()
+
+
+__all__ = ["Converted", "convert"]

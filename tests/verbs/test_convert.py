@@ -1,0 +1,207 @@
+"""``mconv convert``: what a source is, and the whole chain from every kind of it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mconv import api
+from mconv.cli.main import run
+from mconv.errors import NotAModelError, OutputExistsError, UsageError, VerificationError
+from mconv.program.files import load_program, locate
+from mconv.verbs.recognise import SourceKind, framework_of, recognise
+from tests.golden import case
+from tests.managed import require
+from tests.onnx.make import mlp
+from tests.pir import fixtures
+
+TORCH = "import torch\n\nclass Net(torch.nn.Module):\n    def __init__(self, wide=3):\n        super().__init__()\n\
+        self.fc = torch.nn.Linear(8, wide)\n\n    def forward(self, x):\n        return torch.relu(self.fc(x))\n"
+PADDLE = (
+    TORCH.replace("torch.nn.Module", "paddle.nn.Layer").replace("torch.relu", "paddle.tanh").replace("torch", "paddle")
+)
+SERVER = ["serving_server_conf.prototxt", "serving_server_conf.stream.prototxt"]
+CLIENT = ["serving_client_conf.prototxt", "serving_client_conf.stream.prototxt"]
+
+
+# what is it ---------------------------------------------------------------------------------------------------------
+
+
+def test_files_and_folders_are_known_by_what_they_hold(tmp_path: Path) -> None:
+    onnx = mlp(tmp_path / "m.onnx").rename(tmp_path / "model.bin")
+    assert recognise(onnx) is SourceKind.ONNX
+    assert recognise(case("1.8.5-bert_separate").model) is SourceKind.PADDLE
+    assert recognise(case("2.3.2-mlp").model / "inference") is SourceKind.PADDLE  # a prefix
+    assert recognise(case("2.3.2-mlp").server) is SourceKind.PADDLE
+    assert recognise(fixtures.unpack("3.0", "LeNet", tmp_path / "pir")) is SourceKind.PIR
+    folder = tmp_path / "hf"
+    folder.mkdir()
+    (folder / "config.json").write_text('{"model_type": "bert", "architectures": ["BertModel"]}')
+    (folder / "model.safetensors").write_bytes(b"")
+    assert recognise(folder) is SourceKind.TORCH
+    (folder / "model.safetensors").rename(folder / "model_state.pdparams")
+    assert recognise(folder) is SourceKind.LAYER
+    for nothing in (tmp_path / "gone", tmp_path / "gone.onnx", Path(__file__)):
+        with pytest.raises(NotAModelError):
+            recognise(nothing)
+
+
+def test_archives_of_torch(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+    module, example = torch.nn.Linear(4, 2), (torch.ones(1, 4),)
+    torch.jit.trace(module, example).save(str(tmp_path / "a.onnx"))  # the name does not matter
+    torch.export.save(torch.export.export(module, example), str(tmp_path / "b.pt2"))
+    assert recognise(tmp_path / "a.onnx") is SourceKind.TORCH and recognise(tmp_path / "b.pt2") is SourceKind.TORCH
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "framework"),
+    [
+        (TORCH, "Net", "torch"),
+        (PADDLE, "Net", "paddle"),
+        ("def make():\n    from transformers import BertModel\n    return BertModel\n", "make", "torch"),
+        ("raise SystemExit('not to be run')\nfrom paddle.vision.models import LeNet\n", "LeNet", "paddle"),
+        ("class Module:\n    pass\nModule.__module__ = 'torch.nn'\nclass Net(Module):\n    pass\n", "Net", "torch"),
+        ("def make() -> 'paddle.nn.Layer':\n    raise SystemExit('not to be called')\n", "make", "paddle"),
+    ],
+)
+def test_factories(text: str, name: str, framework: str, tmp_path: Path) -> None:
+    (tmp_path / "net.py").write_text(text)
+    assert framework_of(f"{tmp_path / 'net.py'}:{name}") == framework
+    kind = SourceKind.TORCH if framework == "torch" else SourceKind.LAYER
+    assert recognise(f"{tmp_path / 'net.py'}:{name}") is kind
+
+
+def test_factories_by_module() -> None:
+    assert framework_of("paddle.vision.models:resnet18") == "paddle"
+    assert framework_of("transformers:BertModel") == "torch"
+
+
+def test_a_factory_that_does_not_tell(tmp_path: Path) -> None:
+    (tmp_path / "net.py").write_text("import json\n\ndef make():\n    return json\n")
+    spec = f"{tmp_path / 'net.py'}:make"
+    with pytest.raises(UsageError, match="imports neither torch nor paddle") as caught:
+        recognise(spec)
+    assert caught.value.hint == "--framework torch or --framework paddle"
+    assert recognise(spec, "torch") is SourceKind.TORCH and recognise(spec, "paddle") is SourceKind.LAYER
+    with pytest.raises(UsageError, match="unknown framework 'jax'"):
+        recognise(spec, "jax")
+    with pytest.raises(NotAModelError, match="no such file"):
+        recognise(f"{tmp_path / 'gone.py'}:make")
+
+
+# the chain ----------------------------------------------------------------------------------------------------------
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(p.name for p in folder.iterdir())
+
+
+def is_served(out: Path, *more: str) -> None:
+    """Both folders and the report are there, nothing else, and the program has the inputs that the report says."""
+    assert names(out) == sorted(["report.json", "serving_client", "serving_server", *more])
+    assert names(out / "serving_client") == CLIENT
+    server = names(out / "serving_server")
+    assert set(SERVER) <= set(server) and "provenance.json" in server and len(server) == 5
+    report = json.loads((out / "report.json").read_text())
+    program = load_program(locate(out / "serving_server"))
+    assert [v["name"] for v in report["inputs"]] == [p.name for p in program.feeds]
+    assert [v["name"] for v in report["outputs"]] == [p.name for p in program.fetches]
+    assert api.check(out / "serving_server").ok
+
+
+@pytest.mark.runtime
+def test_onnx_with_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    require("paddle-2.3.2")
+    model, out = mlp(tmp_path / "m.onnx"), tmp_path / "out"
+    options = ["--fetch-alias", "y=scores", "--keep-inference", "--pipeline", "--name", "mlp"]
+    assert run(["convert", str(model), str(out), *options]) == 0
+    told = capsys.readouterr()
+    assert "serving_server/, serving_client/, service/, inference/ from" in told.out
+    assert "verification passed: ONNX Runtime" in told.out and "Paddle 2.3.2" in told.out and "total" in told.out
+    is_served(out, "service", "inference")
+    assert "web_service.py" in names(out / "service") and "mlp" in (out / "service" / "config.yml").read_text()
+    assert names(out / "inference") == ["inference.pdiparams", "inference.pdmodel", "provenance.json", "report.json"]
+    report = json.loads((out / "report.json").read_text())
+    assert report["source"]["kind"] == "onnx" and report["verification"]["status"] == "passed"
+    assert [s["step"] for s in report["steps"]] == ["onnx2paddle", "to-serving"]
+    assert report["outputs"][0]["alias"] == "scores" and {"verify", "serving", "total"} <= set(report["seconds"])
+    assert json.loads((out / "inference" / "report.json").read_text())["output"]["folder"] == str(out / "inference")
+    checked = api.check(out / "serving_server", sources=[model])
+    assert checked.ok and checked.command == "convert" and checked.sources == 1
+    assert run(["convert", str(model), str(out)]) == OutputExistsError.exit_code
+    capsys.readouterr()
+    assert run(["convert", str(model), str(out), "--force", "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document == json.loads((out / "report.json").read_text())
+    is_served(out)
+
+
+@pytest.mark.runtime
+def test_paddle_models_are_proved_each_in_its_own_paddle(tmp_path: Path) -> None:
+    require("paddle-2.3.2")
+    made = api.convert(case("1.8.5-conv_separate").model, tmp_path / "old", feed_alias={"image": "picture"})
+    is_served(tmp_path / "old")
+    assert made.source["kind"] == "paddle" and made.verification["status"] == "passed"
+    assert made.inputs[0]["alias"] == "picture" and made.verification["paddle"] == "Paddle 2.3.2"
+    made = api.convert(fixtures.unpack("3.0", "LeNet", tmp_path / "pir"), tmp_path / "new")
+    is_served(tmp_path / "new")
+    assert made.source["kind"] == "pir" and made.verification["status"] == "passed"
+    assert made.verification["reference"].startswith("Paddle 3") and made.verification["paddle"] == "Paddle 2.3.2"
+    assert all(row["ok"] and row["max_rel"] < 1e-4 for row in made.verification["outputs"])
+
+
+@pytest.mark.runtime
+@pytest.mark.parametrize(("framework", "text"), [("torch", TORCH), ("paddle", PADDLE)])
+def test_factories_of_both_frameworks(framework: str, text: str, tmp_path: Path) -> None:
+    pytest.importorskip(framework)
+    require("paddle-2.3.2")
+    (tmp_path / "net.py").write_text(text)
+    out = tmp_path / "out"
+    made = api.convert(f"{tmp_path / 'net.py'}:Net", out, inputs=["x:float32[?,8]"], arguments=["wide=5"])
+    is_served(out)
+    assert made.verification["status"] == "passed" and made.outputs[0]["shape"] == [5]
+    assert len({tuple(s["x"]) for s in made.verification["input_sets"]}) == 2
+
+
+def test_a_model_that_differs_is_kept_beside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from mconv.verbs import onnx2paddle as verb
+
+    original = verb.convert
+
+    def bent(*args: object, **options: object) -> object:
+        made = original(*args, **options)  # type: ignore[arg-type]
+        name, source = next(iter(made.params.items()))
+        from mconv.program.params import ArraySource
+
+        made.params[name] = ArraySource(source.array() + np.float32(1))
+        return made
+
+    monkeypatch.setattr(verb, "convert", bent)
+    with pytest.raises(VerificationError, match="computes something else") as caught:
+        api.convert(mlp(tmp_path / "m.onnx"), tmp_path / "out", runtime="current")
+    kept = tmp_path / "out.failed-verification"
+    assert names(tmp_path) == ["m.onnx", "out.failed-verification"] and "inference.pdmodel" in names(kept)
+    assert caught.value.hint is not None and str(kept) in caught.value.hint and ".mconv-" not in caught.value.hint
+
+
+def test_bad_requests_leave_nothing(tmp_path: Path) -> None:
+    model, out = mlp(tmp_path / "m.onnx"), tmp_path / "out"
+    for options, message in (
+        ({"weights": model}, "--weights: .* is an ONNX model, which has no use for it"),
+        ({"arguments": ["a=1"]}, "--arg"),
+        ({"task": "fill-mask"}, "--task"),
+        ({"target": "4"}, "unknown target"),
+        ({"fetch_alias": {"z": "y"}, "verify": False}, "the model has no fetch 'z'"),
+        ({"pipeline": {"colour": 1}}, "a service has no option colour"),
+        ({"inputs": ["z[1,16]"]}, "z"),
+    ):
+        with pytest.raises(UsageError, match=message):
+            api.convert(model, out, **options)
+    with pytest.raises(UsageError, match="--keep-inference"):
+        api.convert(case("2.3.2-mlp").model, out, keep_inference=True)
+    assert run(["convert", str(model), str(out), "--name", "x"]) == 2  # a service's, without --pipeline
+    assert names(tmp_path) == ["m.onnx"]
