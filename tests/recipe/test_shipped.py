@@ -53,9 +53,9 @@ def test_all_run_offline_once_and_survive_a_kill(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     recipes = json.loads(done.stdout)["recipes"]
     assert len(recipes) == len(RECIPES) and all(r["ok"] for r in recipes)
-    proofs = [s for r in recipes for s in r["steps"] if s["name"] in ("verify", "serve-check")]
-    assert len(proofs) >= len(RECIPES) and all(s["proof"]["outputs"] for s in proofs)
     for recipe in recipes:
+        proofs = [s["proof"]["outputs"] for s in recipe["steps"] if s["proof"]]
+        assert proofs and all(row["ok"] for rows in proofs for row in rows), recipe["name"]
         assert api.check(Path(recipe["folder"]) / "serving_server").ok
 
     before = tree(out, times=True)
@@ -93,7 +93,7 @@ def test_bert_by_name_fails_clearly_without_a_network(tmp_path: Path, mconv: Run
     error = recipe["steps"][0]["error"]
     assert done.returncode == error["exit_code"] != 0 and recipe["name"] == "bert"
     assert "bert-base-chinese" in error["message"] or "PaddleNLP" in error["message"]
-    assert [s["status"] for s in recipe["steps"]] == ["failed", "skipped", "skipped", "skipped"]
+    assert [s["status"] for s in recipe["steps"]] == ["failed", "skipped", "skipped"]
     assert not (tmp_path / "build" / "bert" / "to-static").exists()
 
 
