@@ -100,7 +100,7 @@ def test_bad_tensors_are_refused(reader: Any, request_: dict, message: str) -> N
 
 # texts --------------------------------------------------------------------------------------------------------
 
-BERT = {name: (I64, (-1, -1)) for name in ("input_ids", "token_type_ids", "attention_mask")}
+BERT = dict.fromkeys(("input_ids", "token_type_ids", "attention_mask"), (I64, (-1, -1)))
 VOCAB = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "un", "##want", "##ed", "runn", "##ing", ",", "愿", "你", "hello"]
 
 
@@ -135,7 +135,7 @@ def test_tokenizer_json_as_the_library_has_it(reader: Any, vocab: Path) -> None:
 def test_long_texts_are_cut_and_fixed_rows_filled(reader: Any, vocab: Path) -> None:
     feed = reader(BERT, tokenizer=vocab, max_length=5).read({"a": "hello " * 50})
     assert feed["input_ids"].tolist() == [[2, 12, 12, 12, 3]]
-    fixed = {**{name: (I64, (-1, 6)) for name in BERT}, "position_ids": (I64, (-1, 6))}
+    fixed = {**dict.fromkeys(BERT, (I64, (-1, 6))), "position_ids": (I64, (-1, 6))}
     feed = reader(fixed, tokenizer=vocab).read({"a": "hello"})
     assert feed["input_ids"].tolist() == [[2, 12, 3, 0, 0, 0]] and feed["position_ids"].tolist() == [list(range(6))]
 

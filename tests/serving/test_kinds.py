@@ -15,7 +15,7 @@ from mconv.serving.kinds import ModelInput
 from tests.serving.generated import service
 
 I64, F32 = DType.INT64, DType.FP32
-BERT = {name: (I64, (-1, -1)) for name in ("input_ids", "token_type_ids", "attention_mask")}
+BERT = dict.fromkeys(("input_ids", "token_type_ids", "attention_mask"), (I64, (-1, -1)))
 VOCAB = "[PAD]\n[UNK]\n[CLS]\n[SEP]\nhello\n"
 
 

@@ -91,7 +91,7 @@ def sentences(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Path, Path
     module = Sentence().eval()
     names = ("input_ids", "token_type_ids", "attention_mask")
     examples = {name: torch.ones(2, 7, dtype=torch.int64) for name in names}
-    made = convert(module, examples, {name: ("batch", "length") for name in names})
+    made = convert(module, examples, dict.fromkeys(names, ("batch", "length")))
     folder = tmp_path_factory.mktemp("minilm")
     write_model(made.program, made.params.items(), folder)
     return module, source, folder
