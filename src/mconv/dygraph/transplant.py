@@ -128,6 +128,8 @@ def _classes(kind: type) -> frozenset[str]:
     """The class and its bases: as ``paddle.nn.Linear`` where Paddle has it there, by their own name, in full."""
     found = set()
     for one in kind.__mro__:
+        if one.__qualname__ in ("Layer", "object"):  # what all have in common
+            break
         found |= {one.__qualname__, f"{one.__module__}.{one.__qualname__}"}
         if one.__module__.startswith("paddle.nn."):
             found.add(f"paddle.nn.{one.__qualname__}")
@@ -198,7 +200,7 @@ def _doubtful(found: Matching, layout: Layout) -> list[str]:
     for one in found.matches:
         shape = layout.parameters[one.parameter].shape
         owners = [layout.classes[layout.owner(n)] for n in layout.names(one.parameter)]
-        known = any(c.startswith("paddle.nn.") and c != "paddle.nn.Layer" for owner in owners for c in owner)
+        known = any(c.startswith("paddle.nn.") for owner in owners for c in owner)
         if len(shape) == 2 and shape[0] == shape[1] > 1 and not known and not one.transposed:
             names.append(one.parameter)
     return names
