@@ -245,3 +245,20 @@ def test_a_live_table_on_a_terminal(write: Write, tmp_path: Path) -> None:
     process.stdout.close()
     assert process.wait() == 0
     assert b"onnx2paddle" in shown and b"\x1b[" in shown and b"a: onnx2paddle: passed" not in shown
+
+
+def test_an_interrupt_ends_all_of_it(write: Write, tmp_path: Path) -> None:
+    (tmp_path / "slow.py").write_text(
+        f"import pathlib, time\npathlib.Path({str(tmp_path / 'here')!r}).touch()\ntime.sleep(60)\n"
+    )
+    path = write("a", steps=[{"onnx2paddle": {"verify": False, "plugins": ["slow.py"]}}])
+    code = f"import signal, sys\nsignal.signal(signal.SIGINT, signal.default_int_handler)\nfrom mconv.cli.main import run\nsys.exit(run(['run', {str(path)!r}]))"
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], cwd=tmp_path, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    deadline = time.monotonic() + 30
+    while not (tmp_path / "here").exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+    _, told = process.communicate(timeout=20)
+    assert process.returncode == 130 and told.splitlines()[-1] == "error: interrupted" and "bug" not in told

@@ -17,7 +17,7 @@ import threading
 from collections.abc import Mapping
 from typing import Any, Callable
 
-from mconv.errors import EXIT_BUG, MconvError, VerificationError
+from mconv.errors import EXIT_BUG, EXIT_INTERRUPTED, MconvError, VerificationError
 
 _ABANDONED = 143
 
@@ -35,6 +35,8 @@ def main(answers: int) -> int:
 
     try:
         result = perform(request["verb"], request["arguments"], lambda text: say({"progress": text}))
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED  # the parent is interrupted, too
     except BaseException as e:  # noqa: BLE001 - all of it is told to the parent
         say({"error": describe(e)})
         if not isinstance(e, MconvError):

@@ -33,6 +33,9 @@ PACKAGES: dict[str, tuple[tuple[str, ...], Optional[str]]] = {
     "onnxruntime": (("onnxruntime", "onnxruntime-gpu"), "verify"),
     "x2paddle": (("x2paddle",), "x2paddle"),
     "paddle2onnx": (("paddle2onnx",), "paddle2onnx"),
+    "jsonschema": (("jsonschema",), "recipes"),
+    "fsspec": (("fsspec",), "remote"),
+    "ray": (("ray",), "ray"),
 }
 
 
@@ -77,13 +80,14 @@ NEEDS: dict[str, tuple[Need, ...]] = {
         Need("running Paddle models", _RUN_PADDLE),
         Need("running .onnx models", ("onnxruntime",), optional=True),
     ),
-    "check": (
-        Need("running the result", _RUN_PADDLE),
-        Need("running .onnx models", ("onnxruntime",), optional=True),
-        Need("PyTorch models", ("torch",), optional=True),
+    "check": (),
+    "run": (
+        Need("checking recipes", ("jsonschema",)),
+        Need("the steps that verify", _RUN_PADDLE, optional=True),
+        Need("sources at https://, s3://, gs://", ("fsspec",), optional=True),
+        Need("--executor ray", ("ray",), optional=True),
     ),
-    "run": (Need("the steps that verify", _RUN_PADDLE, optional=True),),
-    "init": (),
+    "init": (Need("models at https://, s3://, gs://", ("fsspec",), optional=True),),
     "scaffold": (),
     "serve-check": (Need("Paddle Serving", ("runtime:paddle-2.3.2",)),),
 }
