@@ -98,7 +98,7 @@ def test_chapters_1_and_2(tmp_path: Path) -> None:
         # 4.4: without key and value nothing arrives, which the answer says
         status, text = pipeline.post(json.dumps({"sentence": REQUEST["value"][0]}).encode())
         assert json.loads(text)["err_no"] == 400 and '{"key": ["0"]' in json.loads(text)["err_msg"]
-        assert post(pipeline, **{"keys": REQUEST["key"], "values": REQUEST["value"]})["err_no"] == 0
+        assert post(pipeline, keys=REQUEST["key"], values=REQUEST["value"])["err_no"] == 0
 
     # and the command that checks all this
     report = mconv(tmp_path, "serve-check", "serving_server")

@@ -136,7 +136,7 @@ def test_without_a_namespace_rpc_is_bound_to_loopback(scratch: Path, monkeypatch
 
 @pytest.mark.runtime
 def test_a_wrong_answer_is_found(scratch: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    spoil(monkeypatch, lambda text: text.replace("plain(array)", "plain(array + 0.001)"))
+    spoil(monkeypatch, lambda text: text.replace("(plain(array))", "(plain(array + 0.001))"))
     report = serve_check(case("2.3.2-mlp").server)
     assert not report.ok and all(not f.ok and "differ by more" in f.reason for f in report.forms)
 
