@@ -206,7 +206,7 @@ def test_what_cannot_be_served() -> None:
         ({"workers": 0}, "--workers: 0"),
         ({"device_type": 7}, "--device-type: 7 is not one of 0 CPU"),
         ({"log_level": "LOUD"}, "--log-level: 'LOUD'"),
-        ({"labels": "gone"}, "--labels: gone: no such file"),
+        ({"labels": "gone"}, "--labels: gone: No such file"),
         ({"max_length": 8}, "--max-length: this is no service of kind text but tensor"),
         ({"service": "image"}, "one input of pictures"),
         ({"service": "text"}, "needs to know what each input holds"),
@@ -242,3 +242,12 @@ def test_nothing_is_written_when_the_service_is_impossible(tmp_path: Path) -> No
     with pytest.raises(UsageError, match="no option mood"):
         api.to_serving(case("2.3.2-mlp").model, out=tmp_path / "out", pipeline={"mood": "good"})
     assert not (tmp_path / "out").exists()
+
+
+def test_labels_are_as_many_as_the_classes(tmp_path: Path) -> None:
+    (tmp_path / "names").write_text("one\ntwo\n")
+    with pytest.raises(UsageError, match="has 2 names, the output .* 4 numbers in a row"):
+        api.to_serving(case("2.3.2-mlp").model, out=tmp_path / "out", pipeline={"labels": tmp_path / "names"})
+    (tmp_path / "names").write_text("one\ntwo\nthree\nfour\n")
+    result = api.to_serving(case("2.3.2-mlp").model, out=tmp_path / "out", pipeline={"labels": tmp_path / "names"})
+    assert result.service is not None and "labels.txt" in result.service.files

@@ -15,9 +15,11 @@ import numpy as np
 import pytest
 
 from mconv import api
+from mconv.program.files import locate
 from mconv.verify.pipeline import Answer, Pipeline
 from mconv.verify.service import bad_bodies
 from tests.golden import case
+from tests.managed import require
 from tests.verify.services import post, running
 
 pytestmark = pytest.mark.runtime
@@ -198,9 +200,30 @@ def test_a_picture(tmp_path: Path) -> None:
 # a row --------------------------------------------------------------------------------------------------------
 
 
+# 20 users at once, as in the article's measurement, each of whom has to get the own answer
+MANY = """
+import json, sys
+from concurrent.futures import ThreadPoolExecutor
+from http_client import predict
+rows = json.loads(sys.argv[1])
+with ThreadPoolExecutor(20) as pool:
+    answers = list(pool.map(lambda row: predict({"x": json.dumps([row])}), rows))
+print(json.dumps({name: [a[name][0] for a in answers] for name in answers[0]}))
+"""
+
+
+def mlp(golden: Any, x: np.ndarray) -> np.ndarray:
+    """What the golden model answers, in Paddle 2.3.2 without a service."""
+    with require("paddle-2.3.2").worker() as worker:
+        files = locate(golden.model)
+        out: np.ndarray = worker.run(files.program, files.params, {"x": x}).outputs[0][0]
+    return out
+
+
 def test_a_row(tmp_path: Path) -> None:
     golden = case("2.3.2-mlp")
-    result = api.to_serving(golden.model, out=tmp_path, pipeline={"log_level": "WARNING", "log_file": "logs/mlp.log"})
+    options = {"log_level": "WARNING", "log_file": "logs/mlp.log", "concurrency": 2}
+    result = api.to_serving(golden.model, out=tmp_path, pipeline=options)
     (name,) = (v.alias for v in result.fetches)
     (want,) = golden.outputs
     (feed,) = golden.inputs.items()
@@ -221,7 +244,9 @@ def test_a_row(tmp_path: Path) -> None:
         assert "the wrong" not in errors["10 MB of text"] and "neither JSON" in errors["10 MB of text"]
         bad = pipeline.run("http_client.py", *pipeline.url, f"{feed[0]}=x")
         assert "RuntimeError: error 400" in bad.error
-        close(pipeline.ask("http key/value", request), name, want, 1e-6)
+        (pipeline.folder / "many.py").write_text(MANY)
+        sent = np.random.default_rng(0).random((200, 8), np.float32)
+        close(pipeline.run("many.py", json.dumps(sent.tolist())), name, mlp(golden, sent), 1e-5)
         log = (pipeline.folder / "logs" / "mlp.log").read_text()
         assert "INFO" not in log and "neither JSON" in log
 

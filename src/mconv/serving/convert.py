@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Optional
 
 from mconv.errors import NotAModelError, UsageError
 from mconv.passes.legalize import legalize, version_text
-from mconv.program import files, output, provenance, targets
+from mconv.program import files, output, targets
 from mconv.program.copying import copy_file, hard_link
 from mconv.program.dtypes import AttrType
 from mconv.program.params import ArraySource, PathLike, Record, TensorSource, write_combined
 from mconv.program.program import Port, Program
+from mconv.program.provenance import Recording, model_sources, neighbour
 from mconv.program.stored import Era, ModelFiles, at_least_one
 from mconv.serving import configure, scaffold
 from mconv.serving.configure import ServingConfig
@@ -93,6 +95,7 @@ def to_serving(
     show: bool = False,
     pipeline: Optional[scaffold.ServiceOptions] = None,
     service_dir: PathLike = "service",
+    provenance: bool = True,
 ) -> ServingResult:
     """Convert a Paddle inference model of any era for Paddle Serving.
 
@@ -108,6 +111,7 @@ def to_serving(
         show: only work out the configuration, write nothing.
         pipeline: also write a pipeline service, like this.
         service_dir: its folder.
+        provenance: write ``provenance.json``, see :mod:`mconv.program.provenance`.
 
     Raises:
         NotAModelError, CorruptModelError, UnsupportedError, UsageError, OutputExistsError
@@ -125,7 +129,7 @@ def to_serving(
     )
     if not show:
         folders = [Path(out) / name for name in (serving_server, serving_client, service_dir)]
-        write(prepared, found, *folders, link=link, force=force, pipeline=pipeline)
+        write(prepared, found, *folders, link=link, force=force, pipeline=pipeline, provenance=provenance)
     return prepared.result
 
 
@@ -274,6 +278,7 @@ def write(
     link: bool = False,
     force: bool = False,
     pipeline: Optional[scaffold.ServiceOptions] = None,
+    provenance: bool = True,
 ) -> None:
     """Write the folders, all or none, and note their files in ``prepared.result``; the service's only if asked for."""
     result = prepared.result
@@ -290,7 +295,7 @@ def write(
     folders = [server, client, *([service] if around is not None else [])]
     with (
         output.staged_many(folders, force=force, protect=sources) as (new_server, new_client, *new_service),
-        recording(found, prepared.result, [s for _, s in prepared.items]) as record,
+        recording(found, prepared.result, [s for _, s in prepared.items]) if provenance else nullcontext() as record,
     ):
         if around is not None:
             around.write(new_service[0])
@@ -308,10 +313,11 @@ def write(
         else:
             (new_server / program_name).write_bytes(prepared.program.to_bytes())
         write_config(prepared.config, new_server, new_client)
-        copies = {params_name: source} if source is not None else {}
-        if prepared.unchanged:
-            copies[program_name] = found.program
-        record.write(new_server, copies=copies, beside=provenance.neighbour(server, client, new_client))
+        if record is not None:
+            copies = {params_name: source} if source is not None else {}
+            if prepared.unchanged:
+                copies[program_name] = found.program
+            record.write(new_server, copies=copies, beside=neighbour(server, client, new_client))
     result.server, result.client = server, client
     result.program, result.params = server / program_name, server / params_name
     if around is not None and pipeline is not None:
@@ -320,7 +326,7 @@ def write(
 
 def recording(
     found: ModelFiles, result: ServingResult, items: Iterable[TensorSource] = (), **versions: str
-) -> provenance.Recording:
+) -> Recording:
     """The record of a conversion, with what changes its bytes."""
     options = {
         "engine": result.engine,
@@ -329,8 +335,8 @@ def recording(
         "fetch_alias": {v.name: v.alias for v in result.fetches if v.alias != v.name},
     }
     single = [s.path for s in items if isinstance(s, Record)] if found.separate else []
-    sources = provenance.model_sources(found, single)
-    return provenance.Recording("to-serving", sources, target=result.target, options=options, versions=versions)
+    sources = model_sources(found, single)
+    return Recording("to-serving", sources, target=result.target, options=options, versions=versions)
 
 
 def write_config(config: ServingConfig, server: Path, client: Path) -> None:

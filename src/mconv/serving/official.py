@@ -11,8 +11,9 @@ from typing import Optional
 
 from mconv.errors import RuntimeFailedError, UnsupportedError, UsageError
 from mconv.passes.legalize import version_text
-from mconv.program import files, output, provenance
+from mconv.program import files, output
 from mconv.program.params import PathLike
+from mconv.program.provenance import neighbour
 from mconv.serving import configure
 from mconv.serving.convert import ServingResult, alias_warnings, check_aliases, recording
 
@@ -31,6 +32,7 @@ def convert(
     feed_alias: Optional[Mapping[str, str]] = None,
     fetch_alias: Optional[Mapping[str, str]] = None,
     force: bool = False,
+    provenance: bool = True,
     timeout: float = 1800.0,
 ) -> ServingResult:
     """Convert with ``python -m paddle_serving_client.convert``.
@@ -82,8 +84,9 @@ def convert(
         names = [n for n in written if n not in (configure.SERVER_TEXT, configure.SERVER_BINARY)]
         result.feeds, result.fetches, result.config = config.feeds, config.fetches, config.to_text().decode("ascii")
         tensors = files.records(found, program)
-        with recording(found, result, tensors, **{ENGINE: "0.9.0"}) as record:
-            record.write(new_server, beside=provenance.neighbour(server, client, new_client))
+        if provenance:
+            with recording(found, result, tensors, **{ENGINE: "0.9.0"}) as record:
+                record.write(new_server, beside=neighbour(server, client, new_client))
     result.server, result.client = server, client
     is_params = [n.endswith("params") for n in names]
     result.params, result.program = server / names[is_params.index(True)], server / names[is_params.index(False)]

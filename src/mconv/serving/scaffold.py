@@ -237,7 +237,7 @@ def plan(
     else:
         shapes = _tensor(service, inputs, options)
     if options.labels is not None:
-        service.copies[LABELS] = _labels(Path(options.labels))
+        service.copies[LABELS] = _labels(Path(options.labels), program)
     _around(service, config, options, model, shapes)
     return service
 
@@ -368,9 +368,16 @@ def _tensor(service: Service, inputs: Sequence[ModelInput], options: ServiceOpti
     return shapes
 
 
-def _labels(path: Path) -> Path:
-    if not path.is_file():
-        raise UsageError(f"--labels: {path}: no such file")
+def _labels(path: Path, program: Optional[Program]) -> Path:
+    try:
+        with path.open(encoding="utf-8") as file:
+            count = sum(1 for _ in file)
+    except (OSError, UnicodeDecodeError) as e:
+        raise UsageError(f"--labels: {path}: {getattr(e, 'strerror', None) or e}") from None
+    outputs = [] if program is None else program.fetches
+    classes = outputs[0].shape[-1] if outputs and outputs[0].shape else -1
+    if classes not in (-1, count):
+        raise UsageError(f"--labels: {path} has {count} names, the output {outputs[0].name} {classes} numbers in a row")
     return path
 
 
