@@ -118,6 +118,14 @@ def test_a_hard_link_and_a_copy_have_the_same_record(tmp_path: Path) -> None:
     assert records[0] == records[1]
 
 
+def test_it_can_be_left_away(tmp_path: Path) -> None:
+    api.to_serving(case("2.3.2-conv").model, out=tmp_path, provenance=False)
+    api.to_serving(fixtures.unpack("3.3", "LeNet", tmp_path / "in"), out=tmp_path / "pir", provenance=False)
+    for folder in (tmp_path, tmp_path / "pir"):
+        assert not (folder / "serving_server" / provenance.NAME).exists()
+        assert len(list((folder / "serving_server").iterdir())) == 4
+
+
 def test_the_record_does_not_disturb_finding_the_model(tmp_path: Path) -> None:
     out, _ = to_serving(tmp_path)
     assert files.locate(out).program.name == "inference.pdmodel"

@@ -40,6 +40,10 @@ def command(
     engine: Annotated[
         str, typer.Option(help="native, or paddle-serving-client: the official package, to compare.")
     ] = "native",
+    provenance: Annotated[
+        bool,
+        typer.Option("--provenance/--no-provenance", help="Write provenance.json, which hashes the model's files."),
+    ] = True,
     force: Annotated[bool, typer.Option("--force", "-f", help="Replace what is there.")] = False,
     pipeline: Annotated[
         bool, typer.Option("--pipeline", help="Also write a pipeline service; the options below are for it.")
@@ -62,6 +66,7 @@ def command(
         "link": link,
         "show": show,
         "service_dir": service_dir,
+        "provenance": provenance,
     }
     if given and not pipeline:
         raise UsageError("options of a service without a service", "add --pipeline")

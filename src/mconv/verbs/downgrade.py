@@ -10,11 +10,12 @@ from typing import Any, Optional
 from mconv import pir
 from mconv.errors import UsageError
 from mconv.passes.legalize import legalize, version_text
-from mconv.program import files, provenance, targets
+from mconv.program import files, targets
 from mconv.program.copying import hard_link
 from mconv.program.output import staged
 from mconv.program.params import PathLike, Record, TensorSource, write_combined
 from mconv.program.program import Port, Program
+from mconv.program.provenance import Recording, model_sources
 from mconv.program.stored import Era, ModelFiles, at_least_one
 from mconv.serving.convert import Prepared, fitting, prepare, whole_file, write
 from mconv.serving.scaffold import ServiceOptions
@@ -110,9 +111,9 @@ def downgrade(
     result.outputs = [_tensor(p) for p in program.fetches]
     protected = [p for p in (found.program, found.params) if p is not None]
     single = [s.path for _, s in items if isinstance(s, Record)] if found.separate else []
-    recording = provenance.Recording(
+    recording = Recording(
         "downgrade",
-        provenance.model_sources(found, single),
+        model_sources(found, single),
         target=target,
         options={"name": name, "output_names": None if output_names is None else list(output_names)},
     )
@@ -140,6 +141,7 @@ def pir_to_serving(
     show: bool = False,
     pipeline: Optional[ServiceOptions] = None,
     service_dir: PathLike = "service",
+    provenance: bool = True,
     **options: Any,
 ) -> Any:
     """:func:`mconv.serving.convert.to_serving` for a PIR model, whose program has to be translated first."""
@@ -154,7 +156,7 @@ def pir_to_serving(
     prepared.result.warnings[:0] = loaded.notes
     if not show:
         folders = [Path(out) / name for name in (serving_server, serving_client, service_dir)]
-        write(prepared, found, *folders, link=link, force=force, pipeline=pipeline)
+        write(prepared, found, *folders, link=link, force=force, pipeline=pipeline, provenance=provenance)
     return prepared.result
 
 
