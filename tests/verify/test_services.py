@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
+from onnx import TensorProto, helper, numpy_helper
 
 from mconv import api
 from mconv.program.files import locate
@@ -251,12 +253,25 @@ def test_a_row(tmp_path: Path) -> None:
         assert "INFO" not in log and "neither JSON" in log
 
 
-def test_an_index_that_no_table_has(tmp_path: Path) -> None:
-    """What only Paddle can refuse: error 10000, and the service lives on."""
-    golden = case("2.3.2-bert")
-    result = api.to_serving(golden.model, out=tmp_path, pipeline={"service": "tensor"})
-    good = golden.inputs
-    bad = {name: np.full_like(array, 10_000_000) for name, array in good.items()}
+def test_outputs_of_other_sizes_than_the_batch_and_an_index_that_no_table_has(tmp_path: Path) -> None:
+    """Outputs arrive whole, which the pipeline cuts to the batch size by itself; what only Paddle can refuse is error
+    10000.
+    """
+    table = np.arange(15, dtype=np.float32).reshape(5, 3)
+    graph = helper.make_graph(
+        [helper.make_node("Gather", ["table", "ids"], ["rows"]), helper.make_node("Transpose", ["rows"], ["columns"])],
+        "table",
+        [helper.make_tensor_value_info("ids", TensorProto.INT64, ["n"])],
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in ("rows", "columns")],
+        [numpy_helper.from_array(table, "table")],
+    )
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)]), tmp_path / "table.onnx")
+    api.onnx2paddle(tmp_path / "table.onnx", tmp_path / "model", verify=False)
+    api.to_serving(tmp_path / "model", out=tmp_path, pipeline={})
     with running(tmp_path) as pipeline:
-        assert "error 10000" in pipeline.ask("http key/value", bad).error
-        close(pipeline.ask("http key/value", good), result.fetches[0].alias, golden.outputs[0], 1e-6)
+        for form in ("http key/value", "rpc tensors"):
+            answer = pipeline.ask(form, {"ids": np.array([4], np.int64)})
+            close(answer, "rows", table[[4]], 0)
+            close(answer, "columns", table[[4]].T, 0)
+        assert "error 10000" in pipeline.ask("http key/value", {"ids": np.array([10_000_000], np.int64)}).error
+        close(pipeline.ask("http key/value", {"ids": np.array([0, 1], np.int64)}), "columns", table[[0, 1]].T, 0)
