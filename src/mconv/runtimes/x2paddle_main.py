@@ -80,7 +80,8 @@ class Renamer:
                 raise Refused(f"an attribute called {attribute.name!r} of {node.op_type}")
             if any(t and not WORD.match(t.decode("utf-8", "replace")) for t in texts):
                 raise Refused(f"the text in the attribute {attribute.name} of {node.op_type}")
-            attribute.t.name = "" if attribute.HasField("t") and attribute.t.name else attribute.t.name
+            if attribute.HasField("t"):  # to write into it would make it present
+                attribute.t.name = ""
             for sub in [attribute.g] if attribute.HasField("g") else attribute.graphs:
                 self.graph(sub)
 

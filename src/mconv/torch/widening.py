@@ -11,7 +11,8 @@ from mconv.torch.sources.source import Source
 def widen(source: Source) -> list[str]:
     """Make the 16-bit weights of a live module float32; returns what is to be said about it.
 
-    An exported program is left as it is: its graph names the types, and the importer reads them as float32.
+    An exported program is left as it is: its graph names the types, and the importer reads them as float32. It is
+    given its inputs in its own type.
     """
     import torch
 
@@ -26,6 +27,10 @@ def widen(source: Source) -> list[str]:
         for tensor in [*source.module.parameters(), *source.module.buffers()]:
             if tensor.dtype in halves:
                 tensor.data = tensor.data.float()
-        halves_too = (DType.FP16, DType.BF16)
-        source.inputs = [replace(i, dtype=DType.FP32) if i.dtype in halves_too else i for i in source.inputs]
+    kinds = {DType.FP16: torch.float16, DType.BF16: torch.bfloat16}
+    if source.program is not None:
+        source.casts = {i.name: kinds[i.dtype] for i in source.inputs if i.dtype in kinds}
+        examples = source.examples or {}
+        source.examples = {n: a.astype("float32") if n in source.casts else a for n, a in examples.items()} or None
+    source.inputs = [replace(i, dtype=DType.FP32) if i.dtype in kinds else i for i in source.inputs]
     return [f"its {names} weights are carried as float32, which CPUs compute in; --keep-dtype leaves them"]

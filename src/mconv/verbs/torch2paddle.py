@@ -33,6 +33,7 @@ from mconv.verbs.report import keep as keep_report
 from mconv.verbs.torch_inputs import Plan
 from mconv.verbs.torch_roads import ROADS, Request, produce
 from mconv.verify.compare import Tolerance
+from mconv.verify.feeds import InputSpec
 from mconv.verify.torch_runner import TorchRunner
 
 PathLike = Union[str, "os.PathLike[str]"]
@@ -142,7 +143,8 @@ def torch2paddle(
         plan = torch_inputs.declared(source, inputs, example)
         report.seconds["load"] = time.perf_counter() - start
         step = time.perf_counter()
-        runner = TorchRunner(source, named_leaves, source.label, widened=not keep_dtype)
+        specs = [InputSpec(i.name, i.dtype, i.dims, i.limit) for i in plan.inputs]
+        runner = TorchRunner(source, named_leaves, source.label, specs, widened=not keep_dtype)
         torch_inputs.fill(plan, source, runner, example, chosen.feeds)
         report.warnings += plan.notes
         names = _outputs(runner, plan)
@@ -312,10 +314,6 @@ def _proof(
 ) -> Proof:
     if chosen.verify is False:
         return Proof(NOT_DONE)
-    kinds = [p.dtype for p in made.program.feeds] + [v.dtype for v in made.program.parameters]
-    halves = [k.label for k in kinds if k is not None and k.label in ("float16", "bfloat16")]
-    if halves and chosen.verify is None:
-        return Proof(NOT_DONE, f"Paddle computes in {halves[0]} on a GPU only")
     try:
         runtime = runtime_for(chosen.target, chosen.runtime)
     except (RuntimeUnavailableError, MissingDependencyError) as e:

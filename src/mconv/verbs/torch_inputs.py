@@ -34,12 +34,14 @@ class Plan:
     Attributes:
         inputs: in the order in which the program takes them.
         sets: values: the first is traced with, all are compared.
+        guessed: whether the inputs are a guess.
         origin: ``random``, or the file that they came from.
         notes: what a user should know.
     """
 
     inputs: list[Input]
     sets: Sets = field(default_factory=list)
+    guessed: bool = False
     origin: str = "random"
     notes: list[str] = field(default_factory=list)
 
@@ -74,10 +76,13 @@ def declared(source: Source, texts: Sequence[str], example: Optional[Path]) -> P
         call = describing.from_texts(texts, source.module.forward, source.label, source.inputs)
         plan.inputs = [replace(i, limit=i.limit or rows(i, source.module)) for i in call.inputs]
     elif example is not None and (source.guessed or not source.inputs):
-        plan.inputs = _from_example(example)
+        shaped = _from_example(example)
+        if {i.name: len(i.dims) for i in shaped} != {i.name: len(i.dims) for i in source.inputs}:
+            plan.inputs = shaped
     elif not source.inputs:
         raise _unknown(source)
-    elif source.guessed:
+    plan.guessed = not texts and source.guessed and plan.inputs == source.inputs
+    if plan.guessed:
         plan.notes.append(f"inputs guessed: {' '.join(plan.texts())}; --input says otherwise")
     return plan
 
@@ -175,7 +180,7 @@ def fill(plan: Plan, source: Source, runner: TorchRunner, example: Optional[Path
         return
     assert failure is not None
     shapes = ", ".join(map(str, plan.inputs))
-    if source.guessed:
+    if plan.guessed:
         texts = " ".join(f"--input '{i}'" for i in plan.inputs)
         raise UsageError(
             f"{failure.message} (called with guessed inputs)", f"say what they are, e.g. {texts}"
@@ -190,7 +195,7 @@ def _attempts(plan: Plan, source: Source) -> list[tuple[list[Input], dict[str, t
     found = [(plan.inputs, {**_PLANES, **source.sizes})]
     if {"height", "width"} <= names:
         found.append((plan.inputs, {**_SQUARE, **source.sizes}))
-        if source.guessed:
+        if plan.guessed:
             fixed = {"height": _USUAL, "width": _USUAL}
             inputs = [
                 replace(i, dims=tuple(fixed.get(d, d) if isinstance(d, str) else d for d in i.dims))

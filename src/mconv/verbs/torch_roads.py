@@ -22,6 +22,7 @@ from mconv.torch.scripting import export_script
 from mconv.torch.sources import Source
 from mconv.verbs.onnx2paddle import Produced, paddle_operators
 from mconv.verbs.torch_inputs import Plan, labels_of, traceable
+from mconv.verify.torch_runner import tensor_of
 
 EXPORT, ONNX = "export", "onnx"
 ROADS = (EXPORT, ONNX)
@@ -142,9 +143,8 @@ def _export(source: Source, plan: Plan, mode: Optional[bool]) -> Exported:
 
 
 def _tensors(plan: Plan) -> dict[str, Any]:
-    import torch
-
-    return {n: torch.from_numpy(a.copy()) for n, a in traceable(plan.sets[0], plan.inputs).items()}
+    types = {i.name: i.dtype for i in plan.inputs}
+    return {n: tensor_of(a.copy(), types[n]) for n, a in traceable(plan.sets[0], plan.inputs).items()}
 
 
 def _save(exported: Exported, path: Path) -> None:

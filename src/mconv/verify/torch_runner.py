@@ -42,6 +42,7 @@ class TorchRunner:
         self.label = f"{label} in PyTorch {self.version}"
         self.call, self.flatten, self.select, self.widened = call, flatten, select, widened
         self._inputs = list(inputs)
+        self._types = {spec.name: spec.dtype for spec in inputs}
         self._known: list[tuple[list[np.ndarray], list[str], list[np.ndarray], list[str], float]] = []
 
     def specs(self) -> list[InputSpec]:
@@ -68,10 +69,10 @@ class TorchRunner:
         for given, names, values, kinds, spent in self._known:
             if len(given) == len(arrays) and all(a is b for a, b in zip(given, arrays)):
                 return names, values, kinds, spent
+        # a copy: models may write into what they are given
+        tensors = {n: tensor_of(np.array(a, order="C"), self._types.get(n)) for n, a in feed.items()}
         import torch
 
-        # a copy: models may write into what they are given
-        tensors = {n: torch.from_numpy(np.array(a, order="C")) for n, a in feed.items()}
         started = time.perf_counter()
         try:
             result = self.call(tensors)
@@ -92,6 +93,15 @@ class TorchRunner:
 
     def __exit__(self, kind: Optional[type], error: Optional[BaseException], trace: Optional[TracebackType]) -> None:
         self._known.clear()
+
+
+def tensor_of(array: np.ndarray, dtype: Optional[DType] = None) -> Any:
+    """The torch tensor of an array; bfloat16 comes in its bits."""
+    import torch
+
+    if dtype is DType.BF16:
+        return torch.from_numpy(array.view(np.int16)).view(torch.bfloat16)
+    return torch.from_numpy(array)
 
 
 def _array(name: str, value: Any, widened: bool) -> tuple[np.ndarray, str]:

@@ -29,6 +29,7 @@ class Source:
         examples: inputs that came with the model.
         program: the ``torch.export.ExportedProgram`` of a ``.pt2`` archive.
         positional: whether the module takes its inputs by position.
+        casts: input → the ``torch.dtype`` that the module takes, where it is given another.
         files: what the model was read from, for the record.
         notes: what a user should know.
         facts: for the report: class, weights, task, …
@@ -44,6 +45,7 @@ class Source:
     examples: Optional[dict[str, np.ndarray]] = None
     program: Any = None
     positional: bool = False
+    casts: dict[str, Any] = field(default_factory=dict)
     files: list[File] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     facts: dict[str, Any] = field(default_factory=dict)
@@ -52,6 +54,7 @@ class Source:
         """What the module answers to tensors by the names of the inputs, without gradients."""
         import torch
 
+        feed = {n: t.to(self.casts[n]) if n in self.casts else t for n, t in feed.items()}
         with torch.no_grad():
             if self.program is not None:
                 args, kwargs = torch.utils._pytree.tree_unflatten(list(feed.values()), self.program.call_spec.in_spec)

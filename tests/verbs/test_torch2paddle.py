@@ -1,0 +1,309 @@
+"""The whole conversion of PyTorch models: forms, inputs, outputs, roads, reports, proofs."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from mconv import api
+from mconv.errors import (
+    NotAModelError,
+    OutputExistsError,
+    RuntimeFailedError,
+    UnsupportedError,
+    UsageError,
+    VerificationError,
+)
+from mconv.program.files import load_program, locate
+from mconv.program.provenance_check import check
+from tests.managed import require
+from tests.torch.sources.test_forms import Form, write
+
+torch = pytest.importorskip("torch")
+from tests.torch import nets  # noqa: E402
+
+NETS = Path(nets.__file__)
+NOW: dict[str, Any] = {"target": "3", "runtime": "current"}
+DOCS = Path(__file__).parents[2] / "docs" / "report.md"
+OTHER = {Form.FACTORY: f"{NETS}:Mlp", Form.SAFETENSORS: f"{NETS}:Mlp", Form.SAVED: f"{NETS}:Mlp"}
+
+
+def proved(report: Any, sets: int = 2) -> None:
+    proof = report.verification
+    assert proof is not None and proof["status"] == "passed", proof
+    assert len(proof["input_sets"]) == sets and proof["outputs"]
+    assert all(row["ok"] and row["max_abs"] < 1e-5 for row in proof["outputs"])
+    for name in proof["input_sets"][0]:  # two batch sizes, two lengths
+        assert sets == 1 or len({tuple(s[name]) for s in proof["input_sets"]}) == 2
+
+
+# forms --------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.runtime
+@pytest.mark.parametrize(
+    "form",
+    [Form.EXPORTED, Form.SCRIPT, Form.FACTORY, Form.SAVED, Form.SAFETENSORS, Form.HUGGING_FACE],
+    ids=lambda f: f.name,
+)
+def test_every_form_runs_in_paddle_serving_s_paddle(form: Form, tmp_path: Path) -> None:
+    require("paddle-2.3.2")
+    options: dict[str, Any] = {}
+    model: Any = OTHER.get(form)
+    if model is None:
+        model = write(form, tmp_path / ("net.pt2" if form is Form.EXPORTED else "net"))
+    elif form is not Form.FACTORY:
+        options["weights"] = write(form, tmp_path / "weights")
+    report = api.torch2paddle(model, tmp_path / "out", **options)
+    proved(report)
+    assert report.verification["runtime"] == "paddle-2.3.2" and report.source["via"] == "export"  # type: ignore[index]
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == [
+        "inference.pdiparams", "inference.pdmodel", "provenance.json", "report.json",
+    ]  # fmt: skip
+    assert json.loads((tmp_path / "out" / "report.json").read_text()) == report.to_dict()
+    assert check(tmp_path / "out").ok
+
+
+def test_a_live_module(tmp_path: Path) -> None:
+    net = nets.Convolutional()
+    report = api.torch2paddle(net, tmp_path / "out", **NOW)
+    proved(report)
+    first, second = (s["image"] for s in report.verification["input_sets"])  # type: ignore[index]
+    assert first[2] != first[3] and second[2] != second[3]  # not square: a height taken for a width shows
+    program = load_program(locate(tmp_path / "out"))
+    assert [(p.name, list(p.shape)) for p in program.feeds] == [("image", [-1, 3, -1, -1])]
+    assert not net.training
+
+
+@pytest.mark.parametrize(
+    ("model", "options", "error", "said"),
+    [
+        ("tests.torch.nets:Mlp", {"via": "magic"}, UsageError, "--via magic"),
+        ("tests.torch.nets:Mlp", {"engine": "magic"}, UsageError, "unknown engine"),
+        ("tests.torch.nets:Mlp", {"engine": "x2paddle", "via": "export"}, UsageError, "X2Paddle reads ONNX"),
+        ("tests.torch.nets:Mlp", {"verify": False, "runtime": "current"}, UsageError, "--no-verify"),
+        ("tests.torch.nets:Mlp", {"outputs": ["lodgings"]}, UsageError, "its outputs are logits, hidden"),
+        ("tests.torch.nets:Mlp", {"inputs": ["y:float32[?,6]"]}, UsageError, "its parameters are x"),
+        ("tests.torch.nets:Mlp", {"inputs": ["x:float32[?,5]"]}, RuntimeFailedError, "mat1 and mat2"),
+        ("tests.torch.nets:Singular", {}, UsageError, "--input 'x:float32[?,?]'"),
+        ("nowhere", {}, NotAModelError, "no such file"),
+    ],
+)
+def test_what_does_not_fit(model: str, options: dict[str, Any], error: type, said: str, tmp_path: Path) -> None:
+    with pytest.raises(error) as caught:
+        api.torch2paddle(model, tmp_path / "out", **options)
+    assert said in str(caught.value)
+    assert not list(tmp_path.iterdir())
+
+
+def test_nothing_is_overwritten(tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "mine").write_text("")
+    with pytest.raises(OutputExistsError):
+        api.torch2paddle("tests.torch.nets:Mlp", tmp_path / "out", **NOW)
+    path = write(Form.EXPORTED, tmp_path / "net.pt2")
+    with pytest.raises(UsageError):  # the source would go with the folder
+        api.torch2paddle(path, tmp_path, force=True, **NOW)
+    assert path.exists()
+
+
+# inputs and outputs -------------------------------------------------------------------------------------------------
+
+
+def test_inputs_and_outputs_as_the_user_says(tmp_path: Path) -> None:
+    options = {"inputs": ["x:float32[rows,6]"], "outputs": ["logits"], **NOW}
+    report = api.torch2paddle("tests.torch.nets:Mlp", tmp_path / "out", **options)
+    proved(report)
+    assert report.inputs[0]["shape"] == ["rows", 6] and [o["name"] for o in report.outputs] == ["logits"]
+    assert not any("guessed" in w for w in report.warnings)
+    # the other one costs nothing: its last operator is gone
+    both = api.torch2paddle("tests.torch.nets:Mlp", tmp_path / "both", **NOW)
+    assert [o["name"] for o in both.outputs] == ["logits", "hidden"] and any("guessed" in w for w in both.warnings)
+
+
+def test_ids_stay_below_the_table(tmp_path: Path) -> None:
+    report = api.torch2paddle("tests.torch.nets:Looked", tmp_path / "out", arguments={"rows": 3}, **NOW)
+    proved(report)
+    assert [(o["name"], o["dtype"]) for o in report.outputs] == [("output_0", "float32"), ("output_1", "int64")]
+
+
+def test_examples_are_traced_with_and_varied(tmp_path: Path) -> None:
+    ids = np.array([[1, 2, 2, 0, 1, 1]])  # a batch of one, which torch would fix
+    np.savez(tmp_path / "x.npz", input_ids=ids, attention_mask=np.ones_like(ids))
+    report = api.torch2paddle("tests.torch.nets:Looked", tmp_path / "out", example=tmp_path / "x.npz", **NOW)
+    proved(report)
+    assert report.verification["inputs"] == str(tmp_path / "x.npz")  # type: ignore[index]
+    assert report.verification["input_sets"][0]["input_ids"] == [1, 6]  # type: ignore[index]
+    assert not report.source["fixed"]
+    np.savez(tmp_path / "y.npz", **{"0/x": np.ones((2, 6), "f4"), "1/x": np.zeros((5, 6), "f4")})
+    report = api.torch2paddle("tests.torch.nets:Mlp", tmp_path / "mlp", feeds=tmp_path / "y.npz", **NOW)
+    assert report.verification["input_sets"] == [{"x": [2, 6]}, {"x": [5, 6]}]  # type: ignore[index]
+    with pytest.raises(UsageError, match="misses the input"):
+        api.torch2paddle("tests.torch.nets:Looked", tmp_path / "no", feeds=tmp_path / "y.npz", **NOW)
+
+
+def test_a_fixed_dimension_is_named(tmp_path: Path) -> None:
+    given = {"inputs": ["x:float32[batch,seq,4]"], **NOW}
+    report = api.torch2paddle("tests.torch.nets:OneLength", tmp_path / "out", **given)
+    assert report.source["fixed"] == [{"input": "x", "dimension": "seq", "size": 12}]
+    assert report.inputs[0]["shape"] == ["batch", 12, 4]
+    assert any("'seq'" in w and "12" in w for w in report.warnings)
+    proved(report, sets=1)
+    with pytest.raises(UnsupportedError, match="fixed the dimension 'seq' of 'x' to 12"):
+        api.torch2paddle("tests.torch.nets:OneLength", tmp_path / "strict", strict=True, **given)
+    assert not (tmp_path / "strict").exists()
+
+
+@pytest.mark.parametrize("keep", [False, True])
+def test_half_weights(keep: bool, tmp_path: Path) -> None:
+    arguments = {"half": True, "width": 12000}  # larger than what is computed during the conversion
+    report = api.torch2paddle("tests.torch.nets:Mlp", tmp_path / "out", arguments=arguments, keep_dtype=keep, **NOW)
+    program = load_program(locate(tmp_path / "out"))
+    kind = "float16" if keep else "float32"
+    weight = max(program.parameters, key=lambda v: int(np.prod(v.shape)))
+    assert weight.dtype is not None and weight.dtype.label == report.inputs[0]["paddle_dtype"] == kind
+    assert report.verification["status"] == "passed"  # type: ignore[index]
+    assert any("float16 weights are carried as float32" in w for w in report.warnings) is not keep
+
+
+def test_half_archive(tmp_path: Path) -> None:
+    net = nets.Mlp(half=True).eval()
+    rows = {"x": {0: torch.export.Dim("rows")}}
+    exported = torch.export.export(net, (torch.randn(2, 6).half(),), dynamic_shapes=rows)
+    torch.export.save(exported, tmp_path / "half.pt2")
+    report = api.torch2paddle(tmp_path / "half.pt2", tmp_path / "out", **NOW)
+    proof = report.verification
+    assert proof is not None and proof["status"] == "passed" and proof["tolerance"]["relative"] == 1e-2
+
+
+# roads --------------------------------------------------------------------------------------------------------------
+
+
+def test_through_onnx(tmp_path: Path) -> None:
+    options = {"via": "onnx", "keep": True, "outputs": ["hidden"], **NOW}
+    report = api.torch2paddle("tests.torch.nets:Mlp", tmp_path / "out", **options)
+    proved(report)
+    assert report.source["via"] == "onnx" and "exporter" in report.source["how"]
+    assert [o["name"] for o in report.outputs] == ["hidden"] and report.inputs[0]["shape"] == ["batch", 6]
+    assert (tmp_path / "out" / "intermediate.onnx").exists()
+    assert {o["domain"] for o in report.operators} == {"ai.onnx"}
+
+
+def test_the_second_road_where_the_first_ends(tmp_path: Path) -> None:
+    report = api.torch2paddle("tests.torch.nets:Decides", tmp_path / "out", **NOW)
+    proved(report)
+    assert report.source["via"] == "onnx" and "torch.export cannot trace Decides" in report.source["how"]
+    assert any(w.startswith("converted through ONNX: torch.export cannot trace") for w in report.warnings)
+    assert any("1 decision that may depend on the values" in w for w in report.warnings)
+    with pytest.raises(UnsupportedError, match=r"torch\.export cannot trace"):
+        api.torch2paddle("tests.torch.nets:Decides", tmp_path / "export", via="export", **NOW)
+
+
+def test_a_wrong_trace_is_caught(tmp_path: Path) -> None:
+    """The proof is worth something: a conversion that decided once and for all fails it, and is put aside."""
+    small, large = np.ones((2, 4), "f4"), np.full((3, 4), 20, "f4")
+    np.savez(tmp_path / "x.npz", **{"0/x": small, "1/x": large})
+    options = {"feeds": tmp_path / "x.npz", **NOW}
+    with pytest.raises(VerificationError, match="computes something else"):
+        api.torch2paddle("tests.torch.nets:Changeable", tmp_path / "out", **options)
+    kept = tmp_path / "out.failed-verification"
+    assert not (tmp_path / "out").exists() and kept.is_dir()
+    assert json.loads((kept / "report.json").read_text())["status"] == "failed verification"
+
+
+def test_what_no_road_converts_is_one_table(tmp_path: Path) -> None:
+    with pytest.raises(UnsupportedError) as caught:
+        api.torch2paddle("tests.torch.nets:Singular", tmp_path / "out", inputs=["x:float32[batch,4,4]"], **NOW)
+    assert {r["operator"] for r in caught.value.rows} == {"aten._linalg_svd.default", "aten._linalg_eigh.default"}
+    assert "through ONNX" in caught.value.message and not (tmp_path / "out").exists()
+
+
+def test_what_is_kept_can_be_converted_again(tmp_path: Path) -> None:
+    first = api.torch2paddle("tests.torch.nets:Mlp", tmp_path / "first", keep=True, **NOW)
+    again = api.torch2paddle(tmp_path / "first" / "intermediate.pt2", tmp_path / "again", **NOW)
+    proved(again)
+    assert again.paddle_operators == first.paddle_operators
+    assert [o["name"] for o in again.outputs] == ["logits", "hidden"]
+
+
+@pytest.mark.runtime
+def test_torchscript_with_a_loop_goes_through_onnx(tmp_path: Path) -> None:
+    require("paddle-2.3.2")
+
+    class Halves(torch.nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            y = x
+            for _ in range(x.shape[0]):
+                if float(y.sum()) > 0:
+                    y = y * 0.5
+                else:
+                    y = y + 1.0
+            return y
+
+    torch.jit.script(Halves()).save(tmp_path / "loop.pt")
+    report = api.torch2paddle(tmp_path / "loop.pt", tmp_path / "out", inputs=["x:float32[n,4]"])
+    proved(report)
+    assert report.source["via"] == "onnx" and "prim::Loop" in report.source["how"]
+
+
+@pytest.mark.runtime
+@pytest.mark.slow
+def test_x2paddle(tmp_path: Path) -> None:
+    require("x2paddle-1.6.0")
+    report = api.torch2paddle("tests.torch.nets:Convolutional", tmp_path / "out", engine="x2paddle", **NOW)
+    proved(report)
+    assert report.engine == "x2paddle" and report.source["via"] == "onnx"
+
+
+# command ------------------------------------------------------------------------------------------------------------
+
+
+def test_the_command(tmp_path: Path) -> None:
+    (tmp_path / "noisy.py").write_text(
+        "import torch\nprint('importing')\n"
+        "class Net(torch.nn.Module):\n"
+        "    def __init__(self, width):\n        super().__init__()\n        self.layer = torch.nn.Linear(4, width)\n"
+        "    def forward(self, x):\n        print('running')\n        return {'y': self.layer(x)}\n"
+    )
+    options = ["--target", "3", "--runtime", "current", "--arg", "width=2", "--output", "y"]
+
+    def mconv(*more: str) -> subprocess.CompletedProcess[str]:
+        line = [sys.executable, "-m", "mconv", "torch2paddle", "noisy.py:Net", "out", *options, *more]
+        return subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+
+    done = mconv("--json")
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)  # what the user's code prints goes to stderr
+    assert report["command"] == "torch2paddle" and report["source"]["class"] == "Net"
+    assert "importing" in done.stderr and "running" in done.stderr
+    for phase in (
+        "load",
+        "reference",
+        "torch.export",
+        "decompositions",
+        "import",
+        "passes",
+        "write",
+        "verify",
+        "total",
+    ):
+        assert phase in report["seconds"]
+    assert mconv().returncode == 6
+    done = mconv("-f")
+    assert done.returncode == 0 and done.stdout.startswith("out: Net, ") and "verification passed" in done.stdout
+
+
+def test_reports_are_documented(tmp_path: Path) -> None:
+    report = api.torch2paddle("tests.torch.nets:Mlp", tmp_path / "out", verify=False)
+    text = DOCS.read_text()
+    section = text[text.index("## torch2paddle") :]
+    for field in ("spec", *report.source):
+        assert f"`{field}`" in section, field
+    for phase in report.seconds:
+        assert f"`{phase}`" in section, phase
