@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from mconv import api
-from mconv.errors import NotAModelError, UsageError
+from mconv.errors import NotAModelError, RuntimeFailedError, UsageError
 from mconv.verify import service as services
 from mconv.verify.serve_check import serve_check
 from tests.golden import case
@@ -123,6 +123,15 @@ def test_serve_check_tests_the_generated_service(made: Path) -> None:
     assert report.inputs == [{n: list(a.shape) for n, a in case("2.3.2-mlp").inputs.items()}]
     # nothing of it is left in the user's folder
     assert not [p for p in (made / "service").iterdir() if p.is_dir() or p.suffix in (".log", ".json")]
+
+
+@pytest.mark.runtime
+def test_a_service_that_ends_is_an_error_with_its_reason(made: Path, tmp_path: Path) -> None:
+    shutil.copytree(made, tmp_path / "x")
+    path = tmp_path / "x" / "service" / "web_service.py"
+    path.write_text(path.read_text().replace("self.inputs = Inputs()", "raise OSError('the Error of the day')"))
+    with pytest.raises(RuntimeFailedError, match="ended with status -9 when it was asked: .*the Error of the day"):
+        serve_check(tmp_path / "x")
 
 
 @pytest.mark.runtime

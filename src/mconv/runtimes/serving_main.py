@@ -11,7 +11,7 @@ by whether there is a network of its own (``isolated``). Each further one says w
 - ``run``: a ``script`` of the service's folder with ``arguments``.
 
 A request is a list of ``names`` and, for each, either a text in ``texts`` or the next array; so is an answer, with
-whatever is no array in ``others``. What went wrong is in ``error``.
+whatever is no array in ``others``. What went wrong is in ``error``, and in ``ended`` that the service is gone.
 
 Nothing can be reached from outside: where the kernel allows it, everything runs in a network namespace of its own,
 which has nothing but a loopback interface. Elsewhere RPC is bound to 127.0.0.1, and the HTTP gateway, a Go library
@@ -293,6 +293,9 @@ class Driver:
             reply, values = {"error": f"{name}{lines[0] if lines else type(e).__name__}"}, []
             if self.service is not None:
                 reply["pid"] = self.service.pid
+                if name:  # no answer of the service's: is it still there?
+                    with contextlib.suppress(subprocess.TimeoutExpired):
+                        reply["ended"] = self.service.wait(1)
         reply.setdefault("seconds", time.time() - started)
         return reply, values
 

@@ -163,13 +163,16 @@ class Pipeline:
         return float(header["seconds"])
 
     def ask(self, form: str, request: Request) -> Answer:
-        """Send a request in one of the forms that ``serving_main.py`` lists; an error is an answer too."""
-        header, arrays = self._ask({"do": "ask", "form": form}, request)
-        return _answer(header, arrays)
+        """Send a request in one of the forms that ``serving_main.py`` lists; an error is an answer too.
+
+        Raises:
+            RuntimeFailedError: the service is gone.
+        """
+        return self._answer(*self._ask({"do": "ask", "form": form}, request))
 
     def run(self, script: str, *arguments: str) -> Answer:
         """Run one of the service's clients."""
-        return _answer(*self._ask({"do": "run", "script": script, "arguments": list(arguments)}, {}))
+        return self._answer(*self._ask({"do": "run", "script": script, "arguments": list(arguments)}, {}))
 
     def post(self, body: bytes) -> tuple[int, str]:
         """Send a body over HTTP; the status and the text of the answer.
@@ -181,6 +184,14 @@ class Pipeline:
         if header.get("error"):
             raise RuntimeFailedError(f"the pipeline service: {header['error']}{self.complaint()}")
         return header["status"], header["text"]
+
+    def _answer(self, header: dict[str, Any], arrays: list[np.ndarray]) -> Answer:
+        if "ended" in header:
+            raise RuntimeFailedError(
+                f"the pipeline service ended with status {header['ended']} when it was asked{self.complaint()}"
+            )
+        values = dict(zip(header.get("names", []), arrays))
+        return Answer(values, header.get("others", {}), header["seconds"], header.get("error", ""))
 
     def complaint(self) -> str:
         """The last thing that the service or the pipeline's log complains about, after a colon."""
@@ -216,11 +227,6 @@ class Pipeline:
         if answer is None:
             raise RuntimeFailedError(f"the pipeline service could not be asked to the end{self.complaint()}")
         return answer
-
-
-def _answer(header: dict[str, Any], arrays: list[np.ndarray]) -> Answer:
-    values = dict(zip(header.get("names", []), arrays))
-    return Answer(values, header.get("others", {}), header["seconds"], header.get("error", ""))
 
 
 def _clean(env: dict[str, str]) -> dict[str, str]:
