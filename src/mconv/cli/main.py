@@ -12,6 +12,7 @@ from importlib.util import find_spec
 from typing import Any, NoReturn, Optional
 
 from mconv import __version__
+from mconv.errors import MconvError
 
 # group → subcommand → what it does; the module is mconv.cli.<subcommand with _>
 COMMANDS: dict[str, dict[str, str]] = {
@@ -95,27 +96,22 @@ def load(name: str) -> Any:
     return group
 
 
-def full_app() -> Any:
-    """Every subcommand in one application, which is what shell completion asks for."""
-    import typer
-
-    whole = typer.Typer(name="mconv", rich_markup_mode=None, pretty_exceptions_enable=False)
-    for commands in COMMANDS.values():
-        for name in filter(available, commands):
-            app = load(name)
-            if len(app.registered_commands) == 1 and app.registered_commands[0].name == name:
-                whole.registered_commands.append(app.registered_commands[0])
-            else:
-                whole.add_typer(app, name=name)
-    return whole
-
-
 def run(args: list[str]) -> int:
     """Run ``mconv`` with these arguments; returns the exit code."""
     first = args[0] if args else "--help"
-    if _COMPLETE in os.environ or first in ("--install-completion", "--show-completion"):
-        full_app()(args, prog_name="mconv")
+    if os.environ.get(_COMPLETE):
+        from mconv.cli import completion
+
+        completion.answer({n: t for group in COMMANDS.values() for n, t in group.items() if available(n)}, load)
         return 0
+    if first.partition("=")[0] in ("--install-completion", "--show-completion"):
+        from mconv.cli import completion
+        from mconv.cli.common import render_error
+
+        try:
+            return completion.option(args)
+        except MconvError as error:
+            return render_error(error, "mconv")
     if first in ("--help", "-h", "help"):
         sys.stdout.write(help_text())
         return 0 if args else 2
