@@ -87,3 +87,13 @@ def test_not_found(tmp_path: Path) -> None:
     assert error.value.hint == "did you mean bert-paddlenlp?"
     with pytest.raises(UsageError, match="neither"):
         rules.load([tmp_path])
+
+
+def test_the_documentation_has_an_example_that_loads(tmp_path: Path) -> None:
+    page = (Path(__file__).parent.parent.parent / "docs" / "transplant.md").read_text(encoding="utf-8")
+    (tmp_path / "map.yaml").write_text(page.split("```yaml\n")[1].split("```")[0])
+    found = rules.load([tmp_path / "map.yaml"])
+    assert found.names["wte.weight"] == ("embed.weight", "head.weight") and "bert-paddlenlp" in found.sets
+    assert found.layers[0].classes == ("MyNorm", "my.package.OtherNorm")
+    for name in rules.shipped():
+        assert f"| `{name}` |" in page

@@ -27,7 +27,7 @@ _READS = (3, 4)
 EXITS: dict[str, tuple[int, ...]] = {
     "to-static": (3, 4, 5, 7, 8, 9, 10, 11),
     "onnx2paddle": (*_READS, 5, 7, 8, 9, 10, 11),
-    "torch2paddle": (*_READS, 5, 7, 8, 9, 10, 11),
+    "torch2paddle": (*_READS, 5, 7, 8, 9, 10, 11, 13),
     "to-onnx": (*_READS, 5, 7, 8, 9, 10),
     "downgrade": (*_READS, 5, 8, 9, 10),
     "convert": (*_READS, 5, 7, 8, 9, 10, 11),
