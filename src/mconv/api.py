@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from mconv.verbs.convert import Converted
     from mconv.verbs.convert import Converted
     from mconv.verbs.downgrade import Downgraded
+    from mconv.verbs.recognise import SourceKind
     from mconv.verbs.report import Report
     from mconv.verbs.verify import Verification
     from mconv.verify.serve_check import ServeReport
@@ -155,6 +156,17 @@ def run(recipes: Sequence[PathLike], **options: Any) -> RunResult:
     from mconv.recipe import runner
 
     return runner.run(recipes, **options)
+
+
+def recognise(source: PathLike, framework: Optional[str] = None) -> SourceKind:
+    """What a source is, and with it the conversion that reads it; see :func:`mconv.verbs.recognise.recognise`.
+
+    Raises:
+        MconvError: see there.
+    """
+    from mconv.verbs import recognise as verb
+
+    return verb.recognise(source, framework)
 
 
 def init(model: str, **options: Any) -> Draft:

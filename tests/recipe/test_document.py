@@ -14,6 +14,8 @@ from mconv.errors import MconvError, NotAModelError, UsageError
 from mconv.recipe.document import schema
 from mconv.recipe.load import load
 from tests.cli.conftest import Run
+from tests.golden import case
+from tests.onnx.make import mlp
 
 ROOT = Path(__file__).parents[2]
 
@@ -179,3 +181,19 @@ def test_steps_that_do_not_fit(steps: list, source: object, message: str, tmp_pa
     with pytest.raises(MconvError) as caught:
         result.require()
     assert caught.value.exit_code == 2
+
+
+def test_steps_are_by_content_where_the_source_lies_here(tmp_path: Path) -> None:
+    """A Hugging Face folder has no name that tells, and a file may have any."""
+    (tmp_path / "hf").mkdir()
+    for name in ("config.json", "model.safetensors"):
+        (tmp_path / "hf" / name).write_text('{"model_type": "bert"}')
+    mlp(tmp_path / "net.bin")
+    for source, first in (
+        ("hf", "torch2paddle"),
+        ("net.bin", "onnx2paddle"),
+        (str(case("2.3.2-mlp").model), "to-serving"),
+    ):
+        path = tmp_path / "r.yaml"
+        path.write_text(json.dumps({"source": source}))
+        assert load(path).steps[0].name == first

@@ -61,7 +61,7 @@ def test_what_needs_code_is_not_run(
     for folder, weights in (("hf", "model.safetensors"), ("nlp", "model_state.pdparams")):
         (tmp_path / folder).mkdir()
         for file in ("config.json", weights):
-            (tmp_path / folder / file).write_text("{}")
+            (tmp_path / folder / file).write_text('{"model_type": "bert"}')
     draft = api.init(model)
     assert str(draft.path) == name and draft.steps == steps
     recipe = load(tmp_path / name)

@@ -12,15 +12,13 @@ from pathlib import Path
 from typing import Any, Optional
 from urllib.parse import urlsplit
 
-from mconv.errors import NotAModelError, UsageError
 from mconv.program.output import staged
-from mconv.program.sniff import Kind, what
 from mconv.recipe import remote
 from mconv.recipe.document import SCHEMA
+from mconv.recipe.load import step_for
 
 SCHEMA_NAME = "mconv-recipe.schema.json"
-_NLP_WEIGHTS = "model_state.pdparams"
-_TORCH_WEIGHTS = (".safetensors", "pytorch_model.bin")
+_SAY = "inputs: say them, as --input takes them, e.g. 'x:float32[?,8]'; else they are guessed"
 
 
 @dataclass
@@ -54,7 +52,7 @@ class _Look:
 def init(
     model: str, *, out: Optional[Path] = None, show: bool = False, force: bool = False, target: str = "2.3"
 ) -> Draft:
-    """Look at a model and write a recipe for it; no code of the model is run.
+    """Look at a model and write a recipe for it; no code of it is run, except where nothing else tells what a spec makes.
 
     Args:
         model: a path, an address that fsspec opens (fetched, to pin it), ``package:NAME/PATH``, or a spec.
@@ -64,7 +62,7 @@ def init(
         target: the Paddle that the result is for.
 
     Raises:
-        NotAModelError, CorruptModelError: it is no model.
+        NotAModelError, CorruptModelError, UsageError: it is no model.
         OutputExistsError: the file is there already.
     """
     path = Path(f"{_name(model)}.yaml") if out is None else out
@@ -121,23 +119,18 @@ def _relative(path: Path, place: Path) -> str:
 
 def _file(path: Path, shown: str, pin: Optional[str]) -> _Look:
     """A file, folder or prefix."""
+    first = step_for(path)
+    if first == "to-static":  # a folder of PaddleNLP
+        return _Look([f"spec: {_quoted(shown)}"], first, notes=[_SAY])
     source = [f"path: {_quoted(shown)}"] + ([f"sha256: {pin}"] if pin else [])
-    if path.is_dir():
-        names = {p.name for p in path.iterdir() if p.is_file()}
-        if _NLP_WEIGHTS in names:
-            return _Look(
-                [f"spec: {_quoted(shown)}"], "to-static", notes=["inputs: are guessed when it runs; better say them"]
-            )
-        if "config.json" in names and any(n.endswith(_TORCH_WEIGHTS) for n in names):
-            return _Look(source, "torch2paddle")
-    elif path.is_file() and what(path) is Kind.TORCH:
-        return _Look(source, "torch2paddle")
+    if first == "torch2paddle":
+        return _Look(source, first)
     from mconv import api
 
     seen = api.inspect(path)
     ports = [f"{t.name}: {t.dtype} {_dims(t.shape)}" for t in seen.inputs]
-    look = _Look(source, "onnx2paddle" if seen.kind == "onnx" else None, known=ports)
-    if seen.kind == "onnx":
+    look = _Look(source, first, known=ports)
+    if first is not None:
         look.inputs = [f"{t.name}{_dims(t.shape)}" for t in seen.inputs if t.shape is not None and _open(t.shape)]
     return look
 
@@ -154,22 +147,9 @@ def _dims(shape: Optional[Sequence[Any]]) -> str:
 
 def _spec(model: str, place: Path) -> _Look:
     path, _, factory = model.rpartition(":")
-    step, notes = "to-static", []
-    shown = model
-    if path.endswith(".py"):
-        file = Path(path)
-        if not file.is_file():
-            raise NotAModelError(f"{file}: no such file", "file.py:factory names what makes the layer")
-        text = file.read_text("utf-8", "replace")
-        if re.search(r"^\s*(import|from) torch\b", text, re.M) and not re.search(
-            r"^\s*(import|from) paddle\b", text, re.M
-        ):
-            step = "torch2paddle"
-        shown = f"{_relative(file, place)}:{factory}"
-    elif not re.fullmatch(r"[^\W\d]\w*(\.[^\W\d]\w*)*", path):
-        raise UsageError(f"{model!r}: no path, address or spec", "a spec is pkg.module:factory or file.py:factory")
-    notes.append("inputs: say them, as --input takes them, e.g. 'x:float32[?,8]'")
-    return _Look([f"spec: {_quoted(shown)}"], step, notes=notes)
+    step = step_for(model) or "to-static"
+    shown = f"{_relative(Path(path), place)}:{factory}" if path.endswith(".py") else model
+    return _Look([f"spec: {_quoted(shown)}"], step, notes=[_SAY])
 
 
 def _quoted(text: str) -> str:

@@ -139,18 +139,32 @@ def _set(data: dict[str, Any], text: str) -> None:
 
 def _with_steps(recipe: Recipe, document: Document) -> Recipe:
     """The steps that a source of this kind needs."""
-    kind = first_step(recipe.source)
+    kind = _first_step(recipe)
     steps = [StepSpec(n, {}, document.line(("source",))) for n in ([kind] if kind else []) + ["to-serving"]]
     return Recipe(**{**vars(recipe), "steps": steps})
 
 
-def first_step(source: Source) -> Optional[str]:
-    """The conversion for a source, judged by its name; None for a Paddle model, which needs none."""
-    if source.spec is not None:
+def _first_step(recipe: Recipe) -> Optional[str]:
+    """The conversion for a source: by what it is where it lies here, else by its name; None: it needs none."""
+    if recipe.source.spec is not None:
         return "to-static"
-    name = (source.path or "").rstrip("/").lower()
+    text = recipe.source.path or ""
+    here = recipe.folder / text
+    if here.exists():
+        return step_for(here)
+    name = text.rstrip("/").lower()
     if name.endswith(".onnx"):
         return "onnx2paddle"
-    if name.endswith((".pt", ".pt2", ".pth")):
-        return "torch2paddle"
-    return None
+    return "torch2paddle" if name.endswith((".pt", ".pt2", ".pth")) else None
+
+
+def step_for(source: Union[str, Path]) -> Optional[str]:
+    """The conversion that reads a source; None for a Paddle inference model, which needs none.
+
+    Raises:
+        NotAModelError, UsageError: it is nothing that can be converted.
+    """
+    from mconv import api
+
+    kind = api.recognise(source).name.lower()
+    return {"onnx": "onnx2paddle", "torch": "torch2paddle", "layer": "to-static"}.get(kind)
