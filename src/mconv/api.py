@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from mconv.serving.convert import ServingResult
     from mconv.serving.scaffold import Written as WrittenService
     from mconv.verbs.convert import Converted
-    from mconv.verbs.convert import Converted
     from mconv.verbs.downgrade import Downgraded
     from mconv.verbs.recognise import SourceKind
     from mconv.verbs.report import Report
@@ -297,23 +296,6 @@ def to_onnx(path: PathLike, out: PathLike, **options: Any) -> Report:
     from mconv.verbs import to_onnx as verb
 
     return verb.to_onnx(path, out, **options)
-
-
-def convert(source: PathLike, out: PathLike, **options: Any) -> Converted:
-    """Any source as ``OUT/serving_server/`` and ``OUT/serving_client/``: the whole chain in one go, proved.
-
-    Args:
-        source: an ``.onnx`` file, a Paddle model of any era, a ``.pt2`` or TorchScript file, a Hugging Face or PaddleNLP
-            folder, ``pkg.module:factory`` or ``file.py:factory``.
-        out: the folder to make.
-        options: see :func:`mconv.verbs.convert.convert`.
-
-    Raises:
-        MconvError: see there.
-    """
-    from mconv.verbs import convert as verb
-
-    return verb.convert(source, out, **options)
 
 
 def convert(source: PathLike, out: PathLike, **options: Any) -> Converted:
