@@ -83,3 +83,21 @@ def shift(b: Builder, x: Value, bits: Value, *, left: bool) -> Value:
         two = number(b, 2, DType.INT64)
         factor = b.cast(binary(b, "elementwise_pow", two, b.cast(bits, DType.INT64)), kind)
     return b.cast(arithmetic(b, "mul" if left else "div", wide, factor), x.dtype)
+
+
+def signed_shift(b: Builder, x: Value, bits: Value, *, left: bool) -> Value:
+    """*x* shifted by the constant *bits*; to the right it keeps its sign. Numbers of bits that *x* does not have empty
+    it: only the sign is left."""
+    assert bits.const is not None
+    shifts = np.asarray(bits.const).astype(np.int64)
+    beyond = (shifts < 0) | (shifts >= 8 * x.dtype.itemsize)
+    count = b.constant(np.where(beyond, 0, shifts), DType.INT64)
+    zero, minus_one = number(b, 0, x.dtype), number(b, -1, x.dtype)
+    outside = b.constant(beyond)
+    if left:
+        return where(b, outside, zero, shift(b, x, count, left=True))
+    negative = compare(b, "less_than", x, zero)
+    inverted = arithmetic(b, "sub", minus_one, x)  # all bits turned over: never negative
+    moved = shift(b, where(b, negative, inverted, x), count, left=False)
+    moved = where(b, outside, zero, moved)
+    return where(b, negative, arithmetic(b, "sub", minus_one, moved), moved)

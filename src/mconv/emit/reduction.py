@@ -14,7 +14,7 @@ from mconv.emit.gather import gather
 from mconv.emit.order import sort
 from mconv.emit.shape import reshape, unsqueeze
 from mconv.emit.sizes import axis_of, dim_tensor, need_rank, shape_of
-from mconv.emit.slicing import concat, fill, slice_
+from mconv.emit.slicing import concat, fill, flip, slice_
 from mconv.errors import UnsupportedError
 from mconv.program import dims as D
 from mconv.program.builder import Builder, Value
@@ -235,6 +235,20 @@ def softmax(b: Builder, x: Value, axis: int) -> Value:
 def cumulative_sum(b: Builder, x: Value, axis: int, *, exclusive: bool = False, reverse: bool = False) -> Value:
     """Running sums along *axis*; *exclusive* leaves the element itself out, *reverse* starts at the end."""
     return unary(b, "cumsum", x, axis=axis, exclusive=exclusive, reverse=reverse, flatten=False)
+
+
+def cumulative_product(b: Builder, x: Value, axis: int, *, exclusive: bool = False, reverse: bool = False) -> Value:
+    """Running products along *axis*; *exclusive* leaves the element itself out, *reverse* starts at the end."""
+    if reverse:  # 2.3's operator knows neither
+        return flip(b, cumulative_product(b, flip(b, x, [axis]), axis, exclusive=exclusive), [axis])
+    made = unary(b, "cumprod", x, dim=axis)
+    if not exclusive:
+        return made
+    shape = need_rank(x, "CumProd")
+    first = fill(b, [1 if i == axis else d for i, d in enumerate(shape)], 1, x.dtype)
+    shifted = concat(b, [first, slice_(b, made, [axis], [0], [shape[axis] - 1])], axis)
+    shifted.shape = shape
+    return shifted
 
 
 def determinant(b: Builder, x: Value) -> Value:

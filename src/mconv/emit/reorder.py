@@ -50,8 +50,12 @@ def depth_to_space(b: Builder, x: Value, block: int, *, column_major: bool = Fal
     return bind_shape(b, made)
 
 
-def space_to_depth(b: Builder, x: Value, block: int) -> Value:
-    """[N, C, H, W] → [N, block²·C, H/block, W/block]; the parts of a block are C channels apart."""
+def space_to_depth(b: Builder, x: Value, block: int, *, column_major: bool = False) -> Value:
+    """[N, C, H, W] → [N, block²·C, H/block, W/block].
+
+    Args:
+        column_major: ONNX's mode CRD, where a channel's block² parts are neighbours; else DCR, where they are C apart.
+    """
     shape = need_rank(x, "SpaceToDepth")
     if len(shape) != 4:
         raise UnsupportedError("SpaceToDepth: four dimensions are needed")
@@ -59,12 +63,18 @@ def space_to_depth(b: Builder, x: Value, block: int) -> Value:
     out = (n, c * (block * block), D.floordiv(h, block), D.floordiv(w, block))
     if D.is_static(shape):
         blocks = reshape(b, x, (n, c, out[2], block, out[3], block))
-        return reshape(b, transpose(b, blocks, [0, 3, 5, 1, 2, 4]), out)
+        return reshape(b, transpose(b, blocks, [0, 1, 3, 5, 2, 4] if column_major else [0, 3, 5, 1, 2, 4]), out)
     parts = [
         slice_(b, x, [2, 3], [i, j], [INT32_MAX, INT32_MAX], [block, block]) for i in range(block) for j in range(block)
     ]
     made = concat(b, parts, 1)
     made.shape = out
+    if column_major:
+        if not isinstance(c, int):
+            raise UnsupportedError("SpaceToDepth in mode CRD: the number of channels is known only at run time")
+        order = np.arange(c * block * block).reshape(block * block, c).T.reshape(-1)
+        made = gather(b, made, b.constant(order.astype(np.int64)), 1)
+        made.shape = out
     return bind_shape(b, made)
 
 

@@ -10,7 +10,8 @@ from mconv.onnx.x2paddle_ops import X2PADDLE_OPERATORS
 _RULES: tuple[tuple[str, str], ...] = (
     (r"no operator of this name", "check the exporter: this name is in no version of ONNX; or give a converter with --plugin"),
     (r"does not import the domain", "the file is damaged or hand-made: its opset_import lacks the domain; export it again"),
-    (r"no converter for it", "write a converter (docs/onnx.md) and give it with --plugin my_ops.py"),
+    (r"layout of one processor", "save the optimised model with ORT_ENABLE_EXTENDED instead of ORT_ENABLE_ALL, or give the original"),
+    (r"no converter for it", "write a converter (docs/operators.md) and give it with --plugin my_ops.py"),
     (r"must be constant|at run time", "make it constant: export with that value fixed, or simplify the model with fixed shapes (--input)"),
     (r"rank .*unknown|unknown rank|no shape", "say the shapes of the inputs: --input 'name[1,3,?,640]'"),
     (r"string|sequence|optional|float8|float4|int4|uint4|sparse", "keep that part outside of the model: Paddle's programs hold plain tensors only"),

@@ -513,6 +513,8 @@ def _why_unknown(node: onnx.NodeProto, domain: str, version: Optional[int]) -> s
         return "no converter for it"
     if version is None:
         return f"the model does not import the domain {domain!r}"
+    if domain == "com.microsoft.nchwc":
+        return "ONNX Runtime's optimiser wrote it in a layout of one processor"
     return "no converter for it"
 
 

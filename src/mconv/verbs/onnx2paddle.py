@@ -33,6 +33,7 @@ from mconv.verbs.report import FAILED_SUFFIX, Report, keep, paddle_operators, ve
 from mconv.verify.compare import Tolerance
 
 ENGINES = ("native", "x2paddle")
+QUANTISED = 0.02  # one step of an activation, which sums in another order may tip over, and what follows from it
 _BFLOAT16 = 16
 
 PathLike = Union[str, "os.PathLike[str]"]
@@ -61,7 +62,7 @@ class Options:
     verify: Optional[bool]
     runtime: Optional[str]
     inputs: Optional[Path]
-    tolerance: Tolerance
+    tolerance: Optional[Tolerance]
     timeout: float
 
 
@@ -122,7 +123,7 @@ def onnx2paddle(
         verify,
         runtime,
         None if feeds is None else Path(feeds),
-        Tolerance() if tolerance is None else Tolerance(tolerance, tolerance, max(tolerance, Tolerance().half)),
+        None if tolerance is None else Tolerance.of(tolerance),
         timeout,
     )
     for plugin in plugins:
@@ -249,6 +250,7 @@ def _proof(
     if why:
         report.warnings.append(f"verified with {reference.label}: {why}")
     progress(f"verifying: {reference.label} against Paddle in {runtime.label}")
+    tolerance = chosen.tolerance or _tolerance(report)
     with reference:
         proof = prove(
             reference,
@@ -259,7 +261,7 @@ def _proof(
             shapes=describe.shapes_of(source, shapes),
             source_types={n: storage_dtype(types[n]) for n in names if types[n] != _BFLOAT16},
             inputs=chosen.inputs,
-            tolerance=chosen.tolerance,
+            tolerance=tolerance,
             scalar_as_one=not targets.get(chosen.target).has_0d,
             timeout=chosen.timeout,
         )
@@ -269,6 +271,26 @@ def _proof(
     if proof.status == NOT_DONE and (chosen.verify or chosen.inputs is not None):
         raise RuntimeFailedError(proof.reason, "verify with other inputs (--inputs), or not at all (--no-verify)")
     return proof
+
+
+# operators that round to 8-bit numbers while the model runs; those of weights alone do not
+_ROUNDING = frozenset(
+    """
+    QuantizeLinear DynamicQuantizeLinear QLinearConv QLinearMatMul QLinearAdd QLinearMul QLinearSigmoid
+    QLinearLeakyRelu QLinearSoftmax QLinearConcat QLinearGlobalAveragePool QLinearAveragePool QLinearReduceMean QGemm
+    DynamicQuantizeMatMul
+    """.split()  # noqa: SIM905
+)
+
+
+def _tolerance(report: Report) -> Tolerance:
+    """The default one, or a wider one where a last digit decides to which 8-bit number something is rounded."""
+    if not any(row.get("operator") in _ROUNDING for row in report.operators):
+        return Tolerance()
+    report.warnings.append(
+        f"quantised: compared within {QUANTISED:.0%} of the largest value, a few steps of 8-bit numbers (--tolerance)"
+    )
+    return Tolerance(absolute=QUANTISED)
 
 
 def failure(proof: Proof, kept: Path, report: Report, advice: str = "") -> MconvError:

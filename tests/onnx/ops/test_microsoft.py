@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from onnx import helper
 
 from tests.onnx.checks import CURRENT, Place, check_op, check_refused, everywhere, rand
 
@@ -103,3 +104,67 @@ def test_integer_matmul_to_float(place: Place) -> None:
     check_op(place, "MatMulIntegerToFloat", *[[quantised(n, 4), *rest] for n in (2, 6)], domain=DOMAIN, types=[1])
     more = [b, np.array(0.02, np.float32), np.array(3, np.uint8)]
     check_op(place, "DynamicQuantizeMatMul", *[[rand(n, 4), *more] for n in (2, 6)], domain=DOMAIN, types=[1])
+
+
+# packed weights ------------------------------------------------------------------------------------------------------
+
+
+@everywhere
+@pytest.mark.parametrize("bits", [4, 8])
+@pytest.mark.parametrize("zero", ["none", "packed", "float"])
+@pytest.mark.parametrize(("k", "block"), [(64, 32), (80, 32), (48, 16)])
+def test_weights_in_blocks_of_few_bits(place: Place, bits: int, zero: str, k: int, block: int) -> None:
+    """As ONNX Runtime's quantiser stores the weights of language models; number by number as it documents them."""
+    n, blocks = 6, -(-k // block)
+    rng = np.random.default_rng(0)
+    weights = rng.integers(0, 256, (n, blocks, block * bits // 8), dtype=np.uint8)
+    scales = rng.uniform(0.01, 0.1, n * blocks).astype(np.float32)
+    inputs = [weights, scales]
+    if zero == "packed":
+        inputs.append(rng.integers(0, 256, n * -(-blocks * bits // 8), dtype=np.uint8))
+    elif zero == "float":
+        inputs.append(rng.uniform(0, 15, n * blocks).astype(np.float32))
+    matrix = np.zeros((n, k), np.float32)
+    for row, column in np.ndindex(n, k):
+        at, inside = divmod(column, block)
+        number = int(weights[row, at, inside * bits // 8]) >> (inside * bits % 8) & (2**bits - 1)
+        point = 2 ** (bits - 1)
+        if zero == "packed":
+            point = int(inputs[2].reshape(n, -1)[row, at * bits // 8]) >> (at * bits % 8) & (2**bits - 1)
+        elif zero == "float":
+            point = inputs[2][row * blocks + at]
+        matrix[row, column] = (number - point) * scales[row * blocks + at]
+    sets = [[rand(*shape, k), *inputs] for shape in ((2, 3), (1, 7))]
+    expected = [[s[0] @ matrix.T] for s in sets]
+    how = {"K": k, "N": n, "bits": bits, "block_size": block}
+    const = list(range(1, 1 + len(inputs)))
+    check_op(place, "MatMulNBits", *sets, expected=expected, const=const, domain=DOMAIN, **how)
+
+
+def test_weights_in_blocks_that_do_not_fit_are_refused() -> None:
+    w, s = np.zeros((6, 2, 16), np.uint8), np.ones(12, np.float32)
+    how = {"K": 64, "N": 5, "bits": 4, "block_size": 32}
+    check_refused(CURRENT, "MatMulNBits", [rand(2, 64), w, s], const=[1, 2], domain=DOMAIN, match="blocks of 32", **how)
+    how["N"] = 6
+    check_refused(CURRENT, "MatMulNBits", [rand(2, 64), w, s], domain=DOMAIN, match="must be constant", **how)
+
+
+@everywhere
+@pytest.mark.parametrize("dtype", [np.uint8, np.int8])
+@pytest.mark.parametrize("ceil", [0, 1])
+def test_quantised_average_pool(place: Place, dtype: type, ceil: int) -> None:
+    scale, zero = np.array(0.05, np.float32), np.array(3, dtype)
+    other = np.array(0.0437, np.float32)  # no mean lies half-way between two numbers
+    sets = [[quantised(*shape).astype(dtype), scale, zero, other, zero] for shape in ((1, 2, 6, 6), (2, 2, 9, 8))]
+    how = {"kernel_shape": [3, 3], "strides": [2, 2], "pads": [1, 1, 1, 1], "ceil_mode": ceil}
+    kinds = [helper.np_dtype_to_tensor_dtype(np.dtype(dtype))]
+    check_op(place, "QLinearAveragePool", *sets, const=[1, 2, 3, 4], domain=DOMAIN, types=kinds, **how)
+
+
+def test_a_layout_of_one_processor_says_what_to_save_instead() -> None:
+    from mconv.onnx.advice import what_to_do
+
+    sets = [rand(1, 8, 4, 4), rand(8, 8, 3, 3)]
+    match = "a layout of one processor"
+    check_refused(CURRENT, "Conv", sets, const=[1], domain="com.microsoft.nchwc", match=match)
+    assert "ORT_ENABLE_EXTENDED" in what_to_do({"reason": match})

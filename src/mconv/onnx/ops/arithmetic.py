@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Callable, Optional
 
 from mconv.emit import arithmetic, integer, scale, unsqueeze
-from mconv.emit.elementwise import number
+from mconv.emit.elementwise import foldable, number
 from mconv.onnx.context import Context
 from mconv.onnx.ops.cast import wrapped
+from mconv.onnx.reader import WIDENED
 from mconv.onnx.registry import onnx_op
 from mconv.program.builder import Value
 from mconv.program.dtypes import DType
@@ -70,6 +71,10 @@ def mod(ctx: Context, a: Value, b: Value, *, fmod: int = 0) -> Value:
 def bit_shift(ctx: Context, x: Value, bits: Value, *, direction: str) -> Value:
     if direction not in ("LEFT", "RIGHT"):
         raise ctx.refuse(f"the direction is {direction!r}")
+    if x.dtype.is_int and x.dtype is not DType.UINT8 and ctx.type_in(0) not in WIDENED:  # from opset 28 on
+        if not foldable(bits):
+            raise ctx.refuse("a signed number, and a number of bits that comes in at run time")
+        return integer.signed_shift(ctx, x, bits, left=direction == "LEFT")
     return wrapped(ctx, integer.shift(ctx, x, bits, left=direction == "LEFT"), ctx.type_out())
 
 

@@ -11,6 +11,7 @@ from mconv.emit import reduction as r
 from mconv.emit.elementwise import number
 from mconv.emit.sizes import axis_of
 from mconv.onnx.context import Context
+from mconv.onnx.ops.microsoft_quantized import real, small
 from mconv.onnx.registry import onnx_op
 from mconv.program.builder import Value
 from mconv.program.dtypes import DType
@@ -125,14 +126,6 @@ def fused_gemm(
 # quantised tensors -------------------------------------------------------------------------------------------------------
 
 
-def _real(ctx: Context, x: Value, scale_: Value, zero: Optional[Value]) -> Value:
-    return q.dequantize(ctx, x, reshape(ctx, scale_, ()), None if zero is None else reshape(ctx, zero, ()))
-
-
-def _small(ctx: Context, x: Value, scale_: Value, zero: Optional[Value], dtype: DType) -> Value:
-    return q.quantize(ctx, x, reshape(ctx, scale_, ()), None if zero is None else reshape(ctx, zero, ()), dtype)
-
-
 def _qlinear_binary(name: str, kind: str) -> None:
     def convert(
         ctx: Context,
@@ -145,8 +138,8 @@ def _qlinear_binary(name: str, kind: str) -> None:
         c_scale: Value,
         c_zero_point: Optional[Value] = None,
     ) -> Value:
-        made = arithmetic(ctx, kind, _real(ctx, a, a_scale, a_zero_point), _real(ctx, b, b_scale, b_zero_point))
-        return _small(ctx, made, c_scale, c_zero_point, a.dtype)
+        made = arithmetic(ctx, kind, real(ctx, a, a_scale, a_zero_point), real(ctx, b, b_scale, b_zero_point))
+        return small(ctx, made, c_scale, c_zero_point, a.dtype)
 
     convert.__qualname__ = name
     onnx_op(name, domain=DOMAIN)(convert)
@@ -160,7 +153,7 @@ _qlinear_binary("QLinearMul", "mul")
 def qlinear_sigmoid(
     ctx: Context, x: Value, x_scale: Value, x_zero: Optional[Value], y_scale: Value, y_zero: Optional[Value] = None
 ) -> Value:
-    return _small(ctx, unary(ctx, "sigmoid", _real(ctx, x, x_scale, x_zero)), y_scale, y_zero, x.dtype)
+    return small(ctx, unary(ctx, "sigmoid", real(ctx, x, x_scale, x_zero)), y_scale, y_zero, x.dtype)
 
 
 @onnx_op("QLinearLeakyRelu", domain=DOMAIN)
@@ -174,8 +167,8 @@ def qlinear_leaky_relu(
     *,
     alpha: float = 0.01,
 ) -> Value:
-    made = activation.leaky_relu(ctx, _real(ctx, x, x_scale, x_zero), alpha)
-    return _small(ctx, made, y_scale, y_zero, x.dtype)
+    made = activation.leaky_relu(ctx, real(ctx, x, x_scale, x_zero), alpha)
+    return small(ctx, made, y_scale, y_zero, x.dtype)
 
 
 @onnx_op("QLinearSoftmax", domain=DOMAIN)
@@ -193,15 +186,15 @@ def qlinear_softmax(
     axis = axis_of(axis, ctx.rank(x))
     if opset < 13 and axis != ctx.rank(x) - 1:
         raise ctx.refuse("the softmax is over more than the last dimension")
-    return _small(ctx, r.softmax(ctx, _real(ctx, x, x_scale, x_zero), axis), y_scale, y_zero, x.dtype)
+    return small(ctx, r.softmax(ctx, real(ctx, x, x_scale, x_zero), axis), y_scale, y_zero, x.dtype)
 
 
 @onnx_op("QLinearConcat", domain=DOMAIN)
 def qlinear_concat(ctx: Context, y_scale: Value, y_zero: Value, *parts: Value, axis: int) -> Value:
     if len(parts) % 3 or not parts:
         raise ctx.refuse("its inputs are not tensors with their scales and zero points")
-    real = [_real(ctx, *parts[i : i + 3]) for i in range(0, len(parts), 3)]
-    return _small(ctx, concat(ctx, real, axis), y_scale, y_zero, parts[0].dtype)
+    numbers = [real(ctx, *parts[i : i + 3]) for i in range(0, len(parts), 3)]
+    return small(ctx, concat(ctx, numbers, axis), y_scale, y_zero, parts[0].dtype)
 
 
 @onnx_op("QLinearGlobalAveragePool", domain=DOMAIN)
@@ -217,8 +210,8 @@ def qlinear_global_average_pool(
 ) -> Value:
     rank = ctx.rank(x)
     over = range(1, rank - 1) if channels_last else range(2, rank)
-    mean = r.reduce(ctx, "mean", _real(ctx, x, x_scale, x_zero), list(over), keep=True)
-    return _small(ctx, mean, y_scale, y_zero, x.dtype)
+    mean = r.reduce(ctx, "mean", real(ctx, x, x_scale, x_zero), list(over), keep=True)
+    return small(ctx, mean, y_scale, y_zero, x.dtype)
 
 
 @onnx_op("QGemm", domain=DOMAIN)

@@ -114,6 +114,12 @@ def cum_sum(ctx: Context, x: Value, axis: Value, *, exclusive: int = 0, reverse:
     return made
 
 
+@onnx_op("CumProd", since=26)
+def cum_prod(ctx: Context, x: Value, axis: Value, *, exclusive: int = 0, reverse: int = 0) -> Value:
+    along = axis_of(ctx.static_ints(axis, "axis")[0], ctx.rank(x))
+    return reduction.cumulative_product(ctx, x, along, exclusive=bool(exclusive), reverse=bool(reverse))
+
+
 @onnx_op("Det", since=11)
 def det(ctx: Context, x: Value) -> Value:
     return reduction.determinant(ctx, x)

@@ -122,5 +122,7 @@ def depth_to_space(ctx: Context, x: Value, *, blocksize: int, mode: str = "DCR")
 
 
 @onnx_op("SpaceToDepth", since=1)
-def space_to_depth(ctx: Context, x: Value, *, blocksize: int) -> Value:
-    return reorder.space_to_depth(ctx, x, blocksize)
+def space_to_depth(ctx: Context, x: Value, *, blocksize: int, mode: str = "DCR") -> Value:
+    if mode not in ("DCR", "CRD"):
+        raise ctx.refuse(f"the mode {mode!r} is not known")
+    return reorder.space_to_depth(ctx, x, blocksize, column_major=mode == "CRD")
