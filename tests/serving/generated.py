@@ -20,7 +20,10 @@ Shape = Sequence[int]  # -1: open
 
 
 def model(
-    inputs: dict[str, tuple[DType, Shape]], fetches: Sequence[str] = ("y",), aliases: Optional[dict[str, str]] = None
+    inputs: dict[str, tuple[DType, Shape]],
+    fetches: Sequence[str] = ("y",),
+    aliases: Optional[dict[str, str]] = None,
+    outputs: Optional[dict[str, Shape]] = None,
 ) -> tuple[ServingConfig, Program]:
     """A model that only has inputs and outputs."""
     program = Program()
@@ -30,6 +33,9 @@ def model(
         program.main.add_var(Var.tensor(name, dtype, tuple(shape)))
         program.main.ops.append(Op.make("feed", {"X": ["feed"]}, {"Out": [name]}))
         feeds.append(ServingVar(name, aliases.get(name, name), TYPES[dtype], [d for d in shape if d >= 0]))
+    for name, shape in (outputs or {}).items():
+        program.main.add_var(Var.tensor(name, DType.FP32, tuple(shape)))
+        program.main.ops.append(Op.make("fetch", {"X": [name]}, {"Out": ["fetch"]}))
     return ServingConfig(feeds, [ServingVar(f, f, TYPES[DType.FP32], [2]) for f in fetches]), program
 
 

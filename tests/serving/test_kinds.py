@@ -12,7 +12,8 @@ from mconv.program.dtypes import DType
 from mconv.serving import tokenizer_files
 from mconv.serving.image_settings import ImageOptions, settle
 from mconv.serving.kinds import ModelInput
-from tests.serving.generated import service
+from mconv.serving.scaffold import ServiceOptions, plan
+from tests.serving.generated import model, service
 
 I64, F32 = DType.INT64, DType.FP32
 BERT = dict.fromkeys(("input_ids", "token_type_ids", "attention_mask"), (I64, (-1, -1)))
@@ -218,3 +219,21 @@ def test_preprocessor_config(tmp_path: Path) -> None:
 def test_settings_that_do_not_fit(options: dict, message: str) -> None:
     with pytest.raises(UsageError, match=message):
         settled((None, 3, 224, 224), **options)
+
+
+def test_labels_of_the_models_own_configuration(tmp_path: Path) -> None:
+    def labels(names: object) -> str | None:
+        (tmp_path / "config.json").write_text(json.dumps({"id2label": names}))
+        made = plan(*model({"x": (F32, (-1, 4))}, outputs={"y": (-1, 2)}), ServiceOptions(), beside=tmp_path)
+        assert ('LABELS = "labels.txt"' in made.files["web_service.py"]) == ("labels.txt" in made.files)
+        assert (" labels.txt " in made.files["Dockerfile"]) == ("labels.txt" in made.files)
+        return made.files.get("labels.txt")
+
+    assert labels({"0": "no", "1": "yes\nindeed"}) == "no\nyes indeed\n"
+    for none in ({"0": "LABEL_0", "1": "LABEL_1"}, {"0": "a"}, {"0": "a", "2": "b"}, ["a", "b"], None):
+        assert labels(none) is None
+
+
+def test_something_else_called_vocab_beside_the_model_is_no_error(tmp_path: Path) -> None:
+    (tmp_path / "vocab.txt").write_text("a\nb\n")
+    assert tokenizer_files.find(None, tmp_path) is None

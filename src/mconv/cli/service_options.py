@@ -37,7 +37,10 @@ def _declared(
     log_level: Annotated[Optional[str], typer.Option(help="DEBUG, INFO (default), WARNING or ERROR.")] = None,
     labels: Annotated[
         Optional[Path],
-        typer.Option(metavar="FILE", help="The names of the classes, one a line; answers then have a label."),
+        typer.Option(
+            metavar="FILE",
+            help="The names of the classes, one a line, for a label in the answers; default id2label of config.json.",
+        ),
     ] = None,
     tokenizer: Annotated[
         Optional[Path],

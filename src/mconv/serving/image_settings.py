@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -11,6 +10,7 @@ from typing import Any, Optional
 
 from mconv.errors import CorruptModelError, UsageError
 from mconv.serving.kinds import ModelInput, image_layout
+from mconv.serving.sidecars import read_json
 
 SETTINGS = "preprocessor_config.json"
 FITS = ("stretch", "crop", "pad")
@@ -163,12 +163,12 @@ def _size(
 
 def _stored(path: Path) -> dict[str, Any]:
     """What ``preprocessor_config.json`` of Hugging Face's image processors says, in our words."""
-    if not path.is_file():
+    content = read_json(path)
+    if not content:
         return {}
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
         return _translated(content)
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as e:
+    except (ValueError, TypeError, KeyError, AttributeError) as e:
         raise CorruptModelError(f"{path}: damaged: {e}") from None
 
 

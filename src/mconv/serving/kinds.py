@@ -67,7 +67,7 @@ def inputs_of(config: ServingConfig, program: Optional[Program]) -> list[ModelIn
     return found
 
 
-def text_roles(inputs: Sequence[ModelInput], given: Mapping[str, str] = {}) -> Optional[dict[str, str]]:
+def text_roles(inputs: Sequence[ModelInput], given: Optional[Mapping[str, str]] = None) -> Optional[dict[str, str]]:
     """What each input of a text model holds; None when some input is none of a text model's or none holds ids.
 
     Args:
@@ -77,6 +77,7 @@ def text_roles(inputs: Sequence[ModelInput], given: Mapping[str, str] = {}) -> O
         UsageError: *given* names no input, or no role.
     """
     names = [i.name for i in inputs]
+    given = given or {}
     for name, role in given.items():
         if name not in names:
             raise UsageError(f"--text-input: the model has no input {name!r}", f"its inputs are {', '.join(names)}")

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Optional
+from typing import Optional
 
 from mconv.errors import CorruptModelError, UsageError
-from mconv.program.copying import open_regular, read_range
 from mconv.program.params import PathLike
+from mconv.serving.sidecars import read_json, read_text
 
 # the names that files of a kind go by, the best kind first
 NAMES = {
@@ -20,7 +19,6 @@ NAMES = {
 # SentencePiece's numbers are not the model's own: XLM-R and its like shift them
 _SHIFTED = "sentencepiece.bpe.model"
 _PADS = ("[PAD]", "<pad>", "<PAD>", "<|pad|>", "<|endoftext|>")
-_MAX_BYTES = 256 << 20
 DEFAULT_LENGTH = 512
 
 
@@ -56,8 +54,11 @@ def find(given: Optional[PathLike], beside: Optional[Path]) -> Optional[Tokenize
         CorruptModelError: the file is damaged.
     """
     if given is None:
-        path = _in_folder(beside) if beside is not None and beside.is_dir() else None
-        return None if path is None else _read(path)
+        inside = _in_folder(beside) if beside is not None and beside.is_dir() else None
+        try:
+            return None if inside is None else _read(inside)
+        except UsageError:  # something else by that name, which nobody has pointed at
+            return None
     path = Path(given)
     if path.is_dir():
         inside = _in_folder(path)
@@ -82,7 +83,7 @@ def _read(path: Path) -> TokenizerFile:
             f"--tokenizer: {path}: the models that come with this file count their tokens in another way than it",
             "save tokenizer.json: transformers.AutoTokenizer.from_pretrained(…).save_pretrained(FOLDER)",
         )
-    settings = {**_json(path.with_name("config.json")), **_json(path.with_name("tokenizer_config.json"))}
+    settings = {**read_json(path.with_name("config.json")), **read_json(path.with_name("tokenizer_config.json"))}
     numbers = [settings.get("max_position_embeddings"), settings.get("model_max_length")]
     # a library writes 1e30 for "no limit"
     lengths = [int(n) for n in numbers if isinstance(n, (int, float)) and 0 < n < 1_000_000]
@@ -91,7 +92,7 @@ def _read(path: Path) -> TokenizerFile:
         return _tokenizer_json(path, length)
     if path.suffix == ".model":
         return TokenizerFile(path, "sentencepiece", 0, length)
-    tokens = _text(path).splitlines()
+    tokens = read_text(path).splitlines()
     if "[CLS]" not in tokens or "[SEP]" not in tokens or "[UNK]" not in tokens:
         raise UsageError(
             f"--tokenizer: {path} is no WordPiece vocabulary: it lacks [CLS], [SEP] or [UNK]",
@@ -105,7 +106,7 @@ def _read(path: Path) -> TokenizerFile:
 
 
 def _tokenizer_json(path: Path, length: Optional[int]) -> TokenizerFile:
-    content = _json(path, required=True)
+    content = read_json(path)
     model = content.get("model")
     if not isinstance(model, dict):
         raise CorruptModelError(f"{path}: not a tokenizer.json of the tokenizers library: it has no model")
@@ -117,32 +118,3 @@ def _tokenizer_json(path: Path, length: Optional[int]) -> TokenizerFile:
     added = {t.get("content"): t.get("id") for t in content.get("added_tokens") or [] if isinstance(t, dict)}
     pads = [number for number in map(added.get, _PADS) if isinstance(number, int)]
     return TokenizerFile(path, "json", pads[0] if pads else 0, length)
-
-
-def _json(path: Path, required: bool = False) -> dict[str, Any]:
-    if not required and not path.is_file():
-        return {}
-    try:
-        content = json.loads(_text(path))
-    except (ValueError, RecursionError) as e:
-        raise CorruptModelError(f"{path}: damaged: {e}") from None
-    if not isinstance(content, dict):
-        raise CorruptModelError(f"{path}: damaged: not a JSON object")
-    return content
-
-
-def _text(path: Path) -> str:
-    import os
-
-    fd = open_regular(path)
-    try:
-        size = os.fstat(fd).st_size
-        if size > _MAX_BYTES:
-            raise CorruptModelError(f"{path}: {size} bytes is no tokenizer")
-        data = b"".join(read_range(fd, 0, size, path))
-    finally:
-        os.close(fd)
-    try:
-        return data.decode("utf-8")
-    except UnicodeDecodeError as e:
-        raise CorruptModelError(f"{path}: not UTF-8 text (at offset {e.start})") from None

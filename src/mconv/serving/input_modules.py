@@ -1,0 +1,202 @@
+"""What the requests of a service become: the module for texts, pictures or tensors, its settings, and what goes with it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Optional
+
+from mconv.errors import UsageError
+from mconv.program.copying import copy_file
+from mconv.program.program import Program
+from mconv.serving import image_settings, tokenizer_files
+from mconv.serving.kinds import KINDS, ModelInput, image_layout, text_roles
+from mconv.serving.rendering import literal, render
+from mconv.serving.service_options import ServiceOptions
+from mconv.serving.sidecars import read_json
+
+# its presence says what kind of service a folder holds
+MODULES = {kind: f"{kind}_input.py" for kind in KINDS}
+LABELS = "labels.txt"
+_MAX_BATCH = 10  # of the shapes that TensorRT prepares for
+
+Shapes = dict[str, tuple[list[int], list[int], list[int]]]  # input → its smallest, largest and usual shape
+
+
+@dataclass
+class Written:
+    """A service that was written.
+
+    Attributes:
+        kind: ``text``, ``image`` or ``tensor``.
+        folder: where it is.
+        files: what is in it.
+        name, rpc_port, http_port: how it is asked.
+        summary: one line on what it does with requests.
+        notes: what was guessed and may be wrong.
+    """
+
+    kind: str
+    folder: Path
+    files: list[str]
+    name: str
+    rpc_port: int
+    http_port: int
+    summary: str
+    notes: list[str]
+
+
+@dataclass
+class Service:
+    """A service that is ready to be written.
+
+    Attributes:
+        kind: ``text``, ``image`` or ``tensor``.
+        files: name → content.
+        copies: name → the file that is copied.
+        summary: one line on what it does with requests.
+        notes: what was guessed and may be wrong.
+    """
+
+    kind: str
+    files: dict[str, str] = field(default_factory=dict)
+    copies: dict[str, Path] = field(default_factory=dict)
+    summary: str = ""
+    notes: list[str] = field(default_factory=list)
+
+    def written(self, folder: Path, options: ServiceOptions) -> Written:
+        """What is to be said of it when it is in *folder*."""
+        names = sorted([*self.files, *self.copies])
+        return Written(
+            self.kind, folder, names, options.name, options.rpc_port, options.http_port, self.summary, self.notes
+        )
+
+    def write(self, folder: Path) -> None:
+        """Put the files into an empty folder."""
+        for name, text in self.files.items():
+            (folder / name).write_text(text, encoding="utf-8")
+        for name, source in self.copies.items():
+            copy_file(source, folder / name)
+
+
+def guess(inputs: Sequence[ModelInput], options: ServiceOptions, tokenizer: bool) -> str:
+    if text_roles(inputs, options.text_inputs) is not None and tokenizer:
+        return "text"
+    return "image" if image_layout(inputs) is not None else "tensor"
+
+
+def text(
+    service: Service,
+    inputs: Sequence[ModelInput],
+    options: ServiceOptions,
+    tokenizer: Optional[tokenizer_files.TokenizerFile],
+) -> Shapes:
+    roles = text_roles(inputs, options.text_inputs)
+    if roles is None:
+        shapes = ", ".join(f"{i.name}: {i.dtype.label}{i.sizes}" for i in inputs)
+        raise UsageError(
+            f"a text service needs to know what each input holds, of two dimensions each; the inputs are {shapes}",
+            "--text-input NAME=ids (or types, mask, positions) says it",
+        )
+    if tokenizer is None:
+        raise UsageError("a text service needs a tokenizer, and there is none beside the model", "--tokenizer FILE")
+    if options.lowercase is not None and tokenizer.kind != "vocab":
+        raise UsageError(f"--lowercase: {tokenizer.path.name} itself says what is done to texts")
+    fixed = {i.shape[1] for i in inputs if i.shape[1] is not None}
+    if len(fixed) > 1:
+        raise UsageError(f"the inputs take texts of different lengths: {', '.join(map(str, sorted(fixed)))}")
+    row = next(iter(fixed), None)
+    length = options.max_length or row or tokenizer.length or tokenizer_files.DEFAULT_LENGTH
+    if row is not None and length > row:
+        raise UsageError(f"--max-length {length}: the model takes {row} tokens")
+    loader = render(
+        f"tokenizer_{tokenizer.kind}.py",
+        **({"LOWERCASE": tokenizer.lowercase if options.lowercase is None else options.lowercase}
+           if tokenizer.kind == "vocab" else {}),
+    )  # fmt: skip
+    service.files[MODULES["text"]] = render(
+        MODULES["text"],
+        INPUTS=literal({i.name: (roles[i.name], i.dtype.label) for i in inputs}),
+        TOKENIZER=tokenizer.name,
+        PAD_ID=tokenizer.pad,
+        MAX_LENGTH=length,
+        ROW_LENGTH=row,
+        LOADER=loader.rstrip("\n"),
+    )
+    service.copies[tokenizer.name] = tokenizer.path
+    service.summary = f"texts become {', '.join(roles)} through {tokenizer.name}, at most {length} tokens"
+    if tokenizer.kind == "sentencepiece":
+        service.notes.append(
+            "SentencePiece's file does not say which special tokens the model wants: see text_input.py"
+        )
+    longest = row or length
+    return {i.name: ([1, row or 1], [_MAX_BATCH, longest], [1, longest]) for i in inputs}
+
+
+def image(service: Service, inputs: Sequence[ModelInput], options: ServiceOptions, beside: Optional[Path]) -> Shapes:
+    found = image_settings.settle(inputs, options.image, beside)
+    service.files[MODULES["image"]] = render(
+        MODULES["image"],
+        INPUT=f"{literal(inputs[0].name)}, {literal(inputs[0].dtype.label)}",
+        LAYOUT=found.layout,
+        CHANNELS=found.order,
+        HEIGHT=found.height,
+        WIDTH=found.width,
+        FIT=found.fit,
+        SHORT_EDGE=found.short_edge,
+        LIBRARY=found.library,
+        RESAMPLE=found.resample,
+        SCALE=found.scale,
+        MEAN=found.mean,
+        STD=found.std,
+    )
+    service.summary = found.summary
+    service.notes += found.notes
+
+    def shape(batch: int, size: int) -> list[int]:
+        edges = [found.height or size, found.width or size]
+        return [batch, *((len(found.mean), *edges) if found.layout == "nchw" else (*edges, len(found.mean)))]
+
+    return {inputs[0].name: (shape(1, 32), shape(_MAX_BATCH, 960), shape(1, 640))}
+
+
+def tensor(service: Service, inputs: Sequence[ModelInput], options: ServiceOptions) -> Shapes:
+    service.files[MODULES["tensor"]] = render(
+        MODULES["tensor"], INPUTS=literal({i.name: (i.dtype.label, list(i.shape)) for i in inputs})
+    )
+    service.summary = "tensors: " + ", ".join(f"{i.name}: {i.dtype.label}{i.sizes}" for i in inputs)
+    if options.service is None and text_roles(inputs) is not None:
+        service.notes.append("this looks like a text model; --tokenizer FILE makes a service that takes texts")
+    shapes: Shapes = {}
+    for each in inputs:
+        small, large = ([n if d is None else d for d in each.shape] for n in (1, _MAX_BATCH))
+        shapes[each.name] = (small, large, small)
+    return shapes
+
+
+def labels(service: Service, options: ServiceOptions, program: Optional[Program], beside: Optional[Path]) -> None:
+    """Add the names of the classes: those of the user's file, else ``id2label`` of ``config.json`` beside the source.
+
+    Raises:
+        UsageError: the user's file cannot be read, or has not as many names as the first output has numbers in a row.
+    """
+    outputs = [] if program is None else program.fetches
+    classes = outputs[0].shape[-1] if outputs and outputs[0].shape else -1
+    if options.labels is not None:
+        path = Path(options.labels)
+        try:
+            with path.open(encoding="utf-8") as file:
+                count = sum(1 for _ in file)
+        except (OSError, UnicodeDecodeError) as e:
+            raise UsageError(f"--labels: {path}: {getattr(e, 'strerror', None) or e}") from None
+        if classes not in (-1, count):
+            name = outputs[0].name
+            raise UsageError(f"--labels: {path} has {count} names, the output {name} {classes} numbers in a row")
+        service.copies[LABELS] = path
+    elif beside is not None and classes > 0:
+        names = read_json(beside / "config.json").get("id2label")
+        wanted = [str(i) for i in range(classes)]
+        # those that a library makes up say nothing
+        if isinstance(names, dict) and sorted(names) == sorted(wanted) and names["0"] != "LABEL_0":
+            service.files[LABELS] = "".join(" ".join(str(names[i]).split()) + "\n" for i in wanted)

@@ -1,0 +1,119 @@
+"""What a pipeline service is to be like: the options, by their fields and by the names that users give them."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Optional
+
+from mconv.errors import UsageError
+from mconv.program.params import PathLike
+from mconv.serving.image_settings import ImageOptions
+from mconv.serving.kinds import KINDS
+
+DEVICES = {0: "CPU", 1: "GPU", 2: "TensorRT", 3: "ARM CPU", 4: "Kunlun XPU"}
+LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
+
+
+@dataclass(frozen=True)
+class ServiceOptions:
+    """What a service is to be like.
+
+    Attributes:
+        service: ``text``, ``image`` or ``tensor``; None: guessed from the model's inputs.
+        name: the service's name, a word; HTTP requests go to ``/<name>/prediction``.
+        rpc_port, http_port: where it listens.
+        workers: threads that take requests.
+        concurrency: how many copies of the model run.
+        threads: threads of Paddle's mathematics library.
+        device_type: one of :data:`DEVICES`.
+        ir_optim: whether Paddle may optimise the graph.
+        log_file, log_level: of the pipeline's log; the file as seen from the service's folder.
+        labels: a file with the name of one class a line.
+        tokenizer: a tokenizer file, or a folder with one; None: the one beside the source.
+        lowercase: for a vocab.txt: whether texts are made lower case first.
+        max_length: the most tokens of a text.
+        text_inputs: input → what it holds, where its name does not say so.
+        image: how pictures become the model's input.
+    """
+
+    service: Optional[str] = None
+    name: str = "model"
+    rpc_port: int = 8088
+    http_port: int = 18082
+    workers: int = 4
+    concurrency: int = 1
+    threads: int = 2
+    device_type: int = 0
+    ir_optim: bool = True
+    log_file: str = "PipelineServingLogs/pipeline.log"
+    log_level: str = "INFO"
+    labels: Optional[PathLike] = None
+    tokenizer: Optional[PathLike] = None
+    lowercase: Optional[bool] = None
+    max_length: Optional[int] = None
+    text_inputs: Mapping[str, str] = field(default_factory=dict)
+    image: ImageOptions = ImageOptions()
+
+
+# option → field of ImageOptions
+_PICTURES = {
+    "image_size": "size",
+    "image_fit": "fit",
+    "short_edge": "short_edge",
+    "mean": "mean",
+    "std": "std",
+    "scale": "scale",
+    "channel_order": "order",
+    "layout": "layout",
+    "resample": "resample",
+    "image_library": "library",
+}
+
+
+def options_from(given: Mapping[str, Any]) -> ServiceOptions:
+    """Options by the names that the command line and recipes have: ``name``, ``tokenizer``, ``image_size``, …
+
+    Raises:
+        UsageError: there is no such option.
+    """
+    own = {f.name for f in dataclasses.fields(ServiceOptions)} - {"image"}
+    unknown = sorted(set(given) - own - set(_PICTURES))
+    if unknown:
+        known = ", ".join(sorted(own | set(_PICTURES)))
+        raise UsageError(f"a service has no option {', '.join(unknown)}", f"options are {known}")
+    image = {_PICTURES[k]: v for k, v in given.items() if k in _PICTURES}
+    return ServiceOptions(**{k: v for k, v in given.items() if k in own}, image=ImageOptions(**image))
+
+
+def check(options: ServiceOptions) -> None:
+    """Refuse what no service can have.
+
+    Raises:
+        UsageError: names the option.
+    """
+    if options.service is not None and options.service not in KINDS:
+        raise UsageError(f"--service: {options.service!r} is not one of {', '.join(KINDS)}")
+    if not re.fullmatch(r"[A-Za-z]\w*", options.name, re.ASCII):
+        raise UsageError(f"--name: {options.name!r} is no word of letters, digits and _", "it is part of the URL")
+    ports = {"--rpc-port": options.rpc_port, "--http-port": options.http_port}
+    for option, port in ports.items():
+        if not 1024 <= port <= 65535:  # what the pipeline accepts
+            raise UsageError(f"{option}: {port} is not between 1024 and 65535")
+    if options.rpc_port == options.http_port:
+        raise UsageError(f"--rpc-port and --http-port are both {options.rpc_port}")
+    for option, count in (
+        ("--workers", options.workers),
+        ("--concurrency", options.concurrency),
+        ("--threads", options.threads),
+        ("--max-length", 1 if options.max_length is None else options.max_length),
+    ):
+        if count < 1:
+            raise UsageError(f"{option}: {count} is less than 1")
+    if options.device_type not in DEVICES:
+        known = ", ".join(f"{number} {name}" for number, name in DEVICES.items())
+        raise UsageError(f"--device-type: {options.device_type} is not one of {known}")
+    if options.log_level not in LEVELS:
+        raise UsageError(f"--log-level: {options.log_level!r} is not one of {', '.join(LEVELS)}")

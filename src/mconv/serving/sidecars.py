@@ -1,0 +1,51 @@
+"""Small files that lie beside a model: read whole, with errors that name them."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from mconv.errors import CorruptModelError
+from mconv.program.copying import open_regular, read_range
+
+_MAX_BYTES = 256 << 20
+
+
+def read_text(path: Path) -> str:
+    """A file of UTF-8 text.
+
+    Raises:
+        NotAModelError: it cannot be read.
+        CorruptModelError: it is no text, or larger than any such file.
+    """
+    fd = open_regular(path)
+    try:
+        size = os.fstat(fd).st_size
+        if size > _MAX_BYTES:
+            raise CorruptModelError(f"{path}: {size} bytes is too much for what it should be")
+        data = b"".join(read_range(fd, 0, size, path))
+    finally:
+        os.close(fd)
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as e:
+        raise CorruptModelError(f"{path}: not UTF-8 text (at offset {e.start})") from None
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A file with one JSON object; empty when there is no such file.
+
+    Raises:
+        CorruptModelError: it is none.
+    """
+    if not path.is_file():
+        return {}
+    try:
+        content = json.loads(read_text(path))
+    except (ValueError, RecursionError) as e:
+        raise CorruptModelError(f"{path}: damaged: {e}") from None
+    if not isinstance(content, dict):
+        raise CorruptModelError(f"{path}: damaged: not a JSON object")
+    return content
