@@ -2,7 +2,8 @@
 
 In a ```` ```console ```` block every line that starts with ``$ `` is a command (a final ``\\`` continues it), all else is
 what it printed, stderr included, and ``[exit N]`` where the exit code was not 0. A block with ``title="NAME"`` is
-written to the file NAME before the commands after it run. All commands of one file share one scratch folder.
+written to the file NAME before the commands after it run. ``<!-- $ command -->`` runs without being shown. All commands
+of one file share one scratch folder.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ _FENCE = re.compile(r"^```(\S*)(.*)$")
 # figures that differ from run to run and from machine to machine
 _NUMBER = re.compile(r"\d+(?:\.\d+)*(?:e[+-]?\d+)?")
 
+_HIDDEN = re.compile(r"^<!-- \$ (.*) -->$")
 _LONG_RULE = re.compile("─{100,}")
 
 
@@ -82,11 +84,22 @@ def run(command: str, folder: Path) -> list[str]:
     return lines + ([f"[exit {done.returncode}]"] if done.returncode else [])
 
 
+def _run_hidden(line: str, folder: Path) -> None:
+    hidden = _HIDDEN.match(line)
+    if hidden:
+        printed = run(hidden[1], folder)
+        if printed and printed[-1].startswith("[exit"):
+            raise RuntimeError(f"{hidden[1]}: {printed}")
+
+
 def rerun(text: str, folder: Path) -> str:
     """The Markdown text with every console block run again in *folder*."""
     lines = text.split("\n")
-    shift = 0
+    shift = seen = 0
     for block in blocks(text):
+        for line in text.split("\n")[seen : block.first]:
+            _run_hidden(line, folder)
+        seen = block.last
         if block.title and block.language != "console":
             (folder / block.title).parent.mkdir(parents=True, exist_ok=True)
             (folder / block.title).write_text("\n".join(block.lines) + "\n", encoding="utf-8")
@@ -95,6 +108,8 @@ def rerun(text: str, folder: Path) -> str:
         new = [line for command, _ in block.commands() for line in [*command.split("\n"), *run(command, folder)]]
         lines[block.first + shift : block.last + shift] = new
         shift += len(new) - (block.last - block.first)
+    for line in text.split("\n")[seen:]:
+        _run_hidden(line, folder)
     return "\n".join(lines)
 
 

@@ -11,7 +11,9 @@ from onnx import TensorProto, helper, numpy_helper
 
 from mconv.program import files
 
-GOLDEN = Path(__file__).parent.parent.parent / "tests" / "data" / "golden"
+ROOT = Path(__file__).parent.parent.parent
+GOLDEN = ROOT / "tests" / "data" / "golden"
+SENTENCE = "一博| 愿你在岁月中更加平湖静月，衣襟生花，你好你坏我们都在，"
 
 # read off models saved by 2.6.2: the outputs that it leaves out
 _LEFT_OUT = {"transpose2": ["XShape"], "unsqueeze2": ["XShape"], "squeeze2": ["XShape"], "dropout": ["Mask"]}
@@ -47,7 +49,8 @@ def prepare(folder: Path) -> None:
 
     ``pb_model.*``: a small BERT as Paddle 2.6 saves it; ``bert23.*``: the same of Paddle 2.3.2; ``old_model/``: a convnet
     of 1.8.5, one file per parameter; ``model.onnx``: an MLP, batch open; ``cut.pdmodel``: a damaged program; ``io.npz``:
-    the BERT's inputs; ``net.py``: a ``paddle.nn.Layer``.
+    the BERT's inputs; ``net.py``: a ``paddle.nn.Layer``; ``models/``: those of the recipes; ``tokenizer/``: the words of a
+    tokenizer that knows the characters of one sentence.
     """
     bert = GOLDEN / "paddle-2.3.2" / "bert"
     for suffix in (".pdmodel", ".pdiparams"):
@@ -58,6 +61,10 @@ def prepare(folder: Path) -> None:
     with np.load(bert / "io.npz") as io:
         np.savez(folder / "io.npz", **{k.split("_", 2)[2]: io[k] for k in io.files if k.startswith("in_")})
     onnx.save(mlp(), folder / "model.onnx")
+    shutil.copytree(ROOT / "recipes" / "models", folder / "models", ignore=shutil.ignore_patterns("__pycache__"))
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *dict.fromkeys(SENTENCE.replace(" ", ""))]
+    (folder / "tokenizer").mkdir()
+    (folder / "tokenizer" / "vocab.txt").write_text("\n".join(words) + "\n", encoding="utf-8")
     (folder / "net.py").write_text(NET, encoding="utf-8")
 
 
