@@ -19,7 +19,8 @@ RUN python3 -m pip install --no-cache-dir --disable-pip-version-check -r /tmp/se
        paddle-serving-app==0.9.0 tokenizers==0.20.3 'pillow<11'
 RUN useradd --create-home --uid 1000 --home-dir /home/model-server serving
 USER 1000
+# the pipeline writes its log where it is started
 WORKDIR /home/model-server
 ENV PYTHONUNBUFFERED=1
 EXPOSE 8088 18082
-CMD ["python3", "web_service.py"]
+CMD ["sh", "-c", "cp -r deployed/service deployed/serving_server . && cd service && exec python3 web_service.py"]
