@@ -73,11 +73,8 @@ ENGLISH_ONLY = (
     "benchmarks.md",
     "coverage.md",
     "json.md",
-    "provenance.md",
     "recipes.md",
     "report.md",
-    "formats.md",
-    "runtimes.md",
     "serving.md",
 )
 
