@@ -77,7 +77,15 @@ def spoil(monkeypatch: pytest.MonkeyPatch, change: Callable[[str], str]) -> None
 
 
 @pytest.mark.runtime
-@pytest.mark.parametrize("text", ["2.3.2-mlp", "2.3.2-bert", "2.3.2-conv", "2.3.2-multi", "1.8.5-bert_separate"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "2.3.2-bert",
+        "2.3.2-multi",
+        "1.8.5-bert_separate",
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ("2.3.2-mlp", "2.3.2-conv")),
+    ],
+)
 def test_every_form_equals_direct_inference(scratch: Path, text: str) -> None:
     report = serve_check(case(text).server)
     assert [f.form for f in report.forms] == FORMS
