@@ -52,6 +52,8 @@ def test_the_schema_is_one() -> None:
         ("", "r.yaml:1: 'source' is missing", ""),
         ("? [a]\n: b\n", "r.yaml:1: a key is a text", ""),
         ("[" * 3000, "r.yaml", ""),
+        ("source: {spec: a:b, arguments: {x: .nan}}\n", "r.yaml:1: .nan is no number", ""),
+        ("source: {spec: a:b, arguments: {x: !!binary aGk=}}\n", "r.yaml:1: a bytes, where a text", ""),
         ("a: &a [x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b,*b,*b,*b,*b]\n" + "d: &d [*c,*c,*c,*c,*c,*c,*c,*c]\n"
          "e: &e [*d,*d,*d,*d,*d,*d,*d,*d]\nf: [*e,*e,*e,*e,*e,*e,*e,*e]\n", "too much of it", ""),
     ],

@@ -168,3 +168,11 @@ def test_init_pins_what_it_fetches(served: tuple[Path, str], tmp_path: Path) -> 
         out=tmp_path / "out",
         settings=["steps=[onnx2paddle]", "target=3", "verification.runtime=current"],
     ).ok
+
+
+@pytest.mark.parametrize(
+    ("address", "name"),
+    [("s3://b/m.onnx", "m.onnx"), ("s3://b/x/", "x"), ("s3://b/a/..", "source"), ("s3://b", "source")],
+)
+def test_names_of_what_is_fetched(address: str, name: str) -> None:
+    assert remote.file_name(address) == name

@@ -262,3 +262,17 @@ def test_an_interrupt_ends_all_of_it(write: Write, tmp_path: Path) -> None:
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does
     _, told = process.communicate(timeout=20)
     assert process.returncode == 130 and told.splitlines()[-1] == "error: interrupted" and "bug" not in told
+
+
+def test_an_output_that_cannot_be_written(write: Write, tmp_path: Path, mconv: Run) -> None:
+    (tmp_path / "file").write_text("kept")
+    write("a")
+    done = mconv("run", "a.yaml", "--out", "file")
+    assert done.returncode == 6 and "cannot be made" in done.stderr and (tmp_path / "file").read_text() == "kept"
+    (tmp_path / "build" / "a").mkdir(parents=True)
+    (tmp_path / "build" / "a" / ".mconv").write_text("in the way")
+    done = mconv("run", "a.yaml", "--json")
+    assert (
+        done.returncode == 6
+        and json.loads(done.stdout)["recipes"][0]["steps"][0]["error"]["kind"] == "OutputExistsError"
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -209,9 +210,14 @@ def scalar(node: Any, place: str) -> Any:
     if node.tag == "tag:yaml.org,2002:timestamp":
         return node.value
     try:
-        return yaml.SafeLoader("").construct_object(node)
+        value = yaml.SafeLoader("").construct_object(node)
     except (yaml.YAMLError, ValueError) as e:
         raise UsageError(f"{place}: {' '.join(str(e).split())}") from None
+    if isinstance(value, float) and not math.isfinite(value):
+        raise UsageError(f"{place}: {node.value} is no number that a recipe can hold")
+    if value is not None and not isinstance(value, (str, int, float)):
+        raise UsageError(f"{place}: a {type(value).__name__}, where a text or a number is wanted")
+    return value
 
 
 def parse_value(text: str, what: str) -> Any:

@@ -98,7 +98,7 @@ def _is_spec(model: str) -> bool:
 def _look(model: str, place: Path) -> _Look:
     if remote.is_remote(model):
         with tempfile.TemporaryDirectory(prefix="mconv-init-") as scratch:
-            local = Path(scratch) / (Path(urlsplit(model).path.rstrip("/")).name or "source")
+            local = Path(scratch) / remote.file_name(model)
             remote.fetch(model, local)
             return _file(local, model, remote.pin_of(local))
     if _is_spec(model):

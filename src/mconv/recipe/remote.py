@@ -11,7 +11,7 @@ from typing import Any, Callable, Optional
 from urllib.parse import urlsplit
 
 from mconv.errors import AlteredError, MissingDependencyError, NotAModelError, RuntimeFailedError, UsageError
-from mconv.program.output import staged
+from mconv.program.output import PREFIX, staged
 from mconv.program.provenance import FileHash, expand, hash_file
 
 PACKAGE = "package:"
@@ -62,7 +62,7 @@ def resolve(
             f"{text}: what is fetched needs its sha256", "`mconv init ADDRESS` fetches it and writes the pin"
         )
     home = cache_folder() / pin
-    name = Path(urlsplit(text).path.rstrip("/")).name or "source"
+    name = file_name(text)
     if (home / name).exists():
         return home / name
     progress(f"fetching {text}")
@@ -70,6 +70,12 @@ def resolve(
         fetch(text, place / name)
         _same(text, pin_of(place / name), pin)
     return home / name
+
+
+def file_name(text: str) -> str:
+    """What the file or folder at an address is called."""
+    name = Path(urlsplit(text).path.rstrip("/")).name
+    return "source" if name in ("", ".", "..") or name.startswith(PREFIX) else name
 
 
 def require_pin(path: Path, text: str, pin: Optional[str], hashes: list[FileHash]) -> None:

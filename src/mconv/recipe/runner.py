@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Optional
 
-from mconv.errors import UsageError
+from mconv.errors import OutputExistsError, UsageError
 from mconv.program.params import PathLike
 from mconv.recipe import cache
 from mconv.recipe.executors import executor as find_executor
@@ -65,8 +65,15 @@ def run(
             raise UsageError(
                 f"{other} and {job.recipe.file}: both are called {job.recipe.name!r}", "give one a `name:`"
             )
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+    except OSError as e:
+        raise OutputExistsError(f"{place}: cannot be made ({e.strerror})", "--out names another folder") from None
     result = RunResult(str(place), where(planned, jobs, progress), time.perf_counter() - start)
-    cache.write(place / SUMMARY, result.summary())
+    try:
+        cache.write(place / SUMMARY, result.summary())
+    except OSError as e:
+        raise OutputExistsError(f"{place / SUMMARY}: cannot be written ({e.strerror})") from None
     return result
 
 
