@@ -72,6 +72,7 @@ bench: install runtimes ## measure, and write docs/benchmarks.md
 	$(BIN)/python bench/to_serving.py --write docs/benchmarks.md
 	$(BIN)/python bench/onnx2paddle.py --write docs/benchmarks.md
 	$(BIN)/python bench/pir.py --write docs/benchmarks.md
+	$(BIN)/python bench/torch2paddle.py --write docs/benchmarks.md
 
 clean: ## remove .venv and caches; the managed runtimes stay (`mconv runtime remove NAME`)
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist

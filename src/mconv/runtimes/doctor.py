@@ -30,6 +30,7 @@ PACKAGES: dict[str, tuple[tuple[str, ...], Optional[str]]] = {
     "torch": (("torch",), "torch"),
     "onnxscript": (("onnxscript",), "torch"),
     "safetensors": (("safetensors",), "torch"),
+    "transformers": (("transformers",), "huggingface"),
     "onnxruntime": (("onnxruntime", "onnxruntime-gpu"), "verify"),
     "x2paddle": (("x2paddle",), "x2paddle"),
     "paddle2onnx": (("paddle2onnx",), "paddle2onnx"),
@@ -67,8 +68,11 @@ NEEDS: dict[str, tuple[Need, ...]] = {
     ),
     "torch2paddle": (
         Need("reading the model", ("torch",)),
-        Need("exporting it", ("onnxscript",)),
+        Need("Hugging Face folders", ("transformers",), optional=True),
         Need("safetensors weights", ("safetensors",), optional=True),
+        Need("--via onnx: PyTorch's newer exporter", ("onnxscript",), optional=True),
+        Need("--verify: running the result", _RUN_PADDLE, optional=True),
+        Need("--engine x2paddle", ("x2paddle", "runtime:x2paddle-1.6.0"), optional=True),
     ),
     "to-static": (Need("building the layer", ("paddle",)),),
     "to-onnx": (

@@ -90,7 +90,7 @@ def import_transformers() -> Any:
     except ImportError as e:
         raise MissingDependencyError(
             f"a Hugging Face folder needs transformers ({(str(e).splitlines() or ['?'])[0]})",
-            "pip install transformers",
+            "install it with `pip install 'mconv[huggingface]'`",
         ) from None
     return transformers
 

@@ -1,0 +1,109 @@
+"""``mconv torch2paddle`` on a BERT-base folder with random weights, by phase: PyTorch's share, and what comes after it.
+
+Every round is a whole process; the medians of the phases over the rounds are shown. The road through PyTorch's ONNX
+exporter is run once.
+
+    python bench/torch2paddle.py [--rounds 3] [--write docs/benchmarks.md] [--check] [--no-onnx]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from to_serving import Timing, machine, write
+
+from mconv import __version__
+
+BEGIN, END = "<!-- torch2paddle: begin -->", "<!-- torch2paddle: end -->"
+# the target: everything after PyTorch's export in so large a part of its time
+MAX_OF_EXPORT = 0.1
+EXPORT, AFTER = ("torch.export", "decompositions"), ("import", "passes", "write")
+_MODEL = """
+import sys, torch
+from transformers import BertConfig, BertForSequenceClassification
+torch.manual_seed(0)
+BertForSequenceClassification(BertConfig()).save_pretrained(sys.argv[1])
+"""
+
+
+def measure(
+    work: Path, rounds: int, with_onnx: bool
+) -> tuple[Timing, list[dict[str, float]], Timing, dict[str, float]]:
+    model = work / "bert"
+    subprocess.run([sys.executable, "-c", _MODEL, str(model)], check=True, capture_output=True)
+    command = [sys.executable, "-m", "mconv", "torch2paddle", "--quiet", "--no-verify", str(model)]
+    ours, phases, onnx, onnx_phases = Timing(), [], Timing(), {}
+    for number in range(rounds):
+        print(f"round {number + 1} of {rounds}", file=sys.stderr)
+        out = work / "out"
+        ours.run([*command, str(out)], None, work)
+        phases.append(json.loads((out / "report.json").read_text())["seconds"])
+        shutil.rmtree(out)
+    if with_onnx:
+        onnx.run([*command, str(work / "onnx"), "--via", "onnx"], None, work)
+        onnx_phases = json.loads((work / "onnx" / "report.json").read_text())["seconds"]
+    return ours, phases, onnx, onnx_phases
+
+
+def report(
+    ours: Timing, phases: list[dict[str, float]], onnx: Timing, onnx_phases: dict[str, float], rounds: int
+) -> tuple[str, list[str]]:
+    import torch
+
+    median = {name: statistics.median(p[name] for p in phases) for name in phases[0] if name != "verify"}
+    export, after = (sum(median[n] for n in group) for group in (EXPORT, AFTER))
+    share = after / export
+    failed = [] if share <= MAX_OF_EXPORT else [f"{share:.3f} of the export, more than {MAX_OF_EXPORT}"]
+    rows = "\n".join(f"| {name} | {seconds:.2f} |" for name, seconds in median.items())
+    other = ""
+    if onnx_phases:
+        other = (
+            f" The road through ONNX (one run) takes {onnx_phases['total']:.1f} s, {onnx_phases['torch.onnx.export']:.1f} s "
+            f"of them in PyTorch's\nexporter, with {max(onnx.peak):.0f} MB."
+        )
+    text = f"""{BEGIN}
+## `mconv torch2paddle`
+A Hugging Face folder of BERT-base with random weights (110 million), with `--no-verify`: phases of the report, medians
+of {rounds} whole processes, mconv {__version__}, PyTorch {torch.__version__}, Python {platform.python_version()}.
+Machine: {machine()}; load average at the end {os.getloadavg()[0]:.1f}. Command: `make bench`.
+
+| phase | s |
+|---|---|
+{rows}
+
+Everything after PyTorch's export ({", ".join(AFTER)}) takes {after:.2f} s, {100 * share:.1f}% of the export's {export:.2f} s.
+The whole process takes {ours.seconds:.1f} s and {max(ours.peak):.0f} MB at the peak.{other}
+{END}
+"""
+    return text, failed
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--write", type=Path, help="the Markdown file whose section is replaced")
+    parser.add_argument("--check", action="store_true", help="exit code 1 when the target is missed")
+    parser.add_argument("--no-onnx", action="store_true")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="mconv-bench-") as work:
+        found = measure(Path(work), arguments.rounds, not arguments.no_onnx)
+    text, failed = report(*found, arguments.rounds)
+    print(text)
+    if arguments.write:
+        write(arguments.write, text, BEGIN, END)
+    for line in failed:
+        print(f"missed: {line}", file=sys.stderr)
+    sys.exit(1 if failed and arguments.check else 0)
+
+
+if __name__ == "__main__":
+    main()
