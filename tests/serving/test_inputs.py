@@ -140,6 +140,18 @@ def test_long_texts_are_cut_and_fixed_rows_filled(reader: Any, vocab: Path) -> N
     assert feed["input_ids"].tolist() == [[2, 12, 3, 0, 0, 0]] and feed["position_ids"].tolist() == [list(range(6))]
 
 
+def test_a_model_of_fixed_batch_takes_so_many(reader: Any, vocab: Path) -> None:
+    fixed = dict.fromkeys(BERT, (I64, (2, -1)))
+    read = reader(fixed, tokenizer=vocab).read
+    assert read({"a": "hello", "b": "hello"})["input_ids"].shape == (2, 3)
+    with pytest.raises(ValueError, match="1 texts, the model takes 2 at a time"):
+        read({"a": "hello"})
+    read = reader({"x": (F32, (1, 3, 32, 32))}).read
+    assert read({"a": TEXT})["x"].shape == (1, 3, 32, 32)
+    with pytest.raises(ValueError, match="2 pictures, the model takes 1 at a time"):
+        read({"a": TEXT, "b": TEXT})
+
+
 def test_roles_and_types_are_the_users(reader: Any, vocab: Path) -> None:
     inputs = {"w": (DType.INT32, (-1, -1)), "m": (F32, (-1, -1))}
     feed = reader(inputs, service="text", tokenizer=vocab, text_inputs={"w": "ids", "m": "mask"}).read({"a": "hello"})

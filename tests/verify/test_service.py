@@ -111,6 +111,13 @@ def test_texts_of_a_file(tmp_path: Path) -> None:
         services.image_requests([tmp_path / "gone"])
 
 
+def test_requests_for_a_model_of_fixed_batch() -> None:
+    requests = [{"0": "a"}, {"0": "b", "1": "c"}]
+    assert services.of_batch(requests, None) == requests
+    assert services.of_batch(requests, 1) == [{"0": "a"}, {"0": "b"}, {"0": "c"}]
+    assert services.of_batch(requests, 2) == [{"0": "a", "1": "b"}, {"0": "c", "1": "a"}]
+
+
 @pytest.mark.runtime
 def test_serve_check_tests_the_generated_service(made: Path) -> None:
     inputs = case("2.3.2-mlp").folder / "io.npz"

@@ -107,6 +107,7 @@ def text(
     if len(fixed) > 1:
         raise UsageError(f"the inputs take texts of different lengths: {', '.join(map(str, sorted(fixed)))}")
     row = next(iter(fixed), None)
+    batch = next((i.shape[0] for i in inputs if i.shape[0] is not None), None)
     length = options.max_length or row or tokenizer.length or tokenizer_files.DEFAULT_LENGTH
     if row is not None and length > row:
         raise UsageError(f"--max-length {length}: the model takes {row} tokens")
@@ -122,6 +123,7 @@ def text(
         PAD_ID=tokenizer.pad,
         MAX_LENGTH=length,
         ROW_LENGTH=row,
+        BATCH=batch,
         LOADER=loader.rstrip("\n"),
     )
     service.copies[tokenizer.name] = tokenizer.path
@@ -131,7 +133,8 @@ def text(
             "SentencePiece's file does not say which special tokens the model wants: see text_input.py"
         )
     longest = row or length
-    return {i.name: ([1, row or 1], [_MAX_BATCH, longest], [1, longest]) for i in inputs}
+    most = batch or _MAX_BATCH
+    return {i.name: ([batch or 1, row or 1], [most, longest], [batch or 1, longest]) for i in inputs}
 
 
 def image(service: Service, inputs: Sequence[ModelInput], options: ServiceOptions, beside: Optional[Path]) -> Shapes:
@@ -150,6 +153,7 @@ def image(service: Service, inputs: Sequence[ModelInput], options: ServiceOption
         SCALE=found.scale,
         MEAN=found.mean,
         STD=found.std,
+        BATCH=inputs[0].shape[0],
     )
     service.summary = found.summary
     service.notes += found.notes
@@ -158,7 +162,8 @@ def image(service: Service, inputs: Sequence[ModelInput], options: ServiceOption
         edges = [found.height or size, found.width or size]
         return [batch, *((len(found.mean), *edges) if found.layout == "nchw" else (*edges, len(found.mean)))]
 
-    return {inputs[0].name: (shape(1, 32), shape(_MAX_BATCH, 960), shape(1, 640))}
+    batch = inputs[0].shape[0]
+    return {inputs[0].name: (shape(batch or 1, 32), shape(batch or _MAX_BATCH, 960), shape(batch or 1, 640))}
 
 
 def tensor(service: Service, inputs: Sequence[ModelInput], options: ServiceOptions) -> Shapes:

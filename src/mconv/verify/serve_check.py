@@ -202,6 +202,8 @@ def serve_check(
                     if kind == "text"
                     else services.image_requests([Path(p) for p in images])
                 )
+                batches = [port.shape[0] for port in program.feeds if port.shape and port.shape[0] > 0]
+                requests = services.of_batch(requests, batches[0] if batches else None)
                 asked = [pipeline.inputs(run.module, request) for request in requests]
             progress(f"direct inference in {where.name}")
             direct = _direct(where, files, asked, config, run.ir_optim)

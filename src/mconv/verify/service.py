@@ -211,6 +211,15 @@ def image_requests(paths: Sequence[Path]) -> list[Request]:
     return [{"0": base64.b64encode(data).decode()} for data in files]
 
 
+def of_batch(requests: Sequence[Request], batch: Optional[int]) -> list[Request]:
+    """The same texts or pictures in requests of *batch* each, which the model was made for; None: as they are."""
+    if batch is None:
+        return list(requests)
+    values = [value for request in requests for value in request.values()]
+    values += [values[i % len(values)] for i in range(-len(values) % batch)]
+    return [{str(i): value for i, value in enumerate(values[at : at + batch])} for at in range(0, len(values), batch)]
+
+
 def as_bytes(request: Request) -> Request:
     """A request of pictures with the files' bytes as arrays of uint8."""
     return {k: np.frombuffer(base64.b64decode(str(v)), np.uint8) for k, v in request.items()}
