@@ -9,9 +9,9 @@ import importlib.util
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Optional
+from typing import TYPE_CHECKING, Any, Optional, Union
 
-from mconv.errors import UsageError
+from mconv.errors import MconvError, UsageError
 
 if TYPE_CHECKING:
     from mconv.inspection import Inspection
@@ -197,11 +197,17 @@ def write_reports(result: RunResult, title: str, **files: Any) -> None:
     render.write(result, title, **files)
 
 
-def github_annotations(result: RunResult, title: str) -> list[str]:
-    """The annotations of a run for GitHub, where it runs there; nothing elsewhere."""
+def github_annotations(result: Union[RunResult, MconvError], title: str) -> list[str]:
+    """The annotations of a run, or of the error that it ended with, for GitHub where it runs there; nothing elsewhere."""
     from mconv.recipe import render
 
-    return render.github_annotations(result, title) if render.in_github() else []
+    if not render.in_github():
+        return []
+    return (
+        render.wrong_recipe(result, title)
+        if isinstance(result, MconvError)
+        else render.github_annotations(result, title)
+    )
 
 
 def as_run(a: PathLike, b: PathLike, found: Optional[Verification] = None, error: Any = None) -> RunResult:

@@ -75,6 +75,8 @@ def test_all_problems_are_listed(tmp_path: Path, mconv: Run) -> None:
     assert not (tmp_path / "build").exists()
     error = json.loads(mconv("run", "r.yaml", "--json").stdout)["error"]
     assert [row["line"] for row in error["rows"]] == [2, 4, 5]
+    told = mconv("run", "r.yaml", GITHUB_ACTIONS="true", GITHUB_WORKSPACE=str(tmp_path)).stderr.splitlines()
+    assert told[0].startswith("::error file=r.yaml,line=2,title=mconv run::target: 9 is none of them")
 
 
 def test_no_file(tmp_path: Path) -> None:

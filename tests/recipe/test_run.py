@@ -276,3 +276,19 @@ def test_an_output_that_cannot_be_written(write: Write, tmp_path: Path, mconv: R
         done.returncode == 6
         and json.loads(done.stdout)["recipes"][0]["steps"][0]["error"]["kind"] == "OutputExistsError"
     )
+
+
+def test_files_of_the_service_count_too(tmp_path: Path, write: Write) -> None:
+    """The text of a label file is part of the service; where it lies is not."""
+    (tmp_path / "labels.txt").write_text("a\nb\nc\nd\n")
+    path = write(
+        "a", pipeline={"service": "tensor", "labels": "labels.txt"}, serving={"service": "around", "server": "srv"}
+    )
+    result = api.run([path], out=tmp_path / "out")
+    assert result.ok and result.recipes[0].steps[1].outputs == ["srv", "serving_client", "around"]
+    assert (tmp_path / "out" / "a" / "around" / "config.yml").is_file() and api.check(tmp_path / "out" / "a" / "srv").ok
+    assert states(api.run([path], out=tmp_path / "out")) == ["onnx2paddle cached", "to-serving cached"]
+    (tmp_path / "labels.txt").write_text("a\nb\nc\ne\n")
+    result = api.run([path], out=tmp_path / "out")
+    assert states(result) == ["onnx2paddle cached", "to-serving done"]
+    assert result.recipes[0].steps[1].reason == "inputs changed"

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Optional
 import typer
 
 from mconv.cli.common import one_line, out
+from mconv.errors import MconvError
 
 TITLE = "mconv run"
 _WORDS = {"done": "passed", "cached": "nothing to do", "failed": "FAILED", "skipped": "not run", "running": "…"}
@@ -38,17 +39,21 @@ def command(
     """Run recipes: whole chains from the source model to the service. What is done already is left as it is."""
     from mconv import api
 
-    with _progress() as progress:
-        result = api.run(
-            recipes,
-            out=out_dir,
-            jobs=jobs,
-            profile=profile,
-            settings=settings or (),
-            executor=executor,
-            force=force,
-            progress=progress,
-        )
+    try:
+        with _progress() as progress:
+            result = api.run(
+                recipes,
+                out=out_dir,
+                jobs=jobs,
+                profile=profile,
+                settings=settings or (),
+                executor=executor,
+                force=force,
+                progress=progress,
+            )
+    except MconvError as e:  # a recipe that is wrong
+        show_annotations(e, TITLE)
+        raise
     for recipe in result.recipes:
         for step in recipe.steps:
             for warning in step.warnings if step.status != "cached" else []:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Optional, Union
 
-from mconv.errors import OutputExistsError
+from mconv.errors import MconvError, OutputExistsError
 from mconv.recipe import child
 from mconv.recipe.results import CACHED, DONE, FAILED, SKIPPED, RecipeResult, RunResult, StepResult, cases
 
@@ -247,6 +247,16 @@ def github_annotations(result: RunResult, title: str = "mconv run") -> list[str]
     return found
 
 
+def wrong_recipe(error: MconvError, title: str = "mconv run") -> list[str]:
+    """The annotation of a recipe that cannot be run at all: its message begins with ``FILE:LINE:``."""
+    found = re.match(r"(?P<file>.+?\.ya?ml):(?P<line>\d+): (?P<what>.*)", error.message, re.DOTALL)
+    if found is None:
+        return []
+    place = os.path.relpath(found["file"], os.environ.get("GITHUB_WORKSPACE") or os.curdir)
+    text = f"{found['what']}\n{error.hint}" if error.hint else found["what"]
+    return [f"::error file={_property(place)},line={found['line']},title={_property(title)}::{_data(text)}"]
+
+
 def _data(text: str) -> str:
     return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
 
@@ -260,4 +270,4 @@ def in_github() -> bool:
     return os.environ.get("GITHUB_ACTIONS") == "true"
 
 
-__all__ = ["github_annotations", "in_github", "junit", "markdown", "of_verification", "write"]
+__all__ = ["github_annotations", "in_github", "junit", "markdown", "of_verification", "write", "wrong_recipe"]
