@@ -292,6 +292,13 @@ def test_bad_pictures_are_refused(reader: Any, library: str, value: str, message
         reader(image(32, 32), image_library=library).read({"0": value})
 
 
+def test_strips_of_pixels_are_refused(reader: Any) -> None:
+    strip = base64.b64encode(png(picture(1, 2_000))).decode()
+    for options in ({"image_size": "48x?"}, {"image_size": "64", "image_fit": "crop"}):
+        with pytest.raises(ValueError, match="0 is too long a picture"):
+            reader(image(), **options).read({"0": strip})
+
+
 def test_too_many_or_no_pictures_are_refused(reader: Any) -> None:
     read = reader(image(32, 32)).read
     for request, message in (({}, "no picture; send"), ({str(i): TEXT for i in range(17)}, "17 pictures")):

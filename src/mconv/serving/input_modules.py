@@ -20,6 +20,7 @@ from mconv.serving.sidecars import read_json
 MODULES = {kind: f"{kind}_input.py" for kind in KINDS}
 LABELS = "labels.txt"
 _MAX_BATCH = 10  # of the shapes that TensorRT prepares for
+_MAX_RESIZED = 2_000_000  # pixels of one picture: 24 MB as the model takes it
 
 Shapes = dict[str, tuple[list[int], list[int], list[int]]]  # input → its smallest, largest and usual shape
 
@@ -154,6 +155,7 @@ def image(service: Service, inputs: Sequence[ModelInput], options: ServiceOption
         MEAN=found.mean,
         STD=found.std,
         BATCH=inputs[0].shape[0],
+        MAX_RESIZED=max(_MAX_RESIZED, 8 * (found.height or 0) * (found.width or 0)),
     )
     service.summary = found.summary
     service.notes += found.notes
