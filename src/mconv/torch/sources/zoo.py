@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from typing import Any
 
 from mconv.errors import MissingDependencyError, NotAModelError, UsageError
@@ -40,6 +41,13 @@ def open_timm(name: str, arguments: dict[str, Any], *, pretrained: bool, trust: 
             made = timm.create_model(model, **options)
         except TypeError as e:
             raise UsageError(f"{name}: {e}", "arguments are those of timm.create_model") from None
+        except Exception as e:
+            if not options["pretrained"] or isinstance(e, pickle.UnpicklingError):
+                raise
+            raise NotAModelError(
+                f"{name}: its weights cannot be had ({type(e).__name__}: {(str(e).splitlines() or [''])[0][:200]})",
+                "give a file with --weights, or take random ones with --arg pretrained=False",
+            ) from e
     size = made.pretrained_cfg.get("input_size") or (3, 224, 224)
     fixed = made.pretrained_cfg.get("fixed_input_size", False)
     dims = tuple(int(d) for d in size[1:]) if fixed else ("height", "width")
