@@ -79,6 +79,20 @@ ENGLISH_ONLY = (
 )
 
 
+def test_readmes_say_the_same() -> None:
+    """Headings, tables, points and links of both; the code but for its comments; and every link leads somewhere."""
+    english, chinese = ROOT / "README.md", ROOT / "README.zh-CN.md"
+    (levels, rows, code), (levels_zh, rows_zh, code_zh) = shape(english), shape(chinese)
+    assert (levels, rows) == (levels_zh, rows_zh)
+    plain = [[re.sub(r"\s+#.*", "", line) for line in block] for block in code]
+    assert plain == [[re.sub(r"\s+#.*", "", line) for line in block] for block in code_zh]
+    links = [re.findall(r"\]\(([^)#:]+)\)", path.read_text(encoding="utf-8")) for path in (english, chinese)]
+    assert [link.replace(".zh.md", ".md") for link in links[1]][1:] == links[0][1:]
+    assert all((ROOT / link).exists() for link in sum(links, []))
+    untranslated = [link for link in links[1] if (ROOT / link.replace(".md", ".zh.md")).exists() and ".zh" not in link]
+    assert untranslated == []
+
+
 def shape(path: Path) -> tuple[list[str], int, list[list[str]]]:
     text = path.read_text(encoding="utf-8")
     fenced = console.blocks(text)
