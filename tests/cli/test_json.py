@@ -56,11 +56,10 @@ RUNTIME, PADDLE, TORCH = "paddle-2.3.2", "paddle", "torch"
 COMMANDS = [
     Command("onnx2paddle", "onnx2paddle m.onnx out --runtime current", (PADDLE, "onnxruntime")),
     Command("torch2paddle", "torch2paddle net.py:Net out --input x:float32[batch,8] --no-verify", (TORCH,)),
-    Command("to-static", "to-static layer.py:Net out --input x:float32[?,8] --runtime current", (PADDLE,)),
-    Command("to-onnx", "to-onnx model mlp.onnx --runtime current", (PADDLE, "paddle2onnx", "onnxruntime")),
+    Command("to-static", "to-static layer.py:Net out --input x:float32[?,8] --no-verify", (PADDLE,)),
+    Command("to-onnx", "to-onnx model mlp.onnx --no-verify", (PADDLE, "paddle2onnx")),
     Command("downgrade", "downgrade model out"),
     Command("convert", "convert m.onnx out --no-verify --pipeline --keep-inference"),
-    Command("convert", "convert model out --runtime current", (PADDLE,)),
     Command("to-serving", "to-serving model --feed-alias x=features --out deploy"),
     Command("to-serving", "to-serving model --show"),
     Command("scaffold", "scaffold serving_server"),

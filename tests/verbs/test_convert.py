@@ -6,7 +6,9 @@ import json
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
+from onnx import TensorProto
 
 from mconv import api
 from mconv.cli.main import run
@@ -15,7 +17,7 @@ from mconv.program.files import load_program, locate
 from mconv.verbs.recognise import SourceKind, framework_of, recognise
 from tests.golden import case
 from tests.managed import require
-from tests.onnx.make import mlp
+from tests.onnx.make import FLOAT, mlp, model, node, port
 from tests.pir import fixtures
 
 TORCH = "import torch\n\nclass Net(torch.nn.Module):\n    def __init__(self, wide=3):\n        super().__init__()\n\
@@ -155,7 +157,10 @@ def test_paddle_models_are_proved_each_in_its_own_paddle(tmp_path: Path) -> None
 
 
 @pytest.mark.runtime
-@pytest.mark.parametrize(("framework", "text"), [("torch", TORCH), ("paddle", PADDLE)])
+@pytest.mark.parametrize(
+    ("framework", "text"),
+    [("torch", TORCH), pytest.param("paddle", PADDLE, marks=pytest.mark.slow)],  # tests/dygraph has more of them
+)
 def test_factories_of_both_frameworks(framework: str, text: str, tmp_path: Path) -> None:
     pytest.importorskip(framework)
     require("paddle-2.3.2")
@@ -165,6 +170,20 @@ def test_factories_of_both_frameworks(framework: str, text: str, tmp_path: Path)
     is_served(out)
     assert made.verification["status"] == "passed" and made.outputs[0]["shape"] == [5]
     assert len({tuple(s["x"]) for s in made.verification["input_sets"]}) == 2
+
+
+def test_a_service_finds_the_tokenizer_beside_the_source(tmp_path: Path) -> None:
+    """Not beside the inference model that lies between."""
+    ids = [port(n, TensorProto.INT64, ("batch", "seq")) for n in ("input_ids", "attention_mask")]
+    nodes = [node("Gather", "table input_ids", "rows"), node("Cast", "attention_mask", "mask", to=FLOAT),
+             node("Unsqueeze", "mask last", "wide"), node("Mul", "rows wide", "y")]  # fmt: skip
+    weights = {"table": np.ones((9, 4), np.float32), "last": np.array([-1])}
+    onnx.save(model(nodes, ids, [port("y", dims=("batch", "seq", 4))], weights), tmp_path / "m.onnx")
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "b", "c", "d"]
+    (tmp_path / "vocab.txt").write_text("\n".join(words) + "\n")
+    api.convert(tmp_path / "m.onnx", tmp_path / "out", pipeline={"max_length": 16}, verify=False)
+    is_served(tmp_path / "out", "service")
+    assert {"text_input.py", "vocab.txt"} <= set(names(tmp_path / "out" / "service"))
 
 
 def test_a_model_that_differs_is_kept_beside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

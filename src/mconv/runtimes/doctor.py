@@ -60,7 +60,12 @@ NEEDS: dict[str, tuple[Need, ...]] = {
     "to-serving": (Need("--engine paddle-serving-client", ("runtime:paddle-2.3.2",), optional=True),),
     "inspect": (),
     "downgrade": (),
-    "convert": (Need("PyTorch models", ("torch",), optional=True),),
+    "convert": (
+        Need("PyTorch models", ("torch",), optional=True),
+        Need("paddle.nn.Layer sources", ("paddle",), optional=True),
+        Need("--verify: running an .onnx source", ("onnxruntime",), optional=True),
+        Need("--verify: running the result", _RUN_PADDLE, optional=True),
+    ),
     "onnx2paddle": (
         Need("--verify: running the source", ("onnxruntime",), optional=True),
         Need("--verify: running the result", _RUN_PADDLE, optional=True),
@@ -83,6 +88,7 @@ NEEDS: dict[str, tuple[Need, ...]] = {
     "verify": (
         Need("running Paddle models", _RUN_PADDLE),
         Need("running .onnx models", ("onnxruntime",), optional=True),
+        Need("running PyTorch models", ("torch",), optional=True),
     ),
     "check": (),
     "run": (
