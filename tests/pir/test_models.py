@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from mconv import api, pir
+from mconv.errors import UnsupportedError
 from mconv.program.program import Program
 from mconv.runtimes import Worker
 from mconv.verbs.downgrade import downgrade
@@ -22,6 +23,7 @@ from tests.managed import require
 from tests.pir import compare, fixtures
 
 ZOO = Path(__file__).parent / "zoo.py"
+COMMON = ZOO.with_name("common.py")
 RUNTIMES = ("paddle-2.3.2", "paddle-2.6.2", "current")
 
 
@@ -119,6 +121,21 @@ def _wrong(zoo: Path, out: Path, runtimes: Sequence[Worker], **options: Any) -> 
 def test_zoo(zoo: Path, workers: Callable[[str], Worker], tmp_path: Path) -> None:
     """Every family of paddle.vision.models and the hand-written ones, against the layer itself, in three Paddles."""
     assert _wrong(zoo, tmp_path, [workers(r) for r in RUNTIMES]) == {}
+
+
+@pytest.mark.slow
+def test_what_people_write(tmp_path: Path, workers: Callable[[str], Worker]) -> None:
+    """Recurrent cells, loops, branches, indexing, sizes that depend on values…: right in three Paddles, or refused."""
+    require("current")
+    folder = tmp_path / "common"
+    done = subprocess.run([sys.executable, str(COMMON), str(folder)], capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stdout + done.stderr[-2000:]
+    (folder / "suppression.json").rename(tmp_path / "suppression.json")
+    assert len(list(folder.glob("*.json"))) >= 24
+    assert _wrong(folder, tmp_path, [workers(r) for r in RUNTIMES]) == {}
+    with pytest.raises(UnsupportedError) as caught:
+        api.downgrade(tmp_path / "suppression.json", tmp_path / "refused")
+    assert [r["operator"] for r in caught.value.rows] == ["pd_op.nms"]
 
 
 @pytest.mark.slow
