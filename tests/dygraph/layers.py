@@ -175,6 +175,29 @@ class Baked(nn.Layer):
         return x + float(self.calls > 3)
 
 
+class Ports(nn.Layer):
+    """Types that the Predictor of Paddle 2.3 cannot pass, scalars, and a size, which is a number until it is traced."""
+
+    def forward(self, x, keep, small):
+        return {"flag": x > 0, "any": keep.any(), "rows": x.shape[0], "small": small, "short": small.astype("int16")}
+
+
+class Random(nn.Layer):
+    """Dropout that is always on."""
+
+    def __init__(self):
+        super().__init__()
+        self.linear = nn.Linear(4, 4)
+
+    def forward(self, x):
+        return nn.functional.dropout(self.linear(x), 0.5, training=True)
+
+
+class NoForward(nn.Layer):
+    def encode(self, x):
+        return x * 2
+
+
 def make(kind="Conv", **arguments):
     """A factory with an argument."""
     return globals()[kind](**arguments)

@@ -16,6 +16,7 @@ from mconv.dygraph.live import Live  # noqa: E402
 from mconv.errors import MconvError, UnsupportedError, UsageError, VerificationError  # noqa: E402
 from mconv.program.files import load_program, locate  # noqa: E402
 from tests.dygraph import layers  # noqa: E402
+from tests.managed import require  # noqa: E402
 
 X = ["x:float32[batch,4]"]
 
@@ -75,6 +76,22 @@ def test_an_input_that_nothing_reads_stays(tmp_path: Path) -> None:
     report = saved(layers.Unused(), ["x:float32[?,4]", "mask:float32[?,7]"], tmp_path / "net")
     assert [p["name"] for p in report.inputs] == ["x", "mask"]
     assert any("does not use all of its inputs" in w for w in report.warnings)
+
+
+@pytest.mark.runtime
+@pytest.mark.parametrize("target", ["2.3", "3"])
+def test_types_that_an_older_predictor_cannot_pass(target: str, tmp_path: Path) -> None:
+    require("paddle-2.3.2")
+    spec = ["x:float32[b,4]", "keep:bool[b,4]", "small:int8[?]"]
+    report = mconv.to_static(layers.Ports(), spec, tmp_path / "net", target=target)
+    proof = report.verification
+    assert proof["status"] == "passed" and (proof["runtime"] == "paddle-2.3.2") == (target == "2.3")
+    assert [(o["name"], o["paddle_dtype"]) for o in report.outputs] == (
+        [("flag", "int32"), ("any", "int32"), ("rows", "int64"), ("small", "int32"), ("short", "int32")]
+        if target == "2.3"
+        else [("flag", "bool"), ("any", "bool"), ("rows", "int64"), ("small", "int8"), ("short", "int16")]
+    )
+    assert len(proof["outputs"]) == 10 and all(row["max_abs"] == 0 for row in proof["outputs"])
 
 
 def test_the_articles_snippet(tmp_path: Path) -> None:
@@ -181,6 +198,7 @@ def nothing_but(folder: Path, *names: str) -> None:
         (layers.Tupled, X, {"output_names": ["x", "b"]}, 2, "a variable 'x' already"),
         (layers.Tupled, X, {"verify": False, "runtime": "current"}, 2, "--no-verify"),
         (layers.Named, None, {}, 2, "cannot be guessed"),
+        (layers.NoForward, X, {}, 2, "has no forward of its own"),
         (3, X, {}, 3, "not a class or function"),
     ],
 )
@@ -211,6 +229,13 @@ def test_what_differs_is_kept_elsewhere(tmp_path: Path) -> None:
         "provenance.json",
     )
     assert error.value.rows and "computes something else" in error.value.message
+
+
+def test_random_layers_are_called_so(tmp_path: Path) -> None:
+    with pytest.raises(VerificationError, match="the layer itself gives other values each time it is called"):
+        mconv.to_static(layers.Random(), X, tmp_path / "net", runtime="current")
+    report = mconv.to_static(layers.NoForward(), X, tmp_path / "other" / "net", method="encode", runtime="current")
+    assert report.verification["status"] == "passed"
 
 
 def test_what_is_there_is_not_replaced(tmp_path: Path) -> None:

@@ -33,6 +33,7 @@ class Exported:
         pir: whether the program is a ``.json``.
         way: how it was traced: with Python's control flow rewritten, or as plain Python.
         names: per output the name that the layer gives it, if any.
+        paths: per output where it was in the result.
         left_out: what the layer returns beside tensors.
         failed: why the better ways did not work.
         whole: whether inputs that nothing reads were kept in the program.
@@ -43,6 +44,7 @@ class Exported:
     pir: bool
     way: str
     names: list[Optional[str]]
+    paths: list[str]
     left_out: list[str]
     failed: dict[str, LayerFailed]
     whole: bool
@@ -101,6 +103,7 @@ def _export(live: Live, call: Call, folder: Path, way: str, failed: dict[str, La
         program.suffix == ".json",
         way,
         list(flat.named),
+        list(flat.paths),
         list(flat.left_out),
         failed,
         whole,

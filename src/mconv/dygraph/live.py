@@ -52,6 +52,9 @@ class Live:
         self.method = method
         self.kind = type(layer).__name__
         self.paths = {id(sub): name for name, sub in layer.named_sublayers(include_self=True)}
+        inherited = type(layer).forward is self.paddle.nn.Layer.forward and "forward" not in layer.__dict__
+        if method == "forward" and inherited:
+            raise UsageError(f"{self.kind} has no forward of its own", "--method names another method")
         found = getattr(layer, method, None)
         if not callable(found):
             raise UsageError(f"{self.kind} has no method {method!r}")

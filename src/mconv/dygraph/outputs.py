@@ -19,12 +19,14 @@ class Flat:
         paths: where each was: ``""`` for a single tensor, ``1`` or ``1.0`` in tuples, ``logits`` in a dictionary.
         named: per tensor its name, where a dictionary or a named tuple gives one.
         left_out: what was in the result and is no tensor, with its path.
+        numbers: path → a number of Python's; sizes are such, and become tensors when the layer is traced.
     """
 
     tensors: list[Any] = field(default_factory=list)
     paths: list[str] = field(default_factory=list)
     named: list[Optional[str]] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
+    numbers: dict[str, Any] = field(default_factory=dict)
 
 
 def is_tensor(value: Any) -> bool:
@@ -57,6 +59,8 @@ def _walk(value: Any, path: str, named: bool, flat: Flat, depth: int) -> None:
         # below a name, numbers are part of names: hidden_states.0
         items = [(str(i), v, named and bool(path)) for i, v in enumerate(value)]
     else:
+        if isinstance(value, (bool, int, float)):
+            flat.numbers[path] = value
         kind = "None" if value is None else f"a {type(value).__name__}"
         flat.left_out.append(f"{path or 'the result'} ({kind})")
         return

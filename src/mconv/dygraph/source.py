@@ -58,9 +58,19 @@ def load(spec: str, arguments: Mapping[str, Any], *, trust: bool = False) -> Any
 
         if spec.endswith(".py") or (not os.path.exists(spec) and not nlp.is_name(spec)):
             raise UsageError(f"{spec!r}: what makes the layer is not said", f"{_FORM}, e.g. {spec}:factory")
+        _need_no_module(spec)
         return nlp.load(spec, arguments, trust=trust)
     import_paddle()
     return make(loading.find(spec), arguments, spec)
+
+
+def _need_no_module(spec: str) -> None:
+    """Refuse the name of a module, which lacks the factory, before it is taken for a model's."""
+    import importlib.util
+
+    found = os.path.exists(spec) or not spec.isidentifier()
+    if not found and (os.path.isfile(f"{spec}.py") or importlib.util.find_spec(spec) is not None):
+        raise UsageError(f"{spec}: what makes the layer is not said", f"{_FORM}, e.g. {spec}:factory")
 
 
 def make(factory: Any, arguments: Mapping[str, Any], spec: str) -> Any:

@@ -12,7 +12,7 @@ from mconv.program.dtypes import AttrType, DType, VarKind
 from mconv.program.program import Op, Program, Var
 
 # how the types that cannot be passed are passed
-_CARRIER = {
+CARRIER = {
     DType.BOOL: DType.INT32,
     DType.INT8: DType.INT32,
     DType.INT16: DType.INT32,
@@ -28,7 +28,7 @@ def carry(program: Program) -> list[str]:
     site = Site(program, main)
     for side, ports in (("input", program.feeds), ("output", program.fetches)):
         for port in ports:
-            dtype, carrier = port.dtype, _CARRIER.get(port.dtype) if port.dtype is not None else None
+            dtype, carrier = port.dtype, CARRIER.get(port.dtype) if port.dtype is not None else None
             # an input or a parameter handed out as it is has no operator that a cast could follow
             made = any(port.name in op.output_names for op in main.ops if op.type != "feed")
             if dtype is None or carrier is None or port.var.kind != VarKind.LOD_TENSOR or (side == "output") != made:

@@ -16,8 +16,10 @@ from mconv.dygraph.inputs import Call
 from mconv.dygraph.live import LayerFailed, Live
 from mconv.dygraph.outputs import need_outputs
 from mconv.errors import MconvError, RuntimeFailedError, UsageError
+from mconv.passes.ports import CARRIER
 from mconv.program import targets
 from mconv.program.dtypes import DType
+from mconv.program.program import Program
 from mconv.runtimes.worker import last_words
 from mconv.verbs import static_files
 from mconv.verbs.proof import FAILED, IMAGES, NOT_DONE, PASSED, Proof, compare_answers, prove, runtime_for, sized, worst
@@ -70,6 +72,8 @@ class Expected:
     sets: list[dict[str, np.ndarray]] = field(default_factory=list)
     answers: Optional[Answers] = None
     label: str = ""
+    paths: list[str] = field(default_factory=list)
+    numbers: list[dict[str, Any]] = field(default_factory=list)
     origin: Optional[OriginAnswers] = None
 
     # a Runner of mconv.verify whose answers are known: the layer was run before it was traced
@@ -80,6 +84,37 @@ class Expected:
     def run(self, sets: Sequence[Mapping[str, np.ndarray]]) -> Answers:
         assert self.answers is not None and len(sets) == len(self.sets)
         return self.answers
+
+    def follow(self, paths: Sequence[str]) -> None:
+        """Take the numbers of Python's among the results for outputs, where tracing has made tensors of them."""
+        if self.answers is None or list(paths) == self.paths:
+            return
+        if not all(p in self.paths or all(p in found for found in self.numbers) for p in paths):
+            return
+        names, outputs, dtypes = [], [], []
+        for found, row, kinds in zip(self.numbers, self.answers.outputs, self.answers.dtypes):
+            values = [row[self.paths.index(p)] if p in self.paths else _number(found[p]) for p in paths]
+            labels = [kinds[self.paths.index(p)] if p in self.paths else v.dtype.name for p, v in zip(paths, values)]
+            outputs.append(values)
+            dtypes.append(labels)
+        names = [self.answers.names[self.paths.index(p)] if p in self.paths else p for p in paths]
+        if self.origin is not None:
+            self.origin.places = [list(paths).index(self.paths[i]) for i in self.origin.places]
+        self.paths = list(paths)
+        self.answers = replace(self.answers, names=names, outputs=outputs, dtypes=dtypes)
+
+    def carried(self, program: Program) -> Expected:
+        """In the types in which the program passes its inputs and outputs, where an older Paddle has no others."""
+        if self.answers is None:
+            return self
+        inputs = {p.name: p.dtype for p in program.feeds}
+        sets = [{n: _passed(a, inputs.get(n)) for n, a in feed.items()} for feed in self.sets]
+        outputs = [p.dtype for p in program.fetches]
+        origin = self.origin
+        if origin is not None and origin.answers is not None:
+            theirs = [outputs[i] if i < len(outputs) else None for i in origin.places]
+            origin = replace(origin, answers=_in_types(origin.answers, theirs))
+        return replace(self, sets=sets, answers=_in_types(self.answers, outputs), origin=origin)
 
     def name(self, names: Sequence[str]) -> None:
         """Call the outputs as the program does."""
@@ -164,7 +199,8 @@ def _answer(expected: Expected, live: Live, call: Call, specs: Sequence[InputSpe
         need_outputs(flat, live.what)
         outputs.append(values)
         dtypes.append(kinds)
-    expected.sets = sets
+        expected.numbers.append(dict(flat.numbers))
+    expected.sets, expected.paths = sets, list(flat.paths)
     names = [name or path or "output" for name, path in zip(flat.named, flat.paths)]
     version = live.paddle.__version__
     expected.answers = Answers(names, outputs, dtypes, version, [time.perf_counter() - started])
@@ -185,6 +221,40 @@ def _does_not_run(
     return RuntimeFailedError(f"{live.what} fails in {text}", f"it was called with {shapes}; {other}")
 
 
+def _passed(array: np.ndarray, dtype: Optional[DType]) -> np.ndarray:
+    """An array in the type that carries its own, where *dtype* is that."""
+    own = next((d for d in CARRIER if d.numpy == array.dtype), None)
+    return array if own is None or dtype is not CARRIER[own] else array.astype(dtype.numpy)
+
+
+def _in_types(answers: Answers, dtypes: Sequence[Optional[DType]]) -> Answers:
+    outputs = [[_passed(a, d) for a, d in zip(row, dtypes)] for row in answers.outputs]
+    labels = [
+        [label if new is old else new.dtype.name for label, new, old in zip(kinds, row, before)]
+        for kinds, row, before in zip(answers.dtypes, outputs, answers.outputs)
+    ]
+    return replace(answers, outputs=outputs, dtypes=labels) if len(dtypes) >= len(answers.names) else answers
+
+
+def _number(value: Any) -> np.ndarray:
+    return np.asarray(
+        value, np.bool_ if isinstance(value, bool) else np.int64 if isinstance(value, int) else np.float32
+    )
+
+
+def changes_by_itself(expected: Expected, live: Live, call: Call) -> bool:
+    """Whether the layer gives other answers when it is asked the same once more."""
+    if expected.answers is None or not expected.sets:
+        return False
+    live.untraced()
+    try:
+        _, values, _ = live.answers(call, expected.sets[0])
+    except LayerFailed:
+        return False
+    first = [a for a, p in zip(expected.answers.outputs[0], expected.paths) if p not in expected.numbers[0]]
+    return len(first) == len(values) and not all(np.array_equal(a, b, equal_nan=True) for a, b in zip(first, values))
+
+
 # after tracing --------------------------------------------------------------------------------------------------------
 
 
@@ -199,6 +269,7 @@ def proved(
     """All proofs, put into the report; the one that counts."""
     expected.name([p["name"] for p in report.outputs])
     proof, original = _prove(expected, call, files, made, chosen)
+    expected = expected if files.dense is None else expected.carried(files.dense)
     if original is not None and original.status == FAILED and proof.status == PASSED:
         report.warnings.append(f"Paddle's own program: {original.reason}")
     source = None if expected.origin is None else _against_origin(expected, expected.origin, proof, chosen)
@@ -256,6 +327,7 @@ def _prove(
         chosen.progress("verifying: Paddle's own program against the layer")
         return static_files.run_pir(expected, files.program, files.params, chosen, chosen.runtime or "current"), None
     assert files.params is not None
+    expected = expected.carried(files.dense)
     where = runtime_for(chosen.target, chosen.runtime)
     chosen.progress(f"verifying: the layer against Paddle in {where.label}")
     proof = prove(
@@ -273,5 +345,6 @@ def _prove(
         timeout=chosen.timeout,
     )
     if proof.status == FAILED and original is not None and original.status == FAILED:
-        proof.reason += f"; what Paddle traced differs from the layer already ({original.reason})"
+        already = f"what Paddle traced differs from the layer already ({original.reason})"
+        proof.reason, proof.error = f"{proof.reason}; {already}", None  # a crash of such a program says no more
     return proof, original

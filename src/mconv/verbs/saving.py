@@ -19,7 +19,7 @@ from mconv.program import provenance, targets
 from mconv.program.params import PathLike
 from mconv.runtimes.worker import last_words
 from mconv.verbs import static_files
-from mconv.verbs.layer_proof import Expected, Options, Origin, expect, proved
+from mconv.verbs.layer_proof import Expected, Options, Origin, changes_by_itself, expect, proved
 from mconv.verbs.proof import FAILED, NOT_DONE, PASSED, Proof
 from mconv.verbs.report import Report, keep, paddle_operators
 from mconv.verify.compare import Tolerance
@@ -75,6 +75,7 @@ def save(
         report.seconds["trace"] = time.perf_counter() - step
         report.engine = f"paddle.jit, {made.way}"
         report.warnings += _trace_notes(live, made)
+        expected.follow(made.paths)
         step = time.perf_counter()
         files = static_files.write(made, call, place, chosen.target, chosen.form, chosen.output_names, report)
         report.seconds["translate"] = time.perf_counter() - step
@@ -90,6 +91,8 @@ def save(
         proof = proved(expected, call, files, made, chosen, report) if chosen.verify else Proof(NOT_DONE)
         if not chosen.verify:
             report.add_proof(proof)
+        if proof.status == FAILED and proof.error is None and changes_by_itself(expected, live, call):
+            proof.reason += "; the layer itself gives other values each time it is called"
         shutil.rmtree(place / static_files.SCRATCH)
         with subject.record(call) as record:
             written = [p for p in (files.program, files.params) if p is not None]
