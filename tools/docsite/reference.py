@@ -158,12 +158,12 @@ def _default(p: Any) -> tuple[str, str]:
 def page(name: str, t: Texts) -> str:
     """The Markdown of one command's page."""
     found = read(name)
-    lines = [MADE, "", f"# mconv {name}", "", _summary(name, t), ""]
     several = len(found) > 1
+    lines = [MADE, "", f"# mconv {name}", "", *([_summary(name, t), ""] if several else [])]
     for command in found:
         if several:
             lines += [f"## mconv {command.name}", ""]
-        lines += _command(command, t, "###" if several else "##", _summary(name, t))
+        lines += _command(command, t, "###" if several else "##")
     lines += [f"## {t('Exit codes')}", ""]
     lines += exit_table(sorted({*_ALWAYS, *EXITS.get(name, ())}), t)
     lines += ["", *examples(name, t)]
@@ -177,11 +177,9 @@ def _summary(name: str, t: Texts) -> str:
     return escape(t(next(group[name] for group in frame.COMMANDS.values() if name in group))) + "."
 
 
-def _command(command: Command, t: Texts, heading: str, said: str) -> Iterator[str]:
+def _command(command: Command, t: Texts, heading: str) -> Iterator[str]:
     for paragraph in command.help.split("\n\n"):
-        text = escape(t(" ".join(paragraph.split())))
-        if text.rstrip(".。") != said.rstrip("."):
-            yield from (text, "")
+        yield from (escape(t(" ".join(paragraph.split()))), "")
     yield from (f"{heading} {t('Usage')}", "", "```", command.usage, "```", "")
     if command.arguments:
         yield from (f"{heading} {t('Arguments')}", "")
