@@ -15,7 +15,7 @@ from mconv import api
 from mconv.recipe.load import CONVERSIONS, load
 from tests.cli.conftest import Run
 from tests.managed import require
-from tests.recipe.conftest import tree
+from tests.recipe.conftest import again, tree
 
 ROOT = Path(__file__).parents[2]
 RECIPES = sorted((ROOT / "recipes").glob("*.yaml"))
@@ -59,11 +59,8 @@ def test_all_run_offline_once_and_survive_a_kill(tmp_path: Path) -> None:
         assert api.check(Path(recipe["folder"]) / "serving_server").ok
 
     before = tree(out, times=True)
-    start = time.monotonic()
-    again = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
-    spent = time.monotonic() - start
-    assert again.returncode == 0 and spent < 2, f"{spent:.2f} s"
-    assert f"nothing to do: all {len(RECIPES)} recipes" in again.stdout
+    spent, done = again(command, ROOT)
+    assert spent < 2 and f"nothing to do: all {len(RECIPES)} recipes" in done.stdout, f"{spent:.2f} s"
     assert tree(out, times=True) == before
 
     chosen = [p for p in RECIPES if p.stem in KILLED]
