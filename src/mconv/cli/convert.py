@@ -10,9 +10,10 @@ import typer
 from mconv.cli.common import one_line, out, stdout_for_the_result
 from mconv.cli.onnx2paddle import show_proof
 from mconv.cli.piped import piped_text
+from mconv.cli.proving import Feeds, Force, Limit, Timeout, Verify, Where, table_on_failure
 from mconv.cli.service_options import with_service_options
 from mconv.cli.to_serving import aliases
-from mconv.errors import MconvError, UsageError
+from mconv.errors import UsageError
 
 
 @with_service_options
@@ -63,24 +64,12 @@ def command(
     keep_inference: Annotated[
         bool, typer.Option("--keep-inference", help="Also leave the inference model between, in OUT/inference/.")
     ] = False,
-    verify: Annotated[
-        Optional[bool],
-        typer.Option(
-            "--verify/--no-verify", help="Run both models and compare.  [default: if there is a Paddle to run it in]"
-        ),
-    ] = None,
-    feeds: Annotated[
-        Optional[Path], typer.Option("--inputs", metavar="X.NPZ", help="Inputs to verify with, instead of random ones.")
-    ] = None,
-    tolerance: Annotated[
-        Optional[float],
-        typer.Option(help="How far outputs may be apart, absolute and relative.  [default: 1e-5, 1e-4]"),
-    ] = None,
-    runtime: Annotated[
-        Optional[str], typer.Option(help="Where to verify: a managed runtime or `current`.  [default: the target's]")
-    ] = None,
-    timeout: Annotated[float, typer.Option(metavar="SECONDS", help="For running the result.")] = 600,
-    force: Annotated[bool, typer.Option("--force", "-f", help="Replace what is at OUT.")] = False,
+    verify: Verify = None,
+    feeds: Feeds = None,
+    tolerance: Limit = None,
+    runtime: Where = None,
+    timeout: Timeout = 600,
+    force: Force = False,
     given: Any = None,
 ) -> Any:
     """Convert any model into serving_server/ and serving_client/ in one go, and prove it."""
@@ -88,36 +77,29 @@ def command(
 
     if given and not pipeline:
         raise UsageError(f"{', '.join(sorted(given))} say what a service is like", "--pipeline writes one")
-    try:
-        with stdout_for_the_result(), out.progress(f"looking at {one_line(source)}") as say:
-            result = api.convert(
-                piped_text(source),
-                out_dir,
-                inputs=inputs or (),
-                weights=weights,
-                arguments=arguments or (),
-                framework=framework,
-                task=task,
-                trust=trust,
-                target=target,
-                feed_alias=aliases("--feed-alias", feed_alias),
-                fetch_alias=aliases("--fetch-alias", fetch_alias),
-                pipeline=given if pipeline else None,
-                keep_inference=keep_inference,
-                verify=verify,
-                feeds=feeds,
-                tolerance=tolerance,
-                runtime=runtime,
-                timeout=timeout,
-                force=force,
-                progress=say,
-            )
-    except MconvError as e:
-        failed = getattr(e, "report", None)
-        if failed is not None:
-            show_proof(failed.verification)
-            e.rows = []  # type: ignore[attr-defined] # they are in the table
-        raise
+    with table_on_failure(), stdout_for_the_result(), out.progress(f"looking at {one_line(source)}") as say:
+        result = api.convert(
+            piped_text(source),
+            out_dir,
+            inputs=inputs or (),
+            weights=weights,
+            arguments=arguments or (),
+            framework=framework,
+            task=task,
+            trust=trust,
+            target=target,
+            feed_alias=aliases("--feed-alias", feed_alias),
+            fetch_alias=aliases("--fetch-alias", fetch_alias),
+            pipeline=given if pipeline else None,
+            keep_inference=keep_inference,
+            verify=verify,
+            feeds=feeds,
+            tolerance=tolerance,
+            runtime=runtime,
+            timeout=timeout,
+            force=force,
+            progress=say,
+        )
     for warning in result.warnings:
         out.warn(one_line(warning))
     made = [p for p in (result.server, result.client, result.service, result.inference) if p]

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Optional
 import typer
 
 from mconv.cli.common import one_line, out
-from mconv.errors import MconvError
+from mconv.cli.proving import Feeds, Force, Limit, Verify, Where, table_on_failure
 
 
 def command(
@@ -26,32 +26,20 @@ def command(
     engine: Annotated[
         str, typer.Option(help="native, or x2paddle: X2Paddle in its managed runtime, as a second opinion.")
     ] = "native",
-    verify: Annotated[
-        Optional[bool],
-        typer.Option(
-            "--verify/--no-verify", help="Run both models and compare.  [default: if there is a Paddle to run it in]"
-        ),
-    ] = None,
-    feeds: Annotated[
-        Optional[Path], typer.Option("--inputs", metavar="X.NPZ", help="Inputs to verify with, instead of random ones.")
-    ] = None,
-    tolerance: Annotated[
-        Optional[float],
-        typer.Option(help="How far outputs may be apart, absolute and relative.  [default: 1e-5, 1e-4]"),
-    ] = None,
-    runtime: Annotated[
-        Optional[str], typer.Option(help="Where to verify: a managed runtime or `current`.  [default: the target's]")
-    ] = None,
+    verify: Verify = None,
+    feeds: Feeds = None,
+    tolerance: Limit = None,
+    runtime: Where = None,
     plugin: Annotated[
         Optional[list[Path]], typer.Option(metavar="MY_OPS.PY", help="Converters of your own; repeatable.")
     ] = None,
     timeout: Annotated[float, typer.Option(metavar="SECONDS", help="For running the result, or X2Paddle.")] = 600,
-    force: Annotated[bool, typer.Option("--force", "-f", help="Replace what is at OUT.")] = False,
+    force: Force = False,
 ) -> Any:
     """Convert an ONNX model into a Paddle inference model, and prove it."""
     from mconv import api
 
-    try:
+    with table_on_failure():
         report = api.onnx2paddle(
             model,
             out_dir,
@@ -67,12 +55,6 @@ def command(
             timeout=timeout,
             progress=out.detail,
         )
-    except MconvError as e:
-        failed = getattr(e, "report", None)
-        if failed is not None:
-            show_proof(failed.verification)
-            e.rows = []  # type: ignore[attr-defined] # they are in the table
-        raise
     for warning in report.warnings:
         out.warn(one_line(warning))
     count = sum(row["count"] for row in report.operators)

@@ -10,7 +10,7 @@ import typer
 from mconv.cli.common import one_line, out
 from mconv.cli.onnx2paddle import show_ports, show_proof
 from mconv.cli.piped import piped
-from mconv.errors import MconvError
+from mconv.cli.proving import Feeds, Limit, table_on_failure
 
 
 def command(
@@ -31,13 +31,8 @@ def command(
             "--input", "-i", metavar="'NAME[1,3,?,640]'", help="Shape of a random input to verify with. Repeatable."
         ),
     ] = None,
-    feeds: Annotated[
-        Optional[Path], typer.Option("--inputs", metavar="X.NPZ", help="Inputs to verify with, instead of random ones.")
-    ] = None,
-    tolerance: Annotated[
-        Optional[float],
-        typer.Option(help="How far outputs may be apart, absolute and relative.  [default: 1e-5, 1e-4]"),
-    ] = None,
+    feeds: Feeds = None,
+    tolerance: Limit = None,
     runtime: Annotated[
         Optional[str],
         typer.Option(
@@ -52,7 +47,7 @@ def command(
     """Convert a Paddle model of any era into an ONNX model with paddle2onnx, and prove it."""
     from mconv import api
 
-    try:
+    with table_on_failure():
         report = api.to_onnx(
             piped(path),
             onnx,
@@ -66,12 +61,6 @@ def command(
             force=force,
             progress=out.detail,
         )
-    except MconvError as e:
-        failed = getattr(e, "report", None)
-        if failed is not None:
-            show_proof(failed.verification)
-            e.rows = []  # type: ignore[attr-defined] # they are in the table
-        raise
     for warning in report.warnings:
         out.warn(one_line(warning))
     count, made = sum(report.paddle_operators.values()), sum(row["count"] for row in report.operators)

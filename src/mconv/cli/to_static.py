@@ -9,7 +9,7 @@ import typer
 
 from mconv.cli.common import one_line, out, stdout_for_the_result
 from mconv.cli.onnx2paddle import show_ports, show_proof
-from mconv.errors import MconvError
+from mconv.cli.proving import Feeds, Force, Limit, Timeout, Where, table_on_failure
 
 
 def command(
@@ -58,52 +58,38 @@ def command(
     verify: Annotated[
         bool, typer.Option("--verify/--no-verify", help="Run the layer and the result, and compare.")
     ] = True,
-    feeds: Annotated[
-        Optional[Path], typer.Option("--inputs", metavar="X.NPZ", help="Inputs to verify with, instead of random ones.")
-    ] = None,
-    tolerance: Annotated[
-        Optional[float],
-        typer.Option(help="How far outputs may be apart, absolute and relative.  [default: 1e-5, 1e-4]"),
-    ] = None,
-    runtime: Annotated[
-        Optional[str], typer.Option(help="Where to verify: a managed runtime or `current`.  [default: the target's]")
-    ] = None,
-    timeout: Annotated[float, typer.Option(metavar="SECONDS", help="For running the result.")] = 600,
-    force: Annotated[bool, typer.Option("--force", "-f", help="Replace what is at OUT.")] = False,
+    feeds: Feeds = None,
+    tolerance: Limit = None,
+    runtime: Where = None,
+    timeout: Timeout = 600,
+    force: Force = False,
 ) -> Any:
     """Save a paddle.nn.Layer as a static inference model that the target loads, and prove it."""
     from mconv import api
 
     named = out_path.suffix.lstrip(".") if out_path.suffix in (".pdmodel", ".json") else None
-    try:
-        with stdout_for_the_result():
-            report = api.to_static(
-                spec,
-                inputs or None,
-                out_path,
-                arguments=arguments or (),
-                params=weights,
-                strict=strict,
-                trust=trust,
-                method=method,
-                target=target,
-                format=form or named or "pdmodel",
-                output_names=None if output_names is None else [n.strip() for n in output_names.split(",")],
-                verify=None if verify else False,
-                runtime=runtime,
-                feeds=feeds,
-                tolerance=tolerance,
-                folder=named is None,
-                force=force,
-                timeout=timeout,
-                progress=out.detail,
-            )
-    except MconvError as e:
-        failed = getattr(e, "report", None)
-        if failed is not None:
-            show_proof(failed.verification)
-            e.rows = []  # type: ignore[attr-defined] # they are in the table
-        raise
+    with table_on_failure(), stdout_for_the_result():
+        report = api.to_static(
+            spec,
+            inputs or None,
+            out_path,
+            arguments=arguments or (),
+            params=weights,
+            strict=strict,
+            trust=trust,
+            method=method,
+            target=target,
+            format=form or named or "pdmodel",
+            output_names=None if output_names is None else [n.strip() for n in output_names.split(",")],
+            verify=None if verify else False,
+            runtime=runtime,
+            feeds=feeds,
+            tolerance=tolerance,
+            folder=named is None,
+            force=force,
+            timeout=timeout,
+            progress=out.detail,
+        )
     for warning in report.warnings:
         out.warn(one_line(warning))
     made = sum(report.paddle_operators.values())

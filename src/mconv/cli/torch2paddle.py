@@ -9,6 +9,7 @@ import typer
 
 from mconv.cli.common import one_line, out, stdout_for_the_result
 from mconv.cli.onnx2paddle import show_ports, show_proof
+from mconv.cli.proving import Feeds, Force, Limit, Timeout, Verify, Where
 from mconv.errors import MconvError
 
 
@@ -107,24 +108,12 @@ def command(
             "--trust", help="Unpickle without restrictions, and run code that a folder brings: it can do anything."
         ),
     ] = False,
-    verify: Annotated[
-        Optional[bool],
-        typer.Option(
-            "--verify/--no-verify", help="Run both models and compare.  [default: if there is a Paddle to run it in]"
-        ),
-    ] = None,
-    feeds: Annotated[
-        Optional[Path], typer.Option("--inputs", metavar="X.NPZ", help="Inputs to verify with, instead of random ones.")
-    ] = None,
-    tolerance: Annotated[
-        Optional[float],
-        typer.Option(help="How far outputs may be apart, absolute and relative.  [default: 1e-5, 1e-4]"),
-    ] = None,
-    runtime: Annotated[
-        Optional[str], typer.Option(help="Where to verify: a managed runtime or `current`.  [default: the target's]")
-    ] = None,
-    timeout: Annotated[float, typer.Option(metavar="SECONDS", help="For running the result.")] = 600,
-    force: Annotated[bool, typer.Option("--force", "-f", help="Replace what is at OUT.")] = False,
+    verify: Verify = None,
+    feeds: Feeds = None,
+    tolerance: Limit = None,
+    runtime: Where = None,
+    timeout: Timeout = 600,
+    force: Force = False,
 ) -> Any:
     """Convert a PyTorch model into a Paddle inference model, and prove it."""
     from mconv import api
