@@ -287,3 +287,20 @@ def test_quantised_models_are_compared_in_steps_of_their_numbers(tmp_path: Path)
     assert not strict.warnings
     quantization.quantize_dynamic(mlp(tmp_path / "m.onnx", bend=0.5), tmp_path / "other.onnx")
     assert not api.verify(tmp_path / "other.onnx", tmp_path / "out", runtime="current", tolerance=0.02).ok
+
+
+def test_a_fixed_size_can_be_opened_and_an_open_one_fixed(tmp_path: Path) -> None:
+    nodes = [node("Conv", "x k", "c", pads=[1, 1, 1, 1]), node("GlobalAveragePool", "c", "y")]
+    weights = {"k": np.ones((4, 3, 3, 3), np.float32)}
+    path = tmp_path / "m.onnx"
+    onnx.save(model(nodes, [port("x", dims=("n", 3, 32, "w"))], [port("y", dims=None)], weights), path)
+    out = tmp_path / "out"
+    code = run(
+        ["onnx2paddle", str(path), str(out), "--input", "x[1,3,?,640]", "--target", "3", "--runtime", "current", "-q"]
+    )
+    assert code == 0
+    assert load_program(locate(out)).feeds[0].shape == (1, 3, -1, 640)
+    proof = json.loads((out / "report.json").read_text())["verification"]
+    sizes = [feed["x"] for feed in proof["input_sets"]]
+    assert proof["status"] == "passed" and len({s[2] for s in sizes}) == 2
+    assert all(s[:2] == [1, 3] and s[3] == 640 for s in sizes)

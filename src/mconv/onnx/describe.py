@@ -38,6 +38,16 @@ def shapes_of(model: OnnxModel, overrides: Mapping[str, Sequence[Dim]]) -> dict[
     return found
 
 
+def opened(model: OnnxModel, overrides: Mapping[str, Sequence[Dim]]) -> list[str]:
+    """The inputs for which *overrides* lets go of a size that the model states, or changes it."""
+    stated = shapes_of(model, {})
+    return [
+        name
+        for name, given in overrides.items()
+        if any(isinstance(have, int) and have != want for have, want in zip(stated.get(name, ()), given))
+    ]
+
+
 def _dim(dim: Any) -> Dim:
     if dim.HasField("dim_value") and dim.dim_value >= 0:
         return int(dim.dim_value)

@@ -242,7 +242,8 @@ def _proof(
     names = [port["name"] for port in report.inputs]
     try:
         runtime = runtime_for(chosen.target, chosen.runtime)
-        reference, why = reference_for(source.path, exact=_BFLOAT16 in [types[n] for n in names])
+        exact = _BFLOAT16 in [types[n] for n in names]
+        reference, why = reference_for(source.path, exact=exact, opened=describe.opened(source, shapes))
     except (RuntimeUnavailableError, MissingDependencyError, RuntimeFailedError) as e:
         if chosen.verify or chosen.runtime is not None:
             raise

@@ -27,7 +27,7 @@ class ReferenceRunner:
         RuntimeFailedError: it does not know an operator of the model.
     """
 
-    def __init__(self, model: Any, fetch: Sequence[str] = ()):
+    def __init__(self, model: Any, fetch: Sequence[str] = (), opened: Sequence[str] = ()):
         import onnx
         from onnx.reference import ReferenceEvaluator
 
@@ -35,7 +35,7 @@ class ReferenceRunner:
         self.label = f"ONNX's reference evaluator {self.version}"
         self.path = Path(model) if isinstance(model, (str, Path)) else None
         try:
-            self.proto = model if self.path is None else with_outputs(self.path, fetch)
+            self.proto = model if self.path is None else with_outputs(self.path, fetch, opened)
             if self.path is not None:
                 onnx.load_external_data_for_model(self.proto, str(self.path.parent))
             self.evaluator = ReferenceEvaluator(self.proto)
@@ -76,11 +76,14 @@ class ReferenceRunner:
         pass
 
 
-def reference_for(model: Path, *, exact: bool = False, fetch: Sequence[str] = ()) -> tuple[Runner, str]:
+def reference_for(
+    model: Path, *, exact: bool = False, fetch: Sequence[str] = (), opened: Sequence[str] = ()
+) -> tuple[Runner, str]:
     """What shall run an ONNX model as the reference: ONNX Runtime, or else ONNX's reference evaluator.
 
     Args:
         fetch: more tensors of the main graph to return.
+        opened: inputs that are fed at other sizes than the file states.
         exact: the evaluator at once, for models with inputs that ONNX Runtime does not take from numpy.
 
     Returns:
@@ -90,14 +93,14 @@ def reference_for(model: Path, *, exact: bool = False, fetch: Sequence[str] = ()
         RuntimeFailedError: neither can load the model.
     """
     if exact:
-        return ReferenceRunner(model, fetch), "ONNX Runtime takes no bfloat16 from numpy"
+        return ReferenceRunner(model, fetch, opened), "ONNX Runtime takes no bfloat16 from numpy"
     try:
-        return OnnxRunner(model, fetch=fetch), ""
+        return OnnxRunner(model, fetch=fetch, opened=opened), ""
     except MissingDependencyError:
-        return ReferenceRunner(model, fetch), "onnxruntime is not installed"
+        return ReferenceRunner(model, fetch, opened), "onnxruntime is not installed"
     except RuntimeFailedError as e:
         try:
-            return ReferenceRunner(model, fetch), e.message
+            return ReferenceRunner(model, fetch, opened), e.message
         except RuntimeFailedError as other:
             raise RuntimeFailedError(f"{e.message}; {other.message}") from None
 

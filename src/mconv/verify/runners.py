@@ -102,13 +102,14 @@ class OnnxRunner:
 
     Args:
         fetch: more tensors of the main graph to return, after the model's own outputs.
+        opened: inputs that are fed at other sizes than the file states.
 
     Raises:
         MissingDependencyError: onnxruntime is not installed.
         RuntimeFailedError: it cannot load the model.
     """
 
-    def __init__(self, model: str | Path, *, threads: int = 1, fetch: Sequence[str] = ()):
+    def __init__(self, model: str | Path, *, threads: int = 1, fetch: Sequence[str] = (), opened: Sequence[str] = ()):
         try:
             import onnxruntime
         except ImportError:
@@ -124,8 +125,8 @@ class OnnxRunner:
         if _quantised(self.path):
             options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
         content: str | bytes = str(model)
-        if fetch:
-            content = with_outputs(self.path, fetch).SerializeToString()
+        if fetch or opened:
+            content = with_outputs(self.path, fetch, opened).SerializeToString()
             folder = str(self.path.absolute().parent)
             options.add_session_config_entry("session.model_external_initializers_file_folder_path", folder)
         try:
@@ -165,11 +166,17 @@ class OnnxRunner:
         del self.session
 
 
-def with_outputs(path: Path, names: Sequence[str]) -> Any:
-    """The ModelProto of a file with more outputs; external data stay outside."""
+def with_outputs(path: Path, names: Sequence[str], opened: Sequence[str] = ()) -> Any:
+    """The ModelProto of a file with more outputs, and without the sizes of the inputs *opened* and of what follows
+    from them; external data stay outside."""
     import onnx
 
     proto = onnx.load(str(path), load_external_data=False)
+    if opened:
+        del proto.graph.value_info[:]
+        for info in [*(i for i in proto.graph.input if i.name in opened), *proto.graph.output]:
+            for dim in info.type.tensor_type.shape.dim:
+                dim.ClearField("value")
     present = {o.name for o in proto.graph.output}
     proto.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names if name not in present)
     return proto
