@@ -222,5 +222,10 @@ def test_bad_requests_leave_nothing(tmp_path: Path) -> None:
             api.convert(model, out, **options)
     with pytest.raises(UsageError, match="--keep-inference"):
         api.convert(case("2.3.2-mlp").model, out, keep_inference=True)
+    (tmp_path / "src").mkdir()
+    (tmp_path / "src" / "net.py").write_text(TORCH)
+    with pytest.raises(UsageError, match="holds the input"):  # it would be replaced
+        api.convert(f"{tmp_path / 'src' / 'net.py'}:Net", tmp_path / "src", force=True)
+    assert names(tmp_path / "src") == ["net.py"]
     assert run(["convert", str(model), str(out), "--name", "x"]) == 2  # a service's, without --pipeline
-    assert names(tmp_path) == ["m.onnx"]
+    assert names(tmp_path) == ["m.onnx", "src"]

@@ -18,6 +18,7 @@ from mconv.errors import (
     UsageError,
     VerificationError,
 )
+from mconv.factory import loading
 from mconv.program import provenance, targets
 from mconv.program.files import Era, load_program, locate
 from mconv.program.output import staged
@@ -126,7 +127,8 @@ def convert(
     )
     result.versions = versions()
     chosen.progress(f"{os.fspath(source)} is {kind.value}")
-    given = [p for p in (source, chosen.weights, chosen.feeds) if p is not None and os.path.exists(p)]
+    file = (loading.split(os.fspath(source)) or ("", ""))[0]  # of a factory
+    given = [p for p in (source, file, chosen.weights, chosen.feeds) if p and os.path.exists(p)]
     with staged(out, force=force, protect=given) as folder:
         model = folder / INFERENCE
         first: Optional[Report] = None
