@@ -311,4 +311,5 @@ def test_clients_make_requests_of_their_arguments(monkeypatch: pytest.MonkeyPatc
     client = load(service(image(32, 32)), tmp_path, "http_client.py", monkeypatch)
     assert client.request_of([str(tmp_path / "a.png")]) == {"0": TEXT}
     client = load(service({"x": (F32, (2,))}), tmp_path, "rpc_client.py", monkeypatch)
-    assert client.request_of(["x=" + json.dumps([1, 2])]) == {"x": "[1, 2]"}
+    (tmp_path / "y.json").write_text("[[3]]")
+    assert client.request_of(["x=" + json.dumps([1, 2]), "y=@y.json"]) == {"x": "[1, 2]", "y": "[[3]]"}

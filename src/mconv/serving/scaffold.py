@@ -146,7 +146,7 @@ def _around(service: Service, config: ServingConfig, options: ServiceOptions, mo
             client,
             **port,
             IMPORTS="\n".join(f"import {name}" for name in imports),
-            USAGE={"text": "TEXT ...", "image": "PICTURE ...", "tensor": "NAME=JSON ..."}[service.kind],
+            USAGE={"text": "TEXT ...", "image": "PICTURE ...", "tensor": "NAME=JSON|NAME=@FILE ..."}[service.kind],
             REQUEST=render(f"client_{service.kind}.py").rstrip("\n"),
         )
     home = posixpath.join(_MODEL_HOME, "service")

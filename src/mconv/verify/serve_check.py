@@ -177,10 +177,7 @@ def serve_check(
         options = ServiceOptions(service="tensor", ir_optim=ir_optim)
         kept = _keep(config, program, server, Path(keep), options, force)
     with tempfile.TemporaryDirectory(prefix="mconv-serve-") as scratch:
-        if found is None:
-            run = _made(config, program, server, Path(scratch), ir_optim)
-        else:
-            run = found
+        run = found or _made(config, program, server, Path(scratch), ir_optim)
         copied = run.folder if found is None else services.copy(found, Path(scratch))
         pipeline = Pipeline(
             where, copied, run.name, run.rpc_port, run.http_port,
@@ -190,20 +187,13 @@ def serve_check(
             if found is not None and not pipeline.isolated:
                 pipeline.rpc_port, pipeline.http_port = _free_port(), _free_port()
                 services.with_ports(copied, pipeline.rpc_port, pipeline.http_port)
-            requests: list[Request]
             if kind == "tensor":
                 specs = specs_of(program)
                 sets = load_feeds(Path(inputs), specs) if inputs is not None else random_feeds(specs)
                 asked = [{var.alias: feed[var.name] for var in config.feeds} for feed in sets]
-                requests = list(asked)
+                requests: list[Request] = list(asked)
             else:
-                requests = (
-                    services.text_requests(None if texts is None else Path(texts))
-                    if kind == "text"
-                    else services.image_requests([Path(p) for p in images])
-                )
-                batches = [port.shape[0] for port in program.feeds if port.shape and port.shape[0] > 0]
-                requests = services.of_batch(requests, batches[0] if batches else None)
+                requests = services.requests(kind, program, texts, images)
                 asked = [pipeline.inputs(run.module, request) for request in requests]
             progress(f"direct inference in {where.name}")
             direct = _direct(where, files, asked, config, run.ir_optim)

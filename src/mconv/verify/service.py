@@ -17,6 +17,8 @@ from typing import Any, Optional
 import numpy as np
 
 from mconv.errors import NotAModelError, UsageError
+from mconv.program.params import PathLike
+from mconv.program.program import Program
 from mconv.serving import configure, scaffold
 from mconv.verify.pipeline import Request
 
@@ -181,6 +183,22 @@ def with_ports(folder: Path, rpc_port: int, http_port: int) -> None:
 # ------------------------------------------------------------------------------------------------ requests
 
 
+def requests(
+    kind: str, program: Program, texts: Optional[PathLike] = None, images: Sequence[PathLike] = ()
+) -> list[Request]:
+    """Requests for a service of texts or pictures: the user's or those built in, of as many as the model takes.
+
+    Raises:
+        UsageError: a file cannot be read.
+    """
+    if kind == "text":
+        made = text_requests(None if texts is None else Path(texts))
+    else:
+        made = image_requests([Path(path) for path in images])
+    fixed = [port.shape[0] for port in program.feeds if port.shape and port.shape[0] > 0]
+    return of_batch(made, fixed[0] if fixed else None)
+
+
 def text_requests(path: Optional[Path]) -> list[Request]:
     """Requests of texts: one for each line of a file, or those built in.
 
@@ -226,17 +244,19 @@ def as_bytes(request: Request) -> Request:
 
 
 def arguments(kind: str, request: Request, folder: Path) -> list[str]:
-    """What a client of the service is called with for a request; pictures are put into *folder*."""
+    """What a client of the service is called with for a request; pictures and arrays are put into *folder*."""
     if kind == "text":
         return [str(v) for v in request.values()]
-    if kind == "tensor":
-        return [f"{k}={json.dumps(v.tolist() if isinstance(v, np.ndarray) else v)}" for k, v in request.items()]
-    paths = []
-    for key, value in request.items():
-        path = folder / f"picture-{key}"
-        path.write_bytes(base64.b64decode(str(value)))
-        paths.append(str(path))
-    return paths
+    told = []
+    for index, (name, value) in enumerate(request.items()):
+        path = folder / f"input-{index}"
+        if kind == "image":
+            path.write_bytes(base64.b64decode(str(value)))
+            told.append(str(path))
+        else:  # in a file: an argument has room for 128 kB
+            path.write_text(json.dumps(value.tolist()) if isinstance(value, np.ndarray) else value)
+            told.append(f"{name}=@{path}")
+    return told
 
 
 def bad_bodies(kind: str, feeds: Mapping[str, np.ndarray]) -> dict[str, bytes]:
