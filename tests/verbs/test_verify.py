@@ -139,3 +139,18 @@ def test_a_layer_has_no_file_to_run(tmp_path: Path) -> None:
     (tmp_path / "net.py").write_text("import paddle\nNet = paddle.nn.Linear\n")
     with pytest.raises(UnsupportedError, match="a paddle.nn.Layer"):
         api.verify(f"{tmp_path / 'net.py'}:Net", mlp(tmp_path / "m.onnx"))
+
+
+@pytest.mark.slow
+@pytest.mark.runtime
+@pytest.mark.parametrize("name", ["2.3.2-bert", "1.8.5-conv_combined"])
+def test_layers_of_a_model_that_was_trained(name: str, tmp_path: Path) -> None:
+    """With the outputs in it that only training fills: a dropout's mask, the statistics of a batch."""
+    from tests.golden import case
+    from tests.managed import require
+
+    require("paddle-2.3.2")
+    server = api.to_serving(case(name).model, out=tmp_path).server
+    found = api.verify(case(name).model, server, runtime="paddle-2.3.2", layers=True)
+    assert found.ok and found.first is None and found.compared is not None and found.compared > 8
+    assert any("--no-ir-optim" in note for note in found.notes) == (name == "2.3.2-bert")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Optional, Union
@@ -11,11 +11,12 @@ from typing import Any, Optional, Union
 import numpy as np
 
 from mconv import inspection, runtimes
-from mconv.errors import CorruptModelError, UnsupportedError, UsageError
+from mconv.errors import CorruptModelError, RuntimeFailedError, UnsupportedError, UsageError
+from mconv.program import signatures, targets
 from mconv.program.dtypes import DType
 from mconv.program.files import Era, ModelFiles, load_program, locate
 from mconv.program.params import PathLike
-from mconv.program.program import Program
+from mconv.program.program import Op, Program
 from mconv.program.sniff import Kind, what
 from mconv.runtimes import Runtime
 from mconv.serving import configure
@@ -166,6 +167,17 @@ class PaddleSide(Side):
         more: dict[str, Any] = {"fetch": list(fetch)} if fetch else {}
         return PaddleRunner(self.files, self.runtime, **self.options, **more)
 
+    def run(self, sets: Sequence[Mapping[str, np.ndarray]], fetch: Sequence[str] = ()) -> Answers:
+        """As it is meant to run; for tensors inside without Paddle's fusions, where those leave no such tensor."""
+        try:
+            return super().run(sets, fetch)
+        except RuntimeFailedError:
+            if not fetch or not self.options.get("ir_optim", True):
+                raise
+        self.options["ir_optim"] = False
+        self.notes.append("its tensors inside are read with --no-ir-optim: Paddle's fusions leave some of them out")
+        return super().run(sets, fetch)
+
     def specs(self) -> list[InputSpec]:
         return specs_of(self.program) if self.program is not None else _inspected(self.files.program)
 
@@ -173,7 +185,8 @@ class PaddleSide(Side):
         if self.program is None:
             return super().tensors()
         plain = [op for op in self.program.main.ops if op.type not in ("feed", "fetch") and not op.blocks]
-        return list(dict.fromkeys(name for op in plain for name in op.output_names if _readable(self.program, name)))
+        names = (name for op in plain for name in _computed(op) if _readable(self.program, name))
+        return list(dict.fromkeys(names))
 
 
 class TorchSide(Side):
@@ -293,6 +306,14 @@ def _inspected(path: Path) -> list[InputSpec]:
             raise UnsupportedError(f"{path}: nothing is known of input {tensor.name}'s type or rank")
         found.append(InputSpec(tensor.name, DType.of(_UNSIGNED.get(tensor.dtype, tensor.dtype)), tuple(tensor.shape)))
     return found
+
+
+def _computed(op: Op) -> Iterator[str]:
+    """What an operator really computes in an inference: not what only a gradient needs, such as a dropout's mask."""
+    known = [found.outputs for t in targets.TARGETS if (found := signatures.find(t, op.type)) is not None]
+    for parameter, names in op.outputs.items():
+        if not any("~" in outputs.get(parameter, "") for outputs in known):
+            yield from names
 
 
 def _readable(program: Program, name: str) -> bool:
