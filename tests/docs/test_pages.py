@@ -31,12 +31,12 @@ def test_generated_pages_and_translations_are_fresh() -> None:
 def test_a_changed_help_makes_the_page_stale(monkeypatch: pytest.MonkeyPatch) -> None:
     from mconv.cli import main as frame
 
-    before = reference.page("inspect", reference.Texts("en"))
-    assert before == (DOCS / "commands" / "inspect.md").read_text(encoding="utf-8")
-    monkeypatch.setitem(frame.COMMANDS["Look"], "inspect", "Something else")
+    before = reference.page("runtime", reference.Texts("en"))
+    assert before == (DOCS / "commands" / "runtime.md").read_text(encoding="utf-8")
+    monkeypatch.setitem(frame.COMMANDS["Environment"], "runtime", "Something else")
     chinese = reference.Texts("zh")
-    assert reference.page("inspect", reference.Texts("en")) != before
-    assert "Something else" in reference.page("inspect", chinese) and chinese.missing == ["Something else"]
+    assert reference.page("runtime", reference.Texts("en")) != before
+    assert "Something else" in reference.page("runtime", chinese) and chinese.missing == ["Something else"]
 
 
 @pytest.mark.parametrize("name", reference.commands())
