@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import random
 import shutil
+import traceback
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +16,7 @@ from typing import Any
 import pytest
 
 from mconv.cli.main import run
-from mconv.errors import UntrustedError
+from mconv.errors import MconvError, UntrustedError
 from mconv.torch.sources import graph_texts, open_source
 
 torch = pytest.importorskip("torch")
@@ -227,6 +229,36 @@ def test_code_in_a_folder(tmp_path: Path, mark: Path) -> None:
     with pytest.raises(UntrustedError, match="outside of the folder"):
         open_source(sentences)
     assert not mark.exists()
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_damaged_graphs_end_in_a_clear_error(seed: int, tmp_path: Path) -> None:
+    """A part of the graph's description is gone, or of another type."""
+    rng = random.Random(seed)
+
+    def damage(held: Any) -> None:
+        for _ in range(rng.randrange(1, 4)):
+            place = held
+            while True:
+                keys = list(place) if isinstance(place, dict) else list(range(len(place)))
+                key = rng.choice(keys)
+                inner = place[key]
+                if not isinstance(inner, (dict, list)) or not inner or rng.random() < 0.15:
+                    break
+                place = inner
+            if isinstance(place, dict) and rng.random() < 0.5:
+                del place[key]
+            else:
+                place[key] = rng.choice([None, 7, "x", [], {}])
+
+    path = changed(archive(tmp_path / "model.pt2"), in_json("models/model.json", damage))
+    try:
+        source = open_source(path)
+        source({i.name: torch.zeros([d if isinstance(d, int) else 2 for d in i.dims]) for i in source.inputs})
+    except MconvError as e:
+        assert e.message and "\n" not in e.message
+    except Exception as e:  # noqa: BLE001 - a graph that is sound as far as torch can tell, and computes something else
+        assert "source.py" in "".join(traceback.format_tb(e.__traceback__))
 
 
 def test_a_pickled_module_with_trust(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ import numpy as np
 
 from mconv.errors import CorruptModelError, MconvError, UnsupportedError, UntrustedError
 from mconv.factory.inputs import Input
+from mconv.torch.exporting import first_line
 from mconv.torch.sources import graph_texts, unpickle
 from mconv.torch.sources.forms import Form
 from mconv.torch.sources.inputs import dtype_of
@@ -43,22 +44,23 @@ def open_archive(path: Path, *, trust: bool) -> Source:
     with unpickle.restricted(str(path), trust=trust), _pickles_refused(path, trust):
         try:
             program = torch.export.load(path)
+            if not trust:
+                program._guards_code = []  # texts that module() would run; the graph has its own checks
+            module = program.module(check_guards=False)
+            inputs, examples = _inputs(program)
         except MconvError:
             raise
-        except AssertionError as e:
-            raise CorruptModelError(f"{path}: cannot be read by torch {torch.__version__} ({e})") from None
         except Exception as e:
             unpicklable = _cause(e, "UnpicklingError")
             if unpicklable is not None:
                 raise unpicklable from None
             if type(e).__name__ == "SerializeError":
-                raise UnsupportedError(f"{path}: {str(e).splitlines()[0][:300]}") from None
-            raise
-        if not trust:
-            program._guards_code = []  # texts that module() would run; the graph has its own checks
-        module = program.module(check_guards=False)
+                raise UnsupportedError(f"{path}: {first_line(e)}") from None
+            if isinstance(e, ImportError) and trust:
+                raise
+            raise CorruptModelError(f"{path}: torch {torch.__version__} cannot read it ({first_line(e)})") from e
     source = Source(Form.EXPORTED, "the exported program", module, program=program, files=[path])
-    source.inputs, source.examples = _inputs(program)
+    source.inputs, source.examples = inputs, examples
     return source
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Optional
 
@@ -24,7 +25,12 @@ def describe(source: Source, folder: Path) -> None:
     main = getattr(model, "main_input_name", "input_ids")
     config = model.config
     if "pixel_values" in parameters:
-        found.append(_pixels(model, folder))
+        pixels = _pixels(model, folder)
+        if hasattr(model, "get_text_features") and hasattr(model, "get_image_features"):
+            # texts are compared with images, as many as there are of each
+            pixels = replace(pixels, dims=("images", *pixels.dims[1:]))
+            source.sizes["images"] = (3, 4)
+        found.append(pixels)
     if main == "input_values" or (main not in parameters and "input_values" in parameters):
         found.append(Input("input_values", DType.FP32, ("batch", "samples")))
         source.sizes["samples"] = (1600, 2320)
