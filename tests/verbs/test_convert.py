@@ -184,6 +184,9 @@ def test_a_service_finds_the_tokenizer_beside_the_source(tmp_path: Path) -> None
     api.convert(tmp_path / "m.onnx", tmp_path / "out", pipeline={"max_length": 16}, verify=False)
     is_served(tmp_path / "out", "service")
     assert {"text_input.py", "vocab.txt"} <= set(names(tmp_path / "out" / "service"))
+    mlp(tmp_path / "plain.onnx")  # whose inputs are no texts, whatever lies beside it
+    api.convert(tmp_path / "plain.onnx", tmp_path / "plain", pipeline={}, verify=False)
+    assert "tensor_input.py" in names(tmp_path / "plain" / "service")
 
 
 def test_a_model_that_differs_is_kept_beside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

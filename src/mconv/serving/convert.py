@@ -95,6 +95,7 @@ def to_serving(
     show: bool = False,
     pipeline: Optional[scaffold.ServiceOptions] = None,
     service_dir: PathLike = "service",
+    beside: Optional[PathLike] = None,
     provenance: bool = True,
 ) -> ServingResult:
     """Convert a Paddle inference model of any era for Paddle Serving.
@@ -111,6 +112,7 @@ def to_serving(
         show: only work out the configuration, write nothing.
         pipeline: also write a pipeline service, like this.
         service_dir: its folder.
+        beside: where the service finds a tokenizer and settings that it is not given; default: the model's folder.
         provenance: write ``provenance.json``, see :mod:`mconv.program.provenance`.
 
     Raises:
@@ -129,7 +131,16 @@ def to_serving(
     )
     if not show:
         folders = [Path(out) / name for name in (serving_server, serving_client, service_dir)]
-        write(prepared, found, *folders, link=link, force=force, pipeline=pipeline, provenance=provenance)
+        write(
+            prepared,
+            found,
+            *folders,
+            link=link,
+            force=force,
+            pipeline=pipeline,
+            beside=beside,
+            provenance=provenance,
+        )
     return prepared.result
 
 
@@ -278,6 +289,7 @@ def write(
     link: bool = False,
     force: bool = False,
     pipeline: Optional[scaffold.ServiceOptions] = None,
+    beside: Optional[PathLike] = None,
     provenance: bool = True,
 ) -> None:
     """Write the folders, all or none, and note their files in ``prepared.result``; the service's only if asked for."""
@@ -289,7 +301,11 @@ def write(
     if pipeline is not None:
         model = scaffold.relative(server, service)
         around = scaffold.plan(
-            prepared.config, prepared.program, pipeline, model=model, beside=found.program.absolute().parent
+            prepared.config,
+            prepared.program,
+            pipeline,
+            model=model,
+            beside=found.program.absolute().parent if beside is None else Path(beside),
         )
         sources += around.copies.values()
     folders = [server, client, *([service] if around is not None else [])]

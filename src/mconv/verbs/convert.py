@@ -6,7 +6,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Optional, Union
 
@@ -24,9 +24,8 @@ from mconv.program.files import Era, load_program, locate
 from mconv.program.output import staged
 from mconv.program.params import PathLike
 from mconv.serving import convert as serving
-from mconv.serving import tokenizer_files
 from mconv.serving.convert import ServingResult
-from mconv.serving.scaffold import ServiceOptions, options_from
+from mconv.serving.scaffold import options_from
 from mconv.verbs.proof import NOT_DONE, PASSED
 from mconv.verbs.recognise import SourceKind, recognise
 from mconv.verbs.report import FAILED_SUFFIX, NAME, Report, versions
@@ -120,7 +119,7 @@ def convert(
     goal = targets.get(chosen.target)
     kind = recognise(source, framework)
     _refuse(kind, source, chosen, keep_inference)
-    service = None if pipeline is None else _with_tokenizer(options_from(pipeline), source)
+    service = None if pipeline is None else options_from(pipeline)
     out = Path(out)
     result = Converted(
         {"path": os.fspath(source), "kind": kind.name.lower()}, {"name": goal.name, "paddle": goal.paddle}
@@ -149,6 +148,7 @@ def convert(
         serve: dict[str, Any] = {"feed_alias": feed_alias, "fetch_alias": fetch_alias, "pipeline": service}
         if first is not None:  # the inference model between is this command's own: its parameters may be moved
             serve["link"] = not keep_inference
+            serve["beside"] = _folder_of(source)
         made = _serve(source if first is None else model, kind, out=folder, target=chosen.target, **serve)
         made.warnings = [w for w in made.warnings if not w.startswith("the parameters are copied")]
         result.warnings += made.warnings
@@ -244,14 +244,12 @@ def _serve(model: PathLike, kind: SourceKind, **options: Any) -> ServingResult:
     return serving.to_serving(model, **options)
 
 
-def _with_tokenizer(pipeline: ServiceOptions, source: PathLike) -> ServiceOptions:
-    """The tokenizer beside the source, which is not where the inference model lies."""
-    if pipeline.tokenizer is not None:
-        return pipeline
-    path = Path(os.fspath(source))
-    beside = path if path.is_dir() else path.absolute().parent
-    found = tokenizer_files.find(None, beside) if path.exists() else None
-    return pipeline if found is None else replace(pipeline, tokenizer=found.path)
+def _folder_of(source: PathLike) -> Optional[Path]:
+    """Where the source's tokenizer and settings are, which is not where the inference model lies; None if nowhere."""
+    path = Path(os.fspath(source).rpartition(":")[0] if not os.path.exists(source) else source)
+    if not path.name or not path.exists():
+        return None
+    return path if path.is_dir() else path.absolute().parent
 
 
 def _prove_paddle(source: PathLike, made: ServingResult, chosen: Options, result: Converted) -> None:
