@@ -10,6 +10,7 @@ pickles are read as weights are, and libraries are refused.
 from __future__ import annotations
 
 import contextlib
+import inspect
 import json
 import zipfile
 from collections.abc import Iterator
@@ -46,7 +47,8 @@ def open_archive(path: Path, *, trust: bool) -> Source:
             program = torch.export.load(path)
             if not trust:
                 program._guards_code = []  # texts that module() would run; the graph has its own checks
-            module = program.module(check_guards=False)
+            guards = "check_guards" in inspect.signature(program.module).parameters
+            module = program.module(check_guards=False) if guards else program.module()
             inputs, examples = _inputs(program)
         except MconvError:
             raise
