@@ -42,8 +42,12 @@ class FileHash:
         return {"name": self.name, "bytes": self.bytes, "sha256": self.sha256}
 
 
-def hash_file(path: PathLike, name: Optional[str] = None) -> FileHash:
+def hash_file(path: PathLike, name: Optional[str] = None, go_on: Callable[[], bool] = lambda: True) -> FileHash:
     """Hash one file; Python's lock is not held meanwhile.
+
+    Args:
+        name: what to call it, instead of the last part of its path.
+        go_on: asked now and then; when it says no, the hash is of what was read so far.
 
     Raises:
         NotAModelError: it cannot be read or is no ordinary file.
@@ -53,7 +57,7 @@ def hash_file(path: PathLike, name: Optional[str] = None) -> FileHash:
     size = 0
     buffer = memoryview(bytearray(_CHUNK))
     with os.fdopen(open_regular(path), "rb", buffering=0) as file:
-        while count := file.readinto(buffer):
+        while go_on() and (count := file.readinto(buffer)):
             digest.update(buffer[:count])
             size += count
     return FileHash(path.name if name is None else name, size, digest.hexdigest())
@@ -88,6 +92,39 @@ def model_sources(found: ModelFiles, params: Iterable[PathLike] = ()) -> list[So
     return [(Path(os.path.relpath(p, found.folder)).as_posix(), p) for p in dict.fromkeys(paths)]
 
 
+class Ahead:
+    """Hashes of a model's large files, begun in a thread while the model is still being read and checked.
+
+    Use it as a context around the conversion, and give it to its :class:`Recording`.
+    """
+
+    def __init__(self, paths: Iterable[Optional[PathLike]]):
+        self._paths = [Path(p) for p in paths if p is not None]
+        self._hashes: dict[Path, FileHash] = {}
+        self._stop = False
+        self._thread = _Thread(self._hash) if self._paths else None
+
+    def _hash(self) -> None:
+        for path in self._paths:
+            self._hashes[path] = hash_file(path, go_on=lambda: not self._stop)
+
+    def hash_file(self, path: Path, name: str) -> FileHash:
+        """As the function of that name; waits for a hash that was begun."""
+        if self._thread is None or path not in self._paths:
+            return hash_file(path, name)
+        self._thread.result()
+        known = self._hashes[path]
+        return FileHash(name, known.bytes, known.sha256)
+
+    def __enter__(self) -> Ahead:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._stop = True
+        if self._thread is not None:
+            self._thread.join()
+
+
 class Recording:
     """The record of one conversion: its sources are hashed in a thread while the conversion runs.
 
@@ -98,6 +135,7 @@ class Recording:
         options: what changes the bytes of the output, and nothing else; JSON values.
         packages: installed packages that change the bytes, whose versions are noted.
         versions: other versions that do.
+        ahead: hashes that were begun before.
 
     Use it as a context, so that no thread outlives a failure.
     """
@@ -111,12 +149,14 @@ class Recording:
         options: Optional[Mapping[str, Any]] = None,
         packages: Sequence[str] = (),
         versions: Optional[Mapping[str, str]] = None,
+        ahead: Optional[Ahead] = None,
     ):
         self.command = command
         self.target = target
         self.options = dict(options or {})
         self.versions = {"mconv": __version__, **_installed(packages), **(versions or {})}
         self._sources = expand(sources)
+        self._ahead = ahead or Ahead([])
         self._stop = False
         self._hashes: list[FileHash] = []
         self._thread = _Thread(self._hash)
@@ -125,7 +165,7 @@ class Recording:
         for name, path in self._sources:
             if self._stop:
                 return
-            self._hashes.append(hash_file(path, name))
+            self._hashes.append(self._ahead.hash_file(path, name))
 
     def __enter__(self) -> Recording:
         return self

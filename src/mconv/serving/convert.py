@@ -16,7 +16,7 @@ from mconv.program.copying import copy_file, hard_link
 from mconv.program.dtypes import AttrType
 from mconv.program.params import ArraySource, PathLike, Record, TensorSource, write_combined
 from mconv.program.program import Port, Program
-from mconv.program.provenance import Recording, model_sources, neighbour
+from mconv.program.provenance import Ahead, Recording, model_sources, neighbour
 from mconv.program.stored import Era, ModelFiles, at_least_one
 from mconv.serving import configure, scaffold
 from mconv.serving.configure import ServingConfig
@@ -119,28 +119,30 @@ def to_serving(
         NotAModelError, CorruptModelError, UnsupportedError, UsageError, OutputExistsError
     """
     found = files.locate(path)
-    program = files.load_program(found)
-    prepared = prepare(
-        found,
-        program,
-        [(r.name, r) for r in files.records(found, program)],
-        target=target,
-        fetch_order=fetch_order,
-        feed_alias=feed_alias,
-        fetch_alias=fetch_alias,
-    )
-    if not show:
-        folders = [Path(out) / name for name in (serving_server, serving_client, service_dir)]
-        write(
-            prepared,
+    with Ahead([found.params] if provenance and not show else []) as ahead:
+        program = files.load_program(found)
+        prepared = prepare(
             found,
-            *folders,
-            link=link,
-            force=force,
-            pipeline=pipeline,
-            beside=beside,
-            provenance=provenance,
+            program,
+            [(r.name, r) for r in files.records(found, program)],
+            target=target,
+            fetch_order=fetch_order,
+            feed_alias=feed_alias,
+            fetch_alias=fetch_alias,
         )
+        if not show:
+            folders = [Path(out) / name for name in (serving_server, serving_client, service_dir)]
+            write(
+                prepared,
+                found,
+                *folders,
+                link=link,
+                force=force,
+                pipeline=pipeline,
+                beside=beside,
+                provenance=provenance,
+                ahead=ahead,
+            )
     return prepared.result
 
 
@@ -291,6 +293,7 @@ def write(
     pipeline: Optional[scaffold.ServiceOptions] = None,
     beside: Optional[PathLike] = None,
     provenance: bool = True,
+    ahead: Optional[Ahead] = None,
 ) -> None:
     """Write the folders, all or none, and note their files in ``prepared.result``; the service's only if asked for."""
     result = prepared.result
@@ -311,7 +314,9 @@ def write(
     folders = [server, client, *([service] if around is not None else [])]
     with (
         output.staged_many(folders, force=force, protect=sources) as (new_server, new_client, *new_service),
-        recording(found, prepared.result, [s for _, s in prepared.items]) if provenance else nullcontext() as record,
+        recording(found, prepared.result, [s for _, s in prepared.items], ahead)
+        if provenance
+        else nullcontext() as record,
     ):
         if around is not None:
             around.write(new_service[0])
@@ -341,7 +346,11 @@ def write(
 
 
 def recording(
-    found: ModelFiles, result: ServingResult, items: Iterable[TensorSource] = (), **versions: str
+    found: ModelFiles,
+    result: ServingResult,
+    items: Iterable[TensorSource] = (),
+    ahead: Optional[Ahead] = None,
+    versions: Optional[Mapping[str, str]] = None,
 ) -> Recording:
     """The record of a conversion, with what changes its bytes."""
     options = {
@@ -352,7 +361,7 @@ def recording(
     }
     single = [s.path for s in items if isinstance(s, Record)] if found.separate else []
     sources = model_sources(found, single)
-    return Recording("to-serving", sources, target=result.target, options=options, versions=versions)
+    return Recording("to-serving", sources, target=result.target, options=options, versions=versions, ahead=ahead)
 
 
 def write_config(config: ServingConfig, server: Path, client: Path) -> None:

@@ -85,7 +85,7 @@ def convert(
         result.feeds, result.fetches, result.config = config.feeds, config.fetches, config.to_text().decode("ascii")
         tensors = files.records(found, program)
         if provenance:
-            with recording(found, result, tensors, **{ENGINE: "0.9.0"}) as record:
+            with recording(found, result, tensors, versions={ENGINE: "0.9.0"}) as record:
                 record.write(new_server, beside=neighbour(server, client, new_client))
     result.server, result.client = server, client
     is_params = [n.endswith("params") for n in names]

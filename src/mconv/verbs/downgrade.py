@@ -15,7 +15,7 @@ from mconv.program.copying import hard_link
 from mconv.program.output import staged
 from mconv.program.params import PathLike, Record, TensorSource, write_combined
 from mconv.program.program import Port, Program
-from mconv.program.provenance import Recording, model_sources
+from mconv.program.provenance import Ahead, Recording, model_sources
 from mconv.program.stored import Era, ModelFiles, at_least_one
 from mconv.serving.convert import Prepared, fitting, prepare, whole_file, write
 from mconv.serving.scaffold import ServiceOptions
@@ -98,11 +98,24 @@ def downgrade(
     """
     targets.get(target)
     found = files.locate(path)
+    with Ahead([found.params]) as ahead:
+        return _downgraded(found, Path(out), ahead, target, output_names, name, link, force)
+
+
+def _downgraded(
+    found: ModelFiles,
+    out: Path,
+    ahead: Ahead,
+    target: str,
+    output_names: Optional[Sequence[str]],
+    name: str,
+    link: bool,
+    force: bool,
+) -> Downgraded:
     read = _read(found, target, output_names)
     program, complete = at_least_one(read.program, read.items)
     items = list(complete)
     source = whole_file(items, found)
-    out = Path(out)
     result = Downgraded(
         found.program, found.era.name.lower(), read.saved_by, target, out / f"{name}.pdmodel", out / f"{name}.pdiparams"
     )
@@ -116,6 +129,7 @@ def downgrade(
         model_sources(found, single),
         target=target,
         options={"name": name, "output_names": None if output_names is None else list(output_names)},
+        ahead=ahead,
     )
     with recording, staged(out, force=force, protect=protected) as folder:
         (folder / result.program.name).write_bytes(program.to_bytes())
@@ -150,13 +164,16 @@ def pir_to_serving(
             f"{found.program}: --target same leaves the program alone, and Paddle Serving rejects .json",
             f"--target {targets.DEFAULT_TARGET} translates it for Paddle Serving 0.9.0",
         )
-    loaded = pir.load(found.program, target=target)
-    prepared: Prepared = prepare(found, loaded.program, list(loaded.params.items()), target=target, **options)
-    prepared.result.saved_by = loaded.writer
-    prepared.result.warnings[:0] = loaded.notes
-    if not show:
-        folders = [Path(out) / name for name in (serving_server, serving_client, service_dir)]
-        write(prepared, found, *folders, link=link, force=force, pipeline=pipeline, provenance=provenance)
+    with Ahead([found.params] if provenance and not show else []) as ahead:
+        loaded = pir.load(found.program, target=target)
+        prepared: Prepared = prepare(found, loaded.program, list(loaded.params.items()), target=target, **options)
+        prepared.result.saved_by = loaded.writer
+        prepared.result.warnings[:0] = loaded.notes
+        if not show:
+            folders = [Path(out) / name for name in (serving_server, serving_client, service_dir)]
+            write(
+                prepared, found, *folders, link=link, force=force, pipeline=pipeline, provenance=provenance, ahead=ahead
+            )
     return prepared.result
 
 
