@@ -73,9 +73,7 @@ ENGLISH_ONLY = (
     "benchmarks.md",
     "coverage.md",
     "json.md",
-    "recipes.md",
     "report.md",
-    "serving.md",
 )
 
 
