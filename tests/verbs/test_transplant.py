@@ -259,7 +259,7 @@ def test_weight_norm_and_fused_qkv(tmp_path: Path) -> None:
     (tmp_path / "map.yaml").write_text(
         "split: [{from: c_attn, to: [q.weight, k.weight, v.weight], axis: 1}]\nas_stored: ['[qkv].weight']\n"
     )
-    options = {"into": Mine(), "inputs": ["x:float32[b,6]"], "rules": [tmp_path / "map.yaml"], **QUICK}
+    options = {"into": Mine(), "inputs": ["x:float32[b,6]"], "rules": tmp_path / "map.yaml", **QUICK}
     report = api.torch2paddle(Theirs(), tmp_path / "out", **options)
     assert report.verification["source"]["status"] == "passed"
     hows = {row["paddle"]: row["how"] for row in report.transplant["tensors"]}

@@ -56,7 +56,7 @@ def transplant(
     into: Any,
     out: PathLike,
     *,
-    rules: Sequence[PathLike] = (),
+    rules: Union[PathLike, Sequence[PathLike]] = (),
     partial: bool = False,
     into_arguments: Arguments = (),
     method: str = "forward",
@@ -105,6 +105,7 @@ def transplant(
         RuntimeFailedError, UnsupportedError, OutputExistsError: as for ``to_static``.
     """
     start = time.perf_counter()
+    rules = [rules] if isinstance(rules, (str, os.PathLike)) else list(rules)
     chosen = options(target, "pdmodel", output_names, verify, runtime, feeds, tolerance, timeout, progress)
     report = Report("torch2paddle", "paddle.jit", {}, {"name": target, "paddle": targets.get(target).paddle})
     report.versions = versions()
