@@ -49,16 +49,18 @@ class Context(Builder):
         """How many outputs the node names, unnamed ones in between included."""
         return len(self.node.output)
 
-    def declared(self, output: int = 0) -> Optional[tuple[int, ...]]:
+    def declared(self, output: int = 0, rank: Optional[int] = None) -> Optional[tuple[int, ...]]:
         """The shape that the model itself (or ONNX's shape inference) gives for an output of the node.
 
-        None unless every dimension is a number. It is what lets a node whose shape comes in at run time be
+        None unless every dimension is a number, and there are *rank* of them where that is given. It is what lets a node whose shape comes in at run time be
         converted with attributes.
         """
         if not self.wants(output) or self.scope is None:
             return None
         known = self.scope.inferred.get(self.node.output[output])
-        return tuple(known) if known is not None and None not in known else None  # type: ignore[arg-type]
+        if known is None or None in known or (rank is not None and len(known) != rank):
+            return None
+        return tuple(known)  # type: ignore[arg-type]
 
     def type_in(self, index: int = 0) -> Optional[int]:
         """The ``TensorProto.DataType`` of an input of the node as the model has it, or None where ONNX does not say.

@@ -6,6 +6,9 @@ import numpy as np
 import pytest
 from onnx.reference import ReferenceEvaluator
 
+from mconv.errors import MconvError
+from mconv.onnx.convert import convert
+from mconv.onnx.reader import OnnxModel
 from tests.onnx.checks import CURRENT, check_op, check_refused, everywhere, node_model, rand
 
 IMAGES = [rand(2, 1, 4, 5), rand(1, 1, 5, 3)]
@@ -125,3 +128,19 @@ def test_nearest_of_integers(place):
 def test_linear_of_integers():
     sets = [[rand(1, 2, 4, 4, dtype=np.uint8, low=0, high=255), None, np.array([1, 1, 2, 2], np.float32)]]
     check_refused(CURRENT, "Resize", *sets, match="uint8", const=(2,), mode="linear")
+
+
+def test_axes_that_do_not_fit_are_refused() -> None:
+    two = np.array([2, 2], np.float32)
+    with pytest.raises(MconvError):  # ONNX's own inference knows some of them
+        check_op(CURRENT, "Resize", [rand(1, 2, 4, 4), None, two], const=[2], axes=[2, 7], expected=[[two]])
+
+
+def test_a_stated_shape_of_another_rank_is_not_believed() -> None:
+    """Scales come in at run time, and the model states a result of fewer dimensions: no shape to take sizes from."""
+    model = node_model("Resize", [[rand(1, 2, 4, 4), None, np.array([1, 1, 2, 2], np.float32)]])
+    model.graph.output[0].type.tensor_type.shape.dim.add().dim_value = 4
+    try:
+        convert(OnnxModel(model), "3")
+    except MconvError as e:
+        assert "\n" not in e.message

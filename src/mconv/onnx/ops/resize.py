@@ -39,6 +39,8 @@ def resize_11(
     way = coordinate_transformation_mode
     method = Method(mode, way, nearest_mode, cubic_coeff_a, bool(exclude_outside), bool(antialias), extrapolation_value)
     rank = ctx.rank(x)
+    if axes is not None and any(not -rank <= a < rank for a in axes):
+        raise ctx.refuse(f"axes {axes} of a tensor with {rank} dimensions")
     chosen = [a % rank for a in axes] if axes is not None else list(range(rank))
     if scales is not None and scales.size == 0:  # how opset 11 says that there are none
         scales = None
@@ -59,7 +61,9 @@ def resize_11(
 def _by_scales(ctx: Context, x: Value, axes: Sequence[int], scales: Value) -> list[Axis]:
     assert x.shape is not None
     known = np.asarray(scales.const, np.float64).reshape(-1) if scales.is_const else None
-    declared = ctx.declared()
+    if scales.size not in (None, len(axes)):
+        raise ctx.refuse(f"{scales.size} scales for {len(axes)} dimensions")
+    declared = ctx.declared(rank=ctx.rank(x))
     specs = []
     for i, a in enumerate(axes):
         n = x.shape[a]
@@ -96,7 +100,7 @@ def _by_sizes(ctx: Context, x: Value, axes: Sequence[int], sizes: Value, policy:
     wanted: Optional[Sequence[Union[D.Dim, Value]]] = ctx.known_dims(sizes)
     if policy != "stretch":
         return _in_proportion(ctx, x, axes, wanted, sizes, policy)
-    declared = ctx.declared()
+    declared = ctx.declared(rank=ctx.rank(x))
     if wanted is None and declared is not None:
         wanted = [declared[a] for a in axes]
     if wanted is None:
@@ -120,7 +124,7 @@ def _in_proportion(
     if wanted is not None and D.is_static(wanted):  # type: ignore[arg-type]
         scale = pick(float(w) / float(n) for w, n in zip(wanted, have))  # type: ignore[arg-type]
         return [Axis(a, n, int(scale * float(n) + 0.5), scale) for a, n in zip(axes, have)]  # type: ignore[arg-type]
-    declared = ctx.declared()
+    declared = ctx.declared(rank=ctx.rank(x))
     if declared is None:
         raise ctx.refuse("sizes must be constant: they come in at run time")
     ratios = Expr(ctx, sizes).cast(DType.FP64) / Expr(ctx, np.array(have, np.float64))

@@ -121,7 +121,7 @@ def col2im(
     else:
         whole = Expr(ctx, block_shape).cast(DType.INT64)
         sizes = [whole.slice(0, i, i + 1) for i in range(k)]
-        channels = declared[1] if declared is not None else None
+        channels = declared[1] if declared is not None and len(declared) > 1 else None
     if channels is None:
         raise ctx.refuse("block_shape must be constant: it comes in at run time")
     return sample.col2im(ctx, x, image, sizes, channels, strides or [1] * k, dilations or [1] * k, pads or [0] * 2 * k)

@@ -89,12 +89,12 @@ def stft(
         length = window.shape[0]
     if length is None:
         length = x.shape[1]
-    return signal.stft(ctx, x, frame_step, window, length, bool(onesided), ctx.declared())
+    return signal.stft(ctx, x, frame_step, window, length, bool(onesided), ctx.declared(rank=4))
 
 
 def _window(ctx: Context, length: Value, terms: list[float], kind: int, periodic: int) -> Value:
     dtype, _ = paddle_dtype(kind, ctx.node.op_type)
-    declared, known = ctx.declared(), _scalar(ctx, length)
+    declared, known = ctx.declared(rank=1), _scalar(ctx, length)
     count = declared[0] if declared is not None and not isinstance(known, int) else known
     assert count is not None
     return signal.cosine_window(ctx, count, terms, bool(periodic)).cast(dtype).value
@@ -127,7 +127,7 @@ def mel_weight_matrix(
     output_datatype: int = 1,
 ) -> Value:
     dtype, _ = paddle_dtype(output_datatype, "MelWeightMatrix")
-    declared = ctx.declared()
+    declared = ctx.declared(rank=2)
     if declared is None and mels.is_const and length.is_const:
         bins = int(np.asarray(length.const).reshape(-1)[0]) // 2 + 1
         declared = (bins, int(np.asarray(mels.const).reshape(-1)[0]))

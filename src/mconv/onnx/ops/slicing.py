@@ -178,7 +178,7 @@ def center_crop_pad(ctx: Context, x: Value, shape: Value, *, axes: Optional[list
     rank = ctx.rank(x)
     places = list(range(rank)) if axes is None else [a % rank for a in axes]
     wanted = ctx.known_dims(shape)
-    declared = ctx.declared()
+    declared = ctx.declared(rank=rank)
     if wanted is None and declared is not None:
         wanted = [declared[a] for a in places]
     dims = list(x.shape or ())

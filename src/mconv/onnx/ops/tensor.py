@@ -111,7 +111,7 @@ def one_hot(ctx: Context, indices: Value, depth: Value, values: Value, *, axis: 
     known = ctx.known_dims(depth)
     if known is None and depth.is_const:
         known = [int(np.asarray(depth.const).reshape(-1)[0])]
-    declared = ctx.declared()
+    declared = ctx.declared(rank=ctx.rank(indices) + 1)
     if known is not None:
         wide: D.Dim = known[0]
     elif declared is not None:
