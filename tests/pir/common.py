@@ -1,7 +1,7 @@
 """What people write with paddle, in small: ``python tests/pir/common.py FOLDER`` saves all of it as PIR.
 
 Beside ``zoo.py``, whose way of saving and whose inputs these use. A recurrent layer over a cell of one's own
-(``nn.RNN(nn.GRUCell(…))``) is not among them: its ``.json`` never ends in Paddle 3.3.1 itself.
+(``nn.RNN(nn.GRUCell(…))``) is not among them: Paddle 3.3.1 did not come to an end with its ``.json`` where it was tried.
 """
 
 from __future__ import annotations
