@@ -28,7 +28,7 @@ from mconv.program.output import staged
 from mconv.program.params import TensorSource
 from mconv.program.program import Program
 from mconv.program.stored import write_model
-from mconv.verbs.proof import FAILED, NOT_DONE, PASSED, Proof, prove, runtime_for
+from mconv.verbs.proof import FAILED, NOT_DONE, PASSED, Proof, limits_of, prove, runtime_for
 from mconv.verbs.report import FAILED_SUFFIX, Report, keep, paddle_operators, versions
 from mconv.verify.compare import Tolerance
 
@@ -111,10 +111,7 @@ def onnx2paddle(
     start = time.perf_counter()
     if engine not in ENGINES:
         raise UsageError(f"unknown engine {engine!r}", f"engines are {', '.join(ENGINES)}")
-    if tolerance is not None and not tolerance > 0:
-        raise UsageError(f"--tolerance {tolerance}: must be above 0")
-    if verify is False and (feeds is not None or runtime is not None):
-        raise UsageError("--inputs and --runtime say how to verify, and --no-verify not to")
+    limits = limits_of(tolerance, verify, feeds, runtime)
     goal = targets.get(target)
     out = Path(out)
     chosen = Options(
@@ -123,7 +120,7 @@ def onnx2paddle(
         verify,
         runtime,
         None if feeds is None else Path(feeds),
-        None if tolerance is None else Tolerance.of(tolerance),
+        limits,
         timeout,
     )
     for plugin in plugins:

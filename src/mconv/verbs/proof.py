@@ -71,6 +71,20 @@ class Proof:
         }
 
 
+def limits_of(
+    tolerance: Optional[float], verify: Optional[bool], feeds: Any, runtime: Optional[str]
+) -> Optional[Tolerance]:
+    """The tolerance that a caller chose, None for the default.
+
+    Raises:
+        UsageError: it is not above 0, or *feeds* or *runtime* say how to verify where *verify* says not to.
+    """
+    limits = None if tolerance is None else Tolerance.of(tolerance)
+    if verify is False and (feeds is not None or runtime is not None):
+        raise UsageError("--inputs and --runtime say how to verify, and --no-verify not to")
+    return limits
+
+
 def runtime_for(target: str, name: Optional[str] = None) -> Runtime:
     """Where to run a model of *target*: the runtime called *name*, or the managed one of that Paddle, or the Paddle
     that this Python can import.

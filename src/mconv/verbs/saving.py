@@ -20,7 +20,7 @@ from mconv.program.params import PathLike
 from mconv.runtimes.worker import last_words
 from mconv.verbs import static_files
 from mconv.verbs.layer_proof import Expected, Options, Origin, changes_by_itself, expect, proved
-from mconv.verbs.proof import FAILED, NOT_DONE, PASSED, Proof
+from mconv.verbs.proof import FAILED, NOT_DONE, PASSED, Proof, limits_of
 from mconv.verbs.report import Report, keep, paddle_operators
 from mconv.verify.compare import Tolerance
 
@@ -127,13 +127,9 @@ def options(
     targets.get(target)
     if form not in FORMATS:
         raise UsageError(f"unknown format {form!r}", f"formats are {', '.join(FORMATS)}")
-    if tolerance is not None and not tolerance > 0:
-        raise UsageError(f"--tolerance {tolerance}: must be above 0")
-    if verify is False and (feeds is not None or runtime is not None):
-        raise UsageError("--inputs and --runtime say how to verify, and --no-verify not to")
+    limits = limits_of(tolerance, verify, feeds, runtime) or Tolerance()
     if form == "json" and output_names is not None:
         raise UsageError("--output-names: a .json is left as Paddle writes it", "--format pdmodel has names")
-    limits = Tolerance() if tolerance is None else Tolerance(tolerance, tolerance, max(tolerance, Tolerance().half))
     npz = None if feeds is None else Path(feeds)
     return Options(target, form, output_names, verify is not False, runtime, npz, limits, timeout, progress)
 

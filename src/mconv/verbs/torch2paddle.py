@@ -27,7 +27,7 @@ from mconv.torch.sources import Source, open_source
 from mconv.torch.widening import widen
 from mconv.verbs import torch_inputs
 from mconv.verbs.onnx2paddle import ENGINES, Produced, failure
-from mconv.verbs.proof import FAILED, NOT_DONE, Proof, prove, runtime_for
+from mconv.verbs.proof import FAILED, NOT_DONE, Proof, limits_of, prove, runtime_for
 from mconv.verbs.report import FAILED_SUFFIX, Report, versions
 from mconv.verbs.report import keep as keep_report
 from mconv.verbs.torch_inputs import Plan
@@ -203,11 +203,7 @@ def _options(
         raise UsageError(f"--via {via}: unknown", f"--via is {' or '.join(ROADS)}")
     if engine == "x2paddle" and via == "export":
         raise UsageError("X2Paddle reads ONNX, not what torch.export gives", "leave out --via export")
-    if tolerance is not None and not tolerance > 0:
-        raise UsageError(f"--tolerance {tolerance}: must be above 0")
-    if verify is False and (feeds is not None or runtime is not None):
-        raise UsageError("--inputs and --runtime say how to verify, and --no-verify not to")
-    limits = Tolerance() if tolerance is None else Tolerance(tolerance, tolerance, max(tolerance, Tolerance().half))
+    limits = limits_of(tolerance, verify, feeds, runtime) or Tolerance()
     npz = None if feeds is None else Path(feeds)
     return Options(target, engine, via, strict, keep_dtype, kept, verify, runtime, npz, limits, timeout, progress)
 
