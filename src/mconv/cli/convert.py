@@ -8,9 +8,21 @@ from typing import Annotated, Any, Optional
 import typer
 
 from mconv.cli.common import one_line, out, stdout_for_the_result
-from mconv.cli.onnx2paddle import show_proof
+from mconv.cli.options import (
+    Arguments,
+    FeedAlias,
+    Feeds,
+    FetchAlias,
+    Force,
+    Limit,
+    Target,
+    Timeout,
+    Trust,
+    Verify,
+    Where,
+)
 from mconv.cli.piped import piped_text
-from mconv.cli.proving import Feeds, Force, Limit, Timeout, Verify, Where, table_on_failure
+from mconv.cli.proving import show_proof, table_on_failure
 from mconv.cli.service_options import with_service_options
 from mconv.cli.to_serving import aliases
 from mconv.errors import UsageError
@@ -40,24 +52,15 @@ def command(
     weights: Annotated[
         Optional[Path], typer.Option("--weights", "-w", metavar="FILE", help="For a factory: its weights.")
     ] = None,
-    arguments: Annotated[
-        Optional[list[str]],
-        typer.Option("--arg", metavar="KEY=VALUE", help="An argument of the factory, a Python literal. Repeatable."),
-    ] = None,
+    arguments: Arguments = None,
     framework: Annotated[
         Optional[str], typer.Option(help="torch or paddle: what a factory makes.  [default: told by its file]")
     ] = None,
     task: Annotated[Optional[str], typer.Option(help="For a Hugging Face folder, see torch2paddle.")] = None,
-    trust: Annotated[
-        bool, typer.Option("--trust", help="Unpickle weights without restrictions: they can run code.")
-    ] = False,
-    target: Annotated[str, typer.Option(help="The Paddle that will load it: 2.3, 2.6, 3, 1.8.")] = "2.3",
-    feed_alias: Annotated[
-        Optional[list[str]], typer.Option(metavar="OLD=NEW", help="What clients call an input; repeatable.")
-    ] = None,
-    fetch_alias: Annotated[
-        Optional[list[str]], typer.Option(metavar="OLD=NEW", help="What clients call an output; repeatable.")
-    ] = None,
+    trust: Trust = False,
+    target: Target = "2.3",
+    feed_alias: FeedAlias = None,
+    fetch_alias: FetchAlias = None,
     pipeline: Annotated[
         bool, typer.Option("--pipeline", help="Also write OUT/service/, a Paddle Serving pipeline service around it.")
     ] = False,

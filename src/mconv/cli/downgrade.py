@@ -8,6 +8,7 @@ from typing import Annotated, Any, Optional
 import typer
 
 from mconv.cli.common import one_line, out
+from mconv.cli.options import Force, Link, Target
 from mconv.cli.piped import piped
 
 
@@ -18,13 +19,13 @@ def command(
     out_dir: Annotated[
         Path, typer.Argument(metavar="OUT", help="The folder for inference.pdmodel and inference.pdiparams.")
     ],
-    target: Annotated[str, typer.Option(help="The Paddle that will load it: 2.3, 2.6, 3, 1.8.")] = "2.3",
+    target: Target = "2.3",
     output_names: Annotated[
         Optional[str], typer.Option(metavar="A,B,…", help="Names for the outputs, in order.")
     ] = None,
     name: Annotated[str, typer.Option(help="What the two files are called.")] = "inference",
-    link: Annotated[bool, typer.Option("--link", help="Hard-link the parameters instead of copying them.")] = False,
-    force: Annotated[bool, typer.Option("--force", "-f", help="Replace what is at OUT.")] = False,
+    link: Link = False,
+    force: Force = False,
 ) -> Any:
     """Make a .pdmodel that an older Paddle loads out of a model of a newer one, .json included."""
     from mconv import api

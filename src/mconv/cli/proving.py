@@ -1,42 +1,81 @@
-"""What the commands that prove a conversion share: their options, and the table where the proof failed."""
+"""What the commands that convert and prove show: inputs and outputs, the figures of the proof, also of one that failed."""
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from pathlib import Path
-from typing import Annotated, Optional
+from typing import Any, Optional
 
-import typer
-
+from mconv.cli.common import one_line, out
 from mconv.errors import MconvError
 
-Verify = Annotated[
-    Optional[bool],
-    typer.Option(
-        "--verify/--no-verify", help="Run both models and compare.  [default: if there is a Paddle to run it in]"
-    ),
-]
-Feeds = Annotated[
-    Optional[Path], typer.Option("--inputs", metavar="X.NPZ", help="Inputs to verify with, instead of random ones.")
-]
-Limit = Annotated[
-    Optional[float],
-    typer.Option("--tolerance", help="How far outputs may be apart, absolute and relative.  [default: 1e-5, 1e-4]"),
-]
-Where = Annotated[
-    Optional[str],
-    typer.Option("--runtime", help="Where to verify: a managed runtime or `current`.  [default: the target's]"),
-]
-Timeout = Annotated[float, typer.Option("--timeout", metavar="SECONDS", help="For running the result.")]
-Force = Annotated[bool, typer.Option("--force", "-f", help="Replace what is at OUT.")]
+
+def show_report(report: Any) -> None:
+    """The end of what a conversion says: the inputs and outputs, how long the phases took, the proof."""
+    show_ports(report)
+    for key, value in report.seconds.items():
+        out.detail(f"{key}: {value:.2f} s")
+    show_proof(report.verification)
+
+
+def show_ports(report: Any) -> None:
+    """The inputs and outputs of a report: one line each."""
+    rows = [["input", *_port(p)] for p in report.inputs] + [["output", *_port(p)] for p in report.outputs]
+    out.table(["", "name", "type", "shape"], rows)
+
+
+def _port(port: dict[str, Any]) -> list[str]:
+    name = one_line(port["name"])
+    if port["paddle_name"] != port["name"]:
+        name += f" → {port['paddle_name']}"
+    dims = ", ".join("?" if d is None else str(d) for d in port["shape"])
+    return [name, str(port["paddle_dtype"]), f"[{dims}]"]
+
+
+def show_proof(proof: Optional[dict[str, Any]]) -> None:
+    """The verification of a report: one line, and the table per output where there is one.
+
+    Where a layer got its weights from a model that was compared too, that comparison follows.
+    """
+    _show_one(proof)
+    if proof is not None and "source" in proof:
+        _show_one(proof["source"])
+
+
+def _show_one(proof: Optional[dict[str, Any]]) -> None:
+    if proof is None or (proof["status"] == "not verified" and not proof["reason"]):
+        out.print("not verified (--no-verify)")
+        return
+    if proof["status"] == "not verified":
+        return  # the warning has said it
+    sides = f"{proof['reference']} against {proof['paddle'] or proof['runtime']}"
+    shapes = " and ".join(
+        ", ".join(f"{one_line(n)} {shape}" for n, shape in feed.items()) for feed in proof["input_sets"]
+    )
+    out.print(f"verification {proof['status']}: {sides}; {proof['inputs']} inputs {shapes}")
+    if proof["outputs"]:
+        show_outputs(proof["outputs"])
+
+
+def show_outputs(rows: list[dict[str, Any]]) -> None:
+    """One line for each output and input set: the figures, and whether they are within the tolerance."""
+    table = []
+    for row in rows:
+        figures = [_figure(row["max_abs"]), _figure(row["max_rel"]), _figure(row["cosine"], ".8f")]
+        argmax = {None: "", True: "same", False: "differs"}[row["argmax_same"]]
+        state = "ok" if row["ok"] else row["reason"]
+        table.append([one_line(row["name"]), str(row["shape"]), row["dtype"], *figures, argmax, state])
+    columns = ["output", "shape", "type", "max abs", "max rel", "cosine", "argmax", ""]
+    out.table(columns, table, right=["max abs", "max rel", "cosine"])
+
+
+def _figure(value: Optional[float], form: str = ".2e") -> str:
+    return "-" if value is None else format(value, form)
 
 
 @contextlib.contextmanager
 def table_on_failure() -> Iterator[None]:
     """Show the figures of a conversion that failed its proof; then the error needs not have them as rows."""
-    from mconv.cli.onnx2paddle import show_proof
-
     try:
         yield
     except MconvError as e:

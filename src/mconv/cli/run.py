@@ -11,6 +11,7 @@ from typing import Annotated, Any, Optional
 import typer
 
 from mconv.cli.common import one_line, out
+from mconv.cli.options import JUnit, Summary
 from mconv.errors import MconvError
 
 TITLE = "mconv run"
@@ -32,8 +33,8 @@ def command(
         typer.Option("--set", metavar="KEY=VALUE", help="Change a field of all recipes: target=2.6. Repeatable."),
     ] = None,
     executor: Annotated[str, typer.Option(help="local, or ray: one task of Ray for each recipe.")] = "local",
-    junit: Annotated[Optional[Path], typer.Option(metavar="FILE", help="Write a JUnit XML report.")] = None,
-    summary: Annotated[Optional[Path], typer.Option(metavar="FILE", help="Write a Markdown summary.")] = None,
+    junit: JUnit = None,
+    summary: Summary = None,
     force: Annotated[bool, typer.Option("--force", "-f", help="Do everything again.")] = False,
 ) -> Any:
     """Run recipes: whole chains from the source model to the service. What is done already is left as it is."""

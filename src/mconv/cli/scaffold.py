@@ -7,6 +7,7 @@ from typing import Annotated, Any, Optional
 
 import typer
 
+from mconv.cli.options import ForceThere
 from mconv.cli.piped import piped
 from mconv.cli.service_options import show_service, with_service_options
 
@@ -18,7 +19,7 @@ def command(
         Optional[Path],
         typer.Option("--out", "-o", metavar="DIR", help="The service's folder; default service beside it."),
     ] = None,
-    force: Annotated[bool, typer.Option("--force", "-f", help="Replace what is there.")] = False,
+    force: ForceThere = False,
     given: Any = None,
 ) -> Any:
     """Write a Paddle Serving pipeline service around a converted model: texts, pictures or tensors in, JSON out."""

@@ -8,9 +8,9 @@ from typing import Annotated, Any, Optional
 import typer
 
 from mconv.cli.common import one_line, out
-from mconv.cli.onnx2paddle import show_ports, show_proof
+from mconv.cli.options import Feeds, ForceThere, Limit
 from mconv.cli.piped import piped
-from mconv.cli.proving import Feeds, Limit, table_on_failure
+from mconv.cli.proving import show_report, table_on_failure
 
 
 def command(
@@ -42,7 +42,7 @@ def command(
     timeout: Annotated[
         float, typer.Option(metavar="SECONDS", help="For the conversion, and for running the Paddle model.")
     ] = 600,
-    force: Annotated[bool, typer.Option("--force", "-f", help="Replace what is there.")] = False,
+    force: ForceThere = False,
 ) -> Any:
     """Convert a Paddle model of any era into an ONNX model with paddle2onnx, and prove it."""
     from mconv import api
@@ -65,8 +65,5 @@ def command(
         out.warn(one_line(warning))
     count, made = sum(report.paddle_operators.values()), sum(row["count"] for row in report.operators)
     out.print(f"{onnx}: {count} operators of Paddle → {made} ONNX nodes, opset {report.target['opset']}")
-    show_ports(report)
-    for key, value in report.seconds.items():
-        out.detail(f"{key}: {value:.2f} s")
-    show_proof(report.verification)
+    show_report(report)
     return report.to_dict()

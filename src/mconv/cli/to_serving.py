@@ -8,6 +8,7 @@ from typing import Annotated, Any, Optional
 import typer
 
 from mconv.cli.common import out
+from mconv.cli.options import FeedAlias, FetchAlias, ForceThere, Link
 from mconv.cli.piped import piped
 from mconv.cli.service_options import show_service, with_service_options
 from mconv.errors import UsageError
@@ -29,14 +30,10 @@ def command(
     fetch_order: Annotated[
         str, typer.Option(help="model: the model's own order of outputs; sorted: by name, as the official tool does.")
     ] = "model",
-    feed_alias: Annotated[
-        Optional[list[str]], typer.Option(metavar="OLD=NEW", help="What clients call an input; repeatable.")
-    ] = None,
-    fetch_alias: Annotated[
-        Optional[list[str]], typer.Option(metavar="OLD=NEW", help="What clients call an output; repeatable.")
-    ] = None,
+    feed_alias: FeedAlias = None,
+    fetch_alias: FetchAlias = None,
     show: Annotated[bool, typer.Option("--show", help="Print the configuration and write nothing.")] = False,
-    link: Annotated[bool, typer.Option("--link", help="Hard-link the parameters instead of copying them.")] = False,
+    link: Link = False,
     engine: Annotated[
         str, typer.Option(help="native, or paddle-serving-client: the official package, to compare.")
     ] = "native",
@@ -44,7 +41,7 @@ def command(
         bool,
         typer.Option("--provenance/--no-provenance", help="Write provenance.json, which hashes the model's files."),
     ] = True,
-    force: Annotated[bool, typer.Option("--force", "-f", help="Replace what is there.")] = False,
+    force: ForceThere = False,
     pipeline: Annotated[
         bool, typer.Option("--pipeline", help="Also write a pipeline service; the options below are for it.")
     ] = False,

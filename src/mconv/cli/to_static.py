@@ -8,8 +8,8 @@ from typing import Annotated, Any, Optional
 import typer
 
 from mconv.cli.common import one_line, out, stdout_for_the_result
-from mconv.cli.onnx2paddle import show_ports, show_proof
-from mconv.cli.proving import Feeds, Force, Limit, Timeout, Where, table_on_failure
+from mconv.cli.options import Arguments, Feeds, Force, Limit, Target, Timeout, Trust, Where
+from mconv.cli.proving import show_report, table_on_failure
 
 
 def command(
@@ -40,21 +40,16 @@ def command(
     strict: Annotated[
         bool, typer.Option("--strict/--no-strict", help="Whether the weights must be exactly the layer's.")
     ] = True,
-    arguments: Annotated[
-        Optional[list[str]],
-        typer.Option("--arg", metavar="KEY=VALUE", help="An argument of the factory, a Python literal. Repeatable."),
-    ] = None,
+    arguments: Arguments = None,
     method: Annotated[str, typer.Option(help="The method of the layer to save.")] = "forward",
-    target: Annotated[str, typer.Option(help="The Paddle that will load it: 2.3, 2.6, 3, 1.8.")] = "2.3",
+    target: Target = "2.3",
     form: Annotated[
         Optional[str], typer.Option("--format", help="pdmodel, or json: as Paddle 3 writes it.  [default: pdmodel]")
     ] = None,
     output_names: Annotated[
         Optional[str], typer.Option(metavar="A,B", help="Names for the outputs.  [default: keys of a dictionary]")
     ] = None,
-    trust: Annotated[
-        bool, typer.Option("--trust", help="Unpickle weights without restrictions: they can run code.")
-    ] = False,
+    trust: Trust = False,
     verify: Annotated[
         bool, typer.Option("--verify/--no-verify", help="Run the layer and the result, and compare.")
     ] = True,
@@ -95,8 +90,5 @@ def command(
     made = sum(report.paddle_operators.values())
     what = f"{made} operators of Paddle {report.target['paddle']}" if made else "as Paddle writes it"
     out.print(f"{out_path}: {report.source['class']}.{report.source['method']} → {what} ({report.engine})")
-    show_ports(report)
-    for key, value in report.seconds.items():
-        out.detail(f"{key}: {value:.2f} s")
-    show_proof(report.verification)
+    show_report(report)
     return report.to_dict()

@@ -8,9 +8,8 @@ from typing import Annotated, Any, Optional
 import typer
 
 from mconv.cli.common import one_line, out, stdout_for_the_result
-from mconv.cli.onnx2paddle import show_ports, show_proof
-from mconv.cli.proving import Feeds, Force, Limit, Timeout, Verify, Where
-from mconv.errors import MconvError
+from mconv.cli.options import Arguments, Feeds, Force, Limit, OutFolder, Target, Timeout, Verify, Where
+from mconv.cli.proving import show_report, table_on_failure
 
 
 def command(
@@ -21,9 +20,7 @@ def command(
             "or sentence-transformers model, or the name of a timm model."
         ),
     ],
-    out_dir: Annotated[
-        Path, typer.Argument(metavar="OUT", help="The folder for inference.pdmodel, inference.pdiparams, report.json.")
-    ],
+    out_dir: OutFolder,
     weights: Annotated[
         Optional[Path],
         typer.Option(
@@ -33,10 +30,7 @@ def command(
             help="For a factory: a state dict in .pt, .pth, .bin, .safetensors, or the index of sharded ones.",
         ),
     ] = None,
-    arguments: Annotated[
-        Optional[list[str]],
-        typer.Option("--arg", metavar="KEY=VALUE", help="An argument of the factory, a Python literal. Repeatable."),
-    ] = None,
+    arguments: Arguments = None,
     task: Annotated[
         Optional[str],
         typer.Option(help="For a Hugging Face folder: text-classification, fill-mask, … or a class of transformers."),
@@ -71,7 +65,7 @@ def command(
     keep: Annotated[
         bool, typer.Option("--keep", help="Leave the intermediate graph in OUT: intermediate.pt2 or intermediate.onnx.")
     ] = False,
-    target: Annotated[str, typer.Option(help="The Paddle that will load it: 2.3, 2.6, 3, 1.8.")] = "2.3",
+    target: Target = "2.3",
     engine: Annotated[
         str,
         typer.Option(
@@ -118,43 +112,35 @@ def command(
     """Convert a PyTorch model into a Paddle inference model, and prove it."""
     from mconv import api
 
-    try:
-        with stdout_for_the_result():
-            report = api.torch2paddle(
-                model,
-                out_dir,
-                weights=weights,
-                arguments=arguments or (),
-                task=task,
-                into=into,
-                into_arguments=into_arguments or (),
-                rules=rules or (),
-                partial=partial,
-                trust=trust,
-                inputs=inputs or (),
-                example=example,
-                outputs=[n.strip() for o in outputs for n in o.split(",")] if outputs else None,
-                via=via,
-                strict=strict,
-                keep_dtype=keep_dtype,
-                keep=keep,
-                target=target,
-                engine=engine,
-                verify=verify,
-                runtime=runtime,
-                feeds=feeds,
-                tolerance=tolerance,
-                force=force,
-                timeout=timeout,
-                progress=out.detail,
-            )
-    except MconvError as e:
-        failed = getattr(e, "report", None)
-        if failed is not None:
-            show_proof(failed.verification)
-            show_proof(failed.verification.get("source", {"status": "not verified", "reason": "?"}))
-            e.rows = []  # type: ignore[attr-defined] # they are in the table
-        raise
+    with table_on_failure(), stdout_for_the_result():
+        report = api.torch2paddle(
+            model,
+            out_dir,
+            weights=weights,
+            arguments=arguments or (),
+            task=task,
+            into=into,
+            into_arguments=into_arguments or (),
+            rules=rules or (),
+            partial=partial,
+            trust=trust,
+            inputs=inputs or (),
+            example=example,
+            outputs=[n.strip() for o in outputs for n in o.split(",")] if outputs else None,
+            via=via,
+            strict=strict,
+            keep_dtype=keep_dtype,
+            keep=keep,
+            target=target,
+            engine=engine,
+            verify=verify,
+            runtime=runtime,
+            feeds=feeds,
+            tolerance=tolerance,
+            force=force,
+            timeout=timeout,
+            progress=out.detail,
+        )
     for warning in report.warnings:
         out.warn(one_line(warning))
     if report.transplant is not None:
@@ -170,10 +156,7 @@ def command(
         f"{report.target['paddle']}{done}"
     )
     out.detail(f"through {report.source['how']}")
-    show_ports(report)
-    for key, value in report.seconds.items():
-        out.detail(f"{key}: {value:.2f} s")
-    show_proof(report.verification)
+    show_report(report)
     return report.to_dict()
 
 
@@ -198,10 +181,5 @@ def _transplanted(report: Any, out_dir: Path) -> Any:
         f"(rules {', '.join(map(one_line, done['rules']))}) → {sum(report.paddle_operators.values())} operators of Paddle "
         f"{report.target['paddle']} ({report.engine})"
     )
-    show_ports(report)
-    for key, value in report.seconds.items():
-        out.detail(f"{key}: {value:.2f} s")
-    show_proof(report.verification)
-    if report.verification is not None and "source" in report.verification:
-        show_proof(report.verification["source"])
+    show_report(report)
     return report.to_dict()

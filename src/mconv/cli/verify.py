@@ -8,8 +8,9 @@ from typing import Annotated, Any, Optional
 import typer
 
 from mconv.cli.common import one_line, out, stdout_for_the_result
-from mconv.cli.onnx2paddle import show_outputs
+from mconv.cli.options import JUnit, Limit, Summary
 from mconv.cli.piped import piped_text
+from mconv.cli.proving import show_outputs
 from mconv.cli.run import show_annotations
 from mconv.errors import MconvError, UsageError, VerificationError
 
@@ -38,10 +39,7 @@ def command(
     feeds: Annotated[
         Optional[Path], typer.Option("--inputs", metavar="X.NPZ", help="Inputs, instead of random ones.")
     ] = None,
-    tolerance: Annotated[
-        Optional[float],
-        typer.Option(help="How far outputs may be apart, absolute and relative.  [default: 1e-5, 1e-4]"),
-    ] = None,
+    tolerance: Limit = None,
     layers: Annotated[
         bool, typer.Option("--layers", help="Find the first tensor inside that differs (by its name in both).")
     ] = False,
@@ -65,8 +63,8 @@ def command(
     trust: Annotated[
         bool, typer.Option("--trust", help="Unpickle PyTorch files without restrictions: they can run code.")
     ] = False,
-    junit: Annotated[Optional[Path], typer.Option(metavar="FILE", help="Write a JUnit XML report.")] = None,
-    summary: Annotated[Optional[Path], typer.Option(metavar="FILE", help="Write a Markdown summary.")] = None,
+    junit: JUnit = None,
+    summary: Summary = None,
 ) -> Any:
     """Run two models on the same inputs and compare them, output by output."""
     from mconv import api
