@@ -22,6 +22,8 @@ MESSAGES = [
     "failed to create predictor",
     "feed_batch must be npdata",
     "KeyError: 'x'",
+    "failed to receive server preface within timeout",
+    "prot 8088 is already used",
     "exit code 137",
     "matmul(): argument (position 1) must be Value, but got Variable",
     "has not been registered",

@@ -8,6 +8,10 @@ import base64
 import importlib.util
 import io
 import json
+import signal
+import subprocess
+import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +23,7 @@ from onnx import TensorProto, helper, numpy_helper
 from mconv import api
 from mconv.program.files import locate
 from mconv.verify.pipeline import Answer, Pipeline
-from mconv.verify.service import bad_bodies
+from mconv.verify.service import bad_bodies, copy, read
 from tests.golden import case
 from tests.managed import require
 from tests.verify.services import post, running
@@ -251,6 +255,28 @@ def test_a_row(tmp_path: Path) -> None:
         close(pipeline.run("many.py", json.dumps(sent.tolist())), name, mlp(golden, sent), 1e-5)
         log = (pipeline.folder / "logs" / "mlp.log").read_text()
         assert "INFO" not in log and "neither JSON" in log
+
+
+def test_nothing_is_left_of_a_service_that_is_killed(tmp_path: Path) -> None:
+    """Its processes would keep the ports, answer HTTP status 503, and the next service could not start."""
+    where = require("paddle-2.3.2")
+    api.to_serving(case("2.3.2-mlp").model, out=tmp_path, pipeline={})
+    found = read(tmp_path / "service")
+    assert found is not None
+    with tempfile.TemporaryDirectory(prefix="mconv-test-") as scratch:
+        env = {k: v for k, v in where.environ(TMPDIR=scratch).items() if not k.lower().endswith("_proxy")}
+        request = {
+            "python": str(where.python), "env": env, "folder": str(copy(found, Path(scratch))), "script": "web_service.py",
+            "ports": [found.rpc_port, found.http_port], "signals": [signal.SIGTERM, signal.SIGKILL],
+        }  # fmt: skip
+        driver = Path(__file__).with_name("killed_driver.py")
+        done = subprocess.run(
+            [sys.executable, str(driver)], input=json.dumps(request), capture_output=True, text=True, timeout=180
+        )
+    if done.returncode == 3:
+        pytest.skip("the kernel allows no network namespace, and nothing may be reached from outside")
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert json.loads(done.stdout) == [[], []]
 
 
 def test_outputs_of_other_sizes_than_the_batch_and_an_index_that_no_table_has(tmp_path: Path) -> None:
