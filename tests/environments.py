@@ -17,7 +17,7 @@ from mconv.runtimes.interpreters import find_interpreter
 from mconv.runtimes.runtime import runtimes_folder
 
 ROOT = Path(__file__).parents[1]
-CORE = ("numpy", "onnx", "protobuf", "pyyaml", "rich", "typer<0.29")
+CORE = ("blake3", "numpy", "onnx", "protobuf", "pyyaml", "rich", "typer<0.29")
 
 
 def environment(name: str, requirements: Sequence[str], minor: Optional[str] = None) -> Path:

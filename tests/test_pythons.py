@@ -14,7 +14,15 @@ from tests.onnx.make import mlp
 from tests.pir.fixtures import unpack
 
 # pyproject.toml's lower bounds, where there are wheels for Python 3.9
-OLDEST = ("numpy==1.21.*", "onnx==1.16.0", "protobuf==3.20.*", "pyyaml==5.4.*", "rich==12.0.*", "typer==0.12.*")
+OLDEST = (
+    "blake3==0.3.*",
+    "numpy==1.21.*",
+    "onnx==1.16.0",
+    "protobuf==3.20.*",
+    "pyyaml==5.4.*",
+    "rich==12.0.*",
+    "typer==0.12.*",
+)
 _RUN = """
 import contextlib, hashlib, importlib, io, json, pkgutil, sys, tempfile
 from pathlib import Path

@@ -206,10 +206,25 @@ def test_every_way_of_copying(
 
         monkeypatch.setattr(os, name, limited)
     with open(source, "rb") as read, open(tmp_path / "target", "wb") as write:
-        copying.copy_range(read.fileno(), write.fileno(), 7, 250_000, source)
+        copying.copy_range(read.fileno(), write.fileno(), 4096, 250_000, source)
         with pytest.raises(CorruptModelError, match="50000 bytes short"):
             copying.copy_range(read.fileno(), write.fileno(), 250_000, 100_000, source)
-    assert (tmp_path / "target").read_bytes() == data[7:250_007] + data[250_000:]
+    assert (tmp_path / "target").read_bytes() == data[4096:254_096] + data[250_000:]
+
+
+@pytest.mark.parametrize("already", [0, 10], ids=["blocks in step", "out of step"])
+def test_copying_to_where_the_target_stands(tmp_path: Path, already: int) -> None:
+    data = np.random.default_rng(0).bytes(3_000_000)
+    source = tmp_path / "source"
+    source.write_bytes(data)
+    with open(source, "rb") as read, open(tmp_path / "target", "wb", buffering=0) as write:
+        write.write(b"x" * already)
+        copying.copy_range(read.fileno(), write.fileno(), 0, 1_500_001, source)
+        copying.copy_range(read.fileno(), write.fileno(), 1_500_001, 1_499_999, source)
+        assert write.tell() == already + len(data)
+        with pytest.raises(CorruptModelError, match="1 bytes short"):
+            copying.copy_range(read.fileno(), write.fileno(), len(data) - 5, 6, source)
+    assert (tmp_path / "target").read_bytes() == b"x" * already + data + data[-5:]
 
 
 def test_failure_to_write_is_told(tmp_path: Path) -> None:

@@ -7,12 +7,14 @@ import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from mconv import api
 from mconv.errors import AlteredError, CorruptModelError, MconvError, NotAModelError, UntrustedError, UsageError
 from mconv.program import files, provenance
+from mconv.program.hashing import hash_file
 from tests.cli.conftest import Run, mconv
 from tests.golden import case
 from tests.onnx.make import mlp
@@ -98,13 +100,31 @@ def test_what_matters_and_only_that_is_recorded(tmp_path: Path) -> None:
     out, _ = to_serving(tmp_path)
     record = json.loads((out / provenance.NAME).read_text())
     assert record["options"]["feed_alias"] == {"x": "features"} and record["target"] == "2.3"
-    assert set(record["versions"]) == {"mconv"} and record["schema"] == 1 and record["command"] == "to-serving"
+    assert set(record["versions"]) == {"mconv"} and record["schema"] == 2 and record["command"] == "to-serving"
     client = out.parent / "serving_client"
     assert set(record["beside"]) == {"../serving_client"} and len(record["beside"]["../serving_client"]) == 2
     (client / "serving_client_conf.prototxt").write_text("")
     assert [f.file for f in api.check(out).findings] == ["../serving_client/serving_client_conf.prototxt"]
     shutil.rmtree(client)  # a server is deployed without its client
     assert api.check(out).ok and api.check(out).notes == ["../serving_client: not here, not compared"]
+
+
+def test_a_record_of_schema_1_with_sha256(tmp_path: Path) -> None:
+    out, sources = to_serving(tmp_path)
+    path = out / provenance.NAME
+    record = json.loads(path.read_text())
+
+    def older(files: list[dict[str, Any]], folder: Path) -> list[dict[str, Any]]:
+        return [hash_file(folder / f["name"], f["name"], algorithm="sha256").to_dict() for f in files]
+
+    record["schema"], record["files"] = 1, older(record["files"], out)
+    record["sources"] = older(record["sources"], sources[0])
+    path.write_text(json.dumps(record))
+    assert "blake3" not in json.dumps([record["files"], record["sources"]])
+    assert api.check(out, sources=sources).ok
+    program = next(p for p in out.iterdir() if p.suffix == ".pdmodel")
+    program.write_bytes(program.read_bytes()[:-1] + b"\xff")
+    assert [f.detail.split()[0] for f in api.check(out).findings] == ["sha256"]
 
 
 def test_a_hard_link_and_a_copy_have_the_same_record(tmp_path: Path) -> None:
@@ -140,9 +160,11 @@ def test_the_record_does_not_disturb_finding_the_model(tmp_path: Path) -> None:
         ('{"schema": 99}', CorruptModelError),
         ('{"schema": 1}', CorruptModelError),
         ("[" * 100_000, CorruptModelError),
-        ({"files": [{"name": "../x", "bytes": 1, "sha256": "0" * 64}]}, UntrustedError),
-        ({"files": [{"name": "/etc/passwd", "bytes": 1, "sha256": "0" * 64}]}, UntrustedError),
-        ({"files": [{"name": "x", "bytes": 1, "sha256": "0"}]}, CorruptModelError),
+        ({"files": [{"name": "../x", "bytes": 1, "blake3": "0" * 64}]}, UntrustedError),
+        ({"files": [{"name": "/etc/passwd", "bytes": 1, "blake3": "0" * 64}]}, UntrustedError),
+        ({"files": [{"name": "x", "bytes": 1, "blake3": "0"}]}, CorruptModelError),
+        ({"files": [{"name": "x", "bytes": 1, "md5": "0" * 64}]}, CorruptModelError),
+        ({"files": [{"name": "x", "bytes": 1, "blake3": "0" * 64, "sha256": "0" * 64}]}, CorruptModelError),
         ({"beside": {"../..": []}}, UntrustedError),
         ({"beside": {"/etc": []}}, UntrustedError),
     ],

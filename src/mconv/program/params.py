@@ -14,7 +14,7 @@ import os
 import struct
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
-from typing import IO, TYPE_CHECKING, Optional, Union, cast
+from typing import IO, TYPE_CHECKING, Any, Callable, Optional, Union, cast
 
 from mconv.errors import CorruptModelError, MconvError, UnsupportedError, UntrustedError
 from mconv.program import messages
@@ -30,6 +30,7 @@ PathLike = Union[str, "os.PathLike[str]"]
 MAX_RANK = 9  # phi/core/ddim.h: DDim::kMaxRank
 _MAX_DESC = 1024  # a TensorDesc of 9 dimensions takes at most 112 bytes
 _MAX_LOD_LEVELS = 16  # Paddle's own models stop at 2 or 3
+_STEP = 16 << 20  # bytes that are copied before somebody is told
 _LARGEST = (1 << 63) - 1  # Paddle counts elements and bytes in int64
 _REWRITE = "save or download the model again"
 _MISMATCH = "the program and the parameters are probably of two different models, or of two savings of one"
@@ -325,7 +326,11 @@ def record_header(dtype: DType, shape: Sequence[int]) -> bytes:
     return struct.pack("<IQIi", 0, 0, 0, len(desc)) + desc
 
 
-def write_combined(path_or_file: Union[PathLike, IO[bytes]], items: Iterable[tuple[str, TensorSource]]) -> None:
+def write_combined(
+    path_or_file: Union[PathLike, IO[bytes]],
+    items: Iterable[tuple[str, TensorSource]],
+    written: Callable[[int], Any] = lambda size: None,
+) -> None:
     """Write a combined parameter file by streaming.
 
     Records of existing parameter files are copied with their headers as they are, neighbours in one go.
@@ -333,6 +338,7 @@ def write_combined(path_or_file: Union[PathLike, IO[bytes]], items: Iterable[tup
     Args:
         path_or_file: a file to create or replace (none of the sources), or an open binary file to append to.
         items: (name, tensor) in byte order of the names, consumed one at a time.
+        written: told now and then how many bytes are in the file.
 
     Raises:
         ValueError: the names are out of order or repeated, or a source gave another number of bytes than it said.
@@ -340,10 +346,10 @@ def write_combined(path_or_file: Union[PathLike, IO[bytes]], items: Iterable[tup
         OSError: the target cannot be written.
     """
     if hasattr(path_or_file, "write"):
-        _write_records(cast("IO[bytes]", path_or_file), None, items)
+        _write_records(cast("IO[bytes]", path_or_file), None, items, written)
         return
     with open(path_or_file, "wb", buffering=0) as file:
-        _write_records(cast("IO[bytes]", file), file.fileno(), items)
+        _write_records(cast("IO[bytes]", file), file.fileno(), items, written)
 
 
 class _Source:
@@ -364,25 +370,39 @@ class _Source:
             self._open = None
 
 
-def _write_records(file: IO[bytes], target: Optional[int], items: Iterable[tuple[str, TensorSource]]) -> None:
+def _write_records(
+    file: IO[bytes],
+    target: Optional[int],
+    items: Iterable[tuple[str, TensorSource]],
+    written: Callable[[int], Any],
+) -> None:
     """Write to *file*, or straight to the descriptor *target* where there is one."""
+    total = 0
 
     def put(data: Union[bytes, memoryview]) -> int:
+        nonlocal total
         if target is None:
             file.write(data)
         else:
-            write_all(target, cast(bytes, data))
+            write_all(target, data)
+        total += len(data)
         return len(data)
 
     origin = _Source()
     pending: Optional[tuple[Path, int, int]] = None
 
     def copy(path: Path, start: int, end: int) -> None:
-        if target is not None:
-            copy_range(origin.fd(path), target, start, end - start, path)
-        else:
-            for piece in read_range(origin.fd(path), start, end - start, path):
-                file.write(piece)
+        nonlocal total
+        while start < end:
+            size = min(_STEP, end - start)
+            if target is not None:
+                copy_range(origin.fd(path), target, start, size, path)
+            else:
+                for piece in read_range(origin.fd(path), start, size, path):
+                    file.write(piece)
+            start += size
+            total += size
+            written(total)
 
     def flush() -> None:
         nonlocal pending
@@ -410,9 +430,11 @@ def _write_records(file: IO[bytes], target: Optional[int], items: Iterable[tuple
             if type(source) is FileSource:
                 copy(source.path, source.offset, source.offset + source.nbytes)
                 continue
-            written = sum(put(piece) for piece in source.chunks())
-            if written != source.nbytes:
-                raise ValueError(f"the source of {name!r} gave {written} bytes, {source.nbytes} were announced")
+            given = sum(put(piece) for piece in source.chunks())
+            if given != source.nbytes:
+                raise ValueError(f"the source of {name!r} gave {given} bytes, {source.nbytes} were announced")
+            written(total)
         flush()
+        written(total)
     finally:
         origin.close()

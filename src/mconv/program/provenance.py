@@ -7,60 +7,22 @@ paths but names inside of the source and the output. ``report.json``, which has 
 
 from __future__ import annotations
 
-import hashlib
-import importlib.metadata
 import json
 import os
-import threading
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Callable, Optional, Union
+from typing import Any, Optional, Union
 
 from mconv import __version__
-from mconv.program.copying import open_regular
+from mconv.program.hashing import FileHash, Following, Thread, hash_file
 from mconv.program.params import PathLike
 from mconv.program.stored import ModelFiles
 
-SCHEMA = 1
+SCHEMA = 2  # 1 had SHA-256
 NAME = "provenance.json"
 NOT_COVERED = ("report.json",)  # has times
-_CHUNK = 1 << 20
 
 Source = Union[PathLike, tuple[str, PathLike]]
-
-
-@dataclass(frozen=True)
-class FileHash:
-    """One file: its name with ``/`` between folders, its size in bytes, and the SHA-256 of its content in hex."""
-
-    name: str
-    bytes: int
-    sha256: str
-
-    def to_dict(self) -> dict[str, Any]:
-        return {"name": self.name, "bytes": self.bytes, "sha256": self.sha256}
-
-
-def hash_file(path: PathLike, name: Optional[str] = None, go_on: Callable[[], bool] = lambda: True) -> FileHash:
-    """Hash one file; Python's lock is not held meanwhile.
-
-    Args:
-        name: what to call it, instead of the last part of its path.
-        go_on: asked now and then; when it says no, the hash is of what was read so far.
-
-    Raises:
-        NotAModelError: it cannot be read or is no ordinary file.
-    """
-    path = Path(path)
-    digest = hashlib.sha256()
-    size = 0
-    buffer = memoryview(bytearray(_CHUNK))
-    with os.fdopen(open_regular(path), "rb", buffering=0) as file:
-        while go_on() and (count := file.readinto(buffer)):
-            digest.update(buffer[:count])
-            size += count
-    return FileHash(path.name if name is None else name, size, digest.hexdigest())
 
 
 def expand(sources: Iterable[Source]) -> list[tuple[str, Path]]:
@@ -102,7 +64,7 @@ class Ahead:
         self._paths = [Path(p) for p in paths if p is not None]
         self._hashes: dict[Path, FileHash] = {}
         self._stop = False
-        self._thread = _Thread(self._hash) if self._paths else None
+        self._thread = Thread(self._hash) if self._paths else None
 
     def _hash(self) -> None:
         for path in self._paths:
@@ -114,7 +76,7 @@ class Ahead:
             return hash_file(path, name)
         self._thread.result()
         known = self._hashes[path]
-        return FileHash(name, known.bytes, known.sha256)
+        return FileHash(name, known.bytes, known.digest)
 
     def __enter__(self) -> Ahead:
         return self
@@ -159,7 +121,8 @@ class Recording:
         self._ahead = ahead or Ahead([])
         self._stop = False
         self._hashes: list[FileHash] = []
-        self._thread = _Thread(self._hash)
+        self._followed: dict[Path, Following] = {}
+        self._thread = Thread(self._hash)
 
     def _hash(self) -> None:
         for name, path in self._sources:
@@ -183,6 +146,11 @@ class Recording:
         self._thread.result()
         return list(self._hashes)
 
+    def following(self, path: PathLike) -> Following:
+        """A context in which *path* is written; :meth:`write` then does not read it again."""
+        followed = self._followed[Path(path)] = Following(path)
+        return followed
+
     def write(
         self,
         folder: Path,
@@ -205,8 +173,13 @@ class Recording:
             files = {n: p for n, p in expand([folder]) if n not in (name, *NOT_COVERED)}
         by_path = {p: h for (_, p), h in zip(self._sources, self.sources())}
         known = {n: by_path[Path(p)] for n, p in (copies or {}).items() if Path(p) in by_path}
+        for n, p in files.items():
+            followed = self._followed.get(Path(p))
+            done = followed.result() if followed is not None else None
+            if done is not None and done.bytes == os.path.getsize(p):
+                known[n] = done
         listed = [
-            FileHash(n, known[n].bytes, known[n].sha256) if n in known else hash_file(p, n)
+            FileHash(n, known[n].bytes, known[n].digest) if n in known else hash_file(p, n)
             for n, p in sorted(files.items())
         ]
         record: dict[str, Any] = {
@@ -249,6 +222,10 @@ def write(folder: PathLike, command: str, sources: Iterable[Source], **options: 
 
 
 def _installed(packages: Sequence[str]) -> dict[str, str]:
+    if not packages:
+        return {}
+    import importlib.metadata  # takes a tenth of the start-up
+
     found = {}
     for package in packages:
         try:
@@ -256,27 +233,3 @@ def _installed(packages: Sequence[str]) -> dict[str, str]:
         except importlib.metadata.PackageNotFoundError:
             continue
     return found
-
-
-class _Thread:
-    """A thread whose error is raised where its result is wanted."""
-
-    def __init__(self, work: Callable[[], None]):
-        self._work = work
-        self._error: Optional[BaseException] = None
-        self._thread = threading.Thread(target=self._run, name="mconv-hash", daemon=True)
-        self._thread.start()
-
-    def _run(self) -> None:
-        try:
-            self._work()
-        except Exception as e:  # noqa: BLE001 - raised again by result()
-            self._error = e
-
-    def join(self) -> None:
-        self._thread.join()
-
-    def result(self) -> None:
-        self.join()
-        if self._error is not None:
-            raise self._error

@@ -11,8 +11,9 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from mconv.errors import AlteredError, CorruptModelError, NotAModelError, UntrustedError, UsageError
+from mconv.program.hashing import BLAKE3, SHA256, FileHash, hash_file
 from mconv.program.params import PathLike
-from mconv.program.provenance import NAME, NOT_COVERED, SCHEMA, FileHash, expand, hash_file
+from mconv.program.provenance import NAME, NOT_COVERED, SCHEMA, expand
 
 _LIMIT = 64 << 20  # bytes; a record of a hundred thousand files has about 16 MB
 
@@ -88,7 +89,7 @@ def check(path: PathLike, sources: Sequence[PathLike] = ()) -> Checked:
     found = _find(Path(path))
     record = _read(found)
     made = Checked(found, True, record["command"], record["target"], record["options"], record["versions"])
-    listed = [FileHash(**f) for f in record["files"]]
+    listed = [FileHash.of_dict(f) for f in record["files"]]
     _compare(made, found.parent, listed, "output")
     made.findings += _added(found, {f.name for f in listed})
     for where, files in record.get("beside", {}).items():
@@ -96,14 +97,14 @@ def check(path: PathLike, sources: Sequence[PathLike] = ()) -> Checked:
         if not other.is_dir():
             made.notes.append(f"{where}: not here, not compared")
             continue
-        inside = [FileHash(**f) for f in files]
+        inside = [FileHash.of_dict(f) for f in files]
         _compare(made, other, inside, "output", f"{where}/")
         extra = {n for n, _ in expand([other])} - {f.name for f in inside}
         made.findings += [Finding("added", f"{where}/{n}", "not in the record") for n in sorted(extra)]
     if sources:
         if not record["sources"]:
             raise UsageError(f"{found}: the source was no file, there is nothing to compare", "leave --source away")
-        _compare_sources(made, [Path(s) for s in sources], [FileHash(**f) for f in record["sources"]])
+        _compare_sources(made, [Path(s) for s in sources], [FileHash.of_dict(f) for f in record["sources"]])
     made.ok = not made.findings
     return made
 
@@ -161,11 +162,11 @@ def _read(path: Path) -> dict[str, Any]:
 def _is_entry(entry: Any) -> bool:
     return (
         isinstance(entry, dict)
-        and set(entry) == {"name", "bytes", "sha256"}
+        and set(entry) in ({"name", "bytes", BLAKE3}, {"name", "bytes", SHA256})
         and isinstance(entry["name"], str)
         and isinstance(entry["bytes"], int)
-        and isinstance(entry["sha256"], str)
-        and re.fullmatch("[0-9a-f]{64}", entry["sha256"]) is not None
+        and isinstance(digest := entry.get(BLAKE3, entry.get(SHA256)), str)
+        and re.fullmatch("[0-9a-f]{64}", digest) is not None
     )
 
 
@@ -190,9 +191,10 @@ def _differs(path: Path, wanted: FileHash, of: str, prefix: str = "") -> Iterato
     if size != wanted.bytes:
         yield Finding("changed", name, f"{size} bytes, {wanted.bytes} in the record", of)
         return
-    got = hash_file(path)
-    if got.sha256 != wanted.sha256:
-        yield Finding("changed", name, f"sha256 {got.sha256[:12]}…, {wanted.sha256[:12]}… in the record", of)
+    got = hash_file(path, algorithm=wanted.algorithm)
+    if got.digest != wanted.digest:
+        detail = f"{got.algorithm} {got.digest[:12]}…, {wanted.digest[:12]}… in the record"
+        yield Finding("changed", name, detail, of)
 
 
 def _added(record: Path, listed: set[str]) -> list[Finding]:

@@ -11,7 +11,7 @@ import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Optional
+from typing import Any, Callable, Optional
 
 from mconv.errors import CorruptModelError, MconvError, NotAModelError, UnsupportedError
 from mconv.program.copying import open_regular
@@ -127,13 +127,23 @@ def at_least_one(
     return program, [*items, (NO_PARAMETERS, ArraySource(np.zeros(1, np.float32)))]
 
 
+def params_name(name: str = "inference") -> str:
+    """What :func:`write_model` calls the file of parameters."""
+    return f"{name}.pdiparams"
+
+
 def write_model(
-    program: Program, items: Iterable[tuple[str, TensorSource]], folder: PathLike, name: str = "inference"
+    program: Program,
+    items: Iterable[tuple[str, TensorSource]],
+    folder: PathLike,
+    name: str = "inference",
+    written: Callable[[int], Any] = lambda size: None,
 ) -> tuple[Path, Path]:
     """Write ``NAME.pdmodel`` and ``NAME.pdiparams`` into an existing folder.
 
     Args:
         items: (name, tensor) of every parameter of the program in byte order of the names.
+        written: told now and then how many bytes of the parameters are in their file.
 
     A program without parameters gets one, see :func:`at_least_one`.
 
@@ -156,8 +166,8 @@ def write_model(
             seen.append(key)
             yield key, source
 
-    program_path, params_path = folder / f"{name}.pdmodel", folder / f"{name}.pdiparams"
-    write_combined(params_path, checked())
+    program_path, params_path = folder / f"{name}.pdmodel", folder / params_name(name)
+    write_combined(params_path, checked(), written)
     if len(seen) < len(expected):
         raise ValueError(f"no data for parameter {expected[len(seen)].name!r}")
     program_path.write_bytes(program.to_bytes())

@@ -22,9 +22,10 @@ from typing import Any, Callable, Optional
 
 from mconv import __version__
 from mconv.errors import NotAModelError
-from mconv.program.provenance import FileHash, expand, hash_file
+from mconv.program.hashing import BLAKE3, FileHash, hash_file
+from mconv.program.provenance import expand
 
-SCHEMA = 1
+SCHEMA = 2
 FOLDER = ".mconv"
 _ROOT = Path(__file__).parent.parent
 _WITHOUT_EFFECT = ("cli", "recipe")  # rooms that do not change what a step makes
@@ -75,13 +76,13 @@ class Hashes:
         self._known: dict[str, list[Any]] = _read(store) or {}
         self._changed = False
 
-    def of(self, path: Path) -> str:
+    def of(self, path: Path, algorithm: str = BLAKE3) -> str:
         """The hash of a file.
 
         Raises:
             NotAModelError: it cannot be read.
         """
-        key = os.path.abspath(path)
+        key = f"{algorithm}:{os.path.abspath(path)}"
         try:
             seen = os.stat(path)
         except OSError as e:
@@ -89,13 +90,13 @@ class Hashes:
         mark = [seen.st_size, seen.st_mtime_ns, seen.st_ino]
         known = self._known.get(key)
         if known is None or known[:3] != mark:
-            known = self._known[key] = [*mark, hash_file(path).sha256]
+            known = self._known[key] = [*mark, hash_file(path, algorithm=algorithm).digest]
             self._changed = True
         return str(known[3])
 
-    def files(self, path: Path) -> list[FileHash]:
+    def files(self, path: Path, algorithm: str = BLAKE3) -> list[FileHash]:
         """The hashes of a file, or of all files in a folder."""
-        return [FileHash(n, p.stat().st_size, self.of(p)) for n, p in expand([path])]
+        return [FileHash(n, p.stat().st_size, self.of(p, algorithm), algorithm) for n, p in expand([path])]
 
     def save(self) -> None:
         if self._changed:
@@ -141,7 +142,7 @@ class State:
             if (
                 [seen.st_size, seen.st_mtime_ns] != mark[:2]
                 and not _has_times(name)
-                and hash_file(place).sha256 != mark[2]
+                and hash_file(place).digest != mark[2]
             ):
                 return f"its output {name} was changed"
         return ""
@@ -178,7 +179,7 @@ def mark(folder: Path, outputs: Iterable[str], known: Mapping[str, str]) -> dict
         for name, path in expand([place]):
             key = f"{output}/{name}" if place.is_dir() else output
             seen = path.stat()
-            found[key] = [seen.st_size, seen.st_mtime_ns, known.get(key) or hash_file(path).sha256]
+            found[key] = [seen.st_size, seen.st_mtime_ns, known.get(key) or hash_file(path).digest]
     return dict(sorted(found.items()))
 
 

@@ -11,8 +11,9 @@ from typing import Any, Callable, Optional
 from urllib.parse import urlsplit
 
 from mconv.errors import AlteredError, MissingDependencyError, NotAModelError, RuntimeFailedError, UsageError
+from mconv.program.hashing import SHA256, FileHash, hash_file
 from mconv.program.output import PREFIX, staged
-from mconv.program.provenance import FileHash, expand, hash_file
+from mconv.program.provenance import expand
 
 PACKAGE = "package:"
 _CHUNK = 1 << 20
@@ -98,13 +99,13 @@ def _same(text: str, got: str, wanted: str) -> None:
 
 def pin_of(path: Path) -> str:
     """The SHA-256 of a file; of a folder, that of its files' lines ``<sha256>  <name>``, sorted by name."""
-    return _pin(path, [hash_file(p, n) for n, p in expand([path])])
+    return _pin(path, [hash_file(p, n, algorithm=SHA256) for n, p in expand([path])])
 
 
 def _pin(path: Path, hashes: list[FileHash]) -> str:
     if path.is_file():
-        return hashes[0].sha256
-    lines = "".join(f"{h.sha256}  {h.name}\n" for h in sorted(hashes, key=lambda h: h.name))
+        return hashes[0].digest
+    lines = "".join(f"{h.digest}  {h.name}\n" for h in sorted(hashes, key=lambda h: h.name))
     return hashlib.sha256(lines.encode("utf-8", "surrogateescape")).hexdigest()
 
 

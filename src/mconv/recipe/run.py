@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Optional
 
 from mconv.errors import MconvError
+from mconv.program.hashing import BLAKE3, SHA256
 from mconv.program.provenance import NAME
 from mconv.recipe import cache, child, remote
 from mconv.recipe.load import CONVERSIONS, Recipe
@@ -103,7 +104,7 @@ class _Run:
                 return None
             path = remote.resolve(text, pin, recipe.folder, install=source.install, progress=progress)
             if pin is not None and not remote.is_remote(text):
-                remote.require_pin(path, text, pin, self.hashes.files(path))
+                remote.require_pin(path, text, pin, self.hashes.files(path, SHA256))
             return path
 
         given = recipe.pipeline if isinstance(recipe.pipeline, dict) else {}
@@ -172,7 +173,7 @@ class _Run:
             record = json.loads((folder / NAME).read_text("utf-8"))
         except (OSError, ValueError):
             return {}, {}
-        known = {f"{step.outputs[0]}/{f['name']}": f["sha256"] for f in record["files"]}
+        known = {f"{step.outputs[0]}/{f['name']}": f[BLAKE3] for f in record["files"]}
         depends: dict[str, str] = {}
         for parameter, path in step.reads.items():
             if parameter in step.made_by:
@@ -180,8 +181,8 @@ class _Run:
             for file in record["sources"]:
                 for place in (path / file["name"], path.parent / file["name"]):
                     with contextlib.suppress(MconvError):
-                        if place.is_file() and self.hashes.of(place) == file["sha256"]:
-                            depends[os.path.abspath(place)] = file["sha256"]
+                        if place.is_file() and self.hashes.of(place) == file[BLAKE3]:
+                            depends[os.path.abspath(place)] = file[BLAKE3]
         return known, depends
 
     def _child(self, step: Step) -> dict[str, Any]:

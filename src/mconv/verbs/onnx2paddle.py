@@ -27,7 +27,7 @@ from mconv.program.inputs import assign
 from mconv.program.output import staged
 from mconv.program.params import TensorSource
 from mconv.program.program import Program
-from mconv.program.stored import write_model
+from mconv.program.stored import params_name, write_model
 from mconv.verbs.proof import FAILED, NOT_DONE, PASSED, Proof, limits_of, prove, runtime_for
 from mconv.verbs.report import FAILED_SUFFIX, Report, keep, paddle_operators, versions
 from mconv.verify.compare import Tolerance
@@ -149,7 +149,8 @@ def onnx2paddle(
             setattr(report, name, value)
         report.seconds.update(made.seconds)
         step = time.perf_counter()
-        files = write_model(made.program, made.params.items(), folder)
+        with recording.following(folder / params_name()) as following:
+            files = write_model(made.program, made.params.items(), folder, written=following.written)
         report.seconds["write"] = time.perf_counter() - step
         report.output = {
             "folder": str(out),
@@ -163,7 +164,7 @@ def onnx2paddle(
         report.add_proof(proof)
         if proof.status == NOT_DONE and proof.reason:
             report.warnings.append(f"not verified: {proof.reason}")
-        report.source["sha256"] = next(h.sha256 for h in recording.sources() if h.name == Path(model).name)
+        report.source["blake3"] = next(h.digest for h in recording.sources() if h.name == Path(model).name)
         _finish(report, start)
         if proof.status == FAILED:
             report.status = "failed verification"
