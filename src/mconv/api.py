@@ -294,14 +294,15 @@ def to_onnx(path: PathLike, out: PathLike, **options: Any) -> Report:
     Args:
         path: a folder, a file or a prefix.
         out: the ``.onnx`` file to write.
-        options: see :func:`mconv.verbs.to_onnx.to_onnx`.
+        options: see :class:`mconv.verbs.options.ToOnnx`.
 
     Raises:
         MconvError: see there.
     """
     from mconv.verbs import to_onnx as verb
+    from mconv.verbs.options import ToOnnx
 
-    return verb.to_onnx(path, out, **options)
+    return verb.to_onnx(path, out, ToOnnx(**options))
 
 
 def convert(source: PathLike, out: PathLike, **options: Any) -> Converted:
@@ -311,14 +312,15 @@ def convert(source: PathLike, out: PathLike, **options: Any) -> Converted:
         source: an ``.onnx`` file, a Paddle model of any era, a ``.pt2`` or TorchScript file, a Hugging Face or PaddleNLP
             folder, ``pkg.module:factory`` or ``file.py:factory``.
         out: the folder to make.
-        options: see :func:`mconv.verbs.convert.convert`.
+        options: see :class:`mconv.verbs.options.Convert`.
 
     Raises:
         MconvError: see there.
     """
     from mconv.verbs import convert as verb
+    from mconv.verbs.options import Convert
 
-    return verb.convert(source, out, **options)
+    return verb.convert(source, out, Convert(**options))
 
 
 def verify(a: PathLike, b: PathLike, **options: Any) -> Verification:
@@ -344,14 +346,15 @@ def to_static(layer: Any, input_spec: Any = None, path: Any = None, **options: A
         layer: the layer, or ``pkg.module:factory``, ``file.py:factory``, a PaddleNLP folder.
         input_spec: as for ``paddle.jit.to_static``, or ``name:dtype[dims]`` texts.
         path: as for ``paddle.jit.save``: ``pb_model`` for ``pb_model.pdmodel`` and ``pb_model.pdiparams``.
-        options: see :func:`mconv.verbs.to_static.to_static`.
+        options: see :class:`mconv.verbs.options.ToStatic`.
 
     Raises:
         MconvError: see there.
     """
     from mconv.verbs import to_static as verb
+    from mconv.verbs.options import ToStatic
 
-    return verb.to_static(layer, input_spec, path, **options)
+    return verb.to_static(layer, input_spec, path, ToStatic(**options))
 
 
 def torch2paddle(model: Any, out: PathLike, *, into: Any = None, **options: Any) -> Report:
@@ -362,19 +365,20 @@ def torch2paddle(model: Any, out: PathLike, *, into: Any = None, **options: Any)
         out: the folder to make.
         into: a ``paddle.nn.Layer``, or what makes it, to be given the model's weights and saved: no graph is
             converted then.
-        options: see :func:`mconv.verbs.torch2paddle.torch2paddle`; with *into*
-            :func:`mconv.verbs.transplant.transplant`.
+        options: see :class:`mconv.verbs.options.Torch2Paddle`; with *into* :class:`mconv.verbs.options.Transplant`.
 
     Raises:
         MconvError: see there.
     """
     if into is not None:
         from mconv.verbs import transplant
+        from mconv.verbs.options import Transplant
 
-        return transplant.transplant(model, into, out, **transplant.fitting(options))
+        return transplant.transplant(model, into, out, Transplant(**transplant.fitting(options)))
     from mconv.verbs import torch2paddle as verb
+    from mconv.verbs.options import Torch2Paddle
 
     only = [f"--{name.replace('_arguments', '-arg')}" for name in ("rules", "into_arguments") if options.pop(name, ())]
     if only:
         raise UsageError(f"{', '.join(only)}: only with --into")
-    return verb.torch2paddle(model, out, **options)
+    return verb.torch2paddle(model, out, Torch2Paddle(**options))

@@ -5,10 +5,9 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Optional, Union
+from typing import Any, Optional
 
 from mconv.errors import (
     MconvError,
@@ -26,6 +25,7 @@ from mconv.program.params import PathLike
 from mconv.serving import convert as serving
 from mconv.serving.convert import ServingResult
 from mconv.serving.scaffold import options_from
+from mconv.verbs.options import Convert, Torch2Paddle, ToStatic
 from mconv.verbs.proof import NOT_DONE, PASSED
 from mconv.verbs.recognise import SourceKind, recognise
 from mconv.verbs.report import FAILED_SUFFIX, NAME, Report, versions
@@ -33,24 +33,6 @@ from mconv.verbs.report import FAILED_SUFFIX, NAME, Report, versions
 INFERENCE = "inference"  # the folder of --keep-inference
 SERVICE = "service"
 _NO_PROOF = {"status": NOT_DONE, "reason": ""}
-
-
-@dataclass(frozen=True)
-class Options:
-    """What the caller chose; see :func:`convert`."""
-
-    inputs: Sequence[str] = ()
-    weights: Optional[PathLike] = None
-    arguments: Union[Mapping[str, Any], Sequence[str]] = ()
-    task: Optional[str] = None
-    trust: bool = False
-    target: str = targets.DEFAULT_TARGET
-    verify: Optional[bool] = None
-    runtime: Optional[str] = None
-    feeds: Optional[PathLike] = None
-    tolerance: Optional[float] = None
-    timeout: float = 600
-    progress: Callable[[str], Any] = lambda text: None
 
 
 @dataclass
@@ -84,42 +66,23 @@ class Converted:
     schema: int = 1
 
 
-def convert(
-    source: PathLike,
-    out: PathLike,
-    *,
-    framework: Optional[str] = None,
-    feed_alias: Optional[Mapping[str, str]] = None,
-    fetch_alias: Optional[Mapping[str, str]] = None,
-    pipeline: Optional[Mapping[str, Any]] = None,
-    keep_inference: bool = False,
-    force: bool = False,
-    **options: Any,
-) -> Converted:
+def convert(source: PathLike, out: PathLike, chosen: Convert = Convert()) -> Converted:
     """Convert whatever *source* is into ``OUT/serving_server/`` and ``OUT/serving_client/``.
 
     Args:
         source: an ``.onnx`` file, a Paddle model of any era, ``.json`` included, a ``.pt2`` or TorchScript file, a
             Hugging Face or PaddleNLP folder, ``pkg.module:factory`` or ``file.py:factory`` of PyTorch or Paddle.
         out: the folder to make; it appears whole or not at all.
-        framework: ``torch`` or ``paddle``: what a factory makes, where its file does not tell.
-        feed_alias, fetch_alias: variable → what clients call it.
-        pipeline: also write ``OUT/service/``, a pipeline service like this, see
-            :func:`mconv.serving.scaffold.options_from`; ``{}``: as usual.
-        keep_inference: also leave the inference model that lies between, in ``OUT/inference/``.
-        force: replace what is at *out*.
-        options: fields of :class:`Options`: ``inputs``, ``weights``, ``arguments``, ``task``, ``trust``, ``target``,
-            ``verify``, ``runtime``, ``feeds``, ``tolerance``, ``timeout``, ``progress``; as the conversions take them.
+        chosen: see :class:`~mconv.verbs.options.Convert`.
 
     Raises:
         MconvError: that of the conversion; what differs from the source is kept in ``OUT.failed-verification``.
     """
     start = time.perf_counter()
-    chosen = Options(**options)
     goal = targets.get(chosen.target)
-    kind = recognise(source, framework)
-    _refuse(kind, source, chosen, keep_inference)
-    service = None if pipeline is None else options_from(pipeline)
+    kind = recognise(source, chosen.framework)
+    _refuse(kind, source, chosen)
+    service = None if chosen.pipeline is None else options_from(chosen.pipeline)
     out = Path(out)
     result = Converted(
         {"path": os.fspath(source), "kind": kind.name.lower()}, {"name": goal.name, "paddle": goal.paddle}
@@ -128,7 +91,7 @@ def convert(
     chosen.progress(f"{os.fspath(source)} is {kind.value}")
     file = (loading.split(os.fspath(source)) or ("", ""))[0]  # of a factory
     given = [p for p in (source, file, chosen.weights, chosen.feeds) if p and os.path.exists(p)]
-    with staged(out, force=force, protect=given) as folder:
+    with staged(out, force=chosen.force, protect=given) as folder:
         model = folder / INFERENCE
         first: Optional[Report] = None
         if kind not in (SourceKind.PADDLE, SourceKind.PIR):
@@ -145,9 +108,10 @@ def convert(
             result.source = {**first.source, **result.source}
         chosen.progress("writing serving_server/ and serving_client/")
         step = time.perf_counter()
-        serve: dict[str, Any] = {"feed_alias": feed_alias, "fetch_alias": fetch_alias, "pipeline": service}
+        serve: dict[str, Any] = {"feed_alias": chosen.feed_alias, "fetch_alias": chosen.fetch_alias}
+        serve["pipeline"] = service
         if first is not None:  # the inference model between is this command's own: its parameters may be moved
-            serve["link"] = not keep_inference
+            serve["link"] = not chosen.keep_inference
             serve["beside"] = _folder_of(source)
         made = _serve(source if first is None else model, kind, out=folder, target=chosen.target, **serve)
         made.warnings = [w for w in made.warnings if not w.startswith("the parameters are copied")]
@@ -159,7 +123,7 @@ def convert(
         else:
             _join_provenance(model, folder)
         _describe(result, made, out, service is not None)
-        if first is not None and keep_inference:
+        if first is not None and chosen.keep_inference:
             result.inference = first.output["folder"] = str(out / INFERENCE)
             first.write(model)
         elif first is not None:
@@ -171,7 +135,7 @@ def convert(
     return result
 
 
-def _refuse(kind: SourceKind, source: PathLike, chosen: Options, keep_inference: bool) -> None:
+def _refuse(kind: SourceKind, source: PathLike, chosen: Convert) -> None:
     """Options that the source has no use for.
 
     Raises:
@@ -187,53 +151,37 @@ def _refuse(kind: SourceKind, source: PathLike, chosen: Options, keep_inference:
         "--weights": chosen.weights is not None,
         "--arg": bool(chosen.arguments),
         "--task": chosen.task is not None,
-        "--keep-inference": keep_inference,
+        "--keep-inference": chosen.keep_inference,
     }
     for option, kinds in takes.items():
         if given[option] and kind not in kinds:
             raise UsageError(f"{option}: {os.fspath(source)} is {kind.value}, which has no use for it", "leave it out")
 
 
-def _first(kind: SourceKind, source: PathLike, model: Path, chosen: Options) -> Report:
+def _first(kind: SourceKind, source: PathLike, model: Path, chosen: Convert) -> Report:
     """The conversion to an inference model."""
-    common: dict[str, Any] = {
-        "target": chosen.target,
-        "verify": chosen.verify,
-        "runtime": chosen.runtime,
-        "feeds": chosen.feeds,
-        "tolerance": chosen.tolerance,
-        "timeout": chosen.timeout,
-        "progress": chosen.progress,
-    }
     if kind is SourceKind.ONNX:
         from mconv.verbs.onnx2paddle import onnx2paddle
 
-        return onnx2paddle(source, model, inputs=chosen.inputs, **common)
+        return onnx2paddle(source, model, inputs=chosen.inputs, **chosen.common())
     if kind is SourceKind.TORCH:
         from mconv.verbs.torch2paddle import torch2paddle
 
-        return torch2paddle(
-            source,
-            model,
+        options = Torch2Paddle(
+            **chosen.common(),
             inputs=chosen.inputs,
             weights=chosen.weights,
             arguments=chosen.arguments,
             task=chosen.task,
             trust=chosen.trust,
-            **common,
         )
+        return torch2paddle(source, model, options)
     from mconv.verbs.to_static import to_static
 
-    return to_static(
-        os.fspath(source),
-        chosen.inputs or None,
-        model,
-        params=chosen.weights,
-        arguments=chosen.arguments,
-        trust=chosen.trust,
-        folder=True,
-        **common,
+    layer = ToStatic(
+        **chosen.common(), params=chosen.weights, arguments=chosen.arguments, trust=chosen.trust, folder=True
     )
+    return to_static(os.fspath(source), chosen.inputs or None, model, layer)
 
 
 def _serve(model: PathLike, kind: SourceKind, **options: Any) -> ServingResult:
@@ -252,7 +200,7 @@ def _folder_of(source: PathLike) -> Optional[Path]:
     return path if path.is_dir() else path.absolute().parent
 
 
-def _prove_paddle(source: PathLike, made: ServingResult, chosen: Options, result: Converted) -> None:
+def _prove_paddle(source: PathLike, made: ServingResult, chosen: Convert, result: Converted) -> None:
     """A Paddle model against the serving folder made of it, each in its own Paddle where that is installed.
 
     Raises:

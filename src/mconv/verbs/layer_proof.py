@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Callable, Optional, Protocol
+from typing import Any, Optional, Protocol
 
 import numpy as np
 
@@ -22,26 +22,12 @@ from mconv.program.dtypes import DType
 from mconv.program.program import Program
 from mconv.runtimes.worker import last_words
 from mconv.verbs import static_files
+from mconv.verbs.options import Saving
 from mconv.verbs.proof import FAILED, IMAGES, NOT_DONE, PASSED, Proof, compare_answers, prove, runtime_for, sized, worst
 from mconv.verbs.report import Report
 from mconv.verify.compare import Tolerance
 from mconv.verify.feeds import InputSpec, load_feeds, random_feeds
 from mconv.verify.runners import Answers
-
-
-@dataclass
-class Options:
-    """What the caller chose; see :func:`mconv.verbs.to_static.to_static`."""
-
-    target: str
-    form: str
-    output_names: Optional[Sequence[str]]
-    verify: bool
-    runtime: Optional[str]
-    feeds: Optional[Path]
-    tolerance: Tolerance
-    timeout: float
-    progress: Callable[[str], Any]
 
 
 @dataclass
@@ -161,7 +147,7 @@ class Origin(Protocol):
         """Where the two part, in one line; empty where that is not known."""
 
 
-def expect(live: Live, call: Call, chosen: Options) -> Expected:
+def expect(live: Live, call: Call, chosen: Saving) -> Expected:
     """Run the layer before Paddle's tracer touches it; on images of other sizes too where it wants none of the usual."""
     specs = [InputSpec(i.name, i.dtype, i.dims) for i in call.inputs]
     tries = [specs]
@@ -263,7 +249,7 @@ def proved(
     call: Call,
     files: static_files.Written,
     made: exporting.Exported,
-    chosen: Options,
+    chosen: Saving,
     report: Report,
 ) -> Proof:
     """All proofs, put into the report; the one that counts."""
@@ -288,7 +274,7 @@ def proved(
     return proof
 
 
-def _against_origin(expected: Expected, origin: OriginAnswers, proof: Proof, chosen: Options) -> Proof:
+def _against_origin(expected: Expected, origin: OriginAnswers, proof: Proof, chosen: Saving) -> Proof:
     """The result against what the weights come from."""
     made = replace(proof, status=NOT_DONE, reason=origin.reason, reference=origin.label, comparison=None, error=None)
     if origin.answers is None:
@@ -297,8 +283,8 @@ def _against_origin(expected: Expected, origin: OriginAnswers, proof: Proof, cho
     if got is None or any(place >= len(got.names) for place in mine):
         made.reason = "the result does not run" if got is None else "the result has other outputs than the layer"
         return made
-    dense = chosen.form == "pdmodel" and not targets.get(chosen.target).has_0d
-    made.comparison = compare_answers(origin.answers, _some(got, mine), tolerance=chosen.tolerance, scalar_as_one=dense)
+    dense = chosen.format == "pdmodel" and not targets.get(chosen.target).has_0d
+    made.comparison = compare_answers(origin.answers, _some(got, mine), tolerance=chosen.limits, scalar_as_one=dense)
     made.status = PASSED if made.comparison.ok else FAILED
     if not made.comparison.ok:
         made.reason = worst(made.comparison) + (f"; {origin.where}" if origin.where else "")
@@ -316,7 +302,7 @@ def _some(answers: Answers, places: Sequence[int]) -> Answers:
 
 
 def _prove(
-    expected: Expected, call: Call, files: static_files.Written, made: exporting.Exported, chosen: Options
+    expected: Expected, call: Call, files: static_files.Written, made: exporting.Exported, chosen: Saving
 ) -> tuple[Proof, Optional[Proof]]:
     """The result against the layer; and, where Paddle wrote PIR, that against the layer too."""
     original = None
@@ -340,7 +326,7 @@ def _prove(
         source_types={},
         inputs=chosen.feeds,
         sets=expected.sets,
-        tolerance=chosen.tolerance,
+        tolerance=chosen.limits,
         scalar_as_one=not targets.get(chosen.target).has_0d,
         timeout=chosen.timeout,
     )

@@ -14,17 +14,15 @@ from mconv.dygraph import export as exporting
 from mconv.dygraph import inputs as describing
 from mconv.dygraph.inputs import Call
 from mconv.dygraph.live import Live
-from mconv.errors import MconvError, RuntimeFailedError, UnsupportedError, UsageError, VerificationError
-from mconv.program import provenance, targets
+from mconv.errors import MconvError, RuntimeFailedError, UnsupportedError, VerificationError
+from mconv.program import provenance
 from mconv.program.params import PathLike
 from mconv.runtimes.worker import last_words
 from mconv.verbs import static_files
-from mconv.verbs.layer_proof import Expected, Options, Origin, changes_by_itself, expect, proved
-from mconv.verbs.proof import FAILED, NOT_DONE, PASSED, Proof, limits_of
+from mconv.verbs.layer_proof import Expected, Origin, changes_by_itself, expect, proved
+from mconv.verbs.options import Saving
+from mconv.verbs.proof import FAILED, NOT_DONE, PASSED, Proof
 from mconv.verbs.report import Report, keep, paddle_operators
-from mconv.verify.compare import Tolerance
-
-FORMATS = ("pdmodel", "json")
 
 
 @dataclass
@@ -52,22 +50,21 @@ def save(
     subject: Subject,
     input_spec: Optional[Sequence[Any]],
     path: Path,
-    chosen: Options,
+    chosen: Saving,
     *,
     folder: bool = False,
-    force: bool = False,
 ) -> Report:
     """Save the layer, prove it, and leave it as it was; see :func:`mconv.verbs.to_static.to_static`."""
-    live, report = subject.live, subject.report
+    live, report, verify = subject.live, subject.report, chosen.verify is not False
     with live, contextlib.ExitStack() as stack:
         call = _call(live, input_spec)
         report.warnings += call.notes
         report.seconds["load"] = time.perf_counter() - subject.start
-        place, kept, home = static_files.open_place(stack, path, folder, chosen.form, force, subject.protect)
-        expected = expect(live, call, chosen) if chosen.verify else Expected()
-        if chosen.verify and subject.origin is not None:
+        place, kept, home = static_files.open_place(stack, path, folder, chosen, subject.protect)
+        expected = expect(live, call, chosen) if verify else Expected()
+        if verify and subject.origin is not None:
             chosen.progress(f"running {subject.origin.label}")
-            expected.ask(subject.origin, call, chosen.tolerance)
+            expected.ask(subject.origin, call, chosen.limits)
             report.warnings += subject.origin.notes
         chosen.progress(f"tracing {live.what} with Paddle {live.paddle.__version__}")
         step = time.perf_counter()
@@ -77,7 +74,7 @@ def save(
         report.warnings += _trace_notes(live, made)
         expected.follow(made.paths)
         step = time.perf_counter()
-        files = static_files.write(made, call, place, chosen.target, chosen.form, chosen.output_names, report)
+        files = static_files.write(made, call, place, chosen, report)
         report.seconds["translate"] = time.perf_counter() - step
         report.output = {
             "folder": str(home.folder),
@@ -88,8 +85,8 @@ def save(
         }
         if files.dense is not None:
             report.paddle_operators = paddle_operators(files.dense)
-        proof = proved(expected, call, files, made, chosen, report) if chosen.verify else Proof(NOT_DONE)
-        if not chosen.verify:
+        proof = proved(expected, call, files, made, chosen, report) if verify else Proof(NOT_DONE)
+        if not verify:
             report.add_proof(proof)
         if proof.status == FAILED and proof.error is None and changes_by_itself(expected, live, call):
             proof.reason += "; the layer itself gives other values each time it is called"
@@ -111,27 +108,6 @@ def save(
         report.write(place)
         home.settle(place)
     return report
-
-
-def options(
-    target: str,
-    form: str,
-    output_names: Optional[Sequence[str]],
-    verify: Optional[bool],
-    runtime: Optional[str],
-    feeds: Optional[PathLike],
-    tolerance: Optional[float],
-    timeout: float,
-    progress: Callable[[str], Any],
-) -> Options:
-    targets.get(target)
-    if form not in FORMATS:
-        raise UsageError(f"unknown format {form!r}", f"formats are {', '.join(FORMATS)}")
-    limits = limits_of(tolerance, verify, feeds, runtime) or Tolerance()
-    if form == "json" and output_names is not None:
-        raise UsageError("--output-names: a .json is left as Paddle writes it", "--format pdmodel has names")
-    npz = None if feeds is None else Path(feeds)
-    return Options(target, form, output_names, verify is not False, runtime, npz, limits, timeout, progress)
 
 
 def _call(live: Live, input_spec: Optional[Sequence[Any]]) -> Call:

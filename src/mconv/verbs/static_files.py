@@ -22,6 +22,7 @@ from mconv.program.output import staged, staged_many
 from mconv.program.params import PathLike, TensorSource
 from mconv.program.program import Op, Program, Var
 from mconv.program.stored import write_model
+from mconv.verbs.options import Saving
 from mconv.verbs.proof import FAILED, PASSED, Proof, compare_answers, worst
 from mconv.verbs.report import FAILED_SUFFIX, NAME, Report
 from mconv.verify.runners import Answers
@@ -43,24 +44,22 @@ def write(
     made: Exported,
     call: Call,
     place: Path,
-    target: str,
-    form: str,
-    output_names: Optional[Sequence[str]],
+    chosen: Saving,
     report: Report,
 ) -> Written:
     """Translate what Paddle saved and write it into *place*; describes inputs and outputs in *report*.
 
     Raises:
         UnsupportedError: the target lacks what the program needs, or this Paddle writes no ``.json``.
-        UsageError: *output_names* does not fit.
+        UsageError: the names for the outputs do not fit.
     """
-    if form == "json":
+    if chosen.format == "json":
         return _as_it_is(made, place, report)
-    program, items = _translated(made, target, report)
-    _name_outputs(program, made, output_names)
+    program, items = _translated(made, chosen.target, report)
+    _name_outputs(program, made, chosen.output_names)
     written = write_model(program, items, place, STEM)
     report.inputs = [_port(i.name, i.dtype.label, p, i.dims) for i, p in zip(call.inputs, program.feeds)]
-    given = list(output_names) if output_names is not None else made.names
+    given = list(chosen.output_names) if chosen.output_names is not None else made.names
     report.outputs = [
         _port(name or p.name, _label(p), p, [None if d < 0 else d for d in p.shape])
         for name, p in zip(given, program.fetches)
@@ -193,7 +192,7 @@ class Home:
 
 
 def open_place(
-    stack: contextlib.ExitStack, path: Path, folder: bool, form: str, force: bool, protect: Sequence[PathLike]
+    stack: contextlib.ExitStack, path: Path, folder: bool, chosen: Saving, protect: Sequence[PathLike]
 ) -> tuple[Path, Path, Home]:
     """The folder to work in, the one for files that are not good, and where the others go.
 
@@ -202,16 +201,16 @@ def open_place(
         OutputExistsError: something is there, or it cannot be written.
     """
     if folder:
-        place = stack.enter_context(staged(path, force=force, protect=protect))
+        place = stack.enter_context(staged(path, force=chosen.force, protect=protect))
         return place, path.with_name(path.name + FAILED_SUFFIX), Home(path)
     name = path.name
     for suffix in (".pdmodel", ".json"):
         name = name.removesuffix(suffix)
     if not name:
         raise UsageError(f"{path}: no name for the files", "path is a prefix: pb_model for pb_model.pdmodel")
-    names = [f"{name}.{form}", f"{name}.pdiparams", f"{name}.{NAME}", f"{name}.{provenance.NAME}"]
+    names = [f"{name}.{chosen.format}", f"{name}.pdiparams", f"{name}.{NAME}", f"{name}.{provenance.NAME}"]
     paths = [path.with_name(n) for n in names]
-    targets_ = stack.enter_context(staged_many(paths, force=force, file=True, protect=protect))
+    targets_ = stack.enter_context(staged_many(paths, force=chosen.force, file=True, protect=protect))
     place = targets_[0].parent / "made"
     place.mkdir()
     return place, path.with_name(name + FAILED_SUFFIX), Home(path.parent, name, targets_)
@@ -220,7 +219,7 @@ def open_place(
 # Paddle's own program -----------------------------------------------------------------------------------------------
 
 
-def run_pir(expected: Any, program: Path, params: Optional[Path], chosen: Any, where: str) -> Proof:
+def run_pir(expected: Any, program: Path, params: Optional[Path], chosen: Saving, where: str) -> Proof:
     """A ``.json`` program in a Paddle 3, against the layer.
 
     Raises:
@@ -228,7 +227,7 @@ def run_pir(expected: Any, program: Path, params: Optional[Path], chosen: Any, w
     """
     start = time.perf_counter()
     runtime = runtimes.find(where)
-    proof = Proof(FAILED, reference=expected.label, runtime=runtime.name, tolerance=chosen.tolerance)
+    proof = Proof(FAILED, reference=expected.label, runtime=runtime.name, tolerance=chosen.limits)
     proof.inputs = str(chosen.feeds) if chosen.feeds else "random"
     proof.input_sets = [{n: list(a.shape) for n, a in feed.items()} for feed in expected.sets]
     try:
@@ -239,7 +238,7 @@ def run_pir(expected: Any, program: Path, params: Optional[Path], chosen: Any, w
     else:
         proof.paddle = f"Paddle {got.version} ({got.engine})"
         answers = proof.answers = Answers(got.names, got.outputs, got.dtypes, got.version, got.seconds)
-        proof.comparison = compare_answers(expected.answers, answers, tolerance=chosen.tolerance)
+        proof.comparison = compare_answers(expected.answers, answers, tolerance=chosen.limits)
         proof.status = PASSED if proof.comparison.ok else FAILED
         proof.reason = "" if proof.comparison.ok else worst(proof.comparison)
     proof.seconds = time.perf_counter() - start

@@ -6,9 +6,8 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Callable, Optional
+from typing import Any, Optional
 
 from mconv import inspection
 from mconv.errors import (
@@ -29,60 +28,23 @@ from mconv.program.params import PathLike, TensorSource
 from mconv.program.stored import Era, ModelFiles, write_model
 from mconv.runtimes import paddle2onnx
 from mconv.verbs.onnx2paddle import failure
+from mconv.verbs.options import ToOnnx
 from mconv.verbs.proof import FAILED, NOT_DONE, Proof, prove_onnx, runtime_for, written_for
 from mconv.verbs.report import FAILED_SUFFIX, NAME, Report, keep, versions
-from mconv.verify.compare import Tolerance
 from mconv.verify.feeds import InputSpec, specs_of
 from mconv.verify.runners import PaddleRunner
 
-DEFAULT_OPSET = 13
 _LARGEST = (1 << 31) - (1 << 20)  # bytes of parameters that still fit into one protobuf message
 _READS = "3"  # the Paddle whose programs paddle2onnx reads
 
 
-@dataclass(frozen=True)
-class Options:
-    """What the caller chose; see :func:`to_onnx`."""
-
-    opset: int
-    verify: Optional[bool]
-    runtime: Optional[str]
-    inputs: Sequence[str]
-    feeds: Optional[Path]
-    tolerance: Tolerance
-    timeout: float
-    progress: Callable[[str], Any]
-
-
-def to_onnx(
-    path: PathLike,
-    out: PathLike,
-    *,
-    opset: int = DEFAULT_OPSET,
-    verify: Optional[bool] = None,
-    runtime: Optional[str] = None,
-    inputs: Sequence[str] = (),
-    feeds: Optional[PathLike] = None,
-    tolerance: Optional[float] = None,
-    force: bool = False,
-    timeout: float = 600,
-    progress: Callable[[str], Any] = lambda text: None,
-) -> Report:
+def to_onnx(path: PathLike, out: PathLike, chosen: ToOnnx = ToOnnx()) -> Report:
     """Convert a Paddle model into the file *out*, with ``NAME.report.json`` and ``NAME.provenance.json`` beside it.
 
     Args:
         path: a model of any era, ``.json`` included: a folder, a file or a prefix.
         out: the ``.onnx`` file; it appears whole or not at all.
-        opset: the version of ONNX's operators; a newer one is taken, and said, where the model needs it.
-        verify: run both models and compare; None = if onnxruntime is installed, False = do not.
-        runtime: where to run the Paddle model: a managed runtime's name or ``current``; default the Paddle that it
-            was saved by, or the one that this Python can import.
-        inputs: ``name[1,3,?,640]``: shapes of the random inputs.
-        feeds: a ``.npz`` file with inputs to verify with, instead of random ones.
-        tolerance: how far outputs may be apart, both absolute (for outputs of size 1) and relative.
-        force: replace what is at *out*.
-        timeout: seconds for the conversion, and for running the Paddle model.
-        progress: called with one line for each phase.
+        chosen: see :class:`~mconv.verbs.options.ToOnnx`.
 
     Raises:
         NotAModelError, CorruptModelError: *path* is no sound Paddle model.
@@ -93,14 +55,13 @@ def to_onnx(
         UsageError: an option does not fit. OutputExistsError: *out* is there already.
     """
     start = time.perf_counter()
-    chosen = _options(opset, verify, runtime, inputs, feeds, tolerance, timeout, progress)
     out = Path(out)
     if out.name in ("", ".", ".."):
         raise UsageError(f"{out}: no name for a file", "give the .onnx file to write")
     tool = paddle2onnx.version()
     found = files.locate(path)
     seen = inspection.inspect(found.program)
-    report = Report("to-onnx", "paddle2onnx", _source(found, seen), {"name": "onnx", "opset": opset})
+    report = Report("to-onnx", "paddle2onnx", _source(found, seen), {"name": "onnx", "opset": chosen.opset})
     report.versions = {**versions(), "paddle2onnx": tool}
     report.paddle_operators = {k: v for k, v in seen.operators.items() if k not in ("feed", "fetch")}
     report.seconds["read"] = time.perf_counter() - start
@@ -108,11 +69,11 @@ def to_onnx(
     paths = [out, out.with_name(f"{stem}.{NAME}"), out.with_name(f"{stem}.{provenance.NAME}")]
     protected = [p for p in (found.program, found.params, chosen.feeds) if p is not None]
     recording = provenance.Recording(
-        "to-onnx", _files(found), options={"opset": opset}, packages=("paddle2onnx", "paddlepaddle", "onnx")
+        "to-onnx", _files(found), options={"opset": chosen.opset}, packages=("paddle2onnx", "paddlepaddle", "onnx")
     )
     with (
         recording,
-        staged_many(paths, force=force, file=True, protect=protected) as staged,
+        staged_many(paths, force=chosen.force, file=True, protect=protected) as staged,
         tempfile.TemporaryDirectory(prefix="mconv-onnx-") as scratch,
     ):
         place = staged[0].parent / "made"
@@ -136,25 +97,6 @@ def to_onnx(
     return report
 
 
-def _options(
-    opset: int,
-    verify: Optional[bool],
-    runtime: Optional[str],
-    inputs: Sequence[str],
-    feeds: Optional[PathLike],
-    tolerance: Optional[float],
-    timeout: float,
-    progress: Callable[[str], Any],
-) -> Options:
-    low, high = paddle2onnx.OPSETS
-    if not low <= opset <= high:
-        raise UsageError(f"--opset {opset}: paddle2onnx writes {low} to {high}")
-    if verify is False and (feeds is not None or runtime is not None or inputs):
-        raise UsageError("--input, --inputs and --runtime say how to verify, and --no-verify not to")
-    limits = Tolerance.of(tolerance)
-    return Options(opset, verify, runtime, inputs, None if feeds is None else Path(feeds), limits, timeout, progress)
-
-
 def _source(found: ModelFiles, seen: Inspection) -> dict[str, Any]:
     return {
         "path": str(found.program),
@@ -174,7 +116,7 @@ def _files(found: ModelFiles) -> list[provenance.Source]:
 # conversion ---------------------------------------------------------------------------------------------------------
 
 
-def _convert(found: ModelFiles, seen: Inspection, made: Path, report: Report, chosen: Options, scratch: Path) -> None:
+def _convert(found: ModelFiles, seen: Inspection, made: Path, report: Report, chosen: ToOnnx, scratch: Path) -> None:
     """Write the ONNX file and describe it in *report*."""
     stored = sum(seen.parameter_bytes.values())
     if stored > _LARGEST:
@@ -212,7 +154,7 @@ def _readable(found: ModelFiles, scratch: Path, report: Report) -> tuple[Path, O
     return write_model(program, [(v.name, items[v.name]) for v in program.parameters], folder)
 
 
-def _finish(raw: Path, made: Path, seen: Inspection, report: Report, chosen: Options) -> None:
+def _finish(raw: Path, made: Path, seen: Inspection, report: Report, chosen: ToOnnx) -> None:
     """Give the ONNX model the source's names and order of inputs and outputs, check it, write it.
 
     Raises:
@@ -335,7 +277,7 @@ def _port(tensor: inspection.Tensor, info: Any) -> dict[str, Any]:
 # proof --------------------------------------------------------------------------------------------------------------
 
 
-def _proof(found: ModelFiles, seen: Inspection, made: Path, report: Report, chosen: Options) -> Proof:
+def _proof(found: ModelFiles, seen: Inspection, made: Path, report: Report, chosen: ToOnnx) -> Proof:
     if chosen.verify is False:
         return Proof(NOT_DONE)
     from mconv.verify.runners import OnnxRunner
@@ -348,7 +290,7 @@ def _proof(found: ModelFiles, seen: Inspection, made: Path, report: Report, chos
             result = OnnxRunner(made)
         except RuntimeFailedError as e:
             error = RuntimeFailedError(f"paddle2onnx wrote a bad model: {e.message.replace(str(made), made.name)}")
-            return Proof(FAILED, error.message, runtime="ONNX Runtime", tolerance=chosen.tolerance, error=error)
+            return Proof(FAILED, error.message, runtime="ONNX Runtime", tolerance=chosen.limits, error=error)
     except (RuntimeUnavailableError, MissingDependencyError) as e:
         if chosen.verify or chosen.runtime is not None or chosen.feeds is not None:
             raise
@@ -359,9 +301,7 @@ def _proof(found: ModelFiles, seen: Inspection, made: Path, report: Report, chos
     reference = PaddleRunner(found, runtime, timeout=chosen.timeout)
     chosen.progress(f"verifying: {runtime.label} against {result.label}")
     with reference, result:
-        proof = prove_onnx(
-            reference, result, specs, shapes=chosen.inputs, inputs=chosen.feeds, tolerance=chosen.tolerance
-        )
+        proof = prove_onnx(reference, result, specs, shapes=chosen.inputs, inputs=chosen.feeds, tolerance=chosen.limits)
     proof.runtime = result.label
     report.versions["reference"] = reference.label
     if proof.status == NOT_DONE and (chosen.verify or chosen.feeds is not None):
@@ -381,4 +321,4 @@ def _failure(proof: Proof, place: Path, kept: Path, report: Report, path: PathLi
     return failure(proof, kept, report, advice)
 
 
-__all__ = ["DEFAULT_OPSET", "to_onnx"]
+__all__ = ["to_onnx"]

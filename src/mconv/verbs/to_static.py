@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Callable, Optional, Union
+from typing import Any, Optional
 
 from mconv.dygraph import source, weights
 from mconv.dygraph.live import Live
@@ -16,31 +16,16 @@ from mconv.factory.inputs import Call
 from mconv.factory.loading import parse_arguments
 from mconv.program import provenance, targets
 from mconv.program.params import PathLike
+from mconv.verbs.options import ToStatic
 from mconv.verbs.report import Report, versions
-from mconv.verbs.saving import Options, Subject, options, save
+from mconv.verbs.saving import Subject, save
 
 
 def to_static(
     layer: Any,
     input_spec: Optional[Sequence[Any]] = None,
     path: Optional[PathLike] = None,
-    *,
-    arguments: Union[Mapping[str, Any], Sequence[str]] = (),
-    params: Optional[PathLike] = None,
-    strict: bool = True,
-    trust: bool = False,
-    method: str = "forward",
-    target: str = targets.DEFAULT_TARGET,
-    format: str = "pdmodel",
-    output_names: Optional[Sequence[str]] = None,
-    verify: Optional[bool] = None,
-    runtime: Optional[str] = None,
-    feeds: Optional[PathLike] = None,
-    tolerance: Optional[float] = None,
-    folder: bool = False,
-    force: bool = False,
-    timeout: float = 600,
-    progress: Callable[[str], Any] = lambda text: None,
+    chosen: ToStatic = ToStatic(),
 ) -> Report:
     """Save a layer as a static inference model that the target loads.
 
@@ -50,22 +35,7 @@ def to_static(
             layer which ``to_static`` has been called on, or a guess.
         path: as for ``paddle.jit.save``: the prefix of the files to write, ``pb_model`` for ``pb_model.pdmodel``,
             ``pb_model.pdiparams`` and ``pb_model.report.json``.
-        arguments: of the factory: a mapping, or ``key=value`` texts.
-        params: a ``.pdparams`` file with the layer's weights.
-        strict: whether the weights must be exactly those of the layer.
-        trust: unpickle weights without restrictions, which can run code hidden in them.
-        method: which of the layer's methods to save.
-        target: the Paddle that will load the result.
-        format: ``pdmodel``, or ``json`` for the program as Paddle 3 itself writes it.
-        output_names: names of the outputs; by default the keys of a dictionary, else Paddle's own.
-        verify: compare the result with the layer; False = do not.
-        runtime: where to run the result: a managed runtime's name or ``current``; default the one of *target*.
-        feeds: a ``.npz`` file with inputs to verify with, instead of random ones.
-        tolerance: how far outputs may be apart, both absolute (for outputs of size 1) and relative.
-        folder: *path* is a folder to make, with ``inference.pdmodel`` and so on in it.
-        force: replace what is there.
-        timeout: seconds for running the result once loaded.
-        progress: called with one line for each phase.
+        chosen: see :class:`~mconv.verbs.options.ToStatic`.
 
     The layer is left as it was: its mode (it is saved in evaluation mode), its methods and its weights (except that
     *params* replaces them).
@@ -83,25 +53,23 @@ def to_static(
     start = time.perf_counter()
     if path is None:
         raise UsageError("path: where to write the model is not said")
-    chosen = options(target, format, output_names, verify, runtime, feeds, tolerance, timeout, progress)
-    report = Report("to-static", "paddle.jit", {}, {"name": target, "paddle": targets.get(target).paddle})
+    goal = targets.get(chosen.target)
+    report = Report("to-static", "paddle.jit", {}, {"name": goal.name, "paddle": goal.paddle})
     report.versions = versions()
-    live = _live(layer, arguments, params, strict, trust, method, report)
+    live = _live(layer, chosen, report)
 
     def record(call: Call) -> provenance.Recording:
-        return _recording(layer, live, call, params, chosen, report, strict)
+        return _recording(layer, live, call, chosen, report)
 
-    protect = [p for p in (params, feeds) if p is not None]
+    protect = [p for p in (chosen.params, chosen.feeds) if p is not None]
     subject = Subject(live, report, record, protect, start)
-    return save(subject, input_spec, Path(path), chosen, folder=folder, force=force)
+    return save(subject, input_spec, Path(path), chosen, folder=chosen.folder)
 
 
-def _recording(
-    layer: Any, live: Live, call: Call, params: Optional[PathLike], chosen: Options, report: Report, strict: bool
-) -> provenance.Recording:
+def _recording(layer: Any, live: Live, call: Call, chosen: ToStatic, report: Report) -> provenance.Recording:
     """What the files were made from. Of a layer that lives in memory only its class is known, and of a module that
     imports others only its own file."""
-    sources: list[provenance.Source] = [] if params is None else [params]
+    sources: list[provenance.Source] = [] if chosen.params is None else [chosen.params]
     made = type(live.layer).__name__
     if isinstance(layer, str):
         path, colon, factory = layer.rpartition(":")
@@ -120,9 +88,9 @@ def _recording(
         "method": live.method,
         "arguments": report.source["arguments"],
         "inputs": [f"{i.name}:{i.dtype.label}[{','.join('?' if d is None else str(d) for d in i.dims)}]" for i in call.inputs],
-        "format": chosen.form,
+        "format": chosen.format,
         "output_names": None if chosen.output_names is None else list(chosen.output_names),
-        "strict": strict,
+        "strict": chosen.strict,
     }  # fmt: skip
     packages = ("paddlenlp",) if type(live.layer).__module__.startswith("paddlenlp.") else ()
     versions = {"paddle": live.paddle.__version__}
@@ -131,28 +99,21 @@ def _recording(
     )
 
 
-def _live(
-    layer: Any,
-    arguments: Union[Mapping[str, Any], Sequence[str]],
-    params: Optional[PathLike],
-    strict: bool,
-    trust: bool,
-    method: str,
-    report: Report,
-) -> Live:
+def _live(layer: Any, chosen: ToStatic, report: Report) -> Live:
+    arguments, method, params = chosen.arguments, chosen.method, chosen.params
     given = dict(arguments) if isinstance(arguments, Mapping) else parse_arguments(arguments)
     paddle = source.import_paddle()
     if isinstance(layer, str):
         report.source["spec"] = layer
-        made = source.load(layer, given, trust=trust)
+        made = source.load(layer, given, trust=chosen.trust)
     else:
         made = source.make(layer, given, type(layer).__name__)
     live = Live(made, method)
     report.source.update({"class": live.kind, "method": method, "arguments": {k: repr(v) for k, v in given.items()}})
     report.versions["source paddle"] = paddle.__version__
     if params is not None:
-        stored = weights.read(Path(params), trust=trust)
-        report.warnings += weights.put(made, stored, str(params), strict=strict)
+        stored = weights.read(Path(params), trust=chosen.trust)
+        report.warnings += weights.put(made, stored, str(params), strict=chosen.strict)
         report.source["weights"] = str(params)
     return live
 

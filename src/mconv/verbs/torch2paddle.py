@@ -5,10 +5,9 @@ from __future__ import annotations
 import os
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Optional, Union
+from typing import Any, Optional
 
 import numpy as np
 
@@ -21,93 +20,32 @@ from mconv.errors import (
 )
 from mconv.program import provenance, targets
 from mconv.program.output import staged
+from mconv.program.params import PathLike
 from mconv.program.stored import write_model
 from mconv.torch.exporting import named_leaves
 from mconv.torch.sources import Source, open_source
 from mconv.torch.widening import widen
 from mconv.verbs import torch_inputs
-from mconv.verbs.onnx2paddle import ENGINES, Produced, failure
-from mconv.verbs.proof import FAILED, NOT_DONE, Proof, limits_of, prove, runtime_for
+from mconv.verbs.onnx2paddle import Produced, failure
+from mconv.verbs.options import Torch2Paddle
+from mconv.verbs.proof import FAILED, NOT_DONE, Proof, prove, runtime_for
 from mconv.verbs.report import FAILED_SUFFIX, Report, versions
 from mconv.verbs.report import keep as keep_report
 from mconv.verbs.torch_inputs import Plan
-from mconv.verbs.torch_roads import ROADS, Request, produce
+from mconv.verbs.torch_roads import Request, produce
 from mconv.verify.compare import Tolerance
 from mconv.verify.feeds import InputSpec
 from mconv.verify.torch_runner import TorchRunner
 
-PathLike = Union[str, "os.PathLike[str]"]
 
-
-@dataclass(frozen=True)
-class Options:
-    """What the caller chose; see :func:`torch2paddle`."""
-
-    target: str
-    engine: str
-    via: Optional[str]
-    strict: bool
-    keep_dtype: bool
-    keep: bool
-    verify: Optional[bool]
-    runtime: Optional[str]
-    feeds: Optional[Path]
-    tolerance: Tolerance
-    timeout: float
-    progress: Callable[[str], Any]
-
-
-def torch2paddle(
-    model: Any,
-    out: PathLike,
-    *,
-    weights: Optional[PathLike] = None,
-    arguments: Union[Mapping[str, Any], Sequence[str]] = (),
-    task: Optional[str] = None,
-    partial: bool = False,
-    trust: bool = False,
-    inputs: Sequence[str] = (),
-    example: Optional[PathLike] = None,
-    outputs: Optional[Sequence[str]] = None,
-    via: Optional[str] = None,
-    strict: bool = False,
-    keep_dtype: bool = False,
-    keep: bool = False,
-    target: str = targets.DEFAULT_TARGET,
-    engine: str = "native",
-    verify: Optional[bool] = None,
-    runtime: Optional[str] = None,
-    feeds: Optional[PathLike] = None,
-    tolerance: Optional[float] = None,
-    force: bool = False,
-    timeout: float = 600,
-    progress: Callable[[str], Any] = lambda text: None,
-) -> Report:
+def torch2paddle(model: Any, out: PathLike, chosen: Torch2Paddle = Torch2Paddle()) -> Report:
     """Convert a PyTorch model into ``OUT/inference.pdmodel``, ``OUT/inference.pdiparams`` and ``OUT/report.json``.
 
     Args:
         model: a ``torch.nn.Module``, or what :func:`mconv.torch.sources.open_source` takes: a ``.pt2`` or TorchScript
             file, ``pkg.module:factory``, ``file.py:factory``, a Hugging Face folder, a name of timm.
         out: the folder to make; it appears whole or not at all.
-        weights, arguments, task, partial, trust: see :func:`mconv.torch.sources.open_source`.
-        inputs: ``name:int64[batch,seq]`` for each input of ``forward``; sizes with a name, and ``?``, stay open. By
-            default what the source says, or a guess.
-        example: a ``.npz`` file with values to trace with.
-        outputs: which outputs the result has, in the model's order; by default all (of a sentence-transformers
-            folder: ``sentence_embedding``).
-        via: ``export`` or ``onnx`` to force a road; by default ``torch.export``, and ONNX where that fails.
-        strict: a dimension that torch fixes although it was to stay open is an error, not a warning.
-        keep_dtype: keep float16 and bfloat16, instead of carrying them as float32.
-        keep: leave the intermediate graph in *out*: ``intermediate.pt2`` or ``intermediate.onnx``.
-        target: the Paddle that will load the result.
-        engine: ``native``, or ``x2paddle``: X2Paddle in its managed runtime, from PyTorch's ONNX export.
-        verify: run both models and compare; None = if there is a Paddle to run it in, False = do not.
-        runtime: where to run the result: a managed runtime's name or ``current``; default the one of *target*.
-        feeds: a ``.npz`` file with inputs to verify with, instead of random ones.
-        tolerance: how far outputs may be apart, both absolute (for outputs of size 1) and relative.
-        force: replace what is at *out*.
-        timeout: seconds for running the converted model once loaded.
-        progress: called with one line for each phase.
+        chosen: see :class:`~mconv.verbs.options.Torch2Paddle`.
 
     Raises:
         NotAModelError, CorruptModelError, UntrustedError, MissingDependencyError: see ``open_source``.
@@ -120,40 +58,36 @@ def torch2paddle(
         OutputExistsError: *out* is there already.
     """
     start = time.perf_counter()
-    chosen = _options(
-        target, engine, via, strict, keep_dtype, keep, verify, runtime, feeds, tolerance, timeout, progress
-    )
+    target = chosen.target
     out = Path(out)
-    report = Report("torch2paddle", engine, {}, {"name": target, "paddle": targets.get(target).paddle})
+    report = Report("torch2paddle", chosen.engine, {}, {"name": target, "paddle": targets.get(target).paddle})
     report.versions = versions()
-    example = None if example is None else Path(example)
-    given = [p for p in (weights, example, feeds) if p is not None]
+    given = [p for p in (chosen.weights, chosen.example, chosen.feeds) if p is not None]
     given += [model] if isinstance(model, (str, os.PathLike)) and os.path.exists(model) else []
     with (
-        staged(out, force=force, protect=given) as folder,
+        staged(out, force=chosen.force, protect=given) as folder,
         tempfile.TemporaryDirectory(prefix="mconv-torch-") as scratch,
     ):
-        progress(f"opening {model if isinstance(model, (str, os.PathLike)) else type(model).__name__}")
-        source = open_source(model, weights=weights, arguments=arguments, task=task, partial=partial, trust=trust)
+        chosen.progress(f"opening {model if isinstance(model, (str, os.PathLike)) else type(model).__name__}")
+        source = open_source(model, **chosen.opening())
         report.source = _described(model, source)
         report.versions.update(_packages(source))
         report.warnings += source.notes
-        if not keep_dtype:
+        if not chosen.keep_dtype:
             report.warnings += widen(source)
-        plan = torch_inputs.declared(source, inputs, example)
+        plan = torch_inputs.declared(source, chosen.inputs, chosen.example)
         report.seconds["load"] = time.perf_counter() - start
         step = time.perf_counter()
         specs = [InputSpec(i.name, i.dtype, i.dims, i.limit) for i in plan.inputs]
-        runner = TorchRunner(source, named_leaves, source.label, specs, widened=not keep_dtype)
-        torch_inputs.fill(plan, source, runner, example, chosen.feeds)
+        runner = TorchRunner(source, named_leaves, source.label, specs, widened=not chosen.keep_dtype)
+        torch_inputs.fill(plan, source, runner, chosen.example, chosen.feeds)
         report.warnings += plan.notes
         names = _outputs(runner, plan)
-        selected = _selected(names, outputs, source)
+        selected = _selected(names, chosen.outputs, source)
         report.seconds["reference"] = time.perf_counter() - step
-        with _recording(source, plan, selected, chosen, arguments, task, example) as recording:
-            kept = folder if keep else None
-            request = Request(names, selected, target, not keep_dtype, kept, Path(scratch), timeout, progress)
-            made, road, how = produce(source, plan, request, via, engine)
+        with _recording(source, plan, selected, chosen) as recording:
+            request = Request(names, selected, chosen, folder if chosen.keep else None, Path(scratch))
+            made, road, how = produce(source, plan, request)
             _adopt(report, made, road, how, chosen)
             step = time.perf_counter()
             files = write_model(made.program, made.params.items(), folder)
@@ -180,32 +114,6 @@ def torch2paddle(
             raise failure(proof, failed, report)
         report.write(folder)
     return report
-
-
-def _options(
-    target: str,
-    engine: str,
-    via: Optional[str],
-    strict: bool,
-    keep_dtype: bool,
-    kept: bool,
-    verify: Optional[bool],
-    runtime: Optional[str],
-    feeds: Optional[PathLike],
-    tolerance: Optional[float],
-    timeout: float,
-    progress: Callable[[str], Any],
-) -> Options:
-    targets.get(target)
-    if engine not in ENGINES:
-        raise UsageError(f"unknown engine {engine!r}", f"engines are {', '.join(ENGINES)}")
-    if via is not None and via not in ROADS:
-        raise UsageError(f"--via {via}: unknown", f"--via is {' or '.join(ROADS)}")
-    if engine == "x2paddle" and via == "export":
-        raise UsageError("X2Paddle reads ONNX, not what torch.export gives", "leave out --via export")
-    limits = limits_of(tolerance, verify, feeds, runtime) or Tolerance()
-    npz = None if feeds is None else Path(feeds)
-    return Options(target, engine, via, strict, keep_dtype, kept, verify, runtime, npz, limits, timeout, progress)
 
 
 def _described(model: Any, source: Source) -> dict[str, Any]:
@@ -252,18 +160,16 @@ def _recording(
     source: Source,
     plan: Plan,
     selected: list[str],
-    chosen: Options,
-    arguments: Union[Mapping[str, Any], Sequence[str]],
-    task: Optional[str],
-    example: Optional[Path],
+    chosen: Torch2Paddle,
 ) -> provenance.Recording:
     files: list[provenance.Source] = list(source.files)
-    if example is not None:
-        files.append((f"example/{example.name}", example))
+    if chosen.example is not None:
+        files.append((f"example/{chosen.example.name}", chosen.example))
+    arguments = chosen.arguments
     options = {
         "model": source.label,
         "arguments": {k: repr(v) for k, v in arguments.items()} if isinstance(arguments, Mapping) else list(arguments),
-        "task": task,
+        "task": chosen.task,
         "inputs": plan.texts(),
         "outputs": selected,
         "engine": chosen.engine,
@@ -276,7 +182,7 @@ def _recording(
     )
 
 
-def _adopt(report: Report, made: Produced, road: str, how: str, chosen: Options) -> None:
+def _adopt(report: Report, made: Produced, road: str, how: str, chosen: Torch2Paddle) -> None:
     """What the road has to say, into the report.
 
     Raises:
@@ -306,7 +212,7 @@ def _proof(
     report: Report,
     runner: TorchRunner,
     selected: list[str],
-    chosen: Options,
+    chosen: Torch2Paddle,
 ) -> Proof:
     if chosen.verify is False:
         return Proof(NOT_DONE)
@@ -341,15 +247,14 @@ def _proof(
     return proof
 
 
-def _tolerance(source: Source, chosen: Options) -> Tolerance:
+def _tolerance(source: Source, chosen: Torch2Paddle) -> Tolerance:
     """As chosen; for an exported program in 16-bit floats, which the result computes in float32, that of its type."""
     halves = {str(p.dtype) for p in source.program.state_dict.values()} if source.program is not None else set()
-    least = 8 * chosen.tolerance.half if "torch.bfloat16" in halves else chosen.tolerance.half
+    limits = chosen.limits
+    least = 8 * limits.half if "torch.bfloat16" in halves else limits.half
     if chosen.keep_dtype or not halves & {"torch.float16", "torch.bfloat16"}:
-        return chosen.tolerance
-    return Tolerance(
-        max(least, chosen.tolerance.absolute), max(least, chosen.tolerance.relative), chosen.tolerance.half
-    )
+        return limits
+    return Tolerance(max(least, limits.absolute), max(least, limits.relative), limits.half)
 
 
 def _compared(plan: Plan, report: Report) -> list[dict[str, np.ndarray]]:
@@ -370,4 +275,4 @@ def _compared(plan: Plan, report: Report) -> list[dict[str, np.ndarray]]:
     return fitting or plan.sets
 
 
-__all__ = ["Options", "Report", "torch2paddle"]
+__all__ = ["Report", "torch2paddle"]

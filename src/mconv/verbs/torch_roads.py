@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Optional
@@ -21,11 +21,10 @@ from mconv.torch.onnx_export import Written, export_onnx
 from mconv.torch.scripting import export_script
 from mconv.torch.sources import Source
 from mconv.verbs.onnx2paddle import Produced, paddle_operators
+from mconv.verbs.options import EXPORT, ONNX, Torch2Paddle
 from mconv.verbs.torch_inputs import Plan, labels_of, traceable
 from mconv.verify.torch_runner import tensor_of
 
-EXPORT, ONNX = "export", "onnx"
-ROADS = (EXPORT, ONNX)
 _BOTH = "--debug shows what torch says"
 KEPT = {EXPORT: "intermediate.pt2", ONNX: "intermediate.onnx"}
 
@@ -37,44 +36,35 @@ class Request:
     Attributes:
         outputs: all of the model's, in order.
         selected: those that are wanted.
-        target: the Paddle that will load the result.
-        widen: carry float16 and bfloat16 as float32.
+        chosen: what the caller said.
         keep: where to leave the intermediate graph; None: nowhere.
         scratch: a folder for what is not kept.
     """
 
     outputs: list[str]
     selected: list[str]
-    target: str
-    widen: bool
+    chosen: Torch2Paddle
     keep: Optional[Path]
     scratch: Path
-    timeout: float
-    progress: Callable[[str], Any]
 
 
-def produce(source: Source, plan: Plan, request: Request, via: Optional[str], engine: str) -> tuple[Produced, str, str]:
-    """The program, the road that led to it, and why that one.
-
-    Args:
-        via: ``export``, ``onnx``, or None: the first that works.
-        engine: ``native``; ``x2paddle`` takes the road through ONNX.
+def produce(source: Source, plan: Plan, request: Request) -> tuple[Produced, str, str]:
+    """The program, the road that led to it (X2Paddle's is the one through ONNX), and why that one.
 
     Raises:
         UnsupportedError: no road leads there; ``rows`` has the operators of the first one.
     """
-    if engine == "x2paddle":
-        return _through_onnx(source, plan, request, engine)
-    if via == ONNX:
-        return _through_onnx(source, plan, request, engine)
+    chosen = request.chosen
+    if chosen.engine == "x2paddle" or chosen.via == ONNX:
+        return _through_onnx(source, plan, request)
     try:
         return _through_export(source, plan, request)
     except UnsupportedError as first:
-        if via == EXPORT:
+        if chosen.via == EXPORT:
             raise
-        request.progress(f"through ONNX: {first.message}")
+        chosen.progress(f"through ONNX: {first.message}")
         try:
-            made, road, how = _through_onnx(source, plan, request, engine)
+            made, road, how = _through_onnx(source, plan, request)
         except MconvError as second:
             both = UnsupportedError(f"{first.message}; through ONNX: {second.message}", _BOTH, first.rows)
             both.rows = both.rows or list(getattr(second, "rows", []) or [])
@@ -87,7 +77,7 @@ def produce(source: Source, plan: Plan, request: Request, via: Optional[str], en
 
 
 def _through_export(source: Source, plan: Plan, request: Request) -> tuple[Produced, str, str]:
-    request.progress(f"tracing {source.label} with torch.export")
+    request.chosen.progress(f"tracing {source.label} with torch.export")
     made, exported = _exported(source, plan, request)
     if request.keep is not None:
         _save(exported, request.keep / KEPT[EXPORT])
@@ -117,7 +107,7 @@ def _exported(source: Source, plan: Plan, request: Request) -> tuple[Imported, E
         try:
             exported = _export(source, plan, mode)
             exported.outputs = [n if n in request.selected else None for n in exported.outputs]
-            made = imported(exported, request.target, widen=request.widen)
+            made = imported(exported, request.chosen.target, widen=not request.chosen.keep_dtype)
         except UnsupportedError:
             if best is None:
                 raise
@@ -189,24 +179,25 @@ def _port(name: str, dtype: Optional[str], port: Port, shape: list[Any]) -> dict
 # ONNX ---------------------------------------------------------------------------------------------------------------
 
 
-def _through_onnx(source: Source, plan: Plan, request: Request, engine: str) -> tuple[Produced, str, str]:
+def _through_onnx(source: Source, plan: Plan, request: Request) -> tuple[Produced, str, str]:
+    chosen = request.chosen
     folder = request.keep or request.scratch
-    request.progress(f"writing {source.label} as ONNX with PyTorch's exporters")
+    chosen.progress(f"writing {source.label} as ONNX with PyTorch's exporters")
     written = export_onnx(
         source.module, _tensors(plan), plan.dims, request.outputs, folder / KEPT[ONNX],
-        positional=source.positional, program=source.program, opset=13 if engine == "x2paddle" else None,
+        positional=source.positional, program=source.program, opset=13 if chosen.engine == "x2paddle" else None,
     )  # fmt: skip
     start = time.perf_counter()
     model = read(written.path)
     _select(model, request)
     seconds = {**written.seconds, "read": time.perf_counter() - start}
     fixed = _fixed(model, plan)
-    if engine == "x2paddle":
+    if chosen.engine == "x2paddle":
         from mconv.verbs import x2paddle
 
-        made = x2paddle.produce(model, {}, request.target, request.progress, timeout=request.timeout)
+        made = x2paddle.produce(model, {}, chosen.target, chosen.progress, timeout=chosen.timeout)
     else:
-        made = _native(model, request.target)
+        made = _native(model, chosen.target)
     made.seconds = {**seconds, **made.seconds}
     made.keep = made.keep, model  # parameters are read from the file when they are written
     for one, given in zip(made.facts["inputs"], plan.inputs):
@@ -253,4 +244,4 @@ def _fixed(model: OnnxModel, plan: Plan) -> list[dict[str, Any]]:
     ]
 
 
-__all__ = ["EXPORT", "KEPT", "ONNX", "ROADS", "Request", "Written", "produce"]
+__all__ = ["KEPT", "Request", "Written", "produce"]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Optional, Union
+from typing import Any, Optional
 
 from mconv.dygraph import source as layers
 from mconv.dygraph.live import Live
@@ -24,11 +24,10 @@ from mconv.torch import arrays
 from mconv.torch.sources import Source, forms, open_source, weights
 from mconv.torch.sources.forms import Form
 from mconv.torch.widening import widen
+from mconv.verbs.options import Transplant
 from mconv.verbs.report import Report, versions
-from mconv.verbs.saving import Options, Subject, options, save
+from mconv.verbs.saving import Subject, save
 from mconv.verbs.torch_origin import TorchOrigin
-
-Arguments = Union[Mapping[str, Any], Sequence[str]]
 
 
 @dataclass
@@ -55,25 +54,7 @@ def transplant(
     model: Any,
     into: Any,
     out: PathLike,
-    *,
-    rules: Union[PathLike, Sequence[PathLike]] = (),
-    partial: bool = False,
-    into_arguments: Arguments = (),
-    method: str = "forward",
-    weights: Optional[PathLike] = None,
-    arguments: Arguments = (),
-    task: Optional[str] = None,
-    trust: bool = False,
-    inputs: Sequence[Any] = (),
-    target: str = targets.DEFAULT_TARGET,
-    output_names: Optional[Sequence[str]] = None,
-    verify: Optional[bool] = None,
-    runtime: Optional[str] = None,
-    feeds: Optional[PathLike] = None,
-    tolerance: Optional[float] = None,
-    force: bool = False,
-    timeout: float = 600,
-    progress: Callable[[str], Any] = lambda text: None,
+    chosen: Transplant = Transplant(),
 ) -> Report:
     """Give a ``paddle.nn.Layer`` the weights of a PyTorch model and save it as ``OUT/inference.pdmodel``, …
 
@@ -82,15 +63,7 @@ def transplant(
             :func:`mconv.torch.sources.open_source` takes, which can be compared with the result.
         into: the layer, or what makes it: ``pkg.module:factory``, ``file.py:factory``, a PaddleNLP folder.
         out: the folder to make; it appears whole or not at all.
-        rules: sets of rules (``bert-paddlenlp``) and YAML files; by default the shipped set that fits.
-        partial: take what fits and leave the rest of the layer as its constructor made it.
-        into_arguments: of *into*'s factory.
-        method: which of the layer's methods to save.
-        weights, arguments, task, trust: of the PyTorch model, see :func:`mconv.torch.sources.open_source`.
-        inputs: ``name:int64[batch,seq]`` for each input of the layer; by default those of the PyTorch model where the
-            layer has parameters of these names, else a guess.
-        output_names, target, verify, runtime, feeds, tolerance, force, timeout, progress: see
-            :func:`mconv.verbs.to_static.to_static`.
+        chosen: see :class:`~mconv.verbs.options.Transplant`.
 
     Returns:
         The report; ``verification`` compares the layer with the result, and ``verification["source"]`` PyTorch with
@@ -105,15 +78,15 @@ def transplant(
         RuntimeFailedError, UnsupportedError, OutputExistsError: as for ``to_static``.
     """
     start = time.perf_counter()
-    rules = [rules] if isinstance(rules, (str, os.PathLike)) else list(rules)
-    chosen = options(target, "pdmodel", output_names, verify, runtime, feeds, tolerance, timeout, progress)
-    report = Report("torch2paddle", "paddle.jit", {}, {"name": target, "paddle": targets.get(target).paddle})
+    rules = [chosen.rules] if isinstance(chosen.rules, (str, os.PathLike)) else list(chosen.rules)
+    goal = targets.get(chosen.target)
+    report = Report("torch2paddle", "paddle.jit", {}, {"name": goal.name, "paddle": goal.paddle})
     report.versions = versions()
-    live = _live(into, into_arguments, method, trust)
-    progress(f"opening {_said(model)}")
-    origin = _open(model, weights, arguments, task, partial, trust)
+    live = _live(into, chosen)
+    chosen.progress(f"opening {_said(model)}")
+    origin = _open(model, chosen)
     report.warnings += origin.notes
-    progress(f"transplanting {len(origin.tensors)} tensors into {live.kind}")
+    chosen.progress(f"transplanting {len(origin.tensors)} tensors into {live.kind}")
     step = time.perf_counter()
     given = {name: Given(*arrays.described(tensor)) for name, tensor in origin.tensors.items()}
     done = put(
@@ -122,44 +95,45 @@ def transplant(
         lambda name: arrays.array(origin.tensors[name]),
         origin.where,
         chosen=rules,
-        partial=partial,
+        partial=chosen.partial,
     )
     report.seconds["transplant"] = time.perf_counter() - step
     _describe(report, model, into, live, origin, done)
-    reference = _reference(origin, live, done, report) if chosen.verify else None
+    reference = _reference(origin, live, done, report) if chosen.verify is not False else None
 
     def record(call: Call) -> provenance.Recording:
         return _recording(model, into, rules, live, call, origin, chosen, done)
 
-    given_files = [weights, feeds, *rules, *([model] if not _is_live(model) else [])]
+    given_files = [chosen.weights, chosen.feeds, *rules, *([model] if not _is_live(model) else [])]
     protect = [p for p in given_files if p is not None and os.path.exists(p)]
     subject = Subject(live, report, record, protect, start, reference)
-    return save(subject, list(inputs) or _inputs(origin, live), Path(out), chosen, folder=True, force=force)
+    return save(subject, list(chosen.inputs) or _inputs(origin, live), Path(out), chosen, folder=True)
 
 
 # opening ------------------------------------------------------------------------------------------------------------
 
 
-def _live(into: Any, arguments: Arguments, method: str, trust: bool) -> Live:
+def _live(into: Any, chosen: Transplant) -> Live:
+    arguments = chosen.into_arguments
     given = dict(arguments) if isinstance(arguments, Mapping) else loading.parse_arguments(arguments, "--into-arg")
     if isinstance(into, str):
-        layer = layers.load(into, given, trust=trust)
+        layer = layers.load(into, given, trust=chosen.trust)
     else:
         layer = layers.make(into, given, type(into).__name__)
-    return Live(layer, method)
+    return Live(layer, chosen.method)
 
 
-def _open(
-    model: Any, file: Optional[PathLike], arguments: Arguments, task: Optional[str], partial: bool, trust: bool
-) -> _Origin:
+def _open(model: Any, chosen: Transplant) -> _Origin:
     """The weights, and the live module where there is one."""
-    path = None if _is_live(model) or file is not None or arguments or task is not None else Path(os.fspath(model))
+    trust = chosen.trust
+    made = chosen.weights is not None or chosen.arguments or chosen.task is not None
+    path = None if _is_live(model) or made else Path(os.fspath(model))
     alone = path is not None and _is_weights(path)
     if alone and not (trust and path is not None and path.is_file()):  # with trust it may be a pickled module
         assert path is not None
         return _without_module(weights.read(path, trust=trust), "MODEL is weights alone")
     try:
-        source = open_source(model, weights=file, arguments=arguments, task=task, partial=partial, trust=trust)
+        source = open_source(model, **chosen.opening())
     except NotAModelError:
         if path is None or not alone:
             raise
@@ -257,7 +231,7 @@ def _recording(
     live: Live,
     call: Call,
     origin: _Origin,
-    chosen: Options,
+    chosen: Transplant,
     done: Transplanted,
 ) -> provenance.Recording:
     files: list[provenance.Source] = list(origin.files)
