@@ -6,7 +6,6 @@ Measured on one core of an AMD EPYC with the SHA instructions and AVX-512: 440 M
 
 from __future__ import annotations
 
-import hashlib
 import os
 import threading
 from dataclasses import dataclass
@@ -50,6 +49,8 @@ class FileHash:
 def hasher(algorithm: str = BLAKE3) -> Any:
     """An object with ``update`` and ``hexdigest``."""
     if algorithm == SHA256:
+        import hashlib
+
         return hashlib.sha256()
     import blake3
 

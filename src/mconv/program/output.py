@@ -16,7 +16,6 @@ import fcntl
 import json
 import logging
 import os
-import secrets
 import shutil
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -34,6 +33,10 @@ _LOCK = "lock"
 _NEWBORN = 60.0  # seconds in which a run surely gets from making its folder to locking it
 _PATIENCE = 30.0  # seconds to wait for other runs, which hold the lock for a few renames only
 _log = logging.getLogger(__name__)
+
+
+def _random() -> str:
+    return os.urandom(4).hex()  # the module secrets takes 4 ms to import
 
 
 @contextlib.contextmanager
@@ -244,7 +247,7 @@ class _Stage:
 def _new_home(parent: Path) -> tuple[Path, int]:
     """A locked hidden folder: (path, descriptor of the lock)."""
     while True:
-        home = parent / (PREFIX + secrets.token_hex(4))
+        home = parent / (PREFIX + _random())
         try:
             home.mkdir(0o700)
             lock = os.open(home / _LOCK, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
@@ -384,7 +387,7 @@ def _recover(home: Path) -> None:
 
 def _remove(home: Path) -> None:
     """Remove a hidden folder. Its name goes first: the plan holds no longer, and anybody may finish the removal."""
-    gone = home.with_name(f"{_GONE}{secrets.token_hex(4)}")
+    gone = home.with_name(f"{_GONE}{_random()}")
     home.rename(gone)
     _discard(gone)
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Optional
+from typing import TYPE_CHECKING, Optional
 
 from mconv.errors import NotAModelError, UsageError
 from mconv.passes.legalize import legalize, version_text
@@ -18,8 +18,12 @@ from mconv.program.params import ArraySource, PathLike, Record, TensorSource, wr
 from mconv.program.program import Port, Program
 from mconv.program.provenance import Ahead, Recording, model_sources, neighbour
 from mconv.program.stored import Era, ModelFiles, at_least_one
-from mconv.serving import configure, scaffold
+from mconv.serving import configure
 from mconv.serving.configure import ServingConfig
+from mconv.serving.kinds import Written
+
+if TYPE_CHECKING:  # a service is seldom asked for, and half of the imports
+    from mconv.serving.service_options import ServiceOptions
 
 FETCH_ORDERS = ("model", "sorted")
 # what the official tool calls the files when it is given no names; both servers find them
@@ -63,7 +67,7 @@ class ServingResult:
     warnings: list[str] = field(default_factory=list)
     config: str = ""
     engine: str = "native"
-    service: Optional[scaffold.Written] = None
+    service: Optional[Written] = None
 
 
 @dataclass
@@ -93,7 +97,7 @@ def to_serving(
     link: bool = False,
     force: bool = False,
     show: bool = False,
-    pipeline: Optional[scaffold.ServiceOptions] = None,
+    pipeline: Optional[ServiceOptions] = None,
     service_dir: PathLike = "service",
     beside: Optional[PathLike] = None,
     provenance: bool = True,
@@ -290,7 +294,7 @@ def write(
     *,
     link: bool = False,
     force: bool = False,
-    pipeline: Optional[scaffold.ServiceOptions] = None,
+    pipeline: Optional[ServiceOptions] = None,
     beside: Optional[PathLike] = None,
     provenance: bool = True,
     ahead: Optional[Ahead] = None,
@@ -302,6 +306,8 @@ def write(
     sources = [p for p in (found.program, found.params) if p is not None]
     around = None
     if pipeline is not None:
+        from mconv.serving import scaffold
+
         model = scaffold.relative(server, service)
         around = scaffold.plan(
             prepared.config,

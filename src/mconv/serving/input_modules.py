@@ -11,7 +11,7 @@ from mconv.errors import UsageError
 from mconv.program.copying import copy_file
 from mconv.program.program import Program
 from mconv.serving import image_settings, tokenizer_files
-from mconv.serving.kinds import KINDS, ModelInput, image_layout, text_roles
+from mconv.serving.kinds import KINDS, ModelInput, Written, image_layout, text_roles
 from mconv.serving.rendering import literal, render
 from mconv.serving.service_options import ServiceOptions
 from mconv.serving.sidecars import read_json
@@ -23,29 +23,6 @@ _MAX_BATCH = 10  # of the shapes that TensorRT prepares for
 _MAX_RESIZED = 2_000_000  # pixels of one picture: 24 MB as the model takes it
 
 Shapes = dict[str, tuple[list[int], list[int], list[int]]]  # input → its smallest, largest and usual shape
-
-
-@dataclass
-class Written:
-    """A service that was written.
-
-    Attributes:
-        kind: ``text``, ``image`` or ``tensor``.
-        folder: where it is.
-        files: what is in it.
-        name, rpc_port, http_port: how it is asked.
-        summary: one line on what it does with requests.
-        notes: what was guessed and may be wrong.
-    """
-
-    kind: str
-    folder: Path
-    files: list[str]
-    name: str
-    rpc_port: int
-    http_port: int
-    summary: str
-    notes: list[str]
 
 
 @dataclass

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Optional
 
 from mconv.errors import UnsupportedError, UsageError
@@ -20,6 +21,29 @@ ROLES: dict[str, tuple[str, ...]] = {
     "positions": ("position_ids", "pos_ids", "positions"),
 }
 _IDS = (DType.INT64, DType.INT32)
+
+
+@dataclass
+class Written:
+    """A service that was written.
+
+    Attributes:
+        kind: ``text``, ``image`` or ``tensor``.
+        folder: where it is.
+        files: what is in it.
+        name, rpc_port, http_port: how it is asked.
+        summary: one line on what it does with requests.
+        notes: what was guessed and may be wrong.
+    """
+
+    kind: str
+    folder: Path
+    files: list[str]
+    name: str
+    rpc_port: int
+    http_port: int
+    summary: str
+    notes: list[str]
 
 
 @dataclass(frozen=True)

@@ -20,8 +20,8 @@ from mconv.program.program import Program
 from mconv.serving import configure, input_modules, tokenizer_files
 from mconv.serving.configure import ServingConfig
 from mconv.serving.image_settings import ImageOptions
-from mconv.serving.input_modules import LABELS, MODULES, Service, Shapes, Written
-from mconv.serving.kinds import inputs_of
+from mconv.serving.input_modules import LABELS, MODULES, Service, Shapes
+from mconv.serving.kinds import Written, inputs_of
 from mconv.serving.rendering import literal, quoted, render
 from mconv.serving.service_options import ServiceOptions, check, options_from
 
