@@ -13,6 +13,7 @@ from mconv.errors import UnsupportedError
 from mconv.program import dims as D
 from mconv.program.builder import Builder, Value
 from mconv.program.dtypes import DType
+from mconv.program.program import Op
 
 
 def _product_shape(x: tuple[D.Dim, ...], y: tuple[D.Dim, ...], trans_x: bool, trans_y: bool) -> tuple[D.Dim, ...]:
@@ -30,6 +31,10 @@ def matmul(b: Builder, x: Value, y: Value, *, trans_x: bool = False, trans_y: bo
 
     The products of integers are summed up in double precision, exact up to 2^53: Paddle has kernels for integers, but
     its own passes replace the operator by one that has none.
+
+    A sum of one product is a multiplication: oneDNN in 3 (3.6.2 in Paddle 3.3.1) reads beyond a right operand of one
+    row whose elements lie as those of a column, be it transposed by the operator or by a ``transpose2`` behind a
+    ``reshape2`` that its passes fuse into the product, and keeps what it prepared for other products of that size.
     """
     if x.dtype.is_int:
         wide = matmul(b, b.cast(x, DType.FP64), b.cast(y, DType.FP64), trans_x=trans_x, trans_y=trans_y)
@@ -45,8 +50,37 @@ def matmul(b: Builder, x: Value, y: Value, *, trans_x: bool = False, trans_y: bo
     if len(ys) == 1:
         y, trans_y, drop = unsqueeze(b, y, [1]), False, [*drop, -1]
     shape = _product_shape(need_rank(x, "MatMul"), need_rank(y, "MatMul"), trans_x, trans_y)
+    inner = (need_rank(x, "MatMul")[-2 if trans_x else -1], need_rank(y, "MatMul")[-1 if trans_y else -2])
+    if inner == (1, 1) and (trans_y or not y.is_const):
+        x, y = _turned(b, x) if trans_x else x, _turned(b, y) if trans_y else y
+        outer = binary(b, "elementwise_mul", x, y)
+        return squeeze(b, outer, [a + len(shape) for a in drop]) if drop else outer
+    if not any(isinstance(d, int) and d > 1 for d in inner):  # may be 1
+        y, trans_y = _apart(b, _turned(b, y) if trans_y else y), False
     made: Value = b.op("matmul_v2", X=x, Y=y, trans_x=trans_x, trans_y=trans_y, result=(x.dtype, shape))
     return squeeze(b, made, [a + len(shape) for a in drop]) if drop else made
+
+
+def _turned(b: Builder, x: Value) -> Value:
+    """The last two dimensions swapped."""
+    rank = len(need_rank(x, "MatMul"))
+    return transpose(b, x, [*range(rank - 2), rank - 1, rank - 2])
+
+
+def _maker(b: Builder, name: Optional[str], kind: str) -> Optional[Op]:
+    """The operator that gives the variable *name*, if it is of type *kind*."""
+    op = next((op for op in reversed(b.block.ops) if name in op.output("Out")), None)
+    return op if op is not None and op.type == kind else None
+
+
+def _apart(b: Builder, y: Value) -> Value:
+    """*y*, copied where oneDNN's passes would fuse a transposition that makes its rows of columns, and its reshape."""
+    turn = _maker(b, y.name, "transpose2")
+    axes: list[int] = turn.attr("axis") if turn is not None else []
+    if turn is None or axes[-2] != len(axes) - 1 or _maker(b, turn.input("X")[0], "reshape2") is None:
+        return y
+    made: Value = b.op("assign", X=y)
+    return made
 
 
 def linear(

@@ -4,12 +4,24 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from onnx import helper
 
 from mconv.emit.einsum import einsum
 from mconv.errors import UnsupportedError
 from mconv.program.builder import Builder
 from mconv.program.dtypes import DType
-from tests.onnx.checks import CURRENT, PADDLE_23, Place, check_op, everywhere, ints, places, rand
+from tests.onnx.checks import (
+    CURRENT,
+    PADDLE_23,
+    Place,
+    check_model,
+    check_op,
+    everywhere,
+    graph_model,
+    ints,
+    places,
+    rand,
+)
 
 
 @everywhere
@@ -42,6 +54,31 @@ def test_gemm(place: Place, trans: tuple, bias: tuple, const: bool) -> None:
     check_op(
         place, "Gemm", *sets, transA=trans[0], transB=trans[1], alpha=0.5, beta=2.0, const=[1, 2] if const and c else []
     )
+
+
+@everywhere
+@pytest.mark.parametrize("inner", [(1, 1), (1, 4)], ids=["one", "may-be-one"])
+@pytest.mark.parametrize(("view", "rows"), [("gemm", 33), ("transposed", 34), ("reshaped", 35)])
+def test_one_product_per_element(place: Place, inner: tuple, view: str, rows: int) -> None:
+    """A right operand of one row, as a column in memory: Paddle 3.3.1's oneDNN (3.6.2) reads what lies behind it.
+
+    It keeps what it prepares for a size, right or wrong: each case has its own.
+    """
+    rows += 10 * len(set(inner))
+    lead = () if view == "gemm" else (2, 3)
+    x = [rand(*lead, 5, k) for k in inner]
+    y = [rand(*lead, rows, k, seed=1) for k in inner]
+    expected = [[a @ np.swapaxes(b, -1, -2)] for a, b in zip(x, y)]
+    nodes = [helper.make_node("Gemm", ["x", "y"], ["z"], transB=1)]
+    if view != "gemm":
+        nodes = [helper.make_node("Transpose", ["y"], ["t"], perm=[0, 1, 3, 2])]
+        nodes += [helper.make_node("MatMul", ["x", "t"], ["z"])]
+    if view == "reshaped":  # which the passes fuse with the product
+        nodes = [helper.make_node("Reshape", ["flat", "shape"], ["y"]), *nodes]
+    feeds = [{"x": a, **({"flat": b.reshape(6, rows, -1)} if view == "reshaped" else {"y": b})} for a, b in zip(x, y)]
+    inputs = {name: [feed[name] for feed in feeds] for name in feeds[0]}
+    constants = {"shape": np.array([2, 3, rows, -1])} if view == "reshaped" else {}
+    check_model(place, graph_model(nodes, inputs, ["z"], constants=constants), feeds, expected)
 
 
 @places(CURRENT, PADDLE_23)
