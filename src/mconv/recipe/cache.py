@@ -33,8 +33,13 @@ _PACKAGES = {
     "to-static": ("paddlepaddle", "paddlepaddle-gpu", "paddlenlp", "numpy"),
     "onnx2paddle": ("onnx", "numpy", "onnxruntime"),
     "torch2paddle": ("torch", "onnx", "onnxscript", "transformers", "numpy"),
+    "transplant": ("torch", "safetensors", "transformers", "paddlepaddle", "paddlepaddle-gpu", "paddlenlp", "numpy"),
+    "to-onnx": ("paddle2onnx", "onnx", "onnxruntime", "paddlepaddle", "paddlepaddle-gpu", "numpy"),
     "verify": ("onnxruntime", "torch", "paddlepaddle"),
 }
+_PACKAGES["convert"] = tuple(
+    dict.fromkeys(p for s in ("to-static", "onnx2paddle", "torch2paddle") for p in _PACKAGES[s])
+)
 
 
 def digest(value: Any) -> str:
@@ -44,7 +49,11 @@ def digest(value: Any) -> str:
 
 
 def versions(step: str) -> dict[str, str]:
-    """What else than input and options decides what a step makes."""
+    """What else than input and options decides what a step makes.
+
+    Args:
+        step: its name, or ``transplant`` for a torch2paddle that only moves weights.
+    """
     found = {"mconv": f"{__version__} {_code()[:16]}", "python": "{}.{}".format(*sys.version_info)}
     for package in _PACKAGES.get(step, ()):
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):

@@ -76,6 +76,8 @@ def perform(verb: str, arguments: Mapping[str, Any], progress: Callable[[str], A
 
 def _conversion(report: Any) -> dict[str, Any]:
     found = report.verification or {}
+    if (found.get("source") or {}).get("outputs"):
+        found = found["source"]  # of a transplant: PyTorch itself against the result, not the layer
     return {"warnings": list(report.warnings), "proof": _proof(found) if found.get("outputs") else None}
 
 

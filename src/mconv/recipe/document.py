@@ -157,6 +157,9 @@ class Document:
         if kind == "type":
             wanted = limit if isinstance(limit, str) else " or ".join(limit)
             return keys, f"{_kind(value)}, where {wanted} is wanted", _described(error)
+        if kind == "dependentRequired":
+            name, needed = next((n, o) for n, others in limit.items() if n in value for o in others if o not in value)
+            return (*keys, name), f"only with {needed}", _property(error.schema, needed)
         if kind in ("minProperties", "maxProperties"):
             return keys, f"{len(value)} names where one is wanted", "each step is an entry of its own: `- verify: {…}`"
         if kind == "pattern":
@@ -194,6 +197,11 @@ def _kind(value: Any) -> str:
         dict: "a mapping",
     }
     return kinds.get(type(value), "nothing")
+
+
+def _property(part: Mapping[str, Any], name: str) -> str:
+    text: str = part["properties"][name].get("description", "")
+    return text
 
 
 def _described(error: Any) -> str:

@@ -10,7 +10,7 @@ from typing import Any, Optional, Union
 from mconv.errors import UsageError
 from mconv.recipe.document import Document, parse_value
 
-CONVERSIONS = ("to-static", "onnx2paddle", "torch2paddle", "downgrade", "to-serving")
+CONVERSIONS = ("to-static", "onnx2paddle", "torch2paddle", "downgrade", "to-serving", "convert", "to-onnx")
 
 
 @dataclass(frozen=True)

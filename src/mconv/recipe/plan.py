@@ -8,10 +8,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Optional
 
-from mconv.errors import UsageError
-from mconv.recipe.load import CONVERSIONS, Recipe, StepSpec
+from mconv.errors import MconvError, UsageError
+from mconv.program.provenance import NAME
+from mconv.recipe.load import CONVERSIONS, Recipe, StepSpec, step_for
 
-_FROM_SOURCE = ("to-static", "onnx2paddle", "torch2paddle")
+_FROM_SOURCE = ("to-static", "onnx2paddle", "torch2paddle", "convert")
+_OF_A_GRAPH = ("via", "engine", "outputs", "strict", "keep_dtype")  # options that a transplant has no use for
+_FIXED_NAMES = ("server", "client", "service", "fetch_order")  # fields of `serving` that convert has no choice in
 
 
 @dataclass
@@ -22,6 +25,7 @@ class Found:
     weights: Optional[Path] = None
     data: Optional[Path] = None
     service: dict[str, Path] = field(default_factory=dict)  # option of the pipeline service → file
+    rules: dict[str, list[Path]] = field(default_factory=dict)  # as the recipe has it → the file, those it extends
 
 
 @dataclass
@@ -38,6 +42,9 @@ class Step:
         options: the other parameters; + as above.
         hidden: options that are no part of the key, because another field says the same without a path.
         outputs: files and folders that are made, relative to the recipe's folder.
+        product: the model among them, which later steps read; of a conversion only.
+        record: the ``provenance.json`` of it.
+        kind: what :func:`mconv.recipe.cache.versions` calls it, where that is not its name.
     """
 
     name: str
@@ -50,6 +57,9 @@ class Step:
     options: dict[str, Any] = field(default_factory=dict)
     hidden: dict[str, Any] = field(default_factory=dict)
     outputs: list[str] = field(default_factory=list)
+    product: str = ""
+    record: str = ""
+    kind: str = ""
 
     def arguments(self, folder: Path) -> dict[str, Any]:
         """The keyword arguments of the call, JSON values."""
@@ -77,15 +87,16 @@ class _Planner:
     def __init__(self, recipe: Recipe, found: Found, folder: Path):
         self.recipe, self.found, self.folder = recipe, found, folder
         self.made: dict[str, tuple[Path, str]] = {}  # step's name → what it made, and the step's id
-        self.model: Optional[str] = None  # the step that made the model so far
-        self.server: Optional[str] = None
+        self.model: Optional[str] = None  # the step that made the Paddle model so far
+        self.last: Optional[str] = None  # the last conversion, to-onnx included, which no other step goes on from
+        self.server: Optional[str] = None  # the step that made it
         self.service: Optional[Path] = None
 
     def steps(self) -> list[Step]:
         return [self._step(i, spec) for i, spec in enumerate(self.recipe.steps)]
 
     def _bad(self, spec: StepSpec, what: str, hint: Optional[str] = None) -> UsageError:
-        return UsageError(f"{self.recipe.file}:{spec.line}: {spec.name}: {what}", hint)
+        return wrong_step(self.recipe, spec, UsageError(what, hint))
 
     def _step(self, index: int, spec: StepSpec) -> Step:
         if spec.name in CONVERSIONS and spec.name in self.made:
@@ -98,13 +109,19 @@ class _Planner:
             "torch2paddle": self._importer,
             "downgrade": self._downgrade,
             "to-serving": self._to_serving,
+            "convert": self._convert,
+            "to-onnx": self._to_onnx,
             "verify": self._verify,
             "serve-check": self._serve_check,
         }[spec.name]
         build(step, spec)
         if spec.name in CONVERSIONS:
-            self.made[spec.name] = (self.folder / step.outputs[0], step.id)
-            self.model = spec.name
+            step.product = step.product or step.outputs[0]
+            step.record = step.record or f"{step.product}/{NAME}"
+            self.made[spec.name] = (self.folder / step.product, step.id)
+            self.last = spec.name
+            if spec.name != "to-onnx":
+                self.model = spec.name
         return step
 
     def _to_static(self, step: Step, spec: StepSpec) -> None:
@@ -112,7 +129,7 @@ class _Planner:
         source = self.recipe.source
         if source.spec is None:
             raise self._bad(spec, "needs a source with spec:", "spec: pkg.module:factory, file.py:factory or a name")
-        self._spec(step, "layer")
+        self._spec(step, "layer", source.spec)
         step.places["path"] = "to-static"
         step.options.update({"folder": True, "arguments": source.arguments, "trust": source.trust, "format": "pdmodel"})
         step.options["input_spec"] = self.recipe.inputs or None
@@ -127,12 +144,14 @@ class _Planner:
         elif spec.name == "onnx2paddle":
             raise self._bad(spec, "needs a source with path:", "path: model.onnx")
         else:
-            self._spec(step, "model")
+            self._spec(step, "model", self.recipe.source.spec or "")
         if spec.name == "torch2paddle":
             source = self.recipe.source
             step.options.update({"arguments": source.arguments, "trust": source.trust})
             if self.found.weights is not None:
                 step.reads["weights"] = self.found.weights
+            if "into" in step.options:
+                self._into(step, spec)
         for i, plugin in enumerate(step.options.pop("plugins", [])):
             step.reads[f"+plugin{i}"] = self.recipe.folder / plugin
             step.hidden.setdefault("plugins", []).append(str(self.recipe.folder / plugin))
@@ -140,16 +159,70 @@ class _Planner:
         step.options["inputs"] = self.recipe.inputs
         self._conversion(step)
 
+    def _into(self, step: Step, spec: StepSpec) -> None:
+        """The weights are put into a layer: what makes it, and the rules, whose content counts and not their place."""
+        refused = [name for name in _OF_A_GRAPH if name in step.options]
+        if refused:
+            raise self._bad(spec, f"{', '.join(refused)}: not with into, which converts no graph", "leave it out")
+        step.kind = "transplant"
+        self._spec(step, "into", step.options.pop("into"), "into")
+        called, given = [], []
+        for i, text in enumerate(rules_of(spec)):
+            files = self.found.rules.get(text, [])
+            step.reads.update({f"+rules{i}.{n}": file for n, file in enumerate(files)})
+            called.append(files[0].name if files else text)
+            given.append(str(files[0]) if files else text)
+        step.options.pop("rules", None)
+        if given:
+            step.options["+rules"], step.hidden["rules"] = called, given
+
     def _conversion(self, step: Step) -> None:
-        """What all conversions that compare have in common."""
-        step.options.update({"target": self.recipe.target, "force": True})
+        """What all conversions to Paddle that compare have in common."""
+        step.options["target"] = self.recipe.target
+        self._compared(step)
+        step.outputs = [step.name]
+
+    def _compared(self, step: Step) -> None:
+        step.options["force"] = True
         step.options.setdefault("tolerance", self.recipe.verification.get("tolerance"))
         step.options.setdefault("verify", True)
         if step.options["verify"]:
             step.options["runtime"] = self.recipe.verification.get("runtime")
             if self.found.data is not None:
                 step.reads["feeds"] = self.found.data
-        step.outputs = [step.name]
+
+    def _convert(self, step: Step, spec: StepSpec) -> None:
+        """The whole chain in one step, whatever the source is."""
+        self._first(spec)
+        source, serving = self.recipe.source, self.recipe.serving
+        fixed = [f"serving.{name}" for name in _FIXED_NAMES if name in serving]
+        if fixed:
+            raise self._bad(spec, f"{', '.join(fixed)}: it has no choice in that", "a conversion and to-serving have")
+        if self.found.source is not None:
+            step.reads["source"] = self.found.source
+        else:
+            self._spec(step, "source", source.spec or "")
+        if self.found.weights is not None:
+            step.reads["weights"] = self.found.weights
+        step.options.update({"arguments": source.arguments, "trust": source.trust, "inputs": self.recipe.inputs})
+        step.options.update({name: serving[name] for name in ("feed_alias", "fetch_alias") if name in serving})
+        step.places["out"] = spec.name
+        self._conversion(step)
+        step.product = f"{spec.name}/serving_server"
+        self.server = spec.name
+        if self.recipe.pipeline is not False:
+            self._service_options(step)
+            self.service = self.folder / spec.name / "service"
+
+    def _to_onnx(self, step: Step, spec: StepSpec) -> None:
+        """A file beside the chain: what comes after goes on from the Paddle model that it was made from."""
+        self._model(step, spec, "path")
+        self._compared(step)
+        if step.options["verify"] and step.reads["path"] == self.found.source:
+            step.options["inputs"] = self.recipe.inputs
+        step.places["out"] = f"{spec.name}/model.onnx"
+        step.outputs = [f"{spec.name}/model.{end}" for end in ("onnx", "report.json", NAME)]
+        step.record = step.outputs[2]
 
     def _downgrade(self, step: Step, spec: StepSpec) -> None:
         self._model(step, spec, "path")
@@ -168,25 +241,30 @@ class _Planner:
                 step.options[name] = serving[name]
         step.options["force"] = True
         step.outputs = [server, client]
-        self.server = step.id
+        self.server = spec.name
         if self.recipe.pipeline is not False:
             self._pipeline(step, serving.get("service", "service"))
 
     def _pipeline(self, step: Step, service: str) -> None:
-        """A service beside the model; its files are known by what is in them."""
-        plain = {} if self.recipe.pipeline is True else dict(self.recipe.pipeline)  # type: ignore[arg-type]
+        """A service beside the model."""
         step.options["service_dir"] = service
-        step.hidden["pipeline"] = {**plain, **{name: str(path) for name, path in self.found.service.items()}}
-        step.options["+pipeline"] = {k: v for k, v in plain.items() if k not in self.found.service}
-        step.reads.update({f"+{name}": path for name, path in self.found.service.items()})
+        self._service_options(step)
         step.outputs.append(service)
         self.service = self.folder / service
 
+    def _service_options(self, step: Step) -> None:
+        """What a service is like; its files are known by what is in them."""
+        plain = {} if self.recipe.pipeline is True else dict(self.recipe.pipeline)  # type: ignore[arg-type]
+        step.hidden["pipeline"] = {**plain, **{name: str(path) for name, path in self.found.service.items()}}
+        step.options["+pipeline"] = {k: v for k, v in plain.items() if k not in self.found.service}
+        step.reads.update({f"+{name}": path for name, path in self.found.service.items()})
+
     def _verify(self, step: Step, spec: StepSpec) -> None:
         conversions = list(self.made)
-        torch = conversions[:1] == ["torch2paddle"]  # which has compared its result with the source itself
-        first = "source" if self.found.source is not None and not torch else (conversions[0] if conversions else "")
-        a, b = step.options.pop("a", first), step.options.pop("b", self.model or "")
+        alone = conversions[:1] == ["torch2paddle"] or (conversions[:1] == ["convert"] and not self._plain_source())
+        # else the conversion has compared its result with the source itself
+        first = "source" if self.found.source is not None and not alone else (conversions[0] if conversions else "")
+        a, b = step.options.pop("a", first), step.options.pop("b", self.last or "")
         if not a or not b or a == b:
             raise self._bad(spec, "has no two models to compare", "it comes after a conversion; a: and b: name them")
         for side, name in (("a", a), ("b", b)):
@@ -196,6 +274,10 @@ class _Planner:
         step.options["inputs"] = self.recipe.inputs if step.reads["a"] == self.found.source else []
         if self.found.data is not None:
             step.reads["feeds"] = self.found.data
+
+    def _plain_source(self) -> bool:
+        """Whether the source of a convert is a file that says what its inputs are."""
+        return self.found.source is not None and step_for(self.found.source) in (None, "onnx2paddle")
 
     def _side(self, step: Step, spec: StepSpec, side: str, name: str) -> None:
         if name == "source" and self.found.source is not None:
@@ -208,8 +290,8 @@ class _Planner:
 
     def _serve_check(self, step: Step, spec: StepSpec) -> None:
         if self.server is None:
-            raise self._bad(spec, "there is no served model yet", "it comes after to-serving")
-        step.reads["folder"], step.made_by["folder"] = self.made["to-serving"]
+            raise self._bad(spec, "there is no served model yet", "it comes after to-serving or convert")
+        step.reads["folder"], step.made_by["folder"] = self.made[self.server]
         if self.service is not None:
             step.hidden["service"] = str(self.service)
         for option in ("texts", "images"):
@@ -223,11 +305,13 @@ class _Planner:
             step.reads["inputs"] = self.found.data
 
     def _first(self, spec: StepSpec) -> None:
-        if self.model is not None:
-            raise self._bad(spec, f"comes after {self.model}", f"{', '.join(_FROM_SOURCE)} take the source")
+        if self.last is not None:
+            raise self._bad(spec, f"comes after {self.last}", f"{', '.join(_FROM_SOURCE)} take the source")
 
     def _model(self, step: Step, spec: StepSpec, parameter: str) -> None:
-        """Read what was made last, or the source."""
+        """Read the Paddle model that was made last, or the source."""
+        if self.model == "convert" and spec.name != "to-onnx":
+            raise self._bad(spec, "comes after convert, which has done it", "only to-onnx, verify and serve-check do")
         if self.model is not None:
             step.reads[parameter], step.made_by[parameter] = self.made[self.model]
         elif self.found.source is not None:
@@ -235,19 +319,32 @@ class _Planner:
         else:
             raise self._bad(spec, "takes a file, and the source is a spec", "to-static comes first")
 
-    def _spec(self, step: Step, parameter: str) -> None:
+    def _spec(self, step: Step, parameter: str, spec: str, name: str = "spec") -> None:
         """What makes a layer: where it is a file, its content and not its place is part of the key."""
-        spec = self.recipe.source.spec or ""
         path, colon, factory = spec.rpartition(":")
         file = self.recipe.folder / path
         if colon and path.endswith(".py"):
-            step.reads["+spec"] = file
-            step.options["+spec"] = f"{os.path.basename(path)}:{factory}"
+            step.reads[f"+{name}"] = file
+            step.options[f"+{name}"] = f"{os.path.basename(path)}:{factory}"
             step.hidden[parameter] = f"{file}:{factory}"
         elif not colon and (self.recipe.folder / spec).is_dir():
             step.reads[parameter] = self.recipe.folder / spec
         else:
             step.options[parameter] = spec
+
+
+def wrong_step(recipe: Recipe, spec: StepSpec, error: MconvError) -> Any:
+    """The error, saying in which step of the recipe it is."""
+    made = type(error)(f"{recipe.file}:{spec.line}: {spec.name}: {error.message}", error.hint)
+    made.line = spec.line  # type: ignore[attr-defined] # for the result, and marks in the recipe
+    return made
+
+
+def rules_of(spec: StepSpec) -> dict[str, Optional[str]]:
+    """The rules of a torch2paddle step: sets, and paths or addresses of files → their pins."""
+    given = spec.options.get("rules", [])
+    entries = given if isinstance(given, list) else [given]
+    return dict((e, None) if isinstance(e, str) else (e["path"], e.get("sha256")) for e in entries)
 
 
 def call(step: Step, folder: Path) -> tuple[str, dict[str, Any]]:

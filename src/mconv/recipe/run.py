@@ -5,23 +5,24 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import subprocess
 import sys
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any, Callable, Optional
 
-from mconv.errors import MconvError
+from mconv.errors import MconvError, NotAModelError
 from mconv.program.hashing import BLAKE3, SHA256
-from mconv.program.provenance import NAME
 from mconv.recipe import cache, child, remote
-from mconv.recipe.load import CONVERSIONS, Recipe
-from mconv.recipe.plan import Found, Step, call, ingredients, plan
+from mconv.recipe.load import Recipe
+from mconv.recipe.plan import Found, Step, call, ingredients, plan, rules_of, wrong_step
 from mconv.recipe.results import CACHED, DONE, FAILED, SKIPPED, Event, Notify, RecipeResult, StepResult
 
 SOURCE = "source"
 _FILES = ("tokenizer", "labels")  # options of a service that name files
+_SET = re.compile(r"[\w-]+")  # the name of a set of rules; any other text names a file
 _CRASHED = 9  # exit code of RuntimeFailedError
 
 
@@ -72,8 +73,7 @@ class _Run:
             found = self._source()
             steps = plan(recipe, found, self.job.folder)
         except MconvError as e:
-            line = 1
-            self._end(StepResult(SOURCE, FAILED, error=child.describe(e), line=line))
+            self._end(StepResult(SOURCE, FAILED, error=child.describe(e), line=getattr(e, "line", 1)))
         for step in steps:
             if any(not s.ok for s in self.made.steps):
                 break
@@ -113,16 +113,35 @@ class _Run:
             find(source.weights, source.weights_sha256),
             find(recipe.verification.get("data"), recipe.verification.get("sha256")),
             {name: path for name in _FILES if (path := find(given.get(name), None)) is not None},
+            self._rules(find),
         )
         if fetched:
             self._end(StepResult(SOURCE, DONE, round(time.perf_counter() - start, 3), "fetched"))
+        return found
+
+    def _rules(self, find: Callable[[str, Optional[str]], Optional[Path]]) -> dict[str, list[Path]]:
+        """The files of rules that steps name, each with those that it extends; sets of mconv's own are none."""
+        found: dict[str, list[Path]] = {}
+        for spec in self.job.recipe.steps:
+            for text, pin in rules_of(spec).items() if spec.name == "torch2paddle" else ():
+                if _SET.fullmatch(text):
+                    continue
+                try:
+                    path = find(text, pin)
+                    if path is None or not path.is_file():
+                        raise NotAModelError(
+                            f"rules: {text}: there is no such file", "a set of mconv's own has no .yaml"
+                        )
+                    found[text] = extended(path)
+                except MconvError as e:
+                    raise wrong_step(self.job.recipe, spec, e) from None
         return found
 
     # the steps -------------------------------------------------------------------------------------------------------
 
     def _step(self, step: Step) -> StepResult:
         try:
-            parts = ingredients(step, self._inputs(step), cache.versions(step.name))
+            parts = ingredients(step, self._inputs(step), cache.versions(step.kind or step.name))
         except MconvError as e:
             return StepResult(step.name, FAILED, error=child.describe(e), line=step.line)
         key, file = cache.digest(parts), self.home / f"{step.id}.json"
@@ -166,14 +185,13 @@ class _Run:
 
     def _recorded(self, step: Step) -> tuple[dict[str, str], dict[str, str]]:
         """From the output's provenance: the hashes of what was made, and the files of the source that it names."""
-        if step.name not in CONVERSIONS:
+        if not step.record:
             return {}, {}
-        folder = self.job.folder / step.outputs[0]
         try:
-            record = json.loads((folder / NAME).read_text("utf-8"))
+            record = json.loads((self.job.folder / step.record).read_text("utf-8"))
         except (OSError, ValueError):
             return {}, {}
-        known = {f"{step.outputs[0]}/{f['name']}": f[BLAKE3] for f in record["files"]}
+        known = {f"{os.path.dirname(step.record)}/{f['name']}": f[BLAKE3] for f in record["files"]}
         depends: dict[str, str] = {}
         for parameter, path in step.reads.items():
             if parameter in step.made_by:
@@ -221,6 +239,22 @@ class _Run:
         if answer:
             return answer
         return {"error": _crash(code, log)}
+
+
+def extended(rules: Path) -> list[Path]:
+    """A file of rules and the files that it extends; what is wrong in one is told by who reads the rules."""
+    import yaml
+
+    found = [rules]
+    for path in found:
+        with contextlib.suppress(OSError, ValueError, RecursionError, yaml.YAMLError):
+            held = yaml.safe_load(path.read_text("utf-8"))
+            names = held.get("extends", []) if isinstance(held, dict) else []
+            for name in [names] if isinstance(names, str) else names if isinstance(names, list) else []:
+                beside = path.parent / str(name)
+                if beside.is_file() and beside not in found:
+                    found.append(beside)
+    return found
 
 
 def _message(line: str) -> dict[str, Any]:

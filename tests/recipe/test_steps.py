@@ -1,0 +1,219 @@
+"""Steps of recipes for what the commands do in one go or beside the chain: convert, to-onnx, weights into a layer."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from mconv import api
+from mconv.errors import MconvError
+from tests.golden import case
+from tests.onnx.make import mlp
+from tests.recipe.conftest import Write, states
+
+HERE = {"target": "3", "verification": {"runtime": "current"}}
+NETS = """
+def theirs(width=4):
+    import torch
+    torch.manual_seed(width)
+    return torch.nn.Sequential(torch.nn.Linear(width, 4), torch.nn.BatchNorm1d(4))
+
+def mine(wide=4):
+    from paddle import nn
+    return nn.Sequential(nn.Linear(wide, 4), nn.BatchNorm1D(4))
+"""
+
+
+def ran(path: Path, out: Path) -> dict[str, str]:
+    """Step → why it ran, or ``cached``."""
+    result = api.run([path], out=out)
+    result.require()
+    return {s.name: s.reason if s.status == "done" else s.status for s in result.recipes[0].steps if s.name != "source"}
+
+
+# convert ------------------------------------------------------------------------------------------------------------
+
+
+def test_convert_is_the_whole_chain(write: Write, tmp_path: Path) -> None:
+    """With its proof, a service, the caches of any step; and what comes after finds the served model."""
+    pytest.importorskip("paddle")
+    fields = {**HERE, "serving": {"fetch_alias": {"y": "scores"}}, "pipeline": True}
+    path = write("a", steps=[{"convert": {"keep_inference": True}}, "verify"], **fields)
+    result = api.run([path], out=tmp_path / "out")
+    result.require()
+    convert, verify = result.recipes[0].steps
+    assert convert.outputs == ["convert"] and all(row["ok"] for row in [*convert.compared, *verify.compared])
+    assert len(convert.compared) == len(verify.compared) == 2  # two batch sizes
+    made = tmp_path / "out" / "a" / "convert"
+    assert {p.name for p in made.iterdir()} == {
+        "serving_server",
+        "serving_client",
+        "service",
+        "inference",
+        "report.json",
+    }
+    assert 'alias_name: "scores"' in (made / "serving_client" / "serving_client_conf.prototxt").read_text()
+    assert api.check(made / "serving_server", sources=[tmp_path]).ok
+    assert ran(path, tmp_path / "out") == {"convert": "cached", "verify": "cached"}
+    (made / "service" / "web_service.py").unlink()
+    assert "web_service.py is gone" in ran(path, tmp_path / "out")["convert"]
+    mlp(tmp_path / "a.onnx", seed=5)
+    assert ran(path, tmp_path / "out") == {"convert": "inputs changed", "verify": "inputs changed"}
+
+
+def test_convert_of_what_a_factory_makes(write: Write, tmp_path: Path) -> None:
+    pytest.importorskip("paddle")
+    pytest.importorskip("torch")
+    (tmp_path / "nets.py").write_text(NETS)
+    source = {"spec": "nets.py:theirs", "arguments": {"width": 3}}
+    step = {"convert": {"framework": "torch"}}
+    path = write("a", source=source, inputs=["input:float32[batch,3]"], steps=[step], **HERE)
+    assert ran(path, tmp_path / "out") == {"convert": "not done yet"}
+    assert ran(path, tmp_path / "out") == {"convert": "cached"}
+    (tmp_path / "nets.py").write_text(NETS.replace("manual_seed(width)", "manual_seed(7)"))
+    assert ran(path, tmp_path / "out") == {"convert": "inputs changed"}
+
+
+# to-onnx ------------------------------------------------------------------------------------------------------------
+
+
+def test_to_onnx_lies_beside_the_chain(write: Write, tmp_path: Path) -> None:
+    """What follows goes on from the Paddle model; verify compares with the ONNX file where nothing came after."""
+    pytest.importorskip("paddle2onnx.version", reason="paddle2onnx is not installed", exc_type=ImportError)
+    ort = pytest.importorskip("onnxruntime")
+    golden = case("2.3.2-mlp")
+    fields: dict[str, Any] = {**HERE, "target": "2.3", "source": str(golden.model)}
+    path = write("a", steps=[{"to-onnx": {"opset": 15}}, "verify", "to-serving"], **fields)
+    result = api.run([path], out=tmp_path / "out")
+    result.require()
+    to_onnx, verify, serving = result.recipes[0].steps
+    folder = tmp_path / "out" / "a"
+    assert to_onnx.outputs == [f"to-onnx/model.{end}" for end in ("onnx", "report.json", "provenance.json")]
+    assert all(row["ok"] for row in [*to_onnx.compared, *verify.compared]) and to_onnx.compared
+    assert verify.proof is not None and "ONNX Runtime" in verify.proof["b"] and serving.status == "done"
+    assert json.loads((folder / "to-onnx" / "model.report.json").read_text())["target"]["opset"] == 15
+    session = ort.InferenceSession(str(folder / "to-onnx" / "model.onnx"), providers=["CPUExecutionProvider"])
+    for wanted, got in zip(golden.outputs, session.run(None, golden.inputs), strict=True):
+        np.testing.assert_allclose(got, wanted, rtol=0, atol=1e-5)
+    assert set(ran(path, tmp_path / "out").values()) == {"cached"}
+    (folder / "to-onnx" / "model.onnx").write_bytes(b"")
+    assert ran(path, tmp_path / "out") == {
+        "to-onnx": "its output to-onnx/model.onnx was changed", "verify": "cached", "to-serving": "cached",
+    }  # fmt: skip
+    path = write("a", steps=[{"to-onnx": {"opset": 14}}, "verify", "to-serving"], **fields)
+    assert ran(path, tmp_path / "out") == {
+        "to-onnx": "options changed", "verify": "inputs changed", "to-serving": "cached",
+    }  # fmt: skip
+
+
+# weights into a layer -----------------------------------------------------------------------------------------------
+
+
+def test_weights_into_a_layer(write: Write, tmp_path: Path) -> None:
+    """Proved against PyTorch; the rules, and what they extend, are part of the step."""
+    pytest.importorskip("paddle")
+    pytest.importorskip("torch")
+    (tmp_path / "nets.py").write_text(NETS)
+    (tmp_path / "layers.py").write_text(NETS)
+    (tmp_path / "rules.yaml").write_text("extends: more.yaml\n")
+    (tmp_path / "more.yaml").write_text("description: nothing\n")
+    fields: dict[str, Any] = {
+        **HERE, "source": {"spec": "nets.py:theirs", "arguments": {"width": 3}}, "inputs": ["input:float32[batch,3]"],
+    }  # fmt: skip
+    step = {"into": "layers.py:mine", "into_arguments": {"wide": 3}, "rules": ["rules.yaml", "torch-nn"]}
+    path = write("a", steps=[{"torch2paddle": step}, "to-serving"], **fields)
+    result = api.run([path], out=tmp_path / "out")
+    result.require()
+    first = result.recipes[0].steps[0]
+    assert first.proof is not None and "PyTorch" in first.proof["a"] and all(row["ok"] for row in first.compared)
+    report = json.loads((tmp_path / "out" / "a" / "torch2paddle" / "report.json").read_text())
+    assert report["transplant"]["matched"] == 6 and report["transplant"]["rules"][0].endswith("rules.yaml")
+    assert set(ran(path, tmp_path / "out").values()) == {"cached"}
+    (tmp_path / "more.yaml").write_text("description: nothing, said otherwise\n")
+    assert ran(path, tmp_path / "out")["torch2paddle"] == "inputs changed"
+
+
+def test_rules_at_an_address(write: Write, tmp_path: Path) -> None:
+    """Fetched by their pin, like a source; without one, the step's line says so."""
+    memory = pytest.importorskip("fsspec").filesystem("memory")
+    rules = b"names: {a: [b]\n"  # no YAML: nothing is run
+    memory.pipe("/rules/mine.yaml", rules)
+    pin = hashlib.sha256(rules).hexdigest()
+    (tmp_path / "nets.py").write_text(NETS)
+    for entry, message in (
+        ({"path": "memory://rules/mine.yaml", "sha256": pin}, "no YAML"),
+        ({"path": "memory://rules/mine.yaml", "sha256": "0" * 64}, "the recipe says 0000"),
+        ("memory://rules/mine.yaml", "needs its sha256"),
+        ("gone.yaml", "gone.yaml: there is no such file"),
+    ):
+        step = {"torch2paddle": {"into": "nets.py:mine", "rules": entry}}
+        path = write("a", source={"spec": "nets.py:theirs"}, steps=[step])
+        result = api.run([path], out=tmp_path / "out")
+        failed = next(s for s in result.recipes[0].steps if s.status == "failed")
+        assert failed.error is not None and message in failed.error["message"] and failed.line == 2
+        assert message == "no YAML" or "a.yaml:2: torch2paddle: " in failed.error["message"]
+    assert (tmp_path / "sources" / pin / "mine.yaml").read_bytes() == rules
+
+
+# what does not fit --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("steps", "fields", "message"),
+    [
+        (["onnx2paddle", "convert"], {}, "a.yaml:3: convert: comes after onnx2paddle"),
+        (["convert", "to-serving"], {}, "a.yaml:3: to-serving: comes after convert, which has done it"),
+        (["convert", "downgrade"], {}, "a.yaml:3: downgrade: comes after convert"),
+        (
+            ["convert"],
+            {"serving": {"server": "x", "fetch_order": "sorted"}},
+            "serving.server, serving.fetch_order: it has",
+        ),
+        (["to-onnx"], {"source": {"spec": "nets.py:mine"}}, "the source is a spec"),
+        (["to-onnx", "onnx2paddle"], {}, "a.yaml:3: onnx2paddle: comes after to-onnx"),
+        ([{"torch2paddle": {"into": "a:b", "via": "onnx", "strict": True}}], {}, "via, strict: not with into"),
+    ],
+)
+def test_steps_in_the_wrong_place(
+    steps: list[Any], fields: dict[str, Any], message: str, write: Write, tmp_path: Path
+) -> None:
+    path = write("a", steps=steps, **fields)
+    result = api.run([path], out=tmp_path / "out")
+    errors = [s.error for s in result.recipes[0].steps if s.error]
+    assert len(errors) == 1 and message in errors[0]["message"] and errors[0]["exit_code"] == 2
+    assert not [p for p in (tmp_path / "out" / "a").iterdir() if p.name != ".mconv"]
+
+
+@pytest.mark.parametrize(
+    ("step", "message", "hint"),
+    [
+        ({"torch2paddle": {"rules": "x"}}, "steps[0].torch2paddle.rules: only with into", "Put the weights"),
+        ({"torch2paddle": {"into": "a:b", "rules": 5}}, "rules: a number, where string or object or array", "a set of"),
+        ({"torch2paddle": {"into": "a:b", "rules": {"sha256": "0" * 64}}}, "'path' is missing", ""),
+        (
+            {"torch2paddle": {"into": "a:b", "rules": [{"path": "x", "pin": "y"}]}},
+            "rules[0].pin: no such field",
+            "path",
+        ),
+        ({"to-onnx": {"opset": "new"}}, "opset: a text, where integer is wanted", "The version of ONNX's"),
+        ({"to-onnx": {"opset": 3}}, "steps[0].to-onnx.opset: 3 is less than", ""),
+        ({"convert": {"framework": "jax"}}, "framework: 'jax' is none of them", "torch, paddle"),
+        ({"convert": {"pipeline": True}}, "pipeline: no such field", "allowed: framework"),
+    ],
+)
+def test_options_are_checked(step: dict[str, Any], message: str, hint: str, write: Write, tmp_path: Path) -> None:
+    with pytest.raises(MconvError) as caught:
+        api.run([write("a", steps=[step])], out=tmp_path / "out")
+    assert message in caught.value.message and "a.yaml:" in caught.value.message and hint in (caught.value.hint or "")
+
+
+def test_a_failure_inside_tells_the_step(write: Write, tmp_path: Path) -> None:
+    result = api.run([write("a", steps=["to-onnx"])], out=tmp_path / "out")  # an ONNX file is no Paddle model
+    assert states(result) == ["to-onnx failed"]
+    step = result.recipes[0].steps[0]
+    assert step.error is not None and step.error["kind"] == "NotAModelError" and step.line == 2
