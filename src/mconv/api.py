@@ -278,14 +278,15 @@ def onnx2paddle(model: PathLike, out: PathLike, **options: Any) -> Report:
     Args:
         model: the ``.onnx`` file.
         out: the folder to make.
-        options: see :func:`mconv.verbs.onnx2paddle.onnx2paddle`.
+        options: see :class:`mconv.verbs.options.Onnx2Paddle`.
 
     Raises:
         MconvError: see there.
     """
     from mconv.verbs import onnx2paddle as verb
+    from mconv.verbs.options import Onnx2Paddle
 
-    return verb.onnx2paddle(model, out, **options)
+    return verb.onnx2paddle(model, out, Onnx2Paddle(**options))
 
 
 def to_onnx(path: PathLike, out: PathLike, **options: Any) -> Report:

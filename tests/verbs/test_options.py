@@ -8,9 +8,19 @@ from typing import Any
 import pytest
 
 from mconv.errors import UsageError
-from mconv.verbs.options import Convert, Converting, Proving, Saving, ToOnnx, Torch2Paddle, ToStatic, Transplant
+from mconv.verbs.options import (
+    Convert,
+    Converting,
+    Onnx2Paddle,
+    Proving,
+    Saving,
+    ToOnnx,
+    Torch2Paddle,
+    ToStatic,
+    Transplant,
+)
 
-ALL = (Convert, ToOnnx, ToStatic, Torch2Paddle, Transplant)
+ALL = (Convert, Onnx2Paddle, ToOnnx, ToStatic, Torch2Paddle, Transplant)
 
 
 @pytest.mark.parametrize("kind", ALL)
@@ -35,6 +45,7 @@ def test_what_is_said_of_the_proof(kind: type[Proving], given: dict[str, Any], m
         *((kind, {"target": "2.7"}, "unknown target '2.7'") for kind in ALL if issubclass(kind, Converting)),
         (ToOnnx, {"opset": 6}, "--opset 6: paddle2onnx writes 7 to 20"),
         (ToOnnx, {"verify": False, "inputs": ["x[1]"]}, "--input, --inputs and --runtime say how to verify"),
+        (Onnx2Paddle, {"engine": "other"}, "unknown engine 'other'"),
         (Torch2Paddle, {"engine": "other"}, "unknown engine 'other'"),
         (Torch2Paddle, {"via": "jit"}, "--via jit: unknown"),
         (Torch2Paddle, {"engine": "x2paddle", "via": "export"}, "X2Paddle reads ONNX"),

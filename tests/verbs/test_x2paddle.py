@@ -15,7 +15,6 @@ from mconv.errors import RuntimeFailedError, RuntimeUnavailableError, Unsupporte
 from mconv.onnx import advice
 from mconv.program.files import load_program, locate
 from mconv.runtimes import x2paddle
-from mconv.verbs.onnx2paddle import onnx2paddle
 from tests.managed import require
 from tests.onnx.make import mlp, model, node, port
 
@@ -104,7 +103,7 @@ def test_what_it_does_not_know_is_told_with_the_way_out(tmp_path: Path) -> None:
 
 def test_it_does_not_run_for_ever(tmp_path: Path) -> None:
     with pytest.raises(RuntimeFailedError, match="did not finish"):
-        onnx2paddle(mlp(tmp_path / "m.onnx"), tmp_path / "out", engine="x2paddle", verify=False, timeout=0.05)
+        api.onnx2paddle(mlp(tmp_path / "m.onnx"), tmp_path / "out", engine="x2paddle", verify=False, timeout=0.05)
 
 
 def test_without_its_runtime_the_error_says_how_to_get_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

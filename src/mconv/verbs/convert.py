@@ -25,7 +25,7 @@ from mconv.program.params import PathLike
 from mconv.serving import convert as serving
 from mconv.serving.convert import ServingResult
 from mconv.serving.scaffold import options_from
-from mconv.verbs.options import Convert, Torch2Paddle, ToStatic
+from mconv.verbs.options import Convert, Onnx2Paddle, Torch2Paddle, ToStatic
 from mconv.verbs.proof import NOT_DONE, PASSED
 from mconv.verbs.recognise import SourceKind, recognise
 from mconv.verbs.report import FAILED_SUFFIX, NAME, Report, versions
@@ -163,7 +163,7 @@ def _first(kind: SourceKind, source: PathLike, model: Path, chosen: Convert) -> 
     if kind is SourceKind.ONNX:
         from mconv.verbs.onnx2paddle import onnx2paddle
 
-        return onnx2paddle(source, model, inputs=chosen.inputs, **chosen.common())
+        return onnx2paddle(source, model, Onnx2Paddle(**chosen.common(), inputs=chosen.inputs))
     if kind is SourceKind.TORCH:
         from mconv.verbs.torch2paddle import torch2paddle
 

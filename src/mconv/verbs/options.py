@@ -89,6 +89,36 @@ class Converting(Proving):
         return {f.name: getattr(self, f.name) for f in dataclasses.fields(Converting)}
 
 
+# onnx2paddle --------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Onnx2Paddle(Converting):
+    """Of ``onnx2paddle``.
+
+    Attributes:
+        inputs: ``name[1,3,?,640]`` for inputs whose shape shall be another than the file says.
+        engine: ``native``, or ``x2paddle``: X2Paddle in its managed runtime.
+        plugins: Python files with converters of your own.
+
+    Raises:
+        UsageError: *engine* does not exist.
+    """
+
+    inputs: Sequence[str] = ()
+    engine: str = "native"
+    plugins: Sequence[PathLike] = ()
+
+    def __post_init__(self) -> None:
+        _check_engine(self.engine)
+        super().__post_init__()
+
+
+def _check_engine(engine: str) -> None:
+    if engine not in ENGINES:
+        raise UsageError(f"unknown engine {engine!r}", f"engines are {', '.join(ENGINES)}")
+
+
 # to-onnx ------------------------------------------------------------------------------------------------------------
 
 
@@ -179,18 +209,12 @@ class Torch2Paddle(FromTorch):
     def __post_init__(self) -> None:
         if self.example is not None:
             object.__setattr__(self, "example", Path(self.example))
-        check_engine(self.engine)
+        _check_engine(self.engine)
         if self.via is not None and self.via not in ROADS:
             raise UsageError(f"--via {self.via}: unknown", f"--via is {' or '.join(ROADS)}")
         if self.engine == "x2paddle" and self.via == EXPORT:
             raise UsageError("X2Paddle reads ONNX, not what torch.export gives", "leave out --via export")
         super().__post_init__()
-
-
-def check_engine(engine: str) -> None:
-    """Refuse an engine for ONNX that does not exist."""
-    if engine not in ENGINES:
-        raise UsageError(f"unknown engine {engine!r}", f"engines are {', '.join(ENGINES)}")
 
 
 # layers of Paddle ---------------------------------------------------------------------------------------------------

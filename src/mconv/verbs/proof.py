@@ -55,6 +55,11 @@ class Proof:
     seconds: float = 0.0
     answers: Optional[Answers] = None
 
+    @classmethod
+    def not_done(cls, error: MconvError) -> Proof:
+        """None, as *error* says that what it takes is not there."""
+        return cls(NOT_DONE, f"{error.message}; {error.hint}" if error.hint else error.message)
+
     def to_dict(self) -> dict[str, Any]:
         """For reports: JSON types only."""
         return {
@@ -69,20 +74,6 @@ class Proof:
             "outputs": [] if self.comparison is None else self.comparison.to_dict()["outputs"],
             "problems": [] if self.comparison is None else list(self.comparison.problems),
         }
-
-
-def limits_of(
-    tolerance: Optional[float], verify: Optional[bool], feeds: Any, runtime: Optional[str]
-) -> Optional[Tolerance]:
-    """The tolerance that a caller chose, None for the default.
-
-    Raises:
-        UsageError: it is not above 0, or *feeds* or *runtime* say how to verify where *verify* says not to.
-    """
-    limits = None if tolerance is None else Tolerance.of(tolerance)
-    if verify is False and (feeds is not None or runtime is not None):
-        raise UsageError("--inputs and --runtime say how to verify, and --no-verify not to")
-    return limits
 
 
 def runtime_for(target: str, name: Optional[str] = None) -> Runtime:

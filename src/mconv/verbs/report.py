@@ -6,14 +6,16 @@ import importlib.metadata
 import json
 import os
 import platform
+import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Optional
 
 from mconv import __version__
+from mconv.errors import MconvError, RuntimeFailedError, VerificationError
 from mconv.program.output import staged
 from mconv.program.program import Program
-from mconv.verbs.proof import Proof
+from mconv.verbs.proof import NOT_DONE, Proof
 
 SCHEMA = 1
 NAME = "report.json"
@@ -55,9 +57,26 @@ class Report:
         text = json.dumps(self.to_dict(), ensure_ascii=False, indent=2, allow_nan=False)
         (folder / name).write_text(text + "\n", "utf-8", "backslashreplace")
 
+    def wrote(self, folder: Path, program: Path, params: Path) -> None:
+        """The model's files, which will be in *folder*."""
+        self.output = {
+            "folder": str(folder),
+            "program": program.name,
+            "params": params.name,
+            "program_bytes": program.stat().st_size,
+            "params_bytes": params.stat().st_size,
+        }
+
     def add_proof(self, proof: Proof) -> None:
         self.verification = proof.to_dict()
         self.seconds["verify"] = round(proof.seconds, 4)
+        if proof.status == NOT_DONE and proof.reason:
+            self.warnings.append(f"not verified: {proof.reason}")
+
+    def finish(self, start: float) -> None:
+        """Say how long it took since *start*, by ``time.perf_counter()``."""
+        self.seconds["total"] = time.perf_counter() - start
+        self.seconds = {name: round(value, 4) for name, value in self.seconds.items()}
 
 
 def versions() -> dict[str, str]:
@@ -81,8 +100,29 @@ def paddle_operators(program: Program) -> dict[str, int]:
 
 
 def keep(folder: Path, kept: Path, report: Report) -> None:
-    """Move what was written to where it cannot be taken for a good model."""
+    """Move what was written, which failed its proof, to where it cannot be taken for a good model."""
+    report.status = "failed verification"
+    if "file" in report.output:
+        report.output["file"] = str(kept / Path(report.output["file"]).name)
+    else:
+        report.output["folder"] = str(kept)
     with staged(kept, force=True) as place:
         for entry in list(folder.iterdir()):
             os.rename(entry, place / entry.name)
         report.write(place)
+
+
+def failure(proof: Proof, kept: Path, report: Report, advice: str = "") -> MconvError:
+    """The error for a failed proof; it carries the report for the command line, which shows the table."""
+    hint = f"the files are kept in {kept}"
+    if proof.error is not None:
+        error: MconvError = RuntimeFailedError(proof.error.message, hint)
+    else:
+        rows = [o for o in report.to_dict()["verification"]["outputs"] if not o["ok"]]
+        error = VerificationError(
+            f"the converted model computes something else: {proof.reason}",
+            "; ".join(filter(None, (hint, advice))),
+            rows,
+        )
+    error.report = report  # type: ignore[attr-defined]
+    return error

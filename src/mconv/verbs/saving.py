@@ -95,14 +95,11 @@ def save(
             written = [p for p in (files.program, files.params) if p is not None]
             final = {home.name(p) if proof.status != FAILED else p.name: p for p in written}
             record.write(place, files={str(n): p for n, p in final.items()})
-        report.seconds["total"] = time.perf_counter() - subject.start
-        report.seconds = {name: round(value, 4) for name, value in report.seconds.items()}
+        report.finish(subject.start)
         if proof.status == FAILED:
             _renamed(proof, place, kept)
             assert report.verification is not None
             report.verification["reason"] = proof.reason
-            report.status = "failed verification"
-            report.output["folder"] = str(kept)
             keep(place, kept, report)
             raise _failure(proof, kept, report)
         report.write(place)

@@ -27,10 +27,9 @@ from mconv.program.output import staged_many
 from mconv.program.params import PathLike, TensorSource
 from mconv.program.stored import Era, ModelFiles, write_model
 from mconv.runtimes import paddle2onnx
-from mconv.verbs.onnx2paddle import failure
 from mconv.verbs.options import ToOnnx
 from mconv.verbs.proof import FAILED, NOT_DONE, Proof, prove_onnx, runtime_for, written_for
-from mconv.verbs.report import FAILED_SUFFIX, NAME, Report, keep, versions
+from mconv.verbs.report import FAILED_SUFFIX, NAME, Report, failure, keep, versions
 from mconv.verify.feeds import InputSpec, specs_of
 from mconv.verify.runners import PaddleRunner
 
@@ -84,10 +83,7 @@ def to_onnx(path: PathLike, out: PathLike, chosen: ToOnnx = ToOnnx()) -> Report:
         report.output = {"file": str(out), "bytes": made.stat().st_size}
         proof = _proof(found, seen, made, report, chosen)
         report.add_proof(proof)
-        if proof.status == NOT_DONE and proof.reason:
-            report.warnings.append(f"not verified: {proof.reason}")
-        report.seconds["total"] = time.perf_counter() - start
-        report.seconds = {name: round(value, 4) for name, value in report.seconds.items()}
+        report.finish(start)
         if proof.status == FAILED:
             raise _failure(proof, place, out.with_name(stem + FAILED_SUFFIX), report, path)
         report.write(place, paths[1].name)
@@ -294,7 +290,7 @@ def _proof(found: ModelFiles, seen: Inspection, made: Path, report: Report, chos
     except (RuntimeUnavailableError, MissingDependencyError) as e:
         if chosen.verify or chosen.runtime is not None or chosen.feeds is not None:
             raise
-        return Proof(NOT_DONE, f"{e.message}; {e.hint}" if e.hint else e.message)
+        return Proof.not_done(e)
     specs = specs_of(program) if program is not None else _specs(seen)
     read = {p["paddle_name"] for p in report.inputs}
     specs = [s for s in specs if s.name in read]
@@ -314,8 +310,6 @@ def _specs(seen: Inspection) -> list[InputSpec]:
 
 
 def _failure(proof: Proof, place: Path, kept: Path, report: Report, path: PathLike) -> MconvError:
-    report.status = "failed verification"
-    report.output["file"] = str(kept / Path(report.output["file"]).name)
     keep(place, kept, report)
     advice = f"`mconv verify {path} {report.output['file']} --layers` finds where it begins"
     return failure(proof, kept, report, advice)

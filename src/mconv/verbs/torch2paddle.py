@@ -26,10 +26,10 @@ from mconv.torch.exporting import named_leaves
 from mconv.torch.sources import Source, open_source
 from mconv.torch.widening import widen
 from mconv.verbs import torch_inputs
-from mconv.verbs.onnx2paddle import Produced, failure
+from mconv.verbs.onnx2paddle import Produced
 from mconv.verbs.options import Torch2Paddle
 from mconv.verbs.proof import FAILED, NOT_DONE, Proof, prove, runtime_for
-from mconv.verbs.report import FAILED_SUFFIX, Report, versions
+from mconv.verbs.report import FAILED_SUFFIX, Report, failure, versions
 from mconv.verbs.report import keep as keep_report
 from mconv.verbs.torch_inputs import Plan
 from mconv.verbs.torch_roads import Request, produce
@@ -92,24 +92,13 @@ def torch2paddle(model: Any, out: PathLike, chosen: Torch2Paddle = Torch2Paddle(
             step = time.perf_counter()
             files = write_model(made.program, made.params.items(), folder)
             report.seconds["write"] = time.perf_counter() - step
-            report.output = {
-                "folder": str(out),
-                "program": files[0].name,
-                "params": files[1].name,
-                "program_bytes": files[0].stat().st_size,
-                "params_bytes": files[1].stat().st_size,
-            }
+            report.wrote(out, *files)
             proof = _proof(source, plan, made, files, report, runner, selected, chosen)
             report.add_proof(proof)
-            if proof.status == NOT_DONE and proof.reason:
-                report.warnings.append(f"not verified: {proof.reason}")
             recording.write(folder)
-        report.seconds["total"] = time.perf_counter() - start
-        report.seconds = {name: round(value, 4) for name, value in report.seconds.items()}
+        report.finish(start)
         if proof.status == FAILED:
-            report.status = "failed verification"
             failed = out.with_name(out.name + FAILED_SUFFIX)
-            report.output["folder"] = str(failed)
             keep_report(folder, failed, report)
             raise failure(proof, failed, report)
         report.write(folder)
@@ -221,7 +210,7 @@ def _proof(
     except (RuntimeUnavailableError, MissingDependencyError) as e:
         if chosen.verify or chosen.runtime is not None:
             raise
-        return Proof(NOT_DONE, f"{e.message}; {e.hint}" if e.hint else e.message)
+        return Proof.not_done(e)
     chosen.progress(f"verifying: {runner.label} against Paddle in {runtime.label}")
     runner.select = selected
     proof = prove(

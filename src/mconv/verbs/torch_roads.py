@@ -195,7 +195,7 @@ def _through_onnx(source: Source, plan: Plan, request: Request) -> tuple[Produce
     if chosen.engine == "x2paddle":
         from mconv.verbs import x2paddle
 
-        made = x2paddle.produce(model, {}, chosen.target, chosen.progress, timeout=chosen.timeout)
+        made = x2paddle.produce(model, {}, chosen)
     else:
         made = _native(model, chosen.target)
     made.seconds = {**seconds, **made.seconds}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,17 +20,11 @@ from mconv.program.params import TensorSource
 from mconv.program.program import Program
 from mconv.runtimes import x2paddle
 from mconv.verbs.onnx2paddle import Produced, paddle_operators
+from mconv.verbs.options import Converting
 
 
-def produce(
-    source: OnnxModel,
-    shapes: dict[str, Sequence[Any]],
-    target: str,
-    progress: Callable[[str], Any],
-    *,
-    timeout: float,
-) -> Produced:
-    """Convert with X2Paddle and bring the result to *target*.
+def produce(source: OnnxModel, shapes: dict[str, Sequence[Any]], chosen: Converting) -> Produced:
+    """Convert with X2Paddle and bring the result to the target.
 
     Raises:
         RuntimeUnavailableError: X2Paddle is not installed.
@@ -43,18 +37,18 @@ def produce(
     start = time.perf_counter()
     scratch = tempfile.TemporaryDirectory(prefix="mconv-x2paddle-")
     try:
-        progress("running X2Paddle")
+        chosen.progress("running X2Paddle")
         fixed = {name: [d if isinstance(d, int) else -1 for d in dims] for name, dims in shapes.items()}
-        done = x2paddle.convert(source.path, Path(scratch.name), fixed, timeout=timeout)
+        done = x2paddle.convert(source.path, Path(scratch.name), fixed, timeout=chosen.timeout)
         for line in done.log.splitlines():
-            progress(f"  X2Paddle: {line}")
+            chosen.progress(f"  X2Paddle: {line}")
         files = locate(done.program)
         program = load_program(files)
         params: dict[str, TensorSource] = {r.name: r for r in records(files, program)}
         spent = time.perf_counter() - start
         names = _restored(source, program, done.inputs)
         params = {names.get(name, name): value for name, value in params.items()}
-        changed = legalize(program, target)
+        changed = legalize(program, chosen.target)
         params.update(changed.parameters)
     except MconvError as e:
         scratch.cleanup()
