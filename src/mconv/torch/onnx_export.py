@@ -7,7 +7,7 @@ import inspect
 import os
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Optional
@@ -36,6 +36,27 @@ class Written:
     how: str
     seconds: dict[str, float] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class _Task:
+    """What an exporter is asked for; see :func:`export_onnx`."""
+
+    module: Any
+    examples: Mapping[str, Any]
+    dims: Mapping[str, Sequence[Optional[str]]]
+    outputs: Sequence[str]
+    path: Path
+    positional: bool
+    program: Any
+
+    @property
+    def names(self) -> dict[str, Any]:
+        return {"input_names": list(self.examples), "output_names": list(self.outputs)}
+
+    def open_axes(self, mark: Callable[[str], Any]) -> dict[str, dict[int, Any]]:
+        """Input → axis → the *mark* of its name, for the axes that stay open."""
+        return {n: {i: mark(d) for i, d in enumerate(self.dims.get(n, ())) if d} for n in self.examples}
 
 
 def export_onnx(
@@ -75,13 +96,14 @@ def export_onnx(
     if program is None and not positional:
         order = list(inspect.signature(module.forward).parameters)
         examples = dict(sorted(examples.items(), key=lambda item: order.index(item[0]) if item[0] in order else -1))
+    task = _Task(module, examples, dims, outputs, path, positional, program)
     start = time.perf_counter()
     reasons = []
     for way in ways:
         try:
             with quiet() as told:
                 write = _torchscript if way == TORCHSCRIPT else _dynamo
-                write(module, examples, dims, outputs, path, positional, program, opset or _OPSETS[way])
+                write(task, opset or _OPSETS[way])
         except Exception as e:  # noqa: BLE001 - whatever the exporter raises is its reason
             reasons.append(f"{way}: {first_line(e)}")
             continue
@@ -103,51 +125,29 @@ def _constants(warned: Sequence[str]) -> list[str]:
     ]
 
 
-def _torchscript(
-    module: Any,
-    examples: Mapping[str, Any],
-    dims: Mapping[str, Sequence[Optional[str]]],
-    outputs: Sequence[str],
-    path: Path,
-    positional: bool,
-    program: Any,
-    opset: int,
-) -> None:
+def _torchscript(task: _Task, opset: int) -> None:
     import torch
 
-    axes = {n: {i: d for i, d in enumerate(dims.get(n, ())) if d} for n in examples}
-    args: Any = tuple(examples.values()) if positional else (dict(examples),)
+    axes = {n: a for n, a in task.open_axes(lambda name: name).items() if a}
+    args: Any = tuple(task.examples.values()) if task.positional else (dict(task.examples),)
     # its log of failures cannot be switched off: it asks whether a function is true
     log = mock.patch.object(torch._C, "_jit_onnx_log", lambda *text: None)
     with torch.no_grad(), log if hasattr(torch._C, "_jit_onnx_log") else contextlib.nullcontext():
         torch.onnx.export(
-            module, args, str(path), dynamo=False, opset_version=opset, input_names=list(examples),
-            output_names=list(outputs), dynamic_axes={n: a for n, a in axes.items() if a},
-        )  # fmt: skip
+            task.module, args, str(task.path), dynamo=False, opset_version=opset, dynamic_axes=axes, **task.names
+        )
 
 
-def _dynamo(
-    module: Any,
-    examples: Mapping[str, Any],
-    dims: Mapping[str, Sequence[Optional[str]]],
-    outputs: Sequence[str],
-    path: Path,
-    positional: bool,
-    program: Any,
-    opset: int,
-) -> None:
+def _dynamo(task: _Task, opset: int) -> None:
     import torch
 
-    options: dict[str, Any] = {
-        "dynamo": True, "opset_version": opset, "output_names": list(outputs), "verbose": False, "external_data": True,
-    }  # fmt: skip
+    options = {"dynamo": True, "opset_version": opset, "verbose": False, "external_data": True, **task.names}
     with torch.no_grad():
-        if program is not None:
-            made = torch.onnx.export(program, (), None, input_names=list(examples), **options)
+        if task.program is not None:
+            made = torch.onnx.export(task.program, (), None, **options)
         else:
-            auto = torch.export.Dim.AUTO
-            shapes = {n: {i: auto for i, d in enumerate(dims.get(n, ())) if d} for n in examples}
+            shapes = task.open_axes(lambda name: torch.export.Dim.AUTO)
             made = torch.onnx.export(
-                module, (), None, kwargs=dict(examples), input_names=list(examples), dynamic_shapes=shapes, **options
+                task.module, (), None, kwargs=dict(task.examples), dynamic_shapes=shapes, **options
             )
-        made.save(str(path))
+        made.save(str(task.path))
