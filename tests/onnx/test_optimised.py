@@ -20,6 +20,10 @@ from mconv.program.stored import write_model
 
 RUNTIMES = ("current", "paddle-2.6.2", "paddle-2.3.2")
 FLOAT, HALF, STEPS = 1e-4, 1e-2, 2e-2  # of the largest value
+# T5 puts distances into buckets by int(8·log(n/8)/log(16)), which is a whole number at n = 16: 2 in float32 and where
+# each step is rounded to float16 (Paddle 3), 1 in ONNX Runtime, which keeps the steps in float32 but has log(16) in
+# float16 (1.9994), and in Paddle 2, which rounds log(2) towards zero. One attention bias is another then.
+BUCKETS = 3e-2
 Make = Callable[[Path, Path, list[dict[str, np.ndarray]]], Any]
 
 
@@ -85,6 +89,7 @@ KINDS: dict[str, tuple[Make, float, str, tuple[str, ...]]] = {
     "optimiser, t5": (_optimised("t5"), FLOAT, "SkipSimplifiedLayerNormalization", ("t5_encoder.ts17",)),
     "optimiser, vit": (_optimised("vit"), FLOAT, "BiasGelu", ("vit.ts17",)),
     "half precision": (_optimised("bert", half=True), HALF, "Cast", ("distilbert.ts14", "bert.ts14", "roberta.ts14")),
+    "half precision, t5": (_optimised("t5", half=True), HALF, "Cast", ("t5_encoder.ts17",)),
     "saved by a session": (_saved, FLOAT, "", ("segformer.ts17", "bert.ts14", "mobilenet_v3.ts17", "unet.ts11", "llama.ts14", "lstm.ts14")),
     "dynamically quantised": (_dynamic, STEPS, "DynamicQuantizeLinear", ("bert.ts14", "resnet18.ts14", "gpt2.ts14", "vit.ts17")),
     "QDQ": (_static("QDQ"), STEPS, "DequantizeLinear", ("resnet18.ts14", "mobilenet_v2.ts17", "vit.ts17", "densenet.ts14", "lstm.ts14")),
@@ -124,4 +129,5 @@ def test_after_onnxruntimes_tools(kind: str, name: str, tmp_path: Path, workers:
             for w, g in zip(want, got):
                 assert w.shape == g.shape and w.dtype == g.dtype
                 worst = np.abs(w - g).max() / max(np.abs(w).max(), 1e-6)
-                assert worst < bound, f"{runtime}: {worst:.2e}"
+                allowed = BUCKETS if kind == "half precision, t5" and w.shape[1] > 16 else bound
+                assert worst < allowed, f"{runtime}, {w.shape}: {worst:.2e}"
