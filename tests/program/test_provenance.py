@@ -215,3 +215,20 @@ def test_the_command(mconv: Run, tmp_path: Path) -> None:
     assert "error: " in done.stderr and "(and 1 more)" in done.stderr and "hint: " in done.stderr
     error = json.loads(mconv("check", out, "--json").stdout)["error"]
     assert error["exit_code"] == 12 and [r["kind"] for r in error["rows"]] == ["changed", "added"]
+
+
+@pytest.mark.parametrize("make", MAKERS, ids=lambda m: m.__name__)
+def test_nothing_large_is_read_twice(
+    make: Callable[[Path], tuple[Path, list[Path]]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Sources are hashed once, parameters while they are written or copied."""
+    read: list[Path] = []
+
+    def counted(path: Path, *more: Any, **options: Any) -> Any:
+        read.append(Path(path))
+        return hash_file(path, *more, **options)
+
+    monkeypatch.setattr(provenance, "hash_file", counted)
+    out, _ = make(tmp_path / "m")
+    assert len(set(read)) == len(read) and not [p for p in read if "params" in p.name and ".mconv-" in str(p)]
+    assert api.check(out).ok

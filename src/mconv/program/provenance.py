@@ -15,7 +15,7 @@ from typing import Any, Optional, Union
 
 from mconv import __version__
 from mconv.program.hashing import FileHash, Following, Thread, hash_file
-from mconv.program.params import PathLike
+from mconv.program.params import PathLike, TensorSource, write_combined
 from mconv.program.stored import ModelFiles
 
 SCHEMA = 2  # 1 had SHA-256
@@ -150,6 +150,16 @@ class Recording:
         """A context in which *path* is written; :meth:`write` then does not read it again."""
         followed = self._followed[Path(path)] = Following(path)
         return followed
+
+    def write_params(
+        self, path: Path, items: Iterable[tuple[str, TensorSource]], *, whole: Optional[PathLike] = None
+    ) -> None:
+        """:func:`~mconv.program.params.write_combined`, hashed meanwhile unless it copies the *whole* of a source."""
+        if whole is not None:
+            write_combined(path, items)
+            return
+        with self.following(path) as following:
+            write_combined(path, items, following.written)
 
     def write(
         self,

@@ -334,7 +334,10 @@ def write(
                 )
                 result.warnings.append(f"the parameters are copied, not linked: {why}")
         if not result.linked:
-            write_combined(new_server / params_name, prepared.items)
+            if record is not None:
+                record.write_params(new_server / params_name, prepared.items, whole=source)
+            else:
+                write_combined(new_server / params_name, prepared.items)
         if prepared.unchanged:
             copy_file(found.program, new_server / program_name)
         else:

@@ -13,7 +13,7 @@ from mconv.passes.legalize import legalize, version_text
 from mconv.program import files, targets
 from mconv.program.copying import hard_link
 from mconv.program.output import staged
-from mconv.program.params import PathLike, Record, TensorSource, write_combined
+from mconv.program.params import PathLike, Record, TensorSource
 from mconv.program.program import Port, Program
 from mconv.program.provenance import Ahead, Recording, model_sources
 from mconv.program.stored import Era, ModelFiles, at_least_one
@@ -138,7 +138,7 @@ def _downgraded(
         if link and not result.linked:
             result.warnings.append("the parameters are copied, not linked")
         if not result.linked:
-            write_combined(params, items)
+            recording.write_params(params, items, whole=source)
         recording.write(folder, copies={} if source is None else {params.name: source})
     return result
 
