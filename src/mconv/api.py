@@ -134,6 +134,17 @@ def inspect(path: PathLike, *, variables: bool = False, text: bool = False) -> I
     return inspection.inspect(path, variables=variables, text=text)
 
 
+def external_data(path: PathLike) -> list[str]:
+    """The files beside an ONNX model that hold its large tensors, relative to its folder; no tensor is read.
+
+    Raises:
+        MconvError: see :func:`mconv.onnx.external.names_beside`.
+    """
+    from mconv.onnx import external
+
+    return external.names_beside(path)
+
+
 def check(path: PathLike, *, sources: Sequence[PathLike] = ()) -> Checked:
     """Whether a converted folder is still what its ``provenance.json`` says; see
     :func:`mconv.program.provenance_check.check`.

@@ -9,7 +9,9 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import onnx
 import pytest
 
 from mconv import api
@@ -19,6 +21,7 @@ from mconv.errors import (
     MissingDependencyError,
     NotAModelError,
     RuntimeFailedError,
+    UntrustedError,
     UsageError,
 )
 from mconv.recipe import remote
@@ -176,3 +179,119 @@ def test_init_pins_what_it_fetches(served: tuple[Path, str], tmp_path: Path) -> 
 )
 def test_names_of_what_is_fetched(address: str, name: str) -> None:
     assert remote.file_name(address) == name
+
+
+# external data ------------------------------------------------------------------------------------------------------
+
+
+def with_external_data(path: Path, location: str, *, name: str = "m.onnx") -> tuple[Path, Path]:
+    """An MLP in the folder *path* whose tensors are in a file of its own, one of them in a node's attribute."""
+    path.mkdir(parents=True, exist_ok=True)
+    model = onnx.load(mlp(path / name))
+    (second,) = [t for t in model.graph.initializer if t.name == "W2"]
+    constant = onnx.helper.make_node("Constant", [], ["W2"], value=second)
+    model.graph.initializer.remove(second)
+    model.graph.node.insert(0, constant)
+    data = path / location
+    data.parent.mkdir(parents=True, exist_ok=True)
+    onnx.save(
+        model, path / name, save_as_external_data=True, location=location, size_threshold=0, convert_attribute=True
+    )
+    assert data.stat().st_size >= 4 * (16 * 8 + 8 + 8 * 4)
+    return path / name, data
+
+
+def point_to(model: Path, location: str) -> None:
+    """Have a model name another file for its external data, whatever is there."""
+    made = onnx.load(model, load_external_data=False)
+    for tensor in [*made.graph.initializer, *(a.t for n in made.graph.node for a in n.attribute if a.name == "value")]:
+        for entry in tensor.external_data:
+            if entry.key == "location":
+                entry.value = location
+    model.write_bytes(made.SerializeToString())
+
+
+@pytest.mark.parametrize("location", ["m.onnx_data", "weights/all of them #1.bin"])
+def test_external_data_come_with_the_model(
+    location: str, served: tuple[Path, str], write: Write, tmp_path: Path
+) -> None:
+    """Into the same folder of the cache, under one pin; the result is that of the model with its data inside."""
+    folder, address = served
+    model, data = with_external_data(folder / "hub", location)
+    draft = api.init(f"{address}/hub/m.onnx?download=true", out=tmp_path / "m.yaml")
+    lines = "".join(f"{sha256(p)}  {n}\n" for n, p in sorted({"m.onnx": model, location: data}.items()))
+    pin = hashlib.sha256(lines.encode()).hexdigest()
+    assert f"sha256: {pin}" in draft.text and pin == remote.pin_of(model)
+    source = {"path": f"{address}/hub/m.onnx?download=true", "sha256": pin}
+    path = write("a", source=source)
+    assert states(api.run([path], out=tmp_path / "one")) == ["source done", "onnx2paddle done", "to-serving done"]
+    kept = tmp_path / "sources" / pin
+    assert {p.relative_to(kept).as_posix() for p in kept.rglob("*") if p.is_file()} == {"m.onnx", location}
+    asked = len(Quiet.asked)
+    data.unlink()
+    assert states(api.run([path], out=tmp_path / "one")) == ["onnx2paddle cached", "to-serving cached"]
+    assert len(Quiet.asked) == asked
+    inside = tmp_path / "inside"
+    api.onnx2paddle(mlp(tmp_path / "m.onnx"), inside, verify=False)
+    made = tmp_path / "one" / "a" / "onnx2paddle"
+    assert (made / "inference.pdiparams").read_bytes() == (inside / "inference.pdiparams").read_bytes()
+
+
+def test_external_data_that_changed_or_are_gone(served: tuple[Path, str], write: Write, tmp_path: Path) -> None:
+    folder, address = served
+    model, data = with_external_data(folder, "m.onnx_data")
+    pin, alone = remote.pin_of(model), sha256(model)
+
+    def failure(sha: str, path: str = f"{address}/m.onnx") -> dict[str, Any]:
+        result = api.run([write("a", source={"path": path, "sha256": sha})], out=tmp_path / "out")
+        assert not result.ok and not list((tmp_path / "sources").glob("[0-9a-f]*"))
+        error = result.recipes[0].steps[0].error
+        assert error is not None
+        return error
+
+    assert "that of the file alone" in failure(alone)["hint"]
+    data.write_bytes(data.read_bytes()[:-1] + b"\x7f")
+    assert failure(pin)["kind"] == "AlteredError"
+    assert failure(pin, str(model))["kind"] == "AlteredError"  # here, too
+    data.unlink()
+    gone = failure(pin)
+    assert gone["kind"] == "NotAModelError" and gone["message"].startswith(f"{address}/m.onnx_data: there is no")
+    assert gone["hint"] == "m.onnx has its weights in it"
+    assert "'m.onnx_data' are missing" in failure(pin, str(model))["message"]
+
+
+@pytest.mark.parametrize(
+    "location", ["../secret", "/etc/hostname", "a/../../secret", "..", ".", "x/..", "../served/m.onnx_data"]
+)
+def test_external_data_may_not_lead_out(location: str, served: tuple[Path, str], write: Write, tmp_path: Path) -> None:
+    """Nothing is asked for, and nothing is written outside of the cache's folder."""
+    folder, address = served
+    (folder / "secret").write_bytes(b"x" * 4096)
+    model, _ = with_external_data(folder / "hub", "m.onnx_data")
+    point_to(model, location)
+    result = api.run([write("a", source={"path": f"{address}/hub/m.onnx", "sha256": "0" * 64})], out=tmp_path / "out")
+    error = result.recipes[0].steps[0].error
+    assert (
+        error is not None and error["kind"] == "UntrustedError" and "outside of the model's folder" in error["message"]
+    )
+    assert set(Quiet.asked) == {"/hub/m.onnx"} and not list((tmp_path / "sources").rglob("*"))
+    with pytest.raises(UntrustedError):
+        api.init(f"{address}/hub/m.onnx", out=tmp_path / "m.yaml")
+    with pytest.raises(UntrustedError):
+        api.init(str(model), out=tmp_path / "m.yaml")
+    assert not (tmp_path / "m.yaml").exists()
+
+
+def test_external_data_of_a_store(write: Write, tmp_path: Path) -> None:
+    """As s3:// has them; a name in which fsspec would see another address is none."""
+    model, data = with_external_data(tmp_path / "there", "m.onnx_data")
+    memory = fsspec.filesystem("memory")
+    for file in (model, data):
+        memory.pipe(f"/hub/{file.name}", file.read_bytes())
+    source = {"path": "memory://hub/m.onnx", "sha256": remote.pin_of(model)}
+    result = api.run([write("a", source=source)], out=tmp_path / "out")
+    assert states(result) == ["source done", "onnx2paddle done", "to-serving done"]
+    point_to(model, "x::file:/etc/hostname")
+    memory.pipe("/hub/m.onnx", model.read_bytes())
+    with pytest.raises(UntrustedError, match="no file beside it"):
+        remote.resolve("memory://hub/m.onnx", "1" * 64, tmp_path)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Union
 
+from mconv.onnx.external import external_files
 from mconv.onnx.importer import Imported
-from mconv.onnx.reader import INLINE, OnnxModel, type_name
+from mconv.onnx.reader import OnnxModel, type_name
 from mconv.program.program import Program
 
 Dim = Union[int, str, None]
@@ -67,15 +68,6 @@ def source_of(model: OnnxModel) -> dict[str, Any]:
         "producer": producer or None,
         "graph": proto.graph.name or None,
     }
-
-
-def external_files(model: OnnxModel) -> list[str]:
-    """The files of external data, as the model calls them."""
-    found: set[str] = set()
-    for tensor in model.proto.graph.initializer:
-        if tensor.data_location == 1:
-            found.update(e.value for e in tensor.external_data if e.key == "location")
-    return sorted(name for name in found - {INLINE, ""} if name.isprintable())
 
 
 def ports_of(model: OnnxModel, program: Program, overrides: Mapping[str, Sequence[Dim]]) -> dict[str, Any]:

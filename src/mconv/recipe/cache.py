@@ -103,9 +103,9 @@ class Hashes:
             self._changed = True
         return str(known[3])
 
-    def files(self, path: Path, algorithm: str = BLAKE3) -> list[FileHash]:
-        """The hashes of a file, or of all files in a folder."""
-        return [FileHash(n, p.stat().st_size, self.of(p, algorithm), algorithm) for n, p in expand([path])]
+    def files(self, files: Iterable[tuple[str, Path]], algorithm: str = BLAKE3) -> list[FileHash]:
+        """The hashes of (name, path) files."""
+        return [FileHash(n, p.stat().st_size, self.of(p, algorithm), algorithm) for n, p in files]
 
     def save(self) -> None:
         if self._changed:

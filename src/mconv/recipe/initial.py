@@ -99,7 +99,7 @@ def _look(model: str, place: Path) -> _Look:
     if remote.is_remote(model):
         with tempfile.TemporaryDirectory(prefix="mconv-init-") as scratch:
             local = Path(scratch) / remote.file_name(model)
-            remote.fetch(model, local)
+            remote.fetch_whole(model, local)
             return _file(local, model, remote.pin_of(local))
     if _is_spec(model):
         return _spec(model, place)

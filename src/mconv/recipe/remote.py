@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib.util
 import os
 import shutil
 from pathlib import Path
 from typing import Any, Callable, Optional
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit, urlunsplit
 
-from mconv.errors import AlteredError, MissingDependencyError, NotAModelError, RuntimeFailedError, UsageError
+from mconv.errors import (
+    AlteredError,
+    CorruptModelError,
+    MconvError,
+    MissingDependencyError,
+    NotAModelError,
+    RuntimeFailedError,
+    UntrustedError,
+    UsageError,
+)
 from mconv.program.hashing import SHA256, FileHash, hash_file
 from mconv.program.output import PREFIX, staged
 from mconv.program.provenance import expand
@@ -41,7 +51,7 @@ def resolve(
     install: Optional[str] = None,
     progress: Callable[[str], Any] = lambda text: None,
 ) -> Path:
-    """The local path of a file or folder of a recipe; what is at an address is fetched.
+    """The local path of a file or folder of a recipe; what is at an address is fetched, with its external data.
 
     Args:
         text: a path relative to *folder*, ``package:NAME/PATH``, or an address.
@@ -53,6 +63,7 @@ def resolve(
         UsageError: an address without a pin.
         MissingDependencyError: the package, or what fsspec needs for the scheme, is not installed.
         RuntimeFailedError: it cannot be fetched.
+        AlteredError: it is another file. UntrustedError: its external data lie outside of its folder.
     """
     if text.startswith(PACKAGE):
         return _packaged(text, install)
@@ -66,10 +77,9 @@ def resolve(
     name = file_name(text)
     if (home / name).exists():
         return home / name
-    progress(f"fetching {text}")
     with staged(home, force=True) as place:
-        fetch(text, place / name)
-        _same(text, pin_of(place / name), pin)
+        fetch_whole(text, place / name, progress)
+        _same(text, place / name, _hashes(place / name), pin)
     return home / name
 
 
@@ -86,24 +96,61 @@ def require_pin(path: Path, text: str, pin: Optional[str], hashes: list[FileHash
         AlteredError: it is another file.
     """
     if pin is not None and not is_remote(text):  # those were compared when they were fetched
-        _same(text, _pin(path, hashes), pin)
+        _same(text, path, hashes, pin)
 
 
-def _same(text: str, got: str, wanted: str) -> None:
-    if got != wanted:
-        raise AlteredError(
-            f"{text}: its sha256 is {got}, the recipe says {wanted}",
-            "somebody changed it: look at it, then correct the pin",
-        )
+def _same(text: str, path: Path, hashes: list[FileHash], wanted: str) -> None:
+    got = _pin(path, hashes)
+    if got == wanted:
+        return
+    hint = "somebody changed it: look at it, then correct the pin"
+    if path.is_file() and wanted == hashes[0].digest:
+        hint = "the recipe's is that of the file alone; the pin covers the external data beside it, too"
+    raise AlteredError(f"{text}: its sha256 is {got}, the recipe says {wanted}", hint)
 
 
 def pin_of(path: Path) -> str:
-    """The SHA-256 of a file; of a folder, that of its files' lines ``<sha256>  <name>``, sorted by name."""
-    return _pin(path, [hash_file(p, n, algorithm=SHA256) for n, p in expand([path])])
+    """The SHA-256 of a file; of a folder, that of its files' lines ``<sha256>  <name>``, sorted by name.
+
+    An ONNX file that has external data counts as a folder of it and them.
+
+    Raises:
+        NotAModelError: there is no such file, or its external data are not there.
+        UntrustedError: its external data lie outside of its folder.
+    """
+    return _pin(path, _hashes(path))
+
+
+def parts(path: Path) -> list[tuple[str, Path]]:
+    """What the pin of a file or folder covers, as (name, path); the file itself first.
+
+    Raises:
+        NotAModelError, UntrustedError: as :func:`pin_of`.
+    """
+    beside = [(name, path.parent / name) for name in _external(path)]
+    for name, file in beside:
+        if not file.is_file():
+            raise NotAModelError(f"{path}: its external data {name!r} are missing", "they belong beside it")
+    return [*expand([path]), *beside]
+
+
+def _external(path: Path) -> list[str]:
+    """The files of external data that an ONNX file names, relative to its folder; none for any other file."""
+    if path.suffix.lower() != ".onnx" or not path.is_file():
+        return []
+    from mconv import api
+
+    with contextlib.suppress(NotAModelError, CorruptModelError):  # told by the conversion, if the pin is right
+        return api.external_data(path)
+    return []
+
+
+def _hashes(path: Path) -> list[FileHash]:
+    return [hash_file(p, n, algorithm=SHA256) for n, p in parts(path)]
 
 
 def _pin(path: Path, hashes: list[FileHash]) -> str:
-    if path.is_file():
+    if path.is_file() and len(hashes) == 1:
         return hashes[0].digest
     lines = "".join(f"{h.digest}  {h.name}\n" for h in sorted(hashes, key=lambda h: h.name))
     return hashlib.sha256(lines.encode("utf-8", "surrogateescape")).hexdigest()
@@ -118,6 +165,41 @@ def _packaged(text: str, install: Optional[str]) -> Path:
             f"{text}: the Python package {name!r} is not installed", f"pip install {install or name}"
         )
     return Path(places[0]) / inner
+
+
+def fetch_whole(text: str, target: Path, progress: Callable[[str], Any] = lambda text: None) -> None:
+    """As :func:`fetch`; with an ONNX file, the external data that it names, which lie in its folder here as there.
+
+    Raises:
+        UntrustedError: they lie outside of its folder.
+    """
+    progress(f"fetching {text}")
+    fetch(text, target)
+    for name in _external(target):
+        place = address_beside(text, name)
+        progress(f"fetching {place}")
+        try:
+            fetch(place, target.parent / name)
+        except MconvError as e:
+            e.hint = f"{target.name} has its weights in it" if isinstance(e, NotAModelError) else e.hint
+            raise
+
+
+def address_beside(text: str, name: str) -> str:
+    """The address of a file in the folder of another one.
+
+    Args:
+        name: relative to the folder, with / and without dots.
+
+    Raises:
+        UntrustedError: the name would lead elsewhere.
+    """
+    if text.startswith(("http://", "https://")):
+        address = urlsplit(text)
+        return urlunsplit(address._replace(path=f"{address.path.rpartition('/')[0]}/{quote(name)}"))
+    if "::" in name:  # where fsspec begins another address
+        raise UntrustedError(f"{text}: external data {name!r} are no file beside it", "such a model is not fetched")
+    return f"{text.rpartition('/')[0]}/{name}"
 
 
 def fetch(text: str, target: Path) -> None:

@@ -15,6 +15,7 @@ from typing import Any, Callable, Optional
 
 from mconv.errors import MconvError, NotAModelError
 from mconv.program.hashing import BLAKE3, SHA256
+from mconv.program.provenance import expand
 from mconv.recipe import cache, child, remote
 from mconv.recipe.load import Recipe
 from mconv.recipe.plan import Found, Step, call, ingredients, plan, rules_of, wrong_step
@@ -104,7 +105,7 @@ class _Run:
                 return None
             path = remote.resolve(text, pin, recipe.folder, install=source.install, progress=progress)
             if pin is not None and not remote.is_remote(text):
-                remote.require_pin(path, text, pin, self.hashes.files(path, SHA256))
+                remote.require_pin(path, text, pin, self.hashes.files(remote.parts(path), SHA256))
             return path
 
         given = recipe.pipeline if isinstance(recipe.pipeline, dict) else {}
@@ -176,7 +177,7 @@ class _Run:
             if name in step.made_by:
                 found[name] = self.contents[step.made_by[name]]
             elif path.exists():
-                found[name] = [h.to_dict() for h in self.hashes.files(path)]
+                found[name] = [h.to_dict() for h in self.hashes.files(expand([path]))]
             else:
                 found[name] = path.name  # a prefix, whose files the record of the output names
         if step.name in ("verify", "serve-check"):  # comparisons see all of the chain, whatever they are called with

@@ -16,6 +16,7 @@ from mconv.errors import (
 )
 from mconv.onnx import advice, describe
 from mconv.onnx.convert import convert
+from mconv.onnx.external import external_files
 from mconv.onnx.plugins import load_plugin
 from mconv.onnx.reader import OnnxModel, read, storage_dtype
 from mconv.program import provenance, targets
@@ -77,11 +78,11 @@ def onnx2paddle(model: PathLike, out: PathLike, chosen: Onnx2Paddle = Onnx2Paddl
     report.versions = versions()
     report.seconds["read"] = time.perf_counter() - start
     protected = [Path(model), *([] if chosen.feeds is None else [chosen.feeds])]
-    protected += [Path(model).parent / name for name in describe.external_files(source)]
+    protected += [Path(model).parent / name for name in external_files(source)]
     options = {"engine": chosen.engine, "inputs": list(chosen.inputs)}
     given_files: list[provenance.Source] = [
         Path(model),
-        *((n, Path(model).parent / n) for n in describe.external_files(source)),
+        *((n, Path(model).parent / n) for n in external_files(source)),
     ]
     given_files += [(f"plugins/{Path(p).name}", p) for p in chosen.plugins]
     recording = provenance.Recording(
