@@ -1,8 +1,8 @@
 """The registry of ONNX operators: one function per operator and version in which its meaning changed.
 
 The signature is the schema: positional parameters are the inputs in order (``None`` when left out; a ``*xs``
-parameter takes the rest), keyword-only parameters are the attributes with their types and defaults. The function
-gives a Value, or a tuple of Values in the order of the outputs.
+parameter takes the rest), keyword-only parameters are the attributes with their types and defaults; those that it
+passes on as they are it may have from the function that takes them (:func:`attributes_of`). The function gives a Value, or a tuple of Values in the order of the outputs.
 """
 
 from __future__ import annotations
@@ -11,11 +11,12 @@ import functools
 import importlib
 import inspect
 import pkgutil
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
-from typing import Any, Callable, Optional
+from typing import Any, Callable, Optional, TypeVar
 
 DEFAULT_DOMAIN = ""
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 @dataclass(frozen=True)
@@ -73,6 +74,24 @@ def onnx_op(name: str, *, domain: str = DEFAULT_DOMAIN, since: int = 1) -> Calla
     return register
 
 
+def attributes_of(other: Callable[..., Any], *, but: Collection[str] = ()) -> Callable[[F], F]:
+    """Let a function that passes ``**attributes`` on to *other* have the attributes of that one, beside its own.
+
+    Args:
+        but: those of *other* that it has not.
+    """
+    taken = [p for p in inspect.signature(other).parameters.values() if p.kind is p.KEYWORD_ONLY and p.name not in but]
+
+    def declare(function: F) -> F:
+        own = inspect.signature(function).parameters
+        kept = [p for p in own.values() if p.kind is not p.VAR_KEYWORD]
+        added = [p for p in taken if p.name not in own]
+        function.__signature__ = inspect.Signature([*kept, *added])  # type: ignore[attr-defined]
+        return function
+
+    return declare
+
+
 def _describe(domain: str, name: str, since: int, function: Callable[..., Any]) -> Converter:
     low, high = 0, 0
     unbounded = False
@@ -85,7 +104,7 @@ def _describe(domain: str, name: str, since: int, function: Callable[..., Any]) 
             if p.default is p.empty:
                 required.add(p.name)
         elif p.kind is p.VAR_KEYWORD:
-            raise ValueError(f"{name}: attributes must be named, not **{p.name}")
+            raise ValueError(f"{name}: attributes must be named, not **{p.name} (or `attributes_of` names them)")
         elif i > 0:  # the first is the context
             high += 1
             low += p.default is p.empty

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Optional
+from typing import Any, Optional
 
 from mconv.emit import conv as convolution
 from mconv.emit.window import Window, auto_padded
 from mconv.onnx.context import Context
-from mconv.onnx.registry import onnx_op
+from mconv.onnx.registry import attributes_of, onnx_op
 from mconv.program import dims as D
 from mconv.program.builder import Value
 
@@ -24,7 +24,20 @@ def _kernel(ctx: Context, w: Value, kernel_shape: Optional[Sequence[int]]) -> Se
     return kernel_shape
 
 
+def _window(
+    ctx: Context,
+    w: Value,
+    *,
+    dilations: Optional[list[int]] = None,
+    kernel_shape: Optional[list[int]] = None,
+    pads: Optional[list[int]] = None,
+    strides: Optional[list[int]] = None,
+) -> Window:
+    return Window.make(_kernel(ctx, w, kernel_shape), strides, dilations, pads)
+
+
 @onnx_op("Conv", since=1)
+@attributes_of(_window)
 def conv(
     ctx: Context,
     x: Value,
@@ -32,19 +45,17 @@ def conv(
     bias: Optional[Value] = None,
     *,
     auto_pad: str = "NOTSET",
-    dilations: Optional[list[int]] = None,
     group: int = 1,
-    kernel_shape: Optional[list[int]] = None,
-    pads: Optional[list[int]] = None,
-    strides: Optional[list[int]] = None,
+    **sizes: Any,
 ) -> Value:
     ctx.rank(x)
     assert x.shape is not None
-    window = Window.make(_kernel(ctx, w, kernel_shape), strides, dilations, pads)
+    window = _window(ctx, w, **sizes)
     return convolution.conv(ctx, x, w, bias, auto_padded(window, auto_pad, x.shape[2:]), group)
 
 
 @onnx_op("ConvTranspose", since=1)
+@attributes_of(_window)
 def conv_transpose(
     ctx: Context,
     x: Value,
@@ -52,17 +63,14 @@ def conv_transpose(
     bias: Optional[Value] = None,
     *,
     auto_pad: str = "NOTSET",
-    dilations: Optional[list[int]] = None,
     group: int = 1,
-    kernel_shape: Optional[list[int]] = None,
     output_padding: Optional[list[int]] = None,
     output_shape: Optional[list[int]] = None,
-    pads: Optional[list[int]] = None,
-    strides: Optional[list[int]] = None,
+    **sizes: Any,
 ) -> Value:
     ctx.rank(x)
     assert x.shape is not None
-    window = Window.make(_kernel(ctx, w, kernel_shape), strides, dilations, pads)
+    window = _window(ctx, w, **sizes)
     extra = output_padding or [0] * len(window.kernel)
     if output_shape:
         wanted = output_shape[-len(window.kernel) :]
@@ -77,6 +85,7 @@ def conv_transpose(
 
 
 @onnx_op("DeformConv", since=19)
+@attributes_of(_window)
 def deform_conv(
     ctx: Context,
     x: Value,
@@ -85,12 +94,8 @@ def deform_conv(
     bias: Optional[Value] = None,
     mask: Optional[Value] = None,
     *,
-    dilations: Optional[list[int]] = None,
     group: int = 1,
-    kernel_shape: Optional[list[int]] = None,
     offset_group: int = 1,
-    pads: Optional[list[int]] = None,
-    strides: Optional[list[int]] = None,
+    **sizes: Any,
 ) -> Value:
-    window = Window.make(_kernel(ctx, w, kernel_shape), strides, dilations, pads)
-    return convolution.deform_conv(ctx, x, w, offset, bias, mask, window, group, offset_group)
+    return convolution.deform_conv(ctx, x, w, offset, bias, mask, _window(ctx, w, **sizes), group, offset_group)

@@ -2,35 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Optional
+from typing import Any, Optional
 
 from mconv import emit
 from mconv.emit import einsum as einstein
 from mconv.onnx.context import Context
 from mconv.onnx.ops.cast import wrapped
-from mconv.onnx.registry import onnx_op
+from mconv.onnx.registry import attributes_of, onnx_op
 from mconv.program.builder import Value
 
 
 @onnx_op("MatMul", since=1)
 def matmul(ctx: Context, a: Value, b: Value) -> Value:
     return wrapped(ctx, emit.matmul(ctx, a, b), ctx.type_out())
-
-
-@onnx_op("Gemm", since=1)
-def gemm_before_opset_7(
-    ctx: Context,
-    a: Value,
-    b: Value,
-    c: Value,
-    *,
-    alpha: float = 1.0,
-    beta: float = 1.0,
-    transA: int = 0,
-    transB: int = 0,
-    broadcast: int = 0,
-) -> Value:
-    return gemm(ctx, a, b, c, alpha=alpha, beta=beta, transA=transA, transB=transB)
 
 
 @onnx_op("Gemm", since=7)
@@ -47,6 +31,12 @@ def gemm(
 ) -> Value:
     made = emit.linear(ctx, a, b, c, alpha=alpha, beta=beta, trans_x=bool(transA), trans_y=bool(transB))
     return wrapped(ctx, made, ctx.type_out())
+
+
+@onnx_op("Gemm", since=1)
+@attributes_of(gemm)
+def gemm_before_opset_7(ctx: Context, a: Value, b: Value, c: Value, *, broadcast: int = 0, **attributes: Any) -> Value:
+    return gemm(ctx, a, b, c, **attributes)
 
 
 @onnx_op("Einsum", since=12)

@@ -1,20 +1,17 @@
-"""Operators of the domain com.microsoft, which ONNX Runtime's optimiser and exporters emit: element by element, products,
-and those on quantised tensors."""
+"""Operators of the domain com.microsoft, which ONNX Runtime's optimiser and exporters emit: element by element, and products;
+those on quantised tensors are in microsoft_quantized.py."""
 
 from __future__ import annotations
 
-from typing import Callable, Optional
+from typing import Any, Callable, Optional
 
-from mconv.emit import activation, arithmetic, concat, matmul, reshape, scale, transpose, unary
-from mconv.emit import quantize as q
+from mconv.emit import activation, arithmetic, matmul, scale, transpose, unary
 from mconv.emit import reduction as r
-from mconv.emit.elementwise import number
 from mconv.emit.sizes import axis_of
 from mconv.onnx.context import Context
-from mconv.onnx.ops.microsoft_quantized import real, small
-from mconv.onnx.registry import onnx_op
+from mconv.onnx.ops.matmul import gemm
+from mconv.onnx.registry import attributes_of, onnx_op
 from mconv.program.builder import Value
-from mconv.program.dtypes import DType
 
 DOMAIN = "com.microsoft"
 
@@ -84,10 +81,9 @@ def fused_matmul(
 
 
 @onnx_op("TransposeMatMul", domain=DOMAIN)
-def transpose_matmul(
-    ctx: Context, a: Value, b: Value, *, alpha: float = 1.0, transA: int = 0, transB: int = 0
-) -> Value:
-    return fused_matmul(ctx, a, b, alpha=alpha, transA=transA, transB=transB)
+@attributes_of(fused_matmul, but=["transBatchA", "transBatchB"])
+def transpose_matmul(ctx: Context, a: Value, b: Value, **attributes: Any) -> Value:
+    return fused_matmul(ctx, a, b, **attributes)
 
 
 _AFTER_GEMM: dict[str, Callable[[Context, Value, float, float], Value]] = {
@@ -100,6 +96,7 @@ _AFTER_GEMM: dict[str, Callable[[Context, Value, float, float], Value]] = {
 
 
 @onnx_op("FusedGemm", domain=DOMAIN)
+@attributes_of(gemm)
 def fused_gemm(
     ctx: Context,
     a: Value,
@@ -110,138 +107,9 @@ def fused_gemm(
     activation_alpha: float = 0.01,
     activation_beta: float = 0.0,
     activation_gamma: float = 0.0,
-    alpha: float = 1.0,
-    beta: float = 1.0,
-    transA: int = 0,
-    transB: int = 0,
+    **attributes: Any,
 ) -> Value:
-    from mconv.onnx.ops.matmul import gemm
-
     if activation not in _AFTER_GEMM:
         raise ctx.refuse(f"the activation {activation!r} after it")
-    made = gemm(ctx, a, b, c, alpha=alpha, beta=beta, transA=transA, transB=transB)
+    made = gemm(ctx, a, b, c, **attributes)
     return _AFTER_GEMM[activation](ctx, made, activation_alpha, activation_beta)
-
-
-# quantised tensors -------------------------------------------------------------------------------------------------------
-
-
-def _qlinear_binary(name: str, kind: str) -> None:
-    def convert(
-        ctx: Context,
-        a: Value,
-        a_scale: Value,
-        a_zero_point: Optional[Value],
-        b: Value,
-        b_scale: Value,
-        b_zero_point: Optional[Value],
-        c_scale: Value,
-        c_zero_point: Optional[Value] = None,
-    ) -> Value:
-        made = arithmetic(ctx, kind, real(ctx, a, a_scale, a_zero_point), real(ctx, b, b_scale, b_zero_point))
-        return small(ctx, made, c_scale, c_zero_point, a.dtype)
-
-    convert.__qualname__ = name
-    onnx_op(name, domain=DOMAIN)(convert)
-
-
-_qlinear_binary("QLinearAdd", "add")
-_qlinear_binary("QLinearMul", "mul")
-
-
-@onnx_op("QLinearSigmoid", domain=DOMAIN)
-def qlinear_sigmoid(
-    ctx: Context, x: Value, x_scale: Value, x_zero: Optional[Value], y_scale: Value, y_zero: Optional[Value] = None
-) -> Value:
-    return small(ctx, unary(ctx, "sigmoid", real(ctx, x, x_scale, x_zero)), y_scale, y_zero, x.dtype)
-
-
-@onnx_op("QLinearLeakyRelu", domain=DOMAIN)
-def qlinear_leaky_relu(
-    ctx: Context,
-    x: Value,
-    x_scale: Value,
-    x_zero: Optional[Value],
-    y_scale: Value,
-    y_zero: Optional[Value] = None,
-    *,
-    alpha: float = 0.01,
-) -> Value:
-    made = activation.leaky_relu(ctx, real(ctx, x, x_scale, x_zero), alpha)
-    return small(ctx, made, y_scale, y_zero, x.dtype)
-
-
-@onnx_op("QLinearSoftmax", domain=DOMAIN)
-def qlinear_softmax(
-    ctx: Context,
-    x: Value,
-    x_scale: Value,
-    x_zero: Optional[Value],
-    y_scale: Value,
-    y_zero: Value,
-    *,
-    axis: int = -1,
-    opset: int,
-) -> Value:
-    axis = axis_of(axis, ctx.rank(x))
-    if opset < 13 and axis != ctx.rank(x) - 1:
-        raise ctx.refuse("the softmax is over more than the last dimension")
-    return small(ctx, r.softmax(ctx, real(ctx, x, x_scale, x_zero), axis), y_scale, y_zero, x.dtype)
-
-
-@onnx_op("QLinearConcat", domain=DOMAIN)
-def qlinear_concat(ctx: Context, y_scale: Value, y_zero: Value, *parts: Value, axis: int) -> Value:
-    if len(parts) % 3 or not parts:
-        raise ctx.refuse("its inputs are not tensors with their scales and zero points")
-    numbers = [real(ctx, *parts[i : i + 3]) for i in range(0, len(parts), 3)]
-    return small(ctx, concat(ctx, numbers, axis), y_scale, y_zero, parts[0].dtype)
-
-
-@onnx_op("QLinearGlobalAveragePool", domain=DOMAIN)
-def qlinear_global_average_pool(
-    ctx: Context,
-    x: Value,
-    x_scale: Value,
-    x_zero: Value,
-    y_scale: Value,
-    y_zero: Value,
-    *,
-    channels_last: int = 0,
-) -> Value:
-    rank = ctx.rank(x)
-    over = range(1, rank - 1) if channels_last else range(2, rank)
-    mean = r.reduce(ctx, "mean", real(ctx, x, x_scale, x_zero), list(over), keep=True)
-    return small(ctx, mean, y_scale, y_zero, x.dtype)
-
-
-@onnx_op("QGemm", domain=DOMAIN)
-def qgemm(
-    ctx: Context,
-    a: Value,
-    a_scale: Value,
-    a_zero: Value,
-    b: Value,
-    b_scale: Value,
-    b_zero: Value,
-    c: Optional[Value] = None,
-    y_scale: Optional[Value] = None,
-    y_zero: Optional[Value] = None,
-    *,
-    alpha: float = 1.0,
-    transA: int = 0,
-    transB: int = 0,
-) -> Value:
-    a = transpose(ctx, a, [1, 0]) if transA else a
-    b = transpose(ctx, b, [1, 0]) if transB else b
-    exact = q.product(ctx, a, a_zero, b, b_zero)
-    if c is not None:  # int32, in units of the product of the scales
-        exact = arithmetic(ctx, "add", exact, ctx.cast(c, exact.dtype))
-    one = number(ctx, 1, DType.FP32)
-    scalar = reshape(ctx, a_scale, ())
-    factor = q.factor(
-        ctx, scalar, q.by_column(ctx, b_scale) or b_scale, one if y_scale is None else reshape(ctx, y_scale, ())
-    )
-    factor = factor if alpha == 1.0 else scale(ctx, factor, alpha)
-    if y_scale is None:
-        return arithmetic(ctx, "mul", ctx.cast(exact, DType.FP32), factor)
-    return q.requantize(ctx, exact, factor, None if y_zero is None else reshape(ctx, y_zero, ()), a.dtype)

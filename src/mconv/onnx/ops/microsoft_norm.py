@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Optional
+from typing import Any, Optional
 
 from mconv.emit import norm
 from mconv.emit.activation import clip as clipped
@@ -14,7 +14,7 @@ from mconv.emit.shape import transpose
 from mconv.onnx.context import Context, Result
 from mconv.onnx.ops.conv import conv
 from mconv.onnx.ops.norm import layer_norm
-from mconv.onnx.registry import onnx_op
+from mconv.onnx.registry import attributes_of, onnx_op
 from mconv.program.builder import Value
 from mconv.program.dtypes import DType
 
@@ -138,6 +138,7 @@ def _activated(ctx: Context, x: Value, activation: str, params: list[float]) -> 
 
 
 @onnx_op("FusedConv", domain=DOMAIN)
+@attributes_of(conv)
 def fused_conv(
     ctx: Context,
     x: Value,
@@ -147,67 +148,21 @@ def fused_conv(
     *,
     activation: str = "",
     activation_params: Optional[list[float]] = None,
-    auto_pad: str = "NOTSET",
-    dilations: Optional[list[int]] = None,
-    group: int = 1,
-    kernel_shape: Optional[list[int]] = None,
-    pads: Optional[list[int]] = None,
-    strides: Optional[list[int]] = None,
+    **window: Any,
 ) -> Value:
-    made = conv(
-        ctx,
-        x,
-        w,
-        bias,
-        auto_pad=auto_pad,
-        dilations=dilations,
-        group=group,
-        kernel_shape=kernel_shape,
-        pads=pads,
-        strides=strides,
-    )
+    made = conv(ctx, x, w, bias, **window)
     if added is not None:
         made = (Expr(ctx, made) + Expr(ctx, added)).value
     return _activated(ctx, made, activation, activation_params or [])
 
 
-def _channels_last(op: str) -> None:
-    @onnx_op(op, domain=DOMAIN)
-    def nhwc(
-        ctx: Context,
-        x: Value,
-        w: Value,
-        bias: Optional[Value] = None,
-        added: Optional[Value] = None,
-        *,
-        activation: str = "",
-        activation_params: Optional[list[float]] = None,
-        auto_pad: str = "NOTSET",
-        dilations: Optional[list[int]] = None,
-        group: int = 1,
-        kernel_shape: Optional[list[int]] = None,
-        pads: Optional[list[int]] = None,
-        strides: Optional[list[int]] = None,
-    ) -> Value:
-        rank = ctx.rank(x)
-        front, back = [0, rank - 1, *range(1, rank - 1)], [0, *range(2, rank), 1]
-        made = fused_conv(
-            ctx,
-            transpose(ctx, x, front),
-            w,
-            bias,
-            None if added is None else transpose(ctx, added, front),
-            activation=activation,
-            activation_params=activation_params,
-            auto_pad=auto_pad,
-            dilations=dilations,
-            group=group,
-            kernel_shape=kernel_shape,
-            pads=pads,
-            strides=strides,
-        )
-        return transpose(ctx, made, back)
-
-
-for _op in ("NhwcConv", "NhwcFusedConv"):
-    _channels_last(_op)
+@onnx_op("NhwcConv", domain=DOMAIN)
+@onnx_op("NhwcFusedConv", domain=DOMAIN)
+@attributes_of(fused_conv)
+def channels_last_conv(
+    ctx: Context, x: Value, w: Value, bias: Optional[Value] = None, added: Optional[Value] = None, **attributes: Any
+) -> Value:
+    rank = ctx.rank(x)
+    front, back = [0, rank - 1, *range(1, rank - 1)], [0, *range(2, rank), 1]
+    added = None if added is None else transpose(ctx, added, front)
+    return transpose(ctx, fused_conv(ctx, transpose(ctx, x, front), w, bias, added, **attributes), back)

@@ -1,19 +1,21 @@
-"""com.microsoft's operators on packed weights, and quantised pooling."""
+"""com.microsoft's operators on packed weights and on quantised tensors."""
 
 from __future__ import annotations
 
-from typing import Optional
+from typing import Any, Callable, Optional
 
 import numpy as np
 
-from mconv.emit import linear, pool, transpose
+from mconv.emit import activation, arithmetic, concat, linear, pool, scale, transpose, unary
 from mconv.emit import quantize as q
 from mconv.emit import reduction as r
+from mconv.emit.elementwise import number
 from mconv.emit.shape import reshape
+from mconv.emit.sizes import axis_of
 from mconv.emit.weights import computed
 from mconv.emit.window import Window, auto_padded
 from mconv.onnx.context import Context
-from mconv.onnx.registry import onnx_op
+from mconv.onnx.registry import F, attributes_of, onnx_op
 from mconv.program.builder import Value
 from mconv.program.dtypes import DType
 
@@ -85,14 +87,69 @@ def matmul_n_bits(
     return ctx.cast(made, a.dtype)
 
 
-@onnx_op("QLinearAveragePool", domain=DOMAIN)
-def qlinear_average_pool(
+# quantised tensors -------------------------------------------------------------------------------------------------------
+
+
+def _on_numbers(name: str) -> Callable[[F], F]:
+    """Register what a quantised operator of one tensor does to the numbers: ``f(ctx, numbers, **attributes)``.
+
+    Its inputs are the tensor, its scale and zero point, and the result's, which has the tensor's type.
+    """
+
+    def register(function: F) -> F:
+        @attributes_of(function)
+        def convert(
+            ctx: Context,
+            x: Value,
+            x_scale: Value,
+            x_zero: Optional[Value],
+            y_scale: Value,
+            y_zero: Optional[Value] = None,
+            **attributes: Any,
+        ) -> Value:
+            return small(ctx, function(ctx, real(ctx, x, x_scale, x_zero), **attributes), y_scale, y_zero, x.dtype)
+
+        convert.__qualname__ = function.__qualname__
+        onnx_op(name, domain=DOMAIN)(convert)
+        return function
+
+    return register
+
+
+@_on_numbers("QLinearSigmoid")
+def sigmoid(ctx: Context, x: Value) -> Value:
+    return unary(ctx, "sigmoid", x)
+
+
+@_on_numbers("QLinearLeakyRelu")
+def leaky_relu(ctx: Context, x: Value, *, alpha: float = 0.01) -> Value:
+    return activation.leaky_relu(ctx, x, alpha)
+
+
+@_on_numbers("QLinearSoftmax")
+def softmax(ctx: Context, x: Value, *, axis: int = -1, opset: int) -> Value:
+    axis = axis_of(axis, ctx.rank(x))
+    if opset < 13 and axis != ctx.rank(x) - 1:
+        raise ctx.refuse("the softmax is over more than the last dimension")
+    return r.softmax(ctx, x, axis)
+
+
+@_on_numbers("QLinearReduceMean")
+def reduce_mean(ctx: Context, x: Value, *, axes: list[int], keepdims: int) -> Value:
+    return r.reduce(ctx, "mean", x, axes, keep=bool(keepdims))
+
+
+@_on_numbers("QLinearGlobalAveragePool")
+def global_average_pool(ctx: Context, x: Value, *, channels_last: int = 0) -> Value:
+    rank = ctx.rank(x)
+    over = range(1, rank - 1) if channels_last else range(2, rank)
+    return r.reduce(ctx, "mean", x, list(over), keep=True)
+
+
+@_on_numbers("QLinearAveragePool")
+def average_pool(
     ctx: Context,
     x: Value,
-    x_scale: Value,
-    x_zero: Optional[Value],
-    y_scale: Value,
-    y_zero: Optional[Value] = None,
     *,
     kernel_shape: list[int],
     auto_pad: str = "NOTSET",
@@ -103,28 +160,73 @@ def qlinear_average_pool(
     strides: Optional[list[int]] = None,
 ) -> Value:
     rank = ctx.rank(x)
-    made = real(ctx, x, x_scale, x_zero)
     if channels_last:
-        made = transpose(ctx, made, [0, rank - 1, *range(1, rank - 1)])
-    assert made.shape is not None
-    window = auto_padded(Window.make(kernel_shape, strides, None, pads), auto_pad, made.shape[2:])
-    made = pool.average_pool(ctx, made, window, bool(ceil_mode), bool(count_include_pad))
-    if channels_last:
-        made = transpose(ctx, made, [0, *range(2, rank), 1])
-    return small(ctx, made, y_scale, y_zero, x.dtype)
+        x = transpose(ctx, x, [0, rank - 1, *range(1, rank - 1)])
+    assert x.shape is not None
+    window = auto_padded(Window.make(kernel_shape, strides, None, pads), auto_pad, x.shape[2:])
+    made = pool.average_pool(ctx, x, window, bool(ceil_mode), bool(count_include_pad))
+    return transpose(ctx, made, [0, *range(2, rank), 1]) if channels_last else made
 
 
-@onnx_op("QLinearReduceMean", domain=DOMAIN)
-def qlinear_reduce_mean(
+def _of_two(name: str, kind: str) -> None:
+    def convert(
+        ctx: Context,
+        a: Value,
+        a_scale: Value,
+        a_zero: Optional[Value],
+        b: Value,
+        b_scale: Value,
+        b_zero: Optional[Value],
+        c_scale: Value,
+        c_zero: Optional[Value] = None,
+    ) -> Value:
+        made = arithmetic(ctx, kind, real(ctx, a, a_scale, a_zero), real(ctx, b, b_scale, b_zero))
+        return small(ctx, made, c_scale, c_zero, a.dtype)
+
+    convert.__qualname__ = name
+    onnx_op(name, domain=DOMAIN)(convert)
+
+
+_of_two("QLinearAdd", "add")
+_of_two("QLinearMul", "mul")
+
+
+@onnx_op("QLinearConcat", domain=DOMAIN)
+def qlinear_concat(ctx: Context, y_scale: Value, y_zero: Value, *parts: Value, axis: int) -> Value:
+    if len(parts) % 3 or not parts:
+        raise ctx.refuse("its inputs are not tensors with their scales and zero points")
+    numbers = [real(ctx, *parts[i : i + 3]) for i in range(0, len(parts), 3)]
+    return small(ctx, concat(ctx, numbers, axis), y_scale, y_zero, parts[0].dtype)
+
+
+@onnx_op("QGemm", domain=DOMAIN)
+def qgemm(
     ctx: Context,
-    x: Value,
-    x_scale: Value,
-    x_zero: Optional[Value],
-    y_scale: Value,
+    a: Value,
+    a_scale: Value,
+    a_zero: Value,
+    b: Value,
+    b_scale: Value,
+    b_zero: Value,
+    c: Optional[Value] = None,
+    y_scale: Optional[Value] = None,
     y_zero: Optional[Value] = None,
     *,
-    axes: list[int],
-    keepdims: int,
+    alpha: float = 1.0,
+    transA: int = 0,
+    transB: int = 0,
 ) -> Value:
-    mean = r.reduce(ctx, "mean", real(ctx, x, x_scale, x_zero), axes, keep=bool(keepdims))
-    return small(ctx, mean, y_scale, y_zero, x.dtype)
+    a = transpose(ctx, a, [1, 0]) if transA else a
+    b = transpose(ctx, b, [1, 0]) if transB else b
+    exact = q.product(ctx, a, a_zero, b, b_zero)
+    if c is not None:  # int32, in units of the product of the scales
+        exact = arithmetic(ctx, "add", exact, ctx.cast(c, exact.dtype))
+    one = number(ctx, 1, DType.FP32)
+    scalar = reshape(ctx, a_scale, ())
+    factor = q.factor(
+        ctx, scalar, q.by_column(ctx, b_scale) or b_scale, one if y_scale is None else reshape(ctx, y_scale, ())
+    )
+    factor = factor if alpha == 1.0 else scale(ctx, factor, alpha)
+    if y_scale is None:
+        return arithmetic(ctx, "mul", ctx.cast(exact, DType.FP32), factor)
+    return q.requantize(ctx, exact, factor, None if y_zero is None else reshape(ctx, y_zero, ()), a.dtype)

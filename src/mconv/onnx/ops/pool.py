@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Optional
+from typing import Any, Optional
 
 from mconv.emit import pool
 from mconv.emit.window import Window, auto_padded
 from mconv.onnx.context import Context, Result
-from mconv.onnx.registry import onnx_op
+from mconv.onnx.registry import attributes_of, onnx_op
 from mconv.program import dims as D
 from mconv.program.builder import Value
 from mconv.program.dtypes import DType
@@ -17,69 +16,38 @@ from mconv.program.dtypes import DType
 def _window(
     ctx: Context,
     x: Value,
-    kernel: Sequence[int],
-    auto_pad: str,
-    pads: Optional[list[int]],
-    strides: Optional[list[int]],
-    dilations: Optional[list[int]] = None,
-) -> Window:
-    if ctx.rank(x) != len(kernel) + 2:
-        raise ctx.refuse(f"a kernel of {len(kernel)} dimensions over an input of rank {ctx.rank(x)}")
-    assert x.shape is not None
-    return auto_padded(Window.make(kernel, strides, dilations, pads), auto_pad, x.shape[2:])
-
-
-@onnx_op("MaxPool", since=1)
-def max_pool(
-    ctx: Context,
-    x: Value,
     *,
     kernel_shape: list[int],
     auto_pad: str = "NOTSET",
-    ceil_mode: int = 0,
     dilations: Optional[list[int]] = None,
     pads: Optional[list[int]] = None,
-    storage_order: int = 0,
     strides: Optional[list[int]] = None,
-) -> Result:
-    window = _window(ctx, x, kernel_shape, auto_pad, pads, strides, dilations)
+) -> Window:
+    if ctx.rank(x) != len(kernel_shape) + 2:
+        raise ctx.refuse(f"a kernel of {len(kernel_shape)} dimensions over an input of rank {ctx.rank(x)}")
+    assert x.shape is not None
+    return auto_padded(Window.make(kernel_shape, strides, dilations, pads), auto_pad, x.shape[2:])
+
+
+@onnx_op("MaxPool", since=1)
+@attributes_of(_window)
+def max_pool(ctx: Context, x: Value, *, ceil_mode: int = 0, storage_order: int = 0, **sizes: Any) -> Result:
+    window = _window(ctx, x, **sizes)
     if ctx.wants(1):
         return pool.max_pool_with_index(ctx, x, window, bool(ceil_mode), bool(storage_order))
     return pool.max_pool(ctx, x, window, bool(ceil_mode))
 
 
 @onnx_op("AveragePool", since=1)
-def average_pool(
-    ctx: Context,
-    x: Value,
-    *,
-    kernel_shape: list[int],
-    auto_pad: str = "NOTSET",
-    ceil_mode: int = 0,
-    count_include_pad: int = 0,
-    dilations: Optional[list[int]] = None,
-    pads: Optional[list[int]] = None,
-    strides: Optional[list[int]] = None,
-) -> Value:
-    window = _window(ctx, x, kernel_shape, auto_pad, pads, strides, dilations)
-    return pool.average_pool(ctx, x, window, bool(ceil_mode), bool(count_include_pad))
+@attributes_of(_window)
+def average_pool(ctx: Context, x: Value, *, ceil_mode: int = 0, count_include_pad: int = 0, **sizes: Any) -> Value:
+    return pool.average_pool(ctx, x, _window(ctx, x, **sizes), bool(ceil_mode), bool(count_include_pad))
 
 
 @onnx_op("LpPool", since=2)
-def lp_pool(
-    ctx: Context,
-    x: Value,
-    *,
-    kernel_shape: list[int],
-    auto_pad: str = "NOTSET",
-    ceil_mode: int = 0,
-    dilations: Optional[list[int]] = None,
-    p: int = 2,
-    pads: Optional[list[int]] = None,
-    strides: Optional[list[int]] = None,
-) -> Value:
-    window = _window(ctx, x, kernel_shape, auto_pad, pads, strides, dilations)
-    return pool.lp_pool(ctx, x, window, p, bool(ceil_mode))
+@attributes_of(_window)
+def lp_pool(ctx: Context, x: Value, *, ceil_mode: int = 0, p: int = 2, **sizes: Any) -> Value:
+    return pool.lp_pool(ctx, x, _window(ctx, x, **sizes), p, bool(ceil_mode))
 
 
 @onnx_op("LpPool", since=1)
@@ -95,7 +63,8 @@ def lp_pool_1(
 ) -> Value:
     if kernel_shape is None:
         raise ctx.refuse("kernel_shape is missing")
-    return pool.lp_pool(ctx, x, _window(ctx, x, kernel_shape, auto_pad, pads, strides), p)
+    window = _window(ctx, x, kernel_shape=kernel_shape, auto_pad=auto_pad, pads=pads, strides=strides)
+    return pool.lp_pool(ctx, x, window, p)
 
 
 @onnx_op("GlobalAveragePool", since=1)
@@ -127,7 +96,7 @@ def max_unpool(
     pads: Optional[list[int]] = None,
     strides: Optional[list[int]] = None,
 ) -> Value:
-    window = _window(ctx, x, kernel_shape, "NOTSET", pads, strides)
+    window = _window(ctx, x, kernel_shape=kernel_shape, pads=pads, strides=strides)
     assert x.shape is not None
     inner: list[D.Dim] = list(x.shape[:2])
     for n, k, s, p, q in zip(x.shape[2:], window.kernel, window.strides, window.begin, window.end):

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Optional
+from typing import Any, Optional
 
 from mconv.emit import conv as convolution
 from mconv.emit import quantize as q
@@ -13,7 +12,7 @@ from mconv.emit.window import Window, auto_padded
 from mconv.onnx.context import Context
 from mconv.onnx.ops.cast import UINT16
 from mconv.onnx.reader import paddle_dtype
-from mconv.onnx.registry import onnx_op
+from mconv.onnx.registry import attributes_of, onnx_op
 from mconv.program import dims as D
 from mconv.program.builder import Value
 from mconv.program.dtypes import DType
@@ -153,34 +152,6 @@ def _convolved(
     w: Value,
     w_zero: Optional[Value],
     bias: Optional[Value],
-    group: int,
-    auto_pad: str,
-    window: tuple[Optional[Sequence[int]], ...],
-) -> Value:
-    """The convolution of exact integers; what is padded counts as the zero point."""
-    filters = need_rank(w, "a convolution")
-    kernel, strides, dilations, pads = window
-    kind = q.exact_type(x, x_zero, w, w_zero, D.product(filters[1:]))
-    if w_zero is not None and w_zero.rank == 1 and w_zero.size != 1:
-        w_zero = unsqueeze(ctx, w_zero, range(1, len(filters)))
-    else:
-        w_zero = None if w_zero is None else reshape(ctx, w_zero, ())
-    x_zero = None if x_zero is None else reshape(ctx, x_zero, ())
-    made = Window.make(kernel or filters[2:], strides, dilations, pads)
-    if made.kernel != tuple(filters[2:]):
-        raise ctx.refuse(f"kernel_shape {kernel} is not that of the weights, {list(filters[2:])}")
-    made = auto_padded(made, auto_pad, need_rank(x, "a convolution")[2:])
-    bias = None if bias is None else ctx.cast(bias, kind)
-    return convolution.conv(ctx, q.shifted(ctx, x, x_zero, kind), q.shifted(ctx, w, w_zero, kind), bias, made, group)
-
-
-@onnx_op("ConvInteger", since=10)
-def conv_integer(
-    ctx: Context,
-    x: Value,
-    w: Value,
-    x_zero_point: Optional[Value] = None,
-    w_zero_point: Optional[Value] = None,
     *,
     auto_pad: str = "NOTSET",
     dilations: Optional[list[int]] = None,
@@ -189,12 +160,38 @@ def conv_integer(
     pads: Optional[list[int]] = None,
     strides: Optional[list[int]] = None,
 ) -> Value:
-    window = (kernel_shape, strides, dilations, pads)
-    made = _convolved(ctx, x, x_zero_point, w, w_zero_point, None, group, auto_pad, window)
+    """The convolution of exact integers; what is padded counts as the zero point."""
+    filters = need_rank(w, "a convolution")
+    kind = q.exact_type(x, x_zero, w, w_zero, D.product(filters[1:]))
+    if w_zero is not None and w_zero.rank == 1 and w_zero.size != 1:
+        w_zero = unsqueeze(ctx, w_zero, range(1, len(filters)))
+    else:
+        w_zero = None if w_zero is None else reshape(ctx, w_zero, ())
+    x_zero = None if x_zero is None else reshape(ctx, x_zero, ())
+    made = Window.make(kernel_shape or filters[2:], strides, dilations, pads)
+    if made.kernel != tuple(filters[2:]):
+        raise ctx.refuse(f"kernel_shape {kernel_shape} is not that of the weights, {list(filters[2:])}")
+    made = auto_padded(made, auto_pad, need_rank(x, "a convolution")[2:])
+    bias = None if bias is None else ctx.cast(bias, kind)
+    return convolution.conv(ctx, q.shifted(ctx, x, x_zero, kind), q.shifted(ctx, w, w_zero, kind), bias, made, group)
+
+
+@onnx_op("ConvInteger", since=10)
+@attributes_of(_convolved)
+def conv_integer(
+    ctx: Context,
+    x: Value,
+    w: Value,
+    x_zero_point: Optional[Value] = None,
+    w_zero_point: Optional[Value] = None,
+    **window: Any,
+) -> Value:
+    made = _convolved(ctx, x, x_zero_point, w, w_zero_point, None, **window)
     return ctx.cast(made, DType.INT32)
 
 
 @onnx_op("QLinearConv", since=10)
+@attributes_of(_convolved)
 def qlinear_conv(
     ctx: Context,
     x: Value,
@@ -206,16 +203,9 @@ def qlinear_conv(
     y_scale: Value,
     y_zero_point: Value,
     bias: Optional[Value] = None,
-    *,
-    auto_pad: str = "NOTSET",
-    dilations: Optional[list[int]] = None,
-    group: int = 1,
-    kernel_shape: Optional[list[int]] = None,
-    pads: Optional[list[int]] = None,
-    strides: Optional[list[int]] = None,
+    **window: Any,
 ) -> Value:
-    window = (kernel_shape, strides, dilations, pads)
-    exact = _convolved(ctx, x, x_zero_point, w, w_zero_point, bias, group, auto_pad, window)
+    exact = _convolved(ctx, x, x_zero_point, w, w_zero_point, bias, **window)
     per_channel = q.aligned(ctx, w_scale, exact, 1)
     scalars = [reshape(ctx, s, ()) for s in (x_scale, y_scale)]
     factor = q.factor(ctx, scalars[0], per_channel or w_scale, scalars[1])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Optional
+from typing import Any, Optional
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from mconv.emit.shape import transpose
 from mconv.emit.slicing import fill
 from mconv.emit.weights import computed
 from mconv.onnx.context import Context, Result
-from mconv.onnx.registry import onnx_op
+from mconv.onnx.registry import attributes_of, onnx_op
 from mconv.program import dims as D
 from mconv.program.builder import Value
 
@@ -179,15 +179,15 @@ def _state(ctx: Context, s: Value, direction: int) -> Value:
     return Expr(ctx, s).slice(0, direction, direction + 1).reshape(*dims).value
 
 
-@onnx_op("RNN", since=1)
-def rnn(
-    ctx: Context,
+def _layer(
+    kind: str,
     x: Value,
     w: Value,
     r: Value,
-    b: Optional[Value] = None,
-    sequence_lens: Optional[Value] = None,
-    initial_h: Optional[Value] = None,
+    bias: Optional[Value],
+    lengths: Optional[Value],
+    states: list[Optional[Value]],
+    peephole: Optional[Value] = None,
     *,
     activation_alpha: Optional[list[float]] = None,
     activation_beta: Optional[list[float]] = None,
@@ -197,14 +197,31 @@ def rnn(
     hidden_size: Optional[int] = None,
     layout: int = 0,
     output_sequence: int = 0,
-) -> Result:
-    layer = Layer("RNN", x, w, r, b, sequence_lens, [initial_h], None, direction, hidden_size)
+) -> Layer:
+    """The node with the attributes that all of them have."""
+    layer = Layer(kind, x, w, r, bias, lengths, states, peephole, direction, hidden_size)
     layer.functions, layer.alpha, layer.beta = activations, activation_alpha, activation_beta
     layer.clip, layer.layout = clip, layout
-    return _convert(ctx, layer)
+    return layer
+
+
+@onnx_op("RNN", since=1)
+@attributes_of(_layer)
+def rnn(
+    ctx: Context,
+    x: Value,
+    w: Value,
+    r: Value,
+    b: Optional[Value] = None,
+    sequence_lens: Optional[Value] = None,
+    initial_h: Optional[Value] = None,
+    **attributes: Any,
+) -> Result:
+    return _convert(ctx, _layer("RNN", x, w, r, b, sequence_lens, [initial_h], **attributes))
 
 
 @onnx_op("GRU", since=1)
+@attributes_of(_layer)
 def gru(
     ctx: Context,
     x: Value,
@@ -214,23 +231,16 @@ def gru(
     sequence_lens: Optional[Value] = None,
     initial_h: Optional[Value] = None,
     *,
-    activation_alpha: Optional[list[float]] = None,
-    activation_beta: Optional[list[float]] = None,
-    activations: Optional[list[str]] = None,
-    clip: Optional[float] = None,
-    direction: str = "forward",
-    hidden_size: Optional[int] = None,
-    layout: int = 0,
     linear_before_reset: int = 0,
-    output_sequence: int = 0,
+    **attributes: Any,
 ) -> Result:
-    layer = Layer("GRU", x, w, r, b, sequence_lens, [initial_h], None, direction, hidden_size)
-    layer.functions, layer.alpha, layer.beta = activations, activation_alpha, activation_beta
-    layer.clip, layer.layout, layer.linear_before_reset = clip, layout, bool(linear_before_reset)
+    layer = _layer("GRU", x, w, r, b, sequence_lens, [initial_h], **attributes)
+    layer.linear_before_reset = bool(linear_before_reset)
     return _convert(ctx, layer)
 
 
 @onnx_op("LSTM", since=1)
+@attributes_of(_layer)
 def lstm(
     ctx: Context,
     x: Value,
@@ -242,17 +252,9 @@ def lstm(
     initial_c: Optional[Value] = None,
     p: Optional[Value] = None,
     *,
-    activation_alpha: Optional[list[float]] = None,
-    activation_beta: Optional[list[float]] = None,
-    activations: Optional[list[str]] = None,
-    clip: Optional[float] = None,
-    direction: str = "forward",
-    hidden_size: Optional[int] = None,
     input_forget: int = 0,
-    layout: int = 0,
-    output_sequence: int = 0,
+    **attributes: Any,
 ) -> Result:
-    layer = Layer("LSTM", x, w, r, b, sequence_lens, [initial_h, initial_c], p, direction, hidden_size)
-    layer.functions, layer.alpha, layer.beta = activations, activation_alpha, activation_beta
-    layer.clip, layer.layout, layer.input_forget = clip, layout, bool(input_forget)
+    layer = _layer("LSTM", x, w, r, b, sequence_lens, [initial_h, initial_c], p, **attributes)
+    layer.input_forget = bool(input_forget)
     return _convert(ctx, layer)

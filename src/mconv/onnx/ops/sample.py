@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Optional, Union
+from typing import Any, Optional, Union
 
 from mconv.emit import sample
 from mconv.emit.expr import Expr
 from mconv.onnx.context import Context
-from mconv.onnx.registry import onnx_op
+from mconv.onnx.registry import attributes_of, onnx_op
 from mconv.program.builder import Value
 from mconv.program.dtypes import DType
 
@@ -62,30 +62,9 @@ def roi_align(
 
 
 @onnx_op("RoiAlign", since=10)
-def roi_align_10(
-    ctx: Context,
-    x: Value,
-    rois: Value,
-    batch: Value,
-    *,
-    mode: str = "avg",
-    output_height: int = 1,
-    output_width: int = 1,
-    sampling_ratio: int = 0,
-    spatial_scale: float = 1.0,
-) -> Value:
-    return roi_align(
-        ctx,
-        x,
-        rois,
-        batch,
-        coordinate_transformation_mode="output_half_pixel",
-        mode=mode,
-        output_height=output_height,
-        output_width=output_width,
-        sampling_ratio=sampling_ratio,
-        spatial_scale=spatial_scale,
-    )
+@attributes_of(roi_align, but=["coordinate_transformation_mode"])
+def roi_align_10(ctx: Context, x: Value, rois: Value, batch: Value, **attributes: Any) -> Value:
+    return roi_align(ctx, x, rois, batch, coordinate_transformation_mode="output_half_pixel", **attributes)
 
 
 @onnx_op("MaxRoiPool", since=1)
