@@ -4,7 +4,8 @@
     python tools/make_schemas.py --check    says whether they are up to date
 
 The fields and types are those of the dataclass that a command returns, the descriptions those in its docstring; what a
-class leaves open (``dict[str, Any]``) is described here. The examples are real: tests/cli/test_json.py validates them.
+class leaves open (``dict[str, Any]``) is described here. The Chinese of all of it, for docs/json.zh.md, is in
+docsite/json.zh.yaml. The examples are real: tests/cli/test_json.py validates them.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ import types
 import typing
 from pathlib import Path, PurePath
 from typing import Any
+
+from docsite import json_page
 
 from mconv.cli.main import COMMANDS, available
 from mconv.inspection import Inspection
@@ -38,7 +41,8 @@ from mconv.verify.serve_check import ServeReport
 ROOT = Path(__file__).parent.parent
 FOLDER = ROOT / "src" / "mconv" / "schemas"
 EXAMPLES = Path(__file__).parent / "json_examples"
-PAGE = ROOT / "docs" / "json.md"
+DOCS = ROOT / "docs"
+CHINESE = json_page.Texts("zh", "json.zh.yaml")
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 Schema = dict[str, Any]
 
@@ -309,7 +313,7 @@ RESULTS: dict[str, Any] = {
     "error": ERROR,
 }
 DEFINED.update({"RuntimeStatus": RuntimeStatus, "RecipeResult": RecipeResult, "StepResult": StepResult})
-TITLES = {"error": "What every command prints when it fails"}
+TITLES = {"error": json_page.FAILURE}
 
 
 def title(name: str) -> str:
@@ -333,85 +337,9 @@ def documents() -> dict[Path, str]:
             schema["examples"] = [json.loads(example.read_text("utf-8"))]
         schemas[name] = schema
         found[FOLDER / f"{name}.json"] = json.dumps(schema, ensure_ascii=False, indent=2) + "\n"
-    found[PAGE] = page(schemas)
+    found[DOCS / "json.md"] = json_page.page(schemas, json_page.Texts("en"))
+    found[DOCS / "json.zh.md"] = json_page.page(schemas, CHINESE)
     return found
-
-
-# the page -------------------------------------------------------------------------------------------------------------
-
-HEAD = """\
-<!-- written by tools/make_schemas.py: do not edit -->
-
-# The JSON of every command
-
-With `--json`, a command prints one JSON document on stdout, and everything else on stderr. The document has the form of
-its [JSON Schema](https://json-schema.org/) in `mconv/schemas/`, which comes with the package; a failure has the form
-[below](#what-every-command-prints-when-it-fails) and the exit code that it names. Within a version of mconv's schema,
-fields are added, never removed or changed. Figures that are infinite or do not exist are `null`. Paths are as they were
-given, relative ones to where the command ran.
-
-The next command in a pipe takes what this one made: `mconv onnx2paddle m.onnx out --json | mconv to-serving -`.
-"""
-
-
-def page(schemas: dict[str, Schema]) -> str:
-    parts = [HEAD]
-    shared: dict[str, Schema] = {}
-    same: dict[str, str] = {}
-    for schema in schemas.values():
-        parts.append(f"\n## {schema['title']}\n")
-        shape = json.dumps({k: v for k, v in schema.items() if k in ("properties", "required")}, sort_keys=True)
-        if shape in same:
-            parts.append(f"The fields of [{same[shape]}](#{anchor(same[shape])}).\n")
-        else:
-            same[shape] = schema["title"]
-            parts.append(table(schema))
-        shared.update(schema.get("$defs", {}))
-        for example in schema.get("examples", []):
-            parts.append(f"```json\n{json.dumps(example, ensure_ascii=False, indent=1)}\n```\n")
-    parts.append("\n## Objects in them\n")
-    for name in sorted(shared):
-        parts.append(f"\n### {name}\n")
-        parts.append(table(shared[name]))
-    return "\n".join(part.rstrip("\n") + "\n" for part in parts)
-
-
-def anchor(text: str) -> str:
-    return re.sub(r"[^\w -]", "", text.lower()).replace(" ", "-")
-
-
-def table(schema: Schema) -> str:
-    if schema.get("properties", {}).keys() == {"error"}:
-        schema = schema["properties"]["error"]
-    rows = ["| field | type | what it holds |", "|---|---|---|"]
-    for name, field in schema["properties"].items():
-        optional = "" if name in schema["required"] else " (may be missing)"
-        text = field.get("description", "").replace("|", "\\|")
-        rows.append(f"| `{name}` | {type_of(field)}{optional} | {text} |")
-    return "\n".join(rows) + "\n"
-
-
-def type_of(schema: Schema) -> str:
-    if "$ref" in schema:
-        name = schema["$ref"].rpartition("/")[2]
-        return f"[{name}](#{anchor(name)})"
-    if "enum" in schema:
-        return ", ".join(f"`{v}`" for v in schema["enum"])
-    if "anyOf" in schema:
-        return " or ".join(type_of(s) for s in schema["anyOf"])
-    kinds = schema.get("type", "anything")
-    kinds = kinds if isinstance(kinds, list) else [kinds]
-    words = []
-    for kind in kinds:
-        if kind == "array":
-            words.append(f"list of {type_of(schema['items'])}")
-        elif kind == "object" and isinstance(schema.get("additionalProperties"), dict):
-            words.append(f"object of {type_of(schema['additionalProperties'])}")
-        elif kind == "object" and "properties" in schema:
-            words.append("object: " + ", ".join(f"`{n}`" for n in schema["properties"]))
-        else:
-            words.append(kind)
-    return " or ".join(words)
 
 
 def covered() -> set[str]:
@@ -430,6 +358,11 @@ def main() -> int:
             if "--check" not in sys.argv:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_text(text, "utf-8")
+    told = [f"json.zh.yaml has no Chinese for {text!r}" for text in CHINESE.missing]
+    told += [f"json.zh.yaml: nothing says {text!r} any more" for text in CHINESE.stale()]
+    print(*told, sep="\n", end="\n" if told else "", file=sys.stderr)
+    if "--check" in sys.argv and told:
+        sys.exit("say it in tools/docsite/json.zh.yaml")
     if "--check" in sys.argv and stale:
         sys.exit(f"not up to date: {', '.join(stale)}; python tools/make_schemas.py writes them")
     return 0

@@ -45,14 +45,18 @@ EXITS: dict[str, tuple[int, ...]] = {
 
 
 class Texts:
-    """English, or the Chinese that ``zh.yaml`` has for it; what is missing there stays English and is remembered."""
+    """English, or the Chinese that a table has for it; what is missing there stays English and is remembered.
 
-    def __init__(self, language: str):
+    Args:
+        table: the table's file in this folder.
+    """
+
+    def __init__(self, language: str, table: str = "zh.yaml"):
         self.language = language
         self.missing: list[str] = []
         self.used: set[str] = set()
         self._table: dict[str, str] = (
-            {} if language == "en" else yaml.safe_load((HERE / f"{language}.yaml").read_text(encoding="utf-8"))
+            {} if language == "en" else yaml.safe_load((HERE / table).read_text(encoding="utf-8"))
         )
 
     def __call__(self, text: str) -> str:
