@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Callable, Optional, Union
 
-from mconv.errors import NotAModelError, UsageError
-from mconv.program.copying import open_regular
+from mconv.errors import CorruptModelError, NotAModelError, UsageError
+from mconv.program.copying import read_small
 
 BASE = "torch-nn"
 FOLDER = Path(__file__).parent / "rule_sets"
@@ -151,13 +151,9 @@ def _read(path: Path) -> Any:
     import yaml
 
     try:
-        fd = open_regular(path)
-    except NotAModelError as e:
+        raw = read_small(path, _LIMIT, "is more than any set of rules has")
+    except (NotAModelError, CorruptModelError) as e:
         raise UsageError(e.message, e.hint) from None
-    with os.fdopen(fd, "rb") as file:
-        raw = file.read(_LIMIT + 1)
-    if len(raw) > _LIMIT:
-        raise UsageError(f"{path}: larger than any set of rules")
     try:
         return yaml.safe_load(raw)
     except yaml.MarkedYAMLError as e:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Optional
+from typing import Any, Optional
 
 import numpy as np
 
@@ -92,21 +92,30 @@ def global_pool(b: Builder, x: Value, kind: str) -> Value:
     out = (*shape[:2], *[1] * k)
     if k not in (2, 3):
         return Expr(b, x).reduce("mean" if kind == "avg" else "max", range(2, len(shape))).value
-    made: Value = b.op(
-        f"pool{k}d",
-        X=x,
-        pooling_type=kind,
-        ksize=[1] * k,
-        strides=[1] * k,
-        paddings=[0] * k,
-        padding_algorithm="EXPLICIT",
-        global_pooling=True,
-        adaptive=False,
-        exclusive=True,
-        ceil_mode=False,
-        data_format="NCHW" if k == 2 else "NCDHW",
-        result=(x.dtype, out),
-    )
+    return operator(b, x, kind, [1] * k, out, global_pooling=True)
+
+
+def operator(b: Builder, x: Value, kind: str, kernel: Sequence[int], out: Sequence[D.Dim], **options: Any) -> Value:
+    """``pool2d`` or ``pool3d`` of *x* ([N, C, *spatial]).
+
+    Args:
+        kind: ``max`` or ``avg``.
+        out: the shape of the result.
+        options: attributes that are not as usual.
+    """
+    k = len(kernel)
+    attributes = {
+        "strides": [1] * k,
+        "paddings": [0] * k,
+        "padding_algorithm": "EXPLICIT",
+        "global_pooling": False,
+        "adaptive": False,
+        "exclusive": True,
+        "ceil_mode": False,
+        "data_format": "NCHW" if k == 2 else "NCDHW",
+        **options,
+    }
+    made: Value = b.op(f"pool{k}d", X=x, pooling_type=kind, ksize=kernel, **attributes, result=(x.dtype, out))
     return made
 
 
@@ -151,22 +160,19 @@ def _pool(
             ceil = True
     if ones:
         x, window = unsqueeze(b, x, ones), window.lifted(1)
-    k = len(window.kernel)
     made_shape = (*out[:2], *[1] * len(ones), *(out[2:] if cut is None else [D.Sym.fresh("pool") for _ in cut]))
-    made: Value = b.op(
-        f"pool{k}d",
-        X=x,
-        pooling_type=kind,
-        ksize=window.kernel,
+    padded = {"paddings": window.paddings} if window.static else {}
+    made = operator(
+        b,
+        x,
+        kind,
+        window.kernel,
+        made_shape,
         strides=window.strides,
-        paddings=window.paddings if window.static else [0] * k,
+        **padded,
         padding_algorithm=window.algorithm,
-        global_pooling=False,
-        adaptive=False,
         exclusive=exclusive,
         ceil_mode=ceil,
-        data_format="NCHW" if k == 2 else "NCDHW",
-        result=(x.dtype, made_shape),
     )
     if ones:
         made = squeeze(b, made, ones)

@@ -516,15 +516,7 @@ class Builder:
         # a variable that keeps its name must not have lost it to another
         for name in sorted((present & set(names.values())) - set(names)):
             names[name] = self.unique(name)
-        for _, op in self.program.ops():
-            op.rename(names)
-        for block in self.program.blocks:
-            if names.keys() & block.vars.keys():
-                renamed = {}
-                for name, var in block.vars.items():
-                    var.desc.name = names.get(name, name)
-                    renamed[var.name] = var
-                block.vars = renamed
+        self.program.rename(names)
 
     def call(self, value: Value, name: str) -> None:
         """Ask for the variable of *value* to be called *name* in the finished program, if it can be."""

@@ -39,6 +39,27 @@ def open_regular(path: Path) -> int:
     return fd
 
 
+def read_small(path: Path, limit: int, otherwise: str) -> bytes:
+    """The whole of an ordinary file.
+
+    Args:
+        limit: how many bytes it may have.
+        otherwise: what to say of one that has more, as in "12 bytes is no configuration".
+
+    Raises:
+        NotAModelError: it cannot be read.
+        CorruptModelError: it is larger, or shrinks meanwhile.
+    """
+    fd = open_regular(path)
+    try:
+        size = os.fstat(fd).st_size
+        if size > limit:
+            raise CorruptModelError(f"{path}: {size} bytes {otherwise}")
+        return b"".join(read_range(fd, 0, size, path))
+    finally:
+        os.close(fd)
+
+
 def read_range(fd: int, offset: int, size: int, path: Path, chunk: int = CHUNK) -> Iterator[bytes]:
     """The bytes from *offset* in pieces of at most *chunk*.
 

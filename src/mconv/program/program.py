@@ -496,6 +496,16 @@ class Program:
             block = self.blocks[block.parent_idx]
         return None
 
+    def rename(self, names: dict[str, str]) -> None:
+        """Replace the names of variables that are keys of *names*, in all blocks and operators."""
+        for _, op in self.ops():
+            op.rename(names)
+        for block in self.blocks:
+            if names.keys() & block.vars.keys():
+                for name, var in block.vars.items():
+                    var.desc.name = names.get(name, name)
+                block.vars = {var.name: var for var in block.vars.values()}
+
     def ops(self) -> Iterator[tuple[Block, Op]]:
         """Every operator of every block."""
         for block in self.blocks:

@@ -116,7 +116,7 @@ class Recording:
         self.command = command
         self.target = target
         self.options = dict(options or {})
-        self.versions = {"mconv": __version__, **_installed(packages), **(versions or {})}
+        self.versions = {"mconv": __version__, **installed(packages), **(versions or {})}
         self._sources = expand(sources)
         self._ahead = ahead or Ahead([])
         self._stop = False
@@ -231,7 +231,8 @@ def write(folder: PathLike, command: str, sources: Iterable[Source], **options: 
         return record.write(Path(folder))
 
 
-def _installed(packages: Sequence[str]) -> dict[str, str]:
+def installed(packages: Sequence[str]) -> dict[str, str]:
+    """The versions of those of the packages that are installed."""
     if not packages:
         return {}
     import importlib.metadata  # takes a tenth of the start-up

@@ -11,7 +11,6 @@ import contextlib
 import fcntl
 import functools
 import hashlib
-import importlib.metadata
 import json
 import os
 import sys
@@ -23,7 +22,7 @@ from typing import Any, Callable, Optional
 from mconv import __version__
 from mconv.errors import NotAModelError
 from mconv.program.hashing import BLAKE3, FileHash, hash_file
-from mconv.program.provenance import expand
+from mconv.program.provenance import expand, installed
 
 SCHEMA = 2
 FOLDER = ".mconv"
@@ -55,10 +54,7 @@ def versions(step: str) -> dict[str, str]:
         step: its name, or ``transplant`` for a torch2paddle that only moves weights.
     """
     found = {"mconv": f"{__version__} {_code()[:16]}", "python": "{}.{}".format(*sys.version_info)}
-    for package in _PACKAGES.get(step, ()):
-        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-            found[package] = importlib.metadata.version(package)
-    return found
+    return {**found, **installed(_PACKAGES.get(step, ()))}
 
 
 @functools.lru_cache(maxsize=1)

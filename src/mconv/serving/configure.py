@@ -8,14 +8,13 @@ protobuf releases print differently.
 from __future__ import annotations
 
 import functools
-import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Optional
 
 from mconv.errors import CorruptModelError, UnsupportedError
-from mconv.program.copying import open_regular, read_range
+from mconv.program.copying import read_small
 from mconv.program.dtypes import DType
 from mconv.program.messages import build_classes
 from mconv.program.program import Port, Program
@@ -235,14 +234,7 @@ def read(path: Path) -> ServingConfig:
         NotAModelError: it cannot be read.
         CorruptModelError: it is damaged.
     """
-    fd = open_regular(path)
-    try:
-        size = os.fstat(fd).st_size
-        if size > _MAX_BYTES:
-            raise CorruptModelError(f"{path}: {size} bytes is no Paddle Serving configuration")
-        data = b"".join(read_range(fd, 0, size, path))
-    finally:
-        os.close(fd)
+    data = read_small(path, _MAX_BYTES, "is no Paddle Serving configuration")
     binary = path.name.endswith(".stream.prototxt")
     return ServingConfig.from_binary(data, str(path)) if binary else ServingConfig.from_text(data, str(path))
 

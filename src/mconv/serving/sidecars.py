@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
 from mconv.errors import CorruptModelError
-from mconv.program.copying import open_regular, read_range
+from mconv.program.copying import read_small
 
 _MAX_BYTES = 256 << 20
 
@@ -20,14 +19,7 @@ def read_text(path: Path) -> str:
         NotAModelError: it cannot be read.
         CorruptModelError: it is no text, or larger than any such file.
     """
-    fd = open_regular(path)
-    try:
-        size = os.fstat(fd).st_size
-        if size > _MAX_BYTES:
-            raise CorruptModelError(f"{path}: {size} bytes is too much for what it should be")
-        data = b"".join(read_range(fd, 0, size, path))
-    finally:
-        os.close(fd)
+    data = read_small(path, _MAX_BYTES, "is too much for what it should be")
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError as e:

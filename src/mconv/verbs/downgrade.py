@@ -207,12 +207,7 @@ def _name_outputs(program: Program, names: Sequence[str]) -> None:
     for old, new in wanted.items():
         if not new or new in (present - set(wanted)) or old in fixed or list(names).count(new) > 1:
             raise UsageError(f"--output-names: {new!r} cannot be the name of the output {old!r}, it is taken")
-    for _, op in program.ops():
-        op.rename(wanted)
-    for block in program.blocks:
-        for var in block.vars.values():
-            var.desc.name = wanted.get(var.name, var.name)
-        block.vars = {var.name: var for var in block.vars.values()}
+    program.rename(wanted)
 
 
 def _tensor(port: Port) -> Tensor:

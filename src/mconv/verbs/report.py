@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
 import os
 import platform
@@ -15,6 +14,7 @@ from mconv import __version__
 from mconv.errors import MconvError, RuntimeFailedError, VerificationError
 from mconv.program.output import staged
 from mconv.program.program import Program
+from mconv.program.provenance import installed
 from mconv.verbs.proof import NOT_DONE, Proof
 
 SCHEMA = 1
@@ -81,13 +81,7 @@ class Report:
 
 def versions() -> dict[str, str]:
     """Of mconv, Python and the packages that a conversion depends on."""
-    found = {"mconv": __version__, "python": platform.python_version()}
-    for package in _PACKAGES:
-        try:
-            found[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return found
+    return {"mconv": __version__, "python": platform.python_version(), **installed(_PACKAGES)}
 
 
 def paddle_operators(program: Program) -> dict[str, int]:

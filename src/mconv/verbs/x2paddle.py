@@ -84,14 +84,7 @@ def _restored(source: OnnxModel, program: Program, told: dict[str, str]) -> dict
         while f"{new}_{number}" in taken | set(wanted.values()):
             number += 1
         names[new] = f"{new}_{number}"
-    for _, op in program.ops():
-        op.rename(names)
-    for block in program.blocks:
-        renamed = {}
-        for name, var in block.vars.items():
-            var.desc.name = names.get(name, name)
-            renamed[var.name] = var
-        block.vars = renamed
+    program.rename(names)
     order = {carried_name(name): col for col, name in enumerate(inputs)}
     for port in program.feeds:
         port.op.set_attr("col", order[port.name], AttrType.INT)

@@ -11,7 +11,7 @@ from mconv.emit import generate
 from mconv.emit.sizes import dim_tensor
 from mconv.onnx.context import Context
 from mconv.onnx.reader import paddle_dtype
-from mconv.onnx.registry import onnx_op
+from mconv.onnx.registry import attributes_of, onnx_op
 from mconv.program import dims as D
 from mconv.program.builder import Value
 from mconv.program.dtypes import DType
@@ -146,16 +146,6 @@ def random(
 @onnx_op("RandomUniformLike")
 @onnx_op("Bernoulli", since=15)
 @onnx_op("Multinomial", since=7)
-def random_like(
-    ctx: Context,
-    x: Value,
-    *,
-    dtype: int = 1,
-    mean: float = 0.0,
-    scale: float = 1.0,
-    low: float = 0.0,
-    high: float = 1.0,
-    seed: float = 0.0,
-    sample_size: int = 1,
-) -> Value:
+@attributes_of(random, but=["shape"])
+def random_like(ctx: Context, x: Value, *, sample_size: int = 1, **attributes: Any) -> Value:
     raise ctx.refuse(_RANDOM)

@@ -128,14 +128,20 @@ def arg(ctx: Context, x: Value, axis: Any, *, keepdims: bool, flatten: bool, dty
     axes = [] if flatten else [where % x.rank]
     if x.dtype is DType.BOOL:
         x = ctx.b.cast(x, DType.INT32)
+    return _extreme(ctx, op, x, where, axes, keepdims, flatten, kind)
+
+
+def _extreme(
+    ctx: Context, op: str, x: Value, axis: int, axes: list[int], keep: bool, flatten: bool, kind: DType
+) -> Value:
     made: Value = ctx.op(
         op,
         X=x,
-        axis=where,
-        keepdims=keepdims,
+        axis=axis,
+        keepdims=keep,
         flatten=flatten,
         dtype=int(kind),
-        result=(kind, reduced_shape(x.shape, axes, keepdims)),
+        result=(kind, reduced_shape(x.shape, axes, keep)),
     )
     return made
 
@@ -198,16 +204,7 @@ def with_index(ctx: Context, x: Value, *, dim: int, keepdim: bool, flatten: bool
     axes = [] if flatten else [dim % (x.rank or 1)]
     value = reduce(ctx, "reduce_max" if largest else "reduce_min", x, axes, keepdim)
     kind = ctx.spec(1)[0]
-    place: Value = ctx.op(
-        "arg_max" if largest else "arg_min",
-        X=x,
-        axis=dim,
-        keepdims=keepdim,
-        flatten=flatten,
-        dtype=int(kind),
-        result=(kind, reduced_shape(x.shape, axes, keepdim)),
-    )
-    return value, place
+    return value, _extreme(ctx, "arg_max" if largest else "arg_min", x, dim, axes, keepdim, flatten, kind)
 
 
 @pir_op("reduce_as")

@@ -84,6 +84,12 @@ def group_norm(
     return norm.group_norm(ctx, input, weight, bias, num_groups, eps)
 
 
+def _refuse_statistics(ctx: AtenContext) -> None:
+    """Its other results are empty tensors, which nothing reads."""
+    if ctx.wants(1) or ctx.wants(2):
+        raise ctx.refuse("something reads the statistics that are meant for its gradient")
+
+
 @aten_op("native_group_norm.default")
 def native_group_norm(
     ctx: AtenContext,
@@ -96,8 +102,7 @@ def native_group_norm(
     group: int,
     eps: float,
 ) -> tuple[Value, None, None]:
-    if ctx.wants(1) or ctx.wants(2):
-        raise ctx.refuse("something reads the statistics that are meant for its gradient")
+    _refuse_statistics(ctx)
     return norm.group_norm(ctx, input, weight, bias, group, eps), None, None
 
 
@@ -156,9 +161,7 @@ def batch_norm_no_training(
     momentum: float,
     eps: float,
 ) -> tuple[Value, None, None]:
-    """Its other results are empty tensors, which nothing reads."""
-    if ctx.wants(1) or ctx.wants(2):
-        raise ctx.refuse("something reads the statistics that are meant for its gradient")
+    _refuse_statistics(ctx)
     return _normalised(ctx, input, weight, bias, running_mean, running_var, eps), None, None
 
 
@@ -172,8 +175,7 @@ def batch_norm_no_stats(
     momentum: float,
     eps: float,
 ) -> tuple[Value, None, None]:
-    if ctx.wants(1) or ctx.wants(2):
-        raise ctx.refuse("something reads the statistics that are meant for its gradient")
+    _refuse_statistics(ctx)
     return _normalised(ctx, input, weight, bias, None, None, eps), None, None
 
 

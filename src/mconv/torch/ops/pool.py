@@ -144,23 +144,8 @@ def _bins(ctx: AtenContext, x: Value, wanted: Sequence[D.Dim], kind: str) -> Val
         return _largest(ctx, x, wanted)[0]
     ones = [2] if len(sizes) == 1 else []
     whole = unsqueeze(ctx, x, ones) if ones else x
-    k = len(sizes) + len(ones)
     cells = [1] * len(ones) + [ctx.static_int(w, "the output size") for w in wanted]
-    made: Value = ctx.op(
-        f"pool{k}d",
-        X=whole,
-        pooling_type=kind,
-        ksize=cells,
-        strides=[1] * k,
-        paddings=[0] * k,
-        padding_algorithm="EXPLICIT",
-        global_pooling=False,
-        adaptive=True,
-        exclusive=True,
-        ceil_mode=False,
-        data_format="NCHW" if k == 2 else "NCDHW",
-        result=(x.dtype, (*shape[:2], *cells)),
-    )
+    made = pool.operator(ctx, whole, kind, cells, (*shape[:2], *cells), adaptive=True)
     return squeeze(ctx, made, ones) if ones else made
 
 

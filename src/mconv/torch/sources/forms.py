@@ -14,7 +14,7 @@ from typing import Any, Optional, Union
 from mconv.errors import CorruptModelError, NotAModelError
 from mconv.factory import loading
 from mconv.program import sniff
-from mconv.program.copying import open_regular
+from mconv.program.copying import open_regular, read_small
 
 PathLike = Union[str, "os.PathLike[str]"]
 
@@ -120,11 +120,7 @@ def read_json(path: Path) -> Any:
         NotAModelError: it cannot be read.
         CorruptModelError: it is no JSON.
     """
-    fd = open_regular(path)
-    with os.fdopen(fd, "rb") as file:
-        raw = file.read(_CONFIG_LIMIT + 1)
-    if len(raw) > _CONFIG_LIMIT:
-        raise CorruptModelError(f"{path}: larger than any configuration")
+    raw = read_small(path, _CONFIG_LIMIT, "is more than any configuration has")
     try:
         return json.loads(raw)
     except (ValueError, RecursionError) as e:
