@@ -266,7 +266,10 @@ class _Planner:
         first = "source" if self.found.source is not None and not alone else (conversions[0] if conversions else "")
         a, b = step.options.pop("a", first), step.options.pop("b", self.last or "")
         if not a or not b or a == b:
-            raise self._bad(spec, "has no two models to compare", "it comes after a conversion; a: and b: name them")
+            hint = "it comes after a conversion; a: and b: name them"
+            if conversions[:1] == ["convert"]:
+                hint = "convert has compared its result with the source; `a: source` does it again"
+            raise self._bad(spec, "has no two models to compare", hint)
         for side, name in (("a", a), ("b", b)):
             self._side(step, spec, side, name)
         step.options.setdefault("tolerance", self.recipe.verification.get("tolerance"))
