@@ -8,8 +8,9 @@ from typing import Optional
 import numpy as np
 
 from mconv.emit.elementwise import arithmetic, binary, compare, foldable, number, scale, unary, where
-from mconv.program.builder import Builder, Value
+from mconv.program.builder import Builder
 from mconv.program.dtypes import DType
+from mconv.program.value import Value
 
 _FLOATS = (DType.FP32, DType.FP16)  # what float32 attributes hold exactly enough
 

@@ -11,8 +11,9 @@ from mconv.emit.reduction import softmax
 from mconv.emit.shape import need_rank
 from mconv.errors import UnsupportedError
 from mconv.program import dims as D
-from mconv.program.builder import Builder, Value
+from mconv.program.builder import Builder
 from mconv.program.dtypes import DType
+from mconv.program.value import Value
 
 
 def heads(b: Builder, x: Value, count: int) -> Expr:

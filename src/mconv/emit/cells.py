@@ -13,8 +13,9 @@ from mconv.emit.elementwise import unary
 from mconv.emit.expr import Expr, concat, size
 from mconv.emit.shape import need_rank
 from mconv.errors import UnsupportedError
-from mconv.program.builder import Builder, Value
+from mconv.program.builder import Builder
 from mconv.program.dtypes import DType
+from mconv.program.value import Value
 
 UNROLL = 16  # steps up to which a network of fixed length is written out rather than looped
 Activation = Callable[[Expr], Expr]

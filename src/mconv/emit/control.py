@@ -13,9 +13,10 @@ from mconv.emit.shape import bind_shape, need_rank, reshape
 from mconv.errors import UnsupportedError
 from mconv.program import dims as D
 from mconv.program import signatures
-from mconv.program.builder import Builder, Value
+from mconv.program.builder import Builder
 from mconv.program.dtypes import DType, VarKind
 from mconv.program.program import Block, Var
+from mconv.program.value import Value
 
 # (counter, carried values) → (whether to go on, the carried values for the next turn, what is collected)
 Body = Callable[[Value, list[Value]], tuple[Optional[Value], list[Value], list[Value]]]

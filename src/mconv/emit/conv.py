@@ -13,8 +13,9 @@ from mconv.emit.weights import view
 from mconv.emit.window import Window, pad_spatial
 from mconv.errors import UnsupportedError
 from mconv.program import dims as D
-from mconv.program.builder import Builder, Value
+from mconv.program.builder import Builder
 from mconv.program.dtypes import DType
+from mconv.program.value import Value
 
 
 def conv(b: Builder, x: Value, w: Value, bias: Optional[Value], window: Window, groups: int = 1) -> Value:

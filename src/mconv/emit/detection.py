@@ -24,8 +24,9 @@ from mconv.emit.shape import (
 )
 from mconv.errors import UnsupportedError
 from mconv.program import dims as D
-from mconv.program.builder import Builder, Value
+from mconv.program.builder import Builder
 from mconv.program.dtypes import DType
+from mconv.program.value import Value
 
 
 def non_max_suppression(

@@ -12,8 +12,9 @@ from mconv.emit.shape import reshape, transpose, unsqueeze
 from mconv.emit.sizes import need_rank
 from mconv.errors import UnsupportedError
 from mconv.program import dims as D
-from mconv.program.builder import Builder, Value
+from mconv.program.builder import Builder
 from mconv.program.dtypes import DType
+from mconv.program.value import Value
 
 _ELLIPSIS = "."  # its dimensions are labelled .0, .1, … from the last one on
 

@@ -9,8 +9,9 @@ import numpy as np
 
 from mconv.errors import UnsupportedError
 from mconv.program import dims as D
-from mconv.program.builder import Builder, Value
+from mconv.program.builder import Builder
 from mconv.program.dtypes import DType
+from mconv.program.value import Value
 
 FOLD_LIMIT = 1 << 16  # elements up to which constants are computed here
 

@@ -16,8 +16,9 @@ from mconv.emit.shape import expand_to, need_rank, reshape, transpose, unsqueeze
 from mconv.emit.sizes import dim_tensor
 from mconv.emit.slicing import slice_
 from mconv.program import dims as D
-from mconv.program.builder import Builder, Value
+from mconv.program.builder import Builder
 from mconv.program.dtypes import DType
+from mconv.program.value import Value
 
 Operand = Union["Expr", Value, int, float]
 

@@ -26,7 +26,8 @@ from mconv.emit.shape import (
 )
 from mconv.errors import UnsupportedError
 from mconv.program import dims as D
-from mconv.program.builder import Builder, Value
+from mconv.program.builder import Builder
+from mconv.program.value import Value
 
 
 def wrapped(b: Builder, index: Value, size: D.Dim) -> Value:

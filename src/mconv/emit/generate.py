@@ -11,8 +11,9 @@ from mconv.emit.elementwise import FOLD_LIMIT, arithmetic, binary, compare, fold
 from mconv.emit.shape import axis_of, bind_shape, dim_tensor, dims_of, fill, need_rank, reshape, unsqueeze
 from mconv.errors import UnsupportedError
 from mconv.program import dims as D
-from mconv.program.builder import Builder, Value
+from mconv.program.builder import Builder
 from mconv.program.dtypes import DType
+from mconv.program.value import Value
 
 
 def arange(b: Builder, start: Value, limit: Value, step: Value) -> Value:

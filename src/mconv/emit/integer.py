@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from mconv.emit.elementwise import arithmetic, binary, compare, foldable, number, scale, unary, where
-from mconv.program.builder import Builder, Value
+from mconv.program.builder import Builder
 from mconv.program.dtypes import DType
+from mconv.program.value import Value
 
 _MULTIPLIED = 8  # exponents up to which an integer power is a chain of products, exact and wrapping around
 

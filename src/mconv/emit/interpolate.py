@@ -19,8 +19,9 @@ from mconv.emit.shape import bind_shape, need_rank, transpose
 from mconv.emit.sizes import shape_tensor
 from mconv.errors import UnsupportedError
 from mconv.program import dims as D
-from mconv.program.builder import Builder, Value
+from mconv.program.builder import Builder
 from mconv.program.dtypes import DType
+from mconv.program.value import Value
 
 Number = Union[float, np.ndarray, Expr]
 COORDINATES = (

@@ -11,9 +11,10 @@ from mconv.emit.shape import need_rank, squeeze, transpose, unsqueeze
 from mconv.emit.weights import computed
 from mconv.errors import UnsupportedError
 from mconv.program import dims as D
-from mconv.program.builder import Builder, Value
+from mconv.program.builder import Builder
 from mconv.program.dtypes import DType
 from mconv.program.program import Op
+from mconv.program.value import Value
 
 
 def _product_shape(x: tuple[D.Dim, ...], y: tuple[D.Dim, ...], trans_x: bool, trans_y: bool) -> tuple[D.Dim, ...]:

@@ -9,8 +9,9 @@ from mconv.emit.gather import gather, take_along_axis
 from mconv.emit.reduction import reduce
 from mconv.emit.shape import squeeze, unsqueeze
 from mconv.errors import UnsupportedError
-from mconv.program.builder import Builder, Value
+from mconv.program.builder import Builder
 from mconv.program.dtypes import DType
+from mconv.program.value import Value
 
 
 def negative_log_likelihood(

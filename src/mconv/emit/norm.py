@@ -15,8 +15,9 @@ from mconv.emit.weights import computed, view
 from mconv.emit.window import Window
 from mconv.errors import UnsupportedError
 from mconv.program import dims as D
-from mconv.program.builder import Builder, Value
+from mconv.program.builder import Builder
 from mconv.program.dtypes import DType
+from mconv.program.value import Value
 
 EPSILON_LIMIT = 1e-3  # of batch_norm, instance_norm and layer_norm
 KERNELS = (DType.FP32, DType.FP64)  # what the normalising operators compute in

@@ -9,8 +9,9 @@ from mconv.emit.shape import reshape
 from mconv.emit.sizes import axis_of, dim_tensor, need_rank
 from mconv.emit.slicing import concat, fill, flip, slice_
 from mconv.program import dims as D
-from mconv.program.builder import Builder, Value
+from mconv.program.builder import Builder
 from mconv.program.dtypes import DType
+from mconv.program.value import Value
 
 _INSERTION = 16  # up to this many elements the C++ library sorts by insertion, which keeps equal ones in order
 

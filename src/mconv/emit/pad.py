@@ -13,8 +13,9 @@ from mconv.emit.generate import arange, iota, remainder, spread
 from mconv.emit.shape import bind_shape, concat, dim_tensor, dims_of, fill, need_rank, reshape, slice_, unsqueeze
 from mconv.errors import UnsupportedError
 from mconv.program import dims as D
-from mconv.program.builder import Builder, Value
+from mconv.program.builder import Builder
 from mconv.program.dtypes import DType
+from mconv.program.value import Value
 
 MODES = ("constant", "reflect", "edge", "wrap")
 _PAD3D = {"constant": "constant", "reflect": "reflect", "edge": "replicate", "wrap": "circular"}

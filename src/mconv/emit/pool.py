@@ -14,8 +14,9 @@ from mconv.emit.slicing import fill, slice_
 from mconv.emit.window import Window, pad_spatial
 from mconv.errors import UnsupportedError
 from mconv.program import dims as D
-from mconv.program.builder import Builder, Value
+from mconv.program.builder import Builder
 from mconv.program.dtypes import DType
+from mconv.program.value import Value
 
 LOWEST = float(np.finfo(np.float32).min)
 

@@ -15,8 +15,9 @@ from mconv.emit.sizes import axis_of, need_rank
 from mconv.emit.slicing import slice_
 from mconv.errors import UnsupportedError
 from mconv.program import dims as D
-from mconv.program.builder import Builder, Value
+from mconv.program.builder import Builder
 from mconv.program.dtypes import DType
+from mconv.program.value import Value
 
 Range = tuple[int, int]
 _EXACT = 1 << 24  # integers up to which float32 holds every one

@@ -7,8 +7,9 @@ from typing import Optional
 
 from mconv.emit.shape import need_rank, transpose
 from mconv.emit.slicing import fill
-from mconv.program.builder import Builder, Value
+from mconv.program.builder import Builder
 from mconv.program.dtypes import DType
+from mconv.program.value import Value
 
 MODES = ("LSTM", "GRU", "RNN_TANH", "RNN_RELU")
 

@@ -17,8 +17,9 @@ from mconv.emit.sizes import axis_of, dim_tensor, need_rank, shape_of
 from mconv.emit.slicing import concat, fill, flip, slice_
 from mconv.errors import UnsupportedError
 from mconv.program import dims as D
-from mconv.program.builder import Builder, Value
+from mconv.program.builder import Builder
 from mconv.program.dtypes import DType
+from mconv.program.value import Value
 
 PLAIN = ("sum", "mean", "max", "min", "prod")
 KINDS = (*PLAIN, "l1", "l2", "log_sum", "log_sum_exp", "sum_square")

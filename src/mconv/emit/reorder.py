@@ -23,8 +23,9 @@ from mconv.emit.shape import (
 from mconv.emit.slicing import INT32_MAX
 from mconv.errors import UnsupportedError
 from mconv.program import dims as D
-from mconv.program.builder import Builder, Value
+from mconv.program.builder import Builder
 from mconv.program.dtypes import DType
+from mconv.program.value import Value
 
 
 def depth_to_space(b: Builder, x: Value, block: int, *, column_major: bool = False) -> Value:

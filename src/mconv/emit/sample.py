@@ -14,8 +14,9 @@ from mconv.emit.sizes import shape_tensor
 from mconv.emit.slicing import fill
 from mconv.errors import UnsupportedError
 from mconv.program import dims as D
-from mconv.program.builder import Builder, Value
+from mconv.program.builder import Builder
 from mconv.program.dtypes import DType
+from mconv.program.value import Value
 
 CUBIC = -0.75  # the coefficient of GridSample's cubic kernel
 

@@ -12,8 +12,9 @@ from mconv.emit.generate import iota, spread
 from mconv.emit.shape import axis_of, dim_tensor, expand_to, need_rank, reshape, slice_, unsqueeze
 from mconv.errors import UnsupportedError
 from mconv.program import dims as D
-from mconv.program.builder import Builder, Value
+from mconv.program.builder import Builder
 from mconv.program.dtypes import DType
+from mconv.program.value import Value
 
 REDUCTIONS = ("none", "add", "mul", "min", "max")
 # elements of the comparison of every place with every index, where a release has no operator for a reduction

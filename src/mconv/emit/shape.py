@@ -20,8 +20,9 @@ from mconv.emit.sizes import (
 from mconv.emit.slicing import INT32_MAX, concat, fill, slice_, sliced_dim, split
 from mconv.errors import UnsupportedError
 from mconv.program import dims as D
-from mconv.program.builder import Builder, Value
+from mconv.program.builder import Builder
 from mconv.program.dtypes import DType
+from mconv.program.value import Value
 
 __all__ = [
     "INT32_MAX",

@@ -11,8 +11,9 @@ from mconv.emit.expr import Expr, arange, concat, size, where
 from mconv.emit.shape import need_rank
 from mconv.errors import UnsupportedError
 from mconv.program import dims as D
-from mconv.program.builder import Builder, Value
+from mconv.program.builder import Builder
 from mconv.program.dtypes import DType
+from mconv.program.value import Value
 
 Count = Union[D.Dim, Value]  # a size, or a tensor of one integer
 

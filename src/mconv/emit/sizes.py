@@ -10,8 +10,9 @@ import numpy as np
 from mconv.emit.elementwise import foldable
 from mconv.errors import UnsupportedError
 from mconv.program import dims as D
-from mconv.program.builder import Builder, Value
+from mconv.program.builder import Builder
 from mconv.program.dtypes import DType
+from mconv.program.value import Value
 
 
 def need_rank(x: Value, what: str) -> tuple[D.Dim, ...]:

@@ -11,8 +11,9 @@ from mconv.emit.elementwise import FOLD_LIMIT, foldable
 from mconv.emit.sizes import axis_of, bind_shape, dims_of, need_rank, shape_tensor
 from mconv.errors import CorruptModelError, UnsupportedError
 from mconv.program import dims as D
-from mconv.program.builder import Builder, Value
+from mconv.program.builder import Builder
 from mconv.program.dtypes import DType
+from mconv.program.value import Value
 
 INT32_MAX = 2**31 - 1
 

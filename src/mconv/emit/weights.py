@@ -7,9 +7,10 @@ from typing import Any, Callable
 
 import numpy as np
 
-from mconv.program.builder import Builder, Value
+from mconv.program.builder import Builder
 from mconv.program.dtypes import DType
 from mconv.program.params import ArraySource, TensorSource
+from mconv.program.value import Value
 
 
 class ComputedSource(TensorSource):

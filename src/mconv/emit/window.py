@@ -10,8 +10,9 @@ from mconv.emit.shape import need_rank, reshape, unsqueeze
 from mconv.emit.sizes import bind_shape, shape_tensor
 from mconv.errors import UnsupportedError
 from mconv.program import dims as D
-from mconv.program.builder import Builder, Value
+from mconv.program.builder import Builder
 from mconv.program.dtypes import DType
+from mconv.program.value import Value
 
 AUTO_PADS = ("NOTSET", "SAME_UPPER", "SAME_LOWER", "VALID")
 

@@ -11,7 +11,8 @@ from mconv.emit.shape import dims_of
 from mconv.errors import UnsupportedError
 from mconv.program import dims as D
 from mconv.program import targets
-from mconv.program.builder import Builder, Value
+from mconv.program.builder import Builder
+from mconv.program.value import Value
 
 if TYPE_CHECKING:
     import onnx

@@ -11,8 +11,9 @@ import numpy as np
 from mconv.emit.elementwise import FOLD_LIMIT, foldable
 from mconv.onnx.registry import normal_domain
 from mconv.onnx.sanity import outputs_of
-from mconv.program.builder import Builder, Value
+from mconv.program.builder import Builder
 from mconv.program.dtypes import DType
+from mconv.program.value import Value
 
 # not computed here: other results each time, other graphs inside, or work that belongs into the model
 _NEVER = frozenset(

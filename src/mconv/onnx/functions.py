@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Any, Optional
 
 from mconv.onnx.registry import normal_domain
-from mconv.program.builder import Value
 from mconv.program.dtypes import DType
+from mconv.program.value import Value
 
 
 def body_of(node: Any, opsets: dict[str, int], inputs: Sequence[Optional[Value]]) -> Any:

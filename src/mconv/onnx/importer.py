@@ -17,9 +17,9 @@ from mconv.onnx.reader import WIDENED, OnnxModel, paddle_dtype, type_name
 from mconv.onnx.sequence import TensorSequence
 from mconv.program import dims as D
 from mconv.program import targets
-from mconv.program.builder import Value
 from mconv.program.params import TensorSource
 from mconv.program.program import Program
+from mconv.program.value import Value
 
 if TYPE_CHECKING:
     import onnx

@@ -11,7 +11,7 @@ import numpy as np
 
 from mconv.errors import CorruptModelError, UnsupportedError
 from mconv.onnx.functions import type_of
-from mconv.program.builder import Value
+from mconv.program.value import Value
 
 if TYPE_CHECKING:
     import onnx

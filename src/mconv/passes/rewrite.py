@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Callable, Optional
 
+from mconv.program.attribute import AttrValue
 from mconv.program.dtypes import AttrType, DType
-from mconv.program.program import AttrValue, Block, Op, Program, Var
+from mconv.program.program import Block, Op, Program, Var
 
 # the replacement of an operator (which may hold the operator itself), or None to leave it alone
 Rule = Callable[["Site", Op], Optional[list[Op]]]

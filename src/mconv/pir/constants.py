@@ -6,10 +6,11 @@ from typing import Any, Optional
 
 import numpy as np
 
-from mconv.program.builder import Builder, Value
+from mconv.program.builder import Builder
 from mconv.program.dtypes import AttrType, DType
 from mconv.program.params import ArraySource, TensorSource
 from mconv.program.program import Op, Var
+from mconv.program.value import Value
 
 # a larger constant becomes a parameter: programs over 64 MiB are refused by older Paddle
 MAX_INLINE = 1 << 18

@@ -13,8 +13,8 @@ from mconv.pir.constants import PirBuilder
 from mconv.pir.reader import PirBlock, PirOp, TensorType, Type
 from mconv.pir.registry import Unsupported
 from mconv.program import dims as D
-from mconv.program.builder import Value
 from mconv.program.dtypes import DType
+from mconv.program.value import Value
 
 if TYPE_CHECKING:
     from mconv.pir.importer import Importer

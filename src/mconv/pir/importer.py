@@ -15,10 +15,10 @@ from mconv.pir.reader import OtherType, PirBlock, PirOp, PirProgram, TensorType,
 from mconv.pir.registry import Unsupported, handlers
 from mconv.program import dims as D
 from mconv.program import targets
-from mconv.program.builder import Value
 from mconv.program.dtypes import DType
 from mconv.program.params import TensorSource
 from mconv.program.program import Program, Var
+from mconv.program.value import Value
 
 # atoms in the formula of a size, beyond which it gets a name of its own
 _LONG = 12

@@ -5,80 +5,23 @@ from __future__ import annotations
 import contextlib
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Callable, Optional, Union
+from typing import Any, Callable, Optional
 
 import numpy as np
 
-from mconv.errors import BuildError, UnsupportedError
+from mconv.errors import BuildError
 from mconv.program import dims as D
 from mconv.program import signatures, targets
 from mconv.program.coerce import coerce
+from mconv.program.constant_outputs import depending, tied
 from mconv.program.dead import eliminate_dead
 from mconv.program.dtypes import AttrType, DType, VarKind
 from mconv.program.params import ArraySource, TensorSource
 from mconv.program.program import Block, Op, Program, Var
+from mconv.program.value import Value
+from mconv.program.widening import widened
 
 Spec = tuple  # (DType, shape): what one output of an operator is
-
-
-class Value:
-    """A tensor of the program under construction.
-
-    Attributes:
-        name: its variable; None for a constant that no operator has read yet.
-        dtype: element type.
-        shape: dimensions as ``int`` or :class:`~mconv.program.dims.Sym`; None when the rank is unknown. A value of
-            shape ``()`` is carried as ``[1]`` by targets that have no 0-d tensors.
-        source: the bytes of a constant, or None.
-        data: for an integer tensor of few elements that follows from shapes: its elements, flat, as dimensions.
-    """
-
-    __slots__ = ("_const", "data", "dtype", "name", "shape", "source")
-
-    def __init__(
-        self,
-        name: Optional[str],
-        dtype: DType,
-        shape: Optional[Sequence[D.Dim]],
-        *,
-        source: Optional[TensorSource] = None,
-        const: Optional[np.ndarray] = None,
-        data: Optional[Sequence[D.Dim]] = None,
-    ):
-        self.name = name
-        self.dtype = dtype
-        self.shape: Optional[tuple[D.Dim, ...]] = None if shape is None else tuple(shape)
-        self.source = source
-        self._const = const
-        self.data: Optional[tuple[D.Dim, ...]] = None if data is None else tuple(data)
-
-    @property
-    def is_const(self) -> bool:
-        return self.source is not None or self._const is not None
-
-    @property
-    def const(self) -> Optional[np.ndarray]:
-        """The constant's value (read on demand), or None. Do not write into it."""
-        if self._const is None and self.source is not None:
-            return self.source.array()
-        return self._const
-
-    @property
-    def rank(self) -> Optional[int]:
-        return None if self.shape is None else len(self.shape)
-
-    @property
-    def size(self) -> Optional[int]:
-        """The number of elements where it is known."""
-        count = None if self.shape is None else D.product(self.shape)
-        return count if isinstance(count, int) else None
-
-    def __repr__(self) -> str:
-        shape = "?" if self.shape is None else ", ".join(map(str, self.shape))
-        return f"<{self.name or 'const'}: {self.dtype.label}[{shape}]>"
-
-
-Operand = Union[Value, Sequence[Value], None]
 
 
 class Builder:
@@ -274,58 +217,7 @@ class Builder:
         return returned
 
     def _widened(self, op_type: str, result: Any, operands: dict[str, Any]) -> Any:
-        """Run an operator in a wider type that its kernel takes and cast back; NotImplemented when not needed.
-
-        The CPU has no kernel for many operators in small types (float16, int8, bool, …). Integers wrap around in
-        the cast back as they would have in the small type.
-        """
-        known = signatures.cpu_dtypes(self.target.name, op_type)
-        key = next(
-            (k for k in ("X", "Input", "W", "Logits") if isinstance(operands.get(k), (Value, list, tuple))), None
-        )
-        if op_type == "cast" or known is None or key is None or not operands[key]:
-            return NotImplemented
-        main = operands[key] if isinstance(operands[key], Value) else operands[key][0]
-        narrow = main.dtype
-        # oneDNN's kernels, which are of float32, end at six dimensions: "could not construct a memory descriptor"
-        deep = narrow is DType.FP32 and max(main.rank or 0, _rank(result)) > _ONEDNN_RANK
-        if narrow in known and not (deep and DType.FP64 in known):
-            return NotImplemented
-        wide = next((d for d in _WIDER.get(narrow, ()) if d in known), None)
-        if wide is None:
-            raise UnsupportedError(
-                f"Paddle {self.target.paddle} has no CPU kernel of {op_type} for {narrow.label}, nor for a wider type"
-            )
-        if narrow is DType.INT64:
-            self.notes.append(f"{op_type} on int64 is computed in {wide.label}: exact up to 2^53")
-
-        def widen(operand: Any) -> Any:
-            if isinstance(operand, Value):
-                return self.cast(operand, wide) if operand.dtype is narrow else operand
-            return [widen(o) for o in operand] if isinstance(operand, (list, tuple)) else operand
-
-        def swap(spec: Any) -> Any:
-            if isinstance(spec, list):
-                return [swap(s) for s in spec]
-            return (wide, spec[1]) if spec[0] is narrow else spec
-
-        if result is None:
-            result = (narrow, main.shape)
-        specs = {k: swap(s) for k, s in result.items()} if isinstance(result, Mapping) else swap(result)
-        wider = {k: widen(o) for k, o in operands.items()}
-        for key in ("in_dtype", "out_dtype", "dtype"):
-            if wider.get(key) == int(narrow):
-                wider[key] = int(wide)
-        made = self.op(op_type, result=specs, **wider)
-
-        def back(values: Any, spec: Any) -> Any:
-            if isinstance(spec, list):
-                return [back(v, s) for v, s in zip(values, spec)]
-            return self.cast(values, spec[0])
-
-        if isinstance(result, Mapping):
-            return tuple(back(v, s) for v, s in zip(made, result.values()))
-        return back(made, result)
+        return widened(self, op_type, result, operands)
 
     def cast(self, x: Value, dtype: DType) -> Value:
         """*x* in another element type, as C casts."""
@@ -432,11 +324,11 @@ class Builder:
         feeds = {v.name for v in self._feeds}
         wanted: dict[str, str] = {}  # variable → the output's name
         ports: list[str] = []
-        varying = self._varying()
+        varying = depending(self.program, feeds)
         for value, name in self._fetches:
             source = self._materialize(value)
             if source not in varying:
-                value = self._tied(value)
+                value = tied(self, value, self._feeds)
                 source = self._materialize(value)
             if source in self.params or source in feeds or source in wanted or source not in main.vars:
                 made = self.op("assign", X=value)
@@ -454,52 +346,9 @@ class Builder:
         """Whether *value* may differ from run to run; a constant, and what is computed of constants, does not."""
         if value.is_const:
             return False
-        return self.block is not self.program.main or value.name in self._varying()
-
-    def _varying(self) -> set[str]:
-        """Variables of the main block that depend on an input."""
-        found = {v.name or "" for v in self._feeds}
-        for op in self.program.main.ops:
-            if op.blocks or not found.isdisjoint(op.input_names):
-                found.update(op.output_names)
-        return found
-
-    def _tied(self, value: Value) -> Value:
-        """*value*, which is constant, as something that depends on an input.
-
-        Paddle 2.6 and 3 fold an output that is constant into a parameter and then cannot fetch it ("The Variable type
-        must be … PhiVector"). Nothing times the length of an input's first axis is added; in a model without inputs,
-        a zero that an operator writes in place, which no pass takes for constant.
-        """
-        if value.size == 0 and self.target.version < 3_000_000:
-            raise UnsupportedError(f"Paddle {self.target.paddle} cannot give an output without elements")
-        if self._feeds:
-            feed = self._feeds[0]
-            if not feed.shape and self.target.has_0d:
-                feed = self.op("reshape2", X=feed, shape=[1], result=(feed.dtype, (1,)))
-            rank = max(len(feed.shape or ()), 1)
-            size = self.op("shape", Input=feed, result=(DType.INT32, (rank,)))
-            first = self.op(
-                "slice",
-                Input=size,
-                axes=[0],
-                starts=[0],
-                ends=[1],
-                infer_flags=[1],
-                decrease_axis=[],
-                result=(DType.INT32, (1,)),
-            )
-            nothing = self.op("scale", X=first, scale=0.0, bias=0.0, bias_after_scale=True)
-        else:
-            counter = self.constant(np.zeros(1, np.int32))
-            self.raw_op("increment", {"X": [counter]}, {"Out": [counter]}, step=0.0)
-            nothing = Value(counter.name, DType.INT32, (1,))
-        kind = DType.INT32 if value.dtype is DType.BOOL else value.dtype
-        zero = self.cast(nothing, kind)
-        if value.shape == () and self.target.has_0d:
-            zero = self.op("reshape2", X=zero, shape=[], result=(kind, ()))
-        total = self.op("elementwise_add", X=self.cast(value, kind), Y=zero, result=(kind, value.shape))
-        return self.cast(total, value.dtype)
+        return self.block is not self.program.main or value.name in depending(
+            self.program, {v.name for v in self._feeds}
+        )
 
     def _rename_all(self, outputs: dict[str, str]) -> None:
         """Give variables the names asked for: the outputs theirs, then the rest what is free."""
@@ -549,7 +398,6 @@ class _Reshaped(_Named):
         return self.source.array().reshape(self.shape)
 
 
-_ONEDNN_RANK = 6
 # oneDNN's passes (2.6, 3) fuse these into the operator before them whatever its type, and then refuse to load what is
 # not float32 ("activation fuses require use_onednn"); a copy in between keeps the two apart
 _FUSED = frozenset(
@@ -571,24 +419,4 @@ _FUSED = frozenset(
 )
 
 
-def _rank(result: Any) -> int:
-    """The largest rank among the outputs of an operator."""
-    if isinstance(result, Mapping):
-        return max((_rank(spec) for spec in result.values()), default=0)
-    if isinstance(result, list):
-        return max((_rank(spec) for spec in result), default=0)
-    return 0 if result is None or result[1] is None else len(result[1])
-
-
 _FOLD = 1 << 16  # elements up to which a constant is computed here rather than at run time
-_WIDER = {
-    DType.BOOL: (DType.INT32, DType.INT64, DType.FP32, DType.FP64),
-    DType.INT8: (DType.INT16, DType.INT32, DType.INT64, DType.FP32, DType.FP64),
-    DType.UINT8: (DType.INT16, DType.INT32, DType.INT64, DType.FP32, DType.FP64),
-    DType.INT16: (DType.INT32, DType.INT64, DType.FP32, DType.FP64),
-    DType.INT32: (DType.INT64, DType.FP64),
-    DType.INT64: (DType.FP64,),
-    DType.FP16: (DType.FP32, DType.FP64),
-    DType.BF16: (DType.FP32, DType.FP64),
-    DType.FP32: (DType.FP64,),
-}

@@ -8,21 +8,13 @@ message when the program is written.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Optional, Union
+from typing import Any, Optional
 
 from mconv.errors import CorruptModelError
-from mconv.program import messages, wire
-from mconv.program.dtypes import ATTR_FIELDS, REPEATED_ATTRS, AttrType, DType, VarKind
-
-AttrValue = Union[int, float, bool, str, bytes, list]
-
-
-def _text(raw: bytes) -> str:
-    return raw.decode("utf-8", "surrogateescape")
-
-
-def _raw(text: Union[str, bytes]) -> bytes:
-    return text if isinstance(text, bytes) else text.encode("utf-8", "surrogateescape")
+from mconv.program import attribute, messages, wire
+from mconv.program.attribute import AttrValue
+from mconv.program.dtypes import ATTR_FIELDS, AttrType, DType, VarKind
+from mconv.program.soundness import check
 
 
 class Var:
@@ -202,7 +194,7 @@ class Op:
     @property
     def attrs(self) -> dict[str, AttrValue]:
         """Attribute → value (a copy). Attributes of a type that mconv does not know are left out."""
-        return {a.name: _attr_value(a) for a in self.desc.attrs if a.type in ATTR_FIELDS}
+        return {a.name: attribute.read(a) for a in self.desc.attrs if a.type in ATTR_FIELDS}
 
     @property
     def attr_types(self) -> dict[str, int]:
@@ -212,7 +204,7 @@ class Op:
     def attr(self, name: str, default: Any = None) -> Any:
         for a in self.desc.attrs:
             if a.name == name and a.type in ATTR_FIELDS:
-                return _attr_value(a)
+                return attribute.read(a)
         return default
 
     def set_attr(self, name: str, value: AttrValue, attr_type: AttrType) -> None:
@@ -222,19 +214,8 @@ class Op:
             desc = self.desc.attrs.add()
         else:
             desc.Clear()
-        desc.name, desc.type = name, attr_type
-        field = ATTR_FIELDS[attr_type]
-        if attr_type in (AttrType.SCALAR, AttrType.SCALARS):
-            for scalar in value if attr_type is AttrType.SCALARS else [value]:  # type: ignore[union-attr]
-                _set_scalar(desc.scalars.add() if attr_type is AttrType.SCALARS else desc.scalar, scalar)
-        elif attr_type is AttrType.STRING:
-            desc.s = _raw(value)  # type: ignore[arg-type]
-        elif attr_type is AttrType.STRINGS:
-            desc.strings.extend(_raw(s) for s in value)  # type: ignore[union-attr, arg-type]
-        elif attr_type in REPEATED_ATTRS:
-            getattr(desc, field).extend(value)
-        else:
-            setattr(desc, field, value)
+        desc.name = name
+        attribute.write(desc, value, attr_type)
 
     def del_attr(self, name: str) -> None:
         for i, a in enumerate(self.desc.attrs):
@@ -283,39 +264,6 @@ def _set_arguments(parameters: Any, name: str, arguments: Optional[Iterable[str]
             return
     if arguments is not None:
         parameters.add(parameter=name, arguments=arguments)
-
-
-def _attr_value(attr: Any) -> AttrValue:
-    kind = AttrType(attr.type)
-    value = getattr(attr, ATTR_FIELDS[kind])
-    if kind is AttrType.SCALAR:
-        return _scalar(value)
-    if kind is AttrType.SCALARS:
-        return [_scalar(s) for s in value]
-    if kind is AttrType.STRING:
-        return _text(value)
-    if kind is AttrType.STRINGS:
-        return [_text(s) for s in value]
-    return list(value) if kind in REPEATED_ATTRS else value
-
-
-# Scalar.type: BOOLEAN 1, LONG 2, FLOAT64 3, COMPLEX128 4 (framework.proto of 2.5 and later)
-def _scalar(scalar: Any) -> Any:
-    if scalar.type == 4:
-        return complex(scalar.c.r, scalar.c.i)
-    return {1: scalar.b, 2: scalar.i, 3: scalar.r}.get(scalar.type)
-
-
-def _set_scalar(desc: Any, value: Any) -> None:
-    if isinstance(value, bool):
-        desc.type, desc.b = 1, value
-    elif isinstance(value, int):
-        desc.type, desc.i = 2, value
-    elif isinstance(value, complex):
-        desc.type = 4
-        desc.c.r, desc.c.i = value.real, value.imag
-    else:
-        desc.type, desc.r = 3, float(value)
 
 
 def _kind_name(kind: int) -> str:
@@ -399,7 +347,7 @@ class Program:
         try:
             desc.ParseFromString(data if isinstance(data, bytes) else bytes(data))
             program = cls(desc)
-            program._check(where)
+            check(program, where)
         except (messages.DecodeError, RecursionError):
             raise CorruptModelError(
                 f"{where}: not a Paddle program, or a damaged one ({len(data)} bytes do not parse as a ProgramDesc)",
@@ -408,35 +356,6 @@ class Program:
         except UnicodeDecodeError as e:
             raise CorruptModelError(f"{where}: a name in the program is not UTF-8 text ({e.reason})") from None
         return program
-
-    def _check(self, where: str) -> None:
-        """Refuse what contradicts itself, so that no later step has to; looks at every name once."""
-        if not self.blocks:
-            why = "not a Paddle program" if self.desc.ByteSize() else "an empty file"
-            raise CorruptModelError(f"{where}: the program holds no block ({why})")
-        runs: dict[int, list[int]] = {}
-        for i, block in enumerate(self.blocks):
-            if block.idx != i:
-                raise CorruptModelError(f"{where}: block {i} calls itself {block.idx}")
-            if block.parent_idx >= len(self.blocks) or (i > 0 and block.parent_idx < 0) or block.parent_idx == i:
-                raise CorruptModelError(f"{where}: block {i} names block {block.parent_idx} as its parent")
-            for name in block.vars:
-                _check_name(name, f"a variable of block {i}", where)
-            for op in block.ops:
-                _check_name(op.type, f"an operator of block {i}", where)
-                for var in (*op.desc.inputs, *op.desc.outputs):
-                    arguments = list(var.arguments)
-                    if arguments or var.parameter:
-                        _check_name(var.parameter, f"a parameter of operator {op.type}", where)
-                    if not all(isinstance(a, str) for a in arguments):
-                        raise CorruptModelError(f"{where}: an argument of operator {op.type} is not UTF-8 text")
-                for attr in op.desc.attrs:
-                    _check_name(attr.name, f"an attribute of operator {op.type}", where)
-                for sub in op.blocks:
-                    if not 0 < sub < len(self.blocks):
-                        raise CorruptModelError(f"{where}: operator {op.type} runs block {sub}, which does not exist")
-                    runs.setdefault(i, []).append(sub)
-        _check_acyclic(runs, where)
 
     def to_bytes(self) -> bytes:
         """Serialize; the same program always gives the same bytes."""
@@ -551,33 +470,3 @@ class Program:
 
     def __repr__(self) -> str:
         return "\n".join(map(repr, self.blocks))
-
-
-def _check_name(name: object, what: str, where: str) -> None:
-    # of bytes that are no UTF-8, some versions of protobuf raise a UnicodeDecodeError and others give the bytes
-    if not isinstance(name, str):
-        raise CorruptModelError(f"{where}: the name of {what} is not UTF-8 text")
-    if not name:
-        raise CorruptModelError(f"{where}: {what} has no name")
-
-
-def _check_acyclic(runs: dict[int, list[int]], where: str) -> None:
-    """Refuse blocks that run themselves; *runs*: block → blocks that its operators run."""
-    done: set[int] = set()
-    for start in runs:
-        path: list[tuple[int, int]] = [(start, 0)]  # block, how many of its sub-blocks are done
-        on_path = {start}
-        while path and path[0][0] not in done:
-            block, at = path[-1]
-            below = runs.get(block, [])
-            if at == len(below):
-                done.add(block)
-                on_path.discard(block)
-                path.pop()
-                continue
-            path[-1] = (block, at + 1)
-            if below[at] in on_path:
-                raise CorruptModelError(f"{where}: block {below[at]} runs itself")
-            if below[at] not in done:
-                on_path.add(below[at])
-                path.append((below[at], 0))

@@ -12,9 +12,10 @@ import numpy as np
 from mconv.errors import UnsupportedError
 from mconv.program import dims as D
 from mconv.program import targets
-from mconv.program.builder import Builder, Value
+from mconv.program.builder import Builder
 from mconv.program.dtypes import DType
 from mconv.program.params import ArraySource, TensorSource
+from mconv.program.value import Value
 
 Number = Union[int, float, bool]
 

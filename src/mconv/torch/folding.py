@@ -9,8 +9,8 @@ import numpy as np
 
 from mconv.emit.elementwise import FOLD_LIMIT
 from mconv.program import dims as D
-from mconv.program.builder import Value
 from mconv.program.dtypes import DType
+from mconv.program.value import Value
 from mconv.torch.context import AtenContext, tensor_source
 
 # other numbers each time, or a tensor with nothing in it

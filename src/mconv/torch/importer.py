@@ -14,10 +14,10 @@ from mconv.emit.shape import bind_shape, reshape
 from mconv.errors import BuildError, UnsupportedError, UsageError
 from mconv.program import dims as D
 from mconv.program import targets
-from mconv.program.builder import Value
 from mconv.program.dtypes import DType
 from mconv.program.params import TensorSource
 from mconv.program.program import Program
+from mconv.program.value import Value
 from mconv.torch import folding, registry
 from mconv.torch.context import AtenContext, tensor_source
 

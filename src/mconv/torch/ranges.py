@@ -10,7 +10,7 @@ from typing import Any, Optional
 
 from mconv.emit.shape import need_rank, reshape, transpose
 from mconv.program import dims as D
-from mconv.program.builder import Value
+from mconv.program.value import Value
 from mconv.torch.context import AtenContext
 
 _VIEWS = ("unsqueeze", "view", "expand", "clone", "alias", "slice", "_to_copy", "squeeze", "_unsafe_view")

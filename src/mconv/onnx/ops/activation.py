@@ -10,8 +10,8 @@ from mconv.emit import activation, fill, unary
 from mconv.emit.elementwise import foldable, number
 from mconv.onnx.context import Context, Result
 from mconv.onnx.registry import onnx_op
-from mconv.program.builder import Value
 from mconv.program.dtypes import DType
+from mconv.program.value import Value
 
 # consumed_inputs: a hint of opset 1 about memory, without meaning for the result
 

@@ -10,8 +10,8 @@ from mconv.onnx.context import Context
 from mconv.onnx.ops.cast import wrapped
 from mconv.onnx.reader import WIDENED
 from mconv.onnx.registry import onnx_op
-from mconv.program.builder import Value
 from mconv.program.dtypes import DType
+from mconv.program.value import Value
 
 
 def aligned(ctx: Context, a: Value, b: Value, broadcast: int, axis: Optional[int]) -> Value:

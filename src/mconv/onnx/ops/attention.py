@@ -10,8 +10,8 @@ from mconv.emit.expr import Expr, arange, concat
 from mconv.onnx.context import Context, Result
 from mconv.onnx.registry import onnx_op
 from mconv.program import dims as D
-from mconv.program.builder import Value
 from mconv.program.dtypes import DType
+from mconv.program.value import Value
 
 DOMAIN = "com.microsoft"
 

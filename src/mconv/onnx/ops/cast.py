@@ -8,8 +8,8 @@ from mconv.emit import activation, elementwise
 from mconv.onnx.context import Context
 from mconv.onnx.reader import paddle_dtype
 from mconv.onnx.registry import onnx_op
-from mconv.program.builder import Value
 from mconv.program.dtypes import DType
+from mconv.program.value import Value
 
 FLOAT, UINT16, BOOL, UINT32, UINT64, BFLOAT16 = 1, 4, 9, 12, 13, 16
 # unsigned types that a wider signed one carries → the bits that they have

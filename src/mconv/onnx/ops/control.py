@@ -13,8 +13,8 @@ from mconv.onnx.context import Context
 from mconv.onnx.registry import onnx_op
 from mconv.onnx.sequence import TensorSequence
 from mconv.program import dims as D
-from mconv.program.builder import Value
 from mconv.program.dtypes import DType
+from mconv.program.value import Value
 
 UNROLL_TURNS = 32  # turns up to which a loop of known length is written out, …
 UNROLL_NODES = 2000  # … if that makes no more nodes than this

@@ -10,7 +10,7 @@ from mconv.emit.window import Window, auto_padded
 from mconv.onnx.context import Context
 from mconv.onnx.registry import attributes_of, onnx_op
 from mconv.program import dims as D
-from mconv.program.builder import Value
+from mconv.program.value import Value
 
 
 def _kernel(ctx: Context, w: Value, kernel_shape: Optional[Sequence[int]]) -> Sequence[D.Dim]:

@@ -10,8 +10,8 @@ from mconv import emit
 from mconv.emit.detection import non_max_suppression
 from mconv.onnx.context import Context
 from mconv.onnx.registry import onnx_op
-from mconv.program.builder import Value
 from mconv.program.dtypes import DType
+from mconv.program.value import Value
 
 
 @onnx_op("NonMaxSuppression", since=10)

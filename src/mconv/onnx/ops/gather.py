@@ -9,7 +9,7 @@ from mconv.emit import reorder, scatter
 from mconv.emit.gather import gather_blocks
 from mconv.onnx.context import Context
 from mconv.onnx.registry import onnx_op
-from mconv.program.builder import Value
+from mconv.program.value import Value
 
 
 @onnx_op("Gather", since=1)

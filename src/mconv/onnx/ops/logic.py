@@ -9,7 +9,7 @@ from mconv.onnx.context import Context
 from mconv.onnx.ops.arithmetic import aligned
 from mconv.onnx.ops.cast import UINT16, UINT32, UINT64
 from mconv.onnx.registry import onnx_op
-from mconv.program.builder import Value
+from mconv.program.value import Value
 
 
 def _comparison(name: str, op: str, old: Optional[int], new: int) -> None:

@@ -7,7 +7,7 @@ from typing import Optional
 from mconv.emit import loss, reduction
 from mconv.onnx.context import Context, Result
 from mconv.onnx.registry import onnx_op
-from mconv.program.builder import Value
+from mconv.program.value import Value
 
 
 @onnx_op("NegativeLogLikelihoodLoss", since=12)

@@ -7,8 +7,8 @@ from typing import Callable, Optional
 from mconv.emit import activation, compare, elementwise, logical, scale, unary
 from mconv.onnx.context import Context
 from mconv.onnx.registry import onnx_op
-from mconv.program.builder import Value
 from mconv.program.dtypes import DType
+from mconv.program.value import Value
 
 # ONNX's name → (first opset, Paddle's name)
 _SAME = {

@@ -9,7 +9,7 @@ from mconv.emit import einsum as einstein
 from mconv.onnx.context import Context
 from mconv.onnx.ops.cast import wrapped
 from mconv.onnx.registry import attributes_of, onnx_op
-from mconv.program.builder import Value
+from mconv.program.value import Value
 
 
 @onnx_op("MatMul", since=1)

@@ -11,7 +11,7 @@ from mconv.emit.sizes import axis_of
 from mconv.onnx.context import Context
 from mconv.onnx.ops.matmul import gemm
 from mconv.onnx.registry import attributes_of, onnx_op
-from mconv.program.builder import Value
+from mconv.program.value import Value
 
 DOMAIN = "com.microsoft"
 

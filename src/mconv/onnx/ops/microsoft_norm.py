@@ -15,8 +15,8 @@ from mconv.onnx.context import Context, Result
 from mconv.onnx.ops.conv import conv
 from mconv.onnx.ops.norm import layer_norm
 from mconv.onnx.registry import attributes_of, onnx_op
-from mconv.program.builder import Value
 from mconv.program.dtypes import DType
+from mconv.program.value import Value
 
 DOMAIN = "com.microsoft"
 

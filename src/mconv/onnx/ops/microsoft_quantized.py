@@ -16,8 +16,8 @@ from mconv.emit.weights import computed
 from mconv.emit.window import Window, auto_padded
 from mconv.onnx.context import Context
 from mconv.onnx.registry import F, attributes_of, onnx_op
-from mconv.program.builder import Value
 from mconv.program.dtypes import DType
+from mconv.program.value import Value
 
 DOMAIN = "com.microsoft"
 

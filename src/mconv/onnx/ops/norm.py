@@ -8,7 +8,7 @@ from mconv.emit import norm
 from mconv.emit.expr import Expr
 from mconv.onnx.context import Context, Result
 from mconv.onnx.registry import onnx_op
-from mconv.program.builder import Value
+from mconv.program.value import Value
 
 
 @onnx_op("BatchNormalization", since=14)

@@ -9,8 +9,8 @@ from mconv.emit.window import Window, auto_padded
 from mconv.onnx.context import Context, Result
 from mconv.onnx.registry import attributes_of, onnx_op
 from mconv.program import dims as D
-from mconv.program.builder import Value
 from mconv.program.dtypes import DType
+from mconv.program.value import Value
 
 
 def _window(

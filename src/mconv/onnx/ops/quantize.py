@@ -14,8 +14,8 @@ from mconv.onnx.ops.cast import UINT16
 from mconv.onnx.reader import paddle_dtype
 from mconv.onnx.registry import attributes_of, onnx_op
 from mconv.program import dims as D
-from mconv.program.builder import Value
 from mconv.program.dtypes import DType
+from mconv.program.value import Value
 
 _UINT8 = 2
 

@@ -12,7 +12,7 @@ from mconv.onnx.context import Context
 from mconv.onnx.ops.cast import wrapped
 from mconv.onnx.registry import onnx_op
 from mconv.program import dims as D
-from mconv.program.builder import Value
+from mconv.program.value import Value
 
 
 def _reduction(name: str, kind: str, by_input: int) -> None:

@@ -14,8 +14,8 @@ from mconv.emit.interpolate import Axis, Method, resize
 from mconv.onnx.context import Context
 from mconv.onnx.registry import onnx_op
 from mconv.program import dims as D
-from mconv.program.builder import Value
 from mconv.program.dtypes import DType
+from mconv.program.value import Value
 
 
 @onnx_op("Resize", since=11)

@@ -17,7 +17,7 @@ from mconv.emit.weights import computed
 from mconv.onnx.context import Context, Result
 from mconv.onnx.registry import attributes_of, onnx_op
 from mconv.program import dims as D
-from mconv.program.builder import Value
+from mconv.program.value import Value
 
 _DEFAULTS = {"RNN": ["Tanh"], "GRU": ["Sigmoid", "Tanh"], "LSTM": ["Sigmoid", "Tanh", "Tanh"]}
 _GATES = {"RNN": 1, "GRU": 3, "LSTM": 4}

@@ -9,8 +9,8 @@ from mconv.emit import sample
 from mconv.emit.expr import Expr
 from mconv.onnx.context import Context
 from mconv.onnx.registry import attributes_of, onnx_op
-from mconv.program.builder import Value
 from mconv.program.dtypes import DType
+from mconv.program.value import Value
 
 
 @onnx_op("GridSample", since=20)

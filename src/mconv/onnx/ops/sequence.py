@@ -12,7 +12,7 @@ from mconv.onnx.context import Context
 from mconv.onnx.registry import onnx_op
 from mconv.onnx.sequence import TensorSequence
 from mconv.program import dims as D
-from mconv.program.builder import Value
+from mconv.program.value import Value
 
 
 def _items(ctx: Context, x: Value) -> list[Value]:

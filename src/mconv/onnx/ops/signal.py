@@ -11,8 +11,8 @@ from mconv.emit.expr import Expr, where
 from mconv.onnx.context import Context
 from mconv.onnx.reader import paddle_dtype
 from mconv.onnx.registry import onnx_op
-from mconv.program.builder import Value
 from mconv.program.dtypes import DType
+from mconv.program.value import Value
 
 
 def _scalar(ctx: Context, x: Optional[Value]) -> Optional[signal.Count]:

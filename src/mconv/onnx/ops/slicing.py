@@ -16,8 +16,8 @@ from mconv.emit.slicing import split_evenly
 from mconv.onnx.context import Context
 from mconv.onnx.registry import onnx_op
 from mconv.program import dims as D
-from mconv.program.builder import Value
 from mconv.program.dtypes import DType
+from mconv.program.value import Value
 
 
 @onnx_op("Concat", since=1)

@@ -10,7 +10,7 @@ from mconv.emit import generate, reorder
 from mconv.onnx.context import Context
 from mconv.onnx.registry import onnx_op
 from mconv.program import dims as D
-from mconv.program.builder import Value
+from mconv.program.value import Value
 
 
 def _declared_view(ctx: Context, x: Value) -> Optional[Sequence[int]]:

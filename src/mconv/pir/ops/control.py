@@ -8,9 +8,9 @@ from mconv import emit
 from mconv.pir.context import Context, Operand
 from mconv.pir.reader import PirBlock, TensorType
 from mconv.pir.registry import Unsupported, pir_op
-from mconv.program.builder import Value
 from mconv.program.dtypes import DType, VarKind
 from mconv.program.program import Block, Var
+from mconv.program.value import Value
 
 
 def _carrier(ctx: Context, kind: Any, like: Optional[Value] = None) -> Value:

@@ -11,8 +11,8 @@ from mconv.emit.pad import pad as emit_pad
 from mconv.pir.context import Context
 from mconv.pir.registry import Unsupported, pir_op
 from mconv.program import dims as D
-from mconv.program.builder import Value
 from mconv.program.dtypes import DType
+from mconv.program.value import Value
 
 
 @pir_op("conv2d_transpose", "depthwise_conv2d_transpose", "conv2d_transpose_bias")

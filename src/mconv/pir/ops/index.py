@@ -13,8 +13,8 @@ from mconv.pir.context import Context
 from mconv.pir.ops.shapes import INT32_MAX
 from mconv.pir.registry import Unsupported, pir_op
 from mconv.program import dims as D
-from mconv.program.builder import Value
 from mconv.program.dtypes import DType
+from mconv.program.value import Value
 
 
 @pir_op("slice")

@@ -11,8 +11,8 @@ from mconv.pir.context import Context
 from mconv.pir.ops.reduce import reduce
 from mconv.pir.registry import Unsupported, pir_op
 from mconv.program import dims as D
-from mconv.program.builder import Value
 from mconv.program.dtypes import DType
+from mconv.program.value import Value
 
 
 @pir_op("batch_norm_", "batch_norm", "sync_batch_norm_")

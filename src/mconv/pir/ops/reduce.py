@@ -10,8 +10,8 @@ from mconv import emit
 from mconv.pir.context import Context
 from mconv.pir.registry import Unsupported, pir_op
 from mconv.program import dims as D
-from mconv.program.builder import Value
 from mconv.program.dtypes import DType
+from mconv.program.value import Value
 
 _OPS = {
     "sum": "reduce_sum",

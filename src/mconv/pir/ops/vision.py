@@ -6,7 +6,7 @@ from typing import Any
 
 from mconv.pir.context import Context
 from mconv.pir.registry import Unsupported, pir_op
-from mconv.program.builder import Value
+from mconv.program.value import Value
 
 
 @pir_op("nms")

@@ -6,8 +6,8 @@ from typing import Any, Callable, Optional
 
 from mconv.emit import activation, arithmetic, compare, scale, split, unary, where
 from mconv.emit.elementwise import number
-from mconv.program.builder import Value
 from mconv.program.dtypes import DType
+from mconv.program.value import Value
 from mconv.torch.context import AtenContext, Number
 from mconv.torch.registry import aten_op
 

@@ -10,8 +10,8 @@ from mconv.emit import activation, arithmetic, compare, logical, scale, unary, w
 from mconv.emit import integer as whole
 from mconv.emit.elementwise import number
 from mconv.emit.sizes import dims_of
-from mconv.program.builder import Value
 from mconv.program.dtypes import DType
+from mconv.program.value import Value
 from mconv.torch.context import AtenContext, Number
 from mconv.torch.registry import aten_op
 

@@ -13,8 +13,8 @@ from mconv.emit.elementwise import number
 from mconv.emit.generate import iota, spread
 from mconv.emit.shape import expand_to, need_rank, unsqueeze
 from mconv.program import dims as D
-from mconv.program.builder import Value
 from mconv.program.dtypes import DType
+from mconv.program.value import Value
 from mconv.torch.context import AtenContext
 from mconv.torch.registry import aten_op
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Optional
 
 from mconv.emit.shape import expand_to
-from mconv.program.builder import Value
 from mconv.program.dtypes import DType
+from mconv.program.value import Value
 from mconv.torch.context import AtenContext
 from mconv.torch.registry import aten_op
 

@@ -12,7 +12,7 @@ from mconv.emit import reshape
 from mconv.emit.shape import need_rank, unsqueeze
 from mconv.emit.window import Window
 from mconv.program import dims as D
-from mconv.program.builder import Value
+from mconv.program.value import Value
 from mconv.torch.context import AtenContext
 from mconv.torch.registry import aten_op
 

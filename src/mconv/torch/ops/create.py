@@ -11,8 +11,8 @@ from mconv.emit.generate import eye as emit_eye
 from mconv.emit.generate import iota, triangle
 from mconv.emit.shape import expand_to
 from mconv.program import dims as D
-from mconv.program.builder import Value
 from mconv.program.dtypes import DType
+from mconv.program.value import Value
 from mconv.torch.context import AtenContext, Number
 from mconv.torch.registry import aten_op
 

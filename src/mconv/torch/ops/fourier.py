@@ -8,8 +8,8 @@ from typing import Any
 from mconv.emit import arithmetic, concat, unary, unsqueeze
 from mconv.emit.shape import expand_to
 from mconv.program import dims as D
-from mconv.program.builder import Value
 from mconv.program.dtypes import DType
+from mconv.program.value import Value
 from mconv.torch.context import AtenContext
 from mconv.torch.registry import aten_op
 

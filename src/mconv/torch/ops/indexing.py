@@ -29,8 +29,8 @@ from mconv.emit.scatter import scatter_elements, scatter_nd
 from mconv.emit.shape import axis_of, expand_to, fill, need_rank, unsqueeze
 from mconv.emit.sizes import bind_shape
 from mconv.program import dims as D
-from mconv.program.builder import Value
 from mconv.program.dtypes import DType
+from mconv.program.value import Value
 from mconv.torch.context import AtenContext, Number
 from mconv.torch.ranges import identity
 from mconv.torch.registry import aten_op

@@ -9,7 +9,7 @@ from mconv import emit
 from mconv.emit import arithmetic
 from mconv.emit.einsum import einsum as emit_einsum
 from mconv.emit.elementwise import number
-from mconv.program.builder import Value
+from mconv.program.value import Value
 from mconv.torch.context import AtenContext, Number
 from mconv.torch.registry import aten_op
 

@@ -9,8 +9,8 @@ import numpy as np
 
 from mconv.emit import activation, arithmetic, elementwise, scale, unary, where
 from mconv.emit.elementwise import compare, number
-from mconv.program.builder import Value
 from mconv.program.dtypes import DType
+from mconv.program.value import Value
 from mconv.torch.context import AtenContext, Number
 from mconv.torch.registry import aten_op
 

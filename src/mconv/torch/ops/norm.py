@@ -10,7 +10,7 @@ import numpy as np
 from mconv.emit import norm
 from mconv.emit.shape import need_rank
 from mconv.program import dims as D
-from mconv.program.builder import Value
+from mconv.program.value import Value
 from mconv.torch.context import AtenContext
 from mconv.torch.registry import aten_op
 

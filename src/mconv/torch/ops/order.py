@@ -6,8 +6,8 @@ from typing import Any, Optional
 
 from mconv.emit import order, reduction, unary
 from mconv.emit.elementwise import number
-from mconv.program.builder import Value
 from mconv.program.dtypes import DType
+from mconv.program.value import Value
 from mconv.torch.context import AtenContext
 from mconv.torch.registry import aten_op
 

@@ -9,7 +9,7 @@ from mconv.emit.elementwise import number
 from mconv.emit.pad import pad as emit_pad
 from mconv.emit.shape import need_rank
 from mconv.program import dims as D
-from mconv.program.builder import Value
+from mconv.program.value import Value
 from mconv.torch.context import AtenContext, Number
 from mconv.torch.registry import aten_op
 

@@ -13,8 +13,8 @@ from mconv.emit.expr import Expr
 from mconv.emit.shape import need_rank, squeeze, unsqueeze
 from mconv.emit.window import Window
 from mconv.program import dims as D
-from mconv.program.builder import Value
 from mconv.program.dtypes import DType
+from mconv.program.value import Value
 from mconv.torch.context import AtenContext
 from mconv.torch.ops.conv import Ints, ints, unbatched
 from mconv.torch.registry import aten_op

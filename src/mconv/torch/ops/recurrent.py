@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from mconv.emit.recurrent import stacked
 from mconv.emit.shape import need_rank
-from mconv.program.builder import Value
+from mconv.program.value import Value
 from mconv.torch.context import AtenContext
 from mconv.torch.registry import aten_op
 

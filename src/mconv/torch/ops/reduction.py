@@ -12,8 +12,8 @@ from mconv.emit.elementwise import number
 from mconv.emit.order import arg_extreme
 from mconv.emit.shape import axis_of, dim_tensor, need_rank
 from mconv.program import dims as D
-from mconv.program.builder import Value
 from mconv.program.dtypes import DType
+from mconv.program.value import Value
 from mconv.torch.context import AtenContext, Number
 from mconv.torch.registry import aten_op
 

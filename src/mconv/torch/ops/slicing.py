@@ -13,8 +13,8 @@ from mconv.emit.generate import iota
 from mconv.emit.shape import axis_of, dim_tensor, need_rank, reshape, unsqueeze
 from mconv.emit.slicing import INT32_MAX
 from mconv.program import dims as D
-from mconv.program.builder import Value
 from mconv.program.dtypes import DType
+from mconv.program.value import Value
 from mconv.torch.context import AtenContext
 from mconv.torch.registry import aten_op
 

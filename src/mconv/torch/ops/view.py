@@ -14,8 +14,8 @@ from mconv.emit.reorder import depth_to_space, space_to_depth
 from mconv.emit.shape import axis_of, expand_to, need_rank, unsqueeze
 from mconv.emit.slicing import flip as emit_flip
 from mconv.program import dims as D
-from mconv.program.builder import Value
 from mconv.program.dtypes import DType
+from mconv.program.value import Value
 from mconv.torch.context import AtenContext
 from mconv.torch.registry import aten_op
 
