@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from mconv.onnx import registry
 from tests.golden import CASES, Case
 from tests.managed import workers
 
@@ -14,3 +15,10 @@ __all__ = ["golden", "workers"]
 def golden(request: pytest.FixtureRequest) -> Case:
     """Each golden model in turn."""
     return request.param
+
+
+@pytest.fixture
+def own_registry(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Converters of ONNX operators that a test registers are forgotten after it."""
+    list(registry.known())
+    monkeypatch.setattr(registry, "_converters", {key: dict(found) for key, found in registry._converters.items()})

@@ -5,13 +5,16 @@ from __future__ import annotations
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Callable
+from typing import Callable, Optional
 
 import pytest
 
+import mconv
 from mconv.errors import MissingDependencyError, RuntimeUnavailableError
 from mconv.runtimes import Runtime, Worker, find
 
+ROOT = Path(__file__).parent.parent
+SOURCES = Path(mconv.__file__).parent.parent
 SAVE_MODELS = Path(__file__).parent / "runtimes" / "save_models.py"
 
 
@@ -36,6 +39,20 @@ def workers() -> Iterator[Callable[[str], Worker]]:
     yield get
     for worker in started.values():
         worker.close()
+
+
+def run_in(
+    where: Runtime, *arguments: object, cwd: Optional[Path] = None, timeout: float = 600
+) -> subprocess.CompletedProcess[str]:
+    """Run a runtime's interpreter with these arguments; it finds mconv and the tests."""
+    return subprocess.run(
+        [str(where.python), *map(str, arguments)],
+        cwd=cwd,
+        env=where.environ(PYTHONPATH=f"{SOURCES}:{ROOT}", OMP_NUM_THREADS="1"),
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+    )
 
 
 def save_model(runtime: str, kind: str, folder: Path) -> Path:

@@ -15,9 +15,8 @@ from pathlib import Path
 
 import pytest
 
-import mconv
 from mconv.runtimes import Runtime
-from tests.managed import require
+from tests.managed import require, run_in
 
 NAME = "paddlenlp-3.0.0b4"
 MODELS = Path(__file__).with_name("nlp_models.py")
@@ -41,14 +40,7 @@ def run(nlp: Runtime, tmp_path: Path) -> Run:
     require("paddle-2.3.2")
 
     def call(*args: object) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [str(nlp.python), *map(str, args)],
-            cwd=tmp_path,
-            env=nlp.environ(PYTHONPATH=str(Path(mconv.__file__).parent.parent), OMP_NUM_THREADS="1"),
-            capture_output=True,
-            text=True,
-            timeout=600,
-        )
+        return run_in(nlp, *args, cwd=tmp_path)
 
     return call
 

@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from pathlib import Path
 
 import pytest
 
-import mconv
-from tests.managed import require
-
-ROOT = Path(__file__).parent.parent.parent
-SOURCES = Path(mconv.__file__).parent.parent
+from tests.managed import require, run_in
 
 
 @pytest.mark.slow
@@ -21,13 +16,7 @@ SOURCES = Path(mconv.__file__).parent.parent
 def test_the_article_on(version: str, tmp_path: Path) -> None:
     require("paddle-2.3.2")
     where = require(f"paddle-{version}")
-    done = subprocess.run(
-        [str(where.python), str(Path(__file__).with_name("article.py")), str(tmp_path)],
-        env=where.environ(PYTHONPATH=f"{SOURCES}:{ROOT}", OMP_NUM_THREADS="1"),
-        capture_output=True,
-        text=True,
-        timeout=900,
-    )
+    done = run_in(where, Path(__file__).with_name("article.py"), tmp_path, timeout=900)
     assert done.returncode == 0, done.stderr[-2000:]
     found = json.loads(done.stdout.splitlines()[-1])
     assert found["paddle"] == version and found["heavy"] == []

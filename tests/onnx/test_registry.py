@@ -9,11 +9,7 @@ import pytest
 from mconv.onnx import registry
 from mconv.onnx.registry import attributes_of, onnx_op
 
-
-@pytest.fixture(autouse=True)
-def _own_registry(monkeypatch: pytest.MonkeyPatch) -> None:
-    list(registry.known())
-    monkeypatch.setattr(registry, "_converters", {key: dict(found) for key, found in registry._converters.items()})
+pytestmark = pytest.mark.usefixtures("own_registry")
 
 
 def inner(ctx: Any, x: Any, *, size: int, mode: str = "plain", axis: int = 1) -> Any:

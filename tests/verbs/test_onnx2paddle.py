@@ -22,7 +22,6 @@ from mconv.errors import (
     UsageError,
     VerificationError,
 )
-from mconv.onnx import registry
 from mconv.program.files import load_program, locate
 from mconv.verbs.report import Report
 from tests.onnx.make import mlp, model, node, port
@@ -31,11 +30,7 @@ DOCS = Path(__file__).parents[2] / "docs" / "report.md"
 NOW: dict[str, Any] = {"target": "3", "runtime": "current"}
 
 
-@pytest.fixture(autouse=True)
-def _own_registry(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a plugin registers is forgotten after the test."""
-    list(registry.known())
-    monkeypatch.setattr(registry, "_converters", {key: dict(found) for key, found in registry._converters.items()})
+pytestmark = pytest.mark.usefixtures("own_registry")  # what a plugin registers is forgotten after the test
 
 
 @pytest.fixture()

@@ -6,7 +6,6 @@ Its runtime is large (2.6 GB): ``mconv runtime install paddlenlp-3.0.0b4``.
 from __future__ import annotations
 
 import json
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,9 +13,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-import mconv
 from tests.dygraph import nlp_models
-from tests.managed import require
+from tests.managed import require, run_in
 
 transformers = pytest.importorskip("transformers")
 torch = pytest.importorskip("torch")
@@ -42,14 +40,9 @@ def test_equal_to_transformers(kind: str, workers: Callable[[str], Any], tmp_pat
     model.save_pretrained(tmp_path / "hf")
     names = TEXT if kind != "distilbert" else (TEXT[0], TEXT[2])
     inputs = [part for name in names for part in ("--input", f"{name}:int64[batch,length]")]
-    done = subprocess.run(
-        [str(nlp.python), "-m", "mconv", "torch2paddle", "hf", "out", "--into", f"{nlp_models.__file__}:same",
-         "--into-arg", f"kind={kind}", *inputs, "--json", *(["--partial"] if kind == "bert_mlm" else [])],
-        cwd=tmp_path,
-        env=nlp.environ(PYTHONPATH=str(Path(mconv.__file__).parent.parent), OMP_NUM_THREADS="1"),
-        capture_output=True,
-        text=True,
-        timeout=600,
+    done = run_in(
+        nlp, "-m", "mconv", "torch2paddle", "hf", "out", "--into", f"{nlp_models.__file__}:same", "--into-arg",
+        f"kind={kind}", *inputs, "--json", *(["--partial"] if kind == "bert_mlm" else []), cwd=tmp_path,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-2000:]
     report = json.loads(done.stdout)

@@ -1,26 +1,14 @@
 """Starts a Paddle Serving service twice, as a Python program does, and ends its first process alone, by a signal.
 
-Runs in a network that has nothing but a loopback interface; status 3: no such network here. Reads JSON on stdin:
-``python`` (of the runtime), ``env``, ``folder`` and ``script`` of the service, ``ports``, ``signals``; prints as JSON
-which of the ports still took connections five seconds after each.
+Reads JSON on stdin: what ``started.service`` takes, and ``signals``; prints as JSON which of the ports still took
+connections five seconds after each. Status 3: no network of its own can be made here.
 """
 
 import json
-import os
-import signal
 import socket
-import subprocess
-import sys
 import time
-from pathlib import Path
 
-import mconv.runtimes
-
-_HERE = str(Path(mconv.runtimes.__file__).parent)
-sys.path.insert(0, _HERE)
-import serving_main  # noqa: E402
-
-sys.path.remove(_HERE)
+from started import isolated_request, service
 
 
 def taken(port: int) -> bool:
@@ -29,30 +17,16 @@ def taken(port: int) -> bool:
 
 
 def main() -> None:
-    if not serving_main.isolate():
-        sys.exit(3)
-    request = json.load(sys.stdin)
+    request = isolated_request()
     left = []
     for number in request["signals"]:
-        with open(os.path.join(request["folder"], "service.log"), "wb") as log:
-            service = subprocess.Popen(
-                [request["python"], request["script"]],
-                cwd=request["folder"], env=request["env"], stdout=log, stderr=log, start_new_session=True,
-            )  # fmt: skip
-        try:
-            serving_main.wait_until_ready(service, request["ports"], 60)
-            service.send_signal(number)
-            service.wait()
+        with service(request) as started:
+            started.send_signal(number)
+            started.wait()
             deadline = time.monotonic() + 5
             while any(map(taken, request["ports"])) and time.monotonic() < deadline:
                 time.sleep(0.05)
             left.append([port for port in request["ports"] if taken(port)])
-        finally:
-            try:
-                os.killpg(service.pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
-            service.wait()
     print(json.dumps(left))
 
 

@@ -6,7 +6,6 @@ import http.server
 import json
 import shutil
 import socket
-import subprocess
 import sys
 import tempfile
 import threading
@@ -27,10 +26,9 @@ from mconv.verify.endpoint import EndpointRunner, parse, typed
 from mconv.verify.feeds import InputSpec
 from mconv.verify.runners import Answers
 from tests.golden import case
-from tests.managed import require
 from tests.verify import endpoint_services as services
+from tests.verify.driving import drive
 
-DRIVER = Path(__file__).with_name("endpoint_driver.py")
 RPC, HTTP = 18071, 18072  # in a network of their own, where nobody else is
 URL = f"http://127.0.0.1:{HTTP}/model/prediction"
 
@@ -39,31 +37,17 @@ URL = f"http://127.0.0.1:{HTTP}/model/prediction"
 
 def against_pipeline(service: str, server: Path, commands: list[list[str]]) -> list[tuple[int, Any, str]]:
     """Run ``mconv …`` against a service of the real Paddle Serving; (code, JSON, stderr) of each."""
-    where = require("paddle-2.3.2")
     program = load_program(locate(server))
     values = {
         "name": "model", "model": server, "rpc": RPC, "http": HTTP,
         "types": {p.name: p.dtype.label for p in program.feeds if p.dtype}, "fetch": [p.name for p in program.fetches],
     }  # fmt: skip
-    # a short path: the pipeline's processes talk through sockets in it
     with tempfile.TemporaryDirectory(prefix="mconv-test-") as folder:
         Path(folder, "config.yml").write_text(services.CONFIG.format(**values))
         Path(folder, "web_service.py").write_text(service.format(**values))
-        env = {k: v for k, v in where.environ(TMPDIR=folder).items() if not k.lower().endswith("_proxy")}
-        request = {
-            "python": str(where.python), "env": env, "folder": folder, "script": "web_service.py",
-            "ports": [RPC, HTTP],
-            "commands": [[sys.executable, "-m", "mconv", *command, "--json"] for command in commands],
-        }  # fmt: skip
-        done = subprocess.run(
-            [sys.executable, str(DRIVER)], input=json.dumps(request), capture_output=True, text=True, timeout=300
-        )
-        if done.returncode == 3:
-            pytest.skip("the kernel allows no network namespace, and nothing may be reached from outside")
-        assert done.returncode == 0, (
-            done.stderr[-2000:] + Path(folder, "service.log").read_text(errors="replace")[-2000:]
-        )
-    return [(code, json.loads(out), err) for code, out, err in json.loads(done.stdout)]
+        called = [[sys.executable, "-m", "mconv", *command, "--json"] for command in commands]
+        answers = drive("endpoint_driver.py", Path(folder), ports=[RPC, HTTP], commands=called)
+    return [(code, json.loads(out), err) for code, out, err in answers]
 
 
 @pytest.mark.runtime

@@ -9,8 +9,6 @@ import importlib.util
 import io
 import json
 import signal
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -26,6 +24,7 @@ from mconv.verify.pipeline import Answer, Pipeline
 from mconv.verify.service import bad_bodies, copy, read
 from tests.golden import case
 from tests.managed import require
+from tests.verify.driving import drive
 from tests.verify.services import post, running
 
 pytestmark = pytest.mark.runtime
@@ -259,24 +258,15 @@ def test_a_row(tmp_path: Path) -> None:
 
 def test_nothing_is_left_of_a_service_that_is_killed(tmp_path: Path) -> None:
     """Its processes would keep the ports, answer HTTP status 503, and the next service could not start."""
-    where = require("paddle-2.3.2")
+    require("paddle-2.3.2")
     api.to_serving(case("2.3.2-mlp").model, out=tmp_path, pipeline={})
     found = read(tmp_path / "service")
     assert found is not None
     with tempfile.TemporaryDirectory(prefix="mconv-test-") as scratch:
-        env = {k: v for k, v in where.environ(TMPDIR=scratch).items() if not k.lower().endswith("_proxy")}
-        request = {
-            "python": str(where.python), "env": env, "folder": str(copy(found, Path(scratch))), "script": "web_service.py",
-            "ports": [found.rpc_port, found.http_port], "signals": [signal.SIGTERM, signal.SIGKILL],
-        }  # fmt: skip
-        driver = Path(__file__).with_name("killed_driver.py")
-        done = subprocess.run(
-            [sys.executable, str(driver)], input=json.dumps(request), capture_output=True, text=True, timeout=180
-        )
-    if done.returncode == 3:
-        pytest.skip("the kernel allows no network namespace, and nothing may be reached from outside")
-    assert done.returncode == 0, done.stderr[-2000:]
-    assert json.loads(done.stdout) == [[], []]
+        folder = copy(found, Path(scratch))
+        ports, signals = [found.rpc_port, found.http_port], [signal.SIGTERM, signal.SIGKILL]
+        left = drive("killed_driver.py", folder, ports=ports, signals=signals)
+    assert left == [[], []]
 
 
 def test_outputs_of_other_sizes_than_the_batch_and_an_index_that_no_table_has(tmp_path: Path) -> None:
