@@ -17,7 +17,7 @@ from mconv.program.value import Value
 if TYPE_CHECKING:
     import onnx
 
-    from mconv.onnx.importer import Scope
+    from mconv.onnx.scope import Scope
 
 
 class Context(Builder):

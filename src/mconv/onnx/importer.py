@@ -9,11 +9,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Optional
 
 from mconv.emit.shape import bind_shape
-from mconv.errors import BuildError, CorruptModelError, MconvError, UnsupportedError, UsageError
-from mconv.onnx import fold, functions, inference, registry, sanity
+from mconv.errors import BuildError, CorruptModelError, UnsupportedError, UsageError
+from mconv.onnx import fold, functions, inference, ports, registry, sanity, unsupported
 from mconv.onnx.context import Context
 from mconv.onnx.order import ordered
 from mconv.onnx.reader import WIDENED, OnnxModel, paddle_dtype, type_name
+from mconv.onnx.scope import FAILED, Failed, Scope, Unreadable
 from mconv.onnx.sequence import TensorSequence
 from mconv.program import dims as D
 from mconv.program import targets
@@ -52,56 +53,6 @@ class Imported:
     notes: list[str]
     seconds: dict[str, float] = field(default_factory=dict)
     fused: Counter[str] = field(default_factory=Counter)
-
-
-class Scope:
-    """Values by the names of an ONNX graph; a sub-graph sees those around it.
-
-    Attributes:
-        inferred: what ONNX says of the shapes of this graph's own tensors, by name: numbers, and None for the rest.
-        types: what ONNX says of their element types (``TensorProto.DataType``), by name.
-    """
-
-    def __init__(
-        self,
-        outer: Optional[Scope] = None,
-        inferred: Optional[dict[str, list[Optional[int]]]] = None,
-        types: Optional[dict[str, int]] = None,
-    ):
-        self.values: dict[str, Any] = {}
-        self.outer = outer
-        self.inferred = inferred or {}
-        self.types = types or {}
-
-    def __getitem__(self, name: str) -> Any:
-        scope: Optional[Scope] = self
-        while scope is not None:
-            if name in scope.values:
-                return scope.values[name]
-            scope = scope.outer
-        raise KeyError(name)
-
-    def find(self, name: str) -> Any:
-        """The value called *name*, or None."""
-        return self[name] if name in self else None  # noqa: SIM401
-
-    def __contains__(self, name: object) -> bool:
-        scope: Optional[Scope] = self
-        while scope is not None and name not in scope.values:
-            scope = scope.outer
-        return scope is not None
-
-    def __setitem__(self, name: str, value: Any) -> None:
-        self.values[name] = value
-
-
-class _Failed:
-    """Stands for the output of a node that could not be converted."""
-
-    __slots__ = ()
-
-
-FAILED = _Failed()
 
 
 class Importer:
@@ -159,12 +110,12 @@ class Importer:
         for output in self.graph.output:
             if output.name not in scope:
                 raise CorruptModelError(f"the graph's output {output.name!r} is computed by no node")
-        self._refuse_unsupported()
+        unsupported.refuse(self.unsupported)
         for output in self.graph.output:
             value = scope[output.name]
             self._note_widened(output)
             self._check_output(output, value)
-            name = carried_name(output.name)
+            name = ports.carried_name(output.name)
             if name != output.name:
                 renamed[output.name] = name
             self.ctx.fetch(value, name)
@@ -193,12 +144,12 @@ class Importer:
             try:
                 scope[tensor.name] = self.constant(tensor)
             except UnsupportedError as e:
-                scope[tensor.name] = _Unreadable(e)
+                scope[tensor.name] = Unreadable(e)
 
     def constant(self, tensor: onnx.TensorProto, name: str = "") -> Value:
         """A tensor of the model as a Value; its data are read when they are needed."""
         source = self.model.source(tensor, name)
-        return self.ctx.param(source, carried_name(tensor.name or name or "constant"))
+        return self.ctx.param(source, ports.carried_name(tensor.name or name or "constant"))
 
     def _inputs(self, scope: Scope) -> dict[str, str]:
         renamed = {}
@@ -209,28 +160,28 @@ class Importer:
         for info in self.graph.input:
             if info.name in scope:
                 continue  # an initializer that could be overridden: a constant
-            tensor_type = _tensor_type(info)
+            tensor_type = ports.tensor_type(info)
             dtype, _ = paddle_dtype(tensor_type.elem_type, f"input {info.name!r}")
             self._note_widened(info)
-            shape = _override(info.name, self._dims(info, info.name), self.shapes.get(info.name))
-            name = carried_name(info.name)
+            shape = ports.override(info.name, self._dims(info, info.name), self.shapes.get(info.name))
+            name = ports.carried_name(info.name)
             if name != info.name:
                 renamed[info.name] = name
             scope[info.name] = self.ctx.feed(name, dtype, shape)
         return renamed
 
     def _dims(self, info: onnx.ValueInfoProto, hint: str) -> list[D.Dim]:
-        tensor_type = _tensor_type(info)
+        tensor_type = ports.tensor_type(info)
         if not tensor_type.HasField("shape"):
             if info.name in self.shapes:
                 return [D.Sym.fresh(hint) for _ in self.shapes[info.name]]
             raise UnsupportedError(
                 f"input {info.name!r} has no shape, not even a rank", f"say it: --input '{info.name}[?,?]'"
             )
-        return [_dim(d, hint) for d in tensor_type.shape.dim]
+        return [ports.dim_of(d, hint) for d in tensor_type.shape.dim]
 
     def _check_output(self, info: onnx.ValueInfoProto, value: Value) -> None:
-        kind = _tensor_type(info).elem_type
+        kind = ports.tensor_type(info).elem_type
         declared = value.dtype if kind == 0 else paddle_dtype(kind, f"output {info.name!r}")[0]
         if declared is not value.dtype:
             raise CorruptModelError(
@@ -238,7 +189,7 @@ class Importer:
             )
 
     def _note_widened(self, info: onnx.ValueInfoProto) -> None:
-        kind = _tensor_type(info).elem_type
+        kind = ports.tensor_type(info).elem_type
         if kind in WIDENED:
             self.widened[info.name] = (type_name(kind), WIDENED[kind].label)
 
@@ -260,9 +211,9 @@ class Importer:
         inputs: list[Optional[Value]] = []
         for name in node.input:
             value = scope[name] if name else None
-            if isinstance(value, _Failed):
+            if isinstance(value, Failed):
                 return False
-            if isinstance(value, _Unreadable):
+            if isinstance(value, Unreadable):
                 self._unsupported(node, str(value.error))
                 return False
             inputs.append(value)
@@ -297,7 +248,7 @@ class Importer:
             if isinstance(value, TensorSequence):
                 continue
             self._refine(name, value, scope)
-            self.ctx.call(value, carried_name(name))
+            self.ctx.call(value, ports.carried_name(name))
         return True
 
     def _judge(self, node: onnx.NodeProto, inputs: Sequence[Optional[Value]]) -> None:
@@ -328,7 +279,7 @@ class Importer:
                 node, self.ctx.opsets, inputs
             )
             if body is None:
-                raise UnsupportedError(_why_unknown(node, domain, version))
+                raise UnsupportedError(unsupported.why_unknown(node, domain, version))
             return self._expand(node, body, inputs, scope)
         keep = (self.ctx.node, self.ctx.scope)
         self.ctx.node, self.ctx.scope = node, scope
@@ -432,9 +383,9 @@ class Importer:
             if output.name not in scope:
                 raise CorruptModelError(f"the output {output.name!r} of its sub-graph is computed by no node")
             result = scope[output.name]
-            if isinstance(result, _Failed):
+            if isinstance(result, Failed):
                 raise UnsupportedError("", rows=self.unsupported)
-            if isinstance(result, _Unreadable):
+            if isinstance(result, Unreadable):
                 raise UnsupportedError(str(result.error))
             results.append(result)
         return results
@@ -467,99 +418,3 @@ class Importer:
                 "reason": reason,
             }
         )
-
-    def _refuse_unsupported(self) -> None:
-        if not self.unsupported:
-            return
-        rows = grouped(self.unsupported)
-        names = ", ".join(dict.fromkeys(str(r["operator"]) for r in rows))
-        count = len(self.unsupported)
-        first = rows[0]
-        raise UnsupportedError(
-            f"{count} node{'s' if count > 1 else ''} cannot be converted: {names} ({first['operator']}: {first['reason']})",
-            "the table lists every one; a converter of your own can be given with --plugin my_ops.py",
-            rows=rows,
-        )
-
-
-class _Unreadable:
-    """An initializer whose type Paddle cannot hold; an error only where it is read."""
-
-    def __init__(self, error: MconvError):
-        self.error = error
-
-
-def grouped(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Unsupported nodes by operator and reason, with counts and node names."""
-    groups: dict[tuple, dict[str, Any]] = {}
-    for row in rows:
-        key = (row["domain"], row["operator"], row["reason"])
-        group = groups.setdefault(
-            key, {k: row[k] for k in ("operator", "domain", "opset", "reason")} | {"count": 0, "nodes": []}
-        )
-        group["count"] += 1
-        group["nodes"].append(row["node"])
-    return list(groups.values())
-
-
-def _why_unknown(node: onnx.NodeProto, domain: str, version: Optional[int]) -> str:
-    import onnx
-
-    if domain == "":
-        try:
-            onnx.defs.get_schema(node.op_type, domain=domain)
-        except onnx.defs.SchemaError:
-            return "ONNX has no operator of this name"
-        return "no converter for it"
-    if version is None:
-        return f"the model does not import the domain {domain!r}"
-    if domain == "com.microsoft.nchwc":
-        return "ONNX Runtime's optimiser wrote it in a layout of one processor"
-    return "no converter for it"
-
-
-# names ------------------------------------------------------------------------------------------------------------
-
-_RESERVED = frozenset({"feed", "fetch", "@EMPTY@"})
-
-
-def carried_name(name: str) -> str:
-    """*name* as Paddle's files can carry it.
-
-    ``feed``, ``fetch`` and ``@EMPTY@`` mean something to Paddle; control characters break its text forms.
-    """
-    out = name if name.isprintable() else "".join(c if c.isprintable() else "_" for c in name)
-    return f"{out}_" if out in _RESERVED else out
-
-
-# shapes -------------------------------------------------------------------------------------------------------------
-
-
-def _tensor_type(info: onnx.ValueInfoProto) -> Any:
-    kind = info.type.WhichOneof("value")
-    if kind != "tensor_type":
-        what = (kind or "untyped").replace("_type", "")
-        raise UnsupportedError(f"{info.name!r} is of type {what}; Paddle's programs take tensors")
-    return info.type.tensor_type
-
-
-def _dim(dim: Any, hint: str) -> D.Dim:
-    if dim.HasField("dim_value") and dim.dim_value >= 0:
-        return int(dim.dim_value)
-    if dim.HasField("dim_param") and dim.dim_param:
-        return D.Sym.named(dim.dim_param)
-    return D.Sym.fresh(hint)
-
-
-def _override(name: str, dims: list[D.Dim], wanted: Optional[Sequence[Any]]) -> list[D.Dim]:
-    if wanted is None:
-        return dims
-    if len(wanted) != len(dims):
-        raise UsageError(f"input {name!r} has {len(dims)} dimensions, not {len(wanted)}")
-    out: list[D.Dim] = []
-    for have, want in zip(dims, wanted):
-        if want is None:
-            out.append(have if not isinstance(have, int) else D.Sym.fresh(name))
-        else:
-            out.append(want if isinstance(want, int) else D.Sym.named(want))
-    return out

@@ -11,7 +11,7 @@ from typing import Any, Callable, Optional
 import numpy as np
 
 from mconv.errors import UsageError
-from mconv.onnx.importer import carried_name
+from mconv.onnx.ports import carried_name
 from mconv.program.dtypes import DType
 from mconv.program.inputs import parse_input
 from mconv.program.params import PathLike

@@ -11,7 +11,7 @@ from typing import Any
 
 from mconv.errors import MconvError, RuntimeFailedError, UnsupportedError
 from mconv.onnx import describe, registry
-from mconv.onnx.importer import carried_name
+from mconv.onnx.ports import carried_name
 from mconv.onnx.reader import OnnxModel
 from mconv.passes.legalize import legalize
 from mconv.program.dtypes import AttrType
