@@ -1,11 +1,14 @@
-"""What a user can do about an operator that could not be converted."""
+"""Why an operator could not be converted, and what a user can do about it."""
 
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any, Optional
 
 from mconv.onnx.x2paddle_ops import X2PADDLE_OPERATORS
+
+if TYPE_CHECKING:
+    import onnx
 
 _RULES: tuple[tuple[str, str], ...] = (
     (r"no operator of this name", "check the exporter: this name is in no version of ONNX; or give a converter with --plugin"),
@@ -20,6 +23,23 @@ _RULES: tuple[tuple[str, str], ...] = (
     (r"missing", "the node is incomplete; export the model again"),
 )  # fmt: skip
 _OTHERWISE = "change the model so that it avoids this form, or give a converter of your own with --plugin my_ops.py"
+
+
+def why_unknown(node: onnx.NodeProto, domain: str, version: Optional[int]) -> str:
+    """Why an operator has no converter; *version*: of its domain, None where the model does not import that."""
+    import onnx
+
+    if domain == "":
+        try:
+            onnx.defs.get_schema(node.op_type, domain=domain)
+        except onnx.defs.SchemaError:
+            return "ONNX has no operator of this name"
+        return "no converter for it"
+    if version is None:
+        return f"the model does not import the domain {domain!r}"
+    if domain == "com.microsoft.nchwc":
+        return "ONNX Runtime's optimiser wrote it in a layout of one processor"
+    return "no converter for it"
 
 
 def what_to_do(row: dict[str, Any]) -> str:

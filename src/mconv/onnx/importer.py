@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Optional
 
 from mconv.emit.shape import bind_shape
 from mconv.errors import BuildError, CorruptModelError, UnsupportedError, UsageError
-from mconv.onnx import fold, functions, inference, ports, registry, sanity, unsupported
+from mconv.onnx import advice, fold, functions, inference, ports, registry, sanity
 from mconv.onnx.context import Context
 from mconv.onnx.order import ordered
 from mconv.onnx.reader import WIDENED, OnnxModel, paddle_dtype, type_name
@@ -20,6 +20,7 @@ from mconv.program import dims as D
 from mconv.program import targets
 from mconv.program.params import TensorSource
 from mconv.program.program import Program
+from mconv.program.unsupported import refusal
 from mconv.program.value import Value
 
 if TYPE_CHECKING:
@@ -110,7 +111,8 @@ class Importer:
         for output in self.graph.output:
             if output.name not in scope:
                 raise CorruptModelError(f"the graph's output {output.name!r} is computed by no node")
-        unsupported.refuse(self.unsupported)
+        if self.unsupported:
+            raise refusal(self.unsupported, "a converter of your own can be given with --plugin my_ops.py")
         for output in self.graph.output:
             value = scope[output.name]
             self._note_widened(output)
@@ -279,7 +281,7 @@ class Importer:
                 node, self.ctx.opsets, inputs
             )
             if body is None:
-                raise UnsupportedError(unsupported.why_unknown(node, domain, version))
+                raise UnsupportedError(advice.why_unknown(node, domain, version))
             return self._expand(node, body, inputs, scope)
         keep = (self.ctx.node, self.ctx.scope)
         self.ctx.node, self.ctx.scope = node, scope

@@ -17,6 +17,7 @@ from mconv.program import targets
 from mconv.program.dtypes import DType
 from mconv.program.params import TensorSource
 from mconv.program.program import Program
+from mconv.program.unsupported import refusal
 from mconv.program.value import Value
 from mconv.torch import folding, registry
 from mconv.torch.context import AtenContext, tensor_source
@@ -111,7 +112,7 @@ class Importer:
         self._placeholders()
         results = self._nodes(self.exported.graph_module)
         if self.unsupported:
-            raise _refusal(self.unsupported)
+            raise refusal(self.unsupported, "--via onnx takes the other road")
         self._fetch(results)
         program, params = self.ctx.finish()
         seconds = {"import": time.perf_counter() - start}
@@ -229,7 +230,8 @@ class Importer:
             self.values[node] = self._converted(node, name, args, kwargs, module)
         except (UnsupportedError, BuildError) as e:
             if not getattr(e, "rows", None):
-                self.unsupported.append({"operator": name, "node": node.name, "reason": getattr(e, "message", str(e))})
+                reason = getattr(e, "message", str(e))
+                self.unsupported.append({"operator": name, "domain": "aten", "reason": reason, "node": node.name})
             self.values[node] = FAILED
 
     def _converted(self, node: Any, name: str, args: tuple, kwargs: dict[str, Any], module: Any) -> Any:
@@ -363,22 +365,3 @@ def _holds_failure(arguments: Any) -> bool:
     if isinstance(arguments, (list, tuple)):
         return any(_holds_failure(a) for a in arguments)
     return arguments is FAILED
-
-
-def _refusal(rows: list[dict[str, Any]]) -> UnsupportedError:
-    groups: dict[tuple, dict[str, Any]] = {}
-    for row in rows:
-        group = groups.setdefault(
-            (row["operator"], row["reason"]),
-            {"operator": row["operator"], "domain": "aten", "reason": row["reason"], "count": 0, "nodes": []},
-        )
-        group["count"] += 1
-        group["nodes"].append(row["node"])
-    table = list(groups.values())
-    names = ", ".join(dict.fromkeys(str(r["operator"]) for r in table))
-    return UnsupportedError(
-        f"{len(rows)} node{'s' if len(rows) > 1 else ''} cannot be converted: {names} "
-        f"({table[0]['operator']}: {table[0]['reason']})",
-        "the table lists every one; --via onnx takes the other road",
-        rows=table,
-    )
