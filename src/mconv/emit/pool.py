@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, Optional
 
@@ -294,26 +294,26 @@ def _moved(place: Expr, sizes: Sequence[D.Dim], begin: Sequence[D.Dim], inside: 
     """A place in a padded plane of *sizes* as a place in the plane without."""
     if not any(begin) and tuple(sizes) == tuple(inside):
         return place
-    total: Optional[Expr] = None
-    for axis in range(len(sizes)):
-        rest = _count(place.b, D.product(sizes[axis + 1 :]))
-        row = place // rest
-        place = place - row * rest
-        step = (row - _count(place.b, begin[axis])) * _count(place.b, D.product(inside[axis + 1 :]))
-        total = step if total is None else total + step
-    assert total is not None
-    return total
+
+    def part(axis: int, row: Expr) -> Expr:
+        return (row - _count(place.b, begin[axis])) * _count(place.b, D.product(inside[axis + 1 :]))
+
+    return _recounted(place, sizes, part)
 
 
 def _transposed(place: Expr, sizes: Sequence[D.Dim]) -> Expr:
     """A row-major place as one counted with the first dimension running fastest."""
+    return _recounted(place, sizes, lambda axis, row: row * _count(place.b, D.product(sizes[:axis])))
+
+
+def _recounted(place: Expr, sizes: Sequence[D.Dim], part: Callable[[int, Expr], Expr]) -> Expr:
+    """The sum of *part* of every axis and the index there, of a row-major place in a plane of *sizes*."""
     total: Optional[Expr] = None
     for axis in range(len(sizes)):
         rest = _count(place.b, D.product(sizes[axis + 1 :]))
         row = place // rest
         place = place - row * rest
-        step = row * _count(place.b, D.product(sizes[:axis]))
-        total = step if total is None else total + step
+        total = part(axis, row) if total is None else total + part(axis, row)
     assert total is not None
     return total
 

@@ -17,6 +17,7 @@ from mconv.errors import (
 from mconv.onnx import advice, describe
 from mconv.onnx.convert import convert
 from mconv.onnx.external import external_files
+from mconv.onnx.importer import Imported
 from mconv.onnx.plugins import load_plugin
 from mconv.onnx.reader import OnnxModel, read, storage_dtype
 from mconv.program import provenance, targets
@@ -122,30 +123,45 @@ def _produce(source: OnnxModel, shapes: dict[str, Sequence[Any]], chosen: Onnx2P
 
         return x2paddle.produce(source, shapes, chosen)
     try:
-        made = convert(source, chosen.target, shapes)
+        made, imported = native(source, chosen.target, shapes)
     except UnsupportedError as e:
-        e.rows = advice.with_advice(e.rows)
         other = advice.other_engine(e.rows)
         if other:
             e.hint = f"{e.hint}; {other}" if e.hint else other
         raise
-    ports = describe.ports_of(source, made.program, shapes)
-    warnings = list(made.notes)
-    for name, (had, has) in made.widened.items():
-        warnings.append(f"{name}: {had}, which Paddle lacks, is carried in {has}")
-    renamed = {p["name"]: p["paddle_name"] for side in ports.values() for p in side if p["name"] != p["paddle_name"]}
-    warnings += [f"{old!r} is called {new!r}: Paddle's files cannot carry the name" for old, new in renamed.items()]
+    facts = made.facts
+    for name, (had, has) in imported.widened.items():
+        facts["warnings"].append(f"{name}: {had}, which Paddle lacks, is carried in {has}")
+    ports = facts["inputs"] + facts["outputs"]
+    renamed = {p["name"]: p["paddle_name"] for p in ports if p["name"] != p["paddle_name"]}
+    facts["renamed"] = renamed
+    facts["warnings"] += [
+        f"{old!r} is called {new!r}: Paddle's files cannot carry the name" for old, new in renamed.items()
+    ]
+    return made
+
+
+def native(source: OnnxModel, target: str, shapes: dict[str, Sequence[Any]]) -> tuple[Produced, Imported]:
+    """Convert with the native engine.
+
+    Raises:
+        UnsupportedError: operators cannot be converted; ``rows`` lists all of them, with what to do.
+    """
+    try:
+        made = convert(source, target, shapes)
+    except UnsupportedError as e:
+        e.rows = advice.with_advice(e.rows)
+        raise
     facts = {
-        **ports,
-        "renamed": renamed,
+        **describe.ports_of(source, made.program, shapes),
         "operators": describe.operators_of(made),
         "paddle_operators": paddle_operators(made.program),
         "folded": made.folded,
         "fused": dict(made.fused),
         "expanded": dict(made.expanded),
-        "warnings": warnings,
+        "warnings": list(made.notes),
     }
-    return Produced(made.program, made.params, facts, made.seconds)
+    return Produced(made.program, made.params, facts, made.seconds), made
 
 
 # proof --------------------------------------------------------------------------------------------------------------

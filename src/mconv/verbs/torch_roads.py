@@ -10,8 +10,7 @@ from typing import Any, Optional
 
 from mconv.errors import MconvError, UnsupportedError
 from mconv.factory.inputs import Input
-from mconv.onnx import advice, describe
-from mconv.onnx.convert import convert as convert_onnx
+from mconv.onnx import describe
 from mconv.onnx.reader import OnnxModel, read
 from mconv.program.program import Port
 from mconv.torch.convert import imported
@@ -20,7 +19,7 @@ from mconv.torch.importer import Imported
 from mconv.torch.onnx_export import Written, export_onnx
 from mconv.torch.scripting import export_script
 from mconv.torch.sources import Source
-from mconv.verbs.onnx2paddle import Produced, paddle_operators
+from mconv.verbs.onnx2paddle import Produced, native, paddle_operators
 from mconv.verbs.options import EXPORT, ONNX, Torch2Paddle
 from mconv.verbs.torch_inputs import Plan, labels_of, traceable
 from mconv.verify.torch_runner import tensor_of
@@ -197,7 +196,7 @@ def _through_onnx(source: Source, plan: Plan, request: Request) -> tuple[Produce
 
         made = x2paddle.produce(model, {}, chosen)
     else:
-        made = _native(model, chosen.target)
+        made, _ = native(model, chosen.target, {})
     made.seconds = {**seconds, **made.seconds}
     made.keep = made.keep, model  # parameters are read from the file when they are written
     for one, given in zip(made.facts["inputs"], plan.inputs):
@@ -205,24 +204,6 @@ def _through_onnx(source: Source, plan: Plan, request: Request) -> tuple[Produce
     made.facts["fixed"] = fixed
     made.facts["warnings"] += [*written.notes, *(_fixed_text(f) for f in fixed)]
     return made, ONNX, written.how
-
-
-def _native(model: OnnxModel, target: str) -> Produced:
-    try:
-        made = convert_onnx(model, target)
-    except UnsupportedError as e:
-        e.rows = advice.with_advice(e.rows)
-        raise
-    facts = {
-        **describe.ports_of(model, made.program, {}),
-        "operators": describe.operators_of(made),
-        "paddle_operators": paddle_operators(made.program),
-        "folded": made.folded,
-        "fused": dict(made.fused),
-        "expanded": dict(made.expanded),
-        "warnings": list(made.notes),
-    }
-    return Produced(made.program, made.params, facts, made.seconds)
 
 
 def _select(model: OnnxModel, request: Request) -> None:
