@@ -14,7 +14,6 @@ from typing import Any, Optional, Union
 from mconv.errors import UsageError
 from mconv.program import targets
 from mconv.program.params import PathLike
-from mconv.runtimes import paddle2onnx
 from mconv.verify.compare import Tolerance
 
 Arguments = Union[Mapping[str, Any], Sequence[str]]  # of a factory: by name, or ``key=value`` texts
@@ -135,7 +134,9 @@ class ToOnnx(Proving):
     inputs: Sequence[str] = ()
 
     def __post_init__(self) -> None:
-        low, high = paddle2onnx.OPSETS
+        from mconv.runtimes.paddle2onnx import OPSETS
+
+        low, high = OPSETS
         if not low <= self.opset <= high:
             raise UsageError(f"--opset {self.opset}: paddle2onnx writes {low} to {high}")
         super().__post_init__()
