@@ -54,6 +54,8 @@ class Recipe:
 # charset_normalizer 3.5 crashes on Python 3.8 when imported after Paddle; Paddle 3 imports setuptools but does not
 # declare it, and newer setuptools have no pkg_resources
 _COMMON = ("charset_normalizer<3.5", "setuptools<81")
+# what mconv itself needs where it is run by the runtime's own Python, beside what Paddle brings
+_MCONV = Step("mconv's needs", ("blake3>=0.3",))
 _CPYTHONS = ("3.10", "3.11", "3.9", "3.12", "3.8")
 
 RECIPES: dict[str, Recipe] = {
@@ -110,7 +112,7 @@ RECIPES: dict[str, Recipe] = {
             "paddle-2.6.2",
             "Paddle 2.6.2, the last 2.x",
             _CPYTHONS,
-            (Step("Paddle", ("paddlepaddle==2.6.2", "numpy<2", *_COMMON)),),
+            (Step("Paddle", ("paddlepaddle==2.6.2", "numpy<2", *_COMMON)), _MCONV),
             0.8,
         ),
         *(
@@ -118,7 +120,7 @@ RECIPES: dict[str, Recipe] = {
                 f"paddle-{version}",
                 f"Paddle {version}",
                 ("3.10", "3.11", "3.9", "3.12", "3.13"),
-                (Step("Paddle", (f"paddlepaddle=={version}", *_COMMON)),),
+                (Step("Paddle", (f"paddlepaddle=={version}", *_COMMON)), _MCONV),
                 0.9,
             )
             for version in ("3.0.0", "3.1.1", "3.2.2", "3.3.1")
@@ -157,6 +159,7 @@ RECIPES: dict[str, Recipe] = {
                         *_COMMON,
                     ),
                 ),
+                _MCONV,
             ),
             2.6,
             imports=("paddlenlp.transformers",),
