@@ -6,7 +6,7 @@ import json
 import math
 import time
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any, Callable, Optional
 
 import numpy as np
 import pytest
@@ -14,8 +14,13 @@ import pytest
 from mconv import pir
 from mconv.errors import CorruptModelError, NotAModelError, UnsupportedError, UsageError
 from mconv.pir import reader
+from mconv.pir.importer import Importer
+from mconv.pir.reader import PirBlock, PirOp, PirProgram, TensorType
 from mconv.pir.registry import pir_op
+from mconv.program.dtypes import DType
 from mconv.program.program import Program
+from mconv.program.stored import write_model
+from mconv.runtimes import Worker
 from tests.pir import fixtures
 
 _TYPES = {"float32": "0.t_f32", "int64": "0.t_i64", "bool": "0.t_bool", "float64": "0.t_f64", "int32": "0.t_i32"}
@@ -177,6 +182,29 @@ def test_in_place_operations_change_what_is_read_later(tmp_path: Path) -> None:
     program = pir.load(m.write(tmp_path)).program
     assert _ops(program) == ["relu", "exp", "tanh"]
     assert program.main.ops[3].input("X") == program.main.ops[2].output("Out")
+
+
+@pytest.mark.parametrize("runtime", ["current", "paddle-2.3.2"])
+def test_what_a_branch_writes_in_place_is_read_after_it(
+    runtime: str, tmp_path: Path, workers: Callable[[str], Worker]
+) -> None:
+    flags, numbers = TensorType(DType.BOOL, (1,)), TensorType(DType.FP32, (1,))
+    inner = PirBlock(
+        [], [PirOp("pd_op.increment_", {"value": 2.0}, [2], [(4, numbers)]), PirOp("cf.yield", {}, [], [])]
+    )
+    other = PirBlock([], [PirOp("cf.yield", {}, [], [])])
+    ops = [
+        PirOp("pd_op.data", {"name": "flag", "dtype": DType.BOOL, "shape": [1]}, [], [(1, flags)]),
+        PirOp("pd_op.data", {"name": "x", "dtype": DType.FP32, "shape": [1]}, [], [(5, numbers)]),
+        PirOp("pd_op.increment", {"value": 1.0}, [5], [(2, numbers)]),
+        PirOp("pd_op.if", {}, [1], [], [[inner], [other]]),
+        PirOp("pd_op.fetch", {"name": "y", "col": 0}, [2], [(6, numbers)]),
+    ]
+    program, params, _ = Importer(PirProgram(max(reader.VERSIONS), PirBlock([], ops)), {}, "2.3").run()
+    files = write_model(program, params.items(), tmp_path)
+    feeds = [{"flag": np.array([f]), "x": np.float32([3])} for f in (True, False)]
+    found = workers(runtime).run(*files, feeds, engine="executor").outputs
+    assert [float(out[0][0]) for out in found] == [6.0, 4.0]
 
 
 def test_numbers_that_a_float_cannot_carry(tmp_path: Path) -> None:

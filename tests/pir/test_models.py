@@ -123,6 +123,19 @@ def test_zoo(zoo: Path, workers: Callable[[str], Worker], tmp_path: Path) -> Non
     assert _wrong(zoo, tmp_path, [workers(r) for r in RUNTIMES]) == {}
 
 
+IN_PLACE = ("gru_cell", "lstm_cells_with_lengths")
+
+
+def test_loops_that_write_in_place(tmp_path: Path, workers: Callable[[str], Worker]) -> None:
+    """The operation says nothing of it, and Paddle 3.3.1 never ends the loop: against the layers."""
+    require("current")
+    folder = tmp_path / "common"
+    done = subprocess.run([sys.executable, str(COMMON), str(folder), *IN_PLACE], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr[-2000:]
+    assert len(list(folder.glob("*.json"))) == len(IN_PLACE)
+    assert _wrong(folder, tmp_path, [workers(r) for r in RUNTIMES]) == {}
+
+
 @pytest.mark.slow
 def test_what_people_write(tmp_path: Path, workers: Callable[[str], Worker]) -> None:
     """Recurrent cells, loops, branches, indexing, sizes that depend on values…: right in three Paddles, or refused."""

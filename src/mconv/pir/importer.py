@@ -11,6 +11,7 @@ from mconv import emit
 from mconv.errors import BuildError, UnsupportedError, UsageError
 from mconv.pir.constants import PirBuilder
 from mconv.pir.context import NOISE, Context, Operand, table_op
+from mconv.pir.effects import overwritten
 from mconv.pir.reader import OtherType, PirBlock, PirOp, PirProgram, TensorType, Type
 from mconv.pir.registry import Unsupported, handlers
 from mconv.program import dims as D
@@ -214,12 +215,6 @@ class Importer:
 
     def _alias(self, op: PirOp) -> None:
         """An operation that writes into its operand: who reads that operand later sees the result."""
-        if not op.name.endswith("_") or op.name in (
-            "pd_op.batch_norm_",
-            "pd_op.sync_batch_norm_",
-            "pd_op.array_write_",
-        ):
-            return
-        index = 1 if op.name == "pd_op.assign_out_" else 0
-        if index < len(op.inputs) and op.inputs[index] and op.outputs:
-            self.values[op.inputs[index]] = self.values[op.outputs[0][0]]
+        ident = overwritten(op)
+        if ident is not None:
+            self.values[ident] = self.values[op.outputs[0][0]]

@@ -6,6 +6,7 @@ from typing import Any, Optional
 
 from mconv import emit
 from mconv.pir.context import Context, Operand
+from mconv.pir.effects import written_from_outside
 from mconv.pir.reader import PirBlock, TensorType
 from mconv.pir.registry import Unsupported, pir_op
 from mconv.program.dtypes import DType, VarKind
@@ -62,20 +63,36 @@ def _outside(ctx: Context, block: Block) -> list[Value]:
     return [Value(name, DType.FP32, None) for name in seen]
 
 
-def _branch(ctx: Context, block: PirBlock, outs: list[Value], condition: Value) -> None:
+def _outer(ctx: Context, idents: list[int]) -> list[Value]:
+    """The values of outer blocks that a sub-block writes into."""
+    found = [ctx.importer.values.get(ident) for ident in idents]
+    if any(not isinstance(v, Value) for v in found):
+        raise Unsupported("a branch or loop that writes into what is no tensor")
+    return [v for v in found if isinstance(v, Value)]
+
+
+def _like(ctx: Context, value: Value) -> Value:
+    return ctx.b.variable(ctx.pir.name.partition(".")[2] + ".out", value.dtype, value.shape)
+
+
+def _branch(
+    ctx: Context, block: PirBlock, outs: list[Value], condition: Value, written: list[int], arrays: list[Value]
+) -> None:
     b = ctx.b
+    before = {ident: ctx.importer.values[ident] for ident in written}
     with b.sub_block() as sub:
-        given = ctx.importer.walk(block)
+        given = [*ctx.importer.walk(block), *(ctx.importer.values[ident] for ident in written)]
         if len(given) != len(outs):
             raise Unsupported("a branch that hands out another number of values than the operation")
         for value, out in zip(given, outs):
             _put(ctx, value, out)
+    ctx.importer.values.update(before)
     scope = b.unique("scope")
     b.block.add_var(Var.of_kind(scope, VarKind.STEP_SCOPES))
     b.raw_op(
         "conditional_block",
         {"Cond": [condition], "Input": _outside(ctx, sub)},
-        {"Out": outs, "Scope": [Value(scope, DType.FP32, None)]},
+        {"Out": [*outs, *arrays], "Scope": [Value(scope, DType.FP32, None)]},
         sub_block=sub,
         is_scalar_condition=True,
     )
@@ -90,18 +107,23 @@ def if_(ctx: Context, condition: Value, **attrs: Any) -> tuple:
     known = ctx.number(condition)
     if known is not None:
         return tuple(ctx.importer.walk(blocks[0 if known else 1]))
-    choices = [[_carrier(ctx, kind) for kind in kinds] for _ in range(2)]
+    written, arrays = written_from_outside(*blocks)
+    stores, old = _outer(ctx, arrays), _outer(ctx, written)
+
+    def outs() -> list[Value]:
+        return [*(_carrier(ctx, kind) for kind in kinds), *(_like(ctx, value) for value in old)]
+
+    choices = [outs(), outs()]
     otherwise = emit.logical(b, "logical_not", condition)
-    _branch(ctx, blocks[0], choices[0], condition)
-    _branch(ctx, blocks[1], choices[1], otherwise)
+    _branch(ctx, blocks[0], choices[0], condition, written, stores)
+    _branch(ctx, blocks[1], choices[1], otherwise, written, stores)
     mask = b.cast(condition, DType.INT32)
-    results = []
-    for kind, yes, no in zip(kinds, *choices):
-        out = _carrier(ctx, kind)
+    results = outs()
+    for out, yes, no in zip(results, *choices):
         b.raw_op("select_input", {"X": [no, yes], "Mask": [mask]}, {"Out": [out]})
         emit.bind_shape(b, out)
-        results.append(out)
-    return tuple(results)
+    ctx.importer.values.update(zip(written, results[len(kinds) :]))
+    return tuple(results[: len(kinds)])
 
 
 @pir_op("while")
@@ -121,26 +143,37 @@ def while_(ctx: Context, condition: Value, *initial: Any, **attrs: Any) -> tuple
             _put(ctx, value, carried[-1])
         ctx.importer.values[ident] = carried[-1]
         emit.bind_shape(b, carried[-1])
+    # what the body replaces in place is carried, too, though the operation does not say so
+    written, arrays = written_from_outside(block)
+    for ident, value in zip(written, _outer(ctx, written)):
+        carried.append(_like(ctx, value))
+        _put(ctx, value, carried[-1])
+        ctx.importer.values[ident] = carried[-1]
+        emit.bind_shape(b, carried[-1])
     with b.sub_block() as sub:
         again, *given = ctx.importer.walk(block)
+        given += [ctx.importer.values[ident] for ident in written]
         # all new values are computed before the first one replaces an old one
         held = [_held(ctx, v, carried) for v in given]
         for value, out in zip(held, carried):
             _put(ctx, value, out)
         assert isinstance(again, Value)
         _put(ctx, ctx.one(b.cast(again, DType.BOOL)), going)
+    inside = len(block.args)
+    ctx.importer.values.update(zip(written, carried[inside:]))
+    names = {v.name for v in carried}
+    stores = list({v.name: v for v in _outer(ctx, arrays) if v.name not in names}.values())
     scopes = b.unique("scopes")
     b.block.add_var(Var.of_kind(scopes, VarKind.STEP_SCOPES))
-    names = {v.name for v in carried} | {going.name}
-    outer = [v for v in _outside(ctx, sub) if v.name not in names]
+    outer = [v for v in _outside(ctx, sub) if v.name not in names | {going.name}]
     b.raw_op(
         "while",
         {"X": [*outer, *carried], "Condition": [going]},
-        {"Out": [*carried, going], "StepScopes": [Value(scopes, DType.FP32, None)]},
+        {"Out": [*carried, *stores, going], "StepScopes": [Value(scopes, DType.FP32, None)]},
         sub_block=sub,
         is_test=True,
     )
-    return tuple(carried)
+    return tuple(carried[:inside])
 
 
 def _held(ctx: Context, value: Operand, carried: list[Value]) -> Operand:
