@@ -3,11 +3,13 @@
 For an environment of its own, with the newest onnx (``test_versions.py``); prints one JSON document:
 
     python -m tests.onnx.newest 2.3 paddle-2.3.2
+    python -m tests.onnx.newest 3 /usr/bin/python3      # an interpreter that has Paddle
 """
 
 from __future__ import annotations
 
 import json
+import os
 import sys
 import tempfile
 import warnings
@@ -78,7 +80,9 @@ def outcomes(target: str, runtime: str) -> Iterator[tuple[str, tuple[str, str]]]
     from mconv import runtimes
 
     warnings.simplefilter("ignore")
-    with runtimes.find(runtime).worker() as worker:
+    own = os.path.isabs(runtime)  # an interpreter that has Paddle
+    where = runtimes.Runtime("current", Path(runtime), managed=False) if own else runtimes.find(runtime)
+    with where.worker() as worker:
         for case in collect_testcases(None):
             with tempfile.TemporaryDirectory() as folder:
                 yield case.name, outcome(case, worker, target, Path(folder))
