@@ -231,6 +231,27 @@ def test_code_in_a_folder(tmp_path: Path, mark: Path) -> None:
     assert not mark.exists()
 
 
+def test_code_beside_a_known_architecture(tmp_path: Path, mark: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is not run unasked; that it was not is said, as it may compute something else."""
+    folder = tmp_path / "hf"
+    from transformers import BertConfig, BertModel, dynamic_module_utils
+
+    BertModel(BertConfig(**nets.SMALL)).save_pretrained(folder)
+    config = json.loads((folder / "config.json").read_text())
+    config["auto_map"] = {"AutoModel": "m.Mine"}
+    (folder / "config.json").write_text(json.dumps(config))
+    (folder / "m.py").write_text(
+        f"import os\nfrom transformers import BertModel\nos.system('touch {mark}')\nclass Mine(BertModel):\n    pass\n"
+    )
+    source = open_source(folder)
+    assert source.label == "BertModel" and not mark.exists()
+    assert [n for n in source.notes if "its own Python code (auto_map) was not used" in n and "--trust" in n]
+    monkeypatch.setattr(dynamic_module_utils, "HF_MODULES_CACHE", str(tmp_path / "modules"))
+    own = open_source(folder, trust=True)
+    assert own.label == "Mine" and mark.exists()
+    assert not [n for n in own.notes if "auto_map" in n]
+
+
 @pytest.mark.parametrize("seed", range(12))
 def test_damaged_graphs_end_in_a_clear_error(seed: int, tmp_path: Path) -> None:
     """A part of the graph's description is gone, or of another type."""

@@ -131,9 +131,19 @@ def load(
             + (f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""),
             "--task names what the folder was trained for; --partial leaves them random",
         )
+    if forms.read_json(folder / "config.json").get("auto_map") and not _from_code(model):
+        notes.append(
+            f"{folder}: its own Python code (auto_map) was not used, but {type(model).__name__} of transformers"
+            + ("" if trust else "; --trust runs the code, if you know what it does")
+        )
     if missing:
         notes.append(f"{folder}: no weights for {', '.join(missing[:5])}: they are random")
     return model, notes
+
+
+def _from_code(model: Any) -> bool:
+    """Whether a folder's own code defines the model's class, and not transformers."""
+    return str(type(model).__module__).startswith("transformers_modules.")
 
 
 def _class(transformers: Any, config: dict[str, Any], task: Optional[str], folder: str, trust: bool) -> tuple[Any, str]:
