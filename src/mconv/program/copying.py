@@ -10,7 +10,7 @@ import struct
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Union
+from typing import Optional, Union
 
 from mconv.errors import CorruptModelError, NotAModelError
 
@@ -101,12 +101,28 @@ def _shared(source: int, target: int, offset: int, size: int) -> bool:
     return True
 
 
-def copy_range(source: int, target: int, offset: int, size: int, path: Path) -> None:
+def _read_into(fd: int, buffer: memoryview, offset: int) -> int:
+    if hasattr(os, "preadv"):  # not in every macOS
+        return os.preadv(fd, [buffer], offset)
+    piece = os.pread(fd, len(buffer), offset)
+    buffer[: len(piece)] = piece
+    return len(piece)
+
+
+def new_buffer() -> memoryview:
+    """A buffer for many calls of :func:`copy_range`: to get its memory takes as long as to copy what it holds."""
+    return memoryview(bytearray(_BUFFER))
+
+
+def copy_range(
+    source: int, target: int, offset: int, size: int, path: Path, buffer: Optional[memoryview] = None
+) -> None:
     """Append *size* bytes of *source*, from *offset* on, at the current position of *target*.
 
     Args:
         source, target: file descriptors.
         path: what to call the source in an error.
+        buffer: from :func:`new_buffer`.
 
     Raises:
         CorruptModelError: the source ends too early.
@@ -114,8 +130,14 @@ def copy_range(source: int, target: int, offset: int, size: int, path: Path) -> 
     """
     if _shared(source, target, offset, size):
         return
-    for piece in read_range(source, offset, size, path, _BUFFER):
-        write_all(target, piece)
+    buffer = new_buffer() if buffer is None else buffer
+    end = offset + size
+    while offset < end:
+        count = _read_into(source, buffer[: end - offset], offset)
+        if not count:
+            raise shorter(path, offset, end)
+        write_all(target, buffer[:count])
+        offset += count
 
 
 def copy_file(source: Path, target: Path, *, link: bool = False) -> None:

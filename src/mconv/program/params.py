@@ -18,7 +18,7 @@ from typing import IO, TYPE_CHECKING, Any, Callable, Optional, Union, cast
 
 from mconv.errors import CorruptModelError, MconvError, UnsupportedError, UntrustedError
 from mconv.program import messages
-from mconv.program.copying import CHUNK, copy_range, open_regular, read_range, shorter, write_all
+from mconv.program.copying import CHUNK, copy_range, new_buffer, open_regular, read_range, shorter, write_all
 from mconv.program.dtypes import DType, VarKind
 from mconv.program.program import Var
 
@@ -389,6 +389,7 @@ def _write_records(
         return len(data)
 
     origin = _Source()
+    buffer = new_buffer()
     pending: Optional[tuple[Path, int, int]] = None
 
     def copy(path: Path, start: int, end: int) -> None:
@@ -396,7 +397,7 @@ def _write_records(
         while start < end:
             size = min(_STEP, end - start)
             if target is not None:
-                copy_range(origin.fd(path), target, start, size, path)
+                copy_range(origin.fd(path), target, start, size, path, buffer)
             else:
                 for piece in read_range(origin.fd(path), start, size, path):
                     file.write(piece)
