@@ -70,6 +70,21 @@ def test_every_form_runs_in_paddle_serving_s_paddle(form: Form, tmp_path: Path) 
     assert check(tmp_path / "out").ok
 
 
+class Sizes(torch.nn.Module):
+    """What it gives has its inputs' sizes, a constant one, and some that are computed."""
+
+    def forward(self, x: torch.Tensor) -> Any:
+        return x.transpose(0, 1) * 2, torch.cat([x, x], 1), x.sum(0), x.mean()
+
+
+def test_open_sizes_of_outputs_have_the_names_of_the_inputs(tmp_path: Path) -> None:
+    report = api.torch2paddle(Sizes(), tmp_path / "out", inputs=["x:float32[batch,length,4]"], **NOW)
+    assert [o["shape"] for o in report.outputs] == [["length", "batch", 4], ["batch", None, 4], ["length", 4], []]
+    proved(report)
+    report = api.torch2paddle(Sizes(), tmp_path / "unnamed", inputs=["x:float32[batch,?,4]"], **NOW)
+    assert [o["shape"] for o in report.outputs] == [[None, "batch", 4], ["batch", None, 4], [None, 4], []]
+
+
 def test_a_live_module(tmp_path: Path) -> None:
     net = nets.Convolutional()
     report = api.torch2paddle(net, tmp_path / "out", **NOW)

@@ -35,6 +35,7 @@ class Imported:
         seconds: time by phase.
         fused: operators that were put together from their pieces.
         fixed: (input, dimension, size) of those that torch fixed although they were asked to be dynamic.
+        dims: per output of the program, the names that the user gave its dimensions; None where there is none.
     """
 
     program: Program
@@ -44,6 +45,7 @@ class Imported:
     seconds: dict[str, float] = field(default_factory=dict)
     fused: Counter[str] = field(default_factory=Counter)
     fixed: list[tuple[str, str, int]] = field(default_factory=list)
+    dims: list[list[Optional[str]]] = field(default_factory=list)
 
 
 # functions on sizes that torch puts into its graphs
@@ -100,6 +102,7 @@ class Importer:
         self.operators: Counter[str] = Counter()
         self.unsupported: list[dict[str, Any]] = []
         self.fixed: list[tuple[str, str, int]] = []
+        self.named: list[list[Optional[str]]] = []
         self._stored: dict[tuple, Value] = {}
 
     def run(self) -> Imported:
@@ -117,7 +120,7 @@ class Importer:
         program, params = self.ctx.finish()
         seconds = {"import": time.perf_counter() - start}
         notes = list(dict.fromkeys(self.ctx.notes))
-        return Imported(program, params, self.operators, notes, seconds, fixed=self.fixed)
+        return Imported(program, params, self.operators, notes, seconds, fixed=self.fixed, dims=self.named)
 
     # the graph's ends -------------------------------------------------------------------------------------------
 
@@ -189,6 +192,12 @@ class Importer:
                 result = self.ctx.tensor(result)
             if name is not None and isinstance(result, Value):
                 self.ctx.fetch(result, name)
+                self.named.append([self._label(dim) for dim in result.shape or ()])
+
+    def _label(self, dim: D.Dim) -> Optional[str]:
+        """What the user calls a size; None for a number, and for one that is computed of others."""
+        labels = (label for wanted in self.dims.values() for label in wanted if isinstance(label, str))
+        return next((label for label in labels if dim == D.Sym.named(label)), None)
 
     # nodes ------------------------------------------------------------------------------------------------------
 

@@ -84,10 +84,12 @@ def _through_export(source: Source, plan: Plan, request: Request) -> tuple[Produ
     fixed = [{"input": n, "dimension": d, "size": size} for n, d, size in made.fixed]
     warnings = [w for w in made.notes if "torch fixed the dimension" not in w] + [_fixed_text(f) for f in fixed]
     program = made.program
+    names = {d for i in plan.inputs for d in i.dims if isinstance(d, str)}
     facts = {
         "inputs": [_port(i.name, i.dtype.label, port, _shape(i, fixed)) for i, port in zip(plan.inputs, program.feeds)],
         "outputs": [
-            _port(n, None, port, list(port.shape)) for n, port in zip(_present(request, made), program.fetches)
+            _port(n, None, port, _named(port, labels, names))
+            for n, port, labels in zip(_present(request, made), program.fetches, made.dims)
         ],
         "operators": operators,
         "paddle_operators": paddle_operators(program),
@@ -162,6 +164,13 @@ def _shape(one: Input, fixed: Sequence[dict[str, Any]]) -> list[Any]:
     """The dimensions as the user calls them; the size of those that torch fixed."""
     sizes = {f["dimension"]: f["size"] for f in fixed if f["input"] == one.name}
     return [sizes.get(label, dim) if label else dim for label, dim in zip(labels_of(one), one.dims)]
+
+
+def _named(port: Port, labels: Sequence[Optional[str]], names: set[str]) -> list[Any]:
+    """The dimensions of an output; those of an input that the user gave one of *names* are called the same."""
+    if len(labels) != len(port.shape):  # a 0-d tensor is [1] before 2.6
+        return list(port.shape)
+    return [label if dim == -1 and label in names else dim for label, dim in zip(labels, port.shape)]
 
 
 def _port(name: str, dtype: Optional[str], port: Port, shape: list[Any]) -> dict[str, Any]:
