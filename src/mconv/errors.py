@@ -120,7 +120,7 @@ class AlteredError(MconvError):
 
 
 class WeightsError(MconvError):
-    """The weights of one model do not fit the other one's parameters, and ``--partial`` was not given.
+    """Weights do not fit the parameters of the model that they are for, and ``--partial`` was not given.
 
     ``rows`` carries what has no counterpart (one mapping per tensor or parameter), for reports.
     """

@@ -13,7 +13,7 @@ paddle = pytest.importorskip("paddle")
 
 import mconv  # noqa: E402
 from mconv.dygraph.live import Live  # noqa: E402
-from mconv.errors import MconvError, UnsupportedError, UsageError, VerificationError  # noqa: E402
+from mconv.errors import MconvError, UnsupportedError, UsageError, VerificationError, WeightsError  # noqa: E402
 from mconv.program.files import load_program, locate  # noqa: E402
 from tests.dygraph import layers  # noqa: E402
 from tests.managed import require  # noqa: E402
@@ -144,8 +144,9 @@ def test_weights(tmp_path: Path) -> None:
     state["conv.bias"] = state["conv.bias"][:-1]
     state["norm.weight"] = state["norm.weight"].astype(np.float64)
     paddle.save(state, str(tmp_path / "y.pdparams"))
-    with pytest.raises(UsageError) as error:
+    with pytest.raises(WeightsError) as error:
         mconv.to_static(layers.Conv(), None, tmp_path / "bad", params=tmp_path / "y.pdparams", verify=False)
+    assert error.value.exit_code == 13
     rows = {row["parameter"]: row["problem"] for row in error.value.rows}
     assert rows == {
         "head.bias": "missing in the file", "conv.bias": "other shape", "extra": "unexpected: the layer has none",

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from mconv.dygraph import unpickle
-from mconv.errors import NotAModelError, UsageError
+from mconv.errors import NotAModelError, WeightsError
 from mconv.program.sniff import Kind, what
 
 _WANTED = "weights are a .pdparams file, the state_dict of a layer as paddle.save writes it"
@@ -90,7 +90,7 @@ def put(layer: Any, weights: Mapping[str, np.ndarray], where: str, *, strict: bo
         Warnings.
 
     Raises:
-        UsageError: they do not fit; ``rows`` lists the names, what is wrong, and the shapes.
+        WeightsError: they do not fit; ``rows`` lists the names, what is wrong, and the shapes.
     """
     state = layer.state_dict()
     rows, warnings, fitting = [], [], {}
@@ -111,9 +111,7 @@ def put(layer: Any, weights: Mapping[str, np.ndarray], where: str, *, strict: bo
         counted = ", ".join(f"{problems.count(p)} {p}" for p in dict.fromkeys(problems))
         message = f"{where}: the weights are not those of the layer: {counted}"
         if strict or not fitting:
-            error = UsageError(message, "--no-strict takes what fits; the layer's --arg may be others")
-            error.rows = rows  # type: ignore[attr-defined] # the table, for the command line and --json
-            raise error
+            raise WeightsError(message, "--no-strict takes what fits; the layer's --arg may be others", rows)
         names = ", ".join(row["parameter"] for row in rows[:5]) + (", …" if len(rows) > 5 else "")
         warnings.append(f"{message} ({names}); the layer keeps its own there")
         rows = []

@@ -13,7 +13,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mconv.errors import CorruptModelError, MissingDependencyError, NotAModelError, UntrustedError, UsageError
+from mconv.errors import (
+    CorruptModelError,
+    MissingDependencyError,
+    NotAModelError,
+    UntrustedError,
+    UsageError,
+    WeightsError,
+)
 from mconv.program.dtypes import DType
 from mconv.torch.sources import Form, open_source, recognise
 
@@ -196,16 +203,19 @@ def test_weights(kind: str, tmp_path: Path) -> None:
 
 def test_weights_of_another_module(tmp_path: Path) -> None:
     path, net = weights_of("plain.safetensors", tmp_path)
-    with pytest.raises(UsageError, match=r"first\.weight is \[8, 6\], Mlp has \[3, 6\]"):
+    with pytest.raises(WeightsError, match=r"first\.weight is \[8, 6\], Mlp has \[3, 6\]"):
         open_source(f"{NETS}:Mlp", weights=path, arguments={"width": 3})
-    with pytest.raises(UsageError, match="none of its 4 tensors"):
+    with pytest.raises(WeightsError, match="none of its 4 tensors"):
         open_source(f"{NETS}:Convolutional", weights=path)
     state = net.state_dict()
     del state["last.bias"]
     torch.save({**state, "extra": torch.ones(1)}, tmp_path / "part.pt")
-    with pytest.raises(UsageError, match=r"last\.bias is missing; extra is not the module's") as caught:
+    with pytest.raises(WeightsError, match=r"last\.bias is missing; extra is not the module's") as caught:
         open_source(f"{NETS}:Mlp", weights=tmp_path / "part.pt")
-    assert "--partial" in str(caught.value.hint)
+    assert "--partial" in str(caught.value.hint) and caught.value.exit_code == 13
+    assert [(r["parameter"], r["problem"]) for r in caught.value.rows] == [
+        ("last.bias", "missing in the file"), ("extra", "unexpected"),
+    ]  # fmt: skip
     source = open_source(f"{NETS}:Mlp", weights=tmp_path / "part.pt", partial=True)
     assert any("last.bias is missing" in n for n in source.notes)
     torch.testing.assert_close(source.module.first.weight, net.first.weight)
@@ -277,7 +287,7 @@ def test_hugging_face_folder(bert: Path) -> None:
 def test_task_overrides_the_architecture(bert: Path) -> None:
     assert open_source(bert, task="feature-extraction").label == "BertModel"
     assert open_source(bert, task="BertForSequenceClassification").label == "BertForSequenceClassification"
-    with pytest.raises(UsageError, match=r"has no weights for cls\.") as caught:
+    with pytest.raises(WeightsError, match=r"has no weights for cls\.") as caught:
         open_source(bert, task="fill-mask")
     assert "--task" in str(caught.value.hint)
     with pytest.raises(UsageError, match="unknown"):

@@ -17,6 +17,7 @@ from mconv.errors import (
     NotAModelError,
     UntrustedError,
     UsageError,
+    WeightsError,
 )
 from mconv.torch.sources import forms, huggingface_inputs, unpickle
 from mconv.torch.sources.forms import Form
@@ -55,7 +56,8 @@ def open_folder(
     Raises:
         UntrustedError: the folder brings Python code or pickles that are no weights, and *trust* is not given.
         NotAModelError, CorruptModelError: it has no weights, or damaged ones.
-        UsageError: there is no such task or class, or the weights are not those of the class.
+        UsageError: there is no such task or class.
+        WeightsError: the weights are not those of the class.
         MissingDependencyError: transformers is not installed, or too old for the model.
     """
     transformers = import_transformers()
@@ -102,7 +104,7 @@ def load(
     weights for them.
 
     Raises:
-        UsageError: the weights are not those of the class.
+        WeightsError: the weights are not those of the class.
         UntrustedError, CorruptModelError, MissingDependencyError: see :func:`open_folder`.
     """
     options: dict[str, Any] = {"local_files_only": True, "output_loading_info": True, **arguments}
@@ -124,12 +126,13 @@ def load(
             part.config.use_cache = False  # a cache is no tensor
     wrong = [str(n) for n in info.get("mismatched_keys") or ()]
     if wrong:
-        raise UsageError(f"{folder}: {wrong[0]} is of another shape than in {type(model).__name__}")
+        raise WeightsError(f"{folder}: {wrong[0]} is of another shape than in {type(model).__name__}")
     if missing and not partial:
-        raise UsageError(
+        raise WeightsError(
             f"{folder}: has no weights for {missing[0]} of {type(model).__name__}"
             + (f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""),
             "--task names what the folder was trained for; --partial leaves them random",
+            [{"parameter": n, "problem": "missing in the file"} for n in missing],
         )
     if forms.read_json(folder / "config.json").get("auto_map") and not _from_code(model):
         notes.append(

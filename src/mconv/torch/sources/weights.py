@@ -12,7 +12,7 @@ from typing import Any, Optional
 
 import numpy as np
 
-from mconv.errors import CorruptModelError, MissingDependencyError, NotAModelError, UntrustedError, UsageError
+from mconv.errors import CorruptModelError, MissingDependencyError, NotAModelError, UntrustedError, WeightsError
 from mconv.torch.sources import forms, unpickle
 from mconv.torch.sources.forms import Form
 from mconv.torch.sources.source import import_torch, shown
@@ -176,7 +176,8 @@ def put(module: Any, weights: Weights, *, partial: bool = False) -> list[str]:
         Notes: prefixes that were removed, and with *partial* what did not match.
 
     Raises:
-        UsageError: the weights are not those of the module; ``--partial`` does not excuse different shapes.
+        WeightsError: the weights are not those of the module (``rows`` lists the names, what is wrong, and the shapes);
+            ``--partial`` does not excuse different shapes.
     """
     notes = list(weights.notes)
     wanted = dict(module.state_dict())
@@ -186,18 +187,25 @@ def put(module: Any, weights: Weights, *, partial: bool = False) -> list[str]:
     missing = [n for n in wanted if n not in given and not n.endswith("num_batches_tracked")]
     left = [n for n in given if n not in wanted and not n.endswith(("num_batches_tracked", ".position_ids"))]
     other = [n for n in wanted if n in given and tuple(given[n].shape) != tuple(wanted[n].shape)]
+    rows = [
+        {"parameter": n, "problem": problem, "module": _said(wanted.get(n)), "file": _said(given.get(n))}
+        for names, problem in ((other, "other shape"), (missing, "missing in the file"), (left, "unexpected"))
+        for n in names
+    ]
     if other:
         name = other[0]
-        raise UsageError(
+        raise WeightsError(
             f"{weights.where}: {name} is {shown(given[name].shape)}, {type(module).__name__} has "
             f"{shown(wanted[name].shape)}{_more(other)}",
             "give the factory the arguments that the weights were trained with: --arg key=value",
+            rows,
         )
     if not _matches(given, wanted):
-        raise UsageError(
+        raise WeightsError(
             f"{weights.where}: none of its {len(given)} tensors is one of {type(module).__name__}'s "
             f"({', '.join(list(given)[:2])}, …; it has {', '.join(list(wanted)[:2])}, …)",
             "they are the weights of another network",
+            rows,
         )
     problems = []
     if missing:
@@ -205,13 +213,18 @@ def put(module: Any, weights: Weights, *, partial: bool = False) -> list[str]:
     if left:
         problems.append(f"{left[0]} is not the module's{_more(left)}")
     if problems and not partial:
-        raise UsageError(
+        raise WeightsError(
             f"{weights.where}: not the weights of {type(module).__name__}: {'; '.join(problems)}",
             "--partial loads what there is",
+            rows,
         )
     notes += [f"{weights.where}: {p}" for p in problems]
     module.load_state_dict({n: t for n, t in given.items() if n in wanted}, strict=False)
     return notes
+
+
+def _said(tensor: Any) -> str:
+    return "" if tensor is None else shown(tensor.shape)
 
 
 def _without_prefix(given: dict[str, Any], wanted: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
