@@ -64,13 +64,21 @@ def fuse(program: Program, params: Mapping[str, TensorSource], target: str) -> C
 _PURE_SKIP = frozenset({"feed", "fetch", "while", "conditional_block", "select_input", "assign", "dropout"})
 
 
+def _details(op: Op) -> tuple:
+    return (
+        tuple((k, repr(v)) for k, v in sorted(op.attrs.items())),
+        tuple((k, len(v)) for k, v in sorted(op.outputs.items())),
+    )
+
+
 def merge_equal(program: Program) -> int:
     """Let operators that compute the same from the same share one result; gives how many fell away."""
     block = program.main
     written: Counter[str] = Counter(n for _, op in program.ops() for n in op.output_names)
     inner = {n for b in program.blocks[1:] for op in b.ops for n in op.input_names + op.output_names}
     fetched = {n for op in block.ops if op.type == "fetch" for n in op.input_names}
-    seen: dict[tuple, Op] = {}
+    alone: dict[tuple, Op] = {}  # the only one so far with its inputs, whose attributes nobody has looked at
+    seen: dict[tuple, dict[tuple, Op]] = {}
     names: dict[str, str] = {}
     kept = []
     for op in block.ops:
@@ -85,15 +93,15 @@ def merge_equal(program: Program) -> int:
         ):
             kept.append(op)
             continue
-        key = (
-            op.type,
-            tuple((k, tuple(v)) for k, v in sorted(op.inputs.items())),
-            tuple((k, repr(v)) for k, v in sorted(op.attrs.items())),
-            tuple((k, len(v)) for k, v in sorted(op.outputs.items())),
-        )
-        twin = seen.get(key)
-        if twin is None:
-            seen[key] = op
+        key = (op.type, tuple((k, tuple(v)) for k, v in sorted(op.inputs.items())))
+        if key not in alone:
+            alone[key] = op
+            kept.append(op)
+            continue
+        if key not in seen:
+            seen[key] = {_details(alone[key]): alone[key]}
+        twin = seen[key].setdefault(_details(op), op)
+        if twin is op:
             kept.append(op)
         else:
             twin_outputs = twin.outputs

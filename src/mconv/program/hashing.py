@@ -17,7 +17,8 @@ from mconv.program.copying import open_regular
 PathLike = Union[str, "os.PathLike[str]"]
 
 BLAKE3, SHA256 = "blake3", "sha256"
-_CHUNK = 1 << 18  # bytes; stays in the second level cache between reading and hashing
+# bytes; stays in the second level cache, and Python's lock, which others want meanwhile, is asked for less often
+_CHUNK = 1 << 20
 
 
 @dataclass(frozen=True)
