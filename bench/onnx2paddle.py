@@ -124,7 +124,7 @@ shows about 1). Command: `make bench`.
 {copy.row("`cp` of the file")}
 {ours.row("`mconv onnx2paddle`")}
 {beside}
-Beside its start-up, mconv takes {of_copy:.2f} times as long as `cp`.{comparison} No process of mconv imports
+Beside its start-up, mconv takes {of_copy:.2f} times as long as `cp` (at most {MAX_OF_CP} is the target).{comparison} No process of mconv imports
 {", ".join(HEAVY[:-1])} or {HEAVY[-1]} (checked in the run).
 {END}
 """
