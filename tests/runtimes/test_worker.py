@@ -22,6 +22,7 @@ from mconv.runtimes.selfcheck import expected, write_check_model
 from mconv.runtimes.worker import last_words
 from tests.golden import CASES, Case, case
 from tests.managed import require, save_model
+from tests.pir.fixtures import unpack
 from tests.runtimes.models import identity
 
 Workers = Callable[[str], Worker]
@@ -92,6 +93,15 @@ def test_the_predictor_says_what_it_cannot_carry(workers: Workers, tmp_path: Pat
     program, params = identity(tmp_path, DType.INT16, (2,))
     with pytest.raises(WorkerError, match="input x: the Predictor of Paddle .* takes no int16"):
         workers("current").run(program, params, {"x": np.ones(2, np.int16)}, engine="predictor")
+
+
+@pytest.mark.runtime
+@pytest.mark.parametrize("engine", ["predictor", "executor"])
+@pytest.mark.parametrize("runtime", ["paddle-2.6.2", "paddle-2.3.2", "paddle-1.8.5"])
+def test_paddle_before_3_is_not_crashed_by_json(workers: Workers, tmp_path: Path, runtime: str, engine: str) -> None:
+    program = unpack("3.3", "LeNet", tmp_path)
+    with pytest.raises(WorkerError, match="does not know .json, the format of Paddle 3; `mconv downgrade`"):
+        workers(runtime).run(program, program.with_suffix(".pdiparams"), {}, engine=engine)
 
 
 def test_internal_variables_can_be_fetched(workers: Workers, tmp_path: Path) -> None:

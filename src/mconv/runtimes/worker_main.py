@@ -69,6 +69,10 @@ class CannotCarry(Exception):
     """The Predictor has no way to pass a value of this type in or out."""
 
 
+class OtherFormat(Exception):
+    """A model in a format that this Paddle does not have."""
+
+
 def core_of(paddle):
     """Paddle's inner module, which has changed its name."""
     return paddle.base.core if hasattr(paddle, "base") else paddle.fluid.core
@@ -257,6 +261,13 @@ class OnExecutor:
 
 
 def load(engine, request):
+    import paddle
+
+    # Paddle 2 takes it for a program of its own, and crashes
+    if request["program"].endswith(".json") and paddle.__version__.split(".")[0] in ("1", "2"):
+        raise OtherFormat(
+            f"Paddle {paddle.__version__} does not know .json, the format of Paddle 3; `mconv downgrade` makes a .pdmodel"
+        )
     return OnExecutor(request) if engine == "executor" else OnPredictor(request)
 
 
@@ -317,7 +328,7 @@ def serve(requests, replies):
             write_frame(replies, header, outputs)
         except Exception as e:  # noqa: BLE001 - everything Paddle can raise is an answer, the process goes on
             cache.clear()
-            kind = "input" if isinstance(e, (BadFeed, CannotCarry)) else "paddle"
+            kind = "input" if isinstance(e, (BadFeed, CannotCarry, OtherFormat)) else "paddle"
             text = str(e) if kind == "input" else "".join(traceback.format_exception_only(type(e), e))
             write_frame(replies, {"ok": False, "stage": stage, "kind": kind, "error": text})
 
