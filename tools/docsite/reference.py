@@ -25,19 +25,19 @@ _ALWAYS = (0, 2, 6, 70, 130)
 _READS = (3, 4)
 # command → the exit codes it can end with, beside 0 (done), 2 (usage), 6 (output), 70 (bug) and 130 (interrupted)
 EXITS: dict[str, tuple[int, ...]] = {
-    "to-static": (3, 4, 5, 7, 8, 9, 10, 11),
+    "to-static": (3, 4, 5, 7, 8, 9, 10, 11, 13),
     "onnx2paddle": (*_READS, 5, 7, 8, 9, 10, 11),
     "torch2paddle": (*_READS, 5, 7, 8, 9, 10, 11, 13),
     "to-onnx": (*_READS, 5, 7, 8, 9, 10),
     "downgrade": (*_READS, 5, 8, 9, 10),
-    "convert": (*_READS, 5, 7, 8, 9, 10, 11),
+    "convert": (*_READS, 5, 7, 8, 9, 10, 11, 13),
     "to-serving": (*_READS, 5, 7, 8, 9),
     "scaffold": (*_READS, 5, 7),
     "serve-check": (*_READS, 8, 9, 10),
     "inspect": _READS,
-    "verify": (*_READS, 5, 7, 8, 9, 10, 11),
+    "verify": (*_READS, 5, 7, 8, 9, 10, 11, 13),
     "check": (*_READS, 11, 12),
-    "run": (*_READS, 5, 7, 8, 9, 10, 11),
+    "run": (*_READS, 5, 7, 8, 9, 10, 11, 12, 13),
     "init": (*_READS, 5),
     "runtime": (7, 8),
     "doctor": (),
