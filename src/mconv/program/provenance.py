@@ -16,7 +16,8 @@ from typing import Any, Optional, Union
 from mconv import __version__
 from mconv.program.hashing import FileHash, Following, Thread, hash_file
 from mconv.program.params import PathLike, TensorSource, write_combined
-from mconv.program.stored import ModelFiles
+from mconv.program.program import Program
+from mconv.program.stored import ModelFiles, params_name, write_model
 
 SCHEMA = 2  # 1 had SHA-256
 NAME = "provenance.json"
@@ -160,6 +161,13 @@ class Recording:
             return
         with self.following(path) as following:
             write_combined(path, items, following.written)
+
+    def write_model(
+        self, program: Program, items: Iterable[tuple[str, TensorSource]], folder: Path
+    ) -> tuple[Path, Path]:
+        """:func:`mconv.program.stored.write_model`, its parameters hashed meanwhile."""
+        with self.following(folder / params_name()) as following:
+            return write_model(program, items, folder, written=following.written)
 
     def write(
         self,

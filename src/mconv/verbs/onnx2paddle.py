@@ -16,7 +16,6 @@ from mconv.errors import (
 )
 from mconv.onnx import advice, describe
 from mconv.onnx.convert import convert
-from mconv.onnx.external import external_files
 from mconv.onnx.importer import Imported
 from mconv.onnx.plugins import load_plugin
 from mconv.onnx.reader import OnnxModel, read, storage_dtype
@@ -25,7 +24,6 @@ from mconv.program.inputs import assign
 from mconv.program.output import staged
 from mconv.program.params import PathLike, TensorSource
 from mconv.program.program import Program
-from mconv.program.stored import params_name, write_model
 from mconv.verbs.options import Onnx2Paddle
 from mconv.verbs.proof import FAILED, NOT_DONE, PASSED, Proof, prove, runtime_for
 from mconv.verbs.report import FAILED_SUFFIX, Report, failure, keep, paddle_operators, versions
@@ -79,12 +77,10 @@ def onnx2paddle(model: PathLike, out: PathLike, chosen: Onnx2Paddle = Onnx2Paddl
     report.versions = versions()
     report.seconds["read"] = time.perf_counter() - start
     protected = [Path(model), *([] if chosen.feeds is None else [chosen.feeds])]
-    protected += [Path(model).parent / name for name in external_files(source)]
+    external = [(name, Path(model).parent / name) for name in report.source["external_files"]]
+    protected += [path for _, path in external]
     options = {"engine": chosen.engine, "inputs": list(chosen.inputs)}
-    given_files: list[provenance.Source] = [
-        Path(model),
-        *((n, Path(model).parent / n) for n in external_files(source)),
-    ]
+    given_files: list[provenance.Source] = [Path(model), *external]
     given_files += [(f"plugins/{Path(p).name}", p) for p in chosen.plugins]
     recording = provenance.Recording(
         "onnx2paddle", given_files, target=target, options=options, packages=("numpy", "onnx")
@@ -96,8 +92,7 @@ def onnx2paddle(model: PathLike, out: PathLike, chosen: Onnx2Paddle = Onnx2Paddl
             setattr(report, name, value)
         report.seconds.update(made.seconds)
         step = time.perf_counter()
-        with recording.following(folder / params_name()) as following:
-            files = write_model(made.program, made.params.items(), folder, written=following.written)
+        files = recording.write_model(made.program, made.params.items(), folder)
         report.seconds["write"] = time.perf_counter() - step
         report.wrote(out, *files)
         recording.write(folder)

@@ -21,7 +21,6 @@ from mconv.errors import (
 from mconv.program import provenance, targets
 from mconv.program.output import staged
 from mconv.program.params import PathLike
-from mconv.program.stored import params_name, write_model
 from mconv.torch.exporting import named_leaves
 from mconv.torch.sources import Source, open_source
 from mconv.torch.widening import widen
@@ -90,8 +89,7 @@ def torch2paddle(model: Any, out: PathLike, chosen: Torch2Paddle = Torch2Paddle(
             made, road, how = produce(source, plan, request)
             _adopt(report, made, road, how, chosen)
             step = time.perf_counter()
-            with recording.following(folder / params_name()) as following:
-                files = write_model(made.program, made.params.items(), folder, written=following.written)
+            files = recording.write_model(made.program, made.params.items(), folder)
             report.seconds["write"] = time.perf_counter() - step
             report.wrote(out, *files)
             proof = _proof(source, plan, made, files, report, runner, selected, chosen)
