@@ -132,6 +132,19 @@ class WeightsError(MconvError):
         self.rows = rows or []
 
 
+class LimitError(MconvError):
+    """What the model asks for (memory, work, size once unpacked) is beyond the budget of the command; ``--limit``
+    raises it."""
+
+    exit_code = 14
+
+
+class UnprovedError(MconvError):
+    """The conversion is written, but what runs the source could not run it, so nothing was compared."""
+
+    exit_code = 15
+
+
 class BuildError(Exception):
     """An importer or pass emitted an operator that the target's signature table does not allow.
 

@@ -201,10 +201,6 @@ def test_a_bug_is_one_line_and_exit_code_70(
     assert lines[1].startswith("hint: please report it") and len(lines) == 2
 
 
-def test_names_cannot_forge_output() -> None:
-    assert common.one_line("a\nerror: b\x1b[31m") == "a error: b\\x1b[31m"
-
-
 def test_plain_values() -> None:
     import numpy as np
 

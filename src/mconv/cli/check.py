@@ -7,8 +7,9 @@ from typing import Annotated, Any, Optional
 
 import typer
 
-from mconv.cli.common import one_line, out
+from mconv.cli.common import out
 from mconv.errors import AlteredError
+from mconv.printable import printable
 
 
 def command(
@@ -26,13 +27,13 @@ def command(
 
     found = api.check(path, sources=source or ())
     for note in found.notes:
-        out.warn(one_line(note))
+        out.warn(printable(note))
     for finding in found.findings:
-        out.print(one_line(finding.line()))
+        out.print(printable(finding.line()))
     made_by = f"made by mconv {found.versions.get('mconv', '?')} {found.command}"
     if found.ok:
         sources = f", and so {'is' if found.sources == 1 else 'are'} its {found.sources} source files" if source else ""
-        out.print(f"{one_line(str(found.path.parent))}: all {found.files} files are as they were {made_by}{sources}")
+        out.print(f"{printable(str(found.path.parent))}: all {found.files} files are as they were {made_by}{sources}")
         return found
     try:
         found.require()

@@ -25,6 +25,7 @@ from typing import Annotated, Any, Callable, Optional
 import typer
 
 from mconv.errors import EXIT_BUG, EXIT_INTERRUPTED, MconvError
+from mconv.printable import printable
 
 EXIT_PIPE = 141  # the shell's 128 + SIGPIPE
 _GLOBALS: dict[str, Any] = {
@@ -118,9 +119,9 @@ class Output:
 
     def error(self, message: str, hint: Optional[str] = None) -> None:
         """``error: …`` and, if there is one, ``hint: …``: one line each."""
-        self._stderr(f"error: {one_line(message)}", "bold red")
+        self._stderr(f"error: {printable(message)}", "bold red")
         if hint:
-            self._stderr(f"hint: {one_line(hint)}")
+            self._stderr(f"hint: {printable(hint)}")
 
     def _stderr(self, text: str, style: Optional[str] = None) -> None:
         with contextlib.suppress(BrokenPipeError):
@@ -156,16 +157,10 @@ class Output:
             return
         start = time.monotonic()
         with self.console(stderr=True).status(text) as line:
-            yield lambda what: line.update(f"{one_line(what)} ({time.monotonic() - start:.0f} s)")
+            yield lambda what: line.update(f"{printable(what)} ({time.monotonic() - start:.0f} s)")
 
 
 out = Output()
-
-
-def one_line(text: str) -> str:
-    """The text without line breaks and control characters, so that a name in a model cannot forge output."""
-    text = " ".join(part.strip() for part in text.splitlines() if part.strip())
-    return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text)
 
 
 def plain(value: Any) -> Any:
@@ -289,8 +284,8 @@ def _show_rows(rows: Sequence[Mapping[str, Any]]) -> None:
     def text(value: Any) -> str:
         if isinstance(value, (list, tuple)):
             more = f", … {len(value) - 3} more" if len(value) > 3 else ""
-            return ", ".join(one_line(str(v)) for v in value[:3]) + more
-        return one_line(str(value))
+            return ", ".join(printable(str(v)) for v in value[:3]) + more
+        return printable(str(value))
 
     present = [
         k for k in dict.fromkeys(k for row in rows for k in row) if any(r.get(k) not in (None, "", []) for r in rows)

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Optional
 
 import typer
 
-from mconv.cli.common import one_line, out, stdout_for_the_result
+from mconv.cli.common import out, stdout_for_the_result
 from mconv.cli.options import (
     Arguments,
     FeedAlias,
@@ -26,6 +26,7 @@ from mconv.cli.proving import show_proof, table_on_failure
 from mconv.cli.service_options import with_service_options
 from mconv.cli.to_serving import aliases
 from mconv.errors import UsageError
+from mconv.printable import printable
 
 
 @with_service_options
@@ -80,7 +81,7 @@ def command(
 
     if given and not pipeline:
         raise UsageError(f"{', '.join(sorted(given))} say what a service is like", "--pipeline writes one")
-    with table_on_failure(), stdout_for_the_result(), out.progress(f"looking at {one_line(source)}") as say:
+    with table_on_failure(), stdout_for_the_result(), out.progress(f"looking at {printable(source)}") as say:
         result = api.convert(
             piped_text(source),
             out_dir,
@@ -104,11 +105,11 @@ def command(
             progress=say,
         )
     for warning in result.warnings:
-        out.warn(one_line(warning))
+        out.warn(printable(warning))
     made = [p for p in (result.server, result.client, result.service, result.inference) if p]
-    out.print(f"{out_dir}: {', '.join(f'{Path(p).name}/' for p in made)} from {one_line(source)}")
+    out.print(f"{out_dir}: {', '.join(f'{Path(p).name}/' for p in made)} from {printable(source)}")
     rows = [
-        [side, one_line(v["name"]), one_line(v["alias"]), str(v["dtype"]), str(v["shape"])]
+        [side, printable(v["name"]), printable(v["alias"]), str(v["dtype"]), str(v["shape"])]
         for side, variables in (("input", result.inputs), ("output", result.outputs))
         for v in variables
     ]

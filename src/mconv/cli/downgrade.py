@@ -7,9 +7,10 @@ from typing import Annotated, Any, Optional
 
 import typer
 
-from mconv.cli.common import one_line, out
+from mconv.cli.common import out
 from mconv.cli.options import Force, Link, Target
 from mconv.cli.piped import piped
+from mconv.printable import printable
 
 
 def command(
@@ -33,11 +34,11 @@ def command(
     names = None if output_names is None else [n.strip() for n in output_names.split(",")]
     result = api.downgrade(piped(path), out_dir, target=target, output_names=names, name=name, link=link, force=force)
     for warning in result.warnings:
-        out.warn(one_line(warning))
+        out.warn(printable(warning))
     for what, count in result.changes.items():
         out.detail(f"{what}: {count}")
     out.print(f"{result.program}: saved by Paddle {result.saved_by}, now for Paddle {result.target}")
-    rows = [["input", one_line(t.name), t.dtype, str(list(t.shape))] for t in result.inputs]
-    rows += [["output", one_line(t.name), t.dtype, str(list(t.shape))] for t in result.outputs]
+    rows = [["input", printable(t.name), t.dtype, str(list(t.shape))] for t in result.inputs]
+    rows += [["output", printable(t.name), t.dtype, str(list(t.shape))] for t in result.outputs]
     out.table(["", "name", "type", "shape"], rows)
     return result

@@ -10,8 +10,8 @@ import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from mconv.cli.common import one_line
 from mconv.errors import CorruptModelError, MconvError
+from mconv.printable import printable
 
 _LFS = b"version https://git-lfs"
 
@@ -46,9 +46,9 @@ def main(arguments: Sequence[str]) -> int:
         except MconvError as error:
             code = code or error.exit_code
             where = "" if error.message.startswith(str(model)) else f"{model}: "
-            sys.stderr.write(one_line(where + error.message) + "\n")
+            sys.stderr.write(printable(where + error.message) + "\n")
             if error.hint:
-                sys.stderr.write(f"  hint: {one_line(error.hint)}\n")
+                sys.stderr.write(f"  hint: {printable(error.hint)}\n")
     return code
 
 

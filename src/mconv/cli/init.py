@@ -8,8 +8,9 @@ from typing import Annotated, Any, Optional
 
 import typer
 
-from mconv.cli.common import one_line, out
+from mconv.cli.common import out
 from mconv.errors import UsageError
+from mconv.printable import printable
 
 
 def command(
@@ -41,7 +42,7 @@ def command(
     show = path is not None and str(path) == "-"
     draft = api.init(model, out=None if show else path, show=show, force=force, target=target)
     for note in draft.notes:
-        out.warn(one_line(note))
+        out.warn(printable(note))
     if show:
         out.print(draft.text.rstrip("\n"))
     else:

@@ -7,8 +7,9 @@ from typing import Annotated, Any, Optional
 
 import typer
 
-from mconv.cli.common import one_line, out
+from mconv.cli.common import out
 from mconv.cli.piped import piped
+from mconv.printable import printable
 
 _SHOWN = 12  # operators listed without --ops
 
@@ -43,7 +44,7 @@ def command(
         rest = report.files[len(listed) :]
         out.print(f"  … and {len(rest)} more files  {size(sum(f.bytes for f in rest))}")
     rows = [
-        [side, one_line(t.name), *_tensor(t)]
+        [side, printable(t.name), *_tensor(t)]
         for side, ts in (("input", report.inputs), ("output", report.outputs))
         for t in ts
     ]
@@ -54,7 +55,7 @@ def command(
     out.print(f"\nparameters: {report.parameters}" + (f" ({by_type})" if by_type else ""))
     _operators(report, ops)
     if report.variables is not None:
-        rows = [["stored" if t.stored else "", one_line(t.name), *_tensor(t)[:2]] for t in report.variables]
+        rows = [["stored" if t.stored else "", printable(t.name), *_tensor(t)[:2]] for t in report.variables]
         out.print("")
         out.table(["", "variable", "type", "shape"], rows)
     if report.targets:
@@ -72,7 +73,7 @@ def _operators(report: Any, all_of_them: bool) -> None:
         out.print("")
         out.table(["operator", "count"], list(report.operators.items()), right=["count"])
         return
-    shown = [f"{one_line(name)} ×{number}" for name, number in list(report.operators.items())[:_SHOWN]]
+    shown = [f"{printable(name)} ×{number}" for name, number in list(report.operators.items())[:_SHOWN]]
     if len(report.operators) > _SHOWN:
         shown.append(f"… {len(report.operators) - _SHOWN} more kinds (--ops)")
     out.print(f"operators: {count}{blocks}: " + ", ".join(shown))
@@ -80,7 +81,7 @@ def _operators(report: Any, all_of_them: bool) -> None:
 
 def _tensor(tensor: Any) -> list[str]:
     shape = "?" if tensor.shape is None else "[" + ", ".join("?" if d == -1 else str(d) for d in tensor.shape) + "]"
-    return [tensor.dtype or "?", shape, one_line(tensor.alias or "")]
+    return [tensor.dtype or "?", shape, printable(tensor.alias or "")]
 
 
 def _target(report: Any) -> list[str]:

@@ -7,9 +7,10 @@ from typing import Annotated, Any, Optional
 
 import typer
 
-from mconv.cli.common import one_line, out
+from mconv.cli.common import out
 from mconv.cli.options import Feeds, Force, Limit, OutFolder, Target, Verify, Where
 from mconv.cli.proving import show_report, table_on_failure
+from mconv.printable import printable
 
 
 def command(
@@ -55,7 +56,7 @@ def command(
             progress=out.detail,
         )
     for warning in report.warnings:
-        out.warn(one_line(warning))
+        out.warn(printable(warning))
     count = sum(row["count"] for row in report.operators)
     made = sum(report.paddle_operators.values())
     extra = [f"{report.folded} computed"] if report.folded else []

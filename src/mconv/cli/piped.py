@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any, Union
 
 from mconv import errors
-from mconv.cli.common import one_line
 from mconv.errors import MconvError, UsageError
+from mconv.printable import printable
 
 HELP = "`-` takes what the command before made: `mconv onnx2paddle m.onnx out --json | mconv to-serving -`"
 _LIMIT = 256 << 20  # characters
@@ -30,7 +30,7 @@ def piped(source: Union[str, Path]) -> Path:
     try:
         report = json.loads(text)
     except (ValueError, RecursionError):
-        what = "nothing" if not text.strip() else f"no JSON: {one_line(text[:80])}"
+        what = "nothing" if not text.strip() else f"no JSON: {printable(text[:80])}"
         raise UsageError(f"`-` reads the report of another command, and there is {what} on stdin", HELP) from None
     if not isinstance(report, dict):
         raise UsageError("`-` reads the report of another command, and stdin holds another JSON document", HELP)

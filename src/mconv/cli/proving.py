@@ -6,8 +6,9 @@ import contextlib
 from collections.abc import Iterator
 from typing import Any, Optional
 
-from mconv.cli.common import one_line, out
+from mconv.cli.common import out
 from mconv.errors import MconvError
+from mconv.printable import printable
 
 
 def show_report(report: Any) -> None:
@@ -25,7 +26,7 @@ def show_ports(report: Any) -> None:
 
 
 def _port(port: dict[str, Any]) -> list[str]:
-    name = one_line(port["name"])
+    name = printable(port["name"])
     if port["paddle_name"] != port["name"]:
         name += f" → {port['paddle_name']}"
     dims = ", ".join("?" if d is None else str(d) for d in port["shape"])
@@ -50,7 +51,7 @@ def _show_one(proof: Optional[dict[str, Any]]) -> None:
         return  # the warning has said it
     sides = f"{proof['reference']} against {proof['paddle'] or proof['runtime']}"
     shapes = " and ".join(
-        ", ".join(f"{one_line(n)} {shape}" for n, shape in feed.items()) for feed in proof["input_sets"]
+        ", ".join(f"{printable(n)} {shape}" for n, shape in feed.items()) for feed in proof["input_sets"]
     )
     out.print(f"verification {proof['status']}: {sides}; {proof['inputs']} inputs {shapes}")
     if proof["outputs"]:
@@ -64,7 +65,7 @@ def show_outputs(rows: list[dict[str, Any]]) -> None:
         figures = [_figure(row["max_abs"]), _figure(row["max_rel"]), _figure(row["cosine"], ".8f")]
         argmax = {None: "", True: "same", False: "differs"}[row["argmax_same"]]
         state = "ok" if row["ok"] else row["reason"]
-        table.append([one_line(row["name"]), str(row["shape"]), row["dtype"], *figures, argmax, state])
+        table.append([printable(row["name"]), str(row["shape"]), row["dtype"], *figures, argmax, state])
     columns = ["output", "shape", "type", "max abs", "max rel", "cosine", "argmax", ""]
     out.table(columns, table, right=["max abs", "max rel", "cosine"])
 

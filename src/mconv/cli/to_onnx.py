@@ -7,10 +7,11 @@ from typing import Annotated, Any, Optional
 
 import typer
 
-from mconv.cli.common import one_line, out
+from mconv.cli.common import out
 from mconv.cli.options import Feeds, ForceThere, Limit
 from mconv.cli.piped import piped
 from mconv.cli.proving import show_report, table_on_failure
+from mconv.printable import printable
 
 
 def command(
@@ -62,7 +63,7 @@ def command(
             progress=out.detail,
         )
     for warning in report.warnings:
-        out.warn(one_line(warning))
+        out.warn(printable(warning))
     count, made = sum(report.paddle_operators.values()), sum(row["count"] for row in report.operators)
     out.print(f"{onnx}: {count} operators of Paddle → {made} ONNX nodes, opset {report.target['opset']}")
     show_report(report)

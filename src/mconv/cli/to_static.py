@@ -7,9 +7,10 @@ from typing import Annotated, Any, Optional
 
 import typer
 
-from mconv.cli.common import one_line, out, stdout_for_the_result
+from mconv.cli.common import out, stdout_for_the_result
 from mconv.cli.options import Arguments, Feeds, Force, Limit, Target, Timeout, Trust, Where
 from mconv.cli.proving import show_report, table_on_failure
+from mconv.printable import printable
 
 
 def command(
@@ -86,7 +87,7 @@ def command(
             progress=out.detail,
         )
     for warning in report.warnings:
-        out.warn(one_line(warning))
+        out.warn(printable(warning))
     made = sum(report.paddle_operators.values())
     what = f"{made} operators of Paddle {report.target['paddle']}" if made else "as Paddle writes it"
     out.print(f"{out_path}: {report.source['class']}.{report.source['method']} → {what} ({report.engine})")
