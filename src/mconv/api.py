@@ -1,6 +1,8 @@
 """The verbs of mconv as plain functions with typed results; the command line calls nothing else.
 
-The logic of a verb lives in its room; here it is only named, and rooms that do not know each other are joined.
+The logic of a verb lives in its room; here it is only named, and rooms that do not know each other are joined. Every
+verb that reads a model has a budget of memory and work, and takes the keyword ``limit`` for it (``"8G"``); see
+:mod:`mconv.budget`. What is beyond it is a :class:`~mconv.errors.LimitError`.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Optional, Union
 
+from mconv import budget
 from mconv.errors import MconvError, UsageError
 
 if TYPE_CHECKING:
@@ -31,6 +34,7 @@ if TYPE_CHECKING:
     from mconv.verify.serve_check import ServeReport
 
 
+@budget.bounded
 def to_serving(
     path: PathLike, *, engine: str = "native", pipeline: Optional[Mapping[str, Any]] = None, **options: Any
 ) -> ServingResult:
@@ -88,6 +92,7 @@ def to_serving(
     return official.convert(path, [str(runtime.python)], runtime.environ(), **options)
 
 
+@budget.bounded
 def scaffold(
     server: PathLike, out: Optional[PathLike] = None, *, force: bool = False, **options: Any
 ) -> WrittenService:
@@ -107,6 +112,7 @@ def scaffold(
     return room.scaffold(server, out, room.options_from(options), force=force)
 
 
+@budget.bounded
 def downgrade(path: PathLike, out: PathLike, **options: Any) -> Downgraded:
     """A model of any era, ``.json`` included, as a ``.pdmodel`` that an older Paddle loads.
 
@@ -123,6 +129,7 @@ def downgrade(path: PathLike, out: PathLike, **options: Any) -> Downgraded:
     return verb.downgrade(path, out, **options)
 
 
+@budget.bounded
 def inspect(path: PathLike, *, variables: bool = False, text: bool = False) -> Inspection:
     """What a path is: its files, inputs, outputs, parameters, operators, and which Paddle can load it.
 
@@ -134,6 +141,7 @@ def inspect(path: PathLike, *, variables: bool = False, text: bool = False) -> I
     return inspection.inspect(path, variables=variables, text=text)
 
 
+@budget.bounded
 def external_data(path: PathLike) -> list[str]:
     """The files beside an ONNX model that hold its large tensors, relative to its folder; no tensor is read.
 
@@ -145,6 +153,7 @@ def external_data(path: PathLike) -> list[str]:
     return external.names_beside(path)
 
 
+@budget.bounded
 def check(path: PathLike, *, sources: Sequence[PathLike] = ()) -> Checked:
     """Whether a converted folder is still what its ``provenance.json`` says; see
     :func:`mconv.program.provenance_check.check`.
@@ -168,6 +177,7 @@ def run(recipes: Sequence[PathLike], **options: Any) -> RunResult:
     return runner.run(recipes, **options)
 
 
+@budget.bounded
 def recognise(source: PathLike, framework: Optional[str] = None) -> SourceKind:
     """What a source is, and with it the conversion that reads it; see :func:`mconv.verbs.recognise.recognise`.
 
@@ -228,6 +238,7 @@ def as_run(a: PathLike, b: PathLike, found: Optional[Verification] = None, error
     return render.of_verification(a, b, found, error)
 
 
+@budget.bounded
 def serve_check(folder: PathLike, **options: Any) -> ServeReport:
     """Start the real Paddle Serving pipeline on a converted model and compare its answers with direct inference.
 
@@ -283,6 +294,7 @@ def doctor(*, test: bool = False) -> Diagnosis:
     return diagnose(test=test)
 
 
+@budget.bounded
 def onnx2paddle(model: PathLike, out: PathLike, **options: Any) -> Report:
     """An ONNX model as a Paddle inference model, proved against its source.
 
@@ -300,6 +312,7 @@ def onnx2paddle(model: PathLike, out: PathLike, **options: Any) -> Report:
     return verb.onnx2paddle(model, out, Onnx2Paddle(**options))
 
 
+@budget.bounded
 def to_onnx(path: PathLike, out: PathLike, **options: Any) -> Report:
     """A Paddle model of any era as an ONNX model, through paddle2onnx, proved against its source.
 
@@ -317,6 +330,7 @@ def to_onnx(path: PathLike, out: PathLike, **options: Any) -> Report:
     return verb.to_onnx(path, out, ToOnnx(**options))
 
 
+@budget.bounded
 def convert(source: PathLike, out: PathLike, **options: Any) -> Converted:
     """Any source as ``OUT/serving_server/`` and ``OUT/serving_client/``: the whole chain in one go, proved.
 
@@ -335,6 +349,7 @@ def convert(source: PathLike, out: PathLike, **options: Any) -> Converted:
     return verb.convert(source, out, Convert(**options))
 
 
+@budget.bounded
 def verify(a: PathLike, b: PathLike, **options: Any) -> Verification:
     """Two models on the same inputs, output by output; with ``layers=True`` also the first tensor that differs.
 
@@ -351,6 +366,7 @@ def verify(a: PathLike, b: PathLike, **options: Any) -> Verification:
     return verb.verify(a, b, **options)
 
 
+@budget.bounded
 def to_static(layer: Any, input_spec: Any = None, path: Any = None, **options: Any) -> Report:
     """A live ``paddle.nn.Layer``, or what a SPEC makes, as an inference model that the target loads, proved.
 
@@ -369,6 +385,7 @@ def to_static(layer: Any, input_spec: Any = None, path: Any = None, **options: A
     return verb.to_static(layer, input_spec, path, ToStatic(**options))
 
 
+@budget.bounded
 def torch2paddle(model: Any, out: PathLike, *, into: Any = None, **options: Any) -> Report:
     """A PyTorch model of any form as a Paddle inference model, proved against PyTorch.
 
