@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import subprocess
 import sys
@@ -10,6 +11,8 @@ from typing import Callable
 
 import pytest
 
+from mconv.pir import obstacles, reader
+from mconv.program import targets
 from mconv.runtimes import Worker
 from tests.managed import require
 from tests.pir import sweep
@@ -17,9 +20,18 @@ from tests.pir import sweep
 LISTED = json.loads(sweep.PASS_LIST.read_text())
 RUNTIMES = ("current", "paddle-2.3.2", "paddle-2.6.2")
 # one of a dozen, and always what the other tests do not touch
-SAMPLE = sorted(
-    {*LISTED["paddle-2.3.2"]["passed"][::14], "T.gcd", "T.array_read", "T.slice[index]", "T.median", "F.prelu"}
-)
+TOUCHED = {
+    "T.gcd",
+    "T.array_read",
+    "T.slice[index]",
+    "T.median",
+    "F.prelu",
+    "T.slice_scatter[setitem]",
+    "T.put_along_axis",
+    "F.kl_div",
+    "T.repeat_interleave[tensor]",
+}
+SAMPLE = sorted({*LISTED["paddle-2.3.2"]["passed"][::14], *TOUCHED})
 
 
 @pytest.mark.parametrize("runtime", RUNTIMES)
@@ -62,6 +74,28 @@ def sample(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_sample(sample: Path, runtime: str, workers: Callable[[str], Worker]) -> None:
     wrong = {n: sweep.run_case(sample, n, workers(runtime), "2.3") for n in SAMPLE}
     assert {n: w for n, w in wrong.items() if w is not None} == {}
+
+
+def _refusals(folder: Path, names: list[str]) -> dict[str, Exception]:
+    """What is no list of operators when a program is translated for a target."""
+    found: dict[str, Exception] = {}
+    for name, target in itertools.product(names, targets.TARGETS):
+        try:
+            error = obstacles(reader.read(folder / f"{sweep.file_name(name)}.json"), target)
+            assert error is None or error.rows, f"{name}: refused for {target} without a reason"
+        except Exception as e:  # noqa: BLE001 - the finding
+            found[f"{name} for {target}"] = e
+    return found
+
+
+def test_what_a_target_lacks_is_a_row(sample: Path) -> None:
+    assert _refusals(sample, SAMPLE) == {}
+
+
+@pytest.mark.slow
+def test_what_a_target_lacks_is_a_row_everywhere(tmp_path: Path) -> None:
+    names = LISTED["current"]["passed"]
+    assert _refusals(_saved(tmp_path, names), names) == {}
 
 
 @pytest.mark.slow

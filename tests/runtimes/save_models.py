@@ -34,8 +34,19 @@ class Mlp(nn.Layer):
         return self.layers(x)
 
 
+class Scale(nn.Layer):
+    """Nothing that would have to be stored."""
+
+    def forward(self, x):
+        return x.astype("float32") / 255.0 - 0.5
+
+
 ids = [InputSpec([None, None], "int64", name) for name in ("input_ids", "token_type_ids", "attention_mask")]
-MODELS = {"bert": (Bert, ids), "mlp": (Mlp, [InputSpec([None, 8], "float32", "x")])}
+MODELS = {
+    "bert": (Bert, ids),
+    "mlp": (Mlp, [InputSpec([None, 8], "float32", "x")]),
+    "scale": (Scale, [InputSpec([None, 3], "uint8", "x")]),
+}
 
 paddle.seed(7)
 kind, prefix = sys.argv[1:]

@@ -146,6 +146,14 @@ def test_a_pir_model_runs(workers: Workers, tmp_path: Path, engine: str) -> None
         workers("current").run(program, params, {"x": x}, fetch=["relu_0.tmp_0"])
 
 
+@pytest.mark.parametrize("engine", ["predictor", "executor"])
+def test_a_pir_model_without_parameters_runs(workers: Workers, tmp_path: Path, engine: str) -> None:
+    program = save_model("current", "scale", tmp_path).with_suffix(".json")
+    assert locate(program).params is None
+    result = workers("current").run(program, None, {"x": np.full((2, 3), 255, np.uint8)}, engine=engine)
+    np.testing.assert_allclose(result.outputs[0][0], np.full((2, 3), 0.5), atol=1e-6)
+
+
 @pytest.mark.runtime
 def test_a_crash_is_a_result_and_the_next_request_works(workers: Workers, tmp_path: Path) -> None:
     prefix = save_model("paddle-2.6.2", "bert", tmp_path)

@@ -113,7 +113,7 @@ def gelu(b: Builder, x: Value, *, approximate: bool) -> Value:
 def swish(b: Builder, x: Value, beta: float = 1.0) -> Value:
     """``x * sigmoid(beta * x)``."""
     if beta == 1.0:
-        return unary(b, "swish", x, beta=1.0) if "beta" in b.operators["swish"]["attrs"] else unary(b, "swish", x)
+        return unary(b, "swish", x, beta=1.0) if "beta" in b.signature("swish")["attrs"] else unary(b, "swish", x)
     return binary(b, "elementwise_mul", x, unary(b, "sigmoid", scale(b, x, beta)))
 
 

@@ -57,7 +57,7 @@ def sort(b: Builder, x: Value, axis: int, *, descending: bool) -> tuple[Value, V
     axis = axis_of(axis, len(shape))
     size = shape[axis]
     short = isinstance(size, int) and size <= _INSERTION
-    stable = {"stable": True} if "stable" in b.operators["argsort"]["attrs"] and not short else {}
+    stable = {"stable": True} if "stable" in b.signature("argsort")["attrs"] and not short else {}
     made, index = _argsort(b, x, axis, descending, **stable)
     if short or stable:
         return made, index

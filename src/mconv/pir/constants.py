@@ -101,7 +101,7 @@ class PirBuilder(Builder):
             return None
         field, kind = _ASSIGN[via]
         values: list[Any] = plain.reshape(-1).tolist()
-        if field not in self.operators["assign_value"]["attrs"]:
+        if field not in self.signature("assign_value")["attrs"]:
             field, kind = "values", AttrType.SCALARS
         elif via is DType.BOOL:
             values = [int(v) for v in values]

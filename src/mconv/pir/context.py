@@ -157,7 +157,7 @@ def table_op(ctx: Context, name: str, operands: Sequence[Operand]) -> Any:
         raise Unsupported("mconv does not know this operation")
     if row.op not in ctx.b.operators:
         raise Unsupported(f"Paddle {ctx.b.target.paddle} has no operator {row.op}")
-    sig = ctx.b.operators[row.op]
+    sig = ctx.b.signature(row.op)
     arguments: dict[str, Any] = {}
     scalar = False
     for slot, operand in zip(row.inputs, operands):

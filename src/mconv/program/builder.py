@@ -157,6 +157,18 @@ class Builder:
         """The operators of the target, by name."""
         return signatures.table(self.target.name)
 
+    def signature(self, op_type: str) -> Mapping[str, Mapping[str, str]]:
+        """The ``inputs``, ``outputs`` and ``attrs`` of an operator of the target.
+
+        Raises:
+            BuildError: the target has no such operator.
+        """
+        found = self.operators.get(op_type)
+        if found is None:
+            raise BuildError(f"Paddle {self.target.paddle} has no operator {op_type!r}")
+        signature: Mapping[str, Mapping[str, str]] = found
+        return signature
+
     # operators ---------------------------------------------------------------------------------------------------
 
     def op(self, op_type: str, *, result: Any = None, **operands: Any) -> Any:

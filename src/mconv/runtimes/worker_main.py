@@ -99,6 +99,8 @@ class OnPredictor:
         self.version = paddle.__version__
         program, params = request["program"], request["params"]
         self.folder = None
+        if params is None and program.endswith(".json"):
+            params = ""  # a program of Paddle 3 without parameters: None would be its folder
         files = [program, params] if params is not None else [self.model_folder(program)]
         try:
             from paddle import inference
@@ -202,12 +204,13 @@ class OnExecutor:
         with self.guard():
             if hasattr(paddle, "base"):
                 self.executor = paddle.static.Executor(self.core.CPUPlace())
-                if params is None:
+                if params is None and not self.new_ir:
                     params = self.combined(paddle, program)
                 # the road by prefix: the other one is deprecated, and does not know .json
                 prefix = os.path.join(self.folder.name, "model")
                 os.symlink(program, prefix + (".json" if self.new_ir else ".pdmodel"))
-                os.symlink(params, prefix + ".pdiparams")
+                if params is not None:
+                    os.symlink(params, prefix + ".pdiparams")
                 loaded = paddle.static.load_inference_model(prefix, self.executor)
             else:
                 from paddle import fluid

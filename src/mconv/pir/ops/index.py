@@ -152,7 +152,7 @@ def put_along_axis(
     if value.shape != shape:
         value = emit.shape.expand_to(ctx.b, value, shape)
     arguments: dict[str, Any] = {}
-    if "Include_self" in ctx.b.operators["put_along_axis"]["attrs"]:
+    if "Include_self" in ctx.b.signature("put_along_axis")["attrs"]:
         arguments["Include_self"] = include_self
     elif not include_self and reduce != "assign":
         raise Unsupported(f"put_along_axis with reduce={reduce!r} and include_self=False")
@@ -222,7 +222,7 @@ def argsort(ctx: Context, x: Value, *, axis: int, descending: bool, stable: bool
     if not x.rank:
         return x, emit.fill(ctx.b, (), 0, DType.INT64)
     spec = {"Out": (x.dtype, x.shape), "Indices": (DType.INT64, x.shape)}
-    arguments = {"stable": stable} if "stable" in ctx.b.operators["argsort"]["attrs"] else {}
+    arguments = {"stable": stable} if "stable" in ctx.b.signature("argsort")["attrs"] else {}
     values, places = ctx.op("argsort", X=x, axis=axis % x.rank, descending=descending, **arguments, result=spec)
     return values, places
 
@@ -405,7 +405,7 @@ def set_value(
     value = b.cast(tensor, x.dtype)
     if not value.rank:
         value = emit.reshape(b, value, (1,))
-    sig = b.operators["set_value"]["attrs"]
+    sig = b.signature("set_value")["attrs"]
     made: Value = ctx.op(
         "set_value",
         Input=x,

@@ -182,7 +182,7 @@ def lstsq(ctx: Context, x: Value, y: Value, rcond: Any, *, driver: str) -> tuple
     if number is None:
         raise Unsupported("rcond that is computed at run time")
     names = ("Solution", "Residuals", "Rank", "SingularValues")
-    known = ctx.b.operators["lstsq"]["outputs"]
+    known = ctx.b.signature("lstsq")["outputs"]
     specs = {n: ctx.spec(i) for i, n in enumerate(names) if n in known}
     made = dict(zip(specs, ctx.op("lstsq", X=x, Y=y, rcond=float(number), driver=driver, result=specs)))
     return tuple(made.get(n) for n in names)

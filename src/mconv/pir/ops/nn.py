@@ -148,7 +148,7 @@ def cross_entropy(
 
 @pir_op("kldiv_loss")
 def kldiv_loss(ctx: Context, x: Value, target: Value, *, reduction: str, log_target: bool = False) -> Any:
-    sig = ctx.b.operators["kldiv_loss"]["attrs"]
+    sig = ctx.b.signature("kldiv_loss")["attrs"]
     if not log_target or "log_target" in sig:
         return ctx.generic()
     b = ctx.b

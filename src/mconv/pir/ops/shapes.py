@@ -337,7 +337,7 @@ def repeat_interleave(ctx: Context, x: Value, *, repeats: int, axis: int, output
 def repeat_by_tensor(ctx: Context, x: Value, repeats: Value, *, axis: int, output_size: int = -1) -> Value:
     spec = ctx.spec()
     if ctx.has("repeat_interleave"):
-        sig = ctx.b.operators["repeat_interleave"]
+        sig = ctx.b.signature("repeat_interleave")
         if "RepeatsTensor" in sig["inputs"]:
             made: Value = ctx.op("repeat_interleave", X=x, RepeatsTensor=repeats, dim=axis, Repeats=0, result=spec)
             return made
