@@ -42,7 +42,7 @@ OPERATIONS = 4  # for each byte: what numpy does in about as much time as it tak
 
 Size = Union[int, str, None]
 What = Union[str, Callable[[], str]]
-F = TypeVar("F", bound=Callable[..., Any])
+R = TypeVar("R")
 _MOST = 1 << 50  # bytes that --limit is recommended for
 _SIZE = re.compile(r"([0-9]{1,18}(?:\.[0-9]{1,9})?) ?([KMGT]?)(?:i?B)?", re.IGNORECASE | re.ASCII)
 _UNITS = "KMGT"
@@ -166,7 +166,7 @@ def command(limit: Size = None) -> Iterator[Budget]:
         _current.reset(token)
 
 
-def bounded(function: F) -> F:
+def bounded(function: Callable[..., R]) -> Callable[..., R]:
     """A verb with a budget of its own: it takes the keyword ``limit`` beside its others (see :func:`size`).
 
     Raises:
@@ -174,11 +174,11 @@ def bounded(function: F) -> F:
     """
 
     @functools.wraps(function)
-    def wrapper(*arguments: Any, limit: Size = None, **options: Any) -> Any:
+    def wrapper(*arguments: Any, limit: Size = None, **options: Any) -> R:
         with command(limit):
             return function(*arguments, **options)
 
-    return wrapper  # type: ignore[return-value]
+    return wrapper
 
 
 def size(given: Size) -> Optional[int]:

@@ -201,3 +201,16 @@ def test_steps_are_by_content_where_the_source_lies_here(tmp_path: Path) -> None
         path = tmp_path / "r.yaml"
         path.write_text(json.dumps({"source": source}))
         assert load(path).steps[0].name == first
+
+
+@pytest.mark.parametrize(
+    ("given", "ok"), [("8G", True), ("1.5GiB", True), ("4096", True), ("much", False), ("-1", False)]
+)
+def test_the_limit_of_a_recipe(tmp_path: Path, given: str, ok: bool) -> None:
+    path = tmp_path / "net.yaml"
+    path.write_text(f"source: model.onnx\nlimit: {given}\n")
+    if ok:
+        assert str(load(path).limit) == given
+    else:
+        with pytest.raises(UsageError, match="limit"):
+            load(path)

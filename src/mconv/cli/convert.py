@@ -10,6 +10,7 @@ import typer
 from mconv.cli.common import out, stdout_for_the_result
 from mconv.cli.options import (
     Arguments,
+    Budget,
     FeedAlias,
     Feeds,
     FetchAlias,
@@ -73,6 +74,7 @@ def command(
     tolerance: Limit = None,
     runtime: Where = None,
     timeout: Timeout = 600,
+    limit: Budget = None,
     force: Force = False,
     given: Any = None,
 ) -> Any:
@@ -101,6 +103,7 @@ def command(
             tolerance=tolerance,
             runtime=runtime,
             timeout=timeout,
+            limit=limit,
             force=force,
             progress=say,
         )

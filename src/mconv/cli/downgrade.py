@@ -8,7 +8,7 @@ from typing import Annotated, Any, Optional
 import typer
 
 from mconv.cli.common import out
-from mconv.cli.options import Force, Link, Target
+from mconv.cli.options import Budget, Force, Link, Target
 from mconv.cli.piped import piped
 from mconv.printable import printable
 
@@ -26,13 +26,16 @@ def command(
     ] = None,
     name: Annotated[str, typer.Option(help="What the two files are called.")] = "inference",
     link: Link = False,
+    limit: Budget = None,
     force: Force = False,
 ) -> Any:
     """Make a .pdmodel that an older Paddle loads out of a model of a newer one, .json included."""
     from mconv import api
 
     names = None if output_names is None else [n.strip() for n in output_names.split(",")]
-    result = api.downgrade(piped(path), out_dir, target=target, output_names=names, name=name, link=link, force=force)
+    result = api.downgrade(
+        piped(path), out_dir, target=target, output_names=names, name=name, link=link, limit=limit, force=force
+    )
     for warning in result.warnings:
         out.warn(printable(warning))
     for what, count in result.changes.items():

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Optional
 import typer
 
 from mconv.cli.common import out
+from mconv.cli.options import Budget
 from mconv.cli.piped import piped
 from mconv.printable import printable
 
@@ -22,11 +23,12 @@ def command(
     ops: Annotated[bool, typer.Option("--ops", help="List every operator.")] = False,
     variables: Annotated[bool, typer.Option("--vars", help="List every variable.")] = False,
     text: Annotated[bool, typer.Option("--text", help="Print the whole program.")] = False,
+    limit: Budget = None,
 ) -> Any:
     """Say what a model is: files, inputs, outputs, operators, and which Paddle loads it."""
     from mconv import api
 
-    report = api.inspect(piped(path), variables=variables, text=text)
+    report = api.inspect(piped(path), variables=variables, text=text, limit=limit)
     if report.text is not None:
         out.print(report.text)
         return report

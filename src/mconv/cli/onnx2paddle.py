@@ -8,7 +8,7 @@ from typing import Annotated, Any, Optional
 import typer
 
 from mconv.cli.common import out
-from mconv.cli.options import Feeds, Force, Limit, OutFolder, Target, Verify, Where
+from mconv.cli.options import Budget, Feeds, Force, Limit, OutFolder, Target, Verify, Where
 from mconv.cli.proving import show_report, table_on_failure
 from mconv.printable import printable
 
@@ -34,6 +34,7 @@ def command(
         Optional[list[Path]], typer.Option(metavar="MY_OPS.PY", help="Converters of your own; repeatable.")
     ] = None,
     timeout: Annotated[float, typer.Option(metavar="SECONDS", help="For running the result, or X2Paddle.")] = 600,
+    limit: Budget = None,
     force: Force = False,
 ) -> Any:
     """Convert an ONNX model into a Paddle inference model, and prove it."""
@@ -53,6 +54,7 @@ def command(
             plugins=plugin or (),
             force=force,
             timeout=timeout,
+            limit=limit,
             progress=out.detail,
         )
     for warning in report.warnings:

@@ -28,6 +28,13 @@ Link = Annotated[bool, typer.Option("--link", help="Hard-link the parameters ins
 Force = Annotated[bool, typer.Option("--force", "-f", help="Replace what is at OUT.")]
 ForceThere = Annotated[bool, typer.Option("--force", "-f", help="Replace what is there.")]
 
+Budget = Annotated[
+    Optional[str],
+    typer.Option(
+        "--limit", metavar="SIZE", help="Memory that the model may ask for beside its files' size: 8G.  [default: 1G]"
+    ),
+]
+
 # proving ------------------------------------------------------------------------------------------------------------
 
 Verify = Annotated[

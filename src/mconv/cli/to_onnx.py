@@ -8,7 +8,7 @@ from typing import Annotated, Any, Optional
 import typer
 
 from mconv.cli.common import out
-from mconv.cli.options import Feeds, ForceThere, Limit
+from mconv.cli.options import Budget, Feeds, ForceThere, Limit
 from mconv.cli.piped import piped
 from mconv.cli.proving import show_report, table_on_failure
 from mconv.printable import printable
@@ -43,6 +43,7 @@ def command(
     timeout: Annotated[
         float, typer.Option(metavar="SECONDS", help="For the conversion, and for running the Paddle model.")
     ] = 600,
+    limit: Budget = None,
     force: ForceThere = False,
 ) -> Any:
     """Convert a Paddle model of any era into an ONNX model with paddle2onnx, and prove it."""
@@ -59,6 +60,7 @@ def command(
             tolerance=tolerance,
             runtime=runtime,
             timeout=timeout,
+            limit=limit,
             force=force,
             progress=out.detail,
         )

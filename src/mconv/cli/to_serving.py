@@ -8,7 +8,7 @@ from typing import Annotated, Any, Optional
 import typer
 
 from mconv.cli.common import out
-from mconv.cli.options import FeedAlias, FetchAlias, ForceThere, Link
+from mconv.cli.options import Budget, FeedAlias, FetchAlias, ForceThere, Link
 from mconv.cli.piped import piped
 from mconv.cli.service_options import show_service, with_service_options
 from mconv.errors import UsageError
@@ -41,6 +41,7 @@ def command(
         bool,
         typer.Option("--provenance/--no-provenance", help="Write provenance.json, which hashes the model's files."),
     ] = True,
+    limit: Budget = None,
     force: ForceThere = False,
     pipeline: Annotated[
         bool, typer.Option("--pipeline", help="Also write a pipeline service; the options below are for it.")
@@ -57,6 +58,7 @@ def command(
         "serving_client": serving_client,
         "feed_alias": aliases("--feed-alias", feed_alias),
         "fetch_alias": aliases("--fetch-alias", fetch_alias),
+        "limit": limit,
         "force": force,
         "target": target,
         "fetch_order": fetch_order,

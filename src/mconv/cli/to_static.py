@@ -8,7 +8,7 @@ from typing import Annotated, Any, Optional
 import typer
 
 from mconv.cli.common import out, stdout_for_the_result
-from mconv.cli.options import Arguments, Feeds, Force, Limit, Target, Timeout, Trust, Where
+from mconv.cli.options import Arguments, Budget, Feeds, Force, Limit, Target, Timeout, Trust, Where
 from mconv.cli.proving import show_report, table_on_failure
 from mconv.printable import printable
 
@@ -58,6 +58,7 @@ def command(
     tolerance: Limit = None,
     runtime: Where = None,
     timeout: Timeout = 600,
+    limit: Budget = None,
     force: Force = False,
 ) -> Any:
     """Save a paddle.nn.Layer as a static inference model that the target loads, and prove it."""
@@ -84,6 +85,7 @@ def command(
             folder=named is None,
             force=force,
             timeout=timeout,
+            limit=limit,
             progress=out.detail,
         )
     for warning in report.warnings:

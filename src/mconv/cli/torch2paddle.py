@@ -8,7 +8,7 @@ from typing import Annotated, Any, Optional
 import typer
 
 from mconv.cli.common import out, stdout_for_the_result
-from mconv.cli.options import Arguments, Feeds, Force, Limit, OutFolder, Target, Timeout, Verify, Where
+from mconv.cli.options import Arguments, Budget, Feeds, Force, Limit, OutFolder, Target, Timeout, Verify, Where
 from mconv.cli.proving import show_report, table_on_failure
 from mconv.printable import printable
 
@@ -108,6 +108,7 @@ def command(
     tolerance: Limit = None,
     runtime: Where = None,
     timeout: Timeout = 600,
+    limit: Budget = None,
     force: Force = False,
 ) -> Any:
     """Convert a PyTorch model into a Paddle inference model, and prove it."""
@@ -140,6 +141,7 @@ def command(
             tolerance=tolerance,
             force=force,
             timeout=timeout,
+            limit=limit,
             progress=out.detail,
         )
     for warning in report.warnings:

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Optional
 import typer
 
 from mconv.cli.common import out, stdout_for_the_result
-from mconv.cli.options import JUnit, Limit, Summary
+from mconv.cli.options import Budget, JUnit, Limit, Summary
 from mconv.cli.piped import piped_text
 from mconv.cli.proving import show_outputs
 from mconv.cli.run import show_annotations
@@ -64,6 +64,7 @@ def command(
     trust: Annotated[
         bool, typer.Option("--trust", help="Unpickle PyTorch files without restrictions: they can run code.")
     ] = False,
+    limit: Budget = None,
     junit: JUnit = None,
     summary: Summary = None,
 ) -> Any:
@@ -92,6 +93,7 @@ def command(
                 request=request,
                 config=config,
                 trust=trust,
+                limit=limit,
                 progress=out.detail,
             )
         if not found.ok:

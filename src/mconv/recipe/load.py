@@ -57,6 +57,7 @@ class Recipe:
     pipeline: Union[bool, dict[str, Any]]
     verification: dict[str, Any]
     profile: Optional[str] = None
+    limit: Union[int, str, None] = None
 
     @property
     def folder(self) -> Path:
@@ -109,6 +110,7 @@ def load(path: Path, *, profile: Optional[str] = None, settings: Sequence[str] =
         data.get("pipeline", False),
         dict(data.get("verification", {})),
         applied,
+        data.get("limit"),
     )
     return made if steps else _with_steps(made, document)
 

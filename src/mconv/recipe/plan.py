@@ -115,6 +115,8 @@ class _Planner:
             "serve-check": self._serve_check,
         }[spec.name]
         build(step, spec)
+        if self.recipe.limit is not None:  # another limit gives no other result
+            step.hidden["limit"] = self.recipe.limit
         if spec.name in CONVERSIONS:
             step.product = step.product or step.outputs[0]
             step.record = step.record or f"{step.product}/{NAME}"
