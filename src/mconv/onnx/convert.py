@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Optional, Union
 
+from mconv.onnx import cpp
 from mconv.onnx.importer import Imported, Importer
 from mconv.onnx.reader import OnnxModel, read
 from mconv.passes.fuse import fuse
@@ -29,6 +30,7 @@ def convert(
         NotAModelError, CorruptModelError: the file is no sound ONNX model.
         UnsupportedError: operators that cannot be converted; ``rows`` lists them all.
     """
+    cpp.start()
     if not isinstance(model, OnnxModel):
         model = read(Path(model))
     made = Importer(model, target, shapes).run()

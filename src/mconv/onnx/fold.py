@@ -8,7 +8,10 @@ from typing import Any, Optional
 
 import numpy as np
 
+from mconv import budget
 from mconv.emit.elementwise import FOLD_LIMIT, foldable
+from mconv.errors import CorruptModelError
+from mconv.onnx import cpp
 from mconv.onnx.registry import normal_domain
 from mconv.onnx.sanity import outputs_of
 from mconv.program.builder import Builder
@@ -53,35 +56,80 @@ def evaluate(
 
 
 def _small(node: Any, opsets: dict[str, int], inputs: Sequence[Optional[Value]]) -> bool:
-    """Whether the results are small enough to be kept; computing others could take all memory."""
-    import onnx
+    """Whether the results, and the work that they take, are small enough; computing others could take all memory.
 
-    try:
-        types = outputs_of(node, opsets, inputs)
-    except onnx.shape_inference.InferenceError:
-        return False  # the converter says what is wrong
-    if types is None:
+    Raises:
+        CorruptModelError: ONNX's inference dies of the node.
+        LimitError: so much has been computed before that the budget is exhausted.
+    """
+    sizes = [v.size or 0 for v in inputs if v is not None]
+    pairs = math.prod(max(1, size) for size in sizes)
+    plain = node.op_type in _PLAIN
+    if node.op_type == "ConstantOfShape":
+        known: Optional[int] = _product(inputs[0])
+    elif plain and pairs <= FOLD_LIMIT:
+        known = pairs
+    else:
+        known = _inferred(node, opsets, inputs)
+    if known is None and plain and pairs <= _PAIRS:  # what ONNX does not infer depends on the values
+        known = pairs
+    if known is None or not 0 <= known <= FOLD_LIMIT:
         return False
-    # what ONNX does not infer depends on the values: no operator but those of _GROWING makes more than all pairs
-    most = math.prod(max(1, v.size or 0) for v in inputs if v is not None)
-    for kind in types.values():
-        if not kind.HasField("tensor_type") or not kind.tensor_type.HasField("shape"):
-            known = None
-        else:
-            dims = kind.tensor_type.shape.dim
-            known = math.prod(d.dim_value for d in dims) if all(d.HasField("dim_value") for d in dims) else None
-        if known is None and (node.op_type in _GROWING or most > _PAIRS):
-            return False
-        if known is not None and not 0 <= known <= FOLD_LIMIT:
-            return False
+    steps = (sum(sizes) + 1) * (known + 1) * (1 if plain else math.prod(_numbers(node)))
+    if not plain and steps > _STEPS:
+        return False
+    budget.work(_EACH + min(steps, pairs + known if plain else steps), lambda: f"computing {node.op_type}")
     return True
 
 
+def _product(shape: Optional[Value]) -> Optional[int]:
+    """The number of elements that a shape asks for."""
+    if shape is None or shape.const is None:
+        return None
+    dims = [int(d) for d in np.ravel(shape.const)]
+    return None if any(d < 0 for d in dims) else math.prod(dims)
+
+
+def _inferred(node: Any, opsets: dict[str, int], inputs: Sequence[Optional[Value]]) -> Optional[int]:
+    """The number of elements of the largest output as ONNX infers it, or None."""
+    try:
+        types = outputs_of(node, opsets, inputs)
+    except cpp.Died as e:
+        raise CorruptModelError(str(e)) from None
+    except cpp.Refused:
+        return None  # the converter says what is wrong
+    most = 0
+    for kind in (types or {}).values():
+        if not kind.HasField("tensor_type") or not kind.tensor_type.HasField("shape"):
+            return None
+        dims = kind.tensor_type.shape.dim
+        if not all(d.HasField("dim_value") and d.dim_value >= 0 for d in dims):
+            return None
+        most = max(most, math.prod(d.dim_value for d in dims))
+    return most if types else None
+
+
+def _numbers(node: Any) -> list[int]:
+    """The sizes of what the attributes say: a kernel, paddings, a length."""
+    found = []
+    for attribute in node.attribute:
+        found += [abs(attribute.i), *(abs(i) for i in attribute.ints), int(min(abs(attribute.f), 1e9))]
+    return [n for n in found if n > 1]
+
+
 _PAIRS = 1 << 22
-_GROWING = frozenset(
+_STEPS = 1 << 22  # of an operator whose work does not follow from the sizes of its inputs and outputs
+_EACH = 1 << 14  # operations that calling the evaluator costs
+# operators whose outputs are no larger than all pairs of their inputs' elements, and whose work is no more either
+_PLAIN = frozenset(
     """
-    BlackmanWindow CenterCropPad Col2Im ConstantOfShape Expand EyeLike HammingWindow HannWindow MaxUnpool
-    MelWeightMatrix OneHot Pad Range Resize Tile Upsample DFT STFT
+    Abs Acos Acosh Add And ArgMax ArgMin Asin Asinh Atan Atanh BitShift BitwiseAnd BitwiseNot BitwiseOr BitwiseXor Cast
+    CastLike Ceil Celu Clip Compress Concat Cos Cosh CumSum DequantizeLinear Div Elu Equal Erf Exp Flatten Floor Gather
+    GatherElements GatherND Gelu Gemm Greater GreaterOrEqual HardSigmoid HardSwish IsInf IsNaN LeakyRelu Less
+    LessOrEqual Log LogSoftmax MatMul Max Mean Min Mish Mod Mul Neg NonZero Not Or PRelu Pow QuantizeLinear Reciprocal
+    ReduceL1 ReduceL2 ReduceLogSum ReduceLogSumExp ReduceMax ReduceMean ReduceMin ReduceProd ReduceSum ReduceSumSquare
+    Relu Reshape Round ScatterElements ScatterND Selu Shape Sigmoid Sign Sin Sinh Size Slice Softmax Softplus Softsign
+    Split Sqrt Squeeze Sub Sum Swish Tan Tanh ThresholdedRelu TopK Transpose Trilu Unique Unsqueeze Where Xor
     """.split()  # noqa: SIM905
 )
 

@@ -5,13 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Optional
 
+from mconv.errors import CorruptModelError
+from mconv.onnx import cpp
 from mconv.onnx.registry import normal_domain
 from mconv.program.dtypes import DType
 from mconv.program.value import Value
 
 
 def body_of(node: Any, opsets: dict[str, int], inputs: Sequence[Optional[Value]]) -> Any:
-    """The FunctionProto that ONNX defines *node* by in this opset, or None when it has none."""
+    """The FunctionProto that ONNX defines *node* by in this opset, or None when it has none.
+
+    Raises:
+        CorruptModelError: ONNX refuses the node, or dies of it.
+    """
     import onnx
 
     domain = normal_domain(node.domain)
@@ -26,9 +32,15 @@ def body_of(node: Any, opsets: dict[str, int], inputs: Sequence[Optional[Value]]
         types = [type_of(v) for v in inputs]
         fitting = [v for v in schema.context_dependent_function_opset_versions if v <= version]
         if fitting:
-            body = schema.get_context_dependent_function_with_opset_version(
-                max(fitting), node.SerializeToString(), [t.SerializeToString() for t in types]
-            )
+            try:
+                body = cpp.function_body(
+                    (node.op_type, version, domain),
+                    max(fitting),
+                    node.SerializeToString(),
+                    [t.SerializeToString() for t in types],
+                )
+            except cpp.Refused as e:
+                raise CorruptModelError(first_line(e)) from None
             return _parsed(body, schema)
     if schema.has_function:
         fitting = [v for v in schema.function_opset_versions if v <= version]
@@ -83,6 +95,13 @@ _ONNX_TYPES = {
     DType.COMPLEX128: 15,
     DType.BF16: 16,
 }
+
+
+def first_line(error: BaseException) -> str:
+    """ONNX's message without its prefixes and its copy of the node."""
+    lines = str(error).strip().splitlines()
+    text = lines[0] if lines else type(error).__name__
+    return text.rpartition("[ShapeInferenceError] ")[2].rpartition("[TypeInferenceError] ")[2].strip()
 
 
 def bound(inner: Any, call: Any, body: Any) -> Any:

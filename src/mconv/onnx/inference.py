@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from typing import Any, Optional
 
 from mconv.errors import CorruptModelError
-from mconv.onnx.reader import OnnxModel
-from mconv.onnx.sanity import first_line
+from mconv.onnx import cpp
+from mconv.onnx.functions import first_line
+from mconv.onnx.reader import OnnxModel, skeleton
 
 
 @dataclass
@@ -37,21 +38,21 @@ def infer(model: OnnxModel, shapes: dict[str, Sequence[Any]]) -> Known:
     Raises:
         CorruptModelError: the types of a node's inputs are not those that its operator takes.
     """
-    import onnx
-
     proto = _overridden(model.proto, shapes)
-    proto = _hidden(proto)
+    seen = _seen(proto)
     suspicious = False
-    errors = (onnx.shape_inference.InferenceError, ValueError, RuntimeError)  # ValueError: element types from nowhere
     try:
-        proto = onnx.shape_inference.infer_shapes(proto, check_type=True, strict_mode=True, data_prop=True)
-    except errors:
+        proto = type(proto).FromString(cpp.infer_shapes(seen, strict=True))
+    except cpp.Died as e:  # the nodes one by one will show of which
+        suspicious = True
+        model.notes.append(f"ONNX's shape inference fails on the whole model ({e.kind})")
+    except cpp.Refused:
         suspicious = True
         try:
-            proto = onnx.shape_inference.infer_shapes(proto, check_type=True, data_prop=True)
-        except onnx.shape_inference.InferenceError as e:
-            raise CorruptModelError(_told(e), "onnx.checker refuses the model too: export it again") from None
-        except errors as e:
+            proto = type(proto).FromString(cpp.infer_shapes(seen, strict=False))
+        except cpp.Refused as e:
+            if e.kind == "InferenceError":
+                raise CorruptModelError(_told(e), "onnx.checker refuses the model too: export it again") from None
             model.notes.append(f"ONNX's shape inference failed: {first_line(e)}")
     known: dict[str, list[Optional[int]]] = {}
     for info in list(proto.graph.value_info) + list(proto.graph.output):
@@ -65,30 +66,10 @@ def infer(model: OnnxModel, shapes: dict[str, Sequence[Any]]) -> Known:
     return Known(known, types, suspicious)
 
 
-def _hidden(proto: Any) -> Any:
-    """The model as the inference may see it: an Einsum whose equation does not fit its operands crashes the process."""
-    if b"Einsum" not in proto.SerializeToString():
-        return proto
-    copy = type(proto)()
-    copy.CopyFrom(proto)
-    copy.opset_import.add(domain=_HIDDEN, version=1)
-    _hide(copy.graph)
-    for function in copy.functions:
-        _hide(function)
-        function.opset_import.add(domain=_HIDDEN, version=1)
-    return copy
-
-
-_HIDDEN = "mconv.hidden"
-
-
-def _hide(graph: Any) -> None:
-    for node in graph.node:
-        if node.op_type == "Einsum":
-            node.domain = _HIDDEN
-        for attribute in node.attribute:
-            for inner in [attribute.g] if attribute.HasField("g") else attribute.graphs:
-                _hide(inner)
+def _seen(proto: Any) -> bytes:
+    """The model as the inference sees it: without the data of large tensors."""
+    serialized: bytes = proto.SerializeToString()
+    return skeleton(serialized)
 
 
 def _told(error: Exception) -> str:

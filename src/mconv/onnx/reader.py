@@ -263,21 +263,33 @@ def read(path: Path) -> OnnxModel:
         raise NotAModelError(f"{path} may not be read")
     with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         head = bytes(data[:64])
+        proto = onnx.ModelProto()
         try:
-            skeleton = b"".join(_Scanner(data).message("model", 0, size, 0)[0])
-        except (IndexError, _Malformed):
+            proto.ParseFromString(skeleton(data))
+        except CorruptModelError as e:
+            raise CorruptModelError(f"{path}: {e.message}", e.hint) from None
+        except (MalformedError, DecodeError):
             raise _not_onnx(path, head, size) from None
-        except _TooLarge as e:
-            raise CorruptModelError(f"{path}: the graph holds {e}", _HINT) from None
-    proto = onnx.ModelProto()
-    try:
-        proto.ParseFromString(skeleton)
-    except DecodeError:
-        raise _not_onnx(path, head, size) from None
     if not proto.HasField("graph") or not (proto.graph.node or proto.graph.output):
         raise _not_onnx(path, head, size)
     check_text(proto)
     return OnnxModel(proto, path)
+
+
+def skeleton(data: Any) -> bytes:
+    """A serialized ModelProto (bytes, or a mapped file) without the data of its large tensors, which are said to lie
+    in :data:`INLINE`.
+
+    Raises:
+        CorruptModelError: what is left is larger than any graph.
+        MalformedError: it is no ModelProto.
+    """
+    try:
+        return b"".join(_Scanner(data).message("model", 0, len(data), 0)[0])
+    except IndexError:
+        raise MalformedError from None
+    except _TooLarge as e:
+        raise CorruptModelError(f"the graph holds {e}", _HINT) from None
 
 
 def _not_onnx(path: Path, head: bytes, size: int) -> Exception:
@@ -292,7 +304,7 @@ def _not_onnx(path: Path, head: bytes, size: int) -> Exception:
     return NotAModelError(f"{path} is not an ONNX model", hint)
 
 
-class _Malformed(Exception):
+class MalformedError(Exception):
     """Not the protobuf that it should be."""
 
 
@@ -303,7 +315,7 @@ class _TooLarge(Exception):
 class _Scanner:
     """Copies a serialized model without the data of its large tensors."""
 
-    def __init__(self, data: mmap.mmap):
+    def __init__(self, data: Any):
         self.data = data
         self.fields = 0
 
@@ -311,7 +323,7 @@ class _Scanner:
         value = shift = 0
         while True:
             if at >= end or shift > 63:
-                raise _Malformed
+                raise MalformedError
             byte = self.data[at]
             at += 1
             value |= (byte & 0x7F) << shift
@@ -322,7 +334,7 @@ class _Scanner:
     def message(self, kind: str, start: int, end: int, depth: int) -> tuple[list[bytes], int]:
         """The chunks of the copy, and their total length."""
         if depth > _MAX_DEPTH:
-            raise _Malformed
+            raise MalformedError
         nested = _NESTED[kind]
         chunks: list[bytes] = []
         total = 0
@@ -353,7 +365,7 @@ class _Scanner:
             elif wire == 2:
                 length, at = self.varint(at, end)
                 if at + length > end:
-                    raise _Malformed
+                    raise MalformedError
                 if (
                     kind == "tensor"
                     and length > INLINE_LIMIT
@@ -372,9 +384,9 @@ class _Scanner:
                         copied = at + length
                 at += length
             else:
-                raise _Malformed
+                raise MalformedError
             if at > end:
-                raise _Malformed
+                raise MalformedError
         flush(end)
         if large is not None:
             extra = _external_fields(*large)

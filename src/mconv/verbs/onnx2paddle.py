@@ -14,7 +14,7 @@ from mconv.errors import (
     RuntimeUnavailableError,
     UnsupportedError,
 )
-from mconv.onnx import advice, describe
+from mconv.onnx import advice, cpp, describe
 from mconv.onnx.convert import convert
 from mconv.onnx.importer import Imported
 from mconv.onnx.plugins import load_plugin
@@ -70,6 +70,8 @@ def onnx2paddle(model: PathLike, out: PathLike, chosen: Onnx2Paddle = Onnx2Paddl
     out = Path(out)
     for plugin in chosen.plugins:
         load_plugin(Path(plugin))
+    if chosen.engine == "native":
+        cpp.start()
     source = read(Path(model))
     given = assign(chosen.inputs, describe.inputs_of(source))
     shapes: dict[str, Sequence[Any]] = {name: spec.dims for name, spec in given.items()}
