@@ -1,10 +1,11 @@
 """``.pt2`` archives of ``torch.export.save``, read without running what is in them.
 
-``torch.export.load`` trusts the file in five ways: it unpickles sample inputs, constants and odd weights without
+``torch.export.load`` trusts the file in six ways: it unpickles sample inputs, constants and odd weights without
 restrictions; hands expressions of sizes to ``sympify``, which evaluates them; looks the functions of the graph up by
-any dotted name and runs them when the graph is traced again; writes names of nodes into Python source, which it
-executes; and loads compiled libraries. Without trust, every text in the graph is checked before torch sees it,
-pickles are read as weights are, and libraries are refused.
+any dotted name and runs them when the graph is traced again; imports what an argument's structure names; writes names
+of nodes into Python source, which it executes; and loads compiled libraries. Without trust, every record of the archive
+is one that a graph and its weights have need of, every text in the graph is checked before torch sees it, and pickles
+are followed, and then read as weights are.
 """
 
 from __future__ import annotations
@@ -12,7 +13,6 @@ from __future__ import annotations
 import contextlib
 import inspect
 import json
-import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Optional
@@ -20,15 +20,15 @@ from unittest import mock
 
 import numpy as np
 
-from mconv.errors import CorruptModelError, MconvError, UnsupportedError, UntrustedError
+from mconv.errors import CorruptModelError, LimitError, MconvError, UnsupportedError, UntrustedError
 from mconv.factory.inputs import Input
+from mconv.printable import printable
 from mconv.torch.exporting import first_line
-from mconv.torch.sources import graph_texts, unpickle
+from mconv.torch.sources import forms, graph_texts, stored, unpickle
+from mconv.torch.sources.archive import TRUST_HINT, Archive
 from mconv.torch.sources.forms import Form
 from mconv.torch.sources.inputs import dtype_of
 from mconv.torch.sources.source import Source, import_torch
-
-_HINT = "--trust allows it, if you know where the file comes from"
 
 
 def open_archive(path: Path, *, trust: bool) -> Source:
@@ -40,11 +40,10 @@ def open_archive(path: Path, *, trust: bool) -> Source:
         UnsupportedError: it calls operators that this torch does not have.
     """
     torch = import_torch()
-    if not trust:
-        _check(path)
+    old = None if trust else _check(path)
     with unpickle.restricted(str(path), trust=trust), _pickles_refused(path, trust):
         try:
-            program = torch.export.load(path)
+            program = torch.export.load(path) if old is None else _old(old)
             if not trust:
                 program._guards_code = []  # texts that module() would run; the graph has its own checks
             guards = "check_guards" in inspect.signature(program.module).parameters
@@ -57,10 +56,11 @@ def open_archive(path: Path, *, trust: bool) -> Source:
             if unpicklable is not None:
                 raise unpicklable from None
             if type(e).__name__ == "SerializeError":
-                raise UnsupportedError(f"{path}: {first_line(e)}") from None
+                raise UnsupportedError(f"{path}: {printable(first_line(e), 300)}") from None
             if isinstance(e, ImportError) and trust:
                 raise
-            raise CorruptModelError(f"{path}: torch {torch.__version__} cannot read it ({first_line(e)})") from e
+            said = printable(first_line(e), 300)
+            raise CorruptModelError(f"{path}: torch {torch.__version__} cannot read it ({said})") from e
     source = Source(Form.EXPORTED, "the exported program", module, program=program, files=[path])
     source.inputs, source.examples = inputs, examples
     return source
@@ -75,40 +75,109 @@ def _cause(error: Optional[BaseException], kind: str) -> Optional[BaseException]
 # before torch sees it -----------------------------------------------------------------------------------------------
 
 
-def _check(path: Path) -> None:
-    """Raises UntrustedError for an archive that is more than a graph and its weights."""
-    for name, read in _records(path):
-        if name.startswith(("data/aotinductor/", "data/executorch/")) or name.endswith((".so", ".pyd", ".dll")):
-            raise UntrustedError(f"{path}: brings compiled code ({name})", _HINT)
-        if "custom_obj_" in name or "opaque_obj_" in name:
-            raise UntrustedError(f"{path}: brings pickled objects ({name})", _HINT)
-        if name.endswith(".json") and not name.startswith("extra"):
-            try:
-                held = json.loads(read())
-            except (ValueError, RecursionError):
-                if "weights" in name or "constants" in name or "program" in name or name.startswith("models/"):
-                    raise CorruptModelError(f"{path}: {name} is no JSON") from None
-                continue
-            problem = graph_texts.problem(held)
-            if problem is not None:
-                raise UntrustedError(f"{path}: {name} {problem}: reading it can run code hidden in it", _HINT)
+_OLD_PICKLES = ("state_dict", "constants", "example_inputs")
 
 
-def _records(path: Path) -> Iterator[tuple[str, Any]]:
-    """(name, function that reads it) of every record, through the readers that torch itself uses."""
-    torch = import_torch()
+def _check(path: Path) -> Optional[dict[str, bytes]]:
+    """Look through an archive, as torch will read it.
+
+    Returns:
+        The records of one that torch before 2.8 wrote, which are read without its reader: that looks for a newer
+        archive in the file first. None for a newer one.
+
+    Raises:
+        UntrustedError: it is more than a graph and its weights.
+        CorruptModelError, LimitError: see :class:`Archive`.
+    """
+    with Archive(path, Form.EXPORTED) as archive:
+        if archive.old:
+            return _check_old(archive)
+        total = 0
+        for name in archive.records:
+            if name.endswith(".json"):
+                held = _json(archive, name)
+                if name.endswith("_config.json"):
+                    total += _payloads(archive, name, held)
+            elif name.endswith(".pt"):
+                _check_pickle(archive, name, archive.read(name))
+        if total > stored.most_of(archive.file_size):
+            raise CorruptModelError(f"{path}: weights of {total} bytes in {archive.file_size}")
+    return None
+
+
+def _json(archive: Archive, name: str) -> Any:
+    """What a record holds, whose texts are harmless."""
+    path = archive.path
     try:
-        with zipfile.ZipFile(path) as archive:
-            old = "serialized_exported_program.json" in archive.namelist()
-            for name in archive.namelist():
-                yield name if old else name.partition("/")[2], lambda n=name: archive.read(n)
-        if not old:
-            # two readers may see two archives in one file: what torch's sees is what counts
-            reader = torch._C.PyTorchFileReader(str(path))
-            for name in reader.get_all_records():
-                yield name, lambda n=name: reader.get_record(n)
-    except (zipfile.BadZipFile, RuntimeError, OSError, NotImplementedError, EOFError) as e:
-        raise CorruptModelError(f"{path}: not a sound archive ({str(e).splitlines()[0][:200]})") from None
+        held = json.loads(archive.read(name))
+    except (ValueError, RecursionError) as e:
+        raise CorruptModelError(f"{path}: {name} is no JSON ({printable(str(e), 80)})") from None
+    try:
+        wrong = graph_texts.problem(held, _is_foreign)
+    except LimitError as e:
+        raise LimitError(f"{path}: {name} computes {e.message}", "sizes have 64 bits") from None
+    except RecursionError:
+        raise CorruptModelError(f"{path}: {name} is nested too deeply") from None
+    if wrong is not None:
+        raise UntrustedError(f"{path}: {name} {wrong}: reading it can run code hidden in it", TRUST_HINT)
+    return held
+
+
+def _is_foreign(name: str) -> bool:
+    """Whether an operator is one of a library that torch does not bring."""
+    torch = import_torch()
+    return name.partition("::")[0] not in {n.partition("::")[0] for n in torch._C._dispatch_get_all_op_names()}
+
+
+def _payloads(archive: Archive, name: str, held: Any) -> int:
+    """Look at the list of weights or constants; the bytes of their tensors."""
+    listed = held.get("config") if isinstance(held, dict) else None
+    if not isinstance(listed, dict) or not all(isinstance(v, dict) for v in listed.values()):
+        raise CorruptModelError(f"{archive.path}: {name} is no list of tensors")
+    total = 0
+    for label, entry in listed.items():
+        file = entry.get("path_name")
+        record = f"{name.rpartition('/')[0]}/{file}"
+        if record not in archive.records:
+            raise archive.missing(record)
+        if entry.get("use_pickle"):
+            _check_pickle(archive, record, archive.read(record))
+            continue
+        meta = entry.get("tensor_meta")
+        dims = [d.get("as_int") if isinstance(d, dict) else None for d in meta["sizes"]] if _has_sizes(meta) else [None]
+        if not all(type(d) is int and 0 <= d < 1 << 62 for d in dims):
+            raise CorruptModelError(f"{archive.path}: {name} gives {printable(label, 80)} no size")
+        # 16 bytes: complex numbers, the largest there are
+        total += stored.product(tuple(dims)) * (16 if meta.get("dtype") in (10, 11) else 8)
+    return total
+
+
+def _has_sizes(meta: Any) -> bool:
+    return isinstance(meta, dict) and isinstance(meta.get("sizes"), list)
+
+
+def _check_pickle(archive: Archive, name: str, data: bytes) -> None:
+    if data:  # torch writes nothing where there is nothing
+        unpickle.check(f"{archive.path}: {name}", data)
+
+
+def _check_old(archive: Archive) -> dict[str, bytes]:
+    _json(archive, forms.OLD_PROGRAM)
+    found = {"program": archive.read(forms.OLD_PROGRAM)}
+    for part in _OLD_PICKLES:
+        names = [n for n in archive.records if n.startswith(f"serialized_{part}.")]
+        if len(names) != 1:
+            raise CorruptModelError(f"{archive.path}: has no {part}, or several")
+        found[part] = archive.read(names[0])
+        _check_pickle(archive, names[0], found[part])
+    return found
+
+
+def _old(held: dict[str, bytes]) -> Any:
+    """The program in the records of an archive that torch before 2.8 wrote."""
+    from torch._export.serde import serialize
+
+    return serialize.deserialize(serialize.SerializedArtifact(held["program"], *(held[n] for n in _OLD_PICKLES)))
 
 
 @contextlib.contextmanager
@@ -119,7 +188,7 @@ def _pickles_refused(path: Path, trust: bool) -> Iterator[None]:
         return
 
     def refuse(*args: Any, **options: Any) -> Any:
-        raise UntrustedError(f"{path}: brings pickled objects or compiled code", _HINT)
+        raise UntrustedError(f"{path}: brings pickled objects or compiled code", TRUST_HINT)
 
     with contextlib.ExitStack() as stack:
         try:

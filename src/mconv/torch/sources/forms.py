@@ -15,11 +15,14 @@ from mconv.errors import CorruptModelError, NotAModelError
 from mconv.factory import loading
 from mconv.program import sniff
 from mconv.program.copying import open_regular, read_small
+from mconv.program.zip_archive import ZipArchive
 
 PathLike = Union[str, "os.PathLike[str]"]
 
 # what torch.save begins with when it writes no zip archive: the pickled magic number, after the protocol
 _LEGACY = b"\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
+# the record that tells torch.export.save before 2.8
+OLD_PROGRAM = "serialized_exported_program.json"
 _NAME = re.compile(r"(timm:|hf[-_]hub:)?[\w.-]+(/[\w.-]+)?")
 _CONFIG_LIMIT = 16 << 20
 WEIGHTS = (
@@ -91,12 +94,17 @@ def of_file(path: Path) -> Optional[Form]:
 
 def _archive(path: Path) -> Optional[Form]:
     try:
-        with zipfile.ZipFile(path) as archive:
-            names = archive.namelist()
-    except (zipfile.BadZipFile, OSError, NotImplementedError, ValueError):
-        return Form.SAVED if path.name.endswith((".pt", ".pth", ".bin", ".pt2", ".ckpt")) else None
+        with ZipArchive(path) as archive:
+            names = list(archive.by_name)
+    except CorruptModelError:
+        # said when it is opened; what it is, is to be known before
+        try:
+            with zipfile.ZipFile(path) as other:
+                names = other.namelist()
+        except Exception:  # noqa: BLE001 - zipfile raises nearly every class on a damaged directory
+            return Form.SAVED if path.name.endswith((".pt", ".pth", ".bin", ".pt2", ".ckpt")) else None
     inner = {n.partition("/")[2] for n in names}
-    if "serialized_exported_program.json" in names or "archive_format" in inner:
+    if OLD_PROGRAM in names or "archive_format" in inner:
         return Form.EXPORTED
     if "constants.pkl" in inner and any(n.startswith("code/") for n in inner):
         return Form.SCRIPT

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import pickle
 import re
@@ -10,9 +11,15 @@ import sys
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Optional, Union
 
-from mconv.errors import CorruptModelError, MissingDependencyError, UntrustedError
+from mconv.errors import CorruptModelError, LimitError, MconvError, MissingDependencyError, UntrustedError
+from mconv.printable import printable
+from mconv.program import pickles
+from mconv.program.copying import open_regular
+from mconv.torch.sources import stored
+from mconv.torch.sources.archive import Archive
+from mconv.torch.sources.forms import Form
 from mconv.torch.sources.source import import_torch
 
 _GLOBALS = re.compile(r"GLOBAL (\S+) |unsupported GLOBAL (\S+)|Unsupported class (\S+)|class (\S+) was not an allowed")
@@ -53,22 +60,22 @@ def restricted(where: str, *, trust: bool) -> Iterator[None]:
             elif os.getcwd() not in sys.path:
                 sys.path.insert(0, os.getcwd())  # the classes that it names, as `python -m` finds them
             yield
+    except MconvError:
+        raise
     except pickle.UnpicklingError as e:
         raise _refusal(where, str(e)) from None
-    except ModuleNotFoundError as e:
-        if not trust:
-            raise
-        raise MissingDependencyError(
-            f"{where}: names a class of the module {e.name!r}, which cannot be imported",
-            "run mconv where that module is, or install the package",
-        ) from None
-    except AttributeError as e:
-        if not trust:
-            raise
-        raise MissingDependencyError(f"{where}: names a class that is not there: {e}") from None
-    except (RuntimeError, EOFError, KeyError, ValueError, OSError, IndexError, TypeError, UnicodeDecodeError) as e:
-        lines = str(e).strip().splitlines()
-        raise CorruptModelError(f"{where}: cannot be read ({lines[0][:200] if lines else type(e).__name__})") from e
+    except MemoryError:
+        raise LimitError(f"{where}: there is not enough memory for it") from None
+    except Exception as e:
+        if trust and isinstance(e, ModuleNotFoundError):
+            raise MissingDependencyError(
+                f"{where}: names a class of the module {e.name!r}, which cannot be imported",
+                "run mconv where that module is, or install the package",
+            ) from None
+        if trust and isinstance(e, AttributeError):
+            raise MissingDependencyError(f"{where}: names a class that is not there: {e}") from None
+        # torch's readers raise nearly every class on damaged bytes: struct.error, AssertionError, AttributeError, …
+        raise CorruptModelError(f"{where}: cannot be read ({printable(str(e), 200) or type(e).__name__})") from e
     finally:
         if before is None:
             os.environ.pop(_FORCED, None)
@@ -81,19 +88,68 @@ def load(path: Path, *, trust: bool) -> Any:
 
     Raises:
         ForbiddenGlobal, CorruptModelError, MissingDependencyError: see :func:`restricted`.
+        UntrustedError, LimitError: see :func:`check`.
     """
     torch = import_torch()
+    mapped = False
+    if not trust:
+        mapped = check(path)
     with restricted(str(path), trust=trust):
-        with open(path, "rb") as file:
-            archive = file.read(4) == b"PK\x03\x04"
-        return torch.load(path, map_location="cpu", weights_only=not trust, mmap=archive)
+        return torch.load(path, map_location="cpu", weights_only=not trust, mmap=mapped)
+
+
+def check(path: Union[Path, str], data: Optional[bytes] = None) -> bool:
+    """Follow what ``torch.load`` would read, and refuse what it could not read without harm.
+
+    Args:
+        path: the file; for messages alone where *data* is given.
+        data: the bytes of the file, where it is a record of an archive.
+
+    Returns:
+        Whether tensors can stay in the file.
+
+    Raises:
+        CorruptModelError: it is damaged, or tensors ask for more bytes than the file has.
+        UntrustedError: an archive holds more than a file of weights does.
+        LimitError: it unfolds to far more than it is.
+    """
+    with contextlib.ExitStack() as stack:
+        if data is None:
+            fd = stack.enter_context(os.fdopen(open_regular(Path(path)), "rb"))
+            file, size = fd, os.fstat(fd.fileno()).st_size
+        else:
+            file, size = io.BytesIO(data), len(data)
+        if file.read(4) != b"PK\x03\x04":
+            file.seek(0)
+            stored.check_file(file, size, path)
+            return False
+    with Archive(path, Form.SAVED, data) as held:
+        check_pickle(held.read("data.pkl"), lambda key: held.size(f"data/{key}"), held.file_size, path)
+        return held.stored
+
+
+def check_pickle(data: bytes, sizes: stored.Sizes, size: int, where: Any) -> None:
+    """Follow one pickle with tensors.
+
+    Args:
+        sizes: the bytes of a storage by its key.
+        size: bytes of the whole file.
+        where: what is read, for messages.
+
+    Raises:
+        CorruptModelError: it is damaged.
+    """
+    try:
+        stored.Reader(sizes, stored.most_of(size)).walk(data)
+    except pickles.Damaged as e:
+        raise stored.damaged(where, e) from None
 
 
 def _refusal(where: str, text: str) -> Exception:
     names = [next(filter(None, found)) for found in _GLOBALS.findall(text)]
     if not names and not any(word in text for word in _REFUSALS):
-        return CorruptModelError(f"{where}: no file that torch.save wrote ({_last_words(text)})")
-    shown = "".join(c if c.isprintable() else "?" for c in (names[0] if names else _last_words(text))[:120])
+        return CorruptModelError(f"{where}: no file that torch.save wrote ({printable(_last_words(text), 200)})")
+    shown = printable(names[0] if names else _last_words(text), 120)
     return ForbiddenGlobal(
         f"{where}: a file of weights has no need of {shown}: reading it can run code hidden in it",
         "--trust allows it, if you know where the file comes from; files of model.state_dict() need no trust",
