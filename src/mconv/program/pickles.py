@@ -12,7 +12,7 @@ from __future__ import annotations
 import pickletools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, BinaryIO, Callable, Optional, Union
+from typing import Any, BinaryIO, Callable, Optional, Union, cast
 
 
 class Damaged(Exception):
@@ -69,6 +69,7 @@ def walk(
     name: Callable[[str], None] = lambda full: None,
     call: Calls = lambda function, arguments: None,
     keep: Callable[[Any], Any] = Kept,
+    by_name: bool = False,
 ) -> Any:
     """What the next pickle of *source* describes: plain values, lists, dicts, tuples, and :class:`Name`,
     :class:`Made` and :class:`Kept` where it names, calls or refers to something.
@@ -77,13 +78,14 @@ def walk(
         name: called with every name; may raise.
         call: what a call gives, as far as it is known; may raise.
         keep: what stands for an object kept elsewhere; may raise.
+        by_name: nothing but a name may be called. (torch's unpickler in C++ calls its fifth name where it finds a 5.)
 
     Raises:
         Damaged: it is no sound pickle.
     """
-    machine = _Machine(name, call, keep)
+    machine = _Machine(name, call, keep, by_name)
     try:
-        for opcode, argument, _ in pickletools.genops(source):
+        for opcode, argument, _ in pickletools.genops(cast(BinaryIO, source)):
             if machine.step(opcode.name, argument):
                 return machine.stack[0]
     except (ValueError, IndexError, KeyError, TypeError, OverflowError, EOFError, UnicodeError) as e:
@@ -103,8 +105,8 @@ _SHORT = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
 
 
 class _Machine:
-    def __init__(self, name: Callable[[str], None], call: Calls, keep: Callable[[Any], Any]):
-        self.name, self.call, self.keep = name, call, keep
+    def __init__(self, name: Callable[[str], None], call: Calls, keep: Callable[[Any], Any], by_name: bool):
+        self.name, self.call, self.keep, self.by_name = name, call, keep, by_name
         self.stack: list[Any] = []
         self.marks: list[int] = []
         self.memo: dict[int, Any] = {}
@@ -248,6 +250,8 @@ class _Machine:
         result = None
         if isinstance(function, Name):
             result = self.call(function.full, arguments)
+        elif self.by_name:
+            raise Damaged("a call of what is no name")
         self.stack.append(Made(function, arguments) if result is None else result)
 
     def built(self) -> None:

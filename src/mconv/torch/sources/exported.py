@@ -144,16 +144,13 @@ def _payloads(archive: Archive, name: str, held: Any) -> int:
             _check_pickle(archive, record, archive.read(record))
             continue
         meta = entry.get("tensor_meta")
-        dims = [d.get("as_int") if isinstance(d, dict) else None for d in meta["sizes"]] if _has_sizes(meta) else [None]
-        if not all(type(d) is int and 0 <= d < 1 << 62 for d in dims):
+        sizes = meta.get("sizes") if isinstance(meta, dict) else None
+        dims: list[Any] = [d.get("as_int") for d in sizes if isinstance(d, dict)] if isinstance(sizes, list) else []
+        if not isinstance(sizes, list) or len(dims) != len(sizes) or not all(map(stored.is_size, dims)):
             raise CorruptModelError(f"{archive.path}: {name} gives {printable(label, 80)} no size")
         # 16 bytes: complex numbers, the largest there are
         total += stored.product(tuple(dims)) * (16 if meta.get("dtype") in (10, 11) else 8)
     return total
-
-
-def _has_sizes(meta: Any) -> bool:
-    return isinstance(meta, dict) and isinstance(meta.get("sizes"), list)
 
 
 def _check_pickle(archive: Archive, name: str, data: bytes) -> None:

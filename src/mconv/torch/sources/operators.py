@@ -24,43 +24,46 @@ _NAMES = {
         _fake_quantize_learnable_per_tensor_affine _fake_quantize_per_tensor_affine_cachemask_tensor_qparams _fft_c2c
         _fft_c2r _fft_r2c _functional_assert_async _functional_assert_scalar _functional_sym_constrain_range
         _functional_sym_constrain_range_for_size _fused_dropout _fused_moving_avg_obs_fq_helper
-        _fused_moving_avg_obs_fq_helper_functional _fused_rms_norm _fused_sdp_choice _grad_sum_to_size
-        _histogramdd_bin_edges _histogramdd_from_bin_cts _histogramdd_from_bin_tensors _indices _indices_copy _infer_size
-        _int_mm _is_all_true _is_any_true _is_zerotensor _jagged_to_padded_dense_forward _linalg_det _linalg_eigh
-        _linalg_eigvals _linalg_slogdet _linalg_solve_ex _linalg_svd _list_to_tensor _local_scalar_dense _log_softmax
-        _logcumsumexp _lu_with_info _make_dep_token _make_per_channel_quantized_tensor _make_per_tensor_quantized_tensor
-        _masked_scale _masked_softmax _mixed_dtypes_linear _mkldnn_transpose _mkldnn_transpose_ _native_batch_norm_legit
-        _native_batch_norm_legit_functional _native_batch_norm_legit_no_training _ncf_unsqueeze _ncf_view _neg_view
-        _neg_view_copy _new_zeros_with_same_feature_meta _nnpack_available _nnpack_spatial_convolution _nnz
-        _no_grad_embedding_renorm_ _no_grad_fill_ _no_grad_normal_ _no_grad_uniform_ _no_grad_zero_ _pack_padded_sequence
-        _pack_sequence _pad_circular _pad_enum _pad_packed_sequence _padded_dense_to_jagged_forward _pdist_forward
-        _prelu_kernel _reshape_alias _reshape_alias_copy _reshape_copy _reshape_from_tensor _safe_softmax
-        _sample_dirichlet _scaled_dot_product_attention_math _scaled_dot_product_attention_math_for_mps
-        _scaled_dot_product_cudnn_attention _scaled_dot_product_efficient_attention _scaled_dot_product_flash_attention
-        _scaled_dot_product_flash_attention_for_cpu _scaled_dot_product_fused_attention_overrideable _scaled_mm
-        _scaled_mm_v2 _shape_as_tensor _size_if_not_equal _slow_conv2d_forward _softmax _stack _standard_gamma
+        _fused_moving_avg_obs_fq_helper_functional _fused_rms_norm _fused_sdp_choice _get_cpu_capability _grad_sum_to_size
+        _grouped_mm _histogramdd_bin_edges _histogramdd_from_bin_cts _histogramdd_from_bin_tensors _indices _indices_copy
+        _infer_size _int_mm _is_all_true _is_any_true _is_zerotensor _jagged_to_padded_dense_forward _linalg_check_errors
+        _linalg_det _linalg_eigh _linalg_eigvals _linalg_slogdet _linalg_solve_ex _linalg_svd _list_to_tensor
+        _local_scalar_dense _log_softmax _logcumsumexp _lu_with_info _make_dep_token _make_per_channel_quantized_tensor
+        _make_per_tensor_quantized_tensor _masked_scale _masked_softmax _mixed_dtypes_linear _mkldnn_transpose
+        _mkldnn_transpose_ _native_batch_norm_legit _native_batch_norm_legit_functional
+        _native_batch_norm_legit_no_training _native_multi_head_attention _ncf_unsqueeze _ncf_view _neg_view
+        _neg_view_copy _nested_tensor_from_mask _nested_tensor_from_mask_left_aligned _new_zeros_with_same_feature_meta
+        _nnpack_available _nnpack_spatial_convolution _nnz _no_grad_embedding_renorm_ _no_grad_fill_ _no_grad_normal_
+        _no_grad_uniform_ _no_grad_zero_ _pack_padded_sequence _pack_sequence _pad_circular _pad_enum _pad_packed_sequence
+        _padded_dense_to_jagged_forward _pdist_forward _prelu_kernel _reshape_alias _reshape_alias_copy _reshape_copy
+        _reshape_from_tensor _safe_softmax _sample_dirichlet _scaled_dot_product_attention_math
+        _scaled_dot_product_attention_math_for_mps _scaled_dot_product_cudnn_attention
+        _scaled_dot_product_efficient_attention _scaled_dot_product_flash_attention
+        _scaled_dot_product_flash_attention_for_cpu _scaled_dot_product_fused_attention_overrideable _scaled_grouped_mm
+        _scaled_mm _scaled_mm_v2 _shape_as_tensor _size_if_not_equal _slow_conv2d_forward _softmax _stack _standard_gamma
         _standard_gamma_grad _tensor_to_list _thnn_fused_gru_cell _thnn_fused_lstm_cell _to_copy _to_dense _to_sparse
-        _to_sparse_bsc _to_sparse_bsr _to_sparse_csc _to_sparse_csr _trilinear _unique _unique2 _unsafe_index
-        _unsafe_index_put _unsafe_masked_index _unsafe_masked_index_put_accumulate _unsafe_view _unwrap_optional
-        _upsample_bicubic2d_aa _upsample_bilinear2d_aa _upsample_lanczos2d_aa _upsample_nearest_exact1d
-        _upsample_nearest_exact2d _upsample_nearest_exact3d _values _values_copy _weight_int4pack_mm
-        _weight_int4pack_mm_for_cpu _weight_int4pack_mm_with_scales_and_zeros _weight_int8pack_mm _weight_norm
-        _weight_norm_interface _wrapped_linear_prepack _wrapped_quantized_linear_prepacked abs abs_ absolute absolute_
-        acos acos_ acosh acosh_ adaptive_avg_pool1d adaptive_avg_pool2d adaptive_avg_pool3d adaptive_max_pool1d
-        adaptive_max_pool2d adaptive_max_pool3d add add_ addbmm addbmm_ addcdiv addcdiv_ addcmul addcmul_ addmm addmm_
-        addmv addmv_ addr addr_ adjoint affine_grid_generator alias alias_copy all allclose alpha_dropout alpha_dropout_
-        amax amin aminmax angle any append arange arccos arccos_ arccosh arccosh_ arcsin arcsin_ arcsinh arcsinh_ arctan
-        arctan2 arctan2_ arctan_ arctanh arctanh_ argmax argmin argsort argwhere as_strided as_strided_ as_strided_copy
-        as_strided_scatter as_tensor asin asin_ asinh asinh_ atan atan2 atan2_ atan_ atanh atanh_ atleast_1d atleast_2d
-        atleast_3d avg_pool1d avg_pool2d avg_pool3d baddbmm baddbmm_ bartlett_window batch_norm batch_norm_elemt
-        batch_norm_gather_stats batch_norm_gather_stats_with_counts batch_norm_stats batch_norm_update_stats bernoulli
-        bernoulli_ bilinear bin binary_cross_entropy binary_cross_entropy_with_logits bincount binomial bitwise_and
-        bitwise_and_ bitwise_left_shift bitwise_left_shift_ bitwise_not bitwise_not_ bitwise_or bitwise_or_
-        bitwise_right_shift bitwise_right_shift_ bitwise_xor bitwise_xor_ blackman_window block_diag bmm broadcast_shapes
-        broadcast_tensors broadcast_to bucketize can_cast capitalize cartesian_prod cat cauchy cauchy_ ccol_indices
-        ccol_indices_copy cdist ceil ceil_ celu celu_ center chain_matmul chalf channel_shuffle cholesky cholesky_inverse
-        cholesky_solve choose_qparams_optimized chunk clamp clamp_ clamp_max clamp_max_ clamp_min clamp_min_ clear clip
-        clip_ clone coalesce col2im col_indices col_indices_copy column_stack combinations complex concat concatenate conj
+        _to_sparse_bsc _to_sparse_bsr _to_sparse_csc _to_sparse_csr _transform_bias_rescale_qkv
+        _transformer_encoder_layer_fwd _trilinear _unique _unique2 _unsafe_index _unsafe_index_put _unsafe_masked_index
+        _unsafe_masked_index_put_accumulate _unsafe_view _unwrap_optional _upsample_bicubic2d_aa _upsample_bilinear2d_aa
+        _upsample_lanczos2d_aa _upsample_nearest_exact1d _upsample_nearest_exact2d _upsample_nearest_exact3d _values
+        _values_copy _weight_int4pack_mm _weight_int4pack_mm_for_cpu _weight_int4pack_mm_with_scales_and_zeros
+        _weight_int8pack_mm _weight_norm _weight_norm_interface _wrapped_linear_prepack
+        _wrapped_quantized_linear_prepacked abs abs_ absolute absolute_ acos acos_ acosh acosh_ adaptive_avg_pool1d
+        adaptive_avg_pool2d adaptive_avg_pool3d adaptive_max_pool1d adaptive_max_pool2d adaptive_max_pool3d add add_
+        addbmm addbmm_ addcdiv addcdiv_ addcmul addcmul_ addmm addmm_ addmv addmv_ addr addr_ adjoint
+        affine_grid_generator alias alias_copy all allclose alpha_dropout alpha_dropout_ amax amin aminmax angle any
+        append arange arccos arccos_ arccosh arccosh_ arcsin arcsin_ arcsinh arcsinh_ arctan arctan2 arctan2_ arctan_
+        arctanh arctanh_ argmax argmin argsort argwhere as_strided as_strided_ as_strided_copy as_strided_scatter
+        as_tensor asin asin_ asinh asinh_ atan atan2 atan2_ atan_ atanh atanh_ atleast_1d atleast_2d atleast_3d avg_pool1d
+        avg_pool2d avg_pool3d baddbmm baddbmm_ bartlett_window batch_norm batch_norm_elemt batch_norm_gather_stats
+        batch_norm_gather_stats_with_counts batch_norm_stats batch_norm_update_stats bernoulli bernoulli_ bilinear bin
+        binary_cross_entropy binary_cross_entropy_with_logits bincount binomial bitwise_and bitwise_and_
+        bitwise_left_shift bitwise_left_shift_ bitwise_not bitwise_not_ bitwise_or bitwise_or_ bitwise_right_shift
+        bitwise_right_shift_ bitwise_xor bitwise_xor_ blackman_window block_diag bmm broadcast_shapes broadcast_tensors
+        broadcast_to bucketize can_cast capitalize cartesian_prod cat cauchy cauchy_ ccol_indices ccol_indices_copy cdist
+        ceil ceil_ celu celu_ center chain_matmul chalf channel_shuffle cholesky cholesky_inverse cholesky_solve
+        choose_qparams_optimized chunk clamp clamp_ clamp_max clamp_max_ clamp_min clamp_min_ clear clip clip_ clone
+        coalesce col2im col_indices col_indices_copy column_stack combinations complex concat concatenate conj
         conj_physical conj_physical_ constant_pad_nd contiguous conv1d conv2d conv3d conv_depthwise3d conv_tbc
         conv_transpose1d conv_transpose2d conv_transpose3d convolution convolution_overrideable copy copy_ copysign
         copysign_ corrcoef cos cos_ cosh cosh_ cosine_embedding_loss cosine_similarity count count_nonzero cov cpu cross
@@ -86,7 +89,7 @@ _NAMES = {
         hardsigmoid_ hardswish hardswish_ hardtanh hardtanh_ hash heaviside heaviside_ hex hinge_embedding_loss histc
         histogram histogramdd hsplit hstack huber_loss hypot hypot_ i0 i0_ igamma igamma_ igammac igammac_ im2col imag
         index index_add index_add_ index_copy index_copy_ index_fill index_fill_ index_put index_put_ index_reduce
-        index_reduce_ index_select indices indices_copy inner insert instance_norm int_repr inverse
+        index_reduce_ index_select indices indices_copy initial_seed inner insert instance_norm int_repr inverse
         is_autocast_cpu_enabled is_autocast_enabled is_coalesced is_complex is_conj is_contiguous is_floating_point
         is_grad_enabled is_inference is_leaf is_neg is_non_overlapping_and_dense is_nonzero is_pinned is_same_size
         is_scripting is_set_to is_signed is_strides_like_format isalnum isalpha isclose isdecimal isdigit isfinite
@@ -102,45 +105,46 @@ _NAMES = {
         list ljust log log10 log10_ log1p log1p_ log2 log2_ log_ log_normal log_normal_ log_sigmoid log_sigmoid_forward
         log_softmax logaddexp logaddexp2 logcumsumexp logdet logical_and logical_and_ logical_not logical_not_ logical_or
         logical_or_ logical_xor logical_xor_ logit logit_ logspace logsumexp lower lstm lstm_cell lstrip lt lt_ lu_solve
-        lu_unpack mH mT margin_ranking_loss masked_fill masked_fill_ masked_scatter masked_scatter_ masked_select
-        mathremainder matmul matrix_H matrix_exp matrix_power max max_pool1d max_pool1d_with_indices max_pool2d
-        max_pool2d_with_indices max_pool3d max_pool3d_with_indices max_unpool2d max_unpool3d maximum mean median meshgrid
-        min minimum mish mish_ mkldnn_adaptive_avg_pool2d mkldnn_convolution mkldnn_linear mkldnn_max_pool2d
-        mkldnn_max_pool3d mkldnn_reorder_conv2d_weight mkldnn_reorder_conv3d_weight mkldnn_rnn_layer mm mode modf moveaxis
-        movedim mse_loss msort mul mul_ multi_margin_loss multilabel_margin_loss multilabel_margin_loss_forward
-        multinomial multiply multiply_ mv mvlgamma mvlgamma_ nan_to_num nan_to_num_ nanmean nanmedian nanquantile nansum
-        narrow narrow_copy native_batch_norm native_channel_shuffle native_dropout native_group_norm native_layer_norm
-        native_norm ne ne_ neg neg_ negative negative_ nested_to_padded_tensor new_empty new_empty_strided new_full
-        new_ones new_zeros nextafter nextafter_ nll_loss nll_loss2d nll_loss2d_forward nll_loss_forward nll_loss_nd
-        nonzero nonzero_numpy nonzero_static norm norm_except_dim normal normal_ normal_functional not_equal not_equal_
-        nuclear_norm numel numpy_T oct one_hot ones ones_like ord orgqr ormqr outer pad pad_sequence pairwise_distance
-        partition pdist percentFormat permute permute_copy pinverse pixel_shuffle pixel_unshuffle poisson poisson_nll_loss
-        polar polygamma polygamma_ pop popitem positive pow pow_ prelu prod promote_types put put_ q_per_channel_axis
-        q_per_channel_scales q_per_channel_zero_points q_scale q_zero_point qr qscheme quantile quantize_per_channel
-        quantize_per_tensor quantize_per_tensor_dynamic quantized_batch_norm quantized_gru quantized_gru_cell
-        quantized_lstm quantized_lstm_cell quantized_max_pool1d quantized_max_pool2d quantized_max_pool3d
-        quantized_rnn_relu_cell quantized_rnn_tanh_cell rad2deg rad2deg_ radians rand rand_like randint randint_like randn
-        randn_like random random_ randperm range ravel real reciprocal reciprocal_ reflection_pad1d reflection_pad2d
-        reflection_pad3d relu relu6 relu6_ relu_ remainder remainder_ remove renorm renorm_ repeat repeat_interleave
-        replace replication_pad1d replication_pad2d replication_pad3d requires_grad_ reshape reshape_as resize resize_
-        resize_as resize_as_ resolve_conj resolve_neg result_type reverse rfind rindex rjust rms_norm rnn_relu
-        rnn_relu_cell rnn_tanh rnn_tanh_cell roll rot90 round round_ row_indices row_indices_copy row_stack rpartition
-        rrelu rrelu_ rrelu_with_noise rrelu_with_noise_ rrelu_with_noise_functional rsplit rsqrt rsqrt_ rstrip rsub
-        scalar_tensor scaled_dot_product_attention scatter scatter_ scatter_add scatter_add_ scatter_reduce
-        scatter_reduce_ searchsorted segment_reduce select select_copy select_scatter selu selu_ set setdefault sgn sgn_
-        sigmoid sigmoid_ sign sign_ signbit silu silu_ sin sin_ sinc sinc_ sinh sinh_ size slice slice_copy slice_inverse
-        slice_scatter slogdet slow_conv3d slow_conv3d_forward slow_conv_dilated2d slow_conv_dilated3d
-        slow_conv_transpose2d slow_conv_transpose3d smooth_l1_loss soft_margin_loss softmax softplus softshrink sort
-        sorted sparse_dim sparse_mask sparse_sampled_addmm special_airy_ai special_bessel_j0 special_bessel_j1
-        special_bessel_y0 special_bessel_y1 special_chebyshev_polynomial_t special_chebyshev_polynomial_u
-        special_chebyshev_polynomial_v special_chebyshev_polynomial_w special_digamma special_entr special_erf
-        special_erfc special_erfcx special_erfinv special_exp2 special_expit special_expm1 special_gammainc
-        special_gammaincc special_gammaln special_hermite_polynomial_h special_hermite_polynomial_he special_i0
-        special_i0e special_i1 special_i1e special_laguerre_polynomial_l special_legendre_polynomial_p special_log1p
-        special_log_ndtr special_log_softmax special_logit special_logsumexp special_modified_bessel_i0
-        special_modified_bessel_i1 special_modified_bessel_k0 special_modified_bessel_k1 special_multigammaln special_ndtr
-        special_ndtri special_polygamma special_psi special_round special_scaled_modified_bessel_k0
-        special_scaled_modified_bessel_k1 special_shifted_chebyshev_polynomial_t special_shifted_chebyshev_polynomial_u
+        lu_unpack mH mT manual_seed margin_ranking_loss masked_fill masked_fill_ masked_scatter masked_scatter_
+        masked_select mathremainder matmul matrix_H matrix_exp matrix_power max max_pool1d max_pool1d_with_indices
+        max_pool2d max_pool2d_with_indices max_pool3d max_pool3d_with_indices max_unpool2d max_unpool3d maximum mean
+        median meshgrid min minimum mish mish_ mkldnn_adaptive_avg_pool2d mkldnn_convolution mkldnn_linear
+        mkldnn_max_pool2d mkldnn_max_pool3d mkldnn_reorder_conv2d_weight mkldnn_reorder_conv3d_weight mkldnn_rnn_layer mm
+        mode modf moveaxis movedim mse_loss msort mul mul_ multi_margin_loss multilabel_margin_loss
+        multilabel_margin_loss_forward multinomial multiply multiply_ mv mvlgamma mvlgamma_ nan_to_num nan_to_num_ nanmean
+        nanmedian nanquantile nansum narrow narrow_copy native_batch_norm native_channel_shuffle native_dropout
+        native_group_norm native_layer_norm native_norm ne ne_ neg neg_ negative negative_ nested_to_padded_tensor
+        new_empty new_empty_strided new_full new_ones new_zeros nextafter nextafter_ nll_loss nll_loss2d
+        nll_loss2d_forward nll_loss_forward nll_loss_nd nonzero nonzero_numpy nonzero_static norm norm_except_dim normal
+        normal_ normal_functional not_equal not_equal_ nuclear_norm numel numpy_T oct one_hot ones ones_like ord orgqr
+        ormqr outer pad pad_sequence pairwise_distance partition pdist percentFormat permute permute_copy pinverse
+        pixel_shuffle pixel_unshuffle poisson poisson_nll_loss polar polygamma polygamma_ pop popitem positive pow pow_
+        prelu prod promote_types put put_ q_per_channel_axis q_per_channel_scales q_per_channel_zero_points q_scale
+        q_zero_point qr qscheme quantile quantize_per_channel quantize_per_tensor quantize_per_tensor_dynamic
+        quantized_batch_norm quantized_gru quantized_gru_cell quantized_lstm quantized_lstm_cell quantized_max_pool1d
+        quantized_max_pool2d quantized_max_pool3d quantized_rnn_relu_cell quantized_rnn_tanh_cell rad2deg rad2deg_ radians
+        rand rand_like randint randint_like randn randn_like random random_ randperm range ravel real reciprocal
+        reciprocal_ reflection_pad1d reflection_pad2d reflection_pad3d relu relu6 relu6_ relu_ remainder remainder_ remove
+        renorm renorm_ repeat repeat_interleave replace replication_pad1d replication_pad2d replication_pad3d
+        requires_grad_ reshape reshape_as resize resize_ resize_as resize_as_ resolve_conj resolve_neg result_type reverse
+        rfind rindex rjust rms_norm rnn_relu rnn_relu_cell rnn_tanh rnn_tanh_cell roll rot90 round round_ row_indices
+        row_indices_copy row_stack rpartition rrelu rrelu_ rrelu_with_noise rrelu_with_noise_ rrelu_with_noise_functional
+        rsplit rsqrt rsqrt_ rstrip rsub scalar_tensor scaled_dot_product_attention scatter scatter_ scatter_add
+        scatter_add_ scatter_reduce scatter_reduce_ searchsorted seed segment_reduce select select_copy select_scatter
+        selu selu_ set set_grad_enabled setdefault sgn sgn_ sigmoid sigmoid_ sign sign_ signbit silu silu_ sin sin_ sinc
+        sinc_ sinh sinh_ size slice slice_copy slice_inverse slice_scatter slogdet slow_conv3d slow_conv3d_forward
+        slow_conv_dilated2d slow_conv_dilated3d slow_conv_transpose2d slow_conv_transpose3d smooth_l1_loss
+        soft_margin_loss softmax softplus softshrink sort sorted sparse_dim sparse_mask sparse_sampled_addmm
+        special_airy_ai special_bessel_j0 special_bessel_j1 special_bessel_y0 special_bessel_y1
+        special_chebyshev_polynomial_t special_chebyshev_polynomial_u special_chebyshev_polynomial_v
+        special_chebyshev_polynomial_w special_digamma special_entr special_erf special_erfc special_erfcx special_erfinv
+        special_exp2 special_expit special_expm1 special_gammainc special_gammaincc special_gammaln
+        special_hermite_polynomial_h special_hermite_polynomial_he special_i0 special_i0e special_i1 special_i1e
+        special_laguerre_polynomial_l special_legendre_polynomial_p special_log1p special_log_ndtr special_log_softmax
+        special_logit special_logsumexp special_modified_bessel_i0 special_modified_bessel_i1 special_modified_bessel_k0
+        special_modified_bessel_k1 special_multigammaln special_ndtr special_ndtri special_polygamma special_psi
+        special_round special_scaled_modified_bessel_k0 special_scaled_modified_bessel_k1
+        special_shifted_chebyshev_polynomial_t special_shifted_chebyshev_polynomial_u
         special_shifted_chebyshev_polynomial_v special_shifted_chebyshev_polynomial_w special_sinc special_softmax
         special_spherical_bessel_j0 special_xlog1py special_xlogy special_zeta split split_copy split_with_sizes
         split_with_sizes_copy splitlines sqrt sqrt_ square square_ squeeze squeeze_ squeeze_copy stack startswith std

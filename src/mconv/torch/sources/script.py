@@ -2,28 +2,37 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import warnings
-import zipfile
 from pathlib import Path
-from typing import Any
 
-from mconv.errors import CorruptModelError, UntrustedError
+from mconv.errors import CorruptModelError, LimitError, UntrustedError
 from mconv.factory.inputs import Input, known
+from mconv.printable import printable
+from mconv.program import pickles
+from mconv.torch.sources import script_code, stored
+from mconv.torch.sources.archive import TRUST_HINT, Archive
 from mconv.torch.sources.forms import Form
 from mconv.torch.sources.inputs import from_layer, rows
 from mconv.torch.sources.source import Source, import_torch
 
-# TorchScript has no access to Python, but these of its functions write or read any file
-_FILES = re.compile(r"\b(save|from_file|write_file|read_file|load_library|fork_exec)\b\s*\(")
+# what the pickles of an archive name: classes of its own code, and what torch's reader builds tensors and lists with
+_NAMES = re.compile(
+    r"__torch__\.(?!torch\.classes\.(?!quantized\.)).+|collections\.OrderedDict"
+    r"|torch\.jit\._pickle\.(build_(int|double|bool|tensor)list|build_tensor_from_id|restore_type_tag)"
+    r"|torch\._utils\.(_rebuild_tensor_v2|_rebuild_qtensor)|torch\.(device|Size|\w+Storage)"
+    r"|torch\.(per_(tensor|channel)_(affine|symmetric)(_float_qparams)?|strided|[a-z]+\d*x?\d*|c(float|double))"
+)
 
 
 def open_script(path: Path, *, trust: bool) -> Source:
     """The module of a TorchScript archive, which is interpreted by torch and has no access to Python.
 
     Raises:
-        UntrustedError: its code writes or reads files, and *trust* is not given.
+        UntrustedError: it holds or calls what a model has no need of, and *trust* is not given.
         CorruptModelError: it is damaged, or of a version that this torch does not read.
+        LimitError: it unfolds to far more than it is.
     """
     torch = import_torch()
     if not trust:
@@ -32,11 +41,11 @@ def open_script(path: Path, *, trust: bool) -> Source:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             module = torch.jit.load(path, map_location="cpu")
-    except (RuntimeError, ValueError, EOFError, OSError) as e:
+            arguments = module.forward.schema.arguments[1:]
+    except Exception as e:  # noqa: BLE001 - torch's reader raises nearly every class on damaged archives
         raise CorruptModelError(f"{path}: cannot be read as TorchScript ({_first(e)})") from None
     label = getattr(module, "original_name", None) or "the TorchScript module"
     source = Source(Form.SCRIPT, label, module, positional=True, files=[path])
-    arguments = module.forward.schema.arguments[1:]
     tensors = [a for a in arguments if str(a.type) == "Tensor"]
     required = [a.name for a in tensors if not a.has_default_value()]
     source.facts["arguments"] = [f"{a.name}: {a.type}" for a in arguments]
@@ -51,27 +60,45 @@ def open_script(path: Path, *, trust: bool) -> Source:
 
 
 def _check(path: Path) -> None:
-    torch = import_torch()
+    """Raises UntrustedError for an archive that is more than tensors and code that computes with them."""
+    with Archive(path, Form.SCRIPT) as archive:
+        code = {n: archive.read(n) for n in archive.records if n.startswith("code/") and n.endswith(".py")}
+        try:
+            wrong = script_code.check(code, _registered())
+        except LimitError as e:
+            raise LimitError(f"{path}: {e.message}") from None
+        if wrong is not None:
+            raise UntrustedError(f"{path}: its code ({printable(wrong, 200)})", TRUST_HINT)
+        for name in archive.records:
+            # (what it was traced with is not read, and its tensors are not in the file)
+            if name.endswith((".pkl", ".debug_pkl")) and name != "traced_inputs.pkl":
+                _follow(archive, name)
+
+
+def _follow(archive: Archive, name: str) -> None:
+    """Follow one pickle: torch's reader in C++ trusts every number in it."""
+
+    def named(full: str) -> None:
+        if not _NAMES.fullmatch(full):
+            raise UntrustedError(f"{archive.path}: {name} names {printable(full, 120)}", TRUST_HINT)
+
+    folder = name.rpartition(".")[0]
+    most = stored.most_of(archive.file_size)
+    reader = stored.Reader(lambda key: archive.size(f"{folder}/{key}"), most, named, by_name=True)
     try:
-        with zipfile.ZipFile(path) as archive:
-            texts: list[tuple[str, Any]] = [(n, archive.read(n)) for n in archive.namelist() if _is_code(n)]
-        reader = torch._C.PyTorchFileReader(str(path))  # what torch itself will see
-        texts += [(n, reader.get_record(n)) for n in reader.get_all_records() if _is_code(n)]
-    except (zipfile.BadZipFile, RuntimeError, OSError, NotImplementedError, EOFError) as e:
-        raise CorruptModelError(f"{path}: not a sound archive ({_first(e)})") from None
-    for name, text in texts:
-        found = _FILES.search(text.decode("utf-8", "replace"))
-        if found:
-            raise UntrustedError(
-                f"{path}: its code ({name}) calls {found[1]}, which writes or reads files",
-                "--trust allows it, if you know where the file comes from",
-            )
+        reader.walk(archive.read(name))
+    except pickles.Damaged as e:
+        raise stored.damaged(f"{archive.path}: {name}", e) from None
 
 
-def _is_code(name: str) -> bool:
-    return name.endswith(".py")
+@functools.cache
+def _registered() -> frozenset[str]:
+    """The operators that torch has, by the names that a tensor has them under."""
+    torch = import_torch()
+    names = {s.name for s in torch._C._jit_get_all_schemas()} | set(torch._C._dispatch_get_all_op_names())
+    return frozenset(n.partition("::")[2].partition(".")[0] for n in names if n.startswith("aten::"))
 
 
 def _first(error: BaseException) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[0][:200] if lines else type(error).__name__
+    return printable(lines[0], 200) if lines else type(error).__name__

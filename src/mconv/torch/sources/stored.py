@@ -38,10 +38,18 @@ class Reader:
         sizes: the bytes that the file has for a storage; None where they follow the pickle (files before 1.6).
         most: bytes that all tensors may have, views counted in full.
         name: called with every name; may raise.
+        by_name: see :func:`mconv.program.pickles.walk`.
     """
 
-    def __init__(self, sizes: Optional[Sizes], most: int, name: Callable[[str], None] = lambda full: None):
-        self.sizes, self.most, self.name = sizes, most, name
+    def __init__(
+        self,
+        sizes: Optional[Sizes],
+        most: int,
+        name: Callable[[str], None] = lambda full: None,
+        *,
+        by_name: bool = False,
+    ):
+        self.sizes, self.most, self.name, self.by_name = sizes, most, name, by_name
         self.total = 0
         self.storages: dict[str, int] = {}  # key → bytes
         self.counts: dict[str, int] = {}  # key → elements
@@ -54,7 +62,7 @@ class Reader:
         Raises:
             Damaged: it is no sound pickle, or a tensor in it has not the bytes that it asks for.
         """
-        return pickles.walk(source, name=self._named, call=self._call, keep=self._keep)
+        return pickles.walk(source, name=self._named, call=self._call, keep=self._keep, by_name=self.by_name)
 
     def _named(self, full: str) -> None:
         self.names.append(full)
@@ -66,7 +74,7 @@ class Reader:
         if len(key) not in (5, 6) or not isinstance(key[1], Name) or not isinstance(key[2], str):
             raise Damaged("a storage without a name")
         count, item = key[4], _item(key[1].full)
-        if not _whole(count) or item is None:
+        if not is_size(count) or item is None:
             raise Damaged("a storage without a size")
         if not isinstance(key[3], str):
             raise Damaged("a storage without a place")
@@ -81,7 +89,7 @@ class Reader:
         # torch before 0.4: a part of a storage
         if not isinstance(view, tuple) or len(view) != 3 or not isinstance(view[0], str):
             raise Damaged("a part of a storage without a name")
-        if not _whole(view[1]) or not _whole(view[2]) or view[1] + view[2] > count:
+        if not is_size(view[1]) or not is_size(view[2]) or view[1] + view[2] > count:
             raise Damaged("a part of a storage that is not in it")
         self.parts[view[0]] = view[2] * item
         return Kept(("storage", key[1], view[0], key[3], view[2]))
@@ -110,7 +118,7 @@ class Reader:
             raise Damaged("a tensor without a storage")
         kept, offset, sizes, strides = arguments[:4]
         sizes, strides = _numbers(sizes), _numbers(strides)
-        if not _whole(offset) or sizes is None or strides is None or len(sizes) != len(strides):
+        if not is_size(offset) or sizes is None or strides is None or len(sizes) != len(strides):
             raise Damaged("a tensor without a size")
         key = kept.key
         item = _item(key[1].full) or 1
@@ -147,14 +155,15 @@ def _item(name: str) -> Optional[int]:
     return _STORAGES.get(kind[: -len("Storage")]) if kind.endswith("Storage") else None
 
 
-def _whole(value: Any) -> bool:
+def is_size(value: Any) -> bool:
+    """Whether a value can be a size, a stride or an offset."""
     return type(value) is int and 0 <= value < 1 << 62
 
 
 def _numbers(value: Any) -> Optional[tuple[int, ...]]:
     if isinstance(value, Made) and value.arguments:  # torch.Size
         value = value.arguments[0]
-    if not isinstance(value, (list, tuple)) or len(value) > 64 or not all(_whole(v) for v in value):
+    if not isinstance(value, (list, tuple)) or len(value) > 64 or not all(map(is_size, value)):
         return None
     return tuple(value)
 

@@ -11,7 +11,7 @@ import sys
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Optional, Union
+from typing import Any, BinaryIO, Optional, Union
 
 from mconv.errors import CorruptModelError, LimitError, MconvError, MissingDependencyError, UntrustedError
 from mconv.printable import printable
@@ -114,11 +114,11 @@ def check(path: Union[Path, str], data: Optional[bytes] = None) -> bool:
         LimitError: it unfolds to far more than it is.
     """
     with contextlib.ExitStack() as stack:
+        file: BinaryIO = io.BytesIO(data or b"")
+        size = len(data or b"")
         if data is None:
-            fd = stack.enter_context(os.fdopen(open_regular(Path(path)), "rb"))
-            file, size = fd, os.fstat(fd.fileno()).st_size
-        else:
-            file, size = io.BytesIO(data), len(data)
+            file = stack.enter_context(os.fdopen(open_regular(Path(path)), "rb"))
+            size = os.fstat(file.fileno()).st_size
         if file.read(4) != b"PK\x03\x04":
             file.seek(0)
             stored.check_file(file, size, path)
