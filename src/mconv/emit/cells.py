@@ -19,6 +19,7 @@ from mconv.program.value import Value
 
 UNROLL = 16  # steps up to which a network of fixed length is written out rather than looped
 Activation = Callable[[Expr], Expr]
+Product = Callable[[Expr], Expr]
 
 
 def _emitted(function: Callable[..., Value], *args: float) -> Activation:
@@ -66,6 +67,8 @@ class Cell:
     Attributes:
         kind: ``RNN``, ``GRU`` or ``LSTM``.
         w, r: [gates · hidden, input] and [gates · hidden, hidden].
+        products: what gives ``x @ wᵀ`` and ``h @ rᵀ`` in their place, where the weights are not plain numbers; not for
+            a GRU, which multiplies with parts of them.
         wb, rb: the biases, [gates · hidden] each, or None.
         peephole: [3 · hidden] (input, output, forget), or None.
         functions: the activations, in ONNX's order (f; f, g; f, g, h).
@@ -85,13 +88,14 @@ class Cell:
     linear_before_reset: bool = False
     input_forget: bool = False
     reverse: bool = False
+    products: Optional[tuple[Product, Product]] = None
 
     def act(self, which: int, x: Expr) -> Expr:
         return self.functions[which](x if self.clip is None else x.clip(-self.clip, self.clip))
 
     def inputs(self, b: Builder, x: Value) -> Expr:
         """What the inputs contribute to the gates, for all steps at once: [T, B, gates · hidden]."""
-        made = Expr(b, x) @ Expr(b, self.w).transpose(1, 0)
+        made = self._times(0, Expr(b, x), self.w)
         biases = [self.wb] if self._late_bias else [self.wb, self.rb]
         for bias in biases:
             made = made if bias is None else made + bias
@@ -108,14 +112,14 @@ class Cell:
 
     def step(self, x: Expr, states: Sequence[Expr]) -> list[Expr]:
         """The states after a step; *x* is that step's part of :meth:`inputs`, [B, gates · hidden]."""
-        b = x.b
         h = states[0]
-        r = Expr(b, self.r).transpose(1, 0)
-        if self.kind == "RNN":
-            return [self.act(0, x + h @ r)]
         if self.kind == "GRU":
-            return [self._gru(x, h, r)]
-        return self._lstm(x + h @ r, states[1])
+            return [self._gru(x, h, Expr(x.b, self.r).transpose(1, 0))]
+        sums = x + self._times(1, h, self.r)
+        return [self.act(0, sums)] if self.kind == "RNN" else self._lstm(sums, states[1])
+
+    def _times(self, which: int, x: Expr, weight: Value) -> Expr:
+        return x @ Expr(x.b, weight).transpose(1, 0) if self.products is None else self.products[which](x)
 
     def _gru(self, x: Expr, h: Expr, r: Expr) -> Expr:
         bias = None if self.rb is None or not self._late_bias else Expr(x.b, self.rb)

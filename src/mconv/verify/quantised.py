@@ -6,16 +6,17 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-# operator → (input with the weight, input with its zero point) as ONNX and ONNX Runtime's contrib operators have them
+# operator → (input with a weight, input with its zero point), as ONNX and ONNX Runtime's contrib operators have them
 _WEIGHTS = {
-    "ConvInteger": (1, 3),
-    "MatMulInteger": (1, 3),
-    "QLinearConv": (3, 5),
-    "QLinearMatMul": (3, 5),
-    "DynamicQuantizeMatMul": (1, 3),
-    "MatMulIntegerToFloat": (1, 5),
-    "QGemm": (3, 5),
-    "QAttention": (1, 7),
+    "ConvInteger": [(1, 3)],
+    "MatMulInteger": [(1, 3)],
+    "QLinearConv": [(3, 5)],
+    "QLinearMatMul": [(3, 5)],
+    "DynamicQuantizeMatMul": [(1, 3)],
+    "DynamicQuantizeLSTM": [(1, 9), (2, 11)],
+    "MatMulIntegerToFloat": [(1, 5)],
+    "QGemm": [(3, 5)],
+    "QAttention": [(1, 7)],
 }
 
 
@@ -65,9 +66,8 @@ def unsign_weights(proto: Any) -> bool:
                 graph.initializer.append(numpy_helper.from_array(shifted, made[name]))
             return made[name]
 
-        for node in graph.node:
-            weight, zero = _WEIGHTS.get(node.op_type, (0, 0))
-            tensor = held.get(node.input[weight]) if 0 < weight < len(node.input) else None
+        for node, (weight, zero) in ((n, pair) for n in graph.node for pair in _WEIGHTS.get(n.op_type, ())):
+            tensor = held.get(node.input[weight]) if weight < len(node.input) else None
             if tensor is None or tensor.data_location == TensorProto.EXTERNAL:
                 continue
             point = node.input[zero] if zero < len(node.input) else ""

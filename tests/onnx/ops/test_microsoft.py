@@ -168,3 +168,24 @@ def test_a_layout_of_one_processor_says_what_to_save_instead() -> None:
     match = "a layout of one processor"
     check_refused(CURRENT, "Conv", sets, const=[1], domain="com.microsoft.nchwc", match=match)
     assert "ORT_ENABLE_EXTENDED" in what_to_do({"reason": match})
+
+
+@everywhere
+@pytest.mark.parametrize("direction", ["forward", "reverse", "bidirectional"])
+@pytest.mark.parametrize("by_column", [False, True], ids=["whole", "by column"])
+@pytest.mark.parametrize("kind", [np.int8, np.uint8], ids=["int8", "uint8"])
+def test_dynamic_quantize_lstm(place: Place, direction: str, by_column: bool, kind: type) -> None:
+    """One sample: with more, ONNX Runtime quantises the hidden state of as many of them together as it has threads."""
+    count, inputs, hidden = 1 + (direction == "bidirectional"), 6, 4
+    low, high = (-60, 60) if kind is np.int8 else (60, 180)  # no sum leaves 16 bits, whatever the processor
+    weights = [rand(count, n, 4 * hidden, dtype=kind, low=low, high=high) for n in (inputs, hidden)]
+    shape = (count, 4 * hidden) if by_column else (count,)
+    points = np.full(shape, 0 if kind is np.int8 else 120, kind)
+    scales = [rand(*shape, low=0.004, high=0.01, seed=i) for i in range(2)]
+    bias, states = rand(count, 8 * hidden), [rand(count, 1, hidden, seed=i) for i in range(2)]
+    sets = [
+        [rand(length, 1, inputs), *weights, bias, None, *states, None, scales[0], points, scales[1], points]
+        for length in (5, 20)
+    ]
+    how = {"const": [1, 2, 3, 8, 9, 10, 11], "outputs": 3, "types": [1] * 3}
+    check_op(place, "DynamicQuantizeLSTM", *sets, domain=DOMAIN, direction=direction, hidden_size=hidden, **how)

@@ -46,13 +46,15 @@ class Layer:
     layout: int = 0
     linear_before_reset: bool = False
     input_forget: bool = False
+    products: Optional[Sequence[tuple[cells.Product, cells.Product]]] = None  # by direction, for weights of 8 bits
 
     @property
     def directions(self) -> int:
         return 2 if self.direction == "bidirectional" else 1
 
 
-def _convert(ctx: Context, layer: Layer) -> Result:
+def convert_layer(ctx: Context, layer: Layer) -> Result:
+    """The node's outputs: every hidden state, and the last states."""
     if layer.direction not in ("forward", "reverse", "bidirectional"):
         raise ctx.refuse(f"the direction {layer.direction!r} is unknown")
     gates = _GATES[layer.kind]
@@ -87,7 +89,7 @@ def _convert(ctx: Context, layer: Layer) -> Result:
 
 def _mode(layer: Layer) -> Optional[str]:
     """The mode of Paddle's operator that computes this layer, or None."""
-    if layer.peephole is not None or layer.clip or layer.input_forget:
+    if layer.peephole is not None or layer.clip or layer.input_forget or layer.products is not None:
         return None
     names = [n.lower() for n in layer.functions or _DEFAULTS[layer.kind] * layer.directions]
     if layer.kind == "RNN":
@@ -150,12 +152,14 @@ def _by_steps(ctx: Context, layer: Layer, states: Sequence[Value], hidden: int) 
     every = list(range(gates))
     outs, lasts = [], []
     for d in range(layer.directions):
-        bias = layer.bias
+        bias, w, r = layer.bias, layer.w, layer.r
+        if layer.products is None:
+            w, r = (_part(ctx, v, d, every, hidden) for v in (w, r))
         cell = cells.Cell(
             layer.kind,
             hidden,
-            _part(ctx, layer.w, d, every, hidden),
-            _part(ctx, layer.r, d, every, hidden),
+            w,
+            r,
             None if bias is None else _part(ctx, bias, d, every, hidden),
             None if bias is None else _part(ctx, bias, d, [gates + g for g in every], hidden),
             functions[d * per : (d + 1) * per],
@@ -164,6 +168,7 @@ def _by_steps(ctx: Context, layer: Layer, states: Sequence[Value], hidden: int) 
             layer.linear_before_reset,
             layer.input_forget,
             layer.direction == "reverse" or d == 1,
+            None if layer.products is None else layer.products[d],
         )
         own = [_state(ctx, s, d) for s in states]
         out, last = cells.run(ctx, cell, layer.x, own, layer.lengths)
@@ -179,7 +184,7 @@ def _state(ctx: Context, s: Value, direction: int) -> Value:
     return Expr(ctx, s).slice(0, direction, direction + 1).reshape(*dims).value
 
 
-def _layer(
+def layer_of(
     kind: str,
     x: Value,
     w: Value,
@@ -206,7 +211,7 @@ def _layer(
 
 
 @onnx_op("RNN", since=1)
-@attributes_of(_layer)
+@attributes_of(layer_of)
 def rnn(
     ctx: Context,
     x: Value,
@@ -217,11 +222,11 @@ def rnn(
     initial_h: Optional[Value] = None,
     **attributes: Any,
 ) -> Result:
-    return _convert(ctx, _layer("RNN", x, w, r, b, sequence_lens, [initial_h], **attributes))
+    return convert_layer(ctx, layer_of("RNN", x, w, r, b, sequence_lens, [initial_h], **attributes))
 
 
 @onnx_op("GRU", since=1)
-@attributes_of(_layer)
+@attributes_of(layer_of)
 def gru(
     ctx: Context,
     x: Value,
@@ -234,13 +239,13 @@ def gru(
     linear_before_reset: int = 0,
     **attributes: Any,
 ) -> Result:
-    layer = _layer("GRU", x, w, r, b, sequence_lens, [initial_h], **attributes)
+    layer = layer_of("GRU", x, w, r, b, sequence_lens, [initial_h], **attributes)
     layer.linear_before_reset = bool(linear_before_reset)
-    return _convert(ctx, layer)
+    return convert_layer(ctx, layer)
 
 
 @onnx_op("LSTM", since=1)
-@attributes_of(_layer)
+@attributes_of(layer_of)
 def lstm(
     ctx: Context,
     x: Value,
@@ -255,6 +260,6 @@ def lstm(
     input_forget: int = 0,
     **attributes: Any,
 ) -> Result:
-    layer = _layer("LSTM", x, w, r, b, sequence_lens, [initial_h, initial_c], p, **attributes)
+    layer = layer_of("LSTM", x, w, r, b, sequence_lens, [initial_h, initial_c], p, **attributes)
     layer.input_forget = bool(input_forget)
-    return _convert(ctx, layer)
+    return convert_layer(ctx, layer)
