@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from onnx import helper
+from onnx import TensorProto, helper
 
 from mconv import api, runtimes
 from mconv.cli.main import run
@@ -24,6 +24,7 @@ from mconv.errors import (
 )
 from mconv.program.files import load_program, locate
 from mconv.verbs.report import Report
+from mconv.verify.runners import PaddleRunner
 from tests.onnx.make import mlp, model, node, port
 
 DOCS = Path(__file__).parents[2] / "docs" / "report.md"
@@ -299,3 +300,28 @@ def test_a_fixed_size_can_be_opened_and_an_open_one_fixed(tmp_path: Path) -> Non
     sizes = [feed["x"] for feed in proof["input_sets"]]
     assert proof["status"] == "passed" and len({s[2] for s in sizes}) == 2
     assert all(s[:2] == [1, 3] and s[3] == 640 for s in sizes)
+
+
+def choice(path: Path) -> Path:
+    """``2x`` where ``sr`` is 16000, else ``-x``."""
+    then = helper.make_graph([node("Add", "x x", "a")], "then", [], [port("a", dims=None)])
+    other = helper.make_graph([node("Neg", "x", "b")], "else", [], [port("b", dims=None)])
+    nodes = [node("Equal", "sr rate", "same"), node("If", "same", "y", then_branch=then, else_branch=other)]
+    inputs = [port("x", dims=("n", 3)), port("sr", TensorProto.INT64, ())]
+    onnx.save(model(nodes, inputs, [port("y", dims=("n", 3))], {"rate": np.array(16000)}), path)
+    return path
+
+
+@pytest.mark.parametrize(("rate", "factor"), [(16000, 2), (8000, -1)])
+def test_an_input_can_be_fixed_to_a_value(rate: int, factor: int, tmp_path: Path) -> None:
+    report = api.onnx2paddle(choice(tmp_path / "m.onnx"), tmp_path / "out", constants=[f"sr={rate}"], **NOW)
+    assert [p["name"] for p in report.inputs] == ["x"] and "conditional_block" not in report.paddle_operators
+    proof = report.verification
+    assert proof is not None and proof["status"] == "passed" and [list(s) for s in proof["input_sets"]] == [["x"]] * 2
+    x = np.ones((2, 3), np.float32)
+    with PaddleRunner(tmp_path / "out") as runner:
+        np.testing.assert_array_equal(runner.run([{"x": x}]).outputs[0][0], x * factor)
+    record = json.loads((tmp_path / "out" / "provenance.json").read_text())
+    assert record["options"]["constants"] == {"sr": rate}
+    with pytest.raises(UsageError, match="--const: x2paddle has no use for it"):
+        api.onnx2paddle(tmp_path / "m.onnx", tmp_path / "o2", constants={"sr": 1}, engine="x2paddle")

@@ -11,6 +11,7 @@ from mconv.cli.common import out, stdout_for_the_result
 from mconv.cli.options import (
     Arguments,
     Budget,
+    Constants,
     FeedAlias,
     Feeds,
     FetchAlias,
@@ -60,6 +61,7 @@ def command(
     ] = None,
     task: Annotated[Optional[str], typer.Option(help="For a Hugging Face folder, see torch2paddle.")] = None,
     trust: Trust = False,
+    const: Constants = None,
     target: Target = "2.3",
     feed_alias: FeedAlias = None,
     fetch_alias: FetchAlias = None,
@@ -88,6 +90,7 @@ def command(
             piped_text(source),
             out_dir,
             inputs=inputs or (),
+            constants=const or (),
             weights=weights,
             arguments=arguments or (),
             framework=framework,

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Optional
 import typer
 
 from mconv.cli.common import out
-from mconv.cli.options import Budget, Feeds, Force, Limit, OutFolder, Target, Verify, Where
+from mconv.cli.options import Budget, Constants, Feeds, Force, Limit, OutFolder, Target, Verify, Where
 from mconv.cli.proving import show_report, table_on_failure
 from mconv.printable import printable
 
@@ -22,6 +22,7 @@ def command(
             "--input", "-i", metavar="'NAME[1,3,?,640]'", help="Another shape for an input; ? stays open. Repeatable."
         ),
     ] = None,
+    const: Constants = None,
     target: Target = "2.3",
     engine: Annotated[
         str, typer.Option(help="native, or x2paddle: X2Paddle in its managed runtime, as a second opinion.")
@@ -45,6 +46,7 @@ def command(
             model,
             out_dir,
             inputs=inputs or (),
+            constants=const or (),
             target=target,
             engine=engine,
             verify=verify,

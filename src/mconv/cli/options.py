@@ -35,6 +35,13 @@ Budget = Annotated[
     ),
 ]
 
+Constants = Annotated[
+    Optional[list[str]],
+    typer.Option(
+        "--const", metavar="NAME=VALUE", help="Give an input of an ONNX file one value for good: sr=16000. Repeatable."
+    ),
+]
+
 # proving ------------------------------------------------------------------------------------------------------------
 
 Verify = Annotated[

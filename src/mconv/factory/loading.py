@@ -16,7 +16,7 @@ import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Optional
+from typing import Any, Optional, Union
 
 from mconv.errors import MconvError, MissingDependencyError, NotAModelError, UsageError
 
@@ -32,11 +32,23 @@ def split(spec: str) -> Optional[tuple[str, str]]:
     return (path, name) if colon and not (len(path) == 1 and os.sep == "\\") else None
 
 
-def parse_arguments(texts: Sequence[str], option: str = "--arg") -> dict[str, Any]:
+def arguments_of(
+    given: Union[Mapping[str, Any], Sequence[str]], option: str = "--arg", *, any_name: bool = False
+) -> dict[str, Any]:
+    """Arguments by name, however they were given.
+
+    Raises:
+        UsageError: see :func:`parse_arguments`.
+    """
+    return dict(given) if isinstance(given, Mapping) else parse_arguments(given, option, any_name=any_name)
+
+
+def parse_arguments(texts: Sequence[str], option: str = "--arg", *, any_name: bool = False) -> dict[str, Any]:
     """``key=value`` with a Python literal as the value (``true``, ``false`` and ``null`` too); else it is a string.
 
     Args:
         option: what the user calls it.
+        any_name: keys are no arguments of a function but names in a model.
 
     Raises:
         UsageError: another form, or a key given twice.
@@ -45,7 +57,7 @@ def parse_arguments(texts: Sequence[str], option: str = "--arg") -> dict[str, An
     for text in texts:
         key, sign, value = text.partition("=")
         key = key.strip()
-        if not sign or not key.isidentifier():
+        if not sign or not (key if any_name else key.isidentifier()):
             raise UsageError(f"{option} {text!r}: not of the form key=value")
         if key in found:
             raise UsageError(f"{option} gives {key!r} twice")

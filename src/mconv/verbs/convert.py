@@ -145,12 +145,14 @@ def _refuse(kind: SourceKind, source: PathLike, chosen: Convert) -> None:
         "--weights": (SourceKind.TORCH, SourceKind.LAYER),
         "--arg": (SourceKind.TORCH, SourceKind.LAYER),
         "--task": (SourceKind.TORCH,),
+        "--const": (SourceKind.ONNX,),
         "--keep-inference": (SourceKind.ONNX, SourceKind.TORCH, SourceKind.LAYER),
     }
     given = {
         "--weights": chosen.weights is not None,
         "--arg": bool(chosen.arguments),
         "--task": chosen.task is not None,
+        "--const": bool(chosen.constants),
         "--keep-inference": chosen.keep_inference,
     }
     for option, kinds in takes.items():
@@ -163,7 +165,9 @@ def _first(kind: SourceKind, source: PathLike, model: Path, chosen: Convert) -> 
     if kind is SourceKind.ONNX:
         from mconv.verbs.onnx2paddle import onnx2paddle
 
-        return onnx2paddle(source, model, Onnx2Paddle(**chosen.common(), inputs=chosen.inputs))
+        return onnx2paddle(
+            source, model, Onnx2Paddle(**chosen.common(), inputs=chosen.inputs, constants=chosen.constants)
+        )
     if kind is SourceKind.TORCH:
         from mconv.verbs.torch2paddle import torch2paddle
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from mconv.errors import (
     MissingDependencyError,
@@ -14,7 +16,9 @@ from mconv.errors import (
     RuntimeUnavailableError,
     UnsupportedError,
 )
+from mconv.factory import loading
 from mconv.onnx import advice, cpp, describe
+from mconv.onnx.constants import fix_inputs
 from mconv.onnx.convert import convert
 from mconv.onnx.importer import Imported
 from mconv.onnx.plugins import load_plugin
@@ -73,6 +77,7 @@ def onnx2paddle(model: PathLike, out: PathLike, chosen: Onnx2Paddle = Onnx2Paddl
     if chosen.engine == "native":
         cpp.start()
     source = read(Path(model))
+    fixed = fix_inputs(source, loading.arguments_of(chosen.constants, "--const", any_name=True))
     given = assign(chosen.inputs, describe.inputs_of(source))
     shapes: dict[str, Sequence[Any]] = {name: spec.dims for name, spec in given.items()}
     report = Report("onnx2paddle", chosen.engine, describe.source_of(source), {"name": target, "paddle": goal.paddle})
@@ -81,7 +86,9 @@ def onnx2paddle(model: PathLike, out: PathLike, chosen: Onnx2Paddle = Onnx2Paddl
     protected = [Path(model), *([] if chosen.feeds is None else [chosen.feeds])]
     external = [(name, Path(model).parent / name) for name in report.source["external_files"]]
     protected += [path for _, path in external]
-    options = {"engine": chosen.engine, "inputs": list(chosen.inputs)}
+    options: dict[str, Any] = {"engine": chosen.engine, "inputs": list(chosen.inputs)}
+    if fixed:
+        options["constants"] = {name: array.tolist() for name, array in fixed.items()}
     given_files: list[provenance.Source] = [Path(model), *external]
     given_files += [(f"plugins/{Path(p).name}", p) for p in chosen.plugins]
     recording = provenance.Recording(
@@ -98,7 +105,7 @@ def onnx2paddle(model: PathLike, out: PathLike, chosen: Onnx2Paddle = Onnx2Paddl
         report.seconds["write"] = time.perf_counter() - step
         report.wrote(out, *files)
         recording.write(folder)
-        proof = _proof(source, made, files, report, chosen, shapes)
+        proof = _proof(source, made, files, report, chosen, shapes, fixed)
         report.add_proof(proof)
         report.source["blake3"] = next(h.digest for h in recording.sources() if h.name == Path(model).name)
         report.finish(start)
@@ -171,6 +178,7 @@ def _proof(
     report: Report,
     chosen: Onnx2Paddle,
     shapes: dict[str, Sequence[Any]],
+    fixed: Mapping[str, np.ndarray],
 ) -> Proof:
     if chosen.verify is False:
         return Proof(NOT_DONE)
@@ -182,7 +190,7 @@ def _proof(
     try:
         runtime = runtime_for(chosen.target, chosen.runtime)
         exact = _BFLOAT16 in [types[n] for n in names]
-        reference, why = reference_for(source.path, exact=exact, opened=describe.opened(source, shapes))
+        reference, why = reference_for(source.path, exact=exact, opened=describe.opened(source, shapes), fixed=fixed)
     except (RuntimeUnavailableError, MissingDependencyError, RuntimeFailedError) as e:
         if chosen.verify or chosen.runtime is not None:
             raise
@@ -218,7 +226,7 @@ _ROUNDING = frozenset(
     """
     QuantizeLinear DynamicQuantizeLinear QLinearConv QLinearMatMul QLinearAdd QLinearMul QLinearSigmoid
     QLinearLeakyRelu QLinearSoftmax QLinearConcat QLinearGlobalAveragePool QLinearAveragePool QLinearReduceMean QGemm
-    DynamicQuantizeMatMul
+    DynamicQuantizeMatMul DynamicQuantizeLSTM
     """.split()  # noqa: SIM905
 )
 

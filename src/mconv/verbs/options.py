@@ -99,17 +99,21 @@ class Onnx2Paddle(Converting):
         inputs: ``name[1,3,?,640]`` for inputs whose shape shall be another than the file says.
         engine: ``native``, or ``x2paddle``: X2Paddle in its managed runtime.
         plugins: Python files with converters of your own.
+        constants: input → its value for good; the result does not have it.
 
     Raises:
-        UsageError: *engine* does not exist.
+        UsageError: *engine* does not exist, or does not know *constants*.
     """
 
     inputs: Sequence[str] = ()
     engine: str = "native"
     plugins: Sequence[PathLike] = ()
+    constants: Arguments = ()
 
     def __post_init__(self) -> None:
         _check_engine(self.engine)
+        if self.constants and self.engine != "native":
+            raise UsageError(f"--const: {self.engine} has no use for it", "leave out --engine")
         super().__post_init__()
 
 
@@ -287,7 +291,8 @@ class Convert(Converting):
     """Of ``convert``; what the conversion of the source takes is passed on to it.
 
     Attributes:
-        inputs, weights, arguments, task, trust: as ``onnx2paddle``, ``torch2paddle`` and ``to_static`` take them.
+        inputs, weights, arguments, task, trust, constants: as ``onnx2paddle``, ``torch2paddle`` and ``to_static`` take
+            them.
         framework: ``torch`` or ``paddle``: what a factory makes, where its file does not tell.
         feed_alias, fetch_alias: variable → what clients call it.
         pipeline: also write ``OUT/service/``, a pipeline service like this, see
@@ -305,3 +310,4 @@ class Convert(Converting):
     fetch_alias: Optional[Mapping[str, str]] = None
     pipeline: Optional[Mapping[str, Any]] = None
     keep_inference: bool = False
+    constants: Arguments = ()

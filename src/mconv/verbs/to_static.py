@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Optional
 
@@ -13,7 +13,7 @@ from mconv.dygraph import source, weights
 from mconv.dygraph.live import Live
 from mconv.errors import UsageError
 from mconv.factory.inputs import Call
-from mconv.factory.loading import parse_arguments
+from mconv.factory.loading import arguments_of
 from mconv.program import provenance, targets
 from mconv.program.params import PathLike
 from mconv.verbs.options import ToStatic
@@ -101,7 +101,7 @@ def _recording(layer: Any, live: Live, call: Call, chosen: ToStatic, report: Rep
 
 def _live(layer: Any, chosen: ToStatic, report: Report) -> Live:
     arguments, method, params = chosen.arguments, chosen.method, chosen.params
-    given = dict(arguments) if isinstance(arguments, Mapping) else parse_arguments(arguments)
+    given = arguments_of(arguments)
     paddle = source.import_paddle()
     if isinstance(layer, str):
         report.source["spec"] = layer

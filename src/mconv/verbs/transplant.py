@@ -115,7 +115,7 @@ def transplant(
 
 def _live(into: Any, chosen: Transplant) -> Live:
     arguments = chosen.into_arguments
-    given = dict(arguments) if isinstance(arguments, Mapping) else loading.parse_arguments(arguments, "--into-arg")
+    given = loading.arguments_of(arguments, "--into-arg")
     if isinstance(into, str):
         layer = layers.load(into, given, trust=chosen.trust)
     else:

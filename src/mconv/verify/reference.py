@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Any, Optional
 
 import numpy as np
@@ -22,15 +22,23 @@ class ReferenceRunner:
     Args:
         model: the file, or a ModelProto.
         fetch: for a file, more tensors of the main graph to return, after the model's own outputs.
+        fixed: inputs that always get this value, beside those that are fed.
 
     Raises:
         RuntimeFailedError: it does not know an operator of the model.
     """
 
-    def __init__(self, model: Any, fetch: Sequence[str] = (), opened: Sequence[str] = ()):
+    def __init__(
+        self,
+        model: Any,
+        fetch: Sequence[str] = (),
+        opened: Sequence[str] = (),
+        fixed: Mapping[str, np.ndarray] = MappingProxyType({}),
+    ):
         import onnx
         from onnx.reference import ReferenceEvaluator
 
+        self.fixed = fixed
         self.version: str = onnx.__version__
         self.label = f"ONNX's reference evaluator {self.version}"
         self.path = Path(model) if isinstance(model, (str, Path)) else None
@@ -59,7 +67,7 @@ class ReferenceRunner:
             started = time.perf_counter()
             try:
                 with np.errstate(all="ignore"):
-                    values = self.evaluator.run(None, dict(feed))
+                    values = self.evaluator.run(None, {**self.fixed, **feed})
             except Exception as e:  # noqa: BLE001 - numpy's and its own errors, whatever the model makes of the inputs
                 raise RuntimeFailedError(f"{self.label} cannot run {self.path or 'the model'}: {_first(e)}") from None
             seconds.append(time.perf_counter() - started)
@@ -77,13 +85,19 @@ class ReferenceRunner:
 
 
 def reference_for(
-    model: Path, *, exact: bool = False, fetch: Sequence[str] = (), opened: Sequence[str] = ()
+    model: Path,
+    *,
+    exact: bool = False,
+    fetch: Sequence[str] = (),
+    opened: Sequence[str] = (),
+    fixed: Mapping[str, np.ndarray] = MappingProxyType({}),
 ) -> tuple[Runner, str]:
     """What shall run an ONNX model as the reference: ONNX Runtime, or else ONNX's reference evaluator.
 
     Args:
         fetch: more tensors of the main graph to return.
         opened: inputs that are fed at other sizes than the file states.
+        fixed: inputs that always get this value, beside those that are fed.
         exact: the evaluator at once, for models with inputs that ONNX Runtime does not take from numpy.
 
     Returns:
@@ -93,14 +107,14 @@ def reference_for(
         RuntimeFailedError: neither can load the model.
     """
     if exact:
-        return ReferenceRunner(model, fetch, opened), "ONNX Runtime takes no bfloat16 from numpy"
+        return ReferenceRunner(model, fetch, opened, fixed), "ONNX Runtime takes no bfloat16 from numpy"
     try:
-        return OnnxRunner(model, fetch=fetch, opened=opened), ""
+        return OnnxRunner(model, fetch=fetch, opened=opened, fixed=fixed), ""
     except MissingDependencyError:
-        return ReferenceRunner(model, fetch, opened), "onnxruntime is not installed"
+        return ReferenceRunner(model, fetch, opened, fixed), "onnxruntime is not installed"
     except RuntimeFailedError as e:
         try:
-            return ReferenceRunner(model, fetch, opened), e.message
+            return ReferenceRunner(model, fetch, opened, fixed), e.message
         except RuntimeFailedError as other:
             raise RuntimeFailedError(f"{e.message}; {other.message}") from None
 

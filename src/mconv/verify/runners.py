@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Any, Optional, Protocol
 
 import numpy as np
@@ -90,13 +90,22 @@ class OnnxRunner:
     Args:
         fetch: more tensors of the main graph to return, after the model's own outputs.
         opened: inputs that are fed at other sizes than the file states.
+        fixed: inputs that always get this value, beside those that are fed.
 
     Raises:
         MissingDependencyError: onnxruntime is not installed.
         RuntimeFailedError: it cannot load the model.
     """
 
-    def __init__(self, model: str | Path, *, threads: int = 1, fetch: Sequence[str] = (), opened: Sequence[str] = ()):
+    def __init__(
+        self,
+        model: str | Path,
+        *,
+        threads: int = 1,
+        fetch: Sequence[str] = (),
+        opened: Sequence[str] = (),
+        fixed: Mapping[str, np.ndarray] = MappingProxyType({}),
+    ):
         try:
             import onnxruntime
         except ImportError:
@@ -105,6 +114,7 @@ class OnnxRunner:
             ) from None
         self.label = f"ONNX Runtime {onnxruntime.__version__}"
         self.path = Path(model)
+        self.fixed = fixed
         self.version: str = onnxruntime.__version__
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = threads
@@ -138,7 +148,7 @@ class OnnxRunner:
         for feed in sets:
             started = time.perf_counter()
             try:
-                values = self.session.run(None, dict(feed))
+                values = self.session.run(None, {**self.fixed, **feed})
             except Exception as e:  # noqa: BLE001 - as above
                 raise RuntimeFailedError(f"{self.label} cannot run {self.path}: {_first(e)}") from None
             seconds.append(time.perf_counter() - started)

@@ -219,6 +219,26 @@ def test_scan(place: Place, length: Any, attrs: dict) -> None:
     assert ("while" in operators(made)) == (length != 4)
 
 
+@everywhere
+def test_squeeze_where_a_size_is_one(place: Place) -> None:
+    """``x.squeeze(1)`` of a scripted module, whose size only the run knows: the graph behind wants it squeezed."""
+    then = graph([node("Squeeze", ["cut", "axis"], ["a"])], [], [("a", F, None)])
+    other = graph([node("Identity", ["cut"], ["b"])], [], [("b", F, None)])
+    nodes = [
+        node("Slice", ["x", "zero", "n", "axis"], ["cut"]),
+        node("Shape", ["cut"], ["shape"]),
+        node("Gather", ["shape", "axis"], ["size"]),
+        node("Equal", ["size", "axis"], ["one"]),
+        node("If", ["one"], ["r"], then_branch=then, else_branch=other, name="squeeze"),
+        node("MatMul", ["r", "w"], ["y"]),
+    ]
+    constants = {"axis": np.array([1]), "zero": np.array([0]), "w": rand(3, 2)}
+    made = model(nodes, [("x", F, ["b", "t", 3]), ("n", L, [1])], [("y", F, None)], constants)
+    feeds = [{"x": rand(b, t, 3), "n": np.array([1])} for b, t in ((2, 5), (4, 3))]
+    imported = check_model(place, made, feeds)
+    assert any("'cut'" in note and "is taken to be 1" in note for note in imported.notes)
+
+
 def test_unsupported_inside_a_body_is_named() -> None:
     then = graph([node("RandomNormalLike", ["x"], ["a"])], [], [("a", F, [2])])
     other = graph([node("Identity", ["x"], ["b"])], [], [("b", F, [2])])

@@ -30,9 +30,28 @@ def if_(ctx: Context, cond: Value, *, then_branch: Any, else_branch: Any) -> tup
     known = _constant_flag(cond)
     if known is not None:
         return tuple(ctx.import_graph(then_branch if known else else_branch, []))
+    squeezed = _squeezed_where_one(ctx, then_branch, else_branch)
+    if squeezed is not None:
+        return squeezed
     return tuple(
         control.cond(ctx, cond, lambda: ctx.import_graph(then_branch, []), lambda: ctx.import_graph(else_branch, []))
     )
+
+
+def _squeezed_where_one(ctx: Context, then_branch: Any, else_branch: Any) -> Optional[tuple[Value, ...]]:
+    """``x.squeeze(axis)`` as torch's scripting exporter writes it: Squeeze where the size is 1, else Identity.
+
+    The ranks of the two differ, so that what comes after was written for one of them: for the squeezed one. None for
+    other branches.
+    """
+    nodes = [[n for n in branch.node if n.op_type != "Constant"] for branch in (then_branch, else_branch)]
+    names = [[n.op_type for n in found] for found in nodes]
+    if names != [["Squeeze"], ["Identity"]] or nodes[0][0].input[0] != nodes[1][0].input[0]:
+        return None
+    (made,) = ctx.import_graph(then_branch, [])
+    size = f"the size of {nodes[0][0].input[0]!r} that is removed"
+    ctx.notes.append(f"{ctx.node.name or 'If'}: {size} is taken to be 1: only then the rest of the graph fits")
+    return (made,)
 
 
 # Loop --------------------------------------------------------------------------------------------------------------

@@ -59,8 +59,8 @@ def dynamic_quantize_lstm(
 
         return times
 
-    plain = [transpose(ctx, v, [0, 2, 1]) for v in (w, r)]
-    layer = layer_of("LSTM", x, *plain, b, sequence_lens, [initial_h, initial_c], p, **attributes)
+    plain_w, plain_r = (transpose(ctx, v, [0, 2, 1]) for v in (w, r))
+    layer = layer_of("LSTM", x, plain_w, plain_r, b, sequence_lens, [initial_h, initial_c], p, **attributes)
     layer.input_forget = bool(input_forget)
     layer.products = [(product(d, w, w_scale, w_zero), product(d, r, r_scale, r_zero)) for d in range(layer.directions)]
     return convert_layer(ctx, layer)

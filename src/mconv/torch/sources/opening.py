@@ -47,7 +47,7 @@ def open_source(
         MissingDependencyError: torch, transformers, safetensors or timm is missing, or a module that the model imports.
     """
     torch = import_torch()
-    given = dict(arguments) if isinstance(arguments, Mapping) else loading.parse_arguments(arguments)
+    given = loading.arguments_of(arguments)
     if isinstance(spec, torch.nn.Module):
         source = Source(Form.FACTORY, type(spec).__name__, spec)
         return _finished(source, weights, given, task, partial, trust)
