@@ -11,7 +11,6 @@ from mconv.emit.elementwise import arithmetic, compare, logical, number, where
 from mconv.emit.gather import gather, take_along_axis
 from mconv.emit.generate import iota, spread
 from mconv.emit.shape import (
-    bind_shape,
     concat,
     expand_to,
     fill,
@@ -22,6 +21,7 @@ from mconv.emit.shape import (
     transpose,
     unsqueeze,
 )
+from mconv.emit.zero_size import counted, present, selected
 from mconv.errors import UnsupportedError
 from mconv.program import dims as D
 from mconv.program.builder import Builder
@@ -58,6 +58,9 @@ def non_max_suppression(
     if least is not None:
         floor = reshape(b, least, (1, 1, 1))
         open_ = where(b, compare(b, "greater_than", scores, floor), scores, lowest)
+    for axis, dim in enumerate(shape):
+        if counted(b, [dim]):
+            open_ = where(b, present(b, dim, axis, 3), open_, lowest)
     sides = [unsqueeze(b, v, [1]) for v in _corners(b, boxes, centered)]  # each [batch, 1, boxes]
     area = _area(b, sides)
     threshold = number(b, 0.0, scores.dtype) if overlap is None else overlap
@@ -81,8 +84,7 @@ def non_max_suppression(
     _, (index, valid) = loop(b, turn, [open_], reshape(b, limit, (1,)))
     # [turns, batch, classes] → [batch, classes, turns]
     index, valid = transpose(b, index, [1, 2, 0]), transpose(b, valid, [1, 2, 0])
-    order: Value = b.op("where_index", Condition=valid, result=(DType.INT64, (D.Sym.fresh("boxes"), 3)))
-    bind_shape(b, order)
+    order = selected(b, valid, D.Sym.fresh("boxes"))
     assert index.shape is not None and order.shape is not None
     picked: Value = b.op("gather_nd", X=index, Index=order, result=(DType.INT64, order.shape[:1]))
     return concat(b, [slice_(b, order, [1], [0], [2]), reshape(b, picked, (order.shape[0], 1))], 1)

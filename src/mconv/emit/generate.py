@@ -9,6 +9,8 @@ import numpy as np
 
 from mconv.emit.elementwise import FOLD_LIMIT, arithmetic, binary, compare, foldable, where
 from mconv.emit.shape import axis_of, bind_shape, dim_tensor, dims_of, fill, need_rank, reshape, unsqueeze
+from mconv.emit.sizes import computable
+from mconv.emit.zero_size import at_least_one, counted, from_data, padded
 from mconv.errors import UnsupportedError
 from mconv.program import dims as D
 from mconv.program.builder import Builder
@@ -28,11 +30,23 @@ def arange(b: Builder, start: Value, limit: Value, step: Value) -> Value:
             size = size if isinstance(size, D.Sym) else max(size, 0)
     if size == 0:
         return fill(b, [0], 0, dtype)
+    if counted(b, [size]):
+        places = b.cast(iota(b, size), dtype)
+        places = arithmetic(b, "mul", places, reshape(b, step, (1,)))
+        return arithmetic(b, "add", places, reshape(b, start, (1,)))
+    made = _range(b, start, limit, step, size)
+    if not computable(b, size) and from_data(b, start, limit, step):
+        return padded(b, made)
+    return bind_shape(b, made)
+
+
+def _range(b: Builder, start: Value, limit: Value, step: Value, size: D.Dim) -> Value:
+    dtype = start.dtype
     kind = DType.INT32 if dtype in (DType.INT8, DType.UINT8, DType.INT16) else dtype
     kind = DType.FP32 if dtype is DType.FP16 else kind
     args = [b.cast(reshape(b, v, [1]), kind) for v in (start, limit, step)]
     made: Value = b.op("range", Start=args[0], End=args[1], Step=args[2], result=(kind, (size,)))
-    return b.cast(bind_shape(b, made), dtype)
+    return b.cast(made, dtype)
 
 
 def iota(b: Builder, size: D.Dim, dtype: DType = DType.INT64) -> Value:
@@ -42,6 +56,8 @@ def iota(b: Builder, size: D.Dim, dtype: DType = DType.INT64) -> Value:
         if size > FOLD_LIMIT:  # not into the file
             return arange(b, zero, b.constant(np.array([size], dtype.numpy)), one)
         return b.constant(np.arange(size, dtype=dtype.numpy))
+    if counted(b, [size]):
+        return b.once(("iota", size, dtype), lambda: _range(b, zero, dim_tensor(b, size, dtype), one, size))
     return b.once(("iota", size, dtype), lambda: arange(b, zero, dim_tensor(b, size, dtype), one))
 
 
@@ -114,6 +130,10 @@ def tile(b: Builder, x: Value, repeats: Union[Sequence[D.Dim], Value]) -> Value:
     known = dims_of(repeats) if isinstance(repeats, Value) else list(repeats)
     if known is None:
         assert isinstance(repeats, Value)
+        if from_data(b, repeats):
+            repeats, named = at_least_one(b, repeats, "tile")
+            held = tuple(d * n for d, n in zip(shape, named))
+            return _tiled(b, x, b.cast(repeats, DType.INT32), [-1] * len(shape), held)
         out: tuple[D.Dim, ...] = tuple(D.Sym.fresh("tile") for _ in shape)
         return bind_shape(b, _tiled(b, x, b.cast(repeats, DType.INT32), [-1] * len(shape), out))
     if len(known) != len(shape):

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from typing import Optional, Union
 
+import numpy as np
+
 from mconv.emit.elementwise import arithmetic, compare, number, scale
+from mconv.emit.gather import gather
+from mconv.emit.generate import iota
 from mconv.emit.shape import reshape
 from mconv.emit.sizes import axis_of, dim_tensor, need_rank
 from mconv.emit.slicing import concat, fill, flip, slice_
+from mconv.emit.zero_size import counted
 from mconv.program import dims as D
 from mconv.program.builder import Builder
 from mconv.program.dtypes import DType
@@ -44,6 +49,8 @@ def _size(b: Builder, dim: D.Dim, plus: int = 0) -> Value:
     """A size as a scalar."""
     if isinstance(dim, int):
         return number(b, dim + plus, DType.INT64)
+    if plus and counted(b, [dim]):  # of what there is, padding included
+        return reshape(b, arithmetic(b, "add", dim_tensor(b, dim), number(b, plus, DType.INT64)), ())
     return reshape(b, dim_tensor(b, dim + plus), ())
 
 
@@ -61,16 +68,27 @@ def sort(b: Builder, x: Value, axis: int, *, descending: bool) -> tuple[Value, V
     made, index = _argsort(b, x, axis, descending, **stable)
     if short or stable:
         return made, index
+    steps = _changes(b, made, index, axis)
+    runs: Value = b.op("cumsum", X=steps, axis=axis, exclusive=False, reverse=False, flatten=False)
+    offset = arithmetic(b, "mul", runs, _size(b, size))
+    keys, _ = _argsort(b, arithmetic(b, "add", offset, index), axis, False)
+    return made, arithmetic(b, "sub", keys, offset)
+
+
+def _changes(b: Builder, made: Value, index: Value, axis: int) -> Value:
+    """1 where an element along *axis* differs from the one before it, else 0; int64."""
+    size = need_rank(made, "sorting")[axis]
+    if counted(b, [size]):
+        places = arithmetic(b, "sub", iota(b, size), b.constant(np.ones(1, np.int64)))
+        places = arithmetic(b, "max", places, b.constant(np.zeros(1, np.int64)))
+        return b.cast(compare(b, "not_equal", gather(b, made, places, axis, wrap=False), made), DType.INT64)
     before = slice_(b, made, [axis], [0], [-1])
     after = slice_(b, made, [axis], [1], [2**31 - 1])
     changes = b.cast(compare(b, "not_equal", before, after), DType.INT64)
     zero = scale(b, slice_(b, index, [axis], [0], [1]), 0.0)
     steps = concat(b, [zero, changes], axis)
     steps.shape = index.shape  # the cut and the joint undo each other
-    runs: Value = b.op("cumsum", X=steps, axis=axis, exclusive=False, reverse=False, flatten=False)
-    offset = arithmetic(b, "mul", runs, _size(b, size))
-    keys, _ = _argsort(b, arithmetic(b, "add", offset, index), axis, False)
-    return made, arithmetic(b, "sub", keys, offset)
+    return steps
 
 
 def _argsort(b: Builder, x: Value, axis: int, descending: bool, **attrs: bool) -> tuple[Value, Value]:

@@ -21,6 +21,7 @@ from mconv.emit.shape import (
     transpose,
 )
 from mconv.emit.slicing import INT32_MAX
+from mconv.emit.zero_size import counted, one_if_any, register, selected
 from mconv.errors import UnsupportedError
 from mconv.program import dims as D
 from mconv.program.builder import Builder
@@ -99,17 +100,16 @@ def nonzero(b: Builder, x: Value) -> Value:
     if rank == 0:
         raise UnsupportedError("NonZero of a scalar")
     truth = b.cast(x, DType.BOOL)
-    found: Value = b.op("where_index", Condition=truth, result=(DType.INT64, (D.Sym.fresh("nonzero"), rank)))
-    return transpose(b, bind_shape(b, found), [1, 0])
+    return transpose(b, selected(b, truth), [1, 0])
 
 
 def compress(b: Builder, x: Value, condition: Value, axis: Optional[int] = None) -> Value:
     """The slices of *x* along *axis* (the elements of the flattened tensor when None) where *condition* holds."""
     if axis is None:
         x, axis = reshape(b, x, [D.product(need_rank(x, "Compress"))]), 0
-    rows = (D.Sym.fresh("compress"), 1)
-    found: Value = bind_shape(b, b.op("where_index", Condition=condition, result=(DType.INT64, rows)))
-    return gather(b, x, reshape(b, found, rows[:1]), axis, wrap=False)
+    assert x.shape is not None
+    found = selected(b, condition, D.Sym.fresh("compress"))
+    return gather(b, x, reshape(b, found, (found.shape or ())[:1]), axis, wrap=False)
 
 
 def unique(b: Builder, x: Value, axis: Optional[int], *, in_order: bool = True) -> tuple[Value, Value, Value, Value]:
@@ -141,6 +141,11 @@ def unique(b: Builder, x: Value, axis: Optional[int], *, in_order: bool = True) 
         result={"Out": (x.dtype, out), "Indices": index, "Index": rows, "Counts": index},
     )
     bind_shape(b, values)
+    given = counted(b, shape)
+    if given:  # of nothing there is nothing that is distinct, but the padding is
+        found = D.Sym.fresh("unique")
+        b.origins[found] = (values, 0 if axis is None else axis)
+        register(b, count, found * one_if_any(b, given))
     if in_order:
         return values, first, inverse, counts
     order = _sort(b, first)

@@ -16,8 +16,10 @@ from mconv.emit.sizes import (
     need_rank,
     shape_of,
     shape_tensor,
+    sizes_of,
 )
 from mconv.emit.slicing import INT32_MAX, concat, fill, slice_, sliced_dim, split
+from mconv.emit.zero_size import counted, from_data, one_if_any, register, size_held
 from mconv.errors import UnsupportedError
 from mconv.program import dims as D
 from mconv.program.builder import Builder
@@ -39,6 +41,7 @@ __all__ = [
     "reshape",
     "shape_of",
     "shape_tensor",
+    "sizes_of",
     "slice_",
     "sliced_dim",
     "split",
@@ -142,6 +145,8 @@ def reshape(b: Builder, x: Value, target: Union[Sequence[D.Dim], Value]) -> Valu
                 raise UnsupportedError("Reshape: neither the new shape nor its rank is known")
             shape = tuple(D.Sym.fresh("reshape") for _ in range(rank))
             tensor = b.cast(target, DType.INT32)
+            if from_data(b, target):
+                return _reshaped_by_data(b, x, tensor)
             made: Value = b.op("reshape2", X=x, Shape=tensor, shape=[-1] * rank, result=(x.dtype, shape))
             return bind_shape(b, made)
         target = known
@@ -166,6 +171,26 @@ def reshape(b: Builder, x: Value, target: Union[Sequence[D.Dim], Value]) -> Valu
     if x.data is not None and len(target) <= 1:
         made.data = x.data
     return bind_shape(b, made)
+
+
+def _reshaped_by_data(b: Builder, x: Value, target: Value) -> Value:
+    """*x* in a shape that comes from data: a 0 in it is carried as 1. One size may be -1, whatever the rest leaves."""
+    from mconv.emit.elementwise import compare, where
+
+    assert target.shape is not None
+    zero, one = (b.constant(np.full(target.shape, v, np.int32)) for v in (0, 1))
+    tensor = where(b, compare(b, "equal", target, zero), one, target)
+    rank = int(target.shape[0])  # type: ignore[arg-type]
+    shape = tuple(D.Sym.fresh("reshape") for _ in range(rank))
+    made: Value = b.op("reshape2", X=x, Shape=tensor, shape=[-1] * rank, result=(x.dtype, shape))
+    lost = counted(b, x.shape or ())
+    bind_shape(b, made)
+    for i, size in enumerate(shape):
+        wanted = slice_(b, target, [0], [i], [i + 1])
+        inferred = compare(b, "less_than", wanted, b.constant(np.zeros(1, np.int32)))
+        left = dim_tensor(b, one_if_any(b, lost) * size, DType.INT32)
+        register(b, size, size_held(b, where(b, inferred, left, wanted)))
+    return made
 
 
 def flatten(b: Builder, x: Value, axis: int) -> Value:

@@ -74,6 +74,29 @@ def shape_of(b: Builder, x: Value, dtype: DType = DType.INT64) -> Value:
     return b.once(("shape", x.name, dtype), lambda: _shape_of(b, x, shape, dtype))
 
 
+def sizes_of(b: Builder, x: Value, dtype: DType = DType.INT64) -> Value:
+    """The shape of *x* as a model means it: :func:`shape_of`, but sizes that come from data are the true ones.
+
+    As dimensions (``data``) the elements are those that tensors carry.
+    """
+    from mconv.emit.zero_size import counted
+
+    shape = need_rank(x, "Shape")
+    if not counted(b, shape):
+        return shape_of(b, x, dtype)
+    return as_numbers(b, shape, dtype)
+
+
+def as_numbers(b: Builder, shape: Sequence[D.Dim], dtype: DType = DType.INT64) -> Value:
+    """Dimensions as a 1-D tensor of their true sizes, for a model to compute with."""
+    from mconv.emit.zero_size import counted, true_size
+
+    made = shape_tensor(b, [D.maximum(true_size(b, d), 0) if counted(b, [d]) else d for d in shape], dtype)
+    made = Value(made.name, made.dtype, made.shape, const=made._const, source=made.source)
+    made.data = tuple(shape)
+    return made
+
+
 def _shape_of(b: Builder, x: Value, shape: tuple[D.Dim, ...], dtype: DType) -> Value:
     made: Value = b.op("shape", Input=x, result=(DType.INT32, (len(shape),)))
     made.data = shape
@@ -88,7 +111,16 @@ def dim_tensor(b: Builder, dim: D.Dim, dtype: DType = DType.INT64) -> Value:
 
 
 def _dim_tensor(b: Builder, dim: D.Sym, dtype: DType) -> Value:
-    made = _measured(b, dim, dtype) if dim in b.origins else _polynomial(b, dim, dtype)
+    from mconv.emit.zero_size import carried_size
+
+    if dim in b.origins:
+        made = _measured(b, dim, dtype)
+    else:
+        carried = carried_size(b, dim) if b.counts else dim
+        if carried != dim:
+            made = dim_tensor(b, carried, dtype)
+            return Value(made.name, made.dtype, made.shape, data=(dim,))
+        made = _polynomial(b, dim, dtype)
     made.data = (dim,)
     return made
 
@@ -98,6 +130,10 @@ def _measured(b: Builder, dim: D.Sym, dtype: DType) -> Value:
     from mconv.emit.slicing import slice_
 
     x, axis = b.origins[dim]
+    if axis is None:
+        from mconv.emit.shape import reshape
+
+        return reshape(b, b.cast(x, dtype), (1,))
     return slice_(b, shape_of(b, x, dtype), [0], [axis], [axis + 1])
 
 
@@ -160,10 +196,10 @@ def shape_tensor(b: Builder, shape: Sequence[D.Dim], dtype: DType = DType.INT64)
         run, origin = 1, b.origins.get(shape[i]) if isinstance(shape[i], D.Sym) else None  # type: ignore[arg-type]
         if origin is not None:
             x, axis = origin
-            rest = (x.shape or ())[axis:]
+            rest = () if axis is None else (x.shape or ())[axis:]
             while i + run < len(shape) and run < len(rest) and rest[run] == shape[i + run]:
                 run += 1
-            if run > 1:
+            if run > 1 and axis is not None:
                 parts.append(slice_(b, shape_of(b, x, dtype), [0], [axis], [axis + run]))
         if run == 1:
             parts.append(dim_tensor(b, shape[i], dtype))

@@ -9,6 +9,7 @@ import numpy as np
 
 from mconv.emit.elementwise import FOLD_LIMIT, foldable
 from mconv.emit.sizes import axis_of, bind_shape, dims_of, need_rank, shape_tensor
+from mconv.emit.zero_size import at_least_one, counted, cut, from_data, joined, padded, vanishes
 from mconv.errors import CorruptModelError, UnsupportedError
 from mconv.program import dims as D
 from mconv.program.builder import Builder
@@ -37,9 +38,12 @@ def concat(b: Builder, values: Sequence[Value], axis: int) -> Value:
             if i != axis and isinstance(d, int):
                 shape[i] = d
     shape[axis] = total
+    made = joined(b, kept, axis)
+    if made is not None:
+        return bind_shape(b, made)
     # a pass of every release (seqpool_cvm_concat_fuse_pass) crashes where the first operand is a parameter
     first = b.op("assign", X=kept[0]) if kept[0].is_const else kept[0]
-    made: Value = b.op("concat", X=[first, *kept[1:]], axis=axis, result=(kept[0].dtype, tuple(shape)))
+    made = b.op("concat", X=[first, *kept[1:]], axis=axis, result=(kept[0].dtype, tuple(shape)))
     parts = [dims_of(v) for v in kept]
     if len(shape) == 1 and all(p is not None for p in parts):
         made.data = tuple(d for p in parts for d in p or ())
@@ -56,6 +60,9 @@ def fill(b: Builder, shape: Union[Sequence[D.Dim], Value], value: Any, dtype: DT
                 raise UnsupportedError("the rank of a filled tensor is known only at run time")
             dims: tuple[D.Dim, ...] = tuple(D.Sym.fresh("fill") for _ in range(rank))
             tensor: Optional[Value] = shape
+            if from_data(b, shape):
+                tensor, named = at_least_one(b, shape, "fill")
+                dims = tuple(named)
         else:
             dims, tensor = tuple(known), None
     else:
@@ -143,6 +150,10 @@ def slice_(
         for a, s, e, t in zip(axes, first or (), last or (), stride):
             index[a] = slice(s, None if t < 0 and e == -INT32_MAX else e, t)
         return b.constant(np.ascontiguousarray(np.asarray(x.const)[tuple(index)]), x.dtype)
+    given = [v for v, known in ((starts, first), (ends, last)) if known is None and isinstance(v, Value)]
+    if len(axes) > 1 and given and from_data(b, *given):
+        pairs = [known if known is not None else v for v, known in ((starts, first), (ends, last))]
+        return _one_by_one(b, x, axes, pairs, stride)
     backwards = [i for i, t in enumerate(stride) if t < 0]
     if backwards:
         x = flip(b, x, [axes[i] for i in backwards])
@@ -162,6 +173,14 @@ def slice_(
             return x
     if 0 in out:
         return fill(b, out, 0, x.dtype)
+    if first is not None and last is not None:
+        for i, a in enumerate(axes):
+            if counted(b, [out[a]]) and not vanishes(b, out[a]):
+                start = _place(first[i], shape[a]) if isinstance(first[i], int) and first[i] != -INT32_MAX else first[i]  # type: ignore[operator]
+                x = cut(b, x, a, max(start, 0) if isinstance(start, int) else start, out[a], stride[i])
+                rest = [j for j in range(len(axes)) if j != i]
+                others, begins, stops, paces = ([v[j] for j in rest] for v in (axes, first, last, stride))  # type: ignore[index]
+                return slice_(b, x, others, begins, stops, paces)  # type: ignore[arg-type]
     if first is not None:
         dims = [shape[a] for a in axes]
         first = [max(s, -d) if isinstance(s, int) and isinstance(d, int) else s for s, d in zip(first, dims)]
@@ -170,7 +189,17 @@ def slice_(
         before = False
     made = _slice_op(b, x, axes, (first, starts), (last, ends), stride, tuple(out), before)
     made.data = data
+    if given and from_data(b, *given):
+        return padded(b, made, axes[0])
     return bind_shape(b, made)
+
+
+def _one_by_one(b: Builder, x: Value, axes: Sequence[int], bounds: Sequence[Any], steps: Sequence[int]) -> Value:
+    """A slice one dimension after the other, so that none is cut from what may have no elements."""
+    for i, axis in enumerate(axes):
+        start, end = ([v[i]] if isinstance(v, list) else slice_(b, v, [0], [i], [i + 1]) for v in bounds)
+        x = slice_(b, x, [axis], start, end, [steps[i]])
+    return x
 
 
 def _clamped(bounds: Union[Sequence[D.Dim], Value]) -> Optional[list[D.Dim]]:

@@ -39,7 +39,14 @@ class Builder:
         self.params: dict[str, TensorSource] = {}
         self.notes: list[str] = []
         # symbol → the value and axis whose size it is, so that a size can be read at run time
-        self.origins: dict[D.Sym, tuple[Value, int]] = {}
+        # (axis None: the number that a tensor of one element holds)
+        self.origins: dict[D.Sym, tuple[Value, Optional[int]]] = {}
+        # sizes that come from data → how much of them is no padding (see emit/zero_size.py), and what is done for
+        # them after an operator and before an output; all of it empty in a program without such sizes
+        self.counts: dict[D.Sym, D.Dim] = {}
+        self.unpadded: dict[str, Value] = {}  # variable → what it was before padding
+        self.after_op: Optional[Callable[[str, Mapping[str, Any], Any], Any]] = None
+        self.before_fetch: Optional[Callable[[Value], Value]] = None
         self._names: dict[str, int] = {}
         self._used: set[str] = {"feed", "fetch", ""}
         self._const_names: dict[tuple, str] = {}
@@ -226,7 +233,7 @@ class Builder:
             raise BuildError(f"{op_type}: required input {', '.join(missing)} is missing")
         outputs, returned = self._outputs(op_type, sig, result, first)
         self.block.ops.append(Op.make(op_type, inputs, outputs, attrs))
-        return returned
+        return returned if self.after_op is None else self.after_op(op_type, operands, returned)
 
     def _widened(self, op_type: str, result: Any, operands: dict[str, Any]) -> Any:
         return widened(self, op_type, result, operands)
@@ -336,8 +343,11 @@ class Builder:
         feeds = {v.name for v in self._feeds}
         wanted: dict[str, str] = {}  # variable → the output's name
         ports: list[str] = []
+        fetches = self._fetches
+        if self.before_fetch is not None:
+            fetches = [(self.before_fetch(value), name) for value, name in fetches]
         varying = depending(self.program, feeds)
-        for value, name in self._fetches:
+        for value, name in fetches:
             source = self._materialize(value)
             if source not in varying:
                 value = tied(self, value, self._feeds)

@@ -7,8 +7,8 @@ followed through these, so that a reshape which 0, -1 and constants can express 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Sequence
-from typing import Optional, Union
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Optional, Union
 
 Dim = Union[int, "Sym"]
 Shape = tuple  # of Dim
@@ -184,6 +184,66 @@ def _extreme(name: str, pick: object, a: Dim, b: Dim) -> Dim:
     if a == b:
         return a
     return function(name, *sorted((a, b), key=repr))
+
+
+def symbols(dim: Dim) -> set[Sym]:
+    """The named sizes that a dimension is computed of, inside of functions too."""
+    found: set[Sym] = set()
+    if isinstance(dim, Sym):
+        for monomial in dim.terms:
+            for atom in monomial:
+                if isinstance(atom, tuple):
+                    found.add(Sym.named(atom))  # type: ignore[arg-type]
+                    found.update(*(symbols(a) for a in atom[1:]))
+                else:
+                    found.add(Sym.named(atom))
+    return found
+
+
+def substitute(dim: Dim, values: Mapping[Sym, Dim], exact: bool = False) -> Dim:
+    """*dim* with other dimensions in place of the named sizes that are keys of *values*.
+
+    Args:
+        exact: sizes that broadcast against each other may be 0, which wins, where otherwise the largest does.
+    """
+    if not isinstance(dim, Sym):
+        return dim
+    total: Dim = 0
+    for monomial, factor in dim.terms.items():
+        term: Dim = factor
+        for atom in monomial:
+            term = term * _substituted(atom, values, exact)
+        total = total + term
+    return total
+
+
+def _substituted(atom: Any, values: Mapping[Sym, Dim], exact: bool) -> Dim:
+    symbol = Sym.named(atom)
+    if symbol in values:
+        return values[symbol]
+    if not isinstance(atom, tuple):
+        return symbol
+    name, *args = atom
+    args = [substitute(a, values, exact) for a in args]
+    if name == "floordiv" and args[1] != 0:
+        return floordiv(*args)
+    if name in ("max", "min"):
+        if name == "min" and 0 in args:
+            return 0
+        return maximum(*args) if name == "max" else minimum(*args)
+    if name == "broadcast":
+        if 0 in args:
+            return 0
+        large = args[0]
+        for a in args[1:]:
+            large = maximum(large, a)
+        if not exact:
+            return function(name, *sorted(set(args), key=repr)) if len(set(args)) > 1 else args[0]
+        small: Dim = 1
+        for a in args:
+            small = minimum(small, a)
+        return large * small
+    return function(name, *args)
 
 
 def product(dims: Iterable[Dim]) -> Dim:

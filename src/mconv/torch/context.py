@@ -139,14 +139,15 @@ class AtenContext(Builder):
 
     def tensor(self, x: Union[Value, Number, D.Sym], dtype: Optional[DType] = None) -> Value:
         """An operand as a tensor: numbers become constants without dimensions, sizes tensors of one element."""
-        from mconv.emit.shape import dim_tensor, reshape
+        from mconv.emit.shape import reshape
+        from mconv.emit.sizes import as_numbers
 
         if isinstance(x, Value):
             return x if dtype is None else self.cast(x, dtype)
         if not isinstance(x, (bool, int, float, D.Sym)):
             raise UnsupportedError(f"an operand is {x!r}, which is known only at run time")
         if isinstance(x, D.Sym):
-            made = reshape(self, dim_tensor(self, x), ())
+            made = reshape(self, as_numbers(self, [x]), ())
             return made if dtype is None else self.cast(made, dtype)
         kind = dtype or (DType.BOOL if isinstance(x, bool) else DType.INT64 if isinstance(x, int) else DType.FP32)
         return self.constant(np.array(x).astype(kind.numpy), kind)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Optional
 
 from mconv.emit.shape import bind_shape, reshape
+from mconv.emit.zero_size import counted, register
 from mconv.errors import BuildError, UnsupportedError, UsageError
 from mconv.program import dims as D
 from mconv.program import targets
@@ -327,6 +328,14 @@ class Importer:
             if not ours.is_const:
                 # torch's expressions are those that its sizes are given in
                 mine = ours.shape or (None,) * len(shape)
+                for m, t in zip(mine, shape):
+                    if (
+                        isinstance(m, D.Sym)
+                        and m in self.ctx.counts
+                        and isinstance(t, D.Sym)
+                        and not counted(self.ctx, [t])
+                    ):
+                        register(self.ctx, t, self.ctx.counts[m])
                 ours.shape = tuple(
                     m if isinstance(m, int) or (m is not None and _opaque(t, self.ctx)) else t
                     for m, t in zip(mine, shape)

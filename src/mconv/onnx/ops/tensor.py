@@ -8,7 +8,7 @@ import numpy as np
 
 from mconv import emit
 from mconv.emit import generate
-from mconv.emit.sizes import dim_tensor
+from mconv.emit.sizes import as_numbers
 from mconv.onnx.context import Context
 from mconv.onnx.reader import paddle_dtype
 from mconv.onnx.registry import attributes_of, onnx_op
@@ -61,7 +61,7 @@ def _dense(sparse: Any) -> np.ndarray:
 
 @onnx_op("Shape", since=1)
 def shape(ctx: Context, x: Value, *, start: int = 0, end: Optional[int] = None) -> Value:
-    whole = emit.shape_of(ctx, x)
+    whole = emit.sizes_of(ctx, x)
     if start == 0 and end is None:
         return whole
     picked = range(ctx.rank(x))[start:end]
@@ -71,7 +71,7 @@ def shape(ctx: Context, x: Value, *, start: int = 0, end: Optional[int] = None) 
 @onnx_op("Size", since=1)
 def size(ctx: Context, x: Value) -> Value:
     ctx.rank(x)
-    return emit.reshape(ctx, dim_tensor(ctx, D.product(x.shape or ())), [])
+    return emit.reshape(ctx, as_numbers(ctx, [D.product(x.shape or ())]), [])
 
 
 @onnx_op("ConstantOfShape", since=9)

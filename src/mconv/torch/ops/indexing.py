@@ -27,7 +27,7 @@ from mconv.emit.generate import one_hot as emit_one_hot
 from mconv.emit.reduction import cumulative_sum
 from mconv.emit.scatter import scatter_elements, scatter_nd
 from mconv.emit.shape import axis_of, expand_to, fill, need_rank, unsqueeze
-from mconv.emit.sizes import bind_shape
+from mconv.emit.zero_size import selected
 from mconv.program import dims as D
 from mconv.program.dtypes import DType
 from mconv.program.value import Value
@@ -130,10 +130,9 @@ def nonzero(ctx: AtenContext, self: Value) -> Value:
 
 def _where(ctx: AtenContext, x: Value, count: D.Dim) -> Value:
     """Coordinates of what is not zero, [count, rank]."""
-    rank = len(need_rank(x, "nonzero"))
-    if rank == 0:
+    if len(need_rank(x, "nonzero")) == 0:
         raise ctx.refuse("it asks where a single number is not zero")
-    return bind_shape(ctx, ctx.op("where_index", Condition=x, result=(DType.INT64, (count, rank))))
+    return selected(ctx, ctx.cast(x, DType.BOOL), count)
 
 
 @aten_op("masked_select.default")
@@ -296,10 +295,10 @@ def masked_scatter(ctx: AtenContext, self: Value, mask: Value, source: Value) ->
     shape = need_rank(self, "masked_scatter")
     flags = reshape(ctx, ctx.cast(expand_to(ctx, mask, shape), DType.INT64), (D.product(shape),))
     order = arithmetic(ctx, "sub", cumulative_sum(ctx, flags, 0), number(ctx, 1, DType.INT64))
-    order = arithmetic(ctx, "max", order, number(ctx, 0, DType.INT64))
     total = D.product(need_rank(source, "masked_scatter"))
     last = number(ctx, total - 1, DType.INT64) if isinstance(total, int) else ctx.tensor(total - 1)
     order = arithmetic(ctx, "min", order, last)  # places that the mask does not have may count beyond
+    order = arithmetic(ctx, "max", order, number(ctx, 0, DType.INT64))
     picked = gather(ctx, reshape(ctx, ctx.cast(source, self.dtype), (total,)), order, 0, wrap=False)
     return where(ctx, mask, reshape(ctx, picked, shape), self)
 
