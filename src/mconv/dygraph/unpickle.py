@@ -8,14 +8,18 @@ within reach of the file.
 from __future__ import annotations
 
 import collections
+import os
 import pickle
 import re
 from pathlib import Path
-from typing import Any, Callable, Optional
+from typing import Any, BinaryIO, Callable, Optional
 
 import numpy as np
 
 from mconv.errors import CorruptModelError, NotAModelError, UntrustedError
+from mconv.printable import printable
+from mconv.program import pickles
+from mconv.program.copying import open_regular
 
 # one letter for the kind and the bytes of an element; O (objects) and V (records) are left out on purpose
 _DTYPE = re.compile(r"(?:[<>=|]?)([?bBhHiIlLqQefdFD]|[iu][1248]|f[248]|c8|c16|b1)")
@@ -26,7 +30,7 @@ class _Dtype:
 
     def __init__(self, name: Any, align: Any = False, copy: Any = True):
         if not isinstance(name, str) or not _DTYPE.fullmatch(name):
-            raise _Refused(f"arrays of type {str(name)[:40]!r}")
+            raise _Refused(f"arrays of type {printable(str(name), 40)!r}")
         self.value = np.dtype(name)
 
     def __setstate__(self, state: Any) -> None:
@@ -59,7 +63,7 @@ class _Array:
 
 def _array(shape: Any, dtype: np.dtype, raw: Any, order: Any = "C") -> np.ndarray:
     if not isinstance(shape, tuple) or not all(type(d) is int and d >= 0 for d in shape):
-        raise _Damaged(f"an array of shape {str(shape)[:60]}")
+        raise _Damaged(f"an array of shape {printable(str(shape), 60)}")
     count = 1
     for dim in shape:
         count *= dim
@@ -146,8 +150,7 @@ class _Unpickler(pickle.Unpickler):
         try:
             return _ALLOWED[module][name]
         except KeyError:
-            shown = "".join(c if c.isprintable() else "?" for c in f"{module}.{name}"[:120])
-            raise _Refused(shown) from None
+            raise _Refused(printable(f"{module}.{name}", 120)) from None
 
     def persistent_load(self, pid: Any) -> Any:
         raise _Refused("objects kept elsewhere")
@@ -161,7 +164,24 @@ def load(path: Path) -> Any:
         UntrustedError: it wants to run something that a file of parameters has no need of.
         CorruptModelError: it is damaged.
     """
-    return _read(path, lambda file: _Unpickler(file, encoding="latin1").load())
+
+    def followed(file: BinaryIO) -> Any:
+        # before the unpickler in C, which takes the memory that numbers in the file ask for
+        pickles.walk(pickles.Bytes(file, os.fstat(file.fileno()).st_size), name=_named, keep=_elsewhere)
+        file.seek(0)
+        return _Unpickler(file, encoding="latin1").load()
+
+    return _read(path, followed)
+
+
+def _named(full: str) -> None:
+    module, _, name = full.rpartition(".")
+    if name not in _ALLOWED.get(module, {}):
+        raise _Refused(printable(full, 120))
+
+
+def _elsewhere(key: Any) -> Any:
+    raise _Refused("objects kept elsewhere")
 
 
 def load_trusting(path: Path) -> Any:
@@ -175,7 +195,7 @@ def load_trusting(path: Path) -> Any:
 
 def _read(path: Path, unpickle: Callable[[Any], Any]) -> Any:
     try:
-        with open(path, "rb") as file:
+        with os.fdopen(open_regular(path), "rb") as file:
             if not file.read(1):
                 raise CorruptModelError(f"{path}: an empty file")
             file.seek(0)
@@ -189,12 +209,12 @@ def _read(path: Path, unpickle: Callable[[Any], Any]) -> Any:
         ) from None
     except (CorruptModelError, NotAModelError):
         raise
-    except _Damaged as e:
-        raise CorruptModelError(f"{path}: damaged: {e}") from None
+    except (_Damaged, pickles.Damaged) as e:
+        raise CorruptModelError(f"{path}: damaged: {printable(str(e), 160)}") from None
     except RecursionError:
         raise CorruptModelError(f"{path}: damaged: nested too deeply") from None
     except Exception as e:  # noqa: BLE001 - the C unpickler raises nearly every class on damaged bytes
-        first = (str(e).splitlines() or [""])[0][:160]
+        first = printable(str(e), 160)
         raise CorruptModelError(
             f"{path}: damaged, or no file that paddle.save wrote ({type(e).__name__}: {first})",
             "weights are a .pdparams file, the state_dict of a layer as paddle.save writes it",

@@ -19,6 +19,7 @@ from mconv.errors import (
     UsageError,
     WeightsError,
 )
+from mconv.printable import printable
 from mconv.torch.sources import forms, huggingface_inputs, unpickle
 from mconv.torch.sources.forms import Form
 from mconv.torch.sources.source import Source
@@ -62,10 +63,10 @@ def open_folder(
     """
     transformers = import_transformers()
     config = forms.read_json(folder / "config.json")
+    if not isinstance(config, dict):
+        raise CorruptModelError(f"{folder / 'config.json'}: not a configuration")
     if config.get("auto_map") and not trust and not _known(transformers, config):
-        raise UntrustedError(
-            f"{folder}: the model is defined by Python code in the folder", "--trust runs it, if you know what it does"
-        )
+        raise _own_code(folder)
     if not any((folder / name).is_file() for name in forms.WEIGHTS):
         others = [p.name for p in folder.iterdir() if p.suffix in (".h5", ".msgpack", ".onnx", ".pdparams", ".gguf")]
         raise NotAModelError(
@@ -107,9 +108,13 @@ def load(
         WeightsError: the weights are not those of the class.
         UntrustedError, CorruptModelError, MissingDependencyError: see :func:`open_folder`.
     """
+    if arguments.get("trust_remote_code") and not trust:
+        raise UsageError("--arg trust_remote_code=…: is what --trust says")
     options: dict[str, Any] = {"local_files_only": True, "output_loading_info": True, **arguments}
-    if trust:
-        options["trust_remote_code"] = True
+    # never left open: transformers would ask on the terminal
+    options["trust_remote_code"] = trust
+    if not trust:
+        check(folder)
     with quiet(), unpickle.restricted(str(folder), trust=trust), _errors(folder):
         model, info = kind.from_pretrained(str(folder), **options)
         missing = sorted(info.get("missing_keys") or ())
@@ -142,6 +147,61 @@ def load(
     if missing:
         notes.append(f"{folder}: no weights for {', '.join(missing[:5])}: they are random")
     return model, notes
+
+
+def _own_code(folder: Path) -> UntrustedError:
+    return UntrustedError(
+        f"{folder}: the model is defined by Python code in the folder", "--trust runs it, if you know what it does"
+    )
+
+
+def check(folder: Path) -> None:
+    """Look through what ``from_pretrained`` would take from a folder beside its weights, and through pickled weights.
+
+    Raises:
+        UntrustedError: the folder names code or other models, or its pickles or shards lead elsewhere.
+        CorruptModelError, LimitError: its pickled weights are damaged, or unfold to far more than they are.
+    """
+    for name in ("adapter_config.json", "adapter_model.safetensors", "adapter_model.bin"):
+        if os.path.lexists(folder / name):
+            raise UntrustedError(
+                f"{folder}: holds an adapter ({name}), which says what model and which Python modules it is for",
+                "merge it into the weights (peft: merge_and_unload), or --trust, if you know where it comes from",
+            )
+    kernel = _kernel(forms.read_json(folder / "config.json"))
+    if kernel is not None:
+        raise UntrustedError(
+            f"{folder / 'config.json'}: takes its attention from {printable(kernel, 80)}, which is code to be fetched",
+            "--arg attn_implementation=eager takes transformers' own",
+        )
+    for path in sorted(folder.glob("pytorch_model*.bin")):
+        unpickle.check(path)
+    for path in sorted(folder.glob("*.index.json")):
+        described = forms.read_json(path)
+        names = described.get("weight_map") if isinstance(described, dict) else None
+        if not isinstance(names, dict) or not all(isinstance(v, str) for v in names.values()):
+            raise CorruptModelError(f"{path}: not the index of sharded weights")
+        for shard in set(names.values()):
+            if shard != os.path.basename(shard) or shard in ("", ".", ".."):
+                raise UntrustedError(f"{path}: the shard {printable(shard, 80)!r} is not beside it", "move it there")
+
+
+def _kernel(config: Any) -> Optional[str]:
+    """A configuration's attention where it is none of transformers' own but one of a hub."""
+    stack = [config]
+    while stack:
+        value = stack.pop()
+        if isinstance(value, dict):
+            for key, inner in value.items():
+                if key.endswith(("attn_implementation", "kernel_config", "attn_implementation_internal")):
+                    texts = [v for v in (inner.values() if isinstance(inner, dict) else [inner]) if isinstance(v, str)]
+                    found = next((t for t in texts if "/" in t or ":" in t), None)
+                    if found is not None:
+                        return found
+            stack += value.values()
+        elif isinstance(value, list):
+            stack += value
+    return None
 
 
 def _from_code(model: Any) -> bool:
@@ -237,9 +297,11 @@ def _errors(folder: Path) -> Iterator[None]:
                 raise cause from None
             cause = cause.__cause__ or cause.__context__
         lines = [line.strip() for line in str(e).splitlines() if line.strip()]
-        text = f"{type(e).__name__}: {lines[0][:300]}" if lines else type(e).__name__
+        text = printable(f"{type(e).__name__}: {lines[0]}" if lines else type(e).__name__, 300)
         if isinstance(e, ImportError):
             raise MissingDependencyError(f"{folder}: {text}") from e
+        if "trust_remote_code" in str(e):
+            raise _own_code(folder) from None
         kind = type(e).__name__
         if kind in ("SafetensorError", "JSONDecodeError", "EOFError", "RuntimeError", "OSError", "KeyError"):
             raise CorruptModelError(f"{folder}: transformers cannot load it ({text})") from e

@@ -80,17 +80,20 @@ def _part(kind: str, folder: Path) -> Any:
     if known and name == "Dropout":
         return None
     if known and name == "Dense":
-        config = forms.read_json(folder / "config.json")
-        dense = torch.nn.Linear(int(config["in_features"]), int(config["out_features"]), bool(config.get("bias", True)))
+        config = _config(folder, "in_features", "out_features")
         found = weights.read(folder)
         found.tensors = {n.removeprefix("linear."): t for n, t in found.tensors.items()}
+        shape = config["out_features"], config["in_features"]
+        if tuple(getattr(found.tensors.get("weight"), "shape", ())) != shape:  # before memory is taken for it
+            raise CorruptModelError(f"{folder}: its weights are not those of a layer of {shape[1]} to {shape[0]}")
+        dense = torch.nn.Linear(shape[1], shape[0], bool(config.get("bias", True)))
         weights.put(dense, found)
         activation = str(config.get("activation_function", "torch.nn.modules.activation.Tanh")).rpartition(".")[2]
         if activation not in ("Identity", "Tanh", "ReLU", "GELU", "Sigmoid", "SiLU"):
             raise UnsupportedError(f"{folder}: the activation {activation} is not known")
         return torch.nn.Sequential(dense, getattr(torch.nn, activation)())
     if known and name == "LayerNorm":
-        norm = torch.nn.LayerNorm(int(forms.read_json(folder / "config.json")["dimension"]))
+        norm = torch.nn.LayerNorm(_config(folder, "dimension")["dimension"])
         found = weights.read(folder)
         found.tensors = {n.removeprefix("norm."): t for n, t in found.tensors.items()}
         weights.put(norm, found)
@@ -99,6 +102,20 @@ def _part(kind: str, folder: Path) -> Any:
         f"{folder}: mconv does not know the module {kind}",
         "--task feature-extraction converts the transformer alone, without what comes after it",
     )
+
+
+def _config(folder: Path, *sizes: str) -> dict[str, Any]:
+    """The configuration of a module, whose *sizes* are numbers.
+
+    Raises:
+        CorruptModelError: they are not, or no layer has such.
+    """
+    config = forms.read_json(folder / "config.json")
+    for name in sizes:
+        value = config.get(name) if isinstance(config, dict) else None
+        if type(value) is not int or not 0 < value <= 1 << 24:
+            raise CorruptModelError(f"{folder / 'config.json'}: {name} is no size")
+    return dict(config)
 
 
 class _Pooling:
@@ -115,7 +132,7 @@ class _Pooling:
         elif isinstance(modes, list):
             chosen = modes
         else:
-            chosen = [mode for key, mode in _POOLING.items() if config.get(key)]
+            chosen = [mode for key, mode in _POOLING.items() if isinstance(config, dict) and config.get(key)]
         unknown = [m for m in chosen if m not in _POOLING.values()]
         if unknown or not chosen:
             raise UnsupportedError(
