@@ -6,7 +6,7 @@ same each time.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,20 +30,29 @@ class Sample:
     sizes: tuple[tuple[int, int], tuple[int, int]] = ((2, 16), (3, 24))
 
 
-ZOO: dict[str, Callable[[], Sample]] = {}
+Maker = Callable[[], Sample]
+ZOO: dict[str, Maker] = {}
 
 
-def entry(function: Callable[[], Sample]) -> Callable[[], Sample]:
-    def seeded() -> Sample:
-        import torch
+def register(models: dict[str, Maker]) -> Callable[[Maker], Maker]:
+    """A decorator that puts a function into *models*, under its name, with weights that are the same each time."""
 
-        torch.manual_seed(0)
-        sample = function()
-        sample.model.eval()
-        return sample
+    def entry(function: Maker) -> Maker:
+        def seeded() -> Sample:
+            import torch
 
-    ZOO[function.__name__] = seeded
-    return seeded
+            torch.manual_seed(0)
+            sample = function()
+            sample.model.eval()
+            return sample
+
+        models[function.__name__] = seeded
+        return seeded
+
+    return entry
+
+
+entry = register(ZOO)
 
 
 def _rng() -> np.random.Generator:
@@ -338,6 +347,26 @@ def _first(model: Any, *names: str) -> Any:
     exec(body, scope)
     First.forward = scope["forward"]  # type: ignore[method-assign]
     return First()
+
+
+def fields(model: Any, names: Sequence[str], *outputs: str, **fixed: Any) -> Any:
+    """The model with its inputs by position, *fixed* arguments, and the fields *outputs* of what it returns."""
+    import torch
+
+    class Fields(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.model = model
+
+        def chosen(self, **inputs: Any) -> dict[str, Any]:
+            made = self.model(**inputs, **fixed)
+            return {name: getattr(made, name) for name in outputs}
+
+    body = f"def forward(self, {', '.join(names)}):\n    return self.chosen({', '.join(f'{n}={n}' for n in names)})"
+    scope: dict[str, Any] = {}
+    exec(body, scope)
+    Fields.forward = scope["forward"]  # type: ignore[method-assign]
+    return Fields()
 
 
 def _text(model: Any, **options: Any) -> Sample:

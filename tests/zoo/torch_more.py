@@ -6,22 +6,21 @@ from typing import Any
 
 import numpy as np
 
-from tests.zoo.torch_models import SMALL, VISION, Sample, _attention, _first, _fixed_images, _rng, _text, _tokens
+from tests.zoo.torch_models import (
+    SMALL,
+    VISION,
+    Sample,
+    _attention,
+    _first,
+    _fixed_images,
+    _rng,
+    _text,
+    _tokens,
+    register,
+)
 
 MORE: dict[str, Any] = {}
-
-
-def entry(function: Any) -> Any:
-    def seeded() -> Sample:
-        import torch
-
-        torch.manual_seed(0)
-        sample: Sample = function()
-        sample.model.eval()
-        return sample
-
-    MORE[function.__name__] = seeded
-    return seeded
+entry = register(MORE)
 
 
 def _lively(model: Any, side: int) -> Any:

@@ -5,8 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Optional
 
+import numpy as np
+
+from mconv.emit.expr import Expr, arange, size
+from mconv.emit.linear import matmul
 from mconv.emit.shape import need_rank, transpose
-from mconv.emit.slicing import fill
+from mconv.emit.slicing import concat, fill, slice_, split
+from mconv.emit.weights import computed
+from mconv.errors import UnsupportedError
 from mconv.program.builder import Builder
 from mconv.program.dtypes import DType
 from mconv.program.value import Value
@@ -72,3 +78,105 @@ def stacked(
     if batch_first:
         made = transpose(b, made, [1, 0, 2])
     return made, list(last)
+
+
+def projected(
+    b: Builder,
+    x: Value,
+    states: Optional[tuple[Value, Value]],
+    weights: Sequence[Value],
+    biases: Sequence[Value],
+    projections: Sequence[Value],
+    *,
+    layers: int,
+    bidirectional: bool,
+    batch_first: bool = False,
+    lengths: Optional[Value] = None,
+) -> tuple[Value, list[Value]]:
+    """An LSTM whose hidden state is a product of its output with a matrix: PyTorch's ``proj_size``.
+
+    With m = o · tanh(c) in place of the hidden state P·m, the weight of the state is R·P, and what is left is an LSTM
+    of Paddle's operator. Only the first step knows no m: the initial state goes in there as an input of its own.
+
+    Args:
+        states: the initial hidden, [layers · directions, batch, projection], and cell state; None: zeros.
+        weights: for each layer and direction that of the input, [4 · hidden, input], and that of the state,
+            [4 · hidden, projection]; constants.
+        biases: as for :func:`stacked`.
+        projections: for each layer and direction [projection, hidden]; constants.
+
+    Raises:
+        UnsupportedError: weights that are no constants.
+    """
+    if not all(w.is_const for w in (*weights, *projections)):
+        raise UnsupportedError("an LSTM with a projection whose weights are computed at run time")
+    directions = 2 if bidirectional else 1
+    if batch_first:
+        x = transpose(b, x, [1, 0, 2])
+    length, batch, _ = need_rank(x, "LSTM")
+    hidden = need_rank(projections[0], "LSTM")[1]
+    finals: list[list[Value]] = [[], []]
+    for layer in range(layers):
+        cells = range(layer * directions, (layer + 1) * directions)
+        own = [_without_projection(b, weights[2 * c], weights[2 * c + 1], projections[c]) for c in cells]
+        zero = fill(b, (directions, batch, hidden), 0, x.dtype)
+        given = [zero, zero]
+        if states is not None:
+            hidden_states = [slice_(b, states[0], [0], [c], [c + 1]) for c in cells]
+            x, own = _with_initial(b, x, hidden_states, own, [weights[2 * c + 1] for c in cells], lengths)
+            given = [zero, slice_(b, states[1], [0], [cells[0]], [cells[-1] + 1])]
+        made, last = stacked(
+            b,
+            "LSTM",
+            x,
+            given,
+            [w for pair in own for w in pair],
+            biases[2 * cells[0] : 2 * cells[-1] + 2],
+            layers=1,
+            bidirectional=bidirectional,
+            lengths=lengths,
+        )
+        parts = split(b, made, [hidden] * directions, 2) if bidirectional else [made]
+        x = concat(b, [matmul(b, m, projections[c], trans_y=True) for m, c in zip(parts, cells)], 2)
+        ends = split(b, last[0], [1] * directions, 0) if bidirectional else [last[0]]
+        finals[0] += [matmul(b, m, projections[c], trans_y=True) for m, c in zip(ends, cells)]
+        finals[1].append(last[1])
+    out = transpose(b, x, [1, 0, 2]) if batch_first else x
+    return out, [concat(b, part, 0) for part in finals]
+
+
+def _without_projection(b: Builder, w: Value, r: Value, p: Value) -> tuple[Value, Value]:
+    shape = (need_rank(r, "LSTM")[0], need_rank(p, "LSTM")[1])
+    return w, computed(b, [r, p], shape, lambda r, p: (r.astype(np.float64) @ p).astype(r.dtype), r.dtype)  # type: ignore[arg-type]
+
+
+def _with_initial(
+    b: Builder,
+    x: Value,
+    hidden: Sequence[Value],
+    weights: Sequence[tuple[Value, Value]],
+    recurrent: Sequence[Value],
+    lengths: Optional[Value],
+) -> tuple[Value, list[tuple[Value, Value]]]:
+    """*x* with the initial hidden states of each direction as inputs of its first step, and the weights for that."""
+    length, _, width = need_rank(x, "LSTM")
+    step = arange(b, length, DType.INT64).reshape(length, 1, 1)
+    inputs, own = [x], []
+    for d, state in enumerate(hidden):
+        if d == 0:
+            start = Expr(b, np.zeros((1, 1, 1)), DType.INT64)
+        elif lengths is None:
+            start = size(b, length, DType.INT64).reshape(1, 1, 1) - 1
+        else:
+            start = Expr(b, lengths).cast(DType.INT64).reshape(1, need_rank(x, "LSTM")[1], 1) - 1
+        inputs.append((Expr(b, state) * step.equals(start).cast(x.dtype)).value)
+    sizes = [need_rank(s, "LSTM")[2] for s in hidden]
+    for d, ((w, r), v) in enumerate(zip(weights, recurrent)):
+
+        def joined(w: np.ndarray, v: np.ndarray, d: int = d) -> np.ndarray:
+            blocks = [v if i == d else np.zeros((len(v), int(n)), v.dtype) for i, n in enumerate(sizes)]  # type: ignore[arg-type]
+            return np.concatenate([w, *blocks], 1)
+
+        shape = (need_rank(w, "LSTM")[0], width + sum(sizes))  # type: ignore[arg-type]
+        own.append((computed(b, [w, v], shape, joined, w.dtype), r))  # type: ignore[arg-type]
+    return concat(b, inputs, 2), own

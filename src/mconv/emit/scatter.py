@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Optional
 
-import numpy as np
-
-from mconv.emit.elementwise import arithmetic, binary, compare, where
+from mconv.emit.elementwise import arithmetic
 from mconv.emit.gather import coordinates, wrapped
 from mconv.emit.generate import iota, spread
 from mconv.emit.shape import axis_of, dim_tensor, expand_to, need_rank, reshape, slice_, unsqueeze
@@ -17,8 +15,6 @@ from mconv.program.dtypes import DType
 from mconv.program.value import Value
 
 REDUCTIONS = ("none", "add", "mul", "min", "max")
-# elements of the comparison of every place with every index, where a release has no operator for a reduction
-_TABLE_LIMIT = 1 << 24
 
 
 def scatter_elements(b: Builder, x: Value, index: Value, updates: Value, axis: int, reduction: str = "none") -> Value:
@@ -104,26 +100,20 @@ def _put(b: Builder, x: Value, place: Value, updates: Value, reduction: str) -> 
 
 
 def _extreme(b: Builder, x: Value, place: Value, updates: Value, reduction: str) -> Value:
-    """The smallest or largest update of every row, by comparing every row's number with every place.
+    """The smallest or largest update of every row, for releases whose ``put_along_axis`` knows neither.
 
-    For releases whose ``put_along_axis`` knows no minimum.
+    The updates are put in order, so that the one that wins is written last.
     """
     shape, count = need_rank(x, "scatter"), need_rank(updates, "scatter")[0]
-    size = D.product((*shape, count))
-    if not isinstance(size, int) or size > _TABLE_LIMIT:
-        raise UnsupportedError(f"Paddle {b.target.paddle} has no scatter with the reduction {reduction!r}")
-    rank = len(shape) + 1
-    hit = compare(b, "equal", spread(b, iota(b, shape[0]), 0, rank), spread(b, place, 1, rank))
-    beyond = _beyond(x.dtype, reduction)
-    table = where(b, hit, unsqueeze(b, updates, [0]), b.constant(np.full([1] * rank, beyond, x.dtype.numpy), x.dtype))
-    op = "reduce_max" if reduction == "max" else "reduce_min"
-    best: Value = b.op(op, X=table, dim=[1], keep_dim=False, reduce_all=False, result=(x.dtype, shape))
-    return binary(b, f"elementwise_{reduction}", x, best)
-
-
-def _beyond(dtype: DType, reduction: str) -> Any:
-    """What never wins."""
-    if dtype.is_float:
-        return -np.inf if reduction == "max" else np.inf
-    info = np.iinfo(dtype.numpy)
-    return info.min if reduction == "max" else info.max
+    if len(shape) > 1:
+        width = D.product(shape[1:])
+        rows = _times(b, unsqueeze(b, place, [1]), width)
+        places = arithmetic(b, "add", rows, unsqueeze(b, iota(b, width), [0]))
+        sizes = ((x, shape[0]), (places, count), (updates, count))
+        flat, places, values = (reshape(b, v, [n * width]) for v, n in sizes)
+        return reshape(b, _extreme(b, flat, places, values, reduction), shape)
+    spec = {"Out": (updates.dtype, updates.shape), "Indices": (DType.INT64, updates.shape)}
+    ordered, order = b.op("argsort", X=updates, axis=0, descending=reduction == "min", result=spec)
+    where_to: Value = b.op("gather", X=place, Index=order, axis=0, result=(place.dtype, updates.shape))
+    written: Value = b.op("scatter", X=x, Ids=where_to, Updates=ordered, overwrite=True)
+    return arithmetic(b, reduction, x, written)

@@ -254,16 +254,15 @@ class Importer:
             return self._inline(inner, operands)
         if _is_size(node):
             return self._size(node, name, plain, args)
-        if not name.startswith("aten."):
-            raise UnsupportedError("not an ATen operator")
-        self.operators[name[5:]] += 1
-        converter = registry.find(name[5:])
-        if converter is None:
-            raise UnsupportedError(registry.refused(name[5:]) or "no converter for it")
+        self.operators[name.removeprefix("aten.")] += 1
         self.ctx.node = node
         folded = folding.evaluate(self.ctx, node, args, kwargs)
         if folded is not None:
             return folded
+        converter = registry.find(name)
+        if converter is None:
+            unknown = "no converter for it" if name.startswith("aten.") else "not an ATen operator"
+            raise UnsupportedError(registry.refused(name) or unknown)
         arguments = self._arguments(node.target._schema, converter, args, kwargs)
         made = converter.function(self.ctx, **arguments)
         self._refine(node, made)

@@ -66,6 +66,7 @@ _REFUSED = {
 def aten_op(*overloads: str) -> Callable[[Callable[..., Any]], Any]:
     """Register a function as the converter of ``aten`` overloads, called as ``f(ctx, **arguments)``.
 
+    Operators of other libraries have their whole name: ``torchvision.nms.default``.
     Arguments that the function does not name must have their schema's default, else the node is refused.
 
     Raises:
@@ -84,15 +85,15 @@ def aten_op(*overloads: str) -> Callable[[Callable[..., Any]], Any]:
     return register
 
 
-def find(overload: str) -> Optional[Converter]:
-    """The converter of ``aten.<overload>``, or None."""
+def find(name: str) -> Optional[Converter]:
+    """The converter of ``aten.<overload>``, or of an operator of another library under its whole name; or None."""
     _load()
-    return _converters.get(overload)
+    return _converters.get(name.removeprefix("aten."))
 
 
-def refused(overload: str) -> Optional[str]:
+def refused(name: str) -> Optional[str]:
     """Why ``aten.<overload>`` has no converter on purpose, or None."""
-    return _REFUSED.get(overload)
+    return _REFUSED.get(name.removeprefix("aten."))
 
 
 def known() -> list[str]:

@@ -89,14 +89,20 @@ def _with(x: torch.Tensor, change: object) -> torch.Tensor:
     return y
 
 
+def _whole(x: torch.Tensor) -> torch.Tensor:
+    return (x * 10).long()
+
+
 EXTREMES = Family(
     {
         "amax": lambda x: x.scatter_reduce(0, (x > 0).long(), x, "amax"),
         "amin": lambda x: x.scatter_reduce(0, (x > 0).long(), x, "amin", include_self=False),
+        "amax_integers": lambda x: _whole(x).scatter_reduce(1, (x > 0).long(), _whole(x), "amax", include_self=False),
         "prod": lambda x: x.scatter_reduce(0, (x > 0).long(), x, "prod"),
+        "index_reduce": lambda x: x.index_reduce(0, torch.tensor([0, 2, 0]), x[:3] * 2, "amax"),
     },
     [rand(3, 4)],
-    [rand(3, 4, seed=1)],
+    [rand(5, 4, seed=1)],
 )
 REDUCED = Family(
     {

@@ -259,7 +259,8 @@ class Recurrent(nn.Module):
         if self.states:
             batch = x if self.net.batch_first else x.transpose(0, 1)
             state = batch[:, 0, :5].expand(self.rows, -1, -1) * 0.5
-            hx = (state, state + 0.1) if self.kind == "LSTM" else state
+            hidden = state[:, :, : self.net.proj_size] if self.kind == "LSTM" and self.net.proj_size else state
+            hx = (hidden, state + 0.1) if self.kind == "LSTM" else hidden
         return self.net(x, hx)
 
 
@@ -270,7 +271,14 @@ RECURRENT = Family(
         "lstm_deep": Recurrent("LSTM", num_layers=2, bidirectional=True, batch_first=True, dropout=0.3),
         "lstm_states": Recurrent("LSTM", True, num_layers=2, bidirectional=True),
         "lstm_no_bias": Recurrent("LSTM", bias=False),
+        "lstm_projected": Recurrent("LSTM", batch_first=True, proj_size=3),
+        "lstm_projected_deep": Recurrent("LSTM", num_layers=2, bidirectional=True, proj_size=3),
+        "lstm_projected_states": Recurrent(
+            "LSTM", True, num_layers=2, bidirectional=True, batch_first=True, proj_size=3
+        ),
+        "lstm_projected_no_bias": Recurrent("LSTM", True, proj_size=2, bias=False),
         "gru": Recurrent("GRU", batch_first=True),
+        "gru_no_bias": Recurrent("GRU", num_layers=2, bias=False),
         "gru_deep": Recurrent("GRU", True, num_layers=2, bidirectional=True, batch_first=True),
         "rnn": Recurrent("RNN", batch_first=True),
         "rnn_relu": Recurrent("RNN", True, nonlinearity="relu", bidirectional=True),

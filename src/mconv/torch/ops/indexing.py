@@ -24,14 +24,13 @@ from mconv.emit import (
 from mconv.emit.elementwise import number
 from mconv.emit.gather import wrapped
 from mconv.emit.generate import one_hot as emit_one_hot
-from mconv.emit.reduction import cumulative_sum
-from mconv.emit.scatter import scatter_elements, scatter_nd
-from mconv.emit.shape import axis_of, expand_to, fill, need_rank, unsqueeze
+from mconv.emit.scatter import scatter_nd
+from mconv.emit.shape import axis_of, expand_to, need_rank, unsqueeze
 from mconv.emit.zero_size import selected
 from mconv.program import dims as D
 from mconv.program.dtypes import DType
 from mconv.program.value import Value
-from mconv.torch.context import AtenContext, Number
+from mconv.torch.context import AtenContext
 from mconv.torch.ranges import identity
 from mconv.torch.registry import aten_op
 
@@ -224,83 +223,6 @@ def _selected_shape(shape: Sequence[D.Dim], axes: Sequence[int], common: Sequenc
     rest = [d for i, d in enumerate(shape) if i not in axes]
     before = axes[0] if list(axes) == list(range(axes[0], axes[-1] + 1)) else 0
     return (*rest[:before], *common, *rest[before:])
-
-
-# scatter -------------------------------------------------------------------------------------------------------------
-
-
-def _scattered(ctx: AtenContext, x: Value, dim: int, index: Value, src: Value, reduction: str) -> Value:
-    """*src* may be larger than *index*."""
-    have, want = need_rank(src, "scatter"), need_rank(index, "scatter")
-    for axis, (a, b) in enumerate(zip(have, want)):
-        if a != b:
-            src = slice_(ctx, src, [axis], [0], [b])
-    if not src.is_const:
-        src.shape = want
-    if x.rank == 0:
-        made = _scattered(ctx, reshape(ctx, x, (1,)), 0, reshape(ctx, index, (1,)), reshape(ctx, src, (1,)), reduction)
-        return reshape(ctx, made, ())
-    return scatter_elements(ctx, x, index, src, dim, reduction)
-
-
-@aten_op("scatter.src")
-def scatter_src(ctx: AtenContext, self: Value, dim: int, index: Value, src: Value) -> Value:
-    return _scattered(ctx, self, dim, index, src, "none")
-
-
-@aten_op("scatter.value")
-def scatter_value(ctx: AtenContext, self: Value, dim: int, index: Value, value: Number) -> Value:
-    return _scattered(ctx, self, dim, index, fill(ctx, index.shape or (), value, self.dtype), "none")
-
-
-@aten_op("scatter_add.default")
-def scatter_add(ctx: AtenContext, self: Value, dim: int, index: Value, src: Value) -> Value:
-    return _scattered(ctx, self, dim, index, src, "add")
-
-
-_REDUCTIONS = {
-    "sum": ("add", 0.0),
-    "mean": ("add", 0.0),
-    "prod": ("mul", 1.0),
-    "amax": ("max", -np.inf),
-    "amin": ("min", np.inf),
-}
-
-
-@aten_op("scatter_reduce.two")
-def scatter_reduce(
-    ctx: AtenContext, self: Value, dim: int, index: Value, src: Value, reduce: str, include_self: bool = True
-) -> Value:
-    kind, neutral = _REDUCTIONS[reduce]
-    start = self
-    if not include_self:  # what is written to starts from nothing
-        if self.dtype.is_int and not np.isfinite(neutral):
-            info = np.iinfo(self.dtype.numpy)
-            neutral = info.min if neutral < 0 else info.max
-        start = _scattered(ctx, self, dim, index, fill(ctx, index.shape or (), neutral, self.dtype), "none")
-    made = _scattered(ctx, start, dim, index, src, kind)
-    if reduce != "mean":
-        return made
-    if self.dtype.is_int:
-        raise ctx.refuse("the mean of integers")
-    ones = fill(ctx, self.shape or (), 1, self.dtype)
-    if not include_self:
-        ones = _scattered(ctx, ones, dim, index, fill(ctx, index.shape or (), 0, self.dtype), "none")
-    count = _scattered(ctx, ones, dim, index, fill(ctx, index.shape or (), 1, self.dtype), "add")
-    return arithmetic(ctx, "div", made, arithmetic(ctx, "max", count, number(ctx, 1, count.dtype)))
-
-
-@aten_op("masked_scatter.default")
-def masked_scatter(ctx: AtenContext, self: Value, mask: Value, source: Value) -> Value:
-    shape = need_rank(self, "masked_scatter")
-    flags = reshape(ctx, ctx.cast(expand_to(ctx, mask, shape), DType.INT64), (D.product(shape),))
-    order = arithmetic(ctx, "sub", cumulative_sum(ctx, flags, 0), number(ctx, 1, DType.INT64))
-    total = D.product(need_rank(source, "masked_scatter"))
-    last = number(ctx, total - 1, DType.INT64) if isinstance(total, int) else ctx.tensor(total - 1)
-    order = arithmetic(ctx, "min", order, last)  # places that the mask does not have may count beyond
-    order = arithmetic(ctx, "max", order, number(ctx, 0, DType.INT64))
-    picked = gather(ctx, reshape(ctx, ctx.cast(source, self.dtype), (total,)), order, 0, wrap=False)
-    return where(ctx, mask, reshape(ctx, picked, shape), self)
 
 
 @aten_op("one_hot.default")

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
-from mconv.emit.recurrent import stacked
-from mconv.emit.shape import need_rank
+from mconv.emit.recurrent import projected, stacked
 from mconv.program.value import Value
 from mconv.torch.context import AtenContext
 from mconv.torch.registry import aten_op
@@ -27,10 +27,10 @@ def _converted(
     """The outputs of every step, and the last states."""
     if train and dropout:
         raise ctx.refuse("it is in training mode, where dropout gives other numbers each time")
-    step = 4 if has_biases else 2
     cells = 2 * num_layers if bidirectional else num_layers
-    if len(params) != step * cells:
-        raise ctx.refuse("an LSTM with a projection of its hidden state (proj_size)")
+    step = len(params) // cells
+    if step != (4 if has_biases else 2):
+        return _projected(ctx, x, states, params, step, num_layers, bidirectional, batch_first)
     weights = [w for i in range(cells) for w in params[step * i : step * i + 2]]
     biases = [w for i in range(cells) for w in params[step * i + 2 : step * i + step]]
     made, last = stacked(
@@ -47,6 +47,41 @@ def _converted(
     return [made, *last]
 
 
+def _projected(
+    ctx: AtenContext,
+    x: Value,
+    states: Sequence[Value],
+    params: Sequence[Value],
+    step: int,
+    layers: int,
+    bidirectional: bool,
+    batch_first: bool,
+) -> list[Value]:
+    """With a projection of the hidden state (``proj_size``), whose matrix is the last of each cell's."""
+    cells = [params[i : i + step] for i in range(0, len(params), step)]
+    zeros = all(_is_zero(node) for node in ctx.node.args[1])
+    made, last = projected(
+        ctx,
+        x,
+        None if zeros else (states[0], states[1]),
+        [w for cell in cells for w in cell[:2]],
+        [w for cell in cells for w in cell[2:-1]],
+        [cell[-1] for cell in cells],
+        layers=layers,
+        bidirectional=bidirectional,
+        batch_first=batch_first,
+    )
+    return [made, *last]
+
+
+def _is_zero(node: Any) -> bool:
+    """Whether a node makes a tensor of zeros, as ``nn.LSTM`` does where no state is given."""
+    name = str(node.target)
+    if name in ("aten.zeros.default", "aten.new_zeros.default", "aten.zeros_like.default"):
+        return True
+    return name in ("aten.full.default", "aten.full_like.default") and node.args[1] == 0
+
+
 @aten_op("lstm.input")
 def lstm(
     ctx: AtenContext,
@@ -60,9 +95,6 @@ def lstm(
     bidirectional: bool,
     batch_first: bool,
 ) -> list[Value]:
-    hidden, cell = (need_rank(s, "an LSTM")[-1] for s in hx)
-    if hidden != cell:
-        raise ctx.refuse("an LSTM with a projection of its hidden state (proj_size)")
     return _converted(
         ctx, "LSTM", input, hx, params, has_biases, num_layers, dropout, train, bidirectional, batch_first
     )
