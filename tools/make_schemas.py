@@ -98,7 +98,10 @@ PORT = record(
 )
 OPERATOR = record({"operator": TEXT, "count": WHOLE}, {"domain": said(TEXT, "ai.onnx, aten, …")})
 VERIFICATION = record(
-    {"status": {"enum": ["passed", "failed", "not verified"]}, "reason": said(TEXT, "why it failed or was not done")},
+    {
+        "status": {"enum": ["passed", "passed in part", "failed", "unproved", "not verified"]},
+        "reason": said(TEXT, "why it failed, was not done, or is one in part"),
+    },
     {
         "reference": said(nullable(TEXT), "what ran the source"),
         "paddle": said(nullable(TEXT), "what ran the Paddle model that was made"),
@@ -111,6 +114,12 @@ VERIFICATION = record(
         "original": said(nullable(ref("verification")), "to-static: Paddle's own program against the layer"),
         "source": said(nullable(ref("verification")), "torch2paddle --into: PyTorch against the layer"),
     },
+)
+RESERVATION = record(
+    {
+        "kind": {"enum": ["decision", "size", "input", "state"]},
+        "text": said(TEXT, "one sentence"),
+    }
 )
 ERROR = record(
     {
@@ -169,6 +178,7 @@ OVERRIDES: dict[tuple[str, str], Schema] = {
     ("Report", "fused"): said(mapped(WHOLE), "what was put together again → how often"),
     ("Report", "expanded"): said(mapped(WHOLE), "operators converted through their function body → how often"),
     ("Report", "warnings"): said(listed(TEXT), "sentences for the user"),
+    ("Report", "reservations"): said(listed(RESERVATION), "what the result does not have of the source"),
     ("Report", "verification"): nullable(ref("verification")),
     ("Report", "versions"): VERSIONS,
     ("Report", "seconds"): SECONDS,

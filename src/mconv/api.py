@@ -308,8 +308,9 @@ def onnx2paddle(model: PathLike, out: PathLike, **options: Any) -> Report:
     """
     from mconv.verbs import onnx2paddle as verb
     from mconv.verbs.options import Onnx2Paddle
+    from mconv.verbs.report import require_proof
 
-    return verb.onnx2paddle(model, out, Onnx2Paddle(**options))
+    return require_proof(verb.onnx2paddle(model, out, Onnx2Paddle(**options)), out)
 
 
 @budget.bounded
@@ -326,8 +327,9 @@ def to_onnx(path: PathLike, out: PathLike, **options: Any) -> Report:
     """
     from mconv.verbs import to_onnx as verb
     from mconv.verbs.options import ToOnnx
+    from mconv.verbs.report import require_proof
 
-    return verb.to_onnx(path, out, ToOnnx(**options))
+    return require_proof(verb.to_onnx(path, out, ToOnnx(**options)), out)
 
 
 @budget.bounded
@@ -345,8 +347,9 @@ def convert(source: PathLike, out: PathLike, **options: Any) -> Converted:
     """
     from mconv.verbs import convert as verb
     from mconv.verbs.options import Convert
+    from mconv.verbs.report import require_proof
 
-    return verb.convert(source, out, Convert(**options))
+    return require_proof(verb.convert(source, out, Convert(**options)), out)
 
 
 @budget.bounded
@@ -406,8 +409,9 @@ def torch2paddle(model: Any, out: PathLike, *, into: Any = None, **options: Any)
         return transplant.transplant(model, into, out, Transplant(**transplant.fitting(options)))
     from mconv.verbs import torch2paddle as verb
     from mconv.verbs.options import Torch2Paddle
+    from mconv.verbs.report import require_proof
 
     only = [f"--{name.replace('_arguments', '-arg')}" for name in ("rules", "into_arguments") if options.pop(name, ())]
     if only:
         raise UsageError(f"{', '.join(only)}: only with --into")
-    return verb.torch2paddle(model, out, Torch2Paddle(**options))
+    return require_proof(verb.torch2paddle(model, out, Torch2Paddle(**options)), out)

@@ -56,3 +56,17 @@ def mlp(path: Path, *, x: str = "x", y: str = "y", seed: int = 0, bend: float = 
     made = model(nodes, [port(x, dims=("batch", 16))], [port(y, dims=("batch", 4))], weights)
     onnx.save(made, path)
     return path
+
+
+def picky(path: Path, size: int = 100003) -> Path:
+    """A model that takes nothing but *size* rows."""
+    nodes = [helper.make_node("MatMul", ["x", "w"], ["y"]), helper.make_node("Reshape", ["y", "s"], ["z"])]
+    value = helper.make_tensor_value_info
+    ends = [value("x", TensorProto.FLOAT, ["n", 1])], [value("z", TensorProto.FLOAT, [size * 2])]
+    weights = [
+        numpy_helper.from_array(np.ones((1, 2), np.float32), "w"),
+        numpy_helper.from_array(np.array([size * 2], np.int64), "s"),
+    ]
+    graph = helper.make_graph(nodes, "g", *ends, weights)
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), str(path))
+    return path

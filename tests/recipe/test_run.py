@@ -14,11 +14,12 @@ from pathlib import Path
 import pytest
 
 from mconv import api
-from mconv.errors import MconvError, UsageError
+from mconv.errors import MconvError, UnprovedError, UsageError
+from mconv.recipe.render import junit
 from mconv.recipe.results import Event
 from tests.cli.conftest import Run
 from tests.golden import case
-from tests.onnx.make import mlp
+from tests.onnx.make import mlp, picky
 from tests.recipe.conftest import STEPS, Write, again, states, tree
 
 
@@ -291,3 +292,15 @@ def test_files_of_the_service_count_too(tmp_path: Path, write: Write) -> None:
     result = api.run([path], out=tmp_path / "out")
     assert states(result) == ["onnx2paddle cached", "to-serving done"]
     assert result.recipes[0].steps[1].reason == "inputs changed"
+
+
+def test_a_recipe_fails_with_it(write: Write, tmp_path: Path) -> None:
+    picky(tmp_path / "m.onnx")
+    recipe = write("a", source="m.onnx", target="3", steps=["onnx2paddle"], verification={"runtime": "current"})
+    result = api.run([recipe], out=tmp_path / "build")
+    step = result.recipes[0].failed()
+    assert step is not None and step.error is not None and step.error["exit_code"] == 15
+    assert "nothing is proved" in junit(result, "mconv")
+    with pytest.raises(MconvError) as caught:
+        result.require()
+    assert caught.value.exit_code == UnprovedError.exit_code

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -86,6 +87,50 @@ class Looked(nn.Module):
 
     def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> Any:
         return (self.table(input_ids) * attention_mask.unsqueeze(-1)).sum(1), input_ids.sum(1)
+
+
+class Stream(nn.Module):
+    """What is left of one call is read by the next, as in a network for streams.
+
+    Args:
+        how: ``write`` into the buffer, ``replace`` it, or ``attribute``: keep it where no buffer is registered.
+    """
+
+    def __init__(self, how: str = "replace") -> None:
+        super().__init__()
+        self.layer = nn.Conv1d(3, 4, 3)
+        self.how = how
+        if how == "attribute":
+            self.cache = torch.zeros(1, 3, 2)
+        else:
+            self.register_buffer("cache", torch.zeros(1, 3, 2))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = torch.cat([self.cache.expand(x.shape[0], 3, 2), x], -1)
+        left = y[:1, :, -2:].detach()
+        if self.how == "write":
+            self.cache.copy_(left)
+        else:
+            self.cache = left
+        return self.layer(y)
+
+
+class Unread(nn.Module):
+    """Takes a mask and does not look at it; or only where no tracer sees it.
+
+    Args:
+        hidden: the mask decides through numpy.
+    """
+
+    def __init__(self, hidden: bool = False) -> None:
+        super().__init__()
+        self.layer = nn.Linear(6, 3)
+        self.hidden = hidden
+
+    def forward(self, x: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        if self.hidden:
+            return self.layer(x) * float(np.asarray(mask.detach().cpu()).reshape(-1)[0])
+        return self.layer(x)
 
 
 def not_a_module() -> dict[str, int]:

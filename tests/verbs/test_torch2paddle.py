@@ -34,9 +34,9 @@ DOCS = Path(__file__).parents[2] / "docs" / "report.md"
 OTHER = {Form.FACTORY: f"{NETS}:Mlp", Form.SAFETENSORS: f"{NETS}:Mlp", Form.SAVED: f"{NETS}:Mlp"}
 
 
-def proved(report: Any, sets: int = 2) -> None:
+def proved(report: Any, sets: int = 2, status: str = "passed") -> None:
     proof = report.verification
-    assert proof is not None and proof["status"] == "passed", proof
+    assert proof is not None and proof["status"] == status, proof
     assert len(proof["input_sets"]) == sets and proof["outputs"]
     assert all(row["ok"] and row["max_abs"] < 1e-5 for row in proof["outputs"])
     for name in proof["input_sets"][0]:  # two batch sizes, two lengths
@@ -169,7 +169,7 @@ def test_a_fixed_dimension_is_named(tmp_path: Path) -> None:
     assert report.source["fixed"] == [{"input": "x", "dimension": "seq", "size": 12}]
     assert report.inputs[0]["shape"] == ["batch", 12, 4]
     assert any("'seq'" in w and "12" in w for w in report.warnings)
-    proved(report, sets=1)
+    proved(report, sets=1, status="passed in part")
     with pytest.raises(UnsupportedError, match="fixed the dimension 'seq' of 'x' to 12"):
         api.torch2paddle("tests.torch.nets:OneLength", tmp_path / "strict", strict=True, **given)
     assert not (tmp_path / "strict").exists()
@@ -194,7 +194,7 @@ def test_half_archive(tmp_path: Path) -> None:
     torch.export.save(exported, tmp_path / "half.pt2")
     report = api.torch2paddle(tmp_path / "half.pt2", tmp_path / "out", **NOW)
     proof = report.verification
-    assert proof is not None and proof["status"] == "passed" and proof["tolerance"]["relative"] == 1e-2
+    assert proof is not None and proof["status"] == "passed" and proof["tolerance"]["precision"] == "float16"
 
 
 # roads --------------------------------------------------------------------------------------------------------------
@@ -212,7 +212,7 @@ def test_through_onnx(tmp_path: Path) -> None:
 
 def test_the_second_road_where_the_first_ends(tmp_path: Path) -> None:
     report = api.torch2paddle("tests.torch.nets:Decides", tmp_path / "out", **NOW)
-    proved(report)
+    proved(report, status="passed in part")
     assert report.source["via"] == "onnx" and "torch.export cannot trace Decides" in report.source["how"]
     assert any(w.startswith("converted through ONNX: torch.export cannot trace") for w in report.warnings)
     assert any("1 decision that may depend on the values" in w for w in report.warnings)

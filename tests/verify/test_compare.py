@@ -106,3 +106,35 @@ def test_require_names_the_output() -> None:
 
 def test_a_tighter_tolerance() -> None:
     assert not one(F([1.0]), F([1.00001]), tolerance=Tolerance(1e-6, 1e-6)).ok
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "precision", "ok"),
+    [
+        (F([4.0, 0.001]), F([4.02, 0.03]), "float16", True),  # a value near 0, beside the scale of the output
+        (F([4.0, 0.001]), F([4.0, 0.5]), "float16", False),  # an eighth of the scale is no rounding
+        (F([4.0, 0.001]), F([4.02, 0.03]), "float32", False),
+        (F([1.0]), F([1.1]), "bfloat16", True),
+        (F([1.0]), F([1.3]), "bfloat16", False),
+        (F([3e-5, 1e-5]), F([3.001e-5, 1e-5]), "float32", True),
+        (
+            F([3e-5, 1e-5]),
+            F([1e-5, 3e-5]),
+            "float32",
+            False,
+        ),  # probabilities of a large vocabulary, the wrong way round
+        (F([2e-3, 1e-3]), F([1e-3, 2e-3]), "float16", False),
+        (F([2e-3, 1e-3]), F([2.01e-3, 1.02e-3]), "float16", True),
+        (F([1e-8]), F([-3e-8]), "float32", True),  # what cancels is noise on both sides
+        (np.int64([3]), np.int64([4]), "float16", False),
+    ],
+    ids=str,
+)
+def test_tolerance_by_the_precision_inside(a, b, precision, ok) -> None:
+    assert one(a, b, tolerance=Tolerance().at("float32", precision)).ok is ok
+
+
+def test_the_lowest_precision_counts() -> None:
+    assert Tolerance().at("float16", "bfloat16").precision == "bfloat16"
+    assert Tolerance().at("float16").at("float32").precision == "float16"
+    assert one(F([1e-4]), F([5e-4]), tolerance=Tolerance.of(1e-3)).ok  # a number that was given is meant

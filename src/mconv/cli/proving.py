@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any, Optional
 
 from mconv.cli.common import out
-from mconv.errors import MconvError
+from mconv.errors import MconvError, UnprovedError
 from mconv.printable import printable
 
 
@@ -47,13 +47,16 @@ def _show_one(proof: Optional[dict[str, Any]]) -> None:
     if proof is None or (proof["status"] == "not verified" and not proof["reason"]):
         out.print("not verified (--no-verify)")
         return
-    if proof["status"] == "not verified":
-        return  # the warning has said it
+    if proof["status"] in ("not verified", "unproved"):
+        return  # the warning, or the error, has said it
     sides = f"{proof['reference']} against {proof['paddle'] or proof['runtime']}"
     shapes = " and ".join(
         ", ".join(f"{printable(n)} {shape}" for n, shape in feed.items()) for feed in proof["input_sets"]
     )
-    out.print(f"verification {proof['status']}: {sides}; {proof['inputs']} inputs {shapes}")
+    verdict = f"verification {proof['status']}"
+    if proof["status"] == "passed in part":
+        verdict = f"verification passed in part ({printable(proof['reason'])})"
+    out.print(f"{verdict}: {sides}; {proof['inputs']} inputs {shapes}")
     if proof["outputs"]:
         show_outputs(proof["outputs"])
 
@@ -81,7 +84,10 @@ def table_on_failure() -> Iterator[None]:
         yield
     except MconvError as e:
         failed = getattr(e, "report", None)
-        if failed is not None:
+        if isinstance(e, UnprovedError):
+            for warning in failed.warnings if failed is not None else ():
+                out.warn(printable(warning))
+        elif failed is not None:
             show_proof(failed.verification)
             e.rows = []  # type: ignore[attr-defined] # they are in the table
         raise

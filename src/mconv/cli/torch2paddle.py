@@ -58,10 +58,21 @@ def command(
         typer.Option(help="export, or onnx: through PyTorch's ONNX exporters.  [default: export, onnx where it fails]"),
     ] = None,
     strict: Annotated[
-        bool, typer.Option("--strict", help="Fail where torch fixes a dimension that was to stay open.")
+        bool,
+        typer.Option(
+            "--strict",
+            help="Fail where the result is not the whole model: torch fixes a dimension that was to stay open, a decision is taken while tracing, nothing reads an input, forward keeps a state.",
+        ),
     ] = False,
     keep_dtype: Annotated[
         bool, typer.Option("--keep-dtype", help="Keep float16 and bfloat16, instead of carrying them as float32.")
+    ] = False,
+    carry_state: Annotated[
+        bool,
+        typer.Option(
+            "--carry-state",
+            help="Make inputs and outputs of the buffers that forward changes, such as a stream's cache.",
+        ),
     ] = False,
     keep: Annotated[
         bool, typer.Option("--keep", help="Leave the intermediate graph in OUT: intermediate.pt2 or intermediate.onnx.")
@@ -132,6 +143,7 @@ def command(
             via=via,
             strict=strict,
             keep_dtype=keep_dtype,
+            carry_state=carry_state,
             keep=keep,
             target=target,
             engine=engine,

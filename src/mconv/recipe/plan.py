@@ -13,7 +13,14 @@ from mconv.program.provenance import NAME
 from mconv.recipe.load import CONVERSIONS, Recipe, StepSpec, step_for
 
 _FROM_SOURCE = ("to-static", "onnx2paddle", "torch2paddle", "convert")
-_OF_A_GRAPH = ("via", "engine", "outputs", "strict", "keep_dtype")  # options that a transplant has no use for
+_OF_A_GRAPH = (
+    "via",
+    "engine",
+    "outputs",
+    "strict",
+    "keep_dtype",
+    "carry_state",
+)  # options that a transplant has no use for
 _FIXED_NAMES = ("server", "client", "service", "fetch_order")  # fields of `serving` that convert has no choice in
 
 

@@ -109,6 +109,16 @@ def decompose(program: Any) -> Any:
         return program.run_decompositions(table)
 
 
+def lowest_dtype(program: Any) -> str:
+    """``bfloat16`` or ``float16`` where an exported program computes in them, else ``float32``."""
+    found = set()
+    for node in program.graph.nodes:
+        values = node.meta.get("val") if node.op == "call_function" else None
+        for value in values if isinstance(values, (tuple, list)) else [values]:
+            found.add(str(getattr(value, "dtype", "")))
+    return next((name for name in ("bfloat16", "float16") if f"torch.{name}" in found), "float32")
+
+
 def output_names(program: Any) -> list[Optional[str]]:
     """Names of the user outputs; see :func:`named_leaves`."""
     from torch.utils import _pytree

@@ -7,7 +7,7 @@ import inspect
 import os
 import re
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Optional
@@ -30,12 +30,14 @@ class Written:
         how: which exporter wrote it, and what the other one said.
         seconds: how long that took.
         notes: what a user should know.
+        decisions: those that were taken for good while tracing, in one sentence each.
     """
 
     path: Path
     how: str
     seconds: dict[str, float] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    decisions: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,7 @@ class _Task:
     path: Path
     positional: bool
     program: Any
+    restore: Callable[[], Any]
 
     @property
     def names(self) -> dict[str, Any]:
@@ -69,6 +72,7 @@ def export_onnx(
     positional: bool = False,
     program: Any = None,
     opset: Optional[int] = None,
+    restore: Callable[[], Any] = lambda: None,
 ) -> Written:
     """Write the ONNX form of a module.
 
@@ -81,6 +85,7 @@ def export_onnx(
         positional: the module takes its inputs by position.
         program: the ExportedProgram of a module that has one: it is what is written.
         opset: which version of ONNX's operators; by default 17 or 18.
+        restore: brings back the buffers that ``forward`` changes.
 
     Raises:
         UnsupportedError: no exporter can write it; the message has their reasons.
@@ -96,7 +101,7 @@ def export_onnx(
     if program is None and not positional:
         order = list(inspect.signature(module.forward).parameters)
         examples = dict(sorted(examples.items(), key=lambda item: order.index(item[0]) if item[0] in order else -1))
-    task = _Task(module, examples, dims, outputs, path, positional, program)
+    task = _Task(module, examples, dims, outputs, path, positional, program, restore)
     start = time.perf_counter()
     reasons = []
     for way in ways:
@@ -108,7 +113,7 @@ def export_onnx(
             reasons.append(f"{way}: {first_line(e)}")
             continue
         how = "; ".join([way, *(f"not {r}" for r in reasons)])
-        return Written(path, how, {"torch.onnx.export": time.perf_counter() - start}, _constants(told))
+        return Written(path, how, {"torch.onnx.export": time.perf_counter() - start}, decisions=_constants(told))
     raise UnsupportedError(f"PyTorch's ONNX exporters cannot write it ({'; '.join(reasons)})")
 
 
@@ -132,10 +137,31 @@ def _torchscript(task: _Task, opset: int) -> None:
     args: Any = tuple(task.examples.values()) if task.positional else (dict(task.examples),)
     # its log of failures cannot be switched off: it asks whether a function is true
     log = mock.patch.object(torch._C, "_jit_onnx_log", lambda *text: None)
-    with torch.no_grad(), log if hasattr(torch._C, "_jit_onnx_log") else contextlib.nullcontext():
+    with torch.no_grad(), log if hasattr(torch._C, "_jit_onnx_log") else contextlib.nullcontext(), _initial(task):
         torch.onnx.export(
             task.module, args, str(task.path), dynamo=False, opset_version=opset, dynamic_axes=axes, **task.names
         )
+
+
+@contextlib.contextmanager
+def _initial(task: _Task) -> Iterator[None]:
+    """Within it the module keeps nothing of a call: the exporter takes the buffers as the call that it traces left
+    them."""
+    import torch
+
+    def undo(*call: Any) -> None:
+        tracing = torch._C._get_tracing_state()
+        torch._C._set_tracing_state(None)  # this is no part of the graph
+        task.restore()
+        torch._C._set_tracing_state(tracing)
+
+    script = isinstance(task.module, torch.jit.ScriptModule)
+    hook = None if script else task.module.register_forward_hook(undo)
+    try:
+        yield
+    finally:
+        if hook is not None:
+            hook.remove()
 
 
 def _dynamo(task: _Task, opset: int) -> None:

@@ -12,8 +12,8 @@ from typing import Any, Optional
 from mconv.errors import (
     MconvError,
     MissingDependencyError,
-    RuntimeFailedError,
     RuntimeUnavailableError,
+    UnprovedError,
     UsageError,
     VerificationError,
 )
@@ -26,7 +26,7 @@ from mconv.serving import convert as serving
 from mconv.serving.convert import ServingResult
 from mconv.serving.scaffold import options_from
 from mconv.verbs.options import Convert, Onnx2Paddle, Torch2Paddle, ToStatic
-from mconv.verbs.proof import NOT_DONE, PASSED
+from mconv.verbs.proof import NOT_DONE, PASSED, UNPROVED
 from mconv.verbs.recognise import SourceKind, recognise
 from mconv.verbs.report import FAILED_SUFFIX, NAME, Report, versions
 
@@ -208,7 +208,7 @@ def _prove_paddle(source: PathLike, made: ServingResult, chosen: Convert, result
     """A Paddle model against the serving folder made of it, each in its own Paddle where that is installed.
 
     Raises:
-        VerificationError: they differ.
+        VerificationError: they differ. RuntimeFailedError: the result cannot be run.
     """
     from mconv.verbs.proof import runtime_for, written_for
     from mconv.verbs.verify import verify
@@ -231,7 +231,10 @@ def _prove_paddle(source: PathLike, made: ServingResult, chosen: Convert, result
             tolerance=chosen.tolerance,
             timeout=chosen.timeout,
         )
-    except (RuntimeUnavailableError, MissingDependencyError, RuntimeFailedError) as e:
+    except UnprovedError as e:
+        result.verification = {"status": UNPROVED, "reason": e.message}
+        return
+    except (RuntimeUnavailableError, MissingDependencyError) as e:
         if chosen.verify or chosen.runtime is not None or chosen.feeds is not None:
             raise
         result.verification = {"status": NOT_DONE, "reason": e.message}

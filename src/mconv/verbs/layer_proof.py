@@ -21,7 +21,7 @@ from mconv.program import targets
 from mconv.program.dtypes import DType
 from mconv.program.program import Program
 from mconv.runtimes.worker import last_words
-from mconv.verbs import static_files
+from mconv.verbs import precision, static_files
 from mconv.verbs.options import Saving
 from mconv.verbs.proof import FAILED, IMAGES, NOT_DONE, PASSED, Proof, compare_answers, prove, runtime_for, sized, worst
 from mconv.verbs.report import Report
@@ -284,7 +284,7 @@ def _against_origin(expected: Expected, origin: OriginAnswers, proof: Proof, cho
         made.reason = "the result does not run" if got is None else "the result has other outputs than the layer"
         return made
     dense = chosen.format == "pdmodel" and not targets.get(chosen.target).has_0d
-    made.comparison = compare_answers(origin.answers, _some(got, mine), tolerance=chosen.limits, scalar_as_one=dense)
+    made.comparison = compare_answers(origin.answers, _some(got, mine), tolerance=proof.tolerance, scalar_as_one=dense)
     made.status = PASSED if made.comparison.ok else FAILED
     if not made.comparison.ok:
         made.reason = worst(made.comparison) + (f"; {origin.where}" if origin.where else "")
@@ -306,7 +306,7 @@ def _prove(
 ) -> tuple[Proof, Optional[Proof]]:
     """The result against the layer; and, where Paddle wrote PIR, that against the layer too."""
     original = None
-    if made.pir and files.dense is not None and made.params is not None:
+    if made.pir and files.dense is not None:
         chosen.progress("verifying: Paddle's own program against the layer")
         original = static_files.run_pir(expected, made.program, made.params, chosen, "current")
     if files.dense is None:
@@ -326,7 +326,7 @@ def _prove(
         source_types={},
         inputs=chosen.feeds,
         sets=expected.sets,
-        tolerance=chosen.limits,
+        tolerance=chosen.limits.at(precision.of_pir(made.program)) if made.pir else chosen.limits,
         scalar_as_one=not targets.get(chosen.target).has_0d,
         timeout=chosen.timeout,
     )

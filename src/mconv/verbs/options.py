@@ -194,8 +194,11 @@ class Torch2Paddle(FromTorch):
         outputs: which outputs the result has, in the model's order; by default all (of a sentence-transformers
             folder: ``sentence_embedding``).
         via: ``export`` or ``onnx`` to force a road; by default ``torch.export``, and ONNX where that fails.
-        strict: a dimension that torch fixes although it was to stay open is an error, not a warning.
+        strict: what the result does not have of the model is an error, not a warning: a dimension that torch fixes
+            although it was to stay open, a decision that tracing takes once and for all, an input that nothing reads, a
+            state.
         keep_dtype: keep float16 and bfloat16, instead of carrying them as float32.
+        carry_state: the buffers that ``forward`` changes are inputs and outputs of the result.
         keep: leave the intermediate graph in the output: ``intermediate.pt2`` or ``intermediate.onnx``.
         engine: ``native``, or ``x2paddle``: X2Paddle in its managed runtime, from PyTorch's ONNX export.
 
@@ -208,6 +211,7 @@ class Torch2Paddle(FromTorch):
     via: Optional[str] = None
     strict: bool = False
     keep_dtype: bool = False
+    carry_state: bool = False
     keep: bool = False
     engine: str = "native"
 

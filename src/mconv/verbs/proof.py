@@ -16,11 +16,29 @@ from mconv.program import targets
 from mconv.program.inputs import assign
 from mconv.program.program import Program
 from mconv.runtimes import Runtime
+from mconv.verbs import precision
 from mconv.verify.compare import Comparison, Tolerance, compare
 from mconv.verify.feeds import InputSpec, load_feeds, random_feeds, specs_of
 from mconv.verify.runners import Answers, Runner
 
 PASSED, FAILED, NOT_DONE = "passed", "failed", "not verified"
+PARTIAL = "passed in part"  # the result is as the source was where it was traced, not the source as a whole
+UNPROVED = "unproved"  # what runs the source could not run it
+
+
+# why a result is not the source as a whole → what to call it
+RESERVATIONS = {
+    "decision": "a decision that is taken once and for all",
+    "size": "a size that is fixed",
+    "input": "an input that nothing reads",
+    "state": "a state that each call starts anew",
+}
+
+
+def reservation(kind: str, text: str) -> dict[str, str]:
+    """One of :data:`RESERVATIONS`, in the form of the report."""
+    assert kind in RESERVATIONS
+    return {"kind": kind, "text": text}
 
 
 @dataclass
@@ -28,8 +46,9 @@ class Proof:
     """What the comparison gave.
 
     Attributes:
-        status: ``passed``, ``failed``, or ``not verified`` with the reason.
-        reason: one line; empty when passed.
+        status: ``passed``, ``passed in part``, ``failed``, ``unproved`` where the source could not be run, or ``not
+            verified`` with the reason.
+        reason: one line; empty when passed. In part: what of the source the result does not have.
         reference: what ran the source.
         paddle: what ran the converted model.
         runtime: the name of that runtime (``paddle-2.3.2``, ``current``).
@@ -56,9 +75,20 @@ class Proof:
     answers: Optional[Answers] = None
 
     @classmethod
+    def unproved(cls, error: MconvError) -> Proof:
+        """None, as the source cannot be run: *error* says why."""
+        return cls(UNPROVED, error.message)
+
+    @classmethod
     def not_done(cls, error: MconvError) -> Proof:
         """None, as *error* says that what it takes is not there."""
         return cls(NOT_DONE, f"{error.message}; {error.hint}" if error.hint else error.message)
+
+    def reserve(self, reservations: Sequence[Mapping[str, str]]) -> None:
+        """Say that it is no proof of the source as a whole, see :data:`RESERVATIONS`."""
+        if self.status == PASSED and reservations:
+            self.status = PARTIAL
+            self.reason = "; ".join(dict.fromkeys(RESERVATIONS[r["kind"]] for r in reservations))
 
     def to_dict(self) -> dict[str, Any]:
         """For reports: JSON types only."""
@@ -129,26 +159,27 @@ def prove(
         source_types: name → numpy type in which the source takes an input, where it is not the program's.
         inputs: a ``.npz`` file with the inputs instead of random ones.
         sets: the inputs themselves, by the source's names, where they are known already.
+        tolerance: as for what the source computes in; the program's own types are looked at here.
         timeout: seconds for the converted model.
 
     Raises:
         UsageError: *inputs* does not fit the model.
     """
     start = time.perf_counter()
+    tolerance = tolerance.at(precision.of_program(program))
     ports = program.feeds
     specs = [
         InputSpec(name, spec.dtype, tuple(shapes.get(name, spec.shape)), spec.limit)
         for name, spec in zip(names, specs_of(program))
     ]
-    proof = Proof(NOT_DONE, runtime=runtime.name, tolerance=tolerance, inputs=str(inputs) if inputs else "random")
+    proof = Proof(UNPROVED, runtime=runtime.name, tolerance=tolerance, inputs=str(inputs) if inputs else "random")
     try:
         if sets is None:
             sets, wanted = _reference(reference, specs, source_types, inputs)
         else:
             wanted = reference.run([_as_source(feed, source_types) for feed in sets])
     except RuntimeFailedError as e:
-        more = "random inputs do not fit: fix sizes with --input 'name[1,3,48,?]', or give some with --inputs x.npz"
-        proof.reason = e.message if inputs else f"{e.message} ({more})"
+        proof.reason = e.message
         proof.reference, proof.seconds = reference.label, time.perf_counter() - start
         return proof
     proof.input_sets = [{n: list(a.shape) for n, a in feed.items()} for feed in sets]
@@ -192,7 +223,7 @@ def prove_onnx(
     """
     start = time.perf_counter()
     specs = reshaped(specs, shapes)
-    proof = Proof(NOT_DONE, tolerance=tolerance, inputs=str(inputs) if inputs else "random")
+    proof = Proof(UNPROVED, tolerance=tolerance, inputs=str(inputs) if inputs else "random")
     try:
         sets, wanted = _reference(reference, specs, {}, inputs)
     except RuntimeFailedError as e:

@@ -6,21 +6,29 @@ import json
 import os
 import platform
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any, Optional, Protocol, TypeVar
 
 from mconv import __version__
-from mconv.errors import MconvError, RuntimeFailedError, VerificationError
+from mconv.errors import MconvError, RuntimeFailedError, UnprovedError, VerificationError
 from mconv.program.output import staged
 from mconv.program.program import Program
 from mconv.program.provenance import installed
-from mconv.verbs.proof import NOT_DONE, Proof
+from mconv.verbs.proof import NOT_DONE, UNPROVED, Proof
 
 SCHEMA = 1
+_Reported = TypeVar("_Reported", bound="Reported")
 NAME = "report.json"
 FAILED_SUFFIX = ".failed-verification"
 _PACKAGES = ("numpy", "onnx", "protobuf")
+
+
+class Reported(Protocol):
+    """What has a proof to show."""
+
+    verification: Any
 
 
 @dataclass
@@ -42,6 +50,7 @@ class Report:
     fused: dict[str, int] = field(default_factory=dict)
     expanded: dict[str, int] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
+    reservations: list[dict[str, str]] = field(default_factory=list)
     verification: Optional[dict[str, Any]] = None
     transplant: Optional[dict[str, Any]] = None
     versions: dict[str, str] = field(default_factory=dict)
@@ -67,7 +76,13 @@ class Report:
             "params_bytes": params.stat().st_size,
         }
 
+    def reserve(self, reservations: Sequence[dict[str, str]]) -> None:
+        """What of the source the result does not have: a warning each, and no proof is a plain one."""
+        self.reservations += reservations
+        self.warnings += [r["text"] for r in reservations]
+
     def add_proof(self, proof: Proof) -> None:
+        proof.reserve(self.reservations)
         self.verification = proof.to_dict()
         self.seconds["verify"] = round(proof.seconds, 4)
         if proof.status == NOT_DONE and proof.reason:
@@ -77,6 +92,29 @@ class Report:
         """Say how long it took since *start*, by ``time.perf_counter()``."""
         self.seconds["total"] = time.perf_counter() - start
         self.seconds = {name: round(value, 4) for name, value in self.seconds.items()}
+
+
+def require_proof(report: _Reported, where: object) -> _Reported:
+    """The report, unless nothing could be compared as the source does not run.
+
+    Args:
+        where: what was written, and stays there.
+
+    Raises:
+        UnprovedError: it does not; it carries the report for the command line.
+    """
+    verification = report.verification
+    if verification is None or verification["status"] != UNPROVED:
+        return report
+    ways = "give inputs that it takes with --inputs x.npz, fix sizes with --input 'name[1,3,48,?]'"
+    if verification.get("inputs", "random") != "random":
+        ways = "give others with --inputs"
+    error = UnprovedError(
+        f"converted, but nothing is proved, as the source cannot be run: {verification['reason']}",
+        f"{where} is written; {ways}, or take it as it is with --no-verify",
+    )
+    error.report = report  # type: ignore[attr-defined]
+    raise error
 
 
 def versions() -> dict[str, str]:
@@ -109,6 +147,8 @@ def keep(folder: Path, kept: Path, report: Report) -> None:
 def failure(proof: Proof, kept: Path, report: Report, advice: str = "") -> MconvError:
     """The error for a failed proof; it carries the report for the command line, which shows the table."""
     hint = f"the files are kept in {kept}"
+    if report.reservations:
+        hint += f"; what may be the reason: {'; '.join(r['text'] for r in report.reservations)}"
     if proof.error is not None:
         error: MconvError = RuntimeFailedError(proof.error.message, hint)
     else:

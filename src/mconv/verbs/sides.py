@@ -21,6 +21,7 @@ from mconv.program.sniff import Kind, what
 from mconv.runtimes import Runtime
 from mconv.serving import configure
 from mconv.serving.configure import ServingConfig
+from mconv.verbs import precision
 from mconv.verbs.proof import runtime_for, written_for
 from mconv.verbs.recognise import SourceKind, recognise
 from mconv.verify.endpoint import EndpointRunner, is_url
@@ -92,6 +93,10 @@ class Side:
         """Input → numpy type where it is not the one in :meth:`specs`."""
         return {}
 
+    def precision(self) -> str:
+        """The lowest floating point type in which it computes, so far as that can be seen."""
+        return "float32"
+
     def by_name(self, names: Mapping[str, str]) -> dict[str, str]:
         """The aliases of its inputs by the other side's names.
 
@@ -140,6 +145,9 @@ class OnnxSide(Side):
     def types(self) -> dict[str, np.dtype]:
         return {t.name: np.dtype(t.dtype) for t in inspection.inspect(self.path).inputs if t.dtype in _UNSIGNED}
 
+    def precision(self) -> str:
+        return precision.of_onnx(self.model.proto)
+
     def tensors(self) -> list[str]:
         return [o for node in self.model.proto.graph.node for o in node.output if o]
 
@@ -180,6 +188,11 @@ class PaddleSide(Side):
 
     def specs(self) -> list[InputSpec]:
         return specs_of(self.program) if self.program is not None else _inspected(self.files.program)
+
+    def precision(self) -> str:
+        if self.program is None:
+            return precision.of_pir(self.files.program)
+        return precision.of_program(self.program)
 
     def tensors(self) -> list[str]:
         if self.program is None:
@@ -225,6 +238,13 @@ class TorchSide(Side):
 
     def specs(self) -> Optional[list[InputSpec]]:
         return self._specs
+
+    def precision(self) -> str:
+        if self.source.program is None:
+            return super().precision()
+        from mconv.torch.exporting import lowest_dtype
+
+        return lowest_dtype(self.source.program)
 
 
 class EndpointSide(Side):

@@ -22,6 +22,7 @@ from mconv.program.output import staged, staged_many
 from mconv.program.params import PathLike, TensorSource
 from mconv.program.program import Op, Program, Var
 from mconv.program.stored import write_model
+from mconv.verbs import precision
 from mconv.verbs.options import Saving
 from mconv.verbs.proof import FAILED, PASSED, Proof, compare_answers, worst
 from mconv.verbs.report import FAILED_SUFFIX, NAME, Report
@@ -227,7 +228,8 @@ def run_pir(expected: Any, program: Path, params: Optional[Path], chosen: Saving
     """
     start = time.perf_counter()
     runtime = runtimes.find(where)
-    proof = Proof(FAILED, reference=expected.label, runtime=runtime.name, tolerance=chosen.limits)
+    limits = chosen.limits.at(precision.of_pir(program))
+    proof = Proof(FAILED, reference=expected.label, runtime=runtime.name, tolerance=limits)
     proof.inputs = str(chosen.feeds) if chosen.feeds else "random"
     proof.input_sets = [{n: list(a.shape) for n, a in feed.items()} for feed in expected.sets]
     try:
@@ -238,7 +240,7 @@ def run_pir(expected: Any, program: Path, params: Optional[Path], chosen: Saving
     else:
         proof.paddle = f"Paddle {got.version} ({got.engine})"
         answers = proof.answers = Answers(got.names, got.outputs, got.dtypes, got.version, got.seconds)
-        proof.comparison = compare_answers(expected.answers, answers, tolerance=chosen.limits)
+        proof.comparison = compare_answers(expected.answers, answers, tolerance=limits)
         proof.status = PASSED if proof.comparison.ok else FAILED
         proof.reason = "" if proof.comparison.ok else worst(proof.comparison)
     proof.seconds = time.perf_counter() - start

@@ -13,7 +13,6 @@ import numpy as np
 
 from mconv.errors import (
     MissingDependencyError,
-    RuntimeFailedError,
     RuntimeUnavailableError,
     UnsupportedError,
     UsageError,
@@ -27,12 +26,12 @@ from mconv.torch.widening import widen
 from mconv.verbs import torch_inputs
 from mconv.verbs.onnx2paddle import Produced
 from mconv.verbs.options import Torch2Paddle
-from mconv.verbs.proof import FAILED, NOT_DONE, Proof, prove, runtime_for
+from mconv.verbs.proof import FAILED, NOT_DONE, Proof, prove, reservation, runtime_for
 from mconv.verbs.report import FAILED_SUFFIX, Report, failure, versions
 from mconv.verbs.report import keep as keep_report
 from mconv.verbs.torch_inputs import Plan
-from mconv.verbs.torch_roads import Request, produce
-from mconv.verify.compare import Tolerance
+from mconv.verbs.torch_roads import Request, fixed_text, produce
+from mconv.verbs.torch_whole import about_state, about_unread, carry, state_of, try_unread, unread
 from mconv.verify.feeds import InputSpec
 from mconv.verify.torch_runner import TorchRunner
 
@@ -77,11 +76,17 @@ def torch2paddle(model: Any, out: PathLike, chosen: Torch2Paddle = Torch2Paddle(
         plan = torch_inputs.declared(source, chosen.inputs, chosen.example)
         report.seconds["load"] = time.perf_counter() - start
         step = time.perf_counter()
-        specs = [InputSpec(i.name, i.dtype, i.dims, i.limit) for i in plan.inputs]
-        runner = TorchRunner(source, named_leaves, source.label, specs, widened=not chosen.keep_dtype)
+        runner = _runner(source, plan, chosen)
         torch_inputs.fill(plan, source, runner, chosen.example, chosen.feeds)
         report.warnings += plan.notes
         names = _outputs(runner, plan)
+        state = state_of(source, runner, plan.sets[0])
+        if state and chosen.carry_state:
+            source = carry(source, plan, state)
+            runner = _runner(source, plan, chosen)
+            names = _outputs(runner, plan)
+        else:
+            report.reserve(about_state(state))
         selected = _selected(names, chosen.outputs, source)
         report.seconds["reference"] = time.perf_counter() - step
         with _recording(source, plan, selected, chosen) as recording:
@@ -126,6 +131,11 @@ def _packages(source: Source) -> dict[str, str]:
     return found
 
 
+def _runner(source: Source, plan: Plan, chosen: Torch2Paddle) -> TorchRunner:
+    specs = [InputSpec(i.name, i.dtype, i.dims, i.limit) for i in plan.inputs]
+    return TorchRunner(source, named_leaves, source.label, specs, widened=not chosen.keep_dtype)
+
+
 def _outputs(runner: TorchRunner, plan: Plan) -> list[str]:
     names = runner.run(plan.sets[:1]).names
     if not names:
@@ -163,6 +173,7 @@ def _recording(
         "engine": chosen.engine,
         "via": chosen.via,
         "keep_dtype": chosen.keep_dtype,
+        "carry_state": chosen.carry_state,
         "keep": chosen.keep,
     }
     return provenance.Recording(
@@ -177,7 +188,10 @@ def _adopt(report: Report, made: Produced, road: str, how: str, chosen: Torch2Pa
         UnsupportedError: with ``--strict``, a dimension was fixed.
     """
     fixed = made.facts.pop("fixed", [])
+    ignored = unread(made.program, [i["name"] for i in made.facts["inputs"]])
     report.warnings += made.facts.pop("warnings", [])
+    report.reserve(made.facts.pop("reservations", []))
+    report.reserve([reservation("size", fixed_text(f)) for f in fixed] + about_unread(ignored))
     for name, value in made.facts.items():
         setattr(report, name, value)
     renamed = {p["name"]: p["paddle_name"] for p in report.inputs + report.outputs if p["name"] != p["paddle_name"]}
@@ -189,6 +203,12 @@ def _adopt(report: Report, made: Produced, road: str, how: str, chosen: Torch2Pa
         named = ", ".join(f"{f['dimension']!r} of {f['input']!r} to {f['size']}" for f in fixed)
         raise UnsupportedError(
             f"torch fixed the dimension {named}", "without --strict it is a warning; --via takes the other road", fixed
+        )
+    if report.reservations and chosen.strict:
+        raise UnsupportedError(
+            f"the result is not the model as a whole: {report.reservations[0]['text']}",
+            "without --strict it is a warning, and the proof one in part",
+            report.reservations,
         )
 
 
@@ -222,27 +242,17 @@ def _proof(
         source_types={},
         inputs=chosen.feeds,
         sets=_compared(plan, report),
-        tolerance=_tolerance(source, chosen),
+        tolerance=chosen.limits.at(made.precision),
         scalar_as_one=not targets.get(chosen.target).has_0d,
         timeout=chosen.timeout,
     )
+    sets = _compared(plan, report)
+    try_unread(proof, runner, sets, unread(made.program, [i.name for i in plan.inputs]))
     proof.inputs = plan.origin
     report.versions["reference"] = runner.label
     if proof.paddle:
         report.versions["paddle"] = proof.paddle
-    if proof.status == NOT_DONE:
-        raise RuntimeFailedError(proof.reason, "verify with other inputs (--inputs), or not at all (--no-verify)")
     return proof
-
-
-def _tolerance(source: Source, chosen: Torch2Paddle) -> Tolerance:
-    """As chosen; for an exported program in 16-bit floats, which the result computes in float32, that of its type."""
-    halves = {str(p.dtype) for p in source.program.state_dict.values()} if source.program is not None else set()
-    limits = chosen.limits
-    least = 8 * limits.half if "torch.bfloat16" in halves else limits.half
-    if chosen.keep_dtype or not halves & {"torch.float16", "torch.bfloat16"}:
-        return limits
-    return Tolerance(max(least, limits.absolute), max(least, limits.relative), limits.half)
 
 
 def _compared(plan: Plan, report: Report) -> list[dict[str, np.ndarray]]:

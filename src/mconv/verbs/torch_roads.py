@@ -12,15 +12,18 @@ from mconv.errors import MconvError, UnsupportedError
 from mconv.factory.inputs import Input
 from mconv.onnx import describe
 from mconv.onnx.reader import OnnxModel, read
+from mconv.program.dtypes import DType
 from mconv.program.program import Port
 from mconv.torch.convert import imported
-from mconv.torch.exporting import Exported, export, prepared
+from mconv.torch.exporting import Exported, export, lowest_dtype, prepared
 from mconv.torch.importer import Imported
 from mconv.torch.onnx_export import Written, export_onnx
 from mconv.torch.scripting import export_script
 from mconv.torch.sources import Source
+from mconv.verbs import precision
 from mconv.verbs.onnx2paddle import Produced, native, paddle_operators
 from mconv.verbs.options import EXPORT, ONNX, Torch2Paddle
+from mconv.verbs.proof import reservation
 from mconv.verbs.torch_inputs import Plan, labels_of, traceable
 from mconv.verify.torch_runner import tensor_of
 
@@ -82,7 +85,8 @@ def _through_export(source: Source, plan: Plan, request: Request) -> tuple[Produ
         _save(exported, request.keep / KEPT[EXPORT])
     operators = [{"domain": "aten", "operator": o, "count": n} for o, n in made.operators.most_common()]
     fixed = [{"input": n, "dimension": d, "size": size} for n, d, size in made.fixed]
-    warnings = [w for w in made.notes if "torch fixed the dimension" not in w] + [_fixed_text(f) for f in fixed]
+    told = ("torch fixed the dimension", "is not kept between runs")  # these are said in the form of the report
+    warnings = [w for w in made.notes if not any(t in w for t in told)]
     program = made.program
     names = {d for i in plan.inputs for d in i.dims if isinstance(d, str)}
     facts = {
@@ -97,7 +101,8 @@ def _through_export(source: Source, plan: Plan, request: Request) -> tuple[Produ
         "warnings": warnings,
         "fixed": fixed,
     }
-    return Produced(program, made.params, facts, made.seconds), EXPORT, exported.how
+    produced = Produced(program, made.params, facts, made.seconds, precision=lowest_dtype(exported.program))
+    return produced, EXPORT, exported.how
 
 
 def _exported(source: Source, plan: Plan, request: Request) -> tuple[Imported, Exported]:
@@ -123,6 +128,7 @@ def _exported(source: Source, plan: Plan, request: Request) -> tuple[Imported, E
 
 def _export(source: Source, plan: Plan, mode: Optional[bool]) -> Exported:
     dims = plan.dims
+    source.restore()
     if source.program is not None:
         made = prepared(source.program, dims, "the archive's own graph")
         made.inputs = [i.name for i in plan.inputs]
@@ -153,7 +159,7 @@ def _present(request: Request, made: Imported) -> list[str]:
     return names if len(names) == len(made.program.fetches) else [p.name for p in made.program.fetches]
 
 
-def _fixed_text(fixed: dict[str, Any]) -> str:
+def fixed_text(fixed: dict[str, Any]) -> str:
     return (
         f"input {fixed['input']!r}: torch fixed the dimension {fixed['dimension']!r} to {fixed['size']}: the result takes "
         "no other size"
@@ -191,13 +197,16 @@ def _through_onnx(source: Source, plan: Plan, request: Request) -> tuple[Produce
     chosen = request.chosen
     folder = request.keep or request.scratch
     chosen.progress(f"writing {source.label} as ONNX with PyTorch's exporters")
+    source.restore()
     written = export_onnx(
         source.module, _tensors(plan), plan.dims, request.outputs, folder / KEPT[ONNX],
         positional=source.positional, program=source.program, opset=13 if chosen.engine == "x2paddle" else None,
+        restore=source.restore,
     )  # fmt: skip
     start = time.perf_counter()
     model = read(written.path)
     _select(model, request)
+    _complete(model, plan)
     seconds = {**written.seconds, "read": time.perf_counter() - start}
     fixed = _fixed(model, plan)
     if chosen.engine == "x2paddle":
@@ -207,11 +216,13 @@ def _through_onnx(source: Source, plan: Plan, request: Request) -> tuple[Produce
     else:
         made, _ = native(model, chosen.target, {})
     made.seconds = {**seconds, **made.seconds}
+    made.precision = precision.of_onnx(model.proto)
     made.keep = made.keep, model  # parameters are read from the file when they are written
     for one, given in zip(made.facts["inputs"], plan.inputs):
         one["shape"] = _shape(given, fixed)
     made.facts["fixed"] = fixed
-    made.facts["warnings"] += [*written.notes, *(_fixed_text(f) for f in fixed)]
+    made.facts["warnings"] += written.notes
+    made.facts["reservations"] = [reservation("decision", text) for text in written.decisions]
     return made, ONNX, written.how
 
 
@@ -224,6 +235,23 @@ def _select(model: OnnxModel, request: Request) -> None:
         outputs.extend(kept)
 
 
+def _complete(model: OnnxModel, plan: Plan) -> None:
+    """All inputs in the order of the plan: the exporters leave out those that nothing in their graph reads."""
+    from onnx import helper
+
+    graph = model.proto.graph
+    present = {i.name: i for i in graph.input}
+    for one in plan.inputs:
+        if one.name not in present:
+            kind = helper.np_dtype_to_tensor_dtype(one.dtype.numpy) if one.dtype is not DType.BF16 else 16
+            dims = [d if isinstance(d, int) else label for d, label in zip(one.dims, labels_of(one))]
+            present[one.name] = helper.make_tensor_value_info(one.name, kind, dims)
+    named = {i.name for i in plan.inputs}
+    ordered = [present[i.name] for i in plan.inputs] + [i for n, i in present.items() if n not in named]
+    del graph.input[:]
+    graph.input.extend(ordered)
+
+
 def _fixed(model: OnnxModel, plan: Plan) -> list[dict[str, Any]]:
     shapes = describe.shapes_of(model, {})
     return [
@@ -234,4 +262,4 @@ def _fixed(model: OnnxModel, plan: Plan) -> list[dict[str, Any]]:
     ]
 
 
-__all__ = ["KEPT", "Request", "Written", "produce"]
+__all__ = ["KEPT", "Request", "Written", "fixed_text", "produce"]

@@ -276,6 +276,7 @@ _OF_EXPORT: dict[str, Any] = {
     "via": None,
     "strict": False,
     "keep_dtype": False,
+    "carry_state": False,
     "keep": False,
     "engine": "native",
 }

@@ -10,7 +10,7 @@ from typing import Any, Callable, Optional
 
 import numpy as np
 
-from mconv.errors import UsageError
+from mconv.errors import RuntimeFailedError, UnprovedError, UsageError
 from mconv.onnx.ports import carried_name
 from mconv.program.dtypes import DType
 from mconv.program.inputs import parse_input
@@ -43,7 +43,7 @@ class Verification:
     b: str
     ok: bool
     matched: dict[str, str]
-    tolerance: dict[str, float]
+    tolerance: dict[str, Any]
     input_sets: list[dict[str, list[int]]]
     outputs: list[dict[str, Any]]
     problems: list[str]
@@ -94,7 +94,7 @@ def verify(
     Raises:
         NotAModelError, CorruptModelError: one is no model.
         UsageError: they do not have the same number of inputs or outputs, or the inputs given do not fit.
-        RuntimeFailedError: one cannot be run.
+        UnprovedError: *a* cannot be run. RuntimeFailedError: *b* cannot.
     """
     start = time.perf_counter()
     options = {"onednn": onednn, "ir_optim": ir_optim}
@@ -104,7 +104,7 @@ def verify(
         side.adopt(other)
     if config is not None and not isinstance(left, EndpointSide) and not isinstance(right, EndpointSide):
         raise UsageError("--config is for a service, and neither A nor B is one")
-    limit = Tolerance.of(tolerance)
+    limit = Tolerance.of(tolerance).at(left.precision(), right.precision())
     specs = left.specs() or _told(feeds, left, right)
     others = right.specs() or specs
     names, how_inputs = _pairs(
@@ -114,7 +114,13 @@ def verify(
     sets = _sets(specs, {**right.by_name(names), **left.feed_alias}, inputs, feeds)
     by_right = [{names[n]: v for n, v in feed.items()} for feed in sets]
     progress(f"running {a}")
-    wanted = left.run(sets)
+    try:
+        wanted = left.run(sets)
+    except RuntimeFailedError as e:
+        raise UnprovedError(
+            f"nothing to compare with: {e.message}",
+            "give inputs that both take with --inputs x.npz, or sizes with --input 'name[1,3,48,?]'",
+        ) from e
     progress(f"running {b}")
     got = right.run(by_right)
     outputs, how_outputs = _pairs(wanted.names, got.names, left.fetch_alias, right.fetch_alias, "outputs")

@@ -2,26 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Optional
 
 import numpy as np
 
 from mconv.errors import UsageError, VerificationError
 
+_LEAST = 1e-6  # eight steps of float32 at 1: what is left of inner values of that size where they cancel
+_SMALL = 0.05  # of the largest value of an output whose values are small: beyond it a difference is no rounding
+
 
 @dataclass(frozen=True)
 class Tolerance:
-    """How far two floating point outputs may be apart: ``absolute · max(1, max|reference|) + relative · |reference|``.
+    """How far two floating point outputs may be apart: ``absolute · max|reference| + relative · |reference|``.
 
-    Integers and booleans must be equal. For 16-bit floats, whose own steps are larger than that, both numbers are
-    raised to *half* (float16) or eight times that (bfloat16).
+    Where all values are below 1 the first summand is *absolute* itself, as what they are computed from is larger; but
+    not more than a twentieth of the largest one, or 1e-6 where that is more. Integers and booleans must be equal.
+
+    Attributes:
+        absolute: times the largest value of the output, see above.
+        relative: times the value itself.
+        half: what both are raised to for 16-bit floats, whose own steps are larger (bfloat16: eight times that).
+        precision: the lowest precision in which either side computes, ``float16`` and ``bfloat16`` being such floats;
+            the type of an output counts too.
+        stated: the user has given the number: ``absolute`` is meant whatever the size of the values.
     """
 
     absolute: float = 1e-5
     relative: float = 1e-4
     half: float = 1e-2
+    precision: str = "float32"
+    stated: bool = False
 
     @classmethod
     def of(cls, number: Optional[float]) -> Tolerance:
@@ -34,15 +47,25 @@ class Tolerance:
             return cls()
         if not number > 0:
             raise UsageError(f"--tolerance {number}: must be above 0")
-        return cls(number, number, max(number, cls.half))
+        return cls(number, number, max(number, cls.half), stated=True)
+
+    def at(self, *precisions: str) -> Tolerance:
+        """The one for sides that compute in these types."""
+        return replace(self, precision=lowest([self.precision, *precisions]))
 
     def limit(self, reference: np.ndarray, dtype: str) -> np.ndarray:
         """The largest difference allowed, element by element; *reference* is finite."""
-        least = {"float16": self.half, "bfloat16": 8 * self.half}.get(dtype, 0.0)
+        least = {"float16": self.half, "bfloat16": 8 * self.half}.get(lowest([dtype, self.precision]), 0.0)
         absolute, relative = max(self.absolute, least), max(self.relative, least)
         magnitude = np.abs(reference)
-        scale = max(1.0, float(magnitude.max())) if magnitude.size else 1.0
-        return absolute * scale + relative * magnitude
+        scale = float(magnitude.max(initial=0.0))
+        small = absolute if self.stated else min(absolute, max(_SMALL * scale, _LEAST))
+        return max(absolute * scale, small) + relative * magnitude
+
+
+def lowest(dtypes: Iterable[str]) -> str:
+    """Of floating point types the one with the fewest digits; ``float32`` where none has fewer."""
+    return min((*dtypes, "float32"), key=_precision)
 
 
 @dataclass(frozen=True)

@@ -119,6 +119,18 @@ def random_feeds(
     return found
 
 
+def other_values(feed: Mapping[str, np.ndarray], names: Sequence[str]) -> dict[str, np.ndarray]:
+    """The feed with other values in the inputs *names*, of the same range: in reverse, or the other half of a mask."""
+    made = dict(feed)
+    for name in names:
+        array = feed[name]
+        turned = np.flip(array).copy()
+        if np.array_equal(turned, array):
+            turned = ~array if array.dtype.kind == "b" else np.zeros_like(array)
+        made[name] = turned
+    return made
+
+
 class _Dims:
     """What the open dimensions are in one input set: one value for each name, the same for all batches, …"""
 

@@ -12,6 +12,7 @@ from mconv.errors import MissingDependencyError
 from mconv.factory.inputs import Input
 from mconv.program.provenance import Source as File
 from mconv.torch.sources.forms import Form
+from mconv.torch.state import State
 
 
 @dataclass
@@ -49,9 +50,16 @@ class Source:
     files: list[File] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     facts: dict[str, Any] = field(default_factory=dict)
+    _state: Optional[State] = field(default=None, repr=False)
 
     def __call__(self, feed: Mapping[str, Any]) -> Any:
-        """What the module answers to tensors by the names of the inputs, without gradients."""
+        """What the module answers to tensors by the names of the inputs, without gradients, when nothing was asked
+        before."""
+        self.restore()
+        return self.again(feed)
+
+    def again(self, feed: Mapping[str, Any]) -> Any:
+        """What it answers now, with what the calls since :meth:`restore` have left in it."""
         import torch
 
         feed = {n: t.to(self.casts[n]) if n in self.casts else t for n, t in feed.items()}
@@ -60,6 +68,16 @@ class Source:
                 args, kwargs = torch.utils._pytree.tree_unflatten(list(feed.values()), self.program.call_spec.in_spec)
                 return self.module(*args, **kwargs)
             return self.module(*feed.values()) if self.positional else self.module(**feed)
+
+    def restore(self) -> None:
+        """Bring back the buffers that ``forward`` changes, as they were before the first call."""
+        if self._state is None:
+            self._state = State(self.module)
+        self._state.restore()
+
+    def changed(self) -> list[str]:
+        """The names of the buffers that have changed since."""
+        return [] if self._state is None else self._state.changed()
 
 
 def import_torch() -> Any:
