@@ -38,7 +38,7 @@ $(VENV)/.full: $(VENV)/.core
 	$(PIP) $(PINNED) -e '.[dev,docs,ci]' $(FULL)
 	@touch $@
 
-install-core: $(VENV)/.core ## .venv with mconv alone (what `pip install mconv` gives)
+install-core: $(VENV)/.core ## .venv with mconv alone (what `pip install -e .` gives)
 
 install: $(VENV)/.full ## .venv with everything that tests and examples use
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs mconv into an environment of its own and puts it on PATH for the steps that follow.
 #
-#   MCONV_PACKAGE   what pip installs: a folder, a wheel, `mconv==0.1.0` (default: the checkout this script is in);
+#   MCONV_PACKAGE   what pip installs: a folder, a wheel, `paddle-mconv==0.1.0` (default: the checkout this script is in);
 #                   `installed`: nothing, the mconv on PATH is used
 #   MCONV_EXTRAS    extras, comma-separated (default: recipes,verify)
 #   MCONV_RUNTIMES  managed runtimes to install, e.g. "paddle-2.3.2 paddle-2.6.2" (default: none)

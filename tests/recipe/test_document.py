@@ -11,6 +11,7 @@ import pytest
 
 from mconv import api
 from mconv.errors import MconvError, NotAModelError, UsageError
+from mconv.extras import install
 from mconv.recipe.document import schema
 from mconv.recipe.load import load
 from tests.cli.conftest import Run
@@ -148,7 +149,7 @@ def test_without_jsonschema_it_is_said(tmp_path: Path) -> None:
         "import sys; sys.modules['jsonschema'] = None\nfrom mconv.cli.main import run\nsys.exit(run(['run', 'r.yaml']))"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
-    assert done.returncode == 7 and "pip install 'mconv[recipes]'" in done.stderr
+    assert done.returncode == 7 and install("recipes") in done.stderr
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "recipes").glob("*.yaml")), ids=lambda p: p.stem)

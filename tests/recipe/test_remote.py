@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import http.server
+import re
 import sys
 import threading
 from collections.abc import Iterator
@@ -24,6 +25,7 @@ from mconv.errors import (
     UntrustedError,
     UsageError,
 )
+from mconv.extras import install
 from mconv.recipe import remote
 from tests.golden import case
 from tests.onnx.make import mlp
@@ -136,7 +138,7 @@ def test_schemes(address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 def test_without_fsspec_it_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "fsspec", None)
-    with pytest.raises(MissingDependencyError, match=r"fsspec, which is not installed\npip install 'mconv\[remote\]'"):
+    with pytest.raises(MissingDependencyError, match="fsspec, which is not installed\n" + re.escape(install("remote"))):
         remote.resolve("https://example.invalid/x.onnx", "0" * 64, tmp_path)
 
 

@@ -19,6 +19,7 @@ from mconv.errors import (
     UsageError,
     VerificationError,
 )
+from mconv.extras import install
 from mconv.passes.modern import modernize
 from mconv.program.dtypes import AttrType, DType
 from mconv.program.files import load_program, locate
@@ -164,7 +165,7 @@ def test_bad_requests(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     )
     with pytest.raises(MissingDependencyError, match="needs paddle2onnx") as caught:
         api.to_onnx(model, out)
-    assert caught.value.hint == "install it with `pip install 'mconv[paddle2onnx]'`"
+    assert caught.value.hint == f"install it with `{install('paddle2onnx')}`"
     assert list(tmp_path.iterdir()) == []
 
 

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from mconv.cli.common import out
+from mconv.extras import DISTRIBUTION
 
 
 def command(
@@ -23,7 +24,7 @@ def command(
     out.print(f"Python {found.python}, {found.system}")
     out.print(f"runtimes in {found.cache} ({found.cache_free_gb} GB free)\n")
     rows = [
-        [p.package, p.problem or p.version or "missing", f"mconv[{p.extra}]" if p.extra else "core"]
+        [p.package, p.problem or p.version or "missing", f"{DISTRIBUTION}[{p.extra}]" if p.extra else "core"]
         for p in found.packages
     ]
     out.table(["package", "version", "part of"], rows)

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from mconv.errors import MissingDependencyError, UsageError
+from mconv.extras import install
 from mconv.factory import loading
 
 _FORM = "SPEC is pkg.module:factory, path/to/file.py:factory, or the folder of a PaddleNLP model"
@@ -35,7 +36,7 @@ def import_paddle() -> Any:
         except ImportError as e:
             raise MissingDependencyError(
                 f"making a static model of a layer needs Paddle here: {(str(e).splitlines() or ['?'])[0]}",
-                "install it with `pip install 'mconv[paddle]'`",
+                f"install it with `{install('paddle')}`",
             ) from None
     return paddle
 

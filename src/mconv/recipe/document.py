@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Optional, Union
 
 from mconv.errors import MissingDependencyError, NotAModelError, UsageError
+from mconv.extras import install
 
 SCHEMA = Path(__file__).with_name("schema.json")
 _LIMIT = 1 << 20  # bytes of a recipe
@@ -124,7 +125,7 @@ class Document:
         except ImportError:
             raise MissingDependencyError(
                 "recipes are checked with the package jsonschema, which is not installed",
-                "pip install 'mconv[recipes]'",
+                install("recipes"),
             ) from None
         validator = jsonschema.Draft202012Validator(schema())
         # an unknown field before a missing one, which is often the same, mistyped

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any, Callable
 
 from mconv.errors import MissingDependencyError, RuntimeFailedError, UsageError
+from mconv.extras import install
 from mconv.recipe.results import FAILED, Event, Notify, RecipeResult, StepResult
 from mconv.recipe.run import SOURCE, Job, run_recipe
 
@@ -37,9 +38,7 @@ def ray(jobs: Sequence[Job], count: int, notify: Notify) -> list[RecipeResult]:
     try:
         import ray as package
     except ImportError:
-        raise MissingDependencyError(
-            "--executor ray needs Ray, which is not installed", "pip install 'mconv[ray]'"
-        ) from None
+        raise MissingDependencyError("--executor ray needs Ray, which is not installed", install("ray")) from None
     started = not package.is_initialized()
     try:
         if started:

@@ -21,6 +21,7 @@ from mconv.errors import (
     UntrustedError,
     UsageError,
 )
+from mconv.extras import install
 from mconv.program.hashing import SHA256, FileHash, hash_file
 from mconv.program.output import PREFIX, staged
 from mconv.program.provenance import expand
@@ -214,12 +215,12 @@ def fetch(text: str, target: Path) -> None:
         import fsspec
     except ImportError:
         raise MissingDependencyError(
-            f"{text}: fetching needs the package fsspec, which is not installed", "pip install 'mconv[remote]'"
+            f"{text}: fetching needs the package fsspec, which is not installed", install("remote")
         ) from None
     try:
         system, path = fsspec.core.url_to_fs(text)
     except ImportError as e:
-        raise MissingDependencyError(f"{text}: {' '.join(str(e).split())}", "pip install 'mconv[remote]'") from None
+        raise MissingDependencyError(f"{text}: {' '.join(str(e).split())}", install("remote")) from None
     except ValueError as e:
         raise UsageError(f"{text}: {' '.join(str(e).split())}", "https://, s3:// and gs:// are known") from None
     try:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Optional
 
 from mconv.errors import MconvError
+from mconv.extras import install
 from mconv.runtimes.install import check
 from mconv.runtimes.interpreters import find_interpreter
 from mconv.runtimes.recipes import RECIPES, recipe_for
@@ -233,4 +234,4 @@ def _remedy(thing: str) -> str:
     if thing.startswith("runtime:"):
         return f"mconv runtime install {thing.partition(':')[2]}"
     extra = PACKAGES[thing][1]
-    return f"pip install 'mconv[{extra}]'" if extra else f"pip install {PACKAGES[thing][0][0]}"
+    return install(extra) if extra else f"pip install {PACKAGES[thing][0][0]}"

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Optional
 
 from mconv.errors import MissingDependencyError, RuntimeFailedError, UnsupportedError
+from mconv.extras import install
 from mconv.runtimes import engine
 from mconv.runtimes.runtime import Runtime, find
 
@@ -45,7 +46,7 @@ def version() -> str:
     missing = [name for name in ("paddle2onnx", "paddle") if importlib.util.find_spec(name) is None]
     if missing:
         raise MissingDependencyError(
-            f"converting to ONNX needs {' and '.join(missing)}", "install it with `pip install 'mconv[paddle2onnx]'`"
+            f"converting to ONNX needs {' and '.join(missing)}", f"install it with `{install('paddle2onnx')}`"
         )
     return importlib.metadata.version("paddle2onnx")
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Optional
 
 from mconv.errors import MissingDependencyError, RuntimeUnavailableError
+from mconv.extras import install
 from mconv.runtimes.recipes import RECIPES, Recipe, recipe_for
 from mconv.runtimes.worker import Worker
 
@@ -122,7 +123,7 @@ def find(name: str) -> Runtime:
         if importlib.util.find_spec("paddle") is None:
             raise MissingDependencyError(
                 f"paddle is not installed for {sys.executable}",
-                "install it with `pip install 'mconv[paddle]'`, or use a managed runtime (`mconv runtime list`)",
+                f"install it with `{install('paddle')}`, or use a managed runtime (`mconv runtime list`)",
             )
         return Runtime("current", Path(sys.executable), managed=False)
     recipe = recipe_for(name)

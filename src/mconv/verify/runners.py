@@ -11,6 +11,7 @@ from typing import Any, Optional, Protocol
 import numpy as np
 
 from mconv.errors import CorruptModelError, MissingDependencyError, RuntimeFailedError, UnsupportedError
+from mconv.extras import install
 from mconv.program.dtypes import DType
 from mconv.program.files import ModelFiles, load_program, locate
 from mconv.runtimes import Runtime, Worker, find
@@ -110,7 +111,7 @@ class OnnxRunner:
             import onnxruntime
         except ImportError:
             raise MissingDependencyError(
-                "running an ONNX model needs onnxruntime", "install it with `pip install 'mconv[verify]'`"
+                "running an ONNX model needs onnxruntime", f"install it with `{install('verify')}`"
             ) from None
         self.label = f"ONNX Runtime {onnxruntime.__version__}"
         self.path = Path(model)

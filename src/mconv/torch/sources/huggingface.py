@@ -19,6 +19,7 @@ from mconv.errors import (
     UsageError,
     WeightsError,
 )
+from mconv.extras import install
 from mconv.printable import printable
 from mconv.torch.sources import forms, huggingface_inputs, unpickle
 from mconv.torch.sources.forms import Form
@@ -93,7 +94,7 @@ def import_transformers() -> Any:
     except ImportError as e:
         raise MissingDependencyError(
             f"a Hugging Face folder needs transformers ({(str(e).splitlines() or ['?'])[0]})",
-            "install it with `pip install 'mconv[huggingface]'`",
+            f"install it with `{install('huggingface')}`",
         ) from None
     return transformers
 

@@ -9,6 +9,7 @@ from typing import Any, Optional
 import numpy as np
 
 from mconv.errors import MissingDependencyError
+from mconv.extras import install
 from mconv.factory.inputs import Input
 from mconv.program.provenance import Source as File
 from mconv.torch.sources.forms import Form
@@ -91,7 +92,7 @@ def import_torch() -> Any:
     except ImportError as e:
         raise MissingDependencyError(
             f"reading a PyTorch model needs torch: {(str(e).splitlines() or ['?'])[0]}",
-            "install it with `pip install 'mconv[torch]'`",
+            f"install it with `{install('torch')}`",
         ) from None
     return torch
 

@@ -13,6 +13,7 @@ from typing import Any, Optional
 import numpy as np
 
 from mconv.errors import CorruptModelError, MissingDependencyError, NotAModelError, UntrustedError, WeightsError
+from mconv.extras import install
 from mconv.torch.sources import forms, unpickle
 from mconv.torch.sources.forms import Form
 from mconv.torch.sources.source import import_torch, shown
@@ -102,7 +103,7 @@ def _safetensors(path: Path) -> dict[str, Any]:
         from safetensors.torch import load_file
     except ImportError:
         raise MissingDependencyError(
-            "reading safetensors files needs the package safetensors", "install it with `pip install 'mconv[torch]'`"
+            "reading safetensors files needs the package safetensors", f"install it with `{install('torch')}`"
         ) from None
     try:
         return dict(load_file(path))
