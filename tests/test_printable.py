@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-import pytest
+import json
 
-from mconv.printable import printable
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mconv.printable import json_text, printable, printable_lines
 
 
 @pytest.mark.parametrize(
@@ -27,3 +31,21 @@ def test_nothing_that_a_terminal_obeys_is_left(text: str, wanted: str) -> None:
 def test_a_long_text_is_cut() -> None:
     assert printable("x" * 1000, 10) == "x" * 10 + "… (990 more characters)"
     assert printable("x" * 10, 10) == "x" * 10
+
+
+def test_lines_stay_where_they_are_wanted() -> None:
+    assert printable_lines("a:\n  - b\x1b[0m\r\n\tc") == "a:\n  - b\\x1b[0m\\x0d\n\\x09c"
+
+
+@given(st.dictionaries(st.text(st.characters()), st.text(st.characters()), max_size=3))
+def test_json_holds_what_it_should_and_shows_nothing_else(value: dict[str, str]) -> None:
+    for indent in (None, 2):
+        text = json_text(value, indent)
+        assert json.loads(text) == value
+        assert all(c.isprintable() or c == "\n" for c in text)
+
+
+def test_json_keeps_what_can_be_read() -> None:
+    assert json_text({"名前": "😀 é", "x": "\x7f\u202e\U000e0041"}) == (
+        '{"名前": "😀 é", "x": "\\u007f\\u202e\\udb40\\udc41"}'
+    )

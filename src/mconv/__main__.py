@@ -1,6 +1,6 @@
 """``python -m mconv``."""
 
-from mconv.cli.main import main
+from mconv.cli.process import start
 
 if __name__ == "__main__":
-    main()
+    start()

@@ -1,8 +1,12 @@
-"""Text from outside, made fit for a terminal, a log and a one-line message."""
+"""Text from outside, made fit for a terminal, a log, a one-line message, and files that others read."""
 
 from __future__ import annotations
 
-from typing import Optional
+import json
+import re
+from typing import Any, Optional
+
+_MAYBE = re.compile(r"[^\x20-\x7e]")  # what only str.isprintable tells
 
 
 def printable(text: str, most: Optional[int] = None) -> str:
@@ -19,8 +23,28 @@ def printable(text: str, most: Optional[int] = None) -> str:
     cut = 0 if most is None else max(0, len(text) - most)
     if cut:
         text = text[:most]
-    text = "".join(c if c.isprintable() else _escaped(ord(c)) for c in text)
+    text = _line(text)
     return f"{text}… ({cut} more characters)" if cut else text
+
+
+def printable_lines(text: str) -> str:
+    """As :func:`printable`, for a text of several lines: line feeds and blanks stay."""
+    return "\n".join(map(_line, text.split("\n")))
+
+
+def json_text(value: Any, indent: Optional[int] = None, **options: Any) -> str:
+    """A JSON document in UTF-8 whose strings hold no character that a terminal obeys or that cannot be seen: those are
+    written as ``\\uNNNN``.
+
+    Raises:
+        ValueError: a number in it is not finite.
+    """
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False, indent=indent, **options)
+    return _MAYBE.sub(lambda m: m[0] if m[0] == "\n" or m[0].isprintable() else json.dumps(m[0])[1:-1], text)
+
+
+def _line(text: str) -> str:
+    return text if text.isprintable() else "".join(c if c.isprintable() else _escaped(ord(c)) for c in text)
 
 
 def _escaped(code: int) -> str:

@@ -9,7 +9,6 @@ import typer
 
 from mconv.cli.common import out
 from mconv.errors import AlteredError
-from mconv.printable import printable
 
 
 def command(
@@ -27,13 +26,13 @@ def command(
 
     found = api.check(path, sources=source or ())
     for note in found.notes:
-        out.warn(printable(note))
+        out.warn(note)
     for finding in found.findings:
-        out.print(printable(finding.line()))
+        out.print(finding.line())
     made_by = f"made by mconv {found.versions.get('mconv', '?')} {found.command}"
     if found.ok:
         sources = f", and so {'is' if found.sources == 1 else 'are'} its {found.sources} source files" if source else ""
-        out.print(f"{printable(str(found.path.parent))}: all {found.files} files are as they were {made_by}{sources}")
+        out.print(f"{str(found.path.parent)}: all {found.files} files are as they were {made_by}{sources}")
         return found
     try:
         found.require()

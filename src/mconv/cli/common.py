@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import enum
+import errno
 import functools
 import inspect
 import json
@@ -18,16 +19,27 @@ import os
 import sys
 import time
 import typing
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import PurePath
-from typing import Annotated, Any, Callable, Optional
+from typing import Annotated, Any, Callable, Optional, Union
 
 import typer
 
-from mconv.errors import EXIT_BUG, EXIT_INTERRUPTED, MconvError
-from mconv.printable import printable
+from mconv.cli.process import Stop, silence, to_stdout, unwinding
+from mconv.errors import (
+    EXIT_BUG,
+    EXIT_INTERRUPTED,
+    LimitError,
+    MconvError,
+    NotAModelError,
+    OutputExistsError,
+)
+from mconv.printable import json_text, printable, printable_lines
 
 EXIT_PIPE = 141  # the shell's 128 + SIGPIPE
+_LONGEST = 2000  # characters of a message, of a line of its table
+_MOST_ROWS = 20
 _GLOBALS: dict[str, Any] = {
     "json_": Annotated[bool, typer.Option("--json", help="One JSON document on stdout, everything else on stderr.")],
     "verbose": Annotated[int, typer.Option("--verbose", "-v", count=True, help="Say more; twice for even more.")],
@@ -38,7 +50,11 @@ _DEFAULTS = {"json_": False, "verbose": 0, "quiet": False, "debug": False}
 
 
 class Output:
-    """Where a subcommand prints. Results go to stdout, everything about the way there to stderr."""
+    """Where a subcommand prints. Results go to stdout, everything about the way there to stderr.
+
+    Whatever a text holds, a name from a model or a message about a damaged file, it is made printable here: no caller
+    has to. What is not a document (:meth:`text`) is one line, but for line feeds at its ends.
+    """
 
     def __init__(self) -> None:
         self.configure()
@@ -69,15 +85,25 @@ class Output:
         """Whether the result is to be rendered for a person on stdout."""
         return not self.json and not self.quiet
 
-    def print(self, *text: object, style: Optional[str] = None) -> None:
+    def print(self, text: str, style: Optional[str] = None) -> None:
         """A line of the human-readable result."""
+        body = text.strip("\n")
+        before = len(text) - len(text.lstrip("\n"))
+        self._print("\n" * before + _one_line(body) + "\n" * (len(text) - before - len(body)), style)
+
+    def text(self, text: str) -> None:
+        """A document of several lines as the human-readable result."""
+        self._print(printable_lines(text))
+
+    def _print(self, text: str, style: Optional[str] = None) -> None:
         if not self.human:
             return
-        if style is None and all(isinstance(t, str) for t in text):
-            sys.stdout.write(" ".join(map(str, text)) + "\n")  # spares plain lines the import of rich
-        else:
-            sys.stdout.flush()
-            self.console().print(*text, style=style)
+        with to_stdout():
+            if style is None:
+                sys.stdout.write(text + "\n")  # spares plain lines the import of rich
+            else:
+                sys.stdout.flush()
+                self.console().print(text, style=style)
 
     def table(
         self, columns: Sequence[str], rows: Sequence[Sequence[object]], *, title: str = "", right: Sequence[str] = ()
@@ -86,7 +112,7 @@ class Output:
 
         Args:
             columns: headings.
-            rows: one sequence of cells for each line; anything with a ``str()``.
+            rows: one sequence of cells for each line; anything with a ``str()``, a list for a cell of several lines.
             title: a line above it.
             right: the headings whose cells are set flush right (numbers).
         """
@@ -96,13 +122,16 @@ class Output:
         from rich.table import Table
         from rich.text import Text
 
-        table = Table(box=SIMPLE_HEAD, title=title or None, title_justify="left", pad_edge=False, show_edge=False)
+        table = Table(
+            box=SIMPLE_HEAD, title=printable(title) or None, title_justify="left", pad_edge=False, show_edge=False
+        )
         for heading in columns:
             table.add_column(heading, justify="right" if heading in right else "left", overflow="fold")
         for row in rows:
-            table.add_row(*[cell if isinstance(cell, Text) else Text(str(cell)) for cell in row])
-        sys.stdout.flush()
-        self.console().print(table)
+            table.add_row(*[cell if isinstance(cell, Text) else Text(_cell(cell)) for cell in row])
+        with to_stdout():
+            sys.stdout.flush()
+            self.console().print(table)
 
     def note(self, text: str) -> None:
         """What is being done; on stderr, so that it never mixes with the result."""
@@ -119,24 +148,31 @@ class Output:
 
     def error(self, message: str, hint: Optional[str] = None) -> None:
         """``error: …`` and, if there is one, ``hint: …``: one line each."""
-        self._stderr(f"error: {printable(message)}", "bold red")
+        self._stderr(f"error: {message}", "bold red")
         if hint:
-            self._stderr(f"hint: {printable(hint)}")
+            self._stderr(f"hint: {hint}")
 
     def _stderr(self, text: str, style: Optional[str] = None) -> None:
-        with contextlib.suppress(BrokenPipeError):
+        text = text[: len(text) - len(text.lstrip(" "))] + printable(text, _LONGEST)
+        try:
             if style and sys.stderr.isatty():
                 self.console(stderr=True).print(text, style=style)
             else:
                 sys.stderr.write(text + "\n")
                 sys.stderr.flush()
+        except OSError:  # full, or closed: there is nowhere to tell it
+            silence(sys.stderr)
 
     def emit(self, result: object) -> None:
         """Print the result as the JSON document, once; does nothing without ``--json``."""
         if self.json and not self.emitted:
             self.emitted = True
-            sys.stdout.write(json.dumps(plain(result), ensure_ascii=False, indent=2, allow_nan=False) + "\n")
-            sys.stdout.flush()
+            unicode = (sys.stdout.encoding or "utf-8").lower().replace("_", "-") in ("utf-8", "utf8")
+            write = json_text if unicode else functools.partial(json.dumps, allow_nan=False)
+            text = write(plain(result), indent=2)
+            with to_stdout():
+                sys.stdout.write(text + "\n")
+                sys.stdout.flush()
 
     @contextlib.contextmanager
     def status(self, text: str) -> Iterator[None]:
@@ -145,7 +181,7 @@ class Output:
             self.note(text)
             yield
         else:
-            with self.console(stderr=True).status(text):
+            with self.console(stderr=True).status(printable(text)):
                 yield
 
     @contextlib.contextmanager
@@ -156,11 +192,20 @@ class Output:
             yield self.detail
             return
         start = time.monotonic()
-        with self.console(stderr=True).status(text) as line:
+        with self.console(stderr=True).status(printable(text)) as line:
             yield lambda what: line.update(f"{printable(what)} ({time.monotonic() - start:.0f} s)")
 
 
 out = Output()
+
+
+def _one_line(text: str) -> str:
+    """As :func:`printable`, with the blanks at the beginning, which indent."""
+    return text[: len(text) - len(text.lstrip(" "))] + printable(text)
+
+
+def _cell(value: object) -> str:
+    return "\n".join(printable(str(v)) for v in value) if isinstance(value, (list, tuple)) else printable(str(value))
 
 
 def plain(value: Any) -> Any:
@@ -213,9 +258,11 @@ def with_globals(function: Callable[..., Any]) -> Callable[..., Any]:
         out.configure(json=chosen["json_"], verbose=chosen["verbose"], quiet=chosen["quiet"], debug=chosen["debug"])
         _configure_logging()
         try:
-            result = function(**arguments)
-            out.emit({} if result is None else result)
-            sys.stdout.flush()
+            with unwinding():
+                result = function(**arguments)
+                out.emit({} if result is None else result)
+                with to_stdout():
+                    sys.stdout.flush()
         except (KeyboardInterrupt, BrokenPipeError) as error:
             raise Stopped(error) from error
 
@@ -232,11 +279,24 @@ def _own(hint: Any) -> Any:
     return hint
 
 
+class _Formatter(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return printable_lines(super().format(record))
+
+
+def _warning(
+    message: Union[Warning, str], category: type[Warning], filename: str, lineno: int, line: Any = None
+) -> str:
+    """A warning of a library, as the module warnings shows it."""
+    return printable(f"{filename}:{lineno}: {category.__name__}: {message}", _LONGEST) + "\n"
+
+
 def _configure_logging() -> None:
+    warnings.formatwarning = _warning
     level = logging.DEBUG if out.debug or out.verbose > 1 else logging.INFO if out.verbose else logging.WARNING
     logger = logging.getLogger("mconv")
     logger.handlers[:] = [logging.StreamHandler(sys.stderr)]
-    logger.handlers[0].setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s"))
+    logger.handlers[0].setFormatter(_Formatter("%(levelname)s %(name)s: %(message)s"))
     logger.setLevel(logging.ERROR if out.quiet else level)
     logger.propagate = False
 
@@ -244,20 +304,21 @@ def _configure_logging() -> None:
 def render_error(error: BaseException, command: str) -> int:
     """Tell the user what happened, in one line; returns the exit code.
 
-    A :class:`MconvError` gives its own message, hint and code; a usage error of the parser code 2; an interrupt 130;
-    a closed pipe 141, silently; anything else is a bug: one line, how to report it, code 70.
+    A :class:`MconvError` gives its own message, hint and code; a usage error of the parser code 2; an interrupt 130,
+    other signals theirs; a closed pipe 141, silently; what the machine refused (a path that cannot be opened, a full
+    disk, no more memory) a code of its kind; anything else is a bug: one line, how to report it, code 70.
     """
     if isinstance(error, Stopped):
         error = error.cause
     if isinstance(error, BrokenPipeError):
-        # the interpreter would complain when it flushes stdout at exit
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        silence(sys.stdout)
         return EXIT_PIPE
     if isinstance(error, (KeyboardInterrupt, typer.Abort)):
-        out.error("interrupted")
-        return EXIT_INTERRUPTED
-    if isinstance(error, MconvError):
-        kind, message, hint, code = type(error).__name__, error.message, error.hint, error.exit_code
+        out.error(error.message if isinstance(error, Stop) else "interrupted")
+        return error.exit_code if isinstance(error, Stop) else EXIT_INTERRUPTED
+    told = error if isinstance(error, MconvError) else _environment(error)
+    if told is not None:
+        kind, message, hint, code = type(told).__name__, told.message, told.hint, told.exit_code
     elif hasattr(error, "format_message") and hasattr(error, "exit_code"):  # click's, or typer's own copy of click
         kind, message, hint, code = "UsageError", error.format_message(), f"{command} --help", error.exit_code
     else:
@@ -268,14 +329,39 @@ def render_error(error: BaseException, command: str) -> int:
     if out.debug:
         import traceback
 
-        traceback.print_exception(type(error), error, error.__traceback__)
+        text = "".join(traceback.format_exception(type(error), error, error.__traceback__))
+        for line in text.splitlines():
+            out._stderr(line)
     out.error(message, hint)
     rows = getattr(error, "rows", None)
     if rows and not out.json:
         _show_rows(rows)
     failure = {"kind": kind, "message": message, "hint": hint, "exit_code": code, "rows": rows or []}
-    out.emit({"error": failure})
+    try:
+        out.emit({"error": failure})
+    except BrokenPipeError:
+        silence(sys.stdout)
+    except OutputExistsError as e:
+        out.error(e.message)
     return code
+
+
+_OUTPUT = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO}
+
+
+def _environment(error: BaseException) -> Optional[MconvError]:
+    """What the machine refused, said as an error of its kind; None for anything else."""
+    if isinstance(error, MemoryError):
+        return LimitError(
+            f"out of memory{': ' if str(error) else ''}{error}", "a machine or a container with more of it can do it"
+        )
+    if not isinstance(error, OSError) or error.errno is None:
+        return None
+    named = [os.fspath(n) for n in (error.filename, error.filename2) if isinstance(n, (str, bytes, os.PathLike))]
+    where = os.fsdecode(named[0]) if named else ""
+    if error.errno in _OUTPUT:
+        return OutputExistsError(f"{where or 'the output'}: cannot be written ({error.strerror})")
+    return NotAModelError(f"{where}: {error.strerror}") if where else None
 
 
 def _show_rows(rows: Sequence[Mapping[str, Any]]) -> None:
@@ -284,15 +370,19 @@ def _show_rows(rows: Sequence[Mapping[str, Any]]) -> None:
     def text(value: Any) -> str:
         if isinstance(value, (list, tuple)):
             more = f", … {len(value) - 3} more" if len(value) > 3 else ""
-            return ", ".join(printable(str(v)) for v in value[:3]) + more
-        return printable(str(value))
+            return ", ".join(printable(str(v), 200) for v in value[:3]) + more
+        return printable(str(value), 400)
 
     present = [
         k for k in dict.fromkeys(k for row in rows for k in row) if any(r.get(k) not in (None, "", []) for r in rows)
     ]
+    rest = len(rows) - _MOST_ROWS
+    rows = rows[:_MOST_ROWS]
     if not sys.stderr.isatty():
         for row in rows:
             out._stderr("  " + ", ".join(f"{k}: {text(row[k])}" for k in present if row.get(k) not in (None, "", [])))
+        if rest > 0:
+            out._stderr(f"  … {rest} more")
         return
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
@@ -303,6 +393,8 @@ def _show_rows(rows: Sequence[Mapping[str, Any]]) -> None:
         table.add_column(heading, overflow="fold")
     for row in rows:
         table.add_row(*[Text("" if row.get(k) in (None, "", []) else text(row[k])) for k in present])
+    if rest > 0:
+        table.add_row(f"… {rest} more")
     out.console(stderr=True).print(table)
 
 

@@ -28,7 +28,6 @@ from mconv.cli.proving import show_proof, table_on_failure
 from mconv.cli.service_options import with_service_options
 from mconv.cli.to_serving import aliases
 from mconv.errors import UsageError
-from mconv.printable import printable
 
 
 @with_service_options
@@ -85,7 +84,7 @@ def command(
 
     if given and not pipeline:
         raise UsageError(f"{', '.join(sorted(given))} say what a service is like", "--pipeline writes one")
-    with table_on_failure(), stdout_for_the_result(), out.progress(f"looking at {printable(source)}") as say:
+    with table_on_failure(), stdout_for_the_result(), out.progress(f"looking at {source}") as say:
         result = api.convert(
             piped_text(source),
             out_dir,
@@ -111,11 +110,11 @@ def command(
             progress=say,
         )
     for warning in result.warnings:
-        out.warn(printable(warning))
+        out.warn(warning)
     made = [p for p in (result.server, result.client, result.service, result.inference) if p]
-    out.print(f"{out_dir}: {', '.join(f'{Path(p).name}/' for p in made)} from {printable(source)}")
+    out.print(f"{out_dir}: {', '.join(f'{Path(p).name}/' for p in made)} from {source}")
     rows = [
-        [side, printable(v["name"]), printable(v["alias"]), str(v["dtype"]), str(v["shape"])]
+        [side, v["name"], v["alias"], str(v["dtype"]), str(v["shape"])]
         for side, variables in (("input", result.inputs), ("output", result.outputs))
         for v in variables
     ]

@@ -10,7 +10,6 @@ import typer
 from mconv.cli.common import out
 from mconv.cli.options import Budget, Force, Link, Target
 from mconv.cli.piped import piped
-from mconv.printable import printable
 
 
 def command(
@@ -37,11 +36,11 @@ def command(
         piped(path), out_dir, target=target, output_names=names, name=name, link=link, limit=limit, force=force
     )
     for warning in result.warnings:
-        out.warn(printable(warning))
+        out.warn(warning)
     for what, count in result.changes.items():
         out.detail(f"{what}: {count}")
     out.print(f"{result.program}: saved by Paddle {result.saved_by}, now for Paddle {result.target}")
-    rows = [["input", printable(t.name), t.dtype, str(list(t.shape))] for t in result.inputs]
-    rows += [["output", printable(t.name), t.dtype, str(list(t.shape))] for t in result.outputs]
+    rows = [["input", t.name, t.dtype, str(list(t.shape))] for t in result.inputs]
+    rows += [["output", t.name, t.dtype, str(list(t.shape))] for t in result.outputs]
     out.table(["", "name", "type", "shape"], rows)
     return result

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated, Any, Optional
 
@@ -10,7 +9,7 @@ import typer
 
 from mconv.cli.common import out
 from mconv.errors import UsageError
-from mconv.printable import printable
+from mconv.printable import json_text
 
 
 def command(
@@ -35,16 +34,16 @@ def command(
         if model is not None:
             raise UsageError("--schema prints the schema and looks at no model", "leave one of them away")
         found = api.recipe_schema()
-        out.print(json.dumps(found, ensure_ascii=False, indent=2))
+        out.text(json_text(found, indent=2))
         return found
     if model is None:
         raise UsageError("which model?", "mconv init MODEL, or mconv init --schema")
     show = path is not None and str(path) == "-"
     draft = api.init(model, out=None if show else path, show=show, force=force, target=target)
     for note in draft.notes:
-        out.warn(printable(note))
+        out.warn(note)
     if show:
-        out.print(draft.text.rstrip("\n"))
+        out.text(draft.text.rstrip("\n"))
     else:
         out.print(f"{draft.path} written: {', '.join(draft.steps)}")
     return draft

@@ -10,7 +10,6 @@ import typer
 from mconv.cli.common import out
 from mconv.cli.options import Budget
 from mconv.cli.piped import piped
-from mconv.printable import printable
 
 _SHOWN = 12  # operators listed without --ops
 
@@ -30,7 +29,7 @@ def command(
 
     report = api.inspect(piped(path), variables=variables, text=text, limit=limit)
     if report.text is not None:
-        out.print(report.text)
+        out.text(report.text)
         return report
     what = "Paddle Serving folder, " if report.serving else ""
     saved = (
@@ -46,9 +45,7 @@ def command(
         rest = report.files[len(listed) :]
         out.print(f"  … and {len(rest)} more files  {size(sum(f.bytes for f in rest))}")
     rows = [
-        [side, printable(t.name), *_tensor(t)]
-        for side, ts in (("input", report.inputs), ("output", report.outputs))
-        for t in ts
+        [side, t.name, *_tensor(t)] for side, ts in (("input", report.inputs), ("output", report.outputs)) for t in ts
     ]
     aliased = report.serving
     out.print("")
@@ -57,7 +54,7 @@ def command(
     out.print(f"\nparameters: {report.parameters}" + (f" ({by_type})" if by_type else ""))
     _operators(report, ops)
     if report.variables is not None:
-        rows = [["stored" if t.stored else "", printable(t.name), *_tensor(t)[:2]] for t in report.variables]
+        rows = [["stored" if t.stored else "", t.name, *_tensor(t)[:2]] for t in report.variables]
         out.print("")
         out.table(["", "variable", "type", "shape"], rows)
     if report.targets:
@@ -75,7 +72,7 @@ def _operators(report: Any, all_of_them: bool) -> None:
         out.print("")
         out.table(["operator", "count"], list(report.operators.items()), right=["count"])
         return
-    shown = [f"{printable(name)} ×{number}" for name, number in list(report.operators.items())[:_SHOWN]]
+    shown = [f"{name} ×{number}" for name, number in list(report.operators.items())[:_SHOWN]]
     if len(report.operators) > _SHOWN:
         shown.append(f"… {len(report.operators) - _SHOWN} more kinds (--ops)")
     out.print(f"operators: {count}{blocks}: " + ", ".join(shown))
@@ -83,12 +80,12 @@ def _operators(report: Any, all_of_them: bool) -> None:
 
 def _tensor(tensor: Any) -> list[str]:
     shape = "?" if tensor.shape is None else "[" + ", ".join("?" if d == -1 else str(d) for d in tensor.shape) + "]"
-    return [tensor.dtype or "?", shape, printable(tensor.alias or "")]
+    return [tensor.dtype or "?", shape, tensor.alias or ""]
 
 
-def _target(report: Any) -> list[str]:
+def _target(report: Any) -> list[Any]:
     after: Optional[str] = {None: "", True: "yes", False: f"no: {report.obstacle}"}[report.convertible]
-    return [report.target, "yes" if report.loads else "no", "\n".join(report.reasons), after or ""]
+    return [report.target, "yes" if report.loads else "no", report.reasons, after or ""]
 
 
 def size(count: int) -> str:

@@ -12,7 +12,8 @@ from importlib.util import find_spec
 from typing import Any, NoReturn, Optional
 
 from mconv import __version__
-from mconv.errors import MconvError
+from mconv.cli.process import to_stdout
+from mconv.errors import UsageError
 
 # group → subcommand → what it does; the module is mconv.cli.<subcommand with _>
 COMMANDS: dict[str, dict[str, str]] = {
@@ -98,6 +99,19 @@ def load(name: str) -> Any:
 
 def run(args: list[str]) -> int:
     """Run ``mconv`` with these arguments; returns the exit code."""
+    command = f"mconv {args[0]}" if args else "mconv"
+    try:
+        code = _run(args, command)
+        with to_stdout():
+            sys.stdout.flush()
+        return code
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the one place where every error ends
+        from mconv.cli.common import render_error
+
+        return render_error(error, command)
+
+
+def _run(args: list[str], command: str) -> int:
     first = args[0] if args else "--help"
     if os.environ.get(_COMPLETE):
         from mconv.cli import completion
@@ -106,39 +120,35 @@ def run(args: list[str]) -> int:
         return 0
     if first.partition("=")[0] in ("--install-completion", "--show-completion"):
         from mconv.cli import completion
-        from mconv.cli.common import render_error
 
-        try:
-            return completion.option(args)
-        except MconvError as error:
-            return render_error(error, "mconv")
+        return completion.option(args)
     if first in ("--help", "-h", "help"):
-        sys.stdout.write(help_text())
+        with to_stdout():
+            sys.stdout.write(help_text())
+            sys.stdout.flush()
         return 0 if args else 2
     if first in ("--version", "-V"):
-        sys.stdout.write(f"mconv {__version__}\n")
+        with to_stdout():
+            sys.stdout.write(f"mconv {__version__}\n")
+            sys.stdout.flush()
         return 0
     known = [name for commands in COMMANDS.values() for name in commands if available(name)]
     if first not in known:
         from difflib import get_close_matches
 
         near = get_close_matches(first, known, 1)
-        sys.stderr.write(f"error: mconv has no {'option' if first.startswith('-') else 'command'} {first!r}\n")
-        sys.stderr.write(f"hint: {f'did you mean `mconv {near[0]}`?' if near else 'mconv --help lists the commands'}\n")
-        return 2
-    from mconv.cli.common import out, render_error
+        hint = f"did you mean `mconv {near[0]}`?" if near else "mconv --help lists the commands"
+        raise UsageError(f"mconv has no {'option' if first.startswith('-') else 'command'} {first!r}", hint)
+    from mconv.cli.common import out
 
-    command = f"mconv {first}"
     # for errors raised before the options are parsed
     out.configure(json="--json" in args, debug="--debug" in args)
-    try:
-        code = load(first)(args[1:], prog_name=command, standalone_mode=False)
-        sys.stdout.flush()
-    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the one place where every error ends
-        return render_error(error, command)
+    code = load(first)(args[1:], prog_name=command, standalone_mode=False)
     return code if isinstance(code, int) else 0
 
 
 def main() -> NoReturn:
-    """The console script."""
-    sys.exit(run(sys.argv[1:]))
+    """The console script of earlier installations."""
+    from mconv.cli.process import start
+
+    start()

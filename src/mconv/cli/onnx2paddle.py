@@ -10,7 +10,6 @@ import typer
 from mconv.cli.common import out
 from mconv.cli.options import Budget, Constants, Feeds, Force, Limit, OutFolder, Target, Verify, Where
 from mconv.cli.proving import show_report, table_on_failure
-from mconv.printable import printable
 
 
 def command(
@@ -60,7 +59,7 @@ def command(
             progress=out.detail,
         )
     for warning in report.warnings:
-        out.warn(printable(warning))
+        out.warn(warning)
     count = sum(row["count"] for row in report.operators)
     made = sum(report.paddle_operators.values())
     extra = [f"{report.folded} computed"] if report.folded else []

@@ -8,7 +8,6 @@ from typing import Any, Optional
 
 from mconv.cli.common import out
 from mconv.errors import MconvError, UnprovedError
-from mconv.printable import printable
 
 
 def show_report(report: Any) -> None:
@@ -26,7 +25,7 @@ def show_ports(report: Any) -> None:
 
 
 def _port(port: dict[str, Any]) -> list[str]:
-    name = printable(port["name"])
+    name = port["name"]
     if port["paddle_name"] != port["name"]:
         name += f" → {port['paddle_name']}"
     dims = ", ".join("?" if d is None else str(d) for d in port["shape"])
@@ -50,12 +49,10 @@ def _show_one(proof: Optional[dict[str, Any]]) -> None:
     if proof["status"] in ("not verified", "unproved"):
         return  # the warning, or the error, has said it
     sides = f"{proof['reference']} against {proof['paddle'] or proof['runtime']}"
-    shapes = " and ".join(
-        ", ".join(f"{printable(n)} {shape}" for n, shape in feed.items()) for feed in proof["input_sets"]
-    )
+    shapes = " and ".join(", ".join(f"{n} {shape}" for n, shape in feed.items()) for feed in proof["input_sets"])
     verdict = f"verification {proof['status']}"
     if proof["status"] == "passed in part":
-        verdict = f"verification passed in part ({printable(proof['reason'])})"
+        verdict = f"verification passed in part ({proof['reason']})"
     out.print(f"{verdict}: {sides}; {proof['inputs']} inputs {shapes}")
     if proof["outputs"]:
         show_outputs(proof["outputs"])
@@ -68,7 +65,7 @@ def show_outputs(rows: list[dict[str, Any]]) -> None:
         figures = [_figure(row["max_abs"]), _figure(row["max_rel"]), _figure(row["cosine"], ".8f")]
         argmax = {None: "", True: "same", False: "differs"}[row["argmax_same"]]
         state = "ok" if row["ok"] else row["reason"]
-        table.append([printable(row["name"]), str(row["shape"]), row["dtype"], *figures, argmax, state])
+        table.append([row["name"], str(row["shape"]), row["dtype"], *figures, argmax, state])
     columns = ["output", "shape", "type", "max abs", "max rel", "cosine", "argmax", ""]
     out.table(columns, table, right=["max abs", "max rel", "cosine"])
 
@@ -86,7 +83,7 @@ def table_on_failure() -> Iterator[None]:
         failed = getattr(e, "report", None)
         if isinstance(e, UnprovedError):
             for warning in failed.warnings if failed is not None else ():
-                out.warn(printable(warning))
+                out.warn(warning)
         elif failed is not None:
             show_proof(failed.verification)
             e.rows = []  # type: ignore[attr-defined] # they are in the table

@@ -59,7 +59,7 @@ def command(
     for recipe in result.recipes:
         for step in recipe.steps:
             for warning in step.warnings if step.status != "cached" else []:
-                out.warn(printable(f"{recipe.name}: {step.name}: {warning}"))
+                out.warn(f"{recipe.name}: {step.name}: {warning}")
     _table(result)
     if result.nothing_done:
         out.print(f"nothing to do: all {len(result.recipes)} recipes are as they should be in {result.out}")
@@ -75,7 +75,7 @@ def show_annotations(result: Any, title: str) -> None:
     from mconv import api
 
     for line in api.github_annotations(result, title):
-        sys.stderr.write(line + "\n")
+        sys.stderr.write(printable(line) + "\n")
     sys.stderr.flush()
 
 
@@ -84,9 +84,9 @@ def _table(result: Any) -> None:
     for recipe in result.recipes:
         for step in recipe.steps:
             worst = step.worst()
-            apart = "" if worst is None else printable(worst["name"])
+            apart = "" if worst is None else worst["name"]
             figure = "" if worst is None or worst.get("max_abs") is None else f"{worst['max_abs']:.2e}"
-            why = printable(step.error["message"]) if step.error else step.reason if step.status == "skipped" else ""
+            why = step.error["message"] if step.error else step.reason if step.status == "skipped" else ""
             rows.append([recipe.name, step.name, _WORDS[step.status], f"{step.seconds:.1f}", apart, figure, why])
     columns = ["recipe", "step", "", "s", "furthest apart", "max abs", "why"]
     out.table(columns, rows, right=["s", "max abs"])
@@ -105,7 +105,7 @@ def _progress() -> Iterator[Any]:
 
 
 def _line(event: Any) -> None:
-    text = printable(event.text)
+    text = event.text
     if event.status == "running":
         out.detail(f"{event.recipe}: {event.step}: {text}")
     elif event.status == "cached":
@@ -146,6 +146,6 @@ class _Live:
             steps, doing = Text(), ""
             for step, event in list(events.items()):
                 steps.append(f"{step} ", _STYLES[event.status])
-                doing = printable(event.text)[:100] if event.status in ("running", "failed") else ""
-            table.add_row(name, steps, Text(doing, "dim"))
+                doing = printable(event.text, 100) if event.status in ("running", "failed") else ""
+            table.add_row(Text(printable(name)), steps, Text(doing, "dim"))
         return table

@@ -11,7 +11,6 @@ from mconv.cli.common import out
 from mconv.cli.options import Budget, Feeds, ForceThere, Limit
 from mconv.cli.piped import piped
 from mconv.cli.proving import show_report, table_on_failure
-from mconv.printable import printable
 
 
 def command(
@@ -65,7 +64,7 @@ def command(
             progress=out.detail,
         )
     for warning in report.warnings:
-        out.warn(printable(warning))
+        out.warn(warning)
     count, made = sum(report.paddle_operators.values()), sum(row["count"] for row in report.operators)
     out.print(f"{onnx}: {count} operators of Paddle → {made} ONNX nodes, opset {report.target['opset']}")
     show_report(report)

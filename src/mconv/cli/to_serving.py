@@ -75,7 +75,7 @@ def command(
     for what, count in result.changes.items():
         out.detail(f"{what}: {count}")
     if result.server is None:
-        out.print(result.config.rstrip("\n"))
+        out.text(result.config.rstrip("\n"))
         return result
     out.print(f"{result.server}{_slash(result.server)} and {result.client}{_slash(result.client)} written")
     rows = [["input", v.name, v.alias, *_tensor(v)] for v in result.feeds]

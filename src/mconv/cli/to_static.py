@@ -10,7 +10,6 @@ import typer
 from mconv.cli.common import out, stdout_for_the_result
 from mconv.cli.options import Arguments, Budget, Feeds, Force, Limit, Target, Timeout, Trust, Where
 from mconv.cli.proving import show_report, table_on_failure
-from mconv.printable import printable
 
 
 def command(
@@ -89,7 +88,7 @@ def command(
             progress=out.detail,
         )
     for warning in report.warnings:
-        out.warn(printable(warning))
+        out.warn(warning)
     made = sum(report.paddle_operators.values())
     what = f"{made} operators of Paddle {report.target['paddle']}" if made else "as Paddle writes it"
     out.print(f"{out_path}: {report.source['class']}.{report.source['method']} → {what} ({report.engine})")

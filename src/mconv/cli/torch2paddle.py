@@ -10,7 +10,6 @@ import typer
 from mconv.cli.common import out, stdout_for_the_result
 from mconv.cli.options import Arguments, Budget, Feeds, Force, Limit, OutFolder, Target, Timeout, Verify, Where
 from mconv.cli.proving import show_report, table_on_failure
-from mconv.printable import printable
 
 
 def command(
@@ -157,7 +156,7 @@ def command(
             progress=out.detail,
         )
     for warning in report.warnings:
-        out.warn(printable(warning))
+        out.warn(warning)
     if report.transplant is not None:
         return _transplanted(report, out_dir)
     count = sum(row["count"] for row in report.operators)
@@ -167,7 +166,7 @@ def command(
     extra += [f"{number} {name} fused" for name, number in report.fused.items()]
     done = f" ({', '.join(extra)})" if extra else ""
     out.print(
-        f"{out_dir}: {printable(report.source['class'])}, {count} {kind} → {made} operators of Paddle "
+        f"{out_dir}: {report.source['class']}, {count} {kind} → {made} operators of Paddle "
         f"{report.target['paddle']}{done}"
     )
     out.detail(f"through {report.source['how']}")
@@ -181,19 +180,17 @@ def _transplanted(report: Any, out_dir: Path) -> Any:
     rows = [r for r in done["tensors"] if r["how"] not in ("", "transposed")]
     if rows:
         columns = ("pytorch", "shape", "paddle", "paddle_shape", "how")
-        out.table(
-            [c.replace("_", " ") for c in columns], [[printable(str(r.get(c, ""))) for c in columns] for r in rows]
-        )
+        out.table([c.replace("_", " ") for c in columns], [[str(r.get(c, "")) for c in columns] for r in rows])
     if done["problems"]:
         columns = ("pytorch", "shape", "paddle", "paddle_shape", "problem")
         out.table(
             [c.replace("_", " ") for c in columns],
-            [[printable(str(r.get(c, ""))) for c in columns] for r in done["problems"]],
+            [[str(r.get(c, "")) for c in columns] for r in done["problems"]],
         )
     source = report.source
     out.print(
         f"{out_dir}: {done['matched']} of {source['tensors']} tensors → {source['layer']}.{source['method']} "
-        f"(rules {', '.join(map(printable, done['rules']))}) → {sum(report.paddle_operators.values())} operators of Paddle "
+        f"(rules {', '.join(done['rules'])}) → {sum(report.paddle_operators.values())} operators of Paddle "
         f"{report.target['paddle']} ({report.engine})"
     )
     show_report(report)

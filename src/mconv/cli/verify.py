@@ -13,7 +13,6 @@ from mconv.cli.piped import piped_text
 from mconv.cli.proving import show_outputs
 from mconv.cli.run import show_annotations
 from mconv.errors import MconvError, UsageError, VerificationError
-from mconv.printable import printable
 
 TITLE = "mconv verify"
 _SHOWN = 8  # tensors shown before the one that differs
@@ -107,7 +106,7 @@ def command(
         assert failure is not None
         raise failure
     for note in found.notes:
-        out.warn(printable(note))
+        out.warn(note)
     out.print(f"A: {found.a}   B: {found.b}")
     by_place = [what for what, how in found.matched.items() if how == "position"]
     if by_place:
@@ -131,7 +130,7 @@ def _failure(found: Any, a: str, b: str) -> VerificationError:
 
 def _show_layers(found: Any) -> None:
     if found.first is not None:
-        out.print(f"\nthe first of {found.compared} tensors inside that differs: {printable(found.first['name'])}")
+        out.print(f"\nthe first of {found.compared} tensors inside that differs: {found.first['name']}")
         show_outputs(found.layers[-_SHOWN:])
     elif found.compared:
         worst = max(found.layers, key=lambda row: row["max_abs"] or 0.0)

@@ -17,6 +17,7 @@ import json
 import logging
 import os
 import shutil
+import stat
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -31,6 +32,7 @@ _GONE = PREFIX + "gone-"
 _PLAN = "plan.json"
 _LOCK = "lock"
 _NEWBORN = 60.0  # seconds in which a run surely gets from making its folder to locking it
+_TRIES = 100  # other runs that take a new folder for a leftover
 _PATIENCE = 30.0  # seconds to wait for other runs, which hold the lock for a few renames only
 _log = logging.getLogger(__name__)
 
@@ -57,7 +59,8 @@ def staged(
 
     Raises:
         OutputExistsError: the target is there and *force* is not given, it appeared meanwhile, or cannot be written.
-        UsageError: the target is a folder that must not be replaced (``/``, the home or current one, *protect*).
+        UsageError: the target is a folder that must not be replaced (``/``, the home or current one, *protect*), or
+            a device or pipe.
     """
     with staged_many([path], force=force, file=file, protect=protect) as (only,):
         yield only
@@ -71,6 +74,8 @@ def staged_many(
 
     Of two runs into the same targets one wins all of them.
     """
+    for path in paths:
+        _check_kind(Path(path))
     targets = [Path(os.path.realpath(p)) for p in paths]
     keep = [Path(os.path.realpath(p)) for p in protect]
     _check_targets(targets, keep, file)
@@ -82,10 +87,10 @@ def staged_many(
         if not force and _occupied(target, file):
             raise _exists(Path(given))
     made = [folder for parent in parents for folder in _make_parents(parent)]
-    stage: Optional[_Stage] = None
+    stage = _Stage()
     done = False
     try:
-        stage = _Stage(targets, file)
+        stage.open(targets, file)
         yield [item.new for item in stage.items]
         for item in stage.items:
             if not os.path.lexists(item.new):
@@ -94,12 +99,11 @@ def staged_many(
             stage.commit(force)
         done = True
     except OSError as e:
-        if stage is None or _is_ours(e, stage, targets):
+        if not stage.items or _is_ours(e, stage, targets):
             raise OutputExistsError(f"{targets[0]}: cannot be written ({e.strerror or e})") from e
         raise
     finally:
-        if stage is not None:
-            stage.close()
+        stage.close()
         if not done:
             for folder in reversed(made):
                 with contextlib.suppress(OSError):  # somebody else's by now
@@ -108,7 +112,7 @@ def staged_many(
 
 def _is_ours(error: OSError, stage: _Stage, targets: list[Path]) -> bool:
     """Whether an error is about the output, not about something that the block did elsewhere."""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG):
         return True
     names = [os.fspath(n) for n in (error.filename, error.filename2) if isinstance(n, (str, os.PathLike))]
     places = [str(item.home) for item in stage.items] + [str(t) for t in targets]
@@ -124,6 +128,19 @@ def _occupied(target: Path, file: bool) -> bool:
 def _exists(target: Path) -> OutputExistsError:
     kind = "a folder that is not empty" if target.is_dir() else "a file"
     return OutputExistsError(f"{target}: exists already ({kind})", "--force replaces it")
+
+
+def _check_kind(path: Path) -> None:
+    """Refuse what is or lies among devices and pipes: in the folders of a process, of which ``/dev/stdout`` is one,
+    nothing can be made or renamed."""
+    place = os.path.abspath(path)
+    try:
+        kind = stat.S_IFMT(os.stat(place).st_mode)
+    except (OSError, ValueError):  # nothing there yet, or told later
+        kind = stat.S_IFREG
+    among = place.startswith(("/dev/", "/proc/", "/sys/")) and not place.startswith("/dev/shm/")
+    if among or kind not in (stat.S_IFREG, stat.S_IFDIR):
+        raise UsageError(f"{path}: a device or pipe, or a place among them", "name a new folder")
 
 
 def _check_targets(targets: list[Path], keep: list[Path], file: bool) -> None:
@@ -192,20 +209,47 @@ class _Item:
 class _Stage:
     """The hidden folders of one run, one for each parent of a target, with their locks."""
 
-    def __init__(self, targets: list[Path], file: bool):
+    def __init__(self) -> None:
         self.homes: dict[Path, tuple[Path, int]] = {}
         self.items: list[_Item] = []
-        try:
-            for target in targets:
-                if target.parent not in self.homes:
-                    self.homes[target.parent] = _new_home(target.parent)
-                item = _Item(self.homes[target.parent][0], target)
-                if not file:
-                    item.new.mkdir()
-                self.items.append(item)
-        except BaseException:
-            self.close()
-            raise
+
+    def open(self, targets: list[Path], file: bool) -> None:
+        """Make the hidden folders; what is made when it fails, or is interrupted, :meth:`close` removes."""
+        items = []
+        for target in targets:
+            if target.parent not in self.homes:
+                self._home(target.parent)
+            item = _Item(self.homes[target.parent][0], target)
+            if not file:
+                item.new.mkdir()
+            items.append(item)
+        self.items = items
+
+    def _home(self, parent: Path) -> None:
+        """Make a locked hidden folder."""
+        for _ in range(_TRIES):
+            home = parent / (PREFIX + _random())
+            lock = -1
+            try:
+                home.mkdir(0o700)
+                lock = os.open(home / _LOCK, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+                if _flock(lock) is not False and os.fstat(lock).st_nlink:
+                    (home / "new").mkdir()
+                    (home / "old").mkdir()
+                    self.homes[parent] = home, lock
+                    return
+                os.close(lock)  # taken for a leftover before it was locked
+            except FileExistsError:
+                continue
+            except BaseException as e:
+                if home.is_dir() and self.homes.get(parent) is None:
+                    _remove(home)
+                if lock >= 0:
+                    os.close(lock)
+                if not isinstance(e, FileNotFoundError) or not parent.is_dir():
+                    raise
+                # taken for a leftover before it had its lock
+        raise OutputExistsError(f"{parent}: cannot be written (no folder can be made in it)")
 
     def commit(self, force: bool) -> None:
         """Put all outputs in place; on a failure none. The parents are locked.
@@ -242,26 +286,6 @@ class _Stage:
         for home, lock in self.homes.values():
             _remove(home)
             os.close(lock)
-
-
-def _new_home(parent: Path) -> tuple[Path, int]:
-    """A locked hidden folder: (path, descriptor of the lock)."""
-    while True:
-        home = parent / (PREFIX + _random())
-        try:
-            home.mkdir(0o700)
-            lock = os.open(home / _LOCK, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
-        except FileExistsError:
-            continue
-        except FileNotFoundError:
-            if not parent.is_dir():
-                raise
-            continue  # taken for a leftover before it had its lock
-        if _flock(lock) is not False and os.fstat(lock).st_nlink:
-            (home / "new").mkdir()
-            (home / "old").mkdir()
-            return home, lock
-        os.close(lock)  # taken for a leftover before it was locked
 
 
 def _flock(fd: int, patience: float = 0.0) -> Optional[bool]:
@@ -368,11 +392,9 @@ def _clean(parent: Path) -> None:
 
 def _recover(home: Path) -> None:
     """Bring the targets of a run that died between its renames to all new or all old."""
-    try:
-        plan = json.loads((home / _PLAN).read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    items = _planned(home)
+    if not items:
         return  # it died before the first rename or after the last
-    items = [_Item.stored(*entry) for entry in plan]
     with _locked(sorted({item.target.parent for item in items})):
         first, *others = items
         if _is(first.new, first.inode):
@@ -383,6 +405,24 @@ def _recover(home: Path) -> None:
                 if _is(item.new, item.inode):
                     with contextlib.suppress(FileExistsError):  # somebody made it since
                         move_new(item.new, item.target)
+
+
+def _planned(home: Path) -> list[_Item]:
+    """The items of a plan; none where there is none, or one that no run has written: it may not reach anything but
+    hidden folders and what lies beside each of them."""
+    try:
+        plan = json.loads((home / _PLAN).read_text(encoding="utf-8"))
+        items = [_Item.stored(*entry) for entry in plan]
+    except (OSError, ValueError, TypeError, RecursionError):
+        return []
+    sound = all(
+        isinstance(item.inode, int)
+        and item.home.name.startswith(PREFIX)
+        and item.home.parent == item.target.parent
+        and item.target.name not in ("", "..")
+        for item in items
+    )
+    return items if sound and home in [item.home for item in items] else []
 
 
 def _remove(home: Path) -> None:

@@ -7,13 +7,13 @@ paths but names inside of the source and the output. ``report.json``, which has 
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Optional, Union
 
 from mconv import __version__
+from mconv.printable import json_text
 from mconv.program.hashing import FileHash, Following, Thread, hash_file
 from mconv.program.params import PathLike, TensorSource, write_combined
 from mconv.program.program import Program
@@ -213,7 +213,7 @@ class Recording:
             record["beside"] = {
                 where: [hash_file(p, n).to_dict() for n, p in expand([other])] for where, other in beside.items()
             }
-        text = json.dumps(record, ensure_ascii=False, indent=2, allow_nan=False)
+        text = json_text(record, indent=2)
         path = folder / name
         path.write_text(text + "\n", "utf-8", "backslashreplace")
         return path

@@ -184,7 +184,7 @@ def _compare(made: Checked, folder: Path, listed: Sequence[FileHash], of: str, p
 
 def _differs(path: Path, wanted: FileHash, of: str, prefix: str = "") -> Iterator[Finding]:
     name = prefix + wanted.name
-    if not path.is_file():
+    if not os.path.isfile(path):  # a name that no file system takes included
         yield Finding("missing", name, "it is not there" if not os.path.lexists(path) else "no ordinary file", of)
         return
     size = path.stat().st_size

@@ -18,6 +18,7 @@ from mconv.errors import (
     VerificationError,
 )
 from mconv.factory import loading
+from mconv.printable import json_text
 from mconv.program import provenance, targets
 from mconv.program.files import Era, load_program, locate
 from mconv.program.output import staged
@@ -130,7 +131,7 @@ def convert(source: PathLike, out: PathLike, chosen: Convert = Convert()) -> Con
             _remove(model)
         result.seconds["total"] = time.perf_counter() - start
         result.seconds = {name: round(value, 4) for name, value in result.seconds.items()}
-        text = json.dumps({"schema": result.schema, **vars(result)}, ensure_ascii=False, indent=2, allow_nan=False)
+        text = json_text({"schema": result.schema, **vars(result)}, indent=2)
         (folder / NAME).write_text(text + "\n", "utf-8", "backslashreplace")
     return result
 
@@ -286,7 +287,7 @@ def _join_provenance(model: Path, folder: Path) -> None:
     record["options"] = {first["command"]: first["options"], "to-serving": record["options"]}
     record["versions"] = dict(sorted({**record["versions"], **first["versions"]}.items()))
     record["sources"] = first["sources"]
-    path.write_text(json.dumps(record, ensure_ascii=False, indent=2, allow_nan=False) + "\n", "utf-8")
+    path.write_text(json_text(record, indent=2) + "\n", "utf-8")
 
 
 def _keep_failed(error: MconvError, model: Path, out: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import platform
 import time
@@ -13,6 +12,7 @@ from typing import Any, Optional, Protocol, TypeVar
 
 from mconv import __version__
 from mconv.errors import MconvError, RuntimeFailedError, UnprovedError, VerificationError
+from mconv.printable import json_text
 from mconv.program.output import staged
 from mconv.program.program import Program
 from mconv.program.provenance import installed
@@ -63,7 +63,7 @@ class Report:
 
     def write(self, folder: Path, name: str = NAME) -> None:
         """Write ``report.json`` into *folder*."""
-        text = json.dumps(self.to_dict(), ensure_ascii=False, indent=2, allow_nan=False)
+        text = json_text(self.to_dict(), indent=2)
         (folder / name).write_text(text + "\n", "utf-8", "backslashreplace")
 
     def wrote(self, folder: Path, program: Path, params: Path) -> None:

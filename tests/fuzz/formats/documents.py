@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import shutil
 from pathlib import Path
@@ -26,10 +27,31 @@ def _converted(folder: Path) -> Path:
     return folder
 
 
+_PLACES = ["x" * 256, "x" * 5000, "a/" * 3000, "\0", "a\0b", "loop", "loop/x", "pipe", "..", "../..", ".", "/", "/dev/zero", "//", "./",
+           "a/./b", "serving_server", "dir", "dir/", "link", "__model__/x", "\ud800", "locked/x", "../serving_client", "../m",
+           "..\\x", "C:\\x", "../" + "y" * 300, "../\0", "../.."]  # fmt: skip
+
+
+def _places(rng: random.Random, record: Any) -> Any:
+    """The names of files in a record changed to places of every kind."""
+    entries = [*record["files"], *record["sources"], *(f for files in record.get("beside", {}).values() for f in files)]
+    entry = rng.choice(entries)
+    entry["name"] = rng.choice(_PLACES)
+    if rng.random() < 0.3:
+        entry["bytes"] = rng.choice([0, 1, -1, True, 2**70, 10**30, 1.0])
+    if rng.random() < 0.3 and "beside" in record:
+        record["beside"][rng.choice(_PLACES)] = record["beside"].pop(next(iter(record["beside"])))
+    return record
+
+
 def _provenance_case(made: Path, rng: random.Random, folder: Path) -> list[str]:
     shutil.copytree(made, folder, dirs_exist_ok=True)
+    if rng.random() < 0.3:
+        _beside(folder / "s" / "serving_server")
     path = folder / "s" / "serving_server" / "provenance.json"
-    held = mutate.dumps(mutate.tree(rng, json.loads(path.read_text())), ensure_ascii=rng.random() < 0.5)
+    record = json.loads(path.read_text())
+    tree = _places(rng, record) if rng.random() < 0.3 else mutate.tree(rng, record)
+    held = mutate.dumps(tree, ensure_ascii=rng.random() < 0.5)
     data = held.encode("utf-8", "surrogatepass")
     path.write_bytes(mutate.data(rng, data) if rng.random() < 0.15 else data)
     command = ["check", rng.choice(["s", "s/serving_server", "s/serving_server/provenance.json"])]
@@ -39,6 +61,13 @@ def _provenance_case(made: Path, rng: random.Random, folder: Path) -> list[str]:
 def _provenance_sound(made: Path, folder: Path) -> list[list[str]]:
     shutil.copytree(made, folder, dirs_exist_ok=True)
     return [["check", "s"], ["check", "s", "--source", "m"], ["check", "s", "--json"]]
+
+
+def _beside(home: Path) -> None:
+    """What no converted folder has."""
+    home.joinpath("loop").symlink_to("loop")
+    home.joinpath("link").symlink_to("/dev/zero")
+    os.mkfifo(home / "pipe")
 
 
 PROVENANCE = Format("provenance", _converted, _provenance_case, _provenance_sound)

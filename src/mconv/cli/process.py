@@ -1,0 +1,149 @@
+"""What the command line has to do with its process: its three streams and the signals that stop it.
+
+Imported before everything else by the console script, so it imports next to nothing itself.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from typing import Any, NoReturn
+
+from mconv.errors import OutputExistsError
+
+# signal → what is said; the exit code is the shell's, 128 and the number
+_WORDS = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated", signal.SIGHUP: "hung up"}
+
+
+class Stop(KeyboardInterrupt):
+    """A signal that ends the command: raised where it works, so that everything is cleaned up on the way out.
+
+    Attributes:
+        number: of the signal.
+    """
+
+    def __init__(self, number: int = signal.SIGINT):
+        super().__init__(number)
+        self.number = number
+
+    @property
+    def exit_code(self) -> int:
+        return 128 + self.number
+
+    @property
+    def message(self) -> str:
+        return _WORDS.get(signal.Signals(self.number), "stopped")
+
+
+def end_at_once() -> None:
+    """A signal ends the process where it is: before and after the command there is nothing to clean up, and an exception
+    in the middle of an import would be a traceback."""
+    _handle(lambda number, frame: _end(number))
+
+
+@contextlib.contextmanager
+def unwinding() -> Iterator[None]:
+    """Within it a signal raises :class:`Stop` in the main thread. Only the first one: what it sets off is to come to its
+    end, though a SIGINT breaks that off, too."""
+    before = _handle(_raise)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _raise(number: int, frame: Any) -> NoReturn:
+    for other in _WORDS:
+        if other is not signal.SIGINT and signal.getsignal(other) is _raise:
+            signal.signal(other, _nothing)  # SIG_IGN would be passed on to children
+    raise Stop(number)
+
+
+def _nothing(number: int, frame: Any) -> None: ...
+
+
+def _end(number: int) -> NoReturn:
+    try:
+        os.write(2, f"error: {_WORDS[signal.Signals(number)]}\n".encode())
+    finally:
+        os._exit(128 + number)
+
+
+def _handle(handler: Any) -> dict[signal.Signals, Any]:
+    """Have the signals handled; gives what handled them before. What was ignored when the process started (nohup)
+    stays so, and outside of the main thread the signals are somebody else's."""
+    if threading.current_thread() is not threading.main_thread():
+        return {}
+    before = {number: signal.getsignal(number) for number in _WORDS}
+    before = {number: old for number, old in before.items() if old not in (signal.SIG_IGN, None)}
+    for number in before:
+        signal.signal(number, handler)
+    return before
+
+
+def prepare_streams() -> None:
+    """Make the three streams usable whatever they are.
+
+    A closed one becomes ``/dev/null`` (opened for the other direction, so that using it is still an error): the next
+    file that is opened would have its number, and what a library prints would end in that. A character that the
+    encoding of a stream lacks is written as an escape.
+    """
+    for number, how in ((0, os.O_WRONLY), (1, os.O_RDONLY), (2, os.O_WRONLY)):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, how)
+    for name, number in (("stdout", 1), ("stderr", 2)):
+        stream = getattr(sys, name)
+        if stream is None:  # Python found it closed
+            stream = open(number, "w", encoding="utf-8", closefd=False)  # noqa: SIM115 - it is stdout
+            setattr(sys, name, stream)
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def silence(stream: Any) -> None:
+    """Have what a stream still holds go nowhere: the interpreter would complain of it at the end."""
+    try:
+        target = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(target, stream.fileno())
+        os.close(target)
+    except (OSError, ValueError, AttributeError):
+        pass  # it has no descriptor: nothing is flushed at the end
+
+
+@contextlib.contextmanager
+def to_stdout() -> Iterator[None]:
+    """Within it, stdout is written.
+
+    Raises:
+        BrokenPipeError: nobody reads it.
+        OutputExistsError: it is full or closed.
+    """
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as e:
+        silence(sys.stdout)
+        raise OutputExistsError(f"stdout: cannot be written ({e.strerror or e})") from None
+
+
+def start() -> NoReturn:
+    """The console script."""
+    end_at_once()
+    prepare_streams()
+    from mconv.cli.main import run
+
+    code = run(sys.argv[1:])
+    end_at_once()
+    try:
+        sys.stdout.flush()
+    except OSError:
+        silence(sys.stdout)
+    sys.exit(code)
