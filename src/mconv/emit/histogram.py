@@ -6,12 +6,13 @@ from typing import Optional, Union
 
 import numpy as np
 
-from mconv.emit.elementwise import compare, number, where
+from mconv.emit.elementwise import arithmetic, compare, number, where
 from mconv.emit.expr import Expr
 from mconv.emit.reduction import cumulative_sum, reduce
 from mconv.emit.scatter import scatter_nd
 from mconv.emit.shape import bind_shape, fill, need_rank, reshape, unsqueeze
 from mconv.emit.slicing import slice_
+from mconv.emit.zero_size import register, size_held
 from mconv.program import dims as D
 from mconv.program.builder import Builder
 from mconv.program.dtypes import DType
@@ -89,10 +90,22 @@ def repeated_places(b: Builder, repeats: Value, total: D.Dim) -> Value:
     wide = b.cast(repeats, DType.INT64)
     (n,) = need_rank(repeats, "repeat_interleave")
     # a place begins where the ones before it end; one place more than is wanted, for the end of the last one
-    count = Expr(b, reduce(b, "sum", wide, [0], keep=True)) + 1
-    begins = fill(b, count.value, 0, DType.INT64)
+    count = reduce(b, "sum", wide, [0], keep=True)
+    one = b.constant(np.ones(1, np.int64))
+    begins = _zeros(b, arithmetic(b, "add", count, one))
     ends = cumulative_sum(b, wide, 0)
     marked = scatter_nd(b, begins, unsqueeze(b, ends, [1]), fill(b, (n,), 1, DType.INT64), "add")
-    made = slice_(b, cumulative_sum(b, marked, 0), [0], [0], [-1])
+    every = cumulative_sum(b, marked, 0)
+    if isinstance(total, int):
+        return slice_(b, every, [0], [0], [total])
+    made = slice_(b, every, [0], [0], count)
     made.shape = (total,)
+    register(b, total, size_held(b, count))
     return bind_shape(b, made)
+
+
+def _zeros(b: Builder, count: Value) -> Value:
+    """As many zeros (int64) as a tensor of one element says, which is at least 1."""
+    size = D.Sym.fresh("zeros")
+    b.origins[size] = (count, None)
+    return fill(b, (size,), 0, DType.INT64)

@@ -9,6 +9,7 @@ from typing import Any, Optional, Union
 
 import numpy as np
 
+from mconv.emit.complex import real_dtype
 from mconv.errors import UnsupportedError
 from mconv.program import dims as D
 from mconv.program import targets
@@ -49,6 +50,7 @@ class AtenContext(Builder):
         super().__init__(target)
         self.widen = widen
         self.node: Any = None
+        self.by_parts = False  # complex numbers are converted part by part
         self.symbols: dict[str, D.Dim] = {}  # torch's name of a size → the dimension
 
     # what torch says of the node's results ----------------------------------------------------------------------
@@ -63,6 +65,8 @@ class AtenContext(Builder):
             found = _DTYPES[str(dtype)]
         except KeyError:
             raise UnsupportedError(f"Paddle has no tensors of {dtype}") from None
+        if self.by_parts:
+            return real_dtype(found)
         return DType.FP32 if self.widen and found in (DType.FP16, DType.BF16) else found
 
     @staticmethod

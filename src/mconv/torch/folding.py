@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Union
 
 import numpy as np
 
+from mconv.emit.complex import Complex
 from mconv.emit.elementwise import FOLD_LIMIT
 from mconv.program import dims as D
 from mconv.program.dtypes import DType
@@ -38,8 +39,6 @@ def evaluate(ctx: AtenContext, node: Any, args: Sequence[Any], kwargs: dict[str,
     limit = max([FOLD_LIMIT, *(v.size or 0 for v in inputs)])
     if sum(int(np.prod([int(s) for s in v.shape])) for v in specs) > limit:
         return None
-    if any(str(v.dtype).startswith("torch.complex") for v in specs):
-        return None
     import torch
 
     with torch.no_grad():
@@ -49,9 +48,21 @@ def evaluate(ctx: AtenContext, node: Any, args: Sequence[Any], kwargs: dict[str,
     return constants if isinstance(made, (list, tuple)) else constants[0]
 
 
-def _value(ctx: AtenContext, result: Any, name: str) -> Value:
+def parameter(ctx: AtenContext, tensor: Any, name: str) -> Union[Value, Complex]:
+    """A tensor of the model as a parameter, or as one for each part of complex numbers."""
+    if tensor.dtype.is_complex:
+        parts = {"re": tensor.real.contiguous(), "im": tensor.imag.contiguous()}
+        return Complex(*(ctx.param(tensor_source(p, ctx.widen), f"{name}.{which}") for which, p in parts.items()))
+    return ctx.param(tensor_source(tensor, ctx.widen), name)
+
+
+def _value(ctx: AtenContext, result: Any, name: str) -> Union[Value, Complex]:
+    if result.dtype.is_complex:
+        re, im = (_value(ctx, p, name) for p in (result.real, result.imag))
+        assert isinstance(re, Value) and isinstance(im, Value)
+        return Complex(re, im)
     if result.numel() <= FOLD_LIMIT and str(result.dtype) != "torch.bfloat16":
-        return ctx.constant(tensor_source(result, ctx.widen).array())
+        return ctx.constant(tensor_source(result.contiguous(), ctx.widen).array())
     return ctx.param(tensor_source(result.contiguous(), ctx.widen), name)
 
 
@@ -59,6 +70,8 @@ def _constant(arguments: Any, inputs: list[Value]) -> bool:
     """Whether nothing in *arguments* is known only at run time; collects the tensors."""
     if isinstance(arguments, (list, tuple)):
         return all(_constant(a, inputs) for a in arguments)
+    if isinstance(arguments, Complex):
+        return _constant((arguments.re, arguments.im), inputs)
     if isinstance(arguments, Value):
         inputs.append(arguments)
         return arguments.is_const and arguments.dtype is not DType.BF16
@@ -76,6 +89,8 @@ def _as_torch(ctx: AtenContext, argument: Any) -> Any:
         return {k: torch.device("cpu") if k == "device" else _as_torch(ctx, v) for k, v in argument.items()}
     if isinstance(argument, (list, tuple)):
         return type(argument)(_as_torch(ctx, a) for a in argument)
+    if isinstance(argument, Complex):
+        return torch.complex(_as_torch(ctx, argument.re), _as_torch(ctx, argument.im))
     if isinstance(argument, Value):
         array = np.asarray(argument.const)
         return torch.from_numpy(array if array.flags.writeable else array.copy())

@@ -8,8 +8,9 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Optional
+from typing import Any, Optional, Union
 
+from mconv.emit.complex import COMPLEX, Complex, as_tensor, from_tensor, real_dtype
 from mconv.emit.shape import bind_shape, reshape
 from mconv.emit.zero_size import counted, register
 from mconv.errors import BuildError, UnsupportedError, UsageError
@@ -20,8 +21,8 @@ from mconv.program.params import TensorSource
 from mconv.program.program import Program
 from mconv.program.unsupported import refusal
 from mconv.program.value import Value
-from mconv.torch import folding, registry
-from mconv.torch.context import AtenContext, tensor_source
+from mconv.torch import complexes, folding, registry
+from mconv.torch.context import AtenContext
 
 
 @dataclass
@@ -65,7 +66,10 @@ _SIZE_FUNCTIONS: dict[str, Any] = {
 _CHECKS = frozenset(
     {
         "aten._assert_scalar.default",
+        "aten._assert_async.default",
         "aten._assert_async.msg",
+        "aten._linalg_check_errors.default",
+        "aten._print.default",
         "aten._assert_tensor_metadata.default",
         "aten.sym_constrain_range.default",
         "aten.sym_constrain_range_for_size.default",
@@ -104,7 +108,7 @@ class Importer:
         self.unsupported: list[dict[str, Any]] = []
         self.fixed: list[tuple[str, str, int]] = []
         self.named: list[list[Optional[str]]] = []
-        self._stored: dict[tuple, Value] = {}
+        self._stored: dict[tuple, Union[Value, Complex]] = {}
 
     def run(self) -> Imported:
         """Convert.
@@ -132,13 +136,15 @@ class Importer:
             **signature.inputs_to_buffers,
             **signature.inputs_to_lifted_tensor_constants,
         }
-        user = set(signature.user_inputs)
+        user, tokens = set(signature.user_inputs), set(signature.input_tokens)
         names = iter(self.inputs)
         for node in self.exported.graph.nodes:
             if node.op != "placeholder":
                 continue
             if node.name in stored:
                 self.values[node] = self._parameter(stored[node.name])
+            elif node.name in tokens:
+                self.values[node] = None  # keeps checks in order
             elif node.name not in user:
                 raise UnsupportedError(
                     f"the exported program takes {node.name!r}, which is neither an input nor a weight"
@@ -150,7 +156,7 @@ class Importer:
                 else:
                     self.values[node] = self._feed(next(names), value)
 
-    def _parameter(self, name: str) -> Value:
+    def _parameter(self, name: str) -> Union[Value, Complex]:
         exported = self.exported
         tensor = exported.state_dict.get(name)
         if tensor is None:
@@ -158,10 +164,10 @@ class Importer:
         # one parameter for what the model holds under several names, such as tied embeddings
         key = (tensor.data_ptr(), tuple(tensor.shape), tensor.stride(), tensor.dtype) if tensor.numel() else (name,)
         if key not in self._stored:
-            self._stored[key] = self.ctx.param(tensor_source(tensor, self.ctx.widen), name)
+            self._stored[key] = folding.parameter(self.ctx, tensor, name)
         return self._stored[key]
 
-    def _feed(self, name: str, value: Any) -> Value:
+    def _feed(self, name: str, value: Any) -> Union[Value, Complex]:
         wanted = list(self.dims.get(name) or [None] * len(value.shape))
         if len(wanted) != len(value.shape):
             raise UsageError(f"input {name!r} has {len(value.shape)} dimensions, not {len(wanted)}")
@@ -178,7 +184,8 @@ class Importer:
                 # torch's symbol is called as the user calls the dimension
                 self.ctx.symbols.setdefault(str(expression), D.Sym.named(label))
             shape.append(self.ctx.dim_of(size))
-        return self.ctx.feed(name, self.ctx.dtype_of(value.dtype), shape)
+        fed = self.ctx.feed(name, self.ctx.dtype_of(value.dtype), shape)
+        return from_tensor(self.ctx, fed) if fed.dtype in COMPLEX else fed
 
     def _fetch(self, results: Sequence[Any]) -> None:
         kinds = [str(s.kind) for s in self.exported.graph_signature.output_specs]
@@ -191,6 +198,8 @@ class Importer:
         for result, name in zip(user, self.outputs):
             if name is not None and isinstance(result, (D.Sym, int, float)):
                 result = self.ctx.tensor(result)
+            if isinstance(result, Complex):
+                result = as_tensor(self.ctx, result)
             if name is not None and isinstance(result, Value):
                 self.ctx.fetch(result, name)
                 self.named.append([self._label(dim) for dim in result.shape or ()])
@@ -210,8 +219,7 @@ class Importer:
             elif node.op == "get_attr":
                 held = getattr(module, node.target)
                 is_tensor = hasattr(held, "dtype")
-                source = tensor_source(held, self.ctx.widen) if is_tensor else None
-                self.values[node] = held if source is None else self.ctx.param(source, node.target)
+                self.values[node] = folding.parameter(self.ctx, held, node.target) if is_tensor else held
             elif node.op == "output":
                 found = self._resolve(node.args[0])
                 results = list(found) if isinstance(found, (tuple, list)) else [found]
@@ -252,6 +260,8 @@ class Importer:
             inner = next(a for a in args if hasattr(a, "graph"))
             operands = args[args.index(inner) + 1 :]
             return self._inline(inner, operands)
+        if plain == "with_effects" and str(args[1]) in _CHECKS:
+            return (None, None)
         if _is_size(node):
             return self._size(node, name, plain, args)
         self.operators[name.removeprefix("aten.")] += 1
@@ -260,6 +270,8 @@ class Importer:
         if folded is not None:
             return folded
         converter = registry.find(name)
+        if complexes.concerned(node, (args, kwargs)):
+            converter = complexes.find(name, converter)
         if converter is None:
             unknown = "no converter for it" if name.startswith("aten.") else "not an ATen operator"
             raise UnsupportedError(registry.refused(name) or unknown)
@@ -315,10 +327,11 @@ class Importer:
         """Check types against torch's own and use its shapes where ours know less."""
         value = node.meta.get("val")
         pairs = zip(made, value) if isinstance(made, (list, tuple)) else [(made, value)]
-        for ours, torchs in pairs:
+        parts = [(p, t) for o, t in pairs for p in ((o.re, o.im) if isinstance(o, Complex) else (o,))]
+        for ours, torchs in parts:
             if not isinstance(ours, Value) or not hasattr(torchs, "shape"):
                 continue
-            expected = self.ctx.dtype_of(torchs.dtype)
+            expected = real_dtype(self.ctx.dtype_of(torchs.dtype))
             if ours.dtype is not expected:
                 raise BuildError(f"the converter gave {ours.dtype.label} where torch says {expected.label}")
             shape = tuple(self.ctx.dim_of(s) for s in torchs.shape)

@@ -40,6 +40,7 @@ REPEATED = Family(
     },
     [ints(6, low=0, high=4), rand(6, 3)],
     [ints(8, low=0, high=4, seed=1), rand(8, 3, seed=1)],
+    [ints(5, low=0, high=0), rand(5, 3)],
 )
 
 

@@ -101,6 +101,11 @@ FIXED_2D = Family(
         "adaptive_even": nn.AdaptiveAvgPool2d((3, 5)),
         "flattened": nn.Sequential(nn.Conv2d(4, 2, 3), nn.Flatten(), nn.Linear(160, 3)),
         "grid": lambda x: F.grid_sample(x, torch.tanh(x[:, :2].permute(0, 2, 3, 1) * 2), align_corners=False),
+        "grid_nearest": lambda x: F.grid_sample(x, x[:, :2].permute(0, 2, 3, 1), mode="nearest", align_corners=False),
+        "grid_cubic": lambda x: F.grid_sample(
+            x, x[:, :2].permute(0, 2, 3, 1), mode="bicubic", padding_mode="reflection", align_corners=True
+        ),
+        "grid_volume": lambda x: F.grid_sample(x[:, None], x[:, :3, None].permute(0, 2, 3, 4, 1), align_corners=False),
         "grid_border": lambda x: F.grid_sample(
             x, x[:, :2].permute(0, 2, 3, 1), padding_mode="border", align_corners=True
         ),

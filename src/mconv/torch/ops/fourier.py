@@ -1,15 +1,20 @@
-"""Fourier transforms and the complex numbers around them."""
+"""Fourier transforms, by Paddle's own operators; what complex numbers are otherwise, :mod:`mconv.torch.complexes` says."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
-from mconv.emit import arithmetic, concat, unary, unsqueeze
-from mconv.emit.shape import expand_to
+from mconv.emit import arithmetic, gather, where
+from mconv.emit import complex as C
+from mconv.emit.complex import Complex
+from mconv.emit.elementwise import compare, scale
+from mconv.emit.generate import iota, spread
+from mconv.emit.shape import dim_tensor, need_rank
 from mconv.program import dims as D
 from mconv.program.dtypes import DType
 from mconv.program.value import Value
+from mconv.torch.complexes import complex_op
 from mconv.torch.context import AtenContext
 from mconv.torch.registry import aten_op
 
@@ -19,63 +24,66 @@ _INVERSE = ("forward", "ortho", "backward")
 
 
 def _transform(
-    ctx: AtenContext, op: str, x: Value, dim: Sequence[int], names: Sequence[str], scaling: int, **attrs: Any
+    ctx: AtenContext,
+    op: str,
+    x: Value,
+    dim: Sequence[int],
+    names: Sequence[str],
+    scaling: int,
+    result: tuple[DType, Sequence[D.Dim]],
+    **attrs: Any,
 ) -> Value:
     """One of Paddle's transforms; by name, as the tables list its kernels by the real type."""
     rank = x.rank or 1
-    out = ctx.variable(op, ctx.out_dtype, ctx.out_shape)
+    out = ctx.variable(op, *result)
     axes = [d % rank for d in dim]
     ctx.raw_op(op, {"X": [x]}, {"Out": [out]}, axes=axes, normalization=names[scaling], **attrs)
     return out
 
 
+def _complex_transform(ctx: AtenContext, x: Complex, dim: Sequence[int], normalization: int, forward: bool) -> Complex:
+    names = _FORWARD if forward else _INVERSE
+    spec = (x.dtype, need_rank(x.re, "a transform"))
+    return C.from_tensor(
+        ctx, _transform(ctx, "fft_c2c", C.as_tensor(ctx, x), dim, names, normalization, spec, forward=forward)
+    )
+
+
 @aten_op("_fft_r2c.default")
-def fft_r2c(ctx: AtenContext, self: Value, dim: Sequence[int], normalization: int, onesided: bool) -> Value:
-    return _transform(ctx, "fft_r2c", self, dim, _FORWARD, normalization, forward=True, onesided=onesided)
-
-
-@aten_op("_fft_c2r.default")
-def fft_c2r(ctx: AtenContext, self: Value, dim: Sequence[int], normalization: int, last_dim_size: D.Dim) -> Value:
-    size = ctx.static_int(last_dim_size, "the length of the result")
-    return _transform(ctx, "fft_c2r", self, dim, _INVERSE, normalization, forward=False, last_dim_size=size)
+@complex_op("_fft_r2c")
+def fft_r2c(ctx: AtenContext, self: Value, dim: Sequence[int], normalization: int, onesided: bool) -> Complex:
+    options = {"forward": True, "onesided": onesided}
+    spec = ctx.specs()[0]
+    return C.from_tensor(ctx, _transform(ctx, "fft_r2c", self, dim, _FORWARD, normalization, spec, **options))
 
 
 @aten_op("_fft_c2c.default")
-def fft_c2c(ctx: AtenContext, self: Value, dim: Sequence[int], normalization: int, forward: bool) -> Value:
-    names = _FORWARD if forward else _INVERSE
-    return _transform(ctx, "fft_c2c", self, dim, names, normalization, forward=forward)
+@complex_op("_fft_c2c")
+def fft_c2c(ctx: AtenContext, self: Complex, dim: Sequence[int], normalization: int, forward: bool) -> Complex:
+    return _complex_transform(ctx, self, dim, normalization, forward)
 
 
-def _raw(ctx: AtenContext, op: str, x: Value) -> Value:
-    out = ctx.variable(op, ctx.out_dtype, ctx.out_shape)
-    ctx.raw_op(op, {"X": [x]}, {"Out": [out]})
-    return out
+@aten_op("_fft_c2r.default")
+@complex_op("_fft_c2r")
+def fft_c2r(ctx: AtenContext, self: Complex, dim: Sequence[int], normalization: int, last_dim_size: D.Dim) -> Value:
+    if isinstance(last_dim_size, int):
+        spec = ctx.specs()[0]
+        options = {"forward": False, "last_dim_size": last_dim_size}
+        return _transform(ctx, "fft_c2r", C.as_tensor(ctx, self), dim, _INVERSE, normalization, spec, **options)
+    # of an open length, which Paddle's operator cannot be told: the other half is the mirrored one, conjugated
+    axis = dim[-1] % (self.rank or 1)
+    if len(dim) > 1:
+        self = _complex_transform(ctx, self, dim[:-1], normalization, False)
+    whole = _mirrored(ctx, self, axis, last_dim_size)
+    return _complex_transform(ctx, whole, [axis], normalization, False).re
 
 
-@aten_op("view_as_real.default", "view_as_real_copy.default")
-def view_as_real(ctx: AtenContext, self: Value) -> Value:
-    return _raw(ctx, "as_real", self)
-
-
-@aten_op("view_as_complex.default", "view_as_complex_copy.default")
-def view_as_complex(ctx: AtenContext, self: Value) -> Value:
-    if self.dtype not in (DType.FP32, DType.FP64):
-        raise ctx.refuse(f"complex numbers of {self.dtype.label}")
-    return _raw(ctx, "as_complex", self)
-
-
-def _joined(ctx: AtenContext, real: Value, imaginary: Value) -> Value:
-    rank = real.rank or 0
-    parts = [unsqueeze(ctx, v, [rank]) for v in (real, imaginary)]
-    return _raw(ctx, "as_complex", concat(ctx, parts, rank))
-
-
-@aten_op("complex.default")
-def complex_(ctx: AtenContext, real: Value, imag: Value) -> Value:
-    return _joined(ctx, *(expand_to(ctx, v, ctx.out_shape) for v in (real, imag)))
-
-
-@aten_op("polar.default")
-def polar(ctx: AtenContext, abs: Value, angle: Value) -> Value:
-    size, turn = (expand_to(ctx, v, ctx.out_shape) for v in (abs, angle))
-    return _joined(ctx, *(arithmetic(ctx, "mul", size, unary(ctx, f, turn)) for f in ("cos", "sin")))
+def _mirrored(ctx: AtenContext, x: Complex, axis: int, size: D.Dim) -> Complex:
+    """All *size* numbers along *axis* of a spectrum whose first half is given."""
+    place = iota(ctx, size)
+    back = arithmetic(ctx, "sub", dim_tensor(ctx, size), place)
+    taken = arithmetic(ctx, "min", place, back)
+    re, im = (gather(ctx, v, taken, axis, wrap=False) for v in (x.re, x.im))
+    rank = len(need_rank(x.re, "a transform"))
+    first = spread(ctx, compare(ctx, "less_equal", place, back), axis, rank)
+    return Complex(re, where(ctx, first, im, scale(ctx, im, -1.0)))

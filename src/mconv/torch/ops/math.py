@@ -8,6 +8,7 @@ from typing import Callable
 import numpy as np
 
 from mconv.emit import activation, arithmetic, elementwise, scale, unary, where
+from mconv.emit.complex import angle as complex_angle
 from mconv.emit.elementwise import compare, number
 from mconv.program.dtypes import DType
 from mconv.program.value import Value
@@ -70,11 +71,12 @@ for _name, _op in _WHOLE.items():
 
 @aten_op("abs.default")
 def abs_(ctx: AtenContext, self: Value) -> Value:
-    if self.dtype in (DType.COMPLEX64, DType.COMPLEX128):
-        out = ctx.variable("abs", ctx.out_dtype, ctx.out_shape)
-        ctx.raw_op("abs", {"X": [self]}, {"Out": [out]})
-        return out
     return unary(ctx, "abs", self)
+
+
+@aten_op("angle.default")
+def angle(ctx: AtenContext, self: Value) -> Value:
+    return complex_angle(ctx, ctx.cast(self, ctx.out_dtype))
 
 
 @aten_op("neg.default")

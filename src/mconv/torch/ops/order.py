@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Optional
 
-from mconv.emit import order, reduction, unary
+from mconv.emit import arithmetic, order, reduction, reshape, slice_, unary
 from mconv.emit.elementwise import number
+from mconv.program import dims as D
 from mconv.program.dtypes import DType
 from mconv.program.value import Value
 from mconv.torch.context import AtenContext
@@ -56,3 +57,61 @@ def cumsum(ctx: AtenContext, self: Value, dim: int, dtype: Optional[DType] = Non
 def cumprod(ctx: AtenContext, self: Value, dim: int, dtype: Optional[DType] = None) -> Value:
     x = ctx.cast(self, ctx.out_dtype)
     return unary(ctx, "cumprod", x, dim=dim) if self.rank else x
+
+
+def _running(name: str, kind: str) -> None:
+    def convert(ctx: AtenContext, self: Value, dim: int) -> tuple[Value, Optional[Value]]:
+        if self.rank == 0:
+            return self, number(ctx, 0, DType.INT64)
+        return order.running_extreme(ctx, self, dim, largest=kind == "max", indices=ctx.wants(1))
+
+    convert.__qualname__ = name
+    aten_op(f"{name}.default")(convert)
+
+
+_running("cummax", "max")
+_running("cummin", "min")
+
+
+@aten_op("logcumsumexp.default")
+def logcumsumexp(ctx: AtenContext, self: Value, dim: int) -> Value:
+    """Less the largest of all, which keeps the sums finite."""
+    if self.rank == 0:
+        return self
+    x = ctx.cast(self, ctx.out_dtype)
+    best = reduction.reduce(ctx, "max", x, [dim], keep=True)
+    sums = reduction.cumulative_sum(ctx, unary(ctx, "exp", arithmetic(ctx, "sub", x, best)), dim)
+    return arithmetic(ctx, "add", unary(ctx, "log", sums), best)
+
+
+@aten_op("kthvalue.default")
+def kthvalue(ctx: AtenContext, self: Value, k: Any, dim: int = -1, keepdim: bool = False) -> tuple[Value, Value]:
+    return _at(ctx, self, dim, ctx.static_int(k, "which element is asked for") - 1, keepdim)
+
+
+@aten_op("median.dim")
+def median_dim(ctx: AtenContext, self: Value, dim: int, keepdim: bool = False) -> tuple[Value, Value]:
+    """The lower of two in the middle."""
+    size = (self.shape or (1,))[dim]
+    return _at(ctx, self, dim, D.floordiv(size - 1, 2), keepdim)
+
+
+@aten_op("median.default")
+def median(ctx: AtenContext, self: Value) -> Value:
+    flat = reshape(ctx, self, (D.product(self.shape or ()),))
+    return median_dim(ctx, flat, 0)[0]
+
+
+def _at(ctx: AtenContext, x: Value, dim: int, place: D.Dim, keepdim: bool) -> tuple[Value, Value]:
+    """The element at a place of the order along *dim*, and its index."""
+    if x.rank == 0:
+        return x, number(ctx, 0, DType.INT64)
+    axis = dim % (x.rank or 1)
+    parts = [slice_(ctx, v, [axis], [place], [place + 1]) for v in order.sort(ctx, x, axis, descending=False)]
+    out = [d for i, d in enumerate(x.shape or ()) if i != axis]
+    whole = [1 if i == axis else d for i, d in enumerate(x.shape or ())]
+    for part in parts:
+        if not part.is_const:
+            part.shape = tuple(whole)
+    first, second = parts if keepdim else [reshape(ctx, p, out) for p in parts]
+    return first, second

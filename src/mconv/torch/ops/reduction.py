@@ -85,6 +85,16 @@ _truth("any", "max")
 _truth("all", "min")
 
 
+@aten_op("_is_all_true.default")
+def is_all_true(ctx: AtenContext, self: Value) -> Value:
+    return _reduced(ctx, "min", self, None)
+
+
+@aten_op("_is_any_true.default")
+def is_any_true(ctx: AtenContext, self: Value) -> Value:
+    return _reduced(ctx, "max", self, None)
+
+
 def _place(name: str, largest: bool) -> None:
     def convert(ctx: AtenContext, self: Value, dim: Optional[int] = None, keepdim: bool = False) -> Value:
         if dim is None:

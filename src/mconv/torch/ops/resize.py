@@ -9,6 +9,7 @@ from typing import Any, Optional
 import numpy as np
 
 from mconv.emit.interpolate import Axis, Method, resize
+from mconv.emit.sample import grid_sample
 from mconv.emit.shape import need_rank
 from mconv.program import dims as D
 from mconv.program.value import Value
@@ -119,19 +120,10 @@ _smooth("_upsample_bilinear2d_aa", 2, Method("linear", antialias=True, exclude_o
 _smooth("_upsample_bicubic2d_aa", 2, Method("cubic", cubic=-0.5, antialias=True, exclude_outside=True))
 
 
-@aten_op("grid_sampler_2d.default")
+@aten_op("grid_sampler_2d.default", "grid_sampler_3d.default")
 def grid_sampler(
     ctx: AtenContext, input: Value, grid: Value, interpolation_mode: int, padding_mode: int, align_corners: bool
 ) -> Value:
-    if interpolation_mode != 0:
-        raise ctx.refuse("the mode is not bilinear: Paddle rounds and interpolates differently in the others")
-    made: Value = ctx.op(
-        "grid_sampler",
-        X=input,
-        Grid=grid,
-        mode="bilinear",
-        padding_mode=("zeros", "border", "reflection")[padding_mode],
-        align_corners=align_corners,
-        result={"Output": (input.dtype, ctx.out_shape)},
-    )[0]
-    return made
+    mode = ("linear", "nearest", "cubic")[interpolation_mode]
+    padding = ("zeros", "border", "reflection")[padding_mode]
+    return grid_sample(ctx, input, ctx.cast(grid, input.dtype), mode, padding, align_corners)

@@ -9,7 +9,7 @@ import numpy as np
 
 from mconv.emit import arithmetic, dim_tensor, gather, reshape, transpose, unary
 from mconv.emit.elementwise import number
-from mconv.emit.generate import iota, spread, tile
+from mconv.emit.generate import iota, remainder, spread, tile
 from mconv.emit.reorder import depth_to_space, space_to_depth
 from mconv.emit.shape import axis_of, expand_to, need_rank, unsqueeze
 from mconv.emit.slicing import flip as emit_flip
@@ -100,13 +100,24 @@ def flip(ctx: AtenContext, self: Value, dims: Sequence[int]) -> Value:
 
 
 @aten_op("roll.default")
-def roll(ctx: AtenContext, self: Value, shifts: Sequence[Any], dims: Sequence[int] = ()) -> Value:
-    steps = [ctx.static_int(s, "how far it rolls") for s in shifts]
+def roll(ctx: AtenContext, self: Value, shifts: Sequence[D.Dim], dims: Sequence[int] = ()) -> Value:
     if not dims:
         flat = reshape(ctx, self, [D.product(need_rank(self, "roll"))])
-        return reshape(ctx, unary(ctx, "roll", flat, shifts=steps, axis=[0]), ctx.out_shape)
+        return reshape(ctx, _rolled(ctx, flat, shifts, [0]), ctx.out_shape)
     rank = len(need_rank(self, "roll"))
-    return unary(ctx, "roll", self, shifts=steps, axis=[axis_of(d, rank) for d in dims])
+    return _rolled(ctx, self, shifts, [axis_of(d, rank) for d in dims])
+
+
+def _rolled(ctx: AtenContext, x: Value, shifts: Sequence[D.Dim], axes: Sequence[int]) -> Value:
+    known = [(s, a) for s, a in zip(shifts, axes) if isinstance(s, int)]
+    if known:
+        x = unary(ctx, "roll", x, shifts=[s for s, _ in known], axis=[a for _, a in known])
+    for shift, axis in zip(shifts, axes):
+        if not isinstance(shift, int):
+            size = need_rank(x, "roll")[axis]
+            place = arithmetic(ctx, "sub", iota(ctx, size), dim_tensor(ctx, shift))
+            x = gather(ctx, x, remainder(ctx, place, dim_tensor(ctx, size)), axis, wrap=False)
+    return x
 
 
 @aten_op("pixel_shuffle.default")

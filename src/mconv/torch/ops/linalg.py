@@ -1,0 +1,76 @@
+"""Linear algebra of matrices in the last two dimensions."""
+
+from __future__ import annotations
+
+from mconv.emit import fill, reshape, transpose, unary
+from mconv.emit.linalg import cholesky, inverse, solve, triangular_solve
+from mconv.emit.reduction import determinant
+from mconv.emit.shape import need_rank, unsqueeze
+from mconv.program.value import Value
+from mconv.torch.context import AtenContext
+from mconv.torch.registry import aten_op
+
+
+def _no_error(ctx: AtenContext, output: int) -> Value:
+    """The flag that says that a matrix was not singular; a singular one gives what the runtime makes of it."""
+    dtype, shape = ctx.specs()[output]
+    return fill(ctx, shape, 0, dtype)
+
+
+@aten_op("linalg_inv_ex.default")
+def linalg_inv_ex(ctx: AtenContext, A: Value, check_errors: bool = False) -> tuple[Value, Value]:
+    return inverse(ctx, A), _no_error(ctx, 1)
+
+
+@aten_op("linalg_cholesky_ex.default")
+def linalg_cholesky_ex(
+    ctx: AtenContext, self: Value, upper: bool = False, check_errors: bool = False
+) -> tuple[Value, Value]:
+    return cholesky(ctx, self, upper=upper), _no_error(ctx, 1)
+
+
+@aten_op("_linalg_det.default")
+def linalg_det(ctx: AtenContext, A: Value) -> tuple[Value, None, None]:
+    if ctx.wants(1) or ctx.wants(2):
+        raise ctx.refuse("something reads the decomposition that is meant for its gradient")
+    return determinant(ctx, A), None, None
+
+
+@aten_op("_linalg_slogdet.default")
+def linalg_slogdet(ctx: AtenContext, A: Value) -> tuple[Value, Value, None, None]:
+    if ctx.wants(2) or ctx.wants(3):
+        raise ctx.refuse("something reads the decomposition that is meant for its gradient")
+    made = determinant(ctx, A)
+    sign = unary(ctx, "sign", made)
+    size = unary(ctx, "log", unary(ctx, "abs", made))
+    return sign, size, None, None
+
+
+@aten_op("_linalg_solve_ex.default")
+def linalg_solve_ex(
+    ctx: AtenContext, A: Value, B: Value, left: bool = True, check_errors: bool = False
+) -> tuple[Value, None, None, Value]:
+    if ctx.wants(1) or ctx.wants(2):
+        raise ctx.refuse("something reads the decomposition that is meant for its gradient")
+    matrices, right = need_rank(A, "solve"), need_rank(B, "solve")
+    vector = len(right) == 1 or (len(right) == len(matrices) - 1 and right == matrices[:-1])
+    if vector:
+        B = unsqueeze(ctx, B, [len(right)])
+    made = solve(ctx, A, B) if left else _turned(ctx, solve(ctx, _turned(ctx, A), _turned(ctx, B)))
+    made = reshape(ctx, made, ctx.out_shape) if vector else made
+    return made, None, None, _no_error(ctx, 3)
+
+
+@aten_op("linalg_solve_triangular.default")
+def linalg_solve_triangular(
+    ctx: AtenContext, self: Value, B: Value, upper: bool, left: bool = True, unitriangular: bool = False
+) -> Value:
+    if left:
+        return triangular_solve(ctx, self, B, upper=upper, unit=unitriangular)
+    turned = triangular_solve(ctx, _turned(ctx, self), _turned(ctx, B), upper=not upper, unit=unitriangular)
+    return _turned(ctx, turned)
+
+
+def _turned(ctx: AtenContext, x: Value) -> Value:
+    rank = len(need_rank(x, "a matrix"))
+    return transpose(ctx, x, [*range(rank - 2), rank - 1, rank - 2])
