@@ -71,8 +71,87 @@ class Changeable(nn.Module):
         return self.layer(x) if float(x.abs().max()) < 10 else self.layer(x) * 3
 
 
+class Unscriptable(nn.Module):
+    """Decides by values, and is nothing that torch.jit.script takes: only a trace is left."""
+
+    def __init__(self, most: float = 1e9) -> None:
+        super().__init__()
+        self.layer, self.most = nn.Linear(4, 4), most
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        larger = lambda y: y * 3  # noqa: E731 - a script has no lambda
+        return self.layer(x) if float(x.abs().max()) < self.most else larger(self.layer(x))
+
+
+class Warped(nn.Module):
+    """A grid of numbers counted through an image that a convolution has made smaller, as optical flow has it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 4, 4)
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        small = self.conv(image)
+        batch, _, height, width = small.shape
+        y, x = torch.meshgrid(torch.linspace(-1, 1, height), torch.linspace(-1, 1, width), indexing="ij")
+        grid = torch.stack([x, y], -1).expand(batch, -1, -1, -1) * 0.9
+        warped = nn.functional.grid_sample(small, grid, align_corners=True)
+        return nn.functional.interpolate(warped, size=(width, height * 2), mode="bilinear", align_corners=False)
+
+
+class Turned(nn.Module):
+    """``affine_grid``, whose base torch makes of counted numbers."""
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        turn = torch.tensor([[0.8, 0.3, 0.1], [-0.3, 0.8, 0.0]]).expand(image.shape[0], -1, -1)
+        grid = nn.functional.affine_grid(turn, [*image.shape], align_corners=False)
+        return nn.functional.grid_sample(image, grid, align_corners=False)
+
+
+class WholePooled(nn.Module):
+    """Windows that are the whole image."""
+
+    def forward(self, image: torch.Tensor) -> Any:
+        mean = nn.functional.avg_pool2d(image, image.shape[2:])
+        return mean, nn.functional.max_pool2d(image, kernel_size=image.size()[2:]), image.shape[2] * mean
+
+
+class Padded(nn.Module):
+    """Fills up to a multiple of 8, where a size is none."""
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        missing = -image.shape[2] % 8
+        if missing:
+            image = nn.functional.pad(image, (0, 0, 0, missing))
+        return image.reshape(image.shape[0], 3, image.shape[2] // 8, 8, -1).sum(3)
+
+
+class BySize(nn.Module):
+    """Goes another way for large images."""
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        return image * 2 if image.shape[2] > 70 else image * 3
+
+
+class Rows(nn.Module):
+    """One turn for each fourth row."""
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        total = torch.zeros_like(image[:, :, 0])
+        for i in range(image.shape[2] // 4):
+            total = total + image[:, :, i] * i
+        return total
+
+
+class Named(Rows):
+    """The same, in a form that only a trace takes."""
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        return (lambda x: Rows.forward(self, x))(image)
+
+
 class Singular(nn.Module):
-    """What no road converts."""
+    """What no route converts."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return torch.linalg.svd(x)[1] + torch.linalg.eigvalsh(x)

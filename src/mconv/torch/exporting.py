@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import re
 import time
@@ -11,7 +12,9 @@ from typing import Any, Optional
 
 from mconv.errors import UnsupportedError, UsageError
 from mconv.torch import registry
+from mconv.torch.open_sizes import open_sizes
 from mconv.torch.quiet import quiet
+from mconv.torch.restrictions import Restriction, restrictions
 from mconv.torch.tracing import dynamic_sizes
 
 
@@ -27,6 +30,7 @@ class Exported:
         how: which exporter gave it, and what the others said.
         notes: what a user should know, such as dimensions that torch fixed.
         seconds: time by phase.
+        restrictions: what torch assumed of the open sizes.
     """
 
     program: Any
@@ -36,6 +40,17 @@ class Exported:
     how: str
     notes: list[str] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
+    restrictions: list[Restriction] = field(default_factory=list)
+
+    def run(self, tensors: Sequence[Any]) -> Any:
+        """What the exported program itself answers, at sizes that its guards may exclude."""
+        import torch
+
+        args, kwargs = torch.utils._pytree.tree_unflatten(list(tensors), self.program.call_spec.in_spec)
+        unchecked = "check_guards" in inspect.signature(self.program.module).parameters
+        module = self.program.module(check_guards=False) if unchecked else self.program.module()
+        with torch.no_grad(), quiet():
+            return module(*args, **kwargs)
 
 
 def export(
@@ -66,7 +81,9 @@ def export(
     for mode in (False, True) if strict is None else (strict,):
         label = "torch.export strict" if mode else "torch.export"
         try:
-            with torch.no_grad(), dynamic_sizes(), quiet():
+            # TorchDynamo traces functions itself, and does not ask a mode
+            functions = contextlib.nullcontext() if mode else open_sizes()
+            with torch.no_grad(), dynamic_sizes(), functions, quiet():
                 program = torch.export.export(
                     module, (), dict(examples), dynamic_shapes=dynamic if examples else None, strict=mode
                 )
@@ -76,13 +93,24 @@ def export(
     else:
         raise UnsupportedError(
             f"torch.export cannot trace {type(module).__name__} ({'; '.join(reasons)})",
-            "--via onnx takes the road through PyTorch's ONNX exporters",
+            "--via onnx takes the route through PyTorch's ONNX exporters",
         )
     seconds = {"torch.export": time.perf_counter() - start}
     how = "; ".join([label, *(f"not {r}" for r in reasons)])
     made = prepared(program, {n: list(d) for n, d in dims.items()}, how)
     made.seconds = {**seconds, **made.seconds}
+    made.restrictions = restrictions(program, dims, sizes_of(examples, dims), made.inputs)
     return made
+
+
+def sizes_of(examples: Mapping[str, Any], dims: Mapping[str, Sequence[Any]]) -> dict[str, int]:
+    """Name of a dimension → its size in the examples."""
+    found: dict[str, int] = {}
+    for name, example in examples.items():
+        for label, size in zip(dims.get(name, ()), example.shape):
+            if isinstance(label, str):
+                found.setdefault(label, int(size))
+    return found
 
 
 def prepared(program: Any, dims: Mapping[str, Sequence[Any]], how: str) -> Exported:
@@ -105,7 +133,7 @@ def decompose(program: Any) -> Any:
         name = str(op)
         if name.startswith("aten.") and name[5:] in kept:
             del table[op]
-    with dynamic_sizes(), quiet():
+    with dynamic_sizes(), open_sizes(), quiet():
         return program.run_decompositions(table)
 
 
@@ -182,7 +210,9 @@ def check_names(module: Any, examples: Mapping[str, Any]) -> None:
 
 
 def first_line(error: BaseException) -> str:
-    """The line of an exception's text that says what is wrong."""
+    """The line of an exception's text that says what is wrong; torch's ONNX exporter keeps it in the cause."""
+    if "This is step" in str(error) and error.__cause__ is not None:
+        return first_line(error.__cause__)
     text = re.sub(r"\x1b\[[0-9;]*m", "", str(error))
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     return f"{type(error).__name__}: {lines[0][:200]}" if lines else type(error).__name__

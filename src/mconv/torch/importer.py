@@ -120,7 +120,7 @@ class Importer:
         self._placeholders()
         results = self._nodes(self.exported.graph_module)
         if self.unsupported:
-            raise refusal(self.unsupported, "--via onnx takes the other road")
+            raise refusal(self.unsupported, "--via onnx takes the other route")
         self._fetch(results)
         program, params = self.ctx.finish()
         seconds = {"import": time.perf_counter() - start}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import inspect
 import os
-import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,11 +13,12 @@ from typing import Any, Optional
 from unittest import mock
 
 from mconv.errors import MissingDependencyError, UnsupportedError
+from mconv.torch.decisions import decisions
 from mconv.torch.exporting import first_line
 from mconv.torch.quiet import quiet
 
-TORCHSCRIPT, DYNAMO = "the TorchScript exporter", "the dynamo exporter"
-_OPSETS = {TORCHSCRIPT: 17, DYNAMO: 18}
+TRACE, SCRIPT, DYNAMO = "the TorchScript exporter", "the TorchScript exporter on a script", "the dynamo exporter"
+_OPSETS = {TRACE: 17, SCRIPT: 17, DYNAMO: 18}
 
 
 @dataclass
@@ -29,14 +29,13 @@ class Written:
         path: the file.
         how: which exporter wrote it, and what the other one said.
         seconds: how long that took.
-        notes: what a user should know.
-        decisions: those that were taken for good while tracing, in one sentence each.
+        decisions: places of the module that decide by the values of the inputs, where the file always decides as for
+            the inputs traced with: ``net.py:12``.
     """
 
     path: Path
     how: str
     seconds: dict[str, float] = field(default_factory=dict)
-    notes: list[str] = field(default_factory=list)
     decisions: list[str] = field(default_factory=list)
 
 
@@ -73,8 +72,12 @@ def export_onnx(
     program: Any = None,
     opset: Optional[int] = None,
     restore: Callable[[], Any] = lambda: None,
+    check: Optional[Callable[[Path], str]] = None,
 ) -> Written:
     """Write the ONNX form of a module.
+
+    A trace comes first. Where it would keep one outcome of a decision by values, a script of the module is tried, which
+    has the decision in it, then the dynamo exporter; the trace is the last resort.
 
     Args:
         module: a ``torch.nn.Module`` or ScriptModule in evaluation mode.
@@ -86,60 +89,87 @@ def export_onnx(
         program: the ExportedProgram of a module that has one: it is what is written.
         opset: which version of ONNX's operators; by default 17 or 18.
         restore: brings back the buffers that ``forward`` changes.
+        check: says what is wrong with a file that was written, in one line; empty where nothing is.
 
     Raises:
-        UnsupportedError: no exporter can write it; the message has their reasons.
+        UnsupportedError: no exporter can write it, or what they write is wrong; the message has all reasons.
         MissingDependencyError: onnx is not installed.
     """
     try:
         import onnx  # noqa: F401 - the exporters' own message would not say so
     except ImportError:
         raise MissingDependencyError("PyTorch's ONNX exporters need onnx", "pip install onnx onnxscript") from None
-    ways: tuple[str, ...] = (
-        (TORCHSCRIPT,) if positional else (DYNAMO,) if program is not None else (TORCHSCRIPT, DYNAMO)
-    )
     if program is None and not positional:
         order = list(inspect.signature(module.forward).parameters)
         examples = dict(sorted(examples.items(), key=lambda item: order.index(item[0]) if item[0] in order else -1))
     task = _Task(module, examples, dims, outputs, path, positional, program, restore)
     start = time.perf_counter()
+    frozen: list[str] = []
+    if program is not None:
+        ways: list[str] = [DYNAMO]
+    elif positional:
+        ways = [TRACE]  # a ScriptModule is written as it is
+    else:
+        frozen = _decided(task)
+        ways = [SCRIPT, DYNAMO, TRACE] if frozen else [TRACE, SCRIPT, DYNAMO]
     reasons = []
     for way in ways:
         try:
-            with quiet() as told:
-                write = _torchscript if way == TORCHSCRIPT else _dynamo
-                write(task, opset or _OPSETS[way])
+            task.restore()
+            with quiet():
+                _WRITERS[way](task, opset or _OPSETS[way])
+            wrong = check(path) if check is not None else ""
         except Exception as e:  # noqa: BLE001 - whatever the exporter raises is its reason
-            reasons.append(f"{way}: {first_line(e)}")
+            wrong = first_line(e)
+        if wrong:
+            reasons.append(f"{way}: {wrong}")
             continue
         how = "; ".join([way, *(f"not {r}" for r in reasons)])
-        return Written(path, how, {"torch.onnx.export": time.perf_counter() - start}, decisions=_constants(told))
+        spent = {"torch.onnx.export": time.perf_counter() - start}
+        return Written(path, how, spent, frozen if way == TRACE else [])
+    path.unlink(missing_ok=True)
     raise UnsupportedError(f"PyTorch's ONNX exporters cannot write it ({'; '.join(reasons)})")
 
 
-def _constants(warned: Sequence[str]) -> list[str]:
-    """What the tracer took for constant, in one sentence."""
-    flow = [w for w in warned if "boolean" in w or "might cause the trace to be incorrect" in w]
-    if not flow:
+def _decided(task: _Task) -> list[str]:
+    """Where the module decides by values of the inputs."""
+    import torch
+
+    copies = {n: t.clone() for n, t in task.examples.items()}
+    try:
+        with torch.no_grad(), quiet():
+            return [os.path.basename(place) for place in decisions(lambda: task.module(**copies))]
+    except Exception:  # noqa: BLE001 - a module that such a mode breaks is exported as one that decides nothing
         return []
-    where = re.findall(r"[^\s(]*\.py:\d+", " ".join(flow))
-    place = f" (first at {os.path.basename(where[0])})" if where else ""
-    return [
-        f"{len(flow)} decision{'s' if len(flow) > 1 else ''} that may depend on the values of the inputs{place}: the "
-        "result always decides as for the inputs traced with"
-    ]
+    finally:
+        task.restore()
 
 
-def _torchscript(task: _Task, opset: int) -> None:
+def _traced(task: _Task, opset: int) -> None:
+    args: Any = tuple(task.examples.values()) if task.positional else (dict(task.examples),)
+    _torchscript(task, task.module, args, opset)
+
+
+def _scripted(task: _Task, opset: int) -> None:
+    import torch
+
+    order = [n for n in inspect.signature(task.module.forward).parameters if n in task.examples]
+    script = torch.jit.script(task.module)
+    taken = [a.name for a in script.forward.schema.arguments[1:]]
+    if taken[: len(order)] != order:
+        raise UnsupportedError(f"a script takes its inputs by position: {', '.join(taken)}")
+    _torchscript(task, script, tuple(task.examples[n] for n in order), opset)
+
+
+def _torchscript(task: _Task, module: Any, args: Any, opset: int) -> None:
     import torch
 
     axes = {n: a for n, a in task.open_axes(lambda name: name).items() if a}
-    args: Any = tuple(task.examples.values()) if task.positional else (dict(task.examples),)
     # its log of failures cannot be switched off: it asks whether a function is true
     log = mock.patch.object(torch._C, "_jit_onnx_log", lambda *text: None)
     with torch.no_grad(), log if hasattr(torch._C, "_jit_onnx_log") else contextlib.nullcontext(), _initial(task):
         torch.onnx.export(
-            task.module, args, str(task.path), dynamo=False, opset_version=opset, dynamic_axes=axes, **task.names
+            module, args, str(task.path), dynamo=False, opset_version=opset, dynamic_axes=axes, **task.names
         )
 
 
@@ -177,3 +207,6 @@ def _dynamo(task: _Task, opset: int) -> None:
                 task.module, (), None, kwargs=dict(task.examples), dynamic_shapes=shapes, **options
             )
         made.save(str(task.path))
+
+
+_WRITERS: dict[str, Callable[[_Task, int], None]] = {TRACE: _traced, SCRIPT: _scripted, DYNAMO: _dynamo}

@@ -39,7 +39,7 @@ def export_script(module: Any, examples: Mapping[str, Any], dims: Mapping[str, S
     except Exception as e:  # noqa: BLE001 - whatever the converter raises is its reason
         raise UnsupportedError(
             f"torch's converter cannot take this TorchScript ({first_line(e)})",
-            "--via onnx takes the road through PyTorch's ONNX exporter",
+            "--via onnx takes the route through PyTorch's ONNX exporter",
         ) from None
     seconds = {"torch.export": time.perf_counter() - start}
     made = prepared(program, {n: list(d) for n, d in dims.items()}, "torch's converter of TorchScript")

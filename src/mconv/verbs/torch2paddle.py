@@ -30,7 +30,7 @@ from mconv.verbs.proof import FAILED, NOT_DONE, Proof, prove, reservation, runti
 from mconv.verbs.report import FAILED_SUFFIX, Report, failure, versions
 from mconv.verbs.report import keep as keep_report
 from mconv.verbs.torch_inputs import Plan
-from mconv.verbs.torch_roads import Request, fixed_text, produce
+from mconv.verbs.torch_routes import Request, fixed_text, produce
 from mconv.verbs.torch_whole import about_state, about_unread, carry, state_of, try_unread, unread
 from mconv.verify.feeds import InputSpec
 from mconv.verify.torch_runner import TorchRunner
@@ -91,8 +91,8 @@ def torch2paddle(model: Any, out: PathLike, chosen: Torch2Paddle = Torch2Paddle(
         report.seconds["reference"] = time.perf_counter() - step
         with _recording(source, plan, selected, chosen) as recording:
             request = Request(names, selected, chosen, folder if chosen.keep else None, Path(scratch))
-            made, road, how = produce(source, plan, request)
-            _adopt(report, made, road, how, chosen)
+            made, route, how = produce(source, plan, request, runner)
+            _adopt(report, made, route, how, chosen)
             step = time.perf_counter()
             files = recording.write_model(made.program, made.params.items(), folder)
             report.seconds["write"] = time.perf_counter() - step
@@ -181,11 +181,11 @@ def _recording(
     )
 
 
-def _adopt(report: Report, made: Produced, road: str, how: str, chosen: Torch2Paddle) -> None:
-    """What the road has to say, into the report.
+def _adopt(report: Report, made: Produced, route: str, how: str, chosen: Torch2Paddle) -> None:
+    """What the route has to say, into the report.
 
     Raises:
-        UnsupportedError: with ``--strict``, a dimension was fixed.
+        UnsupportedError: with ``--strict``, a dimension was fixed, or the result is not right for all that the model takes.
     """
     fixed = made.facts.pop("fixed", [])
     ignored = unread(made.program, [i["name"] for i in made.facts["inputs"]])
@@ -198,11 +198,11 @@ def _adopt(report: Report, made: Produced, road: str, how: str, chosen: Torch2Pa
     report.renamed = renamed
     report.warnings += [f"{old!r} is called {new!r}" for old, new in renamed.items()]
     report.seconds.update(made.seconds)
-    report.source.update({"via": road, "how": how, "fixed": fixed})
+    report.source.update({"via": route, "how": how, "fixed": fixed})
     if fixed and chosen.strict:
         named = ", ".join(f"{f['dimension']!r} of {f['input']!r} to {f['size']}" for f in fixed)
         raise UnsupportedError(
-            f"torch fixed the dimension {named}", "without --strict it is a warning; --via takes the other road", fixed
+            f"torch fixed the dimension {named}", "without --strict it is a warning; --via takes the other route", fixed
         )
     if report.reservations and chosen.strict:
         raise UnsupportedError(

@@ -1,0 +1,48 @@
+"""Where a module makes Python decide by the values of its tensors, which a trace decides once and for all."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Any, Optional
+
+_READS = ("__bool__", "__int__", "__float__", "__index__", "item", "tolist", "numpy")
+
+
+def decisions(call: Callable[[], Any]) -> list[str]:
+    """Run *call* and note where a tensor becomes a Python number, outside of torch's own code: ``net.py:12``.
+
+    A size is a plain number already when a module runs, so that what is found depends on values.
+    """
+    import torch
+    from torch.overrides import TorchFunctionMode
+
+    read = {getattr(torch.Tensor, name) for name in _READS}
+    found: list[str] = []
+
+    class Noting(TorchFunctionMode):
+        def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Optional[dict] = None) -> Any:
+            if func in read:
+                place = _caller()
+                if place and place not in found:
+                    found.append(place)
+            return func(*args, **(kwargs or {}))
+
+    with Noting():
+        call()
+    return found
+
+
+def _caller() -> str:
+    """File and line of the innermost frame that is neither torch's nor this module's."""
+    frame = sys._getframe(1)
+    while frame is not None:
+        path = frame.f_code.co_filename
+        name = str(frame.f_globals.get("__name__", ""))
+        if name != __name__ and name.partition(".")[0] != "torch" and not path.startswith("<"):
+            return f"{path}:{frame.f_lineno}"
+        frame = frame.f_back  # type: ignore[assignment]
+    return ""
+
+
+__all__ = ["decisions"]

@@ -1,0 +1,100 @@
+"""Functions whose sizes torch takes as plain numbers, said again so that an open size stays open.
+
+``torch.linspace(-1, 1, height)`` and ``avg_pool2d(x, x.shape[2:])`` fix what they are given, as their operators have no
+place for a symbol. While a module is traced, they are replaced by functions that compute the same of open sizes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Optional
+
+
+def open_sizes() -> Any:
+    """A context manager within which torch traces such functions without fixing a size."""
+    from torch.overrides import TorchFunctionMode
+
+    known = _replacements()
+
+    class OpenSizes(TorchFunctionMode):
+        def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Optional[dict] = None) -> Any:
+            kwargs = kwargs or {}
+            if func in known:
+                made = known[func](*args, **kwargs)
+                if made is not None:
+                    return made
+            return func(*args, **kwargs)
+
+    return OpenSizes()
+
+
+def _replacements() -> dict[Any, Callable[..., Any]]:
+    """Function → what computes the same; it gives None where there is nothing to replace."""
+    import torch
+    from torch.nn import functional
+
+    known: dict[Any, Callable[..., Any]] = {torch.linspace: _linspace, functional.affine_grid: _affine_grid}
+    for average, rank in ((torch.avg_pool1d, 1), (torch._C._nn.avg_pool2d, 2), (torch._C._nn.avg_pool3d, 3)):
+        known[average] = _whole_pool(rank, "mean")
+    for rank in (1, 2, 3):  # a mode does not see what the function of torch.nn.functional calls
+        known[getattr(torch, f"max_pool{rank}d")] = _whole_pool(rank, "amax")
+        known[getattr(functional, f"max_pool{rank}d")] = _whole_pool(rank, "amax")
+    return known
+
+
+def _is_open(size: Any) -> bool:
+    return type(size).__name__ == "SymInt" and not size.node.expr.is_Integer
+
+
+def _linspace(start: Any, end: Any, steps: Any = 100, *, out: Any = None, dtype: Any = None, **options: Any) -> Any:
+    import torch
+
+    if not _is_open(steps) or out is not None or (dtype is not None and not dtype.is_floating_point):
+        return None
+    whole = torch.arange(steps, dtype=dtype or torch.get_default_dtype(), device=options.get("device"))
+    part = whole / whole.select(0, -1).clamp(min=1)
+    return start + (end - start) * part
+
+
+def _affine_grid(theta: Any, size: Sequence[Any], align_corners: Optional[bool] = None) -> Any:
+    """``affine_grid`` of images; torch makes its base of ``linspace``."""
+    import torch
+
+    if len(size) != 4 or not any(map(_is_open, size[2:])):
+        return None
+
+    def axis(steps: Any) -> Any:
+        whole = torch.arange(steps, dtype=theta.dtype, device=theta.device)
+        last = whole.select(0, -1)
+        if align_corners:
+            return whole * 2 / last.clamp(min=1) - 1
+        return (whole * 2 + 1) / (last + 1) - 1
+
+    y, x = torch.meshgrid(axis(size[2]), axis(size[3]), indexing="ij")
+    base = torch.stack([x, y, torch.ones_like(x)], -1).reshape(1, -1, 3)
+    return torch.matmul(base, theta.transpose(1, 2)).reshape(theta.shape[0], size[2], size[3], 2)
+
+
+def _whole_pool(rank: int, reduction: str) -> Callable[..., Any]:
+    """A pooling whose window is the whole image, as a reduction."""
+
+    def pool(x: Any, kernel_size: Any, stride: Any = None, padding: Any = 0, *rest: Any, **options: Any) -> Any:
+        window = list(kernel_size) if isinstance(kernel_size, (list, tuple)) else [kernel_size] * rank
+        # a divisor or a dilation changes the numbers; flags change nothing where there is one window
+        if reduction == "amax" and rest:
+            options["dilation"], rest = rest[0], rest[1:]
+        plain = all(isinstance(r, bool) or r is None for r in rest) and options.get("divisor_override") is None
+        padded = any(padding) if isinstance(padding, (list, tuple)) else padding
+        if len(window) != rank or not any(map(_is_open, window)) or padded or not plain:
+            return None
+        if options.get("return_indices") or options.get("dilation", 1) not in (1, (1,) * rank, [1] * rank):
+            return None
+        if any(_text(w) != _text(s) for w, s in zip(window, x.shape[-rank:])):
+            return None
+        return getattr(x, reduction)(dim=list(range(-rank, 0)), keepdim=True)
+
+    return pool
+
+
+def _text(size: Any) -> str:
+    return str(size.node.expr) if type(size).__name__ == "SymInt" else str(size)
