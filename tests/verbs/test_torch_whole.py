@@ -88,10 +88,11 @@ def test_an_input_that_only_the_source_reads_is_found(tmp_path: Path) -> None:
 
 
 def test_a_fixed_size_and_a_decision_are_no_plain_pass(tmp_path: Path) -> None:
-    fixed = {"inputs": ["x:float32[batch,seq,4]"], **NOW}
+    fixed = {"inputs": ["x:float32[batch,seq,4]"], "via": "export", **NOW}
     in_part(api.torch2paddle("tests.torch.nets:OneLength", tmp_path / "size", **fixed), "size")
     in_part(
-        api.torch2paddle("tests.torch.nets:Decides", tmp_path / "out", inputs=["x:float32[b,4]"], **NOW), "decision"
+        api.torch2paddle("tests.torch.nets:Unscriptable", tmp_path / "out", inputs=["x:float32[b,4]"], **NOW),
+        "decision",
     )
 
 
