@@ -17,7 +17,7 @@ from mconv.program.dtypes import DType
 from mconv.program.inputs import Dim, assign
 from mconv.torch.sources import Form, Source
 from mconv.torch.sources.inputs import rows
-from mconv.verify.feeds import InputSpec, load_feeds, random_feeds
+from mconv.verify.feeds import InputSpec, load_feeds, npz_arrays, random_feeds
 from mconv.verify.torch_runner import TorchRunner
 
 # two sizes of open images: multiples of 32, and not square, so that a height taken for a width shows
@@ -102,8 +102,7 @@ def _narrowed(one: Input, dims: Sequence[Dim]) -> Input:
 
 def _from_example(path: Path) -> list[Input]:
     """Inputs like the arrays of a file; sizes that differ between its sets are open."""
-    with np.load(path, allow_pickle=False) as archive:
-        arrays = {name: archive[name] for name in archive.files}
+    arrays = npz_arrays(path)
     found: dict[str, list[np.ndarray]] = {}
     for key, array in arrays.items():
         number, slash, rest = key.partition("/")

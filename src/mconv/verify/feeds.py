@@ -8,8 +8,6 @@ indexes. The same model and seed always give the same arrays.
 from __future__ import annotations
 
 import re
-import zipfile
-import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,9 +15,11 @@ from typing import Optional, Union
 
 import numpy as np
 
-from mconv.errors import UsageError
+from mconv.errors import CorruptModelError, NotAModelError, UsageError
+from mconv.printable import printable
 from mconv.program.dtypes import DType
 from mconv.program.program import Program
+from mconv.program.zip_archive import ZipArchive
 
 Dim = Union[int, str, None]
 
@@ -213,12 +213,18 @@ def npz_arrays(path: Path) -> dict[str, np.ndarray]:
 
     Raises:
         UsageError: it cannot be read.
+        LimitError: it unfolds to far more than it is.
     """
+    try:
+        with ZipArchive(path):
+            pass
+    except (CorruptModelError, NotAModelError) as e:
+        raise UsageError(f"{path}: not a readable .npz file ({e.message.partition(': ')[2]})") from None
     try:
         with np.load(path, allow_pickle=False) as archive:
             return {name: archive[name] for name in archive.files}
-    except (OSError, ValueError, EOFError, NotImplementedError, zlib.error, zipfile.BadZipFile) as e:
-        raise UsageError(f"{path}: not a readable .npz file ({e})") from None
+    except Exception as e:  # noqa: BLE001 - numpy's and zipfile's readers raise nearly every class on damaged files
+        raise UsageError(f"{path}: not a readable .npz file ({printable(str(e), 200) or type(e).__name__})") from None
 
 
 def input_names(keys: Iterable[str]) -> list[str]:

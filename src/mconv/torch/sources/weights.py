@@ -14,6 +14,7 @@ import numpy as np
 
 from mconv.errors import CorruptModelError, MissingDependencyError, NotAModelError, UntrustedError, WeightsError
 from mconv.extras import install
+from mconv.printable import printable
 from mconv.torch.sources import forms, unpickle
 from mconv.torch.sources.forms import Form
 from mconv.torch.sources.source import import_torch, shown
@@ -99,7 +100,6 @@ def _safetensors(path: Path) -> dict[str, Any]:
     if importlib.util.find_spec("torch") is None:
         return _mapped(path)
     try:
-        from safetensors import SafetensorError
         from safetensors.torch import load_file
     except ImportError:
         raise MissingDependencyError(
@@ -107,8 +107,8 @@ def _safetensors(path: Path) -> dict[str, Any]:
         ) from None
     try:
         return dict(load_file(path))
-    except (SafetensorError, OSError, ValueError, KeyError, AttributeError) as e:
-        raise CorruptModelError(f"{path}: not a sound safetensors file ({str(e).splitlines()[0][:200]})") from None
+    except Exception as e:  # noqa: BLE001 - its reader raises nearly every class on damaged files
+        raise _unsound(path, e) from None
 
 
 # safetensors' names of types → numpy's; bfloat16 in its bits
@@ -121,7 +121,7 @@ _NUMPY = {
 def _mapped(path: Path) -> dict[str, Any]:
     """The same without torch: numpy arrays over the file."""
     try:
-        from safetensors import SafetensorError, safe_open
+        from safetensors import safe_open
     except ImportError:
         raise MissingDependencyError(
             "reading safetensors files needs the package safetensors", "install it with `pip install safetensors`"
@@ -142,8 +142,16 @@ def _mapped(path: Path) -> dict[str, Any]:
             kind = np.dtype(_NUMPY[one["dtype"]])
             found[name] = np.memmap(path, kind, "r", 8 + size + start, shape) if end > start else np.zeros(shape, kind)
         return found
-    except (SafetensorError, OSError, ValueError, KeyError, AttributeError) as e:
-        raise CorruptModelError(f"{path}: not a sound safetensors file ({str(e).splitlines()[0][:200]})") from None
+    except CorruptModelError:
+        raise
+    except Exception as e:  # noqa: BLE001 - as above
+        raise _unsound(path, e) from None
+
+
+def _unsound(path: Path, error: BaseException) -> CorruptModelError:
+    return CorruptModelError(
+        f"{path}: not a sound safetensors file ({printable(str(error), 200) or type(error).__name__})"
+    )
 
 
 def _sharded(index: Path, trust: bool) -> Weights:
@@ -155,15 +163,17 @@ def _sharded(index: Path, trust: bool) -> Weights:
     for shard in sorted(set(names.values())):
         path = index.parent / shard
         if os.path.isabs(shard) or not path.resolve().is_relative_to(index.parent.resolve()):
-            raise UntrustedError(f"{index}: the shard {shard!r} lies outside of its folder", "move it there")
+            raise UntrustedError(
+                f"{index}: the shard {printable(shard, 120)!r} lies outside of its folder", "move it there"
+            )
         if not path.is_file():
-            raise CorruptModelError(f"{index}: the shard {shard} is missing")
+            raise CorruptModelError(f"{index}: the shard {printable(shard, 120)} is missing")
         part = read(path, trust=trust)
         made.tensors.update(part.tensors)
         made.files.append((shard, path))
     missing = [n for n in names if n not in made.tensors]
     if missing:
-        raise CorruptModelError(f"{index}: the shards do not have {missing[0]!r}" + _more(missing))
+        raise CorruptModelError(f"{index}: the shards do not have {printable(missing[0], 120)!r}" + _more(missing))
     return made
 
 
