@@ -222,9 +222,13 @@ def npz_arrays(path: Path) -> dict[str, np.ndarray]:
         raise UsageError(f"{path}: not a readable .npz file ({e.message.partition(': ')[2]})") from None
     try:
         with np.load(path, allow_pickle=False) as archive:
-            return {name: archive[name] for name in archive.files}
+            found = {name: archive[name] for name in archive.files}
     except Exception as e:  # noqa: BLE001 - numpy's and zipfile's readers raise nearly every class on damaged files
         raise UsageError(f"{path}: not a readable .npz file ({printable(str(e), 200) or type(e).__name__})") from None
+    other = next((name for name, value in found.items() if not isinstance(value, np.ndarray)), None)
+    if other is not None:
+        raise UsageError(f"{path}: not a readable .npz file ({printable(other, 80)} is no array)")
+    return found
 
 
 def input_names(keys: Iterable[str]) -> list[str]:
