@@ -302,10 +302,7 @@ def _onnx(path: Path, variables: bool, text: bool) -> Inspection:
     report.outputs = [tensor(o) for o in graph.output]
     sizes: Counter[str] = Counter()
     for item in graph.initializer:
-        elements = 1
-        for dim in item.dims:
-            elements *= dim
-        sizes[_onnx_type(item.data_type)] += elements * max(1, reader.storage_dtype(item.data_type).itemsize)
+        sizes[_onnx_type(item.data_type)] += reader.stored_bytes(item)
     report.parameters, report.parameter_bytes = len(graph.initializer), dict(sizes.most_common())
     counts: Counter[str] = Counter()
     graphs = [graph]
@@ -325,13 +322,11 @@ def _onnx(path: Path, variables: bool, text: bool) -> Inspection:
             Tensor(t.name, _onnx_type(t.data_type), list(t.dims), None, True) for t in graph.initializer
         ]
     if text:
-        import onnx
+        from mconv.onnx import cpp
 
-        bare = onnx.ModelProto()
-        bare.CopyFrom(proto)
         try:
-            report.text = onnx.printer.to_text(bare)
-        except (ValueError, RuntimeError) as e:
+            report.text = cpp.text(proto.SerializeToString())
+        except cpp.Refused as e:
             raise MconvError(f"{path}: the onnx package cannot print it ({str(e)[:200]})") from None
     return report
 

@@ -7,6 +7,7 @@ from typing import Any, Callable, Optional, Union
 
 import numpy as np
 
+from mconv import budget
 from mconv.emit import elementwise, generate, reduction
 from mconv.emit.activation import round_half_even
 from mconv.emit.elementwise import foldable
@@ -236,6 +237,7 @@ def size(b: Builder, dim: D.Dim, dtype: DType = DType.FP32) -> Expr:
 def arange(b: Builder, count: Union[D.Dim, Value], dtype: DType = DType.FP32) -> Expr:
     """0, 1, … *count* - 1; *count* may be a tensor of one integer."""
     if isinstance(count, int):
+        budget.memory(16 * count, f"a row of {count} numbers")
         return Expr(b, np.arange(count), dtype)
     if isinstance(count, Value):
         zero, one = (b.constant(np.array(v, np.int64)) for v in (0, 1))

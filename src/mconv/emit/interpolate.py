@@ -12,6 +12,7 @@ from typing import Any, Optional, Union
 
 import numpy as np
 
+from mconv import budget
 from mconv.emit import expr
 from mconv.emit.expr import Expr, arange, size
 from mconv.emit.linear import matmul
@@ -259,6 +260,7 @@ def _length(b: Builder, axis: Axis, which: Union[D.Dim, Value]) -> Number:
 def _count(b: Builder, axis: Axis, n: Union[D.Dim, Value]) -> Any:
     """0, 1, … n - 1 as float64."""
     if axis.static and isinstance(n, int):
+        budget.memory(64 * n, f"the places of {n} samples")
         return np.arange(n, dtype=np.float64)
     return arange(b, n, DType.FP64)
 
@@ -350,6 +352,8 @@ def _weights(b: Builder, axis: Axis, source: Any, method: Method) -> Any:
 def _reach(b: Builder, stretch: Any, radius: float) -> Any:
     """1, 2, … as far beyond an edge as the kernel goes."""
     if not isinstance(stretch, Expr):
+        count = radius / stretch
+        budget.memory(int(min(max(count, 0.0), 1e18)) * 16, "the reach of a kernel")
         return np.arange(1.0, np.ceil(radius / stretch) + 2)
     count = (radius / stretch + 2.0).floor().cast(DType.INT64)
     return arange(b, count.value, DType.FP64) + 1.0

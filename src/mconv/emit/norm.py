@@ -7,6 +7,7 @@ from typing import Optional
 
 import numpy as np
 
+from mconv import budget
 from mconv.emit.expr import Expr, where
 from mconv.emit.pool import average_pool
 from mconv.emit.shape import expand_to, need_rank, reshape
@@ -162,6 +163,7 @@ def layer_norm(b: Builder, x: Value, scale: Optional[Value], bias: Optional[Valu
     inside = all(v is None or v.rank == 1 for v in weights)
     if inside and None in weights and D.is_static(inner) and any(weights):
         # oneDNN's kernel reads both when it is given one
+        budget.memory(16 * int(D.product(inner)), "a neutral scale and bias")  # type: ignore[arg-type]
         neutral = [b.constant(np.full(int(D.product(inner)), n), dtype) for n in (1, 0)]  # type: ignore[arg-type]
         weights = [n if v is None else v for v, n in zip(weights, neutral)]
     elif None in weights and any(weights):
@@ -186,7 +188,7 @@ def _over(b: Builder, v: Value, inner: Sequence[D.Dim]) -> Value:
     shape = need_rank(v, "LayerNormalization")
     while len(shape) > len(inner) and shape[0] == 1:
         shape = shape[1:]
-    if tuple(shape) == tuple(inner) or (D.is_static(shape) and len(inner) == 1 and shape[0] != 1):
+    if tuple(shape) == tuple(inner) or (D.is_static(shape) and len(shape) == len(inner) == 1 and shape[0] != 1):
         return flat(b, v)
     if D.is_static(inner) and D.is_static(shape):
         return flat(b, expand_to(b, reshape(b, v, shape), inner))
@@ -268,5 +270,6 @@ def repeated(b: Builder, v: Value, times: int) -> Value:
     """Each element of a vector *times* times after each other."""
     (n,) = need_rank(v, "GroupNormalization")
     if v.is_const:
+        budget.memory(8 * int(n) * times, "a scale for each channel")  # type: ignore[arg-type]
         return computed(b, [v], (int(n) * times,), lambda a: np.repeat(a, times), v.dtype)  # type: ignore[arg-type]
     return reshape(b, expand_to(b, reshape(b, v, (n, 1)), (n, times)), (n * times,))

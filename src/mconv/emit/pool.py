@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, Optional
 
 import numpy as np
 
+from mconv import budget
 from mconv.emit.expr import Expr, arange, where
 from mconv.emit.shape import need_rank, reshape, squeeze, unsqueeze
 from mconv.emit.slicing import fill, slice_
@@ -215,6 +217,8 @@ def _separable(b: Builder, x: Value, window: Window, out: Sequence[D.Dim], kind:
 
 def _counts(sizes: Sequence[int], window: Window, out: Sequence[int]) -> np.ndarray:
     """How many elements of each window lie inside, [1, 1, …]."""
+    cells = sum(o * k for o, k in zip(out, window.kernel)) + math.prod(out)
+    budget.memory(24 * cells, "counting what lies inside of windows")
     total = np.ones((1,) * (2 + len(out)))
     for axis, (n, k, s, d, p, o) in enumerate(
         zip(sizes, window.kernel, window.strides, window.dilations, window.begin, out), start=2
@@ -324,6 +328,8 @@ def _indexed_dilated(
     shape = need_rank(x, "MaxPool")
     if not D.is_static(shape[2:]) or not D.is_static(out):
         raise UnsupportedError("MaxPool with dilations and indices on a size known only at run time")
+    cells = math.prod(window.kernel) * int(D.product(out))  # type: ignore[arg-type]
+    budget.memory(32 * cells, "the places of a MaxPool")
     padded = Expr(b, pad_spatial(b, x, window.begin, reach, LOWEST))
     best: Optional[Expr] = None
     where_best: Optional[Expr] = None

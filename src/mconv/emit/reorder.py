@@ -6,6 +6,7 @@ from typing import Optional
 
 import numpy as np
 
+from mconv import budget
 from mconv.emit.elementwise import arithmetic, compare, where
 from mconv.emit.gather import gather, take_along_axis
 from mconv.emit.generate import iota, spread
@@ -46,6 +47,7 @@ def depth_to_space(b: Builder, x: Value, block: int, *, column_major: bool = Fal
         perm = [0, 1, 4, 2, 5, 3] if column_major else [0, 3, 4, 1, 5, 2]
         return reshape(b, transpose(b, reshape(b, x, split), perm), out)
     if not column_major:  # pixel_shuffle knows the other order only
+        budget.memory(16 * channels, "an order of channels")
         order = np.arange(channels).reshape(block * block, c).T.reshape(-1)
         x = gather(b, x, b.constant(order.astype(np.int64)), 1)
     made: Value = b.op("pixel_shuffle", X=x, upscale_factor=block, data_format="NCHW", result=(x.dtype, out))
@@ -74,6 +76,7 @@ def space_to_depth(b: Builder, x: Value, block: int, *, column_major: bool = Fal
     if column_major:
         if not isinstance(c, int):
             raise UnsupportedError("SpaceToDepth in mode CRD: the number of channels is known only at run time")
+        budget.memory(16 * c * block * block, "an order of channels")
         order = np.arange(c * block * block).reshape(block * block, c).T.reshape(-1)
         made = gather(b, made, b.constant(order.astype(np.int64)), 1)
         made.shape = out

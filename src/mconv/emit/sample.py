@@ -8,6 +8,7 @@ from typing import Optional, Union
 
 import numpy as np
 
+from mconv import budget
 from mconv.emit.expr import Expr, arange, concat, size, where
 from mconv.emit.shape import need_rank, reshape
 from mconv.emit.sizes import shape_tensor
@@ -226,6 +227,7 @@ def roi_align_max(
     axes = []
     for low, high, bins, n in ((sides[1], sides[3], output[0], shape[2]), (sides[0], sides[2], output[1], shape[3])):
         extent = high - low if aligned else (high - low).maximum(1.0)
+        budget.memory(32 * bins * sampling_ratio, "the samples of a bin")
         steps = (np.arange(bins * sampling_ratio) + 0.5) / (bins * sampling_ratio)
         axes.append(_bilinear(low + extent * Expr(b, steps[None], x.dtype), size(b, n, x.dtype)))
     rows = _rows(b, x, x.dtype)

@@ -7,6 +7,7 @@ from typing import Any, Optional, Union
 
 import numpy as np
 
+from mconv import budget
 from mconv.emit.expr import Expr, arange, concat, size, where
 from mconv.emit.shape import need_rank
 from mconv.errors import UnsupportedError
@@ -26,6 +27,7 @@ def _number(b: Builder, n: Count, dtype: DType) -> Expr:
 def _waves(b: Builder, length: Count, rows: Count, columns: Count, dtype: DType) -> tuple[Expr, Expr]:
     """cos and sin of 2π · row · column / length, [rows, columns]."""
     if isinstance(length, int) and isinstance(rows, int) and isinstance(columns, int):
+        budget.memory(48 * rows * columns, f"a Fourier transform of {rows} × {columns}")
         turns = np.outer(np.arange(rows), np.arange(columns)) % length / length
         return Expr(b, np.cos(2 * np.pi * turns), dtype), Expr(b, np.sin(2 * np.pi * turns), dtype)
     whole = arange(b, rows, DType.INT64).unsqueeze(1) * arange(b, columns, DType.INT64).unsqueeze(0)
@@ -158,6 +160,7 @@ def mel_weights(b: Builder, mels: int, bins: int, length: Expr, rate: Expr, low:
     def mel(frequency: Expr) -> Expr:
         return (frequency / 700.0 + 1.0).log() * (2595.0 / float(np.log(10.0)))
 
+    budget.memory(16 * (mels + bins), f"a Mel matrix of {mels} × {bins}")
     first, last = mel(low), mel(high)
     points = Expr(b, np.arange(mels + 2), DType.FP64) * ((last - first) / float(mels + 2)) + first
     hertz = ((points * (np.log(10.0) / 2595.0)).exp() - 1.0) * 700.0

@@ -106,6 +106,8 @@ def _shape_of(b: Builder, x: Value, shape: tuple[D.Dim, ...], dtype: DType) -> V
 def dim_tensor(b: Builder, dim: D.Dim, dtype: DType = DType.INT64) -> Value:
     """A dimension as a tensor of one element, shape [1]."""
     if isinstance(dim, int):
+        if dtype is DType.INT32 and dim >= 1 << 31:
+            raise UnsupportedError(f"a size of {dim}: beyond the 32 bits that Paddle's operators have for it")
         return b.constant(np.array([dim], dtype.numpy))
     return b.once(("size", dim, dtype), lambda: _dim_tensor(b, dim, dtype))
 

@@ -176,6 +176,15 @@ def infer_shapes(model: bytes, *, strict: bool) -> bytes:
     return _ask("infer_shapes", model, strict)[0]
 
 
+def text(model: bytes) -> str:
+    """``onnx.printer.to_text`` of a ModelProto.
+
+    Raises:
+        Refused: ONNX raised, or died.
+    """
+    return _ask("text", model)[0].decode("utf-8", "replace")
+
+
 def node_outputs(
     schema: tuple[str, int, str],
     node: bytes,

@@ -57,6 +57,9 @@ class Server:
     def infer_shapes(self, model: bytes, strict: bool) -> list[bytes]:
         return [self.c.shape_inference.infer_shapes(model, True, strict, True)]
 
+    def text(self, model: bytes) -> list[bytes]:
+        return [self.c.printer.model_to_text(model).encode("utf-8", "surrogateescape")]
+
     def node(
         self,
         schema: tuple[str, int, str],

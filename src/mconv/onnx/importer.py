@@ -5,12 +5,13 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Optional
 
+from mconv import budget
 from mconv.emit.shape import bind_shape
-from mconv.errors import BuildError, CorruptModelError, UnsupportedError, UsageError
-from mconv.onnx import advice, fold, functions, inference, ports, registry, sanity
+from mconv.errors import BuildError, CorruptModelError, LimitError, UnsupportedError, UsageError
+from mconv.onnx import advice, clean, fold, functions, inference, ports, registry, sanity, wellformed
 from mconv.onnx.context import Context
 from mconv.onnx.order import ordered
 from mconv.onnx.reader import WIDENED, OnnxModel, paddle_dtype, type_name
@@ -25,6 +26,9 @@ from mconv.program.value import Value
 
 if TYPE_CHECKING:
     import onnx
+
+
+_OPERATIONS_OF_A_NODE = 1 << 18  # half a millisecond
 
 
 @dataclass
@@ -71,7 +75,8 @@ class Importer:
         target: str = targets.DEFAULT_TARGET,
         shapes: Optional[dict[str, Sequence[Any]]] = None,
     ):
-        self.model = model
+        self.given = model.proto
+        self.model = model = replace(model, proto=clean.cleaned(model.proto))
         self.graph = model.proto.graph
         self.shapes = shapes or {}
         self.ctx = Context(target, dict(model.opsets) or {"": 1})
@@ -84,6 +89,7 @@ class Importer:
         self.inferred: dict[str, Any] = {}
         self.suspicious = False
         self.widened: dict[str, tuple[str, str]] = {}
+        self.stated = sum(len(graph.node) for graph in clean.graphs_of(model.proto))  # nodes, less those converted
         self.local_functions = {(f.domain, f.name): f for f in model.proto.functions}
 
     def run(self) -> Imported:
@@ -96,7 +102,7 @@ class Importer:
         """
         seconds = {}
         start = time.perf_counter()
-        sanity.check(self.model.proto)
+        sanity.check(self.given)
         known = inference.infer(self.model, self.shapes)
         self.suspicious = known.suspicious
         self.inferred = known.shapes
@@ -202,6 +208,9 @@ class Importer:
             self._node(node, scope)
 
     def _node(self, node: onnx.NodeProto, scope: Scope) -> None:
+        self.stated -= 1
+        if self.stated < 0:  # of a function's body, or of a loop that is unrolled: those of the file are free
+            budget.work(_OPERATIONS_OF_A_NODE, "converting what functions and loops expand to")
         if not self._convert_into(node, scope):
             for name in filter(None, node.output):
                 scope[name] = FAILED
@@ -219,12 +228,17 @@ class Importer:
                 self._unsupported(node, str(value.error))
                 return False
             inputs.append(value)
-        if self.suspicious:
-            self._judge(node, inputs)
         try:
+            wellformed.check(node, sanity.schema_of(node, self.ctx.opsets), inputs)
+            if self.suspicious:
+                self._judge(node, inputs)
             outputs = self._convert(node, domain, inputs, scope)
         except (CorruptModelError, D.ShapeError) as e:
             raise self._located(node, getattr(e, "message", str(e))) from None
+        except LimitError as e:
+            raise LimitError(self._located(node, e.message).message, e.hint) from None
+        except MemoryError:
+            raise LimitError(self._located(node, "it takes more memory than there is").message) from None
         except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
             self._judge(node, inputs)
             raise  # a bug of the converter
@@ -309,11 +323,9 @@ class Importer:
         import onnx
 
         values: dict[str, Any] = {}
-        schema = sanity.schema_of(node, self.ctx.opsets)
         for attribute in node.attribute:
             if attribute.name not in converter.attributes:
                 raise UnsupportedError(f"the attribute {attribute.name!r} is not known")
-            sanity.check_attribute(attribute, schema)
             if attribute.type == onnx.AttributeProto.TENSOR:
                 values[attribute.name] = self.constant(attribute.t, f"{node.op_type}.{attribute.name}")
             elif attribute.type in (onnx.AttributeProto.GRAPH, onnx.AttributeProto.GRAPHS):

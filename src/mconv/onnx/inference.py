@@ -39,6 +39,7 @@ def infer(model: OnnxModel, shapes: dict[str, Sequence[Any]]) -> Known:
         CorruptModelError: the types of a node's inputs are not those that its operator takes.
     """
     proto = _overridden(model.proto, shapes)
+    noted = list(proto.graph.value_info)
     seen = _seen(proto)
     suspicious = False
     try:
@@ -47,23 +48,43 @@ def infer(model: OnnxModel, shapes: dict[str, Sequence[Any]]) -> Known:
         suspicious = True
         model.notes.append(f"ONNX's shape inference fails on the whole model ({e.kind})")
     except cpp.Refused:
-        suspicious = True
+        found = _without_notes(proto)
+        suspicious = found is None
         try:
-            proto = type(proto).FromString(cpp.infer_shapes(seen, strict=False))
+            proto = found if found is not None else type(proto).FromString(cpp.infer_shapes(seen, strict=False))
         except cpp.Refused as e:
             if e.kind == "InferenceError":
                 raise CorruptModelError(_told(e), "onnx.checker refuses the model too: export it again") from None
             model.notes.append(f"ONNX's shape inference failed: {first_line(e)}")
     known: dict[str, list[Optional[int]]] = {}
-    for info in list(proto.graph.value_info) + list(proto.graph.output):
+    # what the file notes comes first: it holds only where nothing was inferred
+    for info in [*noted, *proto.graph.value_info, *proto.graph.output]:
         if info.type.WhichOneof("value") == "tensor_type" and info.type.tensor_type.HasField("shape"):
             dims = [d.dim_value if d.HasField("dim_value") else None for d in info.type.tensor_type.shape.dim]
             known[info.name] = [d if d is not None and d >= 0 else None for d in dims]
     types = {t.name: t.data_type for t in proto.graph.initializer}
-    for info in [*proto.graph.input, *proto.graph.value_info, *proto.graph.output]:
+    for info in [*noted, *proto.graph.input, *proto.graph.value_info, *proto.graph.output]:
         if info.type.WhichOneof("value") == "tensor_type":
             types[info.name] = info.type.tensor_type.elem_type
     return Known(known, types, suspicious)
+
+
+def _without_notes(proto: Any) -> Any:
+    """What the strict inference finds when it ignores what the file notes of tensors; None when that is no better."""
+    copy = type(proto)()
+    copy.CopyFrom(proto)
+    _drop_notes(copy)
+    try:
+        return type(proto).FromString(cpp.infer_shapes(_seen(copy), strict=True))
+    except cpp.Refused:
+        return None
+
+
+def _drop_notes(proto: Any) -> None:
+    del proto.graph.value_info[:]
+    for info in proto.graph.output:
+        if info.type.WhichOneof("value") == "tensor_type":
+            info.type.tensor_type.ClearField("shape")
 
 
 def _seen(proto: Any) -> bytes:
@@ -100,8 +121,5 @@ def _overridden(model: Any, shapes: dict[str, Sequence[Any]]) -> Any:
                 elif want is not None:
                     dim.dim_param = want
     # what the file says of tensors in between held for the old shapes
-    del proto.graph.value_info[:]
-    for info in proto.graph.output:
-        if info.type.WhichOneof("value") == "tensor_type":
-            info.type.tensor_type.ClearField("shape")
+    _drop_notes(proto)
     return proto

@@ -7,6 +7,7 @@ memory only for their graph.
 
 from __future__ import annotations
 
+import math
 import mmap
 import os
 import secrets
@@ -82,6 +83,10 @@ class OnnxModel:
         name = what or tensor.name or "a constant"
         dtype, exact = paddle_dtype(tensor.data_type, name)
         shape = tuple(tensor.dims)
+        if len(shape) > MAX_RANK:
+            raise CorruptModelError(
+                f"{name}: it has {len(shape)} dimensions, where no runtime has more than {MAX_RANK}"
+            )
         if any(d < 0 for d in shape):
             raise CorruptModelError(f"{name}: an initializer has a negative dimension {list(shape)}")
         if tensor.data_location == 1:  # EXTERNAL
@@ -162,6 +167,14 @@ _NAMES.update({22: "int4", 23: "float4e2m1", 24: "float8e8m0", 25: "uint2", 26: 
 _NAMES.update({4: "uint16", 12: "uint32", 13: "uint64", 16: "bfloat16"})
 
 
+MAX_RANK = 32  # of a tensor; no runtime has as many
+
+
+def known_type(data_type: int) -> bool:
+    """Whether a number is one of ONNX's element types."""
+    return data_type != 0 and (data_type in _EXACT or data_type in _NAMES)
+
+
 def type_name(data_type: int) -> str:
     """ONNX's name of an element type."""
     return _EXACT[data_type].label if data_type in _EXACT else _NAMES.get(data_type, f"type {data_type}")
@@ -190,6 +203,13 @@ def storage_dtype(data_type: int) -> np.dtype:
     if data_type in _EXACT:
         return _EXACT[data_type].numpy
     return np.dtype({4: "uint16", 12: "uint32", 13: "uint64", 16: "uint16"}[data_type])
+
+
+def stored_bytes(tensor: onnx.TensorProto) -> int:
+    """How many bytes the data of a tensor take by its type and shape; 0 where that cannot be said."""
+    if any(d < 0 for d in tensor.dims) or not (tensor.data_type in _EXACT or tensor.data_type in WIDENED):
+        return 0
+    return math.prod(tensor.dims) * storage_dtype(tensor.data_type).itemsize
 
 
 def widen(bits: np.ndarray, data_type: int, what: str = "a tensor") -> np.ndarray:

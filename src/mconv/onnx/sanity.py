@@ -12,13 +12,16 @@ import numpy as np
 from mconv.errors import CorruptModelError, UnsupportedError
 from mconv.onnx import cpp
 from mconv.onnx.functions import first_line, type_of
+from mconv.onnx.reader import MAX_RANK
 from mconv.program.value import Value
 
 if TYPE_CHECKING:
     import onnx
 
 _MAX_CALLS = 100_000  # of functions, once everything is expanded
+_MAX_DEPTH = 64  # of functions that call each other
 _MAX_ELEMENTS = 1 << 60  # no tensor has more
+_MAX_SIZE = (1 << 31) - 1  # of one dimension: Paddle's operators count in 32 bits
 _KNOWN = 64  # elements up to which a constant's value can matter for a shape
 
 
@@ -53,11 +56,14 @@ def _unique(kind: str, names: Sequence[str]) -> None:
 
 
 def _check_dims(info: onnx.ValueInfoProto) -> None:
-    sizes = [d.dim_value for d in info.type.tensor_type.shape.dim if d.HasField("dim_value")]
+    dims = info.type.tensor_type.shape.dim
+    if len(dims) > MAX_RANK:
+        raise CorruptModelError(f"input {info.name!r} has {len(dims)} dimensions: no runtime has more than {MAX_RANK}")
+    sizes = [d.dim_value for d in dims if d.HasField("dim_value")]
     for size in sizes:
         if size < -1:  # -1 is how some tools write an open size
             raise CorruptModelError(f"input {info.name!r} has a dimension of {size}")
-    if math.prod(s for s in sizes if s > 0) > _MAX_ELEMENTS:
+    if max(sizes, default=0) > _MAX_SIZE or math.prod(s for s in sizes if s > 0) > _MAX_ELEMENTS:
         raise CorruptModelError(f"input {info.name!r} has dimensions {sizes}: no tensor is that large")
 
 
@@ -107,10 +113,12 @@ def _check_calls(model: onnx.ModelProto) -> None:
         for name in names:
             callers.setdefault(name, set()).add(key)
     total: dict[tuple[str, str], int] = {}
+    depth: dict[tuple[str, str], int] = {}
     ready = [key for key, names in waits.items() if not names]
     while ready:
         key = ready.pop()
         total[key] = 1 + sum(total[name] for name in called[key])
+        depth[key] = 1 + max((depth[name] for name in called[key]), default=0)
         for caller in callers.get(key, ()):
             waits[caller].discard(key)
             if not waits[caller]:
@@ -118,24 +126,10 @@ def _check_calls(model: onnx.ModelProto) -> None:
     endless = sorted(name for (_, name), names in waits.items() if names)
     if endless:
         raise CorruptModelError(f"the function {endless[0]!r} calls itself")
+    if max(depth.values()) > _MAX_DEPTH:
+        raise UnsupportedError(f"the functions of the model call each other {max(depth.values())} deep")
     if sum(total[key] for key in calls(model.graph)) > _MAX_CALLS:
         raise CorruptModelError(f"the functions of the model expand to more than {_MAX_CALLS} calls")
-
-
-def check_attribute(attribute: onnx.AttributeProto, schema: Any) -> None:
-    """Refuse an attribute of another type than its operator has it.
-
-    Raises:
-        CorruptModelError
-    """
-    import onnx
-
-    if attribute.type == onnx.AttributeProto.UNDEFINED:
-        raise CorruptModelError(f"the attribute {attribute.name!r} has no type")
-    known = None if schema is None else schema.attributes.get(attribute.name)
-    if known is not None and int(known.type.value) != attribute.type:
-        kind = onnx.AttributeProto.AttributeType.Name(attribute.type)
-        raise CorruptModelError(f"the attribute {attribute.name!r} is {kind}, not {known.type.name}")
 
 
 # one node -----------------------------------------------------------------------------------------------------------

@@ -40,6 +40,7 @@ def check_text(model: onnx.ModelProto) -> None:
         for function in model.functions:
             _all_text([function.name, function.domain, *function.input, *function.output, *names(function)])
         _all_text([o.domain for o in model.opset_import])
+        _all_text([model.producer_name, model.producer_version, model.graph.name])
         _all_text(names(model.graph))
         _all_text(ports(model.graph))
     except UnicodeDecodeError:

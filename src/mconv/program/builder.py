@@ -9,6 +9,7 @@ from typing import Any, Callable, Optional
 
 import numpy as np
 
+from mconv import budget
 from mconv.errors import BuildError
 from mconv.program import dims as D
 from mconv.program import signatures, targets
@@ -103,6 +104,7 @@ class Builder:
     def constant(self, array: Any, dtype: Optional[DType] = None) -> Value:
         """A constant known now; it becomes a parameter when an operator reads it."""
         array = np.asarray(array) if dtype is None else np.asarray(array, dtype.numpy)
+        budget.memory(array.nbytes, "a constant")
         return Value(None, dtype or DType.of(array.dtype), array.shape, const=array)
 
     def _materialize(self, value: Value) -> str:
@@ -196,6 +198,7 @@ class Builder:
             BuildError: the target has no such operator, input, output or attribute, an input is missing, or an
                 attribute has another type; the message names them.
         """
+        budget.work(_OPERATIONS_OF_AN_OP, op_type)
         sig = signatures.find(self.target.name, op_type)
         if sig is None:
             raise BuildError(f"Paddle {self.target.paddle} has no operator {op_type!r}")
@@ -422,6 +425,7 @@ class _Reshaped(_Named):
 
 # oneDNN's passes (2.6, 3) fuse these into the operator before them whatever its type, and then refuse to load what is
 # not float32 ("activation fuses require use_onednn"); a copy in between keeps the two apart
+_OPERATIONS_OF_AN_OP = 1 << 15  # 100 microseconds
 _FUSED = frozenset(
     [
         "abs",

@@ -8,6 +8,7 @@ from typing import Any, Optional
 
 import numpy as np
 
+from mconv import budget
 from mconv.emit import cells, recurrent
 from mconv.emit.elementwise import unary
 from mconv.emit.expr import Expr, concat
@@ -106,6 +107,7 @@ def _part(ctx: Context, w: Value, direction: int, rows: Sequence[int], hidden: i
     """Blocks of *hidden* rows of one direction's weights, in the order *rows*."""
     assert w.shape is not None
     inner = tuple(w.shape[2:])
+    budget.memory(16 * len(rows) * hidden, "an order of weights")
     index = np.concatenate([np.arange(r * hidden, (r + 1) * hidden) for r in rows])
     if w.is_const:
         return computed(ctx, [w], (len(index), *inner), lambda a: a[direction][index], w.dtype)  # type: ignore[arg-type]

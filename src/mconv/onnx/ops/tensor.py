@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, Optional
 
 import numpy as np
 
-from mconv import emit
+from mconv import budget, emit
 from mconv.emit import generate
 from mconv.emit.sizes import as_numbers
+from mconv.errors import CorruptModelError
 from mconv.onnx.context import Context
-from mconv.onnx.reader import paddle_dtype
+from mconv.onnx.reader import MAX_RANK, paddle_dtype, to_array
 from mconv.onnx.registry import attributes_of, onnx_op
 from mconv.program import dims as D
 from mconv.program.dtypes import DType
@@ -48,10 +50,18 @@ def constant(
 
 def _dense(sparse: Any) -> np.ndarray:
     """A SparseTensorProto as an array: indices are places in the flattened tensor, or one row of coordinates each."""
-    from mconv.onnx.reader import to_array
-
-    values, indices = to_array(sparse.values, "a sparse constant"), to_array(sparse.indices, "a sparse constant")
-    dense = np.zeros(tuple(sparse.dims), values.dtype)
+    what = "a sparse constant"
+    values, indices, dims = to_array(sparse.values, what), to_array(sparse.indices, what), tuple(sparse.dims)
+    if any(d < 0 for d in dims) or len(dims) > MAX_RANK:
+        raise CorruptModelError(f"{what} has dimensions {list(dims[:8])}")
+    size = math.prod(dims)
+    limits = np.array(dims if indices.ndim == 2 else [size], object)
+    rows = indices if indices.ndim == 2 else indices.reshape(-1, 1)
+    fits = values.ndim == 1 and indices.ndim in (1, 2) and rows.shape == (len(values), len(limits))
+    if not fits or indices.dtype != np.int64 or (rows < 0).any() or (rows >= limits).any():
+        raise CorruptModelError(f"{what} has values at places that do not fit its shape {list(dims)}")
+    budget.memory(size * values.itemsize, what)
+    dense = np.zeros(dims, values.dtype)
     if indices.ndim == 1:
         dense.reshape(-1)[indices] = values
     else:
