@@ -75,9 +75,8 @@ class FakeOp:
     def set_dynamic_shape_info(self) -> None: ...
 
 
-def stand_in(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """Put stand-ins where Paddle Serving would be; returns the list of what was killed."""
-    killed: list[Any] = []
+def stand_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Put stand-ins where Paddle Serving and grpc would be."""
     logger_config = {
         "version": 1,
         "formatters": {"normal_fmt": {"format": "%(levelname)s %(message)s"}},
@@ -91,11 +90,21 @@ def stand_in(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
         "": {},
         ".pipeline": {"RequestOp": FakeRequestOp},
         ".pipeline.logger": {"logger_config": logger_config},
-        ".util": {"kill_stop_process_by_pid": lambda *args: killed.append(args)},
+        ".pipeline.channel": {"ChannelData": object},
+        ".pipeline.error_catch": {},
+        ".pipeline.operator": {},
+        ".pipeline.pipeline_server": {"PipelineServicer": object},
+        ".pipeline.proto": {"pipeline_service_pb2": None, "pipeline_service_pb2_grpc": None},
         ".web_service": {"Op": FakeOp, "WebService": type("WebService", (), {})},
     }
     for name, content in contents.items():
         module = types.ModuleType(f"paddle_serving_server{name}")
         module.__dict__.update(content)
         monkeypatch.setitem(sys.modules, module.__name__, module)
-    return killed
+        package, _, short = module.__name__.rpartition(".")
+        if package:
+            monkeypatch.setattr(sys.modules[package], short, module, raising=False)
+    monkeypatch.setitem(sys.modules, "grpc", types.ModuleType("grpc"))
+    monkeypatch.setenv("SERVING_LOG_PATH", "")  # which the service sets
+    for name in ("lifecycle", "request_data", "batching"):
+        monkeypatch.delitem(sys.modules, name, raising=False)

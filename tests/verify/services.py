@@ -27,7 +27,7 @@ def running(folder: Path, **options: Any) -> Iterator[Pipeline]:
         with pipeline:
             if not pipeline.isolated:  # as serve-check does where there are no network namespaces
                 pipeline.rpc_port, pipeline.http_port = _free_port(), _free_port()
-                services.with_ports(copied, pipeline.rpc_port, pipeline.http_port)
+                services.with_ports(copied, pipeline.rpc_port, pipeline.http_port, _free_port())
             pipeline.start()
             yield pipeline
 

@@ -128,7 +128,8 @@ def test_a_service_deep_in_folders(tmp_path: Path) -> None:
 def test_without_a_namespace_rpc_is_bound_to_loopback(scratch: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ports = [room._free_port(), room._free_port()]
     handed_out = list(ports)
-    monkeypatch.setattr(room, "_free_port", lambda: handed_out.pop(0))
+    free = room._free_port
+    monkeypatch.setattr(room, "_free_port", lambda: handed_out.pop(0) if handed_out else free())
     seen: list[list[str]] = []
 
     def progress(line: str) -> None:

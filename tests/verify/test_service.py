@@ -86,9 +86,9 @@ def test_the_copy_is_unchanged_and_finds_its_model(made: Path, tmp_path: Path, d
     for name in ("config.yml", "web_service.py", "tensor_input.py"):
         assert (copied / name).read_bytes() == (found.folder / name).read_bytes()
     assert (copied / found.model / "serving_server_conf.prototxt").is_file()
-    services.with_ports(copied, 1111, 2222)
+    services.with_ports(copied, 1111, 2222, 3333)
     config = yaml.safe_load((copied / "config.yml").read_text())
-    assert (config["rpc_port"], config["http_port"]) == (1111, 2222)
+    assert (config["rpc_port"], config["http_port"], config["health_port"]) == (1111, 2222, 3333)
 
 
 def test_requests_of_another_kind_are_refused(made: Path, tmp_path: Path) -> None:
@@ -137,7 +137,7 @@ def test_a_service_that_ends_is_an_error_with_its_reason(made: Path, tmp_path: P
     shutil.copytree(made, tmp_path / "x")
     path = tmp_path / "x" / "service" / "web_service.py"
     path.write_text(path.read_text().replace("self.inputs = Inputs()", "raise OSError('the Error of the day')"))
-    with pytest.raises(RuntimeFailedError, match="ended with status -9 when it was asked: .*the Error of the day"):
+    with pytest.raises(RuntimeFailedError, match="ended with status 1 before it was ready: .*the Error of the day"):
         serve_check(tmp_path / "x")
 
 

@@ -73,6 +73,8 @@ def command(
         for f in report.forms
     ]
     out.table(["request", "", "largest difference", "ms", "why"], rows, right=["largest difference", "ms"])
+    if report.onednn is not None and report.onednn.advice:
+        out.warn(report.onednn.advice)
     if not report.isolated:
         out.warn("no network namespace could be made: the HTTP gateway listened on every interface while the check ran")
     if report.kept is not None:

@@ -23,13 +23,20 @@ def _declared(
     name: Annotated[Optional[str], typer.Option(help="The service's name, part of the URL; default model.")] = None,
     rpc_port: Annotated[Optional[int], typer.Option(help="Default 8088.")] = None,
     http_port: Annotated[Optional[int], typer.Option(help="Default 18082.")] = None,
+    health_port: Annotated[
+        Optional[int], typer.Option(help="Of /health and /metrics; default one above --http-port.")
+    ] = None,
     workers: Annotated[Optional[int], typer.Option(help="Threads that take requests; default 4.")] = None,
     concurrency: Annotated[
         Optional[int], typer.Option(help="Processes that run the model, each with a copy of it; default 1.")
     ] = None,
-    threads: Annotated[Optional[int], typer.Option(help="Threads of Paddle in each of them; default 2.")] = None,
+    threads: Annotated[Optional[int], typer.Option(help="Threads of Paddle in each of them; default 1.")] = None,
     device_type: Annotated[
         Optional[int], typer.Option(help="0 CPU (default), 1 GPU, 2 TensorRT, 3 ARM CPU, 4 Kunlun XPU.")
+    ] = None,
+    onednn: Annotated[
+        Optional[bool],
+        typer.Option("--onednn/--no-onednn", help="On a CPU: use oneDNN; by default where sizes of inputs are few."),
     ] = None,
     log_file: Annotated[
         Optional[str], typer.Option(metavar="FILE", help="The service's log; default PipelineServingLogs/pipeline.log.")

@@ -167,6 +167,7 @@ class Worker:
         ir_optim: bool = True,
         onednn: Optional[bool] = None,
         memory_optim: bool = False,
+        passes: Sequence[str] = (),
         engine: Literal["auto", "predictor", "executor"] = "auto",
         fetch: Optional[Sequence[str]] = None,
         timeout: float = 300,
@@ -180,6 +181,7 @@ class Worker:
             ir_optim: whether Paddle may optimise the graph.
             onednn: whether Paddle may use oneDNN; None = as it is by default in that version.
             memory_optim: whether Paddle may reuse buffers.
+            passes: passes of Paddle Inference that are appended to its own.
             engine: ``predictor`` is Paddle Inference, what servers use; ``executor`` runs the graph as it is
                 and takes every type of tensor; ``auto`` is the Predictor unless it cannot pass a type in or
                 out (2.3 knows four types of input). The result names the one that ran.
@@ -206,6 +208,7 @@ class Worker:
                 "ir_optim": ir_optim,
                 "onednn": onednn,
                 "memory_optim": memory_optim,
+                "passes": list(passes),
                 "threads": self.threads,
             }
             arrays = [np.asarray(a) for feed in sets for a in feed.values()]

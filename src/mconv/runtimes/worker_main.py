@@ -146,6 +146,8 @@ class OnPredictor:
             config.enable_mkldnn()
         elif request["onednn"] is False and hasattr(config, "disable_mkldnn"):
             config.disable_mkldnn()  # before 2.6 it is off unless asked for
+        for name in request["passes"]:
+            config.pass_builder().append_pass(name)
 
     def handle(self, kind, name):
         predictor = self.predictor

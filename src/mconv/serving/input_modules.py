@@ -10,7 +10,7 @@ from typing import Optional
 from mconv.errors import UsageError
 from mconv.program.copying import copy_file
 from mconv.program.program import Program
-from mconv.serving import image_settings, tokenizer_files
+from mconv.serving import image_settings, onednn, tokenizer_files
 from mconv.serving.kinds import KINDS, ModelInput, Written, image_layout, text_roles
 from mconv.serving.rendering import literal, render
 from mconv.serving.service_options import ServiceOptions
@@ -35,6 +35,9 @@ class Service:
         copies: name → the file that is copied.
         summary: one line on what it does with requests.
         notes: what was guessed and may be wrong.
+        padding: input → what fills up rows that are shorter than others of a batch; None where that would change what
+            the model answers.
+        sizes: how many shapes the inputs have besides the number of rows; None: any number.
     """
 
     kind: str
@@ -42,6 +45,8 @@ class Service:
     copies: dict[str, Path] = field(default_factory=dict)
     summary: str = ""
     notes: list[str] = field(default_factory=list)
+    padding: Optional[dict[str, int]] = None
+    sizes: Optional[int] = None
 
     def written(self, folder: Path, options: ServiceOptions) -> Written:
         """What is to be said of it when it is in *folder*."""
@@ -69,7 +74,14 @@ def text(
     inputs: Sequence[ModelInput],
     options: ServiceOptions,
     tokenizer: Optional[tokenizer_files.TokenizerFile],
+    weights: Optional[int] = None,
 ) -> Shapes:
+    """The module for texts.
+
+    Args:
+        weights: bytes of the model's fully connected layers, where texts may be filled up to one of a few lengths; None:
+            they may not, as outputs follow the length.
+    """
     roles = text_roles(inputs, options.text_inputs)
     if roles is None:
         shapes = ", ".join(f"{i.name}: {i.dtype.label}{i.sizes}" for i in inputs)
@@ -89,6 +101,11 @@ def text(
     length = options.max_length or row or tokenizer.length or tokenizer_files.DEFAULT_LENGTH
     if row is not None and length > row:
         raise UsageError(f"--max-length {length}: the model takes {row} tokens")
+    masked = "mask" in roles.values() and row is None
+    steps = None
+    if masked and weights is not None and options.onednn is not False and options.device_type == 0:
+        steps = onednn.lengths(length, weights)
+    service.sizes = 1 if row is not None else None if steps is None else len(steps)
     loader = render(
         f"tokenizer_{tokenizer.kind}.py",
         **({"LOWERCASE": tokenizer.lowercase if options.lowercase is None else options.lowercase}
@@ -101,10 +118,13 @@ def text(
         PAD_ID=tokenizer.pad,
         MAX_LENGTH=length,
         ROW_LENGTH=row,
+        ROW_LENGTHS=steps,
         BATCH=batch,
         LOADER=loader.rstrip("\n"),
     )
     service.copies[tokenizer.name] = tokenizer.path
+    if masked:
+        service.padding = {name: tokenizer.pad if role == "ids" else 0 for name, role in roles.items()}
     service.summary = f"texts become {', '.join(roles)} through {tokenizer.name}, at most {length} tokens"
     if tokenizer.kind == "sentencepiece":
         service.notes.append(
@@ -135,6 +155,7 @@ def image(service: Service, inputs: Sequence[ModelInput], options: ServiceOption
         MAX_RESIZED=max(_MAX_RESIZED, 8 * (found.height or 0) * (found.width or 0)),
     )
     service.summary = found.summary
+    service.sizes = 1 if found.height and found.width else None
     service.notes += found.notes
 
     def shape(batch: int, size: int) -> list[int]:
@@ -149,6 +170,7 @@ def tensor(service: Service, inputs: Sequence[ModelInput], options: ServiceOptio
     service.files[MODULES["tensor"]] = render(
         MODULES["tensor"], INPUTS=literal({i.name: (i.dtype.label, list(i.shape)) for i in inputs})
     )
+    service.sizes = 1 if all(None not in i.shape[1:] for i in inputs) else None
     service.summary = "tensors: " + ", ".join(f"{i.name}: {i.dtype.label}{i.sizes}" for i in inputs)
     if options.service is None and text_roles(inputs) is not None:
         service.notes.append("this looks like a text model; --tokenizer FILE makes a service that takes texts")

@@ -17,7 +17,7 @@ from mconv.program import files
 from mconv.program.output import staged
 from mconv.program.params import PathLike
 from mconv.program.program import Program
-from mconv.serving import configure, input_modules, tokenizer_files
+from mconv.serving import configure, input_modules, onednn, tokenizer_files
 from mconv.serving.configure import ServingConfig
 from mconv.serving.image_settings import ImageOptions
 from mconv.serving.input_modules import LABELS, MODULES, Service, Shapes
@@ -27,6 +27,9 @@ from mconv.serving.service_options import ServiceOptions, check, options_from
 
 __all__ = ["CONFIG", "MODULES", "SERVICE", "Service", "ServiceOptions", "Written", "kind_of", "options_from", "plan"]
 CONFIG, SERVICE = "config.yml", "web_service.py"
+# what no setting is filled into: what requests carry, start and end, how Paddle is set up
+PARTS = ("lifecycle.py", "predictor.py", "request_data.py")
+BATCHING = "batching.py"
 _MODEL_HOME = "/home/model-server"  # in the container, as in the article
 
 
@@ -96,25 +99,59 @@ def plan(
             hint = f"--service {kind} says what it is" if options.service is None else f"leave out {what}"
             raise UsageError(f"{what}: this is no service of kind {kind} but {service.kind}", hint)
     if service.kind == "text":
-        shapes = input_modules.text(service, inputs, options, tokenizer)
+        # answers of one size, whatever the length of the text
+        pooled = all(s and all(size > 0 for size in s[1:]) for s in _outputs(config, program).values())
+        shapes = input_modules.text(
+            service, inputs, options, tokenizer, onednn.product_bytes(program) if pooled else None
+        )
     elif service.kind == "image":
         shapes = input_modules.image(service, inputs, options, beside)
     else:
         shapes = input_modules.tensor(service, inputs, options)
     input_modules.labels(service, options, program, beside)
-    _around(service, config, options, model, shapes)
+    _around(service, config, program, options, model, shapes)
     return service
 
 
 # ------------------------------------------------------------------------------------- the files around it
 
 
-def _around(service: Service, config: ServingConfig, options: ServiceOptions, model: str, shapes: Shapes) -> None:
+def _outputs(config: ServingConfig, program: Optional[Program]) -> dict[str, tuple[int, ...]]:
+    """Output → its shape, -1 for what is open; empty where it is not known."""
+    shapes = {} if program is None else {port.name: port.shape for port in program.fetches}
+    return {var.alias: shapes.get(var.name, ()) for var in config.fetches}
+
+
+def _batching(service: Service, config: ServingConfig, program: Optional[Program]) -> dict[str, str]:
+    """What :mod:`batching` of the service has to know of the model, as literals."""
+    inputs = inputs_of(config, program)
+    outputs = _outputs(config, program)
+    first = [i.shape[:1] for i in inputs] == [(None,)] * len(inputs) and all(s[:1] == (-1,) for s in outputs.values())
+    lengths = {name: [axis for axis, size in enumerate(shape) if axis and size < 0] for name, shape in outputs.items()}
+    return {
+        "JOINABLE": str(bool(outputs) and first),
+        "PADDING": literal(service.padding),
+        "LENGTHS": literal(lengths),
+        "AND_LENGTHS": "" if service.padding is None else ", and in the length of the rows,\nwhich are filled up",
+    }
+
+
+def _around(
+    service: Service,
+    config: ServingConfig,
+    program: Optional[Program],
+    options: ServiceOptions,
+    model: str,
+    shapes: Shapes,
+) -> None:
     module = MODULES[service.kind]
+    weights = onednn.product_bytes(program)
+    fast = onednn.settle(options.onednn, options.device_type == 0, service.sizes, weights)
     names = {"NAME": options.name, "RPC_PORT": options.rpc_port, "HTTP_PORT": options.http_port}
     service.files[CONFIG] = render(
         CONFIG,
         **names,
+        HEALTH_PORT=options.health,
         WORKERS=options.workers,
         CONCURRENCY=options.concurrency,
         MODEL=quoted(model),
@@ -122,6 +159,10 @@ def _around(service: Service, config: ServingConfig, options: ServiceOptions, mo
         DEVICES='"0"' if options.device_type in (1, 2, 4) else '""',
         THREADS=options.threads,
         IR_OPTIM=str(options.ir_optim).lower(),
+        ONEDNN=str(fast.on).lower(),
+        ONEDNN_REASON=f"; {fast.reason}" if fast.reason else "",
+        ONEDNN_PASSES=str(fast.passes).lower(),
+        ONEDNN_SHAPES=fast.shapes,
         FETCHES=json.dumps([var.alias for var in config.fetches], ensure_ascii=False),
     )
     service.files[SERVICE] = render(
@@ -151,12 +192,16 @@ def _around(service: Service, config: ServingConfig, options: ServiceOptions, mo
         )
     home = posixpath.join(_MODEL_HOME, "service")
     more = sorted({*service.copies, *({LABELS} & set(service.files))})
-    copied = [CONFIG, SERVICE, module, *more]
-    ports = {k: names[k] for k in ("RPC_PORT", "HTTP_PORT")}
+    for part in PARTS:
+        service.files[part] = render(part)
+    service.files[BATCHING] = render(BATCHING, **_batching(service, config, program))
+    copied = [CONFIG, SERVICE, module, *PARTS, BATCHING, *more]
+    ports = {"RPC_PORT": options.rpc_port, "HTTP_PORT": options.http_port, "HEALTH_PORT": options.health}
     service.files["Dockerfile"] = render("Dockerfile", **ports, WORKDIR=home, COPIED=" ".join(copied))
     service.files["docker-compose.yml"] = render(
         "docker-compose.yml",
         **names,
+        HEALTH_PORT=options.health,
         COMPOSE_NAME=options.name.lower(),
         MODEL_SOURCE=quoted(model).replace("$", "$$"),
         MODEL_TARGET=quoted(posixpath.normpath(posixpath.join(home, model))).replace("$", "$$"),

@@ -25,11 +25,13 @@ class ServiceOptions:
         service: ``text``, ``image`` or ``tensor``; None: guessed from the model's inputs.
         name: the service's name, a word; HTTP requests go to ``/<name>/prediction``.
         rpc_port, http_port: where it listens.
+        health_port: where /health and /metrics are; None: one above *http_port*.
         workers: threads that take requests.
         concurrency: how many copies of the model run.
         threads: threads of Paddle's mathematics library.
         device_type: one of :data:`DEVICES`.
         ir_optim: whether Paddle may optimise the graph.
+        onednn: whether a CPU uses oneDNN; None: where it is faster, see :mod:`mconv.serving.onednn`.
         log_file, log_level: of the pipeline's log; the file as seen from the service's folder.
         labels: a file with the name of one class a line.
         tokenizer: a tokenizer file, or a folder with one; None: the one beside the source.
@@ -43,11 +45,13 @@ class ServiceOptions:
     name: str = "model"
     rpc_port: int = 8088
     http_port: int = 18082
+    health_port: Optional[int] = None
     workers: int = 4
     concurrency: int = 1
-    threads: int = 2
+    threads: int = 1
     device_type: int = 0
     ir_optim: bool = True
+    onednn: Optional[bool] = None
     log_file: str = "PipelineServingLogs/pipeline.log"
     log_level: str = "INFO"
     labels: Optional[PathLike] = None
@@ -56,6 +60,13 @@ class ServiceOptions:
     max_length: Optional[int] = None
     text_inputs: Mapping[str, str] = field(default_factory=dict)
     image: ImageOptions = ImageOptions()
+
+    @property
+    def health(self) -> int:
+        """The port of /health and /metrics."""
+        if self.health_port is not None:
+            return self.health_port
+        return self.http_port + 1 if self.http_port + 1 not in (self.rpc_port, 65536) else self.http_port - 1
 
 
 # option → field of ImageOptions
@@ -98,12 +109,17 @@ def check(options: ServiceOptions) -> None:
         raise UsageError(f"--service: {options.service!r} is not one of {', '.join(KINDS)}")
     if not re.fullmatch(r"[A-Za-z]\w*", options.name, re.ASCII):
         raise UsageError(f"--name: {options.name!r} is no word of letters, digits and _", "it is part of the URL")
-    ports = {"--rpc-port": options.rpc_port, "--http-port": options.http_port}
+    ports = {"--rpc-port": options.rpc_port, "--http-port": options.http_port, "--health-port": options.health}
     for option, port in ports.items():
         if not 1024 <= port <= 65535:  # what the pipeline accepts
             raise UsageError(f"{option}: {port} is not between 1024 and 65535")
-    if options.rpc_port == options.http_port:
-        raise UsageError(f"--rpc-port and --http-port are both {options.rpc_port}")
+    for one, other in (
+        ("--rpc-port", "--http-port"),
+        ("--rpc-port", "--health-port"),
+        ("--http-port", "--health-port"),
+    ):
+        if ports[one] == ports[other]:
+            raise UsageError(f"{one} and {other} are both {ports[one]}")
     for option, count in (
         ("--workers", options.workers),
         ("--concurrency", options.concurrency),

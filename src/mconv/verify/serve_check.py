@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import socket
 import tempfile
 import time
@@ -20,7 +21,8 @@ from mconv.program.output import staged
 from mconv.program.program import Program
 from mconv.program.stored import ModelFiles
 from mconv.runtimes import Runtime, Worker, find
-from mconv.serving import configure, scaffold
+from mconv.runtimes.worker import RunResult, WorkerError
+from mconv.serving import configure, onednn, scaffold
 from mconv.serving.configure import ServingConfig
 from mconv.serving.scaffold import ServiceOptions
 from mconv.verify import service as services
@@ -39,6 +41,8 @@ FORMS = {
     "text": ("http key/value", "http tensors", "rpc strings", "rpc tensors"),
     "image": ("http key/value", "rpc strings", "rpc tensors", "rpc bytes"),
 }
+# how often the input sets are run to compare times; what is slower, and what another answer, in parts of the largest number
+_ROUNDS, _SLOWER, _DIFFERENT = 4, 1.15, 1e-3
 CLIENTS = ("http_client.py", "rpc_client.py")
 BAD = "bad requests"
 
@@ -64,6 +68,27 @@ class FormResult:
 
 
 @dataclass(frozen=True)
+class OneDNNResult:
+    """What oneDNN makes of a model, in direct inference on the requests' arrays, one thread.
+
+    Attributes:
+        on: whether the service uses it.
+        seconds, seconds_without: for all input sets once, the fastest of several rounds.
+        max_abs: largest difference of an output, in parts of the output's largest number; None where they cannot be
+            compared.
+        ok: whether the answers are the same for all practical purposes.
+        advice: what is to be done; empty where nothing is.
+    """
+
+    on: bool
+    seconds: float
+    seconds_without: float
+    max_abs: Optional[float]
+    ok: bool
+    advice: str
+
+
+@dataclass(frozen=True)
 class ServeReport:
     """What ``mconv serve-check`` found.
 
@@ -81,6 +106,8 @@ class ServeReport:
         kept: where the service was written to, if asked for.
         service: the generated service that was tested; None: one made for the check, which takes tensors.
         kind: ``text``, ``image`` or ``tensor``.
+        onednn: whether oneDNN is slower, or answers something else; None where the model fails in the way that the
+            service does not take.
     """
 
     ok: bool
@@ -95,6 +122,7 @@ class ServeReport:
     kept: Optional[Path] = None
     service: Optional[Path] = None
     kind: str = "tensor"
+    onednn: Optional[OneDNNResult] = None
 
     def require(self) -> None:
         """Raise unless every form agreed.
@@ -105,6 +133,8 @@ class ServeReport:
         for form in self.forms:
             if not form.ok:
                 raise VerificationError(f"{self.folder}: {form.form}: {form.reason}")
+        if self.onednn is not None and not self.onednn.ok:
+            raise VerificationError(f"{self.folder}: {self.onednn.advice}")
 
 
 def serve_check(
@@ -186,7 +216,7 @@ def serve_check(
         with pipeline:
             if found is not None and not pipeline.isolated:
                 pipeline.rpc_port, pipeline.http_port = _free_port(), _free_port()
-                services.with_ports(copied, pipeline.rpc_port, pipeline.http_port)
+                services.with_ports(copied, pipeline.rpc_port, pipeline.http_port, _free_port())
             if kind == "tensor":
                 specs = specs_of(program)
                 sets = load_feeds(Path(inputs), specs) if inputs is not None else random_feeds(specs)
@@ -196,7 +226,7 @@ def serve_check(
                 requests = services.requests(kind, program, texts, images)
                 asked = [pipeline.inputs(run.module, request) for request in requests]
             progress(f"direct inference in {where.name}")
-            direct = _direct(where, files, asked, config, run.ir_optim)
+            direct, fast = _direct(where, files, asked, config, run)
             progress(f"starting the pipeline service in {where.name}")
             ready = pipeline.start()
             progress(f"the service is ready after {ready:.1f} s; asking it over HTTP and RPC")
@@ -213,7 +243,7 @@ def serve_check(
                 forms.append(_bad_requests(pipeline, kind, requests[0], asked[0], first, config, tolerance))
         isolated = pipeline.isolated
     return ServeReport(
-        all(form.ok for form in forms),
+        all(form.ok for form in forms) and (fast is None or fast.ok),
         server,
         where.name,
         direct.version,
@@ -225,18 +255,19 @@ def serve_check(
         kept,
         None if found is None else found.folder,
         kind,
+        fast,
     )
 
 
 def _made(config: ServingConfig, program: Program, server: Path, folder: Path, ir_optim: bool) -> FoundService:
     """Write a service that takes tensors into *folder*, on ports that are free."""
     options = ServiceOptions(
-        service="tensor", rpc_port=_free_port(), http_port=_free_port(), ir_optim=ir_optim, threads=1
+        service="tensor", rpc_port=_free_port(), http_port=_free_port(), health_port=_free_port(), ir_optim=ir_optim
     )
     scaffold.plan(config, program, options, model=str(server)).write(folder)
-    return FoundService(
-        folder, "tensor", options.name, options.rpc_port, options.http_port, options.ir_optim, str(server)
-    )
+    made = services.read(folder)
+    assert made is not None
+    return made
 
 
 def _keep(
@@ -248,13 +279,60 @@ def _keep(
 
 
 def _direct(
-    where: Runtime, files: ModelFiles, asked: Sequence[Mapping[str, np.ndarray]], config: ServingConfig, ir_optim: bool
-) -> Answers:
-    """Direct inference on arrays named as clients name them."""
+    where: Runtime,
+    files: ModelFiles,
+    asked: Sequence[Mapping[str, np.ndarray]],
+    config: ServingConfig,
+    run: FoundService,
+) -> tuple[Answers, Optional[OneDNNResult]]:
+    """Direct inference on arrays named as clients name them, set up as the service is; and with and without oneDNN."""
     sets = [{var.name: feed[var.alias] for var in config.feeds} for feed in asked]
+    results: dict[bool, RunResult] = {}
     with Worker(where) as worker:
-        result = worker.run(files.program, files.params, sets, ir_optim=ir_optim)
-    return Answers(result.names, result.outputs, result.dtypes, result.version, result.seconds)
+        passes = onednn.PASSES if run.passes and worker.version().startswith("2.3.") else ()
+        for on in (run.onednn, not run.onednn):
+            try:
+                results[on] = worker.run(
+                    files.program, files.params, sets * _ROUNDS, ir_optim=run.ir_optim, onednn=on,
+                    passes=passes if on else (),
+                )  # fmt: skip
+            except WorkerError:
+                if on == run.onednn:
+                    raise
+    result, count = results[run.onednn], len(sets)
+    answers = Answers(
+        result.names, result.outputs[:count], result.dtypes[:count], result.version, result.seconds[:count]
+    )
+    return answers, _compared_onednn(run.onednn, results[True], results[False], count) if len(results) == 2 else None
+
+
+def _compared_onednn(on: bool, with_it: RunResult, without: RunResult, count: int) -> OneDNNResult:
+    """Judge two runs of the same *count* input sets, repeated."""
+
+    def seconds(result: RunResult) -> float:
+        rounds = [sum(result.seconds[at : at + count]) for at in range(0, len(result.seconds), count)]
+        return min(rounds[1:] or rounds)  # the first one prepares
+
+    largest = 0.0
+    for have, want in zip(with_it.outputs[:count], without.outputs[:count]):
+        for a, b in zip(have, want):
+            if a.shape != b.shape:
+                largest = math.inf
+            elif a.size and a.dtype.kind == "f":
+                scale = max(float(np.abs(b).max()), 1e-6)
+                largest = max(largest, float(np.nan_to_num(np.abs(a - b), nan=0.0).max()) / scale)
+    fast, slow = seconds(with_it), seconds(without)
+    same = largest <= _DIFFERENT
+    advice = ""
+    if not same and on:
+        advice = (
+            f"oneDNN answers something else ({largest:.2g} of the largest number): write the service with --no-onednn"
+        )
+    elif on and fast > slow * _SLOWER:
+        advice = f"slower with oneDNN ({fast * 1e3:.1f} ms, {slow * 1e3:.1f} without): --no-onednn writes it without"
+    elif not on and same and slow > fast * _SLOWER:
+        advice = f"faster with oneDNN ({fast * 1e3:.1f} ms, {slow * 1e3:.1f} without): --onednn writes it so"
+    return OneDNNResult(on, fast, slow, largest if math.isfinite(largest) else None, same or not on, advice)
 
 
 def _shaped(kind: str, form: str, request: Request) -> Request:

@@ -49,6 +49,7 @@ class FoundService:
         folder: where it is.
         kind: ``text``, ``image`` or ``tensor``.
         name, rpc_port, http_port, ir_optim, model: what its ``config.yml`` says.
+        onednn, passes: whether it uses oneDNN, and the passes for it.
     """
 
     folder: Path
@@ -58,6 +59,8 @@ class FoundService:
     http_port: int
     ir_optim: bool
     model: str
+    onednn: bool = False
+    passes: bool = False
 
     @property
     def server(self) -> Path:
@@ -92,6 +95,8 @@ def read(folder: Path) -> Optional[FoundService]:
             "http_port": int(content["http_port"]),
             "ir_optim": bool(local.get("ir_optim", False)),
             "model": str(local["model_config"]),
+            "onednn": bool(local.get("use_mkldnn")) and local.get("device_type") == 0,
+            "passes": bool(local.get("onednn_fc")),
         }
     except (yaml.YAMLError, ValueError, TypeError, KeyError, AttributeError) as e:
         first = (str(e).splitlines() or [""])[0]
@@ -171,11 +176,11 @@ def copy(service: FoundService, scratch: Path) -> Path:
     return folder
 
 
-def with_ports(folder: Path, rpc_port: int, http_port: int) -> None:
+def with_ports(folder: Path, rpc_port: int, http_port: int, health_port: int) -> None:
     """Change the ports of a service's copy, where they could meet another service's."""
     path = folder / scaffold.CONFIG
     text = path.read_text(encoding="utf-8")
-    for key, port in (("rpc_port", rpc_port), ("http_port", http_port)):
+    for key, port in (("rpc_port", rpc_port), ("http_port", http_port), ("health_port", health_port)):
         text = re.sub(rf"^{key}:.*$", f"{key}: {port}", text, flags=re.MULTILINE)
     path.write_text(text, encoding="utf-8")
 

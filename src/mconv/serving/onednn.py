@@ -1,0 +1,96 @@
+"""Whether a service is faster with oneDNN, which prepares its operators for each shape of the inputs anew.
+
+Measured in Paddle 2.3.2, one thread, milliseconds of CPU per run:
+
+=====================================  =======  =================  ==============================
+model, sizes of the inputs             without  with oneDNN        with the ``fc`` passes as well
+=====================================  =======  =================  ==============================
+BERT of 6 layers, 128 tokens           57       40                 40
+the same, 3 to 128 tokens              29       31                 60; 1.6 GB instead of 0.8
+the same, filled up to 8 lengths       31       –                  27; 1.2 GB
+PP-OCRv4 recogniser, 320 pixels        64       43                 –
+the same, 100 to 500 pixels            65       85                 –
+=====================================  =======  =================  ==============================
+
+With the passes each shape keeps a copy of the weights of the fully connected layers.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Optional
+
+from mconv.program.program import Program
+
+# what copies of weights may take, and how many lengths of texts there may be
+_MEMORY = 2 << 30
+_MOST_LENGTHS = 10
+_SHORTEST = 16
+# of Paddle 2.3, which leaves them out; predictor.py of a service appends them
+PASSES = ("fc_mkldnn_pass", "fc_act_mkldnn_fuse_pass")
+_PRODUCTS = {"mul": "Y", "matmul": "Y", "matmul_v2": "Y", "fc": "W"}
+
+
+@dataclass(frozen=True)
+class OneDNN:
+    """How a service uses oneDNN.
+
+    Attributes:
+        on: whether it does.
+        passes: whether fully connected layers become one operator each.
+        shapes: for how many shapes of the inputs operators are kept.
+        reason: why not, for the comment in ``config.yml``.
+    """
+
+    on: bool
+    passes: bool
+    shapes: int
+    reason: str = ""
+
+
+def settle(asked: Optional[bool], cpu: bool, shapes: Optional[int], weights: int) -> OneDNN:
+    """Decide.
+
+    Args:
+        asked: what the user wants; None: whatever is faster.
+        cpu: whether the service runs on a CPU.
+        shapes: how many shapes the inputs have besides the number of rows; None: any number.
+        weights: bytes of the fully connected layers, see :func:`product_bytes`.
+    """
+    passes = shapes is not None and shapes * weights <= _MEMORY
+    kept = max(shapes or 0, min(_MOST_LENGTHS, _MEMORY // weights) if passes and weights else 2 * _MOST_LENGTHS)
+    if not cpu:
+        return OneDNN(False, passes, kept, "off: device_type is no CPU")
+    if asked is False:
+        return OneDNN(False, passes, kept, "off: --no-onednn was asked for")
+    if asked is None and shapes is None:
+        reason = "off: the sizes of the inputs change, and oneDNN prepares its operators for each anew (--onednn)"
+        return OneDNN(False, passes, kept, reason)
+    return OneDNN(True, passes, kept)
+
+
+def lengths(longest: int, weights: int) -> Optional[list[int]]:
+    """The lengths to which rows are filled up so that there are few: up to half as long again, or twice as long.
+
+    Returns:
+        None where even few would take too much memory.
+    """
+    most = min(_MOST_LENGTHS, _MEMORY // weights if weights else _MOST_LENGTHS)
+    powers = [longest]
+    while powers[0] > _SHORTEST:
+        powers.insert(0, max(_SHORTEST, math.ceil(powers[0] / 2)))
+    between = [n for small, large in zip(powers, powers[1:]) if (n := (small + large) // 2) not in (small, large)]
+    for found in (sorted(powers + between), powers):
+        if len(found) <= most:
+            return found
+    return None
+
+
+def product_bytes(program: Optional[Program]) -> int:
+    """What the weights of matrix products take, in bytes of float32; 0 where there is no program."""
+    if program is None:
+        return 0
+    names = {name for _, op in program.ops() if op.type in _PRODUCTS for name in op.input(_PRODUCTS[op.type])}
+    found = [program.find_var(name) for name in sorted(names)]
+    return sum(4 * math.prod(v.shape or ()) for v in found if v is not None and v.persistable)

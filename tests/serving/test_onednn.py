@@ -1,0 +1,76 @@
+"""When a generated service uses oneDNN, and to which lengths its texts are filled up."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from mconv.program.dtypes import DType
+from mconv.program.program import Op, Program, Var
+from mconv.serving import onednn
+from mconv.serving.scaffold import CONFIG, options_from, plan
+from tests.serving.generated import model
+
+I64, F32 = DType.INT64, DType.FP32
+BERT = dict.fromkeys(("input_ids", "attention_mask"), (I64, (-1, -1)))
+VOCAB = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "hello"]
+
+
+def settings(inputs: dict, folder: Path, outputs: dict, **options: object) -> tuple[dict, str, str]:
+    """``local_service_conf``, the text of ``config.yml``, and ROW_LENGTHS of a text service."""
+    (folder / "vocab.txt").write_text("\n".join(VOCAB))
+    planned = plan(*model(inputs, list(outputs), outputs=outputs), options_from(options), beside=folder)
+    text = planned.files[CONFIG]
+    (line,) = [
+        x for x in planned.files.get("text_input.py", "ROW_LENGTHS = ").splitlines() if x.startswith("ROW_LENGTHS =")
+    ]
+    return yaml.safe_load(text)["op"]["model"]["local_service_conf"], text, line.partition("= ")[2]
+
+
+@pytest.mark.parametrize(
+    ("inputs", "outputs", "options", "on", "comment"),
+    [
+        ({"x": (F32, (-1, 4))}, {"y": (-1, 2)}, {}, True, None),
+        ({"x": (F32, (-1, -1))}, {"y": (-1, 2)}, {}, False, "sizes of the inputs change"),
+        ({"x": (F32, (-1, -1))}, {"y": (-1, 2)}, {"onednn": True}, True, None),
+        ({"x": (F32, (-1, 4))}, {"y": (-1, 2)}, {"onednn": False}, False, "--no-onednn was asked for"),
+        ({"x": (F32, (-1, 4))}, {"y": (-1, 2)}, {"device_type": 1}, False, "no CPU"),
+        ({"x": (F32, (-1, 3, -1, -1))}, {"y": (-1, 2)}, {"image_size": "32"}, True, None),
+        ({"x": (F32, (-1, 3, 48, -1))}, {"y": (-1, 2)}, {}, False, "sizes of the inputs change"),
+        (BERT, {"y": (-1, 2)}, {"max_length": 64}, True, None),
+        (BERT, {"y": (-1, -1, 2)}, {"max_length": 64}, False, "sizes of the inputs change"),
+        ({"input_ids": (I64, (-1, -1))}, {"y": (-1, 2)}, {}, False, "sizes of the inputs change"),
+    ],
+    ids=["fixed", "open", "asked", "refused", "gpu", "picture", "wide picture", "masked", "tokens", "no mask"],
+)
+def test_onednn_is_on_where_shapes_are_few(
+    tmp_path: Path, inputs: dict, outputs: dict, options: dict, on: bool, comment: str
+) -> None:
+    local, text, steps = settings(inputs, tmp_path, outputs, **options)
+    assert local["use_mkldnn"] is on
+    (line,) = [x for x in text.splitlines() if "# oneDNN, for a CPU" in x]
+    assert (comment in line) if comment else line.endswith("# oneDNN, for a CPU")
+    if inputs is BERT:
+        assert steps == ("[16, 24, 32, 48, 64]" if on else "None")
+
+
+def test_few_lengths_take_little_memory() -> None:
+    assert onednn.lengths(128, 40 << 20) == [16, 24, 32, 48, 64, 96, 128]
+    assert onednn.lengths(512, 340 << 20) == [16, 32, 64, 128, 256, 512]
+    assert onednn.lengths(512, 1 << 30) is None
+    assert onednn.lengths(8, 0) == [8] and onednn.lengths(100, 0) == [16, 20, 25, 37, 50, 75, 100]
+    assert onednn.settle(None, True, 6, 340 << 20) == onednn.OneDNN(True, True, 6)
+    assert onednn.settle(True, True, None, 340 << 20).passes is False
+    assert onednn.settle(None, True, 1, 4 << 30).passes is False
+    assert onednn.settle(None, True, 1, 1 << 20).shapes == 10
+
+
+def test_the_weights_of_products_are_counted() -> None:
+    program = Program()
+    program.main.add_var(Var.tensor("w", F32, (10, 20), persistable=True))
+    program.main.add_var(Var.tensor("x", F32, (-1, 10)))
+    program.main.ops.append(Op.make("matmul_v2", {"X": ["x"], "Y": ["w"]}, {"Out": ["y"]}))
+    program.main.ops.append(Op.make("matmul_v2", {"X": ["x"], "Y": ["x"]}, {"Out": ["z"]}))
+    assert onednn.product_bytes(program) == 800 and onednn.product_bytes(None) == 0
