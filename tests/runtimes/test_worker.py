@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -13,13 +15,15 @@ from typing import Callable
 import numpy as np
 import pytest
 
+from mconv.emit.shape import expand_to
 from mconv.errors import UnsupportedError, UsageError
+from mconv.program.builder import Builder
 from mconv.program.dtypes import DType
-from mconv.program.files import locate
+from mconv.program.files import locate, write_model
 from mconv.program.program import Program
 from mconv.runtimes import Worker, WorkerError
 from mconv.runtimes.selfcheck import expected, write_check_model
-from mconv.runtimes.worker import last_words
+from mconv.runtimes.worker import SCRIPT, last_words
 from tests.golden import CASES, Case, case
 from tests.managed import require, save_model
 from tests.pir.fixtures import unpack
@@ -196,7 +200,35 @@ def test_a_process_killed_from_outside_is_reported(tmp_path: Path) -> None:
         threading.Thread(target=kill).start()
         with pytest.raises(WorkerError, match="SIGKILL") as caught:
             worker.run(program, params, {"x": np.ones((1, 4), np.float32)})
-        assert caught.value.signal == "SIGKILL" and "memory" in (caught.value.hint or "")
+        assert caught.value.signal == "SIGKILL" and "most likely it ran out of memory" in caught.value.message
+        assert "--input" in (caught.value.hint or "")
+
+
+@pytest.mark.runtime
+@pytest.mark.parametrize("runtime", RUNTIMES[:3])
+def test_out_of_memory_is_said_as_that(workers: Workers, tmp_path: Path, runtime: str) -> None:
+    """An operator that asks for 480 GB: no crash, no killed neighbours, one line that says what to do."""
+    b = Builder("2.3")
+    b.fetch(b.op("reduce_sum", X=expand_to(b, b.feed("x", DType.FP32, (1, 1)), (60000, 2000000)), dim=[1]), "y")
+    program, _ = b.finish()
+    path, params = write_model(program, [], tmp_path)
+    with pytest.raises(WorkerError, match="ran out of memory on .*inference.pdmodel") as caught:
+        workers(runtime).run(path, params, {"x": np.ones((1, 1), np.float32)})
+    assert "--input" in (caught.value.hint or "") and caught.value.signal is None
+
+
+def test_a_worker_may_have_what_is_free() -> None:
+    """What it has no memory for fails in it, instead of ending some process of the machine."""
+    code = (
+        f"import sys; sys.path.insert(0, {str(SCRIPT.parent)!r}); import worker_main, resource, numpy\n"
+        "worker_main.bound_memory(); most = resource.getrlimit(resource.RLIMIT_DATA)[0]\n"
+        "print(most)\n"
+        "try: numpy.empty(max(most, 1), 'u1')\n"
+        "except MemoryError: print('refused')"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    most, told = done.stdout.split()
+    assert told == "refused" and int(most) > 1 << 30, done.stderr
 
 
 def test_closing_ends_the_process_and_leaves_no_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -23,6 +23,7 @@ import numpy as np
 from mconv.errors import RuntimeFailedError, UnsupportedError, UsageError
 from mconv.program.program import Op, Program
 from mconv.runtimes.frames import kill_session, read_frame, write_frame
+from mconv.runtimes.memory import HINT, says_out_of_memory
 
 if TYPE_CHECKING:
     from mconv.runtimes.runtime import Runtime
@@ -282,9 +283,13 @@ class Worker:
             stage = header["stage"]
             cause = header["error"].strip() if header["kind"] == "input" else last_words(header["error"])
             verb = "load" if stage == "load" else "run"
+            short = says_out_of_memory(header["error"])
             raise WorkerError(
-                f"{self.runtime.label} cannot {verb} {what}: {cause}",
-                stage=stage,
+                f"{self.runtime.label} ran out of memory on {what}: {cause}"
+                if short
+                else f"{self.runtime.label} cannot {verb} {what}: {cause}",
+                HINT if short else None,
+                stage="run" if short else stage,
                 log=self._read_log() + header["error"],
             )
         return header, values
@@ -305,6 +310,12 @@ class Worker:
                 log=log,
             )
         words = last_words(log)
+        if code == -signal.SIGKILL or code < 0 and says_out_of_memory(log):
+            killer = signal.Signals(-code).name
+            text = f"{name} ran out of memory on {what}: {words}"
+            if killer == "SIGKILL":
+                text = f"{name} was ended by the system on {what}: most likely it ran out of memory ({killer})"
+            return WorkerError(text, HINT, stage=stage, signal=killer, log=log)
         said = f": {words}" if words else ""
         if code >= 0:
             return WorkerError(f"{name} ended with status {code} on {what}{said}", stage=stage, log=log)
@@ -312,8 +323,7 @@ class Worker:
             killer = signal.Signals(-code).name
         except ValueError:
             killer = f"signal {-code}"
-        hint = "probably out of memory (the kernel's OOM killer)" if killer == "SIGKILL" else None
-        return WorkerError(f"{name} crashed with {killer} on {what}{said}", hint, stage=stage, signal=killer, log=log)
+        return WorkerError(f"{name} crashed with {killer} on {what}{said}", stage=stage, signal=killer, log=log)
 
     def _read_log(self) -> str:
         if self._log is None:

@@ -338,6 +338,34 @@ def serve(requests, replies):
             write_frame(replies, {"ok": False, "stage": stage, "kind": kind, "error": text})
 
 
+def bound_memory():
+    """Let an allocation fail that the machine has no memory for: the kernel would end some process, maybe another one.
+
+    Counted is what the process may write (RLIMIT_DATA); what is free when it starts, of the machine or of its control
+    group, is what it may have.
+    """
+    try:
+        import resource
+
+        with open("/proc/meminfo") as file:
+            found = re.search(r"MemAvailable:\s+(\d+) kB", file.read())
+        free = [int(found.group(1)) * 1024] if found else []
+        for most, used in (
+            ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
+            ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes"),
+        ):
+            if os.path.exists(most) and os.path.exists(used):
+                with open(most) as limit, open(used) as now:
+                    text = limit.read().strip()
+                    if text.isdigit():
+                        free.append(int(text) - int(now.read()))
+        hard = resource.getrlimit(resource.RLIMIT_DATA)[1]
+        if free and min(free) > 1 << 30 and hard in (resource.RLIM_INFINITY, -1):
+            resource.setrlimit(resource.RLIMIT_DATA, (min(free), hard))
+    except (ImportError, OSError, ValueError):  # no Linux, or no right to: the kernel has the last word as before
+        pass
+
+
 def own_channel():
     """The protocol's two streams; what else is printed to stdout, and Paddle prints a lot, goes to stderr."""
     requests = os.fdopen(os.dup(0), "rb")
@@ -352,4 +380,5 @@ def own_channel():
 
 
 if __name__ == "__main__":
+    bound_memory()
     serve(*own_channel())

@@ -23,10 +23,11 @@ from mconv.program.program import Program
 from mconv.runtimes.worker import last_words
 from mconv.verbs import precision, static_files
 from mconv.verbs.options import Saving
-from mconv.verbs.proof import FAILED, IMAGES, NOT_DONE, PASSED, Proof, compare_answers, prove, runtime_for, sized, worst
+from mconv.verbs.proof import FAILED, NOT_DONE, PASSED, Proof, compare_answers, prove, runtime_for, worst
 from mconv.verbs.report import Report
+from mconv.verify import search
 from mconv.verify.compare import Tolerance
-from mconv.verify.feeds import InputSpec, load_feeds, random_feeds
+from mconv.verify.feeds import InputSpec, Sizes, load_feeds, random_feeds
 from mconv.verify.runners import Answers
 
 
@@ -150,33 +151,36 @@ class Origin(Protocol):
 def expect(live: Live, call: Call, chosen: Saving) -> Expected:
     """Run the layer before Paddle's tracer touches it; on images of other sizes too where it wants none of the usual."""
     specs = [InputSpec(i.name, i.dtype, i.dims) for i in call.inputs]
-    tries = [specs]
-    if chosen.feeds is None:
-        tries += [made for size in IMAGES if (made := [sized(s, *size) for s in specs]) != specs]
     failure: Optional[LayerFailed] = None
-    for tried in tries:
+    end = 0.0
+    for sizes in [Sizes()] if chosen.feeds is not None else search.attempts(specs):
+        if failure is not None and time.monotonic() > end:
+            break
         expected = Expected()
         try:
-            _answer(expected, live, call, tried, chosen.feeds)
+            _answer(expected, live, call, specs, chosen.feeds, sizes)
             return expected
         except LayerFailed as e:
             if failure is None:
                 failure, feed = e, expected.sets[0] if expected.sets else {}
+                end = time.monotonic() + search.SECONDS
     assert failure is not None
     raise _does_not_run(failure, live, call, feed, chosen.feeds) from failure
 
 
-def _answer(expected: Expected, live: Live, call: Call, specs: Sequence[InputSpec], feeds: Optional[Path]) -> None:
+def _answer(
+    expected: Expected, live: Live, call: Call, specs: Sequence[InputSpec], feeds: Optional[Path], usual: Sizes
+) -> None:
     """Fill *expected*; its first input set is the one that was tried where the layer fails."""
     if feeds is not None:
         sets = load_feeds(feeds, specs)
     else:
         # with ids 0 and 1 first, which every table has, to learn the sizes of the tables
-        low = random_feeds([replace(s, limit=2 if s.dtype.is_int else None) for s in specs], sets=1)
+        low = random_feeds([replace(s, limit=2 if s.dtype.is_int else None) for s in specs], sets=1, sizes=usual)
         expected.sets = low
         _, sizes = live.table_sizes(call, low[0])
         count = 2 if any(i.dims.count(None) or any(isinstance(d, str) for d in i.dims) for i in call.inputs) else 1
-        sets = random_feeds([replace(s, limit=sizes.get(s.name)) for s in specs], sets=count)
+        sets = random_feeds([replace(s, limit=sizes.get(s.name)) for s in specs], sets=count, sizes=usual)
     started = time.perf_counter()
     outputs, dtypes = [], []
     for feed in sets:

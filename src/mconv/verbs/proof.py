@@ -17,8 +17,9 @@ from mconv.program.inputs import assign
 from mconv.program.program import Program
 from mconv.runtimes import Runtime
 from mconv.verbs import precision
+from mconv.verify import search
 from mconv.verify.compare import Comparison, Tolerance, compare
-from mconv.verify.feeds import InputSpec, load_feeds, random_feeds, specs_of
+from mconv.verify.feeds import InputSpec, load_feeds, specs_of
 from mconv.verify.runners import Answers, Runner
 
 PASSED, FAILED, NOT_DONE = "passed", "failed", "not verified"
@@ -59,6 +60,7 @@ class Proof:
         error: what the converted model died of.
         seconds: how long it took.
         answers: what the converted model gave.
+        notes: what a user should know of how it was done.
     """
 
     status: str
@@ -73,6 +75,7 @@ class Proof:
     error: Optional[MconvError] = None
     seconds: float = 0.0
     answers: Optional[Answers] = None
+    notes: list[str] = field(default_factory=list)
 
     @classmethod
     def unproved(cls, error: MconvError) -> Proof:
@@ -169,13 +172,14 @@ def prove(
     tolerance = tolerance.at(precision.of_program(program))
     ports = program.feeds
     specs = [
-        InputSpec(name, spec.dtype, tuple(shapes.get(name, spec.shape)), spec.limit)
+        replace(spec, name=name, shape=tuple(shapes.get(name, spec.shape)))
         for name, spec in zip(names, specs_of(program))
     ]
     proof = Proof(UNPROVED, runtime=runtime.name, tolerance=tolerance, inputs=str(inputs) if inputs else "random")
     try:
         if sets is None:
             sets, wanted = _reference(reference, specs, source_types, inputs)
+            proof.notes += [] if inputs else filter(None, [search.one_size(specs, sets)])
         else:
             wanted = reference.run([_as_source(feed, source_types) for feed in sets])
     except RuntimeFailedError as e:
@@ -226,6 +230,7 @@ def prove_onnx(
     proof = Proof(UNPROVED, tolerance=tolerance, inputs=str(inputs) if inputs else "random")
     try:
         sets, wanted = _reference(reference, specs, {}, inputs)
+        proof.notes += [] if inputs else filter(None, [search.one_size(specs, sets)])
     except RuntimeFailedError as e:
         proof.reason, proof.reference, proof.seconds = e.message, reference.label, time.perf_counter() - start
         return proof
@@ -274,9 +279,7 @@ def without_ones(wanted: Answers, got: Answers) -> Answers:
 def _reference(
     reference: Runner, specs: Sequence[InputSpec], types: Mapping[str, np.dtype], inputs: Optional[Path]
 ) -> tuple[list[dict[str, np.ndarray]], Answers]:
-    """The inputs and what the source makes of them.
-
-    Networks for images may take other sizes than the random inputs have: text lines, or what they were trained with.
+    """The inputs and what the source makes of them: sizes and ranges that it takes are searched for.
 
     Raises:
         RuntimeFailedError: the source cannot be run with any of them.
@@ -284,32 +287,8 @@ def _reference(
     if inputs is not None:
         sets = load_feeds(inputs, specs)
         return sets, reference.run([_as_source(feed, types) for feed in sets])
-    failure: Optional[RuntimeFailedError] = None
-    for height, width in ((None, None), *IMAGES):
-        tried = [sized(spec, height, width) for spec in specs]
-        if failure is not None and tried == list(specs):
-            break
-        sets = random_feeds(tried, sets=2 if any(spec.dynamic for spec in specs) else 1)
-        try:
-            return sets, reference.run([_as_source(feed, types) for feed in sets])
-        except RuntimeFailedError as e:
-            failure = failure or e
-    assert failure is not None
-    raise failure
-
-
-IMAGES = ((48, None), (224, 224), (640, 640))  # heights and widths that are tried where both are open
-
-
-def sized(spec: InputSpec, height: Optional[int], width: Optional[int]) -> InputSpec:
-    if height is None or len(spec.shape) != 4 or not spec.dtype.is_float or any(_fixed(d) for d in spec.shape[2:]):
-        return spec
-    wide = spec.shape[3] if width is None else width
-    return InputSpec(spec.name, spec.dtype, (*spec.shape[:2], height, wide), spec.limit)
-
-
-def _fixed(dim: Any) -> bool:
-    return isinstance(dim, int) and dim >= 0
+    sets, answers, _ = search.find(specs, lambda s: reference.run([_as_source(feed, types) for feed in s]))
+    return sets, answers
 
 
 def worst(comparison: Comparison) -> str:

@@ -83,6 +83,7 @@ class Report:
 
     def add_proof(self, proof: Proof) -> None:
         proof.reserve(self.reservations)
+        self.warnings += proof.notes
         self.verification = proof.to_dict()
         self.seconds["verify"] = round(proof.seconds, 4)
         if proof.status == NOT_DONE and proof.reason:

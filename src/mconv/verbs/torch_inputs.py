@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import re
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Optional
@@ -17,13 +19,15 @@ from mconv.program.dtypes import DType
 from mconv.program.inputs import Dim, assign
 from mconv.torch.sources import Form, Source
 from mconv.torch.sources.inputs import rows
-from mconv.verify.feeds import InputSpec, load_feeds, npz_arrays, random_feeds
+from mconv.verify import search
+from mconv.verify.feeds import InputSpec, Sizes, load_feeds, npz_arrays, random_feeds
 from mconv.verify.torch_runner import TorchRunner
 
 # two sizes of open images: multiples of 32, and not square, so that a height taken for a width shows
 _PLANES = {"height": (64, 96), "width": (96, 64)}
 _SQUARE = {"height": (64, 96), "width": (64, 96)}
 _USUAL = 224  # what classifiers with a fixed size are trained with
+_SCALED = {"height": (16, 24), "width": (24, 16)}  # of what is no picture but has its form, such as latents
 Sets = list[dict[str, np.ndarray]]
 
 
@@ -144,7 +148,7 @@ def fill(plan: Plan, source: Source, runner: TorchRunner, example: Optional[Path
         UsageError: the files do not fit the inputs, or the guessed inputs do not fit the model.
         RuntimeFailedError: the model fails on inputs of these types and shapes.
     """
-    specs = [InputSpec(i.name, i.dtype, i.dims, i.limit) for i in plan.inputs]
+    specs = _specs(plan.inputs)
     traced = load_feeds(example, specs) if example is not None else None
     if feeds is not None:
         plan.sets, plan.origin = load_feeds(feeds, specs), str(feeds)
@@ -165,17 +169,23 @@ def fill(plan: Plan, source: Source, runner: TorchRunner, example: Optional[Path
             plan.sets, plan.origin = sets, "the archive's own"
             return
     failure: Optional[RuntimeFailedError] = None
-    for inputs, sizes in _attempts(plan, source):
-        sets = random_sets(inputs, sizes)
+    end = 0.0
+    for inputs, sizes, usual in _attempts(plan, source):
+        if failure is not None and time.monotonic() > end:
+            break
+        sets = random_sets(inputs, sizes, usual)
         try:
             runner.run(sets)
         except RuntimeFailedError as e:
-            failure = failure or e
+            if failure is None:
+                failure, end = e, time.monotonic() + search.SECONDS
             continue
         if inputs != plan.inputs:
             plan.inputs = inputs
             plan.notes.append(f"{source.label} takes images of {_USUAL} x {_USUAL} only: {' '.join(plan.texts())}")
         plan.sets = sets
+        alone = search.one_size(_specs(plan.inputs), sets)
+        plan.notes += [alone] if alone else []
         return
     assert failure is not None
     shapes = ", ".join(map(str, plan.inputs))
@@ -189,26 +199,36 @@ def fill(plan: Plan, source: Source, runner: TorchRunner, example: Optional[Path
     ) from failure
 
 
-def _attempts(plan: Plan, source: Source) -> list[tuple[list[Input], dict[str, tuple[int, int]]]]:
+def _specs(inputs: Sequence[Input]) -> list[InputSpec]:
+    return [InputSpec(i.name, i.dtype, i.dims, i.limit) for i in inputs]
+
+
+def _attempts(plan: Plan, source: Source) -> Iterator[tuple[list[Input], dict[str, tuple[int, int]], Sizes]]:
+    """The inputs, the sizes of named dimensions, and those of the others, likely ones first."""
     names = {d for i in plan.inputs for d in i.dims if isinstance(d, str)}
-    found = [(plan.inputs, {**_PLANES, **source.sizes})]
+    planes = [i for i in plan.inputs if len(i.dims) == 4 and i.dims[2:] == ("height", "width")]
+    if any(isinstance(i.dims[1], int) and i.dims[1] > 3 for i in planes):
+        yield plan.inputs, {**_SCALED, **source.sizes}, Sizes()
+    yield plan.inputs, {**_PLANES, **source.sizes}, Sizes()
     if {"height", "width"} <= names:
-        found.append((plan.inputs, {**_SQUARE, **source.sizes}))
+        yield plan.inputs, {**_SQUARE, **source.sizes}, Sizes()
         if plan.guessed:
             fixed = {"height": _USUAL, "width": _USUAL}
             inputs = [
                 replace(i, dims=tuple(fixed.get(d, d) if isinstance(d, str) else d for d in i.dims))
                 for i in plan.inputs
             ]
-            found.append((inputs, source.sizes))
-    return found
+            yield inputs, source.sizes, Sizes()
+    for usual in itertools.islice(search.attempts(_specs(plan.inputs)), 1, None):
+        yield plan.inputs, source.sizes if usual.height is None else {}, usual
 
 
-def random_sets(inputs: Sequence[Input], sizes: dict[str, tuple[int, int]]) -> Sets:
+def random_sets(inputs: Sequence[Input], sizes: dict[str, tuple[int, int]], usual: Sizes = Sizes()) -> Sets:
     """Two sets of different sizes, or one where no size is open.
 
     Args:
         sizes: name of a dimension → its two sizes; the others are what such names usually mean.
+        usual: what that is.
     """
     count = 2 if any(not isinstance(d, int) for i in inputs for d in i.dims) else 1
     made = []
@@ -222,7 +242,7 @@ def random_sets(inputs: Sequence[Input], sizes: dict[str, tuple[int, int]]) -> S
             )
             for i in inputs
         ]
-        made.append(random_feeds(specs, sets=index + 1)[index])
+        made.append(random_feeds(specs, sets=index + 1, sizes=usual)[index])
     return made
 
 

@@ -17,9 +17,10 @@ from mconv.program.inputs import parse_input
 from mconv.program.params import PathLike
 from mconv.verbs.proof import compare_answers, reshaped, without_ones
 from mconv.verbs.sides import Choices, EndpointSide, Side, open_side
+from mconv.verify import search
 from mconv.verify.compare import OutputComparison, Tolerance
 from mconv.verify.endpoint import typed
-from mconv.verify.feeds import InputSpec, input_names, load_feeds, npz_arrays, random_feeds
+from mconv.verify.feeds import InputSpec, input_names, load_feeds, npz_arrays
 from mconv.verify.runners import Answers
 
 _GROUP = 48  # tensors fetched at once: all activations of a large model do not fit into memory
@@ -111,16 +112,19 @@ def verify(
         [s.name for s in specs], [s.name for s in others], left.feed_alias, right.feed_alias, "inputs"
     )
     specs = _merged(specs, {spec.name: spec for spec in others}, names)
-    sets = _sets(specs, {**right.by_name(names), **left.feed_alias}, inputs, feeds)
-    by_right = [{names[n]: v for n, v in feed.items()} for feed in sets]
+    specs, given = _sets(specs, {**right.by_name(names), **left.feed_alias}, inputs, feeds)
     progress(f"running {a}")
     try:
-        wanted = left.run(sets)
+        if given is None:
+            sets, wanted, _ = search.find(specs, left.run)
+        else:
+            sets, wanted = given, left.run(given)
     except RuntimeFailedError as e:
         raise UnprovedError(
             f"nothing to compare with: {e.message}",
             "give inputs that both take with --inputs x.npz, or sizes with --input 'name[1,3,48,?]'",
         ) from e
+    by_right = [{names[n]: v for n, v in feed.items()} for feed in sets]
     progress(f"running {b}")
     got = right.run(by_right)
     outputs, how_outputs = _pairs(wanted.names, got.names, left.fetch_alias, right.fetch_alias, "outputs")
@@ -146,6 +150,8 @@ def verify(
     if layers:
         progress("comparing the tensors inside")
         _layers(made, left, right, sets, by_right, limit, scalar)
+    if feeds is None and (note := search.one_size(specs, sets)):
+        made.notes.append(note)
     made.notes = [f"{side.name}: {note}" for side in (left, right) for note in side.notes] + made.notes
     made.seconds = round(time.perf_counter() - start, 3)
     return made
@@ -191,14 +197,15 @@ def _merged(specs: list[InputSpec], others: Mapping[str, InputSpec], names: Mapp
                 o if isinstance(o, int) and o >= 0 and not (isinstance(s, int) and s >= 0) else s
                 for s, o in zip(shape, other.shape)
             )
-        merged.append(InputSpec(spec.name, spec.dtype, shape, spec.limit or other.limit))
+        merged.append(replace(spec, shape=shape, limit=spec.limit or other.limit, lod=spec.lod or other.lod))
     return merged
 
 
 def _sets(
     specs: list[InputSpec], called: Mapping[str, str], inputs: Sequence[str], feeds: Optional[PathLike]
-) -> list[dict[str, np.ndarray]]:
-    """The input sets by A's names; they may be given by what clients call them, too."""
+) -> tuple[list[InputSpec], Optional[list[dict[str, np.ndarray]]]]:
+    """The inputs with the shapes that are asked for, and the input sets by A's names, which may be given by what clients
+    call them, too; None where they are to be random."""
     names = {called.get(s.name, s.name): s.name for s in specs}
 
     def by_alias(given: Sequence[str]) -> bool:
@@ -213,10 +220,10 @@ def _sets(
     else:
         specs = reshaped(specs, inputs)
     if feeds is None:
-        return random_feeds(specs)
+        return specs, None
     if by_alias(input_names(npz_arrays(Path(feeds)))):
-        return [{names[n]: v for n, v in feed.items()} for feed in load_feeds(Path(feeds), renamed(aliases))]
-    return load_feeds(Path(feeds), specs)
+        return specs, [{names[n]: v for n, v in feed.items()} for feed in load_feeds(Path(feeds), renamed(aliases))]
+    return specs, load_feeds(Path(feeds), specs)
 
 
 def _told(feeds: Optional[PathLike], left: Side, right: Side) -> list[InputSpec]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Optional, Union
 
@@ -29,6 +29,10 @@ LENGTH = (12, 19, 7)
 IMAGE = (64, 96, 32)  # most networks want multiples of 32
 IDS = 8  # exclusive upper bound of indices when nothing is known: every table has that many rows
 
+LATENT = (16, 24, 8)  # of images with other channels than grey, colour or none: what such networks see is scaled down
+RATE = 16000  # samples of sound a second
+_LATENT = (1, 2, 3)
+
 # operators that pass indices on unchanged (apart from shape and type): parameter of the input
 _CARRIERS = {
     "cast": "X", "assign": "X", "reshape2": "X", "reshape": "X", "unsqueeze2": "X", "unsqueeze": "X",
@@ -47,16 +51,34 @@ class InputSpec:
         dtype: its element type.
         shape: its dimensions; -1, None or a name for one that is not fixed. Equal names are equal dimensions.
         limit: exclusive upper bound of its values, when they index a table.
+        lod: how many levels of Paddle's LoD it has: its first dimension is that of sequences laid end to end.
     """
 
     name: str
     dtype: DType
     shape: tuple[Dim, ...]
     limit: Optional[int] = None
+    lod: int = 0
 
     @property
     def dynamic(self) -> bool:
         return any(not isinstance(d, int) or d < 0 for d in self.shape)
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """What open dimensions become in the first, second, … input set.
+
+    Attributes:
+        batch, length, height, width: of dimensions of that kind; heights and widths of None are the usual ones.
+        limit: exclusive upper bound of all indices, beside what is known of each.
+    """
+
+    batch: tuple[int, ...] = BATCH
+    length: tuple[int, ...] = LENGTH
+    height: Optional[tuple[int, ...]] = None
+    width: Optional[tuple[int, ...]] = None
+    limit: Optional[int] = None
 
 
 def specs_of(program: Program) -> list[InputSpec]:
@@ -72,7 +94,7 @@ def specs_of(program: Program) -> list[InputSpec]:
             raise UsageError(
                 f"input {port.name}: its type ({port.var.dtype_number}) cannot be made up", "give --inputs x.npz"
             )
-        specs.append(InputSpec(port.name, port.dtype, port.shape, limits.get(port.name)))
+        specs.append(InputSpec(port.name, port.dtype, port.shape, limits.get(port.name), port.var.lod_level))
     return specs
 
 
@@ -95,7 +117,7 @@ def _limits(program: Program) -> dict[str, int]:
 
 
 def random_feeds(
-    specs: Sequence[InputSpec], *, seed: int = 0, sets: Optional[int] = None
+    specs: Sequence[InputSpec], *, seed: int = 0, sets: Optional[int] = None, sizes: Sizes = Sizes()
 ) -> list[dict[str, np.ndarray]]:
     """Input sets for a model.
 
@@ -103,17 +125,20 @@ def random_feeds(
         specs: its inputs.
         seed: what the values are drawn from.
         sets: how many; by default two, of different shapes, when a dimension is not fixed, else one.
+        sizes: what open dimensions become.
     """
     if sets is None:
         sets = 2 if any(spec.dynamic for spec in specs) else 1
     found = []
     for index in range(sets):
-        dims = _Dims(index)
+        dims = _Dims(index, sizes)
         shapes = {spec.name: dims.resolve(spec) for spec in specs}
         image = next((s for s in shapes.values() if len(s) == 4), None)
         feed = {}
         for place, spec in enumerate(specs):
             rng = np.random.default_rng([seed, index, place])
+            if sizes.limit is not None:
+                spec = replace(spec, limit=min(spec.limit or IDS, sizes.limit))
             feed[spec.name] = _value(spec, shapes[spec.name], rng, index, image)
         found.append(feed)
     return found
@@ -134,8 +159,10 @@ def other_values(feed: Mapping[str, np.ndarray], names: Sequence[str]) -> dict[s
 class _Dims:
     """What the open dimensions are in one input set: one value for each name, the same for all batches, …"""
 
-    def __init__(self, index: int):
-        self.batch, self.length, self.image = (values[index % len(values)] for values in (BATCH, LENGTH, IMAGE))
+    def __init__(self, index: int, sizes: Sizes = Sizes()):
+        self.index = index
+        self.sizes = sizes
+        self.batch, self.length = (values[index % len(values)] for values in (sizes.batch, sizes.length))
         self.named: dict[str, int] = {}
 
     def resolve(self, spec: InputSpec) -> tuple[int, ...]:
@@ -150,7 +177,7 @@ class _Dims:
             if re.search(r"batch|^n$|^bs$", dim, re.IGNORECASE):
                 self.named[dim] = self.batch
             elif re.search(r"height|width|^[hw]$", dim, re.IGNORECASE):
-                self.named[dim] = self.image
+                self.named[dim] = self.image(spec, bool(re.search(r"width|^w$", dim, re.IGNORECASE)))
             elif re.search(r"seq|len|time|^[lts]$", dim, re.IGNORECASE):
                 self.named[dim] = self.length
             else:
@@ -158,11 +185,28 @@ class _Dims:
         return self.named[dim]
 
     def guess(self, place: int, spec: InputSpec) -> int:
+        shape = spec.shape
         if place == 0:
-            return self.batch
-        if spec.dtype.is_float and len(spec.shape) >= 3 and place >= 2:
-            return self.image
+            return self.length if spec.lod else self.batch
+        if place == 1 and len(shape) == 3 and _known(shape[0]) and _known(shape[2]) and _STATE.search(spec.name):
+            return self.batch  # layers, batch, size
+        if spec.dtype.is_float and len(shape) >= 3 and place >= 2:
+            return self.image(spec, place == len(shape) - 1) if len(shape) > 3 else self.image(spec, False)
         return self.length
+
+    def image(self, spec: InputSpec, wide: bool) -> int:
+        """A height, or a width."""
+        given = self.sizes.width if wide else self.sizes.height
+        usual = IMAGE if len(spec.shape) != 4 or not _known(spec.shape[1]) or spec.shape[1] in _LATENT else LATENT
+        values = given or usual
+        return values[self.index % len(values)]
+
+
+_STATE = re.compile(r"^(?:in_?)?(?:h|c|hx|cx|hn|cn|h_?0|c_?0)$|state|hidden|cell|memory", re.IGNORECASE)
+
+
+def _known(dim: Dim) -> bool:
+    return isinstance(dim, int) and dim >= 0
 
 
 def _value(
@@ -183,6 +227,11 @@ def _value(
         return _bits(np.broadcast_to(np.array([*image[2:], 1][: shape[-1]], np.float64), shape), dtype)
     if dtype.is_int:
         limit = spec.limit or (256 if dtype is DType.UINT8 else IDS)
+        if not shape and re.search(r"^sr$|sample_?rate|sampling_?rate", name):
+            return np.asarray(RATE, dtype.numpy)
+        if re.search(r"b?box", name) and shape and shape[-1] == 4:  # corners: the second one is not before the first
+            corners = np.sort(rng.integers(0, limit, (*shape[:-1], 2, 2)), axis=-2)
+            return corners.reshape(shape).astype(dtype.numpy)
         if re.search(r"position|pos_id", name):
             steps = np.arange(shape[-1] if shape else 1) % limit
             return np.broadcast_to(steps if shape else steps[0], shape).astype(dtype.numpy)

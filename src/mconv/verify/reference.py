@@ -13,7 +13,7 @@ import numpy as np
 from mconv.errors import MissingDependencyError, RuntimeFailedError, UnsupportedError
 from mconv.program.dtypes import DType
 from mconv.verify.feeds import InputSpec
-from mconv.verify.runners import Answers, OnnxRunner, Runner, with_outputs
+from mconv.verify.runners import Answers, OnnxRunner, Runner, cannot_run, with_outputs
 
 
 class ReferenceRunner:
@@ -69,7 +69,7 @@ class ReferenceRunner:
                 with np.errstate(all="ignore"):
                     values = self.evaluator.run(None, {**self.fixed, **feed})
             except Exception as e:  # noqa: BLE001 - numpy's and its own errors, whatever the model makes of the inputs
-                raise RuntimeFailedError(f"{self.label} cannot run {self.path or 'the model'}: {_first(e)}") from None
+                raise cannot_run(self.label, str(self.path or "the model"), e) from None
             seconds.append(time.perf_counter() - started)
             for name, value in zip(names, values):
                 if not isinstance(value, (np.ndarray, np.generic)):

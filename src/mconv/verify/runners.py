@@ -15,6 +15,7 @@ from mconv.extras import install
 from mconv.program.dtypes import DType
 from mconv.program.files import ModelFiles, load_program, locate
 from mconv.runtimes import Runtime, Worker, find
+from mconv.runtimes.memory import HINT, says_out_of_memory
 from mconv.verify.feeds import InputSpec, specs_of
 from mconv.verify.quantised import is_quantised, unsign_weights
 
@@ -151,7 +152,7 @@ class OnnxRunner:
             try:
                 values = self.session.run(None, {**self.fixed, **feed})
             except Exception as e:  # noqa: BLE001 - as above
-                raise RuntimeFailedError(f"{self.label} cannot run {self.path}: {_first(e)}") from None
+                raise cannot_run(self.label, str(self.path), e) from None
             seconds.append(time.perf_counter() - started)
             for name, value in zip(self.session.get_outputs(), values):
                 if not isinstance(value, np.ndarray):
@@ -191,6 +192,13 @@ def _onnx_type(text: str, name: str) -> DType:
         return DType.of(label)
     except (KeyError, TypeError):
         raise UnsupportedError(f"input {name}: Paddle has no type for {text}") from None
+
+
+def cannot_run(label: str, what: str, error: BaseException) -> RuntimeFailedError:
+    """The error for what a framework raised when it ran a model: out of memory is told as that."""
+    if isinstance(error, MemoryError) or says_out_of_memory(str(error)):
+        return RuntimeFailedError(f"{label} ran out of memory on {what}: {_first(error)}", HINT)
+    return RuntimeFailedError(f"{label} cannot run {what}: {_first(error)}")
 
 
 def _first(error: BaseException) -> str:

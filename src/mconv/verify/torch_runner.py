@@ -11,6 +11,7 @@ import numpy as np
 
 from mconv.errors import RuntimeFailedError, UnsupportedError
 from mconv.program.dtypes import DType
+from mconv.runtimes.memory import HINT, says_out_of_memory
 from mconv.verify.feeds import InputSpec
 from mconv.verify.runners import Answers
 
@@ -79,6 +80,8 @@ class TorchRunner:
         except Exception as e:
             lines = [line.strip() for line in str(e).splitlines() if line.strip()]
             text = f"{type(e).__name__}: {lines[0][:300]}" if lines else type(e).__name__
+            if isinstance(e, MemoryError) or says_out_of_memory(str(e)):
+                raise RuntimeFailedError(f"{self.label} ran out of memory: {text}", HINT) from e
             raise RuntimeFailedError(f"{self.label} fails with {text}") from e
         spent = time.perf_counter() - started
         leaves = [(n, v) for n, v in self.flatten(result) if isinstance(v, (torch.Tensor, int, float))]
