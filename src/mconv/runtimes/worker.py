@@ -98,7 +98,9 @@ def last_words(log: str) -> str:
     if not lines:
         return ""
     stated = len(summary) < len(log)
-    line = lines[0] if stated else next((x for x in lines if re.match(r"\w*(Error|Exception): ", x)), lines[-1])
+    # Paddle 2 puts the Python that made the operator before its reason
+    errors = [x for x in lines if re.match(r"\w*(Error|Exception): ", x) and not x.endswith("In user code:")]
+    line = lines[0] if stated else next(iter(errors), lines[-1])
     line = re.sub(r"\s*\(at [^()]*:\d+\)$", "", line)
     operator = re.search(r"\[operator < (\w+) > error\]", summary)
     frames = _FRAME.findall(log) if "is detected by the operating system" in line else []
@@ -171,6 +173,7 @@ class Worker:
         passes: Sequence[str] = (),
         engine: Literal["auto", "predictor", "executor"] = "auto",
         fetch: Optional[Sequence[str]] = None,
+        lods: Optional[Mapping[str, int]] = None,
         timeout: float = 300,
     ) -> RunResult:
         """Load a model (unless it is the one loaded last, unchanged) and run it on one or several input sets.
@@ -188,6 +191,7 @@ class Worker:
                 out (2.3 knows four types of input). The result names the one that ran.
             fetch: more variables of the main block to return, after the model's own outputs. They keep the
                 fusions from removing them, so the graph that runs is not quite the one without them.
+            lods: input → how many levels of LoD it is given: its rows are two sequences laid end to end, or more.
             timeout: seconds for loading and running.
 
         Raises:
@@ -211,6 +215,7 @@ class Worker:
                 "memory_optim": memory_optim,
                 "passes": list(passes),
                 "threads": self.threads,
+                "lods": dict(lods or {}),
             }
             arrays = [np.asarray(a) for feed in sets for a in feed.values()]
             request = {"command": "run", "model": model, "engine": engine, "sets": [list(feed) for feed in sets]}

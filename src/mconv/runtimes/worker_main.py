@@ -88,6 +88,17 @@ def check_names(names, feed):
         raise BadFeed(text)
 
 
+def lod_of(rows, level):
+    """Offsets of sequences that are laid end to end in *rows* rows, outermost level first: one more sequence than levels,
+    as even as they go; each level above parts the sequences below into the first one and the rest."""
+    parts = max(1, min(rows, level + 1))
+    levels = [[rows * i // parts for i in range(parts + 1)]]
+    while len(levels) < level:
+        below = len(levels[0]) - 1
+        levels.insert(0, [0, 1, below] if below > 1 else [0, below])
+    return levels
+
+
 class OnPredictor:
     """A model in Paddle Inference's Predictor, before 2.0 the AnalysisPredictor: what servers use."""
 
@@ -119,6 +130,7 @@ class OnPredictor:
         self.configure(config, request)
         self.config = config
         self.predictor = create(config)
+        self.lods = request.get("lods", {})
 
     def model_folder(self, program):
         """Parameters in separate files can only be named by their folder, in which the program is __model__."""
@@ -167,6 +179,8 @@ class OnPredictor:
                 raise CannotCarry(f"input {name}: the Predictor of Paddle {self.version} takes no {array.dtype}")
             tensor.reshape(list(array.shape))
             tensor.copy_from_cpu(array)
+            if self.lods.get(name):
+                tensor.set_lod(lod_of(len(array), self.lods[name]))
         if hasattr(self.predictor, "zero_copy_run"):
             self.predictor.zero_copy_run()
         elif self.predictor.run() is False:
@@ -197,6 +211,7 @@ class OnExecutor:
         import paddle
 
         self.version = paddle.__version__
+        self.lods = request.get("lods", {})
         if hasattr(paddle, "enable_static"):
             paddle.enable_static()
         program, params = request["program"], request["params"]
@@ -253,6 +268,8 @@ class OnExecutor:
         for name, array in feed.items():
             tensors[name] = (getattr(self.core, "DenseTensor", None) or self.core.LoDTensor)()
             tensors[name].set(array, self.core.CPUPlace())
+            if self.lods.get(name):
+                tensors[name].set_lod(lod_of(len(array), self.lods[name]))
         with self.guard():
             values = self.executor.run(self.program, feed=tensors, fetch_list=self.fetches, return_numpy=False)
         outputs, dtypes = [], []

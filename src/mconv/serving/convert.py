@@ -178,6 +178,12 @@ def prepare(
     feed_names = check_aliases("feed", [p.name for p in feeds], feed_alias or {})
     fetch_names = check_aliases("fetch", [p.name for p in fetches], fetch_alias or {})
     result.warnings += alias_warnings(feed_names, fetch_names, [p.name for p in fetches])
+    deep = [f"{p.name!r} ({p.var.lod_level})" for p in feeds if p.var.lod_level > 1]
+    if deep:
+        result.warnings.append(
+            f"input {', '.join(deep)} has more than one level of LoD: Paddle Serving passes one, so the model cannot be "
+            "served as it was trained; sequences of sequences have to be laid out by the model itself"
+        )
     altered = False
     if target != "same":
         legal = legalize(program, target)

@@ -192,7 +192,7 @@ def prove(
     try:
         with runtime.worker() as worker:
             fed = [{renamed[n]: a for n, a in feed.items()} for feed in sets]
-            got = worker.run(*files, fed, timeout=timeout)
+            got = worker.run(*files, fed, lods={p.name: p.var.lod_level for p in ports}, timeout=timeout)
     except RuntimeFailedError as e:
         proof.status, proof.reason, proof.error = FAILED, e.message, e
     else:

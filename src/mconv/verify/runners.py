@@ -13,7 +13,7 @@ import numpy as np
 from mconv.errors import CorruptModelError, MissingDependencyError, RuntimeFailedError, UnsupportedError
 from mconv.extras import install
 from mconv.program.dtypes import DType
-from mconv.program.files import ModelFiles, load_program, locate
+from mconv.program.files import Era, ModelFiles, load_program, locate
 from mconv.runtimes import Runtime, Worker, find
 from mconv.runtimes.memory import HINT, says_out_of_memory
 from mconv.verify.feeds import InputSpec, specs_of
@@ -71,11 +71,15 @@ class PaddleRunner:
         self.options = options
         self.worker = Worker(self.runtime, threads=threads)
 
+        self._lods: Optional[dict[str, int]] = None
+
     def specs(self) -> list[InputSpec]:
         return specs_of(load_program(self.files))
 
     def run(self, sets: Sequence[Mapping[str, np.ndarray]]) -> Answers:
-        result = self.worker.run(self.files.program, self.files.params, list(sets), **self.options)
+        if self._lods is None:
+            self._lods = lods_of(self.files)
+        result = self.worker.run(self.files.program, self.files.params, list(sets), lods=self._lods, **self.options)
         self.label = f"Paddle {result.version}"
         return Answers(result.names, result.outputs, result.dtypes, result.version, result.seconds)
 
@@ -84,6 +88,13 @@ class PaddleRunner:
 
     def __exit__(self, kind: Optional[type], error: Optional[BaseException], trace: Optional[TracebackType]) -> None:
         self.worker.close()
+
+
+def lods_of(files: ModelFiles) -> dict[str, int]:
+    """Input → how many levels of LoD it has, of those that have any; a ``.json`` has none."""
+    if files.era is Era.PIR:
+        return {}
+    return {port.name: port.var.lod_level for port in load_program(files).feeds if port.var.lod_level}
 
 
 class OnnxRunner:
