@@ -212,33 +212,46 @@ def _from_code(model: Any) -> bool:
 
 def _class(transformers: Any, config: dict[str, Any], task: Optional[str], folder: str, trust: bool) -> tuple[Any, str]:
     """The class to load, and what it is called."""
-    names = config.get("architectures") or []
     if task is not None:
         name = TASKS.get(task, task)
         found = getattr(transformers, name, None) if name.isidentifier() else None
-        if not hasattr(found, "from_pretrained"):
+        if not _is_model(transformers, found):
             raise UsageError(f"--task {task}: unknown", f"tasks are {', '.join(TASKS)}, or a class of transformers")
         return found, name
     if config.get("auto_map") and trust:
-        keys = list(config["auto_map"])
-        auto = next((k for k in keys if k.startswith("AutoModel")), "AutoModel")
-        return getattr(transformers, auto), auto
-    name = names[0] if names and isinstance(names[0], str) else "AutoModel"
+        auto = next((k for k in list(config["auto_map"]) if str(k).startswith("AutoModel")), "AutoModel")
+        return getattr(transformers, auto, transformers.AutoModel), auto
+    name = _architecture(config) or "AutoModel"
     found = getattr(transformers, name, None) if name.isidentifier() else None
     if found is None:
         raise MissingDependencyError(
-            f"{folder}: transformers {transformers.__version__} has no {name}",
+            f"{folder}: transformers {transformers.__version__} has no {printable(name, 80)}",
             "pip install -U transformers; --task names another class",
         )
-    if not hasattr(found, "from_pretrained"):
+    if not _is_model(transformers, found):
         raise UsageError(f"{folder}: {name} is no model of transformers", "--task names another class")
     return found, name
 
 
+def _is_model(transformers: Any, kind: Any) -> bool:
+    """Whether something of transformers is a class of models, and not a tokenizer or a retriever, which load other
+    things from a folder."""
+    if not isinstance(kind, type) or not hasattr(kind, "from_pretrained"):
+        return False
+    return kind.__name__.startswith("AutoModel") or issubclass(kind, transformers.PreTrainedModel)
+
+
+def _architecture(config: dict[str, Any]) -> str:
+    """The class that a configuration names; empty where it names none."""
+    names = config.get("architectures")
+    first = names[0] if isinstance(names, list) and names else None
+    return first if isinstance(first, str) else ""
+
+
 def _known(transformers: Any, config: dict[str, Any]) -> bool:
     """Whether transformers itself has the class, so that the folder's code is not needed."""
-    names = config.get("architectures") or []
-    return bool(names) and isinstance(names[0], str) and names[0].isidentifier() and hasattr(transformers, names[0])
+    name = _architecture(config)
+    return name.isidentifier() and hasattr(transformers, name)
 
 
 def files_of(folder: Path) -> list[Any]:
