@@ -102,6 +102,10 @@ class Budget:
                 self._seen.add((found.st_dev, found.st_ino))
                 self.files += min(found.st_size, getattr(found, "st_blocks", found.st_size) * 512)
 
+    def held(self, nbytes: int) -> None:
+        """Let the budget grow with a model that the caller has in memory, as it grows with a file."""
+        self.files += nbytes
+
     def _beyond(self, what: str, asks: str, needed: int) -> LimitError:
         limit = self.limit
         had = f", and {size_text(self.taken)} are taken already" if self.taken > limit // 10 else ""

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Optional, Union
 
+from mconv import budget
 from mconv.onnx import cpp
 from mconv.onnx.importer import Imported, Importer
 from mconv.onnx.reader import OnnxModel, read
@@ -30,9 +31,18 @@ def convert(
         NotAModelError, CorruptModelError: the file is no sound ONNX model.
         UnsupportedError: operators that cannot be converted; ``rows`` lists them all.
     """
-    cpp.start()
-    if not isinstance(model, OnnxModel):
-        model = read(Path(model))
+    with budget.command() as own:
+        cpp.start()
+        if not isinstance(model, OnnxModel):
+            model = read(Path(model))
+        elif model.path is None:
+            own.held(model.proto.ByteSize())
+        else:
+            own.file(model.path)
+        return _converted(model, target, shapes)
+
+
+def _converted(model: OnnxModel, target: str, shapes: Optional[dict[str, Sequence[Any]]]) -> Imported:
     made = Importer(model, target, shapes).run()
     made.notes[:0] = model.notes
     start = time.perf_counter()

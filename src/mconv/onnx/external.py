@@ -4,22 +4,18 @@ from __future__ import annotations
 
 import os
 import posixpath
-from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from mconv.errors import UntrustedError
 from mconv.onnx.reader import INLINE, OnnxModel, read
+from mconv.program import external_data
 from mconv.program.params import PathLike
-
-if TYPE_CHECKING:
-    import onnx
 
 
 def external_files(model: OnnxModel) -> list[str]:
     """The files of external data, as the model calls them; those with names that cannot be printed are left out."""
     found = set()
-    for tensor in _tensors(model.proto):
+    for tensor in external_data.tensors(model.proto):
         if tensor.data_location == 1:  # EXTERNAL
             found.add({e.key: e.value for e in tensor.external_data}.get("location", ""))
     return sorted(name for name in found - {INLINE, ""} if name.isprintable())
@@ -46,27 +42,3 @@ def names_beside(path: PathLike) -> list[str]:
             )
         found.add(inner)
     return sorted(found - {path.name})
-
-
-def _tensors(proto: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
-    """Every tensor that may have external data: in all graphs, attributes and functions."""
-    yield from _of_graph(proto.graph)
-    for function in proto.functions:
-        yield from _of_nodes(function.node)
-
-
-def _of_graph(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
-    yield from graph.initializer
-    for sparse in graph.sparse_initializer:
-        yield from (sparse.values, sparse.indices)
-    yield from _of_nodes(graph.node)
-
-
-def _of_nodes(nodes: Iterable[onnx.NodeProto]) -> Iterator[onnx.TensorProto]:
-    for node in nodes:
-        for attribute in node.attribute:
-            if attribute.HasField("t"):
-                yield attribute.t
-            yield from attribute.tensors
-            for graph in [attribute.g] if attribute.HasField("g") else attribute.graphs:
-                yield from _of_graph(graph)

@@ -17,8 +17,10 @@ from typing import TYPE_CHECKING, Any, Optional
 
 import numpy as np
 
-from mconv.errors import CorruptModelError, NotAModelError, UnsupportedError, UntrustedError
+from mconv import budget
+from mconv.errors import CorruptModelError, NotAModelError, UnsupportedError
 from mconv.onnx.text import check_text
+from mconv.program import external_data
 from mconv.program.dtypes import DType
 from mconv.program.params import ArraySource, FileSource, TensorSource
 
@@ -65,7 +67,6 @@ class OnnxModel:
     proto: onnx.ModelProto
     path: Optional[Path] = None
     notes: list[str] = field(default_factory=list)
-    _sizes: dict[Path, int] = field(default_factory=dict, repr=False)
 
     @property
     def opsets(self) -> dict[str, int]:
@@ -96,27 +97,17 @@ class OnnxModel:
     def _external(
         self, tensor: onnx.TensorProto, name: str, dtype: DType, exact: bool, shape: tuple[int, ...]
     ) -> TensorSource:
-        entries = {e.key: e.value for e in tensor.external_data}
-        location = entries.get("location", "")
         stored = storage_dtype(tensor.data_type)
         nbytes = int(np.prod(shape, dtype=object)) * stored.itemsize if shape else stored.itemsize
-        try:
-            offset = int(entries.get("offset", 0))
-            length = int(entries.get("length", nbytes))
-        except ValueError:
-            raise CorruptModelError(f"{name}: offset or length of its external data is no number") from None
-        path = self.path if self.path is not None and location == INLINE else _inside(self.path, location, name)
-        if offset < 0:
-            raise CorruptModelError(f"{name}: its external data begin at byte {offset}")
-        if length != nbytes:
-            raise CorruptModelError(f"{name}: {length} bytes of data for a tensor that takes {nbytes}", _HINT)
-        if path not in self._sizes:
-            self._sizes[path] = path.stat().st_size
-        size = self._sizes[path]
-        if offset + length > size:
+        found = external_data.place(self.path, tensor, name, INLINE)
+        path, offset = found.path, found.offset
+        if (nbytes if found.length is None else found.length) != nbytes:
+            raise CorruptModelError(f"{name}: {found.length} bytes of data for a tensor that takes {nbytes}", _HINT)
+        if offset + nbytes > found.size:
             raise CorruptModelError(
-                f"{name}: its data end at byte {offset + length} of {path.name}, which has {size}", _HINT
+                f"{name}: its data end at byte {offset + nbytes} of {path.name}, which has {found.size}", _HINT
             )
+        budget.memory(nbytes, f"the data of {name}")
         if exact:
             return FileSource(path, offset, dtype, shape)
         return _Widened(FileSource(path, offset, _carrier(tensor.data_type), shape), tensor.data_type, dtype)
@@ -124,24 +115,6 @@ class OnnxModel:
     def array(self, tensor: onnx.TensorProto, what: str = "") -> np.ndarray:
         """The data of *tensor* in its widened type."""
         return self.source(tensor, what).array()
-
-
-def _inside(model: Optional[Path], location: str, name: str) -> Path:
-    """The file of external data, which may not leave the model's folder."""
-    if model is None:
-        raise CorruptModelError(f"{name}: external data {location!r} of a model that is not a file")
-    if not location.isprintable():
-        raise CorruptModelError(f"{name}: its external data location is no file name")
-    base = model.resolve().parent
-    path = Path(os.path.normpath(base / location)) if location else base
-    real = path.resolve()
-    if not location or os.path.isabs(location) or base not in path.parents or base not in real.parents:
-        raise UntrustedError(
-            f"{name}: external data {location!r} lie outside of the model's folder", "put the file beside the model"
-        )
-    if not real.is_file():
-        raise CorruptModelError(f"{name}: the external data file {location!r} is missing", f"it belongs beside {model}")
-    return real
 
 
 # types ----------------------------------------------------------------------------------------------------------
@@ -276,6 +249,7 @@ def read(path: Path) -> OnnxModel:
     if not path.is_file():
         what = "is a folder" if path.is_dir() else "is no ordinary file" if path.exists() else "does not exist"
         raise NotAModelError(f"{path} {what}", "give the path of an .onnx file")
+    budget.file(path)
     size = path.stat().st_size
     if size == 0:
         raise NotAModelError(f"{path} is empty")

@@ -7,13 +7,14 @@ paths but names inside of the source and the output. ``report.json``, which has 
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Optional, Union
 
-from mconv import __version__
-from mconv.printable import json_text
+from mconv import __version__, budget
+from mconv.printable import json_text, printable
 from mconv.program.hashing import FileHash, Following, Thread, hash_file
 from mconv.program.params import PathLike, TensorSource, write_combined
 from mconv.program.program import Program
@@ -71,10 +72,10 @@ class Ahead:
         for path in self._paths:
             self._hashes[path] = hash_file(path, go_on=lambda: not self._stop)
 
-    def hash_file(self, path: Path, name: str) -> FileHash:
+    def hash_file(self, path: Path, name: str, go_on: Callable[[], bool]) -> FileHash:
         """As the function of that name; waits for a hash that was begun."""
         if self._thread is None or path not in self._paths:
-            return hash_file(path, name)
+            return hash_file(path, name, go_on)
         self._thread.result()
         known = self._hashes[path]
         return FileHash(name, known.bytes, known.digest)
@@ -86,6 +87,13 @@ class Ahead:
         self._stop = True
         if self._thread is not None:
             self._thread.join()
+
+
+def _draw(path: Path, name: str) -> None:
+    """Of a sparse file the holes are read as well."""
+    budget.file(path)
+    with contextlib.suppress(OSError):
+        budget.work(path.stat().st_size, lambda: f"hashing {printable(name, 100)}")
 
 
 class Recording:
@@ -101,6 +109,9 @@ class Recording:
         ahead: hashes that were begun before.
 
     Use it as a context, so that no thread outlives a failure.
+
+    Raises:
+        LimitError: a source is far larger than what it takes on the disk.
     """
 
     def __init__(
@@ -119,6 +130,8 @@ class Recording:
         self.options = dict(options or {})
         self.versions = {"mconv": __version__, **installed(packages), **(versions or {})}
         self._sources = expand(sources)
+        for name, path in self._sources:
+            _draw(path, name)
         self._ahead = ahead or Ahead([])
         self._stop = False
         self._hashes: list[FileHash] = []
@@ -129,7 +142,7 @@ class Recording:
         for name, path in self._sources:
             if self._stop:
                 return
-            self._hashes.append(self._ahead.hash_file(path, name))
+            self._hashes.append(self._ahead.hash_file(path, name, lambda: not self._stop))
 
     def __enter__(self) -> Recording:
         return self

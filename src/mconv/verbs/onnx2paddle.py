@@ -22,8 +22,8 @@ from mconv.onnx.constants import fix_inputs
 from mconv.onnx.convert import convert
 from mconv.onnx.importer import Imported
 from mconv.onnx.plugins import load_plugin
-from mconv.onnx.reader import OnnxModel, read, storage_dtype
-from mconv.program import provenance, targets
+from mconv.onnx.reader import INLINE, OnnxModel, read, storage_dtype
+from mconv.program import external_data, provenance, targets
 from mconv.program.inputs import assign
 from mconv.program.output import staged
 from mconv.program.params import PathLike, TensorSource
@@ -83,6 +83,7 @@ def onnx2paddle(model: PathLike, out: PathLike, chosen: Onnx2Paddle = Onnx2Paddl
     fixed = fix_inputs(source, loading.arguments_of(chosen.constants, "--const", any_name=True))
     given = assign(chosen.inputs, describe.inputs_of(source))
     shapes: dict[str, Sequence[Any]] = {name: spec.dims for name, spec in given.items()}
+    external_data.check(Path(model), source.proto, INLINE)
     report = Report("onnx2paddle", chosen.engine, describe.source_of(source), {"name": target, "paddle": goal.paddle})
     report.versions = versions()
     report.seconds["read"] = time.perf_counter() - start

@@ -12,8 +12,9 @@ from typing import Any
 from mconv.errors import MconvError, RuntimeFailedError, UnsupportedError
 from mconv.onnx import describe, registry
 from mconv.onnx.ports import carried_name
-from mconv.onnx.reader import OnnxModel
+from mconv.onnx.reader import INLINE, OnnxModel
 from mconv.passes.legalize import legalize
+from mconv.program import external_data
 from mconv.program.dtypes import AttrType
 from mconv.program.files import load_program, locate, records
 from mconv.program.params import TensorSource
@@ -32,8 +33,7 @@ def produce(source: OnnxModel, shapes: dict[str, Sequence[Any]], chosen: Convert
             has converters for all of its operators.
     """
     assert source.path is not None
-    for tensor in source.proto.graph.initializer:
-        source.source(tensor)  # external data stay inside of the model's folder
+    external_data.check(source.path, source.proto, INLINE)
     start = time.perf_counter()
     scratch = tempfile.TemporaryDirectory(prefix="mconv-x2paddle-")
     try:

@@ -10,7 +10,8 @@ from typing import Any, Optional
 
 import numpy as np
 
-from mconv.errors import MissingDependencyError, RuntimeFailedError, UnsupportedError
+from mconv.errors import MconvError, MissingDependencyError, RuntimeFailedError, UnsupportedError
+from mconv.program import external_data
 from mconv.program.dtypes import DType
 from mconv.verify.feeds import InputSpec
 from mconv.verify.runners import Answers, OnnxRunner, Runner, cannot_run, with_outputs
@@ -45,8 +46,10 @@ class ReferenceRunner:
         try:
             self.proto = model if self.path is None else with_outputs(self.path, fetch, opened)
             if self.path is not None:
-                onnx.load_external_data_for_model(self.proto, str(self.path.parent))
+                external_data.load(self.path, self.proto)
             self.evaluator = ReferenceEvaluator(self.proto)
+        except MconvError:
+            raise
         except Exception as e:  # noqa: BLE001 - it raises classes of its own that share no base
             raise RuntimeFailedError(f"{self.label} cannot load {self.path or 'the model'}: {_first(e)}") from None
 

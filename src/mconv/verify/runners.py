@@ -12,6 +12,7 @@ import numpy as np
 
 from mconv.errors import CorruptModelError, MissingDependencyError, RuntimeFailedError, UnsupportedError
 from mconv.extras import install
+from mconv.program import external_data
 from mconv.program.dtypes import DType
 from mconv.program.files import Era, ModelFiles, load_program, locate
 from mconv.runtimes import Runtime, Worker, find
@@ -132,6 +133,7 @@ class OnnxRunner:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = threads
         options.log_severity_level = 4  # what it has to say comes as an exception
+        check_external(self.path)
         quantised = is_quantised(self.path)
         if quantised:
             options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
@@ -178,6 +180,27 @@ class OnnxRunner:
 
     def __exit__(self, kind: Optional[type], error: Optional[BaseException], trace: Optional[TracebackType]) -> None:
         del self.session
+
+
+def check_external(path: Path) -> None:
+    """Refuse external data that lie outside of the model's folder, whatever the runtime itself thinks of it.
+
+    Raises:
+        UntrustedError, CorruptModelError: see :mod:`mconv.program.external_data`.
+    """
+    import mmap
+
+    import onnx
+    from google.protobuf.message import DecodeError
+
+    try:
+        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            if data.find(b"location") < 0:  # takes no memory, of a file of any size
+                return
+        proto = onnx.load(str(path), load_external_data=False)
+    except (OSError, ValueError, DecodeError):  # the session says what is wrong
+        return
+    external_data.check(path, proto)
 
 
 def with_outputs(path: Path, names: Sequence[str], opened: Sequence[str] = ()) -> Any:
