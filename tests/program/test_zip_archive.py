@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mconv import budget
 from mconv.errors import CorruptModelError, LimitError, NotAModelError
 from mconv.program.zip_archive import ZipArchive
 
@@ -127,13 +128,15 @@ def test_overlapping_records() -> None:
         ZipArchive("x", bytes(changed))
 
 
-def test_what_unfolds() -> None:
-    out = io.BytesIO()
-    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
-        for number in range(3):
-            archive.writestr(f"a/{number}", bytes(100 << 20))
-    with pytest.raises(LimitError, match="unfold"):
-        ZipArchive("x", out.getvalue())
+def test_what_unfolds(tmp_path: Path) -> None:
+    """Draws on the budget of a command, before anything is unpacked."""
+    path = tmp_path / "x.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+        archive.writestr("a/x", bytes(100 << 20))
+    with budget.command("50M"), ZipArchive(path) as held, pytest.raises(LimitError, match="100.0 MB"):
+        held.draw()
+    with budget.command("200M"), ZipArchive(path) as held:
+        held.draw()
 
 
 def test_a_record_that_unpacks_to_another_size() -> None:

@@ -18,14 +18,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Optional, Union
 
+from mconv import budget
 from mconv.errors import CorruptModelError, LimitError
 from mconv.printable import printable
 from mconv.program.copying import open_regular
 
 STORED, DEFLATED = 0, 8
-# what compressed records may unfold to: weights hardly shrink, so that more than a few times the file is an attack
-RATIO = 8
-FREE = 256 << 20  # bytes that any archive may unfold to
 _RECORDS = 200_000
 _DIRECTORY = 64 << 20
 
@@ -72,7 +70,7 @@ class ZipArchive:
     Raises:
         NotAModelError: the file cannot be read, or is no ordinary one.
         CorruptModelError: it is damaged, or two readers could see two archives in it.
-        LimitError: its compressed records unfold to far more than the file has.
+        LimitError: it has more records than any model.
     """
 
     def __init__(self, path: Union[Path, str], data: Optional[bytes] = None):
@@ -97,6 +95,17 @@ class ZipArchive:
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
+
+    def draw(self) -> None:
+        """Draw on the command's budget what its compressed records unfold to, before someone reads them.
+
+        Raises:
+            LimitError: it is far more than the file has.
+        """
+        if self._data is None:
+            budget.file(self.path)
+        unfolded = sum(r.size for r in self.records if r.method == DEFLATED)
+        budget.memory(unfolded, f"{self.path}: unpacking its {self.size} bytes")
 
     def read(self, record: Record) -> bytes:
         """The bytes of a record.
@@ -150,12 +159,6 @@ class ZipArchive:
             twice = next(n for n in names if names.count(n) > 1)
             raise self._damaged(f"it has two records named {twice}")
         self._gapless(entries, start)
-        unfolded = sum(r.size for _, r, _ in entries if r.method == DEFLATED)
-        if unfolded > max(FREE, RATIO * self.size):
-            raise LimitError(
-                f"{self.path}: {self.size} bytes that unfold to {unfolded}, more than weights do",
-                "unpack it and pack it again without compression, if you know where it comes from",
-            )
         return [record for _, record, _ in entries]
 
     def _end(self) -> tuple[int, int, int]:

@@ -265,8 +265,8 @@ def npz_arrays(path: Path) -> dict[str, np.ndarray]:
         LimitError: it unfolds to far more than it is.
     """
     try:
-        with ZipArchive(path):
-            pass
+        with ZipArchive(path) as records:
+            records.draw()
     except (CorruptModelError, NotAModelError) as e:
         raise UsageError(f"{path}: not a readable .npz file ({e.message.partition(': ')[2]})") from None
     try:

@@ -57,7 +57,8 @@ class Archive:
         old: whether it is a program of ``torch.export.save`` before 2.8.
 
     Raises:
-        CorruptModelError, LimitError, NotAModelError: see :class:`ZipArchive`.
+        CorruptModelError, NotAModelError: see :class:`ZipArchive`.
+        LimitError: its records unfold to far more than the file has.
         UntrustedError: it holds a record that the form has no need of.
     """
 
@@ -67,6 +68,7 @@ class Archive:
         try:
             self.old = form is Form.EXPORTED and OLD_PROGRAM in self._zip.by_name
             self.records = self._checked()
+            self._zip.draw()
         except BaseException:
             self._zip.close()
             raise
@@ -100,11 +102,6 @@ class Archive:
     def size(self, name: str) -> int:
         """Bytes of a record, unpacked; -1 where there is none."""
         return self.records[name].size if name in self.records else -1
-
-    @property
-    def file_size(self) -> int:
-        """Bytes of the whole file."""
-        return self._zip.size
 
     def _checked(self) -> dict[str, Record]:
         found: dict[str, Record] = {}

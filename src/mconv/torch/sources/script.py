@@ -83,8 +83,7 @@ def _follow(archive: Archive, name: str) -> None:
             raise UntrustedError(f"{archive.path}: {name} names {printable(full, 120)}", TRUST_HINT)
 
     folder = name.rpartition(".")[0]
-    most = stored.most_of(archive.file_size)
-    reader = stored.Reader(lambda key: archive.size(f"{folder}/{key}"), most, named, by_name=True)
+    reader = stored.Reader(lambda key: archive.size(f"{folder}/{key}"), named, by_name=True)
     try:
         reader.walk(archive.read(name))
     except pickles.Damaged as e:

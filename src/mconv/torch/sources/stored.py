@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from typing import Any, BinaryIO, Callable, Optional
 
+from mconv import budget
 from mconv.errors import CorruptModelError
 from mconv.printable import printable
 from mconv.program import pickles
 from mconv.program.pickles import Damaged, Kept, Made, Name
-from mconv.program.zip_archive import FREE, RATIO
 
 _STORAGES = {
     "Double": 8, "Float": 4, "Half": 2, "BFloat16": 2, "Long": 8, "Int": 4, "Short": 2, "Char": 1, "Byte": 1, "Bool": 1,
@@ -36,7 +36,6 @@ class Reader:
 
     Args:
         sizes: the bytes that the file has for a storage; None where they follow the pickle (files before 1.6).
-        most: bytes that all tensors may have, views counted in full.
         name: called with every name; may raise.
         by_name: see :func:`mconv.program.pickles.walk`.
     """
@@ -44,13 +43,11 @@ class Reader:
     def __init__(
         self,
         sizes: Optional[Sizes],
-        most: int,
         name: Callable[[str], None] = lambda full: None,
         *,
         by_name: bool = False,
     ):
-        self.sizes, self.most, self.name, self.by_name = sizes, most, name, by_name
-        self.total = 0
+        self.sizes, self.name, self.by_name = sizes, name, by_name
         self.storages: dict[str, int] = {}  # key → bytes
         self.counts: dict[str, int] = {}  # key → elements
         self.parts: dict[str, int] = {}  # key of a part of one → bytes
@@ -61,6 +58,7 @@ class Reader:
 
         Raises:
             Damaged: it is no sound pickle, or a tensor in it has not the bytes that it asks for.
+        LimitError: the views of a storage are far larger than it.
         """
         return pickles.walk(source, name=self._named, call=self._call, keep=self._keep, by_name=self.by_name)
 
@@ -127,9 +125,8 @@ class Reader:
         there = self.parts.get(key[2], self.storages.get(key[2], 0))
         if extent(sizes, strides, offset) * item > there:
             raise Damaged(f"a tensor of {list(sizes)} in {there} bytes")
-        self.total += product(sizes) * item
-        if self.total > self.most:
-            raise Damaged(f"tensors of {self.total} bytes, more than the file can have")
+        # a view may be larger than what it is of
+        budget.memory(product(sizes) * item, f"a tensor of {list(sizes)}")
 
 
 def extent(sizes: tuple[int, ...], strides: tuple[int, ...], offset: int) -> int:
@@ -143,11 +140,6 @@ def product(sizes: tuple[int, ...]) -> int:
     for size in sizes:
         count *= size
     return count
-
-
-def most_of(size: int) -> int:
-    """Bytes that the tensors of a file of that size may have: views of one storage are counted each."""
-    return max(FREE, RATIO * size)
 
 
 def _item(name: str) -> Optional[int]:
@@ -181,7 +173,7 @@ def check_file(file: BinaryIO, size: int, where: Any) -> list[str]:
     Raises:
         CorruptModelError: it is damaged.
     """
-    reader = Reader(None, most_of(size))
+    reader = Reader(None)
     try:
         source = pickles.Bytes(file, size)
         head = [pickles.walk(source) for _ in range(3)]

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, Optional, Union
 
+from mconv import budget
 from mconv.errors import CorruptModelError, LimitError, MconvError, MissingDependencyError, UntrustedError
 from mconv.printable import printable
 from mconv.program import pickles
@@ -117,6 +118,7 @@ def check(path: Union[Path, str], data: Optional[bytes] = None) -> bool:
         file: BinaryIO = io.BytesIO(data or b"")
         size = len(data or b"")
         if data is None:
+            budget.file(path)
             file = stack.enter_context(os.fdopen(open_regular(Path(path)), "rb"))
             size = os.fstat(file.fileno()).st_size
         if file.read(4) != b"PK\x03\x04":
@@ -124,23 +126,22 @@ def check(path: Union[Path, str], data: Optional[bytes] = None) -> bool:
             stored.check_file(file, size, path)
             return False
     with Archive(path, Form.SAVED, data) as held:
-        check_pickle(held.read("data.pkl"), lambda key: held.size(f"data/{key}"), held.file_size, path)
+        check_pickle(held.read("data.pkl"), lambda key: held.size(f"data/{key}"), path)
         return held.stored
 
 
-def check_pickle(data: bytes, sizes: stored.Sizes, size: int, where: Any) -> None:
+def check_pickle(data: bytes, sizes: stored.Sizes, where: Any) -> None:
     """Follow one pickle with tensors.
 
     Args:
         sizes: the bytes of a storage by its key.
-        size: bytes of the whole file.
         where: what is read, for messages.
 
     Raises:
         CorruptModelError: it is damaged.
     """
     try:
-        stored.Reader(sizes, stored.most_of(size)).walk(data)
+        stored.Reader(sizes).walk(data)
     except pickles.Damaged as e:
         raise stored.damaged(where, e) from None
 
