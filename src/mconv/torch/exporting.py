@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Optional
 
 from mconv.errors import UnsupportedError, UsageError
-from mconv.torch import registry
+from mconv.torch import registry, trees
 from mconv.torch.open_sizes import open_sizes
 from mconv.torch.quiet import quiet
 from mconv.torch.restrictions import Restriction, restrictions
@@ -163,7 +163,8 @@ def output_names(program: Any) -> list[Optional[str]]:
 
 def named_leaves(tree: Any) -> list[tuple[str, Any]]:
     """What a module returned, flat, in order, each with its name: dict keys and field names, ``output`` for a single
-    one, else ``output_0``, …; nested structures are joined with underscores."""
+    one, else ``output_0``, …; nested structures are joined with underscores. The classes in it are registered with torch
+    (:mod:`mconv.torch.trees`)."""
     found: list[tuple[str, Any]] = []
 
     def walk(node: Any, path: str) -> None:
@@ -176,6 +177,9 @@ def named_leaves(tree: Any) -> list[tuple[str, Any]]:
         elif isinstance(node, (list, tuple)):
             for i, value in enumerate(node):
                 walk(value, f"{path}_{i}" if path else f"output_{i}" if len(node) > 1 else "output")
+        elif not isinstance(node, (int, float, str)) and (parts := trees.children(node)) is not None:
+            for key, value in parts:
+                walk(value, f"{path}_{key}" if path else key)
         elif hasattr(node, "__dataclass_fields__"):
             for key in node.__dataclass_fields__:
                 walk(getattr(node, key), f"{path}_{key}" if path else key)

@@ -182,7 +182,7 @@ def fill(plan: Plan, source: Source, runner: TorchRunner, example: Optional[Path
             continue
         if inputs != plan.inputs:
             plan.inputs = inputs
-            plan.notes.append(f"{source.label} takes images of {_USUAL} x {_USUAL} only: {' '.join(plan.texts())}")
+            plan.notes.append(f"{source.label} does not take every size: {' '.join(plan.texts())}")
         plan.sets = sets
         alone = search.one_size(_specs(plan.inputs), sets)
         plan.notes += [alone] if alone else []
@@ -219,6 +219,9 @@ def _attempts(plan: Plan, source: Source) -> Iterator[tuple[list[Input], dict[st
                 for i in plan.inputs
             ]
             yield inputs, source.sizes, Sizes()
+    if plan.inputs == source.inputs:
+        for other in source.alternatives:
+            yield other, {**_PLANES, **source.sizes}, Sizes()
     for usual in itertools.islice(search.attempts(_specs(plan.inputs)), 1, None):
         yield plan.inputs, source.sizes if usual.height is None else {}, usual
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +19,7 @@ from mconv.verify.torch_runner import TorchRunner, tensor_of
 
 _ASKED = 12  # times that the model is run at most
 _PER_RESTRICTION = 2
+_SECONDS = 30  # for all of it
 # two ways of computing the same in torch; another size gives wholly other numbers, or none
 _SAME = Tolerance(1e-3, 1e-3)
 
@@ -48,9 +50,12 @@ def lost(exported: Exported, plan: Plan, runner: TorchRunner, traced: Mapping[st
     found: list[Lost] = []
     asked = 0
     seen: list[dict[str, int]] = []
+    start = time.monotonic()
     for one in sorted(wanted, key=lambda r: (not r.fixes, len(r.text))):
         if any(not one.holds(s) for s in seen):
-            continue  # asked already: the model fails there, or the program is known to
+            continue  # asked already
+        if time.monotonic() - start > _SECONDS:
+            break
         for number, other in enumerate(breaking(one, exported.restrictions, sizes)):
             if number >= _PER_RESTRICTION or asked >= _ASKED:
                 break

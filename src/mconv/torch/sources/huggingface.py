@@ -127,9 +127,7 @@ def load(
                 model, info = kind.from_pretrained(str(folder), add_pooling_layer=False, **options)
                 missing = sorted(info.get("missing_keys") or ())
                 notes.append(f"{type(model).__name__} has no pooler: the folder has no weights for it")
-    for part in model.modules():  # encoders and decoders have configurations of their own
-        if hasattr(getattr(part, "config", None), "use_cache"):
-            part.config.use_cache = False  # a cache is no tensor
+    without_cache(model)
     wrong = [str(n) for n in info.get("mismatched_keys") or ()]
     if wrong:
         raise WeightsError(f"{folder}: {wrong[0]} is of another shape than in {type(model).__name__}")
@@ -203,6 +201,22 @@ def _kernel(config: Any) -> Optional[str]:
         elif isinstance(value, list):
             stack += value
     return None
+
+
+def without_cache(model: Any) -> bool:
+    """Tell a module, and all in it that are of transformers, to keep no cache of keys and values, which is no tensor.
+
+    Returns:
+        Whether one of them would have kept one.
+    """
+    changed = False
+    for part in model.modules():  # encoders and decoders have configurations of their own
+        config: Any = getattr(part, "config", None)
+        # a dictionary or a dataclass of someone else's may have a field of that name, too
+        if getattr(config, "use_cache", False) and hasattr(config, "model_type"):
+            config.use_cache = False
+            changed = True
+    return changed
 
 
 def _from_code(model: Any) -> bool:
@@ -322,4 +336,4 @@ def _errors(folder: Path) -> Iterator[None]:
         raise NotAModelError(f"{folder}: transformers cannot load it ({text})") from e
 
 
-__all__ = ["TASKS", "files_of", "import_transformers", "load", "open_folder", "quiet"]
+__all__ = ["TASKS", "files_of", "import_transformers", "load", "open_folder", "quiet", "without_cache"]

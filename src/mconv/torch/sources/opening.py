@@ -133,9 +133,26 @@ def _finished(
         source.module.eval()
         source.module.to("cpu")
     source.facts = {"form": source.form.name.lower(), "class": source.label, **source.facts}
+    if source.form in (Form.FACTORY, Form.SAVED):
+        _of_transformers(source)
     if not source.inputs and source.form in (Form.FACTORY, Form.TIMM, Form.SAVED):
         guess(source)
     return source
+
+
+def _of_transformers(source: Source) -> None:
+    """What is known of a module that is, or holds, a model of transformers: its inputs; no cache."""
+    import sys
+
+    package = sys.modules.get("transformers")
+    if package is None:  # nothing can be of it
+        return
+    from mconv.torch.sources import huggingface, huggingface_inputs
+
+    if huggingface.without_cache(source.module):
+        source.notes.append(f"{source.label}: use_cache=False, as a cache of keys and values is no tensor")
+    if isinstance(source.module, package.PreTrainedModel):
+        huggingface_inputs.describe(source, None)
 
 
 def _factory_files(spec: str) -> list[Any]:

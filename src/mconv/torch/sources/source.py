@@ -27,6 +27,7 @@ class Source:
         inputs: what it is called with by default; empty where nothing says so. Dimensions with a name are open.
         guessed: whether *inputs* are a guess from the parameters of ``forward``, not a description.
         outputs: which outputs are converted by default; None: all.
+        alternatives: other inputs, for a model that does not run with the first; tried in order.
         sizes: name of a dimension → two sizes that suit it, where the usual ones do not.
         examples: inputs that came with the model.
         program: the ``torch.export.ExportedProgram`` of a ``.pt2`` archive.
@@ -43,6 +44,7 @@ class Source:
     inputs: list[Input] = field(default_factory=list)
     guessed: bool = False
     outputs: Optional[list[str]] = None
+    alternatives: list[list[Input]] = field(default_factory=list)
     sizes: dict[str, tuple[int, int]] = field(default_factory=dict)
     examples: Optional[dict[str, np.ndarray]] = None
     program: Any = None
