@@ -256,6 +256,45 @@ def test_a_row(tmp_path: Path) -> None:
         assert "INFO" not in log and "neither JSON" in log
 
 
+# texts one after the other, then the same ones from 20 users at once
+TOGETHER = """
+import json, sys
+from concurrent.futures import ThreadPoolExecutor
+from http_client import predict
+texts = json.loads(sys.argv[1])
+alone = [predict({"0": text}) for text in texts]
+with ThreadPoolExecutor(20) as pool:
+    together = list(pool.map(lambda text: predict({"0": text}), texts))
+(name,) = alone[0]
+print(json.dumps({"alone": [a[name][0] for a in alone], "together": [a[name][0] for a in together]}))
+"""
+
+
+@pytest.mark.parametrize("count", [100, pytest.param(400, marks=pytest.mark.slow)])
+def test_texts_of_mixed_lengths_are_run_together(tmp_path: Path, count: int) -> None:
+    vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", *"abcdefgh"]
+    (tmp_path / "vocab.txt").write_text("\n".join(vocabulary) + "\n")
+    options = {"tokenizer": tmp_path / "vocab.txt", "workers": 8, "max_length": 16}
+    result = api.to_serving(case("2.3.2-bert").model, out=tmp_path, pipeline=options)
+    assert result.service is not None and result.service.kind == "text"
+    path = tmp_path / "service" / "config.yml"
+    text = path.read_text().replace("batch_size: 1", "batch_size: 4")
+    path.write_text(text.replace("auto_batching_timeout: -1", "auto_batching_timeout: 20"))
+    rng = np.random.default_rng(1)
+    texts = [" ".join(rng.choice(vocabulary[4:], n)) for n in rng.integers(1, 14, count)]
+    with running(tmp_path) as pipeline:
+        (pipeline.folder / "together.py").write_text(TOGETHER)
+        answer = pipeline.run("together.py", json.dumps(texts))
+        assert not answer.error, answer.error
+        assert answer.values["together"].shape == (count, 3) and np.ptp(answer.values["alone"], axis=0).min() > 1e-3
+        np.testing.assert_allclose(answer.values["together"], answer.values["alone"], atol=1e-5)
+        log = (pipeline.folder / "PipelineServingLogs" / "pipeline.log").read_text()
+        assert log.count("requests were run together") > count / 10 and "not joined any more" not in log
+        answer = pipeline.ask("http key/value", {"0": "word " * 30})
+        assert not answer.error and answer.others["truncated"] == ["0"]
+        assert "0 is empty" in pipeline.ask("http key/value", {"0": " "}).error
+
+
 def test_nothing_is_left_of_a_service_that_is_killed(tmp_path: Path) -> None:
     """Its processes would keep the ports, answer HTTP status 503, and the next service could not start."""
     require("paddle-2.3.2")
