@@ -12,7 +12,7 @@ import pytest
 from mconv import api
 from mconv.errors import MconvError, NotAModelError, OutputExistsError, UnsupportedError, UsageError
 from mconv.program import files, provenance
-from mconv.program.dtypes import DType, VarKind
+from mconv.program.dtypes import AttrType, DType, VarKind
 from mconv.program.params import list_combined
 from mconv.program.program import Op, Program, Var
 from mconv.serving import configure
@@ -181,6 +181,20 @@ def test_a_model_without_outputs(tmp_path: Path) -> None:
     (source / "inference.pdmodel").write_bytes(program.to_bytes())
     with pytest.raises(NotAModelError, match="without outputs"):
         api.to_serving(source, out=tmp_path / "o")
+
+
+@pytest.mark.parametrize(("dtype", "read"), [(DType.INT64, True), (DType.FP64, False), (DType.BOOL, False)])
+def test_inputs_that_the_cpp_server_does_not_read(tmp_path: Path, dtype: DType, read: bool) -> None:
+    source = tmp_path / "m"
+    shutil.copytree(case("2.3.2-mlp").model, source)
+    program = Program.from_bytes((source / "inference.pdmodel").read_bytes())
+    program.main.add_var(Var.tensor("more", dtype, (-1, 2)))
+    at = [op.type for op in program.main.ops].index("feed")
+    program.main.ops.insert(at + 1, Op.make("feed", {"X": ["feed"]}, {"Out": ["more"]}, [("col", AttrType.INT, 1)]))
+    (source / "inference.pdmodel").write_bytes(program.to_bytes())
+    warnings = api.to_serving(source, out=tmp_path, target="same").warnings
+    said = [w for w in warnings if "reads no such type" in w]
+    assert (said == []) if read else said[0].startswith(f"input 'more' ({dtype.label})")
 
 
 def test_an_output_fetched_twice_is_served_once(tmp_path: Path) -> None:

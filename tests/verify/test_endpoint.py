@@ -163,6 +163,17 @@ def test_forms_of_requests(serve: Callable[[Reply], str]) -> None:
         EndpointRunner(serve(reply)).run([{"x": np.zeros(1, np.complex64)}])
 
 
+def test_what_generated_services_say_of_their_outputs(serve: Callable[[Reply], str]) -> None:
+    """The shape of what is empty, names of classes, and of texts that were cut."""
+    said = {"boxes.shape": "[0, 6]", "boxes": "[]", "label": '["cat"]', "truncated": '["0"]', "y": "[[1]]"}
+    answers = EndpointRunner(serve(lambda body: ok(**said))).run([X])
+    assert answers.names == ["boxes", "y"] and answers.outputs[0][0].shape == (0, 6)
+    assert EndpointRunner(serve(lambda body: ok(label="[1]"))).run([X]).names == ["label"]
+    for shape in ("[2, 6]", "[[0]]", "[0, -1]", "[0.5, 0]", "[]"):
+        with pytest.raises(RuntimeFailedError, match="'boxes' is empty and of shape"):
+            EndpointRunner(serve(lambda body, shape=shape: ok(**{"boxes": "[]", "boxes.shape": shape}))).run([X])
+
+
 def test_an_answer_of_tensors(serve: Callable[[Reply], str]) -> None:
     """As gRPC's gateway writes it: 64-bit numbers as texts, zeros left out."""
     tensors = [

@@ -308,6 +308,33 @@ def test_nothing_is_left_of_a_service_that_is_killed(tmp_path: Path) -> None:
     assert left == [[], []]
 
 
+def test_a_detector_that_finds_nothing(tmp_path: Path) -> None:
+    """Its empty result has its shape, and the next picture gets its boxes."""
+    tensor = helper.make_tensor_value_info
+    constants = {"most": np.array([10]), "iou": np.float32([0.5]), "least": np.float32([0.9])}
+    graph = helper.make_graph(
+        [helper.make_node("NonMaxSuppression", ["boxes", "scores", *constants], ["found"])],
+        "detector",
+        [tensor("boxes", TensorProto.FLOAT, ["B", 6, 4]), tensor("scores", TensorProto.FLOAT, ["B", 2, 6])],
+        [tensor("found", TensorProto.INT64, [None, 3])],
+        [numpy_helper.from_array(array, name) for name, array in constants.items()],
+    )
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)]), tmp_path / "detector.onnx")
+    api.onnx2paddle(tmp_path / "detector.onnx", tmp_path / "model", verify=False)
+    api.to_serving(tmp_path / "model", out=tmp_path, pipeline={})
+    boxes = np.array([[[i, i, i + 1, i + 1] for i in range(0, 12, 2)]], np.float32)
+    with running(tmp_path) as pipeline:
+        for _ in range(2):
+            for score, count in ((0.1, 0), (0.95, 12)):
+                scores = np.full((1, 2, 6), score, np.float32)
+                request = {"boxes": boxes, "scores": scores}
+                for form in ("http key/value", "rpc tensors"):
+                    answer = pipeline.ask(form, request)
+                    assert not answer.error, answer.error
+                    assert answer.values["found"].size == 3 * count
+                    assert answer.values.get("found.shape", np.array([])).tolist() == ([] if count else [0, 3])
+
+
 def test_outputs_of_other_sizes_than_the_batch_and_an_index_that_no_table_has(tmp_path: Path) -> None:
     """Outputs arrive whole, which the pipeline cuts to the batch size by itself; what only Paddle can refuse is error
     10000.

@@ -39,6 +39,8 @@ TYPES = {
     DType.COMPLEX64: 10,
     DType.COMPLEX128: 11,
 }
+# feed_types that the C++ server's reader knows (general_reader_op.cpp of Paddle Serving 0.9.0); 20 are strings
+CPP_READER = (0, 1, 2, 5, 7, 8, 20)
 _DTYPES = {number: dtype for dtype, number in TYPES.items()}
 
 

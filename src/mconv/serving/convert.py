@@ -19,7 +19,7 @@ from mconv.program.program import Port, Program
 from mconv.program.provenance import Ahead, Recording, model_sources, neighbour
 from mconv.program.stored import Era, ModelFiles, at_least_one
 from mconv.serving import configure
-from mconv.serving.configure import ServingConfig
+from mconv.serving.configure import CPP_READER, TYPES, ServingConfig
 from mconv.serving.kinds import Written
 
 if TYPE_CHECKING:  # a service is seldom asked for, and half of the imports
@@ -178,6 +178,14 @@ def prepare(
     feed_names = check_aliases("feed", [p.name for p in feeds], feed_alias or {})
     fetch_names = check_aliases("fetch", [p.name for p in fetches], fetch_alias or {})
     result.warnings += alias_warnings(feed_names, fetch_names, [p.name for p in fetches])
+    unread = [
+        f"{p.name!r} ({p.dtype.label})" for p in feeds if p.dtype is not None and TYPES.get(p.dtype) not in CPP_READER
+    ]
+    if unread:
+        result.warnings.append(
+            f"input {', '.join(unread)}: the C++ server (paddle_serving_server.serve) reads no such type, only int64, "
+            "float32, int32, float16, uint8, int8 and strings; the Python pipeline takes it"
+        )
     deep = [f"{p.name!r} ({p.var.lod_level})" for p in feeds if p.var.lod_level > 1]
     if deep:
         result.warnings.append(

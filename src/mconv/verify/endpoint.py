@@ -161,8 +161,18 @@ class EndpointRunner:
             raise RuntimeFailedError(
                 f"{self.label} answers with keys and values that do not fit together: {_short(json.dumps(answer))}"
             )
-        for key, value in zip(keys, values):
-            found[str(key)] = self._array(str(key), value)
+        values_of = {str(key): value for key, value in zip(keys, values)}
+        for key, value in values_of.items():
+            if key.endswith(".shape") and key[: -len(".shape")] in values_of:
+                continue
+            if key in _REMARKS and isinstance(value, str) and value.startswith(('["', '[["')):
+                continue
+            found[key] = self._array(key, value)
+            if not found[key].size and f"{key}.shape" in values_of:  # JSON does not carry it
+                shape = self._array(f"{key}.shape", values_of[f"{key}.shape"])
+                if shape.ndim != 1 or (len(shape) and shape.dtype.kind != "i") or 0 not in shape or (shape < 0).any():
+                    raise RuntimeFailedError(f"{self.label}: output {key!r} is empty and of shape {_short(str(shape))}")
+                found[key] = found[key].reshape(shape.tolist())
         tensors = answer.get("tensors") or []
         if not isinstance(tensors, list) or not all(isinstance(entry, dict) for entry in tensors):
             raise RuntimeFailedError(f"{self.label} answers tensors that are none: {_short(json.dumps(answer))}")
@@ -206,6 +216,10 @@ class EndpointRunner:
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
     def redirect_request(self, *arguments: Any, **options: Any) -> None:
         return None  # told as its status
+
+
+# names of classes and of texts in the answers of services that mconv writes, beside the outputs
+_REMARKS = ("label", "truncated")
 
 
 def _plain(array: np.ndarray) -> Any:
