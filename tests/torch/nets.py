@@ -150,6 +150,20 @@ class Named(Rows):
         return (lambda x: Rows.forward(self, x))(image)
 
 
+class Noisy(nn.Module):
+    """Draws numbers in several ways; their means leave a function of the input."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(6, 4)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        hidden = self.layer(x)
+        noise = torch.randn(hidden.shape[0], 4) + torch.randn_like(hidden) + torch.normal(hidden, torch.ones(4))
+        kept = nn.functional.dropout(hidden, 0.5, training=True)
+        return noise * 0.7 + kept + torch.rand_like(hidden) + torch.empty_like(hidden).uniform_(1, 3)
+
+
 class Singular(nn.Module):
     """What no route converts."""
 

@@ -22,6 +22,7 @@ from mconv.errors import (
 )
 from mconv.program.files import load_program, locate
 from mconv.program.provenance_check import check
+from mconv.torch.noise import noise
 from tests.managed import require
 from tests.torch.sources.test_forms import Form, write
 
@@ -305,6 +306,24 @@ def test_a_computed_size_that_every_exporter_fixes_is_declared_fixed(tmp_path: P
     assert [list(p.shape) for p in program.feeds] == [[-1, 3, 64, -1]]
     with pytest.raises(UnsupportedError, match="fixed the dimension 'height'"):
         api.torch2paddle("tests.torch.nets:Named", tmp_path / "strict", strict=True, **options)
+
+
+@pytest.mark.parametrize("via", ["export", "onnx"])
+def test_means_of_random_numbers(via: str, tmp_path: Path) -> None:
+    options = {"inputs": ["x:float32[batch,6]"], "via": via, "deterministic": True, **NOW}
+    report = api.torch2paddle("tests.torch.nets:Noisy", tmp_path / "out", **options)
+    proved(report)
+    said = "random numbers are their means (--deterministic): randn, randn_like, normal, dropout, rand_like, uniform_"
+    assert said in report.warnings
+    net, x = nets.Noisy().eval(), torch.ones(3, 6)
+    with torch.no_grad(), noise(replace=True):
+        torch.testing.assert_close(net(x), net.layer(x) * 1.7 + 2.5)
+
+
+def test_random_numbers_are_named(tmp_path: Path) -> None:
+    with pytest.raises((VerificationError, UnsupportedError)) as caught:
+        api.torch2paddle("tests.torch.nets:Noisy", tmp_path / "out", inputs=["x:float32[batch,6]"], **NOW)
+    assert "--deterministic" in str(caught.value)
 
 
 def test_what_no_route_converts_is_one_table(tmp_path: Path) -> None:

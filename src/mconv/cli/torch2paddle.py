@@ -73,6 +73,13 @@ def command(
             help="Make inputs and outputs of the buffers that forward changes, such as a stream's cache.",
         ),
     ] = False,
+    deterministic: Annotated[
+        bool,
+        typer.Option(
+            "--deterministic",
+            help="Take the means of random numbers that forward draws (zeros for randn), in the reference and the result.",
+        ),
+    ] = False,
     keep: Annotated[
         bool, typer.Option("--keep", help="Leave the intermediate graph in OUT: intermediate.pt2 or intermediate.onnx.")
     ] = False,
@@ -143,6 +150,7 @@ def command(
             strict=strict,
             keep_dtype=keep_dtype,
             carry_state=carry_state,
+            deterministic=deterministic,
             keep=keep,
             target=target,
             engine=engine,

@@ -20,6 +20,7 @@ _OF_A_GRAPH = (
     "strict",
     "keep_dtype",
     "carry_state",
+    "deterministic",
 )  # options that a transplant has no use for
 _FIXED_NAMES = ("server", "client", "service", "fetch_order")  # fields of `serving` that convert has no choice in
 

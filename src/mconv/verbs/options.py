@@ -193,12 +193,13 @@ class Torch2Paddle(FromTorch):
         example: a ``.npz`` file with values to trace with.
         outputs: which outputs the result has, in the model's order; by default all (of a sentence-transformers
             folder: ``sentence_embedding``).
-        via: ``export`` or ``onnx`` to force a road; by default ``torch.export``, and ONNX where that fails.
+        via: ``export`` or ``onnx`` to force a route; by default ``torch.export``, and ONNX where that fails.
         strict: what the result does not have of the model is an error, not a warning: a dimension that torch fixes
             although it was to stay open, a decision that tracing takes once and for all, an input that nothing reads, a
             state.
         keep_dtype: keep float16 and bfloat16, instead of carrying them as float32.
         carry_state: the buffers that ``forward`` changes are inputs and outputs of the result.
+        deterministic: random numbers that ``forward`` draws are their means, in the reference and the result.
         keep: leave the intermediate graph in the output: ``intermediate.pt2`` or ``intermediate.onnx``.
         engine: ``native``, or ``x2paddle``: X2Paddle in its managed runtime, from PyTorch's ONNX export.
 
@@ -212,6 +213,7 @@ class Torch2Paddle(FromTorch):
     strict: bool = False
     keep_dtype: bool = False
     carry_state: bool = False
+    deterministic: bool = False
     keep: bool = False
     engine: str = "native"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import tempfile
 import time
@@ -21,6 +22,7 @@ from mconv.program import provenance, targets
 from mconv.program.output import staged
 from mconv.program.params import PathLike
 from mconv.torch.exporting import named_leaves
+from mconv.torch.noise import noise
 from mconv.torch.sources import Source, open_source
 from mconv.torch.widening import widen
 from mconv.verbs import torch_inputs
@@ -65,6 +67,7 @@ def torch2paddle(model: Any, out: PathLike, chosen: Torch2Paddle = Torch2Paddle(
     with (
         staged(out, force=chosen.force, protect=given) as folder,
         tempfile.TemporaryDirectory(prefix="mconv-torch-") as scratch,
+        contextlib.ExitStack() as modes,
     ):
         chosen.progress(f"opening {model if isinstance(model, (str, os.PathLike)) else type(model).__name__}")
         source = open_source(model, **chosen.opening())
@@ -77,7 +80,13 @@ def torch2paddle(model: Any, out: PathLike, chosen: Torch2Paddle = Torch2Paddle(
         report.seconds["load"] = time.perf_counter() - start
         step = time.perf_counter()
         runner = _runner(source, plan, chosen)
+        drawn = noise(replace=chosen.deterministic)
+        modes.enter_context(drawn)
         torch_inputs.fill(plan, source, runner, chosen.example, chosen.feeds)
+        if not chosen.deterministic:  # else until the end: the exporters trace within it, too
+            modes.close()
+        random = _about_noise(drawn.used, chosen.deterministic)
+        report.warnings += random
         report.warnings += plan.notes
         names = _outputs(runner, plan)
         state = state_of(source, runner, plan.sets[0])
@@ -91,7 +100,11 @@ def torch2paddle(model: Any, out: PathLike, chosen: Torch2Paddle = Torch2Paddle(
         report.seconds["reference"] = time.perf_counter() - step
         with _recording(source, plan, selected, chosen) as recording:
             request = Request(names, selected, chosen, folder if chosen.keep else None, Path(scratch))
-            made, route, how = produce(source, plan, request, runner)
+            try:
+                made, route, how = produce(source, plan, request, runner)
+            except UnsupportedError as e:
+                e.hint = "; ".join([*random, *([e.hint] if e.hint else [])]) or None
+                raise
             _adopt(report, made, route, how, chosen)
             step = time.perf_counter()
             files = recording.write_model(made.program, made.params.items(), folder)
@@ -104,7 +117,7 @@ def torch2paddle(model: Any, out: PathLike, chosen: Torch2Paddle = Torch2Paddle(
         if proof.status == FAILED:
             failed = out.with_name(out.name + FAILED_SUFFIX)
             keep_report(folder, failed, report)
-            raise failure(proof, failed, report)
+            raise failure(proof, failed, report, "; ".join(random))
         report.write(folder)
     return report
 
@@ -129,6 +142,15 @@ def _packages(source: Source) -> dict[str, str]:
 
         found[package] = str(importlib.import_module(package).__version__)
     return found
+
+
+def _about_noise(functions: Sequence[str], deterministic: bool) -> list[str]:
+    if not functions:
+        return []
+    drawn = ", ".join(functions)
+    if deterministic:
+        return [f"random numbers are their means (--deterministic): {drawn}"]
+    return [f"forward draws random numbers ({drawn}): no two runs agree; --deterministic takes their means"]
 
 
 def _runner(source: Source, plan: Plan, chosen: Torch2Paddle) -> TorchRunner:
@@ -174,6 +196,7 @@ def _recording(
         "via": chosen.via,
         "keep_dtype": chosen.keep_dtype,
         "carry_state": chosen.carry_state,
+        "deterministic": chosen.deterministic,
         "keep": chosen.keep,
     }
     return provenance.Recording(

@@ -277,6 +277,7 @@ _OF_EXPORT: dict[str, Any] = {
     "strict": False,
     "keep_dtype": False,
     "carry_state": False,
+    "deterministic": False,
     "keep": False,
     "engine": "native",
 }
