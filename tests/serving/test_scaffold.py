@@ -166,6 +166,7 @@ def test_requests_that_contradict_themselves(monkeypatch: pytest.MonkeyPatch, tm
     for key, tensors, message in (
         (["a", "b"], [], "2 keys and 1 values"),
         (["a"], [SimpleNamespace(name="a")], "twice"),
+        (["a"] * 1001, [], "more than 1000 values"),
     ):
         with pytest.raises(ValueError, match=message):
             request.unpack_request_package(SimpleNamespace(key=key, value=["x"], tensors=tensors))

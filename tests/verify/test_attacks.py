@@ -7,6 +7,7 @@ import random
 import re
 import signal
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import numpy as np
 import pytest
 
 from mconv import api
+from mconv.errors import RuntimeFailedError
 from mconv.verify.pipeline import Pipeline
 from mconv.verify.service import copy, read
 from tests.golden import case
@@ -105,6 +107,34 @@ def test_nothing_that_is_sent_stops_the_service(tmp_path: Path, count: int) -> N
         log = "".join(p.read_text(errors="replace") for p in (pipeline.folder / "PipelineServingLogs").iterdir())
         assert not re.search("[\x00-\x08\x0b-\x1f\x7f\u202e]", log)
         assert max(map(len, log.splitlines())) < 20_000
+
+
+SLOW = """
+        while request["x"] in ("[[9]]", "[[8]]"):
+            try:
+                __import__("time").sleep(30)
+            except TimeoutError:
+                if request["x"] == "[[9]]":
+                    raise
+"""
+
+
+def test_a_request_that_takes_too_long_is_answered_and_one_that_hangs_ends_the_service(tmp_path: Path) -> None:
+    result = api.to_serving(case("2.3.2-mlp").model, out=tmp_path, pipeline={})
+    (name,) = (v.alias for v in result.fetches)
+    config, module = tmp_path / "service" / "config.yml", tmp_path / "service" / "tensor_input.py"
+    config.write_text(config.read_text().replace("request_timeout: 60", "request_timeout: 2"))
+    module.write_text(module.read_text().replace("        missing = [", f"{SLOW}        missing = [", 1))
+    with running(tmp_path, request_timeout=30) as pipeline:
+        wanted = pipeline.ask("http key/value", {"x": ROW}).values[name]
+        assert "error 504: the request took too long" in pipeline.ask("http key/value", {"x": "[[9]]"}).error
+        answered(pipeline, name, wanted)
+        # what cannot be stopped is answered by the first process, and found out
+        assert "error 504: no answer after 2 s" in pipeline.ask("http key/value", {"x": "[[8]]"}).error
+        time.sleep(5)
+        with pytest.raises(RuntimeFailedError, match="ended with status 1"):
+            pipeline.ask("http key/value", {"x": ROW})
+        assert "Op 0 has been at one request for 4 s" in (pipeline.folder / "service.log").read_text()
 
 
 # ------------------------------------------------------------------------------------------- the end of its processes

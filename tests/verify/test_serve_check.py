@@ -13,6 +13,7 @@ import pytest
 
 from mconv import api
 from mconv.errors import NotAModelError, OutputExistsError, RuntimeFailedError, RuntimeUnavailableError
+from mconv.runtimes.worker import RunResult
 from mconv.serving import configure
 from mconv.serving.scaffold import SERVICE
 from mconv.verify import serve_check as room
@@ -178,6 +179,27 @@ def test_the_runtime_must_be_there(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("MCONV_CACHE", str(tmp_path))
     with pytest.raises(RuntimeUnavailableError, match="is not installed"):
         serve_check(case("2.3.2-mlp").server)
+
+
+@pytest.mark.parametrize(
+    ("on", "factor", "error", "ok", "advice"),
+    [
+        (True, 1.0, 1e-6, True, ""),
+        (True, 2.0, 1e-6, True, "slower with oneDNN (20.0 ms, 10.0 without): --no-onednn"),
+        (True, 0.5, 0.1, False, "oneDNN answers something else (0.1 of the largest number)"),
+        (False, 0.5, 1e-6, True, "faster with oneDNN (5.0 ms, 10.0 without): --onednn"),
+        (False, 0.5, 0.1, True, ""),
+    ],
+)
+def test_what_is_said_of_onednn(on: bool, factor: float, error: float, ok: bool, advice: str) -> None:
+    def result(seconds: float, shift: float) -> RunResult:
+        outputs = [[np.float32([1, 2]) + np.float32(shift * 2)], [np.zeros((0, 3), np.float32)]] * 3
+        times = [9.0, 9.0] + [seconds / 2] * 4  # the first round prepares
+        return RunResult(outputs, ["y"], [["float32"]] * 6, "2.3.2", "predictor", 0.0, times)
+
+    found = room._compared_onednn(on, result(0.01 * factor, error), result(0.01, 0), 2)
+    assert (found.on, found.ok) == (on, ok) and found.advice.startswith(advice) and bool(found.advice) == bool(advice)
+    assert found.seconds == pytest.approx(0.01 * factor) and found.max_abs == pytest.approx(error, rel=0.5)
 
 
 def test_a_missing_output_is_named() -> None:
