@@ -174,6 +174,19 @@ def test_archives_packed_again_are_read(suffix: str, compressed: bool, sound: di
     torch.testing.assert_close(open_source(path)(given), open_source(sound[suffix])(given), rtol=0, atol=0)
 
 
+def test_an_entry_for_the_folder_of_models(sound: dict[str, Path], tmp_path: Path, capfd: Any) -> None:
+    """torch takes it for a model; what it logs of that is not shown."""
+    held = archives.records(sound[".pt2"])
+    path = tmp_path / "x.pt2"
+    path.write_bytes(archives.pack([("net/models/", b""), *held]))
+    with pytest.raises(CorruptModelError, match="takes for a model"):
+        open_source(path)
+    path.write_bytes(archives.pack([(n, b"{}" if n.endswith("models/model.json") else c) for n, c in held]))
+    with pytest.raises(CorruptModelError):
+        open_source(path)
+    assert capfd.readouterr() == ("", "")
+
+
 def test_programs_of_torch_before_2_8(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Another layout, without a folder; its pickles and expressions are looked at, too."""
     monkeypatch.chdir(tmp_path)

@@ -111,9 +111,14 @@ class Archive:
             name = record.name
             if not name.startswith(root) or len(name.encode()) > _LONGEST:
                 raise CorruptModelError(f"{self.path}: its record {printable(name, 120)} is outside of its folder")
-            if name.endswith("/") and not record.size and _folder(name[len(root) :]):
-                continue
             inner = name[len(root) :]
+            if name.endswith("/") and not record.size and _folder(inner):
+                if self.form is Form.EXPORTED and inner.startswith("models/"):
+                    raise CorruptModelError(
+                        f"{self.path}: an entry for the folder {inner}, which torch takes for a model",
+                        "pack it without entries for folders: zip -D",
+                    )
+                continue
             if not allowed.fullmatch(inner):
                 raise self._unknown(inner)
             found[inner] = record

@@ -25,6 +25,7 @@ from mconv.errors import CorruptModelError, LimitError, MconvError, UnsupportedE
 from mconv.factory.inputs import Input
 from mconv.printable import printable
 from mconv.torch.exporting import first_line
+from mconv.torch.quiet import quiet
 from mconv.torch.sources import forms, graph_texts, stored, unpickle
 from mconv.torch.sources.archive import TRUST_HINT, Archive
 from mconv.torch.sources.forms import Form
@@ -42,7 +43,8 @@ def open_archive(path: Path, *, trust: bool) -> Source:
     """
     torch = import_torch()
     old = None if trust else _check(path)
-    with unpickle.restricted(str(path), trust=trust), _pickles_refused(path, trust):
+    # (torch logs what it cannot read, tracebacks and the file's own texts among it)
+    with quiet(), unpickle.restricted(str(path), trust=trust), _pickles_refused(path, trust):
         try:
             program = torch.export.load(path) if old is None else _old(old)
             if not trust:
