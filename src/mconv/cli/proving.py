@@ -64,7 +64,7 @@ def show_outputs(rows: list[dict[str, Any]]) -> None:
     for row in rows:
         figures = [_figure(row["max_abs"]), _figure(row["max_rel"]), _figure(row["cosine"], ".8f")]
         argmax = {None: "", True: "same", False: "differs"}[row["argmax_same"]]
-        state = "ok" if row["ok"] else row["reason"]
+        state = ", ".join(filter(None, ("ok", row["reason"]))) if row["ok"] else row["reason"]
         table.append([row["name"], str(row["shape"]), row["dtype"], *figures, argmax, state])
     columns = ["output", "shape", "type", "max abs", "max rel", "cosine", "argmax", ""]
     out.table(columns, table, right=["max abs", "max rel", "cosine"])
