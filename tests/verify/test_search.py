@@ -130,5 +130,5 @@ def test_out_of_memory_goes_on_with_less() -> None:
 
 def test_latents_are_small() -> None:
     """What has other channels than a picture is a picture scaled down: a network for it is given less."""
-    assert [f["x"].shape[2:] for f in random_feeds([InputSpec("x", F, (None, 4, None, None))])] == [(16, 16), (24, 24)]
-    assert [f["x"].shape[2:] for f in random_feeds(IMAGE)] == [(64, 64), (96, 96)]
+    assert [f["x"].shape[2:] for f in random_feeds([InputSpec("x", F, (None, 4, None, None))])] == [(16, 24), (24, 16)]
+    assert [f["x"].shape[2:] for f in random_feeds(IMAGE)] == [(64, 96), (96, 64)]

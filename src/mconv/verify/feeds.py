@@ -26,10 +26,12 @@ Dim = Union[int, str, None]
 # what unknown dimensions become in the first, second, … input set
 BATCH = (2, 3, 1)
 LENGTH = (12, 19, 7)
-IMAGE = (64, 96, 32)  # most networks want multiples of 32
+IMAGE = (64, 96, 32)  # heights: most networks want multiples of 32
+WIDTH = (96, 64, 32)  # others than the heights, so that one taken for the other shows
 IDS = 8  # exclusive upper bound of indices when nothing is known: every table has that many rows
 
 LATENT = (16, 24, 8)  # of images with other channels than grey, colour or none: what such networks see is scaled down
+LATENT_WIDTH = (24, 16, 8)
 RATE = 16000  # samples of sound a second
 _LATENT = (1, 2, 3)
 
@@ -197,7 +199,8 @@ class _Dims:
     def image(self, spec: InputSpec, wide: bool) -> int:
         """A height, or a width."""
         given = self.sizes.width if wide else self.sizes.height
-        usual = IMAGE if len(spec.shape) != 4 or not _known(spec.shape[1]) or spec.shape[1] in _LATENT else LATENT
+        pictures = len(spec.shape) != 4 or not _known(spec.shape[1]) or spec.shape[1] in _LATENT
+        usual = (WIDTH if wide else IMAGE) if pictures else (LATENT_WIDTH if wide else LATENT)
         values = given or usual
         return values[self.index % len(values)]
 

@@ -29,9 +29,10 @@ def attempts(specs: Sequence[InputSpec]) -> Iterator[Sizes]:
     Where two sizes of a dimension do not fit, one alone is tried: some models take no other.
     """
     images = [Sizes()]
+    images += [Sizes(height=IMAGE, width=IMAGE)]
     images += [Sizes(height=(h,)) for h in _TEXT]
     images += [Sizes(height=(s,), width=(s,)) for s in (*IMAGE[:1], *_SQUARES)]
-    images += [Sizes(height=(16,), width=(16,)), Sizes(height=(64, 96), width=(96, 64))]
+    images += [Sizes(height=(16,), width=(16,))]
     sounds = (RATE,) if any(_waves(s) for s in specs) else ()  # too long for what compares each place with each
     lengths = [Sizes(length=(n, n + n // 2)) for n in (*_LENGTHS, *sounds)]
     lengths += [Sizes(length=(n,), height=h, width=h) for n in (LENGTH[0], *_LENGTHS, *sounds) for h in (None, (n,))]

@@ -25,9 +25,10 @@ from mconv.runtimes.worker import RunResult, WorkerError
 from mconv.serving import configure, onednn, scaffold
 from mconv.serving.configure import ServingConfig
 from mconv.serving.scaffold import ServiceOptions
+from mconv.verify import search
 from mconv.verify import service as services
 from mconv.verify.compare import Comparison, Tolerance, compare
-from mconv.verify.feeds import load_feeds, random_feeds, specs_of
+from mconv.verify.feeds import load_feeds, specs_of
 from mconv.verify.pipeline import Answer, Pipeline, Request
 from mconv.verify.runners import Answers
 from mconv.verify.service import FoundService
@@ -217,16 +218,24 @@ def serve_check(
             if found is not None and not pipeline.isolated:
                 pipeline.rpc_port, pipeline.http_port = _free_port(), _free_port()
                 services.with_ports(copied, pipeline.rpc_port, pipeline.http_port, _free_port())
+            progress(f"direct inference in {where.name}")
+
+            def answer(sets: list[dict[str, np.ndarray]]) -> tuple[Answers, Optional[OneDNNResult]]:
+                return _direct(where, files, _called(sets, config), config, run)
+
             if kind == "tensor":
                 specs = specs_of(program)
-                sets = load_feeds(Path(inputs), specs) if inputs is not None else random_feeds(specs)
-                asked = [{var.alias: feed[var.name] for var in config.feeds} for feed in sets]
+                if inputs is None:
+                    sets, (direct, fast), _ = search.find(specs, answer)
+                else:
+                    sets = load_feeds(Path(inputs), specs)
+                    direct, fast = answer(sets)
+                asked = _called(sets, config)
                 requests: list[Request] = list(asked)
             else:
                 requests = services.requests(kind, program, texts, images)
                 asked = [pipeline.inputs(run.module, request) for request in requests]
-            progress(f"direct inference in {where.name}")
-            direct, fast = _direct(where, files, asked, config, run)
+                direct, fast = _direct(where, files, asked, config, run)
             progress(f"starting the pipeline service in {where.name}")
             ready = pipeline.start()
             progress(f"the service is ready after {ready:.1f} s; asking it over HTTP and RPC")
@@ -276,6 +285,11 @@ def _keep(
     with staged(target, force=force, protect=[server]) as stage:
         scaffold.plan(config, program, options, model=scaffold.relative(server, target)).write(stage)
     return target
+
+
+def _called(sets: Sequence[Mapping[str, np.ndarray]], config: ServingConfig) -> list[dict[str, np.ndarray]]:
+    """Input sets by the names that clients use."""
+    return [{var.alias: feed[var.name] for var in config.feeds} for feed in sets]
 
 
 def _direct(
