@@ -38,6 +38,8 @@ def test_every_core_operator_is_converted_or_refused_for_a_reason() -> None:
 
 def test_converters_exist_in_torch_and_take_what_it_gives() -> None:
     for name in registry.known():
+        if name.count(".") > 1:  # another library's, which registers it when it is imported
+            continue
         packet, overload = name.split(".")
         op = getattr(getattr(torch.ops.aten, packet, None), overload, None)
         assert op is not None, name

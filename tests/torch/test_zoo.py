@@ -34,7 +34,7 @@ def _found(name: str, paddle: str) -> str:
         return f"refused: {e.message}"
 
 
-QUICK = ("mlp", "lstm", "unet", "bert", "gpt2_sdpa", "vit")
+QUICK = ("mlp", "lstm", "unet", "bert", "gpt2_sdpa", "vit", "gat", "s4", "fastspeech", "yolo_nms")
 
 
 @pytest.mark.parametrize("name", QUICK)

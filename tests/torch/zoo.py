@@ -18,10 +18,14 @@ import numpy as np
 from mconv.errors import UnsupportedError
 from mconv.torch.exporting import Exported, export
 from tests.torch.checks import CURRENT, PADDLE_23, Place, check_model
+from tests.zoo.torch_audio import AUDIO
+from tests.zoo.torch_graphs import GRAPHS
+from tests.zoo.torch_language import LANGUAGE
 from tests.zoo.torch_models import ZOO, Sample
 from tests.zoo.torch_more import MORE
+from tests.zoo.torch_vision import VISION_MODELS
 
-MODELS: dict[str, Callable[[], Sample]] = {**ZOO, **MORE}
+MODELS: dict[str, Callable[[], Sample]] = {**ZOO, **MORE, **LANGUAGE, **VISION_MODELS, **AUDIO, **GRAPHS}
 RESULTS = Path(__file__).with_name("zoo_results.json")
 PLACES = {"3.3.1": CURRENT, "2.3.2": PADDLE_23}
 

@@ -91,8 +91,9 @@ def binary(b: Builder, op: str, x: Value, y: Value, *, dtype: Optional[DType] = 
             return unary(b, "reciprocal", y)
         x = _repeated(b, op, x, y)
     x, y, shape = _broadcast(b, x, y, op)
-    if not b.target.has_0d and x.dtype in (DType.FP32, DType.FP16) and x.shape != shape != y.shape:
-        x = _repeated(b, op, x, y)  # oneDNN in 2.3 mixes up the elements where both are repeated
+    if x.dtype in (DType.FP32, DType.FP16) and x.shape != shape != y.shape:
+        # where both are repeated, oneDNN mixes up the elements: in 2.3 itself, in 2.6 and 3 for a product that reads them
+        x = _repeated(b, op, x, y)
     made: Value = b.op(op, X=x, Y=y, result=(dtype or x.dtype, shape), **_axis(b, op))
     return made
 

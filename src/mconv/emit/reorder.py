@@ -10,12 +10,15 @@ from mconv import budget
 from mconv.emit.elementwise import arithmetic, compare, where
 from mconv.emit.gather import gather, take_along_axis
 from mconv.emit.generate import iota, spread
+from mconv.emit.reduction import cumulative_sum
+from mconv.emit.scatter import scatter_nd
 from mconv.emit.shape import (
     axis_of,
     bind_shape,
     concat,
     dim_tensor,
     expand_to,
+    fill,
     need_rank,
     reshape,
     slice_,
@@ -160,6 +163,22 @@ def unique(b: Builder, x: Value, axis: Optional[int], *, in_order: bool = True) 
         gather(b, places, inverse, 0, wrap=False),
         gather(b, counts, order, 0, wrap=False),
     )
+
+
+def unique_runs(b: Builder, x: Value) -> tuple[Value, Value, Value]:
+    """Of each run of equal elements of a vector one: the values, the run of each element, the lengths of the runs."""
+    (size,) = need_rank(x, "unique")
+    one = b.constant(np.ones(1, np.int64))
+    differ = compare(b, "not_equal", slice_(b, x, [0], [1], [INT32_MAX]), slice_(b, x, [0], [0], [-1]))
+    begins = concat(b, [one, b.cast(differ, DType.INT64)], 0)
+    begins.shape = (size,)
+    places = selected(b, b.cast(begins, DType.BOOL), D.Sym.fresh("runs"))
+    (count, _) = need_rank(places, "unique")
+    places = reshape(b, places, (count,))
+    run = arithmetic(b, "sub", cumulative_sum(b, begins, 0), one)
+    ones = fill(b, (size,), 1, DType.INT64)
+    lengths = scatter_nd(b, fill(b, (count,), 0, DType.INT64), reshape(b, run, (size, 1)), ones, "add")
+    return gather(b, x, places, 0, wrap=False), run, lengths
 
 
 def _sort(b: Builder, x: Value) -> Value:

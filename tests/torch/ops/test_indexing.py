@@ -192,8 +192,18 @@ class Bags(nn.Module):
         return self.bag(ids, offsets)
 
 
+DISTINCT = Family(
+    {
+        "unique": lambda i: torch.unique(i),
+        "unique_all": lambda i: torch.unique(i, return_inverse=True, return_counts=True),
+        "unique_rows": lambda i: torch.unique(i, dim=0, return_counts=True),
+        "runs": lambda i: torch.unique_consecutive(i.flatten(), return_inverse=True, return_counts=True),
+    },
+    [ints(6, 2, low=0, high=2)],
+    [ints(8, 2, low=0, high=2, seed=1)],
+)
 BAGS = Family(
-    {"sum": Bags("sum"), "mean": Bags("mean"), "padded": Bags("mean", 0)},
+    {"sum": Bags("sum"), "mean": Bags("mean"), "max": Bags("max"), "padded": Bags("mean", 0)},
     [ints(7, low=0, high=8), np.array([0, 2, 2, 5])],
     [ints(9, low=0, high=8), np.array([0, 4, 6])],
 )
@@ -232,6 +242,11 @@ def test_reduced(place: Place) -> None:
 @everywhere
 def test_ordered(place: Place) -> None:
     ORDERED.check(place)
+
+
+@everywhere
+def test_distinct(place: Place) -> None:
+    DISTINCT.check(place)
 
 
 @everywhere

@@ -8,7 +8,7 @@ import numpy as np
 
 from mconv.emit import activation, arithmetic, compare, logical, scale, unary, where
 from mconv.emit import integer as whole
-from mconv.emit.elementwise import number
+from mconv.emit.elementwise import is_nan, number
 from mconv.emit.sizes import dims_of
 from mconv.program.dtypes import DType
 from mconv.program.value import Value
@@ -110,6 +110,29 @@ def maximum(ctx: AtenContext, self: Value, other: Value) -> Value:
 @aten_op("minimum.default", "min.other")
 def minimum(ctx: AtenContext, self: Value, other: Value) -> Value:
     return arithmetic(ctx, "min", *operands(ctx, self, other))
+
+
+def _ignoring_nan(name: str, kind: str) -> None:
+    def convert(ctx: AtenContext, self: Value, other: Value) -> Value:
+        x, y = operands(ctx, self, other)
+        made = arithmetic(ctx, kind, x, y)
+        if not made.dtype.is_float:
+            return made
+        return where(ctx, is_nan(ctx, x), y, where(ctx, is_nan(ctx, y), x, made))
+
+    convert.__qualname__ = name
+    aten_op(f"{name}.default")(convert)
+
+
+_ignoring_nan("fmax", "max")
+_ignoring_nan("fmin", "min")
+
+
+@aten_op("ldexp.Tensor")
+def ldexp(ctx: AtenContext, self: Value, other: Value) -> Value:
+    x, y = operands(ctx, self, other)
+    two = ctx.constant(np.full([1] * (y.rank or 0), 2), y.dtype)
+    return arithmetic(ctx, "mul", x, whole.power(ctx, two, y))
 
 
 @aten_op("atan2.default")

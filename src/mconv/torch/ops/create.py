@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Optional, Union
 
+import numpy as np
+
 from mconv.emit import arithmetic, fill
 from mconv.emit.elementwise import number
 from mconv.emit.generate import eye as emit_eye
@@ -139,6 +141,18 @@ def tril(ctx: AtenContext, self: Value, diagonal: D.Dim = 0) -> Value:
 @aten_op("triu.default")
 def triu(ctx: AtenContext, self: Value, diagonal: D.Dim = 0) -> Value:
     return triangle(ctx, self, _diagonal(ctx, diagonal), True)
+
+
+@aten_op("tril_indices.default")
+def tril_indices(ctx: AtenContext, row: int, col: int, offset: int = 0, dtype: Optional[DType] = None) -> Value:
+    places = np.tril_indices(ctx.static_int(row, "the size"), offset, ctx.static_int(col, "the size"))
+    return ctx.constant(np.stack(places).astype(ctx.out_dtype.numpy))
+
+
+@aten_op("triu_indices.default")
+def triu_indices(ctx: AtenContext, row: int, col: int, offset: int = 0, dtype: Optional[DType] = None) -> Value:
+    places = np.triu_indices(ctx.static_int(row, "the size"), offset, ctx.static_int(col, "the size"))
+    return ctx.constant(np.stack(places).astype(ctx.out_dtype.numpy))
 
 
 def _diagonal(ctx: AtenContext, k: D.Dim) -> Union[int, Value]:

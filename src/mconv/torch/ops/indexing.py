@@ -13,6 +13,8 @@ from mconv.emit import (
     concat,
     gather,
     gather_nd,
+    logical,
+    matmul,
     reshape,
     slice_,
     squeeze,
@@ -23,7 +25,9 @@ from mconv.emit import (
 )
 from mconv.emit.elementwise import number
 from mconv.emit.gather import wrapped
+from mconv.emit.generate import iota
 from mconv.emit.generate import one_hot as emit_one_hot
+from mconv.emit.reduction import reduce
 from mconv.emit.scatter import scatter_nd
 from mconv.emit.shape import axis_of, expand_to, need_rank, unsqueeze
 from mconv.emit.zero_size import selected
@@ -61,12 +65,10 @@ def embedding_bag(
     padding_idx: int = -1,
 ) -> list[Optional[Value]]:
     """Sums or means of the rows of each bag, as the product of a matrix that says which row is in which bag."""
-    if mode not in (0, 1):
-        raise ctx.refuse("the mode is max")
     if any(ctx.wants(i) for i in (1, 2, 3)):
         raise ctx.refuse("something reads what is meant for its gradient")
     count = need_rank(indices, "embedding_bag")[0]
-    place = unsqueeze(ctx, _iota(ctx, count), [0])
+    place = unsqueeze(ctx, iota(ctx, count), [0])
     starts = ctx.cast(offsets, DType.INT64)
     n = need_rank(offsets, "embedding_bag")[0]
     if include_last_offset:
@@ -76,8 +78,6 @@ def embedding_bag(
         last = reshape(ctx, ctx.tensor(count, DType.INT64), (1,))
         ends = concat(ctx, [slice_(ctx, starts, [0], [1], [2**31 - 1]), last], 0)
     starts.shape = ends.shape = (n,)
-    from mconv.emit import logical
-
     inside = logical(
         ctx,
         "logical_and",
@@ -87,13 +87,12 @@ def embedding_bag(
     if padding_idx >= 0:
         real = compare(ctx, "not_equal", indices, number(ctx, padding_idx, indices.dtype))
         inside = logical(ctx, "logical_and", inside, unsqueeze(ctx, real, [0]))
+    if mode == 2:
+        return [_largest_of_bags(ctx, gather(ctx, weight, indices, 0, wrap=False), inside), None, None, None]
     share = ctx.cast(inside, weight.dtype)
     total = share
     if per_sample_weights is not None:
         total = arithmetic(ctx, "mul", share, unsqueeze(ctx, per_sample_weights, [0]))
-    from mconv.emit import matmul
-    from mconv.emit.reduction import reduce
-
     made = matmul(ctx, total, gather(ctx, weight, indices, 0, wrap=False))
     if mode == 1:
         size = reduce(ctx, "sum", share, [1], keep=True)
@@ -101,10 +100,13 @@ def embedding_bag(
     return [made, None, None, None]
 
 
-def _iota(ctx: AtenContext, size: D.Dim) -> Value:
-    from mconv.emit.generate import iota
-
-    return iota(ctx, size)
+def _largest_of_bags(ctx: AtenContext, rows: Value, inside: Value) -> Value:
+    """The largest elements of the rows of each bag; of none 0."""
+    there = unsqueeze(ctx, inside, [2])
+    lowest = number(ctx, -np.inf, rows.dtype)
+    best = reduce(ctx, "max", where(ctx, there, unsqueeze(ctx, rows, [0]), lowest), [1])
+    some = unsqueeze(ctx, reduce(ctx, "max", inside, [1]), [1])
+    return where(ctx, some, best, number(ctx, 0, rows.dtype))
 
 
 @aten_op("index_select.default")
