@@ -6,6 +6,9 @@ import json
 import re
 from typing import Any, Optional
 
+from mconv.errors import UsageError
+
+_QUOTED = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\t": "\\t", "\r": "\\r"}
 _MAYBE = re.compile(r"[^\x20-\x7e]")  # what only str.isprintable tells
 
 
@@ -41,6 +44,23 @@ def json_text(value: Any, indent: Optional[int] = None, **options: Any) -> str:
     """
     text = json.dumps(value, ensure_ascii=False, allow_nan=False, indent=indent, **options)
     return _MAYBE.sub(lambda m: m[0] if m[0] == "\n" or m[0].isprintable() else json.dumps(m[0])[1:-1], text)
+
+
+def quoted(text: str) -> str:
+    """A text as a literal of Python and of YAML; what cannot be seen is escaped. JSON has no ``\\U``: see
+    :func:`json_text`."""
+    return '"' + "".join(_QUOTED.get(c) or (c if c.isprintable() else _escaped(ord(c))) for c in text) + '"'
+
+
+def require_visible(text: str, what: str) -> str:
+    """The text, which shall be a name that goes into files or code.
+
+    Raises:
+        UsageError: it holds a character that cannot be seen.
+    """
+    if not text.isprintable():
+        raise UsageError(f"{what}: {quoted(text)} holds a character that cannot be seen", "give it a name without")
+    return text
 
 
 def _line(text: str) -> str:

@@ -29,7 +29,7 @@ from typing import Any, Optional
 CPU_SECONDS = 10.0
 WALL_SECONDS = 40.0  # of a process that waits: the machine may be busy
 MEGABYTES = 1500.0
-LINE, TEXT = 2200, 10_000  # bytes of a line, and of all, that an error may have
+LINE, TEXT = 2200, 16_000  # characters of a line, and bytes of all, that an error may have
 WRITTEN = {0, 10, 15}  # exit codes of a command that has written its output
 CODES = {*range(16), 130, 141, 143}
 _FREE = re.compile(r"build/.*")  # what `mconv run` keeps of a failed run
@@ -119,6 +119,7 @@ def _child(command: Callable[[list[str]], int], argv: list[str], folder: Path, o
         os.chdir(folder)
         for target, path in ((1, out), (2, err)):
             os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), target)
+        sys.stdout, sys.stderr = (os.fdopen(n, "w", errors="backslashreplace", closefd=False) for n in (1, 2))
         os.dup2(os.open("stdin" if os.path.isfile("stdin") else os.devnull, os.O_RDONLY), 0)
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 31, 1 << 31))
@@ -183,7 +184,9 @@ def problems(outcome: Outcome, folder: Path, before: dict[str, tuple[int, int]],
         bad = _control(held)
         if bad:
             yield f"CONTROL: {bad} on {where}"
-    if len(outcome.stderr) > TEXT or any(len(line) > LINE for line in outcome.stderr.splitlines()):
+    if len(outcome.stderr) > TEXT or any(
+        len(line) > LINE for line in outcome.stderr.decode("utf-8", "replace").splitlines()
+    ):
         yield f"LONG: {len(outcome.stderr)} bytes on stderr"
     if killed:
         return

@@ -39,6 +39,7 @@ from mconv.printable import json_text, printable, printable_lines
 
 EXIT_PIPE = 141  # the shell's 128 + SIGPIPE
 _LONGEST = 2000  # characters of a message, of a line of its table
+_LONGEST_ROW = 500
 _MOST_ROWS = 20
 _GLOBALS: dict[str, Any] = {
     "json_": Annotated[bool, typer.Option("--json", help="One JSON document on stdout, everything else on stderr.")],
@@ -153,7 +154,8 @@ class Output:
             self._stderr(f"hint: {hint}")
 
     def _stderr(self, text: str, style: Optional[str] = None) -> None:
-        text = text[: len(text) - len(text.lstrip(" "))] + printable(text, _LONGEST)
+        # twice: what is escaped is longer than it was
+        text = text[: len(text) - len(text.lstrip(" "))] + printable(printable(text, _LONGEST), _LONGEST + 100)
         try:
             if style and sys.stderr.isatty():
                 self.console(stderr=True).print(text, style=style)
@@ -380,7 +382,8 @@ def _show_rows(rows: Sequence[Mapping[str, Any]]) -> None:
     rows = rows[:_MOST_ROWS]
     if not sys.stderr.isatty():
         for row in rows:
-            out._stderr("  " + ", ".join(f"{k}: {text(row[k])}" for k in present if row.get(k) not in (None, "", [])))
+            cells = (f"{k}: {text(row[k])}" for k in present if row.get(k) not in (None, "", []))
+            out._stderr("  " + printable(", ".join(cells), _LONGEST_ROW))
         if rest > 0:
             out._stderr(f"  … {rest} more")
         return

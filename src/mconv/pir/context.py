@@ -12,14 +12,17 @@ from mconv.pir import table
 from mconv.pir.constants import PirBuilder
 from mconv.pir.reader import PirBlock, PirOp, TensorType, Type
 from mconv.pir.registry import Unsupported
+from mconv.printable import printable
 from mconv.program import dims as D
 from mconv.program.dtypes import DType
+from mconv.program.typecheck import fits, name_of
 from mconv.program.value import Value
 
 if TYPE_CHECKING:
     from mconv.pir.importer import Importer
 
 Operand = Union[Value, list, None]
+Spec = tuple[DType, tuple[D.Dim, ...]]
 
 # attributes of every operation that say nothing about what it computes
 NOISE = frozenset({"struct_name", "place", "op_role", "chunk_id", "op_callstack", "stop_gradient", "persistable"})
@@ -51,12 +54,29 @@ class Context:
                 emit.bind_shape(self.b, v)
         return made
 
-    def spec(self, index: int = 0, like: Optional[Sequence[D.Dim]] = None) -> Any:
-        """(element type, shape) of an output, a list of them for a vector; None for an output not given.
+    def spec(self, index: int = 0, like: Optional[Sequence[D.Dim]] = None) -> Spec:
+        """(element type, shape) of an output.
 
         Args:
             like: what the shape is, as far as it is known in symbols; the file's own numbers win.
+
+        Raises:
+            Unsupported: the file gives no such output, or none that is a dense tensor.
         """
+        found = self.any_spec(index, like)
+        if not isinstance(found, tuple):
+            raise Unsupported(f"output {index} is no tensor in the file")
+        return found
+
+    def specs(self, index: int = 0) -> list[Spec]:
+        """:meth:`spec` of each element of an output that is a vector."""
+        found = self.any_spec(index)
+        if not isinstance(found, list) or not all(isinstance(one, tuple) for one in found):
+            raise Unsupported(f"output {index} is no vector of tensors in the file")
+        return found
+
+    def any_spec(self, index: int = 0, like: Optional[Sequence[D.Dim]] = None) -> Any:
+        """:meth:`spec`, a list of them for a vector, None for an output not given or no dense tensor."""
         if index not in self._specs:
             kind = self.pir.outputs[index][1] if index < len(self.pir.outputs) else None
             self._specs[index] = self._spec(kind, like)
@@ -139,6 +159,8 @@ class Context:
 
     def blocks(self) -> list[PirBlock]:
         """The operation's own blocks, one for each region."""
+        if any(len(region) != 1 for region in self.pir.regions):
+            raise Unsupported("a region of the operation has not one block")
         return [region[0] for region in self.pir.regions]
 
     def generic(self) -> Any:
@@ -179,7 +201,7 @@ def table_op(ctx: Context, name: str, operands: Sequence[Operand]) -> Any:
     main = next((o for o in operands if isinstance(o, Value)), None)
     for index, output in enumerate(row.outputs):
         like = main.shape if row.same and main is not None and index == 0 else None
-        spec = ctx.spec(index, like)
+        spec = ctx.any_spec(index, like)
         if output is not None and spec is not None and not (isinstance(spec, list) and not spec):
             results[output] = spec
     if not results:
@@ -239,6 +261,9 @@ def _fitting(kind: str, value: Any) -> Any:
     """*value* as the attribute's type wants it: PIR and ProgramDesc disagree on widths only."""
     if isinstance(value, DType):
         return int(value)
+    hint = _KINDS.get(kind)
+    if hint is not None and not fits(value, hint):
+        raise Unsupported(f"an attribute is {printable(repr(value), 60)}, not {name_of(hint)}")
     if kind == "BOOLEAN":
         return bool(value)
     if kind in ("FLOAT", "FLOAT64"):
@@ -248,3 +273,20 @@ def _fitting(kind: str, value: Any) -> Any:
     if kind in ("INT", "LONG"):
         return int(value)
     return value
+
+
+# the type of an attribute → what may be given for it: PIR says true and 1, or 1 and 1.0, as it pleases
+_NUMBER = Union[bool, int, float]
+_KINDS: dict[str, Any] = {
+    "BOOLEAN": _NUMBER,
+    "FLOAT": _NUMBER,
+    "FLOAT64": _NUMBER,
+    "INT": _NUMBER,
+    "LONG": _NUMBER,
+    "FLOATS": list[_NUMBER],
+    "FLOAT64S": list[_NUMBER],
+    "INTS": list[Union[bool, int]],
+    "LONGS": list[Union[bool, int]],
+    "STRING": str,
+    "STRINGS": list[str],
+}

@@ -29,7 +29,7 @@ def written_from_outside(*blocks: PirBlock) -> tuple[list[int], list[int]]:
             ident = overwritten(op)
             if ident is not None and ident not in own:
                 values.setdefault(ident)
-            if op.name == "pd_op.array_write_" and op.inputs[0] not in own:
+            if op.name == "pd_op.array_write_" and op.inputs and op.inputs[0] not in own:
                 arrays.setdefault(op.inputs[0])
             for region in op.regions:
                 for inner in region:

@@ -14,6 +14,7 @@ from mconv.pir.context import NOISE, Context, Operand, table_op
 from mconv.pir.effects import overwritten
 from mconv.pir.reader import OtherType, PirBlock, PirOp, PirProgram, TensorType, Type
 from mconv.pir.registry import Unsupported, handlers
+from mconv.printable import printable, require_visible
 from mconv.program import dims as D
 from mconv.program import targets
 from mconv.program.dtypes import DType
@@ -21,6 +22,8 @@ from mconv.program.params import TensorSource
 from mconv.program.program import Program, Var
 from mconv.program.value import Value
 
+# what arithmetic with shapes, axes and sizes raises where a file's do not fit together
+_CONTRADICTIONS = (ValueError, IndexError, OverflowError, ZeroDivisionError)
 # atoms in the formula of a size, beyond which it gets a name of its own
 _LONG = 12
 
@@ -95,6 +98,8 @@ class Importer:
             raise UsageError(f"{len(names)} output names for {len(found)} outputs")
         if len(set(names)) != len(names) or not all(names):
             raise UsageError(f"output names must be given once each: {', '.join(names)}")
+        for name in output_names or ():
+            require_visible(name, "output names")
         for (_, value, _), name in zip(found, names):
             self.b.fetch(value, name)
 
@@ -131,6 +136,10 @@ class Importer:
         name = op.attrs["parameter_name"]
         ident, kind = op.outputs[0]
         if op.attrs["stored"]:
+            if name not in self.params:
+                self.problems[op.name, f"{name!r} is no tensor that a ProgramDesc can hold"] = 1
+                self.values[ident] = self._placeholder(kind)
+                return
             self.values[ident] = self.b.stored(self.params[name], name)
             return
         assert isinstance(kind, TensorType)
@@ -142,8 +151,10 @@ class Importer:
         ctx = Context(self, op, operands)
         try:
             results = self._dispatch(ctx, op, operands)
-        except (Unsupported, UnsupportedError, BuildError) as e:
+        except (Unsupported, UnsupportedError, BuildError, *_CONTRADICTIONS) as e:
             reason = e.message if isinstance(e, UnsupportedError) else str(e)
+            if isinstance(e, _CONTRADICTIONS):
+                reason = f"its operands, attributes and results contradict one another ({printable(reason, 200)})"
             key = (op.name, reason)
             self.problems[key] = self.problems.get(key, 0) + 1
             results = [self._placeholder(kind) for _, kind in op.outputs]
@@ -173,6 +184,7 @@ class Importer:
             missing = sorted(handler.needed - attrs.keys())
             if len(operands) < handler.required or missing:
                 raise Unsupported(f"{', '.join(missing) or 'an operand'} is missing in the file")
+            handler.check(operands, attrs)
             result = handler.function(ctx, *(operands[:count] if count is not None else operands), **attrs)
         return list(result) if isinstance(result, tuple) else [result]
 

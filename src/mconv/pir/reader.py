@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Optional, Union
 
 from mconv.errors import CorruptModelError, NotAModelError, UnsupportedError
+from mconv.printable import printable
 from mconv.program.dtypes import DType
 
 # base_code.version → the Paddle that writes it
@@ -183,8 +184,12 @@ class _Bad(Exception):
 
 
 def _shown(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."
+    try:
+        return printable(repr(value), 57)
+    except ValueError:  # a number of thousands of digits
+        return "a huge number"
+    except RecursionError:
+        return f"a {type(value).__name__}"
 
 
 def _dict(value: Any, path: str) -> dict[str, Any]:
@@ -209,6 +214,14 @@ def _int(value: Any, path: str) -> int:
     if not isinstance(value, int) or isinstance(value, bool):
         raise _Bad(path, "missing" if value is None else f"a number belongs here, not {_shown(value)}")
     return value
+
+
+def _whole(value: Any, path: str) -> int:
+    """A number that 64 bits hold."""
+    number = _int(value, path)
+    if not -(1 << 63) <= number < 1 << 63:
+        raise _Bad(path, "a number of more than 64 bits")
+    return number
 
 
 class _Reader:
@@ -326,20 +339,20 @@ class _Reader:
                 raise _Bad(path, f"true or false belongs here, not {_shown(value)}")
             return value
         if kind in ("a_i32", "a_i64"):
-            return _int(value, path)
+            return _whole(value, path)
         if kind == "a_str":
             return _str(value, path)
         if kind == "a_array":
             return [self.attr(v, f"{path}[{i}]", depth + 1) for i, v in enumerate(_list(value, path))]
         if kind == "a_intarray":
-            return [_int(v, path) for v in _list(value, path)]
+            return [_whole(v, path) for v in _list(value, path)]
         if kind == "a_scalar":
-            return self.attr(value, path, depth + 1) if isinstance(value, dict) else self.scalar(value)
+            return self.attr(value, path, depth + 1) if isinstance(value, dict) else self.scalar(value, path)
         if kind in ("a_c64", "a_c128"):
             pair = _list(value, path)
             if len(pair) != 2:
                 raise _Bad(path, "a complex number has two parts")
-            return complex(float(pair[0]), float(pair[1]))
+            return complex(*(self.number({"D": part}, path) for part in pair))
         if kind == "a_dtype":
             try:
                 return DType.of(_str(value, path))
@@ -350,9 +363,12 @@ class _Reader:
         return None  # places, layouts, pointers: nothing that a ProgramDesc says
 
     @staticmethod
-    def scalar(value: Any) -> Any:
+    def scalar(value: Any, path: str) -> Any:
         # a Scalar is stored as [type, value]
-        return value[-1] if isinstance(value, list) and value else value
+        found = value[-1] if isinstance(value, list) and value else value
+        if isinstance(found, (dict, list)):
+            raise _Bad(path, f"a number belongs here, not {_shown(found)}")
+        return found
 
     @staticmethod
     def number(raw: dict[str, Any], path: str) -> float:
@@ -365,4 +381,7 @@ class _Reader:
         value = raw.get("D")
         if isinstance(value, bool) or not isinstance(value, (int, float)):
             raise _Bad(path, f"a number belongs here, not {_shown(value)}")
-        return float(value)
+        try:
+            return float(value)
+        except OverflowError:
+            raise _Bad(path, "a number that is beyond any float") from None

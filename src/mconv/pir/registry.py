@@ -6,9 +6,13 @@ import functools
 import importlib
 import inspect
 import pkgutil
-from collections.abc import Mapping
+import typing
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Callable
+
+from mconv.printable import printable
+from mconv.program.typecheck import fits, name_of
 
 
 class Unsupported(Exception):
@@ -25,6 +29,8 @@ class Handler:
         required: how many of them have no default.
         attrs: the keyword-only parameters, or None when it takes every attribute.
         needed: those of them without a default.
+
+    What the annotations say of operands and attributes is what the file has to give.
     """
 
     function: Callable[..., Any]
@@ -32,6 +38,34 @@ class Handler:
     required: int
     attrs: frozenset[str] | None
     needed: frozenset[str]
+
+    def check(self, operands: Sequence[Any], attrs: Mapping[str, Any]) -> None:
+        """Hold what the file gives against the annotations.
+
+        Raises:
+            Unsupported: an operand or attribute is of another type.
+        """
+        names, hints = _hints(self.function)
+        for name, operand in zip(names, operands):
+            if not fits(operand, hints[name]):
+                raise Unsupported(f"the operand {name} is {_kind(operand)} in the file")
+        for name, value in attrs.items():
+            if name in hints and not fits(value, hints[name]):
+                raise Unsupported(f"the attribute {name} is {printable(repr(value), 60)}, not {name_of(hints[name])}")
+
+
+@functools.cache
+def _hints(function: Callable[..., Any]) -> tuple[list[str], dict[str, Any]]:
+    """The operands that have a name, and the annotations of all parameters."""
+    hints = typing.get_type_hints(function)
+    parameters = list(inspect.signature(function).parameters.values())[1:]
+    positional = [p.name for p in parameters if p.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD]
+    named = {p.name for p in parameters if p.kind is not inspect.Parameter.VAR_KEYWORD}
+    return positional, {name: hint for name, hint in hints.items() if name in named}
+
+
+def _kind(operand: Any) -> str:
+    return "missing" if operand is None else "a vector" if isinstance(operand, list) else "a tensor"
 
 
 _HANDLERS: dict[str, Handler] = {}

@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Optional
 
 from mconv.errors import OutputExistsError, UsageError
+from mconv.printable import require_visible
 from mconv.program.params import PathLike
 from mconv.program.renaming import exchange, move_new
 
@@ -145,6 +146,7 @@ def _check_kind(path: Path) -> None:
 
 def _check_targets(targets: list[Path], keep: list[Path], file: bool) -> None:
     for i, target in enumerate(targets):
+        require_visible(target.name, str(target.parent))
         if target.name.startswith(PREFIX):
             raise UsageError(f"{target}: names beginning with {PREFIX} are for unfinished output")
         for other in targets[i + 1 :]:

@@ -21,6 +21,7 @@ from typing import Any, Callable, Optional
 
 from mconv import __version__
 from mconv.errors import NotAModelError
+from mconv.printable import json_text
 from mconv.program.hashing import BLAKE3, FileHash, hash_file
 from mconv.program.provenance import expand, installed
 
@@ -191,14 +192,14 @@ def mark(folder: Path, outputs: Iterable[str], known: Mapping[str, str]) -> dict
 def _read(path: Path) -> Optional[dict[str, Any]]:
     try:
         found = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
     return found if isinstance(found, dict) else None
 
 
 def write(path: Path, value: Any) -> None:
     """Write a JSON file that is there whole or not at all; leave it alone where it has this content."""
-    text = json.dumps(value, ensure_ascii=False, indent=1, sort_keys=True, allow_nan=False) + "\n"
+    text = json_text(value, indent=1, sort_keys=True) + "\n"
     with contextlib.suppress(OSError, UnicodeDecodeError):
         if path.read_text("utf-8") == text:
             return

@@ -12,17 +12,21 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 import threading
+import time
 from collections.abc import Mapping
 from typing import Any, Callable
 
 from mconv.errors import EXIT_BUG, EXIT_INTERRUPTED, MconvError, VerificationError
 
 _ABANDONED = 143
+_GRACE = 5.0  # seconds for cleaning up
 
 
 def main(answers: int) -> int:
+    signal.signal(signal.SIGTERM, _stop)
     request = json.loads(sys.stdin.readline())
     threading.Thread(target=_watch, daemon=True).start()
     stream = os.fdopen(answers, "w", encoding="utf-8", errors="backslashreplace")
@@ -53,7 +57,14 @@ def _watch() -> None:
     # of the descriptor: Python waits a second at its end for a thread that reads from sys.stdin
     while os.read(0, 1 << 16):
         pass
+    os.kill(os.getpid(), signal.SIGTERM)  # the main thread cleans up
+    time.sleep(_GRACE)
     os._exit(_ABANDONED)
+
+
+def _stop(number: int, frame: Any) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # what it sets off comes to its end
+    raise KeyboardInterrupt
 
 
 def perform(verb: str, arguments: Mapping[str, Any], progress: Callable[[str], Any]) -> dict[str, Any]:

@@ -10,12 +10,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Optional, Union
 
-from mconv.errors import MissingDependencyError, NotAModelError, UsageError
+from mconv.errors import CorruptModelError, MissingDependencyError, NotAModelError, UsageError
 from mconv.extras import install
+from mconv.printable import printable
+from mconv.program.copying import read_small
 
 SCHEMA = Path(__file__).with_name("schema.json")
 _LIMIT = 1 << 20  # bytes of a recipe
 _DEEPEST = 32
+_HUGE = 1 << 64
+_MOST_PROBLEMS = 50  # that are listed
 _MOST_NODES = 20_000  # aliases of YAML can make a small file an endless one
 Keys = tuple[Union[str, int], ...]
 # YAML 1.1 wants a dot in a number with an exponent; people write 1e-4
@@ -26,6 +30,70 @@ def schema() -> dict[str, Any]:
     """The JSON Schema of recipes."""
     found: dict[str, Any] = json.loads(SCHEMA.read_text("utf-8"))
     return found
+
+
+class _Tree:
+    """YAML as data: texts as keys, each once; bounded in depth, in size (aliases count as often as they are used) and in
+    its numbers.
+
+    Attributes:
+        where: what errors call it.
+        lines: keys → line, where *lines* asks for it.
+    """
+
+    def __init__(self, where: str, *, lines: bool):
+        self.where = where
+        self.numbered = lines
+        self.lines: dict[Keys, int] = {}
+        self._count = 0
+
+    def read(self, text: str) -> Any:
+        """The content.
+
+        Raises:
+            UsageError: it is no YAML of that kind; names the line.
+        """
+        import yaml
+
+        try:
+            node = yaml.compose(text, Loader=yaml.SafeLoader)
+            return None if node is None else self._build(node, ())
+        except yaml.MarkedYAMLError as e:
+            mark = e.problem_mark or e.context_mark
+            where = f"{self.where}:{mark.line + 1}" if mark is not None and self.numbered else self.where
+            raise UsageError(f"{where}: {e.problem or e.context}") from None
+        except yaml.YAMLError as e:
+            raise UsageError(f"{self.where}: {' '.join(str(e).split())}") from None
+        except RecursionError:
+            raise UsageError(f"{self.where}: nested too deeply") from None
+
+    def _place(self, line: int) -> str:
+        return f"{self.where}:{line}" if self.numbered else self.where
+
+    def _build(self, node: Any, keys: Keys) -> Any:
+        import yaml
+
+        self._count += 1
+        line = node.start_mark.line + 1
+        if len(keys) > _DEEPEST or self._count > _MOST_NODES:
+            raise UsageError(f"{self._place(line)}: nested too deeply, or too much of it")
+        self.lines.setdefault(keys, line)
+        if isinstance(node, yaml.MappingNode):
+            made: dict[str, Any] = {}
+            for key_node, value_node in node.value:
+                line = key_node.start_mark.line + 1
+                if not isinstance(key_node, yaml.ScalarNode):
+                    raise UsageError(f"{self._place(line)}: a key is a text")
+                key = key_node.value
+                if key in made:
+                    raise UsageError(f"{self._place(line)}: {shown(key)} is there twice")
+                inner = (*keys, key)
+                self.lines[inner] = line
+                made[key] = self._build(value_node, inner)
+            return made
+        if isinstance(node, yaml.SequenceNode):
+            return [self._build(child, (*keys, i)) for i, child in enumerate(node.value)]
+        return scalar(node, self._place(line))
 
 
 class Document:
@@ -44,29 +112,20 @@ class Document:
             UsageError: it is no YAML, or no mapping; names the line.
         """
         self.path = path
-        self._lines: dict[Keys, int] = {}
-        self._count = 0
-        import yaml
-
+        hint = "name a recipe: recipes/NAME.yaml"
         try:
-            if path.stat().st_size > _LIMIT:
-                raise UsageError(f"{path}: larger than {_LIMIT} bytes, no recipe")
-            text = path.read_text("utf-8")
-        except OSError as e:
-            raise NotAModelError(f"{path}: cannot be read ({e.strerror})", "name a recipe: recipes/NAME.yaml") from None
+            text = read_small(path, _LIMIT, "are more than any recipe has").decode("utf-8")
+        except NotAModelError as e:
+            raise NotAModelError(e.message, hint) from None
+        except CorruptModelError as e:
+            raise UsageError(e.message, hint) from None
         except UnicodeDecodeError:
             raise UsageError(f"{path}: not text in UTF-8") from None
-        try:
-            node = yaml.compose(text, Loader=yaml.SafeLoader)
-            self.data = {} if node is None else self._build(node, ())
-        except yaml.MarkedYAMLError as e:
-            mark = e.problem_mark or e.context_mark
-            where = f":{mark.line + 1}" if mark is not None else ""
-            raise UsageError(f"{path}{where}: {e.problem or e.context}") from None
-        except yaml.YAMLError as e:
-            raise UsageError(f"{path}: {' '.join(str(e).split())}") from None
-        except RecursionError:
-            raise UsageError(f"{path}: nested too deeply") from None
+        tree = _Tree(str(path), lines=True)
+        self.data = tree.read(text)
+        self._lines = tree.lines
+        if self.data is None:
+            self.data = {}
         if not isinstance(self.data, dict):
             raise UsageError(f"{path}:1: a recipe is a mapping that has at least `source:`")
 
@@ -84,31 +143,8 @@ class Document:
     @staticmethod
     def inside(keys: Keys) -> str:
         """``steps[1].verify``."""
-        return "".join(f"[{k}]" if isinstance(k, int) else f".{k}" for k in keys).lstrip(".")
-
-    def _build(self, node: Any, keys: Keys) -> Any:
-        import yaml
-
-        self._count += 1
-        if len(keys) > _DEEPEST or self._count > _MOST_NODES:
-            raise UsageError(f"{self.path}:{node.start_mark.line + 1}: nested too deeply, or too much of it")
-        self._lines.setdefault(keys, node.start_mark.line + 1)
-        if isinstance(node, yaml.MappingNode):
-            made: dict[str, Any] = {}
-            for key_node, value_node in node.value:
-                line = key_node.start_mark.line + 1
-                if not isinstance(key_node, yaml.ScalarNode):
-                    raise UsageError(f"{self.path}:{line}: a key is a text")
-                key = key_node.value
-                if key in made:
-                    raise UsageError(f"{self.path}:{line}: {key!r} is there twice")
-                inner = (*keys, key)
-                self._lines[inner] = line
-                made[key] = self._build(value_node, inner)
-            return made
-        if isinstance(node, yaml.SequenceNode):
-            return [self._build(child, (*keys, i)) for i, child in enumerate(node.value)]
-        return scalar(node, f"{self.path}:{node.start_mark.line + 1}")
+        inside = "".join(f"[{k}]" if isinstance(k, int) else f".{k}" for k in keys)
+        return printable(inside[1:] if inside.startswith(".") else inside, 200)
 
     def check(self, extra: Optional[Mapping[str, Any]] = None) -> None:
         """Check the content against the schema.
@@ -138,6 +174,9 @@ class Document:
             more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
             error = UsageError(f"{self.place(keys)}: {what}{more}", allowed)
             rows = [{"line": self.line(k), "problem": f"{self.inside(k)}: {w}", "allowed": a} for k, w, a in problems]
+            if len(rows) > _MOST_PROBLEMS:
+                rest = len(rows) - _MOST_PROBLEMS
+                rows[_MOST_PROBLEMS:] = [{"line": self.line(problems[-1][0]), "problem": f"{rest} more", "allowed": ""}]
             error.rows = rows if len(rows) > 1 else []  # type: ignore[attr-defined] # for the command line
             raise error
 
@@ -151,7 +190,7 @@ class Document:
             return (*keys, unknown[0]), "no such field", _near(unknown[0], known)
         if kind == "enum":
             names = list(dict.fromkeys(map(str, limit)))
-            return keys, f"{value!r} is none of them", _near(str(value), names)
+            return keys, f"{shown(value)} is none of them", _near(str(value), names)
         if kind == "required":
             missing = next(name for name in limit if name not in value)
             return keys, f"{missing!r} is missing", schema()["$defs"].get(missing, {}).get("description", "")
@@ -164,8 +203,8 @@ class Document:
         if kind in ("minProperties", "maxProperties"):
             return keys, f"{len(value)} names where one is wanted", "each step is an entry of its own: `- verify: {…}`"
         if kind == "pattern":
-            return keys, f"{value!r} does not have the form {limit}", _described(error)
-        return keys, error.message, _described(error)
+            return keys, f"{shown(value)} does not have the form {limit}", _described(error)
+        return keys, printable(error.message, 300), _described(error)
 
     def _beyond_the_schema(self) -> Iterator[tuple[Keys, str, str]]:
         for keys, source in self._sources():
@@ -183,7 +222,7 @@ class Document:
 
 
 def _near(name: str, known: Sequence[str]) -> str:
-    near = difflib.get_close_matches(name, known, 1)
+    near = difflib.get_close_matches(name[:200], known, 1)
     allowed = f"allowed: {', '.join(known)}"
     return f"did you mean {near[0]}? {allowed}" if near else allowed
 
@@ -215,28 +254,34 @@ def scalar(node: Any, place: str) -> Any:
     import yaml
 
     if node.tag == "tag:yaml.org,2002:str" and node.style is None and _FLOAT.match(node.value):
-        return float(node.value.replace("_", ""))
-    if node.tag == "tag:yaml.org,2002:timestamp":
+        value: Any = float(node.value.replace("_", ""))
+    elif node.tag == "tag:yaml.org,2002:timestamp":
         return node.value
-    try:
-        value = yaml.SafeLoader("").construct_object(node)
-    except (yaml.YAMLError, ValueError) as e:
-        raise UsageError(f"{place}: {' '.join(str(e).split())}") from None
+    else:
+        try:
+            value = yaml.SafeLoader("").construct_object(node)
+        # its constructors look neither whether a tagged text is a number nor how long one is
+        except (yaml.YAMLError, ValueError, KeyError, IndexError, AttributeError, OverflowError) as e:
+            raise UsageError(f"{place}: {printable(node.value, 80)} is no value: {printable(str(e), 200)}") from None
     if isinstance(value, float) and not math.isfinite(value):
-        raise UsageError(f"{place}: {node.value} is no number that a recipe can hold")
+        raise UsageError(f"{place}: {printable(node.value, 80)} is no number that a recipe can hold")
+    if isinstance(value, int) and abs(value) >= _HUGE:
+        raise UsageError(f"{place}: {printable(node.value, 80)} is no number that a recipe can hold")
     if value is not None and not isinstance(value, (str, int, float)):
         raise UsageError(f"{place}: a {type(value).__name__}, where a text or a number is wanted")
     return value
 
 
-def parse_value(text: str, what: str) -> Any:
-    """The value of ``--set key=VALUE``: a YAML scalar, list or mapping on one line."""
-    import yaml
+def shown(value: Any) -> str:
+    """A value as a message has it."""
+    return printable(repr(value), 80)
 
-    try:
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-        if node is None:
-            return ""
-        return scalar(node, what) if isinstance(node, yaml.ScalarNode) else yaml.safe_load(text)
-    except yaml.YAMLError as e:
-        raise UsageError(f"{what}: {' '.join(str(e).split())}") from None
+
+def parse_value(text: str, what: str) -> Any:
+    """The value of ``--set key=VALUE``: a YAML scalar, list or mapping on one line.
+
+    Raises:
+        UsageError: it is none.
+    """
+    value = _Tree(what, lines=False).read(text)
+    return "" if value is None and not text.strip() else value

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import tempfile
@@ -10,8 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Optional
-from urllib.parse import urlsplit
 
+from mconv.printable import printable, quoted
 from mconv.program.output import staged
 from mconv.recipe import remote
 from mconv.recipe.document import SCHEMA
@@ -83,7 +82,9 @@ def init(
 
 def _name(model: str) -> str:
     """What the recipe is called: the model's file or folder, or the factory."""
-    inner = urlsplit(model).path if remote.is_remote(model) else model.rpartition(":")[2] if _is_spec(model) else model
+    inner = (
+        remote.split(model).path if remote.is_remote(model) else model.rpartition(":")[2] if _is_spec(model) else model
+    )
     path = Path(os.path.abspath(inner)) if inner in (".", "..") else Path(inner.rstrip("/"))
     stem = path.name if path.is_dir() else re.sub(r"\.(onnx|pdmodel|json|pt2?|pth)$", "", path.name)
     if stem in ("inference_model", "inference", "model", "__model__", "saved_model"):
@@ -155,29 +156,25 @@ def _spec(model: str, place: Path) -> _Look:
 def _quoted(text: str) -> str:
     """The text as YAML has it; JSON's form where it needs quotes."""
     plain = re.fullmatch(r"[A-Za-z0-9_./][A-Za-z0-9_./+@-]*", text)
-    return (
-        text
-        if plain and not re.fullmatch(r"[\d.+-]+|true|false|yes|no|null|on|off", text, re.I)
-        else json.dumps(text, ensure_ascii=False)
-    )
+    return text if plain and not re.fullmatch(r"[\d.+-]+|true|false|yes|no|null|on|off", text, re.I) else quoted(text)
 
 
 def _text(model: str, look: _Look, steps: Sequence[str], target: str, path: Path) -> str:
     lines = [
         f"# yaml-language-server: $schema={SCHEMA_NAME}",
-        f"# Written by `mconv init {' '.join(model.split())}`. Run it with `mconv run {path}`.",
+        f"# Written by `mconv init {printable(model)}`. Run it with `mconv run {printable(str(path))}`.",
         "source:",
         *(f"  {line}" for line in look.source),
     ]
     if look.known:
-        lines += [f"# inputs: {'; '.join(' '.join(k.split()) for k in look.known)}"]
+        lines += [f"# inputs: {'; '.join(map(printable, look.known))}"]
     if look.inputs:
         lines += ["# sizes that are ? stay open; put numbers to fix them", "inputs:"]
-        lines += [f"  - {json.dumps(text, ensure_ascii=False)}" for text in look.inputs]
+        lines += [f"  - {quoted(text)}" for text in look.inputs]
     elif look.first == "to-static":
         lines += ["# the inputs are guessed; say them here", "# inputs:", "#   - 'input_ids:int64[?,?]'"]
     lines += [
-        f"target: {json.dumps(target)}  # the Paddle that will load it; 2.3 is what Paddle Serving 0.9.0 carries",
+        f"target: {quoted(target)}  # the Paddle that will load it; 2.3 is what Paddle Serving 0.9.0 carries",
         "steps:",
         *(f"  - {step}" for step in steps),
         "  # - serve-check  # starts the real Paddle Serving on it; `mconv runtime install paddle-2.3.2`",

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Optional, Union
 
 from mconv.errors import UsageError
+from mconv.printable import printable
 from mconv.recipe.document import Document, parse_value
 
 CONVERSIONS = ("to-static", "onnx2paddle", "torch2paddle", "downgrade", "to-serving", "convert", "to-onnx")
@@ -88,7 +89,7 @@ def load(path: Path, *, profile: Optional[str] = None, settings: Sequence[str] =
         try:
             document.check(changed)
         except UsageError as e:
-            raise UsageError(f"--set {' '.join(settings)}: {e.message}", e.hint) from None
+            raise UsageError(f"--set {printable(' '.join(settings), 200)}: {e.message}", e.hint) from None
     name = data.get("name") or path.stem
     source = data["source"]
     prefix = ("steps",) if applied is None or "steps" not in profiles[applied] else ("profiles", applied, "steps")
@@ -117,14 +118,16 @@ def load(path: Path, *, profile: Optional[str] = None, settings: Sequence[str] =
 
 def has_profile(path: Path, profile: str) -> bool:
     """Whether a recipe has such a profile."""
-    return profile in (Document(path).data.get("profiles") or {})
+    profiles = Document(path).data.get("profiles")
+    return isinstance(profiles, dict) and profile in profiles  # what else it is is told when the recipe is read
 
 
 def _set(data: dict[str, Any], text: str) -> None:
     key, sign, value = text.partition("=")
     if not sign or not key:
         raise UsageError(
-            f"--set {text!r}: not of the form key=value", "--set target=2.6, --set source.arguments.layers=2"
+            f"--set {printable(text, 200)}: not of the form key=value",
+            "--set target=2.6, --set source.arguments.layers=2",
         )
     at = data
     *outer, last = key.split(".")
@@ -133,10 +136,10 @@ def _set(data: dict[str, Any], text: str) -> None:
         if isinstance(inner, str) and part == "source":
             inner = {"path": inner}
         if inner is not None and not isinstance(inner, Mapping):
-            raise UsageError(f"--set {text}: {part} has no fields")
+            raise UsageError(f"--set {printable(text, 200)}: {printable(part, 80)} has no fields")
         at[part] = dict(inner or {})
         at = at[part]
-    at[last] = parse_value(value, f"--set {text}")
+    at[last] = parse_value(value, f"--set {printable(text, 200)}")
 
 
 def _with_steps(recipe: Recipe, document: Document) -> Recipe:

@@ -8,20 +8,24 @@ import importlib.util
 import os
 import shutil
 from pathlib import Path
-from typing import Any, Callable, Optional
-from urllib.parse import quote, urlsplit, urlunsplit
+from typing import Any, BinaryIO, Callable, Optional
+from urllib.parse import SplitResult, quote, urlsplit, urlunsplit
 
+from mconv import budget
 from mconv.errors import (
     AlteredError,
     CorruptModelError,
+    LimitError,
     MconvError,
     MissingDependencyError,
     NotAModelError,
+    OutputExistsError,
     RuntimeFailedError,
     UntrustedError,
     UsageError,
 )
 from mconv.extras import install
+from mconv.printable import printable
 from mconv.program.hashing import SHA256, FileHash, hash_file
 from mconv.program.output import PREFIX, staged
 from mconv.program.provenance import expand
@@ -31,9 +35,24 @@ _CHUNK = 1 << 20
 
 
 def is_remote(text: str) -> bool:
-    """Whether a path is an address that fsspec opens."""
-    scheme = urlsplit(text).scheme
-    return "://" in text and len(scheme) > 1
+    """Whether a path is an address that fsspec opens.
+
+    Raises:
+        UsageError: it begins like one, and is none.
+    """
+    return "://" in text and len(split(text).scheme) > 1
+
+
+def split(text: str) -> SplitResult:
+    """An address in its parts.
+
+    Raises:
+        UsageError: it is none.
+    """
+    try:
+        return urlsplit(text)
+    except ValueError as e:
+        raise UsageError(f"{text}: not an address ({e})", "https://HOST/PATH, s3://BUCKET/PATH") from None
 
 
 def cache_folder() -> Path:
@@ -86,7 +105,7 @@ def resolve(
 
 def file_name(text: str) -> str:
     """What the file or folder at an address is called."""
-    name = Path(urlsplit(text).path.rstrip("/")).name
+    name = Path(split(text).path.rstrip("/")).name
     return "source" if name in ("", ".", "..") or name.startswith(PREFIX) else name
 
 
@@ -196,7 +215,7 @@ def address_beside(text: str, name: str) -> str:
         UntrustedError: the name would lead elsewhere.
     """
     if text.startswith(("http://", "https://")):
-        address = urlsplit(text)
+        address = split(text)
         return urlunsplit(address._replace(path=f"{address.path.rpartition('/')[0]}/{quote(name)}"))
     if "::" in name:  # where fsspec begins another address
         raise UntrustedError(f"{text}: external data {name!r} are no file beside it", "such a model is not fetched")
@@ -209,7 +228,8 @@ def fetch(text: str, target: Path) -> None:
     Raises:
         MissingDependencyError: fsspec, or what it needs for the scheme, is not installed.
         NotAModelError: there is nothing.
-        RuntimeFailedError: it cannot be fetched.
+        RuntimeFailedError: it cannot be fetched. LimitError: it does not end.
+        OutputExistsError: the disk has no room for it.
     """
     try:
         import fsspec
@@ -221,8 +241,8 @@ def fetch(text: str, target: Path) -> None:
         system, path = fsspec.core.url_to_fs(text)
     except ImportError as e:
         raise MissingDependencyError(f"{text}: {' '.join(str(e).split())}", install("remote")) from None
-    except ValueError as e:
-        raise UsageError(f"{text}: {' '.join(str(e).split())}", "https://, s3:// and gs:// are known") from None
+    except Exception as e:  # noqa: BLE001 - whatever the many backends of fsspec raise
+        raise UsageError(f"{text}: {printable(str(e), 200)}", "https://, s3:// and gs:// are known") from None
     try:
         # a web server has no folders, and fsspec takes one that does not answer for one without the file
         whole = text.startswith(("http://", "https://")) or system.isfile(path)
@@ -237,8 +257,8 @@ def fetch(text: str, target: Path) -> None:
             place = target if inner is None else target / inner
             place.parent.mkdir(parents=True, exist_ok=True)
             with system.open(file, "rb") as source, open(place, "wb") as sink:
-                shutil.copyfileobj(source, sink, _CHUNK)
-    except UsageError:
+                _copy(text, source, sink)
+    except MconvError:
         raise
     except Exception as e:  # whatever the many backends of fsspec raise
         # that of https tells a server that does not answer as a missing file, too
@@ -249,3 +269,23 @@ def fetch(text: str, target: Path) -> None:
         raise RuntimeFailedError(
             f"{text}: cannot be fetched ({words[:300]})", "is the network there? `mconv run` again resumes"
         ) from e
+
+
+def _copy(text: str, source: Any, sink: BinaryIO) -> None:
+    """Copy a file that is being fetched: as many bytes as it says, or as the budget has where it does not say."""
+    size = getattr(source, "size", None)
+    if isinstance(size, int):
+        free = shutil.disk_usage(os.path.dirname(sink.name)).free
+        if size > free:
+            raise OutputExistsError(f"{text}: {budget.size_text(size)}, and the disk has {budget.size_text(free)} free")
+    found = budget.current()
+    most = max(size if isinstance(size, int) else 0, found.base if found is not None else budget.BASE)
+    count = 0
+    while piece := source.read(_CHUNK):
+        count += len(piece)
+        if count > most:
+            raise LimitError(
+                f"{text}: sends more than {budget.size_text(most)} without saying how much it is",
+                "fetch it yourself, and give its path",
+            )
+        sink.write(piece)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Callable, Optional
 
 from mconv.errors import MconvError, NotAModelError
+from mconv.program.copying import read_small
 from mconv.program.hashing import BLAKE3, SHA256
 from mconv.program.provenance import expand
 from mconv.recipe import cache, child, remote
@@ -24,6 +25,8 @@ from mconv.recipe.results import CACHED, DONE, FAILED, SKIPPED, Event, Notify, R
 SOURCE = "source"
 _FILES = ("tokenizer", "labels")  # options of a service that name files
 _SET = re.compile(r"[\w-]+")  # the name of a set of rules; any other text names a file
+_GRACE = 5.0  # seconds
+_RULES = 1 << 20  # bytes
 _CRASHED = 9  # exit code of RuntimeFailedError
 
 
@@ -231,7 +234,7 @@ class _Run:
                     else:
                         answer = message
         except BaseException:
-            process.kill()
+            _end(process)
             raise
         finally:
             with contextlib.suppress(BrokenPipeError):
@@ -242,14 +245,23 @@ class _Run:
         return {"error": _crash(code, log)}
 
 
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End a step's process so that it cleans up behind itself; by force where that takes long."""
+    process.terminate()
+    try:
+        process.wait(_GRACE)
+    except subprocess.TimeoutExpired:
+        process.kill()
+
+
 def extended(rules: Path) -> list[Path]:
     """A file of rules and the files that it extends; what is wrong in one is told by who reads the rules."""
     import yaml
 
     found = [rules]
     for path in found:
-        with contextlib.suppress(OSError, ValueError, RecursionError, yaml.YAMLError):
-            held = yaml.safe_load(path.read_text("utf-8"))
+        with contextlib.suppress(MconvError, ValueError, RecursionError, yaml.YAMLError):
+            held = yaml.safe_load(read_small(path, _RULES, "is more than any set of rules has"))
             names = held.get("extends", []) if isinstance(held, dict) else []
             for name in [names] if isinstance(names, str) else names if isinstance(names, list) else []:
                 beside = path.parent / str(name)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Optional
 
 from mconv.errors import NotAModelError, UsageError
 from mconv.passes.legalize import legalize, version_text
+from mconv.printable import require_visible
 from mconv.program import files, output, targets
 from mconv.program.copying import copy_file, hard_link
 from mconv.program.dtypes import AttrType
@@ -233,6 +234,7 @@ def check_aliases(side: str, names: Sequence[str], aliases: Mapping[str, str]) -
             raise UsageError(f"--{side}-alias: the model has no {side} {name!r}", hint)
         if not alias:
             raise UsageError(f"--{side}-alias: the alias of {name!r} is empty")
+        require_visible(alias, f"--{side}-alias")
     called = [aliases.get(name, name) for name in dict.fromkeys(names)]
     twice = sorted({c for c in called if called.count(c) > 1})
     if twice:

@@ -7,14 +7,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Optional
 
-from mconv.errors import UsageError
+from mconv.errors import MconvError, UsageError
 from mconv.program.copying import copy_file
 from mconv.program.program import Program
 from mconv.serving import image_settings, onednn, tokenizer_files
 from mconv.serving.kinds import KINDS, ModelInput, Written, image_layout, text_roles
 from mconv.serving.rendering import literal, render
 from mconv.serving.service_options import ServiceOptions
-from mconv.serving.sidecars import read_json
+from mconv.serving.sidecars import read_json, read_text
 
 # its presence says what kind of service a folder holds
 MODULES = {kind: f"{kind}_input.py" for kind in KINDS}
@@ -192,10 +192,10 @@ def labels(service: Service, options: ServiceOptions, program: Optional[Program]
     if options.labels is not None:
         path = Path(options.labels)
         try:
-            with path.open(encoding="utf-8") as file:
-                count = sum(1 for _ in file)
-        except (OSError, UnicodeDecodeError) as e:
-            raise UsageError(f"--labels: {path}: {getattr(e, 'strerror', None) or e}") from None
+            lines = read_text(path).split("\n")
+        except MconvError as e:
+            raise UsageError(f"--labels: {e.message}") from None
+        count = len(lines) - (lines[-1] == "")
         if classes not in (-1, count):
             name = outputs[0].name
             raise UsageError(f"--labels: {path} has {count} names, the output {name} {classes} numbers in a row")

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import re
 import textwrap
 from pathlib import Path
 from typing import Any
+
+from mconv.printable import quoted
 
 TEMPLATES = Path(__file__).with_name("templates")
 
@@ -27,11 +28,6 @@ def render(template: str, **values: Any) -> str:
     made = re.sub(r"@([A-Z][A-Z_]*)@", value, text)
     assert not unused, f"{template} has no {', '.join(sorted(unused))}"
     return made
-
-
-def quoted(text: str) -> str:
-    """A string as a literal of JSON, YAML and Python."""
-    return json.dumps(text, ensure_ascii=not text.isprintable())
 
 
 def literal(value: Any, depth: int = 0) -> str:

@@ -6,13 +6,13 @@ differently from a bare ``Op`` was measured with paddle-serving-server 0.9.0 (``
 
 from __future__ import annotations
 
-import json
 import os
 import posixpath
 from pathlib import Path
 from typing import Optional
 
 from mconv.errors import NotAModelError, UsageError
+from mconv.printable import quoted
 from mconv.program import files
 from mconv.program.output import staged
 from mconv.program.params import PathLike
@@ -22,7 +22,7 @@ from mconv.serving.configure import ServingConfig
 from mconv.serving.image_settings import ImageOptions
 from mconv.serving.input_modules import LABELS, MODULES, Service, Shapes
 from mconv.serving.kinds import Written, inputs_of
-from mconv.serving.rendering import literal, quoted, render
+from mconv.serving.rendering import literal, render
 from mconv.serving.service_options import ServiceOptions, check, options_from
 
 __all__ = ["CONFIG", "MODULES", "SERVICE", "Service", "ServiceOptions", "Written", "kind_of", "options_from", "plan"]
@@ -163,7 +163,7 @@ def _around(
         ONEDNN_REASON=f"; {fast.reason}" if fast.reason else "",
         ONEDNN_PASSES=str(fast.passes).lower(),
         ONEDNN_SHAPES=fast.shapes,
-        FETCHES=json.dumps([var.alias for var in config.fetches], ensure_ascii=False),
+        FETCHES=literal([var.alias for var in config.fetches]),
     )
     service.files[SERVICE] = render(
         SERVICE,

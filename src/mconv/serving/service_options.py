@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
+import math
+import os
 import re
+import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Optional
 
 from mconv.errors import UsageError
+from mconv.printable import printable, require_visible
 from mconv.program.params import PathLike
+from mconv.program.typecheck import fits, name_of
 from mconv.serving.image_settings import ImageOptions
 from mconv.serving.kinds import KINDS
 
@@ -88,15 +94,32 @@ def options_from(given: Mapping[str, Any]) -> ServiceOptions:
     """Options by the names that the command line and recipes have: ``name``, ``tokenizer``, ``image_size``, …
 
     Raises:
-        UsageError: there is no such option.
+        UsageError: there is no such option, or it is of another type.
     """
     own = {f.name for f in dataclasses.fields(ServiceOptions)} - {"image"}
     unknown = sorted(set(given) - own - set(_PICTURES))
     if unknown:
         known = ", ".join(sorted(own | set(_PICTURES)))
         raise UsageError(f"a service has no option {', '.join(unknown)}", f"options are {known}")
+    for option, value in given.items():
+        kind, name = (ImageOptions, _PICTURES[option]) if option in _PICTURES else (ServiceOptions, option)
+        hint = _hints(kind)[name]
+        if not fits(value, hint) or (isinstance(value, float) and not math.isfinite(value)):
+            raise UsageError(f"--{option.replace('_', '-')}: {_shown(value)} is not {name_of(hint)}")
     image = {_PICTURES[k]: v for k, v in given.items() if k in _PICTURES}
     return ServiceOptions(**{k: v for k, v in given.items() if k in own}, image=ImageOptions(**image))
+
+
+@functools.cache
+def _hints(kind: type) -> dict[str, Any]:
+    return typing.get_type_hints(kind, localns={"os": os})  # which PathLike names
+
+
+def _shown(value: Any) -> str:
+    try:
+        return printable(repr(value), 60)
+    except ValueError:  # a number of thousands of digits
+        return "a huge number"
 
 
 def check(options: ServiceOptions) -> None:
@@ -109,6 +132,7 @@ def check(options: ServiceOptions) -> None:
         raise UsageError(f"--service: {options.service!r} is not one of {', '.join(KINDS)}")
     if not re.fullmatch(r"[A-Za-z]\w*", options.name, re.ASCII):
         raise UsageError(f"--name: {options.name!r} is no word of letters, digits and _", "it is part of the URL")
+    require_visible(options.log_file, "--log-file")
     ports = {"--rpc-port": options.rpc_port, "--http-port": options.http_port, "--health-port": options.health}
     for option, port in ports.items():
         if not 1024 <= port <= 65535:  # what the pipeline accepts

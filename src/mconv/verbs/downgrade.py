@@ -10,6 +10,7 @@ from typing import Any, Optional
 from mconv import pir
 from mconv.errors import UsageError
 from mconv.passes.legalize import legalize, version_text
+from mconv.printable import require_visible
 from mconv.program import files, targets
 from mconv.program.copying import hard_link
 from mconv.program.output import staged
@@ -205,6 +206,7 @@ def _name_outputs(program: Program, names: Sequence[str]) -> None:
     fixed = {v.name for v in program.parameters} | {p.name for p in program.feeds}
     present = {name for block in program.blocks for name in block.vars}
     for old, new in wanted.items():
+        require_visible(new, "--output-names")
         if not new or new in (present - set(wanted)) or old in fixed or list(names).count(new) > 1:
             raise UsageError(f"--output-names: {new!r} cannot be the name of the output {old!r}, it is taken")
     program.rename(wanted)

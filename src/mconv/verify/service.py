@@ -16,10 +16,11 @@ from typing import Any, Optional
 
 import numpy as np
 
-from mconv.errors import NotAModelError, UsageError
+from mconv.errors import MconvError, NotAModelError, UsageError
 from mconv.program.params import PathLike
 from mconv.program.program import Program
 from mconv.serving import configure, scaffold
+from mconv.serving.sidecars import read_text
 from mconv.verify.pipeline import Request
 
 # what a text service is asked where the user gives no texts: three requests, of one text and of several
@@ -213,9 +214,9 @@ def text_requests(path: Optional[Path]) -> list[Request]:
     if path is None:
         return [{str(i): text for i, text in enumerate(texts)} for texts in TEXTS]
     try:
-        lines = [line for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
-    except (OSError, UnicodeDecodeError) as e:
-        raise UsageError(f"--texts: {path}: {e}") from None
+        lines = [line for line in read_text(path).splitlines() if line.strip()]
+    except MconvError as e:
+        raise UsageError(f"--texts: {e.message}") from None
     if not lines:
         raise UsageError(f"--texts: {path} holds no text")
     return [{"0": line} for line in lines]

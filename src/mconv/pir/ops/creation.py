@@ -20,6 +20,8 @@ def filled(ctx: Context, shape: Any, value: Any, dtype: DType) -> Value:
         if value.imag:
             raise Unsupported(f"a fill with {value}")
         value = value.real
+    if not isinstance(value, (bool, int, float)):
+        raise Unsupported(f"a fill with {value!r}")
     if not dtype.is_float and isinstance(value, float):
         value = int(value)
     return emit.fill(ctx.b, shape, value, dtype)

@@ -51,8 +51,8 @@ def binary(ctx: Context, x: Value, y: Value) -> Value:
         return emit.arithmetic(ctx.b, kind, x, y)
     if name == "floor_divide":
         return _floor_divide(ctx, x, y)
-    kind, _ = ctx.spec()
-    return emit.binary(ctx.b, op, _ranked(ctx, x, y), y, dtype=kind if kind is not x.dtype else None)
+    dtype, _ = ctx.spec()
+    return emit.binary(ctx.b, op, _ranked(ctx, x, y), y, dtype=dtype if dtype is not x.dtype else None)
 
 
 def _ranked(ctx: Context, x: Value, y: Value) -> Value:

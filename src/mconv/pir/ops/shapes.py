@@ -195,7 +195,7 @@ def _split(ctx: Context, x: Value, sizes: list[D.Dim], axis: int) -> list[Value]
         rest = whole - sum((s for s in sizes if not (isinstance(s, int) and s == -1)), 0)  # type: ignore[misc]
         sizes = [rest if isinstance(s, int) and s == -1 else s for s in sizes]
     if any(not isinstance(s, int) for s in sizes) and all(isinstance(s, int) for s in sizes[:-1]):
-        stated = ctx.spec()
+        stated = ctx.specs()
         shape = list(x.shape or ())
         specs = [(x.dtype, (*shape[:axis], s, *shape[axis + 1 :])) for s in sizes]
         if len(stated) == len(sizes):
@@ -228,7 +228,7 @@ def unbind(ctx: Context, x: Value, *, axis: int, num: int = 0) -> list[Value]:
     rank = x.rank or 1
     where = axis % rank
     shape = x.shape or ()
-    count = len(ctx.spec())
+    count = len(ctx.specs())
     spec = (x.dtype, (*shape[:where], *shape[where + 1 :]))
     (made,) = ctx.op("unstack", X=x, axis=where, num=count, result={"Y": [spec] * count})
     values = list(made)
