@@ -255,7 +255,7 @@ def test_what_cannot_be_served() -> None:
         ({"workers": 0}, "--workers: 0"),
         ({"device_type": 7}, "--device-type: 7 is not one of 0 CPU"),
         ({"log_level": "LOUD"}, "--log-level: 'LOUD'"),
-        ({"labels": "gone"}, "--labels: gone: No such file"),
+        ({"labels": "gone"}, "--labels: gone: cannot be read"),
         ({"max_length": 8}, "--max-length: this is no service of kind text but tensor"),
         ({"service": "image"}, "one input of pictures"),
         ({"service": "text"}, "needs to know what each input holds"),
