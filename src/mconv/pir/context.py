@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from mconv.pir.importer import Importer
 
 Operand = Union[Value, list, None]
+Number = Union[bool, int, float]  # what PIR's Scalar holds
 Spec = tuple[DType, tuple[D.Dim, ...]]
 
 # attributes of every operation that say nothing about what it computes
@@ -132,7 +133,8 @@ class Context:
         if isinstance(operand, list):
             parts = [emit.reshape(self.b, self.b.cast(o, dtype), (1,)) for o in operand]
             return emit.concat(self.b, parts, 0)
-        assert isinstance(operand, Value)
+        if operand is None:
+            raise Unsupported("an operand is missing in the file")
         known = emit.shape.dims_of(operand)
         if known is not None and operand.name is None:
             return emit.shape_tensor(self.b, known, dtype)
@@ -276,15 +278,14 @@ def _fitting(kind: str, value: Any) -> Any:
 
 
 # the type of an attribute → what may be given for it: PIR says true and 1, or 1 and 1.0, as it pleases
-_NUMBER = Union[bool, int, float]
 _KINDS: dict[str, Any] = {
-    "BOOLEAN": _NUMBER,
-    "FLOAT": _NUMBER,
-    "FLOAT64": _NUMBER,
-    "INT": _NUMBER,
-    "LONG": _NUMBER,
-    "FLOATS": list[_NUMBER],
-    "FLOAT64S": list[_NUMBER],
+    "BOOLEAN": Number,
+    "FLOAT": Number,
+    "FLOAT64": Number,
+    "INT": Number,
+    "LONG": Number,
+    "FLOATS": list[Number],
+    "FLOAT64S": list[Number],
     "INTS": list[Union[bool, int]],
     "LONGS": list[Union[bool, int]],
     "STRING": str,

@@ -24,6 +24,9 @@ _PIL = {0: "nearest", 1: "lanczos", 2: "bilinear", 3: "bicubic", 4: "area"}
 _MEAN, _STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
 
 
+_MOST = 1 << 16  # pixels of an edge
+
+
 @dataclass(frozen=True)
 class ImageOptions:
     """What the user says of it; None: as ``preprocessor_config.json`` has it, else as usual.
@@ -168,7 +171,7 @@ def _stored(path: Path) -> dict[str, Any]:
         return {}
     try:
         return _translated(content)
-    except (ValueError, TypeError, KeyError, AttributeError) as e:
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as e:
         raise CorruptModelError(f"{path}: damaged: {e}") from None
 
 
@@ -185,7 +188,8 @@ def _translated(content: dict[str, Any]) -> dict[str, Any]:
     elif size:
         found["size"] = _edges(size)
     if content.get("do_normalize", True):
-        found.update({k: v for k, v in (("mean", content.get("image_mean")), ("std", content.get("image_std"))) if v})
+        given = (("mean", content.get("image_mean")), ("std", content.get("image_std")))
+        found.update({k: [float(n) for n in v] for k, v in given if v})
     else:
         found.update(mean=[0.0], std=[1.0])
     if not content.get("do_rescale", True):
@@ -198,7 +202,11 @@ def _translated(content: dict[str, Any]) -> dict[str, Any]:
 
 
 def _edges(size: Any) -> tuple[int, int]:
-    return (int(size["height"]), int(size["width"])) if isinstance(size, dict) else (int(size), int(size))
+    pair = (size["height"], size["width"]) if isinstance(size, dict) else (size, size)
+    height, width = (int(edge) for edge in pair)
+    if not (0 < height < _MOST and 0 < width < _MOST):
+        raise ValueError(f"a picture of {height}x{width}")
+    return height, width
 
 
 def _numbers(option: str, given: Sequence[float], channels: int) -> list[float]:

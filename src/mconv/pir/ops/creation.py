@@ -7,7 +7,7 @@ from typing import Any, Optional
 import numpy as np
 
 from mconv import emit
-from mconv.pir.context import Context
+from mconv.pir.context import Context, Number
 from mconv.pir.registry import Unsupported, pir_op
 from mconv.program import dims as D
 from mconv.program.dtypes import DType
@@ -104,7 +104,7 @@ def full_batch_size_like(
     *,
     shape: list[int],
     dtype: Optional[DType],
-    value: Any,
+    value: Number,
     input_dim_idx: int,
     output_dim_idx: int,
 ) -> Value:

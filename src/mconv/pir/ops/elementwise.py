@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Optional
+from typing import Optional
 
 import numpy as np
 
 from mconv import emit
-from mconv.pir.context import Context
+from mconv.pir.context import Context, Number
 from mconv.pir.registry import Unsupported, pir_op
 from mconv.program import dims as D
 from mconv.program.dtypes import DType
@@ -130,7 +130,7 @@ def truth(ctx: Context, x: Value) -> Value:
 
 
 @pir_op("scale")
-def scale(ctx: Context, x: Value, factor: Value, *, bias: Any, bias_after_scale: bool) -> Value:
+def scale(ctx: Context, x: Value, factor: Value, *, bias: Number, bias_after_scale: bool) -> Value:
     b = ctx.b
     number = ctx.number(factor)
     if number is None:
@@ -177,7 +177,7 @@ def cast(ctx: Context, x: Value, *, dtype: Optional[DType]) -> Value:
 
 
 @pir_op("pow")
-def power(ctx: Context, x: Value, *, y: Any) -> Value:
+def power(ctx: Context, x: Value, *, y: Number) -> Value:
     made: Value = ctx.op("pow", X=x, factor=float(y), result=(x.dtype, x.shape))
     return made
 
