@@ -52,15 +52,20 @@ class Bytes:
 
     def __init__(self, file: BinaryIO, size: int):
         self.file, self.size = file, size
+        self.place = file.tell()  # kept here: asking the file takes longer than reading from it
 
     def read(self, count: int) -> bytes:
-        return self.file.read(max(0, min(count, self.size - self.file.tell())))
+        found = self.file.read(max(0, min(count, self.size - self.place)))
+        self.place += len(found)
+        return found
 
     def readline(self) -> bytes:
-        return self.file.readline(1 << 16)
+        found = self.file.readline(1 << 16)
+        self.place += len(found)
+        return found
 
     def tell(self) -> int:
-        return self.file.tell()
+        return self.place
 
 
 def walk(
