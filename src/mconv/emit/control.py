@@ -10,6 +10,8 @@ import numpy as np
 
 from mconv.emit.elementwise import compare, logical
 from mconv.emit.shape import bind_shape, need_rank, reshape
+from mconv.emit.sizes import computable
+from mconv.emit.zero_size import counted
 from mconv.errors import UnsupportedError
 from mconv.program import dims as D
 from mconv.program import signatures
@@ -238,11 +240,26 @@ def _stacked(b: Builder, array: Value, element: Value, wide: DType, turns: D.Dim
     """The elements of a tensor array along a new first dimension."""
     inner = need_rank(element, "Loop")
     # sizes that only the body knows are measured on the result
-    inner = tuple(d if isinstance(d, int) or d in b.origins else D.Sym.fresh("collected") for d in inner)
+    inner = tuple(
+        d if isinstance(d, int) or d in b.origins or _outside(b, d) else D.Sym.fresh("collected") for d in inner
+    )
     shape = inner if inner or b.target.has_0d else (1,)
     spec = {"Out": (wide, (turns, *shape)), "OutIndex": (DType.INT32, (D.Sym.fresh("index"),))}
     made = b.op("tensor_array_to_tensor", X=array, axis=0, use_stack=True, result=spec)[0]
     return b.cast(reshape(b, bind_shape(b, made), (turns, *inner)), element.dtype)
+
+
+def _outside(b: Builder, dim: D.Sym) -> bool:
+    """Whether a size that comes from data is known around a loop as well.
+
+    Raises:
+        UnsupportedError: only its body knows it, so that nothing says what is padding.
+    """
+    if not counted(b, [dim]):
+        return False
+    if not computable(b, dim):
+        raise UnsupportedError("a loop collects tensors of a size that comes from data, which may be 0")
+    return True
 
 
 def unrolled(b: Builder, body: Body, carried: Sequence[Value], trips: int) -> tuple[list[Value], list[list[Value]]]:

@@ -24,6 +24,7 @@ from mconv.emit.shape import (
     squeeze,
     unsqueeze,
 )
+from mconv.emit.zero_size import within
 from mconv.errors import UnsupportedError
 from mconv.program import dims as D
 from mconv.program.builder import Builder
@@ -32,6 +33,7 @@ from mconv.program.value import Value
 
 def wrapped(b: Builder, index: Value, size: D.Dim) -> Value:
     """*index* with negative values counted from the end of a dimension of *size*."""
+    index = within(b, index)
     if foldable(index):
         array = np.asarray(index.const)
         if (array >= 0).all():
@@ -89,9 +91,9 @@ def gather(b: Builder, x: Value, index: Value, axis: int = 0, *, wrap: bool = Tr
         i = picks[0]
         made = squeeze(b, slice_(b, x, [axis], [i], [i + 1 if i != -1 else 2**31 - 1]), [axis])
     elif axis == 0 and len(shape) == 2 and x.is_const and x.dtype.is_float and not index.is_const and index_shape:
-        return lookup(b, x, index)
+        return lookup(b, x, within(b, index))
     else:
-        index = wrapped(b, index, shape[axis]) if wrap else index
+        index = wrapped(b, index, shape[axis]) if wrap else within(b, index)
         if axis == 0 and len(index_shape) > 1 and not D.is_static(index_shape):
             return gather_nd(b, x, unsqueeze(b, index, [len(index_shape)]))  # no reshape of two symbolic sizes
         flat = reshape(b, index, (D.product(index_shape),))
@@ -111,6 +113,7 @@ def gather_nd(b: Builder, x: Value, index: Value) -> Value:
         raise UnsupportedError("GatherND: the number of coordinates is known only at run time")
     if depth > len(shape):
         raise UnsupportedError(f"GatherND: {depth} coordinates in a tensor of {len(shape)} dimensions")
+    index = within(b, index)
     out = (*index_shape[:-1], *shape[depth:])
     if 0 in out:
         return fill(b, out, 0, x.dtype)
@@ -140,6 +143,7 @@ def gather_blocks(b: Builder, x: Value, index: Value, batch: int = 0) -> Value:
 
 def coordinates(b: Builder, index: Value, sizes: Sequence[D.Dim]) -> Value:
     """Coordinates (last dimension) with negative ones counted from the end of their dimension."""
+    index = within(b, index)
     if foldable(index) and (np.asarray(index.const) >= 0).all():
         return index
     rank = index.rank or 1

@@ -11,6 +11,7 @@ from mconv.emit.elementwise import arithmetic, compare, foldable, logical, where
 from mconv.emit.gather import gather
 from mconv.emit.generate import arange, iota, remainder, spread
 from mconv.emit.shape import bind_shape, concat, dim_tensor, dims_of, fill, need_rank, reshape, slice_, unsqueeze
+from mconv.emit.zero_size import counted, true_size
 from mconv.errors import UnsupportedError
 from mconv.program import dims as D
 from mconv.program.builder import Builder
@@ -85,7 +86,7 @@ def _constant(
     exact = _as_attribute(number, x.dtype)
     inner = max(len(low) - 3, 0)
     for axis in range(len(low)):
-        if axis < inner or not exact or len(low) > 5:
+        if axis < inner or not exact or len(low) > 5 or counted(b, need_rank(x, "Pad")[axis : axis + 1]):
             x = _joined(b, x, axis, low[axis], high[axis], number)
             low, high = [*low], [*high]
             low[axis] = high[axis] = 0
@@ -180,8 +181,9 @@ def _places(b: Builder, dim: D.Dim, low: Union[D.Dim, Value], high: Union[D.Dim,
         places = iota(b, low + dim + high)
         return arithmetic(b, "sub", places, dim_tensor(b, low)) if low != 0 else places
     before, after = (v if isinstance(v, Value) else dim_tensor(b, v) for v in (low, high))
+    size = dim_tensor(b, true_size(b, dim))
     start = arithmetic(b, "sub", b.constant(np.array([0], np.int64)), before)
-    stop = arithmetic(b, "add", dim_tensor(b, dim), after)
+    stop = arithmetic(b, "add", size, after)
     return arange(b, start, stop, b.constant(np.array([1], np.int64)))
 
 
@@ -199,4 +201,7 @@ def _source(b: Builder, place: Value, dim: D.Dim, mode: str) -> tuple[Value, Opt
     held = arithmetic(b, "min", arithmetic(b, "max", place, zero), end)
     if mode == "edge":
         return held, None
-    return held, compare(b, "equal", held, place)
+    valid = compare(b, "equal", held, place)
+    if counted(b, [dim]):
+        valid = logical(b, "logical_and", valid, compare(b, "less_than", place, dim_tensor(b, true_size(b, dim))))
+    return held, valid

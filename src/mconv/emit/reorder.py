@@ -7,7 +7,7 @@ from typing import Optional
 import numpy as np
 
 from mconv import budget
-from mconv.emit.elementwise import arithmetic, compare, where
+from mconv.emit.elementwise import arithmetic, compare, logical, where
 from mconv.emit.gather import gather, take_along_axis
 from mconv.emit.generate import iota, spread
 from mconv.emit.reduction import cumulative_sum
@@ -25,7 +25,7 @@ from mconv.emit.shape import (
     transpose,
 )
 from mconv.emit.slicing import INT32_MAX
-from mconv.emit.zero_size import counted, one_if_any, register, selected
+from mconv.emit.zero_size import counted, one_if_any, register, selected, true_size
 from mconv.errors import UnsupportedError
 from mconv.program import dims as D
 from mconv.program.builder import Builder
@@ -114,6 +114,10 @@ def compress(b: Builder, x: Value, condition: Value, axis: Optional[int] = None)
     if axis is None:
         x, axis = reshape(b, x, [D.product(need_rank(x, "Compress"))]), 0
     assert x.shape is not None
+    size, flags = x.shape[axis_of(axis, len(x.shape))], need_rank(condition, "Compress")
+    if counted(b, [size]) and not counted(b, flags):  # it may say more than there is
+        here = compare(b, "less_than", iota(b, flags[0]), dim_tensor(b, true_size(b, size)))
+        condition = logical(b, "logical_and", condition, here)
     found = selected(b, condition, D.Sym.fresh("compress"))
     return gather(b, x, reshape(b, found, (found.shape or ())[:1]), axis, wrap=False)
 
@@ -148,6 +152,8 @@ def unique(b: Builder, x: Value, axis: Optional[int], *, in_order: bool = True) 
     )
     bind_shape(b, values)
     given = counted(b, shape)
+    if given and axis is not None and given != counted(b, [shape[axis]]):
+        raise UnsupportedError("Unique: the slices that are compared may have no elements")
     if given:  # of nothing there is nothing that is distinct, but the padding is
         found = D.Sym.fresh("unique")
         b.origins[found] = (values, 0 if axis is None else axis)

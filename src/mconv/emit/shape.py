@@ -7,7 +7,7 @@ from typing import Optional, Union
 
 import numpy as np
 
-from mconv.emit.elementwise import FOLD_LIMIT, foldable
+from mconv.emit.elementwise import FOLD_LIMIT, arithmetic, foldable
 from mconv.emit.sizes import (
     axis_of,
     bind_shape,
@@ -157,6 +157,8 @@ def reshape(b: Builder, x: Value, target: Union[Sequence[D.Dim], Value]) -> Valu
         return b.constant(np.asarray(x.const).reshape(target), x.dtype)  # type: ignore[arg-type]
     if 0 in target:
         return fill(b, target, 0, x.dtype)  # no elements at all
+    if counted(b, target) and x.shape is not None and D.product(target) != D.product(x.shape):
+        x = _as_many(b, x, target)
     x = _aligned(b, x, target) if target else x
     template = _template(x.shape, target)
     if x.shape == target:
@@ -171,6 +173,22 @@ def reshape(b: Builder, x: Value, target: Union[Sequence[D.Dim], Value]) -> Valu
     if x.data is not None and len(target) <= 1:
         made.data = x.data
     return bind_shape(b, made)
+
+
+def _as_many(b: Builder, x: Value, target: Sequence[D.Dim]) -> Value:
+    """*x* as a vector of as many elements as *target* carries, which may need more for padding than *x* has."""
+    count = D.product(x.shape or ())
+    flat = reshape(b, x, (count,))
+    wanted = D.Sym.fresh("elements")
+    sizes = dim_tensor(b, target[0])
+    for dim in target[1:]:
+        sizes = arithmetic(b, "mul", sizes, dim_tensor(b, dim))
+    b.origins[wanted] = (Value(sizes.name, sizes.dtype, sizes.shape, const=sizes._const), None)
+    blank = fill(b, (wanted,), 0, x.dtype)
+    whole: Value = b.op("concat", X=[flat, blank], axis=0, result=(x.dtype, (count + wanted,)))
+    made = slice_(b, whole, [0], [0], [wanted])
+    made.shape = (D.product(target),)
+    return made
 
 
 def _reshaped_by_data(b: Builder, x: Value, target: Value) -> Value:

@@ -139,6 +139,13 @@ def _measured(b: Builder, dim: D.Sym, dtype: DType) -> Value:
     return slice_(b, shape_of(b, x, dtype), [0], [axis], [axis + 1])
 
 
+def _argument(b: Builder, dim: D.Dim, dtype: DType) -> Value:
+    """An argument of a function of sizes: a number of its own, which no tensor carries."""
+    if not b.counts or isinstance(dim, int) or dim in b.origins:
+        return dim_tensor(b, dim, dtype)
+    return b.once(("argument", dim, dtype), lambda: _polynomial(b, dim, dtype))
+
+
 def _polynomial(b: Builder, dim: D.Sym, dtype: DType) -> Value:
     from mconv.emit.elementwise import arithmetic
 
@@ -166,7 +173,7 @@ def _atom(b: Builder, atom: Any, dtype: DType) -> Value:
         return _measured(b, symbol, dtype)
     if isinstance(atom, tuple):
         name, *args = atom
-        values = [dim_tensor(b, a, dtype) for a in args]
+        values = [_argument(b, a, dtype) for a in args]
         if name == "floordiv":
             whole = values[0]
             if isinstance(args[0], int) or any(c < 0 for c in args[0].terms.values()):

@@ -286,7 +286,10 @@ def split(b: Builder, x: Value, sizes: Sequence[D.Dim], axis: int) -> list[Value
         pieces: list[Value] = []
         start: D.Dim = 0
         for size in sizes:
-            pieces.append(slice_(b, x, [axis], [start], [start + size]))
+            if counted(b, [size, start]):
+                pieces.append(cut(b, x, axis, start, size))
+            else:
+                pieces.append(slice_(b, x, [axis], [start], [start + size]))
             start = start + size
         return pieces
     specs = [(x.dtype, (*shape[:axis], s, *shape[axis + 1 :])) for s in sizes]

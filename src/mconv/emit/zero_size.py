@@ -28,6 +28,8 @@ from mconv.program.builder import Builder
 from mconv.program.dtypes import DType
 from mconv.program.value import Value
 
+_RANK = 6  # the most dimensions that Paddle's operators repeat
+
 # sizes --------------------------------------------------------------------------------------------------------------
 
 
@@ -44,8 +46,13 @@ def true_size(b: Builder, dim: D.Dim) -> D.Dim:
 
 
 def vanishes(b: Builder, dim: D.Dim) -> bool:
-    """Whether *dim* is 0 as soon as one of the sizes from data in it is 0."""
-    return all(D.substitute(dim, {s: 0}) == 0 for s in counted(b, [dim]))
+    """Whether *dim* is 0 as soon as one of the sizes from data in it is 0, and 1 or more where they are."""
+    sizes = counted(b, [dim])
+    if not sizes:
+        return True
+    one = D.substitute(dim, dict.fromkeys(sizes, 1))
+    below = min(one.terms.values()) < 0 if isinstance(one, D.Sym) else one < 1
+    return not below and all(D.substitute(dim, {s: 0}) == 0 for s in sizes)
 
 
 def carried_size(b: Builder, dim: D.Dim) -> D.Dim:
@@ -114,23 +121,25 @@ def from_data(b: Builder, *values: Value) -> bool:
     for block in b.program.blocks:
         for op in block.ops:
             producers.update(dict.fromkeys(op.output_names, op))
-    queue = [v.name for v in values if v.name and not v.is_const]
+    selections = {v.name for v in b.unpadded.values()}
+    queue = [(v.name, False) for v in values if v.name and not v.is_const]
     seen = set(queue)
     while queue:
-        name = queue.pop()
-        if name in feeds:
-            return True
+        name, sizes_only = queue.pop()
+        if name in feeds or name in selections:
+            if not sizes_only or name in selections:
+                return True
+            continue
         maker = producers.get(name)
         if maker is None:
             if name not in b.params:
                 return True  # a carried value of a loop
             continue
-        if maker.type == "shape":
-            continue
         for source in maker.input_names:
-            if source and source not in seen:
-                seen.add(source)
-                queue.append(source)
+            step = (source, sizes_only or maker.type == "shape")
+            if source and step not in seen:
+                seen.add(step)
+                queue.append(step)
     return False
 
 
@@ -181,6 +190,7 @@ def padded(b: Builder, x: Value, axis: int = 0, least: int = 1) -> Value:
     made = _filled_up(b, x, axis, count, size, least)
     register(b, size, count)
     b.unpadded[made.name or ""] = x
+    b.zero_padded.add(made.name or "")
     return bind_shape(b, made)
 
 
@@ -242,8 +252,19 @@ def or_else(b: Builder, sizes: Iterable[D.Dim], x: Value, other: Value) -> Value
     from mconv.emit.elementwise import where
     from mconv.emit.shape import reshape
 
+    if (x.rank or 0) > _RANK and other.size == 1:
+        flat = or_else(b, sizes, reshape(b, x, (D.product(x.shape or ()),)), reshape(b, other, (1,)))
+        return reshape(b, flat, x.shape or ())
     flag = reshape(b, non_zero(b, sizes), [1] * max(x.rank or 0, 1))
     return reshape(b, where(b, flag, x, other), x.shape or ())
+
+
+def within(b: Builder, index: Value) -> Value:
+    """Indices of which those for padding are 0, which every tensor has."""
+    sizes = counted(b, index.shape or ())
+    if not sizes or index.name in b.zero_padded:
+        return index
+    return or_else(b, sizes, index, b.constant(np.zeros([1] * max(index.rank or 0, 1), index.dtype.numpy)))
 
 
 def joined(b: Builder, parts: Sequence[Value], axis: int) -> Optional[Value]:
@@ -294,7 +315,7 @@ def without_padding(b: Builder, x: Value) -> Value:
     """*x* cut to its true sizes, which may be 0: for an output of the model, no operator reads it."""
     from mconv.emit.shape import reshape
     from mconv.emit.sizes import dim_tensor
-    from mconv.emit.slicing import concat
+    from mconv.emit.slicing import concat, fill
 
     if x.name in b.unpadded:
         return b.unpadded[x.name]
@@ -302,6 +323,8 @@ def without_padding(b: Builder, x: Value) -> Value:
     axes = [i for i, d in enumerate(shape) if counted(b, [d])]
     if not axes:
         return x
+    if 0 in shape:
+        return fill(b, [true_size(b, d) for d in shape], 0, x.dtype)
     ends = [reshape(b, dim_tensor(b, D.maximum(true_size(b, shape[i]), 0), DType.INT32), (1,)) for i in axes]
     made: Value = b.op(
         "strided_slice",
@@ -371,7 +394,16 @@ _INTO = {
     "index_put": "x",
 }
 # of these the size that disappears is only looked at
-_OF_SIZES = frozenset({"shape", "where_index", "fill_any_like", "write_to_array", "assign", "concat", "strided_slice"})
+_OF_SIZES = frozenset(
+    {"shape", "unique", "where_index", "fill_any_like", "write_to_array", "assign", "concat", "strided_slice"}
+)
+
+
+# the same elements, or some of them
+_VIEWS = frozenset(
+    ["reshape2", "transpose2", "slice", "strided_slice", "cast", "squeeze2", "unsqueeze2", "flatten_contiguous_range"]
+)
+_WINDOWS = ("conv", "depthwise_conv", "pool", "unfold", "fold")
 
 
 def _values(operands: Mapping[str, Any]) -> Iterator[Value]:
@@ -389,9 +421,14 @@ def _settled(b: Builder, op_type: str, operands: Mapping[str, Any], made: Any) -
     """
     if op_type in _OF_SIZES:
         return made
+    if op_type in _VIEWS and any(v.name in b.zero_padded for v in _values(operands)):
+        b.zero_padded.add(made.name)
     given = counted(b, [d for v in _values(operands) for d in v.shape or ()])
     if not given:
         return made
+    if op_type == "rnn" and not counted(b, operands["Input"].shape[2:]):  # the states after no step are those before
+        lost = given - counted(b, made[1][0].shape)
+        return made[0], [or_else(b, lost, s, p) if lost else s for s, p in zip(made[1], operands["PreState"])]
     if isinstance(made, tuple):
         return tuple(_settled_values(b, op_type, operands, given, v) for v in made)
     return _settled_values(b, op_type, operands, given, made)
@@ -402,6 +439,8 @@ def _settled_values(b: Builder, op_type: str, operands: Mapping[str, Any], given
         return [_settled_values(b, op_type, operands, given, v) for v in made]
     if not isinstance(made, Value) or made.shape is None:
         return made
+    if op_type.startswith(_WINDOWS):
+        _check_windows(b, op_type, made.shape)
     lost = given - counted(b, made.shape)
     if not lost or op_type in _CHOICES:
         return made
@@ -412,6 +451,14 @@ def _settled_values(b: Builder, op_type: str, operands: Mapping[str, Any], given
     raise UnsupportedError(
         f"a size that comes from data may be 0, and what {op_type} gives of no elements is not known to mconv"
     )
+
+
+def _check_windows(b: Builder, op_type: str, shape: Sequence[D.Dim]) -> None:
+    """Windows over no elements but those of their padding give something, which is not what the padding here gives."""
+    for dim in shape:
+        none = D.substitute(dim, dict.fromkeys(counted(b, [dim]), 0))
+        if counted(b, [dim]) and not (isinstance(none, int) and none <= 0):
+            raise UnsupportedError(f"a size that comes from data may be 0, and {op_type} gives {none} elements of none")
 
 
 def _of_nothing(b: Builder, value: Any, made: Value) -> Value:

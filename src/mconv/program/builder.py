@@ -46,6 +46,7 @@ class Builder:
         # them after an operator and before an output; all of it empty in a program without such sizes
         self.counts: dict[D.Sym, D.Dim] = {}
         self.unpadded: dict[str, Value] = {}  # variable → what it was before padding
+        self.zero_padded: set[str] = set()  # variables whose padding is zeros
         self.after_op: Optional[Callable[[str, Mapping[str, Any], Any], Any]] = None
         self.before_fetch: Optional[Callable[[Value], Value]] = None
         self._names: dict[str, int] = {}

@@ -260,6 +260,19 @@ class OnExecutor:
                     shutil.copyfileobj(file, out)
         return path
 
+    def without_elements(self, array, variable):
+        """Before 3, the Executor forgets type and shape of an output without elements: both as declared, open is 0."""
+        import numpy as np
+
+        shape, dtype = list(variable.shape), str(variable.dtype).rpartition(".")[2].lower()
+        names = {"fp16": "float16", "fp32": "float32", "fp64": "float64", "bf16": "uint16"}
+        dtype = names.get(dtype, dtype)
+        if self.new_ir or array.ndim == len(shape) and array.dtype.name == dtype:
+            return array
+        if not any(d < 1 for d in shape):
+            return array
+        return np.zeros([max(d, 0) for d in shape], dtype)
+
     def run(self, feed):
         import numpy as np
 
@@ -273,8 +286,10 @@ class OnExecutor:
         with self.guard():
             values = self.executor.run(self.program, feed=tensors, fetch_list=self.fetches, return_numpy=False)
         outputs, dtypes = [], []
-        for value in values:
+        for value, variable in zip(values, self.fetches):
             array = np.asarray(value)
+            if not array.size:
+                array = self.without_elements(array, variable)
             label = array.dtype.name
             # in bfloat16, numpy sees the bits; Paddle 2.3 calls the type uint16, which it otherwise does not have
             dtypes.append("bfloat16" if label == "uint16" else label)

@@ -189,7 +189,7 @@ def center_crop_pad(ctx: Context, x: Value, shape: Value, *, axes: Optional[list
             low[axis] = int(change / 2)
             high[axis] = change - low[axis]
         return emit_pad(ctx, x, low, high)
-    sizes = emit.shape_of(ctx, x)
+    sizes = emit.sizes_of(ctx, x)
     have = emit.concat(ctx, [emit.slice_(ctx, sizes, [0], [a], [a + 1]) for a in places], 0)
     change_ = arithmetic(ctx, "sub", ctx.cast(shape, DType.INT64), have)
     before = arithmetic(ctx, "div", change_, ctx.constant(np.array([2], np.int64)))
