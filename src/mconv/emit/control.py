@@ -11,7 +11,8 @@ import numpy as np
 from mconv.emit.elementwise import compare, logical
 from mconv.emit.shape import bind_shape, need_rank, reshape
 from mconv.emit.sizes import computable
-from mconv.emit.zero_size import counted
+from mconv.emit.slicing import fill
+from mconv.emit.zero_size import counted, register, size_held
 from mconv.errors import UnsupportedError
 from mconv.program import dims as D
 from mconv.program import signatures
@@ -128,8 +129,8 @@ def loop(
     does not stay the same from turn to turn gets symbolic dimensions, and the body is emitted anew for them.
 
     Returns:
-        the carried values after the last turn; what was collected, stacked along a new first dimension. Paddle
-        raises an error when something is collected and there was no turn at all.
+        the carried values after the last turn; what was collected, stacked along a new first dimension, which may be
+        0 where nothing says that there is a turn.
     """
     if trips is None and condition is None:
         raise UnsupportedError("a loop without end")
@@ -203,6 +204,12 @@ def _emit_while(
         var = b.block.vars[array.name or ""]
         var.desc.type.tensor_array.tensor.data_type = int(wide)
     assign(whether(condition), running)
+    idle = bool(arrays) and not _turns(trips, condition)
+    if idle:  # what stands for the first turn where there is none
+        first = b.constant(np.zeros(1, np.int64))
+        for array, value, wide in zip(arrays, collected, elements):
+            dims = [d if isinstance(d, int) or d in b.origins else 1 for d in need_rank(value, "Loop")]
+            b.raw_op("write_to_array", {"X": [fill(b, dims, 0, wide)], "I": [first]}, {"Out": [array]})
     with _inside(b, block):
         for array, value, wide in zip(arrays, collected, elements):
             b.raw_op("write_to_array", {"X": [b.cast(value, wide)], "I": [counter]}, {"Out": [array]})
@@ -229,7 +236,20 @@ def _emit_while(
         dims = [d if d == c else D.Sym.fresh("loop") for d, c in zip(variable.shape or (), value.shape or ())]
         finals.append(bind_shape(b, Value(variable.name, variable.dtype, dims)))
     turns = D.Sym.fresh("turns")
+    if idle:
+        register(b, turns, size_held(b, counter))
     return finals, [_stacked(b, a, v, w, turns) for a, v, w in zip(arrays, collected, elements)]
+
+
+def _turns(trips: Optional[Value], condition: Optional[Value]) -> bool:
+    """Whether there is a first turn for certain: the condition is none that could fail, the count above 0."""
+    if condition is not None and not (condition.is_const and bool(np.all(condition.const))):
+        return False
+    if trips is None:
+        return True
+    if trips.is_const:
+        return bool(np.all(np.asarray(trips.const) > 0))
+    return trips.data is not None  # the size of an input; one that comes from data has padding
 
 
 def _stackable(dtype: DType) -> DType:
