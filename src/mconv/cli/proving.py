@@ -53,7 +53,10 @@ def _show_one(proof: Optional[dict[str, Any]]) -> None:
     verdict = f"verification {proof['status']}"
     if proof["status"] == "passed in part":
         verdict = f"verification passed in part ({proof['reason']})"
-    out.print(f"{verdict}: {sides}; {proof['inputs']} inputs {shapes}")
+    kind, *sets = proof["inputs"].split("; ")
+    out.print(f"{verdict}: {sides}; {kind} inputs {shapes}")
+    for text in sets:
+        out.print(text)
     if proof["outputs"]:
         show_outputs(proof["outputs"])
 

@@ -5,7 +5,7 @@ cannot reshape or broadcast one, 2.6.2 cannot compare one, `relu` of 3.3.1 canno
 all of them down. So no operator is given one. Where a size comes from data, the tensor *carries* one element of
 padding when there is none, and its true size is kept beside (:attr:`~mconv.program.builder.Builder.counts`). What
 works on each element or row for itself needs to know nothing of it. Where the number of elements matters, the true
-size is used: an operator in which the size disappears gets what it gives of nothing (:data:`_OF_NOTHING`), the value
+size is used: an operator in which the size disappears gets what it gives of nothing (:mod:`mconv.emit.of_nothing`), the value
 of a size is the true one, what is joined or cut is put together from the true parts, and a model's output is cut to
 its true size by ``strided_slice``, which every Paddle can do. A program without such sizes is not touched.
 
@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Optional
 
 import numpy as np
@@ -84,8 +84,10 @@ def _factored(dim: D.Sym) -> tuple[D.Dim, D.Dim]:
 
 def register(b: Builder, size: D.Sym, count: D.Dim) -> None:
     """*size* is one that comes from data: what carries it has an element of padding where *count*, the true one, is 0."""
+    from mconv.emit.of_nothing import settled
+
     b.counts[size] = count
-    b.after_op = functools.partial(_settled, b)
+    b.after_op = functools.partial(settled, b)
     b.before_fetch = functools.partial(without_padding, b)
 
 
@@ -339,133 +341,3 @@ def without_padding(b: Builder, x: Value) -> Value:
         result=(x.dtype, tuple(D.Sym.fresh("cut") if i in axes else d for i, d in enumerate(shape))),
     )
     return made
-
-
-# operators ------------------------------------------------------------------------------------------------------------
-
-# what an operator gives in which a size of 0 disappears
-_OF_NOTHING: Mapping[str, Any] = {
-    **dict.fromkeys(("reduce_sum", "mean_of_none", "matmul_v2", "matmul", "mul", "bmm", "dot", "mv", "addmm"), 0),
-    **dict.fromkeys(("sum", "p_norm", "frobenius_norm", "squared_l2_norm", "dist", "histogram", "bincount", "size"), 0),
-    **dict.fromkeys(("reduce_mean", "mean"), math.nan),
-    **dict.fromkeys(("reduce_max", "reduce_amax", "logsumexp"), -math.inf),
-    **dict.fromkeys(("reduce_min", "reduce_amin"), math.inf),
-    "reduce_prod": 1,
-    "reduce_all": 1,
-    "reduce_any": 0,
-}
-# operators that choose elements, of which there have to be some: a model whose tensor has none fails there itself
-_CHOICES = frozenset(
-    [
-        "gather",
-        "gather_nd",
-        "lookup_table_v2",
-        "lookup_table",
-        "take_along_axis",
-        "index_select",
-        "index_sample",
-        "slice",
-        "strided_slice",
-        "squeeze2",
-        "reshape2",
-        "flatten_contiguous_range",
-        "unstack",
-        "unbind",
-        "split",
-        "arg_max",
-        "arg_min",
-        "top_k_v2",
-        "top_k",
-        "kthvalue",
-        "mode",
-        "expand_v2",
-        "tile",
-        "median",
-        "nanmedian",
-        "set_value",
-    ]
-)
-# operators that put elements into a tensor, which stays as it is where there are none: the tensor's parameter
-_INTO = {
-    "scatter": "X",
-    "scatter_nd_add": "X",
-    "put_along_axis": "Input",
-    "index_add": "X",
-    "index_put": "x",
-}
-# of these the size that disappears is only looked at
-_OF_SIZES = frozenset(
-    {"shape", "unique", "where_index", "fill_any_like", "write_to_array", "assign", "concat", "strided_slice"}
-)
-
-
-# the same elements, or some of them
-_VIEWS = frozenset(
-    ["reshape2", "transpose2", "slice", "strided_slice", "cast", "squeeze2", "unsqueeze2", "flatten_contiguous_range"]
-)
-_WINDOWS = ("conv", "depthwise_conv", "pool", "unfold", "fold")
-
-
-def _values(operands: Mapping[str, Any]) -> Iterator[Value]:
-    for operand in operands.values():
-        for value in operand if isinstance(operand, (list, tuple)) else (operand,):
-            if isinstance(value, Value):
-                yield value
-
-
-def _settled(b: Builder, op_type: str, operands: Mapping[str, Any], made: Any) -> Any:
-    """What an operator gave, with what it gives of nothing where a size from data has disappeared in it and is 0.
-
-    Raises:
-        UnsupportedError: it is not known what it gives of nothing.
-    """
-    if op_type in _OF_SIZES:
-        return made
-    if op_type in _VIEWS and any(v.name in b.zero_padded for v in _values(operands)):
-        b.zero_padded.add(made.name)
-    given = counted(b, [d for v in _values(operands) for d in v.shape or ()])
-    if not given:
-        return made
-    if op_type == "rnn" and not counted(b, operands["Input"].shape[2:]):  # the states after no step are those before
-        lost = given - counted(b, made[1][0].shape)
-        return made[0], [or_else(b, lost, s, p) if lost else s for s, p in zip(made[1], operands["PreState"])]
-    if isinstance(made, tuple):
-        return tuple(_settled_values(b, op_type, operands, given, v) for v in made)
-    return _settled_values(b, op_type, operands, given, made)
-
-
-def _settled_values(b: Builder, op_type: str, operands: Mapping[str, Any], given: set[D.Sym], made: Any) -> Any:
-    if isinstance(made, list):
-        return [_settled_values(b, op_type, operands, given, v) for v in made]
-    if not isinstance(made, Value) or made.shape is None:
-        return made
-    if op_type.startswith(_WINDOWS):
-        _check_windows(b, op_type, made.shape)
-    lost = given - counted(b, made.shape)
-    if not lost or op_type in _CHOICES:
-        return made
-    if op_type in _INTO:
-        return or_else(b, lost, made, operands[_INTO[op_type]])
-    if op_type in _OF_NOTHING:
-        return or_else(b, lost, made, _of_nothing(b, _OF_NOTHING[op_type], made))
-    raise UnsupportedError(
-        f"a size that comes from data may be 0, and what {op_type} gives of no elements is not known to mconv"
-    )
-
-
-def _check_windows(b: Builder, op_type: str, shape: Sequence[D.Dim]) -> None:
-    """Windows over no elements but those of their padding give something, which is not what the padding here gives."""
-    for dim in shape:
-        none = D.substitute(dim, dict.fromkeys(counted(b, [dim]), 0))
-        if counted(b, [dim]) and not (isinstance(none, int) and none <= 0):
-            raise UnsupportedError(f"a size that comes from data may be 0, and {op_type} gives {none} elements of none")
-
-
-def _of_nothing(b: Builder, value: Any, made: Value) -> Value:
-    dtype = made.dtype
-    if dtype.is_int and value in (math.inf, -math.inf):
-        limits = np.iinfo(dtype.numpy)
-        value = limits.max if value > 0 else limits.min
-    elif not dtype.is_float and isinstance(value, float) and math.isnan(value):
-        value = 0
-    return b.constant(np.full([1] * max(made.rank or 0, 1), value, dtype.numpy), dtype)

@@ -8,6 +8,7 @@ from typing import Optional
 import numpy as np
 
 from mconv import emit
+from mconv.emit.zero_size import counted
 from mconv.errors import BuildError, UnsupportedError, UsageError
 from mconv.pir.constants import PirBuilder
 from mconv.pir.context import NOISE, Context, Operand, table_op
@@ -197,7 +198,8 @@ class Importer:
             return result
         shape = result.shape
         if isinstance(kind, TensorType) and len(kind.shape) == len(shape):
-            shape = tuple(d if d >= 0 else s for d, s in zip(kind.shape, shape))
+            # a selection of which the file says how much it finds may still find nothing
+            shape = tuple(d if d >= 0 and not counted(self.b, [s]) else s for d, s in zip(kind.shape, shape))
         if result.name is not None:
             result.shape = shape
             emit.bind_shape(self.b, result)

@@ -150,7 +150,6 @@ lookup_table_dequant = W,Ids Out
 lu = X Out,Pivots,Infos pivot:pivots
 lu_unpack = X,Pivots Pmat,L,U
 margin_cross_entropy = Logits,Label Softmax,Loss
-masked_select = X,Mask Y
 matrix_nms = BBoxes,Scores Out,Index,RoisNum
 max_pool2d_with_index = X Out,Mask kernel_size:ksize,ceil_mode?False,dilations?...
 max_pool3d_with_index = X Out,Mask kernel_size:ksize,ceil_mode?False,dilations?...
@@ -163,7 +162,6 @@ multinomial = X,=num_samples Out
 multiplex = X,Ids Out
 nextafter = x,y out
 nms = Boxes KeepBoxesIdxs threshold:iou_threshold
-nonzero where_index Condition Out
 overlap_add = X Out
 pixel_shuffle = X Out
 pixel_unshuffle = X Out

@@ -17,7 +17,7 @@ from mconv.program.inputs import assign
 from mconv.program.program import Program
 from mconv.runtimes import Runtime
 from mconv.verbs import precision
-from mconv.verify import order, search
+from mconv.verify import nothing_found, order, search
 from mconv.verify.compare import Comparison, Tolerance, compare
 from mconv.verify.feeds import InputSpec, load_feeds, specs_of
 from mconv.verify.runners import Answers, Runner
@@ -193,6 +193,10 @@ def prove(
     try:
         with runtime.worker() as worker:
             fed = [{renamed[n]: a for n, a in feed.items()} for feed in sets]
+            if inputs is None:
+                found = nothing_found.search(program, files, worker, fed[0], timeout=timeout)
+                if found is not None:
+                    wanted = _of_nothing(proof, found, reference, source_types, renamed, fed, wanted)
             got = worker.run(*files, fed, lods={p.name: p.var.lod_level for p in ports}, timeout=timeout)
     except RuntimeFailedError as e:
         proof.status, proof.reason, proof.error = FAILED, e.message, e
@@ -207,6 +211,46 @@ def prove(
             proof.reason = worst(proof.comparison) + unstable
     proof.seconds = time.perf_counter() - start
     return proof
+
+
+def _of_nothing(
+    proof: Proof,
+    found: nothing_found.Found,
+    reference: Runner,
+    types: Mapping[str, np.dtype],
+    renamed: Mapping[str, str],
+    fed: list[dict[str, np.ndarray]],
+    wanted: Answers,
+) -> Answers:
+    """Add to *fed* the input sets on which sizes that come from data are 0, and say in the proof what they are.
+
+    Returns:
+        *wanted* with what the source makes of them; sets that it does not take are left out.
+    """
+    kept = []
+    for feed, label in zip(found.feeds, found.labels):
+        source = {name: feed[port] for name, port in renamed.items()}
+        try:
+            more = reference.run([_as_source(source, types)])
+        except RuntimeFailedError:
+            continue
+        fed.append(feed)
+        proof.input_sets.append({n: list(a.shape) for n, a in source.items()})
+        kept.append(f"input set {len(fed)}: {label}")
+        wanted = replace(
+            wanted,
+            outputs=[*wanted.outputs, *more.outputs],
+            dtypes=[*wanted.dtypes, *more.dtypes],
+            seconds=[*wanted.seconds, *more.seconds],
+        )
+    if kept:
+        proof.inputs = "; ".join([proof.inputs, *kept])
+    else:
+        proof.notes.append(
+            f"{found.sizes} sizes come from data, and no input set was found on which one is 0: "
+            "what the model gives when nothing is found is not compared; give such inputs with --inputs x.npz"
+        )
+    return wanted
 
 
 def prove_onnx(

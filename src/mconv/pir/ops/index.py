@@ -9,6 +9,7 @@ import numpy as np
 from mconv import emit
 from mconv.emit.scatter import scatter_elements, scatter_nd
 from mconv.emit.slicing import flip
+from mconv.emit.zero_size import counted, one_if_any, register, selected
 from mconv.pir.context import Context
 from mconv.pir.ops.shapes import INT32_MAX
 from mconv.pir.registry import Unsupported, pir_op
@@ -33,7 +34,7 @@ def slice_(
     first, last = ctx.dims(starts), ctx.dims(ends)
     rank = x.rank or 0
     decrease = [a % rank for a in decrease_axis]
-    if x.is_const or x.data is not None or not decrease:
+    if x.is_const or x.data is not None or not decrease or counted(b, x.shape or ()):
         made = emit.slice_(
             b,
             x,
@@ -325,7 +326,22 @@ def unique(
         result={k: s for k, s in specs.items() if s is not None},
     )
     found = dict(zip([k for k, s in specs.items() if s is not None], made))
+    _count(ctx, x, found["Out"], axis)
     return tuple(found.get(k) for k in specs)
+
+
+def _count(ctx: Context, x: Value, made: Value, axis: list[int]) -> None:
+    """Of nothing there is nothing that is distinct, but its padding is."""
+    b = ctx.b
+    place = axis[0] if axis else 0
+    size, given = (made.shape or (0,))[place], counted(b, x.shape or ())
+    if not given or not isinstance(size, D.Sym):
+        return
+    if axis and given != counted(b, (x.shape or ())[place : place + 1]):
+        raise Unsupported("the slices that are compared may have no elements")
+    found = D.Sym.fresh("unique")
+    b.origins[found] = (made, place)
+    register(b, size, found * one_if_any(b, given))
 
 
 @pir_op("index_put")
@@ -339,7 +355,7 @@ def index_put(ctx: Context, x: Value, indices: list[Value], value: Value, *, acc
         if (mask.rank or 0) == len(shape) and value.size == 1:
             held = emit.binary(b, "elementwise_add", x, value) if accumulate else value
             return emit.where(b, mask, b.cast(held, x.dtype), x)
-        places: Value = ctx.op("where_index", Condition=mask, result=(DType.INT64, (D.Sym.fresh("true"), mask.rank)))
+        places = selected(b, mask)
     else:
         if any(i.dtype is DType.BOOL for i in indices):
             raise Unsupported("masks and indices together")

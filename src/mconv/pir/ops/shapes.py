@@ -20,7 +20,7 @@ INT32_MAX = emit.shape.INT32_MAX
 @pir_op("shape", "shape64")
 def shape_of(ctx: Context, x: Value) -> Value:
     kind, _ = ctx.spec()
-    return emit.shape_of(ctx.b, x, kind)
+    return emit.sizes_of(ctx.b, x, kind)
 
 
 @pir_op("shape_broadcast")

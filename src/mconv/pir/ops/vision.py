@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from mconv.pir.context import Context
+import numpy as np
+
+from mconv import emit
+from mconv.emit.zero_size import counted, or_else, padded
+from mconv.pir.context import Context, table_op
 from mconv.pir.registry import Unsupported, pir_op
+from mconv.program import dims as D
 from mconv.program.value import Value
 
 
@@ -14,3 +19,30 @@ def nms(ctx: Context, boxes: Value, *, threshold: float) -> Any:
     if not ctx.has_0d:
         raise Unsupported(f"the nms of Paddle {ctx.b.target.paddle} fills its answer up with zeros")
     return ctx.generic()
+
+
+@pir_op("multiclass_nms3")
+def multiclass_nms3(ctx: Context, *operands: Any, **attributes: Any) -> Any:
+    """What is found, [number, 6], and where, [number, 1]: maybe nothing."""
+    del operands, attributes
+    found, places, numbers = ctx.generic()
+    first = padded(ctx.b, found)
+    second = padded(ctx.b, places) if places is not None else None
+    sizes = [(v.shape or (0,))[0] for v in (first, second) if v is not None]
+    if len(sizes) == 2 and isinstance(sizes[1], D.Sym) and sizes[0] != sizes[1]:  # one number, by one name
+        assert second is not None
+        second.shape = (sizes[0], *(second.shape or ())[1:])
+    return first, second, numbers
+
+
+@pir_op("roi_align", "roi_pool", "psroi_pool")
+def roi(ctx: Context, x: Value, boxes: Value, numbers: Any = None, **attributes: Any) -> Any:
+    """Boxes of which there may be none; the padding that is there then is a box of the first image."""
+    del attributes
+    b, name = ctx.b, ctx.pir.name.partition(".")[2]
+    if not isinstance(numbers, Value) or not counted(b, boxes.shape or ()):
+        return ctx.generic()
+    size = (numbers.shape or (0,))[0]
+    first = emit.compare(b, "equal", emit.iota(b, size), b.constant(np.zeros(1, np.int64)))
+    numbers = or_else(b, counted(b, boxes.shape or ()), numbers, b.cast(first, numbers.dtype))
+    return table_op(ctx, name, [x, boxes, numbers])

@@ -1,0 +1,208 @@
+"""What operators give of no elements: where a size that comes from data disappears in one, and is truly 0.
+
+See :mod:`mconv.emit.zero_size`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from mconv.emit.zero_size import counted, or_else
+from mconv.errors import UnsupportedError
+from mconv.program import dims as D
+from mconv.program.builder import Builder
+from mconv.program.value import Value
+
+# what an operator gives in which a size of 0 disappears
+_OF_NOTHING: Mapping[str, Any] = {
+    **dict.fromkeys(("reduce_sum", "matmul_v2", "matmul", "mul", "bmm", "dot", "mv", "addmm"), 0),
+    **dict.fromkeys(("sum", "p_norm", "frobenius_norm", "squared_l2_norm", "dist", "histogram", "bincount", "size"), 0),
+    **dict.fromkeys(("reduce_mean", "mean"), math.nan),
+    **dict.fromkeys(("reduce_max", "reduce_amax", "logsumexp"), -math.inf),
+    **dict.fromkeys(("reduce_min", "reduce_amin"), math.inf),
+    **dict.fromkeys(("reduce_prod", "equal_all", "allclose"), 1),
+    "reduce_all": 1,
+    "reduce_any": 0,
+}
+# operators that choose elements, of which there have to be some: a model whose tensor has none fails there itself
+_CHOICES = frozenset(
+    [
+        "gather",
+        "gather_nd",
+        "lookup_table_v2",
+        "lookup_table",
+        "take_along_axis",
+        "index_select",
+        "index_sample",
+        "slice",
+        "strided_slice",
+        "squeeze2",
+        "reshape2",
+        "flatten_contiguous_range",
+        "unstack",
+        "unbind",
+        "split",
+        "arg_max",
+        "arg_min",
+        "top_k_v2",
+        "expand_v2",
+        "tile",
+        "set_value",
+    ]
+)
+# operators that treat each element of the first dimension for itself, however open its size is declared
+_BY_ROW = frozenset(
+    [
+        "affine_channel",
+        "affine_grid",
+        "as_complex",
+        "as_real",
+        "batch_norm",
+        "bce_loss",
+        "bicubic_interp_v2",
+        "bilinear_interp_v2",
+        "conv2d",
+        "conv2d_transpose",
+        "conv3d",
+        "conv3d_transpose",
+        "cumprod",
+        "cumsum",
+        "deformable_conv",
+        "depthwise_conv2d",
+        "depthwise_conv2d_transpose",
+        "diag_embed",
+        "fft_c2c",
+        "fft_c2r",
+        "fft_r2c",
+        "grid_sampler",
+        "group_norm",
+        "huber_loss",
+        "instance_norm",
+        "label_smooth",
+        "layer_norm",
+        "linear_interp_v2",
+        "log_loss",
+        "lrn",
+        "max_pool2d_with_index",
+        "max_pool3d_with_index",
+        "maxout",
+        "nearest_interp_v2",
+        "one_hot_v2",
+        "pad3d",
+        "pixel_shuffle",
+        "pixel_unshuffle",
+        "pool2d",
+        "pool3d",
+        "prelu",
+        "searchsorted",
+        "sequence_mask",
+        "shuffle_channel",
+        "space_to_depth",
+        "trilinear_interp_v2",
+        "unfold",
+        "unpool",
+        "unpool3d",
+        "yolo_box",
+    ]
+)
+# operators whose first dimension is that of this input
+_ROWS_OF = {"roi_align": "ROIs", "roi_pool": "ROIs", "psroi_pool": "ROIs"}
+# operators that put elements into a tensor, which stays as it is where there are none: the tensor's parameter
+_INTO = {"scatter": "X", "scatter_nd_add": "X", "put_along_axis": "Input", "index_add": "X", "index_put": "x"}
+# operators with statistics beside their result, which nothing reads
+_NORMS = frozenset({"batch_norm", "group_norm", "instance_norm", "layer_norm"})
+# of these the size that disappears is only looked at, or they are dealt with where they are emitted
+_OF_SIZES = frozenset({"shape", "unique", "where_index", "fill_any_like", "write_to_array", "assign", "concat"})
+# the same elements, or some of them
+_VIEWS = frozenset(
+    ["reshape2", "transpose2", "slice", "strided_slice", "cast", "squeeze2", "unsqueeze2", "flatten_contiguous_range"]
+)
+_WINDOWS = ("conv", "depthwise_conv", "pool", "unfold", "fold")
+
+
+def _values(operands: Mapping[str, Any]) -> Iterator[Value]:
+    for operand in operands.values():
+        for value in operand if isinstance(operand, (list, tuple)) else (operand,):
+            if isinstance(value, Value):
+                yield value
+
+
+def settled(b: Builder, op_type: str, operands: Mapping[str, Any], made: Any) -> Any:
+    """What an operator gave, with what it gives of nothing where a size from data has disappeared in it and is 0.
+
+    Raises:
+        UnsupportedError: it is not known what it gives of nothing.
+    """
+    if op_type in _OF_SIZES:
+        return made
+    if op_type in _VIEWS and any(v.name in b.zero_padded for v in _values(operands)):
+        b.zero_padded.add(made.name)
+    given = counted(b, [d for v in _values(operands) for d in v.shape or ()])
+    if not given:
+        return made
+    if op_type == "rnn" and not counted(b, operands["Input"].shape[2:]):  # the states after no step are those before
+        lost = given - counted(b, made[1][0].shape)
+        return made[0], [or_else(b, lost, s, p) if lost else s for s, p in zip(made[1], operands["PreState"])]
+    if op_type in _NORMS and isinstance(made, tuple):
+        return _settled_values(b, op_type, operands, given, made[0]), *made[1:]
+    if isinstance(made, tuple):
+        return tuple(_settled_values(b, op_type, operands, given, v) for v in made)
+    return _settled_values(b, op_type, operands, given, made)
+
+
+def _settled_values(b: Builder, op_type: str, operands: Mapping[str, Any], given: set[D.Sym], made: Any) -> Any:
+    if isinstance(made, list):
+        return [_settled_values(b, op_type, operands, given, v) for v in made]
+    if not isinstance(made, Value) or made.shape is None:
+        return made
+    if op_type.startswith(_WINDOWS):
+        _check_windows(b, op_type, made.shape)
+    lost = given - counted(b, made.shape)
+    if lost and (op_type in _BY_ROW or op_type in _ROWS_OF):
+        lost -= _first_size_kept(b, op_type, operands, made)
+    if not lost or op_type in _CHOICES:
+        return made
+    if op_type in _INTO:
+        return or_else(b, lost, made, operands[_INTO[op_type]])
+    if op_type in _OF_NOTHING:
+        return or_else(b, lost, made, _of_nothing(b, _OF_NOTHING[op_type], made))
+    raise UnsupportedError(
+        f"a size that comes from data may be 0, and what {op_type} gives of no elements is not known to mconv"
+    )
+
+
+def _first_size_kept(b: Builder, op_type: str, operands: Mapping[str, Any], made: Value) -> set[D.Sym]:
+    """The sizes from data of the first dimension of an input, where an output's is said to be open: it is the same.
+
+    So is a batch declared in Paddle's own programs.
+    """
+    first = operands.get(_ROWS_OF.get(op_type, ""), next(_values(operands)))
+    if not isinstance(first, Value) or not first.shape or not made.shape:
+        return set()
+    size = made.shape[0]
+    if not isinstance(size, D.Sym) or size in b.origins or not counted(b, first.shape[:1]):
+        return set()
+    made.shape = (first.shape[0], *made.shape[1:])
+    return counted(b, first.shape[:1])
+
+
+def _check_windows(b: Builder, op_type: str, shape: Sequence[D.Dim]) -> None:
+    """Windows over no elements but those of their padding give something, which is not what the padding here gives."""
+    for dim in shape:
+        none = D.substitute(dim, dict.fromkeys(counted(b, [dim]), 0))
+        if counted(b, [dim]) and not (isinstance(none, int) and none <= 0):
+            raise UnsupportedError(f"a size that comes from data may be 0, and {op_type} gives {none} elements of none")
+
+
+def _of_nothing(b: Builder, value: Any, made: Value) -> Value:
+    dtype = made.dtype
+    if dtype.is_int and value in (math.inf, -math.inf):
+        limits = np.iinfo(dtype.numpy)
+        value = limits.max if value > 0 else limits.min
+    elif not dtype.is_float and isinstance(value, float) and math.isnan(value):
+        value = 0
+    return b.constant(np.full([1] * max(made.rank or 0, 1), value, dtype.numpy), dtype)

@@ -1,0 +1,75 @@
+"""Input sets on which sizes that come from data are 0: they are found, fed, and said; and it is said when none is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from mconv import api
+from mconv.program.dtypes import DType
+from mconv.program.program import Program
+from mconv.verify import nothing_found
+from tests.managed import require
+
+
+def model(path: Path, threshold: float, op: str = "Greater") -> Path:
+    """The rows of x [n, 4] whose largest number is above (or not below) a threshold, twice one after the other."""
+    nodes = [
+        helper.make_node("ReduceMax", ["x"], ["r"], axes=[1], keepdims=0),
+        helper.make_node(op, ["r", "t"], ["k"]),
+        helper.make_node("NonZero", ["k"], ["z"]),
+        helper.make_node("Squeeze", ["z", "a0"], ["i"]),
+        helper.make_node("Gather", ["x", "i"], ["g"]),
+        helper.make_node("Concat", ["g", "g"], ["y"], axis=0),
+    ]
+    info = helper.make_tensor_value_info
+    graph = helper.make_graph(
+        nodes,
+        "g",
+        [info("x", TensorProto.FLOAT, ["n", 4])],
+        [info("g", TensorProto.FLOAT, [None, 4]), info("y", TensorProto.FLOAT, [None, 4])],
+        [numpy_helper.from_array(np.array(threshold, np.float32), "t"), numpy_helper.from_array(np.array([0]), "a0")],
+    )
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
+    return path
+
+
+@pytest.mark.runtime
+@pytest.mark.parametrize(("target", "runtime"), [("2.3", "paddle-2.3.2"), ("2.6", "paddle-2.6.2"), ("3", "current")])
+def test_a_selection_that_finds_nothing_is_compared(tmp_path: Path, target: str, runtime: str) -> None:
+    require(runtime)
+    report = api.onnx2paddle(model(tmp_path / "m.onnx", 0.3), tmp_path / "out", target=target)
+    assert report.verification["status"] == "passed"
+    assert report.verification["inputs"].endswith("input set 3: x is 0: 1 of 1 sizes that come from data are 0")
+    assert [row["shape"] for row in report.verification["outputs"][-2:]] == [[0, 4], [0, 4]]
+
+
+def test_it_is_said_when_nothing_makes_it_empty(tmp_path: Path) -> None:
+    require("current")
+    report = api.onnx2paddle(model(tmp_path / "m.onnx", -1e9), tmp_path / "out", target="3")
+    assert report.verification["inputs"] == "random"
+    assert any("no input set was found on which one is 0" in w for w in report.warnings)
+
+
+def test_what_a_program_selects(tmp_path: Path) -> None:
+    report = api.onnx2paddle(model(tmp_path / "m.onnx", 0.3), tmp_path / "out", target="2.3", verify=False)
+    program = Program.from_bytes((tmp_path / "out" / report.output["program"]).read_bytes())
+    assert len(nothing_found.selections(program)) == 1
+
+
+def test_candidates_keep_shapes_and_types() -> None:
+    feed = {
+        "image": np.ones((1, 3), np.float32),
+        "ids": np.array([[1, 5]]),
+        "mask": np.ones((1, 2), bool),
+    }
+    dtypes = {"image": DType.FP32, "ids": DType.INT64, "mask": DType.BOOL}
+    found = list(nothing_found.candidates(feed, dtypes))
+    assert found[0][0] == "all inputs are 0" and not any(a.any() for a in found[0][1].values())
+    for _, made in found:
+        assert {n: (a.shape, a.dtype) for n, a in made.items()} == {n: (a.shape, a.dtype) for n, a in feed.items()}
+        assert 0 <= made["ids"].min() and made["ids"].max() <= 5
