@@ -24,7 +24,7 @@ _OF_NOTHING: Mapping[str, Any] = {
     **dict.fromkeys(("reduce_mean", "mean"), math.nan),
     **dict.fromkeys(("reduce_max", "reduce_amax", "logsumexp"), -math.inf),
     **dict.fromkeys(("reduce_min", "reduce_amin"), math.inf),
-    **dict.fromkeys(("reduce_prod", "equal_all", "allclose"), 1),
+    **dict.fromkeys(("reduce_prod",), 1),
     "reduce_all": 1,
     "reduce_any": 0,
 }
@@ -161,6 +161,8 @@ def _settled_values(b: Builder, op_type: str, operands: Mapping[str, Any], given
         return made
     if op_type.startswith(_WINDOWS):
         _check_windows(b, op_type, made.shape)
+    if op_type == "gather_nd":
+        _name_gathered(b, operands, made)
     lost = given - counted(b, made.shape)
     if lost and (op_type in _BY_ROW or op_type in _ROWS_OF):
         lost -= _first_size_kept(b, op_type, operands, made)
@@ -173,6 +175,16 @@ def _settled_values(b: Builder, op_type: str, operands: Mapping[str, Any], given
     raise UnsupportedError(
         f"a size that comes from data may be 0, and what {op_type} gives of no elements is not known to mconv"
     )
+
+
+def _name_gathered(b: Builder, operands: Mapping[str, Any], made: Value) -> None:
+    """The sizes of what ``gather_nd`` gives are those of its operands, also where they are said to be open."""
+    shape, index = operands["X"].shape, operands["Index"].shape
+    if not shape or not index or not isinstance(index[-1], int):
+        return
+    named = (*index[:-1], *shape[index[-1] :])
+    if made.shape is not None and len(named) == len(made.shape):
+        made.shape = tuple(n if counted(b, [n]) else d for n, d in zip(named, made.shape))
 
 
 def _first_size_kept(b: Builder, op_type: str, operands: Mapping[str, Any], made: Value) -> set[D.Sym]:

@@ -326,22 +326,29 @@ def unique(
         result={k: s for k, s in specs.items() if s is not None},
     )
     found = dict(zip([k for k, s in specs.items() if s is not None], made))
-    _count(ctx, x, found["Out"], axis)
+    _count(ctx, x, found, axis)
     return tuple(found.get(k) for k in specs)
 
 
-def _count(ctx: Context, x: Value, made: Value, axis: list[int]) -> None:
+def _count(ctx: Context, x: Value, made: dict[str, Value], axis: list[int]) -> None:
     """Of nothing there is nothing that is distinct, but its padding is."""
     b = ctx.b
     place = axis[0] if axis else 0
-    size, given = (made.shape or (0,))[place], counted(b, x.shape or ())
+    size, given = (made["Out"].shape or (0,))[place], counted(b, x.shape or ())
     if not given or not isinstance(size, D.Sym):
         return
     if axis and given != counted(b, (x.shape or ())[place : place + 1]):
         raise Unsupported("the slices that are compared may have no elements")
     found = D.Sym.fresh("unique")
-    b.origins[found] = (made, place)
+    b.origins[found] = (made["Out"], place)
     register(b, size, found * one_if_any(b, given))
+    for name, length in (("Indices", size), ("Counts", size), ("Index", _elements(x, axis))):
+        if name in made:
+            made[name].shape = (length,)
+
+
+def _elements(x: Value, axis: list[int]) -> D.Dim:
+    return (x.shape or (0,))[axis[0]] if axis else D.product(x.shape or ())
 
 
 @pir_op("index_put")
