@@ -164,6 +164,21 @@ class Noisy(nn.Module):
         return noise * 0.7 + kept + torch.rand_like(hidden) + torch.empty_like(hidden).uniform_(1, 3)
 
 
+class Packed(nn.Module):
+    """An LSTM over sequences of several lengths; the result ends with the longest one."""
+
+    def __init__(self, batch_first: bool = True, kind: str = "LSTM") -> None:
+        super().__init__()
+        self.batch_first, self.table = batch_first, nn.Embedding(20, 6)
+        self.rnn = getattr(nn, kind)(6, 5, batch_first=batch_first, bidirectional=True, num_layers=2)
+
+    def forward(self, ids: torch.Tensor, lengths: torch.Tensor, unread: torch.Tensor) -> torch.Tensor:
+        x = self.table(ids) if self.batch_first else self.table(ids).transpose(0, 1)
+        pack, pad = nn.utils.rnn.pack_padded_sequence, nn.utils.rnn.pad_packed_sequence
+        packed = pack(x, lengths.cpu(), batch_first=self.batch_first, enforce_sorted=False)
+        return pad(self.rnn(packed)[0], batch_first=self.batch_first)[0]
+
+
 class Singular(nn.Module):
     """What no route converts."""
 

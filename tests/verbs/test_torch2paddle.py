@@ -308,6 +308,25 @@ def test_a_computed_size_that_every_exporter_fixes_is_declared_fixed(tmp_path: P
         api.torch2paddle("tests.torch.nets:Named", tmp_path / "strict", strict=True, **options)
 
 
+@pytest.mark.parametrize(("batch_first", "kind"), [(True, "LSTM"), (False, "GRU")])
+def test_packed_sequences_end_with_the_longest(batch_first: bool, kind: str, tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    sets = {}
+    for i, (steps, lengths) in enumerate(((7, [7, 3, 5]), (9, [4, 6]), (6, [1, 6, 6, 2]))):
+        sets[f"{i}/ids"] = random.integers(0, 20, (len(lengths), steps))
+        sets[f"{i}/lengths"] = np.array(lengths)
+        sets[f"{i}/unread"] = np.ones((len(lengths), steps), "i8")
+    np.savez(tmp_path / "x.npz", **sets)  # type: ignore[arg-type]
+    inputs = ["ids:int64[batch,steps]", "lengths:int64[batch]", "unread:int64[batch,steps]"]
+    arguments = {"batch_first": batch_first, "kind": kind}
+    options = {"inputs": inputs, "feeds": tmp_path / "x.npz", "arguments": arguments, **NOW}
+    report = api.torch2paddle("tests.torch.nets:Packed", tmp_path / "out", **options)
+    assert [i["name"] for i in report.inputs] == ["ids", "lengths", "unread"]
+    assert report.verification["status"] == "passed in part"  # type: ignore[index]
+    assert [r["kind"] for r in report.reservations] == ["input"] and report.source["via"] == "onnx"
+    assert len(report.verification["input_sets"]) == 3  # type: ignore[index]
+
+
 @pytest.mark.parametrize("via", ["export", "onnx"])
 def test_means_of_random_numbers(via: str, tmp_path: Path) -> None:
     options = {"inputs": ["x:float32[batch,6]"], "via": via, "deterministic": True, **NOW}

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable
 from typing import Any, Optional
 
+_PACKING = ("torch.nn.modules.rnn", "torch.nn.utils.rnn")  # they read the batch's size of packed sequences
 _READS = ("__bool__", "__int__", "__float__", "__index__", "item", "tolist", "numpy")
 
 
@@ -39,6 +40,8 @@ def _caller() -> str:
     while frame is not None:
         path = frame.f_code.co_filename
         name = str(frame.f_globals.get("__name__", ""))
+        if name in _PACKING:
+            return ""
         if name != __name__ and name.partition(".")[0] != "torch" and not path.startswith("<"):
             return f"{path}:{frame.f_lineno}"
         frame = frame.f_back  # type: ignore[assignment]

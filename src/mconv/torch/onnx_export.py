@@ -15,6 +15,7 @@ from unittest import mock
 from mconv.errors import MissingDependencyError, UnsupportedError
 from mconv.torch.decisions import decisions
 from mconv.torch.exporting import first_line
+from mconv.torch.packing import packed_ends
 from mconv.torch.quiet import quiet
 
 TRACE, SCRIPT, DYNAMO = "the TorchScript exporter", "the TorchScript exporter on a script", "the dynamo exporter"
@@ -147,7 +148,8 @@ def _decided(task: _Task) -> list[str]:
 
 def _traced(task: _Task, opset: int) -> None:
     args: Any = tuple(task.examples.values()) if task.positional else (dict(task.examples),)
-    _torchscript(task, task.module, args, opset)
+    with packed_ends():
+        _torchscript(task, task.module, args, opset)
 
 
 def _scripted(task: _Task, opset: int) -> None:
