@@ -197,6 +197,7 @@ def prove(
                 found = nothing_found.search(program, files, worker, fed[0], timeout=timeout)
                 if found is not None:
                     wanted = _of_nothing(proof, found, reference, source_types, renamed, fed, wanted)
+                    sets = [{name: feed[port] for name, port in renamed.items()} for feed in fed]
             got = worker.run(*files, fed, lods={p.name: p.var.lod_level for p in ports}, timeout=timeout)
     except RuntimeFailedError as e:
         proof.status, proof.reason, proof.error = FAILED, e.message, e
