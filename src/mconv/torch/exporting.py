@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import inspect
-import re
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,6 +13,7 @@ from mconv.errors import UnsupportedError, UsageError
 from mconv.torch import registry, trees
 from mconv.torch.open_sizes import open_sizes
 from mconv.torch.quiet import quiet
+from mconv.torch.reasons import joined, known, reason
 from mconv.torch.restrictions import Restriction, restrictions
 from mconv.torch.tracing import dynamic_sizes
 
@@ -92,7 +92,7 @@ def export(
             reasons.append(f"{label}: {first_line(e)}")
     else:
         raise UnsupportedError(
-            f"torch.export cannot trace {type(module).__name__} ({'; '.join(reasons)})",
+            f"torch.export cannot trace {type(module).__name__} ({joined(reasons)})",
             "--via onnx takes the route through PyTorch's ONNX exporters",
         )
     seconds = {"torch.export": time.perf_counter() - start}
@@ -217,6 +217,7 @@ def first_line(error: BaseException) -> str:
     """The line of an exception's text that says what is wrong; torch's ONNX exporter keeps it in the cause."""
     if "This is step" in str(error) and error.__cause__ is not None:
         return first_line(error.__cause__)
-    text = re.sub(r"\x1b\[[0-9;]*m", "", str(error))
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return f"{type(error).__name__}: {lines[0][:200]}" if lines else type(error).__name__
+    said = reason(str(error))
+    if known(str(error)):
+        return said
+    return f"{type(error).__name__}: {said}" if said else type(error).__name__

@@ -17,6 +17,7 @@ from mconv.torch.decisions import decisions
 from mconv.torch.exporting import first_line
 from mconv.torch.packing import packed_ends
 from mconv.torch.quiet import quiet
+from mconv.torch.reasons import joined
 
 TRACE, SCRIPT, DYNAMO = "the TorchScript exporter", "the TorchScript exporter on a script", "the dynamo exporter"
 _OPSETS = {TRACE: 17, SCRIPT: 17, DYNAMO: 18}
@@ -129,7 +130,7 @@ def export_onnx(
         spent = {"torch.onnx.export": time.perf_counter() - start}
         return Written(path, how, spent, frozen if way == TRACE else [])
     path.unlink(missing_ok=True)
-    raise UnsupportedError(f"PyTorch's ONNX exporters cannot write it ({'; '.join(reasons)})")
+    raise UnsupportedError(f"PyTorch's ONNX exporters cannot write it ({joined(reasons)})")
 
 
 def _decided(task: _Task) -> list[str]:
