@@ -194,3 +194,18 @@ def layoutlm() -> Sample:
     names = ("input_ids", "attention_mask", "bbox")
     dims = {"input_ids": ("batch", "length"), "attention_mask": ("batch", "length"), "bbox": ("batch", "length", None)}
     return Sample(fields(LayoutLMModel(LayoutLMConfig(**SMALL)), names, "last_hidden_state"), feeds, dims)
+
+
+@entry
+def convbert() -> Sample:
+    from transformers import ConvBertConfig, ConvBertModel
+
+    return _text(ConvBertModel(ConvBertConfig(**SMALL, embedding_size=32, conv_kernel_size=3)), types=True)
+
+
+@entry
+def deberta() -> Sample:
+    from transformers import DebertaConfig, DebertaModel
+
+    config = DebertaConfig(**SMALL, relative_attention=True, pos_att_type=["p2c", "c2p"], max_relative_positions=16)
+    return _text(DebertaModel(config))

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from tests.zoo.torch_models import IMAGE, Sample, _conv_bn, _images, _rng, fields, register
+from tests.zoo.torch_models import IMAGE, VISION, Sample, _conv_bn, _images, _rng, fields, register
 
 VISION_MODELS: dict[str, Any] = {}
 entry = register(VISION_MODELS)
@@ -375,3 +375,21 @@ def swin2sr() -> Sample:
 
     config = Swin2SRConfig(image_size=16, embed_dim=16, depths=[1, 1], num_heads=[2, 2], window_size=4, upscale=2)
     return _pixels(Swin2SRForImageSuperResolution(config), 16, "reconstruction")
+
+
+@entry
+def depth_anything() -> Sample:
+    from transformers import DepthAnythingConfig, DepthAnythingForDepthEstimation, Dinov2Config
+
+    backbone = Dinov2Config(
+        **{**VISION, "num_hidden_layers": 4}, image_size=56, patch_size=14, out_indices=[1, 2, 3, 4],
+        reshape_hidden_states=False,
+    )  # fmt: skip
+    config = DepthAnythingConfig(
+        backbone_config=backbone, reassemble_hidden_size=32, neck_hidden_sizes=[8, 8, 16, 16], fusion_hidden_size=8,
+        head_hidden_size=8,
+    )  # fmt: skip
+    model = DepthAnythingForDepthEstimation(config)
+    for parameter in model.parameters():  # what it starts with gives depths of 0
+        parameter.data.normal_(0.02, 1.0 / parameter[0].numel() ** 0.5) if parameter.dim() > 1 else None
+    return _pixels(model, 56, "predicted_depth")
