@@ -11,7 +11,7 @@ import importlib.util
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Optional, Union
+from typing import TYPE_CHECKING, Any, NoReturn, Optional, Union
 
 from mconv import budget
 from mconv.errors import MconvError, UsageError
@@ -274,6 +274,13 @@ def list_runtimes() -> list[RuntimeStatus]:
     from mconv import runtimes
 
     return runtimes.statuses()
+
+
+def run_in_runtime(name: str, command: Sequence[str]) -> NoReturn:
+    """Become a command that runs in an installed runtime; see :meth:`mconv.runtimes.Runtime.become`."""
+    from mconv import runtimes
+
+    runtimes.find(name).become(command)
 
 
 def find_runtime(name: str) -> Runtime:

@@ -31,6 +31,7 @@ MESSAGES = [
     "phi::UnsqueezeInferMeta",
     "NaiveExecutor::CreateVariables",
     "No module named 'paddle.fluid'",
+    "No module named 'paddle_serving_server'",
     "undefined symbol: _dl_sym, version GLIBC_PRIVATE",
     "opencv-python==3.4.17.61",
     "charset_normalizer",

@@ -40,7 +40,7 @@ COMMANDS: dict[str, dict[str, str]] = {
     "Environment": {
         "run": "Run recipes: whole chains from the source model to the service",
         "init": "Write a recipe to start from",
-        "runtime": "Managed Paddle runtimes: install, list, remove, path",
+        "runtime": "Managed Paddle runtimes: install, list, remove, path, run",
         "doctor": "What is installed, what works, what to install for the rest",
     },
 }

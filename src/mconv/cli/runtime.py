@@ -7,9 +7,10 @@ from typing import Annotated, Any, Optional
 import typer
 
 from mconv.cli.common import out
+from mconv.errors import UsageError
 
 app = typer.Typer(
-    add_completion=False, no_args_is_help=True, help="Managed Paddle runtimes: install, list, remove, path."
+    add_completion=False, no_args_is_help=True, help="Managed Paddle runtimes: install, list, remove, path, run."
 )
 
 
@@ -65,3 +66,19 @@ def path(name: Annotated[str, typer.Argument(help="A runtime.")]) -> Any:
     runtime = api.find_runtime(name)
     out.print(str(runtime.python))
     return {"name": runtime.name, "python": runtime.python, "environment": dict(runtime.extra)}
+
+
+@app.command("run", context_settings={"allow_interspersed_args": False})
+def run(
+    name: Annotated[str, typer.Argument(help="A runtime.")],
+    command: Annotated[
+        list[str], typer.Argument(metavar="COMMAND...", help="A command and its arguments, such as python FILE.")
+    ],
+) -> Any:
+    """Run a command in an installed runtime, whose python is the first on PATH; the exit code is the command's."""
+    from mconv import api
+
+    given = command[1:] if command[0] == "--" else command
+    if not given:
+        raise UsageError("there is no command to run", f"mconv runtime run {name} -- python FILE")
+    api.run_in_runtime(name, given)

@@ -7,13 +7,14 @@ import json
 import os
 import platform
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any, NoReturn, Optional
 
-from mconv.errors import MissingDependencyError, RuntimeUnavailableError
+from mconv.errors import MissingDependencyError, RuntimeUnavailableError, UsageError
 from mconv.extras import install
+from mconv.printable import printable
 from mconv.runtimes.recipes import RECIPES, Recipe, recipe_for
 from mconv.runtimes.worker import Worker
 
@@ -65,6 +66,22 @@ class Runtime:
             # several libraries may be preloaded; everything else is simply set
             env[key] = f"{value}:{env[key]}" if key == "LD_PRELOAD" and env.get(key) else value
         return env
+
+    def become(self, command: Sequence[str]) -> NoReturn:
+        """Replace this process by a command; the runtime's ``python`` and scripts are the first on its PATH.
+
+        Raises:
+            UsageError: there is no such command, or it cannot be run.
+        """
+        env = self.environ()
+        env["PATH"] = os.pathsep.join([str(self.python.parent), env.get("PATH", os.defpath)])
+        sys.stdout.flush()
+        sys.stderr.flush()
+        try:
+            os.execvpe(command[0], list(command), env)
+        except (OSError, ValueError) as e:
+            why = getattr(e, "strerror", None) or str(e)
+            raise UsageError(f"{printable(command[0], 200)}: {why}", f"a command of {self.name} or of PATH") from None
 
     def worker(self, *, threads: int = 1) -> Worker:
         """A subprocess that runs models here; a context manager."""
