@@ -191,7 +191,7 @@ def _scalar(rng: random.Random, field: Any, old: Any) -> Any:
     if kind in _WHOLE:
         low, high = _BITS[kind]
         new = integer(rng, old if isinstance(old, int) else 0)
-        if kind == _F.CPPTYPE_ENUM and rng.random() < 0.8:
+        if kind == _F.CPPTYPE_ENUM:  # proto2 takes no other; a changed byte of the file can be one
             return rng.choice(field.enum_type.values).number
         return new if low <= new < high else rng.randrange(-5 if low else 0, 70)
     if kind in (_F.CPPTYPE_FLOAT, _F.CPPTYPE_DOUBLE):
