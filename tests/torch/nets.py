@@ -116,6 +116,16 @@ class WholePooled(nn.Module):
         return mean, nn.functional.max_pool2d(image, kernel_size=image.size()[2:]), image.shape[2] * mean
 
 
+class Chunked(nn.Module):
+    """A size divided by ``torch.div``, as Longformer's windows are."""
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        missing = -image.shape[2] % 4
+        image = nn.functional.pad(image, (0, 0, 0, missing))
+        chunks = torch.div(image.shape[2], 4, rounding_mode="trunc")
+        return image.reshape(image.shape[0], 3, chunks, 4, -1).amax(3)
+
+
 class Padded(nn.Module):
     """Fills up to a multiple of 8, where a size is none."""
 

@@ -278,6 +278,7 @@ IMAGES = "image:float32[batch,3,height,width]"
         ("Turned", "torch.export"),
         ("WholePooled", "torch.export"),
         ("Padded", "torch.export"),
+        ("Chunked", "torch.export"),
         ("BySize", "on a script"),
         pytest.param("Rows", "on a script", marks=pytest.mark.slow),
     ],

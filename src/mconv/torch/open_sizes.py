@@ -34,6 +34,7 @@ def _replacements() -> dict[Any, Callable[..., Any]]:
     from torch.nn import functional
 
     known: dict[Any, Callable[..., Any]] = {torch.linspace: _linspace, functional.affine_grid: _affine_grid}
+    known[torch.div] = known[torch.divide] = _divide
     for average, rank in ((torch.avg_pool1d, 1), (torch._C._nn.avg_pool2d, 2), (torch._C._nn.avg_pool3d, 3)):
         known[average] = _whole_pool(rank, "mean")
     for rank in (1, 2, 3):  # a mode does not see what the function of torch.nn.functional calls
@@ -54,6 +55,11 @@ def _linspace(start: Any, end: Any, steps: Any = 100, *, out: Any = None, dtype:
     whole = torch.arange(steps, dtype=dtype or torch.get_default_dtype(), device=options.get("device"))
     part = whole / whole.select(0, -1).clamp(min=1)
     return start + (end - start) * part
+
+
+def _divide(size: Any, by: Any, *, rounding_mode: Optional[str] = None, **options: Any) -> Any:
+    """A size divided by a number: a size, where torch makes a tensor of it whose value is known only at run time."""
+    return size // by if _is_open(size) and isinstance(by, int) and by > 0 and rounding_mode and not options else None
 
 
 def _affine_grid(theta: Any, size: Sequence[Any], align_corners: Optional[bool] = None) -> Any:
