@@ -87,7 +87,7 @@ class Budget:
             LimitError: they are more than is left.
         """
         if self.done + operations > OPERATIONS * (self.base + GROWTH * self.files):
-            asks = f"takes {_count(operations)} operations"
+            asks = "is more work than allowed"
             raise self._beyond(_name(what), asks, -(-(self.done + operations) // OPERATIONS))
         self.done += operations
 
@@ -214,10 +214,6 @@ def size_text(nbytes: int) -> str:
     tenths = nbytes * 10 >> 10 * power
     unit = ("kB", "MB", "GB", "TB")[power - 1]
     return f"{tenths // 10}.{tenths % 10} {unit}" if tenths < 10**7 else f"more than 1000000 {unit}"
-
-
-def _count(number: int) -> str:
-    return f"{number:.1e}" if number < 10**18 else "more than 10^18"
 
 
 def _rounded_up(nbytes: int) -> str:

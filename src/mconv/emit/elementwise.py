@@ -7,7 +7,7 @@ from typing import Any, Callable, Optional
 
 import numpy as np
 
-from mconv.errors import UnsupportedError
+from mconv.errors import LimitError, UnsupportedError
 from mconv.program import dims as D
 from mconv.program.builder import Builder
 from mconv.program.dtypes import DType
@@ -174,7 +174,10 @@ def _symbolic(kind: str, x: Value, y: Value) -> Optional[list[D.Dim]]:
         "max": D.maximum,
         "min": D.minimum,
     }[kind]
-    return [fn(p, q) for p, q in pairs]
+    try:
+        return [fn(p, q) for p, q in pairs]
+    except LimitError:  # computed at run time, as any numbers
+        return None
 
 
 def _scaled(b: Builder, op: str, x: Value, y: Value) -> Optional[Value]:

@@ -17,6 +17,7 @@ from mconv.onnx.order import ordered
 from mconv.onnx.reader import WIDENED, OnnxModel, paddle_dtype, type_name
 from mconv.onnx.scope import FAILED, Failed, Scope, Unreadable
 from mconv.onnx.sequence import TensorSequence
+from mconv.printable import printable
 from mconv.program import dims as D
 from mconv.program import targets
 from mconv.program.params import TensorSource
@@ -241,6 +242,9 @@ class Importer:
             raise LimitError(self._located(node, "it takes more memory than there is").message) from None
         except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
             self._judge(node, inputs)
+            problem = sanity.reference_refuses(node, self.ctx.opsets, inputs)
+            if problem is not None:
+                raise self._located(node, problem) from None
             raise  # a bug of the converter
         except UnsupportedError as e:
             if e.rows:  # nodes inside of a sub-graph or a function body
@@ -277,7 +281,8 @@ class Importer:
     def _located(node: onnx.NodeProto, message: str) -> CorruptModelError:
         if message.startswith("node "):  # of a sub-graph: the innermost says most
             return CorruptModelError(message)
-        return CorruptModelError(f"node {node.name or next(iter(node.output), '')!r} ({node.op_type}): {message}")
+        name = printable(node.name or next(iter(node.output), ""), 100)
+        return CorruptModelError(f"node {name!r} ({printable(node.op_type, 100)}): {printable(message, 300)}")
 
     def _convert(
         self, node: onnx.NodeProto, domain: str, inputs: list[Optional[Value]], scope: Scope
@@ -429,6 +434,6 @@ class Importer:
                 "domain": domain or "ai.onnx",
                 "opset": self.ctx.opsets.get(domain),
                 "node": node.name or (node.output[0] if node.output else ""),
-                "reason": reason,
+                "reason": printable(reason, 300),
             }
         )

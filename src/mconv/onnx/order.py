@@ -7,6 +7,7 @@ from collections.abc import Container
 from typing import Any
 
 from mconv.errors import CorruptModelError
+from mconv.printable import printable
 
 
 def ordered(graph: Any, known: Container[str]) -> list[Any]:
@@ -36,7 +37,8 @@ def ordered(graph: Any, known: Container[str]) -> list[Any]:
                 needed.add(producer[name])
             elif name and name not in known:
                 raise CorruptModelError(
-                    f"node {node.name or node.op_type!r} ({node.op_type}) reads {name!r}, which nothing computes",
+                    f"node {printable(node.name or node.op_type, 100)!r} ({printable(node.op_type, 100)}) reads "
+                    f"{printable(name, 100)!r}, which nothing computes",
                     "an initializer is missing, or the graph was cut in the wrong place",
                 )
         waits.append(needed)

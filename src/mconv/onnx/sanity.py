@@ -13,6 +13,7 @@ from mconv.errors import CorruptModelError, UnsupportedError
 from mconv.onnx import cpp
 from mconv.onnx.functions import first_line, type_of
 from mconv.onnx.reader import MAX_RANK
+from mconv.program.dtypes import DType
 from mconv.program.value import Value
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ _MAX_CALLS = 100_000  # of functions, once everything is expanded
 _MAX_DEPTH = 64  # of functions that call each other
 _MAX_ELEMENTS = 1 << 60  # no tensor has more
 _MAX_SIZE = (1 << 31) - 1  # of one dimension: Paddle's operators count in 32 bits
+_MOST_TRIED = 1 << 20  # elements
 _KNOWN = 64  # elements up to which a constant's value can matter for a shape
 
 
@@ -147,6 +149,52 @@ def contradiction(node: onnx.NodeProto, opsets: Mapping[str, int], inputs: Seque
         _infer(node, schema, opsets, inputs, check=True)
     except cpp.Refused as e:
         return first_line(e)
+    return None
+
+
+def reference_refuses(
+    node: onnx.NodeProto, opsets: Mapping[str, int], inputs: Sequence[Optional[Value]]
+) -> Optional[str]:
+    """What ONNX's reference evaluator says against a node on inputs of ones, or None; open sizes are 2 there.
+
+    It is asked about a node that a converter failed on, where neither checker nor inference object.
+    """
+    from onnx.reference import ReferenceEvaluator
+
+    feeds = {}
+    for name, value in zip(node.input, inputs):
+        if name and value is not None:
+            if value.shape is None or value.dtype is DType.BF16:
+                return None
+            shape = [d if isinstance(d, int) else 2 for d in value.shape]
+            if math.prod(shape) > _MOST_TRIED:
+                return None
+            known = value.const if value.is_const else None
+            feeds[name] = np.ones(shape, value.dtype.numpy) if known is None else np.asarray(known)
+    numbers = [abs(n) for a in node.attribute for n in (a.i, *a.ints) if abs(n) > 1]
+    if math.prod(numbers) * (1 + sum(a.size for a in feeds.values())) > _MOST_TRIED:
+        return None
+    import onnx
+
+    graph = onnx.helper.make_graph(
+        [node],
+        "tried",
+        [
+            onnx.helper.make_tensor_value_info(n, onnx.helper.np_dtype_to_tensor_dtype(a.dtype), None)
+            for n, a in feeds.items()
+        ],
+        [onnx.helper.make_empty_tensor_value_info(o) for o in node.output if o],
+    )
+    imports = [onnx.helper.make_opsetid(d, v) for d, v in opsets.items()]
+    try:
+        with np.errstate(all="ignore"):
+            ReferenceEvaluator(onnx.helper.make_model(graph, opset_imports=imports)).run(None, feeds)
+    except NotImplementedError:
+        return None
+    except (ArithmeticError, LookupError, TypeError, ValueError) as e:
+        return f"ONNX's reference evaluator refuses it: {first_line(e)}"
+    except Exception:  # noqa: BLE001 - what it cannot do says nothing about the node
+        return None
     return None
 
 

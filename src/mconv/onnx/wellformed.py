@@ -7,6 +7,7 @@ has two numbers for each spatial dimension, a type is one of ONNX's. Ranks and s
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Optional
 
@@ -57,6 +58,15 @@ _VECTORS = {
     "CenterCropPad": (1,), "ConstantOfShape": (0,), "Pad": (1, 3), "Resize": (1, 2, 3), "Slice": (1, 2, 3, 4),
     "Upsample": (1,),
 }  # fmt: skip
+_SCALARS = {"Squeeze", "Tile", "TopK", "Unsqueeze", *_REDUCTIONS}  # where one number does as well
+_BROADCAST = {
+    "Add", "And", "BitShift", "BitwiseAnd", "BitwiseOr", "BitwiseXor", "Div", "Equal", "Greater", "GreaterOrEqual", "Less",
+    "LessOrEqual", "Max", "Mean", "Min", "Mod", "Mul", "Or", "Pow", "Sub", "Sum", "Where", "Xor",
+}  # fmt: skip
+# operators that have nothing to do on a tensor without dimensions
+_DIMENSIONS = {"Concat", "Gather", "GatherElements", "Scatter", "ScatterElements", "Split", "SplitToSequence", "TopK"}
+# operators whose second input counts the dimensions of the first one
+_ELEMENTS = {"GatherElements", "Scatter", "ScatterElements"}
 # operators whose second input is a shape, or the axes that are added: with as many entries as the result has dimensions
 _SHAPES = {"Expand", "Reshape", "Tile", "Unsqueeze"}
 
@@ -75,6 +85,8 @@ def check(node: onnx.NodeProto, schema: Any, inputs: Sequence[Optional[Value]]) 
     if len(attributes) != len(node.attribute):
         raise CorruptModelError("it has two attributes of one name")
     for attribute in node.attribute:
+        if attribute.ref_attr_name:
+            raise CorruptModelError(f"the attribute {attribute.name!r} refers to a function's, outside of one")
         check_attribute(attribute, schema)
         _numbers(node.op_type, attribute)
     if schema is not None:
@@ -197,6 +209,13 @@ def _ints(attributes: Attributes, name: str) -> Optional[list[int]]:
 
 def _axis(op: str, attributes: Attributes, inputs: Inputs) -> None:
     rank = _rank(inputs)
+    if rank == 0 and op in _DIMENSIONS:
+        raise CorruptModelError("its input has no dimensions")
+    if op in _ELEMENTS:
+        for index in (1, 2):
+            other = _rank(inputs, index)
+            if rank is not None and other is not None and other != rank:
+                raise CorruptModelError(f"its input {index + 1} has {other} dimensions, its first {rank}")
     for name in ("axis", "axes"):
         values = _ints(attributes, name)
         if values is None or rank is None:
@@ -206,6 +225,35 @@ def _axis(op: str, attributes: Attributes, inputs: Inputs) -> None:
         _within(name, values, -low, max(rank, 1) - 1 + more, rank)
         if name == "axes" and len({v % max(rank, 1) for v in values}) != len(values):
             raise CorruptModelError(f"the attribute 'axes' names a dimension twice: {values[:8]}")
+
+
+def _broadcast(op: str, attributes: Attributes, inputs: Inputs) -> None:
+    if "broadcast" in attributes or "axis" in attributes:  # of opset 6 and before
+        return
+    _fitting([v.shape for v in inputs if v is not None and v.shape is not None])
+
+
+def _fitting(shapes: Sequence[Sequence[Any]]) -> None:
+    """Shapes that are broadcast against each other."""
+    for dims in itertools.zip_longest(*(reversed(s) for s in shapes), fillvalue=1):
+        if len({d for d in dims if isinstance(d, int) and d != 1}) > 1:
+            raise CorruptModelError(f"its inputs {' and '.join(str(list(s)) for s in shapes)} do not fit each other")
+
+
+def _scale(op: str, attributes: Attributes, inputs: Inputs) -> None:
+    """Scale and bias of a layer normalisation lie over the dimensions that are normalised."""
+    if not inputs or inputs[0] is None or inputs[0].shape is None:
+        return
+    shape = inputs[0].shape
+    axis = (_ints(attributes, "axis") or [-1])[0]
+    inner = shape[axis % len(shape) if shape else 0 :]
+    for value in inputs[1:3]:
+        own = list(value.shape) if value is not None and value.shape is not None else []
+        while len(own) > len(inner) and own[0] == 1:
+            del own[0]
+        if len(own) > len(inner):
+            raise CorruptModelError(f"a scale of {len(own)} dimensions for {len(inner)} that are normalised")
+        _fitting([inner, own])
 
 
 def _perm(op: str, attributes: Attributes, inputs: Inputs) -> None:
@@ -267,7 +315,7 @@ def _entries(value: Optional[Value]) -> None:
 def _vectors(op: str, attributes: Attributes, inputs: Inputs) -> None:
     for index in _VECTORS[op]:
         rank = _rank(inputs, index)
-        if rank is not None and rank > 1:
+        if rank is not None and rank != 1 and (rank or op not in _SCALARS):
             raise CorruptModelError(f"its input {index + 1} has {rank} dimensions, where a list is taken")
     if op in _REDUCTIONS or op == "Squeeze":
         _chosen(inputs, 1)
@@ -391,11 +439,12 @@ def _body(graph: Any, inputs: int, outputs: int) -> None:
 
 def _rules() -> Iterator[tuple[str, Callable[[str, Attributes, Inputs], None]]]:
     yield from ((op, _vectors) for op in _VECTORS)
+    yield from ((op, _broadcast) for op in _BROADCAST)
     yield from ((op, _axis) for op in _AXIS | _AXIS_OR_END)
     yield from ((op, _window) for op in _WINDOWS)
     yield from ((op, _shape) for op in _SHAPES)
     yield from (
-        ("ConstantOfShape", _only_shape), ("Gather", _gather), ("If", _if), ("Loop", _loop), ("Pad", _pad),
+        ("LayerNormalization", _scale), ("ConstantOfShape", _only_shape), ("Gather", _gather), ("If", _if), ("Loop", _loop), ("Pad", _pad),
         ("Scan", _scan), ("Slice", _slice), ("Transpose", _perm), ("Unsqueeze", _unsqueeze),
     )  # fmt: skip
 

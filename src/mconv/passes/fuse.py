@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from typing import Callable, Optional
 
 from mconv.passes import fuse_activation, fuse_norm
-from mconv.passes.graph import Graph
+from mconv.passes.graph import Graph, mentions
 from mconv.program import signatures
 from mconv.program.dead import eliminate_dead
 from mconv.program.params import TensorSource
@@ -45,8 +45,9 @@ def fuse(program: Program, params: Mapping[str, TensorSource], target: str) -> C
     """
     merge_equal(program)
     done: Counter[str] = Counter()
+    mentioned = mentions(program)
     for block in program.blocks:
-        graph = Graph(program, block, params)
+        graph = Graph(program, block, params, mentioned)
         for made, anchors, rule in _RULES:
             if signatures.find(target, made) is None:
                 continue

@@ -18,9 +18,16 @@ class Graph:
 
     Args:
         params: the parameters' values, for patterns that ask for a constant.
+        mentioned: what :func:`mentions` gives for the program, where it is made for more than one block.
     """
 
-    def __init__(self, program: Program, block: Block, params: Mapping[str, TensorSource]):
+    def __init__(
+        self,
+        program: Program,
+        block: Block,
+        params: Mapping[str, TensorSource],
+        mentioned: Optional[Mapping[str, set[int]]] = None,
+    ):
         self.program = program
         self.block = block
         self.params = params
@@ -29,10 +36,11 @@ class Graph:
         self.shared: set[str] = set()  # read in other blocks, or written more than once
         for op in block.ops:
             self._add(op)
-        for other in program.blocks:
-            if other is not block:
-                for op in other.ops:
-                    self.shared.update(op.input_names + op.output_names)
+        if mentioned is None:
+            mentioned = mentions(program)
+        for name in {*self.producer, *self.consumers}:
+            if mentioned.get(name, set()) - {id(block)}:
+                self.shared.add(name)
         self.gone: set[int] = set()
 
     def _add(self, op: Op) -> None:
@@ -102,6 +110,16 @@ class Graph:
                 self.producer.pop(name, None)
             self.gone.add(id(op))
         self._add(new)
+
+
+def mentions(program: Program) -> dict[str, set[int]]:
+    """Variable → the blocks, by their identity, whose operators read or write it."""
+    found: dict[str, set[int]] = defaultdict(set)
+    for block in program.blocks:
+        for op in block.ops:
+            for name in op.input_names + op.output_names:
+                found[name].add(id(block))
+    return found
 
 
 def first(op: Op, parameter: str, output: bool = False) -> str:

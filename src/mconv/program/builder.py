@@ -199,7 +199,7 @@ class Builder:
             BuildError: the target has no such operator, input, output or attribute, an input is missing, or an
                 attribute has another type; the message names them.
         """
-        budget.work(_OPERATIONS_OF_AN_OP, op_type)
+        budget.work(OPERATIONS_OF_AN_OP, op_type)
         sig = signatures.find(self.target.name, op_type)
         if sig is None:
             raise BuildError(f"Paddle {self.target.paddle} has no operator {op_type!r}")
@@ -426,7 +426,7 @@ class _Reshaped(_Named):
 
 # oneDNN's passes (2.6, 3) fuse these into the operator before them whatever its type, and then refuse to load what is
 # not float32 ("activation fuses require use_onednn"); a copy in between keeps the two apart
-_OPERATIONS_OF_AN_OP = 1 << 15  # 100 microseconds
+OPERATIONS_OF_AN_OP = 1 << 17  # 100 microseconds
 _FUSED = frozenset(
     [
         "abs",

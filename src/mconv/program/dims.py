@@ -10,6 +10,8 @@ import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Optional, Union
 
+from mconv.errors import LimitError
+
 Dim = Union[int, "Sym"]
 Shape = tuple  # of Dim
 
@@ -20,6 +22,9 @@ class ShapeError(ValueError):
     """Shapes that contradict each other."""
 
 
+_MOST = 20_000  # names that a size may be written with; those of models have a handful
+
+
 class Sym:
     """A polynomial with integer coefficients in atoms; compare with ``==``, which is exact on the canonical form.
 
@@ -27,10 +32,13 @@ class Sym:
     name or a tuple ``(function, argument, …)`` such as a floor division that does not come out even.
     """
 
-    __slots__ = ("_hash", "terms")
+    __slots__ = ("_hash", "terms", "weight")
 
     def __init__(self, terms: dict[tuple, int]):
         self.terms = terms
+        self.weight = sum(1 + sum(map(_weight, monomial)) for monomial in terms)  # how many names it is written with
+        if self.weight > _MOST:
+            raise _too_long(self.weight)
         self._hash = hash(frozenset(terms.items()))
 
     @classmethod
@@ -65,6 +73,8 @@ class Sym:
 
     def __mul__(self, other: Dim) -> Dim:
         out: dict[tuple, int] = {}
+        if isinstance(other, Sym) and self.weight * other.weight > _MOST:
+            raise _too_long(self.weight * other.weight)
         for (m1, c1), (m2, c2) in itertools.product(self.terms.items(), _terms(other).items()):
             key = tuple(sorted(m1 + m2, key=repr))
             out[key] = out.get(key, 0) + c1 * c2
@@ -90,6 +100,16 @@ class Sym:
             return "*".join(([str(c)] if c != 1 or not factors else []) + factors)
 
         return " + ".join(monomial(m, c) for m, c in self.terms.items()) or "0"
+
+
+def _weight(atom: Any) -> int:
+    if not isinstance(atom, tuple):
+        return 1
+    return 1 + sum(a.weight if isinstance(a, Sym) else 1 for a in atom[1:])
+
+
+def _too_long(weight: int) -> LimitError:
+    return LimitError(f"a size that is computed of {weight} sizes: {_MOST} are the most")
 
 
 def _terms(value: Dim) -> dict[tuple, int]:

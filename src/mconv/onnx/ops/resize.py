@@ -11,6 +11,7 @@ import numpy as np
 
 from mconv.emit.expr import Expr, size
 from mconv.emit.interpolate import Axis, Method, resize
+from mconv.errors import CorruptModelError
 from mconv.onnx.context import Context
 from mconv.onnx.registry import onnx_op
 from mconv.program import dims as D
@@ -61,6 +62,8 @@ def resize_11(
 def _by_scales(ctx: Context, x: Value, axes: Sequence[int], scales: Value) -> list[Axis]:
     assert x.shape is not None
     known = np.asarray(scales.const, np.float64).reshape(-1) if scales.is_const else None
+    if known is not None and not (np.isfinite(known) & (known > 0)).all():
+        raise CorruptModelError(f"its scales are {known[:8].tolist()}, where numbers above 0 are taken")
     if scales.size not in (None, len(axes)):
         raise ctx.refuse(f"{scales.size} scales for {len(axes)} dimensions")
     declared = ctx.declared(rank=ctx.rank(x))

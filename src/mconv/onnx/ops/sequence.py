@@ -6,12 +6,14 @@ from typing import Any, Optional
 
 import numpy as np
 
-from mconv import emit
+from mconv import budget, emit
 from mconv.emit.slicing import split_evenly
+from mconv.errors import CorruptModelError
 from mconv.onnx.context import Context
 from mconv.onnx.registry import onnx_op
 from mconv.onnx.sequence import TensorSequence
 from mconv.program import dims as D
+from mconv.program.builder import OPERATIONS_OF_AN_OP
 from mconv.program.value import Value
 
 
@@ -89,12 +91,16 @@ def split_to_sequence(
     if not isinstance(size, int):
         raise ctx.refuse("how long the sequence is, is known only at run time")
     if split is None:
+        budget.work(size * OPERATIONS_OF_AN_OP, f"a sequence of {size} tensors")
         pieces = split_evenly(ctx, x, size, axis)
         if not keepdims:
             pieces = [emit.squeeze(ctx, v, [axis]) for v in pieces]
         return TensorSequence(pieces)
     sizes = ctx.static_ints(split, "split")
     if not split.shape:  # one number: pieces of that size, the last one may be smaller
+        if sizes[0] < 1:
+            raise CorruptModelError(f"the size of its pieces is {sizes[0]}")
+        budget.work(size // sizes[0] * OPERATIONS_OF_AN_OP, f"a sequence of {size // sizes[0]} tensors")
         sizes = [min(sizes[0], size - start) for start in range(0, size, sizes[0])]
     if D.product(sizes) != 0 and sum(sizes) != size:
         raise ctx.refuse(f"pieces of {sizes} do not make up {size}")

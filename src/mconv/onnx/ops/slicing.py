@@ -13,6 +13,7 @@ from mconv.emit.elementwise import arithmetic, compare
 from mconv.emit.generate import iota
 from mconv.emit.pad import pad as emit_pad
 from mconv.emit.slicing import split_evenly
+from mconv.errors import CorruptModelError
 from mconv.onnx.context import Context
 from mconv.onnx.registry import onnx_op
 from mconv.program import dims as D
@@ -63,6 +64,8 @@ def _split(ctx: Context, x: Value, sizes: Optional[Value], axis: int, parts: Opt
     rank = ctx.rank(x)
     if sizes is None:
         dim = (x.shape or ())[axis]
+        if parts is not None and parts != ctx.n_outputs:
+            raise CorruptModelError(f"it has {ctx.n_outputs} outputs, and num_outputs is {parts}")
         if parts is None or isinstance(dim, int) and dim % parts == 0:
             return tuple(split_evenly(ctx, x, parts or ctx.n_outputs, axis))
         size = D.ceildiv(dim, parts)  # the last one is smaller
