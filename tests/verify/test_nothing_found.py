@@ -73,3 +73,34 @@ def test_candidates_keep_shapes_and_types() -> None:
     for _, made in found:
         assert {n: (a.shape, a.dtype) for n, a in made.items()} == {n: (a.shape, a.dtype) for n, a in feed.items()}
         assert 0 <= made["ids"].min() and made["ids"].max() <= 5
+
+
+def detector(path: Path) -> Path:
+    """Non-maximum suppression of the boxes that score more than 0.9."""
+    info = helper.make_tensor_value_info
+    graph = helper.make_graph(
+        [helper.make_node("NonMaxSuppression", ["boxes", "scores", "most", "overlap", "least"], ["found"])],
+        "g",
+        [info("boxes", TensorProto.FLOAT, ["n", 6, 4]), info("scores", TensorProto.FLOAT, ["n", 2, 6])],
+        [info("found", TensorProto.INT64, [None, 3])],
+        [
+            numpy_helper.from_array(np.array([10]), "most"),
+            numpy_helper.from_array(np.array([0.5], np.float32), "overlap"),
+            numpy_helper.from_array(np.array([0.9], np.float32), "least"),
+        ],
+    )
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8), path)
+    return path
+
+
+@pytest.mark.slow
+@pytest.mark.runtime
+def test_the_service_answers_an_empty_frame(tmp_path: Path) -> None:
+    """The generated service, in the real Paddle Serving, with scores of which none is enough."""
+    require("paddle-2.3.2")
+    api.convert(detector(tmp_path / "m.onnx"), tmp_path / "out", pipeline={"name": "det"})
+    rng = np.random.default_rng(0)
+    boxes, scores = rng.random((1, 6, 4), np.float32), rng.random((1, 2, 6), np.float32) * np.float32(0.5)
+    np.savez(tmp_path / "frame.npz", boxes=boxes, scores=scores)
+    report = api.serve_check(tmp_path / "out", inputs=tmp_path / "frame.npz")
+    assert report.ok, report
