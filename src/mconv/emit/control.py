@@ -270,15 +270,15 @@ def _stacked(b: Builder, array: Value, element: Value, wide: DType, turns: D.Dim
 
 
 def _outside(b: Builder, dim: D.Sym) -> bool:
-    """Whether a size that comes from data is known around a loop as well.
-
-    Raises:
-        UnsupportedError: only its body knows it, so that nothing says what is padding.
-    """
+    """Whether a size that comes from data is known around a loop as well; a note is made where only its body knows."""
     if not counted(b, [dim]):
         return False
     if not computable(b, dim):
-        raise UnsupportedError("a loop collects tensors of a size that comes from data, which may be 0")
+        b.notes.append(
+            "a loop collects tensors of a size that comes from data and that only its body knows: "
+            "where it is 0, one element of padding is collected"
+        )
+        return False
     return True
 
 
