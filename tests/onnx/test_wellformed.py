@@ -10,7 +10,7 @@ import onnx
 import pytest
 from onnx import AttributeProto, TensorProto, helper
 
-from mconv.errors import CorruptModelError
+from mconv.errors import CorruptModelError, UnsupportedError
 from mconv.onnx.convert import convert
 from mconv.onnx.reader import OnnxModel
 from tests.onnx.make import model, node, port
@@ -87,3 +87,9 @@ def test_noted_shapes_that_are_negative_or_wrong() -> None:
         made = model(nodes, [port("x", dims=["n", 16])])
         made.graph.value_info.append(port("z", dims=noted))
         assert convert(OnnxModel(made)).program.fetches[0].shape[-1] == 32
+
+
+def test_a_long_name_is_cut() -> None:
+    with pytest.raises(UnsupportedError) as error:
+        convert(OnnxModel(model([node("A" * 3000, "x", "y")])))
+    assert len(error.value.message) < 1000 and "more characters" in error.value.message

@@ -430,8 +430,8 @@ class Importer:
         domain = registry.normal_domain(node.domain)
         self.unsupported.append(
             {
-                "operator": node.op_type,
-                "domain": domain or "ai.onnx",
+                "operator": printable(node.op_type, 100),
+                "domain": printable(domain, 100) or "ai.onnx",
                 "opset": self.ctx.opsets.get(domain),
                 "node": node.name or (node.output[0] if node.output else ""),
                 "reason": printable(reason, 300),
