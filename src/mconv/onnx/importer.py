@@ -205,6 +205,7 @@ class Importer:
     # nodes -------------------------------------------------------------------------------------------------------
 
     def _nodes(self, graph: Any, scope: Scope) -> None:
+        scope.producers.update({name: node for node in graph.node for name in node.output})
         for node in ordered(graph, scope):
             self._node(node, scope)
 

@@ -13,6 +13,7 @@ class Scope:
     Attributes:
         inferred: what ONNX says of the shapes of this graph's own tensors, by name: numbers, and None for the rest.
         types: what ONNX says of their element types (``TensorProto.DataType``), by name.
+        producers: the nodes of this graph that are being converted, by the names of their outputs.
     """
 
     def __init__(
@@ -25,6 +26,7 @@ class Scope:
         self.outer = outer
         self.inferred = inferred or {}
         self.types = types or {}
+        self.producers: dict[str, Any] = {}
 
     def __getitem__(self, name: str) -> Any:
         scope: Optional[Scope] = self
@@ -37,6 +39,13 @@ class Scope:
     def find(self, name: str) -> Any:
         """The value called *name*, or None."""
         return self[name] if name in self else None  # noqa: SIM401
+
+    def producer(self, name: str) -> Any:
+        """The node that computes *name*, here or in a graph around; None for an input or initializer."""
+        scope: Optional[Scope] = self
+        while scope is not None and name not in scope.producers:
+            scope = scope.outer
+        return None if scope is None else scope.producers[name]
 
     def __contains__(self, name: object) -> bool:
         scope: Optional[Scope] = self

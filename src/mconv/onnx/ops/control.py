@@ -48,10 +48,41 @@ def _squeezed_where_one(ctx: Context, then_branch: Any, else_branch: Any) -> Opt
     names = [[n.op_type for n in found] for found in nodes]
     if names != [["Squeeze"], ["Identity"]] or nodes[0][0].input[0] != nodes[1][0].input[0]:
         return None
+    if not _asks_for_one(ctx, ctx.node.input[0], nodes[0][0].input[0]):
+        return None
     (made,) = ctx.import_graph(then_branch, [])
     size = f"the size of {nodes[0][0].input[0]!r} that is removed"
     ctx.notes.append(f"{ctx.node.name or 'If'}: {size} is taken to be 1: only then the rest of the graph fits")
     return (made,)
+
+
+_CARRIERS = ("Cast", "Identity", "Reshape", "Squeeze", "Unsqueeze")
+
+
+def _asks_for_one(ctx: Context, condition: str, name: str) -> bool:
+    """Whether a condition is that a size of the tensor *name* is 1: ``Equal(Gather(Shape(name), axis), 1)``."""
+    scope = ctx.scope
+    assert scope is not None
+
+    def made_by(tensor: str) -> Any:
+        node = scope.producer(tensor)
+        while node is not None and node.op_type in _CARRIERS:
+            node = scope.producer(node.input[0])
+        return node
+
+    equal = made_by(condition)
+    if equal is None or equal.op_type != "Equal":
+        return False
+    first, second = equal.input
+    for one, size in ((first, second), (second, first)):
+        value, part = scope.find(one), made_by(size)
+        if not isinstance(value, Value) or not value.is_const or np.asarray(value.const).tolist() not in (1, [1]):
+            continue
+        if part is not None and part.op_type in ("Gather", "Slice"):
+            part = made_by(part.input[0])
+        if part is not None and part.op_type == "Shape" and part.input[0] == name:
+            return True
+    return False
 
 
 # Loop --------------------------------------------------------------------------------------------------------------
