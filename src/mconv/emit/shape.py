@@ -19,7 +19,7 @@ from mconv.emit.sizes import (
     sizes_of,
 )
 from mconv.emit.slicing import INT32_MAX, concat, fill, slice_, sliced_dim, split
-from mconv.emit.zero_size import counted, from_data, one_if_any, register, size_held
+from mconv.emit.zero_size import at_least_one, counted, from_data, one_if_any, register, size_held
 from mconv.errors import UnsupportedError
 from mconv.program import dims as D
 from mconv.program.builder import Builder
@@ -280,9 +280,13 @@ def _expand_by_tensor(b: Builder, x: Value, target: Value) -> Value:
         target = concat(b, [ones, target], 0)
     elif rank > len(shape):
         x = unsqueeze(b, x, list(range(rank - len(shape))))
-    wanted = arithmetic(b, "max", target, shape_of(b, x, target.dtype))
     assert x.shape is not None
-    dims = tuple(d if isinstance(d, int) and d != 1 else D.Sym.fresh("expand") for d in x.shape)
+    sizes = [D.Sym.fresh("expand") for _ in x.shape]
+    if from_data(b, target):
+        target, given = at_least_one(b, target, "expand")
+        sizes = [g if d == 1 else s for d, g, s in zip(x.shape, given, sizes)]  # type: ignore[misc]
+    wanted = arithmetic(b, "max", target, shape_of(b, x, target.dtype))
+    dims = tuple(d if isinstance(d, int) and d != 1 else s for d, s in zip(x.shape, sizes))
     tensor = b.cast(wanted, DType.INT32)
     made: Value = b.op("expand_v2", X=x, Shape=tensor, shape=[-1] * rank, result=(x.dtype, dims))
     return bind_shape(b, made)

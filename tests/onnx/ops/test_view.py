@@ -154,6 +154,7 @@ def test_expand(place: Place, dtype: type) -> None:
     )
     check_op(place, "Expand", [rand(3, 1, dtype=dtype), vec(2, 1, 4)], [rand(3, 1, dtype=dtype), vec(2, 3, 2)])
     check_op(place, "Expand", [rand(2, 3, 1, dtype=dtype), vec(4)], [rand(2, 3, 1, dtype=dtype), vec(6)])
+    check_op(place, "Expand", [rand(3, 1, dtype=dtype), vec(1, 4)], [rand(3, 1, dtype=dtype), vec(3, 0)])
 
 
 @everywhere
