@@ -18,7 +18,7 @@ FULL := paddlepaddle==3.3.1 onnx==1.17.0 onnxruntime onnxscript transformers saf
 
 # what decides results is pinned on the Python that it is tried with; elsewhere pip chooses
 LOCK := tests/constraints.txt
-PINNED = $(shell $(BIN)/python -c 'import sys; sys.version_info[:2] == (3, 11) and print("-c $(LOCK)")')
+PINNED = $$($(BIN)/python -c 'import sys; sys.version_info[:2] == (3, 11) and print("-c $(LOCK)")')
 
 .PHONY: help install install-core runtimes demo test test-all test-versions test-processors lint lock docs bench clean
 

@@ -12,7 +12,7 @@ import pytest
 
 from mconv import api
 from mconv.recipe.render import github_annotations, junit, markdown
-from mconv.recipe.results import RecipeResult, RunResult, StepResult
+from mconv.recipe.results import Event, RecipeResult, RunResult, StepResult
 from tests.cli.conftest import Run
 from tests.onnx.make import mlp
 from tests.recipe.conftest import Write
@@ -128,6 +128,21 @@ def test_hostile_texts_stay_texts(monkeypatch: pytest.MonkeyPatch) -> None:
         "\n" not in line for line in lines
     )
     assert "line=4" in lines[0] and "%0A" in lines[0] and "100%25 sure" in lines[1]
+
+
+@pytest.mark.parametrize("status", ["done", "cached"])
+def test_a_part_that_passed_is_no_whole(status: str, capsys: pytest.CaptureFixture) -> None:
+    from mconv.cli import run as command
+
+    proof = {"status": "passed in part", "a": "PyTorch", "b": "Paddle", "outputs": []}
+    step = StepResult("torch2paddle", status, proof=proof)
+    recipe = RecipeResult("a", "a.yaml", None, "build/a", [StepResult("source", "done"), step])
+    text = markdown(RunResult("build", [recipe]))
+    assert "all passed, 1 in part" in text and " in part |" in text
+    command._line(Event("a", step.name, step.status, in_part=step.in_part))
+    assert "passed in part" in capsys.readouterr().err
+    step.proof = {**proof, "status": "passed"}
+    assert "in part" not in markdown(RunResult("build", [recipe]))
 
 
 def test_figures_of_both_kinds() -> None:

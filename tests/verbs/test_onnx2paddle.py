@@ -25,6 +25,7 @@ from mconv.errors import (
 from mconv.program.files import load_program, locate
 from mconv.verbs.report import Report
 from mconv.verify.runners import PaddleRunner
+from tests.managed import require
 from tests.onnx.make import mlp, model, node, port
 
 DOCS = Path(__file__).parents[2] / "docs" / "report.md"
@@ -325,3 +326,15 @@ def test_an_input_can_be_fixed_to_a_value(rate: int, factor: int, tmp_path: Path
     assert record["options"]["constants"] == {"sr": rate}
     with pytest.raises(UsageError, match="--const: x2paddle has no use for it"):
         api.onnx2paddle(tmp_path / "m.onnx", tmp_path / "o2", constants={"sr": 1}, engine="x2paddle")
+
+
+@pytest.mark.runtime
+@pytest.mark.parametrize("target", ["2.3", "2.6"])
+def test_an_input_without_dimensions_is_fed_as_the_target_has_it(target: str, tmp_path: Path) -> None:
+    """Paddle before 2.5 has none, and wants shape [1] where such a number meets a tensor."""
+    require(f"paddle-{'2.3.2' if target == '2.3' else '2.6.2'}")
+    nodes = [node("Mul", "x k", "a"), node("Less", "a k", "b"), node("Cast", "b", "c", to=1), node("Add", "a c", "y")]
+    inputs = [port("x", dims=("n", 3)), port("k", dims=())]
+    onnx.save(model(nodes, inputs, [port("y", dims=("n", 3))]), tmp_path / "m.onnx")
+    proof = api.onnx2paddle(tmp_path / "m.onnx", tmp_path / "out", target=target).verification
+    assert proof is not None and proof["status"] == "passed" and proof["input_sets"][0]["k"] == []

@@ -87,7 +87,7 @@ def _table(result: Any) -> None:
             apart = "" if worst is None else worst["name"]
             figure = "" if worst is None or worst.get("max_abs") is None else f"{worst['max_abs']:.2e}"
             why = step.error["message"] if step.error else step.reason if step.status == "skipped" else ""
-            rows.append([recipe.name, step.name, _WORDS[step.status], f"{step.seconds:.1f}", apart, figure, why])
+            rows.append([recipe.name, step.name, _word(step), f"{step.seconds:.1f}", apart, figure, why])
     columns = ["recipe", "step", "", "s", "furthest apart", "max abs", "why"]
     out.table(columns, rows, right=["s", "max abs"])
 
@@ -104,16 +104,22 @@ def _progress() -> Iterator[Any]:
         yield _line
 
 
+def _word(done: Any) -> str:
+    """What became of a step: of a StepResult, or an Event at its end."""
+    word = _WORDS[done.status]
+    return word if not done.in_part else "passed in part" if done.status == "done" else f"{word} (passed in part)"
+
+
 def _line(event: Any) -> None:
     text = event.text
     if event.status == "running":
         out.detail(f"{event.recipe}: {event.step}: {text}")
     elif event.status == "cached":
-        out.note(f"{event.recipe}: {event.step}: nothing to do")
+        out.note(f"{event.recipe}: {event.step}: {_word(event)}")
     else:
         tail = f": {text}" if text and event.status != "done" else ""
         spent = f" ({event.seconds:.1f} s)" if event.seconds else ""
-        out.note(f"{event.recipe}: {event.step}: {_WORDS[event.status]}{spent}{tail}")
+        out.note(f"{event.recipe}: {event.step}: {_word(event)}{spent}{tail}")
 
 
 class _Live:

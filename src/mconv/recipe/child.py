@@ -89,11 +89,13 @@ def _conversion(report: Any) -> dict[str, Any]:
     found = report.verification or {}
     if (found.get("source") or {}).get("outputs"):
         found = found["source"]  # of a transplant: PyTorch itself against the result, not the layer
-    return {"warnings": list(report.warnings), "proof": _proof(found) if found.get("outputs") else None}
+    status = (report.verification or {}).get("status", "")
+    return {"warnings": list(report.warnings), "proof": _proof(found, status) if found.get("outputs") else None}
 
 
-def _proof(verification: Mapping[str, Any]) -> dict[str, Any]:
-    return {"a": verification["reference"], "b": verification["paddle"], "outputs": verification["outputs"]}
+def _proof(verification: Mapping[str, Any], status: str) -> dict[str, Any]:
+    a, b = verification["reference"], verification["paddle"]
+    return {"status": status, "a": a, "b": b, "outputs": verification["outputs"]}
 
 
 def _plain(result: Any) -> dict[str, Any]:
@@ -138,7 +140,7 @@ def describe(error: BaseException) -> dict[str, Any]:
         proof = getattr(error, "proof", None)
         verification = getattr(getattr(error, "report", None), "verification", None)
         if proof is None and verification and verification.get("outputs"):
-            proof = _proof(verification)
+            proof = _proof(verification, verification["status"])
         rows = [dict(row) for row in getattr(error, "rows", [])]
         return {
             "kind": type(error).__name__, "message": error.message, "hint": error.hint, "exit_code": error.exit_code,

@@ -153,7 +153,9 @@ def _clean(text: object) -> str:
 def markdown(result: RunResult, title: str = "mconv run") -> str:
     """A table of the recipes; of what failed, which output and by how much."""
     bad = [r for r in result.recipes if not r.ok]
+    partly = sum(r.in_part for r in result.recipes)
     state = f"{len(bad)} of {len(result.recipes)} failed" if bad else "all passed"
+    state += f", {partly} in part" if partly else ""
     lines = [
         f"### {title}: {state}",
         "",
@@ -177,7 +179,7 @@ def _line(recipe: RecipeResult) -> str:
     worst = _worst(recipe)
     apart, figure = ("", "") if worst is None else (_code(worst["name"]), _number(worst.get("max_abs")) or "-")
     seconds = sum(s.seconds for s in recipe.steps)
-    return f"| {_cell(recipe.name)} | {_WORDS[recipe.status]} | {steps} | {apart} | {figure} | {seconds:.1f} |"
+    return f"| {_cell(recipe.name)} | {_WORDS[recipe.status]}{' in part' if recipe.in_part else ''} | {steps} | {apart} | {figure} | {seconds:.1f} |"
 
 
 def _worst(recipe: RecipeResult) -> Optional[dict[str, Any]]:

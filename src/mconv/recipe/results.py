@@ -23,6 +23,7 @@ class Event:
     status: str
     text: str = ""
     seconds: float = 0.0
+    in_part: bool = False
 
 
 @dataclass
@@ -35,7 +36,7 @@ class StepResult:
         seconds: how long it took when it last ran.
         reason: why it ran, or was skipped.
         outputs: what it made, relative to the recipe's folder.
-        proof: what was compared: ``a``, ``b``, and ``outputs`` with figures per output and input set.
+        proof: what was compared: ``a``, ``b``, ``outputs`` with figures per output and input set, and ``status``.
         warnings: what the user has to know.
         error: ``kind``, ``message``, ``hint``, ``exit_code``, ``rows``.
         line: of the step in the recipe.
@@ -54,6 +55,11 @@ class StepResult:
     @property
     def ok(self) -> bool:
         return self.status in (DONE, CACHED)
+
+    @property
+    def in_part(self) -> bool:
+        """Whether the verdict is ``passed in part``: of the source as it was traced, not of the source as a whole."""
+        return self.ok and (self.proof or {}).get("status") == "passed in part"
 
     @property
     def compared(self) -> list[dict[str, Any]]:
@@ -91,6 +97,10 @@ class RecipeResult:
         if not self.ok:
             return FAILED
         return CACHED if all(s.status == CACHED for s in self.steps) else DONE
+
+    @property
+    def in_part(self) -> bool:
+        return self.ok and any(s.in_part for s in self.steps)
 
     def failed(self) -> Optional[StepResult]:
         """The step that failed."""

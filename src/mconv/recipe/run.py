@@ -90,7 +90,7 @@ class _Run:
     def _end(self, result: StepResult) -> None:
         self.made.steps.append(result)
         text = result.error["message"] if result.error else result.reason
-        self.notify(Event(self.made.name, result.name, result.status, text, result.seconds))
+        self.notify(Event(self.made.name, result.name, result.status, text, result.seconds, result.in_part))
 
     # the model -------------------------------------------------------------------------------------------------------
 
