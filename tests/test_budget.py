@@ -22,7 +22,7 @@ def test_requests_add_up_within_a_command() -> None:
     assert error.value.message == (
         "the last straw takes 1 bytes of memory: beyond the limit of 100.0 MB, and 100.0 MB are taken already"
     )
-    assert error.value.hint == "if it shall: --limit 101M" and error.value.exit_code == 14
+    assert error.value.hint == "if it shall: --limit 101M or more" and error.value.exit_code == 14
 
 
 def test_what_the_message_recommends_is_enough() -> None:

@@ -111,7 +111,7 @@ class Budget:
         had = f", and {size_text(self.taken)} are taken already" if self.taken > limit // 10 else ""
         of = " for files of this size" if self.files else ""
         more = needed - GROWTH * self.files
-        hint = f"if it shall: --limit {_rounded_up(more)}" if more <= _MOST else "no machine has that much"
+        hint = f"if it shall: --limit {_rounded_up(more)} or more" if more <= _MOST else "no machine has that much"
         return LimitError(f"{what} {asks}: beyond the limit of {size_text(limit)}{of}{had}", hint)
 
 

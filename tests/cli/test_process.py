@@ -162,3 +162,10 @@ def test_nohup_is_respected(tmp_path: Path) -> None:
 
 
 _HANGS_UP = "import os, signal, mconv.cli.process as p; os.kill(os.getpid(), signal.SIGHUP); p.start()"
+
+
+def test_a_current_folder_that_is_gone(tmp_path: Path) -> None:
+    code = "import os, sys; os.mkdir(sys.argv[1]); os.chdir(sys.argv[1]); os.rmdir(sys.argv[1]);"
+    code += "from mconv.cli.main import run; sys.exit(run(['onnx2paddle', '/m.onnx', '/out']))"
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path / "gone")], capture_output=True, text=True)
+    assert done.returncode == 3 and done.stderr.startswith("error: the current folder does not exist any more")

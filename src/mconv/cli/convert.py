@@ -120,5 +120,7 @@ def command(
     ]
     out.table(["", "variable", "called", "type", "known dims"], rows)
     show_proof(result.verification)
+    if result.service is not None:
+        out.print(f"{result.service}/: start it there with `mconv runtime run paddle-2.3.2 -- python web_service.py`")
     out.print(", ".join(f"{name} {value:.2f} s" for name, value in result.seconds.items()))
     return result

@@ -13,7 +13,7 @@ from typing import Any, NoReturn, Optional
 
 from mconv import __version__
 from mconv.cli.process import to_stdout
-from mconv.errors import UsageError
+from mconv.errors import NotAModelError, UsageError
 
 # group → subcommand → what it does; the module is mconv.cli.<subcommand with _>
 COMMANDS: dict[str, dict[str, str]] = {
@@ -143,6 +143,10 @@ def _run(args: list[str], command: str) -> int:
 
     # for errors raised before the options are parsed
     out.configure(json="--json" in args, debug="--debug" in args)
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        raise NotAModelError("the current folder does not exist any more", "change to one that does") from None
     code = load(first)(args[1:], prog_name=command, standalone_mode=False)
     return code if isinstance(code, int) else 0
 

@@ -145,7 +145,7 @@ def show_service(service: Any) -> None:
     """What was written, for people."""
     out.print(f"{service.folder}/ written, a service of kind {service.kind}: {service.summary}")
     out.print(
-        f"start it with `python web_service.py` there: HTTP POST http://127.0.0.1:{service.http_port}/{service.name}/"
+        f"start it there with `mconv runtime run paddle-2.3.2 -- python web_service.py`: HTTP POST http://127.0.0.1:{service.http_port}/{service.name}/"
         f"prediction, RPC 127.0.0.1:{service.rpc_port}"
     )
     for note in service.notes:

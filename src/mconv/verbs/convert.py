@@ -117,6 +117,8 @@ def convert(source: PathLike, out: PathLike, chosen: Convert = Convert()) -> Con
         made = _serve(source if first is None else model, kind, out=folder, target=chosen.target, **serve)
         made.warnings = [w for w in made.warnings if not w.startswith("the parameters are copied")]
         result.warnings += made.warnings
+        if made.service is not None:
+            result.warnings += [note for note in made.service.notes if note not in result.warnings]
         result.seconds["serving"] = time.perf_counter() - step
         result.steps.append({"step": "to-serving", "seconds": round(result.seconds["serving"], 4)})
         if first is None:
