@@ -131,11 +131,12 @@ def _ones_before(shape: tuple[D.Dim, ...], target: tuple[D.Dim, ...]) -> Optiona
     return None
 
 
-def reshape(b: Builder, x: Value, target: Union[Sequence[D.Dim], Value]) -> Value:
+def reshape(b: Builder, x: Value, target: Union[Sequence[D.Dim], Value], *, zero_copies: bool = False) -> Value:
     """*x* with the elements in the same order and another shape (no 0 or -1 with a meaning of their own).
 
     Args:
         target: dimensions, or a 1-D integer tensor of which nothing more is known.
+        zero_copies: a 0 in that tensor stands for the size that *x* has there, as in ONNX; else it is a size of 0.
     """
     if isinstance(target, Value):
         known = dims_of(target)
@@ -146,7 +147,7 @@ def reshape(b: Builder, x: Value, target: Union[Sequence[D.Dim], Value]) -> Valu
             shape = tuple(D.Sym.fresh("reshape") for _ in range(rank))
             tensor = b.cast(target, DType.INT32)
             if from_data(b, target):
-                return _reshaped_by_data(b, x, tensor)
+                return _reshaped_by_data(b, x, _copied(b, x, tensor) if zero_copies else tensor)
             made: Value = b.op("reshape2", X=x, Shape=tensor, shape=[-1] * rank, result=(x.dtype, shape))
             return bind_shape(b, made)
         target = known
@@ -189,6 +190,20 @@ def _as_many(b: Builder, x: Value, target: Sequence[D.Dim]) -> Value:
     made = slice_(b, whole, [0], [0], [wanted])
     made.shape = (D.product(target),)
     return made
+
+
+def _copied(b: Builder, x: Value, target: Value) -> Value:
+    """*target*, int32, with the sizes of *x* in the places that hold 0."""
+    from mconv.emit.elementwise import compare, where
+
+    assert target.shape is not None
+    rank, own = int(target.shape[0]), len(need_rank(x, "Reshape"))  # type: ignore[arg-type]
+    sizes = shape_of(b, x, DType.INT32)
+    if rank < own:
+        sizes = slice_(b, sizes, [0], [0], [rank])
+    elif rank > own:
+        sizes = concat(b, [sizes, b.constant(np.zeros(rank - own, np.int32))], 0)
+    return where(b, compare(b, "equal", target, b.constant(np.zeros(rank, np.int32))), sizes, target)
 
 
 def _reshaped_by_data(b: Builder, x: Value, target: Value) -> Value:

@@ -89,7 +89,7 @@ def _inside(model: Path, location: str, name: str) -> Path:
             f"{name}: external data {told!r} lie outside of the model's folder", "put the file beside the model"
         )
     if there and not ordinary:
-        raise UntrustedError(f"{name}: external data {told!r} are no ordinary file", "put the file beside the model")
+        raise CorruptModelError(f"{name}: external data {told!r} are no ordinary file", "put the file beside the model")
     if not ordinary:
         raise CorruptModelError(
             f"{name}: the external data file {told!r} is missing", f"it belongs beside {printable(str(model), 200)}"

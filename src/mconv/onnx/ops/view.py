@@ -34,7 +34,7 @@ def reshape(ctx: Context, x: Value, target: Value, *, allowzero: int = 0) -> Val
         return emit.reshape(ctx, x, known)
     if allowzero:
         raise ctx.refuse("with allowzero, the shape must be constant: it comes in at run time")
-    return emit.reshape(ctx, x, target)
+    return emit.reshape(ctx, x, target, zero_copies=True)
 
 
 def _reshaped(ctx: Context, x: Value, wanted: list[D.Dim], *, allowzero: bool) -> Value:
