@@ -210,10 +210,30 @@ def test_a_model_that_differs_is_kept_beside(tmp_path: Path, monkeypatch: pytest
     assert caught.value.hint is not None and str(kept) in caught.value.hint and ".mconv-" not in caught.value.hint
 
 
+def test_what_a_pytorch_model_keeps_is_an_input_of_the_service(tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    (tmp_path / "net.py").write_text(
+        "import torch\n"
+        "class Net(torch.nn.Module):\n"
+        "    def __init__(self):\n"
+        "        super().__init__()\n"
+        "        self.register_buffer('cache', torch.zeros(1, 4))\n"
+        "    def forward(self, x):\n"
+        "        y = x + self.cache\n"
+        "        self.cache = y[:1].detach()\n"
+        "        return y\n"
+    )
+    how = {"inputs": ["x:float32[b,4]"], "carry_state": True, "target": "3", "runtime": "current"}
+    made = api.convert(f"{tmp_path / 'net.py'}:Net", tmp_path / "out", **how)
+    assert [v["name"] for v in made.inputs] == ["x", "cache"] and made.verification["status"] == "passed"
+
+
 def test_bad_requests_leave_nothing(tmp_path: Path) -> None:
     model, out = mlp(tmp_path / "m.onnx"), tmp_path / "out"
     for options, message in (
         ({"weights": model}, "--weights: .* is an ONNX model, which has no use for it"),
+        ({"carry_state": True}, "--carry-state: .* is an ONNX model, which has no use for it"),
+        ({"deterministic": True}, "--deterministic: .* is an ONNX model, which has no use for it"),
         ({"arguments": ["a=1"]}, "--arg"),
         ({"task": "fill-mask"}, "--task"),
         ({"target": "4"}, "unknown target"),

@@ -35,6 +35,20 @@ Budget = Annotated[
     ),
 ]
 
+CarryState = Annotated[
+    bool,
+    typer.Option(
+        "--carry-state",
+        help="Make inputs and outputs of the buffers that forward changes, such as a stream's cache.",
+    ),
+]
+Deterministic = Annotated[
+    bool,
+    typer.Option(
+        "--deterministic",
+        help="Take the means of random numbers that forward draws (zeros for randn), in the reference and the result.",
+    ),
+]
 Constants = Annotated[
     Optional[list[str]],
     typer.Option(

@@ -8,7 +8,20 @@ from typing import Annotated, Any, Optional
 import typer
 
 from mconv.cli.common import out, stdout_for_the_result
-from mconv.cli.options import Arguments, Budget, Feeds, Force, Limit, OutFolder, Target, Timeout, Verify, Where
+from mconv.cli.options import (
+    Arguments,
+    Budget,
+    CarryState,
+    Deterministic,
+    Feeds,
+    Force,
+    Limit,
+    OutFolder,
+    Target,
+    Timeout,
+    Verify,
+    Where,
+)
 from mconv.cli.proving import show_report, table_on_failure
 
 
@@ -66,20 +79,8 @@ def command(
     keep_dtype: Annotated[
         bool, typer.Option("--keep-dtype", help="Keep float16 and bfloat16, instead of carrying them as float32.")
     ] = False,
-    carry_state: Annotated[
-        bool,
-        typer.Option(
-            "--carry-state",
-            help="Make inputs and outputs of the buffers that forward changes, such as a stream's cache.",
-        ),
-    ] = False,
-    deterministic: Annotated[
-        bool,
-        typer.Option(
-            "--deterministic",
-            help="Take the means of random numbers that forward draws (zeros for randn), in the reference and the result.",
-        ),
-    ] = False,
+    carry_state: CarryState = False,
+    deterministic: Deterministic = False,
     keep: Annotated[
         bool, typer.Option("--keep", help="Leave the intermediate graph in OUT: intermediate.pt2 or intermediate.onnx.")
     ] = False,

@@ -149,6 +149,8 @@ def _refuse(kind: SourceKind, source: PathLike, chosen: Convert) -> None:
         "--arg": (SourceKind.TORCH, SourceKind.LAYER),
         "--task": (SourceKind.TORCH,),
         "--const": (SourceKind.ONNX,),
+        "--carry-state": (SourceKind.TORCH,),
+        "--deterministic": (SourceKind.TORCH,),
         "--keep-inference": (SourceKind.ONNX, SourceKind.TORCH, SourceKind.LAYER),
     }
     given = {
@@ -156,6 +158,8 @@ def _refuse(kind: SourceKind, source: PathLike, chosen: Convert) -> None:
         "--arg": bool(chosen.arguments),
         "--task": chosen.task is not None,
         "--const": bool(chosen.constants),
+        "--carry-state": chosen.carry_state,
+        "--deterministic": chosen.deterministic,
         "--keep-inference": chosen.keep_inference,
     }
     for option, kinds in takes.items():
@@ -181,6 +185,8 @@ def _first(kind: SourceKind, source: PathLike, model: Path, chosen: Convert) -> 
             arguments=chosen.arguments,
             task=chosen.task,
             trust=chosen.trust,
+            carry_state=chosen.carry_state,
+            deterministic=chosen.deterministic,
         )
         return torch2paddle(source, model, options)
     from mconv.verbs.to_static import to_static

@@ -297,7 +297,7 @@ class Convert(Converting):
     """Of ``convert``; what the conversion of the source takes is passed on to it.
 
     Attributes:
-        inputs, weights, arguments, task, trust, constants: as ``onnx2paddle``, ``torch2paddle`` and ``to_static`` take
+        inputs, weights, arguments, task, trust, constants, carry_state, deterministic: as ``onnx2paddle``, ``torch2paddle`` and ``to_static`` take
             them.
         framework: ``torch`` or ``paddle``: what a factory makes, where its file does not tell.
         feed_alias, fetch_alias: variable → what clients call it.
@@ -317,3 +317,5 @@ class Convert(Converting):
     pipeline: Optional[Mapping[str, Any]] = None
     keep_inference: bool = False
     constants: Arguments = ()
+    carry_state: bool = False
+    deterministic: bool = False
