@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -154,3 +156,22 @@ class A:
     assert ("paddle", True) in found and ("torch", False) in found and ("onnxruntime", False) in found
     assert ("mconv.onnx", True) in found and ("mconv.serving.convert", False) in found and ("rich", True) in found
     assert dotted("mconv.onnx") == "onnx" and dotted("mconv") is None and dotted("os.path") is None
+
+
+def test_every_module_is_imported_without_the_heavy_packages() -> None:
+    """As after `pip install -e .`: what runs models is not there. tests/test_pythons.py has it with every Python."""
+    code = f"""
+import importlib, pkgutil, sys
+class Missing:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {sorted(FRAMEWORKS | {"safetensors", "openvino", "onnxscript", "ray"})!r}:
+            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
+sys.meta_path.insert(0, Missing())
+import mconv
+inside_of_runtimes = ("mconv.runtimes.worker_main", "mconv.runtimes.serving_main", "mconv.runtimes.x2paddle_main")
+for module in pkgutil.walk_packages(mconv.__path__, "mconv."):
+    if module.name not in ("mconv.__main__", *inside_of_runtimes):
+        importlib.import_module(module.name)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr[-2000:]

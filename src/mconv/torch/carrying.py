@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import re
 from collections.abc import Mapping, Sequence
@@ -11,51 +12,61 @@ from mconv.errors import UsageError
 from mconv.torch.exporting import named_leaves
 from mconv.torch.sources.source import import_torch
 
-torch = import_torch()
 AFTER = "_out"  # of the name of an input: the output with the value after the call
 
 
-class Carried(torch.nn.Module):  # type: ignore[misc,name-defined,unused-ignore]
-    """A module whose buffers are given with the inputs, and returned after the call beside the results.
+@functools.lru_cache(maxsize=1)
+def carried_class() -> Any:
+    """The class ``Carried``, which torch is needed for.
 
-    Args:
-        module: the ``torch.nn.Module``.
-        inputs: names of the module's own inputs.
-        places: name of the input → full name of the buffer.
+    Raises:
+        MissingDependencyError: torch is not installed.
     """
+    torch = import_torch()
 
-    def __init__(self, module: Any, inputs: Sequence[str], places: Mapping[str, str]):
-        super().__init__()
-        self.module = module
-        self.names = (*inputs, *places)
-        self.places = dict(places)
-        parameters = [inspect.Parameter(n, inspect.Parameter.POSITIONAL_OR_KEYWORD) for n in self.names]
+    class Carried(torch.nn.Module):  # type: ignore[misc,name-defined,unused-ignore]
+        """A module whose buffers are given with the inputs, and returned after the call beside the results.
 
-        def forward(*args: Any, **kwargs: Any) -> dict[str, Any]:
-            return self.answer({**dict(zip(self.names, args)), **kwargs})
+        Args:
+            module: the ``torch.nn.Module``.
+            inputs: names of the module's own inputs.
+            places: name of the input → full name of the buffer.
+        """
 
-        forward.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined] # the exporters read it
-        self.forward = forward
+        def __init__(self, module: Any, inputs: Sequence[str], places: Mapping[str, str]):
+            super().__init__()
+            self.module = module
+            self.names = (*inputs, *places)
+            self.places = dict(places)
+            parameters = [inspect.Parameter(n, inspect.Parameter.POSITIONAL_OR_KEYWORD) for n in self.names]
 
-    def answer(self, inputs: dict[str, Any]) -> dict[str, Any]:
-        """The results by their names, and the buffers by those of their inputs with ``_out``."""
-        inputs = dict(inputs)
-        owners = {n: self.owner(path) for n, path in self.places.items()}
-        before = {n: getattr(*where) for n, where in owners.items()}
-        given = {n: inputs.pop(n) for n in self.places}
-        try:
-            for name, (owner, attribute) in owners.items():
-                setattr(owner, attribute, given[name].clone())  # forward may write into it
-            results = dict(named_leaves(self.module(**inputs)))
-            after = {f"{n}{AFTER}": getattr(*where) for n, where in owners.items()}
-        finally:
-            for name, (owner, attribute) in owners.items():
-                setattr(owner, attribute, before[name])
-        return {**results, **after}
+            def forward(*args: Any, **kwargs: Any) -> dict[str, Any]:
+                return self.answer({**dict(zip(self.names, args)), **kwargs})
 
-    def owner(self, path: str) -> tuple[Any, str]:
-        parent, _, attribute = path.rpartition(".")
-        return self.module.get_submodule(parent), attribute
+            forward.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined] # the exporters read it
+            self.forward = forward
+
+        def answer(self, inputs: dict[str, Any]) -> dict[str, Any]:
+            """The results by their names, and the buffers by those of their inputs with ``_out``."""
+            inputs = dict(inputs)
+            owners = {n: self.owner(path) for n, path in self.places.items()}
+            before = {n: getattr(*where) for n, where in owners.items()}
+            given = {n: inputs.pop(n) for n in self.places}
+            try:
+                for name, (owner, attribute) in owners.items():
+                    setattr(owner, attribute, given[name].clone())  # forward may write into it
+                results = dict(named_leaves(self.module(**inputs)))
+                after = {f"{n}{AFTER}": getattr(*where) for n, where in owners.items()}
+            finally:
+                for name, (owner, attribute) in owners.items():
+                    setattr(owner, attribute, before[name])
+            return {**results, **after}
+
+        def owner(self, path: str) -> tuple[Any, str]:
+            parent, _, attribute = path.rpartition(".")
+            return self.module.get_submodule(parent), attribute
+
+    return Carried
 
 
 def places(names: Sequence[str], taken: Sequence[str]) -> dict[str, str]:

@@ -69,7 +69,7 @@ def carry(source: Source, plan: Plan, names: Sequence[str]) -> Source:
     Raises:
         UsageError: it is no live module, or what is in the buffers changes its rank or type.
     """
-    from mconv.torch.carrying import AFTER, Carried, places
+    from mconv.torch.carrying import AFTER, carried_class, places
 
     if source.program is not None or source.positional:
         raise UsageError(
@@ -77,7 +77,7 @@ def carry(source: Source, plan: Plan, names: Sequence[str]) -> Source:
             "give the module that it was made from",
         )
     named = places(names, [i.name for i in plan.inputs])
-    module = Carried(source.module, [i.name for i in plan.inputs], named)
+    module = carried_class()(source.module, [i.name for i in plan.inputs], named)
     made = replace(source, module=module, _state=None)
     source.restore()
     first = {n: getattr(*module.owner(path)) for n, path in named.items()}
