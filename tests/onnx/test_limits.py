@@ -154,6 +154,21 @@ def _nested() -> onnx.ModelProto:
     return model([graph.node[0]], [port("x"), port("c", TensorProto.BOOL, [])], [port("b10", dims=None)])
 
 
+def tiled() -> onnx.ModelProto:
+    nodes = [node("Tile", f"t{i} n", f"t{i + 1}") for i in range(61)]
+    return model([node("Identity", "x", "t0"), *nodes], [port("x", dims=[2, 3])], [port("t61", dims=None)],
+                 weights={"n": ints(1000, 1)})  # fmt: skip
+
+
+def a_tree_of_ifs() -> onnx.ModelProto:
+    graph = nested(12, 2)
+    return model([graph.node[0]], [port("x"), port("c", TensorProto.BOOL, [])], [port("b12", dims=None)])
+
+
+CASES["a chain of Tiles"] = tiled
+CASES["2^12 nested Ifs"] = a_tree_of_ifs
+
+
 @case("loops in loops that are written out")
 def _unrolled() -> onnx.ModelProto:
     def body(depth: int) -> onnx.GraphProto:
@@ -238,3 +253,11 @@ def test_a_model_that_asks_for_too_much(name: str, tmp_path: Path) -> None:
     assert not text.startswith("BUG"), text
     assert seconds < SECONDS and megabytes < MEGABYTES, (text, seconds, megabytes)
     assert "\n" not in text and len(text) < 1000
+
+
+@pytest.mark.parametrize(
+    ("name", "said"), [("a chain of Tiles", "(Tile): a tensor of more than 2^60"), ("2^12 nested Ifs", "(If): ")]
+)
+def test_is_beyond_the_limit(name: str, said: str, tmp_path: Path) -> None:
+    text, _, _ = outcome(name, tmp_path)
+    assert text.startswith("LimitError node ") and said in text

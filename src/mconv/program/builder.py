@@ -424,9 +424,9 @@ class _Reshaped(_Named):
         return self.source.array().reshape(self.shape)
 
 
+OPERATIONS_OF_AN_OP = 1 << 17  # 100 microseconds
 # oneDNN's passes (2.6, 3) fuse these into the operator before them whatever its type, and then refuse to load what is
 # not float32 ("activation fuses require use_onednn"); a copy in between keeps the two apart
-OPERATIONS_OF_AN_OP = 1 << 17  # 100 microseconds
 _FUSED = frozenset(
     [
         "abs",

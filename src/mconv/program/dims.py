@@ -22,6 +22,7 @@ class ShapeError(ValueError):
     """Shapes that contradict each other."""
 
 
+_ELEMENTS = 1 << 60
 _MOST = 20_000  # names that a size may be written with; those of models have a handful
 
 
@@ -279,8 +280,18 @@ def is_static(shape: Optional[Sequence[Dim]]) -> bool:
 
 
 def to_paddle(shape: Optional[Sequence[Dim]]) -> tuple[int, ...]:
-    """The dims of a VarDesc: -1 for what is symbolic (and for an unknown rank, no dims)."""
-    return tuple(d if isinstance(d, int) else -1 for d in shape or ())
+    """The dims of a VarDesc: -1 for what is symbolic (and for an unknown rank, no dims).
+
+    Raises:
+        LimitError: it would have more than 2^60 elements, which no runtime counts (they are int64).
+    """
+    dims = tuple(d if isinstance(d, int) else -1 for d in shape or ())
+    size = 1
+    for d in dims:
+        size *= d or 1
+    if abs(size) > _ELEMENTS:
+        raise LimitError("a tensor of more than 2^60 elements", "no machine has that much")
+    return dims
 
 
 def broadcast(*shapes: Optional[Sequence[Dim]]) -> Optional[tuple[Dim, ...]]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Optional
 
+from mconv import budget
 from mconv.errors import CorruptModelError
 from mconv.program import attribute, messages, wire
 from mconv.program.attribute import AttrValue
@@ -321,6 +322,9 @@ class Port:
         return self.var.shape or ()
 
 
+_OPERATIONS_OF_A_BLOCK = 3 << 18  # beside its operators: about 4096 (a tree of 2^11 branches) exhaust a budget
+
+
 class Program:
     """A ProgramDesc. Block 0 is the main one; control flow operators name others by index."""
 
@@ -398,7 +402,12 @@ class Program:
         return self.blocks[0]
 
     def add_block(self, parent: Block) -> Block:
-        """Append an empty sub-block."""
+        """Append an empty sub-block.
+
+        Raises:
+            LimitError: so many have been made before that the budget is exhausted.
+        """
+        budget.work(_OPERATIONS_OF_A_BLOCK, "a sub-block")
         desc = messages.BlockDescMessage(idx=len(self.blocks), parent_idx=parent.idx)
         block = Block(desc)
         self.blocks.append(block)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, Union
 
 import numpy as np
 
+from mconv import budget
 from mconv.emit.complex import Complex
 from mconv.emit.elementwise import FOLD_LIMIT
 from mconv.program import dims as D
@@ -22,6 +24,9 @@ def evaluate(ctx: AtenContext, node: Any, args: Sequence[Any], kwargs: dict[str,
     """The results of *node* as constants; None when they are not known now or too large to keep.
 
     What comes out may have as many elements as went in (weights that are transformed), or :data:`FOLD_LIMIT`.
+
+    Raises:
+        LimitError: so much has been computed before that the budget is exhausted.
     """
     name = str(node.target)
     if not name.startswith("aten."):  # what another library computes, in its own code, is not for us to run
@@ -37,8 +42,13 @@ def evaluate(ctx: AtenContext, node: Any, args: Sequence[Any], kwargs: dict[str,
     if not all(hasattr(v, "shape") and D.is_static([ctx.dim_of(s) for s in v.shape]) for v in specs):
         return None
     limit = max([FOLD_LIMIT, *(v.size or 0 for v in inputs)])
-    if sum(int(np.prod([int(s) for s in v.shape])) for v in specs) > limit:
+    counts = [math.prod(int(s) for s in v.shape) for v in specs]
+    if sum(counts) > limit:
         return None
+    # weights that are transformed are in proportion to the model, which may be in no file
+    beyond = sum(counts) - sum(v.size or 0 for v in inputs)
+    if beyond > 0:
+        budget.memory(beyond * max(v.dtype.itemsize for v in specs), lambda: f"computing {node.name}")
     import torch
 
     with torch.no_grad():

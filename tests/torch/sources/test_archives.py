@@ -6,6 +6,7 @@ import io
 import itertools
 import pickle
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from mconv.errors import CorruptModelError, LimitError, MconvError, NotAModelErr
 from mconv.torch.sources import open_source, weights
 
 torch = pytest.importorskip("torch")
+from mconv.torch.sources import made as large  # noqa: E402
 from tests.torch.sources import archives  # noqa: E402
 from tests.torch.sources.archives import ARRANGEMENTS, MARK, PAYLOADS, REFUSED_BY_TORCH  # noqa: E402
 
@@ -257,6 +259,27 @@ def test_archives_that_unfold(sound: dict[str, Path], tmp_path: Path) -> None:
 
         with budget.command("60M"), pytest.raises(LimitError, match="unpacking"):
             (npz_arrays if suffix == ".npz" else weights.read)(path)
+
+
+class Made(torch.nn.Module):
+    """What it makes on the way is far larger than it and its results."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.size = size
+
+    def forward(self, x: Any) -> Any:
+        return x + torch.full((self.size,), 1.0).cumsum(0)[-1:]
+
+
+@pytest.mark.parametrize(("size", "refused"), [(1000, False), (900_000_000, True)])
+def test_a_graph_that_makes_large_tensors(size: int, refused: bool) -> None:
+    from torch._subclasses.fake_tensor import FakeTensorMode
+
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        program = torch.export.export(Made(size), (torch.ones(3),))
+    with budget.command("1G"), pytest.raises(LimitError, match="tensor full") if refused else nullcontext():
+        large.check_graph(program, "m.pt2")
 
 
 def _tensor(

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from mconv import budget
 from mconv.errors import LimitError
 from mconv.torch.sources import script, script_code
 
@@ -137,3 +138,31 @@ def test_code_without_end() -> None:
         wrong("y = x  #" + "x" * 200_000)
     with pytest.raises(LimitError):
         script_code.check({f"code/{n}.py": b"pass\n" * 700_000 for n in range(6)}, ())
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["y = torch.sum(torch.ones([900000000]))", "y = torch.zeros([90000, 90000], dtype=6)", "y = torch.arange(900000000)",
+     "y = torch.eye(90000, 90000)", "y = (x).repeat([90000, 90000])", "n = 900000000\n    y = torch.ones([n])",
+     "y = torch.rand(size=[1000, 1000, 1000])", "for i in range(1000000000):\n      x = torch.add(x, i)",
+     "for i in range(0, 1000000000, 2):\n      x = torch.add(x, i)", "n = 1000000\n    for i in range(n):\n      pass",
+     "for i in range(1000):\n      for j in range(1000):\n        x = torch.add(x, i)",
+     "for i in range(1000000, 0, -1):\n      x = torch.add(x, i)",
+     "y = torch.ones([200000000])\n    z = torch.ones([200000000])"],
+)  # fmt: skip
+def test_sizes_beyond_the_budget(line: str) -> None:
+    with budget.command(), pytest.raises(LimitError, match="beyond the limit"):
+        wrong(line)
+    with budget.command("100T"):
+        assert wrong(line) is None
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["y = torch.slice(x, 0, 0, 9223372036854775807)", "y = torch.zeros([64, 512])", "y = torch.reshape(x, [-1, 90000])",
+     "for i in range(100):\n      for j in range(100):\n        x = torch.add(x, i)", "y = torch.arange(512)", "y = torch.full([3], 9223372036854775807)", "y = torch.randint(0, 900000000, [3])",
+     "for i in range(0, -5):\n      pass", "for i in range(torch.size(x, 0)):\n      pass"],
+)  # fmt: skip
+def test_sizes_of_models(line: str) -> None:
+    with budget.command():
+        assert wrong(line) is None

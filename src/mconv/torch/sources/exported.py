@@ -26,7 +26,7 @@ from mconv.factory.inputs import Input
 from mconv.printable import printable
 from mconv.torch.exporting import first_line
 from mconv.torch.quiet import quiet
-from mconv.torch.sources import forms, graph_texts, stored, unpickle
+from mconv.torch.sources import forms, graph_texts, made, stored, unpickle
 from mconv.torch.sources.archive import TRUST_HINT, Archive
 from mconv.torch.sources.forms import Form
 from mconv.torch.sources.inputs import dtype_of
@@ -40,6 +40,7 @@ def open_archive(path: Path, *, trust: bool) -> Source:
         UntrustedError: it holds more than a graph and weights, and *trust* is not given.
         CorruptModelError: it is damaged, or of a version that this torch does not read.
         UnsupportedError: it calls operators that this torch does not have.
+        LimitError: a tensor of the graph is larger than the budget, and *trust* is not given.
     """
     torch = import_torch()
     old = None if trust else _check(path)
@@ -48,6 +49,7 @@ def open_archive(path: Path, *, trust: bool) -> Source:
         try:
             program = torch.export.load(path) if old is None else _old(old)
             if not trust:
+                made.check_graph(program, str(path))
                 program._guards_code = []  # texts that module() would run; the graph has its own checks
             guards = "check_guards" in inspect.signature(program.module).parameters
             module = program.module(check_guards=False) if guards else program.module()

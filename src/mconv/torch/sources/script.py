@@ -66,7 +66,7 @@ def _check(path: Path) -> None:
         try:
             wrong = script_code.check(code, _registered())
         except LimitError as e:
-            raise LimitError(f"{path}: {e.message}") from None
+            raise LimitError(f"{path}: its code: {e.message}", e.hint) from None
         if wrong is not None:
             raise UntrustedError(f"{path}: its code ({printable(wrong, 200)})", TRUST_HINT)
         for name in archive.records:

@@ -5,6 +5,10 @@ through node by node: only statements that torch prints, only operators of a lis
 that the archive's own classes have. What only one of the two parsers would read (odd characters, other ends of lines)
 is refused before.
 
+Sizes and turns that the code says in numbers draw on the budget before anything runs: tensors that operators make
+(:mod:`made`), loops over a ``range``. What is computed (a ``while`` whose condition stays true, a size that is a
+product) is known only to who runs it.
+
 The form: ``torch/csrc/jit/serialization/python_print.cpp`` and ``import_source.cpp``.
 """
 
@@ -15,7 +19,9 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Optional
 
+from mconv import budget
 from mconv.errors import LimitError
+from mconv.torch.sources import made
 from mconv.torch.sources.operators import ALLOWED
 
 _LONGEST_FILE, _LONGEST_LINE = 4 << 20, 100_000
@@ -48,6 +54,7 @@ _ATTRIBUTES = frozenset((
     "index", "T", "H", "mT", "mH", "real", "imag", "is_cuda", "is_cpu", "is_sparse", "is_quantized", "is_mkldnn",
     "is_leaf", "tolist", "value", "training",
 ))  # fmt: skip
+_OPERATIONS_OF_A_TURN = 1 << 15  # 130,000 turns exhaust a budget
 _ROOTS = frozenset(("torch", "ops", "CONSTANTS", "__torch__"))
 _WORD = re.compile(r"[A-Za-z_]\w*", re.ASCII)
 _TEXT = re.compile(r"[\x20-\x7e\n]*")
@@ -67,7 +74,7 @@ def check(files: Mapping[str, bytes], registered: Iterable[str]) -> Optional[str
         registered: the names of all operators of torch, as a value has them as methods.
 
     Raises:
-        LimitError: it is far larger than a model's.
+        LimitError: it is far larger than a model's, or asks for more memory or turns than the budget has.
     """
     if sum(map(len, files.values())) > _ALL_CODE:
         raise LimitError(f"{sum(map(len, files.values()))} bytes of code, more than a model has")
@@ -135,6 +142,7 @@ class _Checker:
     def __init__(self, declared: set[str], refused: set[str]):
         self.declared, self.refused = declared, refused
         self.bound: set[str] = set()
+        self.numbers: dict[str, int] = {}  # name → the largest number that it is assigned
 
     def visit(self, tree: ast.Module) -> None:
         for node in ast.walk(tree):
@@ -142,16 +150,52 @@ class _Checker:
                 self.bound.add(node.arg)
             elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
                 self.bound.add(node.id)
+            elif isinstance(node, ast.Assign) and (number := self.number(node.value)) is not None:
+                for target in node.targets:
+                    if isinstance(target, ast.Name):
+                        self.numbers[target.id] = max(number, self.numbers.get(target.id, 0))
         if self.bound & (_ROOTS | {"getattr", "hasattr"}):
             raise NotAllowed("gives another meaning to a name of torch's")
-        stack: list[tuple[ast.AST, int]] = [(n, 1) for n in tree.body]
+        stack: list[tuple[ast.AST, int, int]] = [(n, 1, 1) for n in tree.body]
         while stack:
-            node, depth = stack.pop()
+            node, depth, turns = stack.pop()
             if depth > _DEPTH:
                 raise LimitError("code that is nested too deeply")
             if not isinstance(node, (*_STATEMENTS, *_PARTS)):
                 raise NotAllowed(f"has a statement that a model has not ({type(node).__name__})")
-            stack += [(n, depth + 1) for n in self.inner(node)]
+            if isinstance(node, ast.For) and (own := self.turns(node.iter)) > 1:
+                turns *= own
+                budget.work(turns * _OPERATIONS_OF_A_TURN, f"a loop of {own} turns")
+            elif isinstance(node, ast.Call):
+                self.made(node)
+            stack += [(n, depth + 1, turns) for n in self.inner(node)]
+
+    def number(self, node: ast.AST) -> Optional[int]:
+        """A number as it stands in the code, or under a name."""
+        if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
+            positive = self.number(node.operand)
+            return None if positive is None else -positive
+        if isinstance(node, ast.Constant) and type(node.value) is int:
+            return node.value
+        return self.numbers.get(node.id) if isinstance(node, ast.Name) else None
+
+    def turns(self, over: ast.AST) -> int:
+        """How often a loop over a ``range`` of numbers turns; 1 where that is not known here."""
+        if not isinstance(over, ast.Call) or not isinstance(over.func, ast.Name) or over.func.id != "range":
+            return 1
+        bounds = [n for n in map(self.number, over.args) if n is not None]
+        if not 1 <= len(bounds) <= 3 or len(bounds) < len(over.args) or bounds[2:] == [0]:
+            return 1
+        first, last = (0, *bounds) if len(bounds) == 1 else bounds[:2]
+        step = bounds[2] if len(bounds) == 3 else 1
+        return max(0, -((first - last) // step))
+
+    def made(self, node: ast.Call) -> None:
+        """Draw on the budget for what an operator makes of numbers."""
+        if isinstance(node.func, ast.Attribute):
+            given = [*node.args, *(k.value for k in node.keywords)]
+            lists = [list(map(self.number, a.elts)) if isinstance(a, ast.List) else self.number(a) for a in given]
+            made.draw(node.func.attr, lists)
 
     def inner(self, node: ast.AST) -> list[ast.AST]:
         """Check one node; what is to be looked at below it."""
