@@ -10,6 +10,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from mconv import api
+from mconv.errors import RuntimeFailedError
 from mconv.program.dtypes import DType
 from mconv.program.program import Program
 from mconv.verify import nothing_found
@@ -48,6 +49,15 @@ def test_a_selection_that_finds_nothing_is_compared(tmp_path: Path, target: str,
     assert [row["shape"] for row in report.verification["outputs"][-2:]] == [[0, 4], [0, 4]]
 
 
+@pytest.mark.runtime
+@pytest.mark.parametrize(("target", "runtime"), [("2.3", "paddle-2.3.2"), ("2.6", "paddle-2.6.2"), ("3", "current")])
+def test_a_loop_over_what_is_found_has_no_turn(tmp_path: Path, target: str, runtime: str) -> None:
+    require(runtime)
+    report = api.onnx2paddle(rows_in_turn(tmp_path / "m.onnx"), tmp_path / "out", target=target)
+    assert report.verification["status"] == "passed"
+    assert report.verification["outputs"][-1]["shape"] == [0, 3]
+
+
 def test_it_is_said_when_nothing_makes_it_empty(tmp_path: Path) -> None:
     require("current")
     report = api.onnx2paddle(model(tmp_path / "m.onnx", -1e9), tmp_path / "out", target="3")
@@ -73,6 +83,107 @@ def test_candidates_keep_shapes_and_types() -> None:
     for _, made in found:
         assert {n: (a.shape, a.dtype) for n, a in made.items()} == {n: (a.shape, a.dtype) for n, a in feed.items()}
         assert 0 <= made["ids"].min() and made["ids"].max() <= 5
+
+
+def selected(path: Path, nodes: list, outputs: list, constants: dict[str, np.ndarray]) -> Path:
+    """*nodes* behind ``i``: the rows of x [4, 3] that begin with more than 0."""
+    front = [
+        helper.make_node("Slice", ["x", "zero", "one", "one"], ["c"]),
+        helper.make_node("Squeeze", ["c", "one"], ["r"]),
+        helper.make_node("Greater", ["r", "t"], ["k"]),
+        helper.make_node("NonZero", ["k"], ["z"]),
+        helper.make_node("Squeeze", ["z", "zero"], ["i"]),
+    ]
+    constants = {"zero": np.array([0]), "one": np.array([1]), "t": np.array(0, np.float32), **constants}
+    graph = helper.make_graph(
+        [*front, *nodes],
+        "g",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [4, 3])],
+        outputs,
+        [numpy_helper.from_array(v, n) for n, v in constants.items()],
+    )
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
+    return path
+
+
+def rows_in_turn(path: Path) -> Path:
+    """A loop over the rows that are found, which collects each of them."""
+    info = helper.make_tensor_value_info
+    body = helper.make_graph(
+        [helper.make_node("Gather", ["g", "n"], ["row"]), helper.make_node("Identity", ["go"], ["on"])],
+        "body",
+        [info("n", TensorProto.INT64, []), info("go", TensorProto.BOOL, [])],
+        [info("on", TensorProto.BOOL, []), info("row", TensorProto.FLOAT, [3])],
+    )
+    nodes = [
+        helper.make_node("Gather", ["x", "i"], ["g"]),
+        helper.make_node("Shape", ["g"], ["s"]),
+        helper.make_node("Gather", ["s", "first"], ["m"]),
+        helper.make_node("Loop", ["m", ""], ["y"], body=body),
+    ]
+    return selected(path, nodes, [info("y", TensorProto.FLOAT, [None, 3])], {"first": np.array(0)})
+
+
+def test_a_death_on_what_the_source_takes_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A loop that collects without a turn is what every Paddle dies of, where nothing stands in for that turn."""
+    require("current")
+    monkeypatch.setattr("mconv.emit.control._turns", lambda *_: True)
+    with pytest.raises(RuntimeFailedError, match=r"where x is 0, which the source takes: .*tensorarray size"):
+        api.onnx2paddle(rows_in_turn(tmp_path / "m.onnx"), tmp_path / "out", target="3")
+
+
+def test_a_death_on_what_the_source_does_not_take_is_none(tmp_path: Path) -> None:
+    """An index that is no place of the table, in both."""
+    require("current")
+    nodes = [
+        helper.make_node("Gather", ["x", "i"], ["y"]),
+        helper.make_node("ReduceMax", ["x"], ["most"], keepdims=0),
+        helper.make_node("Cast", ["most"], ["place"], to=TensorProto.INT64),
+        helper.make_node("Gather", ["table", "place"], ["v"]),
+    ]
+    info = helper.make_tensor_value_info
+    outputs = [info("y", TensorProto.FLOAT, [None, 3]), info("v", TensorProto.FLOAT, [2])]
+    path = selected(tmp_path / "m.onnx", nodes, outputs, {"table": np.ones((5, 2), np.float32)})
+    report = api.onnx2paddle(path, tmp_path / "out", target="3")
+    assert report.verification["status"] == "passed"
+
+
+def test_it_is_said_when_every_set_is_empty(tmp_path: Path) -> None:
+    require("current")
+    report = api.onnx2paddle(model(tmp_path / "m.onnx", 1e9), tmp_path / "out", target="3")
+    assert report.verification["status"] == "passed"
+    assert any("1 of 1 sizes that come from data are 0 on all random input sets" in w for w in report.warnings)
+
+
+def test_it_is_said_of_selections_inside_of_control_flow(tmp_path: Path) -> None:
+    require("current")
+    info = helper.make_tensor_value_info
+    then = helper.make_graph(
+        [
+            helper.make_node("NonZero", ["k"], ["places"]),
+            helper.make_node("Squeeze", ["places", "zero"], ["at"]),
+            helper.make_node("Gather", ["x", "at"], ["rows"]),
+            helper.make_node("ReduceSum", ["rows", "zero"], ["a"], keepdims=0),
+        ],
+        "then",
+        [],
+        [info("a", TensorProto.FLOAT, [3])],
+    )
+    other = helper.make_graph(
+        [helper.make_node("ReduceSum", ["x", "zero"], ["b"], keepdims=0)],
+        "else",
+        [],
+        [info("b", TensorProto.FLOAT, [3])],
+    )
+    nodes = [
+        helper.make_node("ReduceSum", ["x"], ["total"], keepdims=0),
+        helper.make_node("Less", ["total", "much"], ["whether"]),
+        helper.make_node("If", ["whether"], ["y"], then_branch=then, else_branch=other),
+    ]
+    outputs = [info("y", TensorProto.FLOAT, [3])]
+    path = selected(tmp_path / "m.onnx", nodes, outputs, {"much": np.array(1e9, np.float32)})
+    report = api.onnx2paddle(path, tmp_path / "out", target="3")
+    assert any("1 sizes come from data inside of control flow" in w for w in report.warnings)
 
 
 def detector(path: Path) -> Path:

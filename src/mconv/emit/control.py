@@ -12,7 +12,7 @@ from mconv.emit.elementwise import compare, logical
 from mconv.emit.shape import bind_shape, need_rank, reshape
 from mconv.emit.sizes import computable
 from mconv.emit.slicing import fill
-from mconv.emit.zero_size import counted, register, size_held
+from mconv.emit.zero_size import counted, from_data, register, size_held
 from mconv.errors import UnsupportedError
 from mconv.program import dims as D
 from mconv.program import signatures
@@ -204,7 +204,7 @@ def _emit_while(
         var = b.block.vars[array.name or ""]
         var.desc.type.tensor_array.tensor.data_type = int(wide)
     assign(whether(condition), running)
-    idle = bool(arrays) and not _turns(trips, condition)
+    idle = bool(arrays) and not _turns(b, trips, condition)
     if idle:  # what stands for the first turn where there is none
         first = b.constant(np.zeros(1, np.int64))
         for array, value, wide in zip(arrays, collected, elements):
@@ -241,7 +241,7 @@ def _emit_while(
     return finals, [_stacked(b, a, v, w, turns) for a, v, w in zip(arrays, collected, elements)]
 
 
-def _turns(trips: Optional[Value], condition: Optional[Value]) -> bool:
+def _turns(b: Builder, trips: Optional[Value], condition: Optional[Value]) -> bool:
     """Whether there is a first turn for certain: the condition is none that could fail, the count above 0."""
     if condition is not None and not (condition.is_const and bool(np.all(condition.const))):
         return False
@@ -249,7 +249,8 @@ def _turns(trips: Optional[Value], condition: Optional[Value]) -> bool:
         return True
     if trips.is_const:
         return bool(np.all(np.asarray(trips.const) > 0))
-    return trips.data is not None  # the size of an input; one that comes from data has padding
+    # the size of an input; the size of a selection may truly be 0
+    return trips.data is not None and not counted(b, trips.data) and not from_data(b, trips)
 
 
 def _stackable(dtype: DType) -> DType:

@@ -194,7 +194,13 @@ def prove(
         with runtime.worker() as worker:
             fed = [{renamed[n]: a for n, a in feed.items()} for feed in sets]
             if inputs is None:
-                found = nothing_found.search(program, files, worker, fed[0], timeout=timeout)
+                found = nothing_found.search(program, files, worker, fed, timeout=timeout)
+                inside = nothing_found.inside(program)
+                if inside:
+                    proof.notes.append(
+                        f"{inside} sizes come from data inside of control flow: inputs on which they are 0 are not "
+                        "searched for; give such inputs with --inputs x.npz"
+                    )
                 if found is not None:
                     wanted = _of_nothing(proof, found, reference, source_types, renamed, fed, wanted)
                     sets = [{name: feed[port] for name, port in renamed.items()} for feed in fed]
@@ -227,7 +233,24 @@ def _of_nothing(
 
     Returns:
         *wanted* with what the source makes of them; sets that it does not take are left out.
+
+    Raises:
+        RuntimeFailedError: the source takes a set that the converted model does not survive.
     """
+    for label, feed, error in found.deaths:
+        source = {name: feed[port] for name, port in renamed.items()}
+        try:
+            reference.run([_as_source(source, types)])
+        except RuntimeFailedError:
+            continue
+        proof.input_sets.append({n: list(a.shape) for n, a in source.items()})
+        proof.inputs = f"{proof.inputs}; input set {len(proof.input_sets)}: {label}"
+        raise RuntimeFailedError(f"where {label}, which the source takes: {error.message}", error.hint)
+    if found.always:
+        proof.notes.append(
+            f"{found.always} of {found.sizes} sizes that come from data are 0 on all random input sets: what the "
+            "model makes of what it finds is not compared; give inputs in which it finds something with --inputs x.npz"
+        )
     kept = []
     for feed, label in zip(found.feeds, found.labels):
         source = {name: feed[port] for name, port in renamed.items()}

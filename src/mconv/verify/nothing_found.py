@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -43,11 +44,15 @@ class Found:
         sizes: how many sizes come from data.
         feeds: input sets, each of which makes some of them 0 that no other does.
         labels: for each, what it is and how many sizes it makes 0.
+        always: how many sizes are 0 on every input set that was compared already.
+        deaths: what the converted program does not survive: what it is, the input set, what it died of.
     """
 
     sizes: int
     feeds: Sequence[Feed] = ()
     labels: Sequence[str] = ()
+    always: int = 0
+    deaths: Sequence[tuple[str, Feed, RuntimeFailedError]] = ()
 
 
 def selections(program: Program) -> list[str]:
@@ -56,6 +61,11 @@ def selections(program: Program) -> list[str]:
     for op in program.main.ops:
         names += op.output(_SELECTIONS[op.type])[:1] if op.type in _SELECTIONS else []
     return names
+
+
+def inside(program: Program) -> int:
+    """How many sizes come from data in the blocks of control flow, whose variables cannot be fetched."""
+    return sum(op.type in _SELECTIONS for block in program.blocks[1:] for op in block.ops)
 
 
 def candidates(feed: Mapping[str, np.ndarray], dtypes: Mapping[str, DType]) -> Iterator[tuple[str, Feed]]:
@@ -82,14 +92,14 @@ def search(
     program: Program,
     files: tuple[Path, Path],
     worker: Worker,
-    feed: Mapping[str, np.ndarray],
+    fed: Sequence[Mapping[str, np.ndarray]],
     *,
     timeout: float = 600,
 ) -> Optional[Found]:
     """Look for input sets that make sizes 0 in the converted program; None where no size comes from data.
 
     Args:
-        feed: inputs that it takes, by its own names.
+        fed: input sets that it takes, by its own names; the first one says of which shapes to make others.
         timeout: seconds for one run.
     """
     names = selections(program)
@@ -97,23 +107,36 @@ def search(
         return None
     dtypes = {p.name: p.dtype for p in program.feeds if p.dtype is not None}
     left = set(range(len(names)))
+    always: set[int] = set()
     feeds: list[Feed] = []
     labels: list[str] = []
     seen: list[Feed] = []
+    deaths: list[tuple[str, Feed, RuntimeFailedError]] = []
     start = time.perf_counter()
-    for label, candidate in candidates(feed, dtypes):
+
+    def empty(sets: Sequence[Mapping[str, np.ndarray]]) -> set[int]:
+        """Which of the sizes are 0 on all of the sets."""
+        rows = worker.run(*files, [dict(s) for s in sets], fetch=names, timeout=timeout).outputs
+        return {i for i in range(len(names)) if not any(row[-len(names) :][i].size for row in rows)}
+
+    with contextlib.suppress(RuntimeFailedError):  # the comparison runs them, too, and says what it dies of
+        always = empty(fed)
+    for label, candidate in candidates(fed[0], dtypes):
         if not left or time.perf_counter() - start > SECONDS:
             break
         if any(all(np.array_equal(candidate[n], other[n]) for n in candidate) for other in seen):
             continue
         seen.append(candidate)
         try:
-            outputs = worker.run(*files, candidate, fetch=names, timeout=timeout).outputs[0]
+            found = empty([candidate])
         except RuntimeFailedError:
+            try:
+                worker.run(*files, candidate, timeout=timeout)  # as it is, without more to fetch
+            except RuntimeFailedError as e:
+                deaths.append((label, candidate, e))
             continue
-        empty = {i for i, value in enumerate(outputs[-len(names) :]) if not value.size}
-        if empty & left:
+        if found & left:
             feeds.append(candidate)
-            labels.append(f"{label}: {len(empty)} of {len(names)} sizes that come from data are 0")
-            left -= empty
-    return Found(len(names), feeds, labels)
+            labels.append(f"{label}: {len(found)} of {len(names)} sizes that come from data are 0")
+            left -= found
+    return Found(len(names), feeds, labels, len(always), deaths)
