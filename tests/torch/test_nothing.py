@@ -74,6 +74,11 @@ OVER_ROWS: dict[str, Callable[[Any], Any]] = {
     "number": lambda v: torch.full((1,), 1.0) * v.shape[0],
     "pad": lambda v: F.pad(v, (0, 0, 1, 2)),
     "concat_rows": lambda v: torch.cat([v, W], 0),
+    "largest_of_joined": lambda v: torch.cat([v, W - 5], 0).amax(0),
+    "mean_of_joined": lambda v: torch.cat([v, W], 0).mean(0),
+    "mean_of_padded": lambda v: F.pad(v, (0, 0, 1, 2), value=-3.0).mean(0),
+    "sum_of_two": lambda v: torch.cat([v, v[v[:, 1] > 0]], 0).sum(0),
+    "bincount": lambda v: torch.bincount((v[:, 0] > 0.5).long(), minlength=5),
     "einsum": lambda v: torch.einsum("nc,nd->cd", v, v),
     "scatter": lambda v: torch.zeros(5, 4).index_add(0, (v[:, 0] > 0.5).long(), v),
 }

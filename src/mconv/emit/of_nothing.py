@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from mconv.emit.zero_size import counted, or_else
+from mconv.emit.zero_size import counted, or_else, vanishes
 from mconv.errors import UnsupportedError
 from mconv.program import dims as D
 from mconv.program.builder import Builder
@@ -168,13 +168,39 @@ def _settled_values(b: Builder, op_type: str, operands: Mapping[str, Any], given
         lost -= _first_size_kept(b, op_type, operands, made)
     if not lost or op_type in _CHOICES:
         return made
+    sizes = _may_be_none(b, lost, operands)
+    if not sizes:
+        return made
     if op_type in _INTO:
-        return or_else(b, lost, made, operands[_INTO[op_type]])
+        return or_else(b, sizes, made, operands[_INTO[op_type]])
     if op_type in _OF_NOTHING:
-        return or_else(b, lost, made, _of_nothing(b, _OF_NOTHING[op_type], made))
+        return or_else(b, sizes, made, _of_nothing(b, _OF_NOTHING[op_type], made))
     raise UnsupportedError(
         f"a size that comes from data may be 0, and what {op_type} gives of no elements is not known to mconv"
     )
+
+
+def _may_be_none(b: Builder, lost: set[D.Sym], operands: Mapping[str, Any]) -> list[D.Dim]:
+    """The sizes to look at: those of *lost*, or where none of them empties a dimension for itself, that dimension.
+
+    ``d + 1`` is never empty: what is selected is joined to something that is there.
+    """
+    dims = [d for v in _values(operands) for d in v.shape or ()]
+    sizes: dict[D.Dim, None] = {}
+    for size in lost:
+        within = [d for d in dims if size in counted(b, [d])]
+        if any(vanishes(b, d) for d in within):
+            sizes[size] = None
+        else:
+            sizes.update(dict.fromkeys(d for d in within if not _never_none(b, d)))
+    return list(sizes)
+
+
+def _never_none(b: Builder, dim: D.Dim) -> bool:
+    """Whether *dim* is a sum of sizes and of a number above 0."""
+    if not isinstance(dim, D.Sym) or min(dim.terms.values()) < 0:
+        return False
+    return () in dim.terms and all(isinstance(atom, str) for monomial in dim.terms for atom in monomial)
 
 
 def _name_gathered(b: Builder, operands: Mapping[str, Any], made: Value) -> None:

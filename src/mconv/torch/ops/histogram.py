@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Optional
 
-from mconv.emit import arithmetic, concat, histogram
+from mconv.emit import arithmetic, histogram
 from mconv.emit.elementwise import number
 from mconv.emit.reduction import reduce
 from mconv.emit.shape import need_rank, reshape
@@ -26,8 +26,8 @@ def bincount(ctx: AtenContext, self: Value, weights: Optional[Value] = None, min
     place = ctx.cast(self, DType.INT64)
     least = reshape(ctx, ctx.tensor(minlength, DType.INT64), (1,))
     one = number(ctx, 1, DType.INT64)
-    needed = concat(ctx, [place, arithmetic(ctx, "sub", least, one)], 0)
-    bins = arithmetic(ctx, "add", reduce(ctx, "max", needed, [0], keep=True), one)
+    largest = reduce(ctx, "max", place, [0], keep=True)  # of no numbers it is below every least
+    bins = arithmetic(ctx, "add", arithmetic(ctx, "max", largest, arithmetic(ctx, "sub", least, one)), one)
     made = histogram.counts(ctx, bins, place, weights, ctx.out_dtype)
     made.shape = ctx.out_shape
     return made
