@@ -338,3 +338,6 @@ def test_an_input_without_dimensions_is_fed_as_the_target_has_it(target: str, tm
     onnx.save(model(nodes, inputs, [port("y", dims=("n", 3))]), tmp_path / "m.onnx")
     proof = api.onnx2paddle(tmp_path / "m.onnx", tmp_path / "out", target=target).verification
     assert proof is not None and proof["status"] == "passed" and proof["input_sets"][0]["k"] == []
+    assert api.verify(
+        tmp_path / "m.onnx", tmp_path / "out", runtime=f"paddle-{'2.3.2' if target == '2.3' else '2.6.2'}"
+    ).ok

@@ -308,18 +308,9 @@ def load(engine, request):
     return OnExecutor(request) if engine == "executor" else OnPredictor(request)
 
 
-def fed_to(version, feed):
-    """The feed as that Paddle takes it: before 2.5 there are no tensors without dimensions, and a number has shape [1]."""
-    parts = version.split(".")
-    if (int(parts[0]), int(parts[1])) >= (2, 5) or parts[0] == "0":  # 0.0.0 is a build of the development branch
-        return feed
-    return {name: array.reshape(1) if array.ndim == 0 else array for name, array in feed.items()}
-
-
 def run_all(loaded, sets):
     names, outputs, dtypes, seconds = [], [], [], []
     for feed in sets:
-        feed = fed_to(loaded.version, feed)
         started = time.time()
         names, values, labels = loaded.run(feed)
         seconds.append(time.time() - started)

@@ -19,7 +19,7 @@ from mconv.runtimes import Runtime
 from mconv.verbs import precision
 from mconv.verify import nothing_found, order, search
 from mconv.verify.compare import Comparison, Tolerance, compare
-from mconv.verify.feeds import InputSpec, load_feeds, specs_of
+from mconv.verify.feeds import InputSpec, as_declared, load_feeds, specs_of
 from mconv.verify.runners import Answers, Runner
 
 PASSED, FAILED, NOT_DONE = "passed", "failed", "not verified"
@@ -192,7 +192,8 @@ def prove(
     unstable = ""
     try:
         with runtime.worker() as worker:
-            fed = [{renamed[n]: a for n, a in feed.items()} for feed in sets]
+            fed = [as_declared({renamed[n]: a for n, a in feed.items()}, program) for feed in sets]
+            names_of = _Renaming(renamed, {n for n, a in sets[0].items() if a.ndim == 0})
             if inputs is None:
                 found = nothing_found.search(program, files, worker, fed, timeout=timeout)
                 inside = nothing_found.inside(program)
@@ -202,8 +203,8 @@ def prove(
                         "searched for; give such inputs with --inputs x.npz"
                     )
                 if found is not None:
-                    wanted = _of_nothing(proof, found, reference, source_types, renamed, fed, wanted)
-                    sets = [{name: feed[port] for name, port in renamed.items()} for feed in fed]
+                    wanted = _of_nothing(proof, found, reference, source_types, names_of, fed, wanted)
+                    sets = [names_of(feed) for feed in fed]
             got = worker.run(*files, fed, lods={p.name: p.var.lod_level for p in ports}, timeout=timeout)
     except RuntimeFailedError as e:
         proof.status, proof.reason, proof.error = FAILED, e.message, e
@@ -220,12 +221,23 @@ def prove(
     return proof
 
 
+@dataclass(frozen=True)
+class _Renaming:
+    """A feed of the program as one of the source: under its names (name → the program's), numbers without dimensions."""
+
+    names: Mapping[str, str]
+    scalars: set[str]
+
+    def __call__(self, feed: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        return {n: feed[p].reshape(()) if n in self.scalars else feed[p] for n, p in self.names.items()}
+
+
 def _of_nothing(
     proof: Proof,
     found: nothing_found.Found,
     reference: Runner,
     types: Mapping[str, np.dtype],
-    renamed: Mapping[str, str],
+    names_of: _Renaming,
     fed: list[dict[str, np.ndarray]],
     wanted: Answers,
 ) -> Answers:
@@ -238,7 +250,7 @@ def _of_nothing(
         RuntimeFailedError: the source takes a set that the converted model does not survive.
     """
     for label, feed, error in found.deaths:
-        source = {name: feed[port] for name, port in renamed.items()}
+        source = names_of(feed)
         try:
             reference.run([_as_source(source, types)])
         except RuntimeFailedError:
@@ -253,7 +265,7 @@ def _of_nothing(
         )
     kept = []
     for feed, label in zip(found.feeds, found.labels):
-        source = {name: feed[port] for name, port in renamed.items()}
+        source = names_of(feed)
         try:
             more = reference.run([_as_source(source, types)])
         except RuntimeFailedError:

@@ -100,6 +100,13 @@ def specs_of(program: Program) -> list[InputSpec]:
     return specs
 
 
+def as_declared(feed: Mapping[str, np.ndarray], program: Program) -> dict[str, np.ndarray]:
+    """The feed with numbers without dimensions in the shape [1] that the program declares for them, as those for Paddle
+    before 2.5 do, where an operator on such a number and a tensor fails otherwise."""
+    single = {port.name for port in program.feeds if port.shape is not None and len(port.shape) == 1}
+    return {n: a.reshape(1) if a.ndim == 0 and n in single else a for n, a in feed.items()}
+
+
 def _limits(program: Program) -> dict[str, int]:
     origin = {port.name: port.name for port in program.feeds}
     limits: dict[str, int] = {}

@@ -17,7 +17,7 @@ from mconv.program.dtypes import DType
 from mconv.program.files import Era, ModelFiles, load_program, locate
 from mconv.runtimes import Runtime, Worker, find
 from mconv.runtimes.memory import HINT, says_out_of_memory
-from mconv.verify.feeds import InputSpec, specs_of
+from mconv.verify.feeds import InputSpec, as_declared, specs_of
 from mconv.verify.quantised import is_quantised, unsign_weights
 
 
@@ -80,7 +80,11 @@ class PaddleRunner:
     def run(self, sets: Sequence[Mapping[str, np.ndarray]]) -> Answers:
         if self._lods is None:
             self._lods = lods_of(self.files)
-        result = self.worker.run(self.files.program, self.files.params, list(sets), lods=self._lods, **self.options)
+        fed = [dict(feed) for feed in sets]
+        if any(a.ndim == 0 for feed in fed for a in feed.values()) and self.files.era is not Era.PIR:
+            program = load_program(self.files)
+            fed = [as_declared(feed, program) for feed in fed]
+        result = self.worker.run(self.files.program, self.files.params, fed, lods=self._lods, **self.options)
         self.label = f"Paddle {result.version}"
         return Answers(result.names, result.outputs, result.dtypes, result.version, result.seconds)
 
