@@ -57,13 +57,15 @@ def _script(shell: str) -> str:
 
 
 def _this_shell() -> str:
-    """The shell that mconv was started from."""
+    """The shell that mconv was started from; the user's own where that is one without completion, such as sh."""
     import shellingham  # type: ignore[import-untyped]
 
+    own = os.path.basename(os.environ.get("SHELL", ""))
     try:
-        return str(shellingham.detect_shell()[0])
+        found = str(shellingham.detect_shell()[0])
     except shellingham.ShellDetectionFailure:
-        return os.path.basename(os.environ.get("SHELL", ""))
+        return own
+    return own if found not in SHELLS and own in SHELLS else found
 
 
 def answer(commands: dict[str, str], load: Callable[[str], Any]) -> None:

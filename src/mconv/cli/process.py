@@ -49,10 +49,23 @@ def end_at_once() -> None:
 def unwinding() -> Iterator[None]:
     """Within it a signal raises :class:`Stop` in the main thread. Only the first one: what it sets off is to come to its
     end, though a SIGINT breaks that off, too."""
-    before = _handle(_raise)
+    before, hook = _handle(_raise), sys.unraisablehook
+
+    def again(found: Any) -> None:
+        """Where the signal came in a callback that may not raise (of the garbage collector, say), it is sent once more."""
+        if not isinstance(found.exc_value, Stop):
+            hook(found)
+            return
+        signal.signal(found.exc_value.number, _raise)
+        timer = threading.Timer(0.02, os.kill, (os.getpid(), found.exc_value.number))
+        timer.daemon = True
+        timer.start()
+
+    sys.unraisablehook = again
     try:
         yield
     finally:
+        sys.unraisablehook = hook
         for number, handler in before.items():
             signal.signal(number, handler)
 
