@@ -95,7 +95,7 @@ def _safetensors_case(sound: tuple[dict, bytes], rng: random.Random, folder: Pat
     return ["w.safetensors"]
 
 
-def _read_safetensors(argv: list[str]) -> int:
+def read_weights(argv: list[str]) -> int:
     """As ``torch2paddle --weights`` reads them, without the seconds that the model takes."""
     from mconv.cli.common import out, render_error
     from mconv.torch.sources import weights
@@ -114,4 +114,4 @@ def _safetensors_sound(sound: tuple[dict, bytes], folder: Path) -> list[list[str
     return [["w.safetensors"]]
 
 
-SAFETENSORS = Format("safetensors", _safetensors, _safetensors_case, _safetensors_sound, _read_safetensors)
+SAFETENSORS = Format("safetensors", _safetensors, _safetensors_case, _safetensors_sound, read_weights)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.fuzz import mutate
+from tests.fuzz.formats.arrays import read_weights
 from tests.fuzz.harness import Format
 
 
@@ -57,27 +58,13 @@ def _torch_case(sound: list[bytes], rng: random.Random, folder: Path) -> list[st
     return ["w.pth"]
 
 
-def _read(argv: list[str]) -> int:
-    """As ``torch2paddle --weights`` reads them, without the seconds that the model takes."""
-    from mconv.cli.common import out, render_error
-    from mconv.torch.sources import weights
-
-    out.configure()
-    try:
-        for name, held in weights.read(Path(argv[0])).tensors.items():
-            out.print(f"{name}: {held.dtype} {list(held.shape)}")
-    except Exception as e:  # noqa: BLE001 - as the command line has it
-        return render_error(e, "mconv torch2paddle")
-    return 0
-
-
 def _torch_sound(sound: list[bytes], folder: Path) -> list[list[str]]:
     for i, held in enumerate(sound[:4]):
         folder.joinpath(f"w{i}.pth").write_bytes(held)
     return [[f"w{i}.pth"] for i in range(4)]
 
 
-TORCH = Format("torch", _saved, _torch_case, _torch_sound, _read)
+TORCH = Format("torch", _saved, _torch_case, _torch_sound, read_weights)
 
 # ------------------------------------------------------------------------------------------------- .pt2, TorchScript
 
