@@ -35,15 +35,17 @@ ALLOWED: dict[str, set[str]] = {
     "runtimes": MIDDLE,
     # running a model, and the real pipeline on a serving folder
     "verify": MIDDLE | {"runtimes", "serving"},
+    # latency and load, in turns, with answers compared
+    "bench": MIDDLE | {"runtimes", "verify", "serving"},
     # reads every format to describe it
     "inspection": MIDDLE | {"onnx", "pir", "serving"},
     # verbs that join rooms which do not know each other
-    "verbs": MIDDLE | IMPORTERS | {"factory", "serving", "verify", "runtimes", "inspection"},
+    "verbs": MIDDLE | IMPORTERS | {"factory", "serving", "verify", "bench", "runtimes", "inspection"},
     # another face of the API: the one that ONNX's tools expect, a module that subclasses what onnx has
     "onnx_backend": MIDDLE | {"onnx", "runtimes"},
     # runs the verbs; hashes files, and writes whole folders as they do
     "recipe": GROUND | {"api"},
-    "api": MIDDLE | IMPORTERS | {"serving", "verify", "runtimes", "inspection", "recipe", "verbs"},
+    "api": MIDDLE | IMPORTERS | {"serving", "verify", "bench", "runtimes", "inspection", "recipe", "verbs"},
     # parses, calls the API and renders; the runtimes are the subject of two commands
     "cli": {"api"},
     "__main__": {"cli"},
@@ -126,8 +128,8 @@ def test_rooms_import_only_what_they_may(path: Path) -> None:
 @pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(SRC)))
 def test_frameworks_stay_outside(path: Path) -> None:
     wrong = []
-    if path.name == "worker_main.py":
-        return  # runs inside a managed runtime, never in mconv's own process
+    if path.name in ("worker_main.py", "latency_main.py"):
+        return  # run inside a managed runtime, never in mconv's own process
     for name, line, top in imports(ast.parse(path.read_text(encoding="utf-8"))):
         package = name.split(".")[0]
         if package in FRAMEWORKS and room_of(path) in WITHOUT_FRAMEWORKS:
@@ -168,7 +170,7 @@ class Missing:
             raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
 sys.meta_path.insert(0, Missing())
 import mconv
-inside_of_runtimes = ("mconv.runtimes.worker_main", "mconv.runtimes.serving_main", "mconv.runtimes.x2paddle_main")
+inside_of_runtimes = ("mconv.runtimes.worker_main", "mconv.runtimes.latency_main", "mconv.runtimes.serving_main", "mconv.runtimes.x2paddle_main")
 for module in pkgutil.walk_packages(mconv.__path__, "mconv."):
     if module.name not in ("mconv.__main__", *inside_of_runtimes):
         importlib.import_module(module.name)

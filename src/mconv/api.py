@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from mconv.runtimes.doctor import Diagnosis
     from mconv.serving.convert import ServingResult
     from mconv.serving.scaffold import Written as WrittenService
+    from mconv.verbs.bench import ModelBench
     from mconv.verbs.convert import Converted
     from mconv.verbs.downgrade import Downgraded
     from mconv.verbs.recognise import SourceKind
@@ -236,6 +237,36 @@ def as_run(a: PathLike, b: PathLike, found: Optional[Verification] = None, error
     from mconv.recipe import render
 
     return render.of_verification(a, b, found, error)
+
+
+@budget.bounded
+def bench_models(
+    models: Sequence[PathLike],
+    *,
+    threads: int = 1,
+    warmup: int = 3,
+    loops: int = 50,
+    rounds: int = 5,
+    timeout: float = 600,
+    **options: Any,
+) -> ModelBench:
+    """Measure models, each in each runtime that can run it, in turns and on the same inputs.
+
+    Args:
+        models: ``.onnx`` files and Paddle models of any era, of the same inputs and outputs.
+        threads, warmup, loops, rounds, timeout: see :class:`mconv.bench.latency.Plan`.
+        options: see :func:`mconv.verbs.bench.bench_models`.
+
+    Raises:
+        UsageError: a number is below 1.
+    """
+    from mconv.bench.latency import Plan
+    from mconv.verbs import bench
+
+    for name, number in (("threads", threads), ("warmup", warmup), ("loops", loops), ("rounds", rounds)):
+        if number < 1:
+            raise UsageError(f"--{name} {number}: at least 1")
+    return bench.bench_models(models, plan=Plan(threads, warmup, loops, rounds, timeout), **options)
 
 
 @budget.bounded

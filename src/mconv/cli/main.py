@@ -35,6 +35,7 @@ COMMANDS: dict[str, dict[str, str]] = {
     },
     "Prove": {
         "verify": "Run two models and compare them, output by output",
+        "bench": "How fast models run in each runtime, and what a service bears; answers compared",
         "check": "Whether a converted folder is still what its provenance file says",
     },
     "Environment": {

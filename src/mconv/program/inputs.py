@@ -12,7 +12,7 @@ from mconv.program.dtypes import DType
 
 Dim = Union[int, str, None]
 
-_FORM = "the form is --input 'name[1,3,?,640]'; ? is a size that stays open, a word one that several inputs share"
+_FORM = "the form is {option} 'name[1,3,?,640]'; ? is a size that stays open, a word one that several inputs share"
 _TEXT = re.compile(r"(?P<name>.+)\[(?P<dims>[^\[\]]*)\](?:\{(?P<braced>\w+)\}|:(?P<typed>\w+))?", re.DOTALL)
 _OPEN = frozenset({"?", "-1", "None", "none"})
 _MAX_DIM = 2**31 - 1  # what Paddle's own shape attributes hold
@@ -39,68 +39,72 @@ class InputShape:
     dtype: Optional[str] = None
 
 
-def parse_input(text: str) -> InputShape:
+def parse_input(text: str, option: str = "--input") -> InputShape:
     """Parse ``name[dims]``, ``name[dims]:int64``, ``name[dims]{i64}`` or ``name:int64[dims]``.
 
     The name may hold any character: the last pair of brackets is the shape. ``?``, ``-1`` and ``None`` are open
     sizes; ``name[]`` is a scalar.
+
+    Args:
+        option: what messages call it.
 
     Raises:
         UsageError: the text has another form.
     """
     match = _TEXT.fullmatch(text.strip())
     if match is None:
-        raise UsageError(f"--input {text!r}: not the name of an input and its shape", _FORM)
+        raise UsageError(f"{option} {text!r}: not the name of an input and its shape", _FORM.format(option=option))
     suffix = match["braced"] or match["typed"]
-    dtype = None if suffix is None else _dtype(suffix, text)
+    dtype = None if suffix is None else _dtype(suffix, f"{option} {text!r}")
     inner = match["dims"].strip()
-    dims = tuple(_dim(part.strip(), text) for part in inner.split(",")) if inner else ()
+    dims = tuple(_dim(part.strip(), option, text) for part in inner.split(",")) if inner else ()
     return InputShape(match["name"], dims, dtype)
 
 
-def _dtype(word: str, text: str) -> str:
+def _dtype(word: str, where: str) -> str:
     label = _SHORT.get(word.lower(), word.lower())
     if label not in _TYPES:
-        raise UsageError(f"--input {text!r}: {word!r} is no element type", f"types are {', '.join(sorted(_TYPES))}")
+        raise UsageError(f"{where}: {word!r} is no element type", f"types are {', '.join(sorted(_TYPES))}")
     return label
 
 
-def _dim(part: str, text: str) -> Dim:
+def _dim(part: str, option: str, text: str) -> Dim:
     if part in _OPEN:
         return None
     if re.fullmatch(r"[0-9]+", part):
         size = int(part) if len(part) < 20 else _MAX_DIM + 1
         if not 0 < size <= _MAX_DIM:
-            raise UsageError(f"--input {text!r}: {part} is no size of a dimension", f"sizes are 1 to {_MAX_DIM}")
+            raise UsageError(f"{option} {text!r}: {part} is no size of a dimension", f"sizes are 1 to {_MAX_DIM}")
         return size
     if re.fullmatch(r"[^\W\d][\w.]*", part):
         return part
-    raise UsageError(f"--input {text!r}: {part!r} is no size of a dimension", _FORM)
+    raise UsageError(f"{option} {text!r}: {part!r} is no size of a dimension", _FORM.format(option=option))
 
 
-def assign(texts: Iterable[str], inputs: Mapping[str, str]) -> dict[str, InputShape]:
+def assign(texts: Iterable[str], inputs: Mapping[str, str], option: str = "--input") -> dict[str, InputShape]:
     """Which input of a model each text is about, by name.
 
     Args:
         texts: see :func:`parse_input`.
         inputs: name → element type of the model's inputs. They settle what the text leaves open: ``ids:int64`` is
             an input of that name if there is one, else ``ids`` of that type.
+        option: what messages call it.
 
     Raises:
         UsageError: a text has another form, names no input or one twice, or expects another type.
     """
     found: dict[str, InputShape] = {}
     for text in texts:
-        spec = parse_input(text)
+        spec = parse_input(text, option)
         name, dtype = spec.name, spec.dtype
         if name not in inputs and dtype is None and ":" in name:
             stem, _, word = name.rpartition(":")
             if stem in inputs:
-                name, dtype = stem, _dtype(word.strip(), text)
+                name, dtype = stem, _dtype(word.strip(), f"{option} {text!r}")
         if name not in inputs:
             raise UsageError(f"the model has no input {name!r}", f"its inputs are {', '.join(inputs) or 'none'}")
         if name in found:
-            raise UsageError(f"--input gives {name!r} twice")
+            raise UsageError(f"{option} gives {name!r} twice")
         if dtype is not None and dtype != inputs[name]:
             raise UsageError(
                 f"input {name!r} is {inputs[name]}, not {dtype}", "the type is the model's: leave it out, or correct it"

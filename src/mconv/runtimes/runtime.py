@@ -38,7 +38,7 @@ class Runtime:
     """A Python with a Paddle in it.
 
     Attributes:
-        name: ``paddle-2.3.2``, …, or ``current``.
+        name: ``paddle-2.3.2``, …, ``current``, or that of another framework.
         python: its interpreter.
         extra: environment variables that its processes need.
         managed: whether mconv installed it; then PYTHONPATH and its like do not reach it.
@@ -52,7 +52,9 @@ class Runtime:
     @property
     def label(self) -> str:
         """What messages call it."""
-        return f"runtime {self.name}" if self.managed else f"the Paddle of {self.python}"
+        if self.managed:
+            return f"runtime {self.name}"
+        return f"the Paddle of {self.python}" if self.name == "current" else self.name
 
     def environ(self, **more: str) -> dict[str, str]:
         """The environment for a process in this runtime: the CPU only, nothing of another Python."""

@@ -120,6 +120,8 @@ class Worker:
         start_timeout: seconds until the process must have answered for the first time.
     """
 
+    script = SCRIPT
+
     def __init__(self, runtime: Runtime, *, threads: int = 1, start_timeout: float = 180):
         self.runtime = runtime
         self.threads = threads
@@ -241,7 +243,7 @@ class Worker:
         # the process is killed in the end and cannot tidy up after itself
         self._scratch = tempfile.TemporaryDirectory(prefix="mconv-worker-")
         self._process = subprocess.Popen(
-            [str(self.runtime.python), str(SCRIPT)],
+            [str(self.runtime.python), str(self.script)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._log,

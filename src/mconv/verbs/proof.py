@@ -331,13 +331,13 @@ def prove_onnx(
     return proof
 
 
-def reshaped(specs: Sequence[InputSpec], shapes: Sequence[str]) -> list[InputSpec]:
-    """The inputs with the shapes that ``--input NAME[…]`` gives.
+def reshaped(specs: Sequence[InputSpec], shapes: Sequence[str], option: str = "--input") -> list[InputSpec]:
+    """The inputs with the shapes that ``--input NAME[…]`` gives, or another *option*.
 
     Raises:
         UsageError: one names no input, or has another rank.
     """
-    wanted = assign(shapes, {s.name: s.dtype.label for s in specs})
+    wanted = assign(shapes, {s.name: s.dtype.label for s in specs}, option)
     found = []
     for spec in specs:
         given = wanted.get(spec.name)

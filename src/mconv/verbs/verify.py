@@ -108,7 +108,7 @@ def verify(
     limit = Tolerance.of(tolerance).at(left.precision(), right.precision())
     specs = left.specs() or _told(feeds, left, right)
     others = right.specs() or specs
-    names, how_inputs = _pairs(
+    names, how_inputs = pairs(
         [s.name for s in specs], [s.name for s in others], left.feed_alias, right.feed_alias, "inputs"
     )
     specs = _merged(specs, {spec.name: spec for spec in others}, names)
@@ -127,7 +127,7 @@ def verify(
     by_right = [{names[n]: v for n, v in feed.items()} for feed in sets]
     progress(f"running {b}")
     got = right.run(by_right)
-    outputs, how_outputs = _pairs(wanted.names, got.names, left.fetch_alias, right.fetch_alias, "outputs")
+    outputs, how_outputs = pairs(wanted.names, got.names, left.fetch_alias, right.fetch_alias, "outputs")
     got = _picked(got, [outputs[n] for n in wanted.names])
     if isinstance(left, EndpointSide):
         wanted = typed(wanted, got)
@@ -160,7 +160,7 @@ def verify(
 # inputs and outputs --------------------------------------------------------------------------------------------------
 
 
-def _pairs(
+def pairs(
     left: Sequence[str], right: Sequence[str], called: Mapping[str, str], others: Mapping[str, str], kind: str
 ) -> tuple[dict[str, str], str]:
     """A's name → B's name, and how they were matched: by name, by what clients call them, by position.

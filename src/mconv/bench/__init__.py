@@ -1,0 +1,1 @@
+"""Latency of models and load on services, measured in turns, with the answers compared."""

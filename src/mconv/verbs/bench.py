@@ -1,0 +1,222 @@
+"""``mconv bench``: how fast models run, each in each runtime, and how much a service bears."""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Callable, Optional
+
+import numpy as np
+
+from mconv import runtimes as managed
+from mconv.bench import latency
+from mconv.bench.latency import Contender, Measured, Model, Plan
+from mconv.bench.machine import Machine, machine
+from mconv.errors import RuntimeFailedError, UnsupportedError
+from mconv.program.inputs import Dim
+from mconv.program.params import PathLike
+from mconv.verbs.proof import reshaped
+from mconv.verbs.sides import Choices, OnnxSide, PaddleSide, Side, open_side
+from mconv.verbs.verify import pairs
+from mconv.verify.compare import Tolerance
+from mconv.verify.feeds import InputSpec, Sizes, load_feeds, random_feeds
+from mconv.verify.runners import Answers
+
+# what open sizes are where nobody says: one sentence of 128 tokens, one picture of 224 by 224
+USUAL = Sizes(batch=(1,), length=(128,), height=(224,), width=(224,))
+
+
+@dataclass
+class ModelBench:
+    """What ``mconv bench`` found of models.
+
+    Attributes:
+        models: as given. input_sets: per input set, name → shape.
+        reference: what gave the right answers: the ONNX file where there is one, else the first model without the
+            optimisations of its Paddle.
+        threads, warmup, loops, rounds: how it was measured, see :class:`mconv.bench.latency.Plan`.
+        contenders: the figures of each model in each runtime.
+        machine: what it was measured on.
+        notes: what is missing.
+        seconds: how long all of it took.
+    """
+
+    models: list[str]
+    input_sets: list[dict[str, list[int]]]
+    reference: str
+    tolerance: dict[str, Any]
+    threads: int
+    warmup: int
+    loops: int
+    rounds: int
+    contenders: list[Measured]
+    machine: Machine
+    notes: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+    kind: str = "model"
+
+    @property
+    def wrong(self) -> list[str]:
+        """What gives another answer than the reference."""
+        return [
+            f"{m.runtime}{' with ' + m.how if m.how else ''} on {m.model}: {s.reason}"
+            for m in self.contenders
+            for s in m.sizes
+            if s.status == latency.WRONG
+        ]
+
+
+def bench_models(
+    models: Sequence[PathLike],
+    *,
+    runtimes: Sequence[str] = (),
+    engines: Sequence[str] = tuple(latency.ENGINES),
+    shapes: Sequence[str] = (),
+    feeds: Optional[PathLike] = None,
+    plan: Plan = Plan(),
+    tolerance: Optional[float] = None,
+    progress: Callable[[str], Any] = lambda text: None,
+) -> ModelBench:
+    """Measure models, each in each runtime that can run it, on the same inputs.
+
+    Args:
+        models: ``.onnx`` files and Paddle models of any era, of the same inputs and outputs.
+        runtimes: the Paddles to take; by default all that are installed, with the one that this Python imports.
+        engines: ``onnxruntime``, ``openvino``.
+        shapes: ``input_ids[8,128]``: one input set for each, in which the open sizes of the other inputs follow; several
+            inputs are separated by blanks.
+        feeds: a ``.npz`` file with inputs, instead.
+        plan: how often, and in how many turns.
+        tolerance: how far a right answer may be from the reference's.
+        progress: is told what is being done.
+
+    Raises:
+        NotAModelError, CorruptModelError: one is no model.
+        UsageError: they do not have the same number of inputs and outputs, or the shapes do not fit.
+        RuntimeFailedError: no runtime can run them, or nothing gives a reference.
+    """
+    start = time.perf_counter()
+    sides = [_opened(os.fspath(model), runtimes) for model in models]
+    first = next((side for side in sides if isinstance(side, OnnxSide)), sides[0])
+    specs = _specs(first)
+    limits = {s.name: s.limit for side in sides if isinstance(side, PaddleSide) for s in _specs(side)}
+    specs = [replace(s, limit=s.limit or limits.get(s.name)) for s in specs]
+    sets = load_feeds(Path(feeds), specs) if feeds is not None else _made(specs, shapes)
+    progress(f"running {first.name} for the answers to compare with")
+    try:
+        reference = first.run(sets)
+    except RuntimeFailedError as e:
+        raise RuntimeFailedError(
+            f"nothing to compare with: {e.message}",
+            "give sizes that the model takes with --shape 'name[1,3,224,224]', or inputs with --inputs x.npz",
+        ) from e
+    taken = latency.paddles(runtimes, [s.name for s in managed.statuses() if s.installed])
+    lanes: list[Contender] = []
+    notes: list[str] = []
+    for side in sides:
+        found, missing = latency.contenders(_model(side, first, specs, reference), taken, engines)
+        lanes += found
+        notes += [note for note in missing if note not in notes]
+        notes += [note for note in side.notes if note not in notes]
+    if not lanes:
+        raise RuntimeFailedError(f"no runtime is installed that runs {first.name}", "; ".join(notes) or None)
+    limit = Tolerance.of(tolerance).at(*(side.precision() for side in sides))
+    measured = latency.measure(lanes, sets, reference, plan, tolerance=limit, progress=progress)
+    return ModelBench(
+        [side.name for side in sides],
+        latency.shapes(sets),
+        first.label,
+        dict(vars(limit)),
+        plan.threads,
+        plan.warmup,
+        plan.loops,
+        plan.rounds,
+        measured,
+        machine(),
+        notes,
+        round(time.perf_counter() - start, 3),
+    )
+
+
+def _opened(model: str, runtimes: Sequence[str]) -> Side:
+    """As the proof opens it; what it answers without the optimisations of its Paddle is what is right."""
+    options = {"onednn": False, "ir_optim": False}
+    side = open_side(model, Choices(runtimes[0] if len(runtimes) == 1 else None, options=options))
+    if not isinstance(side, (OnnxSide, PaddleSide)):
+        raise UnsupportedError(
+            f"{model}: neither an ONNX file nor a Paddle inference model", "convert it first: `mconv convert`"
+        )
+    return side
+
+
+def _specs(side: Side) -> list[InputSpec]:
+    found = side.specs()
+    assert found is not None  # only services do not say
+    return found
+
+
+def _model(side: Side, first: Side, specs: Sequence[InputSpec], reference: Answers) -> Model:
+    """The model of a side, with what its inputs and outputs are called beside those of the reference."""
+    onnx = side.path if isinstance(side, OnnxSide) else None
+    files = side.files if isinstance(side, PaddleSide) else None
+    if side is first:
+        return Model(side.name, onnx, files, types=side.types())
+    own = [s.name for s in _specs(side)]
+    inputs, _ = pairs([s.name for s in specs], own, first.feed_alias, side.feed_alias, "inputs")
+    names = _outputs(side)
+    places = None
+    if names is not None:
+        outputs, _ = pairs(reference.names, names, first.fetch_alias, side.fetch_alias, "outputs")
+        places = [names.index(outputs[name]) for name in reference.names]
+    return Model(side.name, onnx, files, inputs, side.types(), places)
+
+
+def _outputs(side: Side) -> Optional[list[str]]:
+    """The names of its outputs in order; None where they have none (``.json``)."""
+    if isinstance(side, OnnxSide):
+        return [value.name for value in side.model.proto.graph.output]
+    assert isinstance(side, PaddleSide)
+    return None if side.program is None else [port.name for port in side.program.fetches]
+
+
+# inputs -------------------------------------------------------------------------------------------------------------
+
+
+def _made(specs: Sequence[InputSpec], shapes: Sequence[str]) -> list[dict[str, np.ndarray]]:
+    """One input set for each text of ``--shape``, or one of the usual sizes."""
+    sets = []
+    for text in shapes or [""]:
+        told = [part for part in re.split(r"(?<=\])\s+", text.strip()) if part]
+        sets += _random(specs, told)
+    return sets
+
+
+def _random(specs: Sequence[InputSpec], told: Sequence[str]) -> list[dict[str, np.ndarray]]:
+    fixed = reshaped(specs, told, "--shape")
+    sizes = USUAL
+    named: dict[str, Dim] = {}
+    for before, after in zip(specs, fixed):
+        if before.shape == after.shape:
+            continue
+        dims = [d if isinstance(d, int) and d > 0 else None for d in after.shape]
+        named.update({b: a for b, a in zip(before.shape, dims) if isinstance(b, str) and a is not None})
+        sizes = _following(sizes, dims)
+    fixed = [replace(s, shape=tuple(named.get(d, d) if isinstance(d, str) else d for d in s.shape)) for s in fixed]
+    return random_feeds(fixed, sets=1, sizes=sizes)
+
+
+def _following(sizes: Sizes, dims: Sequence[Optional[int]]) -> Sizes:
+    """What the open sizes of the other inputs become beside one of these."""
+
+    def at(place: int, usual: Optional[tuple[int, ...]]) -> Any:
+        size = dims[place] if place < len(dims) else None
+        return usual if size is None else (size,)
+
+    sizes = replace(sizes, batch=at(0, sizes.batch))
+    if len(dims) == 4:
+        return replace(sizes, height=at(2, sizes.height), width=at(3, sizes.width))
+    return replace(sizes, length=at(1, sizes.length))
