@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
+TYPE_CHECKING = False  # typing.TYPE_CHECKING; importing that takes longer than all that comes before the first signal
 if TYPE_CHECKING:
+    from typing import Any
+
     from mconv.api import to_static
     from mconv.onnx.registry import onnx_op
 

@@ -1,6 +1,6 @@
 """``python -m mconv``."""
 
-from mconv.cli.process import start
+from mconv.cli.entry import start
 
 if __name__ == "__main__":
     start()

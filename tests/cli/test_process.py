@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -100,6 +99,27 @@ def test_an_output_that_is_no_folder(out: str, tmp_path: Path) -> None:
     assert sorted(p.name for p in tmp_path.iterdir()) == ["m.onnx", "pipe"]
 
 
+@pytest.mark.parametrize(
+    ("command", "code", "said"),
+    [
+        ("runtime list", 0, ""),
+        ("onnx2paddle m.onnx out --runtime paddle-2.3.2", 8, "paddle-2.3.2 is not installed"),
+        ("runtime install paddle-2.3.2", 8, "cannot be used (Not a directory)\nhint: set MCONV_CACHE to a folder of yours"),
+    ],
+)  # fmt: skip
+def test_a_cache_folder_that_is_none(command: str, code: int, said: str, tmp_path: Path) -> None:
+    mlp(tmp_path / "m.onnx")
+    done = shell(f"unset MCONV_CACHE; $M {command}", tmp_path, XDG_CACHE_HOME="/dev/null")
+    assert done.returncode == code and said in done.stderr.decode(), done.stderr
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/mem"), reason="Linux")
+@pytest.mark.parametrize("command", ["inspect F", "to-serving F -o out", "torch2paddle F out", "verify F F", "init F"])
+def test_what_the_system_cannot_read_is_the_input(command: str, tmp_path: Path) -> None:
+    done = shell(f"$M {command.replace('F', '/proc/self/mem')}", tmp_path)
+    assert (done.returncode, done.stderr) == (3, b"error: /proc/self/mem: cannot be read (Input/output error)\n")
+
+
 # signals ------------------------------------------------------------------------------------------------------------
 
 SLOW = """
@@ -134,26 +154,57 @@ def test_a_signal_leaves_nothing_behind(number: int, word: str, tmp_path: Path) 
     assert sorted(p.name for p in tmp_path.iterdir()) == ["m.onnx", "slow.py"]
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_a_signal_at_any_time(number: signal.Signals, tmp_path: Path) -> None:
-    """From the first instruction of mconv's own on; what the interpreter does before is not its own."""
+# sends itself the signal of argv[1] at the event of number argv[2] that Python audits (imports, files, processes, …)
+AT_EVENT = """
+import os, sys
+number, left = int(sys.argv[1]), int(sys.argv[2])
+seen = 0
+def count(event, arguments):
+    global seen
+    seen += 1
+    if seen == left:
+        os.kill(os.getpid(), number)
+from mconv.cli import entry
+sys.argv[1:] = sys.argv[3:]
+entry.end_at_once()
+sys.addaudithook(count)
+try:
+    entry.start()
+finally:
+    print(seen)
+"""
+
+
+def _stopped_at(event: int, number: int, folder: Path) -> subprocess.CompletedProcess[str]:
+    command = ["onnx2paddle", "m.onnx", "out", "--no-verify", "--force", "--quiet"]
+    return subprocess.run(
+        [sys.executable, "-c", AT_EVENT, str(number), str(event), *command],
+        cwd=folder, capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+
+
+def test_a_signal_at_any_time(tmp_path: Path) -> None:
+    """From the first instruction of mconv's own on to its last; what the interpreter does around is not its own."""
     mlp(tmp_path / "m.onnx")
-    starter = "import sys, mconv.cli.process as p; p.end_at_once(); print(flush=True); p.start()"
-    for i in range(8):
-        process = subprocess.Popen(
-            [sys.executable, "-c", starter, "onnx2paddle", "m.onnx", "out", "--no-verify", "--force"],
-            cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        )  # fmt: skip
-        assert process.stdout is not None
-        process.stdout.readline()
-        time.sleep(0.03 * i)
-        process.send_signal(number)
-        _, stderr = process.communicate(timeout=30)
-        assert process.returncode in (0, 128 + number), stderr
-        assert b"Traceback" not in stderr and b"ignored" not in stderr
+    done = _stopped_at(0, signal.SIGINT, tmp_path)
+    assert done.returncode == 0, done.stderr
+    events = int(done.stdout)
+    assert events > 500
+    for i, number in enumerate([signal.SIGINT, signal.SIGTERM, signal.SIGHUP] * 3):
+        done = _stopped_at(1 + events * i // 9, number, tmp_path)
+        # (the answer to a signal in the middle of the conversion's end can come too late)
+        assert done.returncode == 128 + number or (done.returncode == 0 and i > 7), (i, done.stderr)
+        assert "Traceback" not in done.stderr and "ignored" not in done.stderr
         assert {p.name for p in tmp_path.iterdir()} <= {"m.onnx", "out"}
-        if process.returncode and not (tmp_path / "out").exists():
-            assert stderr.startswith(b"error: ")
+        if done.returncode:
+            assert done.stderr.startswith("error: "), done.stderr
+
+
+def test_nothing_is_imported_before_signals_are_handled() -> None:
+    """What Python does by itself is a traceback: so there is to be next to nothing before."""
+    code = "import sys; before = set(sys.modules); import mconv.cli.entry; print(*sorted(set(sys.modules) - before))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["__future__", "mconv", "mconv.cli", "mconv.cli.entry"]
 
 
 def test_nohup_is_respected(tmp_path: Path) -> None:
@@ -161,7 +212,7 @@ def test_nohup_is_respected(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
-_HANGS_UP = "import os, signal, mconv.cli.process as p; os.kill(os.getpid(), signal.SIGHUP); p.start()"
+_HANGS_UP = "import os, signal, mconv.cli.entry as p; os.kill(os.getpid(), signal.SIGHUP); p.start()"
 
 
 def test_a_current_folder_that_is_gone(tmp_path: Path) -> None:

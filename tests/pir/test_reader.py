@@ -126,6 +126,17 @@ def test_damaged(label: str) -> None:
         reader.parse(json.dumps(document).encode())
 
 
+@pytest.mark.parametrize("half", ["\\ud800", "\\uDBff", "\\udc80"])
+def test_half_a_character(half: str) -> None:
+    """JSON can say it; nothing that is written later can."""
+    sound = fixtures.program("3.3", "LeNet")
+    damaged = sound.replace(b'"image"', b'"im%sage"' % half.encode())
+    assert damaged != sound
+    with pytest.raises(CorruptModelError, match="no character"):
+        reader.parse(damaged)
+    reader.parse(sound.replace(b'"image"', b'"\\ud83d\\ude00"'))
+
+
 def test_truncated() -> None:
     data = fixtures.program("3.3", "LeNet")
     for length in range(0, len(data) - 2, 97):

@@ -154,6 +154,6 @@ def _run(args: list[str], command: str) -> int:
 
 def main() -> NoReturn:
     """The console script of earlier installations."""
-    from mconv.cli.process import start
+    from mconv.cli.entry import start
 
     start()

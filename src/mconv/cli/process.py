@@ -1,6 +1,6 @@
 """What the command line has to do with its process: its three streams and the signals that stop it.
 
-Imported before everything else by the console script, so it imports next to nothing itself.
+Imported by the console script before everything but :mod:`mconv.cli.entry`, so it imports next to nothing itself.
 """
 
 from __future__ import annotations
@@ -13,10 +13,8 @@ import threading
 from collections.abc import Iterator
 from typing import Any, NoReturn
 
+from mconv.cli.entry import WORDS, end_at_once, handle
 from mconv.errors import OutputExistsError
-
-# signal → what is said; the exit code is the shell's, 128 and the number
-_WORDS = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated", signal.SIGHUP: "hung up"}
 
 
 class Stop(KeyboardInterrupt):
@@ -36,20 +34,14 @@ class Stop(KeyboardInterrupt):
 
     @property
     def message(self) -> str:
-        return _WORDS.get(signal.Signals(self.number), "stopped")
-
-
-def end_at_once() -> None:
-    """A signal ends the process where it is: before and after the command there is nothing to clean up, and an exception
-    in the middle of an import would be a traceback."""
-    _handle(lambda number, frame: _end(number))
+        return WORDS.get(self.number, "stopped")
 
 
 @contextlib.contextmanager
 def unwinding() -> Iterator[None]:
     """Within it a signal raises :class:`Stop` in the main thread. Only the first one: what it sets off is to come to its
     end, though a SIGINT breaks that off, too."""
-    before, hook = _handle(_raise), sys.unraisablehook
+    before, hook = handle(_raise), sys.unraisablehook
 
     def again(found: Any) -> None:
         """Where the signal came in a callback that may not raise (of the garbage collector, say), it is sent once more."""
@@ -71,32 +63,13 @@ def unwinding() -> Iterator[None]:
 
 
 def _raise(number: int, frame: Any) -> NoReturn:
-    for other in _WORDS:
-        if other is not signal.SIGINT and signal.getsignal(other) is _raise:
+    for other in WORDS:
+        if other != signal.SIGINT and signal.getsignal(other) is _raise:
             signal.signal(other, _nothing)  # SIG_IGN would be passed on to children
     raise Stop(number)
 
 
 def _nothing(number: int, frame: Any) -> None: ...
-
-
-def _end(number: int) -> NoReturn:
-    try:
-        os.write(2, f"error: {_WORDS[signal.Signals(number)]}\n".encode())
-    finally:
-        os._exit(128 + number)
-
-
-def _handle(handler: Any) -> dict[signal.Signals, Any]:
-    """Have the signals handled; gives what handled them before. What was ignored when the process started (nohup)
-    stays so, and outside of the main thread the signals are somebody else's."""
-    if threading.current_thread() is not threading.main_thread():
-        return {}
-    before = {number: signal.getsignal(number) for number in _WORDS}
-    before = {number: old for number, old in before.items() if old not in (signal.SIG_IGN, None)}
-    for number in before:
-        signal.signal(number, handler)
-    return before
 
 
 def prepare_streams() -> None:
@@ -148,7 +121,7 @@ def to_stdout() -> Iterator[None]:
 
 
 def start() -> NoReturn:
-    """The console script."""
+    """The command line on ``sys.argv``; see :mod:`mconv.cli.entry`, which is called first."""
     end_at_once()
     prepare_streams()
     from mconv.cli.main import run

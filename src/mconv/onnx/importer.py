@@ -335,6 +335,7 @@ class Importer:
             if attribute.type == onnx.AttributeProto.TENSOR:
                 values[attribute.name] = self.constant(attribute.t, f"{node.op_type}.{attribute.name}")
             elif attribute.type in (onnx.AttributeProto.GRAPH, onnx.AttributeProto.GRAPHS):
+                sanity.check_body(attribute.g, self.ctx.opsets)
                 values[attribute.name] = attribute.g
             else:
                 value = onnx.helper.get_attribute_value(attribute)

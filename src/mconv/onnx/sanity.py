@@ -13,6 +13,7 @@ from mconv.errors import CorruptModelError, UnsupportedError
 from mconv.onnx import cpp
 from mconv.onnx.functions import first_line, type_of
 from mconv.onnx.reader import MAX_RANK
+from mconv.printable import printable
 from mconv.program.dtypes import DType
 from mconv.program.value import Value
 
@@ -24,6 +25,7 @@ _MAX_DEPTH = 64  # of functions that call each other
 _MAX_ELEMENTS = 1 << 60  # no tensor has more
 _MAX_SIZE = (1 << 31) - 1  # of one dimension: Paddle's operators count in 32 bits
 _MOST_TRIED = 1 << 20  # elements
+_MAX_VERSION = (1 << 31) - 1  # of an operator set: ONNX's C++ has no larger ones
 _KNOWN = 64  # elements up to which a constant's value can matter for a shape
 
 
@@ -73,9 +75,9 @@ def _check_opsets(model: onnx.ModelProto) -> None:
     import onnx
 
     newest = onnx.defs.onnx_opset_version()
-    for entry in model.opset_import:
+    for entry in [*model.opset_import, *(o for f in model.functions for o in f.opset_import)]:
         name = entry.domain or "ai.onnx"
-        if entry.version < 1:
+        if not 1 <= entry.version <= _MAX_VERSION:
             raise CorruptModelError(f"the operator set {name} has version {entry.version}")
         if name == "ai.onnx" and entry.version > newest:
             raise UnsupportedError(
@@ -150,6 +152,28 @@ def contradiction(node: onnx.NodeProto, opsets: Mapping[str, int], inputs: Seque
     except cpp.Refused as e:
         return first_line(e)
     return None
+
+
+def check_body(graph: onnx.GraphProto, opsets: Mapping[str, int]) -> None:
+    """Look at a sub-graph before a converter recognises it by its nodes: each has the inputs and outputs that its operator
+    has at least.
+
+    Raises:
+        CorruptModelError: a node has fewer.
+    """
+    for node in graph.node:
+        schema = schema_of(node, opsets)
+        if schema is None:
+            continue
+        for kind, given, least in (
+            ("input", len(node.input), schema.min_input),
+            ("output", len(node.output), schema.min_output),
+        ):
+            if given < least:
+                name = printable(node.name or next(iter(node.output), ""), 100)
+                raise CorruptModelError(
+                    f"node {name!r} ({node.op_type}): it has {given} {kind}s, where {least} are needed"
+                )
 
 
 def reference_refuses(

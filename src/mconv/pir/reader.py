@@ -139,6 +139,17 @@ def read(path: Union[str, Path]) -> PirProgram:
     return parse(data, str(path))
 
 
+def _is_text(document: Any) -> bool:
+    """Whether the strings of a document are text: JSON can say half of a pair of surrogates, UTF-8 cannot."""
+    try:
+        json.dumps(document, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return False
+    except RecursionError:  # the reader says where
+        return True
+    return True
+
+
 def parse(data: bytes, where: str = "the program") -> PirProgram:
     """:func:`read` for the content of a file; *where* is what errors call it."""
     try:
@@ -147,6 +158,8 @@ def parse(data: bytes, where: str = "the program") -> PirProgram:
         raise CorruptModelError(f"{where}: nested too deeply for a PIR program") from None
     except ValueError as e:  # a JSONDecodeError, or bytes that are no UTF-8
         raise CorruptModelError(f"{where}: not JSON, or truncated ({e})", _AGAIN) from None
+    if (b"\\ud" in data or b"\\uD" in data or b"\xed" in data) and not _is_text(document):
+        raise CorruptModelError(f"{where}: half of a pair of surrogates, which is no character", _AGAIN)
     code = document.get("base_code") if isinstance(document, dict) else None
     if not isinstance(code, dict) or code.get("magic") != "pir":
         raise NotAModelError(f"{where}: JSON, but no PIR program (base_code.magic is not 'pir')")

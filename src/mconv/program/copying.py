@@ -38,6 +38,18 @@ def open_regular(path: Path) -> int:
     return fd
 
 
+def read_at(fd: int, size: int, offset: int, path: Union[Path, str]) -> bytes:
+    """Up to *size* bytes from *offset* on; fewer where the file ends.
+
+    Raises:
+        NotAModelError: the system cannot read them.
+    """
+    try:
+        return os.pread(fd, size, offset)
+    except OSError as e:
+        raise NotAModelError(f"{path}: cannot be read ({e.strerror})") from None
+
+
 def read_small(path: Path, limit: int, otherwise: str) -> bytes:
     """The whole of an ordinary file.
 
@@ -64,10 +76,11 @@ def read_range(fd: int, offset: int, size: int, path: Path, chunk: int = CHUNK) 
 
     Raises:
         CorruptModelError: the file ends before *size* bytes.
+        NotAModelError: the system cannot read them.
     """
     end = offset + size
     while offset < end:
-        piece = os.pread(fd, min(chunk, end - offset), offset)
+        piece = read_at(fd, min(chunk, end - offset), offset, path)
         if not piece:
             raise shorter(path, offset, end)
         offset += len(piece)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Callable, Optional, Union
 
+from mconv.errors import NotAModelError
 from mconv.program.copying import open_regular
 
 PathLike = Union[str, "os.PathLike[str]"]
@@ -78,9 +79,12 @@ def hash_file(
     size = 0
     buffer = memoryview(bytearray(_CHUNK))
     with os.fdopen(open_regular(path), "rb", buffering=0) as file:
-        while go_on() and (count := file.readinto(buffer)):
-            digest.update(buffer[:count])
-            size += count
+        try:
+            while go_on() and (count := file.readinto(buffer)):
+                digest.update(buffer[:count])
+                size += count
+        except OSError as e:
+            raise NotAModelError(f"{path}: cannot be read ({e.strerror})") from None
     return FileHash(path.name if name is None else name, size, digest.hexdigest(), algorithm)
 
 

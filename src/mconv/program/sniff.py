@@ -13,7 +13,7 @@ import struct
 from pathlib import Path
 from typing import Optional
 
-from mconv.program.copying import open_regular
+from mconv.program.copying import open_regular, read_at
 
 HEAD = 4096
 _JSON_LIMIT = 16 << 20  # of a file whose first key is not base_code: no writer of PIR does that
@@ -96,7 +96,7 @@ def what(path: Path) -> Kind:
     fd = open_regular(path)
     try:
         size = os.fstat(fd).st_size
-        head = os.pread(fd, HEAD, 0)
+        head = read_at(fd, HEAD, 0, path)
     finally:
         os.close(fd)
     return _by_content(head, size, path) or _by_name(path.name.lower()) or Kind.OTHER
@@ -191,7 +191,7 @@ def is_pir(path: Path, head: Optional[bytes] = None, size: Optional[int] = None)
     if head is None or size is None:
         fd = open_regular(path)
         try:
-            head, size = os.pread(fd, HEAD, 0), os.fstat(fd).st_size
+            head, size = read_at(fd, HEAD, 0, path), os.fstat(fd).st_size
         finally:
             os.close(fd)
     # Paddle writes the keys sorted, so base_code comes first and the megabytes after it need no parsing

@@ -21,7 +21,7 @@ from typing import Optional, Union
 from mconv import budget
 from mconv.errors import CorruptModelError, LimitError
 from mconv.printable import printable
-from mconv.program.copying import open_regular
+from mconv.program.copying import open_regular, read_at
 
 STORED, DEFLATED = 0, 8
 _RECORDS = 200_000
@@ -134,7 +134,7 @@ class ZipArchive:
             return self._data[start : start + count]
         parts = []
         while count:
-            part = os.pread(self._fd, min(count, 1 << 30), start)
+            part = read_at(self._fd, min(count, 1 << 30), start, self.path)
             if not part:
                 raise self._damaged("it ends before its records do")
             parts.append(part)

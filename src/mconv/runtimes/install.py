@@ -19,7 +19,7 @@ from mconv.errors import MconvError, RuntimeUnavailableError, UsageError
 from mconv.runtimes import selfcheck
 from mconv.runtimes.interpreters import find_interpreter, probe
 from mconv.runtimes.recipes import Recipe, Step, recipe_for
-from mconv.runtimes.runtime import STATE, Runtime, missing, read_state, runtime_of, runtimes_folder
+from mconv.runtimes.runtime import STATE, Runtime, missing, no_folder, read_state, runtime_of, runtimes_folder
 
 Progress = Callable[[str], None]
 LOG = "install.log"
@@ -93,8 +93,12 @@ def _locked(recipe: Recipe, progress: Progress, wait: float = 1800) -> Iterator[
     import fcntl  # not on Windows, where there are no managed runtimes
 
     folder = runtimes_folder()
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / f".{recipe.name}.lock").open("w") as file:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        opened = (folder / f".{recipe.name}.lock").open("w")
+    except OSError as e:
+        raise no_folder(e) from None
+    with opened as file:
         deadline, told = time.monotonic() + wait, False
         while True:
             try:

@@ -33,6 +33,12 @@ def runtimes_folder() -> Path:
     return Path(cache).expanduser().absolute() / "mconv" / "runtimes"
 
 
+def no_folder(error: OSError) -> RuntimeUnavailableError:
+    """The error for a folder of runtimes that the system refuses."""
+    where = f"{runtimes_folder()}, where managed runtimes are kept, cannot be used ({error.strerror})"
+    return RuntimeUnavailableError(where, "set MCONV_CACHE to a folder of yours")
+
+
 @dataclass(frozen=True)
 class Runtime:
     """A Python with a Paddle in it.
@@ -104,11 +110,17 @@ def runtime_of(recipe: Recipe) -> Runtime:
 
 
 def read_state(recipe: Recipe) -> dict[str, Any]:
-    """What the installer noted about the runtime; empty when it was never begun."""
+    """What the installer noted about the runtime; empty when it was never begun.
+
+    Raises:
+        RuntimeUnavailableError: the folder of the runtimes cannot be read.
+    """
     try:
         state = json.loads((runtimes_folder() / recipe.name / STATE).read_text())
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return {}
+    except OSError as e:
+        raise no_folder(e) from None
     except ValueError:
         return {}  # written by something else: the installation starts over
     return state if isinstance(state, dict) else {}

@@ -14,7 +14,7 @@ from typing import Any, Optional, Union
 from mconv.errors import CorruptModelError, NotAModelError
 from mconv.factory import loading
 from mconv.program import sniff
-from mconv.program.copying import open_regular, read_small
+from mconv.program.copying import open_regular, read_at, read_small
 from mconv.program.zip_archive import ZipArchive
 
 PathLike = Union[str, "os.PathLike[str]"]
@@ -80,7 +80,7 @@ def of_file(path: Path) -> Optional[Form]:
     """
     fd = open_regular(path)
     try:
-        head = os.pread(fd, sniff.HEAD, 0)
+        head = read_at(fd, sniff.HEAD, 0, path)
     finally:
         os.close(fd)
     if head.startswith(b"PK\x03\x04"):
