@@ -261,3 +261,18 @@ def test_a_model_that_asks_for_too_much(name: str, tmp_path: Path) -> None:
 def test_is_beyond_the_limit(name: str, said: str, tmp_path: Path) -> None:
     text, _, _ = outcome(name, tmp_path)
     assert text.startswith("LimitError node ") and said in text
+
+
+def test_weights_in_parts_are_joined(tmp_path: Path) -> None:
+    """An LSTM's gates, joined by the graph as PyTorch's exporter leaves them: work of their sizes, not of their pairs."""
+    rng = np.random.default_rng(0)
+    parts = {f"w{i}": rng.standard_normal((1, 128, 128)).astype(np.float32) for i in range(3)}
+    nodes = [node("Concat", "w0 w1 w2", "w", axis=1), node("Squeeze", "w axes", "m"), node("Transpose", "m", "t")]
+    made = model(
+        [*nodes, node("MatMul", "x t", "y")],
+        [port("x", dims=["n", 128])],
+        weights={**parts, "axes": ints(0)},
+    )
+    onnx.save(made, tmp_path / "m.onnx")
+    converted = convert(tmp_path / "m.onnx")
+    assert "concat" not in {op.type for _, op in converted.program.ops()}

@@ -78,7 +78,9 @@ def _small(node: Any, opsets: dict[str, int], inputs: Sequence[Optional[Value]])
     steps = (sum(sizes) + 1) * (known + 1) * (1 if plain else math.prod(_numbers(node)))
     if not plain and steps > _STEPS:
         return False
-    budget.work(_EACH + min(steps, pairs + known if plain else steps), lambda: f"computing {node.op_type}")
+    if plain:
+        steps = min(steps, pairs + known) if node.op_type in _PAIRWISE else sum(sizes) + known
+    budget.work(_EACH + steps, lambda: f"computing {node.op_type}")
     return True
 
 
@@ -132,6 +134,8 @@ _PLAIN = frozenset(
     Split Sqrt Squeeze Sub Sum Swish Tan Tanh ThresholdedRelu TopK Transpose Trilu Unique Unsqueeze Where Xor
     """.split()  # noqa: SIM905
 )
+# those of them that do more than to go once through what they take and give
+_PAIRWISE = frozenset("Gemm MatMul GatherElements GatherND ScatterElements ScatterND Compress Unique".split())  # noqa: SIM905
 
 
 _QUICK: dict[str, Any] = {
