@@ -242,7 +242,7 @@ def normalised_weights(self, x):
 
 @common({"boxes": ([None, 4], "float32"), "scores": ([None], "float32")})
 def suppression(self, boxes, scores):
-    """Refused for 2.3, whose operator gives as many boxes as came in."""
+    """The operator of Paddle 2.3 gives as many boxes as came in."""
     corners = paddle.concat([boxes[:, :2], boxes[:, :2] + boxes[:, 2:].abs() + 0.1], 1)
     return paddle.gather(corners, paddle.vision.ops.nms(corners, 0.3, scores))
 

@@ -116,7 +116,7 @@ _INTO = {"scatter": "X", "scatter_nd_add": "X", "put_along_axis": "Input", "inde
 # operators with statistics beside their result, which nothing reads
 _NORMS = frozenset({"batch_norm", "group_norm", "instance_norm", "layer_norm"})
 # of these the size that disappears is only looked at, or they are dealt with where they are emitted
-_OF_SIZES = frozenset({"shape", "unique", "where_index", "fill_any_like", "write_to_array", "assign", "concat"})
+_OF_SIZES = frozenset({"shape", "unique", "where_index", "nms", "fill_any_like", "write_to_array", "assign", "concat"})
 # the same elements, or some of them
 _VIEWS = frozenset(
     ["reshape2", "transpose2", "slice", "strided_slice", "cast", "squeeze2", "unsqueeze2", "flatten_contiguous_range"]

@@ -7,18 +7,33 @@ from typing import Any
 import numpy as np
 
 from mconv import emit
-from mconv.emit.zero_size import counted, or_else, padded
+from mconv.emit.zero_size import counted, one_if_any, or_else, padded, register, selected
 from mconv.pir.context import Context, table_op
-from mconv.pir.registry import Unsupported, pir_op
+from mconv.pir.registry import pir_op
 from mconv.program import dims as D
+from mconv.program.dtypes import DType
 from mconv.program.value import Value
 
 
 @pir_op("nms")
 def nms(ctx: Context, boxes: Value, *, threshold: float) -> Any:
-    if not ctx.has_0d:
-        raise Unsupported(f"the nms of Paddle {ctx.b.target.paddle} fills its answer up with zeros")
-    return ctx.generic()
+    """The boxes that are kept, of boxes by falling score: int64 [their number], which is 0 only where there is none."""
+    b = ctx.b
+    if ctx.has_0d:
+        kept = ctx.generic()[0]
+        given = counted(b, boxes.shape or ())
+        if given:  # padding is a box that is kept
+            size, found = (kept.shape or (0,))[0], D.Sym.fresh("nms")
+            b.origins[found] = (kept, 0)
+            register(b, size, found * one_if_any(b, given))
+        return kept
+    # as many as there are boxes: the places of those kept, rising from 0, and 0 for the others
+    size = (boxes.shape or (0,))[0]
+    places: Value = ctx.op("nms", Boxes=boxes, iou_threshold=threshold, result=(DType.INT64, (size,)))
+    first = emit.compare(b, "equal", emit.iota(b, size), b.constant(np.zeros(1, np.int64)))
+    later = emit.compare(b, "greater_than", places, b.constant(np.zeros(1, np.int64)))
+    found_at = selected(b, emit.logical(b, "logical_or", first, later))
+    return emit.gather_nd(b, places, found_at)
 
 
 @pir_op("multiclass_nms3")
