@@ -313,7 +313,7 @@ def unique(
     dtype: Optional[DType],
     is_sorted: bool,
 ) -> tuple:
-    specs = {"Out": ctx.spec(0), "Indices": ctx.spec(1), "Index": ctx.spec(2), "Counts": ctx.spec(3)}
+    specs = {"Out": ctx.spec(), **{k: ctx.any_spec(i) for i, k in enumerate(("Indices", "Index", "Counts"), 1)}}
     made = ctx.op(
         "unique",
         X=x,

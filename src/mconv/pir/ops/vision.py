@@ -21,9 +21,9 @@ def nms(ctx: Context, boxes: Value, *, threshold: float) -> Any:
     b = ctx.b
     if ctx.has_0d:
         kept = ctx.generic()[0]
-        given = counted(b, boxes.shape or ())
-        if given:  # padding is a box that is kept
-            size, found = (kept.shape or (0,))[0], D.Sym.fresh("nms")
+        given, size = counted(b, boxes.shape or ()), (kept.shape or (0,))[0]
+        if given and isinstance(size, D.Sym):  # padding is a box that is kept
+            found = D.Sym.fresh("nms")
             b.origins[found] = (kept, 0)
             register(b, size, found * one_if_any(b, given))
         return kept
