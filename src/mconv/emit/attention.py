@@ -6,9 +6,12 @@ from typing import Optional
 
 import numpy as np
 
+from mconv.emit.elementwise import arithmetic
+from mconv.emit.elementwise import scale as scaled
 from mconv.emit.expr import Expr, arange, concat, size
+from mconv.emit.linear import matmul
 from mconv.emit.reduction import softmax
-from mconv.emit.shape import need_rank
+from mconv.emit.shape import expand_to, need_rank, reshape, unsqueeze
 from mconv.errors import UnsupportedError
 from mconv.program import dims as D
 from mconv.program.builder import Builder
@@ -30,22 +33,53 @@ def joined(x: Expr) -> Expr:
     return x.transpose(0, 2, 1, 3).reshape(batch, length, count * width)
 
 
-def attend(q: Expr, k: Expr, v: Expr, scale: Optional[float], bias: Optional[Expr]) -> Expr:
-    """``softmax(q · kᵀ · scale + bias) · v`` of [B, H, S, d], [B, H, T, d] and [B, H, T, d'].
+def attend(b: Builder, q: Value, k: Value, v: Value, scale: Optional[float], bias: Optional[Value] = None) -> Value:
+    """``softmax(q · kᵀ · scale + bias) · v`` of […, S, d], […, T, d] and […, T, d'].
+
+    The one form in which attention is written: the query is scaled behind its transposition, the product transposes
+    the keys, the mask is added, softmax. Paddle's passes take it on the CPU (``scale_matmul_fuse_pass``,
+    ``reshape_transpose_matmul``, ``matmul_elementwise_add``, ``matmul_transpose_reshape``) and on the GPU
+    (``multihead_matmul_fuse_pass_v2``, PIR's ``multihead_matmul_fuse_pass``).
 
     Args:
         scale: None for 1 / √d.
-        bias: broadcasts to [B, H, S, T].
+        bias: broadcasts to […, S, T].
+
+    Raises:
+        UnsupportedError: *scale* is None, and the size of a head is known only at run time.
     """
-    b, width = q.b, q.shape[-1]
+    width = need_rank(q, "attention")[-1]
     if scale is None:
         if not isinstance(width, int):
             raise UnsupportedError("attention: the size of a head is known only at run time")
         scale = float(1.0 / np.sqrt(width))
-    scores = (q @ k.transpose(0, 1, 3, 2)) * scale
+    scores = matmul(b, scaled(b, q, scale), k, trans_y=True)
     if bias is not None:
-        scores = scores + bias
-    return Expr(b, softmax(b, scores.value, 3)) @ v
+        scores = arithmetic(b, "add", scores, bias)
+    return matmul(b, softmax(b, scores, -1), v)
+
+
+def repeated_heads(b: Builder, x: Value, times: int, axis: int) -> Value:
+    """Heads that serve *times* queries each, as often: of […, H, …] with the heads at *axis*, […, H · times, …]."""
+    shape = need_rank(x, "attention")
+    axis %= len(shape)
+    wide = expand_to(b, unsqueeze(b, x, [axis + 1]), (*shape[: axis + 1], times, *shape[axis + 1 :]))
+    return reshape(b, wide, (*shape[:axis], shape[axis] * times, *shape[axis + 1 :]))
+
+
+def mask_bias(b: Builder, mask: Value, dtype: DType) -> Value:
+    """What is added to the scores for a mask of bool: nothing where it holds, elsewhere the lowest number's half.
+
+    It is not minus infinity: a row that sees nothing becomes even, not NaN. The score added does not overflow.
+    """
+    low = lowest(dtype)
+    shown = b.cast(mask, DType.FP32 if dtype is DType.BF16 else dtype)
+    return b.cast(scaled(b, shown, -low, low), dtype)
+
+
+def lowest(dtype: DType) -> float:
+    """Half of the lowest number of a type of floats, of float32 for wider ones: attributes are no wider."""
+    return float(np.finfo(np.float16 if dtype is DType.FP16 else np.float32).min) / 2
 
 
 def causal(b: Builder, queries: D.Dim, keys: D.Dim, dtype: DType, low: float) -> Expr:

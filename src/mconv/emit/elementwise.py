@@ -91,11 +91,18 @@ def binary(b: Builder, op: str, x: Value, y: Value, *, dtype: Optional[DType] = 
             return unary(b, "reciprocal", y)
         x = _repeated(b, op, x, y)
     x, y, shape = _broadcast(b, x, y, op)
-    if x.dtype in (DType.FP32, DType.FP16) and x.shape != shape != y.shape:
+    if x.dtype in (DType.FP32, DType.FP16) and _is_repeated(b, x, shape) and _is_repeated(b, y, shape):
         # where both are repeated, oneDNN mixes up the elements: in 2.3 itself, in 2.6 and 3 for a product that reads them
         x = _repeated(b, op, x, y)
     made: Value = b.op(op, X=x, Y=y, result=(dtype or x.dtype, shape), **_axis(b, op))
     return made
+
+
+def _is_repeated(b: Builder, x: Value, shape: Optional[tuple[D.Dim, ...]]) -> bool:
+    """Whether *x* is smaller than *shape*; where open sizes meet, whether it may be."""
+    if x.shape is None or shape is None or x.rank != len(shape) or b.open_sizes_repeat:
+        return x.shape != shape
+    return any(d == 1 != of for d, of in zip(x.shape, shape))
 
 
 def _axis(b: Builder, op: str) -> dict[str, int]:

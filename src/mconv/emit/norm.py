@@ -59,9 +59,9 @@ def batch_norm(b: Builder, x: Value, scale: Value, bias: Value, mean: Value, var
         return b.cast(batch_norm_by_formula(b, whole, s, o, m, v, epsilon), x.dtype)
     if len(shape) > 5:
         whole = reshape(b, whole, (*shape[:2], D.product(shape[2:])))
-    stats = [b.cast(v, dtype) for v in (scale, bias, mean, variance)]
-    if stats[2].is_const and stats[3].is_const and np.array_equal(stats[2].const, stats[3].const):  # type: ignore[arg-type]
-        stats[3] = b.op("assign", X=stats[3])  # the operator names both as outputs, which must differ
+    # conv_bn_fuse_pass takes parameters of one reader, and the operator names two of them as outputs; exporters
+    # give equal ones one name
+    stats = [b.unshared(b.cast(v, dtype)) for v in (scale, bias, mean, variance)]
     out = b.variable("batch_norm.y", dtype, whole.shape)
     saved = [b.variable(f"batch_norm.{n}", dtype, None) for n in ("saved_mean", "saved_variance")]
     b.raw_op(

@@ -1,4 +1,4 @@
-"""Puts together again what exporters took apart: layer norm, GELU, Swish, HardSwish, Mish, attention scaling.
+"""Puts together again what exporters took apart: layer norm, GELU, Swish, HardSwish, Mish, attention.
 
 Paddle's own fusion passes know the whole operators, not their pieces, and the whole ones are right under oneDNN
 where some of the pieces are not.
@@ -10,10 +10,10 @@ and that of 3.3 takes other inputs than that of 2.6 to 3.2.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import MutableMapping
 from typing import Callable, Optional
 
-from mconv.passes import fuse_activation, fuse_norm
+from mconv.passes import fuse_activation, fuse_attention, fuse_conv, fuse_norm
 from mconv.passes.graph import Graph, mentions
 from mconv.program import signatures
 from mconv.program.dead import eliminate_dead
@@ -34,11 +34,12 @@ _RULES: tuple[tuple[str, tuple[str, ...], Rule], ...] = (
 )
 
 
-def fuse(program: Program, params: Mapping[str, TensorSource], target: str) -> Counter[str]:
+def fuse(program: Program, params: MutableMapping[str, TensorSource], target: str) -> Counter[str]:
     """Fuse in place.
 
     Args:
-        params: the parameters' values; only those of one element are looked at.
+        params: the parameters' values; only those of one element are looked at. One that several operators read may
+            get a twin.
 
     Returns:
         How many of each operator were put together.
@@ -58,6 +59,10 @@ def fuse(program: Program, params: Mapping[str, TensorSource], target: str) -> C
                 if found is not None:
                     graph.replace(*found)
                     done[made] += 1
+        fuse_conv.own_weights(program, block, params)
+        attentions = fuse_attention.rewrite(program, block, params, mentioned)
+        if attentions:
+            done["attention"] += attentions
     eliminate_dead(program)
     return done
 

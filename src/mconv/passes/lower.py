@@ -109,25 +109,18 @@ def _flash_attn(site: Site, op: Op) -> Optional[list[Op]]:
         ops.append(turn)
     b, s, h, d = shape
     length = (site.shape(k) or shape)[1]
-    scores, scaled, weights = (site.temporary(q, (b, h, s, length)) for _ in range(3))
-    ops.append(
-        make("matmul_v2", {"X": turned[0], "Y": turned[1]}, {"Out": scores}, trans_x=(B, False), trans_y=(B, True))
-    )
-    ops.append(
-        make(
-            "scale",
-            {"X": scores},
-            {"Out": scaled},
-            scale=(F, 1 / math.sqrt(d)),
-            bias=(F, 0.0),
-            bias_after_scale=(B, True),
-        )
-    )
+    scaled = site.temporary(turned[0])
+    scores, weights = (site.temporary(q, (b, h, s, length)) for _ in range(2))
+    numbers = {"scale": (F, 1 / math.sqrt(d)), "bias": (F, 0.0), "bias_after_scale": (B, True)}
+    ops += [  # in the form of emit.attention.attend
+        make("scale", {"X": turned[0]}, {"Out": scaled}, **numbers),
+        make("matmul_v2", {"X": scaled, "Y": turned[1]}, {"Out": scores}, trans_x=(B, False), trans_y=(B, True)),
+    ]
     if mask:
-        masked = site.temporary(scaled)
-        ops.append(make("elementwise_add", {"X": scaled, "Y": mask}, {"Out": masked}, axis=(I, -1)))
-        scaled = masked
-    ops.append(make("softmax", {"X": scaled}, {"Out": weights}, axis=(I, -1)))
+        masked = site.temporary(scores)
+        ops.append(make("elementwise_add", {"X": scores, "Y": mask}, {"Out": masked}, axis=(I, -1)))
+        scores = masked
+    ops.append(make("softmax", {"X": scores}, {"Out": weights}, axis=(I, -1)))
     product = site.temporary(q, (b, h, s, d))
     ops.append(
         make("matmul_v2", {"X": weights, "Y": turned[2]}, {"Out": product}, trans_x=(B, False), trans_y=(B, False))

@@ -35,6 +35,8 @@ class PirBuilder(Builder):
     A constant that they cannot say (large; doubles that float32 does not hold; complex) becomes a parameter.
     """
 
+    open_sizes_repeat = False
+
     def __init__(self, target: str):
         super().__init__(target)
         self._inline: dict[tuple, str] = {}

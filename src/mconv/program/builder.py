@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Callable, Optional
 
@@ -30,7 +31,13 @@ class Builder:
 
     Args:
         target: the Paddle that will load it (``2.3``, …).
+
+    Attributes:
+        open_sizes_repeat: whether an open size that meets another one may be 1 and the other not. A source that is
+            Paddle's own has the very operator in which they meet.
     """
+
+    open_sizes_repeat = True
 
     def __init__(self, target: str = targets.DEFAULT_TARGET):
         self.target = targets.get(target)
@@ -102,6 +109,16 @@ class Builder:
         """A stored constant under its own name (made unique)."""
         return Value(None, source.dtype, source.shape, source=_Named(source, name))
 
+    def unshared(self, value: Value) -> Value:
+        """A constant as a parameter that no other operator reads; anything else as it is."""
+        if not value.is_const:
+            return value
+        source = value.source
+        if source is None:
+            assert value._const is not None
+            source = ArraySource(value._const, value.dtype)
+        return Value(None, value.dtype, value.shape, source=_Named(source, getattr(source, "name", "") or "weight"))
+
     def constant(self, array: Any, dtype: Optional[DType] = None) -> Value:
         """A constant known now; it becomes a parameter when an operator reads it."""
         array = np.asarray(array) if dtype is None else np.asarray(array, dtype.numpy)
@@ -112,14 +129,16 @@ class Builder:
         if value.name is not None:
             return value.name
         source = value.source
-        hint = "constant"
+        hint, own = "constant", False
         if isinstance(source, _Named):
             hint, source = source.name, source.source
+            # a weight is not another one that happens to be equal: passes fold into a weight only for its one reader
+            own = source.dtype.is_float and math.prod(source.shape) > 1
         if source is None:
             assert value._const is not None, "a value without a name is a constant"
             source = ArraySource(value._const, value.dtype)
         key: Optional[tuple] = None
-        if source.nbytes <= 4096:  # equal small constants are one parameter
+        if source.nbytes <= 4096 and not own:  # equal small constants are one parameter
             raw = b"".join(bytes(c) for c in source.chunks())
             key = (source.dtype, tuple(source.shape), hashlib.sha1(raw).digest())
         if key is not None and key in self._const_names:

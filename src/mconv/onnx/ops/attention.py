@@ -16,12 +16,15 @@ from mconv.program.value import Value
 DOMAIN = "com.microsoft"
 
 
-def _biases(ctx: Context, parts: Sequence[Optional[Expr]]) -> Optional[Expr]:
+def _attend(ctx: Context, q: Expr, k: Expr, v: Expr, scale: Optional[float], biases: Sequence[Optional[Expr]]) -> Value:
+    """Attention in heads, joined: [B, S, H · d]; a *scale* of 0 is that of the size of a head."""
     total: Optional[Expr] = None
-    for part in parts:
+    for part in biases:
         if part is not None:
             total = part if total is None else total + part
-    return total
+    bias = None if total is None else total.value
+    made = attention.attend(ctx, q.value, k.value, v.value, scale or None, bias)
+    return attention.joined(Expr(ctx, made)).value
 
 
 def _cached(past: Optional[Value], key: Expr, value: Expr) -> tuple[Expr, Expr]:
@@ -75,7 +78,7 @@ def packed_attention(
         attention.causal(ctx, queries, keys, x.dtype, mask_filter_value) if unidirectional else None,
         None if attention_bias is None else Expr(ctx, attention_bias),
     ]
-    made = attention.joined(attention.attend(parts[0], key, value, scale or None, _biases(ctx, added))).value
+    made = _attend(ctx, parts[0], key, value, scale, added)
     if not ctx.wants(1):
         return made
     return made, concat([key.unsqueeze(0), value.unsqueeze(0)], 0).value
@@ -127,8 +130,8 @@ def multi_head_attention(
         attention.causal(ctx, queries, keys, query.dtype, mask_filter_value) if unidirectional else None,
         None if attention_bias is None else Expr(ctx, attention_bias),
     ]
-    made = attention.joined(attention.attend(q, k, v, scale or None, _biases(ctx, added)))
-    return (made.value, k.value, v.value)[: max(ctx.n_outputs, 1)]
+    made = _attend(ctx, q, k, v, scale, added)
+    return (made, k.value, v.value)[: max(ctx.n_outputs, 1)]
 
 
 @onnx_op("RotaryEmbedding", domain=DOMAIN)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any, Optional
 
 import numpy as np
 
 from mconv import emit
+from mconv.emit.attention import attend, repeated_heads
 from mconv.pir.context import Context
 from mconv.pir.registry import Unsupported, pir_op
 from mconv.program import dims as D
@@ -28,39 +28,28 @@ def attention(
         times = D.exact_div(heads, shared)
         if not isinstance(times, int):
             raise Unsupported("numbers of heads that do not divide")
-        k, v = (_repeated(ctx, x, times) for x in (k, v))
-    q, k, v = (emit.transpose(b, x, [0, 2, 1, 3]) for x in (q, k, v))
-    q = emit.scale(b, q, 1 / math.sqrt(width) if scale is None else scale)
-    scores = emit.matmul(b, q, k, trans_y=True)
-    if causal:
-        scores = emit.binary(b, "elementwise_add", scores, _causal(ctx, scores))
+        k, v = (repeated_heads(b, x, times, 2) for x in (k, v))
+    bias = _causal(ctx, (q.shape or ())[1], (k.shape or ())[1], q.dtype) if causal else None
     if mask is not None:
-        scores = emit.binary(b, "elementwise_add", scores, b.cast(mask, scores.dtype))
-    weights: Value = ctx.op("softmax", X=scores, axis=-1)
-    return emit.transpose(b, emit.matmul(b, weights, v), [0, 2, 1, 3])
+        mask = b.cast(mask, q.dtype)
+        bias = mask if bias is None else emit.binary(b, "elementwise_add", bias, mask)
+    q, k, v = (emit.transpose(b, x, [0, 2, 1, 3]) for x in (q, k, v))
+    return emit.transpose(b, attend(b, q, k, v, scale, bias), [0, 2, 1, 3])
 
 
-def _repeated(ctx: Context, x: Value, times: int) -> Value:
-    n, length, heads, width = x.shape or ()
-    wide = emit.unsqueeze(ctx.b, x, [3])
-    wide = emit.shape.expand_to(ctx.b, wide, (n, length, heads, times, width))
-    return emit.reshape(ctx.b, wide, (n, length, heads * times, width))
-
-
-def _causal(ctx: Context, scores: Value) -> Value:
+def _causal(ctx: Context, rows: D.Dim, columns: D.Dim, dtype: DType) -> Value:
     """0 where a query may look, a large negative number where it may not."""
     b = ctx.b
-    rows, columns = (scores.shape or ())[-2:]
     late = columns - rows
     if isinstance(late, int):
-        ones = emit.fill(b, (1, 1, rows, columns), 1.0, scores.dtype)
+        ones = emit.fill(b, (1, 1, rows, columns), 1.0, dtype)
         seen: Value = ctx.op("tril_triu", X=ones, diagonal=late, lower=True)
     else:
         # the last query sees the last key: column ≤ row + (columns - rows)
         shift = emit.arithmetic(b, "sub", emit.shape.dim_tensor(b, columns), emit.shape.dim_tensor(b, rows))
         row = emit.arithmetic(b, "add", _range(ctx, rows), shift)
         row, column = emit.reshape(b, row, (1, 1, rows, 1)), emit.reshape(b, _range(ctx, columns), (1, 1, 1, columns))
-        seen = b.cast(emit.compare(b, "less_equal", column, row), scores.dtype)
+        seen = b.cast(emit.compare(b, "less_equal", column, row), dtype)
     return emit.scale(b, seen, 1e9, -1.0, after=False)
 
 
@@ -121,7 +110,9 @@ def softmax_mask(ctx: Context, x: Value, mask: Value) -> Value:
 
 @pir_op("fused_softmax_mask_upper_triangle")
 def softmax_triangle(ctx: Context, x: Value) -> Value:
-    made: Value = ctx.op("softmax", X=emit.binary(ctx.b, "elementwise_add", x, _causal(ctx, x)), axis=-1)
+    rows, columns = (x.shape or ())[-2:]
+    causal = _causal(ctx, rows, columns, x.dtype)
+    made: Value = ctx.op("softmax", X=emit.binary(ctx.b, "elementwise_add", x, causal), axis=-1)
     return made
 
 

@@ -7,11 +7,11 @@ from typing import Optional
 
 import numpy as np
 
-from mconv.emit import arithmetic, compare, logical, matmul, reduction, reshape, where
-from mconv.emit import scale as scaled
+from mconv.emit import arithmetic, compare, logical, reduction
+from mconv.emit.attention import attend, lowest, mask_bias, repeated_heads
 from mconv.emit.elementwise import number
 from mconv.emit.generate import iota, spread
-from mconv.emit.shape import expand_to, need_rank, unsqueeze
+from mconv.emit.shape import need_rank
 from mconv.program import dims as D
 from mconv.program.dtypes import DType
 from mconv.program.value import Value
@@ -35,19 +35,15 @@ def attention(
     if dropout_p:
         raise ctx.refuse("it is in training mode (dropout_p is not 0), where it gives other numbers each time")
     q, k = need_rank(query, "attention"), need_rank(key, "attention")
-    width = q[-1]
-    if scale is None:
-        scale = 1.0 / math.sqrt(ctx.static_int(width, "the size of a head"))
     if enable_gqa:
         key, value = (_repeated(ctx, x, q[-3]) for x in (key, value))
-    scores = matmul(ctx, scaled(ctx, query, scale), key, trans_y=True)
-    through: Optional[Value] = None
     if is_causal:
         attn_mask = _causal(ctx, q[-2], k[-2])
+    bias: Optional[Value] = None
+    through: Optional[Value] = None
     if attn_mask is not None:
         bias, through = _bias(ctx, attn_mask, query.dtype, is_causal)
-        scores = arithmetic(ctx, "add", scores, bias)
-    made = matmul(ctx, reduction.softmax(ctx, scores, -1), value)
+    made = attend(ctx, query, key, value, scale, bias)
     return made if through is None else arithmetic(ctx, "mul", made, through)
 
 
@@ -55,11 +51,7 @@ def _repeated(ctx: AtenContext, x: Value, heads: D.Dim) -> Value:
     """[…, few heads, L, E] with each head as often as makes *heads* of them."""
     shape = need_rank(x, "attention")
     few, total = ctx.static_int(shape[-3], "the number of heads"), ctx.static_int(heads, "the number of heads")
-    if few == total:
-        return x
-    times = total // few
-    wide = expand_to(ctx, unsqueeze(ctx, x, [len(shape) - 2]), (*shape[:-2], times, *shape[-2:]))
-    return reshape(ctx, wide, (*shape[:-3], total, *shape[-2:]))
+    return x if few == total else repeated_heads(ctx, x, total // few, -3)
 
 
 def _causal(ctx: AtenContext, rows: D.Dim, columns: D.Dim) -> Value:
@@ -70,19 +62,17 @@ def _causal(ctx: AtenContext, rows: D.Dim, columns: D.Dim) -> Value:
 
 def _bias(ctx: AtenContext, mask: Value, dtype: DType, causal: bool) -> tuple[Value, Optional[Value]]:
     """A mask as what is added to the scores, and 0 where a whole row is masked (None: no row can be)."""
-    lowest = float(np.finfo(np.float32).min) / 2  # the score added does not overflow
     if mask.dtype is DType.BOOL:
-        bias = where(ctx, mask, number(ctx, 0, dtype), number(ctx, lowest, dtype))
         if causal:
-            return bias, None
-        return bias, ctx.cast(reduction.reduce(ctx, "max", mask, [-1], keep=True), dtype)
+            return mask_bias(ctx, mask, dtype), None
+        return mask_bias(ctx, mask, dtype), ctx.cast(reduction.reduce(ctx, "max", mask, [-1], keep=True), dtype)
     mask = ctx.cast(mask, dtype)
     if mask.is_const:
         array = np.asarray(mask.const)
         if not np.isneginf(array).all(-1).any():
             return mask, None
     # minus infinity in a whole row would make it NaN
-    bias = arithmetic(ctx, "max", mask, number(ctx, lowest, dtype))
+    bias = arithmetic(ctx, "max", mask, number(ctx, lowest(dtype), dtype))
     best = reduction.reduce(ctx, "max", mask, [-1], keep=True)
     seen = logical(ctx, "logical_not", compare(ctx, "equal", best, number(ctx, -math.inf, dtype)))
     return bias, ctx.cast(seen, dtype)
