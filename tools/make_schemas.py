@@ -34,6 +34,7 @@ from mconv.serving.scaffold import Written
 from mconv.verbs.convert import Converted
 from mconv.verbs.downgrade import Downgraded
 from mconv.verbs.report import Report
+from mconv.verbs.shapes import Shapes
 from mconv.verbs.verify import Verification
 from mconv.verify.compare import OutputComparison, Tolerance
 from mconv.verify.serve_check import ServeReport
@@ -309,6 +310,7 @@ RESULTS: dict[str, Any] = {
     "convert": Converted,
     "to-serving": ServingResult,
     "scaffold": Written,
+    "shapes": Shapes,
     "serve-check": ServeReport,
     "inspect": Inspection,
     "verify": Verification,

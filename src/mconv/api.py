@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from mconv.verbs.downgrade import Downgraded
     from mconv.verbs.recognise import SourceKind
     from mconv.verbs.report import Report
+    from mconv.verbs.shapes import Shapes
     from mconv.verbs.verify import Verification
     from mconv.verify.serve_check import ServeReport
 
@@ -140,6 +141,18 @@ def inspect(path: PathLike, *, variables: bool = False, text: bool = False) -> I
     from mconv import inspection
 
     return inspection.inspect(path, variables=variables, text=text)
+
+
+@budget.bounded
+def shapes(path: PathLike, out: Optional[PathLike] = None, **options: Any) -> Shapes:
+    """The ranges of the shapes of a program's tensors, as TensorRT wants them; see :func:`mconv.verbs.shapes.shapes`.
+
+    Raises:
+        MconvError: see there.
+    """
+    from mconv.verbs import shapes as verb
+
+    return verb.shapes(path, out, **options)
 
 
 @budget.bounded

@@ -63,6 +63,7 @@ COMMANDS = [
     Command("to-serving", "to-serving model --feed-alias x=features --out deploy"),
     Command("to-serving", "to-serving model --show"),
     Command("scaffold", "scaffold serving_server"),
+    Command("shapes", "shapes model --min x[1,8] --opt x[4,8] --max x[16,8] --form trtexec", (RUNTIME,)),
     Command("serve-check", "serve-check serving_server", (RUNTIME,)),
     Command("inspect", "inspect model --vars"),
     Command("inspect", "inspect m.onnx --text"),

@@ -26,6 +26,7 @@ from mconv.runtimes.recipes import RECIPES
 from mconv.serving import scaffold
 from mconv.serving.configure import ServingConfig, ServingVar
 from mconv.serving.scaffold import CONFIG, SERVICE, ServiceOptions, plan
+from mconv.serving.shape_ranges import Range, ShapeRanges, to_paddle
 from tests.golden import case
 from tests.serving.generated import load, model, service, stand_in
 
@@ -202,7 +203,22 @@ def test_names_are_quoted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> No
     stand_in(monkeypatch)
     planned = plan(*model(X, aliases={"x": QUOTED}), ServiceOptions())
     assert load(planned, tmp_path, "tensor_input.py", monkeypatch).INPUTS == {QUOTED: ("float32", [None, 4])}
-    assert load(planned, tmp_path, SERVICE, monkeypatch).DYNAMIC_SHAPES["min_input_shape"] == {QUOTED: [1, 4]}
+    assert load(planned, tmp_path, SERVICE, monkeypatch).DYNAMIC_SHAPES["min_input_shape"] == {"x": [1, 4]}
+
+
+def test_the_shapes_of_a_shape_file_are_a_file_of_the_service(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Under the names of the program's variables, those inside it among them."""
+    stand_in(monkeypatch)
+    file = tmp_path / "shapes.pbtxt"
+    ranges = {"x": Range((1, 4), (2, 4), (8, 4)), "unsqueeze2_0.tmp_0": Range((1, 1, 4), (2, 1, 4), (8, 1, 4))}
+    file.write_text(to_paddle(ShapeRanges(ranges)))
+    planned = plan(*model(X, aliases={"x": "rows"}), ServiceOptions(shapes=file, device_type=2))
+    found = load(planned, tmp_path, SERVICE, monkeypatch).DYNAMIC_SHAPES
+    assert found["max_input_shape"] == {"x": [8, 4], "unsqueeze2_0.tmp_0": [8, 1, 4]}
+    assert "dynamic_shapes.json" in planned.files["Dockerfile"]
+    file.write_text(to_paddle(ShapeRanges({"other": ranges["x"]})))
+    with pytest.raises(UsageError, match="no shape of the input x"):
+        plan(*model(X), ServiceOptions(shapes=file))
 
 
 def test_compose_maps_the_ports_of_the_article_and_mounts_the_model_where_the_service_looks() -> None:

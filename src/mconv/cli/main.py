@@ -28,6 +28,7 @@ COMMANDS: dict[str, dict[str, str]] = {
     "Serve": {
         "to-serving": "Any Paddle inference model → serving_server/ + serving_client/",
         "scaffold": "A pipeline service around serving_server/: texts, pictures or tensors in, JSON out",
+        "shapes": "The shapes of every tensor that TensorRT asks for, at the least, usual and largest input",
         "serve-check": "Start the real Paddle Serving pipeline on a converted model and compare its answers",
     },
     "Look": {

@@ -34,6 +34,12 @@ def _declared(
     device_type: Annotated[
         Optional[int], typer.Option(help="0 CPU (default), 1 GPU, 2 TensorRT, 3 ARM CPU, 4 Kunlun XPU.")
     ] = None,
+    shapes: Annotated[
+        Optional[Path],
+        typer.Option(
+            metavar="FILE", help="TensorRT: the shapes of all tensors, from `mconv shapes`; default the inputs' alone."
+        ),
+    ] = None,
     onednn: Annotated[
         Optional[bool],
         typer.Option("--onednn/--no-onednn", help="On a CPU: use oneDNN; by default where sizes of inputs are few."),

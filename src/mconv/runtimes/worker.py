@@ -82,6 +82,19 @@ class RunResult:
     seconds: list[float]
 
 
+@dataclass(frozen=True)
+class Observed:
+    """The tensors of a program's main block after one run.
+
+    Attributes:
+        shapes: name → shape; ``()`` for a scalar, where the Paddle has such.
+        numbers: name → the elements of small integer tensors, flat.
+    """
+
+    shapes: dict[str, tuple[int, ...]]
+    numbers: dict[str, list[int]]
+
+
 _NOISE = re.compile(r"-{3,}|\*{3}|\[Hint|\[TimeInfo|\[SignalInfo|\[operator|\(at |$")
 _FRAME = re.compile(r"^\d+ +(\S[^\n(]*)", re.MULTILINE)
 
@@ -233,6 +246,51 @@ class Worker:
             load_seconds=header["load_seconds"],
             seconds=header["seconds"],
         )
+
+    def shapes(
+        self,
+        program: Union[str, Path],
+        params: Union[str, Path, None],
+        sets: Sequence[Feed],
+        *,
+        most: int = 0,
+        timeout: float = 300,
+    ) -> list[Observed]:
+        """Run a ``.pdmodel`` in the Executor, as it is, and look at the tensors of its main block.
+
+        Args:
+            program, params: as for :meth:`run`.
+            sets: input sets, name → array.
+            most: integer tensors of up to so many elements are returned, too.
+            timeout: seconds for loading and running.
+
+        Returns:
+            per input set, what was found.
+
+        Raises:
+            UsageError: there is no such file.
+            UnsupportedError: a ``.json`` program, whose values have no names.
+            WorkerError: the runtime refused, crashed or took too long.
+        """
+        program = Path(program).absolute()
+        params = None if params is None else Path(params).absolute()
+        if program.suffix == ".json":
+            raise UnsupportedError(
+                f"{program}: the values inside a .json program have no names", "make a .pdmodel: mconv downgrade"
+            )
+        model = {
+            "program": str(program),
+            "params": None if params is None else str(params),
+            "stamps": [_stamp(program), None if params is None else _stamp(params)],
+        }
+        arrays = [np.asarray(a) for feed in sets for a in feed.values()]
+        request = {"command": "shapes", "model": model, "engine": "executor", "most": most}
+        request["sets"] = [list(feed) for feed in sets]
+        header, _ = self._ask(request, arrays, timeout, "load", str(program))
+        return [
+            Observed({name: tuple(shape) for name, shape in shapes.items()}, numbers)
+            for shapes, numbers in zip(header["shapes"], header["numbers"])
+        ]
 
     def _start(self) -> subprocess.Popen[bytes]:
         if self._process is not None and self._process.poll() is None:

@@ -273,9 +273,7 @@ class OnExecutor:
             return array
         return np.zeros([max(d, 0) for d in shape], dtype)
 
-    def run(self, feed):
-        import numpy as np
-
+    def tensors(self, feed):
         check_names(list(self.inputs), feed)
         tensors = {}
         for name, array in feed.items():
@@ -283,6 +281,58 @@ class OnExecutor:
             tensors[name].set(array, self.core.CPUPlace())
             if self.lods.get(name):
                 tensors[name].set_lod(lod_of(len(array), self.lods[name]))
+        return tensors
+
+    def shapes(self, feed, most):
+        """Run once; the shape of every tensor of the main block, and the numbers of the integer ones of up to *most*."""
+        import paddle
+
+        tensors = self.tensors(feed)
+        scope = paddle.static.global_scope().new_scope()
+        flag = "FLAGS_eager_delete_tensor_gb"
+        before = self.core.globals()[flag]
+        self.core.globals()[flag] = -1.0  # what is not needed any more stays, to be looked at
+        shapes, numbers = {}, {}  # type: ignore[var-annotated]
+        try:
+            with self.guard():
+                for op in self.program.global_block().ops:
+                    if op.type == "feed":
+                        self.core.set_feed_variable(scope, tensors[op.output("Out")[0]], "feed", op.attr("col"))
+                # the Executor's own: it leaves the variables in the scope
+                self.executor._default_executor.run(self.program.desc, scope, 0, False, True, [])
+            for name in self.program.global_block().vars:
+                variable = scope.find_var(name)
+                if variable is not None:
+                    self.look(name, variable, most, shapes, numbers)
+        finally:
+            self.core.globals()[flag] = before
+            paddle.static.global_scope().drop_kids()
+        return shapes, numbers
+
+    def look(self, name, variable, most, shapes, numbers):
+        import numpy as np
+
+        try:
+            tensor = variable.get_tensor()
+            initialized = tensor._is_initialized()
+        except Exception:  # noqa: BLE001 - no tensor: a list of them, the feeds, what a while loop remembers
+            return
+        shape = [int(n) for n in tensor.shape()]
+        if not initialized and shape == [0]:  # of a branch that was not taken
+            return
+        shapes[name] = shape
+        count = 1
+        for size in shape:
+            count *= size
+        if initialized and 1 <= count <= most:
+            array = np.asarray(tensor)
+            if array.dtype.name in ("int32", "int64"):
+                numbers[name] = [int(n) for n in array.reshape(-1)]
+
+    def run(self, feed):
+        import numpy as np
+
+        tensors = self.tensors(feed)
         with self.guard():
             values = self.executor.run(self.program, feed=tensors, fetch_list=self.fetches, return_numpy=False)
         outputs, dtypes = [], []
@@ -306,6 +356,12 @@ def load(engine, request):
             f"Paddle {paddle.__version__} does not know .json, the format of Paddle 3; `mconv downgrade` makes a .pdmodel"
         )
     return OnExecutor(request) if engine == "executor" else OnPredictor(request)
+
+
+def all_shapes(loaded, sets, most):
+    """What :meth:`OnExecutor.shapes` finds on each input set."""
+    found = [loaded.shapes(feed, most) for feed in sets]
+    return {"shapes": [shapes for shapes, _ in found], "numbers": [numbers for _, numbers in found]}
 
 
 def run_all(loaded, sets):
@@ -353,6 +409,11 @@ def serve(requests, replies):
                 loads += time.time() - started
                 write_frame(replies, {"event": "loaded"})  # so that a crash can be told from one while loading
                 stage = "run"
+                if request["command"] == "shapes":
+                    write_frame(
+                        replies, dict(all_shapes(loaded, sets, request["most"]), ok=True, version=loaded.version)
+                    )
+                    break
                 try:
                     names, outputs, dtypes, seconds = run_all(loaded, sets)
                     break
@@ -360,6 +421,8 @@ def serve(requests, replies):
                     if engine != "auto":
                         raise
                     engine = "executor"
+            if request["command"] == "shapes":
+                continue
             header = {"ok": True, "version": loaded.version, "names": names, "dtypes": dtypes}
             header.update(load_seconds=loads, seconds=seconds, engine=loaded.engine)
             write_frame(replies, header, outputs)

@@ -6,6 +6,7 @@ differently from a bare ``Op`` was measured with paddle-serving-server 0.9.0 (``
 
 from __future__ import annotations
 
+import json
 import os
 import posixpath
 from pathlib import Path
@@ -17,7 +18,7 @@ from mconv.program import files
 from mconv.program.output import staged
 from mconv.program.params import PathLike
 from mconv.program.program import Program
-from mconv.serving import configure, input_modules, onednn, tokenizer_files
+from mconv.serving import configure, input_modules, onednn, shape_ranges, tokenizer_files
 from mconv.serving.configure import ServingConfig
 from mconv.serving.image_settings import ImageOptions
 from mconv.serving.input_modules import LABELS, MODULES, Service, Shapes
@@ -30,6 +31,7 @@ CONFIG, SERVICE = "config.yml", "web_service.py"
 # what no setting is filled into: what requests carry, start and end, how Paddle is set up
 PARTS = ("lifecycle.py", "predictor.py", "request_data.py")
 BATCHING = "batching.py"
+SHAPES = "dynamic_shapes.json"
 _MODEL_HOME = "/home/model-server"  # in the container, as in the article
 
 
@@ -136,6 +138,31 @@ def _batching(service: Service, config: ServingConfig, program: Optional[Program
     }
 
 
+def _dynamic_shapes(service: Service, options: ServiceOptions, shapes: Shapes) -> dict[str, str]:
+    """The literals of the ranges for TensorRT; those of a shape file are a file of the service's own."""
+    if options.shapes is None:
+        ranges = {
+            f"{which}_input_shape": {name: list(values[at]) for name, values in shapes.items()}
+            for at, which in enumerate(("min", "max", "opt"))
+        }
+        rows = "".join(f'    "{key}": {literal(table, 1)},\n' for key, table in ranges.items())
+        more = 'each input. Where TensorRT asks for\n# another variable, such as "unsqueeze2_0.tmp_0", `mconv shapes` finds it'
+        return {"SHAPED": more, "DYNAMIC_SHAPES": "{\n" + rows + "}"}
+    found = shape_ranges.from_paddle(options.shapes)
+    unknown = [name for name in shapes if name not in found.shapes]
+    if unknown:
+        raise UsageError(
+            f"--shapes: {options.shapes} has no shape of the input {', '.join(unknown)}",
+            "is it of this model? `mconv shapes MODEL --out FILE` writes one",
+        )
+    ranges = {f"{which}_input_shape": table for which, table in shape_ranges.tables(found).items()}
+    service.files[SHAPES] = json.dumps(ranges, indent=1) + "\n"
+    return {
+        "SHAPED": "every tensor, from `mconv shapes`",
+        "DYNAMIC_SHAPES": f'json.load(open("{SHAPES}", encoding="utf-8"))',
+    }
+
+
 def _around(
     service: Service,
     config: ServingConfig,
@@ -173,10 +200,8 @@ def _around(
         LOG_FILE=quoted(options.log_file),
         LOG_LEVEL=quoted(options.log_level),
         LABELS=literal(LABELS if LABELS in {*service.copies, *service.files} else None),
-        **{
-            f"{which}_SHAPES": literal({name: values[at] for name, values in shapes.items()}, 1)
-            for at, which in enumerate(("MIN", "MAX", "OPT"))
-        },
+        # of the program's variables, whatever clients call them
+        **_dynamic_shapes(service, options, {var.name: shapes[var.alias] for var in config.feeds}),
     )
     for client in ("http_client.py", "rpc_client.py"):
         imports = ["base64", "json", "sys"] if service.kind == "image" else ["json", "sys"]
@@ -191,7 +216,7 @@ def _around(
             REQUEST=render(f"client_{service.kind}.py").rstrip("\n"),
         )
     home = posixpath.join(_MODEL_HOME, "service")
-    more = sorted({*service.copies, *({LABELS} & set(service.files))})
+    more = sorted({*service.copies, *({LABELS, SHAPES} & set(service.files))})
     for part in PARTS:
         service.files[part] = render(part)
     service.files[BATCHING] = render(BATCHING, **_batching(service, config, program))

@@ -36,6 +36,7 @@ class ServiceOptions:
         concurrency: how many copies of the model run.
         threads: threads of Paddle's mathematics library.
         device_type: one of :data:`DEVICES`.
+        shapes: Paddle's shape file for TensorRT, as ``mconv shapes`` writes it; None: the ranges of the inputs alone.
         ir_optim: whether Paddle may optimise the graph.
         onednn: whether a CPU uses oneDNN; None: where it is faster, see :mod:`mconv.serving.onednn`.
         log_file, log_level: of the pipeline's log; the file as seen from the service's folder.
@@ -56,6 +57,7 @@ class ServiceOptions:
     concurrency: int = 1
     threads: int = 1
     device_type: int = 0
+    shapes: Optional[PathLike] = None
     ir_optim: bool = True
     onednn: Optional[bool] = None
     log_file: str = "PipelineServingLogs/pipeline.log"

@@ -1,0 +1,243 @@
+"""``mconv shapes``: the shapes of every tensor at the least, the usual and the largest size of the inputs.
+
+Sizes that the program declares need no run; where some are open, the program is run on the CPU, each operator as it is,
+and looked at: what Paddle's own collector (``Config.collect_shape_range_info``) does, without a TensorRT in reach.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Callable, Optional
+
+import numpy as np
+
+from mconv.errors import UnsupportedError, UsageError
+from mconv.passes import tensorrt
+from mconv.program import targets
+from mconv.program.files import Era, load_program, locate
+from mconv.program.inputs import assign
+from mconv.program.output import staged_many
+from mconv.program.params import PathLike
+from mconv.program.program import Program
+from mconv.program.targets import Target
+from mconv.runtimes import Worker
+from mconv.serving.shape_ranges import FORMS, VALUES_UP_TO, Range, ShapeRanges, records_numbers, usual
+from mconv.verbs.proof import runtime_for
+from mconv.verify.feeds import InputSpec, load_feeds, random_feeds, specs_of
+
+Feeds = Sequence[Mapping[str, np.ndarray]]
+_POINTS = ("min", "opt", "max")
+# suffix of --out → form
+_SUFFIXES = {".pbtxt": "paddle", ".txt": "paddle", ".py": "python", ".yml": "paddlex", ".yaml": "paddlex"}
+
+
+@dataclass
+class Shapes:
+    """What ``mconv shapes`` found.
+
+    Attributes:
+        target: the Paddle that the ranges are for.
+        runtime: where the program was run; None: its declared shapes say all.
+        profiles: the ranges, one of each profile.
+        border: the tensors that the parts of the program which go to TensorRT are fed.
+        form: ``paddle``, ``python``, ``serving``, ``triton``, ``paddlex`` or ``trtexec``.
+        texts: each profile in that form.
+        files: where they were written.
+    """
+
+    target: str
+    runtime: Optional[str]
+    profiles: list[ShapeRanges]
+    border: list[str]
+    form: str
+    texts: list[str]
+    files: list[str] = field(default_factory=list)
+
+
+def shapes(
+    path: PathLike,
+    out: Optional[PathLike] = None,
+    *,
+    minimum: Sequence[str] = (),
+    optimum: Sequence[str] = (),
+    maximum: Sequence[str] = (),
+    feeds: Optional[PathLike] = None,
+    target: str = "2.3",
+    form: Optional[str] = None,
+    trt_inputs: bool = False,
+    runtime: Optional[str] = None,
+    timeout: float = 600,
+    force: bool = False,
+    progress: Callable[[str], Any] = lambda text: None,
+) -> Shapes:
+    """The ranges of the shapes of a program's tensors, as TensorRT wants them.
+
+    Args:
+        path: a Paddle model with a ``.pdmodel`` or ``__model__``.
+        out: a file to write; of several profiles, ``NAME_1.pbtxt``, ``NAME_2.pbtxt``, …
+        minimum, optimum, maximum: shapes ``name[1,3,32,32]`` of the inputs at each point; an input whose size is
+            declared may be left out. The second time an input is named belongs to the second profile, and so on.
+        feeds: a ``.npz`` with real inputs instead, in several sets; the usual sizes are the most frequent ones.
+        target: the Paddle that reads the file: see :func:`mconv.serving.shape_ranges.records_numbers`.
+        form: one of :data:`mconv.serving.shape_ranges.FORMS`; None: what the name of *out* says, else ``paddle``.
+        trt_inputs: only the tensors at the border of TensorRT's parts.
+        runtime: where to run the program; None: the target's managed runtime, else the installed Paddle.
+        timeout: seconds for the runs.
+        force: replace *out*.
+
+    Raises:
+        UsageError: a shape is missing, has another number of dimensions, or is out of order.
+        UnsupportedError: the model is a ``.json``, or its variables are lists.
+        RuntimeUnavailableError, WorkerError: there is no Paddle to run it in, or it fails there.
+        OutputExistsError: *out* is there.
+    """
+    wanted = targets.get(target)
+    form = _form(form, out)
+    found = locate(path)
+    if found.era is Era.PIR:
+        raise UnsupportedError(
+            f"{found.program}: the values inside a .json program have no names to give shapes to",
+            f"mconv downgrade {path} OUT --target {target}, then mconv shapes OUT",
+        )
+    program = load_program(found)
+    specs = specs_of(program)
+    if feeds is not None and (minimum or optimum or maximum):
+        raise UsageError("--inputs holds real inputs: --min, --opt and --max say the same", "give one of the two")
+    profiles = (
+        [load_feeds(Path(feeds), specs)] if feeds is not None else list(_points(specs, minimum, optimum, maximum))
+    )
+    declared = None if feeds is not None or any(spec.dynamic for spec in specs) else _declared(program, wanted)
+    label = None
+    if declared is not None:
+        ranges = [declared]
+    else:
+        where = runtime_for(target, runtime)
+        label = where.label
+        with Worker(where) as worker:
+            ranges = []
+            for number, sets in enumerate(profiles, 1):
+                progress(f"profile {number} of {len(profiles)}: running it in {label}")
+                ranges.append(_observed(worker, program, found, sets, feeds is None, wanted, timeout))
+    edge = tensorrt.border(program, wanted)
+    if trt_inputs:
+        ranges = [profile.only(edge) for profile in ranges]
+    result = Shapes(target, label, ranges, edge, form, [FORMS[form](profile) for profile in ranges])
+    if out is not None:
+        result.files = _write(Path(out), result.texts, force)
+    return result
+
+
+def _form(form: Optional[str], out: Optional[PathLike]) -> str:
+    if form is None:
+        return _SUFFIXES.get(Path(out).suffix, "paddle") if out is not None else "paddle"
+    if form not in FORMS:
+        raise UsageError(f"--form: {form!r} is not one of {', '.join(FORMS)}")
+    return form
+
+
+def _points(
+    specs: Sequence[InputSpec], minimum: Sequence[str], optimum: Sequence[str], maximum: Sequence[str]
+) -> Iterator[Feeds]:
+    """The three input sets of each profile."""
+    given = [_by_profile(option, texts, specs) for option, texts in zip(_POINTS, (minimum, optimum, maximum))]
+    counts = [len(profiles) for profiles in given]
+    if len(set(counts)) > 1:
+        shown = ", ".join(f"--{option} of {count}" for option, count in zip(_POINTS, counts))
+        raise UsageError(f"the profiles do not match: {shown}", "name each input once in each of them")
+    for profile in zip(*given):
+        shapes = [{spec.name: _shape(spec, option, at) for spec in specs} for option, at in zip(_POINTS, profile)]
+        for name in shapes[0]:
+            low, usual_, high = (point[name] for point in shapes)
+            if not all(a <= b <= c for a, b, c in zip(low, usual_, high)):
+                raise UsageError(f"{name}: not --min {list(low)} <= --opt {list(usual_)} <= --max {list(high)}")
+        yield [
+            random_feeds([InputSpec(s.name, s.dtype, point[s.name], s.limit, s.lod) for s in specs])[0]
+            for point in shapes
+        ]
+
+
+def _by_profile(option: str, texts: Sequence[str], specs: Sequence[InputSpec]) -> list[dict[str, tuple[int, ...]]]:
+    types = {spec.name: spec.dtype.label for spec in specs}
+    profiles: list[dict[str, tuple[int, ...]]] = [{}]
+    for text in texts:
+        ((name, said),) = assign([text], types).items()
+        sizes = [size for size in said.dims if isinstance(size, int)]
+        if len(sizes) != len(said.dims):
+            raise UsageError(f"--{option} {text!r}: each size has to be a number", f"--{option} '{name}[1,128]'")
+        place = next((p for p in profiles if name not in p), None)
+        if place is None:
+            place = {}
+            profiles.append(place)
+        place[name] = tuple(sizes)
+    return profiles
+
+
+def _shape(spec: InputSpec, option: str, given: Mapping[str, tuple[int, ...]]) -> tuple[int, ...]:
+    known = tuple(size if isinstance(size, int) and size >= 0 else None for size in spec.shape)
+    shown = f"{spec.name}[{','.join('?' if size is None else str(size) for size in known)}]"
+    if spec.name not in given:
+        if None in known:
+            raise UsageError(f"--{option}: the shape of {shown} is missing", f"--{option} '{shown}' with numbers for ?")
+        return tuple(size for size in known if size is not None)
+    shape = given[spec.name]
+    if len(shape) != len(known) or any(k is not None and k != s for k, s in zip(known, shape)):
+        raise UsageError(f"--{option} '{spec.name}{list(shape)}': the model declares {shown}")
+    return shape
+
+
+def _declared(program: Program, target: Target) -> Optional[ShapeRanges]:
+    """What the program declares, where that is all there is to know: no tensor has an open size, no number counts."""
+    if records_numbers(target):
+        return None
+    found = {}
+    block = program.main
+    computed = {name for op in block.ops for name in op.output_names}
+    for name, var in block.vars.items():
+        if var.persistable or name not in computed or var.shape is None:
+            continue
+        if any(size <= 0 for size in var.shape):
+            return None
+        shape = var.shape or (1,)
+        found[name] = Range(shape, shape, shape)
+    return ShapeRanges(found, [port.name for port in program.feeds])
+
+
+def _observed(
+    worker: Worker, program: Program, found: Any, sets: Feeds, three_points: bool, target: Target, timeout: float
+) -> ShapeRanges:
+    numbers = records_numbers(target)
+    runs = worker.shapes(found.program, found.params, sets, most=VALUES_UP_TO if numbers else 0, timeout=timeout)
+    block = program.main
+    if numbers:
+        names = {name for op in block.ops if op.type not in ("feed", "fetch") for name in op.input_names}
+    else:
+        names = {name for name, var in block.vars.items() if not var.persistable}
+
+    def ranges(seen: Sequence[Mapping[str, Sequence[int]]], scalar: Sequence[int]) -> dict[str, Range]:
+        made = {}
+        middle = seen[_POINTS.index("opt")] if three_points else {}
+        for name in sorted(names & {name for run in seen for name in run}):
+            # not in all runs: in a branch, or a tensor of numbers that is too large in some
+            at = [tuple(run[name]) or tuple(scalar) for run in seen if name in run]
+            at = [shape for shape in at if len(shape) == len(at[0])]
+            opt = tuple(middle.get(name, ())) or tuple(scalar)
+            made[name] = Range.of(at, opt if name in middle and len(opt) == len(at[0]) else usual(at))
+        return made
+
+    return ShapeRanges(
+        ranges([run.shapes for run in runs], (1,)),
+        [port.name for port in program.feeds],
+        ranges([run.numbers for run in runs], ()) if numbers else {},
+    )
+
+
+def _write(out: Path, texts: Sequence[str], force: bool) -> list[str]:
+    paths = [out]
+    if len(texts) > 1:
+        paths = [out.with_name(f"{out.stem}_{number}{out.suffix}") for number in range(1, len(texts) + 1)]
+    with staged_many(paths, force=force, file=True) as stages:
+        for stage, text in zip(stages, texts):
+            stage.write_text(text, encoding="utf-8")
+    return [str(path) for path in paths]
