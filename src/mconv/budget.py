@@ -39,6 +39,7 @@ from mconv.errors import LimitError, UsageError
 BASE = 1 << 30  # bytes
 GROWTH = 16  # times the size of the files
 OPERATIONS = 4  # for each byte: what numpy does in about as much time as it takes to fill the memory
+RUNNING = 4  # times the limit is what a model may hold while it runs, for the proof
 
 Size = Union[int, str, None]
 What = Union[str, Callable[[], str]]
@@ -69,6 +70,11 @@ class Budget:
     def limit(self) -> int:
         """Bytes that may be taken in all; times :data:`OPERATIONS`, the operations."""
         return self.base + GROWTH * self.files
+
+    @property
+    def running(self) -> int:
+        """Bytes that a model may hold while it runs."""
+        return RUNNING * self.limit
 
     def memory(self, nbytes: int, what: What) -> None:
         """Draw bytes.
@@ -139,6 +145,20 @@ def work(operations: int, what: What) -> None:
         LimitError: they are more than is left.
     """
     (_current.get() or Budget()).work(operations, what)
+
+
+def running() -> int:
+    """Bytes that a model may hold while it runs; see :attr:`Budget.running`."""
+    return (_current.get() or Budget()).running
+
+
+def outgrown(what: str) -> LimitError:
+    """The error for a model that holds more than :func:`running` while it runs."""
+    found = _current.get() or Budget()
+    return LimitError(
+        f"{what} takes more than {size_text(found.running)} of memory",
+        f"if it shall: --limit {_rounded_up(2 * found.limit)} or more; or give it smaller inputs, or --no-verify",
+    )
 
 
 def file(path: Union[str, os.PathLike[str]]) -> None:

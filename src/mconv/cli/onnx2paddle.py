@@ -33,7 +33,7 @@ def command(
     plugin: Annotated[
         Optional[list[Path]], typer.Option(metavar="MY_OPS.PY", help="Converters of your own; repeatable.")
     ] = None,
-    timeout: Annotated[float, typer.Option(metavar="SECONDS", help="For running the result, or X2Paddle.")] = 600,
+    timeout: Annotated[float, typer.Option(metavar="SECONDS", help="For each run of either model, or X2Paddle.")] = 600,
     limit: Budget = None,
     force: Force = False,
 ) -> Any:

@@ -75,7 +75,7 @@ Where = Annotated[
     Optional[str],
     typer.Option("--runtime", help="Where to verify: a managed runtime or `current`.  [default: the target's]"),
 ]
-Timeout = Annotated[float, typer.Option("--timeout", metavar="SECONDS", help="For running the result.")]
+Timeout = Annotated[float, typer.Option("--timeout", metavar="SECONDS", help="For each run of either model.")]
 
 # reporting ----------------------------------------------------------------------------------------------------------
 

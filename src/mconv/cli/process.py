@@ -132,4 +132,7 @@ def start() -> NoReturn:
         sys.stdout.flush()
     except OSError:
         silence(sys.stdout)
+    watch = sys.modules.get("mconv.watch")
+    if watch is not None and watch.abandoned():
+        os._exit(code)  # a thread is still in native code: nothing may be taken down under it
     sys.exit(code)

@@ -12,6 +12,7 @@ import signal
 import subprocess
 import tempfile
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +21,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Literal, Optional, Union
 
 import numpy as np
 
-from mconv.errors import RuntimeFailedError, UnsupportedError, UsageError
+from mconv import budget, watch
+from mconv.errors import LimitError, RuntimeFailedError, UnsupportedError, UsageError
 from mconv.program.program import Op, Program
 from mconv.runtimes.frames import kill_session, read_frame, write_frame
 from mconv.runtimes.memory import HINT, says_out_of_memory
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
     from mconv.runtimes.runtime import Runtime
 
 Feed = Mapping[str, np.ndarray]
+_OWN = 1 << 30  # bytes that Paddle itself may take
+_PAUSE = 0.1  # seconds between two looks at what it takes
 SCRIPT = Path(__file__).with_name("worker_main.py")
 
 
@@ -213,6 +217,7 @@ class Worker:
             UsageError: *fetch* names a variable that the program does not have, or no input set is given.
             UnsupportedError: *fetch* with a ``.json`` program.
             WorkerError: the runtime refused, crashed or took too long.
+            LimitError: it takes more memory than :func:`mconv.budget.running` says.
         """
         sets = [inputs] if isinstance(inputs, Mapping) else list(inputs)
         if not sets:
@@ -319,15 +324,23 @@ class Worker:
         process = self._start()
         assert process.stdin is not None and process.stdout is not None and self._log is not None
         self._log.truncate(0)
-        expired = threading.Event()
+        expired, answered = threading.Event(), threading.Event()
+        beyond: list[LimitError] = []
+        allowed, deadline = budget.running() + _OWN, time.monotonic() + timeout
+        outgrown = budget.outgrown(f"{self.runtime.label} on {what}")
 
-        def expire() -> None:
-            expired.set()
-            kill_session(process)
+        def watched() -> None:
+            while not answered.wait(_PAUSE):
+                if time.monotonic() > deadline:
+                    expired.set()
+                elif watch.resident(process.pid) > allowed:
+                    beyond.append(outgrown)
+                else:
+                    continue
+                kill_session(process)
+                return
 
-        timer = threading.Timer(timeout, expire)
-        timer.daemon = True
-        timer.start()
+        threading.Thread(target=watched, name="mconv: worker", daemon=True).start()
         try:
             write_frame(process.stdin, request, arrays)
             answer = read_frame(process.stdout)
@@ -340,7 +353,10 @@ class Worker:
             self.close()  # interrupted in the middle of a frame: the stream is of no more use
             raise
         finally:
-            timer.cancel()
+            answered.set()
+        if answer is None and beyond:
+            self.close()
+            raise beyond[0]
         if answer is None:
             raise self._obituary(process, expired.is_set(), timeout, stage, what)
         header, values = answer

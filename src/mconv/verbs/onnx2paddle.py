@@ -194,7 +194,9 @@ def _proof(
     try:
         runtime = runtime_for(chosen.target, chosen.runtime)
         exact = _BFLOAT16 in [types[n] for n in names]
-        reference, why = reference_for(source.path, exact=exact, opened=describe.opened(source, shapes), fixed=fixed)
+        reference, why = reference_for(
+            source.path, exact=exact, opened=describe.opened(source, shapes), fixed=fixed, timeout=chosen.timeout
+        )
     except RuntimeFailedError as e:
         return Proof.unproved(e)
     except (RuntimeUnavailableError, MissingDependencyError) as e:

@@ -36,7 +36,7 @@ class Proving:
         feeds: a ``.npz`` file with inputs to verify with, instead of random ones.
         tolerance: how far outputs may be apart, both absolute (for outputs of size 1) and relative.
         force: replace what is at the place of the output.
-        timeout: seconds for running Paddle's side once loaded, and for an engine that is a program of its own.
+        timeout: seconds for each run of either model, and for an engine that is a program of its own.
         progress: called with one line for each phase.
 
     Raises:

@@ -126,15 +126,15 @@ class OnnxSide(Side):
         NotAModelError, CorruptModelError: it is none.
     """
 
-    def __init__(self, path: Path):
+    def __init__(self, path: Path, timeout: float):
         from mconv.onnx.reader import read
 
         super().__init__(path)
-        self.path = path
+        self.path, self.timeout = path, timeout
         self.model = read(path)  # an error of the file is told as such, not as one of the runtime
 
     def runner(self, fetch: Sequence[str] = ()) -> Runner:
-        made, why = reference_for(self.path, fetch=fetch)
+        made, why = reference_for(self.path, fetch=fetch, timeout=self.timeout)
         if why and why not in self.notes:
             self.notes.append(why)
         return made
@@ -215,6 +215,7 @@ class TorchSide(Side):
 
         super().__init__(source)
         self.source = open_source(source, trust=choices.trust)
+        self.source.seconds = choices.timeout
         self.notes += self.source.notes + widen(self.source)  # as the conversions do
         self._specs: Optional[list[InputSpec]] = None
         if self.source.inputs and not self.source.guessed:
@@ -303,7 +304,7 @@ def open_side(source: Union[str, PathLike], choices: Choices) -> Side:
         return EndpointSide(str(source), choices)
     path = Path(os.fspath(source))
     if path.suffix == ".onnx" and path.is_file() and what(path) is not Kind.TORCH:
-        return OnnxSide(path)  # what is wrong with it is told as of an ONNX file
+        return OnnxSide(path, choices.timeout)  # what is wrong with it is told as of an ONNX file
     kind = recognise(source)
     if kind is SourceKind.LAYER:
         raise UnsupportedError(
@@ -311,7 +312,7 @@ def open_side(source: Union[str, PathLike], choices: Choices) -> Side:
         )
     if kind is SourceKind.TORCH:
         return TorchSide(os.fspath(source), choices)
-    return OnnxSide(path) if kind is SourceKind.ONNX else PaddleSide(path, choices)
+    return OnnxSide(path, choices.timeout) if kind is SourceKind.ONNX else PaddleSide(path, choices)
 
 
 def _aliases(config: ServingConfig) -> tuple[dict[str, str], dict[str, str]]:

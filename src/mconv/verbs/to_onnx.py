@@ -284,7 +284,7 @@ def _proof(found: ModelFiles, seen: Inspection, made: Path, report: Report, chos
     try:
         runtime = runtime_for(target, chosen.runtime)
         try:
-            result = OnnxRunner(made)
+            result = OnnxRunner(made, timeout=chosen.timeout)
         except RuntimeFailedError as e:
             error = RuntimeFailedError(f"paddle2onnx wrote a bad model: {e.message.replace(str(made), made.name)}")
             return Proof(FAILED, error.message, runtime="ONNX Runtime", tolerance=chosen.limits, error=error)

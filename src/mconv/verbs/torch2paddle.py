@@ -71,6 +71,7 @@ def torch2paddle(model: Any, out: PathLike, chosen: Torch2Paddle = Torch2Paddle(
     ):
         chosen.progress(f"opening {model if isinstance(model, (str, os.PathLike)) else type(model).__name__}")
         source = open_source(model, **chosen.opening())
+        source.seconds = chosen.timeout
         report.source = _described(model, source)
         report.versions.update(_packages(source))
         report.warnings += source.notes

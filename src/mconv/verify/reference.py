@@ -10,7 +10,8 @@ from typing import Any, Optional
 
 import numpy as np
 
-from mconv.errors import MconvError, MissingDependencyError, RuntimeFailedError, UnsupportedError
+from mconv import watch
+from mconv.errors import LimitError, MconvError, MissingDependencyError, RuntimeFailedError, UnsupportedError
 from mconv.program import external_data
 from mconv.program.dtypes import DType
 from mconv.verify.feeds import InputSpec
@@ -24,9 +25,11 @@ class ReferenceRunner:
         model: the file, or a ModelProto.
         fetch: for a file, more tensors of the main graph to return, after the model's own outputs.
         fixed: inputs that always get this value, beside those that are fed.
+        timeout: seconds for one run.
 
     Raises:
         RuntimeFailedError: it does not know an operator of the model.
+        LimitError: a run takes too long or too much memory.
     """
 
     def __init__(
@@ -35,11 +38,12 @@ class ReferenceRunner:
         fetch: Sequence[str] = (),
         opened: Sequence[str] = (),
         fixed: Mapping[str, np.ndarray] = MappingProxyType({}),
+        timeout: float = watch.SECONDS,
     ):
         import onnx
         from onnx.reference import ReferenceEvaluator
 
-        self.fixed = fixed
+        self.fixed, self.timeout = fixed, timeout
         self.version: str = onnx.__version__
         self.label = f"ONNX's reference evaluator {self.version}"
         self.path = Path(model) if isinstance(model, (str, Path)) else None
@@ -69,8 +73,9 @@ class ReferenceRunner:
         for feed in sets:
             started = time.perf_counter()
             try:
-                with np.errstate(all="ignore"):
-                    values = self.evaluator.run(None, {**self.fixed, **feed})
+                values = self._run({**self.fixed, **feed})
+            except LimitError:
+                raise
             except Exception as e:  # noqa: BLE001 - numpy's and its own errors, whatever the model makes of the inputs
                 raise cannot_run(self.label, str(self.path or "the model"), e) from None
             seconds.append(time.perf_counter() - started)
@@ -79,6 +84,13 @@ class ReferenceRunner:
                     raise UnsupportedError(f"output {name} is no tensor")
             outputs.append([np.asarray(v) for v in values])
         return Answers(names, outputs, [[v.dtype.name for v in row] for row in outputs], self.version, seconds)
+
+    def _run(self, feed: Mapping[str, np.ndarray]) -> Any:
+        def run() -> Any:
+            with np.errstate(all="ignore"):
+                return self.evaluator.run(None, feed)
+
+        return watch.call(run, f"{self.label} on {self.path or 'the model'}", seconds=self.timeout)
 
     def __enter__(self) -> ReferenceRunner:
         return self
@@ -94,6 +106,7 @@ def reference_for(
     fetch: Sequence[str] = (),
     opened: Sequence[str] = (),
     fixed: Mapping[str, np.ndarray] = MappingProxyType({}),
+    timeout: float = watch.SECONDS,
 ) -> tuple[Runner, str]:
     """What shall run an ONNX model as the reference: ONNX Runtime, or else ONNX's reference evaluator.
 
@@ -102,6 +115,7 @@ def reference_for(
         opened: inputs that are fed at other sizes than the file states.
         fixed: inputs that always get this value, beside those that are fed.
         exact: the evaluator at once, for models with inputs that ONNX Runtime does not take from numpy.
+        timeout: seconds for one run.
 
     Returns:
         The runner, and why it is not ONNX Runtime (empty when it is).
@@ -110,14 +124,14 @@ def reference_for(
         RuntimeFailedError: neither can load the model.
     """
     if exact:
-        return ReferenceRunner(model, fetch, opened, fixed), "ONNX Runtime takes no bfloat16 from numpy"
+        return ReferenceRunner(model, fetch, opened, fixed, timeout), "ONNX Runtime takes no bfloat16 from numpy"
     try:
-        return OnnxRunner(model, fetch=fetch, opened=opened, fixed=fixed), ""
+        return OnnxRunner(model, fetch=fetch, opened=opened, fixed=fixed, timeout=timeout), ""
     except MissingDependencyError:
-        return ReferenceRunner(model, fetch, opened, fixed), "onnxruntime is not installed"
+        return ReferenceRunner(model, fetch, opened, fixed, timeout), "onnxruntime is not installed"
     except RuntimeFailedError as e:
         try:
-            return ReferenceRunner(model, fetch, opened, fixed), e.message
+            return ReferenceRunner(model, fetch, opened, fixed, timeout), e.message
         except RuntimeFailedError as other:
             raise RuntimeFailedError(f"{e.message}; {other.message}") from None
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType, TracebackType
@@ -10,7 +10,8 @@ from typing import Any, Optional, Protocol
 
 import numpy as np
 
-from mconv.errors import CorruptModelError, MissingDependencyError, RuntimeFailedError, UnsupportedError
+from mconv import watch
+from mconv.errors import CorruptModelError, LimitError, MissingDependencyError, RuntimeFailedError, UnsupportedError
 from mconv.extras import install
 from mconv.program import external_data
 from mconv.program.dtypes import DType
@@ -109,10 +110,12 @@ class OnnxRunner:
         fetch: more tensors of the main graph to return, after the model's own outputs.
         opened: inputs that are fed at other sizes than the file states.
         fixed: inputs that always get this value, beside those that are fed.
+        timeout: seconds for one run.
 
     Raises:
         MissingDependencyError: onnxruntime is not installed.
         RuntimeFailedError: it cannot load the model.
+        LimitError: it takes too long or too much memory; as :meth:`run`.
     """
 
     def __init__(
@@ -123,6 +126,7 @@ class OnnxRunner:
         fetch: Sequence[str] = (),
         opened: Sequence[str] = (),
         fixed: Mapping[str, np.ndarray] = MappingProxyType({}),
+        timeout: float = watch.SECONDS,
     ):
         try:
             import onnxruntime
@@ -132,7 +136,8 @@ class OnnxRunner:
             ) from None
         self.label = f"ONNX Runtime {onnxruntime.__version__}"
         self.path = Path(model)
-        self.fixed = fixed
+        self.fixed, self.timeout = fixed, timeout
+        self._options: Callable[[], Any] = onnxruntime.RunOptions
         self.version: str = onnxruntime.__version__
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = threads
@@ -150,7 +155,13 @@ class OnnxRunner:
             folder = str(self.path.absolute().parent)
             options.add_session_config_entry("session.model_external_initializers_file_folder_path", folder)
         try:
-            self.session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+            self.session = watch.call(
+                lambda: onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"]),
+                f"{self.label} on loading {model}",
+                seconds=timeout,
+            )
+        except LimitError:
+            raise
         except Exception as e:  # noqa: BLE001 - it raises classes of its own that share no base
             raise RuntimeFailedError(f"{self.label} cannot load {model}: {_first(e)}") from None
 
@@ -167,7 +178,9 @@ class OnnxRunner:
         for feed in sets:
             started = time.perf_counter()
             try:
-                values = self.session.run(None, {**self.fixed, **feed})
+                values = self._run({**self.fixed, **feed})
+            except LimitError:
+                raise
             except Exception as e:  # noqa: BLE001 - as above
                 raise cannot_run(self.label, str(self.path), e) from None
             seconds.append(time.perf_counter() - started)
@@ -178,6 +191,19 @@ class OnnxRunner:
             dtypes.append([value.dtype.name for value in values])
         names = [value.name for value in self.session.get_outputs()]
         return Answers(names, outputs, dtypes, self.version, seconds)
+
+    def _run(self, feed: Mapping[str, np.ndarray]) -> list[Any]:
+        options = self._options()
+
+        def stop() -> None:
+            options.terminate = True
+
+        return watch.call(
+            lambda: self.session.run(None, feed, options),
+            f"{self.label} on {self.path}",
+            seconds=self.timeout,
+            stop=stop,
+        )
 
     def __enter__(self) -> OnnxRunner:
         return self

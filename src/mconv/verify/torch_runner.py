@@ -9,7 +9,7 @@ from typing import Any, Callable, Optional
 
 import numpy as np
 
-from mconv.errors import RuntimeFailedError, UnsupportedError
+from mconv.errors import LimitError, RuntimeFailedError, UnsupportedError
 from mconv.program.dtypes import DType
 from mconv.runtimes.memory import HINT, says_out_of_memory
 from mconv.verify.feeds import InputSpec
@@ -77,6 +77,8 @@ class TorchRunner:
         started = time.perf_counter()
         try:
             result = self.call(tensors)
+        except LimitError:
+            raise
         except Exception as e:
             lines = [line.strip() for line in str(e).splitlines() if line.strip()]
             text = f"{type(e).__name__}: {lines[0][:300]}" if lines else type(e).__name__

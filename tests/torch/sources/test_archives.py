@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mconv import budget
+from mconv import budget, confined
 from mconv.errors import CorruptModelError, LimitError, MconvError, NotAModelError, UntrustedError, UsageError
-from mconv.torch.sources import open_source, weights
+from mconv.torch.sources import exported, open_source, script, unpickle, weights
 
 torch = pytest.importorskip("torch")
 from mconv.torch.sources import made as large  # noqa: E402
@@ -93,6 +93,32 @@ def test_the_payloads_would_run(
     except Exception:  # noqa: BLE001 - what it becomes does not matter
         pass
     assert (tmp_path / MARK).exists()
+
+
+@pytest.mark.skipif(not confined.available(), reason="the kernel has no Landlock")
+@pytest.mark.parametrize(("suffix", "payload"), [c for c in CASES if c[1] not in REFUSED_BY_TORCH])
+def test_the_second_wall(
+    suffix: str, payload: str, sound: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Were a payload overlooked, its command would not run and its file would not be written."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    sys.modules.pop(f"{MARK}_module", None)
+    monkeypatch.setattr(script, "_check", lambda path: None)
+    monkeypatch.setattr(exported, "_check", lambda path: None)
+    monkeypatch.setattr(unpickle, "check", lambda path, data=None: False)
+    monkeypatch.setattr(unpickle, "restricted", lambda where, trust: nullcontext())
+    load = torch.load
+    monkeypatch.setattr(torch, "load", lambda *a, **options: load(*a, **{**options, "weights_only": False}))
+    evil, _ = PAYLOADS[suffix][payload](archives.records(sound[suffix]))
+    path = tmp_path / f"y{suffix}"
+    path.write_bytes(archives.pack(evil))
+    try:
+        source = open_source(path)
+        source({"x": torch.zeros(2, 6)})
+    except Exception:  # noqa: BLE001 - what it becomes does not matter
+        pass
+    assert not (tmp_path / MARK).exists()
 
 
 def hidden(suffix: str, payload: str, arrangement: str, sound: dict[str, Path]) -> bytes:

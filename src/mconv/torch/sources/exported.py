@@ -30,7 +30,7 @@ from mconv.torch.sources import forms, graph_texts, made, stored, unpickle
 from mconv.torch.sources.archive import TRUST_HINT, Archive
 from mconv.torch.sources.forms import Form
 from mconv.torch.sources.inputs import dtype_of
-from mconv.torch.sources.source import Source, import_torch
+from mconv.torch.sources.source import Source, import_torch, reading
 
 
 def open_archive(path: Path, *, trust: bool) -> Source:
@@ -47,7 +47,7 @@ def open_archive(path: Path, *, trust: bool) -> Source:
     # (torch logs what it cannot read, tracebacks and the file's own texts among it)
     with quiet(), unpickle.restricted(str(path), trust=trust), _pickles_refused(path, trust):
         try:
-            program = torch.export.load(path) if old is None else _old(old)
+            program = reading(lambda: torch.export.load(path) if old is None else _old(old), path, trust=trust)
             if not trust:
                 made.check_graph(program, str(path))
                 program._guards_code = []  # texts that module() would run; the graph has its own checks

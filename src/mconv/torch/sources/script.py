@@ -15,7 +15,7 @@ from mconv.torch.sources import script_code, stored
 from mconv.torch.sources.archive import TRUST_HINT, Archive
 from mconv.torch.sources.forms import Form
 from mconv.torch.sources.inputs import from_layer, rows
-from mconv.torch.sources.source import Source, import_torch
+from mconv.torch.sources.source import Source, import_torch, reading
 
 # what the pickles of an archive name: classes of its own code, and what torch's reader builds tensors and lists with
 _NAMES = re.compile(
@@ -40,12 +40,14 @@ def open_script(path: Path, *, trust: bool) -> Source:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            module = torch.jit.load(path, map_location="cpu")
+            module = reading(lambda: torch.jit.load(path, map_location="cpu"), path, trust=trust)
             arguments = module.forward.schema.arguments[1:]
+    except LimitError:
+        raise
     except Exception as e:  # noqa: BLE001 - torch's reader raises nearly every class on damaged archives
         raise CorruptModelError(f"{path}: cannot be read as TorchScript ({_first(e)})") from None
     label = getattr(module, "original_name", None) or "the TorchScript module"
-    source = Source(Form.SCRIPT, label, module, positional=True, files=[path])
+    source = Source(Form.SCRIPT, label, module, positional=True, native=True, confined=not trust, files=[path])
     tensors = [a for a in arguments if str(a.type) == "Tensor"]
     required = [a.name for a in tensors if not a.has_default_value()]
     source.facts["arguments"] = [f"{a.name}: {a.type}" for a in arguments]

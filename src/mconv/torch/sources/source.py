@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Optional
+from typing import Any, Optional, TypeVar, Union
 
 import numpy as np
 
+from mconv import watch
+from mconv.confined import give_up_rights
 from mconv.errors import MissingDependencyError
 from mconv.extras import install
 from mconv.factory.inputs import Input
 from mconv.program.provenance import Source as File
 from mconv.torch.sources.forms import Form
 from mconv.torch.state import State
+
+R = TypeVar("R")
 
 
 @dataclass
@@ -30,6 +35,9 @@ class Source:
         alternatives: other inputs, for a model that does not run with the first; tried in order.
         sizes: name of a dimension → two sizes that suit it, where the usual ones do not.
         examples: inputs that came with the model.
+        native: whether the module runs in C++, where nothing can interrupt it.
+        confined: whether it is run without rights (:mod:`mconv.confined`).
+        seconds: how long one run may take, where it is *native*.
         program: the ``torch.export.ExportedProgram`` of a ``.pt2`` archive.
         positional: whether the module takes its inputs by position.
         casts: input → the ``torch.dtype`` that the module takes, where it is given another.
@@ -47,6 +55,9 @@ class Source:
     alternatives: list[list[Input]] = field(default_factory=list)
     sizes: dict[str, tuple[int, int]] = field(default_factory=dict)
     examples: Optional[dict[str, np.ndarray]] = None
+    native: bool = False
+    confined: bool = False
+    seconds: float = watch.SECONDS
     program: Any = None
     positional: bool = False
     casts: dict[str, Any] = field(default_factory=dict)
@@ -62,7 +73,17 @@ class Source:
         return self.again(feed)
 
     def again(self, feed: Mapping[str, Any]) -> Any:
-        """What it answers now, with what the calls since :meth:`restore` have left in it."""
+        """What it answers now, with what the calls since :meth:`restore` have left in it.
+
+        Raises:
+            LimitError: it takes too long or too much memory, where it is *native*.
+        """
+        if not self.native:
+            return self._run(feed)
+        first = give_up_rights if self.confined else lambda: None
+        return watch.call(lambda: self._run(feed), f"{self.label} in PyTorch", seconds=self.seconds, first=first)
+
+    def _run(self, feed: Mapping[str, Any]) -> Any:
         import torch
 
         feed = {n: t.to(self.casts[n]) if n in self.casts else t for n, t in feed.items()}
@@ -97,6 +118,16 @@ def import_torch() -> Any:
             f"install it with `{install('torch')}`",
         ) from None
     return torch
+
+
+def reading(read: Callable[[], R], path: Union[str, os.PathLike[str]], *, trust: bool) -> R:
+    """What torch's reader gives. Without *trust* it runs without rights (:mod:`mconv.confined`): what a file holds has been
+    looked through before, this is for what that has missed.
+
+    Raises:
+        LimitError: it takes too long or too much memory.
+    """
+    return read() if trust else watch.call(read, f"{os.fspath(path)}: reading it", first=give_up_rights)
 
 
 def shown(shape: Sequence[Any]) -> str:

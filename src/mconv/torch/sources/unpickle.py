@@ -21,7 +21,7 @@ from mconv.program.copying import open_regular
 from mconv.torch.sources import stored
 from mconv.torch.sources.archive import Archive
 from mconv.torch.sources.forms import Form
-from mconv.torch.sources.source import import_torch
+from mconv.torch.sources.source import import_torch, reading
 
 _GLOBALS = re.compile(r"GLOBAL (\S+) |unsupported GLOBAL (\S+)|Unsupported class (\S+)|class (\S+) was not an allowed")
 _REFUSALS = ("GLOBAL", "was not an allowed", "Unsupported class", "Trying to", "Can only", "Not allowed", "blocked")
@@ -96,7 +96,9 @@ def load(path: Path, *, trust: bool) -> Any:
     if not trust:
         mapped = check(path)
     with restricted(str(path), trust=trust):
-        return torch.load(path, map_location="cpu", weights_only=not trust, mmap=mapped)
+        return reading(
+            lambda: torch.load(path, map_location="cpu", weights_only=not trust, mmap=mapped), path, trust=trust
+        )
 
 
 def check(path: Union[Path, str], data: Optional[bytes] = None) -> bool:
