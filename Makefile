@@ -20,7 +20,7 @@ FULL := paddlepaddle==3.3.1 onnx==1.17.0 onnxruntime onnxscript transformers saf
 LOCK := tests/constraints.txt
 PINNED = $$($(BIN)/python -c 'import sys; sys.version_info[:2] == (3, 11) and print("-c $(LOCK)")')
 
-.PHONY: help install install-core runtimes demo test test-all test-versions test-processors lint lock docs bench clean
+.PHONY: help install install-core runtimes demo test test-all test-versions test-processors lint lock docs bench bench-serving clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 22
@@ -35,7 +35,7 @@ $(VENV)/.core: pyproject.toml Makefile $(LOCK)
 # torch first and pinned: a later resolution must not replace it by a build with gigabytes of CUDA
 $(VENV)/.full: $(VENV)/.core
 	$(PIP) $(PINNED) torch==2.13.0
-	$(PIP) $(PINNED) -e '.[dev,docs,ci]' $(FULL)
+	$(PIP) $(PINNED) -e '.[dev,docs,ci,bench]' $(FULL)
 	@touch $@
 
 install-core: $(VENV)/.core ## .venv with mconv alone (what `pip install -e .` gives)
@@ -75,7 +75,7 @@ test-processors: install runtimes build/avx2.so ## the tests that compare number
 
 lock: ## write tests/constraints.txt anew, from the newest packages
 	@d=$$(mktemp -d) && $(PYTHON) -m venv $$d && $$d/bin/python -m pip install -q torch==2.13.0 && \
-	$$d/bin/python -m pip install -q -e '.[dev,docs,ci]' $(FULL) && \
+	$$d/bin/python -m pip install -q -e '.[dev,docs,ci,bench]' $(FULL) && \
 	{ grep '^#' $(LOCK); $$d/bin/python -m pip freeze | grep -vE -- '^(-e |#|mconv)' | sed 's/+cpu$$//'; } > $$d/lock && \
 	cp $$d/lock $(LOCK) && rm -r $$d
 
@@ -93,6 +93,9 @@ bench: install runtimes ## measure, and write docs/benchmarks.md
 	$(BIN)/python bench/onnx2paddle.py --write docs/benchmarks.md
 	$(BIN)/python bench/pir.py --write docs/benchmarks.md
 	$(BIN)/python bench/torch2paddle.py --write docs/benchmarks.md
+
+bench-serving: install runtimes ## 20 threads x 200 requests on the generated service, as it was and as it is, into docs/benchmarks.md
+	$(BIN)/python bench/serving.py --write docs/benchmarks.md
 
 clean: ## remove .venv and caches; the managed runtimes stay (`mconv runtime remove NAME`)
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist

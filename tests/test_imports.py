@@ -70,7 +70,9 @@ WITHOUT_FRAMEWORKS = {
     "budget",
 }
 # packages that are never imported at the top level of any module
-LAZY = FRAMEWORKS | {"onnx", "safetensors", "yaml", "openvino", "onnxscript", "rich", "jsonschema", "fsspec", "ray"}
+LAZY = FRAMEWORKS | {"onnx", "safetensors", "yaml", "openvino", "onnxscript", "rich", "jsonschema", "fsspec", "ray"} | {
+    "aiohttp", "grpc", "matplotlib", "psutil",
+}  # fmt: skip
 
 
 def room_of(path: Path) -> str:

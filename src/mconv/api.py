@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from mconv.serving.convert import ServingResult
     from mconv.serving.scaffold import Written as WrittenService
     from mconv.verbs.bench import ModelBench
+    from mconv.verbs.bench_service import ServiceBench
     from mconv.verbs.convert import Converted
     from mconv.verbs.downgrade import Downgraded
     from mconv.verbs.recognise import SourceKind
@@ -276,10 +277,97 @@ def bench_models(
     from mconv.bench.latency import Plan
     from mconv.verbs import bench
 
-    for name, number in (("threads", threads), ("warmup", warmup), ("loops", loops), ("rounds", rounds)):
+    _at_least_one(threads=threads, warmup=warmup, loops=loops, rounds=rounds)
+    return bench.bench_models(models, plan=Plan(threads, warmup, loops, rounds, timeout), **options)
+
+
+@budget.bounded
+def bench_services(
+    urls: Sequence[str],
+    *,
+    threads: int = 20,
+    loops: int = 200,
+    rounds: int = 5,
+    warmup: int = 3,
+    timeout: float = 600,
+    send: Optional[str] = None,
+    texts: Optional[PathLike] = None,
+    images: Sequence[PathLike] = (),
+    inputs: Optional[PathLike] = None,
+    body: Optional[PathLike] = None,
+    model: Optional[str] = None,
+    shapes: Sequence[str] = (),
+    **options: Any,
+) -> ServiceBench:
+    """Put load on services, and hold each answer against the one that a single request got.
+
+    Args:
+        urls: addresses: ``http://127.0.0.1:18082/SERVICE/prediction``, ``grpc://127.0.0.1:18081``, …
+        threads, loops, rounds, warmup, timeout: see :class:`mconv.bench.service.Plan`.
+        send, texts, images, inputs, body, model, shapes: see :class:`mconv.verbs.bench_service.Requests`.
+        options: see :func:`mconv.verbs.bench_service.bench_services`.
+
+    Raises:
+        UsageError: a number is below 1.
+    """
+    from mconv.bench.service import Plan
+    from mconv.verbs import bench_service
+
+    _at_least_one(threads=threads, loops=loops, rounds=rounds)
+    requests = bench_service.Requests(send, texts, images, inputs, body, model, shapes)
+    plan = Plan(threads, loops, rounds, warmup, timeout)
+    return bench_service.bench_services(urls, requests=requests, plan=plan, **options)
+
+
+def is_address(source: str) -> bool:
+    """Whether a source of ``mconv bench`` is a service."""
+    from mconv.bench import addresses
+
+    return addresses.is_address(source)
+
+
+def bench_files(found: Any = None, *, html: Optional[PathLike] = None, plot: Optional[PathLike] = None) -> None:
+    """Write a measurement's page and figure; without *found*, say whether they can be made.
+
+    Raises:
+        UsageError: the figure's name has another ending than .svg or .png.
+        MissingDependencyError: matplotlib is not installed. OutputExistsError: a file cannot be written.
+    """
+    if html is None and plot is None:
+        return
+    from pathlib import Path
+
+    from mconv.bench import page
+    from mconv.bench import plot as plots
+
+    plots.require(Path(plot or "page.svg"))
+    if found is None:
+        return
+    if plot is not None:
+        (plots.services if found.kind == "service" else plots.models)(found, Path(plot))
+    if html is not None:
+        page.write(found, Path(html))
+
+
+def judge_bench(
+    found: Union[ModelBench, ServiceBench], *, max_p99: Optional[float] = None, min_tps: Optional[float] = None
+) -> tuple[RunResult, Optional[MconvError]]:
+    """A measurement in the form that the reports are made of, and what is wrong with it.
+
+    Args:
+        max_p99: milliseconds; min_tps: right answers a second.
+    """
+    from mconv.bench import verdict
+    from mconv.recipe import render
+
+    judged = verdict.cases(found, max_p99=max_p99, min_tps=min_tps)
+    return render.of_bench(judged, found.seconds), verdict.failure(judged)
+
+
+def _at_least_one(**numbers: int) -> None:
+    for name, number in numbers.items():
         if number < 1:
             raise UsageError(f"--{name} {number}: at least 1")
-    return bench.bench_models(models, plan=Plan(threads, warmup, loops, rounds, timeout), **options)
 
 
 @budget.bounded

@@ -145,6 +145,12 @@ class UnprovedError(MconvError):
     exit_code = 15
 
 
+class TooSlowError(MconvError):
+    """What was measured is right, but beyond ``--max-p99`` or below ``--min-tps``."""
+
+    exit_code = 16
+
+
 class BuildError(Exception):
     """An importer or pass emitted an operator that the target's signature table does not allow.
 

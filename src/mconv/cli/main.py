@@ -75,7 +75,7 @@ def help_text() -> str:
         "",
         "Exit codes: 2 usage, 3 not a model, 4 damaged model, 5 unsupported, 6 output, 7 package missing,",
         "8 runtime missing, 9 runtime failed, 10 results differ, 11 not trusted, 12 altered,",
-        "13 weights do not fit, 14 beyond --limit, 15 not proved, 70 bug of mconv",
+        "13 weights do not fit, 14 beyond --limit, 15 not proved, 16 too slow, 70 bug of mconv",
     ]
     return "\n".join(lines) + "\n"
 

@@ -34,6 +34,17 @@ def of_verification(a: PathLike, b: PathLike, found: Any = None, error: Optional
     return RunResult("", [RecipeResult(name, os.fspath(b), None, "", [step])], step.seconds)
 
 
+def of_bench(judged: Sequence[Any], seconds: float) -> RunResult:
+    """What a measurement comes to (:class:`mconv.bench.verdict.Case`), in the form of a run: a step for each case."""
+    recipes: dict[str, RecipeResult] = {}
+    for case in judged:
+        step = StepResult(case.name, DONE, case.seconds, proof={"figures": case.figures})
+        if case.error is not None:
+            step.status, step.error = FAILED, child.describe(case.error)
+        recipes.setdefault(case.group, RecipeResult(case.group, case.group, None, "", [])).steps.append(step)
+    return RunResult("", list(recipes.values()), seconds)
+
+
 def write(
     result: RunResult, title: str, *, junit_file: Optional[PathLike] = None, summary_file: Optional[PathLike] = None
 ) -> None:
@@ -99,8 +110,9 @@ def _cases(recipe: RecipeResult, step: StepResult) -> Iterator[ET.Element]:
         failure.text = _clean("\n".join(_detail(step)))
     elif step.status == SKIPPED:
         ET.SubElement(case, "skipped", message=step.reason)
-    if step.warnings:
-        ET.SubElement(case, "system-out").text = _clean("\n".join(step.warnings))
+    said = [*step.warnings, *_measured(step)]
+    if said:
+        ET.SubElement(case, "system-out").text = _clean("\n".join(said))
     yield case
     for row in step.compared:
         one = ET.Element(
@@ -111,6 +123,12 @@ def _cases(recipe: RecipeResult, step: StepResult) -> Iterator[ET.Element]:
                 one, "failure", type="VerificationError", message=_clean(row.get("reason") or "differs")
             ).text = _clean(_figures(row))
         yield one
+
+
+def _measured(step: StepResult) -> list[str]:
+    """The figures of a measurement, in words."""
+    figures = (step.proof or {}).get("figures")
+    return [figures] if figures else []
 
 
 def _detail(step: StepResult) -> Iterator[str]:
@@ -166,6 +184,9 @@ def markdown(result: RunResult, title: str = "mconv run") -> str:
     for recipe, step in cases(result):
         if step.status == FAILED and step.error is not None:
             lines += ["", *_failed(recipe, step)]
+    measured = [f"- {_cell(r.name)}, {_cell(s.name)}: {_cell(w)}" for r, s in cases(result) for w in _measured(s)]
+    if measured:
+        lines += ["", *measured]
     notes = [f"- {_cell(r.name)}, {s.name}: {_cell(w)}" for r, s in cases(result) for w in s.warnings]
     if notes:
         lines += ["", "<details><summary>Warnings</summary>", "", *notes, "", "</details>"]
@@ -272,4 +293,13 @@ def in_github() -> bool:
     return os.environ.get("GITHUB_ACTIONS") == "true"
 
 
-__all__ = ["github_annotations", "in_github", "junit", "markdown", "of_verification", "write", "wrong_recipe"]
+__all__ = [
+    "github_annotations",
+    "in_github",
+    "junit",
+    "markdown",
+    "of_bench",
+    "of_verification",
+    "write",
+    "wrong_recipe",
+]

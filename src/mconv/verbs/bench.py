@@ -1,4 +1,4 @@
-"""``mconv bench``: how fast models run, each in each runtime, and how much a service bears."""
+"""``mconv bench MODEL…``: how fast models run, each in each runtime."""
 
 from __future__ import annotations
 
@@ -59,16 +59,6 @@ class ModelBench:
     seconds: float = 0.0
     kind: str = "model"
 
-    @property
-    def wrong(self) -> list[str]:
-        """What gives another answer than the reference."""
-        return [
-            f"{m.runtime}{' with ' + m.how if m.how else ''} on {m.model}: {s.reason}"
-            for m in self.contenders
-            for s in m.sizes
-            if s.status == latency.WRONG
-        ]
-
 
 def bench_models(
     models: Sequence[PathLike],
@@ -100,12 +90,12 @@ def bench_models(
         RuntimeFailedError: no runtime can run them, or nothing gives a reference.
     """
     start = time.perf_counter()
-    sides = [_opened(os.fspath(model), runtimes) for model in models]
+    sides = [opened(os.fspath(model), runtimes) for model in models]
     first = next((side for side in sides if isinstance(side, OnnxSide)), sides[0])
     specs = _specs(first)
     limits = {s.name: s.limit for side in sides if isinstance(side, PaddleSide) for s in _specs(side)}
     specs = [replace(s, limit=s.limit or limits.get(s.name)) for s in specs]
-    sets = load_feeds(Path(feeds), specs) if feeds is not None else _made(specs, shapes)
+    sets = load_feeds(Path(feeds), specs) if feeds is not None else random_sets(specs, shapes)
     progress(f"running {first.name} for the answers to compare with")
     try:
         reference = first.run(sets)
@@ -142,7 +132,7 @@ def bench_models(
     )
 
 
-def _opened(model: str, runtimes: Sequence[str]) -> Side:
+def opened(model: str, runtimes: Sequence[str] = ()) -> Side:
     """As the proof opens it; what it answers without the optimisations of its Paddle is what is right."""
     options = {"onednn": False, "ir_optim": False}
     side = open_side(model, Choices(runtimes[0] if len(runtimes) == 1 else None, options=options))
@@ -186,7 +176,7 @@ def _outputs(side: Side) -> Optional[list[str]]:
 # inputs -------------------------------------------------------------------------------------------------------------
 
 
-def _made(specs: Sequence[InputSpec], shapes: Sequence[str]) -> list[dict[str, np.ndarray]]:
+def random_sets(specs: Sequence[InputSpec], shapes: Sequence[str]) -> list[dict[str, np.ndarray]]:
     """One input set for each text of ``--shape``, or one of the usual sizes."""
     sets = []
     for text in shapes or [""]:

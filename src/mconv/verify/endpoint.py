@@ -40,6 +40,7 @@ _FIELDS = {
     DType.INT8: "int_data",
     DType.BOOL: "bool_data",
 }
+_STRING = 12  # elem_type of a text
 _BY_NUMBER = {number: dtype for dtype, number in TYPES.items()}
 _TOKEN = re.compile(r"[\[\]]|[^\s,\[\]]+")
 _WORDS = {"True": True, "False": False, "true": True, "false": False, "nan": float("nan"), "inf": float("inf"),
@@ -104,11 +105,7 @@ class EndpointRunner:
         return Answers(names, outputs, kinds, "", seconds)
 
     def _ask(self, feed: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        if self.form == "tensors":
-            body: dict[str, Any] = {"tensors": [_tensor(name, array) for name, array in feed.items()]}
-        else:
-            body = {"key": list(feed), "value": [json.dumps(_plain(array)) for array in feed.values()]}
-        text = self._post(json.dumps(body).encode())
+        text = self._post(json.dumps(message(feed, self.form)).encode())
         try:
             answer = json.loads(text)
         except (ValueError, RecursionError):
@@ -213,6 +210,21 @@ class EndpointRunner:
         self._opener.close()
 
 
+def message(feed: Mapping[str, Union[str, np.ndarray]], form: str) -> dict[str, Any]:
+    """The request of arrays and texts, as the gateway's JSON.
+
+    Args:
+        form: one of :data:`FORMS`.
+
+    Raises:
+        UnsupportedError: requests have no field for an array's type.
+    """
+    if form == "tensors":
+        return {"tensors": [_tensor(name, value) for name, value in feed.items()]}
+    values = [value if isinstance(value, str) else json.dumps(_plain(value)) for value in feed.values()]
+    return {"key": list(feed), "value": values}
+
+
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
     def redirect_request(self, *arguments: Any, **options: Any) -> None:
         return None  # told as its status
@@ -228,7 +240,9 @@ def _plain(array: np.ndarray) -> Any:
     return array.tolist()
 
 
-def _tensor(name: str, array: np.ndarray) -> dict[str, Any]:
+def _tensor(name: str, array: Union[str, np.ndarray]) -> dict[str, Any]:
+    if isinstance(array, str):
+        return {"name": name, "elem_type": _STRING, "str_data": [array]}
     kind = DType.of(array.dtype.name)
     if kind not in _FIELDS:
         raise UnsupportedError(f"input {name!r}: Paddle Serving's tensors have no field for {kind.label}")

@@ -1,0 +1,226 @@
+"""``mconv bench http://…``: how much services bear, with what they are asked made up or read from files."""
+
+from __future__ import annotations
+
+import json
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Callable, Optional
+
+from mconv.bench import addresses, forms, payloads, service
+from mconv.bench.addresses import Address
+from mconv.bench.machine import Machine, machine
+from mconv.bench.payloads import Payload
+from mconv.bench.service import Plan, Served
+from mconv.errors import RuntimeFailedError, UsageError
+from mconv.program.dtypes import DType
+from mconv.program.params import PathLike
+from mconv.verbs.bench import opened, random_sets
+from mconv.verify.compare import Tolerance
+from mconv.verify.feeds import InputSpec
+
+_MAX_METADATA = 1 << 24  # bytes
+_TENSORFLOW = {
+    "DT_FLOAT": "float32", "DT_DOUBLE": "float64", "DT_INT32": "int32", "DT_INT64": "int64", "DT_UINT8": "uint8",
+    "DT_INT8": "int8", "DT_INT16": "int16", "DT_BOOL": "bool", "DT_HALF": "float16",
+}  # fmt: skip
+
+
+@dataclass
+class ServiceBench:
+    """What ``mconv bench`` found of services.
+
+    Attributes:
+        sent: what they were asked, in words.
+        threads, loops, rounds, warmup: how much load, see :class:`mconv.bench.service.Plan`.
+        addresses: the figures of each.
+        machine: what the load came from, and what services of this machine ran on.
+        seconds: how long all of it took.
+    """
+
+    sent: str
+    tolerance: dict[str, Any]
+    threads: int
+    loops: int
+    rounds: int
+    warmup: int
+    addresses: list[Served]
+    machine: Machine
+    notes: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+    kind: str = "service"
+
+
+@dataclass(frozen=True)
+class Requests:
+    """What services are asked, as the user says it.
+
+    Attributes:
+        send: ``texts``, ``images`` or ``tensors``; None: what is given here, or what the service says that it takes.
+        texts, images, inputs: files of them.
+        body: a JSON template, see :class:`mconv.bench.forms.Template`.
+        model: a model whose inputs are made up; shapes: of which sizes.
+    """
+
+    send: Optional[str] = None
+    texts: Optional[PathLike] = None
+    images: Sequence[PathLike] = ()
+    inputs: Optional[PathLike] = None
+    body: Optional[PathLike] = None
+    model: Optional[str] = None
+    shapes: Sequence[str] = ()
+
+
+def bench_services(
+    urls: Sequence[str],
+    *,
+    requests: Requests = Requests(),
+    request: Optional[str] = None,
+    ignored: Sequence[str] = (),
+    remote: bool = False,
+    plan: Plan = Plan(),
+    tolerance: Optional[float] = None,
+    progress: Callable[[str], Any] = lambda text: None,
+) -> ServiceBench:
+    """Put load on services, one after the other, and hold each answer against the one to a single request.
+
+    Args:
+        urls: ``[LABEL=]http://HOST:PORT/PATH`` or ``grpc://HOST:PORT``, see :func:`mconv.bench.addresses.address`.
+        requests: what they are asked.
+        request: the form of the requests, where the path does not say it.
+        ignored: names of fields of the answers that are not compared.
+        remote: whether addresses may be other machines'.
+        plan: how much load.
+        tolerance: how far a right answer may be off.
+        progress: is told what is being done.
+
+    Raises:
+        UsageError: an address is none or may not be asked, or it is not said what to ask.
+        RuntimeFailedError: the only address answers no single request, or not the same twice.
+        MissingDependencyError: a package for load is not installed.
+    """
+    start = time.perf_counter()
+    found = [addresses.address(url, request or ("template" if requests.body else None), remote=remote) for url in urls]
+    template = None if requests.body is None else Path(requests.body)
+    made = [forms.form_of(address, template) for address in found]
+    asked = [_payloads(requests, address, form) for address, form in zip(found, made)]
+    messages = [forms.messages(form, rows) for form, rows in zip(made, asked)]
+    limit = Tolerance.of(tolerance)
+    served = service.measure(
+        found, made, messages, plan, tolerance=limit, ignored=frozenset(ignored), progress=progress
+    )
+    sent = "; ".join(dict.fromkeys(payloads.described(rows) for rows in asked))
+    rounds = len(plan.turns(len(found)))
+    return ServiceBench(
+        sent,
+        dict(vars(limit)),
+        plan.threads,
+        plan.loops,
+        rounds,
+        plan.warmup,
+        served,
+        machine(),
+        seconds=round(time.perf_counter() - start, 3),
+    )
+
+
+def _payloads(asked: Requests, address: Address, form: forms.Form) -> list[Payload]:
+    send = asked.send
+    if send is None:
+        given = ((asked.texts, "texts"), (asked.images, "images"), (asked.inputs or asked.model, "tensors"))
+        send = next((kind for value, kind in given if value), None)
+    if isinstance(form, forms.Template) and send is None:
+        wanted = form.names
+        if not wanted:
+            return []
+        send = "texts" if "text" in wanted else "images" if "image" in wanted else None
+    if send == payloads.TEXT:
+        return payloads.texts(asked.texts)
+    if send == payloads.IMAGE:
+        return payloads.images(asked.images)
+    if send not in (None, payloads.TENSOR):
+        raise UsageError(f"--send {send}: unknown", f"one of {', '.join(payloads.KINDS)}")
+    if asked.inputs is not None:
+        return payloads.tensors(asked.inputs)
+    specs = _model_specs(asked.model) if asked.model is not None else _told(address)
+    if specs is None:
+        raise UsageError(
+            f"{address.label} does not say what it takes, and it is not said what to send",
+            "--send texts, --texts FILE, --send images, --image FILE, --inputs X.NPZ or --model MODEL",
+        )
+    return [Payload(payloads.TENSOR, feed) for feed in random_sets(specs, asked.shapes)]
+
+
+def _model_specs(model: str) -> list[InputSpec]:
+    """The inputs of a model, under the names that clients use."""
+    side = opened(model)
+    specs = side.specs() or []
+    return [InputSpec(side.feed_alias.get(s.name, s.name), s.dtype, s.shape, s.limit, s.lod) for s in specs]
+
+
+# what servers say of their inputs -----------------------------------------------------------------------------------
+
+
+def _told(address: Address) -> Optional[list[InputSpec]]:
+    """The inputs that a server says a model has; None of servers that do not say.
+
+    Raises:
+        RuntimeFailedError: it cannot be asked, or says nothing that can be used.
+    """
+    parts = urllib.parse.urlsplit(address.url)
+    if address.form == addresses.OPEN_INFERENCE:
+        url = parts._replace(path=parts.path.rstrip("/")[: -len("/infer")], query="").geturl()
+        rows = _json(url).get("inputs")
+        read = _open_spec
+    elif address.form == addresses.TENSORFLOW:
+        url = parts._replace(path=parts.path.rstrip("/")[: -len(":predict")] + "/metadata", query="").geturl()
+        found: Any = _json(url)
+        for name in ("metadata", "signature_def", "signature_def", "serving_default", "inputs"):
+            found = found.get(name) if isinstance(found, dict) else None
+        rows = [{**v, "name": n} for n, v in found.items() if isinstance(v, dict)] if isinstance(found, dict) else None
+        read = _tensorflow_spec
+    else:
+        return None
+    try:
+        specs = [read(row) for row in rows or []]
+    except (KeyError, TypeError, ValueError, AttributeError) as e:
+        raise RuntimeFailedError(f"{url} says nothing of inputs that can be used: {type(e).__name__}: {e}") from None
+    if not specs:
+        raise RuntimeFailedError(f"{url} says nothing of inputs", "give them with --inputs X.NPZ or --model MODEL")
+    return specs
+
+
+def _open_spec(row: dict[str, Any]) -> InputSpec:
+    names = {label: name for name, label in forms.OPEN_TYPES.items()}
+    return InputSpec(str(row["name"]), DType.of(names[row["datatype"]]), tuple(int(d) for d in row["shape"]))
+
+
+def _tensorflow_spec(row: dict[str, Any]) -> InputSpec:
+    dims = tuple(int(d["size"]) for d in row["tensor_shape"].get("dim", []))
+    return InputSpec(str(row["name"]), DType.of(_TENSORFLOW[row["dtype"]]), dims)
+
+
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    def redirect_request(self, *arguments: Any, **options: Any) -> None:
+        return None
+
+
+def _json(url: str) -> dict[str, Any]:
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), _NoRedirect())
+    try:
+        with opener.open(url, timeout=30) as reply:
+            answer = json.loads(reply.read(_MAX_METADATA))
+    except urllib.error.HTTPError as e:
+        raise RuntimeFailedError(f"{url} answers HTTP status {e.code}", "give inputs with --inputs X.NPZ") from None
+    except OSError as e:
+        cause = getattr(e, "reason", None) or e
+        words = getattr(cause, "strerror", None) or str(cause)
+        raise RuntimeFailedError(f"{url} cannot be reached: {words}", "is it running?") from None
+    except (ValueError, RecursionError):
+        raise RuntimeFailedError(f"{url} answers no JSON", "give inputs with --inputs X.NPZ") from None
+    return answer if isinstance(answer, dict) else {}
