@@ -6,9 +6,9 @@ import pytest
 
 from mconv.onnx import registry
 from tests.golden import CASES, Case
-from tests.managed import workers
+from tests.managed import pool, workers
 
-__all__ = ["golden", "workers"]
+__all__ = ["golden", "pool", "workers"]
 
 
 @pytest.fixture(params=CASES, ids=str)

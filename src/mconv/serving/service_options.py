@@ -132,8 +132,10 @@ def check(options: ServiceOptions) -> None:
     """
     if options.service is not None and options.service not in KINDS:
         raise UsageError(f"--service: {options.service!r} is not one of {', '.join(KINDS)}")
-    if not re.fullmatch(r"[A-Za-z]\w*", options.name, re.ASCII):
-        raise UsageError(f"--name: {options.name!r} is no word of letters, digits and _", "it is part of the URL")
+    if not re.fullmatch(r"[A-Za-z]\w{,199}", options.name, re.ASCII):
+        raise UsageError(
+            f"--name: {printable(options.name, 80)!r} is no word of at most 200 letters, digits and _", "it is part of the URL"
+        )
     require_visible(options.log_file, "--log-file")
     ports = {"--rpc-port": options.rpc_port, "--http-port": options.http_port, "--health-port": options.health}
     for option, port in ports.items():
