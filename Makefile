@@ -20,7 +20,8 @@ FULL := paddlepaddle==3.3.1 onnx==1.17.0 onnxruntime onnxscript transformers saf
 LOCK := tests/constraints.txt
 PINNED = $$($(BIN)/python -c 'import sys; sys.version_info[:2] == (3, 11) and print("-c $(LOCK)")')
 
-.PHONY: help install install-core runtimes demo test test-all test-versions test-processors lint lock docs bench bench-serving clean
+.PHONY: help install install-core runtimes demo test test-all test-recipes test-versions test-processors lint lock docs bench bench-serving \
+	clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 22
@@ -59,6 +60,9 @@ test: install runtimes ## the tests that take seconds each
 
 test-all: install runtimes ## every test
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(JOBS)
+
+test-recipes: install runtimes ## the recipes that come with mconv, all at once, killed in the middle
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q tests/recipe/test_shipped.py
 
 test-versions: install runtimes ## every Python from 3.9, the oldest and the newest packages, in environments of their own
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(JOBS) tests/onnx/test_versions.py tests/test_pythons.py

@@ -111,6 +111,7 @@ def pool() -> Iterator[Pool]:
         yield made
         made.close()
 
+
 def run_in(
     where: Runtime, *arguments: object, cwd: Optional[Path] = None, timeout: float = 600
 ) -> subprocess.CompletedProcess[str]:

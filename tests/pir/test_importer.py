@@ -292,9 +292,9 @@ def test_sizes_do_not_grow_with_depth(tmp_path: Path) -> None:
         wide = m.op("1.reshape", [x, m.ints(0, 0, 2, 2)], [("float32", [-1, -1, 2, 2])])
         y = m.op("1.reshape", [wide, m.ints(0, -1, 4)], [kind])
     m.fetch(m.op("1.add", [x, y], [kind]))
-    start = time.perf_counter()
+    start = time.process_time()
     program = pir.load(m.write(tmp_path)).program
-    assert time.perf_counter() - start < 10
+    assert time.process_time() - start < 10
     assert not any(op.input("Shape") or op.input("ShapeTensor") for op in program.main.ops if op.type == "reshape2")
 
 

@@ -147,10 +147,8 @@ def test_a_body_without_an_end(
 ) -> None:
     pytest.importorskip("aiohttp")
     monkeypatch.setattr(budget, "BASE", 16 << 20)
-    start = time.monotonic()
     with pytest.raises(error):
         remote.fetch(f"{server}/{name}.onnx", tmp_path / "m.onnx")
-    assert time.monotonic() - start < 30
     assert not (tmp_path / "m.onnx").exists() or (tmp_path / "m.onnx").stat().st_size <= 17 << 20
 
 

@@ -22,6 +22,7 @@ RECIPES = sorted((ROOT / "recipes").glob("*.yaml"))
 KILLED = ("bert", "ppocrv4-cls", "fluid-bert")  # those that are also run without an interruption, to compare
 
 
+@pytest.mark.slow
 @pytest.mark.runtime
 def test_all_run_offline_once_and_survive_a_kill(tmp_path: Path) -> None:
     """`mconv run recipes/*.yaml`: everything passes, killed in the middle or not; a second run does nothing."""

@@ -134,7 +134,8 @@ def check(options: ServiceOptions) -> None:
         raise UsageError(f"--service: {options.service!r} is not one of {', '.join(KINDS)}")
     if not re.fullmatch(r"[A-Za-z]\w{,199}", options.name, re.ASCII):
         raise UsageError(
-            f"--name: {printable(options.name, 80)!r} is no word of at most 200 letters, digits and _", "it is part of the URL"
+            f"--name: {printable(options.name, 80)!r} is no word of at most 200 letters, digits and _",
+            "it is part of the URL",
         )
     require_visible(options.log_file, "--log-file")
     ports = {"--rpc-port": options.rpc_port, "--http-port": options.http_port, "--health-port": options.health}
