@@ -133,15 +133,27 @@ def downgrade(path: PathLike, out: PathLike, **options: Any) -> Downgraded:
 
 
 @budget.bounded
-def inspect(path: PathLike, *, variables: bool = False, text: bool = False) -> Inspection:
+def inspect(
+    path: PathLike, *, variables: bool = False, text: bool = False, fusions: Optional[str] = None, onednn: bool = True
+) -> Inspection:
     """What a path is: its files, inputs, outputs, parameters, operators, and which Paddle can load it.
 
+    Args:
+        fusions: a managed runtime or ``current``: load the model there, too, and say which passes matched.
+        onednn: whether that runtime may use oneDNN.
+
     Raises:
-        MconvError: it is no model, or a damaged one.
+        MconvError: it is no model, or a damaged one; *fusions* names no runtime that is installed, or one that cannot
+            load the model.
     """
     from mconv import inspection
 
-    return inspection.inspect(path, variables=variables, text=text)
+    report = inspection.inspect(path, variables=variables, text=text)
+    if fusions is not None:
+        from mconv.verbs.fusions import fused
+
+        report.fusions = fused(path, fusions, onednn=onednn)
+    return report
 
 
 @budget.bounded

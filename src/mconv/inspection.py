@@ -68,6 +68,33 @@ class TargetReport:
 
 
 @dataclass
+class PassMatches:
+    """One of Paddle's passes, and how many subgraphs it matched."""
+
+    name: str
+    matched: int
+
+
+@dataclass
+class Fusions:
+    """What a runtime made of the program while it loaded it, as its own log says.
+
+    Attributes:
+        runtime: ``paddle-2.3.2``, …
+        paddle: its version.
+        onednn: whether it was allowed to use oneDNN.
+        appended: passes beyond the runtime's own, as the services of mconv append them.
+        passes: those that ran, in their order; a pass that ran twice has the sum.
+    """
+
+    runtime: str
+    paddle: str
+    onednn: bool
+    appended: list[str] = field(default_factory=list)
+    passes: list[PassMatches] = field(default_factory=list)
+
+
+@dataclass
 class Inspection:
     """The answer.
 
@@ -85,6 +112,7 @@ class Inspection:
         blocks: 1, and one more for each branch and loop body.
         variables: every variable; only when asked for.
         text: the whole program in readable form; only when asked for.
+        fusions: which of a runtime's passes matched; only when asked for.
         notes: what else there is to know.
     """
 
@@ -105,6 +133,7 @@ class Inspection:
     targets: list[TargetReport] = field(default_factory=list)
     variables: Optional[list[Tensor]] = None
     text: Optional[str] = None
+    fusions: Optional[Fusions] = None
     notes: list[str] = field(default_factory=list)
 
 
@@ -122,11 +151,11 @@ def inspect(path: PathLike, *, variables: bool = False, text: bool = False) -> I
     path = Path(path)
     if path.is_file() and sniff.what(path) is sniff.Kind.ONNX:
         return _onnx(path, variables, text)
-    found = files.locate(_server_of(path))
+    found = files.locate(server_of(path))
     return _pir(path, found, variables, text) if found.era is Era.PIR else _paddle(path, found, variables, text)
 
 
-def _server_of(path: Path) -> Path:
+def server_of(path: Path) -> Path:
     """For ``serving_client/``, which holds no model, the ``serving_server/`` beside it."""
     server = path.absolute().parent / "serving_server"
     is_client = (path / configure.CLIENT_TEXT).is_file() and not (path / configure.SERVER_TEXT).is_file()

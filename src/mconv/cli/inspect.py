@@ -10,6 +10,7 @@ import typer
 from mconv.cli.common import out
 from mconv.cli.options import Budget
 from mconv.cli.piped import piped
+from mconv.errors import UsageError
 
 _SHOWN = 12  # operators listed without --ops
 
@@ -22,12 +23,21 @@ def command(
     ops: Annotated[bool, typer.Option("--ops", help="List every operator.")] = False,
     variables: Annotated[bool, typer.Option("--vars", help="List every variable.")] = False,
     text: Annotated[bool, typer.Option("--text", help="Print the whole program.")] = False,
+    fusions: Annotated[
+        Optional[str],
+        typer.Option(
+            "--fusions", metavar="RUNTIME", help="Load it in a managed runtime or `current`: which passes match there."
+        ),
+    ] = None,
+    onednn: Annotated[bool, typer.Option("--onednn/--no-onednn", help="With --fusions: let Paddle use oneDNN.")] = True,
     limit: Budget = None,
 ) -> Any:
     """Say what a model is: files, inputs, outputs, operators, and which Paddle loads it."""
     from mconv import api
 
-    report = api.inspect(piped(path), variables=variables, text=text, limit=limit)
+    if not onednn and fusions is None:
+        raise UsageError("--no-onednn belongs to --fusions", "name a runtime: --fusions paddle-2.6.2")
+    report = api.inspect(piped(path), variables=variables, text=text, fusions=fusions, onednn=onednn, limit=limit)
     if report.text is not None:
         out.text(report.text)
         return report
@@ -60,6 +70,8 @@ def command(
     if report.targets:
         out.print("")
         out.table(["target", "loads it", "why not", "after mconv"], [_target(t) for t in report.targets])
+    if report.fusions is not None:
+        _fusions(report.fusions)
     for note in report.notes:
         out.warn(note)
     return report
@@ -76,6 +88,18 @@ def _operators(report: Any, all_of_them: bool) -> None:
     if len(report.operators) > _SHOWN:
         shown.append(f"… {len(report.operators) - _SHOWN} more kinds (--ops)")
     out.print(f"operators: {count}{blocks}: " + ", ".join(shown))
+
+
+def _fusions(fusions: Any) -> None:
+    how = "with oneDNN" if fusions.onednn else "without oneDNN"
+    extra = f" and {', '.join(fusions.appended)}" if fusions.appended else ""
+    matched = [p for p in fusions.passes if p.matched]
+    out.print(
+        f"\nfusions in Paddle {fusions.paddle} ({how}{extra}): {len(matched)} of {len(fusions.passes)} passes match"
+    )
+    if matched:
+        out.print("")
+        out.table(["pass", "matches"], [[p.name, p.matched] for p in matched], right=["matches"])
 
 
 def _tensor(tensor: Any) -> list[str]:

@@ -297,6 +297,37 @@ class Worker:
             for shapes, numbers in zip(header["shapes"], header["numbers"])
         ]
 
+    def log_of_loading(
+        self,
+        program: Path,
+        params: Optional[Path],
+        *,
+        onednn: Optional[bool] = None,
+        passes: Sequence[str] = (),
+        timeout: float = 300,
+    ) -> str:
+        """What the Predictor logs while it loads a model; see :meth:`run` for the arguments.
+
+        Raises:
+            WorkerError: the runtime refused, crashed or took too long.
+        """
+        program = Path(program).absolute()
+        params = None if params is None else Path(params).absolute()
+        model = {
+            "program": str(program),
+            "params": None if params is None else str(params),
+            "stamps": [_stamp(program), None if params is None else _stamp(params), []],
+            "ir_optim": True,
+            "onednn": onednn,
+            "memory_optim": False,
+            "passes": list(passes),
+            "threads": self.threads,
+            "log": True,
+        }
+        request = {"command": "run", "model": model, "engine": "predictor", "sets": []}
+        self._ask(request, [], timeout, "load", str(program))
+        return self._read_log()
+
     def _start(self) -> subprocess.Popen[bytes]:
         if self._process is not None and self._process.poll() is None:
             return self._process

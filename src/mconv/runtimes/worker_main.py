@@ -147,7 +147,8 @@ class OnPredictor:
     @staticmethod
     def configure(config, request):
         config.disable_gpu()
-        config.disable_glog_info()
+        if not request.get("log"):
+            config.disable_glog_info()
         config.set_cpu_math_library_num_threads(request["threads"])
         config.switch_ir_optim(request["ir_optim"])
         if request["memory_optim"]:
