@@ -12,7 +12,7 @@ from mconv.emit.reduction import cumulative_sum, reduce
 from mconv.emit.scatter import scatter_nd
 from mconv.emit.shape import bind_shape, fill, need_rank, reshape, unsqueeze
 from mconv.emit.slicing import slice_
-from mconv.emit.zero_size import register, size_held
+from mconv.emit.zero_size import counted, register, size_held
 from mconv.program import dims as D
 from mconv.program.builder import Builder
 from mconv.program.dtypes import DType
@@ -33,6 +33,27 @@ def counts(
     return scatter_nd(
         b, fill(b, [bins] if isinstance(bins, int) else bins, 0, dtype), unsqueeze(b, place, [1]), each, "add"
     )
+
+
+def bincount(b: Builder, x: Value, weights: Optional[Value], least: Value, dtype: DType, size: D.Dim) -> Value:
+    """How often each number is in *x* ([n] integers, none negative), by weights where they are given; [*size*].
+
+    Args:
+        least: the smallest number of bins, int64 [1]; there is one more than the largest number where that is more.
+        size: what their number is called.
+    """
+    place = b.cast(x, DType.INT64)
+    one = number(b, 1, DType.INT64)
+    largest = reduce(b, "max", place, [0], keep=True)  # of no numbers it is below every least
+    bins = arithmetic(b, "add", arithmetic(b, "max", largest, arithmetic(b, "sub", least, one)), one)
+    known = np.asarray(least.const).reshape(-1)[0] if least.is_const else 0
+    none = known < 1 and bool(counted(b, x.shape or ()))  # of no numbers there are no bins
+    made = counts(b, arithmetic(b, "max", bins, one) if none else bins, place, weights, dtype)
+    made.shape = (size,)
+    if none and isinstance(size, D.Sym):
+        register(b, size, size_held(b, bins))
+        b.origins[size] = (made, 0)
+    return bind_shape(b, made)
 
 
 def histogram(b: Builder, x: Value, bins: int, low: float, high: float) -> Value:

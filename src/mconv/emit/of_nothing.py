@@ -20,12 +20,14 @@ from mconv.program.value import Value
 # what an operator gives in which a size of 0 disappears
 _OF_NOTHING: Mapping[str, Any] = {
     **dict.fromkeys(("reduce_sum", "matmul_v2", "matmul", "mul", "bmm", "dot", "mv", "addmm"), 0),
-    **dict.fromkeys(("sum", "p_norm", "frobenius_norm", "squared_l2_norm", "dist", "histogram", "bincount", "size"), 0),
+    **dict.fromkeys(("sum", "p_norm", "frobenius_norm", "squared_l2_norm", "dist", "histogram", "size", "trace"), 0),
+    **dict.fromkeys(("searchsorted", "prior_box"), 0),
     **dict.fromkeys(("reduce_mean", "mean"), math.nan),
     **dict.fromkeys(("reduce_max", "reduce_amax", "logsumexp"), -math.inf),
     **dict.fromkeys(("reduce_min", "reduce_amin"), math.inf),
     **dict.fromkeys(("reduce_prod",), 1),
     "reduce_all": 1,
+    "is_empty": 1,
     "reduce_any": 0,
 }
 # operators that choose elements, of which there have to be some: a model whose tensor has none fails there itself
@@ -48,6 +50,8 @@ _CHOICES = frozenset(
         "split",
         "arg_max",
         "arg_min",
+        "kthvalue",
+        "mode",
         "top_k_v2",
         "expand_v2",
         "tile",
@@ -72,8 +76,12 @@ _BY_ROW = frozenset(
         "cumprod",
         "cumsum",
         "deformable_conv",
+        "deformable_conv_v1",
         "depthwise_conv2d",
         "depthwise_conv2d_transpose",
+        "cholesky",
+        "cholesky_solve",
+        "determinant",
         "diag_embed",
         "fft_c2c",
         "fft_c2r",
@@ -81,6 +89,9 @@ _BY_ROW = frozenset(
         "grid_sampler",
         "group_norm",
         "huber_loss",
+        "inverse",
+        "matrix_power",
+        "matrix_rank",
         "instance_norm",
         "label_smooth",
         "layer_norm",
@@ -100,13 +111,17 @@ _BY_ROW = frozenset(
         "prelu",
         "searchsorted",
         "sequence_mask",
+        "slogdeterminant",
+        "solve",
         "shuffle_channel",
         "space_to_depth",
+        "triangular_solve",
         "trilinear_interp_v2",
         "unfold",
         "unpool",
         "unpool3d",
         "yolo_box",
+        "yolov3_loss",
     ]
 )
 # operators whose first dimension is that of this input
@@ -116,11 +131,35 @@ _INTO = {"scatter": "X", "scatter_nd_add": "X", "put_along_axis": "Input", "inde
 # operators with statistics beside their result, which nothing reads
 _NORMS = frozenset({"batch_norm", "group_norm", "instance_norm", "layer_norm"})
 # of these the size that disappears is only looked at, or they are dealt with where they are emitted
-_OF_SIZES = frozenset({"shape", "unique", "where_index", "nms", "fill_any_like", "write_to_array", "assign", "concat"})
+_OF_SIZES = frozenset(
+    [
+        "assign",
+        "bincount",
+        "concat",
+        "equal_all",
+        "fill_any_like",
+        "generate_proposals_v2",
+        "lu",
+        "nms",
+        "shape",
+        "unique",
+        "unique_consecutive",
+        "where_index",
+        "write_to_array",
+    ]
+)
 # the same elements, or some of them
 _VIEWS = frozenset(
     ["reshape2", "transpose2", "slice", "strided_slice", "cast", "squeeze2", "unsqueeze2", "flatten_contiguous_range"]
 )
+# operators that not every matrix is taken by: the parameter of theirs that padding has to be an identity for
+_REGULAR = {
+    **dict.fromkeys(
+        ("cholesky", "eig", "eigh", "eigvals", "eigvalsh", "matrix_power", "solve", "triangular_solve"), "X"
+    ),
+    **dict.fromkeys(("determinant", "inverse", "slogdeterminant"), "Input"),
+    "cholesky_solve": "Y",
+}
 _WINDOWS = ("conv", "depthwise_conv", "pool", "unfold", "fold")
 
 
@@ -129,6 +168,28 @@ def _values(operands: Mapping[str, Any]) -> Iterator[Value]:
         for value in operand if isinstance(operand, (list, tuple)) else (operand,):
             if isinstance(value, Value):
                 yield value
+
+
+def prepared(b: Builder, op_type: str, operands: dict[str, Any]) -> None:
+    """Give an operator for padding what it takes.
+
+    Raises:
+        UnsupportedError: there is none that it takes.
+    """
+    if op_type == "temporal_shift" and counted(b, [d for v in _values(operands) for d in v.shape or ()]):
+        raise UnsupportedError("a size that comes from data may be 0, and temporal_shift divides it among frames")
+    key = _REGULAR.get(op_type, "")
+    x = operands.get(key)
+    if not isinstance(x, Value) or not counted(b, x.shape or ()):
+        return
+    rank, shape = x.rank or 0, x.shape or ()
+    size = shape[-1]
+    if rank < 2 or shape[-2] != size:
+        raise UnsupportedError(f"{op_type} of a matrix that may have no rows, and is not said to have as many columns")
+    identity = np.eye(size if isinstance(size, int) else 1, dtype=x.dtype.numpy)
+    sizes = [d for d in shape if counted(b, [d]) and vanishes(b, d)]
+    if sizes:
+        operands[key] = or_else(b, sizes, x, b.constant(identity.reshape((1,) * (rank - 2) + identity.shape), x.dtype))
 
 
 def settled(b: Builder, op_type: str, operands: Mapping[str, Any], made: Any) -> Any:
@@ -146,7 +207,8 @@ def settled(b: Builder, op_type: str, operands: Mapping[str, Any], made: Any) ->
         return made
     if op_type == "rnn" and not counted(b, operands["Input"].shape[2:]):  # the states after no step are those before
         lost = given - counted(b, made[1][0].shape)
-        return made[0], [or_else(b, lost, s, p) if lost else s for s, p in zip(made[1], operands["PreState"])]
+        states = [or_else(b, lost, s, p) if lost else s for s, p in zip(made[1], operands["PreState"])]
+        return made[0], states, *made[2:]
     if op_type in _NORMS and isinstance(made, tuple):
         return _settled_values(b, op_type, operands, given, made[0]), *made[1:]
     if isinstance(made, tuple):

@@ -84,9 +84,10 @@ def _factored(dim: D.Sym) -> tuple[D.Dim, D.Dim]:
 
 def register(b: Builder, size: D.Sym, count: D.Dim) -> None:
     """*size* is one that comes from data: what carries it has an element of padding where *count*, the true one, is 0."""
-    from mconv.emit.of_nothing import settled
+    from mconv.emit.of_nothing import prepared, settled
 
     b.counts[size] = count
+    b.before_op = functools.partial(prepared, b)
     b.after_op = functools.partial(settled, b)
     b.before_fetch = functools.partial(without_padding, b)
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Optional, Union
 
 import numpy as np
 
 from mconv import emit
-from mconv.pir import table
+from mconv.emit.zero_size import counted, vanishes
+from mconv.pir import sizes, table
 from mconv.pir.constants import PirBuilder
 from mconv.pir.reader import PirBlock, PirOp, TensorType, Type
 from mconv.pir.registry import Unsupported
@@ -80,19 +82,38 @@ class Context:
         """:meth:`spec`, a list of them for a vector, None for an output not given or no dense tensor."""
         if index not in self._specs:
             kind = self.pir.outputs[index][1] if index < len(self.pir.outputs) else None
+            if like is None:
+                like = self._known_sizes[index] if index < len(self._known_sizes) else None
             self._specs[index] = self._spec(kind, like)
         return self._specs[index]
 
-    def _spec(self, kind: Type, like: Optional[Sequence[D.Dim]] = None) -> Any:
+    @functools.cached_property
+    def _known_sizes(self) -> Sequence[Any]:
+        return sizes.of(self.pir.name.partition(".")[2], self.operands, self.pir.attrs)
+
+    def _spec(self, kind: Type, like: Any = None) -> Any:
         if isinstance(kind, list):
-            return [self._spec(k) for k in kind]
+            likes = like if isinstance(like, list) and len(like) == len(kind) else [None] * len(kind)
+            return [self._spec(k, one) for k, one in zip(kind, likes)]
         if not isinstance(kind, TensorType):
             return None
         if kind.dtype is None:
             raise Unsupported("an element type that ProgramDesc lacks")
-        known = list(like) if like is not None and len(like) == len(kind.shape) else [None] * len(kind.shape)
+        known = sizes.spread(like, len(kind.shape)) or [None] * len(kind.shape)
+        self._check_carried([k for d, k in zip(kind.shape, known) if d < 0 and k is not None])
         dims = [d if d >= 0 else k if k is not None else D.Sym.fresh(self.pir.name) for d, k in zip(kind.shape, known)]
         return kind.dtype, tuple(dims)
+
+    def _check_carried(self, dims: Sequence[D.Dim]) -> None:
+        """Sizes that are computed of ones from data: what the operator makes of padding has to be padding alone."""
+        given: set[D.Dim] = set()
+        for operand in self.operands:
+            for value in operand if isinstance(operand, list) else [operand]:
+                given.update(value.shape or () if value is not None else ())
+        if any(d not in given and counted(self.b, [d]) and not vanishes(self.b, d) for d in dims):
+            raise Unsupported(
+                "a size that comes from data may be 0, and there may be elements of none, or none of some"
+            )
 
     @property
     def rank(self) -> int:

@@ -54,6 +54,7 @@ class Builder:
         self.counts: dict[D.Sym, D.Dim] = {}
         self.unpadded: dict[str, Value] = {}  # variable → what it was before padding
         self.zero_padded: set[str] = set()  # variables whose padding is zeros
+        self.before_op: Optional[Callable[[str, dict[str, Any]], None]] = None
         self.after_op: Optional[Callable[[str, Mapping[str, Any], Any], Any]] = None
         self.before_fetch: Optional[Callable[[Value], Value]] = None
         self._names: dict[str, int] = {}
@@ -225,6 +226,8 @@ class Builder:
         widened = self._widened(op_type, result, operands)
         if widened is not NotImplemented:
             return widened
+        if self.before_op is not None:
+            self.before_op(op_type, operands)
         x = operands.get("X")
         if op_type in _FUSED and isinstance(x, Value) and not x.is_const and x.dtype not in (DType.FP32, DType.BF16):
             operands["X"] = self.op("assign", X=x)

@@ -173,7 +173,7 @@ def lp_pool2d(
         result=ctx.spec(),
     )
     total = emit.scale(b, mean, float(np.prod(window)))
-    made: Value = ctx.op("pow", X=total, factor=1.0 / norm_type, result=ctx.spec())
+    made: Value = ctx.op("pow", X=total, factor=1.0 / norm_type, result=(x.dtype, total.shape))
     return made
 
 

@@ -330,6 +330,15 @@ def unique(
     return tuple(found.get(k) for k in specs)
 
 
+@pir_op("unique_consecutive")
+def unique_consecutive(ctx: Context, x: Value, **attributes: Any) -> Any:
+    """Of each run of equal elements one, the run of each element, the lengths of the runs."""
+    made = ctx.generic()
+    found = {k: v for k, v in zip(("Out", "Index", "Counts"), made) if v is not None}
+    _count(ctx, x, found, list(attributes.get("axis") or ()))
+    return made
+
+
 def _count(ctx: Context, x: Value, made: dict[str, Value], axis: list[int]) -> None:
     """Of nothing there is nothing that is distinct, but its padding is."""
     b = ctx.b

@@ -7,6 +7,8 @@ from typing import Any, Optional
 import numpy as np
 
 from mconv import emit
+from mconv.emit import histogram
+from mconv.emit.zero_size import counted, or_else, true_size
 from mconv.pir.context import Context
 from mconv.pir.registry import Unsupported, pir_op
 from mconv.program import dims as D
@@ -230,6 +232,33 @@ def dist(ctx: Context, x: Value, y: Value, *, p: float) -> Value:
     made: Value = ctx.op(
         "p_norm", X=flat, porder=p, axis=-1, epsilon=1e-12, keepdim=False, asvector=True, result=(x.dtype, ())
     )
+    return made
+
+
+@pir_op("bincount")
+def bincount(ctx: Context, x: Value, weights: Optional[Value], minlength: Value) -> Any:
+    b = ctx.b
+    if minlength.is_const and not counted(b, x.shape or ()):
+        return ctx.generic()
+    least = ctx.one(b.cast(minlength, DType.INT64))
+    kind = DType.INT64 if weights is None else weights.dtype
+    return histogram.bincount(b, x, weights, least, kind, ctx.spec()[1][0])
+
+
+@pir_op("equal_all")
+def equal_all(ctx: Context, x: Value, y: Value) -> Any:
+    """Whether two tensors have the same sizes and the same elements."""
+    b = ctx.b
+    given = counted(b, [*(x.shape or ()), *(y.shape or ())])
+    made: Value = ctx.op("equal_all", X=x, Y=y, result=(DType.BOOL, ()))
+    if not given:
+        return made
+    made = or_else(b, given, made, b.constant(np.array(True)))
+    for one, other in zip(x.shape or (), y.shape or ()):
+        if one != other and counted(b, [one, other]):
+            first, second = (emit.shape.dim_tensor(b, true_size(b, d)) for d in (one, other))
+            same = emit.reshape(b, emit.compare(b, "equal", first, second), made.shape or ())
+            made = emit.logical(b, "logical_and", made, same)
     return made
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Optional
 
 import numpy as np
 
@@ -20,12 +20,8 @@ def nms(ctx: Context, boxes: Value, *, threshold: float) -> Any:
     """The boxes that are kept, of boxes by falling score: int64 [their number], which is 0 only where there is none."""
     b = ctx.b
     if ctx.has_0d:
-        kept = ctx.generic()[0]
-        given, size = counted(b, boxes.shape or ()), (kept.shape or (0,))[0]
-        if given and isinstance(size, D.Sym):  # padding is a box that is kept
-            found = D.Sym.fresh("nms")
-            b.origins[found] = (kept, 0)
-            register(b, size, found * one_if_any(b, given))
+        (kept,) = ctx.generic()
+        _found(ctx, boxes, kept)
         return kept
     # as many as there are boxes: the places of those kept, rising from 0, and 0 for the others
     size = (boxes.shape or (0,))[0]
@@ -34,6 +30,31 @@ def nms(ctx: Context, boxes: Value, *, threshold: float) -> Any:
     later = emit.compare(b, "greater_than", places, b.constant(np.zeros(1, np.int64)))
     found_at = selected(b, emit.logical(b, "logical_or", first, later))
     return emit.gather_nd(b, places, found_at)
+
+
+def _found(ctx: Context, given: Value, *made: Optional[Value]) -> None:
+    """Boxes, at least one where *given* has an element, of which its padding makes one, too."""
+    sizes = counted(ctx.b, given.shape or ())
+    first, *others = [v for v in made if v is not None]
+    size = (first.shape or (0,))[0]
+    if not sizes or not isinstance(size, D.Sym):
+        return
+    found = D.Sym.fresh("boxes")
+    ctx.b.origins[found] = (first, 0)
+    register(ctx.b, size, found * one_if_any(ctx.b, sizes))
+    for other in others:
+        other.shape = (size, *(other.shape or ())[1:])
+
+
+@pir_op("generate_proposals")
+def generate_proposals(ctx: Context, scores: Value, *operands: Any, **attributes: Any) -> Any:
+    """Boxes and their scores, at least one of each image, and how many of each."""
+    del operands, attributes
+    boxes, chances, numbers = ctx.generic()
+    _found(ctx, scores, boxes, chances)
+    if numbers is not None:
+        numbers.shape = (scores.shape or (0,))[:1]
+    return boxes, chances, numbers
 
 
 @pir_op("multiclass_nms3")
@@ -55,8 +76,10 @@ def roi(ctx: Context, x: Value, boxes: Value, numbers: Any = None, **attributes:
     """Boxes of which there may be none; the padding that is there then is a box of the first image."""
     del attributes
     b, name = ctx.b, ctx.pir.name.partition(".")[2]
+    if isinstance(numbers, Value):
+        numbers = b.cast(numbers, DType.INT32)  # Paddle 2 reads no other
     if not isinstance(numbers, Value) or not counted(b, boxes.shape or ()):
-        return ctx.generic()
+        return table_op(ctx, name, [x, boxes, numbers])
     size = (numbers.shape or (0,))[0]
     first = emit.compare(b, "equal", emit.iota(b, size), b.constant(np.zeros(1, np.int64)))
     numbers = or_else(b, counted(b, boxes.shape or ()), numbers, b.cast(first, numbers.dtype))

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Optional
 
-from mconv.emit import arithmetic, histogram
-from mconv.emit.elementwise import number
-from mconv.emit.reduction import reduce
+from mconv.emit import histogram
 from mconv.emit.shape import need_rank, reshape
 from mconv.program import dims as D
 from mconv.program.dtypes import DType
@@ -23,14 +21,8 @@ def histc(ctx: AtenContext, self: Value, bins: int = 100, min: Number = 0, max: 
 @aten_op("bincount.default")
 def bincount(ctx: AtenContext, self: Value, weights: Optional[Value] = None, minlength: Any = 0) -> Value:
     """The number of bins is that of the largest number, plus one, and *minlength* at the least."""
-    place = ctx.cast(self, DType.INT64)
     least = reshape(ctx, ctx.tensor(minlength, DType.INT64), (1,))
-    one = number(ctx, 1, DType.INT64)
-    largest = reduce(ctx, "max", place, [0], keep=True)  # of no numbers it is below every least
-    bins = arithmetic(ctx, "add", arithmetic(ctx, "max", largest, arithmetic(ctx, "sub", least, one)), one)
-    made = histogram.counts(ctx, bins, place, weights, ctx.out_dtype)
-    made.shape = ctx.out_shape
-    return made
+    return histogram.bincount(ctx, self, weights, least, ctx.out_dtype, ctx.out_shape[0])
 
 
 @aten_op("searchsorted.Tensor", "searchsorted.Scalar")
