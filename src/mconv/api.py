@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from mconv.recipe.results import RunResult
     from mconv.runtimes import Runtime, RuntimeStatus
     from mconv.runtimes.doctor import Diagnosis
+    from mconv.runtimes.supervisor import Running
     from mconv.serving.convert import ServingResult
     from mconv.serving.scaffold import Written as WrittenService
     from mconv.verbs.bench import ModelBench
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from mconv.verbs.downgrade import Downgraded
     from mconv.verbs.recognise import SourceKind
     from mconv.verbs.report import Report
+    from mconv.verbs.serve import ServiceRun
     from mconv.verbs.shapes import Shapes
     from mconv.verbs.verify import Verification
     from mconv.verify.serve_check import ServeReport
@@ -397,6 +399,30 @@ def serve_check(folder: PathLike, **options: Any) -> ServeReport:
     if isinstance(limit, float):
         options["tolerance"] = Tolerance(limit, limit)
     return serve_check.serve_check(os.fspath(folder), **options)
+
+
+def serve(path: PathLike, **options: Any) -> ServiceRun:
+    """Start a service in the managed Paddle Serving; a context manager, at whose end nothing of it is left.
+
+    ``with api.serve("out/") as run: ask(run.serving.url)``
+
+    Args:
+        path: a service's folder, a ``serving_server/`` folder, or the one above.
+        options: see :func:`mconv.verbs.serve.serve`.
+
+    Raises:
+        MconvError: see there.
+    """
+    from mconv.verbs import serve
+
+    return serve.serve(path, **options)
+
+
+def stop_served(path: Optional[PathLike] = None, port: Optional[int] = None) -> list[Running]:
+    """Stop a service that ``mconv serve`` has started; see :func:`mconv.verbs.serve.stop_served`."""
+    from mconv.verbs import serve
+
+    return serve.stop_served(path, port)
 
 
 def install_runtime(name: str, **options: Any) -> Runtime:

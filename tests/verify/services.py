@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from mconv.runtimes.ports import free_ports
 from mconv.verify import service as services
 from mconv.verify.pipeline import Pipeline
-from mconv.verify.serve_check import _free_port
 from tests.managed import require
 
 
@@ -26,8 +26,8 @@ def running(folder: Path, **options: Any) -> Iterator[Pipeline]:
         pipeline = Pipeline(where, copied, found.name, found.rpc_port, found.http_port, **options)
         with pipeline:
             if not pipeline.isolated:  # as serve-check does where there are no network namespaces
-                pipeline.rpc_port, pipeline.http_port = _free_port(), _free_port()
-                services.with_ports(copied, pipeline.rpc_port, pipeline.http_port, _free_port())
+                pipeline.rpc_port, pipeline.http_port, health_port = free_ports(3)
+                services.with_ports(copied, pipeline.rpc_port, pipeline.http_port, health_port)
             pipeline.start()
             yield pipeline
 

@@ -98,7 +98,7 @@ def test_nothing_that_is_sent_stops_the_service(tmp_path: Path, count: int) -> N
         for index in range(count):
             sent = body(rng)
             status, reply = pipeline.post(sent)
-            assert status in (200, 400, 429), (status, sent, reply[:300])
+            assert status in (200, 400), (status, sent, reply[:300])
             found = json.loads(reply)
             if status == 200 and found["err_no"] == 0:  # a good one after all
                 assert found["key"] == [name], sent
@@ -166,19 +166,18 @@ def ended(tmp_path: Path, *ends: dict, script: str = "lifecycle_driver.py") -> l
     return results
 
 
-# its processes in the order of their start: the manager of the queues, the Op, the gateway
+# its processes in the order of their start: the manager of the queues, the Op
 @pytest.mark.parametrize(
     ("place", "number"),
     [
         (1, signal.SIGKILL),
         pytest.param(1, signal.SIGSEGV, marks=pytest.mark.slow),
         pytest.param(0, signal.SIGKILL, marks=pytest.mark.slow),
-        pytest.param(2, signal.SIGKILL, marks=pytest.mark.slow),
     ],
 )
 def test_the_service_ends_when_one_of_its_processes_does(tmp_path: Path, place: int, number: int) -> None:
     (result,) = ended(tmp_path, {"kill": [place, int(number)]})
-    assert result["processes"] == 3
+    assert result["processes"] == 2
     assert result["status"] == 1 and result["seconds"] < 5
 
 

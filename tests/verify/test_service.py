@@ -150,7 +150,7 @@ def test_a_service_that_users_have_spoiled_is_found_out(made: Path, tmp_path: Pa
     good = path.read_text()
     path.write_text(good.replace("(plain(array))", "(plain(array * 2))"))
     report = serve_check(tmp_path / "x", namespace=False)
-    assert not report.isolated and not any(f.ok for f in report.forms if f.form != "bad requests")
+    assert report.isolated and not any(f.ok for f in report.forms if f.form != "bad requests")
     path.write_text(
         good.replace(
             "return None, False, 400, str(error)", "return [{'x': __import__('numpy').ones((1, 8))}], False, None, ''"

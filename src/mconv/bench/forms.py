@@ -20,7 +20,7 @@ from mconv.bench import addresses, rpc
 from mconv.bench.addresses import Address
 from mconv.bench.payloads import IMAGE, TENSOR, TEXT, Payload
 from mconv.errors import RuntimeFailedError, UnsupportedError, UsageError
-from mconv.verify.endpoint import message
+from mconv.serving.servers.paddle_serving import message
 
 JSON, BYTES, PLAIN = "application/json", "application/octet-stream", "text/plain; charset=utf-8"
 # https://github.com/kserve/open-inference-protocol: tensor data types

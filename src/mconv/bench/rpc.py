@@ -50,7 +50,7 @@ def _messages() -> Mapping[str, Any]:
 
 
 def request(content: Mapping[str, Any]) -> bytes:
-    """A request, from the gateway's JSON of it (:func:`mconv.verify.endpoint.message`)."""
+    """A request, from the gateway's JSON of it (:func:`mconv.serving.servers.paddle_serving.message`)."""
     from google.protobuf import json_format
 
     made = json_format.ParseDict(dict(content), _messages()["Request"]())

@@ -29,6 +29,7 @@ COMMANDS: dict[str, dict[str, str]] = {
         "to-serving": "Any Paddle inference model → serving_server/ + serving_client/",
         "scaffold": "A pipeline service around serving_server/: texts, pictures or tensors in, JSON out",
         "shapes": "The shapes of every tensor that TensorRT asks for, at the least, usual and largest input",
+        "serve": "Start a service in the managed Paddle Serving, with the address and a curl line to ask it",
         "serve-check": "Start the real Paddle Serving pipeline on a converted model and compare its answers",
     },
     "Look": {

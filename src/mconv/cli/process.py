@@ -72,6 +72,17 @@ def _raise(number: int, frame: Any) -> NoReturn:
 def _nothing(number: int, frame: Any) -> None: ...
 
 
+def end_with_parent() -> None:
+    """Have Linux send SIGTERM when the shell or program that started this process is gone, however it went; not under
+    nohup, which asks for the contrary."""
+    if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN or not sys.platform.startswith("linux"):
+        return
+    import ctypes
+
+    pr_set_pdeathsig = 1
+    ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGTERM)
+
+
 def prepare_streams() -> None:
     """Make the three streams usable whatever they are.
 

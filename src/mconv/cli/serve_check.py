@@ -76,7 +76,10 @@ def command(
     if report.onednn is not None and report.onednn.advice:
         out.warn(report.onednn.advice)
     if not report.isolated:
-        out.warn("no network namespace could be made: the HTTP gateway listened on every interface while the check ran")
+        out.warn(
+            "no network namespace could be made: the HTTP gateway of this service, which an earlier mconv has written, listened "
+            "on every interface while the check ran; `mconv scaffold --force` writes it again"
+        )
     if report.kept is not None:
         out.print(f"the service is in {report.kept}")
     out.emit(report)

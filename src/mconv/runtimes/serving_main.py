@@ -14,8 +14,8 @@ A request is a list of ``names`` and, for each, either a text in ``texts`` or th
 whatever is no array in ``others``. What went wrong is in ``error``, and in ``ended`` that the service is gone.
 
 Nothing can be reached from outside: where the kernel allows it, everything runs in a network namespace of its own,
-which has nothing but a loopback interface. Elsewhere RPC is bound to 127.0.0.1, and the HTTP gateway, a Go library
-that takes a port and no address, listens on every interface.
+which has nothing but a loopback interface. Elsewhere it is told to listen on 127.0.0.1. Services that an earlier mconv
+has written, and others, have Paddle Serving's HTTP gateway, which takes no address and listens on every interface.
 """
 
 import contextlib
@@ -114,6 +114,7 @@ def start(request, isolated):
         return subprocess.Popen(
             command,
             cwd=request["folder"],
+            env=dict(os.environ, **({} if isolated else {"SERVICE_HOST": "127.0.0.1"})),
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,

@@ -27,9 +27,9 @@ from mconv.serving.rendering import literal, render
 from mconv.serving.service_options import ServiceOptions, check, options_from
 
 __all__ = ["CONFIG", "MODULES", "SERVICE", "Service", "ServiceOptions", "Written", "kind_of", "options_from", "plan"]
-CONFIG, SERVICE = "config.yml", "web_service.py"
+CONFIG, SERVICE, HTTP_SERVER = "config.yml", "web_service.py", "http_server.py"
 # what no setting is filled into: what requests carry, start and end, how Paddle is set up
-PARTS = ("lifecycle.py", "predictor.py", "request_data.py")
+PARTS = (HTTP_SERVER, "lifecycle.py", "predictor.py", "request_data.py")
 BATCHING = "batching.py"
 SHAPES = "dynamic_shapes.json"
 _MODEL_HOME = "/home/model-server"  # in the container, as in the article

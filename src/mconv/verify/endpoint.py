@@ -19,28 +19,14 @@ from typing import Any, Optional, Union
 
 import numpy as np
 
-from mconv.errors import RuntimeFailedError, UnsupportedError, UsageError
-from mconv.program.dtypes import DType
+from mconv.errors import RuntimeFailedError, UsageError
 from mconv.serving.configure import TYPES
+from mconv.serving.servers.paddle_serving import FIELDS, FORMS, message
 from mconv.verify.feeds import InputSpec
 from mconv.verify.runners import Answers
 
-FORMS = ("key-value", "tensors")
 _PORTS = "127.0.0.1", "localhost", "::1"
 _MAX_ANSWER = 1 << 30  # bytes
-# type of the elements → their field in the service's Tensor message; the numbers are the configuration's
-_FIELDS = {
-    DType.INT64: "int64_data",
-    DType.FP32: "float_data",
-    DType.INT32: "int_data",
-    DType.FP64: "float64_data",
-    DType.INT16: "int_data",
-    DType.FP16: "float_data",
-    DType.UINT8: "uint32_data",
-    DType.INT8: "int_data",
-    DType.BOOL: "bool_data",
-}
-_STRING = 12  # elem_type of a text
 _BY_NUMBER = {number: dtype for dtype, number in TYPES.items()}
 _TOKEN = re.compile(r"[\[\]]|[^\s,\[\]]+")
 _WORDS = {"True": True, "False": False, "true": True, "false": False, "nan": float("nan"), "inf": float("inf"),
@@ -191,7 +177,7 @@ class EndpointRunner:
     def _from_tensor(self, entry: Mapping[str, Any]) -> np.ndarray:
         number = entry.get("elem_type", entry.get("elemType", 0))  # a field that is 0 may be left out
         kind = _BY_NUMBER.get(number) if isinstance(number, int) else None
-        field = _FIELDS.get(kind) if kind is not None else None
+        field = FIELDS.get(kind) if kind is not None else None
         if kind is None or field is None:
             raise RuntimeFailedError(f"{self.label}: output {entry.get('name')!r} is of a type without a field")
         camel = re.sub(r"_(\w)", lambda m: m.group(1).upper(), field)
@@ -210,21 +196,6 @@ class EndpointRunner:
         self._opener.close()
 
 
-def message(feed: Mapping[str, Union[str, np.ndarray]], form: str) -> dict[str, Any]:
-    """The request of arrays and texts, as the gateway's JSON.
-
-    Args:
-        form: one of :data:`FORMS`.
-
-    Raises:
-        UnsupportedError: requests have no field for an array's type.
-    """
-    if form == "tensors":
-        return {"tensors": [_tensor(name, value) for name, value in feed.items()]}
-    values = [value if isinstance(value, str) else json.dumps(_plain(value)) for value in feed.values()]
-    return {"key": list(feed), "value": values}
-
-
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
     def redirect_request(self, *arguments: Any, **options: Any) -> None:
         return None  # told as its status
@@ -232,22 +203,6 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
 
 # names of classes and of texts in the answers of services that mconv writes, beside the outputs
 _REMARKS = ("label", "truncated")
-
-
-def _plain(array: np.ndarray) -> Any:
-    if array.dtype.kind == "c":
-        raise UnsupportedError(f"a request has no form for {array.dtype.name}")
-    return array.tolist()
-
-
-def _tensor(name: str, array: Union[str, np.ndarray]) -> dict[str, Any]:
-    if isinstance(array, str):
-        return {"name": name, "elem_type": _STRING, "str_data": [array]}
-    kind = DType.of(array.dtype.name)
-    if kind not in _FIELDS:
-        raise UnsupportedError(f"input {name!r}: Paddle Serving's tensors have no field for {kind.label}")
-    values = array.ravel().tolist()
-    return {"name": name, "elem_type": TYPES[kind], "shape": list(array.shape), _FIELDS[kind]: values}
 
 
 def _short(text: str) -> str:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import math
-import socket
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -21,17 +19,19 @@ from mconv.program.output import staged
 from mconv.program.program import Program
 from mconv.program.stored import ModelFiles
 from mconv.runtimes import Runtime, Worker, find
+from mconv.runtimes.ports import free_ports
 from mconv.runtimes.worker import RunResult, WorkerError
 from mconv.serving import configure, onednn, scaffold
 from mconv.serving.configure import ServingConfig
 from mconv.serving.scaffold import ServiceOptions
+from mconv.serving.servers import Binding, FoundService
+from mconv.serving.servers.paddle_serving import PaddleServing
 from mconv.verify import search
 from mconv.verify import service as services
 from mconv.verify.compare import Comparison, Tolerance, compare
 from mconv.verify.feeds import load_feeds, specs_of
 from mconv.verify.pipeline import Answer, Pipeline, Request
 from mconv.verify.runners import Answers
-from mconv.verify.service import FoundService
 
 RUNTIME = "paddle-2.3.2"
 # a converted model must not lose anything on the way through JSON: float32 survives it exactly
@@ -98,8 +98,9 @@ class ServeReport:
         folder: the ``serving_server/`` folder.
         runtime: the runtime that served and answered directly.
         paddle: its version of Paddle.
-        isolated: whether the service ran in a network of its own. If not, its HTTP gateway, which takes no address,
-            listened on every interface while the check ran.
+        isolated: whether nothing outside of this machine could reach the service: in a network of its own, or as it
+            listened on the loopback alone. Not so of services that an earlier mconv has written, whose HTTP gateway
+            takes no address, where no such network can be made.
         ready_seconds: from the start of the service until both ports were open.
         inputs: per input set, input → shape, as the model gets it.
         outputs: what the service calls the outputs.
@@ -208,7 +209,7 @@ def serve_check(
         options = ServiceOptions(service="tensor", ir_optim=ir_optim)
         kept = _keep(config, program, server, Path(keep), options, force)
     with tempfile.TemporaryDirectory(prefix="mconv-serve-") as scratch:
-        run = found or _made(config, program, server, Path(scratch), ir_optim)
+        run = found or _made(server, Path(scratch), ir_optim)
         copied = run.folder if found is None else services.copy(found, Path(scratch))
         pipeline = Pipeline(
             where, copied, run.name, run.rpc_port, run.http_port,
@@ -216,8 +217,8 @@ def serve_check(
         )  # fmt: skip
         with pipeline:
             if found is not None and not pipeline.isolated:
-                pipeline.rpc_port, pipeline.http_port = _free_port(), _free_port()
-                services.with_ports(copied, pipeline.rpc_port, pipeline.http_port, _free_port())
+                pipeline.rpc_port, pipeline.http_port, health_port = free_ports(3)
+                services.with_ports(copied, pipeline.rpc_port, pipeline.http_port, health_port)
             progress(f"direct inference in {where.name}")
 
             def answer(sets: list[dict[str, np.ndarray]]) -> tuple[Answers, Optional[OneDNNResult]]:
@@ -250,7 +251,7 @@ def serve_check(
                     address = pipeline.url if client.startswith("http") else pipeline.endpoint
                     forms.append(_judge(client, [pipeline.run(client, *address, *told)], first, config, tolerance))
                 forms.append(_bad_requests(pipeline, kind, requests[0], asked[0], first, config, tolerance))
-        isolated = pipeline.isolated
+        isolated = pipeline.isolated or run.own_http
     return ServeReport(
         all(form.ok for form in forms) and (fast is None or fast.ok),
         server,
@@ -268,15 +269,10 @@ def serve_check(
     )
 
 
-def _made(config: ServingConfig, program: Program, server: Path, folder: Path, ir_optim: bool) -> FoundService:
+def _made(server: Path, folder: Path, ir_optim: bool) -> FoundService:
     """Write a service that takes tensors into *folder*, on ports that are free."""
-    options = ServiceOptions(
-        service="tensor", rpc_port=_free_port(), http_port=_free_port(), health_port=_free_port(), ir_optim=ir_optim
-    )
-    scaffold.plan(config, program, options, model=str(server)).write(folder)
-    made = services.read(folder)
-    assert made is not None
-    return made
+    binding = Binding("127.0.0.1", *free_ports(3))
+    return PaddleServing().make(server, folder, binding, ir_optim=ir_optim, kind="tensor")
 
 
 def _keep(
@@ -351,12 +347,6 @@ def _compared_onednn(on: bool, with_it: RunResult, without: RunResult, count: in
 
 def _shaped(kind: str, form: str, request: Request) -> Request:
     return services.as_bytes(request) if kind == "image" and form in ("rpc tensors", "rpc bytes") else request
-
-
-def _free_port() -> int:
-    with contextlib.closing(socket.socket()) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def _bad_requests(

@@ -10,7 +10,6 @@ import shutil
 import struct
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Optional
 
@@ -20,6 +19,7 @@ from mconv.errors import MconvError, NotAModelError, UsageError
 from mconv.program.params import PathLike
 from mconv.program.program import Program
 from mconv.serving import configure, scaffold
+from mconv.serving.servers import FoundService, read
 from mconv.serving.sidecars import read_text
 from mconv.verify.pipeline import Request
 
@@ -40,72 +40,6 @@ BAD_BODIES = {
     "values of the wrong type": b'{"key": ["0"], "value": [[1, 2]]}',
     "a pickle": b'{"tensors": [{"name": "0", "elem_type": 13, "byte_data": "gASVFgAAAAAAAACMBXBvc2l4lIwGc3lzdGVtlJOULg=="}]}',
 }
-
-
-@dataclass(frozen=True)
-class FoundService:
-    """A generated service.
-
-    Attributes:
-        folder: where it is.
-        kind: ``text``, ``image`` or ``tensor``.
-        name, rpc_port, http_port, ir_optim, model: what its ``config.yml`` says.
-        onednn, passes: whether it uses oneDNN, and the passes for it.
-    """
-
-    folder: Path
-    kind: str
-    name: str
-    rpc_port: int
-    http_port: int
-    ir_optim: bool
-    model: str
-    onednn: bool = False
-    passes: bool = False
-
-    @property
-    def server(self) -> Path:
-        """The ``serving_server/`` folder that it serves."""
-        return (self.folder / self.model).resolve()
-
-    @property
-    def module(self) -> str:
-        """The module that turns requests into arrays."""
-        return scaffold.MODULES[self.kind][: -len(".py")]
-
-
-def read(folder: Path) -> Optional[FoundService]:
-    """The generated service in a folder; None where there is none.
-
-    Raises:
-        NotAModelError: there is one, and its ``config.yml`` is not what the pipeline reads.
-    """
-    import yaml
-
-    kind = scaffold.kind_of(folder)
-    if kind is None:
-        return None
-    path = folder / scaffold.CONFIG
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-        ((name, operator),) = content["op"].items()
-        local = operator["local_service_conf"]
-        values: dict[str, Any] = {
-            "name": name,
-            "rpc_port": int(content["rpc_port"]),
-            "http_port": int(content["http_port"]),
-            "ir_optim": bool(local.get("ir_optim", False)),
-            "model": str(local["model_config"]),
-            "onednn": bool(local.get("use_mkldnn")) and local.get("device_type") == 0,
-            "passes": bool(local.get("onednn_fc")),
-        }
-    except (yaml.YAMLError, ValueError, TypeError, KeyError, AttributeError) as e:
-        first = (str(e).splitlines() or [""])[0]
-        raise NotAModelError(
-            f"{path}: not the configuration of one service ({type(e).__name__}: {first})",
-            "write it again with `mconv scaffold`",
-        ) from None
-    return FoundService(folder.absolute(), kind, **values)
 
 
 def resolve(path: Path, given: Optional[Path] = None) -> tuple[Path, Optional[FoundService]]:
@@ -229,10 +163,17 @@ def image_requests(paths: Sequence[Path]) -> list[Request]:
         UsageError: a file cannot be read.
     """
     try:
-        files = [path.read_bytes() for path in paths] or [png(picture(120, 200)), png(picture(300, 180))]
+        files = [path.read_bytes() for path in paths]
     except OSError as e:
         raise UsageError(f"--image: {e}") from None
+    if not files:
+        return [image_request(picture(120, 200)), image_request(picture(300, 180))]
     return [{"0": base64.b64encode(data).decode()} for data in files]
+
+
+def image_request(pixels: np.ndarray) -> Request:
+    """A request of one picture, uint8[height, width, 3]."""
+    return {"0": base64.b64encode(png(pixels)).decode()}
 
 
 def of_batch(requests: Sequence[Request], batch: Optional[int]) -> list[Request]:
