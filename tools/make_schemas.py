@@ -29,11 +29,13 @@ from mconv.recipe.initial import Draft
 from mconv.recipe.results import RecipeResult, StepResult
 from mconv.runtimes.doctor import Diagnosis
 from mconv.runtimes.runtime import RuntimeStatus
+from mconv.runtimes.supervisor import Running
 from mconv.serving.convert import ServingResult
 from mconv.serving.scaffold import Written
 from mconv.verbs.convert import Converted
 from mconv.verbs.downgrade import Downgraded
 from mconv.verbs.report import Report
+from mconv.verbs.serve import Serving
 from mconv.verbs.shapes import Shapes
 from mconv.verbs.verify import Verification
 from mconv.verify.compare import OutputComparison, Tolerance
@@ -311,6 +313,8 @@ RESULTS: dict[str, Any] = {
     "to-serving": ServingResult,
     "scaffold": Written,
     "shapes": Shapes,
+    "serve": Serving,
+    "serve-stop": record({"stopped": ref("Running")}),
     "serve-check": ServeReport,
     "inspect": Inspection,
     "verify": Verification,
@@ -324,13 +328,17 @@ RESULTS: dict[str, Any] = {
     "doctor": Diagnosis,
     "error": ERROR,
 }
-DEFINED.update({"RuntimeStatus": RuntimeStatus, "RecipeResult": RecipeResult, "StepResult": StepResult})
+DEFINED.update(
+    {"Running": Running, "RuntimeStatus": RuntimeStatus, "RecipeResult": RecipeResult, "StepResult": StepResult}
+)
 TITLES = {"error": json_page.FAILURE}
 
 
 def title(name: str) -> str:
     if name in TITLES:
         return TITLES[name]
+    if name == "serve-stop":
+        return "mconv serve --stop --json"
     return "mconv " + (name.replace("-", " ", 1) if name.startswith("runtime-") else name) + " --json"
 
 
@@ -356,7 +364,8 @@ def documents() -> dict[Path, str]:
 
 def covered() -> set[str]:
     """The subcommands that have a schema."""
-    return {name.partition("-")[0] if name.startswith("runtime-") else name for name in RESULTS} - {"error"}
+    parts = ("runtime-", "serve-stop")
+    return {name.partition("-")[0] if name.startswith(parts) else name for name in RESULTS} - {"error"}
 
 
 def main() -> int:

@@ -19,6 +19,7 @@ import jsonschema
 import pytest
 
 from mconv.cli import main as frame
+from mconv.runtimes.ports import free_ports
 from tests.golden import case
 from tests.managed import require
 from tests.onnx.make import mlp
@@ -41,12 +42,15 @@ class Command:
         line: its arguments.
         needs: runtimes or packages.
         code: its exit code.
+        before, after: commands around it. PORT in any of them is a free one.
     """
 
     schema: str
     line: str
     needs: tuple[str, ...] = ()
     code: int = 0
+    before: str = ""
+    after: str = ""
 
     def __str__(self) -> str:
         return self.line.partition(" --input")[0]
@@ -64,6 +68,8 @@ COMMANDS = [
     Command("to-serving", "to-serving model --show"),
     Command("scaffold", "scaffold serving_server"),
     Command("shapes", "shapes model --min x[1,8] --opt x[4,8] --max x[16,8] --form trtexec", (RUNTIME,)),
+    Command("serve", "serve serving_server --port PORT --detach", (RUNTIME,), after="serve --stop --port PORT"),
+    Command("serve-stop", "serve --stop --port PORT", (RUNTIME,), before="serve serving_server --port PORT --detach"),
     Command("serve-check", "serve-check serving_server", (RUNTIME,)),
     Command("inspect", "inspect model --vars"),
     Command("inspect", "inspect m.onnx --text"),
@@ -121,10 +127,24 @@ def test_every_command(command: Command, here: Path, tmp_path: Path) -> None:
         env.pop(name, None)
     if command.schema == "runtime-remove":  # of nobody's real ones
         env["MCONV_CACHE"] = str(tmp_path / "cache")
-    done = subprocess.run(
-        [sys.executable, "-m", "mconv", *command.line.split(), "--json"],
-        cwd=folder, env=env, capture_output=True, text=True, timeout=180,
-    )  # fmt: skip
+    port = str(free_ports(1)[0])
+
+    def run(line: str, *more: str) -> subprocess.CompletedProcess[str]:
+        words = [port if word == "PORT" else word for word in line.split()]
+        return subprocess.run(
+            [sys.executable, "-m", "mconv", *words, *more],
+            cwd=folder,
+            env=env,
+            capture_output=True,
+            text=True,
+            timeout=180,
+        )
+
+    if command.before:
+        assert run(command.before).returncode == 0
+    done = run(command.line, "--json")
+    if command.after:
+        assert run(command.after).returncode == 0, done.stderr
     assert done.returncode == command.code, done.stderr[-2000:]
     document = json.loads(done.stdout)
     validate(document, command.schema)

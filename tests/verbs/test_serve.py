@@ -59,7 +59,7 @@ class Started:
         ports: all that it listens on.
     """
 
-    process: "subprocess.Popen[str]"
+    process: subprocess.Popen[str]
     said: dict[str, Any]
     family: dict[int, bytes]
     ports: list[int]
@@ -161,7 +161,7 @@ def serving(folder: Path, *options: str, shell: bool = False) -> Iterator[Starte
                     api.stop_served(port=port)
 
 
-def mconv(*arguments: object) -> "subprocess.CompletedProcess[str]":
+def mconv(*arguments: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "mconv", *map(str, arguments)], capture_output=True, text=True, timeout=LIMIT
     )

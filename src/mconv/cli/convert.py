@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated, Any, Optional
 
@@ -127,6 +128,6 @@ def command(
     out.table(["", "variable", "called", "type", "known dims"], rows)
     show_proof(result.verification)
     if result.service is not None:
-        out.print(f"{result.service}/: start it there with `mconv runtime run paddle-2.3.2 -- python web_service.py`")
+        out.print(f"start the service with `mconv serve {shlex.quote(str(out_dir))}/`")
     out.print(", ".join(f"{name} {value:.2f} s" for name, value in result.seconds.items()))
     return result

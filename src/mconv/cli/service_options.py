@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import shlex
 import typing
 from collections.abc import Callable
 from pathlib import Path
@@ -151,8 +152,8 @@ def show_service(service: Any) -> None:
     """What was written, for people."""
     out.print(f"{service.folder}/ written, a service of kind {service.kind}: {service.summary}")
     out.print(
-        f"start it there with `mconv runtime run paddle-2.3.2 -- python web_service.py`: HTTP POST http://127.0.0.1:{service.http_port}/{service.name}/"
-        f"prediction, RPC 127.0.0.1:{service.rpc_port}"
+        f"start it with `mconv serve {shlex.quote(str(service.folder))}/`: "
+        f"HTTP POST http://127.0.0.1:{service.http_port}/{service.name}/prediction, RPC 127.0.0.1:{service.rpc_port}"
     )
     for note in service.notes:
         out.warn(note)

@@ -100,6 +100,7 @@ NEEDS: dict[str, tuple[Need, ...]] = {
     ),
     "init": (Need("models at https://, s3://, gs://", ("fsspec",), optional=True),),
     "scaffold": (),
+    "serve": (Need("Paddle Serving", ("runtime:paddle-2.3.2",)),),
     "serve-check": (Need("Paddle Serving", ("runtime:paddle-2.3.2",)),),
 }
 

@@ -31,6 +31,7 @@ class Running:
         pid: its supervisor's.
         started: when that was started, in the system's ticks.
         folder: of the service.
+        model: of the model that it serves.
         host, port: where it takes requests.
         url: the address that takes them.
         log: the file with its log.
@@ -41,6 +42,7 @@ class Running:
     pid: int
     started: int
     folder: Path
+    model: Path
     host: str
     port: int
     url: str
@@ -61,7 +63,7 @@ def running() -> list[Running]:
         try:
             state = json.loads(path.read_text())
             server = Running(
-                state["pid"], state["started"], Path(state["folder"]), state["host"], state["port"], state["url"],
+                state["pid"], state["started"], Path(state["folder"]), Path(state["model"]), state["host"], state["port"], state["url"],
                 Path(state["log"]), state["grace"], state["detached"],
             )  # fmt: skip
         except FileNotFoundError:
@@ -112,7 +114,7 @@ class Supervised:
         ready: seconds that the start may take.
         grace: seconds that the end may take.
         scratch: a folder that goes when it ends.
-        url, service: what :class:`Running` says of it.
+        url, service, model: what :class:`Running` says of it.
         log: the file for its output.
         detached: whether it goes on without this process.
     """
@@ -131,13 +133,14 @@ class Supervised:
         scratch: Path,
         url: str,
         service: Path,
+        model: Path,
         log: Path,
         detached: bool,
     ):
         self.grace = grace
         self._said = b""
         about = {
-            "folder": str(service), "host": host, "port": ports[0], "url": url, "log": str(log),
+            "folder": str(service), "model": str(model), "host": host, "port": ports[0], "url": url, "log": str(log),
             "grace": grace, "detached": detached,
         }  # fmt: skip
         near = {"0.0.0.0": "127.0.0.1", "::": "127.0.0.1"}.get(host, host)

@@ -207,7 +207,8 @@ def serve(
             grace=run.drain + _MARGIN,
             scratch=scratch,
             url=addresses.predict,
-            service=model if found is None else run.folder,
+            service=(model if found is None else run.folder).resolve(),
+            model=model.resolve(),
             log=log,
             detached=detach,
         )
@@ -244,8 +245,7 @@ def stop_served(path: Optional[PathLike] = None, port: Optional[int] = None) -> 
         found = [server for server in found if server.port == port]
     if path is not None:
         folder = Path(path).resolve()
-        found = [s for s in found if folder in (s.folder.resolve(), *s.folder.resolve().parents)
-                 or s.folder.resolve() in folder.parents or s.folder.resolve().parent == folder.parent]  # fmt: skip
+        found = [s for s in found if folder in (s.folder, s.model, s.folder.parent, s.model.parent)]
     if not found:
         of = f" on port {port}" if port is not None else f" of {path}" if path is not None else ""
         raise UsageError(f"no service that `mconv serve` has started{of} runs")
