@@ -116,6 +116,7 @@ class Supervised:
         scratch: a folder that goes when it ends.
         url, service, model: what :class:`Running` says of it.
         log: the file for its output.
+        keep_log: whether that stays when the server was asked to end.
         detached: whether it goes on without this process.
     """
 
@@ -135,6 +136,7 @@ class Supervised:
         service: Path,
         model: Path,
         log: Path,
+        keep_log: bool,
         detached: bool,
     ):
         self.grace = grace
@@ -146,7 +148,7 @@ class Supervised:
         near = {"0.0.0.0": "127.0.0.1", "::": "127.0.0.1"}.get(host, host)
         asked = {
             "command": list(command), "folder": str(folder), "environment": dict(environment), "about": about,
-            "log": str(log), "ports": [[near, port] for port in ports], "health": health,
+            "log": str(log), "keep_log": keep_log, "ports": [[near, port] for port in ports], "health": health,
             "ready": ready, "grace": grace, "scratch": str(scratch), "detached": detached,
             "state": str(states() / f"{ports[0]}.json"),
         }  # fmt: skip

@@ -4,7 +4,7 @@ Executed by mconv's own interpreter in a session of its own, with nothing but th
 stdin is JSON:
 
 - ``command``, ``folder``, ``environment``: what is started, where;
-- ``log``: the file that its output goes to;
+- ``log``: the file that its output goes to; ``keep_log``: whether that stays when the server was asked to end;
 - ``ports``: [address, port] of each that it will listen on; ``health``: an address that answers 200 when it is ready;
 - ``ready``, ``grace``: seconds that the start, and the end after SIGTERM, may take;
 - ``scratch``: a folder that is removed in the end; ``state``: a file with what is known of the server, while it runs;
@@ -191,6 +191,9 @@ def main():
         kill_all()
         with contextlib.suppress(OSError):
             os.unlink(asked["state"])
+        if supervisor.stopping and not asked["keep_log"]:
+            with contextlib.suppress(OSError):
+                os.unlink(asked["log"])
         if asked["scratch"]:
             shutil.rmtree(asked["scratch"], ignore_errors=True)
         tell("ended", status=status, asked=supervisor.stopping, problem=problem)

@@ -192,6 +192,7 @@ def serve(
         if run.gpu:  # which the runtime's own environment hides
             environment.pop("CUDA_VISIBLE_DEVICES", None)
             environment.update({k: v for k, v in os.environ.items() if k == "CUDA_VISIBLE_DEVICES"})
+        keep_log = log is not None
         log = states() / f"{binding.http_port}.log" if log is None else Path(log).absolute()
         log.parent.mkdir(parents=True, exist_ok=True)
         log.write_bytes(b"")
@@ -210,6 +211,7 @@ def serve(
             service=(model if found is None else run.folder).resolve(),
             model=model.resolve(),
             log=log,
+            keep_log=keep_log,
             detached=detach,
         )
     except BaseException:
