@@ -232,3 +232,17 @@ def test_nothing_large_is_read_twice(
     out, _ = make(tmp_path / "m")
     assert len(set(read)) == len(read) and not [p for p in read if "params" in p.name and ".mconv-" in str(p)]
     assert api.check(out).ok
+
+
+def test_a_folder_that_is_no_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A recipe can name the home folder; what is hidden in it is not even looked at."""
+    for name in ("a", "inner/b", "inner/c", ".cache/d", "inner/__pycache__/e", ".f"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("x")
+    (tmp_path / ".cache").chmod(0)
+    monkeypatch.setattr(provenance, "_MOST_FILES", 3)
+    assert [name for name, _ in provenance.expand([tmp_path])] == ["a", "inner/b", "inner/c"]
+    monkeypatch.setattr(provenance, "_MOST_FILES", 2)
+    with pytest.raises(NotAModelError, match="more than 2 files"):
+        provenance.expand([tmp_path])
+    (tmp_path / ".cache").chmod(0o755)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import io
 import json
+import socket
+import subprocess
 import sys
 import tempfile
 import zlib
@@ -304,6 +306,19 @@ def test_too_many_or_no_pictures_are_refused(reader: Any) -> None:
     for request, message in (({}, "no picture; send"), ({str(i): TEXT for i in range(17)}, "17 pictures")):
         with pytest.raises(ValueError, match=message):
             read(request)
+
+
+def test_a_client_says_in_one_line_that_the_service_is_down(tmp_path: Path) -> None:
+    service({"x": (F32, (2,))}).write(tmp_path)
+    path = tmp_path / "http_client.py"
+    with socket.socket() as free:  # nothing listens there
+        free.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{free.getsockname()[1]}/model/prediction"
+        done = subprocess.run(
+            [sys.executable, str(path), "--url", url, "x=[1, 2]"], capture_output=True, text=True, timeout=60
+        )
+    assert done.returncode == 1 and done.stdout == ""
+    assert done.stderr.startswith(f"{url}: ") and "refused" in done.stderr and done.stderr.count("\n") == 1
 
 
 def test_clients_make_requests_of_their_arguments(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

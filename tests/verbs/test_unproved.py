@@ -62,3 +62,11 @@ def test_verify_tells_whose_fault_it_is(tmp_path: Path) -> None:
     np.savez(tmp_path / "x.npz", x=np.zeros((100003, 1), np.float32))
     with pytest.raises(RuntimeFailedError, match="other.onnx"):
         api.verify(path, other, feeds=tmp_path / "x.npz")
+
+
+def test_one_size_is_no_plain_pass(tmp_path: Path) -> None:
+    """Where the source runs at no two sizes of an open dimension, the proof says what it has not compared."""
+    report = api.onnx2paddle(picky(tmp_path / "m.onnx", 1), tmp_path / "out", **NOW)
+    assert report.verification["status"] == "passed in part"  # type: ignore[index]
+    assert report.verification["reason"] == "open sizes of which only one was compared"  # type: ignore[index]
+    assert any("compared at one size only" in w and "x[0] = 1" in w for w in report.warnings)

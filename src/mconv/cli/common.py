@@ -127,7 +127,8 @@ class Output:
             box=SIMPLE_HEAD, title=printable(title) or None, title_justify="left", pad_edge=False, show_edge=False
         )
         for heading in columns:
-            table.add_column(heading, justify="right" if heading in right else "left", overflow="fold")
+            number = heading in right  # half a number is none
+            table.add_column(heading, justify="right" if number else "left", overflow="fold", no_wrap=number)
         for row in rows:
             table.add_row(*[cell if isinstance(cell, Text) else Text(_cell(cell)) for cell in row])
         with to_stdout():

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Optional, Union
 
 from mconv import __version__, budget
+from mconv.errors import NotAModelError
 from mconv.printable import json_text, printable
 from mconv.program.hashing import FileHash, Following, Thread, hash_file
 from mconv.program.params import PathLike, TensorSource, write_combined
@@ -22,28 +23,42 @@ from mconv.program.stored import ModelFiles, params_name, write_model
 
 SCHEMA = 2  # 1 had SHA-256
 NAME = "provenance.json"
+_MOST_FILES = 10_000  # of a model's folder; the largest ones have some hundred
 NOT_COVERED = ("report.json",)  # has times
 
 Source = Union[PathLike, tuple[str, PathLike]]
 
 
 def expand(sources: Iterable[Source]) -> list[tuple[str, Path]]:
-    """(name, path) of every file; a folder gives the files in it, hidden ones left out, under their names inside."""
+    """(name, path) of every file; a folder gives the files in it, hidden ones left out, under their names inside.
+
+    Raises:
+        NotAModelError: a folder holds more files than that of any model.
+    """
     found: dict[tuple[str, Path], None] = {}
     for given in sources:
         name, path = (given[0], Path(given[1])) if isinstance(given, tuple) else ("", Path(given))
         if path.is_dir():
-            inner = [p for p in sorted(path.rglob("*")) if p.is_file() and not _hidden(p.relative_to(path))]
             found.update(
-                dict.fromkeys(("/".join(filter(None, (name, p.relative_to(path).as_posix()))), p) for p in inner)
+                dict.fromkeys(("/".join(filter(None, (name, p.relative_to(path).as_posix()))), p) for p in _inner(path))
             )
         else:
             found[name or path.name, path] = None
     return sorted(found)
 
 
-def _hidden(path: Path) -> bool:
-    return any(part.startswith(".") or part == "__pycache__" for part in path.parts)
+def _inner(folder: Path) -> list[Path]:
+    found: list[Path] = []
+    for place, folders, names in os.walk(folder):
+        folders[:] = [f for f in folders if not _hidden(f)]
+        found += [path for n in names if not _hidden(n) and (path := Path(place, n)).is_file()]
+        if len(found) > _MOST_FILES:
+            raise NotAModelError(f"{folder}: a folder of more than {_MOST_FILES} files, which is no model's")
+    return sorted(found)
+
+
+def _hidden(name: str) -> bool:
+    return name.startswith(".") or name == "__pycache__"
 
 
 def model_sources(found: ModelFiles, params: Iterable[PathLike] = ()) -> list[Source]:

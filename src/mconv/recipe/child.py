@@ -20,6 +20,7 @@ from collections.abc import Mapping
 from typing import Any, Callable
 
 from mconv.errors import EXIT_BUG, EXIT_INTERRUPTED, MconvError, VerificationError
+from mconv.recipe.wording import in_recipe
 
 _ABANDONED = 143
 _GRACE = 5.0  # seconds for cleaning up
@@ -143,7 +144,7 @@ def describe(error: BaseException) -> dict[str, Any]:
             proof = _proof(verification, verification["status"])
         rows = [dict(row) for row in getattr(error, "rows", [])]
         return {
-            "kind": type(error).__name__, "message": error.message, "hint": error.hint, "exit_code": error.exit_code,
+            "kind": type(error).__name__, "message": error.message, "hint": in_recipe(error.hint), "exit_code": error.exit_code,
             "rows": rows, "proof": proof,
         }  # fmt: skip
     first = (str(error).strip().splitlines() or ["(no message)"])[0]

@@ -35,6 +35,10 @@ RESERVATIONS = {
     "state": "a state that each call starts anew",
 }
 
+# what a proof that has passed does not show, though the result is the source as a whole
+ONE_SIZE = "open sizes of which only one was compared"
+MEANS = "random numbers that are their means"
+
 
 def reservation(kind: str, text: str) -> dict[str, str]:
     """One of :data:`RESERVATIONS`, in the form of the report."""
@@ -89,9 +93,13 @@ class Proof:
 
     def reserve(self, reservations: Sequence[Mapping[str, str]]) -> None:
         """Say that it is no proof of the source as a whole, see :data:`RESERVATIONS`."""
-        if self.status == PASSED and reservations:
+        self.limit([RESERVATIONS[r["kind"]] for r in reservations])
+
+    def limit(self, reasons: Sequence[str]) -> None:
+        """Say that it does not show everything: the reasons go on its own line."""
+        if self.status in (PASSED, PARTIAL) and reasons:
             self.status = PARTIAL
-            self.reason = "; ".join(dict.fromkeys(RESERVATIONS[r["kind"]] for r in reservations))
+            self.reason = "; ".join(dict.fromkeys([*filter(None, [self.reason]), *reasons]))
 
     def to_dict(self) -> dict[str, Any]:
         """For reports: JSON types only."""
@@ -179,9 +187,10 @@ def prove(
     try:
         if sets is None:
             sets, wanted = _reference(reference, specs, source_types, inputs)
-            proof.notes += [] if inputs else filter(None, [search.one_size(specs, sets)])
+            alone = "" if inputs else search.one_size(specs, sets)
+            proof.notes += filter(None, [alone])
         else:
-            wanted = reference.run([_as_source(feed, source_types) for feed in sets])
+            alone, wanted = "", reference.run([_as_source(feed, source_types) for feed in sets])
     except RuntimeFailedError as e:
         proof.reason = e.message
         proof.reference, proof.seconds = reference.label, time.perf_counter() - start
@@ -217,6 +226,7 @@ def prove(
         proof.status = PASSED if proof.comparison.ok else FAILED
         if proof.status == FAILED:
             proof.reason = worst(proof.comparison) + unstable
+        proof.limit([ONE_SIZE] if alone else [])
     proof.seconds = time.perf_counter() - start
     return proof
 
@@ -313,7 +323,8 @@ def prove_onnx(
     proof = Proof(UNPROVED, tolerance=tolerance, inputs=str(inputs) if inputs else "random")
     try:
         sets, wanted = _reference(reference, specs, {}, inputs)
-        proof.notes += [] if inputs else filter(None, [search.one_size(specs, sets)])
+        alone = "" if inputs else search.one_size(specs, sets)
+        proof.notes += filter(None, [alone])
     except RuntimeFailedError as e:
         proof.reason, proof.reference, proof.seconds = e.message, reference.label, time.perf_counter() - start
         return proof
@@ -327,6 +338,7 @@ def prove_onnx(
         proof.comparison = compare_answers(without_ones(wanted, got), got, tolerance=tolerance)
         proof.status = PASSED if proof.comparison.ok else FAILED
         proof.reason = "" if proof.comparison.ok else worst(proof.comparison)
+        proof.limit([ONE_SIZE] if alone else [])
     proof.seconds = time.perf_counter() - start
     return proof
 

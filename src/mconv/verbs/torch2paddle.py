@@ -28,7 +28,7 @@ from mconv.torch.widening import widen
 from mconv.verbs import torch_inputs
 from mconv.verbs.onnx2paddle import Produced
 from mconv.verbs.options import Torch2Paddle
-from mconv.verbs.proof import FAILED, NOT_DONE, Proof, prove, reservation, runtime_for
+from mconv.verbs.proof import FAILED, MEANS, NOT_DONE, ONE_SIZE, Proof, prove, reservation, runtime_for
 from mconv.verbs.report import FAILED_SUFFIX, Report, failure, versions
 from mconv.verbs.report import keep as keep_report
 from mconv.verbs.torch_inputs import Plan
@@ -112,6 +112,8 @@ def torch2paddle(model: Any, out: PathLike, chosen: Torch2Paddle = Torch2Paddle(
             report.seconds["write"] = time.perf_counter() - step
             report.wrote(out, *files)
             proof = _proof(source, plan, made, files, report, runner, selected, chosen)
+            proof.limit([ONE_SIZE] if plan.one_size else [])
+            proof.limit([MEANS] if chosen.deterministic and drawn.used else [])
             report.add_proof(proof)
             recording.write(folder)
         report.finish(start)

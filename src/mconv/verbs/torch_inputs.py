@@ -41,6 +41,7 @@ class Plan:
         guessed: whether the inputs are a guess.
         origin: ``random``, or the file that they came from.
         notes: what a user should know.
+        one_size: whether the sets have the same size in an open dimension, as the source ran at no two.
     """
 
     inputs: list[Input]
@@ -48,6 +49,7 @@ class Plan:
     guessed: bool = False
     origin: str = "random"
     notes: list[str] = field(default_factory=list)
+    one_size: bool = False
 
     @property
     def dims(self) -> dict[str, list[Optional[str]]]:
@@ -186,6 +188,7 @@ def fill(plan: Plan, source: Source, runner: TorchRunner, example: Optional[Path
         plan.sets = sets
         alone = search.one_size(_specs(plan.inputs), sets)
         plan.notes += [alone] if alone else []
+        plan.one_size = bool(alone)
         return
     assert failure is not None
     shapes = ", ".join(map(str, plan.inputs))

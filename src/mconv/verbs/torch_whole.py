@@ -73,8 +73,9 @@ def carry(source: Source, plan: Plan, names: Sequence[str]) -> Source:
 
     if source.program is not None or source.positional:
         raise UsageError(
-            f"--carry-state: {source.label} is a graph already, whose buffers stay inside",
-            "give the module that it was made from",
+            f"--carry-state: {source.label} ({source.form.value}) is a graph already: its buffers stay inside",
+            "give the module that it was made from: mconv torch2paddle file.py:factory OUT --weights w.pth --carry-state; "
+            "or leave the option out: then every call starts from the first values",
         )
     named = places(names, [i.name for i in plan.inputs])
     module = carried_class()(source.module, [i.name for i in plan.inputs], named)

@@ -13,6 +13,7 @@ import numpy as np
 from mconv import watch
 from mconv.errors import CorruptModelError, LimitError, MissingDependencyError, RuntimeFailedError, UnsupportedError
 from mconv.extras import install
+from mconv.printable import printable
 from mconv.program import external_data
 from mconv.program.dtypes import DType
 from mconv.program.files import Era, ModelFiles, load_program, locate
@@ -267,7 +268,7 @@ def cannot_run(label: str, what: str, error: BaseException) -> RuntimeFailedErro
 
 def _first(error: BaseException) -> str:
     lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__
+    return printable(lines[0], 300) if lines else type(error).__name__
 
 
 def runner_for(model: str | Path, runtime: str = "current", *, threads: int = 1, **options: Any) -> Runner:
