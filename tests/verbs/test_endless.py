@@ -73,11 +73,11 @@ def script(folder: Path, made: torch.nn.Module) -> list[str]:
 @pytest.mark.parametrize(
     ("case", "said"),
     [
-        ("turns", "was not done after 3 s"),
+        pytest.param("turns", "was not done after 3 s", marks=pytest.mark.slow),
         ("grows", "of memory"),
-        ("large", "of memory"),
+        pytest.param("large", "of memory", marks=pytest.mark.slow),
         ("loop that turns", "was not done after 3 s"),
-        ("loop that grows", "of memory"),
+        pytest.param("loop that grows", "of memory", marks=pytest.mark.slow),
     ],
 )
 def test_the_proof_ends_it(case: str, said: str, tmp_path: Path) -> None:
