@@ -426,7 +426,7 @@ def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pyt
     monkeypatch.chdir(tmp_path)
     assert run([*command, "-f"]) == 0  # in this process, which has torch already
     told = capfd.readouterr().out
-    assert told.startswith("out: Net, ") and "verification passed" in told
+    assert "\nout: Net, " in told and "verification passed" in told
 
 
 def test_reports_are_documented(tmp_path: Path) -> None:
