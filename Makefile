@@ -95,6 +95,7 @@ docs: install ## the command pages from the commands' help, and the site in buil
 bench: install runtimes ## measure, and write docs/benchmarks.md
 	$(BIN)/python bench/to_serving.py --write docs/benchmarks.md
 	$(BIN)/python bench/onnx2paddle.py --write docs/benchmarks.md
+	$(BIN)/python bench/large_model.py --write docs/benchmarks.md
 	$(BIN)/python bench/pir.py --write docs/benchmarks.md
 	$(BIN)/python bench/torch2paddle.py --write docs/benchmarks.md
 

@@ -13,8 +13,12 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from mconv.emit import weights
 from mconv.onnx.convert import convert
 from mconv.onnx.reader import OnnxModel
+from mconv.program import files
+from mconv.program.dtypes import DType
+from mconv.program.params import ArraySource, FileSource
 from mconv.program.program import Program
 from mconv.program.stored import write_model
 from tests.onnx.make import model, node, port
@@ -96,3 +100,47 @@ def test_a_constant_over_a_kilobyte_becomes_a_parameter(form: str, target: str, 
     write_model(made.program, made.params.items(), tmp_path)
     assert _attribute_bytes(made.program) <= 1024
     assert any(source.nbytes == values.nbytes for source in made.params.values())
+
+
+def test_a_matrix_is_transposed_without_being_in_memory(tmp_path: Path) -> None:
+    """256 MB that lie transposed in the result: more than the whole conversion takes."""
+    wide, narrow = 16384, 4096
+    size = wide * narrow * 4
+    places = [0, 77, wide - 1]
+    with (tmp_path / "weights.bin").open("wb") as file:
+        for row in places:
+            file.seek(row * narrow * 4)
+            file.write((np.arange(narrow, dtype="<f4") + row).tobytes())
+        file.truncate(size)
+    tensor = TensorProto(name="w", data_type=TensorProto.FLOAT, dims=[wide, narrow], data_location=TensorProto.EXTERNAL)
+    for key, value in (("location", "weights.bin"), ("offset", "0"), ("length", str(size))):
+        tensor.external_data.add(key=key, value=value)
+    made = model([node("Gemm", "x w", "y", transB=1)], [port("x", TensorProto.FLOAT, ("n", narrow))], tensors=[tensor])
+    onnx.save(made, tmp_path / "m.onnx")
+    done = subprocess.run(
+        [sys.executable, "-c", _CONVERT, str(tmp_path / "m.onnx"), str(tmp_path / "out")],
+        capture_output=True, text=True, timeout=600, cwd=Path(__file__).parents[2],
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert float(done.stdout) * (1 << 20) < size * 0.95
+    (record,) = files.records(files.locate(tmp_path / "out"), files.load_program(files.locate(tmp_path / "out")))
+    assert record.shape == (narrow, wide)
+    stored = record.array()
+    for row in places:
+        np.testing.assert_array_equal(stored[:, row], np.arange(narrow, dtype=np.float32) + row)
+    assert not stored[:, 1].any()
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (3, 1), (1, 7), (130, 67), (67, 130), (64, 128)])
+def test_tiles_of_any_size_make_up_the_whole(
+    shape: tuple[int, int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    matrix = np.arange(np.prod(shape), dtype=np.int32).reshape(shape)
+    (tmp_path / "w").write_bytes(b"offset" + matrix.tobytes())
+    for tile, read in ((1, 1), (4 * shape[0] * 5, 4 * shape[1] * 70), (1 << 20, 1 << 20)):
+        monkeypatch.setattr(weights, "_TILE", tile)
+        monkeypatch.setattr(weights, "_READ", read)
+        for source in (ArraySource(matrix), FileSource(tmp_path / "w", 6, DType.INT32, shape)):
+            turned = weights.TransposedSource(source)
+            assert b"".join(turned.chunks(64)) == matrix.T.tobytes()
+            np.testing.assert_array_equal(turned.array(), matrix.T)

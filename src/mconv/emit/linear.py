@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from typing import Optional
 
-import numpy as np
-
+from mconv.emit import weights
 from mconv.emit.elementwise import binary, foldable, scale
 from mconv.emit.shape import need_rank, squeeze, transpose, unsqueeze
-from mconv.emit.weights import computed
 from mconv.errors import UnsupportedError
 from mconv.program import dims as D
 from mconv.program.builder import Builder
@@ -109,11 +107,10 @@ def linear(
 
 
 def transposed(b: Builder, weight: Value) -> Value:
-    """A constant matrix transposed while it is written."""
+    """A constant matrix transposed now or while it is written."""
     if weight.source is None or foldable(weight):
         return transpose(b, weight, [1, 0])
-    rows, columns = weight.source.shape
-    return computed(b, [weight], (columns, rows), np.transpose, weight.dtype)
+    return weights.transposed(b, weight)
 
 
 def _times(b: Builder, x: Value, factor: float) -> Value:

@@ -19,6 +19,7 @@ from mconv.emit.sizes import (
     sizes_of,
 )
 from mconv.emit.slicing import INT32_MAX, concat, fill, slice_, sliced_dim, split
+from mconv.emit.weights import transposed
 from mconv.emit.zero_size import at_least_one, counted, from_data, one_if_any, register, size_held
 from mconv.errors import UnsupportedError
 from mconv.program import dims as D
@@ -268,6 +269,8 @@ def transpose(b: Builder, x: Value, perm: Sequence[int]) -> Value:
         return x
     if foldable(x):
         return b.constant(np.ascontiguousarray(np.asarray(x.const).transpose(perm)), x.dtype)
+    if x.source is not None and x.name is None and list(perm) == [1, 0]:  # a weight that only this form is read of
+        return transposed(b, x)
     made: Value = b.op("transpose2", X=x, axis=list(perm), result=(x.dtype, tuple(shape[p] for p in perm)))
     return made
 

@@ -34,7 +34,39 @@ class ComputedSource(TensorSource):
         return ArraySource(self.array(), self.dtype).chunks(size)
 
 
-_BAND = 32  # rows that are transposed at once: what they touch stays in the cache
+class TransposedSource(TensorSource):
+    """A matrix transposed while it is written, by tiles: neither it nor the result is ever in memory as a whole.
+
+    Args:
+        source: [rows, columns].
+    """
+
+    def __init__(self, source: TensorSource):
+        rows, columns = source.shape
+        self.source, self.dtype, self.shape = source, source.dtype, (columns, rows)
+
+    def array(self) -> np.ndarray:
+        return _contiguous(self.source.array().T)
+
+    def chunks(self, size: int = 1 << 20) -> Iterator[Any]:
+        columns, rows = self.shape
+        kind, itemsize = self.dtype.numpy, self.dtype.itemsize
+        wide = max(1, _TILE // max(1, rows * itemsize))  # columns that make up a piece of the result
+        deep = max(_BAND, _READ // max(1, columns * itemsize) // _BAND * _BAND)  # rows that are mapped at once
+        for left in range(0, columns, wide):
+            right = min(columns, left + wide)
+            piece = np.empty((right - left, rows), kind.newbyteorder("<"))
+            for top in range(0, rows, deep):
+                block = self.source.rows(top, min(rows, top + deep))[:, left:right]
+                for start in range(0, len(block), _BAND):
+                    band = block[start : start + _BAND]
+                    piece[:, top + start : top + start + len(band)] = band.T
+                del block
+            yield from ArraySource(piece, self.dtype).chunks(size)
+
+
+_TILE, _READ = 64 << 20, 8 << 20  # bytes of the result that are held, and of the source that are mapped
+_BAND = 64  # rows that are transposed at once: what they touch stays in the cache
 
 
 def _contiguous(array: np.ndarray) -> np.ndarray:
@@ -61,3 +93,10 @@ def view(b: Builder, x: Value, shape: Sequence[int]) -> Value:
     if x.shape == tuple(shape):
         return x
     return computed(b, [x], shape, lambda a: a.reshape(tuple(shape)), x.dtype)
+
+
+def transposed(b: Builder, weight: Value) -> Value:
+    """A constant matrix with a source, transposed while it is written."""
+    assert weight.source is not None
+    name = getattr(weight.source, "name", "") or weight.name or "weight"
+    return b.param(TransposedSource(weight.source), name)

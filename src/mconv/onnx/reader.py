@@ -213,6 +213,9 @@ class _Widened(TensorSource):
     def array(self) -> np.ndarray:
         return widen(self.source.array().view(storage_dtype(self.data_type)), self.data_type)
 
+    def rows(self, start: int, stop: int) -> np.ndarray:
+        return widen(self.source.rows(start, stop).view(storage_dtype(self.data_type)), self.data_type)
+
 
 def to_array(tensor: onnx.TensorProto, what: str) -> np.ndarray:
     """The values of a tensor stored in the parsed model, in Paddle's type."""

@@ -434,6 +434,9 @@ class _Named(TensorSource):
     def array(self) -> np.ndarray:
         return self.source.array()
 
+    def rows(self, start: int, stop: int) -> np.ndarray:
+        return self.source.rows(start, stop)
+
 
 class _Reshaped(_Named):
     """The same bytes under another shape."""
@@ -444,6 +447,9 @@ class _Reshaped(_Named):
 
     def array(self) -> np.ndarray:
         return self.source.array().reshape(self.shape)
+
+    def rows(self, start: int, stop: int) -> np.ndarray:
+        return self.array()[start:stop]
 
 
 OPERATIONS_OF_AN_OP = 1 << 17  # 100 microseconds

@@ -55,6 +55,10 @@ class TensorSource(abc.ABC):
     def array(self) -> np.ndarray:
         """The data as an array of ``shape`` and ``dtype.numpy`` (bfloat16: its bits as uint16); may be read-only."""
 
+    def rows(self, start: int, stop: int) -> np.ndarray:
+        """``array()[start:stop]``, without what lies around it where the data are in a file."""
+        return self.array()[start:stop]
+
 
 class ArraySource(TensorSource):
     """A tensor held in memory.
@@ -130,18 +134,25 @@ class FileSource(TensorSource):
 
     def array(self) -> np.ndarray:
         """The data, mapped and not read: only the pages that are looked at come into memory."""
+        return self._mapped(self.offset, self.shape)
+
+    def rows(self, start: int, stop: int) -> np.ndarray:
+        start, stop, _ = slice(start, stop).indices(self.shape[0])
+        inner = self.shape[1:]
+        return self._mapped(self.offset + start * math.prod(inner) * self.dtype.itemsize, (stop - start, *inner))
+
+    def _mapped(self, offset: int, shape: tuple[int, ...]) -> np.ndarray:
         import numpy as np
 
-        if not self.nbytes:
-            return np.empty(self.shape, self.dtype.numpy)
+        nbytes = math.prod(shape) * self.dtype.itemsize
+        if not nbytes:
+            return np.empty(shape, self.dtype.numpy)
         fd = open_regular(self.path)
         with os.fdopen(fd, "rb") as file:
-            if os.fstat(fd).st_size < self.offset + self.nbytes:
-                raise shorter(self.path, os.fstat(fd).st_size, self.offset + self.nbytes)
-            mapped = np.memmap(
-                file, self.dtype.numpy.newbyteorder("<"), "r", self.offset, self.shape or (1,), order="C"
-            )
-        return np.asarray(mapped).reshape(self.shape)
+            if os.fstat(fd).st_size < offset + nbytes:
+                raise shorter(self.path, os.fstat(fd).st_size, offset + nbytes)
+            mapped = np.memmap(file, self.dtype.numpy.newbyteorder("<"), "r", offset, shape or (1,), order="C")
+        return np.asarray(mapped).reshape(shape)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.path}@{self.offset}: {self.dtype.label}{list(self.shape)})"
