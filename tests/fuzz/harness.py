@@ -117,6 +117,7 @@ def _child(command: Callable[[list[str]], int], argv: list[str], folder: Path, o
     try:
         os.setsid()
         os.chdir(folder)
+        os.environ["HOME"] = str(folder)  # a path can be ~
         for target, path in ((1, out), (2, err)):
             os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), target)
         sys.stdout, sys.stderr = (os.fdopen(n, "w", errors="backslashreplace", closefd=False) for n in (1, 2))

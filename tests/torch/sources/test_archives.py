@@ -367,3 +367,38 @@ def test_damaged_archives(damage: tuple[str, int], sound: dict[str, Path], tmp_p
             open_source(path)
         except MconvError as e:
             assert e.message.isprintable()
+
+
+@pytest.mark.parametrize("key", [("module", "a", "b"), "storage", 3, ("storage",)])
+def test_a_tensor_of_what_is_no_storage(key: Any, tmp_path: Path) -> None:
+    """What a pickle keeps outside of itself can be anything."""
+
+    class Pickler(pickle.Pickler):
+        def persistent_id(self, value: Any) -> Any:
+            return key if value is Pickler else None
+
+    class Tensor:
+        def __reduce__(self) -> Any:
+            return torch._utils._rebuild_tensor_v2, (Pickler, 0, (2,), (1,), False, {})
+
+    out = io.BytesIO()
+    Pickler(out, 2).dump({"w": Tensor()})
+    path = tmp_path / "x.pth"
+    path.write_bytes(archives.pack([("x/data.pkl", out.getvalue()), ("x/version", b"3")]))
+    with pytest.raises(CorruptModelError, match="a storage without|a tensor without a storage"):
+        weights.read(path)
+
+
+@pytest.mark.parametrize("keys", [[0], [b"0"], ["0", 0], [None], {"0"}, [["0"]]])
+def test_names_of_storages_in_files_before_1_6(keys: Any, tmp_path: Path) -> None:
+    out = io.BytesIO()
+    torch.save({"w": torch.zeros(2)}, out, _use_new_zipfile_serialization=False)
+    raw = out.getvalue()
+    at = raw.rindex(b"\x80\x02]")  # the pickle of the names
+    end = raw.index(b".", at) + 1
+    path = tmp_path / "x.pth"
+    path.write_bytes(raw[:at] + pickle.dumps(keys, 2) + raw[end:])
+    with pytest.raises(CorruptModelError, match="damaged pickle"):
+        weights.read(path)
+    path.write_bytes(raw)
+    assert list(weights.read(path).tensors) == ["w"]

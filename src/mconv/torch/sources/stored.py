@@ -31,6 +31,10 @@ _MAGIC, _PROTOCOL = 0x1950A86A20F9469CFC6C, 1001
 Sizes = Callable[[str], int]
 
 
+class Stored(Kept):
+    """A storage: ``("storage", type, key, place, elements)``. What else is kept outside of a pickle holds no tensor."""
+
+
 class Reader:
     """Follows the pickles of one file.
 
@@ -83,14 +87,14 @@ class Reader:
             raise Damaged(f"storage {key[2][:40]} has two sizes")
         view = key[5] if len(key) == 6 else None
         if view is None:
-            return Kept(key)
+            return Stored(key)
         # torch before 0.4: a part of a storage
         if not isinstance(view, tuple) or len(view) != 3 or not isinstance(view[0], str):
             raise Damaged("a part of a storage without a name")
         if not is_size(view[1]) or not is_size(view[2]) or view[1] + view[2] > count:
             raise Damaged("a part of a storage that is not in it")
         self.parts[view[0]] = view[2] * item
-        return Kept(("storage", key[1], view[0], key[3], view[2]))
+        return Stored(("storage", key[1], view[0], key[3], view[2]))
 
     def _call(self, function: str, arguments: tuple) -> Any:
         module, _, name = function.rpartition(".")
@@ -112,7 +116,7 @@ class Reader:
         return None
 
     def _tensor(self, name: str, arguments: tuple) -> None:
-        if len(arguments) < 4 or not isinstance(arguments[0], Kept):
+        if len(arguments) < 4 or not isinstance(arguments[0], Stored):
             raise Damaged("a tensor without a storage")
         kept, offset, sizes, strides = arguments[:4]
         sizes, strides = _numbers(sizes), _numbers(strides)
@@ -181,7 +185,9 @@ def check_file(file: BinaryIO, size: int, where: Any) -> list[str]:
             raise Damaged("it does not begin as one")
         reader.walk(source)
         keys = pickles.walk(source)
-        if not isinstance(keys, list) or sorted(map(str, keys)) != sorted(reader.counts):
+        if not isinstance(keys, list) or not all(isinstance(k, str) for k in keys):
+            raise Damaged("its storages have no names")
+        if sorted(keys) != sorted(reader.counts):
             raise Damaged("its storages are not those that it names")
         place = source.tell()
         for key in keys:
