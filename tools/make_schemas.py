@@ -22,6 +22,7 @@ from typing import Any
 
 from docsite import json_page
 
+from mconv.bench.result import Bench
 from mconv.cli.main import COMMANDS, available
 from mconv.inspection import Inspection
 from mconv.program.provenance_check import Checked
@@ -202,6 +203,8 @@ OVERRIDES: dict[tuple[str, str], Schema] = {
     ("Verification", "first"): said(nullable(ref("OutputComparison")), "with --layers, the first tensor that differs"),
     ("Verification", "layers"): said(listed(ref("OutputComparison")), "with --layers, the tensors up to there"),
     ("Verification", "tolerance"): ref("Tolerance"),
+    ("Bench", "tolerance"): ref("Tolerance"),
+    ("Bench", "input_sets"): listed(SIZES),
     ("Inspection", "parameter_bytes"): said(mapped(WHOLE), "their data by element type"),
     ("Tensor", "shape"): said(nullable(listed({"type": ["integer", "string"]})), "-1 or a name where it is open; null where the rank is unknown"),
     ("StepResult", "proof"): nullable({"type": "object"}),
@@ -318,6 +321,7 @@ RESULTS: dict[str, Any] = {
     "serve-check": ServeReport,
     "inspect": Inspection,
     "verify": Verification,
+    "bench": Bench,
     "check": Checked,
     "run": None,  # below
     "init": Draft,

@@ -17,6 +17,7 @@ from mconv import budget
 from mconv.errors import MconvError, UsageError
 
 if TYPE_CHECKING:
+    from mconv.bench.result import Bench
     from mconv.inspection import Inspection
     from mconv.program.params import PathLike
     from mconv.program.provenance_check import Checked
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
     from mconv.runtimes.supervisor import Running
     from mconv.serving.convert import ServingResult
     from mconv.serving.scaffold import Written as WrittenService
-    from mconv.verbs.bench import ModelBench
-    from mconv.verbs.bench_service import ServiceBench
     from mconv.verbs.convert import Converted
     from mconv.verbs.downgrade import Downgraded
     from mconv.verbs.recognise import SourceKind
@@ -277,7 +276,7 @@ def bench_models(
     rounds: int = 5,
     timeout: float = 600,
     **options: Any,
-) -> ModelBench:
+) -> Bench:
     """Measure models, each in each runtime that can run it, in turns and on the same inputs.
 
     Args:
@@ -312,7 +311,7 @@ def bench_services(
     model: Optional[str] = None,
     shapes: Sequence[str] = (),
     **options: Any,
-) -> ServiceBench:
+) -> Bench:
     """Put load on services, and hold each answer against the one that a single request got.
 
     Args:
@@ -364,7 +363,7 @@ def bench_files(found: Any = None, *, html: Optional[PathLike] = None, plot: Opt
 
 
 def judge_bench(
-    found: Union[ModelBench, ServiceBench], *, max_p99: Optional[float] = None, min_tps: Optional[float] = None
+    found: Bench, *, max_p99: Optional[float] = None, min_tps: Optional[float] = None
 ) -> tuple[RunResult, Optional[MconvError]]:
     """A measurement in the form that the reports are made of, and what is wrong with it.
 

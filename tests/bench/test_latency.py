@@ -9,8 +9,8 @@ import pytest
 
 from mconv import api
 from mconv.bench.latency import FAILED, OK, WRONG, Plan
-from mconv.errors import NotAModelError, RuntimeFailedError, UnsupportedError, UsageError
-from mconv.verbs.bench import ModelBench
+from mconv.bench.result import Bench
+from mconv.errors import NotAModelError, RuntimeFailedError, UnsupportedError, UsageError, VerificationError
 from tests.bench.models import linear
 
 HERE = {"runtimes": ["current"], "loops": 6, "rounds": 2, "warmup": 1}
@@ -25,7 +25,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def lanes(found: ModelBench) -> dict[tuple[str, str, str], list[str]]:
+def lanes(found: Bench) -> dict[tuple[str, str, str], list[str]]:
     return {(m.model, m.runtime.split()[0], m.how): [s.status for s in m.sizes] for m in found.contenders}
 
 
@@ -41,7 +41,7 @@ def test_every_runtime_that_can_run_it_is_measured(model: Path) -> None:
         (onnx, "OpenVINO", ""): [OK, OK],
     }
     assert found.reference.startswith("ONNX Runtime")
-    assert found.input_sets == [{"x": [1, 4]}, {"x": [5, 4]}] and not found.wrong
+    assert found.input_sets == [{"x": [1, 4]}, {"x": [5, 4]}] and api.judge_bench(found)[1] is None
     for lane in found.contenders:
         assert lane.load_seconds is not None and lane.peak_bytes and lane.bare_bytes
         assert lane.peak_bytes >= lane.bare_bytes > 1e6
@@ -60,7 +60,8 @@ def test_a_wrong_answer_is_no_result(model: Path, tmp_path: Path) -> None:
     right, bad = found.contenders
     assert right.sizes[0].status == OK and right.sizes[0].relative == 1
     assert bad.sizes[0].status == WRONG and bad.sizes[0].relative is None and "differ" in bad.sizes[0].reason
-    assert len(found.wrong) == 1 and "wrong.onnx" in found.wrong[0]
+    failure = api.judge_bench(found)[1]
+    assert isinstance(failure, VerificationError) and "wrong.onnx: a wrong answer" in failure.message
 
 
 def test_inputs_and_outputs_are_matched_by_position_where_names_differ(model: Path, tmp_path: Path) -> None:

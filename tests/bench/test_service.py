@@ -13,8 +13,8 @@ import pytest
 
 from mconv import api
 from mconv.bench import rpc
+from mconv.bench.result import Bench
 from mconv.errors import MissingDependencyError, RuntimeFailedError, UsageError, VerificationError
-from mconv.verbs.bench_service import ServiceBench
 from tests.bench.models import linear
 from tests.bench.servers import every_form, failing, grpc_server, server
 
@@ -31,7 +31,7 @@ def tensors(tmp_path: Path) -> Path:
     return tmp_path / "x.npz"
 
 
-def judged(found: ServiceBench, **limits: Any) -> Any:
+def judged(found: Bench, **limits: Any) -> Any:
     return api.judge_bench(found, **limits)[1]
 
 

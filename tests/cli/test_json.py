@@ -75,6 +75,7 @@ COMMANDS = [
     Command("inspect", "inspect m.onnx --text"),
     Command("inspect", "inspect serving_server"),
     Command("verify", "verify model serving_server --runtime current --layers", (PADDLE,)),
+    Command("bench", "bench model serving_server --runtime current --loops 4 --rounds 2", (PADDLE,)),
     Command("check", "check serving_server"),
     Command("run", "run recipe.yaml --out runs"),
     Command("init", "init m.onnx"),

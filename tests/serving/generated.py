@@ -67,6 +67,10 @@ class FakeRequestOp:
         raise AssertionError("the pipeline's own was called")
 
 
+class FakeTimeout(RuntimeError):
+    """What a channel raises that has nothing within the time."""
+
+
 class FakeOp:
     def __init__(self, name: str = "", input_ops: Sequence[Any] = ()):
         self.name, self.input_ops = name, input_ops
@@ -90,7 +94,7 @@ def stand_in(monkeypatch: pytest.MonkeyPatch) -> None:
         "": {},
         ".pipeline": {"RequestOp": FakeRequestOp},
         ".pipeline.logger": {"logger_config": logger_config},
-        ".pipeline.channel": {"ChannelData": object},
+        ".pipeline.channel": {"ChannelData": object, "ChannelTimeoutError": FakeTimeout},
         ".pipeline.error_catch": {},
         ".pipeline.operator": {},
         ".pipeline.pipeline_server": {"PipelineServicer": object},

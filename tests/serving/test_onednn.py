@@ -39,11 +39,24 @@ def settings(inputs: dict, folder: Path, outputs: dict, **options: object) -> tu
         ({"x": (F32, (-1, 4))}, {"y": (-1, 2)}, {"device_type": 1}, False, "no CPU"),
         ({"x": (F32, (-1, 3, -1, -1))}, {"y": (-1, 2)}, {"image_size": "32"}, True, None),
         ({"x": (F32, (-1, 3, 48, -1))}, {"y": (-1, 2)}, {}, False, "sizes of the inputs change"),
-        (BERT, {"y": (-1, 2)}, {"max_length": 64}, True, None),
+        (BERT, {"y": (-1, 2)}, {"max_length": 64}, False, "sizes of the inputs change"),
+        (BERT, {"y": (-1, 2)}, {"max_length": 64, "onednn": True}, True, None),
         (BERT, {"y": (-1, -1, 2)}, {"max_length": 64}, False, "sizes of the inputs change"),
         ({"input_ids": (I64, (-1, -1))}, {"y": (-1, 2)}, {}, False, "sizes of the inputs change"),
     ],
-    ids=["fixed", "open", "asked", "refused", "gpu", "picture", "wide picture", "masked", "tokens", "no mask"],
+    ids=[
+        "fixed",
+        "open",
+        "asked",
+        "refused",
+        "gpu",
+        "picture",
+        "wide picture",
+        "texts",
+        "filled up",
+        "tokens",
+        "no mask",
+    ],
 )
 def test_onednn_is_on_where_shapes_are_few(
     tmp_path: Path, inputs: dict, outputs: dict, options: dict, on: bool, comment: str

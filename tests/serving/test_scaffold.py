@@ -28,7 +28,7 @@ from mconv.serving.configure import ServingConfig, ServingVar
 from mconv.serving.scaffold import CONFIG, SERVICE, ServiceOptions, plan
 from mconv.serving.shape_ranges import Range, ShapeRanges, to_paddle
 from tests.golden import case
-from tests.serving.generated import load, model, service, stand_in
+from tests.serving.generated import FakeTimeout, load, model, service, stand_in
 
 QUOTED = "x\"} \\ 'é\n#@NAME@"  # a name that would break text pasted into YAML or Python
 X = {"x": (DType.FP32, (-1, 4))}
@@ -104,6 +104,34 @@ def test_a_request_becomes_inputs_and_a_mistake_error_400(operator: Any) -> None
     np.testing.assert_array_equal(feed["x"], np.float32([[1, 2, 3, 4]]))
     feed, _, code, text = operator().preprocess(sent({"y": "[1]"}))
     assert feed is None and code == 400 and text == "the request has no x; inputs: x"
+
+
+@pytest.mark.parametrize(
+    ("size", "timeout", "batches"),
+    [(1, None, [[1], [2], [3], [4], [5]]), (3, 0.01, [[1, 2, 3], [4], [5]]), (9, 0.01, [[1, 2, 3, 4], [5]])],
+)
+def test_requests_that_wait_are_taken_together(operator: Any, size: int, timeout: Any, batches: list) -> None:
+    made = operator()
+    STATE = sys.modules["web_service"].STATE
+    STATE.busy_since = [0.0]
+    waiting: list[Any] = [1, 2, 3, 4, FakeTimeout(), 5, FakeTimeout()]
+    limits = []
+
+    class Channel:
+        def front(self, op_name: str, limit: Any = None) -> Any:
+            assert op_name == "model"
+            limits.append(limit)
+            if limit is None and isinstance(waiting[0], Exception):
+                waiting.pop(0)  # one that waits as long as it takes
+            found = waiting.pop(0)
+            if isinstance(found, Exception):
+                raise found
+            return found
+
+    taken = made._auto_batching_generator(Channel(), "model", size, timeout, "")
+    for batch in batches:
+        assert next(taken) == batch and STATE.busy_since[0] > 0
+    assert all(limit is None or 0 < limit <= 0.01 for limit in limits)
 
 
 def test_a_request_that_takes_too_long_is_error_504(operator: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -38,6 +38,7 @@ EXITS: dict[str, tuple[int, ...]] = {
     "serve-check": (*_READS, 8, 9, 10, 14),
     "inspect": (*_READS, 14),
     "verify": (*_READS, 5, 7, 8, 9, 10, 11, 13, 14, 15),
+    "bench": (*_READS, 5, 7, 8, 9, 10, 11, 14, 16),
     "check": (*_READS, 11, 12, 14),
     "run": (*_READS, 5, 7, 8, 9, 10, 11, 12, 13, 14, 15),
     "init": (*_READS, 5, 14),

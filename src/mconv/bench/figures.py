@@ -14,8 +14,8 @@ class Figures:
 
     Attributes:
         count: how many there are.
-        least, mean, p50, p90, p95, p99, most: milliseconds. A percentile is a time that was measured: the smallest that at
-            least so many percent do not exceed.
+        least, mean, p50, p90, p95, p99, most: milliseconds; a percentile is the smallest measured time that so many percent
+            do not exceed.
     """
 
     count: int

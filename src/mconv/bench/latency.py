@@ -81,13 +81,13 @@ class Sized:
     """A contender on one input set.
 
     Attributes:
-        status: ``ok``, ``wrong`` where the answer is another one than the reference's, ``failed``.
+        status: `ok`, `wrong` where the answer is another one than the reference's, `failed`.
         reason: why not ok.
-        figures: of the runs, None where it failed.
+        figures: of the runs; null where it failed.
         per_second: how many runs one such process does, one after the other.
         cpu_ms: time on the processor for a run, of all threads, in milliseconds.
-        max_abs: the largest difference to the reference's answers; None where they cannot be compared.
-        relative: how many times as long as the fastest right one; None where this one is not right.
+        max_abs: the largest difference to the reference's answers; null where they cannot be compared.
+        relative: how many times as long as the fastest right one; null where this one is not right.
     """
 
     status: str
@@ -104,9 +104,13 @@ class Measured:
     """A contender's figures.
 
     Attributes:
-        model: its name. runtime: ``Paddle 2.3.2``, ``ONNX Runtime 1.20.1``. how: ``oneDNN``, … or empty.
-        load_seconds, import_seconds: to load the model, and before that the framework.
-        peak_bytes: the most resident memory of its process. bare_bytes: that of the framework alone.
+        model: its name.
+        runtime: `Paddle 2.3.2`, `ONNX Runtime 1.20.1`, …
+        how: `oneDNN`, `oneDNN + fc passes`, or empty.
+        load_seconds: to load the model.
+        import_seconds: before that, to import the framework.
+        peak_bytes: the most resident memory of its process.
+        bare_bytes: that of the framework alone.
         sizes: one for each input set.
     """
 

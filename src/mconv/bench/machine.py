@@ -15,8 +15,9 @@ class Machine:
     """A machine.
 
     Attributes:
-        processor: as it calls itself; cores: that this process may use.
-        memory_bytes: of the machine; None where it does not say.
+        processor: as it calls itself.
+        cores: that this process may use.
+        memory_bytes: of the machine; null where it does not say.
         load: processes that wanted to run, on average of the last minute; well below the cores on a quiet machine.
     """
 

@@ -38,7 +38,7 @@ def write(found: Any, path: Path) -> None:
 
 
 def page(found: Any) -> str:
-    """The page of a :class:`ModelBench` or a :class:`ServiceBench`."""
+    """The page of a :class:`~mconv.bench.result.Bench`."""
     body = list(_services(found) if found.kind == "service" else _models(found))
     machine = found.machine
     memory = f", {machine.memory_bytes / 2**30:.0f} GB" if machine.memory_bytes else ""

@@ -39,12 +39,12 @@ def _library() -> Any:
 
 
 def services(found: Any, path: Path) -> None:
-    """The figure of a :class:`mconv.verbs.bench_service.ServiceBench`: requests a second, and latency in percentiles."""
+    """The figure of services: requests a second, and latency in percentiles."""
     _write(_services(found), path)
 
 
 def models(found: Any, path: Path) -> None:
-    """The figure of a :class:`mconv.verbs.bench.ModelBench`: for each input set, the latency in each runtime."""
+    """The figure of models: for each input set, the latency in each runtime."""
     _write(_models(found), path)
 
 

@@ -51,13 +51,20 @@ class Served:
     """What one address bore.
 
     Attributes:
-        address: as it was given; label: what reports call it; form: of the requests.
+        label: what reports call it.
+        address: as it was given.
+        form: of the requests.
         status: ``ok``; ``wrong`` or ``errors`` where there was one; ``failed`` where even a single request was not answered.
         reason: why not ok.
-        requests: that were sent. right: that got the answer which the same request got alone.
-        wrong, errors: that got another answer, or none; reasons: why → how often.
-        seconds: of the load. tps: right answers a second. figures: of the requests that were answered.
-        server: what it took; None where it is not on this machine or could not be found.
+        requests: how many were sent.
+        right: how many got the answer that the same request got alone.
+        wrong: how many got another answer.
+        errors: how many got none.
+        reasons: why → how often.
+        seconds: of the load.
+        tps: right answers a second.
+        figures: of the requests that were answered.
+        server: what it took; null where it is not on this machine or could not be found.
         client_cpu_ms: what sending a request and receiving its answer took here, in milliseconds on the processor.
     """
 

@@ -30,7 +30,7 @@ class Case:
 
 
 def cases(found: Any, *, max_p99: Optional[float] = None, min_tps: Optional[float] = None) -> list[Case]:
-    """What a :class:`ModelBench` or a :class:`ServiceBench` comes to.
+    """What a :class:`~mconv.bench.result.Bench` comes to.
 
     Args:
         max_p99: milliseconds; min_tps: right answers a second, of a model runs. Of a model, the fastest runtime counts.

@@ -27,9 +27,12 @@ def _declared(
     health_port: Annotated[
         Optional[int], typer.Option(help="Of /health and /metrics; default one above --http-port.")
     ] = None,
-    workers: Annotated[Optional[int], typer.Option(help="Threads that take requests; default 4.")] = None,
+    workers: Annotated[
+        Optional[int], typer.Option(help="Threads that take requests; default 4, of texts with a mask 32.")
+    ] = None,
     concurrency: Annotated[
-        Optional[int], typer.Option(help="Processes that run the model, each with a copy of it; default 1.")
+        Optional[int],
+        typer.Option(help="Processes that run the model, each with a copy of it; default 1, of texts on a CPU 2."),
     ] = None,
     threads: Annotated[Optional[int], typer.Option(help="Threads of Paddle in each of them; default 1.")] = None,
     device_type: Annotated[

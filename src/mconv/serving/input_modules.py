@@ -103,7 +103,7 @@ def text(
         raise UsageError(f"--max-length {length}: the model takes {row} tokens")
     masked = "mask" in roles.values() and row is None
     steps = None
-    if masked and weights is not None and options.onednn is not False and options.device_type == 0:
+    if masked and weights is not None and options.onednn and options.device_type == 0:
         steps = onednn.lengths(length, weights)
     service.sizes = 1 if row is not None else None if steps is None else len(steps)
     loader = render(

@@ -32,6 +32,9 @@ CONFIG, SERVICE, HTTP_SERVER = "config.yml", "web_service.py", "http_server.py"
 PARTS = (HTTP_SERVER, "lifecycle.py", "predictor.py", "request_data.py")
 BATCHING = "batching.py"
 SHAPES = "dynamic_shapes.json"
+# requests under way at a time, and how many of them are run together
+_WORKERS, _MANY_WORKERS, _BATCH = 4, 32, 16
+_LARGE = 256 << 20  # bytes of weights of which there is one copy, unless the user wants more
 _MODEL_HOME = "/home/model-server"  # in the container, as in the article
 
 
@@ -163,6 +166,14 @@ def _dynamic_shapes(service: Service, options: ServiceOptions, shapes: Shapes) -
     }
 
 
+def _copies(service: Service, options: ServiceOptions, weights: int) -> int:
+    """How many processes run the model. Two with one thread each answer twice as many texts a second as one with two
+    threads, which a single text leaves little to do (docs/benchmarks.md)."""
+    if options.concurrency is not None:
+        return options.concurrency
+    return 2 if service.kind == "text" and options.device_type == 0 and weights <= _LARGE else 1
+
+
 def _around(
     service: Service,
     config: ServingConfig,
@@ -174,13 +185,18 @@ def _around(
     module = MODULES[service.kind]
     weights = onednn.product_bytes(program)
     fast = onednn.settle(options.onednn, options.device_type == 0, service.sizes, weights)
+    # texts come one by one, and are too short to keep a processor busy
+    batching = _batching(service, config, program)
+    batched = service.kind == "text" and service.padding is not None and batching["JOINABLE"] == "True"
     names = {"NAME": options.name, "RPC_PORT": options.rpc_port, "HTTP_PORT": options.http_port}
     service.files[CONFIG] = render(
         CONFIG,
         **names,
         HEALTH_PORT=options.health,
-        WORKERS=options.workers,
-        CONCURRENCY=options.concurrency,
+        WORKERS=options.workers or (_MANY_WORKERS if batched else _WORKERS),
+        BATCH_SIZE=_BATCH if batched else 1,
+        BATCH_TIMEOUT=1 if batched else -1,
+        CONCURRENCY=_copies(service, options, weights),
         MODEL=quoted(model),
         DEVICE_TYPE=options.device_type,
         DEVICES='"0"' if options.device_type in (1, 2, 4) else '""',
@@ -219,7 +235,7 @@ def _around(
     more = sorted({*service.copies, *({LABELS, SHAPES} & set(service.files))})
     for part in PARTS:
         service.files[part] = render(part)
-    service.files[BATCHING] = render(BATCHING, **_batching(service, config, program))
+    service.files[BATCHING] = render(BATCHING, **batching)
     copied = [CONFIG, SERVICE, module, *PARTS, BATCHING, *more]
     ports = {"RPC_PORT": options.rpc_port, "HTTP_PORT": options.http_port, "HEALTH_PORT": options.health}
     service.files["Dockerfile"] = render("Dockerfile", **ports, WORKDIR=home, COPIED=" ".join(copied))

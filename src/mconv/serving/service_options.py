@@ -32,8 +32,8 @@ class ServiceOptions:
         name: the service's name, a word; HTTP requests go to ``/<name>/prediction``.
         rpc_port, http_port: where it listens.
         health_port: where /health and /metrics are; None: one above *http_port*.
-        workers: threads that take requests.
-        concurrency: how many copies of the model run.
+        workers: threads that take requests; None: four, and 32 of a service that runs requests together.
+        concurrency: how many copies of the model run; None: two of a text model that is not large, on a CPU, else one.
         threads: threads of Paddle's mathematics library.
         device_type: one of :data:`DEVICES`.
         shapes: Paddle's shape file for TensorRT, as ``mconv shapes`` writes it; None: the ranges of the inputs alone.
@@ -53,8 +53,8 @@ class ServiceOptions:
     rpc_port: int = 8088
     http_port: int = 18082
     health_port: Optional[int] = None
-    workers: int = 4
-    concurrency: int = 1
+    workers: Optional[int] = None
+    concurrency: Optional[int] = None
     threads: int = 1
     device_type: int = 0
     shapes: Optional[PathLike] = None
@@ -150,8 +150,8 @@ def check(options: ServiceOptions) -> None:
         if ports[one] == ports[other]:
             raise UsageError(f"{one} and {other} are both {ports[one]}")
     for option, count in (
-        ("--workers", options.workers),
-        ("--concurrency", options.concurrency),
+        ("--workers", 1 if options.workers is None else options.workers),
+        ("--concurrency", 1 if options.concurrency is None else options.concurrency),
         ("--threads", options.threads),
         ("--max-length", 1 if options.max_length is None else options.max_length),
     ):

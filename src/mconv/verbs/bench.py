@@ -6,7 +6,7 @@ import os
 import re
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Callable, Optional
 
@@ -14,8 +14,9 @@ import numpy as np
 
 from mconv import runtimes as managed
 from mconv.bench import latency
-from mconv.bench.latency import Contender, Measured, Model, Plan
-from mconv.bench.machine import Machine, machine
+from mconv.bench.latency import Contender, Model, Plan
+from mconv.bench.machine import machine
+from mconv.bench.result import MODEL, Bench
 from mconv.errors import RuntimeFailedError, UnsupportedError
 from mconv.program.inputs import Dim
 from mconv.program.params import PathLike
@@ -30,36 +31,6 @@ from mconv.verify.runners import Answers
 USUAL = Sizes(batch=(1,), length=(128,), height=(224,), width=(224,))
 
 
-@dataclass
-class ModelBench:
-    """What ``mconv bench`` found of models.
-
-    Attributes:
-        models: as given. input_sets: per input set, name → shape.
-        reference: what gave the right answers: the ONNX file where there is one, else the first model without the
-            optimisations of its Paddle.
-        threads, warmup, loops, rounds: how it was measured, see :class:`mconv.bench.latency.Plan`.
-        contenders: the figures of each model in each runtime.
-        machine: what it was measured on.
-        notes: what is missing.
-        seconds: how long all of it took.
-    """
-
-    models: list[str]
-    input_sets: list[dict[str, list[int]]]
-    reference: str
-    tolerance: dict[str, Any]
-    threads: int
-    warmup: int
-    loops: int
-    rounds: int
-    contenders: list[Measured]
-    machine: Machine
-    notes: list[str] = field(default_factory=list)
-    seconds: float = 0.0
-    kind: str = "model"
-
-
 def bench_models(
     models: Sequence[PathLike],
     *,
@@ -70,7 +41,7 @@ def bench_models(
     plan: Plan = Plan(),
     tolerance: Optional[float] = None,
     progress: Callable[[str], Any] = lambda text: None,
-) -> ModelBench:
+) -> Bench:
     """Measure models, each in each runtime that can run it, on the same inputs.
 
     Args:
@@ -116,19 +87,20 @@ def bench_models(
         raise RuntimeFailedError(f"no runtime is installed that runs {first.name}", "; ".join(notes) or None)
     limit = Tolerance.of(tolerance).at(*(side.precision() for side in sides))
     measured = latency.measure(lanes, sets, reference, plan, tolerance=limit, progress=progress)
-    return ModelBench(
-        [side.name for side in sides],
-        latency.shapes(sets),
-        first.label,
-        dict(vars(limit)),
+    return Bench(
+        MODEL,
         plan.threads,
-        plan.warmup,
         plan.loops,
-        plan.rounds,
-        measured,
+        len(plan.turns()),
+        plan.warmup,
+        dict(vars(limit)),
         machine(),
         notes,
         round(time.perf_counter() - start, 3),
+        models=[side.name for side in sides],
+        input_sets=latency.shapes(sets),
+        reference=first.label,
+        contenders=measured,
     )
 
 

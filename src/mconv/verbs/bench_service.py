@@ -8,15 +8,16 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Callable, Optional
 
 from mconv.bench import addresses, forms, payloads, service
 from mconv.bench.addresses import Address
-from mconv.bench.machine import Machine, machine
+from mconv.bench.machine import machine
 from mconv.bench.payloads import Payload
-from mconv.bench.service import Plan, Served
+from mconv.bench.result import SERVICE, Bench
+from mconv.bench.service import Plan
 from mconv.errors import RuntimeFailedError, UsageError
 from mconv.program.dtypes import DType
 from mconv.program.params import PathLike
@@ -29,31 +30,6 @@ _TENSORFLOW = {
     "DT_FLOAT": "float32", "DT_DOUBLE": "float64", "DT_INT32": "int32", "DT_INT64": "int64", "DT_UINT8": "uint8",
     "DT_INT8": "int8", "DT_INT16": "int16", "DT_BOOL": "bool", "DT_HALF": "float16",
 }  # fmt: skip
-
-
-@dataclass
-class ServiceBench:
-    """What ``mconv bench`` found of services.
-
-    Attributes:
-        sent: what they were asked, in words.
-        threads, loops, rounds, warmup: how much load, see :class:`mconv.bench.service.Plan`.
-        addresses: the figures of each.
-        machine: what the load came from, and what services of this machine ran on.
-        seconds: how long all of it took.
-    """
-
-    sent: str
-    tolerance: dict[str, Any]
-    threads: int
-    loops: int
-    rounds: int
-    warmup: int
-    addresses: list[Served]
-    machine: Machine
-    notes: list[str] = field(default_factory=list)
-    seconds: float = 0.0
-    kind: str = "service"
 
 
 @dataclass(frozen=True)
@@ -86,7 +62,7 @@ def bench_services(
     plan: Plan = Plan(),
     tolerance: Optional[float] = None,
     progress: Callable[[str], Any] = lambda text: None,
-) -> ServiceBench:
+) -> Bench:
     """Put load on services, one after the other, and hold each answer against the one to a single request.
 
     Args:
@@ -116,16 +92,17 @@ def bench_services(
     )
     sent = "; ".join(dict.fromkeys(payloads.described(rows) for rows in asked))
     rounds = len(plan.turns(len(found)))
-    return ServiceBench(
-        sent,
-        dict(vars(limit)),
+    return Bench(
+        SERVICE,
         plan.threads,
         plan.loops,
         rounds,
         plan.warmup,
-        served,
+        dict(vars(limit)),
         machine(),
         seconds=round(time.perf_counter() - start, 3),
+        sent=sent,
+        addresses=served,
     )
 
 
