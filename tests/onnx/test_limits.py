@@ -266,13 +266,18 @@ def test_is_beyond_the_limit(name: str, said: str, tmp_path: Path) -> None:
 def test_weights_in_parts_are_joined(tmp_path: Path) -> None:
     """An LSTM's gates, joined by the graph as PyTorch's exporter leaves them: work of their sizes, not of their pairs."""
     rng = np.random.default_rng(0)
-    parts = {f"w{i}": rng.standard_normal((1, 128, 128)).astype(np.float32) for i in range(3)}
-    nodes = [node("Concat", "w0 w1 w2", "w", axis=1), node("Squeeze", "w axes", "m"), node("Transpose", "m", "t")]
-    made = model(
-        [*nodes, node("MatMul", "x t", "y")],
-        [port("x", dims=["n", 128])],
-        weights={**parts, "axes": ints(0)},
-    )
-    onnx.save(made, tmp_path / "m.onnx")
+    weights: dict[str, np.ndarray] = {"axes": ints(0)}
+    nodes = []
+    for layer in "ab":
+        parts = {f"{layer}{i}": (1, rows, 128) for i, rows in enumerate((128, 128, 256))}
+        weights.update({n: rng.standard_normal(shape).astype(np.float32) for n, shape in parts.items()})
+        w, t, y = f"w_{layer}", f"t_{layer}", f"y_{layer}"
+        nodes += [
+            node("Concat", " ".join(parts), w, axis=1),
+            node("Squeeze", f"{w} axes", t),
+            node("Gemm", f"x {t}", y, transB=1),
+        ]
+    nodes.append(node("Add", "y_a y_b", "y"))
+    onnx.save(model(nodes, [port("x", dims=["n", 128])], weights=weights), tmp_path / "m.onnx")
     converted = convert(tmp_path / "m.onnx")
     assert "concat" not in {op.type for _, op in converted.program.ops()}

@@ -19,7 +19,7 @@ CONSTANTS = {
     "half": 0.5, "one": 1.0, "two": 2.0, "three": 3.0, "six": 6.0, "sixth": 1 / 6, "zero": 0.0, "eps": 1e-5,
     "root2": math.sqrt(2), "invroot2": 1 / math.sqrt(2), "c": 0.044715, "k": math.sqrt(2 / math.pi), "s": 0.5,
 }  # fmt: skip
-VECTORS = {"w": rand(WIDTH, low=0.5, high=1.5, seed=3), "v": rand(WIDTH, seed=4)}
+VECTORS = {"square": rand(WIDTH, WIDTH, seed=5), "w": rand(WIDTH, low=0.5, high=1.5, seed=3), "v": rand(WIDTH, seed=4)}
 SETS = [{"x": rand(2, 3, WIDTH, high=5.0, seed=1)}, {"x": rand(1, 5, WIDTH, seed=2)}]
 
 # what it is → (the operators that must be there, those that must not) and the ways to write it. A way is lines of
@@ -53,6 +53,9 @@ WAYS: dict[str, tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]] = {
         ("tanh",),
         (
             "p = Pow x three; q = Mul p c; a = Add x q; b = Mul a k; t = Tanh b; o = Add t one; h = Mul x half; y = Mul h o",
+            # the half of a gated unit, as in FLAN-T5: more is multiplied to it
+            "p = Pow x three; q = Mul p c; a = Add x q; b = Mul a k; t = Tanh b; o = Add t one; h = Mul x half; g = Mul h o; "
+            "y = Mul g w",
             "s2 = Mul x x; s3 = Mul s2 x; q = Mul c s3; a = Add x q; b = Mul k a; t = Tanh b; o = Add one t; m = Mul x o; y = Mul half m",
         ),
     ),
@@ -125,6 +128,15 @@ def test_a_piece_that_something_else_reads_stays(place: Place) -> None:
     model.graph.output.append(helper.make_tensor_value_info("s1", 1, None))
     made = check_model(place, model, SETS)
     assert "sigmoid" in {op.type for op in made.program.main.ops} and not made.fused
+
+
+@everywhere
+@pytest.mark.parametrize("also", ["b = Tanh p", "b = Add p v"])
+@pytest.mark.parametrize("shift", ["s1 = Mul p half", "s0 = Mul p half; s1 = Add s0 one"])
+def test_a_product_that_is_scaled_and_read_otherwise_too(place: Place, also: str, shift: str) -> None:
+    """Paddle's own pass would move the factor into the product, and take it away from its other readers."""
+    model = written(f"p = MatMul x square; {shift}; {also}; y = Add s1 b")
+    check_model(place, model, SETS)
 
 
 @everywhere

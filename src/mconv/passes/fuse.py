@@ -14,7 +14,8 @@ from collections.abc import MutableMapping
 from typing import Callable, Optional
 
 from mconv.passes import fuse_activation, fuse_attention, fuse_conv, fuse_norm
-from mconv.passes.graph import Graph, mentions
+from mconv.passes.graph import Graph, first, mentions
+from mconv.passes.rewrite import Site
 from mconv.program import signatures
 from mconv.program.dead import eliminate_dead
 from mconv.program.params import TensorSource
@@ -64,7 +65,32 @@ def fuse(program: Program, params: MutableMapping[str, TensorSource], target: st
         if attentions:
             done["attention"] += attentions
     eliminate_dead(program)
+    keep_products(program)
     return done
+
+
+def keep_products(program: Program) -> int:
+    """Let Paddle keep products of matrices that more than a ``scale`` reads; gives how many were in danger.
+
+    Its ``matmul_scale_fuse_pass`` and ``matmul_v2_scale_fuse_pass`` (1.8 to 3.3) move the factor into the product and
+    take the product away, though others read it: ``Input Variable(X) of (tanh) Operator … is empty``. They look for a
+    ``scale`` that reads the product itself.
+    """
+    kept = 0
+    for block in program.blocks:
+        readers: Counter[str] = Counter(n for _, op in program.ops() for n in set(op.input_names))
+        made = {n for op in block.ops if op.type in ("matmul", "matmul_v2") for n in op.output("Out")}
+        if not made:
+            continue
+        site = Site(program, block)
+        for place, op in reversed(list(enumerate(block.ops))):
+            x = first(op, "X")
+            if op.type == "scale" and x in made and readers[x] > 1:
+                copy = site.temporary(x)
+                op.set_input("X", [copy])
+                block.ops.insert(place, Op.make("assign", {"X": [x]}, {"Out": [copy]}))
+                kept += 1
+    return kept
 
 
 _PURE_SKIP = frozenset({"feed", "fetch", "while", "conditional_block", "select_input", "assign", "dropout"})

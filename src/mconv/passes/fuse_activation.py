@@ -72,12 +72,6 @@ def _plus(g: Graph, op: Optional[Op], number: float) -> Optional[str]:
     return y if attrs_equal(g.number(x), number) else None
 
 
-def _ends(g: Graph, op: Op) -> bool:
-    """Whether *op* is the outermost multiplication, so that the whole product is seen."""
-    reader = g.only_reader(out(op), "elementwise_mul", "scale")
-    return _is_product(g, op) and (reader is None or not _is_product(g, reader) or g.number(out(op)) is not None)
-
-
 def _made(g: Graph, kind: str, ops: list[Op], x: str, result: str, attrs: list) -> Found:
     inner = [out(o) for o in ops if out(o) != result]
     if g.dtype(x) is not DType.FP32 or not g.inside(inner, ops):
@@ -86,8 +80,11 @@ def _made(g: Graph, kind: str, ops: list[Op], x: str, result: str, attrs: list) 
 
 
 def _one_plus(g: Graph, op: Op, kinds: tuple[str, ...]) -> Iterator[tuple[_Term, str, Op, Op, str]]:
-    """Products ``number · x · (1 + f(…))`` with f of *kinds*: (term, x, the addition, f, f's input)."""
-    if not _ends(g, op) and op.type != "scale":
+    """Products ``number · x · (1 + f(…))`` with f of *kinds*: (term, x, the addition, f, f's input).
+
+    More may be multiplied to it outside, such as the other half of a gated unit.
+    """
+    if not _is_product(g, op):
         return
     term = _product(g, op)
     if len(term.factors) != 2:
