@@ -15,6 +15,7 @@ import pytest
 
 from mconv.errors import CorruptModelError, MconvError, NotAModelError
 from mconv.program.files import load_program, locate, records
+from mconv.program.sniff import FOREIGN, what
 from tests.golden import case
 from tests.program.test_files import PAIR, SEPARATE, copy
 
@@ -67,7 +68,21 @@ FILES: dict[str, tuple[object, str, str]] = {
     "lfs.pdiparams": (LFS, "parameters without their program", "both files"),
     "config.json": (b'{"a": 1}', "a JSON file that is no PIR program", "magic"),
     "serving_server_conf.prototxt": (b"feed_var {", "a configuration of Paddle Serving", "serving_server folder"),
-    "notes.txt": (b"hello", "no kind of model that mconv knows", "decrypted"),
+    "notes.txt": (b"hello", "a text file", "a model is an .onnx file"),
+    "passwd": (b"root:x:0:0:root:/root:/bin/bash\n" * 200, "a text file", "a model is an .onnx file"),
+    "中文": ("说明\n".encode() * 1000, "a text file", "a model is an .onnx file"),
+    "inference.yml": (
+        b"Global:\n  model_name: PP-OCRv4_mobile_rec\nPreProcess: {}\n",
+        "the configuration of a PaddleX or PaddleOCR model",
+        "give the folder",
+    ),
+    "recipe.yaml": (b"source: m.onnx\n", "a YAML file", "mconv run"),
+    "net.py": (b"import torch\n", "a Python file", "FILE.py:CLASS"),
+    "model.bin": (b"<!DOCTYPE html><title>Sign in</title>", "a web page", "login"),
+    "x.png": (b"\x89PNG\r\n\x1a\n" + bytes(99), "a picture", "a model is an .onnx file"),
+    "paper.pdf": (b"%PDF-1.7\n%\xe2\xe3", "a PDF document", "a model is an .onnx file"),
+    "ls": (b"\x7fELF\x02\x01" + bytes(99), "a program or a library", "a model is an .onnx file"),
+    "secret": (bytes(range(255, 0, -1)) * 9, "no kind of model that mconv knows", "decrypted"),
     "nothing": (b"", "an empty file", "again"),
     "net.nb": (b"\x00\x01\x02", "a Paddle Lite model", "made from"),
     "pickle": (PICKLE, "a Python pickle", ".pdmodel"),
@@ -93,7 +108,7 @@ def test_near_misses(tmp_path: Path, name: str, as_folder: bool) -> None:
     if not as_folder:
         assert message in told
         assert hint in e.value.hint
-    elif name in ("notes.txt", "nothing", "config.json", "pickle"):
+    elif FOREIGN & {what(tmp_path / name)} or name in ("nothing", "config.json", "pickle"):
         assert f"no Paddle program among its files ({name})" in told
     elif name.endswith((".pdparams", ".pdopt")):
         assert f"a training checkpoint ({name})" in told

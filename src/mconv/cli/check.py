@@ -24,7 +24,8 @@ def command(
     """Whether a converted folder is still what its provenance file says."""
     from mconv import api
 
-    found = api.check(path, sources=source or ())
+    with out.progress(f"hashing {path}"):
+        found = api.check(path, sources=source or ())
     for note in found.notes:
         out.warn(note)
     for finding in found.findings:

@@ -106,16 +106,30 @@ class Output:
                 sys.stdout.flush()
                 self.console().print(text, style=style)
 
+    @property
+    def terminal(self) -> bool:
+        """Whether the result is for a person at a terminal, whose width bounds tables."""
+        return self.human and sys.stdout.isatty()
+
     def table(
-        self, columns: Sequence[str], rows: Sequence[Sequence[object]], *, title: str = "", right: Sequence[str] = ()
+        self,
+        columns: Sequence[str],
+        rows: Sequence[Sequence[object]],
+        *,
+        title: str = "",
+        right: Sequence[str] = (),
+        drop: Sequence[str] = (),
+        verdict: Optional[str] = None,
     ) -> None:
-        """A table of the human-readable result.
+        """A table of the human-readable result. At a terminal it fits: columns are left out, names and paths shortened.
 
         Args:
             columns: headings.
             rows: one sequence of cells for each line; anything with a ``str()``, a list for a cell of several lines.
             title: a line above it.
             right: the headings whose cells are set flush right (numbers).
+            drop: the headings that a narrow terminal can do without, the first one first.
+            verdict: the heading of what became of each row: at a terminal it stands first and is coloured.
         """
         if not self.human:
             return
@@ -123,17 +137,21 @@ class Output:
         from rich.table import Table
         from rich.text import Text
 
+        cells = [[cell if isinstance(cell, Text) else Text(_cell(cell)) for cell in row] for row in rows]
+        headings, console = list(columns), self.console()
+        if self.terminal:
+            headings, cells = _fitted(headings, cells, console.width, right, drop, verdict)
         table = Table(
             box=SIMPLE_HEAD, title=printable(title) or None, title_justify="left", pad_edge=False, show_edge=False
         )
-        for heading in columns:
+        for heading in headings:
             number = heading in right  # half a number is none
             table.add_column(heading, justify="right" if number else "left", overflow="fold", no_wrap=number)
-        for row in rows:
-            table.add_row(*[cell if isinstance(cell, Text) else Text(_cell(cell)) for cell in row])
+        for row in cells:
+            table.add_row(*row)
         with to_stdout():
             sys.stdout.flush()
-            self.console().print(table)
+            console.print(table)
 
     def note(self, text: str) -> None:
         """What is being done; on stderr, so that it never mixes with the result."""
@@ -184,7 +202,7 @@ class Output:
             self.note(text)
             yield
         else:
-            with self.console(stderr=True).status(printable(text)):
+            with self.console(stderr=True).status(_Phase(text)):  # type: ignore[arg-type]
                 yield
 
     @contextlib.contextmanager
@@ -194,12 +212,108 @@ class Output:
         if self.quiet or self.verbose or not sys.stderr.isatty():
             yield self.detail
             return
-        start = time.monotonic()
-        with self.console(stderr=True).status(printable(text)) as line:
-            yield lambda what: line.update(f"{printable(what)} ({time.monotonic() - start:.0f} s)")
+        phase = _Phase(text)
+
+        def say(what: str) -> None:
+            phase.text = what
+
+        with self.console(stderr=True).status(phase):  # type: ignore[arg-type]
+            yield say
 
 
 out = Output()
+_GAP = 3  # columns of a terminal between two of a table
+_TELL_BYTES = 10_000_000
+_NARROW = 14  # as short as a name may get
+_GOOD = ("ok", "done", "passed", "cached", "nothing to do", "unchanged")
+
+
+def _fitted(
+    headings: Sequence[str],
+    rows: Sequence[Sequence[Any]],
+    width: int,
+    right: Sequence[str],
+    drop: Sequence[str],
+    verdict: Optional[str],
+) -> tuple[list[str], list[list[Any]]]:
+    """The columns of a table that a terminal of that width has room for, see :meth:`Output.table`."""
+    order = list(range(len(headings)))
+    if verdict is not None:
+        place = headings.index(verdict)
+        order.remove(place)
+        order.insert(0, place)
+    # a column without anything in it says nothing
+    order = [i for i in order if not rows or any(row[i].plain for row in rows)]
+
+    def widths() -> dict[int, int]:
+        return {i: max(t.cell_len for t in _lines(headings[i], rows, i)) for i in order}
+
+    def excess() -> int:
+        return sum(widths().values()) + _GAP * (len(order) - 1) - width
+
+    for heading in drop:
+        if excess() <= 0:
+            break
+        order = [i for i in order if headings[i] != heading]
+    cells = [list(row) for row in rows]
+    names = [i for i in order if headings[i] not in right and headings[i] != verdict]
+    while names and excess() > 0:
+        widest = max(names, key=lambda i: widths()[i])
+        limit = max(_NARROW, widths()[widest] - excess())
+        if limit >= widths()[widest]:
+            break
+        if widest == order[-1]:  # a reason may take several lines, which the table breaks between words
+            names.remove(widest)
+            continue
+        for row in cells:
+            row[widest] = _shortened(row[widest], limit)
+        rows = cells
+    if verdict is not None:
+        for row in cells:
+            found = row[headings.index(verdict)]
+            good = "yellow" if "in part" in found.plain else "green"
+            found.stylize(good if found.plain.startswith(_GOOD) else "dim" if found.plain == "not run" else "bold red")
+    return [headings[i] for i in order], [[row[i] for i in order] for row in cells]
+
+
+def _lines(heading: str, rows: Sequence[Sequence[Any]], place: int) -> list[Any]:
+    from rich.text import Text
+
+    return [Text(heading), *(line for row in rows for line in row[place].split("\n", allow_blank=True))]
+
+
+def _shortened(text: Any, limit: int) -> Any:
+    """The beginning and the end of each line: the end of a path tells more than its middle."""
+    from rich.text import Text
+
+    def cut(line: str) -> str:
+        return line if len(line) <= limit else f"{line[: (limit - 1) // 3]}…{line[-(limit - 1 - (limit - 1) // 3) :]}"
+
+    return Text("\n".join(map(cut, text.plain.split("\n"))), style=text.style)
+
+
+class _Phase:
+    """What is being done, for how long, and how much was written: rendered anew whenever the terminal is."""
+
+    def __init__(self, text: str):
+        self.start, self.text, self.before = time.monotonic(), text, _written()
+
+    def __rich__(self) -> Any:
+        from rich.text import Text
+
+        written = _written() - self.before
+        more = f", {written / 1e6:.0f} MB written" if written >= _TELL_BYTES else ""
+        spent = f" ({time.monotonic() - self.start:.0f} s{more})"
+        return Text(printable(self.text, 200) + spent, overflow="ellipsis", no_wrap=True)
+
+
+def _written() -> int:
+    """Bytes that this process has written, by whichever call; 0 where the system does not say."""
+    try:
+        with open("/proc/self/io", "rb") as file:
+            return next((int(line.split()[1]) for line in file if line.startswith(b"wchar")), 0)
+    except OSError:
+        return 0
 
 
 def _one_line(text: str) -> str:

@@ -32,9 +32,10 @@ def command(
     from mconv import api
 
     names = None if output_names is None else [n.strip() for n in output_names.split(",")]
-    result = api.downgrade(
-        piped(path), out_dir, target=target, output_names=names, name=name, link=link, limit=limit, force=force
-    )
+    with out.progress(f"converting {path}"):
+        result = api.downgrade(
+            piped(path), out_dir, target=target, output_names=names, name=name, link=link, limit=limit, force=force
+        )
     for warning in result.warnings:
         out.warn(warning)
     for what, count in result.changes.items():

@@ -40,7 +40,7 @@ def command(
     """Convert an ONNX model into a Paddle inference model, and prove it."""
     from mconv import api
 
-    with table_on_failure():
+    with table_on_failure(), out.progress(f"reading {model}") as say:
         report = api.onnx2paddle(
             model,
             out_dir,
@@ -56,7 +56,7 @@ def command(
             force=force,
             timeout=timeout,
             limit=limit,
-            progress=out.detail,
+            progress=say,
         )
     for warning in report.warnings:
         out.warn(warning)

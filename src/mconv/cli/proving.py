@@ -67,10 +67,20 @@ def show_outputs(rows: list[dict[str, Any]]) -> None:
     for row in rows:
         figures = [_figure(row["max_abs"]), _figure(row["max_rel"]), _figure(row["cosine"], ".8f")]
         argmax = {None: "", True: "same", False: "differs"}[row["argmax_same"]]
-        state = ", ".join(filter(None, ("ok", row["reason"]))) if row["ok"] else row["reason"]
-        table.append([row["name"], str(row["shape"]), row["dtype"], *figures, argmax, state])
-    columns = ["output", "shape", "type", "max abs", "max rel", "cosine", "argmax", ""]
-    out.table(columns, table, right=["max abs", "max rel", "cosine"])
+        cells = [row["name"], str(row["shape"]), row["dtype"], *figures, argmax]
+        if out.terminal:  # the verdict by itself, in front
+            table.append(["ok" if row["ok"] else "FAIL", *cells, row["reason"] or ""])
+        else:
+            table.append([*cells, ", ".join(filter(None, ("ok", row["reason"]))) if row["ok"] else row["reason"]])
+    columns, right = (
+        ["output", "shape", "type", "max abs", "max rel", "cosine", "argmax"],
+        ["max abs", "max rel", "cosine"],
+    )
+    if out.terminal:
+        drop = ["type", "argmax", "max rel", "shape", "cosine"]
+        out.table(["", *columns, "why"], table, right=right, drop=drop, verdict="")
+    else:
+        out.table([*columns, ""], table, right=right)
 
 
 def _figure(value: Optional[float], form: str = ".2e") -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Optional
@@ -89,7 +90,7 @@ def _table(result: Any) -> None:
             why = step.error["message"] if step.error else step.reason if step.status == "skipped" else ""
             rows.append([recipe.name, step.name, _word(step), f"{step.seconds:.1f}", apart, figure, why])
     columns = ["recipe", "step", "", "s", "furthest apart", "max abs", "why"]
-    out.table(columns, rows, right=["s", "max abs"])
+    out.table(columns, rows, right=["s", "max abs"], drop=["furthest apart", "max abs", "s"], verdict="")
 
 
 @contextlib.contextmanager
@@ -129,6 +130,7 @@ class _Live:
         from rich.live import Live
 
         self._states: dict[str, dict[str, Any]] = {}
+        self._since: dict[tuple[str, str], float] = {}
         self._live = Live(
             console=out.console(stderr=True), get_renderable=self._render, refresh_per_second=8, transient=True
         )
@@ -142,16 +144,21 @@ class _Live:
 
     def event(self, event: Any) -> None:
         self._states.setdefault(event.recipe, {})[event.step] = event
+        self._since.setdefault((event.recipe, event.step), time.monotonic())
 
     def _render(self) -> Any:
         from rich.table import Table
         from rich.text import Text
 
         table = Table(box=None, show_header=False, pad_edge=False)
+        for _ in range(3):
+            table.add_column(no_wrap=True, overflow="ellipsis")
         for name, events in list(self._states.items()):
             steps, doing = Text(), ""
             for step, event in list(events.items()):
                 steps.append(f"{step} ", _STYLES[event.status])
                 doing = printable(event.text, 100) if event.status in ("running", "failed") else ""
+                if event.status == "running":
+                    doing += f" ({time.monotonic() - self._since[name, step]:.0f} s)"
             table.add_row(Text(printable(name)), steps, Text(doing, "dim"))
         return table

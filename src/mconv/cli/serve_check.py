@@ -72,7 +72,13 @@ def command(
         ]
         for f in report.forms
     ]
-    out.table(["request", "", "largest difference", "ms", "why"], rows, right=["largest difference", "ms"])
+    out.table(
+        ["request", "", "largest difference", "ms", "why"],
+        rows,
+        right=["largest difference", "ms"],
+        drop=["ms"],
+        verdict="",
+    )
     if report.onednn is not None and report.onednn.advice:
         out.warn(report.onednn.advice)
     if not report.isolated:

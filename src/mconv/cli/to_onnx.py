@@ -48,7 +48,7 @@ def command(
     """Convert a Paddle model of any era into an ONNX model with paddle2onnx, and prove it."""
     from mconv import api
 
-    with table_on_failure():
+    with table_on_failure(), out.progress(f"reading {path}") as say:
         report = api.to_onnx(
             piped(path),
             onnx,
@@ -61,7 +61,7 @@ def command(
             timeout=timeout,
             limit=limit,
             force=force,
-            progress=out.detail,
+            progress=say,
         )
     for warning in report.warnings:
         out.warn(warning)

@@ -69,7 +69,8 @@ def command(
     }
     if given and not pipeline:
         raise UsageError("options of a service without a service", "add --pipeline")
-    result = api.to_serving(piped(path), engine=engine, pipeline=given if pipeline else None, **options)
+    with out.progress(f"converting {path}"):
+        result = api.to_serving(piped(path), engine=engine, pipeline=given if pipeline else None, **options)
     for warning in result.warnings:
         out.warn(warning)
     for what, count in result.changes.items():

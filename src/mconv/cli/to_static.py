@@ -64,7 +64,7 @@ def command(
     from mconv import api
 
     named = out_path.suffix.lstrip(".") if out_path.suffix in (".pdmodel", ".json") else None
-    with table_on_failure(), stdout_for_the_result():
+    with table_on_failure(), stdout_for_the_result(), out.progress(f"opening {spec}") as say:
         report = api.to_static(
             spec,
             inputs or None,
@@ -85,7 +85,7 @@ def command(
             force=force,
             timeout=timeout,
             limit=limit,
-            progress=out.detail,
+            progress=say,
         )
     for warning in report.warnings:
         out.warn(warning)

@@ -132,7 +132,7 @@ def command(
     """Convert a PyTorch model into a Paddle inference model, and prove it."""
     from mconv import api
 
-    with table_on_failure(), stdout_for_the_result():
+    with table_on_failure(), stdout_for_the_result(), out.progress(f"opening {model}") as say:
         report = api.torch2paddle(
             model,
             out_dir,
@@ -162,7 +162,7 @@ def command(
             force=force,
             timeout=timeout,
             limit=limit,
-            progress=out.detail,
+            progress=say,
         )
     for warning in report.warnings:
         out.warn(warning)

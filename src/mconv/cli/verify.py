@@ -76,7 +76,8 @@ def command(
     found: Any = None
     failure: Optional[MconvError] = None
     try:
-        with stdout_for_the_result():  # PyTorch and the user's code print
+        # PyTorch and the user's code print
+        with stdout_for_the_result(), out.progress("opening both") as say:
             found = api.verify(
                 a,
                 b,
@@ -93,7 +94,7 @@ def command(
                 config=config,
                 trust=trust,
                 limit=limit,
-                progress=out.detail,
+                progress=say,
             )
         if not found.ok:
             failure = _failure(found, a, b)

@@ -321,7 +321,7 @@ def _from_prefix(path: Path) -> ModelFiles:
     if stored:
         return _from_params(path.parent / stored[0])
     for name, kind in kinds.items():
-        if kind is not Kind.OTHER:
+        if kind not in sniff.FOREIGN:
             raise NotAModelError(f"{path}: no Paddle model; {name} is {kind.value}", NEAR_MISSES[kind])
     raise NotAModelError(f"{path}: no such file, folder or prefix", _suggestion(path))
 

@@ -42,8 +42,35 @@ class Kind(enum.Enum):
     LFS = "a Git LFS pointer, not the file itself"
     JSON = "a JSON file that is no PIR program"
     EMPTY = "an empty file"
+    PADDLEX = "the configuration of a PaddleX or PaddleOCR model, not the model"
+    YAML = "a YAML file"
+    PYTHON = "a Python file"
+    WEB_PAGE = "a web page (HTML)"
+    PICTURE = "a picture"
+    DOCUMENT = "a PDF document"
+    EXECUTABLE = "a program or a library of the operating system"
+    TEXT = "a text file"
     OTHER = "no kind of model that mconv knows"
 
+
+# what is not even near a model
+FOREIGN = frozenset(
+    {
+        Kind.PADDLEX,
+        Kind.YAML,
+        Kind.PYTHON,
+        Kind.WEB_PAGE,
+        Kind.PICTURE,
+        Kind.DOCUMENT,
+        Kind.EXECUTABLE,
+        Kind.TEXT,
+        Kind.OTHER,
+    }
+)
+_NO_MODEL = "a model is an .onnx file, a Paddle or Hugging Face folder, a .pt2 file, FILE.py:CLASS, …"
+_PICTURES = (b"\x89PNG\r\n", b"\xff\xd8\xff", b"GIF8", b"BM", b"II*\x00", b"MM\x00*")
+# by these names go files of models, of which the reader says what is wrong
+_MODELS = (".pdmodel", ".pdiparams", "__model__", "__params__")
 
 # what to do with the kinds that are no Paddle inference model
 NEAR_MISSES: dict[Kind, str] = {
@@ -64,6 +91,14 @@ NEAR_MISSES: dict[Kind, str] = {
     Kind.LFS: "run `git lfs pull` in the repository",
     Kind.JSON: 'a PIR program begins with {"base_code": {"magic": "pir"',
     Kind.EMPTY: "save or download it again",
+    Kind.PADDLEX: "give the folder, with inference.json or inference.pdmodel and inference.pdiparams in it",
+    Kind.YAML: "`mconv run` takes recipes",
+    Kind.PYTHON: "say what makes the model: FILE.py:CLASS",
+    Kind.WEB_PAGE: "a download that needed a login or another address gives one",
+    Kind.PICTURE: _NO_MODEL,
+    Kind.DOCUMENT: _NO_MODEL,
+    Kind.EXECUTABLE: _NO_MODEL,
+    Kind.TEXT: _NO_MODEL,
     Kind.OTHER: "an encrypted model has to be decrypted first",
 }
 
@@ -99,7 +134,37 @@ def what(path: Path) -> Kind:
         head = read_at(fd, HEAD, 0, path)
     finally:
         os.close(fd)
-    return _by_content(head, size, path) or _by_name(path.name.lower()) or Kind.OTHER
+    return (
+        _by_content(head, size, path) or _by_name(path.name.lower()) or _foreign(head, path.name.lower()) or Kind.OTHER
+    )
+
+
+def _foreign(head: bytes, name: str) -> Optional[Kind]:
+    """What has nothing to do with models."""
+    if name.endswith(_MODELS) or name in ("model", "params"):
+        return None
+    if head.startswith(_PICTURES) or (head.startswith(b"RIFF") and head[8:12] == b"WEBP"):
+        return Kind.PICTURE
+    if head.startswith(b"%PDF-"):
+        return Kind.DOCUMENT
+    if head.startswith((b"\x7fELF", b"MZ", b"\xcf\xfa\xed\xfe")):
+        return Kind.EXECUTABLE
+    try:
+        text = head.decode("utf-8")
+    except UnicodeDecodeError as e:
+        if e.start < len(head) - 3:  # not just a character that the end of what was read cuts
+            return None
+        text = head[: e.start].decode("utf-8")
+    if not text or any(ord(c) < 32 and c not in "\t\r\n\f\x1b" for c in text):
+        return None
+    if text.lstrip("\ufeff \t\r\n")[:9].lower().startswith(("<!doctype", "<html")):
+        return Kind.WEB_PAGE
+    if name.endswith(".py"):
+        return Kind.PYTHON
+    if name.endswith((".yml", ".yaml")):
+        keys = ("PreProcess:", "PostProcess:", "Global:", "Hpi:")
+        return Kind.PADDLEX if any(line.startswith(keys) for line in text.splitlines()) else Kind.YAML
+    return Kind.TEXT
 
 
 def _by_name(name: str) -> Optional[Kind]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Union
 
 from mconv.errors import UsageError
 
@@ -36,13 +37,13 @@ TARGETS = {
 DEFAULT_TARGET = "2.3"  # what Paddle Serving 0.9.0 carries
 
 
-def get(name: str) -> Target:
-    """The target called *name* (``2.3``, …).
+def get(name: Union[str, float]) -> Target:
+    """The target called *name*: ``"2.3"``, or the number 2.3.
 
     Raises:
         UsageError: there is no such target.
     """
     try:
-        return TARGETS[name]
-    except KeyError:
+        return TARGETS[name if isinstance(name, str) else f"{name:g}"]
+    except (KeyError, TypeError, ValueError):
         raise UsageError(f"unknown target {name!r}", f"targets are {', '.join(TARGETS)}") from None

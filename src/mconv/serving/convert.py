@@ -174,6 +174,7 @@ def prepare(
             f"{found.program}: a program without outputs (it has no fetch operator)",
             "save it with paddle.static.save_inference_model or paddle.jit.save",
         )
+    target = target if target == "same" else targets.get(target).name  # it may be given as a number
     result = ServingResult(found.program, found.era.name.lower(), version_text(program.version), target)
     result.fetch_order = fetch_order
     feed_names = check_aliases("feed", [p.name for p in feeds], feed_alias or {})

@@ -97,7 +97,7 @@ def downgrade(
         UsageError: there is no such target, or *output_names* does not fit.
         OutputExistsError: *out* is there already.
     """
-    targets.get(target)
+    target = targets.get(target).name
     found = files.locate(path)
     with Ahead([found.params]) as ahead:
         return _downgraded(found, Path(out), ahead, target, output_names, name, link, force)

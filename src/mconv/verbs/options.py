@@ -80,7 +80,7 @@ class Converting(Proving):
     target: str = targets.DEFAULT_TARGET
 
     def __post_init__(self) -> None:
-        targets.get(self.target)
+        object.__setattr__(self, "target", targets.get(self.target).name)  # it may be given as a number
         super().__post_init__()
 
     def common(self) -> dict[str, Any]:

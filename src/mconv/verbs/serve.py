@@ -16,6 +16,7 @@ import numpy as np
 
 from mconv.errors import NotAModelError, RuntimeFailedError, UsageError
 from mconv.printable import printable
+from mconv.program import sniff
 from mconv.program.files import load_program, locate
 from mconv.program.params import PathLike
 from mconv.runtimes import find
@@ -266,6 +267,9 @@ def _resolve(path: Path, service: Optional[Path]) -> tuple[Path, Optional[FoundS
             raise NotAModelError(f"{path}: no such file or folder") from None
         if "serving_server" not in e.message or service is not None:
             raise
+        kind = sniff.what(path) if path.is_file() else None
+        if kind in sniff.FOREIGN:
+            raise NotAModelError(f"{path}: {kind.value}", sniff.NEAR_MISSES[kind]) from None
         quoted = shlex.quote(str(path))
         raise NotAModelError(
             f"{path}: neither a service nor a serving_server folder",

@@ -94,6 +94,7 @@ def shapes(
         OutputExistsError: *out* is there.
     """
     wanted = targets.get(target)
+    target = wanted.name
     form = _form(form, out)
     found = locate(path)
     if found.era is Era.PIR:

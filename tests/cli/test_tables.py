@@ -1,0 +1,100 @@
+"""What a person at a terminal sees: tables that fit it, and what is being done."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import pty
+import re
+import struct
+import subprocess
+import sys
+import termios
+from pathlib import Path
+
+import pytest
+
+_CODES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+RUN = """
+from mconv.cli.common import out
+rows = [["recipes/production/bert-base-chinese", "serve-check", "passed", "12.3", "last_hidden_state", "1.00e-06", ""],
+        ["recipes/production/resnet", "onnx2paddle", "FAILED", "1.0", "y", "3.10e-01",
+         "output y: max abs 3.10e-01 is beyond the tolerance of 1.00e-05 in input set 2, and so are others"]]
+columns = ["recipe", "step", "", "s", "furthest apart", "max abs", "why"]
+out.table(columns, rows, right=["s", "max abs"], drop=["furthest apart", "max abs", "s"], verdict="")
+"""
+VERIFY = """
+from mconv.cli.proving import show_outputs
+row = {"name": "decoder.layers.11.self_attn.k_proj.output_of_the_whole_block", "shape": [2, 128, 30522],
+       "dtype": "float32", "max_abs": 1e-6, "max_rel": 2e-3, "cosine": 1.0, "argmax_same": True, "ok": True, "reason": ""}
+show_outputs([row, {**row, "name": "y", "ok": False, "reason": "max abs 1.00e-06 > 1.00e-08"}])
+"""
+
+
+def at_terminal(code: str, width: int) -> str:
+    """What Python code prints at a terminal of that width, codes included."""
+    main, other = pty.openpty()
+    fcntl.ioctl(other, termios.TIOCSWINSZ, struct.pack("HHHH", 40, width, 0, 0))
+    env = {k: v for k, v in os.environ.items() if k not in ("COLUMNS", "LINES", "NO_COLOR")}
+    started = subprocess.Popen(
+        [sys.executable, "-c", code], stdin=other, stdout=other, stderr=other, env={**env, "TERM": "xterm-256color"}
+    )
+    os.close(other)
+    text = b""
+    with contextlib.suppress(OSError):  # the end of a terminal
+        while data := os.read(main, 65536):
+            text += data
+    os.close(main)
+    assert started.wait() == 0, text
+    return text.decode()
+
+
+@pytest.mark.parametrize("code", [RUN, VERIFY], ids=["run", "verify"])
+@pytest.mark.parametrize("width", [60, 80, 120, 200])
+def test_a_table_fits_the_terminal(code: str, width: int) -> None:
+    text = at_terminal(code, width)
+    lines = [line.rstrip() for line in _CODES.sub("", text).splitlines()]
+    assert max(map(len, lines)) <= width
+    rows = [line for line in lines[2:] if line and not line.startswith(" ")]
+    if code is RUN:
+        assert [row.split()[0] for row in rows] == ["passed", "FAILED"]  # the verdict first
+        assert all(word in "\n".join(lines) for word in ("serve-check", "onnx2paddle"))  # no word is broken
+        assert ("furthest apart" in lines[0]) == (width > 120)
+    else:
+        assert [row.split()[0] for row in rows] == ["ok", "FAIL"]
+        assert "1.00e-06" in rows[0] and ("float32" in rows[0]) == (width > 120)
+    assert re.search(r"\x1b\[32m(passed|ok)", text) and re.search(r"\x1b\[1;31m(FAILED|FAIL)", text)
+
+
+def test_elsewhere_a_table_is_as_wide_as_it_is(tmp_path: Path) -> None:
+    done = subprocess.run([sys.executable, "-c", RUN], capture_output=True, text=True, check=True)
+    head, _, first, second, *_ = done.stdout.splitlines()
+    assert head.split()[:3] == ["recipe", "step", "s"] and "furthest apart" in head
+    assert first.split()[:3] == ["recipes/production/bert-base-chinese", "serve-check", "passed"]
+    assert second.rstrip().endswith("and so are others") and "\x1b" not in done.stdout
+
+
+PROGRESS = """
+import os, tempfile, time
+from mconv.cli.common import out
+with out.progress("reading the model") as say:
+    time.sleep(0.4)
+    with tempfile.TemporaryFile() as file:
+        file.write(bytes(30_000_000))
+        file.flush()
+        say("writing it")
+        time.sleep(0.4)
+print("done")
+"""
+
+
+def test_what_is_being_done_is_seen_with_its_time_and_bytes() -> None:
+    text = at_terminal(PROGRESS, 80)
+    assert re.search(r"reading the model \(\d+ s\)", text) and re.search(r"writing it \(\d+ s, 30 MB written\)", text)
+    assert _CODES.sub("", text).splitlines()[-1] == "done"
+
+
+def test_elsewhere_nothing_is_said_of_it() -> None:
+    done = subprocess.run([sys.executable, "-c", PROGRESS], capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("done\n", "")
