@@ -252,3 +252,17 @@ def test_bad_requests_leave_nothing(tmp_path: Path) -> None:
     assert names(tmp_path / "src") == ["net.py"]
     assert run(["convert", str(model), str(out), "--name", "x"]) == 2  # a service's, without --pipeline
     assert names(tmp_path) == ["m.onnx", "src"]
+
+
+@pytest.mark.runtime
+def test_an_output_of_a_json_has_one_name_everywhere(tmp_path: Path) -> None:
+    """In the proof that of the serving folder, not the fetch_name_0 that Paddle gives every output."""
+    pytest.importorskip("paddle")
+    require("paddle-2.3.2")
+    source = fixtures.unpack("3.3", "LeNet", tmp_path / "pir")
+    made = api.convert(source, tmp_path / "out", pipeline={}, verify=True)
+    (output,) = made.outputs
+    assert {row["name"] for row in made.verification["outputs"]} == {output["alias"]}
+    assert not output["alias"].startswith("fetch_name_")
+    again = api.convert(source, tmp_path / "named", fetch_alias={output["name"]: "logits"}, verify=True)
+    assert {row["name"] for row in again.verification["outputs"]} == {"logits"} == {o["alias"] for o in again.outputs}

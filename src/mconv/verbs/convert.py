@@ -249,6 +249,12 @@ def _prove_paddle(source: PathLike, made: ServingResult, chosen: Convert, result
         result.verification = {"status": NOT_DONE, "reason": e.message}
         result.warnings.append(f"not verified: {e.message}")
         return
+    # in one order on both sides; of a .json, fetch_name_0 is what Paddle calls any output
+    theirs = list(dict.fromkeys(row["name"] for row in found.outputs))
+    if len(theirs) == len(made.fetches):
+        called = dict(zip(theirs, (v.alias for v in made.fetches)))
+        for row in found.outputs:
+            row["name"] = called[row["name"]]
     if not found.ok:
         bad = [row for row in found.outputs if not row["ok"]]
         reason = found.problems[0] if found.problems else f"output {bad[0]['name']}: {bad[0]['reason']}"
