@@ -102,6 +102,9 @@ bench: install runtimes ## measure, and write docs/benchmarks.md
 bench-serving: install runtimes ## 20 threads x 200 requests on the generated service, as it was and as it is, into docs/benchmarks.md
 	$(BIN)/python bench/serving.py --write docs/benchmarks.md
 
+bench-latency: install runtimes ## latency of converted models beside Paddle's own exports, into docs/benchmarks.md
+	$(BIN)/python bench/latency.py --write docs/benchmarks.md
+
 clean: ## remove .venv and caches; the managed runtimes stay (`mconv runtime remove NAME`)
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

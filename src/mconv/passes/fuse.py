@@ -60,6 +60,9 @@ def fuse(program: Program, params: MutableMapping[str, TensorSource], target: st
                 if found is not None:
                     graph.replace(*found)
                     done[made] += 1
+    eliminate_dead(program)  # what was left of a pattern reads what the next ones ask to have one reader
+    mentioned = mentions(program)
+    for block in program.blocks:
         fuse_conv.own_weights(program, block, params)
         attentions = fuse_attention.rewrite(program, block, params, mentioned)
         if attentions:

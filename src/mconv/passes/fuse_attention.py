@@ -121,10 +121,11 @@ def _through_matrices(g: Graph, name: str) -> Optional[str]:
         return None
     if matrices[1:] != have[-2:] or have[-1] < 1 or sum(d < 0 for d in have[:-2]) > 1 or len(wanted) != len(made):
         return None
-    # the number of keys is given, or that of the matrices: the leading sizes then are those that were flattened
+    # the leading sizes are those that were flattened where the number of keys is copied or given, or they are
     keys = wanted[-1]
     copied = keys == 0 and g.shape(first(back, "X"))[len(made) - 1 :] == matrices[1:2] and between is not None
-    return source if copied or keys == have[-2] > 0 or (keys == 0 and len(made) == 3) else None
+    inferred = keys == -1 and min(made[:-1]) > 0
+    return source if copied or inferred or keys == have[-2] > 0 else None
 
 
 # the scale -----------------------------------------------------------------------------------------------------------

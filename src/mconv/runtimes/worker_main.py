@@ -151,7 +151,8 @@ class OnPredictor:
             config.disable_glog_info()
         config.set_cpu_math_library_num_threads(request["threads"])
         config.switch_ir_optim(request["ir_optim"])
-        if request["memory_optim"]:
+        # with a .json it ends the loading in 3.3.1: "Not find predictor_id 0 and pass_name memory_optimize_pass"
+        if request["memory_optim"] and not request["program"].endswith(".json"):
             config.enable_memory_optim()
         elif "x: bool" in (type(config).enable_memory_optim.__doc__ or ""):
             config.enable_memory_optim(False)  # on by default from 3.0 on

@@ -1,0 +1,335 @@
+"""Latency of converted models beside Paddle's own export of the same architecture, ONNX Runtime and OpenVINO.
+
+    python bench/latency.py [--only bert,resnet50] [--seconds 8] [--threads 1] [--write docs/benchmarks.md]
+
+For each architecture, in one run: what is compared with each other is loaded at the same time, each in a process of its
+own, and run in turns; the figure is the fastest run of all rounds. Groups, each with a reference:
+
+- in each Paddle: converted from PyTorch (with weights as training leaves them, and untrained), from ONNX and from
+  ``.json``, beside what that very Paddle exports;
+- converted from PyTorch in each Paddle, in 2.3.2 also without oneDNN, as services were before, beside ONNX Runtime and
+  OpenVINO.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Optional
+
+import numpy as np
+from to_serving import machine, write
+
+from mconv import __version__, runtimes
+from mconv.errors import MconvError
+from mconv.program import files
+from mconv.runtimes.latency import LatencyWorker, here
+from mconv.serving.onednn import PASSES
+
+BEGIN, END = "<!-- latency: begin -->", "<!-- latency: end -->"
+HERE = Path(__file__).resolve().parent
+PADDLES = ("2.3.2", "2.6.2", "3.3.1")
+MODELS = {
+    "bert": "BERT-base, 1 × 128",
+    "vit": "ViT-B/16",
+    "resnet50": "ResNet-50",
+    "mobilenetv3": "MobileNetV3-Large",
+    "det": "PP-OCRv4 det, 640 × 640",
+    "rec": "PP-OCRv4 rec, 48 × 320",
+}
+OWN, TORCH, UNTRAINED, ONNX, JSON = (
+    "Paddle's own export",
+    "from PyTorch",
+    "from PyTorch, untrained",
+    "from ONNX",
+    "from .json",
+)
+# what has to hold, and where
+OF_OWN, OF_ORT, OF_26, FASTER = 1.05, 1.25, 1.5, 2.0
+
+
+@dataclass
+class Lane:
+    """A model in a runtime; *best* in milliseconds, None until it ran, or where it cannot."""
+
+    label: str
+    paddle: Optional[str]
+    path: Path
+    engine: str = "predictor"
+    onednn: bool = True
+    best: Optional[float] = None
+    problem: str = ""
+    worker: Optional[LatencyWorker] = None
+
+    def open(self, threads: int, feed: dict[str, np.ndarray]) -> None:
+        runtime = here(self.engine) if self.paddle is None else _runtime(self.paddle)
+        self.worker = LatencyWorker(runtime, threads=threads)
+        passes = PASSES if self.onednn and self.paddle == "2.3.2" else ()
+        params = None
+        path = self.path
+        if self.paddle is not None:
+            found = files.locate(path)
+            path, params = found.program, found.params
+        self.worker.open(path, params, engine=self.engine, onednn=self.onednn, passes=passes)
+        self.worker.time(feed, 2)
+
+    def turn(self, feed: dict[str, np.ndarray], runs: int, cpu: bool) -> None:
+        assert self.worker is not None
+        timed = self.worker.time(feed, runs)
+        took = (timed.cpu_seconds / runs if cpu else min(timed.seconds)) * 1e3
+        self.best = took if self.best is None else min(self.best, took)
+
+
+@dataclass
+class Group:
+    """Lanes that are run in turns."""
+
+    title: str
+    lanes: list[Lane] = field(default_factory=list)
+
+    def of(self, label: str) -> Optional[float]:
+        return next((lane.best for lane in self.lanes if lane.label == label), None)
+
+
+def _runtime(paddle: str) -> runtimes.Runtime:
+    return runtimes.find("current" if paddle == "3.3.1" else f"paddle-{paddle}")
+
+
+def run(group: Group, feed: dict[str, np.ndarray], seconds: float, threads: int, cpu: bool) -> None:
+    """Measure a group: rounds for about *seconds* for each lane, at least four."""
+    with contextlib.ExitStack() as stack:
+        ready = []
+        for lane in group.lanes:
+            try:
+                lane.open(threads, feed)
+            except MconvError as e:
+                lane.problem = str(e).splitlines()[0]
+                print(f"  {lane.label}: {lane.problem}", file=sys.stderr)
+            else:
+                ready.append(lane)
+            if lane.worker is not None:
+                stack.callback(lane.worker.close)
+        start, rounds = time.perf_counter(), 0
+        while ready and (rounds < 4 or time.perf_counter() - start < seconds * len(ready)):
+            for lane in ready[rounds % len(ready) :] + ready[: rounds % len(ready)]:
+                lane.turn(feed, 3 if (lane.best or 1e9) < 100 else 1, cpu)
+            rounds += 1
+    figures = ", ".join(f"{lane.label} {lane.best:.1f}" for lane in group.lanes if lane.best)
+    print(f"  {group.title} ({rounds} rounds): {figures}", file=sys.stderr)
+
+
+# what is measured ----------------------------------------------------------------------------------------------------
+
+
+def feeds(name: str, path: Optional[Path] = None) -> dict[str, np.ndarray]:
+    """The inputs of a run."""
+    rng = np.random.default_rng(0)
+    if name == "bert":
+        ids = rng.integers(1, 30000, (1, 128))
+        return {"input_ids": ids, "attention_mask": np.ones_like(ids), "token_type_ids": np.zeros_like(ids)}
+    shape = {"det": (1, 3, 640, 640), "rec": (1, 3, 48, 320)}.get(name, (1, 3, 224, 224))
+    key = "pixel_values" if path is None else files.load_program(files.locate(path)).feeds[0].name
+    return {key: rng.random(shape, np.float32)}
+
+
+def _do(command: Sequence[str], env: Optional[dict[str, str]] = None) -> None:
+    done = subprocess.run(list(command), env=env, cwd=HERE, capture_output=True, text=True, errors="replace")
+    if done.returncode:
+        raise SystemExit(f"{' '.join(command)}: exit code {done.returncode}\n{done.stderr[-2000:]}")
+
+
+def prepare(name: str, work: Path) -> dict[str, Path]:
+    """Export and convert; what there is, by label; ``own-2.3.2``, … are what the Paddles export."""
+    mconv = [sys.executable, "-m", "mconv"]
+    if name in ("det", "rec"):
+        import rapidocr_onnxruntime
+
+        found = Path(rapidocr_onnxruntime.__file__).parent / "models" / f"ch_PP-OCRv4_{name}_infer.onnx"
+        _do([*mconv, "onnx2paddle", "-q", "--no-verify", str(found), str(work / "onnx")])
+        return {ONNX: work / "onnx", "file": found}
+    names = [
+        "input_ids:int64[batch,length]",
+        "attention_mask:int64[batch,length]",
+        "token_type_ids:int64[batch,length]",
+    ]
+    inputs = names if name == "bert" else ["pixel_values:float32[batch,3,224,224]"]
+    options = [part for given in inputs for part in ("--input", given)]
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(HERE), os.environ.get("PYTHONPATH", "")])}
+    made = {TORCH: work / "torch", UNTRAINED: work / "untrained", ONNX: work / "onnx", JSON: work / "json"}
+    for label, extra in ((TORCH, {}), (UNTRAINED, {"MCONV_UNTRAINED": "1"})):
+        command = [*mconv, "torch2paddle", "-q", "--no-verify", *options, f"torch_models:{name}", str(made[label])]
+        _do(command, {**env, **extra})
+    made["file"] = work / "model.onnx"
+    _do([sys.executable, "torch_models.py", name, str(made["file"])], env)
+    _do([*mconv, "onnx2paddle", "-q", "--no-verify", str(made["file"]), str(made[ONNX])])
+    for paddle in PADDLES:
+        runtime = _runtime(paddle)
+        made[f"own-{paddle}"] = work / f"own-{paddle}"
+        _do([str(runtime.python), "own.py", name, str(made[f"own-{paddle}"] / "model")], runtime.environ())
+    _do([*mconv, "downgrade", "-q", str(made["own-3.3.1"] / "model.json"), str(made[JSON])])
+    return made
+
+
+def groups(made: dict[str, Path]) -> list[Group]:
+    found = []
+    converted = [label for label in (TORCH, UNTRAINED, ONNX, JSON) if label in made]
+    if "own-2.3.2" in made:
+        for paddle in PADDLES:
+            lanes = [
+                Lane(OWN, paddle, made[f"own-{paddle}"]),
+                *(Lane(label, paddle, made[label]) for label in converted),
+            ]
+            found.append(Group(f"Paddle {paddle}", lanes))
+    first = made[converted[0]]
+    everywhere = [Lane(f"Paddle {paddle}", paddle, first) for paddle in PADDLES]
+    everywhere.insert(1, Lane("Paddle 2.3.2, before", "2.3.2", first, onednn=False))
+    everywhere += [
+        Lane("ONNX Runtime", None, made["file"], "onnxruntime"),
+        Lane("OpenVINO", None, made["file"], "openvino"),
+    ]
+    return [*found, Group("everywhere", everywhere)]
+
+
+# the report ----------------------------------------------------------------------------------------------------------
+
+
+def missed(name: str, measured: list[Group]) -> list[str]:
+    """The targets that an architecture does not reach."""
+    found = []
+
+    def check(what: str, value: Optional[float], of: Optional[float], most: float) -> None:
+        if value is None or of is None:
+            return
+        if value / of > most:
+            found.append(f"{MODELS[name]}: {what}: {value / of:.2f}, more than {most}")
+
+    for group in measured[:-1]:
+        for lane in group.lanes[1:]:
+            check(f"{lane.label} in {group.title}, of Paddle's own export", lane.best, group.of(OWN), OF_OWN)
+    last = measured[-1]
+    check("in 3.3.1, of ONNX Runtime", last.of("Paddle 3.3.1"), last.of("ONNX Runtime"), OF_ORT)
+    check("in 2.3.2, of 2.6.2", last.of("Paddle 2.3.2"), last.of("Paddle 2.6.2"), OF_26)
+    if name in ("bert", "vit"):
+        check(
+            "in 2.3.2, of the configuration before",
+            last.of("Paddle 2.3.2"),
+            last.of("Paddle 2.3.2, before"),
+            1 / FASTER,
+        )
+    return found
+
+
+def _cell(value: Optional[float], of: Optional[float] = None) -> str:
+    if value is None:
+        return "–"
+    return f"{value:.1f}" + (f" ({value / of:.2f})" if of else "")
+
+
+def report(results: dict[str, list[Group]], threads: int, cpu: bool, failed: list[str], picture: bool) -> str:
+    labels = [OWN, TORCH, UNTRAINED, ONNX, JSON]
+    rows = []
+    for name, measured in results.items():
+        for group in measured[:-1]:
+            own = group.of(OWN)
+            cells = [_cell(own), *(_cell(group.of(label), own) for label in labels[1:])]
+            rows.append(f"| {MODELS[name]} | {group.title} | {' | '.join(cells)} |")
+    places = ["Paddle 2.3.2, before", *(f"Paddle {p}" for p in PADDLES), "ONNX Runtime", "OpenVINO"]
+    across = []
+    for name, measured in results.items():
+        last = measured[-1]
+        across.append(f"| {MODELS[name]} | {' | '.join(_cell(last.of(p), last.of('ONNX Runtime')) for p in places)} |")
+    targets = "All targets are reached." if not failed else "Missed: " + "; ".join(failed) + "."
+    lines = "\n".join
+    return f"""{BEGIN}
+## Latency
+Milliseconds{" on the processor" if cpu else ""} of the fastest run, {threads} thread{"s" if threads > 1 else ""}; the ratio to Paddle's own export in the same
+runtime in parentheses. Models of the same architecture and size with random weights; each in a process of its own, loaded
+at the same time and run in turns. Paddle with oneDNN, 2.3.2 with the two `fc` passes that it leaves out, as the generated
+services. mconv {__version__}; {machine()}; load average at the end {os.getloadavg()[0]:.1f}. Command: `make bench-latency`.
+{"" if not picture else chr(10) + "![Latency](latency.svg)" + chr(10)}
+| model | runtime | {" | ".join(labels)} |
+|---|---|{"---|" * len(labels)}
+{lines(rows)}
+
+The converted model everywhere, with the ratio to ONNX Runtime; "before" is Paddle 2.3.2 without oneDNN:
+
+| model | {" | ".join(places)} |
+|---|{"---|" * len(places)}
+{lines(across)}
+
+Targets: converted at most {OF_OWN} times Paddle's own export; in 3.3.1 at most {OF_ORT} times ONNX Runtime; 2.3.2 at most
+{OF_26} times 2.6.2; BERT and ViT in 2.3.2 at least {FASTER:g} times as fast as before. {targets}
+{END}
+"""
+
+
+def plot(results: dict[str, list[Group]], path: Path) -> None:
+    """Bars for each architecture."""
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "mconv", "font.size": 8}):
+        columns = 2 if len(results) > 1 else 1
+        lines = -(-len(results) // columns)
+        figure = Figure(figsize=(4.8 * columns, 2.9 * lines), layout="constrained")
+        axes = figure.subplots(lines, columns, squeeze=False).reshape(-1)
+        for axis in axes[len(results) :]:
+            axis.set_visible(False)
+        for axis, (name, measured) in zip(axes, results.items()):
+            lanes = [(f"{g.title}: {lane.label}", lane.best) for g in measured[:-1] for lane in g.lanes if lane.best]
+            wanted = measured[-1].lanes if not lanes else [measured[-1].lanes[i] for i in (1, 4, 5)]
+            lanes += [(lane.label, lane.best) for lane in wanted if lane.best]
+            colours = ["#dd8452" if OWN in label else "#4c72b0" if "from" in label else "#b0b0b0" for label, _ in lanes]
+            bars = axis.barh(range(len(lanes)), [best for _, best in lanes], color=colours)
+            axis.bar_label(bars, fmt="%.3g", padding=2, fontsize=7)
+            axis.set_yticks(range(len(lanes)), [label for label, _ in lanes], fontsize=6)
+            axis.invert_yaxis()
+            axis.margins(x=0.15)
+            axis.set_title(f"{MODELS[name]}, ms")
+            axis.spines[["top", "right"]].set_visible(False)
+        figure.savefig(path, metadata={"Date": None})
+    path.write_text("\n".join(line.rstrip() for line in path.read_text("utf-8").splitlines()) + "\n", "utf-8")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", default=",".join(MODELS), help=f"of {', '.join(MODELS)}")
+    parser.add_argument("--seconds", type=float, default=2.5, help="for each model in each runtime")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument(
+        "--write", type=Path, help="the Markdown file whose section is replaced; the plot goes beside it"
+    )
+    arguments = parser.parse_args()
+    results: dict[str, list[Group]] = {}
+    failed: list[str] = []
+    for name in arguments.only.split(","):
+        start = time.perf_counter()
+        with tempfile.TemporaryDirectory(prefix="mconv-bench-") as work:
+            made = prepare(name, Path(work))
+            print(f"{MODELS[name]}: prepared in {time.perf_counter() - start:.0f} s", file=sys.stderr)
+            feed = feeds(name, made[ONNX] if name in ("det", "rec") else None)
+            results[name] = groups(made)
+            for group in results[name]:
+                run(group, feed, arguments.seconds, arguments.threads, arguments.cpu)
+        failed += missed(name, results[name])
+        print(f"{MODELS[name]}: {time.perf_counter() - start:.0f} s", file=sys.stderr)
+    text = report(results, arguments.threads, arguments.cpu, failed, bool(arguments.write))
+    print(text)
+    if arguments.write:
+        plot(results, arguments.write.with_name("latency.svg"))
+        write(arguments.write, text, BEGIN, END)
+    for line in failed:
+        print(f"missed: {line}", file=sys.stderr)
+    sys.exit(1 if failed else 0)
+
+
+if __name__ == "__main__":
+    main()
