@@ -304,6 +304,7 @@ def main() -> None:
     parser.add_argument("--only", default=",".join(MODELS), help=f"of {', '.join(MODELS)}")
     parser.add_argument("--seconds", type=float, default=2.5, help="for each model in each runtime")
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--cpu", action="store_true", help="time on the processor: for a machine that others use, too")
     parser.add_argument(
         "--write", type=Path, help="the Markdown file whose section is replaced; the plot goes beside it"
     )
