@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import io
 from collections.abc import Sequence
 from pathlib import Path
@@ -98,11 +99,11 @@ def _services(found: Any) -> Any:
             at = [index + (place - 1) * width for index in range(len(lanes))]
             bars = axes[0][1].barh(at, values, width, label=key, color=_COLOURS[place])
             axes[0][1].bar_label(bars, fmt="%.3g", fontsize=7, padding=2)
-        axes[0][1].set_yticks(range(len(lanes)), names, fontsize=8)
+        axes[0][1].set_yticks(range(len(lanes)), [""] * len(lanes))  # the names stand on the left
         axes[0][1].invert_yaxis()
         axes[0][1].margins(x=0.15)
         axes[0][1].set_title("latency, ms", fontsize=10)
-        axes[0][1].legend(fontsize=8, frameon=False)
+        axes[0][1].legend(fontsize=8, frameon=False, ncols=3, loc="upper center", bbox_to_anchor=(0.5, -0.08))
         for axis in axes[0]:
             axis.spines[["top", "right"]].set_visible(False)
     return figure
@@ -116,7 +117,7 @@ def _models(found: Any) -> Any:
         for index, shapes in enumerate(found.input_sets):
             axis = axes[index][0]
             lanes = [lane for lane in found.contenders if lane.sizes[index].figures is not None]
-            lanes.sort(key=lambda lane: lane.sizes[index].figures.p50)
+            lanes.sort(key=functools.partial(_place, index))
             names = [
                 _label(f"{lane.runtime}{', ' + lane.how if lane.how else ''}{' – ' + lane.model if several else ''}")
                 for lane in lanes
@@ -127,6 +128,12 @@ def _models(found: Any) -> Any:
             axis.set_title(f"p50 ms: {_label(title, 90)}", fontsize=10)
             axis.spines[["top", "right"]].set_visible(False)
     return figure
+
+
+def _place(index: int, lane: Any) -> tuple[bool, float]:
+    """The right ones first, by time."""
+    size = lane.sizes[index]
+    return size.relative is None, size.figures.p50
 
 
 def _bars(axis: Any, names: Sequence[str], values: Sequence[float], statuses: Sequence[str]) -> None:
