@@ -243,6 +243,27 @@ def test_a_decision_that_only_a_trace_takes_is_named(tmp_path: Path) -> None:
         api.torch2paddle("tests.torch.nets:Unscriptable", tmp_path / "strict", strict=True, **NOW)
 
 
+def test_a_decision_that_changes_nothing_is_a_whole_model(tmp_path: Path) -> None:
+    """The way that is right for every input is taken, and compared on inputs that would take the other one."""
+    inputs = ["x:float32[batch,length,4]", "mask:int64[batch,length]"]
+    report = api.torch2paddle("tests.torch.nets:Shortcut", tmp_path / "out", inputs=inputs, **NOW)
+    proof = report.verification
+    assert proof["status"] == "passed" and len(proof["input_sets"]) == 3  # type: ignore[index]
+    assert report.source["via"] == "export" and not report.reservations and not report.source["fixed"]
+    said = "\n".join(report.warnings)
+    assert "taken one way, which gives the same as the other: nets.py:" in said and "(True)" in said
+    assert said.count("checks the values of its inputs at nets.py:") == 2
+
+
+@pytest.mark.parametrize(
+    ("net", "text"), [("Products", "x:float32[batch,length,8]"), ("Framed", "x:float32[batch,1,samples]")]
+)
+def test_sizes_stay_open_where_torch_would_fix_them(net: str, text: str, tmp_path: Path) -> None:
+    report = api.torch2paddle(f"tests.torch.nets:{net}", tmp_path / "out", inputs=[text], **NOW)
+    proved(report)
+    assert report.source["via"] == "export" and not report.reservations and not report.source["fixed"]
+
+
 WRONG = {"arguments": {"most": 10.0}, **NOW}
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Optional
 
 _PACKING = ("torch.nn.modules.rnn", "torch.nn.utils.rnn")  # they read the batch's size of packed sequences
@@ -34,18 +34,53 @@ def decisions(call: Callable[[], Any]) -> list[str]:
     return found
 
 
+def branches(answers: Mapping[str, bool]) -> Any:
+    """A context manager within which a tensor that Python asks for true or false gives the answer of its place.
+
+    Args:
+        answers: place (``/path/net.py:12``) → the answer; at other places the tensor says it.
+
+    What it yields has ``seen``: place → the answers that tensors gave there, where none was given; and ``codes``: the
+    code of the functions that asked.
+    """
+    import torch
+    from torch.overrides import TorchFunctionMode
+
+    asks, item = torch.Tensor.__bool__, torch.Tensor.item
+
+    class Branches(TorchFunctionMode):
+        seen: dict[str, set[bool]] = {}
+        codes: set[Any] = set()
+
+        def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Optional[dict] = None) -> Any:
+            if func is not asks and not (func is item and args[0].dtype is torch.bool):
+                return func(*args, **(kwargs or {}))
+            place = _caller()
+            if place in answers:
+                self.codes.add(sys._getframe(1).f_code)
+                return answers[place]
+            found = func(*args, **(kwargs or {}))
+            if place and isinstance(found, bool):
+                self.seen.setdefault(place, set()).add(found)
+            return found
+
+    made = Branches()
+    made.seen, made.codes = {}, set()
+    return made
+
+
 def _caller() -> str:
-    """File and line of the innermost frame that is neither torch's nor this module's."""
+    """File and line of the innermost frame that is neither torch's nor of our modes."""
     frame = sys._getframe(1)
     while frame is not None:
         path = frame.f_code.co_filename
         name = str(frame.f_globals.get("__name__", ""))
         if name in _PACKING:
             return ""
-        if name != __name__ and name.partition(".")[0] != "torch" and not path.startswith("<"):
+        if name.partition(".")[0] not in ("torch", "mconv") and not path.startswith("<"):
             return f"{path}:{frame.f_lineno}"
         frame = frame.f_back  # type: ignore[assignment]
     return ""
 
 
-__all__ = ["decisions"]
+__all__ = ["branches", "decisions"]

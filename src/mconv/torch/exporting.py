@@ -11,6 +11,7 @@ from typing import Any, Optional
 
 from mconv.errors import UnsupportedError, UsageError
 from mconv.torch import registry, trees
+from mconv.torch.decisions import branches
 from mconv.torch.open_sizes import open_sizes
 from mconv.torch.quiet import quiet
 from mconv.torch.reasons import joined, known, reason
@@ -54,7 +55,12 @@ class Exported:
 
 
 def export(
-    module: Any, examples: Mapping[str, Any], dims: Mapping[str, Sequence[Any]], *, strict: Optional[bool] = None
+    module: Any,
+    examples: Mapping[str, Any],
+    dims: Mapping[str, Sequence[Any]],
+    *,
+    strict: Optional[bool] = None,
+    answers: Mapping[str, bool] = {},
 ) -> Exported:
     """Export a module in eval mode.
 
@@ -63,6 +69,7 @@ def export(
         examples: input → torch tensor to trace with; batch and length of at least 2, as torch fixes sizes of 0 and 1.
         dims: input → names of its dimensions; those with a name are dynamic.
         strict: which of torch.export's two modes; None tries the non-strict one first, then the strict one.
+        answers: place of a decision by values → its outcome (:mod:`mconv.torch.decisions`); for the non-strict mode.
 
     Raises:
         UnsupportedError: torch.export fails in every mode asked for; the message has torch's reason.
@@ -83,7 +90,8 @@ def export(
         try:
             # TorchDynamo traces functions itself, and does not ask a mode
             functions = contextlib.nullcontext() if mode else open_sizes()
-            with torch.no_grad(), dynamic_sizes(), functions, quiet():
+            decided = contextlib.nullcontext() if mode or not answers else branches(answers)
+            with torch.no_grad(), dynamic_sizes(), decided, functions, quiet():
                 program = torch.export.export(
                     module, (), dict(examples), dynamic_shapes=dynamic if examples else None, strict=mode
                 )

@@ -35,6 +35,7 @@ def _replacements() -> dict[Any, Callable[..., Any]]:
 
     known: dict[Any, Callable[..., Any]] = {torch.linspace: _linspace, functional.affine_grid: _affine_grid}
     known[torch.div] = known[torch.divide] = _divide
+    known[torch.einsum] = _einsum
     for average, rank in ((torch.avg_pool1d, 1), (torch._C._nn.avg_pool2d, 2), (torch._C._nn.avg_pool3d, 3)):
         known[average] = _whole_pool(rank, "mean")
     for rank in (1, 2, 3):  # a mode does not see what the function of torch.nn.functional calls
@@ -60,6 +61,25 @@ def _linspace(start: Any, end: Any, steps: Any = 100, *, out: Any = None, dtype:
 def _divide(size: Any, by: Any, *, rounding_mode: Optional[str] = None, **options: Any) -> Any:
     """A size divided by a number: a size, where torch makes a tensor of it whose value is known only at run time."""
     return size // by if _is_open(size) and isinstance(by, int) and by > 0 and rounding_mode and not options else None
+
+
+def _einsum(equation: Any, *operands: Any) -> Any:
+    """Products of three and more in the order that is the cheapest at the traced sizes; torch fixes them to find it."""
+    import torch
+
+    if len(operands) == 1 and isinstance(operands[0], (list, tuple)):
+        operands = tuple(operands[0])
+    opened = [o for o in operands if isinstance(o, torch.Tensor) and any(map(_is_open, o.shape))]
+    if len(operands) < 3 or not opened or not isinstance(equation, str):
+        return None
+    order = None
+    if torch.backends.opt_einsum.is_available():
+        import opt_einsum  # type: ignore[import-untyped,unused-ignore]
+
+        shapes = [[s.node.hint if _is_open(s) else int(s) for s in o.shape] for o in operands]
+        pairs = opt_einsum.contract_path(equation, *shapes, shapes=True, optimize="auto")[0]
+        order = [place for pair in pairs for place in pair] if all(len(p) == 2 for p in pairs) else None
+    return torch._VF.einsum(equation, operands, path=order)  # type: ignore[attr-defined]
 
 
 def _affine_grid(theta: Any, size: Sequence[Any], align_corners: Optional[bool] = None) -> Any:

@@ -35,11 +35,32 @@ class Restriction:
     _condition: Any
     _symbols: tuple[tuple[str, Any], ...]
 
+    @property
+    def plain(self) -> bool:
+        """Whether it says that a dimension has one size, whatever it is traced with."""
+        return (
+            self.fixes
+            and getattr(self._condition, "rel_op", "") == "=="
+            and any(side.is_Symbol for side in self._condition.args)
+        )
+
+    @property
+    def baked(self) -> bool:
+        """Whether it says that a size that is computed is one number: the graph's shapes have that number then, though
+        its operators may do without."""
+        if self.plain or getattr(self._condition, "rel_op", "") != "==":
+            return False
+        number = [side for side in self._condition.args if side.is_Integer]
+        return bool(number) and not any("Mod" in type(side).__name__ for side in self._condition.args)
+
     def holds(self, sizes: Mapping[str, int]) -> bool:
         """Whether it holds at these sizes (name → size)."""
         try:
             found = self._condition.xreplace({symbol: _number(sizes[label]) for label, symbol in self._symbols})
-        except ZeroDivisionError:  # it says nothing of such sizes
+        except (
+            ZeroDivisionError,
+            AssertionError,
+        ):  # it says nothing of such sizes; torch asserts that none is negative
             return True
         return str(found) != "False"
 

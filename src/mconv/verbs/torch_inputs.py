@@ -42,6 +42,7 @@ class Plan:
         origin: ``random``, or the file that they came from.
         notes: what a user should know.
         one_size: whether the sets have the same size in an open dimension, as the source ran at no two.
+        answers: place of a decision by values → the way that is taken while tracing.
     """
 
     inputs: list[Input]
@@ -50,6 +51,7 @@ class Plan:
     origin: str = "random"
     notes: list[str] = field(default_factory=list)
     one_size: bool = False
+    answers: dict[str, bool] = field(default_factory=dict)
 
     @property
     def dims(self) -> dict[str, list[Optional[str]]]:

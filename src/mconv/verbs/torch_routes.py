@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any, Optional, Union
 
 import numpy as np
 
@@ -27,6 +27,7 @@ from mconv.verbs import precision
 from mconv.verbs.onnx2paddle import Produced, native, paddle_operators
 from mconv.verbs.options import EXPORT, ONNX, Torch2Paddle
 from mconv.verbs.proof import reservation
+from mconv.verbs.torch_decisions import Settled, settled
 from mconv.verbs.torch_inputs import Plan, labels_of, traceable
 from mconv.verbs.torch_sizes import Lost, lost, same
 from mconv.verify.runners import OnnxRunner
@@ -70,9 +71,10 @@ def produce(source: Source, plan: Plan, request: Request, runner: TorchRunner) -
     try:
         export = _exported(source, plan, request, runner)
     except UnsupportedError as first:
-        if chosen.via == EXPORT:
-            raise
-        return _instead(source, plan, request, runner, first)
+        decided = _decided(source, plan, request, runner, first)
+        if isinstance(decided, tuple):
+            return decided
+        export = decided
     if not export.lost:
         return _from_export(export, plan, request)
     conditions = ", ".join(dict.fromkeys(one.restriction.text for one in export.lost))
@@ -80,9 +82,9 @@ def produce(source: Source, plan: Plan, request: Request, runner: TorchRunner) -
     if chosen.via != EXPORT:
         try:
             more = replace(plan, sets=[*plan.sets, *(one.feed for one in export.lost)])
-            found = _instead(source, more, request, runner, reason)
+            instead = _instead(source, more, request, runner, reason)
             plan.sets[:] = more.sets  # the proof compares at those sizes, too
-            return found
+            return instead
         except UnsupportedError as second:
             export.notes.append(second.message)
     return _from_export(_narrowed(source, plan, request, runner, export), plan, request)
@@ -121,6 +123,7 @@ class _Export:
         lost: the sizes that it does not take and the model does.
         narrowed: the dimensions that were fixed for it: name → size.
         notes: why no other route was taken.
+        undecided: places that decide by values, and do as for the inputs traced with.
     """
 
     made: Imported
@@ -128,6 +131,7 @@ class _Export:
     lost: list[Lost]
     narrowed: dict[str, int] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    undecided: list[str] = field(default_factory=list)
 
 
 def _from_export(export: _Export, plan: Plan, request: Request) -> tuple[Produced, str, str]:
@@ -159,7 +163,7 @@ def _from_export(export: _Export, plan: Plan, request: Request) -> tuple[Produce
         "fused": dict(made.fused),
         "warnings": warnings,
         "fixed": fixed,
-        "reservations": [reservation("size", text) for text in limits],
+        "reservations": [*(reservation("size", text) for text in limits), *map(_frozen, export.undecided)],
     }
     produced = Produced(program, made.params, facts, made.seconds, precision=lowest_dtype(exported.program))
     return produced, EXPORT, exported.how
@@ -173,7 +177,8 @@ def _exported(source: Source, plan: Plan, request: Request, runner: TorchRunner)
     """
     request.chosen.progress(f"tracing {source.label} with torch.export")
     best = _attempt(source, plan, request, runner, None)
-    conditions = [one for one in best.lost if not one.restriction.fixes]
+    conditions = [one for one in best.lost if not one.restriction.plain]
+    conditions.sort(key=lambda one: one.restriction.fixes)
     live = source.program is None and not source.positional
     # traced where a size has to be padded, a program pads by nothing where it has not; then in the other mode
     for mode, feeds in ((None, [one.feed for one in conditions[:1]]), (True, plan.sets[:1])):
@@ -187,6 +192,41 @@ def _exported(source: Source, plan: Plan, request: Request, runner: TorchRunner)
                         plan.sets += [one.feed for one in best.lost]  # the proof compares at those sizes, too
                     best = other
     return best
+
+
+def _decided(
+    source: Source, plan: Plan, request: Request, runner: TorchRunner, first: UnsupportedError
+) -> Union[_Export, tuple[Produced, str, str]]:
+    """What torch.export does not take, as it decides by values perhaps: on the ways that are right for every input; else
+    through ONNX, where a script keeps the decisions; else on the ways that the inputs traced with take.
+
+    Raises:
+        UnsupportedError: *first*, with what ends the other routes.
+    """
+    found = settled(source, plan)
+    if found is not None and not found.undecided:
+        with contextlib.suppress(UnsupportedError):
+            return _on(found, source, plan, request, runner)
+    if request.chosen.via == EXPORT and (found is None or not found.undecided):
+        raise first
+    try:
+        if request.chosen.via != EXPORT:
+            return _instead(source, plan, request, runner, first)
+    except UnsupportedError:
+        if found is None or not found.undecided:
+            raise
+    assert found is not None
+    with contextlib.suppress(UnsupportedError):
+        return _on(found, source, plan, request, runner)
+    raise first
+
+
+def _on(found: Settled, source: Source, plan: Plan, request: Request, runner: TorchRunner) -> _Export:
+    made = _exported(source, found.plan, request, runner)
+    plan.sets[:], plan.answers = found.plan.sets, found.plan.answers
+    made.notes += found.notes
+    made.undecided = found.undecided
+    return made
 
 
 def _attempt(source: Source, plan: Plan, request: Request, runner: TorchRunner, mode: Optional[bool]) -> _Export:
@@ -210,7 +250,7 @@ def _narrowed(source: Source, plan: Plan, request: Request, runner: TorchRunner,
     ]
     made = _exported(source, replace(plan, inputs=inputs), request, runner)
     made.lost = [one for one in made.lost if not one.restriction.fixes]
-    made.narrowed, made.notes = {n: sizes[n] for n in fixed}, export.notes
+    made.narrowed, made.notes, made.undecided = {n: sizes[n] for n in fixed}, export.notes, export.undecided
     return made
 
 
@@ -224,7 +264,7 @@ def _export(source: Source, plan: Plan, mode: Optional[bool]) -> Exported:
     examples = _tensors(plan)
     if source.positional:
         return export_script(source.module, examples, dims)
-    return export(source.module, examples, dims, strict=mode)
+    return export(source.module, examples, dims, strict=False if plan.answers else mode, answers=plan.answers)
 
 
 def _tensors(plan: Plan) -> dict[str, Any]:
@@ -311,14 +351,13 @@ def _through_onnx(source: Source, plan: Plan, request: Request, runner: TorchRun
         one["shape"] = _shape(given, fixed)
     made.facts["fixed"] = fixed
     made.facts["warnings"] += notes
-    made.facts["reservations"] = [
-        reservation(
-            "decision",
-            f"{place} decides by the values of the inputs: the result always decides as for the inputs traced with",
-        )
-        for place in written.decisions
-    ]
+    made.facts["reservations"] = list(map(_frozen, written.decisions))
     return made, ONNX, written.how
+
+
+def _frozen(place: str) -> dict[str, str]:
+    text = f"{place} decides by the values of the inputs: the result always decides as for the inputs traced with"
+    return reservation("decision", text)
 
 
 def _wrong(path: Path, plan: Plan, runner: TorchRunner, notes: list[str]) -> str:

@@ -66,7 +66,7 @@ def lost(exported: Exported, plan: Plan, runner: TorchRunner, traced: Mapping[st
             except RuntimeFailedError:
                 continue
             seen.append(other)
-            if not _agrees(exported, feed, plan, answers.names, answers.outputs[0]):
+            if one.baked or not _agrees(exported, feed, plan, answers.names, answers.outputs[0]):
                 found.append(Lost(one, feed))
             break
     return found

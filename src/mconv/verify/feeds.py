@@ -183,7 +183,7 @@ class _Dims:
         if not isinstance(dim, str):
             return self.guess(place, spec)
         if dim not in self.named:
-            if re.search(r"batch|^n$|^bs$", dim, re.IGNORECASE):
+            if re.search(r"batch|^bs$", dim, re.IGNORECASE) or (dim in "nN" and place == 0):
                 self.named[dim] = self.batch
             elif re.search(r"height|width|^[hw]$", dim, re.IGNORECASE):
                 self.named[dim] = self.image(spec, bool(re.search(r"width|^w$", dim, re.IGNORECASE)))
