@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from mconv.errors import RuntimeUnavailableError
-from mconv.runtimes.interpreters import candidates, find_interpreter, probe
+from mconv.runtimes.interpreters import candidates, fetched, find_interpreter, probe
 
 MINOR = "{}.{}".format(*sys.version_info[:2])
 FULL = "{}.{}.{}".format(*sys.version_info[:3])
@@ -84,3 +84,32 @@ def test_the_users_choice(bare: Path, tmp_path: Path) -> None:
 def test_an_interpreter_without_venv_does_not_count(bare: Path) -> None:
     broken = script(bare / "python", "echo \"ModuleNotFoundError: No module named 'ensurepip'\" >&2; exit 1")
     assert probe(broken) is None
+
+
+def test_where_there_is_none_uv_gets_one(bare: Path, tmp_path: Path) -> None:
+    """A uv that finds nothing until it has installed something, where it is told to."""
+    text = (
+        'case "$1 $2" in\n"python install") /bin/mkdir -p "$UV_PYTHON_INSTALL_DIR"; '
+        f'printf \'#!/bin/sh\\nexec "{sys.executable}" "$@"\\n\' > "$UV_PYTHON_INSTALL_DIR/python"; '
+        '/bin/chmod 755 "$UV_PYTHON_INSTALL_DIR/python";;\n'
+        '*) [ -x "$UV_PYTHON_INSTALL_DIR/python" ] && echo "$UV_PYTHON_INSTALL_DIR/python";;\nesac'
+    )
+    script(bare / "uv", text)
+    said: list[str] = []
+    with pytest.raises(RuntimeUnavailableError):
+        find_interpreter([MINOR])  # as doctor asks: nothing is downloaded
+    found = find_interpreter([MINOR], get=lambda minor: fetched(minor, tmp_path / "pythons", said.append))
+    assert found == (tmp_path / "pythons" / "python", FULL) and said == [f"getting Python {MINOR} with uv"]
+
+
+@pytest.mark.parametrize(
+    "text", ["echo 'error: no network' >&2; exit 2", '[ "$2" = install ] && exit 0; echo /nowhere']
+)
+def test_where_uv_cannot_either_a_hint_says_what_to_do(bare: Path, tmp_path: Path, text: str) -> None:
+    script(bare / "uv", text)
+    with pytest.raises(RuntimeUnavailableError) as caught:
+        find_interpreter(["3.8"], get=lambda minor: fetched(minor, tmp_path / "pythons", lambda line: None))
+    why = (
+        "could not get Python 3.8: error: no network" if "network" in text else "/nowhere, which uv got, does not work"
+    )
+    assert caught.value.message.endswith(why) and "UV_PYTHON_INSTALL_MIRROR" in (caught.value.hint or "")

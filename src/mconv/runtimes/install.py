@@ -17,7 +17,7 @@ import numpy as np
 
 from mconv.errors import MconvError, RuntimeUnavailableError, UsageError
 from mconv.runtimes import selfcheck
-from mconv.runtimes.interpreters import find_interpreter, probe
+from mconv.runtimes.interpreters import fetched, find_interpreter, probe
 from mconv.runtimes.recipes import Recipe, Step, recipe_for
 from mconv.runtimes.runtime import STATE, Runtime, missing, no_folder, read_state, runtime_of, runtimes_folder
 
@@ -158,7 +158,10 @@ class _Installation:
         elif usable:
             return
         else:
-            path, version = find_interpreter(self.recipe.pythons)
+            pythons = runtimes_folder().parent / "pythons"
+            path, version = find_interpreter(
+                self.recipe.pythons, get=lambda minor: fetched(minor, pythons, self.progress)
+            )
         if usable:
             return
         if self.env.exists():

@@ -1,13 +1,14 @@
-"""Finding a Python interpreter of a wanted version: the user's, PATH, pyenv, uv."""
+"""Finding a Python interpreter of a wanted version: the user's, PATH, pyenv, uv; or having uv get one."""
 
 from __future__ import annotations
 
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Optional, Union
+from typing import Callable, Optional, Union
 
 from mconv.errors import RuntimeUnavailableError
 
@@ -53,12 +54,44 @@ def _numbers(version: str) -> tuple[int, ...]:
     return tuple(int(part) for part in version.split(".") if part.isdigit())
 
 
-def find_interpreter(minors: Sequence[str], python: Optional[str] = None) -> tuple[Path, str]:
+def fetched(minor: str, folder: Path, progress: Callable[[str], None]) -> Path:
+    """An interpreter of a minor version that uv has downloaded into *folder*; uv itself is taken from PyPI where there is
+    none. ``UV_PYTHON_INSTALL_MIRROR`` names a mirror, pip's configuration that of PyPI.
+
+    Raises:
+        RuntimeUnavailableError: that does not work; the message is the last line of what said so.
+    """
+    uv = shutil.which("uv") or str(folder / "uv" / "bin" / "uv")
+    if not os.access(uv, os.X_OK):
+        progress("getting uv, which gets Python, from PyPI")
+        pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+        _call([*pip, "--target", str(folder / "uv"), "uv"], "get uv")
+    progress(f"getting Python {minor} with uv")
+    env = {"UV_PYTHON_INSTALL_DIR": str(folder), "UV_PYTHON_INSTALL_BIN": "0", "UV_PYTHON_PREFERENCE": "only-managed"}
+    _call([uv, "python", "install", minor], f"get Python {minor}", env)
+    return Path(_call([uv, "python", "find", "--no-project", minor], f"find Python {minor}", env))
+
+
+def _call(command: Sequence[str], what: str, env: Optional[dict[str, str]] = None) -> str:
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=1800, env={**os.environ, **(env or {})})
+    except (OSError, subprocess.TimeoutExpired) as e:
+        raise RuntimeUnavailableError(f"could not {what}: {e}") from None
+    if done.returncode != 0:
+        lines = [line.strip() for line in (done.stderr or done.stdout).splitlines() if line.strip()]
+        raise RuntimeUnavailableError(f"could not {what}: {lines[-1] if lines else f'status {done.returncode}'}")
+    return done.stdout.strip()
+
+
+def find_interpreter(
+    minors: Sequence[str], python: Optional[str] = None, get: Optional[Callable[[str], Path]] = None
+) -> tuple[Path, str]:
     """An interpreter of one of the minor versions, the first that works, and its full version.
 
     Args:
         minors: acceptable minor versions, best first.
         python: the user's choice (a path or a command); nothing else is tried then.
+        get: gets one of a minor version where none is found, see :func:`fetched`.
 
     Raises:
         RuntimeUnavailableError: none works, or the user's choice is of another version.
@@ -79,8 +112,18 @@ def find_interpreter(minors: Sequence[str], python: Optional[str] = None) -> tup
             version = probe(path)
             if version is not None and version.rpartition(".")[0] == minor:
                 return path.absolute(), version
-    best = minors[0]
+    best, failed = minors[0], ""
+    if get is not None:
+        try:
+            path = get(best)
+            version = probe(path)
+            if version is not None and version.rpartition(".")[0] == best:
+                return path.absolute(), version
+            failed = f"; {path}, which uv got, does not work"
+        except RuntimeUnavailableError as e:
+            failed = f"; {e.message}"
+    mirror = ", or set UV_PYTHON_INSTALL_MIRROR to a mirror that this machine reaches" if failed else ""
     raise RuntimeUnavailableError(
-        f"no Python {wanted} found on PATH, in pyenv or through uv",
-        f"install one (`uv python install {best}`, or `pyenv install {best}`), or name it with --python PATH",
+        f"no Python {wanted} found on PATH, in pyenv or through uv{failed}",
+        f"install one (`uv python install {best}`, or `pyenv install {best}`), or name it with --python PATH{mirror}",
     )
