@@ -166,3 +166,44 @@ def test_sizes_beyond_the_budget(line: str) -> None:
 def test_sizes_of_models(line: str) -> None:
     with budget.command():
         assert wrong(line) is None
+
+
+class Read(torch.nn.Module):
+    """What runs while it is read calls a method of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.w = torch.nn.Parameter(torch.ones(2))
+
+    @torch.jit.export
+    def __getstate__(self) -> tuple[torch.Tensor, bool]:
+        return self.w, self.training
+
+    @torch.jit.export
+    def __setstate__(self, state: tuple[torch.Tensor, bool]) -> None:
+        self.w = self.settled(state[0])
+        self.training = state[1]
+
+    def settled(self, w: torch.Tensor) -> torch.Tensor:
+        return w * 2
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = x + self.w
+        for _ in range(3):
+            y = y * 0.5
+        return y
+
+
+class ReadWithoutEnd(Read):
+    def settled(self, w: torch.Tensor) -> torch.Tensor:
+        while bool(torch.sum(w) >= -1.0):
+            w = w * 0.5
+        return w
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_no_loop_runs_while_it_is_read() -> None:
+    """torch's reader lets no other thread run: nothing could end it."""
+    assert script_code.check(printed(Read()), script._registered()) is None
+    found = script_code.check(printed(ReadWithoutEnd()), script._registered())
+    assert found is not None and "loops while it is read" in found
