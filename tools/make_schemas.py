@@ -35,6 +35,7 @@ from mconv.serving.convert import ServingResult
 from mconv.serving.scaffold import Written
 from mconv.verbs.convert import Converted
 from mconv.verbs.downgrade import Downgraded
+from mconv.verbs.half import HalfReport
 from mconv.verbs.report import Report
 from mconv.verbs.serve import Serving
 from mconv.verbs.shapes import Shapes
@@ -312,6 +313,7 @@ RESULTS: dict[str, Any] = {
     "torch2paddle": Report,
     "to-onnx": Report,
     "downgrade": Downgraded,
+    "half": HalfReport,
     "convert": Converted,
     "to-serving": ServingResult,
     "scaffold": Written,

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from mconv.serving.scaffold import Written as WrittenService
     from mconv.verbs.convert import Converted
     from mconv.verbs.downgrade import Downgraded
+    from mconv.verbs.half import HalfReport
     from mconv.verbs.recognise import SourceKind
     from mconv.verbs.report import Report
     from mconv.verbs.serve import ServiceRun
@@ -167,6 +168,18 @@ def shapes(path: PathLike, out: Optional[PathLike] = None, **options: Any) -> Sh
     from mconv.verbs import shapes as verb
 
     return verb.shapes(path, out, **options)
+
+
+@budget.bounded
+def half(path: PathLike, out: PathLike, **options: Any) -> HalfReport:
+    """A float32 model rewritten for half precision on a GPU; see :func:`mconv.verbs.half.half`.
+
+    Raises:
+        MconvError: see there.
+    """
+    from mconv.verbs import half as verb
+
+    return verb.half(path, out, **options)
 
 
 @budget.bounded

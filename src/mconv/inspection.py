@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Optional
 
 from mconv.errors import CorruptModelError, MconvError, UnsupportedError
-from mconv.passes import loadable
+from mconv.passes import half, loadable
 from mconv.passes.legalize import legalize, version_text
 from mconv.program import files, sniff, targets
 from mconv.program.params import PathLike
@@ -187,6 +187,7 @@ def _paddle(path: Path, found: ModelFiles, variables: bool, text: bool) -> Inspe
     report.blocks = len(program.blocks)
     if not report.outputs:
         report.notes.append("no fetch operator: not an inference program (saved for training?)")
+    report.notes += filter(None, [half.for_gpus(program)])
     _aliases(report, found.folder)
     report.targets = [_target(program, name, report.files[0].bytes) for name in targets.TARGETS]
     if variables:

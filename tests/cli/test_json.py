@@ -67,6 +67,7 @@ COMMANDS = [
     Command("to-serving", "to-serving model --feed-alias x=features --out deploy"),
     Command("to-serving", "to-serving model --show"),
     Command("scaffold", "scaffold serving_server"),
+    Command("half", "half model out", (RUNTIME,)),
     Command("shapes", "shapes model --min x[1,8] --opt x[4,8] --max x[16,8] --form trtexec", (RUNTIME,)),
     Command("serve", "serve serving_server --port PORT --detach", (RUNTIME,), after="serve --stop --port PORT"),
     Command("serve-stop", "serve --stop --port PORT", (RUNTIME,), before="serve serving_server --port PORT --detach"),

@@ -23,6 +23,7 @@ COMMANDS: dict[str, dict[str, str]] = {
         "torch2paddle": "PyTorch (.pt2, TorchScript, factory, Hugging Face folder) → Paddle",
         "to-onnx": "Paddle → ONNX, through paddle2onnx",
         "downgrade": "A model of a newer Paddle, .json included → one that an older Paddle loads",
+        "half": "A float32 model → half precision for GPUs, proved on the CPU",
         "convert": "Any model, whatever it is → serving_server/ + serving_client/ in one go",
     },
     "Serve": {

@@ -36,7 +36,8 @@ def _declared(
     ] = None,
     threads: Annotated[Optional[int], typer.Option(help="Threads of Paddle in each of them; default 1.")] = None,
     device_type: Annotated[
-        Optional[int], typer.Option(help="0 CPU (default), 1 GPU, 2 TensorRT, 3 ARM CPU, 4 Kunlun XPU.")
+        Optional[int],
+        typer.Option(help="0 CPU (default), 1 GPU (default in half precision), 2 TensorRT, 3 ARM CPU, 4 Kunlun XPU."),
     ] = None,
     shapes: Annotated[
         Optional[Path],

@@ -130,8 +130,24 @@ def _serve_check(report: Any) -> dict[str, Any]:
     return {"warnings": [], "proof": proof}
 
 
+def _half(report: Any) -> dict[str, Any]:
+    rows = [
+        {
+            "name": r.name,
+            "input_set": r.input_set,
+            "max_abs": r.error,
+            "ok": r.ok,
+            "reason": "" if r.ok else "too far off",
+        }
+        for r in report.outputs
+    ]
+    b = f"{report.dtype} emulated in {report.runtime}"
+    proof = {"status": report.status, "a": f"float32 in {report.runtime}", "b": b, "outputs": rows}
+    return {"warnings": list(report.warnings), "proof": proof if rows else None}
+
+
 _SHAPES: dict[str, Callable[[Any], dict[str, Any]]] = {
-    "to_serving": _plain, "downgrade": _plain, "verify": _verify, "serve_check": _serve_check,
+    "to_serving": _plain, "downgrade": _plain, "half": _half, "verify": _verify, "serve_check": _serve_check,
 }  # fmt: skip
 
 

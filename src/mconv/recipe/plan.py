@@ -99,6 +99,7 @@ class _Planner:
         self.last: Optional[str] = None  # the last conversion, to-onnx included, which no other step goes on from
         self.server: Optional[str] = None  # the step that made it
         self.service: Optional[Path] = None
+        self.for_gpus = False  # whether the model computes in half precision by now
 
     def steps(self) -> list[Step]:
         return [self._step(i, spec) for i, spec in enumerate(self.recipe.steps)]
@@ -116,6 +117,7 @@ class _Planner:
             "onnx2paddle": self._importer,
             "torch2paddle": self._importer,
             "downgrade": self._downgrade,
+            "half": self._half,
             "to-serving": self._to_serving,
             "convert": self._convert,
             "to-onnx": self._to_onnx,
@@ -240,6 +242,21 @@ class _Planner:
         step.options.update({"target": self.recipe.target, "force": True})
         step.outputs = ["downgrade"]
 
+    def _half(self, step: Step, spec: StepSpec) -> None:
+        self._model(step, spec, "path")
+        step.places["out"] = "half"
+        step.options.update({"target": self.recipe.target, "force": True})
+        step.options.setdefault("verify", True)
+        calibrate = step.options.pop("calibrate", False)
+        if calibrate and self.found.data is None:
+            raise self._bad(spec, "calibrate: needs real inputs", "verification: {data: inputs.npz}")
+        if step.options["verify"] or calibrate:
+            step.options["runtime"] = self.recipe.verification.get("runtime")
+            if self.found.data is not None:
+                step.reads["calibrate" if calibrate else "feeds"] = self.found.data
+        step.outputs = ["half"]
+        self.for_gpus = not step.options.get("weights_only")
+
     def _to_serving(self, step: Step, spec: StepSpec) -> None:
         self._model(step, spec, "path")
         serving = self.recipe.serving
@@ -280,6 +297,8 @@ class _Planner:
             if conversions[:1] == ["convert"]:
                 hint = "convert has compared its result with the source; `a: source` does it again"
             raise self._bad(spec, "has no two models to compare", hint)
+        if self.for_gpus and (b in ("half", "to-serving") or a in ("half", "to-serving")):
+            raise self._bad(spec, "the model is for GPUs by now, and this runs it on the CPU", "half has compared it")
         for side, name in (("a", a), ("b", b)):
             self._side(step, spec, side, name)
         step.options.setdefault("tolerance", self.recipe.verification.get("tolerance"))
@@ -304,6 +323,8 @@ class _Planner:
     def _serve_check(self, step: Step, spec: StepSpec) -> None:
         if self.server is None:
             raise self._bad(spec, "there is no served model yet", "it comes after to-serving or convert")
+        if self.for_gpus:
+            raise self._bad(spec, "the model is for GPUs by now, and this runs it on the CPU", "half has compared it")
         step.reads["folder"], step.made_by["folder"] = self.made[self.server]
         if self.service is not None:
             step.hidden["service"] = str(self.service)

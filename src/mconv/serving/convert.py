@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Optional
 
 from mconv.errors import NotAModelError, UsageError
+from mconv.passes import half
 from mconv.passes.legalize import legalize, version_text
 from mconv.printable import require_visible
 from mconv.program import files, output, targets
@@ -188,6 +189,7 @@ def prepare(
             f"input {', '.join(unread)}: the C++ server (paddle_serving_server.serve) reads no such type, only int64, "
             "float32, int32, float16, uint8, int8 and strings; the Python pipeline takes it"
         )
+    result.warnings += filter(None, [half.for_gpus(program)])
     deep = [f"{p.name!r} ({p.var.lod_level})" for p in feeds if p.var.lod_level > 1]
     if deep:
         result.warnings.append(

@@ -9,10 +9,12 @@ from __future__ import annotations
 import json
 import os
 import posixpath
+from dataclasses import replace
 from pathlib import Path
 from typing import Optional
 
 from mconv.errors import NotAModelError, UsageError
+from mconv.passes import half
 from mconv.printable import quoted
 from mconv.program import files
 from mconv.program.output import staged
@@ -90,6 +92,8 @@ def plan(
         CorruptModelError: a tokenizer or ``preprocessor_config.json`` is damaged.
     """
     check(options)
+    if options.device_type is None:
+        options = replace(options, device_type=0 if program is None or half.for_gpus(program) is None else 1)
     inputs = inputs_of(config, program)
     tokenizer = tokenizer_files.find(options.tokenizer, beside) if options.service in (None, "text") else None
     service = Service(options.service or input_modules.guess(inputs, options, tokenizer is not None))

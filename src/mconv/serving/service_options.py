@@ -35,7 +35,7 @@ class ServiceOptions:
         workers: threads that take requests; None: four, and 32 of a service that runs requests together.
         concurrency: how many copies of the model run; None: two of a text model that is not large, on a CPU, else one.
         threads: threads of Paddle's mathematics library.
-        device_type: one of :data:`DEVICES`.
+        device_type: one of :data:`DEVICES`; None: 0, or 1 for a program in half precision.
         shapes: Paddle's shape file for TensorRT, as ``mconv shapes`` writes it; None: the ranges of the inputs alone.
         ir_optim: whether Paddle may optimise the graph.
         onednn: whether a CPU uses oneDNN; None: where it is faster, see :mod:`mconv.serving.onednn`.
@@ -56,7 +56,7 @@ class ServiceOptions:
     workers: Optional[int] = None
     concurrency: Optional[int] = None
     threads: int = 1
-    device_type: int = 0
+    device_type: Optional[int] = None
     shapes: Optional[PathLike] = None
     ir_optim: bool = True
     onednn: Optional[bool] = None
@@ -157,7 +157,7 @@ def check(options: ServiceOptions) -> None:
     ):
         if count < 1:
             raise UsageError(f"{option}: {count} is less than 1")
-    if options.device_type not in DEVICES:
+    if options.device_type is not None and options.device_type not in DEVICES:
         known = ", ".join(f"{number} {name}" for number, name in DEVICES.items())
         raise UsageError(f"--device-type: {options.device_type} is not one of {known}")
     if options.log_level not in LEVELS:

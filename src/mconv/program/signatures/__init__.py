@@ -86,3 +86,22 @@ def cpu_dtypes(target: str, op: str) -> frozenset[DType] | None:
     lists = [_kernels(targets.get(n).paddle).get(op) for n in names[names.index(target) :]]
     known = [types for types in lists if types is not None]
     return frozenset(map(DType, frozenset.intersection(*known))) if known else None
+
+
+@functools.cache
+def _gpu_kernels(paddle: str) -> dict[str, frozenset[str]]:
+    data = (Path(__file__).parent / f"gpu-{paddle}.json").read_bytes()
+    return {dtype: frozenset(ops) for dtype, ops in json.loads(data)["kernels"].items()}
+
+
+def gpu_operators(target: str, dtype: DType) -> frozenset[str]:
+    """The operators that have a kernel for half precision on a GPU in *target*.
+
+    Dumped from ``core._get_all_register_op_kernels`` of ``paddlepaddle-gpu`` 2.3.2 and 2.6.2, which lists them without
+    a GPU. Target 3 is taken for 2.6.2, the last release of that package with programs of this kind in mind.
+
+    Args:
+        dtype: ``FP16`` or ``BF16``.
+    """
+    paddle = "2.3.2" if targets.get(target).version < 2006000 else "2.6.2"
+    return _gpu_kernels(paddle)[dtype.label]

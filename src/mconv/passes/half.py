@@ -1,0 +1,580 @@
+"""A float32 program rewritten for half precision on a GPU, and the same rewriting emulated in float32 for a CPU.
+
+Which operators may compute in half follows from the kernels of the real GPU packages
+(:func:`mconv.program.signatures.gpu_operators`); what stays float32, and how casts are written, from Paddle's
+``auto_mixed_precision_pass`` (2.6), which is the oracle where it exists. Numbers beyond half's range in weights and
+filled tensors become half of its largest: an infinite mask times 0, or a row of nothing else, is no number, which is how
+BERT and ERNIE fail.
+
+The emulation has the same operators and the same decisions. What would be in half is float32 there, rounded to half
+where it is made, so that a CPU, which has no half kernels, computes what a GPU that accumulates in float32 would.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Optional, Union
+
+from mconv.errors import UnsupportedError, UsageError
+from mconv.passes.rewrite import make
+from mconv.program import signatures
+from mconv.program.dtypes import AttrType, DType, VarKind
+from mconv.program.params import ArraySource, TensorSource
+from mconv.program.program import Block, Op, Program, Var
+
+if TYPE_CHECKING:  # see dtypes.py
+    import numpy as np
+
+LARGEST = {DType.FP16: 65504.0, DType.BF16: 3.3895313892515355e38}
+# what becomes of larger numbers in weights, filled tensors and masks: a score that is added does not reach infinity
+SATURATED = {dtype: largest / 2 for dtype, largest in LARGEST.items()}
+
+# auto_mixed_precision_pass.cc: what loses too much in half, has no half kernel worth the name, or is a cast itself
+_FLOAT_OPERATORS = frozenset(
+    [
+        "cast",
+        "exp",
+        "square",
+        "log",
+        "mean",
+        "sum",
+        "softmax_with_cross_entropy",
+        "sigmoid_cross_entropy_with_logits",
+        "cross_entropy",
+        "cross_entropy2",
+        "conv2d_transpose",
+        "depthwise_conv2d_transpose",
+        "reduce_sum",
+        "cumsum",
+        "logsumexp",
+        "p_norm",
+        "norm",
+        "l2_normalize",
+        "linspace",
+        "range",
+    ]
+)
+# the same pass: statistics and weights that the half kernels read as float32
+_NORM = ("Bias", "Mean", "Scale", "Variance")
+_FLOAT_INPUTS = {
+    "batch_norm": _NORM,
+    "sync_batch_norm": _NORM,
+    "instance_norm": ("Bias", "Scale"),
+    "nearest_interp_v2": ("Scale",),
+    "bilinear_interp_v2": ("Scale",),
+    "bicubic_interp_v2": ("Scale",),
+    "linear_interp_v2": ("Scale",),
+    "trilinear_interp_v2": ("Scale",),
+    "scale": ("ScaleTensor",),
+}
+_FLOAT_OUTPUTS = {
+    "batch_norm": ("MeanOut", "VarianceOut", "SavedMean", "SavedVariance"),
+    "sync_batch_norm": ("MeanOut", "VarianceOut", "SavedMean", "SavedVariance"),
+    "instance_norm": ("SavedMean", "SavedVariance"),
+    "layer_norm": ("Mean", "Variance"),
+    "group_norm": ("Mean", "Variance"),
+}
+# operators that move numbers and compute none: they take the type that their input has, so that no cast is made for them
+_MOVING = frozenset(
+    [
+        "reshape2",
+        "reshape",
+        "transpose2",
+        "transpose",
+        "squeeze2",
+        "squeeze",
+        "unsqueeze2",
+        "unsqueeze",
+        "flatten2",
+        "flatten_contiguous_range",
+        "slice",
+        "strided_slice",
+        "split",
+        "concat",
+        "stack",
+        "unstack",
+        "unbind",
+        "expand_v2",
+        "expand_as_v2",
+        "tile",
+        "gather",
+        "gather_nd",
+        "index_select",
+        "assign",
+        "pad",
+        "pad2d",
+        "pad3d",
+        "roll",
+        "flip",
+        "dropout",
+    ]
+)
+_FILLING = ("fill_constant", "fill_constant_batch_size_like", "fill_any_like", "fill_zeros_like")
+
+
+@dataclass
+class Halved:
+    """What :func:`halve` made.
+
+    Attributes:
+        program, params: the result.
+        half: how many operators compute in half, by type.
+        floats: operator type → why operators of it stay float32, and how many.
+        casts: how many casts were written.
+        rounded: tensors in half precision that operators compute, by the names of the source; in the emulation as
+            float32 that is rounded.
+        saturated: weights, filled tensors and masks with numbers beyond half's range.
+    """
+
+    program: Program
+    params: dict[str, TensorSource]
+    half: dict[str, int] = field(default_factory=dict)
+    floats: dict[str, dict[str, int]] = field(default_factory=dict)
+    casts: int = 0
+    rounded: list[str] = field(default_factory=list)
+    saturated: list[str] = field(default_factory=list)
+
+
+def halve(
+    program: Program,
+    params: Mapping[str, TensorSource],
+    target: str,
+    dtype: DType = DType.FP16,
+    *,
+    keep: Collection[str] = (),
+    io: str = "float",
+    emulate: bool = False,
+) -> Halved:
+    """Rewrite a program.
+
+    Args:
+        program: a float32 program for *target*; it is not changed.
+        params: its parameters, by name.
+        dtype: ``FP16`` or ``BF16``.
+        keep: types of operators, and names of variables, whose operators stay float32.
+        io: what the program takes and gives: ``float`` or ``half``.
+        emulate: make the float32 program that computes what the half one does. Its inputs and outputs stay float32.
+
+    Raises:
+        UsageError: *keep* names nothing in the program.
+        UnsupportedError: nothing in it can compute in half.
+    """
+    return _Rewriter(program, params, target, dtype, set(keep), io, emulate).run()
+
+
+def weights_only(program: Program, params: Mapping[str, TensorSource], dtype: DType = DType.FP16) -> Halved:
+    """Store the float32 parameters in half and cast each to float32 where the program begins: it runs everywhere."""
+    made = Halved(Program.from_bytes(program.to_bytes()), dict(params))
+    block = made.program.main
+    casts = []
+    for name, source in params.items():
+        if source.dtype is not DType.FP32 or not name:
+            continue
+        stored = f"{name}.{dtype.label}"
+        shape = source.shape
+        made.params[stored] = _Half(made.params.pop(name), dtype)
+        var = block.vars.pop(name)
+        block.add_var(Var.tensor(stored, dtype, shape, persistable=True))
+        block.add_var(Var.tensor(name, DType.FP32, var.shape or shape))
+        casts.append(_cast(stored, name, dtype, DType.FP32))
+        made.rounded.append(name)
+    if not casts:
+        raise UnsupportedError("the model has no float32 weights")
+    first = next((i for i, op in enumerate(block.ops) if op.type != "feed"), len(block.ops))
+    block.ops[first:first] = casts
+    made.casts = len(casts)
+    return made
+
+
+class _Half(TensorSource):
+    """A float32 tensor in half precision, rounded when it is read.
+
+    Args:
+        as_float: the rounded numbers as float32.
+    """
+
+    def __init__(self, source: TensorSource, dtype: DType, as_float: bool = False):
+        self._source, self._half, self._as_float = source, dtype, as_float
+        self.dtype = DType.FP32 if as_float else dtype
+        self.shape = source.shape
+
+    def _made(self) -> ArraySource:
+        import numpy as np
+
+        array = self._source.array().astype(np.float32, copy=False)
+        most = np.float32(SATURATED[self._half])
+        large = np.isfinite(array) & (np.abs(array) > LARGEST[self._half])
+        if large.any():
+            array = np.where(large, np.copysign(most, array), array)
+        if self._half is DType.FP16:
+            half = array.astype(np.float16)
+            return ArraySource(half.astype(np.float32) if self._as_float else half)
+        bits = array.view(np.uint32)
+        # to the nearest, to even on a tie; what is no number stays none
+        top = np.where(np.isnan(array), (bits >> 16) | 1, (bits + 0x7FFF + ((bits >> 16) & 1)) >> 16).astype(np.uint32)
+        if self._as_float:
+            return ArraySource((top << 16).view(np.float32))
+        return ArraySource(top.astype(np.uint16), DType.BF16)
+
+    def array(self) -> np.ndarray:
+        return self._made().array()
+
+    def chunks(self, size: int = 1 << 22) -> Iterator[Union[bytes, memoryview]]:
+        yield from self._made().chunks(size)
+
+
+def _cast(source: str, result: str, before: DType, after: DType) -> Op:
+    return make(
+        "cast",
+        {"X": source},
+        {"Out": result},
+        in_dtype=(AttrType.INT, int(before)),
+        out_dtype=(AttrType.INT, int(after)),
+    )
+
+
+class _Rewriter:
+    """Goes through the main block once. A variable has up to two forms, float32 and half; each is made when it is asked
+    for first, and thrown away when the variable is written again."""
+
+    def __init__(
+        self,
+        program: Program,
+        params: Mapping[str, TensorSource],
+        target: str,
+        dtype: DType,
+        keep: set[str],
+        io: str,
+        emulate: bool,
+    ):
+        self.made = Halved(Program.from_bytes(program.to_bytes()), dict(params))
+        self.block: Block = self.made.program.main
+        self.dtype, self.keep, self.emulate = dtype, keep, emulate
+        self.io = "float" if emulate else io
+        self.kernels = signatures.gpu_operators(target, dtype)
+        self.form: dict[str, dict[DType, str]] = {}  # variable → type → the variable that holds it in that type
+        self._after: list[Op] = []  # what follows the operator that is being written
+        self.large: set[str] = set()  # what is beyond half's range and is cast through a clip
+        self._sizes: dict[str, bool] = {}  # parameter → whether it has numbers beyond half's range
+        self.ops: list[Op] = []
+        self.count = 0
+        self.pinned = self._pinned(program)
+        self._check_keep()
+
+    def _pinned(self, program: Program) -> set[str]:
+        """Variables that have to be float32 under their own names: sub-blocks read them, or they are no plain tensors."""
+        found = {
+            name for block in program.blocks[1:] for op in block.ops for name in (*op.input_names, *op.output_names)
+        }
+        written: set[str] = set()
+        for op in program.main.ops:
+            if op.blocks:
+                found.update(op.input_names, op.output_names)
+            found.update(written & set(op.output_names))
+            written.update(op.output_names)
+        found.update(n for n, v in program.main.vars.items() if v.persistable and n in written)
+        if self.io == "float":
+            found.update(port.name for port in (*program.feeds, *program.fetches))
+        return found
+
+    def _check_keep(self) -> None:
+        known = {op.type for op in self.block.ops} | set(self.block.vars)
+        unknown = sorted(self.keep - known)
+        if unknown:
+            raise UsageError(
+                f"--keep {unknown[0]}: the program has no such operator or variable",
+                "mconv inspect MODEL --ops --vars lists them",
+            )
+
+    def run(self) -> Halved:
+        for op in self.block.ops:
+            if op.type == "feed" and self.io == "half":
+                for name in op.output_names:
+                    self._set_half(name)
+            if op.type in ("feed", "fetch"):
+                self.ops.append(op)
+                continue
+            reason = self._why_float(op)
+            for name in op.output_names:  # what was cast of an earlier value of the same name
+                self.form.pop(name, None)
+            if reason is None:
+                self._half(op)
+            else:
+                if reason:
+                    self.made.floats.setdefault(op.type, {}).setdefault(reason, 0)
+                    self.made.floats[op.type][reason] += 1
+                self._float(op)
+        self.block.ops[:] = self.ops
+        if not self.made.half:
+            raise UnsupportedError(f"nothing in the program can compute in {self.dtype.label}")
+        self._store_params()
+        self._drop_unused()
+        return self.made
+
+    # ------------------------------------------------------------------------------------------------- decisions
+
+    def _is_float(self, name: str) -> bool:
+        var = self.block.vars.get(name)
+        return var is not None and var.kind == VarKind.LOD_TENSOR and var.dtype in (DType.FP32, self.dtype)
+
+    def _why_float(self, op: Op) -> Optional[str]:
+        """None: it computes in half. Empty: there is nothing to choose. Else why it stays float32."""
+        if op.blocks:
+            return "control flow"
+        inputs = [n for n in op.input_names if self._is_float(n)]
+        outputs = [n for n in op.output_names if self._is_float(n)]
+        if not outputs and not inputs:
+            return ""
+        if op.type in self.keep or self.keep.intersection((*op.input_names, *op.output_names)):
+            return "asked for"
+        if any(self._other_kind(n) for n in (*op.input_names, *op.output_names)):
+            return "not on dense float32 tensors"
+        if op.type == "depthwise_conv2d" and op.type not in self.kernels and "conv2d" in self.kernels:
+            return None  # as a convolution with groups
+        if op.type in _FLOAT_OPERATORS:
+            return "always float32" if op.type != "cast" else ""
+        if op.type not in self.kernels:
+            return f"no {self.dtype.label} kernel"
+        if self._beyond(op):
+            return f"numbers beyond {self.dtype.label}"
+        if op.type in _FILLING and op.type != "fill_constant":
+            return ""
+        if op.type in _MOVING:
+            computed = [n for n in inputs if not self.block.vars[n].persistable]
+            return None if computed and all(self._held(n) is self.dtype for n in computed[:1]) else ""
+        if not inputs and op.type != "fill_constant":
+            return ""
+        return None
+
+    def _other_kind(self, name: str) -> bool:
+        """Whether it is a tensor of another floating point type, a list of tensors, or something else again."""
+        var = self.block.vars.get(name)
+        if var is None:
+            return bool(name) and name != "@EMPTY@"
+        if var.kind != VarKind.LOD_TENSOR:
+            return True
+        return var.dtype not in (DType.FP32, self.dtype) and var.dtype is not None and var.dtype.is_float
+
+    def _beyond(self, op: Op) -> bool:
+        """Whether its attributes are numbers that half does not have: a scale that makes a mask of -1e9."""
+        most = LARGEST[self.dtype]
+        if op.type == "scale" and max(abs(op.attr("scale", 1.0)), abs(op.attr("bias", 0.0))) > most:
+            self.large.update(op.output("Out"))
+            return True
+        return False
+
+    def _held(self, name: str) -> DType:
+        """The type of the variable of that name itself."""
+        var = self.block.vars[name]
+        if self.emulate:
+            return self.dtype if self._form(name, self.dtype) == name else DType.FP32
+        return var.dtype or DType.FP32
+
+    def _form(self, name: str, dtype: DType) -> Optional[str]:
+        return self.form.get(name, {}).get(dtype)
+
+    def _note(self, name: str, dtype: DType, held: str) -> str:
+        self.form.setdefault(name, {})[dtype] = held
+        return held
+
+    # -------------------------------------------------------------------------------------------------- operators
+
+    def _half(self, op: Op) -> None:
+        self.made.half[op.type] = self.made.half.get(op.type, 0) + 1
+        if op.type == "depthwise_conv2d" and op.type not in self.kernels:
+            op.type = "conv2d"
+        if op.type == "fill_constant":
+            self._fill(op)
+        else:
+            kept = _FLOAT_INPUTS.get(op.type, ())
+            for parameter, names in op.inputs.items():
+                wanted = DType.FP32 if parameter in kept else self.dtype
+                op.set_input(parameter, [self._as(name, wanted) if self._is_float(name) else name for name in names])
+        self.ops.append(op)
+        results = _FLOAT_OUTPUTS.get(op.type, ())
+        for parameter, names in op.outputs.items():
+            if parameter == "XShape" or parameter in results:
+                continue
+            op.set_output(parameter, [self._result(name) if self._is_float(name) else name for name in names])
+        for name in ("dtype", "in_dtype", "out_dtype"):
+            if not self.emulate and op.attr(name) == int(DType.FP32):
+                op.set_attr(name, int(self.dtype), AttrType.INT)
+        self.ops.extend(self._after)
+        self._after = []
+
+    def _fill(self, op: Op) -> None:
+        most = LARGEST[self.dtype]
+        text = op.attr("str_value", "")
+        value = float(text) if text else float(op.attr("value", 0.0))
+        if abs(value) > most and abs(value) != float("inf"):
+            self.made.saturated.extend(op.output("Out"))
+            value = math.copysign(SATURATED[self.dtype], value)
+            op.set_attr("value", value, AttrType.FLOAT)
+            if text:
+                op.set_attr("str_value", repr(value), AttrType.STRING)
+
+    def _result(self, name: str) -> str:
+        """The variable that a half operator writes for *name*."""
+        self.made.rounded.append(name)
+        if self.emulate:
+            raw = self._new(name, DType.FP32)
+            self._after += self._round(raw, name)
+            self.form[name] = {self.dtype: name, DType.FP32: name}
+            return raw
+        if name in self.pinned:
+            twin = self._new(name, self.dtype)
+            self._after.append(_cast(twin, name, self.dtype, DType.FP32))
+            self.made.casts += 1
+            self.form[name] = {self.dtype: twin, DType.FP32: name}
+            return twin
+        self._set_half(name)
+        return name
+
+    def _set_half(self, name: str) -> None:
+        var = self.block.vars.get(name)
+        if var is not None and var.dtype is DType.FP32:
+            var.desc.type.lod_tensor.tensor.data_type = int(self.dtype)
+            self._note(name, self.dtype, name)
+
+    def _round(self, raw: str, name: str) -> list[Op]:
+        small = self._new(raw, self.dtype)
+        return [_cast(raw, small, DType.FP32, self.dtype), _cast(small, name, self.dtype, DType.FP32)]
+
+    def _float(self, op: Op) -> None:
+        if any(name in self.large or self._is_large_param(name) for name in op.input_names):
+            self.large.update(name for name in op.output_names if self._is_float(name))
+        if not op.blocks:
+            for parameter, names in op.inputs.items():
+                op.set_input(parameter, [self._as(n, DType.FP32) if self._is_float(n) else n for n in names])
+            if op.type == "cast" and not self.emulate:
+                (source,) = op.input("X")
+                if self._is_float(source):
+                    op.set_attr("in_dtype", int(DType.FP32), AttrType.INT)
+        self.ops.append(op)
+
+    def _as(self, name: str, wanted: DType) -> str:
+        """The variable that holds *name* in a type; a cast is written where there is none yet."""
+        var = self.block.vars[name]
+        if var.persistable and name in self.made.params:
+            return self._param(name, wanted)
+        known = self._form(name, wanted)
+        if known is not None:
+            return known
+        held = self._held(name)
+        if held is wanted:
+            return name
+        result = self._new(name, DType.FP32 if self.emulate else wanted)
+        if wanted is self.dtype:
+            source = name
+            if name in self.large:
+                source = self._clipped(name)
+            if self.emulate:
+                self.ops += self._round(source, result)
+            else:
+                self.ops.append(_cast(source, result, DType.FP32, wanted))
+        else:
+            self.ops.append(_cast(name, result, self.dtype, DType.FP32))
+        self.made.casts += 1
+        return self._note(name, wanted, result)
+
+    def _clipped(self, name: str) -> str:
+        result, most = self._new(name, DType.FP32), SATURATED[self.dtype]
+        self.ops.append(
+            make("clip", {"X": name}, {"Out": result}, min=(AttrType.FLOAT, -most), max=(AttrType.FLOAT, most))
+        )
+        self.made.saturated.append(name)
+        return result
+
+    def _new(self, like: str, dtype: DType) -> str:
+        """A variable under the name that Paddle's own pass gives to what it casts."""
+        while True:
+            name = f"{like}_cast_auto_mixed.tmp_{self.count}"
+            self.count += 1
+            if name not in self.block.vars:
+                var = self.block.vars.get(like)
+                shape = () if var is None or var.shape is None else var.shape
+                self.block.add_var(Var.tensor(name, dtype, shape, lod_level=0 if var is None else var.lod_level))
+                return name
+
+    # ------------------------------------------------------------------------------------------------- parameters
+
+    def _param(self, name: str, wanted: DType) -> str:
+        """The parameter, in half under a name of its own until it is known whether the float32 one is needed, too."""
+        if wanted is not self.dtype:
+            return name
+        known = self._form(name, wanted)
+        if known is not None:
+            return known
+        second = self._new(name, DType.FP32 if self.emulate else wanted)
+        self.block.vars[second].desc.persistable = self.block.vars[second].desc.is_parameter = True
+        self.made.params[second] = _Half(self.made.params[name], wanted, self.emulate)
+        return self._note(name, wanted, second)
+
+    def _is_large_param(self, name: str) -> bool:
+        return self.block.vars[name].persistable and self._too_large(name) if name in self.made.params else False
+
+    def _store_params(self) -> None:
+        """A parameter that nobody reads as float32 any more gives its name to the one in half."""
+        used = {
+            n for block in self.made.program.blocks for op in block.ops for n in (*op.input_names, *op.output_names)
+        }
+        renamed = {}
+        for name, forms in self.form.items():
+            second = forms.get(self.dtype, "")
+            if second == name or second not in self.made.params:
+                continue
+            if self._too_large(name):
+                self.made.saturated.append(name)
+            if name in used or name in self.pinned:
+                continue
+            renamed[second] = name
+            self.made.params[name] = self.made.params.pop(second)
+            var = self.block.vars.pop(second)
+            var.desc.name = name
+            self.block.add_var(var)
+        for op in self.block.ops:
+            op.rename(renamed)
+
+    def _too_large(self, name: str) -> bool:
+        if name not in self._sizes:
+            self._sizes[name] = self._has_too_large(self.made.params[name])
+        return self._sizes[name]
+
+    def _has_too_large(self, source: TensorSource) -> bool:
+        import numpy as np
+
+        if source.dtype is not DType.FP32:
+            return False
+        most = LARGEST[self.dtype]
+        return any(
+            bool((np.abs(part[np.isfinite(part)]) > most).any())
+            for part in (np.frombuffer(chunk, np.float32) for chunk in source.chunks())
+        )
+
+    def _drop_unused(self) -> None:
+        used = {
+            n for block in self.made.program.blocks for op in block.ops for n in (*op.input_names, *op.output_names)
+        }
+        for name in [n for n, v in self.block.vars.items() if n.endswith(_suffixes(self.count)) and n not in used]:
+            del self.block.vars[name]
+            self.made.params.pop(name, None)
+
+
+def _suffixes(count: int) -> tuple[str, ...]:
+    return tuple(f"_cast_auto_mixed.tmp_{n}" for n in range(count))
+
+
+def for_gpus(program: Program) -> Optional[str]:
+    """What to know of a program whose operators, casts aside, compute in half precision; None for any other."""
+    for block, op in program.ops():
+        if op.type not in ("cast", "feed", "fetch"):
+            for name in op.output_names:
+                var = program.find_var(name, block)
+                if var is not None and var.dtype in LARGEST:
+                    return (
+                        f"it computes in {var.dtype.label}, for which Paddle has kernels on GPUs alone: "
+                        "device_type 1 or 2"
+                    )
+    return None

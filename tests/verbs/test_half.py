@@ -1,0 +1,149 @@
+"""Half precision proved by emulation: real models, what leaves the range, calibration, a second reader."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Callable
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from mconv import api
+from mconv.errors import UnsupportedError, UsageError, VerificationError
+from mconv.verbs.half import half
+from tests.golden import case
+from tests.managed import require
+from tests.onnx.test_zoo import written
+
+RUNTIMES = {"2.3": "paddle-2.3.2", "2.6": "paddle-2.6.2"}
+
+
+def ocr(part: str, folder: Path, target: str) -> Path:
+    package = pytest.importorskip("rapidocr_onnxruntime")
+    (path,) = (Path(package.__file__).parent / "models").glob(f"*_{part}_infer.onnx")
+    api.onnx2paddle(path, folder / part, target=target, verify=False)
+    return folder / part
+
+
+def chain(folder: Path, factor: float) -> Path:
+    """y = x @ w * factor / factor, on rows of 4: with a large factor, the product leaves float16."""
+    nodes = [
+        helper.make_node("MatMul", ["x", "w"], ["a"]),
+        helper.make_node("Mul", ["a", "factor"], ["large"]),
+        helper.make_node("Div", ["large", "factor"], ["b"]),
+        helper.make_node("MatMul", ["b", "w"], ["y"]),
+    ]
+    weights = {"w": np.eye(4, dtype=np.float32) * 2, "factor": np.full((), factor, np.float32)}
+    infos = [helper.make_tensor_value_info(n, TensorProto.FLOAT, ["n", 4]) for n in "xy"]
+    held = [numpy_helper.from_array(a, n) for n, a in weights.items()]
+    graph = helper.make_graph(nodes, "chain", infos[:1], infos[1:], held)
+    onnx.save(
+        helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), folder / "chain.onnx"
+    )
+    api.onnx2paddle(folder / "chain.onnx", folder / "chain", verify=False)
+    return folder / "chain"
+
+
+@pytest.mark.runtime
+@pytest.mark.parametrize(
+    ("name", "target"), [("bert", "2.3"), ("conv", "2.3"), ("multi", "2.3"), ("bert", "2.6"), ("mlp", "2.6")]
+)
+def test_golden_models(name: str, target: str, tmp_path: Path) -> None:
+    require(RUNTIMES[target])
+    found = half(case(f"2.3.2-{name}").model, tmp_path / "out", target=target)
+    assert found.status == "passed" and found.outputs and all(row.error is not None for row in found.outputs)
+    assert any(row.error for row in found.outputs)  # something was rounded
+    assert api.inspect(tmp_path / "out").notes[0].startswith("it computes in float16")
+    # twice is once too often
+    with pytest.raises(UnsupportedError, match="computes in float16 already"):
+        half(tmp_path / "out", tmp_path / "again")
+
+
+@pytest.mark.runtime
+@pytest.mark.slow
+@pytest.mark.parametrize(("part", "shape", "most"), [("det", (1, 3, 64, 160), 0.35), ("rec", (2, 3, 48, 160), 0.1)])
+def test_pictures(part: str, shape: tuple[int, ...], most: float, tmp_path: Path) -> None:
+    """Real weights on pictures with text. 350 roundings in a row make single pixels of the map, and probabilities of single
+    characters, differ by more than is allowed: that is said, with the tensors, and nothing is written unless it is asked for."""
+    require("paddle-2.3.2")
+    model = ocr(part, tmp_path, "2.3")
+    np.savez(tmp_path / "x.npz", x=written(shape))
+    with pytest.raises(VerificationError, match="off by"):
+        half(model, tmp_path / "out", feeds=tmp_path / "x.npz")
+    found = half(model, tmp_path / "out", feeds=tmp_path / "x.npz", tolerance=most)
+    assert found.status == "passed" and found.tensors
+    assert found.bytes["after"] < 0.62 * found.bytes["before"]
+
+
+@pytest.mark.runtime
+def test_what_leaves_the_range_is_named_and_kept_by_calibration(tmp_path: Path) -> None:
+    require("paddle-2.3.2")
+    model = chain(tmp_path, 60000.0)
+    with pytest.raises(VerificationError) as error:
+        half(model, tmp_path / "out")
+    assert "is not finite" in error.value.message and "large" in (error.value.hint or "")
+    assert not (tmp_path / "out").exists()
+    np.savez(tmp_path / "x.npz", x=np.linspace(-3, 3, 20, dtype=np.float32).reshape(5, 4))
+    found = half(model, tmp_path / "out", calibrate=tmp_path / "x.npz")
+    assert found.status == "passed" and "large" in found.kept
+    assert {reason for kinds in found.float32.values() for reason in kinds} == {"asked for"}
+    assert found.half["matmul_v2"] >= 1
+    # by hand the same
+    by_hand = half(model, tmp_path / "hand", keep=found.kept)
+    assert (by_hand.half, by_hand.casts) == (found.half, found.casts)
+
+
+@pytest.mark.runtime
+@pytest.mark.parametrize("dtype", ["fp16", "bf16"])
+@pytest.mark.parametrize("runtime", ["paddle-2.3.2", "paddle-2.6.2", "current"])
+def test_weights_alone_run_everywhere(runtime: str, dtype: str, workers: Callable[[str], Any], tmp_path: Path) -> None:
+    model = case("2.3.2-bert")
+    found = half(model.model, tmp_path / "out", weights_only=True, dtype=dtype, verify=False)
+    assert found.bytes["after"] < 0.55 * found.bytes["before"] and not found.warnings
+    run = workers(runtime).run(found.program, found.params, model.inputs)
+    for want, got in zip(model.outputs, run.outputs[0]):
+        assert np.abs(want - got).max() <= {"fp16": 2e-3, "bf16": 1.6e-2}[dtype] * np.abs(want).max()
+
+
+@pytest.mark.runtime
+def test_a_second_reader_computes_the_same(tmp_path: Path) -> None:
+    """OpenVINO reads the program with its casts and half weights, and has kernels for it on a CPU."""
+    openvino = pytest.importorskip("openvino")
+    model = case("2.3.2-mlp")
+    found = half(model.model, tmp_path / "out", verify=False)
+    compiled = openvino.Core().compile_model(str(found.program), "CPU")
+    got = compiled([*model.inputs.values()])
+    for want, have in zip(model.outputs, (got[output] for output in compiled.outputs)):
+        assert np.abs(want - have).max() <= 1e-2 * np.abs(want).max()
+
+
+def test_it_says_what_it_is(tmp_path: Path) -> None:
+    found = half(case("2.3.2-mlp").model, tmp_path / "half", verify=False)
+    assert found.status == "not verified" and "GPUs alone" in found.warnings[-1]
+    served = api.to_serving(tmp_path / "half", out=tmp_path, pipeline={})
+    assert any("GPUs alone" in warning for warning in served.warnings)
+    assert "device_type: 1" in (tmp_path / "service" / "config.yml").read_text()
+    assert "device_type: 0" in _config(tmp_path / "plain", case("2.3.2-mlp").model)
+
+
+def _config(folder: Path, model: Path) -> str:
+    api.to_serving(model, out=folder, pipeline={})
+    return (folder / "service" / "config.yml").read_text()
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "said"),
+    [
+        ({"dtype": "fp8"}, UsageError, "--dtype: 'fp8'"),
+        ({"io": "int"}, UsageError, "--io: 'int'"),
+        ({"target": "1.8"}, UnsupportedError, "Paddle 1.8"),
+        ({"keep": ["conv9d"]}, UsageError, "--keep conv9d"),
+    ],
+)
+def test_what_cannot_be_asked_for(options: dict[str, Any], error: Any, said: str, tmp_path: Path) -> None:
+    with pytest.raises(error) as raised:
+        half(case("2.3.2-mlp").model, tmp_path / "out", verify=False, **options)
+    assert said in raised.value.message
+    assert not (tmp_path / "out").exists()
