@@ -13,6 +13,10 @@ the same, 100 to 500 pixels            65       85                 –
 =====================================  =======  =================  ==============================
 
 With the passes each shape keeps a copy of the weights of the fully connected layers.
+
+Which is faster is the processor's choice: on an Intel Xeon the same BERT took, in the same Paddle, 10, 13 and 13 ms at 16
+tokens, 22, 28 and 29 at 64, 34, 51 and 51 for eight texts of 16 (``mconv bench``). So texts of any length are filled up
+for oneDNN only where the user asks for it; requests that are run together gain more.
 """
 
 from __future__ import annotations
