@@ -134,3 +134,9 @@ def test_pickles_are_not_loaded(tmp_path: Path) -> None:
     np.savez(tmp_path / "x.npz", x=np.array([{"a": 1}], dtype=object))
     with pytest.raises(UsageError, match="not a readable .npz"):
         load_feeds(tmp_path / "x.npz", [X])
+
+
+def test_n_counts_samples_in_the_first_place_and_points_elsewhere() -> None:
+    images, points = (InputSpec(name, DType.FP32, shape) for name, shape in (("x", ("N", 3)), ("p", ("batch", "n", 3))))
+    assert [f["x"].shape for f in random_feeds([images])] == [(2, 3), (3, 3)]
+    assert [f["p"].shape for f in random_feeds([points])] == [(2, 12, 3), (3, 19, 3)]

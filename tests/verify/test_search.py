@@ -17,6 +17,7 @@ IMAGE = [InputSpec("x", F, (None, 3, None, None))]
 WAVE = [InputSpec("wave", F, ("batch", "samples"))]
 CHUNK = [InputSpec("input", F, (None, None)), InputSpec("state", F, (2, None, 128)), InputSpec("sr", I, ())]
 GRAPH = [InputSpec("x", F, ("nodes", 8)), InputSpec("edge_index", I, (2, "edges"))]
+ITEMS = [InputSpec("items", F, ("n", 16)), InputSpec("query", F, ("batch", 16))]
 PAGE = [
     InputSpec("input_ids", I, ("batch", "length"), 30),
     InputSpec("bbox", I, ("batch", "length", 4)),
@@ -43,6 +44,7 @@ CASES: dict[str, tuple[list[InputSpec], Callable[[Feed], bool]]] = {
     "a second of sound": (WAVE, lambda f: f["wave"].shape[1] >= 16000),
     "chunks of 512, a state, a rate": (CHUNK, _chunk),
     "indices of nodes": (GRAPH, lambda f: int(f["edge_index"].max()) < len(f["x"])),
+    "the best five of the items": (ITEMS, lambda f: len(f["items"]) >= 5),
     "a page": (PAGE, _page),
     "one at a time": (WAVE, lambda f: len(f["wave"]) == 1),
 }

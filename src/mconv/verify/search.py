@@ -20,6 +20,7 @@ T = TypeVar("T")
 _TEXT = (48, 32)  # heights of lines of text, of any width
 _SQUARES = (224, 384, 512, 640, 256, 128, 32)  # what networks for images are made for
 _LENGTHS = (16, 64, 400, 512, 1024)  # a window of a spectrum is 400 samples, a chunk of speech 512
+_ROWS = (8, 12)  # of what is no batch: nodes, items that the best of are chosen
 _LIMITS = (2, 1)  # of indices: nodes, rows, kinds
 
 
@@ -44,7 +45,7 @@ def attempts(specs: Sequence[InputSpec]) -> Iterator[Sizes]:
         for a, b in itertools.product(lengths, images[1:])
         if len(a.length) == 1 and a.height is None
     ]
-    one = [Sizes(batch=(1,)), Sizes(batch=(1,), limit=1)]
+    one = [Sizes(batch=(1,)), Sizes(batch=(1,), limit=1), Sizes(batch=_ROWS)]
     seen = set()
     for sizes in [*single[:1], *limits, *single[1:], *one, *both, *pairs]:
         key = _key(specs, sizes)
