@@ -39,6 +39,7 @@ CASES = [
     case("axes name a dimension twice", "ReduceSum", "x a", weights={"a": [1, 1]}),
     case("has 2 dimensions, where a list is taken", "ReduceSum", "x a", weights={"a": [[1]]}),
     case("beyond 32 bits", "Flatten", axis=1 << 40),
+    case("has 1 dimensions, where a batch and channels are needed", "LRN", size=3, dims=[4]),
     case("is 999, which is no type of ONNX", "Cast", to=999),
     case("has 0, where numbers from 1 on are taken", "MaxPool", dims=IMAGE, kernel_shape=[2, 2], strides=[0, 1]),
     case("has 3 numbers, where 4 are needed", "MaxPool", dims=IMAGE, kernel_shape=[2, 2], pads=[1, 1, 1]),

@@ -36,6 +36,7 @@ _WINDOWS = {
     "AveragePool", "Conv", "ConvInteger", "ConvTranspose", "DeformConv", "LpPool", "MaxPool", "MaxUnpool", "QLinearConv",
     "QLinearAveragePool",
 }  # fmt: skip
+_CHANNELS = {"GlobalAveragePool", "GlobalLpPool", "GlobalMaxPool", "GroupNormalization", "InstanceNormalization", "LRN"}
 # numbers that a window's attribute has for each spatial dimension
 _LENGTHS = {
     "kernel_shape": 1, "strides": 1, "dilations": 1, "pads": 2, "output_padding": 1, "output_shape": 1,
@@ -262,6 +263,12 @@ def _perm(op: str, attributes: Attributes, inputs: Inputs) -> None:
         raise CorruptModelError(f"the attribute 'perm' {perm[:8]} is no order of {rank or len(perm)} dimensions")
 
 
+def _channels(op: str, attributes: Attributes, inputs: Inputs) -> None:
+    rank = _rank(inputs)
+    if rank is not None and rank < 2:
+        raise CorruptModelError(f"its input has {rank} dimensions, where a batch and channels are needed")
+
+
 def _window(op: str, attributes: Attributes, inputs: Inputs) -> None:
     rank = _rank(inputs)
     kernel = _ints(attributes, "kernel_shape")
@@ -443,6 +450,7 @@ def _rules() -> Iterator[tuple[str, Callable[[str, Attributes, Inputs], None]]]:
     yield from ((op, _axis) for op in _AXIS | _AXIS_OR_END)
     yield from ((op, _window) for op in _WINDOWS)
     yield from ((op, _shape) for op in _SHAPES)
+    yield from ((op, _channels) for op in _CHANNELS)
     yield from (
         ("LayerNormalization", _scale), ("ConstantOfShape", _only_shape), ("Gather", _gather), ("If", _if), ("Loop", _loop), ("Pad", _pad),
         ("Scan", _scan), ("Slice", _slice), ("Transpose", _perm), ("Unsqueeze", _unsqueeze),

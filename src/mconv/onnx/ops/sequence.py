@@ -90,6 +90,8 @@ def split_to_sequence(
     size = (x.shape or ())[axis]
     if not isinstance(size, int):
         raise ctx.refuse("how long the sequence is, is known only at run time")
+    if split is None and not size:
+        return TensorSequence([])
     if split is None:
         budget.work(size * OPERATIONS_OF_AN_OP, f"a sequence of {size} tensors")
         pieces = split_evenly(ctx, x, size, axis)
