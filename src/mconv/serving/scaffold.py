@@ -171,8 +171,8 @@ def _dynamic_shapes(service: Service, options: ServiceOptions, shapes: Shapes) -
 
 
 def _copies(service: Service, options: ServiceOptions, weights: int) -> int:
-    """How many processes run the model. Two with one thread each answer twice as many texts a second as one with two
-    threads, which a single text leaves little to do (docs/benchmarks.md)."""
+    """How many processes run the model. Two with one thread each answer about twice as many texts a second as one with
+    two threads, which a single text leaves little to do (docs/benchmarks.md)."""
     if options.concurrency is not None:
         return options.concurrency
     return 2 if service.kind == "text" and options.device_type == 0 and weights <= _LARGE else 1
