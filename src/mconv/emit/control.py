@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Sequence
-from typing import Callable, Optional
+from typing import Callable, NamedTuple, Optional
 
 import numpy as np
 
 from mconv.emit.elementwise import compare, logical
 from mconv.emit.shape import bind_shape, need_rank, reshape
-from mconv.emit.sizes import computable
-from mconv.emit.slicing import fill
-from mconv.emit.zero_size import counted, from_data, register, size_held
+from mconv.emit.sizes import computable, shape_tensor
+from mconv.emit.slicing import fill, slice_
+from mconv.emit.zero_size import counted, from_data, register, size_held, true_size
 from mconv.errors import UnsupportedError
 from mconv.program import dims as D
 from mconv.program import signatures
@@ -86,34 +86,82 @@ def cond(
         then, otherwise: emit the operators of a branch and give its values, of the same types and ranks in both.
     """
     flag = _flag(b, condition)
-    blocks, results = [], []
+    blocks, results, origins = [], [], []
     for branch in (then, otherwise):
         block = b.program.add_block(b.block)
         with _inside(b, block):
             results.append(branch())
+            origins.append(b.origins)
         blocks.append(block)
     if len(results[0]) != len(results[1]):
         raise UnsupportedError("the two branches do not give as many values")
-    specs = [_meet(pair) for pair in zip(*results)]
+    pairs = list(zip(*results))
+    specs, open_axes = [_meet(pair) for pair in pairs], [_axes_of_data(b, pair) for pair in pairs]
     variables = []
-    for block, values, chosen in zip(blocks, results, (flag, logical(b, "logical_not", flag))):
-        outs = [b.variable("branch", v.dtype, v.shape) for v in values]
+    for block, values, known, chosen in zip(blocks, results, origins, (flag, logical(b, "logical_not", flag))):
+        outs = [b.variable("branch", v.dtype, carried_shape(v, axes)) for v, axes in zip(values, open_axes)]
+        sizes = [b.variable("branch.sizes", DType.INT64, (len(axes),)) for axes in open_axes if axes]
         with _inside(b, block):
-            for value, out in zip(values, outs):
+            b.origins.update(known)
+            held = [true_sizes(b, v, axes) for v, axes in zip(values, open_axes) if axes]
+            values = [filled(b, v, axes) for v, axes in zip(values, open_axes)]
+            for value, out in zip([*values, *held], [*outs, *sizes]):
                 b.raw_op("assign", {"X": [value]}, {"Out": [out]})
         b.raw_op(
             "conditional_block",
             {"Cond": [chosen], "Input": _captured(b, block)},
-            {"Out": outs, "Scope": [_unnamed(b, VarKind.STEP_SCOPES, "branch.scope")]},
+            {"Out": [*outs, *sizes], "Scope": [_unnamed(b, VarKind.STEP_SCOPES, "branch.scope")]},
             sub_block=block,
             is_scalar_condition=True,
         )
-        variables.append(outs)
+        variables.append([*outs, *sizes])
     mask = b.cast(flag, DType.INT32)
+    specs += [(DType.INT64, (len(axes),)) for axes in open_axes if axes]
     made = []
     for no, yes, spec in zip(variables[1], variables[0], specs):
         made.append(bind_shape(b, b.op("select_input", X=[no, yes], Mask=mask, result=spec)))
-    return made
+    numbers = iter(made[len(pairs) :])
+    for value, axes in zip(made, open_axes):
+        if axes:
+            register_sizes(b, value, axes, next(numbers))
+    return made[: len(pairs)]
+
+
+# sizes from data that blocks hand out: beside the tensor, which carries padding, its true ones -----------------------
+
+
+def _axes_of_data(b: Builder, ways: Sequence[Value]) -> list[int]:
+    """The axes along which a tensor has, on one of some ways, a size that comes from data or is 0, and others on others."""
+    axes = []
+    for axis, dims in enumerate(zip(*(v.shape or () for v in ways))):
+        if any(d != dims[0] for d in dims) and (0 in dims or counted(b, dims)):
+            axes.append(axis)
+    return axes
+
+
+def carried_shape(x: Value, axes: Sequence[int]) -> tuple[D.Dim, ...]:
+    """The shape of *x* with padding where it is known to have no elements along *axes*."""
+    return tuple(1 if i in axes and d == 0 else d for i, d in enumerate(x.shape or ()))
+
+
+def filled(b: Builder, x: Value, axes: Sequence[int]) -> Value:
+    """*x*, or padding where it is known to have no elements along *axes*."""
+    shape = carried_shape(x, axes)
+    return x if shape == x.shape else fill(b, shape, 0, x.dtype)
+
+
+def true_sizes(b: Builder, x: Value, axes: Sequence[int]) -> Value:
+    """How much of *x* is no padding, along each of *axes*: int64 [their number]."""
+    dims = [(x.shape or ())[axis] for axis in axes]
+    return shape_tensor(b, [D.maximum(true_size(b, d), 0) if counted(b, [d]) else d for d in dims])
+
+
+def register_sizes(b: Builder, x: Value, axes: Sequence[int], sizes: Value) -> None:
+    """The sizes of *x* along *axes*, by names of their own, come from data; *sizes* holds the true ones."""
+    for k, axis in enumerate(axes):
+        size = (x.shape or ())[axis]
+        assert isinstance(size, D.Sym)
+        register(b, size, size_held(b, slice_(b, sizes, [0], [k], [k + 1]) if len(axes) > 1 else sizes))
 
 
 def loop(
@@ -136,28 +184,70 @@ def loop(
         raise UnsupportedError("a loop without end")
     shapes = [list(need_rank(v, "Loop")) for v in carried]
     changing: set[tuple[int, int]] = set()  # (carried value, dimension)
+    of_data: list[list[int]] = [[] for _ in carried]  # those of them that come from data
     while True:
         block = b.program.add_block(b.block)
         counter = b.variable("loop.i", DType.INT64, (1,))
         state = [b.variable("loop.value", v.dtype, s) for v, s in zip(carried, shapes)]
+        sizes = [b.variable("loop.sizes", DType.INT64, (len(axes),)) for axes in of_data if axes]
         with _inside(b, block):
-            for value in state:
+            held = iter(sizes)
+            for value, axes in zip(state, of_data):
+                if axes:
+                    register_sizes(b, value, axes, next(held))
                 bind_shape(b, value)
             go_on, results, collected = body(reshape(b, counter, ()), list(state))
-        if len(results) != len(carried):
-            raise UnsupportedError("the body does not give as many values as it takes")
-        differ = set()
-        for i, (before, after) in enumerate(zip(state, results)):
+            if len(results) != len(carried):
+                raise UnsupportedError("the body does not give as many values as it takes")
+            after_turn = [true_sizes(b, v, axes) for v, axes in zip(results, of_data) if axes]
+            results = [filled(b, v, axes) for v, axes in zip(results, of_data)]
+            inner = [[a for a, d in enumerate(v.shape or ()) if counted(b, [d])] for v in collected]
+            gathered = [true_sizes(b, v, axes) for v, axes in zip(collected, inner) if axes]
+        differ, found = set(), False
+        for i, (first, before, after) in enumerate(zip(carried, state, results)):
             _meet([before, after])
             pairs = zip(before.shape or (), after.shape or ())
             differ |= {(i, axis) for axis, (old, new) in enumerate(pairs) if old != new}
-        if differ <= changing:
+            moving = [axis for k, axis in changing | differ if k == i]
+            axes = [a for a in _axes_of_data(b, [first, before, after]) if a in moving]
+            found |= axes != of_data[i]
+            of_data[i] = sorted({*of_data[i], *axes})
+        if differ <= changing and not found:
             break
         for i, axis in differ - changing:
             shapes[i][axis] = D.Sym.fresh("turn")
         changing |= differ
         _discard(b, block)
-    return _emit_while(b, block, counter, state, (go_on, results, collected), carried, trips, condition)
+    turn = _Turn(go_on, [*results, *after_turn, *gathered], collected)
+    starts = [true_sizes(b, v, axes) for v, axes in zip(carried, of_data) if axes]
+    carried = [filled(b, v, axes) for v, axes in zip(carried, of_data)]
+    unknown = [b.constant(np.zeros(len(axes), np.int64)) for axes in inner if axes]
+    state += [*sizes, *(b.variable("loop.sizes", DType.INT64, v.shape) for v in unknown)]
+    finals, stacked = _emit_while(b, block, counter, state, turn, [*carried, *starts, *unknown], trips, condition)
+    numbers = iter(finals[len(carried) :])
+    for value, axes in zip(finals, of_data):
+        if axes:
+            register_sizes(b, value, axes, next(numbers))
+    for value, axes in zip(stacked, inner):
+        if axes:
+            _register_collected(b, value, [a + 1 for a in axes], next(numbers))
+    return finals[: len(carried)], stacked
+
+
+def _register_collected(b: Builder, x: Value, axes: Sequence[int], sizes: Value) -> None:
+    """The true sizes of what is collected, as of the last turn, where nothing outside of the loop knows them."""
+    for k, axis in enumerate(axes):
+        size = (x.shape or ())[axis]
+        if isinstance(size, D.Sym) and not counted(b, [size]):
+            register(b, size, size_held(b, slice_(b, sizes, [0], [k], [k + 1])))
+
+
+class _Turn(NamedTuple):
+    """What a body gives: whether to go on, the carried values, what is collected."""
+
+    go_on: Optional[Value]
+    results: list[Value]
+    collected: list[Value]
 
 
 def _discard(b: Builder, block: Block) -> None:
@@ -173,7 +263,7 @@ def _emit_while(
     block: Block,
     counter: Value,
     state: list[Value],
-    turn: tuple[Optional[Value], list[Value], list[Value]],
+    turn: _Turn,
     carried: Sequence[Value],
     trips: Optional[Value],
     condition: Optional[Value],
@@ -261,26 +351,12 @@ def _stacked(b: Builder, array: Value, element: Value, wide: DType, turns: D.Dim
     """The elements of a tensor array along a new first dimension."""
     inner = need_rank(element, "Loop")
     # sizes that only the body knows are measured on the result
-    inner = tuple(
-        d if isinstance(d, int) or d in b.origins or _outside(b, d) else D.Sym.fresh("collected") for d in inner
-    )
+    known = [isinstance(d, int) or d in b.origins or counted(b, [d]) and computable(b, d) for d in inner]
+    inner = tuple(d if k else D.Sym.fresh("collected") for d, k in zip(inner, known))
     shape = inner if inner or b.target.has_0d else (1,)
     spec = {"Out": (wide, (turns, *shape)), "OutIndex": (DType.INT32, (D.Sym.fresh("index"),))}
     made = b.op("tensor_array_to_tensor", X=array, axis=0, use_stack=True, result=spec)[0]
     return b.cast(reshape(b, bind_shape(b, made), (turns, *inner)), element.dtype)
-
-
-def _outside(b: Builder, dim: D.Sym) -> bool:
-    """Whether a size that comes from data is known around a loop as well; a note is made where only its body knows."""
-    if not counted(b, [dim]):
-        return False
-    if not computable(b, dim):
-        b.notes.append(
-            "a loop collects tensors of a size that comes from data and that only its body knows: "
-            "where it is 0, one element of padding is collected"
-        )
-        return False
-    return True
 
 
 def unrolled(b: Builder, body: Body, carried: Sequence[Value], trips: int) -> tuple[list[Value], list[list[Value]]]:

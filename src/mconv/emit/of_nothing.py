@@ -141,6 +141,7 @@ _OF_SIZES = frozenset(
         "generate_proposals_v2",
         "lu",
         "nms",
+        "select_input",
         "shape",
         "unique",
         "unique_consecutive",

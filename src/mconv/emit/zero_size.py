@@ -264,7 +264,7 @@ def or_else(b: Builder, sizes: Iterable[D.Dim], x: Value, other: Value) -> Value
 
 def within(b: Builder, index: Value) -> Value:
     """Indices of which those for padding are 0, which every tensor has."""
-    sizes = counted(b, index.shape or ())
+    sizes = [d for d in index.shape or () if counted(b, [d])]
     if not sizes or index.name in b.zero_padded:
         return index
     return or_else(b, sizes, index, b.constant(np.zeros([1] * max(index.rank or 0, 1), index.dtype.numpy)))

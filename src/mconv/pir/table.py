@@ -118,7 +118,6 @@ eig = X Eigenvalues,Eigenvectors
 eigh = X Eigenvalues,Eigenvectors
 eigvals = X Out
 eigvalsh = X Eigenvalues,Eigenvectors uplo:UPLO
-equal_all = X,Y Out
 fft_c2c = X Out
 fft_c2r = X Out
 fft_r2c = X Out

@@ -76,9 +76,10 @@ def roi(ctx: Context, x: Value, boxes: Value, numbers: Any = None, **attributes:
     """Boxes of which there may be none; the padding that is there then is a box of the first image."""
     del attributes
     b, name = ctx.b, ctx.pir.name.partition(".")[2]
-    if isinstance(numbers, Value):
-        numbers = b.cast(numbers, DType.INT32)  # Paddle 2 reads no other
-    if not isinstance(numbers, Value) or not counted(b, boxes.shape or ()):
+    if not isinstance(numbers, Value):
+        return ctx.generic()
+    numbers = b.cast(numbers, DType.INT32)  # Paddle 2 reads no other
+    if not counted(b, boxes.shape or ()):
         return table_op(ctx, name, [x, boxes, numbers])
     size = (numbers.shape or (0,))[0]
     first = emit.compare(b, "equal", emit.iota(b, size), b.constant(np.zeros(1, np.int64)))
