@@ -26,7 +26,7 @@ Body = Callable[[Value, list[Value]], tuple[Optional[Value], list[Value], list[V
 
 
 @contextlib.contextmanager
-def _inside(b: Builder, block: Block) -> Iterator[None]:
+def inside(b: Builder, block: Block) -> Iterator[None]:
     """Operators go into *block*, and sizes measured in it are forgotten behind it."""
     outer, origins = b.block, dict(b.origins)
     b.block = block
@@ -89,19 +89,19 @@ def cond(
     blocks, results, origins = [], [], []
     for branch in (then, otherwise):
         block = b.program.add_block(b.block)
-        with _inside(b, block):
+        with inside(b, block):
             results.append(branch())
             origins.append(b.origins)
         blocks.append(block)
     if len(results[0]) != len(results[1]):
         raise UnsupportedError("the two branches do not give as many values")
     pairs = list(zip(*results))
-    specs, open_axes = [_meet(pair) for pair in pairs], [_axes_of_data(b, pair) for pair in pairs]
+    specs, open_axes = [_meet(pair) for pair in pairs], [axes_of_data(b, pair) for pair in pairs]
     variables = []
     for block, values, known, chosen in zip(blocks, results, origins, (flag, logical(b, "logical_not", flag))):
         outs = [b.variable("branch", v.dtype, carried_shape(v, axes)) for v, axes in zip(values, open_axes)]
         sizes = [b.variable("branch.sizes", DType.INT64, (len(axes),)) for axes in open_axes if axes]
-        with _inside(b, block):
+        with inside(b, block):
             b.origins.update(known)
             held = [true_sizes(b, v, axes) for v, axes in zip(values, open_axes) if axes]
             values = [filled(b, v, axes) for v, axes in zip(values, open_axes)]
@@ -130,7 +130,7 @@ def cond(
 # sizes from data that blocks hand out: beside the tensor, which carries padding, its true ones -----------------------
 
 
-def _axes_of_data(b: Builder, ways: Sequence[Value]) -> list[int]:
+def axes_of_data(b: Builder, ways: Sequence[Value]) -> list[int]:
     """The axes along which a tensor has, on one of some ways, a size that comes from data or is 0, and others on others."""
     axes = []
     for axis, dims in enumerate(zip(*(v.shape or () for v in ways))):
@@ -190,7 +190,7 @@ def loop(
         counter = b.variable("loop.i", DType.INT64, (1,))
         state = [b.variable("loop.value", v.dtype, s) for v, s in zip(carried, shapes)]
         sizes = [b.variable("loop.sizes", DType.INT64, (len(axes),)) for axes in of_data if axes]
-        with _inside(b, block):
+        with inside(b, block):
             held = iter(sizes)
             for value, axes in zip(state, of_data):
                 if axes:
@@ -209,7 +209,7 @@ def loop(
             pairs = zip(before.shape or (), after.shape or ())
             differ |= {(i, axis) for axis, (old, new) in enumerate(pairs) if old != new}
             moving = [axis for k, axis in changing | differ if k == i]
-            axes = [a for a in _axes_of_data(b, [first, before, after]) if a in moving]
+            axes = [a for a in axes_of_data(b, [first, before, after]) if a in moving]
             found |= axes != of_data[i]
             of_data[i] = sorted({*of_data[i], *axes})
         if differ <= changing and not found:
@@ -217,7 +217,7 @@ def loop(
         for i, axis in differ - changing:
             shapes[i][axis] = D.Sym.fresh("turn")
         changing |= differ
-        _discard(b, block)
+        discard(b, block)
     turn = _Turn(go_on, [*results, *after_turn, *gathered], collected)
     starts = [true_sizes(b, v, axes) for v, axes in zip(carried, of_data) if axes]
     carried = [filled(b, v, axes) for v, axes in zip(carried, of_data)]
@@ -250,7 +250,7 @@ class _Turn(NamedTuple):
     collected: list[Value]
 
 
-def _discard(b: Builder, block: Block) -> None:
+def discard(b: Builder, block: Block) -> None:
     """Forget *block*, the last one made, and those inside of it."""
     for inner in b.program.blocks[block.idx :]:
         for key in [k for k in b._made if k[0] == inner.idx]:
@@ -300,7 +300,7 @@ def _emit_while(
         for array, value, wide in zip(arrays, collected, elements):
             dims = [d if isinstance(d, int) or d in b.origins else 1 for d in need_rank(value, "Loop")]
             b.raw_op("write_to_array", {"X": [fill(b, dims, 0, wide)], "I": [first]}, {"Out": [array]})
-    with _inside(b, block):
+    with inside(b, block):
         for array, value, wide in zip(arrays, collected, elements):
             b.raw_op("write_to_array", {"X": [b.cast(value, wide)], "I": [counter]}, {"Out": [array]})
         own = {v.name for v in state}

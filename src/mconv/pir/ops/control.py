@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any, Optional
+from collections.abc import Sequence
+from typing import Any, NamedTuple, Optional
 
 from mconv import emit
+from mconv.emit.control import axes_of_data, discard, filled, inside, register_sizes, true_sizes
+from mconv.emit.zero_size import counted
 from mconv.pir.context import Context, Operand
 from mconv.pir.effects import written_from_outside
 from mconv.pir.reader import PirBlock, TensorType
 from mconv.pir.registry import Unsupported, pir_op
+from mconv.program import dims as D
 from mconv.program.dtypes import DType, VarKind
 from mconv.program.program import Block, Var
 from mconv.program.value import Value
@@ -71,31 +75,75 @@ def _outer(ctx: Context, idents: list[int]) -> list[Value]:
     return [v for v in found if isinstance(v, Value)]
 
 
-def _like(ctx: Context, value: Value) -> Value:
-    return ctx.b.variable(ctx.pir.name.partition(".")[2] + ".out", value.dtype, value.shape)
+def _like(ctx: Context, value: Value, shape: Optional[Sequence[D.Dim]] = None) -> Value:
+    shape = value.shape if shape is None else shape
+    return ctx.b.variable(ctx.pir.name.partition(".")[2] + ".out", value.dtype, shape)
+
+
+def _axes(ctx: Context, *ways: Operand) -> list[int]:
+    """The axes of what comes out along which it has a size from data that is known on one of the ways only."""
+    values = [v for v in ways if isinstance(v, Value) and v.shape is not None and not is_array(ctx, v)]
+    if len(values) < len(ways) or len({len(v.shape or ()) for v in values}) > 1:
+        return []
+    return axes_of_data(ctx.b, values)
+
+
+def _joined_shape(ctx: Context, shape: Optional[Sequence[D.Dim]], axes: Sequence[int], ways: Sequence[Operand]) -> Any:
+    """*shape* with names of their own for sizes from data, and with those that are the same on all ways."""
+    made = list(shape or ())
+    for axis in range(len(made)):
+        dims = {v.shape[axis] for v in ways if isinstance(v, Value) and v.shape and len(v.shape) == len(made)}
+        if axis in axes:
+            made[axis] = D.Sym.fresh("join")
+        elif len(dims) == 1 and counted(ctx.b, dims):
+            made[axis] = dims.pop()
+    return made if shape is not None else None
+
+
+class _Way(NamedTuple):
+    """A branch: its block, the sizes that are known in it, what it gives."""
+
+    block: Block
+    origins: dict[D.Sym, Any]
+    given: list[Operand]
+
+
+def _walked(ctx: Context, block: PirBlock, written: list[int], count: int) -> _Way:
+    b = ctx.b
+    before = {ident: ctx.importer.values[ident] for ident in written}
+    sub = b.program.add_block(b.block)
+    with inside(b, sub):
+        given = [*ctx.importer.walk(block), *(ctx.importer.values[ident] for ident in written)]
+        origins = b.origins
+    ctx.importer.values.update(before)
+    if len(given) != count:
+        raise Unsupported("a branch that hands out another number of values than the operation")
+    return _Way(sub, origins, given)
 
 
 def _branch(
-    ctx: Context, block: PirBlock, outs: list[Value], condition: Value, written: list[int], arrays: list[Value]
-) -> None:
+    ctx: Context, way: _Way, outs: list[Value], axes: list[list[int]], condition: Value, arrays: list[Value]
+) -> list[Value]:
+    """Run a branch where *condition* holds, with its values in *outs*; gives the true sizes along *axes*."""
     b = ctx.b
-    before = {ident: ctx.importer.values[ident] for ident in written}
-    with b.sub_block() as sub:
-        given = [*ctx.importer.walk(block), *(ctx.importer.values[ident] for ident in written)]
-        if len(given) != len(outs):
-            raise Unsupported("a branch that hands out another number of values than the operation")
-        for value, out in zip(given, outs):
+    sizes = [b.variable("if.sizes", DType.INT64, (len(a),)) for a in axes if a]
+    with inside(b, way.block):
+        b.origins.update(way.origins)
+        held = [true_sizes(b, v, a) for v, a in zip(way.given, axes) if a and isinstance(v, Value)]
+        for value, out, a in zip(way.given, outs, axes):
+            _put(ctx, filled(b, value, a) if a and isinstance(value, Value) else value, out)
+        for value, out in zip(held, sizes):
             _put(ctx, value, out)
-    ctx.importer.values.update(before)
     scope = b.unique("scope")
     b.block.add_var(Var.of_kind(scope, VarKind.STEP_SCOPES))
     b.raw_op(
         "conditional_block",
-        {"Cond": [condition], "Input": _outside(ctx, sub)},
-        {"Out": [*outs, *arrays], "Scope": [Value(scope, DType.FP32, None)]},
-        sub_block=sub,
+        {"Cond": [condition], "Input": _outside(ctx, way.block)},
+        {"Out": [*outs, *sizes, *arrays], "Scope": [Value(scope, DType.FP32, None)]},
+        sub_block=way.block,
         is_scalar_condition=True,
     )
+    return sizes
 
 
 @pir_op("if")
@@ -109,71 +157,133 @@ def if_(ctx: Context, condition: Value, **attrs: Any) -> tuple:
         return tuple(ctx.importer.walk(blocks[0 if known else 1]))
     written, arrays = written_from_outside(*blocks)
     stores, old = _outer(ctx, arrays), _outer(ctx, written)
+    ways = [_walked(ctx, block, written, len(kinds) + len(written)) for block in blocks]
+    pairs = list(zip(*(way.given for way in ways)))
+    axes = [_axes(ctx, *pair) for pair in pairs]
 
     def outs() -> list[Value]:
-        return [*(_carrier(ctx, kind) for kind in kinds), *(_like(ctx, value) for value in old)]
+        made = [*(_carrier(ctx, kind) for kind in kinds), *(_like(ctx, value) for value in old)]
+        for value, a, pair in zip(made, axes, pairs):
+            value.shape = _joined_shape(ctx, value.shape, a, pair)
+        return made
 
     choices = [outs(), outs()]
     otherwise = emit.logical(b, "logical_not", condition)
-    _branch(ctx, blocks[0], choices[0], condition, written, stores)
-    _branch(ctx, blocks[1], choices[1], otherwise, written, stores)
+    sizes = [
+        _branch(ctx, way, chosen, axes, flag, stores)
+        for way, chosen, flag in zip(ways, choices, (condition, otherwise))
+    ]
     mask = b.cast(condition, DType.INT32)
-    results = outs()
-    for out, yes, no in zip(results, *choices):
+
+    def select(yes: Value, no: Value, out: Value) -> Value:
         b.raw_op("select_input", {"X": [no, yes], "Mask": [mask]}, {"Out": [out]})
-        emit.bind_shape(b, out)
+        return emit.bind_shape(b, out)
+
+    results = [select(yes, no, out) for out, yes, no in zip(outs(), *choices)]
+    numbers = iter([select(yes, no, b.variable("if.sizes", DType.INT64, yes.shape)) for yes, no in zip(*sizes)])
+    for result, a in zip(results, axes):
+        if a:
+            register_sizes(b, result, a, next(numbers))
     ctx.importer.values.update(zip(written, results[len(kinds) :]))
     return tuple(results[: len(kinds)])
 
 
 @pir_op("while")
 def while_(ctx: Context, condition: Value, *initial: Any, **attrs: Any) -> tuple:
-    b = ctx.b
+    b, values = ctx.b, ctx.importer.values
     block = ctx.blocks()[0]
     if len(block.args) != len(initial):
         raise Unsupported("a loop whose body takes another number of values than it is entered with")
     going = b.variable("while.going", DType.BOOL, (1,))
-    _put(ctx, ctx.one(b.cast(condition, DType.BOOL)), going)
-    carried: list[Value] = []
-    for (ident, kind), value in zip(block.args, initial):
-        if isinstance(value, Value) and is_array(ctx, value):
-            carried.append(value)
-        else:
-            carried.append(_carrier(ctx, kind))
-            _put(ctx, value, carried[-1])
-        ctx.importer.values[ident] = carried[-1]
-        emit.bind_shape(b, carried[-1])
     # what the body replaces in place is carried, too, though the operation does not say so
     written, arrays = written_from_outside(block)
-    for ident, value in zip(written, _outer(ctx, written)):
-        carried.append(_like(ctx, value))
-        _put(ctx, value, carried[-1])
-        ctx.importer.values[ident] = carried[-1]
-        emit.bind_shape(b, carried[-1])
-    with b.sub_block() as sub:
-        again, *given = ctx.importer.walk(block)
-        given += [ctx.importer.values[ident] for ident in written]
-        # all new values are computed before the first one replaces an old one
-        held = [_held(ctx, v, carried) for v in given]
-        for value, out in zip(held, carried):
-            _put(ctx, value, out)
-        assert isinstance(again, Value)
-        _put(ctx, ctx.one(b.cast(again, DType.BOOL)), going)
-    inside = len(block.args)
-    ctx.importer.values.update(zip(written, carried[inside:]))
-    names = {v.name for v in carried}
+    starts: list[Operand] = [*initial, *_outer(ctx, written)]
+    idents = [*(ident for ident, _ in block.args), *written]
+    of_data: list[list[int]] = [[] for _ in starts]
+    before = dict(values), dict(ctx.importer.problems), list(b.notes)
+    while True:
+        carried = [_loop_variable(ctx, block, k, start, of_data[k]) for k, start in enumerate(starts)]
+        sizes = [b.variable("while.sizes", DType.INT64, (len(axes),)) for axes in of_data if axes]
+        sub = b.program.add_block(b.block)
+        with inside(b, sub):
+            _know(ctx, carried, of_data, sizes)
+            values.update(zip(idents, carried))
+            again, *given = ctx.importer.walk(block)
+            given += [values[ident] for ident in written]
+            found = [_axes(ctx, *ways) for ways in zip(starts, carried, given)]
+            if all(set(new) <= set(axes) for new, axes in zip(found, of_data)):
+                _next_turn(ctx, again, given, going, carried, of_data, sizes)
+                break
+        of_data = [sorted({*new, *axes}) for new, axes in zip(found, of_data)]
+        discard(b, sub)
+        values.clear()
+        values.update(before[0])
+        ctx.importer.problems, b.notes = dict(before[1]), list(before[2])
+    numbers = [true_sizes(b, v, axes) for v, axes in zip(starts, of_data) if axes and isinstance(v, Value)]
+    _put(ctx, ctx.one(b.cast(condition, DType.BOOL)), going)
+    for value, variable, axes in zip(starts, carried, of_data):
+        if value is not variable:
+            _put(ctx, filled(b, value, axes) if axes and isinstance(value, Value) else value, variable)
+    for value, variable in zip(numbers, sizes):
+        _put(ctx, value, variable)
+    names = {v.name for v in [*carried, *sizes]}
     stores = list({v.name: v for v in _outer(ctx, arrays) if v.name not in names}.values())
     scopes = b.unique("scopes")
     b.block.add_var(Var.of_kind(scopes, VarKind.STEP_SCOPES))
     outer = [v for v in _outside(ctx, sub) if v.name not in names | {going.name}]
     b.raw_op(
         "while",
-        {"X": [*outer, *carried], "Condition": [going]},
-        {"Out": [*carried, *stores, going], "StepScopes": [Value(scopes, DType.FP32, None)]},
+        {"X": [*outer, *carried, *sizes], "Condition": [going]},
+        {"Out": [*carried, *sizes, *stores, going], "StepScopes": [Value(scopes, DType.FP32, None)]},
         sub_block=sub,
         is_test=True,
     )
-    return tuple(carried[:inside])
+    _know(ctx, carried, of_data, sizes)
+    values.update(zip(written, carried[len(block.args) :]))
+    return tuple(carried[: len(block.args)])
+
+
+def _loop_variable(ctx: Context, block: PirBlock, k: int, start: Operand, axes: list[int]) -> Value:
+    """What holds value *k* of a loop from turn to turn: an array itself, else a variable of the block around."""
+    if isinstance(start, Value) and is_array(ctx, start):
+        return start
+    if k < len(block.args):
+        made = _carrier(ctx, block.args[k][1])
+    else:
+        assert isinstance(start, Value)
+        made = _like(ctx, start)
+    made.shape = _joined_shape(ctx, made.shape, axes, ())
+    return made
+
+
+def _know(ctx: Context, carried: list[Value], of_data: list[list[int]], sizes: list[Value]) -> None:
+    """The sizes of a loop's variables can be read off them here, the true ones of those from data beside."""
+    numbers = iter(sizes)
+    for value, axes in zip(carried, of_data):
+        if axes:
+            register_sizes(ctx.b, value, axes, next(numbers))
+        if not is_array(ctx, value):
+            emit.bind_shape(ctx.b, value)
+
+
+def _next_turn(
+    ctx: Context,
+    again: Operand,
+    given: list[Operand],
+    going: Value,
+    carried: list[Value],
+    of_data: list[list[int]],
+    sizes: list[Value],
+) -> None:
+    """The end of a body: all new values are computed before the first one replaces an old one."""
+    b = ctx.b
+    numbers = [true_sizes(b, v, axes) for v, axes in zip(given, of_data) if axes and isinstance(v, Value)]
+    full = [filled(b, v, axes) if axes and isinstance(v, Value) else v for v, axes in zip(given, of_data)]
+    held = [_held(ctx, v, [*carried, *sizes]) for v in [*full, *numbers]]
+    for value, out in zip(held, [*carried, *sizes]):
+        _put(ctx, value, out)
+    assert isinstance(again, Value)
+    _put(ctx, ctx.one(b.cast(again, DType.BOOL)), going)
 
 
 def _held(ctx: Context, value: Operand, carried: list[Value]) -> Operand:
