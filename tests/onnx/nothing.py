@@ -4,7 +4,8 @@ The models are ONNX's own backend tests with ``Gather(x, Squeeze(NonZero(mask)))
 share its first size. ONNX Runtime (or onnx's reference) says what comes out for a mask that selects everything and for
 one that selects nothing; where it fails on nothing, nothing is asked of Paddle.
 
-    python -m tests.onnx.nothing --target 2.3 --runtime paddle-2.3.2 [--only Conv] [--write]
+    python -m tests.onnx.nothing --target 2.3 [--only Conv] [--write]
+    python -m tests.onnx.nothing --target 2.3 --chains [--write]       # nothing_chains.py
 """
 
 from __future__ import annotations
@@ -24,9 +25,10 @@ from typing import Any, Optional
 
 import numpy as np
 
-from tests.onnx import suite
+from tests.onnx import nothing_chains, suite
 
 TABLE = Path(__file__).parent / "nothing.json"
+CHAINS = Path(__file__).parent / "nothing_chains.json"
 RUNTIMES = {"2.3": "paddle-2.3.2", "2.6": "paddle-2.6.2", "3": "current"}
 EXCLUDED = {
     "test_loop11": "the model says that the size is 1",
@@ -165,9 +167,9 @@ def _expected(serialized: bytes, feeds: dict[str, np.ndarray]) -> Optional[list[
 
 
 def outcome(
-    model: Any, feeds: dict[str, np.ndarray], worker: Any, target: str, reference: Reference
+    model: Any, feeds: dict[str, np.ndarray], worker: Any, target: str, reference: Reference, some_too: bool = False
 ) -> tuple[str, str]:
-    """Status and reason of one model."""
+    """Status and reason of one model; *some_too*: with every other element selected, as well."""
     from mconv.errors import MconvError
     from mconv.onnx.convert import convert
     from mconv.onnx.reader import OnnxModel
@@ -176,6 +178,8 @@ def outcome(
 
     size = model.graph.input[0].type.tensor_type.shape.dim[0].dim_value
     sets = [{**feeds, "mask": np.full(size, some, np.float32)} for some in (True, False)]
+    if some_too:
+        sets.append({**feeds, "mask": (np.arange(size) % 2).astype(np.float32)})
     wanted = [reference(model, s) for s in sets]
     if any(w is None for w in wanted):
         return "no case", "the source fails"
@@ -198,7 +202,7 @@ def outcome(
                 if onednn and not _runs(worker, paths, carried[:1], onednn):
                     continue  # not with everything selected either
                 return "crashed" if e.signal or e.timed_out else "failed", f"onednn={onednn}: {e.message}"
-            for which, want_row, got_row in zip(("everything", "nothing"), wanted, got):
+            for which, want_row, got_row in zip(("everything", "nothing", "some"), wanted, got):
                 for info, want, value in zip(model.graph.output, want_row or (), got_row):
                     if target == "2.3" and want.shape == () and value.shape == (1,):
                         value = value.reshape(())
@@ -235,12 +239,33 @@ def run(target: str, operators: Optional[Sequence[str]] = None, only: Optional[s
     return found
 
 
+def run_chains(target: str) -> dict[str, tuple[str, str]]:
+    """Chain → its status and the reason."""
+    from mconv import runtimes
+
+    reference = Reference()
+    with runtimes.find(RUNTIMES[target]).worker() as worker, contextlib.closing(reference):
+        return {
+            name: outcome(nothing_chains.model(name), nothing_chains.feeds(), worker, target, reference, some_too=True)
+            for name in nothing_chains.CHAINS
+        }
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--target", default="3", choices=list(RUNTIMES))
     parser.add_argument("--only", help="an operator")
     parser.add_argument("--write", action="store_true", help="renew the committed table")
+    parser.add_argument("--chains", action="store_true", help="what graphs do around a selection")
     args = parser.parse_args()
+    if args.chains:
+        chains = run_chains(args.target)
+        print(*(f"{n}: {s}: {r}" for n, (s, r) in chains.items() if s != "works"), sep="\n")
+        if args.write:
+            table = json.loads(CHAINS.read_text()) if CHAINS.exists() else {}
+            table[args.target] = {n: s for n, (s, _) in chains.items()}
+            CHAINS.write_text(json.dumps(table, indent=1, sort_keys=True) + "\n")
+        return 0
     found = run(args.target, only=args.only)
     for operator, result in found.items():
         for name, reason in result["reasons"].items():

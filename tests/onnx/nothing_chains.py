@@ -141,6 +141,31 @@ CHAINS: dict[str, tuple[str, str]] = {
         g = Cast<to = 9>(n0)
         y = If(g) <then_branch = yes_ () => (float[m, 4] a) { a = Neg(r) }, else_branch = no_ () => (float[o, 4] b) {
             b = Add(r, r) }>"""),
+    "resize of none": ("float[k, 1, 4, 4] y", """
+        q = Constant<value_ints: ints = [-1, 1, 2, 2]>() i = Reshape(r, q)
+        f = Constant<value_floats: floats = [1.0, 1.0, 2.0, 2.0]>() y = Resize<mode = "nearest">(i, , f)"""),
+    "no images": ("float[k, 2] y", """
+        q = Constant<value_ints: ints = [-1, 1, 2, 2]>() i = Reshape(r, q) v = Constant<value: tensor = float[1] {1}>()
+        b = BatchNormalization(i, v, v, v, v) g = GlobalAveragePool(b) f = Flatten(g) y = Concat<axis = 1>(f, f)"""),
+    "sorted": ("float[k, 4] y", "a, w = TopK<axis = 0>(r, n) y = Mul(a, a)"),
+    "one hot": ("float[k, 5] y", """
+        d = Constant<value_int: int = 5>() v = Constant<value_floats: floats = [0.0, 1.0]>() y = OneHot(p, d, v)"""),
+    "largest number of all": ("float y", """
+        big = Constant<value: tensor = float[1, 4] {9, 9, 9, 9}>() a = Concat<axis = 0>(r, big) y = ReduceMax<keepdims = 0>(a)"""),
+    "mean of what is left": ("float[4] y", """
+        s = ReduceSum<keepdims = 0>(r, zero) f = Cast<to = 1>(n) o = Constant<value_floats: floats = [1.0]>() d = Max(f, o)
+        y = Div(s, d)"""),
+    "boxes of a branch": ("int64[k, 3] y", """
+        g = Cast<to = 9>(n0) lo = Slice(x, zero, two, one) la = Abs(lo) hi = Add(la, la) bx = Concat<axis = 1>(la, hi)
+        b1 = Unsqueeze(bx, zero) q5 = Constant<value_ints: ints = [1, 1, 5]>() m = Reshape(mask, q5)
+        most = Constant<value_ints: ints = [3]>() t = Constant<value_floats: floats = [0.5]>()
+        y = If(g) <then_branch = yes_ () => (int64[m, 3] a) { a = NonMaxSuppression(b1, m, most, t, t) },
+          else_branch = no_ () => (int64[o, 3] b) { none = Constant<value_ints: ints = [0, 3]>()
+            b = ConstantOfShape<value: tensor = int64[1] {0}>(none) }>"""),
+    "scan of rows": ("float[4] s, float[k, 4] y", """
+        start = Constant<value: tensor = float[4] {0, 0, 0, 0}>()
+        s, y = Scan<num_scan_inputs = 1, body = turn (float[4] a, float[4] row) => (float[4] b, float[4] c) {
+            b = Add(a, row) c = Identity(b) }>(start, r)"""),
     "a loop in a branch": ("float[k, 4] y", SCALARS + """
         g = Cast<to = 9>(n0)
         y = If(g) <then_branch = yes_ () => (float[m, 4] a) {

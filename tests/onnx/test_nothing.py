@@ -7,9 +7,10 @@ import json
 import pytest
 
 from tests.managed import require
-from tests.onnx import nothing
+from tests.onnx import nothing, nothing_chains
 
 TABLE = json.loads(nothing.TABLE.read_text())
+CHAINS = json.loads(nothing.CHAINS.read_text())
 PARTS = 6
 
 
@@ -17,6 +18,21 @@ def test_the_table_has_no_faults() -> None:
     for target, operators in TABLE.items():
         for operator, cases in operators.items():
             assert not nothing.FAULTS & set(cases), f"{operator} for {target}: {cases}"
+
+
+def test_all_chains_are_listed() -> None:
+    assert {t: sorted(cases) for t, cases in CHAINS.items()} == dict.fromkeys(TABLE, sorted(nothing_chains.CHAINS))
+    assert not nothing.FAULTS & {s for cases in CHAINS.values() for s in cases.values()}
+
+
+@pytest.mark.runtime
+@pytest.mark.parametrize(
+    "target", ["2.3", pytest.param("2.6", marks=pytest.mark.slow), pytest.param("3", marks=pytest.mark.slow)]
+)
+def test_chains(target: str) -> None:
+    require(nothing.RUNTIMES[target])
+    found = nothing.run_chains(target)
+    assert {n: s for n, (s, _) in found.items()} == CHAINS[target], {n: f for n, f in found.items() if f[0] != "works"}
 
 
 def check(target: str, operators: list[str]) -> None:

@@ -45,6 +45,34 @@ def _selected_in_turn(x, y):
     return paddle.static.nn.while_loop(lambda k, total: k < 4, turn, [k, total])[1]
 
 
+def _grown_in_turn(x):
+    """Rows joined to themselves, three times; and those above 0 of those above 0."""
+    three = paddle.full([1], 3, "int64")
+    k, more = paddle.static.nn.while_loop(
+        lambda k, y: k < three, lambda k, y: [k + 1, paddle.concat([y, x])], [paddle.zeros([1], "int64"), x]
+    )
+    k, less = paddle.static.nn.while_loop(
+        lambda k, y: k < three, lambda k, y: [k + 1, _chosen(y, y[:, 0] > 0)], [paddle.zeros([1], "int64"), x]
+    )
+    return more, more.sum(0), less, less.sum(0)
+
+
+def _nested(x, y):
+    """A branch in a loop, each of which selects."""
+
+    def turn(k, total):
+        part = paddle.static.nn.cond(
+            (k == 1).all(),
+            lambda: _chosen(x, x[:, 0] > 0).sum(0),
+            lambda: _chosen(y, y[:, 1] > k.astype("float32")).sum(0),
+        )
+        return [k + 1, total + part]
+
+    return paddle.static.nn.while_loop(
+        lambda k, total: k < 3, turn, [paddle.zeros([1], "int64"), paddle.zeros([4]) + x.sum() * 0]
+    )[1]
+
+
 def _selected_in_branch(x, y):
     """On either way rows of y that are chosen there."""
     return paddle.static.nn.cond(
@@ -117,6 +145,8 @@ CASES = {
     "N.expand": (lambda x: paddle.expand(x.unsqueeze(0), [3, -1, -1]), f(3, 4)),
     "N.rows in turn": (_rows_in_turn, f(3, 4)),
     "N.while, selected": (_selected_in_turn, f(3, 4), f(5, 4)),
+    "N.while that grows": (_grown_in_turn, f(3, 4)),
+    "N.cond in while": (_nested, f(3, 4), f(5, 4)),
     "N.cond, selected": (_selected_in_branch, f(3, 4), f(5, 4)),
     "N.cond over rows": (_branch_over_rows, f(3, 4)),
 }  # fmt: skip

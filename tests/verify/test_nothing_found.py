@@ -15,6 +15,7 @@ from mconv.program.dtypes import DType
 from mconv.program.program import Program
 from mconv.verify import nothing_found
 from tests.managed import require
+from tests.onnx import nothing, nothing_chains
 
 
 def model(path: Path, threshold: float, op: str = "Greater") -> Path:
@@ -184,6 +185,19 @@ def test_it_is_said_of_selections_inside_of_control_flow(tmp_path: Path) -> None
     path = selected(tmp_path / "m.onnx", nodes, outputs, {"much": np.array(1e9, np.float32)})
     report = api.onnx2paddle(path, tmp_path / "out", target="3")
     assert any("1 sizes come from data inside of control flow" in w for w in report.warnings)
+
+
+@pytest.mark.runtime
+@pytest.mark.parametrize("target", ["2.3", pytest.param("2.6", marks=pytest.mark.slow), "3"])
+@pytest.mark.parametrize("name", ["branch that selects on both ways", "loop that selects", "boxes of a branch"])
+def test_what_control_flow_selects_is_searched_where_an_output_shows_it(tmp_path: Path, name: str, target: str) -> None:
+    require(nothing.RUNTIMES[target])
+    onnx.save(nothing_chains.model(name), tmp_path / "m.onnx")
+    report = api.onnx2paddle(tmp_path / "m.onnx", tmp_path / "out", target=target)
+    assert report.verification["status"] == "passed"
+    assert "sizes that come from data are 0" in report.verification["inputs"]
+    assert 0 in report.verification["outputs"][-1]["shape"]
+    assert not any("inside of control flow" in w for w in report.warnings)
 
 
 def detector(path: Path) -> Path:

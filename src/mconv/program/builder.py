@@ -118,7 +118,7 @@ class Builder:
         if source is None:
             assert value._const is not None
             source = ArraySource(value._const, value.dtype)
-        return Value(None, value.dtype, value.shape, source=_Named(source, getattr(source, "name", "") or "weight"))
+        return Value(None, value.dtype, value.shape, source=_Unshared(source, getattr(source, "name", "") or "weight"))
 
     def constant(self, array: Any, dtype: Optional[DType] = None) -> Value:
         """A constant known now; it becomes a parameter when an operator reads it."""
@@ -132,9 +132,9 @@ class Builder:
         source = value.source
         hint, own = "constant", False
         if isinstance(source, _Named):
-            hint, source = source.name, source.source
             # a weight is not another one that happens to be equal: passes fold into a weight only for its one reader
-            own = source.dtype.is_float and math.prod(source.shape) > 1
+            own = isinstance(source, _Unshared) or source.dtype.is_float and math.prod(source.shape) > 1
+            hint, source = source.name, source.source
         if source is None:
             assert value._const is not None, "a value without a name is a constant"
             source = ArraySource(value._const, value.dtype)
@@ -436,6 +436,10 @@ class _Named(TensorSource):
 
     def rows(self, start: int, stop: int) -> np.ndarray:
         return self.source.rows(start, stop)
+
+
+class _Unshared(_Named):
+    """One that stays its own parameter, whatever it is equal to."""
 
 
 class _Reshaped(_Named):

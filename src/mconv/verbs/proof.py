@@ -206,10 +206,10 @@ def prove(
             if inputs is None:
                 found = nothing_found.search(program, files, worker, fed, timeout=timeout)
                 inside = nothing_found.inside(program)
-                if inside:
+                if inside and (found is None or not found.shown):
                     proof.notes.append(
-                        f"{inside} sizes come from data inside of control flow: inputs on which they are 0 are not "
-                        "searched for; give such inputs with --inputs x.npz"
+                        f"{inside} sizes come from data inside of control flow: inputs on which they are 0 are found only "
+                        "where an output shows it, which none does; give such inputs with --inputs x.npz"
                     )
                 if found is not None:
                     wanted = _of_nothing(proof, found, reference, source_types, names_of, fed, wanted)

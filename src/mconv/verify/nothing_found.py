@@ -41,11 +41,12 @@ class Found:
     """What a search gave.
 
     Attributes:
-        sizes: how many sizes come from data.
+        sizes: how many sizes come from data; where control flow selects, the model's outputs stand for what it selects.
         feeds: input sets, each of which makes some of them 0 that no other does.
         labels: for each, what it is and how many sizes it makes 0.
         always: how many sizes are 0 on every input set that was compared already.
         deaths: what the converted program does not survive: what it is, the input set, what it died of.
+        shown: how many outputs were seen without elements where control flow selects.
     """
 
     sizes: int
@@ -53,6 +54,7 @@ class Found:
     labels: Sequence[str] = ()
     always: int = 0
     deaths: Sequence[tuple[str, Feed, RuntimeFailedError]] = ()
+    shown: int = 0
 
 
 def selections(program: Program) -> list[str]:
@@ -66,6 +68,11 @@ def selections(program: Program) -> list[str]:
 def inside(program: Program) -> int:
     """How many sizes come from data in the blocks of control flow, whose variables cannot be fetched."""
     return sum(op.type in _SELECTIONS for block in program.blocks[1:] for op in block.ops)
+
+
+def _open_outputs(program: Program) -> list[int]:
+    """The places of the outputs that have an open size."""
+    return [i for i, port in enumerate(program.fetches) if -1 in (port.shape or ())]
 
 
 def candidates(feed: Mapping[str, np.ndarray], dtypes: Mapping[str, DType]) -> Iterator[tuple[str, Feed]]:
@@ -103,10 +110,13 @@ def search(
         timeout: seconds for one run.
     """
     names = selections(program)
-    if not names:
+    # what is selected in a block shows where it reaches an output
+    outputs = _open_outputs(program) if inside(program) else []
+    count = len(names) + len(outputs)
+    if not count:
         return None
     dtypes = {p.name: p.dtype for p in program.feeds if p.dtype is not None}
-    left = set(range(len(names)))
+    left = set(range(count))
     always: set[int] = set()
     feeds: list[Feed] = []
     labels: list[str] = []
@@ -117,7 +127,8 @@ def search(
     def empty(sets: Sequence[Mapping[str, np.ndarray]]) -> set[int]:
         """Which of the sizes are 0 on all of the sets."""
         rows = worker.run(*files, [dict(s) for s in sets], fetch=names, timeout=timeout).outputs
-        return {i for i in range(len(names)) if not any(row[-len(names) :][i].size for row in rows)}
+        places = [*range(len(program.fetches), len(program.fetches) + len(names)), *outputs]
+        return {i for i, place in enumerate(places) if not any(row[place].size for row in rows)}
 
     with contextlib.suppress(RuntimeFailedError):  # the comparison runs them, too, and says what it dies of
         always = empty(fed)
@@ -137,6 +148,7 @@ def search(
             continue
         if found & left:
             feeds.append(candidate)
-            labels.append(f"{label}: {len(found)} of {len(names)} sizes that come from data are 0")
+            labels.append(f"{label}: {len(found)} of {count} sizes that come from data are 0")
             left -= found
-    return Found(len(names), feeds, labels, len(always), deaths)
+    shown = sum(i not in left or i in always for i in range(len(names), count))
+    return Found(count, feeds, labels, len(always), deaths, shown)
