@@ -2,7 +2,8 @@
 
 ``python tests/pir/nothing.py save FOLDER [NAME…]`` writes the models with what Paddle 3's own Executor gives for a mask
 that selects everything and for one that selects nothing (in a process of its own, which that may end); ``python -m
-tests.pir.nothing run FOLDER TARGET… [--write]`` converts them and compares; ``--write`` renews the committed table.
+tests.pir.nothing run FOLDER TARGET… [NAME…] [--write]`` converts them and compares; ``--write`` renews the committed
+table, in which a case that does not work has its reason.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ _DEAF = "it does not load without a selection either: oneDNN and a number withou
 # cases that say nothing about the conversion; of one target: "case for target"
 EXCLUDED = {
     **dict.fromkeys(("T.cov for 2.6", "T.cov for 3", "T.corrcoef for 2.6", "T.corrcoef for 3"), _DEAF),
-    **dict.fromkeys(("T.gather_nd", "T.index_add", "T.scatter", "T.scatter_nd_add", "T.index_put"), _NO_PLACE),
+    **dict.fromkeys(("T.gather_nd", "T.index_add", "T.scatter", "T.scatter_nd_add"), _NO_PLACE),
     "T.expand_as": "a size of 0 is no size that could be expanded",
     **dict.fromkeys(("T.allclose", "T.amin", "T.argmax", "T.argmin", "T.histogram", "T.nanmedian"), _OPEN),
 }
@@ -170,13 +171,16 @@ def main(arguments: list[str]) -> int:
         save_all(folder, rest or None)
         return 0
     table = json.loads(TABLE.read_text()) if TABLE.exists() else {}
+    names = [r for r in rest if r not in (*RUNTIMES, "--write")]
     for target in (r for r in rest if r in RUNTIMES):
-        found = run(folder, target, _cases())
+        found = run(folder, target, names or _cases())
         print(target, dict(Counter(s for s, _ in found.values())))
         for name, (status, reason) in found.items():
             if status not in ("works", "no case"):
                 print(f"  {name}: {status}: {reason}")
-        table[target] = {n: s for n, (s, _) in found.items() if s != "no case"}
+        reasons = {n: r.rpartition(": ")[2] for n, (_, r) in found.items()}
+        told = {n: s if s == "works" else f"{s}: {reasons[n]}" for n, (s, _) in found.items() if s != "no case"}
+        table[target] = {**(table.get(target, {}) if names else {}), **told}
     if "--write" in rest:
         TABLE.write_text(json.dumps(table, indent=1, sort_keys=True) + "\n")
     return 0

@@ -108,7 +108,32 @@ def test_over_all_rows(place: Place) -> None:
     WHOLE.check(place)
 
 
+GRU, LSTM = torch.nn.GRU(4, 3, batch_first=True).eval(), torch.nn.LSTM(4, 3).eval()
+EYE = torch.eye(2)
+
+
+def assigned(x: Any) -> Any:
+    y = x.clone()
+    y[x > 0] = 0.5
+    y[x[:, 0] > 0] = y[x[:, 0] > 0] * 2
+    return y
+
+
 SELECTIONS = {
+    "where_one": lambda x: torch.where(x > 0)[1] * 2,
+    "assigned": assigned,
+    "unique": lambda x: torch.unique((x[x[:, 0] > 0] * 3).long()),
+    "unique_counts": lambda x: torch.unique((x[x[:, 0] > 0] * 3).long(), return_counts=True)[1],
+    "twice": lambda x: (lambda v: v[v[:, 1] > 0])(x[x[:, 0] > 0]).sum(0),
+    "gru_batch": lambda x: GRU(x[x[:, 0] > 0].unsqueeze(1))[0],
+    "lstm_batch": lambda x: LSTM(x[x[:, 0] > 0].unsqueeze(0))[1][1],
+    "inverse": lambda x: torch.linalg.inv(x[x[:, 0] > 0].reshape(-1, 2, 2) + 9 * EYE),
+    "det": lambda x: torch.linalg.det(x[x[:, 0] > 0].reshape(-1, 2, 2)),
+    "attention": lambda x: (lambda v: F.scaled_dot_product_attention(v[None], v[None], v[None]))(x[x[:, 0] > 0]),
+    "bincount_open": lambda x: torch.bincount((x[x[:, 0] > 0][:, 0] > 0.5).long()),
+    "meshgrid": lambda x: torch.meshgrid(x[x[:, 0] > 0][:, 0], x[:, 1], indexing="ij")[0],
+    "scatter_none": lambda x: x.scatter(0, torch.zeros_like(x[x[:, 0] > 0]).long(), x[x[:, 0] > 0]),
+    "repeat_interleave": lambda x: torch.repeat_interleave(x, (x[:, 0] > 0).long(), 0),
     "masked_select": lambda x: torch.masked_select(x, x > 0) * 2,
     "nonzero": lambda x: torch.nonzero(x > 0) + 1,
     "index_put": lambda x: torch.index_put(x, (x[:, 0] > 0,), torch.zeros(4)),
