@@ -112,7 +112,7 @@ class Context:
                 given.update(value.shape or () if value is not None else ())
         if any(d not in given and counted(self.b, [d]) and not vanishes(self.b, d) for d in dims):
             raise Unsupported(
-                "a size that comes from data may be 0, and there may be elements of none, or none of some"
+                "a size that comes from data may be 0, and the result may have elements then, or none where it is not"
             )
 
     @property
