@@ -192,8 +192,7 @@ def model(name: str) -> Any:
     outputs, body = CHAINS[name]
     words = set(body.replace("(", " ").replace(")", " ").replace(",", " ").split())
     more = [text for word, text in HELPERS.items() if word in words and f"{word} = " not in body]
-    made = onnx.parser.parse_model(FRONT.replace("OUTPUTS", outputs) + "\n".join(more) + "\n" + body + "\n}")
-    return made
+    return onnx.parser.parse_model(FRONT.replace("OUTPUTS", outputs) + "\n".join(more) + "\n" + body + "\n}")
 
 
 def feeds() -> dict[str, np.ndarray]:

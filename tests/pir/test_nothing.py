@@ -15,7 +15,8 @@ from tests.pir import nothing
 TABLE = json.loads(nothing.TABLE.read_text())
 NAMES = sorted(TABLE["2.3"])
 SAMPLE = sorted(
-    {*NAMES[::40], "T.unique", "T.masked_select", "T.nonzero", "F.group_norm", "N.LSTM", "N.cond, selected"} & set(NAMES)
+    {*NAMES[::40], "T.unique", "T.masked_select", "T.nonzero", "F.group_norm", "N.LSTM", "N.cond, selected"}
+    & set(NAMES)
 )
 
 
