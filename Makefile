@@ -20,7 +20,7 @@ FULL := paddlepaddle==3.3.1 onnx==1.17.0 onnxruntime onnxscript transformers saf
 LOCK := tests/constraints.txt
 PINNED = $$($(BIN)/python -c 'import sys; sys.version_info[:2] == (3, 11) and print("-c $(LOCK)")')
 
-.PHONY: help install install-core runtimes demo test test-all test-recipes test-versions test-processors lint lock docs bench bench-serving \
+.PHONY: help install install-core runtimes demo test test-all test-recipes test-versions test-processors lint lock docs bench bench-serving bench-latency \
 	clean
 
 help: ## this list

@@ -302,7 +302,7 @@ def plot(results: dict[str, list[Group]], path: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", default=",".join(MODELS), help=f"of {', '.join(MODELS)}")
-    parser.add_argument("--seconds", type=float, default=2.5, help="for each model in each runtime")
+    parser.add_argument("--seconds", type=float, default=1.5, help="for each model in each runtime")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--cpu", action="store_true", help="time on the processor: for a machine that others use, too")
     parser.add_argument(
