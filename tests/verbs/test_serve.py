@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import http.client
 import json
 import os
 import shlex
@@ -354,3 +355,34 @@ def test_a_missing_runtime_is_one_line(made: Path, tmp_path: Path, monkeypatch: 
     done = mconv("serve", made, "--port", port)
     assert done.returncode == 8 and "mconv runtime install paddle-2.3.2" in done.stderr
     assert len(done.stderr.splitlines()) == 2 and not done.stdout
+
+
+def test_http_in_all_its_forms(made: Path) -> None:
+    """Chunks, several requests over one connection, and what is refused; afterwards a good one is answered."""
+    (port,) = free_ports(1)
+    body = json.dumps({"key": ["x"], "value": [json.dumps([[0.5] * 8])]}).encode()
+    with api.serve(made, port=port) as run:
+        path = "/" + run.serving.url.split("/", 3)[3]
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=LIMIT)
+
+        def send(method: str, where: str, sent: Any, headers: dict[str, str]) -> tuple[int, dict[str, Any]]:
+            connection.request(method, where, sent, headers, encode_chunked="Transfer-Encoding" in headers)
+            reply = connection.getresponse()
+            return reply.status, json.loads(reply.read() or b"{}")
+
+        status, first = send("POST", path, body, {})
+        assert status == 200 and first["err_no"] == 0 and first["tensors"] == []
+        pieces = (body[at : at + 7] for at in range(0, len(body), 7))
+        assert send("POST", path, pieces, {"Transfer-Encoding": "chunked"}) == (200, first)
+        for method, where, sent, headers, want in (
+            ("POST", "/", body, {}, 404),
+            ("POST", path, b"[1", {}, 400),
+            ("POST", path, b'{"key": [' + b"9" * 100_000 + b"]}", {}, 400),
+            ("POST", path, b"x" * (65 << 20), {}, 413),
+            ("GET", path, None, {}, 405),
+            ("POST", path, None, {"Content-Length": "-1"}, 411),
+        ):
+            status, refused = send(method, where, sent, headers)
+            assert status == want and refused["message"] and refused["error"] == refused["message"], (status, refused)
+        assert send("POST", path, body, {}) == (200, first)
+        connection.close()

@@ -38,6 +38,8 @@ PACKAGES: dict[str, tuple[tuple[str, ...], Optional[str]]] = {
     "jsonschema": (("jsonschema",), "recipes"),
     "fsspec": (("fsspec",), "remote"),
     "ray": (("ray",), "ray"),
+    "aiohttp": (("aiohttp",), "bench"),
+    "matplotlib": (("matplotlib",), "bench"),
 }
 
 
@@ -100,6 +102,13 @@ NEEDS: dict[str, tuple[Need, ...]] = {
     ),
     "init": (Need("models at https://, s3://, gs://", ("fsspec",), optional=True),),
     "scaffold": (),
+    "shapes": (Need("sizes of what is computed", _RUN_PADDLE, optional=True),),
+    "bench": (
+        Need("Paddle models", _RUN_PADDLE, optional=True),
+        Need("models in ONNX Runtime", ("onnxruntime",), optional=True),
+        Need("services", ("aiohttp",), optional=True),
+        Need("--plot, --html", ("matplotlib",), optional=True),
+    ),
     "serve": (Need("Paddle Serving", ("runtime:paddle-2.3.2",)),),
     "serve-check": (Need("Paddle Serving", ("runtime:paddle-2.3.2",)),),
 }
