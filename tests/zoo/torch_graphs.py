@@ -129,6 +129,31 @@ def point_net() -> Sample:
 
 
 @entry
+def ball_query() -> Sample:
+    """PointNet++: the points around each, farther ones replaced by the first, grouped and pooled."""
+    import torch
+    from torch import nn
+
+    class Grouping(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.body, self.head = nn.Sequential(nn.Linear(3, 16), nn.ReLU(), nn.Linear(16, 16)), nn.Linear(16, 5)
+
+        def forward(self, x: Any) -> Any:
+            n, count, _ = x.shape
+            index = torch.arange(count).view(1, 1, count).repeat([n, count, 1])
+            index[torch.cdist(x, x) > 1.0] = count
+            index = index.sort(-1)[0][:, :, :6]
+            first = index[:, :, :1].repeat([1, 1, 6])
+            far = index == count
+            index[far] = first[far]
+            near = torch.gather(x, 1, index.reshape(n, -1, 1).expand(-1, -1, 3)).view(n, count, 6, 3)
+            return self.head(self.body(near - x[:, :, None]).amax(2))
+
+    return Sample(Grouping(), lambda n, size: {"x": _floats(n, 2 * size, 3)}, {"x": ("batch", "points", None)})
+
+
+@entry
 def dgcnn() -> Sample:
     """Edge convolutions over the nearest neighbours of each point."""
     import torch

@@ -209,3 +209,12 @@ def deberta() -> Sample:
 
     config = DebertaConfig(**SMALL, relative_attention=True, pos_att_type=["p2c", "c2p"], max_relative_positions=16)
     return _text(DebertaModel(config))
+
+
+@entry
+def umt5_encoder() -> Sample:
+    """Gated GELU as FLAN-T5 has it, and position biases of its own in each layer."""
+    from transformers import UMT5Config, UMT5EncoderModel
+
+    config = UMT5Config(d_model=32, d_kv=8, d_ff=64, num_layers=2, num_heads=4, vocab_size=100)
+    return _text(UMT5EncoderModel(config))
