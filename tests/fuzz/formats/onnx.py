@@ -251,7 +251,7 @@ def _external_case(sound: onnx.ModelProto, rng: random.Random, folder: Path) -> 
         elif kind == 4:
             mutate.message(rng, held)
         else:
-            held.dims[0] = mutate.integer(rng, held.dims[0])
+            held.dims[:] = [mutate.integer(rng, d) for d in held.dims[:1]] + list(held.dims[1:])
         if not held.external_data:
             break
     (folder / "m.onnx").write_bytes(made.SerializeToString())  # onnx.save would look at the entries
