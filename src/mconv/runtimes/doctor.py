@@ -63,6 +63,7 @@ NEEDS: dict[str, tuple[Need, ...]] = {
     "to-serving": (Need("--engine paddle-serving-client", ("runtime:paddle-2.3.2",), optional=True),),
     "inspect": (),
     "downgrade": (),
+    "half": (),
     "convert": (
         Need("PyTorch models", ("torch",), optional=True),
         Need("paddle.nn.Layer sources", ("paddle",), optional=True),
