@@ -427,3 +427,35 @@ def style_gan() -> Sample:
 
     # the groups of the convolution are as many as the batch has samples, which is fixed
     return Sample(Generator(), lambda n, size: {"z": _floats(2, 16)}, {"z": (None, None)})
+
+
+@entry
+def conv_tasnet() -> Sample:
+    """Masks over a learned basis, one for each voice; what is lost at the end is padded to the sound's length."""
+    import torch
+    from torch import nn
+    from torch.nn import functional as F
+
+    def block(step: int) -> Any:
+        inner = nn.Conv1d(32, 32, 3, padding=step, dilation=step, groups=32)
+        return nn.Sequential(
+            nn.Conv1d(16, 32, 1), nn.PReLU(), nn.GroupNorm(1, 32), inner, nn.PReLU(), nn.Conv1d(32, 16, 1)
+        )
+
+    class Separator(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.encode, self.norm = nn.Conv1d(1, 16, 16, 8, bias=False), nn.GroupNorm(1, 16)
+            self.blocks, self.mask = nn.ModuleList(block(2**i) for i in range(3)), nn.Conv1d(16, 32, 1)
+            self.decode = nn.ConvTranspose1d(16, 1, 16, 8, bias=False)
+
+        def forward(self, x: Any) -> Any:
+            seen = self.encode(x)
+            y = self.norm(seen)
+            for layer in self.blocks:
+                y = y + layer(y)
+            masks = torch.sigmoid(self.mask(y)).view(x.shape[0], 2, 16, -1)
+            voices = self.decode((masks * seen[:, None]).view(-1, 16, seen.shape[-1])).view(x.shape[0], 2, -1)
+            return F.pad(voices, (0, x.shape[-1] - voices.shape[-1]))
+
+    return Sample(Separator(), lambda n, size: {"x": _floats(n, 1, 20 * size)}, {"x": ("batch", None, "samples")})
