@@ -63,7 +63,7 @@ def prelu(b: Builder, x: Value, slope: Value) -> Value:
     xs, ss = x.shape, slope.shape
     if x.dtype is DType.FP32 and slope.is_const and xs is not None and ss is not None and len(xs) >= 2:
         if slope.size == 1:
-            # a prelu with one slope behind a conv1d reads beyond it in 3.3.1's oneDNN
+            # behind a conv1d, 3.3.1 with oneDNN gives NaN for a prelu with one slope
             return leaky_relu(b, x, float(np.asarray(slope.const).reshape(())))
         if len(ss) == len(xs) - 1 and ss[0] == xs[1] and slope.size == xs[1]:
             flat = b.constant(np.asarray(slope.const).reshape(-1), slope.dtype)
