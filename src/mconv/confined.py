@@ -17,6 +17,7 @@ import functools
 import os
 import struct
 import sys
+import tempfile
 from collections.abc import Sequence
 from typing import Any, Union
 
@@ -55,6 +56,7 @@ def give_up_rights(writable: Sequence[Union[str, os.PathLike[str]]] = ()) -> boo
     version = _version()
     if not version:
         return False
+    tempfile.gettempdir()  # remembered by Python; the first time that it is asked for, it is tried by writing
     files, network, scopes = (
         sum(bits for since, bits in rights.items() if since <= version) for rights in (_FILES, _NETWORK, _SCOPES)
     )

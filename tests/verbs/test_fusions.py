@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,16 @@ from mconv.runtimes import find
 from mconv.runtimes.fusions import read
 from tests.cli.conftest import Run, mconv  # noqa: F401 - a fixture
 from tests.golden import case
+from tests.managed import Pool
+
+
+@pytest.fixture(autouse=True, scope="module")
+def own_processes(pool: Pool) -> Iterator[None]:
+    """Paddle's log is switched off in a process that has run a model, for good."""
+    pool.on = False
+    yield
+    pool.on = True
+
 
 OWN = Path(__file__).parents[2] / "bench" / "own.py"
 LAYERS, HIDDEN = 2, 128

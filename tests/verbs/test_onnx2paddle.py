@@ -267,7 +267,8 @@ def test_sizes_that_the_source_does_not_take_are_not_the_last_word(tmp_path: Pat
     made.graph.initializer[1].CopyFrom(onnx.numpy_helper.from_array(np.ones((5, 192), np.float32), "w"))
     onnx.save(made, path)
     report = api.onnx2paddle(path, tmp_path / "out", **NOW)
-    assert report.verification is not None and report.verification["status"] == "passed", report.verification
+    # (one height alone: no plain pass)
+    assert report.verification is not None and report.verification["status"] == "passed in part", report.verification
     assert all(feed["x"][2] == 48 for feed in report.verification["input_sets"])
 
 

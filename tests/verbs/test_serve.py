@@ -45,7 +45,10 @@ def _paddle_serving() -> None:
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with an MLP's serving_server/ and service/."""
     folder = tmp_path_factory.mktemp("made") / "mlp"
-    api.to_serving(case("2.3.2-mlp").model, out=folder, pipeline={"name": "mlp"})
+    # of this process of pytest alone: services of two that start at the same moment would take the same ones
+    rpc, health = free_ports(2)
+    options = {"name": "mlp", "rpc_port": rpc, "health_port": health}
+    api.to_serving(case("2.3.2-mlp").model, out=folder, pipeline=options)
     return folder
 
 
@@ -314,7 +317,12 @@ def image_model(folder: Path) -> Path:
 
 def test_a_picture_and_a_model_without_a_service(made: Path, tmp_path: Path) -> None:
     """The curl line carries a picture; a service is made where there is none, and goes with the run."""
-    api.convert(image_model(tmp_path), tmp_path / "out", pipeline={}, verify=False)
+    api.convert(
+        image_model(tmp_path),
+        tmp_path / "out",
+        pipeline=dict(zip(("rpc_port", "health_port"), free_ports(2))),
+        verify=False,
+    )
     (port,) = free_ports(1)
     with api.serve(tmp_path / "out", port=port) as run:
         assert run.serving.kind == "image" and run.serving.folder == tmp_path / "out" / "service"

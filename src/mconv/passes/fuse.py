@@ -80,8 +80,9 @@ def keep_products(program: Program) -> int:
     ``scale`` that reads the product itself.
     """
     kept = 0
+    # (a copy is read instead of the product, and reads it itself: the counts stay)
+    readers: Counter[str] = Counter(n for _, op in program.ops() for n in set(op.input_names))
     for block in program.blocks:
-        readers: Counter[str] = Counter(n for _, op in program.ops() for n in set(op.input_names))
         made = {n for op in block.ops if op.type in ("matmul", "matmul_v2") for n in op.output("Out")}
         if not made:
             continue
