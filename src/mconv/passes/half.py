@@ -2,7 +2,7 @@
 
 Which operators may compute in half follows from the kernels of the real GPU packages
 (:func:`mconv.program.signatures.gpu_operators`); what stays float32, and how casts are written, from Paddle's
-``auto_mixed_precision_pass`` (2.6), which is the oracle where it exists. Numbers beyond half's range in weights and
+``auto_mixed_precision_pass`` (2.6), which is the oracle where it exists (:mod:`.half_tables`). Numbers beyond half's range in weights and
 filled tensors become half of its largest: an infinite mask times 0, or a row of nothing else, is no number, which is how
 BERT and ERNIE fail.
 
@@ -13,105 +13,26 @@ where it is made, so that a CPU, which has no half kernels, computes what a GPU 
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Optional, Union
+from typing import Optional
 
 from mconv.errors import UnsupportedError, UsageError
+from mconv.passes.half_tables import (
+    FILLING,
+    FLOAT_INPUTS,
+    FLOAT_OPERATORS,
+    FLOAT_OUTPUTS,
+    LARGEST,
+    MOVING,
+    SATURATED,
+)
+from mconv.passes.half_weights import HalfSource, cast, has_too_large
 from mconv.passes.rewrite import make
 from mconv.program import signatures
 from mconv.program.dtypes import AttrType, DType, VarKind
-from mconv.program.params import ArraySource, TensorSource
+from mconv.program.params import TensorSource
 from mconv.program.program import Block, Op, Program, Var
-
-if TYPE_CHECKING:  # see dtypes.py
-    import numpy as np
-
-LARGEST = {DType.FP16: 65504.0, DType.BF16: 3.3895313892515355e38}
-# what becomes of larger numbers in weights, filled tensors and masks: a score that is added does not reach infinity
-SATURATED = {dtype: largest / 2 for dtype, largest in LARGEST.items()}
-
-# auto_mixed_precision_pass.cc: what loses too much in half, has no half kernel worth the name, or is a cast itself
-_FLOAT_OPERATORS = frozenset(
-    [
-        "cast",
-        "exp",
-        "square",
-        "log",
-        "mean",
-        "sum",
-        "softmax_with_cross_entropy",
-        "sigmoid_cross_entropy_with_logits",
-        "cross_entropy",
-        "cross_entropy2",
-        "conv2d_transpose",
-        "depthwise_conv2d_transpose",
-        "reduce_sum",
-        "cumsum",
-        "logsumexp",
-        "p_norm",
-        "norm",
-        "l2_normalize",
-        "linspace",
-        "range",
-    ]
-)
-# the same pass: statistics and weights that the half kernels read as float32
-_NORM = ("Bias", "Mean", "Scale", "Variance")
-_FLOAT_INPUTS = {
-    "batch_norm": _NORM,
-    "sync_batch_norm": _NORM,
-    "instance_norm": ("Bias", "Scale"),
-    "nearest_interp_v2": ("Scale",),
-    "bilinear_interp_v2": ("Scale",),
-    "bicubic_interp_v2": ("Scale",),
-    "linear_interp_v2": ("Scale",),
-    "trilinear_interp_v2": ("Scale",),
-    "scale": ("ScaleTensor",),
-}
-_FLOAT_OUTPUTS = {
-    "batch_norm": ("MeanOut", "VarianceOut", "SavedMean", "SavedVariance"),
-    "sync_batch_norm": ("MeanOut", "VarianceOut", "SavedMean", "SavedVariance"),
-    "instance_norm": ("SavedMean", "SavedVariance"),
-    "layer_norm": ("Mean", "Variance"),
-    "group_norm": ("Mean", "Variance"),
-}
-# operators that move numbers and compute none: they take the type that their input has, so that no cast is made for them
-_MOVING = frozenset(
-    [
-        "reshape2",
-        "reshape",
-        "transpose2",
-        "transpose",
-        "squeeze2",
-        "squeeze",
-        "unsqueeze2",
-        "unsqueeze",
-        "flatten2",
-        "flatten_contiguous_range",
-        "slice",
-        "strided_slice",
-        "split",
-        "concat",
-        "stack",
-        "unstack",
-        "unbind",
-        "expand_v2",
-        "expand_as_v2",
-        "tile",
-        "gather",
-        "gather_nd",
-        "index_select",
-        "assign",
-        "pad",
-        "pad2d",
-        "pad3d",
-        "roll",
-        "flip",
-        "dropout",
-    ]
-)
-_FILLING = ("fill_constant", "fill_constant_batch_size_like", "fill_any_like", "fill_zeros_like")
 
 
 @dataclass
@@ -174,11 +95,11 @@ def weights_only(program: Program, params: Mapping[str, TensorSource], dtype: DT
             continue
         stored = f"{name}.{dtype.label}"
         shape = source.shape
-        made.params[stored] = _Half(made.params.pop(name), dtype)
+        made.params[stored] = HalfSource(made.params.pop(name), dtype)
         var = block.vars.pop(name)
         block.add_var(Var.tensor(stored, dtype, shape, persistable=True))
         block.add_var(Var.tensor(name, DType.FP32, var.shape or shape))
-        casts.append(_cast(stored, name, dtype, DType.FP32))
+        casts.append(cast(stored, name, dtype, DType.FP32))
         made.rounded.append(name)
     if not casts:
         raise UnsupportedError("the model has no float32 weights")
@@ -186,53 +107,6 @@ def weights_only(program: Program, params: Mapping[str, TensorSource], dtype: DT
     block.ops[first:first] = casts
     made.casts = len(casts)
     return made
-
-
-class _Half(TensorSource):
-    """A float32 tensor in half precision, rounded when it is read.
-
-    Args:
-        as_float: the rounded numbers as float32.
-    """
-
-    def __init__(self, source: TensorSource, dtype: DType, as_float: bool = False):
-        self._source, self._half, self._as_float = source, dtype, as_float
-        self.dtype = DType.FP32 if as_float else dtype
-        self.shape = source.shape
-
-    def _made(self) -> ArraySource:
-        import numpy as np
-
-        array = self._source.array().astype(np.float32, copy=False)
-        most = np.float32(SATURATED[self._half])
-        large = np.isfinite(array) & (np.abs(array) > LARGEST[self._half])
-        if large.any():
-            array = np.where(large, np.copysign(most, array), array)
-        if self._half is DType.FP16:
-            half = array.astype(np.float16)
-            return ArraySource(half.astype(np.float32) if self._as_float else half)
-        bits = array.view(np.uint32)
-        # to the nearest, to even on a tie; what is no number stays none
-        top = np.where(np.isnan(array), (bits >> 16) | 1, (bits + 0x7FFF + ((bits >> 16) & 1)) >> 16).astype(np.uint32)
-        if self._as_float:
-            return ArraySource((top << 16).view(np.float32))
-        return ArraySource(top.astype(np.uint16), DType.BF16)
-
-    def array(self) -> np.ndarray:
-        return self._made().array()
-
-    def chunks(self, size: int = 1 << 22) -> Iterator[Union[bytes, memoryview]]:
-        yield from self._made().chunks(size)
-
-
-def _cast(source: str, result: str, before: DType, after: DType) -> Op:
-    return make(
-        "cast",
-        {"X": source},
-        {"Out": result},
-        in_dtype=(AttrType.INT, int(before)),
-        out_dtype=(AttrType.INT, int(after)),
-    )
 
 
 class _Rewriter:
@@ -333,15 +207,15 @@ class _Rewriter:
             return "not on dense float32 tensors"
         if op.type == "depthwise_conv2d" and op.type not in self.kernels and "conv2d" in self.kernels:
             return None  # as a convolution with groups
-        if op.type in _FLOAT_OPERATORS:
+        if op.type in FLOAT_OPERATORS:
             return "always float32" if op.type != "cast" else ""
         if op.type not in self.kernels:
             return f"no {self.dtype.label} kernel"
         if self._beyond(op):
             return f"numbers beyond {self.dtype.label}"
-        if op.type in _FILLING and op.type != "fill_constant":
+        if op.type in FILLING and op.type != "fill_constant":
             return ""
-        if op.type in _MOVING:
+        if op.type in MOVING:
             computed = [n for n in inputs if not self.block.vars[n].persistable]
             return None if computed and all(self._held(n) is self.dtype for n in computed[:1]) else ""
         if not inputs and op.type != "fill_constant":
@@ -388,12 +262,12 @@ class _Rewriter:
         if op.type == "fill_constant":
             self._fill(op)
         else:
-            kept = _FLOAT_INPUTS.get(op.type, ())
+            kept = FLOAT_INPUTS.get(op.type, ())
             for parameter, names in op.inputs.items():
                 wanted = DType.FP32 if parameter in kept else self.dtype
                 op.set_input(parameter, [self._as(name, wanted) if self._is_float(name) else name for name in names])
         self.ops.append(op)
-        results = _FLOAT_OUTPUTS.get(op.type, ())
+        results = FLOAT_OUTPUTS.get(op.type, ())
         for parameter, names in op.outputs.items():
             if parameter == "XShape" or parameter in results:
                 continue
@@ -425,7 +299,7 @@ class _Rewriter:
             return raw
         if name in self.pinned:
             twin = self._new(name, self.dtype)
-            self._after.append(_cast(twin, name, self.dtype, DType.FP32))
+            self._after.append(cast(twin, name, self.dtype, DType.FP32))
             self.made.casts += 1
             self.form[name] = {self.dtype: twin, DType.FP32: name}
             return twin
@@ -440,7 +314,7 @@ class _Rewriter:
 
     def _round(self, raw: str, name: str) -> list[Op]:
         small = self._new(raw, self.dtype)
-        return [_cast(raw, small, DType.FP32, self.dtype), _cast(small, name, self.dtype, DType.FP32)]
+        return [cast(raw, small, DType.FP32, self.dtype), cast(small, name, self.dtype, DType.FP32)]
 
     def _float(self, op: Op) -> None:
         if any(name in self.large or self._is_large_param(name) for name in op.input_names):
@@ -473,9 +347,9 @@ class _Rewriter:
             if self.emulate:
                 self.ops += self._round(source, result)
             else:
-                self.ops.append(_cast(source, result, DType.FP32, wanted))
+                self.ops.append(cast(source, result, DType.FP32, wanted))
         else:
-            self.ops.append(_cast(name, result, self.dtype, DType.FP32))
+            self.ops.append(cast(name, result, self.dtype, DType.FP32))
         self.made.casts += 1
         return self._note(name, wanted, result)
 
@@ -509,7 +383,7 @@ class _Rewriter:
             return known
         second = self._new(name, DType.FP32 if self.emulate else wanted)
         self.block.vars[second].desc.persistable = self.block.vars[second].desc.is_parameter = True
-        self.made.params[second] = _Half(self.made.params[name], wanted, self.emulate)
+        self.made.params[second] = HalfSource(self.made.params[name], wanted, self.emulate)
         return self._note(name, wanted, second)
 
     def _is_large_param(self, name: str) -> bool:
@@ -539,19 +413,8 @@ class _Rewriter:
 
     def _too_large(self, name: str) -> bool:
         if name not in self._sizes:
-            self._sizes[name] = self._has_too_large(self.made.params[name])
+            self._sizes[name] = has_too_large(self.made.params[name], self.dtype)
         return self._sizes[name]
-
-    def _has_too_large(self, source: TensorSource) -> bool:
-        import numpy as np
-
-        if source.dtype is not DType.FP32:
-            return False
-        most = LARGEST[self.dtype]
-        return any(
-            bool((np.abs(part[np.isfinite(part)]) > most).any())
-            for part in (np.frombuffer(chunk, np.float32) for chunk in source.chunks())
-        )
 
     def _drop_unused(self) -> None:
         used = {

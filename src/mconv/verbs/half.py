@@ -17,7 +17,8 @@ import numpy as np
 
 from mconv.errors import UnsupportedError, UsageError, VerificationError
 from mconv.passes import half as rewriting
-from mconv.passes.half import LARGEST, Halved
+from mconv.passes.half import Halved
+from mconv.passes.half_tables import LARGEST
 from mconv.program import files, targets
 from mconv.program.dtypes import DType
 from mconv.program.output import staged

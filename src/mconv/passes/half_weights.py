@@ -1,0 +1,72 @@
+"""Weights in half precision: rounded when they are read, and the cast that brings them back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Union
+
+from mconv.passes.half_tables import LARGEST, SATURATED
+from mconv.passes.rewrite import make
+from mconv.program.dtypes import AttrType, DType
+from mconv.program.params import ArraySource, TensorSource
+from mconv.program.program import Op
+
+if TYPE_CHECKING:  # see dtypes.py
+    import numpy as np
+
+
+class HalfSource(TensorSource):
+    """A float32 tensor in half precision, rounded when it is read.
+
+    Args:
+        as_float: the rounded numbers as float32.
+    """
+
+    def __init__(self, source: TensorSource, dtype: DType, as_float: bool = False):
+        self._source, self._half, self._as_float = source, dtype, as_float
+        self.dtype = DType.FP32 if as_float else dtype
+        self.shape = source.shape
+
+    def _made(self) -> ArraySource:
+        import numpy as np
+
+        array = self._source.array().astype(np.float32, copy=False)
+        most = np.float32(SATURATED[self._half])
+        large = np.isfinite(array) & (np.abs(array) > LARGEST[self._half])
+        if large.any():
+            array = np.where(large, np.copysign(most, array), array)
+        if self._half is DType.FP16:
+            half = array.astype(np.float16)
+            return ArraySource(half.astype(np.float32) if self._as_float else half)
+        bits = array.view(np.uint32)
+        # to the nearest, to even on a tie; what is no number stays none
+        top = np.where(np.isnan(array), (bits >> 16) | 1, (bits + 0x7FFF + ((bits >> 16) & 1)) >> 16).astype(np.uint32)
+        if self._as_float:
+            return ArraySource((top << 16).view(np.float32))
+        return ArraySource(top.astype(np.uint16), DType.BF16)
+
+    def array(self) -> np.ndarray:
+        return self._made().array()
+
+    def chunks(self, size: int = 1 << 22) -> Iterator[Union[bytes, memoryview]]:
+        yield from self._made().chunks(size)
+
+
+def cast(source: str, result: str, before: DType, after: DType) -> Op:
+    return make(
+        "cast",
+        {"X": source},
+        {"Out": result},
+        in_dtype=(AttrType.INT, int(before)),
+        out_dtype=(AttrType.INT, int(after)),
+    )
+
+
+def has_too_large(source: TensorSource, dtype: DType) -> bool:
+    """Whether a float32 tensor has numbers beyond the range of *dtype*."""
+    import numpy as np
+
+    if source.dtype is not DType.FP32:
+        return False
+    parts = (np.frombuffer(chunk, np.float32) for chunk in source.chunks())
+    return any(bool((np.abs(part[np.isfinite(part)]) > LARGEST[dtype]).any()) for part in parts)
