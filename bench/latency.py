@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Optional
 
 import numpy as np
-from to_serving import machine, write
+from to_serving import finish, machine
 
 from mconv import __version__, runtimes
 from mconv.errors import MconvError
@@ -323,13 +323,9 @@ def main() -> None:
         failed += missed(name, results[name])
         print(f"{MODELS[name]}: {time.perf_counter() - start:.0f} s", file=sys.stderr)
     text = report(results, arguments.threads, arguments.cpu, failed, bool(arguments.write))
-    print(text)
     if arguments.write:
         plot(results, arguments.write.with_name("latency.svg"))
-        write(arguments.write, text, BEGIN, END)
-    for line in failed:
-        print(f"missed: {line}", file=sys.stderr)
-    sys.exit(1 if failed else 0)
+    finish(text, failed, arguments.write, BEGIN, END)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ import tempfile
 from pathlib import Path
 from typing import Optional
 
-from to_serving import Timing, machine, write
+from to_serving import Timing, finish, machine
 
 from mconv import __version__, runtimes
 from mconv.errors import RuntimeUnavailableError
@@ -146,12 +146,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="mconv-bench-") as work:
         timings, size = measure(Path(work), arguments.rounds, with_x2paddle)
     text, failed = report(timings, size, arguments.rounds)
-    print(text)
-    if arguments.write:
-        write(arguments.write, text, BEGIN, END)
-    for line in failed:
-        print(f"missed: {line}", file=sys.stderr)
-    sys.exit(1 if failed else 0)
+    finish(text, failed, arguments.write, BEGIN, END)
 
 
 if __name__ == "__main__":

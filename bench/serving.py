@@ -24,6 +24,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from to_serving import finish
+
 from mconv import __version__, api, runtimes
 
 ROOT = Path(__file__).parent.parent
@@ -198,16 +200,8 @@ Sending a request and receiving its answer took {now.client_cpu_ms:.2f} ms on th
 at {echo.client_cpu_ms:.2f} ms each.
 
 ![Requests a second and latency of both services]({PLOT})
-{END}"""
-
-
-def write(path: Path, text: str) -> None:
-    content = path.read_text(encoding="utf-8") if path.is_file() else "# Benchmarks\n"
-    if BEGIN in content:
-        head, _, rest = content.partition(BEGIN)
-        path.write_text(head + text + rest.partition(END)[2], encoding="utf-8")
-    else:
-        path.write_text(content.rstrip("\n") + "\n\n" + text + "\n", encoding="utf-8")
+{END}
+"""
 
 
 def main() -> None:
@@ -226,7 +220,6 @@ def main() -> None:
             work.mkdir()
         found, trivial, problems = measure(work, options.threads, options.loops, options.rounds)
     text = report(found, trivial)
-    print(text)
     before, now = found.addresses
     if now.tps is None or before.tps is None or now.tps < WANTED * before.tps:
         problems.append(f"not {WANTED:.0f} times the requests a second")
@@ -234,9 +227,7 @@ def main() -> None:
         from mconv.bench import plot
 
         plot.services(found, options.write.parent / PLOT)
-        write(options.write, text)
-    if problems:
-        raise SystemExit("; ".join(problems))
+    finish(text, problems, options.write, BEGIN, END)
 
 
 if __name__ == "__main__":

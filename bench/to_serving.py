@@ -19,7 +19,7 @@ import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Optional
+from typing import NoReturn, Optional
 
 from mconv import __version__, runtimes
 
@@ -162,6 +162,16 @@ def write(path: Path, section: str, begin: str = BEGIN, end: str = END) -> None:
     path.write_text(head + section + tail, encoding="utf-8")
 
 
+def finish(text: str, failed: Sequence[str], path: Optional[Path], begin: str = BEGIN, end: str = END) -> NoReturn:
+    """Print a benchmark's section, put it into *path* where there is one, and end: with status 1 where a target is missed."""
+    print(text)
+    if path is not None:
+        write(path, text, begin, end)
+    for line in failed:
+        print(f"missed: {line}", file=sys.stderr)
+    sys.exit(1 if failed else 0)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
@@ -170,12 +180,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="mconv-bench-") as work:
         timings, size = measure(Path(work), arguments.rounds)
     text, failed = report(timings, size, arguments.rounds)
-    print(text)
-    if arguments.write:
-        write(arguments.write, text)
-    for line in failed:
-        print(f"missed: {line}", file=sys.stderr)
-    sys.exit(1 if failed else 0)
+    finish(text, failed, arguments.write)
 
 
 if __name__ == "__main__":

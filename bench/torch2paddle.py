@@ -19,7 +19,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from to_serving import Timing, machine, write
+from to_serving import Timing, finish, machine
 
 from mconv import __version__
 
@@ -96,12 +96,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="mconv-bench-") as work:
         found = measure(Path(work), arguments.rounds, not arguments.no_onnx)
     text, failed = report(*found, arguments.rounds)
-    print(text)
-    if arguments.write:
-        write(arguments.write, text, BEGIN, END)
-    for line in failed:
-        print(f"missed: {line}", file=sys.stderr)
-    sys.exit(1 if failed else 0)
+    finish(text, failed, arguments.write, BEGIN, END)
 
 
 if __name__ == "__main__":

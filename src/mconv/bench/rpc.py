@@ -6,47 +6,33 @@ import functools
 from collections.abc import Mapping
 from typing import Any
 
+from mconv.program.messages import build_classes
+
 METHOD = "/baidu.paddle_serving.pipeline_serving.PipelineService/inference"
 _PACKAGE = "baidu.paddle_serving.pipeline_serving"
-# field: name, number, type of FieldDescriptorProto, whether it is repeated
-_DOUBLE, _FLOAT, _INT64, _INT32, _BOOL, _STRING, _MESSAGE, _BYTES, _UINT32 = 1, 2, 3, 5, 8, 9, 11, 12, 13
-_TENSOR = (
-    ("int64_data", 1, _INT64, True), ("float_data", 2, _FLOAT, True), ("int_data", 3, _INT32, True),
-    ("float64_data", 4, _DOUBLE, True), ("uint32_data", 5, _UINT32, True), ("bool_data", 6, _BOOL, True),
-    ("complex64_data", 7, _FLOAT, True), ("complex128_data", 8, _DOUBLE, True), ("str_data", 9, _STRING, True),
-    ("byte_data", 10, _BYTES, False), ("elem_type", 20, _INT32, False), ("shape", 21, _INT32, True),
-    ("lod", 22, _INT32, True), ("name", 23, _STRING, False),
-)  # fmt: skip
-_REQUEST = (
-    ("key", 1, _STRING, True), ("value", 2, _STRING, True), ("tensors", 3, _MESSAGE, True),
-    ("name", 4, _STRING, False), ("method", 5, _STRING, False), ("logid", 6, _INT64, False),
-    ("clientip", 7, _STRING, False),
-)  # fmt: skip
-_RESPONSE = (
-    ("err_no", 1, _INT32, False), ("err_msg", 2, _STRING, False), ("key", 3, _STRING, True),
-    ("value", 4, _STRING, True), ("tensors", 5, _MESSAGE, True),
-)  # fmt: skip
+_SCHEMA = {
+    "Tensor": (
+        ("int64_data", 1, "*int64"), ("float_data", 2, "*float"), ("int_data", 3, "*int32"),
+        ("float64_data", 4, "*double"), ("uint32_data", 5, "*uint32"), ("bool_data", 6, "*bool"),
+        ("complex64_data", 7, "*float"), ("complex128_data", 8, "*double"), ("str_data", 9, "*string"),
+        ("byte_data", 10, "bytes"), ("elem_type", 20, "int32"), ("shape", 21, "*int32"), ("lod", 22, "*int32"),
+        ("name", 23, "string"),
+    ),
+    "Request": (
+        ("key", 1, "*string"), ("value", 2, "*string"), ("tensors", 3, "*Tensor"), ("name", 4, "string"),
+        ("method", 5, "string"), ("logid", 6, "int64"), ("clientip", 7, "string"),
+    ),
+    "Response": (
+        ("err_no", 1, "int32"), ("err_msg", 2, "string"), ("key", 3, "*string"), ("value", 4, "*string"),
+        ("tensors", 5, "*Tensor"),
+    ),
+}  # fmt: skip
 
 
 @functools.lru_cache(maxsize=1)
 def _messages() -> Mapping[str, Any]:
     """Name → the class of a message."""
-    from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
-
-    file = descriptor_pb2.FileDescriptorProto(name="mconv/pipeline_service.proto", package=_PACKAGE, syntax="proto3")
-    for name, fields in (("Tensor", _TENSOR), ("Request", _REQUEST), ("Response", _RESPONSE)):
-        kind = file.message_type.add(name=name)
-        for label, number, of, repeated in fields:
-            field = kind.field.add(name=label, number=number, type=of, label=3 if repeated else 1)
-            if of == _MESSAGE:
-                field.type_name = f".{_PACKAGE}.Tensor"
-    pool = descriptor_pool.DescriptorPool()
-    pool.Add(file)
-    names = ("Tensor", "Request", "Response")
-    if hasattr(message_factory, "GetMessageClass"):
-        return {n: message_factory.GetMessageClass(pool.FindMessageTypeByName(f"{_PACKAGE}.{n}")) for n in names}
-    factory = message_factory.MessageFactory(pool)  # before protobuf 4.22
-    return {n: factory.GetPrototype(pool.FindMessageTypeByName(f"{_PACKAGE}.{n}")) for n in names}  # type: ignore[attr-defined]
+    return build_classes(_PACKAGE, _SCHEMA, "proto3")
 
 
 def request(content: Mapping[str, Any]) -> bytes:

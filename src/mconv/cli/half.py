@@ -8,7 +8,7 @@ from typing import Annotated, Any, Optional
 import typer
 
 from mconv.cli.common import out
-from mconv.cli.options import Budget, Force, Verify
+from mconv.cli.options import Budget, Force, ModelTimeout, PaddleModel, Verify
 from mconv.cli.piped import piped
 from mconv.errors import VerificationError
 
@@ -16,7 +16,7 @@ _SHOWN = 8  # tensors inside
 
 
 def command(
-    path: Annotated[Path, typer.Argument(help="A Paddle model: a folder, a .pdmodel or __model__, or a prefix.")],
+    path: PaddleModel,
     out_dir: Annotated[
         Path, typer.Argument(metavar="OUT", help="The folder for inference.pdmodel and inference.pdiparams.")
     ],
@@ -49,7 +49,7 @@ def command(
         Optional[str],
         typer.Option("--runtime", help="Where to emulate it: a managed runtime or `current`.  [default: the target's]"),
     ] = None,
-    timeout: Annotated[float, typer.Option("--timeout", metavar="SECONDS", help="For running the model.")] = 600,
+    timeout: ModelTimeout = 600,
     limit: Budget = None,
     force: Force = False,
 ) -> Any:

@@ -9,6 +9,7 @@ import typer
 
 # converting ---------------------------------------------------------------------------------------------------------
 
+PaddleModel = Annotated[Path, typer.Argument(help="A Paddle model: a folder, a .pdmodel or __model__, or a prefix.")]
 OutFolder = Annotated[
     Path, typer.Argument(metavar="OUT", help="The folder for inference.pdmodel, inference.pdiparams, report.json.")
 ]
@@ -75,6 +76,7 @@ Where = Annotated[
     Optional[str],
     typer.Option("--runtime", help="Where to verify: a managed runtime or `current`.  [default: the target's]"),
 ]
+ModelTimeout = Annotated[float, typer.Option("--timeout", metavar="SECONDS", help="For running the model.")]
 Timeout = Annotated[float, typer.Option("--timeout", metavar="SECONDS", help="For each run of either model.")]
 
 # reporting ----------------------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Optional
 import typer
 
 from mconv.cli.common import out
-from mconv.cli.options import Budget, ForceThere, Target
+from mconv.cli.options import Budget, ForceThere, ModelTimeout, PaddleModel, Target
 from mconv.cli.piped import piped
 
 _SHOWN = 12  # tensors in the table
@@ -21,7 +21,7 @@ def _point(option: str, what: str) -> Any:
 
 
 def command(
-    path: Annotated[Path, typer.Argument(help="A Paddle model: a folder, a .pdmodel or __model__, or a prefix.")],
+    path: PaddleModel,
     minimum: Annotated[Optional[list[str]], _point("--min", "least")] = None,
     optimum: Annotated[Optional[list[str]], _point("--opt", "usual")] = None,
     maximum: Annotated[Optional[list[str]], _point("--max", "largest")] = None,
@@ -43,7 +43,7 @@ def command(
         Optional[str],
         typer.Option("--runtime", help="Where to run it: a managed runtime or `current`.  [default: the target's]"),
     ] = None,
-    timeout: Annotated[float, typer.Option("--timeout", metavar="SECONDS", help="For running the model.")] = 600,
+    timeout: ModelTimeout = 600,
     limit: Budget = None,
     force: ForceThere = False,
 ) -> Any:

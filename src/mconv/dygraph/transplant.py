@@ -15,6 +15,7 @@ from mconv.dygraph import match_report, matching, rules, weights
 from mconv.dygraph.inputs import dtype_of
 from mconv.dygraph.matching import Given, Layout, Match, Matching, Parameter
 from mconv.errors import WeightsError
+from mconv.program.bfloat16 import from_bits
 from mconv.program.params import PathLike
 
 
@@ -177,7 +178,7 @@ class _Fed:
 
 
 def _wide(array: np.ndarray) -> np.ndarray:
-    return (array.astype(np.uint32) << 16).view(np.float32) if array.dtype == np.uint16 else array
+    return from_bits(array) if array.dtype == np.uint16 else array
 
 
 def _compared(found: Matching, fed: _Fed) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 
 from mconv.dygraph import unpickle
 from mconv.errors import NotAModelError, WeightsError
+from mconv.program.bfloat16 import from_bits, to_bits
 from mconv.program.sniff import Kind, what
 
 _WANTED = "weights are a .pdparams file, the state_dict of a layer as paddle.save writes it"
@@ -130,10 +131,9 @@ def store(tensor: Any, array: np.ndarray) -> bool:
         tensor.set_value(array)
         return False
     if have == "bfloat16":
-        array = (array.astype(np.uint32) << 16).view(np.float32)
+        array = from_bits(array)
     if wanted == "bfloat16":
-        bits = np.ascontiguousarray(array, np.float32).view(np.uint32)
-        array = ((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16).astype(np.uint16)
+        array = to_bits(array)
     else:
         array = array.astype(wanted)
     tensor.set_value(array)

@@ -8,6 +8,7 @@ from typing import Optional
 import numpy as np
 
 from mconv.emit.elementwise import arithmetic, binary, compare, foldable, number, scale, unary, where
+from mconv.program.bfloat16 import from_bits, to_bits
 from mconv.program.builder import Builder
 from mconv.program.dtypes import DType
 from mconv.program.value import Value
@@ -150,6 +151,4 @@ def as_bfloat16(b: Builder, x: Value) -> Value:
 
 
 def _bfloat16(x: np.ndarray) -> np.ndarray:
-    bits = x.astype(np.float32).view(np.uint32).astype(np.uint64)
-    rounded = ((bits + 0x7FFF + (bits >> 16 & 1)) & 0xFFFF0000).astype(np.uint32).view(np.float32)
-    return np.where(np.isnan(x), x, rounded).astype(np.float32)
+    return np.where(np.isnan(x), x, from_bits(to_bits(x))).astype(np.float32)

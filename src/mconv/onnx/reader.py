@@ -21,6 +21,7 @@ from mconv import budget
 from mconv.errors import CorruptModelError, NotAModelError, UnsupportedError
 from mconv.onnx.text import check_text
 from mconv.program import external_data
+from mconv.program.bfloat16 import from_bits
 from mconv.program.dtypes import DType
 from mconv.program.params import ArraySource, FileSource, TensorSource
 
@@ -192,7 +193,7 @@ def widen(bits: np.ndarray, data_type: int, what: str = "a tensor") -> np.ndarra
         UnsupportedError: a uint64 of 2^63 or more.
     """
     if data_type == 16:
-        return (bits.astype(np.uint32) << 16).view(np.float32)
+        return from_bits(bits)
     if data_type == 13 and bits.size and bits.max() >= 1 << 63:
         raise UnsupportedError(f"{what}: holds a uint64 beyond the range of int64")
     return bits.astype(WIDENED[data_type].numpy)

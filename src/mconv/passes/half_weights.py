@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Union
 
 from mconv.passes.half_tables import LARGEST, SATURATED
 from mconv.passes.rewrite import make
+from mconv.program.bfloat16 import from_bits, to_bits
 from mconv.program.dtypes import AttrType, DType
 from mconv.program.params import ArraySource, TensorSource
 from mconv.program.program import Op
@@ -38,12 +39,8 @@ class HalfSource(TensorSource):
         if self._half is DType.FP16:
             half = array.astype(np.float16)
             return ArraySource(half.astype(np.float32) if self._as_float else half)
-        bits = array.view(np.uint32)
-        # to the nearest, to even on a tie; what is no number stays none
-        top = np.where(np.isnan(array), (bits >> 16) | 1, (bits + 0x7FFF + ((bits >> 16) & 1)) >> 16).astype(np.uint32)
-        if self._as_float:
-            return ArraySource((top << 16).view(np.float32))
-        return ArraySource(top.astype(np.uint16), DType.BF16)
+        bits = to_bits(array)
+        return ArraySource(from_bits(bits)) if self._as_float else ArraySource(bits, DType.BF16)
 
     def array(self) -> np.ndarray:
         return self._made().array()

@@ -101,6 +101,7 @@ _SCHEMA: dict[str, tuple[tuple[str, int, str], ...]] = {
 _SCALARS = {
     "int32": _F.TYPE_INT32,
     "int64": _F.TYPE_INT64,
+    "uint32": _F.TYPE_UINT32,
     "bool": _F.TYPE_BOOL,
     "float": _F.TYPE_FLOAT,
     "double": _F.TYPE_DOUBLE,
@@ -109,17 +110,18 @@ _SCALARS = {
 }
 
 
-def build_classes(package: str, schema: dict[str, tuple[tuple[str, int, str], ...]]) -> dict[str, Any]:
+def build_classes(
+    package: str, schema: dict[str, tuple[tuple[str, int, str], ...]], syntax: str = "proto2"
+) -> dict[str, Any]:
     """Make protobuf classes in a private pool; works with every protobuf from 3.20 on.
 
     Args:
         package: proto package of the messages.
         schema: message → ((field, number, kind), …). A kind is a scalar of proto2 or a message of the schema,
             ``*kind`` a repeated field, ``kind=value`` one with a default.
+        syntax: ``proto3`` writes repeated numbers in one piece, and knows no defaults.
     """
-    file = descriptor_pb2.FileDescriptorProto(
-        name=package.replace(".", "/") + ".proto", package=package, syntax="proto2"
-    )
+    file = descriptor_pb2.FileDescriptorProto(name=package.replace(".", "/") + ".proto", package=package, syntax=syntax)
     for message, fields in schema.items():
         proto = file.message_type.add(name=message)
         for name, number, kind in fields:

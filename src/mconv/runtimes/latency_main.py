@@ -8,16 +8,13 @@ commands:
 """
 
 import time
-import traceback
 from typing import Any
 
 from worker_main import (  # type: ignore[import-not-found]
-    BadFeed,
-    CannotCarry,
     OnPredictor,
-    OtherFormat,
     bound_memory,
     check_names,
+    failure,
     load,
     own_channel,
     read_frame,
@@ -148,13 +145,12 @@ def serve(requests, replies):
             header, values = measurement.time(dict(zip(request["names"], arrays)), request["runs"])
             write_frame(replies, dict(header, ok=True), values if request["keep"] else ())
         except Exception as e:  # noqa: BLE001 - everything a framework can raise is an answer, the process goes on
-            kind = "input" if isinstance(e, (BadFeed, CannotCarry, OtherFormat)) else "paddle"
-            text = "".join(traceback.format_exception_only(type(e), e))
-            if kind == "input":
-                text = str(e)
-            elif request.get("engine") not in (None, "predictor"):  # OpenVINO's reason is its last line
-                text = f"{type(e).__name__}: {(str(e).split(chr(10) * 2)[0].strip().splitlines() or [''])[-1]}"
-            write_frame(replies, {"ok": False, "stage": stage, "kind": kind, "error": text})
+            header = failure(e, stage)
+            if header["kind"] != "input" and request.get("engine") not in (None, "predictor"):
+                # OpenVINO's reason is its last line
+                last = (str(e).split(chr(10) * 2)[0].strip().splitlines() or [""])[-1]
+                header["error"] = f"{type(e).__name__}: {last}"
+            write_frame(replies, header)
 
 
 if __name__ == "__main__":

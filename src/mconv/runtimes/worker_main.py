@@ -366,6 +366,21 @@ def all_shapes(loaded, sets, most):
     return {"shapes": [shapes for shapes, _ in found], "numbers": [numbers for _, numbers in found]}
 
 
+def answer(loaded, request, sets):
+    """What a request asks of a loaded model: the header of the answer, and its arrays."""
+    if request["command"] == "shapes":
+        return all_shapes(loaded, sets, request["most"]), []
+    names, outputs, dtypes, seconds = run_all(loaded, sets)
+    return {"names": names, "dtypes": dtypes, "seconds": seconds}, outputs
+
+
+def failure(error, stage):
+    """The header of an answer that says what went wrong: with the inputs, or in Paddle."""
+    kind = "input" if isinstance(error, (BadFeed, CannotCarry, OtherFormat)) else "paddle"
+    text = str(error) if kind == "input" else "".join(traceback.format_exception_only(type(error), error))
+    return {"ok": False, "stage": stage, "kind": kind, "error": text}
+
+
 def run_all(loaded, sets):
     names, outputs, dtypes, seconds = [], [], [], []
     for feed in sets:
@@ -411,28 +426,18 @@ def serve(requests, replies):
                 loads += time.time() - started
                 write_frame(replies, {"event": "loaded"})  # so that a crash can be told from one while loading
                 stage = "run"
-                if request["command"] == "shapes":
-                    write_frame(
-                        replies, dict(all_shapes(loaded, sets, request["most"]), ok=True, version=loaded.version)
-                    )
-                    break
                 try:
-                    names, outputs, dtypes, seconds = run_all(loaded, sets)
+                    header, outputs = answer(loaded, request, sets)
                     break
                 except CannotCarry:
                     if engine != "auto":
                         raise
                     engine = "executor"
-            if request["command"] == "shapes":
-                continue
-            header = {"ok": True, "version": loaded.version, "names": names, "dtypes": dtypes}
-            header.update(load_seconds=loads, seconds=seconds, engine=loaded.engine)
+            header.update(ok=True, version=loaded.version, load_seconds=loads, engine=loaded.engine)
             write_frame(replies, header, outputs)
         except Exception as e:  # noqa: BLE001 - everything Paddle can raise is an answer, the process goes on
             cache.clear()
-            kind = "input" if isinstance(e, (BadFeed, CannotCarry, OtherFormat)) else "paddle"
-            text = str(e) if kind == "input" else "".join(traceback.format_exception_only(type(e), e))
-            write_frame(replies, {"ok": False, "stage": stage, "kind": kind, "error": text})
+            write_frame(replies, failure(e, stage))
 
 
 def bound_memory():

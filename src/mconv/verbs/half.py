@@ -15,7 +15,13 @@ from typing import Any, Callable, Optional
 
 import numpy as np
 
-from mconv.errors import UnsupportedError, UsageError, VerificationError
+from mconv.errors import (
+    MissingDependencyError,
+    RuntimeUnavailableError,
+    UnsupportedError,
+    UsageError,
+    VerificationError,
+)
 from mconv.passes import half as rewriting
 from mconv.passes.half import Halved
 from mconv.passes.half_tables import LARGEST
@@ -229,13 +235,11 @@ class _Task:
 
 
 def _where(target: str, name: Optional[str], verify: Optional[bool]) -> Optional[Runtime]:
-    from mconv.errors import RuntimeUnavailableError
-
     if verify is False:
         return None
     try:
         return runtime_for(target, name)
-    except RuntimeUnavailableError:
+    except (RuntimeUnavailableError, MissingDependencyError):
         if verify or name is not None:
             raise
         return None
