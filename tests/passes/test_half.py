@@ -241,6 +241,28 @@ def test_what_is_kept_is_said() -> None:
         halve(program, params, "2.3", keep=["softmaks"])
 
 
+def test_weights_that_are_kept_are_stored_as_they_are(tmp_path: Path) -> None:
+    program, params = MODELS["mlp"](tmp_path)
+    name, other = sorted(params)[:2]
+    made = weights_only(program, params, keep=[name])
+    assert made.params[name].dtype is DType.FP32 and f"{other}.float16" in made.params
+    with pytest.raises(UnsupportedError, match="but those that are kept"):
+        weights_only(program, params, keep=[op.type for op in program.main.ops])
+    with pytest.raises(UsageError, match="--keep nowhere"):
+        weights_only(program, params, keep=["nowhere"])
+
+
+def test_a_shape_needs_no_cast() -> None:
+    nodes = [helper.make_node("MatMul", ["x", "w"], ["a"]), helper.make_node("Shape", ["a"], ["sizes"])]
+    nodes += [helper.make_node("Expand", ["one", "sizes"], ["ones"]), helper.make_node("Add", ["a", "ones"], ["y"])]
+    weights = {"w": np.eye(4, dtype=np.float32), "one": np.ones((1, 1), np.float32)}
+    program, params = from_onnx(nodes, {"x": ["n", 4]}, {"y": ["n", 4]}, weights)
+    made = halve(program, params, "2.3")
+    assert not {"shape", "size"} & {*made.half, *made.floats}
+    read = {n for op in made.program.main.ops if op.type == "shape" for n in op.input_names}
+    assert read <= set(program.main.vars)  # none of a cast
+
+
 def test_nothing_to_do() -> None:
     program, params = from_onnx([helper.make_node("Erf", ["x"], ["y"])], {"x": [2]}, {"y": [2]})
     with pytest.raises(UnsupportedError, match="nothing in the program can compute in float16"):

@@ -13,6 +13,7 @@ from typing import Callable
 
 import pytest
 
+from mconv import api
 from mconv.errors import CorruptModelError, MconvError, NotAModelError
 from mconv.program.files import load_program, locate, records
 from mconv.program.sniff import FOREIGN, what
@@ -200,6 +201,17 @@ def test_suggestions(tmp_path: Path) -> None:
         locate(custom)
     assert e.value.hint == f"did you mean {custom / 'inference_model'} or {custom / 'serving_server'}?"
     assert hint("nowhere/at/all") == f"the folder {tmp_path / 'nowhere' / 'at'} does not exist"
+
+
+def test_the_folder_above_a_served_model_means_that_model(tmp_path: Path) -> None:
+    """What ``mconv convert`` and ``to-serving`` have written into is taken as it is, by every command."""
+    api.to_serving(case("2.3.2-mlp").model, out=tmp_path / "out", pipeline={})
+    (tmp_path / "out" / "report.json").write_text("{}")
+    assert locate(tmp_path / "out") == locate(tmp_path / "out" / "serving_server")
+    (tmp_path / "out" / "notes.txt").write_text("anything else")
+    with pytest.raises(NotAModelError) as e:
+        locate(tmp_path / "out")
+    assert e.value.hint == f"did you mean {tmp_path / 'out' / 'serving_server'}?"
 
 
 def test_serving_client_points_at_the_server(tmp_path: Path) -> None:

@@ -184,12 +184,18 @@ def test_sentencepiece(reader: Any, tmp_path: Path) -> None:
         ({"0": "x" * 100_001}, "0 has 100001 characters"),
         ({str(i): "x" for i in range(65)}, "65 texts"),
         ({"0": np.zeros(3)}, "0 is no text"),
+        (dict.fromkeys(BERT, "[[101, 102]]"), "is an input of the model, this service takes texts"),
     ],
-    ids=["nothing", "long", "many", "array"],
+    ids=["nothing", "long", "many", "array", "arrays as the model has them"],
 )
 def test_bad_texts_are_refused(reader: Any, vocab: Path, request_: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         reader(BERT, tokenizer=vocab).read(request_)
+
+
+def test_a_text_may_look_like_an_array(reader: Any, vocab: Path) -> None:
+    assert reader(BERT, tokenizer=vocab).read({"0": "[[101, 102]]"})[next(iter(BERT))].shape[0] == 1
+    assert reader(BERT, tokenizer=vocab).read(dict.fromkeys(BERT, "the cat"))[next(iter(BERT))].shape[0] == len(BERT)
 
 
 # pictures -----------------------------------------------------------------------------------------------------

@@ -84,6 +84,13 @@ def test_trtexec_takes_inputs_alone() -> None:
     assert to_trtexec(RANGES).split() == ["--minShapes=x:1x3", "--optShapes=x:2x3", "--maxShapes=x:8x3"]
 
 
+def test_flags_are_those_of_a_shell() -> None:
+    import shlex
+
+    odd = ShapeRanges({ODD: Range((1,), (1,), (1,))}, [ODD])
+    assert shlex.split(to_trtexec(odd))[0] == f"--minShapes={ODD}:1"
+
+
 def test_triton_reads_it_as_its_model_configuration() -> None:
     """The message of Triton's ``model_config.proto``, as far as it matters here."""
     from google.protobuf import text_format

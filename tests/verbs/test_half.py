@@ -11,7 +11,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from mconv import api
-from mconv.errors import UnsupportedError, UsageError, VerificationError
+from mconv.errors import RuntimeFailedError, UnsupportedError, UsageError, VerificationError
 from mconv.verbs.half import half
 from tests.golden import case
 from tests.managed import require
@@ -96,6 +96,26 @@ def test_what_leaves_the_range_is_named_and_kept_by_calibration(tmp_path: Path) 
 
 
 @pytest.mark.runtime
+def test_what_proves_nothing_is_no_proof(tmp_path: Path) -> None:
+    """Inputs that make every number none, and a calibration that leaves nothing in half."""
+    require("paddle-2.3.2")
+    model = chain(tmp_path, 2.0)
+    np.savez(tmp_path / "nan.npz", x=np.full((3, 4), np.nan, np.float32))
+    with pytest.raises(VerificationError, match="is not finite"):
+        half(model, tmp_path / "out", feeds=tmp_path / "nan.npz")
+    with pytest.raises(UsageError, match="--calibrate: with --weights-only"):
+        half(model, tmp_path / "out", calibrate=tmp_path / "nan.npz", weights_only=True)
+    np.savez(tmp_path / "tiny.npz", x=np.full((3, 4), 1e-9, np.float32))
+    with pytest.raises(VerificationError, match="calibration keeps every operator") as caught:
+        half(model, tmp_path / "out", calibrate=tmp_path / "tiny.npz")
+    assert "--dtype bf16" in (caught.value.hint or "")
+    with pytest.raises(VerificationError, match="off by 100.0%"):
+        half(model, tmp_path / "out", feeds=tmp_path / "tiny.npz")
+    assert not (tmp_path / "out").exists()
+    assert half(model, tmp_path / "out", inputs=["x[7,4]"]).outputs
+
+
+@pytest.mark.runtime
 @pytest.mark.parametrize("dtype", ["fp16", "bf16"])
 @pytest.mark.parametrize("runtime", ["paddle-2.3.2", "paddle-2.6.2", "current"])
 def test_weights_alone_run_everywhere(runtime: str, dtype: str, workers: Callable[[str], Any], tmp_path: Path) -> None:
@@ -117,6 +137,15 @@ def test_a_second_reader_computes_the_same(tmp_path: Path) -> None:
     got = compiled([*model.inputs.values()])
     for want, have in zip(model.outputs, (got[output] for output in compiled.outputs)):
         assert np.abs(want - have).max() <= 1e-2 * np.abs(want).max()
+
+
+@pytest.mark.runtime
+def test_on_a_cpu_the_reason_is_said(tmp_path: Path) -> None:
+    require("paddle-2.3.2")
+    half(case("2.3.2-mlp").model, tmp_path / "half", verify=False)
+    with pytest.raises(RuntimeFailedError) as caught:
+        api.verify(case("2.3.2-mlp").model, tmp_path / "half", runtime="paddle-2.3.2")
+    assert caught.value.hint is not None and "GPUs alone" in caught.value.hint
 
 
 def test_it_says_what_it_is(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from mconv import api
-from mconv.errors import UnsupportedError, UsageError
+from mconv.errors import LimitError, UnsupportedError, UsageError
 from mconv.program.files import load_program, locate
 from mconv.serving.shape_ranges import from_paddle
 from mconv.verbs.shapes import shapes
@@ -199,6 +199,7 @@ def test_real_inputs_in_several_sets(model: Path, tmp_path: Path) -> None:
         ({**BRANCH, "minimum": ["y[1,4]"]}, "no input 'y'"),
         ({**BRANCH, "minimum": ["x[3,4]"]}, "x: not --min [3, 4] <= --opt [2, 4]"),
         ({**BRANCH, "minimum": ["x[1,4]", "x[3,4]"]}, "the profiles do not match: --min of 2, --opt of 1"),
+        ({**BRANCH, "minimum": ["x[0,4]"]}, "--min 'x[0,4]': 0 is no size"),
         ({**BRANCH, "form": "xml"}, "--form: 'xml'"),
         ({**BRANCH, "feeds": "x.npz"}, "--inputs holds real inputs"),
     ],
@@ -208,6 +209,11 @@ def test_what_cannot_be_asked_for(options: dict[str, Any], said: str, model: Pat
         shapes(model, tmp_path / "out.pbtxt", **options)
     assert said in error.value.message
     assert not list(tmp_path.iterdir())
+
+
+def test_inputs_beyond_the_memory_are_not_made_up(model: Path) -> None:
+    with pytest.raises(LimitError, match=r"the inputs x\[2147483647, 4\]"):
+        api.shapes(model, **{**BRANCH, "maximum": ["x[2147483647,4]"]})
 
 
 def test_a_program_of_paddle_3_has_no_names_inside(tmp_path: Path) -> None:

@@ -174,6 +174,16 @@ def test_what_generated_services_say_of_their_outputs(serve: Callable[[Reply], s
             EndpointRunner(serve(lambda body, shape=shape: ok(**{"boxes": "[]", "boxes.shape": shape}))).run([X])
 
 
+@pytest.mark.parametrize(
+    "said", ["input_ids is no text", "input_ids is an input of the model, this service takes texts"]
+)
+def test_a_service_of_texts_is_checked_otherwise(serve: Callable[[Reply], str], said: str) -> None:
+    refusal = 200, json.dumps({"err_no": 400, "err_msg": f"(data_id=0 log_id=0) Failed to preprocess: {said}"}).encode()
+    with pytest.raises(RuntimeFailedError, match="answers error 400") as caught:
+        EndpointRunner(serve(lambda body: refusal)).run([X])
+    assert caught.value.hint is not None and "serve-check" in caught.value.hint
+
+
 def test_an_answer_of_tensors(serve: Callable[[Reply], str]) -> None:
     """As gRPC's gateway writes it: 64-bit numbers as texts, zeros left out."""
     tensors = [

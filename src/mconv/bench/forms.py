@@ -19,7 +19,8 @@ import numpy as np
 from mconv.bench import addresses, rpc
 from mconv.bench.addresses import Address
 from mconv.bench.payloads import IMAGE, TENSOR, TEXT, Payload
-from mconv.errors import RuntimeFailedError, UnsupportedError, UsageError
+from mconv.errors import CorruptModelError, NotAModelError, RuntimeFailedError, UnsupportedError, UsageError
+from mconv.program.copying import read_small
 from mconv.serving.servers.paddle_serving import message
 
 JSON, BYTES, PLAIN = "application/json", "application/octet-stream", "text/plain; charset=utf-8"
@@ -36,6 +37,9 @@ class Message:
 
     body: bytes
     content_type: str = JSON
+
+
+_MAX_BODY = 64 << 20  # bytes of a template; services of mconv take requests of that size
 
 
 class ServiceError(Exception):
@@ -192,9 +196,9 @@ class Template(Form):
     def __init__(self, path: Path):
         self.path = path
         try:
-            self.body = json.loads(path.read_bytes())
-        except OSError as e:
-            raise UsageError(f"--body: {path}: {e.strerror}") from None
+            self.body = json.loads(read_small(path, _MAX_BODY, "are no template of a request"))
+        except (NotAModelError, CorruptModelError) as e:
+            raise UsageError(f"--body: {e.message}") from None
         except (ValueError, RecursionError) as e:
             raise UsageError(f"--body: {path}: not a JSON document ({e})") from None
 

@@ -41,6 +41,10 @@ def command(
         Optional[Path],
         typer.Option("--inputs", metavar="X.NPZ", help="Inputs to prove it with, instead of random ones."),
     ] = None,
+    inputs: Annotated[
+        Optional[list[str]],
+        typer.Option("--input", "-i", metavar="'NAME[1,3,?,640]'", help="Shape of a random input. Repeatable."),
+    ] = None,
     tolerance: Annotated[
         Optional[float],
         typer.Option(help="The largest error, as a part of an output's largest value.  [default: 5e-3; bf16: 4e-2]"),
@@ -66,6 +70,7 @@ def command(
             io=io,
             calibrate=calibrate,
             feeds=feeds,
+            inputs=inputs or (),
             weights_only=weights_only,
             verify=verify,
             tolerance=tolerance,

@@ -29,8 +29,8 @@ COMMANDS: dict[str, dict[str, str]] = {
     "Serve": {
         "to-serving": "Any Paddle inference model → serving_server/ + serving_client/",
         "scaffold": "A pipeline service around serving_server/: texts, pictures or tensors in, JSON out",
-        "shapes": "The shapes of every tensor that TensorRT asks for, at the least, usual and largest input",
-        "serve": "Start a service in the managed Paddle Serving, with the address and a curl line to ask it",
+        "shapes": "What TensorRT asks for: the range of every tensor's shape",
+        "serve": "Start a service in the managed Paddle Serving, and say how to ask",
         "serve-check": "Start the real Paddle Serving pipeline on a converted model and compare its answers",
     },
     "Look": {
@@ -38,7 +38,7 @@ COMMANDS: dict[str, dict[str, str]] = {
     },
     "Prove": {
         "verify": "Run two models and compare them, output by output",
-        "bench": "How fast models run in each runtime, and what a service bears; answers compared",
+        "bench": "How fast models run, how much a service bears; answers compared",
         "check": "Whether a converted folder is still what its provenance file says",
     },
     "Environment": {

@@ -26,6 +26,7 @@ from mconv.passes.half_tables import (
     LARGEST,
     MOVING,
     SATURATED,
+    SIZES,
 )
 from mconv.passes.half_weights import HalfSource, cast, has_too_large
 from mconv.passes.rewrite import make
@@ -33,6 +34,7 @@ from mconv.program import signatures
 from mconv.program.dtypes import AttrType, DType, VarKind
 from mconv.program.params import TensorSource
 from mconv.program.program import Block, Op, Program, Var
+from mconv.program.stored import NO_PARAMETERS
 
 
 @dataclass
@@ -85,13 +87,25 @@ def halve(
     return _Rewriter(program, params, target, dtype, set(keep), io, emulate).run()
 
 
-def weights_only(program: Program, params: Mapping[str, TensorSource], dtype: DType = DType.FP16) -> Halved:
-    """Store the float32 parameters in half and cast each to float32 where the program begins: it runs everywhere."""
+def weights_only(
+    program: Program, params: Mapping[str, TensorSource], dtype: DType = DType.FP16, *, keep: Collection[str] = ()
+) -> Halved:
+    """Store the float32 parameters in half and cast each to float32 where the program begins: it runs everywhere.
+
+    Args:
+        keep: parameters that stay float32, by their names or the types of operators that read them.
+
+    Raises:
+        UsageError: *keep* names nothing in the program.
+        UnsupportedError: there is no float32 weight, or all are kept.
+    """
     made = Halved(Program.from_bytes(program.to_bytes()), dict(params))
     block = made.program.main
+    check_keep(block, keep)
+    kept = {*keep, NO_PARAMETERS, *(n for op in block.ops if op.type in keep for n in op.input_names)}
     casts = []
     for name, source in params.items():
-        if source.dtype is not DType.FP32 or not name:
+        if source.dtype is not DType.FP32 or name in kept:
             continue
         stored = f"{name}.{dtype.label}"
         shape = source.shape
@@ -102,11 +116,25 @@ def weights_only(program: Program, params: Mapping[str, TensorSource], dtype: DT
         casts.append(cast(stored, name, dtype, DType.FP32))
         made.rounded.append(name)
     if not casts:
-        raise UnsupportedError("the model has no float32 weights")
+        raise UnsupportedError("the model has no float32 weights" + (" but those that are kept" if keep else ""))
     first = next((i for i, op in enumerate(block.ops) if op.type != "feed"), len(block.ops))
     block.ops[first:first] = casts
     made.casts = len(casts)
     return made
+
+
+def check_keep(block: Block, keep: Collection[str]) -> None:
+    """Refuse what names neither an operator nor a variable.
+
+    Raises:
+        UsageError: names it.
+    """
+    unknown = sorted(set(keep) - {op.type for op in block.ops} - set(block.vars))
+    if unknown:
+        raise UsageError(
+            f"--keep {unknown[0]}: the program has no such operator or variable",
+            "mconv inspect MODEL --ops --vars lists them",
+        )
 
 
 class _Rewriter:
@@ -135,7 +163,7 @@ class _Rewriter:
         self.ops: list[Op] = []
         self.count = 0
         self.pinned = self._pinned(program)
-        self._check_keep()
+        check_keep(self.block, keep)
 
     def _pinned(self, program: Program) -> set[str]:
         """Variables that have to be float32 under their own names: sub-blocks read them, or they are no plain tensors."""
@@ -152,15 +180,6 @@ class _Rewriter:
         if self.io == "float":
             found.update(port.name for port in (*program.feeds, *program.fetches))
         return found
-
-    def _check_keep(self) -> None:
-        known = {op.type for op in self.block.ops} | set(self.block.vars)
-        unknown = sorted(self.keep - known)
-        if unknown:
-            raise UsageError(
-                f"--keep {unknown[0]}: the program has no such operator or variable",
-                "mconv inspect MODEL --ops --vars lists them",
-            )
 
     def run(self) -> Halved:
         for op in self.block.ops:
@@ -197,6 +216,8 @@ class _Rewriter:
         """None: it computes in half. Empty: there is nothing to choose. Else why it stays float32."""
         if op.blocks:
             return "control flow"
+        if op.type in SIZES:
+            return ""
         inputs = [n for n in op.input_names if self._is_float(n)]
         outputs = [n for n in op.output_names if self._is_float(n)]
         if not outputs and not inputs:
@@ -317,6 +338,9 @@ class _Rewriter:
         return [cast(raw, small, DType.FP32, self.dtype), cast(small, name, self.dtype, DType.FP32)]
 
     def _float(self, op: Op) -> None:
+        if op.type in SIZES:  # in whatever type it is held
+            self.ops.append(op)
+            return
         if any(name in self.large or self._is_large_param(name) for name in op.input_names):
             self.large.update(name for name in op.output_names if self._is_float(name))
         if not op.blocks:
@@ -433,7 +457,7 @@ def for_gpus(program: Program) -> Optional[str]:
     """What to know of a program whose operators, casts aside, compute in half precision; None for any other."""
     for block, op in program.ops():
         if op.type not in ("cast", "feed", "fetch"):
-            for name in op.output_names:
+            for name in (*op.input_names, *op.output_names):
                 var = program.find_var(name, block)
                 if var is not None and var.dtype in LARGEST:
                     return (

@@ -92,3 +92,5 @@ MOVING = frozenset(
     ]
 )
 FILLING = ("fill_constant", "fill_constant_batch_size_like", "fill_any_like", "fill_zeros_like")
+# operators that look at a tensor's shape alone
+SIZES = ("shape", "size")

@@ -33,11 +33,15 @@ from mconv.program.stored import (
 __all__ = ["Era", "ModelFiles", "load_program", "locate", "records", "write_model"]
 
 
+_SERVER = "serving_server"
+
+
 def locate(path: PathLike) -> ModelFiles:
     """Find the model that *path* means.
 
     Args:
-        path: a folder, a program file, a parameter file, or a prefix (``./pb_model`` for ``pb_model.pdmodel``).
+        path: a folder, a program file, a parameter file, or a prefix (``./pb_model`` for ``pb_model.pdmodel``). The
+            folder above a ``serving_server/`` means that one, where it holds no other model.
 
     Raises:
         NotAModelError: nothing there, something else, more than one model, or one half of one.
@@ -93,12 +97,19 @@ def _from_folder(folder: Path) -> ModelFiles:
     if not programs:
         if _programs(beside):
             return _from_prefix(folder)
+        if _is_conversion(kinds) and _models_below(folder) == [folder / _SERVER]:
+            return _from_folder(folder / _SERVER)
         raise _no_program(folder, kinds)
     if len(programs) > 1:
         raise _ambiguous(str(folder), folder, programs)
     if _programs(beside):
         raise _ambiguous(str(folder), folder.parent, [f"{folder.name}{os.sep}{programs[0]}", *_programs(beside)])
     return _pair(folder, programs[0], kinds)
+
+
+def _is_conversion(kinds: dict[str, Kind]) -> bool:
+    """Whether a folder is what ``mconv convert`` and ``mconv to-serving`` write into: a report at most, and folders."""
+    return set(kinds) <= {"report.json"}
 
 
 def _ambiguous(what: str, folder: Path, programs: list[str]) -> MconvError:

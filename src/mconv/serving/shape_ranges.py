@@ -206,11 +206,12 @@ def to_paddlex(ranges: ShapeRanges) -> str:
 
 
 def to_trtexec(ranges: ShapeRanges) -> str:
-    """Flags of ``trtexec`` for the ONNX file of the same model: inputs alone."""
+    """Flags of ``trtexec`` for the ONNX file of the same model, as a shell takes them: inputs alone."""
+    import shlex
 
     def flag(which: str) -> str:
         shapes = (f"{name}:{'x'.join(map(str, getattr(ranges.shapes[name], which)))}" for name in ranges.inputs)
-        return f"--{which}Shapes={','.join(shapes)}"
+        return shlex.quote(f"--{which}Shapes={','.join(shapes)}")
 
     return " ".join(flag(which) for which in ("min", "opt", "max")) + "\n"
 

@@ -127,8 +127,11 @@ def _payloads(asked: Requests, address: Address, form: forms.Form) -> list[Paylo
     specs = _model_specs(asked.model) if asked.model is not None else _told(address)
     if specs is None:
         raise UsageError(
-            f"{address.label} does not say what it takes, and it is not said what to send",
-            "--send texts, --texts FILE, --send images, --image FILE, --inputs X.NPZ or --model MODEL",
+            f"{address.label} does not say what it takes, and "
+            + ("it is not said what to send" if send is None else "tensors cannot be made up without that"),
+            "--inputs X.NPZ or --model MODEL"
+            if send is not None
+            else "--send texts, --texts FILE, --send images, --image FILE, --inputs X.NPZ or --model MODEL",
         )
     return [Payload(payloads.TENSOR, feed) for feed in random_sets(specs, asked.shapes)]
 

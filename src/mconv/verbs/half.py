@@ -17,6 +17,7 @@ import numpy as np
 
 from mconv.errors import (
     MissingDependencyError,
+    RuntimeFailedError,
     RuntimeUnavailableError,
     UnsupportedError,
     UsageError,
@@ -34,7 +35,7 @@ from mconv.program.provenance import Recording, model_sources
 from mconv.program.stored import Era, ModelFiles, write_model
 from mconv.runtimes import Runtime, Worker
 from mconv.verbs import precision
-from mconv.verbs.proof import runtime_for, written_for
+from mconv.verbs.proof import reshaped, runtime_for, written_for
 from mconv.verify.feeds import load_feeds, random_feeds, specs_of
 
 DTYPES = {"fp16": DType.FP16, "bf16": DType.BF16}
@@ -132,6 +133,7 @@ def half(
     io: str = "float",
     calibrate: Optional[PathLike] = None,
     feeds: Optional[PathLike] = None,
+    inputs: Sequence[str] = (),
     weights_only: bool = False,
     verify: Optional[bool] = None,
     tolerance: Optional[float] = None,
@@ -152,6 +154,7 @@ def half(
         io: ``float``: inputs and outputs stay float32; ``half``: they are in half precision, too.
         calibrate: a ``.npz`` of real inputs: operators whose tensors leave the range or lose too much stay float32.
         feeds: a ``.npz`` of inputs to prove it with, instead of random ones.
+        inputs: shapes of random ones, ``name[1,3,?,640]``.
         weights_only: store the weights in half and compute in float32, which runs everywhere.
         verify: run the emulation; None: if there is a Paddle to run it in.
         tolerance: the largest error, as a part of an output's largest value; None: 5e-3, for bfloat16 4e-2.
@@ -168,6 +171,8 @@ def half(
         raise UsageError(f"--dtype: {dtype!r} is not one of {', '.join(DTYPES)}")
     if io not in ("float", "half"):
         raise UsageError(f"--io: {io!r} is not one of float, half")
+    if weights_only and calibrate is not None:
+        raise UsageError("--calibrate: with --weights-only all is computed in float32", "--keep NAME keeps a weight")
     found = files.locate(path)
     if found.era is Era.PIR:
         raise UnsupportedError(
@@ -190,7 +195,7 @@ def half(
     if where is not None:
         specs = specs_of(program)
         given = calibrate or feeds
-        sets = load_feeds(Path(given), specs) if given is not None else random_feeds(specs)
+        sets = load_feeds(Path(given), specs) if given is not None else random_feeds(reshaped(specs, inputs))
         if calibrate is not None and feeds is not None:
             sets = [*sets, *load_feeds(Path(feeds), specs)]
         with _Proof(where, found, program, sets, timeout, report.limit) as proof:
@@ -228,7 +233,7 @@ class _Task:
 
     def made(self, *, emulate: bool = False) -> Halved:
         if self.weights_only:
-            return rewriting.weights_only(self.program, self.params, self.dtype)
+            return rewriting.weights_only(self.program, self.params, self.dtype, keep=self.keep)
         return rewriting.halve(
             self.program, self.params, self.target, self.dtype, keep=self.keep, io=self.io, emulate=emulate
         )
@@ -254,7 +259,13 @@ class _Proof:
         self.found, self.program, self.sets, self.timeout, self.limit = found, program, sets, timeout, limit
         self.worker = Worker(where)
         self.folder = tempfile.TemporaryDirectory(prefix="mconv-half-")
-        self.reference = self._run(found.program, found.params)
+        try:
+            self.reference = self._run(found.program, found.params)
+        except RuntimeFailedError as e:
+            self.worker.close()
+            self.folder.cleanup()
+            e.hint = e.hint or "give inputs that it takes: --input 'NAME[1,3,?,640]' or --inputs X.NPZ"
+            raise
 
     def __enter__(self) -> _Proof:
         return self
@@ -314,15 +325,15 @@ def _badness(row: HalfTensor) -> tuple[bool, float]:
 
 
 def error_of(want: np.ndarray, got: np.ndarray) -> Optional[float]:
-    """The largest difference as a part of the largest value, 0 where both are equal; None where shapes differ or one
-    side is finite where the other is not. What is no floating point number counts where it differs."""
+    """The largest difference as a part of the largest value, 0 where both are equal; None where shapes differ, one side
+    is finite where the other is not, or no number is. What is no floating point number counts where it differs."""
     if want.shape != got.shape:
         return None
     if want.dtype.kind not in "fc":
         return float(np.mean(want != got)) if want.size else 0.0
     same = (want == got) | (np.isnan(want) & np.isnan(got))
     finite = np.isfinite(want) & np.isfinite(got)
-    if not (same | finite).all():
+    if not (same | finite).all() or want.size and not finite.any():  # nothing was compared
         return None
     if same.all():
         return 0.0
@@ -334,7 +345,15 @@ def _settled(task: _Task, proof: _Proof, report: HalfReport, calibrate: bool, pr
     """The rewriting that is kept, and what was found of it in the report."""
     for number in range(_ROUNDS if calibrate else 1):
         progress(f"emulating {report.dtype} in {report.runtime}" + (f", round {number + 1}" if calibrate else ""))
-        emulated = task.made(emulate=True)
+        try:
+            emulated = task.made(emulate=True)
+        except UnsupportedError:
+            if not report.kept:
+                raise
+            raise VerificationError(
+                f"calibration keeps every operator in float32: the numbers of this model do not fit {report.dtype}",
+                "--dtype bf16 has the range of float32; --weights-only stores half and computes in float32",
+            ) from None
         report.outputs = proof.outputs(emulated)
         good = all(row.ok for row in report.outputs)
         inside = [n for n in dict.fromkeys(emulated.rounded) if _is_plain(task.program, n)]
@@ -373,7 +392,12 @@ def _failure(report: HalfReport, calibrated: bool) -> VerificationError:
     said = "is not finite" if worst.error is None else f"is off by {worst.error:.1%} of its largest value"
     inside = ", ".join(row.name for row in report.tensors[:3])
     hint = f"the tensors that do worst: {inside}; " if inside else ""
-    hint += "--keep OPERATOR or VARIABLE" if calibrated else "--calibrate X.npz keeps them in float32, or --keep NAME"
+    if report.casts and not report.half:
+        hint = "--keep NAME keeps a weight in float32, or those that an operator reads"
+    elif calibrated:
+        hint += "--keep OPERATOR or VARIABLE"
+    else:
+        hint += "--calibrate X.npz keeps them in float32, or --keep NAME"
     return VerificationError(
         f"in {report.dtype} the output {worst.name} {said}, where {report.limit:.1%} is allowed", hint, rows_of(bad)
     )

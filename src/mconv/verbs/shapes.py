@@ -6,6 +6,7 @@ and looked at: what Paddle's own collector (``Config.collect_shape_range_info``)
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any, Callable, Optional
 
 import numpy as np
 
+from mconv import budget
 from mconv.errors import UnsupportedError, UsageError
 from mconv.passes import tensorrt
 from mconv.program import targets
@@ -153,6 +155,9 @@ def _points(
             low, usual_, high = (point[name] for point in shapes)
             if not all(a <= b <= c for a, b, c in zip(low, usual_, high)):
                 raise UsageError(f"{name}: not --min {list(low)} <= --opt {list(usual_)} <= --max {list(high)}")
+        for point in shapes:  # made up as float64 first
+            asked = ", ".join(f"{name}{list(shape)}" for name, shape in point.items())
+            budget.memory(8 * sum(map(math.prod, point.values())), f"the inputs {asked}")
         yield [
             random_feeds([InputSpec(s.name, s.dtype, point[s.name], s.limit, s.lod) for s in specs])[0]
             for point in shapes
@@ -163,7 +168,7 @@ def _by_profile(option: str, texts: Sequence[str], specs: Sequence[InputSpec]) -
     types = {spec.name: spec.dtype.label for spec in specs}
     profiles: list[dict[str, tuple[int, ...]]] = [{}]
     for text in texts:
-        ((name, said),) = assign([text], types).items()
+        ((name, said),) = assign([text], types, f"--{option}").items()
         sizes = [size for size in said.dims if isinstance(size, int)]
         if len(sizes) != len(said.dims):
             raise UsageError(f"--{option} {text!r}: each size has to be a number", f"--{option} '{name}[1,128]'")

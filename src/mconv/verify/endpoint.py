@@ -31,6 +31,8 @@ _BY_NUMBER = {number: dtype for dtype, number in TYPES.items()}
 _TOKEN = re.compile(r"[\[\]]|[^\s,\[\]]+")
 _WORDS = {"True": True, "False": False, "true": True, "false": False, "nan": float("nan"), "inf": float("inf"),
           "-inf": float("-inf")}  # fmt: skip
+# of text_input.py of the services that mconv writes
+_NO_TEXT = re.compile(r" is (?:no text|an input of the model)")
 
 
 def is_url(model: object) -> bool:
@@ -137,6 +139,8 @@ class EndpointRunner:
             hint = None
             if self.form == "key-value" and "npdata" in said:  # a bare Op, which takes no texts
                 hint = "it takes no texts: ask it with --request tensors"
+            if _NO_TEXT.search(said):
+                hint = "it takes texts: `mconv serve-check` compares such a service with its model"
             raise RuntimeFailedError(f"{self.label} answers error {number}: {said}", hint)
         found: dict[str, np.ndarray] = {}
         keys, values = answer.get("key") or [], answer.get("value") or []

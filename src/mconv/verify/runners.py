@@ -13,6 +13,7 @@ import numpy as np
 from mconv import watch
 from mconv.errors import CorruptModelError, LimitError, MissingDependencyError, RuntimeFailedError, UnsupportedError
 from mconv.extras import install
+from mconv.passes import half
 from mconv.printable import printable
 from mconv.program import external_data
 from mconv.program.dtypes import DType
@@ -86,7 +87,12 @@ class PaddleRunner:
         if any(a.ndim == 0 for feed in fed for a in feed.values()) and self.files.era is not Era.PIR:
             program = load_program(self.files)
             fed = [as_declared(feed, program) for feed in fed]
-        result = self.worker.run(self.files.program, self.files.params, fed, lods=self._lods, **self.options)
+        try:
+            result = self.worker.run(self.files.program, self.files.params, fed, lods=self._lods, **self.options)
+        except RuntimeFailedError as e:
+            if e.hint is None and self.files.era is not Era.PIR:
+                e.hint = half.for_gpus(load_program(self.files))
+            raise
         self.label = f"Paddle {result.version}"
         return Answers(result.names, result.outputs, result.dtypes, result.version, result.seconds)
 

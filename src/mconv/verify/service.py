@@ -15,7 +15,8 @@ from typing import Any, Optional
 
 import numpy as np
 
-from mconv.errors import MconvError, NotAModelError, UsageError
+from mconv.errors import CorruptModelError, MconvError, NotAModelError, UsageError
+from mconv.program.copying import read_small
 from mconv.program.params import PathLike
 from mconv.program.program import Program
 from mconv.serving import configure, scaffold
@@ -156,6 +157,9 @@ def text_requests(path: Optional[Path]) -> list[Request]:
     return [{"0": line} for line in lines]
 
 
+_MAX_PICTURE = 64 << 20  # bytes
+
+
 def image_requests(paths: Sequence[Path]) -> list[Request]:
     """Requests of one picture each: files, or two that are made here.
 
@@ -163,9 +167,9 @@ def image_requests(paths: Sequence[Path]) -> list[Request]:
         UsageError: a file cannot be read.
     """
     try:
-        files = [path.read_bytes() for path in paths]
-    except OSError as e:
-        raise UsageError(f"--image: {e}") from None
+        files = [read_small(path, _MAX_PICTURE, "are no picture that a service takes") for path in paths]
+    except (NotAModelError, CorruptModelError) as e:
+        raise UsageError(f"--image: {e.message}") from None
     if not files:
         return [image_request(picture(120, 200)), image_request(picture(300, 180))]
     return [{"0": base64.b64encode(data).decode()} for data in files]
