@@ -140,6 +140,24 @@ def test_a_product_that_is_scaled_and_read_otherwise_too(place: Place, also: str
 
 
 @everywhere
+@pytest.mark.parametrize(
+    ("axes", "keep", "pooled"), [([2, 3], 1, True), ([-1, -2], 1, True), ([2, 3], 0, False), ([1, 2], 1, False)]
+)
+def test_the_mean_of_a_plane_is_pooling(place: Place, axes: list[int], keep: int, pooled: bool) -> None:
+    nodes = [
+        helper.make_node("Conv", ["x", "w"], ["c"]),
+        helper.make_node("ReduceMean", ["c"], ["m"], axes=axes, keepdims=keep),
+    ]
+    nodes.append(helper.make_node("Relu", ["m"], ["y"]))
+    sets = [{"x": rand(2, 3, 6, 5, seed=1)}, {"x": rand(1, 3, 9, 4, seed=2)}]
+    opset = [helper.make_opsetid("", 17)]  # the last with axes as an attribute
+    inputs, constants = {"x": [s["x"] for s in sets]}, {"w": rand(4, 3, 2, 2, seed=3)}
+    made = check_model(place, graph_model(nodes, inputs, ["y"], opsets=opset, constants=constants), sets)
+    types = [op.type for op in made.program.main.ops]
+    assert ("pool2d" in types) == pooled and ("reduce_mean" in types) != pooled
+
+
+@everywhere
 def test_attention_scaling(place: Place) -> None:
     """Both operands scaled by √s, as scaled_dot_product_attention is exported: one scale is left."""
     nodes = [
