@@ -32,7 +32,7 @@ from mconv import __version__, runtimes
 from mconv.errors import MconvError
 from mconv.program import files
 from mconv.runtimes.latency import LatencyWorker, here
-from mconv.serving.onednn import PASSES
+from mconv.serving.onednn import EXCEPT, PASSES
 
 BEGIN, END = "<!-- latency: begin -->", "<!-- latency: end -->"
 HERE = Path(__file__).resolve().parent
@@ -72,13 +72,20 @@ class Lane:
     def open(self, threads: int, feed: dict[str, np.ndarray]) -> None:
         runtime = here(self.engine) if self.paddle is None else _runtime(self.paddle)
         self.worker = LatencyWorker(runtime, threads=threads)
-        passes = PASSES if self.onednn and self.paddle == "2.3.2" else ()
+        tuned = self.onednn and self.paddle == "2.3.2"
         params = None
         path = self.path
         if self.paddle is not None:
             found = files.locate(path)
             path, params = found.program, found.params
-        self.worker.open(path, params, engine=self.engine, onednn=self.onednn, passes=passes)
+        self.worker.open(
+            path,
+            params,
+            engine=self.engine,
+            onednn=self.onednn,
+            passes=PASSES if tuned else (),
+            onednn_except=EXCEPT if tuned else (),
+        )
         self.worker.time(feed, 2)
 
     def turn(self, feed: dict[str, np.ndarray], runs: int, cpu: bool) -> None:
@@ -252,8 +259,8 @@ def report(results: dict[str, list[Group]], threads: int, cpu: bool, failed: lis
 ## Latency
 Milliseconds{" on the processor" if cpu else ""} of the fastest run, {threads} thread{"s" if threads > 1 else ""}; the ratio to Paddle's own export in the same
 runtime in parentheses. Models of the same architecture and size with random weights; each in a process of its own, loaded
-at the same time and run in turns. Paddle with oneDNN, 2.3.2 with the two `fc` passes that it leaves out, as the generated
-services. mconv {__version__}; {machine()}; load average at the end {os.getloadavg()[0]:.1f}. Command: `make bench-latency`.
+at the same time and run in turns. Paddle with oneDNN, 2.3.2 with the two `fc` passes that it leaves out and
+without oneDNN's transposed convolution, as the generated services. mconv {__version__}; {machine()}; load average at the end {os.getloadavg()[0]:.1f}. Command: `make bench-latency`.
 {"" if not picture else chr(10) + "![Latency](latency.svg)" + chr(10)}
 | model | runtime | {" | ".join(labels)} |
 |---|---|{"---|" * len(labels)}

@@ -13,8 +13,11 @@ from pathlib import Path
 from typing import Callable
 
 import numpy as np
+import onnx
 import pytest
+from onnx import helper
 
+from mconv import api
 from mconv.emit.shape import expand_to
 from mconv.errors import UnsupportedError, UsageError
 from mconv.program.builder import Builder
@@ -26,6 +29,7 @@ from mconv.runtimes.selfcheck import expected, write_check_model
 from mconv.runtimes.worker import SCRIPT, last_words
 from tests.golden import CASES, Case, case
 from tests.managed import require, save_model
+from tests.onnx.checks import graph_model
 from tests.pir.fixtures import unpack
 from tests.runtimes.models import identity
 
@@ -317,3 +321,23 @@ FatalError: `Segmentation fault` is detected by the operating system.
 )
 def test_the_line_that_says_what_went_wrong(log: str, words: str) -> None:
     assert last_words(log) == words
+
+
+@pytest.mark.runtime
+def test_operators_that_onednn_leaves_alone(tmp_path: Path) -> None:
+    """Paddle's own kernel computes them."""
+    weight = np.random.default_rng(1).random((3, 4, 2, 2), dtype=np.float32)
+    feed = {"x": np.random.default_rng(0).random((1, 3, 8, 8), dtype=np.float32)}
+    node = helper.make_node("ConvTranspose", ["x", "w"], ["y"], strides=[2, 2])
+    onnx.save(graph_model([node], {"x": [feed["x"]]}, ["y"], constants={"w": weight}), tmp_path / "m.onnx")
+    api.onnx2paddle(tmp_path / "m.onnx", tmp_path / "model", verify=False)
+    files = locate(tmp_path / "model")
+    with require("paddle-2.3.2").worker() as worker:
+        runs = [
+            worker.run(files.program, files.params, feed, onednn=True, onednn_except=left).outputs[0][0]
+            for left in ((), ("conv2d_transpose",))
+        ]
+        plain = worker.run(files.program, files.params, feed, onednn=False).outputs[0][0]
+    np.testing.assert_allclose(runs[0], plain, rtol=1e-5)
+    np.testing.assert_array_equal(runs[1], plain)  # the same kernel
+    assert runs[0].shape == (1, 4, 16, 16)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
@@ -10,6 +12,7 @@ import yaml
 from mconv.program.dtypes import DType
 from mconv.program.program import Op, Program, Var
 from mconv.serving import onednn
+from mconv.serving.rendering import render
 from mconv.serving.scaffold import CONFIG, options_from, plan
 from tests.serving.generated import model
 
@@ -87,3 +90,52 @@ def test_the_weights_of_products_are_counted() -> None:
     program.main.ops.append(Op.make("matmul_v2", {"X": ["x"], "Y": ["w"]}, {"Out": ["y"]}))
     program.main.ops.append(Op.make("matmul_v2", {"X": ["x"], "Y": ["x"]}, {"Out": ["z"]}))
     assert onednn.product_bytes(program) == 800 and onednn.product_bytes(None) == 0
+
+
+class Config:
+    """Stands in for Paddle Inference's."""
+
+    def __init__(self) -> None:
+        self.appended: list[str] = []
+        self.operators: set[str] = set()
+
+    def pass_builder(self) -> Config:
+        return self
+
+    def all_passes(self) -> list[str]:
+        return self.appended
+
+    def append_pass(self, name: str) -> None:
+        self.appended.append(name)
+
+    def set_mkldnn_op(self, names: set[str]) -> None:
+        self.operators = names
+
+    def enable_tensorrt_engine(self, **options: object) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("version", "conf", "passes", "operators"),
+    [
+        ("2.3.2", {"use_mkldnn": True, "onednn_fc": True}, onednn.PASSES, {"conv2d"}),
+        ("2.3.2", {"use_mkldnn": True, "onednn_fc": False}, (), {"conv2d"}),
+        ("2.3.2", {"use_mkldnn": True, "mkldnn_op_list": ["relu"]}, (), set()),  # Paddle Serving sets that one
+        ("2.3.2", {"use_mkldnn": True, "onednn_fc": True, "device_type": 1}, (), set()),
+        ("2.3.2", {"use_mkldnn": False, "onednn_fc": True}, (), set()),
+        ("2.6.2", {"use_mkldnn": True, "onednn_fc": True}, (), set()),
+    ],
+)
+def test_what_the_service_sets_up(
+    version: str, conf: dict, passes: tuple[str, ...], operators: set[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: dict = {}
+    exec(render("predictor.py"), made)
+    assert (tuple(made["FC_PASSES"]), tuple(made["ONEDNN_EXCEPT"])) == (onednn.PASSES, onednn.EXCEPT)
+    kernels = {"conv2d": ["library_type[MKLDNN]}"], "conv2d_transpose": ["library_type[MKLDNN]}"], "assert": ["PLAIN]"]}
+    core = SimpleNamespace(_get_all_register_op_kernels=lambda: kernels)
+    inference = SimpleNamespace(Config=Config, create_predictor=lambda config: config)
+    paddle = SimpleNamespace(__version__=version, fluid=SimpleNamespace(core=core), inference=inference)
+    monkeypatch.setitem(sys.modules, "paddle", paddle)  # type: ignore[arg-type]
+    made["tune"]({"device_type": 0, **conf})
+    config = inference.create_predictor(Config())  # type: ignore[arg-type]
+    assert (tuple(config.appended), config.operators) == (passes, operators)  # type: ignore[attr-defined]

@@ -23,7 +23,7 @@ from mconv.program.files import Era, ModelFiles, load_program
 from mconv.runtimes import Runtime, find
 from mconv.runtimes.latency import ENGINES, LatencyWorker, Loaded, here
 from mconv.runtimes.worker import WorkerError
-from mconv.serving.onednn import PASSES
+from mconv.serving.onednn import EXCEPT, PASSES
 from mconv.verify.compare import Tolerance, compare
 from mconv.verify.feeds import as_declared
 from mconv.verify.runners import Answers, check_external, lods_of
@@ -289,6 +289,7 @@ class _Runner:
                 engine=lane.engine,
                 onednn=lane.onednn,
                 passes=lane.passes,
+                onednn_except=EXCEPT if lane.passes else (),
                 lods=None if files is None else lods_of(files),
                 timeout=self.plan.timeout,
             )

@@ -71,6 +71,7 @@ class LatencyWorker(Worker):
         engine: str = "predictor",
         onednn: bool = False,
         passes: Sequence[str] = (),
+        onednn_except: Sequence[str] = (),
         lods: Optional[Mapping[str, int]] = None,
         timeout: float = 300,
     ) -> Loaded:
@@ -80,7 +81,7 @@ class LatencyWorker(Worker):
             program: ``.pdmodel``, ``__model__``, ``.json`` or ``.onnx``.
             params: the combined parameters of a Paddle model.
             engine: ``predictor``, ``onnxruntime`` or ``openvino``.
-            onednn, passes, lods: of Paddle, see :meth:`mconv.runtimes.Worker.run`.
+            onednn, passes, onednn_except, lods: of Paddle, see :meth:`mconv.runtimes.Worker.run`.
             timeout: seconds.
 
         Raises:
@@ -94,6 +95,7 @@ class LatencyWorker(Worker):
             "onednn": onednn,
             "memory_optim": True,
             "passes": list(passes),
+            "onednn_except": list(onednn_except),
             "threads": self.threads,
             "lods": dict(lods or {}),
         }

@@ -190,6 +190,7 @@ class Worker:
         onednn: Optional[bool] = None,
         memory_optim: bool = False,
         passes: Sequence[str] = (),
+        onednn_except: Sequence[str] = (),
         engine: Literal["auto", "predictor", "executor"] = "auto",
         fetch: Optional[Sequence[str]] = None,
         lods: Optional[Mapping[str, int]] = None,
@@ -205,6 +206,7 @@ class Worker:
             onednn: whether Paddle may use oneDNN; None = as it is by default in that version.
             memory_optim: whether Paddle may reuse buffers.
             passes: passes of Paddle Inference that are appended to its own.
+            onednn_except: types of operators that oneDNN is not used for.
             engine: ``predictor`` is Paddle Inference, what servers use; ``executor`` runs the graph as it is
                 and takes every type of tensor; ``auto`` is the Predictor unless it cannot pass a type in or
                 out (2.3 knows four types of input). The result names the one that ran.
@@ -234,6 +236,7 @@ class Worker:
                 "onednn": onednn,
                 "memory_optim": memory_optim,
                 "passes": list(passes),
+                "onednn_except": list(onednn_except),
                 "threads": self.threads,
                 "lods": dict(lods or {}),
             }

@@ -78,6 +78,12 @@ def core_of(paddle):
     return paddle.base.core if hasattr(paddle, "base") else paddle.fluid.core
 
 
+def onednn_operators(paddle):
+    """The operators that this Paddle has a kernel of oneDNN for: those that it is used for by default."""
+    kernels = core_of(paddle)._get_all_register_op_kernels()
+    return {name for name, kinds in kernels.items() if any("MKLDNN]" in kind for kind in kinds)}
+
+
 def check_names(names, feed):
     missing = [n for n in names if n not in feed]
     unknown = [n for n in feed if n not in names]
@@ -158,6 +164,10 @@ class OnPredictor:
             config.enable_memory_optim(False)  # on by default from 3.0 on
         if request["onednn"]:
             config.enable_mkldnn()
+            if request.get("onednn_except"):
+                import paddle
+
+                config.set_mkldnn_op(onednn_operators(paddle) - set(request["onednn_except"]))
         elif request["onednn"] is False and hasattr(config, "disable_mkldnn"):
             config.disable_mkldnn()  # before 2.6 it is off unless asked for
         for name in request["passes"]:

@@ -299,12 +299,13 @@ def _direct(
     sets = [{var.name: feed[var.alias] for var in config.feeds} for feed in asked]
     results: dict[bool, RunResult] = {}
     with Worker(where) as worker:
-        passes = onednn.PASSES if run.passes and worker.version().startswith("2.3.") else ()
+        old = worker.version().startswith("2.3.")
+        passes = onednn.PASSES if run.passes and old else ()
         for on in (run.onednn, not run.onednn):
             try:
                 results[on] = worker.run(
                     files.program, files.params, sets * _ROUNDS, ir_optim=run.ir_optim, onednn=on,
-                    passes=passes if on else (),
+                    passes=passes if on else (), onednn_except=onednn.EXCEPT if on and old else (),
                 )  # fmt: skip
             except WorkerError:
                 if on == run.onednn:
