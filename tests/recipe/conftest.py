@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import resource
 import subprocess
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -57,14 +59,19 @@ def states(result: Any) -> list[str]:
 
 
 def tree(folder: Path, *, times: bool = False) -> dict[str, Any]:
-    """Every file's content; with *times* also when everything was changed. Reports and logs tell times, and are left out."""
+    """Every file's content; with *times* also when everything was changed. Reports and logs tell times, and are left out.
+
+    The folder may be written to meanwhile: what is gone when it is looked at is not there (``rglob`` would fail).
+    """
     found: dict[str, Any] = {}
-    for path in sorted(folder.rglob("*")):
+    paths = (Path(at) / name for at, folders, files in os.walk(folder) for name in (*folders, *files))
+    for path in sorted(path for path in paths if os.path.lexists(path)):
         name = path.relative_to(folder).as_posix()
         if times:
             found[name] = path.stat().st_mtime_ns
         elif (
             path.is_file() and not name.endswith("report.json") and ".mconv" not in name and path.name != "summary.json"
         ):
-            found[name] = path.read_bytes()
+            with suppress(FileNotFoundError):
+                found[name] = path.read_bytes()
     return found
