@@ -11,8 +11,8 @@ import pytest
 
 import mconv
 from mconv.errors import MissingDependencyError, RuntimeUnavailableError
+from mconv.proof.runners import PaddleRunner
 from mconv.runtimes import Runtime, Worker, find
-from mconv.verify.runners import PaddleRunner
 
 ROOT = Path(__file__).parent.parent
 SOURCES = Path(mconv.__file__).parent.parent

@@ -16,7 +16,7 @@ MODULES = sorted(SRC.rglob("*.py"))
 # room → the rooms it may import; every room may import itself, the rooms of FOR_ALL and the package's version
 FOR_ALL = {"errors", "printable", "budget", "watch", "confined", "extras"}
 GROUND = {"program"}
-MIDDLE = GROUND | {"emit", "passes"}
+MIDDLE = GROUND | {"emit", "passes", "artifacts"}
 IMPORTERS = {"onnx", "pir", "torch", "dygraph"}
 ALLOWED: dict[str, set[str]] = {
     "errors": set(),
@@ -26,6 +26,8 @@ ALLOWED: dict[str, set[str]] = {
     "confined": set(),
     "extras": set(),
     "program": set(),
+    # what is written: staged output, hashes, provenance
+    "artifacts": GROUND,
     "emit": GROUND,
     "passes": GROUND | {"emit"},
     # the user's own Python: what makes a model, and what that is called with
@@ -35,19 +37,19 @@ ALLOWED: dict[str, set[str]] = {
     **dict.fromkeys({"torch", "dygraph"}, MIDDLE | {"factory"}),
     "serving": MIDDLE,
     "runtimes": MIDDLE,
-    # running a model, and the real pipeline on a serving folder
-    "verify": MIDDLE | {"runtimes", "serving"},
+    # everything that runs two things and compares, and the real pipeline on a serving folder
+    "proof": MIDDLE | {"runtimes", "serving"},
     # latency and load, in turns, with answers compared
-    "bench": MIDDLE | {"runtimes", "verify", "serving"},
+    "bench": MIDDLE | {"runtimes", "proof", "serving"},
     # reads every format to describe it
     "inspection": MIDDLE | {"onnx", "pir", "serving"},
     # verbs that join rooms which do not know each other
-    "verbs": MIDDLE | IMPORTERS | {"factory", "serving", "verify", "bench", "runtimes", "inspection"},
+    "verbs": MIDDLE | IMPORTERS | {"factory", "serving", "proof", "bench", "runtimes", "inspection"},
     # another face of the API: the one that ONNX's tools expect, a module that subclasses what onnx has
     "onnx_backend": MIDDLE | {"onnx", "runtimes"},
     # runs the verbs; hashes files, and writes whole folders as they do
-    "recipe": GROUND | {"api"},
-    "api": MIDDLE | IMPORTERS | {"serving", "verify", "bench", "runtimes", "inspection", "recipe", "verbs"},
+    "recipe": GROUND | {"artifacts", "api"},
+    "api": MIDDLE | IMPORTERS | {"serving", "proof", "bench", "runtimes", "inspection", "recipe", "verbs"},
     # parses, calls the API and renders; the runtimes are the subject of two commands
     "cli": {"api"},
     "__main__": {"cli"},
@@ -64,6 +66,7 @@ WITHOUT_FRAMEWORKS = {
     "onnx",
     "pir",
     "passes",
+    "artifacts",
     "serving",
     "inspection",
     "errors",

@@ -22,10 +22,13 @@ from typing import Any
 
 from docsite import json_page
 
+from mconv.artifacts.provenance_check import Checked
 from mconv.bench.result import Bench
 from mconv.cli.main import COMMANDS, available
 from mconv.inspection import Inspection
-from mconv.program.provenance_check import Checked
+from mconv.proof.compare import OutputComparison, Tolerance
+from mconv.proof.report import Report
+from mconv.proof.serve_check import ServeReport
 from mconv.recipe.initial import Draft
 from mconv.recipe.results import RecipeResult, StepResult
 from mconv.runtimes.doctor import Diagnosis
@@ -36,12 +39,9 @@ from mconv.serving.scaffold import Written
 from mconv.verbs.convert import Converted
 from mconv.verbs.downgrade import Downgraded
 from mconv.verbs.half import HalfReport
-from mconv.verbs.report import Report
 from mconv.verbs.serve import Serving
 from mconv.verbs.shapes import Shapes
 from mconv.verbs.verify import Verification
-from mconv.verify.compare import OutputComparison, Tolerance
-from mconv.verify.serve_check import ServeReport
 
 ROOT = Path(__file__).parent.parent
 FOLDER = ROOT / "src" / "mconv" / "schemas"

@@ -17,10 +17,12 @@ from mconv import budget
 from mconv.errors import MconvError, UsageError
 
 if TYPE_CHECKING:
+    from mconv.artifacts.provenance_check import Checked
     from mconv.bench.result import Bench
     from mconv.inspection import Inspection
     from mconv.program.params import PathLike
-    from mconv.program.provenance_check import Checked
+    from mconv.proof.report import Report
+    from mconv.proof.serve_check import ServeReport
     from mconv.recipe.initial import Draft
     from mconv.recipe.results import RunResult
     from mconv.runtimes import Runtime, RuntimeStatus
@@ -32,11 +34,9 @@ if TYPE_CHECKING:
     from mconv.verbs.downgrade import Downgraded
     from mconv.verbs.half import HalfReport
     from mconv.verbs.recognise import SourceKind
-    from mconv.verbs.report import Report
     from mconv.verbs.serve import ServiceRun
     from mconv.verbs.shapes import Shapes
     from mconv.verbs.verify import Verification
-    from mconv.verify.serve_check import ServeReport
 
 
 @budget.bounded
@@ -197,12 +197,12 @@ def external_data(path: PathLike) -> list[str]:
 @budget.bounded
 def check(path: PathLike, *, sources: Sequence[PathLike] = ()) -> Checked:
     """Whether a converted folder is still what its ``provenance.json`` says; see
-    :func:`mconv.program.provenance_check.check`.
+    :func:`mconv.artifacts.provenance_check.check`.
 
     Raises:
         MconvError: see there; what was found is no error here but in the result.
     """
-    from mconv.program import provenance_check
+    from mconv.artifacts import provenance_check
 
     return provenance_check.check(path, sources)
 
@@ -402,10 +402,10 @@ def serve_check(folder: PathLike, **options: Any) -> ServeReport:
 
     Args:
         folder: a ``serving_server/`` folder.
-        options: see :func:`mconv.verify.serve_check.serve_check`; *tolerance* may be one number.
+        options: see :func:`mconv.proof.serve_check.serve_check`; *tolerance* may be one number.
     """
-    from mconv.verify import serve_check
-    from mconv.verify.compare import Tolerance
+    from mconv.proof import serve_check
+    from mconv.proof.compare import Tolerance
 
     limit = options.get("tolerance")
     if isinstance(limit, float):
@@ -495,9 +495,9 @@ def onnx2paddle(model: PathLike, out: PathLike, **options: Any) -> Report:
     Raises:
         MconvError: see there.
     """
+    from mconv.proof.report import require_proof
     from mconv.verbs import onnx2paddle as verb
     from mconv.verbs.options import Onnx2Paddle
-    from mconv.verbs.report import require_proof
 
     return require_proof(verb.onnx2paddle(model, out, Onnx2Paddle(**options)), out)
 
@@ -514,9 +514,9 @@ def to_onnx(path: PathLike, out: PathLike, **options: Any) -> Report:
     Raises:
         MconvError: see there.
     """
+    from mconv.proof.report import require_proof
     from mconv.verbs import to_onnx as verb
     from mconv.verbs.options import ToOnnx
-    from mconv.verbs.report import require_proof
 
     return require_proof(verb.to_onnx(path, out, ToOnnx(**options)), out)
 
@@ -534,9 +534,9 @@ def convert(source: PathLike, out: PathLike, **options: Any) -> Converted:
     Raises:
         MconvError: see there.
     """
+    from mconv.proof.report import require_proof
     from mconv.verbs import convert as verb
     from mconv.verbs.options import Convert
-    from mconv.verbs.report import require_proof
 
     return require_proof(verb.convert(source, out, Convert(**options)), out)
 
@@ -596,9 +596,9 @@ def torch2paddle(model: Any, out: PathLike, *, into: Any = None, **options: Any)
         from mconv.verbs.options import Transplant
 
         return transplant.transplant(model, into, out, Transplant(**transplant.fitting(options)))
+    from mconv.proof.report import require_proof
     from mconv.verbs import torch2paddle as verb
     from mconv.verbs.options import Torch2Paddle
-    from mconv.verbs.report import require_proof
 
     only = [f"--{name.replace('_arguments', '-arg')}" for name in ("rules", "into_arguments") if options.pop(name, ())]
     if only:

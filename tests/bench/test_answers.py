@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from mconv.bench.answers import difference
-from mconv.verify.compare import Tolerance
+from mconv.proof.compare import Tolerance
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from mconv.runtimes.recipes import RECIPES
 from tests.cli.conftest import Run
 from tests.golden import case
 from tests.managed import require
-from tests.verify.test_serve_check import left_behind
+from tests.proof.test_serve_check import left_behind
 
 
 def test_runtime_list(mconv: Run, tmp_path: Path) -> None:

@@ -124,7 +124,7 @@ def test_what_the_system_cannot_read_is_the_input(command: str, tmp_path: Path) 
 
 SLOW = """
 import signal, sys, time
-from mconv.program import output
+from mconv.artifacts import output
 from mconv.cli import process
 class Slow(output._Stage):
     def commit(self, force):

@@ -14,7 +14,7 @@ from mconv.cli import main as frame
 
 ROOT = Path(__file__).parent.parent.parent
 PAGES = [
-    *sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md")), ROOT / "action.yml", *sorted((ROOT / "ci").iterdir()),
+    *sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md")), ROOT / "action.yml", *sorted((ROOT / "integrations").iterdir()),
     *sorted((ROOT / "docker").iterdir()), *sorted((ROOT / "tools" / "docsite" / "examples").iterdir()),
 ]  # fmt: skip
 TOP = {"--help", "--version", "--install-completion", "--show-completion"}

@@ -15,8 +15,8 @@ from onnx import TensorProto, helper, numpy_helper
 from mconv import api, budget
 from mconv.errors import CorruptModelError, LimitError, MconvError, UntrustedError
 from mconv.program import external_data
-from mconv.verify.reference import ReferenceRunner
-from mconv.verify.runners import OnnxRunner
+from mconv.proof.reference import ReferenceRunner
+from mconv.proof.runners import OnnxRunner
 from tests.onnx.make import model, node
 
 

@@ -17,7 +17,7 @@ import pytest
 
 from mconv.onnx.convert import convert
 from mconv.program.stored import write_model
-from mconv.verify.runners import OnnxRunner
+from mconv.proof.runners import OnnxRunner
 
 RUNTIMES = ("current", "paddle-2.6.2", "paddle-2.3.2")
 FLOAT, HALF, STEPS = 1e-4, 1e-2, 2e-2  # of the largest value

@@ -15,9 +15,9 @@ import pytest
 
 from mconv import api, pir
 from mconv.program.program import Program
+from mconv.proof.serve_check import serve_check
 from mconv.runtimes import Worker
 from mconv.verbs.downgrade import downgrade
-from mconv.verify.serve_check import serve_check
 from tests.managed import require
 from tests.pir import compare, fixtures
 

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from mconv import api
+from mconv.artifacts import provenance
 from mconv.errors import MconvError, NotAModelError, OutputExistsError, UnsupportedError, UsageError
-from mconv.program import files, provenance
+from mconv.program import files
 from mconv.program.dtypes import AttrType, DType, VarKind
 from mconv.program.params import list_combined
 from mconv.program.program import Op, Program, Var

@@ -18,7 +18,7 @@ import pytest
 from PIL import Image
 
 from mconv.program.dtypes import DType
-from mconv.verify.service import picture, png
+from mconv.proof.service import picture, png
 from tests.serving.generated import load, service
 
 I64, F32 = DType.INT64, DType.FP32

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from mconv import api
-from mconv.verify.pipeline import Answer, Pipeline
-from mconv.verify.runners import PaddleRunner
+from mconv.proof.pipeline import Answer, Pipeline
+from mconv.proof.runners import PaddleRunner
 from tests.managed import require
 
 pytest.importorskip("sentence_transformers")

@@ -23,8 +23,8 @@ from mconv.errors import (
     VerificationError,
 )
 from mconv.program.files import load_program, locate
-from mconv.verbs.report import Report
-from mconv.verify.runners import PaddleRunner
+from mconv.proof.report import Report
+from mconv.proof.runners import PaddleRunner
 from tests.managed import require
 from tests.onnx.make import mlp, model, node, port
 

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from mconv import api
+from mconv.artifacts.provenance_check import check
 from mconv.cli.main import run
 from mconv.errors import (
     NotAModelError,
@@ -22,7 +23,6 @@ from mconv.errors import (
     VerificationError,
 )
 from mconv.program.files import load_program, locate
-from mconv.program.provenance_check import check
 from mconv.torch.noise import noise
 from tests.managed import require
 from tests.torch.sources.test_forms import Form, write

@@ -20,8 +20,8 @@ from torch import nn  # noqa: E402
 from mconv import api  # noqa: E402
 from mconv.dygraph.transplant import transplant as put  # noqa: E402
 from mconv.errors import MconvError, UsageError, VerificationError, WeightsError  # noqa: E402
+from mconv.proof.feeds import random_feeds, specs_of  # noqa: E402
 from mconv.torch.sources import weights  # noqa: E402
-from mconv.verify.feeds import random_feeds, specs_of  # noqa: E402
 from tests.verbs import pairs  # noqa: E402
 
 QUICK: dict[str, Any] = {"runtime": "current"}

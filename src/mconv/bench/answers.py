@@ -8,8 +8,8 @@ from typing import Any, Optional
 
 import numpy as np
 
-from mconv.verify.compare import Tolerance, compare
-from mconv.verify.endpoint import parse
+from mconv.proof.compare import Tolerance, compare
+from mconv.proof.endpoint import parse
 
 _SHORT = 120
 

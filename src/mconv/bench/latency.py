@@ -20,13 +20,13 @@ from mconv.bench.figures import Figures, figures
 from mconv.errors import MconvError, RuntimeFailedError
 from mconv.extras import install
 from mconv.program.files import Era, ModelFiles, load_program
+from mconv.proof.compare import Tolerance, compare
+from mconv.proof.feeds import as_declared
+from mconv.proof.runners import Answers, check_external, lods_of
 from mconv.runtimes import Runtime, find
 from mconv.runtimes.latency import ENGINES, LatencyWorker, Loaded, here
 from mconv.runtimes.worker import WorkerError
 from mconv.serving.onednn import EXCEPT, PASSES
-from mconv.verify.compare import Tolerance, compare
-from mconv.verify.feeds import as_declared
-from mconv.verify.runners import Answers, check_external, lods_of
 
 Feed = Mapping[str, np.ndarray]
 OK, WRONG, FAILED = "ok", "wrong", "failed"

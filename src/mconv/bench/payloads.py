@@ -12,8 +12,8 @@ import numpy as np
 from mconv.errors import UsageError
 from mconv.program.dtypes import DType
 from mconv.program.params import PathLike
-from mconv.verify.feeds import InputSpec, input_names, load_feeds, npz_arrays
-from mconv.verify.service import image_requests, text_requests
+from mconv.proof.feeds import InputSpec, input_names, load_feeds, npz_arrays
+from mconv.proof.service import image_requests, text_requests
 
 TEXT, IMAGE, TENSOR = "texts", "images", "tensors"
 KINDS = (TEXT, IMAGE, TENSOR)

@@ -17,7 +17,7 @@ from mconv.bench.forms import Form, Message, ServiceError
 from mconv.bench.load import Failure, Outcome
 from mconv.bench.usage import Usage, Watch
 from mconv.errors import MconvError, RuntimeFailedError, VerificationError
-from mconv.verify.compare import Tolerance
+from mconv.proof.compare import Tolerance
 
 OK, WRONG, ERRORS, FAILED = "ok", "wrong", "errors", "failed"
 _MOST_REASONS = 5

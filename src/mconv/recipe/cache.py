@@ -20,10 +20,10 @@ from pathlib import Path
 from typing import Any, Callable, Optional
 
 from mconv import __version__
+from mconv.artifacts.hashing import BLAKE3, FileHash, hash_file
+from mconv.artifacts.provenance import expand, installed
 from mconv.errors import NotAModelError
 from mconv.printable import json_text
-from mconv.program.hashing import BLAKE3, FileHash, hash_file
-from mconv.program.provenance import expand, installed
 
 SCHEMA = 2
 FOLDER = ".mconv"

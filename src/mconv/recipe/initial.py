@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Optional
 
+from mconv.artifacts.output import staged
 from mconv.printable import printable, quoted
-from mconv.program.output import staged
 from mconv.recipe import remote
 from mconv.recipe.document import SCHEMA
 from mconv.recipe.load import step_for

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Optional
 
+from mconv.artifacts.provenance import NAME
 from mconv.errors import MconvError, UsageError
-from mconv.program.provenance import NAME
 from mconv.recipe.load import CONVERSIONS, Recipe, StepSpec, step_for
 
 _FROM_SOURCE = ("to-static", "onnx2paddle", "torch2paddle", "convert")

@@ -12,6 +12,9 @@ from typing import Any, BinaryIO, Callable, Optional
 from urllib.parse import SplitResult, quote, urlsplit, urlunsplit
 
 from mconv import budget
+from mconv.artifacts.hashing import SHA256, FileHash, hash_file
+from mconv.artifacts.output import PREFIX, staged
+from mconv.artifacts.provenance import expand
 from mconv.errors import (
     AlteredError,
     CorruptModelError,
@@ -26,9 +29,6 @@ from mconv.errors import (
 )
 from mconv.extras import install
 from mconv.printable import printable
-from mconv.program.hashing import SHA256, FileHash, hash_file
-from mconv.program.output import PREFIX, staged
-from mconv.program.provenance import expand
 
 PACKAGE = "package:"
 _CHUNK = 1 << 20

@@ -13,10 +13,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Callable, Optional
 
+from mconv.artifacts.hashing import BLAKE3, SHA256
+from mconv.artifacts.provenance import expand
 from mconv.errors import MconvError, NotAModelError
 from mconv.program.copying import read_small
-from mconv.program.hashing import BLAKE3, SHA256
-from mconv.program.provenance import expand
 from mconv.recipe import cache, child, remote
 from mconv.recipe.load import Recipe
 from mconv.recipe.plan import Found, Step, call, ingredients, plan, rules_of, wrong_step

@@ -9,16 +9,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Optional
 
+from mconv.artifacts import output
+from mconv.artifacts.provenance import Ahead, Recording, model_sources, neighbour
 from mconv.errors import NotAModelError, UsageError
 from mconv.passes import half
 from mconv.passes.legalize import legalize, version_text
 from mconv.printable import require_visible
-from mconv.program import files, output, targets
+from mconv.program import files, targets
 from mconv.program.copying import copy_file, hard_link
 from mconv.program.dtypes import AttrType
 from mconv.program.params import ArraySource, PathLike, Record, TensorSource, write_combined
 from mconv.program.program import Port, Program
-from mconv.program.provenance import Ahead, Recording, model_sources, neighbour
 from mconv.program.stored import Era, ModelFiles, at_least_one
 from mconv.serving import configure
 from mconv.serving.configure import CPP_READER, TYPES, ServingConfig
@@ -119,7 +120,7 @@ def to_serving(
         pipeline: also write a pipeline service, like this.
         service_dir: its folder.
         beside: where the service finds a tokenizer and settings that it is not given; default: the model's folder.
-        provenance: write ``provenance.json``, see :mod:`mconv.program.provenance`.
+        provenance: write ``provenance.json``, see :mod:`mconv.artifacts.provenance`.
 
     Raises:
         NotAModelError, CorruptModelError, UnsupportedError, UsageError, OutputExistsError

@@ -9,11 +9,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Optional
 
+from mconv.artifacts import output
+from mconv.artifacts.provenance import neighbour
 from mconv.errors import RuntimeFailedError, UnsupportedError, UsageError
 from mconv.passes.legalize import version_text
-from mconv.program import files, output
+from mconv.program import files
 from mconv.program.params import PathLike
-from mconv.program.provenance import neighbour
 from mconv.serving import configure
 from mconv.serving.convert import ServingResult, alias_warnings, check_aliases, recording
 

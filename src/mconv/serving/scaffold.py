@@ -13,11 +13,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Optional
 
+from mconv.artifacts.output import staged
 from mconv.errors import NotAModelError, UsageError
 from mconv.passes import half
 from mconv.printable import quoted
 from mconv.program import files
-from mconv.program.output import staged
 from mconv.program.params import PathLike
 from mconv.program.program import Program
 from mconv.serving import configure, input_modules, onednn, shape_ranges, tokenizer_files

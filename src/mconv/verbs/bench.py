@@ -20,12 +20,12 @@ from mconv.bench.result import MODEL, Bench
 from mconv.errors import RuntimeFailedError, UnsupportedError
 from mconv.program.inputs import Dim
 from mconv.program.params import PathLike
-from mconv.verbs.proof import reshaped
+from mconv.proof.compare import Tolerance
+from mconv.proof.feeds import InputSpec, Sizes, load_feeds, random_feeds
+from mconv.proof.prove import reshaped
+from mconv.proof.runners import Answers
 from mconv.verbs.sides import Choices, OnnxSide, PaddleSide, Side, open_side
 from mconv.verbs.verify import pairs
-from mconv.verify.compare import Tolerance
-from mconv.verify.feeds import InputSpec, Sizes, load_feeds, random_feeds
-from mconv.verify.runners import Answers
 
 # what open sizes are where nobody says: one sentence of 128 tokens, one picture of 224 by 224
 USUAL = Sizes(batch=(1,), length=(128,), height=(224,), width=(224,))

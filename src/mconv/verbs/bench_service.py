@@ -21,9 +21,9 @@ from mconv.bench.service import Plan
 from mconv.errors import RuntimeFailedError, UsageError
 from mconv.program.dtypes import DType
 from mconv.program.params import PathLike
+from mconv.proof.compare import Tolerance
+from mconv.proof.feeds import InputSpec
 from mconv.verbs.bench import opened, random_sets
-from mconv.verify.compare import Tolerance
-from mconv.verify.feeds import InputSpec
 
 _MAX_METADATA = 1 << 24  # bytes
 _TENSORFLOW = {

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Optional
 
+from mconv.artifacts import provenance
+from mconv.artifacts.output import staged
 from mconv.errors import (
     MconvError,
     MissingDependencyError,
@@ -19,17 +21,16 @@ from mconv.errors import (
 )
 from mconv.factory import loading
 from mconv.printable import json_text
-from mconv.program import provenance, targets
+from mconv.program import targets
 from mconv.program.files import Era, load_program, locate
-from mconv.program.output import staged
 from mconv.program.params import PathLike
+from mconv.proof.prove import NOT_DONE, PASSED, UNPROVED
+from mconv.proof.report import FAILED_SUFFIX, NAME, Report, versions
 from mconv.serving import convert as serving
 from mconv.serving.convert import ServingResult
 from mconv.serving.scaffold import options_from
 from mconv.verbs.options import Convert, Onnx2Paddle, Torch2Paddle, ToStatic
-from mconv.verbs.proof import NOT_DONE, PASSED, UNPROVED
 from mconv.verbs.recognise import SourceKind, recognise
-from mconv.verbs.report import FAILED_SUFFIX, NAME, Report, versions
 
 INFERENCE = "inference"  # the folder of --keep-inference
 SERVICE = "service"
@@ -219,7 +220,7 @@ def _prove_paddle(source: PathLike, made: ServingResult, chosen: Convert, result
     Raises:
         VerificationError: they differ. RuntimeFailedError: the result cannot be run.
     """
-    from mconv.verbs.proof import runtime_for, written_for
+    from mconv.proof.prove import runtime_for, written_for
     from mconv.verbs.verify import verify
 
     if chosen.verify is False:

@@ -15,6 +15,8 @@ from typing import Any, Callable, Optional
 
 import numpy as np
 
+from mconv.artifacts.output import staged
+from mconv.artifacts.provenance import Recording, model_sources
 from mconv.errors import (
     MissingDependencyError,
     RuntimeFailedError,
@@ -28,15 +30,13 @@ from mconv.passes.half import Halved
 from mconv.passes.half_tables import LARGEST
 from mconv.program import files, targets
 from mconv.program.dtypes import DType
-from mconv.program.output import staged
 from mconv.program.params import PathLike, TensorSource
 from mconv.program.program import Program
-from mconv.program.provenance import Recording, model_sources
 from mconv.program.stored import Era, ModelFiles, write_model
+from mconv.proof import precision
+from mconv.proof.feeds import load_feeds, random_feeds, specs_of
+from mconv.proof.prove import reshaped, runtime_for, written_for
 from mconv.runtimes import Runtime, Worker
-from mconv.verbs import precision
-from mconv.verbs.proof import reshaped, runtime_for, written_for
-from mconv.verify.feeds import load_feeds, random_feeds, specs_of
 
 DTYPES = {"fp16": DType.FP16, "bf16": DType.BF16}
 LIMITS = {DType.FP16: 5e-3, DType.BF16: 4e-2}  # of the largest value of an output; bfloat16 has three digits fewer

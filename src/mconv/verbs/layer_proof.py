@@ -17,18 +17,19 @@ from mconv.dygraph.live import LayerFailed, Live
 from mconv.dygraph.outputs import need_outputs
 from mconv.errors import MconvError, RuntimeFailedError, UsageError
 from mconv.passes.ports import CARRIER
+from mconv.pir import reader as pir_reader
 from mconv.program import targets
 from mconv.program.dtypes import DType
 from mconv.program.program import Program
+from mconv.proof import precision, search
+from mconv.proof.compare import Tolerance
+from mconv.proof.feeds import InputSpec, Sizes, load_feeds, random_feeds
+from mconv.proof.prove import FAILED, NOT_DONE, PASSED, Proof, compare_answers, prove, runtime_for, worst
+from mconv.proof.report import Report
+from mconv.proof.runners import Answers
 from mconv.runtimes.worker import last_words
-from mconv.verbs import precision, static_files
+from mconv.verbs import static_files
 from mconv.verbs.options import Saving
-from mconv.verbs.proof import FAILED, NOT_DONE, PASSED, Proof, compare_answers, prove, runtime_for, worst
-from mconv.verbs.report import Report
-from mconv.verify import search
-from mconv.verify.compare import Tolerance
-from mconv.verify.feeds import InputSpec, Sizes, load_feeds, random_feeds
-from mconv.verify.runners import Answers
 
 
 @dataclass
@@ -330,7 +331,9 @@ def _prove(
         source_types={},
         inputs=chosen.feeds,
         sets=expected.sets,
-        tolerance=chosen.limits.at(precision.of_pir(made.program)) if made.pir else chosen.limits,
+        tolerance=chosen.limits.at(precision.of_pir(pir_reader.read(made.program).block))
+        if made.pir
+        else chosen.limits,
         scalar_as_one=not targets.get(chosen.target).has_0d,
         timeout=chosen.timeout,
     )

@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from mconv.artifacts import provenance
+from mconv.artifacts.output import staged
 from mconv.errors import (
     MissingDependencyError,
     RuntimeFailedError,
@@ -23,16 +25,15 @@ from mconv.onnx.convert import convert
 from mconv.onnx.importer import Imported
 from mconv.onnx.plugins import load_plugin
 from mconv.onnx.reader import INLINE, OnnxModel, read, storage_dtype
-from mconv.program import external_data, provenance, targets
+from mconv.program import external_data, targets
 from mconv.program.inputs import assign
-from mconv.program.output import staged
 from mconv.program.params import PathLike, TensorSource
 from mconv.program.program import Program
-from mconv.verbs import precision
+from mconv.proof import precision
+from mconv.proof.compare import Tolerance
+from mconv.proof.prove import FAILED, NOT_DONE, PASSED, Proof, prove, runtime_for
+from mconv.proof.report import FAILED_SUFFIX, Report, failure, keep, paddle_operators, versions
 from mconv.verbs.options import Onnx2Paddle
-from mconv.verbs.proof import FAILED, NOT_DONE, PASSED, Proof, prove, runtime_for
-from mconv.verbs.report import FAILED_SUFFIX, Report, failure, keep, paddle_operators, versions
-from mconv.verify.compare import Tolerance
 
 QUANTISED = 0.02  # one step of an activation, which sums in another order may tip over, and what follows from it
 _BFLOAT16 = 16
@@ -186,7 +187,7 @@ def _proof(
 ) -> Proof:
     if chosen.verify is False:
         return Proof(NOT_DONE)
-    from mconv.verify.reference import reference_for
+    from mconv.proof.reference import reference_for
 
     assert source.path is not None
     types = {i.name: i.type.tensor_type.elem_type for i in source.proto.graph.input}

@@ -14,7 +14,7 @@ from typing import Any, Optional, Union
 from mconv.errors import UsageError
 from mconv.program import targets
 from mconv.program.params import PathLike
-from mconv.verify.compare import Tolerance
+from mconv.proof.compare import Tolerance
 
 Arguments = Union[Mapping[str, Any], Sequence[str]]  # of a factory: by name, or ``key=value`` texts
 

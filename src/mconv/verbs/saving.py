@@ -10,19 +10,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Callable, Optional
 
+from mconv.artifacts import provenance
 from mconv.dygraph import export as exporting
 from mconv.dygraph import inputs as describing
 from mconv.dygraph.inputs import Call
 from mconv.dygraph.live import Live
 from mconv.errors import MconvError, RuntimeFailedError, UnsupportedError, VerificationError
-from mconv.program import provenance
 from mconv.program.params import PathLike
+from mconv.proof.prove import FAILED, NOT_DONE, PASSED, Proof
+from mconv.proof.report import Report, keep, paddle_operators
 from mconv.runtimes.worker import last_words
 from mconv.verbs import static_files
 from mconv.verbs.layer_proof import Expected, Origin, changes_by_itself, expect, proved
 from mconv.verbs.options import Saving
-from mconv.verbs.proof import FAILED, NOT_DONE, PASSED, Proof
-from mconv.verbs.report import Report, keep, paddle_operators
 
 
 @dataclass

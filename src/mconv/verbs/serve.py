@@ -19,14 +19,14 @@ from mconv.printable import printable
 from mconv.program import sniff
 from mconv.program.files import load_program, locate
 from mconv.program.params import PathLike
+from mconv.proof import feeds
+from mconv.proof import service as services
+from mconv.proof.pipeline import Request
 from mconv.runtimes import find
 from mconv.runtimes.ports import free_ports, holder, taken
 from mconv.runtimes.supervisor import Running, Supervised, running, states, stop
 from mconv.serving import configure, servers
 from mconv.serving.servers import Binding, FoundService
-from mconv.verify import feeds
-from mconv.verify import service as services
-from mconv.verify.pipeline import Request
 
 LOCAL = "127.0.0.1"
 # characters of a request that a command line shows; a longer one is put into a file

@@ -15,19 +15,19 @@ from typing import Any, Callable, Optional
 import numpy as np
 
 from mconv import budget
+from mconv.artifacts.output import staged_many
 from mconv.errors import UnsupportedError, UsageError
 from mconv.passes import tensorrt
 from mconv.program import targets
 from mconv.program.files import Era, load_program, locate
 from mconv.program.inputs import assign
-from mconv.program.output import staged_many
 from mconv.program.params import PathLike
 from mconv.program.program import Program
 from mconv.program.targets import Target
+from mconv.proof.feeds import InputSpec, load_feeds, random_feeds, specs_of
+from mconv.proof.prove import runtime_for
 from mconv.runtimes import Worker
 from mconv.serving.shape_ranges import FORMS, VALUES_UP_TO, Range, ShapeRanges, records_numbers, usual
-from mconv.verbs.proof import runtime_for
-from mconv.verify.feeds import InputSpec, load_feeds, random_feeds, specs_of
 
 Feeds = Sequence[Mapping[str, np.ndarray]]
 _POINTS = ("min", "opt", "max")

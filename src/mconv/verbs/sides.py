@@ -12,22 +12,23 @@ import numpy as np
 
 from mconv import inspection, runtimes
 from mconv.errors import CorruptModelError, RuntimeFailedError, UnsupportedError, UsageError
+from mconv.pir import reader as pir_reader
 from mconv.program import signatures, targets
 from mconv.program.dtypes import DType
 from mconv.program.files import Era, ModelFiles, load_program, locate
 from mconv.program.params import PathLike
 from mconv.program.program import Op, Program
 from mconv.program.sniff import Kind, what
+from mconv.proof import precision
+from mconv.proof.endpoint import EndpointRunner, is_url
+from mconv.proof.feeds import InputSpec, specs_of
+from mconv.proof.prove import runtime_for, written_for
+from mconv.proof.reference import reference_for
+from mconv.proof.runners import Answers, PaddleRunner, Runner
 from mconv.runtimes import Runtime
 from mconv.serving import configure
 from mconv.serving.configure import ServingConfig
-from mconv.verbs import precision
-from mconv.verbs.proof import runtime_for, written_for
 from mconv.verbs.recognise import SourceKind, recognise
-from mconv.verify.endpoint import EndpointRunner, is_url
-from mconv.verify.feeds import InputSpec, specs_of
-from mconv.verify.reference import reference_for
-from mconv.verify.runners import Answers, PaddleRunner, Runner
 
 _UNSIGNED = {"uint16": "int32", "uint32": "int64", "uint64": "int64"}  # as Paddle carries them
 
@@ -38,7 +39,7 @@ class Choices:
 
     Attributes:
         runtime: where Paddle models run; None: the Paddle that they were written for.
-        request: in which form a service is asked, see :data:`mconv.verify.endpoint.FORMS`.
+        request: in which form a service is asked, see :data:`mconv.proof.endpoint.FORMS`.
         config: the configuration of a service's client, for the names that it takes.
         trust: whether code that a PyTorch file brings may run.
         timeout: seconds for loading and running a model, and for one request.
@@ -191,7 +192,7 @@ class PaddleSide(Side):
 
     def precision(self) -> str:
         if self.program is None:
-            return precision.of_pir(self.files.program)
+            return precision.of_pir(pir_reader.read(self.files.program).block)
         return precision.of_program(self.program)
 
     def tensors(self) -> list[str]:
@@ -232,8 +233,8 @@ class TorchSide(Side):
             self._specs = [replace(s, name=name) for s, name in zip(specs, mine)]
 
     def runner(self, fetch: Sequence[str] = ()) -> Runner:
+        from mconv.proof.torch_runner import TorchRunner
         from mconv.torch.exporting import named_leaves
-        from mconv.verify.torch_runner import TorchRunner
 
         return TorchRunner(self.source, named_leaves, self.source.label, self._specs or (), widened=True)
 

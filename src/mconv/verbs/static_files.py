@@ -10,23 +10,24 @@ from pathlib import Path
 from typing import Any, Optional
 
 from mconv import inspection, runtimes
+from mconv.artifacts import provenance
+from mconv.artifacts.output import staged, staged_many
 from mconv.dygraph.export import Exported
 from mconv.dygraph.inputs import Call
 from mconv.errors import RuntimeFailedError, UnsupportedError, UsageError
 from mconv.passes.legalize import legalize
+from mconv.pir import reader as pir_reader
 from mconv.pir.load import load
-from mconv.program import provenance
 from mconv.program.files import load_program as read_program
 from mconv.program.files import locate, records
-from mconv.program.output import staged, staged_many
 from mconv.program.params import PathLike, TensorSource
 from mconv.program.program import Op, Program, Var
 from mconv.program.stored import write_model
-from mconv.verbs import precision
+from mconv.proof import precision
+from mconv.proof.prove import FAILED, PASSED, Proof, compare_answers, worst
+from mconv.proof.report import FAILED_SUFFIX, NAME, Report
+from mconv.proof.runners import Answers
 from mconv.verbs.options import Saving
-from mconv.verbs.proof import FAILED, PASSED, Proof, compare_answers, worst
-from mconv.verbs.report import FAILED_SUFFIX, NAME, Report
-from mconv.verify.runners import Answers
 
 STEM = "inference"
 SCRATCH = ".traced"
@@ -228,7 +229,7 @@ def run_pir(expected: Any, program: Path, params: Optional[Path], chosen: Saving
     """
     start = time.perf_counter()
     runtime = runtimes.find(where)
-    limits = chosen.limits.at(precision.of_pir(program))
+    limits = chosen.limits.at(precision.of_pir(pir_reader.read(program).block))
     proof = Proof(FAILED, reference=expected.label, runtime=runtime.name, tolerance=limits)
     proof.inputs = str(chosen.feeds) if chosen.feeds else "random"
     proof.input_sets = [{n: list(a.shape) for n, a in feed.items()} for feed in expected.sets]

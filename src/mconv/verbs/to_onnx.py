@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any, Optional
 
 from mconv import inspection
+from mconv.artifacts import provenance
+from mconv.artifacts.output import staged_many
 from mconv.errors import (
     MconvError,
     MissingDependencyError,
@@ -21,18 +23,18 @@ from mconv.errors import (
 from mconv.inspection import Inspection
 from mconv.passes.legalize import legalize
 from mconv.passes.modern import modernize
-from mconv.program import files, provenance
+from mconv.pir import reader as pir_reader
+from mconv.program import files
 from mconv.program.dtypes import DType
-from mconv.program.output import staged_many
 from mconv.program.params import PathLike, TensorSource
 from mconv.program.stored import Era, ModelFiles, write_model
+from mconv.proof import precision
+from mconv.proof.feeds import InputSpec, specs_of
+from mconv.proof.prove import FAILED, NOT_DONE, Proof, prove_onnx, runtime_for, written_for
+from mconv.proof.report import FAILED_SUFFIX, NAME, Report, failure, keep, versions
+from mconv.proof.runners import PaddleRunner
 from mconv.runtimes import paddle2onnx
-from mconv.verbs import precision
 from mconv.verbs.options import ToOnnx
-from mconv.verbs.proof import FAILED, NOT_DONE, Proof, prove_onnx, runtime_for, written_for
-from mconv.verbs.report import FAILED_SUFFIX, NAME, Report, failure, keep, versions
-from mconv.verify.feeds import InputSpec, specs_of
-from mconv.verify.runners import PaddleRunner
 
 _LARGEST = (1 << 31) - (1 << 20)  # bytes of parameters that still fit into one protobuf message
 _READS = "3"  # the Paddle whose programs paddle2onnx reads
@@ -277,7 +279,7 @@ def _port(tensor: inspection.Tensor, info: Any) -> dict[str, Any]:
 def _proof(found: ModelFiles, seen: Inspection, made: Path, report: Report, chosen: ToOnnx) -> Proof:
     if chosen.verify is False:
         return Proof(NOT_DONE)
-    from mconv.verify.runners import OnnxRunner
+    from mconv.proof.runners import OnnxRunner
 
     program = None if found.era is Era.PIR else files.load_program(found)
     target = _READS if program is None else written_for(program)
@@ -296,7 +298,9 @@ def _proof(found: ModelFiles, seen: Inspection, made: Path, report: Report, chos
     read = {p["paddle_name"] for p in report.inputs}
     specs = [s for s in specs if s.name in read]
     reference = PaddleRunner(found, runtime, timeout=chosen.timeout)
-    limits = chosen.limits.at(precision.of_pir(found.program) if program is None else precision.of_program(program))
+    limits = chosen.limits.at(
+        precision.of_pir(pir_reader.read(found.program).block) if program is None else precision.of_program(program)
+    )
     chosen.progress(f"verifying: {runtime.label} against {result.label}")
     with reference, result:
         proof = prove_onnx(reference, result, specs, shapes=chosen.inputs, inputs=chosen.feeds, tolerance=limits)

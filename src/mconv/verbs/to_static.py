@@ -9,15 +9,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Optional
 
+from mconv.artifacts import provenance
 from mconv.dygraph import source, weights
 from mconv.dygraph.live import Live
 from mconv.errors import UsageError
 from mconv.factory.inputs import Call
 from mconv.factory.loading import arguments_of
-from mconv.program import provenance, targets
+from mconv.program import targets
 from mconv.program.params import PathLike
+from mconv.proof.report import Report, versions
 from mconv.verbs.options import ToStatic
-from mconv.verbs.report import Report, versions
 from mconv.verbs.saving import Subject, save
 
 

@@ -12,15 +12,21 @@ from typing import Any, Optional
 
 import numpy as np
 
+from mconv.artifacts import provenance
+from mconv.artifacts.output import staged
 from mconv.errors import (
     MissingDependencyError,
     RuntimeUnavailableError,
     UnsupportedError,
     UsageError,
 )
-from mconv.program import provenance, targets
-from mconv.program.output import staged
+from mconv.program import targets
 from mconv.program.params import PathLike
+from mconv.proof.feeds import InputSpec
+from mconv.proof.prove import FAILED, MEANS, NOT_DONE, ONE_SIZE, Proof, prove, reservation, runtime_for
+from mconv.proof.report import FAILED_SUFFIX, Report, failure, versions
+from mconv.proof.report import keep as keep_report
+from mconv.proof.torch_runner import TorchRunner
 from mconv.torch.exporting import named_leaves
 from mconv.torch.noise import noise
 from mconv.torch.sources import Source, open_source
@@ -28,14 +34,9 @@ from mconv.torch.widening import widen
 from mconv.verbs import torch_inputs
 from mconv.verbs.onnx2paddle import Produced
 from mconv.verbs.options import Torch2Paddle
-from mconv.verbs.proof import FAILED, MEANS, NOT_DONE, ONE_SIZE, Proof, prove, reservation, runtime_for
-from mconv.verbs.report import FAILED_SUFFIX, Report, failure, versions
-from mconv.verbs.report import keep as keep_report
 from mconv.verbs.torch_inputs import Plan
 from mconv.verbs.torch_routes import Request, fixed_text, produce
 from mconv.verbs.torch_whole import about_state, about_unread, carry, state_of, try_unread, unread
-from mconv.verify.feeds import InputSpec
-from mconv.verify.torch_runner import TorchRunner
 
 
 def torch2paddle(model: Any, out: PathLike, chosen: Torch2Paddle = Torch2Paddle()) -> Report:

@@ -16,13 +16,13 @@ from typing import Any, Optional
 
 import numpy as np
 
+from mconv.proof.torch_runner import tensor_of
 from mconv.torch.decisions import branches
 from mconv.torch.exporting import named_leaves
 from mconv.torch.quiet import quiet
 from mconv.torch.sources import Source
 from mconv.verbs.torch_inputs import Plan
 from mconv.verbs.torch_sizes import same
-from mconv.verify.torch_runner import tensor_of
 
 _PLACES = 4  # each has two ways
 _SECONDS = 60.0

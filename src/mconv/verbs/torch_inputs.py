@@ -17,11 +17,11 @@ from mconv.factory import inputs as describing
 from mconv.factory.inputs import Input
 from mconv.program.dtypes import DType
 from mconv.program.inputs import Dim, assign
+from mconv.proof import search
+from mconv.proof.feeds import InputSpec, Sizes, load_feeds, npz_arrays, random_feeds
+from mconv.proof.torch_runner import TorchRunner
 from mconv.torch.sources import Form, Source
 from mconv.torch.sources.inputs import rows
-from mconv.verify import search
-from mconv.verify.feeds import InputSpec, Sizes, load_feeds, npz_arrays, random_feeds
-from mconv.verify.torch_runner import TorchRunner
 
 # two sizes of open images: multiples of 32, and not square, so that a height taken for a width shows
 _PLANES = {"height": (64, 96), "width": (96, 64)}

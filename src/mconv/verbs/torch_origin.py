@@ -12,10 +12,10 @@ from mconv.dygraph.live import LayerFailed, Live
 from mconv.errors import RuntimeFailedError
 from mconv.factory import inputs as factory_inputs
 from mconv.factory.inputs import Call
+from mconv.proof.runners import Answers
+from mconv.proof.torch_runner import TorchRunner
 from mconv.torch.exporting import named_leaves
 from mconv.torch.sources import Source
-from mconv.verify.runners import Answers
-from mconv.verify.torch_runner import TorchRunner
 
 
 class TorchOrigin:

@@ -17,21 +17,21 @@ from mconv.onnx import describe
 from mconv.onnx.reader import OnnxModel, read
 from mconv.program.dtypes import DType
 from mconv.program.program import Port
+from mconv.proof import precision
+from mconv.proof.prove import reservation
+from mconv.proof.runners import OnnxRunner
+from mconv.proof.torch_runner import TorchRunner, tensor_of
 from mconv.torch.convert import imported
 from mconv.torch.exporting import Exported, export, first_line, lowest_dtype, prepared, sizes_of
 from mconv.torch.importer import Imported
 from mconv.torch.onnx_export import export_onnx
 from mconv.torch.scripting import export_script
 from mconv.torch.sources import Source
-from mconv.verbs import precision
 from mconv.verbs.onnx2paddle import Produced, native, paddle_operators
 from mconv.verbs.options import EXPORT, ONNX, Torch2Paddle
-from mconv.verbs.proof import reservation
 from mconv.verbs.torch_decisions import Settled, settled
 from mconv.verbs.torch_inputs import Plan, labels_of, traceable
 from mconv.verbs.torch_sizes import Lost, lost, same
-from mconv.verify.runners import OnnxRunner
-from mconv.verify.torch_runner import TorchRunner, tensor_of
 
 _BOTH = "--debug shows what torch says"
 KEPT = {EXPORT: "intermediate.pt2", ONNX: "intermediate.onnx"}

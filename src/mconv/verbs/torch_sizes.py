@@ -11,11 +11,11 @@ import numpy as np
 
 from mconv.errors import RuntimeFailedError
 from mconv.factory.inputs import Input
+from mconv.proof.compare import Tolerance
+from mconv.proof.torch_runner import TorchRunner, tensor_of
 from mconv.torch.exporting import Exported, named_leaves, sizes_of
 from mconv.torch.restrictions import Restriction, breaking
 from mconv.verbs.torch_inputs import Plan, labels_of
-from mconv.verify.compare import Tolerance
-from mconv.verify.torch_runner import TorchRunner, tensor_of
 
 _ASKED = 12  # times that the model is run at most
 _PER_RESTRICTION = 2

@@ -11,12 +11,12 @@ from mconv.errors import RuntimeFailedError, UsageError
 from mconv.factory.inputs import Input
 from mconv.program.dtypes import DType
 from mconv.program.program import Program
+from mconv.proof.feeds import other_values
+from mconv.proof.prove import FAILED, PASSED, Proof, compare_answers, reservation
+from mconv.proof.runners import Answers
+from mconv.proof.torch_runner import TorchRunner, tensor_of
 from mconv.torch.sources import Source
-from mconv.verbs.proof import FAILED, PASSED, Proof, compare_answers, reservation
 from mconv.verbs.torch_inputs import Plan
-from mconv.verify.feeds import other_values
-from mconv.verify.runners import Answers
-from mconv.verify.torch_runner import TorchRunner, tensor_of
 
 Feed = Mapping[str, np.ndarray]
 

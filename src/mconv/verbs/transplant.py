@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Optional
 
+from mconv.artifacts import provenance
 from mconv.dygraph import source as layers
 from mconv.dygraph.live import Live
 from mconv.dygraph.matching import Given
@@ -18,14 +19,14 @@ from mconv.errors import MissingDependencyError, NotAModelError, UsageError
 from mconv.factory import inputs as factory_inputs
 from mconv.factory import loading
 from mconv.factory.inputs import Call
-from mconv.program import provenance, targets
+from mconv.program import targets
 from mconv.program.params import PathLike
+from mconv.proof.report import Report, versions
 from mconv.torch import arrays
 from mconv.torch.sources import Source, forms, open_source, weights
 from mconv.torch.sources.forms import Form
 from mconv.torch.widening import widen
 from mconv.verbs.options import Transplant
-from mconv.verbs.report import Report, versions
 from mconv.verbs.saving import Subject, save
 from mconv.verbs.torch_origin import TorchOrigin
 

@@ -15,13 +15,13 @@ from mconv.onnx.ports import carried_name
 from mconv.program.dtypes import DType
 from mconv.program.inputs import parse_input
 from mconv.program.params import PathLike
-from mconv.verbs.proof import compare_answers, reshaped, without_ones
+from mconv.proof import search
+from mconv.proof.compare import OutputComparison, Tolerance
+from mconv.proof.endpoint import typed
+from mconv.proof.feeds import InputSpec, input_names, load_feeds, npz_arrays
+from mconv.proof.prove import compare_answers, reshaped, without_ones
+from mconv.proof.runners import Answers
 from mconv.verbs.sides import Choices, EndpointSide, Side, open_side
-from mconv.verify import search
-from mconv.verify.compare import OutputComparison, Tolerance
-from mconv.verify.endpoint import typed
-from mconv.verify.feeds import InputSpec, input_names, load_feeds, npz_arrays
-from mconv.verify.runners import Answers
 
 _GROUP = 48  # tensors fetched at once: all activations of a large model do not fit into memory
 

@@ -51,7 +51,7 @@ def _npz_case(sound: bytes, rng: random.Random, folder: Path) -> list[str]:
 def _read_inputs(argv: list[str]) -> int:
     """As ``--inputs`` reads them."""
     from mconv.cli.common import out, render_error
-    from mconv.verify.feeds import InputSpec, load_feeds
+    from mconv.proof.feeds import InputSpec, load_feeds
 
     specs = [InputSpec("x", DType.FP32, (-1, 4)), InputSpec("ids", DType.INT64, ("n", 3))]
     out.configure()

@@ -149,7 +149,7 @@ def test_torchs_own_reader_takes_them(
 def test_forms_that_are_no_archives_of_torch(suffix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A pickle in their place, plain, within an archive, and behind a sound file's beginning."""
     from mconv.dygraph import weights as paddle_weights
-    from mconv.verify.feeds import npz_arrays
+    from mconv.proof.feeds import npz_arrays
 
     monkeypatch.chdir(tmp_path)
     readers: dict[str, Any] = {".pdparams": paddle_weights.read, ".safetensors": weights.read, ".npz": npz_arrays}
@@ -281,7 +281,7 @@ def test_archives_that_unfold(sound: dict[str, Path], tmp_path: Path) -> None:
                 archive.writestr(name, content)
             for number in range(3):
                 archive.writestr(f"{held[0][0].partition('/')[0]}/data/{number + 7}", zeros)
-        from mconv.verify.feeds import npz_arrays
+        from mconv.proof.feeds import npz_arrays
 
         with budget.command("60M"), pytest.raises(LimitError, match="unpacking"):
             (npz_arrays if suffix == ".npz" else weights.read)(path)

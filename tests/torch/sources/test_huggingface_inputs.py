@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
+from mconv.proof.feeds import InputSpec
+from mconv.proof.torch_runner import TorchRunner
 from mconv.torch.exporting import named_leaves
 from mconv.torch.sources import open_source
 from mconv.verbs import torch_inputs
-from mconv.verify.feeds import InputSpec
-from mconv.verify.torch_runner import TorchRunner
 
 torch = pytest.importorskip("torch")
 T: Any = pytest.importorskip("transformers")

@@ -10,11 +10,11 @@ from typing import Any, Optional, TypeVar, Union
 import numpy as np
 
 from mconv import watch
+from mconv.artifacts.provenance import Source as File
 from mconv.confined import give_up_rights
 from mconv.errors import MissingDependencyError
 from mconv.extras import install
 from mconv.factory.inputs import Input
-from mconv.program.provenance import Source as File
 from mconv.torch.sources.forms import Form
 from mconv.torch.state import State
 

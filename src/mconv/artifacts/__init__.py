@@ -1,0 +1,1 @@
+"""What is written: staged output, hashes, provenance."""

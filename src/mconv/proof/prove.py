@@ -1,0 +1,455 @@
+"""The proof of a conversion: the source and the converted model on the same inputs, output by output."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Optional
+
+import numpy as np
+
+from mconv import runtimes
+from mconv.errors import MconvError, MissingDependencyError, RuntimeFailedError, RuntimeUnavailableError, UsageError
+from mconv.program import targets
+from mconv.program.inputs import assign
+from mconv.program.program import Program
+from mconv.proof import nothing_found, order, precision, search
+from mconv.proof.compare import Comparison, Tolerance, compare
+from mconv.proof.feeds import InputSpec, as_declared, load_feeds, specs_of
+from mconv.proof.runners import Answers, Runner
+from mconv.runtimes import Runtime
+
+PASSED, FAILED, NOT_DONE = "passed", "failed", "not verified"
+PARTIAL = "passed in part"  # the result is as the source was where it was traced, not the source as a whole
+UNPROVED = "unproved"  # what runs the source could not run it
+
+
+# why a result is not the source as a whole → what to call it
+RESERVATIONS = {
+    "decision": "a decision that is taken once and for all",
+    "size": "a size that is fixed",
+    "input": "an input that nothing reads",
+    "state": "a state that each call starts anew",
+}
+
+# what a proof that has passed does not show, though the result is the source as a whole
+ONE_SIZE = "open sizes of which only one was compared"
+MEANS = "random numbers that are their means"
+
+
+def reservation(kind: str, text: str) -> dict[str, str]:
+    """One of :data:`RESERVATIONS`, in the form of the report."""
+    assert kind in RESERVATIONS
+    return {"kind": kind, "text": text}
+
+
+@dataclass
+class Proof:
+    """What the comparison gave.
+
+    Attributes:
+        status: ``passed``, ``passed in part``, ``failed``, ``unproved`` where the source could not be run, or ``not
+            verified`` with the reason.
+        reason: one line; empty when passed. In part: what of the source the result does not have.
+        reference: what ran the source.
+        paddle: what ran the converted model.
+        runtime: the name of that runtime (``paddle-2.3.2``, ``current``).
+        inputs: ``random`` or the file that they came from.
+        input_sets: per input set, name → shape.
+        tolerance: see :class:`~mconv.proof.compare.Tolerance`.
+        comparison: the figures per output, where both have run.
+        error: what the converted model died of.
+        seconds: how long it took.
+        answers: what the converted model gave.
+        notes: what a user should know of how it was done.
+    """
+
+    status: str
+    reason: str = ""
+    reference: Optional[str] = None
+    paddle: Optional[str] = None
+    runtime: Optional[str] = None
+    inputs: str = "random"
+    input_sets: list[dict[str, list[int]]] = field(default_factory=list)
+    tolerance: Tolerance = Tolerance()
+    comparison: Optional[Comparison] = None
+    error: Optional[MconvError] = None
+    seconds: float = 0.0
+    answers: Optional[Answers] = None
+    notes: list[str] = field(default_factory=list)
+
+    @classmethod
+    def unproved(cls, error: MconvError) -> Proof:
+        """None, as the source cannot be run: *error* says why."""
+        return cls(UNPROVED, error.message)
+
+    @classmethod
+    def not_done(cls, error: MconvError) -> Proof:
+        """None, as *error* says that what it takes is not there."""
+        return cls(NOT_DONE, f"{error.message}; {error.hint}" if error.hint else error.message)
+
+    def reserve(self, reservations: Sequence[Mapping[str, str]]) -> None:
+        """Say that it is no proof of the source as a whole, see :data:`RESERVATIONS`."""
+        self.limit([RESERVATIONS[r["kind"]] for r in reservations])
+
+    def limit(self, reasons: Sequence[str]) -> None:
+        """Say that it does not show everything: the reasons go on its own line."""
+        if self.status in (PASSED, PARTIAL) and reasons:
+            self.status = PARTIAL
+            self.reason = "; ".join(dict.fromkeys([*filter(None, [self.reason]), *reasons]))
+
+    def to_dict(self) -> dict[str, Any]:
+        """For reports: JSON types only."""
+        return {
+            "status": self.status,
+            "reason": self.reason,
+            "reference": self.reference,
+            "paddle": self.paddle,
+            "runtime": self.runtime,
+            "inputs": self.inputs,
+            "input_sets": self.input_sets,
+            "tolerance": vars(self.tolerance),
+            "outputs": [] if self.comparison is None else self.comparison.to_dict()["outputs"],
+            "problems": [] if self.comparison is None else list(self.comparison.problems),
+        }
+
+
+def runtime_for(target: str, name: Optional[str] = None) -> Runtime:
+    """Where to run a model of *target*: the runtime called *name*, or the managed one of that Paddle, or the Paddle
+    that this Python can import.
+
+    Raises:
+        RuntimeUnavailableError: neither is installed.
+        UsageError, MissingDependencyError: *name* cannot be used.
+    """
+    if name is not None:
+        return runtimes.find(name)
+    wanted = f"paddle-{targets.get(target).paddle}"
+    try:
+        return runtimes.find(wanted)
+    except RuntimeUnavailableError as e:
+        try:
+            return runtimes.find("current")
+        except MissingDependencyError:
+            raise RuntimeUnavailableError(f"no Paddle to run it in: {e.message}", e.hint) from None
+
+
+def written_for(program: Program) -> str:
+    """The oldest target that is not older than the program."""
+    fitting = [t.name for t in targets.TARGETS.values() if t.version >= program.version]
+    return fitting[0] if fitting else list(targets.TARGETS)[-1]
+
+
+def prove(
+    reference: Runner,
+    program: Program,
+    files: tuple[Path, Path],
+    runtime: Runtime,
+    *,
+    names: Sequence[str],
+    shapes: Mapping[str, Sequence[Any]],
+    source_types: Mapping[str, np.dtype],
+    inputs: Optional[Path] = None,
+    sets: Optional[Sequence[Mapping[str, np.ndarray]]] = None,
+    tolerance: Tolerance = Tolerance(),
+    scalar_as_one: bool = False,
+    timeout: float = 600,
+) -> Proof:
+    """Run both models and compare.
+
+    Args:
+        reference: runs the source; takes and returns values under the source's names, in its order.
+        program: the converted program.
+        files: its ``.pdmodel`` and ``.pdiparams``.
+        runtime: where to run it.
+        names: the source's names of the inputs, in the program's order.
+        shapes: name → dimensions (numbers, symbols, None), which make the random inputs.
+        source_types: name → numpy type in which the source takes an input, where it is not the program's.
+        inputs: a ``.npz`` file with the inputs instead of random ones.
+        sets: the inputs themselves, by the source's names, where they are known already.
+        tolerance: as for what the source computes in; the program's own types are looked at here.
+        timeout: seconds for the converted model.
+
+    Raises:
+        UsageError: *inputs* does not fit the model.
+    """
+    start = time.perf_counter()
+    tolerance = tolerance.at(precision.of_program(program))
+    ports = program.feeds
+    specs = [
+        replace(spec, name=name, shape=tuple(shapes.get(name, spec.shape)))
+        for name, spec in zip(names, specs_of(program))
+    ]
+    proof = Proof(UNPROVED, runtime=runtime.name, tolerance=tolerance, inputs=str(inputs) if inputs else "random")
+    try:
+        if sets is None:
+            sets, wanted = _reference(reference, specs, source_types, inputs)
+            alone = "" if inputs else search.one_size(specs, sets)
+            proof.notes += filter(None, [alone])
+        else:
+            alone, wanted = "", reference.run([_as_source(feed, source_types) for feed in sets])
+    except RuntimeFailedError as e:
+        proof.reason = e.message
+        proof.reference, proof.seconds = reference.label, time.perf_counter() - start
+        return proof
+    proof.input_sets = [{n: list(a.shape) for n, a in feed.items()} for feed in sets]
+    proof.reference = reference.label
+    renamed = {name: port.name for name, port in zip(names, ports)}
+    unstable = ""
+    try:
+        with runtime.worker() as worker:
+            fed = [as_declared({renamed[n]: a for n, a in feed.items()}, program) for feed in sets]
+            names_of = _Renaming(renamed, {n for n, a in sets[0].items() if a.ndim == 0})
+            if inputs is None:
+                found = nothing_found.search(program, files, worker, fed, timeout=timeout)
+                inside = nothing_found.inside(program)
+                if inside and (found is None or not found.shown):
+                    proof.notes.append(
+                        f"{inside} sizes come from data inside of control flow: inputs on which they are 0 are found only "
+                        "where an output shows it, which none does; give such inputs with --inputs x.npz"
+                    )
+                if found is not None:
+                    wanted = _of_nothing(proof, found, reference, source_types, names_of, fed, wanted)
+                    sets = [names_of(feed) for feed in fed]
+            got = worker.run(*files, fed, lods={p.name: p.var.lod_level for p in ports}, timeout=timeout)
+    except RuntimeFailedError as e:
+        proof.status, proof.reason, proof.error = FAILED, e.message, e
+    else:
+        proof.paddle = f"Paddle {got.version} ({got.engine})"
+        answers = proof.answers = Answers(got.names, got.outputs, got.dtypes, got.version, got.seconds)
+        proof.comparison = compare_answers(wanted, answers, tolerance=tolerance, scalar_as_one=scalar_as_one)
+        if not proof.comparison.ok and not proof.comparison.problems:
+            unstable = _again(proof.comparison, reference, sets, wanted, answers, source_types, tolerance)
+        proof.status = PASSED if proof.comparison.ok else FAILED
+        if proof.status == FAILED:
+            proof.reason = worst(proof.comparison) + unstable
+        proof.limit([ONE_SIZE] if alone else [])
+    proof.seconds = time.perf_counter() - start
+    return proof
+
+
+@dataclass(frozen=True)
+class _Renaming:
+    """A feed of the program as one of the source: under its names (name → the program's), numbers without dimensions."""
+
+    names: Mapping[str, str]
+    scalars: set[str]
+
+    def __call__(self, feed: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        return {n: feed[p].reshape(()) if n in self.scalars else feed[p] for n, p in self.names.items()}
+
+
+def _of_nothing(
+    proof: Proof,
+    found: nothing_found.Found,
+    reference: Runner,
+    types: Mapping[str, np.dtype],
+    names_of: _Renaming,
+    fed: list[dict[str, np.ndarray]],
+    wanted: Answers,
+) -> Answers:
+    """Add to *fed* the input sets on which sizes that come from data are 0, and say in the proof what they are.
+
+    Returns:
+        *wanted* with what the source makes of them; sets that it does not take are left out.
+
+    Raises:
+        RuntimeFailedError: the source takes a set that the converted model does not survive.
+    """
+    for label, feed, error in found.deaths:
+        source = names_of(feed)
+        try:
+            reference.run([_as_source(source, types)])
+        except RuntimeFailedError:
+            continue
+        proof.input_sets.append({n: list(a.shape) for n, a in source.items()})
+        proof.inputs = f"{proof.inputs}; input set {len(proof.input_sets)}: {label}"
+        raise RuntimeFailedError(f"where {label}, which the source takes: {error.message}", error.hint)
+    if found.always:
+        proof.notes.append(
+            f"{found.always} of {found.sizes} sizes that come from data are 0 on all random input sets: what the "
+            "model makes of what it finds is not compared; give inputs in which it finds something with --inputs x.npz"
+        )
+    kept = []
+    for feed, label in zip(found.feeds, found.labels):
+        source = names_of(feed)
+        try:
+            more = reference.run([_as_source(source, types)])
+        except RuntimeFailedError:
+            continue
+        fed.append(feed)
+        proof.input_sets.append({n: list(a.shape) for n, a in source.items()})
+        kept.append(f"input set {len(fed)}: {label}")
+        wanted = replace(
+            wanted,
+            outputs=[*wanted.outputs, *more.outputs],
+            dtypes=[*wanted.dtypes, *more.dtypes],
+            seconds=[*wanted.seconds, *more.seconds],
+        )
+    if kept:
+        proof.inputs = "; ".join([proof.inputs, *kept])
+    else:
+        proof.notes.append(
+            f"{found.sizes} sizes come from data, and no input set was found on which one is 0: "
+            "what the model gives when nothing is found is not compared; give such inputs with --inputs x.npz"
+        )
+    return wanted
+
+
+def prove_onnx(
+    reference: Runner,
+    result: Runner,
+    specs: Sequence[InputSpec],
+    *,
+    shapes: Sequence[str] = (),
+    inputs: Optional[Path] = None,
+    tolerance: Tolerance = Tolerance(),
+) -> Proof:
+    """Run a Paddle model and the ONNX model made of it, which has the same names, and compare by position.
+
+    Args:
+        specs: the inputs.
+        shapes: ``name[1,3,?,640]``: other shapes of the random inputs.
+        inputs: a ``.npz`` file with the inputs instead of random ones.
+
+    Raises:
+        UsageError: *inputs* or *shapes* does not fit the model.
+    """
+    start = time.perf_counter()
+    specs = reshaped(specs, shapes)
+    proof = Proof(UNPROVED, tolerance=tolerance, inputs=str(inputs) if inputs else "random")
+    try:
+        sets, wanted = _reference(reference, specs, {}, inputs)
+        alone = "" if inputs else search.one_size(specs, sets)
+        proof.notes += filter(None, [alone])
+    except RuntimeFailedError as e:
+        proof.reason, proof.reference, proof.seconds = e.message, reference.label, time.perf_counter() - start
+        return proof
+    proof.reference = reference.label
+    proof.input_sets = [{n: list(a.shape) for n, a in feed.items()} for feed in sets]
+    try:
+        got = result.run(sets)
+    except RuntimeFailedError as e:
+        proof.status, proof.reason, proof.error = FAILED, e.message, e
+    else:
+        proof.comparison = compare_answers(without_ones(wanted, got), got, tolerance=tolerance)
+        proof.status = PASSED if proof.comparison.ok else FAILED
+        proof.reason = "" if proof.comparison.ok else worst(proof.comparison)
+        proof.limit([ONE_SIZE] if alone else [])
+    proof.seconds = time.perf_counter() - start
+    return proof
+
+
+def reshaped(specs: Sequence[InputSpec], shapes: Sequence[str], option: str = "--input") -> list[InputSpec]:
+    """The inputs with the shapes that ``--input NAME[…]`` gives, or another *option*.
+
+    Raises:
+        UsageError: one names no input, or has another rank.
+    """
+    wanted = assign(shapes, {s.name: s.dtype.label for s in specs}, option)
+    found = []
+    for spec in specs:
+        given = wanted.get(spec.name)
+        if given is not None:
+            if len(given.dims) != len(spec.shape):
+                raise UsageError(f"input {spec.name!r} has {len(spec.shape)} dimensions, not {len(given.dims)}")
+            dims = tuple(s if g is None else g for g, s in zip(given.dims, spec.shape))
+            spec = replace(spec, shape=dims)
+        found.append(spec)
+    return found
+
+
+def without_ones(wanted: Answers, got: Answers) -> Answers:
+    """What an older Paddle gives as shape [1] without that dimension where the other has none."""
+    rows = [
+        [a.reshape(()) if a.shape == (1,) and b.shape == () else a for a, b in zip(row, other)]
+        for row, other in zip(wanted.outputs, got.outputs)
+    ]
+    return replace(wanted, outputs=rows)
+
+
+def _reference(
+    reference: Runner, specs: Sequence[InputSpec], types: Mapping[str, np.dtype], inputs: Optional[Path]
+) -> tuple[list[dict[str, np.ndarray]], Answers]:
+    """The inputs and what the source makes of them: sizes and ranges that it takes are searched for.
+
+    Raises:
+        RuntimeFailedError: the source cannot be run with any of them.
+    """
+    if inputs is not None:
+        sets = load_feeds(inputs, specs)
+        return sets, reference.run([_as_source(feed, types) for feed in sets])
+    sets, answers, _ = search.find(specs, lambda s: reference.run([_as_source(feed, types) for feed in s]))
+    return sets, answers
+
+
+def worst(comparison: Comparison) -> str:
+    if comparison.problems:
+        return comparison.problems[0]
+    bad = [o for o in comparison.outputs if not o.ok]
+    if not bad:
+        return "there is nothing to compare"
+    worst = max(bad, key=lambda o: float("inf") if o.max_abs is None else o.max_abs)
+    more = f" (and {len(bad) - 1} more)" if len(bad) > 1 else ""
+    return f"output {worst.name}, input set {worst.input_set}: {worst.reason}{more}"
+
+
+def _again(
+    found: Comparison,
+    reference: Runner,
+    sets: Sequence[Mapping[str, np.ndarray]],
+    wanted: Answers,
+    got: Answers,
+    types: Mapping[str, np.dtype],
+    tolerance: Tolerance,
+) -> str:
+    """Ask the source once more at inputs that are hardly different: where it gives the same rows in another order itself,
+    the result may too. Returns what to add to the reason of a failure: whether the source is as unstable."""
+    other = order.nudged([dict(feed) for feed in sets])
+    if other is None:
+        return ""
+    try:
+        again = reference.run([_as_source(feed, types) for feed in other])
+    except RuntimeFailedError:
+        return ""
+    order.settle_unstable(found, wanted.outputs, got.outputs, again.outputs, tolerance)
+    own = compare_answers(wanted, again, tolerance=tolerance)
+    if found.ok or own.ok or own.problems:
+        return ""
+    return "; the source itself changes as much when its inputs change by a millionth: give it others with --inputs"
+
+
+def _as_source(feed: Mapping[str, np.ndarray], types: Mapping[str, np.dtype]) -> dict[str, np.ndarray]:
+    return {name: array.astype(types[name]) if name in types else array for name, array in feed.items()}
+
+
+def compare_answers(
+    wanted: Answers, got: Answers, *, tolerance: Tolerance = Tolerance(), scalar_as_one: bool = False
+) -> Comparison:
+    """Compare by position; a type that Paddle lacks counts as the wider one in which a program carries it."""
+    outputs, labels = [], []
+    for row, names, found in zip(wanted.outputs, wanted.dtypes, got.dtypes):
+        values, kinds = list(row), list(names)
+        for place, (name, other) in enumerate(zip(names, found)):
+            if _WIDENED.get(name) == other:
+                values[place], kinds[place] = row[place].astype(other), other
+        outputs.append(values)
+        labels.append(kinds)
+    made = compare(
+        outputs,
+        got.outputs,
+        wanted.names,
+        tolerance=tolerance,
+        dtypes=labels,
+        got_dtypes=got.dtypes,
+        scalar_as_one=scalar_as_one,
+    )
+    if not made.ok and not made.problems:
+        order.settle(made, outputs, got.outputs, tolerance)
+    return made
+
+
+# types that Paddle lacks → what a converted program has in their place
+_WIDENED = {"uint16": "int32", "uint32": "int64", "uint64": "int64", "bfloat16": "float32"}

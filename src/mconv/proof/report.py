@@ -1,0 +1,163 @@
+"""The report of a conversion: what ``report.json`` and ``--json`` hold. The fields are described in docs/report.md."""
+
+from __future__ import annotations
+
+import os
+import platform
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Optional, Protocol, TypeVar
+
+from mconv import __version__
+from mconv.artifacts.output import staged
+from mconv.artifacts.provenance import installed
+from mconv.errors import MconvError, RuntimeFailedError, UnprovedError, VerificationError
+from mconv.printable import json_text
+from mconv.program.program import Program
+from mconv.proof.prove import NOT_DONE, UNPROVED, Proof
+
+SCHEMA = 1
+_Reported = TypeVar("_Reported", bound="Reported")
+NAME = "report.json"
+FAILED_SUFFIX = ".failed-verification"
+_PACKAGES = ("numpy", "onnx", "protobuf")
+
+
+class Reported(Protocol):
+    """What has a proof to show."""
+
+    verification: Any
+
+
+@dataclass
+class Report:
+    """One conversion; every field is JSON as it stands."""
+
+    command: str
+    engine: str
+    source: dict[str, Any]
+    target: dict[str, Any]
+    status: str = "converted"
+    output: dict[str, Any] = field(default_factory=dict)
+    inputs: list[dict[str, Any]] = field(default_factory=list)
+    outputs: list[dict[str, Any]] = field(default_factory=list)
+    renamed: dict[str, str] = field(default_factory=dict)
+    operators: list[dict[str, Any]] = field(default_factory=list)
+    paddle_operators: dict[str, int] = field(default_factory=dict)
+    folded: int = 0
+    fused: dict[str, int] = field(default_factory=dict)
+    expanded: dict[str, int] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+    reservations: list[dict[str, str]] = field(default_factory=list)
+    verification: Optional[dict[str, Any]] = None
+    transplant: Optional[dict[str, Any]] = None
+    versions: dict[str, str] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
+    schema: int = SCHEMA
+
+    def to_dict(self) -> dict[str, Any]:
+        values = asdict(self)
+        return {"schema": values.pop("schema"), **values}
+
+    def write(self, folder: Path, name: str = NAME) -> None:
+        """Write ``report.json`` into *folder*."""
+        text = json_text(self.to_dict(), indent=2)
+        (folder / name).write_text(text + "\n", "utf-8", "backslashreplace")
+
+    def wrote(self, folder: Path, program: Path, params: Path) -> None:
+        """The model's files, which will be in *folder*."""
+        self.output = {
+            "folder": str(folder),
+            "program": program.name,
+            "params": params.name,
+            "program_bytes": program.stat().st_size,
+            "params_bytes": params.stat().st_size,
+        }
+
+    def reserve(self, reservations: Sequence[dict[str, str]]) -> None:
+        """What of the source the result does not have: a warning each, and no proof is a plain one."""
+        self.reservations += reservations
+        self.warnings += [r["text"] for r in reservations]
+
+    def add_proof(self, proof: Proof) -> None:
+        proof.reserve(self.reservations)
+        self.warnings += proof.notes
+        self.verification = proof.to_dict()
+        self.seconds["verify"] = round(proof.seconds, 4)
+        if proof.status == NOT_DONE and proof.reason:
+            self.warnings.append(f"not verified: {proof.reason}")
+
+    def finish(self, start: float) -> None:
+        """Say how long it took since *start*, by ``time.perf_counter()``."""
+        self.seconds["total"] = time.perf_counter() - start
+        self.seconds = {name: round(value, 4) for name, value in self.seconds.items()}
+
+
+def require_proof(report: _Reported, where: object) -> _Reported:
+    """The report, unless nothing could be compared as the source does not run.
+
+    Args:
+        where: what was written, and stays there.
+
+    Raises:
+        UnprovedError: it does not; it carries the report for the command line.
+    """
+    verification = report.verification
+    if verification is None or verification["status"] != UNPROVED:
+        return report
+    ways = "give inputs that it takes with --inputs x.npz, fix sizes with --input 'name[1,3,48,?]'"
+    if verification.get("inputs", "random") != "random":
+        ways = "give others with --inputs"
+    error = UnprovedError(
+        f"converted, but nothing is proved, as the source cannot be run: {verification['reason']}",
+        f"{where} is written; {ways}, or take it as it is with --no-verify",
+    )
+    error.report = report  # type: ignore[attr-defined]
+    raise error
+
+
+def versions() -> dict[str, str]:
+    """Of mconv, Python and the packages that a conversion depends on."""
+    return {"mconv": __version__, "python": platform.python_version(), **installed(_PACKAGES)}
+
+
+def paddle_operators(program: Program) -> dict[str, int]:
+    """The operators of a program with their counts, most frequent first; feed and fetch left out."""
+    counts: dict[str, int] = {}
+    for _, op in program.ops():
+        if op.type not in ("feed", "fetch"):
+            counts[op.type] = counts.get(op.type, 0) + 1
+    return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
+
+
+def keep(folder: Path, kept: Path, report: Report) -> None:
+    """Move what was written, which failed its proof, to where it cannot be taken for a good model."""
+    report.status = "failed verification"
+    if "file" in report.output:
+        report.output["file"] = str(kept / Path(report.output["file"]).name)
+    else:
+        report.output["folder"] = str(kept)
+    with staged(kept, force=True) as place:
+        for entry in list(folder.iterdir()):
+            os.rename(entry, place / entry.name)
+        report.write(place)
+
+
+def failure(proof: Proof, kept: Path, report: Report, advice: str = "") -> MconvError:
+    """The error for a failed proof; it carries the report for the command line, which shows the table."""
+    hint = f"the files are kept in {kept}"
+    if report.reservations:
+        hint += f"; what may be the reason: {'; '.join(r['text'] for r in report.reservations)}"
+    if proof.error is not None:
+        error: MconvError = RuntimeFailedError(proof.error.message, hint)
+    else:
+        rows = [o for o in report.to_dict()["verification"]["outputs"] if not o["ok"]]
+        error = VerificationError(
+            f"the converted model computes something else: {proof.reason}",
+            "; ".join(filter(None, (hint, advice))),
+            rows,
+        )
+    error.report = report  # type: ignore[attr-defined]
+    return error

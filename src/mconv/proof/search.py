@@ -1,0 +1,135 @@
+"""Inputs that a model takes: sizes and ranges of indices are tried, small ones first, until what runs it does."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Optional, TypeVar
+
+import numpy as np
+
+from mconv.errors import RuntimeFailedError
+from mconv.proof.feeds import IDS, IMAGE, LENGTH, RATE, InputSpec, Sizes, random_feeds
+from mconv.runtimes.memory import out_of_memory
+
+SECONDS = 90.0  # for trying, after the first failure
+Feeds = list[dict[str, np.ndarray]]
+T = TypeVar("T")
+
+_TEXT = (48, 32)  # heights of lines of text, of any width
+_SQUARES = (224, 384, 512, 640, 256, 128, 32)  # what networks for images are made for
+_LENGTHS = (16, 64, 400, 512, 1024)  # a window of a spectrum is 400 samples, a chunk of speech 512
+_ROWS = (8, 12)  # of what is no batch: nodes, items that the best of are chosen
+_LIMITS = (2, 1)  # of indices: nodes, rows, kinds
+
+
+def attempts(specs: Sequence[InputSpec]) -> Iterator[Sizes]:
+    """What to try for these inputs, likely and small sizes first; each gives other shapes or values than those before.
+
+    Where two sizes of a dimension do not fit, one alone is tried: some models take no other.
+    """
+    images = [Sizes()]
+    images += [Sizes(height=IMAGE, width=IMAGE)]
+    images += [Sizes(height=(h,)) for h in _TEXT]
+    images += [Sizes(height=(s,), width=(s,)) for s in (*IMAGE[:1], *_SQUARES)]
+    images += [Sizes(height=(16,), width=(16,))]
+    sounds = (RATE,) if any(_waves(s) for s in specs) else ()  # too long for what compares each place with each
+    lengths = [Sizes(length=(n, n + n // 2)) for n in (*_LENGTHS, *sounds)]
+    lengths += [Sizes(length=(n,), height=h, width=h) for n in (LENGTH[0], *_LENGTHS, *sounds) for h in (None, (n,))]
+    single = [*images, *lengths]
+    limits = [Sizes(limit=n) for n in _LIMITS]
+    both = [_with(s, limit) for limit in _LIMITS for s in single[1:]]
+    pairs = [
+        Sizes(length=a.length, height=b.height, width=b.width)
+        for a, b in itertools.product(lengths, images[1:])
+        if len(a.length) == 1 and a.height is None
+    ]
+    one = [Sizes(batch=(1,)), Sizes(batch=(1,), limit=1), Sizes(batch=_ROWS)]
+    seen = set()
+    for sizes in [*single[:1], *limits, *single[1:], *one, *both, *pairs]:
+        key = _key(specs, sizes)
+        if key not in seen:
+            seen.add(key)
+            yield sizes
+
+
+def _with(sizes: Sizes, limit: int) -> Sizes:
+    return Sizes(sizes.batch, sizes.length, sizes.height, sizes.width, limit)
+
+
+def _waves(spec: InputSpec) -> bool:
+    """Whether it may be sound: [batch, samples], [batch, 1, samples]."""
+    shape = spec.shape
+    return spec.dtype.is_float and (len(shape) == 2 or len(shape) == 3 and shape[1] == 1)
+
+
+def _key(specs: Sequence[InputSpec], sizes: Sizes) -> tuple:
+    from mconv.proof.feeds import _Dims
+
+    count = 2 if any(s.dynamic for s in specs) else 1
+    shapes = []
+    for index in range(count):
+        dims = _Dims(index, sizes)
+        shapes.append(tuple(dims.resolve(s) for s in specs))
+    limits = tuple(min(s.limit or IDS, sizes.limit or IDS) for s in specs if s.dtype.is_int)
+    return (*shapes, limits)
+
+
+def find(
+    specs: Sequence[InputSpec],
+    run: Callable[[Feeds], T],
+    *,
+    feeds: Callable[[Sizes], Feeds] = lambda sizes: [],
+    seconds: Optional[float] = None,
+) -> tuple[Feeds, T, Sizes]:
+    """The first input sets that a model takes, and what it answers to them.
+
+    Args:
+        specs: its inputs.
+        run: runs it on all sets; raises RuntimeFailedError where it does not take them.
+        feeds: makes the input sets for sizes, where random ones of *specs* do not do.
+        seconds: after which no further ones are tried; :data:`SECONDS` by default.
+
+    Raises:
+        RuntimeFailedError: it takes none of those tried; that of the first ones, which says how many there were.
+    """
+    failure: Optional[RuntimeFailedError] = None
+    count, end, most = 0, 0.0, float("inf")
+    for sizes in attempts(specs):
+        if failure is not None and time.monotonic() > end:
+            break
+        sets = feeds(sizes) or random_feeds(specs, sizes=sizes)
+        if _numbers(sets) >= most:
+            continue
+        count += 1
+        try:
+            return sets, run(sets), sizes
+        except RuntimeFailedError as e:
+            if failure is None:
+                failure, end = e, time.monotonic() + (SECONDS if seconds is None else seconds)
+            if getattr(e, "stage", None) == "load" or getattr(e, "timed_out", False):
+                break  # no input helps, or none that is larger
+            if out_of_memory(e):
+                most = min(most, _numbers(sets))
+    assert failure is not None
+    if count > 1:
+        failure.message = f"{failure.message} (nor with {count - 1} other sizes and ranges of random inputs)"
+    raise failure
+
+
+def _numbers(sets: Feeds) -> int:
+    """How many numbers the largest input set has."""
+    return max((sum(a.size for a in feed.values()) for feed in sets), default=0)
+
+
+def one_size(specs: Sequence[InputSpec], sets: Feeds) -> str:
+    """What to say where only one size of an open dimension is known to work; empty where two have been run."""
+    if len(sets) < 2:
+        return ""
+    alone = []
+    for spec in specs:
+        for axis, dim in enumerate(spec.shape):
+            if not (isinstance(dim, int) and dim >= 0) and len({feed[spec.name].shape[axis] for feed in sets}) == 1:
+                alone.append(f"{spec.name}[{axis}] = {sets[0][spec.name].shape[axis]}")
+    return f"compared at one size only, as the source ran at no two of those tried: {', '.join(alone)}" if alone else ""

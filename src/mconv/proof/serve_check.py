@@ -1,0 +1,411 @@
+"""``mconv serve-check``: the real Paddle Serving pipeline on a converted model, asked over HTTP and RPC."""
+
+from __future__ import annotations
+
+import json
+import math
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Optional, Union
+
+import numpy as np
+
+from mconv.artifacts.output import staged
+from mconv.errors import UsageError, VerificationError
+from mconv.program.files import load_program, locate
+from mconv.program.program import Program
+from mconv.program.stored import ModelFiles
+from mconv.proof import search
+from mconv.proof import service as services
+from mconv.proof.compare import Comparison, Tolerance, compare
+from mconv.proof.feeds import load_feeds, specs_of
+from mconv.proof.pipeline import Answer, Pipeline, Request
+from mconv.proof.runners import Answers
+from mconv.runtimes import Runtime, Worker, find
+from mconv.runtimes.ports import free_ports
+from mconv.runtimes.worker import RunResult, WorkerError
+from mconv.serving import configure, onednn, scaffold
+from mconv.serving.configure import ServingConfig
+from mconv.serving.scaffold import ServiceOptions
+from mconv.serving.servers import Binding, FoundService
+from mconv.serving.servers.paddle_serving import PaddleServing
+
+RUNTIME = "paddle-2.3.2"
+# a converted model must not lose anything on the way through JSON: float32 survives it exactly
+TOLERANCE = Tolerance(absolute=1e-6, relative=1e-6)
+# how a service of a kind is asked
+FORMS = {
+    "tensor": ("http key/value", "http tensors", "rpc strings", "rpc tensors", "rpc bytes"),
+    "text": ("http key/value", "http tensors", "rpc strings", "rpc tensors"),
+    "image": ("http key/value", "rpc strings", "rpc tensors", "rpc bytes"),
+}
+# how often the input sets are run to compare times; what is slower, and what another answer, in parts of the largest number
+_ROUNDS, _SLOWER, _DIFFERENT = 4, 1.15, 1e-3
+CLIENTS = ("http_client.py", "rpc_client.py")
+BAD = "bad requests"
+
+
+@dataclass(frozen=True)
+class FormResult:
+    """One form of request, over all input sets.
+
+    Attributes:
+        form: ``http key/value``, ``http tensors``, ``rpc strings``, ``rpc tensors``, ``rpc bytes``; of a generated
+            service also its clients, ``http_client.py`` and ``rpc_client.py``, and ``bad requests``.
+        ok: whether every output of every set equals direct inference.
+        max_abs: largest absolute difference; None when there was no comparable answer.
+        seconds: the time of each request; the first one also waits for the model to be loaded.
+        reason: why it is not ok.
+    """
+
+    form: str
+    ok: bool
+    max_abs: Optional[float]
+    seconds: list[float]
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class OneDNNResult:
+    """What oneDNN makes of a model, in direct inference on the requests' arrays, one thread.
+
+    Attributes:
+        on: whether the service uses it.
+        seconds, seconds_without: for all input sets once, the fastest of several rounds.
+        max_abs: largest difference of an output, in parts of the output's largest number; None where they cannot be
+            compared.
+        ok: whether the answers are the same for all practical purposes.
+        advice: what is to be done; empty where nothing is.
+    """
+
+    on: bool
+    seconds: float
+    seconds_without: float
+    max_abs: Optional[float]
+    ok: bool
+    advice: str
+
+
+@dataclass(frozen=True)
+class ServeReport:
+    """What ``mconv serve-check`` found.
+
+    Attributes:
+        ok: whether every form of request gave the answers of direct inference.
+        folder: the ``serving_server/`` folder.
+        runtime: the runtime that served and answered directly.
+        paddle: its version of Paddle.
+        isolated: whether nothing outside of this machine could reach the service: in a network of its own, or as it
+            listened on the loopback alone. Not so of services that an earlier mconv has written, whose HTTP gateway
+            takes no address, where no such network can be made.
+        ready_seconds: from the start of the service until both ports were open.
+        inputs: per input set, input → shape, as the model gets it.
+        outputs: what the service calls the outputs.
+        forms: the results.
+        kept: where the service was written to, if asked for.
+        service: the generated service that was tested; None: one made for the check, which takes tensors.
+        kind: ``text``, ``image`` or ``tensor``.
+        onednn: whether oneDNN is slower, or answers something else; None where the model fails in the way that the
+            service does not take.
+    """
+
+    ok: bool
+    folder: Path
+    runtime: str
+    paddle: str
+    isolated: bool
+    ready_seconds: float
+    inputs: list[dict[str, list[int]]]
+    outputs: list[str]
+    forms: list[FormResult]
+    kept: Optional[Path] = None
+    service: Optional[Path] = None
+    kind: str = "tensor"
+    onednn: Optional[OneDNNResult] = None
+
+    def require(self) -> None:
+        """Raise unless every form agreed.
+
+        Raises:
+            VerificationError: names the first form that did not.
+        """
+        for form in self.forms:
+            if not form.ok:
+                raise VerificationError(f"{self.folder}: {form.form}: {form.reason}")
+        if self.onednn is not None and not self.onednn.ok:
+            raise VerificationError(f"{self.folder}: {self.onednn.advice}")
+
+
+def serve_check(
+    folder: Union[str, Path],
+    *,
+    service: Optional[Union[str, Path]] = None,
+    inputs: Optional[Union[str, Path]] = None,
+    texts: Optional[Union[str, Path]] = None,
+    images: Sequence[Union[str, Path]] = (),
+    keep: Optional[Union[str, Path]] = None,
+    force: bool = False,
+    runtime: str = RUNTIME,
+    ir_optim: bool = True,
+    ready_timeout: float = 120,
+    request_timeout: float = 120,
+    tolerance: Tolerance = TOLERANCE,
+    namespace: bool = True,
+    progress: Callable[[str], None] = lambda line: None,
+) -> ServeReport:
+    """Serve a converted model with the real pipeline (local predictor, CPU) and compare its answers.
+
+    The service is the generated one that belongs to the model, unchanged, where there is one; it is asked with
+    requests of its kind, and direct inference gets the arrays that its own module makes of them. Otherwise a service
+    that takes tensors is made for the check.
+
+    Args:
+        folder: a ``serving_server/`` folder, the service's, or the one above.
+        service: the generated service's folder, where it is somewhere else.
+        inputs: a ``.npz`` with the model's inputs, for services that take tensors; random ones by default, in two
+            shapes if the model has open dimensions.
+        texts: a file with one text a line, for services that take texts.
+        images: files of pictures, for services that take pictures.
+        keep: make a service for the check even if there is one, and write it to this folder.
+        force: replace what is in *keep*.
+        runtime: a managed runtime that has Paddle Serving.
+        ir_optim: whether Paddle may optimise the graph, in the service and in direct inference; a generated service's
+            ``config.yml`` says it itself.
+        ready_timeout: seconds until the service must listen.
+        request_timeout: seconds for one request.
+        tolerance: how far an answer may be from direct inference.
+        namespace: whether to try to run the service in a network of its own.
+        progress: called with one line whenever something happens.
+
+    Raises:
+        NotAModelError: *folder* is no ``serving_server/`` folder, *service* no generated service.
+        UsageError: requests of another kind than the service's.
+        RuntimeUnavailableError: the runtime is not installed.
+        RuntimeFailedError: direct inference or the service fails.
+        OutputExistsError: *keep* is there already.
+    """
+    server, found = services.resolve(Path(folder), None if service is None else Path(service))
+    if keep is not None and found is not None:
+        if service is not None:
+            raise UsageError("--keep is for a service that is made for the check", "leave out --service or --keep")
+        found = None
+    config = configure.read(server / configure.SERVER_TEXT)
+    kind = found.kind if found is not None else "tensor"
+    for option, given, wanted in (
+        ("--inputs", inputs, "tensor"),
+        ("--texts", texts, "text"),
+        ("--image", images, "image"),
+    ):
+        if given and kind != wanted:
+            raise UsageError(f"{option} is for services of kind {wanted}; this one is of kind {kind}")
+    files = locate(server)
+    program = load_program(files)
+    where = find(runtime)
+    kept = None
+    if keep is not None:
+        options = ServiceOptions(service="tensor", ir_optim=ir_optim)
+        kept = _keep(config, program, server, Path(keep), options, force)
+    with tempfile.TemporaryDirectory(prefix="mconv-serve-") as scratch:
+        run = found or _made(server, Path(scratch), ir_optim)
+        copied = run.folder if found is None else services.copy(found, Path(scratch))
+        pipeline = Pipeline(
+            where, copied, run.name, run.rpc_port, run.http_port,
+            ready_timeout=ready_timeout, request_timeout=request_timeout, namespace=namespace,
+        )  # fmt: skip
+        with pipeline:
+            if found is not None and not pipeline.isolated:
+                pipeline.rpc_port, pipeline.http_port, health_port = free_ports(3)
+                services.with_ports(copied, pipeline.rpc_port, pipeline.http_port, health_port)
+            progress(f"direct inference in {where.name}")
+
+            def answer(sets: list[dict[str, np.ndarray]]) -> tuple[Answers, Optional[OneDNNResult]]:
+                return _direct(where, files, _called(sets, config), config, run)
+
+            if kind == "tensor":
+                specs = specs_of(program)
+                if inputs is None:
+                    sets, (direct, fast), _ = search.find(specs, answer)
+                else:
+                    sets = load_feeds(Path(inputs), specs)
+                    direct, fast = answer(sets)
+                asked = _called(sets, config)
+                requests: list[Request] = list(asked)
+            else:
+                requests = services.requests(kind, program, texts, images)
+                asked = [pipeline.inputs(run.module, request) for request in requests]
+                direct, fast = _direct(where, files, asked, config, run)
+            progress(f"starting the pipeline service in {where.name}")
+            ready = pipeline.start()
+            progress(f"the service is ready after {ready:.1f} s; asking it over HTTP and RPC")
+            forms = [
+                _judge(form, [pipeline.ask(form, _shaped(kind, form, r)) for r in requests], direct, config, tolerance)
+                for form in FORMS[kind]
+            ]
+            if found is not None:
+                told = services.arguments(kind, requests[0], copied)
+                first = Answers(direct.names, direct.outputs[:1], direct.dtypes[:1], direct.version, direct.seconds[:1])
+                for client in CLIENTS:
+                    address = pipeline.url if client.startswith("http") else pipeline.endpoint
+                    forms.append(_judge(client, [pipeline.run(client, *address, *told)], first, config, tolerance))
+                forms.append(_bad_requests(pipeline, kind, requests[0], asked[0], first, config, tolerance))
+        isolated = pipeline.isolated or run.own_http
+    return ServeReport(
+        all(form.ok for form in forms) and (fast is None or fast.ok),
+        server,
+        where.name,
+        direct.version,
+        isolated,
+        ready,
+        [{name: list(array.shape) for name, array in feed.items()} for feed in asked],
+        [var.alias for var in config.fetches],
+        forms,
+        kept,
+        None if found is None else found.folder,
+        kind,
+        fast,
+    )
+
+
+def _made(server: Path, folder: Path, ir_optim: bool) -> FoundService:
+    """Write a service that takes tensors into *folder*, on ports that are free."""
+    binding = Binding("127.0.0.1", *free_ports(3))
+    return PaddleServing().make(server, folder, binding, ir_optim=ir_optim, kind="tensor")
+
+
+def _keep(
+    config: ServingConfig, program: Program, server: Path, target: Path, options: ServiceOptions, force: bool
+) -> Path:
+    with staged(target, force=force, protect=[server]) as stage:
+        scaffold.plan(config, program, options, model=scaffold.relative(server, target)).write(stage)
+    return target
+
+
+def _called(sets: Sequence[Mapping[str, np.ndarray]], config: ServingConfig) -> list[dict[str, np.ndarray]]:
+    """Input sets by the names that clients use."""
+    return [{var.alias: feed[var.name] for var in config.feeds} for feed in sets]
+
+
+def _direct(
+    where: Runtime,
+    files: ModelFiles,
+    asked: Sequence[Mapping[str, np.ndarray]],
+    config: ServingConfig,
+    run: FoundService,
+) -> tuple[Answers, Optional[OneDNNResult]]:
+    """Direct inference on arrays named as clients name them, set up as the service is; and with and without oneDNN."""
+    sets = [{var.name: feed[var.alias] for var in config.feeds} for feed in asked]
+    results: dict[bool, RunResult] = {}
+    with Worker(where) as worker:
+        old = worker.version().startswith("2.3.")
+        passes = onednn.PASSES if run.passes and old else ()
+        for on in (run.onednn, not run.onednn):
+            try:
+                results[on] = worker.run(
+                    files.program, files.params, sets * _ROUNDS, ir_optim=run.ir_optim, onednn=on,
+                    passes=passes if on else (), onednn_except=onednn.EXCEPT if on and old else (),
+                )  # fmt: skip
+            except WorkerError:
+                if on == run.onednn:
+                    raise
+    result, count = results[run.onednn], len(sets)
+    answers = Answers(
+        result.names, result.outputs[:count], result.dtypes[:count], result.version, result.seconds[:count]
+    )
+    return answers, _compared_onednn(run.onednn, results[True], results[False], count) if len(results) == 2 else None
+
+
+def _compared_onednn(on: bool, with_it: RunResult, without: RunResult, count: int) -> OneDNNResult:
+    """Judge two runs of the same *count* input sets, repeated."""
+
+    def seconds(result: RunResult) -> float:
+        rounds = [sum(result.seconds[at : at + count]) for at in range(0, len(result.seconds), count)]
+        return min(rounds[1:] or rounds)  # the first one prepares
+
+    largest = 0.0
+    for have, want in zip(with_it.outputs[:count], without.outputs[:count]):
+        for a, b in zip(have, want):
+            if a.shape != b.shape:
+                largest = math.inf
+            elif a.size and a.dtype.kind == "f":
+                scale = max(float(np.abs(b).max()), 1e-6)
+                largest = max(largest, float(np.nan_to_num(np.abs(a - b), nan=0.0).max()) / scale)
+    fast, slow = seconds(with_it), seconds(without)
+    same = largest <= _DIFFERENT
+    advice = ""
+    if not same and on:
+        advice = (
+            f"oneDNN answers something else ({largest:.2g} of the largest number): write the service with --no-onednn"
+        )
+    elif on and fast > slow * _SLOWER:
+        advice = f"slower with oneDNN ({fast * 1e3:.1f} ms, {slow * 1e3:.1f} without): --no-onednn writes it without"
+    elif not on and same and slow > fast * _SLOWER:
+        advice = f"faster with oneDNN ({fast * 1e3:.1f} ms, {slow * 1e3:.1f} without): --onednn writes it so"
+    return OneDNNResult(on, fast, slow, largest if math.isfinite(largest) else None, same or not on, advice)
+
+
+def _shaped(kind: str, form: str, request: Request) -> Request:
+    return services.as_bytes(request) if kind == "image" and form in ("rpc tensors", "rpc bytes") else request
+
+
+def _bad_requests(
+    pipeline: Pipeline,
+    kind: str,
+    request: Request,
+    feeds: Mapping[str, np.ndarray],
+    direct: Answers,
+    config: ServingConfig,
+    tolerance: Tolerance,
+) -> FormResult:
+    """Whether every bad request is answered with an error and a good one is answered as before."""
+    seconds = []
+    for what, body in services.bad_bodies(kind, feeds).items():
+        started = time.monotonic()
+        status, text = pipeline.post(body)
+        seconds.append(time.monotonic() - started)
+        try:
+            refused = status != 200 or bool(json.loads(text).get("err_no"))
+        except (ValueError, AttributeError):
+            refused = False
+        if not refused:
+            return FormResult(BAD, False, None, seconds, f"{what} is answered as if it were a request: {text[:200]}")
+    again = _judge(BAD, [pipeline.ask("http key/value", request)], direct, config, tolerance)
+    reason = f"afterwards a good one: {again.reason}" if again.reason else ""
+    return FormResult(BAD, again.ok, again.max_abs, seconds, reason)
+
+
+def _judge(
+    form: str, answers: Sequence[Answer], direct: Answers, config: ServingConfig, tolerance: Tolerance
+) -> FormResult:
+    seconds = [a.seconds for a in answers]
+    error = next((a.error for a in answers if a.error), "")
+    if error:
+        return FormResult(form, False, None, seconds, error)
+    compared = _compared([a.values for a in answers], direct, config, tolerance)
+    bad = [o for o in compared.outputs if not o.ok]
+    reason = (compared.problems + [f"output {o.name}, input set {o.input_set}: {o.reason}" for o in bad] + [""])[0]
+    figure = compared.max_abs if np.isfinite(compared.max_abs) else None
+    return FormResult(form, compared.ok, figure, seconds, reason)
+
+
+def _compared(
+    answers: Sequence[Mapping[str, np.ndarray]], direct: Answers, config: ServingConfig, tolerance: Tolerance
+) -> Comparison:
+    wanted: list[list[np.ndarray]] = []
+    got: list[list[np.ndarray]] = []
+    for index, values in enumerate(answers):
+        named = dict(zip(direct.names, direct.outputs[index]))
+        missing = [v.alias for v in config.fetches if v.alias not in values]
+        if missing:
+            return Comparison(problems=[f"the reply has no output {', '.join(missing)}"])
+        wanted.append([named[v.name] for v in config.fetches])
+        # JSON knows neither types nor the shape of what is empty
+        got.append([_typed(values[v.alias], named[v.name]) for v in config.fetches])
+    return compare(wanted, got, [v.alias for v in config.fetches], tolerance=tolerance)
+
+
+def _typed(value: np.ndarray, like: np.ndarray) -> np.ndarray:
+    value = value.astype(like.dtype)
+    return value.reshape(like.shape) if value.size == like.size == 0 else value
