@@ -319,7 +319,7 @@ def _onnx(path: Path, variables: bool, text: bool) -> Inspection:
     graph = proto.graph
     stored = {tensor.name for tensor in graph.initializer}
 
-    def tensor(info) -> Tensor:  # type: ignore[no-untyped-def]
+    def tensor(info) -> Tensor:
         kind = info.type.tensor_type if info.type.HasField("tensor_type") else None
         if kind is None:
             return Tensor(info.name, None, None)

@@ -79,7 +79,7 @@ def call(
     found, error = result
     if error is not None:
         raise error
-    return found  # type: ignore[no-any-return]
+    return found
 
 
 def beyond(what: str, start: float, seconds: float, held: int) -> Optional[LimitError]:

@@ -49,7 +49,7 @@ def failure(judged: list[Case]) -> Optional[MconvError]:
     """What the command ends with: a wrong answer before an error, that before a limit that is missed."""
     errors = [case.error for case in judged if case.error is not None and case.judged]
     order = (VerificationError, RuntimeFailedError, TooSlowError)
-    return min(errors, key=lambda e: order.index(type(e)), default=None)  # type: ignore[arg-type]
+    return min(errors, key=lambda e: order.index(type(e)), default=None)
 
 
 def _services(found: Any, max_p99: Optional[float], min_tps: Optional[float]) -> Iterator[Case]:

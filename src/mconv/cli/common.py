@@ -202,7 +202,7 @@ class Output:
             self.note(text)
             yield
         else:
-            with self.console(stderr=True).status(_Phase(text)):  # type: ignore[arg-type]
+            with self.console(stderr=True).status(_Phase(text)):
                 yield
 
     @contextlib.contextmanager
@@ -217,7 +217,7 @@ class Output:
         def say(what: str) -> None:
             phase.text = what
 
-        with self.console(stderr=True).status(phase):  # type: ignore[arg-type]
+        with self.console(stderr=True).status(phase):
             yield say
 
 
@@ -383,7 +383,7 @@ def with_globals(function: Callable[..., Any]) -> Callable[..., Any]:
         except (KeyboardInterrupt, BrokenPipeError) as error:
             raise Stopped(error) from error
 
-    del wrapper.__wrapped__  # type: ignore[attr-defined]
+    del wrapper.__wrapped__
     wrapper.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     wrapper.__annotations__ = {p.name: p.annotation for p in parameters}
     return wrapper

@@ -121,7 +121,7 @@ def with_service_options(function: Callable[..., Any]) -> Callable[..., Any]:
         values = {p.name: arguments.pop(p.name) for p in added}
         return function(**arguments, given=_by_field(values))
 
-    del wrapper.__wrapped__  # type: ignore[attr-defined]
+    del wrapper.__wrapped__
     keyword = inspect.Parameter.KEYWORD_ONLY
     wrapper.__signature__ = inspect.Signature([*own, *(p.replace(kind=keyword) for p in added)])  # type: ignore[attr-defined]
     wrapper.__annotations__ = {p.name: hints[p.name] for p in (*own, *added)}

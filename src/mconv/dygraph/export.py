@@ -111,7 +111,7 @@ def _export(live: Live, call: Call, folder: Path, way: str, failed: dict[str, La
 
 
 def _adapter_class(paddle: Any) -> Any:
-    class Adapter(paddle.nn.Layer):  # type: ignore[misc,name-defined]
+    class Adapter(paddle.nn.Layer):
         def __init__(self, live: Live, call: Call, plain: bool):
             super().__init__()
             self.layer = live.layer
@@ -122,7 +122,7 @@ def _adapter_class(paddle: Any) -> Any:
             self.seen: list[Flat] = []
             self.fed: list[Any] = []
 
-        def forward(self, tensors):  # type: ignore[no-untyped-def]
+        def forward(self, tensors):
             args, kwargs = self.arguments(tensors)
             if self.plain:
                 result = self.as_it_is(args, kwargs)
@@ -131,16 +131,16 @@ def _adapter_class(paddle: Any) -> Any:
             return self.collected(result)
 
         @paddle.jit.not_to_static
-        def arguments(self, tensors):  # type: ignore[no-untyped-def]
+        def arguments(self, tensors):
             self.fed = list(tensors)
             return self.call.filled(tensors)
 
         @paddle.jit.not_to_static
-        def as_it_is(self, args, kwargs):  # type: ignore[no-untyped-def]
+        def as_it_is(self, args, kwargs):
             return self.target[0](*args, **kwargs)
 
         @paddle.jit.not_to_static
-        def collected(self, result):  # type: ignore[no-untyped-def]
+        def collected(self, result):
             flat = flatten(result)
             need_outputs(flat, self.live.what)
             self.seen[:] = [flat]

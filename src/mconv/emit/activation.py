@@ -146,7 +146,7 @@ def as_bfloat16(b: Builder, x: Value) -> Value:
     product = arithmetic(b, "mul", down, number(b, 65537.0, DType.FP32))
     rounded = arithmetic(b, "sub", product, arithmetic(b, "sub", product, down))
     rounded = where(b, huge, scale(b, rounded, 2.0**32), rounded)
-    finite: Value = b.op("isfinite_v2", X=x, result=(DType.BOOL, x.shape))
+    finite = b.op("isfinite_v2", X=x, result=(DType.BOOL, x.shape))
     return where(b, finite, rounded, x)
 
 

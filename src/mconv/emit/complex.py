@@ -78,8 +78,7 @@ def from_tensor(b: Builder, x: Value) -> Complex:
 
 def as_tensor(b: Builder, x: Complex) -> Value:
     """The numbers as one complex tensor, for operators that want one."""
-    made: Value = b.op("as_complex", X=as_pairs(b, x), result=(x.dtype, x.shape))
-    return made
+    return b.op("as_complex", X=as_pairs(b, x), result=(x.dtype, x.shape))
 
 
 def as_pairs(b: Builder, x: Complex) -> Value:
@@ -152,8 +151,7 @@ def polar(b: Builder, size: Value, angle: Value) -> Complex:
 def angle(b: Builder, x: object) -> Value:
     """The angle to the positive numbers, in radians; of a real number 0, π or NaN."""
     if isinstance(x, Complex):
-        made: Value = b.op("atan2", X1=x.im, X2=x.re, result=(x.re.dtype, x.shape))
-        return made
+        return b.op("atan2", X1=x.im, X2=x.re, result=(x.re.dtype, x.shape))
     assert isinstance(x, Value)
     zero, half_turn = number(b, 0, x.dtype), number(b, math.pi, x.dtype)
     turned = where(b, compare(b, "less_than", x, zero), half_turn, zero)

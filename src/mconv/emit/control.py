@@ -355,7 +355,7 @@ def _stacked(b: Builder, array: Value, element: Value, wide: DType, turns: D.Dim
     inner = tuple(d if k else D.Sym.fresh("collected") for d, k in zip(inner, known))
     shape = inner if inner or b.target.has_0d else (1,)
     spec = {"Out": (wide, (turns, *shape)), "OutIndex": (DType.INT32, (D.Sym.fresh("index"),))}
-    made = b.op("tensor_array_to_tensor", X=array, axis=0, use_stack=True, result=spec)[0]
+    made = b.op_outputs("tensor_array_to_tensor", X=array, axis=0, use_stack=True, results=spec)[0]
     return b.cast(reshape(b, bind_shape(b, made), (turns, *inner)), element.dtype)
 
 

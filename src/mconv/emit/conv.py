@@ -40,7 +40,7 @@ def conv(b: Builder, x: Value, w: Value, bias: Optional[Value], window: Window, 
     x, w, window = _lifted(b, x, w, window)
     lifted = (*out[:2], *[1] * len(ones), *out[2:])
     depthwise = k < 3 and groups > 1 and groups == shape[1]
-    made: Value = b.op(
+    made = b.op(
         "conv3d" if k == 3 else "depthwise_conv2d" if depthwise else "conv2d",
         Input=x,
         Filter=w,
@@ -88,8 +88,7 @@ def channel_bias(b: Builder, x: Value, bias: Optional[Value]) -> Value:
     """*x* ([N, C, …]) plus a number per channel: the form that fuses into a convolution (``axis`` 1, bias [C])."""
     if bias is None:
         return x
-    made: Value = b.op("elementwise_add", X=x, Y=bias, axis=1)
-    return made
+    return b.op("elementwise_add", X=x, Y=bias, axis=1)
 
 
 def conv_transpose(
@@ -124,7 +123,7 @@ def conv_transpose(
     # padding beyond what is cut off: rows of nothing (but the bias) at the end
     ends = [q - e for q, e in zip(window.end, extra)]
     cut = window.with_pads(window.begin, [max(e, 0) for e in ends])  # type: ignore[type-var]
-    missing = [max(-e, 0) for e in ends]  # type: ignore[operator,type-var]
+    missing = [max(-e, 0) for e in ends]  # type: ignore[type-var]
     inner = tuple(
         (n - 1) * s + e - p - q for n, s, e, p, q in zip(shape[2:], cut.strides, cut.extent, cut.begin, cut.end)
     )
@@ -132,7 +131,7 @@ def conv_transpose(
         raise UnsupportedError("ConvTranspose: more is cut off than there is")
     ones = [2] if k == 1 else []
     x, w, cut = _lifted(b, x, w, cut)
-    made: Value = b.op(
+    made = b.op(
         "conv3d_transpose" if k == 3 else "conv2d_transpose",
         Input=x,
         Filter=w,
@@ -185,7 +184,7 @@ def deform_conv(
     if mask is None:
         places = offset_groups * int(np.prod(window.kernel))
         mask = fill(b, (shape[0], places, *out[2:]), 1, x.dtype)
-    made: Value = b.op(
+    made = b.op(
         "deformable_conv",
         Input=x,
         Offset=offset,

@@ -86,7 +86,7 @@ def non_max_suppression(
     index, valid = transpose(b, index, [1, 2, 0]), transpose(b, valid, [1, 2, 0])
     order = selected(b, valid, D.Sym.fresh("boxes"))
     assert index.shape is not None and order.shape is not None
-    picked: Value = b.op("gather_nd", X=index, Index=order, result=(DType.INT64, order.shape[:1]))
+    picked = b.op("gather_nd", X=index, Index=order, result=(DType.INT64, order.shape[:1]))
     return concat(b, [slice_(b, order, [1], [0], [2]), reshape(b, picked, (order.shape[0], 1))], 1)
 
 
@@ -123,12 +123,11 @@ def _shared(b: Builder, one: list[Value], other: list[Value]) -> Value:
 def _best(b: Builder, x: Value) -> tuple[Value, Value]:
     """The largest element along the last dimension, which stays with size 1, and its place."""
     shape = (*(x.shape or ())[:-1], 1)
-    place: Value = b.op(
+    place = b.op(
         "arg_max", X=x, axis=-1, keepdims=True, flatten=False, dtype=int(DType.INT64), result=(DType.INT64, shape)
     )
     return take_along_axis(b, x, place, (x.rank or 1) - 1), place
 
 
 def _maximum(b: Builder, x: Value) -> Value:
-    made: Value = b.op("reduce_max", X=x, dim=[0], keep_dim=True, reduce_all=False, result=(x.dtype, (1,)))
-    return made
+    return b.op("reduce_max", X=x, dim=[0], keep_dim=True, reduce_all=False, result=(x.dtype, (1,)))

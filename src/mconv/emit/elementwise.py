@@ -40,8 +40,7 @@ def as_dtype(b: Builder, x: Value, dtype: DType) -> Value:
 
 def unary(b: Builder, op: str, x: Value, **attrs: Any) -> Value:
     """A Paddle activation-like operator: one input X, one output of the same type and shape."""
-    made: Value = b.op(op, X=x, **attrs)
-    return made
+    return b.op(op, X=x, **attrs)
 
 
 def _broadcast(b: Builder, x: Value, y: Value, op: str) -> tuple[Value, Value, Optional[tuple[D.Dim, ...]]]:
@@ -94,8 +93,7 @@ def binary(b: Builder, op: str, x: Value, y: Value, *, dtype: Optional[DType] = 
     if x.dtype in (DType.FP32, DType.FP16) and _is_repeated(b, x, shape) and _is_repeated(b, y, shape):
         # where both are repeated, oneDNN mixes up the elements: in 2.3 itself, in 2.6 and 3 for a product that reads them
         x = _repeated(b, op, x, y)
-    made: Value = b.op(op, X=x, Y=y, result=(dtype or x.dtype, shape), **_axis(b, op))
-    return made
+    return b.op(op, X=x, Y=y, result=(dtype or x.dtype, shape), **_axis(b, op))
 
 
 def _is_repeated(b: Builder, x: Value, shape: Optional[tuple[D.Dim, ...]]) -> bool:
@@ -155,8 +153,7 @@ def is_nan(b: Builder, x: Value) -> Value:
     """Where *x* is not a number; gives bool."""
     if foldable(x):
         return b.constant(np.isnan(np.asarray(x.const)))
-    made: Value = b.op("isnan_v2", X=x, result=(DType.BOOL, x.shape))
-    return made
+    return b.op("isnan_v2", X=x, result=(DType.BOOL, x.shape))
 
 
 def _symbolic(kind: str, x: Value, y: Value) -> Optional[list[D.Dim]]:
@@ -213,8 +210,7 @@ def scale(b: Builder, x: Value, factor: float, bias: float = 0.0, *, after: bool
     """``factor * x + bias`` (``factor * (x + bias)`` with *after* False); integers want integral numbers."""
     if factor == 1.0 and bias == 0.0:
         return x
-    made: Value = b.op("scale", X=x, scale=float(factor), bias=float(bias), bias_after_scale=after)
-    return made
+    return b.op("scale", X=x, scale=float(factor), bias=float(bias), bias_after_scale=after)
 
 
 def maximum(b: Builder, x: Value, y: Value) -> Value:
@@ -247,8 +243,7 @@ def compare(b: Builder, op: str, x: Value, y: Value) -> Value:
         same = logical(b, "logical_and", compare(b, "less_equal", x, y), compare(b, "greater_equal", x, y))
         return same if op == "equal" else logical(b, "logical_not", same)
     x, y, shape = _broadcast(b, x, y, op)
-    made: Value = b.op(op, X=x, Y=y, result=(DType.BOOL, shape), **_axis(b, op))
-    return made
+    return b.op(op, X=x, Y=y, result=(DType.BOOL, shape), **_axis(b, op))
 
 
 def _decided(op: str, x: Value, y: Value) -> Optional[np.ndarray]:
@@ -270,7 +265,7 @@ def _decided(op: str, x: Value, y: Value) -> Optional[np.ndarray]:
             answers.append(False)
         else:
             return None
-    return np.array(answers if op == "equal" else [not a for a in answers]).reshape(x.shape)  # type: ignore[arg-type]
+    return np.array(answers if op == "equal" else [not a for a in answers]).reshape(x.shape)
 
 
 def _below_zero(*dims: D.Dim) -> bool:
@@ -295,10 +290,9 @@ def logical(b: Builder, op: str, x: Value, y: Optional[Value] = None) -> Value:
     if foldable(x, y):
         return b.constant(_LOGICAL[op](*(v.const for v in (x, y) if v is not None)))
     if y is None:
-        made: Value = b.op(op, X=x, result=(DType.BOOL, x.shape))
-        return made
+        return b.op(op, X=x, result=(DType.BOOL, x.shape))
     x, y, shape = _broadcast(b, x, y, op)
-    return b.op(op, X=x, Y=y, result=(DType.BOOL, shape))  # type: ignore[no-any-return]
+    return b.op(op, X=x, Y=y, result=(DType.BOOL, shape))
 
 
 _BITWISE: dict[str, Callable[..., Any]] = {
@@ -349,5 +343,4 @@ def where(b: Builder, condition: Value, x: Value, y: Value) -> Value:
     if x.dtype is DType.BOOL:  # for which older releases have no kernel
         return b.cast(where(b, condition, b.cast(x, DType.INT32), b.cast(y, DType.INT32)), DType.BOOL)
     condition, x, y = (expand_to(b, v, shape, (condition, x, y)) for v in (condition, x, y))
-    made: Value = b.op("where", Condition=condition, X=x, Y=y, result=(x.dtype, shape))
-    return made
+    return b.op("where", Condition=condition, X=x, Y=y, result=(x.dtype, shape))

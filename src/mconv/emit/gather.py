@@ -60,8 +60,7 @@ def lookup(b: Builder, table: Value, ids: Value) -> Value:
     """
     assert table.shape is not None
     shape = None if ids.shape is None else (*ids.shape, table.shape[1])
-    made: Value = b.op("lookup_table_v2", W=table, Ids=ids, padding_idx=-1, result=(table.dtype, shape))
-    return made
+    return b.op("lookup_table_v2", W=table, Ids=ids, padding_idx=-1, result=(table.dtype, shape))
 
 
 def gather(b: Builder, x: Value, index: Value, axis: int = 0, *, wrap: bool = True) -> Value:
@@ -81,7 +80,7 @@ def gather(b: Builder, x: Value, index: Value, axis: int = 0, *, wrap: bool = Tr
             raise UnsupportedError(f"Gather: an index of {picks} is outside of the {len(known)} elements")
         data = tuple(known[i] for i in picks)  # type: ignore[index]
         if len(index_shape) <= 1 and D.is_static(data):
-            return b.constant(np.array(data, x.dtype.numpy).reshape(index_shape), x.dtype)  # type: ignore[arg-type]
+            return b.constant(np.array(data, x.dtype.numpy).reshape(index_shape), x.dtype)
     if foldable(x, index):
         return b.constant(np.take(np.asarray(x.const), np.asarray(index.const), axis), x.dtype)
     out = (*shape[:axis], *index_shape, *shape[axis + 1 :])
@@ -118,7 +117,7 @@ def gather_nd(b: Builder, x: Value, index: Value) -> Value:
     if 0 in out:
         return fill(b, out, 0, x.dtype)
     if not out and not b.target.has_0d:
-        made: Value = b.op("gather_nd", X=x, Index=unsqueeze(b, index, [0]), result=(x.dtype, (1,)))
+        made = b.op("gather_nd", X=x, Index=unsqueeze(b, index, [0]), result=(x.dtype, (1,)))
         return reshape(b, made, ())
     made = b.op("gather_nd", X=x, Index=index, result=(x.dtype, out))
     return bind_shape(b, made)
@@ -165,5 +164,5 @@ def take_along_axis(b: Builder, x: Value, index: Value, axis: int) -> Value:
     for i, (have, want) in enumerate(zip(shape, index_shape)):
         if i != axis and have != want:
             x = slice_(b, x, [i], [0], [want] if isinstance(want, int) else dim_tensor(b, want))
-    made: Value = b.op("take_along_axis", Input=x, Index=index, Axis=axis, result={"Result": (x.dtype, index_shape)})[0]
+    made = b.op("take_along_axis", Input=x, Index=index, Axis=axis, result=(x.dtype, index_shape))
     return bind_shape(b, made)

@@ -45,7 +45,7 @@ def _range(b: Builder, start: Value, limit: Value, step: Value, size: D.Dim) -> 
     kind = DType.INT32 if dtype in (DType.INT8, DType.UINT8, DType.INT16) else dtype
     kind = DType.FP32 if dtype is DType.FP16 else kind
     args = [b.cast(reshape(b, v, [1]), kind) for v in (start, limit, step)]
-    made: Value = b.op("range", Start=args[0], End=args[1], Step=args[2], result=(kind, (size,)))
+    made = b.op("range", Start=args[0], End=args[1], Step=args[2], result=(kind, (size,)))
     return b.cast(made, dtype)
 
 
@@ -98,8 +98,7 @@ def triangle(b: Builder, x: Value, k: Union[int, Value], upper: bool) -> Value:
         return x
     if isinstance(k, int):
         k = max(min(k, 2**31 - 1), -(2**31) + 1)
-        drawn: Value = b.op("tril_triu", X=x, diagonal=k, lower=not upper)
-        return drawn
+        return b.op("tril_triu", X=x, diagonal=k, lower=not upper)
     diagonal = reshape(b, b.cast(k, DType.INT64), [1] * len(shape))
     order = "greater_equal" if upper else "less_equal"
     kept = compare(b, order, _diagonals(b, shape[-2], shape[-1], len(shape)), diagonal)
@@ -154,5 +153,4 @@ def tile(b: Builder, x: Value, repeats: Union[Sequence[D.Dim], Value]) -> Value:
 
 
 def _tiled(b: Builder, x: Value, times: Optional[Value], attr: list[int], out: tuple[D.Dim, ...]) -> Value:
-    made: Value = b.op("tile", X=x, RepeatTimes=times, repeat_times=attr, result=(x.dtype, out))
-    return made
+    return b.op("tile", X=x, RepeatTimes=times, repeat_times=attr, result=(x.dtype, out))

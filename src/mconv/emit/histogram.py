@@ -91,7 +91,7 @@ def searchsorted(b: Builder, sequence: Value, values: Value, *, right: bool) -> 
         row = unsqueeze(b, sequence, [len(rows) - 1] if len(rows) > 1 else list(range(len(shape))))
         below = compare(b, "less_equal" if right else "less_than", row, unsqueeze(b, values, [len(shape)]))
         return reduce(b, "sum", b.cast(below, DType.INT64), [len(shape)])
-    made: Value = b.op(
+    return b.op(
         "searchsorted",
         SortedSequence=sequence,
         Values=values,
@@ -99,7 +99,6 @@ def searchsorted(b: Builder, sequence: Value, values: Value, *, right: bool) -> 
         right=right,
         result=(DType.INT64, shape),
     )
-    return made
 
 
 def repeated_places(b: Builder, repeats: Value, total: D.Dim) -> Value:

@@ -152,13 +152,13 @@ def _by_operator(b: Builder, x: Value, axes: Sequence[Axis], method: Method) -> 
     else:
         sizes.update(OutSize=shape_tensor(b, out, DType.INT32))  # type: ignore[arg-type]
     if sizes.get("out_h") == -1 or all(_honest(a) for a in pair):
-        made: Value = b.op(
+        made = b.op(
             name,
             X=x,
             interp_method=name.split("_")[0],
             data_layout="NCHW",
             out_d=-1,
-            result=(x.dtype, (*shape[:2], *out)),
+            result=(x.dtype, (*shape[:2], *out)),  # type: ignore[arg-type]
             **flags,
             **sizes,
         )
@@ -268,7 +268,7 @@ def _count(b: Builder, axis: Axis, n: Union[D.Dim, Value]) -> Any:
 def _scale(b: Builder, axis: Axis) -> Any:
     if axis.scale is not None:
         return axis.scale
-    return _length(b, axis, axis.out) / _length(b, axis, axis.n)  # type: ignore[operator]
+    return _length(b, axis, axis.out) / _length(b, axis, axis.n)
 
 
 def _width(b: Builder, axis: Axis) -> Any:
@@ -289,21 +289,21 @@ def _coordinates(b: Builder, axis: Axis, method: Method) -> Any:
     way = method.coordinates
     if way == "align_corners":
         # of a single row the first: 0 / anything
-        return o * (n - 1.0) / _max(width - 1.0, 1e-6)  # type: ignore[operator]
+        return o * (n - 1.0) / _max(width - 1.0, 1e-6)
     if way == "asymmetric":
         return o / scale
     if way == "tf_half_pixel_for_nn":
         return (o + 0.5) / scale
     if way == "tf_crop_and_resize":
         first, last = axis.roi
-        many = o * (last - first) * (n - 1.0) / _max(width - 1.0, 1e-6)  # type: ignore[operator]
+        many = o * (last - first) * (n - 1.0) / _max(width - 1.0, 1e-6)
         one = (last - first) * (n - 1.0) / 2.0 + o * 0.0  # type: ignore[operator]
         return _where(width > 1.0, many, one) + first * (n - 1.0)  # type: ignore[operator]
     half = (o + 0.5) / scale - 0.5
     if way == "pytorch_half_pixel":
-        return _where(_length(b, axis, axis.out) > 1.0, half, o * 0.0)  # type: ignore[operator]
+        return _where(_length(b, axis, axis.out) > 1.0, half, o * 0.0)
     if way == "half_pixel_symmetric":
-        return half + n / 2.0 * (1.0 - _length(b, axis, axis.out) / width)  # type: ignore[operator]
+        return half + n / 2.0 * (1.0 - _length(b, axis, axis.out) / width)
     return half
 
 
@@ -315,7 +315,7 @@ def _nearest(source: Any, axis: Axis, b: Builder, rounding: str) -> Any:
         index = _floor(source + 0.5)
     else:
         index = _floor(source) if rounding == "floor" else -_floor(-source)
-    return _max(_min(index, _length(b, axis, axis.n) - 1.0), 0.0)  # type: ignore[operator]
+    return _max(_min(index, _length(b, axis, axis.n) - 1.0), 0.0)
 
 
 def _weights(b: Builder, axis: Axis, source: Any, method: Method) -> Any:
@@ -342,7 +342,7 @@ def _weights(b: Builder, axis: Axis, source: Any, method: Method) -> Any:
         before = _sum(kernel(at + _row(reach)))
         after = _sum(kernel(_row(reach) + (n - 1.0) - at))
         first = _where(inside <= 0.0, inside * 0.0 + 1.0, inside * 0.0)
-        last = _where(inside >= n - 1.0, inside * 0.0 + 1.0, inside * 0.0)  # type: ignore[operator]
+        last = _where(inside >= n - 1.0, inside * 0.0 + 1.0, inside * 0.0)
         weights = weights + before * first + after * last
     if method.exclude_outside or method.antialias:
         weights = weights / _sum(weights)
@@ -380,7 +380,7 @@ def _weighted(b: Builder, x: Value, axis: Axis, weights: Any) -> Value:
 def _outside(b: Builder, axis: Axis, source: Any, rank: int) -> Expr:
     """1 where a result lies outside of the input, along *axis* of *rank* dimensions."""
     n = _length(b, axis, axis.n)
-    beyond = _max(-source, source - (n - 1.0))  # type: ignore[operator]
+    beyond = _max(-source, source - (n - 1.0))
     flags = _where(beyond > 0.0, source * 0.0 + 1.0, source * 0.0)
     made = flags if isinstance(flags, Expr) else Expr(b, flags, DType.FP64)
     return made.unsqueeze(*[i for i in range(rank) if i != axis.index])

@@ -9,28 +9,24 @@ from mconv.program.value import Value
 
 
 def inverse(b: Builder, x: Value) -> Value:
-    made: Value = b.op("inverse", Input=x, result=(x.dtype, x.shape))
-    return made
+    return b.op("inverse", Input=x, result=(x.dtype, x.shape))
 
 
 def cholesky(b: Builder, x: Value, *, upper: bool) -> Value:
-    made: Value = b.op("cholesky", X=x, upper=upper)
-    return made
+    return b.op("cholesky", X=x, upper=upper)
 
 
 def solve(b: Builder, a: Value, right: Value) -> Value:
     """The x of ``a · x = right``; both have two dimensions or more, those before them broadcast."""
     a, right = _alike(b, a, right)
-    made: Value = b.op("solve", X=a, Y=right, result=(right.dtype, right.shape))
-    return made
+    return b.op("solve", X=a, Y=right, result=(right.dtype, right.shape))
 
 
 def triangular_solve(b: Builder, a: Value, right: Value, *, upper: bool, unit: bool) -> Value:
     """The x of ``a · x = right`` for a triangular *a*; *unit*: its diagonal is taken for ones."""
     a, right = _alike(b, a, right)
     options = {"upper": upper, "transpose": False, "unitriangular": unit}
-    made: Value = b.op("triangular_solve", X=a, Y=right, result=(right.dtype, right.shape), **options)
-    return made
+    return b.op("triangular_solve", X=a, Y=right, result=(right.dtype, right.shape), **options)
 
 
 def _alike(b: Builder, a: Value, right: Value) -> tuple[Value, Value]:

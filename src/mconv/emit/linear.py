@@ -56,7 +56,7 @@ def matmul(b: Builder, x: Value, y: Value, *, trans_x: bool = False, trans_y: bo
         return squeeze(b, outer, [a + len(shape) for a in drop]) if drop else outer
     if not any(isinstance(d, int) and d > 1 for d in inner):  # may be 1
         y, trans_y = _apart(b, _turned(b, y) if trans_y else y), False
-    made: Value = b.op("matmul_v2", X=x, Y=y, trans_x=trans_x, trans_y=trans_y, result=(x.dtype, shape))
+    made = b.op("matmul_v2", X=x, Y=y, trans_x=trans_x, trans_y=trans_y, result=(x.dtype, shape))
     return squeeze(b, made, [a + len(shape) for a in drop]) if drop else made
 
 
@@ -78,8 +78,7 @@ def _apart(b: Builder, y: Value) -> Value:
     axes: list[int] = turn.attr("axis") if turn is not None else []
     if turn is None or axes[-2] != len(axes) - 1 or _maker(b, turn.input("X")[0], "reshape2") is None:
         return y
-    made: Value = b.op("assign", X=y)
-    return made
+    return b.op("assign", X=y)
 
 
 def linear(

@@ -117,8 +117,8 @@ def instance_norm(b: Builder, x: Value, scale: Value, bias: Value, epsilon: floa
         Scale=b.cast(scale, dtype),
         Bias=b.cast(bias, dtype),
         epsilon=epsilon,
-        result={"Y": (dtype, whole.shape)},
-    )[0]
+        result=(dtype, whole.shape),
+    )
     return b.cast(reshape(b, made, shape), x.dtype)
 
 
@@ -134,7 +134,7 @@ def group_norm(
     whole = b.cast(x, dtype)
     if len(shape) != 4:
         whole = reshape(b, whole, (*shape[:2], D.product(shape[2:]), 1))
-    made: Value = b.op(
+    made = b.op(
         "group_norm",
         X=whole,
         Scale=None if scale is None else b.cast(scale, dtype),
@@ -142,8 +142,8 @@ def group_norm(
         groups=groups,
         epsilon=epsilon,
         data_layout="NCHW",
-        result={"Y": (dtype, whole.shape)},
-    )[0]
+        result=(dtype, whole.shape),
+    )
     return b.cast(reshape(b, made, shape), x.dtype)
 
 
@@ -175,8 +175,8 @@ def layer_norm(b: Builder, x: Value, scale: Optional[Value], bias: Optional[Valu
         Bias=weights[1] if inside else None,
         begin_norm_axis=max(axis, 1),
         epsilon=epsilon,
-        result={"Y": (dtype, whole.shape)},
-    )[0]
+        result=(dtype, whole.shape),
+    )
     made = reshape(b, made, shape)
     if not inside:
         made = affine(b, made, *weights)
@@ -234,7 +234,7 @@ def local_response_norm(b: Builder, x: Value, size: int, alpha: float, beta: flo
     shape = need_rank(x, "LRN")
     if x.dtype is DType.FP32 and size % 2:
         whole = x if len(shape) == 4 else reshape(b, x, (*shape[:2], D.product(shape[2:]), 1))
-        made, _ = b.op(
+        made, _ = b.op_outputs(
             "lrn",
             X=whole,
             n=size,
@@ -242,7 +242,7 @@ def local_response_norm(b: Builder, x: Value, size: int, alpha: float, beta: flo
             alpha=alpha / size,
             beta=beta,
             data_format="NCHW",
-            result={"Out": (x.dtype, whole.shape), "MidOut": (x.dtype, whole.shape)},
+            results={"Out": (x.dtype, whole.shape), "MidOut": (x.dtype, whole.shape)},
         )
         return reshape(b, made, shape)
     # an average over the channels as if they were rows

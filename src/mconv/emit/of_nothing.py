@@ -193,7 +193,7 @@ def prepared(b: Builder, op_type: str, operands: dict[str, Any]) -> None:
         operands[key] = or_else(b, sizes, x, b.constant(identity.reshape((1,) * (rank - 2) + identity.shape), x.dtype))
 
 
-def settled(b: Builder, op_type: str, operands: Mapping[str, Any], made: Any) -> Any:
+def settled(b: Builder, op_type: str, operands: Mapping[str, Any], made: tuple[Value, ...]) -> tuple[Value, ...]:
     """What an operator gave, with what it gives of nothing where a size from data has disappeared in it and is 0.
 
     Raises:
@@ -202,25 +202,23 @@ def settled(b: Builder, op_type: str, operands: Mapping[str, Any], made: Any) ->
     if op_type in _OF_SIZES:
         return made
     if op_type in _VIEWS and any(v.name in b.zero_padded for v in _values(operands)):
-        b.zero_padded.add(made.name)
+        b.zero_padded.add(made[0].name or "")
     given = counted(b, [d for v in _values(operands) for d in v.shape or ()])
     if not given:
         return made
     if op_type == "rnn" and not counted(b, operands["Input"].shape[2:]):  # the states after no step are those before
-        lost = given - counted(b, made[1][0].shape)
-        states = [or_else(b, lost, s, p) if lost else s for s, p in zip(made[1], operands["PreState"])]
-        return made[0], states, *made[2:]
-    if op_type in _NORMS and isinstance(made, tuple):
-        return _settled_values(b, op_type, operands, given, made[0]), *made[1:]
-    if isinstance(made, tuple):
-        return tuple(_settled_values(b, op_type, operands, given, v) for v in made)
-    return _settled_values(b, op_type, operands, given, made)
+        before = operands["PreState"]
+        last = 1 + len(before)
+        lost = given - counted(b, made[1].shape or ())
+        states = (or_else(b, lost, s, p) if lost else s for s, p in zip(made[1:last], before))
+        return made[0], *states, *made[last:]
+    if op_type in _NORMS:
+        return _settled_value(b, op_type, operands, given, made[0]), *made[1:]
+    return tuple(_settled_value(b, op_type, operands, given, v) for v in made)
 
 
-def _settled_values(b: Builder, op_type: str, operands: Mapping[str, Any], given: set[D.Sym], made: Any) -> Any:
-    if isinstance(made, list):
-        return [_settled_values(b, op_type, operands, given, v) for v in made]
-    if not isinstance(made, Value) or made.shape is None:
+def _settled_value(b: Builder, op_type: str, operands: Mapping[str, Any], given: set[D.Sym], made: Value) -> Value:
+    if made.shape is None:
         return made
     if op_type.startswith(_WINDOWS):
         _check_windows(b, op_type, made.shape)

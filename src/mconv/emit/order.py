@@ -33,7 +33,7 @@ def arg_extreme(b: Builder, x: Value, axis: int, *, largest: bool, keep: bool, l
     if len(shape) == 1 and not keep:  # Paddle 2.3 would give a tensor that it has no name for, without dimensions
         return reshape(b, arg_extreme(b, x, axis, largest=largest, keep=True), ())
     out = (*shape[:axis], *((1,) if keep else ()), *shape[axis + 1 :])
-    made: Value = b.op(
+    return b.op(
         "arg_max" if largest else "arg_min",
         X=x,
         axis=axis,
@@ -42,7 +42,6 @@ def arg_extreme(b: Builder, x: Value, axis: int, *, largest: bool, keep: bool, l
         dtype=int(DType.INT64),
         result=(DType.INT64, out),
     )
-    return made
 
 
 def _size(b: Builder, dim: D.Dim, plus: int = 0) -> Value:
@@ -69,7 +68,7 @@ def sort(b: Builder, x: Value, axis: int, *, descending: bool) -> tuple[Value, V
     if short or stable:
         return made, index
     steps = _changes(b, made, index, axis)
-    runs: Value = b.op("cumsum", X=steps, axis=axis, exclusive=False, reverse=False, flatten=False)
+    runs = b.op("cumsum", X=steps, axis=axis, exclusive=False, reverse=False, flatten=False)
     offset = arithmetic(b, "mul", runs, _size(b, size))
     keys, _ = _argsort(b, arithmetic(b, "add", offset, index), axis, False)
     return made, arithmetic(b, "sub", keys, offset)
@@ -93,7 +92,7 @@ def _changes(b: Builder, made: Value, index: Value, axis: int) -> Value:
 
 def _argsort(b: Builder, x: Value, axis: int, descending: bool, **attrs: bool) -> tuple[Value, Value]:
     result = {"Out": (x.dtype, x.shape), "Indices": (DType.INT64, x.shape)}
-    made, index = b.op("argsort", X=x, axis=axis, descending=descending, result=result, **attrs)
+    made, index = b.op_outputs("argsort", X=x, axis=axis, descending=descending, results=result, **attrs)
     return made, index
 
 
@@ -114,7 +113,7 @@ def top_k(
             return fill(b, out, 0, x.dtype), fill(b, out, 0, DType.INT64)
         if not indices:
             result = {"Out": (x.dtype, out), "Indices": (DType.INT64, out)}
-            made, _ = b.op("top_k_v2", X=x, k=k, axis=axis, largest=largest, sorted=True, result=result)
+            made, _ = b.op_outputs("top_k_v2", X=x, k=k, axis=axis, largest=largest, sorted=True, results=result)
             return made, None
     made, index = sort(b, x, axis, descending=largest)
     end = [k] if isinstance(k, int) else reshape(b, k, (1,))
@@ -138,7 +137,9 @@ def running_extreme(
     size = shape[axis]
     if "cummax" in b.operators:
         result = {"out": (x.dtype, shape), "indices": (DType.INT64, shape)}
-        made, index = b.op("cummax" if largest else "cummin", x=x, axis=axis, dtype=int(DType.INT64), result=result)
+        made, index = b.op_outputs(
+            "cummax" if largest else "cummin", x=x, axis=axis, dtype=int(DType.INT64), results=result
+        )
         return made, index
     if not isinstance(size, int):
         return _running_by_table(b, x, axis, largest)

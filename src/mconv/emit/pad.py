@@ -125,7 +125,7 @@ def _pad3d(
     for s, e in reversed(list(zip(([0] * missing + low)[-3:], ([0] * missing + high)[-3:]))):
         paddings += [s, e]
     whole = unsqueeze(b, x, list(range(missing))) if missing else x
-    made: Value = b.op(
+    made = b.op(
         "pad3d",
         X=whole,
         paddings=paddings,

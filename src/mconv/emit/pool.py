@@ -118,8 +118,7 @@ def operator(b: Builder, x: Value, kind: str, kernel: Sequence[int], out: Sequen
         "data_format": "NCHW" if k == 2 else "NCDHW",
         **options,
     }
-    made: Value = b.op(f"pool{k}d", X=x, pooling_type=kind, ksize=kernel, **attributes, result=(x.dtype, out))
-    return made
+    return b.op(f"pool{k}d", X=x, pooling_type=kind, ksize=kernel, **attributes, result=(x.dtype, out))
 
 
 def _reach(window: Window, sizes: Sequence[D.Dim], out: Sequence[D.Dim]) -> list[D.Dim]:
@@ -278,7 +277,7 @@ def _indexed(b: Builder, x: Value, window: Window, out: Sequence[D.Dim], reach: 
         padded, inner = unsqueeze(b, padded, ones), inner.lifted(1)
     k = len(inner.kernel)
     made_shape = (*shape[:2], *[1] * len(ones), *out)
-    value, mask = b.op(
+    value, mask = b.op_outputs(
         f"max_pool{k}d_with_index",
         X=padded,
         ksize=inner.kernel,
@@ -286,7 +285,7 @@ def _indexed(b: Builder, x: Value, window: Window, out: Sequence[D.Dim], reach: 
         paddings=[int(p) for p in inner.begin],  # type: ignore[arg-type]
         global_pooling=False,
         adaptive=False,
-        result={"Out": (x.dtype, made_shape), "Mask": (DType.INT32, made_shape)},
+        results={"Out": (x.dtype, made_shape), "Mask": (DType.INT32, made_shape)},
     )
     if ones:
         value, mask = squeeze(b, value, ones), squeeze(b, mask, ones)

@@ -56,7 +56,7 @@ def stacked(
     if not biases:  # the operator of Paddle 2 wants them
         gates = need_rank(weights[0], mode)[0]
         biases = [fill(b, (gates,), 0, x.dtype)] * (2 * layers * directions)
-    made, last = b.op(
+    made, *last = b.op_outputs(
         "rnn",
         Input=x,
         PreState=list(states),
@@ -70,14 +70,14 @@ def stacked(
         is_test=True,
         dropout_prob=0.0,
         seed=0,
-        result={
+        results={
             "Out": (x.dtype, (length, batch, hidden * directions)),
             "State": [(x.dtype, (layers * directions, batch, hidden)) for _ in states],
         },
     )
     if batch_first:
         made = transpose(b, made, [1, 0, 2])
-    return made, list(last)
+    return made, last
 
 
 def projected(
@@ -177,6 +177,6 @@ def _with_initial(
             blocks = [v if i == d else np.zeros((len(v), int(n)), v.dtype) for i, n in enumerate(sizes)]  # type: ignore[arg-type]
             return np.concatenate([w, *blocks], 1)
 
-        shape = (need_rank(w, "LSTM")[0], width + sum(sizes))  # type: ignore[arg-type]
+        shape = (need_rank(w, "LSTM")[0], width + sum(sizes))
         own.append((computed(b, [w, v], shape, joined, w.dtype), r))  # type: ignore[arg-type]
     return concat(b, inputs, 2), own

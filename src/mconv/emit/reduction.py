@@ -77,8 +77,7 @@ def _plain(b: Builder, kind: str, x: Value, over: list[int], keep: bool) -> Valu
     if x.dtype is DType.BOOL:
         if kind not in _BOOL_OPS:
             raise UnsupportedError(f"the {kind} of truth values")
-        made: Value = b.op(_BOOL_OPS[kind], X=x, result=(DType.BOOL, out), **common)
-        return made
+        return b.op(_BOOL_OPS[kind], X=x, result=(DType.BOOL, out), **common)
     if kind == "mean" and x.dtype.is_int:
         return _integer_mean(b, x, over, keep)
     if kind in ("sum", "prod") and x.dtype in (DType.INT8, DType.UINT8, DType.INT16):
@@ -89,8 +88,7 @@ def _plain(b: Builder, kind: str, x: Value, over: list[int], keep: bool) -> Valu
     if kind in ("max", "min") and x.dtype is DType.FP32 and b.target.version >= 2_006_000:
         # oneDNN's, from 2.6 on, gives the largest float32 where all elements are infinite, as in a masked row
         op = f"reduce_a{kind}"
-    total: Value = b.op(op, X=x, result=(x.dtype, out), **common)
-    return total
+    return b.op(op, X=x, result=(x.dtype, out), **common)
 
 
 def _integer_mean(b: Builder, x: Value, over: list[int], keep: bool) -> Value:
@@ -255,5 +253,4 @@ def cumulative_product(b: Builder, x: Value, axis: int, *, exclusive: bool = Fal
 def determinant(b: Builder, x: Value) -> Value:
     """Of the matrices in the last two dimensions."""
     shape = need_rank(x, "a determinant")
-    made: Value = b.op("determinant", Input=x, result=(x.dtype, shape[:-2]))
-    return made
+    return b.op("determinant", Input=x, result=(x.dtype, shape[:-2]))

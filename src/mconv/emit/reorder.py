@@ -53,7 +53,7 @@ def depth_to_space(b: Builder, x: Value, block: int, *, column_major: bool = Fal
         budget.memory(16 * channels, "an order of channels")
         order = np.arange(channels).reshape(block * block, c).T.reshape(-1)
         x = gather(b, x, b.constant(order.astype(np.int64)), 1)
-    made: Value = b.op("pixel_shuffle", X=x, upscale_factor=block, data_format="NCHW", result=(x.dtype, out))
+    made = b.op("pixel_shuffle", X=x, upscale_factor=block, data_format="NCHW", result=(x.dtype, out))
     return bind_shape(b, made)
 
 
@@ -139,7 +139,7 @@ def unique(b: Builder, x: Value, axis: Optional[int], *, in_order: bool = True) 
         axis = axis_of(axis, len(shape))
     out = (count,) if axis is None else tuple(count if i == axis else d for i, d in enumerate(shape))
     index, rows = (DType.INT64, (count,)), (DType.INT64, (total,))
-    values, first, inverse, counts = b.op(
+    values, first, inverse, counts = b.op_outputs(
         "unique",
         X=x,
         dtype=int(DType.INT64),
@@ -148,7 +148,7 @@ def unique(b: Builder, x: Value, axis: Optional[int], *, in_order: bool = True) 
         return_inverse=True,
         return_counts=True,
         axis=[] if axis is None else [axis],
-        result={"Out": (x.dtype, out), "Indices": index, "Index": rows, "Counts": index},
+        results={"Out": (x.dtype, out), "Indices": index, "Index": rows, "Counts": index},
     )
     bind_shape(b, values)
     given = counted(b, shape)
@@ -190,8 +190,7 @@ def unique_runs(b: Builder, x: Value) -> tuple[Value, Value, Value]:
 def _sort(b: Builder, x: Value) -> Value:
     """The order that sorts a vector of distinct numbers."""
     result = {"Out": (x.dtype, x.shape), "Indices": (DType.INT64, x.shape)}
-    order: Value = b.op("argsort", X=x, axis=0, descending=False, result=result)[1]
-    return order
+    return b.op_outputs("argsort", X=x, axis=0, descending=False, results=result)[1]
 
 
 def slice_at_run_time(
@@ -233,8 +232,7 @@ def slice_at_run_time(
 
 
 def _sum(b: Builder, x: Value) -> Value:
-    made: Value = b.op("reduce_sum", X=x, dim=[0], keep_dim=True, reduce_all=False, result=(x.dtype, (1,)))
-    return made
+    return b.op("reduce_sum", X=x, dim=[0], keep_dim=True, reduce_all=False, result=(x.dtype, (1,)))
 
 
 def _picks(b: Builder, start: Value, end: Value, step: Value, size: Value) -> Value:

@@ -37,7 +37,7 @@ def grid_sample(b: Builder, x: Value, grid: Value, mode: str, padding: str, alig
         raise UnsupportedError(f"GridSample: mode {mode!r} with padding {padding!r}")
     out = (*shape[:2], *places[1:-1])
     if k == 2 and mode == "linear" and x.dtype in (DType.FP32, DType.FP64) and grid.dtype is x.dtype:
-        made: Value = b.op(
+        return b.op(
             "grid_sampler",
             X=x,
             Grid=grid,
@@ -46,7 +46,6 @@ def grid_sample(b: Builder, x: Value, grid: Value, mode: str, padding: str, alig
             align_corners=align_corners,
             result=(x.dtype, out),
         )
-        return made
     return _grid_sample(b, x, grid, mode, padding, align_corners, out)
 
 
@@ -193,7 +192,7 @@ def roi_align(
         aligned: whether coordinates mean the middles of elements.
     """
     images, counts = _regions(b, x, rois, batch)
-    made: Value = b.op(
+    return b.op(
         "roi_align",
         X=images,
         ROIs=rois,
@@ -205,7 +204,6 @@ def roi_align(
         aligned=aligned,
         result=(x.dtype, (need_rank(rois, "RoiAlign")[0], need_rank(x, "RoiAlign")[1], *output)),
     )
-    return made
 
 
 def roi_align_max(
@@ -262,7 +260,7 @@ def roi_pool(b: Builder, x: Value, rois: Value, output: tuple[int, int], spatial
     count = need_rank(rois, "MaxRoiPool")[0]
     whole = Expr(b, rois)
     images, counts = _regions(b, x, rois, whole.slice(1, 0, 1).value)
-    made, _ = b.op(
+    made, _ = b.op_outputs(
         "roi_pool",
         X=images,
         ROIs=whole.slice(1, 1, 5).value,
@@ -270,12 +268,12 @@ def roi_pool(b: Builder, x: Value, rois: Value, output: tuple[int, int], spatial
         pooled_height=output[0],
         pooled_width=output[1],
         spatial_scale=spatial_scale,
-        result={
+        results={
             "Out": (x.dtype, (count, need_rank(x, "MaxRoiPool")[1], *output)),
             "Argmax": (DType.INT64, (count, need_rank(x, "MaxRoiPool")[1], *output)),
         },
     )
-    return made  # type: ignore[no-any-return]
+    return made
 
 
 # columns -----------------------------------------------------------------------------------------------------------
@@ -324,7 +322,7 @@ def col2im(
     split = Expr(b, x).reshape(shape[0], channels, cells * shape[2]).transpose(2, 0, 1)
     rows = split.reshape(cells * shape[2], shape[0] * channels)
     zeros = fill(b, (step + 1, shape[0] * channels), 0, x.dtype)
-    made: Value = b.op(
+    made = b.op(
         "scatter_nd_add",
         X=zeros,
         Index=index.reshape(cells * shape[2], 1).value,

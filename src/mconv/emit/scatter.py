@@ -75,13 +75,11 @@ def _times(b: Builder, x: Value, factor: D.Dim) -> Value:
 def _put(b: Builder, x: Value, place: Value, updates: Value, reduction: str) -> Value:
     """Rows *updates* [n, …] put at *place* [n], none negative, of the rows of *x*."""
     if reduction == "none":
-        put: Value = b.op("scatter", X=x, Ids=place, Updates=updates, overwrite=True)
-        return put
+        return b.op("scatter", X=x, Ids=place, Updates=updates, overwrite=True)
     if reduction == "add":
         if x.dtype is DType.BOOL:
             raise UnsupportedError("a sum of bool")
-        added: Value = b.op("scatter_nd_add", X=x, Index=unsqueeze(b, place, [1]), Updates=updates)
-        return added
+        return b.op("scatter_nd_add", X=x, Index=unsqueeze(b, place, [1]), Updates=updates)
     if reduction not in REDUCTIONS:
         raise UnsupportedError(f"the reduction {reduction!r} is not known")
     if x.dtype is DType.BOOL:
@@ -92,11 +90,9 @@ def _put(b: Builder, x: Value, place: Value, updates: Value, reduction: str) -> 
         return _extreme(b, x, place, updates, reduction)
     index = expand_to(b, reshape(b, place, [need_rank(place, "scatter")[0]] + [1] * (rank - 1)), updates.shape or ())
     kind = {"mul": "mul", "min": "amin", "max": "amax"}[reduction]
-    spec = {"Result": (x.dtype, x.shape)}
-    made: tuple[Value] = b.op(
-        "put_along_axis", Input=x, Index=index, Value=updates, Axis=0, Reduce=kind, result=spec, **attrs
+    return b.op(
+        "put_along_axis", Input=x, Index=index, Value=updates, Axis=0, Reduce=kind, result=(x.dtype, x.shape), **attrs
     )
-    return made[0]
 
 
 def _extreme(b: Builder, x: Value, place: Value, updates: Value, reduction: str) -> Value:
@@ -113,7 +109,7 @@ def _extreme(b: Builder, x: Value, place: Value, updates: Value, reduction: str)
         flat, places, values = (reshape(b, v, [n * width]) for v, n in sizes)
         return reshape(b, _extreme(b, flat, places, values, reduction), shape)
     spec = {"Out": (updates.dtype, updates.shape), "Indices": (DType.INT64, updates.shape)}
-    ordered, order = b.op("argsort", X=updates, axis=0, descending=reduction == "min", result=spec)
-    where_to: Value = b.op("gather", X=place, Index=order, axis=0, result=(place.dtype, updates.shape))
-    written: Value = b.op("scatter", X=x, Ids=where_to, Updates=ordered, overwrite=True)
+    ordered, order = b.op_outputs("argsort", X=updates, axis=0, descending=reduction == "min", results=spec)
+    where_to = b.op("gather", X=place, Index=order, axis=0, result=(place.dtype, updates.shape))
+    written = b.op("scatter", X=x, Ids=where_to, Updates=ordered, overwrite=True)
     return arithmetic(b, reduction, x, written)

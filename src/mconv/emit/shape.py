@@ -88,8 +88,7 @@ def _aligned(b: Builder, x: Value, target: tuple[D.Dim, ...]) -> Value:
     dims_list: list[D.Dim] = list(shape)
     for place in places:
         dims_list.insert(place, 1)
-    made: Value = b.op("unsqueeze2", X=x, axes=places, result=(x.dtype, tuple(dims_list)))
-    return made
+    return b.op("unsqueeze2", X=x, axes=places, result=(x.dtype, tuple(dims_list)))
 
 
 def _merged(shape: tuple[D.Dim, ...], target: tuple[D.Dim, ...]) -> Optional[list[tuple[int, int]]]:
@@ -149,14 +148,14 @@ def reshape(b: Builder, x: Value, target: Union[Sequence[D.Dim], Value], *, zero
             tensor = b.cast(target, DType.INT32)
             if from_data(b, target):
                 return _reshaped_by_data(b, x, _copied(b, x, tensor) if zero_copies else tensor)
-            made: Value = b.op("reshape2", X=x, Shape=tensor, shape=[-1] * rank, result=(x.dtype, shape))
+            made = b.op("reshape2", X=x, Shape=tensor, shape=[-1] * rank, result=(x.dtype, shape))
             return bind_shape(b, made)
         target = known
     target = tuple(target)
     if x.shape is not None and target == x.shape:
         return x
     if foldable(x) and D.is_static(target):
-        return b.constant(np.asarray(x.const).reshape(target), x.dtype)  # type: ignore[arg-type]
+        return b.constant(np.asarray(x.const).reshape(target), x.dtype)
     if 0 in target:
         return fill(b, target, 0, x.dtype)  # no elements at all
     if counted(b, target) and x.shape is not None and D.product(target) != D.product(x.shape):
@@ -187,7 +186,7 @@ def _as_many(b: Builder, x: Value, target: Sequence[D.Dim]) -> Value:
         sizes = arithmetic(b, "mul", sizes, dim_tensor(b, dim))
     b.origins[wanted] = (Value(sizes.name, sizes.dtype, sizes.shape, const=sizes._const), None)
     blank = fill(b, (wanted,), 0, x.dtype)
-    whole: Value = b.op("concat", X=[flat, blank], axis=0, result=(x.dtype, (count + wanted,)))
+    whole = b.op("concat", X=[flat, blank], axis=0, result=(x.dtype, (count + wanted,)))
     made = slice_(b, whole, [0], [0], [wanted])
     made.shape = (D.product(target),)
     return made
@@ -216,7 +215,7 @@ def _reshaped_by_data(b: Builder, x: Value, target: Value) -> Value:
     tensor = where(b, compare(b, "equal", target, zero), one, target)
     rank = int(target.shape[0])  # type: ignore[arg-type]
     shape = tuple(D.Sym.fresh("reshape") for _ in range(rank))
-    made: Value = b.op("reshape2", X=x, Shape=tensor, shape=[-1] * rank, result=(x.dtype, shape))
+    made = b.op("reshape2", X=x, Shape=tensor, shape=[-1] * rank, result=(x.dtype, shape))
     lost = counted(b, x.shape or ())
     bind_shape(b, made)
     for i, size in enumerate(shape):
@@ -256,8 +255,7 @@ def unsqueeze(b: Builder, x: Value, axes: Sequence[int]) -> Value:
     target = [1 if i in places else next(rest) for i in range(rank)]
     if foldable(x) or _template(shape, target) is not None or not shape:
         return reshape(b, x, target)
-    made: Value = b.op("unsqueeze2", X=x, axes=sorted(places), result=(x.dtype, tuple(target)))
-    return made
+    return b.op("unsqueeze2", X=x, axes=sorted(places), result=(x.dtype, tuple(target)))
 
 
 def transpose(b: Builder, x: Value, perm: Sequence[int]) -> Value:
@@ -271,8 +269,7 @@ def transpose(b: Builder, x: Value, perm: Sequence[int]) -> Value:
         return b.constant(np.ascontiguousarray(np.asarray(x.const).transpose(perm)), x.dtype)
     if x.source is not None and x.name is None and list(perm) == [1, 0]:  # a weight that only this form is read of
         return transposed(b, x)
-    made: Value = b.op("transpose2", X=x, axis=list(perm), result=(x.dtype, tuple(shape[p] for p in perm)))
-    return made
+    return b.op("transpose2", X=x, axis=list(perm), result=(x.dtype, tuple(shape[p] for p in perm)))
 
 
 def expand(b: Builder, x: Value, target: Union[Sequence[D.Dim], Value]) -> Value:
@@ -306,7 +303,7 @@ def _expand_by_tensor(b: Builder, x: Value, target: Value) -> Value:
     wanted = arithmetic(b, "max", target, shape_of(b, x, target.dtype))
     dims = tuple(d if isinstance(d, int) and d != 1 else s for d, s in zip(x.shape, sizes))
     tensor = b.cast(wanted, DType.INT32)
-    made: Value = b.op("expand_v2", X=x, Shape=tensor, shape=[-1] * rank, result=(x.dtype, dims))
+    made = b.op("expand_v2", X=x, Shape=tensor, shape=[-1] * rank, result=(x.dtype, dims))
     return bind_shape(b, made)
 
 
@@ -336,7 +333,7 @@ def expand_to(b: Builder, x: Value, shape: Sequence[D.Dim], sources: Sequence[Va
             attr.append(-1)
             exact = False
     if exact:
-        made: Value = b.op("expand_v2", X=x, shape=attr, result=(x.dtype, shape))
+        made = b.op("expand_v2", X=x, shape=attr, result=(x.dtype, shape))
     else:
         tensor = shape_tensor(b, shape, DType.INT32)
         made = b.op("expand_v2", X=x, Shape=tensor, shape=list(D.to_paddle(shape)), result=(x.dtype, shape))

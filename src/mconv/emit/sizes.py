@@ -98,7 +98,7 @@ def as_numbers(b: Builder, shape: Sequence[D.Dim], dtype: DType = DType.INT64) -
 
 
 def _shape_of(b: Builder, x: Value, shape: tuple[D.Dim, ...], dtype: DType) -> Value:
-    made: Value = b.op("shape", Input=x, result=(DType.INT32, (len(shape),)))
+    made = b.op("shape", Input=x, result=(DType.INT32, (len(shape),)))
     made.data = shape
     return b.cast(made, dtype)
 

@@ -12,7 +12,7 @@ from mconv.emit.sizes import axis_of, bind_shape, dims_of, need_rank, shape_tens
 from mconv.emit.zero_size import at_least_one, counted, cut, from_data, joined, padded, vanishes
 from mconv.errors import CorruptModelError, UnsupportedError
 from mconv.program import dims as D
-from mconv.program.builder import Builder
+from mconv.program.builder import Builder, Spec
 from mconv.program.dtypes import DType
 from mconv.program.value import Value
 
@@ -70,7 +70,7 @@ def fill(b: Builder, shape: Union[Sequence[D.Dim], Value], value: Any, dtype: DT
     if any(isinstance(d, int) and d < 0 for d in dims):
         raise CorruptModelError(f"a tensor of shape {list(dims)} cannot be made")
     if D.is_static(dims) and int(D.product(dims)) <= FOLD_LIMIT and dtype is not DType.BF16:  # type: ignore[arg-type]
-        return b.constant(np.full(dims, value, dtype.numpy), dtype)  # type: ignore[arg-type]
+        return b.constant(np.full(dims, value, dtype.numpy), dtype)
     if dtype is DType.INT64 and abs(int(value)) > 1 << 53:  # the operator reads its number as a double
         from mconv.emit.shape import expand
 
@@ -79,7 +79,7 @@ def fill(b: Builder, shape: Union[Sequence[D.Dim], Value], value: Any, dtype: DT
         tensor = shape_tensor(b, dims, DType.INT32)
     # str_value carries integers and doubles that float32 cannot
     text = repr(int(value)) if not dtype.is_float else repr(float(value))
-    made: Value = b.op(
+    made = b.op(
         "fill_constant",
         ShapeTensor=None if tensor is None else b.cast(tensor, DType.INT32),
         shape=list(D.to_paddle(dims)) if tensor is None else [],
@@ -121,8 +121,7 @@ def flip(b: Builder, x: Value, axes: Sequence[int]) -> Value:
     axes = [axis_of(a, len(shape)) for a in axes]
     if foldable(x):
         return b.constant(np.ascontiguousarray(np.flip(np.asarray(x.const), tuple(axes))), x.dtype)
-    made: Value = b.op("flip", X=x, axis=axes)
-    return made
+    return b.op("flip", X=x, axis=axes)
 
 
 def slice_(
@@ -176,10 +175,10 @@ def slice_(
     if first is not None and last is not None:
         for i, a in enumerate(axes):
             if counted(b, [out[a]]) and not vanishes(b, out[a]):
-                start = _place(first[i], shape[a]) if isinstance(first[i], int) and first[i] != -INT32_MAX else first[i]  # type: ignore[operator]
+                start = _place(first[i], shape[a]) if isinstance(first[i], int) and first[i] != -INT32_MAX else first[i]
                 x = cut(b, x, a, max(start, 0) if isinstance(start, int) else start, out[a], stride[i])
                 rest = [j for j in range(len(axes)) if j != i]
-                others, begins, stops, paces = ([v[j] for j in rest] for v in (axes, first, last, stride))  # type: ignore[index]
+                others, begins, stops, paces = ([v[j] for j in rest] for v in (axes, first, last, stride))
                 return slice_(b, x, others, begins, stops, paces)  # type: ignore[arg-type]
     if first is not None:
         dims = [shape[a] for a in axes]
@@ -270,7 +269,7 @@ def _slice_op(
         "result": (x.dtype, out),
     }
     if all(s == 1 for s in steps) and not before:
-        made: Value = b.op("slice", **common)
+        made = b.op("slice", **common)
     else:
         made = b.op("strided_slice", strides=list(steps), **common)
     return made
@@ -292,8 +291,8 @@ def split(b: Builder, x: Value, sizes: Sequence[D.Dim], axis: int) -> list[Value
                 pieces.append(slice_(b, x, [axis], [start], [start + size]))
             start = start + size
         return pieces
-    specs = [(x.dtype, (*shape[:axis], s, *shape[axis + 1 :])) for s in sizes]
-    (made,) = b.op("split", X=x, axis=axis, sections=[int(s) for s in sizes], num=0, result={"Out": specs})  # type: ignore[arg-type]
+    specs: list[Spec] = [(x.dtype, (*shape[:axis], s, *shape[axis + 1 :])) for s in sizes]
+    made = b.op_outputs("split", X=x, axis=axis, sections=[int(s) for s in sizes], num=0, results={"Out": specs})  # type: ignore[arg-type]
     return list(made)
 
 
@@ -309,5 +308,5 @@ def split_evenly(b: Builder, x: Value, parts: int, axis: int) -> list[Value]:
     if parts == 1:
         return [x]
     spec = (x.dtype, (*shape[:axis], D.floordiv(dim, parts), *shape[axis + 1 :]))
-    (made,) = b.op("split", X=x, axis=axis, sections=[], num=parts, result={"Out": [spec] * parts})
+    made = b.op_outputs("split", X=x, axis=axis, sections=[], num=parts, results={"Out": [spec] * parts})
     return [bind_shape(b, v) for v in made]

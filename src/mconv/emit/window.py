@@ -160,7 +160,7 @@ def pad_spatial(b: Builder, x: Value, begin: Sequence[D.Dim], end: Sequence[D.Di
     for p, q in zip(([0] * (3 - k) + begin)[::-1], ([0] * (3 - k) + end)[::-1]):  # the last dimension comes first
         sizes += [p, q]
     # the operator "pad" overruns its memory under oneDNN in 2.6 and 3
-    made: Value = b.op(
+    made = b.op(
         "pad3d",
         X=lifted,
         Paddings=None if static else shape_tensor(b, sizes, DType.INT32),

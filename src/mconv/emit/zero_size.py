@@ -204,9 +204,9 @@ def _filled_up(b: Builder, x: Value, axis: int, count: D.Dim, size: D.Dim, least
     assert x.shape is not None
     before, after = x.shape[:axis], x.shape[axis + 1 :]
     blank = fill(b, (*before, least, *after), 0, x.dtype)
-    whole: Value = b.op("concat", X=[x, blank], axis=axis, result=(x.dtype, (*before, count + least, *after)))
+    whole = b.op("concat", X=[x, blank], axis=axis, result=(x.dtype, (*before, count + least, *after)))
     end = b.cast(dim_tensor(b, D.maximum(count, least)), DType.INT32)
-    made: Value = b.op(
+    return b.op(
         "slice",
         Input=whole,
         axes=[axis],
@@ -217,7 +217,6 @@ def _filled_up(b: Builder, x: Value, axis: int, count: D.Dim, size: D.Dim, least
         decrease_axis=[],
         result=(x.dtype, (*before, size, *after)),
     )
-    return made
 
 
 def selected(b: Builder, condition: Value, size: Optional[D.Dim] = None, least: int = 1) -> Value:
@@ -235,7 +234,7 @@ def selected(b: Builder, condition: Value, size: Optional[D.Dim] = None, least: 
         if counted(b, [dim]):
             condition = logical(b, "logical_and", condition, present(b, dim, axis, len(shape)))
     size = D.Sym.fresh("nonzero") if size is None else size
-    found: Value = b.op("where_index", Condition=condition, result=(DType.INT64, (size, len(shape))))
+    found = b.op("where_index", Condition=condition, result=(DType.INT64, (size, len(shape))))
     return padded(b, found, least=least)
 
 
@@ -288,8 +287,8 @@ def joined(b: Builder, parts: Sequence[Value], axis: int) -> Optional[Value]:
     total = D.Sym.fresh("joined")
     shape = [next((d for d in ds if isinstance(d, int)), ds[0]) for ds in zip(*(p.shape or () for p in parts))]
     shape[axis] = total
-    whole: Value = b.op("concat", X=list(parts), axis=axis, result=(parts[0].dtype, tuple(shape)))
-    truth: Value = b.op("concat", X=flags, axis=0, result=(DType.INT32, (total,)))
+    whole = b.op("concat", X=list(parts), axis=axis, result=(parts[0].dtype, tuple(shape)))
+    truth = b.op("concat", X=flags, axis=0, result=(DType.INT32, (total,)))
     b.origins[total] = (truth, 0)
     size = D.Sym.fresh("kept")
     places = selected(b, b.cast(truth, DType.BOOL), size, common)
@@ -329,7 +328,7 @@ def without_padding(b: Builder, x: Value) -> Value:
     if 0 in shape:
         return fill(b, [true_size(b, d) for d in shape], 0, x.dtype)
     ends = [reshape(b, dim_tensor(b, D.maximum(true_size(b, shape[i]), 0), DType.INT32), (1,)) for i in axes]
-    made: Value = b.op(
+    return b.op(
         "strided_slice",
         Input=x,
         axes=axes,
@@ -341,4 +340,3 @@ def without_padding(b: Builder, x: Value) -> Value:
         decrease_axis=[],
         result=(x.dtype, tuple(D.Sym.fresh("cut") if i in axes else d for i, d in enumerate(shape))),
     )
-    return made

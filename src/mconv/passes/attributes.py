@@ -119,7 +119,7 @@ def typed_values(op: Op) -> Optional[str]:
     try:
         dtype = DType(op.attr("dtype"))
     except ValueError:
-        dtype = None  # type: ignore[assignment]
+        dtype = None
     if not values:  # set_value with a ValueTensor
         op.del_attr("values")
         return None

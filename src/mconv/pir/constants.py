@@ -7,7 +7,7 @@ from typing import Any, Optional
 import numpy as np
 
 from mconv.errors import UnsupportedError
-from mconv.program.builder import Builder
+from mconv.program.builder import Builder, Results
 from mconv.program.dtypes import AttrType, DType
 from mconv.program.params import ArraySource, TensorSource
 from mconv.program.program import Op, Var
@@ -54,14 +54,16 @@ class PirBuilder(Builder):
         self.params[name] = source
         return value
 
-    def _widened(self, op_type: str, result: Any, operands: dict[str, Any]) -> Any:
+    def _widened(
+        self, op_type: str, results: Optional[Results], operands: dict[str, Any]
+    ) -> Optional[tuple[Value, ...]]:
         # the lists of kernels name a complex kernel by its real type in some releases and not in others
         known = [o[0] if isinstance(o, list) and o else o for o in operands.values()]
         if any(isinstance(v, Value) and v.dtype in (DType.COMPLEX64, DType.COMPLEX128) for v in known):
             if op_type in ("gather", "gather_nd") and self.target.name != "3":
                 raise UnsupportedError(f"Paddle {self.target.paddle} cannot gather complex numbers")
-            return NotImplemented
-        return super()._widened(op_type, result, operands)
+            return None
+        return super()._widened(op_type, results, operands)
 
     def _materialize(self, value: Value) -> str:
         if value.name is not None:

@@ -15,6 +15,7 @@ from mconv.pir.constants import PirBuilder
 from mconv.pir.reader import PirBlock, PirOp, TensorType, Type
 from mconv.pir.registry import Unsupported
 from mconv.printable import printable
+from mconv.program import builder
 from mconv.program import dims as D
 from mconv.program.dtypes import DType
 from mconv.program.typecheck import fits, name_of
@@ -49,13 +50,14 @@ class Context:
         """Whether the target has this ProgramDesc operator."""
         return op in self.b.operators
 
-    def op(self, op_type: str, **operands: Any) -> Any:
+    def op(self, op_type: str, *, result: Optional[builder.Spec] = None, **operands: Any) -> Value:
         """:meth:`Builder.op`; the sizes of what comes out can be read at run time afterwards."""
-        made = self.b.op(op_type, **operands)
-        for value in made if isinstance(made, tuple) else (made,):
-            for v in value if isinstance(value, list) else (value,):
-                emit.bind_shape(self.b, v)
-        return made
+        return emit.bind_shape(self.b, self.b.op(op_type, result=result, **operands))
+
+    def op_outputs(self, op_type: str, *, results: builder.Results, **operands: Any) -> tuple[Value, ...]:
+        """:meth:`Builder.op_outputs`, likewise."""
+        made = self.b.op_outputs(op_type, results=results, **operands)
+        return tuple(emit.bind_shape(self.b, v) for v in made)
 
     def spec(self, index: int = 0, like: Optional[Sequence[D.Dim]] = None) -> Spec:
         """(element type, shape) of an output.
@@ -229,8 +231,8 @@ def table_op(ctx: Context, name: str, operands: Sequence[Operand]) -> Any:
             results[output] = spec
     if not results:
         raise Unsupported("nothing comes out")
-    made = ctx.op(row.op, result=results, **arguments)
-    by_name = dict(zip(results, made))
+    made = iter(ctx.op_outputs(row.op, results=results, **arguments))
+    by_name = {k: [next(made) for _ in s] if isinstance(s, list) else next(made) for k, s in results.items()}
     found: list[Any] = []
     for output in row.outputs:
         value = by_name.get(output) if output else None

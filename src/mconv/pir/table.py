@@ -252,7 +252,7 @@ def _parse(line: str, same: bool) -> tuple[str, Row]:
         for sign, into in ((":", attrs), ("?", defaults), ("!", fixed)):
             key, found, value = item.partition(sign)
             if found:
-                into[key] = (None if value == "-" else value) if sign == ":" else _value(value)  # type: ignore[index]
+                into[key] = (None if value == "-" else value) if sign == ":" else _value(value)
                 break
     return name, Row(
         name if op == "=" else op,

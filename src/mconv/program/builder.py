@@ -6,7 +6,7 @@ import contextlib
 import hashlib
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Callable, Optional
+from typing import Any, Callable, Optional, Union
 
 import numpy as np
 
@@ -23,7 +23,10 @@ from mconv.program.program import Block, Op, Program, Var
 from mconv.program.value import Value
 from mconv.program.widening import widened
 
-Spec = tuple  # (DType, shape): what one output of an operator is
+# element type and shape of a variable that an operator writes
+Spec = tuple[DType, Optional[Sequence[D.Dim]]]
+# output of an operator → its variable, or its variables
+Results = Mapping[str, Union[Spec, list[Spec]]]
 
 
 class Builder:
@@ -55,7 +58,7 @@ class Builder:
         self.unpadded: dict[str, Value] = {}  # variable → what it was before padding
         self.zero_padded: set[str] = set()  # variables whose padding is zeros
         self.before_op: Optional[Callable[[str, dict[str, Any]], None]] = None
-        self.after_op: Optional[Callable[[str, Mapping[str, Any], Any], Any]] = None
+        self.after_op: Optional[Callable[[str, Mapping[str, Any], tuple[Value, ...]], tuple[Value, ...]]] = None
         self.before_fetch: Optional[Callable[[Value], Value]] = None
         self._names: dict[str, int] = {}
         self._used: set[str] = {"feed", "fetch", ""}
@@ -201,31 +204,59 @@ class Builder:
 
     # operators ---------------------------------------------------------------------------------------------------
 
-    def op(self, op_type: str, *, result: Any = None, **operands: Any) -> Any:
-        """Append an operator.
+    def op(self, op_type: str, *, result: Optional[Spec] = None, **operands: Any) -> Value:
+        """Append an operator, of whose outputs one is read.
 
         Args:
             op_type: Paddle's name of it.
-            result: what comes out: None = one output like the first input; ``(dtype, shape)`` = one output;
-                a mapping of output names to ``(dtype, shape)`` or, for an output of several variables, to a list
-                of them. Outputs that the signature demands and that are not named are made beside.
+            result: element type and shape of the output, ``(dtype, shape)``; None: as those of the first input. The
+                output is ``Out``, ``Y``, or the first one of the signature that is neither intermediate nor optional.
             operands: inputs (a Value, a list of Values, or None for one left out) and attributes, told apart by the
                 signature. An attribute of None is left out.
 
         Returns:
-            The output's Value; for a mapping, a tuple in the mapping's order (lists for lists).
+            The output. Others that the signature demands are made beside it.
 
         Raises:
             BuildError: the target has no such operator, input, output or attribute, an input is missing, or an
                 attribute has another type; the message names them.
         """
-        budget.work(OPERATIONS_OF_AN_OP, op_type)
+        if isinstance(result, Mapping):
+            raise BuildError(f"{op_type}: op() gives one output; op_outputs(…, results=…) gives those that are named")
+        sig = self._signature(op_type)
+        results = None if result is None else {_main_output(op_type, sig): result}
+        (made,) = self._append(op_type, sig, results, operands)
+        return made
+
+    def op_outputs(self, op_type: str, *, results: Results, **operands: Any) -> tuple[Value, ...]:
+        """Append an operator whose outputs are named: several of them, or one of several variables.
+
+        Args:
+            op_type: Paddle's name of it.
+            results: output → ``(dtype, shape)``, or a list of these for an output of several variables.
+            operands: as for :meth:`op`.
+
+        Returns:
+            The outputs in the mapping's order, those of a list one after the other.
+
+        Raises:
+            BuildError: as for :meth:`op`.
+        """
+        return self._append(op_type, self._signature(op_type), results, operands)
+
+    def _signature(self, op_type: str) -> signatures.Signature:
         sig = signatures.find(self.target.name, op_type)
         if sig is None:
             raise BuildError(f"Paddle {self.target.paddle} has no operator {op_type!r}")
-        widened = self._widened(op_type, result, operands)
-        if widened is not NotImplemented:
-            return widened
+        return sig
+
+    def _append(
+        self, op_type: str, sig: signatures.Signature, results: Optional[Results], operands: dict[str, Any]
+    ) -> tuple[Value, ...]:
+        budget.work(OPERATIONS_OF_AN_OP, op_type)
+        wider = self._widened(op_type, results, operands)
+        if wider is not None:
+            return wider
         if self.before_op is not None:
             self.before_op(op_type, operands)
         x = operands.get("X")
@@ -257,12 +288,18 @@ class Builder:
         missing = [k for k, flags in sig.inputs.items() if "?" not in flags and k not in inputs]
         if missing:
             raise BuildError(f"{op_type}: required input {', '.join(missing)} is missing")
-        outputs, returned = self._outputs(op_type, sig, result, first)
+        if results is None:
+            if first is None:
+                raise BuildError(f"{op_type}: the result must be given, there is no input to take it from")
+            results = {_main_output(op_type, sig): (first.dtype, first.shape)}
+        outputs, made = self._outputs(op_type, sig, results)
         self.block.ops.append(Op.make(op_type, inputs, outputs, attrs))
-        return returned if self.after_op is None else self.after_op(op_type, operands, returned)
+        return made if self.after_op is None else self.after_op(op_type, operands, made)
 
-    def _widened(self, op_type: str, result: Any, operands: dict[str, Any]) -> Any:
-        return widened(self, op_type, result, operands)
+    def _widened(
+        self, op_type: str, results: Optional[Results], operands: dict[str, Any]
+    ) -> Optional[tuple[Value, ...]]:
+        return widened(self, op_type, results, operands)
 
     def cast(self, x: Value, dtype: DType) -> Value:
         """*x* in another element type, as C casts."""
@@ -271,41 +308,30 @@ class Builder:
         if x.is_const and x.size is not None and x.size <= _FOLD and DType.BF16 not in (dtype, x.dtype):
             with np.errstate(invalid="ignore", over="ignore"):
                 return self.constant(np.asarray(x.const).astype(dtype.numpy), dtype)
-        made: Value = self.op("cast", X=x, in_dtype=int(x.dtype), out_dtype=int(dtype), result=(dtype, x.shape))
+        made = self.op("cast", X=x, in_dtype=int(x.dtype), out_dtype=int(dtype), result=(dtype, x.shape))
         if dtype.is_int and x.dtype.is_int:
             made.data = x.data
         return made
 
     def _outputs(
-        self, op_type: str, sig: signatures.Signature, result: Any, first: Optional[Value]
-    ) -> tuple[dict[str, list[str]], Any]:
-        if result is None:
-            if first is None:
-                raise BuildError(f"{op_type}: the result must be given, there is no input to take it from")
-            result = (first.dtype, first.shape)
-        single = not isinstance(result, Mapping)
-        if single:
-            main = sig.main_outputs
-            if not main:
-                raise BuildError(f"{op_type}: name the outputs, the signature has no single one")
-            result = {"Out" if "Out" in main else "Y" if "Y" in main else main[0]: result}
+        self, op_type: str, sig: signatures.Signature, results: Results
+    ) -> tuple[dict[str, list[str]], tuple[Value, ...]]:
         outputs: dict[str, list[str]] = {}
-        returned: list[Any] = []
-        for key, spec in result.items():
+        made: list[Value] = []
+        for key, spec in results.items():
             if key not in sig.outputs:
                 raise BuildError(f"Paddle {self.target.paddle}: operator {op_type!r} has no output {key!r}")
-            many = isinstance(spec, list)
-            if many and "*" not in sig.outputs[key]:
+            if isinstance(spec, list) and "*" not in sig.outputs[key]:
                 raise BuildError(f"{op_type}: output {key} is one variable")
-            values = [self._new(op_type, s) for s in (spec if many else [spec])]
+            values = [self._new(op_type, s) for s in (spec if isinstance(spec, list) else [spec])]
             outputs[key] = [v.name for v in values if v.name]
-            returned.append(values if many else values[0])
+            made += values
         for key, flags in sig.outputs.items():
             if key not in outputs and "?" not in flags:
                 name = self.unique(f"{op_type}.{key.lower()}")
                 self.block.add_var(Var.tensor(name, None, ()))
                 outputs[key] = [name]
-        return outputs, returned[0] if single else tuple(returned)
+        return outputs, tuple(made)
 
     def _new(self, op_type: str, spec: Spec) -> Value:
         dtype, shape = spec
@@ -338,9 +364,7 @@ class Builder:
 
     def raw_op(self, op_type: str, inputs: dict[str, list[Value]], outputs: dict[str, list[Value]], **attrs: Any) -> Op:
         """Append an operator that writes into existing variables; checked like :meth:`op`."""
-        sig = signatures.find(self.target.name, op_type)
-        if sig is None:
-            raise BuildError(f"Paddle {self.target.paddle} has no operator {op_type!r}")
+        sig = self._signature(op_type)
         for given, known, what in (
             (inputs, sig.inputs, "input"),
             (outputs, sig.outputs, "output"),
@@ -379,8 +403,7 @@ class Builder:
                 value = tied(self, value, self._feeds)
                 source = self._materialize(value)
             if source in self.params or source in feeds or source in wanted or source not in main.vars:
-                made = self.op("assign", X=value)
-                source = made.name
+                source = self._materialize(self.op("assign", X=value))
             wanted[source] = name
             ports.append(source)
         for col, source in enumerate(ports):
@@ -419,6 +442,13 @@ class Builder:
         """Ask for the variable of *value* to be called *name* in the finished program, if it can be."""
         if value.name in self.block.vars and value.name not in self._called and not value.is_const:
             self._called[value.name] = name
+
+
+def _main_output(op_type: str, sig: signatures.Signature) -> str:
+    main = sig.main_outputs
+    if not main:
+        raise BuildError(f"{op_type}: name the outputs, the signature has no single one")
+    return "Out" if "Out" in main else "Y" if "Y" in main else main[0]
 
 
 class _Named(TensorSource):

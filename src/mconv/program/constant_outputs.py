@@ -64,5 +64,4 @@ def _nothing_of(b: Builder, feed: Value) -> Value:
         decrease_axis=[],
         result=(DType.INT32, (1,)),
     )
-    made: Value = b.op("scale", X=first, scale=0.0, bias=0.0, bias_after_scale=True)
-    return made
+    return b.op("scale", X=first, scale=0.0, bias=0.0, bias_after_scale=True)

@@ -201,7 +201,7 @@ def minimum(a: Dim, b: Dim) -> Dim:
 
 def _extreme(name: str, pick: object, a: Dim, b: Dim) -> Dim:
     if isinstance(a, int) and isinstance(b, int):
-        return pick(a, b)  # type: ignore[operator,no-any-return]
+        return pick(a, b)  # type: ignore[operator]
     if a == b:
         return a
     return function(name, *sorted((a, b), key=repr))

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Optional
 
 from mconv.errors import UnsupportedError
 from mconv.program import signatures
@@ -11,7 +10,7 @@ from mconv.program.dtypes import DType
 from mconv.program.value import Value
 
 if TYPE_CHECKING:
-    from mconv.program.builder import Builder
+    from mconv.program.builder import Builder, Results, Spec
 
 _ONEDNN_RANK = 6
 _WIDER = {
@@ -27,8 +26,10 @@ _WIDER = {
 }
 
 
-def widened(b: Builder, op_type: str, result: Any, operands: dict[str, Any]) -> Any:
-    """Run an operator in a wider type that its kernel takes and cast back; NotImplemented when not needed.
+def widened(
+    b: Builder, op_type: str, results: Optional[Results], operands: dict[str, Any]
+) -> Optional[tuple[Value, ...]]:
+    """Run an operator in a wider type that its kernel takes and cast back; None when not needed.
 
     The CPU has no kernel for many operators in small types (float16, int8, bool, …). Integers wrap around in
     the cast back as they would have in the small type.
@@ -36,13 +37,13 @@ def widened(b: Builder, op_type: str, result: Any, operands: dict[str, Any]) -> 
     known = signatures.cpu_dtypes(b.target.name, op_type)
     key = next((k for k in ("X", "Input", "W", "Logits") if isinstance(operands.get(k), (Value, list, tuple))), None)
     if op_type == "cast" or known is None or key is None or not operands[key]:
-        return NotImplemented
+        return None
     main = operands[key] if isinstance(operands[key], Value) else operands[key][0]
     narrow = main.dtype
     # oneDNN's kernels, which are of float32, end at six dimensions: "could not construct a memory descriptor"
-    deep = narrow is DType.FP32 and max(main.rank or 0, _rank(result)) > _ONEDNN_RANK
+    deep = narrow is DType.FP32 and max(main.rank or 0, _rank(results)) > _ONEDNN_RANK
     if narrow in known and not (deep and DType.FP64 in known):
-        return NotImplemented
+        return None
     wide = next((d for d in _WIDER.get(narrow, ()) if d in known), None)
     if wide is None:
         raise UnsupportedError(
@@ -56,34 +57,24 @@ def widened(b: Builder, op_type: str, result: Any, operands: dict[str, Any]) -> 
             return b.cast(operand, wide) if operand.dtype is narrow else operand
         return [widen(o) for o in operand] if isinstance(operand, (list, tuple)) else operand
 
-    def swap(spec: Any) -> Any:
-        if isinstance(spec, list):
-            return [swap(s) for s in spec]
+    def swap(spec: Spec) -> Spec:
         return (wide, spec[1]) if spec[0] is narrow else spec
 
-    if result is None:
-        result = (narrow, main.shape)
-    specs = {k: swap(s) for k, s in result.items()} if isinstance(result, Mapping) else swap(result)
     wider = {k: widen(o) for k, o in operands.items()}
     for key in ("in_dtype", "out_dtype", "dtype"):
         if wider.get(key) == int(narrow):
             wider[key] = int(wide)
-    made = b.op(op_type, result=specs, **wider)
-
-    def back(values: Any, spec: Any) -> Any:
-        if isinstance(spec, list):
-            return [back(v, s) for v, s in zip(values, spec)]
-        return b.cast(values, spec[0])
-
-    if isinstance(result, Mapping):
-        return tuple(back(v, s) for v, s in zip(made, result.values()))
-    return back(made, result)
+    if results is None:
+        return (b.cast(b.op(op_type, result=(wide, main.shape), **wider), narrow),)
+    specs = {k: [swap(s) for s in spec] if isinstance(spec, list) else swap(spec) for k, spec in results.items()}
+    made = b.op_outputs(op_type, results=specs, **wider)
+    return tuple(b.cast(v, spec[0]) for v, spec in zip(made, _flat(results)))
 
 
-def _rank(result: Any) -> int:
+def _flat(results: Results) -> list[Spec]:
+    return [s for spec in results.values() for s in (spec if isinstance(spec, list) else [spec])]
+
+
+def _rank(results: Optional[Results]) -> int:
     """The largest rank among the outputs of an operator."""
-    if isinstance(result, Mapping):
-        return max((_rank(spec) for spec in result.values()), default=0)
-    if isinstance(result, list):
-        return max((_rank(spec) for spec in result), default=0)
-    return 0 if result is None or result[1] is None else len(result[1])
+    return max((len(shape or ()) for _, shape in _flat(results or {})), default=0)

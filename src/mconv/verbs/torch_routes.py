@@ -245,8 +245,7 @@ def _narrowed(source: Source, plan: Plan, request: Request, runner: TorchRunner,
         return export
     sizes = sizes_of(_tensors(plan), plan.dims)
     inputs = [
-        replace(i, dims=tuple(sizes[n] if n in fixed else d for n, d in zip(labels_of(i), i.dims)))  # type: ignore[index]
-        for i in plan.inputs
+        replace(i, dims=tuple(sizes[n] if n in fixed else d for n, d in zip(labels_of(i), i.dims))) for i in plan.inputs
     ]
     made = _exported(source, replace(plan, inputs=inputs), request, runner)
     made.lost = [one for one in made.lost if not one.restriction.fixes]

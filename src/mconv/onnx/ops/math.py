@@ -66,7 +66,7 @@ def is_nan(ctx: Context, x: Value) -> Value:
 
 @onnx_op("IsInf", since=10)
 def is_inf(ctx: Context, x: Value, *, detect_negative: int = 1, detect_positive: int = 1) -> Value:
-    infinite: Value = ctx.op("isinf_v2", X=x, result=(DType.BOOL, x.shape))
+    infinite = ctx.op("isinf_v2", X=x, result=(DType.BOOL, x.shape))
     if detect_negative and detect_positive:
         return infinite
     if not detect_negative and not detect_positive:

@@ -170,10 +170,7 @@ def _placed(ctx: Context, numbers: Value, axes: Value, count: int, rank: int) ->
         hits.append(ctx.cast(compare(ctx, "equal", rows, emit.reshape(ctx, wanted, [1, count])), DType.INT64))
     hit = arithmetic(ctx, "add", hits[0], hits[1])
     table = arithmetic(ctx, "mul", hit, emit.reshape(ctx, ctx.cast(numbers, DType.INT64), [1, count]))
-    total: Value = ctx.op(
-        "reduce_sum", X=table, dim=[1], keep_dim=False, reduce_all=False, result=(DType.INT64, (rank,))
-    )
-    return total
+    return ctx.op("reduce_sum", X=table, dim=[1], keep_dim=False, reduce_all=False, result=(DType.INT64, (rank,)))
 
 
 @onnx_op("CenterCropPad", since=18)

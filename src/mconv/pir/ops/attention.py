@@ -43,7 +43,7 @@ def _causal(ctx: Context, rows: D.Dim, columns: D.Dim, dtype: DType) -> Value:
     late = columns - rows
     if isinstance(late, int):
         ones = emit.fill(b, (1, 1, rows, columns), 1.0, dtype)
-        seen: Value = ctx.op("tril_triu", X=ones, diagonal=late, lower=True)
+        seen = ctx.op("tril_triu", X=ones, diagonal=late, lower=True)
     else:
         # the last query sees the last key: column ≤ row + (columns - rows)
         shift = emit.arithmetic(b, "sub", emit.shape.dim_tensor(b, columns), emit.shape.dim_tensor(b, rows))
@@ -56,10 +56,7 @@ def _causal(ctx: Context, rows: D.Dim, columns: D.Dim, dtype: DType) -> Value:
 def _range(ctx: Context, size: D.Dim) -> Value:
     b = ctx.b
     start, step = b.constant(np.array([0], np.int64)), b.constant(np.array([1], np.int64))
-    made: Value = ctx.op(
-        "range", Start=start, End=emit.shape.dim_tensor(b, size), Step=step, result=(DType.INT64, (size,))
-    )
-    return made
+    return ctx.op("range", Start=start, End=emit.shape.dim_tensor(b, size), Step=step, result=(DType.INT64, (size,)))
 
 
 @pir_op("flash_attn")
@@ -104,16 +101,14 @@ def memory_efficient_attention(
 
 @pir_op("fused_softmax_mask")
 def softmax_mask(ctx: Context, x: Value, mask: Value) -> Value:
-    made: Value = ctx.op("softmax", X=emit.binary(ctx.b, "elementwise_add", x, mask), axis=-1)
-    return made
+    return ctx.op("softmax", X=emit.binary(ctx.b, "elementwise_add", x, mask), axis=-1)
 
 
 @pir_op("fused_softmax_mask_upper_triangle")
 def softmax_triangle(ctx: Context, x: Value) -> Value:
     rows, columns = (x.shape or ())[-2:]
     causal = _causal(ctx, rows, columns, x.dtype)
-    made: Value = ctx.op("softmax", X=emit.binary(ctx.b, "elementwise_add", x, causal), axis=-1)
-    return made
+    return ctx.op("softmax", X=emit.binary(ctx.b, "elementwise_add", x, causal), axis=-1)
 
 
 @pir_op("fused_rotary_position_embedding")
@@ -148,7 +143,7 @@ def _turned(ctx: Context, x: Value, sin: Value, cos: Value, neighbours: bool) ->
     sign = (
         np.where(np.arange(width) % 2 == 0, -1.0, 1.0) if neighbours else np.where(np.arange(width) < half, -1.0, 1.0)
     )
-    other: Value = ctx.op(
+    other = ctx.op(
         "gather", X=x, Index=b.constant(order.astype(np.int32)), axis=len(shape) - 1, result=(x.dtype, shape)
     )
     other = emit.binary(b, "elementwise_mul", other, b.constant(sign.astype(x.dtype.numpy), x.dtype))

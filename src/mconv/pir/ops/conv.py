@@ -32,7 +32,7 @@ def conv2d_transpose(
     name = ctx.pir.name.partition(".")[2]
     bias = operands[0] if name.endswith("_bias") else None
     sizes = ctx.ints(operands[-1], "the size of the output")
-    made: Value = ctx.op(
+    made = ctx.op(
         "conv2d_transpose" if bias is not None else name,
         Input=x,
         Filter=filter,
@@ -44,8 +44,8 @@ def conv2d_transpose(
         groups=groups,
         dilations=dilations,
         data_format=data_format,
-        result={"Output": ctx.spec()},
-    )[0]
+        result=ctx.spec(),
+    )
     if bias is None:
         return made
     channels = (1, -1, 1, 1) if data_format != "NHWC" else (1, 1, 1, -1)
@@ -68,7 +68,7 @@ def conv3d_transpose(
     dilations: list[int],
     data_format: str,
 ) -> Value:
-    made: Value = ctx.op(
+    return ctx.op(
         "conv3d_transpose",
         Input=x,
         Filter=filter,
@@ -80,9 +80,8 @@ def conv3d_transpose(
         groups=groups,
         dilations=dilations,
         data_format=data_format,
-        result={"Output": ctx.spec()},
-    )[0]
-    return made
+        result=ctx.spec(),
+    )
 
 
 @pir_op("pool2d", "pool3d")
@@ -103,7 +102,7 @@ def pool(
     kernel_size: Optional[list[int]] = None,
 ) -> Value:
     op = ctx.pir.name.partition(".")[2]
-    made: Value = ctx.op(
+    return ctx.op(
         op,
         X=x,
         ksize=kernel_size if kernel_size is not None else ctx.ints(size, "the size of the window"),
@@ -118,7 +117,6 @@ def pool(
         padding_algorithm=padding_algorithm,
         result=ctx.spec(like=_spatial(x, data_format)),
     )
-    return made
 
 
 def _spatial(x: Value, data_format: str) -> Any:
@@ -154,7 +152,7 @@ def lp_pool2d(
         raise Unsupported(f"lp_pool2d with the norm {norm_type}")
     b = ctx.b
     window = kernel_size if kernel_size is not None else ctx.ints(size)
-    powers: Value = ctx.op("pow", X=x, factor=norm_type, result=(x.dtype, x.shape))
+    powers = ctx.op("pow", X=x, factor=norm_type, result=(x.dtype, x.shape))
     if ceil_mode:
         raise Unsupported("lp_pool2d with ceil_mode")
     mean = ctx.op(
@@ -173,8 +171,7 @@ def lp_pool2d(
         result=ctx.spec(),
     )
     total = emit.scale(b, mean, float(np.prod(window)))
-    made: Value = ctx.op("pow", X=total, factor=1.0 / norm_type, result=(x.dtype, total.shape))
-    return made
+    return ctx.op("pow", X=total, factor=1.0 / norm_type, result=(x.dtype, total.shape))
 
 
 @pir_op("bilinear_interp", "nearest_interp", "bicubic_interp", "linear_interp", "trilinear_interp")
@@ -201,7 +198,7 @@ def interpolate(
     for given in (out_size, size_tensor):
         if given is None:
             continue
-        known = ctx.dims(given)  # type: ignore[arg-type]
+        known = ctx.dims(given)
         if known is not None and D.is_static(known):
             for i, d in zip(at, known):
                 sizes[i] = int(d)  # type: ignore[arg-type]
@@ -216,7 +213,7 @@ def interpolate(
             arguments["Scale"] = scale_tensor
         else:
             scale = [float(number)] * len(at)
-    made: Value = ctx.op(
+    return ctx.op(
         op,
         X=x,
         data_layout=data_format,
@@ -230,7 +227,6 @@ def interpolate(
         **arguments,
         result=ctx.spec(like=_spatial(x, data_format)),
     )
-    return made
 
 
 @pir_op("pad")
@@ -260,10 +256,9 @@ def pad3d(ctx: Context, x: Value, paddings: Any, *, mode: str, pad_value: float,
         arguments["paddings"] = [int(d) for d in known]  # type: ignore[arg-type]
     else:
         arguments["Paddings"] = ctx.tensor(paddings)
-    made: Value = ctx.op(
+    return ctx.op(
         "pad3d", X=x, **arguments, mode=mode, value=float(pad_value), data_format=data_format, result=ctx.spec()
     )
-    return made
 
 
 @pir_op("deformable_conv")
@@ -279,5 +274,4 @@ def deformable_conv(
     inputs: dict[str, Any] = {"Input": x, "Offset": offset, "Filter": filter}
     if mask is not None:
         inputs["Mask"] = mask
-    made: Value = ctx.op(op, **inputs, **attrs, result={"Output": ctx.spec()})[0]
-    return made
+    return ctx.op(op, **inputs, **attrs, result=ctx.spec())

@@ -69,8 +69,7 @@ def _full_like(ctx: Context, x: Value, number: Any) -> Value:
     kind, dims = ctx.spec(like=x.shape)
     if D.is_static(dims):
         return filled(ctx, dims, number, kind)
-    made: Value = ctx.op("fill_any_like", X=x, value=float(number), dtype=int(kind), result=(kind, dims))
-    return made
+    return ctx.op("fill_any_like", X=x, value=float(number), dtype=int(kind), result=(kind, dims))
 
 
 def _full_by(ctx: Context, shape: Any, number: Any) -> Value:
@@ -93,8 +92,7 @@ def full_with_tensor(ctx: Context, value: Value, shape: Any, *, dtype: Optional[
         arguments = {"shape": [], "ShapeTensor": ctx.tensor(shape)}
     # the fill takes a [1] tensor of the result's type
     one = ctx.one(ctx.b.cast(value, kind))
-    made: Value = ctx.op("fill_constant", ValueTensor=one, dtype=int(kind), value=0.0, **arguments, result=(kind, dims))
-    return made
+    return ctx.op("fill_constant", ValueTensor=one, dtype=int(kind), value=0.0, **arguments, result=(kind, dims))
 
 
 @pir_op("full_batch_size_like")
@@ -109,7 +107,7 @@ def full_batch_size_like(
     output_dim_idx: int,
 ) -> Value:
     kind, dims = ctx.spec()
-    made: Value = ctx.op(
+    return ctx.op(
         "fill_constant_batch_size_like",
         Input=x,
         shape=shape,
@@ -120,7 +118,6 @@ def full_batch_size_like(
         output_dim_idx=output_dim_idx,
         result=(kind, dims),
     )
-    return made
 
 
 @pir_op("assign_value", "assign_value_")
@@ -137,13 +134,12 @@ def constant(ctx: Context, *, value: Any = None, **attrs: Any) -> Value:
     kind, dims = ctx.spec()
     if value is None or not D.is_static(dims):
         raise Unsupported("a constant that is not in the file")
-    return ctx.b.constant(np.array(value).reshape(dims).astype(kind.numpy), kind)  # type: ignore[arg-type]
+    return ctx.b.constant(np.array(value).reshape(dims).astype(kind.numpy), kind)
 
 
 @pir_op("assign_out_")
 def assign_out(ctx: Context, x: Value, output: Value) -> Value:
-    made: Value = ctx.op("assign", X=x)
-    return made
+    return ctx.op("assign", X=x)
 
 
 @pir_op("arange")
@@ -159,8 +155,7 @@ def arange(ctx: Context, start: Value, end: Value, step: Value, *, dtype: Option
     if bounds[0] == [0] and bounds[2] == [1] and bounds[1] is not None:
         size = bounds[1][0]
     values = [ctx.one(ctx.b.cast(v, kind)) for v in (start, end, step)]
-    made: Value = ctx.op("range", Start=values[0], End=values[1], Step=values[2], result=(kind, (size,)))
-    return made
+    return ctx.op("range", Start=values[0], End=values[1], Step=values[2], result=(kind, (size,)))
 
 
 @pir_op("linspace", "logspace")
@@ -175,10 +170,7 @@ def linspace(ctx: Context, start: Value, stop: Value, number: Value, *base: Valu
     if base:
         raise Unsupported("logspace with bounds of run time")
     values = [ctx.one(v) for v in (ctx.b.cast(start, kind), ctx.b.cast(stop, kind), ctx.b.cast(number, DType.INT32))]
-    made: Value = ctx.op(
-        "linspace", Start=values[0], Stop=values[1], Num=values[2], dtype=int(kind), result=(kind, dims)
-    )
-    return made
+    return ctx.op("linspace", Start=values[0], Stop=values[1], Num=values[2], dtype=int(kind), result=(kind, dims))
 
 
 @pir_op("eye")
@@ -198,8 +190,7 @@ def eye(ctx: Context, num_rows: Value, num_columns: Value, *, dtype: Optional[DT
     columns = rows if columns < 0 else columns
     if rows * columns <= 1 << 12:
         return ctx.b.constant(np.eye(rows, columns).astype(kind.numpy), kind)
-    made: Value = ctx.op("eye", num_rows=rows, num_columns=columns, dtype=int(kind), result=(kind, (rows, columns)))
-    return made
+    return ctx.op("eye", num_rows=rows, num_columns=columns, dtype=int(kind), result=(kind, (rows, columns)))
 
 
 def _steps(ctx: Context, end: Value) -> Value:
@@ -207,8 +198,7 @@ def _steps(ctx: Context, end: Value) -> Value:
     size = (ctx.dims(end) or [D.Sym.fresh("range")])[0]
     start, step = b.constant(np.array([0], np.int64)), b.constant(np.array([1], np.int64))
     stop = ctx.one(b.cast(end, DType.INT64))
-    made: Value = ctx.op("range", Start=start, End=stop, Step=step, result=(DType.INT64, (size,)))
-    return made
+    return ctx.op("range", Start=start, End=stop, Step=step, result=(DType.INT64, (size,)))
 
 
 @pir_op("tril_indices")
@@ -232,7 +222,7 @@ def uniform(ctx: Context, shape: Any, low: Value, high: Value, *, dtype: Optiona
     arguments: dict[str, Any] = {"shape": list(D.to_paddle(dims))}
     if not D.is_static(dims):
         arguments = {"shape": [], "ShapeTensor": ctx.tensor(shape)}
-    made: Value = ctx.op(
+    return ctx.op(
         "uniform_random",
         **arguments,
         min=float(bounds[0]),
@@ -241,4 +231,3 @@ def uniform(ctx: Context, shape: Any, low: Value, high: Value, *, dtype: Optiona
         dtype=int(kind),
         result=(kind, dims),
     )
-    return made

@@ -146,7 +146,7 @@ def scale(ctx: Context, x: Value, factor: Value, *, bias: Number, bias_after_sca
         return b.constant(np.array(out).reshape(np.asarray(x.const).shape).astype(x.dtype.numpy), x.dtype)
     if number == 1.0 and not bias:
         return x
-    made: Value = ctx.op(
+    made = ctx.op(
         "scale",
         X=x,
         scale=float(number),
@@ -166,8 +166,7 @@ def absolute(ctx: Context, x: Value) -> Value:
         # oneDNN's passes fuse abs into an integer operator before it, which 3 then refuses
         return emit.maximum(ctx.b, x, emit.scale(ctx.b, x, -1.0))
     kind, _ = ctx.spec()
-    made: Value = ctx.op("abs", X=x, result=(kind, x.shape))
-    return made
+    return ctx.op("abs", X=x, result=(kind, x.shape))
 
 
 @pir_op("cast")
@@ -178,8 +177,7 @@ def cast(ctx: Context, x: Value, *, dtype: Optional[DType]) -> Value:
 
 @pir_op("pow")
 def power(ctx: Context, x: Value, *, y: Number) -> Value:
-    made: Value = ctx.op("pow", X=x, factor=float(y), result=(x.dtype, x.shape))
-    return made
+    return ctx.op("pow", X=x, factor=float(y), result=(x.dtype, x.shape))
 
 
 @pir_op("clip")
@@ -193,8 +191,7 @@ def clip(ctx: Context, x: Value, low: Optional[Value] = None, high: Optional[Val
         top = float(np.finfo(np.float32).max)
         lo, hi = (min(max(float(n), -top), top) for n in bounds)  # type: ignore[arg-type]
         if x.dtype.is_float:
-            made: Value = ctx.op("clip", X=x, min=lo, max=hi, result=(x.dtype, x.shape))
-            return made
+            return ctx.op("clip", X=x, min=lo, max=hi, result=(x.dtype, x.shape))
     for value, op in ((low, "elementwise_max"), (high, "elementwise_min")):
         if value is not None:
             x = emit.binary(b, op, x, _like(ctx, value, x))
@@ -238,7 +235,7 @@ def close(ctx: Context, x: Value, y: Value, rtol: Value, atol: Value, *, equal_n
         raise Unsupported("a tolerance that is computed at run time")
     shape = D.broadcast(x.shape, y.shape)
     x, y = (emit.shape.expand_to(ctx.b, v, shape, (x, y)) for v in (x, y))  # type: ignore[arg-type]
-    made: Value = ctx.op(
+    return ctx.op(
         op,
         Input=x,
         Other=y,
@@ -247,13 +244,11 @@ def close(ctx: Context, x: Value, y: Value, rtol: Value, atol: Value, *, equal_n
         equal_nan=equal_nan,
         result=ctx.spec(like=shape if op == "isclose" else ()),
     )
-    return made
 
 
 @pir_op("add_n")
 def add_n(ctx: Context, values: list[Value]) -> Value:
-    made: Value = ctx.op("sum", X=values, result=(values[0].dtype, values[0].shape))
-    return made
+    return ctx.op("sum", X=values, result=(values[0].dtype, values[0].shape))
 
 
 @pir_op("trunc_divide")
@@ -269,8 +264,7 @@ def shift(ctx: Context, x: Value, y: Value, *, is_arithmetic: bool) -> Value:
     b = ctx.b
     op = ctx.pir.name.partition(".")[2].rstrip("_")
     if op in b.operators:
-        made: Value = ctx.op(op, x=x, y=y, is_arithmetic=is_arithmetic, result=ctx.spec())
-        return made
+        return ctx.op(op, x=x, y=y, is_arithmetic=is_arithmetic, result=ctx.spec())
     if x.dtype is DType.INT64 or x.dtype is DType.UINT8 or not is_arithmetic:
         raise Unsupported(f"Paddle {b.target.paddle} has no operator {op}")
     # in doubles, which hold every product of an int32 and a power of two below 2^53

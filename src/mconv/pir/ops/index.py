@@ -39,8 +39,8 @@ def slice_(
             b,
             x,
             axes,
-            first if first is not None else ctx.tensor(starts),  # type: ignore[arg-type]
-            last if last is not None else ctx.tensor(ends),  # type: ignore[arg-type]
+            first if first is not None else ctx.tensor(starts),
+            last if last is not None else ctx.tensor(ends),
         )
         if not decrease:
             return made
@@ -90,8 +90,8 @@ def strided_slice(ctx: Context, x: Value, starts: Any, ends: Any, strides: Any, 
         ctx.b,
         x,
         axes,
-        first if first is not None else ctx.tensor(starts),  # type: ignore[arg-type]
-        last if last is not None else ctx.tensor(ends),  # type: ignore[arg-type]
+        first if first is not None else ctx.tensor(starts),
+        last if last is not None else ctx.tensor(ends),
         steps,
     )
 
@@ -116,7 +116,7 @@ def gather(ctx: Context, x: Value, index: Value, axis: Any) -> Value:
     index_shape = index.shape or ()
     flat = emit.reshape(b, index, (D.product(index_shape),)) if len(index_shape) != 1 else index
     out = (*shape[:where], *(flat.shape or ()), *shape[where + 1 :])
-    made: Value = ctx.op("gather", X=x, Index=flat, axis=where, result=(kind, out))
+    made = ctx.op("gather", X=x, Index=flat, axis=where, result=(kind, out))
     # a matrix of indices counts as a vector
     if not index_shape or (len(stated) != len(out)):
         return ctx.reshaped(made, (*shape[:where], *index_shape, *shape[where + 1 :]))
@@ -130,8 +130,7 @@ def index_select(ctx: Context, x: Value, index: Value, *, axis: int) -> Value:
     if not index.rank:
         index = emit.reshape(ctx.b, index, (1,))
     out = (*shape[:where], *(index.shape or ()), *shape[where + 1 :])
-    made: Value = ctx.op("index_select", X=x, Index=index, dim=where, result=(x.dtype, out))
-    return made
+    return ctx.op("index_select", X=x, Index=index, dim=where, result=(x.dtype, out))
 
 
 @pir_op("index_select_strided")
@@ -161,7 +160,7 @@ def put_along_axis(
         return scatter_elements(ctx.b, x, index, value, axis, reduce[1:])
     elif reduce == "mean":
         raise Unsupported("put_along_axis with reduce='mean'")
-    made: Value = ctx.op(
+    return ctx.op(
         "put_along_axis",
         Input=x,
         Index=index,
@@ -169,9 +168,8 @@ def put_along_axis(
         Axis=axis,
         Reduce=reduce,
         **arguments,
-        result={"Result": (x.dtype, x.shape)},
-    )[0]
-    return made
+        result=(x.dtype, x.shape),
+    )
 
 
 @pir_op("one_hot")
@@ -181,7 +179,7 @@ def one_hot(ctx: Context, x: Value, num_classes: Any) -> Value:
     if depth is None or not isinstance(depth[0], int):
         raise Unsupported("a number of classes that is computed at run time")
     shape = x.shape or ()
-    made: Value = ctx.op(
+    made = ctx.op(
         "one_hot_v2",
         X=x,
         depth=depth[0],
@@ -206,14 +204,14 @@ def topk(ctx: Context, x: Value, k: Any, *, axis: int, largest: bool, sorted: bo
     else:
         arguments["K"] = ctx.one(ctx.tensor(k))
         shape[where] = known[0] if known is not None else D.Sym.fresh("topk")
-    values, places = ctx.op(
+    values, places = ctx.op_outputs(
         "top_k_v2",
         X=x,
         axis=where,
         largest=largest,
         sorted=sorted,
         **arguments,
-        result={"Out": (x.dtype, tuple(shape)), "Indices": (DType.INT64, tuple(shape))},
+        results={"Out": (x.dtype, tuple(shape)), "Indices": (DType.INT64, tuple(shape))},
     )
     return values, places
 
@@ -224,7 +222,9 @@ def argsort(ctx: Context, x: Value, *, axis: int, descending: bool, stable: bool
         return x, emit.fill(ctx.b, (), 0, DType.INT64)
     spec = {"Out": (x.dtype, x.shape), "Indices": (DType.INT64, x.shape)}
     arguments = {"stable": stable} if "stable" in ctx.b.signature("argsort")["attrs"] else {}
-    values, places = ctx.op("argsort", X=x, axis=axis % x.rank, descending=descending, **arguments, result=spec)
+    values, places = ctx.op_outputs(
+        "argsort", X=x, axis=axis % x.rank, descending=descending, **arguments, results=spec
+    )
     return values, places
 
 
@@ -235,7 +235,7 @@ def cumsum(ctx: Context, x: Value, axis: Any, *, flatten: bool, exclusive: bool,
         x = emit.reshape(ctx.b, x, (1,))
     if flatten:
         x = emit.reshape(ctx.b, x, (D.product(x.shape or ()),))
-    made: Value = ctx.op(
+    made = ctx.op(
         "cumsum", X=x, axis=where, flatten=False, exclusive=exclusive, reverse=reverse, result=(x.dtype, x.shape)
     )
     return made if len(ctx.spec()[1]) == made.rank else emit.reshape(ctx.b, made, ())
@@ -249,7 +249,7 @@ def logcumsumexp(ctx: Context, x: Value, *, axis: int, flatten: bool, exclusive:
     if flatten:
         x, axis = emit.reshape(b, x, (D.product(x.shape or ()),)), 0
     # the largest of all is taken out first, as in logsumexp
-    top: Value = ctx.op(
+    top = ctx.op(
         "reduce_max",
         X=x,
         dim=[axis % (x.rank or 1)],
@@ -258,7 +258,7 @@ def logcumsumexp(ctx: Context, x: Value, *, axis: int, flatten: bool, exclusive:
         result=(x.dtype, tuple(1 if i == axis % (x.rank or 1) else d for i, d in enumerate(x.shape or ()))),
     )
     powers = emit.unary(b, "exp", emit.binary(b, "elementwise_sub", x, top))
-    summed: Value = ctx.op("cumsum", X=powers, axis=axis, exclusive=exclusive, reverse=reverse, flatten=False)
+    summed = ctx.op("cumsum", X=powers, axis=axis, exclusive=exclusive, reverse=reverse, flatten=False)
     return emit.binary(b, "elementwise_add", emit.unary(b, "log", summed), top)
 
 
@@ -284,7 +284,7 @@ def cumulative(ctx: Context, x: Value, *, axis: int, dtype: Optional[DType]) -> 
     bias = bias.reshape((1,) * axis + (n, n) + (1,) * (rank - axis - 1))
     square = emit.binary(b, "elementwise_add", row, b.constant(bias))
     shape = tuple(x.shape or ())
-    best: Value = ctx.op(
+    best = ctx.op(
         "reduce_max" if largest else "reduce_min",
         X=square,
         dim=[axis + 1],
@@ -295,9 +295,7 @@ def cumulative(ctx: Context, x: Value, *, axis: int, dtype: Optional[DType]) -> 
     hit = emit.compare(b, "equal", square, emit.unsqueeze(b, best, [axis + 1]))
     steps = np.arange(n, dtype=np.int32).reshape((1,) * (axis + 1) + (n,) + (1,) * (rank - axis - 1))
     places = emit.binary(b, "elementwise_mul", b.cast(hit, DType.INT32), b.constant(steps))
-    last: Value = ctx.op(
-        "reduce_max", X=places, dim=[axis + 1], keep_dim=False, reduce_all=False, result=(DType.INT32, shape)
-    )
+    last = ctx.op("reduce_max", X=places, dim=[axis + 1], keep_dim=False, reduce_all=False, result=(DType.INT32, shape))
     return b.cast(best, x.dtype), b.cast(last, ctx.spec(1)[0])
 
 
@@ -314,7 +312,7 @@ def unique(
     is_sorted: bool,
 ) -> tuple:
     specs = {"Out": ctx.spec(), **{k: ctx.any_spec(i) for i, k in enumerate(("Indices", "Index", "Counts"), 1)}}
-    made = ctx.op(
+    made = ctx.op_outputs(
         "unique",
         X=x,
         return_index=True if not is_sorted else return_index,
@@ -323,7 +321,7 @@ def unique(
         axis=axis,
         dtype=int(dtype) if dtype is not None else int(DType.INT64),
         is_sorted=is_sorted,
-        result={k: s for k, s in specs.items() if s is not None},
+        results={k: s for k, s in specs.items() if s is not None},
     )
     found = dict(zip([k for k, s in specs.items() if s is not None], made))
     _count(ctx, x, found, axis)
@@ -397,7 +395,7 @@ def index_add(ctx: Context, x: Value, index: Value, value: Value, *, axis: int) 
     back = [perm.index(i) for i in range(rank)]
     turned, updates = emit.transpose(b, x, perm), emit.transpose(b, value, perm)
     places = emit.unsqueeze(b, index, [1])
-    made: Value = ctx.op("scatter_nd_add", X=turned, Index=places, Updates=updates, result=(x.dtype, turned.shape))
+    made = ctx.op("scatter_nd_add", X=turned, Index=places, Updates=updates, result=(x.dtype, turned.shape))
     return emit.transpose(b, made, back)
 
 
@@ -438,7 +436,7 @@ def set_value(
     if not value.rank:
         value = emit.reshape(b, value, (1,))
     sig = b.signature("set_value")["attrs"]
-    made: Value = ctx.op(
+    return ctx.op(
         "set_value",
         Input=x,
         ValueTensor=value,
@@ -449,4 +447,3 @@ def set_value(
         **arguments,
         result=(x.dtype, x.shape),
     )
-    return made

@@ -77,7 +77,7 @@ def mv(ctx: Context, x: Value, y: Value) -> Value:
 def dot(ctx: Context, x: Value, y: Value) -> Value:
     product = emit.binary(ctx.b, "elementwise_mul", x, y)
     kind, shape = ctx.spec()
-    made: Value = ctx.op(
+    return ctx.op(
         "reduce_sum",
         X=product,
         dim=[-1],
@@ -85,7 +85,6 @@ def dot(ctx: Context, x: Value, y: Value) -> Value:
         reduce_all=not shape,
         result=(kind, (product.shape or ())[:-1]),
     )
-    return made
 
 
 @pir_op("addmm", "baddbmm")
@@ -108,14 +107,12 @@ def multi_dot(ctx: Context, values: list[Value]) -> Value:
 
 @pir_op("einsum")
 def einsum(ctx: Context, values: list[Value], *, equation: str) -> tuple:
-    spec = ctx.spec()
-    made = ctx.op("einsum", Operands=values, equation=equation, result={"Out": spec})
-    return made[0], None, None
+    return ctx.op("einsum", Operands=values, equation=equation, result=ctx.spec()), None, None
 
 
 @pir_op("slogdet", "slogdet_v2")
 def slogdet(ctx: Context, x: Value) -> Any:
-    made: Value = ctx.op("slogdeterminant", Input=x, result=(x.dtype, (2, *(x.shape or ())[:-2])))
+    made = ctx.op("slogdeterminant", Input=x, result=(x.dtype, (2, *(x.shape or ())[:-2])))
     if (x.rank or 2) == 2 and not ctx.has_0d:
         made = ctx.reshaped(made, (2,))  # the determinant of one matrix came as [1]
     if len(ctx.pir.outputs) == 1:
@@ -127,29 +124,25 @@ def slogdet(ctx: Context, x: Value) -> Any:
 
 @pir_op("matrix_rank")
 def matrix_rank(ctx: Context, x: Value, *, tol: float, use_default_tol: bool, hermitian: bool) -> Value:
-    made: Value = ctx.op(
-        "matrix_rank", X=x, tol=tol, use_default_tol=use_default_tol, hermitian=hermitian, result=ctx.spec()
-    )
-    return made
+    return ctx.op("matrix_rank", X=x, tol=tol, use_default_tol=use_default_tol, hermitian=hermitian, result=ctx.spec())
 
 
 @pir_op("matrix_rank_tol")
 def matrix_rank_tol(ctx: Context, x: Value, tol: Value, *, use_default_tol: bool, hermitian: bool) -> Value:
-    made: Value = ctx.op(
+    return ctx.op(
         "matrix_rank", X=x, TolTensor=tol, use_default_tol=use_default_tol, hermitian=hermitian, result=ctx.spec()
     )
-    return made
 
 
 @pir_op("svdvals")
 def svdvals(ctx: Context, x: Value) -> Value:
     shape = x.shape or ()
     small = D.minimum(shape[-1], shape[-2])
-    made = ctx.op(
+    made = ctx.op_outputs(
         "svd",
         X=x,
         full_matrices=False,
-        result={
+        results={
             "U": (x.dtype, (*shape[:-1], small)),
             "S": (x.dtype, (*shape[:-2], small)),
             "VH": (x.dtype, (*shape[:-2], small, shape[-1])),
@@ -166,14 +159,12 @@ def cross(ctx: Context, x: Value, y: Value, *, axis: int) -> Value:
         raise Unsupported("operands of unknown rank")
     x, y = (emit.shape.expand_to(b, v, shape, (x, y)) for v in (x, y))
     where = next((i for i, d in enumerate(shape) if d == 3), 0) if axis == 9 else axis  # 9 stands for: the first of 3
-    made: Value = ctx.op("cross", X=x, Y=y, dim=where, result=(x.dtype, shape))
-    return made
+    return ctx.op("cross", X=x, Y=y, dim=where, result=(x.dtype, shape))
 
 
 @pir_op("diag_embed")
 def diag_embed(ctx: Context, x: Value, *, offset: int, dim1: int, dim2: int) -> Value:
-    made: Value = ctx.op("diag_embed", Input=x, offset=offset, dim1=dim1, dim2=dim2, result=ctx.spec())
-    return made
+    return ctx.op("diag_embed", Input=x, offset=offset, dim1=dim1, dim2=dim2, result=ctx.spec())
 
 
 @pir_op("lstsq")
@@ -184,7 +175,7 @@ def lstsq(ctx: Context, x: Value, y: Value, rcond: Any, *, driver: str) -> tuple
     names = ("Solution", "Residuals", "Rank", "SingularValues")
     known = ctx.b.signature("lstsq")["outputs"]
     specs = {n: ctx.spec(i) for i, n in enumerate(names) if n in known}
-    made = dict(zip(specs, ctx.op("lstsq", X=x, Y=y, rcond=float(number), driver=driver, result=specs)))
+    made = dict(zip(specs, ctx.op_outputs("lstsq", X=x, Y=y, rcond=float(number), driver=driver, results=specs)))
     return tuple(made.get(n) for n in names)
 
 
@@ -197,13 +188,13 @@ def lu_solve(ctx: Context, y: Value, lu: Value, pivots: Value, *, trans: str) ->
     b = ctx.b
     shape = lu.shape or ()
     square = (lu.dtype, shape)
-    swaps, low, up = ctx.op(
+    swaps, low, up = ctx.op_outputs(
         "lu_unpack",
         X=lu,
         Pivots=pivots,
         unpack_ludata=True,
         unpack_pivots=True,
-        result={"Pmat": square, "L": square, "U": square},
+        results={"Pmat": square, "L": square, "U": square},
     )
     # P·L·U·x = y
     made = emit.matmul(b, swaps, y, trans_x=True)

@@ -9,6 +9,7 @@ from mconv.pir.context import Context
 from mconv.pir.ops.reduce import reduce
 from mconv.pir.registry import Unsupported, pir_op
 from mconv.program import dims as D
+from mconv.program.builder import Results
 from mconv.program.dtypes import DType
 from mconv.program.value import Value
 
@@ -36,7 +37,7 @@ def dropout(
 @pir_op("embedding")
 def embedding(ctx: Context, ids: Value, weight: Value, *, padding_idx: int, sparse: bool = False) -> Value:
     shape = (*(ids.shape or ()), (weight.shape or ())[1])
-    made: Value = ctx.op("lookup_table_v2", W=weight, Ids=ids, padding_idx=padding_idx, result=(weight.dtype, shape))
+    made = ctx.op("lookup_table_v2", W=weight, Ids=ids, padding_idx=padding_idx, result=(weight.dtype, shape))
     if not ids.rank and not ctx.has_0d:
         return ctx.reshaped(made, shape)
     return made
@@ -62,8 +63,8 @@ def rnn(
 ) -> tuple:
     width = hidden_size * (2 if is_bidirec else 1)
     out = (x.dtype, (*(x.shape or ())[:2], width))
-    specs = {"Out": out, "State": [(s.dtype, s.shape) for s in states], "DropoutState": (DType.UINT8, (0,))}
-    made, final, state = ctx.op(
+    specs: Results = {"Out": out, "State": [(s.dtype, s.shape) for s in states], "DropoutState": (DType.UINT8, (0,))}
+    made, *final, state = ctx.op_outputs(
         "rnn",
         Input=x,
         PreState=states,
@@ -77,24 +78,23 @@ def rnn(
         mode=mode,
         seed=seed,
         is_test=True,
-        result=specs,
+        results=specs,
     )
-    return made, state, list(final), None
+    return made, state, final, None
 
 
 @pir_op("prelu")
 def prelu(ctx: Context, x: Value, alpha: Value, *, data_format: str, mode: str) -> Value:
     if not alpha.rank:
         alpha = ctx.one(alpha)
-    made: Value = ctx.op("prelu", X=x, Alpha=alpha, data_format=data_format, mode=mode, result=(x.dtype, x.shape))
-    return made
+    return ctx.op("prelu", X=x, Alpha=alpha, data_format=data_format, mode=mode, result=(x.dtype, x.shape))
 
 
 @pir_op("rrelu")
 def rrelu(ctx: Context, x: Value, *, lower: float, upper: float, is_test: bool) -> tuple:
     if not is_test:
         raise Unsupported("rrelu in training mode (call layer.eval() before saving)")
-    made: Value = ctx.op("leaky_relu", X=x, alpha=(lower + upper) / 2, result=(x.dtype, x.shape))
+    made = ctx.op("leaky_relu", X=x, alpha=(lower + upper) / 2, result=(x.dtype, x.shape))
     return made, None
 
 
@@ -104,17 +104,16 @@ def swiglu(ctx: Context, x: Value, y: Optional[Value] = None) -> Value:
     if y is None:
         shape = x.shape or ()
         half = D.floordiv(shape[-1], 2)
-        x, y = b.op(
-            "split", X=x, axis=len(shape) - 1, num=2, sections=[], result={"Out": [(x.dtype, (*shape[:-1], half))] * 2}
-        )[0]
+        x, y = b.op_outputs(
+            "split", X=x, axis=len(shape) - 1, num=2, sections=[], results={"Out": [(x.dtype, (*shape[:-1], half))] * 2}
+        )
     return emit.binary(b, "elementwise_mul", emit.unary(b, "silu", x), y)
 
 
 @pir_op("softmax", "log_softmax")
 def softmax(ctx: Context, x: Value, *, axis: int) -> Value:
     op = ctx.pir.name.partition(".")[2].rstrip("_")
-    made: Value = ctx.op(op, X=x, axis=axis, result=(x.dtype, x.shape))
-    return made
+    return ctx.op(op, X=x, axis=axis, result=(x.dtype, x.shape))
 
 
 @pir_op("cross_entropy_with_softmax")
@@ -132,7 +131,7 @@ def cross_entropy(
     shape = logits.shape or ()
     rank = len(shape)
     loss = tuple(1 if i == axis % rank else d for i, d in enumerate(shape))
-    made = ctx.op(
+    made = ctx.op_outputs(
         "softmax_with_cross_entropy",
         Logits=logits,
         Label=label,
@@ -141,7 +140,7 @@ def cross_entropy(
         numeric_stable_mode=numeric_stable_mode,
         ignore_index=ignore_index,
         axis=axis,
-        result={"Softmax": (logits.dtype, shape), "Loss": (logits.dtype, loss)},
+        results={"Softmax": (logits.dtype, shape), "Loss": (logits.dtype, loss)},
     )
     return made[0], made[1]
 
@@ -167,21 +166,20 @@ def kldiv_loss(ctx: Context, x: Value, target: Value, *, reduction: str, log_tar
 def bilinear(ctx: Context, x: Value, y: Value, weight: Value, bias: Optional[Value] = None) -> Value:
     if bias is not None and bias.rank == 1:
         bias = emit.reshape(ctx.b, bias, (1, (bias.shape or (1,))[0]))
-    made: Value = ctx.op("bilinear_tensor_product", X=x, Y=y, Weight=weight, Bias=bias, result=ctx.spec())
-    return made
+    return ctx.op("bilinear_tensor_product", X=x, Y=y, Weight=weight, Bias=bias, result=ctx.spec())
 
 
 @pir_op("nll_loss")
 def nll_loss(
     ctx: Context, x: Value, label: Value, weight: Optional[Value] = None, *, ignore_index: int, reduction: str
 ) -> tuple:
-    made = ctx.op(
+    made = ctx.op_outputs(
         "nll_loss",
         X=x,
         Label=label,
         Weight=weight,
         ignore_index=ignore_index,
         reduction=reduction,
-        result={"Out": ctx.spec(0), "Total_weight": (x.dtype, ())},
+        results={"Out": ctx.spec(0), "Total_weight": (x.dtype, ())},
     )
     return made[0], made[1]

@@ -35,8 +35,8 @@ def batch_norm(
     if not (is_test or use_global_stats):
         raise Unsupported("batch normalisation in training mode (call layer.eval() before saving)")
     channels = mean.shape or (1,)
-    scale = scale if scale is not None else b.constant(np.ones(channels, mean.dtype.numpy), mean.dtype)  # type: ignore[arg-type]
-    bias = bias if bias is not None else b.constant(np.zeros(channels, mean.dtype.numpy), mean.dtype)  # type: ignore[arg-type]
+    scale = scale if scale is not None else b.constant(np.ones(channels, mean.dtype.numpy), mean.dtype)
+    bias = bias if bias is not None else b.constant(np.zeros(channels, mean.dtype.numpy), mean.dtype)
     y = b.variable("batch_norm.tmp", x.dtype, x.shape)
     saved = [b.variable("batch_norm.saved", mean.dtype, mean.shape) for _ in range(2)]
     # the running statistics are written back where they came from, as Paddle's own programs have it and as its
@@ -60,15 +60,15 @@ def layer_norm(
     ctx: Context, x: Value, scale: Optional[Value], bias: Optional[Value], *, epsilon: float, begin_norm_axis: int
 ) -> tuple:
     arguments = {"Scale": _flat(ctx, scale), "Bias": _flat(ctx, bias)}
-    made = ctx.op(
+    y = ctx.op(
         "layer_norm",
         X=x,
         **arguments,
         epsilon=epsilon,
         begin_norm_axis=begin_norm_axis,
-        result={"Y": (x.dtype, x.shape)},
+        result=(x.dtype, x.shape),
     )
-    return made[0], None, None
+    return y, None, None
 
 
 def _flat(ctx: Context, x: Optional[Value]) -> Optional[Value]:

@@ -47,10 +47,9 @@ def reduce(ctx: Context, op: str, x: Value, axes: list[int], keepdim: bool, spec
     shape = reduced_shape(x.shape, axes, keepdim)
     kind = x.dtype if spec is None else spec[0]
     whole = not axes or len(axes) == rank
-    made: Value = ctx.op(
+    return ctx.op(
         op, X=x, dim=axes or list(range(rank)), keep_dim=keepdim, reduce_all=whole, result=(kind, shape), **attrs
     )
-    return made
 
 
 @pir_op("max", "min", "mean")
@@ -86,7 +85,7 @@ def logsumexp(ctx: Context, x: Value, *, axis: list[int], keepdim: bool, reduce_
     if not rank:
         return x
     axes = sorted({a % rank for a in axis}) if axis and not reduce_all else list(range(rank))
-    made: Value = ctx.op(
+    return ctx.op(
         "logsumexp",
         X=x,
         axis=axes,
@@ -94,7 +93,6 @@ def logsumexp(ctx: Context, x: Value, *, axis: list[int], keepdim: bool, reduce_
         reduce_all=len(axes) == rank,
         result=(x.dtype, reduced_shape(x.shape, axes, keepdim)),
     )
-    return made
 
 
 @pir_op("frobenius_norm")
@@ -107,7 +105,7 @@ def p_norm(ctx: Context, x: Value, *, porder: float, axis: int, epsilon: float, 
     if not x.rank:
         return emit.unary(ctx.b, "abs", x)
     axes = [] if asvector else [axis % x.rank]
-    made: Value = ctx.op(
+    return ctx.op(
         "p_norm",
         X=x,
         porder=porder,
@@ -117,7 +115,6 @@ def p_norm(ctx: Context, x: Value, *, porder: float, axis: int, epsilon: float, 
         asvector=asvector,
         result=(x.dtype, reduced_shape(x.shape, axes, keepdim)),
     )
-    return made
 
 
 @pir_op("argmax", "argmin")
@@ -136,7 +133,7 @@ def arg(ctx: Context, x: Value, axis: Any, *, keepdims: bool, flatten: bool, dty
 def _extreme(
     ctx: Context, op: str, x: Value, axis: int, axes: list[int], keep: bool, flatten: bool, kind: DType
 ) -> Value:
-    made: Value = ctx.op(
+    return ctx.op(
         op,
         X=x,
         axis=axis,
@@ -145,7 +142,6 @@ def _extreme(
         dtype=int(kind),
         result=(kind, reduced_shape(x.shape, axes, keep)),
     )
-    return made
 
 
 @pir_op("numel")
@@ -153,7 +149,7 @@ def numel(ctx: Context, x: Value) -> Value:
     kind, _ = ctx.spec()
     if x.size is not None:
         return ctx.b.constant(np.array(x.size, kind.numpy))
-    made: Value = ctx.op("size", Input=x, result=(kind, ()))
+    made = ctx.op("size", Input=x, result=(kind, ()))
     made.data = (D.product(x.shape or ()),)
     return made
 
@@ -195,7 +191,7 @@ def moments(ctx: Context, x: Value, axis: list[int], keepdim: bool, correction: 
 def nansum(ctx: Context, x: Value, *, axis: list[int], dtype: Optional[DType], keepdim: bool) -> Value:
     b = ctx.b
     kind, _ = ctx.spec()
-    bad: Value = ctx.op("isnan_v2", X=x, result=(DType.BOOL, x.shape))
+    bad = ctx.op("isnan_v2", X=x, result=(DType.BOOL, x.shape))
     clean = emit.where(b, bad, b.constant(np.zeros((), x.dtype.numpy), x.dtype), x)
     return reduce(ctx, "reduce_sum", b.cast(clean, kind), axis, keepdim)
 
@@ -229,10 +225,9 @@ def dist(ctx: Context, x: Value, y: Value, *, p: float) -> Value:
     """The p-norm of the difference."""
     b = ctx.b
     flat = emit.reshape(b, emit.binary(b, "elementwise_sub", x, y), (D.product(D.broadcast(x.shape, y.shape) or ()),))
-    made: Value = ctx.op(
+    return ctx.op(
         "p_norm", X=flat, porder=p, axis=-1, epsilon=1e-12, keepdim=False, asvector=True, result=(x.dtype, ())
     )
-    return made
 
 
 @pir_op("bincount")
@@ -250,7 +245,7 @@ def equal_all(ctx: Context, x: Value, y: Value) -> Any:
     """Whether two tensors have the same sizes and the same elements."""
     b = ctx.b
     given = counted(b, [*(x.shape or ()), *(y.shape or ())])
-    made: Value = ctx.op("equal_all", X=x, Y=y, result=(DType.BOOL, ()))
+    made = ctx.op("equal_all", X=x, Y=y, result=(DType.BOOL, ()))
     if not given:
         return made
     made = or_else(b, given, made, b.constant(np.array(True)))
@@ -274,14 +269,14 @@ def median(ctx: Context, x: Value, *, axis: list[int], keepdim: bool, mode: str)
     kept = tuple(shape[i] for i in rest)
     rows = emit.reshape(b, emit.transpose(b, x, [*rest, *axes]), (*kept, count))
     last = len(kept)
-    missing: Value = ctx.op("isnan_v2", X=rows, result=(DType.BOOL, rows.shape))
+    missing = ctx.op("isnan_v2", X=rows, result=(DType.BOOL, rows.shape))
     infinite = b.constant(np.array(np.inf, x.dtype.numpy), x.dtype)
-    ordered, _ = ctx.op(
+    ordered, _ = ctx.op_outputs(
         "argsort",
         X=emit.where(b, missing, infinite, rows),
         axis=last,
         descending=False,
-        result={"Out": (x.dtype, rows.shape), "Indices": (DType.INT64, rows.shape)},
+        results={"Out": (x.dtype, rows.shape), "Indices": (DType.INT64, rows.shape)},
     )
     gone = reduce(ctx, "reduce_sum", b.cast(missing, DType.INT64), [last], True)
     nan = b.constant(np.array(np.nan, x.dtype.numpy), x.dtype)

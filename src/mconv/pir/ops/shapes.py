@@ -11,6 +11,7 @@ from mconv import emit
 from mconv.pir.context import Context
 from mconv.pir.registry import Unsupported, pir_op
 from mconv.program import dims as D
+from mconv.program.builder import Spec
 from mconv.program.dtypes import DType
 from mconv.program.value import Value
 
@@ -55,8 +56,7 @@ def reshape(ctx: Context, x: Value, target: Any = None, *, dims: Optional[list[i
     if D.is_static(spec[1]) and (x.is_const or 0 in spec[1] or (not spec[1] and not ctx.has_0d)):
         return emit.reshape(b, x, spec[1])
     if wanted is None:
-        made: Value = ctx.op("reshape2", X=x, Shape=ctx.tensor(target), result=spec)
-        return made
+        return ctx.op("reshape2", X=x, Shape=ctx.tensor(target), result=spec)
     if D.is_static(wanted):
         literal = [int(d) for d in wanted]  # type: ignore[arg-type]
         shape = resolved(x, literal, spec[1])
@@ -86,8 +86,7 @@ def flatten(ctx: Context, x: Value, *, start_axis: int, stop_axis: int) -> Value
     out = (*shape[:first], D.product(shape[first : last + 1]), *shape[last + 1 :])
     if D.is_static(out):
         return emit.reshape(ctx.b, x, out)
-    made: Value = ctx.op("flatten_contiguous_range", X=x, start_axis=first, stop_axis=last, result=(x.dtype, out))
-    return made
+    return ctx.op("flatten_contiguous_range", X=x, start_axis=first, stop_axis=last, result=(x.dtype, out))
 
 
 @pir_op("squeeze")
@@ -167,7 +166,7 @@ def stack(ctx: Context, values: list[Value], *, axis: int) -> Value:
     where = axis % rank
     if not values[0].rank:
         made = emit.concat(b, [emit.reshape(b, v, (1,)) for v in values], 0)
-        known = ctx.dims(values)  # type: ignore[arg-type]
+        known = ctx.dims(values)
         if known is not None and not made.is_const:
             made.data = tuple(known)
         return made
@@ -177,7 +176,7 @@ def stack(ctx: Context, values: list[Value], *, axis: int) -> Value:
     for v in values[1:]:  # a number beats a symbol
         shape = [d if isinstance(d, int) else e for d, e in zip(shape, v.shape or ())]
     shape.insert(where, len(values))
-    return ctx.op("stack", X=values, axis=where, result={"Y": (kind, tuple(shape))})[0]
+    return ctx.op("stack", X=values, axis=where, result=(kind, tuple(shape)))
 
 
 @pir_op("split")
@@ -192,20 +191,20 @@ def _split(ctx: Context, x: Value, sizes: list[D.Dim], axis: int) -> list[Value]
     axis %= x.rank or 1
     whole = (x.shape or ())[axis]
     if any(isinstance(s, int) and s == -1 for s in sizes):
-        rest = whole - sum((s for s in sizes if not (isinstance(s, int) and s == -1)), 0)  # type: ignore[misc]
+        rest = whole - sum((s for s in sizes if not (isinstance(s, int) and s == -1)), 0)
         sizes = [rest if isinstance(s, int) and s == -1 else s for s in sizes]
     if any(not isinstance(s, int) for s in sizes) and all(isinstance(s, int) for s in sizes[:-1]):
         stated = ctx.specs()
         shape = list(x.shape or ())
-        specs = [(x.dtype, (*shape[:axis], s, *shape[axis + 1 :])) for s in sizes]
+        specs: list[Spec] = [(x.dtype, (*shape[:axis], s, *shape[axis + 1 :])) for s in sizes]
         if len(stated) == len(sizes):
-            (made,) = ctx.op(
+            made = ctx.op_outputs(
                 "split",
                 X=x,
                 axis=axis,
                 sections=[int(s) if isinstance(s, int) else -1 for s in sizes],
                 num=0,
-                result={"Out": specs},
+                results={"Out": specs},
             )
             return list(made)
     return emit.split(ctx.b, x, sizes, axis)
@@ -218,8 +217,8 @@ def split_with_num(ctx: Context, x: Value, axis: Any, *, num: int) -> list[Value
     part = D.floordiv(shape[where], num)
     if num == 1:
         return [x]
-    specs = [(x.dtype, (*shape[:where], part, *shape[where + 1 :]))] * num
-    (made,) = ctx.op("split", X=x, axis=where, num=num, sections=[], result={"Out": specs})
+    specs: list[Spec] = [(x.dtype, (*shape[:where], part, *shape[where + 1 :]))] * num
+    made = ctx.op_outputs("split", X=x, axis=where, num=num, sections=[], results={"Out": specs})
     return list(made)
 
 
@@ -230,7 +229,7 @@ def unbind(ctx: Context, x: Value, *, axis: int, num: int = 0) -> list[Value]:
     shape = x.shape or ()
     count = len(ctx.specs())
     spec = (x.dtype, (*shape[:where], *shape[where + 1 :]))
-    (made,) = ctx.op("unstack", X=x, axis=where, num=count, result={"Y": [spec] * count})
+    made = ctx.op_outputs("unstack", X=x, axis=where, num=count, results={"Y": [spec] * count})
     values = list(made)
     if x.data is not None:
         for v, d in zip(values, x.data):
@@ -254,8 +253,7 @@ def expand_to(ctx: Context, x: Value, shape: Any, wanted: Optional[list[D.Dim]],
     if wanted is None:
         if not have:
             x = emit.reshape(ctx.b, x, (1,))
-        made: Value = ctx.op("expand_v2", X=x, Shape=ctx.tensor(shape), result=(x.dtype, stated))
-        return made
+        return ctx.op("expand_v2", X=x, Shape=ctx.tensor(shape), result=(x.dtype, stated))
     offset = len(wanted) - len(have)
     target: list[D.Dim] = []
     for i, d in enumerate(wanted):
@@ -288,8 +286,7 @@ def tile(ctx: Context, x: Value, repeat_times: Any) -> Value:
     kind, stated = ctx.spec()
     times = ctx.dims(repeat_times)
     if times is None:
-        made: Value = ctx.op("tile", X=x, RepeatTimes=ctx.tensor(repeat_times), result=(kind, stated))
-        return made
+        return ctx.op("tile", X=x, RepeatTimes=ctx.tensor(repeat_times), result=(kind, stated))
     have = list(x.shape or ())
     if not have and not times:
         return x
@@ -318,8 +315,7 @@ def triangle(ctx: Context, x: Value, *, diagonal: int) -> Value:
 
 @pir_op("roll")
 def roll(ctx: Context, x: Value, shifts: Any, *, axis: list[int]) -> Value:
-    made: Value = ctx.op("roll", X=x, shifts=ctx.ints(shifts), axis=axis, result=(x.dtype, x.shape))
-    return made
+    return ctx.op("roll", X=x, shifts=ctx.ints(shifts), axis=axis, result=(x.dtype, x.shape))
 
 
 @pir_op("repeat_interleave")
@@ -339,8 +335,7 @@ def repeat_by_tensor(ctx: Context, x: Value, repeats: Value, *, axis: int, outpu
     if ctx.has("repeat_interleave"):
         sig = ctx.b.signature("repeat_interleave")
         if "RepeatsTensor" in sig["inputs"]:
-            made: Value = ctx.op("repeat_interleave", X=x, RepeatsTensor=repeats, dim=axis, Repeats=0, result=spec)
-            return made
+            return ctx.op("repeat_interleave", X=x, RepeatsTensor=repeats, dim=axis, Repeats=0, result=spec)
     raise Unsupported("repetitions that are computed at run time")
 
 

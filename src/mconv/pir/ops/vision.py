@@ -25,7 +25,7 @@ def nms(ctx: Context, boxes: Value, *, threshold: float) -> Any:
         return kept
     # as many as there are boxes: the places of those kept, rising from 0, and 0 for the others
     size = (boxes.shape or (0,))[0]
-    places: Value = ctx.op("nms", Boxes=boxes, iou_threshold=threshold, result=(DType.INT64, (size,)))
+    places = ctx.op("nms", Boxes=boxes, iou_threshold=threshold, result=(DType.INT64, (size,)))
     first = emit.compare(b, "equal", emit.iota(b, size), b.constant(np.zeros(1, np.int64)))
     later = emit.compare(b, "greater_than", places, b.constant(np.zeros(1, np.int64)))
     found_at = selected(b, emit.logical(b, "logical_or", first, later))

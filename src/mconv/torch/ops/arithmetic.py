@@ -138,8 +138,7 @@ def ldexp(ctx: AtenContext, self: Value, other: Value) -> Value:
 @aten_op("atan2.default")
 def atan2(ctx: AtenContext, self: Value, other: Value) -> Value:
     x, y = operands(ctx, self, other)
-    made: Value = ctx.op("atan2", X1=_spread(ctx, x, y), X2=_spread(ctx, y, x))
-    return made
+    return ctx.op("atan2", X1=_spread(ctx, x, y), X2=_spread(ctx, y, x))
 
 
 def _spread(ctx: AtenContext, x: Value, other: Value) -> Value:

@@ -123,8 +123,7 @@ def isnan(ctx: AtenContext, self: Value) -> Value:
 @aten_op("isinf.default")
 def isinf(ctx: AtenContext, self: Value) -> Value:
     x = self if self.dtype.is_float else ctx.cast(self, DType.FP32)
-    made: Value = ctx.op("isinf_v2", X=x, result=(DType.BOOL, x.shape))
-    return made
+    return ctx.op("isinf_v2", X=x, result=(DType.BOOL, x.shape))
 
 
 @aten_op("nan_to_num.default")
@@ -163,7 +162,7 @@ def clamp(ctx: AtenContext, self: Value, min: Number | None = None, max: Number 
 
 @aten_op("clamp.Tensor", "clip.Tensor")
 def clamp_tensor(ctx: AtenContext, self: Value, min: Value | None = None, max: Value | None = None) -> Value:
-    return clamp(ctx, self, min, max)  # type: ignore[arg-type]
+    return clamp(ctx, self, min, max)
 
 
 @aten_op("clamp_min.default", "clamp_min.Tensor")

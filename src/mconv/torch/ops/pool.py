@@ -136,8 +136,8 @@ def _adaptive(ctx: AtenContext, x: Value, output_size: Sequence[Any], k: int, ki
 def _bins(ctx: AtenContext, x: Value, wanted: Sequence[D.Dim], kind: str) -> Value:
     shape = need_rank(x, "adaptive pooling")
     sizes = shape[2:]
-    if D.is_static(sizes) and D.is_static(wanted) and all(n % w == 0 for n, w in zip(sizes, wanted)):  # type: ignore[operator]
-        kernel = [n // w for n, w in zip(sizes, wanted)]  # type: ignore[operator]
+    if D.is_static(sizes) and D.is_static(wanted) and all(n % w == 0 for n, w in zip(sizes, wanted)):
+        kernel = [n // w for n, w in zip(sizes, wanted)]
         window = Window.make(kernel, kernel)  # type: ignore[arg-type]
         return pool.max_pool(ctx, x, window) if kind == "max" else pool.average_pool(ctx, x, window)
     if kind == "max":  # oneDNN's pooling gets it wrong; this operator is none of its own
@@ -157,7 +157,7 @@ def _largest(ctx: AtenContext, x: Value, wanted: Sequence[D.Dim]) -> tuple[Value
     k = len(shape) - 2 + len(ones)
     cells = [1] * len(ones) + [ctx.static_int(w, "the output size") for w in wanted]
     out = (*shape[:2], *cells)
-    value, place = ctx.op(
+    value, place = ctx.op_outputs(
         f"max_pool{k}d_with_index",
         X=whole,
         ksize=cells,
@@ -165,7 +165,7 @@ def _largest(ctx: AtenContext, x: Value, wanted: Sequence[D.Dim]) -> tuple[Value
         paddings=[0] * k,
         global_pooling=False,
         adaptive=True,
-        result={"Out": (x.dtype, out), "Mask": (DType.INT32, out)},
+        results={"Out": (x.dtype, out), "Mask": (DType.INT32, out)},
     )
     place = ctx.cast(place, DType.INT64)
     return (squeeze(ctx, value, ones), squeeze(ctx, place, ones)) if ones else (value, place)

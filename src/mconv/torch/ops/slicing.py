@@ -146,7 +146,7 @@ def _replaced(
         rows = arithmetic(ctx, "add", rows, reshape(ctx, dim_tensor(ctx, first), (1,)))
         order = [axis, *(i for i in range(len(shape)) if i != axis)]
         back = [int(i) for i in np.argsort(order)]
-        turned: Value = ctx.op(
+        turned = ctx.op(
             "scatter", X=transpose(ctx, x, order), Ids=rows, Updates=transpose(ctx, part, order), overwrite=True
         )
         return transpose(ctx, turned, back)

@@ -166,7 +166,7 @@ class _Pooling:
 def _pipeline(torch: Any, model: Any, parts: list[Any]) -> Any:
     """A module with the transformer's own parameters of ``forward`` that runs everything."""
 
-    class SentenceEmbedding(torch.nn.Module):  # type: ignore[misc,name-defined]
+    class SentenceEmbedding(torch.nn.Module):
         def __init__(self) -> None:
             super().__init__()
             self.transformer = model
