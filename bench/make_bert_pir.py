@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "pir"))
+sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "paddle"))
 
 import paddle
 

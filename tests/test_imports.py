@@ -17,7 +17,7 @@ MODULES = sorted(SRC.rglob("*.py"))
 FOR_ALL = {"errors", "printable", "budget", "watch", "confined", "extras"}
 GROUND = {"program"}
 MIDDLE = GROUND | {"emit", "passes", "artifacts"}
-IMPORTERS = {"onnx", "pir", "torch", "dygraph"}
+IMPORTERS = {"onnx", "paddle", "torch", "dygraph"}
 ALLOWED: dict[str, set[str]] = {
     "errors": set(),
     "printable": set(),
@@ -42,7 +42,7 @@ ALLOWED: dict[str, set[str]] = {
     # latency and load, in turns, with answers compared
     "bench": MIDDLE | {"runtimes", "proof", "serving"},
     # reads every format to describe it
-    "inspection": MIDDLE | {"onnx", "pir", "serving"},
+    "inspection": MIDDLE | {"onnx", "paddle", "serving"},
     # verbs that join rooms which do not know each other
     "verbs": MIDDLE | IMPORTERS | {"factory", "serving", "proof", "bench", "runtimes", "inspection"},
     # another face of the API: the one that ONNX's tools expect, a module that subclasses what onnx has
@@ -64,7 +64,7 @@ WITHOUT_FRAMEWORKS = {
     "factory",
     "emit",
     "onnx",
-    "pir",
+    "paddle",
     "passes",
     "artifacts",
     "serving",
@@ -151,7 +151,7 @@ def test_the_checker_sees_all_forms() -> None:
     code = """
 import paddle
 from mconv import onnx
-from mconv.pir import importer
+from mconv.paddle import importer
 if TYPE_CHECKING:
     import torch
 def f():

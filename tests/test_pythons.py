@@ -11,7 +11,7 @@ import pytest
 from tests.environments import CORE, environment, run
 from tests.golden import case
 from tests.onnx.make import mlp
-from tests.pir.fixtures import unpack
+from tests.paddle.fixtures import unpack
 
 # pyproject.toml's lower bounds, where there are wheels for Python 3.9
 OLDEST = (

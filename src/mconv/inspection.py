@@ -18,7 +18,7 @@ from mconv.program.stored import Era, ModelFiles
 from mconv.serving import configure
 
 if TYPE_CHECKING:
-    from mconv.pir.reader import PirProgram
+    from mconv.paddle.reader import PirProgram
 
 
 @dataclass
@@ -245,7 +245,7 @@ def _target(program: Program, target: str, size: int) -> TargetReport:
 
 
 def _pir(path: Path, found: ModelFiles, variables: bool, text: bool) -> Inspection:
-    from mconv.pir import reader
+    from mconv.paddle import reader
 
     program = reader.read(found.program)
     report = Inspection(path, "pir", found.era.value, program.writer, program.version)
@@ -295,12 +295,12 @@ def _pir(path: Path, found: ModelFiles, variables: bool, text: bool) -> Inspecti
 
 
 def _pir_target(program: PirProgram, target: str) -> TargetReport:
-    from mconv import pir
+    from mconv.paddle import obstacles
 
     if target == "3":
         return TargetReport(target, True)
     report = TargetReport(target, False, ["a PIR program (.json), which only Paddle 3 reads"], True)
-    error = pir.obstacles(program, target)
+    error = obstacles(program, target)
     if error is not None:
         report.convertible = False
         report.obstacle = ", ".join(f"{r['operator']}: {r['reason']}" for r in error.rows[:5]) or error.message

@@ -19,7 +19,7 @@ from mconv.program import files
 from tests.cli.conftest import Run, mconv
 from tests.golden import case
 from tests.onnx.make import mlp
-from tests.pir import fixtures
+from tests.paddle import fixtures
 
 __all__ = ["mconv"]
 

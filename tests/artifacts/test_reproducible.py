@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.golden import case
-from tests.pir import fixtures
+from tests.paddle import fixtures
 
 ROOT = Path(__file__).parents[2]
 LAYER = [

@@ -30,7 +30,7 @@ from mconv.runtimes.worker import SCRIPT, last_words
 from tests.golden import CASES, Case, case
 from tests.managed import require, save_model
 from tests.onnx.checks import graph_model
-from tests.pir.fixtures import unpack
+from tests.paddle.fixtures import unpack
 from tests.runtimes.models import identity
 
 Workers = Callable[[str], Worker]

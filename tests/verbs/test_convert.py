@@ -18,7 +18,7 @@ from mconv.verbs.recognise import SourceKind, framework_of, recognise
 from tests.golden import case
 from tests.managed import require
 from tests.onnx.make import FLOAT, mlp, model, node, port
-from tests.pir import fixtures
+from tests.paddle import fixtures
 
 TORCH = "import torch\n\nclass Net(torch.nn.Module):\n    def __init__(self, wide=3):\n        super().__init__()\n\
         self.fc = torch.nn.Linear(8, wide)\n\n    def forward(self, x):\n        return torch.relu(self.fc(x))\n"

@@ -15,7 +15,7 @@ from mconv.program.program import Program
 from mconv.program.stored import Era
 from mconv.runtimes import Worker
 from tests.golden import Case
-from tests.pir import compare, fixtures
+from tests.paddle import compare, fixtures
 
 
 @pytest.fixture

@@ -27,7 +27,7 @@ from mconv.program.program import Op, Program, Var
 from mconv.runtimes import paddle2onnx
 from mconv.verbs import to_onnx as verb
 from tests.golden import Case, case
-from tests.pir import fixtures
+from tests.paddle import fixtures
 
 pytest.importorskip("paddle2onnx.version", reason="paddle2onnx is not installed", exc_type=ImportError)
 ort = pytest.importorskip("onnxruntime")

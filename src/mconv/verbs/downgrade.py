@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Optional
 
-from mconv import pir
 from mconv.artifacts.output import staged
 from mconv.artifacts.provenance import Ahead, Recording, model_sources
 from mconv.errors import UsageError
+from mconv.paddle.load import load as load_pir
 from mconv.passes.legalize import legalize, version_text
 from mconv.printable import require_visible
 from mconv.program import files, targets
@@ -166,7 +166,7 @@ def pir_to_serving(
             f"--target {targets.DEFAULT_TARGET} translates it for Paddle Serving 0.9.0",
         )
     with Ahead([found.params] if provenance and not show else []) as ahead:
-        loaded = pir.load(found.program, target=target)
+        loaded = load_pir(found.program, target=target)
         prepared: Prepared = prepare(found, loaded.program, list(loaded.params.items()), target=target, **options)
         prepared.result.saved_by = loaded.writer
         prepared.result.warnings[:0] = loaded.notes
@@ -180,7 +180,7 @@ def pir_to_serving(
 
 def _read(found: ModelFiles, target: str, output_names: Optional[Sequence[str]]) -> _Read:
     if found.era is Era.PIR:
-        loaded = pir.load(found.program, target=target, output_names=output_names)
+        loaded = load_pir(found.program, target=target, output_names=output_names)
         return _Read(loaded.program, list(loaded.params.items()), loaded.writer, {}, loaded.notes)
     program = files.load_program(found)
     saved_by = version_text(program.version)

@@ -15,9 +15,9 @@ from mconv.artifacts.output import staged, staged_many
 from mconv.dygraph.export import Exported
 from mconv.dygraph.inputs import Call
 from mconv.errors import RuntimeFailedError, UnsupportedError, UsageError
+from mconv.paddle import reader as pir_reader
+from mconv.paddle.load import load
 from mconv.passes.legalize import legalize
-from mconv.pir import reader as pir_reader
-from mconv.pir.load import load
 from mconv.program.files import load_program as read_program
 from mconv.program.files import locate, records
 from mconv.program.params import PathLike, TensorSource

@@ -21,9 +21,9 @@ from mconv.errors import (
     UsageError,
 )
 from mconv.inspection import Inspection
+from mconv.paddle import reader as pir_reader
 from mconv.passes.legalize import legalize
 from mconv.passes.modern import modernize
-from mconv.pir import reader as pir_reader
 from mconv.program import files
 from mconv.program.dtypes import DType
 from mconv.program.params import PathLike, TensorSource

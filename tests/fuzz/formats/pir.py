@@ -9,7 +9,7 @@ from typing import Any
 
 from tests.fuzz import mutate
 from tests.fuzz.harness import Format
-from tests.pir.fixtures import unpack
+from tests.paddle.fixtures import unpack
 
 _MODELS = [("3.3", "LeNet"), ("3.0", "branches"), ("3.2", "crnn")]
 

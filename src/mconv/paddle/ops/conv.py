@@ -1,0 +1,277 @@
+"""Convolution, pooling, interpolation, padding."""
+
+from __future__ import annotations
+
+from typing import Any, Optional
+
+import numpy as np
+
+from mconv import emit
+from mconv.emit.pad import pad as emit_pad
+from mconv.paddle.context import Context
+from mconv.paddle.registry import Unsupported, pir_op
+from mconv.program import dims as D
+from mconv.program.dtypes import DType
+from mconv.program.value import Value
+
+
+@pir_op("conv2d_transpose", "depthwise_conv2d_transpose", "conv2d_transpose_bias")
+def conv2d_transpose(
+    ctx: Context,
+    x: Value,
+    filter: Value,
+    *operands: Any,
+    strides: list[int],
+    paddings: list[int],
+    output_padding: list[int],
+    padding_algorithm: str,
+    groups: int,
+    dilations: list[int],
+    data_format: str,
+) -> Value:
+    name = ctx.pir.name.partition(".")[2]
+    bias = operands[0] if name.endswith("_bias") else None
+    sizes = ctx.ints(operands[-1], "the size of the output")
+    made = ctx.op(
+        "conv2d_transpose" if bias is not None else name,
+        Input=x,
+        Filter=filter,
+        strides=strides,
+        paddings=paddings,
+        output_padding=output_padding,
+        output_size=sizes,
+        padding_algorithm=padding_algorithm,
+        groups=groups,
+        dilations=dilations,
+        data_format=data_format,
+        result=ctx.spec(),
+    )
+    if bias is None:
+        return made
+    channels = (1, -1, 1, 1) if data_format != "NHWC" else (1, 1, 1, -1)
+    shaped = emit.reshape(ctx.b, bias, tuple(d if d > 0 else (bias.shape or (1,))[0] for d in channels))
+    return emit.binary(ctx.b, "elementwise_add", made, shaped)
+
+
+@pir_op("conv3d_transpose")
+def conv3d_transpose(
+    ctx: Context,
+    x: Value,
+    filter: Value,
+    *,
+    strides: list[int],
+    paddings: list[int],
+    output_padding: list[int],
+    output_size: list[int],
+    padding_algorithm: str,
+    groups: int,
+    dilations: list[int],
+    data_format: str,
+) -> Value:
+    return ctx.op(
+        "conv3d_transpose",
+        Input=x,
+        Filter=filter,
+        strides=strides,
+        paddings=paddings,
+        output_padding=output_padding,
+        output_size=output_size,
+        padding_algorithm=padding_algorithm,
+        groups=groups,
+        dilations=dilations,
+        data_format=data_format,
+        result=ctx.spec(),
+    )
+
+
+@pir_op("pool2d", "pool3d")
+def pool(
+    ctx: Context,
+    x: Value,
+    size: Any = None,
+    *,
+    strides: list[int],
+    paddings: list[int],
+    ceil_mode: bool,
+    exclusive: bool,
+    data_format: str,
+    pooling_type: str,
+    global_pooling: bool,
+    adaptive: bool,
+    padding_algorithm: str,
+    kernel_size: Optional[list[int]] = None,
+) -> Value:
+    op = ctx.pir.name.partition(".")[2]
+    return ctx.op(
+        op,
+        X=x,
+        ksize=kernel_size if kernel_size is not None else ctx.ints(size, "the size of the window"),
+        strides=strides,
+        paddings=paddings,
+        ceil_mode=ceil_mode,
+        exclusive=exclusive,
+        data_format=data_format,
+        pooling_type=pooling_type,
+        global_pooling=global_pooling,
+        adaptive=adaptive,
+        padding_algorithm=padding_algorithm,
+        result=ctx.spec(like=_spatial(x, data_format)),
+    )
+
+
+def _spatial(x: Value, data_format: str) -> Any:
+    """The shape of *x* with its spatial sizes unknown."""
+    if x.shape is None:
+        return None
+    last = data_format.endswith("C")
+    return [
+        d if i == 0 or i == (len(x.shape) - 1 if last else 1) else D.Sym.fresh("pool") for i, d in enumerate(x.shape)
+    ]
+
+
+@pir_op("lp_pool2d")
+def lp_pool2d(
+    ctx: Context,
+    x: Value,
+    size: Any = None,
+    *,
+    kernel_size: Optional[list[int]] = None,
+    norm_type: float,
+    strides: list[int],
+    paddings: list[int],
+    ceil_mode: bool,
+    exclusive: bool,
+    data_format: str,
+    pooling_type: str,
+    global_pooling: bool,
+    adaptive: bool,
+    padding_algorithm: str,
+) -> Value:
+    """The p-th root of the sum of p-th powers in the window: an average that counts every place, times its size."""
+    if not norm_type or np.isinf(norm_type):
+        raise Unsupported(f"lp_pool2d with the norm {norm_type}")
+    b = ctx.b
+    window = kernel_size if kernel_size is not None else ctx.ints(size)
+    powers = ctx.op("pow", X=x, factor=norm_type, result=(x.dtype, x.shape))
+    if ceil_mode:
+        raise Unsupported("lp_pool2d with ceil_mode")
+    mean = ctx.op(
+        "pool2d",
+        X=powers,
+        ksize=window,
+        strides=strides,
+        paddings=paddings,
+        ceil_mode=ceil_mode,
+        exclusive=False,
+        data_format=data_format,
+        pooling_type="avg",
+        global_pooling=global_pooling,
+        adaptive=adaptive,
+        padding_algorithm=padding_algorithm,
+        result=ctx.spec(),
+    )
+    total = emit.scale(b, mean, float(np.prod(window)))
+    return ctx.op("pow", X=total, factor=1.0 / norm_type, result=(x.dtype, total.shape))
+
+
+@pir_op("bilinear_interp", "nearest_interp", "bicubic_interp", "linear_interp", "trilinear_interp")
+def interpolate(
+    ctx: Context,
+    x: Value,
+    out_size: Optional[Value],
+    size_tensor: Optional[list[Value]],
+    scale_tensor: Optional[Value],
+    *,
+    data_format: str,
+    out_d: int,
+    out_h: int,
+    out_w: int,
+    scale: list[float],
+    interp_method: str,
+    align_corners: bool,
+    align_mode: int,
+) -> Value:
+    op = ctx.pir.name.partition(".")[2] + "_v2"
+    arguments: dict[str, Any] = {}
+    sizes = [out_d, out_h, out_w]
+    at = {1: [2], 2: [1, 2], 3: [0, 1, 2]}[(x.rank or 3) - 2]
+    for given in (out_size, size_tensor):
+        if given is None:
+            continue
+        known = ctx.dims(given)
+        if known is not None and D.is_static(known):
+            for i, d in zip(at, known):
+                sizes[i] = int(d)  # type: ignore[arg-type]
+        elif given is out_size:
+            arguments["OutSize"] = ctx.tensor(out_size)
+        else:
+            arguments["SizeTensor"] = [ctx.one(ctx.b.cast(v, DType.INT32)) for v in size_tensor or ()]
+        scale = []
+    if scale_tensor is not None and not arguments:
+        number = ctx.number(scale_tensor)
+        if number is None:
+            arguments["Scale"] = scale_tensor
+        else:
+            scale = [float(number)] * len(at)
+    return ctx.op(
+        op,
+        X=x,
+        data_layout=data_format,
+        out_d=sizes[0],
+        out_h=sizes[1],
+        out_w=sizes[2],
+        scale=scale,
+        interp_method=interp_method,
+        align_corners=align_corners,
+        align_mode=align_mode,
+        **arguments,
+        result=ctx.spec(like=_spatial(x, data_format)),
+    )
+
+
+@pir_op("pad")
+def pad(ctx: Context, x: Value, pad_value: Any, *, paddings: list[int], pad_from_left_axis: bool = True) -> Value:
+    number = ctx.number(pad_value)
+    if number is None:
+        raise Unsupported("a value of padding that is computed at run time")
+    pairs = list(zip(paddings[::2], paddings[1::2]))
+    if not pad_from_left_axis and len(pairs) == x.rank:
+        pairs = pairs[::-1]
+    # not the operator of that name, which hangs or crashes under oneDNN in 2.6 and 3
+    return emit_pad(
+        ctx.b,
+        x,
+        [p for p, _ in pairs],
+        [p for _, p in pairs],
+        "constant",
+        ctx.b.constant(np.array(number).astype(x.dtype.numpy), x.dtype),
+    )
+
+
+@pir_op("pad3d")
+def pad3d(ctx: Context, x: Value, paddings: Any, *, mode: str, pad_value: float, data_format: str) -> Value:
+    known = ctx.dims(paddings)
+    arguments: dict[str, Any] = {}
+    if known is not None and D.is_static(known):
+        arguments["paddings"] = [int(d) for d in known]  # type: ignore[arg-type]
+    else:
+        arguments["Paddings"] = ctx.tensor(paddings)
+    return ctx.op(
+        "pad3d", X=x, **arguments, mode=mode, value=float(pad_value), data_format=data_format, result=ctx.spec()
+    )
+
+
+@pir_op("deformable_conv")
+def deformable_conv(
+    ctx: Context,
+    x: Value,
+    offset: Value,
+    filter: Value,
+    mask: Optional[Value] = None,
+    **attrs: Any,
+) -> Value:
+    op = "deformable_conv_v1" if mask is None else "deformable_conv"
+    inputs: dict[str, Any] = {"Input": x, "Offset": offset, "Filter": filter}
+    if mask is not None:
+        inputs["Mask"] = mask
+    return ctx.op(op, **inputs, **attrs, result=ctx.spec())

@@ -1,0 +1,449 @@
+"""Taking and setting elements."""
+
+from __future__ import annotations
+
+from typing import Any, Optional
+
+import numpy as np
+
+from mconv import emit
+from mconv.emit.scatter import scatter_elements, scatter_nd
+from mconv.emit.slicing import flip
+from mconv.emit.zero_size import counted, one_if_any, register, selected
+from mconv.paddle.context import Context
+from mconv.paddle.ops.shapes import INT32_MAX
+from mconv.paddle.registry import Unsupported, pir_op
+from mconv.program import dims as D
+from mconv.program.dtypes import DType
+from mconv.program.value import Value
+
+
+@pir_op("slice")
+def slice_(
+    ctx: Context,
+    x: Value,
+    starts: Any,
+    ends: Any,
+    *,
+    axes: list[int],
+    infer_flags: list[int],
+    decrease_axis: list[int],
+) -> Value:
+    b = ctx.b
+    kind, stated = ctx.spec()
+    first, last = ctx.dims(starts), ctx.dims(ends)
+    rank = x.rank or 0
+    decrease = [a % rank for a in decrease_axis]
+    if x.is_const or x.data is not None or not decrease or counted(b, x.shape or ()):
+        made = emit.slice_(
+            b,
+            x,
+            axes,
+            first if first is not None else ctx.tensor(starts),
+            last if last is not None else ctx.tensor(ends),
+        )
+        if not decrease:
+            return made
+        data = made.data
+        made = emit.reshape(b, made, tuple(d for i, d in enumerate(made.shape or ()) if i not in decrease))
+        if data is not None:
+            made.data = data
+        return made
+    shape: list[D.Dim] = list(x.shape or ())
+    for i, a in enumerate(axes):
+        known = first is not None and last is not None
+        a %= rank
+        shape[a] = emit.shape.sliced_dim(shape[a], first[i], last[i], 1) if known else D.Sym.fresh("slice")  # type: ignore[index]
+    out = tuple(d for i, d in enumerate(shape) if i not in decrease)
+    arguments: dict[str, Any] = {"axes": [a % rank for a in axes], "decrease_axis": decrease}
+    flags = 1
+    for name, given, values in (("starts", starts, first), ("ends", ends, last)):
+        if values is not None and D.is_static(values):
+            arguments[name] = [max(min(int(v), INT32_MAX), -INT32_MAX) for v in values]  # type: ignore[arg-type]
+        else:
+            tensor = ctx.tensor(given) if values is None else emit.shape_tensor(b, values, DType.INT32)
+            arguments[name.capitalize() + "Tensor"] = tensor
+            arguments[name] = [-1] * len(axes)
+            flags = -1
+    return ctx.op("slice", Input=x, infer_flags=[flags] * len(axes), **arguments, result=(kind, out))
+
+
+@pir_op("strided_slice")
+def strided_slice(ctx: Context, x: Value, starts: Any, ends: Any, strides: Any, *, axes: list[int]) -> Value:
+    steps = ctx.ints(strides, "a step")
+    first, last = ctx.dims(starts), ctx.dims(ends)
+    rank = x.rank or 0
+    turned = [
+        i
+        for i, s in enumerate(steps)
+        if s < 0
+        and first is not None
+        and last is not None
+        and _backwards(first[i], last[i], (x.shape or ())[axes[i] % rank])
+    ]
+    if turned and first is not None and last is not None:
+        x = flip(ctx.b, x, [axes[i] for i in turned])
+        steps = [-s if i in turned else s for i, s in enumerate(steps)]
+        first = [0 if i in turned else d for i, d in enumerate(first)]
+        last = [INT32_MAX if i in turned else d for i, d in enumerate(last)]
+    return emit.slice_(
+        ctx.b,
+        x,
+        axes,
+        first if first is not None else ctx.tensor(starts),
+        last if last is not None else ctx.tensor(ends),
+        steps,
+    )
+
+
+def _backwards(start: D.Dim, end: D.Dim, size: D.Dim) -> bool:
+    """Whether a slice with a negative step goes from the last element to the first."""
+    if not isinstance(start, int) or not isinstance(end, int):
+        return False
+    largest = size if isinstance(size, int) else INT32_MAX - 1
+    return (start == -1 or start >= largest - 1) and end < -largest
+
+
+@pir_op("gather")
+def gather(ctx: Context, x: Value, index: Value, axis: Any) -> Value:
+    b = ctx.b
+    where = ctx.int(axis)
+    kind, stated = ctx.spec()
+    shape = x.shape or ()
+    where %= len(shape) or 1
+    if x.data is not None or x.is_const:
+        return emit.gather(b, x, index, where)
+    index_shape = index.shape or ()
+    flat = emit.reshape(b, index, (D.product(index_shape),)) if len(index_shape) != 1 else index
+    out = (*shape[:where], *(flat.shape or ()), *shape[where + 1 :])
+    made = ctx.op("gather", X=x, Index=flat, axis=where, result=(kind, out))
+    # a matrix of indices counts as a vector
+    if not index_shape or (len(stated) != len(out)):
+        return ctx.reshaped(made, (*shape[:where], *index_shape, *shape[where + 1 :]))
+    return made
+
+
+@pir_op("index_select")
+def index_select(ctx: Context, x: Value, index: Value, *, axis: int) -> Value:
+    shape = x.shape or ()
+    where = axis % len(shape)
+    if not index.rank:
+        index = emit.reshape(ctx.b, index, (1,))
+    out = (*shape[:where], *(index.shape or ()), *shape[where + 1 :])
+    return ctx.op("index_select", X=x, Index=index, dim=where, result=(x.dtype, out))
+
+
+@pir_op("index_select_strided")
+def index_one(ctx: Context, x: Value, *, index: int, axis: int) -> Value:
+    made = emit.slice_(ctx.b, x, [axis], [index], [index + 1 if index != -1 else INT32_MAX])
+    return emit.squeeze(ctx.b, made, [axis])
+
+
+@pir_op("take_along_axis")
+def take_along_axis(ctx: Context, x: Value, index: Value, *, axis: int) -> Value:
+    return emit.take_along_axis(ctx.b, x, index, axis)
+
+
+@pir_op("put_along_axis")
+def put_along_axis(
+    ctx: Context, x: Value, index: Value, value: Value, *, axis: int, reduce: str, include_self: bool = True
+) -> Value:
+    shape = index.shape or ()
+    if value.shape != shape:
+        value = emit.shape.expand_to(ctx.b, value, shape)
+    arguments: dict[str, Any] = {}
+    if "Include_self" in ctx.b.signature("put_along_axis")["attrs"]:
+        arguments["Include_self"] = include_self
+    elif not include_self and reduce != "assign":
+        raise Unsupported(f"put_along_axis with reduce={reduce!r} and include_self=False")
+    elif reduce in ("amin", "amax"):
+        return scatter_elements(ctx.b, x, index, value, axis, reduce[1:])
+    elif reduce == "mean":
+        raise Unsupported("put_along_axis with reduce='mean'")
+    return ctx.op(
+        "put_along_axis",
+        Input=x,
+        Index=index,
+        Value=value,
+        Axis=axis,
+        Reduce=reduce,
+        **arguments,
+        result=(x.dtype, x.shape),
+    )
+
+
+@pir_op("one_hot")
+def one_hot(ctx: Context, x: Value, num_classes: Any) -> Value:
+    kind, _ = ctx.spec()
+    depth = ctx.dims(num_classes)
+    if depth is None or not isinstance(depth[0], int):
+        raise Unsupported("a number of classes that is computed at run time")
+    shape = x.shape or ()
+    made = ctx.op(
+        "one_hot_v2",
+        X=x,
+        depth=depth[0],
+        dtype=int(kind),
+        allow_out_of_range=False,
+        result=(kind, (*(shape or ((1,) if not ctx.has_0d else ())), depth[0])),
+    )
+    return made if shape or ctx.has_0d else ctx.reshaped(made, (depth[0],))
+
+
+@pir_op("topk")
+def topk(ctx: Context, x: Value, k: Any, *, axis: int, largest: bool, sorted: bool) -> tuple:
+    if not x.rank:
+        return x, emit.fill(ctx.b, (), 0, DType.INT64)
+    known = ctx.dims(k)
+    shape = list(x.shape or ())
+    where = axis % len(shape)
+    arguments: dict[str, Any] = {"k": 1}
+    if known is not None and isinstance(known[0], int):
+        arguments["k"] = known[0]
+        shape[where] = known[0]
+    else:
+        arguments["K"] = ctx.one(ctx.tensor(k))
+        shape[where] = known[0] if known is not None else D.Sym.fresh("topk")
+    values, places = ctx.op_outputs(
+        "top_k_v2",
+        X=x,
+        axis=where,
+        largest=largest,
+        sorted=sorted,
+        **arguments,
+        results={"Out": (x.dtype, tuple(shape)), "Indices": (DType.INT64, tuple(shape))},
+    )
+    return values, places
+
+
+@pir_op("argsort")
+def argsort(ctx: Context, x: Value, *, axis: int, descending: bool, stable: bool = False) -> tuple:
+    if not x.rank:
+        return x, emit.fill(ctx.b, (), 0, DType.INT64)
+    spec = {"Out": (x.dtype, x.shape), "Indices": (DType.INT64, x.shape)}
+    arguments = {"stable": stable} if "stable" in ctx.b.signature("argsort")["attrs"] else {}
+    values, places = ctx.op_outputs(
+        "argsort", X=x, axis=axis % x.rank, descending=descending, **arguments, results=spec
+    )
+    return values, places
+
+
+@pir_op("cumsum")
+def cumsum(ctx: Context, x: Value, axis: Any, *, flatten: bool, exclusive: bool, reverse: bool) -> Value:
+    where = ctx.int(axis)
+    if not x.rank:
+        x = emit.reshape(ctx.b, x, (1,))
+    if flatten:
+        x = emit.reshape(ctx.b, x, (D.product(x.shape or ()),))
+    made = ctx.op(
+        "cumsum", X=x, axis=where, flatten=False, exclusive=exclusive, reverse=reverse, result=(x.dtype, x.shape)
+    )
+    return made if len(ctx.spec()[1]) == made.rank else emit.reshape(ctx.b, made, ())
+
+
+@pir_op("logcumsumexp")
+def logcumsumexp(ctx: Context, x: Value, *, axis: int, flatten: bool, exclusive: bool, reverse: bool) -> Any:
+    if ctx.has("logcumsumexp"):
+        return ctx.generic()
+    b = ctx.b
+    if flatten:
+        x, axis = emit.reshape(b, x, (D.product(x.shape or ()),)), 0
+    # the largest of all is taken out first, as in logsumexp
+    top = ctx.op(
+        "reduce_max",
+        X=x,
+        dim=[axis % (x.rank or 1)],
+        keep_dim=True,
+        reduce_all=False,
+        result=(x.dtype, tuple(1 if i == axis % (x.rank or 1) else d for i, d in enumerate(x.shape or ()))),
+    )
+    powers = emit.unary(b, "exp", emit.binary(b, "elementwise_sub", x, top))
+    summed = ctx.op("cumsum", X=powers, axis=axis, exclusive=exclusive, reverse=reverse, flatten=False)
+    return emit.binary(b, "elementwise_add", emit.unary(b, "log", summed), top)
+
+
+@pir_op("cummax", "cummin")
+def cumulative(ctx: Context, x: Value, *, axis: int, dtype: Optional[DType]) -> Any:
+    op = ctx.pir.name.partition(".")[2]
+    if ctx.has(op):
+        return ctx.generic()
+    b = ctx.b
+    rank = x.rank or 0
+    if not rank:
+        return x, emit.fill(b, (), 0, ctx.spec(1)[0])
+    axis %= rank
+    n = (x.shape or ())[axis]
+    if not isinstance(n, int) or n > 1024:
+        raise Unsupported(f"Paddle {b.target.paddle} has no operator {op}, and the size is large or not known")
+    # all prefixes at once: x_j for j ≤ i in a square, whose reduction keeps the last best
+    largest = op == "cummax"
+    wide = x if x.dtype in (DType.FP32, DType.FP64) else b.cast(x, DType.FP64)
+    worst = -np.inf if largest else np.inf
+    row = emit.unsqueeze(b, wide, [axis])
+    bias = np.where(np.tril(np.ones((n, n), bool)), 0.0, worst).astype(wide.dtype.numpy)
+    bias = bias.reshape((1,) * axis + (n, n) + (1,) * (rank - axis - 1))
+    square = emit.binary(b, "elementwise_add", row, b.constant(bias))
+    shape = tuple(x.shape or ())
+    best = ctx.op(
+        "reduce_max" if largest else "reduce_min",
+        X=square,
+        dim=[axis + 1],
+        keep_dim=False,
+        reduce_all=False,
+        result=(wide.dtype, shape),
+    )
+    hit = emit.compare(b, "equal", square, emit.unsqueeze(b, best, [axis + 1]))
+    steps = np.arange(n, dtype=np.int32).reshape((1,) * (axis + 1) + (n,) + (1,) * (rank - axis - 1))
+    places = emit.binary(b, "elementwise_mul", b.cast(hit, DType.INT32), b.constant(steps))
+    last = ctx.op("reduce_max", X=places, dim=[axis + 1], keep_dim=False, reduce_all=False, result=(DType.INT32, shape))
+    return b.cast(best, x.dtype), b.cast(last, ctx.spec(1)[0])
+
+
+@pir_op("unique")
+def unique(
+    ctx: Context,
+    x: Value,
+    *,
+    return_index: bool,
+    return_inverse: bool,
+    return_counts: bool,
+    axis: list[int],
+    dtype: Optional[DType],
+    is_sorted: bool,
+) -> tuple:
+    specs = {"Out": ctx.spec(), **{k: ctx.any_spec(i) for i, k in enumerate(("Indices", "Index", "Counts"), 1)}}
+    made = ctx.op_outputs(
+        "unique",
+        X=x,
+        return_index=True if not is_sorted else return_index,
+        return_inverse=return_inverse,
+        return_counts=return_counts,
+        axis=axis,
+        dtype=int(dtype) if dtype is not None else int(DType.INT64),
+        is_sorted=is_sorted,
+        results={k: s for k, s in specs.items() if s is not None},
+    )
+    found = dict(zip([k for k, s in specs.items() if s is not None], made))
+    _count(ctx, x, found, axis)
+    return tuple(found.get(k) for k in specs)
+
+
+@pir_op("unique_consecutive")
+def unique_consecutive(ctx: Context, x: Value, **attributes: Any) -> Any:
+    """Of each run of equal elements one, the run of each element, the lengths of the runs."""
+    made = ctx.generic()
+    found = {k: v for k, v in zip(("Out", "Index", "Counts"), made) if v is not None}
+    _count(ctx, x, found, list(attributes.get("axis") or ()))
+    return made
+
+
+def _count(ctx: Context, x: Value, made: dict[str, Value], axis: list[int]) -> None:
+    """Of nothing there is nothing that is distinct, but its padding is."""
+    b = ctx.b
+    place = axis[0] if axis else 0
+    size, given = (made["Out"].shape or (0,))[place], counted(b, x.shape or ())
+    if not given or not isinstance(size, D.Sym):
+        return
+    if axis and given != counted(b, (x.shape or ())[place : place + 1]):
+        raise Unsupported("the slices that are compared may have no elements")
+    found = D.Sym.fresh("unique")
+    b.origins[found] = (made["Out"], place)
+    register(b, size, found * one_if_any(b, given))
+    for name, length in (("Indices", size), ("Counts", size), ("Index", _elements(x, axis))):
+        if name in made:
+            made[name].shape = (length,)
+
+
+def _elements(x: Value, axis: list[int]) -> D.Dim:
+    return (x.shape or (0,))[axis[0]] if axis else D.product(x.shape or ())
+
+
+@pir_op("index_put")
+def index_put(ctx: Context, x: Value, indices: list[Value], value: Value, *, accumulate: bool) -> Any:
+    if ctx.has("index_put"):
+        return ctx.generic()
+    b = ctx.b
+    shape = x.shape or ()
+    if len(indices) == 1 and indices[0].dtype is DType.BOOL:
+        mask = indices[0]
+        if (mask.rank or 0) == len(shape) and value.size == 1:
+            held = emit.binary(b, "elementwise_add", x, value) if accumulate else value
+            return emit.where(b, mask, b.cast(held, x.dtype), x)
+        places = selected(b, mask)
+    else:
+        if any(i.dtype is DType.BOOL for i in indices):
+            raise Unsupported("masks and indices together")
+        common = D.broadcast(*(i.shape for i in indices))
+        if common is None:
+            raise Unsupported("indices of unknown rank")
+        spread = [b.cast(emit.shape.expand_to(b, i, common, indices), DType.INT64) for i in indices]
+        places = emit.concat(b, [emit.unsqueeze(b, i, [len(common)]) for i in spread], len(common))
+    depth = (places.shape or ())[-1]
+    assert isinstance(depth, int)
+    updates = emit.shape.expand_to(b, b.cast(value, x.dtype), (*(places.shape or ())[:-1], *shape[depth:]))
+    return scatter_nd(b, x, places, updates, "add" if accumulate else "none")
+
+
+@pir_op("index_add")
+def index_add(ctx: Context, x: Value, index: Value, value: Value, *, axis: int) -> Any:
+    if ctx.has("index_add"):
+        return ctx.generic()
+    b = ctx.b
+    rank = x.rank or 1
+    axis %= rank
+    perm = [axis] + [i for i in range(rank) if i != axis]
+    back = [perm.index(i) for i in range(rank)]
+    turned, updates = emit.transpose(b, x, perm), emit.transpose(b, value, perm)
+    places = emit.unsqueeze(b, index, [1])
+    made = ctx.op("scatter_nd_add", X=turned, Index=places, Updates=updates, result=(x.dtype, turned.shape))
+    return emit.transpose(b, made, back)
+
+
+@pir_op("set_value", "set_value_with_tensor")
+def set_value(
+    ctx: Context,
+    x: Value,
+    *operands: Any,
+    axes: list[int],
+    decrease_axes: list[int],
+    none_axes: list[int],
+    shape: Optional[list[int]] = None,
+    values: Optional[list[Any]] = None,
+) -> Value:
+    """``x[…] = value``."""
+    b = ctx.b
+    if values is None:
+        tensor, starts, ends, steps = operands
+    else:
+        tensor, (starts, ends, steps) = None, operands
+    arguments: dict[str, Any] = {}
+    for name, operand in (("starts", starts), ("ends", ends), ("steps", steps)):
+        known = ctx.dims(operand)
+        if known is not None and D.is_static(known):
+            arguments[name] = [int(k) for k in known]  # type: ignore[arg-type]
+        else:
+            tensors = operand if isinstance(operand, list) else None
+            if tensors is None:
+                whole = ctx.tensor(operand, DType.INT64)
+                tensors = [emit.slice_(b, whole, [0], [i], [i + 1]) for i in range(len(axes))]
+            arguments[name.capitalize() + "TensorList"] = [ctx.one(b.cast(t, DType.INT64)) for t in tensors]
+            arguments[name] = []
+    if values is not None:
+        array = np.array(values).astype(x.dtype.numpy).reshape(shape if shape else (-1,))
+        tensor = b.constant(array, x.dtype)
+    assert tensor is not None
+    value = b.cast(tensor, x.dtype)
+    if not value.rank:
+        value = emit.reshape(b, value, (1,))
+    sig = b.signature("set_value")["attrs"]
+    return ctx.op(
+        "set_value",
+        Input=x,
+        ValueTensor=value,
+        axes=axes,
+        decrease_axes=decrease_axes,
+        none_axes=none_axes,
+        dtype=int(x.dtype) if "dtype" in sig else None,
+        **arguments,
+        result=(x.dtype, x.shape),
+    )

@@ -1,0 +1,91 @@
+"""Normalisation."""
+
+from __future__ import annotations
+
+from typing import Optional
+
+import numpy as np
+
+from mconv import emit
+from mconv.paddle.context import Context
+from mconv.paddle.ops.reduce import reduce
+from mconv.paddle.registry import Unsupported, pir_op
+from mconv.program import dims as D
+from mconv.program.dtypes import DType
+from mconv.program.value import Value
+
+
+@pir_op("batch_norm_", "batch_norm", "sync_batch_norm_")
+def batch_norm(
+    ctx: Context,
+    x: Value,
+    mean: Value,
+    variance: Value,
+    scale: Optional[Value],
+    bias: Optional[Value],
+    *,
+    is_test: bool,
+    momentum: float,
+    epsilon: float,
+    data_format: str,
+    use_global_stats: bool,
+    trainable_statistics: bool,
+) -> tuple:
+    b = ctx.b
+    if not (is_test or use_global_stats):
+        raise Unsupported("batch normalisation in training mode (call layer.eval() before saving)")
+    channels = mean.shape or (1,)
+    scale = scale if scale is not None else b.constant(np.ones(channels, mean.dtype.numpy), mean.dtype)
+    bias = bias if bias is not None else b.constant(np.zeros(channels, mean.dtype.numpy), mean.dtype)
+    y = b.variable("batch_norm.tmp", x.dtype, x.shape)
+    saved = [b.variable("batch_norm.saved", mean.dtype, mean.shape) for _ in range(2)]
+    # the running statistics are written back where they came from, as Paddle's own programs have it and as its
+    # fusion passes look for it
+    b.raw_op(
+        "batch_norm",
+        {"X": [x], "Scale": [scale], "Bias": [bias], "Mean": [mean], "Variance": [variance]},
+        {"Y": [y], "MeanOut": [mean], "VarianceOut": [variance], "SavedMean": [saved[0]], "SavedVariance": [saved[1]]},
+        is_test=True,
+        momentum=momentum,
+        epsilon=epsilon,
+        data_layout=data_format,
+        use_global_stats=use_global_stats,
+        trainable_statistics=False,
+    )
+    return y, mean, variance, None, None, None
+
+
+@pir_op("layer_norm")
+def layer_norm(
+    ctx: Context, x: Value, scale: Optional[Value], bias: Optional[Value], *, epsilon: float, begin_norm_axis: int
+) -> tuple:
+    arguments = {"Scale": _flat(ctx, scale), "Bias": _flat(ctx, bias)}
+    y = ctx.op(
+        "layer_norm",
+        X=x,
+        **arguments,
+        epsilon=epsilon,
+        begin_norm_axis=begin_norm_axis,
+        result=(x.dtype, x.shape),
+    )
+    return y, None, None
+
+
+def _flat(ctx: Context, x: Optional[Value]) -> Optional[Value]:
+    return x if x is None or x.rank == 1 else emit.reshape(ctx.b, x, (D.product(x.shape or ()),))
+
+
+@pir_op("rms_norm")
+def rms_norm(ctx: Context, x: Value, scale: Optional[Value], *, normalized_shape: list[int], epsilon: float) -> tuple:
+    """x / sqrt(mean(x²) + epsilon) · scale, over the last dimensions."""
+    axes = list(range(-len(normalized_shape), 0))
+    return root_mean_square(ctx, x, scale, axes, epsilon), None
+
+
+def root_mean_square(ctx: Context, x: Value, scale: Optional[Value], axes: list[int], epsilon: float) -> Value:
+    b = ctx.b
+    wide = b.cast(x, DType.FP32) if x.dtype in (DType.FP16, DType.BF16) else x
+    mean = reduce(ctx, "reduce_mean", emit.unary(b, "square", wide), axes, True)
+    factor = emit.unary(b, "rsqrt", emit.scale(b, mean, 1.0, float(epsilon)))
+    made = b.cast(emit.binary(b, "elementwise_mul", wide, factor), x.dtype)
+    return made if scale is None else emit.binary(b, "elementwise_mul", made, b.cast(scale, x.dtype))

@@ -1,0 +1,303 @@
+"""Reductions."""
+
+from __future__ import annotations
+
+from typing import Any, Optional
+
+import numpy as np
+
+from mconv import emit
+from mconv.emit import histogram
+from mconv.emit.zero_size import counted, or_else, true_size
+from mconv.paddle.context import Context
+from mconv.paddle.registry import Unsupported, pir_op
+from mconv.program import dims as D
+from mconv.program.dtypes import DType
+from mconv.program.value import Value
+
+_OPS = {
+    "sum": "reduce_sum",
+    "mean": "reduce_mean",
+    "max": "reduce_max",
+    "min": "reduce_min",
+    "prod": "reduce_prod",
+    "all": "reduce_all",
+    "any": "reduce_any",
+    "amax": "reduce_amax",
+    "amin": "reduce_amin",
+}
+
+
+def reduced_shape(shape: Any, axes: list[int], keepdim: bool) -> Any:
+    """What is left of a shape without *axes* (counted from the front; empty: all)."""
+    if shape is None:
+        return None
+    drop = set(axes) if axes else set(range(len(shape)))
+    return tuple(1 if i in drop else d for i, d in enumerate(shape) if keepdim or i not in drop)
+
+
+def reduce(ctx: Context, op: str, x: Value, axes: list[int], keepdim: bool, spec: Any = None, **attrs: Any) -> Value:
+    """``reduce_*`` over *axes* (empty: all)."""
+    rank = x.rank or 0
+    axes = sorted({a % rank for a in axes}) if rank else []
+    if not rank:
+        if op in ("reduce_all", "reduce_any"):
+            return ctx.b.cast(x, DType.BOOL)
+        return x if spec is None else ctx.b.cast(x, spec[0])
+    shape = reduced_shape(x.shape, axes, keepdim)
+    kind = x.dtype if spec is None else spec[0]
+    whole = not axes or len(axes) == rank
+    return ctx.op(
+        op, X=x, dim=axes or list(range(rank)), keep_dim=keepdim, reduce_all=whole, result=(kind, shape), **attrs
+    )
+
+
+@pir_op("max", "min", "mean")
+def simple(ctx: Context, x: Value, axis: Any, *, keepdim: bool) -> Value:
+    op = _OPS[ctx.pir.name.partition(".")[2]]
+    return reduce(ctx, op, x, ctx.ints(axis), keepdim)
+
+
+@pir_op("all", "any", "amax", "amin")
+def by_attribute(ctx: Context, x: Value, *, axis: list[int], keepdim: bool) -> Value:
+    op = _OPS[ctx.pir.name.partition(".")[2]]
+    if op in ("reduce_all", "reduce_any"):
+        x = ctx.b.cast(x, DType.BOOL)
+    elif op not in ctx.b.operators:
+        op = op.replace("_a", "_")  # they differ in the gradient only
+    return reduce(ctx, op, x, axis, keepdim)
+
+
+@pir_op("sum")
+def total(ctx: Context, x: Value, axis: Any, *, dtype: Optional[DType], keepdim: bool) -> Value:
+    kind, _ = ctx.spec()
+    return reduce(ctx, "reduce_sum", ctx.b.cast(x, kind), ctx.ints(axis), keepdim)
+
+
+@pir_op("prod")
+def product(ctx: Context, x: Value, axis: Any, *, keepdim: bool, reduce_all: bool = False) -> Value:
+    return reduce(ctx, "reduce_prod", x, [] if reduce_all else ctx.ints(axis), keepdim)
+
+
+@pir_op("logsumexp")
+def logsumexp(ctx: Context, x: Value, *, axis: list[int], keepdim: bool, reduce_all: bool = False) -> Value:
+    rank = x.rank or 0
+    if not rank:
+        return x
+    axes = sorted({a % rank for a in axis}) if axis and not reduce_all else list(range(rank))
+    return ctx.op(
+        "logsumexp",
+        X=x,
+        axis=axes,
+        keepdim=keepdim,
+        reduce_all=len(axes) == rank,
+        result=(x.dtype, reduced_shape(x.shape, axes, keepdim)),
+    )
+
+
+@pir_op("frobenius_norm")
+def frobenius_norm(ctx: Context, x: Value, axis: Any, *, keep_dim: bool, reduce_all: bool) -> Value:
+    return reduce(ctx, "frobenius_norm", x, [] if reduce_all else ctx.ints(axis), keep_dim)
+
+
+@pir_op("p_norm")
+def p_norm(ctx: Context, x: Value, *, porder: float, axis: int, epsilon: float, keepdim: bool, asvector: bool) -> Value:
+    if not x.rank:
+        return emit.unary(ctx.b, "abs", x)
+    axes = [] if asvector else [axis % x.rank]
+    return ctx.op(
+        "p_norm",
+        X=x,
+        porder=porder,
+        axis=axis,
+        epsilon=epsilon,
+        keepdim=keepdim,
+        asvector=asvector,
+        result=(x.dtype, reduced_shape(x.shape, axes, keepdim)),
+    )
+
+
+@pir_op("argmax", "argmin")
+def arg(ctx: Context, x: Value, axis: Any, *, keepdims: bool, flatten: bool, dtype: Optional[DType]) -> Value:
+    kind, _ = ctx.spec()
+    if not x.rank:
+        return emit.fill(ctx.b, (), 0, kind)
+    op = {"argmax": "arg_max", "argmin": "arg_min"}[ctx.pir.name.partition(".")[2]]
+    where = ctx.int(axis)
+    axes = [] if flatten else [where % x.rank]
+    if x.dtype is DType.BOOL:
+        x = ctx.b.cast(x, DType.INT32)
+    return _extreme(ctx, op, x, where, axes, keepdims, flatten, kind)
+
+
+def _extreme(
+    ctx: Context, op: str, x: Value, axis: int, axes: list[int], keep: bool, flatten: bool, kind: DType
+) -> Value:
+    return ctx.op(
+        op,
+        X=x,
+        axis=axis,
+        keepdims=keep,
+        flatten=flatten,
+        dtype=int(kind),
+        result=(kind, reduced_shape(x.shape, axes, keep)),
+    )
+
+
+@pir_op("numel")
+def numel(ctx: Context, x: Value) -> Value:
+    kind, _ = ctx.spec()
+    if x.size is not None:
+        return ctx.b.constant(np.array(x.size, kind.numpy))
+    made = ctx.op("size", Input=x, result=(kind, ()))
+    made.data = (D.product(x.shape or ()),)
+    return made
+
+
+@pir_op("squared_l2_norm")
+def squared_l2_norm(ctx: Context, x: Value) -> Value:
+    return reduce(ctx, "reduce_sum", emit.unary(ctx.b, "square", x), [], False)
+
+
+@pir_op("var", "std")
+def variance(
+    ctx: Context, x: Value, *, axis: list[int], keepdim: bool, unbiased: bool = True, correction: float = 1.0
+) -> Value:
+    return moments(ctx, x, axis, keepdim, correction if unbiased else 0.0, root=ctx.pir.name.endswith("std"))
+
+
+@pir_op("variance")
+def population_variance(ctx: Context, x: Value, *, axis: list[int], keepdim: bool) -> Value:
+    return moments(ctx, x, axis, keepdim, 0.0, root=False)
+
+
+def moments(ctx: Context, x: Value, axis: list[int], keepdim: bool, correction: float, *, root: bool) -> Value:
+    """The mean of the squared distances from the mean, with n - *correction* for n."""
+    b = ctx.b
+    distance = emit.binary(b, "elementwise_sub", x, reduce(ctx, "reduce_mean", x, axis, True))
+    spread = reduce(ctx, "reduce_mean", emit.unary(b, "square", distance), axis, keepdim)
+    rank = x.rank or 0
+    axes = {a % rank for a in axis} or set(range(rank)) if rank else set()
+    count = D.product(d for i, d in enumerate(x.shape or ()) if i in axes)
+    if correction:
+        n = b.cast(emit.shape.dim_tensor(b, count), x.dtype)
+        rest = emit.binary(b, "elementwise_sub", n, b.constant(np.array([correction], x.dtype.numpy), x.dtype))
+        factor = emit.binary(b, "elementwise_div", n, rest)
+        spread = emit.binary(b, "elementwise_mul", spread, factor if spread.rank else emit.reshape(b, factor, ()))
+    return emit.unary(b, "sqrt", spread) if root else spread
+
+
+@pir_op("nansum")
+def nansum(ctx: Context, x: Value, *, axis: list[int], dtype: Optional[DType], keepdim: bool) -> Value:
+    b = ctx.b
+    kind, _ = ctx.spec()
+    bad = ctx.op("isnan_v2", X=x, result=(DType.BOOL, x.shape))
+    clean = emit.where(b, bad, b.constant(np.zeros((), x.dtype.numpy), x.dtype), x)
+    return reduce(ctx, "reduce_sum", b.cast(clean, kind), axis, keepdim)
+
+
+@pir_op("max_with_index", "min_with_index")
+def with_index(ctx: Context, x: Value, *, dim: int, keepdim: bool, flatten: bool) -> tuple:
+    largest = ctx.pir.name.endswith("max_with_index")
+    axes = [] if flatten else [dim % (x.rank or 1)]
+    value = reduce(ctx, "reduce_max" if largest else "reduce_min", x, axes, keepdim)
+    kind = ctx.spec(1)[0]
+    return value, _extreme(ctx, "arg_max" if largest else "arg_min", x, dim, axes, keepdim, flatten, kind)
+
+
+@pir_op("reduce_as")
+def reduce_as(ctx: Context, x: Value, target: Value) -> Value:
+    """Summed over the dimensions that broadcasting *target* to *x* would add or repeat."""
+    shape, wanted = x.shape, target.shape
+    if shape is None or wanted is None:
+        raise Unsupported("a rank that is not known")
+    extra = len(shape) - len(wanted)
+    axes = list(range(extra)) + [i + extra for i, d in enumerate(wanted) if d == 1 and shape[i + extra] != 1]
+    if any(d != shape[i + extra] and d != 1 for i, d in enumerate(wanted)):
+        raise Unsupported("which dimensions are summed is known only at run time")
+    if not axes:
+        return x
+    return emit.reshape(ctx.b, reduce(ctx, "reduce_sum", x, axes, True), wanted)
+
+
+@pir_op("dist")
+def dist(ctx: Context, x: Value, y: Value, *, p: float) -> Value:
+    """The p-norm of the difference."""
+    b = ctx.b
+    flat = emit.reshape(b, emit.binary(b, "elementwise_sub", x, y), (D.product(D.broadcast(x.shape, y.shape) or ()),))
+    return ctx.op(
+        "p_norm", X=flat, porder=p, axis=-1, epsilon=1e-12, keepdim=False, asvector=True, result=(x.dtype, ())
+    )
+
+
+@pir_op("bincount")
+def bincount(ctx: Context, x: Value, weights: Optional[Value], minlength: Value) -> Any:
+    b = ctx.b
+    if minlength.is_const and not counted(b, x.shape or ()):
+        return ctx.generic()
+    least = ctx.one(b.cast(minlength, DType.INT64))
+    kind = DType.INT64 if weights is None else weights.dtype
+    return histogram.bincount(b, x, weights, least, kind, ctx.spec()[1][0])
+
+
+@pir_op("equal_all")
+def equal_all(ctx: Context, x: Value, y: Value) -> Any:
+    """Whether two tensors have the same sizes and the same elements."""
+    b = ctx.b
+    given = counted(b, [*(x.shape or ()), *(y.shape or ())])
+    made = ctx.op("equal_all", X=x, Y=y, result=(DType.BOOL, ()))
+    if not given:
+        return made
+    made = or_else(b, given, made, b.constant(np.array(True)))
+    for one, other in zip(x.shape or (), y.shape or ()):
+        if one != other and counted(b, [one, other]):
+            first, second = (emit.shape.dim_tensor(b, true_size(b, d)) for d in (one, other))
+            same = emit.reshape(b, emit.compare(b, "equal", first, second), made.shape or ())
+            made = emit.logical(b, "logical_and", made, same)
+    return made
+
+
+@pir_op("median", "nanmedian")
+def median(ctx: Context, x: Value, *, axis: list[int], keepdim: bool, mode: str) -> tuple:
+    """The middle of the sorted numbers (``avg``: of an even number, the mean of the two in the middle)."""
+    b = ctx.b
+    shape = x.shape or ()
+    rank = len(shape)
+    axes = sorted({a % rank for a in axis}) if axis else list(range(rank))
+    rest = [i for i in range(rank) if i not in axes]
+    count = D.product(shape[i] for i in axes)
+    kept = tuple(shape[i] for i in rest)
+    rows = emit.reshape(b, emit.transpose(b, x, [*rest, *axes]), (*kept, count))
+    last = len(kept)
+    missing = ctx.op("isnan_v2", X=rows, result=(DType.BOOL, rows.shape))
+    infinite = b.constant(np.array(np.inf, x.dtype.numpy), x.dtype)
+    ordered, _ = ctx.op_outputs(
+        "argsort",
+        X=emit.where(b, missing, infinite, rows),
+        axis=last,
+        descending=False,
+        results={"Out": (x.dtype, rows.shape), "Indices": (DType.INT64, rows.shape)},
+    )
+    gone = reduce(ctx, "reduce_sum", b.cast(missing, DType.INT64), [last], True)
+    nan = b.constant(np.array(np.nan, x.dtype.numpy), x.dtype)
+    zero = b.constant(np.array(0, np.int64))
+    size = emit.reshape(b, emit.shape.dim_tensor(b, count), (1,) * (last + 1))
+    if ctx.pir.name.endswith("nanmedian"):
+        valid = emit.arithmetic(b, "sub", size, gone)
+        none = emit.compare(b, "equal", valid, zero)
+    else:
+        valid = emit.shape.expand_to(b, size, (*kept, 1))
+        none = emit.compare(b, "greater_than", gone, zero)
+    places = [_half(ctx, emit.scale(b, valid, 1.0, shift)) for shift in (-1.0, 0.0)]
+    values = [emit.take_along_axis(b, ordered, place, last) for place in places]
+    made = values[0] if mode == "min" else emit.scale(b, emit.binary(b, "elementwise_add", *values), 0.5)
+    made = emit.where(b, none, nan, made)
+    out = tuple(1 if i in axes else d for i, d in enumerate(shape) if keepdim or i in rest)
+    return emit.reshape(b, made, out), None
+
+
+def _half(ctx: Context, x: Value) -> Value:
+    """x // 2, zero where x is negative."""
+    b = ctx.b
+    half = emit.binary(b, "elementwise_floordiv", x, b.constant(np.array(2, np.int64)))
+    return emit.maximum(b, half, b.constant(np.array(0, np.int64)))

@@ -1,0 +1,413 @@
+"""Operations that look at shapes or move elements about."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Optional
+
+import numpy as np
+
+from mconv import emit
+from mconv.paddle.context import Context
+from mconv.paddle.registry import Unsupported, pir_op
+from mconv.program import dims as D
+from mconv.program.builder import Spec
+from mconv.program.dtypes import DType
+from mconv.program.value import Value
+
+INT32_MAX = emit.shape.INT32_MAX
+
+
+@pir_op("shape", "shape64")
+def shape_of(ctx: Context, x: Value) -> Value:
+    kind, _ = ctx.spec()
+    return emit.sizes_of(ctx.b, x, kind)
+
+
+@pir_op("shape_broadcast")
+def shape_broadcast(ctx: Context, x: Value, y: Value) -> Value:
+    xs, ys = ctx.dims(x), ctx.dims(y)
+    if xs is None or ys is None:
+        raise Unsupported("shapes that are computed at run time")
+    kind, _ = ctx.spec()
+    return emit.shape_tensor(ctx.b, D.broadcast(xs, ys) or (), kind)
+
+
+def resolved(x: Value, wanted: Sequence[D.Dim], stated: Sequence[D.Dim]) -> tuple[D.Dim, ...]:
+    """The shape that a reshape gives: 0 in *wanted* copies a dimension, one -1 is inferred."""
+    out: list[D.Dim] = []
+    for i, d in enumerate(wanted):
+        copied = isinstance(d, int) and d == 0 and x.shape is not None and i < len(x.shape)
+        out.append(x.shape[i] if copied and x.shape is not None else d)
+    missing = [i for i, d in enumerate(out) if isinstance(d, int) and d == -1]
+    if missing:
+        rest = D.product(d for i, d in enumerate(out) if i not in missing)
+        whole = None if x.shape is None else D.product(x.shape)
+        exact = None if whole is None else D.exact_div(whole, rest)
+        out[missing[0]] = exact if exact is not None else stated[missing[0]]
+    return tuple(out)
+
+
+@pir_op("reshape", "view_shape", "legacy_reshape")
+def reshape(ctx: Context, x: Value, target: Any = None, *, dims: Optional[list[int]] = None) -> Value:
+    b = ctx.b
+    spec = ctx.spec()
+    wanted = list(dims) if dims is not None else ctx.dims(target)
+    if D.is_static(spec[1]) and (x.is_const or 0 in spec[1] or (not spec[1] and not ctx.has_0d)):
+        return emit.reshape(b, x, spec[1])
+    if wanted is None:
+        return ctx.op("reshape2", X=x, Shape=ctx.tensor(target), result=spec)
+    if D.is_static(wanted):
+        literal = [int(d) for d in wanted]  # type: ignore[arg-type]
+        shape = resolved(x, literal, spec[1])
+        if x.rank == 0 and 0 in literal:
+            return emit.reshape(b, x, shape)
+        if shape == x.shape:
+            return x
+        # a number is better than a -1: less to infer for those who fuse
+        literal = [s if isinstance(s, int) and s > 0 else d for d, s in zip(literal, spec[1])]
+        made = ctx.op("reshape2", X=x, shape=literal, result=(x.dtype, shape))
+    else:
+        made = emit.reshape(b, x, resolved(x, wanted, spec[1]))
+    if x.data is not None and made.rank is not None and made.rank <= 1:
+        made.data = x.data
+    return made
+
+
+@pir_op("flatten")
+def flatten(ctx: Context, x: Value, *, start_axis: int, stop_axis: int) -> Value:
+    rank = x.rank or 0
+    if not rank:
+        return emit.reshape(ctx.b, x, (1,))
+    first, last = start_axis % rank, stop_axis % rank
+    if first == last:
+        return x
+    shape = x.shape or ()
+    out = (*shape[:first], D.product(shape[first : last + 1]), *shape[last + 1 :])
+    if D.is_static(out):
+        return emit.reshape(ctx.b, x, out)
+    return ctx.op("flatten_contiguous_range", X=x, start_axis=first, stop_axis=last, result=(x.dtype, out))
+
+
+@pir_op("squeeze")
+def squeeze(ctx: Context, x: Value, axis: Any) -> Value:
+    kind, stated = ctx.spec()
+    rank = x.rank or 0
+    if not rank:
+        return x
+    axes = sorted({a % rank for a in ctx.ints(axis)})
+    shape = x.shape or ()
+    if len(stated) == rank:
+        return x
+    kept = [i for i in range(rank) if i not in axes] if axes else [i for i, d in enumerate(shape) if d != 1]
+    if axes and len(kept) != len(stated):  # axes that are not 1 stay
+        kept = [i for i in range(rank) if i not in axes or (isinstance(shape[i], int) and shape[i] != 1)]
+    if len(kept) != len(stated):
+        raise Unsupported("which dimensions are 1 is known only at run time")
+    out = tuple(shape[i] for i in kept)
+    if x.is_const or D.is_static(out) or not out:
+        made = emit.reshape(ctx.b, x, out)
+    else:
+        drop = [i for i in range(rank) if i not in kept]
+        made = ctx.op("squeeze2", X=x, axes=drop, result=(kind, out))
+    if x.data is not None:
+        made.data = x.data
+    return made
+
+
+@pir_op("unsqueeze")
+def unsqueeze(ctx: Context, x: Value, axis: Any) -> Value:
+    rank = x.rank or 0
+    axes = ctx.ints(axis)
+    # one after the other, as Paddle does
+    dims: list[D.Dim] = list(x.shape or ())
+    places: list[int] = []
+    for a in axes:
+        at = a if a >= 0 else a + len(dims) + 1
+        places = [p + 1 if p >= at else p for p in places] + [at]
+        dims.insert(at, 1)
+    if x.is_const or D.is_static(dims) or not rank:
+        made = emit.reshape(ctx.b, x, tuple(dims))
+    else:
+        made = ctx.op("unsqueeze2", X=x, axes=sorted(places), result=(x.dtype, tuple(dims)))
+    if x.data is not None and len(dims) == 1:
+        made.data = x.data
+    return made
+
+
+@pir_op("transpose")
+def transpose(ctx: Context, x: Value, *, perm: list[int]) -> Value:
+    rank = len(perm)
+    return emit.transpose(ctx.b, x, [p % rank for p in perm]) if rank else x
+
+
+@pir_op("trans_layout")
+def trans_layout(ctx: Context, x: Value, *, perm: list[int]) -> Value:
+    return transpose(ctx, x, perm=perm)
+
+
+@pir_op("concat")
+def concat(ctx: Context, values: list[Value], axis: Any) -> Value:
+    kind, stated = ctx.spec()
+    where = ctx.int(axis)
+    rank = len(stated)
+    where %= rank
+    b = ctx.b
+    values = [b.cast(v, kind) if v.rank else emit.reshape(b, b.cast(v, kind), (1,)) for v in values]
+    return emit.concat(b, values, where)
+
+
+@pir_op("stack")
+def stack(ctx: Context, values: list[Value], *, axis: int) -> Value:
+    b = ctx.b
+    kind, stated = ctx.spec()
+    rank = len(stated)
+    values = [b.cast(v, kind) for v in values]
+    where = axis % rank
+    if not values[0].rank:
+        made = emit.concat(b, [emit.reshape(b, v, (1,)) for v in values], 0)
+        known = ctx.dims(values)
+        if known is not None and not made.is_const:
+            made.data = tuple(known)
+        return made
+    if emit.elementwise.foldable(*values):
+        return b.constant(np.stack([np.asarray(v.const) for v in values], where), kind)
+    shape = list(values[0].shape or ())
+    for v in values[1:]:  # a number beats a symbol
+        shape = [d if isinstance(d, int) else e for d, e in zip(shape, v.shape or ())]
+    shape.insert(where, len(values))
+    return ctx.op("stack", X=values, axis=where, result=(kind, tuple(shape)))
+
+
+@pir_op("split")
+def split(ctx: Context, x: Value, sections: Any, axis: Any) -> list[Value]:
+    sizes = ctx.dims(sections)
+    if sizes is None:
+        raise Unsupported("sections that are computed at run time")
+    return _split(ctx, x, sizes, ctx.int(axis))
+
+
+def _split(ctx: Context, x: Value, sizes: list[D.Dim], axis: int) -> list[Value]:
+    axis %= x.rank or 1
+    whole = (x.shape or ())[axis]
+    if any(isinstance(s, int) and s == -1 for s in sizes):
+        rest = whole - sum((s for s in sizes if not (isinstance(s, int) and s == -1)), 0)
+        sizes = [rest if isinstance(s, int) and s == -1 else s for s in sizes]
+    if any(not isinstance(s, int) for s in sizes) and all(isinstance(s, int) for s in sizes[:-1]):
+        stated = ctx.specs()
+        shape = list(x.shape or ())
+        specs: list[Spec] = [(x.dtype, (*shape[:axis], s, *shape[axis + 1 :])) for s in sizes]
+        if len(stated) == len(sizes):
+            made = ctx.op_outputs(
+                "split",
+                X=x,
+                axis=axis,
+                sections=[int(s) if isinstance(s, int) else -1 for s in sizes],
+                num=0,
+                results={"Out": specs},
+            )
+            return list(made)
+    return emit.split(ctx.b, x, sizes, axis)
+
+
+@pir_op("split_with_num")
+def split_with_num(ctx: Context, x: Value, axis: Any, *, num: int) -> list[Value]:
+    where = ctx.int(axis) % (x.rank or 1)
+    shape = x.shape or ()
+    part = D.floordiv(shape[where], num)
+    if num == 1:
+        return [x]
+    specs: list[Spec] = [(x.dtype, (*shape[:where], part, *shape[where + 1 :]))] * num
+    made = ctx.op_outputs("split", X=x, axis=where, num=num, sections=[], results={"Out": specs})
+    return list(made)
+
+
+@pir_op("unbind", "unstack")
+def unbind(ctx: Context, x: Value, *, axis: int, num: int = 0) -> list[Value]:
+    rank = x.rank or 1
+    where = axis % rank
+    shape = x.shape or ()
+    count = len(ctx.specs())
+    spec = (x.dtype, (*shape[:where], *shape[where + 1 :]))
+    made = ctx.op_outputs("unstack", X=x, axis=where, num=count, results={"Y": [spec] * count})
+    values = list(made)
+    if x.data is not None:
+        for v, d in zip(values, x.data):
+            v.data = (d,)
+    return values
+
+
+@pir_op("expand")
+def expand(ctx: Context, x: Value, shape: Any) -> Value:
+    b = ctx.b
+    kind, stated = ctx.spec()
+    wanted = ctx.dims(shape)
+    if x.dtype is DType.BOOL and not ctx.has_0d and not x.is_const:
+        return b.cast(expand_to(ctx, b.cast(x, DType.INT32), shape, wanted, stated), DType.BOOL)
+    return expand_to(ctx, x, shape, wanted, stated)
+
+
+def expand_to(ctx: Context, x: Value, shape: Any, wanted: Optional[list[D.Dim]], stated: Any) -> Value:
+    """``expand``: -1 in *wanted* keeps the dimension."""
+    have = x.shape or ()
+    if wanted is None:
+        if not have:
+            x = emit.reshape(ctx.b, x, (1,))
+        return ctx.op("expand_v2", X=x, Shape=ctx.tensor(shape), result=(x.dtype, stated))
+    offset = len(wanted) - len(have)
+    target: list[D.Dim] = []
+    for i, d in enumerate(wanted):
+        old = have[i - offset] if i >= offset else 1
+        target.append(old if isinstance(d, int) and d == -1 else d)
+    if not target:
+        return x
+    if not have:
+        x = emit.reshape(ctx.b, x, (1,) * len(target))
+    return emit.shape.expand_to(ctx.b, x, target)
+
+
+@pir_op("expand_as")
+def expand_as(ctx: Context, x: Value, y: Optional[Value] = None, *, target_shape: list[int] = []) -> Value:  # noqa: B006
+    if y is not None and y.shape is not None:
+        return expand_to(ctx, x, None, list(y.shape), y.shape)
+    return expand_to(ctx, x, None, list(target_shape), ctx.spec()[1])
+
+
+@pir_op("broadcast_tensors")
+def broadcast_tensors(ctx: Context, values: list[Value]) -> list[Value]:
+    shape = D.broadcast(*(v.shape for v in values))
+    if shape is None:
+        raise Unsupported("a rank that is not known")
+    return [emit.shape.expand_to(ctx.b, v, shape, values) for v in values]
+
+
+@pir_op("tile")
+def tile(ctx: Context, x: Value, repeat_times: Any) -> Value:
+    kind, stated = ctx.spec()
+    times = ctx.dims(repeat_times)
+    if times is None:
+        return ctx.op("tile", X=x, RepeatTimes=ctx.tensor(repeat_times), result=(kind, stated))
+    have = list(x.shape or ())
+    if not have and not times:
+        return x
+    rank = max(len(have), len(times))
+    times = [*[1] * (rank - len(times)), *times]
+    have = [*[1] * (rank - len(have)), *have]
+    out = tuple(d * t for d, t in zip(have, times))
+    if len(have) != (x.rank or 0):
+        x = emit.reshape(ctx.b, x, tuple(have))
+    if D.is_static(times):
+        made = ctx.op("tile", X=x, repeat_times=[int(t) for t in times], result=(kind, out))  # type: ignore[arg-type]
+    else:
+        made = ctx.op("tile", X=x, RepeatTimes=emit.shape_tensor(ctx.b, times, DType.INT32), result=(kind, out))
+    return made
+
+
+@pir_op("tril", "triu")
+def triangle(ctx: Context, x: Value, *, diagonal: int) -> Value:
+    lower = ctx.pir.name.rstrip("_").endswith("tril")
+    b = ctx.b
+    if x.dtype is DType.BOOL:
+        made = b.op("tril_triu", X=b.cast(x, DType.INT32), diagonal=diagonal, lower=lower)
+        return b.cast(made, DType.BOOL)
+    return ctx.op("tril_triu", X=x, diagonal=diagonal, lower=lower, result=(x.dtype, x.shape))
+
+
+@pir_op("roll")
+def roll(ctx: Context, x: Value, shifts: Any, *, axis: list[int]) -> Value:
+    return ctx.op("roll", X=x, shifts=ctx.ints(shifts), axis=axis, result=(x.dtype, x.shape))
+
+
+@pir_op("repeat_interleave")
+def repeat_interleave(ctx: Context, x: Value, *, repeats: int, axis: int, output_size: int = -1) -> Value:
+    """Every element *repeats* times: a new dimension, expanded and merged."""
+    b = ctx.b
+    shape = list(x.shape or ())
+    axis %= len(shape)
+    wide = emit.unsqueeze(b, x, [axis + 1])
+    wide = emit.shape.expand_to(b, wide, [*shape[: axis + 1], repeats, *shape[axis + 1 :]])
+    return emit.reshape(b, wide, [*shape[:axis], shape[axis] * repeats, *shape[axis + 1 :]])
+
+
+@pir_op("repeat_interleave_with_tensor_index")
+def repeat_by_tensor(ctx: Context, x: Value, repeats: Value, *, axis: int, output_size: int = -1) -> Value:
+    spec = ctx.spec()
+    if ctx.has("repeat_interleave"):
+        sig = ctx.b.signature("repeat_interleave")
+        if "RepeatsTensor" in sig["inputs"]:
+            return ctx.op("repeat_interleave", X=x, RepeatsTensor=repeats, dim=axis, Repeats=0, result=spec)
+    raise Unsupported("repetitions that are computed at run time")
+
+
+@pir_op("pixel_unshuffle")
+def pixel_unshuffle(ctx: Context, x: Value, *, downscale_factor: int, data_format: str) -> Any:
+    if ctx.has("pixel_unshuffle"):
+        return ctx.generic()
+    b, f = ctx.b, downscale_factor
+    if data_format == "NHWC":
+        n, h, w, c = x.shape or ()
+        x = emit.transpose(b, x, [0, 3, 1, 2])
+    else:
+        n, c, h, w = x.shape or ()
+    x = emit.reshape(b, x, (n, c, D.floordiv(h, f), f, D.floordiv(w, f), f))
+    x = emit.transpose(b, x, [0, 1, 3, 5, 2, 4])
+    x = emit.reshape(b, x, (n, c * (f * f), D.floordiv(h, f), D.floordiv(w, f)))
+    return emit.transpose(b, x, [0, 2, 3, 1]) if data_format == "NHWC" else x
+
+
+@pir_op("channel_shuffle")
+def channel_shuffle(ctx: Context, x: Value, *, groups: int, data_format: str) -> Any:
+    if ctx.has("channel_shuffle"):
+        return ctx.generic()
+    b = ctx.b
+    if data_format == "NHWC":
+        n, h, w, c = x.shape or ()
+        x = emit.reshape(b, x, (n, h, w, groups, D.floordiv(c, groups)))
+        return emit.reshape(b, emit.transpose(b, x, [0, 1, 2, 4, 3]), (n, h, w, c))
+    n, c, h, w = x.shape or ()
+    x = emit.reshape(b, x, (n, groups, D.floordiv(c, groups), h, w))
+    return emit.reshape(b, emit.transpose(b, x, [0, 2, 1, 3, 4]), (n, c, h, w))
+
+
+@pir_op("tensor_unfold")
+def tensor_unfold(ctx: Context, x: Value, *, axis: int, size: int, step: int) -> Value:
+    """Windows of *size* every *step*, in a new last dimension."""
+    b = ctx.b
+    shape = list(x.shape or ())
+    axis %= len(shape)
+    whole = shape[axis]
+    if not isinstance(whole, int):
+        raise Unsupported("windows over a size that is known only at run time")
+    starts = np.arange(0, whole - size + 1, step)
+    index = (starts[:, None] + np.arange(size)).reshape(-1).astype(np.int64)
+    taken = emit.gather(b, x, b.constant(index), axis)
+    made = emit.reshape(b, taken, [*shape[:axis], len(starts), size, *shape[axis + 1 :]])
+    order = [i for i in range(len(shape) + 1) if i != axis + 1] + [axis + 1]
+    return emit.transpose(b, made, order)
+
+
+@pir_op("as_strided")
+def as_strided(ctx: Context, x: Value, *, dims: list[int], stride: list[int], offset: int) -> Value:
+    """Element i, j, … is that at offset + i·stride₀ + j·stride₁ + … of the flat tensor."""
+    if any(d < 0 for d in dims):
+        raise Unsupported("a view of a shape that is known only at run time")
+    b = ctx.b
+    places = np.full((), offset // x.dtype.itemsize, np.int64)
+    for d, s in zip(dims, stride):
+        places = places[..., None] + np.arange(d) * s
+    flat = emit.reshape(b, x, (D.product(x.shape or ()),))
+    taken = emit.gather(b, flat, b.constant(places.reshape(-1)), 0)
+    return emit.reshape(b, taken, tuple(dims))
+
+
+@pir_op("view_dtype")
+def view_dtype(ctx: Context, x: Value, *, dtype: Optional[DType]) -> Value:
+    kind, _ = ctx.spec()
+    if kind is x.dtype:
+        return x
+    raise Unsupported(f"the bits of {x.dtype.label} read as {kind.label}")
+
+
+@pir_op("view_slice")
+def view_slice(ctx: Context, x: Value, *, begin_idx: int, end_idx: int) -> Value:
+    return emit.slice_(ctx.b, x, [0], [begin_idx], [end_idx])
