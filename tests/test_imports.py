@@ -35,7 +35,8 @@ ALLOWED: dict[str, set[str]] = {
     # importers do not know each other
     **dict.fromkeys(IMPORTERS, MIDDLE),
     **dict.fromkeys({"torch", "dygraph"}, MIDDLE | {"factory"}),
-    "serving": MIDDLE,
+    # brings what it is given down to the target
+    "serving": MIDDLE | {"paddle"},
     "runtimes": MIDDLE,
     # everything that runs two things and compares, and the real pipeline on a serving folder
     "proof": MIDDLE | {"runtimes", "serving"},

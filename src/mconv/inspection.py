@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Optional
 
 from mconv.errors import CorruptModelError, MconvError, UnsupportedError
-from mconv.passes import half, loadable
-from mconv.passes.legalize import legalize, version_text
+from mconv.paddle import loadable
+from mconv.paddle.legalize import legalize
+from mconv.passes import half
 from mconv.program import files, sniff, targets
 from mconv.program.params import PathLike
 from mconv.program.program import Program
 from mconv.program.stored import Era, ModelFiles
+from mconv.program.targets import version_text
 from mconv.serving import configure
 
 if TYPE_CHECKING:

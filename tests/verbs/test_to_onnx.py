@@ -20,7 +20,7 @@ from mconv.errors import (
     VerificationError,
 )
 from mconv.extras import install
-from mconv.passes.modern import modernize
+from mconv.paddle.modern import modernize
 from mconv.program.dtypes import AttrType, DType
 from mconv.program.files import load_program, locate
 from mconv.program.program import Op, Program, Var

@@ -47,3 +47,10 @@ def get(name: Union[str, float]) -> Target:
         return TARGETS[name if isinstance(name, str) else f"{name:g}"]
     except (KeyError, TypeError, ValueError):
         raise UsageError(f"unknown target {name!r}", f"targets are {', '.join(TARGETS)}") from None
+
+
+def version_text(version: int) -> str:
+    """``2006002`` → ``2.6.2``; 0, which 1.x before 1.8 and development builds write, → ``(unversioned)``."""
+    if not version:
+        return "(unversioned)"
+    return f"{version // 1000000}.{version // 1000 % 1000}.{version % 1000}"

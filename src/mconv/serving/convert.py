@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Optional
 from mconv.artifacts import output
 from mconv.artifacts.provenance import Ahead, Recording, model_sources, neighbour
 from mconv.errors import NotAModelError, UsageError
+from mconv.paddle.legalize import legalize
 from mconv.passes import half
-from mconv.passes.legalize import legalize, version_text
 from mconv.printable import require_visible
 from mconv.program import files, targets
 from mconv.program.copying import copy_file, hard_link
@@ -21,6 +21,7 @@ from mconv.program.dtypes import AttrType
 from mconv.program.params import ArraySource, PathLike, Record, TensorSource, write_combined
 from mconv.program.program import Port, Program
 from mconv.program.stored import Era, ModelFiles, at_least_one
+from mconv.program.targets import version_text
 from mconv.serving import configure
 from mconv.serving.configure import CPP_READER, TYPES, ServingConfig
 from mconv.serving.kinds import Written

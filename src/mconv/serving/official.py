@@ -12,9 +12,9 @@ from typing import Optional
 from mconv.artifacts import output
 from mconv.artifacts.provenance import neighbour
 from mconv.errors import RuntimeFailedError, UnsupportedError, UsageError
-from mconv.passes.legalize import version_text
 from mconv.program import files
 from mconv.program.params import PathLike
+from mconv.program.targets import version_text
 from mconv.serving import configure
 from mconv.serving.convert import ServingResult, alias_warnings, check_aliases, recording
 

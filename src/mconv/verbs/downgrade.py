@@ -10,14 +10,15 @@ from typing import Any, Optional
 from mconv.artifacts.output import staged
 from mconv.artifacts.provenance import Ahead, Recording, model_sources
 from mconv.errors import UsageError
+from mconv.paddle.legalize import legalize
 from mconv.paddle.load import load as load_pir
-from mconv.passes.legalize import legalize, version_text
 from mconv.printable import require_visible
 from mconv.program import files, targets
 from mconv.program.copying import hard_link
 from mconv.program.params import PathLike, Record, TensorSource
 from mconv.program.program import Port, Program
 from mconv.program.stored import Era, ModelFiles, at_least_one
+from mconv.program.targets import version_text
 from mconv.serving.convert import Prepared, fitting, prepare, whole_file, write
 from mconv.serving.scaffold import ServiceOptions
 

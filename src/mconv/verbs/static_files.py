@@ -16,8 +16,8 @@ from mconv.dygraph.export import Exported
 from mconv.dygraph.inputs import Call
 from mconv.errors import RuntimeFailedError, UnsupportedError, UsageError
 from mconv.paddle import reader as pir_reader
+from mconv.paddle.legalize import legalize
 from mconv.paddle.load import load
-from mconv.passes.legalize import legalize
 from mconv.program.files import load_program as read_program
 from mconv.program.files import locate, records
 from mconv.program.params import PathLike, TensorSource

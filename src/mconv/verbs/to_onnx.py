@@ -22,8 +22,8 @@ from mconv.errors import (
 )
 from mconv.inspection import Inspection
 from mconv.paddle import reader as pir_reader
-from mconv.passes.legalize import legalize
-from mconv.passes.modern import modernize
+from mconv.paddle.legalize import legalize
+from mconv.paddle.modern import modernize
 from mconv.program import files
 from mconv.program.dtypes import DType
 from mconv.program.params import PathLike, TensorSource

@@ -13,7 +13,7 @@ from mconv.errors import MconvError, RuntimeFailedError, UnsupportedError
 from mconv.onnx import describe, registry
 from mconv.onnx.ports import carried_name
 from mconv.onnx.reader import INLINE, OnnxModel
-from mconv.passes.legalize import legalize
+from mconv.paddle.legalize import legalize
 from mconv.program import external_data
 from mconv.program.dtypes import AttrType
 from mconv.program.files import load_program, locate, records

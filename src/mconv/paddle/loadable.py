@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 
-from mconv.passes import ports, zero_rank
-from mconv.passes.attributes import LAST_OLD_TYPE, NEW_MEANINGS
-from mconv.passes.legalize import FIRST_0D, FIRST_CARRIED, FIRST_PRUNED, MESSAGE_LIMIT
+from mconv.paddle import zero_rank
+from mconv.paddle.attributes import LAST_OLD_TYPE, NEW_MEANINGS
+from mconv.paddle.legalize import FIRST_0D, FIRST_CARRIED, FIRST_PRUNED, MESSAGE_LIMIT
+from mconv.passes import ports
 from mconv.program import signatures, targets
 from mconv.program.dtypes import ATTR_FIELDS, AttrType, VarKind
 from mconv.program.program import Op, Program

@@ -10,8 +10,8 @@ import pytest
 
 from mconv import api
 from mconv.errors import RuntimeFailedError, UnsupportedError
-from mconv.passes import loadable
-from mconv.passes.legalize import MESSAGE_LIMIT, legalize
+from mconv.paddle import loadable
+from mconv.paddle.legalize import MESSAGE_LIMIT, legalize
 from mconv.program import files
 from mconv.program.dtypes import AttrType, DType, VarKind
 from mconv.program.program import Op, Program, Var

@@ -9,7 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from mconv.errors import UnsupportedError
-from mconv.passes import attributes, lower, ports, zero_rank
+from mconv.paddle import attributes, lower, zero_rank
+from mconv.passes import ports
 from mconv.passes.rewrite import Site, apply, make
 from mconv.program import signatures, targets
 from mconv.program.dtypes import AttrType, DType, VarKind
@@ -176,7 +177,7 @@ def _unsupported(program: Program, target: str, problems: dict[tuple[str, str], 
     ]
     shown = ", ".join(_shown(r) for r in rows[:8])
     more = f" and {len(rows) - 8} more" if len(rows) > 8 else ""
-    written = f"Paddle {version_text(program.version)} wrote it; " if program.version else ""
+    written = f"Paddle {targets.version_text(program.version)} wrote it; " if program.version else ""
     return UnsupportedError(
         f"Paddle {target} cannot load this model: {written}unsupported there: {shown}{more}",
         "choose a newer --target, or --target same to leave the program as it is",
@@ -189,13 +190,6 @@ def _shown(row: dict) -> str:
         return f"{row['reason']} ({row['count']}×)"
     why = "" if row["reason"] == NO_OPERATOR else f": {row['reason']}"
     return f"{row['operator']} ({row['count']}×{why})"
-
-
-def version_text(version: int) -> str:
-    """``2006002`` → ``2.6.2``; 0, which 1.x before 1.8 and development builds write, → ``(unversioned)``."""
-    if not version:
-        return "(unversioned)"
-    return f"{version // 1000000}.{version // 1000 % 1000}.{version % 1000}"
 
 
 def _shrink(program: Program, target: str, done: Legalized) -> None:
