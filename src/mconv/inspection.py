@@ -20,7 +20,7 @@ from mconv.program.targets import version_text
 from mconv.serving import configure
 
 if TYPE_CHECKING:
-    from mconv.paddle.reader import PirProgram
+    from mconv.paddle.pir_reader import PirProgram
 
 
 @dataclass
@@ -247,7 +247,7 @@ def _target(program: Program, target: str, size: int) -> TargetReport:
 
 
 def _pir(path: Path, found: ModelFiles, variables: bool, text: bool) -> Inspection:
-    from mconv.paddle import reader
+    from mconv.paddle import pir_reader as reader
 
     program = reader.read(found.program)
     report = Inspection(path, "pir", found.era.value, program.writer, program.version)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mconv.paddle import reader
+from mconv.paddle import pir_reader as reader
 from mconv.program.params import ArraySource, write_combined
 
 DATA = Path(__file__).parent.parent / "data" / "pir"

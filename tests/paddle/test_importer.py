@@ -12,11 +12,12 @@ import numpy as np
 import pytest
 
 from mconv.errors import CorruptModelError, NotAModelError, UnsupportedError, UsageError
-from mconv.paddle import reader
+from mconv.paddle import pir_reader as reader
 from mconv.paddle.importer import Importer
 from mconv.paddle.load import load, obstacles
-from mconv.paddle.reader import PirBlock, PirOp, PirProgram, TensorType
-from mconv.paddle.registry import pir_op
+from mconv.paddle.operation import Operation, OperationBlock, TensorType
+from mconv.paddle.pir_reader import PirProgram
+from mconv.paddle.registry import paddle_op
 from mconv.program.dtypes import DType
 from mconv.program.program import Program
 from mconv.program.stored import write_model
@@ -189,18 +190,18 @@ def test_what_a_branch_writes_in_place_is_read_after_it(
     runtime: str, tmp_path: Path, workers: Callable[[str], Worker]
 ) -> None:
     flags, numbers = TensorType(DType.BOOL, (1,)), TensorType(DType.FP32, (1,))
-    inner = PirBlock(
-        [], [PirOp("pd_op.increment_", {"value": 2.0}, [2], [(4, numbers)]), PirOp("cf.yield", {}, [], [])]
+    inner = OperationBlock(
+        [], [Operation("pd_op.increment_", {"value": 2.0}, [2], [(4, numbers)]), Operation("cf.yield", {}, [], [])]
     )
-    other = PirBlock([], [PirOp("cf.yield", {}, [], [])])
+    other = OperationBlock([], [Operation("cf.yield", {}, [], [])])
     ops = [
-        PirOp("pd_op.data", {"name": "flag", "dtype": DType.BOOL, "shape": [1]}, [], [(1, flags)]),
-        PirOp("pd_op.data", {"name": "x", "dtype": DType.FP32, "shape": [1]}, [], [(5, numbers)]),
-        PirOp("pd_op.increment", {"value": 1.0}, [5], [(2, numbers)]),
-        PirOp("pd_op.if", {}, [1], [], [[inner], [other]]),
-        PirOp("pd_op.fetch", {"name": "y", "col": 0}, [2], [(6, numbers)]),
+        Operation("pd_op.data", {"name": "flag", "dtype": DType.BOOL, "shape": [1]}, [], [(1, flags)]),
+        Operation("pd_op.data", {"name": "x", "dtype": DType.FP32, "shape": [1]}, [], [(5, numbers)]),
+        Operation("pd_op.increment", {"value": 1.0}, [5], [(2, numbers)]),
+        Operation("pd_op.if", {}, [1], [], [[inner], [other]]),
+        Operation("pd_op.fetch", {"name": "y", "col": 0}, [2], [(6, numbers)]),
     ]
-    program, params, _ = Importer(PirProgram(max(reader.VERSIONS), PirBlock([], ops)), {}, "2.3").run()
+    program, params, _ = Importer(PirProgram(max(reader.VERSIONS), OperationBlock([], ops)), {}, "2.3").run()
     files = write_model(program, params.items(), tmp_path)
     feeds = [{"flag": np.array([f]), "x": np.float32([3])} for f in (True, False)]
     found = workers(runtime).run(*files, feeds, engine="executor").outputs
@@ -308,6 +309,6 @@ def test_obstacles() -> None:
 def test_one_function_for_an_operation() -> None:
     with pytest.raises(ValueError, match="two functions"):
 
-        @pir_op("reshape")
+        @paddle_op("reshape")
         def again(ctx: Any, x: Any) -> Any:
             return x

@@ -30,7 +30,7 @@ _VIA = {
 }
 
 
-class PirBuilder(Builder):
+class InlineBuilder(Builder):
     """Writes constants as ``fill_constant`` and ``assign_value`` at the head of the main block.
 
     A constant that they cannot say (large; doubles that float32 does not hold; complex) becomes a parameter.

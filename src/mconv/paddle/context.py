@@ -11,8 +11,8 @@ import numpy as np
 from mconv import emit
 from mconv.emit.zero_size import counted, vanishes
 from mconv.paddle import sizes, table
-from mconv.paddle.constants import PirBuilder
-from mconv.paddle.reader import PirBlock, PirOp, TensorType, Type
+from mconv.paddle.constants import InlineBuilder
+from mconv.paddle.operation import Operation, OperationBlock, TensorType, Type
 from mconv.paddle.registry import Unsupported
 from mconv.printable import printable
 from mconv.program import builder
@@ -35,12 +35,17 @@ NOISE = frozenset({"struct_name", "place", "op_role", "chunk_id", "op_callstack"
 class Context:
     """What a translation function works with: the builder, and the operation at hand."""
 
-    def __init__(self, importer: Importer, op: PirOp, operands: list[Operand]):
+    def __init__(self, importer: Importer, op: Operation, operands: list[Operand]):
         self.importer = importer
-        self.b: PirBuilder = importer.b
-        self.pir = op
+        self.b: InlineBuilder = importer.b
+        self.operation = op
         self.operands = operands
         self._specs: dict[int, Any] = {}
+
+    @property
+    def name(self) -> str:
+        """The operation's name without its dialect: ``matmul``."""
+        return self.operation.name.partition(".")[2]
 
     @property
     def has_0d(self) -> bool:
@@ -83,7 +88,7 @@ class Context:
     def any_spec(self, index: int = 0, like: Optional[Sequence[D.Dim]] = None) -> Any:
         """:meth:`spec`, a list of them for a vector, None for an output not given or no dense tensor."""
         if index not in self._specs:
-            kind = self.pir.outputs[index][1] if index < len(self.pir.outputs) else None
+            kind = self.operation.outputs[index][1] if index < len(self.operation.outputs) else None
             if like is None:
                 like = self._known_sizes[index] if index < len(self._known_sizes) else None
             self._specs[index] = self._spec(kind, like)
@@ -91,7 +96,7 @@ class Context:
 
     @functools.cached_property
     def _known_sizes(self) -> Sequence[Any]:
-        return sizes.of(self.pir.name.partition(".")[2], self.operands, self.pir.attrs)
+        return sizes.of(self.name, self.operands, self.operation.attrs)
 
     def _spec(self, kind: Type, like: Any = None) -> Any:
         if isinstance(kind, list):
@@ -103,7 +108,9 @@ class Context:
             raise Unsupported("an element type that ProgramDesc lacks")
         known = sizes.spread(like, len(kind.shape)) or [None] * len(kind.shape)
         self._check_carried([k for d, k in zip(kind.shape, known) if d < 0 and k is not None])
-        dims = [d if d >= 0 else k if k is not None else D.Sym.fresh(self.pir.name) for d, k in zip(kind.shape, known)]
+        dims = [
+            d if d >= 0 else k if k is not None else D.Sym.fresh(self.operation.name) for d, k in zip(kind.shape, known)
+        ]
         return kind.dtype, tuple(dims)
 
     def _check_carried(self, dims: Sequence[D.Dim]) -> None:
@@ -182,15 +189,15 @@ class Context:
         if text not in self.b.notes:
             self.b.notes.append(text)
 
-    def blocks(self) -> list[PirBlock]:
+    def blocks(self) -> list[OperationBlock]:
         """The operation's own blocks, one for each region."""
-        if any(len(region) != 1 for region in self.pir.regions):
+        if any(len(region) != 1 for region in self.operation.regions):
             raise Unsupported("a region of the operation has not one block")
-        return [region[0] for region in self.pir.regions]
+        return [region[0] for region in self.operation.regions]
 
     def generic(self) -> Any:
         """The translation that the table gives for this operation."""
-        return table_op(self, self.pir.name.partition(".")[2], self.operands)
+        return table_op(self, self.name, self.operands)
 
 
 def table_op(ctx: Context, name: str, operands: Sequence[Operand]) -> Any:
@@ -215,7 +222,7 @@ def table_op(ctx: Context, name: str, operands: Sequence[Operand]) -> Any:
             scalar = scalar or any(v.rank == 0 for v in (operand if isinstance(operand, list) else [operand]))
             continue
         _either(ctx, row, slot, operand, sig, arguments)
-    for key, value in ctx.pir.attrs.items():
+    for key, value in ctx.operation.attrs.items():
         if key in NOISE or value is None and key != "dtype":
             continue
         _attribute(row, row.attrs.get(key, key), value, sig, arguments)

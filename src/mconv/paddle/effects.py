@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Optional
 
-from mconv.paddle.reader import PirBlock, PirOp
+from mconv.paddle.operation import Operation, OperationBlock
 
 # whose trailing underscore says something else: statistics that inference leaves alone, arrays that are variables
 _OTHERS = frozenset({"pd_op.batch_norm_", "pd_op.sync_batch_norm_", "pd_op.array_write_"})
 
 
-def overwritten(op: PirOp) -> Optional[int]:
+def overwritten(op: Operation) -> Optional[int]:
     """The id of the value that *op* replaces by its first output, if it does."""
     if not op.name.endswith("_") or op.name in _OTHERS:
         return None
@@ -18,12 +18,12 @@ def overwritten(op: PirOp) -> Optional[int]:
     return (op.inputs[index] or None) if index < len(op.inputs) and op.outputs else None
 
 
-def written_from_outside(*blocks: PirBlock) -> tuple[list[int], list[int]]:
+def written_from_outside(*blocks: OperationBlock) -> tuple[list[int], list[int]]:
     """The ids of the values, and of the tensor arrays, of outer blocks that *blocks* (or theirs) write into."""
     values: dict[int, None] = {}
     arrays: dict[int, None] = {}
 
-    def visit(block: PirBlock, own: set[int]) -> None:
+    def visit(block: OperationBlock, own: set[int]) -> None:
         own = own | {ident for ident, _ in block.args}
         for op in block.ops:
             ident = overwritten(op)

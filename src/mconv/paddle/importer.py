@@ -9,13 +9,15 @@ import numpy as np
 
 from mconv import emit
 from mconv.emit.zero_size import counted
-from mconv.errors import BuildError, UnsupportedError, UsageError
-from mconv.paddle.constants import PirBuilder
-from mconv.paddle.context import NOISE, Context, Operand, table_op
+from mconv.errors import UnsupportedError, UsageError
+from mconv.paddle.constants import InlineBuilder
+from mconv.paddle.context import Context, Operand
+from mconv.paddle.convert import convert
 from mconv.paddle.effects import overwritten
-from mconv.paddle.reader import OtherType, PirBlock, PirOp, PirProgram, TensorType, Type
-from mconv.paddle.registry import Unsupported, handlers
-from mconv.printable import printable, require_visible
+from mconv.paddle.operation import Operation, OperationBlock, OtherType, TensorType, Type
+from mconv.paddle.pir_reader import PirProgram
+from mconv.paddle.registry import Unsupported
+from mconv.printable import require_visible
 from mconv.program import dims as D
 from mconv.program import targets
 from mconv.program.dtypes import DType
@@ -23,8 +25,6 @@ from mconv.program.params import TensorSource
 from mconv.program.program import Program, Var
 from mconv.program.value import Value
 
-# what arithmetic with shapes, axes and sizes raises where a file's do not fit together
-_CONTRADICTIONS = (ValueError, IndexError, OverflowError, ZeroDivisionError)
 # atoms in the formula of a size, beyond which it gets a name of its own
 _LONG = 12
 
@@ -55,7 +55,7 @@ class Importer:
 
     def __init__(self, program: PirProgram, params: dict[str, TensorSource], target: str = targets.DEFAULT_TARGET):
         self.pir = program
-        self.b = PirBuilder(target)
+        self.b = InlineBuilder(target)
         self.params = params
         self.values: dict[int, Operand] = {0: None}
         self.problems: dict[tuple[str, str], int] = {}
@@ -120,7 +120,7 @@ class Importer:
         hint = f"a newer Paddle may have it: --target {newer[-1]}" if newer else None
         return UnsupportedError(f"Paddle {paddle} cannot run {len(rows)} kinds of operation: {listed}", hint, rows)
 
-    def walk(self, block: PirBlock) -> list[Operand]:
+    def walk(self, block: OperationBlock) -> list[Operand]:
         """Translate a block into the builder's current one; gives what its ``cf.yield`` hands out."""
         given: list[Operand] = []
         for op in block.ops:
@@ -133,7 +133,7 @@ class Importer:
                 self._translate(op, operands)
         return given
 
-    def _parameter(self, op: PirOp) -> None:
+    def _parameter(self, op: Operation) -> None:
         name = op.attrs["parameter_name"]
         ident, kind = op.outputs[0]
         if op.attrs["stored"]:
@@ -148,46 +148,18 @@ class Importer:
         self._unsaved[name] = op.name
         self.values[ident] = Value(name, kind.dtype or DType.FP32, kind.shape)
 
-    def _translate(self, op: PirOp, operands: list[Operand]) -> None:
+    def _translate(self, op: Operation, operands: list[Operand]) -> None:
         ctx = Context(self, op, operands)
         try:
-            results = self._dispatch(ctx, op, operands)
-        except (Unsupported, UnsupportedError, BuildError, *_CONTRADICTIONS) as e:
-            reason = e.message if isinstance(e, UnsupportedError) else str(e)
-            if isinstance(e, _CONTRADICTIONS):
-                reason = f"its operands, attributes and results contradict one another ({printable(reason, 200)})"
-            key = (op.name, reason)
+            results = convert(ctx)
+        except Unsupported as e:
+            key = (op.name, str(e))
             self.problems[key] = self.problems.get(key, 0) + 1
             results = [self._placeholder(kind) for _, kind in op.outputs]
         for (ident, kind), result in zip(op.outputs, results):
             if ident:
                 self.values[ident] = self._settle(result, kind)
         self._alias(op)
-
-    def _dispatch(self, ctx: Context, op: PirOp, operands: list[Operand]) -> list[Operand]:
-        handler = handlers().get(op.name)
-        if handler is None and op.name.endswith("_"):
-            handler = handlers().get(op.name[:-1])
-        attrs = {k: v for k, v in op.attrs.items() if k not in NOISE}
-        if handler is None:
-            dialect, _, name = op.name.partition(".")
-            if dialect != "pd_op":
-                raise Unsupported(f"an operation of the dialect {dialect!r}")
-            result = table_op(ctx, name, operands)
-        else:
-            count = handler.operands
-            if count is not None and (len(operands) > count and any(o is not None for o in operands[count:])):
-                raise Unsupported(f"{len(operands)} operands, {count} are known")
-            if handler.attrs is not None:
-                unknown = [f"{k}={v!r}" for k, v in attrs.items() if k not in handler.attrs]
-                if unknown:
-                    raise Unsupported(f"attribute {', '.join(unknown)}")
-            missing = sorted(handler.needed - attrs.keys())
-            if len(operands) < handler.required or missing:
-                raise Unsupported(f"{', '.join(missing) or 'an operand'} is missing in the file")
-            handler.check(operands, attrs)
-            result = handler.function(ctx, *(operands[:count] if count is not None else operands), **attrs)
-        return list(result) if isinstance(result, tuple) else [result]
 
     def _settle(self, result: Operand, kind: Type) -> Operand:
         """What the file says of a value beside what the translation found out."""
@@ -227,7 +199,7 @@ class Importer:
             return Value(self.b.unique("lost"), kind.dtype or DType.FP32, None)
         return None
 
-    def _alias(self, op: PirOp) -> None:
+    def _alias(self, op: Operation) -> None:
         """An operation that writes into its operand: who reads that operand later sees the result."""
         ident = overwritten(op)
         if ident is not None:

@@ -10,7 +10,7 @@ from typing import Optional, Union
 from mconv.errors import UnsupportedError
 from mconv.paddle.importer import Importer
 from mconv.paddle.legalize import legalize
-from mconv.paddle.reader import PirProgram, read
+from mconv.paddle.pir_reader import PirProgram, read
 from mconv.program import files as model_files
 from mconv.program import targets
 from mconv.program.params import FileSource, TensorSource, list_combined

@@ -71,7 +71,7 @@ def _kind(operand: Any) -> str:
 _HANDLERS: dict[str, Handler] = {}
 
 
-def pir_op(*names: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+def paddle_op(*names: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Declare the translation of the PIR operations *names* (without ``pd_op.``; builtin ones with their dialect).
 
     The function's signature is the schema: after the context, one positional parameter for each operand in PIR's

@@ -30,7 +30,7 @@ def of_program(program: Program) -> str:
 
 
 def of_pir(whole: Any) -> str:
-    """The same of a ``.json`` program: of its outermost block, as :func:`mconv.paddle.reader.read` gives it."""
+    """The same of a ``.json`` program: of its outermost block, as :func:`mconv.paddle.pir_reader.read` gives it."""
     found: set[DType] = set()
 
     def visit(block: Any) -> None:

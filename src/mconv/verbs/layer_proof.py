@@ -16,7 +16,7 @@ from mconv.dygraph.inputs import Call
 from mconv.dygraph.live import LayerFailed, Live
 from mconv.dygraph.outputs import need_outputs
 from mconv.errors import MconvError, RuntimeFailedError, UsageError
-from mconv.paddle import reader as pir_reader
+from mconv.paddle import pir_reader
 from mconv.passes.ports import CARRIER
 from mconv.program import targets
 from mconv.program.dtypes import DType

@@ -12,7 +12,7 @@ import numpy as np
 
 from mconv import inspection, runtimes
 from mconv.errors import CorruptModelError, RuntimeFailedError, UnsupportedError, UsageError
-from mconv.paddle import reader as pir_reader
+from mconv.paddle import pir_reader
 from mconv.program import signatures, targets
 from mconv.program.dtypes import DType
 from mconv.program.files import Era, ModelFiles, load_program, locate

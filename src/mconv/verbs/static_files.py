@@ -15,7 +15,7 @@ from mconv.artifacts.output import staged, staged_many
 from mconv.dygraph.export import Exported
 from mconv.dygraph.inputs import Call
 from mconv.errors import RuntimeFailedError, UnsupportedError, UsageError
-from mconv.paddle import reader as pir_reader
+from mconv.paddle import pir_reader
 from mconv.paddle.legalize import legalize
 from mconv.paddle.load import load
 from mconv.program.files import load_program as read_program

@@ -21,7 +21,7 @@ from mconv.errors import (
     UsageError,
 )
 from mconv.inspection import Inspection
-from mconv.paddle import reader as pir_reader
+from mconv.paddle import pir_reader
 from mconv.paddle.legalize import legalize
 from mconv.paddle.modern import modernize
 from mconv.program import files

@@ -9,7 +9,7 @@ import numpy as np
 from mconv import emit
 from mconv.emit.attention import attend, repeated_heads
 from mconv.paddle.context import Context
-from mconv.paddle.registry import Unsupported, pir_op
+from mconv.paddle.registry import Unsupported, paddle_op
 from mconv.program import dims as D
 from mconv.program.dtypes import DType
 from mconv.program.value import Value
@@ -59,7 +59,7 @@ def _range(ctx: Context, size: D.Dim) -> Value:
     return ctx.op("range", Start=start, End=emit.shape.dim_tensor(b, size), Step=step, result=(DType.INT64, (size,)))
 
 
-@pir_op("flash_attn")
+@paddle_op("flash_attn")
 def flash_attn(
     ctx: Context,
     q: Value,
@@ -79,7 +79,7 @@ def flash_attn(
     return attention(ctx, q, k, v, mask, causal), None, None, None
 
 
-@pir_op("memory_efficient_attention")
+@paddle_op("memory_efficient_attention")
 def memory_efficient_attention(
     ctx: Context,
     q: Value,
@@ -99,19 +99,19 @@ def memory_efficient_attention(
     return attention(ctx, q, k, v, bias, causal, scale if scale > 0 else None), None, None
 
 
-@pir_op("fused_softmax_mask")
+@paddle_op("fused_softmax_mask")
 def softmax_mask(ctx: Context, x: Value, mask: Value) -> Value:
     return ctx.op("softmax", X=emit.binary(ctx.b, "elementwise_add", x, mask), axis=-1)
 
 
-@pir_op("fused_softmax_mask_upper_triangle")
+@paddle_op("fused_softmax_mask_upper_triangle")
 def softmax_triangle(ctx: Context, x: Value) -> Value:
     rows, columns = (x.shape or ())[-2:]
     causal = _causal(ctx, rows, columns, x.dtype)
     return ctx.op("softmax", X=emit.binary(ctx.b, "elementwise_add", x, causal), axis=-1)
 
 
-@pir_op("fused_rotary_position_embedding")
+@paddle_op("fused_rotary_position_embedding")
 def rotary(
     ctx: Context,
     q: Value,

@@ -10,8 +10,8 @@ from mconv.emit.control import axes_of_data, discard, filled, inside, register_s
 from mconv.emit.zero_size import counted
 from mconv.paddle.context import Context, Operand
 from mconv.paddle.effects import written_from_outside
-from mconv.paddle.reader import PirBlock, TensorType
-from mconv.paddle.registry import Unsupported, pir_op
+from mconv.paddle.operation import OperationBlock, TensorType
+from mconv.paddle.registry import Unsupported, paddle_op
 from mconv.program import dims as D
 from mconv.program.dtypes import DType, VarKind
 from mconv.program.program import Block, Var
@@ -28,7 +28,7 @@ def _carrier(ctx: Context, kind: Any, like: Optional[Value] = None) -> Value:
     if not isinstance(kind, TensorType) or kind.dtype is None:
         raise Unsupported("a branch or loop over something that is no tensor")
     dtype, shape = ctx._spec(kind)
-    return b.variable(ctx.pir.name.partition(".")[2] + ".out", dtype, shape)
+    return b.variable(ctx.name + ".out", dtype, shape)
 
 
 def is_array(ctx: Context, value: Value) -> bool:
@@ -77,7 +77,7 @@ def _outer(ctx: Context, idents: list[int]) -> list[Value]:
 
 def _like(ctx: Context, value: Value, shape: Optional[Sequence[D.Dim]] = None) -> Value:
     shape = value.shape if shape is None else shape
-    return ctx.b.variable(ctx.pir.name.partition(".")[2] + ".out", value.dtype, shape)
+    return ctx.b.variable(ctx.name + ".out", value.dtype, shape)
 
 
 def _axes(ctx: Context, *ways: Operand) -> list[int]:
@@ -108,7 +108,7 @@ class _Way(NamedTuple):
     given: list[Operand]
 
 
-def _walked(ctx: Context, block: PirBlock, written: list[int], count: int) -> _Way:
+def _walked(ctx: Context, block: OperationBlock, written: list[int], count: int) -> _Way:
     b = ctx.b
     before = {ident: ctx.importer.values[ident] for ident in written}
     sub = b.program.add_block(b.block)
@@ -146,11 +146,11 @@ def _branch(
     return sizes
 
 
-@pir_op("if")
+@paddle_op("if")
 def if_(ctx: Context, condition: Value, **attrs: Any) -> tuple:
     b = ctx.b
     blocks = ctx.blocks()
-    kinds = [kind for _, kind in ctx.pir.outputs]
+    kinds = [kind for _, kind in ctx.operation.outputs]
     condition = ctx.one(ctx.b.cast(condition, DType.BOOL))
     known = ctx.number(condition)
     if known is not None:
@@ -188,7 +188,7 @@ def if_(ctx: Context, condition: Value, **attrs: Any) -> tuple:
     return tuple(results[: len(kinds)])
 
 
-@pir_op("while")
+@paddle_op("while")
 def while_(ctx: Context, condition: Value, *initial: Any, **attrs: Any) -> tuple:
     b, values = ctx.b, ctx.importer.values
     block = ctx.blocks()[0]
@@ -243,7 +243,7 @@ def while_(ctx: Context, condition: Value, *initial: Any, **attrs: Any) -> tuple
     return tuple(carried[: len(block.args)])
 
 
-def _loop_variable(ctx: Context, block: PirBlock, k: int, start: Operand, axes: list[int]) -> Value:
+def _loop_variable(ctx: Context, block: OperationBlock, k: int, start: Operand, axes: list[int]) -> Value:
     """What holds value *k* of a loop from turn to turn: an array itself, else a variable of the block around."""
     if isinstance(start, Value) and is_array(ctx, start):
         return start
@@ -293,9 +293,9 @@ def _held(ctx: Context, value: Operand, carried: list[Value]) -> Operand:
     return value
 
 
-@pir_op("select_input")
+@paddle_op("select_input")
 def select_input(ctx: Context, mask: Value, *values: Value) -> Value:
-    out = _carrier(ctx, ctx.pir.outputs[0][1])
+    out = _carrier(ctx, ctx.operation.outputs[0][1])
     ctx.b.raw_op("select_input", {"X": list(values), "Mask": [ctx.b.cast(mask, DType.INT32)]}, {"Out": [out]})
     return out
 
@@ -303,7 +303,7 @@ def select_input(ctx: Context, mask: Value, *values: Value) -> Value:
 # tensor arrays: variables of their own kind, written in place ------------------------------------------------------
 
 
-@pir_op("create_array")
+@paddle_op("create_array")
 def create_array(ctx: Context, *, dtype: Optional[DType]) -> Value:
     b = ctx.b
     name = b.unique("array")
@@ -311,9 +311,9 @@ def create_array(ctx: Context, *, dtype: Optional[DType]) -> Value:
     return Value(name, dtype or DType.FP32, None)
 
 
-@pir_op("array_write_", "write_to_array")
+@paddle_op("array_write_", "write_to_array")
 def array_write(ctx: Context, *operands: Any) -> Value:
-    if ctx.pir.name == "pd_op.array_write_":
+    if ctx.operation.name == "pd_op.array_write_":
         array, x, i = operands
     else:
         i, x = operands
@@ -323,24 +323,24 @@ def array_write(ctx: Context, *operands: Any) -> Value:
     return array
 
 
-@pir_op("array_read", "read_array")
+@paddle_op("array_read", "read_array")
 def array_read(ctx: Context, array: Value, i: Value) -> Value:
-    out = _carrier(ctx, ctx.pir.outputs[0][1])
+    out = _carrier(ctx, ctx.operation.outputs[0][1])
     place = ctx.one(ctx.b.cast(i, DType.INT64))
     ctx.b.raw_op("read_from_array", {"X": [array], "I": [place]}, {"Out": [out]})
     return out
 
 
-@pir_op("array_length", "lod_array_length")
+@paddle_op("array_length", "lod_array_length")
 def array_length(ctx: Context, array: Value) -> Value:
     out = ctx.b.variable("array.length", DType.INT64, (1,))
     ctx.b.raw_op("lod_array_length", {"X": [array]}, {"Out": [out]})
     return out
 
 
-@pir_op("array_to_tensor")
+@paddle_op("array_to_tensor")
 def array_to_tensor(ctx: Context, array: Value, *, axis: int, use_stack: bool) -> tuple:
-    out = _carrier(ctx, ctx.pir.outputs[0][1])
+    out = _carrier(ctx, ctx.operation.outputs[0][1])
     sizes = ctx.b.variable("array.sizes", DType.INT32, (-1,))
     ctx.b.raw_op(
         "tensor_array_to_tensor", {"X": [array]}, {"Out": [out], "OutIndex": [sizes]}, axis=axis, use_stack=use_stack

@@ -9,13 +9,13 @@ import numpy as np
 from mconv import emit
 from mconv.emit.pad import pad as emit_pad
 from mconv.paddle.context import Context
-from mconv.paddle.registry import Unsupported, pir_op
+from mconv.paddle.registry import Unsupported, paddle_op
 from mconv.program import dims as D
 from mconv.program.dtypes import DType
 from mconv.program.value import Value
 
 
-@pir_op("conv2d_transpose", "depthwise_conv2d_transpose", "conv2d_transpose_bias")
+@paddle_op("conv2d_transpose", "depthwise_conv2d_transpose", "conv2d_transpose_bias")
 def conv2d_transpose(
     ctx: Context,
     x: Value,
@@ -29,7 +29,7 @@ def conv2d_transpose(
     dilations: list[int],
     data_format: str,
 ) -> Value:
-    name = ctx.pir.name.partition(".")[2]
+    name = ctx.name
     bias = operands[0] if name.endswith("_bias") else None
     sizes = ctx.ints(operands[-1], "the size of the output")
     made = ctx.op(
@@ -53,7 +53,7 @@ def conv2d_transpose(
     return emit.binary(ctx.b, "elementwise_add", made, shaped)
 
 
-@pir_op("conv3d_transpose")
+@paddle_op("conv3d_transpose")
 def conv3d_transpose(
     ctx: Context,
     x: Value,
@@ -84,7 +84,7 @@ def conv3d_transpose(
     )
 
 
-@pir_op("pool2d", "pool3d")
+@paddle_op("pool2d", "pool3d")
 def pool(
     ctx: Context,
     x: Value,
@@ -101,7 +101,7 @@ def pool(
     padding_algorithm: str,
     kernel_size: Optional[list[int]] = None,
 ) -> Value:
-    op = ctx.pir.name.partition(".")[2]
+    op = ctx.name
     return ctx.op(
         op,
         X=x,
@@ -129,7 +129,7 @@ def _spatial(x: Value, data_format: str) -> Any:
     ]
 
 
-@pir_op("lp_pool2d")
+@paddle_op("lp_pool2d")
 def lp_pool2d(
     ctx: Context,
     x: Value,
@@ -174,7 +174,7 @@ def lp_pool2d(
     return ctx.op("pow", X=total, factor=1.0 / norm_type, result=(x.dtype, total.shape))
 
 
-@pir_op("bilinear_interp", "nearest_interp", "bicubic_interp", "linear_interp", "trilinear_interp")
+@paddle_op("bilinear_interp", "nearest_interp", "bicubic_interp", "linear_interp", "trilinear_interp")
 def interpolate(
     ctx: Context,
     x: Value,
@@ -191,7 +191,7 @@ def interpolate(
     align_corners: bool,
     align_mode: int,
 ) -> Value:
-    op = ctx.pir.name.partition(".")[2] + "_v2"
+    op = ctx.name + "_v2"
     arguments: dict[str, Any] = {}
     sizes = [out_d, out_h, out_w]
     at = {1: [2], 2: [1, 2], 3: [0, 1, 2]}[(x.rank or 3) - 2]
@@ -229,7 +229,7 @@ def interpolate(
     )
 
 
-@pir_op("pad")
+@paddle_op("pad")
 def pad(ctx: Context, x: Value, pad_value: Any, *, paddings: list[int], pad_from_left_axis: bool = True) -> Value:
     number = ctx.number(pad_value)
     if number is None:
@@ -248,7 +248,7 @@ def pad(ctx: Context, x: Value, pad_value: Any, *, paddings: list[int], pad_from
     )
 
 
-@pir_op("pad3d")
+@paddle_op("pad3d")
 def pad3d(ctx: Context, x: Value, paddings: Any, *, mode: str, pad_value: float, data_format: str) -> Value:
     known = ctx.dims(paddings)
     arguments: dict[str, Any] = {}
@@ -261,7 +261,7 @@ def pad3d(ctx: Context, x: Value, paddings: Any, *, mode: str, pad_value: float,
     )
 
 
-@pir_op("deformable_conv")
+@paddle_op("deformable_conv")
 def deformable_conv(
     ctx: Context,
     x: Value,

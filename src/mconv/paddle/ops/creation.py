@@ -8,7 +8,7 @@ import numpy as np
 
 from mconv import emit
 from mconv.paddle.context import Context, Number
-from mconv.paddle.registry import Unsupported, pir_op
+from mconv.paddle.registry import Unsupported, paddle_op
 from mconv.program import dims as D
 from mconv.program.dtypes import DType
 from mconv.program.value import Value
@@ -27,35 +27,35 @@ def filled(ctx: Context, shape: Any, value: Any, dtype: DType) -> Value:
     return emit.fill(ctx.b, shape, value, dtype)
 
 
-@pir_op("full", "full_")
+@paddle_op("full", "full_")
 def full(ctx: Context, *output: Any, value: Any, dtype: Optional[DType], shape: Any = None) -> Value:
     kind, dims = ctx.spec()
     return filled(ctx, dims if D.is_static(dims) else shape, value, kind)
 
 
-@pir_op("full_int_array")
+@paddle_op("full_int_array")
 def full_int_array(ctx: Context, *, value: list[int], dtype: Optional[DType]) -> Value:
     return ctx.b.constant(np.array(value, np.int32 if dtype is DType.INT32 else np.int64).reshape(-1))
 
 
-@pir_op("zeros", "ones")
+@paddle_op("zeros", "ones")
 def zeros(ctx: Context, *, shape: Any, dtype: Optional[DType]) -> Value:
     kind, dims = ctx.spec()
-    return filled(ctx, dims, int(ctx.pir.name == "pd_op.ones"), kind)
+    return filled(ctx, dims, int(ctx.operation.name == "pd_op.ones"), kind)
 
 
-@pir_op("empty")
+@paddle_op("empty")
 def empty(ctx: Context, shape: Any, *, dtype: Optional[DType]) -> Value:
     """Whatever was in memory is as good as zero."""
     return _full_by(ctx, shape, 0)
 
 
-@pir_op("empty_like", "zeros_like", "ones_like")
+@paddle_op("empty_like", "zeros_like", "ones_like")
 def like(ctx: Context, x: Value, *, dtype: Optional[DType]) -> Value:
-    return _full_like(ctx, x, int(ctx.pir.name == "pd_op.ones_like"))
+    return _full_like(ctx, x, int(ctx.operation.name == "pd_op.ones_like"))
 
 
-@pir_op("full_like")
+@paddle_op("full_like")
 def full_like(ctx: Context, x: Value, value: Value, *, dtype: Optional[DType]) -> Value:
     number = ctx.number(value)
     if number is None:
@@ -80,7 +80,7 @@ def _full_by(ctx: Context, shape: Any, number: Any) -> Value:
     return filled(ctx, ctx.tensor(shape), number, kind)
 
 
-@pir_op("full_with_tensor")
+@paddle_op("full_with_tensor")
 def full_with_tensor(ctx: Context, value: Value, shape: Any, *, dtype: Optional[DType]) -> Value:
     number = ctx.number(value)
     if number is not None:
@@ -95,7 +95,7 @@ def full_with_tensor(ctx: Context, value: Value, shape: Any, *, dtype: Optional[
     return ctx.op("fill_constant", ValueTensor=one, dtype=int(kind), value=0.0, **arguments, result=(kind, dims))
 
 
-@pir_op("full_batch_size_like")
+@paddle_op("full_batch_size_like")
 def full_batch_size_like(
     ctx: Context,
     x: Value,
@@ -120,7 +120,7 @@ def full_batch_size_like(
     )
 
 
-@pir_op("assign_value", "assign_value_")
+@paddle_op("assign_value", "assign_value_")
 def assign_value(ctx: Context, *output: Any, shape: list[int], dtype: Optional[DType], values: list[Any]) -> Value:
     kind, _ = ctx.spec()
     if kind is DType.BF16:
@@ -129,7 +129,7 @@ def assign_value(ctx: Context, *output: Any, shape: list[int], dtype: Optional[D
     return ctx.b.constant(np.array(values).reshape(shape).astype(kind.numpy), kind)
 
 
-@pir_op("builtin.constant")
+@paddle_op("builtin.constant")
 def constant(ctx: Context, *, value: Any = None, **attrs: Any) -> Value:
     kind, dims = ctx.spec()
     if value is None or not D.is_static(dims):
@@ -137,12 +137,12 @@ def constant(ctx: Context, *, value: Any = None, **attrs: Any) -> Value:
     return ctx.b.constant(np.array(value).reshape(dims).astype(kind.numpy), kind)
 
 
-@pir_op("assign_out_")
+@paddle_op("assign_out_")
 def assign_out(ctx: Context, x: Value, output: Value) -> Value:
     return ctx.op("assign", X=x)
 
 
-@pir_op("arange")
+@paddle_op("arange")
 def arange(ctx: Context, start: Value, end: Value, step: Value, *, dtype: Optional[DType]) -> Value:
     kind, dims = ctx.spec()
     numbers = [ctx.number(v) for v in (start, end, step)]
@@ -158,7 +158,7 @@ def arange(ctx: Context, start: Value, end: Value, step: Value, *, dtype: Option
     return ctx.op("range", Start=values[0], End=values[1], Step=values[2], result=(kind, (size,)))
 
 
-@pir_op("linspace", "logspace")
+@paddle_op("linspace", "logspace")
 def linspace(ctx: Context, start: Value, stop: Value, number: Value, *base: Value, dtype: Optional[DType]) -> Value:
     kind, dims = ctx.spec()
     numbers = [ctx.number(v) for v in (start, stop, number, *base)]
@@ -173,7 +173,7 @@ def linspace(ctx: Context, start: Value, stop: Value, number: Value, *base: Valu
     return ctx.op("linspace", Start=values[0], Stop=values[1], Num=values[2], dtype=int(kind), result=(kind, dims))
 
 
-@pir_op("eye")
+@paddle_op("eye")
 def eye(ctx: Context, num_rows: Value, num_columns: Value, *, dtype: Optional[DType]) -> Value:
     kind, dims = ctx.spec()
     rows, columns = ctx.number(num_rows), ctx.number(num_columns)
@@ -201,19 +201,19 @@ def _steps(ctx: Context, end: Value) -> Value:
     return ctx.op("range", Start=start, End=stop, Step=step, result=(DType.INT64, (size,)))
 
 
-@pir_op("tril_indices")
+@paddle_op("tril_indices")
 def tril_indices(ctx: Context, *, rows: int, cols: int, offset: int, dtype: Optional[DType]) -> Value:
     kind, _ = ctx.spec()
     return ctx.b.constant(np.array(np.tril_indices(rows, offset, cols)).astype(kind.numpy), kind)
 
 
-@pir_op("triu_indices")
+@paddle_op("triu_indices")
 def triu_indices(ctx: Context, *, row: int, col: int, offset: int, dtype: Optional[DType]) -> Value:
     kind, _ = ctx.spec()
     return ctx.b.constant(np.array(np.triu_indices(row, offset, col)).astype(kind.numpy), kind)
 
 
-@pir_op("uniform")
+@paddle_op("uniform")
 def uniform(ctx: Context, shape: Any, low: Value, high: Value, *, dtype: Optional[DType], seed: int) -> Value:
     kind, dims = ctx.spec()
     bounds = [ctx.number(low), ctx.number(high)]

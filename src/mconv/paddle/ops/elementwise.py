@@ -9,7 +9,7 @@ import numpy as np
 
 from mconv import emit
 from mconv.paddle.context import Context, Number
-from mconv.paddle.registry import Unsupported, pir_op
+from mconv.paddle.registry import Unsupported, paddle_op
 from mconv.program import dims as D
 from mconv.program.dtypes import DType
 from mconv.program.value import Value
@@ -34,9 +34,9 @@ _BINARY = {
 }
 
 
-@pir_op(*_BINARY)
+@paddle_op(*_BINARY)
 def binary(ctx: Context, x: Value, y: Value) -> Value:
-    name = ctx.pir.name.partition(".")[2].rstrip("_")
+    name = ctx.name.rstrip("_")
     op = _BINARY[name]
     if name == "copysign" and op in ctx.b.operators and x.dtype.is_float:
         return ctx.generic()[0]
@@ -106,20 +106,20 @@ def _copysign(ctx: Context, x: Value, y: Value) -> Value:
     return emit.where(b, negative, emit.scale(b, size, -1.0), size)
 
 
-@pir_op("equal", "not_equal", "less_than", "less_equal", "greater_than", "greater_equal")
+@paddle_op("equal", "not_equal", "less_than", "less_equal", "greater_than", "greater_equal")
 def compare(ctx: Context, x: Value, y: Value) -> Value:
-    op = ctx.pir.name.partition(".")[2].rstrip("_")
+    op = ctx.name.rstrip("_")
     if x.dtype is DType.BOOL and op not in ("equal", "not_equal"):
         x, y = ctx.b.cast(x, DType.INT32), ctx.b.cast(y, DType.INT32)
     return emit.compare(ctx.b, op, x, y)
 
 
-@pir_op("logical_and", "logical_or", "logical_xor")
+@paddle_op("logical_and", "logical_or", "logical_xor")
 def logical(ctx: Context, x: Value, y: Value) -> Value:
-    return emit.logical(ctx.b, ctx.pir.name.partition(".")[2].rstrip("_"), truth(ctx, x), truth(ctx, y))
+    return emit.logical(ctx.b, ctx.name.rstrip("_"), truth(ctx, x), truth(ctx, y))
 
 
-@pir_op("logical_not")
+@paddle_op("logical_not")
 def logical_not(ctx: Context, x: Value) -> Value:
     return emit.logical(ctx.b, "logical_not", truth(ctx, x))
 
@@ -129,7 +129,7 @@ def truth(ctx: Context, x: Value) -> Value:
     return ctx.b.cast(x, DType.BOOL)
 
 
-@pir_op("scale")
+@paddle_op("scale")
 def scale(ctx: Context, x: Value, factor: Value, *, bias: Number, bias_after_scale: bool) -> Value:
     b = ctx.b
     number = ctx.number(factor)
@@ -160,7 +160,7 @@ def scale(ctx: Context, x: Value, factor: Value, *, bias: Number, bias_after_sca
     return made
 
 
-@pir_op("abs")
+@paddle_op("abs")
 def absolute(ctx: Context, x: Value) -> Value:
     if x.dtype in (DType.INT32, DType.INT64):
         # oneDNN's passes fuse abs into an integer operator before it, which 3 then refuses
@@ -169,18 +169,18 @@ def absolute(ctx: Context, x: Value) -> Value:
     return ctx.op("abs", X=x, result=(kind, x.shape))
 
 
-@pir_op("cast")
+@paddle_op("cast")
 def cast(ctx: Context, x: Value, *, dtype: Optional[DType]) -> Value:
     kind, _ = ctx.spec()
     return ctx.b.cast(x, kind)
 
 
-@pir_op("pow")
+@paddle_op("pow")
 def power(ctx: Context, x: Value, *, y: Number) -> Value:
     return ctx.op("pow", X=x, factor=float(y), result=(x.dtype, x.shape))
 
 
-@pir_op("clip")
+@paddle_op("clip")
 def clip(ctx: Context, x: Value, low: Optional[Value] = None, high: Optional[Value] = None) -> Value:
     b = ctx.b
     bounds = [None if v is None else ctx.number(v) for v in (low, high)]
@@ -209,17 +209,17 @@ def _like(ctx: Context, value: Value, x: Value) -> Value:
     return ctx.b.constant(np.array(number).astype(x.dtype.numpy), x.dtype)
 
 
-@pir_op("where")
+@paddle_op("where")
 def where(ctx: Context, condition: Value, x: Value, y: Value) -> Value:
     return emit.where(ctx.b, condition, x, y)
 
 
-@pir_op("masked_fill")
+@paddle_op("masked_fill")
 def masked_fill(ctx: Context, x: Value, mask: Value, value: Value) -> Value:
     return emit.where(ctx.b, mask, ctx.b.cast(value, x.dtype), x)
 
 
-@pir_op("lerp")
+@paddle_op("lerp")
 def lerp(ctx: Context, x: Value, y: Value, weight: Value) -> Value:
     b = ctx.b
     weight = b.cast(weight, x.dtype)
@@ -227,9 +227,9 @@ def lerp(ctx: Context, x: Value, y: Value, weight: Value) -> Value:
     return emit.binary(b, "elementwise_add", x, emit.binary(b, "elementwise_mul", weight, difference))
 
 
-@pir_op("isclose", "allclose")
+@paddle_op("isclose", "allclose")
 def close(ctx: Context, x: Value, y: Value, rtol: Value, atol: Value, *, equal_nan: bool) -> Value:
-    op = ctx.pir.name.partition(".")[2]
+    op = ctx.name
     tolerances = [ctx.number(rtol), ctx.number(atol)]
     if None in tolerances:
         raise Unsupported("a tolerance that is computed at run time")
@@ -246,12 +246,12 @@ def close(ctx: Context, x: Value, y: Value, rtol: Value, atol: Value, *, equal_n
     )
 
 
-@pir_op("add_n")
+@paddle_op("add_n")
 def add_n(ctx: Context, values: list[Value]) -> Value:
     return ctx.op("sum", X=values, result=(values[0].dtype, values[0].shape))
 
 
-@pir_op("trunc_divide")
+@paddle_op("trunc_divide")
 def trunc_divide(ctx: Context, x: Value, y: Value) -> Value:
     b = ctx.b
     if x.dtype.is_float:
@@ -259,10 +259,10 @@ def trunc_divide(ctx: Context, x: Value, y: Value) -> Value:
     return emit.arithmetic(b, "div", x, y)
 
 
-@pir_op("bitwise_left_shift", "bitwise_right_shift")
+@paddle_op("bitwise_left_shift", "bitwise_right_shift")
 def shift(ctx: Context, x: Value, y: Value, *, is_arithmetic: bool) -> Value:
     b = ctx.b
-    op = ctx.pir.name.partition(".")[2].rstrip("_")
+    op = ctx.name.rstrip("_")
     if op in b.operators:
         return ctx.op(op, x=x, y=y, is_arithmetic=is_arithmetic, result=ctx.spec())
     if x.dtype is DType.INT64 or x.dtype is DType.UINT8 or not is_arithmetic:
@@ -281,12 +281,12 @@ def shift(ctx: Context, x: Value, y: Value, *, is_arithmetic: bool) -> Value:
     return b.cast(emit.unary(b, "floor", emit.binary(b, "elementwise_div", wide, factor)), x.dtype)
 
 
-@pir_op("gammaln")
+@paddle_op("gammaln")
 def gammaln(ctx: Context, x: Value) -> Value:
     return emit.unary(ctx.b, "lgamma", x)
 
 
-@pir_op("round")
+@paddle_op("round")
 def rounded(ctx: Context, x: Value, *, decimals: int = 0) -> Value:
     if x.dtype.is_int:
         return x

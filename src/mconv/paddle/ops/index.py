@@ -12,13 +12,13 @@ from mconv.emit.slicing import flip
 from mconv.emit.zero_size import counted, one_if_any, register, selected
 from mconv.paddle.context import Context
 from mconv.paddle.ops.shapes import INT32_MAX
-from mconv.paddle.registry import Unsupported, pir_op
+from mconv.paddle.registry import Unsupported, paddle_op
 from mconv.program import dims as D
 from mconv.program.dtypes import DType
 from mconv.program.value import Value
 
 
-@pir_op("slice")
+@paddle_op("slice")
 def slice_(
     ctx: Context,
     x: Value,
@@ -68,7 +68,7 @@ def slice_(
     return ctx.op("slice", Input=x, infer_flags=[flags] * len(axes), **arguments, result=(kind, out))
 
 
-@pir_op("strided_slice")
+@paddle_op("strided_slice")
 def strided_slice(ctx: Context, x: Value, starts: Any, ends: Any, strides: Any, *, axes: list[int]) -> Value:
     steps = ctx.ints(strides, "a step")
     first, last = ctx.dims(starts), ctx.dims(ends)
@@ -104,7 +104,7 @@ def _backwards(start: D.Dim, end: D.Dim, size: D.Dim) -> bool:
     return (start == -1 or start >= largest - 1) and end < -largest
 
 
-@pir_op("gather")
+@paddle_op("gather")
 def gather(ctx: Context, x: Value, index: Value, axis: Any) -> Value:
     b = ctx.b
     where = ctx.int(axis)
@@ -123,7 +123,7 @@ def gather(ctx: Context, x: Value, index: Value, axis: Any) -> Value:
     return made
 
 
-@pir_op("index_select")
+@paddle_op("index_select")
 def index_select(ctx: Context, x: Value, index: Value, *, axis: int) -> Value:
     shape = x.shape or ()
     where = axis % len(shape)
@@ -133,18 +133,18 @@ def index_select(ctx: Context, x: Value, index: Value, *, axis: int) -> Value:
     return ctx.op("index_select", X=x, Index=index, dim=where, result=(x.dtype, out))
 
 
-@pir_op("index_select_strided")
+@paddle_op("index_select_strided")
 def index_one(ctx: Context, x: Value, *, index: int, axis: int) -> Value:
     made = emit.slice_(ctx.b, x, [axis], [index], [index + 1 if index != -1 else INT32_MAX])
     return emit.squeeze(ctx.b, made, [axis])
 
 
-@pir_op("take_along_axis")
+@paddle_op("take_along_axis")
 def take_along_axis(ctx: Context, x: Value, index: Value, *, axis: int) -> Value:
     return emit.take_along_axis(ctx.b, x, index, axis)
 
 
-@pir_op("put_along_axis")
+@paddle_op("put_along_axis")
 def put_along_axis(
     ctx: Context, x: Value, index: Value, value: Value, *, axis: int, reduce: str, include_self: bool = True
 ) -> Value:
@@ -172,7 +172,7 @@ def put_along_axis(
     )
 
 
-@pir_op("one_hot")
+@paddle_op("one_hot")
 def one_hot(ctx: Context, x: Value, num_classes: Any) -> Value:
     kind, _ = ctx.spec()
     depth = ctx.dims(num_classes)
@@ -190,7 +190,7 @@ def one_hot(ctx: Context, x: Value, num_classes: Any) -> Value:
     return made if shape or ctx.has_0d else ctx.reshaped(made, (depth[0],))
 
 
-@pir_op("topk")
+@paddle_op("topk")
 def topk(ctx: Context, x: Value, k: Any, *, axis: int, largest: bool, sorted: bool) -> tuple:
     if not x.rank:
         return x, emit.fill(ctx.b, (), 0, DType.INT64)
@@ -216,7 +216,7 @@ def topk(ctx: Context, x: Value, k: Any, *, axis: int, largest: bool, sorted: bo
     return values, places
 
 
-@pir_op("argsort")
+@paddle_op("argsort")
 def argsort(ctx: Context, x: Value, *, axis: int, descending: bool, stable: bool = False) -> tuple:
     if not x.rank:
         return x, emit.fill(ctx.b, (), 0, DType.INT64)
@@ -228,7 +228,7 @@ def argsort(ctx: Context, x: Value, *, axis: int, descending: bool, stable: bool
     return values, places
 
 
-@pir_op("cumsum")
+@paddle_op("cumsum")
 def cumsum(ctx: Context, x: Value, axis: Any, *, flatten: bool, exclusive: bool, reverse: bool) -> Value:
     where = ctx.int(axis)
     if not x.rank:
@@ -241,7 +241,7 @@ def cumsum(ctx: Context, x: Value, axis: Any, *, flatten: bool, exclusive: bool,
     return made if len(ctx.spec()[1]) == made.rank else emit.reshape(ctx.b, made, ())
 
 
-@pir_op("logcumsumexp")
+@paddle_op("logcumsumexp")
 def logcumsumexp(ctx: Context, x: Value, *, axis: int, flatten: bool, exclusive: bool, reverse: bool) -> Any:
     if ctx.has("logcumsumexp"):
         return ctx.generic()
@@ -262,9 +262,9 @@ def logcumsumexp(ctx: Context, x: Value, *, axis: int, flatten: bool, exclusive:
     return emit.binary(b, "elementwise_add", emit.unary(b, "log", summed), top)
 
 
-@pir_op("cummax", "cummin")
+@paddle_op("cummax", "cummin")
 def cumulative(ctx: Context, x: Value, *, axis: int, dtype: Optional[DType]) -> Any:
-    op = ctx.pir.name.partition(".")[2]
+    op = ctx.name
     if ctx.has(op):
         return ctx.generic()
     b = ctx.b
@@ -299,7 +299,7 @@ def cumulative(ctx: Context, x: Value, *, axis: int, dtype: Optional[DType]) -> 
     return b.cast(best, x.dtype), b.cast(last, ctx.spec(1)[0])
 
 
-@pir_op("unique")
+@paddle_op("unique")
 def unique(
     ctx: Context,
     x: Value,
@@ -328,7 +328,7 @@ def unique(
     return tuple(found.get(k) for k in specs)
 
 
-@pir_op("unique_consecutive")
+@paddle_op("unique_consecutive")
 def unique_consecutive(ctx: Context, x: Value, **attributes: Any) -> Any:
     """Of each run of equal elements one, the run of each element, the lengths of the runs."""
     made = ctx.generic()
@@ -358,7 +358,7 @@ def _elements(x: Value, axis: list[int]) -> D.Dim:
     return (x.shape or (0,))[axis[0]] if axis else D.product(x.shape or ())
 
 
-@pir_op("index_put")
+@paddle_op("index_put")
 def index_put(ctx: Context, x: Value, indices: list[Value], value: Value, *, accumulate: bool) -> Any:
     if ctx.has("index_put"):
         return ctx.generic()
@@ -384,7 +384,7 @@ def index_put(ctx: Context, x: Value, indices: list[Value], value: Value, *, acc
     return scatter_nd(b, x, places, updates, "add" if accumulate else "none")
 
 
-@pir_op("index_add")
+@paddle_op("index_add")
 def index_add(ctx: Context, x: Value, index: Value, value: Value, *, axis: int) -> Any:
     if ctx.has("index_add"):
         return ctx.generic()
@@ -399,7 +399,7 @@ def index_add(ctx: Context, x: Value, index: Value, value: Value, *, axis: int) 
     return emit.transpose(b, made, back)
 
 
-@pir_op("set_value", "set_value_with_tensor")
+@paddle_op("set_value", "set_value_with_tensor")
 def set_value(
     ctx: Context,
     x: Value,

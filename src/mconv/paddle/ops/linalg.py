@@ -6,22 +6,22 @@ from typing import Any, Optional
 
 from mconv import emit
 from mconv.paddle.context import Context
-from mconv.paddle.registry import Unsupported, pir_op
+from mconv.paddle.registry import Unsupported, paddle_op
 from mconv.program import dims as D
 from mconv.program.value import Value
 
 
-@pir_op("matmul")
+@paddle_op("matmul")
 def matmul(ctx: Context, x: Value, y: Value, *, transpose_x: bool, transpose_y: bool) -> Value:
     return emit.matmul(ctx.b, x, y, trans_x=transpose_x, trans_y=transpose_y)
 
 
-@pir_op("legacy_matmul")
+@paddle_op("legacy_matmul")
 def legacy_matmul(ctx: Context, x: Value, y: Value, *, transpose_x: bool, transpose_y: bool, alpha: float) -> Value:
     return emit.scale(ctx.b, emit.matmul(ctx.b, x, y, trans_x=transpose_x, trans_y=transpose_y), alpha)
 
 
-@pir_op("matmul_with_flatten")
+@paddle_op("matmul_with_flatten")
 def matmul_with_flatten(ctx: Context, x: Value, y: Value, *, x_num_col_dims: int, y_num_col_dims: int) -> Value:
     b = ctx.b
     xs, ys = x.shape or (), y.shape or ()
@@ -29,12 +29,12 @@ def matmul_with_flatten(ctx: Context, x: Value, y: Value, *, x_num_col_dims: int
     return emit.reshape(b, made, (*xs[:x_num_col_dims], *ys[y_num_col_dims:]))
 
 
-@pir_op("linear_v2")
+@paddle_op("linear_v2")
 def linear(ctx: Context, x: Value, weight: Value, bias: Optional[Value], *, transpose_weight: bool) -> Value:
     return emit.linear(ctx.b, x, weight, bias, trans_y=transpose_weight)
 
 
-@pir_op("fc")
+@paddle_op("fc")
 def fc(
     ctx: Context,
     x: Value,
@@ -54,7 +54,7 @@ def fc(
     return emit.unary(b, activation_type, made) if activation_type else made
 
 
-@pir_op("fused_gemm_epilogue")
+@paddle_op("fused_gemm_epilogue")
 def gemm_epilogue(
     ctx: Context, x: Value, y: Value, bias: Value, *, trans_x: bool, trans_y: bool, activation: str
 ) -> tuple:
@@ -63,17 +63,17 @@ def gemm_epilogue(
     return (made if activation == "none" else emit.unary(b, activation, made)), None
 
 
-@pir_op("bmm")
+@paddle_op("bmm")
 def bmm(ctx: Context, x: Value, y: Value) -> Value:
     return emit.matmul(ctx.b, x, y)
 
 
-@pir_op("mv")
+@paddle_op("mv")
 def mv(ctx: Context, x: Value, y: Value) -> Value:
     return emit.matmul(ctx.b, x, y)
 
 
-@pir_op("dot")
+@paddle_op("dot")
 def dot(ctx: Context, x: Value, y: Value) -> Value:
     product = emit.binary(ctx.b, "elementwise_mul", x, y)
     kind, shape = ctx.spec()
@@ -87,7 +87,7 @@ def dot(ctx: Context, x: Value, y: Value) -> Value:
     )
 
 
-@pir_op("addmm", "baddbmm")
+@paddle_op("addmm", "baddbmm")
 def addmm(ctx: Context, x: Value, a: Value, c: Value, *, alpha: float, beta: float) -> Value:
     b = ctx.b
     product = emit.matmul(b, a, c)
@@ -97,7 +97,7 @@ def addmm(ctx: Context, x: Value, a: Value, c: Value, *, alpha: float, beta: flo
     return emit.binary(b, "elementwise_add", scaled, x if beta == 1.0 else emit.scale(b, x, beta))
 
 
-@pir_op("multi_dot")
+@paddle_op("multi_dot")
 def multi_dot(ctx: Context, values: list[Value]) -> Value:
     made = values[0]
     for v in values[1:]:
@@ -105,36 +105,36 @@ def multi_dot(ctx: Context, values: list[Value]) -> Value:
     return made
 
 
-@pir_op("einsum")
+@paddle_op("einsum")
 def einsum(ctx: Context, values: list[Value], *, equation: str) -> tuple:
     return ctx.op("einsum", Operands=values, equation=equation, result=ctx.spec()), None, None
 
 
-@pir_op("slogdet", "slogdet_v2")
+@paddle_op("slogdet", "slogdet_v2")
 def slogdet(ctx: Context, x: Value) -> Any:
     made = ctx.op("slogdeterminant", Input=x, result=(x.dtype, (2, *(x.shape or ())[:-2])))
     if (x.rank or 2) == 2 and not ctx.has_0d:
         made = ctx.reshaped(made, (2,))  # the determinant of one matrix came as [1]
-    if len(ctx.pir.outputs) == 1:
+    if len(ctx.operation.outputs) == 1:
         return made
     b = ctx.b
     parts = [emit.squeeze(b, emit.slice_(b, made, [0], [i], [i + 1]), [0]) for i in (0, 1)]
     return tuple(parts)
 
 
-@pir_op("matrix_rank")
+@paddle_op("matrix_rank")
 def matrix_rank(ctx: Context, x: Value, *, tol: float, use_default_tol: bool, hermitian: bool) -> Value:
     return ctx.op("matrix_rank", X=x, tol=tol, use_default_tol=use_default_tol, hermitian=hermitian, result=ctx.spec())
 
 
-@pir_op("matrix_rank_tol")
+@paddle_op("matrix_rank_tol")
 def matrix_rank_tol(ctx: Context, x: Value, tol: Value, *, use_default_tol: bool, hermitian: bool) -> Value:
     return ctx.op(
         "matrix_rank", X=x, TolTensor=tol, use_default_tol=use_default_tol, hermitian=hermitian, result=ctx.spec()
     )
 
 
-@pir_op("svdvals")
+@paddle_op("svdvals")
 def svdvals(ctx: Context, x: Value) -> Value:
     shape = x.shape or ()
     small = D.minimum(shape[-1], shape[-2])
@@ -151,7 +151,7 @@ def svdvals(ctx: Context, x: Value) -> Value:
     return made[1]
 
 
-@pir_op("cross")
+@paddle_op("cross")
 def cross(ctx: Context, x: Value, y: Value, *, axis: int) -> Value:
     b = ctx.b
     shape = D.broadcast(x.shape, y.shape)
@@ -162,12 +162,12 @@ def cross(ctx: Context, x: Value, y: Value, *, axis: int) -> Value:
     return ctx.op("cross", X=x, Y=y, dim=where, result=(x.dtype, shape))
 
 
-@pir_op("diag_embed")
+@paddle_op("diag_embed")
 def diag_embed(ctx: Context, x: Value, *, offset: int, dim1: int, dim2: int) -> Value:
     return ctx.op("diag_embed", Input=x, offset=offset, dim1=dim1, dim2=dim2, result=ctx.spec())
 
 
-@pir_op("lstsq")
+@paddle_op("lstsq")
 def lstsq(ctx: Context, x: Value, y: Value, rcond: Any, *, driver: str) -> tuple:
     number = ctx.number(rcond)
     if number is None:
@@ -179,7 +179,7 @@ def lstsq(ctx: Context, x: Value, y: Value, rcond: Any, *, driver: str) -> tuple
     return tuple(made.get(n) for n in names)
 
 
-@pir_op("lu_solve")
+@paddle_op("lu_solve")
 def lu_solve(ctx: Context, y: Value, lu: Value, pivots: Value, *, trans: str) -> Any:
     if ctx.has("lu_solve"):
         return ctx.generic()

@@ -7,14 +7,14 @@ from typing import Any, Optional
 from mconv import emit
 from mconv.paddle.context import Context
 from mconv.paddle.ops.reduce import reduce
-from mconv.paddle.registry import Unsupported, pir_op
+from mconv.paddle.registry import Unsupported, paddle_op
 from mconv.program import dims as D
 from mconv.program.builder import Results
 from mconv.program.dtypes import DType
 from mconv.program.value import Value
 
 
-@pir_op("dropout")
+@paddle_op("dropout")
 def dropout(
     ctx: Context,
     x: Value,
@@ -34,7 +34,7 @@ def dropout(
     return emit.scale(ctx.b, x, 1.0 - float(rate)), None
 
 
-@pir_op("embedding")
+@paddle_op("embedding")
 def embedding(ctx: Context, ids: Value, weight: Value, *, padding_idx: int, sparse: bool = False) -> Value:
     shape = (*(ids.shape or ()), (weight.shape or ())[1])
     made = ctx.op("lookup_table_v2", W=weight, Ids=ids, padding_idx=padding_idx, result=(weight.dtype, shape))
@@ -43,7 +43,7 @@ def embedding(ctx: Context, ids: Value, weight: Value, *, padding_idx: int, spar
     return made
 
 
-@pir_op("rnn")
+@paddle_op("rnn")
 def rnn(
     ctx: Context,
     x: Value,
@@ -83,14 +83,14 @@ def rnn(
     return made, state, final, None
 
 
-@pir_op("prelu")
+@paddle_op("prelu")
 def prelu(ctx: Context, x: Value, alpha: Value, *, data_format: str, mode: str) -> Value:
     if not alpha.rank:
         alpha = ctx.one(alpha)
     return ctx.op("prelu", X=x, Alpha=alpha, data_format=data_format, mode=mode, result=(x.dtype, x.shape))
 
 
-@pir_op("rrelu")
+@paddle_op("rrelu")
 def rrelu(ctx: Context, x: Value, *, lower: float, upper: float, is_test: bool) -> tuple:
     if not is_test:
         raise Unsupported("rrelu in training mode (call layer.eval() before saving)")
@@ -98,7 +98,7 @@ def rrelu(ctx: Context, x: Value, *, lower: float, upper: float, is_test: bool) 
     return made, None
 
 
-@pir_op("swiglu")
+@paddle_op("swiglu")
 def swiglu(ctx: Context, x: Value, y: Optional[Value] = None) -> Value:
     b = ctx.b
     if y is None:
@@ -110,13 +110,13 @@ def swiglu(ctx: Context, x: Value, y: Optional[Value] = None) -> Value:
     return emit.binary(b, "elementwise_mul", emit.unary(b, "silu", x), y)
 
 
-@pir_op("softmax", "log_softmax")
+@paddle_op("softmax", "log_softmax")
 def softmax(ctx: Context, x: Value, *, axis: int) -> Value:
-    op = ctx.pir.name.partition(".")[2].rstrip("_")
+    op = ctx.name.rstrip("_")
     return ctx.op(op, X=x, axis=axis, result=(x.dtype, x.shape))
 
 
-@pir_op("cross_entropy_with_softmax")
+@paddle_op("cross_entropy_with_softmax")
 def cross_entropy(
     ctx: Context,
     logits: Value,
@@ -145,7 +145,7 @@ def cross_entropy(
     return made[0], made[1]
 
 
-@pir_op("kldiv_loss")
+@paddle_op("kldiv_loss")
 def kldiv_loss(ctx: Context, x: Value, target: Value, *, reduction: str, log_target: bool = False) -> Any:
     sig = ctx.b.signature("kldiv_loss")["attrs"]
     if not log_target or "log_target" in sig:
@@ -162,14 +162,14 @@ def kldiv_loss(ctx: Context, x: Value, target: Value, *, reduction: str, log_tar
     return reduce(ctx, {"mean": "reduce_mean", "sum": "reduce_sum"}[reduction], loss, [], False)
 
 
-@pir_op("bilinear")
+@paddle_op("bilinear")
 def bilinear(ctx: Context, x: Value, y: Value, weight: Value, bias: Optional[Value] = None) -> Value:
     if bias is not None and bias.rank == 1:
         bias = emit.reshape(ctx.b, bias, (1, (bias.shape or (1,))[0]))
     return ctx.op("bilinear_tensor_product", X=x, Y=y, Weight=weight, Bias=bias, result=ctx.spec())
 
 
-@pir_op("nll_loss")
+@paddle_op("nll_loss")
 def nll_loss(
     ctx: Context, x: Value, label: Value, weight: Optional[Value] = None, *, ignore_index: int, reduction: str
 ) -> tuple:

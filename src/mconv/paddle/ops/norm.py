@@ -9,13 +9,13 @@ import numpy as np
 from mconv import emit
 from mconv.paddle.context import Context
 from mconv.paddle.ops.reduce import reduce
-from mconv.paddle.registry import Unsupported, pir_op
+from mconv.paddle.registry import Unsupported, paddle_op
 from mconv.program import dims as D
 from mconv.program.dtypes import DType
 from mconv.program.value import Value
 
 
-@pir_op("batch_norm_", "batch_norm", "sync_batch_norm_")
+@paddle_op("batch_norm_", "batch_norm", "sync_batch_norm_")
 def batch_norm(
     ctx: Context,
     x: Value,
@@ -55,7 +55,7 @@ def batch_norm(
     return y, mean, variance, None, None, None
 
 
-@pir_op("layer_norm")
+@paddle_op("layer_norm")
 def layer_norm(
     ctx: Context, x: Value, scale: Optional[Value], bias: Optional[Value], *, epsilon: float, begin_norm_axis: int
 ) -> tuple:
@@ -75,7 +75,7 @@ def _flat(ctx: Context, x: Optional[Value]) -> Optional[Value]:
     return x if x is None or x.rank == 1 else emit.reshape(ctx.b, x, (D.product(x.shape or ()),))
 
 
-@pir_op("rms_norm")
+@paddle_op("rms_norm")
 def rms_norm(ctx: Context, x: Value, scale: Optional[Value], *, normalized_shape: list[int], epsilon: float) -> tuple:
     """x / sqrt(mean(x²) + epsilon) · scale, over the last dimensions."""
     axes = list(range(-len(normalized_shape), 0))

@@ -10,7 +10,7 @@ from mconv import emit
 from mconv.emit import histogram
 from mconv.emit.zero_size import counted, or_else, true_size
 from mconv.paddle.context import Context
-from mconv.paddle.registry import Unsupported, pir_op
+from mconv.paddle.registry import Unsupported, paddle_op
 from mconv.program import dims as D
 from mconv.program.dtypes import DType
 from mconv.program.value import Value
@@ -52,15 +52,15 @@ def reduce(ctx: Context, op: str, x: Value, axes: list[int], keepdim: bool, spec
     )
 
 
-@pir_op("max", "min", "mean")
+@paddle_op("max", "min", "mean")
 def simple(ctx: Context, x: Value, axis: Any, *, keepdim: bool) -> Value:
-    op = _OPS[ctx.pir.name.partition(".")[2]]
+    op = _OPS[ctx.name]
     return reduce(ctx, op, x, ctx.ints(axis), keepdim)
 
 
-@pir_op("all", "any", "amax", "amin")
+@paddle_op("all", "any", "amax", "amin")
 def by_attribute(ctx: Context, x: Value, *, axis: list[int], keepdim: bool) -> Value:
-    op = _OPS[ctx.pir.name.partition(".")[2]]
+    op = _OPS[ctx.name]
     if op in ("reduce_all", "reduce_any"):
         x = ctx.b.cast(x, DType.BOOL)
     elif op not in ctx.b.operators:
@@ -68,18 +68,18 @@ def by_attribute(ctx: Context, x: Value, *, axis: list[int], keepdim: bool) -> V
     return reduce(ctx, op, x, axis, keepdim)
 
 
-@pir_op("sum")
+@paddle_op("sum")
 def total(ctx: Context, x: Value, axis: Any, *, dtype: Optional[DType], keepdim: bool) -> Value:
     kind, _ = ctx.spec()
     return reduce(ctx, "reduce_sum", ctx.b.cast(x, kind), ctx.ints(axis), keepdim)
 
 
-@pir_op("prod")
+@paddle_op("prod")
 def product(ctx: Context, x: Value, axis: Any, *, keepdim: bool, reduce_all: bool = False) -> Value:
     return reduce(ctx, "reduce_prod", x, [] if reduce_all else ctx.ints(axis), keepdim)
 
 
-@pir_op("logsumexp")
+@paddle_op("logsumexp")
 def logsumexp(ctx: Context, x: Value, *, axis: list[int], keepdim: bool, reduce_all: bool = False) -> Value:
     rank = x.rank or 0
     if not rank:
@@ -95,12 +95,12 @@ def logsumexp(ctx: Context, x: Value, *, axis: list[int], keepdim: bool, reduce_
     )
 
 
-@pir_op("frobenius_norm")
+@paddle_op("frobenius_norm")
 def frobenius_norm(ctx: Context, x: Value, axis: Any, *, keep_dim: bool, reduce_all: bool) -> Value:
     return reduce(ctx, "frobenius_norm", x, [] if reduce_all else ctx.ints(axis), keep_dim)
 
 
-@pir_op("p_norm")
+@paddle_op("p_norm")
 def p_norm(ctx: Context, x: Value, *, porder: float, axis: int, epsilon: float, keepdim: bool, asvector: bool) -> Value:
     if not x.rank:
         return emit.unary(ctx.b, "abs", x)
@@ -117,12 +117,12 @@ def p_norm(ctx: Context, x: Value, *, porder: float, axis: int, epsilon: float, 
     )
 
 
-@pir_op("argmax", "argmin")
+@paddle_op("argmax", "argmin")
 def arg(ctx: Context, x: Value, axis: Any, *, keepdims: bool, flatten: bool, dtype: Optional[DType]) -> Value:
     kind, _ = ctx.spec()
     if not x.rank:
         return emit.fill(ctx.b, (), 0, kind)
-    op = {"argmax": "arg_max", "argmin": "arg_min"}[ctx.pir.name.partition(".")[2]]
+    op = {"argmax": "arg_max", "argmin": "arg_min"}[ctx.name]
     where = ctx.int(axis)
     axes = [] if flatten else [where % x.rank]
     if x.dtype is DType.BOOL:
@@ -144,7 +144,7 @@ def _extreme(
     )
 
 
-@pir_op("numel")
+@paddle_op("numel")
 def numel(ctx: Context, x: Value) -> Value:
     kind, _ = ctx.spec()
     if x.size is not None:
@@ -154,19 +154,19 @@ def numel(ctx: Context, x: Value) -> Value:
     return made
 
 
-@pir_op("squared_l2_norm")
+@paddle_op("squared_l2_norm")
 def squared_l2_norm(ctx: Context, x: Value) -> Value:
     return reduce(ctx, "reduce_sum", emit.unary(ctx.b, "square", x), [], False)
 
 
-@pir_op("var", "std")
+@paddle_op("var", "std")
 def variance(
     ctx: Context, x: Value, *, axis: list[int], keepdim: bool, unbiased: bool = True, correction: float = 1.0
 ) -> Value:
-    return moments(ctx, x, axis, keepdim, correction if unbiased else 0.0, root=ctx.pir.name.endswith("std"))
+    return moments(ctx, x, axis, keepdim, correction if unbiased else 0.0, root=ctx.operation.name.endswith("std"))
 
 
-@pir_op("variance")
+@paddle_op("variance")
 def population_variance(ctx: Context, x: Value, *, axis: list[int], keepdim: bool) -> Value:
     return moments(ctx, x, axis, keepdim, 0.0, root=False)
 
@@ -187,7 +187,7 @@ def moments(ctx: Context, x: Value, axis: list[int], keepdim: bool, correction: 
     return emit.unary(b, "sqrt", spread) if root else spread
 
 
-@pir_op("nansum")
+@paddle_op("nansum")
 def nansum(ctx: Context, x: Value, *, axis: list[int], dtype: Optional[DType], keepdim: bool) -> Value:
     b = ctx.b
     kind, _ = ctx.spec()
@@ -196,16 +196,16 @@ def nansum(ctx: Context, x: Value, *, axis: list[int], dtype: Optional[DType], k
     return reduce(ctx, "reduce_sum", b.cast(clean, kind), axis, keepdim)
 
 
-@pir_op("max_with_index", "min_with_index")
+@paddle_op("max_with_index", "min_with_index")
 def with_index(ctx: Context, x: Value, *, dim: int, keepdim: bool, flatten: bool) -> tuple:
-    largest = ctx.pir.name.endswith("max_with_index")
+    largest = ctx.operation.name.endswith("max_with_index")
     axes = [] if flatten else [dim % (x.rank or 1)]
     value = reduce(ctx, "reduce_max" if largest else "reduce_min", x, axes, keepdim)
     kind = ctx.spec(1)[0]
     return value, _extreme(ctx, "arg_max" if largest else "arg_min", x, dim, axes, keepdim, flatten, kind)
 
 
-@pir_op("reduce_as")
+@paddle_op("reduce_as")
 def reduce_as(ctx: Context, x: Value, target: Value) -> Value:
     """Summed over the dimensions that broadcasting *target* to *x* would add or repeat."""
     shape, wanted = x.shape, target.shape
@@ -220,7 +220,7 @@ def reduce_as(ctx: Context, x: Value, target: Value) -> Value:
     return emit.reshape(ctx.b, reduce(ctx, "reduce_sum", x, axes, True), wanted)
 
 
-@pir_op("dist")
+@paddle_op("dist")
 def dist(ctx: Context, x: Value, y: Value, *, p: float) -> Value:
     """The p-norm of the difference."""
     b = ctx.b
@@ -230,7 +230,7 @@ def dist(ctx: Context, x: Value, y: Value, *, p: float) -> Value:
     )
 
 
-@pir_op("bincount")
+@paddle_op("bincount")
 def bincount(ctx: Context, x: Value, weights: Optional[Value], minlength: Value) -> Any:
     b = ctx.b
     if minlength.is_const and not counted(b, x.shape or ()):
@@ -240,7 +240,7 @@ def bincount(ctx: Context, x: Value, weights: Optional[Value], minlength: Value)
     return histogram.bincount(b, x, weights, least, kind, ctx.spec()[1][0])
 
 
-@pir_op("equal_all")
+@paddle_op("equal_all")
 def equal_all(ctx: Context, x: Value, y: Value) -> Any:
     """Whether two tensors have the same sizes and the same elements."""
     b = ctx.b
@@ -257,7 +257,7 @@ def equal_all(ctx: Context, x: Value, y: Value) -> Any:
     return made
 
 
-@pir_op("median", "nanmedian")
+@paddle_op("median", "nanmedian")
 def median(ctx: Context, x: Value, *, axis: list[int], keepdim: bool, mode: str) -> tuple:
     """The middle of the sorted numbers (``avg``: of an even number, the mean of the two in the middle)."""
     b = ctx.b
@@ -282,7 +282,7 @@ def median(ctx: Context, x: Value, *, axis: list[int], keepdim: bool, mode: str)
     nan = b.constant(np.array(np.nan, x.dtype.numpy), x.dtype)
     zero = b.constant(np.array(0, np.int64))
     size = emit.reshape(b, emit.shape.dim_tensor(b, count), (1,) * (last + 1))
-    if ctx.pir.name.endswith("nanmedian"):
+    if ctx.operation.name.endswith("nanmedian"):
         valid = emit.arithmetic(b, "sub", size, gone)
         none = emit.compare(b, "equal", valid, zero)
     else:

@@ -7,13 +7,13 @@ from typing import Optional
 from mconv import emit
 from mconv.emit.zero_size import selected
 from mconv.paddle.context import Context
-from mconv.paddle.registry import Unsupported, pir_op
+from mconv.paddle.registry import Unsupported, paddle_op
 from mconv.program import dims as D
 from mconv.program.dtypes import DType
 from mconv.program.value import Value
 
 
-@pir_op("nonzero")
+@paddle_op("nonzero")
 def nonzero(ctx: Context, condition: Value) -> Value:
     """Coordinates of what is not zero, [number, rank]."""
     if not condition.rank:
@@ -21,7 +21,7 @@ def nonzero(ctx: Context, condition: Value) -> Value:
     return selected(ctx.b, ctx.b.cast(condition, DType.BOOL))
 
 
-@pir_op("masked_select")
+@paddle_op("masked_select")
 def masked_select(ctx: Context, x: Value, mask: Value) -> Value:
     """The elements where *mask* holds, one after the other."""
     shape: Optional[tuple[D.Dim, ...]] = D.broadcast(x.shape, mask.shape)

@@ -9,7 +9,7 @@ import numpy as np
 
 from mconv import emit
 from mconv.paddle.context import Context
-from mconv.paddle.registry import Unsupported, pir_op
+from mconv.paddle.registry import Unsupported, paddle_op
 from mconv.program import dims as D
 from mconv.program.builder import Spec
 from mconv.program.dtypes import DType
@@ -18,13 +18,13 @@ from mconv.program.value import Value
 INT32_MAX = emit.shape.INT32_MAX
 
 
-@pir_op("shape", "shape64")
+@paddle_op("shape", "shape64")
 def shape_of(ctx: Context, x: Value) -> Value:
     kind, _ = ctx.spec()
     return emit.sizes_of(ctx.b, x, kind)
 
 
-@pir_op("shape_broadcast")
+@paddle_op("shape_broadcast")
 def shape_broadcast(ctx: Context, x: Value, y: Value) -> Value:
     xs, ys = ctx.dims(x), ctx.dims(y)
     if xs is None or ys is None:
@@ -48,7 +48,7 @@ def resolved(x: Value, wanted: Sequence[D.Dim], stated: Sequence[D.Dim]) -> tupl
     return tuple(out)
 
 
-@pir_op("reshape", "view_shape", "legacy_reshape")
+@paddle_op("reshape", "view_shape", "legacy_reshape")
 def reshape(ctx: Context, x: Value, target: Any = None, *, dims: Optional[list[int]] = None) -> Value:
     b = ctx.b
     spec = ctx.spec()
@@ -74,7 +74,7 @@ def reshape(ctx: Context, x: Value, target: Any = None, *, dims: Optional[list[i
     return made
 
 
-@pir_op("flatten")
+@paddle_op("flatten")
 def flatten(ctx: Context, x: Value, *, start_axis: int, stop_axis: int) -> Value:
     rank = x.rank or 0
     if not rank:
@@ -89,7 +89,7 @@ def flatten(ctx: Context, x: Value, *, start_axis: int, stop_axis: int) -> Value
     return ctx.op("flatten_contiguous_range", X=x, start_axis=first, stop_axis=last, result=(x.dtype, out))
 
 
-@pir_op("squeeze")
+@paddle_op("squeeze")
 def squeeze(ctx: Context, x: Value, axis: Any) -> Value:
     kind, stated = ctx.spec()
     rank = x.rank or 0
@@ -115,7 +115,7 @@ def squeeze(ctx: Context, x: Value, axis: Any) -> Value:
     return made
 
 
-@pir_op("unsqueeze")
+@paddle_op("unsqueeze")
 def unsqueeze(ctx: Context, x: Value, axis: Any) -> Value:
     rank = x.rank or 0
     axes = ctx.ints(axis)
@@ -135,18 +135,18 @@ def unsqueeze(ctx: Context, x: Value, axis: Any) -> Value:
     return made
 
 
-@pir_op("transpose")
+@paddle_op("transpose")
 def transpose(ctx: Context, x: Value, *, perm: list[int]) -> Value:
     rank = len(perm)
     return emit.transpose(ctx.b, x, [p % rank for p in perm]) if rank else x
 
 
-@pir_op("trans_layout")
+@paddle_op("trans_layout")
 def trans_layout(ctx: Context, x: Value, *, perm: list[int]) -> Value:
     return transpose(ctx, x, perm=perm)
 
 
-@pir_op("concat")
+@paddle_op("concat")
 def concat(ctx: Context, values: list[Value], axis: Any) -> Value:
     kind, stated = ctx.spec()
     where = ctx.int(axis)
@@ -157,7 +157,7 @@ def concat(ctx: Context, values: list[Value], axis: Any) -> Value:
     return emit.concat(b, values, where)
 
 
-@pir_op("stack")
+@paddle_op("stack")
 def stack(ctx: Context, values: list[Value], *, axis: int) -> Value:
     b = ctx.b
     kind, stated = ctx.spec()
@@ -179,7 +179,7 @@ def stack(ctx: Context, values: list[Value], *, axis: int) -> Value:
     return ctx.op("stack", X=values, axis=where, result=(kind, tuple(shape)))
 
 
-@pir_op("split")
+@paddle_op("split")
 def split(ctx: Context, x: Value, sections: Any, axis: Any) -> list[Value]:
     sizes = ctx.dims(sections)
     if sizes is None:
@@ -210,7 +210,7 @@ def _split(ctx: Context, x: Value, sizes: list[D.Dim], axis: int) -> list[Value]
     return emit.split(ctx.b, x, sizes, axis)
 
 
-@pir_op("split_with_num")
+@paddle_op("split_with_num")
 def split_with_num(ctx: Context, x: Value, axis: Any, *, num: int) -> list[Value]:
     where = ctx.int(axis) % (x.rank or 1)
     shape = x.shape or ()
@@ -222,7 +222,7 @@ def split_with_num(ctx: Context, x: Value, axis: Any, *, num: int) -> list[Value
     return list(made)
 
 
-@pir_op("unbind", "unstack")
+@paddle_op("unbind", "unstack")
 def unbind(ctx: Context, x: Value, *, axis: int, num: int = 0) -> list[Value]:
     rank = x.rank or 1
     where = axis % rank
@@ -237,7 +237,7 @@ def unbind(ctx: Context, x: Value, *, axis: int, num: int = 0) -> list[Value]:
     return values
 
 
-@pir_op("expand")
+@paddle_op("expand")
 def expand(ctx: Context, x: Value, shape: Any) -> Value:
     b = ctx.b
     kind, stated = ctx.spec()
@@ -266,14 +266,14 @@ def expand_to(ctx: Context, x: Value, shape: Any, wanted: Optional[list[D.Dim]],
     return emit.shape.expand_to(ctx.b, x, target)
 
 
-@pir_op("expand_as")
+@paddle_op("expand_as")
 def expand_as(ctx: Context, x: Value, y: Optional[Value] = None, *, target_shape: list[int] = []) -> Value:  # noqa: B006
     if y is not None and y.shape is not None:
         return expand_to(ctx, x, None, list(y.shape), y.shape)
     return expand_to(ctx, x, None, list(target_shape), ctx.spec()[1])
 
 
-@pir_op("broadcast_tensors")
+@paddle_op("broadcast_tensors")
 def broadcast_tensors(ctx: Context, values: list[Value]) -> list[Value]:
     shape = D.broadcast(*(v.shape for v in values))
     if shape is None:
@@ -281,7 +281,7 @@ def broadcast_tensors(ctx: Context, values: list[Value]) -> list[Value]:
     return [emit.shape.expand_to(ctx.b, v, shape, values) for v in values]
 
 
-@pir_op("tile")
+@paddle_op("tile")
 def tile(ctx: Context, x: Value, repeat_times: Any) -> Value:
     kind, stated = ctx.spec()
     times = ctx.dims(repeat_times)
@@ -303,9 +303,9 @@ def tile(ctx: Context, x: Value, repeat_times: Any) -> Value:
     return made
 
 
-@pir_op("tril", "triu")
+@paddle_op("tril", "triu")
 def triangle(ctx: Context, x: Value, *, diagonal: int) -> Value:
-    lower = ctx.pir.name.rstrip("_").endswith("tril")
+    lower = ctx.operation.name.rstrip("_").endswith("tril")
     b = ctx.b
     if x.dtype is DType.BOOL:
         made = b.op("tril_triu", X=b.cast(x, DType.INT32), diagonal=diagonal, lower=lower)
@@ -313,12 +313,12 @@ def triangle(ctx: Context, x: Value, *, diagonal: int) -> Value:
     return ctx.op("tril_triu", X=x, diagonal=diagonal, lower=lower, result=(x.dtype, x.shape))
 
 
-@pir_op("roll")
+@paddle_op("roll")
 def roll(ctx: Context, x: Value, shifts: Any, *, axis: list[int]) -> Value:
     return ctx.op("roll", X=x, shifts=ctx.ints(shifts), axis=axis, result=(x.dtype, x.shape))
 
 
-@pir_op("repeat_interleave")
+@paddle_op("repeat_interleave")
 def repeat_interleave(ctx: Context, x: Value, *, repeats: int, axis: int, output_size: int = -1) -> Value:
     """Every element *repeats* times: a new dimension, expanded and merged."""
     b = ctx.b
@@ -329,7 +329,7 @@ def repeat_interleave(ctx: Context, x: Value, *, repeats: int, axis: int, output
     return emit.reshape(b, wide, [*shape[:axis], shape[axis] * repeats, *shape[axis + 1 :]])
 
 
-@pir_op("repeat_interleave_with_tensor_index")
+@paddle_op("repeat_interleave_with_tensor_index")
 def repeat_by_tensor(ctx: Context, x: Value, repeats: Value, *, axis: int, output_size: int = -1) -> Value:
     spec = ctx.spec()
     if ctx.has("repeat_interleave"):
@@ -339,7 +339,7 @@ def repeat_by_tensor(ctx: Context, x: Value, repeats: Value, *, axis: int, outpu
     raise Unsupported("repetitions that are computed at run time")
 
 
-@pir_op("pixel_unshuffle")
+@paddle_op("pixel_unshuffle")
 def pixel_unshuffle(ctx: Context, x: Value, *, downscale_factor: int, data_format: str) -> Any:
     if ctx.has("pixel_unshuffle"):
         return ctx.generic()
@@ -355,7 +355,7 @@ def pixel_unshuffle(ctx: Context, x: Value, *, downscale_factor: int, data_forma
     return emit.transpose(b, x, [0, 2, 3, 1]) if data_format == "NHWC" else x
 
 
-@pir_op("channel_shuffle")
+@paddle_op("channel_shuffle")
 def channel_shuffle(ctx: Context, x: Value, *, groups: int, data_format: str) -> Any:
     if ctx.has("channel_shuffle"):
         return ctx.generic()
@@ -369,7 +369,7 @@ def channel_shuffle(ctx: Context, x: Value, *, groups: int, data_format: str) ->
     return emit.reshape(b, emit.transpose(b, x, [0, 2, 1, 3, 4]), (n, c, h, w))
 
 
-@pir_op("tensor_unfold")
+@paddle_op("tensor_unfold")
 def tensor_unfold(ctx: Context, x: Value, *, axis: int, size: int, step: int) -> Value:
     """Windows of *size* every *step*, in a new last dimension."""
     b = ctx.b
@@ -386,7 +386,7 @@ def tensor_unfold(ctx: Context, x: Value, *, axis: int, size: int, step: int) ->
     return emit.transpose(b, made, order)
 
 
-@pir_op("as_strided")
+@paddle_op("as_strided")
 def as_strided(ctx: Context, x: Value, *, dims: list[int], stride: list[int], offset: int) -> Value:
     """Element i, j, … is that at offset + i·stride₀ + j·stride₁ + … of the flat tensor."""
     if any(d < 0 for d in dims):
@@ -400,7 +400,7 @@ def as_strided(ctx: Context, x: Value, *, dims: list[int], stride: list[int], of
     return emit.reshape(b, taken, tuple(dims))
 
 
-@pir_op("view_dtype")
+@paddle_op("view_dtype")
 def view_dtype(ctx: Context, x: Value, *, dtype: Optional[DType]) -> Value:
     kind, _ = ctx.spec()
     if kind is x.dtype:
@@ -408,6 +408,6 @@ def view_dtype(ctx: Context, x: Value, *, dtype: Optional[DType]) -> Value:
     raise Unsupported(f"the bits of {x.dtype.label} read as {kind.label}")
 
 
-@pir_op("view_slice")
+@paddle_op("view_slice")
 def view_slice(ctx: Context, x: Value, *, begin_idx: int, end_idx: int) -> Value:
     return emit.slice_(ctx.b, x, [0], [begin_idx], [end_idx])

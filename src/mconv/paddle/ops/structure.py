@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any, Optional
 
 from mconv.paddle.context import Context
-from mconv.paddle.registry import Unsupported, pir_op
+from mconv.paddle.registry import Unsupported, paddle_op
 from mconv.program import dims as D
 from mconv.program.dtypes import DType
 from mconv.program.value import Value
 
 
-@pir_op("data", "feed")
+@paddle_op("data", "feed")
 def data(ctx: Context, *, name: str, shape: Any = None, dtype: Optional[DType] = None, col: int = 0) -> Value:
     kind, dims = ctx.spec()
     # the same name is the same size, so that a size read in two ways is one
@@ -19,40 +19,40 @@ def data(ctx: Context, *, name: str, shape: Any = None, dtype: Optional[DType] =
     return ctx.b.feed(name, kind, named)
 
 
-@pir_op("fetch")
+@paddle_op("fetch")
 def fetch(ctx: Context, x: Any, *, name: str, col: int) -> None:
     if not isinstance(x, Value):
         raise Unsupported("an output that is no tensor")
     ctx.importer.outputs.append((col, x, name))
 
 
-@pir_op("builtin.shadow_output")
+@paddle_op("builtin.shadow_output")
 def shadow_output(ctx: Context, x: Any, *, output_name: str) -> None:
     if not isinstance(x, Value):
         raise Unsupported("an output that is no tensor")
     ctx.importer.outputs.append((len(ctx.importer.outputs), x, output_name))
 
 
-@pir_op("builtin.combine")
+@paddle_op("builtin.combine")
 def combine(ctx: Context, *values: Any) -> list:
     return list(values)
 
 
-@pir_op("builtin.split")
+@paddle_op("builtin.split")
 def split(ctx: Context, values: Any) -> tuple:
     if not isinstance(values, list):
         raise Unsupported("a vector is needed")
     return tuple(values)
 
 
-@pir_op("builtin.slice")
+@paddle_op("builtin.slice")
 def slice_(ctx: Context, values: Any, *, index: int) -> Any:
     if not isinstance(values, list) or not 0 <= index < len(values):
         raise Unsupported(f"a vector has no element {index}")
     return values[index]
 
 
-@pir_op(
+@paddle_op(
     "share_data", "share_data_", "memcpy", "memcpy_d2h", "memcpy_h2d", "copy_to", "npu_identity", "shadow_feed", "nop"
 )
 def same(ctx: Context, x: Value, **attrs: Any) -> Value:
@@ -60,12 +60,12 @@ def same(ctx: Context, x: Value, **attrs: Any) -> Value:
     return x
 
 
-@pir_op("depend", "print")
+@paddle_op("depend", "print")
 def first(ctx: Context, x: Value, *rest: Any, **attrs: Any) -> Value:
     return x
 
 
-@pir_op("assert")
+@paddle_op("assert")
 def check(ctx: Context, condition: Value, data: Any, **attrs: Any) -> tuple:
     """A check of the model's own: left out, it gives no value."""
     ctx.note("assertions of the model are left out")

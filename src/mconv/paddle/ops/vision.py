@@ -9,13 +9,13 @@ import numpy as np
 from mconv import emit
 from mconv.emit.zero_size import counted, one_if_any, or_else, padded, register, selected
 from mconv.paddle.context import Context, table_op
-from mconv.paddle.registry import pir_op
+from mconv.paddle.registry import paddle_op
 from mconv.program import dims as D
 from mconv.program.dtypes import DType
 from mconv.program.value import Value
 
 
-@pir_op("nms")
+@paddle_op("nms")
 def nms(ctx: Context, boxes: Value, *, threshold: float) -> Any:
     """The boxes that are kept, of boxes by falling score: int64 [their number], which is 0 only where there is none."""
     b = ctx.b
@@ -46,7 +46,7 @@ def _found(ctx: Context, given: Value, *made: Optional[Value]) -> None:
         other.shape = (size, *(other.shape or ())[1:])
 
 
-@pir_op("generate_proposals")
+@paddle_op("generate_proposals")
 def generate_proposals(ctx: Context, scores: Value, *operands: Any, **attributes: Any) -> Any:
     """Boxes and their scores, at least one of each image, and how many of each."""
     del operands, attributes
@@ -57,7 +57,7 @@ def generate_proposals(ctx: Context, scores: Value, *operands: Any, **attributes
     return boxes, chances, numbers
 
 
-@pir_op("multiclass_nms3")
+@paddle_op("multiclass_nms3")
 def multiclass_nms3(ctx: Context, *operands: Any, **attributes: Any) -> Any:
     """What is found, [number, 6], and where, [number, 1]: maybe nothing."""
     del operands, attributes
@@ -71,11 +71,11 @@ def multiclass_nms3(ctx: Context, *operands: Any, **attributes: Any) -> Any:
     return first, second, numbers
 
 
-@pir_op("roi_align", "roi_pool", "psroi_pool")
+@paddle_op("roi_align", "roi_pool", "psroi_pool")
 def roi(ctx: Context, x: Value, boxes: Value, numbers: Any = None, **attributes: Any) -> Any:
     """Boxes of which there may be none; the padding that is there then is a box of the first image."""
     del attributes
-    b, name = ctx.b, ctx.pir.name.partition(".")[2]
+    b, name = ctx.b, ctx.name
     if not isinstance(numbers, Value):
         return ctx.generic()
     numbers = b.cast(numbers, DType.INT32)  # Paddle 2 reads no other

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from mconv.errors import CorruptModelError, MconvError, NotAModelError, UnsupportedError
-from mconv.paddle import reader
+from mconv.paddle import pir_reader as reader
 from mconv.program.dtypes import DType
 from tests.paddle import fixtures
 

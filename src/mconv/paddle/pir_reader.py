@@ -10,11 +10,12 @@ from __future__ import annotations
 import json
 import math
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Optional, Union
+from typing import Any, Union
 
 from mconv.errors import CorruptModelError, NotAModelError, UnsupportedError
+from mconv.paddle.operation import Operation, OperationBlock, OtherType, TensorType, Type
 from mconv.printable import printable
 from mconv.program.dtypes import DType
 
@@ -43,53 +44,6 @@ _DTYPES = {
 }
 
 
-@dataclass(frozen=True)
-class TensorType:
-    """A dense tensor: element type (None: one that Paddle's older formats lack) and dims, -1 = known at run time."""
-
-    dtype: Optional[DType]
-    shape: tuple[int, ...]
-
-
-@dataclass(frozen=True)
-class OtherType:
-    """A value that is no dense tensor (tensor array, selected rows, sparse tensor, …), by its kind in the file."""
-
-    kind: str
-    dtype: Optional[DType] = None
-
-
-# a list is a vector of values; None an output that the operator did not give
-Type = Union[TensorType, OtherType, list, None]
-
-
-@dataclass
-class PirOp:
-    """One operation.
-
-    Attributes:
-        name: ``pd_op.matmul``, ``builtin.combine``, ``cf.yield``, ``builtin.parameter``, …
-        attrs: attribute → Python value (an element type is a :class:`DType`, or None when undefined).
-        inputs: value ids; 0 is an optional operand left out.
-        outputs: (value id, type).
-        regions: blocks of the operation's own.
-    """
-
-    name: str
-    attrs: dict[str, Any]
-    inputs: list[int]
-    outputs: list[tuple[int, Type]]
-    regions: list[list[PirBlock]] = field(default_factory=list)
-
-
-@dataclass
-class PirBlock:
-    """Operations in order, and the values that the block is entered with."""
-
-    args: list[tuple[int, Type]]
-    ops: list[PirOp]
-
-
 @dataclass
 class PirProgram:
     """A whole program.
@@ -100,7 +54,7 @@ class PirProgram:
     """
 
     version: int
-    block: PirBlock
+    block: OperationBlock
 
     @property
     def writer(self) -> str:
@@ -242,13 +196,13 @@ class _Reader:
         self.where = where
         self.seen: set[int] = {0}
 
-    def region(self, raw: Any, path: str, depth: int) -> list[PirBlock]:
+    def region(self, raw: Any, path: str, depth: int) -> list[OperationBlock]:
         if depth > _MAX_DEPTH:
             raise _Bad(path, f"more than {_MAX_DEPTH} regions inside of each other")
         blocks = _list(_dict(raw, path).get("blocks"), f"{path}.blocks")
         return [self.block(b, f"{path}.blocks[{i}]", depth) for i, b in enumerate(blocks)]
 
-    def block(self, raw: Any, path: str, depth: int) -> PirBlock:
+    def block(self, raw: Any, path: str, depth: int) -> OperationBlock:
         raw = _dict(raw, path)
         args = []
         for i, arg in enumerate(_list(raw.get("args", []), f"{path}.args")):
@@ -256,9 +210,9 @@ class _Reader:
         ops = []
         for i, op in enumerate(_list(raw.get("ops"), f"{path}.ops")):
             ops.append(self.op(op, f"{path}.ops[{i}]", depth))
-        return PirBlock(args, ops)
+        return OperationBlock(args, ops)
 
-    def op(self, raw: Any, path: str, depth: int) -> PirOp:
+    def op(self, raw: Any, path: str, depth: int) -> Operation:
         raw = _dict(raw, path)
         short = _str(raw.get("#"), f'{path}."#"')
         outputs_raw = raw.get("O", [])
@@ -274,7 +228,7 @@ class _Reader:
                 raise _Bad(f"{path}.O", f"parameter {_shown(name)} is no dense tensor")
             flags = raw.get("OA")  # persistable, stop_gradient, trainable
             stored = not isinstance(flags, list) or not flags or bool(flags[0])
-            return PirOp("builtin.parameter", {"parameter_name": name, "stored": stored}, [], [output])
+            return Operation("builtin.parameter", {"parameter_name": name, "stored": stored}, [], [output])
         dialect, _, rest = short.partition(".")
         if not rest:
             raise _Bad(f'{path}."#"', f"{_shown(short)} is no operation's name")
@@ -296,7 +250,7 @@ class _Reader:
             for i, r in enumerate(_list(raw.get("regions", []), f"{here}.regions"))
         ]
         outputs = [self.result(o, f"{here}.O[{i}]") for i, o in enumerate(_list(outputs_raw, f"{here}.O"))]
-        return PirOp(name, attrs, inputs, outputs, regions)
+        return Operation(name, attrs, inputs, outputs, regions)
 
     def result(self, raw: Any, path: str) -> tuple[int, Type]:
         raw = _dict(raw, path)
