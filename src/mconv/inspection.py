@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Optional
 from mconv.errors import CorruptModelError, MconvError, UnsupportedError
 from mconv.paddle import loadable
 from mconv.paddle.legalize import legalize
-from mconv.passes import half
+from mconv.passes import half, quantize_forms
 from mconv.program import files, sniff, targets
 from mconv.program.params import PathLike
 from mconv.program.program import Program
@@ -189,7 +189,7 @@ def _paddle(path: Path, found: ModelFiles, variables: bool, text: bool) -> Inspe
     report.blocks = len(program.blocks)
     if not report.outputs:
         report.notes.append("no fetch operator: not an inference program (saved for training?)")
-    report.notes += filter(None, [half.for_gpus(program)])
+    report.notes += filter(None, [half.for_gpus(program), quantize_forms.describe(program)])
     _aliases(report, found.folder)
     report.targets = [_target(program, name, report.files[0].bytes) for name in targets.TARGETS]
     if variables:

@@ -27,6 +27,8 @@ _LIST_TYPES = {
 # Attributes that newer Paddle gave to operators of 2.3, where the default means the older behaviour. Any other value
 # would silently be ignored by the older runtime. (Paddle's own op_compat.yaml and operator makers, by value.)
 NEW_MEANINGS: dict[tuple[str, str], Any] = {
+    ("quantize_linear", "only_observer"): False,
+    ("dequantize_linear", "only_observer"): False,
     ("cumprod", "exclusive"): False,
     ("cumprod", "reverse"): False,
     ("histogram", "density"): False,

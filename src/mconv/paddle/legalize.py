@@ -6,11 +6,13 @@ answers something that the real Paddle 2.3.2 refused.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Optional
 
 from mconv.errors import UnsupportedError
 from mconv.paddle import attributes, lower, zero_rank
-from mconv.passes import ports
+from mconv.passes import ports, quantize_forms
 from mconv.passes.rewrite import Site, apply, make
 from mconv.program import signatures, targets
 from mconv.program.dtypes import AttrType, DType, VarKind
@@ -20,6 +22,7 @@ from mconv.program.signatures import Signature
 
 FIRST_0D = 2005000  # Paddle 2.5 introduced 0-d tensors
 FIRST_PRUNED = 2006000  # Paddle 2.6 leaves intermediate outputs out when it saves; before, a missing one is fatal
+FIRST_OBSERVER = 2006000  # before, quantize_linear has no only_observer, and quantises
 FIRST_CARRIED = 2004000  # the first Predictor that passes bool, float64, int8 and int16
 MESSAGE_LIMIT = 64 << 20  # protobuf's default limit for one message, which Paddle before 2.4 keeps
 NO_OPERATOR = "no such operator"
@@ -52,8 +55,11 @@ class Legalized:
             self.changes[what] = self.changes.get(what, 0) + number
 
 
-def legalize(program: Program, target: str) -> Legalized:
+def legalize(program: Program, target: str, params: Optional[Mapping[str, TensorSource]] = None) -> Legalized:
     """Change *program* in place so that *target* (``2.3``, …) loads it; one that already fits is left untouched.
+
+    Args:
+        params: its parameters by name, where they are at hand: quantised weights may have to be stored anew.
 
     Raises:
         UnsupportedError: operators, attributes or types that cannot be said there; ``rows`` lists them all.
@@ -61,6 +67,12 @@ def legalize(program: Program, target: str) -> Legalized:
     """
     goal = targets.get(target)
     done = Legalized()
+    if goal.version < FIRST_OBSERVER or any(op.type == "moving_average_abs_max_scale" for op in program.main.ops):
+        done.count("observers of ranges taken out", quantize_forms.without_observers(program))
+    if params is not None and quantize_forms.fails(program, goal.version):
+        changed, more = quantize_forms.to_linear(program, params)
+        done.parameters.update(more)
+        done.count("operators of PaddleSlim's old form written as quantize_linear and dequantize_linear", changed)
     if not goal.has_0d and (program.version >= FIRST_0D or program.version == 0):
         # first, because the declared shapes tell what is a scalar
         changed, feeds, fetches = zero_rank.lower(program)

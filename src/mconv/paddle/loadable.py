@@ -7,7 +7,7 @@ from collections import Counter
 from mconv.paddle import zero_rank
 from mconv.paddle.attributes import LAST_OLD_TYPE, NEW_MEANINGS
 from mconv.paddle.legalize import FIRST_0D, FIRST_CARRIED, FIRST_PRUNED, MESSAGE_LIMIT
-from mconv.passes import ports
+from mconv.passes import ports, quantize_forms
 from mconv.program import signatures, targets
 from mconv.program.dtypes import ATTR_FIELDS, AttrType, VarKind
 from mconv.program.program import Op, Program
@@ -82,6 +82,8 @@ def reasons(program: Program, target: str, size: int = 0) -> list[str]:
     )
     if unknown:
         found.append(f"element types that it does not have: {_listed(unknown)}")
+    if quantize_forms.fails(program, goal.version):
+        found.append("PaddleSlim's old form of quantised operators, which its oneDNN or its constant folding fails on")
     if not program.parameters and goal.version < targets.get("3").version:
         found.append("no parameters: it refuses an empty parameter file")
     return found

@@ -9,12 +9,12 @@ from __future__ import annotations
 import difflib
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Optional
 
 from mconv.errors import CorruptModelError, MconvError, NotAModelError
-from mconv.program import sniff
+from mconv.program import quantised, sniff
 from mconv.program.params import PathLike, list_combined, separate_path
 from mconv.program.program import Var
 from mconv.program.sniff import NEAR_MISSES, Kind
@@ -225,10 +225,12 @@ def _pair(folder: Path, name: str, kinds: dict[str, Kind]) -> ModelFiles:
             return _checked(folder, name, kinds[name], folder / partner)
     _check_program(program, kinds[name])
     kinds = _scan(folder)
+    loose: set[str] = set()
     if kinds[name] is Kind.PIR:
         variables, wanted = [], _pir_parameters(program)
     else:
-        variables = read_program(program).parameters
+        read = read_program(program)
+        variables, loose = read.parameters, quantised.parameters(read)
         wanted = len(variables)
     if not wanted:
         return ModelFiles(_era(name, kinds[name], None), program, None, folder)
@@ -240,7 +242,7 @@ def _pair(folder: Path, name: str, kinds: dict[str, Kind]) -> ModelFiles:
     choices = [n for n, kind in kinds.items() if kind is Kind.PARAMS and n not in own and n not in taken]
     choices = [n for n in choices if _stem(n) == _stem(name)] or choices
     if len(choices) > 1 and variables:
-        choices = [n for n in choices if _holds(folder / n, variables)] or choices
+        choices = [n for n in choices if _holds(folder / n, variables, loose)] or choices
     if len(choices) == 1:
         return _checked(folder, name, kinds[name], folder / choices[0])
     if choices:
@@ -256,9 +258,9 @@ def _stem(name: str) -> str:
     return name.partition(".")[0]
 
 
-def _holds(path: Path, variables: Sequence[Var]) -> bool:
+def _holds(path: Path, variables: Sequence[Var], loose: Collection[str]) -> bool:
     try:
-        list_combined(path, variables)
+        list_combined(path, variables, loose)
     except MconvError:
         return False
     return True

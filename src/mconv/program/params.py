@@ -12,7 +12,7 @@ import abc
 import math
 import os
 import struct
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import IO, TYPE_CHECKING, Any, Callable, Optional, Union, cast
 
@@ -177,11 +177,13 @@ class Record(FileSource):
         return f"Record({self.name}: {self.dtype.label}{list(self.shape)} at {self.record_offset} of {self.path})"
 
 
-def list_combined(path: PathLike, params: Sequence[Var]) -> list[Record]:
+def list_combined(path: PathLike, params: Sequence[Var], loose: Collection[str] = ()) -> list[Record]:
     """The records of a combined file, of which only the headers are read.
 
     Args:
         params: the program's stored variables in the file's order (``Program.parameters``).
+        loose: those of :func:`mconv.program.quantised.parameters`: they may be int8 where float32 is declared, and have
+            dimensions of 1 that are not declared.
 
     Raises:
         CorruptModelError: truncated, followed by more bytes, absurd, or not the tensors of the program; names the
@@ -201,7 +203,7 @@ def list_combined(path: PathLike, params: Sequence[Var]) -> list[Record]:
                     f"it holds {i} of the {len(params)} parameters of the program",
                     f"the file is truncated, or {_MISMATCH}",
                 )
-            found.append(_read_record(fd, path, size, offset, var))
+            found.append(_read_record(fd, path, size, offset, var, loose))
             offset = found[-1].end
         if offset != size:
             last = f"after {found[-1].name!r}, the last" if found else "although the program has no"
@@ -214,8 +216,8 @@ def list_combined(path: PathLike, params: Sequence[Var]) -> list[Record]:
         os.close(fd)
 
 
-def list_separate(folder: PathLike, params: Sequence[Var]) -> list[Record]:
-    """The records of a folder with one file per parameter, named after it.
+def list_separate(folder: PathLike, params: Sequence[Var], loose: Collection[str] = ()) -> list[Record]:
+    """The records of a folder with one file per parameter, named after it; see :func:`list_combined`.
 
     Raises:
         CorruptModelError: a file is missing, damaged, or not the tensor of the program.
@@ -232,7 +234,7 @@ def list_separate(folder: PathLike, params: Sequence[Var]) -> list[Record]:
         fd = open_regular(path)
         try:
             size = os.fstat(fd).st_size
-            record = _read_record(fd, path, size, 0, var)
+            record = _read_record(fd, path, size, 0, var, loose)
         finally:
             os.close(fd)
         if record.end != size:
@@ -262,7 +264,7 @@ def _short(name: str) -> str:
     return repr(name) if len(name) <= 80 else f"{name[:60]!r}… ({len(name)} characters)"
 
 
-def _read_record(fd: int, path: Path, size: int, start: int, var: Var) -> Record:
+def _read_record(fd: int, path: Path, size: int, start: int, var: Var, loose: Collection[str]) -> Record:
     """Parse and check one header at *start* of a file of *size* bytes."""
     at = start
 
@@ -316,12 +318,19 @@ def _read_record(fd: int, path: Path, size: int, start: int, var: Var) -> Record
         raise bad(
             f"{dtype.label}{list(shape)} needs {record.nbytes} bytes of data, {size - at} are left in the file", at
         )
-    if var.dtype_number != dtype:
+    if var.dtype_number != dtype and not (dtype is DType.INT8 and var.dtype is DType.FP32 and var.name in loose):
         wanted = f"type {var.dtype_number}" if var.dtype is None else var.dtype.label
         raise bad(f"{dtype.label} in the file, {wanted} in the program", desc_at, _MISMATCH)
-    if not _fits(shape, var.shape or ()):
+    declared = var.shape or ()
+    if var.name in loose:
+        shape, declared = _wide(shape), _wide(declared)
+    if not _fits(shape, declared):
         raise bad(f"shape {list(shape)} in the file, {list(var.shape or ())} in the program", desc_at, _MISMATCH)
     return record
+
+
+def _wide(shape: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(d for d in shape if d != 1)
 
 
 def _fits(shape: tuple[int, ...], declared: tuple[int, ...]) -> bool:

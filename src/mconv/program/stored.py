@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Callable, Optional
 
 from mconv.errors import CorruptModelError, MconvError, NotAModelError, UnsupportedError
+from mconv.program import quantised
 from mconv.program.copying import open_regular
 from mconv.program.dtypes import DType
 from mconv.program.params import (
@@ -97,17 +98,23 @@ def read_program(path: Path) -> Program:
 def records(files: ModelFiles, program: Program) -> list[Record]:
     """The stored parameters, in byte order of their names, without reading their data.
 
+    Quantised weights that are stored as int8 and declared as float32 are declared as int8 from now on.
+
     Raises:
         CorruptModelError: the parameters are damaged or not those of the program.
     """
     params = program.parameters
+    if files.params is None and not files.separate:
+        if params:
+            raise half(files.program, len(params))
+        return []
+    loose = quantised.parameters(program)
     if files.params is not None:
-        return list_combined(files.params, params)
-    if files.separate:
-        return list_separate(files.folder, params)
-    if params:
-        raise half(files.program, len(params))
-    return []
+        found = list_combined(files.params, params, loose)
+    else:
+        found = list_separate(files.folder, params, loose)
+    quantised.declare(program, ((record.name, record.dtype) for record in found))
+    return found
 
 
 def at_least_one(

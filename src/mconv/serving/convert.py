@@ -200,7 +200,7 @@ def prepare(
         )
     altered = False
     if target != "same":
-        legal = legalize(program, target)
+        legal = legalize(program, target, dict(items))
         result.changes = legal.changes
         result.warnings += legal.notes
         altered = bool(legal.changes or legal.notes or legal.parameters)

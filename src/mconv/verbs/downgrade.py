@@ -186,7 +186,7 @@ def _read(found: ModelFiles, target: str, output_names: Optional[Sequence[str]])
     program = files.load_program(found)
     saved_by = version_text(program.version)
     items: list[tuple[str, TensorSource]] = [(r.name, r) for r in files.records(found, program)]
-    legal = legalize(program, target)
+    legal = legalize(program, target, dict(items))
     items = fitting(program, [*items, *legal.parameters.items()])
     notes = list(legal.notes)
     if output_names is not None:

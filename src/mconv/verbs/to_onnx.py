@@ -144,7 +144,7 @@ def _readable(found: ModelFiles, scratch: Path, report: Report) -> tuple[Path, O
         return found.program, found.params
     program = files.load_program(found)
     items: dict[str, TensorSource] = {r.name: r for r in files.records(found, program)}
-    legal = legalize(program, _READS)
+    legal = legalize(program, _READS, items)
     items.update(legal.parameters)
     report.warnings += legal.notes
     modernize(program)
