@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import resource
 import signal
 import subprocess
@@ -29,10 +30,17 @@ MLP = case("2.3.2-mlp").model
 def test_help_lists_the_commands_in_groups(mconv: Run) -> None:
     done = mconv("--help")
     assert done.returncode == 0 and done.stderr == ""
-    listed = [line.split()[0] for line in done.stdout.splitlines() if line.startswith("  ")]
+    listed = [line.split()[0] for line in done.stdout.splitlines() if re.match("  [a-z]", line)]
     wanted = [name for commands in frame.COMMANDS.values() for name in commands if frame.available(name)]
     assert listed == wanted and {"to-serving", "inspect"} <= set(listed)
     assert [line for line in done.stdout.splitlines() if line in ("Convert:", "Serve:", "Look:")]
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_help_fits_the_terminal(width: int) -> None:
+    lines = frame.help_text(width).splitlines()
+    assert max(map(len, lines)) <= width
+    assert " ".join(" ".join(lines).split()) == " ".join(frame.help_text(1000).split())
 
 
 def test_help_is_cheap() -> None:

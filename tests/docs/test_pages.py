@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -115,6 +116,17 @@ def test_site_builds_strictly(tmp_path: Path) -> None:
         where = "" if page.stem == "index" else f"{page.stem}/"
         assert (tmp_path / where / "index.html").exists() and (tmp_path / "zh" / where / "index.html").exists()
     assert "疑难解答" in (tmp_path / "zh" / "index.html").read_text(encoding="utf-8")
+    # each language is searched by itself, Chinese word by word
+    english, chinese = (
+        json.loads((tmp_path / folder / "search" / "search_index.json").read_text(encoding="utf-8"))["docs"]
+        for folder in ("", "zh")
+    )
+    assert not any(d["location"].startswith("zh/") for d in (*english, *chinese))
+    words = [(d["location"].partition("#")[0], set(re.split("[\\s\u200b]+", d["text"]))) for d in chinese]
+    assert len({page for page, found in words if "动态" in found}) > 4
+    for page in ("zh/index.html", "zh/bench/index.html"):
+        base = re.search(r'"base": "([./]+)"', (tmp_path / page).read_text(encoding="utf-8"))
+        assert base is not None and (tmp_path / page).parent.joinpath(base[1]).resolve() == tmp_path / "zh"
 
 
 QUICK = ("check", "downgrade", "inspect", "runtime", "to-serving")

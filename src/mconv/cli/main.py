@@ -9,6 +9,8 @@ import os
 import sys
 from importlib import import_module
 from importlib.util import find_spec
+from shutil import get_terminal_size
+from textwrap import wrap
 from typing import Any, NoReturn, Optional
 
 from mconv import __version__
@@ -60,24 +62,36 @@ def available(name: str) -> bool:
     return find_spec(module_of(name)) is not None
 
 
-def help_text() -> str:
+def help_text(width: int = 100) -> str:
+    """What ``mconv --help`` prints.
+
+    Args:
+        width: characters of a line.
+    """
+
+    def wrapped(text: str, first: str = "") -> list[str]:
+        return wrap(first + text, width, subsequent_indent=" " * len(first), break_on_hyphens=False)
+
     lines = [
         "Usage: mconv COMMAND [ARGS]...",
         "",
-        "Any model in, a Paddle model out that the runtime you deploy on really loads - and proof of it.",
+        *wrapped("Any model in, a Paddle model out that the runtime you deploy on really loads - and proof of it."),
     ]
     for group, commands in COMMANDS.items():
         listed = {name: text for name, text in commands.items() if available(name)}
         if listed:
-            lines += ["", f"{group}:"] + [f"  {name:<13} {text}" for name, text in listed.items()]
+            lines += ["", f"{group}:"]
+            lines += [line for name, text in listed.items() for line in wrapped(text, f"  {name:<13} ")]
     lines += [
         "",
-        "Options of every command: --help, --json, -v/--verbose, -q/--quiet, --debug",
-        "Others: mconv --version, mconv --install-completion, mconv --show-completion",
+        *wrapped("Options of every command: --help, --json, -v/--verbose, -q/--quiet, --debug"),
+        *wrapped("Others: mconv --version, mconv --install-completion, mconv --show-completion"),
         "",
-        "Exit codes: 2 usage, 3 not a model, 4 damaged model, 5 unsupported, 6 output, 7 package missing,",
-        "8 runtime missing, 9 runtime failed, 10 results differ, 11 not trusted, 12 altered,",
-        "13 weights do not fit, 14 beyond --limit, 15 not proved, 16 too slow, 70 bug of mconv",
+        *wrapped(
+            "Exit codes: 2 usage, 3 not a model, 4 damaged model, 5 unsupported, 6 output, 7 package missing, "
+            "8 runtime missing, 9 runtime failed, 10 results differ, 11 not trusted, 12 altered, "
+            "13 weights do not fit, 14 beyond --limit, 15 not proved, 16 too slow, 70 bug of mconv"
+        ),
     ]
     return "\n".join(lines) + "\n"
 
@@ -128,7 +142,7 @@ def _run(args: list[str], command: str) -> int:
         return completion.option(args)
     if first in ("--help", "-h", "help"):
         with to_stdout():
-            sys.stdout.write(help_text())
+            sys.stdout.write(help_text(max(60, min(get_terminal_size((100, 24)).columns, 120))))
             sys.stdout.flush()
         return 0 if args else 2
     if first in ("--version", "-V"):
