@@ -28,6 +28,8 @@ ALLOWED: dict[str, set[str]] = {
     "program": set(),
     # what is written: staged output, hashes, provenance
     "artifacts": GROUND,
+    # what a verb may be told, declared once
+    "options": GROUND,
     "emit": GROUND,
     "passes": GROUND | {"emit"},
     # the user's own Python: what makes a model, and what that is called with
@@ -45,14 +47,17 @@ ALLOWED: dict[str, set[str]] = {
     # reads every format to describe it
     "inspection": MIDDLE | {"onnx", "paddle", "serving"},
     # verbs that join rooms which do not know each other
-    "verbs": MIDDLE | IMPORTERS | {"factory", "serving", "proof", "bench", "runtimes", "inspection"},
+    "verbs": MIDDLE | IMPORTERS | {"options", "factory", "serving", "proof", "bench", "runtimes", "inspection"},
     # another face of the API: the one that ONNX's tools expect, a module that subclasses what onnx has
     "onnx_backend": MIDDLE | {"onnx", "runtimes"},
     # runs the verbs; hashes files, and writes whole folders as they do
-    "recipe": GROUND | {"artifacts", "api"},
-    "api": MIDDLE | IMPORTERS | {"serving", "proof", "bench", "runtimes", "inspection", "recipe", "verbs"},
+    "recipe": GROUND | {"artifacts", "options", "api"},
+    "api": {"options"}
+    | MIDDLE
+    | IMPORTERS
+    | {"serving", "proof", "bench", "runtimes", "inspection", "recipe", "verbs"},
     # parses, calls the API and renders; the runtimes are the subject of two commands
-    "cli": {"api"},
+    "cli": {"api", "options"},
     "__main__": {"cli"},
 }
 # for type annotations and for constants shown as choices, which import nothing heavy
@@ -72,6 +77,7 @@ WITHOUT_FRAMEWORKS = {
     "inspection",
     "errors",
     "budget",
+    "options",
 }
 # packages that are never imported at the top level of any module
 LAZY = FRAMEWORKS | {"onnx", "safetensors", "yaml", "openvino", "onnxscript", "rich", "jsonschema", "fsspec", "ray"} | {

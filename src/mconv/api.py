@@ -15,6 +15,11 @@ from typing import TYPE_CHECKING, Any, NoReturn, Optional, Union
 
 from mconv import budget
 from mconv.errors import MconvError, UsageError
+from mconv.options.convert import Convert
+from mconv.options.declare import takes
+from mconv.options.layers import ToStatic
+from mconv.options.onnx import Onnx2Paddle, ToOnnx
+from mconv.options.torch import Torch2Paddle
 
 if TYPE_CHECKING:
     from mconv.artifacts.provenance_check import Checked
@@ -483,62 +488,43 @@ def doctor(*, test: bool = False) -> Diagnosis:
     return diagnose(test=test)
 
 
-@budget.bounded
-def onnx2paddle(model: PathLike, out: PathLike, **options: Any) -> Report:
+@takes(Onnx2Paddle)
+def onnx2paddle(chosen: Onnx2Paddle) -> Report:
     """An ONNX model as a Paddle inference model, proved against its source.
 
-    Args:
-        model: the ``.onnx`` file.
-        out: the folder to make.
-        options: see :class:`mconv.verbs.options.Onnx2Paddle`.
-
     Raises:
-        MconvError: see there.
+        MconvError: see :func:`mconv.verbs.onnx2paddle.onnx2paddle`.
     """
     from mconv.proof.report import require_proof
     from mconv.verbs import onnx2paddle as verb
-    from mconv.verbs.options import Onnx2Paddle
 
-    return require_proof(verb.onnx2paddle(model, out, Onnx2Paddle(**options)), out)
+    return require_proof(verb.onnx2paddle(chosen), chosen.out)
 
 
-@budget.bounded
-def to_onnx(path: PathLike, out: PathLike, **options: Any) -> Report:
+@takes(ToOnnx)
+def to_onnx(chosen: ToOnnx) -> Report:
     """A Paddle model of any era as an ONNX model, through paddle2onnx, proved against its source.
 
-    Args:
-        path: a folder, a file or a prefix.
-        out: the ``.onnx`` file to write.
-        options: see :class:`mconv.verbs.options.ToOnnx`.
-
     Raises:
-        MconvError: see there.
+        MconvError: see :func:`mconv.verbs.to_onnx.to_onnx`.
     """
     from mconv.proof.report import require_proof
     from mconv.verbs import to_onnx as verb
-    from mconv.verbs.options import ToOnnx
 
-    return require_proof(verb.to_onnx(path, out, ToOnnx(**options)), out)
+    return require_proof(verb.to_onnx(chosen), chosen.out)
 
 
-@budget.bounded
-def convert(source: PathLike, out: PathLike, **options: Any) -> Converted:
+@takes(Convert)
+def convert(chosen: Convert) -> Converted:
     """Any source as ``OUT/serving_server/`` and ``OUT/serving_client/``: the whole chain in one go, proved.
 
-    Args:
-        source: an ``.onnx`` file, a Paddle model of any era, a ``.pt2`` or TorchScript file, a Hugging Face or PaddleNLP
-            folder, ``pkg.module:factory`` or ``file.py:factory``.
-        out: the folder to make.
-        options: see :class:`mconv.verbs.options.Convert`.
-
     Raises:
-        MconvError: see there.
+        MconvError: see :func:`mconv.verbs.convert.convert`.
     """
     from mconv.proof.report import require_proof
     from mconv.verbs import convert as verb
-    from mconv.verbs.options import Convert
 
-    return require_proof(verb.convert(source, out, Convert(**options)), out)
+    return require_proof(verb.convert(chosen), chosen.out)
 
 
 @budget.bounded
@@ -558,49 +544,37 @@ def verify(a: PathLike, b: PathLike, **options: Any) -> Verification:
     return verb.verify(a, b, **options)
 
 
-@budget.bounded
-def to_static(layer: Any, input_spec: Any = None, path: Any = None, **options: Any) -> Report:
+@takes(ToStatic)
+def to_static(chosen: ToStatic) -> Report:
     """A live ``paddle.nn.Layer``, or what a SPEC makes, as an inference model that the target loads, proved.
 
-    Args:
-        layer: the layer, or ``pkg.module:factory``, ``file.py:factory``, a PaddleNLP folder.
-        input_spec: as for ``paddle.jit.to_static``, or ``name:dtype[dims]`` texts.
-        path: as for ``paddle.jit.save``: ``pb_model`` for ``pb_model.pdmodel`` and ``pb_model.pdiparams``.
-        options: see :class:`mconv.verbs.options.ToStatic`.
+    *layer* is the layer, or ``pkg.module:factory``, ``file.py:factory``, a PaddleNLP folder; *input_spec* as for
+    ``paddle.jit.to_static``, or ``name:dtype[dims]`` texts; *path* as for ``paddle.jit.save``: ``pb_model`` for
+    ``pb_model.pdmodel`` and ``pb_model.pdiparams``.
 
     Raises:
-        MconvError: see there.
+        MconvError: see :func:`mconv.verbs.to_static.to_static`.
     """
     from mconv.verbs import to_static as verb
-    from mconv.verbs.options import ToStatic
 
-    return verb.to_static(layer, input_spec, path, ToStatic(**options))
+    return verb.to_static(chosen)
 
 
-@budget.bounded
-def torch2paddle(model: Any, out: PathLike, *, into: Any = None, **options: Any) -> Report:
+@takes(Torch2Paddle)
+def torch2paddle(chosen: Torch2Paddle) -> Report:
     """A PyTorch model of any form as a Paddle inference model, proved against PyTorch.
 
-    Args:
-        model: a ``torch.nn.Module``, a ``.pt2`` or TorchScript file, ``pkg.module:factory``, a Hugging Face folder, …
-        out: the folder to make.
-        into: a ``paddle.nn.Layer``, or what makes it, to be given the model's weights and saved: no graph is
-            converted then.
-        options: see :class:`mconv.verbs.options.Torch2Paddle`; with *into* :class:`mconv.verbs.options.Transplant`.
+    *model* may be a live ``torch.nn.Module``. With *into*, a ``paddle.nn.Layer`` or what makes it, that is given the
+    model's weights and saved: no graph is converted then.
 
     Raises:
-        MconvError: see there.
+        MconvError: see :func:`mconv.verbs.torch2paddle.torch2paddle` and :func:`mconv.verbs.transplant.transplant`.
     """
-    if into is not None:
+    if chosen.into is not None:
         from mconv.verbs import transplant
-        from mconv.verbs.options import Transplant
 
-        return transplant.transplant(model, into, out, Transplant(**transplant.fitting(options)))
+        return transplant.transplant(chosen.transplanting())
     from mconv.proof.report import require_proof
     from mconv.verbs import torch2paddle as verb
-    from mconv.verbs.options import Torch2Paddle
 
-    only = [f"--{name.replace('_arguments', '-arg')}" for name in ("rules", "into_arguments") if options.pop(name, ())]
-    if only:
-        raise UsageError(f"{', '.join(only)}: only with --into")
-    return require_proof(verb.torch2paddle(model, out, Torch2Paddle(**options)), out)
+    return require_proof(verb.torch2paddle(chosen), chosen.out)

@@ -78,7 +78,7 @@ def test_every_command_module_is_in_the_table() -> None:
     missing = {
         m
         for m in modules - table
-        if "def command(" in (folder / f"{m}.py").read_text() or "app = typer" in (folder / f"{m}.py").read_text()
+        if "\ndef command(" in (folder / f"{m}.py").read_text() or "app = typer" in (folder / f"{m}.py").read_text()
     }
     assert not missing
 

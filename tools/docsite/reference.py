@@ -82,6 +82,7 @@ class Option:
     help: str
     default: str
     own: bool  # not one of the options that every command has
+    group: str = ""
 
 
 @dataclass
@@ -93,6 +94,7 @@ class Command:
     usage: str
     arguments: list[tuple[str, str]] = field(default_factory=list)
     options: list[Option] = field(default_factory=list)
+    examples: dict[str, str] = field(default_factory=dict)  # group of options → a line that shows it in use
 
 
 def commands() -> list[str]:
@@ -121,9 +123,12 @@ def _read(full: str, parser: Any) -> Command:
     text = inspect.cleandoc(parser.help or "")
     found = Command(full, text, " ".join(["mconv", full, *words, "[OPTIONS]"]))
     found.arguments = [(_argument(p), p.help or "") for p in arguments]
-    for p in options:
-        help_, default = _default(p)
-        found.options.append(Option(_names(p), help_, default, p.name not in GLOBALS))
+    groups = parser.groups() if hasattr(parser, "groups") else {"": options}
+    for group, members in groups.items():
+        for p in members:
+            help_, default = _default(p)
+            found.options.append(Option(_names(p), help_, default, p.name not in GLOBALS, group))
+    found.examples = dict(getattr(parser, "examples", {}))
     return found
 
 
@@ -196,8 +201,13 @@ def _command(command: Command, t: Texts, heading: str) -> Iterator[str]:
     own = [o for o in command.options if o.own]
     if own:
         yield from (f"{heading} {t('Options')}", "")
-        rows = [(f"`{o.names}`", escape(t(o.help)), _shown(o.default, t)) for o in own]
-        yield from (*table((t("option"), t("meaning"), t("default")), rows), "")
+        for group in dict.fromkeys(o.group for o in own):
+            if group:
+                yield from (f"{heading}# {t(group)}", "")
+            if group in command.examples:
+                yield from ("```", command.examples[group], "```", "")
+            rows = [(f"`{o.names}`", escape(t(o.help)), _shown(o.default, t)) for o in own if o.group == group]
+            yield from (*table((t("option"), t("meaning"), t("default")), rows), "")
     yield from (t("Beside them, the [options of every command](index.md#options-of-every-command)."), "")
 
 

@@ -26,6 +26,7 @@ from typing import Annotated, Any, Callable, Optional, Union
 
 import typer
 
+from mconv.cli.grouped import EVERY
 from mconv.cli.process import Stop, silence, to_stdout, unwinding
 from mconv.errors import (
     EXIT_BUG,
@@ -42,10 +43,17 @@ _LONGEST = 2000  # characters of a message, of a line of its table
 _LONGEST_ROW = 500
 _MOST_ROWS = 20
 _GLOBALS: dict[str, Any] = {
-    "json_": Annotated[bool, typer.Option("--json", help="One JSON document on stdout, everything else on stderr.")],
-    "verbose": Annotated[int, typer.Option("--verbose", "-v", count=True, help="Say more; twice for even more.")],
-    "quiet": Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but warnings and errors.")],
-    "debug": Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")],
+    "json_": Annotated[
+        bool,
+        typer.Option("--json", rich_help_panel=EVERY, help="One JSON document on stdout, everything else on stderr."),
+    ],
+    "verbose": Annotated[
+        int, typer.Option("--verbose", "-v", rich_help_panel=EVERY, count=True, help="Say more; twice for even more.")
+    ],
+    "quiet": Annotated[
+        bool, typer.Option("--quiet", "-q", rich_help_panel=EVERY, help="Say nothing but warnings and errors.")
+    ],
+    "debug": Annotated[bool, typer.Option("--debug", rich_help_panel=EVERY, help="Show the traceback of an error.")],
 }
 _DEFAULTS = {"json_": False, "verbose": 0, "quiet": False, "debug": False}
 

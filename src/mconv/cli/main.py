@@ -101,12 +101,13 @@ def load(name: str) -> Any:
     import typer
 
     from mconv.cli.common import with_globals
+    from mconv.cli.grouped import GroupedCommand
 
     module = import_module(module_of(name))
     group: Optional[typer.Typer] = getattr(module, "app", None)
     if group is None:
         group = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
-        group.command(name, no_args_is_help=False)(with_globals(module.command))
+        group.command(name, cls=GroupedCommand, no_args_is_help=False)(with_globals(module.command))
         return group
     for command in group.registered_commands:
         if command.callback is not None and not hasattr(command.callback, "__signature__"):

@@ -25,7 +25,7 @@ from mconv.program.program import Var
 if TYPE_CHECKING:  # see dtypes.py
     import numpy as np
 
-PathLike = Union[str, "os.PathLike[str]"]
+from mconv.program.paths import PathLike
 
 MAX_RANK = 9  # phi/core/ddim.h: DDim::kMaxRank
 _MAX_DESC = 1024  # a TensorDesc of 9 dimensions takes at most 112 bytes

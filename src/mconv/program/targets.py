@@ -24,6 +24,9 @@ class Target:
     version: int
     has_0d: bool
 
+    def __str__(self) -> str:
+        return self.name
+
 
 TARGETS = {
     t.name: t
@@ -37,12 +40,14 @@ TARGETS = {
 DEFAULT_TARGET = "2.3"  # what Paddle Serving 0.9.0 carries
 
 
-def get(name: Union[str, float]) -> Target:
-    """The target called *name*: ``"2.3"``, or the number 2.3.
+def get(name: Union[Target, str, float]) -> Target:
+    """The target called *name*: ``"2.3"``, or the number 2.3; a target is itself.
 
     Raises:
         UsageError: there is no such target.
     """
+    if isinstance(name, Target):
+        return name
     try:
         return TARGETS[name if isinstance(name, str) else f"{name:g}"]
     except (KeyError, TypeError, ValueError):

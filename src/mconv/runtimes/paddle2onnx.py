@@ -17,7 +17,6 @@ from mconv.runtimes import engine
 from mconv.runtimes.runtime import Runtime, find
 
 SCRIPT = Path(__file__).with_name("paddle2onnx_main.py")
-OPSETS = (7, 20)  # what paddle2onnx 2.1 writes
 _ABORTED = "Due to the unsupported operators"
 _FAILED = re.compile(r"Failed to convert PaddlePaddle model: (.*)")
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")

@@ -20,8 +20,12 @@ from mconv.errors import (
     VerificationError,
 )
 from mconv.factory import loading
+from mconv.options.convert import Convert
+from mconv.options.declare import Options
+from mconv.options.layers import ToStatic
+from mconv.options.onnx import Onnx2Paddle
+from mconv.options.torch import Torch2Paddle
 from mconv.printable import json_text
-from mconv.program import targets
 from mconv.program.files import Era, load_program, locate
 from mconv.program.params import PathLike
 from mconv.proof.prove import NOT_DONE, PASSED, UNPROVED
@@ -29,7 +33,6 @@ from mconv.proof.report import FAILED_SUFFIX, NAME, Report, versions
 from mconv.serving import convert as serving
 from mconv.serving.convert import ServingResult
 from mconv.serving.scaffold import options_from
-from mconv.verbs.options import Convert, Onnx2Paddle, Torch2Paddle, ToStatic
 from mconv.verbs.recognise import SourceKind, recognise
 
 INFERENCE = "inference"  # the folder of --keep-inference
@@ -68,37 +71,30 @@ class Converted:
     schema: int = 1
 
 
-def convert(source: PathLike, out: PathLike, chosen: Convert = Convert()) -> Converted:
-    """Convert whatever *source* is into ``OUT/serving_server/`` and ``OUT/serving_client/``.
-
-    Args:
-        source: an ``.onnx`` file, a Paddle model of any era, ``.json`` included, a ``.pt2`` or TorchScript file, a
-            Hugging Face or PaddleNLP folder, ``pkg.module:factory`` or ``file.py:factory`` of PyTorch or Paddle.
-        out: the folder to make; it appears whole or not at all.
-        chosen: see :class:`~mconv.verbs.options.Convert`.
+def convert(chosen: Convert) -> Converted:
+    """Convert whatever the source is into ``OUT/serving_server/`` and ``OUT/serving_client/``.
 
     Raises:
         MconvError: that of the conversion; what differs from the source is kept in ``OUT.failed-verification``.
     """
     start = time.perf_counter()
-    goal = targets.get(chosen.target)
+    goal, source, out = chosen.goal, chosen.source, Path(chosen.out)
     kind = recognise(source, chosen.framework)
     _refuse(kind, source, chosen)
     service = None if chosen.pipeline is None else options_from(chosen.pipeline)
-    out = Path(out)
     result = Converted(
         {"path": os.fspath(source), "kind": kind.name.lower()}, {"name": goal.name, "paddle": goal.paddle}
     )
     result.versions = versions()
     chosen.progress(f"{os.fspath(source)} is {kind.value}")
     file = (loading.split(os.fspath(source)) or ("", ""))[0]  # of a factory
-    given = [p for p in (source, file, chosen.weights, chosen.feeds) if p and os.path.exists(p)]
+    given = [p for p in (source, file, chosen.weights, chosen.feeds_file) if p and os.path.exists(p)]
     with staged(out, force=chosen.force, protect=given) as folder:
         model = folder / INFERENCE
         first: Optional[Report] = None
         if kind not in (SourceKind.PADDLE, SourceKind.PIR):
             try:
-                first = _first(kind, source, model, chosen)
+                first = _first(kind, model, chosen)
             except MconvError as e:
                 _keep_failed(e, model, out)
                 raise
@@ -115,7 +111,7 @@ def convert(source: PathLike, out: PathLike, chosen: Convert = Convert()) -> Con
         if first is not None:  # the inference model between is this command's own: its parameters may be moved
             serve["link"] = not chosen.keep_inference
             serve["beside"] = _folder_of(source)
-        made = _serve(source if first is None else model, kind, out=folder, target=chosen.target, **serve)
+        made = _serve(source if first is None else model, kind, out=folder, target=chosen.goal.name, **serve)
         made.warnings = [w for w in made.warnings if not w.startswith("the parameters are copied")]
         result.warnings += made.warnings
         if made.service is not None:
@@ -145,57 +141,28 @@ def _refuse(kind: SourceKind, source: PathLike, chosen: Convert) -> None:
     Raises:
         UsageError: names the first.
     """
-    takes = {
-        "--weights": (SourceKind.TORCH, SourceKind.LAYER),
-        "--arg": (SourceKind.TORCH, SourceKind.LAYER),
-        "--task": (SourceKind.TORCH,),
-        "--const": (SourceKind.ONNX,),
-        "--carry-state": (SourceKind.TORCH,),
-        "--deterministic": (SourceKind.TORCH,),
-        "--keep-inference": (SourceKind.ONNX, SourceKind.TORCH, SourceKind.LAYER),
+    kinds: dict[SourceKind, type[Options]] = {
+        SourceKind.ONNX: Onnx2Paddle,
+        SourceKind.TORCH: Torch2Paddle,
+        SourceKind.LAYER: ToStatic,
     }
-    given = {
-        "--weights": chosen.weights is not None,
-        "--arg": bool(chosen.arguments),
-        "--task": chosen.task is not None,
-        "--const": bool(chosen.constants),
-        "--carry-state": chosen.carry_state,
-        "--deterministic": chosen.deterministic,
-        "--keep-inference": chosen.keep_inference,
-    }
-    for option, kinds in takes.items():
-        if given[option] and kind not in kinds:
-            raise UsageError(f"{option}: {os.fspath(source)} is {kind.value}, which has no use for it", "leave it out")
+    for one in chosen.foreign_to(kinds.get(kind)):
+        raise UsageError(f"{one.flag}: {os.fspath(source)} is {kind.value}, which has no use for it", "leave it out")
 
 
-def _first(kind: SourceKind, source: PathLike, model: Path, chosen: Convert) -> Report:
+def _first(kind: SourceKind, model: Path, chosen: Convert) -> Report:
     """The conversion to an inference model."""
     if kind is SourceKind.ONNX:
         from mconv.verbs.onnx2paddle import onnx2paddle
 
-        return onnx2paddle(
-            source, model, Onnx2Paddle(**chosen.common(), inputs=chosen.inputs, constants=chosen.constants)
-        )
+        return onnx2paddle(chosen.of_onnx(model))
     if kind is SourceKind.TORCH:
         from mconv.verbs.torch2paddle import torch2paddle
 
-        options = Torch2Paddle(
-            **chosen.common(),
-            inputs=chosen.inputs,
-            weights=chosen.weights,
-            arguments=chosen.arguments,
-            task=chosen.task,
-            trust=chosen.trust,
-            carry_state=chosen.carry_state,
-            deterministic=chosen.deterministic,
-        )
-        return torch2paddle(source, model, options)
+        return torch2paddle(chosen.of_torch(model))
     from mconv.verbs.to_static import to_static
 
-    layer = ToStatic(
-        **chosen.common(), params=chosen.weights, arguments=chosen.arguments, trust=chosen.trust, folder=True
-    )
-    return to_static(os.fspath(source), chosen.inputs or None, model, layer)
+    return to_static(chosen.of_layer(model))
 
 
 def _serve(model: PathLike, kind: SourceKind, **options: Any) -> ServingResult:
@@ -227,7 +194,7 @@ def _prove_paddle(source: PathLike, made: ServingResult, chosen: Convert, result
         return
     assert made.server is not None
     try:
-        runtime = chosen.runtime or runtime_for(chosen.target).name
+        runtime = chosen.runtime or runtime_for(chosen.goal.name).name
         files = locate(source)
         own = "3" if files.era is Era.PIR else written_for(load_program(files))
         chosen.progress(f"verifying: the source against serving_server/ in {runtime}")

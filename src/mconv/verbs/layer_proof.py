@@ -16,6 +16,7 @@ from mconv.dygraph.inputs import Call
 from mconv.dygraph.live import LayerFailed, Live
 from mconv.dygraph.outputs import need_outputs
 from mconv.errors import MconvError, RuntimeFailedError, UsageError
+from mconv.options.layers import Saving
 from mconv.paddle import pir_reader
 from mconv.passes.ports import CARRIER
 from mconv.program import targets
@@ -29,7 +30,6 @@ from mconv.proof.report import Report
 from mconv.proof.runners import Answers
 from mconv.runtimes.worker import last_words
 from mconv.verbs import static_files
-from mconv.verbs.options import Saving
 
 
 @dataclass
@@ -154,19 +154,19 @@ def expect(live: Live, call: Call, chosen: Saving) -> Expected:
     specs = [InputSpec(i.name, i.dtype, i.dims) for i in call.inputs]
     failure: Optional[LayerFailed] = None
     end = 0.0
-    for sizes in [Sizes()] if chosen.feeds is not None else search.attempts(specs):
+    for sizes in [Sizes()] if chosen.feeds_file is not None else search.attempts(specs):
         if failure is not None and time.monotonic() > end:
             break
         expected = Expected()
         try:
-            _answer(expected, live, call, specs, chosen.feeds, sizes)
+            _answer(expected, live, call, specs, chosen.feeds_file, sizes)
             return expected
         except LayerFailed as e:
             if failure is None:
                 failure, feed = e, expected.sets[0] if expected.sets else {}
                 end = time.monotonic() + search.SECONDS
     assert failure is not None
-    raise _does_not_run(failure, live, call, feed, chosen.feeds) from failure
+    raise _does_not_run(failure, live, call, feed, chosen.feeds_file) from failure
 
 
 def _answer(
@@ -288,7 +288,7 @@ def _against_origin(expected: Expected, origin: OriginAnswers, proof: Proof, cho
     if got is None or any(place >= len(got.names) for place in mine):
         made.reason = "the result does not run" if got is None else "the result has other outputs than the layer"
         return made
-    dense = chosen.format == "pdmodel" and not targets.get(chosen.target).has_0d
+    dense = chosen.form == "pdmodel" and not targets.get(chosen.goal.name).has_0d
     made.comparison = compare_answers(origin.answers, _some(got, mine), tolerance=proof.tolerance, scalar_as_one=dense)
     made.status = PASSED if made.comparison.ok else FAILED
     if not made.comparison.ok:
@@ -319,7 +319,7 @@ def _prove(
         return static_files.run_pir(expected, files.program, files.params, chosen, chosen.runtime or "current"), None
     assert files.params is not None
     expected = expected.carried(files.dense)
-    where = runtime_for(chosen.target, chosen.runtime)
+    where = runtime_for(chosen.goal.name, chosen.runtime)
     chosen.progress(f"verifying: the layer against Paddle in {where.label}")
     proof = prove(
         expected,
@@ -329,12 +329,12 @@ def _prove(
         names=[i.name for i in call.inputs],
         shapes={},
         source_types={},
-        inputs=chosen.feeds,
+        inputs=chosen.feeds_file,
         sets=expected.sets,
-        tolerance=chosen.limits.at(precision.of_pir(pir_reader.read(made.program).block))
+        tolerance=Tolerance.of(chosen.tolerance).at(precision.of_pir(pir_reader.read(made.program).block))
         if made.pir
-        else chosen.limits,
-        scalar_as_one=not targets.get(chosen.target).has_0d,
+        else Tolerance.of(chosen.tolerance),
+        scalar_as_one=not targets.get(chosen.goal.name).has_0d,
         timeout=chosen.timeout,
     )
     if proof.status == FAILED and original is not None and original.status == FAILED:

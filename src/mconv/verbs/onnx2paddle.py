@@ -25,15 +25,15 @@ from mconv.onnx.convert import convert
 from mconv.onnx.importer import Imported
 from mconv.onnx.plugins import load_plugin
 from mconv.onnx.reader import INLINE, OnnxModel, read, storage_dtype
-from mconv.program import external_data, targets
+from mconv.options.onnx import Onnx2Paddle
+from mconv.program import external_data
 from mconv.program.inputs import assign
-from mconv.program.params import PathLike, TensorSource
+from mconv.program.params import TensorSource
 from mconv.program.program import Program
 from mconv.proof import precision
 from mconv.proof.compare import Tolerance
 from mconv.proof.prove import FAILED, NOT_DONE, PASSED, Proof, prove, runtime_for
 from mconv.proof.report import FAILED_SUFFIX, Report, failure, keep, paddle_operators, versions
-from mconv.verbs.options import Onnx2Paddle
 
 QUANTISED = 0.02  # one step of an activation, which sums in another order may tip over, and what follows from it
 _BFLOAT16 = 16
@@ -55,13 +55,8 @@ class Produced:
     precision: str = "float32"
 
 
-def onnx2paddle(model: PathLike, out: PathLike, chosen: Onnx2Paddle = Onnx2Paddle()) -> Report:
+def onnx2paddle(chosen: Onnx2Paddle) -> Report:
     """Convert an ONNX model into ``OUT/inference.pdmodel``, ``OUT/inference.pdiparams`` and ``OUT/report.json``.
-
-    Args:
-        model: the ``.onnx`` file.
-        out: the folder to make; it appears whole or not at all.
-        chosen: see :class:`~mconv.verbs.options.Onnx2Paddle`.
 
     Raises:
         NotAModelError, CorruptModelError, UntrustedError: the file is no sound ONNX model.
@@ -73,31 +68,31 @@ def onnx2paddle(model: PathLike, out: PathLike, chosen: Onnx2Paddle = Onnx2Paddl
         OutputExistsError: *out* is there already.
     """
     start = time.perf_counter()
-    target = chosen.target
-    goal = targets.get(target)
-    out = Path(out)
+    goal, model, out = chosen.goal, Path(chosen.model), Path(chosen.out)
     for plugin in chosen.plugins:
         load_plugin(Path(plugin))
     if chosen.engine == "native":
         cpp.start()
-    source = read(Path(model))
+    source = read(model)
     fixed = fix_inputs(source, loading.arguments_of(chosen.constants, "--const", any_name=True))
     given = assign(chosen.inputs, describe.inputs_of(source))
     shapes: dict[str, Sequence[Any]] = {name: spec.dims for name, spec in given.items()}
-    external_data.check(Path(model), source.proto, INLINE)
-    report = Report("onnx2paddle", chosen.engine, describe.source_of(source), {"name": target, "paddle": goal.paddle})
+    external_data.check(model, source.proto, INLINE)
+    report = Report(
+        "onnx2paddle", chosen.engine, describe.source_of(source), {"name": goal.name, "paddle": goal.paddle}
+    )
     report.versions = versions()
     report.seconds["read"] = time.perf_counter() - start
-    protected = [Path(model), *([] if chosen.feeds is None else [chosen.feeds])]
-    external = [(name, Path(model).parent / name) for name in report.source["external_files"]]
+    protected = [model, *([] if chosen.feeds_file is None else [chosen.feeds_file])]
+    external = [(name, model.parent / name) for name in report.source["external_files"]]
     protected += [path for _, path in external]
     options: dict[str, Any] = {"engine": chosen.engine, "inputs": list(chosen.inputs)}
     if fixed:
         options["constants"] = {name: array.tolist() for name, array in fixed.items()}
-    given_files: list[provenance.Source] = [Path(model), *external]
+    given_files: list[provenance.Source] = [model, *external]
     given_files += [(f"plugins/{Path(p).name}", p) for p in chosen.plugins]
     recording = provenance.Recording(
-        "onnx2paddle", given_files, target=target, options=options, packages=("numpy", "onnx")
+        "onnx2paddle", given_files, target=goal.name, options=options, packages=("numpy", "onnx")
     )
     with recording, staged(out, force=chosen.force, protect=protected) as folder:
         chosen.progress(f"converting {model} for Paddle {goal.paddle}")
@@ -112,7 +107,7 @@ def onnx2paddle(model: PathLike, out: PathLike, chosen: Onnx2Paddle = Onnx2Paddl
         recording.write(folder)
         proof = _proof(source, made, files, report, chosen, shapes, fixed)
         report.add_proof(proof)
-        report.source["blake3"] = next(h.digest for h in recording.sources() if h.name == Path(model).name)
+        report.source["blake3"] = next(h.digest for h in recording.sources() if h.name == model.name)
         report.finish(start)
         if proof.status == FAILED:
             kept = out.with_name(out.name + FAILED_SUFFIX)
@@ -132,7 +127,7 @@ def _produce(source: OnnxModel, shapes: dict[str, Sequence[Any]], chosen: Onnx2P
 
         return x2paddle.produce(source, shapes, chosen)
     try:
-        made, imported = native(source, chosen.target, shapes)
+        made, imported = native(source, chosen.goal.name, shapes)
     except UnsupportedError as e:
         other = advice.other_engine(e.rows)
         if other:
@@ -193,7 +188,7 @@ def _proof(
     types = {i.name: i.type.tensor_type.elem_type for i in source.proto.graph.input}
     names = [port["name"] for port in report.inputs]
     try:
-        runtime = runtime_for(chosen.target, chosen.runtime)
+        runtime = runtime_for(chosen.goal.name, chosen.runtime)
         exact = _BFLOAT16 in [types[n] for n in names]
         reference, why = reference_for(
             source.path, exact=exact, opened=describe.opened(source, shapes), fixed=fixed, timeout=chosen.timeout
@@ -207,7 +202,7 @@ def _proof(
     if why:
         report.warnings.append(f"verified with {reference.label}: {why}")
     chosen.progress(f"verifying: {reference.label} against Paddle in {runtime.label}")
-    tolerance = _tolerance(report) if chosen.tolerance is None else chosen.limits
+    tolerance = _tolerance(report) if chosen.tolerance is None else Tolerance.of(chosen.tolerance)
     tolerance = tolerance.at(precision.of_onnx(source.proto))
     with reference:
         proof = prove(
@@ -218,9 +213,9 @@ def _proof(
             names=names,
             shapes=describe.shapes_of(source, shapes),
             source_types={n: storage_dtype(types[n]) for n in names if types[n] != _BFLOAT16},
-            inputs=chosen.feeds,
+            inputs=chosen.feeds_file,
             tolerance=tolerance,
-            scalar_as_one=not targets.get(chosen.target).has_0d,
+            scalar_as_one=not chosen.goal.has_0d,
             timeout=chosen.timeout,
         )
     report.versions["reference"] = reference.label

@@ -16,13 +16,14 @@ from mconv.dygraph import inputs as describing
 from mconv.dygraph.inputs import Call
 from mconv.dygraph.live import Live
 from mconv.errors import MconvError, RuntimeFailedError, UnsupportedError, VerificationError
+from mconv.options.layers import Saving
 from mconv.program.params import PathLike
+from mconv.proof.compare import Tolerance
 from mconv.proof.prove import FAILED, NOT_DONE, PASSED, Proof
 from mconv.proof.report import Report, keep, paddle_operators
 from mconv.runtimes.worker import last_words
 from mconv.verbs import static_files
 from mconv.verbs.layer_proof import Expected, Origin, changes_by_itself, expect, proved
-from mconv.verbs.options import Saving
 
 
 @dataclass
@@ -64,7 +65,7 @@ def save(
         expected = expect(live, call, chosen) if verify else Expected()
         if verify and subject.origin is not None:
             chosen.progress(f"running {subject.origin.label}")
-            expected.ask(subject.origin, call, chosen.limits)
+            expected.ask(subject.origin, call, Tolerance.of(chosen.tolerance))
             report.warnings += subject.origin.notes
         chosen.progress(f"tracing {live.what} with Paddle {live.paddle.__version__}")
         step = time.perf_counter()

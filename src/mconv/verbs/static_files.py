@@ -15,6 +15,7 @@ from mconv.artifacts.output import staged, staged_many
 from mconv.dygraph.export import Exported
 from mconv.dygraph.inputs import Call
 from mconv.errors import RuntimeFailedError, UnsupportedError, UsageError
+from mconv.options.layers import Saving
 from mconv.paddle import pir_reader
 from mconv.paddle.legalize import legalize
 from mconv.paddle.load import load
@@ -24,10 +25,10 @@ from mconv.program.params import PathLike, TensorSource
 from mconv.program.program import Op, Program, Var
 from mconv.program.stored import write_model
 from mconv.proof import precision
+from mconv.proof.compare import Tolerance
 from mconv.proof.prove import FAILED, PASSED, Proof, compare_answers, worst
 from mconv.proof.report import FAILED_SUFFIX, NAME, Report
 from mconv.proof.runners import Answers
-from mconv.verbs.options import Saving
 
 STEM = "inference"
 SCRATCH = ".traced"
@@ -55,9 +56,9 @@ def write(
         UnsupportedError: the target lacks what the program needs, or this Paddle writes no ``.json``.
         UsageError: the names for the outputs do not fit.
     """
-    if chosen.format == "json":
+    if chosen.form == "json":
         return _as_it_is(made, place, report)
-    program, items = _translated(made, chosen.target, report)
+    program, items = _translated(made, chosen.goal.name, report)
     _name_outputs(program, made, chosen.output_names)
     written = write_model(program, items, place, STEM)
     report.inputs = [_port(i.name, i.dtype.label, p, i.dims) for i, p in zip(call.inputs, program.feeds)]
@@ -210,7 +211,7 @@ def open_place(
         name = name.removesuffix(suffix)
     if not name:
         raise UsageError(f"{path}: no name for the files", "path is a prefix: pb_model for pb_model.pdmodel")
-    names = [f"{name}.{chosen.format}", f"{name}.pdiparams", f"{name}.{NAME}", f"{name}.{provenance.NAME}"]
+    names = [f"{name}.{chosen.form}", f"{name}.pdiparams", f"{name}.{NAME}", f"{name}.{provenance.NAME}"]
     paths = [path.with_name(n) for n in names]
     targets_ = stack.enter_context(staged_many(paths, force=chosen.force, file=True, protect=protect))
     place = targets_[0].parent / "made"
@@ -229,7 +230,7 @@ def run_pir(expected: Any, program: Path, params: Optional[Path], chosen: Saving
     """
     start = time.perf_counter()
     runtime = runtimes.find(where)
-    limits = chosen.limits.at(precision.of_pir(pir_reader.read(program).block))
+    limits = Tolerance.of(chosen.tolerance).at(precision.of_pir(pir_reader.read(program).block))
     proof = Proof(FAILED, reference=expected.label, runtime=runtime.name, tolerance=limits)
     proof.inputs = str(chosen.feeds) if chosen.feeds else "random"
     proof.input_sets = [{n: list(a.shape) for n, a in feed.items()} for feed in expected.sets]

@@ -21,6 +21,7 @@ from mconv.errors import (
     UsageError,
 )
 from mconv.inspection import Inspection
+from mconv.options.onnx import ToOnnx
 from mconv.paddle import pir_reader
 from mconv.paddle.legalize import legalize
 from mconv.paddle.modern import modernize
@@ -29,24 +30,19 @@ from mconv.program.dtypes import DType
 from mconv.program.params import PathLike, TensorSource
 from mconv.program.stored import Era, ModelFiles, write_model
 from mconv.proof import precision
+from mconv.proof.compare import Tolerance
 from mconv.proof.feeds import InputSpec, specs_of
 from mconv.proof.prove import FAILED, NOT_DONE, Proof, prove_onnx, runtime_for, written_for
 from mconv.proof.report import FAILED_SUFFIX, NAME, Report, failure, keep, versions
 from mconv.proof.runners import PaddleRunner
 from mconv.runtimes import paddle2onnx
-from mconv.verbs.options import ToOnnx
 
 _LARGEST = (1 << 31) - (1 << 20)  # bytes of parameters that still fit into one protobuf message
 _READS = "3"  # the Paddle whose programs paddle2onnx reads
 
 
-def to_onnx(path: PathLike, out: PathLike, chosen: ToOnnx = ToOnnx()) -> Report:
-    """Convert a Paddle model into the file *out*, with ``NAME.report.json`` and ``NAME.provenance.json`` beside it.
-
-    Args:
-        path: a model of any era, ``.json`` included: a folder, a file or a prefix.
-        out: the ``.onnx`` file; it appears whole or not at all.
-        chosen: see :class:`~mconv.verbs.options.ToOnnx`.
+def to_onnx(chosen: ToOnnx) -> Report:
+    """Convert the Paddle model *path* into the file *out*, with ``NAME.report.json`` and ``NAME.provenance.json`` beside it.
 
     Raises:
         NotAModelError, CorruptModelError: *path* is no sound Paddle model.
@@ -57,7 +53,7 @@ def to_onnx(path: PathLike, out: PathLike, chosen: ToOnnx = ToOnnx()) -> Report:
         UsageError: an option does not fit. OutputExistsError: *out* is there already.
     """
     start = time.perf_counter()
-    out = Path(out)
+    path, out = chosen.path, Path(chosen.out)
     if out.name in ("", ".", ".."):
         raise UsageError(f"{out}: no name for a file", "give the .onnx file to write")
     tool = paddle2onnx.version()
@@ -69,7 +65,7 @@ def to_onnx(path: PathLike, out: PathLike, chosen: ToOnnx = ToOnnx()) -> Report:
     report.seconds["read"] = time.perf_counter() - start
     stem = out.name.removesuffix(".onnx")
     paths = [out, out.with_name(f"{stem}.{NAME}"), out.with_name(f"{stem}.{provenance.NAME}")]
-    protected = [p for p in (found.program, found.params, chosen.feeds) if p is not None]
+    protected = [p for p in (found.program, found.params, chosen.feeds_file) if p is not None]
     recording = provenance.Recording(
         "to-onnx", _files(found), options={"opset": chosen.opset}, packages=("paddle2onnx", "paddlepaddle", "onnx")
     )
@@ -289,7 +285,9 @@ def _proof(found: ModelFiles, seen: Inspection, made: Path, report: Report, chos
             result = OnnxRunner(made, timeout=chosen.timeout)
         except RuntimeFailedError as e:
             error = RuntimeFailedError(f"paddle2onnx wrote a bad model: {e.message.replace(str(made), made.name)}")
-            return Proof(FAILED, error.message, runtime="ONNX Runtime", tolerance=chosen.limits, error=error)
+            return Proof(
+                FAILED, error.message, runtime="ONNX Runtime", tolerance=Tolerance.of(chosen.tolerance), error=error
+            )
     except (RuntimeUnavailableError, MissingDependencyError) as e:
         if chosen.verify or chosen.runtime is not None or chosen.feeds is not None:
             raise
@@ -298,12 +296,12 @@ def _proof(found: ModelFiles, seen: Inspection, made: Path, report: Report, chos
     read = {p["paddle_name"] for p in report.inputs}
     specs = [s for s in specs if s.name in read]
     reference = PaddleRunner(found, runtime, timeout=chosen.timeout)
-    limits = chosen.limits.at(
+    limits = Tolerance.of(chosen.tolerance).at(
         precision.of_pir(pir_reader.read(found.program).block) if program is None else precision.of_program(program)
     )
     chosen.progress(f"verifying: {runtime.label} against {result.label}")
     with reference, result:
-        proof = prove_onnx(reference, result, specs, shapes=chosen.inputs, inputs=chosen.feeds, tolerance=limits)
+        proof = prove_onnx(reference, result, specs, shapes=chosen.inputs, inputs=chosen.feeds_file, tolerance=limits)
     proof.runtime = result.label
     report.versions["reference"] = reference.label
     return proof

@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any
 
 from mconv.artifacts import provenance
 from mconv.dygraph import source, weights
@@ -15,28 +14,20 @@ from mconv.dygraph.live import Live
 from mconv.errors import UsageError
 from mconv.factory.inputs import Call
 from mconv.factory.loading import arguments_of
-from mconv.program import targets
-from mconv.program.params import PathLike
+from mconv.options.layers import ToStatic
 from mconv.proof.report import Report, versions
-from mconv.verbs.options import ToStatic
 from mconv.verbs.saving import Subject, save
 
 
-def to_static(
-    layer: Any,
-    input_spec: Optional[Sequence[Any]] = None,
-    path: Optional[PathLike] = None,
-    chosen: ToStatic = ToStatic(),
-) -> Report:
+def to_static(chosen: ToStatic) -> Report:
     """Save a layer as a static inference model that the target loads.
 
     Args:
-        layer: a ``paddle.nn.Layer``, or a SPEC: ``pkg.module:factory``, ``file.py:factory``, a PaddleNLP folder.
-        input_spec: as for ``paddle.jit.to_static``: InputSpec objects, ``name:dtype[dims]`` texts; None: that of a
+        chosen: *layer* is a ``paddle.nn.Layer``, or a SPEC: ``pkg.module:factory``, ``file.py:factory``, a PaddleNLP folder.
+            *input_spec* as for ``paddle.jit.to_static``: InputSpec objects, ``name:dtype[dims]`` texts; None: that of a
             layer which ``to_static`` has been called on, or a guess.
-        path: as for ``paddle.jit.save``: the prefix of the files to write, ``pb_model`` for ``pb_model.pdmodel``,
+            *path* as for ``paddle.jit.save``: the prefix of the files to write, ``pb_model`` for ``pb_model.pdmodel``,
             ``pb_model.pdiparams`` and ``pb_model.report.json``.
-        chosen: see :class:`~mconv.verbs.options.ToStatic`.
 
     The layer is left as it was: its mode (it is saved in evaluation mode), its methods and its weights (except that
     *params* replaces them).
@@ -52,9 +43,9 @@ def to_static(
         OutputExistsError: there is something at *path*.
     """
     start = time.perf_counter()
+    layer, path, goal = chosen.layer, chosen.path, chosen.goal
     if path is None:
         raise UsageError("path: where to write the model is not said")
-    goal = targets.get(chosen.target)
     report = Report("to-static", "paddle.jit", {}, {"name": goal.name, "paddle": goal.paddle})
     report.versions = versions()
     live = _live(layer, chosen, report)
@@ -62,9 +53,9 @@ def to_static(
     def record(call: Call) -> provenance.Recording:
         return _recording(layer, live, call, chosen, report)
 
-    protect = [p for p in (chosen.params, chosen.feeds) if p is not None]
+    protect = [p for p in (chosen.params, chosen.feeds_file) if p is not None]
     subject = Subject(live, report, record, protect, start)
-    return save(subject, input_spec, Path(path), chosen, folder=chosen.folder)
+    return save(subject, chosen.input_spec, Path(path), chosen, folder=chosen.folder)
 
 
 def _recording(layer: Any, live: Live, call: Call, chosen: ToStatic, report: Report) -> provenance.Recording:
@@ -96,7 +87,7 @@ def _recording(layer: Any, live: Live, call: Call, chosen: ToStatic, report: Rep
     packages = ("paddlenlp",) if type(live.layer).__module__.startswith("paddlenlp.") else ()
     versions = {"paddle": live.paddle.__version__}
     return provenance.Recording(
-        "to-static", sources, target=chosen.target, options=options, packages=packages, versions=versions
+        "to-static", sources, target=chosen.goal.name, options=options, packages=packages, versions=versions
     )
 
 

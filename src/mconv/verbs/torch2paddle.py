@@ -20,8 +20,8 @@ from mconv.errors import (
     UnsupportedError,
     UsageError,
 )
-from mconv.program import targets
-from mconv.program.params import PathLike
+from mconv.options.torch import Torch2Paddle
+from mconv.proof.compare import Tolerance
 from mconv.proof.feeds import InputSpec
 from mconv.proof.prove import FAILED, MEANS, NOT_DONE, ONE_SIZE, Proof, prove, reservation, runtime_for
 from mconv.proof.report import FAILED_SUFFIX, Report, failure, versions
@@ -33,20 +33,13 @@ from mconv.torch.sources import Source, open_source
 from mconv.torch.widening import widen
 from mconv.verbs import torch_inputs
 from mconv.verbs.onnx2paddle import Produced
-from mconv.verbs.options import Torch2Paddle
 from mconv.verbs.torch_inputs import Plan
 from mconv.verbs.torch_routes import Request, fixed_text, produce
 from mconv.verbs.torch_whole import about_state, about_unread, carry, state_of, try_unread, unread
 
 
-def torch2paddle(model: Any, out: PathLike, chosen: Torch2Paddle = Torch2Paddle()) -> Report:
+def torch2paddle(chosen: Torch2Paddle) -> Report:
     """Convert a PyTorch model into ``OUT/inference.pdmodel``, ``OUT/inference.pdiparams`` and ``OUT/report.json``.
-
-    Args:
-        model: a ``torch.nn.Module``, or what :func:`mconv.torch.sources.open_source` takes: a ``.pt2`` or TorchScript
-            file, ``pkg.module:factory``, ``file.py:factory``, a Hugging Face folder, a name of timm.
-        out: the folder to make; it appears whole or not at all.
-        chosen: see :class:`~mconv.verbs.options.Torch2Paddle`.
 
     Raises:
         NotAModelError, CorruptModelError, UntrustedError, MissingDependencyError: see ``open_source``.
@@ -59,11 +52,10 @@ def torch2paddle(model: Any, out: PathLike, chosen: Torch2Paddle = Torch2Paddle(
         OutputExistsError: *out* is there already.
     """
     start = time.perf_counter()
-    target = chosen.target
-    out = Path(out)
-    report = Report("torch2paddle", chosen.engine, {}, {"name": target, "paddle": targets.get(target).paddle})
+    goal, model, out = chosen.goal, chosen.model, Path(chosen.out)
+    report = Report("torch2paddle", chosen.engine, {}, {"name": goal.name, "paddle": goal.paddle})
     report.versions = versions()
-    given = [p for p in (chosen.weights, chosen.example, chosen.feeds) if p is not None]
+    given = [p for p in (chosen.weights, chosen.example_file, chosen.feeds_file) if p is not None]
     given += [model] if isinstance(model, (str, os.PathLike)) and os.path.exists(model) else []
     with (
         staged(out, force=chosen.force, protect=given) as folder,
@@ -78,13 +70,13 @@ def torch2paddle(model: Any, out: PathLike, chosen: Torch2Paddle = Torch2Paddle(
         report.warnings += source.notes
         if not chosen.keep_dtype:
             report.warnings += widen(source)
-        plan = torch_inputs.declared(source, chosen.inputs, chosen.example)
+        plan = torch_inputs.declared(source, chosen.inputs, chosen.example_file)
         report.seconds["load"] = time.perf_counter() - start
         step = time.perf_counter()
         runner = _runner(source, plan, chosen)
         drawn = noise(replace=chosen.deterministic)
         modes.enter_context(drawn)
-        torch_inputs.fill(plan, source, runner, chosen.example, chosen.feeds)
+        torch_inputs.fill(plan, source, runner, chosen.example_file, chosen.feeds_file)
         if not chosen.deterministic:  # else until the end: the exporters trace within it, too
             modes.close()
         random = _about_noise(drawn.used, chosen.deterministic)
@@ -187,8 +179,8 @@ def _recording(
     chosen: Torch2Paddle,
 ) -> provenance.Recording:
     files: list[provenance.Source] = list(source.files)
-    if chosen.example is not None:
-        files.append((f"example/{chosen.example.name}", chosen.example))
+    if chosen.example_file is not None:
+        files.append((f"example/{chosen.example_file.name}", chosen.example_file))
     arguments = chosen.arguments
     options = {
         "model": source.label,
@@ -204,7 +196,7 @@ def _recording(
         "keep": chosen.keep,
     }
     return provenance.Recording(
-        "torch2paddle", files, target=chosen.target, options=options, packages=("numpy",), versions=_packages(source)
+        "torch2paddle", files, target=chosen.goal.name, options=options, packages=("numpy",), versions=_packages(source)
     )
 
 
@@ -252,7 +244,7 @@ def _proof(
     if chosen.verify is False:
         return Proof(NOT_DONE)
     try:
-        runtime = runtime_for(chosen.target, chosen.runtime)
+        runtime = runtime_for(chosen.goal.name, chosen.runtime)
     except (RuntimeUnavailableError, MissingDependencyError) as e:
         if chosen.verify or chosen.runtime is not None:
             raise
@@ -267,10 +259,10 @@ def _proof(
         names=[i.name for i in plan.inputs],
         shapes={},
         source_types={},
-        inputs=chosen.feeds,
+        inputs=chosen.feeds_file,
         sets=_compared(plan, report),
-        tolerance=chosen.limits.at(made.precision),
-        scalar_as_one=not targets.get(chosen.target).has_0d,
+        tolerance=Tolerance.of(chosen.tolerance).at(made.precision),
+        scalar_as_one=not chosen.goal.has_0d,
         timeout=chosen.timeout,
     )
     sets = _compared(plan, report)

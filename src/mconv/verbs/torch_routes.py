@@ -15,6 +15,7 @@ from mconv.errors import MconvError, MissingDependencyError, RuntimeFailedError,
 from mconv.factory.inputs import Input
 from mconv.onnx import describe
 from mconv.onnx.reader import OnnxModel, read
+from mconv.options.torch import EXPORT, ONNX, Torch2Paddle
 from mconv.program.dtypes import DType
 from mconv.program.program import Port
 from mconv.proof import precision
@@ -28,7 +29,6 @@ from mconv.torch.onnx_export import export_onnx
 from mconv.torch.scripting import export_script
 from mconv.torch.sources import Source
 from mconv.verbs.onnx2paddle import Produced, native, paddle_operators
-from mconv.verbs.options import EXPORT, ONNX, Torch2Paddle
 from mconv.verbs.torch_decisions import Settled, settled
 from mconv.verbs.torch_inputs import Plan, labels_of, traceable
 from mconv.verbs.torch_sizes import Lost, lost, same
@@ -232,7 +232,7 @@ def _on(found: Settled, source: Source, plan: Plan, request: Request, runner: To
 def _attempt(source: Source, plan: Plan, request: Request, runner: TorchRunner, mode: Optional[bool]) -> _Export:
     exported = _export(source, plan, mode)
     exported.outputs = [n if n in request.selected else None for n in exported.outputs]
-    made = imported(exported, request.chosen.target, widen=not request.chosen.keep_dtype)
+    made = imported(exported, request.chosen.goal.name, widen=not request.chosen.keep_dtype)
     return _Export(made, exported, lost(exported, plan, runner, _tensors(plan)))
 
 
@@ -342,7 +342,7 @@ def _through_onnx(source: Source, plan: Plan, request: Request, runner: TorchRun
 
         made = x2paddle.produce(model, {}, chosen)
     else:
-        made, _ = native(model, chosen.target, {})
+        made, _ = native(model, chosen.goal.name, {})
     made.seconds = {**seconds, **made.seconds}
     made.precision = precision.of_onnx(model.proto)
     made.keep = made.keep, model  # parameters are read from the file when they are written

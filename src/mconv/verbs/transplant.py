@@ -15,18 +15,17 @@ from mconv.dygraph.live import Live
 from mconv.dygraph.matching import Given
 from mconv.dygraph.transplant import Transplanted
 from mconv.dygraph.transplant import transplant as put
-from mconv.errors import MissingDependencyError, NotAModelError, UsageError
+from mconv.errors import MissingDependencyError, NotAModelError
 from mconv.factory import inputs as factory_inputs
 from mconv.factory import loading
 from mconv.factory.inputs import Call
-from mconv.program import targets
+from mconv.options.torch import Transplant
 from mconv.program.params import PathLike
 from mconv.proof.report import Report, versions
 from mconv.torch import arrays
 from mconv.torch.sources import Source, forms, open_source, weights
 from mconv.torch.sources.forms import Form
 from mconv.torch.widening import widen
-from mconv.verbs.options import Transplant
 from mconv.verbs.saving import Subject, save
 from mconv.verbs.torch_origin import TorchOrigin
 
@@ -51,20 +50,13 @@ class _Origin:
     notes: list[str] = field(default_factory=list)
 
 
-def transplant(
-    model: Any,
-    into: Any,
-    out: PathLike,
-    chosen: Transplant = Transplant(),
-) -> Report:
+def transplant(chosen: Transplant) -> Report:
     """Give a ``paddle.nn.Layer`` the weights of a PyTorch model and save it as ``OUT/inference.pdmodel``, …
 
     Args:
-        model: a state dict in ``.pt``, ``.pth``, ``.bin`` or ``.safetensors``, the index of sharded ones, or what
+        chosen: *model* is a state dict in ``.pt``, ``.pth``, ``.bin`` or ``.safetensors``, the index of sharded ones, or what
             :func:`mconv.torch.sources.open_source` takes, which can be compared with the result.
-        into: the layer, or what makes it: ``pkg.module:factory``, ``file.py:factory``, a PaddleNLP folder.
-        out: the folder to make; it appears whole or not at all.
-        chosen: see :class:`~mconv.verbs.options.Transplant`.
+            *into* is the layer, or what makes it: ``pkg.module:factory``, ``file.py:factory``, a PaddleNLP folder.
 
     Returns:
         The report; ``verification`` compares the layer with the result, and ``verification["source"]`` PyTorch with
@@ -80,7 +72,7 @@ def transplant(
     """
     start = time.perf_counter()
     rules = [chosen.rules] if isinstance(chosen.rules, (str, os.PathLike)) else list(chosen.rules)
-    goal = targets.get(chosen.target)
+    goal, model, into = chosen.goal, chosen.model, chosen.into
     report = Report("torch2paddle", "paddle.jit", {}, {"name": goal.name, "paddle": goal.paddle})
     report.versions = versions()
     live = _live(into, chosen)
@@ -105,10 +97,10 @@ def transplant(
     def record(call: Call) -> provenance.Recording:
         return _recording(model, into, rules, live, call, origin, chosen, done)
 
-    given_files = [chosen.weights, chosen.feeds, *rules, *([model] if not _is_live(model) else [])]
+    given_files = [chosen.weights, chosen.feeds_file, *rules, *([model] if not _is_live(model) else [])]
     protect = [p for p in given_files if p is not None and os.path.exists(p)]
     subject = Subject(live, report, record, protect, start, reference)
-    return save(subject, list(chosen.inputs) or _inputs(origin, live), Path(out), chosen, folder=True)
+    return save(subject, list(chosen.inputs) or _inputs(origin, live), Path(chosen.out), chosen, folder=True)
 
 
 # opening ------------------------------------------------------------------------------------------------------------
@@ -251,34 +243,5 @@ def _recording(
     packages = ("paddlenlp",) if type(live.layer).__module__.startswith("paddlenlp.") else ()
     found = {"paddle": live.paddle.__version__}
     return provenance.Recording(
-        "torch2paddle", files, target=chosen.target, options=facts, packages=(*packages, "torch"), versions=found
+        "torch2paddle", files, target=chosen.goal.name, options=facts, packages=(*packages, "torch"), versions=found
     )
-
-
-def fitting(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Without the options of an export that were not given.
-
-    Raises:
-        UsageError: one of them was.
-    """
-    found = {k: v for k, v in given.items() if k not in _OF_EXPORT}
-    refused = [
-        f"--{k.replace('_', '-')}" for k, plain in _OF_EXPORT.items() if given.get(k, plain) not in (plain, None)
-    ]
-    if refused:
-        raise UsageError(f"{', '.join(refused)}: not with --into, which converts no graph", "leave it out")
-    return found
-
-
-# options that say how a graph is converted, and what they are by default
-_OF_EXPORT: dict[str, Any] = {
-    "example": None,
-    "outputs": None,
-    "via": None,
-    "strict": False,
-    "keep_dtype": False,
-    "carry_state": False,
-    "deterministic": False,
-    "keep": False,
-    "engine": "native",
-}

@@ -13,6 +13,7 @@ from mconv.errors import MconvError, RuntimeFailedError, UnsupportedError
 from mconv.onnx import describe, registry
 from mconv.onnx.ports import carried_name
 from mconv.onnx.reader import INLINE, OnnxModel
+from mconv.options.proving import Converting
 from mconv.paddle.legalize import legalize
 from mconv.program import external_data
 from mconv.program.dtypes import AttrType
@@ -21,7 +22,6 @@ from mconv.program.params import TensorSource
 from mconv.program.program import Program
 from mconv.runtimes import x2paddle
 from mconv.verbs.onnx2paddle import Produced, paddle_operators
-from mconv.verbs.options import Converting
 
 
 def produce(source: OnnxModel, shapes: dict[str, Sequence[Any]], chosen: Converting) -> Produced:
@@ -48,7 +48,7 @@ def produce(source: OnnxModel, shapes: dict[str, Sequence[Any]], chosen: Convert
         spent = time.perf_counter() - start
         names = _restored(source, program, done.inputs)
         params = {names.get(name, name): value for name, value in params.items()}
-        changed = legalize(program, chosen.target)
+        changed = legalize(program, chosen.goal.name)
         params.update(changed.parameters)
     except MconvError as e:
         scratch.cleanup()

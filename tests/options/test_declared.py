@@ -8,17 +8,18 @@ from typing import Any
 import pytest
 
 from mconv.errors import UsageError
-from mconv.verbs.options import (
-    Convert,
-    Converting,
-    Onnx2Paddle,
-    Proving,
-    Saving,
-    ToOnnx,
-    Torch2Paddle,
-    ToStatic,
-    Transplant,
-)
+from mconv.options.convert import Convert
+from mconv.options.declare import Options
+from mconv.options.layers import ToStatic
+from mconv.options.onnx import Onnx2Paddle, ToOnnx
+from mconv.options.proving import Converting, Proving
+from mconv.options.torch import Torch2Paddle, Transplant
+
+
+def made(kind: type[Options], **given: Any) -> Any:
+    """One of it, with something for each argument."""
+    return kind(*["x"] * {Transplant: 3, ToStatic: 1}.get(kind, 2), **given)
+
 
 ALL = (Convert, Onnx2Paddle, ToOnnx, ToStatic, Torch2Paddle, Transplant)
 
@@ -35,7 +36,7 @@ ALL = (Convert, Onnx2Paddle, ToOnnx, ToStatic, Torch2Paddle, Transplant)
 )
 def test_what_is_said_of_the_proof(kind: type[Proving], given: dict[str, Any], message: str) -> None:
     with pytest.raises(UsageError) as error:
-        kind(**given)
+        made(kind, **given)
     assert error.value.message.endswith(message)
 
 
@@ -55,19 +56,33 @@ def test_what_is_said_of_the_proof(kind: type[Proving], given: dict[str, Any], m
 )
 def test_what_one_verb_refuses(kind: type[Proving], given: dict[str, Any], message: str) -> None:
     with pytest.raises(UsageError) as error:
-        kind(**given)
+        made(kind, **given)
     assert message in error.value.message
 
 
 def test_what_is_passed_on() -> None:
-    chosen = Convert(target="2.6", feeds="x.npz", tolerance=1e-3, timeout=7, arguments=("a=1",))  # type: ignore[arg-type]
-    passed = ToStatic(**chosen.common())
-    assert (passed.target, passed.feeds, passed.timeout) == ("2.6", Path("x.npz"), 7)
-    assert passed.limits == chosen.limits and passed.limits.absolute == 1e-3
-    assert passed.arguments == ()
+    chosen = Convert("m.pt", "out", target="2.6", feeds="x.npz", tolerance=1e-3, timeout=7, arguments=("a=1",))
+    passed = chosen.of_layer("inside")
+    assert (passed.goal.name, passed.feeds_file, passed.timeout) == ("2.6", Path("x.npz"), 7)
+    assert passed.tolerance == chosen.tolerance == 1e-3
+    assert (passed.layer, passed.path, passed.arguments) == ("m.pt", "inside", ("a=1",))
+    assert chosen.of_torch("inside").arguments == ("a=1",) and chosen.of_onnx("inside").goal is chosen.goal
 
 
 def test_a_transplant_has_no_format_to_choose() -> None:
-    assert issubclass(Transplant, Saving) and Transplant().format == "pdmodel"
+    assert made(Transplant).form == "pdmodel"
     with pytest.raises(TypeError):
-        Transplant(format="json")  # type: ignore[call-arg]
+        made(Transplant, format="json")
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"into": "f.py:g", "keep_dtype": True, "outputs": ["y"]}, "--output, --keep-dtype: not with --into"),
+        ({"rules": ["bert-paddlenlp"], "into_arguments": ["a=1"]}, "--rules, --into-arg: only with --into"),
+    ],
+)
+def test_with_into_and_without(given: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError) as error:
+        made(Torch2Paddle, **given)
+    assert message in error.value.message

@@ -1,0 +1,120 @@
+"""Of ``onnx2paddle`` and ``to-onnx``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Optional
+
+from mconv.errors import UsageError
+from mconv.options.declare import CONVERSION, INPUT, Options, again, argument, option
+from mconv.options.proving import Arguments, Converting, Force, PathLike, Proving, Runs
+
+ENGINES = ("native", "x2paddle")
+DEFAULT_OPSET = 13
+OPSETS = (7, 20)  # that paddle2onnx 2.1 writes
+
+
+def check_engine(engine: str) -> None:
+    """Raises UsageError: there is no such engine."""
+    if engine not in ENGINES:
+        raise UsageError(f"unknown engine {engine!r}", f"engines are {', '.join(ENGINES)}")
+
+
+class Constants(Options):
+    constants: Arguments = option(
+        default=(),
+        flags=["--const"],
+        metavar="NAME=VALUE",
+        typed=list[str],
+        help="Give an input of an ONNX file one value for good: sr=16000. Repeatable.",
+        group=INPUT,
+        schema={"type": "object", "description": "Inputs of the ONNX file that have one value for good: {sr: 16000}."},
+    )
+
+
+class Onnx2Paddle(Constants, Converting):
+    """Of ``onnx2paddle``.
+
+    Raises:
+        UsageError: *engine* does not exist, or does not know *constants*.
+    """
+
+    model: PathLike = argument(help="The .onnx file; external data beside it is found.", kw_only=False)
+    out: PathLike = argument(
+        metavar="OUT", help="The folder for inference.pdmodel, inference.pdiparams, report.json.", kw_only=False
+    )
+    inputs: Sequence[str] = option(
+        default=(),
+        flags=["--input", "-i"],
+        metavar="'NAME[1,3,?,640]'",
+        help="Another shape for an input; ? stays open. Repeatable.",
+        group=INPUT,
+        recipe=False,
+    )
+    engine: str = option(
+        default="native",
+        help="native, or x2paddle: X2Paddle in its managed runtime, as a second opinion.",
+        group=CONVERSION,
+        choices=ENGINES,
+    )
+    plugins: Sequence[PathLike] = option(
+        default=(),
+        flags=["--plugin"],
+        metavar="MY_OPS.PY",
+        help="Converters of your own; repeatable.",
+        group=CONVERSION,
+    )
+    timeout: float = again(Runs, "timeout", help="For each run of either model, or X2Paddle.")
+
+    def __post_init__(self) -> None:
+        check_engine(self.engine)
+        if self.constants and self.engine != "native":
+            raise UsageError(f"--const: {self.engine} has no use for it", "leave out --engine")
+        super().__post_init__()
+
+
+class ToOnnx(Proving):
+    """Of ``to-onnx``.
+
+    Raises:
+        UsageError: paddle2onnx does not write *opset*.
+    """
+
+    path: PathLike = argument(
+        help="The model: a folder, a file, or a prefix (any era of Paddle, .json included).", kw_only=False
+    )
+    out: PathLike = argument(metavar="OUT.ONNX", help="The file to write; a report is put beside it.", kw_only=False)
+    opset: int = option(
+        default=DEFAULT_OPSET,
+        metavar="NUMBER",
+        help="The version of ONNX's operators; a newer one where it is needed.",
+        group=CONVERSION,
+        schema={"minimum": OPSETS[0], "description": "The version of ONNX's operators."},
+    )
+    inputs: Sequence[str] = option(
+        default=(),
+        flags=["--input", "-i"],
+        metavar="'NAME[1,3,?,640]'",
+        help="Shape of a random input to verify with. Repeatable.",
+        group=INPUT,
+        recipe=False,
+    )
+    verify: Optional[bool] = again(
+        Proving, "verify", help="Run both models and compare.  [default: if onnxruntime is there]"
+    )
+    runtime: Optional[str] = again(
+        Runs,
+        "runtime",
+        help="Where the Paddle model runs: a managed runtime or `current`.  [default: the program's Paddle]",
+    )
+    timeout: float = again(Runs, "timeout", help="For the conversion, and for running the Paddle model.")
+    force: bool = again(Force, "force", help="Replace what is there.")
+
+    def __post_init__(self) -> None:
+        low, high = OPSETS
+        if not low <= self.opset <= high:
+            raise UsageError(f"--opset {self.opset}: paddle2onnx writes {low} to {high}")
+        super().__post_init__()
+
+    def said_of_verifying(self) -> dict[str, bool]:
+        return {"--input": bool(self.inputs), **super().said_of_verifying()}

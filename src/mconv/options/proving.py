@@ -1,0 +1,163 @@
+"""What all verbs take that convert, and that prove."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Optional, Union
+
+from mconv.errors import UsageError
+from mconv.options.declare import CONVERSION, INPUT, OUTPUT, REPORT, VERIFICATION, Options, option
+from mconv.program import targets
+from mconv.program.paths import PathLike
+from mconv.program.targets import Target
+
+Arguments = Union[Mapping[str, Any], Sequence[str]]  # of a factory: by name, or ``key=value`` texts
+TargetLike = Union[Target, str, float]
+ABOVE_ZERO = {"exclusiveMinimum": 0}
+
+
+def _silent(text: str) -> None: ...
+
+
+class Bounded(Options):
+    """What reads a model has a budget."""
+
+    limit: Optional[Union[str, int]] = option(
+        default=None,
+        flags=["--limit"],
+        metavar="SIZE",
+        typed=str,
+        help="Memory that the model may ask for beside its files' size: 8G.  [default: 1G]",
+        group=INPUT,
+        recipe=False,
+    )
+
+
+class Progress(Options):
+    progress: Callable[[str], Any] = option(
+        default=_silent, help="Called with one line for each phase.", cli=False, recipe=False
+    )
+
+
+class Force(Options):
+    force: bool = option(
+        default=False, flags=["--force", "-f"], help="Replace what is at OUT.", group=OUTPUT, recipe=False
+    )
+
+
+class Runs(Options):
+    """What runs a Paddle model."""
+
+    runtime: Optional[str] = option(
+        default=None,
+        flags=["--runtime"],
+        help="Where to verify: a managed runtime or `current`.  [default: the target's]",
+        group=VERIFICATION,
+        recipe=False,
+    )
+    timeout: float = option(
+        default=600,
+        metavar="SECONDS",
+        help="For each run of either model.",
+        group=VERIFICATION,
+        schema=ABOVE_ZERO,
+    )
+
+
+class Feeds(Options):
+    feeds: Optional[PathLike] = option(
+        default=None,
+        flags=["--inputs"],
+        metavar="X.NPZ",
+        help="Inputs to verify with, instead of random ones.",
+        group=VERIFICATION,
+        recipe=False,
+    )
+
+
+class Tolerated(Options):
+    tolerance: Optional[float] = option(
+        default=None,
+        help="How far outputs may be apart, absolute and relative.  [default: 1e-5, 1e-4]",
+        group=VERIFICATION,
+        schema=ABOVE_ZERO,
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.tolerance is not None and not self.tolerance > 0 or math.isnan(self.tolerance or 0):
+            raise UsageError(f"--tolerance {self.tolerance}: must be above 0")
+
+
+class Proving(Feeds, Tolerated, Runs, Force, Bounded, Progress):
+    """What all verbs take that convert and prove.
+
+    Raises:
+        UsageError: *tolerance* is not above 0, or something says how to verify where *verify* says not to.
+    """
+
+    verify: Optional[bool] = option(
+        default=None,
+        flags=["--verify/--no-verify"],
+        help="Run both models and compare.  [default: if there is a Paddle to run it in]",
+        group=VERIFICATION,
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        said = self.said_of_verifying()
+        if self.verify is False and any(said.values()):
+            *first, last = said
+            raise UsageError(f"{', '.join(first)} and {last} say how to verify, and --no-verify not to")
+
+    @property
+    def feeds_file(self) -> Optional[Path]:
+        """*feeds*, which is a file."""
+        return None if self.feeds is None else Path(self.feeds)
+
+    def said_of_verifying(self) -> dict[str, bool]:
+        """The options that only say how to verify, and whether they were given."""
+        return {"--inputs": self.feeds is not None, "--runtime": self.runtime is not None}
+
+    @property
+    def must_verify(self) -> bool:
+        """Whether a proof is asked for, so that what it takes and what is not there is an error."""
+        return bool(self.verify) or self.runtime is not None
+
+
+class Targeted(Options):
+    """What makes a Paddle model for one release line of Paddle."""
+
+    target: TargetLike = option(
+        default=targets.get(targets.DEFAULT_TARGET),
+        typed=str,
+        help="The Paddle that will load it: 2.3, 2.6, 3, 1.8.",
+        group=CONVERSION,
+        recipe=False,
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.settle("target", targets.get(self.target))
+
+    @property
+    def goal(self) -> Target:
+        """The target, looked up."""
+        return targets.get(self.target)
+
+
+class Converting(Targeted, Proving):
+    """What all verbs take that make a Paddle model and prove it."""
+
+
+class Reported(Options):
+    """Files for a continuous integration."""
+
+    junit: Optional[PathLike] = option(
+        default=None, metavar="FILE", help="Write a JUnit XML report.", group=REPORT, recipe=False
+    )
+    summary: Optional[PathLike] = option(
+        default=None, metavar="FILE", help="Write a Markdown summary.", group=REPORT, recipe=False
+    )
