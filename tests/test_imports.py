@@ -37,6 +37,8 @@ ALLOWED: dict[str, set[str]] = {
     # importers do not know each other
     **dict.fromkeys(IMPORTERS, MIDDLE),
     **dict.fromkeys({"torch", "dygraph"}, MIDDLE | {"factory"}),
+    # Program → the formats of others
+    "exporters": MIDDLE,
     # brings what it is given down to the target
     "serving": MIDDLE | {"paddle"},
     "runtimes": MIDDLE,
@@ -47,7 +49,9 @@ ALLOWED: dict[str, set[str]] = {
     # reads every format to describe it
     "inspection": MIDDLE | {"onnx", "paddle", "serving"},
     # verbs that join rooms which do not know each other
-    "verbs": MIDDLE | IMPORTERS | {"options", "factory", "serving", "proof", "bench", "runtimes", "inspection"},
+    "verbs": MIDDLE
+    | IMPORTERS
+    | {"options", "exporters", "factory", "serving", "proof", "bench", "runtimes", "inspection"},
     # another face of the API: the one that ONNX's tools expect, a module that subclasses what onnx has
     "onnx_backend": MIDDLE | {"onnx", "runtimes"},
     # runs the verbs; hashes files, and writes whole folders as they do
@@ -69,6 +73,7 @@ WITHOUT_FRAMEWORKS = {
     "program",
     "factory",
     "emit",
+    "exporters",
     "onnx",
     "paddle",
     "passes",

@@ -7,10 +7,11 @@ if TYPE_CHECKING:
     from typing import Any
 
     from mconv.api import to_static
+    from mconv.exporters.onnx.registry import paddle_op
     from mconv.onnx.registry import onnx_op
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "onnx_op", "to_static"]
+__all__ = ["__version__", "onnx_op", "paddle_op", "to_static"]
 
 
 def __getattr__(name: str) -> Any:
@@ -19,6 +20,10 @@ def __getattr__(name: str) -> Any:
         from mconv.onnx.registry import onnx_op
 
         return onnx_op
+    if name == "paddle_op":
+        from mconv.exporters.onnx.registry import paddle_op
+
+        return paddle_op
     if name == "to_static":
         from mconv.api import to_static
 

@@ -503,7 +503,7 @@ def onnx2paddle(chosen: Onnx2Paddle) -> Report:
 
 @takes(ToOnnx)
 def to_onnx(chosen: ToOnnx) -> Report:
-    """A Paddle model of any era as an ONNX model, through paddle2onnx, proved against its source.
+    """A Paddle model of any era as an ONNX model, proved against its source.
 
     Raises:
         MconvError: see :func:`mconv.verbs.to_onnx.to_onnx`.

@@ -1,4 +1,4 @@
-"""``mconv to-onnx``: every era through paddle2onnx, judged by the golden outputs and by both runtimes."""
+"""``mconv to-onnx``: every era, by both engines, judged by the golden outputs and by both runtimes."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from mconv.program.dtypes import AttrType, DType
 from mconv.program.files import load_program, locate
 from mconv.program.program import Op, Program, Var
 from mconv.runtimes import paddle2onnx
-from mconv.verbs import to_onnx as verb
+from mconv.verbs import by_paddle2onnx as verb
 from tests.golden import Case, case
 from tests.paddle import fixtures
 
@@ -33,10 +33,11 @@ pytest.importorskip("paddle2onnx.version", reason="paddle2onnx is not installed"
 ort = pytest.importorskip("onnxruntime")
 
 
-def test_golden_models(golden: Case, tmp_path: Path) -> None:
+@pytest.mark.parametrize("engine", ["mconv", "paddle2onnx"])
+def test_golden_models(golden: Case, tmp_path: Path, engine: str) -> None:
     """The outputs that the real Paddle of that era gave, under the model's own names and in its order."""
     path = tmp_path / "m.onnx"
-    report = api.to_onnx(golden.model, path, verify=False)
+    report = api.to_onnx(golden.model, path, verify=False, engine=engine)
     program = load_program(locate(golden.model))
     session = ort.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     assert [i.name for i in session.get_inputs()] == [p.name for p in program.feeds]
@@ -53,10 +54,11 @@ def test_golden_models(golden: Case, tmp_path: Path) -> None:
     assert api.check(tmp_path / "m").ok
 
 
-def test_paddle_3_and_two_sizes(tmp_path: Path) -> None:
+@pytest.mark.parametrize("engine", ["mconv", "paddle2onnx"])
+def test_paddle_3_and_two_sizes(tmp_path: Path, engine: str) -> None:
     """A ``.json``, in Paddle and in ONNX Runtime at two batch sizes and lengths."""
     source = fixtures.unpack("3.0", "bert", tmp_path / "source")
-    report = api.to_onnx(source, tmp_path / "m.onnx", opset=17, verify=True)
+    report = api.to_onnx(source, tmp_path / "m.onnx", opset=17, verify=True, engine=engine)
     found = report.verification
     assert found is not None and found["status"] == "passed" and len(found["input_sets"]) == 2
     assert found["input_sets"][0] != found["input_sets"][1] and report.target["opset"] == 17
@@ -68,7 +70,7 @@ def test_paddle_3_and_two_sizes(tmp_path: Path) -> None:
 
 def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     model, out = case("2.3.2-mlp").model, tmp_path / "m.onnx"
-    arguments = ["to-onnx", str(model), str(out), "--runtime", "current"]
+    arguments = ["to-onnx", str(model), str(out), "--runtime", "current", "--engine", "paddle2onnx"]
     assert run(arguments) == 0
     told = capsys.readouterr()
     assert "ONNX nodes, opset 13" in told.out and "verification passed" in told.out and told.err == ""
@@ -98,7 +100,7 @@ def test_what_paddle2onnx_cannot_say_is_one_table(tmp_path: Path, capsys: pytest
     """It aborts the process without a name."""
     source = unsupported(tmp_path)
     with pytest.raises(UnsupportedError, match="no mapper for digamma, lgamma") as caught:
-        api.to_onnx(source, tmp_path / "m.onnx")
+        api.to_onnx(source, tmp_path / "m.onnx", engine="paddle2onnx")
     assert [(row["operator"], row["count"]) for row in caught.value.rows] == [("digamma", 1), ("lgamma", 1)]
     assert sorted(p.name for p in tmp_path.iterdir()) == ["source"]
 
@@ -119,18 +121,19 @@ def test_paddle2onnx_names_are_paddles() -> None:
 def test_a_model_that_differs_is_kept_under_another_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     original = verb._finish
 
-    def spoiled(raw: Path, made: Path, *rest: object) -> None:
+    def spoiled(raw: Path, made: Path, *rest: object) -> object:
         import onnx
 
-        original(raw, made, *rest)  # type: ignore[arg-type]
+        described = original(raw, made, *rest)  # type: ignore[arg-type]
         model = onnx.load(str(made))
         bias = next(t for t in model.graph.initializer if len(t.dims) == 1 and t.data_type == 1)
         bias.raw_data = (np.frombuffer(bias.raw_data, np.float32) + 0.5).astype(np.float32).tobytes()
         onnx.save(model, str(made))
+        return described
 
     monkeypatch.setattr(verb, "_finish", spoiled)
     with pytest.raises(VerificationError, match="computes something else") as caught:
-        api.to_onnx(case("2.3.2-conv").model, tmp_path / "m.onnx", runtime="current")
+        api.to_onnx(case("2.3.2-conv").model, tmp_path / "m.onnx", runtime="current", engine="paddle2onnx")
     assert caught.value.rows and not caught.value.rows[0]["ok"]
     (kept,) = tmp_path.iterdir()
     assert kept.name == "m.failed-verification"
@@ -142,15 +145,18 @@ def test_a_model_that_onnx_runtime_does_not_load_is_no_success(tmp_path: Path) -
     """paddle2onnx 2.1 declares the condition of a loop with another rank than it computes."""
     source = fixtures.unpack("3.3", "branches", tmp_path / "source")
     with pytest.raises(RuntimeFailedError, match="bad model: ONNX Runtime .* cannot load m.onnx"):
-        api.to_onnx(source, tmp_path / "m.onnx")
+        api.to_onnx(source, tmp_path / "m.onnx", engine="paddle2onnx")
     assert sorted(p.name for p in tmp_path.iterdir()) == ["m.failed-verification", "source"]
 
 
 def test_bad_requests(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model, out = case("2.3.2-mlp").model, tmp_path / "m.onnx"
     for options, match in (
-        ({"opset": 6}, "--opset 6"),
-        ({"opset": 21}, "7 to 20"),
+        ({"opset": 10}, "--opset 10: mconv writes 11 to"),
+        ({"opset": 99}, "--opset 99"),
+        ({"opset": 21, "engine": "paddle2onnx"}, "7 to 20"),
+        ({"engine": "x2paddle"}, "unknown engine"),
+        ({"engine": "paddle2onnx", "plugins": ["x.py"]}, "no use for it"),
         ({"tolerance": 0.0}, "must be above 0"),
         ({"verify": False, "inputs": ["x[2,8]"]}, "not to"),
         ({"runtime": "current", "inputs": ["y[2,8]"]}, "y"),
@@ -164,14 +170,14 @@ def test_bad_requests(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         paddle2onnx.importlib.util, "find_spec", lambda name: None if name == "paddle2onnx" else find(name)
     )
     with pytest.raises(MissingDependencyError, match="needs paddle2onnx") as caught:
-        api.to_onnx(model, out)
+        api.to_onnx(model, out, engine="paddle2onnx")
     assert caught.value.hint == f"install it with `{install('paddle2onnx')}`"
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_conversion_without_end_is_stopped(tmp_path: Path) -> None:
     with pytest.raises(RuntimeFailedError, match="did not finish within"):
-        api.to_onnx(case("2.3.2-mlp").model, tmp_path / "m.onnx", timeout=0.05)
+        api.to_onnx(case("2.3.2-mlp").model, tmp_path / "m.onnx", timeout=0.05, engine="paddle2onnx")
     assert list(tmp_path.iterdir()) == []
 
 

@@ -23,7 +23,7 @@ COMMANDS: dict[str, dict[str, str]] = {
         "to-static": "A paddle.nn.Layer and its weights → a static inference model",
         "onnx2paddle": "ONNX → Paddle inference model",
         "torch2paddle": "PyTorch (.pt2, TorchScript, factory, Hugging Face folder) → Paddle",
-        "to-onnx": "Paddle → ONNX, through paddle2onnx",
+        "to-onnx": "Paddle → ONNX, proved",
         "downgrade": "A model of a newer Paddle, .json included → one that an older Paddle loads",
         "half": "A float32 model → half precision for GPUs, proved on the CPU",
         "convert": "Any model, whatever it is → serving_server/ + serving_client/ in one go",

@@ -13,7 +13,7 @@ from mconv.options.onnx import ToOnnx
 
 @with_options(ToOnnx)
 def command(given: Given) -> Any:
-    """Convert a Paddle model of any era into an ONNX model with paddle2onnx, and prove it."""
+    """Convert a Paddle model of any era into an ONNX model, and prove it."""
     from mconv import api
 
     with table_on_failure(), out.progress(f"reading {given['path']}") as say:

@@ -2,54 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
-import importlib.util
-import sys
 from pathlib import Path
 
-from mconv.errors import UsageError
 from mconv.onnx import registry
+from mconv.program import plugins
 
 
 def load_plugin(path: Path) -> int:
-    """Run a plugin's file; the converters that it registers hold for the rest of the process.
-
-    A file is run once, however often it is given.
-
-    Returns:
-        How many converters it has registered.
-
-    Raises:
-        UsageError: there is no such file, it fails, or it registers nothing.
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise UsageError(f"--plugin {path}: no such file")
-    name = f"mconv_plugin_{path.stem}_{hashlib.sha1(str(path.resolve()).encode()).hexdigest()[:8]}"
-    if name not in sys.modules:
-        list(registry.known())  # mconv's own come first, so that a clash is the plugin's error
-        spec = importlib.util.spec_from_file_location(name, path)
-        if spec is None or spec.loader is None:
-            raise UsageError(f"--plugin {path}: not a Python file")
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[name] = module
-        try:
-            spec.loader.exec_module(module)
-        except Exception as e:
-            del sys.modules[name]
-            first = (str(e).splitlines() or [""])[0]
-            line = _line(e, path)
-            raise UsageError(f"--plugin {path}{line}: {type(e).__name__}: {first}") from e
-    made = sum(1 for c in registry.known() if c.function.__module__ == name)
-    if not made:
-        raise UsageError(f"--plugin {path}: registers no converter", "decorate its functions with @mconv.onnx_op(...)")
-    return made
-
-
-def _line(error: BaseException, path: Path) -> str:
-    trace, line = error.__traceback__, ""
-    while trace is not None:
-        if Path(trace.tb_frame.f_code.co_filename) == path:
-            line = f" line {trace.tb_lineno}"
-        trace = trace.tb_next
-    return line
+    """:func:`mconv.program.plugins.load_plugin` for converters of ONNX operators."""
+    return plugins.load_plugin(path, lambda: (c.function for c in registry.known()), "@mconv.onnx_op(...)")

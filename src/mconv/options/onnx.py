@@ -10,6 +10,7 @@ from mconv.options.declare import CONVERSION, INPUT, Options, again, argument, o
 from mconv.options.proving import Arguments, Converting, Force, PathLike, Proving, Runs
 
 ENGINES = ("native", "x2paddle")
+ONNX_ENGINES = ("mconv", "paddle2onnx")
 DEFAULT_OPSET = 13
 OPSETS = (7, 20)  # that paddle2onnx 2.1 writes
 
@@ -77,7 +78,7 @@ class ToOnnx(Proving):
     """Of ``to-onnx``.
 
     Raises:
-        UsageError: paddle2onnx does not write *opset*.
+        UsageError: the engine does not exist, does not write *opset*, or has no use for *plugins*.
     """
 
     path: PathLike = argument(
@@ -91,6 +92,13 @@ class ToOnnx(Proving):
         group=CONVERSION,
         schema={"minimum": OPSETS[0], "description": "The version of ONNX's operators."},
     )
+    engine: str = option(
+        default="mconv",
+        help="mconv, or paddle2onnx as a second opinion.",
+        group=CONVERSION,
+        choices=ONNX_ENGINES,
+    )
+    plugins: Sequence[PathLike] = again(Onnx2Paddle, "plugins", help="Converters of your own; repeatable.")
     inputs: Sequence[str] = option(
         default=(),
         flags=["--input", "-i"],
@@ -112,8 +120,13 @@ class ToOnnx(Proving):
 
     def __post_init__(self) -> None:
         low, high = OPSETS
-        if not low <= self.opset <= high:
-            raise UsageError(f"--opset {self.opset}: paddle2onnx writes {low} to {high}")
+        if self.engine not in ONNX_ENGINES:
+            raise UsageError(f"unknown engine {self.engine!r}", f"engines are {', '.join(ONNX_ENGINES)}")
+        if self.engine == "paddle2onnx":
+            if not low <= self.opset <= high:
+                raise UsageError(f"--opset {self.opset}: paddle2onnx writes {low} to {high}")
+            if self.plugins:
+                raise UsageError("--plugin: paddle2onnx has no use for it", "leave out --engine")
         super().__post_init__()
 
     def said_of_verifying(self) -> dict[str, bool]:

@@ -1,0 +1,1 @@
+"""Program → the formats of others."""

@@ -1,0 +1,381 @@
+"""Program → ONNX: walks the operators in order and has each one said."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Optional
+
+import numpy as np
+
+from mconv.errors import CorruptModelError, UnsupportedError
+from mconv.exporters.onnx import registry
+from mconv.exporters.onnx.context import Context
+from mconv.exporters.onnx.errors import NeedsOpset, Unsupported
+from mconv.exporters.onnx.graph import Graph, Scope, newest
+from mconv.printable import printable
+from mconv.program import dims as D
+from mconv.program.dtypes import DType
+from mconv.program.params import TensorSource
+from mconv.program.program import Block, Op, Port, Program, Var
+from mconv.program.unsupported import refusal
+from mconv.program.value import Value
+
+# what arithmetic with shapes and axes raises where a program's do not fit together
+_CONTRADICTIONS = (ValueError, IndexError, OverflowError, ZeroDivisionError, KeyError)
+_HAS_0D = 2005000  # ProgramDesc.version of the first Paddle whose tensors may have no dimension
+
+
+@dataclass
+class Exported:
+    """A graph that is complete.
+
+    Attributes:
+        inputs, outputs: in the program's order, under its names.
+        nodes: ``NodeProto`` in an order in which they can run.
+        initializers: name → constant, those that are read.
+        known: name → Value.
+        opset: what the nodes are written in.
+        domains: version of every other domain.
+        notes: what is worth telling.
+    """
+
+    inputs: list[Value]
+    outputs: list[Value]
+    nodes: list[Any]
+    initializers: dict[str, TensorSource | np.ndarray]
+    known: dict[str, Value]
+    opset: int
+    domains: dict[str, int]
+    unread: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+def export(
+    program: Program, params: Mapping[str, TensorSource], *, opset: int, latest: Optional[int] = None
+) -> Exported:
+    """Say a program in ONNX's operators.
+
+    Args:
+        program: with feeds and fetches.
+        params: its stored tensors.
+        opset: the version of ONNX's operators; a newer one is taken where an operator needs it.
+        latest: the newest that may be taken (default: what the installed onnx knows).
+
+    Raises:
+        UnsupportedError: operators that ONNX cannot say; ``rows`` lists all of them.
+        CorruptModelError: the program contradicts itself.
+    """
+    highest = newest() if latest is None else latest
+    while True:
+        exporter = Exporter(program, params, opset)
+        try:
+            exporter.run()
+            break
+        except NeedsOpset as e:
+            if e.opset > highest:
+                rows = [{**row, "domain": "paddle"} for row in exporter.problems]
+                raise refusal(rows, "an operator of your own: --plugin, see docs/operators.md") from None
+            opset = e.opset
+    return exporter.finished()
+
+
+class Exporter:
+    """One attempt to say a program in an opset."""
+
+    def __init__(self, program: Program, params: Mapping[str, TensorSource], opset: int):
+        self.program = program
+        self.params = params
+        self.graph = Graph(opset)
+        self.block: Block = program.main
+        self.problems: list[dict[str, Any]] = []
+        self.notes: list[str] = []
+        self.needed = opset
+        self.inputs: list[Value] = []
+        self.has_0d = program.version >= _HAS_0D
+        self.inference = True
+        self.uses = Counter(n for _, op in program.ops() for n in op.input_names)
+        self._fetched: list[tuple[Value, str]] = []
+
+    # the walk
+
+    def run(self) -> None:
+        """Walk the program.
+
+        Raises:
+            NeedsOpset: a newer opset can say all of it.
+            UnsupportedError: ``rows`` names every operator that cannot be said.
+        """
+        for port in self.program.feeds:
+            self.graph.reserve(port.name)
+        for name in self.params:
+            self.graph.reserve(name)
+        for port in self.program.feeds:
+            self._feed(port)
+        with np.errstate(all="ignore"):
+            self.walk(self.program.main)
+        refused = [row for row in self.problems if not row.get("opset")]
+        if refused:
+            rows = [{k: v for k, v in row.items() if k != "opset"} for row in refused]
+            raise refusal(rows, "an operator of your own: --plugin, see docs/operators.md")
+        if self.problems:
+            raise NeedsOpset(max(row["opset"] for row in self.problems), "an operator")
+        for port in self.program.fetches:
+            self._fetched.append((self.read(port.name), port.name))
+
+    def _feed(self, port: Port) -> None:
+        var = port.var
+        if var.dtype is None or var.shape is None:
+            raise CorruptModelError(f"input {port.name!r} of the program is no tensor")
+        shape = [d if d >= 0 else D.Sym.named(f"{port.name}_{axis}") for axis, d in enumerate(var.shape)]
+        value = Value(port.name, var.dtype, shape)
+        self.graph.known[port.name] = value
+        self.graph.scope.env[port.name] = value
+        self.inputs.append(value)
+
+    def walk(self, block: Block) -> None:
+        """Say the operators of a block in the current scope."""
+        outer, self.block = self.block, block
+        for number, op in enumerate(block.ops):
+            if op.type not in ("feed", "fetch"):
+                self._convert(op, number)
+        self.block = outer
+
+    @contextmanager
+    def scope(self) -> Iterator[Scope]:
+        """A scope for the body of an If or Loop: what is made inside goes into its ``nodes``; it sees what is outside."""
+        inner = Scope(self.graph.scope)
+        outer, self.graph.scope = self.graph.scope, inner
+        try:
+            yield inner
+        finally:
+            self.graph.scope = outer
+
+    def var(self, name: str) -> Optional[Var]:
+        return self.program.find_var(name, self.block)
+
+    def read(self, name: str) -> Any:
+        """What a variable holds now.
+
+        Raises:
+            Unsupported: nothing has been written into it that ONNX can say.
+        """
+        for scope in self.graph.scope.chain():
+            if name in scope.env:
+                return scope.env[name]
+        if name in self.params:
+            source = self.params[name]
+            value = Value(name, source.dtype, source.shape, source=source)
+            if source.dtype.is_int and len(source.shape) <= 1 and source.nbytes <= 512:
+                value.data = tuple(int(v) for v in np.asarray(source.array()).reshape(-1))
+            self.graph.scope.env[name] = value
+            return value
+        raise Unsupported(f"nothing that mconv can say writes the variable {printable(name, 80)!r}")
+
+    def write(self, name: str, value: Any) -> None:
+        """Let a variable hold *value* from now on, in the current scope."""
+        self.graph.scope.env[name] = value
+
+    # one operator
+
+    def _convert(self, op: Op, number: int) -> None:
+        row = {"operator": op.type, "domain": "paddle", "node": (op.output_names or [f"#{number}"])[0]}
+        try:
+            self._dispatch(op)
+        except NeedsOpset as e:
+            self.problems.append({**row, "reason": f"it needs {e}", "opset": e.opset})
+            self._placeholders(op)
+        except (Unsupported, UnsupportedError, *_CONTRADICTIONS) as e:
+            reason = e.message if isinstance(e, UnsupportedError) else str(e)
+            if isinstance(e, _CONTRADICTIONS):
+                reason = f"its inputs and attributes contradict one another ({printable(reason, 200)})"
+            self.problems.append({**row, "reason": reason})
+            self._placeholders(op)
+
+    def _dispatch(self, op: Op) -> None:
+        converter = registry.find(op.type)
+        if converter is None:
+            raise Unsupported("mconv has no ONNX form of it")
+        ctx = Context(self, op)
+        given = {p: names for p, names in op.inputs.items() if names}
+        arguments: list[Any] = []
+        for expected in converter.inputs:
+            names = given.pop(expected.name, [])
+            if not names and expected.required:
+                raise Unsupported(f"its input {expected.name} is missing")
+            if expected.many:
+                arguments.append([self.read(n) for n in names])
+            elif len(names) > 1:
+                raise Unsupported(f"{len(names)} variables in its input {expected.name}")
+            else:
+                arguments.append(self.read(names[0]) if names else None)
+        if given:
+            raise Unsupported(f"an input {', '.join(sorted(given))}")
+        attributes: dict[str, Any] = {}
+        for name, value in op.attrs.items():
+            if name in converter.attributes:
+                attributes[converter.attributes[name]] = value
+            elif value and name not in registry.NOISE:
+                raise Unsupported(f"an attribute {name}={printable(repr(value), 60)}")
+        missing = sorted(n for n in converter.required if converter.attributes[n] not in attributes)
+        if missing:
+            raise Unsupported(f"its attribute {missing[0]} is missing")
+        start = len(self.graph.scope.nodes)
+        made = converter.function(ctx, *arguments, **attributes)
+        results = made if isinstance(made, tuple) else (made,)
+        fresh = {n for node in self.graph.scope.nodes[start:] for n in node.output}
+        for parameter, result in zip(converter.outputs, results):
+            names = op.output(parameter)
+            if result is None or not names:
+                continue
+            for name, value in zip(
+                names, result if isinstance(result, list) and len(names) == len(result) else [result]
+            ):
+                self.write(name, self._settle(ctx, name, value, fresh, start))
+
+    def _settle(self, ctx: Context, name: str, value: Any, fresh: set[str], start: int) -> Any:
+        """Hold what was made against what the program declares, and call it as the program does."""
+        if not isinstance(value, Value):
+            return value
+        var = self.var(name)
+        declared = var.shape if var is not None else None
+        if value.rank == 0 and (not self.has_0d or declared == (1,)):
+            value = ctx.reshape(value, [1])  # Paddle before 2.5 has no tensors without dimensions
+        elif value.shape == (1,) and self.has_0d and declared == ():
+            value = ctx.reshape(value, [])
+        if var is not None and var.dtype is not None and value.dtype != var.dtype and var.dtype in _CARRIED:
+            value = ctx.cast(value, var.dtype)
+        if value.shape is not None and declared is not None and len(declared) == len(value.shape):
+            value.shape = tuple(d if isinstance(s, D.Sym) and d >= 0 and "#" in repr(s) else s
+                                for d, s in zip(declared, value.shape))  # fmt: skip
+        elif value.shape is None and declared is not None:
+            value.shape = tuple(d if d >= 0 else D.Sym.fresh(name) for d in declared)
+        nodes = self.graph.scope.nodes[start:]
+        made_here = value.name in fresh or any(value.name in node.output for node in nodes[-1:])
+        if made_here and value.name != name and value.name not in self._held():
+            self._rename(nodes, value, name)
+        return value
+
+    def _held(self) -> set[str]:
+        return {v.name for v in self.graph.scope.env.values() if isinstance(v, Value) and v.name}
+
+    def _rename(self, nodes: Sequence[Any], value: Value, name: str) -> None:
+        old, new = value.name or "", self.graph.unique(name)
+        for node in nodes:
+            rename(node, {old: new})
+        value.name = new
+        self.graph.known[new] = value
+        self.graph.known.pop(old, None)
+        if old in self.graph.scope.shapes:
+            self.graph.scope.shapes[new] = self.graph.scope.shapes.pop(old)
+        if new != name:
+            self.uses[new] = self.uses[name]
+
+    def _placeholders(self, op: Op) -> None:
+        """Stand for what could not be said, so that the rest is looked at too."""
+        for name in op.output_names:
+            var = self.var(name)
+            if var is None or var.shape is None or var.dtype is None:
+                continue
+            shape = [d if d >= 0 else D.Sym.fresh("lost") for d in var.shape]
+            lost = Value(self.graph.unique(f"lost.{name}"), var.dtype, shape)
+            self.graph.known[lost.name or ""] = lost
+            self.write(name, lost)
+
+    # the end
+
+    def finished(self) -> Exported:
+        """The graph with the program's names of outputs, and without what nothing reads."""
+        graph, nodes = self.graph, self.graph.scope.nodes
+        fixed = {v.name for v in self.inputs} | set(self.params)
+        names: dict[str, str] = {}
+        extra: list[tuple[Value, str]] = []
+        called: list[str] = []
+        taken = {n for node in nodes for n in node.output} | fixed
+        for number, (value, name) in enumerate(self._fetched):
+            if name in called or (name in fixed and value.name == name):
+                name = f"{name}.out{number}"  # fetched twice, or an input or parameter as it is
+            if value.name is None or value.is_const or value.name in fixed or value.name in names:
+                extra.append((value, name))
+            else:
+                names[value.name] = name
+            called.append(name)
+        for clash in sorted(set(called) & taken - set(names)):
+            names[clash] = graph.unique(f"{clash}.before")
+        for value, name in extra:
+            (made,) = graph.node("Identity", [value], {}, base=name) if not value.is_const else [self._constant(value)]
+            names[made.name or ""] = name
+        for node in nodes:
+            rename(node, names)
+        for old, new in names.items():
+            if old in graph.known:
+                known = graph.known.pop(old)
+                graph.known[new] = Value(new, known.dtype, known.shape)
+        outputs = [graph.known[name] for name in called]
+        kept = _alive(nodes, called)
+        read = {n for node in kept for n in _reads(node)}
+        return Exported(
+            inputs=[v for v in self.inputs if v.name in read],
+            outputs=outputs,
+            nodes=kept,
+            initializers={n: s for n, s in graph.initializers.items() if n in read},
+            known=graph.known,
+            opset=graph.opset,
+            domains=graph.domains,
+            unread=[v.name or "" for v in self.inputs if v.name not in read],
+            notes=list(dict.fromkeys(self.notes)),
+        )
+
+    def _constant(self, value: Value) -> Value:
+        """A node that gives a constant: an output has to come out of one."""
+        from onnx import NodeProto
+
+        source = self.graph.name_of(value)
+        node = NodeProto(op_type="Identity", name=self.graph.unique(f"{source}.node"))
+        node.input.append(source)
+        node.output.append(self.graph.unique(f"{source}.value"))
+        self.graph.scope.nodes.append(node)
+        made = Value(node.output[0], value.dtype, value.shape)
+        self.graph.known[made.name or ""] = made
+        return made
+
+
+# a result whose type the operator has from an attribute that old programs leave out
+_CARRIED = frozenset({DType.INT32, DType.INT64, DType.FP32, DType.FP64, DType.BOOL, DType.UINT8, DType.INT8,
+                      DType.INT16, DType.FP16, DType.BF16})  # fmt: skip
+
+
+def rename(node: Any, names: Mapping[str, str]) -> None:
+    """Call values otherwise in a node and in the graphs inside."""
+    for fields in (node.input, node.output):
+        for i, name in enumerate(fields):
+            if name in names:
+                fields[i] = names[name]
+    for attribute in node.attribute:
+        for graph in [attribute.g] if attribute.HasField("g") else attribute.graphs:
+            for inner in graph.node:
+                rename(inner, names)
+            for info in (*graph.output, *graph.value_info, *graph.input):
+                info.name = names.get(info.name, info.name)
+
+
+def _reads(node: Any) -> Iterator[str]:
+    """What a node reads, the graphs inside included."""
+    yield from (n for n in node.input if n)
+    for attribute in node.attribute:
+        for graph in [attribute.g] if attribute.HasField("g") else attribute.graphs:
+            for inner in graph.node:
+                yield from _reads(inner)
+            yield from (o.name for o in graph.output)
+
+
+def _alive(nodes: Sequence[Any], outputs: Sequence[str]) -> list[Any]:
+    """The nodes that an output depends on."""
+    wanted, kept = set(outputs), []
+    for node in reversed(nodes):
+        if wanted & set(node.output):
+            kept.append(node)
+            wanted.update(_reads(node))
+    return kept[::-1]

@@ -1,0 +1,1 @@
+"""Converters of Paddle operators, one file per family."""

@@ -1,0 +1,207 @@
+"""Pooling."""
+
+from __future__ import annotations
+
+from typing import Any, Optional
+
+import numpy as np
+
+from mconv.exporters.onnx.context import Context
+from mconv.exporters.onnx.errors import Unsupported
+from mconv.exporters.onnx.ops.conv import channels_back, channels_first, paddings
+from mconv.exporters.onnx.registry import paddle_op
+from mconv.program.dtypes import DType
+from mconv.program.value import Value
+
+
+@paddle_op("pool2d", "pool3d")
+def pool(
+    ctx: Context,
+    X: Value,
+    *,
+    pooling_type: str,
+    ksize: list[int],
+    global_pooling: bool = False,
+    strides: list[int] = [1, 1],  # noqa: B006
+    paddings_: list[int] = [0, 0],  # noqa: B006
+    padding_algorithm: str = "EXPLICIT",
+    exclusive: bool = True,
+    adaptive: bool = False,
+    ceil_mode: bool = False,
+    data_format: str = "NCHW",
+) -> Value:
+    x, last = channels_first(ctx, X, data_format)
+    spatial = ctx.rank(x) - 2
+    if len(ksize) == 1:
+        ksize = ksize * spatial
+    biggest = pooling_type == "max"
+    if global_pooling or (adaptive and all(k == 1 for k in ksize)):
+        made = ctx.op("GlobalMaxPool" if biggest else "GlobalAveragePool", x)
+        return channels_back(ctx, made, last)
+    if adaptive:
+        return channels_back(ctx, _adaptive(ctx, x, ksize, biggest), last)
+    pads = paddings(ctx, paddings_, padding_algorithm, spatial)
+    shared: dict[str, Any] = {
+        "kernel_shape": ksize,
+        "strides": strides,
+        "pads": pads,
+        "auto_pad": "SAME_UPPER" if pads is None else None,
+        "ceil_mode": int(ceil_mode) or None,
+    }
+    if biggest:
+        return channels_back(ctx, ctx.op("MaxPool", x, **shared), last)
+    shared["count_include_pad"] = None if exclusive else 1
+    if ceil_mode and not exclusive and ctx.opset < 19:
+        # Paddle and opset 19 on do not count what lies beyond the padding, runtimes before differ: count by hand
+        return channels_back(ctx, _counted(ctx, x, shared, spatial), last)
+    return channels_back(ctx, ctx.op("AveragePool", x, **shared), last)
+
+
+def _counted(ctx: Context, x: Value, shared: dict[str, Any], spatial: int) -> Value:
+    """The mean over windows that end beyond the padding: the padding by zeros first, then without it."""
+    pads = shared["pads"] or [0] * (2 * spatial)
+    whole = [0, 0, *pads[:spatial], 0, 0, *pads[spatial:]]
+    padded = ctx.op("Pad", x, whole)
+    return ctx.op("AveragePool", padded, kernel_shape=shared["kernel_shape"], strides=shared["strides"], ceil_mode=1)
+
+
+def _adaptive(ctx: Context, x: Value, out: list[int], biggest: bool) -> Value:
+    """Even windows are ordinary pooling; uneven ones are cut out, one axis after the other."""
+    sizes = (x.shape or ())[2:]
+    if not all(isinstance(d, int) for d in sizes):
+        raise Unsupported(f"adaptive pooling to {out} of sizes known only at run time")
+    known = [int(d) for d in sizes]  # type: ignore[arg-type]
+    wanted = [k if o == -1 else o for o, k in zip(out, known)]
+    if all(o and k % o == 0 for o, k in zip(wanted, known)):
+        window = [k // o for o, k in zip(wanted, known)]
+        return ctx.op("MaxPool" if biggest else "AveragePool", x, kernel_shape=window, strides=window)
+    for axis, (o, k) in enumerate(zip(wanted, known)):
+        edges = [((i * k) // o, -((-(i + 1) * k) // o)) for i in range(o)]
+        if biggest:
+            parts = [ctx.reduce("ReduceMax", ctx.slice(x, [a], [b], [axis + 2]), [axis + 2], True) for a, b in edges]
+            x = ctx.concat(parts, axis + 2)
+        else:  # a product with the matrix of weights
+            weights = np.zeros((k, o), np.float32)
+            for i, (a, b) in enumerate(edges):
+                weights[a:b, i] = 1 / (b - a)
+            x = along(ctx, x, ctx.const(weights.astype(x.dtype.numpy)), axis + 2)
+    return x
+
+
+def along(ctx: Context, x: Value, matrix: Value, axis: int) -> Value:
+    """The product of *x* with a matrix [n, m] over one of its axes."""
+    rank = ctx.rank(x)
+    if axis == rank - 1:
+        return ctx.op("MatMul", x, matrix)
+    order = [i for i in range(rank) if i != axis] + [axis]
+    back = [order.index(i) for i in range(rank)]
+    return ctx.transpose(ctx.op("MatMul", ctx.transpose(x, order), matrix), back)
+
+
+@paddle_op("max_pool2d_with_index", "max_pool3d_with_index", outputs=["Out", "Mask"])
+def max_pool_with_index(
+    ctx: Context,
+    X: Value,
+    *,
+    ksize: list[int],
+    global_pooling: bool = False,
+    adaptive: bool = False,
+    strides: list[int] = [1, 1],  # noqa: B006
+    paddings_: list[int] = [0, 0],  # noqa: B006
+    dilations: list[int] = [1, 1],  # noqa: B006
+    ceil_mode: bool = False,
+) -> tuple[Value, Optional[Value]]:
+    """The index is that of the element in its own plane; ONNX counts through the whole tensor."""
+    spatial = ctx.rank(X) - 2
+    sizes = (X.shape or ())[2:]
+    known = [int(d) for d in sizes if isinstance(d, int)]
+    mask_read = any(ctx.exporter.uses.get(n, 0) for n in ctx.paddle.output("Mask"))
+    pads: list[int] = [*paddings_[:spatial], *paddings_[:spatial]]
+    if adaptive or global_pooling:
+        if len(known) < spatial:
+            if not adaptive or mask_read or any(k != 1 for k in ksize):
+                raise Unsupported("pooling of sizes known only at run time")
+            return ctx.op("GlobalMaxPool", X), None
+        wanted = known if global_pooling else ksize
+        if global_pooling:
+            window = known
+        elif any(k % o for o, k in zip(wanted, known)):
+            if mask_read:
+                raise Unsupported("indices of uneven windows")
+            return _adaptive(ctx, X, list(ksize), True), None
+        else:
+            window = [k // o for o, k in zip(wanted, known)]
+        ksize, strides, pads = window, window, [0] * (2 * spatial)
+    shared: dict[str, Any] = {
+        "kernel_shape": ksize,
+        "strides": strides,
+        "pads": pads,
+        "ceil_mode": int(ceil_mode) or None,
+    }
+    if any(d != 1 for d in dilations[:spatial]):
+        shared["dilations"] = dilations
+    if not mask_read:
+        return ctx.op("MaxPool", X, **shared), None
+    values, at = ctx.op("MaxPool", X, outputs=2, **shared)
+    plane = ctx.op("Mul", ctx.dim(X, 2), ctx.dim(X, 3))
+    if spatial == 3:
+        plane = ctx.op("Mul", plane, ctx.dim(X, 4))
+    return values, ctx.cast(ctx.op("Mod", at, plane), DType.INT32)
+
+
+@paddle_op("unpool", "unpool3d")
+def unpool(
+    ctx: Context,
+    X: Value,
+    Indices: Value,
+    *,
+    unpooling_type: str = "max",
+    ksize: list[int],
+    strides: list[int] = [1, 1],  # noqa: B006
+    paddings_: list[int] = [0, 0],  # noqa: B006
+    output_size: list[int] = [],  # noqa: B006
+    data_format: str = "NCHW",
+) -> Value:
+    """Each value to its place in its own plane."""
+    spatial = ctx.rank(X) - 2
+    out = list(output_size)[-spatial:]
+    if not out or any(d <= 0 for d in out):
+        sizes = ctx.static(X, "a size")[2:]
+        out = [(s - 1) * st - 2 * p + k for s, st, p, k in zip(sizes, strides, paddings_, ksize)]
+    count = int(np.prod(out))
+    planes = ctx.vector([ctx.dim(X, 0), ctx.dim(X, 1)])
+    empty = ctx.full(ctx.vector([planes, count]), 0, X.dtype)
+    at = ctx.op("Reshape", ctx.cast(Indices, DType.INT64), [0, 0, -1])
+    values = ctx.op("Reshape", X, [0, 0, -1])
+    filled = ctx.op("ScatterElements", empty, at, values, axis=2)
+    return ctx.op("Reshape", filled, [0, 0, *out])
+
+
+@paddle_op("lp_pool2d")
+def lp_pool2d(
+    ctx: Context,
+    X: Value,
+    *,
+    ksize: list[int],
+    global_pooling: bool = False,
+    strides: list[int] = [1, 1],  # noqa: B006
+    paddings_: list[int] = [0, 0],  # noqa: B006
+    padding_algorithm: str = "EXPLICIT",
+    exclusive: bool = True,
+    adaptive: bool = False,
+    ceil_mode: bool = False,
+    data_format: str = "NCHW",
+    norm_type: float = 0.0,
+    pooling_type: str = "",
+) -> Value:
+    x, last = channels_first(ctx, X, data_format)
+    pads = paddings(ctx, paddings_, padding_algorithm, 2)
+    if adaptive or pads is None:
+        raise Unsupported("adaptive, or padding SAME")
+    powers = ctx.op("Pow", x, norm_type)
+    mean = ctx.op(
+        "AveragePool", powers, kernel_shape=ksize, strides=strides, pads=pads, ceil_mode=int(ceil_mode) or None,
+        count_include_pad=1,
+    )  # fmt: skip
+    sums = ctx.op("Mul", mean, float(np.prod(ksize)))
+    return channels_back(ctx, ctx.op("Pow", sums, 1 / norm_type), last)

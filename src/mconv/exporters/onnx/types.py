@@ -1,0 +1,69 @@
+"""Element types and dimensions: Paddle's, numpy's and ONNX's."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Optional
+
+from mconv.program import dims as D
+from mconv.program.dtypes import DType
+
+# DType → number of onnx.TensorProto.DataType
+TO_ONNX = {
+    DType.FP32: 1,
+    DType.UINT8: 2,
+    DType.INT8: 3,
+    DType.INT16: 5,
+    DType.INT32: 6,
+    DType.INT64: 7,
+    DType.BOOL: 9,
+    DType.FP16: 10,
+    DType.FP64: 11,
+    DType.COMPLEX64: 14,
+    DType.COMPLEX128: 15,
+    DType.BF16: 16,
+}
+FROM_ONNX = {number: dtype for dtype, number in TO_ONNX.items()}
+# what the type constraints of a schema call it
+CALLED = {
+    DType.FP32: "float",
+    DType.FP64: "double",
+    DType.FP16: "float16",
+    DType.BF16: "bfloat16",
+    DType.COMPLEX64: "complex64",
+    DType.COMPLEX128: "complex128",
+}
+
+
+def numbers(dims: Optional[Sequence[D.Dim]]) -> Optional[list[int]]:
+    """The dimensions where all of them are known."""
+    found = [d for d in dims if isinstance(d, int)] if dims is not None else []
+    return found if dims is not None and len(found) == len(dims) else None
+
+
+def constraint(dtype: DType) -> str:
+    """The type's name in a schema, as in ``tensor(float)``."""
+    return f"tensor({CALLED.get(dtype, dtype.label)})"
+
+
+def type_proto(dtype: DType, shape: Optional[Sequence[D.Dim]], written: bool = False) -> Any:
+    """``onnx.TypeProto`` of a tensor.
+
+    Args:
+        shape: None where the rank is unknown.
+        written: for a file: a size that no input's dimension names is left open.
+    """
+    from onnx import TypeProto
+
+    proto = TypeProto()
+    tensor = proto.tensor_type
+    tensor.elem_type = TO_ONNX[dtype]
+    if shape is not None:
+        tensor.shape.SetInParent()
+        for d in shape:
+            dim = tensor.shape.dim.add()
+            if isinstance(d, int):
+                dim.dim_value = d
+            elif not written or "#" not in repr(d):
+                dim.dim_param = repr(d)
+    return proto
