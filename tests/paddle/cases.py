@@ -6,10 +6,34 @@ gives the reason for every function that is not there. ``sweep.py`` checks that 
 
 from __future__ import annotations
 
+from types import ModuleType
+from typing import Any
+
 import numpy as np
 import paddle
-import paddle.nn.functional as F
-import paddle.vision.ops as V
+import paddle.nn.functional
+import paddle.vision.ops
+
+
+class Functions:
+    """The functions of a module. One that this Paddle lacks fails when it is called, as one that it cannot save."""
+
+    def __init__(self, module: ModuleType):
+        self.module = module
+
+    def has(self, name: str) -> bool:
+        return hasattr(self.module, name)
+
+    def __getattr__(self, name: str) -> Any:
+        def lacking(*operands: Any, **attributes: Any) -> Any:
+            raise AttributeError(f"{self.module.__name__} has no {name}")
+
+        found = getattr(self.module, name, lacking)
+        return Functions(found) if isinstance(found, ModuleType) else found
+
+
+F, V = Functions(paddle.nn.functional), Functions(paddle.vision.ops)
+paddle = Functions(paddle)
 
 _random = np.random.default_rng(7)
 
@@ -77,12 +101,12 @@ _UNARY_T = {
 
 
 def _build() -> dict[str, tuple]:
-    cases: dict[str, tuple] = {f"F.{n}": (getattr(F, n), f(*X)) for n in _UNARY_F if hasattr(F, n)}
+    cases: dict[str, tuple] = {f"F.{n}": (getattr(F, n), f(*X)) for n in _UNARY_F if F.has(n)}
     for numbers, names in _UNARY_T.items():
         for n in names.split():
-            function = getattr(paddle, n, None) or getattr(paddle.tensor, n, None)
-            if function is not None:  # an older Paddle lacks some
-                cases[f"T.{n}"] = (function, numbers(*X))
+            module = paddle if paddle.has(n) else paddle.tensor
+            if module.has(n):
+                cases[f"T.{n}"] = (getattr(module, n), numbers(*X))
     for n in "isfinite isinf isnan isneginf isposinf nan_to_num".split():
         cases[f"T.{n}"] = (getattr(paddle, n), odd(*X))
     cases.update(_functional())
@@ -227,7 +251,7 @@ _BINARY_BOOL = "logical_and logical_or logical_xor".split()
 def _tensor() -> dict[str, tuple]:
     cases: dict[str, tuple] = {}
     for n in _BINARY_FLOAT:
-        if hasattr(paddle, n):
+        if paddle.has(n):
             cases[f"T.{n}"] = (getattr(paddle, n), f(*X), p(*X))
     for n in _BINARY_INT:
         cases[f"T.{n}"] = (getattr(paddle, n), i(3, 4, low=1, high=20), i(3, 4, low=1, high=20))

@@ -10,6 +10,7 @@ from __future__ import annotations
 import inspect
 import json
 import re
+import subprocess
 import sys
 import traceback
 from collections.abc import Iterable
@@ -44,25 +45,41 @@ def public_functions() -> list[str]:
 
 
 def save_all(folder: Path, names: Optional[Iterable[str]] = None) -> dict[str, str]:
-    """Save a model and its inputs for every case; gives the reason for those that Paddle itself cannot save."""
+    """Save a model and its inputs for every case; gives the reason for those that Paddle itself cannot save and run.
+
+    The work is done by another process; where Paddle kills it, the next one goes on behind the case.
+    """
+    left = list(names or all_cases())
+    failed: dict[str, str] = {}
+    while left:
+        log = folder / "log.jsonl"
+        log.write_text("")
+        done = subprocess.run([sys.executable, __file__, "save-here", str(folder), *left], check=False)
+        lines = [json.loads(line) for line in log.read_text().splitlines()]
+        failed.update({name: reason for name, reason in lines if reason is not None})
+        left = left[len(lines) :]
+        if left and done.returncode:
+            failed[left.pop(0)] = f"Paddle ended with {done.returncode}"
+    (folder / "failed.json").write_text(json.dumps(failed))
+    return failed
+
+
+def save_here(folder: Path, names: list[str]) -> None:
+    """:func:`save_all` in this process; what became of each case is a line of ``log.jsonl``."""
     import paddle
 
     known, static = _cases()
-
     paddle.enable_static()
     executor = paddle.static.Executor(paddle.CPUPlace())
-    failed = {}
-    for name in names or known:
-        function, *arrays = known[name]
-        reason = None
-        for dynamic in (True, False) if name not in static else (False,):
-            reason = _save(executor, function, arrays, folder / file_name(name), dynamic)
-            if reason is None:
-                break
-        if reason is not None:
-            failed[name] = reason
-    (folder / "failed.json").write_text(json.dumps(failed))
-    return failed
+    with open(folder / "log.jsonl", "a", buffering=1) as log:
+        for name in names:
+            function, *arrays = known[name]
+            reason = None
+            for dynamic in (True, False) if name not in static else (False,):
+                reason = _save(executor, function, arrays, folder / file_name(name), dynamic)
+                if reason is None:
+                    break
+            log.write(json.dumps([name, reason]) + "\n")
 
 
 def _save(executor: Any, function: Any, arrays: list[np.ndarray], path: Path, dynamic: bool) -> Optional[str]:
@@ -109,6 +126,13 @@ def difference(want: np.ndarray, got: np.ndarray) -> Optional[str]:
     return None
 
 
+def source(folder: Path, name: str) -> Path:
+    """The saved model of a case: ``.json``, or the ``.pdmodel`` of a Paddle that saves those."""
+    stem = folder / file_name(name)
+    found = stem.with_suffix(".json")
+    return found if found.exists() else stem.with_suffix(".pdmodel")
+
+
 def run_case(folder: Path, name: str, worker: Any, target: str) -> Optional[str]:
     """Convert one saved case and run it; gives what went wrong, or None."""
     from mconv import api
@@ -119,7 +143,7 @@ def run_case(folder: Path, name: str, worker: Any, target: str) -> Optional[str]
     out = folder / f"converted-{target}" / stem.name
     try:
         if not (out / "m.pdmodel").exists():
-            api.downgrade(stem.with_suffix(".json"), out, name="m", target=target, force=True)
+            api.downgrade(source(folder, name), out, name="m", target=target, force=True)
         data = np.load(stem.with_suffix(".npz"))
         feed = {k: data[k] for k in data.files if k.startswith("x")}
         ports = Program.from_bytes((out / "m.pdmodel").read_bytes()).feeds
@@ -173,6 +197,9 @@ def main(arguments: list[str]) -> int:
     verb, folder, *rest = arguments
     path = Path(folder)
     path.mkdir(parents=True, exist_ok=True)
+    if verb == "save-here":
+        save_here(path, rest)
+        return 0
     if verb == "save":
         failed = save_all(path, rest or None)
         for name, reason in failed.items():

@@ -43,13 +43,26 @@ NEW_MEANINGS: dict[tuple[str, str], Any] = {
     ("truncated_gaussian_random", "b"): 2.0,
 }
 # element type → the typed list of assign_value and set_value before Paddle 2.5 / 2.6
-_TYPED_VALUES = {
+TYPED_VALUES = {
     DType.BOOL: ("bool_values", AttrType.INTS, int),
     DType.FP32: ("fp32_values", AttrType.FLOATS, float),
     DType.FP64: ("fp64_values", AttrType.FLOAT64S, float),
     DType.INT32: ("int32_values", AttrType.INTS, int),
     DType.INT64: ("int64_values", AttrType.LONGS, int),
 }
+
+
+def lacks(op: Op, signature: Signature) -> bool:
+    """Whether *op* says in an attribute or input what the target's operator of that name has no word for."""
+    if any(arguments and name not in signature.inputs for name, arguments in op.inputs.items()):
+        return True
+    return any(
+        number in ATTR_FIELDS
+        and name not in signature.attrs
+        and (op.type, name) in NEW_MEANINGS
+        and op.attr(name) != NEW_MEANINGS[op.type, name]
+        for name, number in op.attr_types.items()
+    )
 
 
 def adapt(op: Op, signature: Signature) -> tuple[int, list[str]]:
@@ -125,9 +138,9 @@ def typed_values(op: Op) -> Optional[str]:
     if not values:  # set_value with a ValueTensor
         op.del_attr("values")
         return None
-    if dtype not in _TYPED_VALUES:
+    if dtype not in TYPED_VALUES:
         return f"a constant of type {dtype.label if dtype is not None else op.attr('dtype')}"
-    name, kind, python = _TYPED_VALUES[dtype]
+    name, kind, python = TYPED_VALUES[dtype]
     op.del_attr("values")
     op.set_attr(name, [python(v) for v in values], kind)
     return None

@@ -10,7 +10,7 @@ from mconv.errors import UnsupportedError
 from mconv.program.builder import Builder, Results
 from mconv.program.dtypes import AttrType, DType
 from mconv.program.params import ArraySource, TensorSource
-from mconv.program.program import Op, Var
+from mconv.program.program import Block, Op, Var
 from mconv.program.value import Value
 
 # a larger constant becomes a parameter: programs over 64 MiB are refused by older Paddle
@@ -41,7 +41,7 @@ class InlineBuilder(Builder):
     def __init__(self, target: str):
         super().__init__(target)
         self._inline: dict[tuple, str] = {}
-        self._head = 0
+        self._head = 0  # how many operators have been put where constants are written
 
     def stored(self, source: TensorSource, name: str) -> Value:
         """A parameter under exactly *name*, whose data nothing looks at."""
@@ -129,12 +129,16 @@ class InlineBuilder(Builder):
     def _emit(
         self, op: str, dtype: DType, shape: Any, attrs: list[tuple[str, AttrType, Any]], inputs: Optional[dict] = None
     ) -> str:
-        main = self.program.main
+        block, at = self._place()
         name = self.unique("constant")
-        main.add_var(Var.tensor(name, dtype, self._stored_shape(shape)))
-        main.ops.insert(len(self._feeds) + self._head, Op.make(op, inputs or {}, {"Out": [name]}, attrs))
+        block.add_var(Var.tensor(name, dtype, self._stored_shape(shape)))
+        block.ops.insert(at, Op.make(op, inputs or {}, {"Out": [name]}, attrs))
         self._head += 1
         return name
+
+    def _place(self) -> tuple[Block, int]:
+        """Where the next constant is written."""
+        return self.program.main, len(self._feeds) + self._head
 
 
 def _uniform(array: np.ndarray, first: Any) -> bool:

@@ -13,7 +13,7 @@ from mconv.emit.zero_size import counted, vanishes
 from mconv.paddle import sizes, table
 from mconv.paddle.constants import InlineBuilder
 from mconv.paddle.operation import Operation, OperationBlock, TensorType, Type
-from mconv.paddle.registry import Unsupported
+from mconv.paddle.registry import UNKNOWN, Unsupported
 from mconv.printable import printable
 from mconv.program import builder
 from mconv.program import dims as D
@@ -208,7 +208,7 @@ def table_op(ctx: Context, name: str, operands: Sequence[Operand]) -> Any:
     """
     row = table.ROWS.get(name) or (table.ROWS.get(name[:-1]) if name.endswith("_") else None)
     if row is None:
-        raise Unsupported("mconv does not know this operation")
+        raise Unsupported(UNKNOWN)
     if row.op not in ctx.b.operators:
         raise Unsupported(f"Paddle {ctx.b.target.paddle} has no operator {row.op}")
     sig = ctx.b.signature(row.op)

@@ -11,9 +11,12 @@ from dataclasses import dataclass, field
 from typing import Optional
 
 from mconv.errors import UnsupportedError
-from mconv.paddle import attributes, lower, zero_rank
+from mconv.paddle import attributes, zero_rank
+from mconv.paddle.changed import Changed
+from mconv.paddle.lower import lower
+from mconv.paddle.registry import UNKNOWN
 from mconv.passes import ports, quantize_forms
-from mconv.passes.rewrite import Site, apply, make
+from mconv.passes.rewrite import Site, make
 from mconv.program import signatures, targets
 from mconv.program.dtypes import AttrType, DType, VarKind
 from mconv.program.params import ArraySource, TensorSource
@@ -73,8 +76,10 @@ def legalize(program: Program, target: str, params: Optional[Mapping[str, Tensor
         changed, more = quantize_forms.to_linear(program, params)
         done.parameters.update(more)
         done.count("operators of PaddleSlim's old form written as quantize_linear and dequantize_linear", changed)
+    scalars: frozenset[str] = frozenset()
     if not goal.has_0d and (program.version >= FIRST_0D or program.version == 0):
         # first, because the declared shapes tell what is a scalar
+        scalars = zero_rank.scalars(program)
         changed, feeds, fetches = zero_rank.lower(program)
         done.count("operators on scalars (0-d tensors) rewritten for shape [1]", changed)
         for side, names in (("input", feeds), ("output", fetches)):
@@ -84,15 +89,22 @@ def legalize(program: Program, target: str, params: Optional[Mapping[str, Tensor
                 )
     if goal.version < FIRST_CARRIED:
         done.notes += ports.carry(program)
-    missing = {op.type for _, op in program.ops()} - set(signatures.load(target))
-    for name, number in apply(program, {k: rule for k, rule in lower.RULES.items() if k in missing}).items():
+    changed_since = Changed(program, scalars) if not goal.has_0d and program.version >= FIRST_0D else None
+    lowered = lower(
+        program,
+        target,
+        lambda op, block: _lacking(op, target) or (changed_since is not None and changed_since(op, block)),
+        scalars,
+    )
+    done.parameters.update(lowered.parameters)
+    for name, number in lowered.changes.items():
         done.count(f"{name} expressed in older operators", number)
 
     problems: dict[tuple[str, str], int] = {}
     for block in program.blocks:
         site = Site(program, block)
         for op in list(block.ops):
-            for problem in _adapt(site, op, target, done):
+            for problem in _adapt(site, op, target, done, lowered.refused.get(id(op))):
                 problems[op.type, problem] = problems.get((op.type, problem), 0) + 1
     for var in (v for b in program.blocks for v in b.vars.values()):
         if var.dtype_number is not None and var.kind == VarKind.LOD_TENSOR and var.dtype is None:
@@ -110,13 +122,25 @@ def legalize(program: Program, target: str, params: Optional[Mapping[str, Tensor
     return done
 
 
-def _adapt(site: Site, op: Op, target: str, done: Legalized) -> list[str]:
-    """Fit one operator to its signature; returns what does not fit."""
+def _lacking(op: Op, target: str) -> bool:
+    """Whether *target* does not have the operator, or not with all that *op* says."""
+    if op.type in ("feed", "fetch"):
+        return False
+    signature = signatures.find(target, op.type)
+    return signature is None or attributes.lacks(op, signature)
+
+
+def _adapt(site: Site, op: Op, target: str, done: Legalized, refused: Optional[str]) -> list[str]:
+    """Fit one operator to its signature; returns what does not fit.
+
+    Args:
+        refused: why no converter says it in other operators.
+    """
     if op.type in ("feed", "fetch"):
         return []
     signature = signatures.find(target, op.type)
     if signature is None:
-        return [NO_OPERATOR]
+        return [NO_OPERATOR if refused is None or _says_nothing(op, refused) else refused]
     problems = []
     for name, arguments in op.inputs.items():
         if name not in signature.inputs:
@@ -136,10 +160,16 @@ def _adapt(site: Site, op: Op, target: str, done: Legalized) -> list[str]:
     changed, more = attributes.adapt(op, signature)
     done.count("attributes converted to the types of the target", changed)
     problems += more
+    if refused is not None and not problems:
+        problems.append(f"means something else there, and {refused}")
     if targets.get(target).version < FIRST_PRUNED:
         added = _add_outputs(site, op, signature)
         done.count("operators given the intermediate outputs that older Paddle insists on", bool(added))
     return problems
+
+
+def _says_nothing(op: Op, reason: str) -> bool:
+    return reason == UNKNOWN or reason.endswith(f"has no operator {op.type}")
 
 
 def _add_outputs(site: Site, op: Op, signature: Signature) -> int:

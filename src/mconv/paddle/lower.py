@@ -1,149 +1,179 @@
-"""Operators of newer Paddle in terms of older ones. A rule leaves alone what it cannot express."""
+"""Operators of an existing program that a target lacks, by the converters that a ``.json`` goes through, too."""
 
 from __future__ import annotations
 
-import math
-from typing import Optional
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Callable
 
-from mconv.passes.rewrite import Rule, Site, make
-from mconv.program.dtypes import AttrType
-from mconv.program.program import Op
-
-I, F, S, L, B = AttrType.INT, AttrType.FLOAT, AttrType.STRING, AttrType.INTS, AttrType.BOOLEAN  # noqa: E741
-
-
-def _one(names: list[str]) -> str:
-    return names[0] if names else ""
-
-
-def _channel_shuffle(site: Site, op: Op) -> Optional[list[Op]]:
-    if op.attr("data_format", "NCHW") != "NCHW":
-        return None
-    return [make("shuffle_channel", {"X": op.input("X")}, {"Out": op.output("Out")}, group=(I, op.attr("groups", 1)))]
+from mconv.emit.zero_size import without_padding
+from mconv.paddle.constants import InlineBuilder
+from mconv.paddle.context import Context, Operand
+from mconv.paddle.convert import convert
+from mconv.paddle.desc_reader import DescReader
+from mconv.paddle.operation import OperationBlock
+from mconv.paddle.registry import Unsupported
+from mconv.program.params import TensorSource
+from mconv.program.program import Block, Op, Program
+from mconv.program.value import Value
 
 
-def _pixel_unshuffle(site: Site, op: Op) -> Optional[list[Op]]:
-    """Patches of r × r without overlap, taken in the order channel, row, column, are im2col's columns."""
-    x, out = _one(op.input("X")), _one(op.output("Out"))
-    shape, r = site.shape(x), op.attr("downscale_factor", 1)
-    if op.attr("data_format", "NCHW") != "NCHW" or not shape or len(shape) != 4 or min(shape[1:]) <= 0:
-        return None
-    n, c, h, w = shape
-    columns = site.temporary(out, (n, c * r * r, (h // r) * (w // r)))
-    return [
-        make(
-            "unfold",
-            {"X": x},
-            {"Y": columns},
-            kernel_sizes=(L, [r, r]),
-            strides=(L, [r, r]),
-            paddings=(L, [0, 0, 0, 0]),
-            dilations=(L, [1, 1]),
-        ),
-        _reshape(site, columns, out, [0, c * r * r, h // r, w // r]),
-    ]
+@dataclass
+class Lowered:
+    """What :func:`lower` did.
+
+    Attributes:
+        changes: how many operators were replaced, by type.
+        refused: operators (their ``id``) that stay where they were, and why.
+        parameters: constants that became parameters.
+    """
+
+    changes: dict[str, int] = field(default_factory=dict)
+    refused: dict[int, str] = field(default_factory=dict)
+    parameters: dict[str, TensorSource] = field(default_factory=dict)
 
 
-def _reshape(site: Site, x: str, out: str, shape: list[int]) -> Op:
-    xshape = site.temporary(x, (0, *(site.shape(x) or ())))
-    return make("reshape2", {"X": x}, {"Out": out, "XShape": xshape}, shape=(L, shape))
+class _SplicingBuilder(InlineBuilder):
+    """Emits into an existing program: operators at the end of the block that is put together anew, constants before
+    those of the operator at hand."""
+
+    def __init__(self, program: Program, target: str):
+        super().__init__(target)
+        self.program = program
+        self.block = self.home = program.main
+        for block in program.blocks:
+            self._used.update(block.vars)
+        for _, op in program.ops():
+            self._used.update(op.input_names, op.output_names)
+        self._feeds = [Value(p.name, p.dtype, p.shape) for p in program.feeds if p.dtype is not None]
+
+    def enter(self, block: Block) -> None:
+        """The next operators go to the end of *block*."""
+        self.block = self.home = block
+        self._inline.clear()
+
+    def begin(self) -> int:
+        """Where the operators of the next conversion begin."""
+        self._head = len(self.home.ops)
+        return self._head
+
+    def _place(self) -> tuple[Block, int]:
+        return self.home, self._head
+
+    def values(self) -> Iterator[Value]:
+        """Every value that a later conversion may read."""
+        yield from (value for value, _ in self.origins.values())
+        yield from self._made.values()
+        yield from self.unpadded.values()
 
 
-def _transpose(site: Site, x: str, perm: list[int]) -> tuple[str, Op]:
-    shape = site.shape(x) or ()
-    out = site.temporary(x, [shape[i] for i in perm])
-    xshape = site.temporary(x, (0, *shape))
-    return out, make("transpose2", {"X": x}, {"Out": out, "XShape": xshape}, axis=(L, perm))
+class _Lowering:
+    """What a :class:`Context` asks of the importer around it; an operator of a ProgramDesc has no blocks here."""
+
+    def __init__(self, program: Program, target: str, scalars: frozenset[str]):
+        self.program = program
+        self.b = _SplicingBuilder(program, target)
+        self.reader = DescReader(program, self.b, scalars)
+        self.values: dict[int, Operand] = {}
+        self.problems: dict[tuple[str, str], int] = {}
+        self.outputs: list[tuple[int, Value, str]] = []
+        self.read = {name for _, op in program.ops() for name in op.input_names}
+
+    def walk(self, block: OperationBlock) -> list[Operand]:
+        raise Unsupported("an operator with blocks of its own")
+
+    def replace(self, op: Op, block: Block) -> None:
+        """Append what says *op* in the target's operators.
+
+        Raises:
+            Unsupported: it cannot be said; the text is the reason.
+        """
+        start = self.b.begin()
+        operation, operands, outputs = self.reader.read(op, block)
+        results = convert(Context(self, operation, operands))  # type: ignore[arg-type]
+        self._bind(op, block, start, results, outputs)
+
+    def _bind(
+        self, op: Op, block: Block, start: int, results: list[Operand], outputs: list[tuple[str, list[str]]]
+    ) -> None:
+        """Give the results the names that the program has for them."""
+        b = self.b
+        names: dict[str, str] = {}
+        copies: list[tuple[Value, str]] = []
+        before = set(op.input_names)
+        for (output, variables), result in zip(outputs, [*results, *[None] * len(outputs)]):
+            values = result if isinstance(result, list) else [result] * len(variables)
+            if len(values) != len(variables):
+                raise Unsupported(f"{len(variables)} variables for {len(values)} results {output}")
+            for name, value in zip(variables, values):
+                if not isinstance(value, Value):
+                    if name in self.read:
+                        raise Unsupported(f"its result {output} is read")
+                    continue
+                value = self._as_declared(value, name, block)
+                made = {n for o in block.ops[start:] for n in o.output_names}
+                own = value.name in made and value.name in block.vars and not value.is_const
+                if own and value.name not in names and name not in before:
+                    names[value.name or ""] = name
+                else:
+                    copies.append((value, name))
+        for value, name in copies:
+            b.raw_op("assign", {"X": [value]}, {"Out": [Value(name, value.dtype, value.shape)]})
+        for emitted in block.ops[start:]:
+            _rename(self.program, emitted, names)
+        for value in b.values():
+            if value.name in names:
+                value.name = names[value.name]
+        for name in names:
+            del block.vars[name]
+
+    def _as_declared(self, value: Value, name: str, block: Block) -> Value:
+        var = self.program.find_var(name, block)
+        value = without_padding(self.b, value)
+        if var is None or var.dtype is None or var.shape is None:
+            return value
+        if value.rank is not None and value.rank != (0 if name in self.reader.scalars else len(var.shape)):
+            # Paddle's own description is wrong (slogdeterminant of 2.6)
+            var.desc.type.lod_tensor.tensor.dims[:] = self.b._stored_shape(value.shape)
+        return self.b.cast(value, var.dtype)
 
 
-def _rrelu(site: Site, op: Op) -> Optional[list[Op]]:
-    if not op.attr("is_test", False):
-        return None
-    alpha = (op.attr("lower", 0.125) + op.attr("upper", 1.0 / 3)) / 2
-    return [make("leaky_relu", {"X": op.input("X")}, {"Out": op.output("Out")}, alpha=(F, alpha))]
+def _rename(program: Program, op: Op, names: dict[str, str]) -> None:
+    op.rename(names)
+    for index in op.blocks:
+        for inner in program.blocks[index].ops:
+            _rename(program, inner, names)
 
 
-def _masked_fill(site: Site, op: Op) -> Optional[list[Op]]:
-    x, mask, value = _one(op.input("x")), _one(op.input("mask")), _one(op.input("value"))
-    if not (x and mask and value) or site.shape(x) != site.shape(mask):
-        return None
-    zeros, filled = site.temporary(x), site.temporary(x)
-    return [
-        make("fill_any_like", {"X": x}, {"Out": zeros}, value=(F, 0.0), dtype=(I, -1)),
-        make("elementwise_add", {"X": zeros, "Y": value}, {"Out": filled}, axis=(I, -1)),
-        make("where", {"Condition": mask, "X": filled, "Y": x}, {"Out": op.output("out")}),
-    ]
+def lower(
+    program: Program, target: str, wanted: Callable[[Op, Block], bool], scalars: frozenset[str] = frozenset()
+) -> Lowered:
+    """Replace the operators that *wanted* picks, in place, by others of *target*; all others stay what they are.
 
-
-def _swiglu(site: Site, op: Op) -> Optional[list[Op]]:
-    x, y = _one(op.input("x")), _one(op.input("y"))
-    out = op.output("out")
-    if not x or not out:
-        return None
-    ops = []
-    if not y:
-        gate, y = site.temporary(out[0]), site.temporary(out[0])
-        ops.append(make("split", {"X": x}, {"Out": [gate, y]}, axis=(I, -1), num=(I, 2)))
-        x = gate
-    active = site.temporary(out[0])
-    ops.append(make("silu", {"X": x}, {"Out": active}))
-    ops.append(make("elementwise_mul", {"X": active, "Y": y}, {"Out": out}, axis=(I, -1)))
-    return ops
-
-
-def _flash_attn(site: Site, op: Op) -> Optional[list[Op]]:
-    """softmax(q · kᵀ / √d + mask) · v on [batch, length, heads, d]."""
-    q, k, v, mask = (_one(op.input(name)) for name in ("q", "k", "v", "attn_mask"))
-    shape = site.shape(q)
-    if not shape or len(shape) != 4 or shape[3] <= 0 or site.shape(k) is None or op.attr("causal", False):
-        return None
-    if op.attr("dropout", 0.0) and not op.attr("is_test", False):
-        return None
-    if (site.shape(k) or ())[2:3] != shape[2:3]:  # grouped heads
-        return None
-    ops = []
-    turned = []
-    for name in (q, k, v):
-        out, turn = _transpose(site, name, [0, 2, 1, 3])
-        turned.append(out)
-        ops.append(turn)
-    b, s, h, d = shape
-    length = (site.shape(k) or shape)[1]
-    scaled = site.temporary(turned[0])
-    scores, weights = (site.temporary(q, (b, h, s, length)) for _ in range(2))
-    numbers = {"scale": (F, 1 / math.sqrt(d)), "bias": (F, 0.0), "bias_after_scale": (B, True)}
-    ops += [  # in the form of emit.attention.attend
-        make("scale", {"X": turned[0]}, {"Out": scaled}, **numbers),
-        make("matmul_v2", {"X": scaled, "Y": turned[1]}, {"Out": scores}, trans_x=(B, False), trans_y=(B, True)),
-    ]
-    if mask:
-        masked = site.temporary(scores)
-        ops.append(make("elementwise_add", {"X": scores, "Y": mask}, {"Out": masked}, axis=(I, -1)))
-        scores = masked
-    ops.append(make("softmax", {"X": scores}, {"Out": weights}, axis=(I, -1)))
-    product = site.temporary(q, (b, h, s, d))
-    ops.append(
-        make("matmul_v2", {"X": weights, "Y": turned[2]}, {"Out": product}, trans_x=(B, False), trans_y=(B, False))
-    )
-    turned_back, turn = _transpose(site, product, [0, 2, 1, 3])
-    turn.set_output("Out", op.output("out"))
-    del site.block.vars[turned_back]
-    return [*ops, turn]
-
-
-def _view_shape(site: Site, op: Op) -> Optional[list[Op]]:
-    dims = op.attr("dims")
-    x, out = _one(op.input("input")), _one(op.output("out"))
-    return None if not dims or not x or not out else [_reshape(site, x, out, list(dims))]
-
-
-# operator that the target may lack → what it says there
-RULES: dict[str, Rule] = {
-    "channel_shuffle": _channel_shuffle,
-    "flash_attn": _flash_attn,
-    "masked_fill": _masked_fill,
-    "pixel_unshuffle": _pixel_unshuffle,
-    "rrelu": _rrelu,
-    "swiglu": _swiglu,
-    "view_shape": _view_shape,
-}
+    Args:
+        scalars: variables that had no dimension in the source.
+    """
+    done = Lowered()
+    picked = [block for block in program.blocks if any(wanted(op, block) for op in block.ops)]
+    if not picked:
+        return done
+    lowering = _Lowering(program, target, scalars)
+    for block in picked:
+        ops = list(block.ops)
+        block.ops[:] = []
+        lowering.b.enter(block)
+        for op in ops:
+            if not wanted(op, block):
+                block.ops.append(op)
+                continue
+            length = len(block.ops)
+            try:
+                lowering.replace(op, block)
+            except Unsupported as e:
+                del block.ops[length:]
+                block.ops.append(op)
+                done.refused[id(op)] = str(e)
+            else:
+                done.changes[op.type] = done.changes.get(op.type, 0) + 1
+    done.parameters = dict(lowering.b.params)
+    return done

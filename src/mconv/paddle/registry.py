@@ -14,6 +14,8 @@ from typing import Any, Callable
 from mconv.printable import printable
 from mconv.program.typecheck import fits, name_of
 
+UNKNOWN = "mconv does not know this operation"
+
 
 class Unsupported(Exception):
     """This operation cannot be said in the target's operators; the text is the reason."""

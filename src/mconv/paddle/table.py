@@ -1,17 +1,19 @@
-"""PIR operations that are one ProgramDesc operator: what it and its inputs and outputs are called there.
+"""The two spellings of Paddle's operators: what PIR's operation, its operands and attributes are called in ProgramDesc.
 
 The facts are those of Paddle's operator descriptions (``op_compat.yaml`` and ``ops.yaml``, Paddle 3.3), as observed by
-letting Paddle translate every legacy operator to PIR. What needs more than other names has a function in ``ops/``.
+letting Paddle translate every legacy operator to PIR. ``ROWS`` are the operations that need nothing but other names;
+``SPELLED`` are the names of those that have a converter in ``ops/`` besides, for reading them off a ProgramDesc.
 
 One line is: PIR name · operator (``=``: the same) · inputs in the order of PIR's operands · outputs in PIR's order ·
 attributes that are called otherwise. An input ``-`` is not passed on; ``Name=attr`` is the attribute when the value is
-known at conversion time and the input when it is not, ``=attr`` has no such input. Of attributes, ``a:b`` renames,
+known at conversion time and the input when it is not, ``=attr`` has no such input; ``One|Other`` are two inputs for
+the same, of which the operator has one. Of attributes, ``a:b`` renames,
 ``a:-`` drops, ``a?v`` drops where the value is ``v`` (``a?...``: any) and the target does not know it, ``a!v`` sets.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Optional
 
@@ -199,13 +201,197 @@ lu_solve = b,lu,pivots out
 binomial = count,prob out
 """
 
+_SPELLED = """
+abs = X Out
+add elementwise_add X,Y Out
+subtract elementwise_sub X,Y Out
+multiply elementwise_mul X,Y Out
+divide elementwise_div X,Y Out
+remainder elementwise_mod X,Y Out
+floor_divide elementwise_floordiv X,Y Out
+maximum elementwise_max X,Y Out
+minimum elementwise_min X,Y Out
+fmax elementwise_fmax X,Y Out
+fmin elementwise_fmin X,Y Out
+elementwise_pow = X,Y Out
+bitwise_and = X,Y Out
+bitwise_or = X,Y Out
+bitwise_xor = X,Y Out
+bitwise_left_shift = x,y out
+bitwise_right_shift = x,y out
+equal = X,Y Out
+not_equal = X,Y Out
+less_than = X,Y Out
+less_equal = X,Y Out
+greater_than = X,Y Out
+greater_equal = X,Y Out
+logical_and = X,Y Out
+logical_or = X,Y Out
+logical_xor = X,Y Out
+logical_not = X Out
+equal_all = X,Y Out
+isclose = Input,Other,Rtol=rtol,Atol=atol Out
+allclose = Input,Other,Rtol=rtol,Atol=atol Out
+add_n sum X Out
+all reduce_all X Out axis:dim,keepdim:keep_dim
+any reduce_any X Out axis:dim,keepdim:keep_dim
+amax reduce_amax X Out axis:dim,keepdim:keep_dim
+amin reduce_amin X Out axis:dim,keepdim:keep_dim
+max reduce_max X,=dim Out keepdim:keep_dim
+min reduce_min X,=dim Out keepdim:keep_dim
+mean reduce_mean X,=dim Out keepdim:keep_dim
+prod reduce_prod X,=dim Out keepdim:keep_dim
+sum reduce_sum X,=dim Out keepdim:keep_dim,dtype:out_dtype
+frobenius_norm = X,=dim Out
+logsumexp = X Out
+nansum = x out
+p_norm = X Out
+squared_l2_norm = X Out
+dist = X,Y Out
+var = x out
+std = x out
+variance = x out
+median = x out,medians
+nanmedian = X Out,MedianIndex
+max_with_index = x values,indices
+min_with_index = x values,indices
+reduce_as = x,target out
+argmax arg_max X,=axis Out
+argmin arg_min X,=axis Out
+argsort = X Out,Indices
+topk top_k_v2 X,K=k Out,Indices
+cumsum = X,=axis Out
+addmm = Input,X,Y Out alpha:Alpha,beta:Beta
+baddbmm = Input,X,Y Out alpha:Alpha,beta:Beta
+bmm = X,Y Out
+dot = X,Y Out
+mv = X,Vec Out
+cross = X,Y Out axis:dim
+matmul matmul_v2 X,Y Out transpose_x:trans_x,transpose_y:trans_y
+legacy_matmul matmul X,Y Out transpose_x:transpose_X,transpose_y:transpose_Y
+matmul_with_flatten mul X,Y Out
+linear_v2 = input,weight,bias out
+fc = Input,W,Bias Out
+multi_dot = X Out
+einsum = Operands Out,InnerCache,XShape
+bilinear bilinear_tensor_product X,Y,Weight,Bias Out
+slogdet slogdeterminant Input Out
+slogdet_v2 = x sign,logdet
+matrix_rank = X Out
+matrix_rank_tol matrix_rank X,TolTensor Out
+lstsq = X,Y,=rcond Solution,Residuals,Rank,SingularValues
+svdvals = x s
+diag_embed = Input Out
+cast = X Out dtype:out_dtype
+clip = X,Min=min,Max=max Out
+gammaln = x out
+lerp = X,Y,Weight Out
+masked_fill = x,mask,value out
+pow = X Out y:factor
+round = X Out
+scale = X,ScaleTensor=scale Out
+trunc_divide = x,y out
+where = Condition,X,Y Out
+arange range Start,End,Step Out
+empty = ShapeTensor|ShapeTensorList=shape Out
+eye = =num_rows,=num_columns Out
+full_batch_size_like fill_constant_batch_size_like Input Out
+full_int_array = - out
+full_like fill_any_like X,=value Out
+logspace = Start,Stop,Num,Base Out
+tril_indices = - out
+triu_indices = - out
+uniform uniform_random ShapeTensor|ShapeTensorList=shape,=min,=max Out
+as_strided = input out
+broadcast_tensors = X Out
+concat = X,AxisTensor=axis Out
+expand expand_v2 X,Shape|expand_shapes_tensor=shape Out
+expand_as expand_as_v2 X,Y Out
+flatten flatten_contiguous_range X Out,XShape
+numel size Input Out
+reshape reshape2 X,Shape|ShapeTensor=shape Out,XShape
+roll = X,ShiftsTensor=shifts Out
+shape = Input Out
+shape64 = input out
+split = X,SectionsTensorList=sections,AxisTensor=axis Out
+split_with_num split X,AxisTensor=axis Out
+squeeze squeeze2 X,=axes Out,XShape
+stack = X Y
+tensor_unfold = input out
+tile = X,RepeatTimes|repeat_times_tensor=repeat_times Out
+transpose transpose2 X Out,XShape perm:axis
+tril tril_triu X Out
+triu tril_triu X Out
+unbind = X Out
+unstack = X Y
+unsqueeze unsqueeze2 X,AxesTensor|AxesTensorList=axes Out,XShape
+view_dtype = input out
+view_shape = input out
+view_slice = input out
+gather = X,Index,Axis=axis Out
+index_select = X,Index Out axis:dim
+index_select_strided = x out
+masked_select = X,Mask Y
+nonzero where_index Condition Out
+one_hot one_hot_v2 X,depth_tensor=depth Out
+put_along_axis = Input,Index,Value Result axis:Axis,reduce:Reduce,include_self:Include_self
+repeat_interleave = X Out repeats:Repeats,axis:dim
+repeat_interleave_with_tensor_index repeat_interleave X,RepeatsTensor Out axis:dim
+set_value = Input,StartsTensorList=starts,EndsTensorList=ends,StepsTensorList=steps Out
+set_value_with_tensor set_value Input,ValueTensor,StartsTensorList=starts,EndsTensorList=ends,StepsTensorList=steps Out
+slice = Input,StartsTensor|StartsTensorList=starts,EndsTensor|EndsTensorList=ends Out
+strided_slice = Input,StartsTensor|StartsTensorList=starts,EndsTensor|EndsTensorList=ends,StridesTensor|StridesTensorList=strides Out
+take_along_axis = Input,Index Result axis:Axis
+unique = X Out,Indices,Index,Counts
+dropout = X,Seed,=dropout_prob Out,Mask mode:dropout_implementation
+embedding lookup_table_v2 Ids,W Out
+rnn = Input,PreState,WeightList,SequenceLength Out,DropoutState,State,Reserve
+prelu = X,Alpha Out
+rrelu = X Out,Noise
+softmax = X Out
+log_softmax = X Out
+swiglu = x,y out
+cross_entropy_with_softmax softmax_with_cross_entropy Logits,Label Softmax,Loss
+nll_loss = X,Label,Weight Out,Total_weight
+batch_norm = X,Mean,Variance,Scale,Bias Y,MeanOut,VarianceOut,SavedMean,SavedVariance,ReserveSpace data_format:data_layout
+layer_norm = X,Scale,Bias Y,Mean,Variance
+rms_norm = x,scale y,invvar
+flash_attn = q,k,v,fixed_seed_offset,attn_mask out,softmax,softmax_lse,seed_offset
+memory_efficient_attention = query,key,value,bias,cu_seqlens_q,cu_seqlens_k,causal_diagonal,seqlen_k,=max_seqlen_q,=max_seqlen_k output,logsumexp,seed_and_offset
+fused_softmax_mask = X,Mask Out
+fused_softmax_mask_upper_triangle = X Out
+fused_rotary_position_embedding = q,k,v,sin,cos,position_ids out_q,out_k,out_v
+conv2d_transpose = Input,Filter,=output_size Output
+conv2d_transpose_bias = Input,Filter,Bias,=output_size Output
+depthwise_conv2d_transpose = Input,Filter,=output_size Output
+conv3d_transpose = Input,Filter Output
+deformable_conv = Input,Offset,Filter,Mask Output
+deformable_conv deformable_conv_v1 Input,Offset,Filter Output
+pool2d = X Out kernel_size:ksize
+pool3d = X Out kernel_size:ksize
+lp_pool2d = x,KernelSizeTensor|KernelSizeTensorList=kernel_size out
+bilinear_interp bilinear_interp_v2 X,OutSize,SizeTensor,Scale Out data_format:data_layout
+nearest_interp nearest_interp_v2 X,OutSize,SizeTensor,Scale Out data_format:data_layout
+bicubic_interp bicubic_interp_v2 X,OutSize,SizeTensor,Scale Out data_format:data_layout
+linear_interp linear_interp_v2 X,OutSize,SizeTensor,Scale Out data_format:data_layout
+trilinear_interp trilinear_interp_v2 X,OutSize,SizeTensor,Scale Out data_format:data_layout
+pad = X,=pad_value Out
+pad3d = X,Paddings=paddings Out pad_value:value
+npu_identity = x out
+share_data = X Out
+memcpy = X Out
+memcpy_h2d = X Out
+memcpy_d2h = X Out
+"""
+
 
 @dataclass(frozen=True)
 class Slot:
-    """Where an operand goes: an input, an attribute, or whichever fits."""
+    """Where an operand goes: an input (or the other of two), an attribute, or whichever fits."""
 
     input: str
     attr: Optional[str] = None
+    other: Optional[str] = None
 
 
 @dataclass(frozen=True)
@@ -235,7 +421,8 @@ def _slot(token: str) -> Optional[Slot]:
     if token == "-":
         return None
     name, _, attr = token.partition("=")
-    return Slot(name, attr or None)
+    name, _, other = name.partition("|")
+    return Slot(name, attr or None, other or None)
 
 
 def _value(text: str) -> Any:
@@ -274,3 +461,4 @@ def _rows() -> Iterator[tuple[str, Row]]:
 
 
 ROWS: Mapping[str, Row] = dict(_rows())
+SPELLED: Sequence[tuple[str, Row]] = [_parse(line, False) for line in _SPELLED.strip().splitlines()]

@@ -163,6 +163,12 @@ _RULES: dict[str, Rule] = {
 }
 
 
+def scalars(program: Program) -> frozenset[str]:
+    """The variables of a program that have no dimension."""
+    found = (v for block in program.blocks for v in block.vars.values())
+    return frozenset(v.name for v in found if v.kind == VarKind.LOD_TENSOR and v.shape == ())
+
+
 def lower(program: Program) -> tuple[int, list[str], list[str]]:
     """Rewrite scalars as tensors of shape [1]; declared shapes follow.
 

@@ -72,7 +72,7 @@ def flash_attn(
     causal: bool,
     return_softmax: bool,
     is_test: bool,
-    rng_name: str,
+    rng_name: str = "",
 ) -> tuple:
     if dropout and not is_test:
         raise Unsupported("dropout in training mode (call layer.eval() before saving)")

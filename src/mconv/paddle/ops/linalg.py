@@ -25,6 +25,8 @@ def legacy_matmul(ctx: Context, x: Value, y: Value, *, transpose_x: bool, transp
 def matmul_with_flatten(ctx: Context, x: Value, y: Value, *, x_num_col_dims: int, y_num_col_dims: int) -> Value:
     b = ctx.b
     xs, ys = x.shape or (), y.shape or ()
+    if len(ys) == 2 and y_num_col_dims == 1 and x_num_col_dims == len(xs) - 1:  # over the last axis only
+        return emit.matmul(b, x, y)
     made = emit.matmul(b, emit.flatten(b, x, x_num_col_dims), emit.flatten(b, y, y_num_col_dims))
     return emit.reshape(b, made, (*xs[:x_num_col_dims], *ys[y_num_col_dims:]))
 

@@ -258,7 +258,7 @@ def equal_all(ctx: Context, x: Value, y: Value) -> Any:
 
 
 @paddle_op("median", "nanmedian")
-def median(ctx: Context, x: Value, *, axis: list[int], keepdim: bool, mode: str) -> tuple:
+def median(ctx: Context, x: Value, *, axis: list[int], keepdim: bool, mode: str = "avg") -> tuple:
     """The middle of the sorted numbers (``avg``: of an even number, the mean of the two in the middle)."""
     b = ctx.b
     shape = x.shape or ()

@@ -1,0 +1,76 @@
+"""Operators that Paddle before 2.5 has under the same name, and that give something else there.
+
+Found by running models that 2.6.2 saved in the real 2.3.2: ``tests/paddle/forms.py`` has the list of all functions.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Callable, Optional
+
+from mconv.program.program import Block, Op, Program
+
+
+class Changed:
+    """Whether an operator of *program*, which a newer Paddle wrote, means something else in a Paddle before 2.5.
+
+    Args:
+        scalars: the variables that had no dimension in the source.
+    """
+
+    def __init__(self, program: Program, scalars: frozenset[str]):
+        self.program = program
+        self.scalars = scalars
+        self._fills = {
+            name: op.attr("value", 0.0)
+            for _, op in program.ops()
+            if op.type in ("fill_constant", "fill_any_like") and not op.input("ValueTensor")
+            for name in op.output_names
+        }
+
+    def __call__(self, op: Op, block: Block) -> bool:
+        rule = _RULES.get(op.type)
+        return rule is not None and rule(self, op, block)
+
+    def rank(self, name: str, block: Block) -> Optional[int]:
+        var = self.program.find_var(name, block)
+        return None if var is None or var.shape is None else len(var.shape)
+
+    def infinite(self, name: str) -> bool:
+        """Whether a variable is filled with an infinite number."""
+        return math.isinf(self._fills.get(name, 0.0))
+
+
+def _always(changed: Changed, op: Op, block: Block) -> bool:
+    return True
+
+
+def _scalar_base(changed: Changed, op: Op, block: Block) -> bool:
+    """A first operand of one element is taken for the exponent where the second has more dimensions."""
+    x, y = op.input("X"), op.input("Y")
+    return bool(x and y and x[0] in changed.scalars and (changed.rank(y[0], block) or 0) > 1)
+
+
+def _infinite(changed: Changed, op: Op, block: Block) -> bool:
+    """Infinity is not equal to itself."""
+    return any(changed.infinite(name) for name in op.input_names)
+
+
+def _no_type(changed: Changed, op: Op, block: Block) -> bool:
+    """An attribute that newer programs leave out is asked for."""
+    return "unpooling_type" not in op.attr_types
+
+
+_RULES: Mapping[str, Callable[[Changed, Op, Block], bool]] = {
+    "dot": _always,  # keeps the last dimension
+    "elementwise_floordiv": _always,  # rounds towards zero, and knows no floats
+    "elementwise_pow": _scalar_base,
+    "equal": _infinite,
+    "expand_as_v2": _always,  # does not read its second operand's sizes
+    "nms": _always,  # gives as many places as there are boxes
+    "not_equal": _infinite,
+    "slogdeterminant": _always,  # gives one matrix a dimension more
+    "unpool": _no_type,
+    "unpool3d": _no_type,
+}
