@@ -22,7 +22,7 @@ from mconv.program.stored import write_model
 from tests.managed import require
 from tests.onnx.checks import worker
 from tests.proof.services import running
-from tests.verify import detectors
+from tests.proof import detectors
 
 pytestmark = pytest.mark.runtime
 

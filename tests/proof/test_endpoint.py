@@ -27,7 +27,7 @@ from mconv.proof.feeds import InputSpec
 from mconv.proof.runners import Answers
 from tests.golden import case
 from tests.proof.driving import drive
-from tests.verify import endpoint_services as services
+from tests.proof import endpoint_services as services
 
 RPC, HTTP = 18071, 18072  # in a network of their own, where nobody else is
 URL = f"http://127.0.0.1:{HTTP}/model/prediction"

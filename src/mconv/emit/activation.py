@@ -7,7 +7,8 @@ from typing import Optional
 
 import numpy as np
 
-from mconv.emit.elementwise import arithmetic, binary, compare, foldable, number, scale, unary, where
+from mconv.emit.elementwise import arithmetic, binary, compare, number, scale, unary, where
+from mconv.emit.known import foldable
 from mconv.program.bfloat16 import from_bits, to_bits
 from mconv.program.builder import Builder
 from mconv.program.dtypes import DType

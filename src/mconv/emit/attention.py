@@ -9,9 +9,10 @@ import numpy as np
 from mconv.emit.elementwise import arithmetic
 from mconv.emit.elementwise import scale as scaled
 from mconv.emit.expr import Expr, arange, concat, size
+from mconv.emit.known import need_rank
 from mconv.emit.linear import matmul
 from mconv.emit.reduction import softmax
-from mconv.emit.shape import expand_to, need_rank, reshape, unsqueeze
+from mconv.emit.shape import expand_to, reshape, unsqueeze
 from mconv.errors import UnsupportedError
 from mconv.program import dims as D
 from mconv.program.builder import Builder

@@ -11,7 +11,7 @@ import numpy as np
 from mconv.emit import activation, control
 from mconv.emit.elementwise import unary
 from mconv.emit.expr import Expr, concat, size
-from mconv.emit.shape import need_rank
+from mconv.emit.known import need_rank
 from mconv.errors import UnsupportedError
 from mconv.program.builder import Builder
 from mconv.program.dtypes import DType

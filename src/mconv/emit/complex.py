@@ -9,7 +9,8 @@ from typing import Callable, Optional
 import numpy as np
 
 from mconv.emit.elementwise import arithmetic, compare, is_nan, logical, number, scale, unary, where
-from mconv.emit.shape import need_rank, reshape, unsqueeze
+from mconv.emit.known import need_rank
+from mconv.emit.shape import reshape, unsqueeze
 from mconv.emit.slicing import concat, slice_
 from mconv.errors import UnsupportedError
 from mconv.program import dims as D

@@ -9,9 +9,10 @@ from typing import Callable, NamedTuple, Optional
 import numpy as np
 
 from mconv.emit.elementwise import compare, logical
-from mconv.emit.shape import bind_shape, need_rank, reshape
-from mconv.emit.sizes import computable, shape_tensor
-from mconv.emit.slicing import fill, slice_
+from mconv.emit.known import bind_shape, computable, need_rank
+from mconv.emit.shape import fill, reshape
+from mconv.emit.sizes import shape_tensor
+from mconv.emit.slicing import slice_
 from mconv.emit.zero_size import counted, from_data, register, size_held, true_size
 from mconv.errors import UnsupportedError
 from mconv.program import dims as D

@@ -7,8 +7,9 @@ from typing import Optional
 
 import numpy as np
 
-from mconv.emit.shape import need_rank, squeeze, unsqueeze
-from mconv.emit.slicing import concat, fill, slice_
+from mconv.emit.known import need_rank
+from mconv.emit.shape import fill, squeeze, unsqueeze
+from mconv.emit.slicing import concat, slice_
 from mconv.emit.weights import view
 from mconv.emit.window import Window, pad_spatial
 from mconv.errors import UnsupportedError

@@ -9,19 +9,12 @@ import numpy as np
 from mconv.emit.control import loop
 from mconv.emit.elementwise import arithmetic, compare, logical, number, where
 from mconv.emit.gather import gather, take_along_axis
-from mconv.emit.generate import iota, spread
-from mconv.emit.shape import (
-    concat,
-    expand_to,
-    fill,
-    need_rank,
-    reshape,
-    slice_,
-    squeeze,
-    transpose,
-    unsqueeze,
-)
-from mconv.emit.zero_size import counted, present, selected
+from mconv.emit.known import need_rank
+from mconv.emit.ranges import iota, spread
+from mconv.emit.selection import present, selected
+from mconv.emit.shape import expand_to, fill, reshape, squeeze, transpose, unsqueeze
+from mconv.emit.slicing import concat, slice_
+from mconv.emit.zero_size import counted
 from mconv.errors import UnsupportedError
 from mconv.program import dims as D
 from mconv.program.builder import Builder

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 from mconv.emit.elementwise import arithmetic, number, where
 from mconv.emit.generate import eye
+from mconv.emit.known import need_rank
 from mconv.emit.linear import matmul
 from mconv.emit.reduction import reduce
 from mconv.emit.shape import reshape, transpose, unsqueeze
-from mconv.emit.sizes import need_rank
 from mconv.errors import UnsupportedError
 from mconv.program import dims as D
 from mconv.program.builder import Builder

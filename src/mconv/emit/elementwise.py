@@ -2,35 +2,20 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any, Callable, Optional
 
 import numpy as np
 
-from mconv.errors import LimitError, UnsupportedError
+from mconv.emit.known import dims_of, foldable
+from mconv.emit.operators import COMMUTES, axis_attribute, folded
+from mconv.emit.shape import expand_to, unsqueeze
+from mconv.emit.size_arithmetic import symbolic
+from mconv.emit.sizes import shape_tensor
+from mconv.errors import UnsupportedError
 from mconv.program import dims as D
 from mconv.program.builder import Builder
 from mconv.program.dtypes import DType
 from mconv.program.value import Value
-
-FOLD_LIMIT = 1 << 16  # elements up to which constants are computed here
-
-
-def foldable(*values: Optional[Value]) -> bool:
-    """Whether all are constants small enough to compute with now (bfloat16, which numpy lacks, is not).
-
-    What comes of them broadcast against each other must be small as well.
-    """
-    given = [v for v in values if v is not None]
-    if not all(v.is_const and v.size is not None and v.size <= FOLD_LIMIT and v.dtype is not DType.BF16 for v in given):
-        return False
-    if len(given) < 2:
-        return True
-    try:
-        shapes = (tuple(v.shape or ()) for v in given)
-        return math.prod(np.broadcast_shapes(*shapes)) <= FOLD_LIMIT  # type: ignore[arg-type]
-    except ValueError:
-        return True  # not meant to be broadcast, or an error that will show itself
 
 
 def as_dtype(b: Builder, x: Value, dtype: DType) -> Value:
@@ -50,20 +35,10 @@ def _broadcast(b: Builder, x: Value, y: Value, op: str) -> tuple[Value, Value, O
         raise UnsupportedError(f"{op}: {e}") from None
     # a first operand of lower rank trips oneDNN's memory descriptors: give it the rank of the second
     if x.rank is not None and y.rank is not None and 0 < x.rank < y.rank:
-        from mconv.emit.shape import unsqueeze
-
         x = unsqueeze(b, x, list(range(y.rank - x.rank)))
     return x, y, shape
 
 
-_ARITHMETIC: dict[str, Callable[..., Any]] = {
-    "elementwise_add": np.add,
-    "elementwise_sub": np.subtract,
-    "elementwise_mul": np.multiply,
-    "elementwise_max": np.maximum,
-    "elementwise_min": np.minimum,
-}
-_COMMUTES = frozenset({"elementwise_add", "elementwise_mul"})
 # oneDNN takes 8-bit integers for quantised numbers, which saturate where integers wrap around
 _SATURATES = frozenset({"elementwise_add", "elementwise_sub", "elementwise_mul", "elementwise_div"})
 
@@ -74,13 +49,13 @@ def binary(b: Builder, op: str, x: Value, y: Value, *, dtype: Optional[DType] = 
     Args:
         dtype: element type of the result; default the operands'.
     """
-    if op in _ARITHMETIC and foldable(x, y) and dtype is None:
-        with np.errstate(all="ignore"):
-            return b.constant(_ARITHMETIC[op](x.const, y.const).astype(x.dtype.numpy), x.dtype)
+    made = folded(b, op, x, y) if dtype is None else None
+    if made is not None:
+        return made
     if x.dtype in (DType.INT8, DType.UINT8) and op in _SATURATES:
         wide = binary(b, op, b.cast(x, DType.INT32), b.cast(y, DType.INT32))
         return b.cast(wide, x.dtype)
-    if op in _COMMUTES and ((x.is_const and not y.is_const) or _lower(x, y)):
+    if op in COMMUTES and ((x.is_const and not y.is_const) or _lower(x, y)):
         x, y = y, x
     short = _scaled(b, op, x, y)
     if short is not None:
@@ -93,7 +68,7 @@ def binary(b: Builder, op: str, x: Value, y: Value, *, dtype: Optional[DType] = 
     if x.dtype in (DType.FP32, DType.FP16) and _is_repeated(b, x, shape) and _is_repeated(b, y, shape):
         # where both are repeated, oneDNN mixes up the elements: in 2.3 itself, in 2.6 and 3 for a product that reads them
         x = _repeated(b, op, x, y)
-    return b.op(op, X=x, Y=y, result=(dtype or x.dtype, shape), **_axis(b, op))
+    return b.op(op, X=x, Y=y, result=(dtype or x.dtype, shape), **axis_attribute(b, op))
 
 
 def _is_repeated(b: Builder, x: Value, shape: Optional[tuple[D.Dim, ...]]) -> bool:
@@ -103,15 +78,8 @@ def _is_repeated(b: Builder, x: Value, shape: Optional[tuple[D.Dim, ...]]) -> bo
     return any(d == 1 != of for d, of in zip(x.shape, shape))
 
 
-def _axis(b: Builder, op: str) -> dict[str, int]:
-    """The default, said: the passes of 2.3 leave alone what does not say it, OpenVINO's reader refuses it."""
-    return {"axis": -1} if "axis" in b.operators.get(op, {}).get("attrs", ()) else {}
-
-
 def _repeated(b: Builder, op: str, x: Value, y: Value) -> Value:
     """*x* in the shape of the result. Where oneDNN (2.6 and 3) repeats the dividend itself, it divides *y* by it."""
-    from mconv.emit.shape import expand_to
-
     try:
         shape = D.broadcast(x.shape, y.shape)
     except ValueError as e:
@@ -134,7 +102,7 @@ def arithmetic(b: Builder, kind: str, x: Value, y: Value) -> Value:
         made = b.constant(q.astype(x.dtype.numpy), x.dtype)
     else:  # on integers it truncates in every release; elementwise_floordiv does in some
         made = binary(b, "elementwise_div", x, y)
-    data = _symbolic(kind, x, y) if x.dtype.is_int else None
+    data = symbolic(kind, x, y) if x.dtype.is_int else None
     made.data = None if data is None else tuple(data)
     return made
 
@@ -154,34 +122,6 @@ def is_nan(b: Builder, x: Value) -> Value:
     if foldable(x):
         return b.constant(np.isnan(np.asarray(x.const)))
     return b.op("isnan_v2", X=x, result=(DType.BOOL, x.shape))
-
-
-def _symbolic(kind: str, x: Value, y: Value) -> Optional[list[D.Dim]]:
-    """The elements of an integer result in terms of sizes, where both operands' are known."""
-    from mconv.emit.shape import dims_of
-
-    xs, ys = dims_of(x), dims_of(y)
-    if xs is None or ys is None or not (len(xs) == len(ys) or 1 in (len(xs), len(ys))):
-        return None
-    if (x.rank or 0) > 1 or (y.rank or 0) > 1:
-        return None
-    n = max(len(xs), len(ys)) if xs and ys else 0
-    pairs = [(xs[i if len(xs) > 1 else 0], ys[i if len(ys) > 1 else 0]) for i in range(n)]
-    if kind == "div":
-        if any(isinstance(q, int) and q <= 0 for _, q in pairs):
-            return None
-        return [D.floordiv(p, q) for p, q in pairs]
-    fn: Callable[[D.Dim, D.Dim], D.Dim] = {
-        "add": lambda p, q: p + q,
-        "sub": lambda p, q: p - q,
-        "mul": lambda p, q: p * q,
-        "max": D.maximum,
-        "min": D.minimum,
-    }[kind]
-    try:
-        return [fn(p, q) for p, q in pairs]
-    except LimitError:  # computed at run time, as any numbers
-        return None
 
 
 def _scaled(b: Builder, op: str, x: Value, y: Value) -> Optional[Value]:
@@ -243,13 +183,11 @@ def compare(b: Builder, op: str, x: Value, y: Value) -> Value:
         same = logical(b, "logical_and", compare(b, "less_equal", x, y), compare(b, "greater_equal", x, y))
         return same if op == "equal" else logical(b, "logical_not", same)
     x, y, shape = _broadcast(b, x, y, op)
-    return b.op(op, X=x, Y=y, result=(DType.BOOL, shape), **_axis(b, op))
+    return b.op(op, X=x, Y=y, result=(DType.BOOL, shape), **axis_attribute(b, op))
 
 
 def _decided(op: str, x: Value, y: Value) -> Optional[np.ndarray]:
     """Whether sizes are equal, where that can be told now: the same size is, a size and a negative number are not."""
-    from mconv.emit.sizes import dims_of
-
     xs, ys = dims_of(x), dims_of(y)
     if op not in ("equal", "not_equal") or xs is None or ys is None or x.shape is None or len(x.shape) > 1:
         return None
@@ -320,9 +258,6 @@ def where(b: Builder, condition: Value, x: Value, y: Value) -> Value:
 
     Paddle's ``where`` wants three operands of one shape, so they are expanded to it.
     """
-    from mconv.emit.shape import expand_to
-    from mconv.emit.sizes import dims_of, shape_tensor
-
     if foldable(condition, x, y):
         picked = np.where(np.asarray(condition.const), np.asarray(x.const), np.asarray(y.const))
         return b.constant(picked.astype(x.dtype.numpy), x.dtype)

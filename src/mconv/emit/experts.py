@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from mconv.emit.expr import Expr, arange, concat
+from mconv.emit.known import need_rank
 from mconv.emit.linear import matmul
-from mconv.emit.shape import need_rank, squeeze
+from mconv.emit.shape import squeeze
 from mconv.emit.slicing import slice_
 from mconv.emit.weights import computed
 from mconv.errors import UnsupportedError

@@ -8,12 +8,12 @@ from typing import Any, Callable, Optional, Union
 import numpy as np
 
 from mconv import budget
-from mconv.emit import elementwise, generate, reduction
+from mconv.emit import elementwise, ranges, reduction
 from mconv.emit.activation import round_half_even
-from mconv.emit.elementwise import foldable
 from mconv.emit.gather import gather
+from mconv.emit.known import foldable, need_rank
 from mconv.emit.linear import matmul
-from mconv.emit.shape import expand_to, need_rank, reshape, transpose, unsqueeze
+from mconv.emit.shape import expand_to, reshape, transpose, unsqueeze
 from mconv.emit.sizes import dim_tensor
 from mconv.emit.slicing import slice_
 from mconv.program import dims as D
@@ -241,7 +241,7 @@ def arange(b: Builder, count: Union[D.Dim, Value], dtype: DType = DType.FP32) ->
         return Expr(b, np.arange(count), dtype)
     if isinstance(count, Value):
         zero, one = (b.constant(np.array(v, np.int64)) for v in (0, 1))
-        made = generate.arange(b, zero, reshape(b, b.cast(count, DType.INT64), ()), one)
+        made = ranges.arange(b, zero, reshape(b, b.cast(count, DType.INT64), ()), one)
     else:
-        made = generate.iota(b, count)
+        made = ranges.iota(b, count)
     return Expr(b, b.cast(made, dtype))

@@ -7,24 +7,13 @@ from typing import Optional
 
 import numpy as np
 
-from mconv.emit.elementwise import arithmetic, compare, foldable, where
-from mconv.emit.generate import iota, spread
-from mconv.emit.shape import (
-    axis_of,
-    bind_shape,
-    concat,
-    dim_tensor,
-    dims_of,
-    expand_to,
-    fill,
-    need_rank,
-    reshape,
-    shape_tensor,
-    slice_,
-    squeeze,
-    unsqueeze,
-)
-from mconv.emit.zero_size import within
+from mconv.emit.elementwise import arithmetic, compare, where
+from mconv.emit.known import axis_of, bind_shape, dims_of, foldable, need_rank
+from mconv.emit.padding import within
+from mconv.emit.ranges import iota, spread
+from mconv.emit.shape import expand_to, fill, reshape, squeeze, unsqueeze
+from mconv.emit.sizes import dim_tensor, shape_tensor
+from mconv.emit.slicing import concat, slice_
 from mconv.errors import UnsupportedError
 from mconv.program import dims as D
 from mconv.program.builder import Builder

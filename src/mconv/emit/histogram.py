@@ -8,9 +8,10 @@ import numpy as np
 
 from mconv.emit.elementwise import arithmetic, compare, number, where
 from mconv.emit.expr import Expr
+from mconv.emit.known import bind_shape, need_rank
 from mconv.emit.reduction import cumulative_sum, reduce
 from mconv.emit.scatter import scatter_nd
-from mconv.emit.shape import bind_shape, fill, need_rank, reshape, unsqueeze
+from mconv.emit.shape import fill, reshape, unsqueeze
 from mconv.emit.slicing import slice_
 from mconv.emit.zero_size import counted, register, size_held
 from mconv.program import dims as D

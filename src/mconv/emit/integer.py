@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from mconv.emit.elementwise import arithmetic, binary, compare, foldable, number, scale, unary, where
+from mconv.emit.elementwise import arithmetic, binary, compare, number, scale, unary, where
+from mconv.emit.known import foldable
 from mconv.program.builder import Builder
 from mconv.program.dtypes import DType
 from mconv.program.value import Value

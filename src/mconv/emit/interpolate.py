@@ -15,8 +15,9 @@ import numpy as np
 from mconv import budget
 from mconv.emit import expr
 from mconv.emit.expr import Expr, arange, size
+from mconv.emit.known import bind_shape, need_rank
 from mconv.emit.linear import matmul
-from mconv.emit.shape import bind_shape, need_rank, transpose
+from mconv.emit.shape import transpose
 from mconv.emit.sizes import shape_tensor
 from mconv.errors import UnsupportedError
 from mconv.program import dims as D

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from mconv.emit.shape import expand_to, need_rank
+from mconv.emit.known import need_rank
+from mconv.emit.shape import expand_to
 from mconv.program import dims as D
 from mconv.program.builder import Builder
 from mconv.program.value import Value

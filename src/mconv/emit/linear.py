@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Optional
 
 from mconv.emit import weights
-from mconv.emit.elementwise import binary, foldable, scale
-from mconv.emit.shape import need_rank, squeeze, transpose, unsqueeze
+from mconv.emit.elementwise import binary, scale
+from mconv.emit.known import foldable, need_rank
+from mconv.emit.shape import squeeze, transpose, unsqueeze
 from mconv.errors import UnsupportedError
 from mconv.program import dims as D
 from mconv.program.builder import Builder

@@ -9,9 +9,9 @@ import numpy as np
 
 from mconv import budget
 from mconv.emit.expr import Expr, where
+from mconv.emit.known import axis_of, need_rank
 from mconv.emit.pool import average_pool
-from mconv.emit.shape import expand_to, need_rank, reshape
-from mconv.emit.sizes import axis_of
+from mconv.emit.shape import expand_to, reshape
 from mconv.emit.weights import computed, view
 from mconv.emit.window import Window
 from mconv.errors import UnsupportedError

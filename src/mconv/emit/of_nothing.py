@@ -5,13 +5,16 @@ See :mod:`mconv.emit.zero_size`.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from mconv.emit.zero_size import counted, or_else, vanishes
+from mconv.emit.padding import or_else
+from mconv.emit.selection import without_padding
+from mconv.emit.zero_size import counted, vanishes, when_counted
 from mconv.errors import UnsupportedError
 from mconv.program import dims as D
 from mconv.program.builder import Builder
@@ -169,6 +172,14 @@ def _values(operands: Mapping[str, Any]) -> Iterator[Value]:
         for value in operand if isinstance(operand, (list, tuple)) else (operand,):
             if isinstance(value, Value):
                 yield value
+
+
+@when_counted
+def watch(b: Builder) -> None:
+    """Look after what each operator of *b* from now on is given and gives, and after the outputs of the model."""
+    b.before_op = functools.partial(prepared, b)
+    b.after_op = functools.partial(settled, b)
+    b.before_fetch = functools.partial(without_padding, b)
 
 
 def prepared(b: Builder, op_type: str, operands: dict[str, Any]) -> None:

@@ -7,10 +7,14 @@ from typing import Optional, Union
 
 import numpy as np
 
-from mconv.emit.elementwise import arithmetic, compare, foldable, logical, where
+from mconv.emit.elementwise import arithmetic, compare, logical, where
 from mconv.emit.gather import gather
-from mconv.emit.generate import arange, iota, remainder, spread
-from mconv.emit.shape import bind_shape, concat, dim_tensor, dims_of, fill, need_rank, reshape, slice_, unsqueeze
+from mconv.emit.generate import remainder
+from mconv.emit.known import bind_shape, dims_of, foldable, need_rank
+from mconv.emit.ranges import arange, iota, spread
+from mconv.emit.shape import fill, reshape, unsqueeze
+from mconv.emit.sizes import dim_tensor
+from mconv.emit.slicing import concat, slice_
 from mconv.emit.zero_size import counted, true_size
 from mconv.errors import UnsupportedError
 from mconv.program import dims as D

@@ -11,8 +11,9 @@ import numpy as np
 
 from mconv import budget
 from mconv.emit.expr import Expr, arange, where
-from mconv.emit.shape import need_rank, reshape, squeeze, unsqueeze
-from mconv.emit.slicing import fill, slice_
+from mconv.emit.known import need_rank
+from mconv.emit.shape import fill, reshape, squeeze, unsqueeze
+from mconv.emit.slicing import slice_
 from mconv.emit.window import Window, pad_spatial
 from mconv.errors import UnsupportedError
 from mconv.program import dims as D

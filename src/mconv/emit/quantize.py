@@ -7,11 +7,11 @@ from typing import Optional
 import numpy as np
 
 from mconv.emit.activation import round_half_even
-from mconv.emit.elementwise import arithmetic, compare, foldable, number, unary, where
+from mconv.emit.elementwise import arithmetic, compare, number, unary, where
+from mconv.emit.known import axis_of, foldable, need_rank
 from mconv.emit.linear import matmul
 from mconv.emit.reduction import reduce
 from mconv.emit.shape import expand_to, reshape, unsqueeze
-from mconv.emit.sizes import axis_of, need_rank
 from mconv.emit.slicing import slice_
 from mconv.errors import UnsupportedError
 from mconv.program import dims as D

@@ -8,9 +8,10 @@ from typing import Optional
 import numpy as np
 
 from mconv.emit.expr import Expr, arange, size
+from mconv.emit.known import need_rank
 from mconv.emit.linear import matmul
-from mconv.emit.shape import need_rank, transpose
-from mconv.emit.slicing import concat, fill, slice_, split
+from mconv.emit.shape import fill, transpose
+from mconv.emit.slicing import concat, slice_, split
 from mconv.emit.weights import computed
 from mconv.errors import UnsupportedError
 from mconv.program.builder import Builder

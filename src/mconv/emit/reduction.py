@@ -11,10 +11,11 @@ import numpy as np
 
 from mconv.emit.elementwise import arithmetic, binary, compare, number, unary
 from mconv.emit.gather import gather
+from mconv.emit.known import axis_of, need_rank
 from mconv.emit.order import sort
-from mconv.emit.shape import reshape, unsqueeze
-from mconv.emit.sizes import axis_of, dim_tensor, need_rank, shape_of
-from mconv.emit.slicing import concat, fill, flip, slice_
+from mconv.emit.shape import fill, reshape, unsqueeze
+from mconv.emit.sizes import dim_tensor, shape_of
+from mconv.emit.slicing import concat, flip, slice_
 from mconv.errors import UnsupportedError
 from mconv.program import dims as D
 from mconv.program.builder import Builder

@@ -9,23 +9,15 @@ import numpy as np
 from mconv import budget
 from mconv.emit.elementwise import arithmetic, compare, logical, where
 from mconv.emit.gather import gather, take_along_axis
-from mconv.emit.generate import iota, spread
+from mconv.emit.known import INT32_MAX, axis_of, bind_shape, need_rank
+from mconv.emit.ranges import iota, spread
 from mconv.emit.reduction import cumulative_sum
 from mconv.emit.scatter import scatter_nd
-from mconv.emit.shape import (
-    axis_of,
-    bind_shape,
-    concat,
-    dim_tensor,
-    expand_to,
-    fill,
-    need_rank,
-    reshape,
-    slice_,
-    transpose,
-)
-from mconv.emit.slicing import INT32_MAX
-from mconv.emit.zero_size import counted, one_if_any, register, selected, true_size
+from mconv.emit.selection import selected
+from mconv.emit.shape import expand_to, fill, reshape, transpose
+from mconv.emit.sizes import dim_tensor
+from mconv.emit.slicing import concat, slice_
+from mconv.emit.zero_size import counted, one_if_any, register, true_size
 from mconv.errors import UnsupportedError
 from mconv.program import dims as D
 from mconv.program.builder import Builder
@@ -237,7 +229,7 @@ def _sum(b: Builder, x: Value) -> Value:
 
 def _picks(b: Builder, start: Value, end: Value, step: Value, size: Value) -> Value:
     """The indices that numpy's ``start:end:step`` takes from a dimension; all are int64 [1]."""
-    from mconv.emit.generate import arange
+    from mconv.emit.ranges import arange
 
     zero, one = (b.constant(np.array([v], np.int64)) for v in (0, 1))
     backwards = b.cast(compare(b, "less_than", step, zero), DType.INT64)

@@ -10,9 +10,9 @@ import numpy as np
 
 from mconv import budget
 from mconv.emit.expr import Expr, arange, concat, size, where
-from mconv.emit.shape import need_rank, reshape
+from mconv.emit.known import need_rank
+from mconv.emit.shape import fill, reshape
 from mconv.emit.sizes import shape_tensor
-from mconv.emit.slicing import fill
 from mconv.errors import UnsupportedError
 from mconv.program import dims as D
 from mconv.program.builder import Builder

@@ -6,8 +6,11 @@ from typing import Any, Optional
 
 from mconv.emit.elementwise import arithmetic
 from mconv.emit.gather import coordinates, wrapped
-from mconv.emit.generate import iota, spread
-from mconv.emit.shape import axis_of, dim_tensor, expand_to, need_rank, reshape, slice_, unsqueeze
+from mconv.emit.known import axis_of, need_rank
+from mconv.emit.ranges import iota, spread
+from mconv.emit.shape import expand_to, reshape, unsqueeze
+from mconv.emit.sizes import dim_tensor
+from mconv.emit.slicing import slice_
 from mconv.errors import UnsupportedError
 from mconv.program import dims as D
 from mconv.program.builder import Builder

@@ -1,55 +1,23 @@
-"""Views: the same elements in another shape or order."""
+"""Views and repetitions: the same elements in another shape or order; tensors of one number."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Optional, Union
+from typing import Any, Optional, Union
 
 import numpy as np
 
-from mconv.emit.elementwise import FOLD_LIMIT, arithmetic, foldable
-from mconv.emit.sizes import (
-    axis_of,
-    bind_shape,
-    dim_tensor,
-    dims_of,
-    need_rank,
-    shape_of,
-    shape_tensor,
-    sizes_of,
-)
-from mconv.emit.slicing import INT32_MAX, concat, fill, slice_, sliced_dim, split
+from mconv.emit.known import FOLD_LIMIT, axis_of, bind_shape, dims_of, foldable, need_rank
+from mconv.emit.operators import slice_op
+from mconv.emit.size_arithmetic import choose, compute, differs, join, part
+from mconv.emit.sizes import at_least_one, dim_tensor, shape_of, shape_tensor
 from mconv.emit.weights import transposed
-from mconv.emit.zero_size import at_least_one, counted, from_data, one_if_any, register, size_held
-from mconv.errors import UnsupportedError
+from mconv.emit.zero_size import counted, from_data, one_if_any, register, size_held
+from mconv.errors import CorruptModelError, UnsupportedError
 from mconv.program import dims as D
 from mconv.program.builder import Builder
 from mconv.program.dtypes import DType
 from mconv.program.value import Value
-
-__all__ = [
-    "INT32_MAX",
-    "axis_of",
-    "bind_shape",
-    "concat",
-    "dim_tensor",
-    "dims_of",
-    "expand",
-    "expand_to",
-    "fill",
-    "flatten",
-    "need_rank",
-    "reshape",
-    "shape_of",
-    "shape_tensor",
-    "sizes_of",
-    "slice_",
-    "sliced_dim",
-    "split",
-    "squeeze",
-    "transpose",
-    "unsqueeze",
-]
 
 
 def _template(shape: Optional[Sequence[D.Dim]], target: Sequence[D.Dim]) -> Optional[list[int]]:
@@ -183,47 +151,81 @@ def _as_many(b: Builder, x: Value, target: Sequence[D.Dim]) -> Value:
     wanted = D.Sym.fresh("elements")
     sizes = dim_tensor(b, target[0])
     for dim in target[1:]:
-        sizes = arithmetic(b, "mul", sizes, dim_tensor(b, dim))
+        sizes = compute(b, "mul", sizes, dim_tensor(b, dim))
     b.origins[wanted] = (Value(sizes.name, sizes.dtype, sizes.shape, const=sizes._const), None)
     blank = fill(b, (wanted,), 0, x.dtype)
     whole = b.op("concat", X=[flat, blank], axis=0, result=(x.dtype, (count + wanted,)))
-    made = slice_(b, whole, [0], [0], [wanted])
-    made.shape = (D.product(target),)
-    return made
+    end = shape_tensor(b, [wanted], DType.INT32)
+    return bind_shape(b, slice_op(b, whole, [0], [0], [-1], (D.product(target),), end=end))
 
 
 def _copied(b: Builder, x: Value, target: Value) -> Value:
     """*target*, int32, with the sizes of *x* in the places that hold 0."""
-    from mconv.emit.elementwise import compare, where
-
     assert target.shape is not None
     rank, own = int(target.shape[0]), len(need_rank(x, "Reshape"))  # type: ignore[arg-type]
     sizes = shape_of(b, x, DType.INT32)
     if rank < own:
-        sizes = slice_(b, sizes, [0], [0], [rank])
+        sizes = part(b, sizes, 0, rank)
     elif rank > own:
-        sizes = concat(b, [sizes, b.constant(np.zeros(rank - own, np.int32))], 0)
-    return where(b, compare(b, "equal", target, b.constant(np.zeros(rank, np.int32))), sizes, target)
+        sizes = join(b, [sizes, b.constant(np.zeros(rank - own, np.int32))])
+    return choose(b, differs(b, "equal", target, 0), sizes, target)
 
 
 def _reshaped_by_data(b: Builder, x: Value, target: Value) -> Value:
     """*x* in a shape that comes from data: a 0 in it is carried as 1. One size may be -1, whatever the rest leaves."""
-    from mconv.emit.elementwise import compare, where
-
     assert target.shape is not None
-    zero, one = (b.constant(np.full(target.shape, v, np.int32)) for v in (0, 1))
-    tensor = where(b, compare(b, "equal", target, zero), one, target)
+    one = b.constant(np.full(target.shape, 1, np.int32))
+    tensor = choose(b, differs(b, "equal", target, 0), one, target)
     rank = int(target.shape[0])  # type: ignore[arg-type]
     shape = tuple(D.Sym.fresh("reshape") for _ in range(rank))
     made = b.op("reshape2", X=x, Shape=tensor, shape=[-1] * rank, result=(x.dtype, shape))
     lost = counted(b, x.shape or ())
     bind_shape(b, made)
     for i, size in enumerate(shape):
-        wanted = slice_(b, target, [0], [i], [i + 1])
-        inferred = compare(b, "less_than", wanted, b.constant(np.zeros(1, np.int32)))
+        wanted = part(b, target, i, i + 1)
+        inferred = differs(b, "less_than", wanted, 0)
         left = dim_tensor(b, one_if_any(b, lost) * size, DType.INT32)
-        register(b, size, size_held(b, where(b, inferred, left, wanted)))
+        register(b, size, size_held(b, choose(b, inferred, left, wanted)))
     return made
+
+
+def fill(b: Builder, shape: Union[Sequence[D.Dim], Value], value: Any, dtype: DType) -> Value:
+    """A tensor of one number; *shape* may be a 1-D integer tensor."""
+    if isinstance(shape, Value):
+        known = dims_of(shape)
+        if known is None:
+            rank = shape.shape[0] if shape.shape else None
+            if not isinstance(rank, int):
+                raise UnsupportedError("the rank of a filled tensor is known only at run time")
+            dims: tuple[D.Dim, ...] = tuple(D.Sym.fresh("fill") for _ in range(rank))
+            tensor: Optional[Value] = shape
+            if from_data(b, shape):
+                tensor, named = at_least_one(b, shape, "fill")
+                dims = tuple(named)
+        else:
+            dims, tensor = tuple(known), None
+    else:
+        dims, tensor = tuple(shape), None
+    if any(isinstance(d, int) and d < 0 for d in dims):
+        raise CorruptModelError(f"a tensor of shape {list(dims)} cannot be made")
+    if D.is_static(dims) and int(D.product(dims)) <= FOLD_LIMIT and dtype is not DType.BF16:  # type: ignore[arg-type]
+        return b.constant(np.full(dims, value, dtype.numpy), dtype)
+    if dtype is DType.INT64 and abs(int(value)) > 1 << 53:  # the operator reads its number as a double
+        return expand(b, b.constant(np.full([1] * len(dims), value, np.int64)), dims if tensor is None else tensor)
+    if tensor is None and not D.is_static(dims):
+        tensor = shape_tensor(b, dims, DType.INT32)
+    # str_value carries integers and doubles that float32 cannot
+    text = repr(int(value)) if not dtype.is_float else repr(float(value))
+    made = b.op(
+        "fill_constant",
+        ShapeTensor=None if tensor is None else b.cast(tensor, DType.INT32),
+        shape=list(D.to_paddle(dims)) if tensor is None else [],
+        dtype=int(dtype),
+        value=float(np.float32(value)),
+        str_value=text,
+        result=(dtype, dims),
+    )
+    return bind_shape(b, made)
 
 
 def flatten(b: Builder, x: Value, axis: int) -> Value:
@@ -285,14 +287,12 @@ def expand(b: Builder, x: Value, target: Union[Sequence[D.Dim], Value]) -> Value
 
 
 def _expand_by_tensor(b: Builder, x: Value, target: Value) -> Value:
-    from mconv.emit.elementwise import arithmetic
-
     shape, rank = need_rank(x, "Expand"), target.shape[0] if target.shape else None
     if not isinstance(rank, int):
         raise UnsupportedError("Expand: the rank of the result is known only at run time")
     if rank < len(shape):
         ones = b.constant(np.ones(len(shape) - rank, target.dtype.numpy))
-        target = concat(b, [ones, target], 0)
+        target = join(b, [ones, target])
     elif rank > len(shape):
         x = unsqueeze(b, x, list(range(rank - len(shape))))
     assert x.shape is not None
@@ -300,7 +300,7 @@ def _expand_by_tensor(b: Builder, x: Value, target: Value) -> Value:
     if from_data(b, target):
         target, given = at_least_one(b, target, "expand")
         sizes = [g if d == 1 else s for d, g, s in zip(x.shape, given, sizes)]  # type: ignore[misc]
-    wanted = arithmetic(b, "max", target, shape_of(b, x, target.dtype))
+    wanted = compute(b, "max", target, shape_of(b, x, target.dtype))
     dims = tuple(d if isinstance(d, int) and d != 1 else s for d, s in zip(x.shape, sizes))
     tensor = b.cast(wanted, DType.INT32)
     made = b.op("expand_v2", X=x, Shape=tensor, shape=[-1] * rank, result=(x.dtype, dims))

@@ -9,7 +9,7 @@ import numpy as np
 
 from mconv import budget
 from mconv.emit.expr import Expr, arange, concat, size, where
-from mconv.emit.shape import need_rank
+from mconv.emit.known import need_rank
 from mconv.errors import UnsupportedError
 from mconv.program import dims as D
 from mconv.program.builder import Builder

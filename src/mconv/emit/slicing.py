@@ -1,4 +1,4 @@
-"""Joining, cutting and filling tensors."""
+"""Joining and cutting tensors."""
 
 from __future__ import annotations
 
@@ -7,16 +7,19 @@ from typing import Any, Optional, Union
 
 import numpy as np
 
-from mconv.emit.elementwise import FOLD_LIMIT, foldable
-from mconv.emit.sizes import axis_of, bind_shape, dims_of, need_rank, shape_tensor
-from mconv.emit.zero_size import at_least_one, counted, cut, from_data, joined, padded, vanishes
-from mconv.errors import CorruptModelError, UnsupportedError
+from mconv.emit.known import INT32_MAX, axis_of, bind_shape, dims_of, foldable, need_rank
+from mconv.emit.operators import concat_op, slice_op
+from mconv.emit.padding import padded
+from mconv.emit.selection import cut, joined
+from mconv.emit.shape import fill
+from mconv.emit.size_arithmetic import compute
+from mconv.emit.sizes import shape_tensor
+from mconv.emit.zero_size import counted, from_data, vanishes
+from mconv.errors import UnsupportedError
 from mconv.program import dims as D
 from mconv.program.builder import Builder, Spec
 from mconv.program.dtypes import DType
 from mconv.program.value import Value
-
-INT32_MAX = 2**31 - 1
 
 
 def concat(b: Builder, values: Sequence[Value], axis: int) -> Value:
@@ -41,53 +44,10 @@ def concat(b: Builder, values: Sequence[Value], axis: int) -> Value:
     made = joined(b, kept, axis)
     if made is not None:
         return bind_shape(b, made)
-    # a pass of every release (seqpool_cvm_concat_fuse_pass) crashes where the first operand is a parameter
-    first = b.op("assign", X=kept[0]) if kept[0].is_const else kept[0]
-    made = b.op("concat", X=[first, *kept[1:]], axis=axis, result=(kept[0].dtype, tuple(shape)))
+    made = concat_op(b, kept, axis, shape)
     parts = [dims_of(v) for v in kept]
     if len(shape) == 1 and all(p is not None for p in parts):
         made.data = tuple(d for p in parts for d in p or ())
-    return bind_shape(b, made)
-
-
-def fill(b: Builder, shape: Union[Sequence[D.Dim], Value], value: Any, dtype: DType) -> Value:
-    """A tensor of one number; *shape* may be a 1-D integer tensor."""
-    if isinstance(shape, Value):
-        known = dims_of(shape)
-        if known is None:
-            rank = shape.shape[0] if shape.shape else None
-            if not isinstance(rank, int):
-                raise UnsupportedError("the rank of a filled tensor is known only at run time")
-            dims: tuple[D.Dim, ...] = tuple(D.Sym.fresh("fill") for _ in range(rank))
-            tensor: Optional[Value] = shape
-            if from_data(b, shape):
-                tensor, named = at_least_one(b, shape, "fill")
-                dims = tuple(named)
-        else:
-            dims, tensor = tuple(known), None
-    else:
-        dims, tensor = tuple(shape), None
-    if any(isinstance(d, int) and d < 0 for d in dims):
-        raise CorruptModelError(f"a tensor of shape {list(dims)} cannot be made")
-    if D.is_static(dims) and int(D.product(dims)) <= FOLD_LIMIT and dtype is not DType.BF16:  # type: ignore[arg-type]
-        return b.constant(np.full(dims, value, dtype.numpy), dtype)
-    if dtype is DType.INT64 and abs(int(value)) > 1 << 53:  # the operator reads its number as a double
-        from mconv.emit.shape import expand
-
-        return expand(b, b.constant(np.full([1] * len(dims), value, np.int64)), dims if tensor is None else tensor)
-    if tensor is None and not D.is_static(dims):
-        tensor = shape_tensor(b, dims, DType.INT32)
-    # str_value carries integers and doubles that float32 cannot
-    text = repr(int(value)) if not dtype.is_float else repr(float(value))
-    made = b.op(
-        "fill_constant",
-        ShapeTensor=None if tensor is None else b.cast(tensor, DType.INT32),
-        shape=list(D.to_paddle(dims)) if tensor is None else [],
-        dtype=int(dtype),
-        value=float(np.float32(value)),
-        str_value=text,
-        result=(dtype, dims),
-    )
     return bind_shape(b, made)
 
 
@@ -210,15 +170,13 @@ def _clamped(bounds: Union[Sequence[D.Dim], Value]) -> Optional[list[D.Dim]]:
 
 def _mirrored(b: Builder, bounds: Any, values: Optional[list[D.Dim]], which: Sequence[int]) -> tuple[Any, Any]:
     """Bounds of a backward slice as those of the forward slice of the flipped tensor: v becomes -1 - v."""
-    from mconv.emit.elementwise import arithmetic
-
     if values is not None:
         made = [min(-1 - v, INT32_MAX) if isinstance(v, int) else -1 - v for v in values]
         mirrored = [made[i] if i in which else v for i, v in enumerate(values)]
         return mirrored, mirrored
     sign = b.constant(np.array([-1 if i in which else 1 for i in range(bounds.shape[0])], bounds.dtype.numpy))
     shift = b.constant(np.array([-1 if i in which else 0 for i in range(bounds.shape[0])], bounds.dtype.numpy))
-    return arithmetic(b, "add", arithmetic(b, "mul", bounds, sign), shift), None
+    return compute(b, "add", compute(b, "mul", bounds, sign), shift), None
 
 
 def _sliced_data(
@@ -256,23 +214,8 @@ def _slice_op(
 
     start_attr, start_tensor = bounds(*start)
     end_attr, end_tensor = bounds(*end)
-    flag = 1 if start_tensor is None and end_tensor is None else -1
-    common: dict[str, Any] = {
-        "Input": x,
-        "axes": list(axes),
-        "starts": start_attr,
-        "ends": end_attr,
-        "StartsTensor": start_tensor,
-        "EndsTensor": end_tensor,
-        "infer_flags": [flag] * len(axes),
-        "decrease_axis": [],
-        "result": (x.dtype, out),
-    }
-    if all(s == 1 for s in steps) and not before:
-        made = b.op("slice", **common)
-    else:
-        made = b.op("strided_slice", strides=list(steps), **common)
-    return made
+    strides = None if all(s == 1 for s in steps) and not before else steps
+    return slice_op(b, x, axes, start_attr, end_attr, out, start=start_tensor, end=end_tensor, strides=strides)
 
 
 def split(b: Builder, x: Value, sizes: Sequence[D.Dim], axis: int) -> list[Value]:

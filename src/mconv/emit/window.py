@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Optional
 
-from mconv.emit.shape import need_rank, reshape, unsqueeze
-from mconv.emit.sizes import bind_shape, shape_tensor
+from mconv.emit.known import bind_shape, need_rank
+from mconv.emit.shape import reshape, unsqueeze
+from mconv.emit.sizes import shape_tensor
 from mconv.errors import UnsupportedError
 from mconv.program import dims as D
 from mconv.program.builder import Builder

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Callable, Optional, Union
 
 import numpy as np
 
-from mconv.emit.shape import dims_of
+from mconv.emit.known import dims_of
 from mconv.errors import UnsupportedError
 from mconv.program import dims as D
 from mconv.program import targets

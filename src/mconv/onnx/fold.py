@@ -9,7 +9,7 @@ from typing import Any, Optional
 import numpy as np
 
 from mconv import budget
-from mconv.emit.elementwise import FOLD_LIMIT, foldable
+from mconv.emit.known import FOLD_LIMIT, foldable
 from mconv.errors import CorruptModelError
 from mconv.onnx import cpp
 from mconv.onnx.registry import normal_domain

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Optional
 
 from mconv import budget
-from mconv.emit.shape import bind_shape
+from mconv.emit.known import bind_shape
 from mconv.errors import BuildError, CorruptModelError, LimitError, UnsupportedError, UsageError
 from mconv.onnx import advice, clean, fold, functions, inference, ports, registry, sanity, wellformed
 from mconv.onnx.context import Context

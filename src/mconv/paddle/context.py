@@ -147,7 +147,7 @@ class Context:
         if isinstance(operand, list):
             parts = [self.dims(o) for o in operand]
             return None if any(p is None for p in parts) else [d for p in parts for d in p or ()]
-        return emit.shape.dims_of(operand)
+        return emit.dims_of(operand)
 
     def int(self, operand: Operand, what: str = "an axis") -> int:
         return self.ints(operand, what)[0]
@@ -165,7 +165,7 @@ class Context:
             return emit.concat(self.b, parts, 0)
         if operand is None:
             raise Unsupported("an operand is missing in the file")
-        known = emit.shape.dims_of(operand)
+        known = emit.dims_of(operand)
         if known is not None and operand.name is None:
             return emit.shape_tensor(self.b, known, dtype)
         return self.b.cast(operand, dtype)

@@ -10,7 +10,7 @@ import numpy as np
 
 from mconv import budget
 from mconv.emit.complex import Complex
-from mconv.emit.elementwise import FOLD_LIMIT
+from mconv.emit.known import FOLD_LIMIT
 from mconv.program import dims as D
 from mconv.program.dtypes import DType
 from mconv.program.value import Value

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from typing import Any, Optional, Union
 
 from mconv.emit.complex import COMPLEX, Complex, as_tensor, from_tensor, real_dtype
-from mconv.emit.shape import bind_shape, reshape
+from mconv.emit.known import bind_shape
+from mconv.emit.shape import reshape
 from mconv.emit.zero_size import counted, register
 from mconv.errors import BuildError, UnsupportedError, UsageError
 from mconv.program import dims as D

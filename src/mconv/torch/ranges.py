@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Optional
 
-from mconv.emit.shape import need_rank, reshape, transpose
+from mconv.emit.known import need_rank
+from mconv.emit.shape import reshape, transpose
 from mconv.program import dims as D
 from mconv.program.value import Value
 from mconv.torch.context import AtenContext

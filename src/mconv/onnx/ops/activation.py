@@ -7,7 +7,8 @@ from typing import Optional
 import numpy as np
 
 from mconv.emit import activation, fill, unary
-from mconv.emit.elementwise import foldable, number
+from mconv.emit.elementwise import number
+from mconv.emit.known import foldable
 from mconv.onnx.context import Context, Result
 from mconv.onnx.registry import onnx_op
 from mconv.program.dtypes import DType

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Callable, Optional
 
 from mconv.emit import arithmetic, integer, scale, unsqueeze
-from mconv.emit.elementwise import foldable, number
+from mconv.emit.elementwise import number
+from mconv.emit.known import foldable
 from mconv.onnx.context import Context
 from mconv.onnx.ops.cast import wrapped
 from mconv.onnx.reader import WIDENED

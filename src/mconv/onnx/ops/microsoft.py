@@ -7,7 +7,7 @@ from typing import Any, Callable, Optional
 
 from mconv.emit import activation, arithmetic, matmul, scale, transpose, unary
 from mconv.emit import reduction as r
-from mconv.emit.sizes import axis_of
+from mconv.emit.known import axis_of
 from mconv.onnx.context import Context
 from mconv.onnx.ops.matmul import gemm
 from mconv.onnx.registry import attributes_of, onnx_op

@@ -10,8 +10,8 @@ from mconv.emit import activation, arithmetic, concat, linear, pool, scale, tran
 from mconv.emit import quantize as q
 from mconv.emit import reduction as r
 from mconv.emit.elementwise import number
+from mconv.emit.known import axis_of
 from mconv.emit.shape import reshape
-from mconv.emit.sizes import axis_of
 from mconv.emit.weights import computed
 from mconv.emit.window import Window, auto_padded
 from mconv.onnx.context import Context

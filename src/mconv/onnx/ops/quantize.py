@@ -6,8 +6,8 @@ from typing import Any, Optional
 
 from mconv.emit import conv as convolution
 from mconv.emit import quantize as q
+from mconv.emit.known import need_rank
 from mconv.emit.shape import reshape, unsqueeze
-from mconv.emit.sizes import need_rank
 from mconv.emit.window import Window, auto_padded
 from mconv.onnx.context import Context
 from mconv.onnx.ops.cast import UINT16

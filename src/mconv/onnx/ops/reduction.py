@@ -7,7 +7,7 @@ from typing import Optional
 import numpy as np
 
 from mconv.emit import compare, generate, order, reduction, reshape, where
-from mconv.emit.sizes import axis_of, need_rank
+from mconv.emit.known import axis_of, need_rank
 from mconv.onnx.context import Context
 from mconv.onnx.ops.cast import wrapped
 from mconv.onnx.registry import onnx_op

@@ -12,8 +12,7 @@ from mconv import budget
 from mconv.emit import cells, recurrent
 from mconv.emit.elementwise import unary
 from mconv.emit.expr import Expr, concat
-from mconv.emit.shape import transpose
-from mconv.emit.slicing import fill
+from mconv.emit.shape import fill, transpose
 from mconv.emit.weights import computed
 from mconv.onnx.context import Context, Result
 from mconv.onnx.registry import attributes_of, onnx_op

@@ -10,8 +10,8 @@ import numpy as np
 from mconv import emit
 from mconv.emit import reorder
 from mconv.emit.elementwise import arithmetic, compare
-from mconv.emit.generate import iota
 from mconv.emit.pad import pad as emit_pad
+from mconv.emit.ranges import iota
 from mconv.emit.slicing import split_evenly
 from mconv.errors import CorruptModelError
 from mconv.onnx.context import Context

@@ -8,7 +8,7 @@ from typing import Any, Optional
 import numpy as np
 
 from mconv import budget, emit
-from mconv.emit import generate
+from mconv.emit import generate, ranges
 from mconv.emit.sizes import as_numbers
 from mconv.errors import CorruptModelError
 from mconv.onnx.context import Context
@@ -104,7 +104,7 @@ def eye_like(ctx: Context, x: Value, *, dtype: Optional[int] = None, k: int = 0)
 
 @onnx_op("Range", since=11)
 def range_(ctx: Context, start: Value, limit: Value, delta: Value) -> Value:
-    return generate.arange(ctx, start, limit, delta)
+    return ranges.arange(ctx, start, limit, delta)
 
 
 @onnx_op("Trilu", since=14)
@@ -129,7 +129,7 @@ def one_hot(ctx: Context, indices: Value, depth: Value, values: Value, *, axis: 
     else:  # a dimension of this size, to be measured
         count = ctx.cast(emit.reshape(ctx, depth, [1]), DType.INT64)
         zero, one = (ctx.constant(np.array([v], np.int64)) for v in (0, 1))
-        wide = (generate.arange(ctx, zero, count, one).shape or (0,))[0]
+        wide = (ranges.arange(ctx, zero, count, one).shape or (0,))[0]
     return generate.one_hot(ctx, indices, wide, off, on, axis)
 
 

@@ -46,7 +46,7 @@ def _causal(ctx: Context, rows: D.Dim, columns: D.Dim, dtype: DType) -> Value:
         seen = ctx.op("tril_triu", X=ones, diagonal=late, lower=True)
     else:
         # the last query sees the last key: column ≤ row + (columns - rows)
-        shift = emit.arithmetic(b, "sub", emit.shape.dim_tensor(b, columns), emit.shape.dim_tensor(b, rows))
+        shift = emit.arithmetic(b, "sub", emit.dim_tensor(b, columns), emit.dim_tensor(b, rows))
         row = emit.arithmetic(b, "add", _range(ctx, rows), shift)
         row, column = emit.reshape(b, row, (1, 1, rows, 1)), emit.reshape(b, _range(ctx, columns), (1, 1, 1, columns))
         seen = b.cast(emit.compare(b, "less_equal", column, row), dtype)
@@ -56,7 +56,7 @@ def _causal(ctx: Context, rows: D.Dim, columns: D.Dim, dtype: DType) -> Value:
 def _range(ctx: Context, size: D.Dim) -> Value:
     b = ctx.b
     start, step = b.constant(np.array([0], np.int64)), b.constant(np.array([1], np.int64))
-    return ctx.op("range", Start=start, End=emit.shape.dim_tensor(b, size), Step=step, result=(DType.INT64, (size,)))
+    return ctx.op("range", Start=start, End=emit.dim_tensor(b, size), Step=step, result=(DType.INT64, (size,)))
 
 
 @paddle_op("flash_attn")

@@ -66,7 +66,7 @@ def _floor_divide(ctx: Context, x: Value, y: Value) -> Value:
     if x.dtype.is_float:
         return emit.unary(b, "floor", emit.binary(b, "elementwise_div", x, y))
     xs, ys = ctx.dims(x), ctx.dims(y)
-    if emit.elementwise.foldable(x, y):
+    if emit.foldable(x, y):
         return b.constant(np.floor_divide(np.asarray(x.const), np.asarray(y.const)))
     if xs is not None and ys is not None and len(ys) == 1 and isinstance(ys[0], int) and ys[0] > 0:
         made = emit.binary(b, "elementwise_floordiv", x, y)
@@ -140,7 +140,7 @@ def scale(ctx: Context, x: Value, factor: Value, *, bias: Number, bias_after_sca
         return product if not bias else emit.scale(b, product, 1.0, float(bias))
     known = ctx.dims(x)
     whole = float(number).is_integer() and float(bias).is_integer()
-    if x.is_const and known is not None and whole and emit.elementwise.foldable(x):
+    if x.is_const and known is not None and whole and emit.foldable(x):
         f, add = int(number), int(bias)
         out = [int(d) * f + add if bias_after_scale else (int(d) + add) * f for d in known]  # type: ignore[arg-type]
         return b.constant(np.array(out).reshape(np.asarray(x.const).shape).astype(x.dtype.numpy), x.dtype)
@@ -234,7 +234,7 @@ def close(ctx: Context, x: Value, y: Value, rtol: Value, atol: Value, *, equal_n
     if None in tolerances:
         raise Unsupported("a tolerance that is computed at run time")
     shape = D.broadcast(x.shape, y.shape)
-    x, y = (emit.shape.expand_to(ctx.b, v, shape, (x, y)) for v in (x, y))  # type: ignore[arg-type]
+    x, y = (emit.expand_to(ctx.b, v, shape, (x, y)) for v in (x, y))  # type: ignore[arg-type]
     return ctx.op(
         op,
         Input=x,

@@ -8,8 +8,9 @@ import numpy as np
 
 from mconv import emit
 from mconv.emit.scatter import scatter_elements, scatter_nd
+from mconv.emit.selection import selected
 from mconv.emit.slicing import flip
-from mconv.emit.zero_size import counted, one_if_any, register, selected
+from mconv.emit.zero_size import counted, one_if_any, register
 from mconv.paddle.context import Context
 from mconv.paddle.ops.shapes import INT32_MAX
 from mconv.paddle.registry import Unsupported, paddle_op
@@ -53,7 +54,7 @@ def slice_(
     for i, a in enumerate(axes):
         known = first is not None and last is not None
         a %= rank
-        shape[a] = emit.shape.sliced_dim(shape[a], first[i], last[i], 1) if known else D.Sym.fresh("slice")  # type: ignore[index]
+        shape[a] = emit.sliced_dim(shape[a], first[i], last[i], 1) if known else D.Sym.fresh("slice")  # type: ignore[index]
     out = tuple(d for i, d in enumerate(shape) if i not in decrease)
     arguments: dict[str, Any] = {"axes": [a % rank for a in axes], "decrease_axis": decrease}
     flags = 1
@@ -150,7 +151,7 @@ def put_along_axis(
 ) -> Value:
     shape = index.shape or ()
     if value.shape != shape:
-        value = emit.shape.expand_to(ctx.b, value, shape)
+        value = emit.expand_to(ctx.b, value, shape)
     arguments: dict[str, Any] = {}
     if "Include_self" in ctx.b.signature("put_along_axis")["attrs"]:
         arguments["Include_self"] = include_self
@@ -376,11 +377,11 @@ def index_put(ctx: Context, x: Value, indices: list[Value], value: Value, *, acc
         common = D.broadcast(*(i.shape for i in indices))
         if common is None:
             raise Unsupported("indices of unknown rank")
-        spread = [b.cast(emit.shape.expand_to(b, i, common, indices), DType.INT64) for i in indices]
+        spread = [b.cast(emit.expand_to(b, i, common, indices), DType.INT64) for i in indices]
         places = emit.concat(b, [emit.unsqueeze(b, i, [len(common)]) for i in spread], len(common))
     depth = (places.shape or ())[-1]
     assert isinstance(depth, int)
-    updates = emit.shape.expand_to(b, b.cast(value, x.dtype), (*(places.shape or ())[:-1], *shape[depth:]))
+    updates = emit.expand_to(b, b.cast(value, x.dtype), (*(places.shape or ())[:-1], *shape[depth:]))
     return scatter_nd(b, x, places, updates, "add" if accumulate else "none")
 
 

@@ -159,7 +159,7 @@ def cross(ctx: Context, x: Value, y: Value, *, axis: int) -> Value:
     shape = D.broadcast(x.shape, y.shape)
     if shape is None:
         raise Unsupported("operands of unknown rank")
-    x, y = (emit.shape.expand_to(b, v, shape, (x, y)) for v in (x, y))
+    x, y = (emit.expand_to(b, v, shape, (x, y)) for v in (x, y))
     where = next((i for i, d in enumerate(shape) if d == 3), 0) if axis == 9 else axis  # 9 stands for: the first of 3
     return ctx.op("cross", X=x, Y=y, dim=where, result=(x.dtype, shape))
 

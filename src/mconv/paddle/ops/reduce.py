@@ -8,7 +8,8 @@ import numpy as np
 
 from mconv import emit
 from mconv.emit import histogram
-from mconv.emit.zero_size import counted, or_else, true_size
+from mconv.emit.padding import or_else
+from mconv.emit.zero_size import counted, true_size
 from mconv.paddle.context import Context
 from mconv.paddle.registry import Unsupported, paddle_op
 from mconv.program import dims as D
@@ -180,7 +181,7 @@ def moments(ctx: Context, x: Value, axis: list[int], keepdim: bool, correction: 
     axes = {a % rank for a in axis} or set(range(rank)) if rank else set()
     count = D.product(d for i, d in enumerate(x.shape or ()) if i in axes)
     if correction:
-        n = b.cast(emit.shape.dim_tensor(b, count), x.dtype)
+        n = b.cast(emit.dim_tensor(b, count), x.dtype)
         rest = emit.binary(b, "elementwise_sub", n, b.constant(np.array([correction], x.dtype.numpy), x.dtype))
         factor = emit.binary(b, "elementwise_div", n, rest)
         spread = emit.binary(b, "elementwise_mul", spread, factor if spread.rank else emit.reshape(b, factor, ()))
@@ -251,7 +252,7 @@ def equal_all(ctx: Context, x: Value, y: Value) -> Any:
     made = or_else(b, given, made, b.constant(np.array(True)))
     for one, other in zip(x.shape or (), y.shape or ()):
         if one != other and counted(b, [one, other]):
-            first, second = (emit.shape.dim_tensor(b, true_size(b, d)) for d in (one, other))
+            first, second = (emit.dim_tensor(b, true_size(b, d)) for d in (one, other))
             same = emit.reshape(b, emit.compare(b, "equal", first, second), made.shape or ())
             made = emit.logical(b, "logical_and", made, same)
     return made
@@ -281,12 +282,12 @@ def median(ctx: Context, x: Value, *, axis: list[int], keepdim: bool, mode: str 
     gone = reduce(ctx, "reduce_sum", b.cast(missing, DType.INT64), [last], True)
     nan = b.constant(np.array(np.nan, x.dtype.numpy), x.dtype)
     zero = b.constant(np.array(0, np.int64))
-    size = emit.reshape(b, emit.shape.dim_tensor(b, count), (1,) * (last + 1))
+    size = emit.reshape(b, emit.dim_tensor(b, count), (1,) * (last + 1))
     if ctx.operation.name.endswith("nanmedian"):
         valid = emit.arithmetic(b, "sub", size, gone)
         none = emit.compare(b, "equal", valid, zero)
     else:
-        valid = emit.shape.expand_to(b, size, (*kept, 1))
+        valid = emit.expand_to(b, size, (*kept, 1))
         none = emit.compare(b, "greater_than", gone, zero)
     places = [_half(ctx, emit.scale(b, valid, 1.0, shift)) for shift in (-1.0, 0.0)]
     values = [emit.take_along_axis(b, ordered, place, last) for place in places]

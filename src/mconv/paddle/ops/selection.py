@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Optional
 
 from mconv import emit
-from mconv.emit.zero_size import selected
+from mconv.emit.selection import selected
 from mconv.paddle.context import Context
 from mconv.paddle.registry import Unsupported, paddle_op
 from mconv.program import dims as D
@@ -27,5 +27,5 @@ def masked_select(ctx: Context, x: Value, mask: Value) -> Value:
     shape: Optional[tuple[D.Dim, ...]] = D.broadcast(x.shape, mask.shape)
     if not shape:
         raise Unsupported("operands whose rank is not known, or without dimensions")
-    whole, where = (emit.shape.expand_to(ctx.b, v, shape) for v in (x, ctx.b.cast(mask, DType.BOOL)))
+    whole, where = (emit.expand_to(ctx.b, v, shape) for v in (x, ctx.b.cast(mask, DType.BOOL)))
     return emit.gather_nd(ctx.b, whole, selected(ctx.b, where))

@@ -15,7 +15,7 @@ from mconv.program.builder import Spec
 from mconv.program.dtypes import DType
 from mconv.program.value import Value
 
-INT32_MAX = emit.shape.INT32_MAX
+INT32_MAX = emit.INT32_MAX
 
 
 @paddle_op("shape", "shape64")
@@ -170,7 +170,7 @@ def stack(ctx: Context, values: list[Value], *, axis: int) -> Value:
         if known is not None and not made.is_const:
             made.data = tuple(known)
         return made
-    if emit.elementwise.foldable(*values):
+    if emit.foldable(*values):
         return b.constant(np.stack([np.asarray(v.const) for v in values], where), kind)
     shape = list(values[0].shape or ())
     for v in values[1:]:  # a number beats a symbol
@@ -263,7 +263,7 @@ def expand_to(ctx: Context, x: Value, shape: Any, wanted: Optional[list[D.Dim]],
         return x
     if not have:
         x = emit.reshape(ctx.b, x, (1,) * len(target))
-    return emit.shape.expand_to(ctx.b, x, target)
+    return emit.expand_to(ctx.b, x, target)
 
 
 @paddle_op("expand_as")
@@ -278,7 +278,7 @@ def broadcast_tensors(ctx: Context, values: list[Value]) -> list[Value]:
     shape = D.broadcast(*(v.shape for v in values))
     if shape is None:
         raise Unsupported("a rank that is not known")
-    return [emit.shape.expand_to(ctx.b, v, shape, values) for v in values]
+    return [emit.expand_to(ctx.b, v, shape, values) for v in values]
 
 
 @paddle_op("tile")
@@ -325,7 +325,7 @@ def repeat_interleave(ctx: Context, x: Value, *, repeats: int, axis: int, output
     shape = list(x.shape or ())
     axis %= len(shape)
     wide = emit.unsqueeze(b, x, [axis + 1])
-    wide = emit.shape.expand_to(b, wide, [*shape[: axis + 1], repeats, *shape[axis + 1 :]])
+    wide = emit.expand_to(b, wide, [*shape[: axis + 1], repeats, *shape[axis + 1 :]])
     return emit.reshape(b, wide, [*shape[:axis], shape[axis] * repeats, *shape[axis + 1 :]])
 
 

@@ -7,7 +7,9 @@ from typing import Any, Optional
 import numpy as np
 
 from mconv import emit
-from mconv.emit.zero_size import counted, one_if_any, or_else, padded, register, selected
+from mconv.emit.padding import or_else, padded
+from mconv.emit.selection import selected
+from mconv.emit.zero_size import counted, one_if_any, register
 from mconv.paddle.context import Context, table_op
 from mconv.paddle.registry import paddle_op
 from mconv.program import dims as D

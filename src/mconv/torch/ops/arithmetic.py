@@ -9,7 +9,7 @@ import numpy as np
 from mconv.emit import activation, arithmetic, compare, logical, scale, unary, where
 from mconv.emit import integer as whole
 from mconv.emit.elementwise import is_nan, number
-from mconv.emit.sizes import dims_of
+from mconv.emit.known import dims_of
 from mconv.program.dtypes import DType
 from mconv.program.value import Value
 from mconv.torch.context import AtenContext, Number

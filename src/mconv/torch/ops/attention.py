@@ -10,8 +10,8 @@ import numpy as np
 from mconv.emit import arithmetic, compare, logical, reduction
 from mconv.emit.attention import attend, lowest, mask_bias, repeated_heads
 from mconv.emit.elementwise import number
-from mconv.emit.generate import iota, spread
-from mconv.emit.shape import need_rank
+from mconv.emit.known import need_rank
+from mconv.emit.ranges import iota, spread
 from mconv.program import dims as D
 from mconv.program.dtypes import DType
 from mconv.program.value import Value

@@ -9,7 +9,8 @@ import numpy as np
 
 from mconv.emit import conv as convolution
 from mconv.emit import reshape
-from mconv.emit.shape import need_rank, unsqueeze
+from mconv.emit.known import need_rank
+from mconv.emit.shape import unsqueeze
 from mconv.emit.window import Window
 from mconv.program import dims as D
 from mconv.program.value import Value

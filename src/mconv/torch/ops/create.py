@@ -10,7 +10,8 @@ import numpy as np
 from mconv.emit import arithmetic, fill
 from mconv.emit.elementwise import number
 from mconv.emit.generate import eye as emit_eye
-from mconv.emit.generate import iota, triangle
+from mconv.emit.generate import triangle
+from mconv.emit.ranges import iota
 from mconv.emit.shape import expand_to
 from mconv.program import dims as D
 from mconv.program.dtypes import DType

@@ -8,7 +8,10 @@ from mconv.emit import conv as convolution
 from mconv.emit import sample
 from mconv.emit.detection import non_max_suppression
 from mconv.emit.elementwise import number
-from mconv.emit.shape import dim_tensor, need_rank, reshape, slice_, unsqueeze
+from mconv.emit.known import need_rank
+from mconv.emit.shape import reshape, unsqueeze
+from mconv.emit.sizes import dim_tensor
+from mconv.emit.slicing import slice_
 from mconv.emit.window import Window
 from mconv.program.dtypes import DType
 from mconv.program.value import Value

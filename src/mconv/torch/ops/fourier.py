@@ -9,8 +9,9 @@ from mconv.emit import arithmetic, gather, where
 from mconv.emit import complex as C
 from mconv.emit.complex import Complex
 from mconv.emit.elementwise import compare, scale
-from mconv.emit.generate import iota, spread
-from mconv.emit.shape import dim_tensor, need_rank
+from mconv.emit.known import need_rank
+from mconv.emit.ranges import iota, spread
+from mconv.emit.sizes import dim_tensor
 from mconv.program import dims as D
 from mconv.program.dtypes import DType
 from mconv.program.value import Value

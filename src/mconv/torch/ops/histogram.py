@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any, Optional
 
 from mconv.emit import histogram
-from mconv.emit.shape import need_rank, reshape
+from mconv.emit.known import need_rank
+from mconv.emit.shape import reshape
 from mconv.program import dims as D
 from mconv.program.dtypes import DType
 from mconv.program.value import Value

@@ -25,12 +25,13 @@ from mconv.emit import (
 )
 from mconv.emit.elementwise import number
 from mconv.emit.gather import wrapped
-from mconv.emit.generate import iota
 from mconv.emit.generate import one_hot as emit_one_hot
+from mconv.emit.known import axis_of, need_rank
+from mconv.emit.ranges import iota
 from mconv.emit.reduction import reduce
 from mconv.emit.scatter import scatter_nd
-from mconv.emit.shape import axis_of, expand_to, need_rank, unsqueeze
-from mconv.emit.zero_size import selected
+from mconv.emit.selection import selected
+from mconv.emit.shape import expand_to, unsqueeze
 from mconv.program import dims as D
 from mconv.program.dtypes import DType
 from mconv.program.value import Value

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from mconv.emit import fill, reshape, transpose, unary
+from mconv.emit.known import need_rank
 from mconv.emit.linalg import cholesky, inverse, solve, triangular_solve
 from mconv.emit.reduction import determinant
-from mconv.emit.shape import need_rank, unsqueeze
+from mconv.emit.shape import unsqueeze
 from mconv.program.value import Value
 from mconv.torch.context import AtenContext
 from mconv.torch.registry import aten_op

@@ -8,7 +8,7 @@ from typing import Optional
 import numpy as np
 
 from mconv.emit import norm
-from mconv.emit.shape import need_rank
+from mconv.emit.known import need_rank
 from mconv.program import dims as D
 from mconv.program.value import Value
 from mconv.torch.context import AtenContext

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Optional
 
-from mconv.emit import arithmetic, order, reduction, reshape, slice_, unary
+from mconv.emit import arithmetic, order, reduction, reshape, running, slice_, unary
 from mconv.emit.elementwise import number
 from mconv.program import dims as D
 from mconv.program.dtypes import DType
@@ -63,7 +63,7 @@ def _running(name: str, kind: str) -> None:
     def convert(ctx: AtenContext, self: Value, dim: int) -> tuple[Value, Optional[Value]]:
         if self.rank == 0:
             return self, number(ctx, 0, DType.INT64)
-        return order.running_extreme(ctx, self, dim, largest=kind == "max", indices=ctx.wants(1))
+        return running.running_extreme(ctx, self, dim, largest=kind == "max", indices=ctx.wants(1))
 
     convert.__qualname__ = name
     aten_op(f"{name}.default")(convert)

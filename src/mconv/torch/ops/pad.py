@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Optional
 
 from mconv.emit.elementwise import number
+from mconv.emit.known import need_rank
 from mconv.emit.pad import pad as emit_pad
-from mconv.emit.shape import need_rank
 from mconv.program import dims as D
 from mconv.program.value import Value
 from mconv.torch.context import AtenContext, Number

@@ -10,7 +10,8 @@ import numpy as np
 from mconv.emit import arithmetic, pool, reshape
 from mconv.emit.elementwise import number
 from mconv.emit.expr import Expr
-from mconv.emit.shape import need_rank, squeeze, unsqueeze
+from mconv.emit.known import need_rank
+from mconv.emit.shape import squeeze, unsqueeze
 from mconv.emit.window import Window
 from mconv.program import dims as D
 from mconv.program.dtypes import DType

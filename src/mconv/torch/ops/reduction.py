@@ -9,8 +9,9 @@ import numpy as np
 
 from mconv.emit import arithmetic, compare, reduction, reshape, scale, unary
 from mconv.emit.elementwise import number
+from mconv.emit.known import axis_of, need_rank
 from mconv.emit.order import arg_extreme
-from mconv.emit.shape import axis_of, dim_tensor, need_rank
+from mconv.emit.sizes import dim_tensor
 from mconv.program import dims as D
 from mconv.program.dtypes import DType
 from mconv.program.value import Value

@@ -9,8 +9,8 @@ from typing import Any, Optional
 import numpy as np
 
 from mconv.emit.interpolate import Axis, Method, resize
+from mconv.emit.known import need_rank
 from mconv.emit.sample import grid_sample
-from mconv.emit.shape import need_rank
 from mconv.program import dims as D
 from mconv.program.value import Value
 from mconv.torch.context import AtenContext

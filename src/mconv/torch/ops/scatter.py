@@ -6,10 +6,11 @@ import numpy as np
 
 from mconv.emit import arithmetic, gather, reshape, slice_, where
 from mconv.emit.elementwise import number
-from mconv.emit.generate import spread
+from mconv.emit.known import axis_of, need_rank
+from mconv.emit.ranges import spread
 from mconv.emit.reduction import cumulative_sum
 from mconv.emit.scatter import scatter_elements
-from mconv.emit.shape import axis_of, expand_to, fill, need_rank
+from mconv.emit.shape import expand_to, fill
 from mconv.program import dims as D
 from mconv.program.dtypes import DType
 from mconv.program.value import Value

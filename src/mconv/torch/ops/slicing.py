@@ -9,9 +9,10 @@ import numpy as np
 
 from mconv.emit import arithmetic, concat, slice_, split, squeeze, transpose
 from mconv.emit.elementwise import number
-from mconv.emit.generate import iota
-from mconv.emit.shape import axis_of, dim_tensor, need_rank, reshape, unsqueeze
-from mconv.emit.slicing import INT32_MAX
+from mconv.emit.known import INT32_MAX, axis_of, need_rank
+from mconv.emit.ranges import iota
+from mconv.emit.shape import reshape, unsqueeze
+from mconv.emit.sizes import dim_tensor
 from mconv.program import dims as D
 from mconv.program.dtypes import DType
 from mconv.program.value import Value

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Optional
 
 from mconv.emit import reshape
+from mconv.emit.known import need_rank
 from mconv.emit.reorder import unique as emit_unique
 from mconv.emit.reorder import unique_runs
-from mconv.emit.shape import need_rank
 from mconv.program import dims as D
 from mconv.program.value import Value
 from mconv.torch.context import AtenContext

@@ -9,9 +9,11 @@ import numpy as np
 
 from mconv.emit import arithmetic, dim_tensor, gather, reshape, transpose, unary
 from mconv.emit.elementwise import number
-from mconv.emit.generate import iota, remainder, spread, tile
+from mconv.emit.generate import remainder, tile
+from mconv.emit.known import axis_of, need_rank
+from mconv.emit.ranges import iota, spread
 from mconv.emit.reorder import depth_to_space, space_to_depth
-from mconv.emit.shape import axis_of, expand_to, need_rank, unsqueeze
+from mconv.emit.shape import expand_to, unsqueeze
 from mconv.emit.slicing import flip as emit_flip
 from mconv.program import dims as D
 from mconv.program.dtypes import DType

@@ -1,0 +1,74 @@
+"""Operators in the form that is right in every runtime, for operands that fit already."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Callable, Optional
+
+import numpy as np
+
+from mconv.emit.known import foldable
+from mconv.program import dims as D
+from mconv.program.builder import Builder
+from mconv.program.value import Value
+
+ARITHMETIC: dict[str, Callable[..., Any]] = {
+    "elementwise_add": np.add,
+    "elementwise_sub": np.subtract,
+    "elementwise_mul": np.multiply,
+    "elementwise_max": np.maximum,
+    "elementwise_min": np.minimum,
+}
+COMMUTES = frozenset({"elementwise_add", "elementwise_mul"})
+
+
+def axis_attribute(b: Builder, op: str) -> dict[str, int]:
+    """The default, said: the passes of 2.3 leave alone what does not say it, OpenVINO's reader refuses it."""
+    return {"axis": -1} if "axis" in b.operators.get(op, {}).get("attrs", ()) else {}
+
+
+def folded(b: Builder, op: str, x: Value, y: Value) -> Optional[Value]:
+    """What ``elementwise_*`` gives of two constants, computed now; None where it is not."""
+    if op not in ARITHMETIC or not foldable(x, y):
+        return None
+    with np.errstate(all="ignore"):
+        return b.constant(ARITHMETIC[op](x.const, y.const).astype(x.dtype.numpy), x.dtype)
+
+
+def concat_op(b: Builder, values: Sequence[Value], axis: int, shape: Sequence[D.Dim]) -> Value:
+    """``concat``, whose result has *shape*."""
+    # a pass of every release (seqpool_cvm_concat_fuse_pass) crashes where the first operand is a parameter
+    first = b.op("assign", X=values[0]) if values[0].is_const else values[0]
+    return b.op("concat", X=[first, *values[1:]], axis=axis, result=(values[0].dtype, tuple(shape)))
+
+
+def slice_op(
+    b: Builder,
+    x: Value,
+    axes: Sequence[int],
+    starts: Sequence[int],
+    ends: Sequence[int],
+    shape: Sequence[D.Dim],
+    *,
+    start: Optional[Value] = None,
+    end: Optional[Value] = None,
+    strides: Optional[Sequence[int]] = None,
+) -> Value:
+    """``slice``, or ``strided_slice`` where there are *strides*; the result has *shape*.
+
+    Args:
+        start, end: bounds that come in as 1-D int32 tensors, in place of the attributes.
+    """
+    return b.op(
+        "slice" if strides is None else "strided_slice",
+        **({} if strides is None else {"strides": list(strides)}),
+        Input=x,
+        axes=list(axes),
+        starts=list(starts),
+        ends=list(ends),
+        StartsTensor=start,
+        EndsTensor=end,
+        infer_flags=[1 if start is None and end is None else -1] * len(axes),
+        decrease_axis=[],
+        result=(x.dtype, tuple(shape)),
+    )
