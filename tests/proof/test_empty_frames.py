@@ -21,8 +21,8 @@ from mconv.program.files import locate
 from mconv.program.stored import write_model
 from tests.managed import require
 from tests.onnx.checks import worker
-from tests.proof.services import running
 from tests.proof import detectors
+from tests.proof.services import running
 
 pytestmark = pytest.mark.runtime
 

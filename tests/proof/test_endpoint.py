@@ -26,8 +26,8 @@ from mconv.proof.endpoint import EndpointRunner, parse, typed
 from mconv.proof.feeds import InputSpec
 from mconv.proof.runners import Answers
 from tests.golden import case
-from tests.proof.driving import drive
 from tests.proof import endpoint_services as services
+from tests.proof.driving import drive
 
 RPC, HTTP = 18071, 18072  # in a network of their own, where nobody else is
 URL = f"http://127.0.0.1:{HTTP}/model/prediction"
