@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Callable
 
-from mconv.emit.zero_size import without_padding
+from mconv.emit.selection import without_padding
 from mconv.paddle.constants import InlineBuilder
 from mconv.paddle.context import Context, Operand
 from mconv.paddle.convert import convert
