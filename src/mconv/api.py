@@ -19,6 +19,7 @@ from mconv.options.convert import Convert
 from mconv.options.declare import takes
 from mconv.options.layers import ToStatic
 from mconv.options.onnx import Onnx2Paddle, ToOnnx
+from mconv.options.quantize import Quantize
 from mconv.options.torch import Torch2Paddle
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from mconv.verbs.convert import Converted
     from mconv.verbs.downgrade import Downgraded
     from mconv.verbs.half import HalfReport
+    from mconv.verbs.quantize import QuantizeReport
     from mconv.verbs.recognise import SourceKind
     from mconv.verbs.serve import ServiceRun
     from mconv.verbs.shapes import Shapes
@@ -185,6 +187,18 @@ def half(path: PathLike, out: PathLike, **options: Any) -> HalfReport:
     from mconv.verbs import half as verb
 
     return verb.half(path, out, **options)
+
+
+@takes(Quantize)
+def quantize(chosen: Quantize) -> QuantizeReport:
+    """A float32 model with products and convolutions in int8, calibrated on data and proved on others.
+
+    Raises:
+        MconvError: see :func:`mconv.verbs.quantize.quantize`.
+    """
+    from mconv.verbs import quantize as verb
+
+    return verb.quantize(chosen)
 
 
 @budget.bounded

@@ -26,6 +26,7 @@ COMMANDS: dict[str, dict[str, str]] = {
         "to-onnx": "Paddle → ONNX, proved",
         "downgrade": "A model of a newer Paddle, .json included → one that an older Paddle loads",
         "half": "A float32 model → half precision for GPUs, proved on the CPU",
+        "quantize": "A float32 model → int8, calibrated on data and proved on others",
         "convert": "Any model, whatever it is → serving_server/ + serving_client/ in one go",
     },
     "Serve": {

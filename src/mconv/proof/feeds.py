@@ -8,7 +8,7 @@ indexes. The same model and seed always give the same arrays.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Optional, Union
@@ -307,10 +307,21 @@ def load_feeds(path: Path, specs: Sequence[InputSpec]) -> list[dict[str, np.ndar
     Raises:
         UsageError: the file cannot be read, an input is missing, unknown, or of another type or shape.
     """
-    arrays = npz_arrays(path)
     names = {spec.name for spec in specs}
+    sets = grouped(path, names)
+    if not sets:
+        raise UsageError(f"{path}: holds no inputs", f"it needs {', '.join(sorted(names))}")
+    return [check_feed(sets[group], specs, str(path)) for group in sorted(sets, key=int)]
+
+
+def grouped(path: Path, names: Collection[str]) -> dict[str, dict[str, np.ndarray]]:
+    """The arrays of a ``.npz`` file by the number of their set, for inputs called *names*; see :func:`load_feeds`.
+
+    Raises:
+        UsageError: the file cannot be read.
+    """
     sets: dict[str, dict[str, np.ndarray]] = {}
-    for key, array in arrays.items():
+    for key, array in npz_arrays(path).items():
         if key.startswith("out_") and key not in names:
             continue
         number, slash, rest = key.partition("/")
@@ -318,9 +329,7 @@ def load_feeds(path: Path, specs: Sequence[InputSpec]) -> list[dict[str, np.ndar
         if name not in names:
             name = re.sub(r"^in_\d+_", "", name)
         sets.setdefault(group, {})[name] = array
-    if not sets:
-        raise UsageError(f"{path}: holds no inputs", f"it needs {', '.join(sorted(names))}")
-    return [check_feed(sets[group], specs, str(path)) for group in sorted(sets, key=int)]
+    return sets
 
 
 def check_feed(feed: Mapping[str, np.ndarray], specs: Sequence[InputSpec], where: str) -> dict[str, np.ndarray]:

@@ -191,6 +191,7 @@ class Worker:
         memory_optim: bool = False,
         passes: Sequence[str] = (),
         onednn_except: Sequence[str] = (),
+        precision: Optional[Literal["int8", "bfloat16"]] = None,
         engine: Literal["auto", "predictor", "executor"] = "auto",
         fetch: Optional[Sequence[str]] = None,
         lods: Optional[Mapping[str, int]] = None,
@@ -207,6 +208,8 @@ class Worker:
             memory_optim: whether Paddle may reuse buffers.
             passes: passes of Paddle Inference that are appended to its own.
             onednn_except: types of operators that oneDNN is not used for.
+            precision: what oneDNN computes in where it can, with *onednn*: ``int8`` needs a quantised program and Paddle
+                2.5 or later, ``bfloat16`` a processor that has it.
             engine: ``predictor`` is Paddle Inference, what servers use; ``executor`` runs the graph as it is
                 and takes every type of tensor; ``auto`` is the Predictor unless it cannot pass a type in or
                 out (2.3 knows four types of input). The result names the one that ran.
@@ -237,6 +240,7 @@ class Worker:
                 "memory_optim": memory_optim,
                 "passes": list(passes),
                 "onednn_except": list(onednn_except),
+                "precision": precision,
                 "threads": self.threads,
                 "lods": dict(lods or {}),
             }
@@ -307,6 +311,7 @@ class Worker:
         *,
         onednn: Optional[bool] = None,
         passes: Sequence[str] = (),
+        precision: Optional[Literal["int8", "bfloat16"]] = None,
         timeout: float = 300,
     ) -> str:
         """What the Predictor logs while it loads a model; see :meth:`run` for the arguments.
@@ -324,6 +329,7 @@ class Worker:
             "onednn": onednn,
             "memory_optim": False,
             "passes": list(passes),
+            "precision": precision,
             "threads": self.threads,
             "log": True,
         }

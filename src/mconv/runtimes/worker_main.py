@@ -168,6 +168,11 @@ class OnPredictor:
                 import paddle
 
                 config.set_mkldnn_op(onednn_operators(paddle) - set(request["onednn_except"]))
+            if request.get("precision"):
+                ask = getattr(config, "enable_mkldnn_" + request["precision"], None)
+                if ask is None:
+                    raise OtherFormat(f"oneDNN has no {request['precision']} in this Paddle")
+                ask()
         elif request["onednn"] is False and hasattr(config, "disable_mkldnn"):
             config.disable_mkldnn()  # before 2.6 it is off unless asked for
         for name in request["passes"]:

@@ -150,6 +150,28 @@ def _refuse(kind: SourceKind, source: PathLike, chosen: Convert) -> None:
         raise UsageError(f"{one.flag}: {os.fspath(source)} is {kind.value}, which has no use for it", "leave it out")
 
 
+def as_paddle_model(
+    source: PathLike, folder: Path, *, target: Optional[targets.Target] = None, timeout: float = 600
+) -> tuple[PathLike, list[str]]:
+    """A source as a Paddle model with a ``.pdmodel``: itself where it is one, else what is made of it in *folder*.
+
+    Returns:
+        Where the model is, and the warnings of the conversion.
+
+    Raises:
+        MconvError: that of the conversion.
+    """
+    kind = recognise(source)
+    if kind is SourceKind.PADDLE:
+        return source, []
+    goal = target or targets.get(targets.DEFAULT_TARGET)
+    if kind is SourceKind.PIR:
+        from mconv.verbs.downgrade import downgrade
+
+        return folder, downgrade(source, folder, target=goal.name).warnings
+    return folder, _first(kind, folder, Convert(source, folder, target=goal, timeout=timeout)).warnings
+
+
 def _first(kind: SourceKind, model: Path, chosen: Convert) -> Report:
     """The conversion to an inference model."""
     if kind is SourceKind.ONNX:

@@ -26,6 +26,7 @@ from mconv.errors import (
     VerificationError,
 )
 from mconv.passes import half as rewriting
+from mconv.passes import quantize_forms
 from mconv.passes.half import Halved
 from mconv.passes.half_tables import LARGEST
 from mconv.program import files, targets
@@ -185,6 +186,11 @@ def half(
         raise UnsupportedError("Paddle 1.8 has half kernels for training only", "--target 2.3")
     if precision.of_program(program) != "float32":
         raise UnsupportedError(f"{found.program}: computes in {precision.of_program(program)} already")
+    quantised = quantize_forms.describe(program)
+    if quantised is not None:
+        raise UnsupportedError(
+            f"{found.program}: is {quantised} already", "half takes the float32 model that it was made of"
+        )
     kind = DTYPES[dtype]
     items = {record.name: record for record in files.records(found, program)}
     task = _Task(program, items, goal, kind, list(keep), io, weights_only)

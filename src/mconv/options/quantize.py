@@ -1,0 +1,104 @@
+"""Of ``quantize``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Optional
+
+from mconv.errors import UsageError
+from mconv.options.declare import CONVERSION, INPUT, VERIFICATION, again, argument, one_of, option
+from mconv.options.proving import Bounded, Force, PathLike, Progress, Runs, TargetLike
+from mconv.program import targets
+
+AUTO = "auto"
+METHODS = (AUTO, "minmax", "percentile", "mse", "kl")
+PERCENTILE = 99.99
+
+
+class Quantize(Runs, Force, Bounded, Progress):
+    """Of ``quantize``.
+
+    Raises:
+        UsageError: there is no such method or target, or a number is out of its range.
+    """
+
+    examples: ClassVar[Mapping[str, str]] = {
+        INPUT: "mconv quantize model out8 --data real.npz --labels label",
+        CONVERSION: "mconv quantize model.onnx out8 --data real.npz --target 2.6 --keep softmax_0.tmp_0",
+        VERIFICATION: "mconv quantize model out8 --data real/ --inputs others.npz --max-drop 0.005",
+    }
+
+    path: Any = argument(typed=str, help="A float32 model: of Paddle, or what `mconv convert` takes.", kw_only=False)
+    out: PathLike = argument(
+        metavar="OUT", help="The folder for inference.pdmodel and inference.pdiparams.", kw_only=False
+    )
+    data: PathLike = option(
+        default=None,
+        metavar="X.NPZ|FOLDER",
+        help="Real inputs to calibrate with; a quarter is held back to prove with.",
+        group=INPUT,
+        recipe=False,
+    )
+    labels: Optional[str] = option(
+        default=None,
+        metavar="NAME",
+        help="The array of --data with the right class of each row: accuracy is measured.",
+        group=INPUT,
+    )
+    method: str = option(
+        default=AUTO,
+        help="How ranges are chosen: minmax, percentile, mse, kl; auto tries each.",
+        group=CONVERSION,
+        choices=METHODS,
+    )
+    percentile: float = option(
+        default=PERCENTILE,
+        help="Of --method percentile: so many percent of the numbers are not cut off.",
+        group=CONVERSION,
+        schema={"minimum": 50, "maximum": 100},
+    )
+    keep: Sequence[str] = option(
+        default=(),
+        metavar="NAME",
+        help="An operator or a variable that stays float32. Repeatable.",
+        group=CONVERSION,
+    )
+    target: Optional[TargetLike] = option(
+        default=None,
+        typed=str,
+        help="The Paddle that will load it: 2.3, 2.6, 3.  [default: the program's]",
+        group=CONVERSION,
+        recipe=False,
+    )
+    inputs: Optional[PathLike] = option(
+        default=None,
+        flags=["--inputs"],
+        metavar="X.NPZ|FOLDER",
+        help="Inputs to prove it with, instead of some held back.",
+        group=VERIFICATION,
+        recipe=False,
+    )
+    max_drop: Optional[float] = option(
+        default=None,
+        metavar="SHARE",
+        help="What may be lost of the right answers (0.01), or without labels of the numbers (0.1); layers stay float32 "
+        "until it is kept to.",
+        group=VERIFICATION,
+        schema={"exclusiveMinimum": 0, "maximum": 1},
+    )
+    runtime: Optional[str] = again(
+        Runs, "runtime", help="Where to run it: a managed runtime or `current`.  [default: the target's]"
+    )
+    timeout: float = again(Runs, "timeout", help="For each run of the model.")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.data is None:
+            raise UsageError("--data: quantising needs real inputs", "--data x.npz, one array for each input")
+        one_of("--method", self.method, METHODS)
+        if not 50 <= self.percentile <= 100:
+            raise UsageError(f"--percentile {self.percentile:g}: it is between 50 and 100")
+        if self.max_drop is not None and not 0 < self.max_drop <= 1:
+            raise UsageError(f"--max-drop {self.max_drop:g}: it is a share, above 0 and up to 1")
+        if self.target is not None:
+            self.settle("target", targets.get(self.target))

@@ -1,0 +1,192 @@
+"""int8: nets that have learnt something lose less than a point of it, in the emulation and in oneDNN's int8 kernels; layers
+that would lose more stay float32."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from mconv import api
+from mconv.errors import UnsupportedError, UsageError, VerificationError
+from mconv.program import files
+from mconv.program.dtypes import DType
+from mconv.verbs.quantize import QuantizeReport, error_of, operators_in
+from tests.golden import case
+from tests.managed import require
+from tests.verbs import trained
+
+RUNTIMES = {"2.3": "paddle-2.3.2", "2.6": "paddle-2.6.2", "3": "current"}
+
+
+def within_a_point(found: QuantizeReport) -> None:
+    assert found.status == "passed" and found.held_back and not [row for row in found.layers if not row.int8]
+    assert found.accuracy["float32"] - found.accuracy["int8"] <= 0.01
+    assert found.int8 is not None and found.int8.operators and found.int8.accuracy is not None
+    assert found.accuracy["float32"] - found.int8.accuracy <= 0.01
+    assert found.bytes["after"] < 0.4 * found.bytes["before"]
+
+
+@pytest.mark.runtime
+def test_a_small_net_in_all_paddles(workers: Callable[[str], Any], tmp_path: Path) -> None:
+    """One that learns five directions in seconds; the file is the same program in 2.3.2, 2.6.2 and 3.3.1."""
+    pytest.importorskip("torch")
+    require("paddle-2.6.2")
+
+    def data(count: int, seed: int) -> trained.Data:
+        return trained.stripes(count, seed, classes=5, size=16)
+
+    net = trained.resnet(width=4, classes=5)
+    assert trained.train(net, data, 1200, 1e-2, 0.9, 30) > 0.8
+    x, labels = data(320, 3)
+    np.savez(tmp_path / "x.npz", x=x, label=labels)
+    model = trained.save(net, x, tmp_path / "net.onnx")
+    found = api.quantize(model, tmp_path / "out", data=tmp_path / "x.npz", labels="label", target="2.6")
+    assert set(found.methods) == {"minmax", "percentile", "mse", "kl"} and found.proof == 64
+    assert found.accuracy["float32"] > 0.8 and found.accuracy["float32"] - found.accuracy["int8"] <= 0.02
+    assert found.int8 is not None and sum(found.int8.operators.values()) >= 5 and found.int8.error is not None
+    assert found.int8.error < 0.1
+    program = files.load_program(files.locate(tmp_path / "out"))
+    held = Counter(v.dtype for v in program.parameters)
+    assert held[DType.INT8] == len(found.layers)
+    answers = []
+    for target, runtime in RUNTIMES.items():
+        made = api.downgrade(tmp_path / "out", tmp_path / target, target=target)
+        run = workers(runtime).run(
+            made.program, made.params, [{"x": x[:32]}, {"x": x[:3]}], ir_optim=False, onednn=False
+        )
+        answers.append([row[0] for row in run.outputs])
+    for other in answers[1:]:
+        for a, b in zip(answers[0], other):
+            assert np.abs(a - b).max() <= 1e-4 * np.abs(a).max()
+
+
+@pytest.mark.runtime
+@pytest.mark.slow
+@pytest.mark.parametrize("target", ["2.6", "3"])
+@pytest.mark.parametrize(("net", "rows", "rate"), [("resnet", 4000, 3e-3), ("bert", 6000, 1e-3)])
+def test_trained_for_a_minute(net: str, rows: int, rate: float, target: str, tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    require(RUNTIMES[target])
+    made = getattr(trained, net)()
+    data = trained.stripes if net == "resnet" else trained.order
+    assert trained.train(made, data, rows, rate, 0.97, 400) > 0.95
+    x, labels = data(1200, 3)
+    np.savez(tmp_path / "x.npz", x=x, label=labels)
+    model = trained.save(made, x, tmp_path / "net.onnx")
+    options: dict[str, Any] = {"data": tmp_path / "x.npz", "labels": "label", "target": target}
+    found = api.quantize(model, tmp_path / "out", runtime=RUNTIMES[target], **options)
+    assert found.accuracy["float32"] > 0.95
+    within_a_point(found)
+
+
+def chain(folder: Path, spread: float) -> Path:
+    """y = relu(x @ a) * spread @ b @ c: the first column of what the second product reads is *spread* times the others."""
+    random = np.random.default_rng(2)
+    factor = np.ones(8, np.float32)
+    factor[0] = spread
+    held = {name: random.normal(size=(8, 8)).astype(np.float32) for name in "abc"}
+    held["b"][0] /= spread
+    nodes = [
+        helper.make_node("MatMul", ["x", "a"], ["first"]),
+        helper.make_node("Relu", ["first"], ["positive"]),
+        helper.make_node("Mul", ["positive", "factor"], ["wide"]),
+        helper.make_node("MatMul", ["wide", "b"], ["second"]),
+        helper.make_node("MatMul", ["second", "c"], ["y"]),
+    ]
+    infos = [helper.make_tensor_value_info(n, TensorProto.FLOAT, ["n", 8]) for n in "xy"]
+    weights = [numpy_helper.from_array(v, n) for n, v in {**held, "factor": factor}.items()]
+    graph = helper.make_graph(nodes, "chain", infos[:1], infos[1:], weights)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    onnx.save(model, folder / "chain.onnx")
+    api.onnx2paddle(folder / "chain.onnx", folder / "chain", target="2.3", verify=False)
+    np.savez(folder / "x.npz", x=random.normal(size=(64, 8)).astype(np.float32))
+    return folder / "chain"
+
+
+@pytest.mark.runtime
+def test_layers_that_cost_too_much_stay_float32(workers: Callable[[str], Any], tmp_path: Path) -> None:
+    require("paddle-2.3.2")
+    model = chain(tmp_path, 1000.0)
+    data = {"data": tmp_path / "x.npz", "method": "minmax", "max_drop": 0.03}
+    found = api.quantize(model, tmp_path / "out", **data)  # type: ignore[arg-type]
+    assert [row.name for row in found.layers if not row.int8] == ["second"]
+    errors = {row.name: row.error for row in found.layers}
+    assert errors["second"] is not None and errors["second"] > 0.1 > (errors["first"] or 0)
+    assert found.outputs[0].error is not None and found.outputs[0].error <= 0.03
+    assert any("computes the rounded numbers in float32" in warning for warning in found.warnings)
+    # by hand the same
+    by_hand = api.quantize(model, tmp_path / "hand", keep=["second"], **data)  # type: ignore[arg-type]
+    assert [row.name for row in by_hand.layers] == ["first"]  # the last one reads it, too
+    # and what was proved is what the runtime computes
+    x = np.load(tmp_path / "x.npz")["x"].reshape(2, 32, 8)[:, 24:].reshape(16, 8)  # the last quarter of each run
+    (want,) = workers("paddle-2.3.2").run(*_pair(model), {"x": x}).outputs[0]
+    (got,) = workers("paddle-2.3.2").run(found.program, found.params, {"x": x}).outputs[0]
+    assert error_of([[want]], [[got]], 0) == pytest.approx(found.outputs[0].error, rel=1e-3)
+
+
+def _pair(folder: Path) -> tuple[Path, Path]:
+    return folder / "inference.pdmodel", folder / "inference.pdiparams"
+
+
+@pytest.mark.runtime
+def test_nothing_is_written_of_what_is_never_right(tmp_path: Path) -> None:
+    require("paddle-2.3.2")
+    model = chain(tmp_path, 1000.0)
+    with pytest.raises(VerificationError, match="in int8, the output y is off by") as caught:
+        api.quantize(model, tmp_path / "out", data=tmp_path / "x.npz", max_drop=1e-5)
+    assert caught.value.rows and not (tmp_path / "out").exists()
+    np.savez(tmp_path / "zero.npz", x=np.zeros((8, 8), np.float32))
+    with pytest.raises(UsageError, match="is 0 on all calibration data"):
+        api.quantize(model, tmp_path / "out", data=tmp_path / "zero.npz")
+
+
+@pytest.mark.runtime
+@pytest.mark.parametrize(("name", "layers"), [("bert", 13), ("conv", 3), ("multi", 3)])
+def test_golden_models(name: str, layers: int, tmp_path: Path) -> None:
+    """Two inputs, a weight that an embedding reads too, convolutions of groups: data in a folder, nothing held back."""
+    require("paddle-2.6.2")
+    model = case(f"2.3.2-{name}")
+    (tmp_path / "data").mkdir()
+    np.savez(tmp_path / "data" / "one.npz", **model.inputs)
+    found = api.quantize(
+        model.model, tmp_path / "out", data=tmp_path / "data", target="2.6", method="minmax", max_drop=0.2
+    )
+    assert len(found.layers) == layers and found.outputs and found.int8 is not None
+    assert api.inspect(tmp_path / "out").notes[-1].startswith("quantised to 8 bits")
+    with pytest.raises(UnsupportedError, match="already"):
+        api.quantize(tmp_path / "out", tmp_path / "again", data=tmp_path / "data")
+    with pytest.raises(UnsupportedError, match="already"):
+        api.half(tmp_path / "out", tmp_path / "half", verify=False)
+
+
+def test_what_the_log_of_paddle_says() -> None:
+    log = "---    quantized 9 fused_conv2d ops \n---    quantized 2 fused_conv2d ops with residual connection\n"
+    assert operators_in(log + "---    quantized 0 fc ops\n") == {"fused_conv2d": 11}
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "said"),
+    [
+        ({"method": "best"}, UsageError, "--method: 'best'"),
+        ({"percentile": 10}, UsageError, "--percentile 10"),
+        ({"max_drop": 0}, UsageError, "--max-drop 0"),
+        ({"target": "1.8"}, UnsupportedError, "Paddle 1.8 has no quantize_linear"),
+        ({"keep": ["conv9d"]}, UsageError, "--keep conv9d"),
+        ({"keep": ["matmul_v2"]}, UnsupportedError, "no product or convolution"),
+        ({"labels": "nowhere"}, UsageError, "holds no labels called 'nowhere'"),
+    ],
+)
+def test_what_cannot_be_asked_for(options: dict[str, Any], error: Any, said: str, tmp_path: Path) -> None:
+    model = case("2.3.2-mlp")
+    np.savez(tmp_path / "x.npz", **model.inputs)
+    with pytest.raises(error) as raised:
+        api.quantize(model.model, tmp_path / "out", data=tmp_path / "x.npz", **options)
+    assert said in raised.value.message
+    assert not (tmp_path / "out").exists()
