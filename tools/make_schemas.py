@@ -39,6 +39,7 @@ from mconv.serving.scaffold import Written
 from mconv.verbs.convert import Converted
 from mconv.verbs.downgrade import Downgraded
 from mconv.verbs.half import HalfReport
+from mconv.verbs.quantize import QuantizeReport
 from mconv.verbs.serve import Serving
 from mconv.verbs.shapes import Shapes
 from mconv.verbs.verify import Verification
@@ -314,6 +315,7 @@ RESULTS: dict[str, Any] = {
     "to-onnx": Report,
     "downgrade": Downgraded,
     "half": HalfReport,
+    "quantize": QuantizeReport,
     "convert": Converted,
     "to-serving": ServingResult,
     "scaffold": Written,

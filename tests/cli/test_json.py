@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import jsonschema
+import numpy as np
 import pytest
 
 from mconv.cli import main as frame
@@ -68,6 +69,7 @@ COMMANDS = [
     Command("to-serving", "to-serving model --show"),
     Command("scaffold", "scaffold serving_server"),
     Command("half", "half model out", (RUNTIME,)),
+    Command("quantize", "quantize model out --data real.npz --method minmax --max-drop 0.5", (RUNTIME,)),
     Command("shapes", "shapes model --min x[1,8] --opt x[4,8] --max x[16,8] --form trtexec", (RUNTIME,)),
     Command("serve", "serve serving_server --port PORT --detach", (RUNTIME,), after="serve --stop --port PORT"),
     Command("serve-stop", "serve --stop --port PORT", (RUNTIME,), before="serve serving_server --port PORT --detach"),
@@ -110,6 +112,7 @@ def here(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "layer.py").write_text(LAYER)
     (folder / "recipe.yaml").write_text(RECIPE)
     shutil.copytree(case("2.3.2-mlp").model, folder / "model")
+    np.savez(folder / "real.npz", **case("2.3.2-mlp").inputs)
     shutil.copytree(case("2.3.2-bert").model, folder / "bert")
     subprocess.run([sys.executable, "-m", "mconv", "to-serving", "model", "-q"], cwd=folder, check=True)
     return folder

@@ -34,6 +34,7 @@ EXITS: dict[str, tuple[int, ...]] = {
     "to-serving": (*_READS, 5, 7, 8, 9, 14),
     "scaffold": (*_READS, 5, 7, 14),
     "half": (*_READS, 5, 6, 8, 9, 10, 14),
+    "quantize": (*_READS, 5, 6, 7, 8, 9, 10, 11, 14),
     "shapes": (*_READS, 5, 6, 8, 9, 14),
     "serve": (*_READS, 5, 7, 8, 9, 14),
     "serve-check": (*_READS, 8, 9, 10, 14),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Optional
 
@@ -28,12 +29,14 @@ class Quantize(Runs, Force, Bounded, Progress):
         VERIFICATION: "mconv quantize model out8 --data real/ --inputs others.npz --max-drop 0.005",
     }
 
-    path: Any = argument(typed=str, help="A float32 model: of Paddle, or what `mconv convert` takes.", kw_only=False)
+    path: Any = argument(
+        metavar="MODEL", typed=str, help="A float32 model: of Paddle, or what `mconv convert` takes.", kw_only=False
+    )
     out: PathLike = argument(
         metavar="OUT", help="The folder for inference.pdmodel and inference.pdiparams.", kw_only=False
     )
     data: PathLike = option(
-        default=None,
+        default=dataclasses.MISSING,
         metavar="X.NPZ|FOLDER",
         help="Real inputs to calibrate with; a quarter is held back to prove with.",
         group=INPUT,
@@ -93,8 +96,6 @@ class Quantize(Runs, Force, Bounded, Progress):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.data is None:
-            raise UsageError("--data: quantising needs real inputs", "--data x.npz, one array for each input")
         one_of("--method", self.method, METHODS)
         if not 50 <= self.percentile <= 100:
             raise UsageError(f"--percentile {self.percentile:g}: it is between 50 and 100")

@@ -1,7 +1,7 @@
 """A float32 program with int8 products and convolutions, in the form of ``quantize_linear`` and ``dequantize_linear``.
 
 Each layer reads its activation through a pair of both, of one scale for the tensor, and its weight, stored as int8, through
-a ``dequantize_linear`` of one scale for each output channel. A Paddle that runs the program as it is computes with the
+a ``dequantize_linear`` of one scale for each output channel (of square matrices, of one for all). A Paddle that runs the program as it is computes with the
 rounded numbers in float32: that is the emulation. oneDNN (``quant_dequant_mkldnn_pass``, Paddle 2.5 and later), TensorRT
 and ONNX Runtime make int8 kernels of the same program.
 """
@@ -32,7 +32,7 @@ class Layer:
         name: its output variable.
         operator: its type.
         activation, weight: what it reads.
-        axis: of the weight, on which its output channels lie.
+        axis: of the weight, on which its output channels lie; -1: one scale for all.
     """
 
     name: str
@@ -71,20 +71,26 @@ def layers(program: Program, params: Mapping[str, TensorSource], keep: Collectio
         source = params.get(w)
         if source is None or source.dtype is not DType.FP32 or x in params or written[x] > 1 or written[name] > 1:
             continue
-        axis = _axis(op, len(source.shape))
+        axis = _axis(op, source.shape)
         if axis is not None and _is_float(block, x) and _is_float(block, w):
             found.append(Layer(name, op.type, x, w, axis))
     return found
 
 
-def _axis(op: Op, rank: int) -> int | None:
-    """The axis of the weight on which the output channels lie; None where it has another form than oneDNN knows."""
+def _axis(op: Op, shape: Sequence[int]) -> int | None:
+    """The axis of the weight on which the output channels lie, -1 for one scale for all; None where it has another form
+    than oneDNN knows.
+
+    Paddle's ``quant_dequant_mkldnn_pass`` (2.5 to 3.3) goes by the number of scales: where it is that of the rows, too, it
+    takes them for the rows', so that a square matrix with a scale for each column becomes another one.
+    """
+    rank = len(shape)
     if "conv" in op.type:
         return 0 if rank == 4 and op.attr("data_format", "NCHW") in ("NCHW", "AnyLayout") else None
     turned = op.attr("trans_y", False) or op.attr("transpose_Y", False)
     if rank != 2 or op.attr("trans_x", False) or op.attr("transpose_X", False):
         return None
-    return 0 if turned else 1
+    return 0 if turned else -1 if shape[0] == shape[1] else 1
 
 
 def _is_float(block: Block, name: str) -> bool:
@@ -98,7 +104,7 @@ def integers(layer: Layer, params: Mapping[str, TensorSource]) -> dict[str, Tens
 
     array = np.asarray(params[layer.weight].array(), np.float32)
     others = tuple(i for i in range(array.ndim) if i != layer.axis)
-    largest = np.abs(array).max(axis=others, initial=0.0).astype(np.float32)
+    largest = np.abs(array).max(axis=others, initial=0.0).astype(np.float32).reshape(-1)
     largest[largest == 0] = 1  # a channel of zeros: any scale does, and 0 has no reciprocal
     whole = to_integers(array, largest, layer.axis, EVEN).clip(-127, 127).astype(np.int8)
     key = held(layer)

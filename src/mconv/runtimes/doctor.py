@@ -64,6 +64,7 @@ NEEDS: dict[str, tuple[Need, ...]] = {
     "inspect": (),
     "downgrade": (),
     "half": (),
+    "quantize": (Need("calibration and proof", _RUN_PADDLE),),
     "convert": (
         Need("PyTorch models", ("torch",), optional=True),
         Need("paddle.nn.Layer sources", ("paddle",), optional=True),

@@ -26,6 +26,7 @@ from mconv.options.layers import ToStatic
 from mconv.options.onnx import Onnx2Paddle
 from mconv.options.torch import Torch2Paddle
 from mconv.printable import json_text
+from mconv.program import targets
 from mconv.program.files import Era, load_program, locate
 from mconv.program.params import PathLike
 from mconv.proof.prove import NOT_DONE, PASSED, UNPROVED
