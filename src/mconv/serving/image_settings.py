@@ -1,4 +1,5 @@
-"""How pictures become the input of a model: sizes, channels, means; from options, ``preprocessor_config.json``, defaults."""
+"""How pictures become the input of a model: sizes, channels, means; from options, ``inference.yml``,
+``preprocessor_config.json``, defaults."""
 
 from __future__ import annotations
 
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any, Optional
 
 from mconv.errors import CorruptModelError, UsageError
+from mconv.serving import paddlex
 from mconv.serving.kinds import ModelInput, image_layout
 from mconv.serving.sidecars import read_json
 
@@ -29,7 +31,7 @@ _MOST = 1 << 16  # pixels of an edge
 
 @dataclass(frozen=True)
 class ImageOptions:
-    """What the user says of it; None: as ``preprocessor_config.json`` has it, else as usual.
+    """What the user says of it; None: as ``inference.yml`` or ``preprocessor_config.json`` has it, else as usual.
 
     Attributes:
         size: ``224``, ``48x192`` (height x width), ``48x?`` (the width follows the picture), ``?`` (both do).
@@ -57,7 +59,13 @@ class ImageOptions:
 
 @dataclass
 class ImageSettings:
-    """All of it, settled; see :class:`ImageOptions`."""
+    """All of it, settled; see :class:`ImageOptions`.
+
+    Attributes:
+        widths: the smallest and largest width where only the width is open; rows are filled up to the smallest.
+        edge, limit: where both sizes are open, which edge is brought to what: ``longest`` and ``shortest`` bound the long
+            edge from above and the short one from below, ``long`` is what the long edge becomes.
+    """
 
     layout: str
     order: str
@@ -70,6 +78,9 @@ class ImageSettings:
     scale: float
     resample: str
     library: str
+    widths: Optional[tuple[int, int]] = None
+    edge: int = 960
+    limit: str = "longest"
     notes: list[str] = field(default_factory=list)
 
     @property
@@ -86,12 +97,14 @@ def settle(inputs: Sequence[ModelInput], options: ImageOptions, beside: Optional
     """Work out the settings for a model of one picture.
 
     Args:
-        beside: the folder of the source, where ``preprocessor_config.json`` may be.
+        beside: the folder of the source, where ``inference.yml`` or ``preprocessor_config.json`` may be.
 
     Raises:
         UsageError: the model is no model of one picture, or the options contradict each other or the model.
-        CorruptModelError: ``preprocessor_config.json`` is damaged.
+        CorruptModelError: one of these is damaged.
     """
+    described = paddlex.find(beside)
+    said, notes = ({}, []) if described is None else described.picture()
     for option, value, allowed in (
         ("--image-fit", options.fit, FITS),
         ("--channel-order", options.order, ORDERS),
@@ -110,12 +123,12 @@ def settle(inputs: Sequence[ModelInput], options: ImageOptions, beside: Optional
         )
     shape = inputs[0].shape
     channels, fixed = (shape[1], shape[2:]) if layout == "nchw" else (shape[3], shape[1:3])
-    order = options.order or ("gray" if channels == 1 else "rgb")
+    order = options.order or said.get("order") or ("gray" if channels == 1 else "rgb")
     if channels not in (None, 1 if order == "gray" else 3):
         raise UsageError(f"--channel-order {order}: the model takes {channels} channels ({inputs[0].sizes})")
-    stored = {} if beside is None else _stored(beside / SETTINGS)
+    stored = said or ({} if beside is None else _stored(beside / SETTINGS))
     if options.size is not None:  # they belong to the stored size
-        stored = {k: v for k, v in stored.items() if k not in ("fit", "short_edge")}
+        stored = {k: v for k, v in stored.items() if k not in ("fit", "short_edge", "widths", "edge", "limit")}
     uint8 = inputs[0].dtype.label == "uint8"
     plain = uint8 or order == "gray"
     channels = 1 if order == "gray" else 3
@@ -124,7 +137,6 @@ def settle(inputs: Sequence[ModelInput], options: ImageOptions, beside: Optional
     std = _numbers("--std", _first(options.std, stored.get("std"), [1.0] if plain else _STD), channels)
     if not all(std) or not math.isfinite(scale):
         raise UsageError("--std: nothing can be divided by 0" if not all(std) else f"--scale: {scale} is no number")
-    notes = []
     unsaid = [n for n, v in (("mean", options.mean), ("std", options.std)) if v is None and n not in stored]
     if unsaid and not plain:
         notes.append(f"{' and '.join(unsaid)} are assumed to be ImageNet's, the channels {order}: see --mean, --std")
@@ -143,8 +155,13 @@ def settle(inputs: Sequence[ModelInput], options: ImageOptions, beside: Optional
     elif options.short_edge is not None:
         raise UsageError("--short-edge is for --image-fit crop")
     resample = options.resample or stored.get("resample") or "bilinear"
-    library = options.library or "pillow"
-    return ImageSettings(layout, order, height, width, fit, short, mean, std, scale, resample, library, notes)
+    library = options.library or stored.get("library") or "pillow"
+    limits = {k: stored[k] for k in ("widths", "edge", "limit") if k in stored}
+    if width is not None:
+        limits.pop("widths", None)
+    return ImageSettings(
+        layout, order, height, width, fit, short, mean, std, scale, resample, library, **limits, notes=notes
+    )
 
 
 def _size(

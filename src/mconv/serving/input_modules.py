@@ -10,7 +10,7 @@ from typing import Optional
 from mconv.errors import MconvError, UsageError
 from mconv.program.copying import copy_file
 from mconv.program.program import Program
-from mconv.serving import image_settings, onednn, tokenizer_files
+from mconv.serving import image_settings, onednn, paddlex, tokenizer_files
 from mconv.serving.kinds import KINDS, ModelInput, Written, image_layout, text_roles
 from mconv.serving.rendering import literal, render
 from mconv.serving.service_options import ServiceOptions
@@ -18,7 +18,9 @@ from mconv.serving.sidecars import read_json, read_text
 
 # its presence says what kind of service a folder holds
 MODULES = {kind: f"{kind}_input.py" for kind in KINDS}
-LABELS = "labels.txt"
+LABELS, CHARACTERS = "labels.txt", "characters.txt"
+# what reads a model's outputs, by what PaddleX calls that
+ANSWERS = {"text": "text_answer.py", "boxes": "box_answer.py"}
 _MAX_BATCH = 10  # of the shapes that TensorRT prepares for
 _MAX_RESIZED = 2_000_000  # pixels of one picture: 24 MB as the model takes it
 
@@ -146,6 +148,9 @@ def image(service: Service, inputs: Sequence[ModelInput], options: ServiceOption
         WIDTH=found.width,
         FIT=found.fit,
         SHORT_EDGE=found.short_edge,
+        WIDTHS=found.widths,
+        EDGE=found.edge,
+        LIMIT=found.limit,
         LIBRARY=found.library,
         RESAMPLE=found.resample,
         SCALE=found.scale,
@@ -158,8 +163,10 @@ def image(service: Service, inputs: Sequence[ModelInput], options: ServiceOption
     service.sizes = 1 if found.height and found.width else None
     service.notes += found.notes
 
+    least, most = found.widths or (1, 1 << 16)
+
     def shape(batch: int, size: int) -> list[int]:
-        edges = [found.height or size, found.width or size]
+        edges = [found.height or size, found.width or min(max(size, least), most)]
         return [batch, *((len(found.mean), *edges) if found.layout == "nchw" else (*edges, len(found.mean)))]
 
     batch = inputs[0].shape[0]
@@ -182,12 +189,14 @@ def tensor(service: Service, inputs: Sequence[ModelInput], options: ServiceOptio
 
 
 def labels(service: Service, options: ServiceOptions, program: Optional[Program], beside: Optional[Path]) -> None:
-    """Add the names of the classes: those of the user's file, else ``id2label`` of ``config.json`` beside the source.
+    """Add the names of the classes: those of the user's file, else those of ``inference.yml`` or ``id2label`` of
+    ``config.json`` beside the source.
 
     Raises:
         UsageError: the user's file cannot be read, or has not as many names as the first output has numbers in a row.
     """
     outputs = [] if program is None else program.fetches
+    described = paddlex.find(beside)
     classes = outputs[0].shape[-1] if outputs and outputs[0].shape else -1
     if options.labels is not None:
         path = Path(options.labels)
@@ -200,9 +209,44 @@ def labels(service: Service, options: ServiceOptions, program: Optional[Program]
             name = outputs[0].name
             raise UsageError(f"--labels: {path} has {count} names, the output {name} {classes} numbers in a row")
         service.copies[LABELS] = path
+    elif described is not None and described.answer == "labels" and len(described.words or []) == classes:
+        service.files[LABELS] = "".join(f"{name}\n" for name in described.words or [])
     elif beside is not None and classes > 0:
         names = read_json(beside / "config.json").get("id2label")
         wanted = [str(i) for i in range(classes)]
         # those that a library makes up say nothing
         if isinstance(names, dict) and sorted(names) == sorted(wanted) and names["0"] != "LABEL_0":
             service.files[LABELS] = "".join(" ".join(str(names[i]).split()) + "\n" for i in wanted)
+
+
+def answers(service: Service, program: Optional[Program], beside: Optional[Path]) -> None:
+    """Add what reads the outputs as ``inference.yml`` beside the source says: texts of a recogniser, boxes of a detector of
+    text.
+
+    Raises:
+        CorruptModelError: ``inference.yml`` is damaged.
+    """
+    described = paddlex.find(beside) if service.kind == "image" else None
+    module = None if described is None else ANSWERS.get(described.answer or "")
+    if described is None or module is None:
+        return
+    if module == ANSWERS["boxes"]:
+        found = described.boxes()
+        others = {"score_mode": "fast", "box_type": "quad"}
+        unlike = [f"{k}: {described.after[k]}" for k, v in others.items() if described.after.get(k, v) != v]
+        if unlike:
+            service.notes.append(f"{paddlex.NAME} has {', '.join(unlike)}: boxes are {', '.join(others.values())}")
+        service.files[module] = render(
+            module, THRESHOLD=found["thresh"], BOX_THRESHOLD=found["box_thresh"], GROWTH=found["unclip_ratio"],
+            MAX_BOXES=found["max_candidates"], DILATED=found["use_dilation"],
+        )  # fmt: skip
+        return
+    words = described.words or []
+    shape = program.fetches[0].shape if program is not None and program.fetches else ()
+    if shape and shape[-1] not in (-1, len(words)):
+        service.notes.append(
+            f"{paddlex.NAME} has {len(words) - 2} characters, the output {shape[-1]} numbers in a row: answers have no text"
+        )
+        return
+    service.files[CHARACTERS] = "".join(f"{word}\n" for word in words)
+    service.files[module] = render(module, CHARACTERS=CHARACTERS)

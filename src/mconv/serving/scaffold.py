@@ -23,7 +23,7 @@ from mconv.program.program import Program
 from mconv.serving import configure, input_modules, onednn, shape_ranges, tokenizer_files
 from mconv.serving.configure import ServingConfig
 from mconv.serving.image_settings import ImageOptions
-from mconv.serving.input_modules import LABELS, MODULES, Service, Shapes
+from mconv.serving.input_modules import ANSWERS, CHARACTERS, LABELS, MODULES, Service, Shapes
 from mconv.serving.kinds import Written, inputs_of
 from mconv.serving.rendering import literal, render
 from mconv.serving.service_options import ServiceOptions, check, options_from
@@ -84,12 +84,12 @@ def plan(
         config: the inputs and outputs as the servers see them.
         program: the model, for the shapes of its inputs.
         model: the ``serving_server/`` folder, as seen from the service's.
-        beside: the source's folder, where a tokenizer or ``preprocessor_config.json`` may be.
+        beside: the source's folder, where a tokenizer, ``inference.yml`` or ``preprocessor_config.json`` may be.
 
     Raises:
         UsageError: the options contradict each other or the model.
         UnsupportedError: an input cannot be served.
-        CorruptModelError: a tokenizer or ``preprocessor_config.json`` is damaged.
+        CorruptModelError: one of these is damaged.
     """
     check(options)
     if options.device_type is None:
@@ -118,6 +118,7 @@ def plan(
     else:
         shapes = input_modules.tensor(service, inputs, options)
     input_modules.labels(service, options, program, beside)
+    input_modules.answers(service, program, beside)
     _around(service, config, program, options, model, shapes)
     return service
 
@@ -220,6 +221,7 @@ def _around(
         LOG_FILE=quoted(options.log_file),
         LOG_LEVEL=quoted(options.log_level),
         LABELS=literal(LABELS if LABELS in {*service.copies, *service.files} else None),
+        ANSWERS=literal(next((name[: -len(".py")] for name in ANSWERS.values() if name in service.files), None)),
         # of the program's variables, whatever clients call them
         **_dynamic_shapes(service, options, {var.name: shapes[var.alias] for var in config.feeds}),
     )
@@ -236,7 +238,7 @@ def _around(
             REQUEST=render(f"client_{service.kind}.py").rstrip("\n"),
         )
     home = posixpath.join(_MODEL_HOME, "service")
-    more = sorted({*service.copies, *({LABELS, SHAPES} & set(service.files))})
+    more = sorted({*service.copies, *({LABELS, SHAPES, CHARACTERS, *ANSWERS.values()} & set(service.files))})
     for part in PARTS:
         service.files[part] = render(part)
     service.files[BATCHING] = render(BATCHING, **batching)

@@ -1,0 +1,188 @@
+"""``inference.yml`` of PaddleX: what it says, the settings it becomes, and that a service then reads pictures and outputs as
+RapidOCR, which has the same models and PaddleOCR's own steps around them."""
+
+from __future__ import annotations
+
+import base64
+import json
+from pathlib import Path
+from typing import Any, Callable
+
+import numpy as np
+import pytest
+
+from mconv.errors import CorruptModelError
+from mconv.program.dtypes import DType
+from mconv.proof.service import png
+from mconv.serving import paddlex
+from mconv.serving.image_settings import ImageOptions, settle
+from mconv.serving.kinds import ModelInput
+from mconv.serving.scaffold import Service, options_from, plan
+from tests.serving import ppocr
+from tests.serving.generated import load, model
+
+PICTURE = {"x": (DType.FP32, (-1, 3, -1, -1))}
+INPUT = [ModelInput("x", DType.FP32, (None, 3, None, None))]
+
+
+def operators(*ops: Any, **post: Any) -> dict[str, Any]:
+    return {"PreProcess": {"transform_ops": list(ops)}, "PostProcess": post}
+
+
+IMAGENET = {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}
+
+
+@pytest.mark.parametrize(
+    ("content", "wanted"),
+    [
+        (operators({"ResizeImage": {"resize_short": 256}}, {"CropImage": {"size": 224}},
+                   {"NormalizeImage": {"scale": 0.00392156862745098, **IMAGENET, "order": "", "channel_num": 3}}, ppocr.CHW),
+         {"height": 224, "width": 224, "fit": "crop", "short_edge": 256, "order": "rgb", "library": "opencv",
+          "resample": "bilinear", "scale": 1 / 255, **IMAGENET}),
+        (operators({"ResizeImage": {"size": [192, 48], "interpolation": "BICUBIC", "backend": "pil"}}, "ToCHWImage"),
+         {"height": 48, "width": 192, "fit": "stretch", "library": "pillow", "resample": "bicubic"}),
+        (operators(ppocr.DECODE, {"RecResizeImg": {"image_shape": [3, 48, 320]}}),
+         {"height": 48, "width": None, "fit": "pad", "widths": (320, 3200), "order": "bgr", "mean": [0.5] * 3}),
+        (operators({"DetResizeForTest": {"resize_long": 960}}), {"edge": 960, "limit": "shortest", "height": None}),
+        ({"Global": {"model_name": "PP-OCRv5_mobile_det"}, **operators({"DetResizeForTest": {"resize_long": 960}})},
+         {"edge": 960, "limit": "longest", "fit": "pad"}),
+        (operators({"DetResizeForTest": None}), {"edge": 736, "limit": "shortest"}),
+        (operators({"DetResizeForTest": {"limit_type": "resize_long", "limit_side_len": 512}}), {"edge": 512, "limit": "long"}),
+        (operators({"DetResizeForTest": {"image_shape": [480, 640]}}), {"height": 480, "width": 640, "fit": "stretch"}),
+        (operators({"NormalizeImage": None}), IMAGENET),
+    ],
+)  # fmt: skip
+def test_settings(content: Any, wanted: dict[str, Any], tmp_path: Path) -> None:
+    found = settle(INPUT, ImageOptions(), ppocr.write(tmp_path, content))
+    assert {k: getattr(found, k) for k in wanted} == {
+        k: pytest.approx(v) if k == "scale" else v for k, v in wanted.items()
+    }
+
+
+def test_options_come_first(tmp_path: Path) -> None:
+    folder = ppocr.write(tmp_path, ppocr.rec())
+    found = settle(INPUT, ImageOptions(size="32x?", order="rgb", library="pillow"), folder)
+    assert (found.height, found.widths, found.order, found.library, found.mean) == (
+        32,
+        None,
+        "rgb",
+        "pillow",
+        [0.5] * 3,
+    )
+
+
+def test_what_a_service_does_not_do_is_said(tmp_path: Path) -> None:
+    folder = ppocr.write(tmp_path, operators({"TableMasterResize": {"size": 480}}, {"ResizeImage": {"size": 32}}))
+    (note,) = [n for n in settle(INPUT, ImageOptions(), folder).notes if "TableMasterResize" in n]
+    assert "image_input.py" in note
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "PreProcess: {transform_ops: [", "PreProcess: {transform_ops: 3}", {"PreProcess": {"transform_ops": [3]}},
+        {"PreProcess": {"transform_ops": [{"a": None, "b": None}]}}, operators({"ResizeImage": [1]}),
+        operators({"ResizeImage": {"size": "x"}}), operators({"ResizeImage": {"size": [1, 2, 3]}}),
+        operators({"ResizeImage": {"interpolation": "BEST", "size": 3}}), operators({"CropImage": {"size": -4}}),
+        operators({"NormalizeImage": {"scale": "__import__('os')"}}), operators({"NormalizeImage": {"scale": "1/0"}}),
+        operators({"NormalizeImage": {"mean": 3}}), operators({"RecResizeImg": {"image_shape": [3, 48]}}),
+        operators({"DecodeImage": {"img_mode": "CMYK"}}), operators({"DetResizeForTest": {"limit_type": "no"}}),
+        {"PreProcess": {"transform_ops": []}, "PostProcess": [1]}, "\x00", "a: &a [*a, *a]\nPreProcess: {transform_ops: *a}",
+    ],
+)  # fmt: skip
+def test_damaged(content: Any, tmp_path: Path) -> None:
+    with pytest.raises(CorruptModelError, match="inference.yml"):
+        settle(INPUT, ImageOptions(), ppocr.write(tmp_path, content))
+
+
+@pytest.mark.parametrize("content", ["", "arch: YOLO\nPreprocess: []\n", "[1, 2]", "Deploy: {transforms: []}"])
+def test_of_another_kind(content: str, tmp_path: Path) -> None:
+    assert paddlex.find(ppocr.write(tmp_path, content)) is None
+    assert paddlex.find(tmp_path / "nothing") is None and paddlex.find(None) is None
+
+
+# as RapidOCR -------------------------------------------------------------------------------------------------
+
+Read = Callable[..., tuple[Any, Any]]
+
+
+def planned(folder: Path, outputs: dict[str, Any]) -> Service:
+    return plan(*model(PICTURE, fetches=list(outputs), outputs=outputs), options_from({}), beside=folder)
+
+
+@pytest.fixture
+def service(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Read:
+    """(inputs, answers) of the service that an ``inference.yml`` makes of a model with these outputs."""
+
+    def make(content: Any, answer: str, **outputs: Any) -> tuple[Any, Any]:
+        made = planned(ppocr.write(tmp_path / "model", content), outputs)
+        (tmp_path / "service").mkdir()
+        inputs = load(made, tmp_path / "service", "image_input.py", monkeypatch).Inputs()
+        return inputs, load(made, tmp_path / "service", answer, monkeypatch).Answers()
+
+    return make
+
+
+def request(*pictures: np.ndarray) -> dict[str, str]:
+    return {str(i): base64.b64encode(png(one)).decode() for i, one in enumerate(pictures)}
+
+
+def run(part: str, x: np.ndarray) -> np.ndarray:
+    import onnxruntime
+
+    return np.asarray(onnxruntime.InferenceSession(str(ppocr.onnx_file(part))).run(None, {"x": x})[0])
+
+
+def test_a_recogniser_answers_texts(service: Read) -> None:
+    from rapidocr_onnxruntime.ch_ppocr_rec.text_recognize import TextRecognizer
+
+    lines = [ppocr.line(text) for text in (*ppocr.LINES, "one long line of text, longer than any of the others here")]
+    theirs = TextRecognizer.__new__(TextRecognizer)
+    theirs.rec_image_shape = [3, 48, 320]
+    inputs, answers = service(ppocr.rec(), "text_answer.py", y=(-1, -1, len(ppocr.characters()) + 2))
+    for picture, text in zip(lines, (*ppocr.LINES, "one long line of text, longer than any of the others here")):
+        sent: dict[str, Any] = {}
+        x = inputs.read(request(picture), sent)["x"]
+        ratio = max(320 / 48, picture.shape[1] / picture.shape[0])
+        assert np.abs(x[0] - theirs.resize_norm_img(picture[:, :, ::-1], ratio)).max() < 1e-5
+        found = answers.read({"y": run("rec", x)}, sent)
+        assert json.loads(found["text"])[0].replace(" ", "") == text.replace(" ", "")
+        assert 0.8 < json.loads(found["score"])[0] <= 1
+    nothing = answers.read({"y": np.eye(6625, dtype="float32")[[[0, 0, 0]]]}, {})
+    assert nothing == {"text": '[""]', "score": "[0.0]"}
+
+
+def test_a_detector_answers_boxes(service: Read) -> None:
+    from rapidocr_onnxruntime.ch_ppocr_det.utils import DBPostProcess, DetPreProcess
+
+    inputs, answers = service(ppocr.DET, "box_answer.py", y=(-1, 1, -1, -1))
+    before = DetPreProcess(736, "min")
+    after = DBPostProcess(thresh=0.3, box_thresh=0.5, unclip_ratio=1.6, use_dilation=True)
+    for seed, size in enumerate([(640, 480), (900, 700), (333, 517)]):
+        picture = ppocr.page(5, size, seed)
+        sent: dict[str, Any] = {}
+        x = inputs.read(request(picture), sent)["x"]
+        assert np.abs(x - before(picture[:, :, ::-1])).max() < 1e-5
+        found = answers.read({"y": run("det", x)}, sent)
+        ((boxes,), (scores,)) = (json.loads(found[key]) for key in ("boxes", "score"))
+        theirs, sure = after(run("det", x), picture.shape[:2])
+        assert len(boxes) == len(theirs) >= 4
+        order = np.lexsort((theirs[:, 0, 0], theirs[:, 0, 1] // 10))
+        assert np.abs(np.array(boxes) - theirs[order]).max() <= 2  # RapidOCR cuts corners to whole numbers in between
+        assert np.abs(np.array(scores) - np.array(sure)[order]).max() < 0.02
+    blank = np.full((64, 64, 3), 255, np.uint8)
+    sent = {}
+    x = inputs.read(request(blank, ppocr.page(3)), sent)["x"]
+    (none, some) = json.loads(answers.read({"y": run("det", x)}, sent)["boxes"])
+    assert none == [] and len(some) == 3
+
+
+def test_labels_of_a_classifier(tmp_path: Path) -> None:
+    folder = ppocr.write(tmp_path, ppocr.CLS)
+    assert planned(folder, {"y": (-1, 2)}).files["labels.txt"] == "0_degree\n180_degree\n"
+    assert "labels.txt" not in planned(folder, {"y": (-1, 3)}).files
+
+
+def test_another_number_of_characters_is_said(tmp_path: Path) -> None:
+    made = planned(ppocr.write(tmp_path, ppocr.rec()), {"y": (-1, -1, 97)})
+    assert "text_answer.py" not in made.files and any("97" in note for note in made.notes)
