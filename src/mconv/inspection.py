@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Optional
 
+from mconv.artifacts.described import description
 from mconv.errors import CorruptModelError, MconvError, UnsupportedError
 from mconv.paddle import loadable
 from mconv.paddle.legalize import legalize
@@ -17,7 +18,7 @@ from mconv.program.params import PathLike
 from mconv.program.program import Program
 from mconv.program.stored import Era, ModelFiles
 from mconv.program.targets import version_text
-from mconv.serving import configure
+from mconv.serving import configure, paddlex
 
 if TYPE_CHECKING:
     from mconv.paddle.pir_reader import PirProgram
@@ -190,6 +191,7 @@ def _paddle(path: Path, found: ModelFiles, variables: bool, text: bool) -> Inspe
     if not report.outputs:
         report.notes.append("no fetch operator: not an inference program (saved for training?)")
     report.notes += filter(None, [half.for_gpus(program), quantize_forms.describe(program)])
+    _described(report, found)
     _aliases(report, found.folder)
     report.targets = [_target(program, name, report.files[0].bytes) for name in targets.TARGETS]
     if variables:
@@ -207,6 +209,17 @@ def _paddle(path: Path, found: ModelFiles, variables: bool, text: bool) -> Inspe
     if text:
         report.text = repr(program)
     return report
+
+
+def _described(report: Inspection, found: ModelFiles) -> None:
+    """What PaddleX's description says of the model."""
+    for path in description(found):
+        try:
+            said = paddlex.read(path)
+        except CorruptModelError as e:
+            report.notes.append(e.message)
+        else:
+            report.notes += [] if said is None else [said.summary]
 
 
 def _aliases(report: Inspection, folder: Path) -> None:
@@ -285,6 +298,13 @@ def _pir(path: Path, found: ModelFiles, variables: bool, text: bool) -> Inspecti
     _aliases(report, found.folder)
     report.targets = [_pir_target(program, target) for target in targets.TARGETS]
     report.notes.append("Paddle Serving 0.9.0 rejects .json; `mconv to-serving` and `mconv downgrade` translate it")
+    resized = sorted(name for name in counts if name.endswith("_interp"))
+    if resized:
+        report.notes.append(
+            f"Paddle 3.3 cannot run {resized[0]} of a .json on a CPU with oneDNN (NotImplementedError in "
+            "onednn_instruction.cc); `mconv downgrade --target 3` writes a .pdmodel, which it runs"
+        )
+    _described(report, found)
     if variables:
         report.variables = list(values.values())
     if text:

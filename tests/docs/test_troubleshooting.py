@@ -37,6 +37,7 @@ MESSAGES = [
     "charset_normalizer",
     "paddle.static.load_inference_model",
     "strides",
+    "onednn_instruction.cc",
     "64 MiB",
     "convert_to_mixed_precision",
     "--show_proto",

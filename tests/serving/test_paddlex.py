@@ -11,6 +11,7 @@ from typing import Any, Callable
 import numpy as np
 import pytest
 
+from mconv import api
 from mconv.errors import CorruptModelError
 from mconv.program.dtypes import DType
 from mconv.proof.service import png
@@ -18,6 +19,7 @@ from mconv.serving import paddlex
 from mconv.serving.image_settings import ImageOptions, settle
 from mconv.serving.kinds import ModelInput
 from mconv.serving.scaffold import Service, options_from, plan
+from tests.proof.services import post, running
 from tests.serving import ppocr
 from tests.serving.generated import load, model
 
@@ -186,3 +188,68 @@ def test_labels_of_a_classifier(tmp_path: Path) -> None:
 def test_another_number_of_characters_is_said(tmp_path: Path) -> None:
     made = planned(ppocr.write(tmp_path, ppocr.rec()), {"y": (-1, -1, 97)})
     assert "text_answer.py" not in made.files and any("97" in note for note in made.notes)
+
+
+# where the model goes -----------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def recogniser(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """PP-OCRv4's recogniser as PaddleX has it: the folder of an inference model, with its ``inference.yml``."""
+    folder = tmp_path_factory.mktemp("rec") / "PP-OCRv4_mobile_rec"
+    api.onnx2paddle(ppocr.onnx_file("rec"), folder, verify=False)
+    return ppocr.write(folder, ppocr.rec())
+
+
+def test_the_description_goes_where_the_model_goes(recogniser: Path, tmp_path: Path) -> None:
+    text = (recogniser / "inference.yml").read_bytes()
+    api.downgrade(recogniser, tmp_path / "same")
+    api.half(recogniser, tmp_path / "half", target="2.6", verify=False)
+    api.to_serving(recogniser, out=tmp_path)
+    for folder in ("same", "half", "serving_server"):
+        assert (tmp_path / folder / "inference.yml").read_bytes() == text
+        assert api.check(tmp_path / folder, sources=[recogniser / "inference.yml"]).ok
+    (recogniser / "inference.yml").write_bytes(text + b"# changed\n")
+    try:
+        assert not api.check(tmp_path / "same", sources=[recogniser / "inference.yml"]).ok
+    finally:
+        (recogniser / "inference.yml").write_bytes(text)
+    # a service that is made later finds it there
+    assert "text_answer.py" in api.scaffold(tmp_path / "serving_server").files
+    # it describes the model of its own name, no other one in the folder
+    for path in sorted(recogniser.glob("inference.pd*")):
+        (recogniser / f"other{path.suffix}").write_bytes(path.read_bytes())
+    api.downgrade(recogniser / "other.pdmodel", tmp_path / "other")
+    assert not (tmp_path / "other" / "inference.yml").exists()
+    for path in recogniser.glob("other.*"):
+        path.unlink()
+
+
+def test_inspect_says_what_it_is(recogniser: Path) -> None:
+    (note,) = [n for n in api.inspect(recogniser).notes if "inference.yml" in n]
+    assert "PP-OCRv4_mobile_rec" in note and "DecodeImage → RecResizeImg; outputs read as text" in note
+    text = (recogniser / "inference.yml").read_bytes()
+    (recogniser / "inference.yml").write_text("PreProcess: {transform_ops: 3}")
+    assert any("no list of transform_ops" in n for n in api.inspect(recogniser).notes)
+    (recogniser / "inference.yml").write_bytes(text)
+
+
+@pytest.mark.slow
+@pytest.mark.runtime
+@pytest.mark.parametrize("part", ["det", "rec"])
+def test_the_service_answers_through_paddle_serving(part: str, tmp_path: Path) -> None:
+    """From the folder of PaddleX to answers over HTTP, in Paddle 2.3.2."""
+    folder = tmp_path / part
+    api.onnx2paddle(ppocr.onnx_file(part), folder, verify=False)
+    ppocr.write(folder, ppocr.rec() if part == "rec" else ppocr.DET)
+    api.convert(folder, tmp_path / "out", pipeline={"name": part})
+    pictures = [ppocr.line(text) for text in ppocr.LINES] if part == "rec" else [ppocr.page(5, (640, 480))]
+    with running(tmp_path / "out") as pipeline:
+        for i, picture in enumerate(pictures):
+            sent = request(picture)
+            answer = post(pipeline, list(sent), list(sent.values()))
+            values = dict(zip(answer["key"], answer["value"]))
+            if part == "rec":
+                assert json.loads(values["text"])[0].replace(" ", "") == ppocr.LINES[i].replace(" ", "")
+            else:
+                assert len(json.loads(values["boxes"])[0]) == 5

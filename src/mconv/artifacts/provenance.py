@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Optional, Union
 
 from mconv import __version__, budget
+from mconv.artifacts.described import description
 from mconv.artifacts.hashing import FileHash, Following, Thread, hash_file
 from mconv.errors import NotAModelError
 from mconv.printable import json_text, printable
@@ -62,12 +63,13 @@ def _hidden(name: str) -> bool:
 
 
 def model_sources(found: ModelFiles, params: Iterable[PathLike] = ()) -> list[Source]:
-    """The files of a Paddle model under their names in its folder.
+    """The files of a Paddle model under their names in its folder, with what describes it.
 
     Args:
         params: the files of the parameters where each is a file of its own.
     """
     paths = [Path(found.program), *([] if found.params is None else [Path(found.params)]), *map(Path, params)]
+    paths += description(found)
     return [(Path(os.path.relpath(p, found.folder)).as_posix(), p) for p in dict.fromkeys(paths)]
 
 

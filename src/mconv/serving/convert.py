@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Optional
 
 from mconv.artifacts import output
+from mconv.artifacts.described import carry
 from mconv.artifacts.provenance import Ahead, Recording, model_sources, neighbour
 from mconv.errors import NotAModelError, UsageError
 from mconv.paddle.legalize import legalize
@@ -364,6 +365,7 @@ def write(
         else:
             (new_server / program_name).write_bytes(prepared.program.to_bytes())
         write_config(prepared.config, new_server, new_client)
+        carry(found, new_server)
         if record is not None:
             copies = {params_name: source} if source is not None else {}
             if prepared.unchanged:

@@ -13,11 +13,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Optional
 
+from mconv.artifacts.described import NAME
 from mconv.errors import CorruptModelError
 from mconv.printable import printable
 from mconv.serving.sidecars import read_text
 
-NAME = "inference.yml"
 # what each operator does to the shape of an array, or to labels that only training has: nothing of a service's
 _NOTHING = re.compile(r"ToCHWImage|KeepKeys|Permute|\w*LabelEncode")
 # PP-OCR's detectors whose long edge is bounded; the others' short one is (text_detection/predictor.py)
@@ -63,6 +63,14 @@ class PaddleX:
         if self.answer == "text":
             return ["", *map(str, self.after.get("character_dict") or "0123456789abcdefghijklmnopqrstuvwxyz"), " "]
         return None
+
+    @property
+    def summary(self) -> str:
+        """One line on it."""
+        steps = " → ".join(name for name, _ in self.operators if not _NOTHING.fullmatch(name))
+        read = "" if self.answer is None else f"; outputs read as {self.answer}"
+        of = "" if self.name is None else f" of {printable(self.name, 60)}"
+        return f"{NAME}{of}: {printable(steps, 120) or 'nothing done to inputs'}{read}; it goes where the model goes"
 
     def boxes(self) -> dict[str, Any]:
         """The settings of PP-OCR's reading of a map of text, with its defaults.

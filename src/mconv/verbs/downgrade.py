@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Optional
 
+from mconv.artifacts.described import carry
 from mconv.artifacts.output import staged
 from mconv.artifacts.provenance import Ahead, Recording, model_sources
 from mconv.errors import UsageError
@@ -135,6 +136,7 @@ def _downgraded(
     )
     with recording, staged(out, force=force, protect=protected) as folder:
         (folder / result.program.name).write_bytes(program.to_bytes())
+        carry(found, folder)
         params = folder / result.params.name
         result.linked = link and source is not None and hard_link(source, params)
         if link and not result.linked:

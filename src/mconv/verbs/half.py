@@ -15,6 +15,7 @@ from typing import Any, Callable, Optional
 
 import numpy as np
 
+from mconv.artifacts.described import carry
 from mconv.artifacts.output import staged
 from mconv.artifacts.provenance import Recording, model_sources
 from mconv.errors import (
@@ -221,6 +222,7 @@ def half(
     )
     with recording, staged(out, force=force, protect=protected) as folder:
         write_model(made.program, [(v.name, made.params[v.name]) for v in made.program.parameters], folder, name)
+        carry(found, folder)
         recording.write(folder)
     return report
 
