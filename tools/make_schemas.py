@@ -38,6 +38,7 @@ from mconv.serving.convert import ServingResult
 from mconv.serving.scaffold import Written
 from mconv.verbs.convert import Converted
 from mconv.verbs.downgrade import Downgraded
+from mconv.verbs.edit import EditReport
 from mconv.verbs.half import HalfReport
 from mconv.verbs.quantize import QuantizeReport
 from mconv.verbs.serve import Serving
@@ -276,7 +277,7 @@ class Builder:
         hints, described = typing.get_type_hints(kind), attributes_of(kind)
         fields = {}
         for f in dataclasses.fields(kind):
-            override = OVERRIDES.get((kind.__name__, f.name))
+            override = next((o for k in kind.__mro__ if (o := OVERRIDES.get((k.__name__, f.name)))), None)
             made = override if override is not None else self.of(hints[f.name])
             if f.name in described and "description" not in made:
                 made = said(made, described[f.name])
@@ -316,6 +317,7 @@ RESULTS: dict[str, Any] = {
     "downgrade": Downgraded,
     "half": HalfReport,
     "quantize": QuantizeReport,
+    "edit": EditReport,
     "convert": Converted,
     "to-serving": ServingResult,
     "scaffold": Written,

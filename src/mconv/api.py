@@ -17,6 +17,7 @@ from mconv import budget
 from mconv.errors import MconvError, UsageError
 from mconv.options.convert import Convert
 from mconv.options.declare import takes
+from mconv.options.edit import Edit
 from mconv.options.layers import ToStatic
 from mconv.options.onnx import Onnx2Paddle, ToOnnx
 from mconv.options.quantize import Quantize
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from mconv.serving.scaffold import Written as WrittenService
     from mconv.verbs.convert import Converted
     from mconv.verbs.downgrade import Downgraded
+    from mconv.verbs.edit import EditReport
     from mconv.verbs.half import HalfReport
     from mconv.verbs.quantize import QuantizeReport
     from mconv.verbs.recognise import SourceKind
@@ -199,6 +201,19 @@ def quantize(chosen: Quantize) -> QuantizeReport:
     from mconv.verbs import quantize as verb
 
     return verb.quantize(chosen)
+
+
+@takes(Edit)
+def edit(chosen: Edit) -> EditReport:
+    """A Paddle or ONNX model with other sizes, names, inputs, outputs or files, proved against its source.
+
+    Raises:
+        MconvError: see :func:`mconv.verbs.edit.edit`.
+    """
+    from mconv.proof.report import require_proof
+    from mconv.verbs import edit as verb
+
+    return require_proof(verb.edit(chosen), chosen.out)
 
 
 @budget.bounded

@@ -70,6 +70,8 @@ COMMANDS = [
     Command("scaffold", "scaffold serving_server"),
     Command("half", "half model out", (RUNTIME,)),
     Command("quantize", "quantize model out --data real.npz --method minmax --max-drop 0.5", (RUNTIME,)),
+    Command("edit", "edit m.onnx small.onnx --dim batch=1 --outputs active --rename active=y", ("onnxruntime",)),
+    Command("edit", "edit model out --dim batch=2 --fold --weights separate", (RUNTIME,)),
     Command("shapes", "shapes model --min x[1,8] --opt x[4,8] --max x[16,8] --form trtexec", (RUNTIME,)),
     Command("serve", "serve serving_server --port PORT --detach", (RUNTIME,), after="serve --stop --port PORT"),
     Command("serve-stop", "serve --stop --port PORT", (RUNTIME,), before="serve serving_server --port PORT --detach"),

@@ -55,7 +55,7 @@ def test_the_input_becomes_an_initializer(name: str, value: Any, wanted: np.ndar
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"rate": 1}, "the model has no such input"),
+        ({"rate": 1}, "the model has no input 'rate'"),
         ({"sr": 1.5}, "1.5 is no value of int64"),
         ({"sr": "16k"}, "'16k' is no value of int64"),
         ({"sr": None}, "None is no value of int64"),

@@ -33,6 +33,7 @@ EXITS: dict[str, tuple[int, ...]] = {
     "convert": (*_READS, 5, 7, 8, 9, 10, 11, 13, 14, 15),
     "to-serving": (*_READS, 5, 7, 8, 9, 14),
     "scaffold": (*_READS, 5, 7, 14),
+    "edit": (*_READS, 5, 7, 8, 9, 10, 11, 14, 15),
     "half": (*_READS, 5, 6, 8, 9, 10, 14),
     "quantize": (*_READS, 5, 6, 7, 8, 9, 10, 11, 14),
     "shapes": (*_READS, 5, 6, 8, 9, 14),

@@ -27,6 +27,7 @@ COMMANDS: dict[str, dict[str, str]] = {
         "downgrade": "A model of a newer Paddle, .json included → one that an older Paddle loads",
         "half": "A float32 model → half precision for GPUs, proved on the CPU",
         "quantize": "A float32 model → int8, calibrated on data and proved on others",
+        "edit": "A Paddle or ONNX model with other sizes, names, inputs, outputs, files; proved",
         "convert": "Any model, whatever it is → serving_server/ + serving_client/ in one go",
     },
     "Serve": {

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Optional
 
 import numpy as np
 
 from mconv.errors import UsageError
 from mconv.onnx import ports
 from mconv.onnx.reader import OnnxModel, storage_dtype, type_name
+from mconv.program.constant_values import array_of
+from mconv.program.near import unknown
 
 
 def fix_inputs(model: OnnxModel, values: Mapping[str, Any]) -> dict[str, np.ndarray]:
@@ -31,7 +33,7 @@ def fix_inputs(model: OnnxModel, values: Mapping[str, Any]) -> dict[str, np.ndar
     fixed: dict[str, np.ndarray] = {}
     for name, value in values.items():
         if name not in inputs:
-            raise UsageError(f"--const {name}: the model has no such input", f"its inputs are {', '.join(inputs)}")
+            raise unknown("--const", "input", name, inputs)
         fixed[name] = _array(name, value, ports.tensor_type(inputs[name]))
     kept = [i for i in graph.input if i.name not in fixed]
     if fixed and not kept:
@@ -55,25 +57,9 @@ def _label(info: Any) -> str:
 
 
 def _array(name: str, value: Any, kind: Any) -> np.ndarray:
-    label = type_name(kind.elem_type)
     try:
-        dtype = storage_dtype(kind.elem_type)
-        given = np.asarray(value)
-        if given.dtype.kind not in "biuf":
-            raise ValueError
-        with np.errstate(all="ignore"):
-            array = given.astype(dtype)
-        exact = dtype.kind == "f" or bool((array == given).all())
-    except (ValueError, TypeError, OverflowError, KeyError):
-        exact = False
-    if not exact:
-        raise UsageError(f"--const {name}: {value!r} is no value of {label}", f"as in --const {name}=1")
-    if not kind.HasField("shape"):
-        return array
+        dtype: Optional[np.dtype] = storage_dtype(kind.elem_type)
+    except KeyError:
+        dtype = None
     dims = [d.dim_value if d.HasField("dim_value") and d.dim_value >= 0 else None for d in kind.shape.dim]
-    if array.ndim == 0 and dims:
-        return np.full([1 if d is None else d for d in dims], array)
-    if array.ndim != len(dims) or any(d is not None and d != s for d, s in zip(dims, array.shape)):
-        wanted = ", ".join("?" if d is None else str(d) for d in dims)
-        raise UsageError(f"--const {name}: it has shape {list(array.shape)}, the input [{wanted}]")
-    return array
+    return array_of(name, value, dtype, type_name(kind.elem_type), dims if kind.HasField("shape") else None)

@@ -176,6 +176,30 @@ def infer_shapes(model: bytes, *, strict: bool) -> bytes:
     return _ask("infer_shapes", model, strict)[0]
 
 
+def convert_version(model: bytes, version: int) -> bytes:
+    """``onnx.version_converter.convert_version``.
+
+    Args:
+        model: a ModelProto.
+
+    Returns:
+        The ModelProto with the operators of that version.
+
+    Raises:
+        Refused: ONNX raised, or died.
+    """
+    return _ask("convert_version", model, version)[0]
+
+
+def check_model(path: str) -> None:
+    """``onnx.checker.check_model`` of a file.
+
+    Raises:
+        Refused: ONNX raised, or died.
+    """
+    _ask("check_model", path)
+
+
 def text(model: bytes) -> str:
     """``onnx.printer.to_text`` of a ModelProto.
 

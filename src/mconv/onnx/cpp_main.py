@@ -57,6 +57,14 @@ class Server:
     def infer_shapes(self, model: bytes, strict: bool) -> list[bytes]:
         return [self.c.shape_inference.infer_shapes(model, True, strict, True)]
 
+    def convert_version(self, model: bytes, version: int) -> list[bytes]:
+        return [self.c.version_converter.convert_version(model, version)]
+
+    def check_model(self, path: str) -> list[bytes]:
+        _limit(os.path.getsize(path))
+        self.c.checker.check_model_path(path, False, False, False)
+        return []
+
     def text(self, model: bytes) -> list[bytes]:
         return [self.c.printer.model_to_text(model).encode("utf-8", "surrogateescape")]
 

@@ -305,14 +305,16 @@ def prove_onnx(
     *,
     shapes: Sequence[str] = (),
     inputs: Optional[Path] = None,
+    sets: Optional[Sequence[Mapping[str, np.ndarray]]] = None,
     tolerance: Tolerance = Tolerance(),
 ) -> Proof:
-    """Run a Paddle model and the ONNX model made of it, which has the same names, and compare by position.
+    """Run a model and the ONNX model made of it, which has the same names, and compare by position.
 
     Args:
         specs: the inputs.
         shapes: ``name[1,3,?,640]``: other shapes of the random inputs.
         inputs: a ``.npz`` file with the inputs instead of random ones.
+        sets: the inputs themselves, where they are known already.
 
     Raises:
         UsageError: *inputs* or *shapes* does not fit the model.
@@ -321,8 +323,11 @@ def prove_onnx(
     specs = reshaped(specs, shapes)
     proof = Proof(UNPROVED, tolerance=tolerance, inputs=str(inputs) if inputs else "random")
     try:
-        sets, wanted = _reference(reference, specs, {}, inputs)
-        alone = "" if inputs else search.one_size(specs, sets)
+        if sets is None:
+            sets, wanted = _reference(reference, specs, {}, inputs)
+            alone = "" if inputs else search.one_size(specs, sets)
+        else:
+            alone, wanted = "", reference.run(sets)
         proof.notes += filter(None, [alone])
     except RuntimeFailedError as e:
         proof.reason, proof.reference, proof.seconds = e.message, reference.label, time.perf_counter() - start

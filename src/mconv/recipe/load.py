@@ -11,7 +11,17 @@ from mconv.errors import UsageError
 from mconv.printable import printable
 from mconv.recipe.document import Document, parse_value
 
-CONVERSIONS = ("to-static", "onnx2paddle", "torch2paddle", "downgrade", "half", "to-serving", "convert", "to-onnx")
+CONVERSIONS = (
+    "to-static",
+    "onnx2paddle",
+    "torch2paddle",
+    "downgrade",
+    "half",
+    "edit",
+    "to-serving",
+    "convert",
+    "to-onnx",
+)
 
 
 @dataclass(frozen=True)

@@ -99,6 +99,7 @@ class _Planner:
         self.last: Optional[str] = None  # the last conversion, to-onnx included, which no other step goes on from
         self.server: Optional[str] = None  # the step that made it
         self.service: Optional[Path] = None
+        self.edited: Optional[Path] = None  # the source as edit has made it, where that is still to be converted
         self.for_gpus = False  # whether the model computes in half precision by now
 
     def steps(self) -> list[Step]:
@@ -118,6 +119,7 @@ class _Planner:
             "torch2paddle": self._importer,
             "downgrade": self._downgrade,
             "half": self._half,
+            "edit": self._edit,
             "to-serving": self._to_serving,
             "convert": self._convert,
             "to-onnx": self._to_onnx,
@@ -132,7 +134,7 @@ class _Planner:
             step.record = step.record or f"{step.product}/{NAME}"
             self.made[spec.name] = (self.folder / step.product, step.id)
             self.last = spec.name
-            if spec.name != "to-onnx":
+            if spec.name != "to-onnx" and not (spec.name == "edit" and self.edited is not None and self.model is None):
                 self.model = spec.name
         return step
 
@@ -151,7 +153,9 @@ class _Planner:
 
     def _importer(self, step: Step, spec: StepSpec) -> None:
         self._first(spec)
-        if self.found.source is not None:
+        if self.edited is not None:
+            step.reads["model"], step.made_by["model"] = self.made["edit"]
+        elif self.found.source is not None:
             step.reads["model"] = self.found.source
         elif spec.name == "onnx2paddle":
             raise self._bad(spec, "needs a source with path:", "path: model.onnx")
@@ -257,6 +261,29 @@ class _Planner:
         step.outputs = ["half"]
         self.for_gpus = not step.options.get("weights_only")
 
+    def _edit(self, step: Step, spec: StepSpec) -> None:
+        """A Paddle model, or an ONNX file that the conversion after it reads."""
+        source = self.found.source
+        if self.model is None and source is not None and step_for(source) is not None:
+            if step_for(source) != "onnx2paddle":
+                raise self._bad(spec, "takes a Paddle model or an .onnx file", "a conversion comes first")
+            step.reads["path"] = source
+            step.places["out"] = "edit/model.onnx"
+            step.outputs = ["edit"]
+            step.product, step.record = "edit/model.onnx", f"edit/model.{NAME}"
+            self.edited = self.folder / step.product
+        else:
+            self._model(step, spec, "path")
+            step.places["out"] = "edit"
+            step.outputs = ["edit"]
+        step.options["force"] = True
+        step.options.setdefault("tolerance", self.recipe.verification.get("tolerance"))
+        step.options.setdefault("verify", True)
+        if step.options["verify"]:
+            step.options["runtime"] = self.recipe.verification.get("runtime")
+            if self.found.data is not None and step.reads["path"] == source:
+                step.reads["feeds"] = self.found.data
+
     def _to_serving(self, step: Step, spec: StepSpec) -> None:
         self._model(step, spec, "path")
         serving = self.recipe.serving
@@ -339,7 +366,7 @@ class _Planner:
             step.reads["inputs"] = self.found.data
 
     def _first(self, spec: StepSpec) -> None:
-        if self.last is not None:
+        if self.last is not None and not (self.last == "edit" and spec.name == "onnx2paddle" and self.model is None):
             raise self._bad(spec, f"comes after {self.last}", f"{', '.join(_FROM_SOURCE)} take the source")
 
     def _model(self, step: Step, spec: StepSpec, parameter: str) -> None:

@@ -65,6 +65,10 @@ NEEDS: dict[str, tuple[Need, ...]] = {
     "downgrade": (),
     "half": (),
     "quantize": (Need("calibration and proof", _RUN_PADDLE),),
+    "edit": (
+        Need("ONNX models: --verify and --fold", ("onnxruntime",), optional=True),
+        Need("Paddle models: --verify and --fold", _RUN_PADDLE, optional=True),
+    ),
     "convert": (
         Need("PyTorch models", ("torch",), optional=True),
         Need("paddle.nn.Layer sources", ("paddle",), optional=True),

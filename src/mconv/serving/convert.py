@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
@@ -19,6 +18,7 @@ from mconv.printable import require_visible
 from mconv.program import files, targets
 from mconv.program.copying import copy_file, hard_link
 from mconv.program.dtypes import AttrType
+from mconv.program.near import unknown
 from mconv.program.params import ArraySource, PathLike, Record, TensorSource, write_combined
 from mconv.program.program import Port, Program
 from mconv.program.stored import Era, ModelFiles, at_least_one
@@ -235,9 +235,7 @@ def check_aliases(side: str, names: Sequence[str], aliases: Mapping[str, str]) -
     """
     for name, alias in aliases.items():
         if name not in names:
-            near = difflib.get_close_matches(name, names, 1)
-            hint = f"did you mean {near[0]!r}?" if near else f"it has {', '.join(map(repr, names)) or 'none'}"
-            raise UsageError(f"--{side}-alias: the model has no {side} {name!r}", hint)
+            raise unknown(f"--{side}-alias", side, name, names)
         if not alias:
             raise UsageError(f"--{side}-alias: the alias of {name!r} is empty")
         require_visible(alias, f"--{side}-alias")

@@ -1,0 +1,162 @@
+"""Of ``edit``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Optional, Union
+
+from mconv.errors import UsageError
+from mconv.options.declare import CONVERSION, INPUT, OUTPUT, again, argument, option
+from mconv.options.parsing import aliases, names_of_all
+from mconv.options.proving import Arguments, Feeds, PathLike, Proving, TargetLike
+from mconv.program import targets
+
+PADDLE_WEIGHTS = ("combined", "fluid", "separate", "inside")
+ONNX_WEIGHTS = ("inside", "external")
+_SEVERAL = "Several: again, or with commas."
+_OTHERS = ("verify", "runtime", "timeout", "feeds", "tolerance", "force", "limit", "progress", "sizes", "target")
+
+
+class Edit(Proving):
+    """Of ``edit``; names are the source's, or those by which clients of a serving folder know its inputs and outputs.
+
+    Raises:
+        UsageError: nothing is to be done, or two options say the same thing differently.
+    """
+
+    examples = {CONVERSION: "mconv edit model.onnx small.onnx --dim batch=1 --dim length=128 --fold"}
+
+    path: PathLike = argument(
+        help="The model: an .onnx file, or of Paddle a folder, a file, or a prefix (any era).", kw_only=False
+    )
+    out: PathLike = argument(
+        metavar="OUT", help="What to make: an .onnx file of an ONNX model, else a folder.", kw_only=False
+    )
+    dims: Union[Mapping[str, int], Sequence[str]] = option(
+        default=(),
+        flags=["--dim"],
+        metavar="NAME=SIZE",
+        typed=list[str],
+        help="Fix a size: by its name in ONNX, as batch, length, height, width, or as INPUT.AXIS. Repeatable.",
+        group=CONVERSION,
+    )
+    constants: Arguments = option(
+        default=(),
+        flags=["--const"],
+        metavar="NAME=VALUE",
+        typed=list[str],
+        help="Give an input one value for good. Repeatable.",
+        group=CONVERSION,
+    )
+    outputs: Optional[Sequence[str]] = option(
+        default=None,
+        flags=["--outputs"],
+        metavar="NAME",
+        typed=list[str],
+        parse=names_of_all,
+        help=f"End there: any tensors; what only others need goes. {_SEVERAL}",
+        group=CONVERSION,
+    )
+    inputs: Optional[Sequence[str]] = option(
+        default=None,
+        flags=["--inputs"],
+        metavar="NAME",
+        typed=list[str],
+        parse=names_of_all,
+        help=f"Begin there: any tensors; what computes them goes. {_SEVERAL}",
+        group=CONVERSION,
+    )
+    add_outputs: Sequence[str] = option(
+        default=(),
+        flags=["--add-output"],
+        metavar="NAME",
+        help="One output more. Repeatable.",
+        group=CONVERSION,
+    )
+    drop_outputs: Sequence[str] = option(
+        default=(),
+        flags=["--drop-output"],
+        metavar="NAME",
+        help="One output less. Repeatable.",
+        group=CONVERSION,
+    )
+    drop_inputs: Sequence[str] = option(
+        default=(),
+        flags=["--drop-input"],
+        metavar="NAME",
+        help="One input less, which no output needs. Repeatable.",
+        group=CONVERSION,
+    )
+    without_nms: bool = option(
+        default=False,
+        flags=["--without-nms"],
+        help="End a detector before it suppresses boxes: boxes and scores.",
+        group=CONVERSION,
+    )
+    renames: Union[Mapping[str, str], Sequence[str]] = option(
+        default=(),
+        flags=["--rename"],
+        metavar="OLD=NEW",
+        typed=list[str],
+        help="Rename an input, output, tensor or weight. Repeatable.",
+        group=CONVERSION,
+    )
+    fold: bool = option(
+        default=False,
+        flags=["--fold"],
+        help="Put numbers in the place of what computes the same in every run.",
+        group=CONVERSION,
+    )
+    opset: Optional[int] = option(
+        default=None,
+        metavar="NUMBER",
+        help="Of an ONNX model: the version of its operators.",
+        group=CONVERSION,
+    )
+    target: Optional[TargetLike] = option(
+        default=None,
+        typed=str,
+        help="Of a .json: the Paddle that will load the .pdmodel.  [default: 3]",
+        group=CONVERSION,
+        recipe=False,
+    )
+    weights: Optional[str] = option(
+        default=None,
+        help="Of Paddle: combined (.pdiparams), fluid (__params__), separate, inside; of ONNX: inside, external.  "
+        "[default: as they are]",
+        group=OUTPUT,
+    )
+    sizes: Sequence[str] = option(
+        default=(),
+        flags=["--input", "-i"],
+        metavar="'NAME[1,3,?,640]'",
+        help="Shape of a random input to verify with. Repeatable.",
+        group=INPUT,
+        recipe=False,
+    )
+    feeds: Optional[PathLike] = again(
+        Feeds, "feeds", flags=("--feeds",), help="Inputs of the source to verify with, instead of random ones."
+    )
+
+    def __post_init__(self) -> None:
+        if self.target is not None:
+            self.settle("target", targets.get(self.target))
+        if self.without_nms and self.outputs is not None:
+            raise UsageError("--without-nms and --outputs both say where the result ends", "give one of the two")
+        if self.inputs is not None and self.drop_inputs:
+            raise UsageError("--inputs and --drop-input both say what the inputs are", "give one of the two")
+        if not any(name not in _OTHERS and value for name, value in self.stated().items()) and self.outputs is None:
+            raise UsageError("nothing to edit is said", "--dim, --outputs, --rename, … (mconv edit --help)")
+        super().__post_init__()
+
+    @property
+    def new_names(self) -> dict[str, str]:
+        """*renames* as a dictionary.
+
+        Raises:
+            UsageError: a text has another form, or gives a name twice.
+        """
+        return dict(self.renames) if isinstance(self.renames, Mapping) else aliases("--rename", self.renames)
+
+    def said_of_verifying(self) -> dict[str, bool]:
+        return {"--input": bool(self.sizes), "--feeds": self.feeds is not None, "--runtime": self.runtime is not None}

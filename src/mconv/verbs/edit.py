@@ -1,0 +1,257 @@
+"""``mconv edit``: a model with other sizes, names, inputs, outputs or files, and the proof that the rest is the same."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Optional
+
+from mconv.artifacts import provenance
+from mconv.artifacts.output import staged, staged_many
+from mconv.errors import (
+    MissingDependencyError,
+    RuntimeFailedError,
+    RuntimeUnavailableError,
+    UnsupportedError,
+    UsageError,
+)
+from mconv.onnx.describe import source_of
+from mconv.onnx.reader import OnnxModel
+from mconv.options.edit import Edit
+from mconv.program import targets
+from mconv.program.params import PathLike, Record
+from mconv.program.program import Program
+from mconv.program.targets import version_text
+from mconv.proof.prove import FAILED, NOT_DONE, Proof, runtime_for
+from mconv.proof.report import FAILED_SUFFIX, NAME, Report, failure, keep, paddle_operators, versions
+from mconv.runtimes import Runtime
+from mconv.verbs import edit_onnx, edit_paddle
+from mconv.verbs.edit_proof import prove_onnx, prove_paddle
+from mconv.verbs.recognise import SourceKind, recognise
+
+_ADVICE = "`mconv verify SOURCE RESULT --layers` finds where it begins"
+
+
+@dataclass
+class EditReport(Report):
+    """What ``mconv edit`` made: a :class:`~mconv.proof.report.Report`, and
+
+    Attributes:
+        sizes: ``INPUT.AXIS`` → the number that it is now.
+        constants: inputs that have one value for good.
+        removed: what is gone: ``operators`` and ``parameters`` (how many), ``inputs`` and ``outputs`` (their names).
+        weights: how the weights are stored.
+        declared: tensors inside whose shape is known now and was not.
+    """
+
+    sizes: dict[str, int] = field(default_factory=dict)
+    constants: list[str] = field(default_factory=list)
+    removed: dict[str, Any] = field(default_factory=dict)
+    weights: str = ""
+    declared: int = 0
+
+
+def edit(chosen: Edit) -> EditReport:
+    """Edit the model *path*: of a Paddle model *out* is the folder to make, of an ONNX model the ``.onnx`` file.
+
+    Raises:
+        NotAModelError, CorruptModelError, UntrustedError: *path* is no sound model.
+        UsageError: a name that the model does not have (the hint says which are near), or something that does not fit it.
+        UnsupportedError: it cannot be cut, converted or stored so.
+        VerificationError, RuntimeFailedError: the result computes something else, or cannot be run; it is kept in
+            ``OUT.failed-verification``.
+        RuntimeUnavailableError, MissingDependencyError: with *verify* or *fold*, there is nothing to run it in.
+        OutputExistsError: *out* is there already.
+    """
+    kind = recognise(chosen.path)
+    if kind is SourceKind.ONNX:
+        return _onnx(Path(chosen.path), Path(chosen.out), chosen)
+    if kind in (SourceKind.PADDLE, SourceKind.PIR):
+        return _paddle(chosen.path, Path(chosen.out), chosen)
+    raise UnsupportedError(
+        f"{chosen.path}: {kind.value}, which has no graph to edit yet", "convert it first: mconv torch2paddle"
+    )
+
+
+# Paddle -------------------------------------------------------------------------------------------------------------
+
+
+def _paddle(path: PathLike, out: Path, chosen: Edit) -> EditReport:
+    start = time.perf_counter()
+    if chosen.opset is not None:
+        raise UsageError("--opset: a Paddle model has none", "mconv to-onnx --opset, or mconv downgrade --target")
+    source = edit_paddle.read(path, chosen)
+    found = source.found
+    style = edit_paddle.style_of(source, chosen)
+    goal = targets.get(source.target)
+    saved_by = source.saved_by or version_text(source.program.version)
+    described = {"path": str(found.program), "era": found.era.name.lower(), "saved_by": saved_by}
+    report = EditReport("edit", "native", described, {"name": goal.name, "paddle": goal.paddle}, weights=style)
+    report.versions = versions()
+    report.warnings += source.notes
+    made = edit_paddle.edit(source, chosen)
+    report.seconds["read"] = time.perf_counter() - start
+    runtime, why = _runtime(source.target, chosen, bool(made.sizes))
+    single = [r.path for r in source.params.values() if isinstance(r, Record)] if found.separate else []
+    protected = [p for p in (found.program, found.params, chosen.feeds_file, *single) if p is not None]
+    recording = provenance.Recording(
+        "edit", provenance.model_sources(found, single), target=source.target, options=_options(chosen, style)
+    )
+    with (
+        recording,
+        staged(out, force=chosen.force, protect=protected) as folder,
+        tempfile.TemporaryDirectory(prefix="mconv-edit-") as scratch,
+    ):
+        if runtime is not None and (chosen.fold or (made.sizes and chosen.verify is not False)):
+            chosen.progress(f"running it in {runtime.label} for what is always the same")
+            try:
+                edit_paddle.settle(source, made, chosen, runtime, Path(scratch))
+            except RuntimeFailedError as e:
+                if chosen.fold:
+                    raise
+                report.warnings.append(f"the shapes inside stay as they were declared: {e.message}")
+        names = edit_paddle.finish(source, made, chosen)
+        step = time.perf_counter()
+        program, params = edit_paddle.write(made, folder, style)
+        report.seconds["write"] = time.perf_counter() - step
+        report.output = {"folder": str(out), "program": program.name, "program_bytes": program.stat().st_size}
+        if params is not None:
+            report.output.update({"params": params.name, "params_bytes": params.stat().st_size})
+        recording.write(folder)
+        _describe(report, made, names, source.program, made.program, len(source.params), len(made.params))
+        for field_, value in edit_paddle.ports(made.program, made.inputs, made.outputs).items():
+            setattr(report, field_, value)
+        report.paddle_operators = paddle_operators(made.program)
+        if runtime is None or chosen.verify is False:
+            proof = Proof(NOT_DONE, why)
+        else:
+            proof = prove_paddle(source, made, (program, params), runtime, chosen, Path(scratch), report)
+        report.add_proof(proof)
+        report.finish(start)
+        if proof.status == FAILED:
+            kept = out.with_name(out.name + FAILED_SUFFIX)
+            keep(folder, kept, report)
+            raise failure(proof, kept, report, _ADVICE)
+        report.write(folder)
+    return report
+
+
+def _runtime(target: str, chosen: Edit, sizes: bool) -> tuple[Optional[Runtime], str]:
+    """Where to run the models, or why nowhere.
+
+    Raises:
+        RuntimeUnavailableError, MissingDependencyError: that is asked for, and there is none.
+    """
+    if chosen.verify is False and not chosen.fold:
+        return None, ""
+    try:
+        return runtime_for(target, chosen.runtime), ""
+    except (RuntimeUnavailableError, MissingDependencyError) as e:
+        if chosen.verify or chosen.fold or chosen.runtime is not None or chosen.feeds_file is not None:
+            raise
+        inside = "; the shapes inside stay as they were declared" if sizes else ""
+        return None, Proof.not_done(e).reason + inside
+
+
+def _options(chosen: Edit, style: str) -> dict[str, Any]:
+    """What changes the result, for its provenance."""
+    said = {
+        "dims": chosen.dims, "constants": chosen.constants, "inputs": chosen.inputs, "outputs": chosen.outputs,
+        "add_outputs": chosen.add_outputs, "drop_outputs": chosen.drop_outputs, "drop_inputs": chosen.drop_inputs,
+        "without_nms": chosen.without_nms, "renames": chosen.renames, "opset": chosen.opset, "fold": chosen.fold,
+        "target": chosen.target and str(chosen.target),
+    }  # fmt: skip
+    plain = {k: list(v) if isinstance(v, (list, tuple)) else v for k, v in said.items() if v}
+    return {**plain, "weights": style}
+
+
+def _describe(
+    report: EditReport, made: Any, names: dict[str, str], before: Program, after: Program, had: int, has: int
+) -> None:
+    report.sizes, report.folded, report.declared = made.sizes, made.folded, made.declared
+    report.constants = list(made.fixed)
+    report.renamed = {old: new for old, new in names.items() if old != new}
+    counts = [sum(op.type not in ("feed", "fetch") for _, op in p.ops()) for p in (before, after)]
+    report.removed = _removed(
+        counts[0] - counts[1],
+        had - has if report.weights != "inside" else 0,
+        [p.name for p in before.feeds if p.name not in made.inputs],
+        [p.name for p in before.fetches if p.name not in made.outputs],
+    )
+
+
+def _removed(operators: int, parameters: int, inputs: list[str], outputs: list[str]) -> dict[str, Any]:
+    return {"operators": max(0, operators), "parameters": max(0, parameters), "inputs": inputs, "outputs": outputs}
+
+
+# ONNX ---------------------------------------------------------------------------------------------------------------
+
+
+def _onnx(path: Path, out: Path, chosen: Edit) -> EditReport:
+    start = time.perf_counter()
+    if out.name in ("", ".", ".."):
+        raise UsageError(f"{out}: no name for a file", "give the .onnx file to write")
+    source = edit_onnx.read(path)
+    report = EditReport("edit", "native", source_of(source), {"name": "onnx", "opset": edit_onnx.opset_of(source)})
+    report.versions = versions()
+    stem = out.name.removesuffix(".onnx")
+    beside = [path.parent / name for name in report.source["external_files"]]
+    protected = [p for p in (path, *beside, chosen.feeds_file) if p is not None]
+    with tempfile.TemporaryDirectory(prefix="mconv-edit-") as scratch:
+        made = edit_onnx.edit(source, chosen, Path(scratch))
+        report.warnings += made.notes
+        report.target["opset"] = edit_onnx.opset_of(made.model)
+        report.seconds["read"] = time.perf_counter() - start
+        style = edit_onnx.style_of(made, chosen)
+        report.weights = style
+        wanted = [out, out.with_name(f"{stem}.{NAME}"), out.with_name(f"{stem}.{provenance.NAME}")]
+        if edit_onnx.is_split(made, style):
+            wanted.append(out.with_name(edit_onnx.data_name(out)))
+        files: list[provenance.Source] = [
+            path,
+            *((name, path.parent / name) for name in report.source["external_files"]),
+        ]
+        recording = provenance.Recording("edit", files, options=_options(chosen, style), packages=("onnx",))
+        with recording, staged_many(wanted, force=chosen.force, file=True, protect=protected) as stage:
+            place = stage[0].parent / "made"
+            place.mkdir()
+            model, *data = edit_onnx.write(made, place / out.name, style)
+            recording.write(place, name=wanted[2].name, files={p.name: p for p in (model, *data)})
+            report.output = {"file": str(out), "bytes": sum(p.stat().st_size for p in (model, *data))}
+            _describe_onnx(report, made, source, chosen)
+            proof = Proof(NOT_DONE)
+            if chosen.verify is not False:
+                proof = prove_onnx(path, source, made, model, chosen, report)
+            report.add_proof(proof)
+            report.finish(start)
+            if proof.status == FAILED:
+                kept = out.with_name(stem + FAILED_SUFFIX)
+                keep(place, kept, report)
+                raise failure(proof, kept, report, _ADVICE)
+            report.write(place, wanted[1].name)
+            for final, written in zip(stage, (model, place / wanted[1].name, place / wanted[2].name, *data)):
+                written.rename(final)
+            place.rmdir()
+    return report
+
+
+def _describe_onnx(report: EditReport, made: edit_onnx.Edited, source: OnnxModel, chosen: Edit) -> None:
+    before, after = source.proto.graph, made.model.proto.graph
+    report.sizes, report.folded, report.constants = made.sizes, made.folded, list(made.fixed)
+    for field_, value in edit_onnx.ports(made).items():
+        setattr(report, field_, value)
+    report.renamed = made.renamed
+    counts = Counter((n.domain or "ai.onnx", n.op_type) for n in after.node)
+    report.operators = [{"domain": d, "operator": o, "count": c} for (d, o), c in counts.most_common()]
+    report.removed = _removed(
+        len(before.node) - len(after.node),
+        len(before.initializer) - len(after.initializer),
+        [n for n in edit_onnx.fed(before) if n not in made.inputs],
+        [o.name for o in before.output if o.name not in made.outputs],
+    )
+
+
+__all__ = ["EditReport", "edit"]

@@ -1,0 +1,216 @@
+"""``mconv edit`` of an ONNX model: what becomes of the graph, and its files."""
+
+from __future__ import annotations
+
+import copy
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mconv.errors import CorruptModelError, UnsupportedError, UsageError
+from mconv.factory import loading
+from mconv.onnx import constant_part, cpp, opset, sizes, writing
+from mconv.onnx.constants import fix_inputs
+from mconv.onnx.cut import before_suppression, cut, fed, rename
+from mconv.onnx.external import external_files
+from mconv.onnx.functions import first_line
+from mconv.onnx.reader import INLINE, OnnxModel, type_name
+from mconv.onnx.reader import read as read_file
+from mconv.options.edit import ONNX_WEIGHTS, Edit
+from mconv.program import external_data, open_sizes
+from mconv.program.near import unknown
+from mconv.verbs.edit_paddle import needed
+
+data_name = writing.data_name
+
+
+@dataclass
+class Edited:
+    """What became of a model.
+
+    Attributes:
+        model: the result; its large weights are where the source has them.
+        inputs, outputs: the names that its inputs and outputs have in the source, in order.
+        sizes: ``INPUT.AXIS`` → number.
+        fixed: inputs that have one value now.
+        renamed: the source's name → the new one.
+        folded: nodes that are gone because what they compute is known.
+        notes: what a user should know.
+    """
+
+    model: OnnxModel
+    inputs: list[str]
+    outputs: list[str]
+    sizes: dict[str, int] = field(default_factory=dict)
+    fixed: dict[str, np.ndarray] = field(default_factory=dict)
+    renamed: dict[str, str] = field(default_factory=dict)
+    folded: int = 0
+    notes: list[str] = field(default_factory=list)
+
+
+def read(path: Path) -> OnnxModel:
+    """The model, its external data checked.
+
+    Raises:
+        NotAModelError, CorruptModelError, UntrustedError: it is no sound ONNX model.
+    """
+    model = read_file(path)
+    external_data.check(path, model.proto, INLINE)
+    return model
+
+
+def edit(source: OnnxModel, chosen: Edit, scratch: Path) -> Edited:
+    """The model as it was asked for.
+
+    Raises:
+        UsageError: a name that is not there, or what it is named for cannot be.
+        UnsupportedError: the model cannot be cut there, or brought to that opset.
+        MissingDependencyError: ``fold`` without onnxruntime.
+    """
+    if chosen.target is not None:
+        raise UsageError("--target: an ONNX model is of no Paddle", "mconv onnx2paddle --target makes one that is")
+    model = copy.copy(source)
+    model.proto = type(source.proto)()
+    model.proto.CopyFrom(source.proto)
+    model.notes = []
+    fixed = fix_inputs(model, loading.arguments_of(chosen.constants, "--const", any_name=True))
+    graph = model.proto.graph
+    places = open_sizes.resolve(sizes.sized(graph), open_sizes.given(chosen.dims))
+    sizes.fix(graph, places)
+    infos, why = sizes.infer(model.proto)
+    made = Edited(model, [], [], {f"{name}.{axis}": size for (name, axis), size in places.items()}, fixed)
+    _cut(model.proto, infos, chosen)
+    if why is not None:
+        made.notes.append(why)
+    made.inputs, made.outputs = fed(graph), [o.name for o in graph.output]
+    if places:
+        sizes.note(graph, infos)
+    if chosen.fold:
+        made.folded = _fold(model, infos, chosen, scratch)
+    if chosen.opset is not None:
+        model.proto = opset.convert(model.proto, chosen.opset)
+    made.renamed = chosen.new_names
+    rename(model.proto.graph, made.renamed)
+    return made
+
+
+def _cut(proto: Any, infos: dict[str, Any], chosen: Edit) -> None:
+    graph = proto.graph
+    outputs = None if chosen.outputs is None else list(chosen.outputs)
+    if chosen.without_nms:
+        outputs = before_suppression(graph)
+    if chosen.add_outputs or chosen.drop_outputs:
+        outputs = [o.name for o in graph.output] if outputs is None else outputs
+        outputs += [n for n in chosen.add_outputs if n not in outputs]
+        for name in chosen.drop_outputs:
+            if name not in outputs:
+                raise unknown("--drop-output", "output", name, outputs)
+            outputs.remove(name)
+    if outputs is None and chosen.inputs is None and not chosen.drop_inputs:
+        return
+    before = fed(graph)
+    cut(proto, infos, inputs=chosen.inputs, outputs=outputs)
+    for name in chosen.drop_inputs:
+        if name not in before:
+            raise unknown("--drop-input", "input", name, before)
+        if name in fed(graph):
+            raise needed(name)
+
+
+def _fold(model: OnnxModel, infos: dict[str, Any], chosen: Edit, scratch: Path) -> int:
+    from mconv.proof.runners import OnnxRunner
+
+    graph = model.proto.graph
+    before = len(graph.node)
+    for number in range(_ROUNDS):  # what is known of shapes grows with every number
+        count = len(graph.node)
+        constant_part.settle_sizes(graph, infos)
+        nodes, outputs = constant_part.constants(graph)
+        values: dict[str, np.ndarray] = {}
+        if outputs:
+            path = scratch / f"constants{number}.onnx"
+            part = copy.copy(model)
+            part.proto = constant_part.part(model.proto, nodes, outputs)
+            writing.write(part, path, external=False)
+            with OnnxRunner(path, timeout=chosen.timeout) as runner:
+                values = dict(zip(outputs, runner.run([{}]).outputs[0]))
+        constant_part.settle(model.proto, values)
+        del graph.value_info[:]
+        infos.clear()
+        infos.update(sizes.infer(model.proto)[0])
+        if len(graph.node) == count:
+            break
+    sizes.note(graph, infos)
+    return before - len(graph.node)
+
+
+_ROUNDS = 20
+
+
+def style_of(made: Edited, chosen: Edit) -> str:
+    """How the weights are to be stored: as asked for, or as the source has them.
+
+    Raises:
+        UsageError: an ONNX model cannot have them so.
+    """
+    style = chosen.weights
+    if style is None:
+        outside = external_files(made.model)
+        style = "external" if outside or writing.total(made.model) > writing.LARGEST else "inside"
+    if style not in ONNX_WEIGHTS:
+        raise UsageError(f"--weights {style}: of an ONNX model they are {' or '.join(ONNX_WEIGHTS)}")
+    return style
+
+
+def is_split(made: Edited, style: str) -> bool:
+    """Whether there will be a file of weights beside the model."""
+    return style == "external" and writing.has_large(made.model)
+
+
+def write(made: Edited, path: Path, style: str) -> list[Path]:
+    """Write the model and check it; returns its files, the model first.
+
+    Raises:
+        UnsupportedError: it does not fit into one file, or ONNX refuses what came out.
+    """
+    files = writing.write(made.model, path, external=style == "external")
+    try:
+        cpp.check_model(os.fspath(path))
+    except cpp.Refused as e:
+        raise UnsupportedError(f"ONNX refuses the edited model: {first_line(e)}", "does it take the source?") from None
+    return files
+
+
+def opset_of(model: OnnxModel) -> int:
+    """The version of ONNX's own operators.
+
+    Raises:
+        CorruptModelError: the model does not say.
+    """
+    try:
+        return model.opsets[""]
+    except KeyError:
+        raise CorruptModelError("the model does not say of which opset it is") from None
+
+
+def ports(made: Edited) -> dict[str, list[dict[str, Any]]]:
+    """``inputs`` and ``outputs`` of the report."""
+    graph = made.model.proto.graph
+    kept = set(fed(graph))
+    infos = [i for i in graph.input if i.name in kept]
+    return {
+        "inputs": [_port(i, n) for i, n in zip(infos, made.inputs)],
+        "outputs": [_port(i, n) for i, n in zip(graph.output, made.outputs)],
+    }
+
+
+def _port(info: Any, name: str) -> dict[str, Any]:
+    kind = info.type.tensor_type
+    label = type_name(kind.elem_type) if kind.elem_type else None
+    dims: Sequence[Any] = [d.dim_value if d.HasField("dim_value") else (d.dim_param or None) for d in kind.shape.dim]
+    shape = list(dims) if kind.HasField("shape") else []
+    return {"name": name, "dtype": label, "paddle_name": info.name, "paddle_dtype": label, "shape": shape}

@@ -1,0 +1,314 @@
+"""``mconv edit`` of a Paddle model of any era: what becomes of the program, and its files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Optional
+
+import numpy as np
+
+from mconv.errors import RuntimeFailedError, UnsupportedError, UsageError
+from mconv.factory import loading
+from mconv.options.edit import PADDLE_WEIGHTS, Edit
+from mconv.paddle.load import load as load_pir
+from mconv.passes import constants, fold, rename
+from mconv.passes.cut import before_suppression, cut
+from mconv.program import files, open_sizes, targets
+from mconv.program.dtypes import DType
+from mconv.program.near import unknown
+from mconv.program.open_sizes import Sized
+from mconv.program.params import TensorSource, separate_path, write_combined
+from mconv.program.program import Program
+from mconv.program.stored import Era, ModelFiles, at_least_one, write_model
+from mconv.proof import search
+from mconv.proof.feeds import random_feeds, specs_of
+from mconv.proof.prove import written_for
+from mconv.runtimes import Runtime, Worker
+from mconv.serving import configure
+
+_OWN_STYLE = {Era.FLUID_SEPARATE: "separate", Era.FLUID_COMBINED: "fluid", Era.FLUID_CUSTOM: "fluid"}
+OF_JSON = "3"  # the target whose runtime reads a .json
+
+
+@dataclass
+class Source:
+    """A model that is to be edited.
+
+    Attributes:
+        found: its files.
+        program, params: as they are; of a ``.json``, as translated for *target*.
+        target: the Paddle that loads the result.
+        feed_alias, fetch_alias: what clients of a serving folder call its inputs and outputs → variable.
+    """
+
+    found: ModelFiles
+    program: Program
+    params: dict[str, TensorSource]
+    target: str
+    saved_by: str
+    notes: list[str] = field(default_factory=list)
+    feed_alias: dict[str, str] = field(default_factory=dict)
+    fetch_alias: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass
+class Edited:
+    """What became of it.
+
+    Attributes:
+        program, params: the result.
+        inputs, outputs: the names that its inputs and outputs have in the source, in order.
+        sizes: ``INPUT.AXIS`` → number.
+        fixed: inputs that have one value now.
+        folded: operators that are gone because what they compute is known.
+        declared: tensors whose shape is known now and was not.
+    """
+
+    program: Program
+    params: dict[str, TensorSource]
+    inputs: list[str]
+    outputs: list[str]
+    sizes: dict[str, int] = field(default_factory=dict)
+    fixed: dict[str, np.ndarray] = field(default_factory=dict)
+    folded: int = 0
+    declared: int = 0
+
+
+def read(path: Any, chosen: Edit) -> Source:
+    """The model with its names.
+
+    Raises:
+        NotAModelError, CorruptModelError, UnsupportedError: see :mod:`mconv.program.files` and :func:`mconv.paddle.load.load`.
+        UsageError: *target* is given for what has one already.
+    """
+    found = files.locate(path)
+    if found.era is Era.PIR:
+        goal = targets.get(chosen.target or OF_JSON).name
+        loaded = load_pir(found.program, target=goal)
+        notes = [f"written as .pdmodel, for Paddle {goal}", *loaded.notes]
+        made = Source(found, loaded.program, dict(loaded.params), goal, loaded.writer, notes)
+    else:
+        if chosen.target is not None:
+            raise UsageError(
+                f"--target: {found.program} stays of the Paddle that it is written for",
+                "mconv downgrade makes a model for an older one",
+            )
+        program = files.load_program(found)
+        held: dict[str, TensorSource] = {r.name: r for r in files.records(found, program)}
+        made = Source(found, program, held, written_for(program), "")
+    config = configure.find(found.folder)
+    if config is not None:
+        made.feed_alias = {v.alias: v.name for v in config.feeds}
+        made.fetch_alias = {v.alias: v.name for v in config.fetches}
+        made.notes.append("what clients call inputs and outputs is not in the result: mconv to-serving OUT makes it")
+    return made
+
+
+def edit(source: Source, chosen: Edit) -> Edited:
+    """The program as it was asked for, but for what only a run shows; see :func:`settle`.
+
+    Raises:
+        UsageError: a name that is not there, or what it is named for cannot be.
+        UnsupportedError: the program cannot be cut there.
+    """
+    program, params = source.program.copy(), dict(source.params)
+    alias = {**source.feed_alias, **source.fetch_alias}
+    present = {name for block in program.blocks for name in block.vars}
+
+    def own(name: str) -> str:
+        return name if name in present else alias.get(name, name)
+
+    values = {own(n): v for n, v in loading.arguments_of(chosen.constants, "--const", any_name=True).items()}
+    fixed = constants.fix_inputs(program, values)
+    params.update(fixed)
+    sizes = _set_sizes(program, chosen, source.feed_alias)
+    program = _cut(program, chosen, own)
+    inputs, outputs = [p.name for p in program.feeds], [p.name for p in program.fetches]
+    params = {v.name: params[v.name] for v in program.parameters}
+    made = Edited(program, params, inputs, outputs, sizes)
+    made.fixed = {name: source.array() for name, source in fixed.items()}
+    return made
+
+
+def sized(program: Program) -> list[Sized]:
+    """The inputs, as far as their sizes go."""
+    return [
+        Sized(p.name, tuple(None if d < 0 else d for d in p.shape), p.dtype is not None and p.dtype.is_int)
+        for p in program.feeds
+    ]
+
+
+def _set_sizes(program: Program, chosen: Edit, alias: Mapping[str, str]) -> dict[str, int]:
+    wanted: dict[str, int] = {}
+    for name, size in open_sizes.given(chosen.dims).items():
+        stem, dot, axis = name.rpartition(".")
+        wanted[f"{alias[stem]}.{axis}" if dot and stem in alias else name] = size
+    places = open_sizes.resolve(sized(program), wanted)
+    ports = {p.name: p for p in program.feeds}
+    for (name, place), number in places.items():
+        ports[name].var.desc.type.lod_tensor.tensor.dims[place] = number
+    return {f"{name}.{place}": number for (name, place), number in places.items()}
+
+
+def _cut(program: Program, chosen: Edit, own: Callable[[str], str]) -> Program:
+    old = [p.name for p in program.fetches]
+    outputs: Optional[list[str]] = None if chosen.outputs is None else [own(n) for n in chosen.outputs]
+    if chosen.without_nms:
+        outputs = before_suppression(program)
+    if chosen.add_outputs or chosen.drop_outputs:
+        outputs = list(old if outputs is None else outputs)
+        outputs += [n for n in map(own, chosen.add_outputs) if n not in outputs]
+        for name in map(own, chosen.drop_outputs):
+            if name not in outputs:
+                raise unknown("--drop-output", "output", name, outputs)
+            outputs.remove(name)
+    inputs = None if chosen.inputs is None else [own(n) for n in chosen.inputs]
+    if outputs is None and inputs is None and not chosen.drop_inputs:
+        return program
+    made = cut(program, inputs=inputs, outputs=outputs)
+    left = [p.name for p in made.feeds]
+    for name in map(own, chosen.drop_inputs):
+        if name not in [p.name for p in program.feeds]:
+            raise unknown("--drop-input", "input", name, [p.name for p in program.feeds])
+        if name in left:
+            raise needed(name)
+    return made
+
+
+def needed(name: str) -> UsageError:
+    """The error for an input that is to go, and that outputs depend on."""
+    return UsageError(f"--drop-input: the outputs need {name!r}", f"--const {name}=VALUE gives it one value for good")
+
+
+def settle(source: Source, made: Edited, chosen: Edit, runtime: Runtime, scratch: Path) -> None:
+    """Run the edited program once, and write into it what does not depend on its inputs' numbers: shapes that are the
+    same in every run, and with ``fold`` the tensors that are.
+
+    Raises:
+        RuntimeFailedError: it cannot be run.
+    """
+    place = scratch / "settled"
+    place.mkdir()
+    try:
+        _settle(made, chosen, runtime, *write_model(made.program, made.params.items(), place))
+    except RuntimeFailedError as e:
+        e.message = e.message.replace(f"{place}/inference.pdmodel", "the edited model")
+        if made.sizes:
+            told = ", ".join(f"{name}={size}" for name, size in made.sizes.items())
+            e.hint = f"does the model take {told}?" + (f" {e.hint}" if e.hint else "")
+        raise
+
+
+def _settle(made: Edited, chosen: Edit, runtime: Runtime, path: Path, params: Path) -> None:
+    program = made.program
+    known = fold.examine(program)
+    specs = specs_of(program)
+    lods = {p.name: p.var.lod_level for p in program.feeds}
+    with Worker(runtime) as worker:
+        sets, seen, _ = search.find(specs, lambda s: worker.shapes(path, params, s, timeout=chosen.timeout))
+        if len(sets) < 2:  # other numbers, of the same shapes
+            sets = [*sets, *random_feeds([_like(s, sets[0]) for s in specs], seed=1, sets=1)]
+            seen = worker.shapes(path, params, sets, timeout=chosen.timeout)
+        same = {n: shape for n, shape in seen[0].shapes.items() if all(o.shapes.get(n) == shape for o in seen)}
+        made.declared = fold.declare(program, known, same)
+        if chosen.fold and known.border:
+            got = worker.run(
+                path,
+                params,
+                sets,
+                ir_optim=False,
+                fetch=known.border,
+                lods=lods,
+                timeout=chosen.timeout,
+            )
+            first, *rest = [dict(zip(known.border, row[len(program.fetches) :])) for row in got.outputs]
+            values = {
+                name: array
+                for name, array in first.items()
+                if all(np.array_equal(array, other[name], equal_nan=array.dtype.kind in "fc") for other in rest)
+            }
+            made.params, made.folded = fold.settle(program, made.params, values)
+
+
+def _like(spec: Any, feed: Mapping[str, np.ndarray]) -> Any:
+    from dataclasses import replace
+
+    return replace(spec, shape=feed[spec.name].shape)
+
+
+def finish(source: Source, made: Edited, chosen: Edit) -> dict[str, str]:
+    """Rename, and put the weights inside where that is asked for, in place; returns source's name → new one.
+
+    Raises:
+        UsageError: see :func:`mconv.passes.rename.check`. UnsupportedError: the weights do not fit inside.
+    """
+    present = {name for block in made.program.blocks for name in block.vars}
+    alias = {**source.feed_alias, **source.fetch_alias}
+    asked = chosen.new_names
+    names = {old if old in present else alias.get(old, old): new for old, new in asked.items()}
+    made.params = rename.rename(made.program, made.params, names)
+    if chosen.weights == "inside":
+        constants.weights_inside(made.program, made.params, source.target)
+        made.params = {}
+    return names
+
+
+def style_of(source: Source, chosen: Edit) -> str:
+    """How the weights are to be stored: as asked for, or as the source has them.
+
+    Raises:
+        UsageError: a Paddle model cannot have them so.
+    """
+    style = chosen.weights or _OWN_STYLE.get(source.found.era, "combined")
+    if style not in PADDLE_WEIGHTS:
+        raise UsageError(f"--weights {style}: of a Paddle model they are {', '.join(PADDLE_WEIGHTS)}")
+    return style
+
+
+def write(made: Edited, folder: Path, style: str) -> tuple[Path, Optional[Path]]:
+    """Write the program and its weights; returns the program's file and that of the parameters, if it is one.
+
+    Raises:
+        UntrustedError, CorruptModelError: with ``separate``, a name that cannot be that of a file in the folder.
+    """
+    if style in ("combined", "inside"):
+        return write_model(made.program, made.params.items(), folder)
+    program, items = at_least_one(made.program, made.params.items())
+    path = folder / "__model__"
+    if style == "fluid":
+        params = folder / "__params__"
+        write_combined(params, items)
+    else:
+        params = None
+        for name, source in items:
+            place = separate_path(folder, name)
+            if name in _TAKEN:
+                raise UnsupportedError(
+                    f"--weights separate: a weight is called {name!r}, as another file", f"--rename {name}=…"
+                )
+            place.parent.mkdir(parents=True, exist_ok=True)
+            write_combined(place, [(name, source)])
+    path.write_bytes(program.to_bytes())
+    return path, params
+
+
+_TAKEN = frozenset({"__model__", "report.json", "provenance.json"})
+
+
+def ports(program: Program, sources: Sequence[str], outputs: Sequence[str]) -> dict[str, list[dict[str, Any]]]:
+    """``inputs`` and ``outputs`` of the report."""
+
+    def one(port: Any, name: str) -> dict[str, Any]:
+        label = None if port.dtype is None else port.dtype.label
+        shape = [None if d == -1 else d for d in port.shape]
+        return {"name": name, "dtype": label, "paddle_name": port.name, "paddle_dtype": label, "shape": shape}
+
+    return {
+        "inputs": [one(p, n) for p, n in zip(program.feeds, sources)],
+        "outputs": [one(p, n) for p, n in zip(program.fetches, outputs)],
+    }
+
+
+__all__ = ["DType", "Edited", "Source", "edit", "finish", "ports", "read", "settle", "style_of", "write"]

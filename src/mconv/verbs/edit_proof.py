@@ -1,0 +1,369 @@
+"""The proof of an edited model: the source, looked at where the result begins and ends, against the result."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Optional
+
+import numpy as np
+
+from mconv.errors import MissingDependencyError, RuntimeFailedError, RuntimeUnavailableError
+from mconv.onnx.reader import OnnxModel
+from mconv.options.edit import Edit
+from mconv.paddle import pir_reader
+from mconv.program import targets
+from mconv.program.program import Program
+from mconv.program.stored import Era, ModelFiles, write_model
+from mconv.proof import precision, prove, search
+from mconv.proof.compare import Tolerance
+from mconv.proof.feeds import InputSpec, load_feeds, specs_of
+from mconv.proof.prove import FAILED, PASSED, Proof, compare_answers, reshaped, runtime_for, worst
+from mconv.proof.reference import reference_for
+from mconv.proof.report import Report
+from mconv.proof.runners import Answers, OnnxRunner, PaddleRunner, Runner
+from mconv.runtimes import Runtime
+from mconv.verbs import edit_onnx, edit_paddle
+
+Feeds = list[dict[str, np.ndarray]]
+
+
+class Part:
+    """Runs the source and gives some of its tensors, under the source's names.
+
+    Args:
+        opened: makes what runs it; told which tensors inside to return after its own outputs, and whether its runtime may
+            rewrite the graph, which can leave none of them.
+        own: the source's outputs, in order.
+        outputs: what to give.
+        fixed: inputs that always have this value.
+    """
+
+    def __init__(
+        self,
+        opened: Callable[[Sequence[str], bool], Runner],
+        own: Sequence[str],
+        outputs: Sequence[str],
+        fixed: Mapping[str, np.ndarray],
+    ):
+        self.opened, self.own, self.outputs, self.fixed = opened, list(own), list(outputs), dict(fixed)
+        self.inside = [n for n in dict.fromkeys(outputs) if n not in self.own]
+        self.rewriting = True
+        self.runner = opened(self.inside, True)
+        self.label = self.runner.label
+
+    def specs(self) -> list[InputSpec]:
+        return [spec for spec in self.runner.specs() if spec.name not in self.fixed]
+
+    def run(self, sets: Sequence[Mapping[str, np.ndarray]]) -> Answers:
+        fed = [{**self.fixed, **feed} for feed in sets]
+        try:
+            found = self.runner.run(fed)
+        except RuntimeFailedError:
+            if not self.inside or not self.rewriting:
+                raise
+            self.runner.__exit__(None, None, None)
+            self.rewriting = False
+            self.runner = self.opened(self.inside, False)
+            found = self.runner.run(fed)
+        self.label = self.runner.label
+        names = [*self.own, *self.inside]
+        return picked(found, [names.index(name) for name in self.outputs], self.outputs)
+
+    def __enter__(self) -> Part:
+        return self
+
+    def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
+        self.runner.__exit__(kind, error, trace)
+
+
+def picked(answers: Answers, places: Sequence[int], names: Sequence[str]) -> Answers:
+    """Some of the answers, under these names."""
+    return replace(
+        answers,
+        names=list(names),
+        outputs=[[row[i] for i in places] for row in answers.outputs],
+        dtypes=[[row[i] for i in places] for row in answers.dtypes],
+    )
+
+
+@dataclass
+class Told:
+    """What has been run already, as a runner: it answers the sets that it was asked, and no other."""
+
+    answers: Answers
+    sets: Feeds
+    label: str
+
+    def specs(self) -> list[InputSpec]:
+        return []
+
+    def run(self, sets: Sequence[Mapping[str, np.ndarray]]) -> Answers:
+        same = len(sets) == len(self.sets) and all(
+            a.keys() == b.keys() and all(np.array_equal(a[n], b[n], equal_nan=a[n].dtype.kind in "fc") for n in a)
+            for a, b in zip(sets, self.sets)
+        )
+        if not same:
+            raise RuntimeFailedError("the source begins before this: what it computes of other numbers is not known")
+        return self.answers
+
+    def __enter__(self) -> Told:
+        return self
+
+    def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
+        pass
+
+
+def upstream(part: Part, specs: Sequence[InputSpec], inputs: Sequence[str], feeds: Optional[Any]) -> tuple[Told, Feeds]:
+    """Run the source from its own inputs on, and take what it computes where the result begins as that one's inputs.
+
+    Args:
+        part: gives first *inputs* that are none of the source's, in order, then what is to be compared.
+        specs: the source's inputs.
+        inputs: those of the result.
+        feeds: a ``.npz`` with the source's inputs, instead of random ones.
+
+    Returns:
+        What answers for the source, and the input sets of the result.
+
+    Raises:
+        RuntimeFailedError: the source cannot be run. UsageError: *feeds* does not fit.
+    """
+    if feeds is not None:
+        sets: Feeds = load_feeds(feeds, specs)
+        found = part.run(sets)
+    else:
+        sets, found, _ = search.find(specs, part.run)
+    inside = [n for n in inputs if n not in {s.name for s in specs}]
+    made: Feeds = []
+    for feed, row in zip(sets, found.outputs):
+        computed = dict(zip(inside, row))
+        made.append({n: computed[n] if n in computed else feed[n] for n in inputs})
+    count = len(inside)
+    answers = picked(found, range(count, len(found.names)), found.names[count:])
+    return Told(answers, made, part.label), made
+
+
+# Paddle -------------------------------------------------------------------------------------------------------------
+
+
+def prove_paddle(
+    source: edit_paddle.Source,
+    made: edit_paddle.Edited,
+    files: tuple[Path, Optional[Path]],
+    runtime: Runtime,
+    chosen: Edit,
+    scratch: Path,
+    report: Report,
+) -> Proof:
+    """The proof of an edited Paddle model.
+
+    Args:
+        files: the result's program, and its parameters where they are one file.
+        runtime: where the result runs, and the source but for a ``.json``.
+        scratch: an empty folder.
+        report: gets the versions.
+
+    Raises:
+        UsageError: what was said of the inputs does not fit them.
+        RuntimeUnavailableError, MissingDependencyError: with *verify*, there is no Paddle 3 for a ``.json``.
+    """
+    found, program = source.found, source.program
+    feeds = [p.name for p in program.feeds]
+    begins = [n for n in made.inputs if n not in feeds]
+    outputs = [*begins, *made.outputs]
+    first: Optional[Proof] = None
+    if found.era is Era.PIR:
+        # what is inside of a .json has no names: the program made of it, which is compared with it first, has
+        place = scratch / "translated"
+        place.mkdir()
+        files_of = write_model(program, source.params.items(), place)
+        found = ModelFiles(Era.PADDLE2, *files_of, place)
+        chosen.progress("verifying: the .json against what it is translated into")
+        first = _translation(source, found, runtime, chosen)
+        if first.status != PASSED:
+            return first
+    part = Part(_opened(found, runtime, chosen.timeout), [p.name for p in program.fetches], outputs, made.fixed)
+    chosen.progress(f"verifying: the source against the result in {runtime.label}")
+    with part:
+        if not begins:
+            proof = _compared(part, made.program, files, runtime, made.inputs, chosen)
+        else:
+            try:
+                told, sets = upstream(part, _specs(source, made, chosen), made.inputs, chosen.feeds_file)
+            except RuntimeFailedError as e:
+                return Proof.unproved(e)
+            proof = _compared(told, made.program, files, runtime, made.inputs, chosen, sets)
+            proof.inputs = str(chosen.feeds_file or "random")
+    if first is not None and proof.reference:
+        proof.reference = f"{first.reference} (.json), {proof.reference} (the .pdmodel of it)"
+        proof.seconds += first.seconds
+    report.versions["reference"] = part.label
+    if proof.paddle:
+        report.versions["paddle"] = proof.paddle
+    return proof
+
+
+def _translation(source: edit_paddle.Source, made: ModelFiles, runtime: Runtime, chosen: Edit) -> Proof:
+    """A ``.json`` against the program made of it, on the same inputs."""
+    start = time.perf_counter()
+    goal = targets.get(source.target)
+    try:
+        where = runtime if goal.name == edit_paddle.OF_JSON else runtime_for(edit_paddle.OF_JSON)
+    except (RuntimeUnavailableError, MissingDependencyError) as e:
+        if chosen.verify or chosen.feeds_file is not None:
+            raise
+        return Proof.not_done(e)
+    specs = reshaped(specs_of(source.program), chosen.sizes)
+    limits = Tolerance.of(chosen.tolerance).at(precision.of_pir(pir_reader.read(source.found.program).block))
+    with (
+        PaddleRunner(source.found, where, timeout=chosen.timeout) as old,
+        PaddleRunner(made, runtime, timeout=chosen.timeout) as new,
+    ):
+        try:
+            if chosen.feeds_file is not None:
+                sets = load_feeds(chosen.feeds_file, specs)
+                wanted = old.run(sets)
+            else:
+                sets, wanted, _ = search.find(specs, old.run)
+        except RuntimeFailedError as e:
+            return Proof.unproved(e)
+        proof = Proof(PASSED, tolerance=limits, runtime=runtime.name)
+        proof.input_sets = [{n: list(a.shape) for n, a in feed.items()} for feed in sets]
+        try:
+            got = new.run(sets)
+        except RuntimeFailedError as e:
+            proof.status, proof.reason, proof.error = FAILED, e.message, e
+        else:
+            proof.comparison = compare_answers(wanted, got, tolerance=limits, scalar_as_one=not goal.has_0d)
+            if not proof.comparison.ok:
+                proof.status, proof.reason = FAILED, worst(proof.comparison)
+        proof.reference, proof.paddle = old.label, new.label
+    proof.seconds = time.perf_counter() - start
+    return proof
+
+
+def _opened(found: ModelFiles, runtime: Runtime, timeout: float) -> Callable[[Sequence[str], bool], Runner]:
+    def open_(fetch: Sequence[str], rewriting: bool) -> Runner:
+        more: dict[str, Any] = {"fetch": list(fetch)} if fetch else {}
+        return PaddleRunner(found, runtime, timeout=timeout, ir_optim=rewriting, **more)
+
+    return open_
+
+
+def _specs(source: edit_paddle.Source, made: edit_paddle.Edited, chosen: Edit) -> list[InputSpec]:
+    """The inputs of the source, at the sizes that the result has."""
+    specs = []
+    for spec in specs_of(source.program):
+        if spec.name not in made.fixed:
+            dims = [made.sizes.get(f"{spec.name}.{axis}", d) for axis, d in enumerate(spec.shape)]
+            specs.append(InputSpec(spec.name, spec.dtype, tuple(dims), spec.limit, spec.lod))
+    return reshaped(specs, chosen.sizes)
+
+
+def _compared(
+    reference: Any,
+    program: Program,
+    files: tuple[Path, Optional[Path]],
+    runtime: Runtime,
+    names: Sequence[str],
+    chosen: Edit,
+    sets: Optional[Any] = None,
+) -> Proof:
+    specs = [InputSpec(n, s.dtype, s.shape, s.limit, s.lod) for n, s in zip(names, specs_of(program))]
+    shapes = {} if sets is not None else {s.name: s.shape for s in reshaped(specs, chosen.sizes)}
+    return prove.prove(
+        reference,
+        program,
+        files,  # type: ignore[arg-type] # a worker finds parameters that are files of their own
+        runtime,
+        names=list(names),
+        shapes=shapes,
+        source_types={},
+        inputs=chosen.feeds_file if sets is None else None,
+        sets=sets,
+        tolerance=Tolerance.of(chosen.tolerance).at(precision.of_program(program)),
+        timeout=chosen.timeout,
+    )
+
+
+# ONNX ---------------------------------------------------------------------------------------------------------------
+
+
+def prove_onnx(
+    path: Path, source: OnnxModel, made: edit_onnx.Edited, written: Path, chosen: Edit, report: Report
+) -> Proof:
+    own = [o.name for o in source.proto.graph.output]
+    feeds = edit_onnx.fed(source.proto.graph)
+    begins = [n for n in made.inputs if n not in feeds]
+    reasons: list[str] = []
+
+    def open_(fetch: Sequence[str], rewriting: bool) -> Runner:
+        runner, why = reference_for(path, fetch=fetch, timeout=chosen.timeout)
+        reasons[:] = [why] if why else []
+        return runner
+
+    try:
+        part = Part(open_, own, [*begins, *made.outputs], made.fixed)
+    except RuntimeFailedError as e:
+        return Proof.unproved(e)
+    report.warnings += [f"verified with {part.label}: {why}" for why in reasons]
+    try:
+        result = OnnxRunner(written, timeout=chosen.timeout)
+    except MissingDependencyError as e:
+        if chosen.verify or chosen.feeds_file is not None:
+            raise
+        return Proof.not_done(e)
+    except RuntimeFailedError as e:
+        error = RuntimeFailedError(f"the edited model is a bad one: {e.message.replace(str(written), written.name)}")
+        return Proof(
+            FAILED, error.message, runtime="ONNX Runtime", tolerance=Tolerance.of(chosen.tolerance), error=error
+        )
+    specs = [s for s in part.specs() if s.name in feeds]
+    specs = [
+        InputSpec(s.name, s.dtype, tuple(made.sizes.get(f"{s.name}.{a}", d) for a, d in enumerate(s.shape)))
+        for s in specs
+    ]
+    if not begins:
+        specs = [s for s in specs if s.name in made.inputs]
+        specs.sort(key=lambda s: made.inputs.index(s.name))
+    specs = reshaped(specs, chosen.sizes)
+    limits = Tolerance.of(chosen.tolerance).at(precision.of_onnx(source.proto))
+    called = {p["name"]: p["paddle_name"] for p in report.inputs}
+    renamed = _Called(result, called)
+    chosen.progress(f"verifying: the source against the result in {result.label}")
+    with part, renamed:
+        reference: Any = part
+        sets = None
+        if begins:
+            try:
+                reference, sets = upstream(part, specs, made.inputs, chosen.feeds_file)
+            except RuntimeFailedError as e:
+                return Proof.unproved(e)
+        proof = prove.prove_onnx(
+            reference, renamed, specs, inputs=chosen.feeds_file if sets is None else None, sets=sets, tolerance=limits
+        )
+    proof.runtime = result.label
+    report.versions["reference"] = part.label
+    return proof
+
+
+class _Called:
+    """Runs a model whose inputs have other names now."""
+
+    def __init__(self, runner: Runner, names: dict[str, str]):
+        self.runner, self.names, self.label = runner, names, runner.label
+
+    def specs(self) -> list[InputSpec]:
+        return self.runner.specs()
+
+    def run(self, sets: Sequence[Any]) -> Any:
+        return self.runner.run([{self.names[n]: v for n, v in feed.items() if n in self.names} for feed in sets])
+
+    def __enter__(self) -> _Called:
+        return self
+
+    def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
+        self.runner.__exit__(kind, error, trace)
