@@ -236,6 +236,13 @@ def _repeat_interleave(op: Op, attrs: dict[str, Any]) -> None:
         attrs.pop("Repeats", None)
 
 
+def _matmul(op: Op, attrs: dict[str, Any]) -> None:
+    """Paddle's own passes for oneDNN write what they have fused into it, empty where that is nothing."""
+    for name in [name for name in attrs if name.startswith("fused_")]:
+        if attrs.pop(name):
+            raise Unsupported(f"a product with {name}, of Paddle's passes for oneDNN")
+
+
 def _mul(op: Op, attrs: dict[str, Any]) -> None:
     scales = [attrs.pop("scale_x", 1.0), attrs.pop("scale_out", 1.0), *attrs.pop("scale_y", [1.0])]
     if any(scale != 1.0 for scale in scales):
@@ -257,6 +264,7 @@ _ADJUSTED: Mapping[str, Callable[[Op, dict[str, Any]], None]] = {
     ),
     "frobenius_norm": _reduced,
     "matmul": _without("head_number", "Scale_x", "Scale_y", "Scale_out"),
+    "matmul_v2": _matmul,
     "mul": _mul,
     "one_hot_v2": _without("dtype"),
     "repeat_interleave": _repeat_interleave,
