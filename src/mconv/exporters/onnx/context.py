@@ -94,6 +94,10 @@ class Context:
         if self.opset < opset:
             raise NeedsOpset(opset, what)
 
+    def note(self, text: str) -> None:
+        """Tell the user."""
+        self.exporter.notes.append(text)
+
     def has(self, op: str) -> bool:
         """Whether the opset that is written has the operator."""
         try:
@@ -342,7 +346,7 @@ class Context:
 
     def full_like(self, x: Value, value: Any, dtype: Optional[DType] = None) -> Value:
         """A tensor of *x*'s shape filled with *value*."""
-        return self.full(self.shape(x), value, dtype or x.dtype)
+        return self.full(self.shape(x), value, x.dtype if dtype is None else dtype)
 
     def full(self, shape: Value, value: Any, dtype: DType) -> Value:
         """A tensor of *shape* (int64) filled with *value*; a constant where it is small and known."""

@@ -15,9 +15,9 @@ from mconv.exporters.onnx import registry
 from mconv.exporters.onnx.context import Context
 from mconv.exporters.onnx.errors import NeedsOpset, Unsupported
 from mconv.exporters.onnx.graph import Graph, Scope, newest
+from mconv.exporters.onnx.pair import PARTWISE, Pair, is_complex, parts
 from mconv.printable import printable
 from mconv.program import dims as D
-from mconv.program.dtypes import DType
 from mconv.program.params import TensorSource
 from mconv.program.program import Block, Op, Port, Program, Var
 from mconv.program.unsupported import refusal
@@ -70,14 +70,11 @@ def export(
     """
     highest = newest() if latest is None else latest
     while True:
-        exporter = Exporter(program, params, opset)
+        exporter = Exporter(program, params, opset, highest)
         try:
             exporter.run()
             break
         except NeedsOpset as e:
-            if e.opset > highest:
-                rows = [{**row, "domain": "paddle"} for row in exporter.problems]
-                raise refusal(rows, "an operator of your own: --plugin, see docs/operators.md") from None
             opset = e.opset
     return exporter.finished()
 
@@ -85,14 +82,14 @@ def export(
 class Exporter:
     """One attempt to say a program in an opset."""
 
-    def __init__(self, program: Program, params: Mapping[str, TensorSource], opset: int):
+    def __init__(self, program: Program, params: Mapping[str, TensorSource], opset: int, latest: int):
         self.program = program
         self.params = params
         self.graph = Graph(opset)
         self.block: Block = program.main
         self.problems: list[dict[str, Any]] = []
         self.notes: list[str] = []
-        self.needed = opset
+        self.latest = latest
         self.inputs: list[Value] = []
         self.has_0d = program.version >= _HAS_0D
         self.inference = True
@@ -116,12 +113,12 @@ class Exporter:
             self._feed(port)
         with np.errstate(all="ignore"):
             self.walk(self.program.main)
-        refused = [row for row in self.problems if not row.get("opset")]
-        if refused:
-            rows = [{k: v for k, v in row.items() if k != "opset"} for row in refused]
-            raise refusal(rows, "an operator of your own: --plugin, see docs/operators.md")
+        newer = [row["opset"] for row in self.problems if row.get("opset", 0)]
+        if newer and max(newer) <= self.latest:
+            raise NeedsOpset(max(newer), "an operator")  # what else is refused may be for the lack of these
         if self.problems:
-            raise NeedsOpset(max(row["opset"] for row in self.problems), "an operator")
+            rows = [{k: v for k, v in row.items() if k != "opset"} for row in self.problems]
+            raise refusal(rows, "an operator of your own: --plugin, see docs/operators.md")
         for port in self.program.fetches:
             self._fetched.append((self.read(port.name), port.name))
 
@@ -223,7 +220,13 @@ class Exporter:
         if missing:
             raise Unsupported(f"its attribute {missing[0]} is missing")
         start = len(self.graph.scope.nodes)
-        made = converter.function(ctx, *arguments, **attributes)
+        if op.type in PARTWISE and any(map(is_complex, arguments)):
+            halves = [converter.function(ctx, *half, **attributes) for half in parts(arguments)]
+            halves = [h[0] if isinstance(h, tuple) else h for h in halves]
+            made: Any = Pair(*halves)
+        else:
+            self._check(converter, arguments)
+            made = converter.function(ctx, *arguments, **attributes)
         results = made if isinstance(made, tuple) else (made,)
         fresh = {n for node in self.graph.scope.nodes[start:] for n in node.output}
         for parameter, result in zip(converter.outputs, results):
@@ -235,6 +238,13 @@ class Exporter:
             ):
                 self.write(name, self._settle(ctx, name, value, fresh, start))
 
+    @staticmethod
+    def _check(converter: registry.Converter, arguments: list[Any]) -> None:
+        for expected, argument in zip(converter.inputs, arguments):
+            for value in argument if isinstance(argument, list) else [argument]:
+                if expected.tensors and not isinstance(value, (Value, type(None))):
+                    raise Unsupported(f"its input {expected.name} is a {type(value).__name__.lower()} and no tensor")
+
     def _settle(self, ctx: Context, name: str, value: Any, fresh: set[str], start: int) -> Any:
         """Hold what was made against what the program declares, and call it as the program does."""
         if not isinstance(value, Value):
@@ -245,8 +255,6 @@ class Exporter:
             value = ctx.reshape(value, [1])  # Paddle before 2.5 has no tensors without dimensions
         elif value.shape == (1,) and self.has_0d and declared == ():
             value = ctx.reshape(value, [])
-        if var is not None and var.dtype is not None and value.dtype != var.dtype and var.dtype in _CARRIED:
-            value = ctx.cast(value, var.dtype)
         if value.shape is not None and declared is not None and len(declared) == len(value.shape):
             value.shape = tuple(d if isinstance(s, D.Sym) and d >= 0 and "#" in repr(s) else s
                                 for d, s in zip(declared, value.shape))  # fmt: skip
@@ -340,11 +348,6 @@ class Exporter:
         made = Value(node.output[0], value.dtype, value.shape)
         self.graph.known[made.name or ""] = made
         return made
-
-
-# a result whose type the operator has from an attribute that old programs leave out
-_CARRIED = frozenset({DType.INT32, DType.INT64, DType.FP32, DType.FP64, DType.BOOL, DType.UINT8, DType.INT8,
-                      DType.INT16, DType.FP16, DType.BF16})  # fmt: skip
 
 
 def rename(node: Any, names: Mapping[str, str]) -> None:

@@ -235,18 +235,15 @@ class Graph:
         except shape_inference.InferenceError as e:
             raise Unsupported(f"{op}: {_said(str(e))}") from None
         given: list[tuple[DType, Optional[Sequence[D.Dim]]]] = []
-        for name in node.output:
+        for number, name in enumerate(node.output):
             kind = found[name].tensor_type if name in found else None
-            first = next((v for v in inputs if v is not None), None)
-            if kind is not None and kind.elem_type:
-                dtype = FROM_ONNX[kind.elem_type]
-            else:
-                assert first is not None, f"{op}: give its result"
-                dtype = first.dtype
-            shape = None
+            dtype = FROM_ONNX[kind.elem_type] if kind is not None and kind.elem_type else None
+            shape: Optional[Sequence[D.Dim]] = None
             if kind is not None and kind.HasField("shape"):
                 shape = [self._dim(d) for d in kind.shape.dim]
-            given.append((dtype, shape))
+            if shape is None and number == 0:
+                shape = _shape_of(op, inputs)
+            given.append((_type_of(described, number, inputs) if dtype is None else dtype, shape))
         return given
 
     def _dim(self, dim: Any) -> D.Dim:
@@ -255,6 +252,40 @@ class Graph:
         if dim.dim_param in self._dims:
             return self._dims[dim.dim_param]
         return D.Sym.fresh()
+
+
+def _type_of(described: Any, number: int, inputs: Sequence[Optional[Value]]) -> DType:
+    """The element type of an output that ONNX does not infer: the schema says it, or it is that of an input."""
+    formal = described.outputs[min(number, len(described.outputs) - 1)]
+    for constraint_ in described.type_constraints:
+        if constraint_.type_param_str == formal.type_str and len(constraint_.allowed_type_strs) == 1:
+            return _NAMED[constraint_.allowed_type_strs[0]]
+    if formal.type_str in _NAMED:
+        return _NAMED[formal.type_str]
+    for given, value in zip(described.inputs, inputs):
+        if given.type_str == formal.type_str and value is not None:
+            return value.dtype
+    raise Unsupported(f"the element type of what {described.name} gives is not known")
+
+
+def _shape_of(op: str, inputs: Sequence[Optional[Value]]) -> Optional[Sequence[D.Dim]]:
+    """The shape where ONNX infers none: of operators that are functions, and of computed shapes their length."""
+    if op in ("LessOrEqual", "GreaterOrEqual"):
+        return D.broadcast(*[v.shape for v in inputs if v is not None])
+    if op in _ELEMENTWISE_FUNCTIONS:
+        return inputs[0].shape if inputs[0] is not None else None
+    dims = inputs[-1] if op in ("Reshape", "ConstantOfShape") else None
+    if dims is None or dims.shape is None or len(dims.shape) != 1 or not isinstance(dims.shape[0], int):
+        return None
+    data = dims.data or [None] * dims.shape[0]
+    return [D.Sym.fresh() if d is None or d in (0, -1) else d for d in data]
+
+
+_ELEMENTWISE_FUNCTIONS = frozenset(
+    {"Celu", "Clip", "Gelu", "GroupNormalization", "HardSwish", "LayerNormalization", "LogSoftmax", "Mish", "PRelu",
+     "Softmax", "Softplus", "Softsign", "Shrink", "ThresholdedRelu", "Swish", "RMSNormalization"}
+)  # fmt: skip
+_NAMED = {constraint(dtype): dtype for dtype in TO_ONNX}
 
 
 def _said(text: str) -> str:

@@ -91,11 +91,19 @@ NOISE = frozenset(
 
 @dataclass(frozen=True)
 class Input:
-    """An input of an operator: its name in Paddle, whether it takes many variables, whether it must be there."""
+    """An input of an operator.
+
+    Attributes:
+        name: in Paddle.
+        many: it takes all variables of the input, in a list.
+        required: it must be there.
+        tensors: it takes tensors only, not what else a variable may hold (a complex pair, a tensor array).
+    """
 
     name: str
     many: bool
     required: bool
+    tensors: bool
 
 
 @dataclass(frozen=True)
@@ -162,7 +170,8 @@ def _describe(name: str, function: Callable[..., Any], outputs: tuple[str, ...])
             if p.default is p.empty:
                 required.add(called)
         elif i > 0:  # the first is the context
-            inputs.append(Input(p.name, "list[" in str(p.annotation), p.default is p.empty))
+            tensors = str(p.annotation) in ("Value", "Optional[Value]", "list[Value]")
+            inputs.append(Input(p.name, "list[" in str(p.annotation), p.default is p.empty, tensors))
     return Converter(name, function, tuple(inputs), outputs, attributes, frozenset(required))
 
 

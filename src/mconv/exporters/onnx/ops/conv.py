@@ -9,7 +9,10 @@ from mconv.exporters.onnx.context import Context
 from mconv.exporters.onnx.errors import Unsupported
 from mconv.exporters.onnx.registry import paddle_op
 from mconv.exporters.onnx.types import numbers
+from mconv.program.dtypes import DType
 from mconv.program.value import Value
+
+_DOUBLE = "a convolution of float64 is computed in float32: ONNX Runtime has no other"
 
 
 def paddings(ctx: Context, given: Sequence[int], algorithm: str, spatial: int) -> Optional[list[int]]:
@@ -58,6 +61,14 @@ def conv(
     groups: int = 1,
     data_format: str = "NCHW",
 ) -> Value:
+    if Input.dtype is DType.FP64:
+        ctx.note(_DOUBLE)
+        single = [v and ctx.cast(v, DType.FP32) for v in (Input, Filter, Bias, ResidualData)]
+        made = conv(
+            ctx, *single, strides=strides, paddings_=paddings_, padding_algorithm=padding_algorithm,
+            dilations=dilations, groups=groups, data_format=data_format,
+        )  # fmt: skip
+        return ctx.cast(made, DType.FP64)
     x, last = channels_first(ctx, Input, data_format)
     spatial = ctx.rank(Filter) - 2
     pads = paddings(ctx, paddings_, padding_algorithm, spatial)
@@ -96,6 +107,15 @@ def conv_transpose(
     groups: int = 1,
     data_format: str = "NCHW",
 ) -> Value:
+    if Input.dtype is DType.FP64:
+        ctx.note(_DOUBLE)
+        single = [v and ctx.cast(v, DType.FP32) for v in (Input, Filter, Bias)]
+        made = conv_transpose(
+            ctx, *single, output_padding=output_padding, output_size=output_size, strides=strides,
+            paddings_=paddings_, padding_algorithm=padding_algorithm, dilations=dilations, groups=groups,
+            data_format=data_format,
+        )  # fmt: skip
+        return ctx.cast(made, DType.FP64)
     x, last = channels_first(ctx, Input, data_format)
     spatial = ctx.rank(Filter) - 2
     kernel = _kernel(ctx, Filter)

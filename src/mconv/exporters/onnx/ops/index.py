@@ -237,7 +237,7 @@ def unique_consecutive(
     kind = DType(dtype)
     x = ctx.op("Reshape", X, [-1])
     new = ctx.op("Not", ctx.op("Equal", ctx.slice(x, [1], [1 << 62], [0]), ctx.slice(x, [0], [-1], [0])))
-    some = ctx.slice(ctx.full_like(x, True, DType.BOOL), [0], [1], [0])  # the first, where there is one
+    some = ctx.op("Equal", ctx.slice(x, [0], [1], [0]), ctx.slice(x, [0], [1], [0]))  # the first, where there is one
     starts = ctx.concat([some, new], 0)
     values = ctx.op("Compress", x, starts, axis=0)
     group = ctx.op("Sub", ctx.op("CumSum", ctx.cast(starts, DType.INT64), ctx.const(0, DType.INT64)), 1)

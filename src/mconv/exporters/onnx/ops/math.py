@@ -96,11 +96,14 @@ def expm1(ctx: Context, X: Value) -> Value:
 
 @paddle_op("round")
 def rounded(ctx: Context, X: Value, *, decimals: int = 0) -> Value:
-    """Paddle rounds a half away from 0, ONNX to the even number."""
+    """Paddle rounds a half away from 0, from 3.0 on to the even number, as ONNX does."""
     if X.dtype.is_int:
         return X
     x = ctx.op("Mul", X, 10.0**decimals) if decimals else X
-    whole = ctx.op("Mul", ctx.op("Sign", x), ctx.op("Floor", ctx.op("Add", ctx.op("Abs", x), 0.5)))
+    if ctx.exporter.program.version >= 3000000:
+        whole = ctx.op("Round", x)
+    else:
+        whole = ctx.op("Mul", ctx.op("Sign", x), ctx.op("Floor", ctx.op("Add", ctx.op("Abs", x), 0.5)))
     return ctx.op("Div", whole, 10.0**decimals) if decimals else whole
 
 

@@ -99,6 +99,7 @@ def fill_diagonal_tensor(ctx: Context, X: Value, Y: Value, *, offset: int = 0, d
     rank = ctx.rank(X)
     a, b = ctx.axis(dim1, rank), ctx.axis(dim2, rank)
     order = [*[i for i in range(rank) if i not in (a, b)], a, b]
+    Y = ctx.squeeze(Y, list(range(ctx.rank(Y) - rank + 1)))  # of a matrix it has a dimension of 1 before it
     x = ctx.transpose(X, order)
     rows, columns = _steps(ctx, ctx.dim(x, -2)), _steps(ctx, ctx.dim(x, -1))
     on = ctx.op("Equal", ctx.unsqueeze(columns, [0]), ctx.op("Add", ctx.unsqueeze(rows, [1]), offset))

@@ -66,7 +66,7 @@ def _resized(
     elif name == "nearest" or (align_mode == 1 and name != "bicubic"):
         mode = "asymmetric"
     else:
-        mode = "half_pixel"
+        mode = "pytorch_half_pixel"  # to a size of 1 Paddle takes the first element
     attributes: dict[str, Any] = {"mode": _MODES[name], "coordinate_transformation_mode": mode}
     if name == "nearest":
         attributes["nearest_mode"] = "round_prefer_ceil" if align_corners else "floor"
@@ -148,6 +148,7 @@ def roi_align(
     sampling_ratio: int = -1,
     aligned: bool = False,
 ) -> Value:
+    _has_kernel(ctx, "RoiAlign")
     if not aligned:
         mode = None if ctx.opset < 16 else "output_half_pixel"
     else:
@@ -164,6 +165,12 @@ def roi_align(
         sampling_ratio=max(sampling_ratio, 0),
         coordinate_transformation_mode=mode,
     )
+
+
+def _has_kernel(ctx: Context, op: str) -> None:
+    """Opset 22 only added bfloat16, and ONNX Runtime (1.32) has not got that version."""
+    if ctx.opset >= 22:
+        raise Unsupported(f"ONNX Runtime has no {op} of opset 22: --opset 21 or lower")
 
 
 def image_of_each(ctx: Context, rois: Value, counts: Optional[Value]) -> Value:
@@ -189,6 +196,7 @@ def roi_pool(
     spatial_scale: float = 1.0,
 ) -> tuple[Value, Optional[Value]]:
     """``MaxRoiPool``: the image's number stands before each region."""
+    _has_kernel(ctx, "MaxRoiPool")
     image = ctx.unsqueeze(ctx.cast(image_of_each(ctx, ROIs, RoisNum), X.dtype), [1])
     made = ctx.op(
         "MaxRoiPool",
