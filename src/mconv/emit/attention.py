@@ -9,6 +9,7 @@ import numpy as np
 from mconv.emit.elementwise import arithmetic
 from mconv.emit.elementwise import scale as scaled
 from mconv.emit.expr import Expr, arange, concat, size
+from mconv.emit.gather import gather
 from mconv.emit.known import need_rank
 from mconv.emit.linear import matmul
 from mconv.emit.reduction import softmax
@@ -131,3 +132,19 @@ def rotate(x: Expr, cos: Expr, sin: Expr, width: int, interleaved: bool) -> Expr
     else:
         made = concat([real, imaginary], 3)
     return made if rest is None else concat([made, rest], 3)
+
+
+def rotate_by_tables(b: Builder, x: Value, sin: Value, cos: Value, neighbours: bool) -> Value:
+    """``x · cos + turned(x) · sin`` with tables of the whole width, which broadcast to *x* ([…, d], d known).
+
+    Args:
+        neighbours: pairs are neighbours, else the halves; the turned pair of (u, v) is (-v, u).
+    """
+    width = need_rank(x, "a rotary embedding")[-1]
+    assert isinstance(width, int)
+    half, places = width // 2, np.arange(width)
+    order = places.reshape(-1, 2)[:, ::-1].reshape(-1) if neighbours else np.roll(places, half)
+    first = places % 2 == 0 if neighbours else places < half
+    turned = gather(b, x, b.constant(order.astype(np.int32)), (x.rank or 1) - 1)
+    turned = arithmetic(b, "mul", turned, b.constant(np.where(first, -1.0, 1.0), x.dtype))
+    return arithmetic(b, "add", arithmetic(b, "mul", x, cos), arithmetic(b, "mul", turned, sin))

@@ -33,8 +33,10 @@ def _broadcast(b: Builder, x: Value, y: Value, op: str) -> tuple[Value, Value, O
         shape = D.broadcast(x.shape, y.shape)
     except ValueError as e:
         raise UnsupportedError(f"{op}: {e}") from None
-    # a first operand of lower rank trips oneDNN's memory descriptors: give it the rank of the second
-    if x.rank is not None and y.rank is not None and 0 < x.rank < y.rank:
+    # a first operand of lower rank trips oneDNN's memory descriptors: give it the rank of the second; the power of 2.3
+    # takes a scalar base for the exponent otherwise
+    least = 0 if op == "elementwise_pow" and (y.rank or 0) > 1 else 1
+    if x.rank is not None and y.rank is not None and least <= x.rank < y.rank:
         x = unsqueeze(b, x, list(range(y.rank - x.rank)))
     return x, y, shape
 
@@ -279,3 +281,19 @@ def where(b: Builder, condition: Value, x: Value, y: Value) -> Value:
         return b.cast(where(b, condition, b.cast(x, DType.INT32), b.cast(y, DType.INT32)), DType.BOOL)
     condition, x, y = (expand_to(b, v, shape, (condition, x, y)) for v in (condition, x, y))
     return b.op("where", Condition=condition, X=x, Y=y, result=(x.dtype, shape))
+
+
+def copysign(b: Builder, x: Value, y: Value) -> Value:
+    """``|x|`` with the sign of *y*, that of a zero included."""
+    zero = number(b, 0, x.dtype)
+    # the sign of a zero shows in its reciprocal
+    below = compare(b, "less_than", y, zero), compare(b, "less_than", unary(b, "reciprocal", y), zero)
+    size = unary(b, "abs", x)
+    return where(b, logical(b, "logical_or", *below), scale(b, size, -1.0), size)
+
+
+def heaviside(b: Builder, x: Value, y: Value) -> Value:
+    """0 where *x* is negative, 1 where it is positive, *y* where it is 0."""
+    zero = number(b, 0, x.dtype)
+    positive = b.cast(compare(b, "greater_than", x, zero), x.dtype)
+    return where(b, compare(b, "equal", x, zero), y, positive)

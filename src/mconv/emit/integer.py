@@ -1,11 +1,12 @@
-"""Powers, remainders and shifts, with the meaning they have on integers."""
+"""Powers, quotients, remainders and shifts, with the meaning they have on integers."""
 
 from __future__ import annotations
 
 import numpy as np
 
+from mconv.emit.activation import round_half_even
 from mconv.emit.elementwise import arithmetic, binary, compare, number, scale, unary, where
-from mconv.emit.known import foldable
+from mconv.emit.known import dims_of, foldable
 from mconv.program.builder import Builder
 from mconv.program.dtypes import DType
 from mconv.program.value import Value
@@ -51,6 +52,36 @@ def modulo(b: Builder, x: Value, y: Value) -> Value:
     return binary(b, "elementwise_mod", x, y)
 
 
+def floor_divide(b: Builder, x: Value, y: Value, *, of_quotient: bool = False) -> Value:
+    """``x / y`` rounded down. ``elementwise_floordiv`` rounds towards zero before Paddle 2.5, and there knows no floats.
+
+    Args:
+        of_quotient: of floats, the floor of their quotient, as Paddle has it; else what the remainder leaves, as PyTorch
+            and Python have it.
+    """
+    if x.dtype.is_float and of_quotient:
+        return unary(b, "floor", arithmetic(b, "div", x, y))
+    if foldable(x, y) and x.dtype.is_int and (np.asarray(y.const) != 0).all():
+        return b.constant(np.floor_divide(np.asarray(x.const), np.asarray(y.const)), x.dtype)
+    if x.dtype is DType.UINT8 or x.dtype.is_int and dims_of(x) is not None and dims_of(y) is not None:
+        return arithmetic(b, "div", x, y)  # never negative: sizes, or what has no sign
+    # what is left divides evenly, up to the rounding that floats do
+    even = arithmetic(b, "div", arithmetic(b, "sub", x, modulo(b, x, y)), y)
+    if not x.dtype.is_float:
+        return even
+    made = round_half_even(b, even)
+    if y.is_const and (np.asarray(y.const) != 0).all():
+        return made
+    nothing = compare(b, "equal", y, number(b, 0, y.dtype))
+    return where(b, nothing, arithmetic(b, "div", x, y), made)
+
+
+def trunc_divide(b: Builder, x: Value, y: Value) -> Value:
+    """``x / y`` rounded towards zero."""
+    made = arithmetic(b, "div", x, y)  # integers are cut off by it
+    return unary(b, "trunc", made) if x.dtype.is_float else made
+
+
 def remainder(b: Builder, x: Value, y: Value) -> Value:
     """The remainder with the sign of *x*, as C's ``fmod`` and ``%``."""
     if foldable(x, y) and (np.asarray(y.const) != 0).all():
@@ -85,6 +116,11 @@ def shift(b: Builder, x: Value, bits: Value, *, left: bool) -> Value:
         two = number(b, 2, DType.INT64)
         factor = b.cast(binary(b, "elementwise_pow", two, b.cast(bits, DType.INT64)), kind)
     return b.cast(arithmetic(b, "mul" if left else "div", wide, factor), x.dtype)
+
+
+def shift_right(b: Builder, x: Value, bits: Value) -> Value:
+    """*x* shifted by *bits* to the right, which of signed numbers rounds down."""
+    return floor_divide(b, x, shift(b, number(b, 1, bits.dtype), bits, left=True))
 
 
 def signed_shift(b: Builder, x: Value, bits: Value, *, left: bool) -> Value:

@@ -9,7 +9,7 @@ from typing import Any, Optional
 
 import numpy as np
 
-from mconv.emit.elementwise import arithmetic, binary, compare, number, unary
+from mconv.emit.elementwise import arithmetic, binary, compare, number, scale, unary
 from mconv.emit.gather import gather
 from mconv.emit.known import axis_of, need_rank
 from mconv.emit.order import sort
@@ -114,6 +114,31 @@ def _neutral(kind: str, dtype: DType) -> Any:
         limits = np.iinfo(dtype.numpy)
         return limits.min if kind == "max" else limits.max
     return -math.inf if kind == "max" else math.inf
+
+
+def variance(
+    b: Builder, x: Value, axes: Optional[Sequence[int]], correction: float, *, keep: bool = False
+) -> tuple[Value, Value]:
+    """The squared distances from the mean over *axes* (None: all), summed up and divided by their number less
+    *correction* (by 0 where that is less), and the mean."""
+    shape = need_rank(x, "a variance")
+    mean = reduce(b, "mean", x, axes, keep=True)
+    squares = unary(b, "square", arithmetic(b, "sub", x, mean))
+    count = D.product(shape[axis_of(i, len(shape))] for i in (range(len(shape)) if axes is None else axes))
+    if correction == 0:
+        made = reduce(b, "mean", squares, axes, keep=keep)
+    else:
+        total = reduce(b, "sum", squares, axes, keep=keep)
+        if isinstance(count, int):
+            divisor = number(b, max(count - correction, 0), x.dtype)
+        else:
+            size = reshape(b, b.cast(dim_tensor(b, count), x.dtype), [1] * max(total.rank or 0, 1))
+            divisor = arithmetic(b, "max", scale(b, size, 1.0, -float(correction)), number(b, 0, x.dtype))
+            if total.rank == 0:
+                divisor = reshape(b, divisor, ())
+        with np.errstate(divide="ignore", invalid="ignore"):
+            made = arithmetic(b, "div", total, divisor)
+    return made, mean if keep else reshape(b, mean, made.shape or ())
 
 
 # axes that come in at run time -----------------------------------------------------------------------------------------
@@ -235,6 +260,14 @@ def softmax(b: Builder, x: Value, axis: int) -> Value:
 def cumulative_sum(b: Builder, x: Value, axis: int, *, exclusive: bool = False, reverse: bool = False) -> Value:
     """Running sums along *axis*; *exclusive* leaves the element itself out, *reverse* starts at the end."""
     return unary(b, "cumsum", x, axis=axis, exclusive=exclusive, reverse=reverse, flatten=False)
+
+
+def log_cumulative_sum_exp(b: Builder, x: Value, axis: int, *, exclusive: bool = False, reverse: bool = False) -> Value:
+    """The logarithm of running sums of powers of e, less the largest of all, which keeps them finite."""
+    best = reduce(b, "max", x, [axis], keep=True)
+    powers = unary(b, "exp", arithmetic(b, "sub", x, best))
+    sums = cumulative_sum(b, powers, axis, exclusive=exclusive, reverse=reverse)
+    return arithmetic(b, "add", unary(b, "log", sums), best)
 
 
 def cumulative_product(b: Builder, x: Value, axis: int, *, exclusive: bool = False, reverse: bool = False) -> Value:

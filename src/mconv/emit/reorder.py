@@ -78,6 +78,13 @@ def space_to_depth(b: Builder, x: Value, block: int, *, column_major: bool = Fal
     return bind_shape(b, made)
 
 
+def channel_shuffle(b: Builder, x: Value, groups: int) -> Value:
+    """[N, C, H, W] with the channels of *groups* groups taken in turns."""
+    n, c, h, w = need_rank(x, "a channel shuffle")
+    apart = reshape(b, x, (n, groups, D.floordiv(c, groups), h, w))
+    return reshape(b, transpose(b, apart, [0, 2, 1, 3, 4]), (n, c, h, w))
+
+
 def reverse_sequence(b: Builder, x: Value, lengths: Value, time: int, batch: int) -> Value:
     """The first ``lengths[i]`` elements along *time* in reverse order, for every i along *batch*."""
     shape = need_rank(x, "ReverseSequence")

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Optional
 
-import numpy as np
-
 from mconv import emit
-from mconv.emit.attention import attend, repeated_heads
+from mconv.emit.attention import attend, lowest, repeated_heads, rotate_by_tables
+from mconv.emit.attention import causal as causal_bias
 from mconv.paddle.context import Context
 from mconv.paddle.registry import Unsupported, paddle_op
 from mconv.program import dims as D
@@ -38,25 +37,8 @@ def attention(
 
 
 def _causal(ctx: Context, rows: D.Dim, columns: D.Dim, dtype: DType) -> Value:
-    """0 where a query may look, a large negative number where it may not."""
-    b = ctx.b
-    late = columns - rows
-    if isinstance(late, int):
-        ones = emit.fill(b, (1, 1, rows, columns), 1.0, dtype)
-        seen = ctx.op("tril_triu", X=ones, diagonal=late, lower=True)
-    else:
-        # the last query sees the last key: column ≤ row + (columns - rows)
-        shift = emit.arithmetic(b, "sub", emit.dim_tensor(b, columns), emit.dim_tensor(b, rows))
-        row = emit.arithmetic(b, "add", _range(ctx, rows), shift)
-        row, column = emit.reshape(b, row, (1, 1, rows, 1)), emit.reshape(b, _range(ctx, columns), (1, 1, 1, columns))
-        seen = b.cast(emit.compare(b, "less_equal", column, row), dtype)
-    return emit.scale(b, seen, 1e9, -1.0, after=False)
-
-
-def _range(ctx: Context, size: D.Dim) -> Value:
-    b = ctx.b
-    start, step = b.constant(np.array([0], np.int64)), b.constant(np.array([1], np.int64))
-    return ctx.op("range", Start=start, End=emit.dim_tensor(b, size), Step=step, result=(DType.INT64, (size,)))
+    """0 where a query may look, a large negative number where it may not; the last query sees the last key."""
+    return causal_bias(ctx.b, rows, columns, dtype, lowest(dtype)).value
 
 
 @paddle_op("flash_attn")
@@ -128,28 +110,6 @@ def rotary(
     """q·cos + turned(q)·sin, with the halves (or the neighbours) of the last dimension turned by 90 degrees."""
     if positions is not None or time_major or sin is None or cos is None:
         raise Unsupported("rotary embedding without its tables, with positions, or time-major")
-    return tuple(None if x is None else _turned(ctx, x, sin, cos, use_neox_rotary_style) for x in (q, k, v))
-
-
-def _turned(ctx: Context, x: Value, sin: Value, cos: Value, neighbours: bool) -> Value:
-    b = ctx.b
-    shape = x.shape or ()
-    width = shape[-1]
-    if not isinstance(width, int):
+    if any(not isinstance(x.shape[-1] if x.shape else None, int) for x in (q, k, v) if x is not None):
         raise Unsupported("rotary embedding of a width that is known only at run time")
-    half = width // 2
-    order = np.arange(width)
-    order = order.reshape(-1, 2)[:, ::-1].reshape(-1) if neighbours else np.roll(order, half)
-    sign = (
-        np.where(np.arange(width) % 2 == 0, -1.0, 1.0) if neighbours else np.where(np.arange(width) < half, -1.0, 1.0)
-    )
-    other = ctx.op(
-        "gather", X=x, Index=b.constant(order.astype(np.int32)), axis=len(shape) - 1, result=(x.dtype, shape)
-    )
-    other = emit.binary(b, "elementwise_mul", other, b.constant(sign.astype(x.dtype.numpy), x.dtype))
-    return emit.binary(
-        b,
-        "elementwise_add",
-        emit.binary(b, "elementwise_mul", x, cos),
-        emit.binary(b, "elementwise_mul", other, sin),
-    )
+    return tuple(None if x is None else rotate_by_tables(ctx.b, x, sin, cos, use_neox_rotary_style) for x in (q, k, v))

@@ -8,6 +8,7 @@ from typing import Optional
 import numpy as np
 
 from mconv import emit
+from mconv.emit import integer
 from mconv.paddle.context import Context, Number
 from mconv.paddle.registry import Unsupported, paddle_op
 from mconv.program import dims as D
@@ -41,69 +42,19 @@ def binary(ctx: Context, x: Value, y: Value) -> Value:
     if name == "copysign" and op in ctx.b.operators and x.dtype.is_float:
         return ctx.generic()[0]
     if name == "copysign":
-        return _copysign(ctx, x, y)
+        out, _ = ctx.spec()
+        return emit.elementwise.copysign(ctx.b, ctx.b.cast(x, out), ctx.b.cast(y, out))
     if op not in ctx.b.operators:
         if name == "heaviside":
-            return _heaviside(ctx, x, y)
+            return emit.elementwise.heaviside(ctx.b, x, y)
         raise Unsupported(f"Paddle {ctx.b.target.paddle} has no operator {op}")
     if x.dtype.is_int and name in ("add", "subtract", "multiply", "maximum", "minimum"):
         kind = {"add": "add", "subtract": "sub", "multiply": "mul", "maximum": "max", "minimum": "min"}[name]
         return emit.arithmetic(ctx.b, kind, x, y)
     if name == "floor_divide":
-        return _floor_divide(ctx, x, y)
+        return integer.floor_divide(ctx.b, x, y, of_quotient=True)
     dtype, _ = ctx.spec()
-    return emit.binary(ctx.b, op, _ranked(ctx, x, y), y, dtype=dtype if dtype is not x.dtype else None)
-
-
-def _ranked(ctx: Context, x: Value, y: Value) -> Value:
-    """A scalar first operand with the rank of the second: 2.3's power takes it for the exponent otherwise."""
-    return emit.reshape(ctx.b, x, (1,) * (y.rank or 0)) if not x.rank and (y.rank or 0) > 1 else x
-
-
-def _floor_divide(ctx: Context, x: Value, y: Value) -> Value:
-    """Towards minus infinity in Paddle 3, towards zero in some releases before: by signs that they agree on."""
-    b = ctx.b
-    if x.dtype.is_float:
-        return emit.unary(b, "floor", emit.binary(b, "elementwise_div", x, y))
-    xs, ys = ctx.dims(x), ctx.dims(y)
-    if emit.foldable(x, y):
-        return b.constant(np.floor_divide(np.asarray(x.const), np.asarray(y.const)))
-    if xs is not None and ys is not None and len(ys) == 1 and isinstance(ys[0], int) and ys[0] > 0:
-        made = emit.binary(b, "elementwise_floordiv", x, y)
-        made.data = tuple(D.floordiv(d, ys[0]) for d in xs)
-        return made
-    if x.dtype is DType.UINT8:
-        return emit.binary(b, "elementwise_floordiv", x, y)
-    # |x| // |y|, one more when the signs differ and it does not come out even
-    zero = b.constant(np.zeros((), x.dtype.numpy), x.dtype)
-    ax, ay = emit.unary(b, "abs", x), emit.unary(b, "abs", y)
-    quotient = emit.binary(b, "elementwise_floordiv", ax, ay)
-    rest = emit.compare(b, "not_equal", emit.binary(b, "elementwise_mul", quotient, ay), ax)
-    signs = emit.compare(b, "not_equal", emit.compare(b, "less_than", x, zero), emit.compare(b, "less_than", y, zero))
-    more = b.cast(emit.logical(b, "logical_and", rest, signs), x.dtype)
-    down = emit.binary(b, "elementwise_add", quotient, more)
-    return emit.where(b, signs, emit.scale(b, down, -1.0), quotient)
-
-
-def _heaviside(ctx: Context, x: Value, y: Value) -> Value:
-    b = ctx.b
-    zero = b.constant(np.zeros((), x.dtype.numpy), x.dtype)
-    positive = b.cast(emit.compare(b, "greater_than", x, zero), x.dtype)
-    return emit.where(b, emit.compare(b, "equal", x, zero), y, positive)
-
-
-def _copysign(ctx: Context, x: Value, y: Value) -> Value:
-    """|x| with y's sign; the sign of a zero is read off 1/y."""
-    b = ctx.b
-    kind, _ = ctx.spec()
-    x, y = b.cast(x, kind), b.cast(y, kind)
-    zero = b.constant(np.zeros((), kind.numpy), kind)
-    inverse = emit.unary(b, "reciprocal", y)
-    negative = emit.logical(
-        b, "logical_or", emit.compare(b, "less_than", y, zero), emit.compare(b, "less_than", inverse, zero)
-    )
-    size = emit.unary(b, "abs", x)
-    return emit.where(b, negative, emit.scale(b, size, -1.0), size)
+    return emit.binary(ctx.b, op, x, y, dtype=dtype if dtype is not x.dtype else None)
 
 
 @paddle_op("equal", "not_equal", "less_than", "less_equal", "greater_than", "greater_equal")
@@ -253,10 +204,7 @@ def add_n(ctx: Context, values: list[Value]) -> Value:
 
 @paddle_op("trunc_divide")
 def trunc_divide(ctx: Context, x: Value, y: Value) -> Value:
-    b = ctx.b
-    if x.dtype.is_float:
-        return emit.unary(b, "trunc", emit.binary(b, "elementwise_div", x, y))
-    return emit.arithmetic(b, "div", x, y)
+    return integer.trunc_divide(ctx.b, x, y)
 
 
 @paddle_op("bitwise_left_shift", "bitwise_right_shift")
@@ -265,20 +213,9 @@ def shift(ctx: Context, x: Value, y: Value, *, is_arithmetic: bool) -> Value:
     op = ctx.name.rstrip("_")
     if op in b.operators:
         return ctx.op(op, x=x, y=y, is_arithmetic=is_arithmetic, result=ctx.spec())
-    if x.dtype is DType.INT64 or x.dtype is DType.UINT8 or not is_arithmetic:
+    if not is_arithmetic:
         raise Unsupported(f"Paddle {b.target.paddle} has no operator {op}")
-    # in doubles, which hold every product of an int32 and a power of two below 2^53
-    two = b.constant(np.array(2.0))
-    factor = emit.binary(
-        b,
-        "elementwise_pow",
-        emit.binary(b, "elementwise_add", b.cast(emit.scale(b, y, 0.0), DType.FP64), two),
-        b.cast(y, DType.FP64),
-    )
-    wide = b.cast(x, DType.FP64)
-    if op == "bitwise_left_shift":
-        return b.cast(b.cast(emit.binary(b, "elementwise_mul", wide, factor), DType.INT64), x.dtype)
-    return b.cast(emit.unary(b, "floor", emit.binary(b, "elementwise_div", wide, factor)), x.dtype)
+    return integer.shift(b, x, y, left=True) if op == "bitwise_left_shift" else integer.shift_right(b, x, y)
 
 
 @paddle_op("gammaln")

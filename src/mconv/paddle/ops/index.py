@@ -7,6 +7,7 @@ from typing import Any, Optional
 import numpy as np
 
 from mconv import emit
+from mconv.emit import reduction, running
 from mconv.emit.scatter import scatter_elements, scatter_nd
 from mconv.emit.selection import selected
 from mconv.emit.slicing import flip
@@ -246,21 +247,9 @@ def cumsum(ctx: Context, x: Value, axis: Any, *, flatten: bool, exclusive: bool,
 def logcumsumexp(ctx: Context, x: Value, *, axis: int, flatten: bool, exclusive: bool, reverse: bool) -> Any:
     if ctx.has("logcumsumexp"):
         return ctx.generic()
-    b = ctx.b
     if flatten:
-        x, axis = emit.reshape(b, x, (D.product(x.shape or ()),)), 0
-    # the largest of all is taken out first, as in logsumexp
-    top = ctx.op(
-        "reduce_max",
-        X=x,
-        dim=[axis % (x.rank or 1)],
-        keep_dim=True,
-        reduce_all=False,
-        result=(x.dtype, tuple(1 if i == axis % (x.rank or 1) else d for i, d in enumerate(x.shape or ()))),
-    )
-    powers = emit.unary(b, "exp", emit.binary(b, "elementwise_sub", x, top))
-    summed = ctx.op("cumsum", X=powers, axis=axis, exclusive=exclusive, reverse=reverse, flatten=False)
-    return emit.binary(b, "elementwise_add", emit.unary(b, "log", summed), top)
+        x, axis = emit.reshape(ctx.b, x, (D.product(x.shape or ()),)), 0
+    return reduction.log_cumulative_sum_exp(ctx.b, x, axis, exclusive=exclusive, reverse=reverse)
 
 
 @paddle_op("cummax", "cummin")
@@ -268,36 +257,11 @@ def cumulative(ctx: Context, x: Value, *, axis: int, dtype: Optional[DType]) -> 
     op = ctx.name
     if ctx.has(op):
         return ctx.generic()
-    b = ctx.b
-    rank = x.rank or 0
-    if not rank:
-        return x, emit.fill(b, (), 0, ctx.spec(1)[0])
-    axis %= rank
-    n = (x.shape or ())[axis]
-    if not isinstance(n, int) or n > 1024:
-        raise Unsupported(f"Paddle {b.target.paddle} has no operator {op}, and the size is large or not known")
-    # all prefixes at once: x_j for j ≤ i in a square, whose reduction keeps the last best
-    largest = op == "cummax"
-    wide = x if x.dtype in (DType.FP32, DType.FP64) else b.cast(x, DType.FP64)
-    worst = -np.inf if largest else np.inf
-    row = emit.unsqueeze(b, wide, [axis])
-    bias = np.where(np.tril(np.ones((n, n), bool)), 0.0, worst).astype(wide.dtype.numpy)
-    bias = bias.reshape((1,) * axis + (n, n) + (1,) * (rank - axis - 1))
-    square = emit.binary(b, "elementwise_add", row, b.constant(bias))
-    shape = tuple(x.shape or ())
-    best = ctx.op(
-        "reduce_max" if largest else "reduce_min",
-        X=square,
-        dim=[axis + 1],
-        keep_dim=False,
-        reduce_all=False,
-        result=(wide.dtype, shape),
-    )
-    hit = emit.compare(b, "equal", square, emit.unsqueeze(b, best, [axis + 1]))
-    steps = np.arange(n, dtype=np.int32).reshape((1,) * (axis + 1) + (n,) + (1,) * (rank - axis - 1))
-    places = emit.binary(b, "elementwise_mul", b.cast(hit, DType.INT32), b.constant(steps))
-    last = ctx.op("reduce_max", X=places, dim=[axis + 1], keep_dim=False, reduce_all=False, result=(DType.INT32, shape))
-    return b.cast(best, x.dtype), b.cast(last, ctx.spec(1)[0])
+    kind, _ = ctx.spec(1)
+    if not x.rank:
+        return x, emit.fill(ctx.b, (), 0, kind)
+    made, places = running.running_extreme(ctx.b, x, axis, largest=op == "cummax")
+    return made, None if places is None else ctx.b.cast(places, kind)
 
 
 @paddle_op("unique")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Optional
 
 from mconv import emit
+from mconv.emit import reduction
 from mconv.paddle.context import Context
 from mconv.paddle.registry import Unsupported, paddle_op
 from mconv.program import dims as D
@@ -77,16 +78,7 @@ def mv(ctx: Context, x: Value, y: Value) -> Value:
 
 @paddle_op("dot")
 def dot(ctx: Context, x: Value, y: Value) -> Value:
-    product = emit.binary(ctx.b, "elementwise_mul", x, y)
-    kind, shape = ctx.spec()
-    return ctx.op(
-        "reduce_sum",
-        X=product,
-        dim=[-1],
-        keep_dim=False,
-        reduce_all=not shape,
-        result=(kind, (product.shape or ())[:-1]),
-    )
+    return reduction.reduce(ctx.b, "sum", emit.arithmetic(ctx.b, "mul", x, y), [-1])
 
 
 @paddle_op("addmm", "baddbmm")

@@ -156,10 +156,10 @@ def kldiv_loss(ctx: Context, x: Value, target: Value, *, reduction: str, log_tar
     if reduction == "none":
         return loss
     if reduction == "batchmean":
-        total = reduce(ctx, "reduce_sum", loss, [], False)
+        total = reduce(ctx, "sum", loss, [], False)
         n = b.cast(emit.dim_tensor(b, (x.shape or (1,))[0]), x.dtype)
         return emit.binary(b, "elementwise_div", total, emit.reshape(b, n, ()))
-    return reduce(ctx, {"mean": "reduce_mean", "sum": "reduce_sum"}[reduction], loss, [], False)
+    return reduce(ctx, reduction, loss, [], False)
 
 
 @paddle_op("bilinear")

@@ -7,11 +7,10 @@ from typing import Optional
 import numpy as np
 
 from mconv import emit
+from mconv.emit import norm
 from mconv.paddle.context import Context
-from mconv.paddle.ops.reduce import reduce
 from mconv.paddle.registry import Unsupported, paddle_op
 from mconv.program import dims as D
-from mconv.program.dtypes import DType
 from mconv.program.value import Value
 
 
@@ -78,14 +77,4 @@ def _flat(ctx: Context, x: Optional[Value]) -> Optional[Value]:
 @paddle_op("rms_norm")
 def rms_norm(ctx: Context, x: Value, scale: Optional[Value], *, normalized_shape: list[int], epsilon: float) -> tuple:
     """x / sqrt(mean(x²) + epsilon) · scale, over the last dimensions."""
-    axes = list(range(-len(normalized_shape), 0))
-    return root_mean_square(ctx, x, scale, axes, epsilon), None
-
-
-def root_mean_square(ctx: Context, x: Value, scale: Optional[Value], axes: list[int], epsilon: float) -> Value:
-    b = ctx.b
-    wide = b.cast(x, DType.FP32) if x.dtype in (DType.FP16, DType.BF16) else x
-    mean = reduce(ctx, "reduce_mean", emit.unary(b, "square", wide), axes, True)
-    factor = emit.unary(b, "rsqrt", emit.scale(b, mean, 1.0, float(epsilon)))
-    made = b.cast(emit.binary(b, "elementwise_mul", wide, factor), x.dtype)
-    return made if scale is None else emit.binary(b, "elementwise_mul", made, b.cast(scale, x.dtype))
+    return norm.rms_norm(ctx.b, x, scale, -len(normalized_shape), float(epsilon))[0], None

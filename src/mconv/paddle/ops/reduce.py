@@ -7,7 +7,7 @@ from typing import Any, Optional
 import numpy as np
 
 from mconv import emit
-from mconv.emit import histogram
+from mconv.emit import histogram, reduction
 from mconv.emit.padding import or_else
 from mconv.emit.zero_size import counted, true_size
 from mconv.paddle.context import Context
@@ -16,17 +16,8 @@ from mconv.program import dims as D
 from mconv.program.dtypes import DType
 from mconv.program.value import Value
 
-_OPS = {
-    "sum": "reduce_sum",
-    "mean": "reduce_mean",
-    "max": "reduce_max",
-    "min": "reduce_min",
-    "prod": "reduce_prod",
-    "all": "reduce_all",
-    "any": "reduce_any",
-    "amax": "reduce_amax",
-    "amin": "reduce_amin",
-}
+# what differs in the gradient only, and what truth values have
+_KINDS = {"amax": "max", "amin": "min", "all": "min", "any": "max"}
 
 
 def reduced_shape(shape: Any, axes: list[int], keepdim: bool) -> Any:
@@ -37,47 +28,32 @@ def reduced_shape(shape: Any, axes: list[int], keepdim: bool) -> Any:
     return tuple(1 if i in drop else d for i, d in enumerate(shape) if keepdim or i not in drop)
 
 
-def reduce(ctx: Context, op: str, x: Value, axes: list[int], keepdim: bool, spec: Any = None, **attrs: Any) -> Value:
-    """``reduce_*`` over *axes* (empty: all)."""
-    rank = x.rank or 0
-    axes = sorted({a % rank for a in axes}) if rank else []
-    if not rank:
-        if op in ("reduce_all", "reduce_any"):
-            return ctx.b.cast(x, DType.BOOL)
-        return x if spec is None else ctx.b.cast(x, spec[0])
-    shape = reduced_shape(x.shape, axes, keepdim)
-    kind = x.dtype if spec is None else spec[0]
-    whole = not axes or len(axes) == rank
-    return ctx.op(
-        op, X=x, dim=axes or list(range(rank)), keep_dim=keepdim, reduce_all=whole, result=(kind, shape), **attrs
-    )
+def reduce(ctx: Context, kind: str, x: Value, axes: list[int], keepdim: bool) -> Value:
+    """:func:`mconv.emit.reduction.reduce` over *axes* (empty: all)."""
+    return reduction.reduce(ctx.b, kind, x, axes or None, keep=keepdim)
 
 
 @paddle_op("max", "min", "mean")
 def simple(ctx: Context, x: Value, axis: Any, *, keepdim: bool) -> Value:
-    op = _OPS[ctx.name]
-    return reduce(ctx, op, x, ctx.ints(axis), keepdim)
+    return reduce(ctx, ctx.name, x, ctx.ints(axis), keepdim)
 
 
 @paddle_op("all", "any", "amax", "amin")
 def by_attribute(ctx: Context, x: Value, *, axis: list[int], keepdim: bool) -> Value:
-    op = _OPS[ctx.name]
-    if op in ("reduce_all", "reduce_any"):
+    if ctx.name in ("all", "any"):
         x = ctx.b.cast(x, DType.BOOL)
-    elif op not in ctx.b.operators:
-        op = op.replace("_a", "_")  # they differ in the gradient only
-    return reduce(ctx, op, x, axis, keepdim)
+    return reduce(ctx, _KINDS[ctx.name], x, axis, keepdim)
 
 
 @paddle_op("sum")
 def total(ctx: Context, x: Value, axis: Any, *, dtype: Optional[DType], keepdim: bool) -> Value:
     kind, _ = ctx.spec()
-    return reduce(ctx, "reduce_sum", ctx.b.cast(x, kind), ctx.ints(axis), keepdim)
+    return reduce(ctx, "sum", ctx.b.cast(x, kind), ctx.ints(axis), keepdim)
 
 
 @paddle_op("prod")
 def product(ctx: Context, x: Value, axis: Any, *, keepdim: bool, reduce_all: bool = False) -> Value:
-    return reduce(ctx, "reduce_prod", x, [] if reduce_all else ctx.ints(axis), keepdim)
+    return reduce(ctx, "prod", x, [] if reduce_all else ctx.ints(axis), keepdim)
 
 
 @paddle_op("logsumexp")
@@ -98,7 +74,11 @@ def logsumexp(ctx: Context, x: Value, *, axis: list[int], keepdim: bool, reduce_
 
 @paddle_op("frobenius_norm")
 def frobenius_norm(ctx: Context, x: Value, axis: Any, *, keep_dim: bool, reduce_all: bool) -> Value:
-    return reduce(ctx, "frobenius_norm", x, [] if reduce_all else ctx.ints(axis), keep_dim)
+    axes = [] if reduce_all else ctx.ints(axis)
+    shape = reduced_shape(x.shape, [a % (x.rank or 1) for a in axes], keep_dim)
+    return ctx.op(
+        "frobenius_norm", X=x, dim=axes or [0], keep_dim=keep_dim, reduce_all=not axes, result=(x.dtype, shape)
+    )
 
 
 @paddle_op("p_norm")
@@ -157,7 +137,7 @@ def numel(ctx: Context, x: Value) -> Value:
 
 @paddle_op("squared_l2_norm")
 def squared_l2_norm(ctx: Context, x: Value) -> Value:
-    return reduce(ctx, "reduce_sum", emit.unary(ctx.b, "square", x), [], False)
+    return reduce(ctx, "sum", emit.unary(ctx.b, "square", x), [], False)
 
 
 @paddle_op("var", "std")
@@ -173,19 +153,8 @@ def population_variance(ctx: Context, x: Value, *, axis: list[int], keepdim: boo
 
 
 def moments(ctx: Context, x: Value, axis: list[int], keepdim: bool, correction: float, *, root: bool) -> Value:
-    """The mean of the squared distances from the mean, with n - *correction* for n."""
-    b = ctx.b
-    distance = emit.binary(b, "elementwise_sub", x, reduce(ctx, "reduce_mean", x, axis, True))
-    spread = reduce(ctx, "reduce_mean", emit.unary(b, "square", distance), axis, keepdim)
-    rank = x.rank or 0
-    axes = {a % rank for a in axis} or set(range(rank)) if rank else set()
-    count = D.product(d for i, d in enumerate(x.shape or ()) if i in axes)
-    if correction:
-        n = b.cast(emit.dim_tensor(b, count), x.dtype)
-        rest = emit.binary(b, "elementwise_sub", n, b.constant(np.array([correction], x.dtype.numpy), x.dtype))
-        factor = emit.binary(b, "elementwise_div", n, rest)
-        spread = emit.binary(b, "elementwise_mul", spread, factor if spread.rank else emit.reshape(b, factor, ()))
-    return emit.unary(b, "sqrt", spread) if root else spread
+    spread, _ = reduction.variance(ctx.b, x, axis or None, correction, keep=keepdim)
+    return emit.unary(ctx.b, "sqrt", spread) if root else spread
 
 
 @paddle_op("nansum")
@@ -194,14 +163,14 @@ def nansum(ctx: Context, x: Value, *, axis: list[int], dtype: Optional[DType], k
     kind, _ = ctx.spec()
     bad = ctx.op("isnan_v2", X=x, result=(DType.BOOL, x.shape))
     clean = emit.where(b, bad, b.constant(np.zeros((), x.dtype.numpy), x.dtype), x)
-    return reduce(ctx, "reduce_sum", b.cast(clean, kind), axis, keepdim)
+    return reduce(ctx, "sum", b.cast(clean, kind), axis, keepdim)
 
 
 @paddle_op("max_with_index", "min_with_index")
 def with_index(ctx: Context, x: Value, *, dim: int, keepdim: bool, flatten: bool) -> tuple:
     largest = ctx.operation.name.endswith("max_with_index")
     axes = [] if flatten else [dim % (x.rank or 1)]
-    value = reduce(ctx, "reduce_max" if largest else "reduce_min", x, axes, keepdim)
+    value = reduce(ctx, "max" if largest else "min", x, axes, keepdim)
     kind = ctx.spec(1)[0]
     return value, _extreme(ctx, "arg_max" if largest else "arg_min", x, dim, axes, keepdim, flatten, kind)
 
@@ -218,7 +187,7 @@ def reduce_as(ctx: Context, x: Value, target: Value) -> Value:
         raise Unsupported("which dimensions are summed is known only at run time")
     if not axes:
         return x
-    return emit.reshape(ctx.b, reduce(ctx, "reduce_sum", x, axes, True), wanted)
+    return emit.reshape(ctx.b, reduce(ctx, "sum", x, axes, True), wanted)
 
 
 @paddle_op("dist")
@@ -279,7 +248,7 @@ def median(ctx: Context, x: Value, *, axis: list[int], keepdim: bool, mode: str 
         descending=False,
         results={"Out": (x.dtype, rows.shape), "Indices": (DType.INT64, rows.shape)},
     )
-    gone = reduce(ctx, "reduce_sum", b.cast(missing, DType.INT64), [last], True)
+    gone = reduce(ctx, "sum", b.cast(missing, DType.INT64), [last], True)
     nan = b.constant(np.array(np.nan, x.dtype.numpy), x.dtype)
     zero = b.constant(np.array(0, np.int64))
     size = emit.reshape(b, emit.dim_tensor(b, count), (1,) * (last + 1))

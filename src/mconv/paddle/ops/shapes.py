@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Optional
+from typing import Any, Callable, Optional
 
 import numpy as np
 
 from mconv import emit
+from mconv.emit import reorder
 from mconv.paddle.context import Context
 from mconv.paddle.registry import Unsupported, paddle_op
 from mconv.program import dims as D
@@ -343,30 +344,23 @@ def repeat_by_tensor(ctx: Context, x: Value, repeats: Value, *, axis: int, outpu
 def pixel_unshuffle(ctx: Context, x: Value, *, downscale_factor: int, data_format: str) -> Any:
     if ctx.has("pixel_unshuffle"):
         return ctx.generic()
-    b, f = ctx.b, downscale_factor
-    if data_format == "NHWC":
-        n, h, w, c = x.shape or ()
-        x = emit.transpose(b, x, [0, 3, 1, 2])
-    else:
-        n, c, h, w = x.shape or ()
-    x = emit.reshape(b, x, (n, c, D.floordiv(h, f), f, D.floordiv(w, f), f))
-    x = emit.transpose(b, x, [0, 1, 3, 5, 2, 4])
-    x = emit.reshape(b, x, (n, c * (f * f), D.floordiv(h, f), D.floordiv(w, f)))
-    return emit.transpose(b, x, [0, 2, 3, 1]) if data_format == "NHWC" else x
+    return _channels_first(
+        ctx, x, data_format, lambda v: emit.space_to_depth(ctx.b, v, downscale_factor, column_major=True)
+    )
 
 
 @paddle_op("channel_shuffle")
 def channel_shuffle(ctx: Context, x: Value, *, groups: int, data_format: str) -> Any:
     if ctx.has("channel_shuffle"):
         return ctx.generic()
-    b = ctx.b
-    if data_format == "NHWC":
-        n, h, w, c = x.shape or ()
-        x = emit.reshape(b, x, (n, h, w, groups, D.floordiv(c, groups)))
-        return emit.reshape(b, emit.transpose(b, x, [0, 1, 2, 4, 3]), (n, h, w, c))
-    n, c, h, w = x.shape or ()
-    x = emit.reshape(b, x, (n, groups, D.floordiv(c, groups), h, w))
-    return emit.reshape(b, emit.transpose(b, x, [0, 2, 1, 3, 4]), (n, c, h, w))
+    return _channels_first(ctx, x, data_format, lambda v: reorder.channel_shuffle(ctx.b, v, groups))
+
+
+def _channels_first(ctx: Context, x: Value, data_format: str, convert: Callable[[Value], Value]) -> Value:
+    """What takes [N, C, H, W], on [N, H, W, C] as well."""
+    if data_format != "NHWC":
+        return convert(x)
+    return emit.transpose(ctx.b, convert(emit.transpose(ctx.b, x, [0, 3, 1, 2])), [0, 2, 3, 1])
 
 
 @paddle_op("tensor_unfold")

@@ -6,10 +6,10 @@ from typing import Callable, Optional, Union
 
 import numpy as np
 
-from mconv.emit import activation, arithmetic, compare, logical, scale, unary, where
+from mconv.emit import arithmetic, scale, unary, where
 from mconv.emit import integer as whole
-from mconv.emit.elementwise import is_nan, number
-from mconv.emit.known import dims_of
+from mconv.emit.elementwise import copysign as with_sign_of
+from mconv.emit.elementwise import is_nan
 from mconv.program.dtypes import DType
 from mconv.program.value import Value
 from mconv.torch.context import AtenContext, Number
@@ -67,29 +67,12 @@ def div_mode(ctx: AtenContext, self: Operand, other: Operand, rounding_mode: Opt
     x, y = operands(ctx, self, other)
     if rounding_mode is None:
         return arithmetic(ctx, "div", x, y)
-    if rounding_mode == "floor":
-        return _floor_divided(ctx, x, y)
-    made = arithmetic(ctx, "div", x, y)  # integers are cut off by it
-    return unary(ctx, "trunc", made) if x.dtype.is_float else made
+    return whole.floor_divide(ctx, x, y) if rounding_mode == "floor" else whole.trunc_divide(ctx, x, y)
 
 
 @aten_op("floor_divide.default", "floor_divide.Scalar")
 def floor_divide(ctx: AtenContext, self: Operand, other: Operand) -> Value:
-    return _floor_divided(ctx, *operands(ctx, self, other))
-
-
-def _floor_divided(ctx: AtenContext, x: Value, y: Value) -> Value:
-    if x.dtype.is_int and dims_of(x) is not None and dims_of(y) is not None:  # sizes, never negative
-        return arithmetic(ctx, "div", x, y)
-    # what is left divides evenly, up to the rounding that floats do
-    even = arithmetic(ctx, "div", arithmetic(ctx, "sub", x, whole.modulo(ctx, x, y)), y)
-    if not x.dtype.is_float:
-        return even
-    made = activation.round_half_even(ctx, even)
-    if y.is_const and (np.asarray(y.const) != 0).all():
-        return made
-    nothing = compare(ctx, "equal", y, number(ctx, 0, y.dtype))
-    return where(ctx, nothing, arithmetic(ctx, "div", x, y), made)
+    return whole.floor_divide(ctx, *operands(ctx, self, other))
 
 
 @aten_op("remainder.Tensor", "remainder.Scalar", "remainder.Scalar_Tensor")
@@ -156,12 +139,7 @@ def hypot(ctx: AtenContext, self: Value, other: Value) -> Value:
 
 @aten_op("copysign.Tensor", "copysign.Scalar")
 def copysign(ctx: AtenContext, self: Value, other: Operand) -> Value:
-    x, y = operands(ctx, self, other)
-    zero = number(ctx, 0, x.dtype)
-    # the sign of a zero shows in its reciprocal
-    below = compare(ctx, "less_than", y, zero), compare(ctx, "less_than", unary(ctx, "reciprocal", y), zero)
-    size = unary(ctx, "abs", x)
-    return where(ctx, logical(ctx, "logical_or", *below), scale(ctx, size, -1.0), size)
+    return with_sign_of(ctx, *operands(ctx, self, other))
 
 
 # powers --------------------------------------------------------------------------------------------------------------
@@ -209,8 +187,7 @@ def left_shift(ctx: AtenContext, self: Value, other: Operand) -> Value:
 def right_shift(ctx: AtenContext, self: Value, other: Operand) -> Value:
     """Of signed numbers: rounded down."""
     x, y = operands(ctx, self, other)
-    factor = whole.shift(ctx, number(ctx, 1, y.dtype), y, left=True)
-    return _floor_divided(ctx, x, factor)
+    return whole.shift_right(ctx, x, y)
 
 
 # several operands ----------------------------------------------------------------------------------------------------

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Optional
 
-from mconv.emit import arithmetic, order, reduction, reshape, running, slice_, unary
+from mconv.emit import order, reduction, reshape, running, slice_, unary
 from mconv.emit.elementwise import number
 from mconv.program import dims as D
 from mconv.program.dtypes import DType
@@ -75,13 +75,7 @@ _running("cummin", "min")
 
 @aten_op("logcumsumexp.default")
 def logcumsumexp(ctx: AtenContext, self: Value, dim: int) -> Value:
-    """Less the largest of all, which keeps the sums finite."""
-    if self.rank == 0:
-        return self
-    x = ctx.cast(self, ctx.out_dtype)
-    best = reduction.reduce(ctx, "max", x, [dim], keep=True)
-    sums = reduction.cumulative_sum(ctx, unary(ctx, "exp", arithmetic(ctx, "sub", x, best)), dim)
-    return arithmetic(ctx, "add", unary(ctx, "log", sums), best)
+    return self if self.rank == 0 else reduction.log_cumulative_sum_exp(ctx, ctx.cast(self, ctx.out_dtype), dim)
 
 
 @aten_op("kthvalue.default")

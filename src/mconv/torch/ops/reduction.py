@@ -5,13 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Optional, Union
 
-import numpy as np
-
-from mconv.emit import arithmetic, compare, reduction, reshape, scale, unary
+from mconv.emit import compare, reduction, reshape, unary
 from mconv.emit.elementwise import number
 from mconv.emit.known import axis_of, need_rank
 from mconv.emit.order import arg_extreme
-from mconv.emit.sizes import dim_tensor
 from mconv.program import dims as D
 from mconv.program.dtypes import DType
 from mconv.program.value import Value
@@ -123,32 +120,7 @@ def _variance(
     ctx: AtenContext, x: Value, dim: Dims, correction: Optional[Number], keepdim: bool
 ) -> tuple[Value, Value]:
     """Variance and mean."""
-    mean = _reduced(ctx, "mean", x, dim, True)
-    centred = arithmetic(ctx, "sub", x, mean)
-    axes = _axes(x, dim)
-    shape = need_rank(x, "a variance")
-    less = 1 if correction is None else correction
-    count = D.product(shape[i] for i in (range(len(shape)) if axes is None else axes))
-    if less == 0:
-        made = reduction.reduce(ctx, "mean", unary(ctx, "square", centred), axes, keep=keepdim)
-    else:
-        total = reduction.reduce(ctx, "sum", unary(ctx, "square", centred), axes, keep=keepdim)
-        if isinstance(count, int):
-            with np.errstate(divide="ignore"):
-                divisor = number(ctx, max(count - less, 0), x.dtype)
-        else:
-            size = reshape(ctx, ctx.cast(dim_tensor(ctx, count), x.dtype), [1] * max(made_rank(total), 1))
-            divisor = arithmetic(ctx, "max", scale(ctx, size, 1.0, -float(less)), number(ctx, 0, x.dtype))
-            if total.rank == 0:
-                divisor = reshape(ctx, divisor, ())
-        made = arithmetic(ctx, "div", total, divisor)
-    if not keepdim:
-        mean = reshape(ctx, mean, made.shape or ())
-    return made, mean
-
-
-def made_rank(x: Value) -> int:
-    return len(need_rank(x, "a variance"))
+    return reduction.variance(ctx, x, _axes(x, dim), 1 if correction is None else correction, keep=keepdim)
 
 
 def _correction(unbiased: bool) -> int:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Optional
 
-import numpy as np
-
 from mconv.emit import arithmetic, dim_tensor, gather, reshape, transpose, unary
 from mconv.emit.elementwise import number
 from mconv.emit.generate import remainder, tile
@@ -129,15 +127,7 @@ def pixel_shuffle(ctx: AtenContext, self: Value, upscale_factor: int) -> Value:
 
 @aten_op("pixel_unshuffle.default")
 def pixel_unshuffle(ctx: AtenContext, self: Value, downscale_factor: int) -> Value:
-    block = downscale_factor
-
-    def convert(x: Value) -> Value:
-        parts = space_to_depth(ctx, x, block)  # the parts of a block are as far apart as there are channels
-        channels = ctx.static_int(need_rank(x, "pixel_unshuffle")[1], "the number of channels")
-        order = np.arange(channels * block * block).reshape(block * block, channels).T.reshape(-1)
-        return gather(ctx, parts, ctx.constant(order), 1)
-
-    return _batched(ctx, self, convert)
+    return _batched(ctx, self, lambda x: space_to_depth(ctx, x, downscale_factor, column_major=True))
 
 
 def _batched(ctx: AtenContext, x: Value, convert: Any) -> Value:
