@@ -40,10 +40,10 @@ ALLOWED: dict[str, set[str]] = {
     # Program → the formats of others
     "exporters": MIDDLE,
     # brings what it is given down to the target
-    "serving": MIDDLE | {"paddle"},
+    "serving": MIDDLE | {"options", "paddle"},
     "runtimes": MIDDLE,
     # everything that runs two things and compares, and the real pipeline on a serving folder
-    "proof": MIDDLE | {"runtimes", "serving"},
+    "proof": MIDDLE | {"options", "runtimes", "serving"},
     # latency and load, in turns, with answers compared
     "bench": MIDDLE | {"runtimes", "proof", "serving"},
     # reads every format to describe it

@@ -29,6 +29,7 @@ from mconv.inspection import Inspection
 from mconv.proof.compare import OutputComparison, Tolerance
 from mconv.proof.report import Report
 from mconv.proof.serve_check import ServeReport
+from mconv.recipe import fields
 from mconv.recipe.initial import Draft
 from mconv.recipe.results import RecipeResult, StepResult
 from mconv.runtimes.doctor import Diagnosis
@@ -338,6 +339,7 @@ RESULTS: dict[str, Any] = {
     "doctor": Diagnosis,
     "error": ERROR,
 }
+RECIPE = ROOT / "src" / "mconv" / "recipe" / "schema.json"  # its steps follow from the option classes
 DEFINED.update(
     {"Running": Running, "RuntimeStatus": RuntimeStatus, "RecipeResult": RecipeResult, "StepResult": StepResult}
 )
@@ -367,6 +369,9 @@ def documents() -> dict[Path, str]:
             schema["examples"] = [json.loads(example.read_text("utf-8"))]
         schemas[name] = schema
         found[FOLDER / f"{name}.json"] = json.dumps(schema, ensure_ascii=False, indent=2) + "\n"
+    recipe = json.loads(RECIPE.read_text("utf-8"))
+    recipe["$defs"].update(fields.definitions())
+    found[RECIPE] = json.dumps(recipe, ensure_ascii=False, indent=2) + "\n"
     found[DOCS / "json.md"] = json_page.page(schemas, json_page.Texts("en"))
     found[DOCS / "json.zh.md"] = json_page.page(schemas, CHINESE)
     return found

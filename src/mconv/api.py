@@ -7,10 +7,7 @@ verb that reads a model has a budget of memory and work, and takes the keyword `
 
 from __future__ import annotations
 
-import importlib.util
-import os
-import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NoReturn, Optional, Union
 
 from mconv import budget
@@ -19,9 +16,14 @@ from mconv.options.convert import Convert
 from mconv.options.declare import takes
 from mconv.options.edit import Edit
 from mconv.options.layers import ToStatic
+from mconv.options.models import Downgrade, Half, Inspect
+from mconv.options.models import Shapes as ShapesOptions
 from mconv.options.onnx import Onnx2Paddle, ToOnnx
 from mconv.options.quantize import Quantize
+from mconv.options.service import Scaffold
+from mconv.options.serving import Serve, ServeCheck, ToServing
 from mconv.options.torch import Torch2Paddle
+from mconv.options.verify import Verify
 
 if TYPE_CHECKING:
     from mconv.artifacts.provenance_check import Checked
@@ -48,110 +50,45 @@ if TYPE_CHECKING:
     from mconv.verbs.verify import Verification
 
 
-@budget.bounded
-def to_serving(
-    path: PathLike, *, engine: str = "native", pipeline: Optional[Mapping[str, Any]] = None, **options: Any
-) -> ServingResult:
+@takes(ToServing)
+def to_serving(chosen: ToServing) -> ServingResult:
     """A Paddle inference model of any era as ``serving_server/`` and ``serving_client/``.
 
-    Args:
-        path: a folder, a file or a prefix.
-        engine: ``native``, or ``paddle-serving-client``: the official package, in this Python where it can be
-            imported, else in the managed runtime ``paddle-2.3.2``.
-        pipeline: what the pipeline service beside the two is to be like, see :func:`scaffold`; ``{}``: as usual;
-            None: there is none.
-        options: see :func:`mconv.serving.convert.to_serving`.
-
     Raises:
-        MconvError: see there; RuntimeUnavailableError where the official package is nowhere.
+        MconvError: see :func:`mconv.verbs.downgrade.to_serving`.
     """
-    from mconv.serving import convert, official
+    from mconv.verbs import downgrade as verb
 
-    if pipeline is not None:
-        if engine != "native":
-            raise UsageError(f"{engine} makes no service", "use --engine native, or `mconv scaffold` afterwards")
-        if options.get("show"):
-            raise UsageError("--show writes nothing, a service neither", "leave out --pipeline")
-        from mconv.serving.scaffold import options_from
-
-        options["pipeline"] = options_from(pipeline)
-    if engine == "native":
-        from mconv.program.files import locate
-        from mconv.program.stored import Era
-
-        found = locate(path)
-        if found.era is Era.PIR:  # translated first, by a room that serving does not know
-            from mconv.verbs.downgrade import pir_to_serving
-
-            return pir_to_serving(found, **options)
-        return convert.to_serving(path, **options)
-    if engine != official.ENGINE:
-        raise UsageError(f"unknown engine {engine!r}", f"engines are native, {official.ENGINE}")
-    refused = [
-        f"--{name.replace('_', '-')}"
-        for name, plain in (("link", False), ("show", False))
-        if options.pop(name, plain) != plain
-    ]
-    if options.pop("target", "same") not in ("same", "2.3"):
-        refused.append("--target")
-    if refused:
-        raise UsageError(f"{official.ENGINE} does not know {', '.join(refused)}", "use --engine native")
-    options.pop("fetch_order", None)  # it always sorts; the result says so
-    options.pop("service_dir", None)
-    if importlib.util.find_spec(official.MODULE) is not None and importlib.util.find_spec("paddle") is not None:
-        return official.convert(path, [sys.executable], os.environ, **options)
-    from mconv import runtimes
-
-    runtime = runtimes.find("paddle-2.3.2")
-    return official.convert(path, [str(runtime.python)], runtime.environ(), **options)
+    return verb.to_serving(chosen)
 
 
-@budget.bounded
-def scaffold(
-    server: PathLike, out: Optional[PathLike] = None, *, force: bool = False, **options: Any
-) -> WrittenService:
+@takes(Scaffold)
+def scaffold(chosen: Scaffold) -> WrittenService:
     """Write a Paddle Serving pipeline service around a ``serving_server/`` folder.
-
-    Args:
-        server: the folder.
-        out: the service's folder; default ``service`` beside it.
-        force: replace what is there.
-        options: as the command's, with ``_`` for ``-``; see :func:`mconv.serving.scaffold.options_from`.
 
     Raises:
         MconvError: see :func:`mconv.serving.scaffold.scaffold`.
     """
     from mconv.serving import scaffold as room
 
-    return room.scaffold(server, out, room.options_from(options), force=force)
+    return room.scaffold(chosen.server, chosen.out, room.options_from(chosen.said()), force=chosen.force)
 
 
-@budget.bounded
-def downgrade(path: PathLike, out: PathLike, **options: Any) -> Downgraded:
+@takes(Downgrade)
+def downgrade(chosen: Downgrade) -> Downgraded:
     """A model of any era, ``.json`` included, as a ``.pdmodel`` that an older Paddle loads.
 
-    Args:
-        path: a folder, a file or a prefix.
-        out: the folder to make.
-        options: see :func:`mconv.verbs.downgrade.downgrade`.
-
     Raises:
-        MconvError: see there.
+        MconvError: see :func:`mconv.verbs.downgrade.downgrade`.
     """
     from mconv.verbs import downgrade as verb
 
-    return verb.downgrade(path, out, **options)
+    return verb.downgrade(chosen)
 
 
-@budget.bounded
-def inspect(
-    path: PathLike, *, variables: bool = False, text: bool = False, fusions: Optional[str] = None, onednn: bool = True
-) -> Inspection:
+@takes(Inspect)
+def inspect(chosen: Inspect) -> Inspection:
     """What a path is: its files, inputs, outputs, parameters, operators, and which Paddle can load it.
-
-    Args:
-        fusions: a managed runtime or ``current``: load the model there, too, and say which passes matched.
-        onednn: whether that runtime may use oneDNN.
 
     Raises:
         MconvError: it is no model, or a damaged one; *fusions* names no runtime that is installed, or one that cannot
@@ -159,36 +96,36 @@ def inspect(
     """
     from mconv import inspection
 
-    report = inspection.inspect(path, variables=variables, text=text)
-    if fusions is not None:
+    report = inspection.inspect(chosen.path, variables=chosen.variables, text=chosen.text)
+    if chosen.fusions is not None:
         from mconv.verbs.fusions import fused
 
-        report.fusions = fused(path, fusions, onednn=onednn)
+        report.fusions = fused(chosen.path, chosen.fusions, onednn=chosen.onednn)
     return report
 
 
-@budget.bounded
-def shapes(path: PathLike, out: Optional[PathLike] = None, **options: Any) -> Shapes:
-    """The ranges of the shapes of a program's tensors, as TensorRT wants them; see :func:`mconv.verbs.shapes.shapes`.
+@takes(ShapesOptions)
+def shapes(chosen: ShapesOptions) -> Shapes:
+    """The ranges of the shapes of a program's tensors, as TensorRT wants them.
 
     Raises:
-        MconvError: see there.
+        MconvError: see :func:`mconv.verbs.shapes.shapes`.
     """
     from mconv.verbs import shapes as verb
 
-    return verb.shapes(path, out, **options)
+    return verb.shapes(chosen)
 
 
-@budget.bounded
-def half(path: PathLike, out: PathLike, **options: Any) -> HalfReport:
-    """A float32 model rewritten for half precision on a GPU; see :func:`mconv.verbs.half.half`.
+@takes(Half)
+def half(chosen: Half) -> HalfReport:
+    """A float32 model rewritten for half precision on a GPU, and proved by emulation on the CPU.
 
     Raises:
-        MconvError: see there.
+        MconvError: see :func:`mconv.verbs.half.half`.
     """
     from mconv.verbs import half as verb
 
-    return verb.half(path, out, **options)
+    return verb.half(chosen)
 
 
 @takes(Quantize)
@@ -430,38 +367,30 @@ def _at_least_one(**numbers: int) -> None:
             raise UsageError(f"--{name} {number}: at least 1")
 
 
-@budget.bounded
-def serve_check(folder: PathLike, **options: Any) -> ServeReport:
+@takes(ServeCheck)
+def serve_check(chosen: ServeCheck) -> ServeReport:
     """Start the real Paddle Serving pipeline on a converted model and compare its answers with direct inference.
 
-    Args:
-        folder: a ``serving_server/`` folder.
-        options: see :func:`mconv.proof.serve_check.serve_check`; *tolerance* may be one number.
+    Raises:
+        MconvError: see :func:`mconv.proof.serve_check.serve_check`.
     """
-    from mconv.proof import serve_check
-    from mconv.proof.compare import Tolerance
+    from mconv.proof import serve_check as verb
 
-    limit = options.get("tolerance")
-    if isinstance(limit, float):
-        options["tolerance"] = Tolerance(limit, limit)
-    return serve_check.serve_check(os.fspath(folder), **options)
+    return verb.serve_check(chosen)
 
 
-def serve(path: PathLike, **options: Any) -> ServiceRun:
+@takes(Serve)
+def serve(chosen: Serve) -> ServiceRun:
     """Start a service in the managed Paddle Serving; a context manager, at whose end nothing of it is left.
 
     ``with api.serve("out/") as run: ask(run.serving.url)``
 
-    Args:
-        path: a service's folder, a ``serving_server/`` folder, or the one above.
-        options: see :func:`mconv.verbs.serve.serve`.
-
     Raises:
-        MconvError: see there.
+        MconvError: see :func:`mconv.verbs.serve.serve`.
     """
     from mconv.verbs import serve
 
-    return serve.serve(path, **options)
+    return serve.serve(chosen)
 
 
 def stop_served(path: Optional[PathLike] = None, port: Optional[int] = None) -> list[Running]:
@@ -556,21 +485,16 @@ def convert(chosen: Convert) -> Converted:
     return require_proof(verb.convert(chosen), chosen.out)
 
 
-@budget.bounded
-def verify(a: PathLike, b: PathLike, **options: Any) -> Verification:
-    """Two models on the same inputs, output by output; with ``layers=True`` also the first tensor that differs.
-
-    Args:
-        a: the reference: an ``.onnx`` file or a Paddle model of any era.
-        b: the other.
-        options: see :func:`mconv.verbs.verify.verify`.
+@takes(Verify)
+def verify(chosen: Verify) -> Verification:
+    """Two models on the same inputs, output by output; with *layers* also the first tensor that differs.
 
     Raises:
-        MconvError: see there; a difference is no error here but in the result.
+        MconvError: see :func:`mconv.verbs.verify.verify`; a difference is no error here but in the result.
     """
     from mconv.verbs import verify as verb
 
-    return verb.verify(a, b, **options)
+    return verb.verify(chosen)
 
 
 @takes(ToStatic)

@@ -14,11 +14,10 @@ import numpy as np
 import pytest
 
 from mconv import api
+from mconv.api import downgrade, serve_check
 from mconv.paddle.load import load
 from mconv.program.program import Program
-from mconv.proof.serve_check import serve_check
 from mconv.runtimes import Worker
-from mconv.verbs.downgrade import downgrade
 from tests.managed import require
 from tests.paddle import compare, fixtures
 

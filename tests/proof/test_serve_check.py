@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 
 from mconv import api
+from mconv.api import serve_check
 from mconv.errors import NotAModelError, OutputExistsError, RuntimeFailedError, RuntimeUnavailableError
 from mconv.proof import serve_check as room
 from mconv.proof.pipeline import Answer
-from mconv.proof.serve_check import serve_check
 from mconv.runtimes.worker import RunResult
 from mconv.serving import configure
 from mconv.serving.scaffold import SERVICE

@@ -10,9 +10,9 @@ import pytest
 import yaml
 
 from mconv import api
+from mconv.api import serve_check
 from mconv.errors import NotAModelError, RuntimeFailedError, UsageError
 from mconv.proof import service as services
-from mconv.proof.serve_check import serve_check
 from tests.golden import case
 
 

@@ -11,8 +11,8 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from mconv import api
+from mconv.api import half
 from mconv.errors import RuntimeFailedError, UnsupportedError, UsageError, VerificationError
-from mconv.verbs.half import half
 from tests.golden import case
 from tests.managed import require
 from tests.onnx.test_zoo import written

@@ -12,11 +12,11 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from mconv import api
+from mconv.api import shapes
 from mconv.errors import LimitError, UnsupportedError, UsageError
 from mconv.program.files import load_program, locate
 from mconv.proof.feeds import InputSpec, random_feeds, specs_of
 from mconv.serving.shape_ranges import from_paddle
-from mconv.verbs.shapes import shapes
 from tests.managed import require, run_in
 
 COLLECTOR = Path(__file__).with_name("collect_shapes.py")

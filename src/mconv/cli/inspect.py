@@ -2,42 +2,25 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Any, Optional
 
 import typer
 
 from mconv.cli.common import out
-from mconv.cli.options import Budget
+from mconv.cli.parameters import Given, with_options
 from mconv.cli.piped import piped
-from mconv.errors import UsageError
+from mconv.options.models import Inspect
 
 _SHOWN = 12  # operators listed without --ops
 
 
-def command(
-    path: Annotated[
-        Path,
-        typer.Argument(help="A Paddle model of any era (folder, file or prefix), a serving folder, or an .onnx file."),
-    ],
-    ops: Annotated[bool, typer.Option("--ops", help="List every operator.")] = False,
-    variables: Annotated[bool, typer.Option("--vars", help="List every variable.")] = False,
-    text: Annotated[bool, typer.Option("--text", help="Print the whole program.")] = False,
-    fusions: Annotated[
-        Optional[str],
-        typer.Option(
-            "--fusions", metavar="RUNTIME", help="Load it in a managed runtime or `current`: which passes match there."
-        ),
-    ] = None,
-    onednn: Annotated[bool, typer.Option("--onednn/--no-onednn", help="With --fusions: let Paddle use oneDNN.")] = True,
-    limit: Budget = None,
-) -> Any:
+@with_options(Inspect)
+def command(given: Given, ops: Annotated[bool, typer.Option("--ops", help="List every operator.")] = False) -> Any:
     """Say what a model is: files, inputs, outputs, operators, and which Paddle loads it."""
     from mconv import api
 
-    if not onednn and fusions is None:
-        raise UsageError("--no-onednn belongs to --fusions", "name a runtime: --fusions paddle-2.6.2")
-    report = api.inspect(piped(path), variables=variables, text=text, fusions=fusions, onednn=onednn, limit=limit)
+    given["path"] = piped(given["path"])
+    report = api.inspect(**given)
     if report.text is not None:
         out.text(report.text)
         return report

@@ -199,8 +199,13 @@ class Options:
         return {
             f.name: getattr(self, f.name)
             for f in fields(type(self))
-            if f.default is not dataclasses.MISSING and getattr(self, f.name) != f.default
+            if f.default is not dataclasses.MISSING and not _usual(getattr(self, f.name), f.default)
         }
+
+    def stated_options(self) -> list[Declared]:
+        """Their declarations."""
+        said = self.stated()
+        return [d for d in declared(type(self)) if d.name in said]
 
     def shared(self, kind: type[Options]) -> dict[str, Any]:
         """The fields that *kind* has, too, to make one of it."""
@@ -210,7 +215,12 @@ class Options:
     def foreign(self, *kinds: type[Options]) -> list[Declared]:
         """The options that were stated and that none of *kinds* has."""
         known = {f.name for kind in kinds for f in fields(kind)}
-        return [d for d in declared(type(self)) if d.name in self.stated() and d.name not in known]
+        return [d for d in self.stated_options() if d.name not in known]
+
+
+def _usual(value: Any, default: Any) -> bool:
+    """Whether a value says no more than the default: nothing is nothing, ``[]`` and ``{}`` as well as ``()``."""
+    return value == default or (isinstance(value, (list, tuple, Mapping)) and not value and not default)
 
 
 def fields(kind: type[Options]) -> tuple[dataclasses.Field[Any], ...]:

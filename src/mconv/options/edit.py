@@ -13,6 +13,7 @@ from mconv.program import targets
 
 PADDLE_WEIGHTS = ("combined", "fluid", "separate", "inside")
 ONNX_WEIGHTS = ("inside", "external")
+NAMES = {"type": "string", "minLength": 1}  # in a recipe
 _SEVERAL = "Several: again, or with commas."
 _OTHERS = ("verify", "runtime", "timeout", "feeds", "tolerance", "force", "limit", "progress", "sizes", "target")
 
@@ -39,6 +40,11 @@ class Edit(Proving):
         typed=list[str],
         help="Fix a size: by its name in ONNX, as batch, length, height, width, or as INPUT.AXIS. Repeatable.",
         group=CONVERSION,
+        schema={
+            "type": "object",
+            "additionalProperties": {"type": "integer", "minimum": 1},
+            "description": "Sizes that become numbers: {batch: 1, length: 128, x.2: 640}.",
+        },
     )
     constants: Arguments = option(
         default=(),
@@ -47,6 +53,7 @@ class Edit(Proving):
         typed=list[str],
         help="Give an input one value for good. Repeatable.",
         group=CONVERSION,
+        schema={"type": "object", "description": "Inputs that have one value for good: {sr: 16000}."},
     )
     outputs: Optional[Sequence[str]] = option(
         default=None,
@@ -56,6 +63,7 @@ class Edit(Proving):
         parse=names_of_all,
         help=f"End there: any tensors; what only others need goes. {_SEVERAL}",
         group=CONVERSION,
+        schema={"items": NAMES, "minItems": 1, "description": "Where the result ends."},
     )
     inputs: Optional[Sequence[str]] = option(
         default=None,
@@ -65,6 +73,7 @@ class Edit(Proving):
         parse=names_of_all,
         help=f"Begin there: any tensors; what computes them goes. {_SEVERAL}",
         group=CONVERSION,
+        schema={"items": NAMES, "minItems": 1, "description": "Where the result begins."},
     )
     add_outputs: Sequence[str] = option(
         default=(),
@@ -72,6 +81,7 @@ class Edit(Proving):
         metavar="NAME",
         help="One output more. Repeatable.",
         group=CONVERSION,
+        schema={"items": NAMES},
     )
     drop_outputs: Sequence[str] = option(
         default=(),
@@ -79,6 +89,7 @@ class Edit(Proving):
         metavar="NAME",
         help="One output less. Repeatable.",
         group=CONVERSION,
+        schema={"items": NAMES},
     )
     drop_inputs: Sequence[str] = option(
         default=(),
@@ -86,12 +97,14 @@ class Edit(Proving):
         metavar="NAME",
         help="One input less, which no output needs. Repeatable.",
         group=CONVERSION,
+        schema={"items": NAMES},
     )
     without_nms: bool = option(
         default=False,
         flags=["--without-nms"],
         help="End a detector before it suppresses boxes: boxes and scores.",
         group=CONVERSION,
+        schema={"description": "End a detector before it suppresses boxes."},
     )
     renames: Union[Mapping[str, str], Sequence[str]] = option(
         default=(),
@@ -100,18 +113,25 @@ class Edit(Proving):
         typed=list[str],
         help="Rename an input, output, tensor or weight. Repeatable.",
         group=CONVERSION,
+        schema={
+            "type": "object",
+            "additionalProperties": NAMES,
+            "description": "Old name: new one.",
+        },
     )
     fold: bool = option(
         default=False,
         flags=["--fold"],
         help="Put numbers in the place of what computes the same in every run.",
         group=CONVERSION,
+        schema={"description": "Numbers in the place of what computes the same in every run."},
     )
     opset: Optional[int] = option(
         default=None,
         metavar="NUMBER",
         help="Of an ONNX model: the version of its operators.",
         group=CONVERSION,
+        schema={"minimum": 7, "description": "Of an ONNX file, the version of its operators."},
     )
     target: Optional[TargetLike] = option(
         default=None,
@@ -125,6 +145,10 @@ class Edit(Proving):
         help="Of Paddle: combined (.pdiparams), fluid (__params__), separate, inside; of ONNX: inside, external.  "
         "[default: as they are]",
         group=OUTPUT,
+        schema={
+            "enum": list(dict.fromkeys([*PADDLE_WEIGHTS, *ONNX_WEIGHTS])),
+            "description": "How the weights are stored.",
+        },
     )
     sizes: Sequence[str] = option(
         default=(),

@@ -98,7 +98,7 @@ class ToOnnx(Proving):
         group=CONVERSION,
         choices=ONNX_ENGINES,
     )
-    plugins: Sequence[PathLike] = again(Onnx2Paddle, "plugins", help="Converters of your own; repeatable.")
+    plugins: Sequence[PathLike] = again(Onnx2Paddle, "plugins", recipe=False)
     inputs: Sequence[str] = option(
         default=(),
         flags=["--input", "-i"],

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Optional, Union
 
 from mconv.errors import UsageError
-from mconv.options.declare import CONVERSION, INPUT, OUTPUT, REPORT, VERIFICATION, Options, option
+from mconv.options.declare import CONVERSION, INPUT, OUTPUT, VERIFICATION, Options, option
 from mconv.program import targets
 from mconv.program.paths import PathLike
 from mconv.program.targets import Target
@@ -18,7 +18,7 @@ TargetLike = Union[Target, str, float]
 ABOVE_ZERO = {"exclusiveMinimum": 0}
 
 
-def _silent(text: str) -> None: ...
+def silent(text: str) -> None: ...
 
 
 class Bounded(Options):
@@ -37,7 +37,7 @@ class Bounded(Options):
 
 class Progress(Options):
     progress: Callable[[str], Any] = option(
-        default=_silent, help="Called with one line for each phase.", cli=False, recipe=False
+        default=silent, help="Called with one line for each phase.", cli=False, recipe=False
     )
 
 
@@ -103,6 +103,7 @@ class Proving(Feeds, Tolerated, Runs, Force, Bounded, Progress):
         flags=["--verify/--no-verify"],
         help="Run both models and compare.  [default: if there is a Paddle to run it in]",
         group=VERIFICATION,
+        schema={"description": "Run both models and compare. By default true: what that takes must be installed."},
     )
 
     def __post_init__(self) -> None:
@@ -150,14 +151,3 @@ class Targeted(Options):
 
 class Converting(Targeted, Proving):
     """What all verbs take that make a Paddle model and prove it."""
-
-
-class Reported(Options):
-    """Files for a continuous integration."""
-
-    junit: Optional[PathLike] = option(
-        default=None, metavar="FILE", help="Write a JUnit XML report.", group=REPORT, recipe=False
-    )
-    summary: Optional[PathLike] = option(
-        default=None, metavar="FILE", help="Write a Markdown summary.", group=REPORT, recipe=False
-    )

@@ -16,7 +16,6 @@ from mconv.options.declare import (
     Options,
     again,
     argument,
-    declared,
     option,
     refuse,
 )
@@ -228,7 +227,7 @@ class Torch2Paddle(IntoLayer, FromTorch, Traced, Converting):
         super().__post_init__()
         if self.into is None:
             refuse(
-                [d for d in declared(type(self)) if d.name in _OF_A_LAYER and d.name in self.stated()],
+                [d for d in self.stated_options() if d.name in _OF_A_LAYER],
                 "only with --into",
             )
         else:

@@ -6,15 +6,16 @@ import json
 import math
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Optional, Union
+from typing import Optional
 
 import numpy as np
 
 from mconv.artifacts.output import staged
 from mconv.errors import UsageError, VerificationError
+from mconv.options.serving import ServeCheck
 from mconv.program.files import load_program, locate
 from mconv.program.program import Program
 from mconv.program.stored import ModelFiles
@@ -139,46 +140,12 @@ class ServeReport:
             raise VerificationError(f"{self.folder}: {self.onednn.advice}")
 
 
-def serve_check(
-    folder: Union[str, Path],
-    *,
-    service: Optional[Union[str, Path]] = None,
-    inputs: Optional[Union[str, Path]] = None,
-    texts: Optional[Union[str, Path]] = None,
-    images: Sequence[Union[str, Path]] = (),
-    keep: Optional[Union[str, Path]] = None,
-    force: bool = False,
-    runtime: str = RUNTIME,
-    ir_optim: bool = True,
-    ready_timeout: float = 120,
-    request_timeout: float = 120,
-    tolerance: Tolerance = TOLERANCE,
-    namespace: bool = True,
-    progress: Callable[[str], None] = lambda line: None,
-) -> ServeReport:
+def serve_check(chosen: ServeCheck) -> ServeReport:
     """Serve a converted model with the real pipeline (local predictor, CPU) and compare its answers.
 
     The service is the generated one that belongs to the model, unchanged, where there is one; it is asked with
     requests of its kind, and direct inference gets the arrays that its own module makes of them. Otherwise a service
     that takes tensors is made for the check.
-
-    Args:
-        folder: a ``serving_server/`` folder, the service's, or the one above.
-        service: the generated service's folder, where it is somewhere else.
-        inputs: a ``.npz`` with the model's inputs, for services that take tensors; random ones by default, in two
-            shapes if the model has open dimensions.
-        texts: a file with one text a line, for services that take texts.
-        images: files of pictures, for services that take pictures.
-        keep: make a service for the check even if there is one, and write it to this folder.
-        force: replace what is in *keep*.
-        runtime: a managed runtime that has Paddle Serving.
-        ir_optim: whether Paddle may optimise the graph, in the service and in direct inference; a generated service's
-            ``config.yml`` says it itself.
-        ready_timeout: seconds until the service must listen.
-        request_timeout: seconds for one request.
-        tolerance: how far an answer may be from direct inference.
-        namespace: whether to try to run the service in a network of its own.
-        progress: called with one line whenever something happens.
 
     Raises:
         NotAModelError: *folder* is no ``serving_server/`` folder, *service* no generated service.
@@ -187,59 +154,60 @@ def serve_check(
         RuntimeFailedError: direct inference or the service fails.
         OutputExistsError: *keep* is there already.
     """
-    server, found = services.resolve(Path(folder), None if service is None else Path(service))
-    if keep is not None and found is not None:
-        if service is not None:
+    server, found = services.resolve(Path(chosen.folder), None if chosen.service is None else Path(chosen.service))
+    if chosen.keep is not None and found is not None:
+        if chosen.service is not None:
             raise UsageError("--keep is for a service that is made for the check", "leave out --service or --keep")
         found = None
     config = configure.read(server / configure.SERVER_TEXT)
     kind = found.kind if found is not None else "tensor"
     for option, given, wanted in (
-        ("--inputs", inputs, "tensor"),
-        ("--texts", texts, "text"),
-        ("--image", images, "image"),
+        ("--inputs", chosen.inputs, "tensor"),
+        ("--texts", chosen.texts, "text"),
+        ("--image", chosen.images, "image"),
     ):
         if given and kind != wanted:
             raise UsageError(f"{option} is for services of kind {wanted}; this one is of kind {kind}")
     files = locate(server)
     program = load_program(files)
-    where = find(runtime)
+    where = find(chosen.runtime)
+    tolerance = Tolerance(chosen.tolerance, chosen.tolerance)
     kept = None
-    if keep is not None:
-        options = ServiceOptions(service="tensor", ir_optim=ir_optim)
-        kept = _keep(config, program, server, Path(keep), options, force)
+    if chosen.keep is not None:
+        options = ServiceOptions(service="tensor", ir_optim=chosen.ir_optim)
+        kept = _keep(config, program, server, Path(chosen.keep), options, chosen.force)
     with tempfile.TemporaryDirectory(prefix="mconv-serve-") as scratch:
-        run = found or _made(server, Path(scratch), ir_optim)
+        run = found or _made(server, Path(scratch), chosen.ir_optim)
         copied = run.folder if found is None else services.copy(found, Path(scratch))
         pipeline = Pipeline(
             where, copied, run.name, run.rpc_port, run.http_port,
-            ready_timeout=ready_timeout, request_timeout=request_timeout, namespace=namespace,
+            ready_timeout=chosen.ready_timeout, request_timeout=chosen.request_timeout or chosen.ready_timeout, namespace=chosen.namespace,
         )  # fmt: skip
         with pipeline:
             if found is not None and not pipeline.isolated:
                 pipeline.rpc_port, pipeline.http_port, health_port = free_ports(3)
                 services.with_ports(copied, pipeline.rpc_port, pipeline.http_port, health_port)
-            progress(f"direct inference in {where.name}")
+            chosen.progress(f"direct inference in {where.name}")
 
             def answer(sets: list[dict[str, np.ndarray]]) -> tuple[Answers, Optional[OneDNNResult]]:
                 return _direct(where, files, _called(sets, config), config, run)
 
             if kind == "tensor":
                 specs = specs_of(program)
-                if inputs is None:
+                if chosen.inputs is None:
                     sets, (direct, fast), _ = search.find(specs, answer)
                 else:
-                    sets = load_feeds(Path(inputs), specs)
+                    sets = load_feeds(Path(chosen.inputs), specs)
                     direct, fast = answer(sets)
                 asked = _called(sets, config)
                 requests: list[Request] = list(asked)
             else:
-                requests = services.requests(kind, program, texts, images)
+                requests = services.requests(kind, program, chosen.texts, chosen.images)
                 asked = [pipeline.inputs(run.module, request) for request in requests]
                 direct, fast = _direct(where, files, asked, config, run)
-            progress(f"starting the pipeline service in {where.name}")
+            chosen.progress(f"starting the pipeline service in {where.name}")
             ready = pipeline.start()
-            progress(f"the service is ready after {ready:.1f} s; asking it over HTTP and RPC")
+            chosen.progress(f"the service is ready after {ready:.1f} s; asking it over HTTP and RPC")
             forms = [
                 _judge(form, [pipeline.ask(form, _shaped(kind, form, r)) for r in requests], direct, config, tolerance)
                 for form in FORMS[kind]

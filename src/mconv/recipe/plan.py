@@ -10,18 +10,13 @@ from typing import Any, Optional
 
 from mconv.artifacts.provenance import NAME
 from mconv.errors import MconvError, UsageError
+from mconv.options.declare import declared
+from mconv.options.torch import Torch2Paddle, Transplant
 from mconv.recipe.load import CONVERSIONS, Recipe, StepSpec, step_for
 
 _FROM_SOURCE = ("to-static", "onnx2paddle", "torch2paddle", "convert")
-_OF_A_GRAPH = (
-    "via",
-    "engine",
-    "outputs",
-    "strict",
-    "keep_dtype",
-    "carry_state",
-    "deterministic",
-)  # options that a transplant has no use for
+# options that a transplant has no use for
+_OF_A_GRAPH = {d.name for d in declared(Torch2Paddle)} - {d.name for d in declared(Transplant)}
 _FIXED_NAMES = ("server", "client", "service", "fetch_order")  # fields of `serving` that convert has no choice in
 
 
@@ -177,7 +172,7 @@ class _Planner:
 
     def _into(self, step: Step, spec: StepSpec) -> None:
         """The weights are put into a layer: what makes it, and the rules, whose content counts and not their place."""
-        refused = [name for name in _OF_A_GRAPH if name in step.options]
+        refused = [name for name in step.options if name in _OF_A_GRAPH]
         if refused:
             raise self._bad(spec, f"{', '.join(refused)}: not with into, which converts no graph", "leave it out")
         step.kind = "transplant"

@@ -12,14 +12,15 @@ from mconv.artifacts import output
 from mconv.artifacts.described import carry
 from mconv.artifacts.provenance import Ahead, Recording, model_sources, neighbour
 from mconv.errors import NotAModelError, UsageError
+from mconv.options.serving import ToServing
 from mconv.paddle.legalize import legalize
 from mconv.passes import half
 from mconv.printable import require_visible
-from mconv.program import files, targets
+from mconv.program import files
 from mconv.program.copying import copy_file, hard_link
 from mconv.program.dtypes import AttrType
 from mconv.program.near import unknown
-from mconv.program.params import ArraySource, PathLike, Record, TensorSource, write_combined
+from mconv.program.params import ArraySource, Record, TensorSource, write_combined
 from mconv.program.program import Port, Program
 from mconv.program.stored import Era, ModelFiles, at_least_one
 from mconv.program.targets import version_text
@@ -30,7 +31,6 @@ from mconv.serving.kinds import Written
 if TYPE_CHECKING:  # a service is seldom asked for, and half of the imports
     from mconv.serving.service_options import ServiceOptions
 
-FETCH_ORDERS = ("model", "sorted")
 # what the official tool calls the files when it is given no names; both servers find them
 DEFAULT_NAMES = ("model.pdmodel", "params.pdiparams")
 
@@ -89,100 +89,39 @@ class Prepared:
     unchanged: bool = False
 
 
-def to_serving(
-    path: PathLike,
-    *,
-    out: PathLike = ".",
-    serving_server: PathLike = "serving_server",
-    serving_client: PathLike = "serving_client",
-    target: str = targets.DEFAULT_TARGET,
-    fetch_order: str = "model",
-    feed_alias: Optional[Mapping[str, str]] = None,
-    fetch_alias: Optional[Mapping[str, str]] = None,
-    link: bool = False,
-    force: bool = False,
-    show: bool = False,
-    pipeline: Optional[ServiceOptions] = None,
-    service_dir: PathLike = "service",
-    beside: Optional[PathLike] = None,
-    provenance: bool = True,
-) -> ServingResult:
-    """Convert a Paddle inference model of any era for Paddle Serving.
-
-    Args:
-        path: a folder, a file or a prefix, see :func:`mconv.program.files.locate`.
-        out: where relative *serving_server* and *serving_client* are put.
-        target: the Paddle that will load it (``1.8``, ``2.3``, …), or ``same`` to leave the program alone.
-        fetch_order: ``model`` keeps the outputs in the order of the model, ``sorted`` sorts them by name as the
-            official tool does.
-        feed_alias, fetch_alias: variable → what clients call it.
-        link: hard-link the parameters instead of copying them, where that is possible.
-        force: replace what is there.
-        show: only work out the configuration, write nothing.
-        pipeline: also write a pipeline service, like this.
-        service_dir: its folder.
-        beside: where the service finds a tokenizer and settings that it is not given; default: the model's folder.
-        provenance: write ``provenance.json``, see :mod:`mconv.artifacts.provenance`.
+def to_serving(chosen: ToServing) -> ServingResult:
+    """Convert a Paddle inference model of any era, but no ``.json``, for Paddle Serving.
 
     Raises:
         NotAModelError, CorruptModelError, UnsupportedError, UsageError, OutputExistsError
     """
-    found = files.locate(path)
-    with Ahead([found.params] if provenance and not show else []) as ahead:
+    found = files.locate(chosen.path)
+    with Ahead([found.params] if chosen.provenance and not chosen.show else []) as ahead:
         program = files.load_program(found)
-        prepared = prepare(
-            found,
-            program,
-            [(r.name, r) for r in files.records(found, program)],
-            target=target,
-            fetch_order=fetch_order,
-            feed_alias=feed_alias,
-            fetch_alias=fetch_alias,
-        )
-        if not show:
-            folders = [Path(out) / name for name in (serving_server, serving_client, service_dir)]
-            write(
-                prepared,
-                found,
-                *folders,
-                link=link,
-                force=force,
-                pipeline=pipeline,
-                beside=beside,
-                provenance=provenance,
-                ahead=ahead,
-            )
+        prepared = prepare(found, program, [(r.name, r) for r in files.records(found, program)], chosen)
+        if not chosen.show:
+            write(prepared, found, chosen, ahead)
     return prepared.result
 
 
 def prepare(
-    found: ModelFiles,
-    program: Program,
-    items: Sequence[tuple[str, TensorSource]],
-    *,
-    target: str = targets.DEFAULT_TARGET,
-    fetch_order: str = "model",
-    feed_alias: Optional[Mapping[str, str]] = None,
-    fetch_alias: Optional[Mapping[str, str]] = None,
+    found: ModelFiles, program: Program, items: Sequence[tuple[str, TensorSource]], chosen: ToServing
 ) -> Prepared:
     """Bring a program (which is changed) down to the target and work out its configuration.
 
     Args:
         items: (name, tensor) of every parameter, in byte order of the names.
     """
-    if fetch_order not in FETCH_ORDERS:
-        raise UsageError(f"unknown fetch order {fetch_order!r}", f"orders are {', '.join(FETCH_ORDERS)}")
     feeds, fetches = program.feeds, program.fetches
     if not fetches:
         raise NotAModelError(
             f"{found.program}: a program without outputs (it has no fetch operator)",
             "save it with paddle.static.save_inference_model or paddle.jit.save",
         )
-    target = target if target == "same" else targets.get(target).name  # it may be given as a number
-    result = ServingResult(found.program, found.era.name.lower(), version_text(program.version), target)
-    result.fetch_order = fetch_order
-    feed_names = check_aliases("feed", [p.name for p in feeds], feed_alias or {})
-    fetch_names = check_aliases("fetch", [p.name for p in fetches], fetch_alias or {})
+    result = ServingResult(found.program, found.era.name.lower(), version_text(program.version), str(chosen.target))
+    result.fetch_order = chosen.fetch_order
+    feed_names = check_aliases("feed", [p.name for p in feeds], chosen.feed_alias or {})
+    fetch_names = check_aliases("fetch", [p.name for p in fetches], chosen.fetch_alias or {})
     result.warnings += alias_warnings(feed_names, fetch_names, [p.name for p in fetches])
     unread = [
         f"{p.name!r} ({p.dtype.label})" for p in feeds if p.dtype is not None and TYPES.get(p.dtype) not in CPP_READER
@@ -200,13 +139,13 @@ def prepare(
             "served as it was trained; sequences of sequences have to be laid out by the model itself"
         )
     altered = False
-    if target != "same":
-        legal = legalize(program, target, dict(items))
+    if chosen.goal is not None:
+        legal = legalize(program, chosen.goal.name, dict(items))
         result.changes = legal.changes
         result.warnings += legal.notes
         altered = bool(legal.changes or legal.notes or legal.parameters)
         items = fitting(program, [*items, *legal.parameters.items()])
-    reordered, notes = order_fetches(program, fetch_order == "sorted")
+    reordered, notes = order_fetches(program, chosen.fetch_order == "sorted")
     result.warnings += notes
     config = configure.from_program(program, feed_names, fetch_names)
     unchanged = found.era is not Era.PIR and not (altered or reordered) and bool(program.parameters)
@@ -305,48 +244,40 @@ def file_names(found: ModelFiles) -> tuple[str, str]:
     return DEFAULT_NAMES
 
 
-def write(
-    prepared: Prepared,
-    found: ModelFiles,
-    server: Path,
-    client: Path,
-    service: Path,
-    *,
-    link: bool = False,
-    force: bool = False,
-    pipeline: Optional[ServiceOptions] = None,
-    beside: Optional[PathLike] = None,
-    provenance: bool = True,
-    ahead: Optional[Ahead] = None,
-) -> None:
+def write(prepared: Prepared, found: ModelFiles, chosen: ToServing, ahead: Optional[Ahead] = None) -> None:
     """Write the folders, all or none, and note their files in ``prepared.result``; the service's only if asked for."""
     result = prepared.result
+    server, client, service = (
+        Path(chosen.out) / name for name in (chosen.serving_server, chosen.serving_client, chosen.service_dir)
+    )
     program_name, params_name = file_names(found)
     source = whole_file(prepared.items, found)
     sources = [p for p in (found.program, found.params) if p is not None]
     around = None
-    if pipeline is not None:
+    pipeline: Optional[ServiceOptions] = None
+    if chosen.pipeline is not None:
         from mconv.serving import scaffold
 
+        pipeline = scaffold.options_from(chosen.pipeline)
         model = scaffold.relative(server, service)
         around = scaffold.plan(
             prepared.config,
             prepared.program,
             pipeline,
             model=model,
-            beside=found.program.absolute().parent if beside is None else Path(beside),
+            beside=found.program.absolute().parent if chosen.beside is None else Path(chosen.beside),
         )
         sources += around.copies.values()
     folders = [server, client, *([service] if around is not None else [])]
     with (
-        output.staged_many(folders, force=force, protect=sources) as (new_server, new_client, *new_service),
+        output.staged_many(folders, force=chosen.force, protect=sources) as (new_server, new_client, *new_service),
         recording(found, prepared.result, [s for _, s in prepared.items], ahead)
-        if provenance
+        if chosen.provenance
         else nullcontext() as record,
     ):
         if around is not None:
             around.write(new_service[0])
-        if link:
+        if chosen.link:
             result.linked = source is not None and hard_link(source, new_server / params_name)
             if not result.linked:
                 why = (

@@ -7,34 +7,22 @@ import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Optional
 
 from mconv.artifacts import output
 from mconv.artifacts.provenance import neighbour
 from mconv.errors import RuntimeFailedError, UnsupportedError, UsageError
+from mconv.options.serving import OFFICIAL, ToServing
 from mconv.program import files
-from mconv.program.params import PathLike
 from mconv.program.targets import version_text
 from mconv.serving import configure
 from mconv.serving.convert import ServingResult, alias_warnings, check_aliases, recording
 
-ENGINE = "paddle-serving-client"
+ENGINE = OFFICIAL
 MODULE = "paddle_serving_client"
 
 
 def convert(
-    path: PathLike,
-    python: Sequence[str],
-    environ: Mapping[str, str],
-    *,
-    out: PathLike = ".",
-    serving_server: PathLike = "serving_server",
-    serving_client: PathLike = "serving_client",
-    feed_alias: Optional[Mapping[str, str]] = None,
-    fetch_alias: Optional[Mapping[str, str]] = None,
-    force: bool = False,
-    provenance: bool = True,
-    timeout: float = 1800.0,
+    chosen: ToServing, python: Sequence[str], environ: Mapping[str, str], *, timeout: float = 1800.0
 ) -> ServingResult:
     """Convert with ``python -m paddle_serving_client.convert``.
 
@@ -49,7 +37,7 @@ def convert(
         RuntimeFailedError: the tool failed; carries its last words.
         UnsupportedError: a PIR model, which it cannot read.
     """
-    found = files.locate(path)
+    found = files.locate(chosen.path)
     if found.era is files.Era.PIR:
         raise UnsupportedError(
             f"{found.program}: {ENGINE} 0.9.0 cannot read a PIR program (.json)", "use --engine native"
@@ -57,16 +45,16 @@ def convert(
     program = files.load_program(found)
     feeds = [p.name for p in program.feeds]
     fetches = sorted({p.name for p in program.fetches})
-    feed_names = check_aliases("feed", feeds, feed_alias or {})
-    fetch_names = check_aliases("fetch", fetches, fetch_alias or {})
+    feed_names = check_aliases("feed", feeds, chosen.feed_alias or {})
+    fetch_names = check_aliases("fetch", fetches, chosen.fetch_alias or {})
     if any("," in alias for alias in (*feed_names.values(), *fetch_names.values())):
         raise UsageError(f"{ENGINE} takes no alias with a comma")
     result = ServingResult(found.program, found.era.name.lower(), version_text(program.version), "same", engine=ENGINE)
     result.fetch_order = "sorted"
     result.warnings = alias_warnings(feed_names, fetch_names, fetches)
-    server, client = Path(out) / serving_server, Path(out) / serving_client
+    server, client = Path(chosen.out) / chosen.serving_server, Path(chosen.out) / chosen.serving_client
     sources = [p for p in (found.program, found.params) if p is not None]
-    with output.staged_many([server, client], force=force, protect=sources) as (new_server, new_client):
+    with output.staged_many([server, client], force=chosen.force, protect=sources) as (new_server, new_client):
         command = [*python, "-m", f"{MODULE}.convert", "--dirname", os.path.realpath(found.folder)]
         command += ["--serving_server", str(new_server), "--serving_client", str(new_client)]
         if not found.separate:
@@ -85,7 +73,7 @@ def convert(
         names = [n for n in written if n not in (configure.SERVER_TEXT, configure.SERVER_BINARY)]
         result.feeds, result.fetches, result.config = config.feeds, config.fetches, config.to_text().decode("ascii")
         tensors = files.records(found, program)
-        if provenance:
+        if chosen.provenance:
             with recording(found, result, tensors, versions={ENGINE: "0.9.0"}) as record:
                 record.write(new_server, beside=neighbour(server, client, new_client))
     result.server, result.client = server, client

@@ -23,17 +23,20 @@ from mconv.factory import loading
 from mconv.options.convert import Convert
 from mconv.options.declare import Options
 from mconv.options.layers import ToStatic
+from mconv.options.models import Downgrade
 from mconv.options.onnx import Onnx2Paddle
+from mconv.options.serving import ToServing
 from mconv.options.torch import Torch2Paddle
+from mconv.options.verify import Verify
 from mconv.printable import json_text
 from mconv.program import targets
 from mconv.program.files import Era, load_program, locate
 from mconv.program.params import PathLike
 from mconv.proof.prove import NOT_DONE, PASSED, UNPROVED
 from mconv.proof.report import FAILED_SUFFIX, NAME, Report, versions
-from mconv.serving import convert as serving
 from mconv.serving.convert import ServingResult
 from mconv.serving.scaffold import options_from
+from mconv.verbs.downgrade import to_serving
 from mconv.verbs.recognise import SourceKind, recognise
 
 INFERENCE = "inference"  # the folder of --keep-inference
@@ -82,7 +85,8 @@ def convert(chosen: Convert) -> Converted:
     goal, source, out = chosen.goal, chosen.source, Path(chosen.out)
     kind = recognise(source, chosen.framework)
     _refuse(kind, source, chosen)
-    service = None if chosen.pipeline is None else options_from(chosen.pipeline)
+    if chosen.pipeline is not None:
+        options_from(chosen.pipeline)  # refuses what is wrong before anything is converted
     result = Converted(
         {"path": os.fspath(source), "kind": kind.name.lower()}, {"name": goal.name, "paddle": goal.paddle}
     )
@@ -107,12 +111,7 @@ def convert(chosen: Convert) -> Converted:
             result.source = {**first.source, **result.source}
         chosen.progress("writing serving_server/ and serving_client/")
         step = time.perf_counter()
-        serve: dict[str, Any] = {"feed_alias": chosen.feed_alias, "fetch_alias": chosen.fetch_alias}
-        serve["pipeline"] = service
-        if first is not None:  # the inference model between is this command's own: its parameters may be moved
-            serve["link"] = not chosen.keep_inference
-            serve["beside"] = _folder_of(source)
-        made = _serve(source if first is None else model, kind, out=folder, target=chosen.goal.name, **serve)
+        made = to_serving(_serving(source if first is None else model, folder, chosen, between=first is not None))
         made.warnings = [w for w in made.warnings if not w.startswith("the parameters are copied")]
         result.warnings += made.warnings
         if made.service is not None:
@@ -123,7 +122,7 @@ def convert(chosen: Convert) -> Converted:
             _prove_paddle(source, made, chosen, result)
         else:
             _join_provenance(model, folder)
-        _describe(result, made, out, service is not None)
+        _describe(result, made, out, chosen.pipeline is not None)
         if first is not None and chosen.keep_inference:
             result.inference = first.output["folder"] = str(out / INFERENCE)
             first.write(model)
@@ -169,7 +168,7 @@ def as_paddle_model(
     if kind is SourceKind.PIR:
         from mconv.verbs.downgrade import downgrade
 
-        return folder, downgrade(source, folder, target=goal.name).warnings
+        return folder, downgrade(Downgrade(source, folder, target=goal)).warnings
     return folder, _first(kind, folder, Convert(source, folder, target=goal, timeout=timeout)).warnings
 
 
@@ -188,12 +187,13 @@ def _first(kind: SourceKind, model: Path, chosen: Convert) -> Report:
     return to_static(chosen.of_layer(model))
 
 
-def _serve(model: PathLike, kind: SourceKind, **options: Any) -> ServingResult:
-    if kind is SourceKind.PIR:
-        from mconv.verbs.downgrade import pir_to_serving
-
-        return pir_to_serving(locate(model), **options)
-    return serving.to_serving(model, **options)
+def _serving(model: PathLike, folder: Path, chosen: Convert, *, between: bool) -> ToServing:
+    """How the model is served that is the source or lies *between*, which is this command's own: its parameters may be
+    moved."""
+    given = {**chosen.shared(ToServing), "path": model, "out": folder, "force": False}
+    if between:
+        given.update(link=not chosen.keep_inference, beside=_folder_of(chosen.source))
+    return ToServing(**given)
 
 
 def _folder_of(source: PathLike) -> Optional[Path]:
@@ -221,16 +221,11 @@ def _prove_paddle(source: PathLike, made: ServingResult, chosen: Convert, result
         files = locate(source)
         own = "3" if files.era is Era.PIR else written_for(load_program(files))
         chosen.progress(f"verifying: the source against serving_server/ in {runtime}")
-        found = verify(
-            source,
-            made.server,
-            runtime=runtime,
-            runtime_a=runtime_for(own).name,  # the target's may die of it
-            inputs=chosen.inputs,
-            feeds=chosen.feeds,
-            tolerance=chosen.tolerance,
-            timeout=chosen.timeout,
-        )
+        given = chosen.shared(Verify)
+        # the target's may die of it
+        given.update(a=source, b=made.server, runtime=runtime, runtime_a=runtime_for(own).name, trust=False)
+        del given["progress"]  # what is done is said already
+        found = verify(Verify(**given))
     except UnprovedError as e:
         result.verification = {"status": UNPROVED, "reason": e.message}
         return

@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
+import importlib.util
+import os
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Optional
+from typing import Optional
 
+from mconv import runtimes
 from mconv.artifacts.described import carry
 from mconv.artifacts.output import staged
 from mconv.artifacts.provenance import Ahead, Recording, model_sources
 from mconv.errors import UsageError
+from mconv.options.models import Downgrade
+from mconv.options.serving import OFFICIAL, ToServing
 from mconv.paddle.legalize import legalize
 from mconv.paddle.load import load as load_pir
 from mconv.printable import require_visible
 from mconv.program import files, targets
 from mconv.program.copying import hard_link
-from mconv.program.params import PathLike, Record, TensorSource
+from mconv.program.params import Record, TensorSource
 from mconv.program.program import Port, Program
 from mconv.program.stored import Era, ModelFiles, at_least_one
 from mconv.program.targets import version_text
-from mconv.serving.convert import Prepared, fitting, prepare, whole_file, write
-from mconv.serving.scaffold import ServiceOptions
+from mconv.serving import convert, official
+from mconv.serving.convert import ServingResult, fitting, prepare, whole_file, write
 
 
 @dataclass(frozen=True)
@@ -73,25 +79,8 @@ class _Read:
     warnings: list[str] = field(default_factory=list)
 
 
-def downgrade(
-    path: PathLike,
-    out: PathLike,
-    *,
-    target: str = targets.DEFAULT_TARGET,
-    output_names: Optional[Sequence[str]] = None,
-    name: str = "inference",
-    link: bool = False,
-    force: bool = False,
-) -> Downgraded:
+def downgrade(chosen: Downgrade) -> Downgraded:
     """Write ``OUT/NAME.pdmodel`` and ``OUT/NAME.pdiparams`` for an older Paddle; no Paddle is needed for it.
-
-    Args:
-        path: a model of any era, ``.json`` included: a folder, a file or a prefix.
-        out: the folder to make; it appears whole or not at all.
-        target: the Paddle that will load it: ``1.8``, ``2.3``, ``2.6`` or ``3``.
-        output_names: names for the outputs, in order.
-        link: hard-link the parameters instead of copying them, where they need not be written anew.
-        force: replace what is at *out*.
 
     Raises:
         NotAModelError, CorruptModelError: *path* is no sound model.
@@ -99,28 +88,24 @@ def downgrade(
         UsageError: there is no such target, or *output_names* does not fit.
         OutputExistsError: *out* is there already.
     """
-    target = targets.get(target).name
-    found = files.locate(path)
+    found = files.locate(chosen.path)
     with Ahead([found.params]) as ahead:
-        return _downgraded(found, Path(out), ahead, target, output_names, name, link, force)
+        return _downgraded(found, chosen, ahead)
 
 
-def _downgraded(
-    found: ModelFiles,
-    out: Path,
-    ahead: Ahead,
-    target: str,
-    output_names: Optional[Sequence[str]],
-    name: str,
-    link: bool,
-    force: bool,
-) -> Downgraded:
-    read = _read(found, target, output_names)
+def _downgraded(found: ModelFiles, chosen: Downgrade, ahead: Ahead) -> Downgraded:
+    target, out = chosen.goal.name, Path(chosen.out)
+    read = _read(found, target, chosen.output_names)
     program, complete = at_least_one(read.program, read.items)
     items = list(complete)
     source = whole_file(items, found)
     result = Downgraded(
-        found.program, found.era.name.lower(), read.saved_by, target, out / f"{name}.pdmodel", out / f"{name}.pdiparams"
+        found.program,
+        found.era.name.lower(),
+        read.saved_by,
+        target,
+        out / f"{chosen.name}.pdmodel",
+        out / f"{chosen.name}.pdiparams",
     )
     result.changes, result.warnings = read.changes, read.warnings
     result.inputs = [_tensor(p) for p in program.feeds]
@@ -131,15 +116,18 @@ def _downgraded(
         "downgrade",
         model_sources(found, single),
         target=target,
-        options={"name": name, "output_names": None if output_names is None else list(output_names)},
+        options={
+            "name": chosen.name,
+            "output_names": None if chosen.output_names is None else list(chosen.output_names),
+        },
         ahead=ahead,
     )
-    with recording, staged(out, force=force, protect=protected) as folder:
+    with recording, staged(out, force=chosen.force, protect=protected) as folder:
         (folder / result.program.name).write_bytes(program.to_bytes())
         carry(found, folder)
         params = folder / result.params.name
-        result.linked = link and source is not None and hard_link(source, params)
-        if link and not result.linked:
+        result.linked = chosen.link and source is not None and hard_link(source, params)
+        if chosen.link and not result.linked:
             result.warnings.append("the parameters are copied, not linked")
         if not result.linked:
             recording.write_params(params, items, whole=source)
@@ -147,37 +135,43 @@ def _downgraded(
     return result
 
 
-def pir_to_serving(
-    found: ModelFiles,
-    *,
-    out: PathLike = ".",
-    serving_server: PathLike = "serving_server",
-    serving_client: PathLike = "serving_client",
-    target: str = targets.DEFAULT_TARGET,
-    link: bool = False,
-    force: bool = False,
-    show: bool = False,
-    pipeline: Optional[ServiceOptions] = None,
-    service_dir: PathLike = "service",
-    provenance: bool = True,
-    **options: Any,
-) -> Any:
+def to_serving(chosen: ToServing) -> ServingResult:
+    """A Paddle inference model of any era as ``serving_server/`` and ``serving_client/``.
+
+    Raises:
+        MconvError: see :func:`mconv.serving.convert.to_serving`; RuntimeUnavailableError where the official package,
+            which is asked for, is nowhere.
+    """
+    if chosen.engine == OFFICIAL:
+        return _official(chosen)
+    found = files.locate(chosen.path)
+    if found.era is Era.PIR:  # translated first, by a room that serving does not know
+        return pir_to_serving(found, chosen)
+    return convert.to_serving(chosen)
+
+
+def _official(chosen: ToServing) -> ServingResult:
+    """In this Python where it has the package, else in the managed runtime."""
+    if importlib.util.find_spec(official.MODULE) is not None and importlib.util.find_spec("paddle") is not None:
+        return official.convert(chosen, [sys.executable], os.environ)
+    runtime = runtimes.find("paddle-2.3.2")
+    return official.convert(chosen, [str(runtime.python)], runtime.environ())
+
+
+def pir_to_serving(found: ModelFiles, chosen: ToServing) -> ServingResult:
     """:func:`mconv.serving.convert.to_serving` for a PIR model, whose program has to be translated first."""
-    if target == "same":
+    if chosen.goal is None:
         raise UsageError(
             f"{found.program}: --target same leaves the program alone, and Paddle Serving rejects .json",
             f"--target {targets.DEFAULT_TARGET} translates it for Paddle Serving 0.9.0",
         )
-    with Ahead([found.params] if provenance and not show else []) as ahead:
-        loaded = load_pir(found.program, target=target)
-        prepared: Prepared = prepare(found, loaded.program, list(loaded.params.items()), target=target, **options)
+    with Ahead([found.params] if chosen.provenance and not chosen.show else []) as ahead:
+        loaded = load_pir(found.program, target=chosen.goal.name)
+        prepared = prepare(found, loaded.program, list(loaded.params.items()), chosen)
         prepared.result.saved_by = loaded.writer
         prepared.result.warnings[:0] = loaded.notes
-        if not show:
-            folders = [Path(out) / name for name in (serving_server, serving_client, service_dir)]
-            write(
-                prepared, found, *folders, link=link, force=force, pipeline=pipeline, provenance=provenance, ahead=ahead
-            )
+        if not chosen.show:
+            write(prepared, found, chosen, ahead)
     return prepared.result
 
 

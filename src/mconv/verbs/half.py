@@ -23,16 +23,16 @@ from mconv.errors import (
     RuntimeFailedError,
     RuntimeUnavailableError,
     UnsupportedError,
-    UsageError,
     VerificationError,
 )
+from mconv.options.models import Half
 from mconv.passes import half as rewriting
 from mconv.passes import quantize_forms
 from mconv.passes.half import Halved
 from mconv.passes.half_tables import LARGEST
 from mconv.program import files, targets
 from mconv.program.dtypes import DType
-from mconv.program.params import PathLike, TensorSource
+from mconv.program.params import TensorSource
 from mconv.program.program import Program
 from mconv.program.stored import Era, ModelFiles, write_model
 from mconv.proof import precision
@@ -125,43 +125,8 @@ class HalfReport:
     warnings: list[str] = field(default_factory=list)
 
 
-def half(
-    path: PathLike,
-    out: PathLike,
-    *,
-    dtype: str = "fp16",
-    target: Optional[str] = None,
-    keep: Sequence[str] = (),
-    io: str = "float",
-    calibrate: Optional[PathLike] = None,
-    feeds: Optional[PathLike] = None,
-    inputs: Sequence[str] = (),
-    weights_only: bool = False,
-    verify: Optional[bool] = None,
-    tolerance: Optional[float] = None,
-    runtime: Optional[str] = None,
-    timeout: float = 600,
-    name: str = "inference",
-    force: bool = False,
-    progress: Callable[[str], Any] = lambda text: None,
-) -> HalfReport:
+def half(chosen: Half) -> HalfReport:
     """Rewrite a Paddle model for half precision.
-
-    Args:
-        path: a float32 model with a ``.pdmodel`` or ``__model__``.
-        out: the folder to make.
-        dtype: ``fp16`` or ``bf16``.
-        target: the Paddle that will load it; None: the one that it is written for.
-        keep: types of operators and names of variables whose operators stay float32.
-        io: ``float``: inputs and outputs stay float32; ``half``: they are in half precision, too.
-        calibrate: a ``.npz`` of real inputs: operators whose tensors leave the range or lose too much stay float32.
-        feeds: a ``.npz`` of inputs to prove it with, instead of random ones.
-        inputs: shapes of random ones, ``name[1,3,?,640]``.
-        weights_only: store the weights in half and compute in float32, which runs everywhere.
-        verify: run the emulation; None: if there is a Paddle to run it in.
-        tolerance: the largest error, as a part of an output's largest value; None: 5e-3, for bfloat16 4e-2.
-        runtime: where the emulation runs; None: the target's managed runtime, else the installed Paddle.
-        timeout: seconds for each run.
 
     Raises:
         UsageError: an option that means nothing here.
@@ -169,21 +134,15 @@ def half(
         VerificationError: an output is further off than allowed; nothing is written, ``rows`` has the figures.
         RuntimeUnavailableError: *verify* or *calibrate* asks for a run, and there is no Paddle.
     """
-    if dtype not in DTYPES:
-        raise UsageError(f"--dtype: {dtype!r} is not one of {', '.join(DTYPES)}")
-    if io not in ("float", "half"):
-        raise UsageError(f"--io: {io!r} is not one of float, half")
-    if weights_only and calibrate is not None:
-        raise UsageError("--calibrate: with --weights-only all is computed in float32", "--keep NAME keeps a weight")
-    found = files.locate(path)
+    found = files.locate(chosen.path)
     if found.era is Era.PIR:
         raise UnsupportedError(
             f"{found.program}: Paddle 3 makes half precision of a .json itself, when it loads it",
             "mconv downgrade makes a .pdmodel first",
         )
     program = files.load_program(found)
-    goal = targets.get(target or written_for(program)).name
-    if goal == "1.8" and not weights_only:
+    goal = (chosen.goal or targets.get(written_for(program))).name
+    if goal == "1.8" and not chosen.weights_only:
         raise UnsupportedError("Paddle 1.8 has half kernels for training only", "--target 2.3")
     if precision.of_program(program) != "float32":
         raise UnsupportedError(f"{found.program}: computes in {precision.of_program(program)} already")
@@ -192,36 +151,48 @@ def half(
         raise UnsupportedError(
             f"{found.program}: is {quantised} already", "half takes the float32 model that it was made of"
         )
-    kind = DTYPES[dtype]
+    kind = DTYPES[chosen.dtype]
     items = {record.name: record for record in files.records(found, program)}
-    task = _Task(program, items, goal, kind, list(keep), io, weights_only)
-    report = HalfReport(found.program, Path(out) / f"{name}.pdmodel", Path(out) / f"{name}.pdiparams", goal, kind.label)
-    report.limit = LIMITS[kind] if tolerance is None else tolerance
+    task = _Task(program, items, goal, kind, list(chosen.keep), chosen.io, chosen.weights_only)
+    report = HalfReport(
+        found.program,
+        Path(chosen.out) / f"{chosen.name}.pdmodel",
+        Path(chosen.out) / f"{chosen.name}.pdiparams",
+        goal,
+        kind.label,
+    )
+    report.limit = LIMITS[kind] if chosen.tolerance is None else chosen.tolerance
     made = task.made()
-    where = _where(goal, runtime, verify if calibrate is None else True)
+    where = _where(goal, chosen.runtime, chosen.verify if chosen.calibrate is None else True)
     if where is not None:
         specs = specs_of(program)
-        given = calibrate or feeds
-        sets = load_feeds(Path(given), specs) if given is not None else random_feeds(reshaped(specs, inputs))
-        if calibrate is not None and feeds is not None:
-            sets = [*sets, *load_feeds(Path(feeds), specs)]
-        with _Proof(where, found, program, sets, timeout, report.limit) as proof:
+        given = chosen.calibrate or chosen.feeds
+        sets = load_feeds(Path(given), specs) if given is not None else random_feeds(reshaped(specs, chosen.inputs))
+        if chosen.calibrate is not None and chosen.feeds is not None:
+            sets = [*sets, *load_feeds(Path(chosen.feeds), specs)]
+        with _Proof(where, found, program, sets, chosen.timeout, report.limit) as proof:
             report.runtime = where.label
-            made = _settled(task, proof, report, calibrate is not None, progress)
-    elif verify is None:
+            made = _settled(task, proof, report, chosen.calibrate is not None, chosen.progress)
+    elif chosen.verify is None:
         report.warnings.append("not verified: there is no Paddle to run the emulation in")
-    _describe(report, made, items, weights_only)
+    _describe(report, made, items, chosen.weights_only)
     if report.status == "failed":
-        raise _failure(report, calibrate is not None)
+        raise _failure(report, chosen.calibrate is not None)
     protected = [p for p in (found.program, found.params) if p is not None]
     recording = Recording(
         "half",
         model_sources(found, [r.path for r in items.values()] if found.separate else []),
         target=goal,
-        options={"dtype": dtype, "keep": list(keep), "io": io, "weights_only": weights_only, "kept": report.kept},
+        options={
+            "dtype": chosen.dtype,
+            "keep": list(chosen.keep),
+            "io": chosen.io,
+            "weights_only": chosen.weights_only,
+            "kept": report.kept,
+        },
     )
-    with recording, staged(out, force=force, protect=protected) as folder:
-        write_model(made.program, [(v.name, made.params[v.name]) for v in made.program.parameters], folder, name)
+    with recording, staged(chosen.out, force=chosen.force, protect=protected) as folder:
+        write_model(made.program, [(v.name, made.params[v.name]) for v in made.program.parameters], folder, chosen.name)
         carry(found, folder)
         recording.write(folder)
     return report

@@ -15,6 +15,7 @@ from typing import Any, Callable, Optional
 import numpy as np
 
 from mconv.errors import NotAModelError, RuntimeFailedError, UsageError
+from mconv.options.serving import Serve
 from mconv.printable import printable
 from mconv.program import sniff
 from mconv.program.files import load_program, locate
@@ -138,29 +139,8 @@ class ServiceRun:
         self.stop()
 
 
-def serve(
-    path: PathLike,
-    *,
-    host: str = LOCAL,
-    port: Optional[int] = None,
-    service: Optional[PathLike] = None,
-    detach: bool = False,
-    log: Optional[PathLike] = None,
-    ready_timeout: float = 120,
-    progress: Callable[[str], None] = lambda line: None,
-) -> ServiceRun:
+def serve(chosen: Serve) -> ServiceRun:
     """Start a service and wait until it takes requests.
-
-    Args:
-        path: a service's folder, a ``serving_server/`` folder (around which a service is made for this run, where there
-            is none beside it), or the one above.
-        host: the address that it listens on.
-        port: of HTTP; default what its configuration says. RPC and health move elsewhere where theirs are taken.
-        service: the service's folder, where it is somewhere else.
-        detach: whether it goes on when this process ends.
-        log: the file for its log; default one in mconv's cache.
-        ready_timeout: seconds that the start may take.
-        progress: called with one line whenever something happens.
 
     Raises:
         NotAModelError: *path* is none of that.
@@ -168,8 +148,12 @@ def serve(
         RuntimeUnavailableError: the runtime is not installed.
         RuntimeFailedError: it ended, or was not ready in time.
     """
-    model, found = _resolve(Path(path), None if service is None else Path(service))
-    _check_port(host, port if port is not None else found.http_port if found else 18082, port is not None)
+    model, found = _resolve(Path(chosen.path), None if chosen.service is None else Path(chosen.service))
+    _check_port(
+        chosen.host,
+        chosen.port if chosen.port is not None else found.http_port if found else 18082,
+        chosen.port is not None,
+    )
     where = find("paddle-2.3.2")
     parent = None if len(tempfile.gettempdir()) <= _LONGEST_TEMPORARY else "/tmp"
     scratch = Path(tempfile.mkdtemp(prefix="mconv-serve-", dir=parent))
@@ -183,7 +167,7 @@ def serve(
                 f"there is no service beside {model}: one of kind {run.kind} was made for this run; `mconv scaffold` "
                 "writes one that stays"
             )
-        binding = _binding(run, host, port, notes)
+        binding = _binding(run, chosen.host, chosen.port, notes)
         server = servers.of(run)
         launch = server.launch(run, binding)
         addresses = server.addresses(run, binding)
@@ -193,19 +177,19 @@ def serve(
         if run.gpu:  # which the runtime's own environment hides
             environment.pop("CUDA_VISIBLE_DEVICES", None)
             environment.update({k: v for k, v in os.environ.items() if k == "CUDA_VISIBLE_DEVICES"})
-        keep_log = log is not None
-        log = states() / f"{binding.http_port}.log" if log is None else Path(log).absolute()
+        keep_log = chosen.log is not None
+        log = states() / f"{binding.http_port}.log" if chosen.log is None else Path(chosen.log).absolute()
         log.parent.mkdir(parents=True, exist_ok=True)
         log.write_bytes(b"")
-        progress(f"starting {run.name} in the runtime {where.name}")
+        chosen.progress(f"starting {run.name} in the runtime {where.name}")
         supervised = Supervised(
             [str(where.python), *launch.arguments],
             launch.folder,
             environment,
-            host=host,
+            host=chosen.host,
             ports=binding.ports,
             health=addresses.health,
-            ready=ready_timeout,
+            ready=chosen.ready_timeout,
             grace=run.drain + _MARGIN,
             scratch=scratch,
             url=addresses.predict,
@@ -213,7 +197,7 @@ def serve(
             model=model.resolve(),
             log=log,
             keep_log=keep_log,
-            detached=detach,
+            detached=chosen.detach,
         )
     except BaseException:
         shutil.rmtree(scratch, ignore_errors=True)
@@ -222,12 +206,12 @@ def serve(
     try:
         event = supervised.event()
         if event is None or event["event"] != "ready":
-            raise _failed(event, f"was not ready after {ready_timeout:g} s", log)
-        if host in servers.interface.EVERYWHERE:
+            raise _failed(event, f"was not ready after {chosen.ready_timeout:g} s", log)
+        if chosen.host in servers.interface.EVERYWHERE:
             notes.append("every interface of this machine takes requests; nobody is asked for a password")
         started.serving = Serving(
-            addresses.predict, addresses.rpc, addresses.health, host, run.kind, run.name,
-            None if found is None else run.folder, model, server.name, where.name, supervised.pid, log, detach,
+            addresses.predict, addresses.rpc, addresses.health, chosen.host, run.kind, run.name,
+            None if found is None else run.folder, model, server.name, where.name, supervised.pid, log, chosen.detach,
             event["seconds"], curl(addresses.predict, server, run, model, scratch),
             f"mconv serve --stop --port {binding.http_port}", notes,
         )  # fmt: skip

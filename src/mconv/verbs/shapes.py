@@ -10,15 +10,15 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Callable, Optional
+from typing import Any, Optional
 
 import numpy as np
 
 from mconv import budget
 from mconv.artifacts.output import staged_many
 from mconv.errors import UnsupportedError, UsageError
+from mconv.options.models import Shapes as ShapesOptions
 from mconv.passes import tensorrt
-from mconv.program import targets
 from mconv.program.files import Era, load_program, locate
 from mconv.program.inputs import assign
 from mconv.program.params import PathLike
@@ -58,36 +58,8 @@ class Shapes:
     files: list[str] = field(default_factory=list)
 
 
-def shapes(
-    path: PathLike,
-    out: Optional[PathLike] = None,
-    *,
-    minimum: Sequence[str] = (),
-    optimum: Sequence[str] = (),
-    maximum: Sequence[str] = (),
-    feeds: Optional[PathLike] = None,
-    target: str = "2.3",
-    form: Optional[str] = None,
-    trt_inputs: bool = False,
-    runtime: Optional[str] = None,
-    timeout: float = 600,
-    force: bool = False,
-    progress: Callable[[str], Any] = lambda text: None,
-) -> Shapes:
+def shapes(chosen: ShapesOptions) -> Shapes:
     """The ranges of the shapes of a program's tensors, as TensorRT wants them.
-
-    Args:
-        path: a Paddle model with a ``.pdmodel`` or ``__model__``.
-        out: a file to write; of several profiles, ``NAME_1.pbtxt``, ``NAME_2.pbtxt``, …
-        minimum, optimum, maximum: shapes ``name[1,3,32,32]`` of the inputs at each point; an input whose size is
-            declared may be left out. The second time an input is named belongs to the second profile, and so on.
-        feeds: a ``.npz`` with real inputs instead, in several sets; the usual sizes are the most frequent ones.
-        target: the Paddle that reads the file: see :func:`mconv.serving.shape_ranges.records_numbers`.
-        form: one of :data:`mconv.serving.shape_ranges.FORMS`; None: what the name of *out* says, else ``paddle``.
-        trt_inputs: only the tensors at the border of TensorRT's parts.
-        runtime: where to run the program; None: the target's managed runtime, else the installed Paddle.
-        timeout: seconds for the runs.
-        force: replace *out*.
 
     Raises:
         UsageError: a shape is missing, has another number of dimensions, or is out of order.
@@ -95,40 +67,42 @@ def shapes(
         RuntimeUnavailableError, WorkerError: there is no Paddle to run it in, or it fails there.
         OutputExistsError: *out* is there.
     """
-    wanted = targets.get(target)
+    wanted = chosen.goal
     target = wanted.name
-    form = _form(form, out)
-    found = locate(path)
+    form = _form(chosen.form, chosen.out)
+    found = locate(chosen.path)
     if found.era is Era.PIR:
         raise UnsupportedError(
             f"{found.program}: the values inside a .json program have no names to give shapes to",
-            f"mconv downgrade {path} OUT --target {target}, then mconv shapes OUT",
+            f"mconv downgrade {chosen.path} OUT --target {target}, then mconv shapes OUT",
         )
     program = load_program(found)
     specs = specs_of(program)
-    if feeds is not None and (minimum or optimum or maximum):
+    if chosen.feeds is not None and (chosen.minimum or chosen.optimum or chosen.maximum):
         raise UsageError("--inputs holds real inputs: --min, --opt and --max say the same", "give one of the two")
     profiles = (
-        [load_feeds(Path(feeds), specs)] if feeds is not None else list(_points(specs, minimum, optimum, maximum))
+        [load_feeds(Path(chosen.feeds), specs)]
+        if chosen.feeds is not None
+        else list(_points(specs, chosen.minimum, chosen.optimum, chosen.maximum))
     )
-    declared = None if feeds is not None or any(spec.dynamic for spec in specs) else _declared(program, wanted)
+    declared = None if chosen.feeds is not None or any(spec.dynamic for spec in specs) else _declared(program, wanted)
     label = None
     if declared is not None:
         ranges = [declared]
     else:
-        where = runtime_for(target, runtime)
+        where = runtime_for(target, chosen.runtime)
         label = where.label
         with Worker(where) as worker:
             ranges = []
             for number, sets in enumerate(profiles, 1):
-                progress(f"profile {number} of {len(profiles)}: running it in {label}")
-                ranges.append(_observed(worker, program, found, sets, feeds is None, wanted, timeout))
+                chosen.progress(f"profile {number} of {len(profiles)}: running it in {label}")
+                ranges.append(_observed(worker, program, found, sets, chosen.feeds is None, wanted, chosen.timeout))
     edge = tensorrt.border(program, wanted)
-    if trt_inputs:
+    if chosen.trt_inputs:
         ranges = [profile.only(edge) for profile in ranges]
     result = Shapes(target, label, ranges, edge, form, [FORMS[form](profile) for profile in ranges])
-    if out is not None:
-        result.files = _write(Path(out), result.texts, force)
+    if chosen.out is not None:
+        result.files = _write(Path(chosen.out), result.texts, chosen.force)
     return result
 
 

@@ -6,12 +6,13 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Callable, Optional
+from typing import Any, Optional
 
 import numpy as np
 
 from mconv.errors import RuntimeFailedError, UnprovedError, UsageError
 from mconv.onnx.ports import carried_name
+from mconv.options.verify import Verify
 from mconv.program.dtypes import DType
 from mconv.program.inputs import parse_input
 from mconv.program.params import PathLike
@@ -55,42 +56,8 @@ class Verification:
     notes: list[str] = field(default_factory=list)
 
 
-def verify(
-    a: PathLike,
-    b: PathLike,
-    *,
-    runtime: Optional[str] = None,
-    runtime_a: Optional[str] = None,
-    inputs: Sequence[str] = (),
-    feeds: Optional[PathLike] = None,
-    tolerance: Optional[float] = None,
-    layers: bool = False,
-    onednn: Optional[bool] = None,
-    ir_optim: bool = True,
-    timeout: float = 600,
-    request: str = "key-value",
-    config: Optional[PathLike] = None,
-    trust: bool = False,
-    progress: Callable[[str], Any] = lambda text: None,
-) -> Verification:
+def verify(chosen: Verify) -> Verification:
     """Run two models on the same inputs and compare their outputs; *a* is the reference.
-
-    Args:
-        a, b: ``.onnx`` files, Paddle models of any era (folder, file, prefix, serving folder, ``.json``), PyTorch
-            models (``.pt2``, TorchScript, a factory, a Hugging Face folder), or the address of a running Paddle Serving service: ``http://127.0.0.1:18082/SERVICE/prediction``.
-        runtime: where Paddle models run: a managed runtime or ``current``; default the Paddle that they were written
-            for, or the one that this Python can import.
-        runtime_a: the same for *a* alone.
-        inputs: ``name[1,3,?,640]``: shapes of the random inputs.
-        feeds: a ``.npz`` file with inputs.
-        tolerance: how far outputs may be apart, both absolute (for outputs of size 1) and relative.
-        layers: also compare the tensors inside that carry the same name in both, and name the first that differs.
-        onednn, ir_optim: how Paddle runs, see :meth:`mconv.runtimes.Worker.run`.
-        timeout: seconds for loading and running one model, and for one request to a service.
-        request: how a service is asked: ``key-value``, which the article's services take, or ``tensors``.
-        config: the ``serving_client_conf.prototxt`` of a service, for the names that its clients use. Without it they
-            are the other side's: those of a serving folder, or the variables' own.
-        trust: whether code that a PyTorch file brings may run.
 
     Raises:
         NotAModelError, CorruptModelError: one is no model.
@@ -98,22 +65,32 @@ def verify(
         UnprovedError: *a* cannot be run. RuntimeFailedError: *b* cannot.
     """
     start = time.perf_counter()
-    options = {"onednn": onednn, "ir_optim": ir_optim}
-    choices = Choices(runtime, request, None if config is None else Path(config), trust, timeout, options)
-    left, right = open_side(a, replace(choices, runtime=runtime_a or runtime)), open_side(b, choices)
+    options = {"onednn": chosen.onednn, "ir_optim": chosen.ir_optim}
+    choices = Choices(
+        chosen.runtime,
+        chosen.request,
+        None if chosen.config is None else Path(chosen.config),
+        chosen.trust,
+        chosen.timeout,
+        options,
+    )
+    left, right = (
+        open_side(chosen.a, replace(choices, runtime=chosen.runtime_a or chosen.runtime)),
+        open_side(chosen.b, choices),
+    )
     for side, other in ((left, right), (right, left)):
         side.adopt(other)
-    if config is not None and not isinstance(left, EndpointSide) and not isinstance(right, EndpointSide):
+    if chosen.config is not None and not isinstance(left, EndpointSide) and not isinstance(right, EndpointSide):
         raise UsageError("--config is for a service, and neither A nor B is one")
-    limit = Tolerance.of(tolerance).at(left.precision(), right.precision())
-    specs = left.specs() or _told(feeds, left, right)
+    limit = Tolerance.of(chosen.tolerance).at(left.precision(), right.precision())
+    specs = left.specs() or _told(chosen.feeds, left, right)
     others = right.specs() or specs
     names, how_inputs = pairs(
         [s.name for s in specs], [s.name for s in others], left.feed_alias, right.feed_alias, "inputs"
     )
     specs = _merged(specs, {spec.name: spec for spec in others}, names)
-    specs, given = _sets(specs, {**right.by_name(names), **left.feed_alias}, inputs, feeds)
-    progress(f"running {a}")
+    specs, given = _sets(specs, {**right.by_name(names), **left.feed_alias}, chosen.inputs, chosen.feeds)
+    chosen.progress(f"running {chosen.a}")
     try:
         if given is None:
             sets, wanted, _ = search.find(specs, left.run)
@@ -125,7 +102,7 @@ def verify(
             "give inputs that both take with --inputs x.npz, or sizes with --input 'name[1,3,48,?]'",
         ) from e
     by_right = [{names[n]: v for n, v in feed.items()} for feed in sets]
-    progress(f"running {b}")
+    chosen.progress(f"running {chosen.b}")
     got = right.run(by_right)
     outputs, how_outputs = pairs(wanted.names, got.names, left.fetch_alias, right.fetch_alias, "outputs")
     got = _picked(got, [outputs[n] for n in wanted.names])
@@ -147,10 +124,10 @@ def verify(
         found.to_dict()["outputs"],
         list(found.problems),
     )
-    if layers:
-        progress("comparing the tensors inside")
+    if chosen.layers:
+        chosen.progress("comparing the tensors inside")
         _layers(made, left, right, sets, by_right, limit, scalar)
-    if feeds is None and (note := search.one_size(specs, sets)):
+    if chosen.feeds is None and (note := search.one_size(specs, sets)):
         made.notes.append(note)
     made.notes = [f"{side.name}: {note}" for side in (left, right) for note in side.notes] + made.notes
     made.seconds = round(time.perf_counter() - start, 3)
