@@ -44,7 +44,7 @@ def test_what_is_said_of_the_proof(kind: type[Proving], given: dict[str, Any], m
     ("kind", "given", "message"),
     [
         *((kind, {"target": "2.7"}, "unknown target '2.7'") for kind in ALL if issubclass(kind, Converting)),
-        (ToOnnx, {"opset": 6}, "--opset 6: paddle2onnx writes 7 to 20"),
+        (ToOnnx, {"engine": "paddle2onnx", "opset": 6}, "--opset 6: paddle2onnx writes 7 to 20"),
         (ToOnnx, {"verify": False, "inputs": ["x[1]"]}, "--input, --inputs and --runtime say how to verify"),
         (Onnx2Paddle, {"engine": "other"}, "unknown engine 'other'"),
         (Torch2Paddle, {"engine": "other"}, "unknown engine 'other'"),

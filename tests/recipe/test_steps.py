@@ -203,7 +203,7 @@ def test_steps_in_the_wrong_place(
         ({"to-onnx": {"opset": "new"}}, "opset: a text, where integer is wanted", "The version of ONNX's"),
         ({"to-onnx": {"opset": 3}}, "steps[0].to-onnx.opset: 3 is less than", ""),
         ({"convert": {"framework": "jax"}}, "framework: 'jax' is none of them", "torch, paddle"),
-        ({"convert": {"pipeline": True}}, "pipeline: no such field", "allowed: constants, framework"),
+        ({"convert": {"pipeline": True}}, "pipeline: no such field", "allowed: framework, task"),
     ],
 )
 def test_options_are_checked(step: dict[str, Any], message: str, hint: str, write: Write, tmp_path: Path) -> None:
