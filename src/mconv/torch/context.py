@@ -118,6 +118,19 @@ class AtenContext(Builder):
             return total
         return D.Sym.named(f"torch:{e}")
 
+    def opaque(self, dim: D.Dim) -> bool:
+        """Whether a dimension holds a function that only torch knows."""
+        known = {a for s in self.symbols.values() if isinstance(s, D.Sym) for m in s.terms for a in m}
+
+        def foreign(atom: Any) -> bool:
+            if isinstance(atom, D.Sym):
+                return any(foreign(a) for m in atom.terms for a in m)
+            if isinstance(atom, tuple):
+                return any(foreign(a) for a in atom[1:])
+            return isinstance(atom, str) and atom.startswith("torch:") and atom not in known
+
+        return isinstance(dim, D.Sym) and foreign(dim)
+
     def specs(self) -> list[tuple[DType, tuple[D.Dim, ...]]]:
         """(dtype, shape) of each result of the node, by torch's own inference."""
         value = self.node.meta.get("val")
@@ -145,9 +158,12 @@ class AtenContext(Builder):
         """An operand as a tensor: numbers become constants without dimensions, sizes tensors of one element."""
         from mconv.emit.shape import reshape
         from mconv.emit.sizes import as_numbers
+        from mconv.torch.numbers import computed, is_number
 
         if isinstance(x, Value):
             return x if dtype is None else self.cast(x, dtype)
+        if is_number(x):
+            return computed(self, x, dtype or DType.FP32)
         if not isinstance(x, (bool, int, float, D.Sym)):
             raise UnsupportedError(f"an operand is {x!r}, which is known only at run time")
         if isinstance(x, D.Sym):
@@ -183,7 +199,8 @@ class AtenContext(Builder):
             return x.dtype if group == (1 if x.rank == 0 else 0) else None
         if group != 2:
             return None
-        return DType.BOOL if isinstance(x, bool) else DType.FP32 if isinstance(x, float) else DType.INT64
+        fraction = isinstance(x, float) or type(x).__name__ == "SymFloat"
+        return DType.BOOL if isinstance(x, bool) else DType.FP32 if fraction else DType.INT64
 
     @staticmethod
     def static_int(x: Any, what: str) -> int:

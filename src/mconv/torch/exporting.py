@@ -16,6 +16,7 @@ from mconv.torch.open_sizes import open_sizes
 from mconv.torch.quiet import quiet
 from mconv.torch.reasons import joined, known, reason
 from mconv.torch.restrictions import Restriction, restrictions
+from mconv.torch.size_arithmetic import SizesTooComplex, size_arithmetic
 from mconv.torch.tracing import dynamic_sizes
 
 
@@ -91,11 +92,13 @@ def export(
             # TorchDynamo traces functions itself, and does not ask a mode
             functions = contextlib.nullcontext() if mode else open_sizes()
             decided = contextlib.nullcontext() if mode or not answers else branches(answers)
-            with torch.no_grad(), dynamic_sizes(), decided, functions, quiet():
+            with torch.no_grad(), dynamic_sizes(), size_arithmetic(), decided, functions, quiet():
                 program = torch.export.export(
                     module, (), dict(examples), dynamic_shapes=dynamic if examples else None, strict=mode
                 )
             break
+        except SizesTooComplex as e:
+            raise UnsupportedError(f"torch.export cannot trace {type(module).__name__} ({e.message})", e.hint) from e
         except Exception as e:  # noqa: BLE001 - whatever the tracer raises is its reason
             reasons.append(f"{label}: {first_line(e)}")
     else:
@@ -141,7 +144,7 @@ def decompose(program: Any) -> Any:
         name = str(op)
         if name.startswith("aten.") and name[5:] in kept:
             del table[op]
-    with dynamic_sizes(), open_sizes(), quiet():
+    with dynamic_sizes(), size_arithmetic(), open_sizes(), quiet():
         return program.run_decompositions(table)
 
 

@@ -293,7 +293,7 @@ class Importer:
                 for dtype in (DType.INT64, DType.INT32):  # the number itself, where sizes are asked for it
                     number = reshape(self.ctx, self.ctx.cast(args[0], dtype), (1,))
                     self.ctx.once(("size", dim, dtype), functools.partial(_same, number))
-            if not _opaque(dim, self.ctx):
+            if not self.ctx.opaque(dim):
                 return dim
             if name == "aten.sym_size.int":
                 return args[0].shape[args[1]]
@@ -350,7 +350,7 @@ class Importer:
                     ):
                         register(self.ctx, t, self.ctx.counts[m])
                 ours.shape = tuple(
-                    m if isinstance(m, int) or (m is not None and _opaque(t, self.ctx)) else t
+                    m if isinstance(m, int) or (m is not None and self.ctx.opaque(t)) else t
                     for m, t in zip(mine, shape)
                 )
                 bind_shape(self.ctx, ours)
@@ -365,20 +365,6 @@ def _is_size(node: Any) -> bool:
     """Whether a node gives a number and not a tensor."""
     value = node.meta.get("val")
     return isinstance(value, (bool, int, float)) or type(value).__name__ in ("SymInt", "SymFloat", "SymBool")
-
-
-def _opaque(dim: D.Dim, ctx: AtenContext) -> bool:
-    """Whether a dimension holds a function that only torch knows."""
-    known = {a for s in ctx.symbols.values() if isinstance(s, D.Sym) for m in s.terms for a in m}
-
-    def foreign(atom: Any) -> bool:
-        if isinstance(atom, D.Sym):
-            return any(foreign(a) for m in atom.terms for a in m)
-        if isinstance(atom, tuple):
-            return any(foreign(a) for a in atom[1:])
-        return isinstance(atom, str) and atom.startswith("torch:") and atom not in known
-
-    return isinstance(dim, D.Sym) and foreign(dim)
 
 
 def _same(value: Value) -> Value:

@@ -18,6 +18,7 @@ from mconv.torch.exporting import first_line
 from mconv.torch.packing import packed_ends
 from mconv.torch.quiet import quiet
 from mconv.torch.reasons import joined
+from mconv.torch.size_arithmetic import size_arithmetic
 
 TRACE, SCRIPT, DYNAMO = "the TorchScript exporter", "the TorchScript exporter on a script", "the dynamo exporter"
 _OPSETS = {TRACE: 17, SCRIPT: 17, DYNAMO: 18}
@@ -201,7 +202,7 @@ def _dynamo(task: _Task, opset: int) -> None:
     import torch
 
     options = {"dynamo": True, "opset_version": opset, "verbose": False, "external_data": True, **task.names}
-    with torch.no_grad():
+    with torch.no_grad(), size_arithmetic():
         if task.program is not None:
             made = torch.onnx.export(task.program, (), None, **options)
         else:

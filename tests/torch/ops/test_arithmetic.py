@@ -130,3 +130,27 @@ def test_integers(place: Place) -> None:
 @everywhere
 def test_comparison_and_selection(place: Place) -> None:
     COMPARED.check(place)
+
+
+# numbers that Python computes of open sizes: `1 / (height - 1)` is a fraction that only a run knows
+SIZES = Family(
+    {
+        "ratio": lambda x: x * (x.shape[1] / x.shape[2]),
+        "step": lambda x: x / (x.shape[1] - 1.0) + 1 / (x.shape[2] + 2),
+        "strided": lambda x: x * (torch.sym_float((x.shape[1] - 1) // 2 + 1) - 1.0),
+        "scaled": lambda x: x + 0.5 * x.shape[1] - x.shape[0] * 0.25,
+        "root": lambda x: x * (x.shape[1] * x.shape[2]) ** 0.5 + x / x.shape[1] ** 0.5,
+        "power": lambda x: x * (x.shape[1] / 3.0) ** 2 - x * x.shape[2] ** -1,
+        "larger": lambda x: x * max(x.shape[1] / 2, x.shape[2] / 3),
+        "whole": lambda x: (x * 10).to(torch.int64) * (x.shape[1] / 4),
+        "filled": lambda x: x + torch.full_like(x, x.shape[1] / 8),
+        "compared": lambda x: torch.where(x > x.shape[1] / 40, x, -x),
+    },
+    [rand(2, 6, 9)],
+    [rand(3, 9, 7, seed=1)],
+)
+
+
+@everywhere
+def test_numbers_computed_of_open_sizes(place: Place) -> None:
+    SIZES.check(place)
