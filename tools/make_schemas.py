@@ -40,7 +40,7 @@ from mconv.serving.scaffold import Written
 from mconv.verbs.convert import Converted
 from mconv.verbs.downgrade import Downgraded
 from mconv.verbs.edit import EditReport
-from mconv.verbs.half import HalfReport
+from mconv.verbs.half_report import HalfReport
 from mconv.verbs.quantize import QuantizeReport
 from mconv.verbs.serve import Serving
 from mconv.verbs.shapes import Shapes

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from mconv.verbs.convert import Converted
     from mconv.verbs.downgrade import Downgraded
     from mconv.verbs.edit import EditReport
-    from mconv.verbs.half import HalfReport
+    from mconv.verbs.half_report import HalfReport
     from mconv.verbs.quantize import QuantizeReport
     from mconv.verbs.recognise import SourceKind
     from mconv.verbs.serve import ServiceRun

@@ -41,7 +41,12 @@ def command(given: Given) -> Any:
     if report.saturated:
         out.print(f"numbers beyond the range became half of its largest: {', '.join(report.saturated[:_SHOWN])}")
     if report.kept:
-        out.print(f"kept in float32 by calibration: {', '.join(report.kept)}")
+        out.print(f"beyond the range, kept in float32 by calibration: {', '.join(report.kept)}")
+    if report.precise:
+        count = sum(len(row.names) for row in report.precise)
+        shown = [[_listed(row.names), len(row.names), _percent(row.error)] for row in report.precise[:_SHOWN]]
+        out.print(f"{count} operators kept in float32 by calibration, for their rounding:")
+        out.table(["what they write", "operators", "error alone"], shown, right=["operators", "error alone"])
     if report.outputs:
         rows = [[row.name, row.input_set, _percent(row.error), "ok" if row.ok else "no"] for row in report.outputs]
         out.table(["output", "set", "error", ""], rows, right=["error"])
@@ -50,6 +55,10 @@ def command(given: Given) -> Any:
             out.table(["inside", "largest", "error", ""], inside, right=["largest", "error"])
         out.print(f"emulated in {report.runtime}: {report.status}", "green")
     return report
+
+
+def _listed(names: list[str]) -> str:
+    return names[0] if len(names) == 1 else f"{names[0]} … {names[-1]}"
 
 
 def _percent(error: Optional[float]) -> str:

@@ -44,6 +44,7 @@ class Halved:
     Attributes:
         program, params: the result.
         half: how many operators compute in half, by type.
+        operators: what each of them writes first, in the program's order.
         floats: operator type → why operators of it stay float32, and how many.
         casts: how many casts were written.
         rounded: tensors in half precision that operators compute, by the names of the source; in the emulation as
@@ -54,6 +55,7 @@ class Halved:
     program: Program
     params: dict[str, TensorSource]
     half: dict[str, int] = field(default_factory=dict)
+    operators: list[str] = field(default_factory=list)
     floats: dict[str, dict[str, int]] = field(default_factory=dict)
     casts: int = 0
     rounded: list[str] = field(default_factory=list)
@@ -67,6 +69,7 @@ def halve(
     dtype: DType = DType.FP16,
     *,
     keep: Collection[str] = (),
+    precise: Collection[str] = (),
     io: str = "float",
     emulate: bool = False,
 ) -> Halved:
@@ -77,6 +80,7 @@ def halve(
         params: its parameters, by name.
         dtype: ``FP16`` or ``BF16``.
         keep: types of operators, and names of variables, whose operators stay float32.
+        precise: variables that are computed in float32: the operators that write them, not those that read them.
         io: what the program takes and gives: ``float`` or ``half``.
         emulate: make the float32 program that computes what the half one does. Its inputs and outputs stay float32.
 
@@ -84,7 +88,7 @@ def halve(
         UsageError: *keep* names nothing in the program.
         UnsupportedError: nothing in it can compute in half.
     """
-    return _Rewriter(program, params, target, dtype, set(keep), io, emulate).run()
+    return _Rewriter(program, params, target, dtype, set(keep), frozenset(precise), io, emulate).run()
 
 
 def weights_only(
@@ -148,12 +152,13 @@ class _Rewriter:
         target: str,
         dtype: DType,
         keep: set[str],
+        precise: frozenset[str],
         io: str,
         emulate: bool,
     ):
         self.made = Halved(Program.from_bytes(program.to_bytes()), dict(params))
         self.block: Block = self.made.program.main
-        self.dtype, self.keep, self.emulate = dtype, keep, emulate
+        self.dtype, self.keep, self.precise, self.emulate = dtype, keep, precise, emulate
         self.io = "float" if emulate else io
         self.kernels = signatures.gpu_operators(target, dtype)
         self.form: dict[str, dict[DType, str]] = {}  # variable → type → the variable that holds it in that type
@@ -224,6 +229,8 @@ class _Rewriter:
             return ""
         if op.type in self.keep or self.keep.intersection((*op.input_names, *op.output_names)):
             return "asked for"
+        if not self.precise.isdisjoint(op.output_names):
+            return "its rounding costs the most"
         if any(self._other_kind(n) for n in (*op.input_names, *op.output_names)):
             return "not on dense float32 tensors"
         if op.type == "depthwise_conv2d" and op.type not in self.kernels and "conv2d" in self.kernels:
@@ -278,6 +285,7 @@ class _Rewriter:
 
     def _half(self, op: Op) -> None:
         self.made.half[op.type] = self.made.half.get(op.type, 0) + 1
+        self.made.operators.append(op.output_names[0])
         if op.type == "depthwise_conv2d" and op.type not in self.kernels:
             op.type = "conv2d"
         if op.type == "fill_constant":
