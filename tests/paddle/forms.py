@@ -66,7 +66,7 @@ def main(arguments: list[str]) -> int:
     listed: dict = {}
     for form in WRITERS:
         failed = json.loads((path / form / "failed.json").read_text())
-        saved = [n for n in names or sweep.all_cases() if n not in failed]
+        saved = [n for n in names or sweep.all_cases() if n not in failed and sweep.source(path / form, n).exists()]
         listed[form] = {"saved": saved, "fails": {}}
         for target in RUNTIMES:
             results = run(path, form, target, saved)

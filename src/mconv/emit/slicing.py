@@ -81,7 +81,12 @@ def flip(b: Builder, x: Value, axes: Sequence[int]) -> Value:
     axes = [axis_of(a, len(shape)) for a in axes]
     if foldable(x):
         return b.constant(np.ascontiguousarray(np.flip(np.asarray(x.const), tuple(axes))), x.dtype)
-    return b.op("flip", X=x, axis=axes)
+    return b.op("flip", X=x, **axes_attribute(b, "flip", axes))
+
+
+def axes_attribute(b: Builder, op: str, axes: Sequence[int]) -> dict[str, Any]:
+    """The axes of ``flip`` and ``roll``, which Paddle 1.8 calls ``dims``."""
+    return {"axis" if "axis" in b.signature(op)["attrs"] else "dims": list(axes)}
 
 
 def slice_(

@@ -10,6 +10,7 @@ from mconv.program.program import Op
 from mconv.program.signatures import Signature
 
 LAST_OLD_TYPE = AttrType.FLOAT64S  # the proto2 parsers before Paddle 2.4 know no attribute type above this one
+LAST_OF_1_8 = AttrType.LONGS  # nor those before 2.0 above this one
 _SCALAR_TYPES = {
     AttrType.INT: int,
     AttrType.LONG: int,
@@ -24,23 +25,52 @@ _LIST_TYPES = {
     AttrType.FLOAT64S: float,
     AttrType.BOOLEANS: bool,
 }
-# Attributes that newer Paddle gave to operators of 2.3, where the default means the older behaviour. Any other value
-# would silently be ignored by the older runtime. (Paddle's own op_compat.yaml and operator makers, by value.)
+# Attributes that newer Paddle gave to operators of 1.8 and 2.3, and the value that means the older behaviour (None: none
+# does). Any other would silently be ignored by the older runtime. (Paddle's own op_compat.yaml and operator makers.)
 NEW_MEANINGS: dict[tuple[str, str], Any] = {
+    ("affine_grid", "align_corners"): True,
+    ("arg_max", "flatten"): False,
+    ("arg_min", "flatten"): False,
+    ("conv2d_transpose", "output_padding"): [],
+    ("conv3d_transpose", "output_padding"): [],
     ("quantize_linear", "only_observer"): False,
     ("dequantize_linear", "only_observer"): False,
     ("cumprod", "exclusive"): False,
     ("cumprod", "reverse"): False,
+    ("cumsum", "flatten"): False,
+    ("depthwise_conv2d_transpose", "output_padding"): [],
+    ("distribute_fpn_proposals", "pixel_offset"): True,
+    ("flip", "axis"): None,
+    ("gather", "axis"): 0,
+    ("grid_sampler", "align_corners"): True,
+    ("grid_sampler", "mode"): None,  # 1.8 gives as many points as there are pixels
+    ("grid_sampler", "padding_mode"): "zeros",
     ("histogram", "density"): False,
     ("kldiv_loss", "log_target"): False,
     ("max_pool2d_with_index", "ceil_mode"): False,
     ("max_pool3d_with_index", "ceil_mode"): False,
+    ("p_norm", "asvector"): False,
+    ("pixel_shuffle", "data_format"): "NCHW",
+    ("prelu", "data_format"): "NCHW",
     ("put_along_axis", "Include_self"): True,
     ("repeat_interleave", "output_size"): -1,
+    ("rms_norm", "normalized_shape"): None,
+    ("roi_align", "aligned"): False,
+    ("roll", "axis"): None,
     ("round", "decimals"): 0,
+    ("softmax_with_cross_entropy", "use_softmax"): True,
+    ("softplus", "beta"): 1.0,
+    ("softplus", "threshold"): 20.0,
+    ("temporal_shift", "data_format"): "NCHW",
     ("thresholded_relu", "value"): 0.0,
+    ("trace", "axis1"): 0,
+    ("trace", "axis2"): 1,
     ("truncated_gaussian_random", "a"): -2.0,
     ("truncated_gaussian_random", "b"): 2.0,
+    ("unique", "is_sorted"): False,
+    ("unpool", "data_format"): "NCHW",
+    ("yolo_box", "iou_aware"): False,
+    ("yolo_box", "iou_aware_factor"): 0.5,
 }
 # element type → the typed list of assign_value and set_value before Paddle 2.5 / 2.6
 TYPED_VALUES = {
@@ -65,8 +95,21 @@ def lacks(op: Op, signature: Signature) -> bool:
     )
 
 
-def adapt(op: Op, signature: Signature) -> tuple[int, list[str]]:
+def last_type(version: int) -> AttrType:
+    """The attribute type above which the parser of a Paddle before 2.4 knows none."""
+    return LAST_OLD_TYPE if version else LAST_OF_1_8
+
+
+def means_nothing(op: str, name: str, value: Any) -> bool:
+    """Whether an operator that lacks the attribute *name* does what it does with *value* elsewhere."""
+    return (op, name) in NEW_MEANINGS and value is not None and value == NEW_MEANINGS[op, name]
+
+
+def adapt(op: Op, signature: Signature, last: AttrType = LAST_OLD_TYPE) -> tuple[int, list[str]]:
     """Convert, or drop where that changes nothing, the attributes that the target reads differently.
+
+    Args:
+        last: the attribute type above which the target's parser knows none.
 
     Returns:
         How many were changed, and one sentence for each that cannot be brought down.
@@ -78,10 +121,13 @@ def adapt(op: Op, signature: Signature) -> tuple[int, list[str]]:
             if (op.type, name) in NEW_MEANINGS and number in ATTR_FIELDS:
                 default, value = NEW_MEANINGS[op.type, name], op.attr(name)
                 if value != default:
-                    problems.append(f"attribute {name} = {value!r} does not exist there (only {default!r} can be said)")
-            if number > LAST_OLD_TYPE:
+                    only = "" if default is None else f" (only {default!r} can be said)"
+                    problems.append(f"attribute {name} = {value!r} does not exist there{only}")
+            if number > last:
                 if number in (AttrType.VAR, AttrType.VARS):
                     problems.append(f"attribute {name} is given as a variable")
+                if number == AttrType.FLOAT64S and op.attr(name):
+                    problems.append(f"a constant of type {DType.FP64.label}")
                 op.del_attr(name)
                 changed += 1
         elif number != wanted:

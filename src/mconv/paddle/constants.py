@@ -7,10 +7,12 @@ from typing import Any, Optional
 import numpy as np
 
 from mconv.errors import UnsupportedError
+from mconv.paddle.attributes import means_nothing
 from mconv.program.builder import Builder, Results
 from mconv.program.dtypes import AttrType, DType
 from mconv.program.params import ArraySource, TensorSource
 from mconv.program.program import Block, Op, Var
+from mconv.program.signatures import Signature
 from mconv.program.value import Value
 
 # a larger constant becomes a parameter: programs over 64 MiB are refused by older Paddle
@@ -64,6 +66,15 @@ class InlineBuilder(Builder):
                 raise UnsupportedError(f"Paddle {self.target.paddle} cannot gather complex numbers")
             return None
         return super()._widened(op_type, results, operands)
+
+    def _append(
+        self, op_type: str, sig: Signature, results: Optional[Results], operands: dict[str, Any]
+    ) -> tuple[Value, ...]:
+        """Without attributes that the target's operator lacks and that say what it does anyway."""
+        said = {
+            k: v for k, v in operands.items() if k in sig.attrs or k in sig.inputs or not means_nothing(op_type, k, v)
+        }
+        return super()._append(op_type, sig, results, said)
 
     def _materialize(self, value: Value) -> str:
         if value.name is not None:

@@ -11,6 +11,7 @@ import numpy as np
 from mconv import emit
 from mconv.emit.zero_size import counted, vanishes
 from mconv.paddle import sizes, table
+from mconv.paddle.attributes import means_nothing
 from mconv.paddle.constants import InlineBuilder
 from mconv.paddle.operation import Operation, OperationBlock, TensorType, Type
 from mconv.paddle.registry import UNKNOWN, Unsupported
@@ -277,7 +278,7 @@ def _attribute(row: table.Row, key: Optional[str], value: Any, sig: Any, argumen
         return
     kind = sig["attrs"].get(key)
     if kind is None:
-        if key in row.defaults and _equal(row.defaults[key], value):
+        if key in row.defaults and _equal(row.defaults[key], value) or means_nothing(row.op, key, value):
             return
         raise Unsupported(f"{row.op} has no attribute {key} (here {value!r})")
     if key == "dtype" and value is None:

@@ -157,7 +157,7 @@ def _adapt(site: Site, op: Op, target: str, done: Legalized, refused: Optional[s
             problems.append(problem)
         else:
             done.count(f"constants of {op.type} stored as typed lists", 1)
-    changed, more = attributes.adapt(op, signature)
+    changed, more = attributes.adapt(op, signature, attributes.last_type(targets.get(target).version))
     done.count("attributes converted to the types of the target", changed)
     problems += more
     if refused is not None and not problems:

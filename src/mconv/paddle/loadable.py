@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import Counter
 
 from mconv.paddle import zero_rank
-from mconv.paddle.attributes import LAST_OLD_TYPE, NEW_MEANINGS
+from mconv.paddle.attributes import NEW_MEANINGS, last_type
+from mconv.paddle.changed import Changed
 from mconv.paddle.legalize import FIRST_0D, FIRST_CARRIED, FIRST_PRUNED, MESSAGE_LIMIT
 from mconv.passes import ports, quantize_forms
 from mconv.program import signatures, targets
@@ -28,14 +29,17 @@ def reasons(program: Program, target: str, size: int = 0) -> list[str]:
     new_types: Counter[str] = Counter()
     other_types: Counter[str] = Counter()
     meanings: Counter[str] = Counter()
-    for _, op in program.ops():
+    otherwise: Counter[str] = Counter()
+    since = not goal.has_0d and program.version >= FIRST_0D
+    changed_since = Changed(program, zero_rank.scalars(program)) if since else None
+    for block, op in program.ops():
         if op.type in ("feed", "fetch"):
             continue
         signature = signatures.find(target, op.type)
         if signature is None:
             absent[op.type] += 1
             continue
-        if goal.version < FIRST_CARRIED and any(t > LAST_OLD_TYPE for t in op.attr_types.values()):
+        if goal.version < FIRST_CARRIED and any(t > last_type(goal.version) for t in op.attr_types.values()):
             new_types[op.type] += 1
         for name, number in op.attr_types.items():
             wanted = signature.attrs.get(name)
@@ -47,6 +51,7 @@ def reasons(program: Program, target: str, size: int = 0) -> list[str]:
             pruned[op.type] += any(
                 not op.output(n) for n, flags in signature.outputs.items() if "?" not in flags and "*" not in flags
             )
+        otherwise[op.type] += changed_since is not None and changed_since(op, block)
         for name, flags in signature.inputs.items():
             if not flags and not op.input(name):
                 needs[f"{op.type} without {name}"] += 1
@@ -61,6 +66,7 @@ def reasons(program: Program, target: str, size: int = 0) -> list[str]:
         (new_types, "attributes of types that its parser refuses"),
         (other_types, "attributes of another type there"),
         (meanings, "attributes that it would silently ignore"),
+        (otherwise, "operators that do something else there"),
     ):
         if sum(counter.values()):
             found.append(f"{text}: {_listed(counter)}")

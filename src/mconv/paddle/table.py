@@ -34,7 +34,6 @@ leaky_relu = X Out negative_slope:alpha
 hardswish hard_swish X Out
 gumbel_softmax = X Out
 logit = X Out
-flip = X Out
 trunc = X Out
 cumprod = X Out exclusive?False,reverse?False
 mish = X Out lambda:threshold
@@ -308,6 +307,7 @@ concat = X,AxisTensor=axis Out
 expand expand_v2 X,Shape|expand_shapes_tensor=shape Out
 expand_as expand_as_v2 X,Y Out
 flatten flatten_contiguous_range X Out,XShape
+flip = X Out
 numel size Input Out
 reshape reshape2 X,Shape|ShapeTensor=shape Out,XShape
 roll = X,ShiftsTensor=shifts Out

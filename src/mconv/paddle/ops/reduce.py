@@ -85,7 +85,9 @@ def frobenius_norm(ctx: Context, x: Value, axis: Any, *, keep_dim: bool, reduce_
 def p_norm(ctx: Context, x: Value, *, porder: float, axis: int, epsilon: float, keepdim: bool, asvector: bool) -> Value:
     if not x.rank:
         return emit.unary(ctx.b, "abs", x)
-    axes = [] if asvector else [axis % x.rank]
+    if asvector and not keepdim and "asvector" not in ctx.b.signature("p_norm")["attrs"]:
+        x, axis, asvector = emit.reshape(ctx.b, x, (D.product(x.shape or ()),)), 0, False
+    axes = [] if asvector else [axis % (x.rank or 1)]
     return ctx.op(
         "p_norm",
         X=x,
@@ -196,7 +198,7 @@ def dist(ctx: Context, x: Value, y: Value, *, p: float) -> Value:
     b = ctx.b
     flat = emit.reshape(b, emit.binary(b, "elementwise_sub", x, y), (D.product(D.broadcast(x.shape, y.shape) or ()),))
     return ctx.op(
-        "p_norm", X=flat, porder=p, axis=-1, epsilon=1e-12, keepdim=False, asvector=True, result=(x.dtype, ())
+        "p_norm", X=flat, porder=p, axis=0, epsilon=1e-12, keepdim=False, asvector=False, result=(x.dtype, ())
     )
 
 

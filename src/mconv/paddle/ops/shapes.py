@@ -8,7 +8,7 @@ from typing import Any, Callable, Optional
 import numpy as np
 
 from mconv import emit
-from mconv.emit import reorder
+from mconv.emit import reorder, slicing
 from mconv.paddle.context import Context
 from mconv.paddle.registry import Unsupported, paddle_op
 from mconv.program import dims as D
@@ -316,7 +316,13 @@ def triangle(ctx: Context, x: Value, *, diagonal: int) -> Value:
 
 @paddle_op("roll")
 def roll(ctx: Context, x: Value, shifts: Any, *, axis: list[int]) -> Value:
-    return ctx.op("roll", X=x, shifts=ctx.ints(shifts), axis=axis, result=(x.dtype, x.shape))
+    known = slicing.axes_attribute(ctx.b, "roll", axis)
+    return ctx.op("roll", X=x, shifts=ctx.ints(shifts), **known, result=(x.dtype, x.shape))
+
+
+@paddle_op("flip")
+def flip(ctx: Context, x: Value, *, axis: list[int]) -> Value:
+    return emit.flip(ctx.b, x, axis)
 
 
 @paddle_op("repeat_interleave")
