@@ -1,4 +1,7 @@
-"""Any model in, a Paddle model out that the runtime you deploy on really loads - and proof of it."""
+"""Any model in, a Paddle model out that the runtime you deploy on really loads - and proof of it.
+
+:mod:`mconv.api` has the verbs as functions: ``from mconv import api``, ``api.convert("model.onnx", "out")``.
+"""
 
 from __future__ import annotations
 
@@ -6,26 +9,31 @@ TYPE_CHECKING = False  # typing.TYPE_CHECKING; importing that takes longer than 
 if TYPE_CHECKING:
     from typing import Any
 
+    from mconv import api, errors
     from mconv.api import to_static
     from mconv.exporters.onnx.registry import paddle_op
     from mconv.onnx.registry import onnx_op
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "onnx_op", "paddle_op", "to_static"]
+__all__ = ["__version__", "api", "errors", "onnx_op", "paddle_op", "to_static"]
+# what is imported when it is asked for: `import mconv` itself stays free of work
+_LATER = {
+    "api": "mconv.api",
+    "errors": "mconv.errors",
+    "onnx_op": "mconv.onnx.registry",
+    "paddle_op": "mconv.exporters.onnx.registry",
+    "to_static": "mconv.api",
+}
 
 
 def __getattr__(name: str) -> Any:
-    # imported when asked for: `import mconv` itself stays free of work
-    if name == "onnx_op":
-        from mconv.onnx.registry import onnx_op
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
 
-        return onnx_op
-    if name == "paddle_op":
-        from mconv.exporters.onnx.registry import paddle_op
+    module = import_module(_LATER[name])
+    return module if _LATER[name] == f"mconv.{name}" else getattr(module, name)
 
-        return paddle_op
-    if name == "to_static":
-        from mconv.api import to_static
 
-        return to_static
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -10,16 +10,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NoReturn, Optional, Union
 
-from mconv import budget
-from mconv.errors import MconvError, UsageError
+from mconv.errors import MconvError
+from mconv.options.bench import BenchModels, BenchServices
 from mconv.options.convert import Convert
 from mconv.options.declare import takes
 from mconv.options.edit import Edit
 from mconv.options.layers import ToStatic
-from mconv.options.models import Downgrade, Half, Inspect
+from mconv.options.models import Check, Downgrade, ExternalData, Half, Inspect, Recognise
 from mconv.options.models import Shapes as ShapesOptions
 from mconv.options.onnx import Onnx2Paddle, ToOnnx
 from mconv.options.quantize import Quantize
+from mconv.options.running import Init, InstallRuntime, Run
 from mconv.options.service import Scaffold
 from mconv.options.serving import Serve, ServeCheck, ToServing
 from mconv.options.torch import Torch2Paddle
@@ -153,8 +154,8 @@ def edit(chosen: Edit) -> EditReport:
     return require_proof(verb.edit(chosen), chosen.out)
 
 
-@budget.bounded
-def external_data(path: PathLike) -> list[str]:
+@takes(ExternalData)
+def external_data(chosen: ExternalData) -> list[str]:
     """The files beside an ONNX model that hold its large tensors, relative to its folder; no tensor is read.
 
     Raises:
@@ -162,11 +163,11 @@ def external_data(path: PathLike) -> list[str]:
     """
     from mconv.onnx import external
 
-    return external.names_beside(path)
+    return external.names_beside(chosen.path)
 
 
-@budget.bounded
-def check(path: PathLike, *, sources: Sequence[PathLike] = ()) -> Checked:
+@takes(Check)
+def check(chosen: Check) -> Checked:
     """Whether a converted folder is still what its ``provenance.json`` says; see
     :func:`mconv.artifacts.provenance_check.check`.
 
@@ -175,22 +176,23 @@ def check(path: PathLike, *, sources: Sequence[PathLike] = ()) -> Checked:
     """
     from mconv.artifacts import provenance_check
 
-    return provenance_check.check(path, sources)
+    return provenance_check.check(chosen.path, chosen.sources)
 
 
-def run(recipes: Sequence[PathLike], **options: Any) -> RunResult:
-    """Run recipes: whole chains from a source model to the service; see :func:`mconv.recipe.runner.run`.
+@takes(Run)
+def run(chosen: Run) -> RunResult:
+    """Run recipes: whole chains from a source model to the service.
 
     Raises:
-        MconvError: see there; a recipe that fails is no error here but in the result.
+        MconvError: see :func:`mconv.recipe.runner.run`; a recipe that fails is no error here but in the result.
     """
     from mconv.recipe import runner
 
-    return runner.run(recipes, **options)
+    return runner.run(chosen)
 
 
-@budget.bounded
-def recognise(source: PathLike, framework: Optional[str] = None) -> SourceKind:
+@takes(Recognise)
+def recognise(chosen: Recognise) -> SourceKind:
     """What a source is, and with it the conversion that reads it; see :func:`mconv.verbs.recognise.recognise`.
 
     Raises:
@@ -198,18 +200,19 @@ def recognise(source: PathLike, framework: Optional[str] = None) -> SourceKind:
     """
     from mconv.verbs import recognise as verb
 
-    return verb.recognise(source, framework)
+    return verb.recognise(chosen.source, chosen.framework)
 
 
-def init(model: str, **options: Any) -> Draft:
-    """Write a recipe to start from; see :func:`mconv.recipe.initial.init`.
+@takes(Init)
+def init(chosen: Init) -> Draft:
+    """Write a recipe to start from.
 
     Raises:
-        MconvError: see there.
+        MconvError: see :func:`mconv.recipe.initial.init`.
     """
     from mconv.recipe import initial
 
-    return initial.init(model, **options)
+    return initial.init(chosen)
 
 
 def recipe_schema() -> dict[str, Any]:
@@ -219,7 +222,9 @@ def recipe_schema() -> dict[str, Any]:
     return document.schema()
 
 
-def write_reports(result: RunResult, title: str, **files: Any) -> None:
+def write_reports(
+    result: RunResult, title: str, *, junit_file: Optional[PathLike] = None, summary_file: Optional[PathLike] = None
+) -> None:
     """Write the JUnit and the Markdown report of a run; see :func:`mconv.recipe.render.write`.
 
     Raises:
@@ -227,7 +232,7 @@ def write_reports(result: RunResult, title: str, **files: Any) -> None:
     """
     from mconv.recipe import render
 
-    render.write(result, title, **files)
+    render.write(result, title, junit_file=junit_file, summary_file=summary_file)
 
 
 def github_annotations(result: Union[RunResult, MconvError], title: str) -> list[str]:
@@ -250,70 +255,28 @@ def as_run(a: PathLike, b: PathLike, found: Optional[Verification] = None, error
     return render.of_verification(a, b, found, error)
 
 
-@budget.bounded
-def bench_models(
-    models: Sequence[PathLike],
-    *,
-    threads: int = 1,
-    warmup: int = 3,
-    loops: int = 50,
-    rounds: int = 5,
-    timeout: float = 600,
-    **options: Any,
-) -> Bench:
+@takes(BenchModels)
+def bench_models(chosen: BenchModels) -> Bench:
     """Measure models, each in each runtime that can run it, in turns and on the same inputs.
 
-    Args:
-        models: ``.onnx`` files and Paddle models of any era, of the same inputs and outputs.
-        threads, warmup, loops, rounds, timeout: see :class:`mconv.bench.latency.Plan`.
-        options: see :func:`mconv.verbs.bench.bench_models`.
-
     Raises:
-        UsageError: a number is below 1.
+        MconvError: see :func:`mconv.verbs.bench.bench_models`.
     """
-    from mconv.bench.latency import Plan
     from mconv.verbs import bench
 
-    _at_least_one(threads=threads, warmup=warmup, loops=loops, rounds=rounds)
-    return bench.bench_models(models, plan=Plan(threads, warmup, loops, rounds, timeout), **options)
+    return bench.bench_models(chosen)
 
 
-@budget.bounded
-def bench_services(
-    urls: Sequence[str],
-    *,
-    threads: int = 20,
-    loops: int = 200,
-    rounds: int = 5,
-    warmup: int = 3,
-    timeout: float = 600,
-    send: Optional[str] = None,
-    texts: Optional[PathLike] = None,
-    images: Sequence[PathLike] = (),
-    inputs: Optional[PathLike] = None,
-    body: Optional[PathLike] = None,
-    model: Optional[str] = None,
-    shapes: Sequence[str] = (),
-    **options: Any,
-) -> Bench:
+@takes(BenchServices)
+def bench_services(chosen: BenchServices) -> Bench:
     """Put load on services, and hold each answer against the one that a single request got.
 
-    Args:
-        urls: addresses: ``http://127.0.0.1:18082/SERVICE/prediction``, ``grpc://127.0.0.1:18081``, …
-        threads, loops, rounds, warmup, timeout: see :class:`mconv.bench.service.Plan`.
-        send, texts, images, inputs, body, model, shapes: see :class:`mconv.verbs.bench_service.Requests`.
-        options: see :func:`mconv.verbs.bench_service.bench_services`.
-
     Raises:
-        UsageError: a number is below 1.
+        MconvError: see :func:`mconv.verbs.bench_service.bench_services`.
     """
-    from mconv.bench.service import Plan
     from mconv.verbs import bench_service
 
-    _at_least_one(threads=threads, loops=loops, rounds=rounds)
-    requests = bench_service.Requests(send, texts, images, inputs, body, model, shapes)
-    plan = Plan(threads, loops, rounds, warmup, timeout)
-    return bench_service.bench_services(urls, requests=requests, plan=plan, **options)
+    return bench_service.bench_services(chosen)
 
 
 def is_address(source: str) -> bool:
@@ -361,12 +324,6 @@ def judge_bench(
     return render.of_bench(judged, found.seconds), verdict.failure(judged)
 
 
-def _at_least_one(**numbers: int) -> None:
-    for name, number in numbers.items():
-        if number < 1:
-            raise UsageError(f"--{name} {number}: at least 1")
-
-
 @takes(ServeCheck)
 def serve_check(chosen: ServeCheck) -> ServeReport:
     """Start the real Paddle Serving pipeline on a converted model and compare its answers with direct inference.
@@ -400,11 +357,16 @@ def stop_served(path: Optional[PathLike] = None, port: Optional[int] = None) -> 
     return serve.stop_served(path, port)
 
 
-def install_runtime(name: str, **options: Any) -> Runtime:
-    """Install a managed runtime; see :func:`mconv.runtimes.install.install`."""
+@takes(InstallRuntime)
+def install_runtime(chosen: InstallRuntime) -> Runtime:
+    """Install a managed runtime, or finish an installation that was interrupted.
+
+    Raises:
+        MconvError: see :func:`mconv.runtimes.install.install`.
+    """
     from mconv.runtimes import install
 
-    return install.install(name, **options)
+    return install.install(chosen.name, python=chosen.python, force=chosen.force, progress=chosen.progress)
 
 
 def remove_runtime(name: str) -> bool:

@@ -2,37 +2,32 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated, Any, Optional
-
-import typer
+from typing import Any
 
 from mconv.cli.common import out
+from mconv.cli.parameters import Given, with_options
 from mconv.errors import AlteredError
+from mconv.options.models import Check
 
 
-def command(
-    path: Annotated[
-        Path,
-        typer.Argument(metavar="OUT", help="A converted folder, its provenance.json, or a prefix such as ./pb_model."),
-    ],
-    source: Annotated[
-        Optional[list[Path]],
-        typer.Option(metavar="PATH", help="The source model: compare it, too. Repeatable where there were several."),
-    ] = None,
-) -> Any:
+@with_options(Check)
+def command(given: Given) -> Any:
     """Whether a converted folder is still what its provenance file says."""
     from mconv import api
 
-    with out.progress(f"hashing {path}"):
-        found = api.check(path, sources=source or ())
+    with out.progress(f"hashing {given['path']}"):
+        found = api.check(**given)
     for note in found.notes:
         out.warn(note)
     for finding in found.findings:
         out.print(finding.line())
     made_by = f"made by mconv {found.versions.get('mconv', '?')} {found.command}"
     if found.ok:
-        sources = f", and so {'is' if found.sources == 1 else 'are'} its {found.sources} source files" if source else ""
+        sources = (
+            f", and so {'is' if found.sources == 1 else 'are'} its {found.sources} source files"
+            if "sources" in given
+            else ""
+        )
         out.print(f"{str(found.path.parent)}: all {found.files} files are as they were {made_by}{sources}")
         return found
     try:

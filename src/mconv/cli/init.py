@@ -2,34 +2,25 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated, Any, Optional
+from typing import Annotated, Any
 
 import typer
 
 from mconv.cli.common import out
+from mconv.cli.parameters import Given, with_options
 from mconv.errors import UsageError
+from mconv.options.running import Init
 from mconv.printable import json_text
 
 
+@with_options(Init, model={"default": None})
 def command(
-    model: Annotated[
-        Optional[str],
-        typer.Argument(
-            help="A model's path or address, package:NAME/PATH, or a spec: file.py:factory, pkg.module:factory."
-        ),
-    ] = None,
-    path: Annotated[
-        Optional[Path],
-        typer.Option("--out", "-o", metavar="FILE", help="The recipe; - shows it only.  [default: NAME.yaml]"),
-    ] = None,
-    target: Annotated[str, typer.Option(help="The Paddle that will load the result: 2.3, 2.6, 3, 1.8.")] = "2.3",
-    schema: Annotated[bool, typer.Option("--schema", help="Print the JSON Schema of recipes.")] = False,
-    force: Annotated[bool, typer.Option("--force", "-f", help="Replace the file.")] = False,
+    given: Given, schema: Annotated[bool, typer.Option("--schema", help="Print the JSON Schema of recipes.")] = False
 ) -> Any:
     """Write a recipe to start from: look at a model, and guess its inputs and steps."""
     from mconv import api
 
+    model = given.get("model")
     if schema:
         if model is not None:
             raise UsageError("--schema prints the schema and looks at no model", "leave one of them away")
@@ -38,8 +29,10 @@ def command(
         return found
     if model is None:
         raise UsageError("which model?", "mconv init MODEL, or mconv init --schema")
-    show = path is not None and str(path) == "-"
-    draft = api.init(model, out=None if show else path, show=show, force=force, target=target)
+    show = str(given.get("out")) == "-"
+    if show:
+        del given["out"]
+    draft = api.init(**given, show=show)
     for note in draft.notes:
         out.warn(note)
     if show:

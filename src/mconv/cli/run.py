@@ -6,14 +6,13 @@ import contextlib
 import sys
 import time
 from collections.abc import Iterator
-from pathlib import Path
-from typing import Annotated, Any, Optional
-
-import typer
+from typing import Any
 
 from mconv.cli.common import out
-from mconv.cli.options import JUnit, Summary
+from mconv.cli.parameters import Given, with_options
 from mconv.errors import MconvError
+from mconv.options.running import Run
+from mconv.options.verify import Reported
 from mconv.printable import printable
 
 TITLE = "mconv run"
@@ -21,39 +20,19 @@ _WORDS = {"done": "passed", "cached": "nothing to do", "failed": "FAILED", "skip
 _STYLES = {"done": "green", "cached": "green", "failed": "bold red", "skipped": "dim", "running": "cyan"}
 
 
-def command(
-    recipes: Annotated[list[Path], typer.Argument(metavar="RECIPE.yaml…", help="Recipes, or folders of them.")],
-    out_dir: Annotated[
-        Path, typer.Option("--out", "-o", metavar="DIR", help="Each recipe gets a folder there; so does summary.json.")
-    ] = Path("build"),
-    jobs: Annotated[int, typer.Option("--jobs", "-j", metavar="N", help="How many recipes run at a time.")] = 1,
-    profile: Annotated[
-        Optional[str], typer.Option(metavar="NAME", help="Apply this profile to the recipes that have it.")
-    ] = None,
-    settings: Annotated[
-        Optional[list[str]],
-        typer.Option("--set", metavar="KEY=VALUE", help="Change a field of all recipes: target=2.6. Repeatable."),
-    ] = None,
-    executor: Annotated[str, typer.Option(help="local, or ray: one task of Ray for each recipe.")] = "local",
-    junit: JUnit = None,
-    summary: Summary = None,
-    force: Annotated[bool, typer.Option("--force", "-f", help="Do everything again.")] = False,
-) -> Any:
+class _Run(Reported, Run):
+    """With the files that a function of its own writes."""
+
+
+@with_options(_Run)
+def command(given: Given) -> Any:
     """Run recipes: whole chains from the source model to the service. What is done already is left as it is."""
     from mconv import api
 
+    files = {name: given.pop(name) for name in ("junit_file", "summary_file") if name in given}
     try:
         with _progress() as progress:
-            result = api.run(
-                recipes,
-                out=out_dir,
-                jobs=jobs,
-                profile=profile,
-                settings=settings or (),
-                executor=executor,
-                force=force,
-                progress=progress,
-            )
+            result = api.run(**given, progress=progress)
     except MconvError as e:  # a recipe that is wrong
         show_annotations(e, TITLE)
         raise
@@ -64,7 +43,7 @@ def command(
     _table(result)
     if result.nothing_done:
         out.print(f"nothing to do: all {len(result.recipes)} recipes are as they should be in {result.out}")
-    api.write_reports(result, TITLE, junit_file=junit, summary_file=summary)
+    api.write_reports(result, TITLE, **files)
     show_annotations(result, TITLE)
     out.emit(result.to_dict())
     result.require()

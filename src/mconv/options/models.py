@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import ClassVar, Optional
+from typing import ClassVar, Optional, Union
 
 from mconv.errors import UsageError
 from mconv.options.declare import CONVERSION, INPUT, OUTPUT, VERIFICATION, again, argument, one_of, option
@@ -194,3 +194,33 @@ class Inspect(Bounded):
         super().__post_init__()
         if not self.onednn and self.fusions is None:
             raise UsageError("--no-onednn belongs to --fusions", "name a runtime: --fusions paddle-2.6.2")
+
+
+class Check(Bounded):
+    """Of ``check``."""
+
+    path: PathLike = argument(
+        metavar="OUT", help="A converted folder, its provenance.json, or a prefix such as ./pb_model.", kw_only=False
+    )
+    sources: Sequence[PathLike] = option(
+        default=(),
+        flags=["--source"],
+        metavar="PATH",
+        help="The source model: compare it, too. Repeatable where there were several.",
+    )
+    limit: Optional[Union[str, int]] = again(Bounded, "limit", cli=False)
+
+
+class Recognise(Bounded):
+    """Of finding out what a source is."""
+
+    source: PathLike = argument(help="What `mconv convert` takes.", kw_only=False)
+    framework: Optional[str] = option(
+        default=None, help="torch or paddle: what a factory makes.  [default: told by its file]", kw_only=False
+    )
+
+
+class ExternalData(Bounded):
+    """Of finding the files that hold an ONNX model's large tensors."""
+
+    path: PathLike = argument(help="The .onnx file.", kw_only=False)

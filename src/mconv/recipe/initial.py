@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Optional
 
 from mconv.artifacts.output import staged
+from mconv.options.running import Init
 from mconv.printable import printable, quoted
 from mconv.recipe import remote
 from mconv.recipe.document import SCHEMA
@@ -48,30 +49,24 @@ class _Look:
     notes: list[str] = field(default_factory=list)
 
 
-def init(
-    model: str, *, out: Optional[Path] = None, show: bool = False, force: bool = False, target: str = "2.3"
-) -> Draft:
+def init(chosen: Init) -> Draft:
     """Look at a model and write a recipe for it; no code of it is run, except where nothing else tells what a spec makes.
 
-    Args:
-        model: a path, an address that fsspec opens (fetched, to pin it), ``package:NAME/PATH``, or a spec.
-        out: the file to write; by default the model's name with ``.yaml``, here. The schema is put beside it, where
-            there is none, for editors that complete.
-        show: write nothing.
-        target: the Paddle that the result is for.
+    The schema is put beside it, where there is none, for editors that complete.
 
     Raises:
         NotAModelError, CorruptModelError, UsageError: it is no model.
         OutputExistsError: the file is there already.
     """
-    path = Path(f"{_name(model)}.yaml") if out is None else out
+    model, target = chosen.model, str(chosen.target)
+    path = Path(f"{_name(model)}.yaml") if chosen.out is None else Path(chosen.out)
     place = Path(os.path.abspath(path)).parent
     look = _look(model, place)
     steps = [*([look.first] if look.first else []), "to-serving", "verify"]
     text = _text(model, look, steps, target, path)
-    if show:
+    if chosen.show:
         return Draft(None, text, steps, look.notes)
-    with staged(path, file=True, force=force) as new:
+    with staged(path, file=True, force=chosen.force) as new:
         new.write_text(text, "utf-8")
     schema = place / SCHEMA_NAME
     if not os.path.lexists(schema):

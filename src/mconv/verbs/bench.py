@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Callable, Optional
+from typing import Any, Optional
 
 import numpy as np
 
@@ -18,8 +18,8 @@ from mconv.bench.latency import Contender, Model, Plan
 from mconv.bench.machine import machine
 from mconv.bench.result import MODEL, Bench
 from mconv.errors import RuntimeFailedError, UnsupportedError
+from mconv.options.bench import BenchModels
 from mconv.program.inputs import Dim
-from mconv.program.params import PathLike
 from mconv.proof.compare import Tolerance
 from mconv.proof.feeds import InputSpec, Sizes, load_feeds, random_feeds
 from mconv.proof.prove import reshaped
@@ -31,43 +31,24 @@ from mconv.verbs.verify import pairs
 USUAL = Sizes(batch=(1,), length=(128,), height=(224,), width=(224,))
 
 
-def bench_models(
-    models: Sequence[PathLike],
-    *,
-    runtimes: Sequence[str] = (),
-    engines: Sequence[str] = tuple(latency.ENGINES),
-    shapes: Sequence[str] = (),
-    feeds: Optional[PathLike] = None,
-    plan: Plan = Plan(),
-    tolerance: Optional[float] = None,
-    progress: Callable[[str], Any] = lambda text: None,
-) -> Bench:
+def bench_models(chosen: BenchModels) -> Bench:
     """Measure models, each in each runtime that can run it, on the same inputs.
-
-    Args:
-        models: ``.onnx`` files and Paddle models of any era, of the same inputs and outputs.
-        runtimes: the Paddles to take; by default all that are installed, with the one that this Python imports.
-        engines: ``onnxruntime``, ``openvino``.
-        shapes: ``input_ids[8,128]``: one input set for each, in which the open sizes of the other inputs follow; several
-            inputs are separated by blanks.
-        feeds: a ``.npz`` file with inputs, instead.
-        plan: how often, and in how many turns.
-        tolerance: how far a right answer may be from the reference's.
-        progress: is told what is being done.
 
     Raises:
         NotAModelError, CorruptModelError: one is no model.
         UsageError: they do not have the same number of inputs and outputs, or the shapes do not fit.
         RuntimeFailedError: no runtime can run them, or nothing gives a reference.
     """
+    runtimes = chosen.runtimes
+    plan = Plan(chosen.threads, chosen.warmup, chosen.loops, chosen.rounds, chosen.timeout)
     start = time.perf_counter()
-    sides = [opened(os.fspath(model), runtimes) for model in models]
+    sides = [opened(os.fspath(model), runtimes) for model in chosen.models]
     first = next((side for side in sides if isinstance(side, OnnxSide)), sides[0])
     specs = _specs(first)
     limits = {s.name: s.limit for side in sides if isinstance(side, PaddleSide) for s in _specs(side)}
     specs = [replace(s, limit=s.limit or limits.get(s.name)) for s in specs]
-    sets = load_feeds(Path(feeds), specs) if feeds is not None else random_sets(specs, shapes)
-    progress(f"running {first.name} for the answers to compare with")
+    sets = load_feeds(Path(chosen.feeds), specs) if chosen.feeds is not None else random_sets(specs, chosen.shapes)
+    chosen.progress(f"running {first.name} for the answers to compare with")
     try:
         reference = first.run(sets)
     except RuntimeFailedError as e:
@@ -79,14 +60,14 @@ def bench_models(
     lanes: list[Contender] = []
     notes: list[str] = []
     for side in sides:
-        found, missing = latency.contenders(_model(side, first, specs, reference), taken, engines)
+        found, missing = latency.contenders(_model(side, first, specs, reference), taken, chosen.engines)
         lanes += found
         notes += [note for note in missing if note not in notes]
         notes += [note for note in side.notes if note not in notes]
     if not lanes:
         raise RuntimeFailedError(f"no runtime is installed that runs {first.name}", "; ".join(notes) or None)
-    limit = Tolerance.of(tolerance).at(*(side.precision() for side in sides))
-    measured = latency.measure(lanes, sets, reference, plan, tolerance=limit, progress=progress)
+    limit = Tolerance.of(chosen.tolerance).at(*(side.precision() for side in sides))
+    measured = latency.measure(lanes, sets, reference, plan, tolerance=limit, progress=chosen.progress)
     return Bench(
         MODEL,
         plan.threads,

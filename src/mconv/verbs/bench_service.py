@@ -7,10 +7,8 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Callable, Optional
+from typing import Any, Optional
 
 from mconv.bench import addresses, forms, payloads, service
 from mconv.bench.addresses import Address
@@ -19,8 +17,8 @@ from mconv.bench.payloads import Payload
 from mconv.bench.result import SERVICE, Bench
 from mconv.bench.service import Plan
 from mconv.errors import RuntimeFailedError, UsageError
+from mconv.options.bench import BenchServices
 from mconv.program.dtypes import DType
-from mconv.program.params import PathLike
 from mconv.proof.compare import Tolerance
 from mconv.proof.feeds import InputSpec
 from mconv.verbs.bench import opened, random_sets
@@ -32,63 +30,27 @@ _TENSORFLOW = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Requests:
-    """What services are asked, as the user says it.
-
-    Attributes:
-        send: ``texts``, ``images`` or ``tensors``; None: what is given here, or what the service says that it takes.
-        texts, images, inputs: files of them.
-        body: a JSON template, see :class:`mconv.bench.forms.Template`.
-        model: a model whose inputs are made up; shapes: of which sizes.
-    """
-
-    send: Optional[str] = None
-    texts: Optional[PathLike] = None
-    images: Sequence[PathLike] = ()
-    inputs: Optional[PathLike] = None
-    body: Optional[PathLike] = None
-    model: Optional[str] = None
-    shapes: Sequence[str] = ()
-
-
-def bench_services(
-    urls: Sequence[str],
-    *,
-    requests: Requests = Requests(),
-    request: Optional[str] = None,
-    ignored: Sequence[str] = (),
-    remote: bool = False,
-    plan: Plan = Plan(),
-    tolerance: Optional[float] = None,
-    progress: Callable[[str], Any] = lambda text: None,
-) -> Bench:
+def bench_services(chosen: BenchServices) -> Bench:
     """Put load on services, one after the other, and hold each answer against the one to a single request.
-
-    Args:
-        urls: ``[LABEL=]http://HOST:PORT/PATH`` or ``grpc://HOST:PORT``, see :func:`mconv.bench.addresses.address`.
-        requests: what they are asked.
-        request: the form of the requests, where the path does not say it.
-        ignored: names of fields of the answers that are not compared.
-        remote: whether addresses may be other machines'.
-        plan: how much load.
-        tolerance: how far a right answer may be off.
-        progress: is told what is being done.
 
     Raises:
         UsageError: an address is none or may not be asked, or it is not said what to ask.
         RuntimeFailedError: the only address answers no single request, or not the same twice.
         MissingDependencyError: a package for load is not installed.
     """
+    plan = Plan(chosen.threads, chosen.loops, chosen.rounds, chosen.warmup, chosen.timeout)
     start = time.perf_counter()
-    found = [addresses.address(url, request or ("template" if requests.body else None), remote=remote) for url in urls]
-    template = None if requests.body is None else Path(requests.body)
+    found = [
+        addresses.address(url, chosen.request or ("template" if chosen.body else None), remote=chosen.remote)
+        for url in chosen.urls
+    ]
+    template = None if chosen.body is None else Path(chosen.body)
     made = [forms.form_of(address, template) for address in found]
-    asked = [_payloads(requests, address, form) for address, form in zip(found, made)]
+    asked = [_payloads(chosen, address, form) for address, form in zip(found, made)]
     messages = [forms.messages(form, rows) for form, rows in zip(made, asked)]
-    limit = Tolerance.of(tolerance)
+    limit = Tolerance.of(chosen.tolerance)
     served = service.measure(
-        found, made, messages, plan, tolerance=limit, ignored=frozenset(ignored), progress=progress
+        found, made, messages, plan, tolerance=limit, ignored=frozenset(chosen.ignored), progress=chosen.progress
     )
     sent = "; ".join(dict.fromkeys(payloads.described(rows) for rows in asked))
     rounds = len(plan.turns(len(found)))
@@ -106,7 +68,7 @@ def bench_services(
     )
 
 
-def _payloads(asked: Requests, address: Address, form: forms.Form) -> list[Payload]:
+def _payloads(asked: BenchServices, address: Address, form: forms.Form) -> list[Payload]:
     send = asked.send
     if send is None:
         given = ((asked.texts, "texts"), (asked.images, "images"), (asked.inputs or asked.model, "tensors"))
