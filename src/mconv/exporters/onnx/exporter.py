@@ -25,6 +25,7 @@ from mconv.program.value import Value
 
 # what arithmetic with shapes and axes raises where a program's do not fit together
 _CONTRADICTIONS = (ValueError, IndexError, OverflowError, ZeroDivisionError, KeyError)
+_MOVES = frozenset({"assign", "share_data"})  # of whatever a variable holds, tensor arrays too
 _HAS_0D = 2005000  # ProgramDesc.version of the first Paddle whose tensors may have no dimension
 
 
@@ -94,6 +95,8 @@ class Exporter:
         self.has_0d = program.version >= _HAS_0D
         self.inference = True
         self.uses = Counter(n for _, op in program.ops() for n in op.input_names)
+        self.trusts_declared = True  # what the program notes of sizes is no more so where a loop changes them
+        self.said: set[int] = set()  # operators, by identity, that another one has said with it
         self._fetched: list[tuple[Value, str]] = []
 
     # the walk
@@ -135,8 +138,9 @@ class Exporter:
     def walk(self, block: Block) -> None:
         """Say the operators of a block in the current scope."""
         outer, self.block = self.block, block
+        self.said -= {id(op) for op in block.ops}  # a block may be said more than once
         for number, op in enumerate(block.ops):
-            if op.type not in ("feed", "fetch"):
+            if op.type not in ("feed", "fetch") and id(op) not in self.said:
                 self._convert(op, number)
         self.block = outer
 
@@ -196,6 +200,14 @@ class Exporter:
         if converter is None:
             raise Unsupported("mconv has no ONNX form of it")
         ctx = Context(self, op)
+        if converter.whole:
+            converter.function(ctx)
+            return
+        if op.type in _MOVES:
+            moved = self.read(op.input("X")[0])
+            if not isinstance(moved, Value):
+                self.write(op.output("Out")[0], moved)
+                return
         given = {p: names for p, names in op.inputs.items() if names}
         arguments: list[Any] = []
         for expected in converter.inputs:
@@ -255,11 +267,12 @@ class Exporter:
             value = ctx.reshape(value, [1])  # Paddle before 2.5 has no tensors without dimensions
         elif value.shape == (1,) and self.has_0d and declared == ():
             value = ctx.reshape(value, [])
-        if value.shape is not None and declared is not None and len(declared) == len(value.shape):
+        trusted = self.trusts_declared
+        if value.shape is None and declared is not None:
+            value.shape = tuple(d if d >= 0 and trusted else D.Sym.fresh(name) for d in declared)
+        elif trusted and value.shape is not None and declared is not None and len(declared) == len(value.shape):
             value.shape = tuple(d if isinstance(s, D.Sym) and d >= 0 and "#" in repr(s) else s
                                 for d, s in zip(declared, value.shape))  # fmt: skip
-        elif value.shape is None and declared is not None:
-            value.shape = tuple(d if d >= 0 else D.Sym.fresh(name) for d in declared)
         nodes = self.graph.scope.nodes[start:]
         made_here = value.name in fresh or any(value.name in node.output for node in nodes[-1:])
         if made_here and value.name != name and value.name not in self._held():
@@ -301,7 +314,7 @@ class Exporter:
         names: dict[str, str] = {}
         extra: list[tuple[Value, str]] = []
         called: list[str] = []
-        taken = {n for node in nodes for n in node.output} | fixed
+        taken = set(_computed(nodes)) | fixed
         for number, (value, name) in enumerate(self._fetched):
             if name in called or (name in fixed and value.name == name):
                 name = f"{name}.out{number}"  # fetched twice, or an input or parameter as it is
@@ -317,10 +330,8 @@ class Exporter:
             names[made.name or ""] = name
         for node in nodes:
             rename(node, names)
-        for old, new in names.items():
-            if old in graph.known:
-                known = graph.known.pop(old)
-                graph.known[new] = Value(new, known.dtype, known.shape)
+        moved = {new: graph.known.pop(old) for old, new in names.items() if old in graph.known}
+        graph.known.update({new: Value(new, known.dtype, known.shape) for new, known in moved.items()})
         outputs = [graph.known[name] for name in called]
         kept = _alive(nodes, called)
         read = {n for node in kept for n in _reads(node)}
@@ -372,6 +383,15 @@ def _reads(node: Any) -> Iterator[str]:
             for inner in graph.node:
                 yield from _reads(inner)
             yield from (o.name for o in graph.output)
+
+
+def _computed(nodes: Sequence[Any]) -> Iterator[str]:
+    """What nodes compute, those of the graphs inside too."""
+    for node in nodes:
+        yield from node.output
+        for attribute in node.attribute:
+            for graph in [attribute.g] if attribute.HasField("g") else attribute.graphs:
+                yield from _computed(graph.node)
 
 
 def _alive(nodes: Sequence[Any], outputs: Sequence[str]) -> list[Any]:

@@ -115,6 +115,7 @@ class Converter:
         outputs: the names of the outputs that it gives, in order.
         attributes: those that it takes, and the parameter for each (``lambda`` is ``lambda_``).
         required: those of them without a default.
+        whole: it is given the context alone, and reads and writes the variables itself.
     """
 
     op: str
@@ -123,6 +124,7 @@ class Converter:
     outputs: tuple[str, ...]
     attributes: Mapping[str, str]
     required: frozenset[str]
+    whole: bool = False
 
     @property
     def where(self) -> str:
@@ -132,7 +134,9 @@ class Converter:
 _converters: dict[str, Converter] = {}
 
 
-def paddle_op(*names: str, outputs: Sequence[str] = ("Out",)) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+def paddle_op(
+    *names: str, outputs: Sequence[str] = ("Out",), whole: bool = False
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Register a function as the converter of the Paddle operators *names*.
 
     It is called as ``f(ctx, *inputs, **attributes)``, where *ctx* is a
@@ -140,6 +144,7 @@ def paddle_op(*names: str, outputs: Sequence[str] = ("Out",)) -> Callable[[Calla
 
     Args:
         outputs: Paddle's names of the outputs that it gives; others of the operator must not be read.
+        whole: it is called as ``f(ctx)``, and reads and writes the program's variables itself (control flow).
 
     Raises:
         ValueError: one of them has a converter already, or the signature does not follow the form.
@@ -147,7 +152,7 @@ def paddle_op(*names: str, outputs: Sequence[str] = ("Out",)) -> Callable[[Calla
 
     def register(function: Callable[..., Any]) -> Callable[..., Any]:
         for name in names:
-            made = _describe(name, function, tuple(outputs))
+            made = _describe(name, function, tuple(outputs), whole)
             known = _converters.get(name)
             if known is not None and known.where != made.where:
                 raise ValueError(f"{name} is converted by {known.where} already")
@@ -157,7 +162,7 @@ def paddle_op(*names: str, outputs: Sequence[str] = ("Out",)) -> Callable[[Calla
     return register
 
 
-def _describe(name: str, function: Callable[..., Any], outputs: tuple[str, ...]) -> Converter:
+def _describe(name: str, function: Callable[..., Any], outputs: tuple[str, ...], whole: bool) -> Converter:
     inputs: list[Input] = []
     attributes: dict[str, str] = {}
     required = set()
@@ -172,7 +177,7 @@ def _describe(name: str, function: Callable[..., Any], outputs: tuple[str, ...])
         elif i > 0:  # the first is the context
             tensors = str(p.annotation) in ("Value", "Optional[Value]", "list[Value]")
             inputs.append(Input(p.name, "list[" in str(p.annotation), p.default is p.empty, tensors))
-    return Converter(name, function, tuple(inputs), outputs, attributes, frozenset(required))
+    return Converter(name, function, tuple(inputs), outputs, attributes, frozenset(required), whole)
 
 
 def find(name: str) -> Optional[Converter]:

@@ -1,0 +1,204 @@
+"""Choosing among boxes that overlap, and among the levels of a pyramid."""
+
+from __future__ import annotations
+
+import math
+from typing import Optional
+
+import numpy as np
+
+from mconv.exporters.onnx.context import Context
+from mconv.exporters.onnx.errors import Unsupported
+from mconv.exporters.onnx.ops.boxes import column
+from mconv.exporters.onnx.registry import paddle_op
+from mconv.program.dtypes import DType
+from mconv.program.value import Value
+
+_ALL = 1 << 31  # more boxes than there are
+
+
+def _sorted(ctx: Context, x: Value) -> Value:
+    """Whole numbers in rising order."""
+    values, _ = ctx.op("TopK", x, ctx.shape(x), largest=0, sorted=1, axis=0, outputs=2)
+    return values
+
+
+def _places(ctx: Context, mask: Value) -> Value:
+    """Where a vector of truth values holds: int64."""
+    return ctx.reshape(ctx.op("NonZero", mask), [-1])
+
+
+# choosing ------------------------------------------------------------------------------------------------------------
+
+
+def _suppressed(
+    ctx: Context,
+    boxes: Value,
+    scores: Value,
+    background: int,
+    least: float,
+    first: int,
+    overlap: float,
+    normalized: bool,
+) -> Value:
+    """int64 [chosen, 3] of (image, class, box), images and classes rising, scores falling within a class.
+
+    Args:
+        boxes: [images, boxes, 4]; scores: [images, classes, boxes].
+        first: so many of each class, by their scores, are looked at.
+    """
+    lowest = -math.inf
+    size = (scores.shape or (None,) * 3)[2]
+    if first > 0 and not (isinstance(size, int) and size <= first):
+        limit = ctx.op("Min", ctx.const([first], DType.INT64), ctx.dim(scores, 2))
+        best, at = ctx.op("TopK", scores, limit, axis=2, largest=1, sorted=1, outputs=2)
+        scores = ctx.op("ScatterElements", ctx.full_like(scores, lowest), at, best, axis=2)
+    if background >= 0:
+        classes = ctx.op("Range", ctx.const(0, DType.INT64), ctx.scalar(ctx.dim(scores, 1)), ctx.const(1, DType.INT64))
+        own = ctx.op("Equal", ctx.reshape(classes, [1, -1, 1]), ctx.const(background, DType.INT64))
+        scores = ctx.op("Where", own, ctx.const(lowest, scores.dtype), scores)
+    if not normalized:  # pixels: the last ones belong to the box
+        boxes = ctx.op("Add", boxes, np.array([0, 0, 1, 1], boxes.dtype.numpy))
+    chosen: Value = ctx.op(
+        "NonMaxSuppression",
+        ctx.cast(boxes, DType.FP32),
+        ctx.cast(scores, DType.FP32),
+        ctx.const([_ALL], DType.INT64),
+        ctx.const([overlap], DType.FP32),
+        ctx.const([least], DType.FP32),
+    )
+    return chosen
+
+
+def _kept(ctx: Context, images: Value, values: Value, one_image: bool, most: int, count: Value) -> Value:
+    """The places of the *most* best of each image, in the order in which they are.
+
+    Args:
+        images: int64 [chosen]: of which image each is.
+        values: [chosen]: by what they are compared; of equal ones the first.
+        count: int64 scalar: how many images there are.
+    """
+    number = ctx.shape(values)
+    if one_image:
+        limit = ctx.op("Min", ctx.const([most], DType.INT64), number)
+        _, places = ctx.op("TopK", values, limit, axis=0, largest=1, sorted=1, outputs=2)
+        return _sorted(ctx, places)
+    _, order = ctx.op("TopK", values, number, axis=0, largest=1, sorted=1, outputs=2)
+    sorted_images = ctx.op("Gather", images, order, axis=0)
+    every = ctx.op("Range", ctx.const(0, DType.INT64), count, ctx.const(1, DType.INT64))
+    of_image = ctx.cast(ctx.op("Equal", ctx.unsqueeze(sorted_images, [1]), ctx.unsqueeze(every, [0])), DType.INT32)
+    ranks = ctx.op("Mul", ctx.op("CumSum", of_image, ctx.const(0, DType.INT64)), of_image)
+    rank = ctx.reduce("ReduceMax", ctx.cast(ranks, DType.INT64), [1])
+    fits = ctx.op("Not", ctx.op("Greater", rank, ctx.const(most, DType.INT64)))
+    return _sorted(ctx, ctx.op("Gather", order, _places(ctx, fits), axis=0))
+
+
+def _counts(ctx: Context, images: Value, count: Value) -> Value:
+    """How many of each image: int32 [images]."""
+    every = ctx.op("Range", ctx.const(0, DType.INT64), count, ctx.const(1, DType.INT64))
+    of_image = ctx.cast(ctx.op("Equal", ctx.unsqueeze(images, [1]), ctx.unsqueeze(every, [0])), DType.INT64)
+    return ctx.cast(ctx.reduce("ReduceSum", of_image, [0]), DType.INT32)
+
+
+@paddle_op("multiclass_nms2", "multiclass_nms3", outputs=["Out", "Index", "NmsRoisNum"])
+def multiclass_nms(
+    ctx: Context,
+    BBoxes: Value,
+    Scores: Value,
+    RoisNum: Optional[Value] = None,
+    *,
+    background_label: int = 0,
+    score_threshold: float,
+    nms_top_k: int,
+    nms_threshold: float = 0.3,
+    nms_eta: float = 1.0,
+    keep_top_k: int,
+    normalized: bool = True,
+) -> tuple[Value, Value, Value]:
+    if RoisNum is not None or ctx.rank(Scores) != 3 or ctx.rank(BBoxes) != 3:
+        raise Unsupported("boxes of each class, [boxes, classes, 4]")
+    if (BBoxes.shape or ())[2] != 4:
+        raise Unsupported("boxes with more than two corners")
+    if nms_eta != 1.0:
+        raise Unsupported(f"a threshold that changes (nms_eta={nms_eta:g})")
+    chosen = _suppressed(ctx, BBoxes, Scores, background_label, score_threshold, nms_top_k, nms_threshold, normalized)
+    one_image = (Scores.shape or (None,))[0] == 1
+    count = ctx.scalar(ctx.dim(Scores, 0))
+    values = ctx.op("GatherND", Scores, chosen)
+    if keep_top_k >= 0:
+        places = _kept(ctx, column(ctx, chosen, 0, 1), values, one_image, keep_top_k, count)
+        chosen, values = (ctx.op("Gather", v, places, axis=0) for v in (chosen, values))
+    images, labels, boxes = (column(ctx, chosen, i, 1) for i in range(3))
+    pairs = ctx.op("Concat", ctx.unsqueeze(images, [1]), ctx.unsqueeze(boxes, [1]), axis=1)
+    found = ctx.op("GatherND", BBoxes, pairs)
+    label = ctx.cast(ctx.unsqueeze(labels, [1]), BBoxes.dtype)
+    out = ctx.op("Concat", label, ctx.unsqueeze(values, [1]), found, axis=1)
+    flat = ctx.op("Add", ctx.op("Mul", images, ctx.scalar(ctx.dim(BBoxes, 1))), boxes)
+    index = ctx.cast(ctx.unsqueeze(flat, [1]), DType.INT32)
+    return out, index, _counts(ctx, images, count)
+
+
+@paddle_op("nms", outputs=["KeepBoxesIdxs"])
+def nms(ctx: Context, Boxes: Value, *, iou_threshold: float = 1.0) -> Value:
+    """The boxes come with falling scores."""
+    places = ctx.op("Range", ctx.const(0, DType.INT64), ctx.scalar(ctx.dim(Boxes, 0)), ctx.const(1, DType.INT64))
+    scores = ctx.op("Neg", ctx.cast(places, DType.FP32))
+    chosen = ctx.op(
+        "NonMaxSuppression",
+        ctx.unsqueeze(ctx.cast(Boxes, DType.FP32), [0]),
+        ctx.reshape(scores, [1, 1, -1]),
+        ctx.const([_ALL], DType.INT64),
+        ctx.const([iou_threshold], DType.FP32),
+    )
+    return column(ctx, chosen, 2, 1)
+
+
+# levels of a pyramid --------------------------------------------------------------------------------------------------
+
+
+@paddle_op("distribute_fpn_proposals", outputs=["MultiFpnRois", "RestoreIndex", "MultiLevelRoIsNum"])
+def distribute_fpn_proposals(
+    ctx: Context,
+    FpnRois: Value,
+    RoisNum: Optional[Value] = None,
+    *,
+    min_level: int,
+    max_level: int,
+    refer_level: int,
+    refer_scale: int,
+    pixel_offset: bool = True,
+) -> tuple[list[Value], Value, Optional[list[Value]]]:
+    """By the square root of its area each box goes to a level, within a level in the order in which they come."""
+    x1, y1, x2, y2 = (column(ctx, FpnRois, i, 1) for i in range(4))
+    extra = 1.0 if pixel_offset else 0.0
+    w, h = (ctx.op("Sub", b, a) for a, b in ((x1, x2), (y1, y2)))
+    area = ctx.op("Mul", ctx.op("Add", w, extra), ctx.op("Add", h, extra))
+    nothing = ctx.op("Or", ctx.op("Less", w, 0.0), ctx.op("Less", h, 0.0))
+    scale = ctx.op("Sqrt", ctx.op("Where", nothing, ctx.const(0.0, area.dtype), area))
+    steps = ctx.op("Div", ctx.op("Log", ctx.op("Add", ctx.op("Div", scale, float(refer_scale)), 1e-6)), math.log(2.0))
+    level = ctx.op("Add", ctx.op("Floor", steps), float(refer_level))
+    level = ctx.clip(level, float(min_level), float(max_level))
+    per_image = None
+    if RoisNum is not None and len(ctx.paddle.output("MultiLevelRoIsNum")):
+        ends = ctx.op("CumSum", ctx.cast(RoisNum, DType.INT64), ctx.const(0, DType.INT64))
+        every = ctx.op("Range", ctx.const(0, DType.INT64), ctx.scalar(ctx.dim(FpnRois, 0)), ctx.const(1, DType.INT64))
+        starts = ctx.op("Sub", ends, ctx.cast(RoisNum, DType.INT64))
+        rows = ctx.unsqueeze(every, [1])
+        per_image = ctx.op(
+            "And",
+            ctx.op("Not", ctx.op("Less", rows, ctx.unsqueeze(starts, [0]))),
+            ctx.op("Less", rows, ctx.unsqueeze(ends, [0])),
+        )
+    rois, orders, numbers = [], [], []
+    for number in range(min_level, max_level + 1):
+        own = ctx.op("Equal", level, float(number))
+        places = _places(ctx, own)
+        rois.append(ctx.op("Gather", FpnRois, places, axis=0))
+        orders.append(places)
+        if per_image is not None:
+            both = ctx.cast(ctx.op("And", per_image, ctx.unsqueeze(own, [1])), DType.INT64)
+            numbers.append(ctx.cast(ctx.reduce("ReduceSum", both, [0]), DType.INT32))
+    order = ctx.op("Concat", *orders, axis=0)
+    # where each box went: the order, the other way round
+    _, back = ctx.op("TopK", order, ctx.shape(order), largest=0, sorted=1, axis=0, outputs=2)
+    return rois, ctx.cast(ctx.unsqueeze(back, [1]), DType.INT32), numbers or None
