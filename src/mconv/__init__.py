@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from mconv.version import __version__
+
 TYPE_CHECKING = False  # typing.TYPE_CHECKING; importing that takes longer than all that comes before the first signal
 if TYPE_CHECKING:
     from typing import Any
@@ -14,7 +16,6 @@ if TYPE_CHECKING:
     from mconv.exporters.onnx.registry import paddle_op
     from mconv.onnx.registry import onnx_op
 
-__version__ = "0.1.0"
 __all__ = ["__version__", "api", "errors", "onnx_op", "paddle_op", "to_static"]
 # what is imported when it is asked for: `import mconv` itself stays free of work
 _LATER = {

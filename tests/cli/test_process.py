@@ -125,13 +125,13 @@ def test_what_the_system_cannot_read_is_the_input(command: str, tmp_path: Path) 
 SLOW = """
 import signal, sys, time
 from mconv.artifacts import output
-from mconv.cli import process
+from mconv.cli import entry
 class Slow(output._Stage):
     def commit(self, force):
         print("writing", flush=True)
         time.sleep(20)
 output._Stage = Slow
-process.start()
+entry.start()
 """
 
 
@@ -164,9 +164,9 @@ def count(event, arguments):
     seen += 1
     if seen == left:
         os.kill(os.getpid(), number)
-from mconv.cli import entry
+from mconv.cli import entry, signals
 sys.argv[1:] = sys.argv[3:]
-entry.end_at_once()
+signals.end_at_once()
 sys.addaudithook(count)
 try:
     entry.start()
@@ -204,7 +204,14 @@ def test_nothing_is_imported_before_signals_are_handled() -> None:
     """What Python does by itself is a traceback: so there is to be next to nothing before."""
     code = "import sys; before = set(sys.modules); import mconv.cli.entry; print(*sorted(set(sys.modules) - before))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.split() == ["__future__", "mconv", "mconv.cli", "mconv.cli.entry"]
+    assert done.stdout.split() == [
+        "__future__",
+        "mconv",
+        "mconv.cli",
+        "mconv.cli.entry",
+        "mconv.cli.signals",
+        "mconv.version",
+    ]
 
 
 def test_nohup_is_respected(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from mconv.api import serve_check
 from mconv.errors import NotAModelError, OutputExistsError, RuntimeFailedError, RuntimeUnavailableError
 from mconv.proof import serve_check as room
 from mconv.proof.pipeline import Answer
-from mconv.runtimes.worker import RunResult
+from mconv.runtimes.outcome import RunResult
 from mconv.serving import configure
 from mconv.serving.scaffold import SERVICE
 from tests.golden import case

@@ -38,7 +38,15 @@ def test_options_are_fields(hint: str | None, wanted: str | None) -> None:
 
 def test_hints_of_the_proof_name_no_option_in_a_recipe() -> None:
     """Whatever the rooms that run and prove say to do."""
-    files = ["budget.py", "watch.py", "runtimes/memory.py", "runtimes/worker.py", "proof/prove.py", "proof/report.py"]
+    files = [
+        "budget.py",
+        "watch.py",
+        "runtimes/memory.py",
+        "runtimes/worker.py",
+        "runtimes/worker_process.py",
+        "proof/prove.py",
+        "proof/report.py",
+    ]
     texts = [
         text
         for name in files

@@ -25,8 +25,9 @@ from mconv.program.dtypes import DType
 from mconv.program.files import locate, write_model
 from mconv.program.program import Program
 from mconv.runtimes import Worker, WorkerError
+from mconv.runtimes.outcome import last_words
 from mconv.runtimes.selfcheck import expected, write_check_model
-from mconv.runtimes.worker import SCRIPT, last_words
+from mconv.runtimes.worker_process import SCRIPT
 from tests.golden import CASES, Case, case
 from tests.managed import require, save_model
 from tests.onnx.checks import graph_model

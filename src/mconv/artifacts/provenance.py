@@ -13,14 +13,16 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Optional, Union
 
-from mconv import __version__, budget
+
 from mconv.artifacts.described import description
+from mconv import budget
 from mconv.artifacts.hashing import FileHash, Following, Thread, hash_file
 from mconv.errors import NotAModelError
 from mconv.printable import json_text, printable
 from mconv.program.params import PathLike, TensorSource, write_combined
 from mconv.program.program import Program
 from mconv.program.stored import ModelFiles, params_name, write_model
+from mconv.version import __version__
 
 SCHEMA = 2  # 1 had SHA-256
 NAME = "provenance.json"

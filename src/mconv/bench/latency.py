@@ -25,7 +25,7 @@ from mconv.proof.feeds import as_declared
 from mconv.proof.runners import Answers, check_external, lods_of
 from mconv.runtimes import Runtime, find
 from mconv.runtimes.latency import ENGINES, LatencyWorker, Loaded, here
-from mconv.runtimes.worker import WorkerError
+from mconv.runtimes.outcome import WorkerError
 from mconv.serving.onednn import EXCEPT, PASSES
 
 Feed = Mapping[str, np.ndarray]

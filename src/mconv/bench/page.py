@@ -7,10 +7,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Optional
 
-from mconv import __version__
 from mconv.bench import plot
 from mconv.errors import OutputExistsError
 from mconv.printable import printable
+from mconv.version import __version__
 
 _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; color: #222; background: #fff; margin: 2rem auto; max-width: 60rem; padding: 0 1rem }

@@ -11,11 +11,11 @@ from importlib import import_module
 from importlib.util import find_spec
 from shutil import get_terminal_size
 from textwrap import wrap
-from typing import Any, NoReturn, Optional
+from typing import Any, Optional
 
-from mconv import __version__
 from mconv.cli.process import to_stdout
 from mconv.errors import NotAModelError, UsageError
+from mconv.version import __version__
 
 # group → subcommand → what it does; the module is mconv.cli.<subcommand with _>
 COMMANDS: dict[str, dict[str, str]] = {
@@ -170,10 +170,3 @@ def _run(args: list[str], command: str) -> int:
         raise NotAModelError("the current folder does not exist any more", "change to one that does") from None
     code = load(first)(args[1:], prog_name=command, standalone_mode=False)
     return code if isinstance(code, int) else 0
-
-
-def main() -> NoReturn:
-    """The console script of earlier installations."""
-    from mconv.cli.entry import start
-
-    start()

@@ -1,6 +1,6 @@
 """What the command line has to do with its process: its three streams and the signals that stop it.
 
-Imported by the console script before everything but :mod:`mconv.cli.entry`, so it imports next to nothing itself.
+Imported by the console script before everything but :mod:`mconv.cli.signals`, so it imports next to nothing itself.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import threading
 from collections.abc import Iterator
 from typing import Any, NoReturn
 
-from mconv.cli.entry import WORDS, end_at_once, handle
+from mconv.cli.signals import WORDS, end_at_once, handle
 from mconv.errors import OutputExistsError
 
 
@@ -131,13 +131,8 @@ def to_stdout() -> Iterator[None]:
         raise OutputExistsError(f"stdout: cannot be written ({e.strerror or e})") from None
 
 
-def start() -> NoReturn:
-    """The command line on ``sys.argv``; see :mod:`mconv.cli.entry`, which is called first."""
-    end_at_once()
-    prepare_streams()
-    from mconv.cli.main import run
-
-    code = run(sys.argv[1:])
+def leave(code: int) -> NoReturn:
+    """End the process with *code*, whatever its streams and threads are in the middle of."""
     end_at_once()
     try:
         sys.stdout.flush()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Optional, Union
+from typing import Any, Optional, Protocol, Union
 
 import numpy as np
 
@@ -22,9 +22,6 @@ from mconv.program.dtypes import DType
 from mconv.program.typecheck import fits, name_of
 from mconv.program.value import Value
 
-if TYPE_CHECKING:
-    from mconv.paddle.importer import Importer
-
 Operand = Union[Value, list, None]
 Number = Union[bool, int, float]  # what PIR's Scalar holds
 Spec = tuple[DType, tuple[D.Dim, ...]]
@@ -33,10 +30,31 @@ Spec = tuple[DType, tuple[D.Dim, ...]]
 NOISE = frozenset({"struct_name", "place", "op_role", "chunk_id", "op_callstack", "stop_gradient", "persistable"})
 
 
+class ImporterState(Protocol):
+    """What a translation function may ask of the importer around it.
+
+    Attributes:
+        values: what the results of operations are, by their numbers.
+        problems: operation and reason of what could not be said → how often.
+        outputs: position, value and name of each output of the model.
+    """
+
+    @property
+    def b(self) -> InlineBuilder: ...
+
+    values: dict[int, Operand]
+    problems: dict[tuple[str, str], int]
+    outputs: list[tuple[int, Value, str]]
+
+    def walk(self, block: OperationBlock) -> list[Operand]:
+        """Translate the operations of a block in place; gives what it yields."""
+        ...
+
+
 class Context:
     """What a translation function works with: the builder, and the operation at hand."""
 
-    def __init__(self, importer: Importer, op: Operation, operands: list[Operand]):
+    def __init__(self, importer: ImporterState, op: Operation, operands: list[Operand]):
         self.importer = importer
         self.b: InlineBuilder = importer.b
         self.operation = op

@@ -90,7 +90,7 @@ class _Lowering:
         """
         start = self.b.begin()
         operation, operands, outputs = self.reader.read(op, block)
-        results = convert(Context(self, operation, operands))  # type: ignore[arg-type]
+        results = convert(Context(self, operation, operands))
         self._bind(op, block, start, results, outputs)
 
     def _bind(

@@ -10,13 +10,13 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Optional, Protocol, TypeVar
 
-from mconv import __version__
 from mconv.artifacts.output import staged
 from mconv.artifacts.provenance import installed
 from mconv.errors import MconvError, RuntimeFailedError, UnprovedError, VerificationError
 from mconv.printable import json_text
 from mconv.program.program import Program
 from mconv.proof.prove import NOT_DONE, UNPROVED, Proof
+from mconv.version import __version__
 
 SCHEMA = 1
 _Reported = TypeVar("_Reported", bound="Reported")

@@ -26,8 +26,8 @@ from mconv.proof.feeds import load_feeds, specs_of
 from mconv.proof.pipeline import Answer, Pipeline, Request
 from mconv.proof.runners import Answers
 from mconv.runtimes import Runtime, Worker, find
+from mconv.runtimes.outcome import RunResult, WorkerError
 from mconv.runtimes.ports import free_ports
-from mconv.runtimes.worker import RunResult, WorkerError
 from mconv.serving import configure, onednn, scaffold
 from mconv.serving.configure import ServingConfig
 from mconv.serving.scaffold import ServiceOptions

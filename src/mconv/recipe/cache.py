@@ -19,11 +19,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Callable, Optional
 
-from mconv import __version__
 from mconv.artifacts.hashing import BLAKE3, FileHash, hash_file
 from mconv.artifacts.provenance import expand, installed
 from mconv.errors import NotAModelError
 from mconv.printable import json_text
+from mconv.version import __version__
 
 SCHEMA = 2
 FOLDER = ".mconv"

@@ -28,7 +28,7 @@ from mconv.proof.feeds import InputSpec, Sizes, load_feeds, random_feeds
 from mconv.proof.prove import FAILED, NOT_DONE, PASSED, Proof, compare_answers, prove, runtime_for, worst
 from mconv.proof.report import Report
 from mconv.proof.runners import Answers
-from mconv.runtimes.worker import last_words
+from mconv.runtimes.outcome import last_words
 from mconv.verbs import static_files
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -28,31 +27,15 @@ from mconv.onnx.reader import INLINE, OnnxModel, read, storage_dtype
 from mconv.options.onnx import Onnx2Paddle
 from mconv.program import external_data
 from mconv.program.inputs import assign
-from mconv.program.params import TensorSource
-from mconv.program.program import Program
 from mconv.proof import precision
 from mconv.proof.compare import Tolerance
-from mconv.proof.prove import FAILED, NOT_DONE, PASSED, Proof, prove, runtime_for
+from mconv.proof.prove import FAILED, NOT_DONE, Proof, prove, runtime_for
 from mconv.proof.report import FAILED_SUFFIX, Report, failure, keep, paddle_operators, versions
+from mconv.verbs import x2paddle
+from mconv.verbs.produced import Produced
 
 QUANTISED = 0.02  # one step of an activation, which sums in another order may tip over, and what follows from it
 _BFLOAT16 = 16
-
-
-@dataclass
-class Produced:
-    """What an engine made of the model: the program, its parameters, and the report's fields about them.
-
-    *keep* lives as long as the parameters are needed. *precision* is the lowest type that the source computes in, as
-    far as its engine knows.
-    """
-
-    program: Program
-    params: dict[str, TensorSource]
-    facts: dict[str, Any] = field(default_factory=dict)
-    seconds: dict[str, float] = field(default_factory=dict)
-    keep: Any = None
-    precision: str = "float32"
 
 
 def onnx2paddle(chosen: Onnx2Paddle) -> Report:
@@ -123,8 +106,6 @@ def onnx2paddle(chosen: Onnx2Paddle) -> Report:
 
 def _produce(source: OnnxModel, shapes: dict[str, Sequence[Any]], chosen: Onnx2Paddle) -> Produced:
     if chosen.engine == "x2paddle":
-        from mconv.verbs import x2paddle
-
         return x2paddle.produce(source, shapes, chosen)
     try:
         made, imported = native(source, chosen.goal.name, shapes)
@@ -242,6 +223,3 @@ def _tolerance(report: Report) -> Tolerance:
         f"quantised: compared within {QUANTISED:.0%} of the largest value, a few steps of 8-bit numbers (--tolerance)"
     )
     return Tolerance(absolute=QUANTISED)
-
-
-__all__ = ["PASSED", "Produced", "Report", "onnx2paddle", "paddle_operators"]

@@ -21,7 +21,7 @@ from mconv.program.params import PathLike
 from mconv.proof.compare import Tolerance
 from mconv.proof.prove import FAILED, NOT_DONE, PASSED, Proof
 from mconv.proof.report import Report, keep, paddle_operators
-from mconv.runtimes.worker import last_words
+from mconv.runtimes.outcome import last_words
 from mconv.verbs import static_files
 from mconv.verbs.layer_proof import Expected, Origin, changes_by_itself, expect, proved
 

@@ -8,7 +8,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from mconv import __version__, inspection, paddle
+from mconv import inspection, paddle
 from mconv.artifacts import provenance
 from mconv.artifacts.output import staged_many
 from mconv.errors import (
@@ -33,6 +33,7 @@ from mconv.proof.feeds import InputSpec, specs_of
 from mconv.proof.prove import FAILED, NOT_DONE, Proof, prove_onnx, runtime_for, written_for
 from mconv.proof.report import FAILED_SUFFIX, NAME, Report, failure, keep, versions
 from mconv.proof.runners import PaddleRunner
+from mconv.version import __version__
 
 _READS = "3"  # the Paddle in whose operators a ``.json`` is read
 _PACKAGES = {"mconv": ("onnx",), "paddle2onnx": ("paddle2onnx", "paddlepaddle", "onnx")}

@@ -32,7 +32,7 @@ from mconv.torch.noise import noise
 from mconv.torch.sources import Source, open_source
 from mconv.torch.widening import widen
 from mconv.verbs import torch_inputs
-from mconv.verbs.onnx2paddle import Produced
+from mconv.verbs.produced import Produced
 from mconv.verbs.torch_inputs import Plan
 from mconv.verbs.torch_routes import Request, fixed_text, produce
 from mconv.verbs.torch_whole import about_state, about_unread, carry, state_of, try_unread, unread

@@ -20,6 +20,7 @@ from mconv.program.dtypes import DType
 from mconv.program.program import Port
 from mconv.proof import precision
 from mconv.proof.prove import reservation
+from mconv.proof.report import paddle_operators
 from mconv.proof.runners import OnnxRunner
 from mconv.proof.torch_runner import TorchRunner, tensor_of
 from mconv.torch.convert import imported
@@ -28,7 +29,9 @@ from mconv.torch.importer import Imported
 from mconv.torch.onnx_export import export_onnx
 from mconv.torch.scripting import export_script
 from mconv.torch.sources import Source
-from mconv.verbs.onnx2paddle import Produced, native, paddle_operators
+from mconv.verbs import x2paddle
+from mconv.verbs.onnx2paddle import native
+from mconv.verbs.produced import Produced
 from mconv.verbs.torch_decisions import Settled, settled
 from mconv.verbs.torch_inputs import Plan, labels_of, traceable
 from mconv.verbs.torch_sizes import Lost, lost, same
@@ -338,8 +341,6 @@ def _through_onnx(source: Source, plan: Plan, request: Request, runner: TorchRun
     seconds = {**written.seconds, "read": time.perf_counter() - start}
     fixed = _fixed(model, plan)
     if chosen.engine == "x2paddle":
-        from mconv.verbs import x2paddle
-
         made = x2paddle.produce(model, {}, chosen)
     else:
         made, _ = native(model, chosen.goal.name, {})

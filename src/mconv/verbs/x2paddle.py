@@ -20,8 +20,9 @@ from mconv.program.dtypes import AttrType
 from mconv.program.files import load_program, locate, records
 from mconv.program.params import TensorSource
 from mconv.program.program import Program
+from mconv.proof.report import paddle_operators
 from mconv.runtimes import x2paddle
-from mconv.verbs.onnx2paddle import Produced, paddle_operators
+from mconv.verbs.produced import Produced
 
 
 def produce(source: OnnxModel, shapes: dict[str, Sequence[Any]], chosen: Converting) -> Produced:

@@ -2,26 +2,44 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Optional, Union
+from typing import Any, Optional, Protocol, Union
 
 import numpy as np
 
 from mconv.exporters.onnx.errors import NeedsOpset, Unsupported
-from mconv.exporters.onnx.graph import schema
+from mconv.exporters.onnx.graph import Graph, schema
 from mconv.exporters.onnx.types import numbers
 from mconv.program import dims as D
 from mconv.program.dtypes import DType
 from mconv.program.program import Op, Var
 from mconv.program.value import Value
 
-if TYPE_CHECKING:
-    from mconv.exporters.onnx.exporter import Exporter
-
 # a Value, or what becomes a constant: a number takes the type of the node's first Value, a list of integers is int64
 Operand = Union[Value, np.ndarray, int, float, bool, Sequence[int], None]
 # elements of these are computed as int32: runtimes have no arithmetic of them
 _NARROW = frozenset({DType.BOOL, DType.UINT8, DType.INT8, DType.INT16})
+
+
+class ExporterState(Protocol):
+    """What a converter may ask of the exporter around it.
+
+    Attributes:
+        graph: the ONNX graph that is written.
+        uses: variable → how often the program reads it.
+        inference: whether dropout and normalisation are those of inference.
+        has_0d: whether the program knows tensors without dimensions.
+    """
+
+    graph: Graph
+    uses: Counter[str]
+    inference: bool
+    has_0d: bool
+
+    def var(self, name: str) -> Optional[Var]:
+        """The variable of that name, which the block at hand sees."""
+        ...
 
 
 class Context:
@@ -32,7 +50,7 @@ class Context:
         paddle: the operator at hand.
     """
 
-    def __init__(self, exporter: Exporter, op: Op):
+    def __init__(self, exporter: ExporterState, op: Op):
         self.exporter = exporter
         self.graph = exporter.graph
         self.opset = exporter.graph.opset
