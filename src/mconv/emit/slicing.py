@@ -17,9 +17,9 @@ from mconv.emit.sizes import shape_tensor
 from mconv.emit.zero_size import counted, from_data, vanishes
 from mconv.errors import UnsupportedError
 from mconv.program import dims as D
-from mconv.program.builder import Builder, Spec
+from mconv.program.builder import Builder
 from mconv.program.dtypes import DType
-from mconv.program.value import Value
+from mconv.program.value import Spec, Value
 
 
 def concat(b: Builder, values: Sequence[Value], axis: int) -> Value:

@@ -8,12 +8,12 @@ import numpy as np
 
 from mconv.errors import UnsupportedError
 from mconv.paddle.attributes import means_nothing
-from mconv.program.builder import Builder, Results
+from mconv.program.builder import Builder
 from mconv.program.dtypes import AttrType, DType
 from mconv.program.params import ArraySource, TensorSource
 from mconv.program.program import Block, Op, Var
 from mconv.program.signatures import Signature
-from mconv.program.value import Value
+from mconv.program.value import Results, Value
 
 # a larger constant becomes a parameter: programs over 64 MiB are refused by older Paddle
 MAX_INLINE = 1 << 18

@@ -16,11 +16,12 @@ from mconv.paddle.constants import InlineBuilder
 from mconv.paddle.operation import Operation, OperationBlock, TensorType, Type
 from mconv.paddle.registry import UNKNOWN, Unsupported
 from mconv.printable import printable
-from mconv.program import builder
 from mconv.program import dims as D
+
 from mconv.program.dtypes import DType
 from mconv.program.typecheck import fits, name_of
-from mconv.program.value import Value
+from mconv.program.value import Results, Value
+from mconv.program.value import Spec as OutputSpec
 
 Operand = Union[Value, list, None]
 Number = Union[bool, int, float]  # what PIR's Scalar holds
@@ -74,11 +75,11 @@ class Context:
         """Whether the target has this ProgramDesc operator."""
         return op in self.b.operators
 
-    def op(self, op_type: str, *, result: Optional[builder.Spec] = None, **operands: Any) -> Value:
+    def op(self, op_type: str, *, result: Optional[OutputSpec] = None, **operands: Any) -> Value:
         """:meth:`Builder.op`; the sizes of what comes out can be read at run time afterwards."""
         return emit.bind_shape(self.b, self.b.op(op_type, result=result, **operands))
 
-    def op_outputs(self, op_type: str, *, results: builder.Results, **operands: Any) -> tuple[Value, ...]:
+    def op_outputs(self, op_type: str, *, results: Results, **operands: Any) -> tuple[Value, ...]:
         """:meth:`Builder.op_outputs`, likewise."""
         made = self.b.op_outputs(op_type, results=results, **operands)
         return tuple(emit.bind_shape(self.b, v) for v in made)

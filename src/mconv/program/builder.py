@@ -6,7 +6,7 @@ import contextlib
 import hashlib
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Callable, Optional, Union
+from typing import Any, Callable, Optional
 
 import numpy as np
 
@@ -18,15 +18,13 @@ from mconv.program.coerce import coerce
 from mconv.program.constant_outputs import depending, tied
 from mconv.program.dead import eliminate_dead
 from mconv.program.dtypes import AttrType, DType, VarKind
+from mconv.program.final_names import final_names
+from mconv.program.named_source import NamedSource, ReshapedSource, UnsharedSource
+from mconv.program.operands import arguments, check_names, main_output
 from mconv.program.params import ArraySource, TensorSource
 from mconv.program.program import Block, Op, Program, Var
-from mconv.program.value import Value
+from mconv.program.value import Results, Spec, Value
 from mconv.program.widening import widened
-
-# element type and shape of a variable that an operator writes
-Spec = tuple[DType, Optional[Sequence[D.Dim]]]
-# output of an operator → its variable, or its variables
-Results = Mapping[str, Union[Spec, list[Spec]]]
 
 
 class Builder:
@@ -111,7 +109,7 @@ class Builder:
 
     def param(self, source: TensorSource, name: str) -> Value:
         """A stored constant under its own name (made unique)."""
-        return Value(None, source.dtype, source.shape, source=_Named(source, name))
+        return Value(None, source.dtype, source.shape, source=NamedSource(source, name))
 
     def unshared(self, value: Value) -> Value:
         """A constant as a parameter that no other operator reads; anything else as it is."""
@@ -121,7 +119,9 @@ class Builder:
         if source is None:
             assert value._const is not None
             source = ArraySource(value._const, value.dtype)
-        return Value(None, value.dtype, value.shape, source=_Unshared(source, getattr(source, "name", "") or "weight"))
+        return Value(
+            None, value.dtype, value.shape, source=UnsharedSource(source, getattr(source, "name", "") or "weight")
+        )
 
     def constant(self, array: Any, dtype: Optional[DType] = None) -> Value:
         """A constant known now; it becomes a parameter when an operator reads it."""
@@ -134,9 +134,9 @@ class Builder:
             return value.name
         source = value.source
         hint, own = "constant", False
-        if isinstance(source, _Named):
+        if isinstance(source, NamedSource):
             # a weight is not another one that happens to be equal: passes fold into a weight only for its one reader
-            own = isinstance(source, _Unshared) or source.dtype.is_float and math.prod(source.shape) > 1
+            own = isinstance(source, UnsharedSource) or source.dtype.is_float and math.prod(source.shape) > 1
             hint, source = source.name, source.source
         if source is None:
             assert value._const is not None, "a value without a name is a constant"
@@ -155,7 +155,7 @@ class Builder:
             self._add_empty(name, source.dtype, shape)
         else:
             if tuple(shape) != tuple(source.shape):
-                source = _Reshaped(source, shape)
+                source = ReshapedSource(source, shape)
             self.program.main.add_var(Var.tensor(name, source.dtype, shape, persistable=True))
             self.params[name] = source
         value.name = name
@@ -224,7 +224,7 @@ class Builder:
         if isinstance(result, Mapping):
             raise BuildError(f"{op_type}: op() gives one output; op_outputs(…, results=…) gives those that are named")
         sig = self._signature(op_type)
-        results = None if result is None else {_main_output(op_type, sig): result}
+        results = None if result is None else {main_output(op_type, sig): result}
         (made,) = self._append(op_type, sig, results, operands)
         return made
 
@@ -262,36 +262,13 @@ class Builder:
         x = operands.get("X")
         if op_type in _FUSED and isinstance(x, Value) and not x.is_const and x.dtype not in (DType.FP32, DType.BF16):
             operands["X"] = self.op("assign", X=x)
-        inputs: dict[str, list[str]] = {}
-        attrs: list[tuple[str, AttrType, Any]] = []
-        first: Optional[Value] = None
-        for key, operand in operands.items():
-            if key in sig.inputs:
-                if operand is None:
-                    continue
-                values = [operand] if isinstance(operand, Value) else list(operand)
-                if "*" not in sig.inputs[key] and len(values) != 1:
-                    raise BuildError(f"{op_type}: input {key} takes one variable, not {len(values)}")
-                for value in values:
-                    if not isinstance(value, Value):
-                        raise BuildError(f"{op_type}: input {key} takes a Value, not {type(value).__name__}")
-                first = first or (values[0] if values else None)
-                inputs[key] = [self._materialize(v) for v in values]
-            elif key in sig.attrs:
-                if operand is not None:
-                    attrs.append((key, sig.attrs[key], coerce(op_type, key, sig.attrs[key], operand)))
-            elif key in signatures.COMMON_ATTRS:
-                raise BuildError(f"{op_type}: {key} is the framework's own attribute")
-            else:
-                kind = "input" if isinstance(operand, Value) or (key[:1].isupper()) else "attribute"
-                raise BuildError(f"Paddle {self.target.paddle}: operator {op_type!r} has no {kind} {key!r}")
-        missing = [k for k, flags in sig.inputs.items() if "?" not in flags and k not in inputs]
-        if missing:
-            raise BuildError(f"{op_type}: required input {', '.join(missing)} is missing")
+        given, attrs = arguments(op_type, sig, operands, self.target.paddle)
+        inputs = {key: [self._materialize(v) for v in values] for key, values in given.items()}
         if results is None:
+            first = next((values[0] for values in given.values() if values), None)
             if first is None:
                 raise BuildError(f"{op_type}: the result must be given, there is no input to take it from")
-            results = {_main_output(op_type, sig): (first.dtype, first.shape)}
+            results = {main_output(op_type, sig): (first.dtype, first.shape)}
         outputs, made = self._outputs(op_type, sig, results)
         self.block.ops.append(Op.make(op_type, inputs, outputs, attrs))
         return made if self.after_op is None else self.after_op(op_type, operands, made)
@@ -370,9 +347,7 @@ class Builder:
             (outputs, sig.outputs, "output"),
             (attrs, sig.attrs, "attribute"),
         ):
-            for key in given:
-                if key not in known:
-                    raise BuildError(f"Paddle {self.target.paddle}: operator {op_type!r} has no {what} {key!r}")
+            check_names(op_type, given, known, what, self.target.paddle)
         op = Op.make(
             op_type,
             {k: [self._materialize(v) for v in values] for k, values in inputs.items()},
@@ -410,7 +385,8 @@ class Builder:
             attrs: list[tuple[str, AttrType, Any]] = [("col", AttrType.INT, col)]
             main.ops.append(Op.make("fetch", {"X": [source]}, {"Out": ["fetch"]}, attrs))
         eliminate_dead(self.program)
-        self._rename_all(wanted)
+        fixed = set(self.params) | {v.name for v in self._feeds if v.name} | {"feed", "fetch"}
+        self.program.rename(final_names(self.program, wanted, self._called, fixed, self.unique))
         return self.program, {v.name: self.params[v.name] for v in self.program.parameters}
 
     def varies(self, value: Value) -> bool:
@@ -421,91 +397,16 @@ class Builder:
             self.program, {v.name for v in self._feeds}
         )
 
-    def _rename_all(self, outputs: dict[str, str]) -> None:
-        """Give variables the names asked for: the outputs theirs, then the rest what is free."""
-        taken = set(self.params) | {v.name for v in self._feeds if v.name} | {"feed", "fetch"}
-        names: dict[str, str] = {}
-        for old, new in outputs.items():
-            names[old] = new if new not in taken else self.unique(new)
-            taken.add(names[old])
-        present = {n for block in self.program.blocks for n in block.vars}
-        for old, new in self._called.items():
-            if old in present and old not in names and old not in taken and new not in taken and new != old:
-                names[old] = new
-                taken.add(new)
-        # a variable that keeps its name must not have lost it to another
-        for name in sorted((present & set(names.values())) - set(names)):
-            names[name] = self.unique(name)
-        self.program.rename(names)
-
     def call(self, value: Value, name: str) -> None:
         """Ask for the variable of *value* to be called *name* in the finished program, if it can be."""
         if value.name in self.block.vars and value.name not in self._called and not value.is_const:
             self._called[value.name] = name
 
 
-def _main_output(op_type: str, sig: signatures.Signature) -> str:
-    main = sig.main_outputs
-    if not main:
-        raise BuildError(f"{op_type}: name the outputs, the signature has no single one")
-    return "Out" if "Out" in main else "Y" if "Y" in main else main[0]
-
-
-class _Named(TensorSource):
-    """A source with the name that its parameter should get."""
-
-    def __init__(self, source: TensorSource, name: str):
-        self.source, self.name = source, name
-        self.dtype, self.shape = source.dtype, source.shape
-
-    def chunks(self, size: int = 1 << 20) -> Iterator[Any]:
-        return self.source.chunks(size)
-
-    def array(self) -> np.ndarray:
-        return self.source.array()
-
-    def rows(self, start: int, stop: int) -> np.ndarray:
-        return self.source.rows(start, stop)
-
-
-class _Unshared(_Named):
-    """One that stays its own parameter, whatever it is equal to."""
-
-
-class _Reshaped(_Named):
-    """The same bytes under another shape."""
-
-    def __init__(self, source: TensorSource, shape: Sequence[int]):
-        super().__init__(source, "")
-        self.shape = tuple(shape)
-
-    def array(self) -> np.ndarray:
-        return self.source.array().reshape(self.shape)
-
-    def rows(self, start: int, stop: int) -> np.ndarray:
-        return self.array()[start:stop]
-
-
 OPERATIONS_OF_AN_OP = 1 << 17  # 100 microseconds
 # oneDNN's passes (2.6, 3) fuse these into the operator before them whatever its type, and then refuse to load what is
 # not float32 ("activation fuses require use_onednn"); a copy in between keeps the two apart
 _FUSED = frozenset(
-    [
-        "abs",
-        "clip",
-        "gelu",
-        "hard_sigmoid",
-        "hard_swish",
-        "leaky_relu",
-        "mish",
-        "relu",
-        "relu6",
-        "sigmoid",
-        "sqrt",
-        "swish",
-        "tanh",
-    ]
+    "abs clip gelu hard_sigmoid hard_swish leaky_relu mish relu relu6 sigmoid sqrt swish tanh".split()  # noqa: SIM905
 )
-
-
 _FOLD = 1 << 16  # elements up to which a constant is computed here rather than at run time

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from typing import TYPE_CHECKING, Optional
+from typing import Optional
 
 import numpy as np
 
 from mconv.errors import UnsupportedError
 from mconv.program.dtypes import DType
+from mconv.program.operands import Appends
 from mconv.program.program import Program
 from mconv.program.value import Value
-
-if TYPE_CHECKING:
-    from mconv.program.builder import Builder
 
 
 def depending(program: Program, feeds: Collection[Optional[str]]) -> set[str]:
@@ -25,7 +23,7 @@ def depending(program: Program, feeds: Collection[Optional[str]]) -> set[str]:
     return found
 
 
-def tied(b: Builder, value: Value, feeds: Sequence[Value]) -> Value:
+def tied(b: Appends, value: Value, feeds: Sequence[Value]) -> Value:
     """*value*, which is constant, as something that depends on an input.
 
     Paddle 2.6 and 3 fold an output that is constant into a parameter and then cannot fetch it ("The Variable type must
@@ -48,7 +46,7 @@ def tied(b: Builder, value: Value, feeds: Sequence[Value]) -> Value:
     return b.cast(total, value.dtype)
 
 
-def _nothing_of(b: Builder, feed: Value) -> Value:
+def _nothing_of(b: Appends, feed: Value) -> Value:
     """Zero times the length of an input's first axis."""
     if not feed.shape and b.target.has_0d:
         feed = b.op("reshape2", X=feed, shape=[1], result=(feed.dtype, (1,)))

@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 from mconv.errors import CorruptModelError
-
-if TYPE_CHECKING:
-    from mconv.program.program import Program
+from mconv.program.block import Block
 
 
-def check(program: Program, where: str) -> None:
-    """Refuse what contradicts itself, so that no later step has to; looks at every name once."""
-    if not program.blocks:
-        why = "not a Paddle program" if program.desc.ByteSize() else "an empty file"
+def check(blocks: Sequence[Block], where: str, *, empty: bool) -> None:
+    """Refuse a program that contradicts itself, so that no later step has to; looks at every name once.
+
+    Args:
+        empty: whether its message holds nothing at all.
+
+    Raises:
+        CorruptModelError: what is wrong, and where.
+    """
+    if not blocks:
+        why = "an empty file" if empty else "not a Paddle program"
         raise CorruptModelError(f"{where}: the program holds no block ({why})")
     runs: dict[int, list[int]] = {}
-    for i, block in enumerate(program.blocks):
+    for i, block in enumerate(blocks):
         if block.idx != i:
             raise CorruptModelError(f"{where}: block {i} calls itself {block.idx}")
-        if block.parent_idx >= len(program.blocks) or (i > 0 and block.parent_idx < 0) or block.parent_idx == i:
+        if block.parent_idx >= len(blocks) or (i > 0 and block.parent_idx < 0) or block.parent_idx == i:
             raise CorruptModelError(f"{where}: block {i} names block {block.parent_idx} as its parent")
         for name in block.vars:
             _check_name(name, f"a variable of block {i}", where)
@@ -34,7 +39,7 @@ def check(program: Program, where: str) -> None:
             for attr in op.desc.attrs:
                 _check_name(attr.name, f"an attribute of operator {op.type}", where)
             for sub in op.blocks:
-                if not 0 < sub < len(program.blocks):
+                if not 0 < sub < len(blocks):
                     raise CorruptModelError(f"{where}: operator {op.type} runs block {sub}, which does not exist")
                 runs.setdefault(i, []).append(sub)
     _check_acyclic(runs, where)

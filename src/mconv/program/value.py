@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Optional
+from collections.abc import Mapping, Sequence
+from typing import Optional, Union
 
 import numpy as np
 
 from mconv.program import dims as D
 from mconv.program.dtypes import DType
 from mconv.program.params import TensorSource
+
+# element type and shape of a variable that an operator writes
+Spec = tuple[DType, Optional[Sequence[D.Dim]]]
+# output of an operator → its variable, or its variables
+Results = Mapping[str, Union[Spec, list[Spec]]]
 
 
 class Value:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Optional
+from typing import Any, Optional
 
 from mconv.errors import UnsupportedError
 from mconv.program import signatures
 from mconv.program.dtypes import DType
-from mconv.program.value import Value
-
-if TYPE_CHECKING:
-    from mconv.program.builder import Builder, Results, Spec
+from mconv.program.operands import Appends
+from mconv.program.value import Results, Spec, Value
 
 _ONEDNN_RANK = 6
 _WIDER = {
@@ -27,7 +25,7 @@ _WIDER = {
 
 
 def widened(
-    b: Builder, op_type: str, results: Optional[Results], operands: dict[str, Any]
+    b: Appends, op_type: str, results: Optional[Results], operands: dict[str, Any]
 ) -> Optional[tuple[Value, ...]]:
     """Run an operator in a wider type that its kernel takes and cast back; None when not needed.
 

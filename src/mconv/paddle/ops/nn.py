@@ -9,9 +9,8 @@ from mconv.paddle.context import Context
 from mconv.paddle.ops.reduce import reduce
 from mconv.paddle.registry import Unsupported, paddle_op
 from mconv.program import dims as D
-from mconv.program.builder import Results
 from mconv.program.dtypes import DType
-from mconv.program.value import Value
+from mconv.program.value import Results, Value
 
 
 @paddle_op("dropout")

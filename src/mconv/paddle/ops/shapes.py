@@ -12,9 +12,8 @@ from mconv.emit import reorder, slicing
 from mconv.paddle.context import Context
 from mconv.paddle.registry import Unsupported, paddle_op
 from mconv.program import dims as D
-from mconv.program.builder import Spec
 from mconv.program.dtypes import DType
-from mconv.program.value import Value
+from mconv.program.value import Spec, Value
 
 INT32_MAX = emit.INT32_MAX
 
