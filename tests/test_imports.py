@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -197,3 +197,73 @@ for module in pkgutil.walk_packages(mconv.__path__, "mconv."):
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr[-2000:]
+
+
+def module_name(path: Path) -> str:
+    parts = path.relative_to(SRC.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def imported_modules(tree: ast.Module, known: Collection[str]) -> set[str]:
+    """The modules among *known* that are imported: at the top, in functions, for types alone."""
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module is not None:
+            names = [f"{node.module}.{alias.name}" for alias in node.names]  # modules, or what the module has
+            found.update(name if name in known else node.module for name in names)
+    return found & set(known)
+
+
+def circles(edges: Mapping[str, Collection[str]]) -> list[list[str]]:
+    """The sets of modules that import each other, by Tarjan's algorithm."""
+    number: dict[str, int] = {}
+    low: dict[str, int] = {}
+    path: list[str] = []
+    found: list[list[str]] = []
+
+    def visit(module: str) -> None:
+        number[module] = low[module] = len(number)
+        path.append(module)
+        for other in edges[module]:
+            if other not in number:
+                visit(other)
+                low[module] = min(low[module], low[other])
+            elif other in path:
+                low[module] = min(low[module], number[other])
+        if low[module] == number[module]:
+            at = path.index(module)
+            if len(path) - at > 1:
+                found.append(sorted(path[at:]))
+            del path[at:]
+
+    for module in edges:
+        if module not in number:
+            visit(module)
+    return found
+
+
+def test_no_modules_import_each_other() -> None:
+    """Not in functions either, nor for types: such an import hides that two modules are one, or in the wrong order.
+
+    A callback, a Protocol or a module below both opens a circle.
+    """
+    known = {module_name(path): path for path in MODULES}
+    edges = {m: imported_modules(ast.parse(p.read_text(encoding="utf-8")), known) - {m} for m, p in known.items()}
+    assert sum(map(len, edges.values())) > len(known)  # the graph has been read
+    assert circles(edges) == []
+
+
+def test_circles_are_found_wherever_the_import_stands() -> None:
+    known = {"mconv.a", "mconv.b", "mconv.c", "mconv.d"}
+    code = {
+        "mconv.a": "from mconv import b",
+        "mconv.b": "def f():\n    import mconv.c",
+        "mconv.c": "if TYPE_CHECKING:\n    from mconv.a import A\nfrom mconv.d import D",
+        "mconv.d": "from mconv.printable import printable",
+    }
+    edges = {module: imported_modules(ast.parse(text), known) for module, text in code.items()}
+    assert circles(edges) == [["mconv.a", "mconv.b", "mconv.c"]]
+    edges["mconv.c"].remove("mconv.a")
+    assert circles(edges) == []

@@ -13,9 +13,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Optional, Union
 
-
-from mconv.artifacts.described import description
 from mconv import budget
+from mconv.artifacts.described import description
 from mconv.artifacts.hashing import FileHash, Following, Thread, hash_file
 from mconv.errors import NotAModelError
 from mconv.printable import json_text, printable

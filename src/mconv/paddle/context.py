@@ -17,7 +17,6 @@ from mconv.paddle.operation import Operation, OperationBlock, TensorType, Type
 from mconv.paddle.registry import UNKNOWN, Unsupported
 from mconv.printable import printable
 from mconv.program import dims as D
-
 from mconv.program.dtypes import DType
 from mconv.program.typecheck import fits, name_of
 from mconv.program.value import Results, Value
