@@ -8,7 +8,7 @@ verb that reads a model has a budget of memory and work, and takes the keyword `
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NoReturn, Optional, Union
+from typing import TYPE_CHECKING, Any, NoReturn, Optional
 
 from mconv.errors import MconvError
 from mconv.options.bench import BenchModels, BenchServices

@@ -17,6 +17,7 @@ import pytest
 from mconv import api
 from mconv.errors import OutputExistsError, RuntimeFailedError, UnsupportedError, UsageError
 from mconv.program import files
+from mconv.recipe import api as recipes
 from tests.golden import Case, case
 from tests.managed import require
 from tests.onnx import make
@@ -466,12 +467,12 @@ def test_a_recipe_edits_what_is_converted(tmp_path: Path) -> None:
         "  - onnx2paddle\n  - to-serving\n"
     )
     (tmp_path / "r.yaml").write_text(text)
-    result = api.run([tmp_path / "r.yaml"], out=tmp_path / "build")
+    result = recipes.run([tmp_path / "r.yaml"], out=tmp_path / "build")
     assert result.ok, [s.error for r in result.recipes for s in r.steps]
     program = files.load_program(files.locate(tmp_path / "build" / "r" / "serving_server"))
     assert [(p.name, p.shape) for p in program.fetches] == [("y", (2, 8))]
     (tmp_path / "s.yaml").write_text(
         "source: m.onnx\nsteps:\n  - onnx2paddle\n  - edit: {weights: fluid, fold: true}\n  - to-serving\n"
     )
-    assert api.run([tmp_path / "s.yaml"], out=tmp_path / "build").ok
+    assert recipes.run([tmp_path / "s.yaml"], out=tmp_path / "build").ok
     assert (tmp_path / "build" / "s" / "edit" / "__params__").is_file()

@@ -13,7 +13,7 @@ from mconv.exporters.onnx.graph import Graph, schema
 from mconv.exporters.onnx.types import numbers
 from mconv.program import dims as D
 from mconv.program.dtypes import DType
-from mconv.program.program import Op, Var
+from mconv.program.program import Op, Program, Var
 from mconv.program.value import Value
 
 # a Value, or what becomes a constant: a number takes the type of the node's first Value, a list of integers is int64
@@ -26,13 +26,17 @@ class ExporterState(Protocol):
     """What a converter may ask of the exporter around it.
 
     Attributes:
+        program: the program that is read.
         graph: the ONNX graph that is written.
+        notes: what the report tells.
         uses: variable → how often the program reads it.
         inference: whether dropout and normalisation are those of inference.
         has_0d: whether the program knows tensors without dimensions.
     """
 
+    program: Program
     graph: Graph
+    notes: list[str]
     uses: Counter[str]
     inference: bool
     has_0d: bool
