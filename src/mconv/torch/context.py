@@ -17,6 +17,7 @@ from mconv.program.builder import Builder
 from mconv.program.dtypes import DType
 from mconv.program.params import ArraySource, TensorSource
 from mconv.program.value import Value
+from mconv.torch.numbers import computed, is_number
 
 Number = Union[int, float, bool]
 
@@ -158,12 +159,11 @@ class AtenContext(Builder):
         """An operand as a tensor: numbers become constants without dimensions, sizes tensors of one element."""
         from mconv.emit.shape import reshape
         from mconv.emit.sizes import as_numbers
-        from mconv.torch.numbers import computed, is_number
 
         if isinstance(x, Value):
             return x if dtype is None else self.cast(x, dtype)
         if is_number(x):
-            return computed(self, x, dtype or DType.FP32)
+            return computed(self, self, x, dtype or DType.FP32)
         if not isinstance(x, (bool, int, float, D.Sym)):
             raise UnsupportedError(f"an operand is {x!r}, which is known only at run time")
         if isinstance(x, D.Sym):
