@@ -57,12 +57,9 @@ ALLOWED: dict[str, set[str]] = {
     "onnx_backend": MIDDLE | {"onnx", "runtimes"},
     # runs the verbs; hashes files, and writes whole folders as they do
     "recipe": GROUND | {"artifacts", "options", "api"},
-    "api": {"options"}
-    | MIDDLE
-    | IMPORTERS
-    | {"serving", "proof", "bench", "runtimes", "inspection", "recipe", "verbs"},
+    "api": {"options"} | MIDDLE | IMPORTERS | {"serving", "proof", "bench", "runtimes", "inspection", "verbs"},
     # parses, calls the API and renders; the runtimes are the subject of two commands
-    "cli": {"api", "options"},
+    "cli": {"recipe", "api", "options"},
     "__main__": {"cli"},
 }
 # for type annotations and for constants shown as choices, which import nothing heavy

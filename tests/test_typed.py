@@ -13,19 +13,22 @@ import pytest
 
 import mconv
 from mconv import api
+from mconv.recipe import api as recipes
 
 ROOT = Path(__file__).parent.parent
-PUBLIC = sorted(
-    name
-    for name, value in vars(api).items()
-    if not name.startswith("_") and inspect.isfunction(value) and value.__module__ == "mconv.api"
-)
+PUBLIC = {
+    name: value
+    for module in (api, recipes)
+    for name, value in vars(module).items()
+    if not name.startswith("_") and inspect.isfunction(value) and value.__module__ == module.__name__
+}
 # a user's file that calls every one of them, and uses what it gets
 USER = """
 from pathlib import Path
 
 import mconv
 from mconv import api, errors
+from mconv.recipe import api as recipes
 
 
 def convert() -> list[str]:
@@ -66,13 +69,14 @@ def measuring() -> None:
     assert api.is_address("http://127.0.0.1") and api.bench_services(["http://127.0.0.1"], loops=9)
     api.bench_files(found, html="b.html")
     judged, failure = api.judge_bench(found, max_p99=50)
-    api.write_reports(judged, "title", junit_file="j.xml")
-    print(failure, api.github_annotations(judged, "title"), api.as_run("a", "b"))
+    reported = recipes.of_bench(judged, found.seconds)
+    recipes.write_reports(reported, "title", junit_file="j.xml")
+    print(failure, recipes.github_annotations(reported, "title"), recipes.as_run("a", "b"))
 
 
-def recipes() -> bool:
-    print(api.init("m.onnx", show=True).text, api.recipe_schema())
-    return api.run(["a.yaml"], out="build", jobs=2).ok
+def chains() -> bool:
+    print(recipes.init("m.onnx", show=True).text, recipes.schema())
+    return recipes.run(["a.yaml"], out="build", jobs=2).ok
 
 
 def runtimes() -> None:
@@ -112,7 +116,7 @@ def test_a_users_file_is_checked_strictly(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", PUBLIC)
 def test_signatures_are_explicit(name: str) -> None:
-    signature = inspect.signature(getattr(api, name))
+    signature = inspect.signature(PUBLIC[name])
     assert not [p for p in signature.parameters.values() if p.kind is p.VAR_KEYWORD]
     assert all(p.annotation is not p.empty for p in signature.parameters.values())
 

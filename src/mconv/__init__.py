@@ -15,14 +15,17 @@ if TYPE_CHECKING:
     from mconv.api import to_static
     from mconv.exporters.onnx.registry import paddle_op
     from mconv.onnx.registry import onnx_op
+    from mconv.recipe.api import init, run
 
-__all__ = ["__version__", "api", "errors", "onnx_op", "paddle_op", "to_static"]
+__all__ = ["__version__", "api", "errors", "init", "onnx_op", "paddle_op", "run", "to_static"]
 # what is imported when it is asked for: `import mconv` itself stays free of work
 _LATER = {
     "api": "mconv.api",
     "errors": "mconv.errors",
+    "init": "mconv.recipe.api",
     "onnx_op": "mconv.onnx.registry",
     "paddle_op": "mconv.exporters.onnx.registry",
+    "run": "mconv.recipe.api",
     "to_static": "mconv.api",
 }
 

@@ -1,4 +1,5 @@
-"""The verbs of mconv as plain functions with typed results; the command line calls nothing else.
+"""The verbs of mconv as plain functions with typed results; the command line calls nothing else but these and,
+for recipes, :mod:`mconv.recipe.api`.
 
 The logic of a verb lives in its room; here it is only named, and rooms that do not know each other are joined. Every
 verb that reads a model has a budget of memory and work, and takes the keyword ``limit`` for it (``"8G"``); see
@@ -20,7 +21,7 @@ from mconv.options.models import Check, Downgrade, ExternalData, Half, Inspect, 
 from mconv.options.models import Shapes as ShapesOptions
 from mconv.options.onnx import Onnx2Paddle, ToOnnx
 from mconv.options.quantize import Quantize
-from mconv.options.running import Init, InstallRuntime, Run
+from mconv.options.running import InstallRuntime
 from mconv.options.service import Scaffold
 from mconv.options.serving import Serve, ServeCheck, ToServing
 from mconv.options.torch import Torch2Paddle
@@ -29,12 +30,11 @@ from mconv.options.verify import Verify
 if TYPE_CHECKING:
     from mconv.artifacts.provenance_check import Checked
     from mconv.bench.result import Bench
+    from mconv.bench.verdict import Case
     from mconv.inspection import Inspection
     from mconv.program.params import PathLike
     from mconv.proof.report import Report
     from mconv.proof.serve_check import ServeReport
-    from mconv.recipe.initial import Draft
-    from mconv.recipe.results import RunResult
     from mconv.runtimes import Runtime, RuntimeStatus
     from mconv.runtimes.doctor import Diagnosis
     from mconv.runtimes.supervisor import Running
@@ -179,18 +179,6 @@ def check(chosen: Check) -> Checked:
     return provenance_check.check(chosen.path, chosen.sources)
 
 
-@takes(Run)
-def run(chosen: Run) -> RunResult:
-    """Run recipes: whole chains from a source model to the service.
-
-    Raises:
-        MconvError: see :func:`mconv.recipe.runner.run`; a recipe that fails is no error here but in the result.
-    """
-    from mconv.recipe import runner
-
-    return runner.run(chosen)
-
-
 @takes(Recognise)
 def recognise(chosen: Recognise) -> SourceKind:
     """What a source is, and with it the conversion that reads it; see :func:`mconv.verbs.recognise.recognise`.
@@ -201,58 +189,6 @@ def recognise(chosen: Recognise) -> SourceKind:
     from mconv.verbs import recognise as verb
 
     return verb.recognise(chosen.source, chosen.framework)
-
-
-@takes(Init)
-def init(chosen: Init) -> Draft:
-    """Write a recipe to start from.
-
-    Raises:
-        MconvError: see :func:`mconv.recipe.initial.init`.
-    """
-    from mconv.recipe import initial
-
-    return initial.init(chosen)
-
-
-def recipe_schema() -> dict[str, Any]:
-    """The JSON Schema of recipes."""
-    from mconv.recipe import document
-
-    return document.schema()
-
-
-def write_reports(
-    result: RunResult, title: str, *, junit_file: Optional[PathLike] = None, summary_file: Optional[PathLike] = None
-) -> None:
-    """Write the JUnit and the Markdown report of a run; see :func:`mconv.recipe.render.write`.
-
-    Raises:
-        MconvError: one cannot be written.
-    """
-    from mconv.recipe import render
-
-    render.write(result, title, junit_file=junit_file, summary_file=summary_file)
-
-
-def github_annotations(result: Union[RunResult, MconvError], title: str) -> list[str]:
-    """The annotations of a run, or of the error that it ended with, for GitHub where it runs there; nothing elsewhere."""
-    from mconv.recipe import render
-
-    if not render.in_github():
-        return []
-    return (
-        render.wrong_recipe(result, title)
-        if isinstance(result, MconvError)
-        else render.github_annotations(result, title)
-    )
-
-
-def as_run(a: PathLike, b: PathLike, found: Optional[Verification] = None, error: Any = None) -> RunResult:
-    """A comparison, or the error that it ended with, in the form that the reports are made of."""
-    from mconv.recipe import render
-
-    return render.of_verification(a, b, found, error)
 
 
 @takes(BenchModels)
@@ -311,17 +247,16 @@ def bench_files(found: Any = None, *, html: Optional[PathLike] = None, plot: Opt
 
 def judge_bench(
     found: Bench, *, max_p99: Optional[float] = None, min_tps: Optional[float] = None
-) -> tuple[RunResult, Optional[MconvError]]:
-    """A measurement in the form that the reports are made of, and what is wrong with it.
+) -> tuple[list[Case], Optional[MconvError]]:
+    """What each model or service of a measurement comes to, and what is wrong with the whole.
 
     Args:
         max_p99: milliseconds; min_tps: right answers a second.
     """
     from mconv.bench import verdict
-    from mconv.recipe import render
 
     judged = verdict.cases(found, max_p99=max_p99, min_tps=min_tps)
-    return render.of_bench(judged, found.seconds), verdict.failure(judged)
+    return judged, verdict.failure(judged)
 
 
 @takes(ServeCheck)

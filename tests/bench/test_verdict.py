@@ -18,6 +18,7 @@ from mconv.bench.result import MODEL, SERVICE, Bench
 from mconv.bench.service import Served
 from mconv.bench.usage import Usage
 from mconv.errors import MissingDependencyError, OutputExistsError, TooSlowError, UsageError
+from mconv.recipe import api as recipes
 
 MACHINE = Machine("a processor", 2, 1 << 30, 0.5)
 HOSTILE = "<script>alert(1)</script>$x_1$\x1b[31m"
@@ -84,8 +85,9 @@ def test_limits_are_above_0(limits: Any) -> None:
 
 def test_junit_has_a_case_for_each_and_its_figures(tmp_path: Path) -> None:
     found = services(served(), served(label="b", tps=1.0))
-    reported, _ = api.judge_bench(found, min_tps=5)
-    api.write_reports(reported, "mconv bench", junit_file=tmp_path / "j.xml", summary_file=tmp_path / "s.md")
+    judged, _ = api.judge_bench(found, min_tps=5)
+    reported = recipes.of_bench(judged, found.seconds)
+    recipes.write_reports(reported, "mconv bench", junit_file=tmp_path / "j.xml", summary_file=tmp_path / "s.md")
     root = ET.parse(tmp_path / "j.xml").getroot()
     cases = {case.get("classname"): case for case in root.iter("testcase")}
     assert set(cases) == {"a", "b"} and root.get("failures") == "1"

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from mconv import api
 from mconv.errors import MconvError, NotAModelError, UsageError
 from mconv.extras import install
+from mconv.recipe import api as recipes
 from mconv.recipe.document import schema
 from mconv.recipe.load import load
 from tests.cli.conftest import Run
@@ -114,7 +114,7 @@ def test_a_profile_replaces_fields_only_when_asked_for(tmp_path: Path) -> None:
     assert (small.name, small.source.path, small.profile, small.target) == ("r.small", "b.onnx", "small", "2.3")
     assert load(path, profile="other").profile is None
     with pytest.raises(UsageError, match="none of the recipes has it"):
-        api.run([path], profile="other", out=tmp_path / "o")
+        recipes.run([path], profile="other", out=tmp_path / "o")
 
 
 @pytest.mark.parametrize(
@@ -179,7 +179,7 @@ def test_steps_that_do_not_fit(steps: list, source: object, message: str, tmp_pa
     (tmp_path / "a.onnx").write_bytes(b"")
     path = tmp_path / "r.yaml"
     path.write_text(json.dumps({"source": source, "steps": steps}, indent=1))
-    result = api.run([path], out=tmp_path / "o")
+    result = recipes.run([path], out=tmp_path / "o")
     errors = [s.error for r in result.recipes for s in r.steps if s.error]
     assert len(errors) == 1 and message in errors[0]["message"] and "r.yaml:" in errors[0]["message"]
     assert errors[0]["exit_code"] == 2 and not result.ok

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from mconv import api
 from mconv.errors import MconvError, NotAModelError, OutputExistsError, UsageError
+from mconv.recipe import api as recipes
 from mconv.recipe.document import schema
 from mconv.recipe.load import load
 from tests.cli.conftest import Run
@@ -36,9 +36,9 @@ def test_an_onnx_file(tmp_path: Path, mconv: Run) -> None:
 
 def test_every_era(golden: Case, tmp_path: Path) -> None:
     path = tmp_path / "r.yaml"
-    draft = api.init(str(golden.model), out=path)
+    draft = recipes.init(str(golden.model), out=path)
     assert draft.steps == ["to-serving", "verify"]
-    result = api.run([path], out=tmp_path / "out", settings=["steps=[to-serving]"])
+    result = recipes.run([path], out=tmp_path / "out", settings=["steps=[to-serving]"])
     assert states(result) == ["to-serving done"]
 
 
@@ -62,7 +62,7 @@ def test_what_needs_code_is_not_run(
         (tmp_path / folder).mkdir()
         for file in ("config.json", weights):
             (tmp_path / folder / file).write_text('{"model_type": "bert"}')
-    draft = api.init(model)
+    draft = recipes.init(model)
     assert str(draft.path) == name and draft.steps == steps
     recipe = load(tmp_path / name)
     assert [s.name for s in recipe.steps] == steps
@@ -82,7 +82,7 @@ def test_what_is_no_model(model: str, kind: type[MconvError], tmp_path: Path, mo
     monkeypatch.chdir(tmp_path)
     (tmp_path / "text.txt").write_text("text")
     with pytest.raises(kind):
-        api.init(model)
+        recipes.init(model)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["text.txt"]
 
 

@@ -26,6 +26,7 @@ from mconv.errors import (
     UsageError,
 )
 from mconv.extras import install
+from mconv.recipe import api as recipes
 from mconv.recipe import remote
 from tests.golden import case
 from tests.onnx.make import mlp
@@ -66,12 +67,12 @@ def test_fetched_once_by_its_pin(served: tuple[Path, str], write: Write, tmp_pat
     folder, address = served
     pin = sha256(mlp(folder / "m.onnx"))
     path = write("a", source={"path": f"{address}/m.onnx", "sha256": pin})
-    assert states(api.run([path], out=tmp_path / "one")) == ["source done", "onnx2paddle done", "to-serving done"]
+    assert states(recipes.run([path], out=tmp_path / "one")) == ["source done", "onnx2paddle done", "to-serving done"]
     asked = len([p for p in Quiet.asked if p == "/m.onnx"])
     assert asked >= 1
     (folder / "m.onnx").unlink()  # it is not needed any more
-    assert states(api.run([path], out=tmp_path / "one")) == ["onnx2paddle cached", "to-serving cached"]
-    assert states(api.run([path], out=tmp_path / "two")) == ["onnx2paddle done", "to-serving done"]
+    assert states(recipes.run([path], out=tmp_path / "one")) == ["onnx2paddle cached", "to-serving cached"]
+    assert states(recipes.run([path], out=tmp_path / "two")) == ["onnx2paddle done", "to-serving done"]
     assert len([p for p in Quiet.asked if p == "/m.onnx"]) == asked
     kept = tmp_path / "sources" / pin / "m.onnx"
     assert sha256(kept) == pin
@@ -97,7 +98,7 @@ def test_what_is_refused(
     folder, address = served
     mlp(folder / "m.onnx")
     source = {"path": f"{address}/{name}"} if pin is None else {"path": f"{address}/{name}", "sha256": pin}
-    result = api.run([write("a", source=source)], out=tmp_path / "out")
+    result = recipes.run([write("a", source=source)], out=tmp_path / "out")
     error = result.recipes[0].steps[0].error
     assert error is not None and error["kind"] == kind.__name__ and message in error["message"]
     assert states(result)[1:] == ["onnx2paddle skipped", "to-serving skipped"]
@@ -113,7 +114,7 @@ def test_a_folder_of_a_store(write: Write, tmp_path: Path) -> None:
     lines = "".join(f"{sha256(p)}  {p.name}\n" for p in sorted(case("2.3.2-mlp").model.iterdir()))
     assert pin == hashlib.sha256(lines.encode()).hexdigest()
     path = write("a", source={"path": "memory://bucket/models/mlp", "sha256": pin}, steps=["to-serving"])
-    result = api.run([path], out=tmp_path / "out")
+    result = recipes.run([path], out=tmp_path / "out")
     assert result.ok and states(result) == ["source done", "to-serving done"], result
     served = tmp_path / "out" / "a" / "serving_server" / "inference.pdiparams"
     assert served.read_bytes() == (case("2.3.2-mlp").model / "inference.pdiparams").read_bytes()
@@ -145,9 +146,9 @@ def test_without_fsspec_it_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 def test_a_local_pin(write: Write, tmp_path: Path) -> None:
     pin = sha256(mlp(tmp_path / "m.onnx"))
     path = write("a", source={"path": "m.onnx", "sha256": pin})
-    assert api.run([path], out=tmp_path / "out").ok
+    assert recipes.run([path], out=tmp_path / "out").ok
     mlp(tmp_path / "m.onnx", seed=7)
-    result = api.run([path], out=tmp_path / "out")
+    result = recipes.run([path], out=tmp_path / "out")
     error = result.recipes[0].steps[0].error
     assert error is not None and error["exit_code"] == 12 and "the recipe says" in error["message"]
 
@@ -166,9 +167,9 @@ def test_packages(tmp_path: Path) -> None:
 def test_init_pins_what_it_fetches(served: tuple[Path, str], tmp_path: Path) -> None:
     folder, address = served
     pin = sha256(mlp(folder / "m.onnx"))
-    draft = api.init(f"{address}/m.onnx", out=tmp_path / "m.yaml")
+    draft = recipes.init(f"{address}/m.onnx", out=tmp_path / "m.yaml")
     assert f"sha256: {pin}" in draft.text
-    assert api.run(
+    assert recipes.run(
         [tmp_path / "m.yaml"],
         out=tmp_path / "out",
         settings=["steps=[onnx2paddle]", "target=3", "verification.runtime=current"],
@@ -220,18 +221,18 @@ def test_external_data_come_with_the_model(
     """Into the same folder of the cache, under one pin; the result is that of the model with its data inside."""
     folder, address = served
     model, data = with_external_data(folder / "hub", location)
-    draft = api.init(f"{address}/hub/m.onnx?download=true", out=tmp_path / "m.yaml")
+    draft = recipes.init(f"{address}/hub/m.onnx?download=true", out=tmp_path / "m.yaml")
     lines = "".join(f"{sha256(p)}  {n}\n" for n, p in sorted({"m.onnx": model, location: data}.items()))
     pin = hashlib.sha256(lines.encode()).hexdigest()
     assert f"sha256: {pin}" in draft.text and pin == remote.pin_of(model)
     source = {"path": f"{address}/hub/m.onnx?download=true", "sha256": pin}
     path = write("a", source=source)
-    assert states(api.run([path], out=tmp_path / "one")) == ["source done", "onnx2paddle done", "to-serving done"]
+    assert states(recipes.run([path], out=tmp_path / "one")) == ["source done", "onnx2paddle done", "to-serving done"]
     kept = tmp_path / "sources" / pin
     assert {p.relative_to(kept).as_posix() for p in kept.rglob("*") if p.is_file()} == {"m.onnx", location}
     asked = len(Quiet.asked)
     data.unlink()
-    assert states(api.run([path], out=tmp_path / "one")) == ["onnx2paddle cached", "to-serving cached"]
+    assert states(recipes.run([path], out=tmp_path / "one")) == ["onnx2paddle cached", "to-serving cached"]
     assert len(Quiet.asked) == asked
     inside = tmp_path / "inside"
     api.onnx2paddle(mlp(tmp_path / "m.onnx"), inside, verify=False)
@@ -245,7 +246,7 @@ def test_external_data_that_changed_or_are_gone(served: tuple[Path, str], write:
     pin, alone = remote.pin_of(model), sha256(model)
 
     def failure(sha: str, path: str = f"{address}/m.onnx") -> dict[str, Any]:
-        result = api.run([write("a", source={"path": path, "sha256": sha})], out=tmp_path / "out")
+        result = recipes.run([write("a", source={"path": path, "sha256": sha})], out=tmp_path / "out")
         assert not result.ok and not list((tmp_path / "sources").glob("[0-9a-f]*"))
         error = result.recipes[0].steps[0].error
         assert error is not None
@@ -271,16 +272,18 @@ def test_external_data_may_not_lead_out(location: str, served: tuple[Path, str],
     (folder / "secret").write_bytes(b"x" * 4096)
     model, _ = with_external_data(folder / "hub", "m.onnx_data")
     point_to(model, location)
-    result = api.run([write("a", source={"path": f"{address}/hub/m.onnx", "sha256": "0" * 64})], out=tmp_path / "out")
+    result = recipes.run(
+        [write("a", source={"path": f"{address}/hub/m.onnx", "sha256": "0" * 64})], out=tmp_path / "out"
+    )
     error = result.recipes[0].steps[0].error
     assert (
         error is not None and error["kind"] == "UntrustedError" and "outside of the model's folder" in error["message"]
     )
     assert set(Quiet.asked) == {"/hub/m.onnx"} and not list((tmp_path / "sources").rglob("*"))
     with pytest.raises(UntrustedError):
-        api.init(f"{address}/hub/m.onnx", out=tmp_path / "m.yaml")
+        recipes.init(f"{address}/hub/m.onnx", out=tmp_path / "m.yaml")
     with pytest.raises(UntrustedError):
-        api.init(str(model), out=tmp_path / "m.yaml")
+        recipes.init(str(model), out=tmp_path / "m.yaml")
     assert not (tmp_path / "m.yaml").exists()
 
 
@@ -291,7 +294,7 @@ def test_external_data_of_a_store(write: Write, tmp_path: Path) -> None:
     for file in (model, data):
         memory.pipe(f"/hub/{file.name}", file.read_bytes())
     source = {"path": "memory://hub/m.onnx", "sha256": remote.pin_of(model)}
-    result = api.run([write("a", source=source)], out=tmp_path / "out")
+    result = recipes.run([write("a", source=source)], out=tmp_path / "out")
     assert states(result) == ["source done", "onnx2paddle done", "to-serving done"]
     point_to(model, "x::file:/etc/hostname")
     memory.pipe("/hub/m.onnx", model.read_bytes())

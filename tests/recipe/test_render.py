@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from mconv import api
+from mconv.recipe import api as recipes
 from mconv.recipe.render import github_annotations, junit, markdown
 from mconv.recipe.results import Event, RecipeResult, RunResult, StepResult
 from tests.cli.conftest import Run
@@ -192,6 +192,6 @@ def test_figures_of_both_kinds() -> None:
 
 def test_the_summary_is_the_same_when_nothing_changed(write: Write, tmp_path: Path) -> None:
     path = write("a")
-    first, second = (api.run([path], out=tmp_path / "out") for _ in range(2))
+    first, second = (recipes.run([path], out=tmp_path / "out") for _ in range(2))
     assert first.summary() == second.summary() and first.to_dict() != second.to_dict()
     assert second.to_dict()["recipes"][0]["status"] == "cached"

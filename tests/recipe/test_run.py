@@ -15,6 +15,7 @@ import pytest
 
 from mconv import api
 from mconv.errors import MconvError, UnprovedError, UsageError
+from mconv.recipe import api as recipes
 from mconv.recipe.render import junit
 from mconv.recipe.results import Event
 from tests.cli.conftest import Run
@@ -58,7 +59,7 @@ def test_a_step_runs_again_when_it_has_to(
     change: str, expected: list[str], reason: str, write: Write, tmp_path: Path
 ) -> None:
     path, out = write("a"), tmp_path / "out"
-    api.run([path], out=out).require()
+    recipes.run([path], out=out).require()
     kept = tree(out)
     program = out / "a" / "onnx2paddle" / "inference.pdiparams"
     if change == "source":
@@ -85,7 +86,7 @@ def test_a_step_runs_again_when_it_has_to(
             shutil.copy2(tmp_path / name, tmp_path / "elsewhere" / name)
         path = tmp_path / "elsewhere" / "a.yaml"
         shutil.rmtree(tmp_path / "elsewhere" / "x", ignore_errors=True)
-    result = api.run([path], out=out, force=change == "forced")
+    result = recipes.run([path], out=out, force=change == "forced")
     result.require()
     assert [s.status for s in result.recipes[0].steps] == expected
     assert any(reason in s.reason for s in result.recipes[0].steps)
@@ -100,11 +101,11 @@ def test_what_lies_beside_the_model_counts_too(tmp_path: Path, write: Write) -> 
         shutil.copytree(case("2.3.2-mlp").model, model)
         path = write("a", source=str(model / name), steps=["to-serving"])
         out = tmp_path / name / "out"
-        assert states(api.run([path], out=out)) == ["to-serving done"]
-        assert states(api.run([path], out=out)) == ["to-serving cached"]
+        assert states(recipes.run([path], out=out)) == ["to-serving done"]
+        assert states(recipes.run([path], out=out)) == ["to-serving cached"]
         params = model / "inference.pdiparams"
         params.write_bytes(params.read_bytes()[:-4] + b"\0\0\0\1")
-        result = api.run([path], out=out)
+        result = recipes.run([path], out=out)
         assert states(result) == ["to-serving done"]
         assert "inference.pdiparams of the source changed" in result.recipes[0].steps[0].reason
         assert (out / "a" / "serving_server" / "inference.pdiparams").read_bytes() == params.read_bytes()
@@ -155,7 +156,7 @@ def test_a_crash_of_a_step_is_a_failure_like_any_other(write: Write, tmp_path: P
         "import os, signal\nprint('last words', flush=True)\nos.kill(os.getpid(), signal.SIGSEGV)\n"
     )
     bad = write("bad", steps=[{"onnx2paddle": {"verify": False, "plugins": ["crash.py"]}}, "to-serving"])
-    result = api.run([bad, write("good")], out=tmp_path / "out", jobs=2)
+    result = recipes.run([bad, write("good")], out=tmp_path / "out", jobs=2)
     assert [r.status for r in result.recipes] == ["failed", "done"]
     error = result.recipes[0].steps[0].error
     assert error is not None and "ended with SIGSEGV: last words" in error["message"] and error["exit_code"] == 9
@@ -188,7 +189,7 @@ def test_the_exit_code_is_that_of_the_failures(write: Write, tmp_path: Path) -> 
     }
     for code, paths in results.items():
         with pytest.raises(MconvError) as caught:
-            api.run(paths, out=tmp_path / "out").require()
+            recipes.run(paths, out=tmp_path / "out").require()
         assert caught.value.exit_code == code
 
 
@@ -206,16 +207,16 @@ def test_names_must_differ(write: Write, tmp_path: Path) -> None:
     for path in (one, two):
         path.write_text(f"name: x\n{path.read_text()}")
     with pytest.raises(UsageError, match="both are called 'x'"):
-        api.run([one, two], out=tmp_path / "out")
-    assert api.run([one, one], out=tmp_path / "out").ok  # the same file twice is one recipe
+        recipes.run([one, two], out=tmp_path / "out")
+    assert recipes.run([one, one], out=tmp_path / "out").ok  # the same file twice is one recipe
     with pytest.raises(UsageError, match="holds no recipe"):
         (tmp_path / "empty").mkdir()
-        api.run([tmp_path / "empty"], out=tmp_path / "out")
+        recipes.run([tmp_path / "empty"], out=tmp_path / "out")
 
 
 def test_events_tell_what_happens(write: Write, tmp_path: Path) -> None:
     events: list[Event] = []
-    api.run([write("a")], out=tmp_path / "out", progress=events.append)
+    recipes.run([write("a")], out=tmp_path / "out", progress=events.append)
     assert [(e.step, e.status) for e in events if not e.text.startswith("converting")] == [
         ("onnx2paddle", "running"), ("onnx2paddle", "done"), ("to-serving", "running"), ("to-serving", "done"),
     ]  # fmt: skip
@@ -284,12 +285,12 @@ def test_files_of_the_service_count_too(tmp_path: Path, write: Write) -> None:
     path = write(
         "a", pipeline={"service": "tensor", "labels": "labels.txt"}, serving={"service": "around", "server": "srv"}
     )
-    result = api.run([path], out=tmp_path / "out")
+    result = recipes.run([path], out=tmp_path / "out")
     assert result.ok and result.recipes[0].steps[1].outputs == ["srv", "serving_client", "around"]
     assert (tmp_path / "out" / "a" / "around" / "config.yml").is_file() and api.check(tmp_path / "out" / "a" / "srv").ok
-    assert states(api.run([path], out=tmp_path / "out")) == ["onnx2paddle cached", "to-serving cached"]
+    assert states(recipes.run([path], out=tmp_path / "out")) == ["onnx2paddle cached", "to-serving cached"]
     (tmp_path / "labels.txt").write_text("a\nb\nc\ne\n")
-    result = api.run([path], out=tmp_path / "out")
+    result = recipes.run([path], out=tmp_path / "out")
     assert states(result) == ["onnx2paddle cached", "to-serving done"]
     assert result.recipes[0].steps[1].reason == "inputs changed"
 
@@ -297,7 +298,7 @@ def test_files_of_the_service_count_too(tmp_path: Path, write: Write) -> None:
 def test_a_recipe_fails_with_it(write: Write, tmp_path: Path) -> None:
     picky(tmp_path / "m.onnx")
     recipe = write("a", source="m.onnx", target="3", steps=["onnx2paddle"], verification={"runtime": "current"})
-    result = api.run([recipe], out=tmp_path / "build")
+    result = recipes.run([recipe], out=tmp_path / "build")
     step = result.recipes[0].failed()
     assert step is not None and step.error is not None and step.error["exit_code"] == 15
     assert "nothing is proved" in junit(result, "mconv")

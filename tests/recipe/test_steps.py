@@ -12,6 +12,7 @@ import pytest
 
 from mconv import api
 from mconv.errors import MconvError
+from mconv.recipe import api as recipes
 from tests.golden import case
 from tests.onnx.make import mlp
 from tests.recipe.conftest import Write, states
@@ -31,7 +32,7 @@ def mine(wide=4):
 
 def ran(path: Path, out: Path) -> dict[str, str]:
     """Step → why it ran, or ``cached``."""
-    result = api.run([path], out=out)
+    result = recipes.run([path], out=out)
     result.require()
     return {s.name: s.reason if s.status == "done" else s.status for s in result.recipes[0].steps if s.name != "source"}
 
@@ -44,7 +45,7 @@ def test_convert_is_the_whole_chain(write: Write, tmp_path: Path) -> None:
     pytest.importorskip("paddle")
     fields = {**HERE, "serving": {"fetch_alias": {"y": "scores"}}, "pipeline": True}
     path = write("a", steps=[{"convert": {"keep_inference": True}}, "verify"], **fields)
-    result = api.run([path], out=tmp_path / "out")
+    result = recipes.run([path], out=tmp_path / "out")
     result.require()
     convert, verify = result.recipes[0].steps
     assert convert.outputs == ["convert"] and all(row["ok"] for row in [*convert.compared, *verify.compared])
@@ -89,7 +90,7 @@ def test_to_onnx_lies_beside_the_chain(write: Write, tmp_path: Path) -> None:
     golden = case("2.3.2-mlp")
     fields: dict[str, Any] = {**HERE, "target": "2.3", "source": str(golden.model)}
     path = write("a", steps=[{"to-onnx": {"opset": 15}}, "verify", "to-serving"], **fields)
-    result = api.run([path], out=tmp_path / "out")
+    result = recipes.run([path], out=tmp_path / "out")
     result.require()
     to_onnx, verify, serving = result.recipes[0].steps
     folder = tmp_path / "out" / "a"
@@ -127,7 +128,7 @@ def test_weights_into_a_layer(write: Write, tmp_path: Path) -> None:
     }  # fmt: skip
     step = {"into": "layers.py:mine", "into_arguments": {"wide": 3}, "rules": ["rules.yaml", "torch-nn"]}
     path = write("a", steps=[{"torch2paddle": step}, "to-serving"], **fields)
-    result = api.run([path], out=tmp_path / "out")
+    result = recipes.run([path], out=tmp_path / "out")
     result.require()
     first = result.recipes[0].steps[0]
     assert first.proof is not None and "PyTorch" in first.proof["a"] and all(row["ok"] for row in first.compared)
@@ -153,7 +154,7 @@ def test_rules_at_an_address(write: Write, tmp_path: Path) -> None:
     ):
         step = {"torch2paddle": {"into": "nets.py:mine", "rules": entry}}
         path = write("a", source={"spec": "nets.py:theirs"}, steps=[step])
-        result = api.run([path], out=tmp_path / "out")
+        result = recipes.run([path], out=tmp_path / "out")
         failed = next(s for s in result.recipes[0].steps if s.status == "failed")
         assert failed.error is not None and message in failed.error["message"] and failed.line == 2
         assert message == "no YAML" or "a.yaml:2: torch2paddle: " in failed.error["message"]
@@ -183,7 +184,7 @@ def test_steps_in_the_wrong_place(
     steps: list[Any], fields: dict[str, Any], message: str, write: Write, tmp_path: Path
 ) -> None:
     path = write("a", steps=steps, **fields)
-    result = api.run([path], out=tmp_path / "out")
+    result = recipes.run([path], out=tmp_path / "out")
     errors = [s.error for s in result.recipes[0].steps if s.error]
     assert len(errors) == 1 and message in errors[0]["message"] and errors[0]["exit_code"] == 2
     assert not [p for p in (tmp_path / "out" / "a").iterdir() if p.name != ".mconv"]
@@ -208,12 +209,12 @@ def test_steps_in_the_wrong_place(
 )
 def test_options_are_checked(step: dict[str, Any], message: str, hint: str, write: Write, tmp_path: Path) -> None:
     with pytest.raises(MconvError) as caught:
-        api.run([write("a", steps=[step])], out=tmp_path / "out")
+        recipes.run([write("a", steps=[step])], out=tmp_path / "out")
     assert message in caught.value.message and "a.yaml:" in caught.value.message and hint in (caught.value.hint or "")
 
 
 def test_a_failure_inside_tells_the_step(write: Write, tmp_path: Path) -> None:
-    result = api.run([write("a", steps=["to-onnx"])], out=tmp_path / "out")  # an ONNX file is no Paddle model
+    result = recipes.run([write("a", steps=["to-onnx"])], out=tmp_path / "out")  # an ONNX file is no Paddle model
     assert states(result) == ["to-onnx failed"]
     step = result.recipes[0].steps[0]
     assert step.error is not None and step.error["kind"] == "NotAModelError" and step.line == 2

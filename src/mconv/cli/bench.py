@@ -41,6 +41,7 @@ def command(
 ) -> Any:
     """Measure how fast models run in each runtime, or how much load services bear; a wrong answer is no result."""
     from mconv import api
+    from mconv.recipe import api as recipes
 
     services = [api.is_address(source) for source in sources]
     if any(services) and not all(services):
@@ -65,8 +66,9 @@ def command(
     for note in found.notes:
         out.note(note)
     api.bench_files(found, **pictures)
-    reported, failure = api.judge_bench(found, **limits)
-    api.write_reports(reported, TITLE, **files)
+    judged, failure = api.judge_bench(found, **limits)
+    reported = recipes.of_bench(judged, found.seconds)
+    recipes.write_reports(reported, TITLE, **files)
     if failure is not None:
         out.emit(found)
         raise failure

@@ -18,13 +18,13 @@ def command(
     given: Given, schema: Annotated[bool, typer.Option("--schema", help="Print the JSON Schema of recipes.")] = False
 ) -> Any:
     """Write a recipe to start from: look at a model, and guess its inputs and steps."""
-    from mconv import api
+    from mconv.recipe import api as recipes
 
     model = given.get("model")
     if schema:
         if model is not None:
             raise UsageError("--schema prints the schema and looks at no model", "leave one of them away")
-        found = api.recipe_schema()
+        found = recipes.schema()
         out.text(json_text(found, indent=2))
         return found
     if model is None:
@@ -32,7 +32,7 @@ def command(
     show = str(given.get("out")) == "-"
     if show:
         del given["out"]
-    draft = api.init(**given, show=show)
+    draft = recipes.init(**given, show=show)
     for note in draft.notes:
         out.warn(note)
     if show:

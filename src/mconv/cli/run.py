@@ -27,12 +27,12 @@ class _Run(Reported, Run):
 @with_options(_Run)
 def command(given: Given) -> Any:
     """Run recipes: whole chains from the source model to the service. What is done already is left as it is."""
-    from mconv import api
+    from mconv.recipe import api as recipes
 
     files = {name: given.pop(name) for name in ("junit_file", "summary_file") if name in given}
     try:
         with _progress() as progress:
-            result = api.run(**given, progress=progress)
+            result = recipes.run(**given, progress=progress)
     except MconvError as e:  # a recipe that is wrong
         show_annotations(e, TITLE)
         raise
@@ -43,7 +43,7 @@ def command(given: Given) -> Any:
     _table(result)
     if result.nothing_done:
         out.print(f"nothing to do: all {len(result.recipes)} recipes are as they should be in {result.out}")
-    api.write_reports(result, TITLE, **files)
+    recipes.write_reports(result, TITLE, **files)
     show_annotations(result, TITLE)
     out.emit(result.to_dict())
     result.require()
@@ -52,9 +52,9 @@ def command(given: Given) -> Any:
 
 def show_annotations(result: Any, title: str) -> None:
     """GitHub's workflow commands, on stderr as stdout may carry JSON; nothing elsewhere."""
-    from mconv import api
+    from mconv.recipe import api as recipes
 
-    for line in api.github_annotations(result, title):
+    for line in recipes.github_annotations(result, title):
         sys.stderr.write(printable(line) + "\n")
     sys.stderr.flush()
 

@@ -24,6 +24,7 @@ class _Verify(Reported, Verify):
 def command(given: Given) -> Any:
     """Run two models on the same inputs and compare them, output by output."""
     from mconv import api
+    from mconv.recipe import api as recipes
 
     if given["a"] == given["b"] == "-":
         raise UsageError("A and B are both `-`", "give the other model")
@@ -39,8 +40,8 @@ def command(given: Given) -> Any:
             failure = _failure(found, a, b)
     except MconvError as e:
         failure = e
-    reported = api.as_run(a, b, found, failure)
-    api.write_reports(reported, TITLE, **files)
+    reported = recipes.as_run(a, b, found, failure)
+    recipes.write_reports(reported, TITLE, **files)
     show_annotations(reported, TITLE)
     if found is None:
         assert failure is not None
