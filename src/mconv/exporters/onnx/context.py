@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from typing import Any, Optional, Protocol, Union
 
 import numpy as np
 
 from mconv.exporters.onnx.errors import NeedsOpset, Unsupported
-from mconv.exporters.onnx.graph import Graph, schema
+from mconv.exporters.onnx.graph import Graph, Scope, schema
 from mconv.exporters.onnx.types import numbers
 from mconv.program import dims as D
 from mconv.program.dtypes import DType
-from mconv.program.program import Op, Program, Var
+from mconv.program.program import Block, Op, Program, Var
 from mconv.program.value import Value
 
 # a Value, or what becomes a constant: a number takes the type of the node's first Value, a list of integers is int64
@@ -23,27 +24,41 @@ _NARROW = frozenset({DType.BOOL, DType.UINT8, DType.INT8, DType.INT16})
 
 
 class ExporterState(Protocol):
-    """What a converter may ask of the exporter around it.
+    """What a converter may ask of the exporter around it; see :class:`~mconv.exporters.onnx.exporter.Exporter`.
 
     Attributes:
         program: the program that is read.
         graph: the ONNX graph that is written.
+        block: the block that is walked.
+        problems: rows on operators that cannot be said.
         notes: what the report tells.
         uses: variable → how often the program reads it.
         inference: whether dropout and normalisation are those of inference.
         has_0d: whether the program knows tensors without dimensions.
+        trusts_declared: whether what the program notes of sizes is so: no more where a loop changes them.
+        said: operators, by identity, that another one has said with it.
     """
 
     program: Program
     graph: Graph
+    block: Block
+    problems: list[dict[str, Any]]
     notes: list[str]
     uses: Counter[str]
     inference: bool
     has_0d: bool
+    trusts_declared: bool
+    said: set[int]
 
-    def var(self, name: str) -> Optional[Var]:
-        """The variable of that name, which the block at hand sees."""
-        ...
+    def var(self, name: str) -> Optional[Var]: ...
+
+    def read(self, name: str) -> Any: ...
+
+    def write(self, name: str, value: Any) -> None: ...
+
+    def walk(self, block: Block) -> None: ...
+
+    def scope(self) -> AbstractContextManager[Scope]: ...
 
 
 class Context:
