@@ -208,3 +208,28 @@ def test_batch_norm_stays_behind_its_convolution(bias: bool) -> None:
     assert norm.input("Mean") == norm.output("MeanOut") and norm.input("Variance") == norm.output("VarianceOut")
     if bias:
         assert ops[1].attr("axis") == 1
+
+
+@everywhere
+@pytest.mark.parametrize(
+    ("sizes", "perm", "squeezed"),
+    [
+        ([0, 4, -1], [0, 2, 1], True),
+        ([-1, 4, 8], [0, 2, 1], True),
+        ([0, 8, 4], [0, 2, 1], False),
+        ([0, 4, -1], None, False),
+    ],
+)
+def test_a_reshape_that_drops_ones_in_front_of_a_transpose(
+    place: Place, sizes: list[int], perm: list[int], squeezed: bool
+) -> None:
+    """[n, 4, 1, 8] as [n, 4, 8]: what Paddle writes as a squeeze, and its passes know as one."""
+    nodes = [helper.make_node("Conv", ["x", "w"], ["c"]), helper.make_node("Reshape", ["c", "sizes"], ["r"])]
+    nodes.append(
+        helper.make_node("Transpose", ["r"], ["t"], perm=perm) if perm else helper.make_node("Relu", ["r"], ["t"])
+    )
+    nodes.append(helper.make_node("Relu", ["t"], ["y"]))
+    sets = [{"x": rand(n, 3, 2, 9, seed=n)} for n in (2, 1)]
+    constants = {"w": rand(4, 3, 2, 2, seed=3), "sizes": np.array(sizes, np.int64)}
+    made = check_model(place, graph_model(nodes, {"x": [s["x"] for s in sets]}, ["y"], constants=constants), sets)
+    assert ("squeeze2" in {op.type for op in made.program.main.ops}) == squeezed

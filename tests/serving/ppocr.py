@@ -31,7 +31,11 @@ DET = {
 CLS = {
     "Global": {"model_name": "PP-LCNet_x0_25_textline_ori"},
     "PreProcess": {
-        "transform_ops": [{"ResizeImage": {"size": [192, 48]}}, {"NormalizeImage": {**HALF, "order": ""}}, CHW]
+        "transform_ops": [
+            {"ResizeImage": {"size": [192, 48]}},
+            {"NormalizeImage": {**HALF, "scale": 1 / 255, "order": ""}},
+            CHW,
+        ]
     },
     "PostProcess": {"Topk": {"topk": 1, "label_list": ["0_degree", "180_degree"]}},
 }

@@ -132,8 +132,11 @@ def conv_transpose(
         raise UnsupportedError("ConvTranspose: more is cut off than there is")
     ones = [2] if k == 1 else []
     x, w, cut = _lifted(b, x, w, cut)
+    kind = "conv3d_transpose" if k == 3 else "conv2d_transpose"
+    # Paddle 3 translates a program that has it not into one that it refuses (enable_new_ir, which PaddleX sets)
+    more: dict[str, list[int]] = {"output_padding": []} if "output_padding" in b.signature(kind)["attrs"] else {}
     made = b.op(
-        "conv3d_transpose" if k == 3 else "conv2d_transpose",
+        kind,
         Input=x,
         Filter=w,
         strides=cut.strides,
@@ -142,6 +145,7 @@ def conv_transpose(
         dilations=cut.dilations,
         groups=groups,
         output_size=[],
+        **more,
         data_format="NCDHW" if k == 3 else "NCHW",
         result=(x.dtype, (shape[0], channels, *[1] * len(ones), *inner)),
     )

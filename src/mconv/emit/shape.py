@@ -243,7 +243,10 @@ def squeeze(b: Builder, x: Value, axes: Optional[Sequence[int]] = None) -> Value
             raise UnsupportedError("Squeeze without axes: which dimensions are 1 is known only at run time")
         axes = [i for i, d in enumerate(shape) if d == 1]
     drop = {axis_of(a, len(shape)) for a in axes}
-    return reshape(b, x, [d for i, d in enumerate(shape) if i not in drop])
+    rest = [d for i, d in enumerate(shape) if i not in drop]
+    if all(isinstance(shape[axis], int) for axis in drop) or not rest:
+        return reshape(b, x, rest)
+    return b.op("squeeze2", X=x, axes=sorted(drop), result=(x.dtype, tuple(rest)))
 
 
 def unsqueeze(b: Builder, x: Value, axes: Sequence[int]) -> Value:

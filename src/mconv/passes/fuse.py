@@ -1,4 +1,5 @@
-"""Puts together again what exporters took apart: layer norm, GELU, Swish, HardSwish, Mish, attention, global pooling.
+"""Puts together again what exporters took apart: layer norm, GELU, Swish, HardSwish, Mish, attention, global pooling,
+squeezes.
 
 Paddle's own fusion passes know the whole operators, not their pieces, and the whole ones are right under oneDNN
 where some of the pieces are not.
@@ -13,7 +14,7 @@ from collections import Counter
 from collections.abc import MutableMapping
 from typing import Callable, Optional
 
-from mconv.passes import fuse_activation, fuse_attention, fuse_conv, fuse_norm, fuse_pool
+from mconv.passes import fuse_activation, fuse_attention, fuse_conv, fuse_norm, fuse_pool, fuse_squeeze
 from mconv.passes.graph import Graph, first, mentions
 from mconv.passes.rewrite import Site
 from mconv.program import signatures
@@ -33,6 +34,7 @@ _RULES: tuple[tuple[str, tuple[str, ...], Rule], ...] = (
     ("hard_swish", ("elementwise_mul", "elementwise_div", "scale"), fuse_activation.hard_swish),
     ("scale", ("matmul_v2",), fuse_norm.attention_scale),
     ("pool2d", ("reduce_mean",), fuse_pool.global_mean),
+    ("squeeze2", ("reshape2",), fuse_squeeze.squeeze),
 )
 
 
