@@ -24,13 +24,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from before import BEFORE, sources
 from to_serving import finish
 
 from mconv import __version__, api, runtimes
 
-ROOT = Path(__file__).parent.parent
-# the last commit whose services were as Paddle Serving's examples are: thread_num 2, no oneDNN, no batching of requests
-BEFORE = "889e84b0785d025762e7e2eaa33b96c04e242e7c"
 BEGIN, END = "<!-- serving: begin -->", "<!-- serving: end -->"
 PLOT = "serving.svg"
 WANTED = 2.0  # times the requests a second
@@ -70,14 +68,6 @@ def make_model(folder: Path) -> None:
     assert config.num_hidden_layers == 6
     model.save_pretrained(folder)
     AutoTokenizer.from_pretrained(source).save_pretrained(folder)
-
-
-def sources(commit: str, folder: Path) -> Path:
-    """The package as it was at a commit."""
-    folder.mkdir()
-    archive = subprocess.run(["git", "-C", str(ROOT), "archive", commit, "src"], check=True, capture_output=True).stdout
-    subprocess.run(["tar", "-x", "-C", str(folder)], input=archive, check=True)
-    return folder / "src"
 
 
 def generate(src: Path, model: Path, out: Path, name: str, ports: tuple[int, int, int]) -> Path:

@@ -42,9 +42,11 @@ def settings(inputs: dict, folder: Path, outputs: dict, **options: object) -> tu
         ({"x": (F32, (-1, 4))}, {"y": (-1, 2)}, {"device_type": 1}, False, "no CPU"),
         ({"x": (F32, (-1, 3, -1, -1))}, {"y": (-1, 2)}, {"image_size": "32"}, True, None),
         ({"x": (F32, (-1, 3, 48, -1))}, {"y": (-1, 2)}, {}, False, "sizes of the inputs change"),
-        (BERT, {"y": (-1, 2)}, {"max_length": 64}, False, "sizes of the inputs change"),
+        (BERT, {"y": (-1, 2)}, {"max_length": 64}, True, None),
+        (BERT, {"y": (-1, 2)}, {"max_length": 64, "onednn": False}, False, "--no-onednn was asked for"),
+        (BERT, {"y": (2,)}, {"max_length": 64}, False, "sizes of the inputs change"),
         (BERT, {"y": (-1, 2)}, {"max_length": 64, "onednn": True}, True, None),
-        (BERT, {"y": (-1, -1, 2)}, {"max_length": 64}, False, "sizes of the inputs change"),
+        (BERT, {"y": (-1, -1, 2)}, {"max_length": 64}, True, None),
         ({"input_ids": (I64, (-1, -1))}, {"y": (-1, 2)}, {}, False, "sizes of the inputs change"),
     ],
     ids=[
@@ -56,6 +58,8 @@ def settings(inputs: dict, folder: Path, outputs: dict, **options: object) -> tu
         "picture",
         "wide picture",
         "texts",
+        "texts, refused",
+        "texts that are not joined",
         "filled up",
         "tokens",
         "no mask",
@@ -69,7 +73,8 @@ def test_onednn_is_on_where_shapes_are_few(
     (line,) = [x for x in text.splitlines() if "# oneDNN, for a CPU" in x]
     assert (comment in line) if comment else line.endswith("# oneDNN, for a CPU")
     if inputs is BERT:
-        assert steps == ("[16, 24, 32, 48, 64]" if on else "None")
+        assert steps == ("[16, 24, 32, 48, 64]" if options.get("onednn") else "None")
+        assert local["onednn_fc"] is bool(options.get("onednn"))
 
 
 def test_few_lengths_take_little_memory() -> None:

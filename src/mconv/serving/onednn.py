@@ -14,9 +14,18 @@ the same, 100 to 500 pixels            65       85                 –
 
 With the passes each shape keeps a copy of the weights of the fully connected layers.
 
-Which is faster is the processor's choice: on an Intel Xeon the same BERT took, in the same Paddle, 10, 13 and 13 ms at 16
-tokens, 22, 28 and 29 at 64, 34, 51 and 51 for eight texts of 16 (``mconv bench``). So texts of any length are filled up
-for oneDNN only where the user asks for it; requests that are run together gain more.
+Texts that are run together are another matter: there is more to compute for each shape. The same BERT on an Intel Xeon
+(Sapphire Rapids, a loaded machine), milliseconds of CPU per text of 3 to 100 tokens, each shape a new one:
+
+==========================  =======  ===========
+texts that come together    without  with oneDNN
+==========================  =======  ===========
+1                           20.4     17.6
+8                           17.8     14.1
+16                          19.4     15.6
+==========================  =======  ===========
+
+So a service that joins texts uses it, without the ``fc`` passes; to have texts filled up to few lengths, the user asks.
 """
 
 from __future__ import annotations
@@ -55,7 +64,7 @@ class OneDNN:
     reason: str = ""
 
 
-def settle(asked: Optional[bool], cpu: bool, shapes: Optional[int], weights: int) -> OneDNN:
+def settle(asked: Optional[bool], cpu: bool, shapes: Optional[int], weights: int, joined: bool = False) -> OneDNN:
     """Decide.
 
     Args:
@@ -63,6 +72,7 @@ def settle(asked: Optional[bool], cpu: bool, shapes: Optional[int], weights: int
         cpu: whether the service runs on a CPU.
         shapes: how many shapes the inputs have besides the number of rows; None: any number.
         weights: bytes of the fully connected layers, see :func:`product_bytes`.
+        joined: whether requests are run together.
     """
     passes = shapes is not None and shapes * weights <= _MEMORY
     kept = max(shapes or 0, min(_MOST_LENGTHS, _MEMORY // weights) if passes and weights else 2 * _MOST_LENGTHS)
@@ -70,7 +80,7 @@ def settle(asked: Optional[bool], cpu: bool, shapes: Optional[int], weights: int
         return OneDNN(False, passes, kept, "off: device_type is no CPU")
     if asked is False:
         return OneDNN(False, passes, kept, "off: --no-onednn was asked for")
-    if asked is None and shapes is None:
+    if asked is None and shapes is None and not joined:
         reason = "off: the sizes of the inputs change, and oneDNN prepares its operators for each anew (--onednn)"
         return OneDNN(False, passes, kept, reason)
     return OneDNN(True, passes, kept)

@@ -30,12 +30,12 @@ from mconv.serving.service_options import ServiceOptions, check, options_from
 
 __all__ = ["CONFIG", "MODULES", "SERVICE", "Service", "ServiceOptions", "Written", "kind_of", "options_from", "plan"]
 CONFIG, SERVICE, HTTP_SERVER = "config.yml", "web_service.py", "http_server.py"
-# what no setting is filled into: what requests carry, start and end, how Paddle is set up
-PARTS = (HTTP_SERVER, "lifecycle.py", "predictor.py", "request_data.py")
+# what no setting is filled into: what requests carry and how they get about, start and end, how Paddle is set up
+PARTS = ("channels.py", HTTP_SERVER, "lifecycle.py", "predictor.py", "request_data.py")
 BATCHING = "batching.py"
 SHAPES = "dynamic_shapes.json"
 # requests under way at a time, and how many of them are run together
-_WORKERS, _MANY_WORKERS, _BATCH = 4, 32, 8
+_WORKERS, _MANY_WORKERS, _BATCH = 4, 32, 16
 _LARGE = 256 << 20  # bytes of weights of which there is one copy, unless the user wants more
 _MODEL_HOME = "/home/model-server"  # in the container, as in the article
 
@@ -189,10 +189,10 @@ def _around(
 ) -> None:
     module = MODULES[service.kind]
     weights = onednn.product_bytes(program)
-    fast = onednn.settle(options.onednn, options.device_type == 0, service.sizes, weights)
     # texts come one by one, and are too short to keep a processor busy
     batching = _batching(service, config, program)
     batched = service.kind == "text" and service.padding is not None and batching["JOINABLE"] == "True"
+    fast = onednn.settle(options.onednn, options.device_type == 0, service.sizes, weights, batched)
     names = {"NAME": options.name, "RPC_PORT": options.rpc_port, "HTTP_PORT": options.http_port}
     service.files[CONFIG] = render(
         CONFIG,
@@ -200,7 +200,7 @@ def _around(
         HEALTH_PORT=options.health,
         WORKERS=options.workers or (_MANY_WORKERS if batched else _WORKERS),
         BATCH_SIZE=_BATCH if batched else 1,
-        BATCH_TIMEOUT=1 if batched else -1,
+        BATCH_TIMEOUT=5 if batched else -1,
         CONCURRENCY=_copies(service, options, weights),
         MODEL=quoted(model),
         DEVICE_TYPE=options.device_type,
