@@ -36,7 +36,7 @@ $(VENV)/.core: pyproject.toml Makefile $(LOCK)
 # torch first and pinned: a later resolution must not replace it by a build with gigabytes of CUDA
 $(VENV)/.full: $(VENV)/.core
 	$(PIP) $(PINNED) torch==2.13.0
-	$(PIP) $(PINNED) -e '.[dev,docs,ci,bench]' $(FULL)
+	$(PIP) $(PINNED) -e '.[dev,docs,ci,bench,importers]' $(FULL)
 	@touch $@
 
 install-core: $(VENV)/.core ## .venv with mconv alone (what `pip install -e .` gives)
@@ -79,7 +79,7 @@ test-processors: install runtimes build/avx2.so ## the tests that compare number
 
 lock: ## write tests/constraints.txt anew, from the newest packages
 	@d=$$(mktemp -d) && $(PYTHON) -m venv $$d && $$d/bin/python -m pip install -q torch==2.13.0 && \
-	$$d/bin/python -m pip install -q -e '.[dev,docs,ci,bench]' $(FULL) && \
+	$$d/bin/python -m pip install -q -e '.[dev,docs,ci,bench,importers]' $(FULL) && \
 	{ grep '^#' $(LOCK); $$d/bin/python -m pip freeze | grep -vE -- '^(-e |#|mconv)' | sed 's/+cpu$$//'; } > $$d/lock && \
 	cp $$d/lock $(LOCK) && rm -r $$d
 

@@ -11,6 +11,7 @@ from mconv.options.proving import Arguments, Converting, Force, PathLike, Provin
 
 ENGINES = ("native", "x2paddle")
 ONNX_ENGINES = ("mconv", "paddle2onnx")
+PROFILES = ("tensorrt", "rknn", "ascend", "ncnn", "mnn")  # mconv.exporters.onnx.profiles
 DEFAULT_OPSET = 13
 OPSETS = (7, 20)  # that paddle2onnx 2.1 writes
 
@@ -78,19 +79,28 @@ class ToOnnx(Proving):
     """Of ``to-onnx``.
 
     Raises:
-        UsageError: the engine does not exist, does not write *opset*, or has no use for *plugins*.
+        UsageError: the engine does not exist, does not write *opset*, or has no use for *plugins* or *profile*.
     """
 
     path: PathLike = argument(
         help="The model: a folder, a file, or a prefix (any era of Paddle, .json included).", kw_only=False
     )
     out: PathLike = argument(metavar="OUT.ONNX", help="The file to write; a report is put beside it.", kw_only=False)
-    opset: int = option(
-        default=DEFAULT_OPSET,
+    opset: Optional[int] = option(
+        default=None,
         metavar="NUMBER",
-        help="The version of ONNX's operators; a newer one where it is needed.",
+        help="The version of ONNX's operators; a newer one where it is needed.  [default: 13]",
         group=CONVERSION,
         schema={"minimum": OPSETS[0], "description": "The version of ONNX's operators."},
+    )
+    profile: Optional[str] = option(
+        default=None,
+        flags=["--for"],
+        metavar="TOOL",
+        help="What reads the file next, tensorrt, rknn, ascend, ncnn or mnn: its opset, fixed sizes by --input, no forms that it lacks.",
+        group=CONVERSION,
+        choices=PROFILES,
+        recipe=False,
     )
     engine: str = option(
         default="mconv",
@@ -103,7 +113,7 @@ class ToOnnx(Proving):
         default=(),
         flags=["--input", "-i"],
         metavar="'NAME[1,3,?,640]'",
-        help="Shape of a random input to verify with. Repeatable.",
+        help="Shape of a random input to verify with; with --for, of the input for good. Repeatable.",
         group=INPUT,
         recipe=False,
     )
@@ -123,11 +133,14 @@ class ToOnnx(Proving):
         if self.engine not in ONNX_ENGINES:
             raise UsageError(f"unknown engine {self.engine!r}", f"engines are {', '.join(ONNX_ENGINES)}")
         if self.engine == "paddle2onnx":
-            if not low <= self.opset <= high:
+            if self.opset is not None and not low <= self.opset <= high:
                 raise UsageError(f"--opset {self.opset}: paddle2onnx writes {low} to {high}")
-            if self.plugins:
-                raise UsageError("--plugin: paddle2onnx has no use for it", "leave out --engine")
+            if self.plugins or self.profile:
+                given = "--plugin" if self.plugins else "--for"
+                raise UsageError(f"{given}: paddle2onnx has no use for it", "leave out --engine")
+        if self.profile is not None and self.profile not in PROFILES:
+            raise UsageError(f"unknown tool {self.profile!r}", f"profiles are {', '.join(PROFILES)}")
         super().__post_init__()
 
     def said_of_verifying(self) -> dict[str, bool]:
-        return {"--input": bool(self.inputs), **super().said_of_verifying()}
+        return {"--input": bool(self.inputs) and self.profile is None, **super().said_of_verifying()}

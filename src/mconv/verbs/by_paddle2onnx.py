@@ -9,7 +9,7 @@ from typing import Any, Optional
 
 from mconv.errors import RuntimeFailedError, UnsupportedError
 from mconv.inspection import Inspection
-from mconv.options.onnx import ToOnnx
+from mconv.options.onnx import DEFAULT_OPSET, ToOnnx
 from mconv.paddle.legalize import legalize
 from mconv.paddle.modern import modernize
 from mconv.program import files
@@ -44,7 +44,7 @@ def convert(found: ModelFiles, seen: Inspection, made: Path, report: Report, cho
     chosen.progress(f"converting {found.program} with paddle2onnx {tool}")
     step = time.perf_counter()
     raw = scratch / "made.onnx"
-    opset = chosen.opset
+    opset = DEFAULT_OPSET if chosen.opset is None else chosen.opset
     log = paddle2onnx.convert(program, params, raw, opset=opset, scratch=scratch, timeout=chosen.timeout)
     for line in log:
         chosen.progress(f"  paddle2onnx: {line}")

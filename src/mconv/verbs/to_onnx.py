@@ -6,7 +6,7 @@ import tempfile
 import time
 from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import Any, Optional
 
 from mconv import inspection, paddle
 from mconv.artifacts import provenance
@@ -20,13 +20,17 @@ from mconv.errors import (
 )
 from mconv.exporters import onnx as exporter
 from mconv.exporters.onnx.graph import OLDEST, newest
+from mconv.exporters.onnx.profiles import PROFILES, Profile, refused
 from mconv.inspection import Inspection
-from mconv.options.onnx import ToOnnx
+from mconv.options.onnx import DEFAULT_OPSET, ToOnnx
 from mconv.paddle import pir_reader
 from mconv.program import files
 from mconv.program.dtypes import DType
+from mconv.program.inputs import parse_input
 from mconv.program.params import PathLike
+from mconv.program.program import Program
 from mconv.program.stored import Era, ModelFiles
+from mconv.program.unsupported import refusal
 from mconv.proof import precision
 from mconv.proof.compare import Tolerance
 from mconv.proof.feeds import InputSpec, specs_of
@@ -70,7 +74,7 @@ def to_onnx(chosen: ToOnnx) -> Report:
     recording = provenance.Recording(
         "to-onnx",
         _files(found),
-        options={"opset": chosen.opset, "engine": chosen.engine},
+        options={"opset": chosen.opset, "engine": chosen.engine, "for": chosen.profile, "inputs": list(chosen.inputs)},
         packages=_PACKAGES[chosen.engine],
     )
     with (
@@ -144,11 +148,12 @@ def _export(found: ModelFiles, made: Path, report: Report, chosen: ToOnnx, apart
 
     for plugin in chosen.plugins:
         exporter.load_plugin(Path(plugin))
-    opset = chosen.opset
-    if not OLDEST <= opset <= newest():
-        raise UsageError(
-            f"--opset {opset}: mconv writes {OLDEST} to {newest()}, the newest that the installed onnx knows"
-        )
+    profile = PROFILES[chosen.profile] if chosen.profile is not None else None
+    opset = chosen.opset if chosen.opset is not None else profile.opset if profile is not None else DEFAULT_OPSET
+    latest = min(newest(), profile.latest) if profile is not None else newest()
+    if not OLDEST <= opset <= latest:
+        reads = f"the newest that {profile.name} reads" if profile is not None else "as the installed onnx does"
+        raise UsageError(f"--opset {opset}: mconv writes {OLDEST} to {latest}, {reads}")
     chosen.progress(f"converting {found.program}")
     step = time.perf_counter()
     if found.era is Era.PIR:
@@ -158,7 +163,11 @@ def _export(found: ModelFiles, made: Path, report: Report, chosen: ToOnnx, apart
     else:
         program = files.load_program(found)
         params = {r.name: r for r in files.records(found, program)}
-    exported = exporter.export(program, params, opset=opset)
+    sizes = _fixed(program, profile, chosen) if profile is not None else {}
+    exported = exporter.export(program, params, opset=opset, latest=latest, sizes=sizes)
+    missed = refused(profile, exported.nodes) if profile is not None else []
+    if missed:
+        raise refusal(missed, "`mconv edit` cuts a model before what its reader cannot take")
     report.seconds["convert"] = time.perf_counter() - step
     report.warnings += exported.notes
     if exported.unread:
@@ -171,6 +180,32 @@ def _export(found: ModelFiles, made: Path, report: Report, chosen: ToOnnx, apart
     exporter.write(exported, made, version=__version__, external=apart)
     report.seconds["write"] = time.perf_counter() - step
     return exporter.skeleton(exported)
+
+
+def _fixed(program: Program, profile: Profile, chosen: ToOnnx) -> dict[str, list[Optional[int]]]:
+    """The sizes that ``--input`` gives the inputs for good.
+
+    Raises:
+        UsageError: there is no such input, it has other sizes, or one is left open that the tool needs.
+    """
+    given = {shape.name: shape.dims for shape in map(parse_input, chosen.inputs)}
+    ports = {p.name: p.shape for p in program.feeds}
+    unknown = sorted(set(given) - set(ports))
+    if unknown:
+        raise UsageError(f"--input {unknown[0]}: the model has no such input", f"its inputs are {', '.join(ports)}")
+    found: dict[str, list[Optional[int]]] = {}
+    for name, shape in ports.items():
+        dims = [d if isinstance(d, int) else None for d in given.get(name, (None,) * len(shape))]
+        if len(dims) != len(shape) or any(d is not None and s not in (-1, d) for d, s in zip(dims, shape)):
+            raise UsageError(f"--input {name}{list(dims)}: the model has {list(shape)}")
+        if profile.fixed and any(s < 0 and d is None for d, s in zip(dims, shape)):
+            wanted = ",".join("?" if s < 0 else str(s) for s in shape)
+            raise UsageError(
+                f"{profile.name} takes fixed sizes only, and input {name} is [{wanted}]",
+                f"fix them: --input '{name}[{wanted.replace('?', '1')}]' with the sizes that you need",
+            )
+        found[name] = dims
+    return found
 
 
 def _port(tensor: inspection.Tensor, info: Any) -> dict[str, Any]:

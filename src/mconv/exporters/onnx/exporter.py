@@ -55,7 +55,12 @@ class Exported:
 
 
 def export(
-    program: Program, params: Mapping[str, TensorSource], *, opset: int, latest: Optional[int] = None
+    program: Program,
+    params: Mapping[str, TensorSource],
+    *,
+    opset: int,
+    latest: Optional[int] = None,
+    sizes: Optional[Mapping[str, Sequence[Optional[int]]]] = None,
 ) -> Exported:
     """Say a program in ONNX's operators.
 
@@ -64,6 +69,7 @@ def export(
         params: its stored tensors.
         opset: the version of ONNX's operators; a newer one is taken where an operator needs it.
         latest: the newest that may be taken (default: what the installed onnx knows).
+        sizes: input → its dimensions for good, None where one stays open.
 
     Raises:
         UnsupportedError: operators that ONNX cannot say; ``rows`` lists all of them.
@@ -71,7 +77,7 @@ def export(
     """
     highest = newest() if latest is None else latest
     while True:
-        exporter = Exporter(program, params, opset, highest)
+        exporter = Exporter(program, params, opset, highest, sizes or {})
         try:
             exporter.run()
             break
@@ -83,7 +89,14 @@ def export(
 class Exporter:
     """One attempt to say a program in an opset."""
 
-    def __init__(self, program: Program, params: Mapping[str, TensorSource], opset: int, latest: int):
+    def __init__(
+        self,
+        program: Program,
+        params: Mapping[str, TensorSource],
+        opset: int,
+        latest: int,
+        sizes: Mapping[str, Sequence[Optional[int]]],
+    ):
         self.program = program
         self.params = params
         self.graph = Graph(opset)
@@ -91,6 +104,7 @@ class Exporter:
         self.problems: list[dict[str, Any]] = []
         self.notes: list[str] = []
         self.latest = latest
+        self.sizes = sizes
         self.inputs: list[Value] = []
         self.has_0d = program.version >= _HAS_0D
         self.inference = True
@@ -129,7 +143,11 @@ class Exporter:
         var = port.var
         if var.dtype is None or var.shape is None:
             raise CorruptModelError(f"input {port.name!r} of the program is no tensor")
-        shape = [d if d >= 0 else D.Sym.named(f"{port.name}_{axis}") for axis, d in enumerate(var.shape)]
+        given = self.sizes.get(port.name, [None] * len(var.shape))
+        shape = [
+            d if d >= 0 else fixed if fixed is not None else D.Sym.named(f"{port.name}_{axis}")
+            for axis, (d, fixed) in enumerate(zip(var.shape, given))
+        ]
         value = Value(port.name, var.dtype, shape)
         self.graph.known[port.name] = value
         self.graph.scope.env[port.name] = value

@@ -1,0 +1,89 @@
+"""``mconv to-onnx`` on a BERT-base sized PIR model against ``cp`` of its weights and paddle2onnx, paired in one run.
+
+Every round runs, as whole processes on a model in the page cache: ``cp`` of the parameters, ``mconv --version`` with onnx
+imported (the start-up), ``mconv to-onnx --no-verify`` and paddle2onnx itself. Needs a Paddle 3 in this Python.
+
+    python bench/to_onnx.py [--rounds 5] [--write docs/benchmarks.md]
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from to_serving import Timing, machine
+
+HERE = Path(__file__).parent
+BEGIN, END = "<!-- to-onnx: begin -->", "<!-- to-onnx: end -->"
+# the targets: times of cp beside the start-up, and peak memory
+MAX_RATIO, MAX_MB = 2.0, 200.0
+NAMES = ("cp", "start", "mconv to-onnx", "paddle2onnx")
+START = "import mconv.verbs.to_onnx, onnx"
+OTHER = "import sys, paddle2onnx; paddle2onnx.export(sys.argv[1], sys.argv[2], sys.argv[3], opset_version=17)"
+
+
+def measure(rounds: int) -> dict[str, Timing]:
+    timings = {name: Timing() for name in NAMES}
+    with tempfile.TemporaryDirectory(prefix="mconv-bench-") as scratch:
+        folder = Path(scratch)
+        source = folder / "source"
+        source.mkdir()
+        subprocess.run([sys.executable, str(HERE / "make_bert_pir.py"), str(source)], check=True, capture_output=True)
+        program, weights, out = str(source / "bert.json"), str(source / "bert.pdiparams"), folder / "out"
+        for number in range(rounds + 1):
+            fresh = {name: Timing() for name in NAMES} if number == 0 else timings  # the first round warms up
+            out.mkdir()
+            fresh["cp"].run(["cp", weights, str(out / "copy")])
+            fresh["start"].run([sys.executable, "-c", START])
+            ours = [sys.executable, "-m", "mconv", "to-onnx", program, str(out / "ours.onnx")]
+            fresh["mconv to-onnx"].run([*ours, "--opset", "17", "--no-verify", "--quiet"])
+            fresh["paddle2onnx"].run([sys.executable, "-c", OTHER, program, weights, str(out / "other.onnx")])
+            shutil.rmtree(out)
+    return timings
+
+
+def ratio(timings: dict[str, Timing]) -> float:
+    """(mconv - start) / cp, the median of the rounds."""
+    rows = zip(*(timings[name].wall for name in ("mconv to-onnx", "start", "cp")))
+    return statistics.median((ours - start) / copy for ours, start, copy in rows)
+
+
+def report(timings: dict[str, Timing], rounds: int) -> str:
+    lines = [
+        f"BERT-base sized `.json` (418 MB of parameters), opset 17, {machine()}, Python {sys.version.split()[0]}; whole "
+        f"processes, median of {rounds}; `start` is `python -c '{START}'`.",
+        "",
+        "| | s | from … to | CPU s | peak MB |",
+        "|---|---|---|---|---|",
+        *[timing.row(f"`{name}`") for name, timing in timings.items()],
+        "",
+        f"Beside its start-up, `mconv to-onnx` takes {ratio(timings):.2f} × `cp`.",
+    ]
+    return "\n".join(lines)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--write", type=Path, help="put the table between the marks in this file")
+    arguments = parser.parse_args()
+    timings = measure(arguments.rounds)
+    text = report(timings, arguments.rounds)
+    print(text)
+    if arguments.write is not None:
+        document = arguments.write.read_text() if arguments.write.exists() else ""
+        if BEGIN not in document:
+            document += f"\n## Paddle to ONNX\n\n{BEGIN}\n{END}\n"
+        head, rest = document.split(BEGIN)
+        arguments.write.write_text(f"{head}{BEGIN}\n{text}\n{END}{rest.split(END)[1]}")
+    peak = max(timings["mconv to-onnx"].peak)
+    return 1 if ratio(timings) > MAX_RATIO or peak > MAX_MB else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
