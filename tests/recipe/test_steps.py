@@ -14,6 +14,7 @@ from mconv import api
 from mconv.errors import MconvError
 from mconv.recipe import api as recipes
 from tests.golden import case
+from tests.managed import require
 from tests.onnx.make import mlp
 from tests.recipe.conftest import Write, states
 
@@ -218,3 +219,34 @@ def test_a_failure_inside_tells_the_step(write: Write, tmp_path: Path) -> None:
     assert states(result) == ["to-onnx failed"]
     step = result.recipes[0].steps[0]
     assert step.error is not None and step.error["kind"] == "NotAModelError" and step.line == 2
+
+
+# half and int8 --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.runtime
+def test_a_quantised_model_is_served(write: Write, tmp_path: Path) -> None:
+    """The data hold no labels here; what they prove is in the result."""
+    require("paddle-2.3.2")
+    np.savez(tmp_path / "real.npz", x=np.random.default_rng(3).normal(size=(64, 16)).astype(np.float32))
+    steps = ["onnx2paddle", {"quantize": {"method": "minmax"}}, "to-serving"]
+    path = write("a", steps=steps, target="2.3", verification={"runtime": "paddle-2.3.2", "data": "real.npz"})
+    result = api.run([path], out=tmp_path / "out")
+    result.require()
+    quantized = result.recipes[0].steps[1]
+    assert quantized.name == "quantize" and quantized.compared and all(row["ok"] for row in quantized.compared)
+    served = api.inspect(tmp_path / "out" / "a" / "serving_server")
+    assert any(note.startswith("quantised to 8 bits") for note in served.notes)
+
+
+def test_data_are_asked_for(write: Write, tmp_path: Path) -> None:
+    path = write("a", steps=["onnx2paddle", "quantize"])
+    with pytest.raises(MconvError, match="needs real inputs to calibrate with"):
+        api.run([path], out=tmp_path / "out").require()
+
+
+@pytest.mark.parametrize("then", ["verify", "serve-check"])
+def test_a_halved_model_is_not_run_on_a_cpu(then: str, write: Write, tmp_path: Path) -> None:
+    path = write("a", steps=[{"onnx2paddle": {"half": "fp16", "verify": False}}, "to-serving", then])
+    with pytest.raises(MconvError, match="the model is for GPUs by now"):
+        api.run([path], out=tmp_path / "out").require()

@@ -11,7 +11,7 @@ import typer
 from mconv.cli.common import out, stdout_for_the_result
 from mconv.cli.parameters import Given, with_options
 from mconv.cli.piped import piped_text
-from mconv.cli.proving import show_proof, table_on_failure
+from mconv.cli.proving import show_half, show_proof, table_on_failure
 from mconv.errors import UsageError
 from mconv.options.convert import Convert
 from mconv.options.declare import SERVICE
@@ -52,6 +52,7 @@ def command(
     ]
     out.table(["", "variable", "called", "type", "known dims"], rows)
     show_proof(result.verification)
+    show_half(result.half)
     if result.service is not None:
         out.print(f"start the service with `mconv serve {shlex.quote(str(out_dir))}/`")
     out.print(", ".join(f"{name} {value:.2f} s" for name, value in result.seconds.items()))

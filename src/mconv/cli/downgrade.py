@@ -7,6 +7,7 @@ from typing import Any
 from mconv.cli.common import out
 from mconv.cli.parameters import Given, with_options
 from mconv.cli.piped import piped
+from mconv.cli.proving import show_half
 from mconv.options.models import Downgrade
 
 
@@ -26,4 +27,5 @@ def command(given: Given) -> Any:
     rows = [["input", t.name, t.dtype, str(list(t.shape))] for t in result.inputs]
     rows += [["output", t.name, t.dtype, str(list(t.shape))] for t in result.outputs]
     out.table(["", "name", "type", "shape"], rows)
+    show_half(result.half)
     return result

@@ -16,6 +16,17 @@ def show_report(report: Any) -> None:
     for key, value in report.seconds.items():
         out.detail(f"{key}: {value:.2f} s")
     show_proof(report.verification)
+    show_half(report.half)
+
+
+def show_half(half: Optional[dict[str, Any]]) -> None:
+    """What ``--half`` made: one line."""
+    if half is not None:
+        off = "" if half["error"] is None else f", {half['error']:.4%} off by emulation in {half['runtime']}"
+        before, after = half["bytes"]["before"] / 1e6, half["bytes"]["after"] / 1e6
+        out.print(
+            f"{half['dtype']}: {half['operators']} operators, {before:.1f} MB → {after:.1f} MB{off}: {half['status']}"
+        )
 
 
 def show_ports(report: Any) -> None:

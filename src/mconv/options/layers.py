@@ -113,6 +113,8 @@ class ToStatic(Saving):
     def __post_init__(self) -> None:
         if self.format not in FORMATS:
             raise UsageError(f"unknown format {self.format!r}", f"formats are {', '.join(FORMATS)}")
+        if self.format == "json" and self.half is not None:
+            raise UsageError("--half: Paddle 3 makes half precision of a .json itself", "--format pdmodel")
         if self.format == "json" and self.output_names is not None:
             raise UsageError("--output-names: a .json is left as Paddle writes it", "--format pdmodel has names")
         super().__post_init__()

@@ -8,7 +8,18 @@ from typing import ClassVar, Optional, Union
 from mconv.errors import UsageError
 from mconv.options.declare import CONVERSION, INPUT, OUTPUT, VERIFICATION, again, argument, one_of, option
 from mconv.options.layers import OutputNames
-from mconv.options.proving import Bounded, Feeds, Force, PathLike, Progress, Proving, Runs, Targeted, TargetLike
+from mconv.options.proving import (
+    Bounded,
+    Feeds,
+    Force,
+    Halving,
+    PathLike,
+    Progress,
+    Proving,
+    Runs,
+    Targeted,
+    TargetLike,
+)
 from mconv.program import targets
 from mconv.program.targets import Target
 
@@ -16,7 +27,7 @@ MODEL = "A Paddle model: a folder, a .pdmodel or __model__, or a prefix."
 FILES = "The folder for inference.pdmodel and inference.pdiparams."
 
 
-class Downgrade(OutputNames, Targeted, Force, Bounded):
+class Downgrade(OutputNames, Halving, Targeted, Force, Bounded):
     """Of ``downgrade``."""
 
     path: PathLike = argument(

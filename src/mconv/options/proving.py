@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Optional, Union
 
 from mconv.errors import UsageError
-from mconv.options.declare import CONVERSION, INPUT, OUTPUT, VERIFICATION, Options, option
+from mconv.options.declare import CONVERSION, INPUT, OUTPUT, VERIFICATION, Options, one_of, option
 from mconv.program import targets
 from mconv.program.paths import PathLike
 from mconv.program.targets import Target
@@ -16,6 +16,7 @@ from mconv.program.targets import Target
 Arguments = Union[Mapping[str, Any], Sequence[str]]  # of a factory: by name, or ``key=value`` texts
 TargetLike = Union[Target, str, float]
 ABOVE_ZERO = {"exclusiveMinimum": 0}
+HALVES = ("fp16", "bf16")
 
 
 def silent(text: str) -> None: ...
@@ -149,5 +150,19 @@ class Targeted(Options):
         return targets.get(self.target)
 
 
-class Converting(Targeted, Proving):
+class Halving(Options):
+    half: Optional[str] = option(
+        default=None,
+        metavar="fp16|bf16",
+        help="Also rewrite the result for half precision on a GPU, proved by emulation, as `mconv half` does.",
+        group=CONVERSION,
+        choices=HALVES,
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        one_of("--half", self.half, HALVES)
+
+
+class Converting(Halving, Targeted, Proving):
     """What all verbs take that make a Paddle model and prove it."""

@@ -53,6 +53,7 @@ class Report:
     reservations: list[dict[str, str]] = field(default_factory=list)
     verification: Optional[dict[str, Any]] = None
     transplant: Optional[dict[str, Any]] = None
+    half: Optional[dict[str, Any]] = None
     versions: dict[str, str] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
     schema: int = SCHEMA

@@ -146,8 +146,17 @@ def _half(report: Any) -> dict[str, Any]:
     return {"warnings": list(report.warnings), "proof": proof if rows else None}
 
 
+def _quantize(report: Any) -> dict[str, Any]:
+    reason = f"more than {report.limit:.1%} off"
+    rows = [{"name": r.name, "max_abs": r.error, "ok": r.ok, "reason": "" if r.ok else reason} for r in report.outputs]
+    right = "".join(f", {share:.1%} right in {kind}" for kind, share in report.accuracy.items())
+    b = f"int8 emulated in {report.runtime}{right}"
+    proof = {"status": report.status, "a": f"float32 in {report.runtime}", "b": b, "outputs": rows}
+    return {"warnings": list(report.warnings), "proof": proof}
+
+
 _SHAPES: dict[str, Callable[[Any], dict[str, Any]]] = {
-    "to_serving": _plain, "downgrade": _plain, "half": _half, "verify": _verify, "serve_check": _serve_check,
+    "to_serving": _plain, "downgrade": _plain, "half": _half, "quantize": _quantize, "verify": _verify, "serve_check": _serve_check,
 }  # fmt: skip
 
 

@@ -13,6 +13,7 @@ from mconv.options.edit import Edit
 from mconv.options.layers import ToStatic
 from mconv.options.models import Downgrade, Half
 from mconv.options.onnx import Onnx2Paddle, ToOnnx
+from mconv.options.quantize import Quantize
 from mconv.options.serving import ServeCheck, ToServing
 from mconv.options.torch import Torch2Paddle
 from mconv.options.verify import Verify
@@ -24,6 +25,7 @@ STEPS: dict[str, type[Options]] = {
     "torch2paddle": Torch2Paddle,
     "downgrade": Downgrade,
     "half": Half,
+    "quantize": Quantize,
     "edit": Edit,
     "to-serving": ToServing,
     "convert": Convert,

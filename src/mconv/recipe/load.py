@@ -17,6 +17,7 @@ CONVERSIONS = (
     "torch2paddle",
     "downgrade",
     "half",
+    "quantize",
     "edit",
     "to-serving",
     "convert",

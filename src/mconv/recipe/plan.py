@@ -96,6 +96,7 @@ class _Planner:
         self.service: Optional[Path] = None
         self.edited: Optional[Path] = None  # the source as edit has made it, where that is still to be converted
         self.for_gpus = False  # whether the model computes in half precision by now
+        self.halved: set[str] = set()  # conversions that have made it so
 
     def steps(self) -> list[Step]:
         return [self._step(i, spec) for i, spec in enumerate(self.recipe.steps)]
@@ -114,6 +115,7 @@ class _Planner:
             "torch2paddle": self._importer,
             "downgrade": self._downgrade,
             "half": self._half,
+            "quantize": self._quantize,
             "edit": self._edit,
             "to-serving": self._to_serving,
             "convert": self._convert,
@@ -124,6 +126,9 @@ class _Planner:
         build(step, spec)
         if self.recipe.limit is not None:  # another limit gives no other result
             step.hidden["limit"] = self.recipe.limit
+        if step.options.get("half") is not None:
+            self.for_gpus = True
+            self.halved.add(spec.name)
         if spec.name in CONVERSIONS:
             step.product = step.product or step.outputs[0]
             step.record = step.record or f"{step.product}/{NAME}"
@@ -279,6 +284,16 @@ class _Planner:
             if self.found.data is not None and step.reads["path"] == source:
                 step.reads["feeds"] = self.found.data
 
+    def _quantize(self, step: Step, spec: StepSpec) -> None:
+        self._model(step, spec, "path")
+        if self.found.data is None:
+            raise self._bad(spec, "needs real inputs to calibrate with", "verification: {data: inputs.npz}")
+        step.places["out"] = "quantize"
+        step.options.update({"target": self.recipe.target, "force": True})
+        step.options["runtime"] = self.recipe.verification.get("runtime")
+        step.reads["data"] = self.found.data
+        step.outputs = ["quantize"]
+
     def _to_serving(self, step: Step, spec: StepSpec) -> None:
         self._model(step, spec, "path")
         serving = self.recipe.serving
@@ -319,7 +334,7 @@ class _Planner:
             if conversions[:1] == ["convert"]:
                 hint = "convert has compared its result with the source; `a: source` does it again"
             raise self._bad(spec, "has no two models to compare", hint)
-        if self.for_gpus and (b in ("half", "to-serving") or a in ("half", "to-serving")):
+        if self.for_gpus and {a, b} & {"half", "to-serving", *self.halved}:
             raise self._bad(spec, "the model is for GPUs by now, and this runs it on the CPU", "half has compared it")
         for side, name in (("a", a), ("b", b)):
             self._side(step, spec, side, name)

@@ -55,6 +55,7 @@ class Converted:
         inputs, outputs: ``name`` (the variable), ``alias`` (what clients call it), ``dtype``, ``shape`` (known sizes).
         steps: ``step``, ``seconds`` of each.
         verification: the figures; see docs/report.md.
+        half: what ``--half`` made of the model; see docs/report.md; None without.
         seconds: time by phase, and ``total``.
     """
 
@@ -69,6 +70,7 @@ class Converted:
     steps: list[dict[str, Any]] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     verification: dict[str, Any] = field(default_factory=lambda: dict(_NO_PROOF))
+    half: Optional[dict[str, Any]] = None
     versions: dict[str, str] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
     command: str = "convert"
@@ -106,27 +108,35 @@ def convert(chosen: Convert) -> Converted:
             result.steps.append({"step": first.command, "seconds": first.seconds.get("total", 0.0)})
             result.warnings += first.warnings
             result.verification = first.verification or dict(_NO_PROOF)
+            result.half = first.half
             result.versions.update(first.versions)
             result.seconds.update({k: v for k, v in first.seconds.items() if k != "total"})
             result.source = {**first.source, **result.source}
+        elif chosen.half is not None:
+            from mconv.verbs.downgrade import downgrade
+
+            brought = downgrade(Downgrade(source, model, target=goal, half=chosen.half))
+            result.half = brought.half
+            result.warnings += brought.warnings
+        between = first is not None or chosen.half is not None
         chosen.progress("writing serving_server/ and serving_client/")
         step = time.perf_counter()
-        made = to_serving(_serving(source if first is None else model, folder, chosen, between=first is not None))
+        made = to_serving(_serving(model if between else source, folder, chosen, between=between))
         made.warnings = [w for w in made.warnings if not w.startswith("the parameters are copied")]
         result.warnings += made.warnings
         if made.service is not None:
             result.warnings += [note for note in made.service.notes if note not in result.warnings]
         result.seconds["serving"] = time.perf_counter() - step
         result.steps.append({"step": "to-serving", "seconds": round(result.seconds["serving"], 4)})
-        if first is None:
-            _prove_paddle(source, made, chosen, result)
-        else:
+        if between:
             _join_provenance(model, folder)
+        else:
+            _prove_paddle(source, made, chosen, result)
         _describe(result, made, out, chosen.pipeline is not None)
         if first is not None and chosen.keep_inference:
             result.inference = first.output["folder"] = str(out / INFERENCE)
             first.write(model)
-        elif first is not None:
+        elif between:
             _remove(model)
         result.seconds["total"] = time.perf_counter() - start
         result.seconds = {name: round(value, 4) for name, value in result.seconds.items()}

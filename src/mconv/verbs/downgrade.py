@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Optional
+from typing import Any, Optional
 
 from mconv import runtimes
 from mconv.artifacts.described import carry
@@ -28,6 +28,7 @@ from mconv.program.stored import Era, ModelFiles, at_least_one
 from mconv.program.targets import version_text
 from mconv.serving import convert, official
 from mconv.serving.convert import ServingResult, fitting, prepare, whole_file, write
+from mconv.verbs import halving
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,7 @@ class Downgraded:
         inputs, outputs: in the model's order.
         linked: whether the parameters are a hard link to the source's.
         changes: what was changed in how many operators (a ``.pdmodel`` as source).
+        half: what ``--half`` made of it; None without.
         warnings: what the user has to know.
     """
 
@@ -66,6 +68,7 @@ class Downgraded:
     linked: bool = False
     changes: dict[str, int] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
+    half: Optional[dict[str, Any]] = None
 
 
 @dataclass
@@ -131,6 +134,12 @@ def _downgraded(found: ModelFiles, chosen: Downgrade, ahead: Ahead) -> Downgrade
             result.warnings.append("the parameters are copied, not linked")
         if not result.linked:
             recording.write_params(params, items, whole=source)
+        if chosen.half is not None:
+            made = halving.rewrite(folder / result.program.name, params, chosen, {})
+            result.warnings += made.warnings
+            result.half = halving.described(made)
+            recording.options["half"] = chosen.half
+            source, result.linked = None, False
         recording.write(folder, copies={} if source is None else {params.name: source})
     return result
 

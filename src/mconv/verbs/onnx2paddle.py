@@ -31,7 +31,7 @@ from mconv.proof import precision
 from mconv.proof.compare import Tolerance
 from mconv.proof.prove import FAILED, NOT_DONE, Proof, prove, runtime_for
 from mconv.proof.report import FAILED_SUFFIX, Report, failure, keep, paddle_operators, versions
-from mconv.verbs import x2paddle
+from mconv.verbs import halving, x2paddle
 from mconv.verbs.produced import Produced
 
 QUANTISED = 0.02  # one step of an activation, which sums in another order may tip over, and what follows from it
@@ -97,6 +97,11 @@ def onnx2paddle(chosen: Onnx2Paddle) -> Report:
             keep(folder, kept, report)
             advice = f"`mconv verify MODEL {kept} --layers` finds where it begins"
             raise failure(proof, kept, report, advice)
+        if chosen.half is not None:
+            halving.apply(*files, chosen, report)
+            recording.options["half"] = chosen.half
+            recording.write(folder)
+            report.finish(start)
         report.write(folder)
     return report
 

@@ -22,7 +22,7 @@ from mconv.proof.compare import Tolerance
 from mconv.proof.prove import FAILED, NOT_DONE, PASSED, Proof
 from mconv.proof.report import Report, keep, paddle_operators
 from mconv.runtimes.outcome import last_words
-from mconv.verbs import static_files
+from mconv.verbs import halving, static_files
 from mconv.verbs.layer_proof import Expected, Origin, changes_by_itself, expect, proved
 
 
@@ -92,7 +92,11 @@ def save(
         if proof.status == FAILED and proof.error is None and changes_by_itself(expected, live, call):
             proof.reason += "; the layer itself gives other values each time it is called"
         shutil.rmtree(place / static_files.SCRATCH)
+        if proof.status != FAILED:
+            halving.apply(files.program, files.params, chosen, report)
         with subject.record(call) as record:
+            if chosen.half is not None:
+                record.options["half"] = chosen.half
             written = [p for p in (files.program, files.params) if p is not None]
             final = {home.name(p) if proof.status != FAILED else p.name: p for p in written}
             record.write(place, files={str(n): p for n, p in final.items()})

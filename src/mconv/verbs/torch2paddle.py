@@ -31,7 +31,7 @@ from mconv.torch.exporting import named_leaves
 from mconv.torch.noise import noise
 from mconv.torch.sources import Source, open_source
 from mconv.torch.widening import widen
-from mconv.verbs import torch_inputs
+from mconv.verbs import halving, torch_inputs
 from mconv.verbs.produced import Produced
 from mconv.verbs.torch_inputs import Plan
 from mconv.verbs.torch_routes import Request, fixed_text, produce
@@ -108,6 +108,9 @@ def torch2paddle(chosen: Torch2Paddle) -> Report:
             proof.limit([ONE_SIZE] if plan.one_size else [])
             proof.limit([MEANS] if chosen.deterministic and drawn.used else [])
             report.add_proof(proof)
+            if chosen.half is not None and proof.status != FAILED:
+                halving.apply(*files, chosen, report)
+                recording.options["half"] = chosen.half
             recording.write(folder)
         report.finish(start)
         if proof.status == FAILED:
