@@ -398,6 +398,17 @@ def test_another_opset(opset: int, detector: Path, tmp_path: Path) -> None:
     assert {t.name for t in model.graph.initializer} >= {"kernel"} or model.graph.initializer
 
 
+def test_a_tensor_of_which_onnx_knows_no_shape(tmp_path: Path) -> None:
+    """Its rank comes from numbers: it can be an output, and is no input."""
+    nodes = [make.node("Reshape", "x s", "a"), make.node("Abs", "a", "y")]
+    inputs = [make.port("x"), make.port("s", onnx.TensorProto.INT64, ("rank",))]
+    onnx.save(make.model(nodes, inputs, [make.port("y", dims=None)]), tmp_path / "m.onnx")
+    np.savez(tmp_path / "x.npz", x=np.ones((2, 4), np.float32), s=np.array([4, 2, 1], np.int64))
+    report = api.edit(tmp_path / "m.onnx", tmp_path / "out.onnx", outputs=["a"], feeds=tmp_path / "x.npz")
+    passed(report)
+    assert report.verification["outputs"][0]["shape"] == [4, 2, 1]
+
+
 def test_an_opset_that_onnx_has_no_way_to(tmp_path: Path) -> None:
     nodes = [make.node("LayerNormalization", "x s", "y")]
     onnx.save(make.model(nodes, weights={"s": np.ones(4, np.float32)}), tmp_path / "m.onnx")

@@ -69,6 +69,46 @@ def test_nms(name: str, images: tuple[int, ...], tmp_path: Path, workers: Any) -
 
 
 @pytest.mark.runtime
+@pytest.mark.parametrize("gaussian", [False, True])
+@pytest.mark.parametrize("images", [(1, 1), (2, 3)], ids=["one image", "a batch"])
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"keep_top_k": 10, "nms_top_k": 8, "background_label": -1, "normalized": True},
+        {"keep_top_k": -1, "nms_top_k": -1, "background_label": 0, "normalized": False},
+    ],
+    ids=["few", "all"],
+)
+def test_matrix_nms(
+    more: dict[str, Any], images: tuple[int, ...], gaussian: bool, tmp_path: Path, workers: Any
+) -> None:
+    attributes = {
+        "score_threshold": 0.2,
+        "post_threshold": 0.1,
+        "use_gaussian": gaussian,
+        "gaussian_sigma": 1.5,
+        **more,
+    }
+    feeds = feeds_of_nms(images, (12, 25))
+    outputs = {"Out": (F, 2), "Index": (I32, 2), "RoisNum": (I32, 1)}
+    program, params = program_of("matrix_nms", feeds[0], outputs, attributes, dynamic=images[0] > 1)
+    for name, axis in (("BBoxes", 1), ("Scores", 2)):
+        program.main.vars[name].desc.type.lod_tensor.tensor.dims[axis] = -1
+    check(tmp_path, workers("current"), program, params, feeds, (11, 13, 22), tolerance=1e-4)
+
+
+@pytest.mark.runtime
+def test_the_first_nms(tmp_path: Path, workers: Any) -> None:
+    """Nothing found is [[-1]]."""
+    attributes = {"nms_eta": 1.0, "normalized": True, **NMS["usual"]}
+    feeds = feeds_of_nms((1, 1), (12, 25))
+    program, params = program_of("multiclass_nms", feeds[0], {"Out": (F, 2)}, attributes, dynamic=False)
+    for name, axis in (("BBoxes", 1), ("Scores", 2)):
+        program.main.vars[name].desc.type.lod_tensor.tensor.dims[axis] = -1
+    check(tmp_path, workers("paddle-2.6.2"), program, params, feeds, (13, 22))
+
+
+@pytest.mark.runtime
 def test_plain_nms(tmp_path: Path, workers: Any) -> None:
     program, params = program_of(
         "nms", {"Boxes": boxes(1, 1, 9)[0]}, {"KeepBoxesIdxs": ("int64", 1)}, {"iou_threshold": 0.3}

@@ -10,7 +10,9 @@ import numpy as np
 from mconv.exporters.onnx.context import Context
 from mconv.exporters.onnx.errors import Unsupported
 from mconv.exporters.onnx.ops.boxes import column
+from mconv.exporters.onnx.ops.control import if_
 from mconv.exporters.onnx.registry import paddle_op
+from mconv.program import dims as D
 from mconv.program.dtypes import DType
 from mconv.program.value import Value
 
@@ -136,6 +138,109 @@ def multiclass_nms(
     flat = ctx.op("Add", ctx.op("Mul", images, ctx.scalar(ctx.dim(BBoxes, 1))), boxes)
     index = ctx.cast(ctx.unsqueeze(flat, [1]), DType.INT32)
     return out, index, _counts(ctx, images, count)
+
+
+@paddle_op("multiclass_nms")
+def first_multiclass_nms(
+    ctx: Context,
+    BBoxes: Value,
+    Scores: Value,
+    *,
+    background_label: int = 0,
+    score_threshold: float,
+    nms_top_k: int,
+    nms_threshold: float = 0.3,
+    nms_eta: float = 1.0,
+    keep_top_k: int,
+    normalized: bool = True,
+) -> Value:
+    """As its successors, but for [[-1]] where nothing is found."""
+    out, _, _ = multiclass_nms(
+        ctx,
+        BBoxes,
+        Scores,
+        background_label=background_label,
+        score_threshold=score_threshold,
+        nms_top_k=nms_top_k,
+        nms_threshold=nms_threshold,
+        nms_eta=nms_eta,
+        keep_top_k=keep_top_k,
+        normalized=normalized,
+    )
+    some = ctx.op("Greater", ctx.scalar(ctx.dim(out, 0)), ctx.const(0, DType.INT64))
+    nothing = ctx.const([[-1.0]], out.dtype)
+    (made,) = if_(ctx, some, lambda: [out], lambda: [nothing])
+    assert isinstance(made, Value)
+    made.shape = (D.Sym.fresh("boxes"), D.Sym.fresh("fields"))
+    return made
+
+
+@paddle_op("matrix_nms", outputs=["Out", "Index", "RoisNum"])
+def matrix_nms(
+    ctx: Context,
+    BBoxes: Value,
+    Scores: Value,
+    *,
+    background_label: int = 0,
+    score_threshold: float,
+    post_threshold: float = 0.0,
+    nms_top_k: int,
+    keep_top_k: int,
+    normalized: bool = True,
+    use_gaussian: bool = False,
+    gaussian_sigma: float = 2.0,
+) -> tuple[Value, Value, Value]:
+    """Each box is worth less the more it overlaps with better ones of its class; per image the best come first."""
+    dtype = Scores.dtype
+    count, classes, boxes = (ctx.dim(Scores, i) for i in range(3))
+    limit = boxes if nms_top_k < 0 else ctx.op("Min", ctx.const([nms_top_k], DType.INT64), boxes)
+    best, at = ctx.op("TopK", Scores, limit, axis=2, largest=1, sorted=1, outputs=2)  # [images, classes, k]
+    rows = ctx.op("Range", ctx.const(0, DType.INT64), ctx.scalar(count), ctx.const(1, DType.INT64))
+    flat = ctx.op("Add", at, ctx.op("Mul", ctx.reshape(rows, [-1, 1, 1]), ctx.scalar(boxes)))
+    corners = ctx.op("Gather", ctx.op("Reshape", BBoxes, [-1, 4]), flat, axis=0)
+    x1, y1, x2, y2 = (column(ctx, corners, i, 3) for i in range(4))
+    extra, zero = ctx.const(0.0 if normalized else 1.0, dtype), ctx.const(0.0, dtype)
+
+    def span(low: Value, high: Value) -> Value:
+        inner = ctx.op("Min", ctx.unsqueeze(high, [3]), ctx.unsqueeze(high, [2]))
+        outer = ctx.op("Max", ctx.unsqueeze(low, [3]), ctx.unsqueeze(low, [2]))
+        return ctx.op("Max", ctx.op("Add", ctx.op("Sub", inner, outer), extra), zero)
+
+    area = ctx.op("Mul", *(ctx.op("Add", ctx.op("Sub", b, a), extra) for a, b in ((x1, x2), (y1, y2))))
+    shared = ctx.op("Mul", span(x1, x2), span(y1, y2))  # [images, classes, k, k]
+    union = ctx.op("Sub", ctx.op("Add", ctx.unsqueeze(area, [3]), ctx.unsqueeze(area, [2])), shared)
+    places = ctx.op("Range", ctx.const(0, DType.INT64), ctx.scalar(limit), ctx.const(1, DType.INT64))
+    before = ctx.op("Less", ctx.unsqueeze(places, [0]), ctx.unsqueeze(places, [1]))  # column before row: a better box
+    some = ctx.op("And", before, ctx.op("Greater", shared, zero))
+    overlap = ctx.op("Where", some, ctx.op("Div", shared, union), zero)
+    worst = ctx.unsqueeze(ctx.reduce("ReduceMax", overlap, [3]), [2])  # of each better box with those before it
+    one = ctx.const(1.0, dtype)
+    if use_gaussian:
+        squares = ctx.op("Sub", ctx.op("Mul", worst, worst), ctx.op("Mul", overlap, overlap))
+        decay = ctx.op("Exp", ctx.op("Mul", squares, ctx.const(gaussian_sigma, dtype)))
+    else:
+        decay = ctx.op("Div", ctx.op("Sub", one, overlap), ctx.op("Sub", one, worst))
+    least = ctx.reduce("ReduceMin", ctx.op("Where", before, decay, one), [3])
+    worth = ctx.op("Mul", best, ctx.op("Min", least, one))
+    good = ctx.op("And", ctx.op("Greater", best, score_threshold), ctx.op("Greater", worth, post_threshold))
+    labels = ctx.op("Range", ctx.const(0, DType.INT64), ctx.scalar(classes), ctx.const(1, DType.INT64))
+    labels = ctx.reshape(labels, [1, -1, 1])
+    if background_label >= 0:
+        good = ctx.op("And", good, ctx.op("Not", ctx.op("Equal", labels, ctx.const(background_label, DType.INT64))))
+    lowest = ctx.const(-math.inf, dtype)
+    everything = [ctx.op("Where", good, worth, lowest), flat, ctx.op("Add", labels, ctx.op("Mul", flat, 0))]
+    values, indices, kinds = (ctx.op("Reshape", v, ctx.vector([count, -1])) for v in everything)
+    whole = ctx.op("Mul", classes, limit)
+    most = whole if keep_top_k < 0 else ctx.op("Min", ctx.const([keep_top_k], DType.INT64), whole)
+    values, order = ctx.op("TopK", values, most, axis=1, largest=1, sorted=1, outputs=2)
+    indices, kinds = (ctx.op("GatherElements", v, order, axis=1) for v in (indices, kinds))
+    there = ctx.op("Greater", values, lowest)
+    kept = _places(ctx, ctx.reshape(there, [-1]))
+    values, indices, kinds = (ctx.op("Gather", ctx.reshape(v, [-1]), kept, axis=0) for v in (values, indices, kinds))
+    found = ctx.op("Gather", ctx.op("Reshape", BBoxes, [-1, 4]), indices, axis=0)
+    columns = [ctx.unsqueeze(v, [1]) for v in (ctx.cast(kinds, dtype), values)]
+    number = ctx.cast(ctx.reduce("ReduceSum", ctx.cast(there, DType.INT64), [1]), DType.INT32)
+    return ctx.op("Concat", *columns, found, axis=1), ctx.cast(ctx.unsqueeze(indices, [1]), DType.INT32), number
 
 
 @paddle_op("nms", outputs=["KeepBoxesIdxs"])
