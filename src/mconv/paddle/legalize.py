@@ -77,16 +77,23 @@ def legalize(program: Program, target: str, params: Optional[Mapping[str, Tensor
         done.parameters.update(more)
         done.count("operators of PaddleSlim's old form written as quantize_linear and dequantize_linear", changed)
     scalars: frozenset[str] = frozenset()
+    refused: dict[int, str] = {}  # operators, and why no converter says them otherwise
     if not goal.has_0d and (program.version >= FIRST_0D or program.version == 0):
         # first, because the declared shapes tell what is a scalar
         scalars = zero_rank.scalars(program)
-        changed, feeds, fetches = zero_rank.lower(program)
-        done.count("operators on scalars (0-d tensors) rewritten for shape [1]", changed)
-        for side, names in (("input", feeds), ("output", fetches)):
+        for side, ports_of in (("input", program.feeds), ("output", program.fetches)):
+            names = [p.name for p in ports_of if p.name in scalars]
             if names:
                 done.notes.append(
                     f"{side} {', '.join(map(repr, names))}: a scalar (0-d) in the source, shape [1] in Paddle {target}"
                 )
+        changed = zero_rank.give_one_dimension(program)
+        on_scalars = lower(program, target, lambda op, block: zero_rank.shows(op, scalars), scalars)
+        refused.update(on_scalars.refused)
+        done.parameters.update(on_scalars.parameters)
+        done.count(
+            "operators on scalars (0-d tensors) rewritten for shape [1]", changed + sum(on_scalars.changes.values())
+        )
     if goal.version < FIRST_CARRIED:
         done.notes += ports.carry(program)
     changed_since = Changed(program, scalars) if not goal.has_0d and program.version >= FIRST_0D else None
@@ -96,6 +103,7 @@ def legalize(program: Program, target: str, params: Optional[Mapping[str, Tensor
         lambda op, block: _lacking(op, target) or (changed_since is not None and changed_since(op, block)),
         scalars,
     )
+    refused.update(lowered.refused)
     done.parameters.update(lowered.parameters)
     for name, number in lowered.changes.items():
         done.count(f"{name} expressed in older operators", number)
@@ -104,7 +112,7 @@ def legalize(program: Program, target: str, params: Optional[Mapping[str, Tensor
     for block in program.blocks:
         site = Site(program, block)
         for op in list(block.ops):
-            for problem in _adapt(site, op, target, done, lowered.refused.get(id(op))):
+            for problem in _adapt(site, op, target, done, refused.get(id(op))):
                 problems[op.type, problem] = problems.get((op.type, problem), 0) + 1
     for var in (v for b in program.blocks for v in b.vars.values()):
         if var.dtype_number is not None and var.kind == VarKind.LOD_TENSOR and var.dtype is None:

@@ -71,7 +71,8 @@ def reasons(program: Program, target: str, size: int = 0) -> list[str]:
         if sum(counter.values()):
             found.append(f"{text}: {_listed(counter)}")
     if not goal.has_0d and program.version >= FIRST_0D:
-        changed, _, _ = zero_rank.lower(program.copy())
+        without = zero_rank.scalars(program)
+        changed = sum(zero_rank.shows(op, without) or zero_rank.says_no_dimension(op) for _, op in program.ops())
         if changed:
             found.append(f"scalars (0-d tensors), which it does not have, in {changed} operators")
     if goal.version < FIRST_CARRIED:

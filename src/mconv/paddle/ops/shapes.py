@@ -228,9 +228,11 @@ def unbind(ctx: Context, x: Value, *, axis: int, num: int = 0) -> list[Value]:
     where = axis % rank
     shape = x.shape or ()
     count = len(ctx.specs())
-    spec = (x.dtype, (*shape[:where], *shape[where + 1 :]))
-    made = ctx.op_outputs("unstack", X=x, axis=where, num=count, results={"Y": [spec] * count})
-    values = list(made)
+    if len(shape) == 1 and not ctx.has_0d:  # unstack of 2.3 gives tensors without a dimension, which it cannot read
+        values = [emit.reshape(ctx.b, part, ()) for part in emit.split(ctx.b, x, [1] * count, 0)]
+    else:
+        spec = (x.dtype, (*shape[:where], *shape[where + 1 :]))
+        values = list(ctx.op_outputs("unstack", X=x, axis=where, num=count, results={"Y": [spec] * count}))
     if x.data is not None:
         for v, d in zip(values, x.data):
             v.data = (d,)
