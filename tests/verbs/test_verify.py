@@ -9,13 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
+from onnx import helper
 
 from mconv import api
 from mconv.cli.main import run
 from mconv.errors import NotAModelError, UnsupportedError, UntrustedError, UsageError, VerificationError
 from tests.golden import CASES, Case
-from tests.onnx.make import mlp
+from tests.onnx.make import mlp, model, port
 
 
 def paddle(path: Path, out: Path) -> Path:
@@ -30,6 +32,17 @@ def test_an_onnx_model_and_its_conversion_agree(tmp_path: Path) -> None:
     assert found.matched == {"inputs": "name", "outputs": "name"}
     assert found.a.startswith("ONNX Runtime") and found.b.startswith("Paddle 3")
     assert len(found.input_sets) == 2
+
+
+@pytest.mark.runtime
+def test_a_number_of_an_older_program_is_compared_in_a_newer_paddle(tmp_path: Path) -> None:
+    """Before 2.5 there is no tensor without dimensions: a program of 2.3 gives [1] wherever it runs."""
+    nodes = [helper.make_node("Gather", ["x", "place"], ["y"])]
+    path = tmp_path / "m.onnx"
+    onnx.save(model(nodes, [port("x", dims=("rows",))], [port("y", dims=())], {"place": np.array(1)}), path)
+    api.onnx2paddle(path, tmp_path / "out", target="2.3", verify=False)
+    found = api.verify(path, tmp_path / "out", runtime="paddle-2.6.2")
+    assert found.ok, found.problems
 
 
 def test_the_first_tensor_that_differs_is_named(tmp_path: Path) -> None:

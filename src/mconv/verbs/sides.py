@@ -30,6 +30,7 @@ from mconv.serving import configure
 from mconv.serving.configure import ServingConfig
 from mconv.verbs.recognise import SourceKind, recognise
 
+_SCALARS = 2005000  # the first Paddle with tensors without dimensions
 _UNSIGNED = {"uint16": "int32", "uint32": "int64", "uint64": "int64"}  # as Paddle carries them
 
 
@@ -171,6 +172,11 @@ class PaddleSide(Side):
             self.notes.append(e.message)
         if config is not None:
             self.feed_alias, self.fetch_alias = _aliases(config)
+
+    def may_lack_scalars(self, version: str) -> bool:
+        """A program of before 2.5 gives shape [1] in every Paddle."""
+        old = self.program is not None and self.program.version < _SCALARS
+        return old or super().may_lack_scalars(version)
 
     def runner(self, fetch: Sequence[str] = ()) -> Runner:
         more: dict[str, Any] = {"fetch": list(fetch)} if fetch else {}
