@@ -17,7 +17,7 @@ Run = Callable[..., "subprocess.CompletedProcess[str]"]
 def mconv(tmp_path: Path) -> Run:
     """Run ``mconv …`` in an empty folder; returns code, stdout and stderr."""
 
-    def run(*args: object, timeout: float = 60, **env: str) -> subprocess.CompletedProcess[str]:
+    def run(*args: object, timeout: float = 240, **env: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [sys.executable, "-m", "mconv", *map(str, args)],
             cwd=tmp_path, env={**os.environ, **env}, capture_output=True, text=True, timeout=timeout,

@@ -21,7 +21,7 @@ def shell(line: str, folder: Path, **env: str) -> subprocess.CompletedProcess[by
     """Run a line of bash in which ``$M`` is the command."""
     return subprocess.run(
         ["bash", "-c", f"set -o pipefail; {line}"],
-        cwd=folder, env={**os.environ, "M": " ".join(MCONV), **env}, capture_output=True, timeout=60,
+        cwd=folder, env={**os.environ, "M": " ".join(MCONV), **env}, capture_output=True, timeout=240,
     )  # fmt: skip
 
 
@@ -73,7 +73,7 @@ def test_paths_that_the_system_refuses(command: str, tmp_path: Path) -> None:
     (tmp_path / "loop").symlink_to("loop")
     (tmp_path / "locked").mkdir(mode=0o000)
     done = subprocess.run(
-        [*MCONV, *command.format(long="x" * 300).split()], cwd=tmp_path, capture_output=True, text=True, timeout=60
+        [*MCONV, *command.format(long="x" * 300).split()], cwd=tmp_path, capture_output=True, text=True, timeout=240
     )
     (tmp_path / "locked").chmod(0o755)
     assert 2 <= done.returncode <= 6, done.stderr
@@ -147,7 +147,7 @@ def test_a_signal_leaves_nothing_behind(number: int, word: str, tmp_path: Path) 
     assert process.stdout.readline() == b"writing\n"
     process.send_signal(number)
     process.send_signal(signal.SIGTERM)  # a second one does not break the cleaning off
-    _, stderr = process.communicate(timeout=30)
+    _, stderr = process.communicate(timeout=120)
     if number != signal.SIGINT:
         assert (process.returncode, stderr.decode()) == (128 + number, f"error: {word}\n")
     assert process.returncode in (130, 143, 129)
@@ -179,7 +179,7 @@ def _stopped_at(event: int, number: int, folder: Path) -> subprocess.CompletedPr
     command = ["onnx2paddle", "m.onnx", "out", "--no-verify", "--force", "--quiet"]
     return subprocess.run(
         [sys.executable, "-c", AT_EVENT, str(number), str(event), *command],
-        cwd=folder, capture_output=True, text=True, timeout=60,
+        cwd=folder, capture_output=True, text=True, timeout=240,
     )  # fmt: skip
 
 

@@ -213,7 +213,7 @@ def run_converted(place: Place, made: Imported, feeds: Sequence[Mapping[str, np.
         if place.target == "2.3":  # which has no 0-d tensors
             sets = [{n: a.reshape(1) if a.shape == () else a for n, a in feed.items()} for feed in sets]
         outputs: list[list[np.ndarray]] = (
-            worker(place.runtime).run(*paths, sets, onednn=place.onednn, timeout=60).outputs
+            worker(place.runtime).run(*paths, sets, onednn=place.onednn, timeout=300).outputs
         )
     return outputs
 

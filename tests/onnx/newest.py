@@ -57,7 +57,7 @@ def outcome(case: Any, worker: Any, target: str, folder: Path) -> tuple[str, str
         scalar = value.shape == () and target == "2.3"  # which has no 0-d tensors
         feeds[port.name] = (value.reshape(1) if scalar else value).astype(port.dtype.numpy)
     try:
-        got = worker.run(*files, feeds, timeout=60).outputs[0]
+        got = worker.run(*files, feeds, timeout=300).outputs[0]
     except WorkerError as e:
         return "crashed" if e.signal or e.timed_out else "failed", e.message
     for info, want, have in zip(model.graph.output, expected, got):

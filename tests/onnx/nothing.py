@@ -138,7 +138,7 @@ class Reference:
         if self.pool is None:
             self.pool = concurrent.futures.ProcessPoolExecutor(1, multiprocessing.get_context("spawn"))
         try:
-            return self.pool.submit(_expected, model.SerializeToString(), feeds).result(timeout=60)
+            return self.pool.submit(_expected, model.SerializeToString(), feeds).result(timeout=300)
         except (BrokenProcessPool, concurrent.futures.TimeoutError):
             self.close()
             return None
@@ -197,7 +197,7 @@ def outcome(
         paths = write_model(made.program, made.params.items(), scratch)
         for onednn in (None, True):
             try:
-                got = worker.run(*paths, carried, onednn=onednn, timeout=60).outputs
+                got = worker.run(*paths, carried, onednn=onednn, timeout=300).outputs
             except WorkerError as e:
                 if onednn and not _runs(worker, paths, carried[:1], onednn):
                     continue  # not with everything selected either
@@ -216,7 +216,7 @@ def _runs(worker: Any, paths: Sequence[Path], sets: Sequence[dict[str, np.ndarra
     from mconv.runtimes import WorkerError
 
     try:
-        worker.run(*paths, sets, onednn=onednn, timeout=60)
+        worker.run(*paths, sets, onednn=onednn, timeout=300)
     except WorkerError:
         return False
     return True

@@ -203,7 +203,7 @@ def run_case(case: Case, worker: Any, target: str, scratch: Path, *, onednn: Opt
             value = value.reshape(1) if value.shape == () and target == "2.3" else value  # 2.3 has no 0-d tensors
             feeds[port.name] = value.astype(port.dtype.numpy)
         try:
-            result = worker.run(*paths, feeds, onednn=onednn, timeout=60)
+            result = worker.run(*paths, feeds, onednn=onednn, timeout=300)
         except WorkerError as e:
             return Outcome(case.name, "crashed" if e.signal or e.timed_out else "failed", e.message, core)
         for info, want, got in zip(source.graph.output, expected, result.outputs[0]):

@@ -136,7 +136,7 @@ def outcome(folder: Path, name: str, worker: Any, target: str) -> tuple[str, str
         for some in (1, 0):
             feed = {**data, "mask": np.full(len(data["x0"]), some, np.float32)}
             sets.append({p.name: feed[p.name].astype(p.dtype.numpy) for p in ports})
-        result = worker.run(out / "m.pdmodel", out / "m.pdiparams", sets, timeout=60)
+        result = worker.run(out / "m.pdmodel", out / "m.pdiparams", sets, timeout=300)
     except WorkerError as error:
         return "failed", error.message[:300]
     except MconvError as error:

@@ -148,7 +148,7 @@ def run_case(folder: Path, name: str, worker: Any, target: str) -> Optional[str]
         feed = {k: data[k] for k in data.files if k.startswith("x")}
         ports = Program.from_bytes((out / "m.pdmodel").read_bytes()).feeds
         given = {p.name: feed[p.name].astype(p.dtype.numpy) for p in ports}
-        result = worker.run(out / "m.pdmodel", out / "m.pdiparams", given, timeout=60)
+        result = worker.run(out / "m.pdmodel", out / "m.pdiparams", given, timeout=300)
     except MconvError as error:
         rows = "; ".join(f"{r.get('operator')}: {r.get('reason')}" for r in getattr(error, "rows", []))
         return f"{type(error).__name__}: {error.message[:300]} {rows}".strip()

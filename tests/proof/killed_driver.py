@@ -23,7 +23,7 @@ def main() -> None:
         with service(request) as started:
             started.send_signal(number)
             started.wait()
-            deadline = time.monotonic() + 5
+            deadline = time.monotonic() + 60
             while any(map(taken, request["ports"])) and time.monotonic() < deadline:
                 time.sleep(0.05)
             left.append([port for port in request["ports"] if taken(port)])

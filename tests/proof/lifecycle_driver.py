@@ -23,7 +23,7 @@ OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 def ask(url: str, body: "bytes | None" = None) -> "tuple[int, str]":
     try:
-        with OPENER.open(urllib.request.Request(url, body, {"Content-Type": "application/json"}), timeout=60) as reply:
+        with OPENER.open(urllib.request.Request(url, body, {"Content-Type": "application/json"}), timeout=240) as reply:
             return reply.status, reply.read().decode()
     except urllib.error.HTTPError as error:
         return error.code, error.read().decode()
@@ -66,14 +66,14 @@ def main() -> None:
                 asking = [threading.Thread(target=lambda: answers.append(ask(url, body))) for _ in range(end["drain"])]
                 for thread in asking:
                     thread.start()
-                deadline = time.monotonic() + 20  # until all have been taken
+                deadline = time.monotonic() + 120  # until all have been taken
                 while f"serving_requests_under_way {end['workers']}" not in ask(request["health"] + "/metrics")[1]:
                     if time.monotonic() > deadline:
                         break
                     time.sleep(0.01)
                 started.send_signal(signal.SIGTERM)
             at = time.monotonic()
-            result["status"] = started.wait(60)
+            result["status"] = started.wait(240)
             result["seconds"] = time.monotonic() - at
             for thread in asking if "drain" in end else []:
                 thread.join()

