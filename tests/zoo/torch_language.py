@@ -218,3 +218,15 @@ def umt5_encoder() -> Sample:
 
     config = UMT5Config(d_model=32, d_kv=8, d_ff=64, num_layers=2, num_heads=4, vocab_size=100)
     return _text(UMT5EncoderModel(config))
+
+
+@entry
+def switch_encoder() -> Sample:
+    """A mixture of experts by a loop over those that have a token, as the ones of before grouped products are."""
+    from transformers import SwitchTransformersConfig, SwitchTransformersEncoderModel
+
+    config = SwitchTransformersConfig(
+        d_model=32, d_kv=8, d_ff=64, num_layers=2, num_sparse_encoder_layers=1, num_heads=4, vocab_size=100,
+        num_experts=4, expert_capacity=32,
+    )  # fmt: skip
+    return _text(SwitchTransformersEncoderModel(config))

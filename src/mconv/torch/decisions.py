@@ -24,7 +24,7 @@ def decisions(call: Callable[[], Any]) -> list[str]:
     class Noting(TorchFunctionMode):
         def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Optional[dict] = None) -> Any:
             if func in read:
-                place = _caller()
+                place = caller()
                 if place and place not in found:
                     found.append(place)
             return func(*args, **(kwargs or {}))
@@ -55,7 +55,7 @@ def branches(answers: Mapping[str, bool]) -> Any:
         def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Optional[dict] = None) -> Any:
             if func is not asks and not (func is item and args[0].dtype is torch.bool):
                 return func(*args, **(kwargs or {}))
-            place = _caller()
+            place = caller()
             if place in answers:
                 self.codes.add(sys._getframe(1).f_code)
                 return answers[place]
@@ -69,7 +69,7 @@ def branches(answers: Mapping[str, bool]) -> Any:
     return made
 
 
-def _caller() -> str:
+def caller() -> str:
     """File and line of the innermost frame that is neither torch's nor of our modes."""
     frame = sys._getframe(1)
     while frame is not None:
@@ -83,4 +83,4 @@ def _caller() -> str:
     return ""
 
 
-__all__ = ["branches", "decisions"]
+__all__ = ["branches", "caller", "decisions"]

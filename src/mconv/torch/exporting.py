@@ -16,6 +16,7 @@ from mconv.torch.open_sizes import open_sizes
 from mconv.torch.quiet import quiet
 from mconv.torch.reasons import joined, known, reason
 from mconv.torch.restrictions import Restriction, restrictions
+from mconv.torch.selected import every_row, same_type
 from mconv.torch.size_arithmetic import SizesTooComplex, size_arithmetic
 from mconv.torch.tracing import dynamic_sizes
 
@@ -33,6 +34,7 @@ class Exported:
         notes: what a user should know, such as dimensions that torch fixed.
         seconds: time by phase.
         restrictions: what torch assumed of the open sizes.
+        loops: places of loops over what a mask selects, which run over all of its rows (:mod:`mconv.torch.selected`).
     """
 
     program: Any
@@ -43,6 +45,7 @@ class Exported:
     notes: list[str] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
     restrictions: list[Restriction] = field(default_factory=list)
+    loops: list[str] = field(default_factory=list)
 
     def run(self, tensors: Sequence[Any]) -> Any:
         """What the exported program itself answers, at sizes that its guards may exclude."""
@@ -92,7 +95,9 @@ def export(
             # TorchDynamo traces functions itself, and does not ask a mode
             functions = contextlib.nullcontext() if mode else open_sizes()
             decided = contextlib.nullcontext() if mode or not answers else branches(answers)
-            with torch.no_grad(), dynamic_sizes(), size_arithmetic(), decided, functions, quiet():
+            rows = every_row()
+            loops = contextlib.nullcontext() if mode else rows
+            with torch.no_grad(), same_type(), dynamic_sizes(), size_arithmetic(), decided, functions, loops, quiet():
                 program = torch.export.export(
                     module, (), dict(examples), dynamic_shapes=dynamic if examples else None, strict=mode
                 )
@@ -110,6 +115,7 @@ def export(
     how = "; ".join([label, *(f"not {r}" for r in reasons)])
     made = prepared(program, {n: list(d) for n, d in dims.items()}, how)
     made.seconds = {**seconds, **made.seconds}
+    made.loops = rows.places
     made.restrictions = restrictions(program, dims, sizes_of(examples, dims), made.inputs)
     return made
 

@@ -10,16 +10,18 @@ import itertools
 import linecache
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Optional
 
 import numpy as np
 
+from mconv.errors import UnsupportedError
 from mconv.proof.torch_runner import tensor_of
 from mconv.torch.decisions import branches
 from mconv.torch.exporting import named_leaves
 from mconv.torch.quiet import quiet
+from mconv.torch.selected import every_row
 from mconv.torch.sources import Source
 from mconv.verbs.torch_inputs import Plan
 from mconv.verbs.torch_sizes import same
@@ -97,6 +99,29 @@ def settled(source: Source, plan: Plan) -> Optional[Settled]:
     return Settled(replace(plan, answers=answers), _notes(answers, checks), undecided)
 
 
+def loops_hold(source: Source, plan: Plan, places: Sequence[str]) -> bool:
+    """Whether loops over what a mask selects may run over all of its rows: the model, made to do so, answers the same.
+
+    Returns:
+        whether an input set shows it, as it leaves rows out.
+
+    Raises:
+        UnsupportedError: it answers otherwise.
+    """
+    shown = False
+    for feed in [*plan.sets, *_others(plan)]:
+        wanted = _run(source, plan, feed, plan.answers)
+        if wanted.outputs is None:
+            continue
+        with every_row() as rows:
+            agrees = _agrees(source, plan, feed, plan.answers, wanted)
+        if not agrees:
+            where = ", ".join(map(os.path.basename, places))
+            raise UnsupportedError(f"the loop at {where} does something for the rows that its mask leaves out, too")
+        shown |= rows.left_out
+    return shown
+
+
 def _notes(answers: Mapping[str, bool], checks: Mapping[str, bool]) -> list[str]:
     same_either_way = [f"{os.path.basename(p)} ({way})" for p, way in answers.items() if p not in checks]
     notes = [
@@ -153,4 +178,4 @@ def _agrees(source: Source, plan: Plan, feed: Feed, answers: Mapping[str, bool],
     return found is not None and len(found) == len(wanted.outputs) and all(map(same, wanted.outputs, found))
 
 
-__all__ = ["Settled", "settled"]
+__all__ = ["Settled", "loops_hold", "settled"]

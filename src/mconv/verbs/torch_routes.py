@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -32,7 +33,7 @@ from mconv.torch.sources import Source
 from mconv.verbs import x2paddle
 from mconv.verbs.onnx2paddle import native
 from mconv.verbs.produced import Produced
-from mconv.verbs.torch_decisions import Settled, settled
+from mconv.verbs.torch_decisions import Settled, loops_hold, settled
 from mconv.verbs.torch_inputs import Plan, labels_of, traceable
 from mconv.verbs.torch_sizes import Lost, lost, same
 
@@ -127,6 +128,7 @@ class _Export:
         narrowed: the dimensions that were fixed for it: name → size.
         notes: why no other route was taken.
         undecided: places that decide by values, and do as for the inputs traced with.
+        unshown: loops over all rows of a mask, where no input is known that leaves one out.
     """
 
     made: Imported
@@ -135,6 +137,7 @@ class _Export:
     narrowed: dict[str, int] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     undecided: list[str] = field(default_factory=list)
+    unshown: list[str] = field(default_factory=list)
 
 
 def _from_export(export: _Export, plan: Plan, request: Request) -> tuple[Produced, str, str]:
@@ -166,7 +169,11 @@ def _from_export(export: _Export, plan: Plan, request: Request) -> tuple[Produce
         "fused": dict(made.fused),
         "warnings": warnings,
         "fixed": fixed,
-        "reservations": [*(reservation("size", text) for text in limits), *map(_frozen, export.undecided)],
+        "reservations": [
+            *(reservation("size", text) for text in limits),
+            *map(_frozen, export.undecided),
+            *map(_unrolled, export.unshown),
+        ],
     }
     produced = Produced(program, made.params, facts, made.seconds, precision=lowest_dtype(exported.program))
     return produced, EXPORT, exported.how
@@ -234,9 +241,12 @@ def _on(found: Settled, source: Source, plan: Plan, request: Request, runner: To
 
 def _attempt(source: Source, plan: Plan, request: Request, runner: TorchRunner, mode: Optional[bool]) -> _Export:
     exported = _export(source, plan, mode)
+    held = not exported.loops or loops_hold(source, plan, exported.loops)
     exported.outputs = [n if n in request.selected else None for n in exported.outputs]
     made = imported(exported, request.chosen.goal.name, widen=not request.chosen.keep_dtype)
-    return _Export(made, exported, lost(exported, plan, runner, _tensors(plan)))
+    export = _Export(made, exported, lost(exported, plan, runner, _tensors(plan)))
+    export.unshown = [] if held else list(map(os.path.basename, exported.loops))
+    return export
 
 
 def _narrowed(source: Source, plan: Plan, request: Request, runner: TorchRunner, export: _Export) -> _Export:
@@ -357,6 +367,11 @@ def _through_onnx(source: Source, plan: Plan, request: Request, runner: TorchRun
 
 def _frozen(place: str) -> dict[str, str]:
     text = f"{place} decides by the values of the inputs: the result always decides as for the inputs traced with"
+    return reservation("decision", text)
+
+
+def _unrolled(place: str) -> dict[str, str]:
+    text = f"{place} loops over what a mask selects, the result over all of its rows: no input is known that leaves one out"
     return reservation("decision", text)
 
 
