@@ -16,7 +16,7 @@ ROOT = Path(__file__).parent.parent
 
 def version() -> str:
     """The one place where it stands; pyproject.toml reads it from there, too."""
-    text = (ROOT / "src" / "mconv" / "__init__.py").read_text(encoding="utf-8")
+    text = (ROOT / "src" / "mconv" / "version.py").read_text(encoding="utf-8")
     found = re.search(r'^__version__ = "(.+)"$', text, re.MULTILINE)
     assert found is not None
     return found[1]

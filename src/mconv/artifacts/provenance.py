@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Optional, Union
 
-from mconv import budget
+from mconv import budget, hub
 from mconv.artifacts.described import description
 from mconv.artifacts.hashing import FileHash, Following, Thread, hash_file
 from mconv.errors import NotAModelError
@@ -240,6 +240,9 @@ class Recording:
             "sources": [h.to_dict() for h in self.sources()],
             "files": [h.to_dict() for h in listed],
         }
+        address = next(filter(None, (hub.address_of(Path(p)) for _, p in self._sources)), None)
+        if address is not None:
+            record["address"] = address
         if beside:
             record["beside"] = {
                 where: [hash_file(p, n).to_dict() for n, p in expand([other])] for where, other in beside.items()

@@ -10,6 +10,7 @@ This room imports nothing heavy: ``mconv COMMAND --help`` reads it.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import inspect
@@ -19,7 +20,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Optional, TypeVar
 
-from mconv import budget
+from mconv import budget, hub
 from mconv.errors import UsageError
 
 if TYPE_CHECKING:
@@ -260,9 +261,8 @@ def takes(kind: Callable[P, O]) -> Callable[[Callable[[O], R]], Callable[P, R]]:
                 chosen: Any = kind(*arguments, **given)
             except TypeError as e:
                 raise TypeError(f"{function.__name__}() {e}") from None
-            if not hasattr(chosen, "limit"):
-                return function(chosen)
-            with budget.command(chosen.limit):
+            with budget.command(chosen.limit) if hasattr(chosen, "limit") else contextlib.nullcontext():
+                _fetch(chosen)
                 return function(chosen)
 
         del wrapper.__wrapped__  # its signature is another
@@ -272,6 +272,18 @@ def takes(kind: Callable[P, O]) -> Callable[[Callable[[O], R]], Callable[P, R]]:
         return wrapper
 
     return decorate
+
+
+def _fetch(chosen: Options) -> None:
+    """Models on the Hugging Face hub become paths on this disk.
+
+    Raises:
+        MconvError: see :func:`mconv.hub.fetch`.
+    """
+    for f in fields(type(chosen)):
+        value = getattr(chosen, f.name)
+        if f.metadata[_OPTION].get("argument") and hub.is_address(value):
+            chosen.settle(f.name, hub.local(value, getattr(chosen, "progress", None) or (lambda text: None)))
 
 
 def _signature(kind: type[Options], function: Callable[..., Any]) -> inspect.Signature:

@@ -13,6 +13,7 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Optional
 
+from mconv import hub
 from mconv.errors import CorruptModelError, MconvError, NotAModelError
 from mconv.program import quantised, sniff
 from mconv.program.params import PathLike, list_combined, separate_path
@@ -353,4 +354,6 @@ def _suggestion(path: Path) -> str:
         close = difflib.get_close_matches(name, [_stem(n) for n in names if _claims_program(n)], n=1, cutoff=0.6)
     if close:
         return f"did you mean {parent / close[0]}?"
-    return EXPECTED if parent == path.parent else f"the folder {path.parent} does not exist"
+    if parent == path.parent:
+        return EXPECTED
+    return hub.hint(os.fspath(path)) or f"the folder {path.parent} does not exist"
