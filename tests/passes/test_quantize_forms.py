@@ -87,6 +87,22 @@ def test_served(name: str, workers: Callable[[str], Any], tmp_path: Path) -> Non
     assert api.verify(SLIM / name, tmp_path / "serving_server", runtime="paddle-2.3.2", runtime_a=own).ok
 
 
+@pytest.mark.parametrize("optimised", [False, True], ids=["plain", "optimised"])
+@pytest.mark.parametrize("name", MODELS)
+def test_onnx_runtime_computes_the_same(name: str, optimised: bool, tmp_path: Path) -> None:
+    """Each form becomes QuantizeLinear and DequantizeLinear with int8 weights."""
+    runtime = pytest.importorskip("onnxruntime")
+    feeds, wanted = answers(name)
+    made = api.to_onnx(SLIM / name, tmp_path / "model.onnx", verify=False)
+    nodes = {row["operator"]: row["count"] for row in made.operators}
+    assert nodes["DequantizeLinear"] > nodes["QuantizeLinear"] >= 3 and "Floor" not in nodes
+    options = runtime.SessionOptions()
+    if not optimised:
+        options.graph_optimization_level = runtime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    session = runtime.InferenceSession(tmp_path / "model.onnx", options, providers=["CPUExecutionProvider"])
+    check([session.run(None, feed) for feed in feeds], wanted)
+
+
 def chain(*ops: Any, params: dict[str, np.ndarray], shape: tuple[int, ...] = (-1, 4)) -> tuple[Program, dict[str, Any]]:
     """x → the operators → the last one's first output."""
     program = Program.from_bytes((SLIM / "qat_old_mlp" / "inference.pdmodel").read_bytes())

@@ -62,9 +62,17 @@ def test_a_small_net_in_all_paddles(workers: Callable[[str], Any], tmp_path: Pat
             made.program, made.params, [{"x": x[:32]}, {"x": x[:3]}], ir_optim=False, onednn=False
         )
         answers.append([row[0] for row in run.outputs])
+    answers.append(_in_onnx_runtime(tmp_path / "out", [{"x": x[:32]}, {"x": x[:3]}], tmp_path / "int8.onnx"))
     for other in answers[1:]:
         for a, b in zip(answers[0], other):
             assert np.abs(a - b).max() <= 1e-4 * np.abs(a).max()
+
+
+def _in_onnx_runtime(model: Path, feeds: list[dict[str, np.ndarray]], to: Path) -> list[np.ndarray]:
+    runtime = pytest.importorskip("onnxruntime")
+    api.to_onnx(model, to, verify=False)
+    session = runtime.InferenceSession(to, providers=["CPUExecutionProvider"])
+    return [session.run(None, feed)[0] for feed in feeds]
 
 
 @pytest.mark.runtime

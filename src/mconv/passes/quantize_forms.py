@@ -46,6 +46,8 @@ _BOTH = "fake_quantize_dequantize_moving_average_abs_max"
 _WEIGHTS = ("fake_channel_wise_quantize_abs_max", "fake_quantize_abs_max")
 _WEIGHTS_BOTH = ("fake_channel_wise_quantize_dequantize_abs_max", "fake_quantize_dequantize_abs_max")
 _OBSERVER = "moving_average_abs_max_scale"
+# what PaddleSlim writes into the operators that it has quantised
+_LEFT_BEHIND = {"quantization_type", "skip_quant", "activation_bits", "weight_bits", "quantize_weight_bits"}
 _FAKE = {*_QUANTIZE, *_DEQUANTIZE, _BOTH, *_WEIGHTS, *_WEIGHTS_BOTH, _OBSERVER}
 
 
@@ -95,6 +97,20 @@ def without_observers(program: Program) -> int:
     if count:
         _forget(program)
     return count
+
+
+def plain(program: Program, params: Mapping[str, TensorSource]) -> dict[str, TensorSource]:
+    """A quantised program in the linear form alone: no observers, and no ranges that calibration has left in attributes.
+
+    Returns:
+        The parameters that are new or changed.
+    """
+    _, made = to_linear(program, params)
+    without_observers(program)
+    for _, op in program.ops():
+        for name in [n for n in op.attr_types if n in _LEFT_BEHIND or n.endswith("_threshold") and n != "threshold"]:
+            op.del_attr(name)
+    return made
 
 
 def to_linear(program: Program, params: Mapping[str, TensorSource]) -> tuple[int, dict[str, TensorSource]]:

@@ -24,6 +24,7 @@ from mconv.exporters.onnx.profiles import PROFILES, Profile, refused
 from mconv.inspection import Inspection
 from mconv.options.onnx import DEFAULT_OPSET, ToOnnx
 from mconv.paddle import pir_reader
+from mconv.passes import quantize_forms
 from mconv.program import files
 from mconv.program.dtypes import DType
 from mconv.program.inputs import parse_input
@@ -163,6 +164,8 @@ def _export(found: ModelFiles, made: Path, report: Report, chosen: ToOnnx, apart
     else:
         program = files.load_program(found)
         params = {r.name: r for r in files.records(found, program)}
+        if quantize_forms.describe(program) is not None:
+            params = {**params, **quantize_forms.plain(program, params)}
     sizes = _fixed(program, profile, chosen) if profile is not None else {}
     exported = exporter.export(program, params, opset=opset, latest=latest, sizes=sizes)
     missed = refused(profile, exported.nodes) if profile is not None else []
