@@ -198,6 +198,40 @@ def test_box_coder(kind: str, normalized: bool, spread: str, tmp_path: Path, wor
 
 
 @pytest.mark.runtime
+@pytest.mark.parametrize("pixel_offset", [True, False])
+@pytest.mark.parametrize("images", [1, 2])
+def test_proposals(images: int, pixel_offset: bool, tmp_path: Path, workers: Any) -> None:
+    """Two sizes of the map; and anchors that are too small, of which one box of zeros is left."""
+    rng = np.random.default_rng(6)
+    attributes = {
+        "pre_nms_topN": 30,
+        "post_nms_topN": 8,
+        "nms_thresh": 0.6,
+        "min_size": 4.0,
+        "eta": 1.0,
+        "pixel_offset": pixel_offset,
+    }
+    feeds = []
+    for h, w, size in ((4, 5, 60.0), (6, 3, 60.0), (4, 5, 1.0)):
+        anchors = boxes(h, 1, h * w * 3, size)[0].reshape(h, w, 3, 4)
+        feeds.append(
+            {
+                "Scores": scores(h, images, 3, h * w).reshape(images, 3, h, w),
+                "BboxDeltas": (rng.standard_normal((images, 12, h, w)) * 0.3).astype(np.float32),
+                "ImShape": np.array([[50.0, 70.0]] * images, np.float32),
+                "Anchors": anchors,
+                "Variances": np.full_like(anchors, 0.5),
+            }
+        )
+    outputs = {"RpnRois": (F, 2), "RpnRoiProbs": (F, 2), "RpnRoisNum": (I32, 1)}
+    program, params = program_of("generate_proposals_v2", feeds[0], outputs, attributes, dynamic=images > 1)
+    for name, axes in (("Scores", (2, 3)), ("BboxDeltas", (2, 3)), ("Anchors", (0, 1)), ("Variances", (0, 1))):
+        for axis in axes:
+            program.main.vars[name].desc.type.lod_tensor.tensor.dims[axis] = -1
+    check(tmp_path, workers("current"), program, params, feeds, (11, 13, 22), tolerance=1e-4)
+
+
+@pytest.mark.runtime
 def test_a_pyramid(tmp_path: Path, workers: Any) -> None:
     """Boxes of every size, of two images; some levels get none."""
     from mconv.program.dtypes import DType

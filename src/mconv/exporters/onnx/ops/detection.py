@@ -1,4 +1,4 @@
-"""Choosing among boxes that overlap, and among the levels of a pyramid."""
+"""Choosing among boxes that overlap."""
 
 from __future__ import annotations
 
@@ -16,7 +16,13 @@ from mconv.program import dims as D
 from mconv.program.dtypes import DType
 from mconv.program.value import Value
 
-_ALL = 1 << 31  # more boxes than there are
+ALL = 1 << 31  # more boxes than there are
+
+
+def rows_of(ctx: Context, count: Value) -> Value:
+    """0, 1, … below a count of one element: int64."""
+    made: Value = ctx.op("Range", ctx.const(0, DType.INT64), ctx.scalar(count), ctx.const(1, DType.INT64))
+    return made
 
 
 def _sorted(ctx: Context, x: Value) -> Value:
@@ -25,7 +31,7 @@ def _sorted(ctx: Context, x: Value) -> Value:
     return values
 
 
-def _places(ctx: Context, mask: Value) -> Value:
+def places_of(ctx: Context, mask: Value) -> Value:
     """Where a vector of truth values holds: int64."""
     return ctx.reshape(ctx.op("NonZero", mask), [-1])
 
@@ -56,7 +62,7 @@ def _suppressed(
         best, at = ctx.op("TopK", scores, limit, axis=2, largest=1, sorted=1, outputs=2)
         scores = ctx.op("ScatterElements", ctx.full_like(scores, lowest), at, best, axis=2)
     if background >= 0:
-        classes = ctx.op("Range", ctx.const(0, DType.INT64), ctx.scalar(ctx.dim(scores, 1)), ctx.const(1, DType.INT64))
+        classes = rows_of(ctx, ctx.dim(scores, 1))
         own = ctx.op("Equal", ctx.reshape(classes, [1, -1, 1]), ctx.const(background, DType.INT64))
         scores = ctx.op("Where", own, ctx.const(lowest, scores.dtype), scores)
     if not normalized:  # pixels: the last ones belong to the box
@@ -65,7 +71,7 @@ def _suppressed(
         "NonMaxSuppression",
         ctx.cast(boxes, DType.FP32),
         ctx.cast(scores, DType.FP32),
-        ctx.const([_ALL], DType.INT64),
+        ctx.const([ALL], DType.INT64),
         ctx.const([overlap], DType.FP32),
         ctx.const([least], DType.FP32),
     )
@@ -92,10 +98,10 @@ def _kept(ctx: Context, images: Value, values: Value, one_image: bool, most: int
     ranks = ctx.op("Mul", ctx.op("CumSum", of_image, ctx.const(0, DType.INT64)), of_image)
     rank = ctx.reduce("ReduceMax", ctx.cast(ranks, DType.INT64), [1])
     fits = ctx.op("Not", ctx.op("Greater", rank, ctx.const(most, DType.INT64)))
-    return _sorted(ctx, ctx.op("Gather", order, _places(ctx, fits), axis=0))
+    return _sorted(ctx, ctx.op("Gather", order, places_of(ctx, fits), axis=0))
 
 
-def _counts(ctx: Context, images: Value, count: Value) -> Value:
+def counts(ctx: Context, images: Value, count: Value) -> Value:
     """How many of each image: int32 [images]."""
     every = ctx.op("Range", ctx.const(0, DType.INT64), count, ctx.const(1, DType.INT64))
     of_image = ctx.cast(ctx.op("Equal", ctx.unsqueeze(images, [1]), ctx.unsqueeze(every, [0])), DType.INT64)
@@ -137,7 +143,7 @@ def multiclass_nms(
     out = ctx.op("Concat", label, ctx.unsqueeze(values, [1]), found, axis=1)
     flat = ctx.op("Add", ctx.op("Mul", images, ctx.scalar(ctx.dim(BBoxes, 1))), boxes)
     index = ctx.cast(ctx.unsqueeze(flat, [1]), DType.INT32)
-    return out, index, _counts(ctx, images, count)
+    return out, index, counts(ctx, images, count)
 
 
 @paddle_op("multiclass_nms")
@@ -195,7 +201,7 @@ def matrix_nms(
     count, classes, boxes = (ctx.dim(Scores, i) for i in range(3))
     limit = boxes if nms_top_k < 0 else ctx.op("Min", ctx.const([nms_top_k], DType.INT64), boxes)
     best, at = ctx.op("TopK", Scores, limit, axis=2, largest=1, sorted=1, outputs=2)  # [images, classes, k]
-    rows = ctx.op("Range", ctx.const(0, DType.INT64), ctx.scalar(count), ctx.const(1, DType.INT64))
+    rows = rows_of(ctx, count)
     flat = ctx.op("Add", at, ctx.op("Mul", ctx.reshape(rows, [-1, 1, 1]), ctx.scalar(boxes)))
     corners = ctx.op("Gather", ctx.op("Reshape", BBoxes, [-1, 4]), flat, axis=0)
     x1, y1, x2, y2 = (column(ctx, corners, i, 3) for i in range(4))
@@ -209,7 +215,7 @@ def matrix_nms(
     area = ctx.op("Mul", *(ctx.op("Add", ctx.op("Sub", b, a), extra) for a, b in ((x1, x2), (y1, y2))))
     shared = ctx.op("Mul", span(x1, x2), span(y1, y2))  # [images, classes, k, k]
     union = ctx.op("Sub", ctx.op("Add", ctx.unsqueeze(area, [3]), ctx.unsqueeze(area, [2])), shared)
-    places = ctx.op("Range", ctx.const(0, DType.INT64), ctx.scalar(limit), ctx.const(1, DType.INT64))
+    places = rows_of(ctx, limit)
     before = ctx.op("Less", ctx.unsqueeze(places, [0]), ctx.unsqueeze(places, [1]))  # column before row: a better box
     some = ctx.op("And", before, ctx.op("Greater", shared, zero))
     overlap = ctx.op("Where", some, ctx.op("Div", shared, union), zero)
@@ -223,7 +229,7 @@ def matrix_nms(
     least = ctx.reduce("ReduceMin", ctx.op("Where", before, decay, one), [3])
     worth = ctx.op("Mul", best, ctx.op("Min", least, one))
     good = ctx.op("And", ctx.op("Greater", best, score_threshold), ctx.op("Greater", worth, post_threshold))
-    labels = ctx.op("Range", ctx.const(0, DType.INT64), ctx.scalar(classes), ctx.const(1, DType.INT64))
+    labels = rows_of(ctx, classes)
     labels = ctx.reshape(labels, [1, -1, 1])
     if background_label >= 0:
         good = ctx.op("And", good, ctx.op("Not", ctx.op("Equal", labels, ctx.const(background_label, DType.INT64))))
@@ -235,7 +241,7 @@ def matrix_nms(
     values, order = ctx.op("TopK", values, most, axis=1, largest=1, sorted=1, outputs=2)
     indices, kinds = (ctx.op("GatherElements", v, order, axis=1) for v in (indices, kinds))
     there = ctx.op("Greater", values, lowest)
-    kept = _places(ctx, ctx.reshape(there, [-1]))
+    kept = places_of(ctx, ctx.reshape(there, [-1]))
     values, indices, kinds = (ctx.op("Gather", ctx.reshape(v, [-1]), kept, axis=0) for v in (values, indices, kinds))
     found = ctx.op("Gather", ctx.op("Reshape", BBoxes, [-1, 4]), indices, axis=0)
     columns = [ctx.unsqueeze(v, [1]) for v in (ctx.cast(kinds, dtype), values)]
@@ -246,64 +252,13 @@ def matrix_nms(
 @paddle_op("nms", outputs=["KeepBoxesIdxs"])
 def nms(ctx: Context, Boxes: Value, *, iou_threshold: float = 1.0) -> Value:
     """The boxes come with falling scores."""
-    places = ctx.op("Range", ctx.const(0, DType.INT64), ctx.scalar(ctx.dim(Boxes, 0)), ctx.const(1, DType.INT64))
+    places = rows_of(ctx, ctx.dim(Boxes, 0))
     scores = ctx.op("Neg", ctx.cast(places, DType.FP32))
     chosen = ctx.op(
         "NonMaxSuppression",
         ctx.unsqueeze(ctx.cast(Boxes, DType.FP32), [0]),
         ctx.reshape(scores, [1, 1, -1]),
-        ctx.const([_ALL], DType.INT64),
+        ctx.const([ALL], DType.INT64),
         ctx.const([iou_threshold], DType.FP32),
     )
     return column(ctx, chosen, 2, 1)
-
-
-# levels of a pyramid --------------------------------------------------------------------------------------------------
-
-
-@paddle_op("distribute_fpn_proposals", outputs=["MultiFpnRois", "RestoreIndex", "MultiLevelRoIsNum"])
-def distribute_fpn_proposals(
-    ctx: Context,
-    FpnRois: Value,
-    RoisNum: Optional[Value] = None,
-    *,
-    min_level: int,
-    max_level: int,
-    refer_level: int,
-    refer_scale: int,
-    pixel_offset: bool = True,
-) -> tuple[list[Value], Value, Optional[list[Value]]]:
-    """By the square root of its area each box goes to a level, within a level in the order in which they come."""
-    x1, y1, x2, y2 = (column(ctx, FpnRois, i, 1) for i in range(4))
-    extra = 1.0 if pixel_offset else 0.0
-    w, h = (ctx.op("Sub", b, a) for a, b in ((x1, x2), (y1, y2)))
-    area = ctx.op("Mul", ctx.op("Add", w, extra), ctx.op("Add", h, extra))
-    nothing = ctx.op("Or", ctx.op("Less", w, 0.0), ctx.op("Less", h, 0.0))
-    scale = ctx.op("Sqrt", ctx.op("Where", nothing, ctx.const(0.0, area.dtype), area))
-    steps = ctx.op("Div", ctx.op("Log", ctx.op("Add", ctx.op("Div", scale, float(refer_scale)), 1e-6)), math.log(2.0))
-    level = ctx.op("Add", ctx.op("Floor", steps), float(refer_level))
-    level = ctx.clip(level, float(min_level), float(max_level))
-    per_image = None
-    if RoisNum is not None and len(ctx.paddle.output("MultiLevelRoIsNum")):
-        ends = ctx.op("CumSum", ctx.cast(RoisNum, DType.INT64), ctx.const(0, DType.INT64))
-        every = ctx.op("Range", ctx.const(0, DType.INT64), ctx.scalar(ctx.dim(FpnRois, 0)), ctx.const(1, DType.INT64))
-        starts = ctx.op("Sub", ends, ctx.cast(RoisNum, DType.INT64))
-        rows = ctx.unsqueeze(every, [1])
-        per_image = ctx.op(
-            "And",
-            ctx.op("Not", ctx.op("Less", rows, ctx.unsqueeze(starts, [0]))),
-            ctx.op("Less", rows, ctx.unsqueeze(ends, [0])),
-        )
-    rois, orders, numbers = [], [], []
-    for number in range(min_level, max_level + 1):
-        own = ctx.op("Equal", level, float(number))
-        places = _places(ctx, own)
-        rois.append(ctx.op("Gather", FpnRois, places, axis=0))
-        orders.append(places)
-        if per_image is not None:
-            both = ctx.cast(ctx.op("And", per_image, ctx.unsqueeze(own, [1])), DType.INT64)
-            numbers.append(ctx.cast(ctx.reduce("ReduceSum", both, [0]), DType.INT32))
-    order = ctx.op("Concat", *orders, axis=0)
-    # where each box went: the order, the other way round
-    _, back = ctx.op("TopK", order, ctx.shape(order), largest=0, sorted=1, axis=0, outputs=2)
-    return rois, ctx.cast(ctx.unsqueeze(back, [1]), DType.INT32), numbers or None
