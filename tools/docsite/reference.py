@@ -214,7 +214,8 @@ def _command(command: Command, t: Texts, heading: str) -> Iterator[str]:
 
 
 def _shown(default: str, t: Texts) -> str:
-    return default if default.startswith("`") or not default else escape(t(default))
+    as_it_is = default.startswith("`") or not default or default.isdigit()
+    return default if as_it_is else escape(t(default))
 
 
 def index(t: Texts) -> str:
