@@ -104,6 +104,10 @@ PORT = record(
         "shape": SHAPE,
     }
 )
+CODED = said(
+    listed(record({"code": said(TEXT, "of its kind, such as dimension-fixed; `other`"), "text": TEXT})),
+    "the same warnings with a code for programs",
+)
 OPERATOR = record({"operator": TEXT, "count": WHOLE}, {"domain": said(TEXT, "ai.onnx, aten, …")})
 VERIFICATION = record(
     {
@@ -285,7 +289,7 @@ class Builder:
             fields[f.name] = made
         if kind is RecipeResult:  # its to_dict() says these, too
             fields |= {"ok": {"type": "boolean"}, "status": {"enum": ["done", "cached", "failed", "skipped"]}}
-        return record(fields)
+        return record(fields, {"coded_warnings": CODED} if "warnings" in fields else None)
 
 
 def attributes_of(kind: Any) -> dict[str, str]:

@@ -7,7 +7,7 @@ escapes is a bug of mconv and leaves with :data:`EXIT_BUG`.
 
 from __future__ import annotations
 
-from typing import Optional
+from typing import Any, Optional
 
 EXIT_BUG = 70  # BSD sysexits: EX_SOFTWARE
 EXIT_INTERRUPTED = 130  # the shell's 128 + SIGINT
@@ -19,14 +19,24 @@ class MconvError(Exception):
     Args:
         message: one line saying what is wrong and where.
         hint: one line saying what to do about it; shown after the message.
+        rows: what there is of it in particular, one mapping for each operator, file, output, …, for reports.
+
+    Attributes:
+        report: of the conversion that it ends, as far as that came; None elsewhere.
+        proof: the figures, where two things were compared and no report has them.
+        line: where in a recipe it is.
     """
 
     exit_code = 1
 
-    def __init__(self, message: str, hint: Optional[str] = None):
+    def __init__(self, message: str, hint: Optional[str] = None, rows: Optional[list[dict]] = None):
         super().__init__(message)
         self.message = message
         self.hint = hint
+        self.rows = rows or []
+        self.report: Any = None
+        self.proof: Any = None
+        self.line: Optional[int] = None
 
     def __str__(self) -> str:
         return f"{self.message}\n{self.hint}" if self.hint else self.message
@@ -57,10 +67,6 @@ class UnsupportedError(MconvError):
     """
 
     exit_code = 5
-
-    def __init__(self, message: str, hint: Optional[str] = None, rows: Optional[list[dict]] = None):
-        super().__init__(message, hint)
-        self.rows = rows or []
 
 
 class OutputExistsError(MconvError):
@@ -95,10 +101,6 @@ class VerificationError(MconvError):
 
     exit_code = 10
 
-    def __init__(self, message: str, hint: Optional[str] = None, rows: Optional[list[dict]] = None):
-        super().__init__(message, hint)
-        self.rows = rows or []
-
 
 class UntrustedError(MconvError):
     """Reading the file would run code hidden in it or leave its folder, and ``--trust`` was not given."""
@@ -114,10 +116,6 @@ class AlteredError(MconvError):
 
     exit_code = 12
 
-    def __init__(self, message: str, hint: Optional[str] = None, rows: Optional[list[dict]] = None):
-        super().__init__(message, hint)
-        self.rows = rows or []
-
 
 class WeightsError(MconvError):
     """Weights do not fit the parameters of the model that they are for, and ``--partial`` was not given.
@@ -126,10 +124,6 @@ class WeightsError(MconvError):
     """
 
     exit_code = 13
-
-    def __init__(self, message: str, hint: Optional[str] = None, rows: Optional[list[dict]] = None):
-        super().__init__(message, hint)
-        self.rows = rows or []
 
 
 class LimitError(MconvError):

@@ -37,6 +37,7 @@ from mconv.errors import (
     OutputExistsError,
 )
 from mconv.printable import json_text, printable, printable_lines
+from mconv.warned import coded
 
 EXIT_PIPE = 141  # the shell's 128 + SIGPIPE
 _LONGEST = 2000  # characters of a message, of a line of its table
@@ -198,7 +199,7 @@ class Output:
             self.emitted = True
             unicode = (sys.stdout.encoding or "utf-8").lower().replace("_", "-") in ("utf-8", "utf8")
             write = json_text if unicode else functools.partial(json.dumps, allow_nan=False)
-            text = write(plain(result), indent=2)
+            text = write(_with_codes(plain(result), result), indent=2)
             with to_stdout():
                 sys.stdout.write(text + "\n")
                 sys.stdout.flush()
@@ -356,6 +357,13 @@ def plain(value: Any) -> Any:
     return str(value)
 
 
+def _with_codes(document: Any, result: Any) -> Any:
+    """The document with ``coded_warnings``, where the result has warnings."""
+    if isinstance(document, dict) and isinstance(getattr(result, "warnings", None), list):
+        document["coded_warnings"] = coded(result.warnings)
+    return document
+
+
 class Stopped(Exception):
     """An interrupt or a closed pipe, on its way past typer, which would answer them itself."""
 
@@ -458,10 +466,10 @@ def render_error(error: BaseException, command: str) -> int:
         for line in text.splitlines():
             out._stderr(line)
     out.error(message, hint)
-    rows = getattr(error, "rows", None)
+    rows = error.rows if isinstance(error, MconvError) else []
     if rows and not out.json:
         _show_rows(rows)
-    failure = {"kind": kind, "message": message, "hint": hint, "exit_code": code, "rows": rows or []}
+    failure = {"kind": kind, "message": message, "hint": hint, "exit_code": code, "rows": rows}
     try:
         out.emit({"error": failure})
     except BrokenPipeError:

@@ -104,11 +104,11 @@ def table_on_failure() -> Iterator[None]:
     try:
         yield
     except MconvError as e:
-        failed = getattr(e, "report", None)
+        failed = e.report
         if isinstance(e, UnprovedError):
             for warning in failed.warnings if failed is not None else ():
                 out.warn(warning)
         elif failed is not None:
             show_proof(failed.verification)
-            e.rows = []  # type: ignore[attr-defined] # they are in the table
+            e.rows = []  # they are in the table
         raise

@@ -56,7 +56,7 @@ def command(given: Given) -> Any:
     if given.get("layers"):
         _show_layers(found)
     if failure is not None:
-        failure.rows = [] if out.human else failure.rows  # type: ignore[attr-defined] # they are in the table
+        failure.rows = [] if out.human else failure.rows  # they are in the table
         raise failure
     return found
 

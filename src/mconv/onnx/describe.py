@@ -8,6 +8,7 @@ from typing import Any, Union
 from mconv.onnx.external import external_files
 from mconv.onnx.importer import Imported
 from mconv.onnx.reader import OnnxModel, type_name
+from mconv.program.port_rows import PortRow, row_of
 from mconv.program.program import Program
 
 Dim = Union[int, str, None]
@@ -70,25 +71,18 @@ def source_of(model: OnnxModel) -> dict[str, Any]:
     }
 
 
-def ports_of(model: OnnxModel, program: Program, overrides: Mapping[str, Sequence[Dim]]) -> dict[str, Any]:
+def ports_of(
+    model: OnnxModel, program: Program, overrides: Mapping[str, Sequence[Dim]]
+) -> tuple[list[PortRow], list[PortRow]]:
     """``inputs`` and ``outputs`` of the report: each with its name and type in the model and in Paddle."""
     shapes = shapes_of(model, overrides)
-    inputs, outputs = [], []
+    inputs: list[PortRow] = []
+    outputs: list[PortRow] = []
     for (name, dtype), port in zip(inputs_of(model).items(), program.feeds):
-        inputs.append(_port(name, dtype, port, list(shapes[name])))
+        inputs.append(row_of(port, name, dtype, shapes[name]))
     for info, port in zip(model.proto.graph.output, program.fetches):
-        outputs.append(_port(info.name, type_name(info.type.tensor_type.elem_type), port, list(port.shape)))
-    return {"inputs": inputs, "outputs": outputs}
-
-
-def _port(name: str, dtype: str, port: Any, shape: list[Dim]) -> dict[str, Any]:
-    return {
-        "name": name,
-        "dtype": dtype,
-        "paddle_name": port.name,
-        "paddle_dtype": None if port.dtype is None else port.dtype.label,
-        "shape": [None if d == -1 else d for d in shape],
-    }
+        outputs.append(row_of(port, info.name, type_name(info.type.tensor_type.elem_type), port.shape))
+    return inputs, outputs
 
 
 def operators_of(made: Imported) -> list[dict[str, Any]]:

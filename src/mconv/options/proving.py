@@ -126,7 +126,7 @@ class Proving(Feeds, Tolerated, Runs, Force, Bounded, Progress):
     @property
     def must_verify(self) -> bool:
         """Whether a proof is asked for, so that what it takes and what is not there is an error."""
-        return bool(self.verify) or self.runtime is not None
+        return bool(self.verify) or any(self.said_of_verifying().values())
 
 
 class Targeted(Options):

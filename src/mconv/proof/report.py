@@ -14,11 +14,15 @@ from mconv.artifacts.output import staged
 from mconv.artifacts.provenance import installed
 from mconv.errors import MconvError, RuntimeFailedError, UnprovedError, VerificationError
 from mconv.printable import json_text
+from mconv.program.port_rows import PortRow
 from mconv.program.program import Program
 from mconv.proof.prove import NOT_DONE, UNPROVED, Proof
 from mconv.version import __version__
+from mconv.warned import Warned, coded
 
 SCHEMA = 1
+# kind of a reservation → the code of its warning
+RESERVED = {"decision": "decision-frozen", "size": "size-fixed", "input": "input-unread", "state": "state-lost"}
 _Reported = TypeVar("_Reported", bound="Reported")
 NAME = "report.json"
 FAILED_SUFFIX = ".failed-verification"
@@ -41,8 +45,8 @@ class Report:
     target: dict[str, Any]
     status: str = "converted"
     output: dict[str, Any] = field(default_factory=dict)
-    inputs: list[dict[str, Any]] = field(default_factory=list)
-    outputs: list[dict[str, Any]] = field(default_factory=list)
+    inputs: list[PortRow] = field(default_factory=list)
+    outputs: list[PortRow] = field(default_factory=list)
     renamed: dict[str, str] = field(default_factory=dict)
     operators: list[dict[str, Any]] = field(default_factory=list)
     paddle_operators: dict[str, int] = field(default_factory=dict)
@@ -60,7 +64,7 @@ class Report:
 
     def to_dict(self) -> dict[str, Any]:
         values = asdict(self)
-        return {"schema": values.pop("schema"), **values}
+        return {"schema": values.pop("schema"), **values, "coded_warnings": coded(self.warnings)}
 
     def write(self, folder: Path, name: str = NAME) -> None:
         """Write ``report.json`` into *folder*."""
@@ -80,7 +84,7 @@ class Report:
     def reserve(self, reservations: Sequence[dict[str, str]]) -> None:
         """What of the source the result does not have: a warning each, and no proof is a plain one."""
         self.reservations += reservations
-        self.warnings += [r["text"] for r in reservations]
+        self.warnings += [Warned(RESERVED[r["kind"]], r["text"]) for r in reservations]
 
     def add_proof(self, proof: Proof) -> None:
         proof.reserve(self.reservations)
@@ -88,7 +92,7 @@ class Report:
         self.verification = proof.to_dict()
         self.seconds["verify"] = round(proof.seconds, 4)
         if proof.status == NOT_DONE and proof.reason:
-            self.warnings.append(f"not verified: {proof.reason}")
+            self.warnings.append(Warned("not-verified", f"not verified: {proof.reason}"))
 
     def finish(self, start: float) -> None:
         """Say how long it took since *start*, by ``time.perf_counter()``."""
@@ -115,7 +119,7 @@ def require_proof(report: _Reported, where: object) -> _Reported:
         f"converted, but nothing is proved, as the source cannot be run: {verification['reason']}",
         f"{where} is written; {ways}, or take it as it is with --no-verify",
     )
-    error.report = report  # type: ignore[attr-defined]
+    error.report = report
     raise error
 
 
@@ -160,5 +164,5 @@ def failure(proof: Proof, kept: Path, report: Report, advice: str = "") -> Mconv
             "; ".join(filter(None, (hint, advice))),
             rows,
         )
-    error.report = report  # type: ignore[attr-defined]
+    error.report = report
     return error

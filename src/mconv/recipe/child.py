@@ -110,7 +110,7 @@ def _verify(found: Any) -> dict[str, Any]:
         reason = found.problems[0] if found.problems else f"output {bad[0]['name']}: {bad[0]['reason']}"
         where = f"; the first tensor that differs is {found.first['name']!r}" if found.first else ""
         error = VerificationError(f"the two compute different things: {reason}{where}", None, bad)
-        error.proof = proof  # type: ignore[attr-defined]
+        error.proof = proof
         raise error
     return {"warnings": list(found.notes), "proof": proof}
 
@@ -125,7 +125,7 @@ def _serve_check(report: Any) -> dict[str, Any]:
     try:
         report.require()
     except MconvError as e:
-        e.proof = proof  # type: ignore[attr-defined]
+        e.proof = proof
         raise
     return {"warnings": [], "proof": proof}
 
@@ -163,11 +163,11 @@ _SHAPES: dict[str, Callable[[Any], dict[str, Any]]] = {
 def describe(error: BaseException) -> dict[str, Any]:
     """An error as the parent, JUnit and the summary show it; with the figures where something was compared."""
     if isinstance(error, MconvError):
-        proof = getattr(error, "proof", None)
-        verification = getattr(getattr(error, "report", None), "verification", None)
+        proof = error.proof
+        verification = getattr(error.report, "verification", None)
         if proof is None and verification and verification.get("outputs"):
             proof = _proof(verification, verification["status"])
-        rows = [dict(row) for row in getattr(error, "rows", [])]
+        rows = [dict(row) for row in error.rows]
         return {
             "kind": type(error).__name__, "message": error.message, "hint": in_recipe(error.hint), "exit_code": error.exit_code,
             "rows": rows, "proof": proof,

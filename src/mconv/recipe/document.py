@@ -177,7 +177,7 @@ class Document:
             if len(rows) > _MOST_PROBLEMS:
                 rest = len(rows) - _MOST_PROBLEMS
                 rows[_MOST_PROBLEMS:] = [{"line": self.line(problems[-1][0]), "problem": f"{rest} more", "allowed": ""}]
-            error.rows = rows if len(rows) > 1 else []  # type: ignore[attr-defined] # for the command line
+            error.rows = rows if len(rows) > 1 else []
             raise error
 
     def _problem(self, error: Any) -> tuple[Keys, str, str]:

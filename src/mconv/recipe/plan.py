@@ -407,7 +407,7 @@ class _Planner:
 def wrong_step(recipe: Recipe, spec: StepSpec, error: MconvError) -> Any:
     """The error, saying in which step of the recipe it is."""
     made = type(error)(f"{recipe.file}:{spec.line}: {spec.name}: {error.message}", error.hint)
-    made.line = spec.line  # type: ignore[attr-defined] # for the result, and marks in the recipe
+    made.line = spec.line  # for the result, and marks in the recipe
     return made
 
 

@@ -27,6 +27,7 @@ from mconv.program.targets import version_text
 from mconv.serving import configure
 from mconv.serving.configure import CPP_READER, TYPES, ServingConfig
 from mconv.serving.kinds import Written
+from mconv.warned import Warned
 
 if TYPE_CHECKING:  # a service is seldom asked for, and half of the imports
     from mconv.serving.service_options import ServiceOptions
@@ -283,7 +284,7 @@ def write(prepared: Prepared, found: ModelFiles, chosen: ToServing, ahead: Optio
                 why = (
                     "they are not one unchanged file in the source" if source is None else "the file systems forbid it"
                 )
-                result.warnings.append(f"the parameters are copied, not linked: {why}")
+                result.warnings.append(Warned("parameters-copied", f"the parameters are copied, not linked: {why}"))
         if not result.linked:
             if record is not None:
                 record.write_params(new_server / params_name, prepared.items, whole=source)

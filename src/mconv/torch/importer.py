@@ -24,6 +24,7 @@ from mconv.program.unsupported import refusal
 from mconv.program.value import Value
 from mconv.torch import complexes, folding, registry
 from mconv.torch.context import AtenContext
+from mconv.warned import Warned
 
 
 @dataclass
@@ -179,7 +180,10 @@ class Importer:
             if label is not None and fixed:
                 self.fixed.append((name, str(label), int(size)))
                 self.ctx.notes.append(
-                    f"input {name!r}: torch fixed the dimension {label!r} to {size} although it was asked to be dynamic"
+                    Warned(
+                        "dimension-fixed",
+                        f"input {name!r}: torch fixed the dimension {label!r} to {size} although it was asked to be dynamic",
+                    )
                 )
             elif isinstance(label, str) and expression.is_Symbol:
                 # torch's symbol is called as the user calls the dimension
@@ -195,7 +199,8 @@ class Importer:
             s.target for s, k in zip(self.exported.graph_signature.output_specs, kinds) if k.endswith("MUTATION")
         ]
         if changed:
-            self.ctx.notes.append(f"what the model writes into {', '.join(map(str, changed))} is not kept between runs")
+            text = f"what the model writes into {', '.join(map(str, changed))} is not kept between runs"
+            self.ctx.notes.append(Warned("state-lost", text))
         for result, name in zip(user, self.outputs):
             if name is not None and isinstance(result, (D.Sym, int, float)):
                 result = self.ctx.tensor(result)

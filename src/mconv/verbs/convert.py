@@ -38,6 +38,7 @@ from mconv.serving.convert import ServingResult
 from mconv.serving.scaffold import options_from
 from mconv.verbs.downgrade import to_serving
 from mconv.verbs.recognise import SourceKind, recognise
+from mconv.warned import Warned, code_of, coded
 
 INFERENCE = "inference"  # the folder of --keep-inference
 SERVICE = "service"
@@ -75,6 +76,9 @@ class Converted:
     seconds: dict[str, float] = field(default_factory=dict)
     command: str = "convert"
     schema: int = 1
+
+    def to_dict(self) -> dict[str, Any]:
+        return {**vars(self), "coded_warnings": coded(self.warnings)}
 
 
 def convert(chosen: Convert) -> Converted:
@@ -122,7 +126,7 @@ def convert(chosen: Convert) -> Converted:
         chosen.progress("writing serving_server/ and serving_client/")
         step = time.perf_counter()
         made = to_serving(_serving(model if between else source, folder, chosen, between=between))
-        made.warnings = [w for w in made.warnings if not w.startswith("the parameters are copied")]
+        made.warnings = [w for w in made.warnings if code_of(w) != "parameters-copied"]
         result.warnings += made.warnings
         if made.service is not None:
             result.warnings += [note for note in made.service.notes if note not in result.warnings]
@@ -140,7 +144,7 @@ def convert(chosen: Convert) -> Converted:
             _remove(model)
         result.seconds["total"] = time.perf_counter() - start
         result.seconds = {name: round(value, 4) for name, value in result.seconds.items()}
-        text = json_text({"schema": result.schema, **vars(result)}, indent=2)
+        text = json_text({"schema": result.schema, **result.to_dict()}, indent=2)
         (folder / NAME).write_text(text + "\n", "utf-8", "backslashreplace")
     return result
 
@@ -240,10 +244,10 @@ def _prove_paddle(source: PathLike, made: ServingResult, chosen: Convert, result
         result.verification = {"status": UNPROVED, "reason": e.message}
         return
     except (RuntimeUnavailableError, MissingDependencyError) as e:
-        if chosen.verify or chosen.runtime is not None or chosen.feeds is not None:
+        if chosen.must_verify:
             raise
         result.verification = {"status": NOT_DONE, "reason": e.message}
-        result.warnings.append(f"not verified: {e.message}")
+        result.warnings.append(Warned("not-verified", f"not verified: {e.message}"))
         return
     # in one order on both sides; of a .json, fetch_name_0 is what Paddle calls any output
     theirs = list(dict.fromkeys(row["name"] for row in found.outputs))

@@ -29,6 +29,7 @@ from mconv.program.targets import version_text
 from mconv.serving import convert, official
 from mconv.serving.convert import ServingResult, fitting, prepare, whole_file, write
 from mconv.verbs import halving
+from mconv.warned import Warned
 
 
 @dataclass(frozen=True)
@@ -131,7 +132,7 @@ def _downgraded(found: ModelFiles, chosen: Downgrade, ahead: Ahead) -> Downgrade
         params = folder / result.params.name
         result.linked = chosen.link and source is not None and hard_link(source, params)
         if chosen.link and not result.linked:
-            result.warnings.append("the parameters are copied, not linked")
+            result.warnings.append(Warned("parameters-copied", "the parameters are copied, not linked"))
         if not result.linked:
             recording.write_params(params, items, whole=source)
         if chosen.half is not None:

@@ -122,8 +122,7 @@ def _paddle(path: PathLike, out: Path, chosen: Edit) -> EditReport:
             report.output.update({"params": params.name, "params_bytes": params.stat().st_size})
         recording.write(folder)
         _describe(report, made, names, source.program, made.program, len(source.params), len(made.params))
-        for field_, value in edit_paddle.ports(made.program, made.inputs, made.outputs).items():
-            setattr(report, field_, value)
+        report.inputs, report.outputs = edit_paddle.ports(made.program, made.inputs, made.outputs)
         report.paddle_operators = paddle_operators(made.program)
         if runtime is None or chosen.verify is False:
             proof = Proof(NOT_DONE, why)
@@ -241,8 +240,7 @@ def _onnx(path: Path, out: Path, chosen: Edit) -> EditReport:
 def _describe_onnx(report: EditReport, made: edit_onnx.Edited, source: OnnxModel, chosen: Edit) -> None:
     before, after = source.proto.graph, made.model.proto.graph
     report.sizes, report.folded, report.constants = made.sizes, made.folded, list(made.fixed)
-    for field_, value in edit_onnx.ports(made).items():
-        setattr(report, field_, value)
+    report.inputs, report.outputs = edit_onnx.ports(made)
     report.renamed = made.renamed
     counts = Counter((n.domain or "ai.onnx", n.op_type) for n in after.node)
     report.operators = [{"domain": d, "operator": o, "count": c} for (d, o), c in counts.most_common()]

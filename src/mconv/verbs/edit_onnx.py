@@ -23,6 +23,7 @@ from mconv.onnx.reader import read as read_file
 from mconv.options.edit import ONNX_WEIGHTS, Edit
 from mconv.program import external_data, open_sizes
 from mconv.program.near import unknown
+from mconv.program.port_rows import PortRow, row
 from mconv.verbs.edit_paddle import needed
 
 data_name = writing.data_name
@@ -199,20 +200,18 @@ def opset_of(model: OnnxModel) -> int:
         raise CorruptModelError("the model does not say of which opset it is") from None
 
 
-def ports(made: Edited) -> dict[str, list[dict[str, Any]]]:
+def ports(made: Edited) -> tuple[list[PortRow], list[PortRow]]:
     """``inputs`` and ``outputs`` of the report."""
     graph = made.model.proto.graph
     kept = set(fed(graph))
     infos = [i for i in graph.input if i.name in kept]
-    return {
-        "inputs": [_port(i, n) for i, n in zip(infos, made.inputs)],
-        "outputs": [_port(i, n) for i, n in zip(graph.output, made.outputs)],
-    }
+    inputs = [_port(i, n) for i, n in zip(infos, made.inputs)]
+    return inputs, [_port(i, n) for i, n in zip(graph.output, made.outputs)]
 
 
-def _port(info: Any, name: str) -> dict[str, Any]:
+def _port(info: Any, name: str) -> PortRow:
     kind = info.type.tensor_type
     label = type_name(kind.elem_type) if kind.elem_type else None
     dims: Sequence[Any] = [d.dim_value if d.HasField("dim_value") else (d.dim_param or None) for d in kind.shape.dim]
     shape = list(dims) if kind.HasField("shape") else []
-    return {"name": name, "dtype": label, "paddle_name": info.name, "paddle_dtype": label, "shape": shape}
+    return row(name, label, shape=shape, paddle_name=info.name)

@@ -20,7 +20,8 @@ from mconv.program.dtypes import DType
 from mconv.program.near import unknown
 from mconv.program.open_sizes import Sized
 from mconv.program.params import TensorSource, separate_path, write_combined
-from mconv.program.program import Program
+from mconv.program.port_rows import PortRow, row_of
+from mconv.program.program import Port, Program
 from mconv.program.stored import Era, ModelFiles, at_least_one, write_model
 from mconv.proof import search
 from mconv.proof.feeds import random_feeds, specs_of
@@ -297,18 +298,16 @@ def write(made: Edited, folder: Path, style: str) -> tuple[Path, Optional[Path]]
 _TAKEN = frozenset({"__model__", "report.json", "provenance.json"})
 
 
-def ports(program: Program, sources: Sequence[str], outputs: Sequence[str]) -> dict[str, list[dict[str, Any]]]:
+def ports(program: Program, sources: Sequence[str], outputs: Sequence[str]) -> tuple[list[PortRow], list[PortRow]]:
     """``inputs`` and ``outputs`` of the report."""
 
-    def one(port: Any, name: str) -> dict[str, Any]:
-        label = None if port.dtype is None else port.dtype.label
-        shape = [None if d == -1 else d for d in port.shape]
-        return {"name": name, "dtype": label, "paddle_name": port.name, "paddle_dtype": label, "shape": shape}
+    def one(port: Port, name: str) -> PortRow:
+        return row_of(port, name, None if port.dtype is None else port.dtype.label, port.shape)
 
-    return {
-        "inputs": [one(p, n) for p, n in zip(program.feeds, sources)],
-        "outputs": [one(p, n) for p, n in zip(program.fetches, outputs)],
-    }
+    return (
+        [one(p, n) for p, n in zip(program.feeds, sources)],
+        [one(p, n) for p, n in zip(program.fetches, outputs)],
+    )
 
 
 __all__ = ["DType", "Edited", "Source", "edit", "finish", "ports", "read", "settle", "style_of", "write"]

@@ -27,12 +27,14 @@ from mconv.onnx.reader import INLINE, OnnxModel, read, storage_dtype
 from mconv.options.onnx import Onnx2Paddle
 from mconv.program import external_data
 from mconv.program.inputs import assign
+from mconv.program.port_rows import renamed
 from mconv.proof import precision
 from mconv.proof.compare import Tolerance
 from mconv.proof.prove import FAILED, NOT_DONE, Proof, prove, runtime_for
 from mconv.proof.report import FAILED_SUFFIX, Report, failure, keep, paddle_operators, versions
 from mconv.verbs import halving, x2paddle
-from mconv.verbs.produced import Produced
+from mconv.verbs.produced import Facts, Produced, about_names
+from mconv.warned import Warned
 
 QUANTISED = 0.02  # one step of an activation, which sums in another order may tip over, and what follows from it
 _BFLOAT16 = 16
@@ -80,8 +82,7 @@ def onnx2paddle(chosen: Onnx2Paddle) -> Report:
     with recording, staged(out, force=chosen.force, protect=protected) as folder:
         chosen.progress(f"converting {model} for Paddle {goal.paddle}")
         made = _produce(source, shapes, chosen)
-        for name, value in made.facts.items():
-            setattr(report, name, value)
+        made.facts.into(report)
         report.seconds.update(made.seconds)
         step = time.perf_counter()
         files = recording.write_model(made.program, made.params.items(), folder)
@@ -120,14 +121,11 @@ def _produce(source: OnnxModel, shapes: dict[str, Sequence[Any]], chosen: Onnx2P
             e.hint = f"{e.hint}; {other}" if e.hint else other
         raise
     facts = made.facts
-    for name, (had, has) in imported.widened.items():
-        facts["warnings"].append(f"{name}: {had}, which Paddle lacks, is carried in {has}")
-    ports = facts["inputs"] + facts["outputs"]
-    renamed = {p["name"]: p["paddle_name"] for p in ports if p["name"] != p["paddle_name"]}
-    facts["renamed"] = renamed
-    facts["warnings"] += [
-        f"{old!r} is called {new!r}: Paddle's files cannot carry the name" for old, new in renamed.items()
+    facts.warnings += [
+        Warned("carried-wider", f"{name}: {had}, which Paddle lacks, is carried in {has}")
+        for name, (had, has) in imported.widened.items()
     ]
+    facts.warnings += about_names(renamed(facts.inputs, facts.outputs), ": Paddle's files cannot carry the name")
     return made
 
 
@@ -142,15 +140,17 @@ def native(source: OnnxModel, target: str, shapes: dict[str, Sequence[Any]]) -> 
     except UnsupportedError as e:
         e.rows = advice.with_advice(e.rows)
         raise
-    facts = {
-        **describe.ports_of(source, made.program, shapes),
-        "operators": describe.operators_of(made),
-        "paddle_operators": paddle_operators(made.program),
-        "folded": made.folded,
-        "fused": dict(made.fused),
-        "expanded": dict(made.expanded),
-        "warnings": list(made.notes),
-    }
+    inputs, outputs = describe.ports_of(source, made.program, shapes)
+    facts = Facts(
+        inputs,
+        outputs,
+        describe.operators_of(made),
+        paddle_operators(made.program),
+        made.folded,
+        dict(made.fused),
+        dict(made.expanded),
+        list(made.notes),
+    )
     return Produced(made.program, made.params, facts, made.seconds), made
 
 
@@ -182,11 +182,11 @@ def _proof(
     except RuntimeFailedError as e:
         return Proof.unproved(e)
     except (RuntimeUnavailableError, MissingDependencyError) as e:
-        if chosen.verify or chosen.runtime is not None:
+        if chosen.must_verify:
             raise
         return Proof.not_done(e)
     if why:
-        report.warnings.append(f"verified with {reference.label}: {why}")
+        report.warnings.append(Warned("verified-with", f"verified with {reference.label}: {why}"))
     chosen.progress(f"verifying: {reference.label} against Paddle in {runtime.label}")
     tolerance = _tolerance(report) if chosen.tolerance is None else Tolerance.of(chosen.tolerance)
     tolerance = tolerance.at(precision.of_onnx(source.proto))
@@ -225,6 +225,9 @@ def _tolerance(report: Report) -> Tolerance:
     if not any(row.get("operator") in _ROUNDING for row in report.operators):
         return Tolerance()
     report.warnings.append(
-        f"quantised: compared within {QUANTISED:.0%} of the largest value, a few steps of 8-bit numbers (--tolerance)"
+        Warned(
+            "quantised-tolerance",
+            f"quantised: compared within {QUANTISED:.0%} of the largest value, a few steps of 8-bit numbers (--tolerance)",
+        )
     )
     return Tolerance(absolute=QUANTISED)

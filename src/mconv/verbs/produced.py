@@ -1,4 +1,4 @@
-"""What an engine makes of a model."""
+"""What converting a source gives, before it is written: the program, its parameters, and what the report says of them."""
 
 from __future__ import annotations
 
@@ -6,20 +6,65 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mconv.program.params import TensorSource
+from mconv.program.port_rows import PortRow, renamed
 from mconv.program.program import Program
+from mconv.proof.report import Report
+from mconv.warned import Warned
+
+
+@dataclass
+class Facts:
+    """The report's fields about a conversion.
+
+    Attributes:
+        inputs, outputs: in the program's order.
+        operators: of the source; paddle_operators: of the program.
+        folded: how many operators were computed; fused, expanded: into what, and how often.
+        warnings: what the user has to know.
+        reservations: what of the source the result does not have, see :data:`mconv.proof.prove.RESERVATIONS`.
+        fixed: sizes that were to stay open and do not: ``input``, ``dimension``, ``size``.
+    """
+
+    inputs: list[PortRow]
+    outputs: list[PortRow]
+    operators: list[dict[str, Any]]
+    paddle_operators: dict[str, int]
+    folded: int = 0
+    fused: dict[str, int] = field(default_factory=dict)
+    expanded: dict[str, int] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+    reservations: list[dict[str, str]] = field(default_factory=list)
+    fixed: list[dict[str, Any]] = field(default_factory=list)
+
+    def into(self, report: Report) -> None:
+        """All of it but the reservations, which the verb may have more of; with a warning for each other name."""
+        report.inputs, report.outputs = list(self.inputs), list(self.outputs)
+        report.operators, report.paddle_operators = self.operators, self.paddle_operators
+        report.folded, report.fused, report.expanded = self.folded, self.fused, self.expanded
+        report.warnings += self.warnings
+        report.renamed = renamed(self.inputs, self.outputs)
 
 
 @dataclass
 class Produced:
-    """What an engine made of the model: the program, its parameters, and the report's fields about them.
+    """What an engine made of a model.
 
-    *keep* lives as long as the parameters are needed. *precision* is the lowest type that the source computes in, as
-    far as its engine knows.
+    Attributes:
+        program, params: the model.
+        facts: the report's fields about it.
+        seconds: of each phase.
+        keep: lives as long as the parameters are needed.
+        precision: the lowest type that the source computes in, as far as its engine knows.
     """
 
     program: Program
     params: dict[str, TensorSource]
-    facts: dict[str, Any] = field(default_factory=dict)
+    facts: Facts
     seconds: dict[str, float] = field(default_factory=dict)
     keep: Any = None
     precision: str = "float32"
+
+
+def about_names(names: dict[str, str], why: str = "") -> list[str]:
+    """A warning for each input or output that has another name in Paddle."""
+    return [Warned("renamed", f"{old!r} is called {new!r}{why}") for old, new in names.items()]

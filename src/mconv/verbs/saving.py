@@ -172,5 +172,5 @@ def _failure(proof: Proof, kept: Path, report: Report) -> MconvError:
         than = "its source" if from_source["status"] == FAILED and not rows else "the layer"
         rows += [o for o in from_source["outputs"] if not o["ok"]]
         error = VerificationError(f"the saved program computes something else than {than}: {proof.reason}", hint, rows)
-    error.report = report  # type: ignore[union-attr,attr-defined,unused-ignore] # for the command line, which shows the table
+    error.report = report
     return error

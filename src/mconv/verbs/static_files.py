@@ -22,6 +22,7 @@ from mconv.paddle.load import load
 from mconv.program.files import load_program as read_program
 from mconv.program.files import locate, records
 from mconv.program.params import PathLike, TensorSource
+from mconv.program.port_rows import PortRow, renamed, row, row_of
 from mconv.program.program import Op, Program, Var
 from mconv.program.stored import write_model
 from mconv.proof import precision
@@ -29,6 +30,7 @@ from mconv.proof.compare import Tolerance
 from mconv.proof.prove import FAILED, PASSED, Proof, compare_answers, worst
 from mconv.proof.report import FAILED_SUFFIX, NAME, Report
 from mconv.proof.runners import Answers
+from mconv.verbs.produced import about_names
 
 STEM = "inference"
 SCRATCH = ".traced"
@@ -61,15 +63,11 @@ def write(
     program, items = _translated(made, chosen.goal.name, report)
     _name_outputs(program, made, chosen.output_names)
     written = write_model(program, items, place, STEM)
-    report.inputs = [_port(i.name, i.dtype.label, p, i.dims) for i, p in zip(call.inputs, program.feeds)]
+    report.inputs = [row_of(p, i.name, i.dtype.label, i.dims) for i, p in zip(call.inputs, program.feeds)]
     given = list(chosen.output_names) if chosen.output_names is not None else made.names
-    report.outputs = [
-        _port(name or p.name, _label(p), p, [None if d < 0 else d for d in p.shape])
-        for name, p in zip(given, program.fetches)
-    ]
-    renamed = {p["name"]: p["paddle_name"] for p in report.inputs + report.outputs if p["name"] != p["paddle_name"]}
-    report.renamed = renamed
-    report.warnings += [f"{old!r} is called {new!r}: the name is taken" for old, new in renamed.items()]
+    report.outputs = [row_of(p, name or p.name, _label(p), p.shape) for name, p in zip(given, program.fetches)]
+    report.renamed = renamed(report.inputs, report.outputs)
+    report.warnings += about_names(report.renamed, ": the name is taken")
     return Written(written[0], written[1], program)
 
 
@@ -107,18 +105,12 @@ def _as_it_is(made: Exported, place: Path, report: Report) -> Written:
     return Written(program, params, None)
 
 
-def _described(tensor: Any) -> dict[str, Any]:
-    shape = None if tensor.shape is None else [None if d == -1 else d for d in tensor.shape]
-    name, dtype = tensor.name, tensor.dtype
-    return {"name": name, "dtype": dtype, "paddle_name": name, "paddle_dtype": dtype, "shape": shape}
+def _described(tensor: Any) -> PortRow:
+    return row(tensor.name, tensor.dtype, shape=tensor.shape)
 
 
 def _label(port: Any) -> Optional[str]:
     return None if port.dtype is None else port.dtype.label
-
-
-def _port(name: str, dtype: Optional[str], port: Any, dims: Sequence[Any]) -> dict[str, Any]:
-    return {"name": name, "dtype": dtype, "paddle_name": port.name, "paddle_dtype": _label(port), "shape": list(dims)}
 
 
 # names of the outputs -----------------------------------------------------------------------------------------------

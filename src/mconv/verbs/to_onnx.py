@@ -29,6 +29,7 @@ from mconv.program import files
 from mconv.program.dtypes import DType
 from mconv.program.inputs import parse_input
 from mconv.program.params import PathLike
+from mconv.program.port_rows import PortRow, row
 from mconv.program.program import Program
 from mconv.program.stored import Era, ModelFiles
 from mconv.program.unsupported import refusal
@@ -211,18 +212,19 @@ def _fixed(program: Program, profile: Profile, chosen: ToOnnx) -> dict[str, list
     return found
 
 
-def _port(tensor: inspection.Tensor, info: Any) -> dict[str, Any]:
+def _port(tensor: inspection.Tensor, info: Any) -> PortRow:
     from mconv.onnx.reader import type_name
 
     kind = info.type.tensor_type
     dims = [d.dim_value if d.HasField("dim_value") else (d.dim_param or None) for d in kind.shape.dim]
-    return {
-        "name": info.name,
-        "dtype": type_name(kind.elem_type),
-        "paddle_name": tensor.name,
-        "paddle_dtype": tensor.dtype,
-        "shape": dims if kind.HasField("shape") else None,
-    }
+    shape = dims if kind.HasField("shape") else None
+    return row(
+        info.name,
+        type_name(kind.elem_type),
+        shape=shape,
+        paddle_name=tensor.name,
+        paddle_dtype=tensor.dtype,
+    )
 
 
 # proof --------------------------------------------------------------------------------------------------------------
@@ -245,7 +247,7 @@ def _proof(found: ModelFiles, seen: Inspection, made: Path, report: Report, chos
                 FAILED, error.message, runtime="ONNX Runtime", tolerance=Tolerance.of(chosen.tolerance), error=error
             )
     except (RuntimeUnavailableError, MissingDependencyError) as e:
-        if chosen.verify or chosen.runtime is not None or chosen.feeds is not None:
+        if chosen.must_verify:
             raise
         return Proof.not_done(e)
     specs = specs_of(program) if program is not None else _specs(seen)

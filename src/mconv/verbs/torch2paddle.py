@@ -32,7 +32,7 @@ from mconv.torch.noise import noise
 from mconv.torch.sources import Source, open_source
 from mconv.torch.widening import widen
 from mconv.verbs import halving, torch_inputs
-from mconv.verbs.produced import Produced
+from mconv.verbs.produced import Produced, about_names
 from mconv.verbs.torch_inputs import Plan
 from mconv.verbs.torch_routes import Request, fixed_text, produce
 from mconv.verbs.torch_whole import about_state, about_unread, carry, state_of, try_unread, unread
@@ -209,16 +209,12 @@ def _adopt(report: Report, made: Produced, route: str, how: str, chosen: Torch2P
     Raises:
         UnsupportedError: with ``--strict``, a dimension was fixed, or the result is not right for all that the model takes.
     """
-    fixed = made.facts.pop("fixed", [])
-    ignored = unread(made.program, [i["name"] for i in made.facts["inputs"]])
-    report.warnings += made.facts.pop("warnings", [])
-    report.reserve(made.facts.pop("reservations", []))
+    fixed = made.facts.fixed
+    ignored = unread(made.program, [i["name"] for i in made.facts.inputs])
+    made.facts.into(report)
+    report.reserve(made.facts.reservations)
     report.reserve([reservation("size", fixed_text(f)) for f in fixed] + about_unread(ignored))
-    for name, value in made.facts.items():
-        setattr(report, name, value)
-    renamed = {p["name"]: p["paddle_name"] for p in report.inputs + report.outputs if p["name"] != p["paddle_name"]}
-    report.renamed = renamed
-    report.warnings += [f"{old!r} is called {new!r}" for old, new in renamed.items()]
+    report.warnings += about_names(report.renamed)
     report.seconds.update(made.seconds)
     report.source.update({"via": route, "how": how, "fixed": fixed})
     if fixed and chosen.strict:
@@ -249,7 +245,7 @@ def _proof(
     try:
         runtime = runtime_for(chosen.goal.name, chosen.runtime)
     except (RuntimeUnavailableError, MissingDependencyError) as e:
-        if chosen.verify or chosen.runtime is not None:
+        if chosen.must_verify:
             raise
         return Proof.not_done(e)
     chosen.progress(f"verifying: {runner.label} against Paddle in {runtime.label}")

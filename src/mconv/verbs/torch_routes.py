@@ -18,6 +18,7 @@ from mconv.onnx import describe
 from mconv.onnx.reader import OnnxModel, read
 from mconv.options.torch import EXPORT, ONNX, Torch2Paddle
 from mconv.program.dtypes import DType
+from mconv.program.port_rows import row_of
 from mconv.program.program import Port
 from mconv.proof import precision
 from mconv.proof.prove import reservation
@@ -32,10 +33,11 @@ from mconv.torch.scripting import export_script
 from mconv.torch.sources import Source
 from mconv.verbs import x2paddle
 from mconv.verbs.onnx2paddle import native
-from mconv.verbs.produced import Produced
+from mconv.verbs.produced import Facts, Produced
 from mconv.verbs.torch_decisions import Settled, loops_hold, settled
 from mconv.verbs.torch_inputs import Plan, labels_of, traceable
 from mconv.verbs.torch_sizes import Lost, lost, same
+from mconv.warned import Warned, code_of
 
 _BOTH = "--debug shows what torch says"
 KEPT = {EXPORT: "intermediate.pt2", ONNX: "intermediate.onnx"}
@@ -108,9 +110,9 @@ def _instead(
     except Exception as second:
         said = second.message if isinstance(second, MconvError) else f"a bug of mconv: {first_line(second)}"
         both = UnsupportedError(f"{first.message}; through ONNX: {said}", _BOTH, first.rows)
-        both.rows = both.rows or list(getattr(second, "rows", []) or [])
+        both.rows = both.rows or list(second.rows if isinstance(second, MconvError) else [])
         raise both from second
-    made.facts["warnings"].insert(0, f"converted through ONNX: {first.message}")
+    made.facts.warnings.insert(0, Warned("through-onnx", f"converted through ONNX: {first.message}"))
     return made, route, f"{how}; not torch.export: {first.message}"
 
 
@@ -153,28 +155,28 @@ def _from_export(export: _Export, plan: Plan, request: Request) -> tuple[Produce
         if label in export.narrowed
     ]
     conditions = list(dict.fromkeys(one.restriction.text for one in export.lost))
-    told = ("torch fixed the dimension", "is not kept between runs")  # these are said in the form of the report
-    warnings = [*(w for w in made.notes if not any(t in w for t in told)), *export.notes]
+    told = ("dimension-fixed", "state-lost")  # these are said in the form of the report
+    warnings = [*(w for w in made.notes if code_of(w) not in told), *export.notes]
     limits = [f"the result is right only where {c}: torch.export assumes it, the model does not" for c in conditions]
     program = made.program
     names = {d for i in plan.inputs for d in i.dims if isinstance(d, str)}
-    facts = {
-        "inputs": [_port(i.name, i.dtype.label, port, _shape(i, fixed)) for i, port in zip(plan.inputs, program.feeds)],
-        "outputs": [
-            _port(n, None, port, _named(port, labels, names))
+    facts = Facts(
+        [row_of(port, i.name, i.dtype.label, _shape(i, fixed)) for i, port in zip(plan.inputs, program.feeds)],
+        [
+            row_of(port, n, None if port.dtype is None else port.dtype.label, _named(port, labels, names))
             for n, port, labels in zip(_present(request, made), program.fetches, made.dims)
         ],
-        "operators": operators,
-        "paddle_operators": paddle_operators(program),
-        "fused": dict(made.fused),
-        "warnings": warnings,
-        "fixed": fixed,
-        "reservations": [
+        operators,
+        paddle_operators(program),
+        fused=dict(made.fused),
+        warnings=warnings,
+        fixed=fixed,
+        reservations=[
             *(reservation("size", text) for text in limits),
             *map(_frozen, export.undecided),
             *map(_unrolled, export.unshown),
         ],
-    }
+    )
     produced = Produced(program, made.params, facts, made.seconds, precision=lowest_dtype(exported.program))
     return produced, EXPORT, exported.how
 
@@ -319,17 +321,6 @@ def _named(port: Port, labels: Sequence[Optional[str]], names: set[str]) -> list
     return [label if dim == -1 and label in names else dim for label, dim in zip(labels, port.shape)]
 
 
-def _port(name: str, dtype: Optional[str], port: Port, shape: list[Any]) -> dict[str, Any]:
-    here = None if port.dtype is None else port.dtype.label
-    return {
-        "name": name,
-        "dtype": dtype or here,
-        "paddle_name": port.name,
-        "paddle_dtype": here,
-        "shape": [None if d == -1 else d for d in shape],
-    }
-
-
 # ONNX ---------------------------------------------------------------------------------------------------------------
 
 
@@ -357,11 +348,11 @@ def _through_onnx(source: Source, plan: Plan, request: Request, runner: TorchRun
     made.seconds = {**seconds, **made.seconds}
     made.precision = precision.of_onnx(model.proto)
     made.keep = made.keep, model  # parameters are read from the file when they are written
-    for one, given in zip(made.facts["inputs"], plan.inputs):
+    for one, given in zip(made.facts.inputs, plan.inputs):
         one["shape"] = _shape(given, fixed)
-    made.facts["fixed"] = fixed
-    made.facts["warnings"] += notes
-    made.facts["reservations"] = list(map(_frozen, written.decisions))
+    made.facts.fixed = fixed
+    made.facts.warnings += notes
+    made.facts.reservations = list(map(_frozen, written.decisions))
     return made, ONNX, written.how
 
 

@@ -22,7 +22,7 @@ from mconv.program.params import TensorSource
 from mconv.program.program import Program
 from mconv.proof.report import paddle_operators
 from mconv.runtimes import x2paddle
-from mconv.verbs.produced import Produced
+from mconv.verbs.produced import Facts, Produced
 
 
 def produce(source: OnnxModel, shapes: dict[str, Sequence[Any]], chosen: Converting) -> Produced:
@@ -60,7 +60,7 @@ def produce(source: OnnxModel, shapes: dict[str, Sequence[Any]], chosen: Convert
         scratch.cleanup()
         raise
     facts = _facts(source, program, shapes)
-    facts["warnings"] += changed.notes
+    facts.warnings += changed.notes
     made = Produced(program, {v.name: params[v.name] for v in program.parameters}, facts, {"x2paddle": spent})
     made.keep = scratch  # the parameters are read from it when they are written
     return made
@@ -92,20 +92,17 @@ def _restored(source: OnnxModel, program: Program, told: dict[str, str]) -> dict
     return names
 
 
-def _facts(source: OnnxModel, program: Program, shapes: dict[str, Sequence[Any]]) -> dict[str, Any]:
+def _facts(source: OnnxModel, program: Program, shapes: dict[str, Sequence[Any]]) -> Facts:
     counts = Counter((node.domain or "ai.onnx", node.op_type) for node in source.proto.graph.node)
-    warnings = []
+    warnings: list[str] = []
     opset = source.opsets.get("", 1)
     if opset > x2paddle.NEWEST_OPSET:
         warnings.append(
             f"X2Paddle knows opsets up to {x2paddle.NEWEST_OPSET}; the model's is {opset}: it may have been misread"
         )
-    return {
-        **describe.ports_of(source, program, shapes),
-        "operators": [{"domain": d, "operator": o, "count": n} for (d, o), n in counts.most_common()],
-        "paddle_operators": paddle_operators(program),
-        "warnings": warnings,
-    }
+    inputs, outputs = describe.ports_of(source, program, shapes)
+    operators = [{"domain": d, "operator": o, "count": n} for (d, o), n in counts.most_common()]
+    return Facts(inputs, outputs, operators, paddle_operators(program), warnings=warnings)
 
 
 def _native(source: OnnxModel) -> str:
