@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from mconv.emit.activation import round_half_even
-from mconv.emit.elementwise import arithmetic, binary, compare, number, scale, unary, where
+from mconv.emit.elementwise import arithmetic, binary, compare, logical, number, scale, unary, where
 from mconv.emit.known import dims_of, foldable
 from mconv.program.builder import Builder
 from mconv.program.dtypes import DType
@@ -49,7 +49,14 @@ def modulo(b: Builder, x: Value, y: Value) -> Value:
     """The remainder with the sign of *y*, as Python's ``%``."""
     if foldable(x, y) and (np.asarray(y.const) != 0).all():
         return b.constant(np.mod(x.const, y.const), x.dtype)  # type: ignore[arg-type]
-    return binary(b, "elementwise_mod", x, y)
+    made = binary(b, "elementwise_mod", x, y)
+    if b.target.version or x.dtype is DType.UINT8:
+        return made
+    # 1.8 gives the sign of x, as C does
+    zero = number(b, 0, x.dtype)
+    below = [compare(b, "less_than", v, zero) for v in (made, y)]
+    other = logical(b, "logical_and", compare(b, "not_equal", made, zero), logical(b, "logical_xor", *below))
+    return arithmetic(b, "add", made, arithmetic(b, "mul", b.cast(other, x.dtype), y))
 
 
 def floor_divide(b: Builder, x: Value, y: Value, *, of_quotient: bool = False) -> Value:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Callable, Optional
 
 from mconv.program.program import Block, Op, Program
+from mconv.program.targets import Target
 
 
 class Changed:
@@ -17,10 +18,12 @@ class Changed:
 
     Args:
         scalars: the variables that had no dimension in the source.
+        target: the Paddle before 2.5.
     """
 
-    def __init__(self, program: Program, scalars: frozenset[str]):
+    def __init__(self, program: Program, scalars: frozenset[str], target: Target):
         self.program = program
+        self.target = target
         self.scalars = scalars
         self._fills = {
             name: op.attr("value", 0.0)
@@ -46,6 +49,10 @@ def _always(changed: Changed, op: Op, block: Block) -> bool:
     return True
 
 
+def _in_1_8(changed: Changed, op: Op, block: Block) -> bool:
+    return not changed.target.version
+
+
 def _scalar_base(changed: Changed, op: Op, block: Block) -> bool:
     """A first operand of one element is taken for the exponent where the second has more dimensions."""
     x, y = op.input("X"), op.input("Y")
@@ -65,6 +72,7 @@ def _no_type(changed: Changed, op: Op, block: Block) -> bool:
 _RULES: Mapping[str, Callable[[Changed, Op, Block], bool]] = {
     "dot": _always,  # keeps the last dimension
     "elementwise_floordiv": _always,  # rounds towards zero, and knows no floats
+    "elementwise_mod": _in_1_8,  # has the sign of the dividend
     "elementwise_pow": _scalar_base,
     "equal": _infinite,
     "expand_as_v2": _always,  # does not read its second operand's sizes

@@ -96,7 +96,7 @@ def legalize(program: Program, target: str, params: Optional[Mapping[str, Tensor
         )
     if goal.version < FIRST_CARRIED:
         done.notes += ports.carry(program)
-    changed_since = Changed(program, scalars) if not goal.has_0d and program.version >= FIRST_0D else None
+    changed_since = Changed(program, scalars, goal) if not goal.has_0d and program.version >= FIRST_0D else None
     lowered = lower(
         program,
         target,

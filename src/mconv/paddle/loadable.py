@@ -31,7 +31,7 @@ def reasons(program: Program, target: str, size: int = 0) -> list[str]:
     meanings: Counter[str] = Counter()
     otherwise: Counter[str] = Counter()
     since = not goal.has_0d and program.version >= FIRST_0D
-    changed_since = Changed(program, zero_rank.scalars(program)) if since else None
+    changed_since = Changed(program, zero_rank.scalars(program), goal) if since else None
     for block, op in program.ops():
         if op.type in ("feed", "fetch"):
             continue

@@ -53,6 +53,8 @@ def binary(ctx: Context, x: Value, y: Value) -> Value:
         return emit.arithmetic(ctx.b, kind, x, y)
     if name == "floor_divide":
         return integer.floor_divide(ctx.b, x, y, of_quotient=True)
+    if name == "remainder":
+        return integer.modulo(ctx.b, x, y)
     dtype, _ = ctx.spec()
     return emit.binary(ctx.b, op, x, y, dtype=dtype if dtype is not x.dtype else None)
 

@@ -1,0 +1,59 @@
+"""Operators that an older Paddle has by the same name and means otherwise."""
+
+from __future__ import annotations
+
+import pytest
+
+from mconv.paddle import loadable
+from mconv.paddle.legalize import legalize
+from mconv.program.dtypes import AttrType, DType
+from mconv.program.program import Op, Program
+from tests.paddle.test_legalize import program
+
+AXIS = [("axis", AttrType.INT, -1)]
+
+
+def floordiv(version: int = 2006002) -> Program:
+    divide = Op.make("elementwise_floordiv", {"X": ["x"], "Y": ["d"]}, {"Out": ["y"]}, AXIS)
+    kind = (DType.INT64, (-1, 4))
+    return program(divide, version=version, x=kind, y=kind, d=kind)
+
+
+@pytest.mark.parametrize(
+    ("version", "target", "stays"),
+    [(2006002, "2.3", False), (2006002, "2.6", True), (2003002, "2.3", True), (3003001, "3", True)],
+)
+def test_rounding_down(version: int, target: str, stays: bool) -> None:
+    """2.3 rounds a quotient towards zero; a program that 2.3 wrote itself means that."""
+    built = floordiv(version)
+    assert bool([r for r in loadable.reasons(built, target) if "something else" in r]) is not stays
+    legalize(built, target)
+    kinds = [op.type for _, op in built.ops()]
+    assert ("elementwise_floordiv" in kinds) is stays
+    assert not [r for r in loadable.reasons(built, target) if "something else" in r]
+
+
+@pytest.mark.parametrize("infinite", [False, True])
+def test_infinity_is_itself(infinite: bool) -> None:
+    """Only what is compared with an infinite number is said otherwise: below 2.3's infinity is not equal to itself."""
+    value = float("inf") if infinite else 1.0
+    fill = Op.make(
+        "fill_any_like", {"X": ["x"]}, {"Out": ["c"]}, [("value", AttrType.FLOAT, value), ("dtype", AttrType.INT, 5)]
+    )
+    equal = Op.make("equal", {"X": ["x"], "Y": ["c"]}, {"Out": ["flags"]}, AXIS)
+    cast = Op.make(
+        "cast", {"X": ["flags"]}, {"Out": ["y"]}, [("in_dtype", AttrType.INT, 0), ("out_dtype", AttrType.INT, 5)]
+    )
+    built = program(fill, equal, cast, c=(DType.FP32, (-1, 4)), flags=(DType.BOOL, (-1, 4)))
+    legalize(built, "2.3")
+    kinds = {op.type for _, op in built.ops()}
+    assert ("equal" in kinds) is not infinite and ("greater_equal" in kinds) is infinite
+
+
+def test_what_cannot_be_said_otherwise_is_refused() -> None:
+    from mconv.errors import UnsupportedError
+
+    built = floordiv()
+    del built.main.vars["d"]
+    with pytest.raises(UnsupportedError, match="means something else there"):
+        legalize(built, "2.3")
