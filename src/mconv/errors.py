@@ -134,7 +134,8 @@ class LimitError(MconvError):
 
 
 class UnprovedError(MconvError):
-    """The conversion is written, but what runs the source could not run it, so nothing was compared."""
+    """The conversion is written, but nothing could be compared: what runs the source could not run it, or the source takes
+    some of equal scores, and which of them is open."""
 
     exit_code = 15
 

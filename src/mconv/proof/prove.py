@@ -23,7 +23,7 @@ from mconv.runtimes import Runtime
 
 PASSED, FAILED, NOT_DONE = "passed", "failed", "not verified"
 PARTIAL = "passed in part"  # the result is as the source was where it was traced, not the source as a whole
-UNPROVED = "unproved"  # what runs the source could not run it
+UNPROVED = "unproved"  # what runs the source could not run it, or its answer is open
 
 
 # why a result is not the source as a whole → what to call it
@@ -225,6 +225,8 @@ def prove(
         proof.status = PASSED if proof.comparison.ok else FAILED
         if proof.status == FAILED:
             proof.reason = worst(proof.comparison) + unstable
+            if not proof.comparison.problems:
+                _tied(proof, reference, [_as_source(names_of(feed), source_types) for feed in fed])
         proof.limit([ONE_SIZE] if alone else [])
     proof.seconds = time.perf_counter() - start
     return proof
@@ -239,6 +241,15 @@ class _Renaming:
 
     def __call__(self, feed: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         return {n: feed[p].reshape(()) if n in self.scalars else feed[p] for n, p in self.names.items()}
+
+
+def _tied(proof: Proof, reference: Runner, sets: Sequence[Mapping[str, np.ndarray]]) -> None:
+    """Say of a failed proof that nothing can be compared, where the source takes some of equal numbers."""
+    found: list[str] = getattr(reference, "tied", lambda sets: [])(sets)
+    if found:
+        proof.status = UNPROVED
+        left = "which of them is open, each runtime takes others, and what follows cannot be compared"
+        proof.reason = f"{'; '.join(found[:3])}: {left} ({proof.reason})"
 
 
 def _of_nothing(

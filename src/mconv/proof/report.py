@@ -101,7 +101,7 @@ class Report:
 
 
 def require_proof(report: _Reported, where: object) -> _Reported:
-    """The report, unless nothing could be compared as the source does not run.
+    """The report, unless nothing could be compared, as the source does not run or leaves its answer open.
 
     Args:
         where: what was written, and stays there.
@@ -115,8 +115,13 @@ def require_proof(report: _Reported, where: object) -> _Reported:
     ways = "give inputs that it takes with --inputs x.npz, fix sizes with --input 'name[1,3,48,?]'"
     if verification.get("inputs", "random") != "random":
         ways = "give others with --inputs"
+    compared = bool(verification.get("outputs"))
+    if compared:
+        ways = "trained weights leave nothing equal"
+    why = verification["reason"]
+    said = f"nothing is proved: {why}" if compared else f"nothing is proved, as the source cannot be run: {why}"
     error = UnprovedError(
-        f"converted, but nothing is proved, as the source cannot be run: {verification['reason']}",
+        f"converted, but {said}",
         f"{where} is written; {ways}, or take it as it is with --no-verify",
     )
     error.report = report

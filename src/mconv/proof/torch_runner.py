@@ -26,6 +26,7 @@ class TorchRunner:
         inputs: its inputs.
         select: the outputs that are wanted, in this order; None: all.
         widened: 16-bit outputs are given as float32, as the converted model has them.
+        ties: a context manager whose ``found`` says where the model takes some of numbers that are equal.
     """
 
     def __init__(
@@ -36,10 +37,12 @@ class TorchRunner:
         inputs: Sequence[InputSpec] = (),
         select: Optional[Sequence[str]] = None,
         widened: bool = False,
+        ties: Optional[Callable[[], Any]] = None,
     ):
         import torch
 
         self.version: str = torch.__version__
+        self.ties = ties
         self.label = f"{label} in PyTorch {self.version}"
         self.call, self.flatten, self.select, self.widened = call, flatten, select, widened
         self._inputs = list(inputs)
@@ -60,6 +63,16 @@ class TorchRunner:
             dtypes.append([kinds[p] for p in places])
             seconds.append(spent)
         return Answers(names, outputs, dtypes, self.version, seconds)
+
+    def tied(self, sets: Sequence[Mapping[str, np.ndarray]]) -> list[str]:
+        """Where the model takes some of numbers that are equal; empty where *ties* was not given."""
+        if self.ties is None:
+            return []
+        with self.ties() as noted:
+            for feed in sets:
+                self.call({n: tensor_of(np.array(a, order="C"), self._types.get(n)) for n, a in feed.items()})
+        found: list[str] = noted.found
+        return found
 
     def forget(self) -> None:
         """Run the model again though it was asked the same before."""

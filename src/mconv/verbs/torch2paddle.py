@@ -30,6 +30,7 @@ from mconv.proof.torch_runner import TorchRunner
 from mconv.torch.exporting import named_leaves
 from mconv.torch.noise import noise
 from mconv.torch.sources import Source, open_source
+from mconv.torch.ties import ties
 from mconv.torch.widening import widen
 from mconv.verbs import halving, torch_inputs
 from mconv.verbs.produced import Produced, about_names
@@ -154,7 +155,7 @@ def _about_noise(functions: Sequence[str], deterministic: bool) -> list[str]:
 
 def _runner(source: Source, plan: Plan, chosen: Torch2Paddle) -> TorchRunner:
     specs = [InputSpec(i.name, i.dtype, i.dims, i.limit) for i in plan.inputs]
-    return TorchRunner(source, named_leaves, source.label, specs, widened=not chosen.keep_dtype)
+    return TorchRunner(source, named_leaves, source.label, specs, widened=not chosen.keep_dtype, ties=ties)
 
 
 def _outputs(runner: TorchRunner, plan: Plan) -> list[str]:
