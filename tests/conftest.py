@@ -8,6 +8,7 @@ from mconv.onnx import registry
 from tests.golden import CASES, Case
 from tests.managed import pool, workers
 
+pytest_plugins = ["tests.required"]
 __all__ = ["golden", "pool", "workers"]
 
 

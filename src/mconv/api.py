@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from mconv.bench.result import Bench
     from mconv.bench.verdict import Case
     from mconv.inspection import Inspection
-    from mconv.program.params import PathLike
+    from mconv.program.paths import PathLike
     from mconv.proof.report import Report
     from mconv.proof.serve_check import ServeReport
     from mconv.runtimes import Runtime, RuntimeStatus

@@ -14,7 +14,7 @@ from mconv.paddle import loadable
 from mconv.paddle.legalize import legalize
 from mconv.passes import half, quantize_forms
 from mconv.program import files, sniff, targets
-from mconv.program.params import PathLike
+from mconv.program.paths import PathLike
 from mconv.program.program import Program
 from mconv.program.stored import Era, ModelFiles
 from mconv.program.targets import version_text

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 from mconv.errors import MconvError
@@ -19,7 +18,6 @@ from mconv.program.program import Program
 from tests import damaged
 from tests.measure import peak_megabytes
 
-SECONDS = 2.0
 MEGABYTES = 500
 
 
@@ -53,12 +51,9 @@ def programs(sound: bytes, folder: Path) -> int:
     count = 0
     for count, damage in enumerate(damaged.programs(sound), 1):
         for name in ("__model__", "odd"):  # a name that says what it is, and one that does not
-            start = time.perf_counter()
             sound_after_all = read(damage.data, folder / name)
-            seconds = time.perf_counter() - start
             (folder / name).unlink()
             assert not (damage.fatal and sound_after_all), f"{damage.label}: read as if it were sound"
-            assert seconds < SECONDS, f"{damage.label}: {seconds:.1f} s"
     return count
 
 
@@ -68,7 +63,6 @@ def params(sound: bytes, program: Program, heads: list[tuple[int, int]], folder:
     path = folder / "params"
     for count, damage in enumerate(damaged.params(sound, heads), 1):
         path.write_bytes(damage.data)
-        start = time.perf_counter()
         try:
             list_combined(path, program.parameters)
         except MconvError as e:
@@ -76,7 +70,6 @@ def params(sound: bytes, program: Program, heads: list[tuple[int, int]], folder:
             assert "offset" in e.message, e.message
         else:
             raise AssertionError(f"{damage.label}: read as if it were sound")
-        assert time.perf_counter() - start < SECONDS, damage.label
     return count
 
 

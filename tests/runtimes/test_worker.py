@@ -71,7 +71,7 @@ def test_several_shapes_with_one_loading(workers: Workers, tmp_path: Path, engin
     started = worker.starts
     again = worker.run(program, params, sets[0], engine=engine)
     assert worker.starts == started
-    assert again.load_seconds < 1e-3
+    assert first.load_seconds > 0 and again.load_seconds == 0
     np.testing.assert_array_equal(again.outputs[0][0], first.outputs[0][0])
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import random
-import time
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,6 +13,7 @@ import numpy as np
 import pytest
 
 from mconv.program.dtypes import DType
+from tests.measure import ends
 from tests.serving.attacks import TEXTS, mutated
 from tests.serving.generated import load, service
 
@@ -49,10 +49,8 @@ def test_json_and_what_numpy_prints(data: Any, text: str, wanted: np.ndarray) ->
 
 @pytest.mark.parametrize("name", TEXTS)
 def test_attacks_are_refused_at_once(data: Any, name: str) -> None:
-    started = time.process_time()
-    with pytest.raises(ValueError):
+    with ends(), pytest.raises(ValueError):
         data.parse(TEXTS[name])
-    assert time.process_time() - started < 5
 
 
 def test_whatever_is_parsed_is_what_json_says(data: Any) -> None:

@@ -26,7 +26,7 @@ from typing import Optional
 from mconv.artifacts.renaming import exchange, move_new
 from mconv.errors import OutputExistsError, UsageError
 from mconv.printable import require_visible
-from mconv.program.params import PathLike
+from mconv.program.paths import PathLike
 
 PREFIX = ".mconv-"
 _GONE = PREFIX + "gone-"

@@ -18,7 +18,8 @@ from mconv.artifacts.described import description
 from mconv.artifacts.hashing import FileHash, Following, Thread, hash_file
 from mconv.errors import NotAModelError
 from mconv.printable import json_text, printable
-from mconv.program.params import PathLike, TensorSource, write_combined
+from mconv.program.params import TensorSource, write_combined
+from mconv.program.paths import PathLike
 from mconv.program.program import Program
 from mconv.program.stored import ModelFiles, params_name, write_model
 from mconv.version import __version__

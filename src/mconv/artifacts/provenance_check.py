@@ -13,7 +13,7 @@ from typing import Any
 from mconv.artifacts.hashing import BLAKE3, SHA256, FileHash, hash_file
 from mconv.artifacts.provenance import NAME, NOT_COVERED, SCHEMA, expand
 from mconv.errors import AlteredError, CorruptModelError, NotAModelError, UntrustedError, UsageError
-from mconv.program.params import PathLike
+from mconv.program.paths import PathLike
 
 _LIMIT = 64 << 20  # bytes; a record of a hundred thousand files has about 16 MB
 

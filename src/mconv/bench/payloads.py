@@ -11,7 +11,7 @@ import numpy as np
 
 from mconv.errors import UsageError
 from mconv.program.dtypes import DType
-from mconv.program.params import PathLike
+from mconv.program.paths import PathLike
 from mconv.proof.feeds import InputSpec, input_names, load_feeds, npz_arrays
 from mconv.proof.service import image_requests, text_requests
 

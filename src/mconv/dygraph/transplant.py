@@ -16,7 +16,7 @@ from mconv.dygraph.inputs import dtype_of
 from mconv.dygraph.matching import Given, Layout, Match, Matching, Parameter
 from mconv.errors import WeightsError
 from mconv.program.bfloat16 import from_bits
-from mconv.program.params import PathLike
+from mconv.program.paths import PathLike
 
 
 @dataclass

@@ -195,7 +195,7 @@ def _loose(window: Window, sizes: Sequence[D.Dim]) -> list[D.Dim]:
     return [D.ceildiv(n + p + q - e, s) + 1 for n, p, q, e, s in _rows(sizes, window)]
 
 
-def _rows(sizes: Sequence[D.Dim], window: Window) -> list[tuple]:
+def _rows(sizes: Sequence[D.Dim], window: Window) -> list[tuple[Any, ...]]:
     return list(zip(sizes, window.begin, window.end, window.extent, window.strides))
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from mconv.errors import UntrustedError
 from mconv.onnx.reader import INLINE, OnnxModel, read
 from mconv.program import external_data
-from mconv.program.params import PathLike
+from mconv.program.paths import PathLike
 
 
 def external_files(model: OnnxModel) -> list[str]:

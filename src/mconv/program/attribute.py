@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, Union
+from typing import Any, Union, cast
 
 from mconv.program.dtypes import ATTR_FIELDS, REPEATED_ATTRS, AttrType
 
-AttrValue = Union[int, float, bool, str, bytes, list]
+AttrValue = Union[int, float, bool, str, bytes, list[Any]]
 
 
 def read(attr: Any) -> AttrValue:
@@ -14,7 +14,7 @@ def read(attr: Any) -> AttrValue:
     kind = AttrType(attr.type)
     value = getattr(attr, ATTR_FIELDS[kind])
     if kind is AttrType.SCALAR:
-        return _scalar(value)
+        return cast("AttrValue", _scalar(value))
     if kind is AttrType.SCALARS:
         return [_scalar(s) for s in value]
     if kind is AttrType.STRING:

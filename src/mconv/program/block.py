@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, Optional
+from typing import Any, Optional, cast
 
 from mconv.program import attribute, messages
 from mconv.program.attribute import AttrValue
@@ -52,15 +52,15 @@ class Var:
 
     @property
     def name(self) -> str:
-        return self.desc.name
+        return cast("str", self.desc.name)
 
     @property
     def kind(self) -> int:
-        return self.desc.type.type
+        return cast("int", self.desc.type.type)
 
     @property
     def persistable(self) -> bool:
-        return self.desc.persistable
+        return cast("bool", self.desc.persistable)
 
     @property
     def is_parameter(self) -> bool:
@@ -136,7 +136,7 @@ class Op:
 
     @property
     def type(self) -> str:
-        return self.desc.type
+        return cast("str", self.desc.type)
 
     @type.setter
     def type(self, value: str) -> None:
@@ -276,11 +276,11 @@ class Block:
 
     @property
     def idx(self) -> int:
-        return self.desc.idx
+        return cast("int", self.desc.idx)
 
     @property
     def parent_idx(self) -> int:
-        return self.desc.parent_idx
+        return cast("int", self.desc.parent_idx)
 
     def add_var(self, var: Var) -> Var:
         self.vars[var.name] = var

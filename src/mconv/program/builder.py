@@ -60,11 +60,11 @@ class Builder:
         self.before_fetch: Optional[Callable[[Value], Value]] = None
         self._names: dict[str, int] = {}
         self._used: set[str] = {"feed", "fetch", ""}
-        self._const_names: dict[tuple, str] = {}
+        self._const_names: dict[tuple[Any, ...], str] = {}
         self._feeds: list[Value] = []
         self._fetches: list[tuple[Value, str]] = []
         self._called: dict[str, str] = {}
-        self._made: dict[tuple, Value] = {}
+        self._made: dict[tuple[Any, ...], Value] = {}
         main = self.program.main
         main.add_var(Var.of_kind("feed", VarKind.FEED_MINIBATCH, persistable=True))
         main.add_var(Var.of_kind("fetch", VarKind.FETCH_LIST, persistable=True))
@@ -141,7 +141,7 @@ class Builder:
         if source is None:
             assert value._const is not None, "a value without a name is a constant"
             source = ArraySource(value._const, value.dtype)
-        key: Optional[tuple] = None
+        key: Optional[tuple[Any, ...]] = None
         if source.nbytes <= 4096 and not own:  # equal small constants are one parameter
             raw = b"".join(bytes(c) for c in source.chunks())
             key = (source.dtype, tuple(source.shape), hashlib.sha1(raw).digest())
@@ -178,7 +178,7 @@ class Builder:
             return (1,)
         return D.to_paddle(shape)
 
-    def once(self, key: tuple, make: Callable[[], Value]) -> Value:
+    def once(self, key: tuple[Any, ...], make: Callable[[], Value]) -> Value:
         """The value of *make*, emitted only the first time in this block."""
         key = (self.block.idx, *key)
         if key not in self._made:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -51,7 +51,7 @@ def _int(value: Any, narrow: bool) -> int:
     value = int(value)
     if narrow and not _INT32[0] <= value <= _INT32[1]:
         raise ValueError("out of the range of int32")
-    return value
+    return cast("int", value)
 
 
 def _float(value: Any) -> float:

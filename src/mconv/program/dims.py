@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Optional, Union
+from typing import Any, Optional, Union, cast
 
 from mconv.errors import LimitError
 
 Dim = Union[int, "Sym"]
-Shape = tuple  # of Dim
+Shape = tuple[Any, ...]  # of Dim
 
 _counter = itertools.count()
 
@@ -35,7 +35,7 @@ class Sym:
 
     __slots__ = ("_hash", "terms", "weight")
 
-    def __init__(self, terms: dict[tuple, int]):
+    def __init__(self, terms: dict[tuple[Any, ...], int]):
         self.terms = terms
         self.weight = sum(1 + sum(map(_weight, monomial)) for monomial in terms)  # how many names it is written with
         if self.weight > _MOST:
@@ -73,7 +73,7 @@ class Sym:
         return (-self) + other
 
     def __mul__(self, other: Dim) -> Dim:
-        out: dict[tuple, int] = {}
+        out: dict[tuple[Any, ...], int] = {}
         if isinstance(other, Sym) and self.weight * other.weight > _MOST:
             raise _too_long(self.weight * other.weight)
         for (m1, c1), (m2, c2) in itertools.product(self.terms.items(), _terms(other).items()):
@@ -96,7 +96,7 @@ class Sym:
         return other - floordiv(other, self) * self
 
     def __repr__(self) -> str:
-        def monomial(m: tuple, c: int) -> str:
+        def monomial(m: tuple[Any, ...], c: int) -> str:
             factors = [a if isinstance(a, str) else f"{a[0]}({', '.join(map(repr, a[1:]))})" for a in m]
             return "*".join(([str(c)] if c != 1 or not factors else []) + factors)
 
@@ -113,20 +113,20 @@ def _too_long(weight: int) -> LimitError:
     return LimitError(f"a size that is computed of {weight} sizes: {_MOST} are the most")
 
 
-def _terms(value: Dim) -> dict[tuple, int]:
+def _terms(value: Dim) -> dict[tuple[Any, ...], int]:
     if isinstance(value, Sym):
         return value.terms
     return {(): int(value)} if value else {}
 
 
-def _sum(a: dict[tuple, int], b: dict[tuple, int]) -> dict[tuple, int]:
+def _sum(a: dict[tuple[Any, ...], int], b: dict[tuple[Any, ...], int]) -> dict[tuple[Any, ...], int]:
     out = dict(a)
     for m, c in b.items():
         out[m] = out.get(m, 0) + c
     return out
 
 
-def _make(terms: dict[tuple, int]) -> Dim:
+def _make(terms: dict[tuple[Any, ...], int]) -> Dim:
     terms = {m: c for m, c in terms.items() if c}
     if not terms:
         return 0
@@ -157,7 +157,7 @@ def exact_div(a: Dim, b: Dim) -> Optional[Dim]:
                 return k
         return None
     ((mono, coef),) = divisor.items()
-    out: dict[tuple, int] = {}
+    out: dict[tuple[Any, ...], int] = {}
     for m, c in _terms(a).items():
         if c % coef:
             return None
@@ -201,7 +201,7 @@ def minimum(a: Dim, b: Dim) -> Dim:
 
 def _extreme(name: str, pick: object, a: Dim, b: Dim) -> Dim:
     if isinstance(a, int) and isinstance(b, int):
-        return pick(a, b)  # type: ignore[operator]
+        return cast("Dim", pick(a, b))  # type: ignore[operator]
     if a == b:
         return a
     return function(name, *sorted((a, b), key=repr))
@@ -263,7 +263,7 @@ def _substituted(atom: Any, values: Mapping[Sym, Dim], exact: bool) -> Dim:
         small: Dim = 1
         for a in args:
             small = minimum(small, a)
-        return large * small
+        return cast("Dim", large * small)
     return function(name, *args)
 
 

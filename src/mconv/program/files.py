@@ -16,7 +16,8 @@ from typing import Optional
 from mconv import hub
 from mconv.errors import CorruptModelError, MconvError, NotAModelError
 from mconv.program import quantised, sniff
-from mconv.program.params import PathLike, list_combined, separate_path
+from mconv.program.params import list_combined, separate_path
+from mconv.program.paths import PathLike
 from mconv.program.program import Var
 from mconv.program.sniff import NEAR_MISSES, Kind
 from mconv.program.stored import (
@@ -31,7 +32,7 @@ from mconv.program.stored import (
     write_model,
 )
 
-__all__ = ["Era", "ModelFiles", "load_program", "locate", "records", "write_model"]
+__all__ = ["Era", "ModelFiles", "half", "load_program", "locate", "records", "write_model"]
 
 
 _SERVER = "serving_server"

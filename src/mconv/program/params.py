@@ -343,7 +343,7 @@ def _fits(shape: tuple[int, ...], declared: tuple[int, ...]) -> bool:
 def record_header(dtype: DType, shape: Sequence[int]) -> bytes:
     """The bytes of a record before its data."""
     desc = messages.TensorDescMessage(data_type=dtype, dims=shape).SerializeToString(deterministic=True)
-    return struct.pack("<IQIi", 0, 0, 0, len(desc)) + desc
+    return cast("bytes", struct.pack("<IQIi", 0, 0, 0, len(desc)) + desc)
 
 
 def write_combined(

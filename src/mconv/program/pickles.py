@@ -31,7 +31,7 @@ class Made:
     """What calling a name would give: its arguments, and what is set on it afterwards."""
 
     function: Any
-    arguments: tuple
+    arguments: tuple[Any, ...]
     items: list[Any] = field(default_factory=list)
     state: Any = None
 
@@ -44,7 +44,7 @@ class Kept:
 
 
 # what a call gives where it is known: of a function's name and its arguments; None: nothing special
-Calls = Callable[[str, tuple], Any]
+Calls = Callable[[str, tuple[Any, ...]], Any]
 
 
 class Bytes:

@@ -8,7 +8,7 @@ message when the program is written.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Optional
+from typing import Any, Optional, cast
 
 from mconv import budget
 from mconv.errors import CorruptModelError
@@ -85,7 +85,7 @@ class Program:
     def to_bytes(self) -> bytes:
         """Serialize; the same program always gives the same bytes."""
         self._sync()
-        return self.desc.SerializeToString(deterministic=True)
+        return cast("bytes", self.desc.SerializeToString(deterministic=True))
 
     def _sync(self) -> None:
         blocks = []
@@ -112,7 +112,7 @@ class Program:
     @property
     def version(self) -> int:
         """The version of Paddle that wrote it, e.g. 2006002 for 2.6.2; 0 for 1.x and development builds."""
-        return self.desc.version.version
+        return cast("int", self.desc.version.version)
 
     @version.setter
     def version(self, value: int) -> None:

@@ -11,7 +11,7 @@ import json
 import os
 import struct
 from pathlib import Path
-from typing import Optional
+from typing import Optional, cast
 
 from mconv.program.copying import open_regular, read_at
 
@@ -227,7 +227,7 @@ def looks_like_record(head: bytes, size: int) -> bool:
         return False
     (levels,) = struct.unpack_from("<Q", head, 4)
     if levels:
-        return levels <= 16
+        return cast("bool", levels <= 16)
     version, length = struct.unpack_from("<Ii", head, 12)
     return version == 0 and 2 <= length <= min(1024, size - 20) and head[20:21] == b"\x08"
 

@@ -16,7 +16,7 @@ def refusal(nodes: Sequence[Mapping[str, Any]], advice: str) -> UnsupportedError
             to say.
         advice: what to do, after "the table lists every one".
     """
-    groups: dict[tuple, dict[str, Any]] = {}
+    groups: dict[tuple[Any, ...], dict[str, Any]] = {}
     for node in nodes:
         about = {key: value for key, value in node.items() if key != "node"}
         key = (node["domain"], node["operator"], node["reason"])

@@ -17,7 +17,7 @@ import numpy as np
 
 from mconv.errors import CorruptModelError, MconvError, NotAModelError, UsageError
 from mconv.program.copying import read_small
-from mconv.program.params import PathLike
+from mconv.program.paths import PathLike
 from mconv.program.program import Program
 from mconv.proof.pipeline import Request
 from mconv.serving import configure, scaffold

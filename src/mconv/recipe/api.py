@@ -13,7 +13,7 @@ from mconv.options.running import Init, Run
 
 if TYPE_CHECKING:
     from mconv.api import Case, Verification
-    from mconv.program.params import PathLike
+    from mconv.program.paths import PathLike
     from mconv.recipe.initial import Draft
     from mconv.recipe.results import RunResult
 

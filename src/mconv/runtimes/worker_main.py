@@ -432,13 +432,13 @@ def serve(requests, replies):
             loads = 0.0
             while True:
                 stage = "load"
-                started = time.time()
                 chosen = (key, engine == "executor")
                 if chosen not in cache:
+                    started = time.time()
                     cache.clear()  # one model at a time: memory
                     cache[chosen] = load(engine, request["model"])
+                    loads += time.time() - started
                 loaded = cache[chosen]
-                loads += time.time() - started
                 write_frame(replies, {"event": "loaded"})  # so that a crash can be told from one while loading
                 stage = "run"
                 try:

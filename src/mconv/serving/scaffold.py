@@ -18,7 +18,7 @@ from mconv.errors import NotAModelError, UsageError
 from mconv.passes import half
 from mconv.printable import quoted
 from mconv.program import files
-from mconv.program.params import PathLike
+from mconv.program.paths import PathLike
 from mconv.program.program import Program
 from mconv.serving import configure, input_modules, onednn, shape_ranges, tokenizer_files
 from mconv.serving.configure import ServingConfig

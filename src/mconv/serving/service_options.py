@@ -14,7 +14,7 @@ from typing import Any, Optional
 
 from mconv.errors import UsageError
 from mconv.printable import printable, require_visible
-from mconv.program.params import PathLike
+from mconv.program.paths import PathLike
 from mconv.program.typecheck import fits, name_of
 from mconv.serving.image_settings import ImageOptions
 from mconv.serving.kinds import KINDS

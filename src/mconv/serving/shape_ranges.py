@@ -17,7 +17,7 @@ from mconv.errors import CorruptModelError, UsageError
 from mconv.printable import quoted
 from mconv.program.copying import read_small
 from mconv.program.messages import build_classes
-from mconv.program.params import PathLike
+from mconv.program.paths import PathLike
 from mconv.program.targets import Target
 from mconv.serving.rendering import literal
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Optional
 
 from mconv.errors import CorruptModelError, UsageError
-from mconv.program.params import PathLike
+from mconv.program.paths import PathLike
 from mconv.serving.sidecars import read_json, read_text
 
 # the names that files of a kind go by, the best kind first

@@ -31,7 +31,7 @@ from mconv.options.verify import Verify
 from mconv.printable import json_text
 from mconv.program import targets
 from mconv.program.files import Era, load_program, locate
-from mconv.program.params import PathLike
+from mconv.program.paths import PathLike
 from mconv.proof.prove import NOT_DONE, PASSED, UNPROVED
 from mconv.proof.report import FAILED_SUFFIX, NAME, Report, versions
 from mconv.serving.convert import ServingResult

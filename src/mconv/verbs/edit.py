@@ -22,7 +22,8 @@ from mconv.onnx.describe import source_of
 from mconv.onnx.reader import OnnxModel
 from mconv.options.edit import Edit
 from mconv.program import targets
-from mconv.program.params import PathLike, Record
+from mconv.program.params import Record
+from mconv.program.paths import PathLike
 from mconv.program.program import Program
 from mconv.program.targets import version_text
 from mconv.proof.prove import FAILED, NOT_DONE, Proof, runtime_for

@@ -9,7 +9,7 @@ from mconv.errors import UsageError
 from mconv.inspection import Fusions, PassMatches, server_of
 from mconv.printable import printable
 from mconv.program import files, sniff
-from mconv.program.params import PathLike
+from mconv.program.paths import PathLike
 from mconv.runtimes.fusions import matched
 from mconv.serving.onednn import PASSES
 

@@ -13,7 +13,7 @@ from typing import Any, Optional
 from mconv.errors import NotAModelError, UsageError
 from mconv.factory import loading
 from mconv.program import files
-from mconv.program.params import PathLike
+from mconv.program.paths import PathLike
 from mconv.program.sniff import Kind, what
 from mconv.program.stored import Era
 from mconv.torch.sources import forms

@@ -17,7 +17,7 @@ from mconv.dygraph.inputs import Call
 from mconv.dygraph.live import Live
 from mconv.errors import MconvError, RuntimeFailedError, UnsupportedError, VerificationError
 from mconv.options.layers import Saving
-from mconv.program.params import PathLike
+from mconv.program.paths import PathLike
 from mconv.proof.compare import Tolerance
 from mconv.proof.prove import FAILED, NOT_DONE, PASSED, Proof
 from mconv.proof.report import Report, keep, paddle_operators

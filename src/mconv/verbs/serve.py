@@ -19,7 +19,7 @@ from mconv.options.serving import Serve
 from mconv.printable import printable
 from mconv.program import sniff
 from mconv.program.files import load_program, locate
-from mconv.program.params import PathLike
+from mconv.program.paths import PathLike
 from mconv.proof import feeds
 from mconv.proof import service as services
 from mconv.proof.pipeline import Request

@@ -21,7 +21,7 @@ from mconv.options.models import Shapes as ShapesOptions
 from mconv.passes import tensorrt
 from mconv.program.files import Era, load_program, locate
 from mconv.program.inputs import assign
-from mconv.program.params import PathLike
+from mconv.program.paths import PathLike
 from mconv.program.program import Program
 from mconv.program.targets import Target
 from mconv.proof.feeds import InputSpec, load_feeds, random_feeds, specs_of

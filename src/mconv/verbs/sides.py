@@ -16,7 +16,7 @@ from mconv.paddle import pir_reader
 from mconv.program import signatures, targets
 from mconv.program.dtypes import DType
 from mconv.program.files import Era, ModelFiles, load_program, locate
-from mconv.program.params import PathLike
+from mconv.program.paths import PathLike
 from mconv.program.program import Op, Program
 from mconv.program.sniff import Kind, what
 from mconv.proof import precision

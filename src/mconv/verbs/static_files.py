@@ -21,7 +21,8 @@ from mconv.paddle.legalize import legalize
 from mconv.paddle.load import load
 from mconv.program.files import load_program as read_program
 from mconv.program.files import locate, records
-from mconv.program.params import PathLike, TensorSource
+from mconv.program.params import TensorSource
+from mconv.program.paths import PathLike
 from mconv.program.port_rows import PortRow, renamed, row, row_of
 from mconv.program.program import Op, Program, Var
 from mconv.program.stored import write_model

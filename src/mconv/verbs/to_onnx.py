@@ -28,7 +28,7 @@ from mconv.passes import quantize_forms
 from mconv.program import files
 from mconv.program.dtypes import DType
 from mconv.program.inputs import parse_input
-from mconv.program.params import PathLike
+from mconv.program.paths import PathLike
 from mconv.program.port_rows import PortRow, row
 from mconv.program.program import Program
 from mconv.program.stored import Era, ModelFiles

@@ -20,7 +20,7 @@ from mconv.factory import inputs as factory_inputs
 from mconv.factory import loading
 from mconv.factory.inputs import Call
 from mconv.options.torch import Transplant
-from mconv.program.params import PathLike
+from mconv.program.paths import PathLike
 from mconv.proof.report import Report, versions
 from mconv.torch import arrays
 from mconv.torch.sources import Source, forms, open_source, weights

@@ -15,7 +15,7 @@ from mconv.onnx.ports import carried_name
 from mconv.options.verify import Verify
 from mconv.program.dtypes import DType
 from mconv.program.inputs import parse_input
-from mconv.program.params import PathLike
+from mconv.program.paths import PathLike
 from mconv.proof import search
 from mconv.proof.compare import OutputComparison, Tolerance
 from mconv.proof.endpoint import typed

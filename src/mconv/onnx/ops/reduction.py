@@ -6,7 +6,7 @@ from typing import Optional
 
 import numpy as np
 
-from mconv.emit import compare, generate, order, reduction, reshape, where
+from mconv.emit import compare, order, ranges, reduction, reshape, where
 from mconv.emit.known import axis_of, need_rank
 from mconv.onnx.context import Context
 from mconv.onnx.ops.cast import wrapped
@@ -60,7 +60,7 @@ _reduction("ReduceSumSquare", "sum_square", 18)
 def _hardmax(ctx: Context, x: Value, axis: int) -> Value:
     shape = need_rank(x, "Hardmax")
     best = order.arg_extreme(ctx, x, axis, largest=True, keep=True)
-    places = generate.spread(ctx, generate.iota(ctx, shape[axis]), axis, len(shape))
+    places = ranges.spread(ctx, ranges.iota(ctx, shape[axis]), axis, len(shape))
     return ctx.cast(compare(ctx, "equal", places, best), x.dtype)
 
 

@@ -1,0 +1,161 @@
+"""What tests need beside the core and the dev packages: a plugin of pytest.
+
+``--check`` takes the tests that need nothing else. They are found by what they are made of: a test needs more where its
+module, or a module of tests that this one imports, imports a package that runs models or that only an extra brings,
+where it or a function of the tests that it calls asks for a runtime or a program, or where it has a fixture that does.
+
+With ``CI=true`` what is missing is a failure: a runtime, a package, another onnx than the pinned one.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Optional
+
+import pytest
+
+TESTS = Path(__file__).parent
+# packages that are neither of the core nor of [dev] in pyproject.toml
+PACKAGES = frozenset(
+    "paddle torch torchvision torchaudio onnxruntime onnxscript transformers safetensors openvino paddle2onnx x2paddle"
+    " fsspec ray aiohttp grpc matplotlib psutil ml_dtypes rapidocr_onnxruntime tokenizers".split()
+)
+# what runs models, or another program
+RUNS = frozenset(
+    "require run_in save_model workers worker Worker PaddleRunner importorskip subprocess Popen check_output"
+    " doctor find_runtime".split()
+)
+FIXTURES = frozenset({"workers"})
+MISSING = re.compile(r"could not import|is not installed|the lists are of onnx|needs [\w.-]+: ")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--check", action="store_true", help="only tests that need neither a runtime nor an extra")
+
+
+# selection -----------------------------------------------------------------------------------------------------------
+
+
+@functools.cache
+def _tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+def _file_of(module: str) -> Optional[Path]:
+    """The file of a module of the tests."""
+    if module.partition(".")[0] != TESTS.name:
+        return None
+    path = TESTS.parent.joinpath(*module.split("."))
+    return next((p for p in (path.with_suffix(".py"), path / "__init__.py") if p.is_file()), None)
+
+
+def _imports(nodes: list[ast.stmt]) -> Iterator[tuple[str, str, str]]:
+    """(module, name in it, name here) of each import among statements."""
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield alias.name, "", (alias.asname or alias.name).partition(".")[0]
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            for alias in node.names:
+                yield node.module, alias.name, alias.asname or alias.name
+
+
+@functools.cache
+def module_needs(path: Path) -> bool:
+    """Whether importing this file of the tests takes more than the core and the dev packages."""
+    for module, name, _ in _imports(_tree(path).body):
+        if module.partition(".")[0] in PACKAGES:
+            return True
+        for inner in (f"{module}.{name}", module):
+            file = _file_of(inner)
+            if file is not None and file != path and file != TESTS / "managed.py" and module_needs(file):
+                return True
+    return any(
+        isinstance(n, (ast.Expr, ast.Assign)) and "importorskip" in ast.unparse(n.value) for n in _tree(path).body
+    )
+
+
+@functools.cache
+def _used(path: Path, name: str) -> tuple[bool, tuple[tuple[Path, str], ...]]:
+    """Whether a function or class of a file of the tests runs something itself, and the functions that it names."""
+    here = {n.name: n for n in _tree(path).body if isinstance(n, (ast.FunctionDef, ast.ClassDef))}
+    if name not in here:
+        return False, ()
+    nodes = list(ast.walk(here[name]))
+    used = {n.id for n in nodes if isinstance(n, ast.Name)} | {n.attr for n in nodes if isinstance(n, ast.Attribute)}
+    used |= {n.arg for n in nodes if isinstance(n, ast.arg)}  # fixtures
+    inner = [n for n in nodes if isinstance(n, ast.stmt)]
+    runs = bool(used & (RUNS | FIXTURES)) or any(m.partition(".")[0] in PACKAGES for m, _, _ in _imports(inner))
+    named = [(path, other) for other in used & set(here)]
+    for module, there, known in _imports(_tree(path).body):
+        if known in used:
+            file = _file_of(f"{module}.{there}")
+            if file is not None:
+                named += [(file, other) for other in used]
+            elif (file := _file_of(module)) is not None:
+                named.append((file, there))
+    return runs, tuple(named)
+
+
+@functools.cache
+def function_needs(path: Path, name: str) -> bool:
+    """Whether a test, or a function of the tests that it names, runs models or other programs."""
+    seen = {(path, name)}
+    left = [(path, name)]
+    while left:
+        runs, named = _used(*left.pop())
+        if runs:
+            return True
+        left += set(named) - seen
+        seen.update(named)
+    return False
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> Optional[bool]:
+    if not config.getoption("--check") or collection_path.suffix != ".py":
+        return None
+    return True if TESTS in collection_path.parents and module_needs(collection_path) else None
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if not config.getoption("--check"):
+        return
+    kept, left = [], []
+    for item in items:
+        fixtures = set(getattr(item, "fixturenames", ()))
+        marked = any(item.get_closest_marker(m) for m in ("runtime", "slow"))
+        needs = marked or fixtures & FIXTURES or function_needs(item.path, getattr(item, "originalname", item.name))
+        (left if needs else kept).append(item)
+    config.hook.pytest_deselected(items=left)
+    items[:] = kept
+
+
+# CI ------------------------------------------------------------------------------------------------------------------
+
+
+def _failed_in_ci(report: Any) -> None:
+    if os.environ.get("CI") != "true" or not report.skipped or hasattr(report, "wasxfail"):
+        return
+    reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+    if MISSING.search(reason):
+        report.outcome = "failed"
+        report.longrepr = f"with CI=true nothing may be missing: {reason}"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Iterator[None]:
+    report = yield
+    _failed_in_ci(report)
+    return report  # type: ignore[return-value]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Iterator[None]:
+    report = yield
+    _failed_in_ci(report)
+    return report  # type: ignore[return-value]
