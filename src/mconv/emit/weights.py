@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from concurrent import futures
 from typing import Any, Callable
 
 import numpy as np
@@ -35,7 +36,8 @@ class ComputedSource(TensorSource):
 
 
 class TransposedSource(TensorSource):
-    """A matrix transposed while it is written, by tiles: neither it nor the result is ever in memory as a whole.
+    """A matrix transposed while it is written, by tiles: neither it nor the result is ever in memory as a whole. While one
+    tile is written, the next one is made in a thread: numpy does not hold Python's lock meanwhile.
 
     Args:
         source: [rows, columns].
@@ -50,19 +52,33 @@ class TransposedSource(TensorSource):
 
     def chunks(self, size: int = 1 << 20) -> Iterator[Any]:
         columns, rows = self.shape
-        kind, itemsize = self.dtype.numpy, self.dtype.itemsize
-        wide = max(1, _TILE // max(1, rows * itemsize))  # columns that make up a piece of the result
-        deep = max(_BAND, _READ // max(1, columns * itemsize) // _BAND * _BAND)  # rows that are mapped at once
-        for left in range(0, columns, wide):
-            right = min(columns, left + wide)
-            piece = np.empty((right - left, rows), kind.newbyteorder("<"))
-            for top in range(0, rows, deep):
-                block = self.source.rows(top, min(rows, top + deep))[:, left:right]
-                for start in range(0, len(block), _BAND):
-                    band = block[start : start + _BAND]
-                    piece[:, top + start : top + start + len(band)] = band.T
-                del block
-            yield from ArraySource(piece, self.dtype).chunks(size)
+        wide = max(1, _TILE // max(1, rows * self.dtype.itemsize))  # columns that make up a tile of the result
+        if wide >= columns:
+            yield from ArraySource(self._tile(0, columns), self.dtype).chunks(size)
+            return
+        with futures.ThreadPoolExecutor(1) as pool:
+            coming = pool.submit(self._tile, 0, wide)
+            for left in range(wide, columns + wide, wide):
+                tile = coming.result()
+                if left < columns:
+                    coming = pool.submit(self._tile, left, min(columns, left + wide))
+                yield from ArraySource(tile, self.dtype).chunks(size)
+                del tile
+
+    def _tile(self, left: int, right: int) -> np.ndarray:
+        """[right - left, rows]: these columns of the source as rows."""
+        columns, rows = self.shape
+        deep = max(
+            _BAND, _READ // max(1, columns * self.dtype.itemsize) // _BAND * _BAND
+        )  # rows that are mapped at once
+        tile = np.empty((right - left, rows), self.dtype.numpy.newbyteorder("<"))
+        for top in range(0, rows, deep):
+            block = self.source.rows(top, min(rows, top + deep))[:, left:right]
+            for start in range(0, len(block), _BAND):
+                band = block[start : start + _BAND]
+                tile[:, top + start : top + start + len(band)] = band.T
+            del block
+        return tile
 
 
 _TILE, _READ = 64 << 20, 8 << 20  # bytes of the result that are held, and of the source that are mapped
