@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import io
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,20 @@ FORMATS = ("svg", "png")
 _COLOURS = ("#4c72b0", "#dd8452", "#55a868", "#c44e52", "#8172b3", "#937860")
 _GREY = "#b0b0b0"
 _LONGEST = 48  # characters of a label
+# families with the letters of Chinese, Japanese and Korean, as systems have them
+_CJK = (
+    "Noto Sans CJK SC",
+    "Noto Sans CJK JP",
+    "Source Han Sans SC",
+    "WenQuanYi Micro Hei",
+    "WenQuanYi Zen Hei",
+    "Droid Sans Fallback",
+    "Microsoft YaHei",
+    "SimHei",
+    "PingFang SC",
+    "Hiragino Sans GB",
+    "Arial Unicode MS",
+)
 
 
 def require(path: Path) -> str:
@@ -73,9 +89,24 @@ def _write(figure: Any, path: Path) -> None:
         path.write_text("\n".join(line.rstrip() for line in lines) + "\n", encoding="utf-8")
 
 
-def _settings() -> Any:
-    """Names from outside are no formulas; text stays text; the same figure is the same file."""
-    return _library().rc_context({"text.parse_math": False, "svg.fonttype": "none", "svg.hashsalt": "mconv"})
+@contextlib.contextmanager
+def _settings() -> Iterator[None]:
+    """Names from outside are no formulas; text stays text; the same figure is the same file; letters that matplotlib's own
+    font lacks come from an installed one, and where there is none, from that of whoever looks at an SVG."""
+    chosen = {"text.parse_math": False, "svg.fonttype": "none", "svg.hashsalt": "mconv", "font.family": _families()}
+    with _library().rc_context(chosen), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from", UserWarning)
+        yield
+
+
+@functools.cache
+def _families() -> list[str]:
+    """matplotlib's own font, then those with Chinese, Japanese and Korean letters that are installed."""
+    _library()
+    from matplotlib.font_manager import fontManager
+
+    there = {font.name for font in fontManager.ttflist}
+    return ["DejaVu Sans", *(name for name in _CJK if name in there)]
 
 
 def _figure(rows: int, panels: int, height: float) -> tuple[Any, Any]:
