@@ -1,0 +1,149 @@
+"""Half precision of both zoos, emulated: ``python -m tests.verbs.half_zoo [NAME…] --write`` records what it costs.
+
+The record, ``half_zoo.json``, says for each model the error of its worst output without calibration, whether calibration
+brought it within the limit, which operators stay float32 for it, and how large the file becomes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Optional
+
+import numpy as np
+
+from mconv import api
+from mconv.errors import MconvError, UnsupportedError, VerificationError
+from mconv.program.stored import write_model
+from mconv.torch.convert import imported
+from mconv.verbs.half_report import HalfReport
+from tests.torch import zoo as torch_zoo
+
+RESULTS = Path(__file__).with_name("half_zoo.json")
+PIR_ZOO = Path(__file__).parents[1] / "paddle" / "zoo.py"
+TARGET, RUNTIME = "2.6", "paddle-2.6.2"
+LIMIT = 5e-3
+
+
+def pir_names() -> list[str]:
+    """Of the PIR zoo, which needs Paddle to be imported."""
+    code = f"import sys; sys.path.insert(0, {str(PIR_ZOO.parent)!r}); import zoo; print(*zoo.MODELS)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300, check=True)
+    return done.stdout.strip().splitlines()[-1].split()
+
+
+def names() -> list[str]:
+    passed = [n for n, found in torch_zoo.recorded().items() if found["3.3.1"] == "pass"]
+    return [f"torch/{n}" for n in passed] + [f"pir/{n}" for n in pir_names()]
+
+
+@contextmanager
+def model(name: str) -> Iterator[tuple[Path, Path]]:
+    """A model of a zoo, converted, and a ``.npz`` with its inputs at both sizes."""
+    room, _, own = name.partition("/")
+    with tempfile.TemporaryDirectory(prefix="half-zoo-") as scratch:
+        folder = Path(scratch)
+        if room == "torch":
+            _, made, sets = torch_zoo.exported(own)
+            converted = imported(made, TARGET)
+            write_model(converted.program, converted.params.items(), folder)
+            feeds = {p.name for p in converted.program.feeds}
+            given = [{k: v for k, v in one.items() if k in feeds} for one in sets]
+        else:
+            done = subprocess.run(
+                [sys.executable, str(PIR_ZOO), str(folder / "zoo"), own], capture_output=True, text=True, timeout=300
+            )
+            assert done.returncode == 0, done.stderr[-1000:]
+            api.downgrade(folder / "zoo" / f"{own}.json", folder / "model", target=TARGET)
+            with np.load(folder / "zoo" / f"{own}.npz") as held:
+                given = [{k[5:]: held[k] for k in held.files if k.startswith(f"{i}_in_")} for i in (0, 1)]
+            folder = folder / "model"
+        np.savez(folder / "x.npz", **{f"{i}/{n}": array for i, one in enumerate(given) for n, array in one.items()})
+        yield folder, folder / "x.npz"
+
+
+def outcome(name: str) -> dict[str, Any]:
+    """What half precision does to a model: see :data:`RESULTS`."""
+    with model(name) as (folder, inputs):
+        out = folder.parent / f"{folder.name}-half"
+        try:
+            found = api.half(folder, out, target=TARGET, runtime=RUNTIME, feeds=inputs)
+        except VerificationError as e:
+            first = [row["error"] for row in e.rows]
+            error = None if None in first else max(first)
+        except UnsupportedError as e:
+            return {"refused": e.message.replace(str(folder), "MODEL")}
+        else:
+            return _row(_worst(found), found)
+        try:
+            return _row(error, api.half(folder, out, target=TARGET, runtime=RUNTIME, calibrate=inputs))
+        except VerificationError as e:
+            return {"error": _rounded(error), "refused": e.message}
+
+
+def _worst(found: HalfReport) -> Optional[float]:
+    return max((row.error for row in found.outputs if row.error is not None), default=None)
+
+
+def _rounded(error: Optional[float]) -> Optional[float]:
+    return None if error is None else float(f"{error:.2g}")
+
+
+def _row(error: Optional[float], found: HalfReport) -> dict[str, Any]:
+    row: dict[str, Any] = {
+        "error": _rounded(error),
+        "bytes": round(found.bytes["after"] / max(found.bytes["before"], 1), 2),
+    }
+    if found.kept or found.precise:
+        count = sum(len(b.names) for b in found.precise)
+        row.update(
+            kept=_rounded(_worst(found)),
+            half=sum(found.half.values()),
+            float32=found.kept + _short(found),
+            operators=count,
+        )
+    return row
+
+
+def _short(found: HalfReport) -> list[str]:
+    """The operators, neighbours as ``first … last``."""
+    return [
+        b.names[0] if len(b.names) == 1 else f"{b.names[0]} … {b.names[-1]} ({len(b.names)})" for b in found.precise
+    ]
+
+
+def recorded() -> dict[str, dict[str, Any]]:
+    results: dict[str, dict[str, Any]] = json.loads(RESULTS.read_text(encoding="utf-8"))
+    return results
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("names", nargs="*", help="models; default all that are not recorded yet")
+    parser.add_argument("--seconds", type=float, default=1e9, help="begin no other model after so many")
+    options = parser.parse_args()
+    results = recorded() if RESULTS.exists() else {}
+    every, start = names(), time.monotonic()
+    for name in options.names or [n for n in every if n not in results]:
+        if time.monotonic() - start > options.seconds:
+            break
+        begin = time.monotonic()
+        try:
+            results[name] = outcome(name)
+        except MconvError as e:
+            print(name, f"{type(e).__name__}: {e.message}", flush=True)
+            continue
+        print(name, results[name], f"{time.monotonic() - begin:.0f} s", flush=True)
+        text = json.dumps({n: results[n] for n in every if n in results}, indent=1, ensure_ascii=False)
+        RESULTS.write_text(text + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
