@@ -1,4 +1,4 @@
-"""Services as users write them, for the real pipeline: one that the article describes, and a bare Op."""
+"""Services as users write them, for the real pipeline: one that the article describes, and a plain Op."""
 
 CONFIG = """\
 rpc_port: {rpc}

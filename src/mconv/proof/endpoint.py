@@ -137,7 +137,7 @@ class EndpointRunner:
                 str(answer.get("err_msg") or answer.get("errMsg") or answer.get("error") or "no reason given")
             )
             hint = None
-            if self.form == "key-value" and "npdata" in said:  # a bare Op, which takes no texts
+            if self.form == "key-value" and "npdata" in said:  # a plain Op, which takes no texts
                 hint = "it takes no texts: ask it with --request tensors"
             if _NO_TEXT.search(said):
                 hint = "it takes texts: `mconv serve-check` compares such a service with its model"

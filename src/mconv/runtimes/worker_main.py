@@ -240,7 +240,7 @@ class OnExecutor:
                 self.executor = paddle.static.Executor(self.core.CPUPlace())
                 if params is None and not self.new_ir:
                     params = self.combined(paddle, program)
-                # the road by prefix: the other one is deprecated, and does not know .json
+                # the way by prefix: the other one is deprecated, and does not know .json
                 prefix = os.path.join(self.folder.name, "model")
                 os.symlink(program, prefix + (".json" if self.new_ir else ".pdmodel"))
                 if params is not None:

@@ -1,7 +1,7 @@
 """The Paddle Serving pipeline service around a converted model: a folder that runs as it is, and that users maintain.
 
 Its files are the templates in ``templates/``, in which ``@NAMES@`` are replaced by literals. What the service does
-differently from a bare ``Op`` was measured with paddle-serving-server 0.9.0 (``docs/serving.md``).
+differently from a plain ``Op`` was measured with paddle-serving-server 0.9.0 (``docs/serving.md``).
 """
 
 from __future__ import annotations
