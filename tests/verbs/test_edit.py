@@ -300,6 +300,8 @@ def test_what_cannot_be(options: dict[str, Any], message: str, hint: Optional[st
     [
         ({"outputs": ["activ"]}, UsageError, "--outputs: the model has no tensor 'activ'"),
         ({"outputs": ["W1"]}, UsageError, "--outputs: 'W1' is a weight"),
+        ({"outputs": [""]}, UsageError, "--outputs: none is named"),
+        ({"inputs": ["x.npz"]}, UsageError, "--inputs x.npz: tensors to begin at"),
         ({"inputs": ["x", "hidden"]}, UsageError, "--inputs: no output depends on 'x'"),
         ({"outputs": ["hidden", "hidden"]}, UsageError, "--outputs: 'hidden' is named twice"),
         ({"renames": {"x": "W1"}}, UsageError, "--rename x=W1: 'W1' is taken"),
@@ -396,6 +398,15 @@ def test_another_opset(opset: int, detector: Path, tmp_path: Path) -> None:
     assert {o.version for o in model.opset_import if not o.domain} == {opset} == {report.target["opset"]}
     assert model.ir_version <= onnx.helper.find_min_ir_version_for(list(model.opset_import)) + 4
     assert {t.name for t in model.graph.initializer} >= {"kernel"} or model.graph.initializer
+
+
+def test_constants_that_nothing_computes(tmp_path: Path) -> None:
+    nodes = [make.node("Reshape", "w s", "a"), make.node("Add", "x a", "y")]
+    held = {"w": np.ones(4, np.float32), "s": np.array([3, 5], np.int64)}
+    onnx.save(make.model(nodes, weights=held), tmp_path / "m.onnx")
+    with pytest.raises(RuntimeFailedError, match="what is constant in the model"):
+        api.edit(tmp_path / "m.onnx", tmp_path / "out.onnx", fold=True)
+    assert [p.name for p in tmp_path.iterdir()] == ["m.onnx"]
 
 
 def test_a_tensor_of_which_onnx_knows_no_shape(tmp_path: Path) -> None:

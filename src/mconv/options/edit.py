@@ -165,6 +165,14 @@ class Edit(Proving):
     def __post_init__(self) -> None:
         if self.target is not None:
             self.settle("target", targets.get(self.target))
+        for name in ("inputs", "outputs"):
+            given = getattr(self, name)
+            if given is not None:
+                self.settle(name, [n for n in ([given] if isinstance(given, str) else given) if n])
+        if any(n.endswith(".npz") for n in self.inputs or ()):
+            raise UsageError(
+                f"--inputs {', '.join(self.inputs or ())}: tensors to begin at", "--feeds X.NPZ has numbers"
+            )
         if self.without_nms and self.outputs is not None:
             raise UsageError("--without-nms and --outputs both say where the result ends", "give one of the two")
         if self.inputs is not None and self.drop_inputs:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from mconv.errors import CorruptModelError, UnsupportedError, UsageError
+from mconv.errors import CorruptModelError, RuntimeFailedError, UnsupportedError, UsageError
 from mconv.factory import loading
 from mconv.onnx import constant_part, cpp, opset, sizes, writing
 from mconv.onnx.constants import fix_inputs
@@ -137,8 +137,12 @@ def _fold(model: OnnxModel, infos: dict[str, Any], chosen: Edit, scratch: Path) 
             part = copy.copy(model)
             part.proto = constant_part.part(model.proto, nodes, outputs)
             writing.write(part, path, external=False)
-            with OnnxRunner(path, timeout=chosen.timeout) as runner:
-                values = dict(zip(outputs, runner.run([{}]).outputs[0]))
+            try:
+                with OnnxRunner(path, timeout=chosen.timeout) as runner:
+                    values = dict(zip(outputs, runner.run([{}]).outputs[0]))
+            except RuntimeFailedError as e:
+                e.message = e.message.replace(str(path), "what is constant in the model")
+                raise
         constant_part.settle(model.proto, values)
         del graph.value_info[:]
         infos.clear()
