@@ -177,7 +177,7 @@ def _adapt(site: Site, op: Op, target: str, done: Legalized, refused: Optional[s
 
 
 def _says_nothing(op: Op, reason: str) -> bool:
-    return reason == UNKNOWN or reason.endswith(f"has no operator {op.type}")
+    return reason == UNKNOWN or reason.endswith((f"has no operator {op.type}", f"has no operator {op.type!r}"))
 
 
 def _add_outputs(site: Site, op: Op, signature: Signature) -> int:
