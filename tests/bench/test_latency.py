@@ -131,3 +131,12 @@ def test_the_managed_paddle_is_measured_with_and_without_onednn_and_its_passes(m
         ("Paddle 2.6.2", "oneDNN", OK),
     ]
     assert found.reference == "Paddle 2.3.2"
+
+
+def test_a_model_in_half_precision_is_said_to_be_one_for_gpus(model: Path, tmp_path: Path) -> None:
+    api.half(model / "paddle", tmp_path / "half", verify=False)
+    found = api.bench_models([model / "x.onnx", tmp_path / "half"], **HERE)
+    assert [note for note in found.notes if "kernels on GPUs alone" in note and str(tmp_path / "half") in note]
+    with pytest.raises(RuntimeFailedError) as raised:
+        api.bench_models([tmp_path / "half"], **HERE)
+    assert "kernels on GPUs alone" in (raised.value.hint or "")

@@ -19,6 +19,7 @@ from mconv.bench.machine import machine
 from mconv.bench.result import MODEL, Bench
 from mconv.errors import RuntimeFailedError, UnsupportedError
 from mconv.options.bench import BenchModels
+from mconv.passes import half
 from mconv.program.inputs import Dim
 from mconv.proof.compare import Tolerance
 from mconv.proof.feeds import InputSpec, Sizes, load_feeds, random_feeds
@@ -54,7 +55,7 @@ def bench_models(chosen: BenchModels) -> Bench:
     except RuntimeFailedError as e:
         raise RuntimeFailedError(
             f"nothing to compare with: {e.message}",
-            "give sizes that the model takes with --shape 'name[1,3,224,224]', or inputs with --inputs x.npz",
+            e.hint or "give sizes that the model takes with --shape 'name[1,3,224,224]', or inputs with --inputs x.npz",
         ) from e
     taken = latency.paddles(runtimes, [s.name for s in managed.statuses() if s.installed])
     lanes: list[Contender] = []
@@ -64,6 +65,8 @@ def bench_models(chosen: BenchModels) -> Bench:
         lanes += found
         notes += [note for note in missing if note not in notes]
         notes += [note for note in side.notes if note not in notes]
+        if isinstance(side, PaddleSide) and side.program is not None and (for_gpus := half.for_gpus(side.program)):
+            notes.append(f"{side.name}: {for_gpus}")
     if not lanes:
         raise RuntimeFailedError(f"no runtime is installed that runs {first.name}", "; ".join(notes) or None)
     limit = Tolerance.of(chosen.tolerance).at(*(side.precision() for side in sides))
