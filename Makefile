@@ -97,6 +97,7 @@ bench: install runtimes ## measure, and write docs/benchmarks.md
 	$(BIN)/python bench/onnx2paddle.py --write docs/benchmarks.md
 	$(BIN)/python bench/large_model.py --write docs/benchmarks.md
 	$(BIN)/python bench/pir.py --write docs/benchmarks.md
+	$(BIN)/python bench/to_onnx.py --write docs/benchmarks.md
 	$(BIN)/python bench/torch2paddle.py --write docs/benchmarks.md
 
 bench-serving: install runtimes ## 20 threads x 200 requests on the generated service, as it was and as it is, into docs/benchmarks.md

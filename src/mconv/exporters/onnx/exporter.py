@@ -24,7 +24,7 @@ from mconv.program.unsupported import refusal
 from mconv.program.value import Value
 
 # what arithmetic with shapes and axes raises where a program's do not fit together
-_CONTRADICTIONS = (ValueError, IndexError, OverflowError, ZeroDivisionError, KeyError)
+_CONTRADICTIONS = (ValueError, IndexError, OverflowError, ZeroDivisionError, KeyError, TypeError, AttributeError)
 _MOVES = frozenset({"assign", "share_data"})  # of whatever a variable holds, tensor arrays too
 _HAS_0D = 2005000  # ProgramDesc.version of the first Paddle whose tensors may have no dimension
 
@@ -130,14 +130,27 @@ class Exporter:
             self._feed(port)
         with np.errstate(all="ignore"):
             self.walk(self.program.main)
+        for port in self.program.fetches:
+            self._fetch(port.name)
         newer = [row["opset"] for row in self.problems if row.get("opset", 0)]
         if newer and max(newer) <= self.latest:
             raise NeedsOpset(max(newer), "an operator")  # what else is refused may be for the lack of these
         if self.problems:
             rows = [{k: v for k, v in row.items() if k != "opset"} for row in self.problems]
             raise refusal(rows, "an operator of your own: --plugin, see docs/operators.md")
-        for port in self.program.fetches:
-            self._fetched.append((self.read(port.name), port.name))
+
+    def _fetch(self, name: str) -> None:
+        """An output: what its variable holds at the end."""
+        row = {"operator": "fetch", "domain": "paddle", "node": name}
+        try:
+            value = self.read(name)
+        except Unsupported as e:
+            self.problems.append({**row, "reason": str(e)})
+            return
+        if not isinstance(value, Value):
+            self.problems.append({**row, "reason": f"the output is a {type(value).__name__.lower()} and no tensor"})
+            return
+        self._fetched.append((value, name))
 
     def _feed(self, port: Port) -> None:
         var = port.var
