@@ -20,7 +20,7 @@ FULL := paddlepaddle==3.3.1 onnx==1.17.0 onnxruntime onnxscript transformers saf
 LOCK := tests/constraints.txt
 PINNED = $$($(BIN)/python -c 'import sys; sys.version_info[:2] == (3, 11) and print("-c $(LOCK)")')
 
-.PHONY: help install install-core runtimes demo test test-all test-recipes test-versions test-processors lint lock docs bench bench-serving bench-latency \
+.PHONY: help install install-core runtimes demo check test test-all test-recipes test-versions test-processors lint lock docs bench bench-serving bench-latency \
 	clean
 
 help: ## this list
@@ -46,6 +46,10 @@ install: $(VENV)/.full ## .venv with everything that tests and examples use
 runtimes: $(VENV)/.core ## the managed runtimes that tests run models in: Paddle 2.3.2 with Serving, 2.6.2, 1.8.5, X2Paddle
 	@$(BIN)/mconv runtime install paddle-2.3.2 paddle-2.6.2 paddle-1.8.5 x2paddle-1.6.0
 
+$(VENV)/.dev: $(VENV)/.core
+	$(PIP) $(PINNED) -e '.[dev]'
+	@touch $@
+
 $(VENV)/.demo: $(VENV)/.core
 	$(PIP) $(PINNED) onnxruntime rapidocr-onnxruntime
 	@touch $@
@@ -54,6 +58,10 @@ demo: $(VENV)/.demo ## convert, run in the article's own Paddle 2.3.2, compare
 	@$(BIN)/mconv runtime install paddle-2.3.2
 	@$(BIN)/python tools/demo.py
 	@$(BIN)/python tools/demo_ocr.py
+
+# found by what the tests import and call: tests/required.py; `make test` has them, too
+check: $(VENV)/.dev ## the tests that need neither a runtime nor an extra: core and dev packages alone
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(JOBS) --check
 
 test: install runtimes ## the tests that take seconds each
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(JOBS) -m "not slow"

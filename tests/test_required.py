@@ -1,0 +1,60 @@
+"""The plugin that chooses tests for `make check`, and that lets nothing be missing in CI."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests import required
+
+HERE = Path(__file__).parent
+
+
+@pytest.mark.parametrize(
+    ("file", "name", "needs"),
+    [
+        ("emit/test_sizes.py", "test_an_open_size_is_read_once", False),
+        ("program/test_builder.py", "test_refusals_name_operator_and_part", False),
+        ("runtimes/test_worker.py", "test_several_shapes_with_one_loading", True),  # a fixture
+        ("onnx/test_suite.py", "check", True),  # require()
+        ("test_required.py", "outcome", True),  # another program
+    ],
+)
+def test_what_a_test_needs(file: str, name: str, needs: bool) -> None:
+    assert required.function_needs(HERE / file, name) is needs
+
+
+def test_a_module_needs_what_it_imports() -> None:
+    assert required.module_needs(HERE / "torch" / "nets.py")
+    assert not required.module_needs(HERE / "emit" / "test_sizes.py")
+
+
+def outcome(code: str, folder: Path, **environment: str) -> str:
+    (folder / "test_it.py").write_text("import pytest\n\ndef test_it():\n    " + code)
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "tests.required", "test_it.py"],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(HERE.parent), *sys.path]), **environment},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    return done.stdout.strip().splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("code", "missing"),
+    [
+        ("pytest.importorskip('no_such_package')", True),
+        ("pytest.skip('paddle-2.3.2 is not installed')", True),
+        ("pytest.skip('the lists are of onnx 1.17; 1.20 is installed')", True),
+        ("pytest.skip('no gcc here')", False),
+    ],
+)
+def test_what_is_missing_is_a_failure_in_ci(code: str, missing: bool, tmp_path: Path) -> None:
+    assert "1 skipped" in outcome(code, tmp_path, CI="")
+    assert ("1 failed" if missing else "1 skipped") in outcome(code, tmp_path, CI="true")
