@@ -21,7 +21,7 @@ LOCK := tests/constraints.txt
 PINNED = $$($(BIN)/python -c 'import sys; sys.version_info[:2] == (3, 11) and print("-c $(LOCK)")')
 
 .PHONY: help install install-core runtimes demo check test test-all test-recipes test-versions test-processors lint lock docs bench bench-serving bench-latency \
-	clean
+	bench-precision clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 22
@@ -113,6 +113,9 @@ bench-serving: install runtimes ## 20 threads x 200 requests on the generated se
 
 bench-latency: install runtimes ## latency of converted models beside Paddle's own exports, into docs/benchmarks.md
 	$(BIN)/python bench/latency.py --write docs/benchmarks.md
+
+bench-precision: install runtimes ## int8 and bfloat16 beside float32 in oneDNN, on this CPU
+	$(BIN)/python bench/precision.py
 
 clean: ## remove .venv and caches; the managed runtimes stay (`mconv runtime remove NAME`)
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist

@@ -70,6 +70,8 @@ def missing() -> list[str]:
             found.append("no TensorRT in reach of Paddle: its libraries belong on LD_LIBRARY_PATH")
     for package, why in (
         ("torch", "ResNet-50 and BERT are made with it"),
+        ("torchvision", "it has ResNet-50"),
+        ("transformers", "it has BERT"),
         ("rapidocr_onnxruntime", "it holds PP-OCRv4"),
     ):
         if importlib.util.find_spec(package) is None:
