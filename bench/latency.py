@@ -67,9 +67,8 @@ ELSEWHERE = "kernels of other processors"
 SMALL = """\
 MobileNetV3 has no operator left that a pass could take: 46 of its 46 batch norms, all 47 activations and all 10 residuals
 are part of a convolution, the squeeze-and-excitation blocks are two of these and a product. oneDNN's kernels take 60% of
-the time, about as long as ONNX Runtime in all. The rest is what Paddle does around each of its 85 operators, 50
-microseconds for one (finding the kernel, a key of the primitive, descriptors of the tensors); the new executor and PIR do
-it, too. ONNX Runtime has it done when the model is loaded, and what the large models do not notice is a third here.
+the time, a little more than ONNX Runtime takes in all (6.8 ms against 5.9). The rest is not in kernels: what Paddle does
+around each of its 85 operators; the new executor and PIR take as long.
 
 """
 
