@@ -38,7 +38,7 @@ def test_what_1_8_cannot_load_and_why() -> None:
     report = api.inspect(case("2.3.2-bert").model).targets[0]
     assert report.target == "1.8" and not report.loads and report.convertible is False
     assert any("matmul_v2 (17×)" in reason for reason in report.reasons)
-    assert "matmul_v2: Paddle 1.8.5 has no operator 'matmul_v2'" in (report.obstacle or "")
+    assert "matmul_v2: no such operator" in (report.obstacle or "")
 
 
 def test_a_serving_folder_shows_its_aliases(tmp_path: Path) -> None:

@@ -129,7 +129,7 @@ def test_json_is_exactly_one_document_and_everything_else_is_on_stderr(mconv: Ru
     assert done.returncode == 0
     document = json.loads(done.stdout)
     assert set(document) == {
-        "source", "era", "saved_by", "target", "server", "client", "program", "params", "feeds", "fetches",
+        "source", "era", "saved_by", "target", "server", "client", "program", "params", "feeds", "fetches", "coded_warnings",
         "fetch_order", "linked", "changes", "warnings", "config", "engine", "service",
     }  # fmt: skip
     assert document["feeds"] == [{"name": "x", "alias": "features", "type": 1, "shape": [8], "lod": False}]

@@ -26,6 +26,7 @@ def _suite() -> unittest.TestSuite:
     return unittest.TestSuite([runner.test_suite])
 
 
+@pytest.mark.runtime
 def test_onnx_own_runner_passes_a_sample() -> None:
     result = unittest.TestResult()
     _suite().run(result)

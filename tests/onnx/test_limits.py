@@ -260,7 +260,7 @@ def test_a_model_that_asks_for_too_much(name: str, tmp_path: Path) -> None:
     ("name", "said"), [("a chain of Tiles", "(Tile): a tensor of more than 2^60"), ("2^12 nested Ifs", "(If): ")]
 )
 def test_is_beyond_the_limit(name: str, said: str, tmp_path: Path) -> None:
-    text, _, _ = outcome(name, tmp_path)
+    text, _ = outcome(name, tmp_path)
     assert text.startswith("LimitError node ") and said in text
 
 

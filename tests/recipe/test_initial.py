@@ -19,6 +19,7 @@ from tests.recipe.conftest import states
 ROOT = Path(__file__).parents[2]
 
 
+@pytest.mark.runtime
 def test_an_onnx_file(tmp_path: Path, mconv: Run) -> None:
     mlp(tmp_path / "net.onnx")
     done = mconv("init", "net.onnx")

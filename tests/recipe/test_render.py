@@ -46,6 +46,7 @@ def three_ways(tmp_path: Path) -> list[dict[str, Any]]:
     ]
 
 
+@pytest.mark.runtime
 @pytest.mark.parametrize("way", [0, 1], ids=["in the conversion", "in verify"])
 def test_out_of_tolerance_fails_and_says_which_output_and_by_how_much(
     way: int, wrong: Path, write: Write, tmp_path: Path, mconv: Run

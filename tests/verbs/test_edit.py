@@ -356,6 +356,7 @@ def test_the_files_of_paddle(golden: Case, weights: str, tmp_path: Path) -> None
     assert api.check(tmp_path / "out").ok
 
 
+@pytest.mark.runtime
 @pytest.mark.parametrize("weights", ["inside", "external"])
 def test_the_files_of_onnx(weights: str, tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
@@ -459,6 +460,7 @@ def test_what_clients_call_it(tmp_path: Path) -> None:
     assert any("to-serving" in w for w in report.warnings)
 
 
+@pytest.mark.runtime
 def test_a_broken_cut_is_no_proof(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The proof compares: a result whose weights are others is kept aside."""
     from mconv.errors import VerificationError

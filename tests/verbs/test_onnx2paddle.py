@@ -287,6 +287,7 @@ def test_quantised_models_are_compared_in_steps_of_their_numbers(tmp_path: Path)
     assert not api.verify(tmp_path / "other.onnx", tmp_path / "out", runtime="current", tolerance=0.02).ok
 
 
+@pytest.mark.runtime
 def test_a_fixed_size_can_be_opened_and_an_open_one_fixed(tmp_path: Path) -> None:
     nodes = [node("Conv", "x k", "c", pads=[1, 1, 1, 1]), node("GlobalAveragePool", "c", "y")]
     weights = {"k": np.ones((4, 3, 3, 3), np.float32)}

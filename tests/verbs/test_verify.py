@@ -62,12 +62,14 @@ def test_paddle_models_are_compared_with_each_other(tmp_path: Path) -> None:
     assert not found.ok and found.first is not None and found.first["name"] != "y"
 
 
+@pytest.mark.runtime
 def test_other_names_are_matched_by_position_and_said(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     a, b = mlp(tmp_path / "a.onnx"), paddle(mlp(tmp_path / "b.onnx", x="in", y="out"), tmp_path / "b")
     assert run(["verify", str(a), str(b), "--runtime", "current"]) == 0
     assert "matched by position" in capsys.readouterr().out
 
 
+@pytest.mark.runtime
 def test_a_difference_has_its_exit_code_and_its_figures(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     a, b = mlp(tmp_path / "a.onnx"), paddle(mlp(tmp_path / "b.onnx", bend=0.1), tmp_path / "b")
     assert run(["verify", str(a), str(b), "--runtime", "current", "--json"]) == VerificationError.exit_code

@@ -28,6 +28,7 @@ from mconv.program.stored import Era, ModelFiles, at_least_one
 from mconv.program.targets import version_text
 from mconv.serving import convert, official
 from mconv.serving.convert import ServingResult, fitting, prepare, whole_file, write
+from mconv.serving.service_options import options_from
 from mconv.verbs import halving
 from mconv.warned import Warned
 
@@ -152,6 +153,8 @@ def to_serving(chosen: ToServing) -> ServingResult:
         MconvError: see :func:`mconv.serving.convert.to_serving`; RuntimeUnavailableError where the official package,
             which is asked for, is nowhere.
     """
+    if chosen.pipeline is not None:
+        options_from(chosen.pipeline)  # refuses what is wrong before the model is opened
     if chosen.engine == OFFICIAL:
         return _official(chosen)
     found = files.locate(chosen.path)
