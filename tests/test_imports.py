@@ -267,3 +267,34 @@ def test_circles_are_found_wherever_the_import_stands() -> None:
     assert circles(edges) == [["mconv.a", "mconv.b", "mconv.c"]]
     edges["mconv.c"].remove("mconv.a")
     assert circles(edges) == []
+
+
+def _drawn() -> dict[str, set[str]]:
+    """Room → the rooms that an arrow of the drawing leads to."""
+    page = (SRC.parent.parent / "docs" / "rooms.md").read_text(encoding="utf-8")
+    found: dict[str, set[str]] = {}
+    for line in page.partition("flowchart TD")[2].partition("```")[0].strip().splitlines():
+        groups = [{room.strip() for room in part.split("&")} for part in line.split("-->")]
+        for start, end in zip(groups, groups[1:]):
+            for room in start:
+                found.setdefault(room, set()).update(end)
+    return found
+
+
+def test_the_drawing_of_the_rooms_is_right() -> None:
+    """Every folder is drawn, every arrow is allowed, and what is allowed can be reached by arrows."""
+    arrows = _drawn()
+    rooms = {path.name for path in SRC.iterdir() if path.is_dir() and (path / "__init__.py").exists()} | {
+        "api",
+        "inspection",
+    }
+    assert rooms == set(arrows) | {r for end in arrows.values() for r in end}
+    for room, ends in arrows.items():
+        assert ends <= ALLOWED[room], room
+        reached: set[str] = set()
+        left = set(ends)
+        while left:
+            one = left.pop()
+            reached.add(one)
+            left |= arrows.get(one, set()) - reached
+        assert ALLOWED[room] <= reached, (room, ALLOWED[room] - reached)

@@ -13,6 +13,8 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 # every file that names the repository, with what stands around the name
 PLACES = {
+    "docs/rooms.md": r"https://github\.com/([^/\"]+/[^/\"]+)/blob/",
+    "docs/rooms.zh.md": r"https://github\.com/([^/\"]+/[^/\"]+)/blob/",
     "pyproject.toml": r'^Repository = "https://github\.com/([^/"]+/[^/"]+)"$',
     "mkdocs.yml": r"^repo_url: https://github\.com/(\S+)$",
     **dict.fromkeys(
