@@ -358,3 +358,10 @@ def check_feed(feed: Mapping[str, np.ndarray], specs: Sequence[InputSpec], where
             raise UsageError(f"{where}: input {spec.name} has shape {list(array.shape)}, the model takes {shape}")
         checked[spec.name] = array.astype(wanted)
     return checked
+
+
+def as_pairs(array: np.ndarray) -> np.ndarray:
+    """Complex numbers as ``mconv to-onnx`` has them: real and imaginary part in a last dimension of 2."""
+    if array.dtype.kind != "c":
+        return array
+    return np.stack([array.real, array.imag], -1)

@@ -17,7 +17,7 @@ from mconv.program.inputs import assign
 from mconv.program.program import Program
 from mconv.proof import nothing_found, order, precision, search
 from mconv.proof.compare import Comparison, Tolerance, compare
-from mconv.proof.feeds import InputSpec, as_declared, load_feeds, specs_of
+from mconv.proof.feeds import InputSpec, as_declared, as_pairs, load_feeds, specs_of
 from mconv.proof.runners import Answers, Runner
 from mconv.runtimes import Runtime
 
@@ -346,7 +346,7 @@ def prove_onnx(
     proof.reference = reference.label
     proof.input_sets = [{n: list(a.shape) for n, a in feed.items()} for feed in sets]
     try:
-        got = result.run(sets)
+        got = result.run([{n: as_pairs(a) for n, a in feed.items()} for feed in sets])
     except RuntimeFailedError as e:
         proof.status, proof.reason, proof.error = FAILED, e.message, e
     else:

@@ -87,7 +87,7 @@ def to_onnx(chosen: ToOnnx) -> Report:
         place = staged[0].parent / "made"
         place.mkdir()
         made = place / out.name
-        _convert(found, seen, made, report, chosen, Path(scratch), apart)
+        _convert(found, seen, made, report, chosen, Path(scratch), apart, recording)
         files_made = {out.name: made, **({weights.name: place / weights.name} if apart else {})}
         recording.write(place, name=paths[2].name, files=files_made)
         report.output = {"file": str(out), "bytes": made.stat().st_size}
@@ -123,7 +123,14 @@ def _files(found: ModelFiles) -> list[provenance.Source]:
 
 
 def _convert(
-    found: ModelFiles, seen: Inspection, made: Path, report: Report, chosen: ToOnnx, scratch: Path, apart: bool
+    found: ModelFiles,
+    seen: Inspection,
+    made: Path,
+    report: Report,
+    chosen: ToOnnx,
+    scratch: Path,
+    apart: bool,
+    recording: provenance.Recording,
 ) -> None:
     """Write the ONNX file, its weights *apart* from it or inside, and describe it in *report*."""
     if chosen.engine == "paddle2onnx":
@@ -131,7 +138,7 @@ def _convert(
 
         model = by_paddle2onnx.convert(found, seen, made, report, chosen, scratch)
     else:
-        model = _export(found, made, report, chosen, apart)
+        model = _export(found, made, report, chosen, apart, recording)
     graph = model.graph
     inputs = {i.name for i in graph.input}
     kept = [t for t in seen.inputs if t.name in inputs]
@@ -145,7 +152,9 @@ def _convert(
     report.target["opset"] = next(o.version for o in model.opset_import if o.domain in ("", "ai.onnx"))
 
 
-def _export(found: ModelFiles, made: Path, report: Report, chosen: ToOnnx, apart: bool) -> Any:
+def _export(
+    found: ModelFiles, made: Path, report: Report, chosen: ToOnnx, apart: bool, recording: provenance.Recording
+) -> Any:
     """With mconv's own exporter; gives the model without its weights."""
 
     for plugin in chosen.plugins:
@@ -181,7 +190,9 @@ def _export(found: ModelFiles, made: Path, report: Report, chosen: ToOnnx, apart
     if exported.opset > opset:
         report.warnings.append(f"opset {exported.opset}, not {opset}: the model has operators that older ones lack")
     step = time.perf_counter()
-    exporter.write(exported, made, version=__version__, external=apart)
+    written = made.with_name(f"{made.name}.data") if apart else made
+    with recording.following(written) as following:
+        exporter.write(exported, made, version=__version__, external=apart, told=following.written)
     report.seconds["write"] = time.perf_counter() - step
     return exporter.skeleton(exported)
 

@@ -13,6 +13,7 @@ from mconv.program.dtypes import AttrType, DType
 from mconv.program.params import ArraySource, TensorSource
 from mconv.program.program import Op, Program, Var
 from mconv.program.stored import write_model
+from mconv.proof.feeds import as_pairs
 
 OPSETS = (11, 13, 17, 22)
 
@@ -127,7 +128,7 @@ def check(
     for opset in opsets:
         made, running = exported(program, params, folder / f"m{opset}.onnx", opset)
         for feed, wanted in zip(feeds, answers):
-            got = running.run(None, {i.name: feed[i.name] for i in running.get_inputs()})
+            got = running.run(None, {i.name: as_pairs(feed[i.name]) for i in running.get_inputs()})
             for w, g in zip(wanted, got, strict=True):
                 agree(w, g, tolerance)
         if after is not None:

@@ -20,6 +20,7 @@ import numpy as np
 
 from mconv.errors import MconvError
 from mconv.exporters.onnx import export, write
+from mconv.proof.feeds import as_pairs
 from tests.exporters.onnx.checking import session
 from tests.exporters.onnx.test_models import loaded
 from tests.paddle import sweep
@@ -69,7 +70,7 @@ def verdict(source: Path, convert: Callable[[Path, Path], None], scratch: Path) 
     data = np.load(source.with_suffix(".npz"))
     try:
         running = session(out)
-        answers = running.run(None, {i.name: data[i.name] for i in running.get_inputs()})
+        answers = running.run(None, {i.name: as_pairs(data[i.name]) for i in running.get_inputs()})
     except Exception as error:  # noqa: BLE001 - whatever ONNX Runtime says is the verdict
         return f"not loaded: {str(error).strip().splitlines()[0]}".replace(str(scratch), "…")[:240]
     for k, got in enumerate(answers):

@@ -8,6 +8,9 @@ from typing import Any, Callable
 import numpy as np
 import pytest
 
+from mconv.errors import UnsupportedError
+from mconv.exporters.onnx import export
+from mconv.program.dtypes import DType
 from mconv.runtimes import Worker
 from tests.exporters.onnx.checking import check, program_of
 
@@ -110,3 +113,74 @@ def test_operator(name: str, tmp_path: Path, workers: Callable[[str], Worker]) -
     if not any(feeds):
         feeds = feeds[:1]
     check(tmp_path, workers("current"), program, params, feeds)
+
+
+def tree(steps: int, batch: int, beams: int) -> dict[str, np.ndarray]:
+    return {"Ids": i(steps, batch, beams, high=50), "Parents": i(steps, batch, beams, high=beams)}
+
+
+def regions(count: int, size: float) -> np.ndarray:
+    """[count, 4]; halves too, whose rounding shows, and one that lies outside."""
+    low = RNG.integers(-4, int(size), (count, 2)) / 2
+    found = np.concatenate([low, low + RNG.integers(0, int(size), (count, 2)) / 2], 1)
+    found[-1] += 4 * size
+    return found.astype(np.float32)
+
+
+def pooled(count: int, *size: int) -> dict[str, np.ndarray]:
+    numbers = np.array([count - 2, 2], np.int32)
+    return {"X": f(2, 12, *size), "ROIs": regions(count, min(size)), "RoisNum": numbers}
+
+
+def classes(rows: int, classes_: int) -> dict[str, np.ndarray]:
+    return {"X": 9 * f(rows, 4), "Label": i(rows, 1, high=classes_), "W": 3 * f(classes_ - 1, 4), "Bias": f(classes_ - 1, 1)}  # fmt: skip
+
+
+# name: (operator, several sets of inputs, outputs, attributes, stored inputs, outputs that nobody reads, open axes)
+OPEN: dict[str, tuple[Any, ...]] = {
+    "beams of any number of steps": ("gather_tree", [tree(3, 2, 4), tree(7, 2, 4), tree(1, 2, 4)], {"Out": ("int64", 3)}, {}, [], [], {}),
+    "a bin for each plane": ("psroi_pool", [pooled(5, 9, 8), pooled(3, 6, 11)], {"Out": (F, 4)}, {"pooled_height": 2, "pooled_width": 3, "output_channels": 2, "spatial_scale": 0.5}, [], [], {"X": (2, 3)}),
+    "a tree of 6 classes": ("hierarchical_sigmoid", [classes(5, 6), classes(2, 6)], {"Out": (F, 2)}, {"num_classes": 6}, ["W", "Bias"], ["PreOut", "W_Out"], {}),
+    "a tree of 8 classes": ("hierarchical_sigmoid", [classes(4, 8), classes(9, 8)], {"Out": (F, 2)}, {"num_classes": 8}, ["W", "Bias"], ["PreOut", "W_Out"], {}),
+    "uneven windows": ("fractional_max_pool2d", [{"x": f(2, 3, 11, 7)}, {"x": f(4, 3, 11, 7)}], {"out": (F, 4)}, {"output_size": [4, 3], "kernel_size": [0, 0], "random_u": 0.7, "return_mask": False}, [], ["mask"], {}),
+    "windows that overlap": ("fractional_max_pool2d", [{"x": f(2, 3, 11, 7)}, {"x": f(1, 3, 11, 7)}], {"out": (F, 4)}, {"output_size": [4, 3], "kernel_size": [3, 2], "random_u": 0.3, "return_mask": False}, [], ["mask"], {}),
+    "uneven windows of three axes": ("fractional_max_pool3d", [{"x": f(2, 2, 5, 7, 9)}, {"x": f(1, 2, 5, 7, 9)}], {"out": (F, 5)}, {"output_size": [2, 3, 5], "kernel_size": [0, 0, 0], "random_u": 0.9, "return_mask": False}, [], ["mask"], {}),
+    "real": ("real", [{"X": (f(2, 3) + 1j * f(2, 3)).astype("complex64")}, {"X": (f(5, 3) + 1j * f(5, 3)).astype("complex64")}], {"Out": (F, 2)}, {}, [], [], {}),
+    "parts of float64": ("as_real", [{"X": (f(2, 3) + 1j * f(2, 3)).astype("complex128")}, {"X": (f(0, 3) + 1j * f(0, 3)).astype("complex128")}], {"Out": ("float64", 3)}, {}, [], [], {}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", OPEN)
+def test_open_sizes(name: str, tmp_path: Path, workers: Callable[[str], Worker]) -> None:
+    op, sets, outputs, attributes, weights, unread, opened = OPEN[name]
+    program, params = program_of(op, sets[0], outputs, attributes, weights, unread=unread)
+    for variable, axes in opened.items():
+        for axis in axes:
+            program.main.vars[variable].desc.type.lod_tensor.tensor.dims[axis] = -1
+    feeds = [{k: v for k, v in given.items() if k not in weights} for given in sets]
+    check(tmp_path, workers("current"), program, params, feeds)
+
+
+def test_a_complex_input_is_a_pair_and_said(tmp_path: Path) -> None:
+    program, params = program_of("imag", {"X": (f(2, 3) + 1j * f(2, 3)).astype("complex64")}, {"Out": (F, 2)}, {})
+    made = export(program, params, opset=13)
+    assert [(v.name, v.dtype, v.shape[1:] if v.shape else None) for v in made.inputs] == [("X", DType.FP32, (3, 2))]
+    assert any("a last dimension of 2" in note for note in made.notes)
+
+
+@pytest.mark.parametrize(
+    ("attributes", "read", "reason"),
+    [
+        ({"random_u": 0.0}, False, "at random"),
+        ({"random_u": 0.5}, True, "indices of uneven windows"),
+        ({"random_u": 0.5, "output_size": [9, 2], "kernel_size": [0, 0]}, False, "without an element"),
+    ],
+    ids=["random", "indices", "more windows than elements"],
+)
+def test_windows_that_are_refused(attributes: dict[str, Any], read: bool, reason: str) -> None:
+    outputs = {"out": (F, 4), **({"mask": ("int32", 4)} if read else {})}
+    attributes = {"output_size": [2, 2], "kernel_size": [0, 0], **attributes}
+    program, params = program_of("fractional_max_pool2d", {"x": f(2, 3, 5, 4)}, outputs, attributes)
+    with pytest.raises(UnsupportedError) as error:
+        export(program, params, opset=13)
+    assert any(reason in row["reason"] for row in error.value.rows)

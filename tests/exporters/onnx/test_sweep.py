@@ -22,7 +22,7 @@ def test_none_is_wrong_and_what_is_refused_has_its_reason(version: str) -> None:
     rows = {name: row["mconv"] for name, row in LISTED[version].items()}
     kinds = Counter(verdict.partition(":")[0] for verdict in rows.values())
     assert set(kinds) <= {sweep.AGREES, "refused"}, {n: v for n, v in rows.items() if v.startswith(("wrong", "not"))}
-    assert kinds[sweep.AGREES] >= 0.9 * len(rows)
+    assert kinds[sweep.AGREES] >= 0.95 * len(rows)
     both = [row for row in LISTED[version].values() if "paddle2onnx" in row]  # it was asked for a part
     ours, theirs = (sum(row[engine] == sweep.AGREES for row in both) for engine in ("mconv", "paddle2onnx"))
     assert ours > theirs or not both

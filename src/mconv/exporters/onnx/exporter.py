@@ -15,7 +15,8 @@ from mconv.exporters.onnx import registry
 from mconv.exporters.onnx.context import Context
 from mconv.exporters.onnx.errors import NeedsOpset, Unsupported
 from mconv.exporters.onnx.graph import Graph, Scope, newest
-from mconv.exporters.onnx.pair import PARTWISE, Pair, is_complex, parts
+from mconv.exporters.onnx.node_names import alive, computed, reads, rename
+from mconv.exporters.onnx.pair import CARRIED, PARTWISE, Pair, is_complex, parts
 from mconv.printable import printable
 from mconv.program import dims as D
 from mconv.program.params import TensorSource
@@ -161,10 +162,19 @@ class Exporter:
             d if d >= 0 else fixed if fixed is not None else D.Sym.named(f"{port.name}_{axis}")
             for axis, (d, fixed) in enumerate(zip(var.shape, given))
         ]
-        value = Value(port.name, var.dtype, shape)
+        carried = CARRIED.get(var.dtype)
+        value = Value(port.name, carried or var.dtype, shape if carried is None else [*shape, 2])
         self.graph.known[port.name] = value
         self.graph.scope.env[port.name] = value
         self.inputs.append(value)
+        if carried is not None:
+            split = registry.find("as_complex")
+            assert split is not None
+            self.graph.scope.env[port.name] = split.function(Context(self, _named(port.name)), value)
+            called = printable(port.name, 80)
+            self.notes.append(
+                f"input {called} is complex: a last dimension of 2 has its real and imaginary part in ONNX"
+            )
 
     def walk(self, block: Block) -> None:
         """Say the operators of a block in the current scope."""
@@ -345,7 +355,7 @@ class Exporter:
         names: dict[str, str] = {}
         extra: list[tuple[Value, str]] = []
         called: list[str] = []
-        taken = set(_computed(nodes)) | fixed
+        taken = set(computed(nodes)) | fixed
         for number, (value, name) in enumerate(self._fetched):
             if name in called or (name in fixed and value.name == name):
                 name = f"{name}.out{number}"  # fetched twice, or an input or parameter as it is
@@ -364,8 +374,8 @@ class Exporter:
         moved = {new: graph.known.pop(old) for old, new in names.items() if old in graph.known}
         graph.known.update({new: Value(new, known.dtype, known.shape) for new, known in moved.items()})
         outputs = [graph.known[name] for name in called]
-        kept = _alive(nodes, called)
-        read = {n for node in kept for n in _reads(node)}
+        kept = alive(nodes, called)
+        read = {n for node in kept for n in reads(node)}
         return Exported(
             inputs=[v for v in self.inputs if v.name in read],
             outputs=outputs,
@@ -392,44 +402,6 @@ class Exporter:
         return made
 
 
-def rename(node: Any, names: Mapping[str, str]) -> None:
-    """Call values otherwise in a node and in the graphs inside."""
-    for fields in (node.input, node.output):
-        for i, name in enumerate(fields):
-            if name in names:
-                fields[i] = names[name]
-    for attribute in node.attribute:
-        for graph in [attribute.g] if attribute.HasField("g") else attribute.graphs:
-            for inner in graph.node:
-                rename(inner, names)
-            for info in (*graph.output, *graph.value_info, *graph.input):
-                info.name = names.get(info.name, info.name)
-
-
-def _reads(node: Any) -> Iterator[str]:
-    """What a node reads, the graphs inside included."""
-    yield from (n for n in node.input if n)
-    for attribute in node.attribute:
-        for graph in [attribute.g] if attribute.HasField("g") else attribute.graphs:
-            for inner in graph.node:
-                yield from _reads(inner)
-            yield from (o.name for o in graph.output)
-
-
-def _computed(nodes: Sequence[Any]) -> Iterator[str]:
-    """What nodes compute, those of the graphs inside too."""
-    for node in nodes:
-        yield from node.output
-        for attribute in node.attribute:
-            for graph in [attribute.g] if attribute.HasField("g") else attribute.graphs:
-                yield from _computed(graph.node)
-
-
-def _alive(nodes: Sequence[Any], outputs: Sequence[str]) -> list[Any]:
-    """The nodes that an output depends on."""
-    wanted, kept = set(outputs), []
-    for node in reversed(nodes):
-        if wanted & set(node.output):
-            kept.append(node)
-            wanted.update(_reads(node))
-    return kept[::-1]
+def _named(base: str) -> Op:
+    """An operator that is none of the program's: what is made for it is called after *base*."""
+    return Op.make("as_complex", {}, {"Out": [base]}, [])

@@ -6,7 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from mconv.program.dtypes import DType
 from mconv.program.value import Value
+
+# what an input of complex numbers is in ONNX: its parts in a last dimension of 2, as ONNX's DFT has them
+CARRIED = {DType.COMPLEX64: DType.FP32, DType.COMPLEX128: DType.FP64}
 
 
 @dataclass(frozen=True)

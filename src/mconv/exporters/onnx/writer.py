@@ -124,6 +124,7 @@ def _stream(model: Any, sources: dict[str, TensorSource], path: Path, told: Call
         out = _Output(file.fileno(), told)
         out.put(model.SerializeToString(deterministic=True) + b"\x3a" + _varint(length))  # ModelProto.graph = 7
         out.put(graph)
+        told(out.total)
         for head, source in heads:
             out.put(head)
             out.copy(source)

@@ -15,7 +15,7 @@ from mconv.program.value import Value
 
 def _known(x: Union[Value, Pair]) -> Pair:
     if not isinstance(x, Pair):
-        raise Unsupported("a complex input: ONNX's runtimes take none")
+        raise Unsupported("complex numbers that mconv does not hold as a pair of real ones")
     return x
 
 

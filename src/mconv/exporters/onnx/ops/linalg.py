@@ -7,6 +7,7 @@ import numpy as np
 from mconv.exporters.onnx.context import Context
 from mconv.exporters.onnx.errors import Unsupported
 from mconv.exporters.onnx.registry import paddle_op
+from mconv.exporters.onnx.subgraphs import body, info, node
 from mconv.program.dtypes import DType
 from mconv.program.value import Value
 
@@ -124,10 +125,10 @@ def slogdeterminant(ctx: Context, Input: Value) -> Value:
 
 @paddle_op("gather_tree")
 def gather_tree(ctx: Context, Ids: Value, Parents: Value) -> Value:
-    """Beams back from the last step: one step at a time, as many as are known."""
+    """Beams back from the last step: one step at a time where their number is known, otherwise by ``Scan``."""
     steps = Ids.shape[0] if Ids.shape else None
     if not isinstance(steps, int) or steps > _LARGEST:
-        raise Unsupported("a number of steps known only at run time")
+        return _scanned_tree(ctx, Ids, Parents)
     at = None
     found: list[Value] = []
     for step in reversed(range(steps)):
@@ -139,3 +140,35 @@ def gather_tree(ctx: Context, Ids: Value, Parents: Value) -> Value:
             found.append(ctx.op("GatherElements", ids, at, axis=2))
             at = ctx.cast(ctx.op("GatherElements", parents, at, axis=2), DType.INT64)
     return ctx.concat(found[::-1], 0)
+
+
+def _scanned_tree(ctx: Context, ids: Value, parents: Value) -> Value:
+    """``Scan`` from the last step to the first; what is carried is the place of each beam, [batch, beam]."""
+    graph = ctx.graph
+    batch, beams = ctx.dim(ids, 1), ctx.dim(ids, 2)
+    every = ctx.op("Range", ctx.const(0, DType.INT64), ctx.scalar(beams), ctx.const(1, DType.INT64))
+    start = ctx.op("Expand", ctx.unsqueeze(every, [0]), ctx.vector([batch, beams]))
+    sizes = None if ids.shape is None else ids.shape[1:]
+    with ctx.exporter.scope() as scope:
+        inside = []
+        for name, dtype in (("at", DType.INT64), ("ids", ids.dtype), ("parents", parents.dtype)):
+            value = Value(graph.unique(f"{ctx.base}.{name}"), dtype, sizes)
+            graph.known[value.name or ""] = value
+            inside.append(value)
+        at, step_ids, step_parents = inside
+        chosen = ctx.op("GatherElements", step_ids, at, axis=1)
+        before = ctx.cast(ctx.op("GatherElements", step_parents, at, axis=1), DType.INT64)
+    proto = body(graph, scope, "step", [info(v.name or "", v) for v in inside], [before, chosen])
+    last, made = graph.unique(f"{ctx.base}.first"), Value(graph.unique(f"{ctx.base}.tree"), ids.dtype, ids.shape)
+    node(
+        graph,
+        "Scan",
+        [graph.name_of(v) for v in (start, ids, parents)],
+        [last, made.name or ""],
+        body=proto,
+        num_scan_inputs=2,
+        scan_input_directions=[1, 1],
+        scan_output_directions=[1],
+    )
+    graph.known[made.name or ""] = made
+    return made

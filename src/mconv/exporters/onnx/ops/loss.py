@@ -183,3 +183,29 @@ def iou_similarity(ctx: Context, X: Value, Y: Value, *, box_normalized: bool = T
     inter = ctx.op("Mul", side(0, 2), side(1, 3))
     union = ctx.op("Sub", ctx.op("Add", area(a), area(b)), inter)
     return ctx.op("Div", inter, union)
+
+
+@paddle_op("hierarchical_sigmoid")
+def hierarchical_sigmoid(
+    ctx: Context, X: Value, Label: Value, W: Value, Bias: Optional[Value] = None, *, num_classes: int
+) -> Value:
+    """The path of a class in the complete binary tree is its code ``label + num_classes`` without the first bit.
+
+    As Paddle, a level that a shorter path has not got counts as log 2 (``phi/kernels/cpu/hsigmoid_loss_kernel.cc``).
+    """
+    levels = (num_classes - 1).bit_length()
+    if not levels:
+        raise Unsupported(f"{num_classes} classes")
+    code = ctx.op("Add", ctx.op("Reshape", ctx.cast(Label, DType.INT64), [-1, 1]), num_classes)
+    halves = [2**level for level in range(levels)]
+    above = ctx.op("Div", code, [2 * half for half in halves])  # of each level, the node that decides
+    inside = ctx.op("Greater", above, 0)
+    node = ctx.op("Where", inside, ctx.op("Sub", above, 1), ctx.const(0, DType.INT64))
+    weights = ctx.op("Gather", W, node, axis=0)  # [batch, level, feature]
+    score = ctx.reduce("ReduceSum", ctx.op("Mul", weights, ctx.unsqueeze(X, [1])), [2])
+    if Bias is not None:
+        score = ctx.op("Add", score, ctx.op("Gather", ctx.op("Reshape", Bias, [-1]), node, axis=0))
+    score = ctx.clip(ctx.op("Where", inside, score, ctx.const(0.0, X.dtype)), -40.0, 40.0)
+    right = ctx.cast(ctx.op("Mod", ctx.op("Div", code, halves), 2), X.dtype)
+    terms = ctx.op("Sub", ctx.op("Softplus", score), ctx.op("Mul", right, score))
+    return ctx.reduce("ReduceSum", terms, [1], True)

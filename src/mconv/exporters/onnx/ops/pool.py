@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Optional
 
 import numpy as np
@@ -78,14 +79,19 @@ def _adaptive(ctx: Context, x: Value, out: list[int], biggest: bool) -> Value:
     for axis, (o, k) in enumerate(zip(wanted, known)):
         edges = [((i * k) // o, -((-(i + 1) * k) // o)) for i in range(o)]
         if biggest:
-            parts = [ctx.reduce("ReduceMax", ctx.slice(x, [a], [b], [axis + 2]), [axis + 2], True) for a, b in edges]
-            x = ctx.concat(parts, axis + 2)
+            x = largest(ctx, x, edges, axis + 2)
         else:  # a product with the matrix of weights
             weights = np.zeros((k, o), np.float32)
             for i, (a, b) in enumerate(edges):
                 weights[a:b, i] = 1 / (b - a)
             x = along(ctx, x, ctx.const(weights.astype(x.dtype.numpy)), axis + 2)
     return x
+
+
+def largest(ctx: Context, x: Value, edges: Sequence[tuple[int, int]], axis: int) -> Value:
+    """The largest of each window, from the first place to before the second, of one axis."""
+    parts = [ctx.reduce("ReduceMax", ctx.slice(x, [a], [b], [axis]), [axis], True) for a, b in edges]
+    return ctx.concat(parts, axis)
 
 
 def along(ctx: Context, x: Value, matrix: Value, axis: int) -> Value:

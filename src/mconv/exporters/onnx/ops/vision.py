@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Optional
+from typing import Any, Optional, Union
 
 import numpy as np
 
@@ -271,3 +271,55 @@ def fold(
         pads=[top, left, bottom, right],
         output_padding=extra if any(extra) else None,
     )
+
+
+@paddle_op("psroi_pool")
+def psroi_pool(
+    ctx: Context,
+    X: Value,
+    ROIs: Value,
+    RoisNum: Optional[Value] = None,
+    *,
+    pooled_height: int = 1,
+    pooled_width: int = 1,
+    output_channels: int,
+    spatial_scale: float = 1.0,
+) -> Value:
+    """Every bin has a plane of its own; the mean of its pixels by products with what is 1 inside of it."""
+    images = ctx.op("Gather", X, image_of_each(ctx, ROIs, RoisNum), axis=0)
+    dims: list[Union[int, Value]] = [
+        ctx.dim(ROIs, 0),
+        output_channels,
+        pooled_height,
+        pooled_width,
+        ctx.dim(X, 2),
+        ctx.dim(X, 3),
+    ]
+    planes = ctx.op("Reshape", images, ctx.vector(dims))
+    # C's round: halves away from zero
+    rounded = ctx.op("Mul", ctx.op("Sign", ROIs), ctx.op("Floor", ctx.op("Add", ctx.op("Abs", ROIs), 0.5)))
+    start = ctx.op("Mul", ctx.slice(rounded, [0], [2], [1]), spatial_scale)
+    end = ctx.op("Mul", ctx.op("Add", ctx.slice(rounded, [2], [4], [1]), 1.0), spatial_scale)
+    extent = ctx.op("Max", ctx.op("Sub", end, start), ctx.const(0.1, X.dtype))
+    sums, area = planes, None
+    for axis, count, size in ((1, pooled_height, ctx.dim(X, 2)), (0, pooled_width, ctx.dim(X, 3))):
+        at, step = (ctx.slice(v, [axis], [axis + 1], [1]) for v in (start, ctx.op("Div", extent, float(count))))
+        inside = _bins(ctx, at, step, count, size)  # [region, bin, pixel]
+        if axis:
+            sums = ctx.op("MatMul", ctx.unsqueeze(inside, [1, 3, 4]), sums)
+        else:
+            sums = ctx.op("MatMul", sums, ctx.unsqueeze(inside, [1, 2, 5]))
+        pixels = ctx.unsqueeze(ctx.reduce("ReduceSum", inside, [2]), [1, 3 if axis else 2])
+        area = pixels if area is None else ctx.op("Mul", area, pixels)
+    return ctx.op("Div", ctx.squeeze(sums, [4, 5]), ctx.op("Max", area, ctx.const(1.0, X.dtype)))
+
+
+def _bins(ctx: Context, start: Value, step: Value, count: int, size: Value) -> Value:
+    """1 for the pixels of each bin along an axis, [region, bin, pixel]; *start* and *step* are [region, 1]."""
+    edges = [ctx.const(np.arange(count) + more, start.dtype) for more in (0, 1)]
+    low, high = (ctx.op("Add", ctx.op("Mul", step, edge), start) for edge in edges)
+    pixels = ctx.op("Range", ctx.const(0, DType.INT64), ctx.scalar(size), ctx.const(1, DType.INT64))
+    pixels = ctx.cast(pixels, start.dtype)
+    below = ctx.op("Less", pixels, ctx.unsqueeze(ctx.op("Floor", low), [2]))
+    before = ctx.op("Less", pixels, ctx.unsqueeze(ctx.op("Ceil", high), [2]))
+    return ctx.cast(ctx.op("And", ctx.op("Not", below), before), start.dtype)
