@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 
 from mconv import api
+from mconv.artifacts import provenance
+from mconv.artifacts.hashing import hash_file
 from mconv.cli.main import run
 from mconv.errors import (
     MissingDependencyError,
@@ -197,3 +199,18 @@ def test_a_product_over_the_last_axis_is_a_matmul() -> None:
     assert (op.type, op.input("X"), op.input("Y"), op.output("Out")) == ("matmul_v2", ["x"], ["w"], ["y"])
     for other in (product(1), product(2, scale_x=0.5)):  # it flattens, it is quantized
         assert modernize(other) == {} and other.main.ops[0].type == "mul"
+
+
+@pytest.mark.parametrize("name", ["2.3.2-mlp", "1.8.5-mlp_separate", "1.8.5-mlp_custom"])
+def test_the_weights_are_read_once(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is copied is not read again for the record, which is right nevertheless."""
+    hashed: list[str] = []
+    monkeypatch.setattr(
+        provenance, "hash_file", lambda path, *more, **options: hashed.append(Path(path).name) or hash_file(path, *more, **options)
+    )  # fmt: skip
+    model = case(name).model
+    api.to_onnx(model, tmp_path / "m.onnx", verify=False)
+    params = locate(model).params
+    assert "m.onnx" not in hashed and (params is None or params.name not in hashed) and hashed
+    monkeypatch.undo()
+    assert api.check(tmp_path / "m").ok

@@ -16,6 +16,7 @@ from typing import Any, Optional, Union
 from mconv import budget, hub
 from mconv.artifacts.described import description
 from mconv.artifacts.hashing import FileHash, Following, Thread, hash_file
+from mconv.artifacts.passing import Passing
 from mconv.errors import NotAModelError
 from mconv.printable import json_text, printable
 from mconv.program.params import TensorSource, write_combined
@@ -126,6 +127,7 @@ class Recording:
         packages: installed packages that change the bytes, whose versions are noted.
         versions: other versions that do.
         ahead: hashes that were begun before.
+        copied: a source that :meth:`passing` copies: it is not read for its hash.
 
     Use it as a context, so that no thread outlives a failure.
 
@@ -143,6 +145,7 @@ class Recording:
         packages: Sequence[str] = (),
         versions: Optional[Mapping[str, str]] = None,
         ahead: Optional[Ahead] = None,
+        copied: Optional[PathLike] = None,
     ):
         self.command = command
         self.target = target
@@ -153,15 +156,18 @@ class Recording:
             _draw(path, name)
         self._ahead = ahead or Ahead([])
         self._stop = False
-        self._hashes: list[FileHash] = []
+        self._hashes: dict[tuple[str, Path], FileHash] = {}
         self._followed: dict[Path, Following] = {}
+        self._copied = Path(copied) if copied is not None else None
+        self._passed: Optional[Passing] = None
         self._thread = Thread(self._hash)
 
     def _hash(self) -> None:
         for name, path in self._sources:
             if self._stop:
                 return
-            self._hashes.append(self._ahead.hash_file(path, name, lambda: not self._stop))
+            if path != self._copied:
+                self._hashes[name, path] = self._ahead.hash_file(path, name, lambda: not self._stop)
 
     def __enter__(self) -> Recording:
         return self
@@ -177,12 +183,24 @@ class Recording:
             NotAModelError: one could not be read.
         """
         self._thread.result()
-        return list(self._hashes)
+        passed = self._passed.hashes() if self._passed is not None else {}
+        for name, path in self._sources:
+            if (name, path) not in self._hashes:
+                done = passed.get(path)
+                self._hashes[name, path] = (
+                    FileHash(name, done.bytes, done.digest) if done is not None else hash_file(path, name)
+                )
+        return [self._hashes[source] for source in self._sources]
 
     def following(self, path: PathLike) -> Following:
         """A context in which *path* is written; :meth:`write` then does not read it again."""
         followed = self._followed[Path(path)] = Following(path)
         return followed
+
+    def passing(self, path: PathLike) -> Passing:
+        """A context in which *path* is written from what the source *copied* has; neither is then read again."""
+        self._passed = Passing(Path(path), self._copied)
+        return self._passed
 
     def write_params(
         self, path: Path, items: Iterable[tuple[str, TensorSource]], *, whole: Optional[PathLike] = None
@@ -223,9 +241,10 @@ class Recording:
             files = {n: p for n, p in expand([folder]) if n not in (name, *NOT_COVERED)}
         by_path = {p: h for (_, p), h in zip(self._sources, self.sources())}
         known = {n: by_path[Path(p)] for n, p in (copies or {}).items() if Path(p) in by_path}
+        passed = self._passed.hashes() if self._passed is not None else {}
         for n, p in files.items():
             followed = self._followed.get(Path(p))
-            done = followed.result() if followed is not None else None
+            done = followed.result() if followed is not None else passed.get(Path(p))
             if done is not None and done.bytes == os.path.getsize(p):
                 known[n] = done
         listed = [

@@ -114,7 +114,8 @@ def _shared(source: int, target: int, offset: int, size: int) -> bool:
     return True
 
 
-def _read_into(fd: int, buffer: memoryview, offset: int) -> int:
+def read_into(fd: int, buffer: memoryview, offset: int) -> int:
+    """Read from *offset* on into the buffer; how many bytes there were."""
     if hasattr(os, "preadv"):  # not in every macOS
         return os.preadv(fd, [buffer], offset)
     piece = os.pread(fd, len(buffer), offset)
@@ -146,7 +147,7 @@ def copy_range(
     buffer = new_buffer() if buffer is None else buffer
     end = offset + size
     while offset < end:
-        count = _read_into(source, buffer[: end - offset], offset)
+        count = read_into(source, buffer[: end - offset], offset)
         if not count:
             raise shorter(path, offset, end)
         write_all(target, buffer[:count])

@@ -78,6 +78,7 @@ def to_onnx(chosen: ToOnnx) -> Report:
         _files(found),
         options={"opset": chosen.opset, "engine": chosen.engine, "for": chosen.profile, "inputs": list(chosen.inputs)},
         packages=_PACKAGES[chosen.engine],
+        copied=found.params if chosen.engine == "mconv" else None,
     )
     with (
         recording,
@@ -191,8 +192,8 @@ def _export(
         report.warnings.append(f"opset {exported.opset}, not {opset}: the model has operators that older ones lack")
     step = time.perf_counter()
     written = made.with_name(f"{made.name}.data") if apart else made
-    with recording.following(written) as following:
-        exporter.write(exported, made, version=__version__, external=apart, told=following.written)
+    with recording.passing(written) as passing:
+        exporter.write(exported, made, version=__version__, external=apart, passing=passing)
     report.seconds["write"] = time.perf_counter() - step
     return exporter.skeleton(exported)
 

@@ -11,6 +11,8 @@ import onnx
 import pytest
 
 from mconv import api
+from mconv.artifacts.hashing import hash_file
+from mconv.artifacts.passing import Passing
 from mconv.errors import UnsupportedError, UsageError
 from mconv.exporters.onnx import export, registry, write
 from mconv.exporters.onnx.graph import OLDEST, newest
@@ -18,6 +20,7 @@ from mconv.exporters.onnx.writer import ir_version
 from mconv.program.builder import Builder
 from mconv.program.dims import Sym
 from mconv.program.dtypes import AttrType, DType
+from mconv.program.files import load_program, locate, records
 from mconv.program.params import ArraySource
 from mconv.program.program import Op
 from tests.exporters.onnx.checking import program_of, session
@@ -201,3 +204,16 @@ def test_every_converter_has_the_form() -> None:
         registry.paddle_op("relu")(lambda ctx, X: X)
     with pytest.raises(ValueError, match="must be named"):
         registry.paddle_op("new")(lambda ctx, *Xs: Xs)
+
+
+@pytest.mark.parametrize("external", [True, False], ids=["apart", "inside"])
+def test_the_file_with_the_weights_is_hashed_while_it_is_written(external: bool, tmp_path: Path) -> None:
+    model = locate(case("2.3.2-bert").model)
+    program = load_program(model)
+    params = {r.name: r for r in records(model, program)}
+    made = tmp_path / "m.onnx"
+    passing = Passing(tmp_path / "m.onnx.data" if external else made, model.params)
+    with passing:
+        write(export(program, params, opset=17), made, external=external, passing=passing)
+    assert passing.hashes() == {p: hash_file(p) for p in (passing.made, passing.source) if p is not None}
+    session(made)

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Optional
 
 import numpy as np
 
+from mconv.artifacts.passing import Passing
 from mconv.exporters.onnx.exporter import Exported
 from mconv.exporters.onnx.types import TO_ONNX, type_proto
-from mconv.program.copying import copy_range, new_buffer, open_regular, write_all
+from mconv.program.copying import copy_range, new_buffer, open_regular, read_into, shorter, write_all
 from mconv.program.params import ArraySource, FileSource, TensorSource
 
 # bytes of a file that can still be read as one message
@@ -34,13 +34,13 @@ def write(
     producer: str = "mconv",
     version: str = "",
     external: Optional[bool] = None,
-    told: Callable[[int], Any] = lambda size: None,
+    passing: Optional[Passing] = None,
 ) -> Optional[Path]:
     """Write the file; weights that do not fit into one message go into ``NAME.data`` beside it.
 
     Args:
         external: whether weights go into ``NAME.data`` (default: where they do not fit).
-        told: how many bytes are written, now and then.
+        passing: hashes the file with the weights while it is written.
 
     Returns:
         The file with the weights where there is one.
@@ -49,18 +49,24 @@ def write(
         onnx.checker.ValidationError: the model is not sound (a defect of mconv).
         CorruptModelError: the parameter file changed meanwhile.
     """
-    sources = {n: _source(s, exported, n) for n, s in sorted(exported.initializers.items())}
+    sources = {n: _source(s, exported, n) for n, s in sorted(exported.initializers.items(), key=_place)}
     total = sum(s.nbytes for s in sources.values())
     model = skeleton(exported, producer, version)
     check(model, exported, sources)
     data = path.with_name(f"{path.name}.data") if (total > LARGEST if external is None else external) else None
     if data is not None:
-        _external(model, sources, data, told)
+        _external(model, sources, data, passing)
         with open(path, "wb") as file:
             file.write(model.SerializeToString(deterministic=True))
         return data
-    _stream(model, sources, path, told)
+    _stream(model, sources, path, passing)
     return None
+
+
+def _place(item: tuple[str, TensorSource | np.ndarray]) -> tuple[str, int, str]:
+    """Tensors of one file in its order, in which they are read fastest."""
+    name, given = item
+    return (str(given.path), given.offset, name) if isinstance(given, FileSource) else ("", 0, name)
 
 
 def _source(given: TensorSource | np.ndarray, exported: Exported, name: str) -> TensorSource:
@@ -107,7 +113,7 @@ def _tensor(name: str, source: TensorSource) -> Any:
     return TensorProto(name=name, data_type=TO_ONNX[source.dtype], dims=source.shape)
 
 
-def _stream(model: Any, sources: dict[str, TensorSource], path: Path, told: Callable[[int], Any]) -> None:
+def _stream(model: Any, sources: dict[str, TensorSource], path: Path, passing: Optional[Passing]) -> None:
     """The message by hand: fields may come in any order and more than once, so the weights follow the rest."""
     graph = model.graph.SerializeToString(deterministic=True)
     model.ClearField("graph")
@@ -121,19 +127,18 @@ def _stream(model: Any, sources: dict[str, TensorSource], path: Path, told: Call
         heads.append((head, source))
         length += len(head) + source.nbytes
     with open(path, "wb", buffering=0) as file:
-        out = _Output(file.fileno(), told)
+        out = _Output(file.fileno(), passing)
         out.put(model.SerializeToString(deterministic=True) + b"\x3a" + _varint(length))  # ModelProto.graph = 7
         out.put(graph)
-        told(out.total)
         for head, source in heads:
             out.put(head)
             out.copy(source)
         out.close()
 
 
-def _external(model: Any, sources: dict[str, TensorSource], data: Path, told: Callable[[int], Any]) -> None:
+def _external(model: Any, sources: dict[str, TensorSource], data: Path, passing: Optional[Passing]) -> None:
     with open(data, "wb", buffering=0) as file:
-        out = _Output(file.fileno(), told)
+        out = _Output(file.fileno(), passing)
         for name, source in sources.items():
             tensor = model.graph.initializer.add()
             tensor.CopyFrom(_tensor(name, source))
@@ -151,9 +156,9 @@ def _external(model: Any, sources: dict[str, TensorSource], data: Path, told: Ca
 class _Output:
     """A descriptor, and the file that was read last, kept open: most tensors lie in the same one."""
 
-    def __init__(self, fd: int, told: Callable[[int], Any]):
+    def __init__(self, fd: int, passing: Optional[Passing]):
         self.fd = fd
-        self.told = told
+        self.passing = passing
         self.total = 0
         self._buffer = new_buffer()
         self._read: Optional[tuple[Path, int]] = None
@@ -161,6 +166,8 @@ class _Output:
     def put(self, data: bytes) -> None:
         write_all(self.fd, data)
         self.total += len(data)
+        if self.passing is not None:
+            self.passing.written(data)
 
     def copy(self, source: TensorSource) -> None:
         before = self.total
@@ -168,14 +175,27 @@ class _Output:
             if self._read is None or self._read[0] != source.path:
                 self.close()
                 self._read = (source.path, open_regular(source.path))
-            copy_range(self._read[1], self.fd, source.offset, source.nbytes, source.path, self._buffer)
+            if self.passing is not None:
+                self._pass(self._read[1], source, self.passing)
+            else:
+                copy_range(self._read[1], self.fd, source.offset, source.nbytes, source.path, self._buffer)
             self.total += source.nbytes
         else:
             for piece in source.chunks():
                 self.put(bytes(piece))
         if self.total - before != source.nbytes:
             raise ValueError(f"{self.total - before} bytes of a tensor, {source.nbytes} were announced")
-        self.told(self.total)
+
+    def _pass(self, fd: int, source: FileSource, passing: Passing) -> None:
+        offset, end = source.offset, source.offset + source.nbytes
+        while offset < end:
+            buffer = passing.buffer()
+            count = read_into(fd, buffer[: end - offset], offset)
+            if not count:
+                raise shorter(source.path, offset, end)
+            write_all(self.fd, buffer[:count])
+            passing.written(buffer[:count], path=source.path, offset=offset, buffer=buffer)
+            offset += count
 
     def close(self) -> None:
         if self._read is not None:
