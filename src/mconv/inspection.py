@@ -140,13 +140,14 @@ class Inspection:
     notes: list[str] = field(default_factory=list)
 
 
-def inspect(path: PathLike, *, variables: bool = False, text: bool = False) -> Inspection:
+def inspect(path: PathLike, *, variables: bool = False, text: bool = False, judged: bool = True) -> Inspection:
     """Look at a model without running it; no tensor data is read.
 
     Args:
         path: a folder, file or prefix of a Paddle model of any era, a serving folder, or an ``.onnx`` file.
         variables: list every variable too.
         text: give the whole program as text too.
+        judged: say what each Paddle makes of it (``targets``), for which it is translated for each.
 
     Raises:
         NotAModelError, CorruptModelError, UnsupportedError
@@ -155,7 +156,8 @@ def inspect(path: PathLike, *, variables: bool = False, text: bool = False) -> I
     if path.is_file() and sniff.what(path) is sniff.Kind.ONNX:
         return _onnx(path, variables, text)
     found = files.locate(server_of(path))
-    return _pir(path, found, variables, text) if found.era is Era.PIR else _paddle(path, found, variables, text)
+    look = _pir if found.era is Era.PIR else _paddle
+    return look(path, found, variables, text, judged)
 
 
 def server_of(path: Path) -> Path:
@@ -174,7 +176,7 @@ def _sizes(found: ModelFiles, names: list[str]) -> list[FileInfo]:
     return [FileInfo(p, os.stat(p).st_size) for p in paths]
 
 
-def _paddle(path: Path, found: ModelFiles, variables: bool, text: bool) -> Inspection:
+def _paddle(path: Path, found: ModelFiles, variables: bool, text: bool, judged: bool) -> Inspection:
     program = files.load_program(found)
     records = files.records(found, program)
     report = Inspection(path, "paddle", found.era.value, version_text(program.version), program.version)
@@ -193,7 +195,7 @@ def _paddle(path: Path, found: ModelFiles, variables: bool, text: bool) -> Inspe
     report.notes += filter(None, [half.for_gpus(program), quantize_forms.describe(program)])
     _described(report, found)
     _aliases(report, found.folder)
-    report.targets = [_target(program, name, report.files[0].bytes) for name in targets.TARGETS]
+    report.targets = [_target(program, name, report.files[0].bytes) for name in targets.TARGETS] if judged else []
     if variables:
         report.variables = [
             Tensor(
@@ -259,7 +261,7 @@ def _target(program: Program, target: str, size: int) -> TargetReport:
     return report
 
 
-def _pir(path: Path, found: ModelFiles, variables: bool, text: bool) -> Inspection:
+def _pir(path: Path, found: ModelFiles, variables: bool, text: bool, judged: bool) -> Inspection:
     from mconv.paddle import pir_reader as reader
 
     program = reader.read(found.program)
@@ -296,7 +298,7 @@ def _pir(path: Path, found: ModelFiles, variables: bool, text: bool) -> Inspecti
     report.blocks = len(blocks)
     report.operators = dict(counts.most_common())
     _aliases(report, found.folder)
-    report.targets = [_pir_target(program, target) for target in targets.TARGETS]
+    report.targets = [_pir_target(program, target) for target in targets.TARGETS] if judged else []
     report.notes.append("Paddle Serving 0.9.0 rejects .json; `mconv to-serving` and `mconv downgrade` translate it")
     resized = sorted(name for name in counts if name.endswith("_interp"))
     if resized:

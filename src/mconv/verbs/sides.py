@@ -145,7 +145,11 @@ class OnnxSide(Side):
         return _inspected(self.path)
 
     def types(self) -> dict[str, np.dtype]:
-        return {t.name: np.dtype(t.dtype) for t in inspection.inspect(self.path).inputs if t.dtype in _UNSIGNED}
+        return {
+            t.name: np.dtype(t.dtype)
+            for t in inspection.inspect(self.path, judged=False).inputs
+            if t.dtype in _UNSIGNED
+        }
 
     def precision(self) -> str:
         return precision.of_onnx(self.model.proto)
@@ -329,7 +333,7 @@ def _aliases(config: ServingConfig) -> tuple[dict[str, str], dict[str, str]]:
 
 def _inspected(path: Path) -> list[InputSpec]:
     found = []
-    for tensor in inspection.inspect(path).inputs:
+    for tensor in inspection.inspect(path, judged=False).inputs:
         if tensor.dtype is None or tensor.shape is None:
             raise UnsupportedError(f"{path}: nothing is known of input {tensor.name}'s type or rank")
         found.append(InputSpec(tensor.name, DType.of(_UNSIGNED.get(tensor.dtype, tensor.dtype)), tuple(tensor.shape)))

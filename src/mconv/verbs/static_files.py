@@ -100,7 +100,7 @@ def _as_it_is(made: Exported, place: Path, report: Report) -> Written:
         )
     params = place / f"{STEM}.pdiparams"
     made.params.replace(params)
-    seen = inspection.inspect(program)
+    seen = inspection.inspect(program, judged=False)
     report.inputs = [_described(t) for t in seen.inputs]
     report.outputs = [_described(t) for t in seen.outputs]
     return Written(program, params, None)

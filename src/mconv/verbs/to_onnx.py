@@ -61,7 +61,7 @@ def to_onnx(chosen: ToOnnx) -> Report:
     if out.name in ("", ".", ".."):
         raise UsageError(f"{out}: no name for a file", "give the .onnx file to write")
     found = files.locate(path)
-    seen = inspection.inspect(found.program)
+    seen = inspection.inspect(found.program, judged=False)
     report = Report("to-onnx", chosen.engine, _source(found, seen), {"name": "onnx", "opset": chosen.opset})
     report.versions = dict(versions())
     report.paddle_operators = {k: v for k, v in seen.operators.items() if k not in ("feed", "fetch")}
