@@ -89,12 +89,45 @@ def test_what_a_service_does_not_do_is_said(tmp_path: Path) -> None:
         operators({"NormalizeImage": {"scale": "__import__('os')"}}), operators({"NormalizeImage": {"scale": "1/0"}}),
         operators({"NormalizeImage": {"mean": 3}}), operators({"RecResizeImg": {"image_shape": [3, 48]}}),
         operators({"DecodeImage": {"img_mode": "CMYK"}}), operators({"DetResizeForTest": {"limit_type": "no"}}),
+        operators({"NormalizeImage": {"mean": [0.5, 0.5]}}), operators({"NormalizeImage": {"std": [0, 0, 0]}}),
+        operators({"DetResizeForTest": {"image_shape": 32}}), operators({"DetResizeForTest": {"image_shape": "32"}}),
+        "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
+            f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 10)}]\n" for i in range(1, 9)
+        ) + "PreProcess: {transform_ops: [*a8]}",
+        "PreProcess: {transform_ops: [0x" + "F" * 6000 + "]}", "PreProcess: {transform_ops: [{CropImage: {size: .nan}}]}",
         {"PreProcess": {"transform_ops": []}, "PostProcess": [1]}, "\x00", "a: &a [*a, *a]\nPreProcess: {transform_ops: *a}",
     ],
 )  # fmt: skip
 def test_damaged(content: Any, tmp_path: Path) -> None:
     with pytest.raises(CorruptModelError, match="inference.yml"):
         settle(INPUT, ImageOptions(), ppocr.write(tmp_path, content))
+
+
+@pytest.mark.parametrize(
+    "after",
+    [
+        {"Topk": {"label_list": 5}}, {"Topk": {"label_list": "ab"}}, {"Topk": {"label_list": [None, None]}},
+        {"Topk": {"label_list": {"0": "a"}}}, {"Topk": {"label_list": ["a\nb", "c"]}},
+        {"name": "CTCLabelDecode", "character_dict": True}, {"name": "CTCLabelDecode", "character_dict": ["a\nb", "c"]},
+        {"name": "CTCLabelDecode", "character_dict": ["\\ud83d"]},
+        {"name": "DBPostProcess", "thresh": float("nan")}, {"name": "DBPostProcess", "unclip_ratio": float("inf")},
+        {"name": "DBPostProcess", "box_thresh": -1}, {"name": "DBPostProcess", "use_dilation": "false"},
+        {"name": "DBPostProcess", "max_candidates": "many"},
+    ],
+)  # fmt: skip
+def test_damaged_readings_of_outputs(after: dict[str, Any], tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    folder.mkdir()
+    text = json.dumps({"PreProcess": {"transform_ops": []}, "PostProcess": after}).replace("NaN", ".nan")
+    (folder / "inference.yml").write_text(text.replace("Infinity", ".inf").replace("\\\\ud83d", "\\ud83d"))
+    with pytest.raises(CorruptModelError, match="inference.yml"):
+        planned(folder, {"y": (-1, 2)})
+
+
+def test_texts_of_json(tmp_path: Path) -> None:
+    """JSON is YAML, and writes what is beyond 16 bits in two halves."""
+    content = json.dumps(operators(Topk={"label_list": ["\U0001f600 smile", 7]}))
+    assert planned(ppocr.write(tmp_path, content), {"y": (-1, 2)}).files["labels.txt"] == "\U0001f600 smile\n7\n"
 
 
 @pytest.mark.parametrize("content", ["", "arch: YOLO\nPreprocess: []\n", "[1, 2]", "Deploy: {transforms: []}"])
@@ -182,7 +215,8 @@ def test_a_detector_answers_boxes(service: Read) -> None:
 def test_labels_of_a_classifier(tmp_path: Path) -> None:
     folder = ppocr.write(tmp_path, ppocr.CLS)
     assert planned(folder, {"y": (-1, 2)}).files["labels.txt"] == "0_degree\n180_degree\n"
-    assert "labels.txt" not in planned(folder, {"y": (-1, 3)}).files
+    other = planned(folder, {"y": (-1, 3)})
+    assert "labels.txt" not in other.files and any("2 labels" in note for note in other.notes)
 
 
 def test_another_number_of_characters_is_said(tmp_path: Path) -> None:

@@ -45,6 +45,7 @@ FORMS = {
 }
 # how often the input sets are run to compare times; what is slower, and what another answer, in parts of the largest number
 _ROUNDS, _SLOWER, _DIFFERENT = 4, 1.15, 1e-3
+_NOTICED = 5e-4  # seconds: what is less is noise
 CLIENTS = ("http_client.py", "rpc_client.py")
 BAD = "bad requests"
 
@@ -307,9 +308,9 @@ def _compared_onednn(on: bool, with_it: RunResult, without: RunResult, count: in
         advice = (
             f"oneDNN answers something else ({largest:.2g} of the largest number): write the service with --no-onednn"
         )
-    elif on and fast > slow * _SLOWER:
+    elif on and fast > slow * _SLOWER and fast - slow > _NOTICED:
         advice = f"slower with oneDNN ({fast * 1e3:.1f} ms, {slow * 1e3:.1f} without): --no-onednn writes it without"
-    elif not on and same and slow > fast * _SLOWER:
+    elif not on and same and slow > fast * _SLOWER and slow - fast > _NOTICED:
         advice = f"faster with oneDNN ({fast * 1e3:.1f} ms, {slow * 1e3:.1f} without): --onednn writes it so"
     return OneDNNResult(on, fast, slow, largest if math.isfinite(largest) else None, same or not on, advice)
 

@@ -209,8 +209,13 @@ def labels(service: Service, options: ServiceOptions, program: Optional[Program]
             name = outputs[0].name
             raise UsageError(f"--labels: {path} has {count} names, the output {name} {classes} numbers in a row")
         service.copies[LABELS] = path
-    elif described is not None and described.answer == "labels" and len(described.words or []) == classes:
-        service.files[LABELS] = "".join(f"{name}\n" for name in described.words or [])
+    elif described is not None and described.answer == "labels" and described.words is not None:
+        if classes in (-1, len(described.words)):
+            service.files[LABELS] = "".join(f"{name}\n" for name in described.words)
+        else:
+            service.notes.append(
+                f"{paddlex.NAME} has {len(described.words)} labels, the output {classes} numbers in a row: answers have none"
+            )
     elif beside is not None and classes > 0:
         names = read_json(beside / "config.json").get("id2label")
         wanted = [str(i) for i in range(classes)]

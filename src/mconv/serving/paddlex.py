@@ -22,6 +22,8 @@ from mconv.serving.sidecars import read_text
 _NOTHING = re.compile(r"ToCHWImage|KeepKeys|Permute|\w*LabelEncode")
 # PP-OCR's detectors whose long edge is bounded; the others' short one is (text_detection/predictor.py)
 _BOUNDED = re.compile(r"PP-OCRv[56]_\w+_det")
+# of values, one in another, and characters of one: more than any such file has
+_MOST_VALUES, _DEPTH, _LONGEST = 200_000, 12, 2000
 _FRACTION = re.compile(r"\s*([\d.]+(?:e-?\d+)?)\s*(?:/\s*([\d.]+)\s*)?", re.ASCII)
 # OpenCV's names and numbers of what resizes
 _RESAMPLES = {"nearest": "nearest", "linear": "bilinear", "bilinear": "bilinear", "cubic": "bicubic", "bicubic": "bicubic",
@@ -56,13 +58,25 @@ class PaddleX:
         """The names of the classes, or a recogniser's characters, one for each number of an output's row.
 
         A recogniser's first number is that of CTC's blank, which is no character, its last one the blank between words.
+
+        Raises:
+            CorruptModelError: they are no texts of a line each.
         """
         if self.answer == "labels":
             said = self.after["Topk"].get("label_list") if isinstance(self.after["Topk"], dict) else None
-            return None if said is None else [" ".join(str(name).split()) for name in said]
+            return None if said is None else [" ".join(name.split()) for name in self._texts("label_list", said)]
         if self.answer == "text":
-            return ["", *map(str, self.after.get("character_dict") or "0123456789abcdefghijklmnopqrstuvwxyz"), " "]
+            said = self.after.get("character_dict") or "0123456789abcdefghijklmnopqrstuvwxyz"
+            return ["", *self._texts("character_dict", list(said) if isinstance(said, str) else said), " "]
         return None
+
+    def _texts(self, what: str, values: Any) -> list[str]:
+        if not isinstance(values, list) or not all(isinstance(v, (str, int, float)) for v in values):
+            raise CorruptModelError(f"{self.path}: {what} is no list of texts")
+        texts = [str(v) for v in values]
+        if any(len(text.splitlines()) > 1 or text.endswith(("\n", "\r")) for text in texts):
+            raise CorruptModelError(f"{self.path}: {what} has a text of more than one line")
+        return texts
 
     @property
     def summary(self) -> str:
@@ -79,10 +93,15 @@ class PaddleX:
             CorruptModelError: they are no numbers.
         """
         given = {"thresh": 0.3, "box_thresh": 0.6, "unclip_ratio": 2.0, "max_candidates": 1000, "use_dilation": False}
-        try:
-            return {k: type(v)(self.after.get(k, v)) for k, v in given.items()}
-        except (TypeError, ValueError, OverflowError) as e:
-            raise CorruptModelError(f"{self.path}: PostProcess: {printable(str(e), 120)}") from None
+        found = {k: self.after.get(k, v) for k, v in given.items()}
+        for key, value in found.items():
+            if (
+                isinstance(given[key], bool) is not isinstance(value, bool)
+                or not isinstance(value, (int, float))
+                or value < 0
+            ):
+                raise CorruptModelError(f"{self.path}: PostProcess: {key} is {printable(repr(value), 60)}")
+        return {k: type(given[k])(v) for k, v in found.items()}
 
     def picture(self) -> tuple[dict[str, Any], list[str]]:
         """The settings of a picture that the operators come to, as :mod:`image_settings` has them, and what of it a
@@ -92,18 +111,21 @@ class PaddleX:
             CorruptModelError: an operator has arguments that are none.
         """
         found: dict[str, Any] = {"order": "rgb", "library": "opencv", "resample": "bilinear"}
-        notes = []
+        others = []
         for name, arguments in self.operators:
             reader = _READERS.get(name)
             if reader is None:
                 if not _NOTHING.fullmatch(name):
-                    notes.append(f"{NAME} has {printable(name, 60)}, which the service does not do: see image_input.py")
+                    others.append(printable(name, 60))
                 continue
             try:
                 found.update(reader(self, arguments))
             except (TypeError, ValueError, KeyError, AttributeError, OverflowError, ZeroDivisionError) as e:
                 raise CorruptModelError(f"{self.path}: {name}: {printable(str(e), 120)}") from None
-        return found, notes
+        if not others:
+            return found, []
+        names = ", ".join(dict.fromkeys(others[:5])) + (f" and {len(others) - 5} more" if len(others) > 5 else "")
+        return found, [f"{NAME} has {names}, which the service does not do: see image_input.py"]
 
 
 def find(folder: Optional[Path]) -> Optional[PaddleX]:
@@ -134,6 +156,7 @@ def read(path: Path) -> Optional[PaddleX]:
         raise CorruptModelError(f"{path}: no YAML{line}") from None
     if not isinstance(content, dict) or not isinstance(content.get("PreProcess"), dict):
         return None
+    content = _plain(path, {k: content[k] for k in ("Global", "PreProcess", "PostProcess") if k in content})
     given = content["PreProcess"].get("transform_ops") or []
     after = content.get("PostProcess") or {}
     if not isinstance(given, list) or not isinstance(after, dict):
@@ -148,6 +171,35 @@ def read(path: Path) -> Optional[PaddleX]:
             raise CorruptModelError(f"{path}: {printable(str(name), 60)}: its arguments are no mapping")
         operators.append((str(name), dict(arguments or {})))
     return PaddleX(path, _name(content), tuple(operators), after)
+
+
+def _plain(path: Path, content: Any) -> Any:
+    """What a file says, of texts and numbers alone, and no more than such a file has, however often it repeats itself.
+
+    Raises:
+        CorruptModelError: it is something else.
+    """
+    count = 0
+
+    def walk(value: Any, depth: int) -> Any:
+        nonlocal count
+        count += 1
+        if count > _MOST_VALUES or depth > _DEPTH:
+            raise CorruptModelError(f"{path}: holds more than any description of a model")
+        if isinstance(value, dict):
+            return {walk(k, depth + 1): walk(v, depth + 1) for k, v in value.items()}
+        if isinstance(value, list):
+            return [walk(v, depth + 1) for v in value]
+        if isinstance(value, str) and len(value) <= _LONGEST:
+            try:  # JSON, which is YAML, writes an emoji as two halves
+                return value.encode("utf-16", "surrogatepass").decode("utf-16")
+            except UnicodeDecodeError:
+                raise CorruptModelError(f"{path}: {printable(value, 60)!r} is no text") from None
+        if value is None or (isinstance(value, (int, float)) and abs(value) < 1 << 53):  # bool, too; no NaN
+            return value
+        raise CorruptModelError(f"{path}: holds something that is no text and no number")
+
+    return walk(content, 0)
 
 
 def _name(content: Mapping[str, Any]) -> Optional[str]:
@@ -177,9 +229,14 @@ def _crop(found: PaddleX, arguments: dict[str, Any]) -> dict[str, Any]:
 
 
 def _normalize(found: PaddleX, arguments: dict[str, Any]) -> dict[str, Any]:
+    mean, std = arguments.get("mean") or [0.485, 0.456, 0.406], arguments.get("std") or [0.229, 0.224, 0.225]
+    if not all(isinstance(v, list) and len(v) in (1, 3) for v in (mean, std)):
+        raise ValueError("mean and std are lists of one number or of three")
+    if not all(float(n) for n in std):
+        raise ValueError("std is 0, nothing can be divided by it")
     return {
-        "mean": [float(n) for n in arguments.get("mean") or (0.485, 0.456, 0.406)],
-        "std": [float(n) for n in arguments.get("std") or (0.229, 0.224, 0.225)],
+        "mean": [float(n) for n in mean],
+        "std": [float(n) for n in std],
         "scale": _number(arguments.get("scale", 1 / 255)),
     }
 
@@ -196,6 +253,8 @@ def _line(found: PaddleX, arguments: dict[str, Any]) -> dict[str, Any]:
 def _page(found: PaddleX, arguments: dict[str, Any]) -> dict[str, Any]:
     """A page: in its own proportions, one edge bounded, both multiples of what the network halves."""
     if "image_shape" in arguments and not arguments.get("keep_ratio"):
+        if not isinstance(arguments["image_shape"], list):
+            raise ValueError("image_shape is no list of height and width")
         return {"size": _edges(arguments["image_shape"][::-1]), "fit": "stretch"}
     bounded = found.name is not None and _BOUNDED.fullmatch(found.name)
     edge = arguments.get("limit_side_len") or arguments.get("resize_long") or (960 if bounded else 736)
@@ -219,7 +278,9 @@ def _edge(value: Any) -> int:
 
 def _edges(value: Any) -> tuple[int, int]:
     """(height, width) of one number, or of (width, height)."""
-    width, height = (value, value) if isinstance(value, (int, float)) else value
+    if not isinstance(value, (int, list)):
+        raise ValueError(f"{value!r} is no size")
+    width, height = (value, value) if isinstance(value, int) else value
     return _edge(height), _edge(width)
 
 

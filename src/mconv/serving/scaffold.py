@@ -213,6 +213,7 @@ def _around(
         ONEDNN_SHAPES=fast.shapes,
         FETCHES=literal([var.alias for var in config.fetches]),
     )
+    answers = next((name[: -len(".py")] for name in ANSWERS.values() if name in service.files), None)
     service.files[SERVICE] = render(
         SERVICE,
         NAME=options.name,
@@ -221,7 +222,8 @@ def _around(
         LOG_FILE=quoted(options.log_file),
         LOG_LEVEL=quoted(options.log_level),
         LABELS=literal(LABELS if LABELS in {*service.copies, *service.files} else None),
-        ANSWERS=literal(next((name[: -len(".py")] for name in ANSWERS.values() if name in service.files), None)),
+        ANSWERS=literal(answers),
+        OUTPUTS=answers is None,
         # of the program's variables, whatever clients call them
         **_dynamic_shapes(service, options, {var.name: shapes[var.alias] for var in config.feeds}),
     )

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Optional
 
 from mconv.artifacts import provenance
+from mconv.artifacts.described import carry
 from mconv.artifacts.output import staged, staged_many
 from mconv.errors import (
     MissingDependencyError,
@@ -121,6 +122,7 @@ def _paddle(path: PathLike, out: Path, chosen: Edit) -> EditReport:
         report.output = {"folder": str(out), "program": program.name, "program_bytes": program.stat().st_size}
         if params is not None:
             report.output.update({"params": params.name, "params_bytes": params.stat().st_size})
+        carry(found, folder)
         recording.write(folder)
         _describe(report, made, names, source.program, made.program, len(source.params), len(made.params))
         report.inputs, report.outputs = edit_paddle.ports(made.program, made.inputs, made.outputs)

@@ -16,6 +16,7 @@ from typing import Any, Callable, Optional
 
 import numpy as np
 
+from mconv.artifacts.described import carry
 from mconv.artifacts.output import staged
 from mconv.artifacts.provenance import Recording, model_sources
 from mconv.errors import (
@@ -215,6 +216,7 @@ def quantize(chosen: Quantize) -> QuantizeReport:
         )
         with recording, staged(out, force=chosen.force, protect=protected) as folder:
             write_model(made.program, [(v.name, params[v.name]) for v in made.program.parameters], folder)
+            carry(found, folder)
             recording.write(folder)
     return report
 
