@@ -65,7 +65,7 @@ def installed(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[str, Path
     """A shell with mconv's completion installed as a user does it, and its home."""
     shell = request.param
     if shutil.which(shell) is None:
-        pytest.skip(f"{shell} is not installed")
+        pytest.skip(f"there is no {shell} on this machine")
     home = tmp_path / "home"
     home.mkdir()
     done = subprocess.run(

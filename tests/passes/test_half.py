@@ -103,6 +103,8 @@ def test_the_decisions_are_those_of_paddles_own_pass(name: str, tmp_path: Path) 
     got = kinds(results(made.program))
     if name == "bert":  # where two filled tensors are folded before: a cast of integers fewer
         assert got.pop("cast float32") == want.pop("cast float32") + 1
+    if name == "rec":  # a reshape when Paddle's pass was asked
+        got["reshape2 float16"] += got.pop("squeeze2 float16")
     assert got == want
     size, before = (
         sum(m[v.name].nbytes for v in p.parameters) for m, p in ((made.params, made.program), (params, program))

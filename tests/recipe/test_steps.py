@@ -13,6 +13,7 @@ import pytest
 from mconv import api
 from mconv.errors import MconvError
 from mconv.recipe import api as recipes
+from mconv.recipe.api import run
 from tests.golden import case
 from tests.managed import require
 from tests.onnx.make import mlp
@@ -231,7 +232,7 @@ def test_a_quantised_model_is_served(write: Write, tmp_path: Path) -> None:
     np.savez(tmp_path / "real.npz", x=np.random.default_rng(3).normal(size=(64, 16)).astype(np.float32))
     steps = ["onnx2paddle", {"quantize": {"method": "minmax"}}, "to-serving"]
     path = write("a", steps=steps, target="2.3", verification={"runtime": "paddle-2.3.2", "data": "real.npz"})
-    result = api.run([path], out=tmp_path / "out")
+    result = run([path], out=tmp_path / "out")
     result.require()
     quantized = result.recipes[0].steps[1]
     assert quantized.name == "quantize" and quantized.compared and all(row["ok"] for row in quantized.compared)
@@ -242,11 +243,11 @@ def test_a_quantised_model_is_served(write: Write, tmp_path: Path) -> None:
 def test_data_are_asked_for(write: Write, tmp_path: Path) -> None:
     path = write("a", steps=["onnx2paddle", "quantize"])
     with pytest.raises(MconvError, match="needs real inputs to calibrate with"):
-        api.run([path], out=tmp_path / "out").require()
+        run([path], out=tmp_path / "out").require()
 
 
 @pytest.mark.parametrize("then", ["verify", "serve-check"])
 def test_a_halved_model_is_not_run_on_a_cpu(then: str, write: Write, tmp_path: Path) -> None:
     path = write("a", steps=[{"onnx2paddle": {"half": "fp16", "verify": False}}, "to-serving", then])
     with pytest.raises(MconvError, match="the model is for GPUs by now"):
-        api.run([path], out=tmp_path / "out").require()
+        run([path], out=tmp_path / "out").require()

@@ -19,6 +19,7 @@ from mconv.options.proving import (
     Runs,
     Targeted,
     TargetLike,
+    finite_tolerance,
 )
 from mconv.program import targets
 from mconv.program.targets import Target
@@ -114,6 +115,8 @@ class Half(Feeds, Runs, Force, Bounded, Progress):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.tolerance is not None:
+            finite_tolerance(self.tolerance)
         one_of("--dtype", self.dtype, ("fp16", "bf16"))
         one_of("--io", self.io, ("float", "half"))
         if self.weights_only and self.calibrate is not None:

@@ -78,6 +78,16 @@ class Feeds(Options):
     )
 
 
+def finite_tolerance(number: float) -> None:
+    """Refuse a tolerance that no comparison passes, or every one.
+
+    Raises:
+        UsageError: it is not above 0, or not finite.
+    """
+    if not 0 < number < math.inf:
+        raise UsageError(f"--tolerance {number}: must be above 0" + (", and a number" if number > 0 else ""))
+
+
 class Tolerated(Options):
     tolerance: Optional[float] = option(
         default=None,
@@ -88,8 +98,8 @@ class Tolerated(Options):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.tolerance is not None and not self.tolerance > 0 or math.isnan(self.tolerance or 0):
-            raise UsageError(f"--tolerance {self.tolerance}: must be above 0")
+        if self.tolerance is not None:
+            finite_tolerance(self.tolerance)
 
 
 class Proving(Feeds, Tolerated, Runs, Force, Bounded, Progress):

@@ -97,6 +97,8 @@ class Quantize(Runs, Force, Bounded, Progress):
     def __post_init__(self) -> None:
         super().__post_init__()
         one_of("--method", self.method, METHODS)
+        if self.percentile != PERCENTILE and self.method not in ("percentile", AUTO):
+            raise UsageError(f"--percentile: --method {self.method} has none", "--method percentile")
         if not 50 <= self.percentile <= 100:
             raise UsageError(f"--percentile {self.percentile:g}: it is between 50 and 100")
         if self.max_drop is not None and not 0 < self.max_drop <= 1:

@@ -244,6 +244,8 @@ def _matmul(op: Op, attrs: dict[str, Any]) -> None:
 
 
 def _mul(op: Op, attrs: dict[str, Any]) -> None:
+    for name in ("x_num_col_dims", "y_num_col_dims"):  # left out where they are as usual
+        attrs.setdefault(name, 1)
     scales = [attrs.pop("scale_x", 1.0), attrs.pop("scale_out", 1.0), *attrs.pop("scale_y", [1.0])]
     if any(scale != 1.0 for scale in scales):
         raise Unsupported("a quantised product")

@@ -111,6 +111,11 @@ def accuracy(outputs: Sequence[np.ndarray], sets: Sequence[Labelled]) -> Optiona
                 f"--labels: {list(one.labels.shape)} labels for scores of shape {list(scores.shape)}",
                 "one label for each row of the first output",
             )
+        if scores.ndim and labels.size and not 0 <= labels.min() <= labels.max() < scores.shape[-1]:
+            raise UsageError(
+                f"--labels: they go from {labels.min()} to {labels.max()}, the output has classes 0 to {scores.shape[-1] - 1}",
+                "labels are counted from 0",
+            )
         right += int((chosen == labels).sum())
         total += chosen.size
     return right / total if total else None
