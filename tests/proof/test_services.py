@@ -278,7 +278,7 @@ def test_texts_of_mixed_lengths_are_run_together(tmp_path: Path, count: int) -> 
     result = api.to_serving(case("2.3.2-bert").model, out=tmp_path, pipeline=options)
     assert result.service is not None and result.service.kind == "text"
     path = tmp_path / "service" / "config.yml"
-    text = path.read_text().replace("batch_size: 16", "batch_size: 4")
+    text = path.read_text().replace("batch_size: 8", "batch_size: 4")
     path.write_text(text.replace("auto_batching_timeout: 5", "auto_batching_timeout: 20"))
     rng = np.random.default_rng(1)
     texts = [" ".join(rng.choice(vocabulary[4:], n)) for n in rng.integers(1, 14, count)]

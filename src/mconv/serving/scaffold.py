@@ -35,7 +35,7 @@ PARTS = ("channels.py", HTTP_SERVER, "lifecycle.py", "predictor.py", "request_da
 BATCHING = "batching.py"
 SHAPES = "dynamic_shapes.json"
 # requests under way at a time, and how many of them are run together
-_WORKERS, _MANY_WORKERS, _BATCH = 4, 32, 16
+_WORKERS, _MANY_WORKERS, _BATCH = 4, 32, 8
 _LARGE = 256 << 20  # bytes of weights of which there is one copy, unless the user wants more
 _MODEL_HOME = "/home/model-server"  # in the container, as in the article
 
