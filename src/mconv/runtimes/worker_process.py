@@ -97,7 +97,10 @@ class WorkerProcess:
             stdout=subprocess.PIPE,
             stderr=self._log,
             env=self.runtime.environ(
-                OMP_NUM_THREADS=str(self.threads), MKL_NUM_THREADS=str(self.threads), TMPDIR=self._scratch.name
+                OMP_NUM_THREADS=str(self.threads),
+                MKL_NUM_THREADS=str(self.threads),
+                TMPDIR=self._scratch.name,
+                GLOG_minloglevel="0",  # whatever this process wants of Paddle's log, the worker's is read
             ),
             start_new_session=True,  # so that a timeout ends everything it started
         )
