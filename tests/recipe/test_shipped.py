@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from mconv import api
+from mconv.recipe.api import run
 from mconv.recipe.load import CONVERSIONS, load
 from tests.cli.conftest import Run
 from tests.managed import require
@@ -68,7 +69,7 @@ def test_all_run_offline_once_and_survive_a_kill(tmp_path: Path) -> None:
     for path in chosen:
         steps = [{s.name: s.options} for s in load(path, profile="offline").steps if s.name in CONVERSIONS]
         settings = [f"steps={json.dumps(steps)}"]
-        (recipe,) = recipes.run([path], profile=profile_of(path), out=tmp_path / "fresh", settings=settings).recipes
+        (recipe,) = run([path], profile=profile_of(path), out=tmp_path / "fresh", settings=settings).recipes
         assert recipe.ok and tree(Path(recipe.folder)) == tree(out / recipe.name) != {}
 
 
