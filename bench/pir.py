@@ -14,8 +14,9 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import NoReturn
 
-from to_serving import Timing, machine
+from to_serving import Timing, finish, machine
 
 HERE = Path(__file__).parent
 BEGIN, END = "<!-- pir: begin -->", "<!-- pir: end -->"
@@ -54,27 +55,20 @@ def report(timings: dict[str, Timing], rounds: int) -> str:
     return "\n".join(lines)
 
 
-def main() -> int:
+def main() -> NoReturn:
     parser = argparse.ArgumentParser()
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--write", type=Path, help="put the table between the marks in this file")
     arguments = parser.parse_args()
     timings = measure(arguments.rounds)
-    text = report(timings, arguments.rounds)
-    print(text)
-    if arguments.write is not None:
-        document = arguments.write.read_text() if arguments.write.exists() else ""
-        if BEGIN not in document:
-            document += f"\n## Paddle 3 (.json) to .pdmodel\n\n{BEGIN}\n{END}\n"
-        head, rest = document.split(BEGIN)
-        arguments.write.write_text(f"{head}{BEGIN}\n{text}\n{END}{rest.split(END)[1]}")
     over = timings["mconv downgrade"].seconds - timings["cp -r"].seconds
     peak = max(max(t.peak) for name, t in timings.items() if name != "cp -r")
     linked = timings["mconv downgrade --link"].seconds
-    missed = linked > MAX_SECONDS or peak > MAX_MB
-    print(f"\non top of cp: {over:.2f} s; without copying: {linked:.2f} s; peak {peak:.0f} MB")
-    return 1 if missed else 0
+    print(f"on top of cp: {over:.2f} s; without copying: {linked:.2f} s; peak {peak:.0f} MB\n")
+    failed = [f"{linked:.2f} s without copying"] if linked > MAX_SECONDS else []
+    failed += [f"{peak:.0f} MB"] if peak > MAX_MB else []
+    finish(f"{BEGIN}\n{report(timings, arguments.rounds)}\n{END}\n", failed, arguments.write, BEGIN, END)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

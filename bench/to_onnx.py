@@ -16,8 +16,9 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import NoReturn
 
-from to_serving import Timing, machine
+from to_serving import Timing, finish, machine
 
 HERE = Path(__file__).parent
 BEGIN, END = "<!-- to-onnx: begin -->", "<!-- to-onnx: end -->"
@@ -69,23 +70,17 @@ def report(timings: dict[str, Timing], rounds: int) -> str:
     return "\n".join(lines)
 
 
-def main() -> int:
+def main() -> NoReturn:
     parser = argparse.ArgumentParser()
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--write", type=Path, help="put the table between the marks in this file")
     arguments = parser.parse_args()
     timings = measure(arguments.rounds)
-    text = report(timings, arguments.rounds)
-    print(text)
-    if arguments.write is not None:
-        document = arguments.write.read_text() if arguments.write.exists() else ""
-        if BEGIN not in document:
-            document += f"\n## Paddle to ONNX\n\n{BEGIN}\n{END}\n"
-        head, rest = document.split(BEGIN)
-        arguments.write.write_text(f"{head}{BEGIN}\n{text}\n{END}{rest.split(END)[1]}")
     peak = max(timings["mconv to-onnx"].peak)
-    return 1 if ratio(timings) > MAX_RATIO or peak > MAX_MB else 0
+    failed = [f"{ratio(timings):.2f} x cp"] if ratio(timings) > MAX_RATIO else []
+    failed += [f"{peak:.0f} MB"] if peak > MAX_MB else []
+    finish(f"{BEGIN}\n{report(timings, arguments.rounds)}\n{END}\n", failed, arguments.write, BEGIN, END)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()
