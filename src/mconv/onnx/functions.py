@@ -8,7 +8,7 @@ from typing import Any, Optional
 from mconv.errors import CorruptModelError
 from mconv.onnx import cpp
 from mconv.onnx.registry import normal_domain
-from mconv.program.dtypes import DType
+from mconv.program.dtypes import TO_ONNX
 from mconv.program.value import Value
 
 
@@ -70,7 +70,7 @@ def type_of(value: Optional[Value]) -> Any:
 
     proto = onnx.TypeProto()
     if value is not None:
-        proto.tensor_type.elem_type = _ONNX_TYPES[value.dtype]
+        proto.tensor_type.elem_type = TO_ONNX[value.dtype]
         if value.shape is not None:
             proto.tensor_type.shape.SetInParent()
             for dim in value.shape:
@@ -78,23 +78,6 @@ def type_of(value: Optional[Value]) -> Any:
                 if isinstance(dim, int):
                     entry.dim_value = dim
     return proto
-
-
-# Paddle's type → onnx.TensorProto.DataType
-_ONNX_TYPES = {
-    DType.FP32: 1,
-    DType.UINT8: 2,
-    DType.INT8: 3,
-    DType.INT16: 5,
-    DType.INT32: 6,
-    DType.INT64: 7,
-    DType.BOOL: 9,
-    DType.FP16: 10,
-    DType.FP64: 11,
-    DType.COMPLEX64: 14,
-    DType.COMPLEX128: 15,
-    DType.BF16: 16,
-}
 
 
 def first_line(error: BaseException) -> str:

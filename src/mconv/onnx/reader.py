@@ -22,7 +22,7 @@ from mconv.errors import CorruptModelError, NotAModelError, UnsupportedError
 from mconv.onnx.text import check_text
 from mconv.program import external_data
 from mconv.program.bfloat16 import from_bits
-from mconv.program.dtypes import DType
+from mconv.program.dtypes import FROM_ONNX, DType
 from mconv.program.params import ArraySource, FileSource, TensorSource
 
 if TYPE_CHECKING:
@@ -120,20 +120,8 @@ class OnnxModel:
 
 # types ----------------------------------------------------------------------------------------------------------
 
-# onnx.TensorProto.DataType → Paddle's type
-_EXACT = {
-    1: DType.FP32,
-    2: DType.UINT8,
-    3: DType.INT8,
-    5: DType.INT16,
-    6: DType.INT32,
-    7: DType.INT64,
-    9: DType.BOOL,
-    10: DType.FP16,
-    11: DType.FP64,
-    14: DType.COMPLEX64,
-    15: DType.COMPLEX128,
-}
+# what a tensor's data are as they are stored; Paddle's kernels lack bfloat16, which is widened
+_EXACT = {number: dtype for number, dtype in FROM_ONNX.items() if dtype is not DType.BF16}
 # types that Paddle (or its CPU kernels) lack → the type that holds every value of theirs (uint64: up to 2^63)
 WIDENED = {4: DType.INT32, 12: DType.INT64, 13: DType.INT64, 16: DType.FP32}
 _NAMES = {8: "string", 17: "float8e4m3fn", 18: "float8e4m3fnuz", 19: "float8e5m2", 20: "float8e5m2fnuz", 21: "uint4"}

@@ -160,3 +160,21 @@ ATTR_FIELDS = {
     AttrType.SCALARS: "scalars",
 }
 REPEATED_ATTRS = frozenset(t for t in AttrType if t.name.endswith("S"))
+
+
+# a type's number in ``onnx.TensorProto.DataType`` (onnx.proto)
+TO_ONNX = {
+    DType.FP32: 1,
+    DType.UINT8: 2,
+    DType.INT8: 3,
+    DType.INT16: 5,
+    DType.INT32: 6,
+    DType.INT64: 7,
+    DType.BOOL: 9,
+    DType.FP16: 10,
+    DType.FP64: 11,
+    DType.COMPLEX64: 14,
+    DType.COMPLEX128: 15,
+    DType.BF16: 16,
+}
+FROM_ONNX = {number: dtype for dtype, number in TO_ONNX.items()}

@@ -8,9 +8,9 @@ from typing import Any, Callable, Optional
 
 import numpy as np
 
-from mconv.exporters.onnx.types import FROM_ONNX, numbers
+from mconv.exporters.onnx.types import numbers
 from mconv.program import dims as D
-from mconv.program.dtypes import DType
+from mconv.program.dtypes import FROM_ONNX, DType
 from mconv.program.value import Value
 
 _LARGEST = 1 << 16  # elements, read or made: larger results belong into the model's own work

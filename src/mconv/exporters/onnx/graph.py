@@ -10,9 +10,9 @@ import numpy as np
 
 from mconv.exporters.onnx import fold
 from mconv.exporters.onnx.errors import NeedsOpset, Unsupported
-from mconv.exporters.onnx.types import FROM_ONNX, TO_ONNX, constraint, numbers, type_proto
+from mconv.exporters.onnx.types import constraint, numbers, type_proto
 from mconv.program import dims as D
-from mconv.program.dtypes import DType
+from mconv.program.dtypes import FROM_ONNX, TO_ONNX, DType
 from mconv.program.params import TensorSource
 from mconv.program.value import Value
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any, Optional, Union
 
 from mconv.exporters.onnx.graph import Graph, Scope
-from mconv.exporters.onnx.types import TO_ONNX, type_proto
+from mconv.exporters.onnx.types import type_proto
 from mconv.program import dims as D
-from mconv.program.dtypes import DType
+from mconv.program.dtypes import TO_ONNX, DType
 from mconv.program.value import Value
 
 

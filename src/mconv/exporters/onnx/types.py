@@ -6,24 +6,8 @@ from collections.abc import Sequence
 from typing import Any, Optional
 
 from mconv.program import dims as D
-from mconv.program.dtypes import DType
+from mconv.program.dtypes import TO_ONNX, DType
 
-# DType → number of onnx.TensorProto.DataType
-TO_ONNX = {
-    DType.FP32: 1,
-    DType.UINT8: 2,
-    DType.INT8: 3,
-    DType.INT16: 5,
-    DType.INT32: 6,
-    DType.INT64: 7,
-    DType.BOOL: 9,
-    DType.FP16: 10,
-    DType.FP64: 11,
-    DType.COMPLEX64: 14,
-    DType.COMPLEX128: 15,
-    DType.BF16: 16,
-}
-FROM_ONNX = {number: dtype for dtype, number in TO_ONNX.items()}
 # what the type constraints of a schema call it
 CALLED = {
     DType.FP32: "float",

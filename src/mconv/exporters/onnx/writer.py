@@ -10,8 +10,9 @@ import numpy as np
 
 from mconv.artifacts.passing import Passing
 from mconv.exporters.onnx.exporter import Exported
-from mconv.exporters.onnx.types import TO_ONNX, type_proto
+from mconv.exporters.onnx.types import type_proto
 from mconv.program.copying import copy_range, new_buffer, open_regular, read_into, shorter, write_all
+from mconv.program.dtypes import TO_ONNX
 from mconv.program.params import ArraySource, FileSource, TensorSource
 
 # bytes of a file that can still be read as one message

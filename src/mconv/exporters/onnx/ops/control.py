@@ -12,9 +12,8 @@ from mconv.exporters.onnx.context import Context
 from mconv.exporters.onnx.errors import Unsupported
 from mconv.exporters.onnx.registry import paddle_op
 from mconv.exporters.onnx.subgraphs import Array, Held, body, info, node
-from mconv.exporters.onnx.types import TO_ONNX
 from mconv.program import dims as D
-from mconv.program.dtypes import DType, VarKind
+from mconv.program.dtypes import TO_ONNX, DType, VarKind
 from mconv.program.program import Block, Op, Program
 from mconv.program.value import Value
 
