@@ -7,6 +7,7 @@ from typing import Any, Optional
 
 from mconv.errors import UnsupportedError, UsageError
 from mconv.printable import require_visible
+from mconv.program.ends import inputs_of
 from mconv.program.near import unknown
 
 # operator that chooses among overlapping boxes → its inputs that the network has found
@@ -83,20 +84,7 @@ def cut(
     feeds = fed(graph)
     stop = set(feeds if inputs is None else inputs)
     reached = _reached(graph, wanted, stop)
-    given = [n for n in feeds if n in reached] if inputs is None else list(inputs)
-    missing = [n for n in feeds if n in reached and n not in stop]
-    if missing:
-        raise UsageError(
-            f"--inputs {','.join(given)}: the outputs need {', '.join(map(repr, missing))}, too",
-            f"--inputs {','.join([*given, *missing])}, or name outputs that do without",
-        )
-    idle = [n for n in given if n not in reached]
-    if idle:
-        raise UsageError(f"--inputs: no output depends on {idle[0]!r}", "leave it out")
-    if not given and outputs is not None:
-        raise UsageError(
-            f"--outputs {','.join(wanted)}: depends on no input", "name what the model computes of its inputs"
-        )
+    given = inputs_of(wanted, feeds, reached, inputs, named=outputs is not None)
     _detach(graph, set(given) - set(feeds))
     for what, names in ((graph.input, given), (graph.output, wanted)):
         made = [_info(n, infos, what is graph.input) for n in names]

@@ -8,6 +8,7 @@ from typing import Optional
 from mconv.errors import UnsupportedError, UsageError
 from mconv.program.dead import eliminate_dead
 from mconv.program.dtypes import AttrType, VarKind
+from mconv.program.ends import inputs_of
 from mconv.program.near import unknown
 from mconv.program.program import Op, Program, Var
 
@@ -41,22 +42,7 @@ def cut(
     feeds = [port.name for port in made.feeds]
     stop = set(feeds if given is None else given)
     reached = _reached(made, wanted, stop)
-    if given is None:
-        given = [name for name in feeds if name in reached]
-    else:
-        missing = [name for name in feeds if name in reached and name not in stop]
-        if missing:
-            raise UsageError(
-                f"--inputs {','.join(given)}: the outputs need {', '.join(map(repr, missing))}, too",
-                f"--inputs {','.join([*given, *missing])}, or name outputs that do without",
-            )
-        idle = [name for name in given if name not in reached]
-        if idle:
-            raise UsageError(f"--inputs: no output depends on {idle[0]!r}", "leave it out")
-    if not given:
-        raise UsageError(
-            f"--outputs {','.join(wanted)}: depends on no input", "name what the model computes of its inputs"
-        )
+    given = inputs_of(wanted, feeds, reached, given)
     _set_ports(made, given, wanted)
     eliminate_dead(made)
     return made

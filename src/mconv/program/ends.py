@@ -1,0 +1,45 @@
+"""Where a part of a model begins: what a cut between named inputs and outputs needs, of any format."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import Optional
+
+from mconv.errors import UsageError
+
+
+def inputs_of(
+    wanted: Sequence[str],
+    feeds: Sequence[str],
+    reached: Collection[str],
+    given: Optional[Sequence[str]],
+    *,
+    named: bool = True,
+) -> list[str]:
+    """The inputs of the part, in their order.
+
+    Args:
+        wanted: its outputs.
+        feeds: the model's inputs.
+        reached: what the outputs depend on, back to the inputs.
+        given: where it is to begin; None: at those of the model's inputs that it depends on.
+        named: whether the outputs were named, so that one may depend on no input by mistake.
+
+    Raises:
+        UsageError: more inputs are needed, or one is not, or none is.
+    """
+    found = [name for name in feeds if name in reached] if given is None else list(given)
+    missing = [name for name in feeds if name in reached and name not in found]
+    if missing:
+        raise UsageError(
+            f"--inputs {','.join(found)}: the outputs need {', '.join(map(repr, missing))}, too",
+            f"--inputs {','.join([*found, *missing])}, or name outputs that do without",
+        )
+    idle = [name for name in found if name not in reached]
+    if idle:
+        raise UsageError(f"--inputs: no output depends on {idle[0]!r}", "leave it out")
+    if not found and named:
+        raise UsageError(
+            f"--outputs {','.join(wanted)}: depends on no input", "name what the model computes of its inputs"
+        )
+    return found
