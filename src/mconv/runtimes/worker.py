@@ -226,6 +226,4 @@ def _with_fetches(program: Path, params: Optional[Path], names: list[str], scrat
         for entry in program.parent.iterdir():
             if entry.name != "__model__" and entry != program:
                 (scratch / entry.name).symlink_to(entry)
-    else:  # the Executor looks for them beside it, too
-        (scratch / params.name).symlink_to(params)
     return target

@@ -251,6 +251,10 @@ class OnExecutor:
 
                 self.executor = fluid.Executor(self.core.CPUPlace())
                 folder, name = os.path.split(program)
+                if params is not None and os.path.dirname(params) != folder:  # where they are looked for
+                    for path in (program, params):
+                        os.symlink(path, os.path.join(self.folder.name, os.path.basename(path)))
+                    folder = self.folder.name
                 loaded = fluid.io.load_inference_model(folder, self.executor, name, params)
         self.program, self.inputs, self.fetches = loaded
         # the outputs of a .json have no names of their own; these are what the Predictor calls them
