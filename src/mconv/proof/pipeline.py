@@ -81,7 +81,10 @@ class Pipeline:
     def __enter__(self) -> Pipeline:
         # not in the service's folder: its processes talk over sockets there, whose paths have at most 108 characters
         self._scratch = tempfile.TemporaryDirectory(prefix="mconv-pipe-")
-        env = self.where.environ(OMP_NUM_THREADS="1", MKL_NUM_THREADS="1", TMPDIR=self._scratch.name)
+        # outputs are compared, also where users are answered texts or boxes alone
+        env = self.where.environ(
+            OMP_NUM_THREADS="1", MKL_NUM_THREADS="1", TMPDIR=self._scratch.name, SERVICE_OUTPUTS="1"
+        )
         with (self.folder / "driver.log").open("wb") as errors:
             self._driver = subprocess.Popen(
                 [str(self.where.python), str(DRIVER), *([] if self.namespace else ["--no-namespace"])],

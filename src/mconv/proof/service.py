@@ -93,7 +93,7 @@ def _services(folder: Path) -> list[FoundService]:
 
 
 def copy(service: FoundService, scratch: Path) -> Path:
-    """A copy of a service's files that finds its model where its ``config.yml`` says, and answers all outputs.
+    """A copy of a service's files, unchanged, that finds its model where its ``config.yml`` says.
 
     Returns:
         The copy's folder, below *scratch*.
@@ -104,10 +104,6 @@ def copy(service: FoundService, scratch: Path) -> Path:
     for entry in service.folder.iterdir():
         if entry.is_file() and entry.suffix != ".log":
             shutil.copy2(entry, folder / entry.name)
-    program = folder / scaffold.SERVICE  # outputs are compared, also where users are answered texts or boxes alone
-    program.write_text(
-        re.sub(r"^OUTPUTS = False$", "OUTPUTS = True", program.read_text("utf-8"), flags=re.MULTILINE), "utf-8"
-    )
     if not Path(service.model).is_absolute():
         link = Path(os.path.normpath(folder / service.model))
         if not link.exists():
