@@ -16,7 +16,7 @@ from mconv.errors import CorruptModelError
 from mconv.program.dtypes import DType
 from mconv.proof.service import png
 from mconv.serving import paddlex
-from mconv.serving.image_settings import ImageOptions, settle
+from mconv.serving.image_settings import ImageOptions, ImageSettings, settle
 from mconv.serving.kinds import ModelInput
 from mconv.serving.scaffold import Service, options_from, plan
 from tests.proof.services import post, running
@@ -25,6 +25,10 @@ from tests.serving.generated import load, model
 
 PICTURE = {"x": (DType.FP32, (-1, 3, -1, -1))}
 INPUT = [ModelInput("x", DType.FP32, (None, 3, None, None))]
+
+
+def settled(folder: Path, options: ImageOptions = ImageOptions()) -> ImageSettings:
+    return settle(INPUT, options, folder, paddlex.find(folder))
 
 
 def operators(*ops: Any, **post: Any) -> dict[str, Any]:
@@ -55,7 +59,7 @@ IMAGENET = {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}
     ],
 )  # fmt: skip
 def test_settings(content: Any, wanted: dict[str, Any], tmp_path: Path) -> None:
-    found = settle(INPUT, ImageOptions(), ppocr.write(tmp_path, content))
+    found = settled(ppocr.write(tmp_path, content))
     assert {k: getattr(found, k) for k in wanted} == {
         k: pytest.approx(v) if k == "scale" else v for k, v in wanted.items()
     }
@@ -63,7 +67,7 @@ def test_settings(content: Any, wanted: dict[str, Any], tmp_path: Path) -> None:
 
 def test_options_come_first(tmp_path: Path) -> None:
     folder = ppocr.write(tmp_path, ppocr.rec())
-    found = settle(INPUT, ImageOptions(size="32x?", order="rgb", library="pillow"), folder)
+    found = settled(folder, ImageOptions(size="32x?", order="rgb", library="pillow"))
     assert (found.height, found.widths, found.order, found.library, found.mean) == (
         32,
         None,
@@ -75,7 +79,7 @@ def test_options_come_first(tmp_path: Path) -> None:
 
 def test_what_a_service_does_not_do_is_said(tmp_path: Path) -> None:
     folder = ppocr.write(tmp_path, operators({"TableMasterResize": {"size": 480}}, {"ResizeImage": {"size": 32}}))
-    (note,) = [n for n in settle(INPUT, ImageOptions(), folder).notes if "TableMasterResize" in n]
+    (note,) = [n for n in settled(folder).notes if "TableMasterResize" in n]
     assert "image_input.py" in note
 
 
@@ -100,7 +104,7 @@ def test_what_a_service_does_not_do_is_said(tmp_path: Path) -> None:
 )  # fmt: skip
 def test_damaged(content: Any, tmp_path: Path) -> None:
     with pytest.raises(CorruptModelError, match="inference.yml"):
-        settle(INPUT, ImageOptions(), ppocr.write(tmp_path, content))
+        settled(ppocr.write(tmp_path, content))
 
 
 @pytest.mark.parametrize(
@@ -217,6 +221,16 @@ def test_labels_of_a_classifier(tmp_path: Path) -> None:
     assert planned(folder, {"y": (-1, 2)}).files["labels.txt"] == "0_degree\n180_degree\n"
     other = planned(folder, {"y": (-1, 3)})
     assert "labels.txt" not in other.files and any("2 labels" in note for note in other.notes)
+
+
+def test_what_is_read_is_answered_alone(tmp_path: Path) -> None:
+    """The outputs of a recogniser are megabytes; those that nothing reads are the answer."""
+    made = planned(ppocr.write(tmp_path / "rec", ppocr.rec()), {"y": (-1, -1, len(ppocr.characters()) + 2)})
+    assert "\nOUTPUTS = False or " in made.files["web_service.py"]
+    assert (
+        "\nOUTPUTS = True or "
+        in planned(ppocr.write(tmp_path / "cls", ppocr.CLS), {"y": (-1, 2)}).files["web_service.py"]
+    )
 
 
 def test_another_number_of_characters_is_said(tmp_path: Path) -> None:

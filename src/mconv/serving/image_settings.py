@@ -93,17 +93,22 @@ class ImageSettings:
         )
 
 
-def settle(inputs: Sequence[ModelInput], options: ImageOptions, beside: Optional[Path]) -> ImageSettings:
+def settle(
+    inputs: Sequence[ModelInput],
+    options: ImageOptions,
+    beside: Optional[Path],
+    described: Optional[paddlex.PaddleX] = None,
+) -> ImageSettings:
     """Work out the settings for a model of one picture.
 
     Args:
-        beside: the folder of the source, where ``inference.yml`` or ``preprocessor_config.json`` may be.
+        beside: the folder of the source, where ``preprocessor_config.json`` may be.
+        described: what ``inference.yml`` in it says, which comes first.
 
     Raises:
         UsageError: the model is no model of one picture, or the options contradict each other or the model.
         CorruptModelError: one of these is damaged.
     """
-    described = paddlex.find(beside)
     said, notes = ({}, []) if described is None else described.picture()
     for option, value, allowed in (
         ("--image-fit", options.fit, FITS),

@@ -7,11 +7,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Optional
 
+from mconv.artifacts.described import NAME as DESCRIPTION
 from mconv.errors import MconvError, UsageError
 from mconv.program.copying import copy_file
 from mconv.program.program import Program
-from mconv.serving import image_settings, onednn, paddlex, tokenizer_files
+from mconv.serving import image_settings, onednn, tokenizer_files
 from mconv.serving.kinds import KINDS, ModelInput, Written, image_layout, text_roles
+from mconv.serving.paddlex import PaddleX
 from mconv.serving.rendering import literal, render
 from mconv.serving.service_options import ServiceOptions
 from mconv.serving.sidecars import read_json, read_text
@@ -137,8 +139,14 @@ def text(
     return {i.name: ([batch or 1, row or 1], [most, longest], [batch or 1, longest]) for i in inputs}
 
 
-def image(service: Service, inputs: Sequence[ModelInput], options: ServiceOptions, beside: Optional[Path]) -> Shapes:
-    found = image_settings.settle(inputs, options.image, beside)
+def image(
+    service: Service,
+    inputs: Sequence[ModelInput],
+    options: ServiceOptions,
+    beside: Optional[Path],
+    described: Optional[PaddleX] = None,
+) -> Shapes:
+    found = image_settings.settle(inputs, options.image, beside, described)
     service.files[MODULES["image"]] = render(
         MODULES["image"],
         INPUT=f"{literal(inputs[0].name)}, {literal(inputs[0].dtype.label)}",
@@ -188,7 +196,13 @@ def tensor(service: Service, inputs: Sequence[ModelInput], options: ServiceOptio
     return shapes
 
 
-def labels(service: Service, options: ServiceOptions, program: Optional[Program], beside: Optional[Path]) -> None:
+def labels(
+    service: Service,
+    options: ServiceOptions,
+    program: Optional[Program],
+    beside: Optional[Path],
+    described: Optional[PaddleX] = None,
+) -> None:
     """Add the names of the classes: those of the user's file, else those of ``inference.yml`` or ``id2label`` of
     ``config.json`` beside the source.
 
@@ -196,7 +210,6 @@ def labels(service: Service, options: ServiceOptions, program: Optional[Program]
         UsageError: the user's file cannot be read, or has not as many names as the first output has numbers in a row.
     """
     outputs = [] if program is None else program.fetches
-    described = paddlex.find(beside)
     classes = outputs[0].shape[-1] if outputs and outputs[0].shape else -1
     if options.labels is not None:
         path = Path(options.labels)
@@ -214,7 +227,7 @@ def labels(service: Service, options: ServiceOptions, program: Optional[Program]
             service.files[LABELS] = "".join(f"{name}\n" for name in described.words)
         else:
             service.notes.append(
-                f"{paddlex.NAME} has {len(described.words)} labels, the output {classes} numbers in a row: answers have none"
+                f"{DESCRIPTION} has {len(described.words)} labels, the output {classes} numbers in a row: answers have none"
             )
     elif beside is not None and classes > 0:
         names = read_json(beside / "config.json").get("id2label")
@@ -224,14 +237,13 @@ def labels(service: Service, options: ServiceOptions, program: Optional[Program]
             service.files[LABELS] = "".join(" ".join(str(names[i]).split()) + "\n" for i in wanted)
 
 
-def answers(service: Service, program: Optional[Program], beside: Optional[Path]) -> None:
-    """Add what reads the outputs as ``inference.yml`` beside the source says: texts of a recogniser, boxes of a detector of
+def answers(service: Service, program: Optional[Program], described: Optional[PaddleX]) -> None:
+    """Add what reads the outputs as ``inference.yml`` says: texts of a recogniser, boxes of a detector of
     text.
 
     Raises:
         CorruptModelError: ``inference.yml`` is damaged.
     """
-    described = paddlex.find(beside) if service.kind == "image" else None
     module = None if described is None else ANSWERS.get(described.answer or "")
     if described is None or module is None:
         return
@@ -240,7 +252,7 @@ def answers(service: Service, program: Optional[Program], beside: Optional[Path]
         others = {"score_mode": "fast", "box_type": "quad"}
         unlike = [f"{k}: {described.after[k]}" for k, v in others.items() if described.after.get(k, v) != v]
         if unlike:
-            service.notes.append(f"{paddlex.NAME} has {', '.join(unlike)}: boxes are {', '.join(others.values())}")
+            service.notes.append(f"{DESCRIPTION} has {', '.join(unlike)}: boxes are {', '.join(others.values())}")
         service.files[module] = render(
             module, THRESHOLD=found["thresh"], BOX_THRESHOLD=found["box_thresh"], GROWTH=found["unclip_ratio"],
             MAX_BOXES=found["max_candidates"], DILATED=found["use_dilation"],
@@ -250,7 +262,7 @@ def answers(service: Service, program: Optional[Program], beside: Optional[Path]
     shape = program.fetches[0].shape if program is not None and program.fetches else ()
     if shape and shape[-1] not in (-1, len(words)):
         service.notes.append(
-            f"{paddlex.NAME} has {len(words) - 2} characters, the output {shape[-1]} numbers in a row: answers have no text"
+            f"{DESCRIPTION} has {len(words) - 2} characters, the output {shape[-1]} numbers in a row: answers have no text"
         )
         return
     service.files[CHARACTERS] = "".join(f"{word}\n" for word in words)

@@ -20,7 +20,7 @@ from mconv.printable import quoted
 from mconv.program import files
 from mconv.program.paths import PathLike
 from mconv.program.program import Program
-from mconv.serving import configure, input_modules, onednn, shape_ranges, tokenizer_files
+from mconv.serving import configure, input_modules, onednn, paddlex, shape_ranges, tokenizer_files
 from mconv.serving.configure import ServingConfig
 from mconv.serving.image_settings import ImageOptions
 from mconv.serving.input_modules import ANSWERS, CHARACTERS, LABELS, MODULES, Service, Shapes
@@ -107,6 +107,7 @@ def plan(
         if given is not None and service.kind != kind:
             hint = f"--service {kind} says what it is" if options.service is None else f"leave out {what}"
             raise UsageError(f"{what}: this is no service of kind {kind} but {service.kind}", hint)
+    described = paddlex.find(beside)
     if service.kind == "text":
         # answers of one size, whatever the length of the text
         pooled = all(s and all(size > 0 for size in s[1:]) for s in _outputs(config, program).values())
@@ -114,11 +115,12 @@ def plan(
             service, inputs, options, tokenizer, onednn.product_bytes(program) if pooled else None
         )
     elif service.kind == "image":
-        shapes = input_modules.image(service, inputs, options, beside)
+        shapes = input_modules.image(service, inputs, options, beside, described)
     else:
         shapes = input_modules.tensor(service, inputs, options)
-    input_modules.labels(service, options, program, beside)
-    input_modules.answers(service, program, beside)
+    input_modules.labels(service, options, program, beside, described)
+    if service.kind == "image":
+        input_modules.answers(service, program, described)
     _around(service, config, program, options, model, shapes)
     return service
 
