@@ -135,6 +135,19 @@ def test_internal_variables_with_separate_parameters(workers: Workers) -> None:
 
 @pytest.mark.runtime
 @pytest.mark.parametrize("runtime", RUNTIMES)
+def test_internal_variables_by_the_executor(workers: Workers, runtime: str) -> None:
+    """The program that fetches them lies elsewhere than the parameters."""
+    golden = case("1.8.5-mlp_custom" if runtime == "paddle-1.8.5" else "2.3.2-mlp")
+    files = locate(golden.model)
+    program = Program.from_bytes(files.program.read_bytes())
+    hidden = next(op for op in program.main.ops if op.type == "relu").output("Out")[0]
+    result = workers(runtime).run(files.program, files.params, golden.inputs, engine="executor", fetch=[hidden])
+    assert result.engine == "executor" and result.names[1] == hidden
+    np.testing.assert_allclose(result.outputs[0][0], golden.outputs[0], atol=1e-6)
+
+
+@pytest.mark.runtime
+@pytest.mark.parametrize("runtime", RUNTIMES)
 def test_the_executor_combines_separate_parameters(workers: Workers, runtime: str) -> None:
     golden = case("1.8.5-bert_separate")
     files = locate(golden.model)
