@@ -17,6 +17,7 @@ FORMATS = {
     "pdparams": "paddle",
     "configuration": "serving",
     "tokenizer": "serving",
+    "description": "serving",
     "names": "serving",
     "provenance": "documents",
     "recipe": "documents",

@@ -169,6 +169,62 @@ def _tokenizer_sound(made: tuple[Path, Path], folder: Path) -> list[list[str]]:
 
 TOKENIZER = Format("tokenizer", _texts, _tokenizer_case, _tokenizer_sound)
 
+# ------------------------------------------------------------------------------------------------- inference.yml
+
+_DECODE: dict[str, Any] = {"DecodeImage": {"channel_first": False, "img_mode": "BGR"}}
+_NORMALIZE = {"NormalizeImage": {"mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5], "scale": "1./255.", "order": "hwc"}}
+_DESCRIPTIONS: list[dict[str, Any]] = [
+    {
+        "Global": {"model_name": "PP-OCRv4_mobile_det"},
+        "PreProcess": {"transform_ops": [_DECODE, {"DetResizeForTest": {"resize_long": 960}}, _NORMALIZE]},
+        "PostProcess": {
+            "name": "DBPostProcess",
+            "thresh": 0.3,
+            "box_thresh": 0.6,
+            "unclip_ratio": 1.5,
+            "max_candidates": 9,
+        },
+    },
+    {
+        "Global": {"model_name": "PP-OCRv4_mobile_rec"},
+        "Hpi": {"backend_configs": {"paddle_infer": {"trt_dynamic_shapes": {"x": [[1, 3, 48, 160]]}}}},
+        "PreProcess": {"transform_ops": [_DECODE, {"RecResizeImg": {"image_shape": [3, 48, 320]}}]},
+        "PostProcess": {"name": "CTCLabelDecode", "character_dict": ["a", "b", "\u4e2d"]},
+    },
+    {
+        "Global": {"model_name": "PP-LCNet_x1_0"},
+        "PreProcess": {
+            "transform_ops": [{"ResizeImage": {"resize_short": 256}}, {"CropImage": {"size": 224}}, _NORMALIZE]
+        },
+        "PostProcess": {"Topk": {"topk": 5, "label_list": ["cat", "dog"]}},
+    },
+]
+
+
+def _descriptions(folder: Path) -> Path:
+    return _converted("2.3.2-conv", folder / "p")
+
+
+def _description_case(made: Path, rng: random.Random, folder: Path) -> list[str]:
+    _light(made, folder / "s")
+    held = mutate.tree(rng, json.loads(mutate.dumps(rng.choice(_DESCRIPTIONS))))
+    text = _written(held)  # JSON is YAML
+    path = folder / "s" / "serving_server" / "inference.yml"
+    path.write_bytes(mutate.data(rng, text) if rng.random() < 0.2 else text)
+    return rng.choice([_service("image"), _service("image"), ["inspect", "s/serving_server"]])
+
+
+def _description_sound(made: Path, folder: Path) -> list[list[str]]:
+    commands = []
+    for number, held in enumerate(_DESCRIPTIONS):
+        _light(made, folder / f"s{number}")
+        folder.joinpath(f"s{number}/serving_server/inference.yml").write_bytes(_written(held))
+        commands += [["inspect", f"s{number}"], ["scaffold", f"s{number}/serving_server", "-o", f"out{number}"]]
+    return commands
+
+
+DESCRIPTION = Format("description", _descriptions, _description_case, _description_sound)
+
 # ------------------------------------------------------------------------------------------------- names and aliases
 
 
