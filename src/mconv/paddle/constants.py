@@ -7,7 +7,7 @@ from typing import Any, Optional
 import numpy as np
 
 from mconv.errors import UnsupportedError
-from mconv.paddle.attributes import means_nothing
+from mconv.paddle.attributes import TYPED_VALUES, means_nothing
 from mconv.program.builder import Builder
 from mconv.program.dtypes import AttrType, DType
 from mconv.program.params import ArraySource, TensorSource
@@ -17,12 +17,6 @@ from mconv.program.value import Results, Value
 
 # a larger constant becomes a parameter: programs over 64 MiB are refused by older Paddle
 MAX_INLINE = 1 << 18
-_ASSIGN = {
-    DType.BOOL: ("bool_values", AttrType.INTS),
-    DType.INT32: ("int32_values", AttrType.INTS),
-    DType.INT64: ("int64_values", AttrType.LONGS),
-    DType.FP32: ("fp32_values", AttrType.FLOATS),
-}
 _VIA = {
     DType.UINT8: DType.INT32,
     DType.INT8: DType.INT32,
@@ -42,7 +36,7 @@ class InlineBuilder(Builder):
 
     def __init__(self, target: str):
         super().__init__(target)
-        self._inline: dict[tuple, str] = {}
+        self._inline: dict[tuple, tuple[str, np.ndarray]] = {}
         self._head = 0  # how many operators have been put where constants are written
 
     def stored(self, source: TensorSource, name: str) -> Value:
@@ -87,8 +81,8 @@ class InlineBuilder(Builder):
             name = self._write(array, value.dtype)
             if name is None:
                 return super()._materialize(value)
-            self._inline[key] = name
-        value.name = self._inline[key]
+            self._inline[key] = name, array  # kept, as its id is the key
+        value.name = self._inline[key][0]
         return value.name
 
     def _write(self, array: np.ndarray, dtype: DType) -> Optional[str]:
@@ -112,12 +106,12 @@ class InlineBuilder(Builder):
                 ],
             )
         via = _VIA.get(dtype, dtype)
-        if via not in _ASSIGN or array.nbytes > MAX_INLINE:
+        if via not in TYPED_VALUES or array.nbytes > MAX_INLINE:
             return None
         plain = array.astype(via.numpy)
         if dtype is DType.FP64 and not np.array_equal(plain.astype(np.float64), array, equal_nan=True):
             return None
-        field, kind = _ASSIGN[via]
+        field, kind, _ = TYPED_VALUES[via]
         values: list[Any] = plain.reshape(-1).tolist()
         if field not in self.signature("assign_value")["attrs"]:
             field, kind = "values", AttrType.SCALARS
