@@ -207,7 +207,7 @@ class ServeCheck(Timed):
         default=None, help="Seconds for one request; default those for the start.", cli=False, recipe=False
     )
     tolerance: float = option(
-        default=1e-6,
+        default=1e-6,  # nothing may be lost on the way through JSON: float32 survives it exactly
         help="How far an answer may be from direct inference, absolute and relative.",
         group=VERIFICATION,
         cli=False,

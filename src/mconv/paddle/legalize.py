@@ -18,7 +18,7 @@ from mconv.paddle.registry import UNKNOWN
 from mconv.passes import ports, quantize_forms
 from mconv.passes.rewrite import Site, make
 from mconv.program import signatures, targets
-from mconv.program.dtypes import AttrType, DType, VarKind
+from mconv.program.dtypes import AttrType, VarKind
 from mconv.program.params import ArraySource, TensorSource
 from mconv.program.program import Op, Program, Var
 from mconv.program.signatures import Signature
@@ -30,13 +30,6 @@ FIRST_CARRIED = 2004000  # the first Predictor that passes bool, float64, int8 a
 MESSAGE_LIMIT = 64 << 20  # protobuf's default limit for one message, which Paddle before 2.4 keeps
 NO_OPERATOR = "no such operator"
 _BIG_CONSTANT = 1 << 12  # elements; smaller constants stay where they are
-_VALUES = {
-    "bool_values": DType.BOOL,
-    "fp32_values": DType.FP32,
-    "fp64_values": DType.FP64,
-    "int32_values": DType.INT32,
-    "int64_values": DType.INT64,
-}
 
 
 @dataclass
@@ -70,7 +63,7 @@ def legalize(program: Program, target: str, params: Optional[Mapping[str, Tensor
     """
     goal = targets.get(target)
     done = Legalized()
-    if goal.version < FIRST_OBSERVER or any(op.type == "moving_average_abs_max_scale" for op in program.main.ops):
+    if goal.version < FIRST_OBSERVER or any(op.type == quantize_forms.OBSERVER for op in program.main.ops):
         done.count("observers of ranges taken out", quantize_forms.without_observers(program))
     if params is not None and quantize_forms.fails(program, goal.version):
         changed, more = quantize_forms.to_linear(program, params)
@@ -271,7 +264,7 @@ def _shrink(program: Program, target: str, done: Legalized) -> None:
 
 
 def _constant(op: Op) -> ArraySource | None:
-    for name, dtype in _VALUES.items():
+    for dtype, (name, _, _) in attributes.TYPED_VALUES.items():
         values = op.attr(name)
         if values and len(values) >= _BIG_CONSTANT and op.attr("dtype") == dtype:
             import numpy as np

@@ -31,7 +31,8 @@ def reasons(program: Program, target: str, size: int = 0) -> list[str]:
     meanings: Counter[str] = Counter()
     otherwise: Counter[str] = Counter()
     since = not goal.has_0d and program.version >= FIRST_0D
-    changed_since = Changed(program, zero_rank.scalars(program), goal) if since else None
+    without = zero_rank.scalars(program) if since else frozenset()
+    changed_since = Changed(program, without, goal) if since else None
     for block, op in program.ops():
         if op.type in ("feed", "fetch"):
             continue
@@ -70,8 +71,7 @@ def reasons(program: Program, target: str, size: int = 0) -> list[str]:
     ):
         if sum(counter.values()):
             found.append(f"{text}: {_listed(counter)}")
-    if not goal.has_0d and program.version >= FIRST_0D:
-        without = zero_rank.scalars(program)
+    if since:
         changed = sum(zero_rank.shows(op, without) or zero_rank.says_no_dimension(op) for _, op in program.ops())
         if changed:
             found.append(f"scalars (0-d tensors), which it does not have, in {changed} operators")

@@ -45,17 +45,17 @@ _DEQUANTIZE = ("fake_dequantize_max_abs", "fake_channel_wise_dequantize_max_abs"
 _BOTH = "fake_quantize_dequantize_moving_average_abs_max"
 _WEIGHTS = ("fake_channel_wise_quantize_abs_max", "fake_quantize_abs_max")
 _WEIGHTS_BOTH = ("fake_channel_wise_quantize_dequantize_abs_max", "fake_quantize_dequantize_abs_max")
-_OBSERVER = "moving_average_abs_max_scale"
+OBSERVER = "moving_average_abs_max_scale"
 # what PaddleSlim writes into the operators that it has quantised
 _LEFT_BEHIND = {"quantization_type", "skip_quant", "activation_bits", "weight_bits", "quantize_weight_bits"}
-_FAKE = {*_QUANTIZE, *_DEQUANTIZE, _BOTH, *_WEIGHTS, *_WEIGHTS_BOTH, _OBSERVER}
+_FAKE = {*_QUANTIZE, *_DEQUANTIZE, _BOTH, *_WEIGHTS, *_WEIGHTS_BOTH, OBSERVER}
 
 
 def describe(program: Program) -> Optional[str]:
-    """In which form a program is quantised, and how many operators compute on integers; None for any other."""
+    """In which form a program is quantised; None for any other."""
     types = {op.type for _, op in program.ops()}
     forms = [
-        name for name, own in (("quantize_linear", set(LINEAR)), ("fake_quantize", _FAKE - {_OBSERVER})) if types & own
+        name for name, own in (("quantize_linear", set(LINEAR)), ("fake_quantize", _FAKE - {OBSERVER})) if types & own
     ]
     if not forms:
         return None
@@ -81,12 +81,12 @@ def without_observers(program: Program) -> int:
         kept: list[Op] = []
         for op in block.ops:
             op.rename(renamed, outputs=False)
-            if not (op.type in LINEAR and op.attr("only_observer", False) or op.type == _OBSERVER):
+            if not (op.type in LINEAR and op.attr("only_observer", False) or op.type == OBSERVER):
                 kept.append(op)
                 continue
             count += 1
             source = first(op, "X")
-            result = first(op, "Out" if op.type == _OBSERVER else "Y", output=True)
+            result = first(op, "Out" if op.type == OBSERVER else "Y", output=True)
             if not result or result == source:
                 continue
             if result in fixed or block.idx and program.find_var(result, block) is not block.vars.get(result):

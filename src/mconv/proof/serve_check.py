@@ -35,8 +35,6 @@ from mconv.serving.servers import Binding, FoundService
 from mconv.serving.servers.paddle_serving import PaddleServing
 
 RUNTIME = "paddle-2.3.2"
-# a converted model must not lose anything on the way through JSON: float32 survives it exactly
-TOLERANCE = Tolerance(absolute=1e-6, relative=1e-6)
 # how a service of a kind is asked
 FORMS = {
     "tensor": ("http key/value", "http tensors", "rpc strings", "rpc tensors", "rpc bytes"),

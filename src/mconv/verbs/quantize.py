@@ -187,17 +187,19 @@ def quantize(chosen: Quantize) -> QuantizeReport:
             Path(path), out / "inference.pdmodel", out / "inference.pdiparams", goal, "passed", where.label
         )
         report.warnings += warnings
-        report.calibration, report.proof = (sum(s.rows for s in part) for part in (sets, proving or sets))
+        judged = proving or sets
+        report.calibration, report.proof = (sum(s.rows for s in part) for part in (sets, judged))
         report.held_back = bool(proving)
         if not proving:
             report.warnings.append("too few data to hold any back: it is proved on those that it was calibrated with")
         report.limit = chosen.max_drop if chosen.max_drop is not None else MAX_ERROR if labels is None else MAX_DROP
         with _Trials(where, found, program, items, layers, chosen.timeout, Path(scratch)) as trials:
-            small, ranges = _Search(trials, sets, proving or sets, report, chosen.progress).run(
-                chosen.method, chosen.percentile
-            )
+            search = _Search(trials, sets, judged, report, chosen.progress)
+            small, ranges = search.run(chosen.method, chosen.percentile)
             made = rewriting.quantize(program, items, small, ranges, weights=trials.weights)
-            _check_written(trials, made, {**items, **made.made}, proving or sets, report, where, chosen.progress)
+            _check_written(
+                trials, made, {**items, **made.made}, judged, search.reference, report, where, chosen.progress
+            )
         params = {**items, **made.made}
         report.bytes = {
             "before": sum(s.nbytes for s in items.values()),
@@ -364,17 +366,17 @@ class _Search:
             if high >= len(layers):
                 raise self._failure()
             self.progress(f"keeping {high} of {len(layers)} layers in float32")
-            if self._good([layer for layer in layers if layer not in worst[:high]], ranges):
+            if self._good(worst[high:], ranges):
                 break
             low, high = high, max(high + 1, min(high * _STEPS, len(layers) - 1))
         while high - low > 1:
             middle = (low + high) // 2
             self.progress(f"keeping {middle} of {len(layers)} layers in float32")
-            good = self._good([layer for layer in layers if layer not in worst[:middle]], ranges)
+            good = self._good(worst[middle:], ranges)
             low, high = (low, middle) if good else (middle, high)
         for layer in worst[:high]:
             rows[layer.name].int8 = False
-        return [layer for layer in layers if layer not in worst[:high]]
+        return worst[high:]
 
     def _alone(self, layers: Sequence[Layer], ranges: Mapping[str, float], wanted: list[list[np.ndarray]]) -> None:
         """What each layer costs where it alone is quantised, on the first calibration set."""
@@ -475,11 +477,15 @@ def _check_written(
     made: rewriting.Quantized,
     params: Mapping[str, TensorSource],
     sets: Sequence[Labelled],
+    reference: list[list[np.ndarray]],
     report: QuantizeReport,
     where: Runtime,
     progress: Callable[[str], Any],
 ) -> None:
     """Run the model itself as it will be written, as it is and with int8 kernels of oneDNN.
+
+    Args:
+        reference: what the float32 program answers to *sets*.
 
     Raises:
         VerificationError: it is not what the trials were.
@@ -488,7 +494,6 @@ def _check_written(
     folder.mkdir()
     written = write_model(made.program, [(v.name, params[v.name]) for v in made.program.parameters], folder)
     got = trials.run(*written, sets)
-    reference = trials.float32(sets)
     if not judge(report, reference, got, sets, [p.name for p in trials.program.fetches]):
         raise VerificationError("the model that was written computes something else than its trial", "please report it")
     if targets.get(report.target).version < FIRST_INT8:

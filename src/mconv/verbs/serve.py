@@ -29,7 +29,6 @@ from mconv.runtimes.supervisor import Running, Supervised, running, states, stop
 from mconv.serving import configure, servers
 from mconv.serving.servers import Binding, FoundService
 
-LOCAL = "127.0.0.1"
 # characters of a request that a command line shows; a longer one is put into a file
 _SHOWN = 1500
 # the sockets that Paddle Serving's processes talk through have names of at most 107 bytes

@@ -66,13 +66,8 @@ def gemm_epilogue(
     return (made if activation == "none" else emit.unary(b, activation, made)), None
 
 
-@paddle_op("bmm")
+@paddle_op("bmm", "mv")
 def bmm(ctx: Context, x: Value, y: Value) -> Value:
-    return emit.matmul(ctx.b, x, y)
-
-
-@paddle_op("mv")
-def mv(ctx: Context, x: Value, y: Value) -> Value:
     return emit.matmul(ctx.b, x, y)
 
 
