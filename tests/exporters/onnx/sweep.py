@@ -8,19 +8,19 @@ the inputs that it was saved with, and compares with what Paddle answered; ``--w
 from __future__ import annotations
 
 import json
-import os
 import sys
 import tempfile
-import time
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Callable
+from typing import Callable
 
 import numpy as np
 
 from mconv.errors import MconvError
 from mconv.exporters.onnx import export, write
 from mconv.proof.feeds import as_pairs
+from mconv.runtimes import paddle2onnx
 from tests.exporters.onnx.checking import session
 from tests.exporters.onnx.test_models import loaded
 from tests.paddle import sweep
@@ -28,34 +28,28 @@ from tests.paddle import sweep
 TABLE = Path(__file__).with_name("sweep.json")
 OPSET = 13
 AGREES = "agrees"
+Table = dict[str, dict[str, str]]
 
 
 def ours(source: Path, out: Path) -> None:
-    """Raises MconvError: it is refused."""
+    """Without a process: what mconv refuses is an error.
+
+    Raises MconvError: it is refused.
+    """
     program, params = loaded(source)
     write(export(program, params, opset=OPSET), out)
 
 
 def theirs(source: Path, out: Path) -> None:
-    """In a child of this process: paddle2onnx aborts on what it does not know."""
-    child = os.fork()
-    if child == 0:
-        code = 1
-        try:
-            import paddle2onnx
+    """In a process of its own, as ``to-onnx --engine paddle2onnx`` has it: it aborts on what it does not know.
 
-            with open(os.devnull, "w") as nothing:
-                os.dup2(nothing.fileno(), 1)
-                os.dup2(nothing.fileno(), 2)
-            params = source.with_suffix(".pdiparams")
-            paddle2onnx.export(str(source), str(params) if params.exists() else "", str(out), OPSET)
-            code = 0 if out.exists() else 1
-        finally:
-            os._exit(code)
-    _, status = os.waitpid(child, 0)
-    if status != 0:
-        how = f"dies of signal {os.WTERMSIG(status)}" if os.WIFSIGNALED(status) else "fails"
-        raise MconvError(f"it {how}")
+    Raises MconvError: it has no mapper for an operator, fails or crashes.
+    """
+    params = source.with_suffix(".pdiparams")
+    with tempfile.TemporaryDirectory() as scratch:
+        paddle2onnx.convert(
+            source, params if params.exists() else None, out, opset=OPSET, scratch=Path(scratch), timeout=120
+        )
 
 
 def verdict(source: Path, convert: Callable[[Path, Path], None], scratch: Path) -> str:
@@ -84,34 +78,27 @@ def verdict(source: Path, convert: Callable[[Path, Path], None], scratch: Path) 
     return AGREES
 
 
-def table(folder: Path, extension: str, names: list[str], engines: dict[str, Any]) -> dict[str, dict[str, str]]:
-    found: dict[str, dict[str, str]] = {}
+ENGINES: dict[str, Callable[[Path, Path], None]] = {"mconv": ours, "paddle2onnx": theirs}
+
+
+def table(folder: Path, version: str, names: Iterable[str], engines: Iterable[str]) -> Table:
+    """Function → engine → verdict, of those that this version of Paddle could save."""
+    extension = ".json" if version.startswith("3") else ".pdmodel"
+    found: Table = {}
     with tempfile.TemporaryDirectory() as scratch:
         for name in names:
             source = folder / f"{sweep.file_name(name)}{extension}"
             if source.exists() and source.with_suffix(".npz").exists():
-                found[name] = {e: verdict(source, convert, Path(scratch)) for e, convert in engines.items()}
+                found[name] = {e: verdict(source, ENGINES[e], Path(scratch)) for e in engines}
     return found
 
 
 def main(arguments: list[str]) -> int:
     folder, version, *engines = [a for a in arguments if not a.startswith("--")]
     listed = json.loads(TABLE.read_text()) if TABLE.exists() else {}
-    runtimes = json.loads(sweep.PASS_LIST.read_text()).values()
-    names = sorted({n for runtime in runtimes for n in [*runtime.get("passed", []), *runtime.get("failed", {})]})
-    extension = ".json" if version.startswith("3") else ".pdmodel"
     known = listed.setdefault(version, {})
-    if "mconv" in engines:
-        for name, row in table(Path(folder), extension, names, {"mconv": ours}).items():
-            known.setdefault(name, {}).update(row)
-    if "paddle2onnx" in engines:
-        import paddle  # noqa: F401 - once, before the children, which takes them seconds each on a busy machine
-        import paddle2onnx  # noqa: F401
-
-        seconds, start = float(os.environ.get("SECONDS_FOR_PADDLE2ONNX", "inf")), time.monotonic()
-        for name in [*names[::4], *names[1::4], *names[2::4], *names[3::4]]:
-            if time.monotonic() - start < seconds and name in known and "paddle2onnx" not in known[name]:
-                known[name].update(table(Path(folder), extension, [name], {"paddle2onnx": theirs})[name])
+    for name, row in table(Path(folder), version, sweep.all_cases(), engines).items():
+        known.setdefault(name, {}).update(row)
     for engine in engines:
         rows = [row[engine].partition(":")[0] for row in known.values() if engine in row]
         print(version, engine, dict(Counter(rows)), "of", len(rows))

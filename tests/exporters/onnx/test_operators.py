@@ -184,3 +184,24 @@ def test_windows_that_are_refused(attributes: dict[str, Any], read: bool, reason
     with pytest.raises(UnsupportedError) as error:
         export(program, params, opset=13)
     assert any(reason in row["reason"] for row in error.value.rows)
+
+
+BACKWARDS = [(5, -1, -1), (2147483647, -1, -2), (6, -4, -1), (5, -6, -1), (5, -9, -1), (-1, -7, -2), (5, 0, -1), (-9, -1, -1), (1, 4, 1)]  # fmt: skip
+
+
+@pytest.mark.parametrize("computed", [False, True], ids=["numbers", "tensors"])
+@pytest.mark.parametrize(("runtime", "version"), [("paddle-2.3.2", 2003002), ("paddle-2.6.2", 2006002), ("current", 3003001)])  # fmt: skip
+def test_where_a_step_backwards_ends(
+    runtime: str, version: int, computed: bool, tmp_path: Path, workers: Callable[[str], Worker]
+) -> None:
+    """To -1 is through the first element before Paddle 3, and up to the last since."""
+    for start, end, step in BACKWARDS:
+        inputs: dict[str, Any] = {"Input": f(6, 2)}
+        attributes = {"axes": [0], "starts": [start], "ends": [end], "strides": [step], "infer_flags": [1]}
+        if computed:
+            inputs |= {"EndsTensor": np.array([end], np.int32)}
+            attributes["infer_flags"] = [-1]
+        program, params = program_of("strided_slice", inputs, {"Out": (F, 2)}, attributes, dynamic=not computed)
+        program.version = version
+        feeds = [inputs] if computed else [inputs, {"Input": f(7, 2)}]
+        check(tmp_path, workers(runtime), program, params, feeds)

@@ -35,5 +35,5 @@ def test_a_part_of_the_table_made_again(tmp_path: Path) -> None:
     names = sorted(LISTED["3.3.1"])[::9]
     command = [sys.executable, str(saving.HERE / "sweep.py"), "save", str(tmp_path), *names]
     subprocess.run(command, check=True, capture_output=True, timeout=900)
-    made = sweep.table(tmp_path, ".json", names, {"mconv": sweep.ours})
+    made = sweep.table(tmp_path, "3.3.1", names, ["mconv"])
     assert {n: row["mconv"] for n, row in made.items()} == {n: LISTED["3.3.1"][n]["mconv"] for n in made}

@@ -13,6 +13,7 @@ from mconv.program.dtypes import DType
 from mconv.program.value import Value
 
 _FAR = 1 << 62
+_COUNTS_ENDS_BACKWARDS = 3000000  # ProgramDesc.version of the first Paddle to which -1 is the last element there, too
 
 
 def _bounds(ctx: Context, given: list[int], tensor: Optional[Value], parts: list[Value]) -> Value:
@@ -54,6 +55,26 @@ def slice_(
     return ctx.squeeze(made, sorted(ctx.axes(decrease_axis, ctx.rank(Input))))
 
 
+def _ends_before_3(ctx: Context, x: Value, last: Value, step: Value, axes: list[int]) -> Value:
+    """Where a step backwards ends in Paddle before 3: -1 is through the first element, less than -size before it."""
+    ends, steps = ctx.known(last), ctx.known(step)
+    if steps is not None and all(s > 0 for s in steps):
+        return last
+    if ends is not None and steps is not None:
+        parts: list[Value] = []
+        for axis, end, s in zip(axes, ends, steps):
+            part = ctx.const([-_FAR if s < 0 and end == -1 else end], DType.INT64)
+            if s < 0 and end < -1:
+                part = ctx.op("Max", part, ctx.op("Neg", ctx.dim(x, axis)))
+            parts.append(part)
+        return ctx.concat(parts, axis=0)
+    sizes = ctx.concat([ctx.dim(x, axis) for axis in axes], axis=0)
+    through = ctx.op(
+        "Where", ctx.op("Equal", last, -1), ctx.const(-_FAR, DType.INT64), ctx.op("Max", last, ctx.op("Neg", sizes))
+    )
+    return ctx.op("Where", ctx.op("Less", step, 0), through, last)
+
+
 @paddle_op("strided_slice")
 def strided_slice(
     ctx: Context,
@@ -75,10 +96,8 @@ def strided_slice(
     first = _bounds(ctx, starts, StartsTensor, StartsTensorList)
     last = _bounds(ctx, ends, EndsTensor, EndsTensorList)
     step = _bounds(ctx, strides, StridesTensor, StridesTensorList)
-    known, steps = ctx.known(last), ctx.known(step)
-    if known is not None and steps is not None:
-        # backwards to -1 means through the first element; ONNX counts -1 from the end
-        last = ctx.const([-_FAR if s < 0 and e == -1 - _FAR else e for e, s in zip(known, steps)], DType.INT64)
+    if ctx.exporter.program.version < _COUNTS_ENDS_BACKWARDS:
+        last = _ends_before_3(ctx, Input, last, step, axes)
     made = ctx.op("Slice", Input, first, last, list(axes), step)
     return ctx.squeeze(made, sorted(ctx.axes(decrease_axis, ctx.rank(Input))))
 
