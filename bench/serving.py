@@ -214,9 +214,9 @@ def main() -> None:
     if now.tps is None or before.tps is None or now.tps < WANTED * before.tps:
         problems.append(f"not {WANTED:.0f} times the requests a second")
     if options.write is not None:
-        from mconv.bench import plot
+        from mconv.page import bars, document
 
-        plot.services(found, options.write.parent / PLOT)
+        bars.write(document.of(found), options.write.parent / PLOT)
     finish(text, problems, options.write, BEGIN, END)
 
 

@@ -24,7 +24,7 @@ TESTS = Path(__file__).parent
 # packages that are neither of the core nor of [dev] in pyproject.toml
 PACKAGES = frozenset(
     "paddle torch torchvision torchaudio onnxruntime onnxscript transformers safetensors openvino paddle2onnx x2paddle"
-    " PIL cv2 fsspec ray aiohttp grpc matplotlib psutil ml_dtypes rapidocr_onnxruntime tokenizers".split()
+    " PIL cv2 fsspec ray aiohttp grpc matplotlib playwright nbclient psutil ml_dtypes rapidocr_onnxruntime tokenizers".split()
 )
 # what runs models, or another program
 RUNS = frozenset(

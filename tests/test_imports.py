@@ -14,7 +14,7 @@ SRC = Path(__file__).parent.parent / "src" / "mconv"
 MODULES = sorted(SRC.rglob("*.py"))
 
 # room → the rooms it may import; every room may import itself, the rooms of FOR_ALL and the package's version
-FOR_ALL = {"hub", "errors", "printable", "budget", "watch", "confined", "extras", "version", "warned"}
+FOR_ALL = {"page", "hub", "errors", "printable", "budget", "watch", "confined", "extras", "version", "warned"}
 GROUND = {"program"}
 MIDDLE = GROUND | {"emit", "passes", "artifacts"}
 IMPORTERS = {"onnx", "paddle", "torch", "dygraph"}
@@ -26,6 +26,8 @@ ALLOWED: dict[str, set[str]] = {
     "confined": set(),
     "extras": set(),
     "version": set(),
+    # what was found, as a page of HTML and as the line of a prompt
+    "page": GROUND,
     # models on the Hugging Face hub
     "hub": set(),
     "warned": set(),

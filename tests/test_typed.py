@@ -68,6 +68,7 @@ def measuring() -> None:
     found = api.bench_models(["m.onnx", "out"], threads=2, shapes=["x[1]"])
     assert api.is_address("http://127.0.0.1") and api.bench_services(["http://127.0.0.1"], loops=9)
     api.bench_files(found, html="b.html")
+    api.page([found, "out/report.json"], "all.html")
     judged, failure = api.judge_bench(found, max_p99=50)
     reported = recipes.of_bench(judged, found.seconds)
     recipes.write_reports(reported, "title", junit_file="j.xml")

@@ -95,6 +95,8 @@ def ref(name: str) -> Schema:
 
 SIZES = said(mapped(listed(WHOLE)), "input → its shape")
 SHAPE = said(nullable(listed({"type": ["integer", "string", "null"]})), "a number, a name, or null where it stays open")
+NODE = record({"operator": said(TEXT, "its type"), "name": said(TEXT, "of the node, or empty"),
+               "reads": said(listed(TEXT), "tensors and weights"), "writes": said(listed(TEXT), "tensors")})  # fmt: skip
 PORT = record(
     {
         "name": said(TEXT, "in the source"),
@@ -209,7 +211,8 @@ OVERRIDES: dict[tuple[str, str], Schema] = {
     ("Verification", "input_sets"): listed(SIZES),
     ("Verification", "outputs"): said(listed(ref("OutputComparison")), "one for each output and input set"),
     ("Verification", "first"): said(nullable(ref("OutputComparison")), "with --layers, the first tensor that differs"),
-    ("Verification", "layers"): said(listed(ref("OutputComparison")), "with --layers, the tensors up to there"),
+    ("Verification", "layers"): said(listed(ref("OutputComparison")), "with --layers, the tensors inside, in A's order"),
+    ("Verification", "graphs"): said(mapped(listed(NODE)), "with --layers, the operators of both in order: `a`, `b`"),
     ("Verification", "tolerance"): ref("Tolerance"),
     ("Bench", "tolerance"): ref("Tolerance"),
     ("Bench", "input_sets"): listed(SIZES),

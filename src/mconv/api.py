@@ -233,16 +233,48 @@ def bench_files(found: Any = None, *, html: Optional[PathLike] = None, plot: Opt
         return
     from pathlib import Path
 
-    from mconv.bench import page
-    from mconv.bench import plot as plots
+    from mconv.page import bars, charts, document
 
-    plots.require(Path(plot or "page.svg"))
+    charts.require(Path(plot or "page.svg"))
+    if html is not None:
+        document.require(html)
     if found is None:
         return
+    measured = document.of(found)
     if plot is not None:
-        (plots.services if found.kind == "service" else plots.models)(found, Path(plot))
+        bars.write(measured, Path(plot))
     if html is not None:
-        page.write(found, Path(html))
+        document.write(measured, html)
+
+
+def page(found: Any, html: PathLike) -> None:
+    """Write one page that needs nothing else.
+
+    Args:
+        found: a result of this module, a ``report.json`` (its path, or what is in it), what a command printed with
+            ``--json``, or a list of these, which stand below each other.
+        html: the file.
+
+    Raises:
+        NotAModelError: something is none of these. MissingDependencyError: matplotlib is not installed.
+        UsageError, OutputExistsError: *html* cannot be written.
+    """
+    import os
+    from collections.abc import Mapping
+
+    from mconv.page import document
+
+    document.require(html)
+    given = list(found) if isinstance(found, (list, tuple)) else [found]
+    documents = [
+        document.read(one)
+        if isinstance(one, (str, os.PathLike))
+        else one
+        if isinstance(one, Mapping)
+        else document.of(one)
+        for one in given
+    ]
+    document.write(documents, html)
 
 
 def judge_bench(

@@ -12,6 +12,7 @@ from mconv.artifacts.described import description
 from mconv.errors import CorruptModelError, MconvError, UnsupportedError
 from mconv.paddle import loadable
 from mconv.paddle.legalize import legalize
+from mconv.page.shown import Shown
 from mconv.passes import half, quantize_forms
 from mconv.program import files, sniff, targets
 from mconv.program.paths import PathLike
@@ -97,8 +98,8 @@ class Fusions:
     passes: list[PassMatches] = field(default_factory=list)
 
 
-@dataclass
-class Inspection:
+@dataclass(repr=False)
+class Inspection(Shown):
     """The answer.
 
     Attributes:

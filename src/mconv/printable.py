@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
+import enum
 import json
 import re
+from collections.abc import Mapping
+from pathlib import PurePath
 from typing import Any, Optional
 
 from mconv.errors import UsageError
@@ -44,6 +48,29 @@ def json_text(value: Any, indent: Optional[int] = None, **options: Any) -> str:
     """
     text = json.dumps(value, ensure_ascii=False, allow_nan=False, indent=indent, **options)
     return _MAYBE.sub(lambda m: m[0] if m[0] == "\n" or m[0].isprintable() else json.dumps(m[0])[1:-1], text)
+
+
+def plain(value: Any) -> Any:
+    """A dataclass, enum, path, numpy scalar or container as what :mod:`json` can write; non-finite floats as strings."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {f.name: plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    if isinstance(value, enum.Enum):
+        return value.name.lower()
+    if isinstance(value, PurePath):
+        return str(value)
+    if isinstance(value, Mapping):
+        return {str(plain(k)): plain(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [plain(v) for v in value]
+    if isinstance(value, float):
+        return value if value == value and abs(value) != float("inf") else str(value)
+    if value is None or isinstance(value, (bool, int)):
+        return value
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode()
+    if hasattr(value, "tolist"):  # numpy, without importing it
+        return plain(value.tolist())
+    return str(value)
 
 
 def quoted(text: str) -> str:

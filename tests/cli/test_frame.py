@@ -17,6 +17,7 @@ import pytest
 
 from mconv.cli import common
 from mconv.cli import main as frame
+from mconv.printable import plain
 from tests.cli.conftest import Run
 from tests.golden import case
 
@@ -218,8 +219,8 @@ def test_plain_values() -> None:
         number: object
 
     value = {"a": Inner(Path("x"), np.float32(1.5)), 3: (np.arange(2), float("inf"), None, {1})}
-    assert common.plain(value) == {"a": {"path": "x", "number": 1.5}, "3": [[0, 1], "inf", None, [1]]}
-    json.dumps(common.plain({"nan": float("nan"), "bad": "\udcff"}), allow_nan=False)
+    assert plain(value) == {"a": {"path": "x", "number": 1.5}, "3": [[0, 1], "inf", None, [1]]}
+    json.dumps(plain({"nan": float("nan"), "bad": "\udcff"}), allow_nan=False)
 
 
 def test_completion_knows_the_commands(mconv: Run) -> None:

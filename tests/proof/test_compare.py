@@ -33,6 +33,29 @@ def test_figures() -> None:
 
 
 @pytest.mark.parametrize(
+    ("apart", "found"),
+    [
+        ([0, 0, 0], {"0": 3}),
+        ([0, 2e-8, 3e-8, 5e-3], {"0": 1, "1e-08": 2, "1e-03": 1}),
+        ([1e-15, 2e-12, 1e20], {"1e-12": 2, "1e+12": 1}),
+        ([np.nan, np.inf, 0], {"0": 1, "inf": 2}),
+        ([], {}),
+    ],
+    ids=str,
+)
+def test_distribution_of_the_differences(apart: list[float], found: dict[str, int]) -> None:
+    a = np.zeros(len(apart))
+    (o,) = one(a, a + np.array(apart, float)).outputs
+    assert o.distribution == found and sum(o.distribution.values()) == a.size
+
+
+def test_what_is_allowed_whatever_the_size_of_an_element() -> None:
+    (o,) = one(F([0, 100]), F([0, 100])).outputs
+    assert o.allowed == pytest.approx(1e-5 * 100)
+    assert one(np.int64([3]), np.int64([3])).outputs[0].allowed is None
+
+
+@pytest.mark.parametrize(
     ("a", "b", "ok"),
     [
         (F([1.0]), F([1.00005]), True),

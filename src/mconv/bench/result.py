@@ -8,12 +8,13 @@ from typing import Any, Optional
 from mconv.bench.latency import Measured
 from mconv.bench.machine import Machine
 from mconv.bench.service import Served
+from mconv.page.shown import Shown
 
 MODEL, SERVICE = "model", "service"
 
 
-@dataclass
-class Bench:
+@dataclass(repr=False)
+class Bench(Shown):
     """Figures of models or of services.
 
     Attributes:

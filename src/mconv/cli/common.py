@@ -8,8 +8,6 @@ document when ``--json`` was given. ``--json``, ``-v``, ``-q`` and ``--debug`` a
 from __future__ import annotations
 
 import contextlib
-import dataclasses
-import enum
 import errno
 import functools
 import inspect
@@ -21,7 +19,6 @@ import time
 import typing
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import PurePath
 from typing import Annotated, Any, Callable, Optional, Union
 
 import typer
@@ -36,7 +33,7 @@ from mconv.errors import (
     NotAModelError,
     OutputExistsError,
 )
-from mconv.printable import json_text, printable, printable_lines
+from mconv.printable import json_text, plain, printable, printable_lines
 from mconv.warned import coded
 
 EXIT_PIPE = 141  # the shell's 128 + SIGPIPE
@@ -332,29 +329,6 @@ def _one_line(text: str) -> str:
 
 def _cell(value: object) -> str:
     return "\n".join(printable(str(v)) for v in value) if isinstance(value, (list, tuple)) else printable(str(value))
-
-
-def plain(value: Any) -> Any:
-    """A dataclass, enum, path, numpy scalar or container as what :mod:`json` can write; non-finite floats as strings."""
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {f.name: plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
-    if isinstance(value, enum.Enum):
-        return value.name.lower()
-    if isinstance(value, PurePath):
-        return str(value)
-    if isinstance(value, Mapping):
-        return {str(plain(k)): plain(v) for k, v in value.items()}
-    if isinstance(value, (list, tuple, set, frozenset)):
-        return [plain(v) for v in value]
-    if isinstance(value, float):
-        return value if value == value and abs(value) != float("inf") else str(value)
-    if value is None or isinstance(value, (bool, int)):
-        return value
-    if isinstance(value, str):
-        return value.encode("utf-8", "backslashreplace").decode()
-    if hasattr(value, "tolist"):  # numpy, without importing it
-        return plain(value.tolist())
-    return str(value)
 
 
 def _with_codes(document: Any, result: Any) -> Any:

@@ -72,7 +72,8 @@ def _failure(found: Any, a: str, b: str) -> VerificationError:
 def _show_layers(found: Any) -> None:
     if found.first is not None:
         out.print(f"\nthe first of {found.compared} tensors inside that differs: {found.first['name']}")
-        show_outputs(found.layers[-_SHOWN:])
+        place = next(at for at, row in enumerate(found.layers) if not row["ok"])
+        show_outputs(found.layers[max(0, place + 1 - _SHOWN) : place + 1])
     elif found.compared:
         worst = max(found.layers, key=lambda row: row["max_abs"] or 0.0)
         out.print(f"\nall {found.compared} tensors inside that both name agree; the one furthest apart:")

@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Optional, Union
 
 from mconv.errors import UsageError
-from mconv.options.declare import INPUT, LOAD, REPORT, VERIFICATION, Options, again, argument, option
-from mconv.options.proving import Bounded, PathLike, Runs, Tolerated, silent
+from mconv.options.declare import INPUT, LOAD, REPORT, VERIFICATION, again, argument, option
+from mconv.options.proving import Bounded, Paged, PathLike, Runs, Tolerated, logged
 
 ENGINES = ("onnxruntime", "openvino")
 
@@ -33,7 +33,7 @@ class Measuring(Tolerated, Bounded):
     )
     timeout: float = again(Runs, "timeout", help="For loading a model, and for one request.")
     limit: Optional[Union[str, int]] = again(Bounded, "limit", cli=False)
-    progress: Callable[[str], Any] = option(default=silent, help="Is told what is being done.", cli=False)
+    progress: Callable[[str], Any] = option(default=logged, help="Is told what is being done.", cli=False)
 
     def at_least_one(self, **numbers: int) -> None:
         """Raises UsageError: a number is below 1."""
@@ -127,7 +127,7 @@ class BenchServices(Measuring):
         self.at_least_one(threads=self.threads, loops=self.loops, rounds=self.rounds)
 
 
-class Judged(Options):
+class Judged(Paged):
     """What makes a measurement a failure, and the files for it, which the API writes by functions of their own."""
 
     max_p99: Optional[float] = option(
@@ -135,9 +135,6 @@ class Judged(Options):
     )
     min_tps: Optional[float] = option(
         default=None, metavar="N", help="Fail where right answers a second are fewer.", group=REPORT
-    )
-    html: Optional[PathLike] = option(
-        default=None, metavar="FILE", help="Write one page with figure and tables.", group=REPORT
     )
     plot: Optional[PathLike] = option(default=None, metavar="X.SVG|PNG", help="Write the figure.", group=REPORT)
 

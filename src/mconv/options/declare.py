@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Optional, TypeVar
 
 from mconv import budget, hub
-from mconv.errors import UsageError
+from mconv.errors import MconvError, UsageError
 
 if TYPE_CHECKING:
     from typing_extensions import ParamSpec, dataclass_transform
@@ -263,7 +263,7 @@ def takes(kind: Callable[P, O]) -> Callable[[Callable[[O], R]], Callable[P, R]]:
                 raise TypeError(f"{function.__name__}() {e}") from None
             with budget.command(chosen.limit) if hasattr(chosen, "limit") else contextlib.nullcontext():
                 _fetch(chosen)
-                return function(chosen)
+                return _with_page(function, chosen)
 
         del wrapper.__wrapped__  # its signature is another
         wrapper.__signature__ = _signature(options, function)  # type: ignore[attr-defined]
@@ -272,6 +272,27 @@ def takes(kind: Callable[P, O]) -> Callable[[Callable[[O], R]], Callable[P, R]]:
         return wrapper
 
     return decorate
+
+
+def _with_page(function: Callable[[Any], R], chosen: Any) -> R:
+    """Do it, and write the page that ``html`` asks for, of a result or of the error.
+
+    Raises:
+        MconvError: the page cannot be made, which is found out before; or what *function* raises.
+    """
+    place = getattr(chosen, "html", None)
+    if place is None:
+        return function(chosen)
+    from mconv.page import document
+
+    document.require(place)
+    try:
+        result = function(chosen)
+    except MconvError as e:
+        document.write(document.of_error(e), place)
+        raise
+    document.write(document.of(result), place)
+    return result
 
 
 def _fetch(chosen: Options) -> None:

@@ -13,6 +13,7 @@ from mconv.options.proving import (
     Feeds,
     Force,
     Halving,
+    Paged,
     PathLike,
     Progress,
     Proving,
@@ -28,7 +29,7 @@ MODEL = "A Paddle model: a folder, a .pdmodel or __model__, or a prefix."
 FILES = "The folder for inference.pdmodel and inference.pdiparams."
 
 
-class Downgrade(OutputNames, Halving, Targeted, Force, Bounded):
+class Downgrade(OutputNames, Halving, Targeted, Force, Bounded, Paged):
     """Of ``downgrade``."""
 
     path: PathLike = argument(
@@ -42,7 +43,7 @@ class Downgrade(OutputNames, Halving, Targeted, Force, Bounded):
     )
 
 
-class Half(Feeds, Runs, Force, Bounded, Progress):
+class Half(Feeds, Runs, Force, Bounded, Paged, Progress):
     """Of ``half``.
 
     Raises:

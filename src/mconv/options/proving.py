@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Optional, Union
 
 from mconv.errors import UsageError
-from mconv.options.declare import CONVERSION, INPUT, OUTPUT, VERIFICATION, Options, one_of, option
+from mconv.options.declare import CONVERSION, INPUT, OUTPUT, REPORT, VERIFICATION, Options, one_of, option
 from mconv.program import targets
 from mconv.program.paths import PathLike
 from mconv.program.targets import Target
@@ -19,7 +19,11 @@ ABOVE_ZERO = {"exclusiveMinimum": 0}
 HALVES = ("fp16", "bf16")
 
 
-def silent(text: str) -> None: ...
+def logged(text: str) -> None:
+    """What is being done goes to the logger ``mconv``, as information."""
+    import logging
+
+    logging.getLogger("mconv").info("%s", text)
 
 
 class Bounded(Options):
@@ -38,13 +42,28 @@ class Bounded(Options):
 
 class Progress(Options):
     progress: Callable[[str], Any] = option(
-        default=silent, help="Called with one line for each phase.", cli=False, recipe=False
+        default=logged,
+        help="Called with one line for each phase.  [default: the logger `mconv`]",
+        cli=False,
+        recipe=False,
     )
 
 
 class Force(Options):
     force: bool = option(
         default=False, flags=["--force", "-f"], help="Replace what is at OUT.", group=OUTPUT, recipe=False
+    )
+
+
+class Paged(Options):
+    """What has a page of its result."""
+
+    html: Optional[PathLike] = option(
+        default=None,
+        metavar="FILE.HTML",
+        help="Write one page: verdict, figures, charts; it needs nothing else.",
+        group=REPORT,
+        recipe=False,
     )
 
 
@@ -102,7 +121,7 @@ class Tolerated(Options):
             finite_tolerance(self.tolerance)
 
 
-class Proving(Feeds, Tolerated, Runs, Force, Bounded, Progress):
+class Proving(Feeds, Tolerated, Runs, Force, Bounded, Paged, Progress):
     """What all verbs take that convert and prove.
 
     Raises:

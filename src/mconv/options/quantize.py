@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Optional
 
 from mconv.errors import UsageError
 from mconv.options.declare import CONVERSION, INPUT, VERIFICATION, again, argument, one_of, option
-from mconv.options.proving import Bounded, Force, PathLike, Progress, Runs, TargetLike
+from mconv.options.proving import Bounded, Force, Paged, PathLike, Progress, Runs, TargetLike
 from mconv.program import targets
 
 AUTO = "auto"
@@ -16,7 +16,7 @@ METHODS = (AUTO, "minmax", "percentile", "mse", "kl")
 PERCENTILE = 99.99
 
 
-class Quantize(Runs, Force, Bounded, Progress):
+class Quantize(Runs, Force, Bounded, Paged, Progress):
     """Of ``quantize``.
 
     Raises:

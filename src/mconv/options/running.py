@@ -6,13 +6,14 @@ from collections.abc import Callable, Sequence
 from typing import Any, Optional
 
 from mconv.options.declare import Options, again, argument, option
-from mconv.options.proving import PathLike, Targeted, TargetLike, silent
+from mconv.options.proving import Paged, PathLike, Targeted, TargetLike, logged
 
 
-def _unheard(event: Any) -> None: ...
+def _logged(event: Any) -> None:
+    logged(f"{event.recipe}: {event.step}: {event.status}{': ' if event.text else ''}{event.text}")
 
 
-class Run(Options):
+class Run(Paged):
     """Of ``run``."""
 
     recipes: Sequence[PathLike] = argument(metavar="RECIPE.yaml…", help="Recipes, or folders of them.", kw_only=False)
@@ -35,7 +36,9 @@ class Run(Options):
     executor: str = option(default="local", help="local, or ray: one task of Ray for each recipe.")
     force: bool = option(default=False, flags=["--force", "-f"], help="Do everything again.")
     progress: Callable[[Any], Any] = option(
-        default=_unheard, help="Called with an event for everything that happens.", cli=False
+        default=_logged,
+        help="Called with an event for everything that happens.  [default: the logger `mconv`]",
+        cli=False,
     )
 
 
@@ -61,5 +64,5 @@ class InstallRuntime(Options):
     python: Optional[str] = option(default=None, help="An interpreter to use instead of the one found.")
     force: bool = option(default=False, help="Start over.")
     progress: Callable[[str], Any] = option(
-        default=silent, help="Called with one line whenever something happens.", cli=False
+        default=logged, help="Called with one line whenever something happens.", cli=False
     )

@@ -18,7 +18,7 @@ from mconv.options.declare import (
     argument,
     option,
 )
-from mconv.options.proving import ABOVE_ZERO, Bounded, Force, PathLike, Targeted, TargetLike, silent
+from mconv.options.proving import ABOVE_ZERO, Bounded, Force, Paged, PathLike, Targeted, TargetLike, logged
 from mconv.program import targets
 from mconv.program.targets import Target
 
@@ -28,7 +28,7 @@ SAME = "same"
 FETCH_ORDERS = ("model", "sorted")
 
 
-class ToServing(Aliases, Force, Bounded):
+class ToServing(Aliases, Force, Bounded, Paged):
     """Of ``to-serving``.
 
     Raises:
@@ -155,11 +155,11 @@ class Serve(Timed):
         default=None, metavar="FILE", help="Write its log there; by default into mconv's cache."
     )
     progress: Callable[[str], Any] = option(
-        default=silent, help="Called with one line whenever something happens.", cli=False, recipe=False
+        default=logged, help="Called with one line whenever something happens.", cli=False, recipe=False
     )
 
 
-class ServeCheck(Timed):
+class ServeCheck(Timed, Paged):
     """Of ``serve-check``."""
 
     folder: PathLike = argument(
@@ -217,5 +217,5 @@ class ServeCheck(Timed):
         default=True, help="Whether to try to run the service in a network of its own.", cli=False, recipe=False
     )
     progress: Callable[[str], Any] = option(
-        default=silent, help="Called with one line whenever something happens.", cli=False, recipe=False
+        default=logged, help="Called with one line whenever something happens.", cli=False, recipe=False
     )

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import ClassVar, Optional
 
 from mconv.options.declare import INPUT, REPORT, VERIFICATION, Options, again, argument, option
-from mconv.options.proving import Bounded, Feeds, PathLike, Progress, Runs, Tolerated
+from mconv.options.proving import Bounded, Feeds, Paged, PathLike, Progress, Runs, Tolerated
 
 
 class Reported(Options):
@@ -52,7 +52,7 @@ class Opening(Options):
     ir_optim: bool = option(default=True, help="Let Paddle optimise the graph.", group=VERIFICATION)
 
 
-class Verify(Opening, Feeds, Tolerated, Runs, Bounded, Progress):
+class Verify(Opening, Feeds, Tolerated, Runs, Bounded, Paged, Progress):
     """Of ``verify``."""
 
     examples: ClassVar[Mapping[str, str]] = {

@@ -83,6 +83,11 @@ class OutputComparison:
         argmax_same: whether the largest element of each row (last axis) is in the same place; None for scalars.
         ok: whether it is within the tolerance.
         reason: why not.
+        distribution: how many elements are how far apart: `0` for equal ones, then by the power of ten that the absolute
+            difference reaches (`1e-08`; what is below 1e-12 counts there), `inf` where only one is finite; of outputs
+            alone, not of tensors inside.
+        allowed: the largest difference that the tolerance leaves to each element, whatever its own size; None where all
+            must be equal, or nothing can be compared.
     """
 
     name: str
@@ -97,6 +102,8 @@ class OutputComparison:
     argmax_same: Optional[bool]
     ok: bool
     reason: str = ""
+    distribution: dict[str, int] = field(default_factory=dict)
+    allowed: Optional[float] = None
 
 
 @dataclass
@@ -190,10 +197,26 @@ def _one(
     tolerance: Tolerance,
     same_dtype: bool,
 ) -> OutputComparison:
+    spread: dict[str, int] = {}
+    allowed: Optional[float] = None
+
     def made(ok: bool, reason: str, figures: _Figures = (None, None, None, None)) -> OutputComparison:
         largest, relative, cosine, argmax = figures
         return OutputComparison(
-            name, index, a_type, b_type, a.shape, b.shape, largest, relative, cosine, argmax, ok, reason
+            name,
+            index,
+            a_type,
+            b_type,
+            a.shape,
+            b.shape,
+            largest,
+            relative,
+            cosine,
+            argmax,
+            ok,
+            reason,
+            spread,
+            allowed,
         )
 
     if a.shape != b.shape:
@@ -211,6 +234,7 @@ def _one(
         _cosine(np.where(odd, 0, x), np.where(odd, 0, y)),
         _argmax_same(x, y),
     )
+    spread = _distribution(difference, int(agree.size - np.count_nonzero(agree)))
     if same_dtype and a_type != b_type:
         return made(False, f"type {b_type}, the reference has {a_type}", figures)
     if not agree.all():
@@ -221,6 +245,7 @@ def _one(
         return made(not wrong, f"{wrong} of {a.size} elements differ" if wrong else "", figures)
     limit = tolerance.limit(np.where(odd, 0, x), min(a_type, b_type, key=_precision))
     beyond = int((difference > limit).sum())
+    allowed = float(limit.min()) if limit.size else None
     reason = (
         f"{beyond} of {a.size} elements differ by more than the tolerance, at most by {difference.max(initial=0):.3g}"
         if beyond
@@ -238,6 +263,19 @@ def _wide(array: np.ndarray, dtype: str) -> np.ndarray:
     if dtype == "bfloat16" and array.dtype == np.uint16:
         return (array.astype(np.uint32) << 16).view(np.float32).astype(np.float64)
     return array.astype(np.complex128 if array.dtype.kind == "c" else np.float64)
+
+
+_DECADES = [float(f"1e{power}") for power in range(-12, 13)]
+
+
+def _distribution(difference: np.ndarray, apart: int) -> dict[str, int]:
+    """See :attr:`OutputComparison.distribution`; *apart* elements are finite in one only, and have 0 as *difference*."""
+    counts, _ = np.histogram(difference, [*_DECADES, np.inf])
+    equal = int(difference.size - np.count_nonzero(difference))
+    below = int(difference.size - counts.sum()) - equal  # above 0, and below the first of the decades
+    named = {"0": equal - apart, f"{_DECADES[0]:.0e}": below + int(counts[0])}
+    named.update({f"{start:.0e}": int(count) for start, count in zip(_DECADES[1:], counts[1:])})
+    return {name: count for name, count in {**named, "inf": apart}.items() if count}
 
 
 def _relative(difference: np.ndarray, magnitude: np.ndarray) -> float:

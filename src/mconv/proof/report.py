@@ -13,6 +13,7 @@ from typing import Any, Optional, Protocol, TypeVar
 from mconv.artifacts.output import staged
 from mconv.artifacts.provenance import installed
 from mconv.errors import MconvError, RuntimeFailedError, UnprovedError, VerificationError
+from mconv.page.shown import Shown
 from mconv.printable import json_text
 from mconv.program.port_rows import PortRow
 from mconv.program.program import Program
@@ -35,8 +36,8 @@ class Reported(Protocol):
     verification: Any
 
 
-@dataclass
-class Report:
+@dataclass(repr=False)
+class Report(Shown):
     """One conversion; every field is JSON as it stands."""
 
     command: str

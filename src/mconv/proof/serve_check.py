@@ -16,6 +16,7 @@ import numpy as np
 from mconv.artifacts.output import staged
 from mconv.errors import UsageError, VerificationError
 from mconv.options.serving import ServeCheck
+from mconv.page.shown import Shown
 from mconv.program.files import load_program, locate
 from mconv.program.program import Program
 from mconv.program.stored import ModelFiles
@@ -89,8 +90,8 @@ class OneDNNResult:
     advice: str
 
 
-@dataclass(frozen=True)
-class ServeReport:
+@dataclass(frozen=True, repr=False)
+class ServeReport(Shown):
     """What ``mconv serve-check`` found.
 
     Attributes:

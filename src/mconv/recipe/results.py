@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Callable, Optional
 
 from mconv.errors import MconvError
+from mconv.page.shown import Shown
 
 DONE, CACHED, FAILED, SKIPPED = "done", "cached", "failed", "skipped"
 SCHEMA = 1
@@ -107,8 +108,8 @@ class RecipeResult:
         return next((s for s in self.steps if s.status == FAILED), None)
 
 
-@dataclass
-class RunResult:
+@dataclass(repr=False)
+class RunResult(Shown):
     """All recipes of one run, in the order given."""
 
     out: str

@@ -14,6 +14,7 @@ from mconv.artifacts.provenance import Ahead, Recording, model_sources, neighbou
 from mconv.errors import NotAModelError, UsageError
 from mconv.options.serving import ToServing
 from mconv.paddle.legalize import legalize
+from mconv.page.shown import Shown
 from mconv.passes import half
 from mconv.printable import require_visible
 from mconv.program import files
@@ -36,8 +37,8 @@ if TYPE_CHECKING:  # a service is seldom asked for, and half of the imports
 DEFAULT_NAMES = ("model.pdmodel", "params.pdiparams")
 
 
-@dataclass
-class ServingResult:
+@dataclass(repr=False)
+class ServingResult(Shown):
     """What :func:`to_serving` made.
 
     Attributes:

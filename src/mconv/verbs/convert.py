@@ -28,6 +28,7 @@ from mconv.options.onnx import Onnx2Paddle
 from mconv.options.serving import ToServing
 from mconv.options.torch import Torch2Paddle
 from mconv.options.verify import Verify
+from mconv.page.shown import Shown
 from mconv.printable import json_text
 from mconv.program import targets
 from mconv.program.files import Era, load_program, locate
@@ -45,8 +46,8 @@ SERVICE = "service"
 _NO_PROOF = {"status": NOT_DONE, "reason": ""}
 
 
-@dataclass
-class Converted:
+@dataclass(repr=False)
+class Converted(Shown):
     """What :func:`convert` made; every field is JSON as it stands.
 
     Attributes:

@@ -19,6 +19,7 @@ from mconv.options.models import Downgrade
 from mconv.options.serving import OFFICIAL, ToServing
 from mconv.paddle.legalize import legalize
 from mconv.paddle.load import load as load_pir
+from mconv.page.shown import Shown
 from mconv.printable import require_visible
 from mconv.program import files, targets
 from mconv.program.copying import hard_link
@@ -42,8 +43,8 @@ class Tensor:
     shape: tuple[int, ...]
 
 
-@dataclass
-class Downgraded:
+@dataclass(repr=False)
+class Downgraded(Shown):
     """What :func:`downgrade` made.
 
     Attributes:

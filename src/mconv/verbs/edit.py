@@ -37,7 +37,7 @@ from mconv.verbs.recognise import SourceKind, recognise
 _ADVICE = "`mconv verify SOURCE RESULT --layers` finds where it begins"
 
 
-@dataclass
+@dataclass(repr=False)
 class EditReport(Report):
     """What ``mconv edit`` made: a :class:`~mconv.proof.report.Report`, and
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Optional
 
+from mconv.page.shown import Shown
+
 
 @dataclass
 class HalfOutput:
@@ -55,8 +57,8 @@ class HalfOperators:
     error: Optional[float]
 
 
-@dataclass
-class HalfReport:
+@dataclass(repr=False)
+class HalfReport(Shown):
     """What ``mconv half`` made.
 
     Attributes:

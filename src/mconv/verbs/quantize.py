@@ -26,6 +26,7 @@ from mconv.errors import (
     VerificationError,
 )
 from mconv.options.quantize import AUTO, Quantize
+from mconv.page.shown import Shown
 from mconv.passes import quantize as rewriting
 from mconv.passes.quantize import Layer
 from mconv.passes.quantize_forms import describe
@@ -104,8 +105,8 @@ class Int8Run:
     accuracy: Optional[float]
 
 
-@dataclass
-class QuantizeReport:
+@dataclass(repr=False)
+class QuantizeReport(Shown):
     """What ``mconv quantize`` made.
 
     Attributes:

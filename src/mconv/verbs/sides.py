@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any, Optional, Union
 
@@ -53,6 +54,22 @@ class Choices:
     trust: bool = False
     timeout: float = 600
     options: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Node:
+    """An operator of a main graph.
+
+    Attributes:
+        operator: its type.
+        name: of the node; empty where it has none.
+        reads, writes: tensors, weights among those that are read.
+    """
+
+    operator: str
+    name: str
+    reads: list[str]
+    writes: list[str]
 
 
 class Side:
@@ -120,6 +137,10 @@ class Side:
         """
         raise UnsupportedError(f"{self.name}: the tensors inside have no names to find them by", "leave out --layers")
 
+    def nodes(self) -> list[Node]:
+        """The operators of its main graph, in order; of what has :meth:`tensors`."""
+        raise NotImplementedError
+
 
 class OnnxSide(Side):
     """An ``.onnx`` file.
@@ -156,6 +177,13 @@ class OnnxSide(Side):
 
     def tensors(self) -> list[str]:
         return [o for node in self.model.proto.graph.node for o in node.output if o]
+
+    def nodes(self) -> list[Node]:
+        return [
+            Node(n.op_type, n.name, list(filter(None, n.input)), list(filter(None, n.output)))
+            for n in self.model.proto.graph.node
+            if n.op_type != "Constant"
+        ]
 
 
 class PaddleSide(Side):
@@ -211,6 +239,11 @@ class PaddleSide(Side):
         plain = [op for op in self.program.main.ops if op.type not in ("feed", "fetch") and not op.blocks]
         names = (name for op in plain for name in _computed(op) if _readable(self.program, name))
         return list(dict.fromkeys(names))
+
+    def nodes(self) -> list[Node]:
+        assert self.program is not None  # tensors() has refused a .json
+        ops = (op for op in self.program.main.ops if op.type not in ("feed", "fetch"))
+        return [Node(op.type, "", list(chain(*op.inputs.values())), list(chain(*op.outputs.values()))) for op in ops]
 
 
 class TorchSide(Side):

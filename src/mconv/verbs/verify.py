@@ -13,6 +13,7 @@ import numpy as np
 from mconv.errors import RuntimeFailedError, UnprovedError, UsageError
 from mconv.onnx.ports import carried_name
 from mconv.options.verify import Verify
+from mconv.page.shown import Shown
 from mconv.program.dtypes import DType
 from mconv.program.inputs import parse_input
 from mconv.program.paths import PathLike
@@ -27,18 +28,21 @@ from mconv.verbs.sides import Choices, EndpointSide, Side, open_side
 _GROUP = 48  # tensors fetched at once: all activations of a large model do not fit into memory
 
 
-@dataclass
-class Verification:
+@dataclass(repr=False)
+class Verification(Shown):
     """What ``mconv verify`` found.
 
     Attributes:
         a, b: what ran the two.
+        models: what was given as a and b.
         input_sets: per input set, name → shape.
         outputs: the figures per output and input set.
         matched: how the two models' inputs and outputs belong together: by ``name``, by ``alias`` (what clients of a
             serving folder call them) or by ``position``.
         first: with ``layers``, the first tensor that differs; None when none does.
         compared: with ``layers``, how many tensors inside have a counterpart.
+        layers: with ``layers``, each of them in A's order, also behind the first that differs.
+        graphs: with ``layers``, the operators of both in order, under `a` and `b`.
     """
 
     a: str
@@ -53,7 +57,9 @@ class Verification:
     first: Optional[dict[str, Any]] = None
     compared: Optional[int] = None
     layers: list[dict[str, Any]] = field(default_factory=list)
+    graphs: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    models: dict[str, str] = field(default_factory=dict)
 
 
 def verify(chosen: Verify) -> Verification:
@@ -130,6 +136,7 @@ def verify(chosen: Verify) -> Verification:
     if chosen.feeds is None and (note := search.one_size(specs, sets)):
         made.notes.append(note)
     made.notes = [f"{side.name}: {note}" for side in (left, right) for note in side.notes] + made.notes
+    made.models = {"a": left.name, "b": right.name}
     made.seconds = round(time.perf_counter() - start, 3)
     return made
 
@@ -231,7 +238,8 @@ def _layers(
     limit: Tolerance,
     scalar: bool,
 ) -> None:
-    """Compare what both compute under one name, in A's order, until the first difference."""
+    """Compare what both compute under one name, in A's order."""
+    made.graphs = {side: [vars(node) for node in each.nodes()] for side, each in (("a", left), ("b", right))}
     there = set(right.tensors())
     shared = [(n, carried_name(n)) for n in left.tensors() if carried_name(n) in there]
     made.compared = 0
@@ -251,12 +259,11 @@ def _layers(
         for name, _ in group:
             of_name = [r for r in rows if r.name == name]
             worst = max(of_name, key=_badness)
-            made.layers.append(_row(worst))
+            made.layers.append(_row(replace(worst, distribution={})))
             made.compared += 1
-            if not worst.ok:
-                made.first = _row(worst)
-                return
-    if not made.ok:
+            if not worst.ok and made.first is None:
+                made.first = made.layers[-1]
+    if not made.ok and made.first is None:
         made.notes.append(
             f"none of the {made.compared} tensors inside differs when they are fetched: fetching changes what Paddle "
             "fuses; try --no-ir-optim or --no-onednn"
