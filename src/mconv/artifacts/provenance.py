@@ -8,6 +8,7 @@ paths but names inside of the source and the output. ``report.json``, which has 
 from __future__ import annotations
 
 import contextlib
+import copy
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -19,6 +20,7 @@ from mconv.artifacts.hashing import FileHash, Following, Thread, hash_file
 from mconv.artifacts.passing import Passing
 from mconv.errors import NotAModelError
 from mconv.printable import json_text, printable
+from mconv.program.copying import hard_link
 from mconv.program.params import TensorSource, write_combined
 from mconv.program.paths import PathLike
 from mconv.program.program import Program
@@ -202,6 +204,19 @@ class Recording:
         self._passed = Passing(Path(path), self._copied)
         return self._passed
 
+    def rewritten(self, *paths: Optional[Path]) -> None:
+        """Files that were hashed while they were written have other contents by now."""
+        for path in paths:
+            if path is not None:
+                self._followed.pop(path, None)
+
+    def continued(self, command: str, step: str, options: Mapping[str, Any]) -> Recording:
+        """The record of what a further *step* makes of the result, as one *command*: of the same sources, with the
+        options of both; nothing is hashed again."""
+        further = copy.copy(self)
+        further.command, further.options = command, {self.command: self.options, step: dict(options)}
+        return further
+
     def write_params(
         self, path: Path, items: Iterable[tuple[str, TensorSource]], *, whole: Optional[PathLike] = None
     ) -> None:
@@ -240,13 +255,12 @@ class Recording:
         if files is None:
             files = {n: p for n, p in expand([folder]) if n not in (name, *NOT_COVERED)}
         by_path = {p: h for (_, p), h in zip(self._sources, self.sources())}
-        known = {n: by_path[Path(p)] for n, p in (copies or {}).items() if Path(p) in by_path}
         passed = self._passed.hashes() if self._passed is not None else {}
-        for n, p in files.items():
-            followed = self._followed.get(Path(p))
-            done = followed.result() if followed is not None else passed.get(Path(p))
-            if done is not None and done.bytes == os.path.getsize(p):
-                known[n] = done
+        hashed = {**passed, **{p: done for p, f in self._followed.items() if (done := f.result()) is not None}}
+        hashed = {p: done for p, done in hashed.items() if p.is_file() and done.bytes == os.path.getsize(p)}
+        by_path.update(hashed)
+        known = {n: by_path[Path(p)] for n, p in (copies or {}).items() if Path(p) in by_path}
+        known.update({n: hashed[Path(p)] for n, p in files.items() if Path(p) in hashed})
         listed = [
             FileHash(n, known[n].bytes, known[n].digest) if n in known else hash_file(p, n)
             for n, p in sorted(files.items())
@@ -271,6 +285,28 @@ class Recording:
         path = folder / name
         path.write_text(text + "\n", "utf-8", "backslashreplace")
         return path
+
+
+def write_params(
+    path: Path,
+    items: Iterable[tuple[str, TensorSource]],
+    *,
+    whole: Optional[PathLike],
+    link: bool,
+    record: Optional[Recording],
+) -> bool:
+    """Parameters into their file, as a hard link to the *whole* of a source's where *link* asks for it and it can be.
+
+    Returns:
+        Whether it is a link.
+    """
+    if link and whole is not None and hard_link(Path(whole), path):
+        return True
+    if record is not None:
+        record.write_params(path, items, whole=whole)
+    else:
+        write_combined(path, items)
+    return False
 
 
 def neighbour(folder: PathLike, other: PathLike, written: Path) -> dict[str, Path]:

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Optional, Protocol, TypeVar
 
+from mconv.artifacts.destination import REPORT, Destination
 from mconv.artifacts.output import staged
 from mconv.artifacts.provenance import installed
 from mconv.errors import MconvError, RuntimeFailedError, UnprovedError, VerificationError
@@ -25,8 +26,7 @@ SCHEMA = 1
 # kind of a reservation → the code of its warning
 RESERVED = {"decision": "decision-frozen", "size": "size-fixed", "input": "input-unread", "state": "state-lost"}
 _Reported = TypeVar("_Reported", bound="Reported")
-NAME = "report.json"
-FAILED_SUFFIX = ".failed-verification"
+NAME = REPORT
 _PACKAGES = ("numpy", "onnx", "protobuf")
 
 
@@ -72,14 +72,14 @@ class Report(Shown):
         text = json_text(self.to_dict(), indent=2)
         (folder / name).write_text(text + "\n", "utf-8", "backslashreplace")
 
-    def wrote(self, folder: Path, program: Path, params: Path) -> None:
-        """The model's files, which will be in *folder*."""
+    def wrote(self, destination: Destination, program: Path, params: Optional[Path]) -> None:
+        """The model's files as they were made, and where they will be."""
         self.output = {
-            "folder": str(folder),
-            "program": program.name,
-            "params": params.name,
+            "folder": str(destination.folder),
+            "program": destination.final(program).name,
+            "params": None if params is None else destination.final(params).name,
             "program_bytes": program.stat().st_size,
-            "params_bytes": params.stat().st_size,
+            "params_bytes": 0 if params is None else params.stat().st_size,
         }
 
     def reserve(self, reservations: Sequence[dict[str, str]]) -> None:

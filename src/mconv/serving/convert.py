@@ -6,11 +6,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Optional
+from typing import TYPE_CHECKING, Any, Optional
 
 from mconv.artifacts import output
 from mconv.artifacts.described import carry
-from mconv.artifacts.provenance import Ahead, Recording, model_sources, neighbour
+from mconv.artifacts.provenance import Ahead, Recording, model_sources, neighbour, write_params
 from mconv.errors import NotAModelError, UsageError
 from mconv.options.serving import ToServing
 from mconv.paddle.legalize import legalize
@@ -18,10 +18,10 @@ from mconv.page.shown import Shown
 from mconv.passes import half
 from mconv.printable import require_visible
 from mconv.program import files
-from mconv.program.copying import copy_file, hard_link
+from mconv.program.copying import copy_file
 from mconv.program.dtypes import AttrType
 from mconv.program.near import unknown
-from mconv.program.params import ArraySource, Record, TensorSource, write_combined
+from mconv.program.params import ArraySource, Record, TensorSource
 from mconv.program.program import Port, Program
 from mconv.program.stored import Era, ModelFiles, at_least_one
 from mconv.program.targets import version_text
@@ -246,8 +246,19 @@ def file_names(found: ModelFiles) -> tuple[str, str]:
     return DEFAULT_NAMES
 
 
-def write(prepared: Prepared, found: ModelFiles, chosen: ToServing, ahead: Optional[Ahead] = None) -> None:
-    """Write the folders, all or none, and note their files in ``prepared.result``; the service's only if asked for."""
+def write(
+    prepared: Prepared,
+    found: ModelFiles,
+    chosen: ToServing,
+    ahead: Optional[Ahead] = None,
+    before: Optional[tuple[str, Recording]] = None,
+) -> None:
+    """Write the folders, all or none, and note their files in ``prepared.result``; the service's only if asked for.
+
+    Args:
+        ahead: hashes of *found* that were begun before.
+        before: the command that this is a step of, and the record of the step that made *found*.
+    """
     result = prepared.result
     server, client, service = (
         Path(chosen.out) / name for name in (chosen.serving_server, chosen.serving_client, chosen.service_dir)
@@ -273,24 +284,16 @@ def write(prepared: Prepared, found: ModelFiles, chosen: ToServing, ahead: Optio
     folders = [server, client, *([service] if around is not None else [])]
     with (
         output.staged_many(folders, force=chosen.force, protect=sources) as (new_server, new_client, *new_service),
-        recording(found, prepared.result, [s for _, s in prepared.items], ahead)
-        if chosen.provenance
-        else nullcontext() as record,
+        _record(found, prepared, ahead, before) if chosen.provenance else nullcontext() as record,
     ):
         if around is not None:
             around.write(new_service[0])
-        if chosen.link:
-            result.linked = source is not None and hard_link(source, new_server / params_name)
-            if not result.linked:
-                why = (
-                    "they are not one unchanged file in the source" if source is None else "the file systems forbid it"
-                )
-                result.warnings.append(Warned("parameters-copied", f"the parameters are copied, not linked: {why}"))
-        if not result.linked:
-            if record is not None:
-                record.write_params(new_server / params_name, prepared.items, whole=source)
-            else:
-                write_combined(new_server / params_name, prepared.items)
+        result.linked = write_params(
+            new_server / params_name, prepared.items, whole=source, link=chosen.link, record=record
+        )
+        if chosen.link and not result.linked:
+            why = "they are not one unchanged file in the source" if source is None else "the file systems forbid it"
+            result.warnings.append(Warned("parameters-copied", f"the parameters are copied, not linked: {why}"))
         if prepared.unchanged:
             copy_file(found.program, new_server / program_name)
         else:
@@ -308,6 +311,25 @@ def write(prepared: Prepared, found: ModelFiles, chosen: ToServing, ahead: Optio
         result.service = around.written(service, pipeline)
 
 
+def _record(
+    found: ModelFiles, prepared: Prepared, ahead: Optional[Ahead], before: Optional[tuple[str, Recording]]
+) -> Recording:
+    if before is None:
+        return recording(found, prepared.result, [s for _, s in prepared.items], ahead)
+    command, first = before
+    return first.continued(command, "to-serving", _options(prepared.result))
+
+
+def _options(result: ServingResult) -> dict[str, Any]:
+    """What changes the bytes."""
+    return {
+        "engine": result.engine,
+        "fetch_order": result.fetch_order,
+        "feed_alias": {v.name: v.alias for v in result.feeds if v.alias != v.name},
+        "fetch_alias": {v.name: v.alias for v in result.fetches if v.alias != v.name},
+    }
+
+
 def recording(
     found: ModelFiles,
     result: ServingResult,
@@ -316,15 +338,11 @@ def recording(
     versions: Optional[Mapping[str, str]] = None,
 ) -> Recording:
     """The record of a conversion, with what changes its bytes."""
-    options = {
-        "engine": result.engine,
-        "fetch_order": result.fetch_order,
-        "feed_alias": {v.name: v.alias for v in result.feeds if v.alias != v.name},
-        "fetch_alias": {v.name: v.alias for v in result.fetches if v.alias != v.name},
-    }
     single = [s.path for s in items if isinstance(s, Record)] if found.separate else []
     sources = model_sources(found, single)
-    return Recording("to-serving", sources, target=result.target, options=options, versions=versions, ahead=ahead)
+    return Recording(
+        "to-serving", sources, target=result.target, options=_options(result), versions=versions, ahead=ahead
+    )
 
 
 def write_config(config: ServingConfig, server: Path, client: Path) -> None:

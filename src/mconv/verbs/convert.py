@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import os
+import shutil
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Optional
 
-from mconv.artifacts import provenance
+from mconv.artifacts.destination import REPORT, Destination
 from mconv.artifacts.output import staged
 from mconv.errors import (
-    MconvError,
     MissingDependencyError,
     RuntimeUnavailableError,
     UnprovedError,
@@ -31,13 +30,15 @@ from mconv.options.verify import Verify
 from mconv.page.shown import Shown
 from mconv.printable import json_text
 from mconv.program import targets
-from mconv.program.files import Era, load_program, locate
+from mconv.program.files import Era, load_program, locate, records
 from mconv.program.paths import PathLike
 from mconv.proof.prove import NOT_DONE, PASSED, UNPROVED
-from mconv.proof.report import FAILED_SUFFIX, NAME, Report, versions
-from mconv.serving.convert import ServingResult
+from mconv.proof.report import Report, versions
+from mconv.serving.convert import ServingResult, prepare, write
 from mconv.serving.scaffold import options_from
-from mconv.verbs.downgrade import to_serving
+from mconv.verbs.downgrade import downgrade, downgraded, to_serving
+from mconv.verbs.frame import Frame
+from mconv.verbs.produced import Written
 from mconv.verbs.recognise import SourceKind, recognise
 from mconv.warned import Warned, code_of, coded
 
@@ -102,14 +103,12 @@ def convert(chosen: Convert) -> Converted:
     file = (loading.split(os.fspath(source)) or ("", ""))[0]  # of a factory
     given = [p for p in (source, file, chosen.weights, chosen.feeds_file) if p and os.path.exists(p)]
     with staged(out, force=chosen.force, protect=given) as folder:
-        model = folder / INFERENCE
+        model = replace(Destination.of_folder(out), folder=out / INFERENCE, inside=folder / INFERENCE)
         first: Optional[Report] = None
+        between: Optional[Written] = None
         if kind not in (SourceKind.PADDLE, SourceKind.PIR):
-            try:
-                first = _first(kind, model, chosen)
-            except MconvError as e:
-                _keep_failed(e, model, out)
-                raise
+            frame = _first(kind, model, chosen)
+            first, between = frame.report, frame.written()
             result.steps.append({"step": first.command, "seconds": first.seconds.get("total", 0.0)})
             result.warnings += first.warnings
             result.verification = first.verification or dict(_NO_PROOF)
@@ -118,35 +117,28 @@ def convert(chosen: Convert) -> Converted:
             result.seconds.update({k: v for k, v in first.seconds.items() if k != "total"})
             result.source = {**first.source, **result.source}
         elif chosen.half is not None:
-            from mconv.verbs.downgrade import downgrade
-
-            brought = downgrade(Downgrade(source, model, target=goal, half=chosen.half))
+            brought, between = downgraded(Downgrade(source, model.folder, target=goal, half=chosen.half), model)
             result.half = brought.half
             result.warnings += brought.warnings
-        between = first is not None or chosen.half is not None
         chosen.progress("writing serving_server/ and serving_client/")
         step = time.perf_counter()
-        made = to_serving(_serving(model if between else source, folder, chosen, between=between))
-        made.warnings = [w for w in made.warnings if code_of(w) != "parameters-copied"]
-        result.warnings += made.warnings
+        made = to_serving(_serving(source, folder, chosen)) if between is None else _served(between, folder, chosen)
+        result.warnings += [w for w in made.warnings if code_of(w) != "parameters-copied"]
         if made.service is not None:
             result.warnings += [note for note in made.service.notes if note not in result.warnings]
         result.seconds["serving"] = time.perf_counter() - step
         result.steps.append({"step": "to-serving", "seconds": round(result.seconds["serving"], 4)})
-        if between:
-            _join_provenance(model, folder)
-        else:
+        if between is None:
             _prove_paddle(source, made, chosen, result)
         _describe(result, made, out, chosen.pipeline is not None)
         if first is not None and chosen.keep_inference:
-            result.inference = first.output["folder"] = str(out / INFERENCE)
-            first.write(model)
-        elif between:
-            _remove(model)
+            result.inference = str(model.folder)
+        elif between is not None:
+            shutil.rmtree(between.folder)
         result.seconds["total"] = time.perf_counter() - start
         result.seconds = {name: round(value, 4) for name, value in result.seconds.items()}
         text = json_text({"schema": result.schema, **result.to_dict()}, indent=2)
-        (folder / NAME).write_text(text + "\n", "utf-8", "backslashreplace")
+        (folder / REPORT).write_text(text + "\n", "utf-8", "backslashreplace")
     return result
 
 
@@ -181,34 +173,39 @@ def as_paddle_model(
         return source, []
     goal = target or targets.get(targets.DEFAULT_TARGET)
     if kind is SourceKind.PIR:
-        from mconv.verbs.downgrade import downgrade
-
         return folder, downgrade(Downgrade(source, folder, target=goal)).warnings
-    return folder, _first(kind, folder, Convert(source, folder, target=goal, timeout=timeout)).warnings
+    options = Convert(source, folder, target=goal, timeout=timeout)
+    return folder, _first(kind, Destination.of_folder(folder), options).report.warnings
 
 
-def _first(kind: SourceKind, model: Path, chosen: Convert) -> Report:
+def _first(kind: SourceKind, model: Destination, chosen: Convert) -> Frame[Report]:
     """The conversion to an inference model."""
     if kind is SourceKind.ONNX:
-        from mconv.verbs.onnx2paddle import onnx2paddle
+        from mconv.verbs import onnx2paddle
 
-        return onnx2paddle(chosen.of_onnx(model))
+        return onnx2paddle.converted(chosen.of_onnx(model.folder), model)
     if kind is SourceKind.TORCH:
-        from mconv.verbs.torch2paddle import torch2paddle
+        from mconv.verbs import torch2paddle
 
-        return torch2paddle(chosen.of_torch(model))
-    from mconv.verbs.to_static import to_static
+        return torch2paddle.converted(chosen.of_torch(model.folder), model)
+    from mconv.verbs import to_static
 
-    return to_static(chosen.of_layer(model))
+    return to_static.converted(chosen.of_layer(model.folder), model)
 
 
-def _serving(model: PathLike, folder: Path, chosen: Convert, *, between: bool) -> ToServing:
-    """How the model is served that is the source or lies *between*, which is this command's own: its parameters may be
-    moved."""
-    given = {**chosen.shared(ToServing), "path": model, "out": folder, "force": False}
-    if between:
-        given.update(link=not chosen.keep_inference, beside=_folder_of(chosen.source))
-    return ToServing(**given)
+def _serving(model: PathLike, folder: Path, chosen: Convert, **more: Any) -> ToServing:
+    return ToServing(**{**chosen.shared(ToServing), "path": model, "out": folder, "force": False, **more})
+
+
+def _served(between: Written, folder: Path, chosen: Convert) -> ServingResult:
+    """The model that lies between and is this command's own, so that its parameters may be linked: the record of the
+    service is that of the source."""
+    found, program = locate(between.folder), between.program
+    more = {"link": not chosen.keep_inference, "beside": _folder_of(chosen.source)}
+    options = _serving(between.folder, folder, chosen, **more)
+    prepared = prepare(found, program, [(r.name, r) for r in records(found, program)], options)
+    write(prepared, found, options, before=("convert", between.recording))
+    return prepared.result
 
 
 def _folder_of(source: PathLike) -> Optional[Path]:
@@ -288,43 +285,6 @@ def _describe(result: Converted, made: ServingResult, out: Path, service: bool) 
             }
             for v in variables
         ]
-
-
-# what is left ------------------------------------------------------------------------------------------------------
-
-
-def _join_provenance(model: Path, folder: Path) -> None:
-    """The record of ``serving_server/`` names the source itself, not the inference model that lay between."""
-    first = json.loads((model / provenance.NAME).read_text("utf-8"))
-    path = folder / "serving_server" / provenance.NAME
-    record = json.loads(path.read_text("utf-8"))
-    record["command"] = "convert"
-    record["options"] = {first["command"]: first["options"], "to-serving": record["options"]}
-    record["versions"] = dict(sorted({**record["versions"], **first["versions"]}.items()))
-    record["sources"] = first["sources"]
-    path.write_text(json_text(record, indent=2) + "\n", "utf-8")
-
-
-def _keep_failed(error: MconvError, model: Path, out: Path) -> None:
-    """Bring what a failed verification kept from the stage, which is about to go, to where the user finds it."""
-    kept = model.with_name(model.name + FAILED_SUFFIX)
-    if not kept.is_dir():
-        return
-    final = out.with_name(out.name + FAILED_SUFFIX)
-    with staged(final, force=True) as place:
-        for entry in list(kept.iterdir()):
-            os.rename(entry, place / entry.name)
-    kept.rmdir()
-    error.hint = (error.hint or "").replace(str(kept), str(final)) or None
-    report = getattr(error, "report", None)
-    if report is not None:
-        report.output["folder"] = str(final)
-
-
-def _remove(model: Path) -> None:
-    for entry in model.iterdir():
-        entry.unlink()
-    model.rmdir()
 
 
 __all__ = ["Converted", "convert"]

@@ -12,8 +12,8 @@ from typing import Any, Optional
 
 from mconv import runtimes
 from mconv.artifacts.described import carry
-from mconv.artifacts.output import staged
-from mconv.artifacts.provenance import Ahead, Recording, model_sources
+from mconv.artifacts.destination import Destination
+from mconv.artifacts.provenance import Ahead, Recording, model_sources, write_params
 from mconv.errors import UsageError
 from mconv.options.models import Downgrade
 from mconv.options.serving import OFFICIAL, ToServing
@@ -22,15 +22,15 @@ from mconv.paddle.load import load as load_pir
 from mconv.page.shown import Shown
 from mconv.printable import require_visible
 from mconv.program import files, targets
-from mconv.program.copying import hard_link
 from mconv.program.params import Record, TensorSource
 from mconv.program.program import Port, Program
-from mconv.program.stored import Era, ModelFiles, at_least_one
+from mconv.program.stored import Era, ModelFiles, at_least_one, read_program
 from mconv.program.targets import version_text
 from mconv.serving import convert, official
 from mconv.serving.convert import ServingResult, fitting, prepare, whole_file, write
 from mconv.serving.service_options import options_from
 from mconv.verbs import halving
+from mconv.verbs.produced import Written
 from mconv.warned import Warned
 
 
@@ -94,13 +94,20 @@ def downgrade(chosen: Downgrade) -> Downgraded:
         UsageError: there is no such target, or *output_names* does not fit.
         OutputExistsError: *out* is there already.
     """
+    return downgraded(chosen, Destination.of_folder(chosen.out))[0]
+
+
+def downgraded(chosen: Downgrade, destination: Destination) -> tuple[Downgraded, Written]:
+    """The same with the files somewhere else, and what was written, for a command of several steps."""
     found = files.locate(chosen.path)
     with Ahead([found.params]) as ahead:
-        return _downgraded(found, chosen, ahead)
+        return _downgraded(found, chosen, destination, ahead)
 
 
-def _downgraded(found: ModelFiles, chosen: Downgrade, ahead: Ahead) -> Downgraded:
-    target, out = chosen.goal.name, Path(chosen.out)
+def _downgraded(
+    found: ModelFiles, chosen: Downgrade, destination: Destination, ahead: Ahead
+) -> tuple[Downgraded, Written]:
+    target, out = chosen.goal.name, destination.folder
     read = _read(found, target, chosen.output_names)
     program, complete = at_least_one(read.program, read.items)
     items = list(complete)
@@ -128,23 +135,23 @@ def _downgraded(found: ModelFiles, chosen: Downgrade, ahead: Ahead) -> Downgrade
         },
         ahead=ahead,
     )
-    with recording, staged(out, force=chosen.force, protect=protected) as folder:
+    with recording, destination.opened(force=chosen.force, protect=protected) as folder:
         (folder / result.program.name).write_bytes(program.to_bytes())
         carry(found, folder)
         params = folder / result.params.name
-        result.linked = chosen.link and source is not None and hard_link(source, params)
+        result.linked = write_params(params, items, whole=source, link=chosen.link, record=recording)
         if chosen.link and not result.linked:
             result.warnings.append(Warned("parameters-copied", "the parameters are copied, not linked"))
-        if not result.linked:
-            recording.write_params(params, items, whole=source)
         if chosen.half is not None:
             made = halving.rewrite(folder / result.program.name, params, chosen, {})
             result.warnings += made.warnings
             result.half = halving.described(made)
             recording.options["half"] = chosen.half
+            recording.rewritten(params)
+            program = read_program(folder / result.program.name)
             source, result.linked = None, False
         recording.write(folder, copies={} if source is None else {params.name: source})
-    return result
+    return result, Written(program, folder, recording)
 
 
 def to_serving(chosen: ToServing) -> ServingResult:

@@ -11,7 +11,7 @@ from typing import Any, Optional
 
 from mconv.artifacts import provenance
 from mconv.artifacts.described import carry
-from mconv.artifacts.output import staged, staged_many
+from mconv.artifacts.destination import Destination
 from mconv.errors import (
     MissingDependencyError,
     RuntimeFailedError,
@@ -27,11 +27,12 @@ from mconv.program.params import Record
 from mconv.program.paths import PathLike
 from mconv.program.program import Program
 from mconv.program.targets import version_text
-from mconv.proof.prove import FAILED, NOT_DONE, Proof, runtime_for
-from mconv.proof.report import FAILED_SUFFIX, NAME, Report, failure, keep, paddle_operators, versions
+from mconv.proof.prove import NOT_DONE, Proof, runtime_for
+from mconv.proof.report import Report, paddle_operators
 from mconv.runtimes import Runtime
 from mconv.verbs import edit_onnx, edit_paddle
 from mconv.verbs.edit_proof import prove_onnx, prove_paddle
+from mconv.verbs.frame import Frame
 from mconv.verbs.recognise import SourceKind, recognise
 
 _ADVICE = "`mconv verify SOURCE RESULT --layers` finds where it begins"
@@ -92,21 +93,20 @@ def _paddle(path: PathLike, out: Path, chosen: Edit) -> EditReport:
     saved_by = source.saved_by or version_text(source.program.version)
     described = {"path": str(found.program), "era": found.era.name.lower(), "saved_by": saved_by}
     report = EditReport("edit", "native", described, {"name": goal.name, "paddle": goal.paddle}, weights=style)
-    report.versions = versions()
+    frame = Frame(report, chosen, Destination.of_folder(out), start)
     report.warnings += source.notes
     made = edit_paddle.edit(source, chosen)
-    report.seconds["read"] = time.perf_counter() - start
+    frame.since_start("read")
     runtime, why = _runtime(source.target, chosen, bool(made.sizes))
     single = [r.path for r in source.params.values() if isinstance(r, Record)] if found.separate else []
-    protected = [p for p in (found.program, found.params, chosen.feeds_file, *single) if p is not None]
     recording = provenance.Recording(
         "edit", provenance.model_sources(found, single), target=source.target, options=_options(chosen, style)
     )
     with (
-        recording,
-        staged(out, force=chosen.force, protect=protected) as folder,
+        frame.opened([found.program, found.params, *single]) as folder,
         tempfile.TemporaryDirectory(prefix="mconv-edit-") as scratch,
     ):
+        frame.record(recording)
         if runtime is not None and (chosen.fold or (made.sizes and chosen.verify is not False)):
             chosen.progress(f"running it in {runtime.label} for what is always the same")
             try:
@@ -116,28 +116,22 @@ def _paddle(path: PathLike, out: Path, chosen: Edit) -> EditReport:
                     raise
                 report.warnings.append(f"the shapes inside stay as they were declared: {e.message}")
         names = edit_paddle.finish(source, made, chosen)
-        step = time.perf_counter()
-        program, params = edit_paddle.write(made, folder, style)
-        report.seconds["write"] = time.perf_counter() - step
+        with frame.phase("write"):
+            program, params = edit_paddle.write(made, folder, style)
         report.output = {"folder": str(out), "program": program.name, "program_bytes": program.stat().st_size}
         if params is not None:
             report.output.update({"params": params.name, "params_bytes": params.stat().st_size})
         carry(found, folder)
-        recording.write(folder)
         _describe(report, made, names, source.program, made.program, len(source.params), len(made.params))
         report.inputs, report.outputs = edit_paddle.ports(made.program, made.inputs, made.outputs)
         report.paddle_operators = paddle_operators(made.program)
-        if runtime is None or chosen.verify is False:
-            proof = Proof(NOT_DONE, why)
-        else:
-            proof = prove_paddle(source, made, (program, params), runtime, chosen, Path(scratch), report)
-        report.add_proof(proof)
-        report.finish(start)
-        if proof.status == FAILED:
-            kept = out.with_name(out.name + FAILED_SUFFIX)
-            keep(folder, kept, report)
-            raise failure(proof, kept, report, _ADVICE)
-        report.write(folder)
+
+        def proof() -> Proof:
+            if runtime is None:
+                return Proof(NOT_DONE, why)
+            return prove_paddle(source, made, (program, params), runtime, chosen, Path(scratch), report)
+
+        frame.prove(proof, advice=_ADVICE)
     return report
 
 
@@ -152,7 +146,7 @@ def _runtime(target: str, chosen: Edit, sizes: bool) -> tuple[Optional[Runtime],
     try:
         return runtime_for(target, chosen.runtime), ""
     except (RuntimeUnavailableError, MissingDependencyError) as e:
-        if chosen.verify or chosen.fold or chosen.runtime is not None or chosen.feeds_file is not None:
+        if chosen.must_verify or chosen.fold:
             raise
         inside = "; the shapes inside stay as they were declared" if sizes else ""
         return None, Proof.not_done(e).reason + inside
@@ -198,45 +192,25 @@ def _onnx(path: Path, out: Path, chosen: Edit) -> EditReport:
         raise UsageError(f"{out}: no name for a file", "give the .onnx file to write")
     source = edit_onnx.read(path)
     report = EditReport("edit", "native", source_of(source), {"name": "onnx", "opset": edit_onnx.opset_of(source)})
-    report.versions = versions()
-    stem = out.name.removesuffix(".onnx")
-    beside = [path.parent / name for name in report.source["external_files"]]
-    protected = [p for p in (path, *beside, chosen.feeds_file) if p is not None]
+    external = [(name, path.parent / name) for name in report.source["external_files"]]
     with tempfile.TemporaryDirectory(prefix="mconv-edit-") as scratch:
         made = edit_onnx.edit(source, chosen, Path(scratch))
         report.warnings += made.notes
         report.target["opset"] = edit_onnx.opset_of(made.model)
-        report.seconds["read"] = time.perf_counter() - start
         style = edit_onnx.style_of(made, chosen)
         report.weights = style
-        wanted = [out, out.with_name(f"{stem}.{NAME}"), out.with_name(f"{stem}.{provenance.NAME}")]
-        if edit_onnx.is_split(made, style):
-            wanted.append(out.with_name(edit_onnx.data_name(out)))
-        files: list[provenance.Source] = [
-            path,
-            *((name, path.parent / name) for name in report.source["external_files"]),
-        ]
-        recording = provenance.Recording("edit", files, options=_options(chosen, style), packages=("onnx",))
-        with recording, staged_many(wanted, force=chosen.force, file=True, protect=protected) as stage:
-            place = stage[0].parent / "made"
-            place.mkdir()
-            model, *data = edit_onnx.write(made, place / out.name, style)
-            recording.write(place, name=wanted[2].name, files={p.name: p for p in (model, *data)})
+        names = [out.name, *([edit_onnx.data_name(out)] if edit_onnx.is_split(made, style) else [])]
+        destination = Destination.beside(out.parent, out.name.removesuffix(".onnx"), dict(zip(names, names)))
+        frame = Frame(report, chosen, destination, start)
+        frame.since_start("read")
+        with frame.opened([path, *(p for _, p in external)]) as folder:
+            frame.record(
+                provenance.Recording("edit", [path, *external], options=_options(chosen, style), packages=("onnx",))
+            )
+            model, *data = edit_onnx.write(made, folder / out.name, style)
             report.output = {"file": str(out), "bytes": sum(p.stat().st_size for p in (model, *data))}
             _describe_onnx(report, made, source, chosen)
-            proof = Proof(NOT_DONE)
-            if chosen.verify is not False:
-                proof = prove_onnx(path, source, made, model, chosen, report)
-            report.add_proof(proof)
-            report.finish(start)
-            if proof.status == FAILED:
-                kept = out.with_name(stem + FAILED_SUFFIX)
-                keep(place, kept, report)
-                raise failure(proof, kept, report, _ADVICE)
-            report.write(place, wanted[1].name)
-            for final, written in zip(stage, (model, place / wanted[1].name, place / wanted[2].name, *data)):
-                written.rename(final)
-            place.rmdir()
+            frame.prove(lambda: prove_onnx(path, source, made, model, chosen, report), advice=_ADVICE)
     return report
 
 

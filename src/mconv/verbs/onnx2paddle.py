@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from mconv.artifacts import provenance
-from mconv.artifacts.output import staged
-from mconv.errors import (
-    MissingDependencyError,
-    RuntimeFailedError,
-    RuntimeUnavailableError,
-    UnsupportedError,
-)
+from mconv.artifacts.destination import Destination
+from mconv.artifacts.provenance import Recording
+from mconv.artifacts.provenance import Source as Recorded
+from mconv.errors import RuntimeFailedError, UnsupportedError
 from mconv.factory import loading
 from mconv.onnx import advice, cpp, describe
 from mconv.onnx.constants import fix_inputs
@@ -30,9 +25,10 @@ from mconv.program.inputs import assign
 from mconv.program.port_rows import renamed
 from mconv.proof import precision
 from mconv.proof.compare import Tolerance
-from mconv.proof.prove import FAILED, NOT_DONE, Proof, prove, runtime_for
-from mconv.proof.report import FAILED_SUFFIX, Report, failure, keep, paddle_operators, versions
-from mconv.verbs import halving, x2paddle
+from mconv.proof.prove import Proof, prove, runtime_for
+from mconv.proof.report import Report, paddle_operators
+from mconv.verbs import x2paddle
+from mconv.verbs.frame import Frame
 from mconv.verbs.produced import Facts, Produced, about_names
 from mconv.warned import Warned
 
@@ -52,8 +48,14 @@ def onnx2paddle(chosen: Onnx2Paddle) -> Report:
         RuntimeUnavailableError, MissingDependencyError: with *verify* or X2Paddle, what they need is not installed.
         OutputExistsError: *out* is there already.
     """
-    start = time.perf_counter()
-    goal, model, out = chosen.goal, Path(chosen.model), Path(chosen.out)
+    return converted(chosen, Destination.of_folder(chosen.out)).report
+
+
+def converted(chosen: Onnx2Paddle, destination: Destination) -> Frame[Report]:
+    """The same with the files somewhere else, for a command of several steps."""
+    goal, model = chosen.goal, Path(chosen.model)
+    report = Report("onnx2paddle", chosen.engine, {}, {"name": goal.name, "paddle": goal.paddle})
+    frame = Frame(report, chosen, destination)
     for plugin in chosen.plugins:
         load_plugin(Path(plugin))
     if chosen.engine == "native":
@@ -63,48 +65,29 @@ def onnx2paddle(chosen: Onnx2Paddle) -> Report:
     given = assign(chosen.inputs, describe.inputs_of(source))
     shapes: dict[str, Sequence[Any]] = {name: spec.dims for name, spec in given.items()}
     external_data.check(model, source.proto, INLINE)
-    report = Report(
-        "onnx2paddle", chosen.engine, describe.source_of(source), {"name": goal.name, "paddle": goal.paddle}
-    )
-    report.versions = versions()
-    report.seconds["read"] = time.perf_counter() - start
-    protected = [model, *([] if chosen.feeds_file is None else [chosen.feeds_file])]
+    report.source = describe.source_of(source)
+    frame.since_start("read")
     external = [(name, model.parent / name) for name in report.source["external_files"]]
-    protected += [path for _, path in external]
     options: dict[str, Any] = {"engine": chosen.engine, "inputs": list(chosen.inputs)}
     if fixed:
         options["constants"] = {name: array.tolist() for name, array in fixed.items()}
-    given_files: list[provenance.Source] = [model, *external]
+    given_files: list[Recorded] = [model, *external]
     given_files += [(f"plugins/{Path(p).name}", p) for p in chosen.plugins]
-    recording = provenance.Recording(
-        "onnx2paddle", given_files, target=goal.name, options=options, packages=("numpy", "onnx")
-    )
-    with recording, staged(out, force=chosen.force, protect=protected) as folder:
+    with frame.opened([model, *(path for _, path in external)]):
+        recording = frame.record(
+            Recording("onnx2paddle", given_files, target=goal.name, options=options, packages=("numpy", "onnx"))
+        )
         chosen.progress(f"converting {model} for Paddle {goal.paddle}")
         made = _produce(source, shapes, chosen)
         made.facts.into(report)
         report.seconds.update(made.seconds)
-        step = time.perf_counter()
-        files = recording.write_model(made.program, made.params.items(), folder)
-        report.seconds["write"] = time.perf_counter() - step
-        report.wrote(out, *files)
-        recording.write(folder)
-        proof = _proof(source, made, files, report, chosen, shapes, fixed)
-        report.add_proof(proof)
+        files = frame.write(made)
+        frame.prove(
+            lambda: _proof(source, made, files, report, chosen, shapes, fixed),
+            advice=f"`mconv verify MODEL {destination.failed} --layers` finds where it begins",
+        )
         report.source["blake3"] = next(h.digest for h in recording.sources() if h.name == model.name)
-        report.finish(start)
-        if proof.status == FAILED:
-            kept = out.with_name(out.name + FAILED_SUFFIX)
-            keep(folder, kept, report)
-            advice = f"`mconv verify MODEL {kept} --layers` finds where it begins"
-            raise failure(proof, kept, report, advice)
-        if chosen.half is not None:
-            halving.apply(*files, chosen, report)
-            recording.options["half"] = chosen.half
-            recording.write(folder)
-            report.finish(start)
-        report.write(folder)
-    return report
+    return frame
 
 
 # engines ------------------------------------------------------------------------------------------------------------
@@ -166,8 +149,6 @@ def _proof(
     shapes: dict[str, Sequence[Any]],
     fixed: Mapping[str, np.ndarray],
 ) -> Proof:
-    if chosen.verify is False:
-        return Proof(NOT_DONE)
     from mconv.proof.reference import reference_for
 
     assert source.path is not None
@@ -181,10 +162,6 @@ def _proof(
         )
     except RuntimeFailedError as e:
         return Proof.unproved(e)
-    except (RuntimeUnavailableError, MissingDependencyError) as e:
-        if chosen.must_verify:
-            raise
-        return Proof.not_done(e)
     if why:
         report.warnings.append(Warned("verified-with", f"verified with {reference.label}: {why}"))
     chosen.progress(f"verifying: {reference.label} against Paddle in {runtime.label}")

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
+from mconv.artifacts.provenance import Recording
 from mconv.program.params import TensorSource
 from mconv.program.port_rows import PortRow, renamed
 from mconv.program.program import Program
@@ -63,6 +65,21 @@ class Produced:
     seconds: dict[str, float] = field(default_factory=dict)
     keep: Any = None
     precision: str = "float32"
+
+
+@dataclass(frozen=True)
+class Written:
+    """A model in its files, for what is made of it next.
+
+    Attributes:
+        program: as it is in the file.
+        folder: where the files are.
+        recording: of what it was made.
+    """
+
+    program: Program
+    folder: Path
+    recording: Recording
 
 
 def about_names(names: dict[str, str], why: str = "") -> list[str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,10 +18,11 @@ from mconv.errors import MconvError, RuntimeFailedError, UnsupportedError, Verif
 from mconv.options.layers import Saving
 from mconv.program.paths import PathLike
 from mconv.proof.compare import Tolerance
-from mconv.proof.prove import FAILED, NOT_DONE, PASSED, Proof
-from mconv.proof.report import Report, keep, paddle_operators
+from mconv.proof.prove import FAILED, PASSED, Proof
+from mconv.proof.report import Report, paddle_operators
 from mconv.runtimes.outcome import last_words
-from mconv.verbs import halving, static_files
+from mconv.verbs import static_files
+from mconv.verbs.frame import Frame
 from mconv.verbs.layer_proof import Expected, Origin, changes_by_itself, expect, proved
 
 
@@ -32,84 +32,63 @@ class Subject:
 
     Attributes:
         live: the layer, its weights in place.
-        report: filled in as far as it is known.
+        frame: its report filled in as far as it is known.
         record: what the files are made from, as soon as the inputs are known.
         protect: files that must not be overwritten.
-        start: when the work began, by ``time.perf_counter()``.
         origin: what the weights come from, where it can be run too.
     """
 
     live: Live
-    report: Report
+    frame: Frame[Report]
     record: Callable[[Call], provenance.Recording]
-    protect: list[PathLike]
-    start: float
+    protect: Sequence[Optional[PathLike]]
     origin: Optional[Origin] = None
 
 
 def save(
     subject: Subject,
     input_spec: Optional[Sequence[Any]],
-    path: Path,
     chosen: Saving,
-    *,
-    folder: bool = False,
-) -> Report:
+) -> Frame[Report]:
     """Save the layer, prove it, and leave it as it was; see :func:`mconv.verbs.to_static.to_static`."""
-    live, report, verify = subject.live, subject.report, chosen.verify is not False
+    live, frame, verify = subject.live, subject.frame, chosen.verify is not False
+    report = frame.report
     with live, contextlib.ExitStack() as stack:
         call = _call(live, input_spec)
         report.warnings += call.notes
-        report.seconds["load"] = time.perf_counter() - subject.start
-        place, kept, home = static_files.open_place(stack, path, folder, chosen, subject.protect)
+        frame.since_start("load")
+        place = stack.enter_context(frame.opened(subject.protect))
         expected = expect(live, call, chosen) if verify else Expected()
         if verify and subject.origin is not None:
             chosen.progress(f"running {subject.origin.label}")
             expected.ask(subject.origin, call, Tolerance.of(chosen.tolerance))
             report.warnings += subject.origin.notes
         chosen.progress(f"tracing {live.what} with Paddle {live.paddle.__version__}")
-        step = time.perf_counter()
-        made = _traced(live, call, place)
-        report.seconds["trace"] = time.perf_counter() - step
+        with frame.phase("trace"):
+            made = _traced(live, call, place)
         report.engine = f"paddle.jit, {made.way}"
         report.warnings += _trace_notes(live, made)
         expected.follow(made.paths)
-        step = time.perf_counter()
-        files = static_files.write(made, call, place, chosen, report)
-        report.seconds["translate"] = time.perf_counter() - step
-        report.output = {
-            "folder": str(home.folder),
-            "program": home.name(files.program),
-            "params": home.name(files.params),
-            "program_bytes": files.program.stat().st_size,
-            "params_bytes": files.params.stat().st_size if files.params else 0,
-        }
+        with frame.phase("translate"):
+            files = static_files.write(made, call, place, chosen, report)
+        frame.wrote(files.program, files.params, files.dense)
         if files.dense is not None:
             report.paddle_operators = paddle_operators(files.dense)
-        proof = proved(expected, call, files, made, chosen, report) if verify else Proof(NOT_DONE)
-        if not verify:
-            report.add_proof(proof)
-        if proof.status == FAILED and proof.error is None and changes_by_itself(expected, live, call):
-            proof.reason += "; the layer itself gives other values each time it is called"
+        against: dict[str, Any] = {}
+
+        def proof() -> Proof:
+            found = proved(expected, call, files, made, chosen, report, against)
+            if found.status == FAILED and found.error is None and changes_by_itself(expected, live, call):
+                found.reason += "; the layer itself gives other values each time it is called"
+            _renamed(found, place, frame.destination.failed)
+            return found
+
+        frame.prove(proof, failing=_failure)
+        assert report.verification is not None
+        report.verification.update(against)
         shutil.rmtree(place / static_files.SCRATCH)
-        if proof.status != FAILED:
-            halving.apply(files.program, files.params, chosen, report)
-        with subject.record(call) as record:
-            if chosen.half is not None:
-                record.options["half"] = chosen.half
-            written = [p for p in (files.program, files.params) if p is not None]
-            final = {home.name(p) if proof.status != FAILED else p.name: p for p in written}
-            record.write(place, files={str(n): p for n, p in final.items()})
-        report.finish(subject.start)
-        if proof.status == FAILED:
-            _renamed(proof, place, kept)
-            assert report.verification is not None
-            report.verification["reason"] = proof.reason
-            keep(place, kept, report)
-            raise _failure(proof, kept, report)
-        report.write(place)
-        home.settle(place)
-    return report
+        frame.record(subject.record(call))
+    return frame
 
 
 def _call(live: Live, input_spec: Optional[Sequence[Any]]) -> Call:
@@ -160,7 +139,7 @@ def _renamed(proof: Proof, place: Path, kept: Path) -> None:
         proof.error.message = proof.error.message.replace(str(place), str(kept))
 
 
-def _failure(proof: Proof, kept: Path, report: Report) -> MconvError:
+def _failure(proof: Proof, kept: Path, report: Report, advice: str) -> MconvError:
     hint = f"the files are kept in {kept}"
     error: MconvError
     if proof.error is not None:

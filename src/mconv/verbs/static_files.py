@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Optional
 
 from mconv import inspection, runtimes
-from mconv.artifacts import provenance
-from mconv.artifacts.output import staged, staged_many
+from mconv.artifacts.destination import Destination
 from mconv.dygraph.export import Exported
 from mconv.dygraph.inputs import Call
 from mconv.errors import RuntimeFailedError, UnsupportedError, UsageError
@@ -22,14 +20,13 @@ from mconv.paddle.load import load
 from mconv.program.files import load_program as read_program
 from mconv.program.files import locate, records
 from mconv.program.params import TensorSource
-from mconv.program.paths import PathLike
 from mconv.program.port_rows import PortRow, renamed, row, row_of
 from mconv.program.program import Op, Program, Var
 from mconv.program.stored import write_model
 from mconv.proof import precision
 from mconv.proof.compare import Tolerance
 from mconv.proof.prove import FAILED, PASSED, Proof, compare_answers, worst
-from mconv.proof.report import FAILED_SUFFIX, NAME, Report
+from mconv.proof.report import Report
 from mconv.proof.runners import Answers
 from mconv.verbs.produced import about_names
 
@@ -158,58 +155,19 @@ def _rename(program: Program, port: Any, name: str) -> None:
 # where it goes ------------------------------------------------------------------------------------------------------
 
 
-@dataclass
-class Home:
-    """Where the files will be: in a folder of their own, or beside others under a prefix.
-
-    Attributes:
-        folder: the final folder.
-        prefix: the files' common name, or None where they are ``inference.*`` and ``report.json``.
-        staged: the paths to fill, with a prefix: program, parameters, report, provenance.
-    """
-
-    folder: Path
-    prefix: Optional[str] = None
-    staged: list[Path] = field(default_factory=list)
-
-    def name(self, file: Optional[Path]) -> Optional[str]:
-        """What a file will be called."""
-        if file is None or self.prefix is None:
-            return None if file is None else file.name
-        return self.prefix + file.suffix
-
-    def settle(self, place: Path) -> None:
-        """Bring the files from the place where they were made to the ones where they are expected."""
-        for path in self.staged:
-            fixed = [n for n in (NAME, provenance.NAME) if path.name.endswith(f".{n}")]
-            (place / (fixed[0] if fixed else f"{STEM}{path.suffix}")).rename(path)
-        if self.staged:
-            place.rmdir()
-
-
-def open_place(
-    stack: contextlib.ExitStack, path: Path, folder: bool, chosen: Saving, protect: Sequence[PathLike]
-) -> tuple[Path, Path, Home]:
-    """The folder to work in, the one for files that are not good, and where the others go.
+def destination(path: Path, form: str) -> Destination:
+    """Of files beside others: *path* is their prefix, with or without the program's suffix.
 
     Raises:
         UsageError: *path* names no file.
-        OutputExistsError: something is there, or it cannot be written.
     """
-    if folder:
-        place = stack.enter_context(staged(path, force=chosen.force, protect=protect))
-        return place, path.with_name(path.name + FAILED_SUFFIX), Home(path)
     name = path.name
     for suffix in (".pdmodel", ".json"):
         name = name.removesuffix(suffix)
     if not name:
         raise UsageError(f"{path}: no name for the files", "path is a prefix: pb_model for pb_model.pdmodel")
-    names = [f"{name}.{chosen.form}", f"{name}.pdiparams", f"{name}.{NAME}", f"{name}.{provenance.NAME}"]
-    paths = [path.with_name(n) for n in names]
-    targets_ = stack.enter_context(staged_many(paths, force=chosen.force, file=True, protect=protect))
-    place = targets_[0].parent / "made"
-    place.mkdir()
-    return place, path.with_name(name + FAILED_SUFFIX), Home(path.parent, name, targets_)
+    models = {f"{STEM}{suffix}": f"{name}{suffix}" for suffix in (f".{form}", ".pdiparams")}
+    return Destination.beside(path.parent, name, models)
 
 
 # Paddle's own program -----------------------------------------------------------------------------------------------

@@ -10,14 +10,8 @@ from typing import Any, Optional
 
 from mconv import inspection, paddle
 from mconv.artifacts import provenance
-from mconv.artifacts.output import staged_many
-from mconv.errors import (
-    MconvError,
-    MissingDependencyError,
-    RuntimeFailedError,
-    RuntimeUnavailableError,
-    UsageError,
-)
+from mconv.artifacts.destination import Destination
+from mconv.errors import RuntimeFailedError, UsageError
 from mconv.exporters import onnx as exporter
 from mconv.exporters.onnx.graph import OLDEST, newest
 from mconv.exporters.onnx.profiles import PROFILES, Profile, refused
@@ -28,7 +22,6 @@ from mconv.passes import quantize_forms
 from mconv.program import files
 from mconv.program.dtypes import DType
 from mconv.program.inputs import parse_input
-from mconv.program.paths import PathLike
 from mconv.program.port_rows import PortRow, row
 from mconv.program.program import Program
 from mconv.program.stored import Era, ModelFiles
@@ -36,9 +29,10 @@ from mconv.program.unsupported import refusal
 from mconv.proof import precision
 from mconv.proof.compare import Tolerance
 from mconv.proof.feeds import InputSpec, specs_of
-from mconv.proof.prove import FAILED, NOT_DONE, Proof, prove_onnx, runtime_for, written_for
-from mconv.proof.report import FAILED_SUFFIX, NAME, Report, failure, keep, versions
+from mconv.proof.prove import FAILED, Proof, prove_onnx, runtime_for, written_for
+from mconv.proof.report import Report
 from mconv.proof.runners import PaddleRunner
+from mconv.verbs.frame import Frame
 from mconv.version import __version__
 
 _READS = "3"  # the Paddle in whose operators a ``.json`` is read
@@ -56,23 +50,19 @@ def to_onnx(chosen: ToOnnx) -> Report:
         VerificationError: the ONNX model computes something else; it is kept in ``NAME.failed-verification/``.
         UsageError: an option does not fit. OutputExistsError: *out* is there already.
     """
-    start = time.perf_counter()
     path, out = chosen.path, Path(chosen.out)
     if out.name in ("", ".", ".."):
         raise UsageError(f"{out}: no name for a file", "give the .onnx file to write")
+    start = time.perf_counter()
     found = files.locate(path)
     seen = inspection.inspect(found.program, judged=False)
     report = Report("to-onnx", chosen.engine, _source(found, seen), {"name": "onnx", "opset": chosen.opset})
-    report.versions = dict(versions())
     report.paddle_operators = {k: v for k, v in seen.operators.items() if k not in ("feed", "fetch")}
-    report.seconds["read"] = time.perf_counter() - start
-    stem = out.name.removesuffix(".onnx")
-    weights = out.with_name(f"{out.name}.data")
-    paths = [out, out.with_name(f"{stem}.{NAME}"), out.with_name(f"{stem}.{provenance.NAME}")]
     apart = chosen.engine == "mconv" and sum(seen.parameter_bytes.values()) > exporter.LARGEST
-    if apart:
-        paths.append(weights)
-    protected = [p for p in (found.program, found.params, chosen.feeds_file) if p is not None]
+    names = [out.name, *([f"{out.name}.data"] if apart else [])]
+    destination = Destination.beside(out.parent, out.name.removesuffix(".onnx"), dict(zip(names, names)))
+    frame = Frame(report, chosen, destination, start)
+    frame.since_start("read")
     recording = provenance.Recording(
         "to-onnx",
         _files(found),
@@ -81,26 +71,17 @@ def to_onnx(chosen: ToOnnx) -> Report:
         copied=found.params if chosen.engine == "mconv" else None,
     )
     with (
-        recording,
-        staged_many(paths, force=chosen.force, file=True, protect=protected) as staged,
+        frame.opened([found.program, found.params]) as folder,
         tempfile.TemporaryDirectory(prefix="mconv-onnx-") as scratch,
     ):
-        place = staged[0].parent / "made"
-        place.mkdir()
-        made = place / out.name
+        made = folder / out.name
+        frame.record(recording)
         _convert(found, seen, made, report, chosen, Path(scratch), apart, recording)
-        files_made = {out.name: made, **({weights.name: place / weights.name} if apart else {})}
-        recording.write(place, name=paths[2].name, files=files_made)
         report.output = {"file": str(out), "bytes": made.stat().st_size}
-        proof = _proof(found, seen, made, report, chosen)
-        report.add_proof(proof)
-        report.finish(start)
-        if proof.status == FAILED:
-            raise _failure(proof, place, out.with_name(stem + FAILED_SUFFIX), report, path)
-        report.write(place, paths[1].name)
-        for final, wanted in zip(staged, paths):
-            (place / wanted.name).rename(final)
-        place.rmdir()
+        frame.prove(
+            lambda: _proof(found, seen, made, report, chosen),
+            advice=f"`mconv verify {path} {destination.failed / out.name} --layers` finds where it begins",
+        )
     return report
 
 
@@ -243,25 +224,17 @@ def _port(tensor: inspection.Tensor, info: Any) -> PortRow:
 
 
 def _proof(found: ModelFiles, seen: Inspection, made: Path, report: Report, chosen: ToOnnx) -> Proof:
-    if chosen.verify is False:
-        return Proof(NOT_DONE)
     from mconv.proof.runners import OnnxRunner
 
     program = None if found.era is Era.PIR else files.load_program(found)
     target = _READS if program is None else written_for(program)
+    runtime = runtime_for(target, chosen.runtime)
     try:
-        runtime = runtime_for(target, chosen.runtime)
-        try:
-            result = OnnxRunner(made, timeout=chosen.timeout)
-        except RuntimeFailedError as e:
-            error = RuntimeFailedError(f"{chosen.engine} wrote a bad model: {e.message.replace(str(made), made.name)}")
-            return Proof(
-                FAILED, error.message, runtime="ONNX Runtime", tolerance=Tolerance.of(chosen.tolerance), error=error
-            )
-    except (RuntimeUnavailableError, MissingDependencyError) as e:
-        if chosen.must_verify:
-            raise
-        return Proof.not_done(e)
+        result = OnnxRunner(made, timeout=chosen.timeout)
+    except RuntimeFailedError as e:
+        error = RuntimeFailedError(f"{chosen.engine} wrote a bad model: {e.message.replace(str(made), made.name)}")
+        limits = Tolerance.of(chosen.tolerance)
+        return Proof(FAILED, error.message, runtime="ONNX Runtime", tolerance=limits, error=error)
     specs = specs_of(program) if program is not None else _specs(seen)
     read = {p["paddle_name"] for p in report.inputs}
     specs = [s for s in specs if s.name in read]
@@ -279,12 +252,6 @@ def _proof(found: ModelFiles, seen: Inspection, made: Path, report: Report, chos
 
 def _specs(seen: Inspection) -> list[InputSpec]:
     return [InputSpec(t.name, DType.of(str(t.dtype)), tuple(t.shape or ())) for t in seen.inputs]
-
-
-def _failure(proof: Proof, place: Path, kept: Path, report: Report, path: PathLike) -> MconvError:
-    keep(place, kept, report)
-    advice = f"`mconv verify {path} {report.output['file']} --layers` finds where it begins"
-    return failure(proof, kept, report, advice)
 
 
 __all__ = ["to_onnx"]

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import os
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
 from mconv.artifacts import provenance
+from mconv.artifacts.destination import Destination
 from mconv.dygraph import source, weights
 from mconv.dygraph.live import Live
 from mconv.errors import UsageError
 from mconv.factory.inputs import Call
 from mconv.factory.loading import arguments_of
 from mconv.options.layers import ToStatic
-from mconv.proof.report import Report, versions
+from mconv.proof.report import Report
+from mconv.verbs import static_files
+from mconv.verbs.frame import Frame
 from mconv.verbs.saving import Subject, save
 
 
@@ -42,20 +44,24 @@ def to_static(chosen: ToStatic) -> Report:
         VerificationError: the result computes something else; it is kept in ``PATH.failed-verification``.
         OutputExistsError: there is something at *path*.
     """
-    start = time.perf_counter()
-    layer, path, goal = chosen.layer, chosen.path, chosen.goal
-    if path is None:
+    if chosen.path is None:
         raise UsageError("path: where to write the model is not said")
+    path = Path(chosen.path)
+    to = Destination.of_folder(path) if chosen.folder else static_files.destination(path, chosen.form)
+    return converted(chosen, to).report
+
+
+def converted(chosen: ToStatic, destination: Destination) -> Frame[Report]:
+    """The same with the files somewhere else, for a command of several steps."""
+    layer, goal = chosen.layer, chosen.goal
     report = Report("to-static", "paddle.jit", {}, {"name": goal.name, "paddle": goal.paddle})
-    report.versions = versions()
+    frame = Frame(report, chosen, destination)
     live = _live(layer, chosen, report)
 
     def record(call: Call) -> provenance.Recording:
         return _recording(layer, live, call, chosen, report)
 
-    protect = [p for p in (chosen.params, chosen.feeds_file) if p is not None]
-    subject = Subject(live, report, record, protect, start)
-    return save(subject, chosen.input_spec, Path(path), chosen, folder=chosen.folder)
+    return save(Subject(live, frame, record, [chosen.params]), chosen.input_spec, chosen)
 
 
 def _recording(layer: Any, live: Live, call: Call, chosen: ToStatic, report: Report) -> provenance.Recording:

@@ -13,26 +13,21 @@ from typing import Any, Optional
 import numpy as np
 
 from mconv.artifacts import provenance
-from mconv.artifacts.output import staged
-from mconv.errors import (
-    MissingDependencyError,
-    RuntimeUnavailableError,
-    UnsupportedError,
-    UsageError,
-)
+from mconv.artifacts.destination import Destination
+from mconv.errors import UnsupportedError, UsageError
 from mconv.options.torch import Torch2Paddle
 from mconv.proof.compare import Tolerance
 from mconv.proof.feeds import InputSpec
-from mconv.proof.prove import FAILED, MEANS, NOT_DONE, ONE_SIZE, Proof, prove, reservation, runtime_for
-from mconv.proof.report import FAILED_SUFFIX, Report, failure, versions
-from mconv.proof.report import keep as keep_report
+from mconv.proof.prove import MEANS, ONE_SIZE, Proof, prove, reservation, runtime_for
+from mconv.proof.report import Report
 from mconv.proof.torch_runner import TorchRunner
 from mconv.torch.exporting import named_leaves
 from mconv.torch.noise import noise
 from mconv.torch.sources import Source, open_source
 from mconv.torch.ties import ties
 from mconv.torch.widening import widen
-from mconv.verbs import halving, torch_inputs
+from mconv.verbs import torch_inputs
+from mconv.verbs.frame import Frame
 from mconv.verbs.produced import Produced, about_names
 from mconv.verbs.torch_inputs import Plan
 from mconv.verbs.torch_routes import Request, fixed_text, produce
@@ -52,14 +47,18 @@ def torch2paddle(chosen: Torch2Paddle) -> Report:
         RuntimeUnavailableError: with *verify*, there is no Paddle to run it in.
         OutputExistsError: *out* is there already.
     """
-    start = time.perf_counter()
-    goal, model, out = chosen.goal, chosen.model, Path(chosen.out)
+    return converted(chosen, Destination.of_folder(chosen.out)).report
+
+
+def converted(chosen: Torch2Paddle, destination: Destination) -> Frame[Report]:
+    """The same with the files somewhere else, for a command of several steps."""
+    goal, model = chosen.goal, chosen.model
     report = Report("torch2paddle", chosen.engine, {}, {"name": goal.name, "paddle": goal.paddle})
-    report.versions = versions()
-    given = [p for p in (chosen.weights, chosen.example_file, chosen.feeds_file) if p is not None]
+    frame = Frame(report, chosen, destination)
+    given = [chosen.weights, chosen.example_file]
     given += [model] if isinstance(model, (str, os.PathLike)) and os.path.exists(model) else []
     with (
-        staged(out, force=chosen.force, protect=given) as folder,
+        frame.opened(given) as folder,
         tempfile.TemporaryDirectory(prefix="mconv-torch-") as scratch,
         contextlib.ExitStack() as modes,
     ):
@@ -72,7 +71,7 @@ def torch2paddle(chosen: Torch2Paddle) -> Report:
         if not chosen.keep_dtype:
             report.warnings += widen(source)
         plan = torch_inputs.declared(source, chosen.inputs, chosen.example_file)
-        report.seconds["load"] = time.perf_counter() - start
+        frame.since_start("load")
         step = time.perf_counter()
         runner = _runner(source, plan, chosen)
         drawn = noise(replace=chosen.deterministic)
@@ -93,33 +92,24 @@ def torch2paddle(chosen: Torch2Paddle) -> Report:
             report.reserve(about_state(state))
         selected = _selected(names, chosen.outputs, source)
         report.seconds["reference"] = time.perf_counter() - step
-        with _recording(source, plan, selected, chosen) as recording:
-            request = Request(names, selected, chosen, folder if chosen.keep else None, Path(scratch))
-            try:
-                made, route, how = produce(source, plan, request, runner)
-            except UnsupportedError as e:
-                e.hint = "; ".join([*random, *([e.hint] if e.hint else [])]) or None
-                raise
-            _adopt(report, made, route, how, chosen)
-            step = time.perf_counter()
-            files = recording.write_model(made.program, made.params.items(), folder)
-            report.seconds["write"] = time.perf_counter() - step
-            report.wrote(out, *files)
-            proof = _proof(source, plan, made, files, report, runner, selected, chosen)
-            proof.limit([ONE_SIZE] if plan.one_size else [])
-            proof.limit([MEANS] if chosen.deterministic and drawn.used else [])
-            report.add_proof(proof)
-            if chosen.half is not None and proof.status != FAILED:
-                halving.apply(*files, chosen, report)
-                recording.options["half"] = chosen.half
-            recording.write(folder)
-        report.finish(start)
-        if proof.status == FAILED:
-            failed = out.with_name(out.name + FAILED_SUFFIX)
-            keep_report(folder, failed, report)
-            raise failure(proof, failed, report, "; ".join(random))
-        report.write(folder)
-    return report
+        frame.record(_recording(source, plan, selected, chosen))
+        request = Request(names, selected, chosen, folder if chosen.keep else None, Path(scratch))
+        try:
+            made, route, how = produce(source, plan, request, runner)
+        except UnsupportedError as e:
+            e.hint = "; ".join([*random, *([e.hint] if e.hint else [])]) or None
+            raise
+        _adopt(report, made, route, how, chosen)
+        files = frame.write(made)
+
+        def proof() -> Proof:
+            found = _proof(source, plan, made, files, report, runner, selected, chosen)
+            found.limit([ONE_SIZE] if plan.one_size else [])
+            found.limit([MEANS] if chosen.deterministic and drawn.used else [])
+            return found
+
+        frame.prove(proof, advice="; ".join(random))
+    return frame
 
 
 def _described(model: Any, source: Source) -> dict[str, Any]:
@@ -241,14 +231,7 @@ def _proof(
     selected: list[str],
     chosen: Torch2Paddle,
 ) -> Proof:
-    if chosen.verify is False:
-        return Proof(NOT_DONE)
-    try:
-        runtime = runtime_for(chosen.goal.name, chosen.runtime)
-    except (RuntimeUnavailableError, MissingDependencyError) as e:
-        if chosen.must_verify:
-            raise
-        return Proof.not_done(e)
+    runtime = runtime_for(chosen.goal.name, chosen.runtime)
     chosen.progress(f"verifying: {runner.label} against Paddle in {runtime.label}")
     runner.select = selected
     proof = prove(

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Optional
 
 from mconv.artifacts import provenance
+from mconv.artifacts.destination import Destination
 from mconv.dygraph import source as layers
 from mconv.dygraph.live import Live
 from mconv.dygraph.matching import Given
@@ -21,11 +21,12 @@ from mconv.factory import loading
 from mconv.factory.inputs import Call
 from mconv.options.torch import Transplant
 from mconv.program.paths import PathLike
-from mconv.proof.report import Report, versions
+from mconv.proof.report import Report
 from mconv.torch import arrays
 from mconv.torch.sources import Source, forms, open_source, weights
 from mconv.torch.sources.forms import Form
 from mconv.torch.widening import widen
+from mconv.verbs.frame import Frame
 from mconv.verbs.saving import Subject, save
 from mconv.verbs.torch_origin import TorchOrigin
 
@@ -70,37 +71,35 @@ def transplant(chosen: Transplant) -> Report:
             ``OUT.failed-verification``.
         RuntimeFailedError, UnsupportedError, OutputExistsError: as for ``to_static``.
     """
-    start = time.perf_counter()
     rules = [chosen.rules] if isinstance(chosen.rules, (str, os.PathLike)) else list(chosen.rules)
     goal, model, into = chosen.goal, chosen.model, chosen.into
     report = Report("torch2paddle", "paddle.jit", {}, {"name": goal.name, "paddle": goal.paddle})
-    report.versions = versions()
+    frame = Frame(report, chosen, Destination.of_folder(chosen.out))
     live = _live(into, chosen)
     chosen.progress(f"opening {_said(model)}")
     origin = _open(model, chosen)
     report.warnings += origin.notes
     chosen.progress(f"transplanting {len(origin.tensors)} tensors into {live.kind}")
-    step = time.perf_counter()
     given = {name: Given(*arrays.described(tensor)) for name, tensor in origin.tensors.items()}
-    done = put(
-        live.layer,
-        given,
-        lambda name: arrays.array(origin.tensors[name]),
-        origin.where,
-        chosen=rules,
-        partial=chosen.partial,
-    )
-    report.seconds["transplant"] = time.perf_counter() - step
+    with frame.phase("transplant"):
+        done = put(
+            live.layer,
+            given,
+            lambda name: arrays.array(origin.tensors[name]),
+            origin.where,
+            chosen=rules,
+            partial=chosen.partial,
+        )
     _describe(report, model, into, live, origin, done)
     reference = _reference(origin, live, done, report) if chosen.verify is not False else None
 
     def record(call: Call) -> provenance.Recording:
         return _recording(model, into, rules, live, call, origin, chosen, done)
 
-    given_files = [chosen.weights, chosen.feeds_file, *rules, *([model] if not _is_live(model) else [])]
+    given_files = [chosen.weights, *rules, *([model] if not _is_live(model) else [])]
     protect = [p for p in given_files if p is not None and os.path.exists(p)]
-    subject = Subject(live, report, record, protect, start, reference)
-    return save(subject, list(chosen.inputs) or _inputs(origin, live), Path(chosen.out), chosen, folder=True)
+    subject = Subject(live, frame, record, protect, reference)
+    return save(subject, list(chosen.inputs) or _inputs(origin, live), chosen).report
 
 
 # opening ------------------------------------------------------------------------------------------------------------

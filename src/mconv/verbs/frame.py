@@ -1,0 +1,147 @@
+"""The frame of a conversion: open → produce → write → prove → report. A verb says how it opens, produces and proves."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Generic, Optional, TypeVar
+
+from mconv.artifacts.destination import Destination
+from mconv.artifacts.provenance import Recording
+from mconv.errors import MconvError, MissingDependencyError, RuntimeUnavailableError
+from mconv.options.proving import Converting, Proving
+from mconv.program.paths import PathLike
+from mconv.program.program import Program
+from mconv.program.stored import read_program
+from mconv.proof.prove import FAILED, NOT_DONE, Proof
+from mconv.proof.report import Report, failure, keep, versions
+from mconv.verbs import halving
+from mconv.verbs.produced import Produced, Written
+
+_Report = TypeVar("_Report", bound=Report)
+
+
+class Frame(Generic[_Report]):
+    """One conversion, whose files are made in the context :meth:`opened`. When that ends, what :meth:`prove` found decides
+    whether they go where they are wanted, or to where failed ones are kept.
+
+    Attributes:
+        report: of the conversion, with the versions from the beginning.
+        destination: where the files go.
+        folder: where they are made.
+        files: program and parameters, of a model of Paddle.
+    """
+
+    folder: Path
+    recording: Recording
+
+    def __init__(self, report: _Report, chosen: Proving, destination: Destination, start: Optional[float] = None):
+        self.report, self.chosen, self.destination = report, chosen, destination
+        self.start = time.perf_counter() if start is None else start
+        self.report.versions = {**versions(), **report.versions}
+        self.files: Optional[tuple[Path, Optional[Path]]] = None
+        self.program: Optional[Program] = None
+        self.proof = Proof(NOT_DONE)
+        self._failed: Callable[[], MconvError] = lambda: failure(self.proof, destination.failed, report)
+        self._stack = contextlib.ExitStack()
+
+    @contextlib.contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        """Say in the report how long the block took."""
+        start = time.perf_counter()
+        yield
+        self.report.seconds[name] = time.perf_counter() - start
+
+    def since_start(self, name: str) -> None:
+        """Say in the report how long all took until now."""
+        self.report.seconds[name] = time.perf_counter() - self.start
+
+    @contextlib.contextmanager
+    def opened(self, protect: Iterable[Optional[PathLike]] = ()) -> Iterator[Path]:
+        """The folder to make the files in.
+
+        Args:
+            protect: what must not be overwritten, beside the inputs to verify with.
+
+        Raises:
+            VerificationError, RuntimeFailedError: the proof failed; the files are in ``destination.failed``.
+            OutputExistsError, UsageError: the output cannot be written there.
+        """
+        sources = [p for p in (*protect, self.chosen.feeds_file) if p is not None]
+        with self._stack:
+            opened = self.destination.opened(force=self.chosen.force, protect=sources)
+            self.folder = self._stack.enter_context(opened)
+            yield self.folder
+            self._finish()
+
+    def record(self, recording: Recording) -> Recording:
+        """Begin the provenance; its sources are hashed meanwhile."""
+        self.recording = self._stack.enter_context(recording)
+        return recording
+
+    def write(self, made: Produced) -> tuple[Path, Path]:
+        """Write a model of Paddle; returns program and parameters."""
+        with self.phase("write"):
+            files = self.recording.write_model(made.program, made.params.items(), self.folder)
+        self.wrote(*files, made.program)
+        return files
+
+    def wrote(self, program: Path, params: Optional[Path], held: Optional[Program]) -> None:
+        """Say in the report which files of a model of Paddle were written; *held* is the program, where it is at hand."""
+        self.files = program, params
+        self.program = held if held is not None and held.parameters else None  # else it got one in its file
+        self.report.wrote(self.destination, program, params)
+
+    def prove(
+        self,
+        proof: Callable[[], Proof],
+        *,
+        advice: str = "",
+        failing: Callable[[Proof, Path, Report, str], MconvError] = failure,
+    ) -> None:
+        """Run the proof, if one is wanted; where what it takes is not there, it is not done, unless it was asked for.
+
+        Args:
+            advice: what to do where it fails.
+            failing: makes the error then; told where the files are.
+
+        Raises:
+            RuntimeUnavailableError, MissingDependencyError: it was asked for.
+        """
+        self._failed = lambda: failing(self.proof, self.destination.failed, self.report, advice)
+        if self.chosen.verify is not False:
+            try:
+                self.proof = proof()
+            except (RuntimeUnavailableError, MissingDependencyError) as e:
+                if self.chosen.must_verify:
+                    raise
+                self.proof = Proof.not_done(e)
+        self.report.add_proof(self.proof)
+
+    def _finish(self) -> None:
+        failed = self.proof.status == FAILED
+        if (
+            not failed
+            and isinstance(self.chosen, Converting)
+            and self.chosen.half is not None
+            and self.files is not None
+        ):
+            halving.apply(*self.files, self.chosen, self.report)
+            self.recording.options["half"] = self.chosen.half
+            self.recording.rewritten(*self.files)
+            self.program = None
+        covered = None if failed else self.destination.covered(self.folder)
+        self.recording.write(self.folder, name=self.destination.record, files=covered)
+        self.report.finish(self.start)
+        if failed:
+            keep(self.folder, self.destination.failed, self.report)
+            raise self._failed()
+        self.report.write(self.folder)
+
+    def written(self) -> Written:
+        """The model, after :meth:`opened` has ended."""
+        assert self.files is not None
+        program = read_program(self.files[0]) if self.program is None else self.program
+        return Written(program, self.folder, self.recording)
