@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import platform
 import signal
 import subprocess
 import sys
 import textwrap
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -213,3 +215,29 @@ def test_environment_of_a_runtime(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (env["OMP_NUM_THREADS"], env["CUDA_VISIBLE_DEVICES"], env["LD_PRELOAD"]) == ("1", "", "/lib/other.so")
     old = type(runtime)("x", runtime.python, {"LD_PRELOAD": "/shim.so"})
     assert old.environ()["LD_PRELOAD"] == "/shim.so:/lib/other.so"
+
+
+@pytest.mark.parametrize(
+    "found, said",
+    [
+        (("glibc", "2.31"), "has glibc 2.31"),
+        (("", ""), "has another C library"),
+    ],
+)
+def test_a_c_library_that_is_too_old_is_said_before_anything_is_made(
+    shelf: Path, monkeypatch: pytest.MonkeyPatch, found: tuple[str, str], said: str
+) -> None:
+    wanting = replace(recipe(shelf, "tiny_a"), glibc=(2, 35))
+    monkeypatch.setattr(platform, "libc_ver", lambda *_: found)
+    with pytest.raises(RuntimeUnavailableError, match=f"tiny needs glibc 2.35 or newer; this system {said}"):
+        install_recipe(wanting)
+    assert not (runtimes_folder() / "tiny").exists()
+    monkeypatch.setattr(platform, "libc_ver", lambda *_: ("glibc", "2.35"))
+    assert install_recipe(wanting).name == "tiny"
+
+
+def test_a_probe_that_fails_leaves_the_installation_unfinished(shelf: Path) -> None:
+    failing = replace(recipe(shelf, "tiny_a"), probe="import sys, tiny_a\nsys.exit('tiny_a is ' + tiny_a.VERSION)")
+    with pytest.raises(RuntimeUnavailableError, match="the runtime tiny does not work: tiny_a is 1.0"):
+        install_recipe(failing)
+    assert missing(failing) == "is only partly installed"

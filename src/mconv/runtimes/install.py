@@ -19,7 +19,16 @@ from mconv.errors import MconvError, RuntimeUnavailableError, UsageError
 from mconv.runtimes import selfcheck
 from mconv.runtimes.interpreters import fetched, find_interpreter, probe
 from mconv.runtimes.recipes import Recipe, Step, recipe_for
-from mconv.runtimes.runtime import STATE, Runtime, missing, no_folder, read_state, runtime_of, runtimes_folder
+from mconv.runtimes.runtime import (
+    STATE,
+    Runtime,
+    missing,
+    no_folder,
+    old_glibc,
+    read_state,
+    runtime_of,
+    runtimes_folder,
+)
 
 Progress = Callable[[str], None]
 LOG = "install.log"
@@ -138,6 +147,9 @@ class _Installation:
 
     def run(self, python: Optional[str]) -> None:
         started = time.monotonic()
+        too_old = old_glibc(self.recipe)
+        if too_old is not None:
+            raise RuntimeUnavailableError(too_old, "a newer system, or a container of one (Debian 12, Ubuntu 22.04)")
         self.folder.mkdir(parents=True, exist_ok=True)
         self.save(complete=False)
         self._environment(python)
@@ -251,17 +263,20 @@ def check(recipe: Recipe) -> Optional[str]:
 
     Raises:
         RuntimeFailedError: Paddle cannot load or run the model.
-        RuntimeUnavailableError: a module cannot be imported, or the numbers are wrong.
+        RuntimeUnavailableError: a module cannot be imported, its probe fails, or the numbers are wrong.
     """
     runtime = runtime_of(recipe)
-    for module in recipe.imports:
+    programs = {f"import {module}": f"cannot import {module}" for module in recipe.imports}
+    if recipe.probe:
+        programs[recipe.probe] = "does not work"
+    for program_text, problem in programs.items():
         done = subprocess.run(
-            [str(runtime.python), "-c", f"import {module}"],
+            [str(runtime.python), "-c", program_text],
             cwd=runtimes_folder(), env=runtime.environ(), capture_output=True, text=True, errors="replace", timeout=300,
         )  # fmt: skip
         if done.returncode != 0:
             lines = done.stderr.strip().splitlines() or [f"status {done.returncode}"]
-            raise RuntimeUnavailableError(f"the runtime {recipe.name} cannot import {module}: {lines[-1]}")
+            raise RuntimeUnavailableError(f"the runtime {recipe.name} {problem}: {lines[-1]}")
     if not recipe.runs_models:
         return None
     x = np.linspace(-2, 2, 8, dtype=np.float32).reshape(2, 4)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass, field
+from typing import Optional
 
 from mconv.errors import UsageError
 
@@ -39,6 +40,8 @@ class Recipe:
         needs_dl_sym: whether its Paddle wants glibc's former ``_dl_sym`` (see ``shim/dl_sym.c``).
         runs_models: whether a model is run in it to check the installation.
         imports: modules whose import is checked at the end of the installation.
+        probe: a program that is run by its interpreter then, and has to end with status 0.
+        glibc: the oldest that its packages load with; None: any.
     """
 
     name: str
@@ -49,6 +52,8 @@ class Recipe:
     needs_dl_sym: bool = False
     runs_models: bool = True
     imports: tuple[str, ...] = field(default=())
+    probe: str = ""
+    glibc: Optional[tuple[int, int]] = None
 
 
 # charset_normalizer 3.5 crashes on Python 3.8 when imported after Paddle; Paddle 3 imports setuptools but does not
@@ -56,6 +61,20 @@ class Recipe:
 _COMMON = ("charset_normalizer<3.5", "setuptools<81")
 # what mconv itself needs where it is run by the runtime's own Python, beside what Paddle brings
 _MCONV = Step("mconv's needs", ("blake3>=0.3",))
+# the server itself, which says how it is called, and what its python backend wants of this Python
+_TRITON = """
+import importlib.util, os, subprocess, sys, sysconfig
+home = os.path.join(os.path.dirname(importlib.util.find_spec("pytriton").origin), "tritonserver")
+said = subprocess.run([os.path.join(home, "bin", "tritonserver"), "--help"], stdout=-1, stderr=-2, text=True).stdout
+if not said.startswith("Usage: tritonserver"):
+    sys.exit("tritonserver does not start: " + said[:300])
+version = "%d.%d" % sys.version_info[:2]
+if not os.path.exists(os.path.join(home, "python_backend_stubs", version)):
+    sys.exit("Triton has no stub for Python " + version)
+library = "libpython%s.so.1.0" % version
+if not os.path.exists(os.path.join(sysconfig.get_config_var("LIBDIR"), library)):
+    sys.exit("this Python has no " + library + ", which Triton's python backend loads")
+"""
 _CPYTHONS = ("3.10", "3.11", "3.9", "3.12", "3.8")
 
 RECIPES: dict[str, Recipe] = {
@@ -163,6 +182,32 @@ RECIPES: dict[str, Recipe] = {
             ),
             2.6,
             imports=("paddlenlp.transformers",),
+        ),
+        Recipe(
+            "triton",
+            "Triton Inference Server 2.51 with its python backend, OpenVINO and ONNX Runtime; no Docker, no GPU",
+            ("3.10", "3.11", "3.12"),
+            (
+                # the wheel holds the server; what it declares is for its own way of writing models
+                Step("Triton", ("nvidia-pytriton==0.7.0",), ("--no-deps",)),
+                Step("engines", ("openvino==2026.4.1", "onnxruntime==1.23.2", "numpy<2")),
+                Step(
+                    "service inputs",
+                    (
+                        "tokenizers==0.23.3",
+                        "sentencepiece<0.3",
+                        "pillow<13",
+                        "opencv-python-headless<5",
+                        "pyclipper<1.5",
+                        "numpy<2",
+                    ),
+                ),
+            ),
+            1.0,
+            runs_models=False,
+            imports=("openvino", "onnxruntime", "tokenizers", "sentencepiece", "PIL.Image", "cv2", "pyclipper"),
+            probe=_TRITON,
+            glibc=(2, 35),
         ),
     )
 }

@@ -96,11 +96,26 @@ class Runtime:
         return Worker(self, threads=threads)
 
 
+def _glibc() -> Optional[tuple[int, ...]]:
+    """The version of glibc; None: another C library."""
+    name, version = platform.libc_ver()
+    return tuple(int(part) for part in version.split(".") if part.isdigit()) if name == "glibc" else None
+
+
 def needs_shim(recipe: Recipe) -> bool:
     """Whether Paddle's ``_dl_sym`` has to be given back: a glibc of 2.34 or newer does not have it any more."""
-    name, version = platform.libc_ver()
-    numbers = tuple(int(part) for part in version.split(".") if part.isdigit())
-    return recipe.needs_dl_sym and name == "glibc" and numbers >= (2, 34)
+    found = _glibc()
+    return recipe.needs_dl_sym and found is not None and found >= (2, 34)
+
+
+def old_glibc(recipe: Recipe) -> Optional[str]:
+    """Why the recipe's packages cannot be loaded by this system's C library; None where they can."""
+    found = _glibc()
+    if recipe.glibc is None or (found is not None and found >= recipe.glibc):
+        return None
+    wanted = ".".join(map(str, recipe.glibc))
+    have = "another C library" if found is None else f"glibc {'.'.join(map(str, found))}"
+    return f"{recipe.name} needs glibc {wanted} or newer; this system has {have}"
 
 
 def runtime_of(recipe: Recipe) -> Runtime:
