@@ -65,14 +65,14 @@ def to_serving(chosen: ToServing) -> ServingResult:
 
 @takes(Scaffold)
 def scaffold(chosen: Scaffold) -> WrittenService:
-    """Write a Paddle Serving pipeline service around a ``serving_server/`` folder.
+    """Write a service around a ``serving_server/`` folder.
 
     Raises:
         MconvError: see :func:`mconv.serving.scaffold.scaffold`.
     """
     from mconv.serving import scaffold as room
 
-    return room.scaffold(chosen.server, chosen.out, room.options_from(chosen.said()), force=chosen.force)
+    return room.scaffold(chosen.path, chosen.out, room.options_from(chosen.said()), force=chosen.force)
 
 
 @takes(Downgrade)
@@ -293,7 +293,7 @@ def judge_bench(
 
 @takes(ServeCheck)
 def serve_check(chosen: ServeCheck) -> ServeReport:
-    """Start the real Paddle Serving pipeline on a converted model and compare its answers with direct inference.
+    """Start the real server on a converted model and compare its answers with direct inference.
 
     Raises:
         MconvError: see :func:`mconv.proof.serve_check.serve_check`.
@@ -305,7 +305,7 @@ def serve_check(chosen: ServeCheck) -> ServeReport:
 
 @takes(Serve)
 def serve(chosen: Serve) -> ServiceRun:
-    """Start a service in the managed Paddle Serving; a context manager, at whose end nothing of it is left.
+    """Start a service in its managed server; a context manager, at whose end nothing of it is left.
 
     ``with api.serve("out/") as run: ask(run.serving.url)``
 

@@ -6,28 +6,24 @@ import contextlib
 import json
 import tempfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from mconv.proof import service as services
 from mconv.proof.pipeline import Pipeline
-from mconv.runtimes.ports import free_ports
+from mconv.serving import servers
 from tests.managed import require
 
 
 @contextlib.contextmanager
 def running(folder: Path, **options: Any) -> Iterator[Pipeline]:
-    """The pipeline around the service of *folder*, started from a copy of its files."""
-    where = require("paddle-2.3.2")
+    """The server around the service of *folder*, started from a copy of its files."""
     _, found = services.resolve(folder)
     assert found is not None
+    where = require(servers.of(found).runtime)
     with tempfile.TemporaryDirectory(prefix="mconv-test-") as scratch:
-        copied = services.copy(found, Path(scratch))
-        pipeline = Pipeline(where, copied, found.name, found.rpc_port, found.http_port, **options)
-        with pipeline:
-            if not pipeline.isolated:  # as serve-check does where there are no network namespaces
-                pipeline.rpc_port, pipeline.http_port, health_port = free_ports(3)
-                services.with_ports(copied, pipeline.rpc_port, pipeline.http_port, health_port)
+        with Pipeline(where, replace(found, folder=services.copy(found, Path(scratch))), **options) as pipeline:
             pipeline.start()
             yield pipeline
 

@@ -14,11 +14,13 @@ import pytest
 from mconv import api
 from mconv.api import serve_check
 from mconv.errors import NotAModelError, OutputExistsError, RuntimeFailedError, RuntimeUnavailableError
+from mconv.proof import pipeline
 from mconv.proof import serve_check as room
+from mconv.proof.compare import Tolerance
 from mconv.proof.pipeline import Answer
 from mconv.runtimes.outcome import RunResult
-from mconv.serving import configure
-from mconv.serving.scaffold import SERVICE
+from mconv.serving import configure, scaffold
+from mconv.serving.servers.paddle_serving_files import SERVICE
 from tests.golden import case
 from tests.managed import Pool, require
 
@@ -68,15 +70,15 @@ def scratch(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFa
 
 def spoil(monkeypatch: pytest.MonkeyPatch, change: Callable[[str], str]) -> None:
     """Change ``web_service.py`` of the service that is made for the check."""
-    original = room._made
+    original = scaffold.make
 
-    def made(*args: Any) -> Any:
-        service = original(*args)
+    def made(*args: Any, **options: Any) -> Any:
+        service = original(*args, **options)
         path = service.folder / SERVICE
         path.write_text(change(path.read_text()))
         return service
 
-    monkeypatch.setattr(room, "_made", made)
+    monkeypatch.setattr(scaffold, "make", made)
 
 
 @pytest.mark.runtime
@@ -129,9 +131,9 @@ def test_a_service_deep_in_folders(tmp_path: Path) -> None:
 
 @pytest.mark.runtime
 def test_without_a_namespace_rpc_is_bound_to_loopback(scratch: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    ports = room.free_ports(3)
-    handed_out, free = [ports], room.free_ports
-    monkeypatch.setattr(room, "free_ports", lambda count: handed_out.pop(0) if handed_out else free(count))
+    ports = pipeline.free_ports(3)
+    handed_out, free = [ports], pipeline.free_ports
+    monkeypatch.setattr(pipeline, "free_ports", lambda count: handed_out.pop(0) if handed_out else free(count))
     seen: list[list[str]] = []
 
     def progress(line: str) -> None:
@@ -209,5 +211,5 @@ def test_a_missing_output_is_named() -> None:
     values = [np.ones(1, np.float32) for _ in config.fetches]
     direct = room.Answers([v.name for v in config.fetches], [values], [["float32"] * 3], "2.3.2", [0.0])
     reply = {v.alias: a for v, a in list(zip(config.fetches, values))[:-1]}
-    form = room._judge("http tensors", [Answer(reply)], direct, config, room.TOLERANCE)
+    form = room._judge("http tensors", [Answer(reply)], direct, config, Tolerance(1e-6, 1e-6))
     assert not form.ok and config.fetches[-1].alias in form.reason

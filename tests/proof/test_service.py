@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from mconv import api
 from mconv.api import serve_check
 from mconv.errors import NotAModelError, RuntimeFailedError, UsageError
 from mconv.proof import service as services
+from mconv.serving import servers
 from tests.golden import case
 
 
@@ -86,7 +88,7 @@ def test_the_copy_is_unchanged_and_finds_its_model(made: Path, tmp_path: Path, d
     for name in ("config.yml", "web_service.py", "tensor_input.py"):
         assert (copied / name).read_bytes() == (found.folder / name).read_bytes()
     assert (copied / found.model / "serving_server_conf.prototxt").is_file()
-    services.with_ports(copied, 1111, 2222, 3333)
+    servers.of(found).move(replace(found, folder=copied), servers.Binding("127.0.0.1", 2222, 1111, 3333))
     config = yaml.safe_load((copied / "config.yml").read_text())
     assert (config["rpc_port"], config["http_port"], config["health_port"]) == (1111, 2222, 3333)
 

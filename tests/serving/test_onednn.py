@@ -13,7 +13,8 @@ from mconv.program.dtypes import DType
 from mconv.program.program import Op, Program, Var
 from mconv.serving import onednn
 from mconv.serving.rendering import render
-from mconv.serving.scaffold import CONFIG, options_from, plan
+from mconv.serving.scaffold import options_from, plan
+from mconv.serving.servers.paddle_serving_files import CONFIG
 from tests.serving.generated import model
 
 I64, F32 = DType.INT64, DType.FP32

@@ -23,9 +23,9 @@ from mconv import api
 from mconv.errors import NotAModelError, OutputExistsError, UnsupportedError, UsageError
 from mconv.program.dtypes import DType
 from mconv.runtimes.recipes import RECIPES
-from mconv.serving import scaffold
 from mconv.serving.configure import ServingConfig, ServingVar
-from mconv.serving.scaffold import CONFIG, SERVICE, ServiceOptions, plan
+from mconv.serving.scaffold import ServiceOptions, plan
+from mconv.serving.servers.paddle_serving_files import CONFIG, SERVICE, kind_of
 from mconv.serving.shape_ranges import Range, ShapeRanges, to_paddle
 from tests.golden import case
 from tests.serving.generated import FakeTimeout, load, model, service, stand_in
@@ -318,7 +318,7 @@ def test_to_serving_writes_it_beside_the_model_and_scaffold_later(tmp_path: Path
     assert result.service is not None and result.service.kind == "tensor"
     assert sorted(p.name for p in tmp_path.iterdir()) == ["service", "serving_client", "serving_server"]
     assert sorted(p.name for p in (tmp_path / "service").iterdir()) == result.service.files
-    assert scaffold.kind_of(tmp_path / "service") == "tensor"
+    assert kind_of(tmp_path / "service") == "tensor"
     with pytest.raises(OutputExistsError):
         api.scaffold(tmp_path / "serving_server")
     again = api.scaffold(tmp_path / "serving_server", tmp_path / "a" / "b", name="mlp")

@@ -9,15 +9,14 @@ from dataclasses import dataclass
 from typing import Optional
 
 from mconv.errors import UsageError
+from mconv.serving.servers import requests
+from mconv.serving.servers.requests import KEY_VALUE, TENSORS
 
-KEY_VALUE, TENSORS = "key-value", "tensors"
-OPEN_INFERENCE, TORCHSERVE, TENSORFLOW, TEMPLATE = "open-inference", "torchserve", "tensorflow-serving", "template"
-FORMS = (KEY_VALUE, TENSORS, OPEN_INFERENCE, TORCHSERVE, TENSORFLOW, TEMPLATE)
+TORCHSERVE, TENSORFLOW, TEMPLATE = "torchserve", "tensorflow-serving", "template"
+FORMS = (*requests.ALL, TORCHSERVE, TENSORFLOW, TEMPLATE)
 _PATHS = (
-    (re.compile(r"/v2/models/[^/]+(/versions/[^/]+)?/infer"), OPEN_INFERENCE),
     (re.compile(r"/v1/models/[^/]+(/versions/[^/]+)?:predict"), TENSORFLOW),
     (re.compile(r"/predictions/[^/]+(/[^/]+)?"), TORCHSERVE),
-    (re.compile(r"/[^/]+/prediction"), KEY_VALUE),
 )
 _NAMED = re.compile(r"(?:(?P<label>[^=/:?#]+)=)?(?P<url>(?P<scheme>\w+)://.*)", re.DOTALL)
 _SCHEMES = ("http", "https", "grpc")
@@ -105,4 +104,5 @@ def address(text: str, form: Optional[str] = None, *, remote: bool = False) -> A
 def _form_of(scheme: str, path: str) -> Optional[str]:
     if scheme == "grpc":
         return KEY_VALUE
-    return next((form for pattern, form in _PATHS if pattern.fullmatch(path.rstrip("/"))), None)
+    known = next((form for pattern, form in _PATHS if pattern.fullmatch(path.rstrip("/"))), None)
+    return known or requests.form_of(path)

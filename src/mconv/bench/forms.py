@@ -19,16 +19,11 @@ import numpy as np
 from mconv.bench import addresses, rpc
 from mconv.bench.addresses import Address
 from mconv.bench.payloads import IMAGE, TENSOR, TEXT, Payload
-from mconv.errors import CorruptModelError, NotAModelError, RuntimeFailedError, UnsupportedError, UsageError
+from mconv.errors import CorruptModelError, NotAModelError, RuntimeFailedError, UsageError
 from mconv.program.copying import read_small
-from mconv.serving.servers.paddle_serving import message
+from mconv.serving.servers.requests import OPEN_INFERENCE, message
 
 JSON, BYTES, PLAIN = "application/json", "application/octet-stream", "text/plain; charset=utf-8"
-# https://github.com/kserve/open-inference-protocol: tensor data types
-OPEN_TYPES = {
-    "bool": "BOOL", "uint8": "UINT8", "uint16": "UINT16", "uint32": "UINT32", "uint64": "UINT64", "int8": "INT8",
-    "int16": "INT16", "int32": "INT32", "int64": "INT64", "float16": "FP16", "float32": "FP32", "float64": "FP64",
-}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -39,6 +34,8 @@ class Message:
     content_type: str = JSON
 
 
+# of requests → of services
+_KINDS = {TEXT: "text", IMAGE: "image", TENSOR: "tensor"}
 _MAX_BODY = 64 << 20  # bytes of a template; services of mconv take requests of that size
 
 
@@ -122,19 +119,11 @@ class PaddleRpc(Form):
 
 
 class OpenInference(Form):
-    """``/v2/models/NAME/infer``; a text or a picture is a tensor of type BYTES, a picture in base64."""
+    """``/v2/models/NAME/infer``; texts or pictures are a tensor ``text`` or ``image`` of type BYTES and shape [n, 1],
+    pictures in base64."""
 
     def message(self, payload: Payload) -> Message:
-        inputs = []
-        for name, value in payload.values.items():
-            if isinstance(value, str):
-                inputs.append({"name": name, "datatype": "BYTES", "shape": [1], "data": [value]})
-                continue
-            kind = OPEN_TYPES.get(value.dtype.name)
-            if kind is None:
-                raise UnsupportedError(f"input {name}: the Open Inference Protocol has no type for {value.dtype}")
-            inputs.append({"name": name, "datatype": kind, "shape": list(value.shape), "data": value.ravel().tolist()})
-        return Message(json.dumps({"inputs": inputs}).encode())
+        return Message(json.dumps(message(payload.values, OPEN_INFERENCE, _KINDS[payload.kind])).encode())
 
     def read(self, body: bytes) -> Any:
         answer = super().read(body)
@@ -257,7 +246,7 @@ def form_of(address: Address, template: Optional[Path] = None) -> Form:
     if address.form in (addresses.KEY_VALUE, addresses.TENSORS):
         return PaddleRpc(address.form) if address.scheme == "grpc" else PaddleHttp(address.form)
     return {
-        addresses.OPEN_INFERENCE: OpenInference,
+        OPEN_INFERENCE: OpenInference,
         addresses.TORCHSERVE: TorchServe,
         addresses.TENSORFLOW: TensorFlowServing,
     }[address.form]()

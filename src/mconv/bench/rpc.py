@@ -36,7 +36,7 @@ def _messages() -> Mapping[str, Any]:
 
 
 def request(content: Mapping[str, Any]) -> bytes:
-    """A request, from the gateway's JSON of it (:func:`mconv.serving.servers.paddle_serving.message`)."""
+    """A request, from the gateway's JSON of it (:func:`mconv.serving.servers.requests.message`)."""
     from google.protobuf import json_format
 
     made = json_format.ParseDict(dict(content), _messages()["Request"]())

@@ -34,8 +34,8 @@ COMMANDS: dict[str, dict[str, str]] = {
         "to-serving": "Any Paddle inference model → serving_server/ + serving_client/",
         "scaffold": "A pipeline service around serving_server/: texts, pictures or tensors in, JSON out",
         "shapes": "What TensorRT asks for: the range of every tensor's shape",
-        "serve": "Start a service in the managed Paddle Serving, and say how to ask",
-        "serve-check": "Start the real Paddle Serving pipeline on a converted model and compare its answers",
+        "serve": "Start a service in its managed server, and say how to ask",
+        "serve-check": "Start the real server on a converted model and compare its answers",
     },
     "Look": {
         "inspect": "What is this file or folder: inputs, outputs, operators, which Paddle loads it",

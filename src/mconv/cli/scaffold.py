@@ -10,12 +10,12 @@ from mconv.cli.service_options import show_service
 from mconv.options.service import Scaffold
 
 
-@with_options(Scaffold, server={"metavar": "FOLDER"})
+@with_options(Scaffold)
 def command(given: Given) -> Any:
-    """Write a Paddle Serving pipeline service around a converted model: texts, pictures or tensors in, JSON out."""
+    """Write a service around a converted model, for Paddle Serving or another server: texts, pictures or tensors in, JSON out."""
     from mconv import api
 
-    given["server"] = piped(given["server"])
+    given["path"] = piped(given["path"])
     result = api.scaffold(**given)
     show_service(result)
     return result

@@ -21,7 +21,7 @@ def command(
         bool, typer.Option("--stop", help="Stop the service that runs: the only one, FOLDER's, or the one on --port.")
     ] = False,
 ) -> Any:
-    """Start a service in the managed Paddle Serving and keep it running until Ctrl-C.
+    """Start a service in its managed server and keep it running until Ctrl-C.
 
     Prints the address and a curl line that asks it, then its log. What ends mconv ends the service, unless --detach.
     """

@@ -12,7 +12,7 @@ from mconv.options.serving import ServeCheck
 
 @with_options(ServeCheck)
 def command(given: Given) -> Any:
-    """Start the real Paddle Serving pipeline on a converted model and compare its answers with direct inference.
+    """Start the real server on a converted model and compare its answers with direct inference.
 
     The generated service beside the model is tested as it is; without one, a service that takes tensors is made.
     """

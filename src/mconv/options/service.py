@@ -20,6 +20,18 @@ class Service(Options):
         help="text, image or tensor; guessed from the model's inputs by default.",
         group=SERVICE,
     )
+    server: Optional[str] = option(
+        default=None,
+        metavar="NAME",
+        help="What it runs on; default paddle-serving.",
+        group=SERVICE,
+    )
+    backend: Optional[str] = option(
+        default=None,
+        metavar="NAME",
+        help="What runs the model, where the server has a choice; by default the first that it names.",
+        group=SERVICE,
+    )
     name: Optional[str] = option(
         default=None, help="The service's name, part of the URL; default model.", group=SERVICE
     )
@@ -139,7 +151,9 @@ class Service(Options):
 class Scaffold(Service, Force, Bounded):
     """Of ``scaffold``."""
 
-    server: PathLike = argument(help="A serving_server/ folder made by `mconv to-serving`.", kw_only=False)
+    path: PathLike = argument(
+        metavar="FOLDER", help="A serving_server/ folder made by `mconv to-serving`.", kw_only=False
+    )
     out: Optional[PathLike] = option(
         default=None,
         flags=["--out", "-o"],

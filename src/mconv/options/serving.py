@@ -133,7 +133,19 @@ class Timed(Options):
     )
 
 
-class Serve(Timed):
+class Served(Timed):
+    """What serves, where there is no service beside the model yet."""
+
+    server: Optional[str] = option(
+        default=None,
+        metavar="NAME",
+        help="What a service that is made for this run runs on; default paddle-serving.",
+        group=SERVICE,
+        recipe=False,
+    )
+
+
+class Serve(Served):
     """Of ``serve``."""
 
     path: PathLike = argument(
@@ -159,7 +171,7 @@ class Serve(Timed):
     )
 
 
-class ServeCheck(Timed, Paged):
+class ServeCheck(Served, Paged):
     """Of ``serve-check``."""
 
     folder: PathLike = argument(
@@ -199,7 +211,9 @@ class ServeCheck(Timed, Paged):
     )
     force: bool = again(Force, "force", help="Replace what is in --keep's folder.")
     runtime: str = option(
-        default="paddle-2.3.2", help="The managed runtime that has Paddle Serving.", group=VERIFICATION
+        default="paddle-2.3.2",
+        help="The managed runtime whose Paddle answers directly; for Paddle Serving also the one that has it.",
+        group=VERIFICATION,
     )
     ir_optim: bool = option(default=True, help="Let Paddle optimise the graph.", group=VERIFICATION)
     ready_timeout: float = again(Timed, "ready_timeout", help="Seconds for the start and for each request.")

@@ -1,7 +1,5 @@
-"""A running Paddle Serving pipeline service, asked over HTTP.
-
-The forms of requests and answers are those of paddle-serving-server 0.9.0 (``docs/serving.md``): ``{"key": […],
-"value": [text, …]}``, and ``{"tensors": [{"name", "elem_type", "shape", "float_data", …}]}``.
+"""A running service, asked over HTTP: Paddle Serving's pipeline, or what speaks the Open Inference Protocol. The forms of
+requests are those of :mod:`mconv.serving.servers.requests`; answers of services of any origin are read here.
 """
 
 from __future__ import annotations
@@ -23,11 +21,12 @@ from mconv.errors import RuntimeFailedError, UsageError
 from mconv.proof.feeds import InputSpec
 from mconv.proof.runners import Answers
 from mconv.serving.configure import TYPES
-from mconv.serving.servers.paddle_serving import FIELDS, FORMS, message
+from mconv.serving.servers.requests import FIELDS, FORMS, OPEN_INFERENCE, OPEN_TYPES, form_of, message
 
 _PORTS = "127.0.0.1", "localhost", "::1"
 _MAX_ANSWER = 1 << 30  # bytes
 _BY_NUMBER = {number: dtype for dtype, number in TYPES.items()}
+_BY_OPEN_TYPE = {**{label: name for name, label in OPEN_TYPES.items()}, "BYTES": None}
 _TOKEN = re.compile(r"[\[\]]|[^\s,\[\]]+")
 _WORDS = {"True": True, "False": False, "true": True, "false": False, "nan": float("nan"), "inf": float("inf"),
           "-inf": float("-inf")}  # fmt: skip
@@ -44,9 +43,10 @@ class EndpointRunner:
     """A service that runs already.
 
     Args:
-        url: where it takes requests: ``http://HOST:PORT/SERVICE/prediction``.
+        url: where it takes requests: ``http://HOST:PORT/SERVICE/prediction``, or, by the Open Inference Protocol,
+            ``http://HOST:PORT/v2/models/NAME/infer``.
         specs: its inputs under the names that it takes.
-        form: ``key-value`` or ``tensors``, how the inputs are sent.
+        form: ``key-value`` or ``tensors``, how Paddle Serving is sent the inputs.
         timeout: seconds for one request.
 
     Raises:
@@ -59,7 +59,8 @@ class EndpointRunner:
             raise UsageError(f"{url}: not the address of a service", "http://127.0.0.1:18082/SERVICE/prediction")
         if form not in FORMS:
             raise UsageError(f"unknown form of request {form!r}", f"forms are {', '.join(FORMS)}")
-        self.url, self.form, self.timeout = url, form, timeout
+        self.url, self.timeout = url, timeout
+        self.form = OPEN_INFERENCE if form_of(parts.path) == OPEN_INFERENCE else form
         self.label = f"the service at {url}"
         self._specs = list(specs)
         # never through a proxy to this machine, and nowhere else than asked
@@ -109,7 +110,8 @@ class EndpointRunner:
                 raw = reply.read(_MAX_ANSWER + 1)
         except urllib.error.HTTPError as e:
             said = _short(e.read(4096).decode("utf-8", "replace"))
-            hint = "the path is /SERVICE/prediction, with the service's name" if e.code == 404 else None
+            paths = "/SERVICE/prediction or /v2/models/NAME/infer, with the service's name"
+            hint = f"the path is {paths}" if e.code == 404 else None
             raise RuntimeFailedError(f"{self.label} answers HTTP status {e.code}: {said or e.reason}", hint) from None
         except TimeoutError:
             raise self._late() from None
@@ -131,6 +133,11 @@ class EndpointRunner:
         )
 
     def _read(self, answer: Mapping[str, Any]) -> dict[str, np.ndarray]:
+        if self.form == OPEN_INFERENCE:
+            outputs = answer.get("outputs")
+            if answer.get("error") or not isinstance(outputs, list) or not outputs:
+                raise RuntimeFailedError(f"{self.label} answers without outputs: {_short(json.dumps(answer))}")
+            return {name: array for o in outputs for name, array in [self._from_output(o)] if array is not None}
         number = answer.get("err_no", answer.get("errNo", 0))
         if number not in (0, "0", None):
             said = _short(
@@ -177,6 +184,18 @@ class EndpointRunner:
         if array.dtype.kind not in "biuf":
             raise RuntimeFailedError(f"{self.label}: output {name!r} holds no numbers: {_short(str(value))}")
         return array
+
+    def _from_output(self, output: Any) -> tuple[str, Optional[np.ndarray]]:
+        """An output's name and array; None for texts, which are remarks beside the outputs."""
+        try:
+            name, kind = str(output["name"]), _BY_OPEN_TYPE[output["datatype"]]
+            if kind is None:
+                return name, None
+            shape = [int(size) for size in output["shape"]]
+            return name, np.array(output["data"]).astype(kind).reshape(shape)
+        except (ValueError, TypeError, KeyError, OverflowError) as e:
+            said = f"{type(e).__name__}: {e}: {_short(json.dumps(output))}"
+            raise RuntimeFailedError(f"{self.label} answers an output that is no tensor: {said}") from None
 
     def _from_tensor(self, entry: Mapping[str, Any]) -> np.ndarray:
         number = entry.get("elem_type", entry.get("elemType", 0))  # a field that is 0 may be left out

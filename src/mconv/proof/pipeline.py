@@ -1,4 +1,4 @@
-"""The real Paddle Serving pipeline around one service: started in the managed runtime, asked, and ended for good."""
+"""A real server around one service: started in the managed runtime that has it, asked, and ended for good."""
 
 from __future__ import annotations
 
@@ -16,11 +16,17 @@ from typing import Any, Optional, Union
 
 import numpy as np
 
-from mconv.errors import RuntimeFailedError
+from mconv.errors import RuntimeFailedError, UnsupportedError
 from mconv.runtimes import Runtime
 from mconv.runtimes.frames import kill_session, read_frame, write_frame
-from mconv.serving.scaffold import SERVICE
+from mconv.runtimes.ports import free_ports
+from mconv.serving import servers
+from mconv.serving.servers import Addresses, Binding, FoundService
+from mconv.serving.servers import requests as forms
+from mconv.serving.servers.interface import EVERYWHERE
 
+# how serve-check calls the forms over HTTP
+HTTP_FORMS = {"http key/value": forms.KEY_VALUE, "http tensors": forms.TENSORS, "open inference": forms.OPEN_INFERENCE}
 DRIVER = Path(__file__).parent.parent / "runtimes" / "serving_main.py"
 # an input, or a key that the service knows → its array, or a text
 Request = Mapping[str, Union[str, np.ndarray]]
@@ -47,33 +53,34 @@ class Pipeline:
     """A service in a folder; a context manager, at whose end nothing of it is left running.
 
     Args:
-        where: a runtime that has Paddle Serving.
-        folder: a copy of the service, which the pipeline writes its logs to.
-        name, rpc_port, http_port: what its configuration says.
-        ready_timeout: seconds until it must listen.
+        where: the runtime that has its server.
+        service: a copy of the service, whose folder the server writes its logs to.
+        ready_timeout: seconds until it must be ready.
         request_timeout: seconds for one request.
         namespace: whether to try to run it in a network of its own.
+
+    Attributes:
+        binding: where it listens: where its files say, or on free ports where there is no network of its own.
     """
 
     def __init__(
         self,
         where: Runtime,
-        folder: Path,
-        name: str,
-        rpc_port: int,
-        http_port: int,
+        service: FoundService,
         *,
         ready_timeout: float = 120,
         request_timeout: float = 120,
         namespace: bool = True,
     ):
         self.where = where
-        self.folder = folder
+        self.service, self.server = service, servers.of(service)
+        self.folder = service.folder
         self.ready_timeout = ready_timeout
         self.request_timeout = request_timeout
         self.namespace = namespace
         self.isolated = False
-        self.name, self.rpc_port, self.http_port = name, rpc_port, http_port
+        host = "127.0.0.1" if service.own_http else EVERYWHERE[0]
+        self.binding = Binding(host, service.http_port, service.rpc_port, service.health_port)
         self._driver: Optional[subprocess.Popen[bytes]] = None
         self._service: Optional[int] = None
         self._scratch: Optional[tempfile.TemporaryDirectory[str]] = None
@@ -97,6 +104,15 @@ class Pipeline:
             )
         try:
             self.isolated = self._exchange({}, [], self.ready_timeout)[0]["isolated"]
+            if not self.isolated:  # where they could meet another service's
+                rpc_port, http_port, health_port = free_ports(3)
+                self.binding = Binding(
+                    self.binding.host,
+                    http_port,
+                    self.binding.rpc_port and rpc_port,
+                    self.binding.health_port and health_port,
+                )
+                self.server.move(self.service, self.binding)
         except BaseException:
             self.__exit__(None, None, None)
             raise
@@ -123,14 +139,18 @@ class Pipeline:
             self._scratch = None
 
     @property
+    def addresses(self) -> Addresses:
+        return self.server.addresses(self.service, self.binding)
+
+    @property
     def url(self) -> tuple[str, str]:
         """Options for an HTTP client."""
-        return "--url", f"http://127.0.0.1:{self.http_port}/{self.name}/prediction"
+        return "--url", self.addresses.predict
 
     @property
     def endpoint(self) -> tuple[str, str]:
         """Options for an RPC client."""
-        return "--endpoint", f"127.0.0.1:{self.rpc_port}"
+        return "--endpoint", f"127.0.0.1:{self.binding.rpc_port}"
 
     def inputs(self, module: str, request: Request) -> dict[str, np.ndarray]:
         """What the service's own *module* makes of a request, in the runtime but outside of the pipeline.
@@ -138,7 +158,9 @@ class Pipeline:
         Raises:
             RuntimeFailedError: it fails, or refuses the request.
         """
-        header, arrays = self._ask({"do": "inputs", "folder": str(self.folder), "module": module}, request)
+        header, arrays = self._ask(
+            {"do": "inputs", "folder": str(self.folder / self.service.modules), "module": module}, request
+        )
         if header.get("error"):
             raise RuntimeFailedError(f"the service's {module}.py: {header['error']}")
         return dict(zip(header["names"], arrays))
@@ -149,29 +171,53 @@ class Pipeline:
         Raises:
             RuntimeFailedError: it ended, or did not listen in time.
         """
+        launch = self.server.launch(self.service, self.binding)
+        addresses = self.addresses
         request = {
             "do": "start",
-            "folder": str(self.folder),
-            "script": SERVICE,
-            "name": self.name,
-            "rpc_port": self.rpc_port,
-            "http_port": self.http_port,
+            "folder": str(launch.folder),
+            "arguments": list(launch.arguments),
+            "environment": dict(launch.environment),
+            "everywhere": not self.service.own_http,
+            "ports": self.binding.ports,
+            "health": addresses.health,
+            "url": addresses.predict,
+            "rpc_port": self.binding.rpc_port,
             "ready_timeout": self.ready_timeout,
             "request_timeout": self.request_timeout,
         }
         header, _ = self._exchange(request, [], self.ready_timeout + 30)
         self._service = header.get("pid")
         if header.get("error"):
-            raise RuntimeFailedError(f"the pipeline service: {header['error']}{self.complaint()}")
+            raise RuntimeFailedError(f"the service: {header['error']}{self.complaint()}")
         return float(header["seconds"])
 
     def ask(self, form: str, request: Request) -> Answer:
-        """Send a request in one of the forms that ``serving_main.py`` lists; an error is an answer too.
+        """Send a request in a form of :data:`HTTP_FORMS`, or one of the RPC's that ``serving_main.py`` lists; an error is
+        an answer too.
 
         Raises:
             RuntimeFailedError: the service is gone.
         """
-        return self._answer(*self._ask({"do": "ask", "form": form}, request))
+        if form not in HTTP_FORMS:
+            return self._answer(*self._ask({"do": "ask", "form": form}, request))
+        written = HTTP_FORMS[form]
+        try:
+            body = forms.body(request, written, self.service.kind)
+        except UnsupportedError as e:
+            return Answer(error=e.message)
+        header, _ = self._ask(
+            {"do": "post", "url": self.addresses.http[written]}, {"body": np.frombuffer(body, np.uint8)}
+        )
+        if "text" not in header:
+            return self._answer(header, [])
+        if header["status"] != 200:
+            return Answer(seconds=header["seconds"], error=f"HTTP status {header['status']}: {header['text'][:300]}")
+        try:
+            found = forms.answer(header["text"], written)
+        except (ValueError, KeyError, TypeError) as e:
+            return Answer(seconds=header["seconds"], error=(str(e).splitlines() or [type(e).__name__])[0])
+        return Answer(*_parted(found), seconds=header["seconds"])
 
     def run(self, script: str, *arguments: str) -> Answer:
         """Run one of the service's clients."""
@@ -183,15 +229,15 @@ class Pipeline:
         Raises:
             RuntimeFailedError: there was none.
         """
-        header, _ = self._ask({"do": "post", "body": body.decode("utf-8", "surrogateescape")}, {})
+        header, _ = self._ask({"do": "post", "url": self.addresses.predict}, {"body": np.frombuffer(body, np.uint8)})
         if header.get("error"):
-            raise RuntimeFailedError(f"the pipeline service: {header['error']}{self.complaint()}")
+            raise RuntimeFailedError(f"the service: {header['error']}{self.complaint()}")
         return header["status"], header["text"]
 
     def _answer(self, header: dict[str, Any], arrays: list[np.ndarray]) -> Answer:
         if "ended" in header:
             raise RuntimeFailedError(
-                f"the pipeline service ended with status {header['ended']} when it was asked{self.complaint()}"
+                f"the service ended with status {header['ended']} when it was asked{self.complaint()}"
             )
         values = dict(zip(header.get("names", []), arrays))
         return Answer(values, header.get("others", {}), header["seconds"], header.get("error", ""))
@@ -228,8 +274,21 @@ class Pipeline:
         finally:
             timer.cancel()
         if answer is None:
-            raise RuntimeFailedError(f"the pipeline service could not be asked to the end{self.complaint()}")
+            raise RuntimeFailedError(f"the service could not be asked to the end{self.complaint()}")
         return answer
+
+
+def _parted(found: Mapping[str, Any]) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """The outputs that are arrays of numbers, and the others as they are."""
+    arrays: dict[str, np.ndarray] = {}
+    for name, value in found.items():
+        try:
+            array = np.asarray(value)
+        except ValueError:  # lists of different lengths
+            continue
+        if array.dtype.kind in "biuf":
+            arrays[name] = array
+    return arrays, {name: value for name, value in found.items() if name not in arrays}
 
 
 def _clean(env: dict[str, str]) -> dict[str, str]:

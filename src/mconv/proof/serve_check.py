@@ -1,4 +1,4 @@
-"""``mconv serve-check``: the real Paddle Serving pipeline on a converted model, asked over HTTP and RPC."""
+"""``mconv serve-check``: the real server on a converted model, asked in every form that it takes."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import math
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Optional
 
@@ -24,28 +24,26 @@ from mconv.proof import search
 from mconv.proof import service as services
 from mconv.proof.compare import Comparison, Tolerance, compare
 from mconv.proof.feeds import load_feeds, specs_of
-from mconv.proof.pipeline import Answer, Pipeline, Request
+from mconv.proof.pipeline import HTTP_FORMS, Answer, Pipeline, Request
 from mconv.proof.runners import Answers
 from mconv.runtimes import Runtime, Worker, find
 from mconv.runtimes.outcome import RunResult, WorkerError
-from mconv.runtimes.ports import free_ports
-from mconv.serving import configure, onednn, scaffold
+from mconv.serving import configure, onednn, scaffold, servers
 from mconv.serving.configure import ServingConfig
 from mconv.serving.scaffold import ServiceOptions
-from mconv.serving.servers import Binding, FoundService
-from mconv.serving.servers.paddle_serving import PaddleServing
+from mconv.serving.servers import FoundService, Server
+from mconv.serving.servers.requests import TENSORS
 
 RUNTIME = "paddle-2.3.2"
-# how a service of a kind is asked
-FORMS = {
-    "tensor": ("http key/value", "http tensors", "rpc strings", "rpc tensors", "rpc bytes"),
-    "text": ("http key/value", "http tensors", "rpc strings", "rpc tensors"),
-    "image": ("http key/value", "rpc strings", "rpc tensors", "rpc bytes"),
+# in which forms of Paddle Serving's RPC a service of a kind is asked
+RPC_FORMS = {
+    "tensor": ("rpc strings", "rpc tensors", "rpc bytes"),
+    "text": ("rpc strings", "rpc tensors"),
+    "image": ("rpc strings", "rpc tensors", "rpc bytes"),
 }
 # how often the input sets are run to compare times; what is slower, and what another answer, in parts of the largest number
 _ROUNDS, _SLOWER, _DIFFERENT = 4, 1.15, 1e-3
 _NOTICED = 5e-4  # seconds: what is less is noise
-CLIENTS = ("http_client.py", "rpc_client.py")
 BAD = "bad requests"
 
 
@@ -54,8 +52,9 @@ class FormResult:
     """One form of request, over all input sets.
 
     Attributes:
-        form: ``http key/value``, ``http tensors``, ``rpc strings``, ``rpc tensors``, ``rpc bytes``; of a generated
-            service also its clients, ``http_client.py`` and ``rpc_client.py``, and ``bad requests``.
+        form: ``http key/value``, ``http tensors``, ``open inference``, ``rpc strings``, ``rpc tensors``, ``rpc bytes``,
+            those that the server takes; of a generated service also its clients, ``http_client.py`` and
+            ``rpc_client.py``, and ``bad requests``.
         ok: whether every output of every set equals direct inference.
         max_abs: largest absolute difference; None when there was no comparable answer.
         seconds: the time of each request; the first one also waits for the model to be loaded.
@@ -97,8 +96,9 @@ class ServeReport(Shown):
     Attributes:
         ok: whether every form of request gave the answers of direct inference.
         folder: the ``serving_server/`` folder.
-        runtime: the runtime that served and answered directly.
+        runtime: the runtime that answered directly, and, with Paddle Serving, served.
         paddle: its version of Paddle.
+        server: what served.
         isolated: whether nothing outside of this machine could reach the service: in a network of its own, or as it
             listened on the loopback alone. Not so of services that an earlier mconv has written, whose HTTP gateway
             takes no address, where no such network can be made.
@@ -126,6 +126,7 @@ class ServeReport(Shown):
     service: Optional[Path] = None
     kind: str = "tensor"
     onednn: Optional[OneDNNResult] = None
+    server: str = servers.DEFAULT
 
     def require(self) -> None:
         """Raise unless every form agreed.
@@ -141,7 +142,7 @@ class ServeReport(Shown):
 
 
 def serve_check(chosen: ServeCheck) -> ServeReport:
-    """Serve a converted model with the real pipeline (local predictor, CPU) and compare its answers.
+    """Serve a converted model with the real server (on the CPU) and compare its answers with direct inference in Paddle.
 
     The service is the generated one that belongs to the model, unchanged, where there is one; it is asked with
     requests of its kind, and direct inference gets the arrays that its own module makes of them. Otherwise a service
@@ -149,7 +150,7 @@ def serve_check(chosen: ServeCheck) -> ServeReport:
 
     Raises:
         NotAModelError: *folder* is no ``serving_server/`` folder, *service* no generated service.
-        UsageError: requests of another kind than the service's.
+        UsageError: requests of another kind than the service's, or another server than it is made for.
         RuntimeUnavailableError: the runtime is not installed.
         RuntimeFailedError: direct inference or the service fails.
         OutputExistsError: *keep* is there already.
@@ -168,25 +169,29 @@ def serve_check(chosen: ServeCheck) -> ServeReport:
     ):
         if given and kind != wanted:
             raise UsageError(f"{option} is for services of kind {wanted}; this one is of kind {kind}")
+    if found is not None and chosen.server not in (None, found.server_name):
+        raise UsageError(f"{found.folder} is a service of {found.server_name}, not of {chosen.server}", "--service DIR")
+    made_for = servers.named(chosen.server or (servers.DEFAULT if found is None else found.server_name))
     files = locate(server)
     program = load_program(files)
     where = find(chosen.runtime)
-    tolerance = Tolerance(chosen.tolerance, chosen.tolerance)
+    host = where if made_for.rpc else find(made_for.runtime)  # Paddle Serving may be in another runtime than its own
+    allowed = max(chosen.tolerance, made_for.tolerance)
+    tolerance = Tolerance(allowed, allowed)
     kept = None
     if chosen.keep is not None:
-        options = ServiceOptions(service="tensor", ir_optim=chosen.ir_optim)
+        options = ServiceOptions(service="tensor", server=made_for.name, ir_optim=chosen.ir_optim)
         kept = _keep(config, program, server, Path(chosen.keep), options, chosen.force)
     with tempfile.TemporaryDirectory(prefix="mconv-serve-") as scratch:
-        run = found or _made(server, Path(scratch), chosen.ir_optim)
-        copied = run.folder if found is None else services.copy(found, Path(scratch))
+        if found is None:
+            run = scaffold.make(server, Path(scratch), made_for.name, ir_optim=chosen.ir_optim, kind="tensor")
+        else:
+            run = replace(found, folder=services.copy(found, Path(scratch)))
         pipeline = Pipeline(
-            where, copied, run.name, run.rpc_port, run.http_port,
-            ready_timeout=chosen.ready_timeout, request_timeout=chosen.request_timeout or chosen.ready_timeout, namespace=chosen.namespace,
+            host, run, ready_timeout=chosen.ready_timeout,
+            request_timeout=chosen.request_timeout or chosen.ready_timeout, namespace=chosen.namespace,
         )  # fmt: skip
         with pipeline:
-            if found is not None and not pipeline.isolated:
-                pipeline.rpc_port, pipeline.http_port, health_port = free_ports(3)
-                services.with_ports(copied, pipeline.rpc_port, pipeline.http_port, health_port)
             chosen.progress(f"direct inference in {where.name}")
 
             def answer(sets: list[dict[str, np.ndarray]]) -> tuple[Answers, Optional[OneDNNResult]]:
@@ -205,17 +210,17 @@ def serve_check(chosen: ServeCheck) -> ServeReport:
                 requests = services.requests(kind, program, chosen.texts, chosen.images)
                 asked = [pipeline.inputs(run.module, request) for request in requests]
                 direct, fast = _direct(where, files, asked, config, run)
-            chosen.progress(f"starting the pipeline service in {where.name}")
+            chosen.progress(f"starting the service in {host.name}")
             ready = pipeline.start()
-            chosen.progress(f"the service is ready after {ready:.1f} s; asking it over HTTP and RPC")
+            chosen.progress(f"the service is ready after {ready:.1f} s; asking it")
             forms = [
                 _judge(form, [pipeline.ask(form, _shaped(kind, form, r)) for r in requests], direct, config, tolerance)
-                for form in FORMS[kind]
+                for form in _forms(made_for, pipeline, kind)
             ]
             if found is not None:
-                told = services.arguments(kind, requests[0], copied)
+                told = services.arguments(kind, requests[0], run.folder)
                 first = Answers(direct.names, direct.outputs[:1], direct.dtypes[:1], direct.version, direct.seconds[:1])
-                for client in CLIENTS:
+                for client in made_for.clients:
                     address = pipeline.url if client.startswith("http") else pipeline.endpoint
                     forms.append(_judge(client, [pipeline.run(client, *address, *told)], first, config, tolerance))
                 forms.append(_bad_requests(pipeline, kind, requests[0], asked[0], first, config, tolerance))
@@ -234,20 +239,24 @@ def serve_check(chosen: ServeCheck) -> ServeReport:
         None if found is None else found.folder,
         kind,
         fast,
+        made_for.name,
     )
 
 
-def _made(server: Path, folder: Path, ir_optim: bool) -> FoundService:
-    """Write a service that takes tensors into *folder*, on ports that are free."""
-    binding = Binding("127.0.0.1", *free_ports(3))
-    return PaddleServing().make(server, folder, binding, ir_optim=ir_optim, kind="tensor")
+def _forms(server: Server, pipeline: Pipeline, kind: str) -> list[str]:
+    """The forms in which a service of that kind is asked."""
+    taken = pipeline.addresses.http
+    # a picture in base64 is a text in the Tensor message, which says nothing more than the key/value form
+    found = [name for name, form in HTTP_FORMS.items() if form in taken and (kind, form) != ("image", TENSORS)]
+    return [*found, *(RPC_FORMS[kind] if server.rpc else ())]
 
 
 def _keep(
     config: ServingConfig, program: Program, server: Path, target: Path, options: ServiceOptions, force: bool
 ) -> Path:
     with staged(target, force=force, protect=[server]) as stage:
-        scaffold.plan(config, program, options, model=scaffold.relative(server, target)).write(stage)
+        planned = scaffold.plan(config, program, options, model=scaffold.relative(server, target), folder=server)
+        planned.write(stage)
     return target
 
 
@@ -339,7 +348,7 @@ def _bad_requests(
             refused = False
         if not refused:
             return FormResult(BAD, False, None, seconds, f"{what} is answered as if it were a request: {text[:200]}")
-    again = _judge(BAD, [pipeline.ask("http key/value", request)], direct, config, tolerance)
+    again = _judge(BAD, [pipeline.ask(_forms(pipeline.server, pipeline, kind)[0], request)], direct, config, tolerance)
     reason = f"afterwards a good one: {again.reason}" if again.reason else ""
     return FormResult(BAD, again.ok, again.max_abs, seconds, reason)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import json
 import os
-import re
 import shutil
 import struct
 import zlib
@@ -20,7 +19,7 @@ from mconv.program.copying import read_small
 from mconv.program.paths import PathLike
 from mconv.program.program import Program
 from mconv.proof.pipeline import Request
-from mconv.serving import configure, scaffold
+from mconv.serving import configure
 from mconv.serving.servers import FoundService, read
 from mconv.serving.sidecars import read_text
 
@@ -101,24 +100,19 @@ def copy(service: FoundService, scratch: Path) -> Path:
     # as deep as the original, so that "../../model" stays inside
     folder = scratch.joinpath("root", *service.folder.parts[1:])
     folder.mkdir(parents=True)
-    for entry in service.folder.iterdir():
-        if entry.is_file() and entry.suffix != ".log":
-            shutil.copy2(entry, folder / entry.name)
+    # what lies in folders is the server's own, logs and such, unless its modules are there
+    inside = service.folder.iterdir() if service.modules == "." else service.folder.rglob("*")
+    for path in sorted(inside):
+        if path.is_file() and path.suffix != ".log" and not path.is_symlink():
+            place = folder / path.relative_to(service.folder)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(path, place)
     if not Path(service.model).is_absolute():
         link = Path(os.path.normpath(folder / service.model))
         if not link.exists():
             link.parent.mkdir(parents=True, exist_ok=True)
             link.symlink_to(service.server, target_is_directory=True)
     return folder
-
-
-def with_ports(folder: Path, rpc_port: int, http_port: int, health_port: int) -> None:
-    """Change the ports of a service's copy, where they could meet another service's."""
-    path = folder / scaffold.CONFIG
-    text = path.read_text(encoding="utf-8")
-    for key, port in (("rpc_port", rpc_port), ("http_port", http_port), ("health_port", health_port)):
-        text = re.sub(rf"^{key}:.*$", f"{key}: {port}", text, flags=re.MULTILINE)
-    path.write_text(text, encoding="utf-8")
 
 
 # ------------------------------------------------------------------------------------------------ requests

@@ -1,13 +1,14 @@
-"""Starts a Paddle Serving pipeline service and asks it, all inside the runtime that has Paddle Serving.
+"""Starts a service and asks it, all inside the runtime that has its server.
 
-Executed by the runtime's interpreter (Python 3.8), speaks the frames of ``worker_main``. The first on stdin is answered
+Executed by the runtime's interpreter (from Python 3.8 on), speaks the frames of ``worker_main``. The first on stdin is answered
 by whether there is a network of its own (``isolated``). Each further one says what to ``do`` and is answered by one:
 
 - ``inputs``: what the ``module`` of the service in ``folder`` makes of a request;
-- ``start``: the service's ``script`` in ``folder`` is started, called ``name`` and listening on ``rpc_port`` and
-  ``http_port``, within ``ready_timeout``; ``request_timeout`` is for each of the following:
-- ``ask``: a request in the ``form`` ``http key/value``, ``http tensors``, ``rpc strings``, ``rpc tensors``, ``rpc bytes``;
-- ``post``: a ``body`` as it is, over HTTP;
+- ``start``: the interpreter is started with ``arguments`` and ``environment`` in ``folder``, and listens on ``ports``
+  within ``ready_timeout``, or answers 200 at ``health`` where that is not null; ``request_timeout`` is for each of the
+  following:
+- ``ask``: a request to Paddle Serving's RPC at ``rpc_port`` in the ``form`` ``rpc strings``, ``rpc tensors``, ``rpc bytes``;
+- ``post``: a body, which is an array of bytes, to ``url`` over HTTP;
 - ``run``: a ``script`` of the service's folder with ``arguments``.
 
 A request is a list of ``names`` and, for each, either a text in ``texts`` or the next array; so is an answer, with
@@ -42,18 +43,8 @@ CLONE_NEWUSER, CLONE_NEWNET = 0x10000000, 0x40000000
 SIOCGIFFLAGS, SIOCSIFFLAGS, IFF_UP = 0x8913, 0x8914, 0x1
 PR_SET_PDEATHSIG = 1
 
-# type of the elements -> number and field of Paddle Serving's Tensor message (pipeline_service.proto)
-TENSOR_FIELDS = {
-    "int64": (0, "int64_data"),
-    "float32": (1, "float_data"),
-    "int32": (2, "int_data"),
-    "float64": (3, "float64_data"),
-    "int16": (4, "int_data"),
-    "float16": (5, "float_data"),
-    "uint8": (7, "uint32_data"),
-    "int8": (8, "int_data"),
-    "bool": (9, "bool_data"),
-}
+# types of elements that Paddle Serving's Tensor message has a field for (pipeline_service.proto)
+TENSOR_TYPES = ("int64", "float32", "int32", "float64", "int16", "float16", "uint8", "int8", "bool")
 
 # what the service is started with where there is no namespace
 BIND_LOOPBACK = """
@@ -108,13 +99,13 @@ def start(request, isolated):
     def die_with_parent():
         libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
-    script = [os.path.join(request["folder"], request["script"])]
-    command = [sys.executable] + (script if isolated else ["-c", BIND_LOOPBACK] + script)
+    loopback = ["-c", BIND_LOOPBACK] if request["everywhere"] and not isolated else []
+    command = [sys.executable] + loopback + request["arguments"]
     with open(os.path.join(request["folder"], "service.log"), "wb") as log:
         return subprocess.Popen(
             command,
             cwd=request["folder"],
-            env=dict(os.environ, **({} if isolated else {"SERVICE_HOST": "127.0.0.1"})),
+            env=dict(os.environ, **request["environment"]),
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
@@ -137,8 +128,10 @@ def stop(service):
         time.sleep(0.02)
 
 
-def wait_until_ready(service, ports, timeout):
+def wait_until_ready(service, ports, timeout, health=None):
     deadline = time.time() + timeout
+    if health is not None:
+        wait_until_healthy(service, health, deadline, timeout)
     for port in ports:
         while True:
             with contextlib.closing(socket.socket()) as probe:
@@ -152,40 +145,37 @@ def wait_until_ready(service, ports, timeout):
             time.sleep(0.1)
 
 
+def wait_until_healthy(service, health, deadline, timeout):
+    """Until *health* answers 200."""
+    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    while True:
+        try:
+            with direct.open(health, timeout=5) as reply:
+                if reply.status == 200:
+                    return
+        except (OSError, ValueError):  # urllib's errors are OSErrors
+            pass
+        if service.poll() is not None:
+            raise RuntimeError(f"the service ended with status {service.returncode} before it was ready")
+        if time.time() > deadline:
+            raise RuntimeError(f"the service was not ready after {timeout:g} s")
+        time.sleep(0.1)
+
+
 class Http:
     def __init__(self, request):
-        self.url = f"http://127.0.0.1:{request['http_port']}/{request['name']}/prediction"
         self.timeout = request["request_timeout"]
         # never through a proxy of the user's
         self.opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
-    def ask(self, form, feed):
-        if form == "http key/value":
-            values = [v if isinstance(v, str) else json.dumps(v.tolist()) for v in feed.values()]
-            body = {"key": list(feed), "value": values}
-        else:
-            body = {"tensors": [self.tensor(name, value) for name, value in feed.items()]}
-        status, text = self.post(json.dumps(body).encode())
-        if status != 200:
-            raise RuntimeError(f"HTTP status {status}: {text[:300]}")
-        answer = json.loads(text)
-        return check(answer.get("err_no", 0), answer.get("err_msg", ""), answer.get("key", []), answer.get("value", []))
-
-    def post(self, body):
+    def post(self, url, body):
         """Send a body as it is; the status and the text of the answer."""
-        message = urllib.request.Request(self.url, body, {"Content-Type": "application/json"})
+        message = urllib.request.Request(url, body, {"Content-Type": "application/json"})
         try:
             with self.opener.open(message, timeout=self.timeout) as reply:
                 return reply.status, reply.read().decode(errors="replace")
         except urllib.error.HTTPError as e:
             return e.code, e.read().decode(errors="replace")
-
-    @staticmethod
-    def tensor(name, value):
-        if isinstance(value, str):
-            return {"name": name, "elem_type": 12, "str_data": [value]}
-        number, field = TENSOR_FIELDS[value.dtype.name]
-        return {"name": name, "elem_type": number, "shape": list(value.shape), field: value.ravel().tolist()}
 
 
 class Rpc:
@@ -232,25 +222,20 @@ class Driver:
         started = time.time()
         self.request, self.http = header, Http(header)
         self.service = start(self.request, self.isolated)
-        ports = (self.request["rpc_port"], self.request["http_port"])
-        wait_until_ready(self.service, ports, self.request["ready_timeout"])
+        wait_until_ready(self.service, header["ports"], header["ready_timeout"], header["health"])
         return {"seconds": time.time() - started, "pid": self.service.pid}, []
 
     def ask(self, header, feed):
         form = header["form"]
         kinds = [v.dtype.name for v in feed.values() if not isinstance(v, str)]
-        unsent = [kind for kind in kinds if kind not in TENSOR_FIELDS]
+        unsent = [kind for kind in kinds if kind not in TENSOR_TYPES]
         if unsent:
             raise RuntimeError(f"Paddle Serving's requests have no field for {', '.join(unsent)}")
-        if form.startswith("http"):
-            values = self.http.ask(form, feed)
-        else:
-            self.rpc = self.rpc or Rpc(self.request)
-            values = self.rpc.ask(form, feed)
-        return self.packed(values)
+        self.rpc = self.rpc or Rpc(self.request)
+        return self.packed(self.rpc.ask(form, feed))
 
     def post(self, header, feed):
-        status, text = self.http.post(header["body"].encode("utf-8", "surrogateescape"))
+        status, text = self.http.post(header["url"], feed["body"].tobytes())
         return {"status": status, "text": text}, []
 
     def run(self, header, feed):

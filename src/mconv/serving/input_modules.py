@@ -42,6 +42,8 @@ class Service:
         padding: input → what fills up rows that are shorter than others of a batch; None where that would change what
             the model answers.
         sizes: how many shapes the inputs have besides the number of rows; None: any number.
+        rpc: whether it takes Paddle Serving's RPC as well.
+        path: where requests over HTTP go; ``NAME`` is the service's name.
     """
 
     kind: str
@@ -51,19 +53,26 @@ class Service:
     notes: list[str] = field(default_factory=list)
     padding: Optional[dict[str, int]] = None
     sizes: Optional[int] = None
+    rpc: bool = True
+    path: str = "/NAME/prediction"
 
     def written(self, folder: Path, options: ServiceOptions) -> Written:
         """What is to be said of it when it is in *folder*."""
         names = sorted([*self.files, *self.copies])
+        rpc_port = options.rpc_port if self.rpc else None
         return Written(
-            self.kind, folder, names, options.name, options.rpc_port, options.http_port, self.summary, self.notes
-        )
+            self.kind, folder, names, options.name, rpc_port, options.http_port, self.summary, self.notes,
+            options.server, self.path.replace("NAME", options.name),
+        )  # fmt: skip
 
     def write(self, folder: Path) -> None:
         """Put the files into an empty folder."""
         for name, text in self.files.items():
-            (folder / name).write_text(text, encoding="utf-8")
+            place = folder / name
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.write_text(text, encoding="utf-8")
         for name, source in self.copies.items():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
             copy_file(source, folder / name)
 
 

@@ -31,19 +31,23 @@ class Written:
         kind: ``text``, ``image`` or ``tensor``.
         folder: where it is.
         files: what is in it.
-        name, rpc_port, http_port: how it is asked.
+        name, rpc_port, http_port: how it is asked; without RPC there is no port of it.
         summary: one line on what it does with requests.
         notes: what was guessed and may be wrong.
+        server: what it runs on.
+        path: where requests over HTTP go.
     """
 
     kind: str
     folder: Path
     files: list[str]
     name: str
-    rpc_port: int
+    rpc_port: Optional[int]
     http_port: int
     summary: str
     notes: list[str]
+    server: str = "paddle-serving"
+    path: str = "/model/prediction"
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,8 @@ class ServiceOptions:
 
     Attributes:
         service: ``text``, ``image`` or ``tensor``; None: guessed from the model's inputs.
+        server: what it runs on: a name of :data:`mconv.serving.servers.SERVERS`.
+        backend: what runs the model, where the server has a choice; None: the first of its own.
         name: the service's name, a word; HTTP requests go to ``/<name>/prediction``.
         rpc_port, http_port: where it listens.
         health_port: where /health and /metrics are; None: one above *http_port*.
@@ -49,6 +51,8 @@ class ServiceOptions:
     """
 
     service: Optional[str] = None
+    server: str = "paddle-serving"
+    backend: Optional[str] = None
     name: str = "model"
     rpc_port: int = 8088
     http_port: int = 18082

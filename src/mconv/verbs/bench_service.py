@@ -21,6 +21,7 @@ from mconv.options.bench import BenchServices
 from mconv.program.dtypes import DType
 from mconv.proof.compare import Tolerance
 from mconv.proof.feeds import InputSpec
+from mconv.serving.servers.requests import OPEN_INFERENCE, OPEN_TYPES
 from mconv.verbs.bench import opened, random_sets
 
 _MAX_METADATA = 1 << 24  # bytes
@@ -115,7 +116,7 @@ def _told(address: Address) -> Optional[list[InputSpec]]:
         RuntimeFailedError: it cannot be asked, or says nothing that can be used.
     """
     parts = urllib.parse.urlsplit(address.url)
-    if address.form == addresses.OPEN_INFERENCE:
+    if address.form == OPEN_INFERENCE:
         url = parts._replace(path=parts.path.rstrip("/")[: -len("/infer")], query="").geturl()
         rows = _json(url).get("inputs")
         read = _open_spec
@@ -138,7 +139,7 @@ def _told(address: Address) -> Optional[list[InputSpec]]:
 
 
 def _open_spec(row: dict[str, Any]) -> InputSpec:
-    names = {label: name for name, label in forms.OPEN_TYPES.items()}
+    names = {label: name for name, label in OPEN_TYPES.items()}
     return InputSpec(str(row["name"]), DType.of(names[row["datatype"]]), tuple(int(d) for d in row["shape"]))
 
 

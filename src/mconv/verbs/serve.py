@@ -26,8 +26,8 @@ from mconv.proof.pipeline import Request
 from mconv.runtimes import find
 from mconv.runtimes.ports import free_ports, holder, taken
 from mconv.runtimes.supervisor import Running, Supervised, running, states, stop
-from mconv.serving import configure, servers
-from mconv.serving.servers import Binding, FoundService
+from mconv.serving import configure, scaffold, servers
+from mconv.serving.servers import Binding, FoundService, requests
 
 # characters of a request that a command line shows; a longer one is put into a file
 _SHOWN = 1500
@@ -153,7 +153,10 @@ def serve(chosen: Serve) -> ServiceRun:
         chosen.port if chosen.port is not None else found.http_port if found else 18082,
         chosen.port is not None,
     )
-    where = find("paddle-2.3.2")
+    made_for = servers.named(chosen.server or (servers.DEFAULT if found is None else found.server_name))
+    if found is not None and made_for.name != found.server_name:
+        raise UsageError(f"{found.folder} is a service of {found.server_name}, not of {made_for.name}", "--service DIR")
+    where = find(made_for.runtime)
     parent = None if len(tempfile.gettempdir()) <= _LONGEST_TEMPORARY else "/tmp"
     scratch = Path(tempfile.mkdtemp(prefix="mconv-serve-", dir=parent))
     try:
@@ -161,15 +164,14 @@ def serve(chosen: Serve) -> ServiceRun:
         run = found
         if run is None:
             (scratch / "service").mkdir()
-            run = servers.SERVERS["paddle-serving"].make(model, scratch / "service")
+            run = scaffold.make(model, scratch / "service", made_for.name)
             notes.append(
                 f"there is no service beside {model}: one of kind {run.kind} was made for this run; `mconv scaffold` "
                 "writes one that stays"
             )
         binding = _binding(run, chosen.host, chosen.port, notes)
-        server = servers.of(run)
-        launch = server.launch(run, binding)
-        addresses = server.addresses(run, binding)
+        launch = made_for.launch(run, binding)
+        addresses = made_for.addresses(run, binding)
         environment = where.environ(
             TMPDIR=str(scratch), PYTHONUNBUFFERED="1", SERVICE_LOG_CONSOLE="1", **launch.environment
         )
@@ -210,8 +212,8 @@ def serve(chosen: Serve) -> ServiceRun:
             notes.append("every interface of this machine takes requests; nobody is asked for a password")
         started.serving = Serving(
             addresses.predict, addresses.rpc, addresses.health, chosen.host, run.kind, run.name,
-            None if found is None else run.folder, model, server.name, where.name, supervised.pid, log, chosen.detach,
-            event["seconds"], curl(addresses.predict, server, run, model, scratch),
+            None if found is None else run.folder, model, made_for.name, where.name, supervised.pid, log, chosen.detach,
+            event["seconds"], curl(addresses, run, model, scratch),
             f"mconv serve --stop --port {binding.http_port}", notes,
         )  # fmt: skip
     except BaseException:
@@ -306,9 +308,9 @@ def _failed(event: Optional[Mapping[str, Any]], what: str, log: Path) -> Runtime
 # ------------------------------------------------------------------------------------------------ an example
 
 
-def curl(url: str, server: servers.Server, run: FoundService, model: Path, scratch: Path) -> str:
+def curl(addresses: servers.Addresses, run: FoundService, model: Path, scratch: Path) -> str:
     """A command line for a shell that asks the service for something that it takes; a long request is in *scratch*."""
-    body = server.body(example(run, model), "key-value")
+    url, body = addresses.predict, requests.body(example(run, model), addresses.form, run.kind)
     if len(body) > _SHOWN:
         path = scratch / "request.json"
         path.write_bytes(body)

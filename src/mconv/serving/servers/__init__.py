@@ -1,16 +1,43 @@
-"""The servers that a model can be put into, behind one interface: ``serve``, ``serve-check`` and ``verify`` work with each."""
+"""The servers that a model can be put into, behind one interface: ``scaffold``, ``serve``, ``serve-check``, ``verify`` and
+``bench`` work with each."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Optional
 
-from mconv.serving.servers.interface import Addresses, Binding, FoundService, Launch, Server
+from mconv.errors import UsageError
+from mconv.printable import printable
+from mconv.serving.servers.interface import Addresses, Binding, FoundService, Launch, Model, Server
 from mconv.serving.servers.paddle_serving import PaddleServing
 
-__all__ = ["SERVERS", "Addresses", "Binding", "FoundService", "Launch", "Server", "of", "read"]
+__all__ = [
+    "DEFAULT",
+    "SERVERS",
+    "Addresses",
+    "Binding",
+    "FoundService",
+    "Launch",
+    "Model",
+    "Server",
+    "named",
+    "of",
+    "read",
+]
 
 SERVERS: dict[str, Server] = {server.name: server for server in (PaddleServing(),)}
+DEFAULT = "paddle-serving"
+
+
+def named(name: str) -> Server:
+    """The server of that name.
+
+    Raises:
+        UsageError: there is none.
+    """
+    if name not in SERVERS:
+        raise UsageError(f"--server: {printable(name, 80)!r} is not one of {', '.join(SERVERS)}")
+    return SERVERS[name]
 
 
 def of(service: FoundService) -> Server:

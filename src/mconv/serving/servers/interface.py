@@ -4,11 +4,15 @@ says that it is ready. Only data: what starts it is in :mod:`mconv.runtimes`."""
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Optional, Protocol
 
-from mconv.serving.input_modules import MODULES
+from mconv.program.program import Program
+from mconv.serving.configure import ServingConfig
+from mconv.serving.input_modules import MODULES, Service, Shapes
+from mconv.serving.kinds import ModelInput, inputs_of
+from mconv.serving.service_options import ServiceOptions
 
 # by which every interface is meant
 EVERYWHERE = ("0.0.0.0", "::")
@@ -22,19 +26,20 @@ class FoundService:
         folder: where it is.
         kind: ``text``, ``image`` or ``tensor``.
         name, rpc_port, http_port, health_port, ir_optim, model: what its configuration says; a port of None: there
-            is none.
+            is none, or it is the one of HTTP.
         onednn, passes: whether it uses oneDNN, and the passes for it.
         gpu: whether it uses one.
         own_http: whether it listens for HTTP itself, where it is told to; Paddle Serving's own gateway listens on every
             interface.
         drain: seconds that it takes to end, at most.
         server_name: the server that it is made for.
+        modules: where its Python files are, as seen from *folder*.
     """
 
     folder: Path
     kind: str
     name: str
-    rpc_port: int
+    rpc_port: Optional[int]
     http_port: int
     ir_optim: bool
     model: str
@@ -45,6 +50,7 @@ class FoundService:
     own_http: bool = True
     drain: float = 30
     server_name: str = "paddle-serving"
+    modules: str = "."
 
     @property
     def server(self) -> Path:
@@ -83,14 +89,25 @@ class Addresses:
     """Where a service is asked.
 
     Attributes:
-        predict: the address that takes requests over HTTP.
-        rpc: host and port of RPC.
+        http: form of request → the address that takes it over HTTP; the first one is what people are told. The forms
+            are those of :mod:`mconv.serving.servers.requests`.
+        rpc: host and port of Paddle Serving's RPC.
         health: the address that answers 200 when it is ready.
     """
 
-    predict: str
+    http: Mapping[str, str]
     rpc: Optional[str] = None
     health: Optional[str] = None
+
+    @property
+    def form(self) -> str:
+        """The form that people are told of."""
+        return next(iter(self.http))
+
+    @property
+    def predict(self) -> str:
+        """Where that one goes."""
+        return self.http[self.form]
 
 
 @dataclass(frozen=True)
@@ -110,28 +127,75 @@ class Launch:
     environment: Mapping[str, str]
 
 
+@dataclass(frozen=True)
+class Model:
+    """The model that a service is written around.
+
+    Attributes:
+        config: its inputs and outputs as clients see them.
+        program: itself; None where only its configuration is known.
+        path: its ``serving_server/`` folder, as seen from the service's.
+        shapes: input, as clients call it → its smallest, largest and usual shape.
+        folder: that ``serving_server/`` folder where it can be read now; None: it is not written yet.
+    """
+
+    config: ServingConfig
+    program: Optional[Program]
+    path: str
+    shapes: Shapes = field(default_factory=dict)
+    folder: Optional[Path] = None
+
+    @property
+    def inputs(self) -> list[ModelInput]:
+        """Its inputs, by what clients call them."""
+        return inputs_of(self.config, self.program)
+
+    @property
+    def outputs(self) -> dict[str, tuple[int, ...]]:
+        """Output → its shape, -1 for what is open; empty where it is not known."""
+        shapes = {} if self.program is None else {port.name: port.shape for port in self.program.fetches}
+        return {var.alias: shapes.get(var.name, ()) for var in self.config.fetches}
+
+
 class Server(Protocol):
-    """One server."""
+    """One server.
+
+    Attributes:
+        name: what ``--server`` calls it.
+        runtime: the managed runtime that has it.
+        clients: scripts among its files that ask it: ``http_client.py`` over HTTP, ``rpc_client.py`` over RPC.
+        backends: what may run the model in it, by default the first; empty: there is no choice.
+        rpc: whether it speaks Paddle Serving's RPC.
+        tolerance: how far its answers may be from those of Paddle, absolute and relative; 0: not at all, but for what
+            is lost on the way.
+    """
 
     name: str
+    runtime: str
+    clients: tuple[str, ...]
+    backends: tuple[str, ...]
+    rpc: bool
+    tolerance: float
+
+    def check(self, options: ServiceOptions) -> None:
+        """Refuse options that mean nothing to it.
+
+        Raises:
+            UsageError: names the option.
+        """
+
+    def files(self, service: Service, model: Model, options: ServiceOptions) -> None:
+        """Add the files around the input module, which is there already, to a service that is planned.
+
+        Raises:
+            MconvError: the model or the options do not fit.
+        """
 
     def read(self, folder: Path) -> Optional[FoundService]:
         """The service in a folder; None where there is none of this server.
 
         Raises:
             NotAModelError: there is one, and its configuration is not what the server reads.
-        """
-
-    def make(self, model: Path, folder: Path, binding: Optional[Binding] = None, *, ir_optim: bool = True,
-             kind: Optional[str] = None) -> FoundService:  # fmt: skip
-        """Write a service around a ``serving_server/`` folder.
-
-        Args:
-            model: that folder.
-            folder: where the service is written to.
-            binding: its ports; default the usual ones.
-            ir_optim: whether Paddle may optimise the graph.
-            kind: ``text``, ``image`` or ``tensor``; None: guessed.
         """
 
     def launch(self, service: FoundService, binding: Binding) -> Launch:
@@ -144,9 +208,5 @@ class Server(Protocol):
     def addresses(self, service: FoundService, binding: Binding) -> Addresses:
         """Where it is asked then."""
 
-    def body(self, request: Mapping[str, object], form: str) -> bytes:
-        """A request for HTTP: names and texts or arrays, in one of its forms.
-
-        Raises:
-            UnsupportedError: the form has no field for an array's type.
-        """
+    def move(self, service: FoundService, binding: Binding) -> None:
+        """Write other ports into the files of a service, for what does not heed :meth:`launch` alone."""

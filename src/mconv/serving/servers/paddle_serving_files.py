@@ -1,0 +1,160 @@
+"""The files of a service for Paddle Serving's pipeline, beside the module that turns requests into arrays.
+
+They are the templates in ``templates/``, in which ``@NAMES@`` are replaced by literals. What the service does differently
+from a plain ``Op`` was measured with paddle-serving-server 0.9.0 (``docs/serving.md``).
+"""
+
+from __future__ import annotations
+
+import json
+import posixpath
+from pathlib import Path
+from typing import Optional
+
+from mconv.errors import UsageError
+from mconv.printable import quoted
+from mconv.serving import onednn, shape_ranges
+from mconv.serving.input_modules import ANSWERS, CHARACTERS, LABELS, MODULES, Service, Shapes
+from mconv.serving.rendering import literal, render
+from mconv.serving.servers.interface import Model
+from mconv.serving.service_options import ServiceOptions
+
+CONFIG, SERVICE, HTTP_SERVER = "config.yml", "web_service.py", "http_server.py"
+# what no setting is filled into: what requests carry and how they get about, start and end, how Paddle is set up
+PARTS = ("channels.py", HTTP_SERVER, "lifecycle.py", "predictor.py", "request_data.py")
+BATCHING = "batching.py"
+SHAPES = "dynamic_shapes.json"
+# requests under way at a time, and how many of them are run together
+_WORKERS, _MANY_WORKERS, _BATCH = 4, 32, 8
+_LARGE = 256 << 20  # bytes of weights of which there is one copy, unless the user wants more
+_MODEL_HOME = "/home/model-server"  # in the container, as in the article
+
+
+def batching(service: Service, model: Model) -> dict[str, str]:
+    """What :mod:`batching` of the service has to know of the model, as literals."""
+    inputs, outputs = model.inputs, model.outputs
+    first = [i.shape[:1] for i in inputs] == [(None,)] * len(inputs) and all(s[:1] == (-1,) for s in outputs.values())
+    lengths = {name: [axis for axis, size in enumerate(shape) if axis and size < 0] for name, shape in outputs.items()}
+    return {
+        "JOINABLE": str(bool(outputs) and first),
+        "PADDING": literal(service.padding),
+        "LENGTHS": literal(lengths),
+        "AND_LENGTHS": "" if service.padding is None else ", and in the length of the rows,\nwhich are filled up",
+    }
+
+
+def _dynamic_shapes(service: Service, options: ServiceOptions, shapes: Shapes) -> dict[str, str]:
+    """The literals of the ranges for TensorRT; those of a shape file are a file of the service's own."""
+    if options.shapes is None:
+        ranges = {
+            f"{which}_input_shape": {name: list(values[at]) for name, values in shapes.items()}
+            for at, which in enumerate(("min", "max", "opt"))
+        }
+        rows = "".join(f'    "{key}": {literal(table, 1)},\n' for key, table in ranges.items())
+        more = 'each input. Where TensorRT asks for\n# another variable, such as "unsqueeze2_0.tmp_0", `mconv shapes` finds it'
+        return {"SHAPED": more, "DYNAMIC_SHAPES": "{\n" + rows + "}"}
+    found = shape_ranges.from_paddle(options.shapes)
+    unknown = [name for name in shapes if name not in found.shapes]
+    if unknown:
+        raise UsageError(
+            f"--shapes: {options.shapes} has no shape of the input {', '.join(unknown)}",
+            "is it of this model? `mconv shapes MODEL --out FILE` writes one",
+        )
+    ranges = {f"{which}_input_shape": table for which, table in shape_ranges.tables(found).items()}
+    service.files[SHAPES] = json.dumps(ranges, indent=1) + "\n"
+    return {
+        "SHAPED": "every tensor, from `mconv shapes`",
+        "DYNAMIC_SHAPES": f'json.load(open("{SHAPES}", encoding="utf-8"))',
+    }
+
+
+def _copies(service: Service, options: ServiceOptions, weights: int) -> int:
+    """How many processes run the model. Two with one thread each answer about twice as many texts a second as one with
+    two threads, which a single text leaves little to do (docs/benchmarks.md)."""
+    if options.concurrency is not None:
+        return options.concurrency
+    return 2 if service.kind == "text" and options.device_type == 0 and weights <= _LARGE else 1
+
+
+def add(service: Service, model: Model, options: ServiceOptions) -> None:
+    """Add them.
+
+    Raises:
+        UsageError: the shape file is not of this model.
+    """
+    module = MODULES[service.kind]
+    weights = onednn.product_bytes(model.program)
+    # texts come one by one, and are too short to keep a processor busy
+    joined = batching(service, model)
+    batched = service.kind == "text" and service.padding is not None and joined["JOINABLE"] == "True"
+    fast = onednn.settle(options.onednn, options.device_type == 0, service.sizes, weights, batched)
+    names = {"NAME": options.name, "RPC_PORT": options.rpc_port, "HTTP_PORT": options.http_port}
+    service.files[CONFIG] = render(
+        CONFIG,
+        **names,
+        HEALTH_PORT=options.health,
+        WORKERS=options.workers or (_MANY_WORKERS if batched else _WORKERS),
+        BATCH_SIZE=_BATCH if batched else 1,
+        BATCH_TIMEOUT=5 if batched else -1,
+        CONCURRENCY=_copies(service, options, weights),
+        MODEL=quoted(model.path),
+        DEVICE_TYPE=options.device_type,
+        DEVICES='"0"' if options.device_type in (1, 2, 4) else '""',
+        THREADS=options.threads,
+        IR_OPTIM=str(options.ir_optim).lower(),
+        ONEDNN=str(fast.on).lower(),
+        ONEDNN_REASON=f"; {fast.reason}" if fast.reason else "",
+        ONEDNN_PASSES=str(fast.passes).lower(),
+        ONEDNN_SHAPES=fast.shapes,
+        FETCHES=literal([var.alias for var in model.config.fetches]),
+    )
+    answers = next((name[: -len(".py")] for name in ANSWERS.values() if name in service.files), None)
+    service.files[SERVICE] = render(
+        SERVICE,
+        NAME=options.name,
+        SUMMARY={"text": "texts in", "image": "pictures in", "tensor": "tensors in"}[service.kind] + ", JSON out",
+        MODULE=module[: -len(".py")],
+        LOG_FILE=quoted(options.log_file),
+        LOG_LEVEL=quoted(options.log_level),
+        LABELS=literal(LABELS if LABELS in {*service.copies, *service.files} else None),
+        ANSWERS=literal(answers),
+        OUTPUTS=answers is None,
+        # of the program's variables, whatever clients call them
+        **_dynamic_shapes(service, options, {var.name: model.shapes[var.alias] for var in model.config.feeds}),
+    )
+    for client in ("http_client.py", "rpc_client.py"):
+        imports = ["base64", "json", "sys"] if service.kind == "image" else ["json", "sys"]
+        port = {k: v for k, v in names.items() if k != ("RPC_PORT" if client.startswith("http") else "HTTP_PORT")}
+        if client.startswith("rpc"):
+            del port["NAME"]
+        service.files[client] = render(
+            client,
+            **port,
+            IMPORTS="\n".join(f"import {name}" for name in imports),
+            USAGE={"text": "TEXT ...", "image": "PICTURE ...", "tensor": "NAME=JSON|NAME=@FILE ..."}[service.kind],
+            REQUEST=render(f"client_{service.kind}.py").rstrip("\n"),
+        )
+    home = posixpath.join(_MODEL_HOME, "service")
+    more = sorted({*service.copies, *({LABELS, SHAPES, CHARACTERS, *ANSWERS.values()} & set(service.files))})
+    for part in PARTS:
+        service.files[part] = render(part)
+    service.files[BATCHING] = render(BATCHING, **joined)
+    copied = [CONFIG, SERVICE, module, *PARTS, BATCHING, *more]
+    ports = {"RPC_PORT": options.rpc_port, "HTTP_PORT": options.http_port, "HEALTH_PORT": options.health}
+    service.files["Dockerfile"] = render("Dockerfile", **ports, WORKDIR=home, COPIED=" ".join(copied))
+    service.files["docker-compose.yml"] = render(
+        "docker-compose.yml",
+        **names,
+        HEALTH_PORT=options.health,
+        COMPOSE_NAME=options.name.lower(),
+        MODEL_SOURCE=quoted(model.path).replace("$", "$$"),
+        MODEL_TARGET=quoted(posixpath.normpath(posixpath.join(home, model.path))).replace("$", "$$"),
+    )
+    service.files["requirements.txt"] = render("requirements.txt")
+
+
+def kind_of(folder: Path) -> Optional[str]:
+    """The kind of the generated service in a folder; None when there is none."""
+    if not all((folder / name).is_file() for name in (CONFIG, SERVICE)):
+        return None
+    return next((kind for kind, module in MODULES.items() if (folder / module).is_file()), None)
