@@ -20,7 +20,7 @@ FULL := paddlepaddle==3.3.1 onnx==1.17.0 onnxruntime onnxscript transformers saf
 LOCK := tests/constraints.txt
 PINNED = $$($(BIN)/python -c 'import sys; sys.version_info[:2] == (3, 11) and print("-c $(LOCK)")')
 
-.PHONY: help install install-core runtimes demo check test test-all test-recipes test-versions test-processors lint lock docs bench bench-serving bench-latency \
+.PHONY: help install install-core runtimes demo check test test-all test-recipes test-versions test-processors test-gpu-packages lint lock docs bench bench-serving bench-latency \
 	bench-precision clean
 
 help: ## this list
@@ -80,6 +80,10 @@ test-versions: install runtimes ## every Python from 3.9, the oldest and the new
 build/avx2.so: tests/processors/avx2.c
 	@mkdir -p build
 	$(CC) -shared -fPIC -O2 -Wall -Wextra -o $@ $< -ldl
+
+test-gpu-packages: install runtimes ## models in half precision in paddlepaddle-gpu 2.3.2 and 2.6.2 (0.76 GB to download), without a GPU
+	@$(BIN)/mconv runtime install paddle-gpu-2.6.2
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(JOBS) tests/passes/test_gpu_packages.py
 
 test-processors: install runtimes build/avx2.so ## the tests that compare numbers, as on a processor with AVX2 alone
 	OMP_NUM_THREADS=1 $(BIN)/python tests/processors/avx2.py -- \

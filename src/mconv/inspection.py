@@ -13,7 +13,7 @@ from mconv.errors import CorruptModelError, MconvError, UnsupportedError
 from mconv.paddle import loadable
 from mconv.paddle.legalize import legalize
 from mconv.page.shown import Shown
-from mconv.passes import half, quantize_forms
+from mconv.passes import half_loading, quantize_forms
 from mconv.program import files, sniff, targets
 from mconv.program.paths import PathLike
 from mconv.program.program import Program
@@ -193,7 +193,7 @@ def _paddle(path: Path, found: ModelFiles, variables: bool, text: bool, judged: 
     report.blocks = len(program.blocks)
     if not report.outputs:
         report.notes.append("no fetch operator: not an inference program (saved for training?)")
-    report.notes += filter(None, [half.for_gpus(program), quantize_forms.describe(program)])
+    report.notes += filter(None, [half_loading.for_gpus(program), quantize_forms.describe(program)])
     _described(report, found)
     _aliases(report, found.folder)
     report.targets = [_target(program, name, report.files[0].bytes) for name in targets.TARGETS] if judged else []

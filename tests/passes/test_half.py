@@ -16,7 +16,8 @@ from onnx import TensorProto, helper, numpy_helper
 from mconv import api
 from mconv.errors import UnsupportedError, UsageError
 from mconv.onnx.convert import convert
-from mconv.passes.half import Halved, halve, weights_only
+from mconv.passes.half import Halved, halve
+from mconv.passes.half_storage import weights_only
 from mconv.passes.half_tables import LARGEST, SATURATED
 from mconv.program import files
 from mconv.program.dtypes import DType

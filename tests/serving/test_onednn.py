@@ -104,6 +104,7 @@ class Config:
     def __init__(self) -> None:
         self.appended: list[str] = []
         self.operators: set[str] = set()
+        self.deleted: list[str] = []
 
     def pass_builder(self) -> Config:
         return self
@@ -113,6 +114,9 @@ class Config:
 
     def append_pass(self, name: str) -> None:
         self.appended.append(name)
+
+    def delete_pass(self, name: str) -> None:
+        self.deleted.append(name)
 
     def set_mkldnn_op(self, names: set[str]) -> None:
         self.operators = names
@@ -145,3 +149,16 @@ def test_what_the_service_sets_up(
     made["tune"]({"device_type": 0, **conf})
     config = inference.create_predictor(Config())  # type: ignore[arg-type]
     assert (tuple(config.appended), config.operators) == (passes, operators)  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(("version", "deleted"), [("2.3.2", ["fc_fuse_pass"]), ("2.6.2", [])])
+def test_passes_without_half_kernels_are_left_out(
+    version: str, deleted: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: dict = {}
+    exec(render("predictor.py"), made)
+    inference = SimpleNamespace(Config=Config, create_predictor=lambda config: config)
+    monkeypatch.setitem(sys.modules, "paddle", SimpleNamespace(__version__=version, inference=inference))  # type: ignore[arg-type]
+    made["tune"]({"device_type": 1, "use_mkldnn": False, "without_passes": ["fc_fuse_pass"]})
+    config = inference.create_predictor(Config())  # type: ignore[arg-type]
+    assert config.deleted == deleted  # type: ignore[attr-defined]

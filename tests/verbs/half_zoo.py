@@ -45,14 +45,14 @@ def names() -> list[str]:
 
 
 @contextmanager
-def model(name: str) -> Iterator[tuple[Path, Path]]:
+def model(name: str, target: str = TARGET) -> Iterator[tuple[Path, Path]]:
     """A model of a zoo, converted, and a ``.npz`` with its inputs at both sizes."""
     room, _, own = name.partition("/")
     with tempfile.TemporaryDirectory(prefix="half-zoo-") as scratch:
         folder = Path(scratch)
         if room == "torch":
             _, made, sets = torch_zoo.exported(own)
-            converted = imported(made, TARGET)
+            converted = imported(made, target)
             write_model(converted.program, converted.params.items(), folder)
             feeds = {p.name for p in converted.program.feeds}
             given = [{k: v for k, v in one.items() if k in feeds} for one in sets]
@@ -61,7 +61,7 @@ def model(name: str) -> Iterator[tuple[Path, Path]]:
                 [sys.executable, str(PIR_ZOO), str(folder / "zoo"), own], capture_output=True, text=True, timeout=300
             )
             assert done.returncode == 0, done.stderr[-1000:]
-            api.downgrade(folder / "zoo" / f"{own}.json", folder / "model", target=TARGET)
+            api.downgrade(folder / "zoo" / f"{own}.json", folder / "model", target=target)
             with np.load(folder / "zoo" / f"{own}.npz") as held:
                 given = [{k[5:]: held[k] for k in held.files if k.startswith(f"{i}_in_")} for i in (0, 1)]
             folder = folder / "model"

@@ -158,11 +158,14 @@ def test_on_a_cpu_the_reason_is_said(tmp_path: Path) -> None:
 
 def test_it_says_what_it_is(tmp_path: Path) -> None:
     found = half(case("2.3.2-mlp").model, tmp_path / "half", verify=False)
-    assert found.status == "not verified" and "GPUs alone" in found.warnings[-1]
+    assert found.status == "not verified" and any("GPUs alone" in warning for warning in found.warnings)
     served = api.to_serving(tmp_path / "half", out=tmp_path, pipeline={})
     assert any("GPUs alone" in warning for warning in served.warnings)
-    assert "device_type: 1" in (tmp_path / "service" / "config.yml").read_text()
-    assert "device_type: 0" in _config(tmp_path / "plain", case("2.3.2-mlp").model)
+    config = (tmp_path / "service" / "config.yml").read_text()
+    assert "device_type: 1" in config and "fc_fuse_pass" in config and "fc_fuse_pass" in found.unfit_passes
+    plain = _config(tmp_path / "plain", case("2.3.2-mlp").model)
+    assert "device_type: 0" in plain and "without_passes: []" in plain
+    assert not half(case("2.3.2-mlp").model, tmp_path / "2.6", target="2.6", verify=False).unfit_passes
 
 
 def _config(folder: Path, model: Path) -> str:

@@ -17,7 +17,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Optional
 
-from mconv.errors import UnsupportedError, UsageError
+from mconv.errors import UnsupportedError
 from mconv.passes.half_tables import (
     FILLING,
     FLOAT_INPUTS,
@@ -29,12 +29,11 @@ from mconv.passes.half_tables import (
     SIZES,
 )
 from mconv.passes.half_weights import HalfSource, cast, has_too_large
-from mconv.passes.rewrite import make
+from mconv.passes.rewrite import check_keep, make
 from mconv.program import signatures
 from mconv.program.dtypes import AttrType, DType, VarKind
 from mconv.program.params import TensorSource
 from mconv.program.program import Block, Op, Program, Var
-from mconv.program.stored import NO_PARAMETERS
 
 
 @dataclass
@@ -89,56 +88,6 @@ def halve(
         UnsupportedError: nothing in it can compute in half.
     """
     return _Rewriter(program, params, target, dtype, set(keep), frozenset(precise), io, emulate).run()
-
-
-def weights_only(
-    program: Program, params: Mapping[str, TensorSource], dtype: DType = DType.FP16, *, keep: Collection[str] = ()
-) -> Halved:
-    """Store the float32 parameters in half and cast each to float32 where the program begins: it runs everywhere.
-
-    Args:
-        keep: parameters that stay float32, by their names or the types of operators that read them.
-
-    Raises:
-        UsageError: *keep* names nothing in the program.
-        UnsupportedError: there is no float32 weight, or all are kept.
-    """
-    made = Halved(Program.from_bytes(program.to_bytes()), dict(params))
-    block = made.program.main
-    check_keep(block, keep)
-    kept = {*keep, NO_PARAMETERS, *(n for op in block.ops if op.type in keep for n in op.input_names)}
-    casts = []
-    for name, source in params.items():
-        if source.dtype is not DType.FP32 or name in kept:
-            continue
-        stored = f"{name}.{dtype.label}"
-        shape = source.shape
-        made.params[stored] = HalfSource(made.params.pop(name), dtype)
-        var = block.vars.pop(name)
-        block.add_var(Var.tensor(stored, dtype, shape, persistable=True))
-        block.add_var(Var.tensor(name, DType.FP32, var.shape or shape))
-        casts.append(cast(stored, name, dtype, DType.FP32))
-        made.rounded.append(name)
-    if not casts:
-        raise UnsupportedError("the model has no float32 weights" + (" but those that are kept" if keep else ""))
-    first = next((i for i, op in enumerate(block.ops) if op.type != "feed"), len(block.ops))
-    block.ops[first:first] = casts
-    made.casts = len(casts)
-    return made
-
-
-def check_keep(block: Block, keep: Collection[str]) -> None:
-    """Refuse what names neither an operator nor a variable.
-
-    Raises:
-        UsageError: names it.
-    """
-    unknown = sorted(set(keep) - {op.type for op in block.ops} - set(block.vars))
-    if unknown:
-        raise UsageError(
-            f"--keep {unknown[0]}: the program has no such operator or variable",
-            "mconv inspect MODEL --ops --vars lists them",
-        )
 
 
 class _Rewriter:
@@ -459,17 +408,3 @@ class _Rewriter:
 
 def _suffixes(count: int) -> tuple[str, ...]:
     return tuple(f"_cast_auto_mixed.tmp_{n}" for n in range(count))
-
-
-def for_gpus(program: Program) -> Optional[str]:
-    """What to know of a program whose operators, casts aside, compute in half precision; None for any other."""
-    for block, op in program.ops():
-        if op.type not in ("cast", "feed", "fetch"):
-            for name in (*op.input_names, *op.output_names):
-                var = program.find_var(name, block)
-                if var is not None and var.dtype in LARGEST:
-                    return (
-                        f"it computes in {var.dtype.label}, for which Paddle has kernels on GPUs alone: "
-                        "device_type 1 or 2"
-                    )
-    return None

@@ -13,9 +13,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from mconv.passes.graph import first
-from mconv.passes.half import check_keep
 from mconv.passes.quantize_forms import COMPUTING, EVEN, linear, to_integers
-from mconv.passes.rewrite import make
+from mconv.passes.rewrite import check_keep, make
 from mconv.program.dtypes import AttrType, DType, VarKind
 from mconv.program.params import ArraySource, TensorSource
 from mconv.program.program import Block, Op, Program, Var

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Callable, Optional
 
+from mconv.errors import UsageError
 from mconv.program.attribute import AttrValue
 from mconv.program.dtypes import AttrType, DType
 from mconv.program.program import Block, Op, Program, Var
@@ -74,3 +75,17 @@ def apply(program: Program, rules: dict[str, Rule]) -> dict[str, int]:
         if changed:
             block.ops[:] = ops
     return done
+
+
+def check_keep(block: Block, keep: Collection[str]) -> None:
+    """Refuse what names neither an operator nor a variable.
+
+    Raises:
+        UsageError: names it.
+    """
+    unknown = sorted(set(keep) - {op.type for op in block.ops} - set(block.vars))
+    if unknown:
+        raise UsageError(
+            f"--keep {unknown[0]}: the program has no such operator or variable",
+            "mconv inspect MODEL --ops --vars lists them",
+        )

@@ -13,7 +13,7 @@ import numpy as np
 from mconv import watch
 from mconv.errors import CorruptModelError, LimitError, MissingDependencyError, RuntimeFailedError, UnsupportedError
 from mconv.extras import install
-from mconv.passes import half
+from mconv.passes import half_loading
 from mconv.printable import printable
 from mconv.program import external_data
 from mconv.program.dtypes import DType
@@ -91,7 +91,7 @@ class PaddleRunner:
             result = self.worker.run(self.files.program, self.files.params, fed, lods=self._lods, **self.options)
         except RuntimeFailedError as e:
             if e.hint is None and self.files.era is not Era.PIR:
-                e.hint = half.for_gpus(load_program(self.files))
+                e.hint = half_loading.for_gpus(load_program(self.files))
             raise
         self.label = f"Paddle {result.version}"
         return Answers(result.names, result.outputs, result.dtypes, result.version, result.seconds)

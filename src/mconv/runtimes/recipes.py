@@ -145,6 +145,13 @@ RECIPES: dict[str, Recipe] = {
             for version in ("3.0.0", "3.1.1", "3.2.2", "3.3.1")
         ),
         Recipe(
+            "paddle-gpu-2.6.2",
+            "Paddle 2.6.2 for GPUs, to see without one what it makes of a model in half precision",
+            _CPYTHONS,
+            (Step("Paddle", ("paddlepaddle-gpu==2.6.2", "numpy<2", *_COMMON)), _MCONV),
+            3.0,
+        ),
+        Recipe(
             "x2paddle-1.6.0",
             "X2Paddle 1.6.0 on Paddle 2.6.2, the other way from ONNX to Paddle",
             ("3.10", "3.9", "3.8", "3.11"),

@@ -15,7 +15,7 @@ from mconv.errors import NotAModelError, UsageError
 from mconv.options.serving import ToServing
 from mconv.paddle.legalize import legalize
 from mconv.page.shown import Shown
-from mconv.passes import half
+from mconv.passes import half_loading
 from mconv.printable import require_visible
 from mconv.program import files
 from mconv.program.copying import copy_file
@@ -133,7 +133,7 @@ def prepare(
             f"input {', '.join(unread)}: the C++ server (paddle_serving_server.serve) reads no such type, only int64, "
             "float32, int32, float16, uint8, int8 and strings; the Python pipeline takes it"
         )
-    result.warnings += filter(None, [half.for_gpus(program)])
+    result.warnings += filter(None, [half_loading.for_gpus(program)])
     deep = [f"{p.name!r} ({p.var.lod_level})" for p in feeds if p.var.lod_level > 1]
     if deep:
         result.warnings.append(

@@ -9,7 +9,7 @@ from typing import Optional
 
 from mconv.artifacts.output import staged
 from mconv.errors import NotAModelError, UsageError
-from mconv.passes import half
+from mconv.passes import half_loading
 from mconv.printable import printable
 from mconv.program import files
 from mconv.program.paths import PathLike
@@ -88,7 +88,7 @@ def plan(
             f"one of {known}" if known else "leave it out: it has no choice",
         )
     if options.device_type is None:
-        options = replace(options, device_type=0 if program is None or half.for_gpus(program) is None else 1)
+        options = replace(options, device_type=0 if program is None or half_loading.for_gpus(program) is None else 1)
     inputs = inputs_of(config, program)
     tokenizer = tokenizer_files.find(options.tokenizer, beside) if options.service in (None, "text") else None
     service = Service(options.service or input_modules.guess(inputs, options, tokenizer is not None))

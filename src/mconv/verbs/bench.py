@@ -19,7 +19,7 @@ from mconv.bench.machine import machine
 from mconv.bench.result import MODEL, Bench
 from mconv.errors import RuntimeFailedError, UnsupportedError
 from mconv.options.bench import BenchModels
-from mconv.passes import half
+from mconv.passes import half_loading
 from mconv.program.inputs import Dim
 from mconv.proof.compare import Tolerance
 from mconv.proof.feeds import InputSpec, Sizes, load_feeds, random_feeds
@@ -65,7 +65,11 @@ def bench_models(chosen: BenchModels) -> Bench:
         lanes += found
         notes += [note for note in missing if note not in notes]
         notes += [note for note in side.notes if note not in notes]
-        if isinstance(side, PaddleSide) and side.program is not None and (for_gpus := half.for_gpus(side.program)):
+        if (
+            isinstance(side, PaddleSide)
+            and side.program is not None
+            and (for_gpus := half_loading.for_gpus(side.program))
+        ):
             notes.append(f"{side.name}: {for_gpus}")
     if not lanes:
         raise RuntimeFailedError(f"no runtime is installed that runs {first.name}", "; ".join(notes) or None)

@@ -21,8 +21,7 @@ from mconv.errors import (
     VerificationError,
 )
 from mconv.options.models import Half
-from mconv.passes import half as rewriting
-from mconv.passes import quantize_forms
+from mconv.passes import half_loading, quantize_forms
 from mconv.passes.half import Halved
 from mconv.program import files, targets
 from mconv.program.dtypes import DType
@@ -89,7 +88,7 @@ def half(chosen: Half) -> HalfReport:
             made = settled(task, proof, report, chosen.calibrate is not None, chosen.progress)
     elif chosen.verify is None:
         report.warnings.append("not verified: there is no Paddle to run the emulation in")
-    _describe(report, made, items, chosen.weights_only)
+    _describe(report, made, items, chosen.dtype, chosen.weights_only)
     if report.status == "failed":
         raise _failure(report, chosen.calibrate is not None)
     protected = [p for p in (found.program, found.params) if p is not None]
@@ -124,7 +123,9 @@ def _where(target: str, name: Optional[str], verify: Optional[bool]) -> Optional
         return None
 
 
-def _describe(report: HalfReport, made: Halved, items: Mapping[str, TensorSource], weights_only: bool) -> None:
+def _describe(
+    report: HalfReport, made: Halved, items: Mapping[str, TensorSource], dtype: str, weights_only: bool
+) -> None:
     report.half, report.float32, report.casts = made.half, made.floats, made.casts
     report.saturated = list(dict.fromkeys(made.saturated))
     report.bytes = {
@@ -132,7 +133,13 @@ def _describe(report: HalfReport, made: Halved, items: Mapping[str, TensorSource
         "after": sum(made.params[v.name].nbytes for v in made.program.parameters),
     }
     if not weights_only:
-        report.warnings += filter(None, [rewriting.for_gpus(made.program)])
+        report.warnings += filter(None, [half_loading.for_gpus(made.program)])
+        report.unfit_passes = half_loading.unfit_passes(report.target, DTYPES[dtype])
+        if report.unfit_passes:
+            report.warnings.append(
+                f"Paddle {report.target} fuses operators into ones without {report.dtype} kernels: switch_ir_optim(False), "
+                f"or delete_pass of {', '.join(report.unfit_passes)}; a service of `mconv to-serving` does so"
+            )
 
 
 def _failure(report: HalfReport, calibrated: bool) -> VerificationError:

@@ -13,6 +13,7 @@ import numpy as np
 from mconv.errors import RuntimeFailedError, UnsupportedError, VerificationError
 from mconv.passes import half as rewriting
 from mconv.passes.half import Halved
+from mconv.passes.half_storage import weights_only
 from mconv.passes.half_tables import LARGEST
 from mconv.program.dtypes import DType
 from mconv.program.params import TensorSource
@@ -45,7 +46,7 @@ class Task:
 
     def made(self, *, emulate: bool = False) -> Halved:
         if self.weights_only:
-            return rewriting.weights_only(self.program, self.params, self.dtype, keep=self.keep)
+            return weights_only(self.program, self.params, self.dtype, keep=self.keep)
         return rewriting.halve(
             self.program, self.params, self.target, self.dtype, keep=self.keep, precise=self.precise, io=self.io,
             emulate=emulate,

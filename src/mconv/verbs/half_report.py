@@ -78,6 +78,8 @@ class HalfReport(Shown):
         saturated: weights, filled tensors and masks whose numbers beyond the range became half of its largest.
         outputs: the figures of every output.
         tensors: the tensors inside that leave the range, and those that lose the most.
+        unfit_passes: of a predictor of the target on a GPU, to be deleted before it loads the program: they fuse operators
+            into ones without a kernel for half precision.
         warnings: what to know.
     """
 
@@ -98,6 +100,7 @@ class HalfReport(Shown):
     saturated: list[str] = field(default_factory=list)
     outputs: list[HalfOutput] = field(default_factory=list)
     tensors: list[HalfTensor] = field(default_factory=list)
+    unfit_passes: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 
 

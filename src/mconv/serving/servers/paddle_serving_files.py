@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Optional
 
 from mconv.errors import UsageError
+from mconv.passes import half_loading
 from mconv.printable import quoted
 from mconv.serving import onednn, shape_ranges
 from mconv.serving.input_modules import ANSWERS, CHARACTERS, LABELS, MODULES, Service, Shapes
@@ -88,6 +89,7 @@ def add(service: Service, model: Model, options: ServiceOptions) -> None:
     joined = batching(service, model)
     batched = service.kind == "text" and service.padding is not None and joined["JOINABLE"] == "True"
     fast = onednn.settle(options.onednn, options.device_type == 0, service.sizes, weights, batched)
+    dtype = None if model.program is None else half_loading.dtype_of(model.program)
     names = {"NAME": options.name, "RPC_PORT": options.rpc_port, "HTTP_PORT": options.http_port}
     service.files[CONFIG] = render(
         CONFIG,
@@ -102,6 +104,7 @@ def add(service: Service, model: Model, options: ServiceOptions) -> None:
         DEVICES='"0"' if options.device_type in (1, 2, 4) else '""',
         THREADS=options.threads,
         IR_OPTIM=str(options.ir_optim).lower(),
+        WITHOUT_PASSES=literal(half_loading.unfit_passes("2.3", dtype) if dtype is not None else []),
         ONEDNN=str(fast.on).lower(),
         ONEDNN_REASON=f"; {fast.reason}" if fast.reason else "",
         ONEDNN_PASSES=str(fast.passes).lower(),

@@ -1,0 +1,50 @@
+"""Weights alone in half precision: half the file, cast back to float32 where the program begins."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+
+from mconv.errors import UnsupportedError
+from mconv.passes.half import Halved
+from mconv.passes.half_weights import HalfSource, cast
+from mconv.passes.rewrite import check_keep
+from mconv.program.dtypes import DType
+from mconv.program.params import TensorSource
+from mconv.program.program import Program, Var
+from mconv.program.stored import NO_PARAMETERS
+
+
+def weights_only(
+    program: Program, params: Mapping[str, TensorSource], dtype: DType = DType.FP16, *, keep: Collection[str] = ()
+) -> Halved:
+    """Store the float32 parameters in half and cast each to float32 where the program begins: it runs everywhere.
+
+    Args:
+        keep: parameters that stay float32, by their names or the types of operators that read them.
+
+    Raises:
+        UsageError: *keep* names nothing in the program.
+        UnsupportedError: there is no float32 weight, or all are kept.
+    """
+    made = Halved(Program.from_bytes(program.to_bytes()), dict(params))
+    block = made.program.main
+    check_keep(block, keep)
+    kept = {*keep, NO_PARAMETERS, *(n for op in block.ops if op.type in keep for n in op.input_names)}
+    casts = []
+    for name, source in params.items():
+        if source.dtype is not DType.FP32 or name in kept:
+            continue
+        stored = f"{name}.{dtype.label}"
+        shape = source.shape
+        made.params[stored] = HalfSource(made.params.pop(name), dtype)
+        var = block.vars.pop(name)
+        block.add_var(Var.tensor(stored, dtype, shape, persistable=True))
+        block.add_var(Var.tensor(name, DType.FP32, var.shape or shape))
+        casts.append(cast(stored, name, dtype, DType.FP32))
+        made.rounded.append(name)
+    if not casts:
+        raise UnsupportedError("the model has no float32 weights" + (" but those that are kept" if keep else ""))
+    first = next((i for i, op in enumerate(block.ops) if op.type != "feed"), len(block.ops))
+    block.ops[first:first] = casts
+    made.casts = len(casts)
+    return made

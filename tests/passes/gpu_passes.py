@@ -1,0 +1,136 @@
+"""Load programs in half precision in a ``paddlepaddle-gpu`` without a GPU: ``python gpu_passes.py OUT.json WITHOUT FOLDER…``.
+
+A predictor on the GPU asks for the device before anything else (``Device id must be less than GPU count``), so its steps
+are made one by one: the program and its weights are loaded, types and shapes inferred, and the passes of a predictor on
+the GPU applied to the graph in their order. Each operator that is left and is fed half precision has to have a kernel for
+it in this build. Only Paddle is imported.
+"""
+
+import collections
+import json
+import sys
+
+import paddle
+from paddle import inference
+
+try:
+    from paddle.base import core
+except ImportError:
+    from paddle.fluid import core
+
+HALF = {int(core.VarDesc.VarType.FP16): "::paddle::platform::float16", int(core.VarDesc.VarType.BF16): "bfloat16"}
+# what a predictor tells passes; numbers cannot be told from Python
+TOLD = {"use_gpu": True, "use_cutlass": False, "enable_int8": False}
+
+
+def gpu_passes(without):
+    """The passes of a predictor on the GPU, in their order."""
+    config = inference.Config()
+    config.enable_use_gpu(100, 0)
+    for name in without:
+        config.delete_pass(name)
+    return config.pass_builder().all_passes()
+
+
+def refused():
+    """What a predictor on the GPU says here."""
+    config = inference.Config()
+    config.enable_use_gpu(100, 0)
+    try:
+        inference.create_predictor(config)
+    except Exception as e:  # noqa: BLE001 - what it says is the result
+        return str(e)
+    return ""
+
+
+def operators(graph):
+    return collections.Counter(n.op().type() for n in graph.nodes() if n.is_op() and n.op())
+
+
+def infer(desc):
+    block = desc.block(0)
+    for at in range(block.op_size()):
+        op = block.op(at)
+        if op.type() not in ("feed", "fetch"):
+            op.check_attrs()
+            op.infer_var_type(block)
+            op.infer_shape(block)
+
+
+def without_kernel(desc, kernels):
+    """Operators with a half tensor among what they read, for which this build has no such kernel."""
+    found = set()
+    block = desc.block(0)
+    for at in range(block.op_size()):
+        op = block.op(at)
+        if op.type() in ("feed", "fetch", "cast") or op.type() not in kernels:
+            continue
+        for name in op.input_arg_names():
+            var = block.find_var(name.encode())
+            if var is None or var.type() != core.VarDesc.VarType.LOD_TENSOR:
+                continue
+            kind = HALF.get(int(var.dtype()))
+            if kind is not None and not any(kind in k and "gpu" in k.lower() for k in kernels[op.type()]):
+                found.add(op.type())
+    return sorted(found)
+
+
+def load(folder):
+    """What a predictor does on the CPU with all of it but the passes: read both files, make every operator."""
+    config = inference.Config(folder + "/inference.pdmodel", folder + "/inference.pdiparams")
+    config.disable_gpu()
+    config.switch_ir_optim(False)
+    return inference.create_predictor(config).get_input_names()
+
+
+def look(folder, kernels, without):
+    scope = core.Scope()
+    with paddle.static.scope_guard(scope):
+        executor = paddle.static.Executor(paddle.CPUPlace())
+        program, _, _ = paddle.static.load_inference_model(folder + "/inference", executor)
+    infer(program.desc)
+    row = {"inputs": load(folder), "fused": {}, "needs a GPU": []}
+    row["without"] = without_kernel(program.desc, kernels)
+    graph = core.Graph(program.desc)
+    graph.set_not_owned("__param_scope__", scope)
+    for name in gpu_passes(without):
+        one = core.get_pass(name)
+        for key, value in TOLD.items():
+            if not one.has(key):
+                one.set(key, value)
+        before = operators(graph)
+        try:
+            one.apply(graph)
+        except Exception as e:
+            if "gpu_device_id" not in str(e) and "model_precision" not in str(e):
+                raise
+            row["needs a GPU"].append(name)
+            continue
+        change = operators(graph)
+        change.subtract(before)
+        if any(change.values()):
+            row["fused"][name] = {op: n for op, n in change.items() if n}
+    fused = core.ProgramDesc()
+    back = core.get_pass("graph_to_program_pass")
+    back.set_not_owned("program", fused)
+    back.apply(graph)
+    row["after"] = operators(graph)
+    row["without after"] = without_kernel(fused, kernels)
+    return row
+
+
+def main():
+    out, without, *folders = sys.argv[1:]
+    paddle.enable_static()
+    kernels = core._get_all_register_op_kernels("all")
+    without = [name for name in without.split(",") if name]
+    said = {"paddle": paddle.__version__, "cuda": paddle.is_compiled_with_cuda(), "refused": refused(), "models": {}}
+    said["passes"] = gpu_passes(without)
+    for folder in folders:
+        said["models"][folder] = look(folder, kernels, without)
+    with open(out, "w") as file:
+        json.dump(said, file, indent=1)
+
+
+if __name__ == "__main__":
+    main()
