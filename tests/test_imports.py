@@ -49,20 +49,25 @@ ALLOWED: dict[str, set[str]] = {
     "serving": MIDDLE | {"options", "paddle"},
     "runtimes": MIDDLE,
     # everything that runs two things and compares, and the real pipeline on a serving folder
-    "proof": MIDDLE | {"options", "runtimes", "serving"},
+    "proof": MIDDLE | IMPORTERS | {"factory", "options", "runtimes", "serving", "inspection", "recognise"},
     # latency and load, in turns, with answers compared
     "bench": MIDDLE | {"runtimes", "proof", "serving"},
     # reads every format to describe it
     "inspection": MIDDLE | {"onnx", "paddle", "serving"},
+    # what a source is, and with it the conversion that reads it
+    "recognise": GROUND | {"factory", "torch"},
     # verbs that join rooms which do not know each other
     "verbs": MIDDLE
     | IMPORTERS
-    | {"options", "exporters", "factory", "serving", "proof", "bench", "runtimes", "inspection"},
+    | {"options", "exporters", "factory", "serving", "proof", "bench", "runtimes", "inspection", "recognise"},
     # another face of the API: the one that ONNX's tools expect, a module that subclasses what onnx has
     "onnx_backend": MIDDLE | {"onnx", "runtimes"},
     # runs the verbs; hashes files, and writes whole folders as they do
     "recipe": GROUND | {"artifacts", "options", "api"},
-    "api": {"options"} | MIDDLE | IMPORTERS | {"serving", "proof", "bench", "runtimes", "inspection", "verbs"},
+    "api": {"options"}
+    | MIDDLE
+    | IMPORTERS
+    | {"serving", "proof", "bench", "runtimes", "inspection", "recognise", "verbs"},
     # parses, calls the API and renders; the runtimes are the subject of two commands
     "cli": {"recipe", "api", "options"},
     "__main__": {"cli"},
@@ -289,6 +294,7 @@ def test_the_drawing_of_the_rooms_is_right() -> None:
     rooms = {path.name for path in SRC.iterdir() if path.is_dir() and (path / "__init__.py").exists()} | {
         "api",
         "inspection",
+        "recognise",
     }
     assert rooms == set(arrows) | {r for end in arrows.values() for r in end}
     for room, ends in arrows.items():

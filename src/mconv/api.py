@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from mconv.program.paths import PathLike
     from mconv.proof.report import Report
     from mconv.proof.serve_check import ServeReport
+    from mconv.recognise import SourceKind
     from mconv.runtimes import Runtime, RuntimeStatus
     from mconv.runtimes.doctor import Diagnosis
     from mconv.runtimes.supervisor import Running
@@ -45,7 +46,6 @@ if TYPE_CHECKING:
     from mconv.verbs.edit import EditReport
     from mconv.verbs.half_report import HalfReport
     from mconv.verbs.quantize import QuantizeReport
-    from mconv.verbs.recognise import SourceKind
     from mconv.verbs.serve import ServiceRun
     from mconv.verbs.shapes import Shapes
     from mconv.verbs.verify import Verification
@@ -181,14 +181,14 @@ def check(chosen: Check) -> Checked:
 
 @takes(Recognise)
 def recognise(chosen: Recognise) -> SourceKind:
-    """What a source is, and with it the conversion that reads it; see :func:`mconv.verbs.recognise.recognise`.
+    """What a source is, and with it the conversion that reads it; see :func:`mconv.recognise.recognise`.
 
     Raises:
         MconvError: see there.
     """
-    from mconv.verbs import recognise as verb
+    from mconv import recognise as room
 
-    return verb.recognise(chosen.source, chosen.framework)
+    return room.recognise(chosen.source, chosen.framework)
 
 
 @takes(BenchModels)

@@ -23,9 +23,9 @@ from mconv.passes import half_loading
 from mconv.program.inputs import Dim
 from mconv.proof.compare import Tolerance
 from mconv.proof.feeds import InputSpec, Sizes, load_feeds, random_feeds
+from mconv.proof.opened import Choices, Opened, OpenedOnnx, OpenedPaddle, open_model
 from mconv.proof.prove import reshaped
 from mconv.proof.runners import Answers
-from mconv.verbs.sides import Choices, OnnxSide, PaddleSide, Side, open_side
 from mconv.verbs.verify import pairs
 
 # what open sizes are where nobody says: one sentence of 128 tokens, one picture of 224 by 224
@@ -43,10 +43,12 @@ def bench_models(chosen: BenchModels) -> Bench:
     runtimes = chosen.runtimes
     plan = Plan(chosen.threads, chosen.warmup, chosen.loops, chosen.rounds, chosen.timeout)
     start = time.perf_counter()
-    sides = [opened(os.fspath(model), runtimes) for model in chosen.models]
-    first = next((side for side in sides if isinstance(side, OnnxSide)), sides[0])
+    candidates = [opened(os.fspath(model), runtimes) for model in chosen.models]
+    first = next((candidate for candidate in candidates if isinstance(candidate, OpenedOnnx)), candidates[0])
     specs = _specs(first)
-    limits = {s.name: s.limit for side in sides if isinstance(side, PaddleSide) for s in _specs(side)}
+    limits = {
+        s.name: s.limit for candidate in candidates if isinstance(candidate, OpenedPaddle) for s in _specs(candidate)
+    }
     specs = [replace(s, limit=s.limit or limits.get(s.name)) for s in specs]
     sets = load_feeds(Path(chosen.feeds), specs) if chosen.feeds is not None else random_sets(specs, chosen.shapes)
     chosen.progress(f"running {first.name} for the answers to compare with")
@@ -60,20 +62,20 @@ def bench_models(chosen: BenchModels) -> Bench:
     taken = latency.paddles(runtimes, [s.name for s in managed.statuses() if s.installed])
     lanes: list[Contender] = []
     notes: list[str] = []
-    for side in sides:
-        found, missing = latency.contenders(_model(side, first, specs, reference), taken, chosen.engines)
+    for candidate in candidates:
+        found, missing = latency.contenders(_model(candidate, first, specs, reference), taken, chosen.engines)
         lanes += found
         notes += [note for note in missing if note not in notes]
-        notes += [note for note in side.notes if note not in notes]
+        notes += [note for note in candidate.notes if note not in notes]
         if (
-            isinstance(side, PaddleSide)
-            and side.program is not None
-            and (for_gpus := half_loading.for_gpus(side.program))
+            isinstance(candidate, OpenedPaddle)
+            and candidate.program is not None
+            and (for_gpus := half_loading.for_gpus(candidate.program))
         ):
-            notes.append(f"{side.name}: {for_gpus}")
+            notes.append(f"{candidate.name}: {for_gpus}")
     if not lanes:
         raise RuntimeFailedError(f"no runtime is installed that runs {first.name}", "; ".join(notes) or None)
-    limit = Tolerance.of(chosen.tolerance).at(*(side.precision() for side in sides))
+    limit = Tolerance.of(chosen.tolerance).at(*(candidate.precision() for candidate in candidates))
     measured = latency.measure(lanes, sets, reference, plan, tolerance=limit, progress=chosen.progress)
     return Bench(
         MODEL,
@@ -85,52 +87,52 @@ def bench_models(chosen: BenchModels) -> Bench:
         machine(),
         notes,
         round(time.perf_counter() - start, 3),
-        models=[side.name for side in sides],
+        models=[candidate.name for candidate in candidates],
         input_sets=latency.shapes(sets),
         reference=first.label,
         contenders=measured,
     )
 
 
-def opened(model: str, runtimes: Sequence[str] = ()) -> Side:
+def opened(model: str, runtimes: Sequence[str] = ()) -> Opened:
     """As the proof opens it; what it answers without the optimisations of its Paddle is what is right."""
     options = {"onednn": False, "ir_optim": False}
-    side = open_side(model, Choices(runtimes[0] if len(runtimes) == 1 else None, options=options))
-    if not isinstance(side, (OnnxSide, PaddleSide)):
+    candidate = open_model(model, Choices(runtimes[0] if len(runtimes) == 1 else None, options=options))
+    if not isinstance(candidate, (OpenedOnnx, OpenedPaddle)):
         raise UnsupportedError(
             f"{model}: neither an ONNX file nor a Paddle inference model", "convert it first: `mconv convert`"
         )
-    return side
+    return candidate
 
 
-def _specs(side: Side) -> list[InputSpec]:
-    found = side.specs()
+def _specs(candidate: Opened) -> list[InputSpec]:
+    found = candidate.specs()
     assert found is not None  # only services do not say
     return found
 
 
-def _model(side: Side, first: Side, specs: Sequence[InputSpec], reference: Answers) -> Model:
-    """The model of a side, with what its inputs and outputs are called beside those of the reference."""
-    onnx = side.path if isinstance(side, OnnxSide) else None
-    files = side.files if isinstance(side, PaddleSide) else None
-    if side is first:
-        return Model(side.name, onnx, files, types=side.types())
-    own = [s.name for s in _specs(side)]
-    inputs, _ = pairs([s.name for s in specs], own, first.feed_alias, side.feed_alias, "inputs")
-    names = _outputs(side)
+def _model(candidate: Opened, first: Opened, specs: Sequence[InputSpec], reference: Answers) -> Model:
+    """The model of a candidate, with what its inputs and outputs are called beside those of the reference."""
+    onnx = candidate.path if isinstance(candidate, OpenedOnnx) else None
+    files = candidate.files if isinstance(candidate, OpenedPaddle) else None
+    if candidate is first:
+        return Model(candidate.name, onnx, files, types=candidate.types())
+    own = [s.name for s in _specs(candidate)]
+    inputs, _ = pairs([s.name for s in specs], own, first.feed_alias, candidate.feed_alias, "inputs")
+    names = _outputs(candidate)
     places = None
     if names is not None:
-        outputs, _ = pairs(reference.names, names, first.fetch_alias, side.fetch_alias, "outputs")
+        outputs, _ = pairs(reference.names, names, first.fetch_alias, candidate.fetch_alias, "outputs")
         places = [names.index(outputs[name]) for name in reference.names]
-    return Model(side.name, onnx, files, inputs, side.types(), places)
+    return Model(candidate.name, onnx, files, inputs, candidate.types(), places)
 
 
-def _outputs(side: Side) -> Optional[list[str]]:
+def _outputs(candidate: Opened) -> Optional[list[str]]:
     """The names of its outputs in order; None where they have none (``.json``)."""
-    if isinstance(side, OnnxSide):
-        return [value.name for value in side.model.proto.graph.output]
-    assert isinstance(side, PaddleSide)
-    return None if side.program is None else [port.name for port in side.program.fetches]
+    if isinstance(candidate, OpenedOnnx):
+        return [value.name for value in candidate.model.proto.graph.output]
+    assert isinstance(candidate, OpenedPaddle)
+    return None if candidate.program is None else [port.name for port in candidate.program.fetches]
 
 
 # inputs -------------------------------------------------------------------------------------------------------------

@@ -101,9 +101,9 @@ def _payloads(asked: BenchServices, address: Address, form: forms.Form) -> list[
 
 def _model_specs(model: str) -> list[InputSpec]:
     """The inputs of a model, under the names that clients use."""
-    side = opened(model)
-    specs = side.specs() or []
-    return [InputSpec(side.feed_alias.get(s.name, s.name), s.dtype, s.shape, s.limit, s.lod) for s in specs]
+    served = opened(model)
+    specs = served.specs() or []
+    return [InputSpec(served.feed_alias.get(s.name, s.name), s.dtype, s.shape, s.limit, s.lod) for s in specs]
 
 
 # what servers say of their inputs -----------------------------------------------------------------------------------

@@ -34,12 +34,12 @@ from mconv.program.files import Era, load_program, locate, records
 from mconv.program.paths import PathLike
 from mconv.proof.prove import NOT_DONE, PASSED, UNPROVED
 from mconv.proof.report import Report, versions
+from mconv.recognise import SourceKind, recognise
 from mconv.serving.convert import ServingResult, prepare, write
 from mconv.serving.scaffold import options_from
 from mconv.verbs.downgrade import downgrade, downgraded, to_serving
 from mconv.verbs.frame import Frame
 from mconv.verbs.produced import Written
-from mconv.verbs.recognise import SourceKind, recognise
 from mconv.warned import Warned, code_of, coded
 
 INFERENCE = "inference"  # the folder of --keep-inference

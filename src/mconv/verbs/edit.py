@@ -29,11 +29,11 @@ from mconv.program.program import Program
 from mconv.program.targets import version_text
 from mconv.proof.prove import NOT_DONE, Proof, runtime_for
 from mconv.proof.report import Report, paddle_operators
+from mconv.recognise import SourceKind, recognise
 from mconv.runtimes import Runtime
 from mconv.verbs import edit_onnx, edit_paddle
 from mconv.verbs.edit_proof import prove_onnx, prove_paddle
 from mconv.verbs.frame import Frame
-from mconv.verbs.recognise import SourceKind, recognise
 
 _ADVICE = "`mconv verify SOURCE RESULT --layers` finds where it begins"
 

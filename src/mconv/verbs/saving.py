@@ -18,12 +18,13 @@ from mconv.errors import MconvError, RuntimeFailedError, UnsupportedError, Verif
 from mconv.options.layers import Saving
 from mconv.program.paths import PathLike
 from mconv.proof.compare import Tolerance
+from mconv.proof.expected import Expected, Origin, changes_by_itself, expect
+from mconv.proof.layers import proved
 from mconv.proof.prove import FAILED, PASSED, Proof
 from mconv.proof.report import Report, paddle_operators
 from mconv.runtimes.outcome import last_words
 from mconv.verbs import static_files
 from mconv.verbs.frame import Frame
-from mconv.verbs.layer_proof import Expected, Origin, changes_by_itself, expect, proved
 
 
 @dataclass

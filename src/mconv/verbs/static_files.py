@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Optional
 
-from mconv import inspection, runtimes
+from mconv import inspection
 from mconv.artifacts.destination import Destination
 from mconv.dygraph.export import Exported
 from mconv.dygraph.inputs import Call
-from mconv.errors import RuntimeFailedError, UnsupportedError, UsageError
+from mconv.errors import UnsupportedError, UsageError
 from mconv.options.layers import Saving
-from mconv.paddle import pir_reader
 from mconv.paddle.legalize import legalize
 from mconv.paddle.load import load
 from mconv.program.files import load_program as read_program
@@ -23,24 +20,12 @@ from mconv.program.params import TensorSource
 from mconv.program.port_rows import PortRow, renamed, row, row_of
 from mconv.program.program import Op, Program, Var
 from mconv.program.stored import write_model
-from mconv.proof import precision
-from mconv.proof.compare import Tolerance
-from mconv.proof.prove import FAILED, PASSED, Proof, compare_answers, worst
+from mconv.proof.layers import SavedFiles
 from mconv.proof.report import Report
-from mconv.proof.runners import Answers
 from mconv.verbs.produced import about_names
 
 STEM = "inference"
 SCRATCH = ".traced"
-
-
-@dataclass(frozen=True)
-class Written:
-    """The files of the model; *dense* is the program unless it is left in PIR form."""
-
-    program: Path
-    params: Optional[Path]
-    dense: Optional[Program]
 
 
 def write(
@@ -49,7 +34,7 @@ def write(
     place: Path,
     chosen: Saving,
     report: Report,
-) -> Written:
+) -> SavedFiles:
     """Translate what Paddle saved and write it into *place*; describes inputs and outputs in *report*.
 
     Raises:
@@ -66,7 +51,7 @@ def write(
     report.outputs = [row_of(p, name or p.name, _label(p), p.shape) for name, p in zip(given, program.fetches)]
     report.renamed = renamed(report.inputs, report.outputs)
     report.warnings += about_names(report.renamed, ": the name is taken")
-    return Written(written[0], written[1], program)
+    return SavedFiles(written[0], written[1], program)
 
 
 def _translated(made: Exported, target: str, report: Report) -> tuple[Program, list[tuple[str, TensorSource]]]:
@@ -83,7 +68,7 @@ def _translated(made: Exported, target: str, report: Report) -> tuple[Program, l
     return program, [(v.name, items[v.name]) for v in program.parameters]
 
 
-def _as_it_is(made: Exported, place: Path, report: Report) -> Written:
+def _as_it_is(made: Exported, place: Path, report: Report) -> SavedFiles:
     if not made.pir:
         raise UnsupportedError(
             f"this Paddle ({report.versions['source paddle']}) does not write .json", "leave --format away: .pdmodel"
@@ -100,7 +85,7 @@ def _as_it_is(made: Exported, place: Path, report: Report) -> Written:
     seen = inspection.inspect(program, judged=False)
     report.inputs = [_described(t) for t in seen.inputs]
     report.outputs = [_described(t) for t in seen.outputs]
-    return Written(program, params, None)
+    return SavedFiles(program, params, None)
 
 
 def _described(tensor: Any) -> PortRow:
@@ -168,33 +153,3 @@ def destination(path: Path, form: str) -> Destination:
         raise UsageError(f"{path}: no name for the files", "path is a prefix: pb_model for pb_model.pdmodel")
     models = {f"{STEM}{suffix}": f"{name}{suffix}" for suffix in (f".{form}", ".pdiparams")}
     return Destination.beside(path.parent, name, models)
-
-
-# Paddle's own program -----------------------------------------------------------------------------------------------
-
-
-def run_pir(expected: Any, program: Path, params: Optional[Path], chosen: Saving, where: str) -> Proof:
-    """A ``.json`` program in a Paddle 3, against the layer.
-
-    Raises:
-        RuntimeUnavailableError, MissingDependencyError: there is none.
-    """
-    start = time.perf_counter()
-    runtime = runtimes.find(where)
-    limits = Tolerance.of(chosen.tolerance).at(precision.of_pir(pir_reader.read(program).block))
-    proof = Proof(FAILED, reference=expected.label, runtime=runtime.name, tolerance=limits)
-    proof.inputs = str(chosen.feeds) if chosen.feeds else "random"
-    proof.input_sets = [{n: list(a.shape) for n, a in feed.items()} for feed in expected.sets]
-    try:
-        with runtime.worker() as worker:
-            got = worker.run(program, params, expected.sets, timeout=chosen.timeout)
-    except RuntimeFailedError as e:
-        proof.reason, proof.error = e.message, e
-    else:
-        proof.paddle = f"Paddle {got.version} ({got.engine})"
-        answers = proof.answers = Answers(got.names, got.outputs, got.dtypes, got.version, got.seconds)
-        proof.comparison = compare_answers(expected.answers, answers, tolerance=limits)
-        proof.status = PASSED if proof.comparison.ok else FAILED
-        proof.reason = "" if proof.comparison.ok else worst(proof.comparison)
-    proof.seconds = time.perf_counter() - start
-    return proof

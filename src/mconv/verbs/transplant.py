@@ -22,13 +22,13 @@ from mconv.factory.inputs import Call
 from mconv.options.torch import Transplant
 from mconv.program.paths import PathLike
 from mconv.proof.report import Report
+from mconv.proof.torch_origin import TorchOrigin
 from mconv.torch import arrays
 from mconv.torch.sources import Source, forms, open_source, weights
 from mconv.torch.sources.forms import Form
 from mconv.torch.widening import widen
 from mconv.verbs.frame import Frame
 from mconv.verbs.saving import Subject, save
-from mconv.verbs.torch_origin import TorchOrigin
 
 
 @dataclass
@@ -177,7 +177,7 @@ def _inputs(origin: _Origin, live: Live) -> Optional[list[str]]:
 
 
 def _reference(origin: _Origin, live: Live, done: Transplanted, report: Report) -> Optional[TorchOrigin]:
-    """PyTorch's side of the proof; where there is none, why."""
+    """PyTorch as a reference of the proof; where there is none, why."""
     if origin.source is None:
         report.warnings.append(f"{origin.alone}: compared with the layer of Paddle only, not with PyTorch")
         report.warnings += _square(done)

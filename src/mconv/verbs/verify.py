@@ -21,9 +21,9 @@ from mconv.proof import search
 from mconv.proof.compare import OutputComparison, Tolerance
 from mconv.proof.endpoint import typed
 from mconv.proof.feeds import InputSpec, input_names, load_feeds, npz_arrays
+from mconv.proof.opened import Choices, Opened, OpenedService, open_model
 from mconv.proof.prove import compare_answers, reshaped, without_ones
 from mconv.proof.runners import Answers
-from mconv.verbs.sides import Choices, EndpointSide, Side, open_side
 
 _GROUP = 48  # tensors fetched at once: all activations of a large model do not fit into memory
 
@@ -81,12 +81,12 @@ def verify(chosen: Verify) -> Verification:
         options,
     )
     left, right = (
-        open_side(chosen.a, replace(choices, runtime=chosen.runtime_a or chosen.runtime)),
-        open_side(chosen.b, choices),
+        open_model(chosen.a, replace(choices, runtime=chosen.runtime_a or chosen.runtime)),
+        open_model(chosen.b, choices),
     )
-    for side, other in ((left, right), (right, left)):
-        side.adopt(other)
-    if chosen.config is not None and not isinstance(left, EndpointSide) and not isinstance(right, EndpointSide):
+    for one, other in ((left, right), (right, left)):
+        one.adopt(other)
+    if chosen.config is not None and not isinstance(left, OpenedService) and not isinstance(right, OpenedService):
         raise UsageError("--config is for a service, and neither A nor B is one")
     limit = Tolerance.of(chosen.tolerance).at(left.precision(), right.precision())
     specs = left.specs() or _told(chosen.feeds, left, right)
@@ -112,9 +112,9 @@ def verify(chosen: Verify) -> Verification:
     got = right.run(by_right)
     outputs, how_outputs = pairs(wanted.names, got.names, left.fetch_alias, right.fetch_alias, "outputs")
     got = _picked(got, [outputs[n] for n in wanted.names])
-    if isinstance(left, EndpointSide):
+    if isinstance(left, OpenedService):
         wanted = typed(wanted, got)
-    if isinstance(right, EndpointSide):
+    if isinstance(right, OpenedService):
         got = typed(got, wanted)
     if left.may_lack_scalars(wanted.version):
         wanted = without_ones(wanted, got)
@@ -135,7 +135,7 @@ def verify(chosen: Verify) -> Verification:
         _layers(made, left, right, sets, by_right, limit, scalar)
     if chosen.feeds is None and (note := search.one_size(specs, sets)):
         made.notes.append(note)
-    made.notes = [f"{side.name}: {note}" for side in (left, right) for note in side.notes] + made.notes
+    made.notes = [f"{one.name}: {note}" for one in (left, right) for note in one.notes] + made.notes
     made.models = {"a": left.name, "b": right.name}
     made.seconds = round(time.perf_counter() - start, 3)
     return made
@@ -210,7 +210,7 @@ def _sets(
     return specs, load_feeds(Path(feeds), specs)
 
 
-def _told(feeds: Optional[PathLike], left: Side, right: Side) -> list[InputSpec]:
+def _told(feeds: Optional[PathLike], left: Opened, right: Opened) -> list[InputSpec]:
     """The inputs of two services, as the arrays that they are to be given say."""
     if feeds is None:
         raise UsageError(f"neither {left.name} nor {right.name} says what its inputs are", "give some: --inputs x.npz")
@@ -231,15 +231,15 @@ def _picked(answers: Answers, names: Sequence[str]) -> Answers:
 
 def _layers(
     made: Verification,
-    left: Side,
-    right: Side,
+    left: Opened,
+    right: Opened,
     sets: Sequence[Mapping[str, np.ndarray]],
     by_right: Sequence[Mapping[str, np.ndarray]],
     limit: Tolerance,
     scalar: bool,
 ) -> None:
     """Compare what both compute under one name, in A's order."""
-    made.graphs = {side: [vars(node) for node in each.nodes()] for side, each in (("a", left), ("b", right))}
+    made.graphs = {key: [vars(node) for node in each.nodes()] for key, each in (("a", left), ("b", right))}
     there = set(right.tensors())
     shared = [(n, carried_name(n)) for n in left.tensors() if carried_name(n) in there]
     made.compared = 0

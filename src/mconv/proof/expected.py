@@ -1,4 +1,4 @@
-"""The proof of a saved layer: the live layer, Paddle's own program, and what the weights come from."""
+"""What a live layer gives before Paddle's tracer touches it, and the model that its weights come from beside it."""
 
 from __future__ import annotations
 
@@ -10,26 +10,21 @@ from typing import Any, Optional, Protocol
 
 import numpy as np
 
-from mconv.dygraph import export as exporting
 from mconv.dygraph import inputs as describing
 from mconv.dygraph.inputs import Call
 from mconv.dygraph.live import LayerFailed, Live
 from mconv.dygraph.outputs import need_outputs
 from mconv.errors import MconvError, RuntimeFailedError, UsageError
 from mconv.options.layers import Saving
-from mconv.paddle import pir_reader
 from mconv.passes.ports import CARRIER
-from mconv.program import targets
 from mconv.program.dtypes import DType
 from mconv.program.program import Program
-from mconv.proof import precision, search
+from mconv.proof import search
 from mconv.proof.compare import Tolerance
 from mconv.proof.feeds import InputSpec, Sizes, load_feeds, random_feeds
-from mconv.proof.prove import FAILED, NOT_DONE, PASSED, Proof, compare_answers, prove, runtime_for, worst
-from mconv.proof.report import Report
+from mconv.proof.prove import compare_answers
 from mconv.proof.runners import Answers
 from mconv.runtimes.outcome import last_words
-from mconv.verbs import static_files
 
 
 @dataclass
@@ -118,7 +113,7 @@ class Expected:
             self.origin = OriginAnswers(origin.label, reason=e.message)
             return
         self.origin = OriginAnswers(origin.label, answers, places, binding=origin.binding)
-        if not compare_answers(answers, _some(self.answers, places), tolerance=tolerance).ok:
+        if not compare_answers(answers, some(self.answers, places), tolerance=tolerance).ok:
             self.origin.where = origin.explain(call, self.sets[0])
 
     def __enter__(self) -> Expected:
@@ -246,61 +241,8 @@ def changes_by_itself(expected: Expected, live: Live, call: Call) -> bool:
     return len(first) == len(values) and not all(np.array_equal(a, b, equal_nan=True) for a, b in zip(first, values))
 
 
-# after tracing --------------------------------------------------------------------------------------------------------
-
-
-def proved(
-    expected: Expected,
-    call: Call,
-    files: static_files.Written,
-    made: exporting.Exported,
-    chosen: Saving,
-    report: Report,
-    against: dict[str, Any],
-) -> Proof:
-    """The proof that counts.
-
-    Args:
-        report: gets warnings.
-        against: gets the others, for the report's ``verification``: ``original``, of Paddle's own program, and ``source``.
-    """
-    expected.name([p["name"] for p in report.outputs])
-    proof, original = _prove(expected, call, files, made, chosen)
-    expected = expected if files.dense is None else expected.carried(files.dense)
-    if original is not None and original.status == FAILED and proof.status == PASSED:
-        report.warnings.append(f"Paddle's own program: {original.reason}")
-    source = None if expected.origin is None else _against_origin(expected, expected.origin, proof, chosen)
-    if source is not None and source.status == FAILED and expected.origin is not None and not expected.origin.binding:
-        report.warnings.append(f"differs from {source.reference}, as parts of the layer are its own: {source.reason}")
-    elif source is not None and source.status == FAILED:
-        proof.reason = f"{source.reference}: {source.reason}" + (f"; {proof.reason}" if proof.reason else "")
-        proof.status = FAILED
-    elif source is not None and source.status == NOT_DONE:
-        report.warnings.append(f"not compared with {source.reference}: {source.reason}")
-    against["original"] = None if original is None else original.to_dict()
-    if source is not None:
-        against["source"] = source.to_dict()
-    return proof
-
-
-def _against_origin(expected: Expected, origin: OriginAnswers, proof: Proof, chosen: Saving) -> Proof:
-    """The result against what the weights come from."""
-    made = replace(proof, status=NOT_DONE, reason=origin.reason, reference=origin.label, comparison=None, error=None)
-    if origin.answers is None:
-        return made
-    got, mine = proof.answers, origin.places
-    if got is None or any(place >= len(got.names) for place in mine):
-        made.reason = "the result does not run" if got is None else "the result has other outputs than the layer"
-        return made
-    dense = chosen.form == "pdmodel" and not targets.get(chosen.goal.name).has_0d
-    made.comparison = compare_answers(origin.answers, _some(got, mine), tolerance=proof.tolerance, scalar_as_one=dense)
-    made.status = PASSED if made.comparison.ok else FAILED
-    if not made.comparison.ok:
-        made.reason = worst(made.comparison) + (f"; {origin.where}" if origin.where else "")
-    return made
-
-
-def _some(answers: Answers, places: Sequence[int]) -> Answers:
+def some(answers: Answers, places: Sequence[int]) -> Answers:
+    """Those at these places."""
     return Answers(
         [answers.names[i] for i in places],
         [[row[i] for i in places] for row in answers.outputs],
@@ -308,40 +250,3 @@ def _some(answers: Answers, places: Sequence[int]) -> Answers:
         answers.version,
         answers.seconds,
     )
-
-
-def _prove(
-    expected: Expected, call: Call, files: static_files.Written, made: exporting.Exported, chosen: Saving
-) -> tuple[Proof, Optional[Proof]]:
-    """The result against the layer; and, where Paddle wrote PIR, that against the layer too."""
-    original = None
-    if made.pir and files.dense is not None:
-        chosen.progress("verifying: Paddle's own program against the layer")
-        original = static_files.run_pir(expected, made.program, made.params, chosen, "current")
-    if files.dense is None:
-        chosen.progress("verifying: Paddle's own program against the layer")
-        return static_files.run_pir(expected, files.program, files.params, chosen, chosen.runtime or "current"), None
-    assert files.params is not None
-    expected = expected.carried(files.dense)
-    where = runtime_for(chosen.goal.name, chosen.runtime)
-    chosen.progress(f"verifying: the layer against Paddle in {where.label}")
-    proof = prove(
-        expected,
-        files.dense,
-        (files.program, files.params),
-        where,
-        names=[i.name for i in call.inputs],
-        shapes={},
-        source_types={},
-        inputs=chosen.feeds_file,
-        sets=expected.sets,
-        tolerance=Tolerance.of(chosen.tolerance).at(precision.of_pir(pir_reader.read(made.program).block))
-        if made.pir
-        else Tolerance.of(chosen.tolerance),
-        scalar_as_one=not targets.get(chosen.goal.name).has_0d,
-        timeout=chosen.timeout,
-    )
-    if proof.status == FAILED and original is not None and original.status == FAILED:
-        already = f"what Paddle traced differs from the layer already ({original.reason})"
-        proof.reason, proof.error = f"{proof.reason}; {already}", None  # a crash of such a program says no more
-    return proof, original

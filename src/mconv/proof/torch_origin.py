@@ -1,4 +1,4 @@
-"""The PyTorch model that a layer's weights come from, as the other side of the proof."""
+"""The PyTorch model that a layer's weights come from, as another reference of the proof."""
 
 from __future__ import annotations
 

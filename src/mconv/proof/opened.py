@@ -26,10 +26,10 @@ from mconv.proof.feeds import InputSpec, specs_of
 from mconv.proof.prove import runtime_for, written_for
 from mconv.proof.reference import reference_for
 from mconv.proof.runners import Answers, PaddleRunner, Runner
+from mconv.recognise import SourceKind, recognise
 from mconv.runtimes import Runtime
 from mconv.serving import configure
 from mconv.serving.configure import ServingConfig
-from mconv.verbs.recognise import SourceKind, recognise
 
 _SCALARS = 2005000  # the first Paddle with tensors without dimensions
 _UNSIGNED = {"uint16": "int32", "uint32": "int64", "uint64": "int64"}  # as Paddle carries them
@@ -37,7 +37,7 @@ _UNSIGNED = {"uint16": "int32", "uint32": "int64", "uint64": "int64"}  # as Padd
 
 @dataclass(frozen=True)
 class Choices:
-    """How the sides are opened.
+    """How both are opened.
 
     Attributes:
         runtime: where Paddle models run; None: the Paddle that they were written for.
@@ -72,7 +72,7 @@ class Node:
     writes: list[str]
 
 
-class Side:
+class Opened:
     """One of the two.
 
     Attributes:
@@ -105,8 +105,8 @@ class Side:
         """Its inputs; None where it does not say."""
         raise NotImplementedError
 
-    def adopt(self, other: Side) -> None:
-        """Take from the other side what this one does not say of its inputs."""
+    def adopt(self, other: Opened) -> None:
+        """Take from the other model what this one does not say of its inputs."""
 
     def types(self) -> dict[str, np.dtype]:
         """Input → numpy type where it is not the one in :meth:`specs`."""
@@ -117,10 +117,10 @@ class Side:
         return "float32"
 
     def by_name(self, names: Mapping[str, str]) -> dict[str, str]:
-        """The aliases of its inputs by the other side's names.
+        """The aliases of its inputs by the other model's names.
 
         Args:
-            names: the other side's name → its own.
+            names: the other model's name → its own.
         """
         return {other: self.feed_alias[own] for other, own in names.items() if own in self.feed_alias}
 
@@ -142,7 +142,7 @@ class Side:
         raise NotImplementedError
 
 
-class OnnxSide(Side):
+class OpenedOnnx(Opened):
     """An ``.onnx`` file.
 
     Raises:
@@ -186,7 +186,7 @@ class OnnxSide(Side):
         ]
 
 
-class PaddleSide(Side):
+class OpenedPaddle(Opened):
     """A Paddle model of any era; of a serving folder, the names that clients use are known, too."""
 
     def __init__(self, path: Path, choices: Choices):
@@ -246,8 +246,8 @@ class PaddleSide(Side):
         return [Node(op.type, "", list(chain(*op.inputs.values())), list(chain(*op.outputs.values()))) for op in ops]
 
 
-class TorchSide(Side):
-    """A PyTorch model of any form, in this process; its inputs are the other side's where it does not say.
+class OpenedTorch(Opened):
+    """A PyTorch model of any form, in this process; its inputs are the other model's where it does not say.
 
     Raises:
         UntrustedError: opening it would run code that it brings. MissingDependencyError: torch is not installed.
@@ -265,7 +265,7 @@ class TorchSide(Side):
         if self.source.inputs and not self.source.guessed:
             self._specs = [InputSpec(i.name, i.dtype, i.dims, i.limit) for i in self.source.inputs]
 
-    def adopt(self, other: Side) -> None:
+    def adopt(self, other: Opened) -> None:
         specs = other.specs()
         if self._specs is not None or specs is None:
             return
@@ -292,8 +292,8 @@ class TorchSide(Side):
         return lowest_dtype(self.source.program)
 
 
-class EndpointSide(Side):
-    """A running service. It does not say what its inputs are: the other side does.
+class OpenedService(Opened):
+    """A running service. It does not say what its inputs are: the other model does.
 
     Raises:
         UsageError: *url* is no address. CorruptModelError: the configuration is damaged.
@@ -310,12 +310,12 @@ class EndpointSide(Side):
             self.feed_alias, self.fetch_alias = _aliases(self.config)
         EndpointRunner(url, form=choices.request)  # is it an address?
 
-    def adopt(self, other: Side) -> None:
-        """Take the other side's inputs, under the names that clients use."""
+    def adopt(self, other: Opened) -> None:
+        """Take the other model's inputs, under the names that clients use."""
         specs = other.specs()
         if specs is None:
             return
-        # the configuration says what the other side's variables are called here
+        # the configuration says what the other model's variables are called here
         called = other.feed_alias = {**other.feed_alias, **self.feed_alias}
         other.fetch_alias = {**other.fetch_alias, **self.fetch_alias}
         taken = {var.alias for var in self.config.feeds} if self.config is not None else set()
@@ -338,25 +338,25 @@ class EndpointSide(Side):
         raise UnsupportedError(f"{self.name}: nobody can look inside of a service", "leave out --layers")
 
 
-def open_side(source: Union[str, PathLike], choices: Choices) -> Side:
+def open_model(source: Union[str, PathLike], choices: Choices) -> Opened:
     """What *source* is.
 
     Raises:
         MconvError: it is nothing that can be run.
     """
     if is_url(source):
-        return EndpointSide(str(source), choices)
+        return OpenedService(str(source), choices)
     path = Path(os.fspath(source))
     if path.suffix == ".onnx" and path.is_file() and what(path) is not Kind.TORCH:
-        return OnnxSide(path, choices.timeout)  # what is wrong with it is told as of an ONNX file
+        return OpenedOnnx(path, choices.timeout)  # what is wrong with it is told as of an ONNX file
     kind = recognise(source)
     if kind is SourceKind.LAYER:
         raise UnsupportedError(
             f"{source}: a paddle.nn.Layer, which has no file to run", "`mconv to-static` saves it and compares the two"
         )
     if kind is SourceKind.TORCH:
-        return TorchSide(os.fspath(source), choices)
-    return OnnxSide(path, choices.timeout) if kind is SourceKind.ONNX else PaddleSide(path, choices)
+        return OpenedTorch(os.fspath(source), choices)
+    return OpenedOnnx(path, choices.timeout) if kind is SourceKind.ONNX else OpenedPaddle(path, choices)
 
 
 def _aliases(config: ServingConfig) -> tuple[dict[str, str], dict[str, str]]:
