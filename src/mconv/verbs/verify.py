@@ -239,9 +239,9 @@ def _layers(
     scalar: bool,
 ) -> None:
     """Compare what both compute under one name, in A's order."""
+    mine, there = left.tensors(), set(right.tensors())  # refused where they have no names
     made.graphs = {key: [vars(node) for node in each.nodes()] for key, each in (("a", left), ("b", right))}
-    there = set(right.tensors())
-    shared = [(n, carried_name(n)) for n in left.tensors() if carried_name(n) in there]
+    shared = [(n, carried_name(n)) for n in mine if carried_name(n) in there]
     made.compared = 0
     if not shared:
         made.notes.append("no tensor inside has the same name in both models")
