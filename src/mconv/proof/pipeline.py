@@ -17,7 +17,7 @@ from typing import Any, Optional, Union
 import numpy as np
 
 from mconv.errors import RuntimeFailedError, UnsupportedError
-from mconv.runtimes import Runtime
+from mconv.runtimes import Runtime, for_models
 from mconv.runtimes.frames import kill_session, read_frame, write_frame
 from mconv.runtimes.ports import free_ports
 from mconv.serving import servers
@@ -177,7 +177,7 @@ class Pipeline:
             "do": "start",
             "folder": str(launch.folder),
             "arguments": list(launch.arguments),
-            "environment": dict(launch.environment),
+            "environment": {**launch.environment, **for_models(launch.models_in)},
             "everywhere": not self.service.own_http,
             "ports": self.binding.ports,
             "health": addresses.health,

@@ -3,7 +3,17 @@
 from __future__ import annotations
 
 from mconv.runtimes.outcome import RunResult, WorkerError
-from mconv.runtimes.runtime import Runtime, RuntimeStatus, find, runtimes_folder, statuses
+from mconv.runtimes.runtime import Runtime, RuntimeStatus, find, for_models, runtimes_folder, statuses
 from mconv.runtimes.worker import Worker
 
-__all__ = ["RunResult", "Runtime", "RuntimeStatus", "Worker", "WorkerError", "find", "runtimes_folder", "statuses"]
+__all__ = [
+    "RunResult",
+    "Runtime",
+    "RuntimeStatus",
+    "Worker",
+    "WorkerError",
+    "find",
+    "for_models",
+    "runtimes_folder",
+    "statuses",
+]

@@ -181,6 +181,18 @@ def find(name: str) -> Runtime:
     return runtime_of(recipe)
 
 
+def for_models(name: Optional[str]) -> dict[str, str]:
+    """The environment that tells a server of another runtime in which one models are run; empty for None.
+
+    Raises:
+        RuntimeUnavailableError: it is not (wholly) installed.
+    """
+    if name is None:
+        return {}
+    where = find(name)
+    return {"SERVICE_MODEL_PYTHON": str(where.python), **where.extra}
+
+
 @dataclass(frozen=True)
 class RuntimeStatus:
     """One line of ``mconv runtime list``. *problem* is None when the runtime can be used."""

@@ -212,10 +212,15 @@ class Driver:
         self.rpc: Any = None
 
     def inputs(self, header, feed):
-        if self.inputs_of is None:
-            sys.path.insert(0, header["folder"])
-            self.inputs_of = importlib.import_module(header["module"]).Inputs()
-        arrays = self.inputs_of.read(feed)
+        here = os.getcwd()
+        os.chdir(header["folder"])  # where its tokenizer and such are
+        try:
+            if self.inputs_of is None:
+                sys.path.insert(0, header["folder"])
+                self.inputs_of = importlib.import_module(header["module"]).Inputs()
+            arrays = self.inputs_of.read(feed)
+        finally:
+            os.chdir(here)
         return {"names": list(arrays)}, list(arrays.values())
 
     def start(self, header, feed):

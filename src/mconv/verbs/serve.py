@@ -23,7 +23,7 @@ from mconv.program.paths import PathLike
 from mconv.proof import feeds
 from mconv.proof import service as services
 from mconv.proof.pipeline import Request
-from mconv.runtimes import find
+from mconv.runtimes import find, for_models
 from mconv.runtimes.ports import free_ports, holder, taken
 from mconv.runtimes.supervisor import Running, Supervised, running, states, stop
 from mconv.serving import configure, scaffold, servers
@@ -173,8 +173,9 @@ def serve(chosen: Serve) -> ServiceRun:
         launch = made_for.launch(run, binding)
         addresses = made_for.addresses(run, binding)
         environment = where.environ(
-            TMPDIR=str(scratch), PYTHONUNBUFFERED="1", SERVICE_LOG_CONSOLE="1", **launch.environment
-        )
+            TMPDIR=str(scratch), PYTHONUNBUFFERED="1", SERVICE_LOG_CONSOLE="1",
+            **launch.environment, **for_models(launch.models_in),
+        )  # fmt: skip
         if run.gpu:  # which the runtime's own environment hides
             environment.pop("CUDA_VISIBLE_DEVICES", None)
             environment.update({k: v for k, v in os.environ.items() if k == "CUDA_VISIBLE_DEVICES"})

@@ -10,6 +10,7 @@ from mconv.errors import UsageError
 from mconv.printable import printable
 from mconv.serving.servers.interface import Addresses, Binding, FoundService, Launch, Model, Server
 from mconv.serving.servers.paddle_serving import PaddleServing
+from mconv.serving.servers.triton import Triton
 
 __all__ = [
     "DEFAULT",
@@ -25,7 +26,7 @@ __all__ = [
     "read",
 ]
 
-SERVERS: dict[str, Server] = {server.name: server for server in (PaddleServing(),)}
+SERVERS: dict[str, Server] = {server.name: server for server in (PaddleServing(), Triton())}
 DEFAULT = "paddle-serving"
 
 

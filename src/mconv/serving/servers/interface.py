@@ -119,12 +119,15 @@ class Launch:
         arguments: what the runtime's interpreter is called with.
         folder: the current folder.
         environment: beside that of the runtime.
+        models_in: the managed runtime whose packages run the model, where that is another one; its interpreter is
+            ``SERVICE_MODEL_PYTHON``.
     """
 
     runtime: str
     arguments: tuple[str, ...]
     folder: Path
     environment: Mapping[str, str]
+    models_in: Optional[str] = None
 
 
 @dataclass(frozen=True)

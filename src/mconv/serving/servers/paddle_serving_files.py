@@ -69,12 +69,13 @@ def _dynamic_shapes(service: Service, options: ServiceOptions, shapes: Shapes) -
     }
 
 
-def _copies(service: Service, options: ServiceOptions, weights: int) -> int:
+def copies(service: Service, options: ServiceOptions, model: Model) -> int:
     """How many processes run the model. Two with one thread each answer about twice as many texts a second as one with
     two threads, which a single text leaves little to do (docs/benchmarks.md)."""
     if options.concurrency is not None:
         return options.concurrency
-    return 2 if service.kind == "text" and options.device_type == 0 and weights <= _LARGE else 1
+    small = onednn.product_bytes(model.program) <= _LARGE
+    return 2 if service.kind == "text" and options.device_type == 0 and small else 1
 
 
 def add(service: Service, model: Model, options: ServiceOptions) -> None:
@@ -98,7 +99,7 @@ def add(service: Service, model: Model, options: ServiceOptions) -> None:
         WORKERS=options.workers or (_MANY_WORKERS if batched else _WORKERS),
         BATCH_SIZE=_BATCH if batched else 1,
         BATCH_TIMEOUT=5 if batched else -1,
-        CONCURRENCY=_copies(service, options, weights),
+        CONCURRENCY=copies(service, options, model),
         MODEL=quoted(model.path),
         DEVICE_TYPE=options.device_type,
         DEVICES='"0"' if options.device_type in (1, 2, 4) else '""',
