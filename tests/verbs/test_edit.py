@@ -21,6 +21,7 @@ from mconv.recipe import api as recipes
 from tests.golden import Case, case
 from tests.managed import require
 from tests.onnx import make
+from tests.paddle import fixtures
 from tests.proof import detectors
 
 OLD = Case("1.8.5", "conv_separate")
@@ -130,6 +131,72 @@ def test_a_paddle_bert_with_fixed_sizes(fold: bool, tmp_path: Path) -> None:
     feed = {n: np.ones((1, 16), np.int64) for n in shapes(report.inputs)}
     (wanted,), (got,) = run_paddle(source, feed).values(), run_paddle(tmp_path / "out", feed).values()
     np.testing.assert_array_equal(got, wanted)
+
+
+def still_open(folder: Path) -> list[str]:
+    """What the operators of a Paddle program compute whose shape has an open size."""
+    program = files.load_program(files.locate(folder))
+    computed = [n for op in program.main.ops if op.type not in ("feed", "fetch") for n in op.output_names]
+    return [n for n in computed if -1 in (program.main.vars[n].shape or ())]
+
+
+@pytest.mark.runtime
+def test_a_network_with_statistics_has_all_its_shapes(tmp_path: Path) -> None:
+    """Normalisation by batches names its statistics as outputs, too, and does not change them."""
+    require("paddle-2.3.2")
+    source = case("2.3.2-conv").model
+    program = files.load_program(files.locate(source))
+    assert "batch_norm" in {op.type for op in program.main.ops} and len(still_open(source)) > 2
+    report = api.edit(source, tmp_path / "out", dims=["batch=2"])
+    passed(report)
+    assert still_open(tmp_path / "out") == [] and report.declared > 2
+
+
+@pytest.mark.slow
+@pytest.mark.runtime
+def test_the_recogniser_of_pp_ocr_with_fixed_sizes(tmp_path: Path) -> None:
+    """Both forms; where its height is left open, the one that it takes is named."""
+    require("paddle-2.6.2")
+    package = pytest.importorskip("rapidocr_onnxruntime")
+    source = next((Path(package.__file__).parent / "models").glob("ch_PP-OCRv4_rec*.onnx"))
+    api.onnx2paddle(source, tmp_path / "rec", target="2.6", verify=False)
+    for path, out in ((tmp_path / "rec", tmp_path / "fixed"), (source, tmp_path / "fixed.onnx")):
+        report = api.edit(path, out, dims=["batch=1", "height=48", "width=320"], fold=True)
+        passed(report)
+        assert list(shapes(report.outputs).values()) == [[1, 40, 6625]]
+    assert still_open(tmp_path / "fixed") == []
+    graph = onnx.load(str(tmp_path / "fixed.onnx")).graph
+    noted = {i.name: i for i in (*graph.value_info, *graph.output)}
+    dims = [d for node in graph.node for o in node.output for d in noted[o].type.tensor_type.shape.dim]
+    assert all(d.HasField("dim_value") for d in dims)
+    report = api.edit(tmp_path / "rec", tmp_path / "open", dims=["batch=1", "width=320"])
+    assert any("--dim x.2=48" in w for w in report.warnings)
+
+
+@pytest.mark.runtime
+def test_a_json_with_fixed_sizes_in_two(tmp_path: Path) -> None:
+    """Every half sentence for a .json: sizes, halves that give the whole, the names that it shows, near names."""
+    require("current")
+    source = fixtures.unpack("3.3", "bert", tmp_path / "source")
+    report = api.edit(source, tmp_path / "fixed", dims=["batch=1", "length=16"], fold=True)
+    passed(report)
+    assert set(map(tuple, shapes(report.inputs).values())) == {(1, 16)} and still_open(tmp_path / "fixed") == []
+    program = files.load_program(files.locate(tmp_path / "fixed"))
+    between = [op.output_names[0] for op in program.main.ops if op.type == "layer_norm"][2]
+    passed(api.edit(source, tmp_path / "first", outputs=[between]))
+    passed(api.edit(source, tmp_path / "second", inputs=[between, "input_ids"], drop_outputs=["fetch_name_0"]))
+    feed = fixtures.feeds("bert")[1]
+    (inner,) = run_paddle(tmp_path / "first", feed, "current").values()
+    (got,) = run_paddle(tmp_path / "second", {between: inner, "input_ids": feed["input_ids"]}, "current").values()
+    whole = files.locate(source)
+    with require("current").worker() as worker:
+        np.testing.assert_allclose(got, worker.run(whole.program, whole.params, feed).outputs[0][1], rtol=0, atol=1e-6)
+    with pytest.raises(UsageError, match=f"no variable '{between}x'") as e:
+        api.edit(source, tmp_path / "out", outputs=[f"{between}x"])
+    assert f"did you mean {between!r}" in str(e.value.hint)
+    with pytest.raises(UsageError, match="no open size of the inputs has this name") as e:
+        api.edit(source, tmp_path / "out", dims=["lenth=16"])
+    assert "did you mean 'length'" in str(e.value.hint) and not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize("exporter", ["bert.ts14", pytest.param("bert.dynamo20", marks=pytest.mark.slow)])
@@ -274,6 +341,7 @@ def test_a_json_has_the_names_of_its_translation(saved: Path, tmp_path: Path) ->
         ({"drop_inputs": ["input_ids"]}, "--drop-input: the outputs need 'input_ids'", "--const input_ids=VALUE"),
         ({"drop_inputs": ["inputids"]}, "--drop-input: the model has no input 'inputids'", "'input_ids'"),
         ({"drop_outputs": ["x"]}, "--drop-output: the model has no output 'x'", "linear_31.tmp_1"),
+        ({"drop_outputs": ["linear_31.tmp_1"]}, "--drop-output: 'linear_31.tmp_1' is the only output", "--add-output"),
         ({"constants": {"ids": 1}}, "--const: the model has no input 'ids'", "'input_ids'"),
         ({"constants": {"input_ids": 1.5}}, "--const input_ids: 1.5 is no value of int64", None),
         ({"renames": {"a": "b"}}, "--rename: the model has no variable 'a'", None),
@@ -301,6 +369,7 @@ def test_what_cannot_be(options: dict[str, Any], message: str, hint: Optional[st
         ({"outputs": ["activ"]}, UsageError, "--outputs: the model has no tensor 'activ'"),
         ({"outputs": ["W1"]}, UsageError, "--outputs: 'W1' is a weight"),
         ({"outputs": [""]}, UsageError, "--outputs: none is named"),
+        ({"drop_outputs": ["y"]}, UsageError, "--drop-output: 'y' is the only output"),
         ({"inputs": ["x.npz"]}, UsageError, "--inputs x.npz: tensors to begin at"),
         ({"inputs": ["x", "hidden"]}, UsageError, "--inputs: no output depends on 'x'"),
         ({"outputs": ["hidden", "hidden"]}, UsageError, "--outputs: 'hidden' is named twice"),

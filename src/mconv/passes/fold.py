@@ -76,7 +76,7 @@ def examine(program: Program) -> Examined:
     written: dict[str, int] = {}
     for block in program.blocks:
         for op in block.ops:
-            for name in op.output_names:
+            for name in _written(op):
                 written[name] = written.get(name, 0) + (1 if block is main else 2)
     held = {v.name for v in program.parameters}
     found.constants |= {n for n in held if not written.get(n)}
@@ -112,6 +112,14 @@ def examine(program: Program) -> Examined:
     return found
 
 
+def _written(op: Op) -> list[str]:
+    """The variables that an operator changes: its outputs, but for statistics that inference leaves as they are."""
+    if op.type in _NORMALISING and (op.attr("is_test", False) or op.attr("use_global_stats", False)):
+        return [n for n in op.output_names if n not in op.input_names]
+    return op.output_names
+
+
+_NORMALISING = frozenset({"batch_norm", "sync_batch_norm", "inplace_abn"})
 _FILLING = frozenset({"fill_constant", "assign_value", "eye", "tril_indices", "triu_indices"})
 
 

@@ -132,6 +132,7 @@ def _paddle(path: PathLike, out: Path, chosen: Edit) -> EditReport:
             return prove_paddle(source, made, (program, params), runtime, chosen, Path(scratch), report)
 
         frame.prove(proof, advice=_ADVICE)
+        report.warnings += _left_open(report)
     return report
 
 
@@ -183,6 +184,22 @@ def _removed(operators: int, parameters: int, inputs: list[str], outputs: list[s
     return {"operators": max(0, operators), "parameters": max(0, parameters), "inputs": inputs, "outputs": outputs}
 
 
+def _left_open(report: EditReport) -> list[str]:
+    """Where sizes were fixed: the others for which the model takes one number only, as a recogniser's height."""
+    sets = (report.verification or {}).get("input_sets") or []
+    found = []
+    for port in report.inputs if report.sizes and len(sets) > 1 else []:
+        for axis, size in enumerate(port["shape"] or ()):
+            ran = {tuple(shapes[port["name"]])[axis : axis + 1] for shapes in sets if port["name"] in shapes}
+            if not (isinstance(size, int) and size >= 0) and len(ran) == 1 and ran != {()}:
+                (number,) = ran.pop()
+                name = f"{port['name']}.{axis}"
+                found.append(
+                    f"{name} stays open, and what depends on it; the model ran at {number}: --dim {name}={number}"
+                )
+    return found
+
+
 # ONNX ---------------------------------------------------------------------------------------------------------------
 
 
@@ -211,6 +228,7 @@ def _onnx(path: Path, out: Path, chosen: Edit) -> EditReport:
             report.output = {"file": str(out), "bytes": sum(p.stat().st_size for p in (model, *data))}
             _describe_onnx(report, made, source, chosen)
             frame.prove(lambda: prove_onnx(path, source, made, model, chosen, report), advice=_ADVICE)
+            report.warnings += _left_open(report)
     return report
 
 

@@ -22,9 +22,8 @@ from mconv.onnx.reader import INLINE, OnnxModel, type_name
 from mconv.onnx.reader import read as read_file
 from mconv.options.edit import ONNX_WEIGHTS, Edit
 from mconv.program import external_data, open_sizes
-from mconv.program.near import unknown
 from mconv.program.port_rows import PortRow, row
-from mconv.verbs.edit_paddle import needed
+from mconv.verbs import edit_ends
 
 data_name = writing.data_name
 
@@ -101,25 +100,12 @@ def edit(source: OnnxModel, chosen: Edit, scratch: Path) -> Edited:
 
 def _cut(proto: Any, infos: dict[str, Any], chosen: Edit) -> None:
     graph = proto.graph
-    outputs = None if chosen.outputs is None else list(chosen.outputs)
-    if chosen.without_nms:
-        outputs = before_suppression(graph)
-    if chosen.add_outputs or chosen.drop_outputs:
-        outputs = [o.name for o in graph.output] if outputs is None else outputs
-        outputs += [n for n in chosen.add_outputs if n not in outputs]
-        for name in chosen.drop_outputs:
-            if name not in outputs:
-                raise unknown("--drop-output", "output", name, outputs)
-            outputs.remove(name)
+    outputs = edit_ends.outputs(chosen, [o.name for o in graph.output], lambda: before_suppression(graph))
     if outputs is None and chosen.inputs is None and not chosen.drop_inputs:
         return
     before = fed(graph)
     cut(proto, infos, inputs=chosen.inputs, outputs=outputs)
-    for name in chosen.drop_inputs:
-        if name not in before:
-            raise unknown("--drop-input", "input", name, before)
-        if name in fed(graph):
-            raise needed(name)
+    edit_ends.check_dropped(chosen, before, fed(graph))
 
 
 def _fold(model: OnnxModel, infos: dict[str, Any], chosen: Edit, scratch: Path) -> int:

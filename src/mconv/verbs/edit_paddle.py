@@ -9,6 +9,7 @@ from typing import Any, Optional
 
 import numpy as np
 
+from mconv import inspection
 from mconv.errors import RuntimeFailedError, UnsupportedError, UsageError
 from mconv.factory import loading
 from mconv.options.edit import PADDLE_WEIGHTS, Edit
@@ -17,7 +18,6 @@ from mconv.passes import constants, fold, rename
 from mconv.passes.cut import before_suppression, cut
 from mconv.program import files, open_sizes, targets
 from mconv.program.dtypes import DType
-from mconv.program.near import unknown
 from mconv.program.open_sizes import Sized
 from mconv.program.params import TensorSource, separate_path, write_combined
 from mconv.program.port_rows import PortRow, row_of
@@ -28,6 +28,7 @@ from mconv.proof.feeds import random_feeds, specs_of
 from mconv.proof.prove import written_for
 from mconv.runtimes import Runtime, Worker
 from mconv.serving import configure
+from mconv.verbs import edit_ends
 
 _OWN_STYLE = {Era.FLUID_SEPARATE: "separate", Era.FLUID_COMBINED: "fluid", Era.FLUID_CUSTOM: "fluid"}
 OF_JSON = "3"  # the target whose runtime reads a .json
@@ -41,7 +42,7 @@ class Source:
         found: its files.
         program, params: as they are; of a ``.json``, as translated for *target*.
         target: the Paddle that loads the result.
-        feed_alias, fetch_alias: what clients of a serving folder call its inputs and outputs → variable.
+        feed_alias, fetch_alias: what clients of a serving folder, or a .json, call its inputs and outputs → variable.
     """
 
     found: ModelFiles
@@ -90,6 +91,8 @@ def read(path: Any, chosen: Edit) -> Source:
         loaded = load_pir(found.program, target=goal)
         notes = [f"written as .pdmodel, for Paddle {goal}", *loaded.notes]
         made = Source(found, loaded.program, dict(loaded.params), goal, loaded.writer, notes)
+        shown = [t.name for t in inspection.inspect(found.program, judged=False).outputs]
+        made.fetch_alias = {name: port.name for name, port in zip(shown, loaded.program.fetches)}
     else:
         if chosen.target is not None:
             raise UsageError(
@@ -154,33 +157,13 @@ def _set_sizes(program: Program, chosen: Edit, alias: Mapping[str, str]) -> dict
 
 
 def _cut(program: Program, chosen: Edit, own: Callable[[str], str]) -> Program:
-    old = [p.name for p in program.fetches]
-    outputs: Optional[list[str]] = None if chosen.outputs is None else [own(n) for n in chosen.outputs]
-    if chosen.without_nms:
-        outputs = before_suppression(program)
-    if chosen.add_outputs or chosen.drop_outputs:
-        outputs = list(old if outputs is None else outputs)
-        outputs += [n for n in map(own, chosen.add_outputs) if n not in outputs]
-        for name in map(own, chosen.drop_outputs):
-            if name not in outputs:
-                raise unknown("--drop-output", "output", name, outputs)
-            outputs.remove(name)
+    outputs = edit_ends.outputs(chosen, [p.name for p in program.fetches], lambda: before_suppression(program), own)
     inputs = None if chosen.inputs is None else [own(n) for n in chosen.inputs]
     if outputs is None and inputs is None and not chosen.drop_inputs:
         return program
     made = cut(program, inputs=inputs, outputs=outputs)
-    left = [p.name for p in made.feeds]
-    for name in map(own, chosen.drop_inputs):
-        if name not in [p.name for p in program.feeds]:
-            raise unknown("--drop-input", "input", name, [p.name for p in program.feeds])
-        if name in left:
-            raise needed(name)
+    edit_ends.check_dropped(chosen, [p.name for p in program.feeds], [p.name for p in made.feeds], own)
     return made
-
-
-def needed(name: str) -> UsageError:
-    """The error for an input that is to go, and that outputs depend on."""
-    return UsageError(f"--drop-input: the outputs need {name!r}", f"--const {name}=VALUE gives it one value for good")
 
 
 def settle(source: Source, made: Edited, chosen: Edit, runtime: Runtime, scratch: Path) -> None:
