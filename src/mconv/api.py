@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from mconv.verbs.downgrade import Downgraded
     from mconv.verbs.edit import EditReport
     from mconv.verbs.half_report import HalfReport
-    from mconv.verbs.quantize import QuantizeReport
+    from mconv.verbs.quantize_report import QuantizeReport
     from mconv.verbs.serve import ServiceRun
     from mconv.verbs.shapes import Shapes
     from mconv.verbs.verify import Verification

@@ -187,3 +187,43 @@ def test_what_cannot_be_asked_for(options: dict[str, Any], error: Any, said: str
         half(case("2.3.2-mlp").model, tmp_path / "out", verify=False, **options)
     assert said in raised.value.message
     assert not (tmp_path / "out").exists()
+
+
+def lines_of_text(folder: Path) -> Path:
+    """A recogniser in small: pictures of any height by their declaration, of 48 by their weights."""
+    rng = np.random.default_rng(0)
+    nodes = [
+        helper.make_node("ReduceMean", ["x"], ["columns"], axes=[1], keepdims=0),
+        helper.make_node("Transpose", ["columns"], ["rows"], perm=[0, 2, 1]),
+        helper.make_node("MatMul", ["rows", "w"], ["y"]),
+    ]
+    x = helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 3, "h", "w"])
+    y = helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", "w", 5])
+    weight = numpy_helper.from_array(rng.normal(size=(48, 5)).astype(np.float32), "w")
+    graph = helper.make_graph(nodes, "lines", [x], [y], [weight])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    onnx.save(model, folder / "lines.onnx")
+    return folder / "lines.onnx"
+
+
+@pytest.mark.runtime
+def test_sizes_that_the_model_takes_are_found(tmp_path: Path) -> None:
+    require("paddle-2.3.2")
+    model = lines_of_text(tmp_path)
+    api.onnx2paddle(model, tmp_path / "out", verify=False)
+    assert half(tmp_path / "out", tmp_path / "out16").status == "passed"
+    made = api.onnx2paddle(model, tmp_path / "at-once", half="fp16")
+    assert made.half is not None and made.half["status"] == "passed"
+    with pytest.raises(RuntimeFailedError) as caught:
+        api.shapes(tmp_path / "out", minimum=["x[1,3,32,32]"], optimum=["x[1,3,32,32]"], maximum=["x[1,3,32,32]"])
+    assert "it takes x[" in (caught.value.hint or "") and ",3,48," in (caught.value.hint or "")
+
+
+@pytest.mark.runtime
+@pytest.mark.slow
+def test_sizes_are_found_for_a_benchmark(tmp_path: Path) -> None:
+    require("paddle-2.3.2")
+    api.onnx2paddle(lines_of_text(tmp_path), tmp_path / "out", verify=False)
+    options: dict[str, Any] = {"runtimes": ["paddle-2.3.2"], "loops": 1, "rounds": 1, "warmup": 1}
+    (sizes,) = api.bench_models([str(tmp_path / "out")], **options).input_sets
+    assert list(sizes["x"])[:3] == [1, 3, 48]

@@ -17,7 +17,8 @@ from mconv import api
 from mconv.errors import UnsupportedError, UsageError, VerificationError
 from mconv.program import files
 from mconv.program.dtypes import DType
-from mconv.verbs.quantize import QuantizeReport, error_of, operators_in
+from mconv.verbs.quantize import operators_in
+from mconv.verbs.quantize_report import QuantizeReport, error_of
 from tests.golden import case
 from tests.managed import require
 from tests.verbs import trained

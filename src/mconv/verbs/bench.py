@@ -21,8 +21,9 @@ from mconv.errors import RuntimeFailedError, UnsupportedError
 from mconv.options.bench import BenchModels
 from mconv.passes import half_loading
 from mconv.program.inputs import Dim
+from mconv.proof import search
 from mconv.proof.compare import Tolerance
-from mconv.proof.feeds import InputSpec, Sizes, load_feeds, random_feeds
+from mconv.proof.feeds import BATCH, InputSpec, Sizes, load_feeds, random_feeds
 from mconv.proof.opened import Choices, Opened, OpenedOnnx, OpenedPaddle, open_model
 from mconv.proof.prove import reshaped
 from mconv.proof.runners import Answers
@@ -53,7 +54,12 @@ def bench_models(chosen: BenchModels) -> Bench:
     sets = load_feeds(Path(chosen.feeds), specs) if chosen.feeds is not None else random_sets(specs, chosen.shapes)
     chosen.progress(f"running {first.name} for the answers to compare with")
     try:
-        reference = first.run(sets)
+        try:
+            reference = first.run(sets)
+        except RuntimeFailedError:
+            if chosen.feeds is not None or chosen.shapes:
+                raise
+            sets, reference, _ = search.find(specs, first.run, feeds=lambda sizes: _one(specs, sizes))
     except RuntimeFailedError as e:
         raise RuntimeFailedError(
             f"nothing to compare with: {e.message}",
@@ -145,6 +151,11 @@ def random_sets(specs: Sequence[InputSpec], shapes: Sequence[str]) -> list[dict[
         told = [part for part in re.split(r"(?<=\])\s+", text.strip()) if part]
         sets += _random(specs, told)
     return sets
+
+
+def _one(specs: Sequence[InputSpec], sizes: Sizes) -> list[dict[str, np.ndarray]]:
+    """One input set of sizes that are tried, in batches of 1 where that is not what is tried."""
+    return random_feeds(specs, sets=1, sizes=replace(sizes, batch=(1,)) if sizes.batch == BATCH else sizes)
 
 
 def _random(specs: Sequence[InputSpec], told: Sequence[str]) -> list[dict[str, np.ndarray]]:

@@ -28,7 +28,7 @@ from mconv.program.dtypes import DType
 from mconv.program.params import TensorSource
 from mconv.program.stored import Era, write_model
 from mconv.proof import precision
-from mconv.proof.feeds import load_feeds, random_feeds, specs_of
+from mconv.proof.feeds import load_feeds, specs_of
 from mconv.proof.prove import reshaped, runtime_for, written_for
 from mconv.runtimes import Runtime
 from mconv.verbs.half_proof import Emulation, Task, settled
@@ -78,12 +78,10 @@ def half(chosen: Half) -> HalfReport:
     made = task.made()
     where = _where(goal, chosen.runtime, chosen.verify if chosen.calibrate is None else True)
     if where is not None:
-        specs = specs_of(program)
-        given = chosen.calibrate or chosen.feeds
-        sets = load_feeds(Path(given), specs) if given is not None else random_feeds(reshaped(specs, chosen.inputs))
-        if chosen.calibrate is not None and chosen.feeds is not None:
-            sets = [*sets, *load_feeds(Path(chosen.feeds), specs)]
-        with Emulation(where, found, program, sets, chosen.timeout, report.limit) as proof:
+        specs = reshaped(specs_of(program), chosen.inputs)
+        given = [Path(path) for path in (chosen.calibrate, chosen.feeds) if path is not None]
+        sets = [feed for path in given for feed in load_feeds(path, specs)] or None
+        with Emulation(where, found, program, sets, specs, chosen.timeout, report.limit) as proof:
             report.runtime = where.label
             made = settled(task, proof, report, chosen.calibrate is not None, chosen.progress)
     elif chosen.verify is None:

@@ -19,6 +19,8 @@ from mconv.program.dtypes import DType
 from mconv.program.params import TensorSource
 from mconv.program.program import Program
 from mconv.program.stored import ModelFiles, write_model
+from mconv.proof import search
+from mconv.proof.feeds import InputSpec
 from mconv.runtimes import Runtime, Worker
 from mconv.verbs.half_report import HalfOperators, HalfOutput, HalfReport, HalfTensor
 
@@ -61,16 +63,29 @@ class Task:
 
 
 class Emulation:
-    """Runs the float32 program once, and each emulation of it, on the same inputs."""
+    """Runs the float32 program once, and each emulation of it, on the same inputs.
+
+    Args:
+        sets: the inputs; None: random ones of sizes that the program takes, which are searched for.
+        specs: its inputs, with the shapes that are asked for.
+    """
 
     def __init__(
-        self, where: Runtime, found: ModelFiles, program: Program, sets: Sequence[Feed], timeout: float, limit: float
+        self,
+        where: Runtime,
+        found: ModelFiles,
+        program: Program,
+        sets: Optional[Sequence[Feed]],
+        specs: Sequence[InputSpec],
+        timeout: float,
+        limit: float,
     ):
-        self.found, self.program, self.sets, self.timeout, self.limit = found, program, sets, timeout, limit
+        self.found, self.program, self.timeout, self.limit = found, program, timeout, limit
+        self.sets: Sequence[Feed] = []
         self.worker = Worker(where)
         self.folder = tempfile.TemporaryDirectory(prefix="mconv-half-")
         try:
-            self.reference = self._run(found.program, found.params)
+            self.reference = self._reference(sets, specs)
         except RuntimeFailedError as e:
             self.worker.close()
             self.folder.cleanup()
@@ -83,6 +98,13 @@ class Emulation:
     def __exit__(self, *_: object) -> None:
         self.worker.close()
         self.folder.cleanup()
+
+    def _reference(self, sets: Optional[Sequence[Feed]], specs: Sequence[InputSpec]) -> list[list[np.ndarray]]:
+        def run(these: Sequence[Feed]) -> list[list[np.ndarray]]:
+            self.sets = these
+            return self._run(self.found.program, self.found.params)
+
+        return run(sets) if sets is not None else search.find(specs, run)[1]
 
     def _run(self, program: Path, params: Optional[Path], fetch: Sequence[str] = ()) -> list[list[np.ndarray]]:
         # as the program says it: no fusion that computes something else in the one and not in the other

@@ -10,20 +10,22 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Optional
+from typing import Optional
 
 import numpy as np
 
 from mconv import budget
 from mconv.artifacts.output import staged_many
-from mconv.errors import UnsupportedError, UsageError
+from mconv.errors import RuntimeFailedError, UnsupportedError, UsageError
 from mconv.options.models import Shapes as ShapesOptions
 from mconv.passes import tensorrt
 from mconv.program.files import Era, load_program, locate
 from mconv.program.inputs import assign
 from mconv.program.paths import PathLike
 from mconv.program.program import Program
+from mconv.program.stored import ModelFiles
 from mconv.program.targets import Target
+from mconv.proof import search
 from mconv.proof.feeds import InputSpec, load_feeds, random_feeds, specs_of
 from mconv.proof.prove import runtime_for
 from mconv.runtimes import Worker
@@ -96,7 +98,13 @@ def shapes(chosen: ShapesOptions) -> Shapes:
             ranges = []
             for number, sets in enumerate(profiles, 1):
                 chosen.progress(f"profile {number} of {len(profiles)}: running it in {label}")
-                ranges.append(_observed(worker, program, found, sets, chosen.feeds is None, wanted, chosen.timeout))
+                try:
+                    ranges.append(_observed(worker, program, found, sets, chosen.feeds is None, wanted, chosen.timeout))
+                except RuntimeFailedError as e:
+                    if chosen.feeds is None:
+                        chosen.progress("looking for sizes that it takes")
+                        e.hint = _taken(worker, found, specs, chosen.timeout) or e.hint
+                    raise
     edge = tensorrt.border(program, wanted)
     if chosen.trt_inputs:
         ranges = [profile.only(edge) for profile in ranges]
@@ -185,7 +193,7 @@ def _declared(program: Program, target: Target) -> Optional[ShapeRanges]:
 
 
 def _observed(
-    worker: Worker, program: Program, found: Any, sets: Feeds, three_points: bool, target: Target, timeout: float
+    worker: Worker, program: Program, found: ModelFiles, sets: Feeds, three_points: bool, target: Target, timeout: float
 ) -> ShapeRanges:
     numbers = records_numbers(target)
     runs = worker.shapes(found.program, found.params, sets, most=VALUES_UP_TO if numbers else 0, timeout=timeout)
@@ -211,6 +219,16 @@ def _observed(
         [port.name for port in program.feeds],
         ranges([run.numbers for run in runs], ()) if numbers else {},
     )
+
+
+def _taken(worker: Worker, found: ModelFiles, specs: Sequence[InputSpec], timeout: float) -> Optional[str]:
+    """Sizes that the program takes, found by trying; None where none of them does."""
+    try:
+        sets, _, _ = search.find(specs, lambda these: worker.run(found.program, found.params, these, timeout=timeout))
+    except RuntimeFailedError:
+        return None
+    shapes = (", ".join(f"{s.name}[{','.join(map(str, feed[s.name].shape))}]" for s in specs) for feed in sets)
+    return f"it takes {' and '.join(shapes)}"
 
 
 def _write(out: Path, texts: Sequence[str], force: bool) -> list[str]:
