@@ -210,6 +210,8 @@ def serve_check(chosen: ServeCheck) -> ServeReport:
                 requests = services.requests(kind, program, chosen.texts, chosen.images)
                 asked = [pipeline.inputs(run.module, request) for request in requests]
                 direct, fast = _direct(where, files, asked, config, run)
+            if not made_for.rpc:
+                fast = None  # another engine than Paddle has nothing of oneDNN in Paddle
             chosen.progress(f"starting the service in {host.name}")
             ready = pipeline.start()
             chosen.progress(f"the service is ready after {ready:.1f} s; asking it")

@@ -77,6 +77,26 @@ if not os.path.exists(os.path.join(sysconfig.get_config_var("LIBDIR"), library))
 """
 _CPYTHONS = ("3.10", "3.11", "3.9", "3.12", "3.8")
 
+# of the services for the server http, whose requirements.txt has the same
+HTTP_SERVER = (
+    "fastapi==0.165.0",
+    "uvicorn==0.54.0",
+    "httptools==0.9.0",
+    "uvloop==0.23.0",
+    "orjson==3.13.0",
+    "prometheus-client==0.26.0",
+    "pyyaml>=6",
+)
+HTTP_ENGINES = ("openvino==2026.4.1", "onnxruntime==1.23.2", "numpy>=2,<3")
+HTTP_INPUTS = (
+    "tokenizers==0.23.3",
+    "sentencepiece<0.3",
+    "pillow<13",
+    "opencv-python-headless<5",
+    "pyclipper<1.5",
+    "numpy>=2,<3",
+)
+
 RECIPES: dict[str, Recipe] = {
     recipe.name: recipe
     for recipe in (
@@ -189,6 +209,34 @@ RECIPES: dict[str, Recipe] = {
             ),
             2.6,
             imports=("paddlenlp.transformers",),
+        ),
+        Recipe(
+            "http",
+            "FastAPI and uvicorn over OpenVINO or ONNX Runtime: what `mconv scaffold --server http` writes runs on",
+            ("3.11", "3.10", "3.12", "3.13"),
+            (
+                Step("server", HTTP_SERVER),
+                Step("engines", HTTP_ENGINES),
+                Step("service inputs", HTTP_INPUTS),
+            ),
+            0.9,
+            runs_models=False,
+            imports=(
+                "fastapi",
+                "uvicorn",
+                "httptools",
+                "uvloop",
+                "orjson",
+                "prometheus_client",
+                "yaml",
+                "openvino",
+                "onnxruntime",
+                "tokenizers",
+                "sentencepiece",
+                "PIL.Image",
+                "cv2",
+                "pyclipper",
+            ),
         ),
         Recipe(
             "triton",

@@ -8,6 +8,7 @@ from typing import Optional
 
 from mconv.errors import UsageError
 from mconv.printable import printable
+from mconv.serving.servers.http import Http
 from mconv.serving.servers.interface import Addresses, Binding, FoundService, Launch, Model, Server
 from mconv.serving.servers.paddle_serving import PaddleServing
 from mconv.serving.servers.triton import Triton
@@ -26,7 +27,7 @@ __all__ = [
     "read",
 ]
 
-SERVERS: dict[str, Server] = {server.name: server for server in (PaddleServing(), Triton())}
+SERVERS: dict[str, Server] = {server.name: server for server in (PaddleServing(), Http(), Triton())}
 DEFAULT = "paddle-serving"
 
 

@@ -17,31 +17,18 @@ from mconv.printable import quoted
 from mconv.serving import onednn, shape_ranges
 from mconv.serving.input_modules import ANSWERS, CHARACTERS, LABELS, MODULES, Service, Shapes
 from mconv.serving.rendering import literal, render
+from mconv.serving.servers import parts
 from mconv.serving.servers.interface import Model
 from mconv.serving.service_options import ServiceOptions
 
 CONFIG, SERVICE, HTTP_SERVER = "config.yml", "web_service.py", "http_server.py"
 # what no setting is filled into: what requests carry and how they get about, start and end, how Paddle is set up
 PARTS = ("channels.py", HTTP_SERVER, "lifecycle.py", "predictor.py", "request_data.py")
-BATCHING = "batching.py"
 SHAPES = "dynamic_shapes.json"
 # requests under way at a time, and how many of them are run together
 _WORKERS, _MANY_WORKERS, _BATCH = 4, 32, 8
 _LARGE = 256 << 20  # bytes of weights of which there is one copy, unless the user wants more
 _MODEL_HOME = "/home/model-server"  # in the container, as in the article
-
-
-def batching(service: Service, model: Model) -> dict[str, str]:
-    """What :mod:`batching` of the service has to know of the model, as literals."""
-    inputs, outputs = model.inputs, model.outputs
-    first = [i.shape[:1] for i in inputs] == [(None,)] * len(inputs) and all(s[:1] == (-1,) for s in outputs.values())
-    lengths = {name: [axis for axis, size in enumerate(shape) if axis and size < 0] for name, shape in outputs.items()}
-    return {
-        "JOINABLE": str(bool(outputs) and first),
-        "PADDING": literal(service.padding),
-        "LENGTHS": literal(lengths),
-        "AND_LENGTHS": "" if service.padding is None else ", and in the length of the rows,\nwhich are filled up",
-    }
 
 
 def _dynamic_shapes(service: Service, options: ServiceOptions, shapes: Shapes) -> dict[str, str]:
@@ -87,7 +74,7 @@ def add(service: Service, model: Model, options: ServiceOptions) -> None:
     module = MODULES[service.kind]
     weights = onednn.product_bytes(model.program)
     # texts come one by one, and are too short to keep a processor busy
-    joined = batching(service, model)
+    joined = parts.batching(service, model)
     batched = service.kind == "text" and service.padding is not None and joined["JOINABLE"] == "True"
     fast = onednn.settle(options.onednn, options.device_type == 0, service.sizes, weights, batched)
     dtype = None if model.program is None else half_loading.dtype_of(model.program)
@@ -126,24 +113,14 @@ def add(service: Service, model: Model, options: ServiceOptions) -> None:
         # of the program's variables, whatever clients call them
         **_dynamic_shapes(service, options, {var.name: model.shapes[var.alias] for var in model.config.feeds}),
     )
-    for client in ("http_client.py", "rpc_client.py"):
-        imports = ["base64", "json", "sys"] if service.kind == "image" else ["json", "sys"]
-        port = {k: v for k, v in names.items() if k != ("RPC_PORT" if client.startswith("http") else "HTTP_PORT")}
-        if client.startswith("rpc"):
-            del port["NAME"]
-        service.files[client] = render(
-            client,
-            **port,
-            IMPORTS="\n".join(f"import {name}" for name in imports),
-            USAGE={"text": "TEXT ...", "image": "PICTURE ...", "tensor": "NAME=JSON|NAME=@FILE ..."}[service.kind],
-            REQUEST=render(f"client_{service.kind}.py").rstrip("\n"),
-        )
+    for name in ("http_client.py", "rpc_client.py"):
+        service.files[name] = parts.client(name, service.kind, options)
     home = posixpath.join(_MODEL_HOME, "service")
     more = sorted({*service.copies, *({LABELS, SHAPES, CHARACTERS, *ANSWERS.values()} & set(service.files))})
     for part in PARTS:
         service.files[part] = render(part)
-    service.files[BATCHING] = render(BATCHING, **joined)
-    copied = [CONFIG, SERVICE, module, *PARTS, BATCHING, *more]
+    service.files[parts.BATCHING] = render(parts.BATCHING, **joined)
+    copied = [CONFIG, SERVICE, module, *PARTS, parts.BATCHING, *more]
     ports = {"RPC_PORT": options.rpc_port, "HTTP_PORT": options.http_port, "HEALTH_PORT": options.health}
     service.files["Dockerfile"] = render("Dockerfile", **ports, WORKDIR=home, COPIED=" ".join(copied))
     service.files["docker-compose.yml"] = render(

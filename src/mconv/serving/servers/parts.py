@@ -1,0 +1,37 @@
+"""Files of services that more than one server has."""
+
+from __future__ import annotations
+
+from mconv.serving.input_modules import Service
+from mconv.serving.rendering import literal, render
+from mconv.serving.servers.interface import Model
+from mconv.serving.service_options import ServiceOptions
+
+BATCHING = "batching.py"
+
+
+def batching(service: Service, model: Model) -> dict[str, str]:
+    """What :mod:`batching` of the service has to know of the model, as literals."""
+    inputs, outputs = model.inputs, model.outputs
+    first = [i.shape[:1] for i in inputs] == [(None,)] * len(inputs) and all(s[:1] == (-1,) for s in outputs.values())
+    lengths = {name: [axis for axis, size in enumerate(shape) if axis and size < 0] for name, shape in outputs.items()}
+    return {
+        "JOINABLE": str(bool(outputs) and first),
+        "PADDING": literal(service.padding),
+        "LENGTHS": literal(lengths),
+        "AND_LENGTHS": "" if service.padding is None else ", and in the length of the rows,\nwhich are filled up",
+    }
+
+
+def client(name: str, kind: str, options: ServiceOptions) -> str:
+    """The script ``http_client.py`` or ``rpc_client.py`` for services of a kind."""
+    over_http = name.startswith("http")
+    address = {"HTTP_PORT": options.http_port, "NAME": options.name} if over_http else {"RPC_PORT": options.rpc_port}
+    imports = ["base64", "json", "sys"] if kind == "image" else ["json", "sys"]
+    return render(
+        name,
+        **address,
+        IMPORTS="\n".join(f"import {module}" for module in imports),
+        USAGE={"text": "TEXT ...", "image": "PICTURE ...", "tensor": "NAME=JSON|NAME=@FILE ..."}[kind],
+        REQUEST=render(f"client_{kind}.py").rstrip("\n"),
+    )
