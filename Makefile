@@ -43,8 +43,8 @@ install-core: $(VENV)/.core ## .venv with mconv alone (what `pip install -e .` g
 
 install: $(VENV)/.full ## .venv with everything that tests and examples use
 
-runtimes: $(VENV)/.core ## the managed runtimes that tests run models in: Paddle 2.3.2 with Serving, 2.6.2, 1.8.5, X2Paddle, Triton
-	@$(BIN)/mconv runtime install paddle-2.3.2 paddle-2.6.2 paddle-1.8.5 x2paddle-1.6.0 triton
+runtimes: $(VENV)/.core ## the managed runtimes that tests run models in: Paddle 2.3.2 with Serving, 2.6.2, 1.8.5, X2Paddle, Triton, http
+	@$(BIN)/mconv runtime install paddle-2.3.2 paddle-2.6.2 paddle-1.8.5 x2paddle-1.6.0 triton http
 
 $(VENV)/.dev: $(VENV)/.core
 	$(PIP) $(PINNED) -e '.[dev]'
