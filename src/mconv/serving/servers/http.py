@@ -14,6 +14,7 @@ from mconv.errors import NotAModelError, UsageError
 from mconv.printable import quoted
 from mconv.serving.input_modules import ANSWERS, CHARACTERS, LABELS, MODULES, Service
 from mconv.serving.rendering import literal, render
+from mconv.serving.servers.engines import BACKENDS, ENGINE, ONNX, ONNXRUNTIME, OPENVINO, PADDLE, engine, settings
 from mconv.serving.servers.interface import Addresses, Binding, FoundService, Launch, Model
 from mconv.serving.servers.parts import BATCHING, batching, client
 from mconv.serving.servers.requests import KEY_VALUE, OPEN_INFERENCE, OPEN_TYPES, TENSORS
@@ -23,7 +24,6 @@ CONFIG, SERVICE = "service.yml", "service.py"
 REQUEST_DATA = "request_data.py"
 # what nothing is filled into
 PARTS = ("batcher.py", "protocols.py")
-BACKEND = "backend.py"
 # of the runtime `http`, and of a service's requirements.txt
 SERVER_PACKAGES = (
     "fastapi==0.165.0",
@@ -42,7 +42,9 @@ INPUT_PACKAGES = (
     "pyclipper<1.5",
     "numpy>=2,<3",
 )
-BACKENDS = {"openvino": "openvino==2026.4.1", "onnxruntime": "onnxruntime==1.23.2"}
+ENGINE_PACKAGES = {
+    OPENVINO: "openvino==2026.4.1", ONNXRUNTIME: "onnxruntime==1.23.2", PADDLE: "paddlepaddle==3.3.1",
+}  # fmt: skip
 _BATCH = 32  # requests that are run together, at most
 _LENGTH_STEP = 8  # tokens
 _MODEL_HOME = "/home/model-server"  # in the container, as that of Paddle Serving's
@@ -54,7 +56,7 @@ class Http:
     name = "http"
     runtime = "http"
     clients: tuple[str, ...] = ("http_client.py",)
-    backends = tuple(BACKENDS)
+    backends: tuple[str, ...] = BACKENDS
     rpc = False
     tolerance = _TOLERANCE
 
@@ -84,7 +86,6 @@ class Http:
             NAME=options.name,
             HTTP_PORT=options.http_port,
             MODEL=quoted(model.path),
-            BACKEND=backend,
             CONCURRENCY=options.concurrency or 0,
             THREADS=options.threads,
             BATCH_SIZE=_BATCH if joined["JOINABLE"] == "True" else 1,
@@ -102,22 +103,18 @@ class Http:
             OUTPUTS=answers is None,
             METADATA=literal(_metadata(service, model)),
         )
-        service.files[BACKEND] = render(
-            f"http/{BACKEND}",
-            INPUTS=literal({var.alias: var.name for var in model.config.feeds}),
-            OUTPUTS=literal({var.alias: var.name for var in model.config.fetches}),
-        )
+        service.files[ENGINE] = engine(service, model, options)
         for part in PARTS:
             service.files[part] = render(f"http/{part}")
         service.files[REQUEST_DATA] = render(REQUEST_DATA)
         service.files[BATCHING] = render(BATCHING, **joined)
         service.files["http_client.py"] = client("http_client.py", service.kind, options)
-        needed = sorted((*SERVER_PACKAGES, *INPUT_PACKAGES, BACKENDS[backend]))
+        needed = sorted((*SERVER_PACKAGES, *INPUT_PACKAGES, ENGINE_PACKAGES[backend]))
         service.files["requirements.txt"] = render("http/requirements.txt", REQUIREMENTS="\n".join(needed))
         more = sorted({*service.copies, *({LABELS, CHARACTERS, *ANSWERS.values()} & set(service.files))})
         home = posixpath.join(_MODEL_HOME, "service")
-        onnx = ["model.onnx"] if backend == "onnxruntime" else []
-        copied = [CONFIG, SERVICE, BACKEND, *PARTS, REQUEST_DATA, BATCHING, module, *more, *onnx]
+        onnx = [ONNX] if backend == ONNXRUNTIME else []
+        copied = [CONFIG, SERVICE, ENGINE, *PARTS, REQUEST_DATA, BATCHING, module, *more, *onnx]
         service.files["Dockerfile"] = render(
             "http/Dockerfile", BACKEND=backend, WORKDIR=home, COPIED=" ".join(copied), HTTP_PORT=options.http_port
         )
@@ -129,15 +126,15 @@ class Http:
             MODEL_SOURCE=quoted(model.path).replace("$", "$$"),
             MODEL_TARGET=quoted(posixpath.normpath(posixpath.join(home, model.path))).replace("$", "$$"),
         )
-        if backend == "onnxruntime":
+        if backend == ONNXRUNTIME:
             service.notes.append(
-                f"ONNX Runtime wants model.onnx in the service's folder: `mconv to-onnx {model.path} --out model.onnx` there"
+                f"ONNX Runtime wants {ONNX} in the service's folder: `mconv to-onnx {model.path} {ONNX}` there"
             )
 
     def read(self, folder: Path) -> Optional[FoundService]:
         import yaml
 
-        if not all((folder / name).is_file() for name in (CONFIG, SERVICE, BACKEND)):
+        if not all((folder / name).is_file() for name in (CONFIG, SERVICE, ENGINE)):
             return None
         kind = next((kind for kind, module in MODULES.items() if (folder / module).is_file()), None)
         if kind is None:
@@ -162,6 +159,14 @@ class Http:
         return FoundService(folder.absolute(), kind, **values, server_name=self.name)
 
     def launch(self, service: FoundService, binding: Binding) -> Launch:
+        backend = settings(service.folder / ENGINE).get("ENGINE")
+        if backend == PADDLE:
+            raise UsageError(
+                f"{service.folder}: its engine is Paddle, which the managed runtime {self.runtime} does not have",
+                "run it where requirements.txt is installed (its Dockerfile does that)",
+            )
+        if backend == ONNXRUNTIME and not (service.folder / ONNX).is_file():
+            raise UsageError(f"{service.folder} has no {ONNX}", f"make it with `mconv to-onnx MODEL THERE/{ONNX}`")
         environment = {"SERVICE_HOST": binding.host, "SERVICE_HTTP_PORT": str(binding.http_port)}
         return Launch(self.runtime, (SERVICE,), service.folder, environment)
 

@@ -18,6 +18,7 @@ from mconv.serving import shape_ranges
 from mconv.serving.input_modules import ANSWERS, LABELS, MODULES, Service
 from mconv.serving.rendering import literal, render
 from mconv.serving.servers import paddle_serving_files
+from mconv.serving.servers import parts as shared
 from mconv.serving.servers.engines import ENGINE, engine
 from mconv.serving.servers.interface import Model
 from mconv.serving.service_options import ServiceOptions
@@ -61,7 +62,7 @@ def add(service: Service, model: Model, options: ServiceOptions) -> None:
     """
     inside = posixpath.join(MODELS, options.name, "1")
     service.path, service.rpc = "/v2/models/NAME/infer", False
-    joined = paddle_serving_files.batching(service, model)
+    joined = shared.batching(service, model)
     rows = _MOST_ROWS[service.kind] if joined["JOINABLE"] == "True" else 0
     answers = next((name[: -len(".py")] for name in ANSWERS.values() if name in service.files), None)
     read = {"text_answer": ("text", "score"), "box_answer": ("boxes", "score")}.get(answers or "", ())
@@ -69,7 +70,7 @@ def add(service: Service, model: Model, options: ServiceOptions) -> None:
     parts = {
         **service.files,
         "request_data.py": render("request_data.py"),
-        paddle_serving_files.BATCHING: render(paddle_serving_files.BATCHING, **joined),
+        shared.BATCHING: render(shared.BATCHING, **joined),
         ENGINE: engine(service, model, options, up="../../.."),
         "model.py": render(
             "triton/model.py",
