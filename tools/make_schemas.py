@@ -42,6 +42,7 @@ from mconv.verbs.downgrade import Downgraded
 from mconv.verbs.edit import EditReport
 from mconv.verbs.half_report import HalfReport
 from mconv.verbs.quantize_report import QuantizeReport
+from mconv.verbs.report_bug import BugReport
 from mconv.verbs.serve import Serving
 from mconv.verbs.shapes import Shapes
 from mconv.verbs.verify import Verification
@@ -344,6 +345,7 @@ RESULTS: dict[str, Any] = {
     "runtime-remove": record({"removed": said(listed(TEXT), "those that were installed")}),
     "runtime-path": PLACE,
     "doctor": Diagnosis,
+    "report-bug": BugReport,
     "error": ERROR,
 }
 RECIPE = ROOT / "src" / "mconv" / "recipe" / "schema.json"  # its steps follow from the option classes

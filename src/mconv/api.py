@@ -21,6 +21,7 @@ from mconv.options.models import Check, Downgrade, ExternalData, Half, Inspect, 
 from mconv.options.models import Shapes as ShapesOptions
 from mconv.options.onnx import Onnx2Paddle, ToOnnx
 from mconv.options.quantize import Quantize
+from mconv.options.report_bug import ReportBug
 from mconv.options.running import InstallRuntime
 from mconv.options.service import Scaffold
 from mconv.options.serving import Serve, ServeCheck, ToServing
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from mconv.verbs.edit import EditReport
     from mconv.verbs.half_report import HalfReport
     from mconv.verbs.quantize_report import QuantizeReport
+    from mconv.verbs.report_bug import BugReport
     from mconv.verbs.serve import ServiceRun
     from mconv.verbs.shapes import Shapes
     from mconv.verbs.verify import Verification
@@ -152,6 +154,18 @@ def edit(chosen: Edit) -> EditReport:
     from mconv.verbs import edit as verb
 
     return require_proof(verb.edit(chosen), chosen.out)
+
+
+@takes(ReportBug)
+def report_bug(chosen: ReportBug) -> BugReport:
+    """What a report of a command's failure needs, as files to look through; nothing is sent.
+
+    Raises:
+        MconvError: see :func:`mconv.verbs.report_bug.report_bug`.
+    """
+    from mconv.verbs import report_bug as verb
+
+    return verb.report_bug(chosen)
 
 
 @takes(ExternalData)
@@ -416,13 +430,18 @@ def convert(chosen: Convert) -> Converted:
 
 @takes(Verify)
 def verify(chosen: Verify) -> Verification:
-    """Two models on the same inputs, output by output; with *layers* also the first tensor that differs.
+    """Two models on the same inputs, output by output; with *layers* also the first tensor that differs, with *reduce*
+    also the smallest parts of both that do.
 
     Raises:
         MconvError: see :func:`mconv.verbs.verify.verify`; a difference is no error here but in the result.
     """
     from mconv.verbs import verify as verb
 
+    if chosen.reduce is not None:
+        from mconv.verbs.reduce_run import verify_and_reduce
+
+        return verify_and_reduce(chosen)
     return verb.verify(chosen)
 
 

@@ -207,7 +207,8 @@ def test_a_bug_is_one_line_and_exit_code_70(
     assert frame.run(["inspect", "x"]) == 70
     lines = capsys.readouterr().err.splitlines()
     assert lines[0] == "error: a bug of mconv: ZeroDivisionError: division by zero"
-    assert lines[1].startswith("hint: please report it") and len(lines) == 2
+    assert lines[1] == "hint: please report it" and lines[2].startswith("to report it: mconv report-bug -- ")
+    assert len(lines) == 3
 
 
 def test_plain_values() -> None:

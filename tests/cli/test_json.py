@@ -89,6 +89,7 @@ COMMANDS = [
     Command("runtime-remove", "runtime remove paddle-2.6.2"),
     Command("runtime-path", "runtime path paddle-2.3.2", (RUNTIME,)),
     Command("doctor", "doctor"),
+    Command("report-bug", "report-bug inspect m.onnx"),
     Command("error", "inspect nowhere", code=3),
     Command("error", "to-serving model --nonsense", code=2),
     Command("error", "downgrade bert out --target 1.8", code=5),

@@ -154,7 +154,7 @@ def test_a_difference_keeps_the_files_under_another_name(
     shown = capsys.readouterr()
     assert code == VerificationError.exit_code
     assert "max abs" in shown.out and "error: the converted model computes something else" in shown.err
-    assert len(shown.err.strip().splitlines()) == 2
+    assert len(shown.err.strip().splitlines()) == 3
 
 
 def test_a_plugin_goes_before_the_models_own_definition(tmp_path: Path, plugin: Path) -> None:

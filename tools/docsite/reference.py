@@ -47,6 +47,7 @@ EXITS: dict[str, tuple[int, ...]] = {
     "init": (*_READS, 5, 14),
     "runtime": (7, 8),
     "doctor": (),
+    "report-bug": (),
 }
 
 

@@ -14,6 +14,7 @@ import inspect
 import json
 import logging
 import os
+import shlex
 import sys
 import time
 import typing
@@ -32,6 +33,8 @@ from mconv.errors import (
     MconvError,
     NotAModelError,
     OutputExistsError,
+    RuntimeFailedError,
+    VerificationError,
 )
 from mconv.printable import json_text, plain, printable, printable_lines
 from mconv.warned import coded
@@ -408,12 +411,18 @@ def _configure_logging() -> None:
     logger.propagate = False
 
 
-def render_error(error: BaseException, command: str) -> int:
+_MAY_BE_OURS = (RuntimeFailedError.exit_code, VerificationError.exit_code, EXIT_BUG)
+
+
+def render_error(error: BaseException, command: str, typed: Sequence[str] = ()) -> int:
     """Tell the user what happened, in one line; returns the exit code.
 
     A :class:`MconvError` gives its own message, hint and code; a usage error of the parser code 2; an interrupt 130,
     other signals theirs; a closed pipe 141, silently; what the machine refused (a path that cannot be opened, a full
     disk, no more memory) a code of its kind; anything else is a bug: one line, how to report it, code 70.
+
+    Args:
+        typed: the command's arguments, for the line that says how to report what may be mconv's fault.
     """
     if isinstance(error, Stopped):
         error = error.cause
@@ -432,7 +441,7 @@ def render_error(error: BaseException, command: str) -> int:
         first = str(error).strip().splitlines()
         kind, code = "Bug", EXIT_BUG
         message = f"a bug of mconv: {type(error).__name__}: {first[0] if first else '(no message)'}"
-        hint = "please report it, with the model if you can, and the output of the same command with --debug"
+        hint = "please report it"
     if out.debug:
         import traceback
 
@@ -440,6 +449,8 @@ def render_error(error: BaseException, command: str) -> int:
         for line in text.splitlines():
             out._stderr(line)
     out.error(message, hint)
+    if code in _MAY_BE_OURS and typed and typed[0] != "report-bug":
+        out._stderr(f"to report it: mconv report-bug -- {shlex.join(typed)}")
     rows = error.rows if isinstance(error, MconvError) else []
     if rows and not out.json:
         _show_rows(rows)

@@ -50,6 +50,7 @@ COMMANDS: dict[str, dict[str, str]] = {
         "init": "Write a recipe to start from",
         "runtime": "Managed Paddle runtimes: install, list, remove, path, run",
         "doctor": "What is installed, what works, what to install for the rest",
+        "report-bug": "What a report of a failure needs, with the smallest model that fails; nothing is sent",
     },
 }
 _COMPLETE = "_MCONV_COMPLETE"  # set by the shell when it asks for completions
@@ -129,7 +130,7 @@ def run(args: list[str]) -> int:
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the one place where every error ends
         from mconv.cli.common import render_error
 
-        return render_error(error, command)
+        return render_error(error, command, args)
 
 
 def _run(args: list[str], command: str) -> int:

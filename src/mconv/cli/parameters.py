@@ -53,6 +53,8 @@ def with_options(
         command.__name__, command.__doc__, command.__module__ = "command", function.__doc__, function.__module__
         command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
         command.examples = kind.examples  # type: ignore[attr-defined]
+        command.kind = kind  # type: ignore[attr-defined]
+        command.given_of = lambda said: _values(shown, dict(said))  # type: ignore[attr-defined] # parsed → keywords
         command.__annotations__ = {p.name: p.annotation for p in parameters}
         return command
 

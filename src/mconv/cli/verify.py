@@ -55,6 +55,11 @@ def command(given: Given) -> Any:
     show_outputs(found.outputs)
     if given.get("layers"):
         _show_layers(found)
+    if found.reduced is not None:
+        left = found.reduced
+        out.print(
+            f"reduced from {left.before} operators to {len(left.operators)} ({', '.join(left.operators[:5])}): {given['reduce']}"
+        )
     if failure is not None:
         failure.rows = [] if out.human else failure.rows  # they are in the table
         raise failure

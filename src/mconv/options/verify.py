@@ -58,7 +58,7 @@ class Verify(Opening, Feeds, Tolerated, Runs, Bounded, Paged, Progress):
     examples: ClassVar[Mapping[str, str]] = {
         INPUT: "mconv verify model.onnx out/inference.pdmodel --input 'x[1,3,?,640]'",
         VERIFICATION: "mconv verify model.onnx out/inference.pdmodel --layers --runtime paddle-2.3.2",
-        REPORT: "mconv verify model.onnx out/inference.pdmodel --junit verify.xml",
+        REPORT: "mconv verify model.onnx out/inference.pdmodel --junit verify.xml --reduce smallest",
     }
 
     a: PathLike = argument(
@@ -86,5 +86,12 @@ class Verify(Opening, Feeds, Tolerated, Runs, Bounded, Paged, Progress):
     feeds: Optional[PathLike] = again(Feeds, "feeds", help="Inputs, instead of random ones.", group=INPUT)
     layers: bool = option(
         default=False, help="Find the first tensor inside that differs (by its name in both).", group=VERIFICATION
+    )
+    reduce: Optional[PathLike] = option(
+        default=None,
+        metavar="FOLDER",
+        help="Where they differ, write the smallest parts of both that do, with their inputs.",
+        group=REPORT,
+        recipe=False,
     )
     timeout: float = again(Runs, "timeout", help="For loading and running one model, or one request.")

@@ -109,11 +109,12 @@ def _check_input(program: Program, name: str) -> None:
         )
 
 
-def _reads(program: Program, op: Op) -> set[str]:
+def reads(program: Program, op: Op) -> set[str]:
+    """What an operator reads, and the operators of its branch or loop."""
     names = set(op.input_names)
     for index in op.blocks:
         for inner in program.blocks[index].ops:
-            names |= _reads(program, inner)
+            names |= reads(program, inner)
     return names
 
 
@@ -124,7 +125,7 @@ def _reached(program: Program, outputs: Iterable[str], stop: set[str]) -> set[st
         if op.type in ("feed", "fetch"):
             continue
         if (needed - stop) & set(op.output_names):
-            needed |= _reads(program, op)
+            needed |= reads(program, op)
     return needed
 
 
@@ -212,6 +213,6 @@ def _behind(program: Program, names: Iterable[str]) -> set[str]:
     """What depends on *names*, and these."""
     found = set(names)
     for op in program.main.ops:
-        if op.type not in ("feed", "fetch") and found & _reads(program, op):
+        if op.type not in ("feed", "fetch") and found & reads(program, op):
             found.update(op.output_names)
     return found

@@ -163,6 +163,7 @@ def failure(proof: Proof, kept: Path, report: Report, advice: str = "") -> Mconv
         hint += f"; what may be the reason: {'; '.join(r['text'] for r in report.reservations)}"
     if proof.error is not None:
         error: MconvError = RuntimeFailedError(proof.error.message, hint)
+        error.__cause__ = proof.error
     else:
         rows = [o for o in report.to_dict()["verification"]["outputs"] if not o["ok"]]
         error = VerificationError(

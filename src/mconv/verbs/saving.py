@@ -145,6 +145,7 @@ def _failure(proof: Proof, kept: Path, report: Report, advice: str) -> MconvErro
     error: MconvError
     if proof.error is not None:
         error = RuntimeFailedError(proof.error.message, hint)
+        error.__cause__ = proof.error
     else:
         rows = [o for o in proof.to_dict()["outputs"] if not o["ok"]]
         assert report.verification is not None

@@ -24,6 +24,7 @@ from mconv.proof.feeds import InputSpec, input_names, load_feeds, npz_arrays
 from mconv.proof.opened import Choices, Opened, OpenedService, open_model
 from mconv.proof.prove import compare_answers, reshaped, without_ones
 from mconv.proof.runners import Answers
+from mconv.verbs.reduce import Reduced
 
 _GROUP = 48  # tensors fetched at once: all activations of a large model do not fit into memory
 
@@ -43,6 +44,7 @@ class Verification(Shown):
         compared: with ``layers``, how many tensors inside have a counterpart.
         layers: with ``layers``, each of them in A's order, also behind the first that differs.
         graphs: with ``layers``, the operators of both in order, under `a` and `b`.
+        reduced: with ``reduce``, the smallest parts that differ.
     """
 
     a: str
@@ -60,6 +62,7 @@ class Verification(Shown):
     graphs: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     models: dict[str, str] = field(default_factory=dict)
+    reduced: Optional[Reduced] = None
 
 
 def verify(chosen: Verify) -> Verification:
