@@ -57,7 +57,10 @@ class Triton:
                 "health_port": int(content["metrics_port"]) or None,
                 "ir_optim": bool(engine.get("IR_OPTIM")),
                 "drain": float(content["drain_timeout"]),
-                "model": files.from_service(inside, str(engine["MODEL"])) if engine["MODEL"] != ONNX else inside,
+                # of a file of ONNX, the model that it was made of
+                "model": content["model"]
+                if engine["MODEL"] == ONNX
+                else files.from_service(inside, str(engine["MODEL"])),
             }
         except (OSError, ValueError, TypeError, KeyError, AttributeError, StopIteration, SyntaxError) as e:
             first = (str(e).splitlines() or [""])[0]

@@ -97,10 +97,8 @@ def add(service: Service, model: Model, options: ServiceOptions) -> None:
             model, options, rows, backend, names
         )
     ports = {"HTTP_PORT": options.http_port, "GRPC_PORT": options.rpc_port, "METRICS_PORT": options.health}
-    service.files[SERVICE] = (
-        json.dumps({"name": options.name, **{k.lower(): v for k, v in ports.items()}, "drain_timeout": DRAIN}, indent=1)
-        + "\n"
-    )
+    described = {"name": options.name, "model": model.path, **{k.lower(): v for k, v in ports.items()}}
+    service.files[SERVICE] = json.dumps({**described, "drain_timeout": DRAIN}, indent=1) + "\n"
     service.files[START] = render("triton/start.py")
     service.files[CLIENT] = render(
         "triton/http_client.py",

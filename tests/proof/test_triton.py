@@ -1,0 +1,333 @@
+"""Services in the real Triton Inference Server: they answer like direct inference, and what is said to be answered is, when
+texts of many lengths come at once, models are loaded anew, processes die and the server is told to end.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Callable, Union
+
+import numpy as np
+import pytest
+
+from mconv import api
+from mconv.errors import RuntimeFailedError
+from mconv.runtimes.ports import free_ports
+from tests.golden import case
+from tests.managed import require
+
+pytestmark = pytest.mark.runtime
+DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+VOCABULARY = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", *"abcdefgh"]
+GONE = "is not healthy"  # what Triton says of a process that has died
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _triton() -> None:
+    require("triton")
+
+
+def scaffold(folder: Path, golden: str, **options: Any) -> Path:
+    """A service for Triton around a golden model, on ports of its own."""
+    http, grpc, metrics = free_ports(3)
+    ports = {"http_port": http, "rpc_port": grpc, "health_port": metrics}
+    (folder / "vocab.txt").write_text("\n".join(VOCABULARY) + "\n")
+    if golden == "bert":
+        options = {"tokenizer": folder / "vocab.txt", "max_length": 16, **options}
+    api.to_serving(case(f"2.3.2-{golden}").model, out=folder, pipeline={"server": "triton", **ports, **options})
+    return folder / "service"
+
+
+@pytest.mark.parametrize(
+    "golden, options",
+    [
+        ("bert", {}),
+        ("mlp", {}),
+        ("conv", {}),
+        pytest.param("bert", {"backend": "paddle"}, marks=pytest.mark.slow),
+        pytest.param("mlp", {"backend": "paddle"}, marks=pytest.mark.slow),
+        pytest.param("multi", {"backend": "paddle"}, marks=pytest.mark.slow),
+    ],
+)
+def test_it_answers_as_direct_inference_does(tmp_path: Path, golden: str, options: dict[str, Any]) -> None:
+    require("paddle-2.3.2")
+    if options.get("backend") == "paddle":
+        require("paddle-2.6.2")
+    report = api.serve_check(scaffold(tmp_path, golden, **options))
+    assert report.ok, report
+
+
+def test_a_model_that_openvino_cannot_read_says_so(tmp_path: Path) -> None:
+    """Its reader has no arg_max along the last axis."""
+    with pytest.raises(RuntimeFailedError, match=r"OpenVINO cannot read this model .*arg_max.* --backend paddle"):
+        api.serve(scaffold(tmp_path, "multi"))
+
+
+def test_onnx_runtime(tmp_path: Path) -> None:
+    service = scaffold(tmp_path, "mlp", backend="onnxruntime")
+    golden = case("2.3.2-mlp")
+    api.to_onnx(golden.model, service / "models" / "model" / "1" / "model.onnx", verify=False)
+    ((name, rows),) = golden.inputs.items()
+    (want,) = golden.outputs
+    with started(service) as ask:
+        (got,) = ask([{"name": name, "datatype": "FP32", "shape": list(rows.shape), "data": rows.tolist()}])["outputs"]
+    np.testing.assert_allclose(np.reshape(got["data"], got["shape"]), want, atol=1e-5)
+
+
+# ------------------------------------------------------------------------------------------------ a server under load
+
+Ask = Callable[[Union[Sequence[str], list[Any]]], Any]
+
+
+class Started:
+    """A service that runs; called with texts or inputs, it sends them and gives the answer or the error as a text."""
+
+    def __init__(self, run: Any, folder: Path):
+        self.run, self.folder = run, folder
+        self.url: str = run.serving.url
+        self.base = self.url.partition("/v2/")[0] + "/v2/"
+
+    def __call__(self, sent: Union[Sequence[str], list[Any]]) -> Any:
+        if isinstance(sent[0], str):
+            sent = [{"name": "text", "datatype": "BYTES", "shape": [len(sent), 1], "data": list(sent)}]
+        return self.post(json.dumps({"inputs": sent}).encode())
+
+    def post(self, body: bytes) -> Any:
+        try:
+            with DIRECT.open(urllib.request.Request(self.url, body), timeout=120) as reply:
+                return json.loads(reply.read())
+        except urllib.error.HTTPError as error:
+            return f"{error.code} {error.read().decode(errors='replace')}"
+
+    def processes(self, name: str) -> list[int]:
+        """Those of this server whose command lines hold a text, and that still run."""
+        found = []
+        for entry in Path("/proc").iterdir():
+            with contextlib.suppress(OSError):
+                if entry.name.isdigit() and name.encode() in (entry / "cmdline").read_bytes():
+                    environment = (entry / "environ").read_bytes()
+                    if b"SERVICE_HTTP_PORT=" + re.findall(rb":(\d+)/", self.base.encode())[0] + b"\0" in environment:
+                        found.append(int(entry.name))
+        return found
+
+    @property
+    def log(self) -> str:
+        return str(self.run.serving.log.read_text(errors="replace"))
+
+    def wait_for(self, said: str) -> None:
+        deadline = time.monotonic() + 120
+        while said not in self.log:
+            assert time.monotonic() < deadline, self.log[-2000:]
+            time.sleep(0.1)
+
+
+@contextlib.contextmanager
+def started(folder: Path) -> Iterator[Started]:
+    with api.serve(folder) as run:
+        yield Started(run, folder)
+
+
+class Load:
+    """Requests of texts from many threads until it ends; the first version's answers are known."""
+
+    def __init__(self, ask: Started, known: dict[str, list[np.ndarray]], threads: int = 8):
+        self.ask, self.known, self.counts = ask, known, Counter[str]()
+        self.ending, self.lock = threading.Event(), threading.Lock()
+        self.threads = [threading.Thread(target=self.run, args=(n,)) for n in range(threads)]
+
+    def run(self, number: int) -> None:
+        texts = list(self.known)
+        while not self.ending.is_set():
+            number += 1
+            text = texts[number % len(texts)]
+            try:
+                answer = self.ask([text])
+            except OSError as error:
+                answer = f"lost: {error}"
+            kind = answer if isinstance(answer, str) else self.judged(text, answer)
+            with self.lock:
+                self.counts[kind] += 1
+
+    def judged(self, text: str, answer: Any) -> str:
+        got = np.array(answer["outputs"][0]["data"])
+        fits = [version for version, want in enumerate(self.known[text], 1) if np.allclose(got, want, atol=1e-5)]
+        return f"version {fits[0]}" if fits else "wrong"
+
+    def __enter__(self) -> Load:
+        for thread in self.threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.ending.set()
+        for thread in self.threads:
+            thread.join()
+
+    def more(self, kind: str, count: int = 30) -> None:
+        """Wait until so many more answers of a kind have come."""
+        wanted, deadline = self.counts[kind] + count, time.monotonic() + 120
+        while self.counts[kind] < wanted:
+            assert time.monotonic() < deadline, self.counts
+            time.sleep(0.05)
+
+
+@pytest.fixture(scope="module")
+def texts() -> Iterator[Any]:
+    """A text service that runs, and texts of many lengths with what each is answered alone."""
+    import tempfile
+
+    with tempfile.TemporaryDirectory(prefix="mconv-test-") as folder:
+        with started(scaffold(Path(folder), "bert", concurrency=2)) as ask:
+            rng = np.random.default_rng(1)
+            made = sorted({" ".join(rng.choice(VOCABULARY[4:], n)) for n in rng.integers(1, 15, 120)})
+            yield ask, {text: [np.array(ask([text])["outputs"][0]["data"])] for text in made}
+
+
+def test_texts_of_mixed_lengths_at_once_are_answered_as_alone(texts: Any) -> None:
+    ask, known = texts
+    assert np.ptp([want for (want,) in known.values()], axis=0).min() > 1e-3
+    with ThreadPoolExecutor(20) as pool:
+        for text, answer in zip([*known] * 3, pool.map(lambda text: ask([text]), [*known] * 3)):
+            np.testing.assert_allclose(answer["outputs"][0]["data"], known[text][0], atol=1e-5)
+    everything = list(known)[:60]
+    (logits, cut) = ask(everything)["outputs"]
+    want = np.concatenate([known[text][0] for text in everything])
+    np.testing.assert_allclose(logits["data"], want, atol=1e-5)
+    assert cut["shape"] == [60, 1] and not any(cut["data"])
+    assert ask(["a " * 40])["outputs"][1]["data"] == [True]
+    # that requests were run together is in the server's own figures
+    with DIRECT.open(ask.base + "models/model/stats") as reply:
+        (stats,) = json.loads(reply.read())["model_stats"]
+    assert int(stats["execution_count"]) < int(stats["inference_count"])
+    metrics = DIRECT.open(
+        f"http://127.0.0.1:{json.loads((ask.folder / 'service.json').read_text())['metrics_port']}/metrics"
+    )
+    assert 'nv_inference_request_success{model="model",version="1"}' in metrics.read().decode()
+
+
+BROKEN = {
+    "nothing": b"",
+    "no JSON": b"{'inputs': [",
+    "a list": b"[1, 2]",
+    "no inputs": b"{}",
+    "another input": b'{"inputs": [{"name": "x", "datatype": "BYTES", "shape": [1, 1], "data": ["a"]}]}',
+    "another type": b'{"inputs": [{"name": "text", "datatype": "FP32", "shape": [1, 1], "data": [1]}]}',
+    "another shape": b'{"inputs": [{"name": "text", "datatype": "BYTES", "shape": [2, 1], "data": ["a"]}]}',
+    "a negative shape": b'{"inputs": [{"name": "text", "datatype": "BYTES", "shape": [-1, 1], "data": ["a"]}]}',
+    "a huge shape": b'{"inputs": [{"name": "text", "datatype": "BYTES", "shape": [9223372036854775807, 1], "data": ["a"]}]}',
+    "an empty text": b'{"inputs": [{"name": "text", "datatype": "BYTES", "shape": [1, 1], "data": [" "]}]}',
+    "deep": b'{"inputs": ' + b"[" * 1_000_000,
+    "too many texts": json.dumps(
+        {"inputs": [{"name": "text", "datatype": "BYTES", "shape": [500, 1], "data": ["a"] * 500}]}
+    ).encode(),
+    "a long text": json.dumps(
+        {"inputs": [{"name": "text", "datatype": "BYTES", "shape": [1, 1], "data": ["a" * 10_000_000]}]}
+    ).encode(),
+}
+
+
+def test_broken_and_huge_requests_get_an_answer(texts: Any) -> None:
+    ask, known = texts
+    for what, body in BROKEN.items():
+        answer = ask.post(body)
+        assert isinstance(answer, str) and answer[0] in "45" and "error" in answer, (what, answer)
+    text = next(iter(known))
+    np.testing.assert_allclose(ask([text])["outputs"][0]["data"], known[text][0], atol=1e-5)
+    for path in ("repository/index", "repository/models/model/unload", "repository/models/model/load"):
+        with pytest.raises(urllib.error.HTTPError, match="403"):
+            DIRECT.open(urllib.request.Request(ask.base + path, b"{}"))
+
+
+def test_a_new_version_under_load_and_one_that_is_asked_for(texts: Any) -> None:
+    """Version 2 answers with the outputs' signs changed; nothing is lost while it comes, and none is wrong."""
+    ask, known = texts
+    models = ask.folder / "models" / "model"
+    both = {text: [want, -want] for text, (want,) in known.items()}
+    (start,) = ask.processes("start.py")
+    with Load(ask, both) as load:
+        load.more("version 1")
+        shutil.copytree(models / "1", models / "2")
+        engine = models / "2" / "engine.py"
+        engine.write_text(engine.read_text().replace(".data.copy()", ".data * -1"))
+        os.kill(start, signal.SIGHUP)
+        load.more("version 2")
+        shutil.rmtree(models / "2")
+        os.kill(start, signal.SIGHUP)
+        load.more("version 1")
+    assert set(load.counts) == {"version 1", "version 2"}, load.counts
+
+
+def test_a_process_that_dies_is_noticed_and_replaced(texts: Any) -> None:
+    ask, known = texts
+    with Load(ask, known) as load:
+        load.more("version 1")
+        victim = ask.processes("triton_python_backend_stub")[0]
+        os.kill(victim, signal.SIGKILL)
+        ask.wait_for(f"process {victim}, which ran model, has ended")
+        ask.wait_for("start.py: model is loaded anew")
+        time.sleep(1)  # what was still with the old one
+        load.more("version 1")
+    # every request has an answer; of those that met the process that had died it says so
+    assert all(kind == "version 1" or GONE in kind for kind in load.counts), load.counts
+    for text, (want,) in known.items():
+        np.testing.assert_allclose(ask([text])["outputs"][0]["data"], want, atol=1e-5)
+
+
+def test_what_was_accepted_is_answered_when_the_server_is_told_to_end(tmp_path: Path) -> None:
+    service = scaffold(tmp_path, "bert", concurrency=1)
+    model = service / "models" / "model" / "1" / "model.py"
+    slow = "    def execute(self, requests):\n        __import__('time').sleep(1)\n"
+    model.write_text(model.read_text().replace("    def execute(self, requests):\n", slow, 1))
+    config = service / "models" / "model" / "config.pbtxt"
+    config.write_text(config.read_text().replace("max_batch_size: 64", "max_batch_size: 2"))
+    with started(service) as ask, ThreadPoolExecutor(8) as pool:
+        answers = [pool.submit(ask, ["a b c"]) for _ in range(8)]
+        time.sleep(0.7)  # they are all there, and need four seconds
+        assert not any(answer.done() for answer in answers[4:])
+        (start,) = ask.processes("start.py")
+        os.kill(start, signal.SIGTERM)
+        assert [answer.result()["outputs"][0]["shape"] for answer in answers] == [[1, 3]] * 8
+        deadline = time.monotonic() + 60
+        while ask.processes("triton"):
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+    assert not list(Path("/dev/shm").glob(f"triton_{start}_*"))
+
+
+# ------------------------------------------------------------------------------------------------ forms for other backends
+
+
+@pytest.mark.parametrize("golden", ["bert", "mlp", "multi"])
+def test_the_server_reads_the_forms_for_other_backends(tmp_path: Path, golden: str) -> None:
+    """The configuration is whole and valid; what it lacks is the backend, which is on no registry of packages."""
+    service = scaffold(tmp_path, golden)
+    where = require("triton")
+    for form, backend in (("paddle", "paddle"), ("onnx", "onnxruntime")):
+        repository = service / "repositories" / form
+        (repository / "model" / "1").mkdir()
+        server = where.python.parent.parent / "lib"
+        (binary,) = server.glob("python3*/site-packages/pytriton/tritonserver/bin/tritonserver")
+        command = [str(binary), f"--model-repository={repository}", "--strict-model-config=true", "--allow-http=false"]
+        done = subprocess.run(
+            [*command, "--allow-grpc=false", "--allow-metrics=false"], capture_output=True, text=True, timeout=120
+        )
+        said = done.stdout + done.stderr
+        assert f"unable to find backend library for backend '{backend}'" in said, said[-3000:]
+        broken = repository / "model" / "config.pbtxt"
+        broken.write_text(broken.read_text().replace("TYPE_FP32", "TYPE_FP33"))
+        done = subprocess.run([*command, "--allow-grpc=false"], capture_output=True, text=True, timeout=120)
+        assert "TYPE_FP33" in done.stdout + done.stderr  # which is how it says that it has read them
