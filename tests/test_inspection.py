@@ -35,10 +35,16 @@ def test_golden_models(golden: Case) -> None:
 
 
 def test_what_1_8_cannot_load_and_why() -> None:
-    report = api.inspect(case("2.3.2-bert").model).targets[0]
+    report = api.inspect(case("2.3.2-conv").model).targets[0]
     assert report.target == "1.8" and not report.loads and report.convertible is False
+    assert any("flatten_contiguous_range (1×)" in reason for reason in report.reasons)
+    assert "flatten_contiguous_range: no such operator" in (report.obstacle or "")
+
+
+def test_what_mconv_can_bring_to_1_8() -> None:
+    report = api.inspect(case("2.3.2-bert").model).targets[0]
+    assert report.target == "1.8" and not report.loads and report.convertible is True
     assert any("matmul_v2 (17×)" in reason for reason in report.reasons)
-    assert "matmul_v2: no such operator" in (report.obstacle or "")
 
 
 def test_a_serving_folder_shows_its_aliases(tmp_path: Path) -> None:

@@ -97,7 +97,7 @@ def test_every_command_module_is_in_the_table() -> None:
         (["to-serving", "nowhere"], 3, "no such file", None),
         (["inspect", __file__], 3, "a Python file", "FILE.py:CLASS"),
         (["inspect", "cut.pdmodel"], 4, "cut.pdmodel", None),
-        (["to-serving", case("2.3.2-bert").model, "--target", "1.8"], 5, "matmul_v2", "--target"),
+        (["to-serving", case("2.3.2-conv").model, "--target", "1.8"], 5, "flatten_contiguous_range", "--target"),
     ],
 )
 def test_errors_are_one_line_and_a_hint(
@@ -140,17 +140,17 @@ def test_json_is_exactly_one_document_and_everything_else_is_on_stderr(mconv: Ru
 def test_json_of_a_failure(mconv: Run) -> None:
     for args, kind, code in (
         (["to-serving", "nowhere", "--json"], "NotAModelError", 3),
-        (["to-serving", case("2.3.2-bert").model, "--target", "1.8", "--json"], "UnsupportedError", 5),
+        (["to-serving", case("2.3.2-conv").model, "--target", "1.8", "--json"], "UnsupportedError", 5),
         (["to-serving", "--json"], "UsageError", 2),
     ):
         done = mconv(*args)
         error = json.loads(done.stdout)["error"]
         assert done.returncode == error["exit_code"] == code and error["kind"] == kind
         assert error["message"] and done.stderr.startswith("error: ")
-    rows = json.loads(mconv("to-serving", case("2.3.2-bert").model, "--target", "1.8", "--json").stdout)["error"][
+    rows = json.loads(mconv("to-serving", case("2.3.2-conv").model, "--target", "1.8", "--json").stdout)["error"][
         "rows"
     ]
-    assert rows[0] == {"operator": "matmul_v2", "count": 17, "reason": "no such operator"}
+    assert rows[0] == {"operator": "flatten_contiguous_range", "count": 1, "reason": "no such operator"}
 
 
 def test_debug_shows_the_traceback(mconv: Run) -> None:

@@ -113,3 +113,26 @@ def test_what_makes_no_sense_is_refused(make: Callable[..., Any], message: str) 
     b, (x,) = started(x=(FP32, (N, 4)))
     with pytest.raises(UnsupportedError, match=message):
         make(b, x)
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_products_and_repetitions_in_the_operators_of_the_target(target: str) -> None:
+    """1.8 has ``matmul``, which broadcasts no batches, and an ``expand`` that is what ``tile`` is since."""
+    b, (x, y) = started(target, x=(FP32, (N, 2, 3)), y=(FP32, (1, 3, 4)))
+    made = emit.matmul(b, x, y)
+    assert made.shape == (N, 2, 4)
+    old = target == "1.8"
+    assert ("matmul" if old else "matmul_v2") in types(b) and ("expand" in types(b)) is old
+    b, (x,) = started(target, x=(FP32, (1, 3)))
+    assert emit.expand_to(b, x, (5, 3)).shape == (5, 3) and types(b) == ["expand" if old else "expand_v2"]
+    if old:
+        assert b.block.ops[-1].attr("expand_times") == [5, 1]
+    b, (x,) = started(target, x=(FP32, (2, 3)))
+    assert emit.tile(b, x, [1, 4]).shape == (2, 12) and types(b) == ["expand" if old else "tile"]
+
+
+def test_what_may_be_one_is_decided_at_run_time_in_1_8() -> None:
+    """Of the sizes themselves: a dimension of 1 is repeated, another stays."""
+    b, (x, _) = started("1.8", x=(FP32, (N, 3)), y=(FP32, (M, 3)))
+    assert emit.expand_to(b, x, (M, 3)).shape == (M, 3)
+    assert types(b)[-1] == "expand" and "elementwise_floordiv" in types(b)

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mconv import api
+from mconv import api, runtimes
 from mconv.errors import RuntimeFailedError, UnsupportedError
 from mconv.paddle import loadable
 from mconv.paddle.legalize import MESSAGE_LIMIT, legalize
@@ -16,6 +16,7 @@ from mconv.program import files
 from mconv.program.dtypes import AttrType, DType, VarKind
 from mconv.program.program import Op, Program, Var
 from tests.golden import Case, case
+from tests.managed import require
 
 SCRIPT = Path(__file__).with_name("make_models.py")
 
@@ -298,7 +299,24 @@ def test_what_inspect_says_loads_does_load(tmp_path: Path) -> None:
     assert not wrong
 
 
-def test_golden_bert_of_2_3_is_refused_for_1_8_with_the_operators() -> None:
+def test_what_1_8_lacks_is_refused_with_the_operators() -> None:
     with pytest.raises(UnsupportedError) as caught:
-        legalize(files.load_program(files.locate(case("2.3.2-bert").model)), "1.8")
-    assert {r["operator"] for r in caught.value.rows} >= {"matmul_v2"}
+        legalize(files.load_program(files.locate(case("2.3.2-conv").model)), "1.8")
+    assert {r["operator"] for r in caught.value.rows} >= {"flatten_contiguous_range"}
+
+
+@pytest.mark.runtime
+@pytest.mark.parametrize("name", ["bert", "mlp", "multi"])
+def test_models_of_2_3_run_in_1_8(name: str, tmp_path: Path) -> None:
+    """``matmul_v2`` is ``matmul`` there, which broadcasts no batches."""
+    require("paddle-1.8.5")
+    golden = case(f"2.3.2-{name}")
+    made = api.downgrade(golden.model, tmp_path / "out", target="1.8")
+    assert [w for w in made.changes if "matmul_v2" in w]
+    with runtimes.find("paddle-1.8.5").worker() as worker:
+        for times in (1, 3):
+            feeds = {n: np.concatenate([a] * times) for n, a in golden.inputs.items()}
+            got = worker.run(made.program, made.params, [feeds])
+            for mine, theirs in zip(got.outputs[0], golden.outputs):
+                np.testing.assert_allclose(mine[: len(theirs)], theirs, 1e-5, 1e-6)
+                assert len(mine) == times * len(theirs)

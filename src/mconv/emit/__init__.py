@@ -43,7 +43,7 @@ from mconv.emit.reorder import (
     unique,
 )
 from mconv.emit.scatter import scatter_elements, scatter_nd
-from mconv.emit.shape import expand, expand_to, fill, flatten, reshape, squeeze, transpose, unsqueeze
+from mconv.emit.shape import expand, expand_to, fill, flatten, repeated, reshape, squeeze, transpose, unsqueeze
 from mconv.emit.sizes import dim_tensor, shape_of, shape_tensor, sizes_of
 from mconv.emit.slicing import concat, flip, slice_, sliced_dim, split, split_evenly
 
@@ -97,6 +97,7 @@ __all__ = [
     "matmul",
     "maximum",
     "minimum",
+    "repeated",
     "reshape",
     "scale",
     "shape_of",

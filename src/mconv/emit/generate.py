@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Optional, Union
+from typing import Union
 
 import numpy as np
 
 from mconv.emit.elementwise import arithmetic, binary, compare, where
 from mconv.emit.known import FOLD_LIMIT, axis_of, bind_shape, dims_of, foldable, need_rank
 from mconv.emit.ranges import iota, spread
-from mconv.emit.shape import fill, reshape, unsqueeze
-from mconv.emit.sizes import at_least_one, dim_tensor, shape_tensor
+from mconv.emit.shape import fill, repeated, reshape, unsqueeze
+from mconv.emit.sizes import at_least_one, dim_tensor
 from mconv.emit.zero_size import from_data
 from mconv.errors import UnsupportedError
 from mconv.program import dims as D
@@ -85,9 +85,9 @@ def tile(b: Builder, x: Value, repeats: Union[Sequence[D.Dim], Value]) -> Value:
         if from_data(b, repeats):
             repeats, named = at_least_one(b, repeats, "tile")
             held = tuple(d * n for d, n in zip(shape, named))
-            return _tiled(b, x, b.cast(repeats, DType.INT32), [-1] * len(shape), held)
+            return repeated(b, x, repeats, held)
         out: tuple[D.Dim, ...] = tuple(D.Sym.fresh("tile") for _ in shape)
-        return bind_shape(b, _tiled(b, x, b.cast(repeats, DType.INT32), [-1] * len(shape), out))
+        return bind_shape(b, repeated(b, x, repeats, out))
     if len(known) != len(shape):
         raise UnsupportedError(f"Tile: {len(known)} repetitions for {len(shape)} dimensions")
     out = tuple(d * r for d, r in zip(shape, known))
@@ -99,9 +99,4 @@ def tile(b: Builder, x: Value, repeats: Union[Sequence[D.Dim], Value]) -> Value:
         times = [int(r) for r in known]  # type: ignore[arg-type]
         if foldable(x) and D.is_static(out) and int(D.product(out)) <= FOLD_LIMIT:  # type: ignore[arg-type]
             return b.constant(np.tile(np.asarray(x.const), times), x.dtype)
-        return bind_shape(b, _tiled(b, x, None, times, out))
-    return bind_shape(b, _tiled(b, x, shape_tensor(b, known, DType.INT32), list(D.to_paddle(known)), out))
-
-
-def _tiled(b: Builder, x: Value, times: Optional[Value], attr: list[int], out: tuple[D.Dim, ...]) -> Value:
-    return b.op("tile", X=x, RepeatTimes=times, repeat_times=attr, result=(x.dtype, out))
+    return bind_shape(b, repeated(b, x, known, out))

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Optional
 
 from mconv.emit import weights
 from mconv.emit.elementwise import binary, scale
 from mconv.emit.known import foldable, need_rank
-from mconv.emit.shape import squeeze, transpose, unsqueeze
+from mconv.emit.shape import expand_to, squeeze, transpose, unsqueeze
 from mconv.errors import UnsupportedError
 from mconv.program import dims as D
 from mconv.program.builder import Builder
@@ -57,8 +58,24 @@ def matmul(b: Builder, x: Value, y: Value, *, trans_x: bool = False, trans_y: bo
         return squeeze(b, outer, [a + len(shape) for a in drop]) if drop else outer
     if not any(isinstance(d, int) and d > 1 for d in inner):  # may be 1
         y, trans_y = _apart(b, _turned(b, y) if trans_y else y), False
-    made = b.op("matmul_v2", X=x, Y=y, trans_x=trans_x, trans_y=trans_y, result=(x.dtype, shape))
+    if "matmul_v2" in b.operators:
+        made = b.op("matmul_v2", X=x, Y=y, trans_x=trans_x, trans_y=trans_y, result=(x.dtype, shape))
+    else:
+        x, y = _batched(b, x, y, shape[:-2])
+        made = b.op("matmul", X=x, Y=y, transpose_X=trans_x, transpose_Y=trans_y, result=(x.dtype, shape))
     return squeeze(b, made, [a + len(shape) for a in drop]) if drop else made
+
+
+def _batched(b: Builder, x: Value, y: Value, batch: Sequence[D.Dim]) -> tuple[Value, Value]:
+    """As ``matmul`` of 1.8 wants them: the batches are the same, or one has none."""
+    held = [need_rank(v, "MatMul")[:-2] for v in (x, y)]
+    if held[0] == held[1] or not all(held):
+        return x, y
+    full = [
+        v if h == tuple(batch) else expand_to(b, v, (*batch, *need_rank(v, "MatMul")[-2:]))
+        for v, h in zip((x, y), held)
+    ]
+    return full[0], full[1]
 
 
 def _turned(b: Builder, x: Value) -> Value:

@@ -56,6 +56,7 @@ _CHOICES = frozenset(
         "kthvalue",
         "mode",
         "top_k_v2",
+        "expand",
         "expand_v2",
         "tile",
         "set_value",

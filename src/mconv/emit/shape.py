@@ -310,6 +310,28 @@ def _expand_by_tensor(b: Builder, x: Value, target: Value) -> Value:
     return bind_shape(b, made)
 
 
+def _times(b: Builder, x: Value, shape: Sequence[D.Dim]) -> Union[Sequence[D.Dim], Value]:
+    """How often each dimension of *x* is in the one of *shape* to which it broadcasts; of none, once."""
+    have = need_rank(x, "Expand")
+    if all(d in (1, want) for d, want in zip(have, shape)):
+        return [1 if d == want else want for d, want in zip(have, shape)]
+    one = b.constant(np.ones(len(have), np.int32))
+    held = compute(b, "max", shape_of(b, x, DType.INT32), one)
+    return compute(b, "max", compute(b, "floordiv", shape_tensor(b, shape, DType.INT32), held), one)
+
+
+def repeated(b: Builder, x: Value, times: Union[Sequence[D.Dim], Value], out: Sequence[D.Dim]) -> Value:
+    """*x* laid *times* beside itself along each dimension; ``expand`` of 1.8 is what ``tile`` is since 2.0."""
+    known = None if isinstance(times, Value) else list(times)
+    attr = [-1] * len(out) if known is None else list(D.to_paddle(known))
+    tensor = None
+    if known is None or not D.is_static(known):
+        tensor = b.cast(times, DType.INT32) if isinstance(times, Value) else shape_tensor(b, times, DType.INT32)
+    if "tile" in b.operators:
+        return b.op("tile", X=x, RepeatTimes=tensor, repeat_times=attr, result=(x.dtype, tuple(out)))
+    return b.op("expand", X=x, ExpandTimes=tensor, expand_times=attr, result=(x.dtype, tuple(out)))
+
+
 def expand_to(b: Builder, x: Value, shape: Sequence[D.Dim], sources: Sequence[Value] = ()) -> Value:
     """*x* repeated to exactly *shape*, to which it broadcasts."""
     have = need_rank(x, "Expand")
@@ -325,6 +347,8 @@ def expand_to(b: Builder, x: Value, shape: Sequence[D.Dim], sources: Sequence[Va
         have = need_rank(x, "Expand")
         if have == shape:
             return x
+    if "expand_v2" not in b.operators:
+        return bind_shape(b, repeated(b, x, _times(b, x, shape), shape))
     attr: list[int] = []
     exact = True
     for d, want in zip(have, shape):

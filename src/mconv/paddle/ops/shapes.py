@@ -298,11 +298,7 @@ def tile(ctx: Context, x: Value, repeat_times: Any) -> Value:
     out = tuple(d * t for d, t in zip(have, times))
     if len(have) != (x.rank or 0):
         x = emit.reshape(ctx.b, x, tuple(have))
-    if D.is_static(times):
-        made = ctx.op("tile", X=x, repeat_times=[int(t) for t in times], result=(kind, out))  # type: ignore[arg-type]
-    else:
-        made = ctx.op("tile", X=x, RepeatTimes=emit.shape_tensor(ctx.b, times, DType.INT32), result=(kind, out))
-    return made
+    return emit.bind_shape(ctx.b, emit.repeated(ctx.b, x, times, out))
 
 
 @paddle_op("tril", "triu")
