@@ -14,7 +14,7 @@ from mconv.artifacts.destination import Destination
 from mconv.errors import RuntimeFailedError, UsageError
 from mconv.exporters import onnx as exporter
 from mconv.exporters.onnx.graph import OLDEST, newest
-from mconv.exporters.onnx.profiles import PROFILES, Profile, refused
+from mconv.exporters.onnx.profiles import PROFILES, Profile, refused, unlisted
 from mconv.inspection import Inspection
 from mconv.options.onnx import DEFAULT_OPSET, ToOnnx
 from mconv.paddle import pir_reader
@@ -163,6 +163,10 @@ def _export(
     missed = refused(profile, exported.nodes) if profile is not None else []
     if missed:
         raise refusal(missed, "`mconv edit` cuts a model before what its reader cannot take")
+    doubtful = unlisted(profile, exported.nodes) if profile is not None else []
+    if profile is not None and doubtful:
+        told = f"{', '.join(doubtful)} not in the operators that it lists ({profile.source}); newer versions may have more"
+        report.warnings.append(f"{profile.name}: {told}")
     report.seconds["convert"] = time.perf_counter() - step
     report.warnings += exported.notes
     if exported.unread:

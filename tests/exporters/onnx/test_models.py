@@ -110,16 +110,18 @@ def _goes_round(
                 agree(wanted, got, TOLERANCE)
 
 
-def _files_of_the_zoo() -> list[str]:
+IN_SECONDS = ("mlp.ts17", "gru.ts17")
+
+
+def _files_of_the_zoo() -> list[Any]:
     from tests.onnx import test_zoo
 
-    return list(test_zoo.SAMPLE)
+    return [n if n in IN_SECONDS else pytest.param(n, marks=pytest.mark.slow) for n in test_zoo.PASSES]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", _files_of_the_zoo())
 def test_files_of_torch_go_round(name: str, tmp_path: Path) -> None:
-    """ONNX → Paddle → ONNX."""
+    """ONNX → Paddle → ONNX, every file of the zoo."""
     pytest.importorskip("torch")
     from mconv.onnx.convert import convert
     from tests.zoo.export import export as export_torch

@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, Optional
 
 import numpy as np
 import onnx
@@ -54,11 +54,48 @@ def test_bad_requests(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
     assert "--input" in capsys.readouterr().err and not out.exists()
 
 
-def test_what_a_tool_lacks_is_named() -> None:
-    node = onnx.helper.make_node("NonZero", ["x"], ["y"])
-    assert refused(PROFILES["mnn"], [node]) == []
-    (row,) = refused(PROFILES["ncnn"], [node])
-    assert (row["operator"], row["node"]) == ("NonZero", "y") and row["reason"].startswith("ncnn: ")
+def _node(op: str, outputs: str = "y") -> Any:
+    return onnx.helper.make_node(op, ["x"], outputs.split())
+
+
+def _in_a_branch(node: Any) -> Any:
+    graph = onnx.helper.make_graph([node], "then", [], [onnx.ValueInfoProto(name="y")])
+    return onnx.helper.make_node("If", ["c"], ["z"], then_branch=graph, else_branch=graph)
+
+
+@pytest.mark.parametrize(
+    ("tool", "node", "named"),
+    [
+        ("mnn", _node("NonZero"), None),
+        ("ncnn", _node("NonZero"), "NonZero"),
+        ("rknn", _node("NonMaxSuppression"), "NonMaxSuppression"),
+        ("rknn", _node("Relu"), None),
+        ("ascend", _node("Loop"), "Loop"),
+        ("ascend", _node("NonZero"), None),
+        ("tensorrt", _in_a_branch(_node("Compress")), "Compress"),
+        ("tensorrt", _in_a_branch(_node("Relu")), None),
+        ("tensorrt", _node("MaxPool", "y indices"), "MaxPool"),
+        ("tensorrt", _node("MaxPool"), None),
+    ],
+)
+def test_what_a_tool_lacks_is_named(tool: str, node: Any, named: Optional[str]) -> None:
+    rows = refused(PROFILES[tool], [node])
+    assert {row["operator"] for row in rows} == ({named} if named else set())
+    assert all(row["node"] == "y" and row["reason"].startswith(f"{tool}: ") for row in rows)
+
+
+def test_what_is_not_in_a_list_is_a_warning(tmp_path: Path) -> None:
+    """The lists of RKNN and Ascend are of a version; a newer one may have more."""
+    from mconv.program.stored import write_model
+    from tests.exporters.onnx.checking import program_of
+
+    program, _ = program_of("abs", {"X": np.ones((2, 3), np.float32)}, {"Out": ("float32", 2)}, {}, dynamic=False)
+    write_model(program, [], tmp_path)
+    for tool, lacks in (("rknn", True), ("ascend", False), ("tensorrt", False)):
+        report = api.to_onnx(tmp_path, tmp_path / f"{tool}.onnx", profile=tool, verify=False)
+        assert any("Abs not in the operators that it lists" in w for w in report.warnings) == lacks
+    known = {n for n, s in ((s.name, s) for s in onnx.defs.get_all_schemas()) if not s.domain}
+    assert all(p.listed <= known | {"Scatter"} and set(p.avoid) <= known for p in PROFILES.values())
 
 
 def test_selections_do_not_go_to_ncnn(tmp_path: Path) -> None:
