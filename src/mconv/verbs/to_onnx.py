@@ -165,7 +165,9 @@ def _export(
         raise refusal(missed, "`mconv edit` cuts a model before what its reader cannot take")
     doubtful = unlisted(profile, exported.nodes) if profile is not None else []
     if profile is not None and doubtful:
-        told = f"{', '.join(doubtful)} not in the operators that it lists ({profile.source}); newer versions may have more"
+        told = (
+            f"{', '.join(doubtful)} not in the operators that it lists ({profile.source}); newer versions may have more"
+        )
         report.warnings.append(f"{profile.name}: {told}")
     report.seconds["convert"] = time.perf_counter() - step
     report.warnings += exported.notes

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -178,3 +179,28 @@ def test_mnn(name: str, shape: tuple[int, ...], tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
     for batch in (1, 2):
         close(np.concatenate([wanted[0]] * batch), np.load(tmp_path / f"y{batch}.npy"))
+
+
+def _lint(path: Path, shape: tuple[int, ...]) -> subprocess.CompletedProcess[str]:
+    pytest.importorskip("onnx_graphsurgeon")
+    pytest.importorskip("polygraphy")
+    command = [sys.executable, str(Path(sys.executable).with_name("polygraphy")), "check", "lint", path.name]
+    command += ["--input-shapes", f"image:{list(shape)}"]
+    env = {**os.environ, "POLYGRAPHY_AUTOINSTALL_DEPS": "0"}  # a test installs nothing
+    return subprocess.run(command, cwd=path.parent, env=env, capture_output=True, text=True, timeout=300)
+
+
+@pytest.mark.parametrize(("name", "shape"), MODELS)
+def test_tensorrt_by_polygraphys_lint(name: str, shape: tuple[int, ...], tmp_path: Path) -> None:
+    """What can be seen of a file without a GPU."""
+    path, _feed, _wanted = _made(name, "tensorrt", tmp_path, shape)
+    done = _lint(path, shape)
+    assert done.returncode == 0 and "PASSED" in done.stdout, done.stdout[-2000:] + done.stderr[-2000:]
+
+
+def test_the_lint_sees_an_operator_that_nobody_has(tmp_path: Path) -> None:
+    path, _feed, _wanted = _made("LeNet", "tensorrt", tmp_path, (1, 1, 28, 28))
+    model = onnx.load(str(path))
+    model.graph.node[-1].op_type = "Nobodys"
+    onnx.save(model, str(path))
+    assert _lint(path, (1, 1, 28, 28)).returncode != 0
