@@ -20,7 +20,7 @@ FULL := paddlepaddle==3.3.1 onnx==1.17.0 onnxruntime onnxscript transformers saf
 LOCK := tests/constraints.txt
 PINNED = $$($(BIN)/python -c 'import sys; sys.version_info[:2] == (3, 11) and print("-c $(LOCK)")')
 
-.PHONY: help install install-core runtimes demo check test test-all test-recipes test-versions test-processors test-gpu-packages lint lock docs bench bench-serving bench-latency \
+.PHONY: help install install-core runtimes demo check test test-all test-recipes test-versions test-processors test-gpu-packages lint lock docs screenshots bench bench-serving bench-latency \
 	bench-precision clean
 
 help: ## this list
@@ -103,6 +103,11 @@ lint: install ## ruff and mypy
 docs: install ## the command pages from the commands' help, and the site in build/site
 	$(BIN)/python tools/make_docs.py
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
+screenshots: docs ## pictures of the documentation and of a page in docs/images, in the Chromium that is there
+	$(BIN)/python tools/pictures.py
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	$(BIN)/python tools/screenshots.py
 
 bench: install runtimes ## measure, and write docs/benchmarks.md
 	$(BIN)/python bench/to_serving.py --write docs/benchmarks.md

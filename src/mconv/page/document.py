@@ -126,7 +126,7 @@ def title(found: Document) -> str:
 
 def body(found: Document, *, first: bool = True) -> str:
     """A document without the frame around it."""
-    name = f"<h1>{text(title(found))}</h1>" if first else f"<hr>\n<h1>{text(title(found))}</h1>"
+    name = f"<h1>{text(title(found), 120)}</h1>" if first else f"<hr>\n<h1>{text(title(found), 120)}</h1>"
     return "\n".join([name, verdict.of(found).html(), *filter(None, _sections(found)), _raw(found)])
 
 
