@@ -61,6 +61,7 @@ def test_addresses(text: str, parts: tuple[str, str, str]) -> None:
 def test_what_is_no_address(text: str) -> None:
     with pytest.raises(UsageError, match="not an address of the Hugging Face hub"):
         hub.Address.parse(text)
+    assert hub.is_address(text) and hub.is_address(Path(text))  # a path, as the command line has it, loses its slashes
 
 
 @pytest.fixture(scope="module")

@@ -89,10 +89,10 @@ class Fetched:
 
 
 def is_address(source: object) -> bool:
-    """Whether a source is on the hub; a :class:`~pathlib.Path` made of an address has one of its slashes left."""
-    return isinstance(source, (str, Path)) and os.fspath(source).startswith(
-        SCHEME if isinstance(source, str) else "hf:/"
-    )
+    """Whether a source is on the hub; a :class:`~pathlib.Path` made of an address has one of its slashes left, or none."""
+    if isinstance(source, Path):
+        return os.fspath(source) == "hf:" or os.fspath(source).startswith("hf:/")
+    return isinstance(source, str) and source.startswith(SCHEME)
 
 
 def hint(text: object) -> Optional[str]:

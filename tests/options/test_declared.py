@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
+import importlib
+import math
+import pkgutil
+import typing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from mconv import options
 from mconv.errors import UsageError
 from mconv.options.convert import Convert
-from mconv.options.declare import Options
+from mconv.options.declare import Declared, Options, declared, fields
 from mconv.options.layers import ToStatic
 from mconv.options.onnx import Onnx2Paddle, ToOnnx
 from mconv.options.proving import Converting, Proving
@@ -86,3 +92,42 @@ def test_with_into_and_without(given: dict[str, Any], message: str) -> None:
     with pytest.raises(UsageError) as error:
         made(Torch2Paddle, **given)
     assert message in error.value.message
+
+
+def numbers() -> list[Any]:
+    """Every option of every class that is a number."""
+    found = {}
+    for module in pkgutil.iter_modules(options.__path__):
+        for kind in vars(importlib.import_module(f"mconv.options.{module.name}")).values():
+            if isinstance(kind, type) and issubclass(kind, Options) and kind is not Options:
+                for d in declared(kind):
+                    plain = {h for h in (d.hint, *typing.get_args(d.hint)) if h in (int, float)}
+                    if plain and "Mapping" not in str(d.hint) and "str" not in str(d.hint):
+                        found.setdefault(
+                            (d.name, str(sorted(d.schema.items()))),
+                            pytest.param(kind, d, id=f"{kind.__name__}.{d.name}"),
+                        )
+    return list(found.values())
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize(("kind", "told"), numbers())
+def test_no_option_takes_what_is_no_number(kind: type[Options], told: Declared, value: float) -> None:
+    given = {f.name: "x" for f in fields(kind) if f.default is dataclasses.MISSING}
+    with pytest.raises(UsageError, match=told.flag):
+        kind(**{**given, told.name: value})
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"timeout": 0}, "--timeout 0: must be above 0"),
+        ({"timeout": -1.5}, "--timeout -1.5: must be above 0"),
+        ({"timeout": math.nan}, "--timeout nan: must be a finite number"),
+    ],
+)
+def test_a_time_is_one(given: dict[str, Any], message: str) -> None:
+    for kind in ALL:
+        with pytest.raises(UsageError) as error:
+            made(kind, **given)
+        assert error.value.message == message

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Optional, Union
 
 from mconv.errors import UsageError
 from mconv.options.declare import INPUT, LOAD, REPORT, VERIFICATION, again, argument, option
-from mconv.options.proving import Bounded, Paged, PathLike, Runs, Tolerated, logged
+from mconv.options.proving import ABOVE_ZERO, Bounded, Paged, PathLike, Runs, Tolerated, logged
 
 ENGINES = ("onnxruntime", "openvino")
 
@@ -20,7 +20,9 @@ class Measuring(Tolerated, Bounded):
     """
 
     rounds: int = option(default=5, help="In how many turns, one source after the other.", group=LOAD)
-    warmup: int = option(default=3, help="Runs, or requests of each thread, before any is timed.", group=LOAD)
+    warmup: int = option(
+        default=3, help="Runs, or requests of each thread, before any is timed.", group=LOAD, schema={"minimum": 0}
+    )
     shapes: Sequence[str] = option(
         default=(),
         flags=["--shape"],
@@ -131,10 +133,18 @@ class Judged(Paged):
     """What makes a measurement a failure, and the files for it, which the API writes by functions of their own."""
 
     max_p99: Optional[float] = option(
-        default=None, metavar="MS", help="Fail where the 99th percentile is above.", group=REPORT
+        default=None,
+        metavar="MS",
+        help="Fail where the 99th percentile is above.",
+        group=REPORT,
+        schema=ABOVE_ZERO,
     )
     min_tps: Optional[float] = option(
-        default=None, metavar="N", help="Fail where right answers a second are fewer.", group=REPORT
+        default=None,
+        metavar="N",
+        help="Fail where right answers a second are fewer.",
+        group=REPORT,
+        schema=ABOVE_ZERO,
     )
     plot: Optional[PathLike] = option(default=None, metavar="X.SVG|PNG", help="Write the figure.", group=REPORT)
 

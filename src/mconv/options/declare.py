@@ -14,6 +14,7 @@ import contextlib
 import dataclasses
 import functools
 import inspect
+import math
 import os
 import typing
 from collections.abc import Callable, Mapping, Sequence
@@ -188,6 +189,8 @@ class Options:
             for f in all_fields:
                 object.__setattr__(self, f.name, values.get(f.name, f.default))
             self.__post_init__()
+            for f in all_fields:
+                _within(declared_flag(f), getattr(self, f.name), f.metadata[_OPTION].get("schema") or {})
 
     def __post_init__(self) -> None: ...
 
@@ -217,6 +220,30 @@ class Options:
         """The options that were stated and that none of *kinds* has."""
         known = {f.name for kind in kinds for f in fields(kind)}
         return [d for d in self.stated_options() if d.name not in known]
+
+
+def declared_flag(f: dataclasses.Field[Any]) -> str:
+    """What messages call the option of a field, see :attr:`Declared.flag`."""
+    return Declared(f.name, None, f.default, **f.metadata[_OPTION]).flag
+
+
+def _within(flag: str, value: Any, bounds: Mapping[str, Any]) -> None:
+    """Refuse a number that is none, or beyond what the option's declaration says.
+
+    Raises:
+        UsageError: it is NaN or infinite, or outside of ``minimum``, ``exclusiveMinimum``, ``maximum`` of *bounds*.
+    """
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return
+    if not math.isfinite(value):
+        raise UsageError(f"{flag} {value}: must be a finite number")
+    low, above, high = (bounds.get(k) for k in ("minimum", "exclusiveMinimum", "maximum"))
+    if above is not None and value <= above:
+        raise UsageError(f"{flag} {value}: must be above {above}")
+    if low is not None and value < low:
+        raise UsageError(f"{flag} {value}: must be at least {low}")
+    if high is not None and value > high:
+        raise UsageError(f"{flag} {value}: must be at most {high}")
 
 
 def _usual(value: Any, default: Any) -> bool:

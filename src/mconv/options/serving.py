@@ -129,7 +129,12 @@ class Timed(Options):
     """How long a service may take."""
 
     ready_timeout: float = option(
-        default=120, flags=["--timeout"], help="Seconds that the start may take.", group=SERVICE, recipe=False
+        default=120,
+        flags=["--timeout"],
+        help="Seconds that the start may take.",
+        group=SERVICE,
+        recipe=False,
+        schema=ABOVE_ZERO,
     )
 
 
@@ -218,7 +223,11 @@ class ServeCheck(Served, Paged):
     ir_optim: bool = option(default=True, help="Let Paddle optimise the graph.", group=VERIFICATION)
     ready_timeout: float = again(Timed, "ready_timeout", help="Seconds for the start and for each request.")
     request_timeout: Optional[float] = option(
-        default=None, help="Seconds for one request; default those for the start.", cli=False, recipe=False
+        default=None,
+        help="Seconds for one request; default those for the start.",
+        cli=False,
+        recipe=False,
+        schema=ABOVE_ZERO,
     )
     tolerance: float = option(
         default=1e-6,  # nothing may be lost on the way through JSON: float32 survives it exactly
