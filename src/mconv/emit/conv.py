@@ -196,7 +196,7 @@ def deform_conv(
         Mask=mask,
         Filter=w,
         strides=window.strides,
-        paddings=[int(p) for p in window.begin],  # type: ignore[arg-type]
+        paddings=D.numbers(window.begin),
         dilations=window.dilations,
         groups=groups,
         deformable_groups=offset_groups,

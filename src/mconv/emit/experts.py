@@ -51,5 +51,5 @@ def _matrix(b: Builder, weights: Value, i: int) -> Value:
     """One of the matrices; of a constant, a parameter of its own."""
     shape = need_rank(weights, "a grouped product")[1:]
     if weights.is_const and D.is_static(shape):
-        return computed(b, [weights], tuple(map(int, shape)), lambda a: a[i], weights.dtype)  # type: ignore[arg-type]
+        return computed(b, [weights], tuple(D.numbers(shape)), lambda a: a[i], weights.dtype)
     return squeeze(b, slice_(b, weights, [0], [i], [i + 1]), [0])

@@ -96,7 +96,7 @@ def tile(b: Builder, x: Value, repeats: Union[Sequence[D.Dim], Value]) -> Value:
     if 0 in out:
         return fill(b, out, 0, x.dtype)
     if D.is_static(known):
-        times = [int(r) for r in known]  # type: ignore[arg-type]
-        if foldable(x) and D.is_static(out) and int(D.product(out)) <= FOLD_LIMIT:  # type: ignore[arg-type]
+        times = D.numbers(known)
+        if foldable(x) and D.is_static(out) and D.number(D.product(out)) <= FOLD_LIMIT:
             return b.constant(np.tile(np.asarray(x.const), times), x.dtype)
     return bind_shape(b, repeated(b, x, known, out))

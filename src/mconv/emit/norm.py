@@ -42,7 +42,7 @@ def flat(b: Builder, v: Value) -> Value:
     shape = need_rank(v, "a normalisation")
     if len(shape) == 1:
         return v
-    return view(b, v, (int(D.product(shape)),)) if v.is_const else reshape(b, v, (D.product(shape),))  # type: ignore[arg-type]
+    return view(b, v, (D.number(D.product(shape)),)) if v.is_const else reshape(b, v, (D.product(shape),))
 
 
 def batch_norm(b: Builder, x: Value, scale: Value, bias: Value, mean: Value, variance: Value, epsilon: float) -> Value:
@@ -163,8 +163,8 @@ def layer_norm(b: Builder, x: Value, scale: Optional[Value], bias: Optional[Valu
     inside = all(v is None or v.rank == 1 for v in weights)
     if inside and None in weights and D.is_static(inner) and any(weights):
         # oneDNN's kernel reads both when it is given one
-        budget.memory(16 * int(D.product(inner)), "a neutral scale and bias")  # type: ignore[arg-type]
-        neutral = [b.constant(np.full(int(D.product(inner)), n), dtype) for n in (1, 0)]  # type: ignore[arg-type]
+        budget.memory(16 * D.number(D.product(inner)), "a neutral scale and bias")
+        neutral = [b.constant(np.full(D.number(D.product(inner)), n), dtype) for n in (1, 0)]
         weights = [n if v is None else v for v, n in zip(weights, neutral)]
     elif None in weights and any(weights):
         inside = False

@@ -51,7 +51,7 @@ def pad(
             raise UnsupportedError(f"Pad: {len(side)} numbers for {len(shape)} dimensions")
     if first is None or last is None or not D.is_static(first) or not D.is_static(last):
         return _by_index(b, x, _Ends(begins, first), _Ends(ends, last), mode, value)
-    low, high = [int(v) for v in first], [int(v) for v in last]  # type: ignore[arg-type]
+    low, high = D.numbers(first), D.numbers(last)
     if mode == "constant" and min(low + high, default=0) < 0:
         x = _cropped(b, x, low, high)
         low, high = [max(v, 0) for v in low], [max(v, 0) for v in high]

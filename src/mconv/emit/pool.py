@@ -283,7 +283,7 @@ def _indexed(b: Builder, x: Value, window: Window, out: Sequence[D.Dim], reach: 
         X=padded,
         ksize=inner.kernel,
         strides=inner.strides,
-        paddings=[int(p) for p in inner.begin],  # type: ignore[arg-type]
+        paddings=D.numbers(inner.begin),
         global_pooling=False,
         adaptive=False,
         results={"Out": (x.dtype, made_shape), "Mask": (DType.INT32, made_shape)},
@@ -328,7 +328,7 @@ def _indexed_dilated(
     shape = need_rank(x, "MaxPool")
     if not D.is_static(shape[2:]) or not D.is_static(out):
         raise UnsupportedError("MaxPool with dilations and indices on a size known only at run time")
-    cells = math.prod(window.kernel) * int(D.product(out))  # type: ignore[arg-type]
+    cells = math.prod(window.kernel) * D.number(D.product(out))
     budget.memory(32 * cells, "the places of a MaxPool")
     padded = Expr(b, pad_spatial(b, x, window.begin, reach, LOWEST))
     best: Optional[Expr] = None

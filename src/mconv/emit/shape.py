@@ -162,7 +162,7 @@ def _as_many(b: Builder, x: Value, target: Sequence[D.Dim]) -> Value:
 def _copied(b: Builder, x: Value, target: Value) -> Value:
     """*target*, int32, with the sizes of *x* in the places that hold 0."""
     assert target.shape is not None
-    rank, own = int(target.shape[0]), len(need_rank(x, "Reshape"))  # type: ignore[arg-type]
+    rank, own = D.number(target.shape[0]), len(need_rank(x, "Reshape"))
     sizes = shape_of(b, x, DType.INT32)
     if rank < own:
         sizes = part(b, sizes, 0, rank)
@@ -176,7 +176,7 @@ def _reshaped_by_data(b: Builder, x: Value, target: Value) -> Value:
     assert target.shape is not None
     one = b.constant(np.full(target.shape, 1, np.int32))
     tensor = choose(b, differs(b, "equal", target, 0), one, target)
-    rank = int(target.shape[0])  # type: ignore[arg-type]
+    rank = D.number(target.shape[0])
     shape = tuple(D.Sym.fresh("reshape") for _ in range(rank))
     made = b.op("reshape2", X=x, Shape=tensor, shape=[-1] * rank, result=(x.dtype, shape))
     lost = counted(b, x.shape or ())
@@ -208,7 +208,7 @@ def fill(b: Builder, shape: Union[Sequence[D.Dim], Value], value: Any, dtype: DT
         dims, tensor = tuple(shape), None
     if any(isinstance(d, int) and d < 0 for d in dims):
         raise CorruptModelError(f"a tensor of shape {list(dims)} cannot be made")
-    if D.is_static(dims) and int(D.product(dims)) <= FOLD_LIMIT and dtype is not DType.BF16:  # type: ignore[arg-type]
+    if D.is_static(dims) and D.number(D.product(dims)) <= FOLD_LIMIT and dtype is not DType.BF16:
         return b.constant(np.full(dims, value, dtype.numpy), dtype)
     if dtype is DType.INT64 and abs(int(value)) > 1 << 53:  # the operator reads its number as a double
         return expand(b, b.constant(np.full([1] * len(dims), value, np.int64)), dims if tensor is None else tensor)
@@ -338,7 +338,7 @@ def expand_to(b: Builder, x: Value, shape: Sequence[D.Dim], sources: Sequence[Va
     shape = tuple(shape)
     if have == shape:
         return x
-    if foldable(x) and D.is_static(shape) and int(D.product(shape)) <= FOLD_LIMIT:  # type: ignore[arg-type]
+    if foldable(x) and D.is_static(shape) and D.number(D.product(shape)) <= FOLD_LIMIT:
         return b.constant(np.ascontiguousarray(np.broadcast_to(np.asarray(x.const), shape)), x.dtype)  # type: ignore[arg-type]
     if 0 in shape:
         return fill(b, shape, 0, x.dtype)

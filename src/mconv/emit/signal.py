@@ -79,7 +79,7 @@ def dft(
         signal = signal.slice(axis, 0, rows)
     elif length != rows:
         raise UnsupportedError("DFT whose length and whose signal's are not both known")
-    parts = [signal.slice(len(shape) - 1, i, i + 1) for i in range(int(shape[-1]))]  # type: ignore[arg-type]
+    parts = [signal.slice(len(shape) - 1, i, i + 1) for i in range(D.number(shape[-1]))]
     cos, sin = _waves(b, length, rows, count, dtype)
     sin = sin if inverse else -sin
     # (a + ib)(cos + i sin)

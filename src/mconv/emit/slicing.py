@@ -190,7 +190,7 @@ def _sliced_data(
     if x.data is None or x.rank != 1 or len(steps) != 1 or not D.is_static(first) or not D.is_static(last):
         return None
     assert first is not None and last is not None
-    start, stop = int(first[0]), int(last[0])  # type: ignore[arg-type]
+    start, stop = D.number(first[0]), D.number(last[0])
     return x.data[slice(start, None if steps[0] < 0 and stop == -INT32_MAX else stop, steps[0])]
 
 
@@ -240,7 +240,7 @@ def split(b: Builder, x: Value, sizes: Sequence[D.Dim], axis: int) -> list[Value
             start = start + size
         return pieces
     specs: list[Spec] = [(x.dtype, (*shape[:axis], s, *shape[axis + 1 :])) for s in sizes]
-    made = b.op_outputs("split", X=x, axis=axis, sections=[int(s) for s in sizes], num=0, results={"Out": specs})  # type: ignore[arg-type]
+    made = b.op_outputs("split", X=x, axis=axis, sections=D.numbers(sizes), num=0, results={"Out": specs})
     return list(made)
 
 

@@ -97,7 +97,7 @@ class Context(Builder):
         values = None if x is None else dims_of(x)
         if values is None or not D.is_static(values):
             raise UnsupportedError(f"{what} must be constant: it comes in at run time")
-        return [int(v) for v in values]  # type: ignore[arg-type]
+        return D.numbers(values)
 
     @staticmethod
     def static(x: Value, what: str) -> np.ndarray:

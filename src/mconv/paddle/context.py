@@ -157,7 +157,7 @@ class Context:
         dims = self.dims(operand)
         if dims is None or not D.is_static(dims):
             raise Unsupported(f"{what} is computed at run time")
-        return [int(d) for d in dims]  # type: ignore[arg-type]
+        return D.numbers(dims)
 
     def dims(self, operand: Operand) -> Optional[list[D.Dim]]:
         """The elements of an integer operand as dimensions, or None."""
@@ -274,7 +274,7 @@ def _either(ctx: Context, row: table.Row, slot: table.Slot, operand: Operand, si
     known: Any = None
     if isinstance(operand, list) or operand.dtype.is_int:  # type: ignore[union-attr]
         dims = ctx.dims(operand)
-        known = [int(d) for d in dims] if dims is not None and D.is_static(dims) else None  # type: ignore[arg-type]
+        known = D.numbers(dims) if dims is not None and D.is_static(dims) else None
     elif isinstance(operand, Value) and operand.is_const:
         known = np.asarray(operand.const).reshape(-1).tolist()
     kind = sig["attrs"].get(slot.attr)

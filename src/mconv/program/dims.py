@@ -279,6 +279,22 @@ def is_static(shape: Optional[Sequence[Dim]]) -> bool:
     return shape is not None and all(isinstance(d, int) for d in shape)
 
 
+def number(dim: Optional[Dim]) -> int:
+    """A dimension that is known to be one.
+
+    Raises:
+        TypeError: it is none: whoever asks has not looked.
+    """
+    if dim is None or isinstance(dim, Sym):
+        raise TypeError(f"{dim!r} is no number")
+    return int(dim)
+
+
+def numbers(dims: Optional[Sequence[Dim]]) -> list[int]:
+    """Dimensions that are known to be numbers; see :func:`number`."""
+    return [number(d) for d in dims or ()]
+
+
 def to_paddle(shape: Optional[Sequence[Dim]]) -> tuple[int, ...]:
     """The dims of a VarDesc: -1 for what is symbolic (and for an unknown rank, no dims).
 

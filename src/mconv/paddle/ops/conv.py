@@ -253,7 +253,7 @@ def pad3d(ctx: Context, x: Value, paddings: Any, *, mode: str, pad_value: float,
     known = ctx.dims(paddings)
     arguments: dict[str, Any] = {}
     if known is not None and D.is_static(known):
-        arguments["paddings"] = [int(d) for d in known]  # type: ignore[arg-type]
+        arguments["paddings"] = D.numbers(known)
     else:
         arguments["Paddings"] = ctx.tensor(paddings)
     return ctx.op(

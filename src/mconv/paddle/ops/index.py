@@ -385,7 +385,7 @@ def set_value(
     for name, operand in (("starts", starts), ("ends", ends), ("steps", steps)):
         known = ctx.dims(operand)
         if known is not None and D.is_static(known):
-            arguments[name] = [int(k) for k in known]  # type: ignore[arg-type]
+            arguments[name] = D.numbers(known)
         else:
             tensors = operand if isinstance(operand, list) else None
             if tensors is None:

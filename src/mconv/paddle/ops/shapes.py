@@ -58,7 +58,7 @@ def reshape(ctx: Context, x: Value, target: Any = None, *, dims: Optional[list[i
     if wanted is None:
         return ctx.op("reshape2", X=x, Shape=ctx.tensor(target), result=spec)
     if D.is_static(wanted):
-        literal = [int(d) for d in wanted]  # type: ignore[arg-type]
+        literal = D.numbers(wanted)
         shape = resolved(x, literal, spec[1])
         if x.rank == 0 and 0 in literal:
             return emit.reshape(b, x, shape)
