@@ -63,7 +63,9 @@ def add(service: Service, model: Model, options: ServiceOptions) -> None:
     inside = posixpath.join(MODELS, options.name, "1")
     service.path, service.rpc = "/v2/models/NAME/infer", False
     joined = shared.batching(service, model)
-    rows = _MOST_ROWS[service.kind] if joined["JOINABLE"] == "True" else 0
+    # what has one dimension alone would get a second one
+    flat = any(len(shape) == 1 for shape in (*(i.shape for i in model.inputs), *model.outputs.values()))
+    rows = _MOST_ROWS[service.kind] if joined["JOINABLE"] == "True" and not flat else 0
     answers = next((name[: -len(".py")] for name in ANSWERS.values() if name in service.files), None)
     read = {"text_answer": ("text", "score"), "box_answer": ("boxes", "score")}.get(answers or "", ())
     labels = LABELS if LABELS in {*service.copies, *service.files} else None
@@ -136,7 +138,7 @@ def _tensor(name: str, kind: str, shape: Sequence[Optional[int]], rows: int) -> 
     """An input or output in ``config.pbtxt``; of a batch, the first dimension is not said."""
     dims = [-1 if d is None or d < 0 else d for d in (shape[1:] if rows else shape)]
     said = ", ".join(map(str, dims or [1]))
-    # what has no dimension is said to have one, and loses it on the way
+    # a scalar is said to have a dimension, and loses it on the way
     lost = "" if dims else " reshape { shape: [ ] }"
     return f"  {{ name: {quoted(name)} data_type: {kind} dims: [ {said} ]{lost} }}"
 
