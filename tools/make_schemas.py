@@ -28,7 +28,7 @@ from mconv.cli.main import COMMANDS, available
 from mconv.inspection import Inspection
 from mconv.proof.compare import OutputComparison, Tolerance
 from mconv.proof.report import Report
-from mconv.proof.serve_check import ServeReport
+from mconv.proof.serve_report import ServeReport
 from mconv.recipe import fields
 from mconv.recipe.initial import Draft
 from mconv.recipe.results import RecipeResult, StepResult
@@ -38,6 +38,7 @@ from mconv.runtimes.supervisor import Running
 from mconv.serving.convert import ServingResult
 from mconv.serving.scaffold import Written
 from mconv.verbs.convert import Converted
+from mconv.verbs.convert_many import ConvertedMany
 from mconv.verbs.downgrade import Downgraded
 from mconv.verbs.edit import EditReport
 from mconv.verbs.half_report import HalfReport
@@ -328,6 +329,7 @@ RESULTS: dict[str, Any] = {
     "quantize": QuantizeReport,
     "edit": EditReport,
     "convert": Converted,
+    "convert-many": ConvertedMany,
     "to-serving": ServingResult,
     "scaffold": Written,
     "shapes": Shapes,

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from mconv.inspection import Inspection
     from mconv.program.paths import PathLike
     from mconv.proof.report import Report
-    from mconv.proof.serve_check import ServeReport
+    from mconv.proof.serve_report import ServeReport
     from mconv.recognise import SourceKind
     from mconv.runtimes import Runtime, RuntimeStatus
     from mconv.runtimes.doctor import Diagnosis
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from mconv.serving.convert import ServingResult
     from mconv.serving.scaffold import Written as WrittenService
     from mconv.verbs.convert import Converted
+    from mconv.verbs.convert_many import ConvertedMany
     from mconv.verbs.downgrade import Downgraded
     from mconv.verbs.edit import EditReport
     from mconv.verbs.half_report import HalfReport
@@ -67,14 +68,14 @@ def to_serving(chosen: ToServing) -> ServingResult:
 
 @takes(Scaffold)
 def scaffold(chosen: Scaffold) -> WrittenService:
-    """Write a service around a ``serving_server/`` folder.
+    """Write a service around a ``serving_server/`` folder, or, with *pipeline*, around several models.
 
     Raises:
-        MconvError: see :func:`mconv.serving.scaffold.scaffold`.
+        MconvError: see :func:`mconv.verbs.scaffold.scaffold`.
     """
-    from mconv.serving import scaffold as room
+    from mconv.verbs import scaffold as verb
 
-    return room.scaffold(chosen.path, chosen.out, room.options_from(chosen.said()), force=chosen.force)
+    return verb.scaffold(chosen)
 
 
 @takes(Downgrade)
@@ -426,6 +427,26 @@ def convert(chosen: Convert) -> Converted:
     from mconv.verbs import convert as verb
 
     return require_proof(verb.convert(chosen), chosen.out)
+
+
+@takes(Convert)
+def convert_many(chosen: Convert) -> ConvertedMany:
+    """Several sources, or the models in a folder, each as :func:`convert` makes it, in ``OUT/NAME/``; one that fails does
+    not stop the others. *source* is a list, or a folder of folders.
+
+    Raises:
+        UsageError: see :func:`mconv.verbs.convert_many.convert_many`; what failed is no error here but in the result.
+    """
+    from mconv.verbs import convert_many as verb
+
+    return verb.convert_many(chosen)
+
+
+def several_sources(source: Any) -> bool:
+    """Whether a source of ``mconv convert`` is more than one model."""
+    from mconv.verbs import convert_many as verb
+
+    return verb.several(source)
 
 
 @takes(Verify)

@@ -110,5 +110,5 @@ def stand_in(monkeypatch: pytest.MonkeyPatch) -> None:
             monkeypatch.setattr(sys.modules[package], short, module, raising=False)
     monkeypatch.setitem(sys.modules, "grpc", types.ModuleType("grpc"))
     monkeypatch.setenv("SERVING_LOG_PATH", "")  # which the service sets
-    for name in ("http_server", "lifecycle", "request_data", "batching"):
+    for name in ("http_server", "lifecycle", "pipeline_op", "request_data", "batching"):
         monkeypatch.delitem(sys.modules, name, raising=False)

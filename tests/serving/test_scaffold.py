@@ -69,7 +69,7 @@ def test_every_file_is_sound_and_imports_nothing_heavy_at_its_top(inputs: dict) 
         names = {a.name for n in top if isinstance(n, ast.Import) for a in n.names}
         names |= {n.module or "" for n in top if isinstance(n, ast.ImportFrom)}
         # the pipeline itself imports grpc and google.protobuf
-        own = {"channels", "http_server", "lifecycle", "request_data"}
+        own = {"channels", "http_server", "lifecycle", "pipeline_op", "request_data"}
         light = {*sys.stdlib_module_names, "paddle_serving_server", "grpc", "google", *own}
         assert {n for n in names if n.partition(".")[0] not in light} == set(), name
 
@@ -83,11 +83,12 @@ def operator(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
 
     def make(inputs: Any = X, **options: Any) -> Any:
         module = load(service(inputs, **options), tmp_path, SERVICE, monkeypatch)
-        module.STATE = SimpleNamespace(request_timeout=60, loaded=[0.0])
-        made = module.ServiceOp(name="model", input_ops=[module.Request()])
-        made.concurrency_idx = 0
+        part = module.pipeline_op
+        part.STATE = SimpleNamespace(request_timeout=60, loaded=[0.0], first={"model": 0})
+        made = module.ServiceOp(name="model", input_ops=[part.Request()])
+        made.name, made.concurrency_idx = "model", 0
         made.init_op()
-        assert module.STATE.loaded[0] > 0
+        assert part.STATE.loaded[0] > 0
         return made
 
     return make
@@ -113,7 +114,7 @@ def test_a_request_becomes_inputs_and_a_mistake_error_400(operator: Any) -> None
 )
 def test_requests_that_wait_are_taken_together(operator: Any, size: int, timeout: Any, batches: list) -> None:
     made = operator()
-    STATE = sys.modules["web_service"].STATE
+    STATE = sys.modules["pipeline_op"].STATE
     STATE.busy_since = [0.0]
     waiting: list[Any] = [1, 2, 3, 4, FakeTimeout(), 5, FakeTimeout()]
     limits = []
@@ -189,8 +190,8 @@ def test_a_service_that_cannot_start_ends(monkeypatch: pytest.MonkeyPatch, tmp_p
 def test_requests_that_contradict_themselves(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     stand_in(monkeypatch)
     module = load(service(X), tmp_path, SERVICE, monkeypatch)
-    module.STATE = SimpleNamespace(request_timeout=60)
-    request = module.Request()
+    module.pipeline_op.STATE = SimpleNamespace(request_timeout=60)
+    request = module.pipeline_op.Request()
     good = SimpleNamespace(key=["a", "pipeline.profile"], value=["b", "1"], tensors=[], logid=3)
     made, number, _, _ = request.unpack_request_package(good)
     assert (made["request"], made["pipeline.profile"], number) == ({"a": "b"}, "1", 3)
@@ -210,7 +211,7 @@ def test_logging_goes_where_it_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path
     root = logging.getLogger()
     handlers, level = list(root.handlers), root.level
     try:
-        module.configure_logging()
+        module.pipeline_op.configure_logging(module.LOG_FILE, module.LOG_LEVEL)
         before.info("quiet")
         before.warning("loud")
     finally:

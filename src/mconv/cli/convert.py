@@ -17,7 +17,7 @@ from mconv.options.convert import Convert
 from mconv.options.declare import SERVICE
 
 
-@with_options(Convert, service=True)
+@with_options(Convert, service=True, source={"typed": list[str], "metavar": "SOURCE..."})
 def command(
     given: Given,
     service: Given,
@@ -30,16 +30,22 @@ def command(
         ),
     ] = False,
 ) -> Any:
-    """Convert any model into serving_server/ and serving_client/ in one go, and prove it."""
+    """Convert any model into serving_server/ and serving_client/ in one go, and prove it.
+
+    Of several models, or a folder of them, each goes to OUT/NAME/; one that fails does not stop the others.
+    """
     from mconv import api
 
-    source, out_dir = given["source"], given["out"]
+    sources, out_dir = [piped_text(each) for each in given["source"]], given["out"]
     if service and not pipeline:
         raise UsageError(f"{', '.join(sorted(service))} say what a service is like", "--pipeline writes one")
     if pipeline:
         given["pipeline"] = service
+    if api.several_sources(sources):
+        return _many(api, {**given, "source": sources})
+    (source,) = sources
     with table_on_failure(), stdout_for_the_result(), out.progress(f"looking at {source}") as say:
-        given["source"] = piped_text(source)
+        given["source"] = source
         result = api.convert(**given, progress=say)
     for warning in result.warnings:
         out.warn(warning)
@@ -56,4 +62,32 @@ def command(
     if result.service is not None:
         out.print(f"start the service with `mconv serve {shlex.quote(str(out_dir))}/`")
     out.print(", ".join(f"{name} {value:.2f} s" for name, value in result.seconds.items()))
+    return result
+
+
+def _many(api: Any, given: Given) -> Any:
+    with stdout_for_the_result(), out.progress("looking at the sources") as say:
+        result = api.convert_many(**given, progress=say)
+    for one in result.models:
+        for warning in one.warnings:
+            out.warn(f"{one.source}: {warning}")
+    rows = [
+        [
+            one.source,
+            one.out,
+            "converted" if one.ok else "FAIL",
+            one.verification or "",
+            f"{one.seconds:.1f}",
+            one.reason,
+        ]
+        for one in result.models
+    ]
+    out.table(["source", "folder", "", "proof", "s", "why"], rows, right=["s"], drop=["folder", "s"], verdict="")
+    count = sum(one.ok for one in result.models)
+    out.print(f"{given['out']}: {count} of {len(result.models)} converted")
+    for one in result.models:
+        if one.service is not None:
+            out.print(f"start its service with `mconv serve {shlex.quote(one.out)}/`")
+    out.emit(result)
+    result.require()
     return result

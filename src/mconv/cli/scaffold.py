@@ -10,12 +10,12 @@ from mconv.cli.service_options import show_service
 from mconv.options.service import Scaffold
 
 
-@with_options(Scaffold)
+@with_options(Scaffold, path={"metavar": "FOLDER..."})
 def command(given: Given) -> Any:
     """Write a service around a converted model, for Paddle Serving or another server: texts, pictures or tensors in, JSON out."""
     from mconv import api
 
-    given["path"] = piped(given["path"])
+    given["path"] = [piped(each) for each in given["path"]]
     result = api.scaffold(**given)
     show_service(result)
     return result

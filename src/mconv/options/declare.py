@@ -330,8 +330,13 @@ def _fetch(chosen: Options) -> None:
     """
     for f in fields(type(chosen)):
         value = getattr(chosen, f.name)
-        if f.metadata[_OPTION].get("argument") and hub.is_address(value):
-            chosen.settle(f.name, hub.local(value, getattr(chosen, "progress", None) or (lambda text: None)))
+        if not f.metadata[_OPTION].get("argument"):
+            continue
+        say = getattr(chosen, "progress", None) or (lambda text: None)
+        if hub.is_address(value):
+            chosen.settle(f.name, hub.local(value, say))
+        elif isinstance(value, list):
+            chosen.settle(f.name, [hub.local(each, say) if hub.is_address(each) else each for each in value])
 
 
 def _signature(kind: type[Options], function: Callable[..., Any]) -> inspect.Signature:

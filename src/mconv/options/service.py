@@ -6,11 +6,13 @@ None stands for the usual, which :class:`mconv.serving.service_options.ServiceOp
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Optional, Union
+from typing import Any, ClassVar, Optional, Union
 
-from mconv.options.declare import IMAGES, SERVICE, TEXTS, Options, again, argument, fields, option
+from mconv.options.declare import IMAGES, INPUT, SERVICE, TEXTS, Options, again, argument, fields, one_of, option
 from mconv.options.parsing import numbers, roles, upper
 from mconv.options.proving import Bounded, Force, PathLike
+
+PIPELINES = ("ocr",)
 
 
 class Service(Options):
@@ -151,8 +153,17 @@ class Service(Options):
 class Scaffold(Service, Force, Bounded):
     """Of ``scaffold``."""
 
-    path: PathLike = argument(
-        metavar="FOLDER", help="A serving_server/ folder made by `mconv to-serving`.", kw_only=False
+    examples: ClassVar[Mapping[str, str]] = {
+        INPUT: "mconv scaffold deploy/serving_server --name bert",
+        SERVICE: "mconv scaffold --pipeline ocr det/ cls/ rec/ service/",
+    }
+
+    path: Union[PathLike, Sequence[PathLike]] = argument(
+        metavar="FOLDER",
+        typed=list[str],
+        help="A serving_server/ folder made by `mconv to-serving`; with --pipeline, the models in any order, then the "
+        "service's folder.",
+        kw_only=False,
     )
     out: Optional[PathLike] = option(
         default=None,
@@ -162,8 +173,19 @@ class Scaffold(Service, Force, Bounded):
         group=SERVICE,
         kw_only=False,
     )
+    pipeline: Optional[str] = option(
+        default=None,
+        metavar="KIND",
+        help="One service of several models: ocr finds, turns and reads lines of text; each model has an inference.yml.",
+        group=SERVICE,
+        choices=PIPELINES,
+    )
     force: bool = again(Force, "force", help="Replace what is there.")
     limit: Optional[Union[str, int]] = again(Bounded, "limit", cli=False)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        one_of("--pipeline", self.pipeline, PIPELINES)
 
     def said(self) -> dict[str, Any]:
         """What was said of the service, for :func:`mconv.serving.scaffold.options_from`."""

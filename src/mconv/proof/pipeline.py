@@ -165,6 +165,17 @@ class Pipeline:
             raise RuntimeFailedError(f"the service's {module}.py: {header['error']}")
         return dict(zip(header["names"], arrays))
 
+    def whole(self, request: Request) -> tuple[dict[str, Any], str]:
+        """What the modules of a service of several models answer around Paddle itself, and the version of that.
+
+        Raises:
+            RuntimeFailedError: they fail, or refuse the request.
+        """
+        header, _ = self._ask({"do": "whole", "folder": str(self.folder)}, request)
+        if header.get("error"):
+            raise RuntimeFailedError(f"the service's ocr_input.py: {header['error']}")
+        return header["others"], header["version"]
+
     def start(self) -> float:
         """Start the service; the seconds until it listened.
 

@@ -7,29 +7,30 @@ import math
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Optional
 
 import numpy as np
 
 from mconv.artifacts.output import staged
-from mconv.errors import UsageError, VerificationError
+from mconv.errors import UsageError
 from mconv.options.serving import ServeCheck
-from mconv.page.shown import Shown
 from mconv.program.files import load_program, locate
 from mconv.program.program import Program
 from mconv.program.stored import ModelFiles
-from mconv.proof import search
+from mconv.proof import ocr_check, search
 from mconv.proof import service as services
 from mconv.proof.compare import Comparison, Tolerance, compare
 from mconv.proof.feeds import load_feeds, specs_of
 from mconv.proof.pipeline import HTTP_FORMS, Answer, Pipeline, Request
 from mconv.proof.runners import Answers
+from mconv.proof.serve_report import FormResult, OneDNNResult, ServeReport
 from mconv.runtimes import Runtime, Worker, find
 from mconv.runtimes.outcome import RunResult, WorkerError
 from mconv.serving import configure, onednn, scaffold, servers
 from mconv.serving.configure import ServingConfig
+from mconv.serving.kinds import OCR, PICTURES
 from mconv.serving.scaffold import ServiceOptions
 from mconv.serving.servers import FoundService, Server
 from mconv.serving.servers.requests import TENSORS
@@ -39,106 +40,12 @@ RUNTIME = "paddle-2.3.2"
 RPC_FORMS = {
     "tensor": ("rpc strings", "rpc tensors", "rpc bytes"),
     "text": ("rpc strings", "rpc tensors"),
-    "image": ("rpc strings", "rpc tensors", "rpc bytes"),
+    **dict.fromkeys(PICTURES, ("rpc strings", "rpc tensors", "rpc bytes")),
 }
 # how often the input sets are run to compare times; what is slower, and what another answer, in parts of the largest number
 _ROUNDS, _SLOWER, _DIFFERENT = 4, 1.15, 1e-3
 _NOTICED = 5e-4  # seconds: what is less is noise
 BAD = "bad requests"
-
-
-@dataclass(frozen=True)
-class FormResult:
-    """One form of request, over all input sets.
-
-    Attributes:
-        form: ``http key/value``, ``http tensors``, ``open inference``, ``rpc strings``, ``rpc tensors``, ``rpc bytes``,
-            those that the server takes; of a generated service also its clients, ``http_client.py`` and
-            ``rpc_client.py``, and ``bad requests``.
-        ok: whether every output of every set equals direct inference.
-        max_abs: largest absolute difference; None when there was no comparable answer.
-        seconds: the time of each request; the first one also waits for the model to be loaded.
-        reason: why it is not ok.
-    """
-
-    form: str
-    ok: bool
-    max_abs: Optional[float]
-    seconds: list[float]
-    reason: str = ""
-
-
-@dataclass(frozen=True)
-class OneDNNResult:
-    """What oneDNN makes of a model, in direct inference on the requests' arrays, one thread.
-
-    Attributes:
-        on: whether the service uses it.
-        seconds, seconds_without: for all input sets once, the fastest of several rounds.
-        max_abs: largest difference of an output, in parts of the output's largest number; None where they cannot be
-            compared.
-        ok: whether the answers are the same for all practical purposes.
-        advice: what is to be done; empty where nothing is.
-    """
-
-    on: bool
-    seconds: float
-    seconds_without: float
-    max_abs: Optional[float]
-    ok: bool
-    advice: str
-
-
-@dataclass(frozen=True, repr=False)
-class ServeReport(Shown):
-    """What ``mconv serve-check`` found.
-
-    Attributes:
-        ok: whether every form of request gave the answers of direct inference.
-        folder: the ``serving_server/`` folder.
-        runtime: the runtime that answered directly, and, with Paddle Serving, served.
-        paddle: its version of Paddle.
-        server: what served.
-        isolated: whether nothing outside of this machine could reach the service: in a network of its own, or as it
-            listened on the loopback alone. Not so of services that an earlier mconv has written, whose HTTP gateway
-            takes no address, where no such network can be made.
-        ready_seconds: from the start of the service until both ports were open.
-        inputs: per input set, input → shape, as the model gets it.
-        outputs: what the service calls the outputs.
-        forms: the results.
-        kept: where the service was written to, if asked for.
-        service: the generated service that was tested; None: one made for the check, which takes tensors.
-        kind: ``text``, ``image`` or ``tensor``.
-        onednn: whether oneDNN is slower, or answers something else; None where the model fails in the way that the
-            service does not take.
-    """
-
-    ok: bool
-    folder: Path
-    runtime: str
-    paddle: str
-    isolated: bool
-    ready_seconds: float
-    inputs: list[dict[str, list[int]]]
-    outputs: list[str]
-    forms: list[FormResult]
-    kept: Optional[Path] = None
-    service: Optional[Path] = None
-    kind: str = "tensor"
-    onednn: Optional[OneDNNResult] = None
-    server: str = servers.DEFAULT
-
-    def require(self) -> None:
-        """Raise unless every form agreed.
-
-        Raises:
-            VerificationError: names the first form that did not.
-        """
-        for form in self.forms:
-            if not form.ok:
-                raise VerificationError(f"{self.folder}: {form.form}: {form.reason}")
-        if self.onednn is not None and not self.onednn.ok:
-            raise VerificationError(f"{self.folder}: {self.onednn.advice}")
 
 
 def serve_check(chosen: ServeCheck) -> ServeReport:
@@ -160,21 +67,23 @@ def serve_check(chosen: ServeCheck) -> ServeReport:
         if chosen.service is not None:
             raise UsageError("--keep is for a service that is made for the check", "leave out --service or --keep")
         found = None
-    config = configure.read(server / configure.SERVER_TEXT)
     kind = found.kind if found is not None else "tensor"
     for option, given, wanted in (
         ("--inputs", chosen.inputs, "tensor"),
         ("--texts", chosen.texts, "text"),
-        ("--image", chosen.images, "image"),
+        ("--image", chosen.images, OCR if kind == OCR else "image"),
     ):
         if given and kind != wanted:
             raise UsageError(f"{option} is for services of kind {wanted}; this one is of kind {kind}")
     if found is not None and chosen.server not in (None, found.server_name):
         raise UsageError(f"{found.folder} is a service of {found.server_name}, not of {chosen.server}", "--service DIR")
     made_for = servers.named(chosen.server or (servers.DEFAULT if found is None else found.server_name))
+    where = find(chosen.runtime)
+    if found is not None and kind == OCR:
+        return _several(chosen, found, where)
+    config = configure.read(server / configure.SERVER_TEXT)
     files = locate(server)
     program = load_program(files)
-    where = find(chosen.runtime)
     host = where if made_for.rpc else find(made_for.runtime)  # Paddle Serving may be in another runtime than its own
     allowed = max(chosen.tolerance, made_for.tolerance)
     tolerance = Tolerance(allowed, allowed)
@@ -245,11 +154,47 @@ def serve_check(chosen: ServeCheck) -> ServeReport:
     )
 
 
+def _several(chosen: ServeCheck, found: FoundService, where: Runtime) -> ServeReport:
+    """A service of several models: its answers against those of its own steps around Paddle, without the pipeline."""
+    made_for = servers.of(found)
+    with tempfile.TemporaryDirectory(prefix="mconv-serve-") as scratch:
+        run = replace(found, folder=services.copy(found, Path(scratch)))
+        pipeline = Pipeline(
+            where, run, ready_timeout=chosen.ready_timeout,
+            request_timeout=chosen.request_timeout or chosen.ready_timeout, namespace=chosen.namespace,
+        )  # fmt: skip
+        with pipeline:
+            chosen.progress(f"direct inference in {where.name}")
+            requests = ocr_check.requests([Path(path) for path in chosen.images])
+            wanted, version = ocr_check.direct(pipeline, requests)
+            chosen.progress(f"starting the service in {where.name}")
+            ready = pipeline.start()
+            chosen.progress(f"the service is ready after {ready:.1f} s; asking it")
+            forms = []
+            for form in _forms(made_for, pipeline, OCR):
+                answers = [pipeline.ask(form, _shaped(OCR, form, request)) for request in requests]
+                forms.append(ocr_check.judge(form, answers, wanted, chosen.tolerance))
+            told = services.arguments(OCR, requests[0], run.folder)
+            for client in made_for.clients:
+                address = pipeline.url if client.startswith("http") else pipeline.endpoint
+                answer = pipeline.run(client, *address, *told)
+                forms.append(ocr_check.judge(client, [answer], wanted, chosen.tolerance))
+            bad, seconds = _answered_as_bad(pipeline, OCR, {})
+            again = ocr_check.judge(BAD, [pipeline.ask(forms[0].form, requests[0])], wanted, chosen.tolerance)
+            forms.append(FormResult(BAD, not bad and again.ok, again.max_abs, seconds, bad or again.reason))
+        isolated = pipeline.isolated or run.own_http
+    return ServeReport(
+        all(form.ok for form in forms), found.server, where.name, version, isolated, ready,
+        [{"pages": [len(request)]} for request in requests], list(ocr_check.OUTPUTS), forms, None, found.folder, OCR,
+        server=made_for.name,
+    )  # fmt: skip
+
+
 def _forms(server: Server, pipeline: Pipeline, kind: str) -> list[str]:
     """The forms in which a service of that kind is asked."""
     taken = pipeline.addresses.http
     # a picture in base64 is a text in the Tensor message, which says nothing more than the key/value form
-    found = [name for name, form in HTTP_FORMS.items() if form in taken and (kind, form) != ("image", TENSORS)]
+    found = [name for name, form in HTTP_FORMS.items() if form in taken and not (kind in PICTURES and form == TENSORS)]
     return [*found, *(RPC_FORMS[kind] if server.rpc else ())]
 
 
@@ -326,7 +271,7 @@ def _compared_onednn(on: bool, with_it: RunResult, without: RunResult, count: in
 
 
 def _shaped(kind: str, form: str, request: Request) -> Request:
-    return services.as_bytes(request) if kind == "image" and form in ("rpc tensors", "rpc bytes") else request
+    return services.as_bytes(request) if kind in PICTURES and form in ("rpc tensors", "rpc bytes") else request
 
 
 def _bad_requests(
@@ -339,6 +284,16 @@ def _bad_requests(
     tolerance: Tolerance,
 ) -> FormResult:
     """Whether every bad request is answered with an error and a good one is answered as before."""
+    bad, seconds = _answered_as_bad(pipeline, kind, feeds)
+    if bad:
+        return FormResult(BAD, False, None, seconds, bad)
+    again = _judge(BAD, [pipeline.ask(_forms(pipeline.server, pipeline, kind)[0], request)], direct, config, tolerance)
+    reason = f"afterwards a good one: {again.reason}" if again.reason else ""
+    return FormResult(BAD, again.ok, again.max_abs, seconds, reason)
+
+
+def _answered_as_bad(pipeline: Pipeline, kind: str, feeds: Mapping[str, np.ndarray]) -> tuple[str, list[float]]:
+    """What bad request is answered as if it were a good one, or nothing; and the time of each."""
     seconds = []
     for what, body in services.bad_bodies(kind, feeds).items():
         started = time.monotonic()
@@ -349,10 +304,8 @@ def _bad_requests(
         except (ValueError, AttributeError):
             refused = False
         if not refused:
-            return FormResult(BAD, False, None, seconds, f"{what} is answered as if it were a request: {text[:200]}")
-    again = _judge(BAD, [pipeline.ask(_forms(pipeline.server, pipeline, kind)[0], request)], direct, config, tolerance)
-    reason = f"afterwards a good one: {again.reason}" if again.reason else ""
-    return FormResult(BAD, again.ok, again.max_abs, seconds, reason)
+            return f"{what} is answered as if it were a request: {text[:200]}", seconds
+    return "", seconds
 
 
 def _judge(

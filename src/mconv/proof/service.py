@@ -20,6 +20,7 @@ from mconv.program.paths import PathLike
 from mconv.program.program import Program
 from mconv.proof.pipeline import Request
 from mconv.serving import configure
+from mconv.serving.kinds import OCR, PICTURES
 from mconv.serving.servers import FoundService, read
 from mconv.serving.sidecars import read_text
 
@@ -68,7 +69,7 @@ def resolve(path: Path, given: Optional[Path] = None) -> tuple[Path, Optional[Fo
             raise UsageError(f"{path} has several services: {', '.join(str(s.folder) for s in found)}", "--service DIR")
         return path, found[0] if found else None
     found = _services(path) if path.is_dir() else []
-    if len(found) == 1 and _is_server(found[0].server) is not None:
+    if len(found) == 1 and (found[0].kind == OCR or _is_server(found[0].server) is not None):
         return found[0].server, found[0]
     if len(found) > 1:
         raise UsageError(f"{path} holds several services: {', '.join(str(s.folder) for s in found)}", "name one")
@@ -195,7 +196,7 @@ def arguments(kind: str, request: Request, folder: Path) -> list[str]:
     told = []
     for index, (name, value) in enumerate(request.items()):
         path = folder / f"input-{index}"
-        if kind == "image":
+        if kind in PICTURES:
             path.write_bytes(base64.b64decode(str(value)))
             told.append(str(path))
         else:  # in a file: an argument has room for 128 kB
@@ -217,7 +218,7 @@ def bad_bodies(kind: str, feeds: Mapping[str, np.ndarray]) -> dict[str, bytes]:
     bad = dict(BAD_BODIES)
     if kind == "text":
         bad["10 MB of text"] = pairs(text="x" * (10 << 20))
-    elif kind == "image":
+    elif kind in PICTURES:
         bad["no base64"] = pairs(image="%%%")
         bad["no picture"] = pairs(image=base64.b64encode(b"no picture").decode())
         bad["10 MB of text"] = pairs(image="x" * (10 << 20))

@@ -162,7 +162,7 @@ def settle(
     resample = options.resample or stored.get("resample") or "bilinear"
     library = options.library or stored.get("library") or "pillow"
     limits = {k: stored[k] for k in ("widths", "edge", "limit") if k in stored}
-    if width is not None:
+    if width is not None and limits.get("widths") != (width, width):
         limits.pop("widths", None)
     return ImageSettings(
         layout, order, height, width, fit, short, mean, std, scale, resample, library, **limits, notes=notes

@@ -12,19 +12,21 @@ from mconv.errors import MconvError, UsageError
 from mconv.program.copying import copy_file
 from mconv.program.program import Program
 from mconv.serving import image_settings, onednn, tokenizer_files
-from mconv.serving.kinds import KINDS, ModelInput, Written, image_layout, text_roles
+from mconv.serving.kinds import KINDS, OCR, ModelInput, Written, image_layout, text_roles
 from mconv.serving.paddlex import PaddleX
 from mconv.serving.rendering import literal, render
 from mconv.serving.service_options import ServiceOptions
 from mconv.serving.sidecars import read_json, read_text
 
 # its presence says what kind of service a folder holds
-MODULES = {kind: f"{kind}_input.py" for kind in KINDS}
+MODULES = {kind: f"{kind}_input.py" for kind in (*KINDS, OCR)}
 LABELS, CHARACTERS = "labels.txt", "characters.txt"
 # what reads a model's outputs, by what PaddleX calls that
 ANSWERS = {"text": "text_answer.py", "boxes": "box_answer.py"}
 _MAX_BATCH = 10  # of the shapes that TensorRT prepares for
 _MAX_RESIZED = 2_000_000  # pixels of one picture: 24 MB as the model takes it
+_MAX_PAGE = 6_000_000  # of a page in its own proportions: an A4 sheet at 200 dots per inch has 3.9 million
+_MOST_EDGE = 4000  # of such a page, as in PaddleX
 
 Shapes = dict[str, tuple[list[int], list[int], list[int]]]  # input → its smallest, largest and usual shape
 
@@ -154,8 +156,11 @@ def image(
     options: ServiceOptions,
     beside: Optional[Path],
     described: Optional[PaddleX] = None,
+    most_edge: int = _MOST_EDGE,
 ) -> Shapes:
+    """The module for pictures, of which none is longer than *most_edge* where it keeps its proportions."""
     found = image_settings.settle(inputs, options.image, beside, described)
+    page = found.height is None and found.width is None
     service.files[MODULES["image"]] = render(
         MODULES["image"],
         INPUT=f"{literal(inputs[0].name)}, {literal(inputs[0].dtype.label)}",
@@ -174,7 +179,8 @@ def image(
         MEAN=found.mean,
         STD=found.std,
         BATCH=inputs[0].shape[0],
-        MAX_RESIZED=max(_MAX_RESIZED, 8 * (found.height or 0) * (found.width or 0)),
+        MOST_EDGE=most_edge,
+        MAX_RESIZED=_MAX_PAGE if page else max(_MAX_RESIZED, 8 * (found.height or 0) * (found.width or 0)),
     )
     service.summary = found.summary
     service.sizes = 1 if found.height and found.width else None

@@ -13,6 +13,9 @@ from mconv.program.program import Program
 from mconv.serving.configure import ServingConfig
 
 KINDS = ("text", "image", "tensor")
+# of several models: it takes pictures, too
+OCR = "ocr"
+PICTURES = ("image", OCR)
 # what an input of a text model holds → the names that models give it
 ROLES: dict[str, tuple[str, ...]] = {
     "ids": ("input_ids", "ids", "src_ids", "token_ids", "word_ids", "input_word_ids", "tokens"),

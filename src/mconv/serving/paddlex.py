@@ -250,6 +250,12 @@ def _line(found: PaddleX, arguments: dict[str, Any]) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def _line_of_one_width(found: PaddleX, arguments: dict[str, Any]) -> dict[str, Any]:
+    """A line whose direction is asked: no wider than that, filled up to it."""
+    _, height, width = arguments.get("image_shape", (3, 48, 192))
+    return {**_line(found, {"image_shape": (3, height, width)}), "widths": (_edge(width), _edge(width))}
+
+
 def _page(found: PaddleX, arguments: dict[str, Any]) -> dict[str, Any]:
     """A page: in its own proportions, one edge bounded, both multiples of what the network halves."""
     if "image_shape" in arguments and not arguments.get("keep_ratio"):
@@ -265,7 +271,7 @@ def _page(found: PaddleX, arguments: dict[str, Any]) -> dict[str, Any]:
 
 _READERS = {
     "DecodeImage": _decode, "ResizeImage": _resize, "CropImage": _crop, "NormalizeImage": _normalize,
-    "RecResizeImg": _line, "DetResizeForTest": _page,
+    "RecResizeImg": _line, "ClsResizeImg": _line_of_one_width, "DetResizeForTest": _page,
 }  # fmt: skip
 
 

@@ -87,8 +87,7 @@ def plan(
             f"--backend: {made_for.name} runs no {printable(options.backend, 80)!r}",
             f"one of {known}" if known else "leave it out: it has no choice",
         )
-    if options.device_type is None:
-        options = replace(options, device_type=0 if program is None or half_loading.for_gpus(program) is None else 1)
+    options = settled(options, program)
     inputs = inputs_of(config, program)
     tokenizer = tokenizer_files.find(options.tokenizer, beside) if options.service in (None, "text") else None
     service = Service(options.service or input_modules.guess(inputs, options, tokenizer is not None))
@@ -119,6 +118,13 @@ def plan(
         input_modules.answers(service, program, described)
     made_for.files(service, Model(config, program, model, shapes, folder), options)
     return service
+
+
+def settled(options: ServiceOptions, program: Optional[Program]) -> ServiceOptions:
+    """The options with the device that the program is for, where the user names none."""
+    if options.device_type is not None:
+        return options
+    return replace(options, device_type=0 if program is None or half_loading.for_gpus(program) is None else 1)
 
 
 def make(

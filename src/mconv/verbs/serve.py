@@ -20,13 +20,14 @@ from mconv.printable import printable
 from mconv.program import sniff
 from mconv.program.files import load_program, locate
 from mconv.program.paths import PathLike
-from mconv.proof import feeds
+from mconv.proof import feeds, ocr_check
 from mconv.proof import service as services
 from mconv.proof.pipeline import Request
 from mconv.runtimes import find, for_models
 from mconv.runtimes.ports import free_ports, holder, taken
 from mconv.runtimes.supervisor import Running, Supervised, running, states, stop
 from mconv.serving import configure, scaffold, servers
+from mconv.serving.kinds import OCR
 from mconv.serving.servers import Binding, FoundService, requests
 
 # characters of a request that a command line shows; a longer one is put into a file
@@ -320,7 +321,9 @@ def curl(addresses: servers.Addresses, run: FoundService, model: Path, scratch: 
 
 
 def example(run: FoundService, model: Path) -> Request:
-    """A request that the service takes: a text, a small picture, or tensors of one row."""
+    """A request that the service takes: a text, a small picture, a page, or tensors of one row."""
+    if run.kind == OCR:
+        return ocr_check.requests()[0]
     program = load_program(locate(model))
     if run.kind == "text":
         return services.requests("text", program)[0]

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, Optional
 
 from mconv.errors import NotAModelError, UsageError
 from mconv.serving.input_modules import Service
+from mconv.serving.kinds import OCR
 from mconv.serving.servers import paddle_serving_files as files
 from mconv.serving.servers.interface import EVERYWHERE, Addresses, Binding, FoundService, Launch, Model
 from mconv.serving.servers.requests import KEY_VALUE, TENSORS
@@ -37,14 +38,19 @@ class PaddleServing:
         path = folder / files.CONFIG
         try:
             content = yaml.safe_load(path.read_text(encoding="utf-8"))
-            ((name, operator),) = content["op"].items()
+            name, operator = next(iter(content["op"].items()))
             local = operator["local_service_conf"]
+            model = str(local["model_config"])
+            if kind == OCR:
+                name, model = str(content["name"]), str(PurePosixPath(model).parent)
+            elif len(content["op"]) != 1:
+                raise ValueError(f"{len(content['op'])} operators")
             values: dict[str, Any] = {
                 "name": name,
                 "rpc_port": int(content["rpc_port"]),
                 "http_port": int(content["http_port"]),
                 "ir_optim": bool(local.get("ir_optim", False)),
-                "model": str(local["model_config"]),
+                "model": model,
                 "onednn": bool(local.get("use_mkldnn")) and local.get("device_type") == 0,
                 "passes": bool(local.get("onednn_fc")),
                 "health_port": int(content["health_port"]) if content.get("health_port") else None,

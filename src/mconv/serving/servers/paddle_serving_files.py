@@ -15,7 +15,7 @@ from mconv.errors import UsageError
 from mconv.passes import half_loading
 from mconv.printable import quoted
 from mconv.serving import onednn, shape_ranges
-from mconv.serving.input_modules import ANSWERS, CHARACTERS, LABELS, MODULES, Service, Shapes
+from mconv.serving.input_modules import ANSWERS, LABELS, MODULES, Service, Shapes
 from mconv.serving.rendering import literal, render
 from mconv.serving.servers import parts
 from mconv.serving.servers.interface import Model
@@ -23,7 +23,10 @@ from mconv.serving.service_options import ServiceOptions
 
 CONFIG, SERVICE, HTTP_SERVER = "config.yml", "web_service.py", "http_server.py"
 # what no setting is filled into: what requests carry and how they get about, start and end, how Paddle is set up
-PARTS = ("channels.py", HTTP_SERVER, "lifecycle.py", "predictor.py", "request_data.py")
+PARTS = ("channels.py", HTTP_SERVER, "lifecycle.py", "pipeline_op.py", "predictor.py", "request_data.py")
+OPERATOR = "operator.yml"
+# what is asked from elsewhere, and does not go into the container
+_CLIENTS = ("http_client.py", "rpc_client.py")
 SHAPES = "dynamic_shapes.json"
 # requests under way at a time, and how many of them are run together
 _WORKERS, _MANY_WORKERS, _BATCH = 4, 32, 8
@@ -65,25 +68,22 @@ def copies(service: Service, options: ServiceOptions, model: Model) -> int:
     return 2 if service.kind == "text" and options.device_type == 0 and small else 1
 
 
-def add(service: Service, model: Model, options: ServiceOptions) -> None:
-    """Add them.
+def _batched(service: Service, model: Model) -> bool:
+    """Whether requests are run together: texts come one by one, and are too short to keep a processor busy."""
+    return (
+        service.kind == "text" and service.padding is not None and parts.batching(service, model)["JOINABLE"] == "True"
+    )
 
-    Raises:
-        UsageError: the shape file is not of this model.
-    """
-    module = MODULES[service.kind]
+
+def operator(name: str, service: Service, model: Model, options: ServiceOptions) -> str:
+    """The part of ``config.yml`` on one model: an Op of that name."""
+    batched = _batched(service, model)
     weights = onednn.product_bytes(model.program)
-    # texts come one by one, and are too short to keep a processor busy
-    joined = parts.batching(service, model)
-    batched = service.kind == "text" and service.padding is not None and joined["JOINABLE"] == "True"
     fast = onednn.settle(options.onednn, options.device_type == 0, service.sizes, weights, batched)
     dtype = None if model.program is None else half_loading.dtype_of(model.program)
-    names = {"NAME": options.name, "RPC_PORT": options.rpc_port, "HTTP_PORT": options.http_port}
-    service.files[CONFIG] = render(
-        CONFIG,
-        **names,
-        HEALTH_PORT=options.health,
-        WORKERS=options.workers or (_MANY_WORKERS if batched else _WORKERS),
+    return render(
+        OPERATOR,
+        OPERATOR=name,
         BATCH_SIZE=_BATCH if batched else 1,
         BATCH_TIMEOUT=5 if batched else -1,
         CONCURRENCY=copies(service, options, model),
@@ -98,13 +98,39 @@ def add(service: Service, model: Model, options: ServiceOptions) -> None:
         ONEDNN_PASSES=str(fast.passes).lower(),
         ONEDNN_SHAPES=fast.shapes,
         FETCHES=literal([var.alias for var in model.config.fetches]),
+    ).rstrip("\n")
+
+
+def settings(options: ServiceOptions, operators: str, workers: int, also: str = "") -> str:
+    """``config.yml`` around its operators."""
+    return render(
+        CONFIG,
+        **_addresses(options),
+        NAME=options.name,
+        WORKERS=options.workers or workers,
+        OPERATORS=operators,
+        ALSO=also,
     )
+
+
+def _addresses(options: ServiceOptions) -> dict[str, int]:
+    return {"RPC_PORT": options.rpc_port, "HTTP_PORT": options.http_port, "HEALTH_PORT": options.health}
+
+
+def add(service: Service, model: Model, options: ServiceOptions) -> None:
+    """Add them.
+
+    Raises:
+        UsageError: the shape file is not of this model.
+    """
+    workers = _MANY_WORKERS if _batched(service, model) else _WORKERS
+    service.files[CONFIG] = settings(options, operator(options.name, service, model, options), workers)
     answers = next((name[: -len(".py")] for name in ANSWERS.values() if name in service.files), None)
     service.files[SERVICE] = render(
         SERVICE,
         NAME=options.name,
         SUMMARY={"text": "texts in", "image": "pictures in", "tensor": "tensors in"}[service.kind] + ", JSON out",
-        MODULE=module[: -len(".py")],
+        MODULE=MODULES[service.kind][: -len(".py")],
         LOG_FILE=quoted(options.log_file),
         LOG_LEVEL=quoted(options.log_level),
         LABELS=literal(LABELS if LABELS in {*service.copies, *service.files} else None),
@@ -113,23 +139,31 @@ def add(service: Service, model: Model, options: ServiceOptions) -> None:
         # of the program's variables, whatever clients call them
         **_dynamic_shapes(service, options, {var.name: model.shapes[var.alias] for var in model.config.feeds}),
     )
-    for name in ("http_client.py", "rpc_client.py"):
+    service.files[parts.BATCHING] = render(parts.BATCHING, **parts.batching(service, model))
+    add_around(service, options, model.path)
+
+
+def add_around(service: Service, options: ServiceOptions, model: str) -> None:
+    """Add the programs that ask the service, the parts of every service, and what containers are made with.
+
+    Args:
+        model: what is mounted, as seen from the service's folder.
+    """
+    ports = _addresses(options)
+    for name in _CLIENTS:
         service.files[name] = parts.client(name, service.kind, options)
-    home = posixpath.join(_MODEL_HOME, "service")
-    more = sorted({*service.copies, *({LABELS, SHAPES, CHARACTERS, *ANSWERS.values()} & set(service.files))})
     for part in PARTS:
         service.files[part] = render(part)
-    service.files[parts.BATCHING] = render(parts.BATCHING, **joined)
-    copied = [CONFIG, SERVICE, module, *PARTS, parts.BATCHING, *more]
-    ports = {"RPC_PORT": options.rpc_port, "HTTP_PORT": options.http_port, "HEALTH_PORT": options.health}
+    home = posixpath.join(_MODEL_HOME, "service")
+    copied = [CONFIG, SERVICE, *sorted({*service.files, *service.copies} - {CONFIG, SERVICE, *_CLIENTS})]
     service.files["Dockerfile"] = render("Dockerfile", **ports, WORKDIR=home, COPIED=" ".join(copied))
     service.files["docker-compose.yml"] = render(
         "docker-compose.yml",
-        **names,
-        HEALTH_PORT=options.health,
+        **ports,
+        NAME=options.name,
         COMPOSE_NAME=options.name.lower(),
-        MODEL_SOURCE=quoted(model.path).replace("$", "$$"),
-        MODEL_TARGET=quoted(posixpath.normpath(posixpath.join(home, model.path))).replace("$", "$$"),
+        MODEL_SOURCE=quoted(model).replace("$", "$$"),
+        MODEL_TARGET=quoted(posixpath.normpath(posixpath.join(home, model))).replace("$", "$$"),
     )
     service.files["requirements.txt"] = render("requirements.txt")
 

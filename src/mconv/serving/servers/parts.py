@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from mconv.serving.input_modules import Service
+from mconv.serving.kinds import PICTURES
 from mconv.serving.rendering import literal, render
 from mconv.serving.servers.interface import Model
 from mconv.serving.service_options import ServiceOptions
@@ -27,11 +28,11 @@ def client(name: str, kind: str, options: ServiceOptions) -> str:
     """The script ``http_client.py`` or ``rpc_client.py`` for services of a kind."""
     over_http = name.startswith("http")
     address = {"HTTP_PORT": options.http_port, "NAME": options.name} if over_http else {"RPC_PORT": options.rpc_port}
-    imports = ["base64", "json", "sys"] if kind == "image" else ["json", "sys"]
+    imports = ["base64", "json", "sys"] if kind in PICTURES else ["json", "sys"]
     return render(
         name,
         **address,
         IMPORTS="\n".join(f"import {module}" for module in imports),
-        USAGE={"text": "TEXT ...", "image": "PICTURE ...", "tensor": "NAME=JSON|NAME=@FILE ..."}[kind],
-        REQUEST=render(f"client_{kind}.py").rstrip("\n"),
+        USAGE={"text": "TEXT ...", "tensor": "NAME=JSON|NAME=@FILE ..."}.get(kind, "PICTURE ..."),
+        REQUEST=render(f"client_{'image' if kind in PICTURES else kind}.py").rstrip("\n"),
     )
