@@ -56,6 +56,13 @@ def ratio(timings: dict[str, Timing]) -> float:
     return statistics.median((ours - start) / copy for ours, start, copy in rows)
 
 
+def missed(timings: dict[str, Timing]) -> list[str]:
+    """The targets that are not reached, in words."""
+    times, peak = ratio(timings), max(timings["mconv to-onnx"].peak)
+    found = [f"{times:.2f} times cp beside the start-up, more than {MAX_RATIO}"] if times > MAX_RATIO else []
+    return [*found, *([f"{peak:.0f} MB at the peak, not below {MAX_MB:.0f}"] if peak >= MAX_MB else [])]
+
+
 def report(timings: dict[str, Timing], rounds: int) -> str:
     lines = [
         f"BERT-base sized `.json` (418 MB of parameters), opset 17, {machine()}, Python {sys.version.split()[0]}; whole "
@@ -76,10 +83,7 @@ def main() -> NoReturn:
     parser.add_argument("--write", type=Path, help="put the table between the marks in this file")
     arguments = parser.parse_args()
     timings = measure(arguments.rounds)
-    peak = max(timings["mconv to-onnx"].peak)
-    failed = [f"{ratio(timings):.2f} x cp"] if ratio(timings) > MAX_RATIO else []
-    failed += [f"{peak:.0f} MB"] if peak > MAX_MB else []
-    finish(f"{BEGIN}\n{report(timings, arguments.rounds)}\n{END}\n", failed, arguments.write, BEGIN, END)
+    finish(f"{BEGIN}\n{report(timings, arguments.rounds)}\n{END}\n", missed(timings), arguments.write, BEGIN, END)
 
 
 if __name__ == "__main__":
