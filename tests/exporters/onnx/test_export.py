@@ -217,3 +217,13 @@ def test_the_file_with_the_weights_is_hashed_while_it_is_written(external: bool,
         write(export(program, params, opset=17), made, external=external, passing=passing)
     assert passing.hashes() == {p: hash_file(p) for p in (passing.made, passing.source) if p is not None}
     session(made)
+
+
+def test_a_node_without_an_input_is_refused() -> None:
+    """Cholesky's columns of a matrix without any: onnx's own check raises another error than its inference."""
+    program, params = program_of(
+        "cholesky", {"X": np.zeros((2, 0, 0), np.float32)}, {"Out": ("float32", 3)}, {"upper": False}
+    )
+    with pytest.raises(UnsupportedError) as error:
+        export(program, params, opset=13)
+    assert error.value.rows[0]["operator"] == "cholesky"

@@ -215,7 +215,7 @@ class Graph:
     def _inferred(
         self, op: str, described: Any, node: Any, inputs: Sequence[Optional[Value]]
     ) -> list[tuple[DType, Optional[Sequence[D.Dim]]]]:
-        from onnx import helper, shape_inference
+        from onnx import checker, helper, shape_inference
 
         types, data = {}, {}
         for name, value in zip(node.input, inputs):
@@ -232,7 +232,7 @@ class Graph:
         opsets = [helper.make_opsetid("", self.opset)]
         try:
             found = shape_inference.infer_node_outputs(described, node, types, data, None, opsets)
-        except shape_inference.InferenceError as e:
+        except (shape_inference.InferenceError, checker.ValidationError) as e:
             raise Unsupported(f"{op}: {_said(str(e))}") from None
         given: list[tuple[DType, Optional[Sequence[D.Dim]]]] = []
         for number, name in enumerate(node.output):
@@ -295,7 +295,7 @@ def _said(text: str) -> str:
 
 def _misfit(op: str, described: Any, inputs: Sequence[Optional[Value]], attributes: dict[str, Any]) -> Optional[str]:
     """What the schema does not admit, or None."""
-    if len(inputs) > described.max_input:
+    if not described.min_input <= len(inputs) <= described.max_input:
         return f"{len(inputs)} inputs"
     for name in attributes:
         if name not in described.attributes:
