@@ -234,13 +234,19 @@ class Pipeline:
         """Run one of the service's clients."""
         return self._answer(*self._ask({"do": "run", "script": script, "arguments": list(arguments)}, {}))
 
-    def post(self, body: bytes) -> tuple[int, str]:
+    def post(self, body: bytes, form: Optional[str] = None) -> tuple[int, str]:
         """Send a body over HTTP; the status and the text of the answer.
+
+        Args:
+            form: where to: to the address that takes that form; None: the first.
 
         Raises:
             RuntimeFailedError: there was none.
         """
-        header, _ = self._ask({"do": "post", "url": self.addresses.predict}, {"body": np.frombuffer(body, np.uint8)})
+        header, _ = self._ask(
+            {"do": "post", "url": self.addresses.predict if form is None else self.addresses.http[form]},
+            {"body": np.frombuffer(body, np.uint8)},
+        )
         if header.get("error"):
             raise RuntimeFailedError(f"the service: {header['error']}{self.complaint()}")
         return header["status"], header["text"]

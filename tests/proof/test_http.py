@@ -1,0 +1,247 @@
+"""Services of `--server http` in their real server: every kind answers as Paddle does, in both protocols; attacks, mixed
+lengths, signals under load."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import os
+import random
+import signal
+import subprocess
+import threading
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from mconv import api
+from mconv.errors import RuntimeFailedError, UsageError
+from mconv.runtimes.ports import free_ports
+from tests.golden import case
+from tests.managed import require
+from tests.proof.services import running
+from tests.proof.test_attacks import ROW, answered, body
+from tests.proof.test_services import TOGETHER
+from tests.serving.attacks import TEXTS, mutated
+
+pytestmark = pytest.mark.runtime
+
+VOCABULARY = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", *"abcdefgh"]
+DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+
+def made(kind: str, folder: Path, **more: Any) -> Path:
+    """A model's serving_server/ and its service of that kind."""
+    (folder / "vocab.txt").write_text("\n".join(VOCABULARY) + "\n")
+    options = {"text": {"tokenizer": folder / "vocab.txt", "max_length": 16}}.get(kind, {})
+    model = {"text": "2.3.2-bert", "image": "2.3.2-conv", "tensor": "2.3.2-mlp"}[kind]
+    api.to_serving(case(model).model, out=folder, pipeline={"server": "http", "service": kind, **options, **more})
+    return folder
+
+
+@pytest.mark.parametrize("kind", ["text", "image", "tensor"])
+def test_every_form_is_answered_as_by_paddle(kind: str, tmp_path: Path) -> None:
+    require("http")
+    require("paddle-2.3.2")
+    report = api.serve_check(made(kind, tmp_path))
+    forms = ["http key/value", *([] if kind == "image" else ["http tensors"]), "open inference", "http_client.py", "bad requests"]  # fmt: skip
+    assert [(f.form, f.ok, f.reason) for f in report.forms] == [(form, True, "") for form in forms]
+    assert (report.server, report.kind, report.onednn) == ("http", kind, None)
+
+
+def test_without_a_service_one_is_made_for_the_server_that_is_named(tmp_path: Path) -> None:
+    require("http")
+    api.to_serving(case("2.3.2-mlp").model, out=tmp_path)
+    report = api.serve_check(tmp_path, server="http")
+    assert report.ok and report.server == "http" and report.service is None
+    made_for = tmp_path / "there"
+    made_for.mkdir()
+    with pytest.raises(UsageError, match="is a service of http, not of paddle-serving"):
+        api.serve_check(made("tensor", made_for), server="paddle-serving")
+
+
+def open_inference(rng: random.Random) -> bytes:
+    """A request of the Open Inference Protocol with something in it that is not."""
+    tensor: dict[str, Any] = {"name": "x", "datatype": "FP32", "shape": [1, 8], "data": ROW[0].tolist()}
+    values = (None, True, -1, 1e308, 2**70, "", "x", [], [[]], {}, [1], ["x", 1], [[1], [2, 3]], [2**40, 2**40], "BYTES",
+              "INT64", mutated(rng), [-1, 8], [8] * 40)  # fmt: skip
+    for _ in range(rng.randrange(1, 3)):
+        tensor[rng.choice(("name", "datatype", "shape", "data", "parameters"))] = rng.choice(values)
+    found: dict[str, Any] = {"inputs": [tensor] * rng.choice((1, 1, 2))}
+    if rng.random() < 0.2:
+        found[rng.choice(("inputs", "outputs", "id"))] = rng.choice(values)
+    text = json.dumps(found)
+    return (text[: rng.randrange(len(text))] if rng.random() < 0.2 else text).encode("utf-8", "surrogatepass")
+
+
+@pytest.mark.parametrize("count", [300, pytest.param(2000, marks=pytest.mark.slow)])
+def test_nothing_that_is_sent_stops_the_service(tmp_path: Path, count: int) -> None:
+    rng = random.Random(count)
+    with running(made("tensor", tmp_path), request_timeout=30) as service:
+        good = service.ask("http key/value", {"x": ROW})
+        ((name, wanted),) = good.values.items()
+        for what, text in TEXTS.items():
+            request = json.dumps({"key": ["x"], "value": [text]}).encode("utf-8", "surrogatepass")
+            status, reply = service.post(request)
+            assert status == 400 and json.loads(reply)["err_no"] == 400, (what, status, reply[:200])
+        for index in range(count):
+            sent = body(rng)
+            status, reply = service.post(sent)
+            assert status in (200, 400), (status, sent, reply[:300])
+            assert status == 400 or json.loads(reply)["key"] == [name], sent
+            sent = open_inference(rng)
+            status, reply = service.post(sent, "open-inference")
+            assert status in (200, 400), (status, sent, reply[:300])
+            assert "error" in json.loads(reply) if status == 400 else json.loads(reply)["outputs"], sent
+            if index % 100 == 99:
+                answered(service, name, wanted)
+        deep = b'{"inputs": ' + b"[" * 100_000
+        assert service.post(deep, "open-inference")[0] == 400
+        assert "Traceback" not in (service.folder / "service.log").read_text()
+
+
+def test_texts_of_mixed_lengths_are_run_together(tmp_path: Path) -> None:
+    rng = np.random.default_rng(1)
+    count = 200
+    texts = [" ".join(rng.choice(VOCABULARY[4:], n)) for n in rng.integers(1, 14, count)]
+    path = made("text", tmp_path) / "service" / "service.py"
+    path.write_text(path.read_text().replace('"SERVICE_LOG_LEVEL", "WARNING"', '"SERVICE_LOG_LEVEL", "INFO"'))
+    with running(tmp_path) as service:
+        (service.folder / "together.py").write_text(TOGETHER)
+        answer = service.run("together.py", json.dumps(texts))
+        assert not answer.error, answer.error
+        assert answer.values["together"].shape == (count, 3) and np.ptp(answer.values["alone"], axis=0).min() > 1e-3
+        np.testing.assert_allclose(answer.values["together"], answer.values["alone"], atol=1e-5)
+        log = (service.folder / "service.log").read_text()
+        assert log.count("requests were run together") > 10 and "not joined any more" not in log
+        assert service.ask("http key/value", {"0": "word " * 30}).others["truncated"] == ["0"]
+
+
+# ------------------------------------------------------------------------------------------------- signals
+
+
+@contextlib.contextmanager
+def started(folder: Path) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
+    """The service's process, ready, and its port."""
+    where = require("http")
+    (port,) = free_ports(1)
+    env = where.environ(SERVICE_HOST="127.0.0.1", SERVICE_HTTP_PORT=str(port), OMP_NUM_THREADS="1")
+    process = subprocess.Popen(
+        [str(where.python), "service.py"], cwd=folder / "service", env=env, stderr=subprocess.DEVNULL
+    )
+    try:
+        deadline = time.monotonic() + 120
+        while True:
+            try:
+                with DIRECT.open(f"http://127.0.0.1:{port}/health", timeout=5) as reply:
+                    assert reply.status == 200
+                    break
+            except OSError:
+                assert process.poll() is None and time.monotonic() < deadline
+                time.sleep(0.1)
+        yield process, port
+    finally:
+        process.kill()
+        process.wait()
+
+
+@pytest.mark.parametrize("kept", [True, False], ids=["kept connections", "a connection each"])
+def test_what_was_accepted_is_answered_before_it_ends(tmp_path: Path, kept: bool) -> None:
+    """Under load, SIGTERM: whoever asks until shortly after it, as a load balancer does that looks at /health, has answers;
+    then nobody listens."""
+    sent = json.dumps({"key": ["x"], "value": [json.dumps(ROW.tolist())]})
+    answers: list[int] = []
+    lost: list[str] = []
+    over = threading.Event()
+
+    with started(made("tensor", tmp_path)) as (process, port):
+
+        def load() -> None:
+            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+            while not over.is_set():
+                try:
+                    connection.request("POST", "/model/prediction", sent, {"Content-Type": "application/json"})
+                    reply = connection.getresponse()
+                    reply.read()
+                    answers.append(reply.status)
+                except (OSError, http.client.HTTPException) as error:
+                    lost.append(repr(error))
+                    return
+                if not kept or reply.getheader("Connection") == "close":
+                    connection.close()
+
+        threads = [threading.Thread(target=load) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        while len(answers) < 100:
+            assert process.poll() is None and not lost
+            time.sleep(0.01)
+        before = len(answers)
+        process.send_signal(signal.SIGTERM)
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+        connection.request("GET", "/health")
+        assert connection.getresponse().status in (200, 503)
+        over.wait(0.4)  # its linger is longer
+        over.set()
+        assert len(answers) > before
+        assert process.wait(60) == 0
+        for thread in threads:
+            thread.join(60)
+    assert set(answers) == {200} and lost == []
+
+
+def test_a_killed_service_is_noticed_and_what_it_says_of_itself(tmp_path: Path) -> None:
+    require("http")
+    folder = made("tensor", tmp_path)
+    (port,) = free_ports(1)
+    with api.serve(folder, port=port) as run:
+        root = f"http://127.0.0.1:{port}"
+
+        def got(path: str) -> Any:
+            with DIRECT.open(root + path, timeout=30) as reply:
+                return reply.read().decode()
+
+        assert run.serving.server == "http" and run.serving.rpc is None
+        described = json.loads(got("/v2/models/model"))
+        assert described["inputs"] == [{"name": "x", "datatype": "FP32", "shape": [-1, 8]}]
+        assert "/v2/models/model/infer" in json.loads(got("/openapi.json"))["paths"]
+        for url in (f"{root}/model/prediction", f"{root}/v2/models/model/infer"):
+            assert api.verify(case("2.3.2-mlp").model, url, runtime="paddle-2.3.2", tolerance=1e-4).ok
+            measured = api.bench_services([url], model=folder / "serving_server", threads=4, loops=5)
+            assert [(one.status, one.wrong, one.errors) for one in measured.addresses] == [("ok", 0, 0)]
+        assert 'serving_requests_total{protocol="open-inference",result="answered"}' in got("/metrics")
+        (child,) = [
+            int(entry.name)
+            for entry in Path("/proc").iterdir()
+            if entry.name.isdigit() and _is_service(entry, folder / "service")
+        ]
+        os.kill(child, signal.SIGKILL)
+        with pytest.raises(RuntimeFailedError, match="has ended"):
+            run.wait()
+
+
+def _is_service(entry: Path, folder: Path) -> bool:
+    with contextlib.suppress(OSError):
+        return b"service.py" in (entry / "cmdline").read_bytes() and (entry / "cwd").resolve() == folder.resolve()
+    return False
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"rpc_port": 9000}, "--rpc-port: nothing that a service of http has: it has no RPC"),
+        ({"device_type": 1}, "http runs models on the CPU"),
+        ({"onednn": True}, "--onednn: nothing"),
+        ({"backend": "x"}, "--backend: http runs no 'x'"),
+        ({"server": "x"}, "--server: 'x' is not one of paddle-serving, http"),
+    ],
+)
+def test_options_that_mean_nothing_are_refused(options: dict, message: str, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=message):
+        made("tensor", tmp_path, **options)
