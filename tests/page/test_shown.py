@@ -30,7 +30,7 @@ def test_a_look_at_a_model_and_what_follows(tmp_path: Path) -> None:
     line, page = shown(api.inspect(tmp_path / "out"))
     assert line.startswith("<Inspection out: Loads in Paddle") and "float32" in page.text
     line, _ = shown(api.downgrade(tmp_path / "out", tmp_path / "older"))
-    assert line.startswith("<Downgraded inference.pdmodel: Converted") and "2.3" in line
+    assert line.startswith("<Downgraded downgrade: inference.pdmodel: Converted") and "2.3" in line
     line, page = shown(api.to_serving(tmp_path / "out", out=tmp_path / "deploy"))
     assert line.startswith("<ServingResult") and "Inputs and outputs" in page.text
 

@@ -151,7 +151,7 @@ def provenance(found: Document) -> str:
 
 def _said(value: object, key: str) -> object:
     if "bytes" in key:
-        return f"{amount(value)} ({value})"
+        return amount(value) if isinstance(value, int) and value < 1000 else f"{amount(value)} ({value})"
     if isinstance(value, Mapping):
         return ", ".join(f"{k} {v}" for k, v in value.items())
     return ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else value

@@ -106,6 +106,16 @@ def page(found: Sequence[Document]) -> str:
     return frame(title(found[0]), "\n".join(bodies), STYLE + heat.STYLE)
 
 
+# a field that only the document of one command has → the command
+_TOLD_BY = {
+    "casts": "half",
+    "methods": "quantize",
+    "forms": "serve-check",
+    "feeds": "to-serving",
+    "changes": "downgrade",
+}
+
+
 def title(found: Document) -> str:
     """What a document is about."""
     if "recipes" in found:
@@ -119,7 +129,7 @@ def title(found: Document) -> str:
     if isinstance(source, Mapping):
         source = source.get("path") or source.get("spec")
     source = source or found.get("folder") or found.get("path")
-    command = found.get("command")
+    command = found.get("command") or next((name for key, name in _TOLD_BY.items() if key in found), None)
     name = Path(str(source)).name or str(source) if source else "mconv"
     return f"{command}: {name}" if command else name
 
@@ -186,7 +196,7 @@ def _recipes(found: Document) -> Iterator[str]:
         for step in recipe["steps"]:
             compared_rows = (step["proof"] or {}).get("outputs") or []
             worst: Document = max(compared_rows, key=compared.badness, default={})
-            why = step["error"]["message"] if step["error"] else step["reason"]
+            why = step["error"]["message"] if step["error"] else "" if step["status"] == "done" else step["reason"]
             part = step["status"] in ("done", "cached") and (step["proof"] or {}).get("status") == "passed in part"
             rows.append(
                 [_step(step["status"], part), step["name"], spent(step["seconds"]), worst.get("name"),

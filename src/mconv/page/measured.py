@@ -52,7 +52,7 @@ def _services(found: Document) -> Iterator[str]:
         reasons = lane["reasons"] or ({lane["reason"]: None} if lane["reason"] else {})
         notes += [f"{lane['label']}: {reason}{f' ({count} ×)' if count else ''}" for reason, count in reasons.items()]
     yield section(
-        title(found),
+        "Requests a second and latency",
         f"<p>{text(said)}</p>",
         figure(bars.svg(found), wide=True),
         table(head, rows, right=_NUMBERS),
@@ -66,7 +66,7 @@ def _models(found: Document) -> Iterator[str]:
         f"{found['loops']} runs in {turns} turns, {threads} thread{'s' * (threads > 1)}; right is what "
         f"{found['reference']} answers."
     )
-    yield section(title(found), f"<p>{text(said)}</p>", figure(bars.svg(found), wide=True))
+    yield section("Median of the runs", f"<p>{text(said)}</p>", figure(bars.svg(found), wide=True))
     several = len(found["models"]) > 1
     for index, shapes in enumerate(found["input_sets"]):
         lanes = sorted(found["contenders"], key=lambda m: _order(m["sizes"][index]["relative"]))

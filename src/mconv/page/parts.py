@@ -62,6 +62,7 @@ body.mconv { margin: 0 } .mconv main { max-width: 72rem; margin: 0 auto; padding
 .mconv figure { margin: 0; border: 1px solid var(--line); border-radius: .5rem; padding: .5rem .6rem; min-width: 0 }
 .mconv figcaption { font-size: .85rem; color: var(--dim); overflow-wrap: anywhere } .mconv figure svg { width: 100%; height: auto; display: block }
 .mconv .wide { overflow-x: auto } .mconv .wide svg { min-width: 34rem }
+.mconv hr { border: 0; border-top: 2px solid var(--line); margin: 2.2rem 0 1.4rem } .mconv td:first-child { min-width: 5.5rem }
 .mconv footer { margin-top: 2.5rem; color: var(--dim); font-size: .85rem; border-top: 1px solid var(--line); padding-top: .6rem }
 @media (max-width: 40rem) { .mconv main { padding: .9rem .8rem 2rem } .mconv h1 { font-size: 1.2rem }
   .mconv th, .mconv td { padding: .28rem .5rem } .mconv .facts { grid-template-columns: 1fr 1fr } }
