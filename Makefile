@@ -123,8 +123,8 @@ bench-serving: install runtimes ## 20 threads x 200 requests on the generated se
 bench-latency: install runtimes ## latency of converted models beside Paddle's own exports, into docs/benchmarks.md
 	$(BIN)/python bench/latency.py --write docs/benchmarks.md
 
-bench-precision: install runtimes ## int8 and bfloat16 beside float32 in oneDNN, on this CPU
-	$(BIN)/python bench/precision.py
+bench-precision: install runtimes ## int8, bfloat16 and half weights beside float32 in oneDNN, on this CPU, into docs/benchmarks.md
+	$(BIN)/python bench/precision.py --write docs/benchmarks.md
 
 clean: ## remove .venv and caches; the managed runtimes stay (`mconv runtime remove NAME`)
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist

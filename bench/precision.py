@@ -1,7 +1,10 @@
-"""What int8 and bfloat16 make of the speed on this CPU: ``python bench/precision.py [--runs 20] [--rounds 3]``.
+"""What int8, bfloat16 and weights in half precision make of the speed on this CPU.
 
 ResNet-50 and BERT-base of torch, converted and quantised on random inputs (their speed does not depend on the numbers),
-in oneDNN of each Paddle: float32, bfloat16 and int8 in turns, one thread, batch 1. Prints a table in Markdown.
+in oneDNN of each Paddle: float32, bfloat16, int8 and float16 weights (``mconv half --weights-only``) in turns, one
+thread, batch 1.
+
+    python bench/precision.py [--runs 10] [--rounds 3] [--models NAME …] [--write docs/benchmarks.md]
 """
 
 from __future__ import annotations
@@ -12,16 +15,22 @@ import os
 import statistics
 import sys
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch_models
+from to_serving import finish, machine
 
 from mconv import api
+from mconv.errors import MconvError
 from mconv.runtimes import find
 
-RUNTIMES = {"2.6.2": "paddle-2.6.2", "3.3.1": "current"}
+BEGIN, END = "<!-- precision: begin -->", "<!-- precision: end -->"
+RUNTIMES = {"2.3.2": "paddle-2.3.2", "2.6.2": "paddle-2.6.2", "3.3.1": "current"}
+KINDS = {"float32": "float32", "bf16": "bfloat16", "int8": "int8", "weights": "float16 weights"}
+WITHOUT = {("2.3.2", "int8"): "no kernels"}  # they came with 2.5
 
 
 def resnet50(folder: Path) -> dict[str, np.ndarray]:
@@ -43,57 +52,89 @@ MODELS = {"ResNet-50": resnet50, "BERT-base, length 128": bert}
 
 
 def measured(
-    runtime: str, models: dict[str, Path], feed: dict[str, np.ndarray], runs: int, rounds: int
+    version: str, models: dict[str, Path], feed: dict[str, np.ndarray], runs: int, rounds: int
 ) -> dict[str, Any]:
-    """The median seconds of each precision, in turns; what the runtime says where it has none."""
+    """The median seconds of each kind, in turns; what the runtime says where it has none."""
     found: dict[str, list[float]] = {}
-    failed: dict[str, str] = {}
-    workers = {kind: find(runtime).worker() for kind in models}
-    for _ in range(rounds):
-        for kind, folder in models.items():
-            precision: Any = None if kind == "float32" else kind
-            files = folder / "inference.pdmodel", folder / "inference.pdiparams"
-            try:
-                run = workers[kind].run(*files, [feed] * (runs + 3), onednn=True, precision=precision, timeout=900)
-            except Exception as e:  # noqa: BLE001 - what a runtime refuses is a result
-                failed[kind] = str(e)
-                continue
-            found.setdefault(kind, []).extend(run.seconds[3:])
-    for worker in workers.values():
-        worker.close()
+    failed = {kind: WITHOUT[version, kind] for kind in models if (version, kind) in WITHOUT}
+    workers = {kind: find(RUNTIMES[version]).worker() for kind in models if kind not in failed}
+    try:
+        for _ in range(rounds):
+            for kind, worker in workers.items():
+                precision: Any = KINDS[kind] if kind in ("bf16", "int8") else None
+                files = models[kind] / "inference.pdmodel", models[kind] / "inference.pdiparams"
+                try:
+                    run = worker.run(*files, [feed] * (runs + 3), onednn=True, precision=precision, timeout=900)
+                except MconvError as e:
+                    failed[kind] = e.message[:80]
+                    continue
+                found.setdefault(kind, []).extend(run.seconds[3:])
+    finally:
+        for worker in workers.values():
+            worker.close()
     return {**{kind: statistics.median(s) for kind, s in found.items()}, **failed}
 
 
-def main() -> int:
+def row(name: str, version: str, seconds: dict[str, Any]) -> str:
+    """A line of the table: milliseconds, and how many times as fast as float32."""
+    base = seconds["float32"]
+    cells = []
+    for kind in KINDS:
+        value = seconds[kind]
+        if not isinstance(value, float):
+            cells.append(str(value))
+        elif kind == "float32" or not isinstance(base, float):
+            cells.append(f"{value * 1e3:.1f}")
+        else:
+            cells.append(f"{value * 1e3:.1f} ({base / value:.2f} ×)")
+    return f"| {name} | {version} | {' | '.join(cells)} |"
+
+
+def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--runs", type=int, default=20)
+    parser.add_argument("--runs", type=int, default=10)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--models", nargs="*", default=list(MODELS))
+    parser.add_argument("--models", nargs="*", default=list(MODELS), choices=list(MODELS))
+    parser.add_argument("--write", type=Path, help="the Markdown file whose section is replaced")
     options = parser.parse_args()
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-    print("| model | Paddle | float32 ms | bfloat16 ms | int8 ms | bfloat16 | int8 |\n|---|---|---|---|---|---|---|")
+    start, lines, sizes = time.monotonic(), [], []
+
+    def say(text: str) -> None:
+        print(f"{time.monotonic() - start:4.0f} s  {text}", file=sys.stderr, flush=True)
+
     for name in options.models:
         with tempfile.TemporaryDirectory(prefix="bench-precision-") as scratch:
-            plain, small = Path(scratch) / "plain", Path(scratch) / "int8"
+            plain, small, weights = (Path(scratch) / kind for kind in ("plain", "int8", "weights"))
+            say(f"{name}: converting")
             feed = MODELS[name](plain)
             np.savez(Path(scratch) / "x.npz", **feed)
             api.quantize(
-                plain, small, data=Path(scratch) / "x.npz", method="minmax", max_drop=1.0, target="2.6",
-                progress=lambda text: print(text, file=sys.stderr, flush=True),
-            )  # fmt: skip
-            models = {"float32": plain, "bfloat16": plain, "int8": small}
-            for version, runtime in RUNTIMES.items():
-                seconds = measured(runtime, models, feed, options.runs, options.rounds)
-                row = [f"{seconds[k] * 1e3:.1f}" if isinstance(seconds[k], float) else "–" for k in models]
-                row += [
-                    f"{seconds['float32'] / seconds[k]:.2f} ×"
-                    if isinstance(seconds[k], float)
-                    else str(seconds[k])[:80]
-                    for k in ("bfloat16", "int8")
-                ]
-                print(f"| {name} | {version} | {' | '.join(row)} |", flush=True)
-    return 0
+                plain, small, data=Path(scratch) / "x.npz", method="minmax", max_drop=1.0, target="2.6", progress=say
+            )
+            made = api.half(plain, weights, weights_only=True, verify=False)
+            sizes.append(f"{name} {made.bytes['before'] / 1e6:.0f} → {made.bytes['after'] / 1e6:.0f} MB")
+            models = {"float32": plain, "bf16": plain, "int8": small, "weights": weights}
+            for version in RUNTIMES:
+                say(f"{name}: Paddle {version}")
+                lines.append(row(name, version, measured(version, models, feed, options.runs, options.rounds)))
+    table = "\n".join(
+        [
+            BEGIN,
+            "`make bench-precision`: float32, bfloat16, int8 (`mconv quantize`) and float32 with float16 weights (`mconv half "
+            f"--weights-only`; {', '.join(sizes)}) in oneDNN of each Paddle, in turns, one thread, batch 1, ms, the median "
+            f"of {options.rounds} × {options.runs} runs, in brackets times as fast as float32. {machine()}.",
+            "",
+            f"| model | Paddle | {' | '.join(KINDS.values())} |",
+            "|---|---|" + "---|" * len(KINDS),
+            *lines,
+            END,
+            "",
+        ]
+    )
+    say("done")
+    finish(table, [], options.write, BEGIN, END)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -23,6 +23,9 @@ HALF = {int(core.VarDesc.VarType.FP16): "::paddle::platform::float16", int(core.
 TOLD = {"use_gpu": True, "use_cutlass": False, "enable_int8": False}
 
 
+KEPT = []  # what passes and scopes point to has to outlive them
+
+
 def gpu_passes(without):
     """The passes of a predictor on the GPU, in their order."""
     config = inference.Config()
@@ -48,13 +51,20 @@ def operators(graph):
 
 
 def infer(desc):
+    """Infer types and shapes as when the program is built; returns the operators whose shapes cannot be inferred, which is
+    so of some with open sizes that fit when they are run."""
     block = desc.block(0)
+    unknown = []
     for at in range(block.op_size()):
         op = block.op(at)
         if op.type() not in ("feed", "fetch"):
             op.check_attrs()
             op.infer_var_type(block)
-            op.infer_shape(block)
+            try:
+                op.infer_shape(block)
+            except ValueError:
+                unknown.append(op.type())
+    return sorted(unknown)
 
 
 def without_kernel(desc, kernels):
@@ -88,8 +98,8 @@ def look(folder, kernels, without):
     with paddle.static.scope_guard(scope):
         executor = paddle.static.Executor(paddle.CPUPlace())
         program, _, _ = paddle.static.load_inference_model(folder + "/inference", executor)
-    infer(program.desc)
-    row = {"inputs": load(folder), "fused": {}, "needs a GPU": []}
+    unknown = infer(program.desc)
+    row = {"inputs": load(folder), "unknown shapes": unknown, "fused": {}, "needs a GPU": []}
     row["without"] = without_kernel(program.desc, kernels)
     graph = core.Graph(program.desc)
     graph.set_not_owned("__param_scope__", scope)
@@ -114,6 +124,7 @@ def look(folder, kernels, without):
     back = core.get_pass("graph_to_program_pass")
     back.set_not_owned("program", fused)
     back.apply(graph)
+    KEPT.append((program, scope, graph, fused))
     row["after"] = operators(graph)
     row["without after"] = without_kernel(fused, kernels)
     return row

@@ -104,6 +104,27 @@ def test_what_leaves_the_range_is_named_and_kept_by_calibration(tmp_path: Path) 
 
 
 @pytest.mark.runtime
+def test_a_mask_is_saturated_and_named(tmp_path: Path) -> None:
+    require("paddle-2.3.2")
+    nodes = [
+        helper.make_node("Mul", ["mask", "least"], ["hidden"]),
+        helper.make_node("Add", ["x", "hidden"], ["scores"]),
+        helper.make_node("Softmax", ["scores"], ["y"]),
+    ]
+    infos = [helper.make_tensor_value_info(n, TensorProto.FLOAT, ["n", 4]) for n in ("x", "mask", "y")]
+    least = numpy_helper.from_array(np.full((), -1e9, np.float32), "least")
+    graph = helper.make_graph(nodes, "mask", infos[:2], infos[2:], [least])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    onnx.save(model, tmp_path / "mask.onnx")
+    api.onnx2paddle(tmp_path / "mask.onnx", tmp_path / "model", verify=False)
+    mask = np.tile(np.float32([0, 1, 0, 1]), (3, 1))
+    np.savez(tmp_path / "x.npz", x=np.linspace(-1, 1, 12, dtype=np.float32).reshape(3, 4), mask=mask)
+    found = half(tmp_path / "model", tmp_path / "out", feeds=tmp_path / "x.npz")
+    assert found.status == "passed" and found.saturated == ["hidden"]
+    assert {row.name: row.reason for row in found.tensors if row.largest > 65504} == {"scores": "saturated"}
+
+
+@pytest.mark.runtime
 def test_what_proves_nothing_is_no_proof(tmp_path: Path) -> None:
     """Inputs that make every number none, and a calibration that leaves nothing in half."""
     require("paddle-2.3.2")

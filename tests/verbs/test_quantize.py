@@ -26,12 +26,13 @@ from tests.verbs import trained
 RUNTIMES = {"2.3": "paddle-2.3.2", "2.6": "paddle-2.6.2", "3": "current"}
 
 
-def within_a_point(found: QuantizeReport) -> None:
+def within_a_point(found: QuantizeReport, share: float) -> None:
+    """In the emulation and in the kernels of oneDNN, on data held back; *share* is of the size."""
     assert found.status == "passed" and found.held_back and not [row for row in found.layers if not row.int8]
     assert found.accuracy["float32"] - found.accuracy["int8"] <= 0.01
     assert found.int8 is not None and found.int8.operators and found.int8.accuracy is not None
     assert found.accuracy["float32"] - found.int8.accuracy <= 0.01
-    assert found.bytes["after"] < 0.4 * found.bytes["before"]
+    assert found.bytes["after"] < share * found.bytes["before"]
 
 
 @pytest.mark.runtime
@@ -89,13 +90,24 @@ def test_trained_for_a_minute(net: str, rows: int, rate: float, target: str, tmp
     made = getattr(trained, net)()
     data = trained.stripes if net == "resnet" else trained.order
     assert trained.train(made, data, rows, rate, 0.97, 400) > 0.95
-    x, labels = data(1200, 3)
+    x, labels = data(2400, 3)
     np.savez(tmp_path / "x.npz", x=x, label=labels)
     model = trained.save(made, x, tmp_path / "net.onnx")
     options: dict[str, Any] = {"data": tmp_path / "x.npz", "labels": "label", "target": target}
-    found = api.quantize(model, tmp_path / "out", runtime=RUNTIMES[target], **options)
-    assert found.accuracy["float32"] > 0.95
-    within_a_point(found)
+    options["runtime"] = RUNTIMES[target]
+    found = api.quantize(model, tmp_path / "out", **options)
+    assert found.accuracy["float32"] > 0.95 and found.proof >= 576 and found.int8 is not None
+    if net == "resnet":
+        within_a_point(found, 0.4)
+        return
+    assert found.bytes["after"] < 0.4 * found.bytes["before"] and not [row for row in found.layers if not row.int8]
+    assert found.accuracy["float32"] - found.accuracy["int8"] <= 0.01
+    # oneDNN takes the scales of other weights for some of its products: without those it is as right as the emulation
+    assert found.coarse and found.int8.error is not None
+    careful = api.quantize(model, tmp_path / "careful", onednn=True, **options)
+    within_a_point(careful, 0.9)
+    assert careful.int8 is not None and careful.int8.error is not None
+    assert careful.int8.error < min(0.02, found.int8.error)
 
 
 def chain(folder: Path, spread: float) -> Path:
@@ -141,6 +153,35 @@ def test_layers_that_cost_too_much_stay_float32(workers: Callable[[str], Any], t
     (want,) = workers("paddle-2.3.2").run(*_pair(model), {"x": x}).outputs[0]
     (got,) = workers("paddle-2.3.2").run(found.program, found.params, {"x": x}).outputs[0]
     assert error_of([[want]], [[got]], 0) == pytest.approx(found.outputs[0].error, rel=1e-3)
+
+
+@pytest.mark.runtime
+def test_products_that_onednn_rounds_by_other_scales(tmp_path: Path) -> None:
+    """Columns of many sizes: what is off is foretold from the weights, and those products can stay float32."""
+    require("paddle-2.6.2")
+    random = np.random.default_rng(0)
+    even = random.uniform(-1, 1, (48, 64)).astype(np.float32)
+    spread = (random.normal(size=(64, 32)) * np.exp(random.normal(0, 1, (1, 32)))).astype(np.float32)
+    held = {"even": even, "spread": spread, "bias": np.ones(64, np.float32), "shift": np.ones(32, np.float32)}
+    nodes = [
+        helper.make_node("MatMul", ["x", "even"], ["product"]),
+        helper.make_node("Add", ["product", "bias"], ["first"]),
+        helper.make_node("MatMul", ["first", "spread"], ["second"]),
+        helper.make_node("Add", ["second", "shift"], ["y"]),
+    ]
+    x, y = (helper.make_tensor_value_info(n, TensorProto.FLOAT, ["n", size]) for n, size in (("x", 48), ("y", 32)))
+    weights = [numpy_helper.from_array(v, n) for n, v in held.items()]
+    graph = helper.make_graph(nodes, "spread", [x], [y], weights)
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), tmp_path / "m.onnx")
+    np.savez(tmp_path / "x.npz", x=random.normal(size=(64, 48)).astype(np.float32))
+    options: dict[str, Any] = {"data": tmp_path / "x.npz", "method": "minmax", "target": "2.6"}
+    found = api.quantize(tmp_path / "m.onnx", tmp_path / "out", **options)
+    (off,) = found.coarse.values()
+    assert list(found.coarse) == ["second"] and any("--onednn" in warning for warning in found.warnings)
+    assert found.int8 is not None and found.int8.error == pytest.approx(off, rel=0.3) and off > 0.05
+    careful = api.quantize(tmp_path / "m.onnx", tmp_path / "careful", onednn=True, **options)
+    assert [row.name for row in careful.layers] == ["product"] and careful.int8 is not None
+    assert careful.int8.operators and careful.int8.error is not None and careful.int8.error < 0.01
 
 
 def _pair(folder: Path) -> tuple[Path, Path]:
@@ -190,6 +231,7 @@ def test_what_the_log_of_paddle_says() -> None:
         ({"percentile": 10}, UsageError, "--percentile 10"),
         ({"max_drop": 0}, UsageError, "--max-drop 0"),
         ({"target": "1.8"}, UnsupportedError, "Paddle 1.8 has no quantize_linear"),
+        ({"onednn": True}, UsageError, "--onednn: Paddle 2.3 has no int8 kernels"),
         ({"keep": ["conv9d"]}, UsageError, "--keep conv9d"),
         ({"keep": ["matmul_v2"]}, UnsupportedError, "no product or convolution"),
         ({"labels": "nowhere"}, UsageError, "holds no labels called 'nowhere'"),

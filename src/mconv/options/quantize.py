@@ -66,6 +66,11 @@ class Quantize(Runs, Force, Bounded, Paged, Progress):
         help="An operator or a variable that stays float32. Repeatable.",
         group=CONVERSION,
     )
+    onednn: bool = option(
+        default=False,
+        help="Also keep products in float32 whose weights oneDNN's int8 kernels round too coarsely (Paddle 2.5 to 3.3).",
+        group=CONVERSION,
+    )
     target: Optional[TargetLike] = option(
         default=None,
         typed=str,

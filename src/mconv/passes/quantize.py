@@ -114,6 +114,24 @@ def integers(layer: Layer, params: Mapping[str, TensorSource]) -> dict[str, Tens
     }
 
 
+def onednn_error(layer: Layer, params: Mapping[str, TensorSource]) -> float:
+    """How far off oneDNN's int8 kernel rounds the weight of a product: ‖difference‖ / ‖weight‖; 0 of convolutions.
+
+    In Paddle 2.5 to 3.3 the scale of output channel c of an ``fc`` is the largest magnitude of the c-th run of
+    consecutive numbers of a column's length, not of the column (``compute_propagate_scales_mkldnn_pass``, ``GetScales``).
+    """
+    import numpy as np
+
+    if "conv" in layer.operator or layer.axis == 0:  # with its axes turned it is no fc, and stays float32 there
+        return 0.0
+    array = np.asarray(params[layer.weight].array(), np.float32)
+    scales = np.abs(array).reshape(array.shape[1], array.shape[0]).max(axis=1, initial=0.0) / np.float32(127)
+    scales[scales == 0] = np.finfo(np.float32).tiny
+    rounded = np.rint(array / scales).clip(-127, 127) * scales
+    whole = float(np.linalg.norm(array))
+    return float(np.linalg.norm(rounded - array)) / whole if whole else 0.0
+
+
 def held(layer: Layer) -> str:
     """The name under which the int8 weight of a layer is stored: another one where it is read with its axes turned."""
     return f"{layer.weight}.int8_turned" if layer.axis == 0 and "conv" not in layer.operator else f"{layer.weight}.int8"

@@ -132,7 +132,7 @@ class Emulation:
         return None if None in errors else max((e for e in errors if e is not None), default=0.0)
 
     def tensors(self, names: Sequence[str], dtype: DType, worst: int) -> list[HalfTensor]:
-        """Of the tensors inside, those that leave the range, and the *worst* of the others."""
+        """Of the tensors inside, those that leave the range, the *worst* of the others, and those that were saturated."""
         count = len(self.program.fetches)
         found: dict[str, HalfTensor] = {}
         for start in range(0, len(names), _GROUP):
@@ -153,7 +153,8 @@ class Emulation:
                         found[name] = row
         beyond = [row for row in found.values() if row.reason == "beyond the range"]
         others = [row for row in found.values() if row.reason == "loses the most"]
-        return [*beyond, *sorted(others, key=_badness, reverse=True)[:worst]]
+        saturated = [row for row in found.values() if row.reason == "saturated"]
+        return [*beyond, *sorted(others, key=_badness, reverse=True)[:worst], *saturated]
 
 
 def _badness(row: HalfTensor) -> tuple[bool, float]:

@@ -20,6 +20,7 @@ from mconv.artifacts.output import staged
 from mconv.artifacts.provenance import Recording, model_sources
 from mconv.errors import (
     UnsupportedError,
+    UsageError,
     VerificationError,
 )
 from mconv.options.quantize import Quantize
@@ -39,6 +40,7 @@ from mconv.verbs.quantize_search import Search, Trials
 
 MAX_DROP = 0.01  # of the share of right answers, where the data have labels
 MAX_ERROR = 0.1  # of the numbers, where they have none: ‖difference‖ / ‖float32‖
+COARSE = 0.02  # ‖difference‖ / ‖weight‖; 0.005 is what the right scales give
 FIRST_INT8 = 2005000  # the first Paddle whose oneDNN makes int8 kernels of this form
 
 
@@ -72,6 +74,15 @@ def quantize(chosen: Quantize) -> QuantizeReport:
                 f"{found.program}: no product or convolution with a stored float32 weight",
                 f"what is quantised are {', '.join(rewriting.QUANTISED)}",
             )
+        kernels = targets.get(goal).version >= FIRST_INT8
+        if chosen.onednn and not kernels:
+            raise UsageError(f"--onednn: Paddle {goal} has no int8 kernels of this form", "--target 2.6 or 3")
+        errors = {layer.name: rewriting.onednn_error(layer, items) for layer in layers} if kernels else {}
+        coarse = {name: error for name, error in errors.items() if error > COARSE}
+        if chosen.onednn:
+            layers = [layer for layer in layers if layer.name not in coarse]
+            if not layers:
+                raise UnsupportedError("--onednn: every product stays float32", "without it all other runtimes gain")
         specs = specs_of(program)
         sets = labelled.load(Path(chosen.data), specs, labels)
         proving = labelled.load(Path(chosen.inputs), specs, labels) if chosen.inputs is not None else []
@@ -82,6 +93,12 @@ def quantize(chosen: Quantize) -> QuantizeReport:
             Path(path), out / "inference.pdmodel", out / "inference.pdiparams", goal, "passed", where.label
         )
         report.warnings += warnings
+        report.coarse = coarse
+        if coarse and not chosen.onednn:
+            report.warnings.append(
+                f"int8 kernels of oneDNN (Paddle 2.5 to 3.3) take scales of other weights for {len(coarse)} products, "
+                f"whose weights are up to {max(coarse.values()):.1%} off there: for a CPU, --onednn keeps them in float32"
+            )
         judged = proving or sets
         report.calibration, report.proof = (sum(s.rows for s in part) for part in (sets, judged))
         report.held_back = bool(proving)

@@ -88,6 +88,8 @@ class QuantizeReport(Shown):
         limit: what was allowed: of the drop in accuracy with labels, of the error without.
         accuracy: ``float32`` and ``int8``, the share of right answers; empty without labels.
         layers: of every layer, what was found.
+        coarse: products whose weights oneDNN's int8 kernels round by scales that are not theirs (Paddle 2.5 to 3.3), by
+            their outputs: ‖difference‖ / ‖weight‖, where that is above 2%.
         outputs: the figures of every output.
         int8: with int8 kernels of oneDNN; None where the runtime has none.
         bytes: size of the parameters before and after.
@@ -108,6 +110,7 @@ class QuantizeReport(Shown):
     limit: float = 0.0
     accuracy: dict[str, float] = field(default_factory=dict)
     layers: list[QuantizedLayer] = field(default_factory=list)
+    coarse: dict[str, float] = field(default_factory=dict)
     outputs: list[QuantizedOutput] = field(default_factory=list)
     int8: Optional[Int8Run] = None
     bytes: dict[str, int] = field(default_factory=dict)
