@@ -12,7 +12,7 @@ gives() {
     typed=$((typed + 1))
     printf '$ %s\n' "$*"
     "$@" > said 2>&1; local code=$?
-    sed 's/^/    /' said
+    sed 's/^/    /' said; [ -z "$(tail -c 1 said)" ] || echo
     [ $code = "$wanted" ] || fail "$* ended with $code, not $wanted"
 }
 
