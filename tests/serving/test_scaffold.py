@@ -263,7 +263,8 @@ def test_compose_maps_the_ports_of_the_article_and_mounts_the_model_where_the_se
     assert "WORKDIR /home/model-server/service\n" in planned.files["Dockerfile"]
     (copied,) = re.findall(r"COPY --chown=serving (.*) \./", planned.files["Dockerfile"])
     assert set(copied.split()) == set(planned.files) - {
-        "Dockerfile", "docker-compose.yml", "requirements.txt", "http_client.py", "rpc_client.py",
+        "Dockerfile", "docker-compose.yml", "requirements.txt", "http_client.py", "rpc_client.py", "kubernetes.yaml",
+        "kserve.yaml",
     }  # fmt: skip
     assert "18083/health" in planned.files["Dockerfile"] and "EXPOSE 8088 18082 18083" in planned.files["Dockerfile"]
 

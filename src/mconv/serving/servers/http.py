@@ -14,6 +14,7 @@ from mconv.errors import NotAModelError, UsageError
 from mconv.printable import quoted
 from mconv.serving.input_modules import ANSWERS, CHARACTERS, LABELS, MODULES, Service
 from mconv.serving.rendering import literal, render
+from mconv.serving.servers import manifests
 from mconv.serving.servers.engines import BACKENDS, ENGINE, ONNX, ONNXRUNTIME, OPENVINO, PADDLE, engine, settings
 from mconv.serving.servers.interface import Addresses, Binding, FoundService, Launch, Model
 from mconv.serving.servers.parts import BATCHING, batching, client
@@ -125,6 +126,9 @@ class Http:
             HTTP_PORT=options.http_port,
             MODEL_SOURCE=quoted(model.path).replace("$", "$$"),
             MODEL_TARGET=quoted(posixpath.normpath(posixpath.join(home, model.path))).replace("$", "$$"),
+        )
+        manifests.add(
+            service, model.path, options, inputs=model.inputs, ports={"http": options.http_port}, ready="/health"
         )
         if backend == ONNXRUNTIME:
             service.notes.append(

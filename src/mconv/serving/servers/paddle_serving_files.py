@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import posixpath
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Optional
 
@@ -16,8 +17,9 @@ from mconv.passes import half_loading
 from mconv.printable import quoted
 from mconv.serving import onednn, shape_ranges
 from mconv.serving.input_modules import ANSWERS, LABELS, MODULES, Service, Shapes
+from mconv.serving.kinds import ModelInput
 from mconv.serving.rendering import literal, render
-from mconv.serving.servers import parts
+from mconv.serving.servers import manifests, parts
 from mconv.serving.servers.interface import Model
 from mconv.serving.service_options import ServiceOptions
 
@@ -140,14 +142,18 @@ def add(service: Service, model: Model, options: ServiceOptions) -> None:
         **_dynamic_shapes(service, options, {var.name: model.shapes[var.alias] for var in model.config.feeds}),
     )
     service.files[parts.BATCHING] = render(parts.BATCHING, **parts.batching(service, model))
-    add_around(service, options, model.path)
+    add_around(service, options, model.path, model.inputs, copies(service, options, model))
 
 
-def add_around(service: Service, options: ServiceOptions, model: str) -> None:
+def add_around(
+    service: Service, options: ServiceOptions, model: str, inputs: Sequence[ModelInput] = (), cpus: int = 1
+) -> None:
     """Add the programs that ask the service, the parts of every service, and what containers are made with.
 
     Args:
         model: what is mounted, as seen from the service's folder.
+        inputs: of the model; empty: there are several.
+        cpus: processors that the service keeps busy.
     """
     ports = _addresses(options)
     for name in _CLIENTS:
@@ -166,6 +172,15 @@ def add_around(service: Service, options: ServiceOptions, model: str) -> None:
         MODEL_TARGET=quoted(posixpath.normpath(posixpath.join(home, model))).replace("$", "$$"),
     )
     service.files["requirements.txt"] = render("requirements.txt")
+    manifests.add(
+        service,
+        model,
+        options,
+        inputs=inputs,
+        ports={"http": options.http_port, "rpc": options.rpc_port, "health": options.health},
+        ready="/health",
+        cpus=cpus,
+    )
 
 
 def kind_of(folder: Path) -> Optional[str]:

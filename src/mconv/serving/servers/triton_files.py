@@ -17,7 +17,7 @@ from mconv.program.dtypes import DType
 from mconv.serving import shape_ranges
 from mconv.serving.input_modules import ANSWERS, LABELS, MODULES, Service
 from mconv.serving.rendering import literal, render
-from mconv.serving.servers import paddle_serving_files
+from mconv.serving.servers import manifests, paddle_serving_files
 from mconv.serving.servers import parts as shared
 from mconv.serving.servers.engines import ENGINE, engine
 from mconv.serving.servers.interface import Model
@@ -122,6 +122,16 @@ def add(service: Service, model: Model, options: ServiceOptions) -> None:
         COMPOSE_NAME=options.name.lower(),
         MODEL_SOURCE=quoted(model.path).replace("$", "$$"),
         MODEL_TARGET=quoted(posixpath.normpath(posixpath.join(home, model.path))).replace("$", "$$"),
+    )
+    manifests.add(
+        service,
+        model.path,
+        options,
+        inputs=model.inputs,
+        ports={"http": options.http_port, "grpc": options.rpc_port, "metrics": options.health},
+        ready="/v2/health/ready",
+        live="/v2/health/live",
+        cpus=paddle_serving_files.copies(service, options, model),
     )
 
 
