@@ -10,12 +10,15 @@ from __future__ import annotations
 
 import argparse
 import concurrent.futures
+import contextlib
+import fcntl
 import functools
 import json
 import os
 import re
 import sys
 import tempfile
+import warnings
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -23,6 +26,9 @@ from pathlib import Path
 from typing import Any, Optional
 
 import numpy as np
+
+# where the cases of the installed onnx are kept
+MADE = Path(__file__).resolve().parents[2] / "build"
 
 KINDS = ("node", "simple", "pytorch-converted", "pytorch-operator", "real")
 
@@ -56,15 +62,66 @@ class Case:
 def cases() -> tuple[Case, ...]:
     """All cases of the installed onnx package, in a fixed order."""
     import onnx
-    from onnx.backend.test import loader
 
     data = Path(onnx.__file__).parent / "backend" / "test" / "data"
-    found = []
-    for kind in KINDS:
-        for test in loader.load_model_tests(kind=kind):
+    made = MADE / f"onnx-{onnx.__version__}"
+    with _locked(made):
+        if not made.is_dir():
+            _make_node_cases(made)
+    found = [Case(folder.name, folder, "node") for folder in sorted(made.iterdir())]
+    for kind in KINDS[1:]:
+        for test in _stored(kind):
             folder = Path(test.model_dir) if test.model_dir else data / "light" / Path(test.url).stem
             found.append(Case(test.name, folder, kind))
     return tuple(found)
+
+
+def _stored(kind: str) -> list[Any]:
+    from onnx.backend.test import loader
+
+    return loader.load_model_tests(kind=kind)
+
+
+@contextlib.contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path.with_suffix(".lock"), "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _make_node_cases(folder: Path) -> None:
+    """onnx makes these cases with its own code; until 1.18 it had files of them, in the form that is written here."""
+    from onnx import TensorProto
+    from onnx.backend.test.case.node import collect_testcases
+
+    part = Path(tempfile.mkdtemp(dir=folder.parent))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # numpy's, of the infinities among the data
+        tests = collect_testcases(None)
+    for test in tests:
+        (part / test.name).mkdir()
+        (part / test.name / "model.onnx").write_bytes(test.model.SerializeToString())
+        for i, (inputs, outputs) in enumerate(test.data_sets or ()):
+            data = part / test.name / f"test_data_set_{i}"
+            data.mkdir()
+            for side, values, infos in (
+                ("input", inputs, test.model.graph.input),
+                ("output", outputs, test.model.graph.output),
+            ):
+                for j, (value, info) in enumerate(zip(values, infos)):
+                    tensor = value if isinstance(value, TensorProto) else _tensor(value, info)
+                    (data / f"{side}_{j}.pb").write_bytes(tensor.SerializeToString() if tensor else b"")
+    part.rename(folder)
+
+
+def _tensor(value: Any, info: Any) -> Any:
+    """A value as a tensor; None where it is a sequence or an optional, of which nothing is read again."""
+    from onnx import numpy_helper
+
+    if info.type.WhichOneof("value") != "tensor_type" or value is None:
+        return None
+    return numpy_helper.from_array(np.asarray(value), info.name)
 
 
 def pass_list(target: str) -> Path:

@@ -20,7 +20,26 @@ LARGEST = (1 << 31) - (1 << 20)
 _ALIGNED = 4096  # where a tensor begins in external data, so that it can be mapped
 _SMALL = 1024  # bytes of a tensor that stays in the program beside external data
 # opset → the IR that the release which brought it has (onnx/docs/Versioning.md)
-_IR = {11: 6, 12: 7, 13: 7, 14: 7, 15: 8, 16: 8, 17: 8, 18: 8, 19: 9, 20: 9, 21: 10, 22: 10, 23: 11, 24: 12, 25: 12}
+_IR = {
+    11: 6,
+    12: 7,
+    13: 7,
+    14: 7,
+    15: 8,
+    16: 8,
+    17: 8,
+    18: 8,
+    19: 9,
+    20: 9,
+    21: 10,
+    22: 10,
+    23: 11,
+    24: 12,
+    25: 13,
+    26: 13,
+    27: 13,
+    28: 14,
+}
 
 
 def ir_version(opset: int) -> int:
