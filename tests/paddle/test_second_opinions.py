@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.managed import require
+from mconv.runtimes import paddle2onnx
+from tests.managed import require, run_in
 from tests.paddle import compare
 from tests.paddle.test_models import ZOO
 
@@ -63,11 +64,11 @@ def test_openvino_loads_them(zoo: Path, target: str, tmp_path: Path) -> None:
 
 def test_paddle2onnx_gives_the_same_from_both(zoo: Path, tmp_path: Path) -> None:
     """ONNX of the original .json against ONNX of the converted .pdmodel, both by paddle2onnx, at two sizes."""
-    pytest.importorskip("paddle2onnx")
+    theirs = require(paddle2onnx.RUNTIME)
     ort = pytest.importorskip("onnxruntime")
     pairs = {n: (zoo / f"{n}.json", compare.converted(zoo, n, tmp_path / n) / f"{n}.pdmodel") for n in NAMES}
     paths = [str(p) for pair in pairs.values() for p in pair]
-    done = subprocess.run([sys.executable, "-c", _EXPORT, *paths], capture_output=True, text=True, timeout=600)
+    done = run_in(theirs, "-c", _EXPORT, *paths)
     assert done.returncode == 0, done.stdout[-1000:] + done.stderr[-2000:]
     wrong = []
     for name, pair in pairs.items():

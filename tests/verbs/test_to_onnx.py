@@ -21,7 +21,6 @@ from mconv.errors import (
     UsageError,
     VerificationError,
 )
-from mconv.extras import install
 from mconv.paddle.modern import modernize
 from mconv.program.dtypes import AttrType, DType
 from mconv.program.files import load_program, locate
@@ -29,13 +28,25 @@ from mconv.program.program import Op, Program, Var
 from mconv.runtimes import paddle2onnx
 from mconv.verbs import by_paddle2onnx as verb
 from tests.golden import Case, case
+from tests.managed import require, run_in
 from tests.paddle import fixtures
 
-pytest.importorskip("paddle2onnx.version", reason="paddle2onnx is not installed", exc_type=ImportError)
 ort = pytest.importorskip("onnxruntime")
 
 
-@pytest.mark.parametrize("engine", ["mconv", "paddle2onnx"])
+@pytest.fixture
+def other() -> None:
+    """The other engine, where it is installed."""
+    require(paddle2onnx.RUNTIME)
+
+
+@pytest.fixture(params=["mconv", "paddle2onnx"])
+def engine(request: pytest.FixtureRequest) -> str:
+    if request.param == "paddle2onnx":
+        request.getfixturevalue("other")
+    return request.param
+
+
 def test_golden_models(golden: Case, tmp_path: Path, engine: str) -> None:
     """The outputs that the real Paddle of that era gave, under the model's own names and in its order."""
     path = tmp_path / "m.onnx"
@@ -56,7 +67,6 @@ def test_golden_models(golden: Case, tmp_path: Path, engine: str) -> None:
     assert api.check(tmp_path / "m").ok
 
 
-@pytest.mark.parametrize("engine", ["mconv", "paddle2onnx"])
 def test_paddle_3_and_two_sizes(tmp_path: Path, engine: str) -> None:
     """A ``.json``, in Paddle and in ONNX Runtime at two batch sizes and lengths."""
     source = fixtures.unpack("3.0", "bert", tmp_path / "source")
@@ -70,6 +80,7 @@ def test_paddle_3_and_two_sizes(tmp_path: Path, engine: str) -> None:
     assert len(dims) == 4 and all(isinstance(d, str) for d in dims)  # open, as in the source
 
 
+@pytest.mark.usefixtures("other")
 def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     model, out = case("2.3.2-mlp").model, tmp_path / "m.onnx"
     arguments = ["to-onnx", str(model), str(out), "--runtime", "current", "--engine", "paddle2onnx"]
@@ -98,6 +109,7 @@ def unsupported(tmp_path: Path) -> Path:
     return source
 
 
+@pytest.mark.usefixtures("other")
 def test_what_paddle2onnx_cannot_say_is_one_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """It aborts the process without a name."""
     source = unsupported(tmp_path)
@@ -107,12 +119,18 @@ def test_what_paddle2onnx_cannot_say_is_one_table(tmp_path: Path, capsys: pytest
     assert sorted(p.name for p in tmp_path.iterdir()) == ["source"]
 
 
+NAMES = """
+import paddle, paddle2onnx.paddle2onnx_cpp2py_export as core
+print(*core.get_all_supported_operators_pir())
+print(*(n for n in dir(paddle._C_ops) if not n.startswith("_")))
+"""
+
+
 def test_paddle2onnx_names_are_paddles() -> None:
     """Every operator that it has a mapper for is found under its name in PIR, so that none is called unsupported."""
-    core = pytest.importorskip("paddle2onnx.paddle2onnx_cpp2py_export")
-    paddle = pytest.importorskip("paddle")
-    known = set(core.get_all_supported_operators_pir())
-    pir = {n for n in dir(paddle._C_ops) if not n.startswith("_")}
+    done = run_in(require(paddle2onnx.RUNTIME), "-c", NAMES)
+    assert done.returncode == 0, done.stderr
+    known, pir = (set(names.split()) for names in done.stdout.splitlines()[-2:])
     reached = {n for n in known if n in pir} | {paddle2onnx._CALLED[n] for n in paddle2onnx._CALLED if n in pir}
     # no operators of Paddle's dialect, and one that is the in-place form of another
     assert known - reached == {"assign_out", "builtin_slice", "select_input"}
@@ -120,6 +138,7 @@ def test_paddle2onnx_names_are_paddles() -> None:
     assert paddle2onnx._mapped("add_", known) and not paddle2onnx._mapped("digamma", known)
 
 
+@pytest.mark.usefixtures("other")
 def test_a_model_that_differs_is_kept_under_another_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     original = verb._finish
 
@@ -143,6 +162,7 @@ def test_a_model_that_differs_is_kept_under_another_name(tmp_path: Path, monkeyp
     assert json.loads((kept / "report.json").read_text())["status"] == "failed verification"
 
 
+@pytest.mark.usefixtures("other")
 def test_a_model_that_onnx_runtime_does_not_load_is_no_success(tmp_path: Path) -> None:
     """paddle2onnx 2.1 declares the condition of a loop with another rank than it computes."""
     source = fixtures.unpack("3.3", "branches", tmp_path / "source")
@@ -171,12 +191,14 @@ def test_bad_requests(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         paddle2onnx.importlib.util, "find_spec", lambda name: None if name == "paddle2onnx" else find(name)
     )
+    monkeypatch.setenv("MCONV_CACHE", str(tmp_path / "empty"))
     with pytest.raises(MissingDependencyError, match="needs paddle2onnx") as caught:
         api.to_onnx(model, out, engine="paddle2onnx")
-    assert caught.value.hint == f"install it with `{install('paddle2onnx')}`"
+    assert f"`mconv runtime install {paddle2onnx.RUNTIME}`" in caught.value.hint
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.usefixtures("other")
 def test_a_conversion_without_end_is_stopped(tmp_path: Path) -> None:
     with pytest.raises(RuntimeFailedError, match="did not finish within"):
         api.to_onnx(case("2.3.2-mlp").model, tmp_path / "m.onnx", timeout=0.05, engine="paddle2onnx")

@@ -44,7 +44,6 @@ def test_it_is_written_and_the_exit_code_is_its_own(
 
 def test_a_paddle_model_that_does_not_run(tmp_path: Path) -> None:
     """``to-onnx``, ``convert`` and ``verify`` of a Paddle model."""
-    pytest.importorskip("paddle2onnx.version", reason="paddle2onnx is not installed", exc_type=ImportError)
     path = picky(tmp_path / "m.onnx")
     api.onnx2paddle(path, tmp_path / "p", verify=False, target="3")
     for make, out in ((api.to_onnx, tmp_path / "again.onnx"), (api.convert, tmp_path / "served")):

@@ -90,8 +90,7 @@ NEEDS: dict[str, tuple[Need, ...]] = {
     ),
     "to-static": (Need("building the layer", ("paddle",)),),
     "to-onnx": (
-        Need("the conversion", ("paddle2onnx",)),
-        Need("Paddle 3, which paddle2onnx imports", ("paddle",)),
+        Need("--engine paddle2onnx", ("paddle2onnx", "runtime:paddle2onnx-2.1.0"), optional=True),
         Need("--verify: running the result", ("onnxruntime",), optional=True),
     ),
     "verify": (

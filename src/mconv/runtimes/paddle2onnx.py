@@ -11,11 +11,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Optional
 
-from mconv.errors import MissingDependencyError, RuntimeFailedError, UnsupportedError
-from mconv.extras import install
+from mconv.errors import MissingDependencyError, RuntimeFailedError, RuntimeUnavailableError, UnsupportedError
 from mconv.runtimes import engine
 from mconv.runtimes.runtime import Runtime, find
 
+RUNTIME = "paddle2onnx-2.1.0"
 SCRIPT = Path(__file__).with_name("paddle2onnx_main.py")
 _ABORTED = "Due to the unsupported operators"
 _FAILED = re.compile(r"Failed to convert PaddlePaddle model: (.*)")
@@ -36,18 +36,30 @@ _CALLED = {
 _STRUCTURE = {"data", "feed", "fetch", "if", "while", "has_elements", "shadow_feed", "shadow_output"}
 
 
+def runtime() -> Runtime:
+    """Where paddle2onnx is: this Python, else its managed runtime, which has the old onnx that it asks for.
+
+    Raises:
+        MissingDependencyError: it or Paddle, which it imports, is in neither.
+    """
+    if all(importlib.util.find_spec(name) is not None for name in ("paddle2onnx", "paddle")):
+        return find("current")
+    try:
+        return find(RUNTIME)
+    except RuntimeUnavailableError:
+        raise MissingDependencyError(
+            "--engine paddle2onnx needs paddle2onnx and Paddle",
+            f"install them with `mconv runtime install {RUNTIME}`, or leave out --engine",
+        ) from None
+
+
 def version() -> str:
     """paddle2onnx's version.
 
     Raises:
-        MissingDependencyError: it or Paddle, which it imports, is not installed.
+        MissingDependencyError: it is not installed.
     """
-    missing = [name for name in ("paddle2onnx", "paddle") if importlib.util.find_spec(name) is None]
-    if missing:
-        raise MissingDependencyError(
-            f"converting to ONNX needs {' and '.join(missing)}", f"install it with `{install('paddle2onnx')}`"
-        )
-    return importlib.metadata.version("paddle2onnx")
+    return RUNTIME.partition("-")[2] if runtime().managed else importlib.metadata.version("paddle2onnx")
 
 
 def convert(
@@ -84,7 +96,7 @@ def convert(
 
 
 def _run(request: dict[str, Any], scratch: Path, timeout: float) -> engine.Ended:
-    where: Runtime = find("current")
+    where = runtime()
     # what a .pdmodel becomes on the way is looked at when it fails; nothing may be installed meanwhile
     env = where.environ(TMPDIR=str(scratch), P2O_KEEP_TEMP_MODEL="1", POLYGRAPHY_AUTOINSTALL_DEPS="0")
     return engine.run("paddle2onnx", where.python, SCRIPT, request, folder=scratch, env=env, timeout=timeout)
@@ -105,7 +117,7 @@ def _unsupported(program: Path, scratch: Path, found: str, timeout: float) -> Un
     what = ", ".join(missing) or "an operator that it does not name"
     return UnsupportedError(
         f"paddle2onnx {found} has no mapper for {what}",
-        "write them with other operators in the network before saving it; `pip install -U paddle2onnx` may know more",
+        "leave out --engine: mconv's own may know them",
         rows=rows,
     )
 

@@ -187,6 +187,17 @@ RECIPES: dict[str, Recipe] = {
             imports=("x2paddle.convert",),
         ),
         Recipe(
+            "paddle2onnx-2.1.0",
+            "paddle2onnx 2.1.0 on Paddle 3.3.1: a second opinion for `mconv to-onnx`",
+            ("3.10", "3.11", "3.9", "3.12"),
+            (
+                Step("Paddle", ("paddlepaddle==3.3.1", *_COMMON)),
+                Step("paddle2onnx", ("paddle2onnx==2.1.0", "onnx==1.17.0", "packaging", *_COMMON)),
+            ),
+            1.0,
+            imports=("paddle2onnx",),
+        ),
+        Recipe(
             "paddlenlp-3.0.0b4",
             "PaddleNLP 3.0.0b4 on Paddle 3.0.0: its models, for `mconv to-static`",
             ("3.10", "3.11", "3.9"),
