@@ -255,6 +255,8 @@ def split_evenly(b: Builder, x: Value, parts: int, axis: int) -> list[Value]:
         return split(b, x, [dim // parts] * parts, axis)
     if parts == 1:
         return [x]
+    if counted(b, [dim]):  # the row that stands for none goes into no parts
+        return split(b, x, [D.floordiv(dim, parts)] * parts, axis)
     spec = (x.dtype, (*shape[:axis], D.floordiv(dim, parts), *shape[axis + 1 :]))
     made = b.op_outputs("split", X=x, axis=axis, sections=[], num=parts, results={"Out": [spec] * parts})
     return [bind_shape(b, v) for v in made]
