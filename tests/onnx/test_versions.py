@@ -5,17 +5,13 @@ Each gets an environment of its own with mconv's core dependencies (a few second
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
 import sys
 from pathlib import Path
 
 import onnx
 import pytest
 
-from tests.environments import ROOT, environment, run
-from tests.managed import require
+from tests.environments import environment, run
 from tests.onnx.make import mlp
 from tests.onnx.suite import cases
 
@@ -62,23 +58,3 @@ def test_programs_are_the_same_with_every_onnx(name: str, requirement: str, path
     assert not different, f"onnx {there['onnx']} against {here['onnx']}: {different}"
     converted = [p for p, h in here["paths"].items() if len(h) == 64]
     assert len(converted) > 0.7 * len(paths)
-
-
-@pytest.mark.slow
-@pytest.mark.runtime
-@pytest.mark.parametrize(("target", "runtime"), [("2.3", "paddle-2.3.2"), ("3", "current")])
-def test_the_newest_onnx_has_nothing_that_goes_wrong(target: str, runtime: str) -> None:
-    """Its own node tests, of operators and opsets that onnx 1.17 does not know: right in Paddle, or refused."""
-    where = require(runtime)
-    python = environment("onnx-newest", ("onnx", "numpy", "pyyaml", "rich", "typer<0.29"))
-    done = subprocess.run(
-        [str(python), "-W", "ignore", "-m", "tests.onnx.newest", target, runtime if where.managed else str(where.python)],
-        cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT / "src"), "OMP_NUM_THREADS": "1"},
-        capture_output=True, text=True, timeout=900,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr[-3000:]
-    cases = json.loads(done.stdout)["cases"]
-    bad = {n: c for n, c in cases.items() if c[0] not in ("pass", "refused", "not run")}
-    assert not bad
-    assert all(why for what, why in cases.values() if what == "refused")
-    assert sum(what == "pass" for what, _ in cases.values()) >= 0.85 * len(cases)
