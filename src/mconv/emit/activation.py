@@ -83,7 +83,10 @@ def selu(b: Builder, x: Value, alpha: float, gamma: float) -> Value:
 
 
 def celu(b: Builder, x: Value, alpha: float) -> Value:
-    return unary(b, "celu", x, alpha=alpha)
+    """``max(x, 0) + min(0, α (exp(x / α) - 1))``."""
+    if "celu" in b.operators:
+        return unary(b, "celu", x, alpha=alpha)
+    return scale(b, elu(b, scale(b, x, 1.0 / alpha), 1.0), alpha)
 
 
 def thresholded_relu(b: Builder, x: Value, threshold: float) -> Value:

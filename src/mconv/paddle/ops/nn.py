@@ -97,6 +97,13 @@ def rrelu(ctx: Context, x: Value, *, lower: float, upper: float, is_test: bool) 
     return made, None
 
 
+@paddle_op("celu")
+def celu(ctx: Context, x: Value, *, alpha: float) -> Any:
+    if ctx.has("celu"):
+        return ctx.generic()  # 1:1
+    return emit.activation.celu(ctx.b, x, alpha)
+
+
 @paddle_op("swiglu")
 def swiglu(ctx: Context, x: Value, y: Optional[Value] = None) -> Value:
     b = ctx.b
