@@ -8,7 +8,7 @@ import pickle
 
 import pytest
 
-from mconv.cli.common import _with_codes
+from mconv.cli.output import _with_codes
 from mconv.printable import plain
 from mconv.proof.report import Report
 from mconv.warned import Warned, code_of, coded

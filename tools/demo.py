@@ -18,7 +18,8 @@ from pathlib import Path
 import numpy as np
 
 from mconv import api, runtimes
-from mconv.cli.common import out, render_error
+from mconv.cli.failing import render_error
+from mconv.cli.output import out
 from mconv.errors import MconvError, RuntimeFailedError
 from mconv.program import files
 from mconv.runtimes import Worker

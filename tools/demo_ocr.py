@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 
 from mconv import api, runtimes
-from mconv.cli.common import out, render_error
+from mconv.cli.failing import render_error
+from mconv.cli.output import out
 from mconv.errors import MconvError
 
 LINES = ["Model -> Inference Model -> Serving Model", "mconv to-serving ./pb_model", "PaddlePaddle 2.3.2", "2 + 2 = 4"]

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from mconv.cli import common
+from mconv.cli import failing
 from mconv.cli import main as frame
 from mconv.printable import plain
 from tests.cli.conftest import Run
@@ -177,7 +177,7 @@ def test_a_closed_pipe_is_silent(tmp_path: Path) -> None:
     assert process.stdout is not None and process.stderr is not None
     process.stdout.close()
     assert process.stderr.read() == b""
-    assert process.wait(timeout=120) in (common.EXIT_PIPE, -signal.SIGPIPE)
+    assert process.wait(timeout=120) in (failing.EXIT_PIPE, -signal.SIGPIPE)
 
 
 def test_an_interrupt_ends_with_130() -> None:

@@ -17,7 +17,7 @@ import pytest
 
 _CODES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 RUN = """
-from mconv.cli.common import out
+from mconv.cli.output import out
 rows = [["recipes/production/bert-base-chinese", "serve-check", "passed", "12.3", "last_hidden_state", "1.00e-06", ""],
         ["recipes/production/resnet", "onnx2paddle", "FAILED", "1.0", "y", "3.10e-01",
          "output y: max abs 3.10e-01 is beyond the tolerance of 1.00e-05 in input set 2, and so are others"]]
@@ -77,7 +77,7 @@ def test_elsewhere_a_table_is_as_wide_as_it_is(tmp_path: Path) -> None:
 
 PROGRESS = """
 import os, tempfile, time
-from mconv.cli.common import out
+from mconv.cli.output import out
 with out.progress("reading the model") as say:
     time.sleep(0.4)
     with tempfile.TemporaryFile() as file:

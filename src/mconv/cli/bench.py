@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from mconv.cli.bench_tables import show_models, show_services
-from mconv.cli.common import out
+from mconv.cli.output import out
 from mconv.cli.parameters import Given, with_options
 from mconv.errors import UsageError
 from mconv.options.bench import Bench, BenchModels, BenchServices

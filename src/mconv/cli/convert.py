@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from mconv.cli.common import out, stdout_for_the_result
+from mconv.cli.output import out, stdout_for_the_result
 from mconv.cli.parameters import Given, with_options
 from mconv.cli.piped import piped_text
 from mconv.cli.proving import show_half, show_proof, table_on_failure

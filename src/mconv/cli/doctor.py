@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from mconv.cli.common import out
+from mconv.cli.output import out
 from mconv.extras import DISTRIBUTION
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Optional
 
-from mconv.cli.common import out
+from mconv.cli.output import out
 from mconv.cli.parameters import Given, with_options
 from mconv.cli.piped import piped
 from mconv.errors import VerificationError

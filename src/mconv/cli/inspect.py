@@ -6,7 +6,7 @@ from typing import Annotated, Any, Optional
 
 import typer
 
-from mconv.cli.common import out
+from mconv.cli.output import out
 from mconv.cli.parameters import Given, with_options
 from mconv.cli.piped import piped
 from mconv.options.models import Inspect

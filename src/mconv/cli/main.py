@@ -128,7 +128,7 @@ def run(args: list[str]) -> int:
             sys.stdout.flush()
         return code
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the one place where every error ends
-        from mconv.cli.common import render_error
+        from mconv.cli.failing import render_error
 
         return render_error(error, command, args)
 
@@ -161,7 +161,7 @@ def _run(args: list[str], command: str) -> int:
         near = get_close_matches(first, known, 1)
         hint = f"did you mean `mconv {near[0]}`?" if near else "mconv --help lists the commands"
         raise UsageError(f"mconv has no {'option' if first.startswith('-') else 'command'} {first!r}", hint)
-    from mconv.cli.common import out
+    from mconv.cli.output import out
 
     # for errors raised before the options are parsed
     out.configure(json="--json" in args, debug="--debug" in args)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from mconv.cli.common import out
+from mconv.cli.output import out
 from mconv.cli.parameters import Given, with_options
 from mconv.cli.proving import show_report, table_on_failure
 from mconv.options.onnx import Onnx2Paddle

@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Iterator
 from typing import Any, Optional
 
-from mconv.cli.common import out
+from mconv.cli.output import out
 from mconv.errors import MconvError, UnprovedError
 
 

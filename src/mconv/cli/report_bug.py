@@ -7,7 +7,7 @@ from typing import Annotated, Any, Optional
 
 import typer
 
-from mconv.cli.common import out, stdout_for_the_result
+from mconv.cli.output import out, stdout_for_the_result
 from mconv.cli.parameters import Given, with_options
 from mconv.errors import UsageError
 from mconv.options.report_bug import ReportBug

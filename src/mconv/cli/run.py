@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from mconv.cli.common import out
+from mconv.cli.output import out
 from mconv.cli.parameters import Given, with_options
 from mconv.errors import MconvError
 from mconv.options.running import Run

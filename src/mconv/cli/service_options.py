@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from typing import Any
 
-from mconv.cli.common import out
+from mconv.cli.output import out
 
 
 def show_service(service: Any) -> None:

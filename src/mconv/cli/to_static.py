@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from mconv.cli.common import out, stdout_for_the_result
+from mconv.cli.output import out, stdout_for_the_result
 from mconv.cli.parameters import Given, with_options
 from mconv.cli.proving import show_report, table_on_failure
 from mconv.options.layers import FORMATS, ToStatic

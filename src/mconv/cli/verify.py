@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Optional
 
-from mconv.cli.common import out, stdout_for_the_result
+from mconv.cli.output import out, stdout_for_the_result
 from mconv.cli.parameters import Given, with_options
 from mconv.cli.piped import piped_text
 from mconv.cli.proving import show_outputs

@@ -50,7 +50,8 @@ def _npz_case(sound: bytes, rng: random.Random, folder: Path) -> list[str]:
 
 def _read_inputs(argv: list[str]) -> int:
     """As ``--inputs`` reads them."""
-    from mconv.cli.common import out, render_error
+    from mconv.cli.failing import render_error
+    from mconv.cli.output import out
     from mconv.proof.feeds import InputSpec, load_feeds
 
     specs = [InputSpec("x", DType.FP32, (-1, 4)), InputSpec("ids", DType.INT64, ("n", 3))]
@@ -97,7 +98,8 @@ def _safetensors_case(sound: tuple[dict, bytes], rng: random.Random, folder: Pat
 
 def read_weights(argv: list[str]) -> int:
     """As ``torch2paddle --weights`` reads them, without the seconds that the model takes."""
-    from mconv.cli.common import out, render_error
+    from mconv.cli.failing import render_error
+    from mconv.cli.output import out
     from mconv.torch.sources import weights
 
     out.configure()

@@ -115,7 +115,8 @@ def _pdparams(sound: list[bytes], rng: random.Random, folder: Path) -> list[str]
 
 def _read_weights(argv: list[str]) -> int:
     """As ``mconv to-static --weights`` reads them, without the seconds that the layer takes."""
-    from mconv.cli.common import out, render_error
+    from mconv.cli.failing import render_error
+    from mconv.cli.output import out
     from mconv.dygraph import weights
 
     out.configure()

@@ -1,0 +1,144 @@
+"""An error as the user is told of it: one line, what to do, the table of what is wrong in particular, and its exit code."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shlex
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any, Optional
+
+import typer
+
+from mconv.cli.output import out
+from mconv.cli.process import Stop, silence
+from mconv.errors import (
+    EXIT_BUG,
+    EXIT_INTERRUPTED,
+    LimitError,
+    MconvError,
+    NotAModelError,
+    OutputExistsError,
+    RuntimeFailedError,
+    VerificationError,
+)
+from mconv.printable import printable
+
+EXIT_PIPE = 141  # the shell's 128 + SIGPIPE
+_LONGEST_ROW = 500
+_MOST_ROWS = 20
+
+
+class Stopped(Exception):
+    """An interrupt or a closed pipe, on its way past typer, which would answer them itself."""
+
+    def __init__(self, cause: BaseException):
+        super().__init__(repr(cause))
+        self.cause = cause
+
+
+_MAY_BE_OURS = (RuntimeFailedError.exit_code, VerificationError.exit_code, EXIT_BUG)
+
+
+def render_error(error: BaseException, command: str, typed: Sequence[str] = ()) -> int:
+    """Tell the user what happened, in one line; returns the exit code.
+
+    A :class:`MconvError` gives its own message, hint and code; a usage error of the parser code 2; an interrupt 130,
+    other signals theirs; a closed pipe 141, silently; what the machine refused (a path that cannot be opened, a full
+    disk, no more memory) a code of its kind; anything else is a bug: one line, how to report it, code 70.
+
+    Args:
+        typed: the command's arguments, for the line that says how to report what may be mconv's fault.
+    """
+    if isinstance(error, Stopped):
+        error = error.cause
+    if isinstance(error, BrokenPipeError):
+        silence(sys.stdout)
+        return EXIT_PIPE
+    if isinstance(error, (KeyboardInterrupt, typer.Abort)):
+        out.error(error.message if isinstance(error, Stop) else "interrupted")
+        return error.exit_code if isinstance(error, Stop) else EXIT_INTERRUPTED
+    told = error if isinstance(error, MconvError) else _environment(error)
+    if told is not None:
+        kind, message, hint, code = type(told).__name__, told.message, told.hint, told.exit_code
+    elif hasattr(error, "format_message") and hasattr(error, "exit_code"):  # click's, or typer's own copy of click
+        kind, message, hint, code = "UsageError", error.format_message(), f"{command} --help", error.exit_code
+    else:
+        first = str(error).strip().splitlines()
+        kind, code = "Bug", EXIT_BUG
+        message = f"a bug of mconv: {type(error).__name__}: {first[0] if first else '(no message)'}"
+        hint = "please report it"
+    if out.debug:
+        import traceback
+
+        text = "".join(traceback.format_exception(type(error), error, error.__traceback__))
+        for line in text.splitlines():
+            out._stderr(line)
+    out.error(message, hint)
+    if code in _MAY_BE_OURS and typed and typed[0] != "report-bug":
+        out._stderr(f"to report it: mconv report-bug -- {shlex.join(typed)}")
+    rows = error.rows if isinstance(error, MconvError) else []
+    if rows and not out.json:
+        _show_rows(rows)
+    failure = {"kind": kind, "message": message, "hint": hint, "exit_code": code, "rows": rows}
+    try:
+        out.emit({"error": failure})
+    except BrokenPipeError:
+        silence(sys.stdout)
+    except OutputExistsError as e:
+        out.error(e.message)
+    return code
+
+
+_OUTPUT = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO}
+
+
+def _environment(error: BaseException) -> Optional[MconvError]:
+    """What the machine refused, said as an error of its kind; None for anything else."""
+    if isinstance(error, MemoryError):
+        return LimitError(
+            f"out of memory{': ' if str(error) else ''}{error}", "a machine or a container with more of it can do it"
+        )
+    if not isinstance(error, OSError) or error.errno is None:
+        return None
+    named = [os.fspath(n) for n in (error.filename, error.filename2) if isinstance(n, (str, bytes, os.PathLike))]
+    where = os.fsdecode(named[0]) if named else ""
+    if error.errno in _OUTPUT:
+        return OutputExistsError(f"{where or 'the output'}: cannot be written ({error.strerror})")
+    return NotAModelError(f"{where}: {error.strerror}") if where else None
+
+
+def _show_rows(rows: Sequence[Mapping[str, Any]]) -> None:
+    """What is unsupported, on stderr: a table on a terminal, one line for each row elsewhere."""
+
+    def text(value: Any) -> str:
+        if isinstance(value, (list, tuple)):
+            more = f", … {len(value) - 3} more" if len(value) > 3 else ""
+            return ", ".join(printable(str(v), 200) for v in value[:3]) + more
+        return printable(str(value), 400)
+
+    present = [
+        k for k in dict.fromkeys(k for row in rows for k in row) if any(r.get(k) not in (None, "", []) for r in rows)
+    ]
+    rest = len(rows) - _MOST_ROWS
+    rows = rows[:_MOST_ROWS]
+    if not sys.stderr.isatty():
+        for row in rows:
+            cells = (f"{k}: {text(row[k])}" for k in present if row.get(k) not in (None, "", []))
+            out._stderr("  " + printable(", ".join(cells), _LONGEST_ROW))
+        if rest > 0:
+            out._stderr(f"  … {rest} more")
+        return
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    for heading in present:
+        table.add_column(heading, overflow="fold")
+    for row in rows:
+        table.add_row(*[Text("" if row.get(k) in (None, "", []) else text(row[k])) for k in present])
+    if rest > 0:
+        table.add_row(f"… {rest} more")
+    out.console(stderr=True).print(table)

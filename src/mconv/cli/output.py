@@ -1,0 +1,318 @@
+"""What subcommands print through: for people on stdout, notes and progress on stderr, or the one document of ``--json``."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import json
+import os
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any, Callable, Optional
+
+from mconv.cli.process import silence, to_stdout
+from mconv.printable import json_text, plain, printable, printable_lines
+from mconv.warned import coded
+
+_LONGEST = 2000  # characters of a message, of a line of its table
+
+
+class Output:
+    """Where a subcommand prints. Results go to stdout, everything about the way there to stderr.
+
+    Whatever a text holds, a name from a model or a message about a damaged file, it is made printable here: no caller
+    has to. What is not a document (:meth:`text`) is one line, but for line feeds at its ends.
+    """
+
+    def __init__(self) -> None:
+        self.configure()
+
+    def configure(self, *, json: bool = False, verbose: int = 0, quiet: bool = False, debug: bool = False) -> None:
+        """Set the mode of this run; called by the frame before the subcommand."""
+        self.json = json
+        self.verbose = verbose
+        self.quiet = quiet
+        self.debug = debug
+        self.emitted = False
+        self._consoles: dict[bool, Any] = {}
+
+    def console(self, *, stderr: bool = False) -> Any:
+        """The rich console of stdout or stderr; not wrapped at 80 columns where it is no terminal."""
+        if stderr not in self._consoles:
+            from rich.console import Console
+
+            stream = sys.stderr if stderr else sys.stdout
+            width = None if stream.isatty() else 10_000
+            self._consoles[stderr] = Console(
+                file=stream, width=width, markup=False, highlight=False, emoji=False, soft_wrap=True
+            )
+        return self._consoles[stderr]
+
+    @property
+    def human(self) -> bool:
+        """Whether the result is to be rendered for a person on stdout."""
+        return not self.json and not self.quiet
+
+    def print(self, text: str, style: Optional[str] = None) -> None:
+        """A line of the human-readable result."""
+        body = text.strip("\n")
+        before = len(text) - len(text.lstrip("\n"))
+        self._print("\n" * before + _one_line(body) + "\n" * (len(text) - before - len(body)), style)
+
+    def text(self, text: str) -> None:
+        """A document of several lines as the human-readable result."""
+        self._print(printable_lines(text))
+
+    def _print(self, text: str, style: Optional[str] = None) -> None:
+        if not self.human:
+            return
+        with to_stdout():
+            if style is None:
+                sys.stdout.write(text + "\n")  # spares plain lines the import of rich
+            else:
+                sys.stdout.flush()
+                self.console().print(text, style=style)
+
+    @property
+    def terminal(self) -> bool:
+        """Whether the result is for a person at a terminal, whose width bounds tables."""
+        return self.human and sys.stdout.isatty()
+
+    def table(
+        self,
+        columns: Sequence[str],
+        rows: Sequence[Sequence[object]],
+        *,
+        title: str = "",
+        right: Sequence[str] = (),
+        drop: Sequence[str] = (),
+        verdict: Optional[str] = None,
+    ) -> None:
+        """A table of the human-readable result. At a terminal it fits: columns are left out, names and paths shortened.
+
+        Args:
+            columns: headings.
+            rows: one sequence of cells for each line; anything with a ``str()``, a list for a cell of several lines.
+            title: a line above it.
+            right: the headings whose cells are set flush right (numbers).
+            drop: the headings that a narrow terminal can do without, the first one first.
+            verdict: the heading of what became of each row: at a terminal it stands first and is coloured.
+        """
+        if not self.human:
+            return
+        from rich.box import SIMPLE_HEAD
+        from rich.table import Table
+        from rich.text import Text
+
+        cells = [[cell if isinstance(cell, Text) else Text(_cell(cell)) for cell in row] for row in rows]
+        headings, console = list(columns), self.console()
+        if self.terminal:
+            headings, cells = _fitted(headings, cells, console.width, right, drop, verdict)
+        table = Table(
+            box=SIMPLE_HEAD, title=printable(title) or None, title_justify="left", pad_edge=False, show_edge=False
+        )
+        for heading in headings:
+            number = heading in right  # half a number is none
+            table.add_column(heading, justify="right" if number else "left", overflow="fold", no_wrap=number)
+        for row in cells:
+            table.add_row(*row)
+        with to_stdout():
+            sys.stdout.flush()
+            console.print(table)
+
+    def note(self, text: str) -> None:
+        """What is being done; on stderr, so that it never mixes with the result."""
+        if not self.quiet:
+            self._stderr(text)
+
+    def detail(self, text: str) -> None:
+        """What only ``-v`` shows."""
+        if self.verbose:
+            self._stderr(text)
+
+    def warn(self, text: str) -> None:
+        self._stderr(f"warning: {text}", "yellow")
+
+    def error(self, message: str, hint: Optional[str] = None) -> None:
+        """``error: …`` and, if there is one, ``hint: …``: one line each."""
+        self._stderr(f"error: {message}", "bold red")
+        if hint:
+            self._stderr(f"hint: {hint}")
+
+    def _stderr(self, text: str, style: Optional[str] = None) -> None:
+        # twice: what is escaped is longer than it was
+        text = text[: len(text) - len(text.lstrip(" "))] + printable(printable(text, _LONGEST), _LONGEST + 100)
+        try:
+            if style and sys.stderr.isatty():
+                self.console(stderr=True).print(text, style=style)
+            else:
+                sys.stderr.write(text + "\n")
+                sys.stderr.flush()
+        except OSError:  # full, or closed: there is nowhere to tell it
+            silence(sys.stderr)
+
+    def emit(self, result: object) -> None:
+        """Print the result as the JSON document, once; does nothing without ``--json``."""
+        if self.json and not self.emitted:
+            self.emitted = True
+            unicode = (sys.stdout.encoding or "utf-8").lower().replace("_", "-") in ("utf-8", "utf8")
+            write = json_text if unicode else functools.partial(json.dumps, allow_nan=False)
+            text = write(_with_codes(plain(result), result), indent=2)
+            with to_stdout():
+                sys.stdout.write(text + "\n")
+                sys.stdout.flush()
+
+    @contextlib.contextmanager
+    def status(self, text: str) -> Iterator[None]:
+        """A spinner on a terminal, one plain line elsewhere."""
+        if self.quiet or not sys.stderr.isatty():
+            self.note(text)
+            yield
+        else:
+            with self.console(stderr=True).status(_Phase(text)):
+                yield
+
+    @contextlib.contextmanager
+    def progress(self, text: str) -> Iterator[Callable[[str], None]]:
+        """For long work: the function that is given says what is being done; on a terminal in one line that changes,
+        elsewhere, with ``-v``, in a line each."""
+        if self.quiet or self.verbose or not sys.stderr.isatty():
+            yield self.detail
+            return
+        phase = _Phase(text)
+
+        def say(what: str) -> None:
+            phase.text = what
+
+        with self.console(stderr=True).status(phase):
+            yield say
+
+
+out = Output()
+_GAP = 3  # columns of a terminal between two of a table
+_TELL_BYTES = 10_000_000
+_NARROW = 14  # as short as a name may get
+_GOOD = ("ok", "done", "passed", "cached", "nothing to do", "unchanged")
+
+
+def _fitted(
+    headings: Sequence[str],
+    rows: Sequence[Sequence[Any]],
+    width: int,
+    right: Sequence[str],
+    drop: Sequence[str],
+    verdict: Optional[str],
+) -> tuple[list[str], list[list[Any]]]:
+    """The columns of a table that a terminal of that width has room for, see :meth:`Output.table`."""
+    order = list(range(len(headings)))
+    if verdict is not None:
+        place = headings.index(verdict)
+        order.remove(place)
+        order.insert(0, place)
+    # a column without anything in it says nothing
+    order = [i for i in order if not rows or any(row[i].plain for row in rows)]
+
+    def widths() -> dict[int, int]:
+        return {i: max(t.cell_len for t in _lines(headings[i], rows, i)) for i in order}
+
+    def excess() -> int:
+        return sum(widths().values()) + _GAP * (len(order) - 1) - width
+
+    for heading in drop:
+        if excess() <= 0:
+            break
+        order = [i for i in order if headings[i] != heading]
+    cells = [list(row) for row in rows]
+    names = [i for i in order if headings[i] not in right and headings[i] != verdict]
+    while names and excess() > 0:
+        widest = max(names, key=lambda i: widths()[i])
+        limit = max(_NARROW, widths()[widest] - excess())
+        if limit >= widths()[widest]:
+            break
+        if widest == order[-1]:  # a reason may take several lines, which the table breaks between words
+            names.remove(widest)
+            continue
+        for row in cells:
+            row[widest] = _shortened(row[widest], limit)
+        rows = cells
+    if verdict is not None:
+        for row in cells:
+            found = row[headings.index(verdict)]
+            good = "yellow" if "in part" in found.plain else "green"
+            found.stylize(good if found.plain.startswith(_GOOD) else "dim" if found.plain == "not run" else "bold red")
+    return [headings[i] for i in order], [[row[i] for i in order] for row in cells]
+
+
+def _lines(heading: str, rows: Sequence[Sequence[Any]], place: int) -> list[Any]:
+    from rich.text import Text
+
+    return [Text(heading), *(line for row in rows for line in row[place].split("\n", allow_blank=True))]
+
+
+def _shortened(text: Any, limit: int) -> Any:
+    """The beginning and the end of each line: the end of a path tells more than its middle."""
+    from rich.text import Text
+
+    def cut(line: str) -> str:
+        return line if len(line) <= limit else f"{line[: (limit - 1) // 3]}…{line[-(limit - 1 - (limit - 1) // 3) :]}"
+
+    return Text("\n".join(map(cut, text.plain.split("\n"))), style=text.style)
+
+
+class _Phase:
+    """What is being done, for how long, and how much was written: rendered anew whenever the terminal is."""
+
+    def __init__(self, text: str):
+        self.start, self.text, self.before = time.monotonic(), text, _written()
+
+    def __rich__(self) -> Any:
+        from rich.text import Text
+
+        written = _written() - self.before
+        more = f", {written / 1e6:.0f} MB written" if written >= _TELL_BYTES else ""
+        spent = f" ({time.monotonic() - self.start:.0f} s{more})"
+        return Text(printable(self.text, 200) + spent, overflow="ellipsis", no_wrap=True)
+
+
+def _written() -> int:
+    """Bytes that this process has written, by whichever call; 0 where the system does not say."""
+    try:
+        with open("/proc/self/io", "rb") as file:
+            return next((int(line.split()[1]) for line in file if line.startswith(b"wchar")), 0)
+    except OSError:
+        return 0
+
+
+def _one_line(text: str) -> str:
+    """As :func:`printable`, with the blanks at the beginning, which indent."""
+    return text[: len(text) - len(text.lstrip(" "))] + printable(text)
+
+
+def _cell(value: object) -> str:
+    return "\n".join(printable(str(v)) for v in value) if isinstance(value, (list, tuple)) else printable(str(value))
+
+
+def _with_codes(document: Any, result: Any) -> Any:
+    """The document with ``coded_warnings``, where the result has warnings."""
+    if isinstance(document, dict) and isinstance(getattr(result, "warnings", None), list):
+        document["coded_warnings"] = coded(result.warnings)
+    return document
+
+
+@contextlib.contextmanager
+def stdout_for_the_result() -> Iterator[None]:
+    """Within it, what the user's code, a framework and its C++ print goes to stderr."""
+    sys.stdout.flush()
+    try:
+        kept = os.dup(1)
+    except OSError:  # closed
+        yield
+        return
+    try:
+        os.dup2(2, 1)
+        yield
+    finally:
+        sys.stdout.flush()
+        os.dup2(kept, 1)
+        os.close(kept)
