@@ -73,6 +73,27 @@ def test_verdicts(found: dict[str, Any], kind: str, said: str) -> None:
     assert said in page.text[:300], "the verdict comes first"
 
 
+@pytest.mark.parametrize(
+    ("statuses", "kind", "said"),
+    [
+        (["passed", "passed"], "good", "All verifications passed"),
+        (["passed", "passed in part"], "part", "passed in part"),
+        (["passed", "not verified"], "plain", "not verified"),
+        (["passed", None], "bad", "1 of 2 were not converted"),
+    ],
+)
+def test_several_sources(statuses: list[str | None], kind: str, said: str) -> None:
+    models = [
+        {"source": f"m/{HOSTILE}.onnx", "out": "o/m", "ok": s is not None, "exit_code": 0, "kind": "onnx", "verification": s,
+         "service": None, "warnings": [], "seconds": 1.0, "reason": "" if s else "damaged"}
+        for s in statuses
+    ]  # fmt: skip
+    found = {"ok": None not in statuses, "out": "o", "models": models}
+    assert verdict.of(found).kind == kind and said in verdict.of(found).words
+    page = made(found)
+    assert not {"script", "img"} & set(page.names) and "convert: 2 models" in page.text
+
+
 @pytest.mark.parametrize("status", ["passed", "passed in part", "failed", "unproved", "not verified"])
 def test_verdict_of_each_status(status: str) -> None:
     found = example("onnx2paddle")

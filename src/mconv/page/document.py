@@ -122,6 +122,8 @@ def title(found: Document) -> str:
         return ", ".join(str(recipe["name"]) for recipe in found["recipes"][:4]) or "Recipes"
     if "contenders" in found:
         return measured.title(found)
+    if isinstance(found.get("models"), list):
+        return f"convert: {len(found['models'])} models"
     if "matched" in found:
         names = found.get("models") or {"a": found["a"], "b": found["b"]}
         return f"verify: {Path(names['a']).name} against {Path(names['b']).name}"
@@ -156,6 +158,9 @@ def _sections(found: Document) -> Iterator[str]:
     if "contenders" in found:
         yield from measured.sections(found)
         return
+    if isinstance(found.get("models"), list):
+        yield _models(found["models"])
+        return
     yield _error(found)
     yield conversion.warnings(found)
     yield conversion.ports(found)
@@ -185,6 +190,18 @@ def _error(found: Document) -> str:
 
 def _plain(value: object) -> object:
     return ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else value
+
+
+def _models(found: Sequence[Document]) -> str:
+    """The sources of one conversion of several."""
+    rows = []
+    for one in found:
+        status = str(one["verification"] or "failed")
+        kind = compared.KINDS.get(status, "plain") if one["ok"] else "bad"
+        told = "; ".join(filter(None, [one["reason"], *one["warnings"]]))
+        rows.append([tag(kind, status), Path(one["source"]).name, one["kind"], one["out"], spent(one["seconds"]), told])
+    head = ["", "source", "kind", "in", "took", "why"]
+    return section("Models", table(head, rows, right=["took"]))
 
 
 _WORDS = {"done": "good", "cached": "good", "failed": "bad", "skipped": "plain"}

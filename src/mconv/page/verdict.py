@@ -53,6 +53,8 @@ def _of(found: Document) -> Verdict:
         return _of_recipes(found)
     if "contenders" in found:
         return _of_bench(found)
+    if _several(found):
+        return _of_many(found)
     if "matched" in found:
         return _of_verify(found)
     if "forms" in found:
@@ -76,6 +78,25 @@ def _of(found: Document) -> Verdict:
     if isinstance(target, Mapping):
         target = target.get("paddle")
     return Verdict("plain", "Converted; this command compares nothing", [], {"for Paddle": target})
+
+
+def _several(found: Document) -> bool:
+    """Whether it is of ``mconv convert`` of several sources."""
+    return isinstance(found.get("models"), list) and "out" in found
+
+
+def _of_many(found: Document) -> Verdict:
+    failed = [one for one in found["models"] if not one["ok"]]
+    count = len(found["models"])
+    figures = {"models": count, "folder": found["out"], "took": spent(sum(one["seconds"] for one in found["models"]))}
+    if failed:
+        reasons = [f"{one['source']}: {one['reason']}" for one in failed]
+        return Verdict("bad", f"{len(failed)} of {count} were not converted", reasons, figures)
+    statuses = {str(one["verification"]) for one in found["models"]}
+    if statuses == {"passed"}:
+        return Verdict("good", "All verifications passed", [], figures)
+    kind = "part" if statuses <= {"passed", "passed in part"} else "plain"
+    return Verdict(kind, f"All converted; verification {', '.join(sorted(statuses))}", [], figures)
 
 
 def _of_inspection(found: Document) -> Verdict:

@@ -12,6 +12,7 @@ from typing import Any, Optional, Union
 from mconv.errors import MconvError, NotAModelError, UsageError
 from mconv.options.convert import Convert
 from mconv.options.declare import fields as declared_fields
+from mconv.page.shown import Shown
 from mconv.program.paths import PathLike
 from mconv.proof.report import require_proof
 from mconv.recognise import recognise
@@ -48,8 +49,8 @@ class OneConverted:
     reason: str = ""
 
 
-@dataclass
-class ConvertedMany:
+@dataclass(repr=False)
+class ConvertedMany(Shown):
     """What :func:`convert_many` made.
 
     Attributes:
