@@ -10,6 +10,7 @@ from typing import Any, Callable
 import numpy as np
 import pytest
 
+from mconv import api
 from mconv import paddle as importer
 from mconv.exporters.onnx.graph import newest
 from mconv.program import files
@@ -91,6 +92,22 @@ def test_pp_ocr_goes_round(name: str, tmp_path: Path) -> None:
               "cls": [(1, 3, 48, 192), (3, 3, 48, 192)]}[name.rpartition("_")[2]]  # fmt: skip
     made = convert(source, "2.6")
     _goes_round(source, made.program, dict(made.params), [{"x": _random(s)} for s in shapes], tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.runtime
+@pytest.mark.parametrize("name", OCR)
+def test_pp_ocr_from_its_pdmodel(name: str, tmp_path: Path) -> None:
+    """By the command: Paddle against ONNX Runtime at two sizes."""
+    package = pytest.importorskip("rapidocr_onnxruntime")
+    require("paddle-2.6.2")
+    source = next((Path(package.__file__).parent / "models").glob(f"{name}*.onnx"))
+    api.onnx2paddle(source, tmp_path / "paddle", target="2.6", verify=False)
+    for opset in (13, newest()):
+        report = api.to_onnx(tmp_path / "paddle", tmp_path / f"m{opset}.onnx", opset=opset, verify=True)
+        found = report.verification
+        assert found is not None and found["status"].startswith("passed"), found["reason"]
+        assert found["input_sets"][0] != found["input_sets"][1] and report.target["opset"] == opset
 
 
 def _random(shape: tuple[int, ...]) -> np.ndarray:
