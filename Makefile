@@ -73,7 +73,7 @@ test-recipes: install runtimes ## the recipes that come with mconv, all at once,
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q tests/recipe/test_shipped.py
 
 test-versions: install runtimes ## every Python from 3.9, the oldest and the newest packages, in environments of their own
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(JOBS) tests/onnx/test_versions.py tests/test_pythons.py
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(JOBS) tests/onnx/test_versions.py tests/test_pythons.py tests/serving/test_paddlex_itself.py
 
 # No library has a switch for all of them, so CPUID is answered without AVX-512, VNNI and AMX where the processor lets a
 # process do that (cpuid_fault); the libraries' own switches do it elsewhere, for all but ONNX Runtime and OpenVINO.

@@ -19,6 +19,7 @@ from mconv import api
 from mconv.proof import ocr_check
 from mconv.proof.pipeline import Pipeline
 from mconv.proof.service import as_bytes
+from mconv.runtimes.ports import free_ports
 from tests.proof.services import post, running
 from tests.serving import ocr_pages
 
@@ -28,7 +29,11 @@ pytestmark = [pytest.mark.slow, pytest.mark.runtime]
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     models = ocr_pages.models(tmp_path_factory.mktemp("models"))
-    return api.scaffold(list(models.values()), tmp_path_factory.mktemp("ocr") / "service", pipeline="ocr").folder
+    http_port, rpc_port, health_port = free_ports(3)
+    ports: dict[str, Any] = {"http_port": http_port, "rpc_port": rpc_port, "health_port": health_port}
+    return api.scaffold(
+        list(models.values()), tmp_path_factory.mktemp("ocr") / "service", pipeline="ocr", **ports
+    ).folder
 
 
 @pytest.fixture(scope="module")

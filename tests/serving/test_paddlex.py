@@ -273,6 +273,21 @@ def test_the_description_goes_where_the_model_goes(recogniser: Path, tmp_path: P
         path.unlink()
 
 
+def test_every_verb_puts_it_beside_its_result(recogniser: Path, tmp_path: Path) -> None:
+    text = (recogniser / "inference.yml").read_bytes()
+    api.convert(recogniser, tmp_path / "out", verify=False, keep_inference=False)
+    api.to_onnx(recogniser, tmp_path / "onnx" / "inference.onnx", verify=False)  # as PaddleX looks for it
+    api.to_onnx(recogniser, tmp_path / "other" / "rec.onnx", verify=False)
+    api.edit(recogniser, tmp_path / "edited", dims={"batch": 1}, verify=False)
+    for folder in ("out/serving_server", "onnx", "edited"):
+        assert (tmp_path / folder / "inference.yml").read_bytes() == text, folder
+    assert not (tmp_path / "other" / "inference.yml").exists()
+    # into the folder itself: what is there stays
+    api.to_onnx(recogniser, recogniser / "inference.onnx", verify=False)
+    assert (recogniser / "inference.yml").read_bytes() == text
+    (recogniser / "inference.onnx").unlink()
+
+
 def test_inspect_says_what_it_is(recogniser: Path) -> None:
     (note,) = [n for n in api.inspect(recogniser).notes if "inference.yml" in n]
     assert "PP-OCRv4_mobile_rec" in note and "DecodeImage → RecResizeImg; outputs read as text" in note

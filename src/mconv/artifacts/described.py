@@ -8,13 +8,13 @@ from mconv.program.copying import copy_file
 from mconv.program.files import ModelFiles
 
 NAME = "inference.yml"
-_STEM = "inference"  # PaddleX looks for a model of that name only
+STEM = "inference"  # PaddleX looks for a model of that name only
 
 
 def description(found: ModelFiles) -> list[Path]:
     """The description of a model, in a list that is empty where it has none."""
     path = Path(found.program).parent / NAME
-    return [path] if Path(found.program).stem == _STEM and path.is_file() else []
+    return [path] if Path(found.program).stem == STEM and path.is_file() else []
 
 
 def carry(found: ModelFiles, folder: Path) -> None:

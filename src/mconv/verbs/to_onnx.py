@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Optional
 
 from mconv import inspection, paddle
+from mconv.artifacts import described as described_by
 from mconv.artifacts import provenance
 from mconv.artifacts.destination import Destination
 from mconv.errors import RuntimeFailedError, UsageError
@@ -60,6 +61,10 @@ def to_onnx(chosen: ToOnnx) -> Report:
     report.paddle_operators = {k: v for k, v in seen.operators.items() if k not in ("feed", "fetch")}
     apart = chosen.engine == "mconv" and sum(seen.parameter_bytes.values()) > exporter.LARGEST
     names = [out.name, *([f"{out.name}.data"] if apart else [])]
+    # PaddleX reads inference.onnx beside it
+    described = out.name == f"{described_by.STEM}.onnx" and not (out.parent / described_by.NAME).exists()
+    described = described and bool(described_by.description(found))
+    names += [described_by.NAME] if described else []
     destination = Destination.beside(out.parent, out.name.removesuffix(".onnx"), dict(zip(names, names)))
     frame = Frame(report, chosen, destination, start)
     frame.since_start("read")
@@ -77,6 +82,8 @@ def to_onnx(chosen: ToOnnx) -> Report:
         made = folder / out.name
         frame.record(recording)
         _convert(found, seen, made, report, chosen, Path(scratch), apart, recording)
+        if described:
+            described_by.carry(found, folder)
         report.output = {"file": str(out), "bytes": made.stat().st_size}
         frame.prove(
             lambda: _proof(found, seen, made, report, chosen),

@@ -38,13 +38,13 @@ class PaddleServing:
         path = folder / files.CONFIG
         try:
             content = yaml.safe_load(path.read_text(encoding="utf-8"))
-            name, operator = next(iter(content["op"].items()))
+            (name, operator), *others = content["op"].items()
             local = operator["local_service_conf"]
             model = str(local["model_config"])
             if kind == OCR:
                 name, model = str(content["name"]), str(PurePosixPath(model).parent)
-            elif len(content["op"]) != 1:
-                raise ValueError(f"{len(content['op'])} operators")
+            elif others:
+                raise ValueError(f"{1 + len(others)} operators")
             values: dict[str, Any] = {
                 "name": name,
                 "rpc_port": int(content["rpc_port"]),
