@@ -20,7 +20,7 @@ FULL := paddlepaddle==3.3.1 onnx==1.23.2 onnxruntime onnxscript transformers saf
 LOCK := tests/constraints.txt
 PINNED = $$($(BIN)/python -c 'import sys; sys.version_info[:2] == (3, 11) and print("-c $(LOCK)")')
 
-.PHONY: help install install-core runtimes demo check test test-all test-recipes test-versions test-processors test-gpu-packages lint lock docs screenshots bench bench-serving bench-latency \
+.PHONY: help install install-core runtimes demo check test test-all test-recipes test-versions test-processors test-gpu-packages lint lock docs screenshots bench bench-serving bench-servers bench-latency \
 	bench-precision clean
 
 help: ## this list
@@ -119,6 +119,9 @@ bench: install runtimes ## measure, and write docs/benchmarks.md
 
 bench-serving: install runtimes ## 20 threads x 200 requests on the generated service, as it was and as it is, into docs/benchmarks.md
 	$(BIN)/python bench/serving.py --write docs/benchmarks.md
+
+bench-servers: install runtimes ## the same load on every server that a service can be made for, into docs/benchmarks.md
+	$(BIN)/python bench/servers.py --write docs/benchmarks.md
 
 bench-latency: install runtimes ## latency of converted models beside Paddle's own exports, into docs/benchmarks.md
 	$(BIN)/python bench/latency.py --write docs/benchmarks.md
