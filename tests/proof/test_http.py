@@ -89,12 +89,13 @@ def test_nothing_that_is_sent_stops_the_service(tmp_path: Path, count: int) -> N
         for what, text in TEXTS.items():
             request = json.dumps({"key": ["x"], "value": [text]}).encode("utf-8", "surrogatepass")
             status, reply = service.post(request)
-            assert status == 400 and json.loads(reply)["err_no"] == 400, (what, status, reply[:200])
+            assert status in (200, 400) and json.loads(reply)["err_no"] == 400, (what, status, reply[:200])
         for index in range(count):
             sent = body(rng)
             status, reply = service.post(sent)
             assert status in (200, 400), (status, sent, reply[:300])
-            assert status == 400 or json.loads(reply)["key"] == [name], sent
+            found = json.loads(reply)
+            assert (found["err_no"], found["key"]) == (0, [name]) or found["err_no"] == 400 and not found["key"], sent
             sent = open_inference(rng)
             status, reply = service.post(sent, "open-inference")
             assert status in (200, 400), (status, sent, reply[:300])
