@@ -105,9 +105,9 @@ def test_trained_for_a_minute(net: str, rows: int, rate: float, target: str, tmp
     # oneDNN takes the scales of other weights for some of its products: without those it is as right as the emulation
     assert found.coarse and found.int8.error is not None
     careful = api.quantize(model, tmp_path / "careful", onednn=True, **options)
-    within_a_point(careful, 0.9)
+    within_a_point(careful, 0.8)
     assert careful.int8 is not None and careful.int8.error is not None
-    assert careful.int8.error < min(0.02, found.int8.error)
+    assert careful.int8.error < min(0.05, found.int8.error)
 
 
 def chain(folder: Path, spread: float) -> Path:
@@ -217,6 +217,17 @@ def test_golden_models(name: str, layers: int, tmp_path: Path) -> None:
         api.quantize(tmp_path / "out", tmp_path / "again", data=tmp_path / "data")
     with pytest.raises(UnsupportedError, match="already"):
         api.half(tmp_path / "out", tmp_path / "half", verify=False)
+
+
+@pytest.mark.runtime
+@pytest.mark.parametrize(("value", "rows", "said"), [(np.nan, 8, "x holds NaN"), (1.0, 0, r"x is empty, \[0, 8\]")])
+def test_data_that_say_nothing(value: float, rows: int, said: str, tmp_path: Path) -> None:
+    np.savez(tmp_path / "x.npz", x=np.full((rows, 8), value, np.float32))
+    with pytest.raises(UsageError, match=said):
+        api.quantize(case("2.3.2-mlp").model, tmp_path / "out", data=tmp_path / "x.npz")
+    require("paddle-2.3.2")
+    with pytest.raises(UsageError, match=said):
+        api.half(case("2.3.2-mlp").model, tmp_path / "out", calibrate=tmp_path / "x.npz")
 
 
 def test_what_the_log_of_paddle_says() -> None:

@@ -36,7 +36,7 @@ def load(path: Path, specs: Sequence[InputSpec], label: Optional[str] = None) ->
         label: the array that holds the number of the right class of each row.
 
     Raises:
-        UsageError: there is none, it does not fit the inputs, or has no such labels.
+        UsageError: there is none, it does not fit the inputs, is empty or NaN, or has no such labels.
     """
     files = sorted(path.glob("*.npz")) if path.is_dir() else [path]
     if not files:
@@ -55,10 +55,24 @@ def load(path: Path, specs: Sequence[InputSpec], label: Optional[str] = None) ->
                 labels = arrays.pop(label)
                 if labels.dtype.kind not in "iu":
                     raise UsageError(f"{file}: labels {label!r} are {labels.dtype}, not numbers of classes")
+            check_numbers(arrays, str(file))
             found += _parts(Labelled(check_feed(arrays, specs, str(file)), labels), specs)
     if not found:
         raise UsageError(f"{path}: holds no inputs", f"it needs {', '.join(sorted(names))}")
     return found
+
+
+def check_numbers(feed: Feed, where: str) -> None:
+    """Refuse what nothing can be calibrated with.
+
+    Raises:
+        UsageError: an input is empty, or holds NaN (infinite ones may be masks).
+    """
+    for name, array in feed.items():
+        if not array.size:
+            raise UsageError(f"{where}: {name} is empty, {list(array.shape)}", "calibrate with real inputs")
+        if array.dtype.kind in "fc" and np.isnan(array).any():
+            raise UsageError(f"{where}: {name} holds NaN", "calibrate with real inputs")
 
 
 def _divisible(whole: Labelled, specs: Sequence[InputSpec]) -> bool:

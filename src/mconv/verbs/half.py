@@ -27,7 +27,7 @@ from mconv.program import files, targets
 from mconv.program.dtypes import DType
 from mconv.program.params import TensorSource
 from mconv.program.stored import Era, write_model
-from mconv.proof import precision
+from mconv.proof import labelled, precision
 from mconv.proof.feeds import load_feeds, specs_of
 from mconv.proof.prove import reshaped, runtime_for, written_for
 from mconv.runtimes import Runtime
@@ -81,6 +81,8 @@ def half(chosen: Half) -> HalfReport:
         specs = reshaped(specs_of(program), chosen.inputs)
         given = [Path(path) for path in (chosen.calibrate, chosen.feeds) if path is not None]
         sets = [feed for path in given for feed in load_feeds(path, specs)] or None
+        for feed in (sets or []) if chosen.calibrate is not None else []:
+            labelled.check_numbers(feed, str(chosen.calibrate))
         with Emulation(where, found, program, sets, specs, chosen.timeout, report.limit) as proof:
             report.runtime = where.label
             made = settled(task, proof, report, chosen.calibrate is not None, chosen.progress)

@@ -89,7 +89,7 @@ class QuantizeReport(Shown):
         accuracy: ``float32`` and ``int8``, the share of right answers; empty without labels.
         layers: of every layer, what was found.
         coarse: products whose weights oneDNN's int8 kernels round by scales that are not theirs (Paddle 2.5 to 3.3), by
-            their outputs: ‖difference‖ / ‖weight‖, where that is above 2%.
+            their outputs: ‖difference‖ / ‖weight‖, where that is above 4%.
         outputs: the figures of every output.
         int8: with int8 kernels of oneDNN; None where the runtime has none.
         bytes: size of the parameters before and after.
