@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,9 +16,11 @@ import pytest
 from mconv.runtimes.ports import free_ports
 from tests.hub_server import hub
 from tests.managed import ROOT, SOURCES, require
+from tests.serving import ocr_pages
 
 HERE = Path(__file__).parent
 WALKS = sorted(p.stem for p in HERE.glob("*.sh") if p.stem != "common")
+WORD = "PADDLE"
 LABELS = {0: "NEGATIVE", 1: "POSITIVE"}
 
 
@@ -40,22 +43,37 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 def test_there_are_walks() -> None:
-    assert {"article", "huggingface", "ci"} <= set(WALKS)
+    assert set(WALKS) == {"article", "huggingface", "ci", "ocr"}
+
+
+@pytest.fixture
+def folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The three models of PP-OCR with their ``inference.yml``, two of them twice, and a page."""
+    root = tmp_path_factory.mktemp("ocr")
+    found = ocr_pages.models(root / "made")
+    for name, source in {**found, "second_det": found["det"], "second_rec": found["rec"]}.items():
+        shutil.copytree(source, root / "models" / name)
+    (root / "models" / "page.png").write_bytes(ocr_pages.png(ocr_pages.drawn((640, 200), [(60, 70, WORD)], 48, None)))
+    return root / "models"
 
 
 @pytest.mark.runtime
 @pytest.mark.slow
 @pytest.mark.parametrize("name", WALKS)
-def test_walk(name: str, tmp_path: Path, address: str) -> None:
+def test_walk(name: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     require("paddle-2.3.2")
+    given = {}
+    if name == "huggingface":
+        given = {"HF_ENDPOINT": request.getfixturevalue("address"), "HF_HOME": str(tmp_path / "hf")}
+    if name == "ocr":
+        given = {"MODELS": str(request.getfixturevalue("folders")), "WORD": WORD}
     environment = {
         **os.environ,
         "PYTHON": sys.executable,
         "PYTHONPATH": os.pathsep.join([str(SOURCES), str(ROOT)]),
         "PORT": str(free_ports(1)[0]),
         "LOOPS": "6",
-        "HF_ENDPOINT": address,
-        "HF_HOME": str(tmp_path / "hf"),
+        **given,
     }
     for variable in ("GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY"):
         environment.pop(variable, None)
