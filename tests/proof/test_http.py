@@ -23,6 +23,7 @@ import pytest
 from mconv import api
 from mconv.errors import RuntimeFailedError, UsageError
 from mconv.runtimes.ports import free_ports
+from mconv.runtimes.recipes import RECIPES
 from tests.golden import case
 from tests.managed import require
 from tests.proof.services import running
@@ -246,3 +247,11 @@ def _is_service(entry: Path, folder: Path) -> bool:
 def test_options_that_mean_nothing_are_refused(options: dict, message: str, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=message):
         made("tensor", tmp_path, **options)
+
+
+def test_a_service_wants_the_packages_of_its_managed_runtime(tmp_path: Path) -> None:
+    lines = (made("tensor", tmp_path) / "service" / "requirements.txt").read_text().splitlines()
+    installed = {r for step in RECIPES["http"].steps for r in step.requirements}
+    assert {line for line in lines if not line.startswith("#")} == {
+        r for r in installed if not r.startswith("onnxruntime")
+    }
