@@ -83,6 +83,7 @@ CASES: dict[str, tuple[Any, ...]] = {
     "gather by pairs": ("gather_nd", {"X": f(5, 5), "Index": i(3, 2, high=2)}, {"Out": (F, 1)}, {}),
     "one hot": ("one_hot_v2", {"X": i(2, 3)}, {"Out": (F, 3)}, {"depth": 5, "dtype": 5}),
     "tile to more dimensions": ("tile", {"X": f(2, 3)}, {"Out": (F, 3)}, {"repeat_times": [2, 1, 2]}),
+    "windows as columns": ("unfold", {"X": f(2, 3, 5, 6)}, {"Y": (F, 3)}, {"kernel_sizes": [2, 3], "strides": [1, 2], "paddings": [1, 0, 1, 0], "dilations": [1, 1]}),
     "roll": ("roll", {"X": f(4, 5)}, {"Out": (F, 2)}, {"shifts": [1, -2], "axis": [0, 1]}),
     "pixel shuffle": ("pixel_shuffle", {"X": f(2, 8, 3, 4)}, {"Out": (F, 4)}, {"upscale_factor": 2, "data_format": "NCHW"}),
     "product of columns": ("cumprod", {"X": f(3, 4)}, {"Out": (F, 2)}, {"dim": 1}),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
@@ -102,8 +103,20 @@ class Context:
         """
         like = next((o.dtype for o in operands if isinstance(o, Value)), DType.FP32)
         values = [self._value(o, like) for o in operands]
+        if op == "Reshape" and values[0] is not None and isinstance(operands[1], (list, tuple)):
+            values[1] = self._value(self._counted(values[0], operands[1]), like)
         made = self.graph.node(op, values, attributes, outputs=outputs, domain=domain, base=self.base, result=result)
         return made[0] if outputs == 1 else tuple(made)
+
+    @staticmethod
+    def _counted(x: Value, dims: Sequence[int]) -> list[int]:
+        """*dims* of a Reshape with a number for -1 where it is known: of no element ONNX infers none."""
+        copied = [i for i, d in enumerate(dims) if d == 0]
+        rest = [s for i, s in enumerate(x.shape or ()) if i not in copied]
+        sizes, others = numbers(rest), math.prod(d for d in dims if d > 0)
+        if x.shape is None or not sizes or 0 in sizes or list(dims).count(-1) != 1 or math.prod(sizes) % others:
+            return list(dims)
+        return [math.prod(sizes) // others if d == -1 else d for d in dims]
 
     def _value(self, operand: Operand, like: DType) -> Optional[Value]:
         if operand is None or isinstance(operand, Value):
