@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import subprocess
@@ -37,10 +38,14 @@ def environment(name: str, requirements: Sequence[str], minor: Optional[str] = N
     folder = runtimes_folder().parent / "tests" / f"{name}-py{version}-{digest}"
     python = folder / "bin" / "python"
     done = folder / "complete"
-    if not done.exists():
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with open(f"{folder}.lock", "w") as lock:  # tests of other processes wait for the one that makes it
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if done.exists():
+            return python
         subprocess.run([base, "-m", "venv", "--clear", str(folder)], check=True, timeout=300)
         command = [str(python), "-m", "pip", "install", "-q", "--disable-pip-version-check", "--prefer-binary"]
-        made = subprocess.run([*command, *requirements], capture_output=True, text=True, timeout=600)
+        made = subprocess.run([*command, *requirements], capture_output=True, text=True, timeout=1500)
         assert made.returncode == 0, made.stderr[-2000:]
         done.touch()
     return python

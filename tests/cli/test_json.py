@@ -65,6 +65,7 @@ COMMANDS = [
     Command("to-onnx", "to-onnx model mlp.onnx --no-verify", (PADDLE,)),
     Command("downgrade", "downgrade model out"),
     Command("convert", "convert m.onnx out --no-verify --pipeline --keep-inference"),
+    Command("convert-many", "convert m.onnx model out --no-verify"),
     Command("to-serving", "to-serving model --feed-alias x=features --out deploy"),
     Command("to-serving", "to-serving model --show"),
     Command("scaffold", "scaffold serving_server"),

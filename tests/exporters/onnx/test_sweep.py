@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from mconv.runtimes import paddle2onnx
 from tests.exporters.onnx import sweep
 from tests.managed import require
 from tests.paddle import sweep as saving
@@ -67,7 +68,7 @@ def test_a_part_of_the_table_made_again(tmp_path: Path) -> None:
 def test_paddle2onnx_again(name: str, tmp_path: Path) -> None:
     """What it has a mapper for, and what it aborts on."""
     pytest.importorskip("onnxruntime")
-    pytest.importorskip("paddle2onnx.version", exc_type=ImportError)
+    require(paddle2onnx.RUNTIME)
     require("current")
     command = [sys.executable, str(saving.HERE / "sweep.py"), "save", str(tmp_path), name]
     subprocess.run(command, check=True, capture_output=True, timeout=300)
