@@ -25,7 +25,7 @@ class Service(Options):
     server: Optional[str] = option(
         default=None,
         metavar="NAME",
-        help="What it runs on; default paddle-serving.",
+        help="What it runs on: paddle-serving (default), http, triton, openvino-model-server (files alone).",
         group=SERVICE,
     )
     backend: Optional[str] = option(

@@ -78,13 +78,14 @@ def serve_check(chosen: ServeCheck) -> ServeReport:
     if found is not None and chosen.server not in (None, found.server_name):
         raise UsageError(f"{found.folder} is a service of {found.server_name}, not of {chosen.server}", "--service DIR")
     made_for = servers.named(chosen.server or (servers.DEFAULT if found is None else found.server_name))
+    runtime = servers.runtime_of(made_for, found)
     where = find(chosen.runtime)
     if found is not None and kind == OCR:
         return _several(chosen, found, where)
     config = configure.read(server / configure.SERVER_TEXT)
     files = locate(server)
     program = load_program(files)
-    host = where if made_for.rpc else find(made_for.runtime)  # Paddle Serving may be in another runtime than its own
+    host = where if made_for.rpc else find(runtime)  # Paddle Serving may be in another runtime than its own
     allowed = max(chosen.tolerance, made_for.tolerance)
     tolerance = Tolerance(allowed, allowed)
     kept = None
@@ -203,7 +204,7 @@ def _keep(
 ) -> Path:
     with staged(target, force=force, protect=[server]) as stage:
         planned = scaffold.plan(config, program, options, model=scaffold.relative(server, target), folder=server)
-        planned.write(stage)
+        planned.write(stage, server)
     return target
 
 

@@ -286,8 +286,6 @@ def write(
         output.staged_many(folders, force=chosen.force, protect=sources) as (new_server, new_client, *new_service),
         _record(found, prepared, ahead, before) if chosen.provenance else nullcontext() as record,
     ):
-        if around is not None:
-            around.write(new_service[0])
         result.linked = write_params(
             new_server / params_name, prepared.items, whole=source, link=chosen.link, record=record
         )
@@ -300,6 +298,8 @@ def write(
             (new_server / program_name).write_bytes(prepared.program.to_bytes())
         write_config(prepared.config, new_server, new_client)
         carry(found, new_server)
+        if around is not None:
+            around.write(new_service[0], new_server)
         if record is not None:
             copies = {params_name: source} if source is not None else {}
             if prepared.unchanged:

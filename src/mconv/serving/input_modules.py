@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Optional
+from typing import Callable, Optional
 
 from mconv.artifacts.described import NAME as DESCRIPTION
 from mconv.errors import MconvError, UsageError
@@ -46,6 +46,9 @@ class Service:
         sizes: how many shapes the inputs have besides the number of rows; None: any number.
         rpc: whether it takes Paddle Serving's RPC as well.
         path: where requests over HTTP go; ``NAME`` is the service's name.
+        later: names of the files that *finish* adds.
+        finish: adds what the server wants of the model itself: called with the service's folder and the model's, once
+            both are written.
     """
 
     kind: str
@@ -57,18 +60,27 @@ class Service:
     sizes: Optional[int] = None
     rpc: bool = True
     path: str = "/NAME/prediction"
+    later: list[str] = field(default_factory=list)
+    finish: Optional[Callable[[Path, Path], None]] = None
 
     def written(self, folder: Path, options: ServiceOptions) -> Written:
         """What is to be said of it when it is in *folder*."""
-        names = sorted([*self.files, *self.copies])
+        names = sorted([*self.files, *self.copies, *self.later])
         rpc_port = options.rpc_port if self.rpc else None
         return Written(
             self.kind, folder, names, options.name, rpc_port, options.http_port, self.summary, self.notes,
             options.server, self.path.replace("NAME", options.name),
         )  # fmt: skip
 
-    def write(self, folder: Path) -> None:
-        """Put the files into an empty folder."""
+    def write(self, folder: Path, model: Optional[Path] = None) -> None:
+        """Put the files into an empty folder.
+
+        Args:
+            model: the ``serving_server/`` folder, for servers that want the model itself beside them.
+
+        Raises:
+            UnsupportedError: the server cannot read the model.
+        """
         for name, text in self.files.items():
             place = folder / name
             place.parent.mkdir(parents=True, exist_ok=True)
@@ -76,6 +88,8 @@ class Service:
         for name, source in self.copies.items():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             copy_file(source, folder / name)
+        if self.finish is not None and model is not None:
+            self.finish(folder, model)
 
 
 def guess(inputs: Sequence[ModelInput], options: ServiceOptions, tokenizer: bool) -> str:

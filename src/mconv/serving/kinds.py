@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,8 @@ ROLES: dict[str, tuple[str, ...]] = {
     "positions": ("position_ids", "pos_ids", "positions"),
 }
 _IDS = (DType.INT64, DType.INT32)
+# in no package registry: mconv writes its files and does not start it
+OPENVINO_MODEL_SERVER = "openvino-model-server"
 
 
 @dataclass
@@ -51,6 +54,16 @@ class Written:
     notes: list[str]
     server: str = "paddle-serving"
     path: str = "/model/prediction"
+
+    @property
+    def start(self) -> str:
+        """The command that starts it, and what it answers to then."""
+        if self.server == OPENVINO_MODEL_SERVER:
+            file = shlex.quote(str(self.folder / "docker-compose.yml"))
+            return f"`docker compose -f {file} up --build`: HTTP POST http://127.0.0.1:38000{self.path}"
+        rpc = "" if self.rpc_port is None else f", RPC 127.0.0.1:{self.rpc_port}"
+        folder = shlex.quote(str(self.folder))
+        return f"`mconv serve {folder}/`: HTTP POST http://127.0.0.1:{self.http_port}{self.path}{rpc}"
 
 
 @dataclass(frozen=True)

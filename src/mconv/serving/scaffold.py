@@ -51,7 +51,7 @@ def scaffold(
     config = configure.read(server / configure.SERVER_TEXT)
     service = plan(config, program, options, model=relative(server, folder), beside=server, folder=server)
     with staged(folder, force=force, protect=[server, *service.copies.values()]) as stage:
-        service.write(stage)
+        service.write(stage, server)
     return service.written(folder, options)
 
 
@@ -160,7 +160,7 @@ def make(
     config = configure.read(model / configure.SERVER_TEXT)
     program = files.load_program(files.locate(model))
     planned = plan(config, program, options, model=str(model.absolute()), beside=model, folder=model)
-    planned.write(folder)
+    planned.write(folder, model)
     made = servers.SERVERS[server].read(folder)
     assert made is not None
     return made

@@ -10,6 +10,7 @@ from mconv.errors import UsageError
 from mconv.printable import printable
 from mconv.serving.servers.http import Http
 from mconv.serving.servers.interface import Addresses, Binding, FoundService, Launch, Model, Server
+from mconv.serving.servers.openvino_model_server import OpenVINOModelServer, not_startable
 from mconv.serving.servers.paddle_serving import PaddleServing
 from mconv.serving.servers.triton import Triton
 
@@ -25,9 +26,12 @@ __all__ = [
     "named",
     "of",
     "read",
+    "runtime_of",
 ]
 
-SERVERS: dict[str, Server] = {server.name: server for server in (PaddleServing(), Http(), Triton())}
+SERVERS: dict[str, Server] = {
+    server.name: server for server in (PaddleServing(), Http(), Triton(), OpenVINOModelServer())
+}
 DEFAULT = "paddle-serving"
 
 
@@ -45,6 +49,20 @@ def named(name: str) -> Server:
 def of(service: FoundService) -> Server:
     """The server that a service is made for."""
     return SERVERS[service.server_name]
+
+
+def runtime_of(server: Server, service: Optional[FoundService]) -> str:
+    """The managed runtime that has a server.
+
+    Args:
+        service: the one that is to be started, where it is written already.
+
+    Raises:
+        RuntimeUnavailableError: there is none.
+    """
+    if not server.runtime:
+        raise not_startable(service)
+    return server.runtime
 
 
 def read(folder: Path) -> Optional[FoundService]:

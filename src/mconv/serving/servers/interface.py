@@ -165,7 +165,7 @@ class Server(Protocol):
 
     Attributes:
         name: what ``--server`` calls it.
-        runtime: the managed runtime that has it.
+        runtime: the managed runtime that has it; empty: there is none, only files are written.
         clients: scripts among its files that ask it: ``http_client.py`` over HTTP, ``rpc_client.py`` over RPC.
         backends: what may run the model in it, by default the first; empty: there is no choice.
         rpc: whether it speaks Paddle Serving's RPC.

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from mconv.printable import quoted
 from mconv.program.dtypes import DType
 from mconv.serving.input_modules import Service
-from mconv.serving.kinds import ModelInput
+from mconv.serving.kinds import OPENVINO_MODEL_SERVER, ModelInput
 from mconv.serving.rendering import render
 from mconv.serving.service_options import ServiceOptions
 
@@ -85,8 +85,10 @@ def _format(folder: str, inputs: Sequence[ModelInput], options: ServiceOptions, 
         what = "Triton, with the forms in repositories/ in the volume, models put into their folders 1/"
         storage = f"pvc://{name}-model/repositories/paddle"
         return _filled(what, name, "triton", "v2", storage)
-    if len(inputs) == 1 and inputs[0].dtype is DType.FP32:
-        return _filled("Paddle, with arrays in and out", name, "paddle", "v1", f"pvc://{name}-model/{folder}")
+    if len(inputs) == 1 and inputs[0].dtype is DType.FP32 and options.backend != "onnx":
+        # OpenVINO Model Server's folder is that of all models
+        inside = f"{folder}/{options.name}/1" if options.server == OPENVINO_MODEL_SERVER else folder
+        return _filled("Paddle, with arrays in and out", name, "paddle", "v1", f"pvc://{name}-model/{inside}")
     return ""
 
 

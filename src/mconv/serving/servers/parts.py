@@ -9,6 +9,8 @@ from mconv.serving.servers.interface import Model
 from mconv.serving.service_options import ServiceOptions
 
 BATCHING = "batching.py"
+# what a client is called with
+USAGE = {"text": "TEXT ...", "tensor": "NAME=JSON|NAME=@FILE ...", **dict.fromkeys(PICTURES, "PICTURE ...")}
 
 
 def batching(service: Service, model: Model) -> dict[str, str]:
@@ -33,6 +35,11 @@ def client(name: str, kind: str, options: ServiceOptions) -> str:
         name,
         **address,
         IMPORTS="\n".join(f"import {module}" for module in imports),
-        USAGE={"text": "TEXT ...", "tensor": "NAME=JSON|NAME=@FILE ..."}.get(kind, "PICTURE ..."),
-        REQUEST=render(f"client_{'image' if kind in PICTURES else kind}.py").rstrip("\n"),
+        USAGE=USAGE[kind],
+        REQUEST=request_of(kind),
     )
+
+
+def request_of(kind: str) -> str:
+    """The function of a client that makes a request of its arguments."""
+    return render(f"client_{'image' if kind in PICTURES else kind}.py").rstrip("\n")

@@ -107,7 +107,8 @@ def add(service: Service, model: Model, options: ServiceOptions) -> None:
         NAME=options.name,
         HTTP_PORT=options.http_port,
         KIND=service.kind,
-        USAGE={"text": "TEXT ...", "image": "PICTURE ...", "tensor": "NAME=JSON|NAME=@FILE ..."}[service.kind],
+        USAGE=shared.USAGE[service.kind],
+        PREDICT=render("client_open_inference.py").rstrip("\n"),
         TYPES=literal(
             {i.name: _OPEN.get(TYPES[i.dtype], "FP32") for i in model.inputs} if service.kind == "tensor" else {}
         ),
