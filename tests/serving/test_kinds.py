@@ -234,6 +234,16 @@ def test_labels_of_the_models_own_configuration(tmp_path: Path) -> None:
         assert labels(none) is None
 
 
+@pytest.mark.parametrize("name", ["", "vocab.txt"])
+def test_labels_of_the_configuration_beside_the_tokenizer_that_is_named(tmp_path: Path, name: str) -> None:
+    (tmp_path / "vocab.txt").write_text("[PAD]\n[UNK]\n[CLS]\n[SEP]\na\n")
+    (tmp_path / "config.json").write_text(json.dumps({"id2label": {"0": "no", "1": "yes"}}))
+    (tmp_path / "server").mkdir()
+    named = ServiceOptions(tokenizer=tmp_path / name)
+    made = plan(*model({"input_ids": (I64, (-1, -1))}, outputs={"y": (-1, 2)}), named, beside=tmp_path / "server")
+    assert made.files["labels.txt"] == "no\nyes\n"
+
+
 def test_something_else_called_vocab_beside_the_model_is_no_error(tmp_path: Path) -> None:
     (tmp_path / "vocab.txt").write_text("a\nb\n")
     assert tokenizer_files.find(None, tmp_path) is None

@@ -233,7 +233,7 @@ def labels(
     described: Optional[PaddleX] = None,
 ) -> None:
     """Add the names of the classes: those of the user's file, else those of ``inference.yml`` or ``id2label`` of
-    ``config.json`` beside the source.
+    ``config.json`` beside the source, or beside the tokenizer that the user names.
 
     Raises:
         UsageError: the user's file cannot be read, or has not as many names as the first output has numbers in a row.
@@ -258,12 +258,18 @@ def labels(
             service.notes.append(
                 f"{DESCRIPTION} has {len(described.words)} labels, the output {classes} numbers in a row: answers have none"
             )
-    elif beside is not None and classes > 0:
-        names = read_json(beside / "config.json").get("id2label")
+    elif classes > 0:
+        folders = [] if beside is None else [beside]
+        if options.tokenizer is not None:
+            tokenizer = Path(options.tokenizer)
+            folders.append(tokenizer if tokenizer.is_dir() else tokenizer.parent)
         wanted = [str(i) for i in range(classes)]
-        # those that a library makes up say nothing
-        if isinstance(names, dict) and sorted(names) == sorted(wanted) and names["0"] != "LABEL_0":
-            service.files[LABELS] = "".join(" ".join(str(names[i]).split()) + "\n" for i in wanted)
+        for folder in folders:
+            names = read_json(folder / "config.json").get("id2label")
+            # those that a library makes up say nothing
+            if isinstance(names, dict) and sorted(names) == sorted(wanted) and names["0"] != "LABEL_0":
+                service.files[LABELS] = "".join(" ".join(str(names[i]).split()) + "\n" for i in wanted)
+                break
 
 
 def answers(service: Service, program: Optional[Program], described: Optional[PaddleX]) -> None:
