@@ -172,12 +172,15 @@ def _for_openvino(model: Model) -> bool:
 def paddles(names: Sequence[str], installed: Sequence[str]) -> list[Runtime]:
     """The Paddles that models are measured in: those named, else all that are installed, newest last.
 
+    A package for GPUs, which computes on the CPU what the other of its version does, has to be named.
+
     Raises:
         UsageError, RuntimeUnavailableError: one that is named does not exist, or is not installed.
     """
     if names:
         return [find(name) for name in dict.fromkeys(names)]
-    found = [find(name) for name in installed if name.startswith("paddle-") and not name.startswith("paddle-1.")]
+    left_out = ("paddle-1.", "paddle-gpu-")
+    found = [find(name) for name in installed if name.startswith("paddle-") and not name.startswith(left_out)]
     if importlib.util.find_spec("paddle") is not None:
         found.append(find("current"))
     return found
