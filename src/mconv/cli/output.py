@@ -193,6 +193,7 @@ out = Output()
 _GAP = 3  # columns of a terminal between two of a table
 _TELL_BYTES = 10_000_000
 _NARROW = 14  # as short as a name may get
+_BROKEN = 24  # as narrow as a text of several lines may get
 _GOOD = ("ok", "done", "passed", "cached", "nothing to do", "unchanged")
 
 
@@ -213,8 +214,11 @@ def _fitted(
     # a column without anything in it says nothing
     order = [i for i in order if not rows or any(row[i].plain for row in rows)]
 
+    broken: set[int] = set()  # columns whose texts take several lines
+
     def widths() -> dict[int, int]:
-        return {i: max(t.cell_len for t in _lines(headings[i], rows, i)) for i in order}
+        found = {i: max(t.cell_len for t in _lines(headings[i], rows, i)) for i in order}
+        return {i: min(w, _BROKEN) if i in broken else w for i, w in found.items()}
 
     def excess() -> int:
         return sum(widths().values()) + _GAP * (len(order) - 1) - width
@@ -232,6 +236,7 @@ def _fitted(
             break
         if widest == order[-1]:  # a reason may take several lines, which the table breaks between words
             names.remove(widest)
+            broken.add(widest)
             continue
         for row in cells:
             row[widest] = _shortened(row[widest], limit)

@@ -41,7 +41,7 @@ def list_() -> Any:
         [s.name, "installed" if s.installed else s.problem, s.python or "", f"{s.size_gb:.1f} GB", s.summary]
         for s in found
     ]
-    out.table(["runtime", "state", "Python", "size", "what it is"], rows, right=["size"])
+    out.table(["runtime", "state", "Python", "size", "what it is"], rows, right=["size"], drop=["Python"])
     return {"runtimes": found}
 
 
