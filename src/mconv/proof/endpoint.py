@@ -147,7 +147,7 @@ class EndpointRunner:
             if self.form == "key-value" and "npdata" in said:  # a plain Op, which takes no texts
                 hint = "it takes no texts: ask it with --request tensors"
             if _NO_TEXT.search(said):
-                hint = "it takes texts: `mconv serve-check` compares such a service with its model"
+                hint = "it takes texts: `mconv serve-check FOLDER` compares the service of a folder with its model"
             raise RuntimeFailedError(f"{self.label} answers error {number}: {said}", hint)
         found: dict[str, np.ndarray] = {}
         keys, values = answer.get("key") or [], answer.get("value") or []

@@ -66,7 +66,7 @@ def read(source: str, server: Path) -> tuple[str, Stage]:
         raise UsageError(
             f"{source}: no detector, classifier or recogniser of text: {what}",
             f"{DESCRIPTION} of PaddleX and PaddleOCR says what is done to pictures and with outputs; it lies beside "
-            "the model",
+            "the model; where that came without one, as from RapidOCR, put there that of the folder it was made from",
         )
     config = configure.read(server / configure.SERVER_TEXT)
     return name, Stage(source, config, load_program(locate(server)), described)
