@@ -15,7 +15,15 @@ import onnx
 import pytest
 
 from mconv import api
-from mconv.errors import OutputExistsError, RuntimeFailedError, UnsupportedError, UsageError
+from mconv.cli.main import run
+from mconv.errors import (
+    CorruptModelError,
+    OutputExistsError,
+    RuntimeFailedError,
+    UnsupportedError,
+    UntrustedError,
+    UsageError,
+)
 from mconv.program import files
 from mconv.recipe import api as recipes
 from tests.golden import Case, case
@@ -457,6 +465,56 @@ def test_the_files_of_onnx(weights: str, tmp_path: Path) -> None:
     (tmp_path / "there.onnx").write_bytes(b"")
     with pytest.raises(OutputExistsError):
         api.edit(tmp_path / "out" / "out.onnx", tmp_path / "there.onnx", opset=18)
+
+
+@pytest.mark.parametrize("ir", [3, 8])
+def test_weights_in_constant_nodes_go_into_the_file_beside_it(ir: int, tmp_path: Path) -> None:
+    """As PaddleOCR's models have them."""
+    w = np.random.default_rng(0).random((4, 400), np.float32)
+    constant = onnx.helper.make_node("Constant", [], ["w"], value=onnx.numpy_helper.from_array(w))
+    nodes = [constant, make.node("MatMul", "x w", "y")]
+    model = make.model(nodes, [make.port("x", 1, ("n", 4))], [make.port("y", 1, ("n", 400))])
+    model.ir_version = ir
+    onnx.save(model, tmp_path / "m.onnx")
+    report = api.edit(tmp_path / "m.onnx", tmp_path / "out.onnx", weights="external")
+    passed(report)
+    assert (tmp_path / "out.onnx.data").stat().st_size == w.nbytes
+    assert (tmp_path / "out.onnx").stat().st_size < w.nbytes
+    assert [o["operator"] for o in report.operators] == ["MatMul"]
+    onnx.checker.check_model(str(tmp_path / "out.onnx"))
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("../w", UntrustedError),
+        ("w" * 300, CorruptModelError),
+        ("__model__", UnsupportedError),
+        ("__model__/w", UnsupportedError),
+        ("./BIAS", UnsupportedError),
+        ("BIAS/w", UnsupportedError),
+    ],
+)
+def test_a_name_of_no_file_of_its_own(name: str, kind: type, tmp_path: Path) -> None:
+    source = OLD.model
+    program = files.load_program(files.locate(source))
+    first, second = [v.name for v in program.parameters][:2]
+    name = name.replace("BIAS", second)
+    with pytest.raises(kind, match="--weights separate: ") as e:
+        api.edit(source, tmp_path / "out", renames=[f"{first}={name}"], weights="separate", verify=False)
+    assert "--rename" in str(e.value.hint) and ".mconv-" not in str(e.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_size_that_an_onnx_model_does_not_take(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("onnxruntime")
+    nodes = [make.node("MatMul", "x w", "y")]
+    ports = [make.port("x", 1, ("n", "m"))], [make.port("y", 1, ("n", 2))]
+    onnx.save(make.model(nodes, *ports, {"w": np.ones((4, 2), np.float32)}), tmp_path / "m.onnx")
+    arguments = ["edit", str(tmp_path / "m.onnx"), str(tmp_path / "out.onnx"), "--dim", "m=5"]
+    assert run(arguments) == RuntimeFailedError.exit_code
+    said = capsys.readouterr()
+    assert "or does not take x.1=5: " in said.err and "None" not in said.out + said.err
 
 
 @pytest.mark.parametrize("opset", [11, 13, 18, 21])

@@ -59,7 +59,8 @@ def _show_one(proof: Optional[dict[str, Any]]) -> None:
         return
     if proof["status"] in ("not verified", "unproved"):
         return  # the warning, or the error, has said it
-    sides = f"{proof['reference']} against {proof['paddle'] or proof['runtime']}"
+    result = proof["paddle"] or proof["runtime"]
+    sides = f"{proof['reference']} against {result}" if proof["reference"] else result
     shapes = " and ".join(", ".join(f"{n} {shape}" for n, shape in feed.items()) for feed in proof["input_sets"])
     verdict = f"verification {proof['status']}"
     if proof["status"] == "passed in part":

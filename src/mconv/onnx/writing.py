@@ -15,6 +15,8 @@ from mconv.program.copying import copy_range, new_buffer, open_regular, read_ran
 
 LARGEST = (1 << 31) - (1 << 20)  # bytes that one file holds, as protobuf has it
 _DATA = ("raw_data", "float_data", "int32_data", "int64_data", "double_data", "uint64_data")  # fields of a tensor
+_OWN = ("", "ai.onnx")  # ONNX's own operators
+_INITIALIZERS_APART = 4  # the ir_version since which an initializer need not be an input
 _ALIGNED = 4096  # ONNX Runtime maps what begins at a page
 
 
@@ -30,7 +32,33 @@ def total(model: OnnxModel) -> int:
 
 def has_large(model: OnnxModel) -> bool:
     """Whether there are weights that would go into a file of their own."""
-    return any(stored_bytes(t) > INLINE_LIMIT for t in model.proto.graph.initializer)
+    return any(_is_large(t) for t in model.proto.graph.initializer)
+
+
+def large_constants_as_weights(model: OnnxModel) -> None:
+    """Make initializers of the main graph's large ``Constant`` nodes, in place: only those can lie in another file.
+
+    PaddleOCR's models, as paddle2onnx writes them, have all their weights in such nodes.
+    """
+    graph = model.proto.graph
+    kept = []
+    for node in graph.node:
+        value = next((a.t for a in node.attribute if a.name == "value"), None)
+        if node.op_type == "Constant" and node.domain in _OWN and value is not None and _is_large(value):
+            tensor = graph.initializer.add()
+            tensor.CopyFrom(value)
+            tensor.name = node.output[0]
+        else:
+            kept.append(node)
+    if len(kept) < len(graph.node):
+        model.proto.ir_version = max(model.proto.ir_version, _INITIALIZERS_APART)
+        left = [type(n).FromString(n.SerializeToString()) for n in kept]
+        del graph.node[:]
+        graph.node.extend(left)
+
+
+def _is_large(tensor: Any) -> bool:
+    return bool(stored_bytes(tensor) > INLINE_LIMIT)
 
 
 def write(model: OnnxModel, path: Path, *, external: bool) -> list[Path]:

@@ -216,6 +216,7 @@ def _onnx(path: Path, out: Path, chosen: Edit) -> EditReport:
         report.target["opset"] = edit_onnx.opset_of(made.model)
         style = edit_onnx.style_of(made, chosen)
         report.weights = style
+        edit_onnx.arrange(made, style)
         names = [out.name, *([edit_onnx.data_name(out)] if edit_onnx.is_split(made, style) else [])]
         destination = Destination.beside(out.parent, out.name.removesuffix(".onnx"), dict(zip(names, names)))
         frame = Frame(report, chosen, destination, start)

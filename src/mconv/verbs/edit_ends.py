@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Optional
 
 from mconv.errors import UsageError
@@ -58,4 +58,9 @@ def check_dropped(chosen: Edit, old: Sequence[str], left: Sequence[str], own: Ca
             )
 
 
-__all__ = ["check_dropped", "outputs"]
+def told(sizes: Mapping[str, int]) -> str:
+    """Fixed sizes (``INPUT.AXIS`` → number) as messages name them."""
+    return ", ".join(f"{name}={size}" for name, size in sizes.items())
+
+
+__all__ = ["check_dropped", "outputs", "told"]

@@ -157,6 +157,12 @@ def style_of(made: Edited, chosen: Edit) -> str:
     return style
 
 
+def arrange(made: Edited, style: str) -> None:
+    """Bring the weights to where *style* can store them, in place."""
+    if style == "external":
+        writing.large_constants_as_weights(made.model)
+
+
 def is_split(made: Edited, style: str) -> bool:
     """Whether there will be a file of weights beside the model."""
     return style == "external" and writing.has_large(made.model)

@@ -10,12 +10,13 @@ from typing import Any, Optional
 import numpy as np
 
 from mconv import inspection
-from mconv.errors import RuntimeFailedError, UnsupportedError, UsageError
+from mconv.errors import CorruptModelError, RuntimeFailedError, UnsupportedError, UntrustedError, UsageError
 from mconv.factory import loading
 from mconv.options.edit import PADDLE_WEIGHTS, Edit
 from mconv.paddle.load import load as load_pir
 from mconv.passes import constants, fold, rename
 from mconv.passes.cut import before_suppression, cut
+from mconv.printable import printable
 from mconv.program import files, open_sizes, targets
 from mconv.program.dtypes import DType
 from mconv.program.open_sizes import Sized
@@ -180,8 +181,7 @@ def settle(source: Source, made: Edited, chosen: Edit, runtime: Runtime, scratch
     except RuntimeFailedError as e:
         e.message = e.message.replace(f"{place}/inference.pdmodel", "the edited model")
         if made.sizes:
-            told = ", ".join(f"{name}={size}" for name, size in made.sizes.items())
-            e.hint = f"does the model take {told}?" + (f" {e.hint}" if e.hint else "")
+            e.hint = f"does the model take {edit_ends.told(made.sizes)}?" + (f" {e.hint}" if e.hint else "")
         raise
 
 
@@ -266,16 +266,39 @@ def write(made: Edited, folder: Path, style: str) -> tuple[Path, Optional[Path]]
         write_combined(params, items)
     else:
         params = None
+        places = _separate_places(folder, [name for name, _ in items])
         for name, source in items:
-            place = separate_path(folder, name)
-            if name in _TAKEN:
-                raise UnsupportedError(
-                    f"--weights separate: a weight is called {name!r}, as another file", f"--rename {name}=…"
-                )
+            place = places[name]
             place.parent.mkdir(parents=True, exist_ok=True)
             write_combined(place, [(name, source)])
     path.write_bytes(program.to_bytes())
     return path, params
+
+
+def _separate_places(folder: Path, names: Sequence[str]) -> dict[str, Path]:
+    """Where the file of each weight goes.
+
+    Raises:
+        UntrustedError, CorruptModelError: a name cannot be that of a file in the folder.
+        UnsupportedError: it is that of another file, or of a folder that another name needs.
+    """
+    places = {}
+    for name in names:
+        try:
+            places[name] = separate_path(folder, name)
+        except (UntrustedError, CorruptModelError) as e:
+            e.message = e.message.replace(f"{folder}: ", "--weights separate: ")
+            e.hint = e.hint or "--rename gives the weight another name"
+            raise
+    owner = {place: name for name, place in places.items()}
+    taken = {folder / name for name in _TAKEN}
+    for name, place in places.items():
+        if place in taken or owner[place] != name or any(p in owner or p in taken for p in place.parents):
+            raise UnsupportedError(
+                f"--weights separate: a weight is called {printable(name, 80)!r}, as another file, or one below it",
+                "--rename gives the weight another name",
+            )
+    return places
 
 
 _TAKEN = frozenset({"__model__", "report.json", "provenance.json"})

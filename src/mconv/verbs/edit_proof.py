@@ -25,7 +25,7 @@ from mconv.proof.reference import reference_for
 from mconv.proof.report import Report
 from mconv.proof.runners import Answers, OnnxRunner, PaddleRunner, Runner
 from mconv.runtimes import Runtime
-from mconv.verbs import edit_onnx, edit_paddle
+from mconv.verbs import edit_ends, edit_onnx, edit_paddle
 
 Feeds = list[dict[str, np.ndarray]]
 
@@ -313,10 +313,10 @@ def prove_onnx(
     try:
         result = OnnxRunner(written, timeout=chosen.timeout)
     except RuntimeFailedError as e:
-        error = RuntimeFailedError(f"the edited model is a bad one: {e.message.replace(str(written), written.name)}")
-        return Proof(
-            FAILED, error.message, runtime="ONNX Runtime", tolerance=Tolerance.of(chosen.tolerance), error=error
-        )
+        why = f"is a bad one, or does not take {edit_ends.told(made.sizes)}" if made.sizes else "is a bad one"
+        error = RuntimeFailedError(f"the edited model {why}: {e.message.replace(str(written), written.name)}")
+        limits = Tolerance.of(chosen.tolerance)
+        return Proof(FAILED, error.message, reference=part.label, runtime="ONNX Runtime", tolerance=limits, error=error)
     specs = [s for s in part.specs() if s.name in feeds]
     specs = [
         InputSpec(s.name, s.dtype, tuple(made.sizes.get(f"{s.name}.{a}", d) for a, d in enumerate(s.shape)))
