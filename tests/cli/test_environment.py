@@ -15,6 +15,7 @@ import pytest
 from mconv.cli.main import COMMANDS
 from mconv.runtimes.doctor import NEEDS, diagnose
 from mconv.runtimes.recipes import RECIPES
+from mconv.runtimes.runtime import RuntimeStatus
 from tests.cli.conftest import Run
 from tests.golden import case
 from tests.managed import require
@@ -56,9 +57,37 @@ def test_doctor(mconv: Run, tmp_path: Path) -> None:
     commands = {c["command"]: c for c in found["commands"]}
     assert commands["to-serving"]["works"] is True
     assert commands["serve-check"]["works"] is False
-    assert commands["serve-check"]["install"] == ["mconv runtime install paddle-2.3.2"]
+    for command in ("serve", "serve-check"):
+        assert commands[command]["works"] is False
+        wanted = [f"mconv runtime install {name}" for name in ("paddle-2.3.2", "http", "triton", "paddle-2.6.2")]
+        assert commands[command]["install"] == wanted
+    assert commands["scaffold"] == {"command": "scaffold", "works": True, "limits": [], "install": []}
+    assert commands["to-onnx"]["works"] is True
     assert {p["module"] for p in found["packages"] if p["extra"] is None and p["version"] is None} == set()
     assert "mconv runtime install paddle-2.3.2" in mconv("doctor", MCONV_CACHE=str(tmp_path / "cache")).stdout
+
+
+@pytest.mark.parametrize(
+    ("present", "works"),
+    [
+        ({"runtime:http"}, {"serve"}),
+        ({"runtime:triton"}, {"serve"}),
+        ({"runtime:paddle-2.3.2"}, {"serve", "serve-check"}),
+        ({"runtime:paddle-2.6.2"}, set()),
+    ],
+)
+def test_doctor_knows_which_servers_there_are(
+    present: set[str], works: set[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = [RuntimeStatus(name, "", f"runtime:{name}" in present, None, Path(name), None, 0.0) for name in RECIPES]
+    monkeypatch.setattr("mconv.runtimes.doctor.statuses", lambda: found)
+    commands = {c.command: c for c in diagnose().commands}
+    assert {name for name in ("serve", "serve-check") if commands[name].works} == works
+    for name in ("serve", "serve-check"):
+        for server in ("http", "triton"):
+            told = f"services of --server {server}: needs the runtime {server}" in commands[name].limits
+            assert told == (f"runtime:{server}" not in present)
+    assert commands["to-onnx"].works and commands["scaffold"].works
 
 
 def test_doctor_knows_every_command() -> None:

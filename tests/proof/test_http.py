@@ -198,6 +198,28 @@ def test_what_was_accepted_is_answered_before_it_ends(tmp_path: Path, kept: bool
     assert set(answers) == {200} and lost == []
 
 
+UNREADABLE = (
+    r"OpenVINO cannot read this model \(.*arg_max\); write the service again with --backend onnxruntime "
+    r"\(`mconv to-onnx MODEL model\.onnx` makes its file\)(\n|$)"
+)
+
+
+def test_what_openvino_cannot_read_says_what_reads_it(tmp_path: Path) -> None:
+    """Its reader has no arg_max along the last axis; what its line says is done then works."""
+    require("http")
+    require("paddle-2.3.2")
+    model = case("2.3.2-multi").model
+    api.to_serving(model, out=tmp_path, pipeline={"server": "http", "service": "tensor"})
+    (port,) = free_ports(1)
+    with pytest.raises(RuntimeFailedError, match=UNREADABLE):
+        api.serve(tmp_path, port=port)
+    with pytest.raises(RuntimeFailedError, match=UNREADABLE):
+        api.serve_check(tmp_path)
+    api.scaffold(tmp_path / "serving_server", server="http", backend="onnxruntime", force=True)
+    api.to_onnx(tmp_path / "serving_server", tmp_path / "service" / "model.onnx", verify=False)
+    assert api.serve_check(tmp_path).ok
+
+
 def test_a_killed_service_is_noticed_and_what_it_says_of_itself(tmp_path: Path) -> None:
     require("http")
     folder = made("tensor", tmp_path)

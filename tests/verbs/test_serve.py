@@ -27,6 +27,10 @@ from mconv import api
 from mconv.errors import NotAModelError, RuntimeFailedError, UsageError
 from mconv.runtimes.ports import free_ports, holder, taken
 from mconv.runtimes.supervisor import running
+from mconv.serving.kinds import OCR
+from mconv.serving.servers import Addresses, FoundService, requests
+from mconv.serving.servers.requests import KEY_VALUE, OPEN_INFERENCE
+from mconv.verbs import serve
 from tests.golden import case
 from tests.managed import require
 
@@ -114,7 +118,12 @@ def asked(said: dict[str, Any]) -> dict[str, Any]:
         env = {k: v for k, v in os.environ.items() if not k.lower().endswith("_proxy")}
         text = subprocess.run(["sh", "-c", said["curl"]], capture_output=True, check=True, env=env).stdout.decode()
     else:
-        words = shlex.split(said["curl"])
+        sent, _, line = said["curl"].rpartition(" | ")
+        words = shlex.split(line)
+        if sent:  # a picture's request comes from a pipe
+            request = Path(said["log"]).with_suffix(".request")
+            request.write_bytes(subprocess.run(["sh", "-c", sent], capture_output=True, check=True).stdout)
+            words[4] = f"@{request}"
         assert words[:2] == ["curl", "-s"] and words[3] == "-d"
         body = Path(words[4][1:]).read_bytes() if words[4].startswith("@") else words[4].encode()
         with DIRECT.open(urllib.request.Request(words[2], body), timeout=LIMIT) as reply:
@@ -291,6 +300,29 @@ def test_what_cannot_be_listened_on(made: Path, options: dict, message: str) -> 
         api.serve(made, **options)
 
 
+def test_what_is_taken_and_was_not_asked_for_is_elsewhere(tmp_path: Path) -> None:
+    """All three ports; what the service's own client asks is said; the service is not started beside itself."""
+    with contextlib.ExitStack() as stack:
+        held = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(3)]
+        ports = [server.getsockname()[1] for server in held]
+        options = dict(zip(("http_port", "rpc_port", "health_port"), ports))
+        api.to_serving(case("2.3.2-mlp").model, out=tmp_path, pipeline=options)
+        with api.serve(tmp_path) as run:
+            said = vars(run.serving)
+            found = [int(said[key].rpartition(":")[2].partition("/")[0]) for key in ("url", "rpc", "health")]
+            wanted = [f"port {a} is taken: {w} is on {b}" for a, b, w in zip(ports, found, ("HTTP", "RPC", "health"))]
+            client = f"http_client.py of the service asks port {ports[0]} unless it is told --url"
+            assert said["notes"] == [*wanted, client] and not set(ports) & set(found)
+            assert asked(said)
+    with api.serve(tmp_path) as run:
+        assert f":{ports[0]}/" in run.serving.url and run.serving.notes == []
+        with pytest.raises(
+            UsageError, match=f"port {ports[0]} is taken by the service {tmp_path / 'service'}"
+        ) as again:
+            api.serve(tmp_path)
+        assert str(again.value.hint).endswith("or --port N")
+
+
 def test_a_port_of_somebody_else(made: Path) -> None:
     with contextlib.closing(socket.create_server(("127.0.0.1", 0))) as server:
         port = server.getsockname()[1]
@@ -303,12 +335,12 @@ def test_a_port_of_somebody_else(made: Path) -> None:
 # ------------------------------------------------------------------------------------------------ what is served
 
 
-def image_model(folder: Path) -> Path:
+def image_model(folder: Path, batch: Any = "n") -> Path:
     """ONNX: the mean of each channel of a picture of 32 by 32."""
     graph = helper.make_graph(
         [helper.make_node("ReduceMean", ["image"], ["mean"], axes=[2, 3], keepdims=0)], "g",
-        [helper.make_tensor_value_info("image", TensorProto.FLOAT, ["n", 3, 32, 32])],
-        [helper.make_tensor_value_info("mean", TensorProto.FLOAT, ["n", 3])],
+        [helper.make_tensor_value_info("image", TensorProto.FLOAT, [batch, 3, 32, 32])],
+        [helper.make_tensor_value_info("mean", TensorProto.FLOAT, [batch, 3])],
     )  # fmt: skip
     path = folder / "means.onnx"
     path.write_bytes(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)]).SerializeToString())
@@ -325,6 +357,7 @@ def test_a_picture_and_a_model_without_a_service(made: Path, tmp_path: Path) -> 
     )
     (port,) = free_ports(1)
     with api.serve(tmp_path / "out", port=port) as run:
+        assert "base64 -w0" in run.serving.curl and len(run.serving.curl) < 250
         assert run.serving.kind == "image" and run.serving.folder == tmp_path / "out" / "service"
         assert np.shape(asked(vars(run.serving))["mean"]) == (1, 3)
     shutil.rmtree(tmp_path / "out" / "service")
@@ -334,6 +367,22 @@ def test_a_picture_and_a_model_without_a_service(made: Path, tmp_path: Path) -> 
         assert any("one of kind image was made for this run" in note for note in run.serving.notes)
         assert np.shape(asked(vars(run.serving))["mean"]) == (1, 3)
     assert sorted(p.name for p in (tmp_path / "out").rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    ("form", "kind", "batch"),
+    [(f, "image", n) for f in (KEY_VALUE, OPEN_INFERENCE) for n in ("n", 2)] + [(KEY_VALUE, OCR, "n")],
+)
+def test_the_line_of_a_picture_reads_a_file(tmp_path: Path, form: str, kind: str, batch: Any) -> None:
+    """The request that a shell makes of the line is the example, whatever the form, and it is short."""
+    model = tmp_path / "model"
+    api.onnx2paddle(image_model(tmp_path, batch), model, verify=False)
+    service = FoundService(tmp_path, kind, "x", rpc_port=1, http_port=2, ir_optim=False, model=str(model))
+    line = serve.curl(Addresses({form: "http://127.0.0.1:2/x"}), service, model, tmp_path)
+    assert len(line) < 250 + len(str(tmp_path))
+    shell = 'curl() { case "$4" in @-) cat;; *) cat "${4#@}";; esac; }\n' + line
+    sent = subprocess.run(["sh", "-c", shell], capture_output=True, check=True).stdout
+    assert json.loads(sent) == requests.message(serve.example(service, model), form, kind)
 
 
 def test_what_is_no_service_says_which_command_makes_one(tmp_path: Path) -> None:

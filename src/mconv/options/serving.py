@@ -160,7 +160,9 @@ class Serve(Served):
     )
     host: str = option(default="127.0.0.1", metavar="ADDRESS", help="Where to listen; 0.0.0.0: on every interface.")
     port: Optional[int] = option(
-        default=None, metavar="N", help="The port of HTTP; by default what the service's config.yml says."
+        default=None,
+        metavar="N",
+        help="The port of HTTP; by default what the service's configuration says, or another one where that is taken.",
     )
     service: Optional[PathLike] = option(
         default=None, metavar="DIR", help="The service to start; by default the one beside the model."

@@ -59,6 +59,11 @@ class Need:
 
 
 _RUN_PADDLE = ("paddle", "runtime:paddle-2.3.2", "runtime:paddle-2.6.2", "runtime:paddle-3.3.1")
+_OTHER_SERVERS = (
+    Need("services of --server http", ("runtime:http",), optional=True),
+    Need("services of --server triton", ("runtime:triton",), optional=True),
+    Need("--server triton --backend paddle", ("runtime:paddle-2.6.2",), optional=True),
+)
 NEEDS: dict[str, tuple[Need, ...]] = {
     "to-serving": (Need("--engine paddle-serving-client", ("runtime:paddle-2.3.2",), optional=True),),
     "inspect": (),
@@ -91,6 +96,7 @@ NEEDS: dict[str, tuple[Need, ...]] = {
     "to-static": (Need("building the layer", ("paddle",)),),
     "to-onnx": (
         Need("--engine paddle2onnx", ("paddle2onnx", "runtime:paddle2onnx-2.1.0"), optional=True),
+        Need("--verify: running the source", _RUN_PADDLE, optional=True),
         Need("--verify: running the result", ("onnxruntime",), optional=True),
     ),
     "verify": (
@@ -114,8 +120,15 @@ NEEDS: dict[str, tuple[Need, ...]] = {
         Need("services", ("aiohttp",), optional=True),
         Need("--plot, --html", ("matplotlib",), optional=True),
     ),
-    "serve": (Need("Paddle Serving", ("runtime:paddle-2.3.2",)),),
-    "serve-check": (Need("Paddle Serving", ("runtime:paddle-2.3.2",)),),
+    "serve": (
+        Need("a server", ("runtime:paddle-2.3.2", "runtime:http", "runtime:triton")),
+        Need("services of Paddle Serving", ("runtime:paddle-2.3.2",), optional=True),
+        *_OTHER_SERVERS,
+    ),
+    "serve-check": (
+        Need("Paddle Serving, and the answers that every service is compared with", ("runtime:paddle-2.3.2",)),
+        *_OTHER_SERVERS,
+    ),
 }
 
 

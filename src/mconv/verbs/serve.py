@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import shlex
 import shutil
@@ -27,7 +28,7 @@ from mconv.runtimes import find, for_models
 from mconv.runtimes.ports import free_ports, holder, taken
 from mconv.runtimes.supervisor import Running, Supervised, running, states, stop
 from mconv.serving import configure, scaffold, servers
-from mconv.serving.kinds import OCR
+from mconv.serving.kinds import OCR, PICTURES
 from mconv.serving.servers import Binding, FoundService, requests
 
 # characters of a request that a command line shows; a longer one is put into a file
@@ -36,6 +37,8 @@ _SHOWN = 1500
 _LONGEST_TEMPORARY = 60
 # seconds between two looks at the log
 _FOLLOW = 0.3
+# the script of a service that asks it over HTTP
+CLIENT = "http_client.py"
 # seconds that a server has beyond its own time to end
 _MARGIN = 10
 
@@ -144,16 +147,15 @@ def serve(chosen: Serve) -> ServiceRun:
 
     Raises:
         NotAModelError: *path* is none of that.
-        UsageError: the port is taken, or there is no such address.
+        UsageError: the port that was asked for is taken, the service runs already, or there is no such address.
         RuntimeUnavailableError: the runtime is not installed.
         RuntimeFailedError: it ended, or was not ready in time.
     """
     model, found = _resolve(Path(chosen.path), None if chosen.service is None else Path(chosen.service))
-    _check_port(
-        chosen.host,
-        chosen.port if chosen.port is not None else found.http_port if found else 18082,
-        chosen.port is not None,
-    )
+    if chosen.port is not None:
+        _check_port(chosen.host, chosen.port)
+    elif found is not None:
+        _check_twice(chosen.host, found)
     made_for = servers.named(chosen.server or (servers.DEFAULT if found is None else found.server_name))
     if found is not None and made_for.name != found.server_name:
         raise UsageError(f"{found.folder} is a service of {found.server_name}, not of {made_for.name}", "--service DIR")
@@ -264,33 +266,57 @@ def _resolve(path: Path, service: Optional[Path]) -> tuple[Path, Optional[FoundS
         ) from None
 
 
-def _check_port(host: str, port: int, given: bool) -> None:
-    if not 0 < port < 65536:
-        raise UsageError(f"--port {port}: ports are 1 to 65535")
+def _check_port(host: str, port: int) -> None:
+    """Refuse a port that was asked for and is taken."""
+    _check_range(port)
     if not taken(host, port):
         return
-    other = "another port" if given else "--port N"
     known = next((server for server in running() if server.port == port), None)
     if known is not None:
-        raise UsageError(
-            f"port {port} is taken by the service {known.folder}, which `mconv serve` has started (process {known.pid})",
-            f"`mconv serve --stop --port {port}` stops it; or {other}",
-        )
+        raise _runs(known, "another port")
     who = holder(port)
     by = "" if who is None else f" by process {who[0]}: {printable(who[1], 100)}"
-    raise UsageError(f"port {port} is taken{by}", other)
+    raise UsageError(f"port {port} is taken{by}", "another port")
+
+
+def _check_range(port: int) -> None:
+    if not 0 < port < 65536:
+        raise UsageError(f"--port {port}: ports are 1 to 65535")
+
+
+def _check_twice(host: str, service: FoundService) -> None:
+    """Refuse to start a service beside itself where no other port was asked for."""
+    _check_range(service.http_port)
+    if not taken(host, service.http_port):
+        return
+    for server in running():
+        if server.port == service.http_port and server.folder == service.folder.resolve():
+            raise _runs(server, "--port N")
+
+
+def _runs(server: Running, other: str) -> UsageError:
+    return UsageError(
+        f"port {server.port} is taken by the service {server.folder}, which `mconv serve` has started "
+        f"(process {server.pid})",
+        f"`mconv serve --stop --port {server.port}` stops it; or {other}",
+    )
 
 
 def _binding(run: FoundService, host: str, port: Optional[int], notes: list[str]) -> Binding:
-    """Where it listens: as its configuration says, but for what is taken."""
-    http = port if port is not None else run.http_port
+    """Where it listens: as was asked for and as its configuration says, but for what is taken."""
     ports: dict[str, Optional[int]] = {}
-    for what, wanted in (("RPC", run.rpc_port), ("health", run.health_port)):
-        if wanted is not None and (wanted in (http, *ports.values()) or taken(host, wanted)):
+    wanted_by = {"HTTP": run.http_port if port is None else port, "RPC": run.rpc_port, "health": run.health_port}
+    for what, wanted in wanted_by.items():
+        free = what == "HTTP" and port is not None  # it was looked at
+        if wanted and not free and (wanted in ports.values() or taken(host, wanted)):
             (ports[what],) = free_ports(1, host)
             notes.append(f"port {wanted} is taken: {what} is on {ports[what]}")
         else:
             ports[what] = wanted
+    http = ports["HTTP"]
+    assert http is not None
+    if http != run.http_port and CLIENT in servers.named(run.server_name).clients:
+        notes.append(f"{CLIENT} of the service asks port {run.http_port} unless it is told --url")
     return Binding(host, http, ports["RPC"], ports["health"])
 
 
@@ -311,8 +337,16 @@ def _failed(event: Optional[Mapping[str, Any]], what: str, log: Path) -> Runtime
 
 
 def curl(addresses: servers.Addresses, run: FoundService, model: Path, scratch: Path) -> str:
-    """A command line for a shell that asks the service for something that it takes; a long request is in *scratch*."""
-    url, body = addresses.predict, requests.body(example(run, model), addresses.form, run.kind)
+    """A command line for a shell that asks the service for something that it takes; a long request, or the picture that
+    it reads, is in *scratch*."""
+    url, asked = addresses.predict, example(run, model)
+    if run.kind in PICTURES and len(asked) == 1:
+        ((key, value),) = asked.items()
+        path = scratch / "picture.png"
+        path.write_bytes(base64.b64decode(str(value)))
+        form = shlex.quote(requests.body({key: "%s"}, addresses.form, run.kind).decode())
+        return f'printf {form} "$(base64 -w0 {shlex.quote(str(path))})" | curl -s {url} -d @-'
+    body = requests.body(asked, addresses.form, run.kind)
     if len(body) > _SHOWN:
         path = scratch / "request.json"
         path.write_bytes(body)

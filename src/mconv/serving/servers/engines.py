@@ -17,12 +17,15 @@ ENGINE = "engine.py"
 OPENVINO, ONNXRUNTIME, PADDLE = BACKENDS = ("openvino", "onnxruntime", "paddle")
 # the file of ONNX Runtime, beside engine.py
 ONNX = "model.onnx"
+# for what OpenVINO cannot read
+_OTHER = f"--backend {ONNXRUNTIME} (`mconv to-onnx MODEL {ONNX}` makes its file)"
 
 
-def engine(service: Service, model: Model, options: ServiceOptions, up: str = "") -> str:
+def engine(service: Service, model: Model, options: ServiceOptions, *, paddle: bool, up: str = "") -> str:
     """The text of ``engine.py``.
 
     Args:
+        paddle: whether the managed runtimes can run the model in Paddle for this server.
         up: the service's folder, as seen from the one that ``engine.py`` is in.
     """
     backend = options.backend or OPENVINO
@@ -31,6 +34,7 @@ def engine(service: Service, model: Model, options: ServiceOptions, up: str = ""
     return render(
         ENGINE,
         ENGINE=backend,
+        INSTEAD=literal(f"--backend {PADDLE}, or {_OTHER}" if paddle else _OTHER),
         MODEL=literal(ONNX if backend == ONNXRUNTIME else posixpath.join(up, model.path)),
         INPUTS=literal({var.alias: var.name for var in model.config.feeds}),
         OUTPUTS=literal({var.alias: var.name for var in model.config.fetches}),

@@ -104,7 +104,7 @@ class Http:
             OUTPUTS=answers is None,
             METADATA=literal(_metadata(service, model)),
         )
-        service.files[ENGINE] = engine(service, model, options)
+        service.files[ENGINE] = engine(service, model, options, paddle=False)
         for part in PARTS:
             service.files[part] = render(f"http/{part}")
         service.files[REQUEST_DATA] = render(REQUEST_DATA)

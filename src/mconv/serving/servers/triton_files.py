@@ -73,7 +73,7 @@ def add(service: Service, model: Model, options: ServiceOptions) -> None:
         **service.files,
         "request_data.py": render("request_data.py"),
         shared.BATCHING: render(shared.BATCHING, **joined),
-        ENGINE: engine(service, model, options, up="../../.."),
+        ENGINE: engine(service, model, options, paddle=True, up="../../.."),
         "model.py": render(
             "triton/model.py",
             SUMMARY={"text": "Texts", "image": "Pictures", "tensor": "Tensors"}[service.kind] + " in, tensors out",
