@@ -73,7 +73,8 @@ def test_own_messages_are_what_mconv_says(heading: str) -> None:
     parts = [p.strip(" `:") for p in heading.split("…") if p.strip(" `:")]
     lines = [
         line
-        for path in (ROOT / "src" / "mconv").rglob("*.py")
+        for pattern in ("*.py", "*.py.in")
+        for path in (ROOT / "src" / "mconv").rglob(pattern)
         for line in path.read_text(encoding="utf-8").splitlines()
     ]
     assert any(all(part in line for part in parts) for line in lines), parts
