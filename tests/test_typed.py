@@ -36,6 +36,8 @@ def convert() -> list[str]:
         made = api.convert("model.onnx", Path("out"), target=2.6, verify=False, pipeline={"name": "m"}, limit="2G")
     except errors.MconvError as e:
         return [e.message, e.hint or ""]
+    many = api.convert_many(["a.onnx", Path("b")], "out", target="3")
+    print(many.ok, [model.out for model in many.models])
     reports = [
         api.onnx2paddle("model.onnx", "out", inputs=["x[1,3,?,640]"], constants={"sr": 16000}),
         api.torch2paddle("model.pt2", "out", keep_dtype=True, tolerance=1e-3, feeds=Path("x.npz")),
@@ -48,6 +50,7 @@ def convert() -> list[str]:
 
 
 def models() -> None:
+    print(api.report_bug(command=["onnx2paddle", "m.onnx"], out="bug"), api.several_sources(["a", "b"]))
     print(api.downgrade("model.json", "out", output_names=["y"]).program)
     print(api.half("out", "out16", dtype="bf16").status, api.quantize("out", "out8", data="x.npz"))
     print(api.shapes("out", minimum=["x[1]"]).texts, api.edit("m.onnx", "n.onnx", dims={"batch": 1}))

@@ -93,6 +93,10 @@ class RuntimeFailedError(MconvError):
     exit_code = 9
 
 
+class UnreachableError(RuntimeFailedError):
+    """An address of the network does not answer, or is not to be asked: nothing of a model is at fault."""
+
+
 class VerificationError(MconvError):
     """The converted model ran and its numbers differ from the source's beyond the tolerance.
 

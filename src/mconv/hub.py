@@ -21,7 +21,7 @@ from mconv.errors import (
     MissingDependencyError,
     NotAModelError,
     OutputExistsError,
-    RuntimeFailedError,
+    UnreachableError,
     UsageError,
 )
 from mconv.extras import install
@@ -131,7 +131,7 @@ def fetch(text: str, progress: Callable[[str], Any] = lambda text: None) -> Fetc
     Raises:
         UsageError: it is no address. NotAModelError: the hub has no such repository, revision or file, or shows it to
             nobody without a token.
-        RuntimeFailedError: the hub cannot be reached. OutputExistsError: the disk has no room for it.
+        UnreachableError: the hub cannot be reached. OutputExistsError: the disk has no room for it.
         MissingDependencyError: huggingface_hub is not installed.
     """
     address = Address.parse(text)
@@ -202,7 +202,7 @@ def _offline_copy(huggingface_hub: Any, address: Address) -> Optional[Fetched]:
             )
         )
     except (OSError, ValueError):
-        raise RuntimeFailedError(
+        raise UnreachableError(
             f"{SCHEME}{address.name}: is not in the cache, and HF_HUB_OFFLINE keeps the hub's client offline",
             "unset HF_HUB_OFFLINE, or give the path of a folder",
         ) from None
@@ -247,7 +247,7 @@ class _told:
                 f"{text}: the hub has no such model", "a private one needs HF_TOKEN; names are ORG/NAME"
             ) from None
         words = " ".join(str(error).split()) or type(error).__name__
-        raise RuntimeFailedError(
+        raise UnreachableError(
             f"{text}: cannot be fetched ({printable(words, 160)})",
             "is the network there? HF_ENDPOINT names a mirror; a folder that is here already is given by its path",
         ) from error

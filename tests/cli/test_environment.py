@@ -132,7 +132,7 @@ def test_serve_check_killed_leaves_nothing(tmp_path: Path) -> None:
         env={**os.environ, "TMPDIR": str(tmp_path)}, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     assert run.stderr is not None
-    while "starting the pipeline" not in run.stderr.readline():
+    while "starting the service" not in run.stderr.readline():
         assert run.poll() is None
     deadline = time.time() + 240
     while not left_behind(str(tmp_path)):  # the service's own processes

@@ -93,7 +93,7 @@ COMMANDS = [
     Command("report-bug", "report-bug inspect m.onnx"),
     Command("error", "inspect nowhere", code=3),
     Command("error", "to-serving model --nonsense", code=2),
-    Command("error", "downgrade bert out --target 1.8", code=5),
+    Command("error", "downgrade conv out --target 1.8", code=5),
     Command("error", "to-serving", code=2),
 ]
 
@@ -117,7 +117,7 @@ def here(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "recipe.yaml").write_text(RECIPE)
     shutil.copytree(case("2.3.2-mlp").model, folder / "model")
     np.savez(folder / "real.npz", **case("2.3.2-mlp").inputs)
-    shutil.copytree(case("2.3.2-bert").model, folder / "bert")
+    shutil.copytree(case("2.3.2-conv").model, folder / "conv")
     subprocess.run([sys.executable, "-m", "mconv", "to-serving", "model", "-q"], cwd=folder, check=True)
     return folder
 

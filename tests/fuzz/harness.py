@@ -227,7 +227,7 @@ def _unreadable(folder: Path, new: Sequence[str], given: set[str]) -> Iterator[s
             elif path.suffix in (".yml", ".yaml"):
                 import yaml
 
-                yaml.safe_load(held)
+                list(yaml.safe_load_all(held))
             elif path.suffix == ".py":
                 ast.parse(held)
         except Exception as e:  # noqa: BLE001 - whatever a parser raises

@@ -21,6 +21,7 @@ from mconv.errors import (
     NotAModelError,
     OutputExistsError,
     RuntimeFailedError,
+    UnreachableError,
     VerificationError,
 )
 from mconv.printable import printable
@@ -76,7 +77,8 @@ def render_error(error: BaseException, command: str, typed: Sequence[str] = ()) 
         for line in text.splitlines():
             out._stderr(line)
     out.error(message, hint)
-    if code in _MAY_BE_OURS and typed and typed[0] != "report-bug":
+    ours = code in _MAY_BE_OURS and not isinstance(told, UnreachableError)
+    if ours and typed and typed[0] != "report-bug":
         out._stderr(f"to report it: mconv report-bug -- {shlex.join(typed)}")
     rows = error.rows if isinstance(error, MconvError) else []
     if rows and not out.json:

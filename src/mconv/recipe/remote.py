@@ -23,7 +23,7 @@ from mconv.errors import (
     MissingDependencyError,
     NotAModelError,
     OutputExistsError,
-    RuntimeFailedError,
+    UnreachableError,
     UntrustedError,
     UsageError,
 )
@@ -82,7 +82,7 @@ def resolve(
         NotAModelError: it is not there.
         UsageError: an address without a pin.
         MissingDependencyError: the package, or what fsspec needs for the scheme, is not installed.
-        RuntimeFailedError: it cannot be fetched.
+        UnreachableError: it cannot be fetched.
         AlteredError: it is another file. UntrustedError: its external data lie outside of its folder.
     """
     if text.startswith(PACKAGE):
@@ -228,7 +228,7 @@ def fetch(text: str, target: Path) -> None:
     Raises:
         MissingDependencyError: fsspec, or what it needs for the scheme, is not installed.
         NotAModelError: there is nothing.
-        RuntimeFailedError: it cannot be fetched. LimitError: it does not end.
+        UnreachableError: it cannot be fetched. LimitError: it does not end.
         OutputExistsError: the disk has no room for it.
     """
     try:
@@ -266,7 +266,7 @@ def fetch(text: str, target: Path) -> None:
         if isinstance(cause, FileNotFoundError) or getattr(cause, "status", 0) in (404, 410):
             raise NotAModelError(f"{text}: there is no such file") from None
         words = " ".join(str(cause).split()) or type(cause).__name__
-        raise RuntimeFailedError(
+        raise UnreachableError(
             f"{text}: cannot be fetched ({words[:300]})", "is the network there? `mconv run` again resumes"
         ) from e
 
