@@ -28,15 +28,16 @@ FORMS = ["http key/value", "http tensors", "rpc strings", "rpc tensors", "rpc by
 
 
 def left_behind(marker: str) -> list[str]:
-    """Command lines of processes that mention *marker*."""
+    """Command lines of processes that mention *marker*, there or in the path of the folder that they are in."""
     found = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             try:
                 command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+                folder = os.readlink(entry / "cwd")
             except (FileNotFoundError, ProcessLookupError, PermissionError):
                 continue
-            if marker in command:
+            if marker in command or marker in folder:
                 found.append(command)
     return found
 
