@@ -115,7 +115,7 @@ def _histogram(rows: Sequence[Row]) -> str:
         axis.set_ylabel("% of elements", fontsize=8)
         axis.margins(y=0.16)
         axis.spines[["top", "right"]].set_visible(False)
-        if limit is not None and powers and _decade(limit) in places:
+        if limit is not None and limit > 0 and powers and _decade(limit) in places:
             at = places.index(_decade(limit)) - 0.5 + (_power(repr(limit)) % 1)
             axis.axvline(at, color=charts.COLOURS[3], linewidth=1, linestyle="--")
         return charts.svg(drawn)
