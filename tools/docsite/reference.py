@@ -240,7 +240,9 @@ def meanings(t: Texts) -> dict[int, str]:
     found = {0: t("Done."), errors.EXIT_BUG: t("A bug of mconv; please report it."), errors.EXIT_INTERRUPTED: ""}
     found[errors.EXIT_INTERRUPTED] = t("Interrupted (Ctrl-C).")
     for error in vars(errors).values():
-        if isinstance(error, type) and issubclass(error, errors.MconvError) and error is not errors.MconvError:
+        # a kind of an error that shares its code is that error to whoever reads the code
+        own = isinstance(error, type) and issubclass(error, errors.MconvError) and "exit_code" in vars(error)
+        if own and error is not errors.MconvError:
             first = inspect.cleandoc(error.__doc__ or "").split("\n\n")[0]
             found[error.exit_code] = t(" ".join(first.split()).replace("``", "`"))
     return found

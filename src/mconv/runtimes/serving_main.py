@@ -97,9 +97,12 @@ def isolate():
 def start(request, isolated):
     """Start the service in a session of its own: it kills its whole process group when a model does not load."""
     libc = ctypes.CDLL(None)
+    parent = os.getpid()
 
     def die_with_parent():
         libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:  # it died before it was asked for
+            os._exit(1)
 
     loopback = ["-c", BIND_LOOPBACK] if request["everywhere"] and not isolated else []
     command = [sys.executable] + loopback + request["arguments"]
