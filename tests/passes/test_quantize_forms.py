@@ -181,3 +181,9 @@ def test_float_weights_are_no_integers(tmp_path: Path) -> None:
     write_model(program, [("w", ArraySource(np.ones((4, 3), np.int8)))], tmp_path)
     with pytest.raises(CorruptModelError, match="int8 in the file, float32 in the program"):
         api.downgrade(tmp_path, tmp_path / "out")
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_stored_programs_name_no_machine(name: str) -> None:
+    """``slim_models.py`` takes out the call stacks, in which Paddle keeps the folders of whoever saved a program."""
+    assert b"op_callstack" not in (SLIM / name / "inference.pdmodel").read_bytes()
