@@ -130,33 +130,27 @@ def _scaled(b: Builder, op: str, x: Value, y: Value) -> Optional[Value]:
     """``scale`` in place of an operator with a scalar constant: no parameter, and right under oneDNN fusion."""
     if op not in ("elementwise_add", "elementwise_sub", "elementwise_mul", "elementwise_div"):
         return None
-    if x.is_const:
-        # oneDNN's subtraction in 2.3 gives c - y transposed where y comes from a product that it laid out so
-        return _taken_from(b, x, y) if op == "elementwise_sub" else None
-    if not foldable(y) or not y.is_const or y.size != 1 or (y.rank or 0) > (x.rank or 0) or x.shape is None:
+    # c - y is -y + c: oneDNN's subtraction in 2.3 gives it transposed where y comes from a product that it laid out so
+    turned = op == "elementwise_sub" and x.is_const
+    tensor, number = (y, x) if turned else (x, y)
+    if tensor.is_const or tensor.shape is None or tensor.dtype is not DType.FP32:  # the attributes are float32
         return None
-    if x.dtype is not DType.FP32:  # the attributes are float32
+    if not foldable(number) or not number.is_const or number.size != 1 or (number.rank or 0) > (tensor.rank or 0):
         return None
-    assert y.const is not None
-    c = float(y.const.reshape(-1)[0])
+    assert number.const is not None
+    c = float(number.const.reshape(-1)[0])
     if not np.isfinite(c):
         return None
+    if turned:
+        return scale(b, tensor, -1.0, c)
     if op == "elementwise_add":
-        return scale(b, x, 1.0, c)
+        return scale(b, tensor, 1.0, c)
     if op == "elementwise_sub":
-        return scale(b, x, 1.0, -c)
+        return scale(b, tensor, 1.0, -c)
     if op == "elementwise_mul":
-        return scale(b, x, c)
+        return scale(b, tensor, c)
     # a division by a power of two is exactly a product
-    return scale(b, x, 1.0 / c) if c and np.frexp(c)[0] in (0.5, -0.5) else None
-
-
-def _taken_from(b: Builder, x: Value, y: Value) -> Optional[Value]:
-    """``c - y`` as ``-y + c``, which is the same number."""
-    if y.dtype is not DType.FP32 or y.shape is None or not foldable(x) or x.size != 1 or (x.rank or 0) > (y.rank or 0):
-        return None
-    c = float(np.asarray(x.const).reshape(-1)[0])
-    return scale(b, y, -1.0, c) if np.isfinite(c) else None
+    return scale(b, tensor, 1.0 / c) if c and np.frexp(c)[0] in (0.5, -0.5) else None
 
 
 def scale(b: Builder, x: Value, factor: float, bias: float = 0.0, *, after: bool = True) -> Value:
