@@ -63,6 +63,21 @@ class Service:
     later: list[str] = field(default_factory=list)
     finish: Optional[Callable[[Path, Path], None]] = None
 
+    @property
+    def input_module(self) -> str:
+        """The module that turns requests into the model's inputs, as Python imports it."""
+        return MODULES[self.kind][: -len(".py")]
+
+    @property
+    def answer_module(self) -> Optional[str]:
+        """The module that reads the outputs; None: they are answered as they are."""
+        return next((name[: -len(".py")] for name in ANSWERS.values() if name in self.files), None)
+
+    @property
+    def labels_file(self) -> Optional[str]:
+        """The file with the names of the classes; None: there is none."""
+        return LABELS if LABELS in {*self.copies, *self.files} else None
+
     def written(self, folder: Path, options: ServiceOptions) -> Written:
         """What is to be said of it when it is in *folder*."""
         names = sorted([*self.files, *self.copies, *self.later])

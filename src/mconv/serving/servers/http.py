@@ -6,7 +6,6 @@ the templates in ``templates/http/``.
 
 from __future__ import annotations
 
-import posixpath
 from pathlib import Path
 from typing import Any, Optional
 
@@ -17,12 +16,11 @@ from mconv.serving.rendering import literal, render
 from mconv.serving.servers import manifests
 from mconv.serving.servers.engines import BACKENDS, ENGINE, ONNX, ONNXRUNTIME, OPENVINO, PADDLE, engine, settings
 from mconv.serving.servers.interface import Addresses, Binding, FoundService, Launch, Model
-from mconv.serving.servers.parts import BATCHING, batching, client
+from mconv.serving.servers.parts import BATCHING, HOME, REQUEST_DATA, TAKEN, batching, client, mounted
 from mconv.serving.servers.requests import KEY_VALUE, OPEN_INFERENCE, OPEN_TYPES, TENSORS
 from mconv.serving.service_options import ServiceOptions
 
 CONFIG, SERVICE = "service.yml", "service.py"
-REQUEST_DATA = "request_data.py"
 # what nothing is filled into
 PARTS = ("batcher.py", "protocols.py")
 # of the runtime `http`, and of a service's requirements.txt
@@ -48,7 +46,6 @@ ENGINE_PACKAGES = {
 }  # fmt: skip
 _BATCH = 32  # requests that are run together, at most
 _LENGTH_STEP = 8  # tokens
-_MODEL_HOME = "/home/model-server"  # in the container, as that of Paddle Serving's
 # Paddle and another engine add up in another order
 _TOLERANCE = 2e-4
 
@@ -79,7 +76,6 @@ class Http:
 
     def files(self, service: Service, model: Model, options: ServiceOptions) -> None:
         service.rpc = False
-        module = MODULES[service.kind]
         backend = options.backend or self.backends[0]
         joined = batching(service, model)
         service.files[CONFIG] = render(
@@ -92,16 +88,14 @@ class Http:
             BATCH_SIZE=_BATCH if joined["JOINABLE"] == "True" else 1,
             LENGTH_STEP=_LENGTH_STEP if service.padding is not None else 1,
         )
-        answers = next((name[: -len(".py")] for name in ANSWERS.values() if name in service.files), None)
-        summary = {"text": "texts in", "image": "pictures in", "tensor": "tensors in"}[service.kind] + ", JSON out"
         service.files[SERVICE] = render(
             f"http/{SERVICE}",
-            SUMMARY=summary,
-            MODULE=module[: -len(".py")],
+            SUMMARY=f"{TAKEN[service.kind]} in, JSON out",
+            MODULE=service.input_module,
             KIND=service.kind,
-            LABELS=literal(LABELS if LABELS in {*service.copies, *service.files} else None),
-            ANSWERS=literal(answers),
-            OUTPUTS=answers is None,
+            LABELS=literal(service.labels_file),
+            ANSWERS=literal(service.answer_module),
+            OUTPUTS=service.answer_module is None,
             METADATA=literal(_metadata(service, model)),
         )
         service.files[ENGINE] = engine(service, model, options, paddle=False)
@@ -113,19 +107,17 @@ class Http:
         needed = sorted((*SERVER_PACKAGES, *INPUT_PACKAGES, ENGINE_PACKAGES[backend]))
         service.files["requirements.txt"] = render("http/requirements.txt", REQUIREMENTS="\n".join(needed))
         more = sorted({*service.copies, *({LABELS, CHARACTERS, *ANSWERS.values()} & set(service.files))})
-        home = posixpath.join(_MODEL_HOME, "service")
         onnx = [ONNX] if backend == ONNXRUNTIME else []
-        copied = [CONFIG, SERVICE, ENGINE, *PARTS, REQUEST_DATA, BATCHING, module, *more, *onnx]
+        copied = [CONFIG, SERVICE, ENGINE, *PARTS, REQUEST_DATA, BATCHING, MODULES[service.kind], *more, *onnx]
         service.files["Dockerfile"] = render(
-            "http/Dockerfile", BACKEND=backend, WORKDIR=home, COPIED=" ".join(copied), HTTP_PORT=options.http_port
+            "http/Dockerfile", BACKEND=backend, WORKDIR=HOME, COPIED=" ".join(copied), HTTP_PORT=options.http_port
         )
         service.files["docker-compose.yml"] = render(
             "http/docker-compose.yml",
             NAME=options.name,
             COMPOSE_NAME=options.name.lower(),
             HTTP_PORT=options.http_port,
-            MODEL_SOURCE=quoted(model.path).replace("$", "$$"),
-            MODEL_TARGET=quoted(posixpath.normpath(posixpath.join(home, model.path))).replace("$", "$$"),
+            **mounted(model.path),
         )
         manifests.add(
             service, model.path, options, inputs=model.inputs, ports={"http": options.http_port}, ready="/health"

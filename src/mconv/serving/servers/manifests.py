@@ -15,11 +15,10 @@ from mconv.program.dtypes import DType
 from mconv.serving.input_modules import Service
 from mconv.serving.kinds import OPENVINO_MODEL_SERVER, ModelInput
 from mconv.serving.rendering import render
+from mconv.serving.servers.parts import in_container
 from mconv.serving.service_options import ServiceOptions
 
 KUBERNETES, KSERVE = "kubernetes.yaml", "kserve.yaml"
-# where the service is in its container
-HOME = "/home/model-server/service"
 
 
 def label(name: str) -> str:
@@ -50,7 +49,7 @@ def add(
         cpus: processors that it keeps busy.
     """
     name = label(options.name)
-    target = posixpath.normpath(posixpath.join(HOME, path))
+    target = in_container(path)
     probed = "health" if "health" in ports else "http"
     metrics = next(ports[kind] for kind in ("metrics", "health", "http") if kind in ports)
     common = {

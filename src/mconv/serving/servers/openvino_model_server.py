@@ -21,14 +21,14 @@ from mconv.errors import NotAModelError, RuntimeUnavailableError, UnsupportedErr
 from mconv.printable import printable
 from mconv.program.copying import copy_file
 from mconv.program.files import locate
-from mconv.serving.input_modules import ANSWERS, LABELS, MODULES, Service
+from mconv.serving.input_modules import MODULES, Service
 from mconv.serving.kinds import OPENVINO_MODEL_SERVER, ModelInput
 from mconv.serving.rendering import literal, render
 from mconv.serving.servers import manifests, paddle_serving_files
 from mconv.serving.servers.engines import ONNX, PADDLE
-from mconv.serving.servers.http import INPUT_PACKAGES, REQUEST_DATA
+from mconv.serving.servers.http import INPUT_PACKAGES
 from mconv.serving.servers.interface import Addresses, Binding, FoundService, Launch, Model
-from mconv.serving.servers.parts import USAGE, request_of
+from mconv.serving.servers.parts import HOME, REQUEST_DATA, USAGE, request_of
 from mconv.serving.servers.requests import OPEN_INFERENCE, OPEN_TYPES
 from mconv.serving.service_options import ServiceOptions
 
@@ -69,7 +69,7 @@ class OpenVINOModelServer:
     def files(self, service: Service, model: Model, options: ServiceOptions) -> None:
         service.path, service.rpc = "/v2/models/NAME/infer", False
         version = posixpath.join(MODELS, options.name, "1")
-        home = posixpath.join(manifests.HOME, MODELS)
+        home = posixpath.join(HOME, MODELS)
         copies = paddle_serving_files.copies(service, options, model)
         service.files[posixpath.join(MODELS, CONFIG)] = _text(_config(options, home, copies))
         renamed = {
@@ -82,18 +82,17 @@ class OpenVINOModelServer:
         ports = {"http_port": options.http_port, "grpc_port": options.rpc_port}
         service.files[SERVICE] = _text({**described, **ports})
         service.files[REQUEST_DATA] = render(REQUEST_DATA)
-        answers = next((name[: -len(".py")] for name in ANSWERS.values() if name in service.files), None)
         service.files[CLIENT] = render(
             f"openvino_model_server/{CLIENT}",
             NAME=options.name,
             HTTP_PORT=options.http_port,
             USAGE=USAGE[service.kind],
-            MODULE=MODULES[service.kind][: -len(".py")],
+            MODULE=service.input_module,
             REQUEST=request_of(service.kind),
             TYPES=literal({i.name: _type(i) for i in model.inputs}),
             OUTPUTS=literal([var.alias for var in model.config.fetches]),
-            LABELS=literal(LABELS if LABELS in {*service.copies, *service.files} else None),
-            ANSWERS=literal(answers),
+            LABELS=literal(service.labels_file),
+            ANSWERS=literal(service.answer_module),
             PREDICT=render("client_open_inference.py").rstrip("\n"),
         )
         service.files["requirements.txt"] = render(

@@ -7,7 +7,6 @@ from a plain ``Op`` was measured with paddle-serving-server 0.9.0 (``docs/servin
 from __future__ import annotations
 
 import json
-import posixpath
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Optional
@@ -16,7 +15,7 @@ from mconv.errors import UsageError
 from mconv.passes import half_loading
 from mconv.printable import quoted
 from mconv.serving import onednn, shape_ranges
-from mconv.serving.input_modules import ANSWERS, LABELS, MODULES, Service, Shapes
+from mconv.serving.input_modules import MODULES, Service, Shapes
 from mconv.serving.kinds import ModelInput
 from mconv.serving.rendering import literal, render
 from mconv.serving.servers import manifests, parts
@@ -25,7 +24,7 @@ from mconv.serving.service_options import ServiceOptions
 
 CONFIG, SERVICE, HTTP_SERVER = "config.yml", "web_service.py", "http_server.py"
 # what no setting is filled into: what requests carry and how they get about, start and end, how Paddle is set up
-PARTS = ("channels.py", HTTP_SERVER, "lifecycle.py", "pipeline_op.py", "predictor.py", "request_data.py")
+PARTS = ("channels.py", HTTP_SERVER, "lifecycle.py", "pipeline_op.py", "predictor.py", parts.REQUEST_DATA)
 OPERATOR = "operator.yml"
 # what is asked from elsewhere, and does not go into the container
 _CLIENTS = ("http_client.py", "rpc_client.py")
@@ -33,7 +32,6 @@ SHAPES = "dynamic_shapes.json"
 # requests under way at a time, and how many of them are run together
 _WORKERS, _MANY_WORKERS, _BATCH = 4, 32, 8
 _LARGE = 256 << 20  # bytes of weights of which there is one copy, unless the user wants more
-_MODEL_HOME = "/home/model-server"  # in the container, as in the article
 
 
 def _dynamic_shapes(service: Service, options: ServiceOptions, shapes: Shapes) -> dict[str, str]:
@@ -127,17 +125,16 @@ def add(service: Service, model: Model, options: ServiceOptions) -> None:
     """
     workers = _MANY_WORKERS if _batched(service, model) else _WORKERS
     service.files[CONFIG] = settings(options, operator(options.name, service, model, options), workers)
-    answers = next((name[: -len(".py")] for name in ANSWERS.values() if name in service.files), None)
     service.files[SERVICE] = render(
         SERVICE,
         NAME=options.name,
-        SUMMARY={"text": "texts in", "image": "pictures in", "tensor": "tensors in"}[service.kind] + ", JSON out",
-        MODULE=MODULES[service.kind][: -len(".py")],
+        SUMMARY=f"{parts.TAKEN[service.kind]} in, JSON out",
+        MODULE=service.input_module,
         LOG_FILE=quoted(options.log_file),
         LOG_LEVEL=quoted(options.log_level),
-        LABELS=literal(LABELS if LABELS in {*service.copies, *service.files} else None),
-        ANSWERS=literal(answers),
-        OUTPUTS=answers is None,
+        LABELS=literal(service.labels_file),
+        ANSWERS=literal(service.answer_module),
+        OUTPUTS=service.answer_module is None,
         # of the program's variables, whatever clients call them
         **_dynamic_shapes(service, options, {var.name: model.shapes[var.alias] for var in model.config.feeds}),
     )
@@ -160,16 +157,14 @@ def add_around(
         service.files[name] = parts.client(name, service.kind, options)
     for part in PARTS:
         service.files[part] = render(part)
-    home = posixpath.join(_MODEL_HOME, "service")
     copied = [CONFIG, SERVICE, *sorted({*service.files, *service.copies} - {CONFIG, SERVICE, *_CLIENTS})]
-    service.files["Dockerfile"] = render("Dockerfile", **ports, WORKDIR=home, COPIED=" ".join(copied))
+    service.files["Dockerfile"] = render("Dockerfile", **ports, WORKDIR=parts.HOME, COPIED=" ".join(copied))
     service.files["docker-compose.yml"] = render(
         "docker-compose.yml",
         **ports,
         NAME=options.name,
         COMPOSE_NAME=options.name.lower(),
-        MODEL_SOURCE=quoted(model).replace("$", "$$"),
-        MODEL_TARGET=quoted(posixpath.normpath(posixpath.join(home, model))).replace("$", "$$"),
+        **parts.mounted(model),
     )
     service.files["requirements.txt"] = render("requirements.txt")
     manifests.add(

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import posixpath
+
+from mconv.printable import quoted
 from mconv.serving.input_modules import Service
 from mconv.serving.kinds import PICTURES
 from mconv.serving.rendering import literal, render
 from mconv.serving.servers.interface import Model
 from mconv.serving.service_options import ServiceOptions
 
-BATCHING = "batching.py"
+BATCHING, REQUEST_DATA = "batching.py", "request_data.py"
+# where the service is in its container, as in the article
+HOME = "/home/model-server/service"
+# what requests hold
+TAKEN = {"text": "texts", "image": "pictures", "tensor": "tensors"}
 # what a client is called with
 USAGE = {"text": "TEXT ...", "tensor": "NAME=JSON|NAME=@FILE ...", **dict.fromkeys(PICTURES, "PICTURE ...")}
 
@@ -23,6 +30,19 @@ def batching(service: Service, model: Model) -> dict[str, str]:
         "PADDING": literal(service.padding),
         "LENGTHS": literal(lengths),
         "AND_LENGTHS": "" if service.padding is None else ", and in the length of the rows,\nwhich are filled up",
+    }
+
+
+def in_container(path: str) -> str:
+    """Where a path that is meant from the service's folder is in its container."""
+    return posixpath.normpath(posixpath.join(HOME, path))
+
+
+def mounted(path: str) -> dict[str, str]:
+    """The model's folder in ``docker-compose.yml``: where it is, and where the service looks for it."""
+    return {
+        f"MODEL_{end}": quoted(place).replace("$", "$$")
+        for end, place in (("SOURCE", path), ("TARGET", in_container(path)))
     }
 
 

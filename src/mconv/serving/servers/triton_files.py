@@ -15,7 +15,7 @@ from mconv.errors import UnsupportedError
 from mconv.printable import quoted
 from mconv.program.dtypes import DType
 from mconv.serving import shape_ranges
-from mconv.serving.input_modules import ANSWERS, LABELS, MODULES, Service
+from mconv.serving.input_modules import Service
 from mconv.serving.rendering import literal, render
 from mconv.serving.servers import manifests, paddle_serving_files
 from mconv.serving.servers import parts as shared
@@ -30,7 +30,6 @@ DRAIN = 30
 FORMS = {"paddle": ("paddle", "model.pdmodel and model.pdiparams"), "onnx": ("onnxruntime", "model.onnx")}
 # rows of a batch: as many as requests of texts may have, or of pictures
 _MOST_ROWS = {"text": 64, "image": 16, "tensor": 64}
-_HOME = "/home/model-server"
 _BATCH = 8
 # requests that wait; a later one is refused
 _QUEUE = 1000
@@ -66,18 +65,17 @@ def add(service: Service, model: Model, options: ServiceOptions) -> None:
     # what has one dimension alone would get a second one
     flat = any(len(shape) == 1 for shape in (*(i.shape for i in model.inputs), *model.outputs.values()))
     rows = _MOST_ROWS[service.kind] if joined["JOINABLE"] == "True" and not flat else 0
-    answers = next((name[: -len(".py")] for name in ANSWERS.values() if name in service.files), None)
+    answers, labels = service.answer_module, service.labels_file
     read = {"text_answer": ("text", "score"), "box_answer": ("boxes", "score")}.get(answers or "", ())
-    labels = LABELS if LABELS in {*service.copies, *service.files} else None
     parts = {
         **service.files,
-        "request_data.py": render("request_data.py"),
+        shared.REQUEST_DATA: render(shared.REQUEST_DATA),
         shared.BATCHING: render(shared.BATCHING, **joined),
         ENGINE: engine(service, model, options, paddle=True, up="../../.."),
         "model.py": render(
             "triton/model.py",
-            SUMMARY={"text": "Texts", "image": "Pictures", "tensor": "Tensors"}[service.kind] + " in, tensors out",
-            MODULE=MODULES[service.kind][: -len(".py")],
+            SUMMARY=f"{shared.TAKEN[service.kind].capitalize()} in, tensors out",
+            MODULE=service.input_module,
             LABELS=literal(labels),
             ANSWERS=literal(answers),
             READ=literal(read),
@@ -113,16 +111,14 @@ def add(service: Service, model: Model, options: ServiceOptions) -> None:
             {i.name: _OPEN.get(TYPES[i.dtype], "FP32") for i in model.inputs} if service.kind == "tensor" else {}
         ),
     )
-    home = posixpath.join(_HOME, "service")
     service.files["requirements.txt"] = render("triton/requirements.txt")
-    service.files["Dockerfile"] = render("triton/Dockerfile", **ports, WORKDIR=home)
+    service.files["Dockerfile"] = render("triton/Dockerfile", **ports, WORKDIR=shared.HOME)
     service.files["docker-compose.yml"] = render(
         "triton/docker-compose.yml",
         **ports,
         NAME=options.name,
         COMPOSE_NAME=options.name.lower(),
-        MODEL_SOURCE=quoted(model.path).replace("$", "$$"),
-        MODEL_TARGET=quoted(posixpath.normpath(posixpath.join(home, model.path))).replace("$", "$$"),
+        **shared.mounted(model.path),
     )
     manifests.add(
         service,
