@@ -21,6 +21,7 @@ from mconv.serving.servers import manifests, paddle_serving_files
 from mconv.serving.servers import parts as shared
 from mconv.serving.servers.engines import ENGINE, engine
 from mconv.serving.servers.interface import Model
+from mconv.serving.servers.requests import OPEN_TYPES
 from mconv.serving.service_options import ServiceOptions
 
 SERVICE, START, MODELS, CLIENT = "service.json", "start.py", "models", "http_client.py"
@@ -33,17 +34,10 @@ _MOST_ROWS = {"text": 64, "image": 16, "tensor": 64}
 _BATCH = 8
 # requests that wait; a later one is refused
 _QUEUE = 1000
+# Triton has one type more than requests in JSON
 TYPES = {
-    DType.BOOL: "TYPE_BOOL",
-    DType.UINT8: "TYPE_UINT8",
-    DType.INT8: "TYPE_INT8",
-    DType.INT16: "TYPE_INT16",
-    DType.INT32: "TYPE_INT32",
-    DType.INT64: "TYPE_INT64",
-    DType.FP16: "TYPE_FP16",
+    **{dtype: f"TYPE_{OPEN_TYPES[dtype.label]}" for dtype in DType if dtype.label in OPEN_TYPES},
     DType.BF16: "TYPE_BF16",
-    DType.FP32: "TYPE_FP32",
-    DType.FP64: "TYPE_FP64",
 }
 _BYTES = "TYPE_STRING"
 
@@ -108,7 +102,7 @@ def add(service: Service, model: Model, options: ServiceOptions) -> None:
         USAGE=shared.USAGE[service.kind],
         PREDICT=render("client_open_inference.py").rstrip("\n"),
         TYPES=literal(
-            {i.name: _OPEN.get(TYPES[i.dtype], "FP32") for i in model.inputs} if service.kind == "tensor" else {}
+            {i.name: OPEN_TYPES.get(i.dtype.label, "FP32") for i in model.inputs} if service.kind == "tensor" else {}
         ),
     )
     service.files["requirements.txt"] = render("triton/requirements.txt")
@@ -130,9 +124,6 @@ def add(service: Service, model: Model, options: ServiceOptions) -> None:
         live="/v2/health/live",
         cpus=paddle_serving_files.copies(service, options, model),
     )
-
-
-_OPEN = {f"TYPE_{name}": name for name in ("BOOL", "UINT8", "INT8", "INT16", "INT32", "INT64", "FP16", "FP32", "FP64")}
 
 
 def _dtype(dtype: Optional[DType], name: str) -> DType:
