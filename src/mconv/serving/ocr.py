@@ -100,14 +100,15 @@ def plan(stages: Mapping[str, Stage], options: ServiceOptions) -> Service:
     service = Service(OCR)
     order = [name for name in STAGES.values() if name in stages]
     operators: list[str] = []
-    shapes: dict[str, input_modules.Shapes] = {}
+    ranges = {}
     for name in order:
         stage = stages[name]
         settled = scaffold.settled(options, stage.program)
-        one, shapes[name] = _one(name, stage)
+        one, shapes = _one(name, stage)
         service.files.update(one.files)
         service.notes += [f"{name}: {note}" for note in one.notes]
-        model = Model(stage.config, stage.program, f"{MODELS}/{name}", shapes[name])
+        model = Model(stage.config, stage.program, f"{MODELS}/{name}", shapes)
+        ranges[name] = files.dynamic_shape_info(model.ranges)
         operator = files.operator(name, one, model, settled)
         operators.append(operator if not operators else _without_comments(operator))
     also = f"# the service's name, part of the URL\nname: {options.name}\n"
@@ -118,7 +119,7 @@ def plan(stages: Mapping[str, Stage], options: ServiceOptions) -> Service:
         NAME=options.name,
         LOG_FILE=quoted(options.log_file),
         LOG_LEVEL=quoted(options.log_level),
-        DYNAMIC_SHAPES=literal({name: _ranges(stages[name], shapes[name]) for name in order}),
+        DYNAMIC_SHAPES=literal(ranges),
     )
     service.files["crops.py"] = render("crops.py")
     service.files[MODULES[OCR]] = render(MODULES[OCR], STAGES=literal(order), LABELS=LABELS, MAX_PAGES=_MAX_PAGES)
@@ -168,13 +169,6 @@ def _one(name: str, stage: Stage) -> tuple[Service, input_modules.Shapes]:
         raise UnsupportedError(f"{stage.source}: cannot be {_WHAT[name]} of this service: {why}")
     one.files[f"{name}_input.py"] = one.files.pop(MODULES["image"])
     return one, shapes
-
-
-def _ranges(stage: Stage, shapes: input_modules.Shapes) -> dict[str, dict[str, list[int]]]:
-    return {
-        f"{which}_input_shape": {var.name: list(shapes[var.alias][at]) for var in stage.config.feeds}
-        for at, which in enumerate(("min", "max", "opt"))
-    }
 
 
 def _without_comments(text: str) -> str:

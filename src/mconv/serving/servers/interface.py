@@ -159,6 +159,14 @@ class Model:
         shapes = {} if self.program is None else {port.name: port.shape for port in self.program.fetches}
         return {var.alias: shapes.get(var.name, ()) for var in self.config.fetches}
 
+    @property
+    def ranges(self) -> dict[str, dict[str, list[int]]]:
+        """``min``, ``max``, ``opt`` → input, as the program calls it → shape."""
+        return {
+            which: {var.name: list(self.shapes[var.alias][at]) for var in self.config.feeds}
+            for at, which in enumerate(("min", "max", "opt"))
+        }
+
 
 class Server(Protocol):
     """One server.

@@ -7,7 +7,7 @@ from a plain ``Op`` was measured with paddle-serving-server 0.9.0 (``docs/servin
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Optional
 
@@ -15,7 +15,7 @@ from mconv.errors import UsageError
 from mconv.passes import half_loading
 from mconv.printable import quoted
 from mconv.serving import onednn, shape_ranges
-from mconv.serving.input_modules import MODULES, Service, Shapes
+from mconv.serving.input_modules import MODULES, Service
 from mconv.serving.kinds import ModelInput
 from mconv.serving.rendering import literal, render
 from mconv.serving.servers import manifests, parts
@@ -34,24 +34,27 @@ _WORKERS, _MANY_WORKERS, _BATCH = 4, 32, 8
 _LARGE = 256 << 20  # bytes of weights of which there is one copy, unless the user wants more
 
 
-def _dynamic_shapes(service: Service, options: ServiceOptions, shapes: Shapes) -> dict[str, str]:
+def dynamic_shape_info(ranges: Mapping[str, Mapping[str, list[int]]]) -> dict[str, Mapping[str, list[int]]]:
+    """``min``, ``max``, ``opt`` → variable → shape, as an Op of Paddle Serving calls them."""
+    return {f"{which}_input_shape": table for which, table in ranges.items()}
+
+
+def _dynamic_shapes(service: Service, options: ServiceOptions, model: Model) -> dict[str, str]:
     """The literals of the ranges for TensorRT; those of a shape file are a file of the service's own."""
     if options.shapes is None:
-        ranges = {
-            f"{which}_input_shape": {name: list(values[at]) for name, values in shapes.items()}
-            for at, which in enumerate(("min", "max", "opt"))
-        }
+        # of the program's variables, whatever clients call them
+        ranges = dynamic_shape_info(model.ranges)
         rows = "".join(f'    "{key}": {literal(table, 1)},\n' for key, table in ranges.items())
         more = 'each input. Where TensorRT asks for\n# another variable, such as "unsqueeze2_0.tmp_0", `mconv shapes` finds it'
         return {"SHAPED": more, "DYNAMIC_SHAPES": "{\n" + rows + "}"}
     found = shape_ranges.from_paddle(options.shapes)
-    unknown = [name for name in shapes if name not in found.shapes]
+    unknown = [var.name for var in model.config.feeds if var.name not in found.shapes]
     if unknown:
         raise UsageError(
             f"--shapes: {options.shapes} has no shape of the input {', '.join(unknown)}",
             "is it of this model? `mconv shapes MODEL --out FILE` writes one",
         )
-    ranges = {f"{which}_input_shape": table for which, table in shape_ranges.tables(found).items()}
+    ranges = dynamic_shape_info(shape_ranges.tables(found))
     service.files[SHAPES] = json.dumps(ranges, indent=1) + "\n"
     return {
         "SHAPED": "every tensor, from `mconv shapes`",
@@ -135,8 +138,7 @@ def add(service: Service, model: Model, options: ServiceOptions) -> None:
         LABELS=literal(service.labels_file),
         ANSWERS=literal(service.answer_module),
         OUTPUTS=service.answer_module is None,
-        # of the program's variables, whatever clients call them
-        **_dynamic_shapes(service, options, {var.name: model.shapes[var.alias] for var in model.config.feeds}),
+        **_dynamic_shapes(service, options, model),
     )
     service.files[parts.BATCHING] = render(parts.BATCHING, **parts.batching(service, model))
     add_around(service, options, model.path, model.inputs, copies(service, options, model))

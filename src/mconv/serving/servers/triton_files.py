@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import posixpath
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Optional
 
 from mconv.errors import UnsupportedError
@@ -198,22 +198,16 @@ def _form(model: Model, options: ServiceOptions, rows: int, backend: str, names:
 
 def _tensorrt(model: Model, options: ServiceOptions, rows: int) -> str:
     """TensorRT for the paddle backend, with the shapes of ``mconv shapes`` or those of the inputs."""
-    ranges: Mapping[str, Mapping[str, Sequence[int]]]
+    ranges = model.ranges
     if options.shapes is not None:
         ranges = shape_ranges.tables(shape_ranges.from_paddle(options.shapes))
-    else:
-        names = {var.alias: var.name for var in model.config.feeds}
-        ranges = {
-            which: {names[alias]: shapes[at] for alias, shapes in model.shapes.items()}
-            for at, which in enumerate(("min", "max", "opt"))
-        }
     tables = "".join(
         f'        {{ name: "{which}_shape"\n'
         + "".join(
             f'          parameters {{ key: {quoted(name)} value: "{" ".join(map(str, shape))}" }}\n'
-            for name, shape in ranges[which].items()
+            for name, shape in table.items()
         )
         + "        },\n"
-        for which in ("min", "max", "opt")
+        for which, table in ranges.items()
     )
     return render("triton/tensorrt.pbtxt", ROWS=max(rows, 1), TABLES=tables.rstrip(",\n") + "\n")
