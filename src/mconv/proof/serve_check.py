@@ -6,7 +6,7 @@ import json
 import math
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Optional
@@ -32,7 +32,7 @@ from mconv.serving import configure, onednn, scaffold, servers
 from mconv.serving.configure import ServingConfig
 from mconv.serving.kinds import OCR, PICTURES
 from mconv.serving.scaffold import ServiceOptions
-from mconv.serving.servers import FoundService, Server
+from mconv.serving.servers import FoundService
 from mconv.serving.servers.requests import TENSORS
 
 RUNTIME = "paddle-2.3.2"
@@ -97,11 +97,7 @@ def serve_check(chosen: ServeCheck) -> ServeReport:
             run = scaffold.make(server, Path(scratch), made_for.name, ir_optim=chosen.ir_optim, kind="tensor")
         else:
             run = replace(found, folder=services.copy(found, Path(scratch)))
-        pipeline = Pipeline(
-            host, run, ready_timeout=chosen.ready_timeout,
-            request_timeout=chosen.request_timeout or chosen.ready_timeout, namespace=chosen.namespace,
-        )  # fmt: skip
-        with pipeline:
+        with _pipeline(chosen, host, run) as pipeline:
             chosen.progress(f"direct inference in {where.name}")
 
             def answer(sets: list[dict[str, np.ndarray]]) -> tuple[Answers, Optional[OneDNNResult]]:
@@ -122,19 +118,15 @@ def serve_check(chosen: ServeCheck) -> ServeReport:
                 direct, fast = _direct(where, files, asked, config, run)
             if not made_for.rpc:
                 fast = None  # another engine than Paddle has nothing of oneDNN in Paddle
-            chosen.progress(f"starting the service in {host.name}")
-            ready = pipeline.start()
-            chosen.progress(f"the service is ready after {ready:.1f} s; asking it")
+            ready = _started(chosen, pipeline)
             forms = [
                 _judge(form, [pipeline.ask(form, _shaped(kind, form, r)) for r in requests], direct, config, tolerance)
-                for form in _forms(made_for, pipeline, kind)
+                for form in _forms(pipeline)
             ]
             if found is not None:
-                told = services.arguments(kind, requests[0], run.folder)
                 first = Answers(direct.names, direct.outputs[:1], direct.dtypes[:1], direct.version, direct.seconds[:1])
-                for client in made_for.clients:
-                    address = pipeline.url if client.startswith("http") else pipeline.endpoint
-                    forms.append(_judge(client, [pipeline.run(client, *address, *told)], first, config, tolerance))
+                for client, answered in _by_clients(pipeline, requests[0]):
+                    forms.append(_judge(client, [answered], first, config, tolerance))
                 forms.append(_bad_requests(pipeline, kind, requests[0], asked[0], first, config, tolerance))
         isolated = pipeline.isolated or run.own_http
     return ServeReport(
@@ -157,29 +149,19 @@ def serve_check(chosen: ServeCheck) -> ServeReport:
 
 def _several(chosen: ServeCheck, found: FoundService, where: Runtime) -> ServeReport:
     """A service of several models: its answers against those of its own steps around Paddle, without the pipeline."""
-    made_for = servers.of(found)
     with tempfile.TemporaryDirectory(prefix="mconv-serve-") as scratch:
         run = replace(found, folder=services.copy(found, Path(scratch)))
-        pipeline = Pipeline(
-            where, run, ready_timeout=chosen.ready_timeout,
-            request_timeout=chosen.request_timeout or chosen.ready_timeout, namespace=chosen.namespace,
-        )  # fmt: skip
-        with pipeline:
+        with _pipeline(chosen, where, run) as pipeline:
             chosen.progress(f"direct inference in {where.name}")
             requests = ocr_check.requests([Path(path) for path in chosen.images])
             wanted, version = ocr_check.direct(pipeline, requests)
-            chosen.progress(f"starting the service in {where.name}")
-            ready = pipeline.start()
-            chosen.progress(f"the service is ready after {ready:.1f} s; asking it")
+            ready = _started(chosen, pipeline)
             forms = []
-            for form in _forms(made_for, pipeline, OCR):
+            for form in _forms(pipeline):
                 answers = [pipeline.ask(form, _shaped(OCR, form, request)) for request in requests]
                 forms.append(ocr_check.judge(form, answers, wanted, chosen.tolerance))
-            told = services.arguments(OCR, requests[0], run.folder)
-            for client in made_for.clients:
-                address = pipeline.url if client.startswith("http") else pipeline.endpoint
-                answer = pipeline.run(client, *address, *told)
-                forms.append(ocr_check.judge(client, [answer], wanted, chosen.tolerance))
+            for client, answered in _by_clients(pipeline, requests[0]):
+                forms.append(ocr_check.judge(client, [answered], wanted, chosen.tolerance))
             bad, seconds = _answered_as_bad(pipeline, OCR, {})
             again = ocr_check.judge(BAD, [pipeline.ask(forms[0].form, requests[0])], wanted, chosen.tolerance)
             forms.append(FormResult(BAD, not bad and again.ok, again.max_abs, seconds, bad or again.reason))
@@ -187,16 +169,39 @@ def _several(chosen: ServeCheck, found: FoundService, where: Runtime) -> ServeRe
     return ServeReport(
         all(form.ok for form in forms), found.server, where.name, version, isolated, ready,
         [{"pages": [len(request)]} for request in requests], list(ocr_check.OUTPUTS), forms, None, found.folder, OCR,
-        server=made_for.name,
+        server=found.server_name,
     )  # fmt: skip
 
 
-def _forms(server: Server, pipeline: Pipeline, kind: str) -> list[str]:
-    """The forms in which a service of that kind is asked."""
-    taken = pipeline.addresses.http
+def _pipeline(chosen: ServeCheck, where: Runtime, service: FoundService) -> Pipeline:
+    return Pipeline(
+        where, service, ready_timeout=chosen.ready_timeout,
+        request_timeout=chosen.request_timeout or chosen.ready_timeout, namespace=chosen.namespace,
+    )  # fmt: skip
+
+
+def _started(chosen: ServeCheck, pipeline: Pipeline) -> float:
+    """The seconds until the service was ready."""
+    chosen.progress(f"starting the service in {pipeline.where.name}")
+    ready = pipeline.start()
+    chosen.progress(f"the service is ready after {ready:.1f} s; asking it")
+    return ready
+
+
+def _by_clients(pipeline: Pipeline, request: Request) -> Iterator[tuple[str, Answer]]:
+    """Each of the service's own clients, and what it is answered."""
+    told = services.arguments(pipeline.service.kind, request, pipeline.folder)
+    for client in pipeline.server.clients:
+        address = pipeline.url if client.startswith("http") else pipeline.endpoint
+        yield client, pipeline.run(client, *address, *told)
+
+
+def _forms(pipeline: Pipeline) -> list[str]:
+    """The forms in which the service is asked."""
+    taken, kind = pipeline.addresses.http, pipeline.service.kind
     # a picture in base64 is a text in the Tensor message, which says nothing more than the key/value form
     found = [name for name, form in HTTP_FORMS.items() if form in taken and not (kind in PICTURES and form == TENSORS)]
-    return [*found, *(RPC_FORMS[kind] if server.rpc else ())]
+    return [*found, *(RPC_FORMS[kind] if pipeline.server.rpc else ())]
 
 
 def _keep(
@@ -288,7 +293,7 @@ def _bad_requests(
     bad, seconds = _answered_as_bad(pipeline, kind, feeds)
     if bad:
         return FormResult(BAD, False, None, seconds, bad)
-    again = _judge(BAD, [pipeline.ask(_forms(pipeline.server, pipeline, kind)[0], request)], direct, config, tolerance)
+    again = _judge(BAD, [pipeline.ask(_forms(pipeline)[0], request)], direct, config, tolerance)
     reason = f"afterwards a good one: {again.reason}" if again.reason else ""
     return FormResult(BAD, again.ok, again.max_abs, seconds, reason)
 
