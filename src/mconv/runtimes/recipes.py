@@ -78,7 +78,7 @@ if not os.path.exists(os.path.join(sysconfig.get_config_var("LIBDIR"), library))
 _CPYTHONS = ("3.10", "3.11", "3.9", "3.12", "3.8")
 
 # of the services for the server http, whose requirements.txt has the same
-HTTP_SERVER = (
+_HTTP_SERVER = (
     "fastapi==0.165.0",
     "uvicorn==0.54.0",
     "httptools==0.9.0",
@@ -87,15 +87,10 @@ HTTP_SERVER = (
     "prometheus-client==0.26.0",
     "pyyaml>=6",
 )
-HTTP_ENGINES = ("openvino==2026.4.1", "onnxruntime==1.23.2", "numpy>=2,<3")
-HTTP_INPUTS = (
-    "tokenizers==0.23.3",
-    "sentencepiece<0.3",
-    "pillow<13",
-    "opencv-python-headless<5",
-    "pyclipper<1.5",
-    "numpy>=2,<3",
-)
+# of the services for the servers http and triton
+_ENGINES = ("openvino==2026.4.1", "onnxruntime==1.23.2")
+_INPUTS = ("tokenizers==0.23.3", "sentencepiece<0.3", "pillow<13", "opencv-python-headless<5", "pyclipper<1.5")
+_IMPORTED = ("openvino", "onnxruntime", "tokenizers", "sentencepiece", "PIL.Image", "cv2", "pyclipper")
 
 RECIPES: dict[str, Recipe] = {
     recipe.name: recipe
@@ -226,9 +221,9 @@ RECIPES: dict[str, Recipe] = {
             "FastAPI and uvicorn over OpenVINO or ONNX Runtime: what `mconv scaffold --server http` writes runs on",
             ("3.11", "3.10", "3.12", "3.13"),
             (
-                Step("server", HTTP_SERVER),
-                Step("engines", HTTP_ENGINES),
-                Step("service inputs", HTTP_INPUTS),
+                Step("server", _HTTP_SERVER),
+                Step("engines", (*_ENGINES, "numpy>=2,<3")),
+                Step("service inputs", (*_INPUTS, "numpy>=2,<3")),
             ),
             0.9,
             runs_models=False,
@@ -240,13 +235,7 @@ RECIPES: dict[str, Recipe] = {
                 "orjson",
                 "prometheus_client",
                 "yaml",
-                "openvino",
-                "onnxruntime",
-                "tokenizers",
-                "sentencepiece",
-                "PIL.Image",
-                "cv2",
-                "pyclipper",
+                *_IMPORTED,
             ),
         ),
         Recipe(
@@ -256,22 +245,12 @@ RECIPES: dict[str, Recipe] = {
             (
                 # the wheel holds the server; what it declares is for its own way of writing models
                 Step("Triton", ("nvidia-pytriton==0.7.0",), ("--no-deps",)),
-                Step("engines", ("openvino==2026.4.1", "onnxruntime==1.23.2", "numpy<2")),
-                Step(
-                    "service inputs",
-                    (
-                        "tokenizers==0.23.3",
-                        "sentencepiece<0.3",
-                        "pillow<13",
-                        "opencv-python-headless<5",
-                        "pyclipper<1.5",
-                        "numpy<2",
-                    ),
-                ),
+                Step("engines", (*_ENGINES, "numpy<2")),
+                Step("service inputs", (*_INPUTS, "numpy<2")),
             ),
             1.0,
             runs_models=False,
-            imports=("openvino", "onnxruntime", "tokenizers", "sentencepiece", "PIL.Image", "cv2", "pyclipper"),
+            imports=_IMPORTED,
             probe=_TRITON,
             glibc=(2, 35),
         ),
