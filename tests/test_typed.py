@@ -61,6 +61,7 @@ def models() -> None:
 def serving() -> None:
     result = api.to_serving("pb_model", out="deploy", feed_alias={"x": "image"}, target="same")
     print(result.server, api.scaffold("deploy/serving_server", name="m", mean=[0.5]).folder)
+    print(api.start_command("http", result.service.folder if result.service is not None else "deploy/service"))
     print(api.serve_check("deploy/serving_server", images=["a.png"]).ok)
     with api.serve("deploy", port=9000) as run:
         print(run)

@@ -449,6 +449,13 @@ def several_sources(source: Any) -> bool:
     return verb.several(source)
 
 
+def start_command(server: Optional[str], folder: PathLike) -> str:
+    """The command that starts a service that was written; see :func:`mconv.serving.kinds.start_command`."""
+    from mconv.serving import kinds
+
+    return kinds.start_command(server, folder)
+
+
 @takes(Verify)
 def verify(chosen: Verify) -> Verification:
     """Two models on the same inputs, output by output; with *layers* also the first tensor that differs, with *reduce*

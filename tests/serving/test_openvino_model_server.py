@@ -8,6 +8,7 @@ openvinotoolkit/model_server knows.
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 import threading
@@ -20,6 +21,7 @@ import numpy as np
 import pytest
 
 from mconv import api
+from mconv.cli.main import run
 from mconv.errors import NotAModelError, RuntimeUnavailableError, UnsupportedError, UsageError
 from mconv.program.dtypes import DType
 from mconv.program.files import load_program, locate
@@ -189,6 +191,24 @@ def test_it_is_not_started_here(tmp_path: Path) -> None:
     for verb in (api.serve, api.serve_check):
         with pytest.raises(RuntimeUnavailableError, match="no package registry"):
             verb(case("2.3.2-mlp").server, server=SERVER)
+
+
+@pytest.mark.parametrize("server", [SERVER, "http"])
+@pytest.mark.parametrize("count", [1, 2], ids=["one", "many"])
+def test_convert_says_what_starts_it(
+    server: str, count: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sources = [str(tmp_path / name) for name in "ab"[:count]]
+    for source in sources:
+        shutil.copytree(case("2.3.2-mlp").model, source)
+    asked = ["--no-verify", "--pipeline", "--service", "tensor", "--server", server]
+    assert run(["convert", *sources, str(tmp_path / "out"), *asked]) == 0
+    told = capsys.readouterr().out
+    places = [tmp_path / "out"] if count == 1 else [tmp_path / "out" / name for name in "ab"]
+    for place in places:
+        file = place / "service" / "docker-compose.yml"
+        assert file.is_file() and (f"`docker compose -f {file} up --build`" in told) == (server == SERVER)
+        assert (f"`mconv serve {place}/service/`" in told) == (server != SERVER)
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -60,7 +59,7 @@ def command(
     show_proof(result.verification)
     show_half(result.half)
     if result.service is not None:
-        out.print(f"start the service with `mconv serve {shlex.quote(str(out_dir))}/`")
+        out.print(f"start the service with `{api.start_command(service.get('server'), result.service)}`")
     out.print(", ".join(f"{name} {value:.2f} s" for name, value in result.seconds.items()))
     return result
 
@@ -87,7 +86,7 @@ def _many(api: Any, given: Given) -> Any:
     out.print(f"{given['out']}: {count} of {len(result.models)} converted")
     for one in result.models:
         if one.service is not None:
-            out.print(f"start its service with `mconv serve {shlex.quote(one.out)}/`")
+            out.print(f"start its service with `{api.start_command(given['pipeline'].get('server'), one.service)}`")
     out.emit(result)
     result.require()
     return result

@@ -10,6 +10,7 @@ from typing import Optional
 
 from mconv.errors import UnsupportedError, UsageError
 from mconv.program.dtypes import DType
+from mconv.program.paths import PathLike
 from mconv.program.program import Program
 from mconv.serving.configure import ServingConfig
 
@@ -58,12 +59,23 @@ class Written:
     @property
     def start(self) -> str:
         """The command that starts it, and what it answers to then."""
+        command = start_command(self.server, self.folder)
         if self.server == OPENVINO_MODEL_SERVER:
-            file = shlex.quote(str(self.folder / "docker-compose.yml"))
-            return f"`docker compose -f {file} up --build`: HTTP POST http://127.0.0.1:38000{self.path}"
+            return f"`{command}`: HTTP POST http://127.0.0.1:38000{self.path}"
         rpc = "" if self.rpc_port is None else f", RPC 127.0.0.1:{self.rpc_port}"
-        folder = shlex.quote(str(self.folder))
-        return f"`mconv serve {folder}/`: HTTP POST http://127.0.0.1:{self.http_port}{self.path}{rpc}"
+        return f"`{command}`: HTTP POST http://127.0.0.1:{self.http_port}{self.path}{rpc}"
+
+
+def start_command(server: Optional[str], folder: PathLike) -> str:
+    """The command that starts a service.
+
+    Args:
+        server: what it runs on; None: the usual one.
+        folder: the service.
+    """
+    if server == OPENVINO_MODEL_SERVER:
+        return f"docker compose -f {shlex.quote(str(Path(folder) / 'docker-compose.yml'))} up --build"
+    return f"mconv serve {shlex.quote(str(folder))}/"
 
 
 @dataclass(frozen=True)
