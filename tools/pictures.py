@@ -1,8 +1,9 @@
-"""docs/images/terminal.svg and docs/images/report.html: a real terminal and a real page, of real models.
+"""docs/images/terminal.svg and what images/report.html is made of when the site is built: a real terminal and a real
+comparison, of real models.
 
     python tools/pictures.py            a minute; needs the packages of `make install` and the runtime paddle-2.3.2
 
-The model is PP-OCRv4's recogniser as it comes with rapidocr-onnxruntime; for the page one of its weights is changed, so
+The model is PP-OCRv4's recogniser as it comes with rapidocr-onnxruntime; for the comparison one of its weights is changed, so
 that there is something to find.
 """
 
@@ -17,14 +18,19 @@ import sys
 import tempfile
 from pathlib import Path
 
+from mconv import api
+from mconv.page import document
+from mconv.printable import json_text
+
 ROOT = Path(__file__).parent.parent
 IMAGES = ROOT / "docs" / "images"
+RECORDED = ROOT / "tools" / "docsite" / "comparison.json"
 COLUMNS = 92
-SHAPE = "--input 'x[1,3,48,?]'"
+SHAPE = "x[1,3,48,?]"
 COMMANDS = (
-    f"mconv onnx2paddle rec.onnx rec {SHAPE}",
+    f"mconv onnx2paddle rec.onnx rec --input '{SHAPE}'",
     "mconv to-serving rec --out deploy",
-    f"mconv verify other.onnx rec --layers {SHAPE}",
+    f"mconv verify other.onnx rec --layers --input '{SHAPE}'",
 )
 # as rich's own, without the fonts that it would load from elsewhere
 FORMAT = """<svg class="rich-terminal" viewBox="0 0 {width} {height}" xmlns="http://www.w3.org/2000/svg">
@@ -53,9 +59,9 @@ def main() -> None:
         models(work)
         said = [(line, typed(line, work)) for line in COMMANDS]
         draw(said, IMAGES / "terminal.svg")
-        typed(f"{COMMANDS[-1]} --html report.html", work)
-        text = (work / "report.html").read_text("utf-8").replace(str(work), "/home/me")
-        (IMAGES / "report.html").write_text(text, "utf-8")
+        found = api.verify(work / "other.onnx", work / "rec", inputs=[SHAPE], layers=True)
+        text = json_text(document.of(found), separators=(",", ":")).replace(f"{work}/", "")
+        RECORDED.write_text(text + "\n", "utf-8")
 
 
 def models(work: Path) -> None:

@@ -116,6 +116,7 @@ def test_site_builds_strictly(tmp_path: Path) -> None:
         where = "" if page.stem == "index" else f"{page.stem}/"
         assert (tmp_path / where / "index.html").exists() and (tmp_path / "zh" / where / "index.html").exists()
     assert "疑难解答" in (tmp_path / "zh" / "index.html").read_text(encoding="utf-8")
+    assert "They compute something else" in (tmp_path / "images" / "report.html").read_text(encoding="utf-8")
     # each language is searched by itself, Chinese word by word
     english, chinese = (
         json.loads((tmp_path / folder / "search" / "search_index.json").read_text(encoding="utf-8"))["docs"]
