@@ -192,7 +192,6 @@ class Pipeline:
             "everywhere": not self.service.own_http,
             "ports": self.binding.ports,
             "health": addresses.health,
-            "url": addresses.predict,
             "rpc_port": self.binding.rpc_port,
             "ready_timeout": self.ready_timeout,
             "request_timeout": self.request_timeout,

@@ -48,6 +48,9 @@ PR_SET_PDEATHSIG = 1
 # types of elements that Paddle Serving's Tensor message has a field for (pipeline_service.proto)
 TENSOR_TYPES = ("int64", "float32", "int32", "float64", "int16", "float16", "uint8", "int8", "bool")
 
+# never through a proxy of the user's
+DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
 # what the service is started with where there is no namespace
 BIND_LOOPBACK = """
 import runpy, sys, grpc
@@ -134,53 +137,54 @@ def stop(service):
 
 
 def wait_until_ready(service, ports, timeout, health=None):
+    """Until *health* answers 200, where it is given, and every port listens."""
     deadline = time.time() + timeout
-    if health is not None:
-        wait_until_healthy(service, health, deadline, timeout)
-    for port in ports:
-        while True:
-            with contextlib.closing(socket.socket()) as probe:
-                probe.settimeout(2)
-                if probe.connect_ex(("127.0.0.1", port)) == 0:
-                    break
+    waits = [] if health is None else [(healthy, health, "")]
+    waits += [(listens, port, f" (port {port})") for port in ports]
+    for ready, place, where in waits:
+        while not ready(place):
             if service.poll() is not None:
                 raise RuntimeError(f"the service ended with status {service.returncode} before it was ready")
             if time.time() > deadline:
-                raise RuntimeError(f"the service was not ready after {timeout:g} s (port {port})")
+                raise RuntimeError(f"the service was not ready after {timeout:g} s{where}")
             time.sleep(0.1)
 
 
-def wait_until_healthy(service, health, deadline, timeout):
-    """Until *health* answers 200."""
-    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    while True:
-        try:
-            with direct.open(health, timeout=5) as reply:
-                if reply.status == 200:
-                    return
-        except (OSError, ValueError):  # urllib's errors are OSErrors
-            pass
-        if service.poll() is not None:
-            raise RuntimeError(f"the service ended with status {service.returncode} before it was ready")
-        if time.time() > deadline:
-            raise RuntimeError(f"the service was not ready after {timeout:g} s")
-        time.sleep(0.1)
+def healthy(url):
+    try:
+        with DIRECT.open(url, timeout=5) as reply:
+            return reply.status == 200
+    except (OSError, ValueError):  # urllib's errors are OSErrors
+        return False
 
 
-class Http:
-    def __init__(self, request):
-        self.timeout = request["request_timeout"]
-        # never through a proxy of the user's
-        self.opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+def listens(port):
+    with contextlib.closing(socket.socket()) as probe:
+        probe.settimeout(2)
+        return probe.connect_ex(("127.0.0.1", port)) == 0
 
-    def post(self, url, body):
-        """Send a body as it is; the status and the text of the answer."""
-        message = urllib.request.Request(url, body, {"Content-Type": "application/json"})
-        try:
-            with self.opener.open(message, timeout=self.timeout) as reply:
-                return reply.status, reply.read().decode(errors="replace")
-        except urllib.error.HTTPError as e:
-            return e.code, e.read().decode(errors="replace")
+
+def post(url, body, timeout):
+    """Send a body as it is; the status and the text of the answer."""
+    message = urllib.request.Request(url, body, {"Content-Type": "application/json"})
+    try:
+        with DIRECT.open(message, timeout=timeout) as reply:
+            return reply.status, reply.read().decode(errors="replace")
+    except urllib.error.HTTPError as e:
+        return e.code, e.read().decode(errors="replace")
+
+
+@contextlib.contextmanager
+def modules_of(folder):
+    """In a folder of a service's modules, which can be imported then: where its tokenizer and such are."""
+    here = os.getcwd()
+    os.chdir(folder)
+    if folder not in sys.path:
+        sys.path.insert(0, folder)
+    try:
+        yield
+    finally:
+        os.chdir(here)
 
 
 class Rpc:
@@ -241,38 +245,27 @@ class Driver:
         self.isolated, self.np = isolated, np
         self.request = {}
         self.service = self.inputs_of = self.read = None
-        self.http: Any = None
         self.rpc: Any = None
 
     def inputs(self, header, feed):
-        here = os.getcwd()
-        os.chdir(header["folder"])  # where its tokenizer and such are
-        try:
+        with modules_of(header["folder"]):
             if self.inputs_of is None:
-                sys.path.insert(0, header["folder"])
                 self.inputs_of = importlib.import_module(header["module"]).Inputs()
             arrays = self.inputs_of.read(feed)
-        finally:
-            os.chdir(here)
         return {"names": list(arrays)}, list(arrays.values())
 
     def whole(self, header, feed):
         import paddle
 
-        here = os.getcwd()
-        os.chdir(header["folder"])
-        try:
+        with modules_of(header["folder"]):
             if self.read is None:
-                sys.path.insert(0, header["folder"])
                 self.read = whole(importlib.import_module("ocr_input"))
             answer = {key: json.loads(value) for key, value in self.read(feed).items()}
-        finally:
-            os.chdir(here)
         return {"names": [], "others": answer, "version": paddle.__version__}, []
 
     def start(self, header, feed):
         started = time.time()
-        self.request, self.http = header, Http(header)
+        self.request = header
         self.service = start(self.request, self.isolated)
         wait_until_ready(self.service, header["ports"], header["ready_timeout"], header["health"])
         return {"seconds": time.time() - started, "pid": self.service.pid}, []
@@ -287,7 +280,7 @@ class Driver:
         return self.packed(self.rpc.ask(form, feed))
 
     def post(self, header, feed):
-        status, text = self.http.post(header["url"], feed["body"].tobytes())
+        status, text = post(header["url"], feed["body"].tobytes(), self.request["request_timeout"])
         return {"status": status, "text": text}, []
 
     def run(self, header, feed):
