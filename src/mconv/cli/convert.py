@@ -24,7 +24,7 @@ def command(
         bool,
         typer.Option(
             "--pipeline",
-            help="Also write OUT/service/, a Paddle Serving pipeline service around it.",
+            help="Also write OUT/service/, a service around it, for Paddle Serving or --server.",
             rich_help_panel=SERVICE,
         ),
     ] = False,

@@ -32,7 +32,7 @@ COMMANDS: dict[str, dict[str, str]] = {
     },
     "Serve": {
         "to-serving": "Any Paddle inference model → serving_server/ + serving_client/",
-        "scaffold": "A pipeline service around serving_server/: texts, pictures or tensors in, JSON out",
+        "scaffold": "A service around a converted model: texts, pictures or tensors in, JSON out",
         "shapes": "What TensorRT asks for: the range of every tensor's shape",
         "serve": "Start a service in its managed server, and say how to ask",
         "serve-check": "Start the real server on a converted model and compare its answers",

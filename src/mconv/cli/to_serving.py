@@ -20,7 +20,12 @@ def command(
     given: Given,
     service: Given,
     pipeline: Annotated[
-        bool, typer.Option("--pipeline", help="Also write a pipeline service.", rich_help_panel=SERVICE)
+        bool,
+        typer.Option(
+            "--pipeline",
+            help="Also write a service around it, for Paddle Serving or --server.",
+            rich_help_panel=SERVICE,
+        ),
     ] = False,
 ) -> Any:
     """Convert a Paddle inference model of any era for Paddle Serving."""

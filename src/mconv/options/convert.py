@@ -84,7 +84,7 @@ class Convert(Aliases, Constants, Traced, Converting):
     trust: bool = again(ToStatic, "trust")
     pipeline: Optional[Mapping[str, Any]] = option(
         default=None,
-        help="Also write OUT/service/, a pipeline service like this, see `mconv scaffold`; {}: as usual.",
+        help="Also write OUT/service/, a service like this, see `mconv scaffold`; {}: as usual.",
         cli=False,
         recipe=False,
     )

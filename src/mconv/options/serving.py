@@ -83,7 +83,7 @@ class ToServing(Aliases, Force, Bounded, Paged):
     )
     pipeline: Optional[Mapping[str, Any]] = option(
         default=None,
-        help="Also write a pipeline service like this, see `mconv scaffold`; {}: as usual.",
+        help="Also write a service like this, see `mconv scaffold`; {}: as usual.",
         cli=False,
         recipe=False,
     )
