@@ -7,7 +7,7 @@ from typing import Any, Optional
 
 from mconv.errors import UnsupportedError, UsageError
 from mconv.printable import require_visible
-from mconv.program.ends import inputs_of
+from mconv.program.ends import inputs_of, reached
 from mconv.program.near import unknown
 
 # operator that chooses among overlapping boxes → its inputs that the network has found
@@ -83,8 +83,8 @@ def cut(
                 raise unknown(option, "tensor", name, known)
     feeds = fed(graph)
     stop = set(feeds if inputs is None else inputs)
-    reached = _reached(graph, wanted, stop)
-    given = inputs_of(wanted, feeds, reached, inputs, named=outputs is not None)
+    needed, _ = reached(graph.node, wanted, stop, reads, lambda node: node.output)
+    given = inputs_of(wanted, feeds, needed, inputs, named=outputs is not None)
     _detach(graph, set(given) - set(feeds))
     for what, names in ((graph.input, given), (graph.output, wanted)):
         made = [_info(n, infos, what is graph.input) for n in names]
@@ -103,14 +103,6 @@ def _once(option: str, names: Optional[Sequence[str]]) -> None:
     twice = next((n for n in names if list(names).count(n) > 1), None)
     if twice is not None:
         raise UsageError(f"{option}: {twice!r} is named twice")
-
-
-def _reached(graph: Any, outputs: Iterable[str], stop: set[str]) -> set[str]:
-    needed = set(outputs)
-    for node in reversed(graph.node):
-        if (needed - stop) & set(node.output):
-            needed.update(reads(node))
-    return needed
 
 
 def _detach(graph: Any, names: set[str]) -> None:

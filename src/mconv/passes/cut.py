@@ -8,7 +8,7 @@ from typing import Optional
 from mconv.errors import UnsupportedError, UsageError
 from mconv.program.dead import eliminate_dead
 from mconv.program.dtypes import AttrType, VarKind
-from mconv.program.ends import inputs_of
+from mconv.program.ends import inputs_of, reached
 from mconv.program.near import unknown
 from mconv.program.program import Op, Program, Var
 
@@ -41,8 +41,9 @@ def cut(
             _check_input(made, name)
     feeds = [port.name for port in made.feeds]
     stop = set(feeds if given is None else given)
-    reached = _reached(made, wanted, stop)
-    given = inputs_of(wanted, feeds, reached, given)
+    body = [op for op in made.main.ops if op.type not in ("feed", "fetch")]
+    needed, _ = reached(body, wanted, stop, lambda op: reads(made, op), lambda op: op.output_names)
+    given = inputs_of(wanted, feeds, needed, given)
     _set_ports(made, given, wanted)
     eliminate_dead(made)
     return made
@@ -116,17 +117,6 @@ def reads(program: Program, op: Op) -> set[str]:
         for inner in program.blocks[index].ops:
             names |= reads(program, inner)
     return names
-
-
-def _reached(program: Program, outputs: Iterable[str], stop: set[str]) -> set[str]:
-    """The variables that the outputs depend on; what is behind one of *stop* is not looked at."""
-    needed = set(outputs)
-    for op in reversed(program.main.ops):
-        if op.type in ("feed", "fetch"):
-            continue
-        if (needed - stop) & set(op.output_names):
-            needed |= reads(program, op)
-    return needed
 
 
 def _set_ports(program: Program, inputs: Sequence[str], outputs: Sequence[str]) -> None:

@@ -1,11 +1,40 @@
-"""Where a part of a model begins: what a cut between named inputs and outputs needs, of any format."""
+"""A part of a model between named inputs and outputs, of any format: what is in it, and where it begins."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from typing import Optional
+from collections.abc import Callable, Collection, Iterable, Sequence
+from typing import Optional, TypeVar
 
 from mconv.errors import UsageError
+
+_Operator = TypeVar("_Operator")
+
+
+def reached(
+    operators: Sequence[_Operator],
+    outputs: Iterable[str],
+    stop: Collection[str],
+    reads: Callable[[_Operator], Iterable[str]],
+    writes: Callable[[_Operator], Iterable[str]],
+) -> tuple[set[str], list[_Operator]]:
+    """What the outputs depend on; what is behind one of *stop* is not looked at.
+
+    Args:
+        operators: of the main graph, in order.
+        reads, writes: the tensors that an operator reads and computes.
+
+    Returns:
+        The tensors, the outputs among them, and the operators that compute them, in order.
+    """
+    needed, used = set(outputs), []
+    wanted = needed.difference(stop)
+    for operator in reversed(operators):
+        if not wanted.isdisjoint(writes(operator)):
+            found = set(reads(operator))
+            needed |= found
+            wanted |= found.difference(stop)
+            used.append(operator)
+    return needed, used[::-1]
 
 
 def inputs_of(

@@ -10,6 +10,8 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Optional
 
+from mconv.program.ends import reached
+
 TRIES = 150  # parts of a model that are run; each takes as long as the command that failed
 
 
@@ -105,15 +107,11 @@ class Graph:
         return self.part(outputs, before - inside)
 
     def _reached(self, outputs: Iterable[str], stop: set[str]) -> tuple[list[str], list[Step]]:
-        needed, used = set(outputs), []
-        for step in reversed(self.steps):
-            if (needed - stop).intersection(step.writes):
-                needed.update(step.reads)
-                used.append(step)
+        _, used = reached(self.steps, outputs, stop, lambda step: step.reads, lambda step: step.writes)
         read = {n for step in used for n in step.reads}
         computed = {n for step in used for n in step.writes}
         begins = [*self.feeds, *(n for s in self.steps for n in s.writes if n in stop)]
-        return [n for n in dict.fromkeys(begins) if n in read and (n in stop or n not in computed)], used[::-1]
+        return [n for n in dict.fromkeys(begins) if n in read and (n in stop or n not in computed)], used
 
 
 class _Enough(Exception):
@@ -153,26 +151,30 @@ def smallest(graph: Graph, whole: Part, fails: Callable[[Part], bool], *, tries:
 
 def _halve(graph: Graph, ask: Callable[[Optional[Part]], bool]) -> None:
     """Find the first end at which it fails, then the last beginning: each in as many tries as the model can be halved."""
-    count = len(graph.steps)
-    ends = [j for j in range(1, count + 1) if graph.window(0, j) is not None]
-    end = _first(ends, lambda j: ask(graph.window(0, j)))
-    if end is None:
-        return
-    begins = [i for i in range(end - 1, -1, -1) if graph.window(i, end) is not None]
-    _first(begins, lambda i: ask(graph.window(i, end)))
+    end = _first(range(1, len(graph.steps) + 1), lambda j: graph.window(0, j), ask)
+    if end is not None:
+        _first(range(end - 1, -1, -1), lambda i: graph.window(i, end), ask)
 
 
-def _first(places: Sequence[int], fails: Callable[[int], bool]) -> Optional[int]:
-    """The first of *places* that fails where the last one does, and all behind one that fails; None where none does."""
-    low, high = 0, len(places) - 1
-    if high < 0 or not fails(places[high]):
+def _first(
+    places: Sequence[int], part: Callable[[int], Optional[Part]], ask: Callable[[Optional[Part]], bool]
+) -> Optional[int]:
+    """The first of *places* whose part fails where the last one's does, and those of all behind one that fails; None where
+    none does. Those that have no part are passed over."""
+    high = next((i for i in range(len(places) - 1, -1, -1) if part(places[i]) is not None), -1)
+    if high < 0 or not ask(part(places[high])):
         return None
+    low = 0
     while low < high:
         middle = (low + high) // 2
-        if fails(places[middle]):
-            high = middle
+        near = (*range(middle, high), *range(middle - 1, low - 1, -1))
+        at = next((i for i in near if part(places[i]) is not None), None)
+        if at is None:
+            break
+        if ask(part(places[at])):
+            high = at
         else:
-            low = middle + 1
+            low = at + 1
     return places[high]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import zlib
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Optional, Protocol
@@ -198,10 +199,10 @@ class Paddle:
             )
             for op in body
         ]
-        written = [n for step in steps for n in step.writes]
+        written = Counter(n for step in steps for n in step.writes)
         inside = {n for block in program.blocks[1:] for op in block.ops for n in op.output_names}
         held = program.main.vars
-        made = {n for n in tensors(program) if held[n].dtype is not None and written.count(n) <= 1 and n not in inside}
+        made = {n for n in tensors(program) if held[n].dtype is not None and written[n] <= 1 and n not in inside}
         if names is not None:
             made &= names
         self.graph = Graph(steps, [p.name for p in program.feeds], [p.name for p in program.fetches], made, made)
