@@ -18,6 +18,7 @@ from mconv.options.verify import Verify
 from mconv.program.dtypes import AttrType
 from mconv.program.program import Program
 from mconv.verbs.reduce import Graph, Part, Step, smallest
+from mconv.verbs.reduce_models import open_source
 from mconv.verbs.reduce_run import Reduced, attempt, failure_of, reduce_conversion, reduce_pair, require_same
 from mconv.verbs.verify import verify
 from tests.managed import require
@@ -140,6 +141,25 @@ def test_weights_stay_where_they_are_asked_for(tmp_path: Path) -> None:
         assert len(found.operators) == 1 and found.fails and found.weights == ("own" if keep else "random")
         for name, array in weights_of(out / "model" / "model.onnx").items():
             assert array.shape == own[name].shape and np.array_equal(array, own[name]) == keep
+
+
+def test_nothing_is_left_of_where_it_was_made_nor_of_its_weights(tmp_path: Path) -> None:
+    model = onnx.load(hundred(tmp_path / "m.onnx"))
+    constant = model.functions[0].node[0].attribute[0]
+    constant.CopyFrom(helper.make_attribute("value", numpy_helper.from_array(np.full(4, 2.5, "float32"))))
+    held = [model, model.graph, model.graph.node[0], model.functions[0], model.functions[0].node[1]]
+    for item in (*held, model.graph.input[0], model.graph.initializer[0]):
+        item.doc_string = "/home/somebody"
+        if hasattr(item, "metadata_props"):
+            helper.set_model_props(item, {"namespace": "/home/somebody"})
+    onnx.save(model, tmp_path / "told.onnx")
+    whole = open_source(tmp_path / "told.onnx")
+    for random in (False, True):
+        written = whole.write(Part(("x",), ("y",)), tmp_path / f"part{random}", random_weights=random)
+        assert b"somebody" not in written.read_bytes()
+        (function,) = onnx.load(written).functions
+        held_there = numpy_helper.to_array(function.node[0].attribute[0].t)
+        assert held_there.shape == (4,) and np.array_equal(held_there, np.full(4, 2.5)) == (not random)
 
 
 def weights_of(path: Path) -> dict[str, np.ndarray]:

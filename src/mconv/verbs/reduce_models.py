@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import zlib
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Optional, Protocol
 
@@ -13,6 +13,7 @@ import numpy as np
 
 from mconv.errors import UnsupportedError
 from mconv.onnx import sizes, writing
+from mconv.onnx.clean import graphs_of
 from mconv.onnx.cut import cut as cut_onnx
 from mconv.onnx.cut import fed, reads
 from mconv.onnx.reader import OnnxModel
@@ -110,51 +111,31 @@ class Onnx:
 
 def _forget(proto: Any) -> None:
     """Take out what tools note of where a model was made: documentation and metadata."""
-    proto.ClearField("doc_string")
-    del proto.metadata_props[:]
-    graphs = [proto.graph]
-    for graph in graphs:
-        graph.ClearField("doc_string")
-        for held in (graph.node, graph.input, graph.output, graph.value_info, graph.initializer):
-            for item in held:
-                item.ClearField("doc_string")
-                if hasattr(item, "metadata_props"):
-                    del item.metadata_props[:]
-        for node in graph.node:
-            for attribute in node.attribute:
-                graphs += [attribute.g] if attribute.HasField("g") else []
-                graphs += attribute.graphs
+    held = [proto]
+    for graph in graphs_of(proto):
+        held += [graph, *graph.node, *getattr(graph, "value_info", ()), *getattr(graph, "initializer", ())]
+        held += [port for port in (*graph.input, *graph.output) if not isinstance(port, str)]  # names, of a function
+    for item in held:
+        item.ClearField("doc_string")
+        if hasattr(item, "metadata_props"):
+            del item.metadata_props[:]
 
 
 def _randomise(proto: Any) -> None:
-    from onnx import numpy_helper
+    from onnx import helper, numpy_helper
 
-    for tensor in _constants(proto.graph):
-        made = random_like(tensor.name, tuple(tensor.dims), _dtype(tensor.data_type))
-        tensor.CopyFrom(numpy_helper.from_array(made, tensor.name))
-
-
-_STRING = 8
-
-
-def _dtype(number: int) -> np.dtype:
-    from onnx.helper import tensor_dtype_to_np_dtype
-
-    return np.dtype(tensor_dtype_to_np_dtype(number))
+    for tensor in _constants(proto):
+        kind = np.dtype(helper.tensor_dtype_to_np_dtype(tensor.data_type))
+        if _is_weight(kind, tensor.dims):
+            made = random_like(tensor.name, tuple(tensor.dims), kind)
+            tensor.CopyFrom(numpy_helper.from_array(made, tensor.name))
 
 
-def _constants(graph: Any) -> list[Any]:
-    """Floating point tensors of a graph and of those inside of it: initializers and attributes of ``Constant``."""
-    found = list(graph.initializer)
-    for node in graph.node:
-        for attribute in node.attribute:
-            if node.op_type == "Constant" and attribute.HasField("t"):
-                found.append(attribute.t)
-            if attribute.HasField("g"):
-                found += _constants(attribute.g)
-            for inner in attribute.graphs:
-                found += _constants(inner)
-    return [t for t in found if _is_weight(_dtype(t.data_type) if t.data_type != _STRING else np.dtype("O"), t.dims)]
+def _constants(proto: Any) -> Iterator[Any]:
+    """The tensors that are stored in a model: initializers and attributes of ``Constant``."""
+    for graph in graphs_of(proto):
+        yield from getattr(graph, "initializer", ())
+        yield from (a.t for n in graph.node if n.op_type == "Constant" for a in n.attribute if a.HasField("t"))
 
 
 def _is_weight(kind: np.dtype, shape: Any) -> bool:
