@@ -67,10 +67,10 @@ class Report(Shown):
         values = asdict(self)
         return {"schema": values.pop("schema"), **values, "coded_warnings": coded(self.warnings)}
 
-    def write(self, folder: Path, name: str = NAME) -> None:
+    def write(self, folder: Path) -> None:
         """Write ``report.json`` into *folder*."""
         text = json_text(self.to_dict(), indent=2)
-        (folder / name).write_text(text + "\n", "utf-8", "backslashreplace")
+        (folder / NAME).write_text(text + "\n", "utf-8", "backslashreplace")
 
     def wrote(self, destination: Destination, program: Path, params: Optional[Path]) -> None:
         """The model's files as they were made, and where they will be."""
@@ -156,8 +156,21 @@ def keep(folder: Path, kept: Path, report: Report) -> None:
         report.write(place)
 
 
-def failure(proof: Proof, kept: Path, report: Report, advice: str = "") -> MconvError:
-    """The error for a failed proof; it carries the report for the command line, which shows the table."""
+def failure(
+    proof: Proof,
+    kept: Path,
+    report: Report,
+    advice: str = "",
+    *,
+    said: str = "the converted model computes something else",
+    others: Sequence[dict[str, Any]] = (),
+) -> MconvError:
+    """The error for a failed proof; it carries the report for the command line, which shows the table.
+
+    Args:
+        said: what has failed, where both ran.
+        others: rows of further comparisons that did.
+    """
     hint = f"the files are kept in {kept}"
     if report.reservations:
         hint += f"; what may be the reason: {'; '.join(r['text'] for r in report.reservations)}"
@@ -166,10 +179,7 @@ def failure(proof: Proof, kept: Path, report: Report, advice: str = "") -> Mconv
         error.__cause__ = proof.error
     else:
         rows = [o for o in report.to_dict()["verification"]["outputs"] if not o["ok"]]
-        error = VerificationError(
-            f"the converted model computes something else: {proof.reason}",
-            "; ".join(filter(None, (hint, advice))),
-            rows,
-        )
+        hint = "; ".join(filter(None, (hint, advice)))
+        error = VerificationError(f"{said}: {proof.reason}", hint, [*rows, *others])
     error.report = report
     return error

@@ -36,6 +36,7 @@ class Frame(Generic[_Report]):
 
     folder: Path
     recording: Recording
+    _failed: Callable[[], MconvError]  # makes the error of a proof that failed
 
     def __init__(self, report: _Report, chosen: Proving, destination: Destination, start: Optional[float] = None):
         self.report, self.chosen, self.destination = report, chosen, destination
@@ -44,7 +45,6 @@ class Frame(Generic[_Report]):
         self.files: Optional[tuple[Path, Optional[Path]]] = None
         self.program: Optional[Program] = None
         self.proof = Proof(NOT_DONE)
-        self._failed: Callable[[], MconvError] = lambda: failure(self.proof, destination.failed, report)
         self._stack = contextlib.ExitStack()
 
     @contextlib.contextmanager

@@ -14,14 +14,14 @@ from mconv.dygraph import export as exporting
 from mconv.dygraph import inputs as describing
 from mconv.dygraph.inputs import Call
 from mconv.dygraph.live import Live
-from mconv.errors import MconvError, RuntimeFailedError, UnsupportedError, VerificationError
+from mconv.errors import MconvError, UnsupportedError
 from mconv.options.layers import Saving
 from mconv.program.paths import PathLike
 from mconv.proof.compare import Tolerance
 from mconv.proof.expected import Expected, Origin, changes_by_itself, expect
 from mconv.proof.layers import proved
 from mconv.proof.prove import FAILED, PASSED, Proof
-from mconv.proof.report import Report, paddle_operators
+from mconv.proof.report import Report, failure, paddle_operators
 from mconv.runtimes.outcome import last_words
 from mconv.verbs import static_files
 from mconv.verbs.frame import Frame
@@ -141,17 +141,9 @@ def _renamed(proof: Proof, place: Path, kept: Path) -> None:
 
 
 def _failure(proof: Proof, kept: Path, report: Report, advice: str) -> MconvError:
-    hint = f"the files are kept in {kept}"
-    error: MconvError
-    if proof.error is not None:
-        error = RuntimeFailedError(proof.error.message, hint)
-        error.__cause__ = proof.error
-    else:
-        rows = [o for o in proof.to_dict()["outputs"] if not o["ok"]]
-        assert report.verification is not None
-        from_source = report.verification.get("source") or {"status": PASSED, "outputs": []}
-        than = "its source" if from_source["status"] == FAILED and not rows else "the layer"
-        rows += [o for o in from_source["outputs"] if not o["ok"]]
-        error = VerificationError(f"the saved program computes something else than {than}: {proof.reason}", hint, rows)
-    error.report = report
-    return error
+    assert report.verification is not None
+    from_source = report.verification.get("source") or {"status": PASSED, "outputs": []}
+    only = from_source["status"] == FAILED and all(o["ok"] for o in report.verification["outputs"])
+    said = f"the saved program computes something else than {'its source' if only else 'the layer'}"
+    others = [o for o in from_source["outputs"] if not o["ok"]]
+    return failure(proof, kept, report, advice, said=said, others=others)
