@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 
@@ -30,13 +30,19 @@ def reads(node: Any) -> Iterator[str]:
             yield from (o.name for o in graph.output)
 
 
-def computed(nodes: Sequence[Any]) -> Iterator[str]:
-    """What nodes compute, those of the graphs inside too."""
+def inside(nodes: Iterable[Any]) -> Iterator[Any]:
+    """The nodes, and those of the graphs inside of each."""
     for node in nodes:
-        yield from node.output
+        yield node
         for attribute in node.attribute:
             for graph in [attribute.g] if attribute.HasField("g") else attribute.graphs:
-                yield from computed(graph.node)
+                yield from inside(graph.node)
+
+
+def computed(nodes: Iterable[Any]) -> Iterator[str]:
+    """What nodes compute, those of the graphs inside too."""
+    for node in inside(nodes):
+        yield from node.output
 
 
 def alive(nodes: Sequence[Any], outputs: Sequence[str]) -> list[Any]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
+
+from mconv.exporters.onnx.node_names import inside
 
 _BY_THE_RUN = "sizes or turns that only the run knows"
 _NO_IMPORTER = "its importer has none"
@@ -129,7 +131,7 @@ PROFILES = {
 def refused(profile: Profile, nodes: Iterable[Any]) -> list[dict[str, str]]:
     """The nodes that the tool cannot take, as rows of :func:`mconv.program.unsupported.refusal`."""
     rows = []
-    for node in _inside(nodes):
+    for node in inside(nodes):
         reason = profile.avoid.get(node.op_type)
         most = profile.outputs.get(node.op_type, len(node.output))
         if reason is None and any(node.output[most:]):
@@ -142,13 +144,4 @@ def refused(profile: Profile, nodes: Iterable[Any]) -> list[dict[str, str]]:
 
 def unlisted(profile: Profile, nodes: Iterable[Any]) -> list[str]:
     """The operators of which it is not known whether the tool has them: its list has not."""
-    return sorted({n.op_type for n in _inside(nodes) if profile.listed and n.op_type not in profile.listed})
-
-
-def _inside(nodes: Iterable[Any]) -> Iterator[Any]:
-    """The nodes, and those of their branches and loops."""
-    for node in nodes:
-        yield node
-        for attribute in node.attribute:
-            if attribute.HasField("g"):
-                yield from _inside(attribute.g.node)
+    return sorted({n.op_type for n in inside(nodes) if profile.listed and n.op_type not in profile.listed})
