@@ -21,12 +21,11 @@ from mconv.errors import RuntimeFailedError, UsageError
 from mconv.proof.feeds import InputSpec
 from mconv.proof.runners import Answers
 from mconv.serving.configure import TYPES
-from mconv.serving.servers.requests import FIELDS, FORMS, OPEN_INFERENCE, OPEN_TYPES, form_of, message
+from mconv.serving.servers.requests import FIELDS, FORMS, FROM_OPEN_TYPES, OPEN_INFERENCE, form_of, message
 
 _PORTS = "127.0.0.1", "localhost", "::1"
 _MAX_ANSWER = 1 << 30  # bytes
 _BY_NUMBER = {number: dtype for dtype, number in TYPES.items()}
-_BY_OPEN_TYPE = {**{label: name for name, label in OPEN_TYPES.items()}, "BYTES": None}
 _TOKEN = re.compile(r"[\[\]]|[^\s,\[\]]+")
 _WORDS = {"True": True, "False": False, "true": True, "false": False, "nan": float("nan"), "inf": float("inf"),
           "-inf": float("-inf")}  # fmt: skip
@@ -188,11 +187,11 @@ class EndpointRunner:
     def _from_output(self, output: Any) -> tuple[str, Optional[np.ndarray]]:
         """An output's name and array; None for texts, which are remarks beside the outputs."""
         try:
-            name, kind = str(output["name"]), _BY_OPEN_TYPE[output["datatype"]]
-            if kind is None:
+            name, kind = str(output["name"]), output["datatype"]
+            if kind == "BYTES":
                 return name, None
             shape = [int(size) for size in output["shape"]]
-            return name, np.array(output["data"]).astype(kind).reshape(shape)
+            return name, np.array(output["data"]).astype(FROM_OPEN_TYPES[kind]).reshape(shape)
         except (ValueError, TypeError, KeyError, OverflowError) as e:
             said = f"{type(e).__name__}: {e}: {_short(json.dumps(output))}"
             raise RuntimeFailedError(f"{self.label} answers an output that is no tensor: {said}") from None

@@ -21,7 +21,7 @@ from mconv.options.bench import BenchServices
 from mconv.program.dtypes import DType
 from mconv.proof.compare import Tolerance
 from mconv.proof.feeds import InputSpec
-from mconv.serving.servers.requests import OPEN_INFERENCE, OPEN_TYPES
+from mconv.serving.servers.requests import FROM_OPEN_TYPES, OPEN_INFERENCE
 from mconv.verbs.bench import opened, random_sets
 
 _MAX_METADATA = 1 << 24  # bytes
@@ -139,8 +139,8 @@ def _told(address: Address) -> Optional[list[InputSpec]]:
 
 
 def _open_spec(row: dict[str, Any]) -> InputSpec:
-    names = {label: name for name, label in OPEN_TYPES.items()}
-    return InputSpec(str(row["name"]), DType.of(names[row["datatype"]]), tuple(int(d) for d in row["shape"]))
+    kind = DType.of(FROM_OPEN_TYPES[row["datatype"]])
+    return InputSpec(str(row["name"]), kind, tuple(int(d) for d in row["shape"]))
 
 
 def _tensorflow_spec(row: dict[str, Any]) -> InputSpec:

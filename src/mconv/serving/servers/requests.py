@@ -40,6 +40,7 @@ OPEN_TYPES = {
     "bool": "BOOL", "uint8": "UINT8", "uint16": "UINT16", "uint32": "UINT32", "uint64": "UINT64", "int8": "INT8",
     "int16": "INT16", "int32": "INT32", "int64": "INT64", "float16": "FP16", "float32": "FP32", "float64": "FP64",
 }  # fmt: skip
+FROM_OPEN_TYPES = {label: name for name, label in OPEN_TYPES.items()}
 _PATHS = (
     (re.compile(r"/v2/models/[^/]+(/versions/[^/]+)?/infer"), OPEN_INFERENCE),
     (re.compile(r"/[^/]+/prediction"), KEY_VALUE),
