@@ -208,7 +208,7 @@ class _Conversion(_Task):
         names, given = {f.name for f in fields(self.kind)}, dict(self.given)
         found = place / "model" / "model.onnx"
         given[source_field(self.kind)] = found if found.exists() else place / "model"
-        given["out"] = place / ("out.onnx" if str(given["out"]).endswith(".onnx") else "out")
+        given["out"] = elsewhere(given["out"], place)
         shapes = [text for text in given.pop("inputs", ()) if parse_input(text).name in part.inputs]
         if feeds is None and shapes:
             given["inputs"] = shapes
@@ -247,6 +247,11 @@ def require_same(found: Any) -> None:
     VerificationError: the two models of a comparison differ."""
     if not found.ok:
         raise VerificationError(f"{found.b} computes something else than {found.a}")
+
+
+def elsewhere(out: Any, folder: Path) -> Path:
+    """Where in a folder a command that is done again writes what it wrote to *out*."""
+    return folder / ("out.onnx" if str(out).endswith(".onnx") else "out")
 
 
 def source_field(kind: type[Options]) -> str:
@@ -367,6 +372,7 @@ __all__ = [
     "Failure",
     "Reduced",
     "attempt",
+    "elsewhere",
     "failure_of",
     "reduce_conversion",
     "reduce_pair",

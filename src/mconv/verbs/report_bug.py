@@ -29,6 +29,7 @@ from mconv.verbs.reduce import Reduced
 from mconv.verbs.reduce_run import (
     REDUCIBLE_CODES,
     attempt,
+    elsewhere,
     failure_of,
     reduce_conversion,
     reduce_pair,
@@ -153,13 +154,16 @@ def _versions() -> dict[str, Any]:
 
 def _again(chosen: ReportBug, scratch: Path) -> None:
     assert chosen.kind is not None and chosen.call is not None
-    names = {f.name for f in fields(chosen.kind)}
-    given = {k: v for k, v in (chosen.given or {}).items() if k not in _OUTPUTS}
-    if "out" in names:
-        given["out"] = scratch / ("out.onnx" if str(given["out"]).endswith(".onnx") else "out")
+    given = _given(chosen)
+    if "out" in {f.name for f in fields(chosen.kind)}:
+        given["out"] = elsewhere(given["out"], scratch)
     found = chosen.call(**given)
-    if chosen.kind is Verify or issubclass(chosen.kind, Verify):
+    if issubclass(chosen.kind, Verify):
         require_same(found)
+
+
+def _given(chosen: ReportBug) -> dict[str, Any]:
+    return {k: v for k, v in (chosen.given or {}).items() if k not in _OUTPUTS}
 
 
 def _report_of(error: BaseException, scratch: Path) -> Optional[str]:
@@ -173,7 +177,7 @@ def _report_of(error: BaseException, scratch: Path) -> Optional[str]:
 
 def _reduce(chosen: ReportBug, error: BaseException, out: Path) -> Reduced:
     kind: Any = chosen.kind
-    given = {k: v for k, v in (chosen.given or {}).items() if k not in _OUTPUTS}
+    given = _given(chosen)
     assert chosen.call is not None
     if issubclass(kind, Verify):
         return reduce_pair(
