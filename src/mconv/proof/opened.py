@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import chain
 from pathlib import Path
 from typing import Any, Optional, Union
 
@@ -243,7 +242,7 @@ class OpenedPaddle(Opened):
     def nodes(self) -> list[Node]:
         assert self.program is not None  # tensors() has refused a .json
         ops = (op for op in self.program.main.ops if op.type not in ("feed", "fetch"))
-        return [Node(op.type, "", list(chain(*op.inputs.values())), list(chain(*op.outputs.values()))) for op in ops]
+        return [Node(op.type, "", op.input_names, op.output_names) for op in ops]
 
 
 class OpenedTorch(Opened):

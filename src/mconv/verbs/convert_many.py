@@ -11,7 +11,6 @@ from typing import Any, Optional, Union
 
 from mconv.errors import MconvError, NotAModelError, UsageError
 from mconv.options.convert import Convert
-from mconv.options.declare import fields as declared_fields
 from mconv.page.shown import Shown
 from mconv.program.paths import PathLike
 from mconv.proof.report import require_proof
@@ -104,8 +103,8 @@ def convert_many(chosen: Convert) -> ConvertedMany:
         result.models.append(one)
         started = time.perf_counter()
         try:
-            given = {f.name: getattr(chosen, f.name) for f in declared_fields(Convert)}
-            made = require_proof(convert(Convert(**{**given, "source": source, "out": one.out})), one.out)
+            given = {**chosen.shared(Convert), "source": source, "out": one.out}
+            made = require_proof(convert(Convert(**given)), one.out)
             _describe(one, made)
         except MconvError as e:
             one.exit_code, one.reason = e.exit_code, (e.message.splitlines() or [""])[0]

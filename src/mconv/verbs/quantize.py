@@ -109,10 +109,8 @@ def quantize(chosen: Quantize) -> QuantizeReport:
             search = Search(trials, sets, judged, report, chosen.progress)
             small, ranges = search.run(chosen.method, chosen.percentile)
             made = rewriting.quantize(program, items, small, ranges, weights=trials.weights)
-            _check_written(
-                trials, made, {**items, **made.made}, judged, search.reference, report, where, chosen.progress
-            )
-        params = {**items, **made.made}
+            params = {**items, **made.made}
+            _check_written(trials, made, params, judged, search.reference, report, where, chosen.progress)
         report.bytes = {
             "before": sum(s.nbytes for s in items.values()),
             "after": sum(params[v.name].nbytes for v in made.program.parameters),

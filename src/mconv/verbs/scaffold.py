@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Optional
@@ -74,7 +75,7 @@ def _prepared(source: Path, folder: Path) -> Path:
         to_serving(ToServing(path=source, out=made))
         server = made / SERVER
         server.rename(folder / "model")
-        _remove(made)
+        shutil.rmtree(made)
         return folder / "model"
     load_program(locate(ready))  # refuses what is none
     made.mkdir(parents=True)
@@ -82,9 +83,3 @@ def _prepared(source: Path, folder: Path) -> Path:
         if entry.is_file():
             copy_file(entry, made / entry.name)
     return made
-
-
-def _remove(folder: Path) -> None:
-    for entry in sorted(folder.rglob("*"), reverse=True):
-        entry.rmdir() if entry.is_dir() else entry.unlink()
-    folder.rmdir()
