@@ -135,6 +135,8 @@ def test_what_proves_nothing_is_no_proof(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="--calibrate: with --weights-only"):
         half(model, tmp_path / "out", calibrate=tmp_path / "nan.npz", weights_only=True)
     np.savez(tmp_path / "tiny.npz", x=np.full((3, 4), 1e-9, np.float32))
+    with pytest.raises(UsageError, match="nan.npz: x holds NaN"):
+        half(model, tmp_path / "out", calibrate=tmp_path / "tiny.npz", feeds=tmp_path / "nan.npz")
     with pytest.raises(VerificationError, match="calibration keeps every operator") as caught:
         half(model, tmp_path / "out", calibrate=tmp_path / "tiny.npz")
     assert "--dtype bf16" in (caught.value.hint or "")

@@ -80,9 +80,10 @@ def half(chosen: Half) -> HalfReport:
     if where is not None:
         specs = reshaped(specs_of(program), chosen.inputs)
         given = [Path(path) for path in (chosen.calibrate, chosen.feeds) if path is not None]
-        sets = [feed for path in given for feed in load_feeds(path, specs)] or None
-        for feed in (sets or []) if chosen.calibrate is not None else []:
-            labelled.check_numbers(feed, str(chosen.calibrate))
+        loaded = [(path, feed) for path in given for feed in load_feeds(path, specs)]
+        for path, feed in loaded if chosen.calibrate is not None else ():
+            labelled.check_numbers(feed, str(path))
+        sets = [feed for _, feed in loaded] or None
         with Emulation(where, found, program, sets, specs, chosen.timeout, report.limit) as proof:
             report.runtime = where.label
             made = settled(task, proof, report, chosen.calibrate is not None, chosen.progress)
