@@ -14,6 +14,7 @@ from mconv.errors import RuntimeFailedError
 from mconv.program.dtypes import DType
 from mconv.program.program import Program
 from mconv.proof import nothing_found
+from mconv.proof.reference import left_open
 from tests.managed import require
 from tests.onnx import nothing, nothing_chains
 
@@ -48,6 +49,28 @@ def test_a_selection_that_finds_nothing_is_compared(tmp_path: Path, target: str,
     assert report.verification["status"] == "passed"
     assert report.verification["inputs"].endswith("input set 3: x is 0: 1 of 1 sizes that come from data are 0")
     assert [row["shape"] for row in report.verification["outputs"][-2:]] == [[0, 4], [0, 4]]
+
+
+@pytest.mark.runtime
+@pytest.mark.parametrize(("target", "runtime"), [("2.3", "paddle-2.3.2"), ("2.6", "paddle-2.6.2"), ("3", "current")])
+def test_a_mean_of_nothing_is_not_a_number(tmp_path: Path, target: str, runtime: str) -> None:
+    """ONNX leaves it open, and ONNX Runtime 1.32 says 0: ONNX's reference is asked, and it is said."""
+    require(runtime)
+    made = onnx.load(model(tmp_path / "m.onnx", 0.3))
+    made.graph.node.append(helper.make_node("ReduceMean", ["g"], ["mean"], keepdims=0))
+    made.graph.output.append(helper.make_tensor_value_info("mean", TensorProto.FLOAT, []))
+    onnx.save(made, tmp_path / "m.onnx")
+    report = api.onnx2paddle(tmp_path / "m.onnx", tmp_path / "out", target=target)
+    assert report.verification["status"] == "passed" and len(report.verification["outputs"]) == 9
+    (note,) = [w for w in report.warnings if "mean of nothing" in w]
+    assert note.startswith("mean on input set 3: ")
+
+
+def test_only_what_the_reference_leaves_open_is() -> None:
+    given, nan = np.array([0.0, 1.0], np.float32), np.array([np.nan, 2.0], np.float32)
+    np.testing.assert_array_equal(left_open(given, nan), np.array([np.nan, 1.0], np.float32))
+    assert left_open(given, nan[:1]) is given and left_open(given.astype(np.int64), nan).dtype == np.int64
+    assert left_open(given, nan).dtype == np.float32
 
 
 @pytest.mark.runtime
