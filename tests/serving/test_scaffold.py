@@ -286,6 +286,15 @@ def test_requirements_are_those_of_the_managed_runtime() -> None:
     assert "paddle-serving-app==0.9.0" in text and "paddle-serving-app==0.9.0" in service(X).files["Dockerfile"]
 
 
+def test_requirements_for_triton_are_those_of_the_managed_runtime() -> None:
+    files = service(X, server="triton").files
+    lines = files["requirements.txt"].splitlines()
+    alone, together = ([s for s in RECIPES["triton"].steps if bool(s.options) == told] for told in (True, False))
+    assert {line for line in lines if not line.startswith("#")} == {r for s in together for r in s.requirements}
+    for step in alone:
+        assert " ".join((*step.options, *step.requirements)) in files["Dockerfile"]
+
+
 def test_what_cannot_be_served() -> None:
     for var, message in ((ServingVar("x", "x", 99), "feed_type 99"), (ServingVar("x", "x", 1, [-1], lod=True), "LoD")):
         with pytest.raises(UnsupportedError, match=message):
