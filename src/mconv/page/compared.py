@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Optional
 
 from mconv.page import charts
-from mconv.page.parts import Markup, figure, figured, items, section, shaped, table, tag, text
+from mconv.page.parts import agreed, figure, figured, items, section, shaped, table, tag, text
 
 Row = Mapping[str, Any]
 _CHARTS = 12  # of outputs: the ones that are furthest apart
@@ -56,7 +57,7 @@ def outputs_of(rows: Sequence[Row], *, drawn: bool = True) -> str:
         figures = [figured(row["max_abs"]), figured(row["max_rel"]), figured(row["cosine"], ".8f")]
         which = row["input_set"] + 1 if several else None
         cells.append(
-            [_verdict(row), row["name"], which, shaped(row["shape"]), row["dtype"], *figures, same, row["reason"]]
+            [agreed(row["ok"]), row["name"], which, shaped(row["shape"]), row["dtype"], *figures, same, row["reason"]]
         )
     made = table(columns, cells, right=["set", "max abs", "max rel", "cosine"])
     return made + (distributions(rows) if drawn else "")
@@ -82,10 +83,6 @@ def badness(row: Row) -> tuple[bool, float]:
     """What differs before what agrees, by the largest difference."""
     figure = row.get("max_abs")
     return not row.get("ok", True), float("inf") if figure is None else float(figure)
-
-
-def _verdict(row: Row) -> Markup:
-    return tag("good", "ok") if row["ok"] else tag("bad", "differs")
 
 
 def _histogram(rows: Sequence[Row]) -> str:
@@ -122,14 +119,10 @@ def _histogram(rows: Sequence[Row]) -> str:
 
 
 def _power(number: str) -> float:
-    import math
-
     return math.log10(float(number))
 
 
 def _decade(limit: float) -> str:
-    import math
-
     return f"1e{math.floor(math.log10(limit)):+03d}"
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from mconv.page.parts import amount, facts, figured, items, pairs, section, shaped, spent, table, tag, text
+from mconv.page.compared import KINDS
+from mconv.page.parts import agreed, amount, facts, figured, items, pairs, section, shaped, spent, table, tag, text
 
 Document = Mapping[str, Any]
 
@@ -68,12 +69,12 @@ def half(found: Document) -> Iterator[str]:
             "type": made["dtype"], "operators in half": made["operators"], "weights before": amount(size["before"]),
             "weights after": amount(size["after"]), "error": _percent(made["error"]), "emulated in": made["runtime"],
         }  # fmt: skip
-        yield section("Half precision", f"<p>{tag(_kind(made['status']), made['status'])}</p>", facts(rows))
+        yield section("Half precision", f"<p>{tag(KINDS.get(made['status'], 'bad'), made['status'])}</p>", facts(rows))
     outputs = [row for row in found.get("outputs") or [] if isinstance(row, Mapping) and "error" in row]
     if outputs:
         several = len({row.get("input_set") for row in outputs}) > 1
         cells = [
-            [tag("good", "ok") if r["ok"] else tag("bad", "differs"), r["name"],
+            [agreed(r["ok"]), r["name"],
              r["input_set"] + 1 if several else None, _percent(r["error"]), _percent(r.get("agreement"))]
             for r in outputs
         ]  # fmt: skip
@@ -100,10 +101,6 @@ def half(found: Document) -> Iterator[str]:
         )
 
 
-def _kind(status: str) -> str:
-    return "good" if status == "passed" else "plain" if status == "not verified" else "bad"
-
-
 def _percent(share: Any) -> str:
     return f"{share:.4%}" if isinstance(share, (int, float)) else ""
 
@@ -111,7 +108,7 @@ def _percent(share: Any) -> str:
 def forms(found: Document) -> str:
     """The requests of ``mconv serve-check``."""
     rows = [
-        [tag("good", "ok") if f["ok"] else tag("bad", "failed"), f["form"], figured(f["max_abs"], ".3g"),
+        [agreed(f["ok"], "failed"), f["form"], figured(f["max_abs"], ".3g"),
          f"{f['seconds'][-1] * 1e3:.1f}" if f["seconds"] else "", f["reason"]]
         for f in found.get("forms") or []
     ]  # fmt: skip

@@ -122,7 +122,7 @@ def title(found: Document) -> str:
         return ", ".join(str(recipe["name"]) for recipe in found["recipes"][:4]) or "Recipes"
     if "contenders" in found:
         return measured.title(found)
-    if isinstance(found.get("models"), list):
+    if verdict.several(found):
         return f"convert: {len(found['models'])} models"
     if "matched" in found:
         names = found.get("models") or {"a": found["a"], "b": found["b"]}
@@ -158,7 +158,7 @@ def _sections(found: Document) -> Iterator[str]:
     if "contenders" in found:
         yield from measured.sections(found)
         return
-    if isinstance(found.get("models"), list):
+    if verdict.several(found):
         yield _models(found["models"])
         return
     yield _error(found)

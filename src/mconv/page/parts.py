@@ -83,6 +83,11 @@ def tag(kind: str, value: str) -> Markup:
     return Markup(f'<span class="tag {kind}">{text(value)}</span>')
 
 
+def agreed(ok: bool, otherwise: str = "differs") -> Markup:
+    """The word of a row: whether what it is about is as it should be."""
+    return tag("good", "ok") if ok else tag("bad", otherwise)
+
+
 def section(title: str, *parts: str, anchor: str = "") -> str:
     """A heading with what stands below it; nothing where that is empty."""
     body = "\n".join(filter(None, parts))
@@ -134,9 +139,9 @@ def _cell(value: object) -> object:
     return "" if value is None else value
 
 
-def pairs(values: Mapping[str, object], head: Sequence[str], *, numbers: bool = False) -> str:
+def pairs(values: Mapping[str, object], head: Sequence[str]) -> str:
     """A mapping as a table of two columns."""
-    return table(head, [[key, value] for key, value in values.items()], right=[head[1]] if numbers else ())
+    return table(head, [[key, value] for key, value in values.items()])
 
 
 def items(values: Iterable[object], most: int = MOST_ROWS) -> str:

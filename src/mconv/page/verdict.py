@@ -53,7 +53,7 @@ def _of(found: Document) -> Verdict:
         return _of_recipes(found)
     if "contenders" in found:
         return _of_bench(found)
-    if _several(found):
+    if several(found):
         return _of_many(found)
     if "matched" in found:
         return _of_verify(found)
@@ -80,7 +80,7 @@ def _of(found: Document) -> Verdict:
     return Verdict("plain", "Converted; this command compares nothing", [], {"for Paddle": target})
 
 
-def _several(found: Document) -> bool:
+def several(found: Document) -> bool:
     """Whether it is of ``mconv convert`` of several sources."""
     return isinstance(found.get("models"), list) and "out" in found
 
