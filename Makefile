@@ -115,9 +115,9 @@ docs: install ## the command pages from the commands' help, and the site in buil
 	$(BIN)/python tools/make_docs.py
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
-screenshots: docs ## pictures of the documentation and of a page in docs/images, in the Chromium that is there
+screenshots: install ## pictures of the documentation and of a page in docs/images, in the Chromium that is there
 	$(BIN)/python tools/pictures.py
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@$(MAKE) --no-print-directory docs
 	$(BIN)/python tools/screenshots.py
 
 bench: install runtimes ## measure, and write docs/benchmarks.md
