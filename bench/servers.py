@@ -19,6 +19,7 @@ from typing import Any
 from to_serving import finish
 
 from mconv import __version__, api, runtimes
+from mconv.errors import RuntimeUnavailableError
 from serving import free_ports, make_model
 
 BEGIN, END = "<!-- servers: begin -->", "<!-- servers: end -->"
@@ -31,7 +32,7 @@ OPTIONAL = ("triton",)
 def installed(name: str) -> bool:
     try:
         runtimes.find(SERVERS[name])
-    except Exception:
+    except RuntimeUnavailableError:
         if name in OPTIONAL:
             return False
         raise
