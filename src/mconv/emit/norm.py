@@ -270,6 +270,7 @@ def repeated(b: Builder, v: Value, times: int) -> Value:
     """Each element of a vector *times* times after each other."""
     (n,) = need_rank(v, "GroupNormalization")
     if v.is_const:
-        budget.memory(8 * int(n) * times, "a scale for each channel")  # type: ignore[arg-type]
-        return computed(b, [v], (int(n) * times,), lambda a: np.repeat(a, times), v.dtype)  # type: ignore[arg-type]
+        count = D.number(n) * times
+        budget.memory(8 * count, "a scale for each channel")
+        return computed(b, [v], (count,), lambda a: np.repeat(a, times), v.dtype)
     return reshape(b, expand_to(b, reshape(b, v, (n, 1)), (n, times)), (n * times,))

@@ -212,7 +212,7 @@ def _slice_op(
 
     def bounds(values: Optional[list[D.Dim]], given: Any) -> tuple[list[int], Optional[Value]]:
         if D.is_static(values):
-            return [int(v) for v in values or ()], None  # type: ignore[arg-type]
+            return D.numbers(values), None
         if values is not None:
             return list(D.to_paddle(values)), shape_tensor(b, values, DType.INT32)
         return [-1] * len(axes), given

@@ -14,7 +14,6 @@ from mconv.program.value import Value
 FLOAT, UINT16, BOOL, UINT32, UINT64, BFLOAT16 = 1, 4, 9, 12, 13, 16
 # unsigned types that a wider signed one carries → the bits that they have
 _BITS = {UINT16: 0xFFFF, UINT32: 0xFFFFFFFF}
-_NAMES = {UINT16: "uint16", UINT32: "uint32", UINT64: "uint64"}
 _NEVER_NEGATIVE = frozenset({2, UINT16, BOOL, UINT32, UINT64})
 
 
@@ -27,11 +26,6 @@ def wrapped(ctx: Context, x: Value, onnx_type: Optional[int]) -> Value:
         ctx.notes.append(f"{ctx.node.op_type} on uint64 is computed in int64: exact up to 2^63")
     bits = None if onnx_type is None else _BITS.get(onnx_type)
     return x if bits is None else elementwise.bitwise(ctx, "bitwise_and", x, elementwise.number(ctx, bits, x.dtype))
-
-
-def is_unsigned(onnx_type: Optional[int]) -> bool:
-    """Whether the type is an unsigned one that a signed one carries."""
-    return onnx_type in _NAMES
 
 
 def convert(ctx: Context, x: Value, to: int, source: Optional[int]) -> Value:

@@ -10,6 +10,7 @@ from mconv.exporters.onnx.context import Context
 from mconv.exporters.onnx.errors import Unsupported
 from mconv.exporters.onnx.ops.conv import channels_back, channels_first
 from mconv.exporters.onnx.registry import paddle_op
+from mconv.program import dims as D
 from mconv.program.value import Value
 
 
@@ -65,7 +66,7 @@ def layer_norm(
         if Scale is None:
             if not all(isinstance(d, int) for d in sizes):
                 return _layer_parts(ctx, X, None, shaped(Bias), first, epsilon)
-            Scale = ctx.const(np.ones([int(d) for d in sizes]), X.dtype)  # type: ignore[arg-type]
+            Scale = ctx.const(np.ones(D.numbers(sizes)), X.dtype)
         return ctx.op("LayerNormalization", X, shaped(Scale), shaped(Bias), axis=first, epsilon=epsilon)
     return _layer_parts(ctx, X, shaped(Scale), shaped(Bias), first, epsilon)
 

@@ -11,6 +11,7 @@ from mconv.exporters.onnx.context import Context
 from mconv.exporters.onnx.errors import Unsupported
 from mconv.exporters.onnx.ops.conv import channels_back, channels_first, paddings
 from mconv.exporters.onnx.registry import paddle_op
+from mconv.program import dims as D
 from mconv.program.dtypes import DType
 from mconv.program.value import Value
 
@@ -71,7 +72,7 @@ def _adaptive(ctx: Context, x: Value, out: list[int], biggest: bool) -> Value:
     sizes = (x.shape or ())[2:]
     if not all(isinstance(d, int) for d in sizes):
         raise Unsupported(f"adaptive pooling to {out} of sizes known only at run time")
-    known = [int(d) for d in sizes]  # type: ignore[arg-type]
+    known = D.numbers(sizes)
     wanted = [k if o == -1 else o for o, k in zip(out, known)]
     if all(o and k % o == 0 for o, k in zip(wanted, known)):
         window = [k // o for o, k in zip(wanted, known)]
