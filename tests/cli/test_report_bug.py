@@ -136,3 +136,22 @@ def test_what_is_nobodys_business_is_left_out(text: str, cleaned: str) -> None:
 def test_relative_folders_of_the_options_are_left_out() -> None:
     given: dict[str, Any] = {"model": "acme/secret_project/net.onnx", "out": "out"}
     assert Cleaner(given)("acme/secret_project/net.onnx: no") == "…/net.onnx: no"
+
+
+@pytest.mark.parametrize(
+    ("sources", "code", "told"),
+    [
+        (["missing.onnx"], 0, "exit 3, NotAModelError"),
+        (["m.onnx"], 2, "does not fail"),
+        (["missing.onnx", "m.onnx"], 2, "one source at a time"),
+    ],
+    ids=["one", "one that converts", "several"],
+)
+def test_convert_which_takes_several_sources(
+    here: Path, capsys: pytest.CaptureFixture[str], sources: list[str], code: int, told: str
+) -> None:
+    mlp(here / "m.onnx")
+    assert run(["report-bug", "--", "mconv", "convert", *sources, "out", "--no-verify"]) == code
+    shown = capsys.readouterr()
+    assert told in shown.out + shown.err
+    assert (here / "mconv-bug").exists() == (code == 0) and not (here / "out").exists()

@@ -50,6 +50,11 @@ CASES = [
     case("have different numbers of entries", "Slice", "x s e", weights={"s": [0, 0], "e": [1]}),
     case("where 6 are needed for 3 dimensions", "Pad", "x p", weights={"p": [0, 0]}),
     case("its scales are", "Resize", "x r s", dims=IMAGE, weights={"r": np.float32([]), "s": np.float32([1, 1, np.nan, 2])}),
+    case("step from frame to frame is 0", "STFT", "x s w", dims=[1, 100, 1], weights={"s": np.int64(0), "w": np.ones(10, np.float32)}),
+    case("length of a frame is -4", "STFT", "x s w l", dims=[1, 100, 1], weights={"s": np.int64(1), "w": np.ones(10, np.float32), "l": np.int64(-4)}),
+    case("length of a part is -1", "Split", "x p", weights={"p": [-1]}),
+    case("length of a part is -1", "SplitToSequence", "x p", weights={"p": [-1, 3]}),
+    case("its input 2 has 2 numbers for 3 channels", "InstanceNormalization", "x s b", dims=[1, 3, 4, 4], weights={"s": np.ones(2, np.float32), "b": np.ones(3, np.float32)}),
     case("its input has no dimensions", "GatherElements", "x i", dims=(), weights={"i": np.int64(0)}),
 ]  # fmt: skip
 

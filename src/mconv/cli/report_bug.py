@@ -53,7 +53,7 @@ def _parsed(words: Sequence[str]) -> dict[str, Any]:
     """What was said of the options of a command that can be run again; nothing of another.
 
     Raises:
-        UsageError: there is no such command, or its options do not parse.
+        UsageError: there is no such command, its options do not parse, or it takes several sources.
     """
     from mconv import api
     from mconv.cli.main import COMMANDS, module_of
@@ -72,4 +72,10 @@ def _parsed(words: Sequence[str]) -> dict[str, Any]:
     function = import_module(module_of(name)).command
     parser = typer.main.get_command(load(name))
     said = dict(parser.make_context(name, list(words[1:])).params)
-    return {"kind": function.kind, "given": function.given_of(said), "call": getattr(api, AGAIN[name])}
+    given = function.given_of(said)
+    if name == "convert":  # it takes several sources
+        sources = list(given["source"])
+        if api.several_sources(sources):
+            raise UsageError("report-bug looks at one source at a time", "name the one that fails alone")
+        (given["source"],) = sources
+    return {"kind": function.kind, "given": given, "call": getattr(api, AGAIN[name])}

@@ -368,6 +368,30 @@ def _pad(op: str, attributes: Attributes, inputs: Inputs) -> None:
         raise CorruptModelError(f"it has {count} paddings, where {2 * padded} are needed for {padded} dimensions")
 
 
+def _at_least(index: int, least: int, what: str) -> Callable[[str, Attributes, Inputs], None]:
+    """The rule that an integer input has no number below *least*, where it is known."""
+
+    def rule(op: str, attributes: Attributes, inputs: Inputs) -> None:
+        value = inputs[index] if index < len(inputs) else None
+        if value is None or value.const is None or not value.size or value.const.dtype.kind != "i":
+            return
+        low = int(np.min(value.const))
+        if low < least:
+            raise CorruptModelError(f"its {what} is {low}, where numbers from {least} on are taken")
+
+    return rule
+
+
+def _per_channel(op: str, attributes: Attributes, inputs: Inputs) -> None:
+    """Scales and biases have one number for each channel."""
+    shape = inputs[0].shape if inputs and inputs[0] is not None else None
+    channels = shape[1] if shape is not None and len(shape) > 1 else None
+    for index in range(1, len(inputs)):
+        count = _count(inputs, index)
+        if isinstance(channels, int) and isinstance(count, int) and channels > 0 and count != channels:
+            raise CorruptModelError(f"its input {index + 1} has {count} numbers for {channels} channels")
+
+
 def _gather(op: str, attributes: Attributes, inputs: Inputs) -> None:
     """Constant indices lie within a known size."""
     _axis(op, attributes, inputs)
@@ -453,7 +477,9 @@ def _rules() -> Iterator[tuple[str, Callable[[str, Attributes, Inputs], None]]]:
     yield from ((op, _channels) for op in _CHANNELS)
     yield from (
         ("LayerNormalization", _scale), ("ConstantOfShape", _only_shape), ("Gather", _gather), ("If", _if), ("Loop", _loop), ("Pad", _pad),
-        ("Scan", _scan), ("Slice", _slice), ("Transpose", _perm), ("Unsqueeze", _unsqueeze),
+        ("Scan", _scan), ("Slice", _slice), ("Transpose", _perm), ("Unsqueeze", _unsqueeze), ("InstanceNormalization", _per_channel),
+        ("Split", _at_least(1, 0, "length of a part")), ("SplitToSequence", _at_least(1, 0, "length of a part")),
+        ("STFT", _at_least(1, 1, "step from frame to frame")), ("STFT", _at_least(3, 1, "length of a frame")),
     )  # fmt: skip
 
 
