@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any, Optional
 
+from mconv.program.attribute import TYPED_VALUES
 from mconv.program.dtypes import ATTR_FIELDS, AttrType, DType
 from mconv.program.program import Op
 from mconv.program.signatures import Signature
@@ -71,14 +72,6 @@ NEW_MEANINGS: dict[tuple[str, str], Any] = {
     ("unpool", "data_format"): "NCHW",
     ("yolo_box", "iou_aware"): False,
     ("yolo_box", "iou_aware_factor"): 0.5,
-}
-# element type → the typed list of assign_value and set_value before Paddle 2.5 / 2.6
-TYPED_VALUES = {
-    DType.BOOL: ("bool_values", AttrType.INTS, int),
-    DType.FP32: ("fp32_values", AttrType.FLOATS, float),
-    DType.FP64: ("fp64_values", AttrType.FLOAT64S, float),
-    DType.INT32: ("int32_values", AttrType.INTS, int),
-    DType.INT64: ("int64_values", AttrType.LONGS, int),
 }
 
 

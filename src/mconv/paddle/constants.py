@@ -7,7 +7,8 @@ from typing import Any, Optional
 import numpy as np
 
 from mconv.errors import UnsupportedError
-from mconv.paddle.attributes import TYPED_VALUES, means_nothing
+from mconv.paddle.attributes import means_nothing
+from mconv.program.attribute import TYPED_VALUES
 from mconv.program.builder import Builder
 from mconv.program.dtypes import AttrType, DType
 from mconv.program.params import ArraySource, TensorSource

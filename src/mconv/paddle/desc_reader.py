@@ -10,14 +10,13 @@ import numpy as np
 
 from mconv import emit
 from mconv.paddle import table
-from mconv.paddle.attributes import TYPED_VALUES
 from mconv.paddle.constants import InlineBuilder
 from mconv.paddle.context import Operand
 from mconv.paddle.operation import Operation, TensorType, Type
 from mconv.paddle.registry import UNKNOWN, Unsupported, handlers
 from mconv.program import dims as D
 from mconv.program import signatures
-from mconv.program.attribute import AttrValue
+from mconv.program.attribute import TYPED_VALUES, AttrValue
 from mconv.program.dtypes import AttrType, DType, VarKind
 from mconv.program.program import Block, Op, Program, Var
 from mconv.program.signatures import COMMON_ATTRS

@@ -18,6 +18,7 @@ from mconv.paddle.registry import UNKNOWN
 from mconv.passes import ports, quantize_forms
 from mconv.passes.rewrite import Site, make
 from mconv.program import signatures, targets
+from mconv.program.attribute import TYPED_VALUES
 from mconv.program.dtypes import AttrType, VarKind
 from mconv.program.params import ArraySource, TensorSource
 from mconv.program.program import Op, Program, Var
@@ -264,7 +265,7 @@ def _shrink(program: Program, target: str, done: Legalized) -> None:
 
 
 def _constant(op: Op) -> ArraySource | None:
-    for dtype, (name, _, _) in attributes.TYPED_VALUES.items():
+    for dtype, (name, _, _) in TYPED_VALUES.items():
         values = op.attr(name)
         if values and len(values) >= _BIG_CONSTANT and op.attr("dtype") == dtype:
             import numpy as np

@@ -10,20 +10,13 @@ import numpy as np
 from mconv.errors import UnsupportedError, UsageError
 from mconv.program import signatures
 from mconv.program.constant_values import array_of
+from mconv.program.attribute import TYPED_VALUES
 from mconv.program.dtypes import AttrType, DType
 from mconv.program.near import unknown
 from mconv.program.params import ArraySource, TensorSource
 from mconv.program.program import Op, Program
 
 _LARGEST = 1 << 28  # bytes of weights inside of a program: its message takes up to 2.5 times as much
-# element type → assign_value's attribute before Paddle 3
-_FIELDS = {
-    DType.BOOL: ("bool_values", AttrType.INTS),
-    DType.FP32: ("fp32_values", AttrType.FLOATS),
-    DType.FP64: ("fp64_values", AttrType.FLOAT64S),
-    DType.INT32: ("int32_values", AttrType.INTS),
-    DType.INT64: ("int64_values", AttrType.LONGS),
-}
 
 
 def fix_inputs(program: Program, values: Mapping[str, Any]) -> dict[str, TensorSource]:
@@ -79,7 +72,7 @@ def weights_inside(program: Program, params: Mapping[str, TensorSource], target:
     fills = []
     for var in program.parameters:
         source = params[var.name]
-        field, kind = _FIELDS.get(source.dtype, ("", AttrType.INTS))
+        field, kind, python = TYPED_VALUES.get(source.dtype, ("", AttrType.INTS, int))
         new = signature is not None and "values" in signature.attrs
         if not field or signature is None or (not new and field not in signature.attrs):
             raise UnsupportedError(
@@ -87,9 +80,7 @@ def weights_inside(program: Program, params: Mapping[str, TensorSource], target:
                 "--weights combined",
             )
         numbers = np.asarray(source.array()).reshape(-1).tolist()
-        if source.dtype is DType.BOOL and not new:
-            numbers = [int(n) for n in numbers]
-        values = ("values", AttrType.SCALARS, numbers) if new else (field, kind, numbers)
+        values = ("values", AttrType.SCALARS, numbers) if new else (field, kind, list(map(python, numbers)))
         attrs = [("shape", AttrType.INTS, list(source.shape)), ("dtype", AttrType.INT, int(source.dtype)), values]
         fills.append(Op.make("assign_value", {}, {"Out": [var.name]}, attrs))
         held = next(block.vars[var.name] for block in program.blocks if var.name in block.vars)

@@ -4,9 +4,18 @@ from __future__ import annotations
 
 from typing import Any, Union, cast
 
-from mconv.program.dtypes import ATTR_FIELDS, REPEATED_ATTRS, AttrType
+from mconv.program.dtypes import ATTR_FIELDS, REPEATED_ATTRS, AttrType, DType
 
 AttrValue = Union[int, float, bool, str, bytes, list[Any]]
+
+# element type → the typed list of assign_value and set_value before Paddle 2.5 / 2.6
+TYPED_VALUES = {
+    DType.BOOL: ("bool_values", AttrType.INTS, int),
+    DType.FP32: ("fp32_values", AttrType.FLOATS, float),
+    DType.FP64: ("fp64_values", AttrType.FLOAT64S, float),
+    DType.INT32: ("int32_values", AttrType.INTS, int),
+    DType.INT64: ("int64_values", AttrType.LONGS, int),
+}
 
 
 def read(attr: Any) -> AttrValue:
