@@ -15,12 +15,14 @@ from mconv import api
 from mconv.errors import RuntimeFailedError, UnsupportedError, VerificationError
 from mconv.options.onnx import Onnx2Paddle
 from mconv.options.verify import Verify
+from mconv.program import files
 from mconv.program.dtypes import AttrType
 from mconv.program.program import Program
 from mconv.verbs.reduce import Graph, Part, Step, smallest
 from mconv.verbs.reduce_models import open_source
 from mconv.verbs.reduce_run import Reduced, attempt, failure_of, reduce_conversion, reduce_pair, require_same
 from mconv.verbs.verify import verify
+from tests.golden import case
 from tests.managed import require
 from tests.onnx import make
 
@@ -160,6 +162,37 @@ def test_nothing_is_left_of_where_it_was_made_nor_of_its_weights(tmp_path: Path)
         (function,) = onnx.load(written).functions
         held_there = numpy_helper.to_array(function.node[0].attribute[0].t)
         assert held_there.shape == (4,) and np.array_equal(held_there, np.full(4, 2.5)) == (not random)
+
+
+def test_numbers_that_operators_hold_are_weights_too(tmp_path: Path) -> None:
+    """Lists and sparse tensors of ONNX's ``Constant``, and what ``assign_value`` fills in a Paddle program."""
+    kept = np.float32([2.5, 3.5, 4.5, 5.5])
+    values = numpy_helper.from_array(kept, "sparse_values")
+    sparse = helper.make_sparse_tensor(values, numpy_helper.from_array(np.arange(4), "sparse_places"), [8])
+    nodes = [
+        helper.make_node("Constant", [], ["list"], value_floats=kept.tolist()),
+        helper.make_node("Constant", [], ["few"], sparse_value=sparse),
+        helper.make_node("Add", ["x", "list"], ["s"]),
+        helper.make_node("Concat", ["s", "few"], ["y"], axis=0),
+    ]
+    info = helper.make_tensor_value_info
+    graph = helper.make_graph(nodes, "g", [info("x", 1, [4])], [info("y", 1, [12])])
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), tmp_path / "m.onnx")
+    whole = open_source(tmp_path / "m.onnx")
+    for random in (False, True):
+        written = whole.write(Part(("x",), ("y",)), tmp_path / f"onnx{random}", random_weights=random)
+        assert written.read_bytes().count(kept[2].tobytes()) == (0 if random else 2)
+    api.edit(case("2.3.2-mlp").model, tmp_path / "inside", weights="inside", verify=False)
+    paddle = open_source(tmp_path / "inside")
+    part = paddle.graph.whole()
+    assert part is not None
+    stored = {}
+    for random in (False, True):
+        written = paddle.write(part, tmp_path / f"paddle{random}", random_weights=random)
+        ops = [op for op in files.load_program(files.locate(written)).main.ops if op.type == "assign_value"]
+        stored[random] = [next(op.attr(n) for n in ("values", "fp32_values") if op.attr(n)) for op in ops]
+    assert len(stored[True]) == len(stored[False]) > 0
+    assert not any(a == b for a, b in zip(stored[True], stored[False]) if len(a) > 1)
 
 
 def weights_of(path: Path) -> dict[str, np.ndarray]:

@@ -9,8 +9,8 @@ import numpy as np
 
 from mconv.errors import UnsupportedError, UsageError
 from mconv.program import signatures
-from mconv.program.constant_values import array_of
 from mconv.program.attribute import TYPED_VALUES
+from mconv.program.constant_values import array_of
 from mconv.program.dtypes import AttrType, DType
 from mconv.program.near import unknown
 from mconv.program.params import ArraySource, TensorSource

@@ -22,6 +22,8 @@ from mconv.passes.cut import cut as cut_program
 from mconv.passes.cut import reads as reads_of
 from mconv.passes.cut import tensors
 from mconv.program import files
+from mconv.program.attribute import TYPED_VALUES
+from mconv.program.dtypes import AttrType
 from mconv.program.params import ArraySource, TensorSource
 from mconv.program.program import Program
 from mconv.program.stored import Era, write_model
@@ -30,6 +32,7 @@ from mconv.verbs import edit_onnx
 from mconv.verbs.edit_paddle import OF_JSON
 from mconv.verbs.reduce import Graph, Part, Step
 
+_FILL = ("assign_value", "set_value")  # operators that hold numbers of a model
 _TOLD = ("op_callstack", "op_namescope")  # attributes that hold the paths and names of who saved the program
 
 
@@ -129,13 +132,25 @@ def _randomise(proto: Any) -> None:
         if _is_weight(kind, tensor.dims):
             made = random_like(tensor.name, tuple(tensor.dims), kind)
             tensor.CopyFrom(numpy_helper.from_array(made, tensor.name))
+    for attr in _of_constants(proto):
+        if len(attr.floats) > 1:
+            attr.floats[:] = random_numbers(attr.name, len(attr.floats))
 
 
 def _constants(proto: Any) -> Iterator[Any]:
-    """The tensors that are stored in a model: initializers and attributes of ``Constant``."""
+    """The tensors that are stored in a model: initializers and attributes of ``Constant``; of sparse ones their values."""
     for graph in graphs_of(proto):
         yield from getattr(graph, "initializer", ())
-        yield from (a.t for n in graph.node if n.op_type == "Constant" for a in n.attribute if a.HasField("t"))
+        yield from (sparse.values for sparse in getattr(graph, "sparse_initializer", ()))
+    for attr in _of_constants(proto):
+        if attr.HasField("t"):
+            yield attr.t
+        elif attr.HasField("sparse_tensor"):
+            yield attr.sparse_tensor.values
+
+
+def _of_constants(proto: Any) -> Iterator[Any]:
+    return (a for graph in graphs_of(proto) for n in graph.node if n.op_type == "Constant" for a in n.attribute)
 
 
 def _is_weight(kind: np.dtype, shape: Any) -> bool:
@@ -152,6 +167,12 @@ def random_like(name: str, shape: Sequence[int], kind: np.dtype) -> np.ndarray:
     scale = 1.0 / max(1.0, float(np.sqrt(np.prod(shape[1:], dtype=np.int64)))) if len(shape) > 1 else 1.0
     values = rng.uniform(0.1, 1.0, shape) if len(shape) == 1 else rng.normal(0, scale, shape)
     return values.astype(kind)
+
+
+def random_numbers(name: str, count: int) -> list[float]:
+    """As :func:`random_like`, of float32."""
+    made: list[float] = random_like(name, (count,), np.dtype("float32")).tolist()
+    return made
 
 
 class Paddle:
@@ -196,8 +217,20 @@ class Paddle:
         params = {v.name: self.params[v.name] for v in program.parameters}
         if random_weights:
             params = {name: _random(name, source) for name, source in params.items()}
+            _fill_at_random(program)
         place.mkdir(parents=True)
         return write_model(program, params.items(), place)[0]
+
+
+def _fill_at_random(program: Program) -> None:
+    """The numbers that operators hold: of ``assign_value`` and ``set_value``, under any of their names."""
+    for _, op in program.ops():
+        for name in ("values", *(name for name, _, _ in TYPED_VALUES.values())) if op.type in _FILL else ():
+            numbers = op.attr(name) or ()
+            if len(numbers) > 1 and all(isinstance(n, float) for n in numbers):
+                op.set_attr(
+                    name, random_numbers(",".join(op.output("Out")), len(numbers)), AttrType(op.attr_types[name])
+                )
 
 
 def _random(name: str, source: TensorSource) -> TensorSource:
