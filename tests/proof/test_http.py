@@ -104,6 +104,10 @@ def test_nothing_that_is_sent_stops_the_service(tmp_path: Path, count: int) -> N
             assert "error" in json.loads(reply) if status == 400 else json.loads(reply)["outputs"], sent
             if index % 100 == 99:
                 answered(service, name, wanted)
+        tensor = {"name": "x", "datatype": "FP32", "shape": [1, 8], "data": ROW[0].tolist()}
+        for wrong in ([{"name": "nothing"}], [{}], ["y"], "y", 5, {"name": "y"}):
+            status, reply = service.post(json.dumps({"inputs": [tensor], "outputs": wrong}).encode(), "open-inference")
+            assert status == 400 and "output" in json.loads(reply)["error"], (wrong, reply[:300])
         deep = b'{"inputs": ' + b"[" * 100_000
         assert service.post(deep, "open-inference")[0] == 400
         assert "Traceback" not in (service.folder / "service.log").read_text()

@@ -7,11 +7,11 @@ what a service of that model alone does; ``crops.py`` and ``ocr_input.py`` are w
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mconv.artifacts.described import NAME as DESCRIPTION
-from mconv.errors import UnsupportedError, UsageError
+from mconv.errors import MconvError, UnsupportedError, UsageError
 from mconv.printable import printable, quoted
 from mconv.program.files import load_program, locate
 from mconv.program.program import Program
@@ -59,6 +59,17 @@ def read(source: str, server: Path) -> tuple[str, Stage]:
         UsageError: it is none of these.
         CorruptModelError: the file is damaged.
     """
+    # *server* is a copy that nobody knows of: what is wrong with it is said of its source
+    place = Path(source).parent if Path(source).is_file() else Path(source)
+    try:
+        name, stage = _read(source, server)
+    except MconvError as e:
+        e.message = e.message.replace(str(server), str(place))
+        raise
+    return name, replace(stage, described=replace(stage.described, path=place / DESCRIPTION))
+
+
+def _read(source: str, server: Path) -> tuple[str, Stage]:
     described = paddlex.find(server)
     name = None if described is None else STAGES.get(described.answer or "")
     if described is None or name is None:
