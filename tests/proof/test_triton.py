@@ -281,6 +281,10 @@ def test_a_process_that_dies_is_noticed_and_replaced(texts: Any) -> None:
     ask, known = texts
     with Load(ask, known) as load:
         load.more("version 1")
+        deadline = time.monotonic() + 60
+        while len(ask.processes("triton_python_backend_stub")) > 2:  # those of a version that is being unloaded
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
         victim = ask.processes("triton_python_backend_stub")[0]
         os.kill(victim, signal.SIGKILL)
         ask.wait_for(f"process {victim}, which ran model, has ended")

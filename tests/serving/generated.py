@@ -50,7 +50,9 @@ def load(planned: Service, folder: Path, module: str, monkeypatch: pytest.Monkey
     monkeypatch.chdir(folder)
     monkeypatch.syspath_prepend(folder)
     name = module[: -len(".py")]
-    monkeypatch.delitem(sys.modules, name, raising=False)
+    for file in planned.files:  # modules of these names are those of another test's service
+        if file.endswith(".py"):
+            monkeypatch.delitem(sys.modules, file[: -len(".py")], raising=False)
     spec = importlib.util.spec_from_file_location(name, folder / module)
     assert spec is not None and spec.loader is not None
     made = importlib.util.module_from_spec(spec)
