@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from mconv.proof import order
+from mconv.proof.answers import compare_answers
 from mconv.proof.compare import Tolerance, compare
-from mconv.proof.prove import compare_answers
 from mconv.proof.runners import Answers
 
 SCORES = np.array([[0.9, 0.5, 0.5, 0.5, 0.1], [0.8, 0.8, 0.3, 0.2, 0.2]], np.float32)

@@ -14,10 +14,10 @@ from mconv.artifacts.provenance import Recording
 from mconv.errors import MconvError, MissingDependencyError, RuntimeUnavailableError, VerificationError
 from mconv.options.proving import Converting
 from mconv.program.dtypes import DType
-from mconv.program.files import load_program, locate, records
+from mconv.program.files import load_model, locate
 from mconv.program.params import ArraySource
-from mconv.proof.prove import FAILED, NOT_DONE, PASSED, Proof
 from mconv.proof.report import Report
+from mconv.proof.verdict import FAILED, NOT_DONE, PASSED, Proof
 from mconv.verbs.frame import Frame
 from mconv.verbs.produced import Facts, Produced
 from tests.golden import case
@@ -26,8 +26,7 @@ from tests.golden import case
 def converted(tmp_path: Path, proof: Any, **options: Any) -> Frame[Report]:
     """A conversion whose source is a golden model and whose result is that model."""
     found = locate(case("2.3.2-mlp").model)
-    program = load_program(found)
-    params: dict[str, Any] = {r.name: r for r in records(found, program)}
+    program, params = load_model(found)
     frame = Frame(Report("test", "none", {}, {}), Converting(**options), Destination.of_folder(tmp_path / "out"))
     with frame.opened([found.program]):
         frame.record(Recording("test", [found.program]))

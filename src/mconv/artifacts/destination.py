@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Optional
@@ -39,6 +39,13 @@ class Destination:
         """A folder of their own."""
         path = Path(path)
         return cls(path, path.with_name(path.name + FAILED_SUFFIX))
+
+    @classmethod
+    def of_files(cls, paths: Sequence[Path]) -> Destination:
+        """Files among others, each on its own, under their own names."""
+        return cls(
+            paths[0].parent, paths[0].with_name(paths[0].name + FAILED_SUFFIX), {path.name: path for path in paths}
+        )
 
     @classmethod
     def beside(cls, folder: Path, stem: str, models: Mapping[str, str]) -> Destination:

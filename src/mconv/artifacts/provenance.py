@@ -21,7 +21,7 @@ from mconv.artifacts.passing import Passing
 from mconv.errors import NotAModelError
 from mconv.printable import json_text, printable
 from mconv.program.copying import hard_link
-from mconv.program.params import TensorSource, write_combined
+from mconv.program.params import Record, TensorSource, write_combined
 from mconv.program.paths import PathLike
 from mconv.program.program import Program
 from mconv.program.stored import ModelFiles, params_name, write_model
@@ -67,14 +67,14 @@ def _hidden(name: str) -> bool:
     return name.startswith(".") or name == "__pycache__"
 
 
-def model_sources(found: ModelFiles, params: Iterable[PathLike] = ()) -> list[Source]:
+def model_sources(found: ModelFiles, params: Iterable[TensorSource]) -> list[Source]:
     """The files of a Paddle model under their names in its folder, with what describes it.
 
     Args:
-        params: the files of the parameters where each is a file of its own.
+        params: its parameters, for their files where each has one.
     """
-    paths = [Path(found.program), *([] if found.params is None else [Path(found.params)]), *map(Path, params)]
-    paths += description(found)
+    single = [source.path for source in params if isinstance(source, Record)] if found.separate else []
+    paths = [*found.paths, *single, *description(found)]
     return [(Path(os.path.relpath(p, found.folder)).as_posix(), p) for p in dict.fromkeys(paths)]
 
 
@@ -194,6 +194,11 @@ class Recording:
                 )
         return [self._hashes[source] for source in self._sources]
 
+    @property
+    def paths(self) -> list[Path]:
+        """The files of the sources."""
+        return [path for _, path in self._sources]
+
     def following(self, path: PathLike) -> Following:
         """A context in which *path* is written; :meth:`write` then does not read it again."""
         followed = self._followed[Path(path)] = Following(path)
@@ -228,11 +233,11 @@ class Recording:
             write_combined(path, items, following.written)
 
     def write_model(
-        self, program: Program, items: Iterable[tuple[str, TensorSource]], folder: Path
+        self, program: Program, items: Iterable[tuple[str, TensorSource]], folder: Path, name: str = "inference"
     ) -> tuple[Path, Path]:
         """:func:`mconv.program.stored.write_model`, its parameters hashed meanwhile."""
-        with self.following(folder / params_name()) as following:
-            return write_model(program, items, folder, written=following.written)
+        with self.following(folder / params_name(name)) as following:
+            return write_model(program, items, folder, name, following.written)
 
     def write(
         self,

@@ -128,6 +128,11 @@ class Half(Feeds, Runs, Force, Bounded, Paged, Progress):
             self.settle("target", targets.get(self.target))
 
     @property
+    def must_verify(self) -> bool:
+        """Whether a run is asked for, so that a runtime that is not there is an error."""
+        return bool(self.verify) or any(said is not None for said in (self.calibrate, self.feeds, self.runtime))
+
+    @property
     def goal(self) -> Optional[Target]:
         """The target, looked up; None: the one that the program is written for."""
         return None if self.target is None else targets.get(self.target)

@@ -25,6 +25,8 @@ from mconv.program.stored import (
     Era,
     ModelFiles,
     half,
+    in_order,
+    load_model,
     load_program,
     param_names,
     read_program,
@@ -32,7 +34,7 @@ from mconv.program.stored import (
     write_model,
 )
 
-__all__ = ["Era", "ModelFiles", "half", "load_program", "locate", "records", "write_model"]
+__all__ = ["Era", "ModelFiles", "half", "in_order", "load_model", "load_program", "locate", "records", "write_model"]
 
 
 _SERVER = "serving_server"

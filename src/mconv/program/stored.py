@@ -8,10 +8,10 @@ from __future__ import annotations
 import enum
 import mmap
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Callable, Optional
+from typing import Any, Optional
 
 from mconv.errors import CorruptModelError, MconvError, NotAModelError, UnsupportedError
 from mconv.program import quantised
@@ -55,6 +55,11 @@ class ModelFiles:
     def separate(self) -> bool:
         """Whether each parameter is a file of its own in ``folder``."""
         return self.params is None and self.era is Era.FLUID_SEPARATE
+
+    @property
+    def paths(self) -> list[Path]:
+        """The program, and the combined parameters where there are any."""
+        return [self.program] if self.params is None else [self.program, self.params]
 
 
 def load_program(files: ModelFiles) -> Program:
@@ -108,6 +113,21 @@ def records(files: ModelFiles, program: Program) -> list[Record]:
         found = list_separate(files.folder, params, loose)
     quantised.declare(program, ((record.name, record.dtype) for record in found))
     return found
+
+
+def load_model(files: ModelFiles) -> tuple[Program, dict[str, TensorSource]]:
+    """The program and its stored parameters by name, whose data stay in their files.
+
+    Raises:
+        UnsupportedError, CorruptModelError, NotAModelError: see :func:`load_program` and :func:`records`.
+    """
+    program = load_program(files)
+    return program, {record.name: record for record in records(files, program)}
+
+
+def in_order(program: Program, params: Mapping[str, TensorSource]) -> list[tuple[str, TensorSource]]:
+    """The parameters of a program in the order of their file, as :func:`write_model` takes them."""
+    return [(var.name, params[var.name]) for var in program.parameters]
 
 
 def at_least_one(

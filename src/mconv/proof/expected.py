@@ -20,9 +20,9 @@ from mconv.passes.ports import CARRIER
 from mconv.program.dtypes import DType
 from mconv.program.program import Program
 from mconv.proof import search
+from mconv.proof.answers import compare_answers
 from mconv.proof.compare import Tolerance
 from mconv.proof.feeds import InputSpec, Sizes, load_feeds, random_feeds
-from mconv.proof.prove import compare_answers
 from mconv.proof.runners import Answers
 from mconv.runtimes.outcome import last_words
 

@@ -18,6 +18,7 @@ import numpy as np
 from mconv.errors import CorruptModelError, NotAModelError, UsageError
 from mconv.printable import printable
 from mconv.program.dtypes import DType
+from mconv.program.inputs import assign
 from mconv.program.program import Program
 from mconv.program.zip_archive import ZipArchive
 
@@ -365,3 +366,22 @@ def as_pairs(array: np.ndarray) -> np.ndarray:
     if array.dtype.kind != "c":
         return array
     return np.stack([array.real, array.imag], -1)
+
+
+def reshaped(specs: Sequence[InputSpec], shapes: Sequence[str], option: str = "--input") -> list[InputSpec]:
+    """The inputs with the shapes that ``--input NAME[…]`` gives, or another *option*.
+
+    Raises:
+        UsageError: one names no input, or has another rank.
+    """
+    wanted = assign(shapes, {s.name: s.dtype.label for s in specs}, option)
+    found = []
+    for spec in specs:
+        given = wanted.get(spec.name)
+        if given is not None:
+            if len(given.dims) != len(spec.shape):
+                raise UsageError(f"input {spec.name!r} has {len(spec.shape)} dimensions, not {len(given.dims)}")
+            dims = tuple(s if g is None else g for g, s in zip(given.dims, spec.shape))
+            spec = replace(spec, shape=dims)
+        found.append(spec)
+    return found

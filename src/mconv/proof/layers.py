@@ -16,11 +16,14 @@ from mconv.paddle import pir_reader
 from mconv.program import targets
 from mconv.program.program import Program
 from mconv.proof import precision
+from mconv.proof.answers import compare_answers, worst
+from mconv.proof.available import runtime_for
 from mconv.proof.compare import Tolerance
 from mconv.proof.expected import Expected, OriginAnswers, some
-from mconv.proof.prove import FAILED, NOT_DONE, PASSED, Proof, compare_answers, prove, runtime_for, worst
+from mconv.proof.prove import prove
 from mconv.proof.report import Report
 from mconv.proof.runners import Answers
+from mconv.proof.verdict import FAILED, NOT_DONE, PASSED, Proof
 
 
 @dataclass(frozen=True)

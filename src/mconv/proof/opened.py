@@ -20,9 +20,9 @@ from mconv.program.paths import PathLike
 from mconv.program.program import Op, Program
 from mconv.program.sniff import Kind, what
 from mconv.proof import precision
+from mconv.proof.available import runtime_for, written_for
 from mconv.proof.endpoint import EndpointRunner, is_url
 from mconv.proof.feeds import InputSpec, specs_of
-from mconv.proof.prove import runtime_for, written_for
 from mconv.proof.reference import reference_for
 from mconv.proof.runners import Answers, PaddleRunner, Runner
 from mconv.recognise import SourceKind, recognise

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
+from mconv.errors import UnsupportedError
+from mconv.passes import quantize_forms
 from mconv.program.dtypes import DType
 from mconv.program.program import Program
 from mconv.proof.compare import lowest
@@ -27,6 +30,21 @@ def of_program(program: Program) -> str:
             if var is not None and var.dtype in _HALVES:
                 found.add(var.dtype)
     return lowest(d.label for d in found)
+
+
+def require_float32(path: Path, program: Program, command: str) -> None:
+    """Refuse a program that computes in fewer bits already.
+
+    Args:
+        path: of the program; command: what wants to rewrite it.
+
+    Raises:
+        UnsupportedError: it is quantised, or computes in half precision.
+    """
+    quantised, computes = quantize_forms.describe(program), of_program(program)
+    if quantised is not None or computes != "float32":
+        said = f"computes in {computes}" if quantised is None else f"is {quantised}"
+        raise UnsupportedError(f"{path}: {said} already", f"{command} takes the float32 model that it was made of")
 
 
 def of_pir(whole: Any) -> str:

@@ -4,143 +4,22 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Optional
 
 import numpy as np
 
-from mconv import runtimes
-from mconv.errors import MconvError, MissingDependencyError, RuntimeFailedError, RuntimeUnavailableError, UsageError
-from mconv.program import targets
-from mconv.program.inputs import assign
+from mconv.errors import RuntimeFailedError
 from mconv.program.program import Program
 from mconv.proof import nothing_found, order, precision, search
-from mconv.proof.compare import Comparison, Tolerance, compare
-from mconv.proof.feeds import InputSpec, as_declared, as_pairs, load_feeds, specs_of
+from mconv.proof.answers import compare_answers, without_ones, worst
+from mconv.proof.compare import Comparison, Tolerance
+from mconv.proof.feeds import InputSpec, as_declared, as_pairs, load_feeds, reshaped, specs_of
 from mconv.proof.reference import by_definition, left_open
 from mconv.proof.runners import Answers, Runner
+from mconv.proof.verdict import FAILED, ONE_SIZE, PASSED, UNPROVED, Proof
 from mconv.runtimes import Runtime
-
-PASSED, FAILED, NOT_DONE = "passed", "failed", "not verified"
-PARTIAL = "passed in part"  # the result is as the source was where it was traced, not the source as a whole
-UNPROVED = "unproved"  # what runs the source could not run it, or its answer is open
-
-
-# why a result is not the source as a whole → what to call it
-RESERVATIONS = {
-    "decision": "a decision that is taken once and for all",
-    "size": "a size that is fixed",
-    "input": "an input that nothing reads",
-    "state": "a state that each call starts anew",
-}
-
-# what a proof that has passed does not show, though the result is the source as a whole
-ONE_SIZE = "open sizes of which only one was compared"
-MEANS = "random numbers that are their means"
-
-
-def reservation(kind: str, text: str) -> dict[str, str]:
-    """One of :data:`RESERVATIONS`, in the form of the report."""
-    assert kind in RESERVATIONS
-    return {"kind": kind, "text": text}
-
-
-@dataclass
-class Proof:
-    """What the comparison gave.
-
-    Attributes:
-        status: ``passed``, ``passed in part``, ``failed``, ``unproved`` where the source could not be run, or ``not
-            verified`` with the reason.
-        reason: one line; empty when passed. In part: what of the source the result does not have.
-        reference: what ran the source.
-        paddle: what ran the converted model.
-        runtime: the name of that runtime (``paddle-2.3.2``, ``current``).
-        inputs: ``random`` or the file that they came from.
-        input_sets: per input set, name → shape.
-        tolerance: see :class:`~mconv.proof.compare.Tolerance`.
-        comparison: the figures per output, where both have run.
-        error: what the converted model died of.
-        seconds: how long it took.
-        answers: what the converted model gave.
-        notes: what a user should know of how it was done.
-    """
-
-    status: str
-    reason: str = ""
-    reference: Optional[str] = None
-    paddle: Optional[str] = None
-    runtime: Optional[str] = None
-    inputs: str = "random"
-    input_sets: list[dict[str, list[int]]] = field(default_factory=list)
-    tolerance: Tolerance = Tolerance()
-    comparison: Optional[Comparison] = None
-    error: Optional[MconvError] = None
-    seconds: float = 0.0
-    answers: Optional[Answers] = None
-    notes: list[str] = field(default_factory=list)
-
-    @classmethod
-    def unproved(cls, error: MconvError) -> Proof:
-        """None, as the source cannot be run: *error* says why."""
-        return cls(UNPROVED, error.message)
-
-    @classmethod
-    def not_done(cls, error: MconvError) -> Proof:
-        """None, as *error* says that what it takes is not there."""
-        return cls(NOT_DONE, f"{error.message}; {error.hint}" if error.hint else error.message)
-
-    def reserve(self, reservations: Sequence[Mapping[str, str]]) -> None:
-        """Say that it is no proof of the source as a whole, see :data:`RESERVATIONS`."""
-        self.limit([RESERVATIONS[r["kind"]] for r in reservations])
-
-    def limit(self, reasons: Sequence[str]) -> None:
-        """Say that it does not show everything: the reasons go on its own line."""
-        if self.status in (PASSED, PARTIAL) and reasons:
-            self.status = PARTIAL
-            self.reason = "; ".join(dict.fromkeys([*filter(None, [self.reason]), *reasons]))
-
-    def to_dict(self) -> dict[str, Any]:
-        """For reports: JSON types only."""
-        return {
-            "status": self.status,
-            "reason": self.reason,
-            "reference": self.reference,
-            "paddle": self.paddle,
-            "runtime": self.runtime,
-            "inputs": self.inputs,
-            "input_sets": self.input_sets,
-            "tolerance": vars(self.tolerance),
-            "outputs": [] if self.comparison is None else self.comparison.to_dict()["outputs"],
-            "problems": [] if self.comparison is None else list(self.comparison.problems),
-        }
-
-
-def runtime_for(target: str, name: Optional[str] = None) -> Runtime:
-    """Where to run a model of *target*: the runtime called *name*, or the managed one of that Paddle, or the Paddle
-    that this Python can import.
-
-    Raises:
-        RuntimeUnavailableError: neither is installed.
-        UsageError, MissingDependencyError: *name* cannot be used.
-    """
-    if name is not None:
-        return runtimes.find(name)
-    wanted = f"paddle-{targets.get(target).paddle}"
-    try:
-        return runtimes.find(wanted)
-    except RuntimeUnavailableError as e:
-        try:
-            return runtimes.find("current")
-        except MissingDependencyError:
-            raise RuntimeUnavailableError(f"no Paddle to run it in: {e.message}", e.hint) from None
-
-
-def written_for(program: Program) -> str:
-    """The oldest target that is not older than the program."""
-    fitting = [t.name for t in targets.TARGETS.values() if t.version >= program.version]
-    return fitting[0] if fitting else list(targets.TARGETS)[-1]
 
 
 def prove(
@@ -396,34 +275,6 @@ def prove_onnx(
     return proof
 
 
-def reshaped(specs: Sequence[InputSpec], shapes: Sequence[str], option: str = "--input") -> list[InputSpec]:
-    """The inputs with the shapes that ``--input NAME[…]`` gives, or another *option*.
-
-    Raises:
-        UsageError: one names no input, or has another rank.
-    """
-    wanted = assign(shapes, {s.name: s.dtype.label for s in specs}, option)
-    found = []
-    for spec in specs:
-        given = wanted.get(spec.name)
-        if given is not None:
-            if len(given.dims) != len(spec.shape):
-                raise UsageError(f"input {spec.name!r} has {len(spec.shape)} dimensions, not {len(given.dims)}")
-            dims = tuple(s if g is None else g for g, s in zip(given.dims, spec.shape))
-            spec = replace(spec, shape=dims)
-        found.append(spec)
-    return found
-
-
-def without_ones(wanted: Answers, got: Answers) -> Answers:
-    """What an older Paddle gives as shape [1] without that dimension where the other has none."""
-    rows = [
-        [a.reshape(()) if a.shape == (1,) and b.shape == () else a for a, b in zip(row, other)]
-        for row, other in zip(wanted.outputs, got.outputs)
-    ]
-    return replace(wanted, outputs=rows)
-
-
 def _reference(
     reference: Runner, specs: Sequence[InputSpec], types: Mapping[str, np.dtype], inputs: Optional[Path]
 ) -> tuple[list[dict[str, np.ndarray]], Answers]:
@@ -437,17 +288,6 @@ def _reference(
         return sets, reference.run([_as_source(feed, types) for feed in sets])
     sets, answers, _ = search.find(specs, lambda s: reference.run([_as_source(feed, types) for feed in s]))
     return sets, answers
-
-
-def worst(comparison: Comparison) -> str:
-    if comparison.problems:
-        return comparison.problems[0]
-    bad = [o for o in comparison.outputs if not o.ok]
-    if not bad:
-        return "there is nothing to compare"
-    worst = max(bad, key=lambda o: float("inf") if o.max_abs is None else o.max_abs)
-    more = f" (and {len(bad) - 1} more)" if len(bad) > 1 else ""
-    return f"output {worst.name}, input set {worst.input_set}: {worst.reason}{more}"
 
 
 def _again(
@@ -477,33 +317,3 @@ def _again(
 
 def _as_source(feed: Mapping[str, np.ndarray], types: Mapping[str, np.dtype]) -> dict[str, np.ndarray]:
     return {name: array.astype(types[name]) if name in types else array for name, array in feed.items()}
-
-
-def compare_answers(
-    wanted: Answers, got: Answers, *, tolerance: Tolerance = Tolerance(), scalar_as_one: bool = False
-) -> Comparison:
-    """Compare by position; a type that Paddle lacks counts as the wider one in which a program carries it."""
-    outputs, labels = [], []
-    for row, names, found in zip(wanted.outputs, wanted.dtypes, got.dtypes):
-        values, kinds = list(row), list(names)
-        for place, (name, other) in enumerate(zip(names, found)):
-            if _WIDENED.get(name) == other:
-                values[place], kinds[place] = row[place].astype(other), other
-        outputs.append(values)
-        labels.append(kinds)
-    made = compare(
-        outputs,
-        got.outputs,
-        wanted.names,
-        tolerance=tolerance,
-        dtypes=labels,
-        got_dtypes=got.dtypes,
-        scalar_as_one=scalar_as_one,
-    )
-    if not made.ok and not made.problems:
-        order.settle(made, outputs, got.outputs, tolerance)
-    return made
-
-
-# types that Paddle lacks → what a converted program has in their place
-_WIDENED = {"uint16": "int32", "uint32": "int64", "uint64": "int64", "bfloat16": "float32"}

@@ -18,7 +18,7 @@ from mconv.page.shown import Shown
 from mconv.printable import json_text
 from mconv.program.port_rows import PortRow
 from mconv.program.program import Program
-from mconv.proof.prove import NOT_DONE, UNPROVED, Proof
+from mconv.proof.verdict import NOT_DONE, UNPROVED, Proof
 from mconv.version import __version__
 from mconv.warned import Warned, coded
 

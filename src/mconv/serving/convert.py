@@ -99,8 +99,8 @@ def to_serving(chosen: ToServing) -> ServingResult:
     """
     found = files.locate(chosen.path)
     with Ahead([found.params] if chosen.provenance and not chosen.show else []) as ahead:
-        program = files.load_program(found)
-        prepared = prepare(found, program, [(r.name, r) for r in files.records(found, program)], chosen)
+        program, params = files.load_model(found)
+        prepared = prepare(found, program, list(params.items()), chosen)
         if not chosen.show:
             write(prepared, found, chosen, ahead)
     return prepared.result
@@ -265,7 +265,7 @@ def write(
     )
     program_name, params_name = file_names(found)
     source = whole_file(prepared.items, found)
-    sources = [p for p in (found.program, found.params) if p is not None]
+    sources = found.paths
     around = None
     pipeline: Optional[ServiceOptions] = None
     if chosen.pipeline is not None:
@@ -338,8 +338,7 @@ def recording(
     versions: Optional[Mapping[str, str]] = None,
 ) -> Recording:
     """The record of a conversion, with what changes its bytes."""
-    single = [s.path for s in items if isinstance(s, Record)] if found.separate else []
-    sources = model_sources(found, single)
+    sources = model_sources(found, items)
     return Recording(
         "to-serving", sources, target=result.target, options=_options(result), versions=versions, ahead=ahead
     )

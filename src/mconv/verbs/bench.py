@@ -23,9 +23,8 @@ from mconv.passes import half_loading
 from mconv.program.inputs import Dim
 from mconv.proof import search
 from mconv.proof.compare import Tolerance
-from mconv.proof.feeds import BATCH, InputSpec, Sizes, load_feeds, random_feeds
+from mconv.proof.feeds import BATCH, InputSpec, Sizes, load_feeds, random_feeds, reshaped
 from mconv.proof.opened import Choices, Opened, OpenedOnnx, OpenedPaddle, open_model
-from mconv.proof.prove import reshaped
 from mconv.proof.runners import Answers
 from mconv.verbs.verify import pairs
 

@@ -13,7 +13,6 @@ from mconv.options.onnx import DEFAULT_OPSET, ToOnnx
 from mconv.paddle.legalize import legalize
 from mconv.paddle.modern import modernize
 from mconv.program import files
-from mconv.program.params import TensorSource
 from mconv.program.stored import Era, ModelFiles, write_model
 from mconv.proof.report import Report
 from mconv.runtimes import paddle2onnx
@@ -59,15 +58,14 @@ def _readable(found: ModelFiles, scratch: Path, report: Report) -> tuple[Path, O
     """The model in a form that paddle2onnx reads: a ``.json`` as it is, any other as a ``.pdmodel`` of Paddle 3."""
     if found.era is Era.PIR:
         return found.program, found.params
-    program = files.load_program(found)
-    items: dict[str, TensorSource] = {r.name: r for r in files.records(found, program)}
+    program, items = files.load_model(found)
     legal = legalize(program, _READS, items)
     items.update(legal.parameters)
     report.warnings += legal.notes
     modernize(program)
     folder = scratch / "model"
     folder.mkdir()
-    return write_model(program, [(v.name, items[v.name]) for v in program.parameters], folder)
+    return write_model(program, files.in_order(program, items), folder)
 
 
 def _finish(raw: Path, made: Path, seen: Inspection, report: Report, opset: int) -> Any:

@@ -32,8 +32,8 @@ from mconv.printable import json_text
 from mconv.program import targets
 from mconv.program.files import Era, load_program, locate, records
 from mconv.program.paths import PathLike
-from mconv.proof.prove import NOT_DONE, PASSED, UNPROVED
 from mconv.proof.report import Report, versions
+from mconv.proof.verdict import NOT_DONE, PASSED, UNPROVED
 from mconv.recognise import SourceKind, recognise
 from mconv.serving.convert import ServingResult, prepare, write
 from mconv.serving.scaffold import options_from
@@ -222,7 +222,7 @@ def _prove_paddle(source: PathLike, made: ServingResult, chosen: Convert, result
     Raises:
         VerificationError: they differ. RuntimeFailedError: the result cannot be run.
     """
-    from mconv.proof.prove import runtime_for, written_for
+    from mconv.proof.available import runtime_for, written_for
     from mconv.verbs.verify import verify
 
     if chosen.verify is False:

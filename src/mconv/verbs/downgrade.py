@@ -14,6 +14,7 @@ from mconv import runtimes
 from mconv.artifacts.described import carry
 from mconv.artifacts.destination import Destination
 from mconv.artifacts.provenance import Ahead, Recording, model_sources, write_params
+from mconv.artifacts.recorded import Output
 from mconv.errors import UsageError
 from mconv.options.models import Downgrade
 from mconv.options.serving import OFFICIAL, ToServing
@@ -22,7 +23,7 @@ from mconv.paddle.load import load as load_pir
 from mconv.page.shown import Shown
 from mconv.printable import require_visible
 from mconv.program import files, targets
-from mconv.program.params import Record, TensorSource
+from mconv.program.params import TensorSource
 from mconv.program.program import Port, Program
 from mconv.program.stored import Era, ModelFiles, at_least_one, read_program
 from mconv.program.targets import version_text
@@ -107,7 +108,7 @@ def downgraded(chosen: Downgrade, destination: Destination) -> tuple[Downgraded,
 def _downgraded(
     found: ModelFiles, chosen: Downgrade, destination: Destination, ahead: Ahead
 ) -> tuple[Downgraded, Written]:
-    target, out = chosen.goal.name, destination.folder
+    target, output = chosen.goal.name, Output(destination, force=chosen.force)
     read = _read(found, target, chosen.output_names)
     program, complete = at_least_one(read.program, read.items)
     items = list(complete)
@@ -117,17 +118,14 @@ def _downgraded(
         found.era.name.lower(),
         read.saved_by,
         target,
-        out / f"{chosen.name}.pdmodel",
-        out / f"{chosen.name}.pdiparams",
+        *output.model_files(chosen.name),
     )
     result.changes, result.warnings = read.changes, read.warnings
     result.inputs = [_tensor(p) for p in program.feeds]
     result.outputs = [_tensor(p) for p in program.fetches]
-    protected = [p for p in (found.program, found.params) if p is not None]
-    single = [s.path for _, s in items if isinstance(s, Record)] if found.separate else []
     recording = Recording(
         "downgrade",
-        model_sources(found, single),
+        model_sources(found, [source for _, source in items]),
         target=target,
         options={
             "name": chosen.name,
@@ -135,7 +133,7 @@ def _downgraded(
         },
         ahead=ahead,
     )
-    with recording, destination.opened(force=chosen.force, protect=protected) as folder:
+    with output.opened(recording=recording) as folder:
         (folder / result.program.name).write_bytes(program.to_bytes())
         carry(found, folder)
         params = folder / result.params.name
@@ -146,11 +144,11 @@ def _downgraded(
             made = halving.rewrite(folder / result.program.name, params, chosen, {})
             result.warnings += made.warnings
             result.half = halving.described(made)
-            recording.options["half"] = chosen.half
-            recording.rewritten(params)
+            output.rewritten("half", chosen.half, params)
             program = read_program(folder / result.program.name)
             source, result.linked = None, False
-        recording.write(folder, copies={} if source is None else {params.name: source})
+        if source is not None:
+            output.copies[params.name] = source
     return result, Written(program, folder, recording)
 
 
@@ -200,11 +198,10 @@ def _read(found: ModelFiles, target: str, output_names: Optional[Sequence[str]])
     if found.era is Era.PIR:
         loaded = load_pir(found.program, target=target, output_names=output_names)
         return _Read(loaded.program, list(loaded.params.items()), loaded.writer, {}, loaded.notes)
-    program = files.load_program(found)
+    program, params = files.load_model(found)
     saved_by = version_text(program.version)
-    items: list[tuple[str, TensorSource]] = [(r.name, r) for r in files.records(found, program)]
-    legal = legalize(program, target, dict(items))
-    items = fitting(program, [*items, *legal.parameters.items()])
+    legal = legalize(program, target, dict(params))
+    items = fitting(program, [*params.items(), *legal.parameters.items()])
     notes = list(legal.notes)
     if output_names is not None:
         _name_outputs(program, output_names)

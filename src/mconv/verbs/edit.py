@@ -13,9 +13,8 @@ from mconv.artifacts import provenance
 from mconv.artifacts.described import carry
 from mconv.artifacts.destination import Destination
 from mconv.errors import (
-    MissingDependencyError,
+    MconvError,
     RuntimeFailedError,
-    RuntimeUnavailableError,
     UnsupportedError,
     UsageError,
 )
@@ -23,12 +22,12 @@ from mconv.onnx.describe import source_of
 from mconv.onnx.reader import OnnxModel
 from mconv.options.edit import Edit
 from mconv.program import targets
-from mconv.program.params import Record
 from mconv.program.paths import PathLike
 from mconv.program.program import Program
 from mconv.program.targets import version_text
-from mconv.proof.prove import NOT_DONE, Proof, runtime_for
+from mconv.proof.available import attempted, runtime_for
 from mconv.proof.report import Report, paddle_operators
+from mconv.proof.verdict import NOT_DONE, Proof
 from mconv.recognise import SourceKind, recognise
 from mconv.runtimes import Runtime
 from mconv.verbs import edit_onnx, edit_paddle
@@ -98,15 +97,16 @@ def _paddle(path: PathLike, out: Path, chosen: Edit) -> EditReport:
     made = edit_paddle.edit(source, chosen)
     frame.since_start("read")
     runtime, why = _runtime(source.target, chosen, bool(made.sizes))
-    single = [r.path for r in source.params.values() if isinstance(r, Record)] if found.separate else []
     recording = provenance.Recording(
-        "edit", provenance.model_sources(found, single), target=source.target, options=_options(chosen, style)
+        "edit",
+        provenance.model_sources(found, source.params.values()),
+        target=source.target,
+        options=_options(chosen, style),
     )
     with (
-        frame.opened([found.program, found.params, *single]) as folder,
+        frame.opened(recording=recording) as folder,
         tempfile.TemporaryDirectory(prefix="mconv-edit-") as scratch,
     ):
-        frame.record(recording)
         if runtime is not None and (chosen.fold or (made.sizes and chosen.verify is not False)):
             chosen.progress(f"running it in {runtime.label} for what is always the same")
             try:
@@ -144,13 +144,11 @@ def _runtime(target: str, chosen: Edit, sizes: bool) -> tuple[Optional[Runtime],
     """
     if chosen.verify is False and not chosen.fold:
         return None, ""
-    try:
-        return runtime_for(target, chosen.runtime), ""
-    except (RuntimeUnavailableError, MissingDependencyError) as e:
-        if chosen.must_verify or chosen.fold:
-            raise
-        inside = "; the shapes inside stay as they were declared" if sizes else ""
-        return None, Proof.not_done(e).reason + inside
+    found = attempted(lambda: runtime_for(target, chosen.runtime), must=chosen.must_verify or chosen.fold)
+    if not isinstance(found, MconvError):
+        return found, ""
+    inside = "; the shapes inside stay as they were declared" if sizes else ""
+    return None, Proof.not_done(found).reason + inside
 
 
 def _options(chosen: Edit, style: str) -> dict[str, Any]:

@@ -25,8 +25,8 @@ from mconv.program.port_rows import PortRow, row_of
 from mconv.program.program import Port, Program
 from mconv.program.stored import Era, ModelFiles, at_least_one, write_model
 from mconv.proof import search
+from mconv.proof.available import written_for
 from mconv.proof.feeds import random_feeds, specs_of
-from mconv.proof.prove import written_for
 from mconv.runtimes import Runtime, Worker
 from mconv.serving import configure
 from mconv.verbs import edit_ends
@@ -100,8 +100,7 @@ def read(path: Any, chosen: Edit) -> Source:
                 f"--target: {found.program} stays of the Paddle that it is written for",
                 "mconv downgrade makes a model for an older one",
             )
-        program = files.load_program(found)
-        held: dict[str, TensorSource] = {r.name: r for r in files.records(found, program)}
+        program, held = files.load_model(found)
         made = Source(found, program, held, written_for(program), "")
     config = configure.find(found.folder)
     if config is not None:

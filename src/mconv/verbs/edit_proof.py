@@ -10,7 +10,7 @@ from typing import Any, Optional
 
 import numpy as np
 
-from mconv.errors import MissingDependencyError, RuntimeFailedError, RuntimeUnavailableError
+from mconv.errors import MconvError, RuntimeFailedError
 from mconv.onnx.reader import OnnxModel
 from mconv.options.edit import Edit
 from mconv.paddle import pir_reader
@@ -18,12 +18,14 @@ from mconv.program import targets
 from mconv.program.program import Program
 from mconv.program.stored import Era, ModelFiles, write_model
 from mconv.proof import precision, prove, search
+from mconv.proof.answers import compare_answers, worst
+from mconv.proof.available import attempted, runtime_for
 from mconv.proof.compare import Tolerance
-from mconv.proof.feeds import InputSpec, load_feeds, specs_of
-from mconv.proof.prove import FAILED, PASSED, Proof, compare_answers, reshaped, runtime_for, worst
+from mconv.proof.feeds import InputSpec, load_feeds, reshaped, specs_of
 from mconv.proof.reference import reference_for
 from mconv.proof.report import Report
 from mconv.proof.runners import Answers, OnnxRunner, PaddleRunner, Runner
+from mconv.proof.verdict import FAILED, PASSED, Proof
 from mconv.runtimes import Runtime
 from mconv.verbs import edit_ends, edit_onnx, edit_paddle
 
@@ -210,12 +212,13 @@ def _translation(source: edit_paddle.Source, made: ModelFiles, runtime: Runtime,
     """A ``.json`` against the program made of it, on the same inputs."""
     start = time.perf_counter()
     goal = targets.get(source.target)
-    try:
-        where = runtime if goal.name == edit_paddle.OF_JSON else runtime_for(edit_paddle.OF_JSON)
-    except (RuntimeUnavailableError, MissingDependencyError) as e:
-        if chosen.verify or chosen.feeds_file is not None:
-            raise
-        return Proof.not_done(e)
+    where = runtime
+    if goal.name != edit_paddle.OF_JSON:
+        must = bool(chosen.verify) or chosen.feeds_file is not None
+        there = attempted(lambda: runtime_for(edit_paddle.OF_JSON), must=must)
+        if isinstance(there, MconvError):
+            return Proof.not_done(there)
+        where = there
     specs = reshaped(specs_of(source.program), chosen.sizes)
     limits = Tolerance.of(chosen.tolerance).at(precision.of_pir(pir_reader.read(source.found.program).block))
     with (

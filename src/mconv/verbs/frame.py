@@ -10,42 +10,40 @@ from typing import Generic, Optional, TypeVar
 
 from mconv.artifacts.destination import Destination
 from mconv.artifacts.provenance import Recording
-from mconv.errors import MconvError, MissingDependencyError, RuntimeUnavailableError
+from mconv.artifacts.recorded import Output
+from mconv.errors import MconvError
 from mconv.options.proving import Converting, Proving
 from mconv.program.paths import PathLike
 from mconv.program.program import Program
 from mconv.program.stored import read_program
-from mconv.proof.prove import FAILED, NOT_DONE, Proof
+from mconv.proof.available import attempted
 from mconv.proof.report import Report, failure, keep, versions
+from mconv.proof.verdict import FAILED, NOT_DONE, Proof
 from mconv.verbs import halving
 from mconv.verbs.produced import Produced, Written
 
 _Report = TypeVar("_Report", bound=Report)
 
 
-class Frame(Generic[_Report]):
-    """One conversion, whose files are made in the context :meth:`opened`. When that ends, what :meth:`prove` found decides
-    whether they go where they are wanted, or to where failed ones are kept.
+class Frame(Output, Generic[_Report]):
+    """One conversion that is proved: what :meth:`prove` found decides whether its files go where they are wanted, or to
+    where failed ones are kept.
 
     Attributes:
         report: of the conversion, with the versions from the beginning.
-        destination: where the files go.
-        folder: where they are made.
         files: program and parameters, of a model of Paddle.
     """
 
-    folder: Path
-    recording: Recording
     _failed: Callable[[], MconvError]  # makes the error of a proof that failed
 
     def __init__(self, report: _Report, chosen: Proving, destination: Destination, start: Optional[float] = None):
-        self.report, self.chosen, self.destination = report, chosen, destination
+        super().__init__(destination, force=chosen.force)
+        self.report, self.chosen = report, chosen
         self.start = time.perf_counter() if start is None else start
         self.report.versions = {**versions(), **report.versions}
         self.files: Optional[tuple[Path, Optional[Path]]] = None
         self.program: Optional[Program] = None
         self.proof = Proof(NOT_DONE)
-        self._stack = contextlib.ExitStack()
 
     @contextlib.contextmanager
     def phase(self, name: str) -> Iterator[None]:
@@ -59,32 +57,22 @@ class Frame(Generic[_Report]):
         self.report.seconds[name] = time.perf_counter() - self.start
 
     @contextlib.contextmanager
-    def opened(self, protect: Iterable[Optional[PathLike]] = ()) -> Iterator[Path]:
-        """The folder to make the files in.
-
-        Args:
-            protect: what must not be overwritten, beside the inputs to verify with.
+    def opened(
+        self, protect: Iterable[Optional[PathLike]] = (), recording: Optional[Recording] = None
+    ) -> Iterator[Path]:
+        """As of all that is made; the inputs to verify with are not overwritten either.
 
         Raises:
             VerificationError, RuntimeFailedError: the proof failed; the files are in ``destination.failed``.
             OutputExistsError, UsageError: the output cannot be written there.
         """
-        sources = [p for p in (*protect, self.chosen.feeds_file) if p is not None]
-        with self._stack:
-            opened = self.destination.opened(force=self.chosen.force, protect=sources)
-            self.folder = self._stack.enter_context(opened)
-            yield self.folder
-            self._finish()
-
-    def record(self, recording: Recording) -> Recording:
-        """Begin the provenance; its sources are hashed meanwhile."""
-        self.recording = self._stack.enter_context(recording)
-        return recording
+        with super().opened([*protect, self.chosen.feeds_file], recording) as folder:
+            yield folder
 
     def write(self, made: Produced) -> tuple[Path, Path]:
         """Write a model of Paddle; returns program and parameters."""
         with self.phase("write"):
-            files = self.recording.write_model(made.program, made.params.items(), self.folder)
+            files = self.write_model(made.program, made.params.items())
         self.wrote(*files, made.program)
         return files
 
@@ -112,28 +100,18 @@ class Frame(Generic[_Report]):
         """
         self._failed = lambda: failing(self.proof, self.destination.failed, self.report, advice)
         if self.chosen.verify is not False:
-            try:
-                self.proof = proof()
-            except (RuntimeUnavailableError, MissingDependencyError) as e:
-                if self.chosen.must_verify:
-                    raise
-                self.proof = Proof.not_done(e)
+            done = attempted(proof, must=self.chosen.must_verify)
+            self.proof = Proof.not_done(done) if isinstance(done, MconvError) else done
         self.report.add_proof(self.proof)
 
-    def _finish(self) -> None:
+    def _finish(self, *, failed: bool = False) -> None:
         failed = self.proof.status == FAILED
-        if (
-            not failed
-            and isinstance(self.chosen, Converting)
-            and self.chosen.half is not None
-            and self.files is not None
-        ):
-            halving.apply(*self.files, self.chosen, self.report)
-            self.recording.options["half"] = self.chosen.half
-            self.recording.rewritten(*self.files)
+        chosen = self.chosen
+        if not failed and isinstance(chosen, Converting) and chosen.half is not None and self.files is not None:
+            halving.apply(*self.files, chosen, self.report)
+            self.rewritten("half", chosen.half, *self.files)
             self.program = None
-        covered = None if failed else self.destination.covered(self.folder)
-        self.recording.write(self.folder, name=self.destination.record, files=covered)
+        super()._finish(failed=failed)
         self.report.finish(self.start)
         if failed:
             keep(self.folder, self.destination.failed, self.report)
@@ -142,6 +120,6 @@ class Frame(Generic[_Report]):
 
     def written(self) -> Written:
         """The model, after :meth:`opened` has ended."""
-        assert self.files is not None
+        assert self.files is not None and self.recording is not None
         program = read_program(self.files[0]) if self.program is None else self.program
         return Written(program, self.folder, self.recording)

@@ -9,30 +9,33 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Optional
+from typing import Union
 
 from mconv.artifacts.described import carry
-from mconv.artifacts.output import staged
+from mconv.artifacts.destination import Destination
 from mconv.artifacts.provenance import Recording, model_sources
+from mconv.artifacts.recorded import Output
 from mconv.errors import (
-    MissingDependencyError,
-    RuntimeUnavailableError,
+    MconvError,
     UnsupportedError,
     VerificationError,
 )
 from mconv.options.models import Half
-from mconv.passes import half_loading, quantize_forms
+from mconv.passes import half_loading
 from mconv.passes.half import Halved
 from mconv.program import files, targets
 from mconv.program.dtypes import DType
 from mconv.program.params import TensorSource
-from mconv.program.stored import Era, write_model
-from mconv.proof import labelled, precision
-from mconv.proof.feeds import load_feeds, specs_of
-from mconv.proof.prove import reshaped, runtime_for, written_for
+from mconv.program.stored import Era
+from mconv.proof import labelled
+from mconv.proof.available import attempted, runtime_for, written_for
+from mconv.proof.feeds import load_feeds, reshaped, specs_of
+from mconv.proof.precision import require_float32
+from mconv.proof.verdict import Proof
 from mconv.runtimes import Runtime
 from mconv.verbs.half_proof import Emulation, Task, settled
 from mconv.verbs.half_report import HalfReport, rows_of
+from mconv.warned import Warned
 
 DTYPES = {"fp16": DType.FP16, "bf16": DType.BF16}
 LIMITS = {DType.FP16: 5e-3, DType.BF16: 4e-2}  # of the largest value of an output; bfloat16 has three digits fewer
@@ -53,31 +56,23 @@ def half(chosen: Half) -> HalfReport:
             f"{found.program}: Paddle 3 makes half precision of a .json itself, when it loads it",
             "mconv downgrade makes a .pdmodel first",
         )
-    program = files.load_program(found)
+    program, items = files.load_model(found)
     goal = (chosen.goal or targets.get(written_for(program))).name
     if goal == "1.8" and not chosen.weights_only:
         raise UnsupportedError("Paddle 1.8 has half kernels for training only", "--target 2.3")
-    if precision.of_program(program) != "float32":
-        raise UnsupportedError(f"{found.program}: computes in {precision.of_program(program)} already")
-    quantised = quantize_forms.describe(program)
-    if quantised is not None:
-        raise UnsupportedError(
-            f"{found.program}: is {quantised} already", "half takes the float32 model that it was made of"
-        )
+    require_float32(found.program, program, "half")
     kind = DTYPES[chosen.dtype]
-    items = {record.name: record for record in files.records(found, program)}
     task = Task(program, items, goal, kind, list(chosen.keep), chosen.io, chosen.weights_only)
-    report = HalfReport(
-        found.program,
-        Path(chosen.out) / f"{chosen.name}.pdmodel",
-        Path(chosen.out) / f"{chosen.name}.pdiparams",
-        goal,
-        kind.label,
-    )
+    output = Output(Destination.of_folder(chosen.out), force=chosen.force)
+    report = HalfReport(found.program, *output.model_files(chosen.name), goal, kind.label)
     report.limit = LIMITS[kind] if chosen.tolerance is None else chosen.tolerance
     made = task.made()
-    where = _where(goal, chosen.runtime, chosen.verify if chosen.calibrate is None else True)
-    if where is not None:
+    where: Union[Runtime, MconvError, None] = None
+    if chosen.verify is not False or chosen.calibrate is not None:
+        where = attempted(lambda: runtime_for(goal, chosen.runtime), must=chosen.must_verify)
+        if isinstance(where, MconvError):
+            report.warnings.append(Warned("not-verified", f"not verified: {Proof.not_done(where).reason}"))
+    if isinstance(where, Runtime):
         specs = reshaped(specs_of(program), chosen.inputs)
         given = [Path(path) for path in (chosen.calibrate, chosen.feeds) if path is not None]
         loaded = [(path, feed) for path in given for feed in load_feeds(path, specs)]
@@ -87,15 +82,12 @@ def half(chosen: Half) -> HalfReport:
         with Emulation(where, found, program, sets, specs, chosen.timeout, report.limit) as proof:
             report.runtime = where.label
             made = settled(task, proof, report, chosen.calibrate is not None, chosen.progress)
-    elif chosen.verify is None:
-        report.warnings.append("not verified: there is no Paddle to run the emulation in")
     _describe(report, made, items, chosen.dtype, chosen.weights_only)
     if report.status == "failed":
         raise _failure(report, chosen.calibrate is not None)
-    protected = [p for p in (found.program, found.params) if p is not None]
     recording = Recording(
         "half",
-        model_sources(found, [r.path for r in items.values()] if found.separate else []),
+        model_sources(found, items.values()),
         target=goal,
         options={
             "dtype": chosen.dtype,
@@ -106,22 +98,10 @@ def half(chosen: Half) -> HalfReport:
             "precise": task.precise,
         },
     )
-    with recording, staged(chosen.out, force=chosen.force, protect=protected) as folder:
-        write_model(made.program, [(v.name, made.params[v.name]) for v in made.program.parameters], folder, chosen.name)
+    with output.opened([chosen.feeds, chosen.calibrate], recording) as folder:
+        output.write_model(made.program, files.in_order(made.program, made.params), chosen.name)
         carry(found, folder)
-        recording.write(folder)
     return report
-
-
-def _where(target: str, name: Optional[str], verify: Optional[bool]) -> Optional[Runtime]:
-    if verify is False:
-        return None
-    try:
-        return runtime_for(target, name)
-    except (RuntimeUnavailableError, MissingDependencyError):
-        if verify or name is not None:
-            raise
-        return None
 
 
 def _describe(

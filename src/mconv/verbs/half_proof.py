@@ -18,7 +18,7 @@ from mconv.passes.half_tables import LARGEST
 from mconv.program.dtypes import DType
 from mconv.program.params import TensorSource
 from mconv.program.program import Program
-from mconv.program.stored import ModelFiles, write_model
+from mconv.program.stored import ModelFiles, in_order, write_model
 from mconv.proof import search
 from mconv.proof.feeds import InputSpec
 from mconv.runtimes import Runtime, Worker
@@ -114,9 +114,7 @@ class Emulation:
 
     def outputs(self, made: Halved) -> list[HalfOutput]:
         """The outputs of an emulation, compared."""
-        self.emulation = write_model(
-            made.program, [(v.name, made.params[v.name]) for v in made.program.parameters], self.folder.name
-        )
+        self.emulation = write_model(made.program, in_order(made.program, made.params), self.folder.name)
         got = self._run(*self.emulation)
         names = [port.name for port in self.program.fetches]
         rows = []

@@ -24,9 +24,11 @@ from mconv.program import external_data
 from mconv.program.inputs import assign
 from mconv.program.port_rows import renamed
 from mconv.proof import precision
+from mconv.proof.available import runtime_for
 from mconv.proof.compare import Tolerance
-from mconv.proof.prove import Proof, prove, runtime_for
+from mconv.proof.prove import prove
 from mconv.proof.report import Report, paddle_operators
+from mconv.proof.verdict import Proof
 from mconv.verbs import x2paddle
 from mconv.verbs.frame import Frame
 from mconv.verbs.produced import Facts, Produced, about_names

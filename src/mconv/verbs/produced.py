@@ -23,7 +23,7 @@ class Facts:
         operators: of the source; paddle_operators: of the program.
         folded: how many operators were computed; fused, expanded: into what, and how often.
         warnings: what the user has to know.
-        reservations: what of the source the result does not have, see :data:`mconv.proof.prove.RESERVATIONS`.
+        reservations: what of the source the result does not have, see :data:`mconv.proof.verdict.RESERVATIONS`.
         fixed: sizes that were to stay open and do not: ``input``, ``dimension``, ``size``.
     """
 

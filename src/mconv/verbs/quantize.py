@@ -16,8 +16,9 @@ from typing import Any, Callable
 import numpy as np
 
 from mconv.artifacts.described import carry
-from mconv.artifacts.output import staged
+from mconv.artifacts.destination import Destination
 from mconv.artifacts.provenance import Recording, model_sources
+from mconv.artifacts.recorded import Output
 from mconv.errors import (
     UnsupportedError,
     UsageError,
@@ -25,14 +26,14 @@ from mconv.errors import (
 )
 from mconv.options.quantize import Quantize
 from mconv.passes import quantize as rewriting
-from mconv.passes.quantize_forms import describe
 from mconv.program import files, targets
 from mconv.program.params import TensorSource
 from mconv.program.stored import write_model
-from mconv.proof import labelled, precision
+from mconv.proof import labelled
+from mconv.proof.available import runtime_for, written_for
 from mconv.proof.feeds import specs_of
 from mconv.proof.labelled import Labelled
-from mconv.proof.prove import runtime_for, written_for
+from mconv.proof.precision import require_float32
 from mconv.runtimes import Runtime
 from mconv.verbs.convert import as_paddle_model
 from mconv.verbs.quantize_report import Int8Run, QuantizeReport, error_of, judge
@@ -53,19 +54,14 @@ def quantize(chosen: Quantize) -> QuantizeReport:
         VerificationError: whatever stays float32, it is not as right as asked; nothing is written.
         RuntimeUnavailableError: there is no Paddle to run it in.
     """
-    path, out, keep, labels = chosen.path, Path(chosen.out), chosen.keep, chosen.labels
+    path, keep, labels = chosen.path, chosen.keep, chosen.labels
     wanted = None if chosen.target is None else targets.get(chosen.target)
     with tempfile.TemporaryDirectory(prefix="mconv-quantize-") as scratch:
         model, warnings = as_paddle_model(path, Path(scratch) / "float32", target=wanted, timeout=chosen.timeout)
         found = files.locate(model)
-        program = files.load_program(found)
+        program, items = files.load_model(found)
         goal = (wanted or targets.get(written_for(program))).name
-        items = {record.name: record for record in files.records(found, program)}
-        if describe(program) is not None or precision.of_program(program) != "float32":
-            raise UnsupportedError(
-                f"{found.program}: is {describe(program) or precision.of_program(program)} already",
-                "quantize takes a float32 model",
-            )
+        require_float32(found.program, program, "quantize")
         if goal == "1.8":
             raise UnsupportedError("Paddle 1.8 has no quantize_linear", "--target 2.3")
         layers = rewriting.layers(program, items, keep)
@@ -89,9 +85,8 @@ def quantize(chosen: Quantize) -> QuantizeReport:
         if not proving:
             sets, proving = labelled.held_back(sets, specs)
         where = runtime_for(goal, chosen.runtime)
-        report = QuantizeReport(
-            Path(path), out / "inference.pdmodel", out / "inference.pdiparams", goal, "passed", where.label
-        )
+        output = Output(Destination.of_folder(chosen.out), force=chosen.force)
+        report = QuantizeReport(Path(path), *output.model_files(), goal, "passed", where.label)
         report.warnings += warnings
         report.coarse = coarse
         if coarse and not chosen.onednn:
@@ -115,10 +110,9 @@ def quantize(chosen: Quantize) -> QuantizeReport:
             "before": sum(s.nbytes for s in items.values()),
             "after": sum(params[v.name].nbytes for v in made.program.parameters),
         }
-        protected = [p for p in (found.program, found.params, Path(chosen.data)) if p is not None]
         recording = Recording(
             "quantize",
-            model_sources(found, [r.path for r in items.values()] if found.separate else []),
+            model_sources(found, items.values()),
             target=goal,
             options={
                 "method": report.method,
@@ -126,10 +120,9 @@ def quantize(chosen: Quantize) -> QuantizeReport:
                 "float32": [n.name for n in report.layers if not n.int8],
             },
         )
-        with recording, staged(out, force=chosen.force, protect=protected) as folder:
-            write_model(made.program, [(v.name, params[v.name]) for v in made.program.parameters], folder)
+        with output.opened([chosen.data, chosen.inputs], recording) as folder:
+            output.write_model(made.program, files.in_order(made.program, params))
             carry(found, folder)
-            recording.write(folder)
     return report
 
 
@@ -153,7 +146,7 @@ def _check_written(
     """
     folder = trials.folder / "made"
     folder.mkdir()
-    written = write_model(made.program, [(v.name, params[v.name]) for v in made.program.parameters], folder)
+    written = write_model(made.program, files.in_order(made.program, params), folder)
     got = trials.run(*written, sets)
     if not judge(report, reference, got, sets, [p.name for p in trials.program.fetches]):
         raise VerificationError("the model that was written computes something else than its trial", "please report it")

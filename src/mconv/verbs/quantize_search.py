@@ -15,7 +15,7 @@ from mconv.passes import quantize as rewriting
 from mconv.passes.quantize import Layer
 from mconv.program.params import TensorSource
 from mconv.program.program import Program
-from mconv.program.stored import ModelFiles, write_model
+from mconv.program.stored import ModelFiles, in_order, write_model
 from mconv.proof import calibration
 from mconv.proof.labelled import Labelled
 from mconv.runtimes import Runtime, Worker
@@ -84,9 +84,7 @@ class Trials:
                 if name in self.items:
                     whole.program.main.add_var(var)
             every = {**self.items, **whole.made}
-            _, params = write_model(
-                whole.program, [(v.name, every[v.name]) for v in whole.program.parameters], self.folder, "trial"
-            )
+            _, params = write_model(whole.program, in_order(whole.program, every), self.folder, "trial")
             self.written = whole.program, params
         whole_program, params = self.written
         for var in whole_program.parameters:  # the file holds them: all have to be declared

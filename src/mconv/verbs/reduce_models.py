@@ -187,8 +187,7 @@ class Paddle:
             loaded = load_pir(found.program, target=OF_JSON)
             self.program, self.params = loaded.program, loaded.params
         else:
-            self.program = files.load_program(found)
-            self.params = {r.name: r for r in files.records(found, self.program)}
+            self.program, self.params = files.load_model(found)
         program = self.program
         weights = {v.name for v in program.parameters}
         body = [op for op in program.main.ops if op.type not in ("feed", "fetch")]

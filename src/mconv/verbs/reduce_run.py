@@ -352,7 +352,7 @@ def _run_whole(
     path: Path, given: Mapping[str, Any], say: Callable[[str], Any]
 ) -> tuple[Optional[Opened], list[dict[str, np.ndarray]]]:
     """What runs the whole model, and inputs that it takes; neither where nothing runs it here."""
-    from mconv.proof.prove import reshaped
+    from mconv.proof.feeds import reshaped
 
     say(f"running {path}")
     try:

@@ -20,8 +20,8 @@ from mconv.program.paths import PathLike
 from mconv.proof.compare import Tolerance
 from mconv.proof.expected import Expected, Origin, changes_by_itself, expect
 from mconv.proof.layers import proved
-from mconv.proof.prove import FAILED, PASSED, Proof
 from mconv.proof.report import Report, failure, paddle_operators
+from mconv.proof.verdict import FAILED, PASSED, Proof
 from mconv.runtimes.outcome import last_words
 from mconv.verbs import static_files
 from mconv.verbs.frame import Frame

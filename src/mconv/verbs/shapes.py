@@ -15,7 +15,8 @@ from typing import Optional
 import numpy as np
 
 from mconv import budget
-from mconv.artifacts.output import staged_many
+from mconv.artifacts.destination import Destination
+from mconv.artifacts.recorded import Output
 from mconv.errors import RuntimeFailedError, UnsupportedError, UsageError
 from mconv.options.models import Shapes as ShapesOptions
 from mconv.passes import tensorrt
@@ -26,8 +27,8 @@ from mconv.program.program import Program
 from mconv.program.stored import ModelFiles
 from mconv.program.targets import Target
 from mconv.proof import search
+from mconv.proof.available import runtime_for
 from mconv.proof.feeds import InputSpec, load_feeds, random_feeds, specs_of
-from mconv.proof.prove import runtime_for
 from mconv.runtimes import Worker
 from mconv.serving.shape_ranges import FORMS, VALUES_UP_TO, Range, ShapeRanges, records_numbers, usual
 
@@ -110,7 +111,7 @@ def shapes(chosen: ShapesOptions) -> Shapes:
         ranges = [profile.only(edge) for profile in ranges]
     result = Shapes(target, label, ranges, edge, form, [FORMS[form](profile) for profile in ranges])
     if chosen.out is not None:
-        result.files = _write(Path(chosen.out), result.texts, chosen.force)
+        result.files = _write(Path(chosen.out), result.texts, chosen, found)
     return result
 
 
@@ -231,11 +232,12 @@ def _taken(worker: Worker, found: ModelFiles, specs: Sequence[InputSpec], timeou
     return f"it takes {' and '.join(shapes)}"
 
 
-def _write(out: Path, texts: Sequence[str], force: bool) -> list[str]:
+def _write(out: Path, texts: Sequence[str], chosen: ShapesOptions, found: ModelFiles) -> list[str]:
     paths = [out]
     if len(texts) > 1:
         paths = [out.with_name(f"{out.stem}_{number}{out.suffix}") for number in range(1, len(texts) + 1)]
-    with staged_many(paths, force=force, file=True) as stages:
-        for stage, text in zip(stages, texts):
-            stage.write_text(text, encoding="utf-8")
+    output = Output(Destination.of_files(paths), force=chosen.force)
+    with output.opened([*found.paths, chosen.feeds]) as folder:
+        for path, text in zip(paths, texts):
+            (folder / path.name).write_text(text, encoding="utf-8")
     return [str(path) for path in paths]

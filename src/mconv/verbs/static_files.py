@@ -14,12 +14,11 @@ from mconv.errors import UnsupportedError, UsageError
 from mconv.options.layers import Saving
 from mconv.paddle.legalize import legalize
 from mconv.paddle.load import load
-from mconv.program.files import load_program as read_program
-from mconv.program.files import locate, records
+from mconv.program.files import locate
 from mconv.program.params import TensorSource
 from mconv.program.port_rows import PortRow, renamed, row, row_of
 from mconv.program.program import Op, Program, Var
-from mconv.program.stored import write_model
+from mconv.program.stored import in_order, load_model, write_model
 from mconv.proof.layers import SavedFiles
 from mconv.proof.report import Report
 from mconv.verbs.produced import about_names
@@ -60,12 +59,11 @@ def _translated(made: Exported, target: str, report: Report) -> tuple[Program, l
         report.warnings += loaded.notes
         return loaded.program, list(loaded.params.items())
     found = locate(made.program)
-    program = read_program(found)
-    items: dict[str, TensorSource] = {r.name: r for r in records(found, program)}
+    program, items = load_model(found)
     legal = legalize(program, target)
     report.warnings += legal.notes
     items.update(legal.parameters)
-    return program, [(v.name, items[v.name]) for v in program.parameters]
+    return program, in_order(program, items)
 
 
 def _as_it_is(made: Exported, place: Path, report: Report) -> SavedFiles:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Optional
 
@@ -23,16 +24,19 @@ from mconv.passes import quantize_forms
 from mconv.program import files
 from mconv.program.dtypes import DType
 from mconv.program.inputs import parse_input
+from mconv.program.params import TensorSource
 from mconv.program.port_rows import PortRow, row
 from mconv.program.program import Program
 from mconv.program.stored import Era, ModelFiles
 from mconv.program.unsupported import refusal
 from mconv.proof import precision
+from mconv.proof.available import runtime_for, written_for
 from mconv.proof.compare import Tolerance
 from mconv.proof.feeds import InputSpec, specs_of
-from mconv.proof.prove import FAILED, Proof, prove_onnx, runtime_for, written_for
+from mconv.proof.prove import prove_onnx
 from mconv.proof.report import Report
 from mconv.proof.runners import PaddleRunner
+from mconv.proof.verdict import FAILED, Proof
 from mconv.verbs.frame import Frame
 from mconv.version import __version__
 
@@ -70,17 +74,16 @@ def to_onnx(chosen: ToOnnx) -> Report:
     frame.since_start("read")
     recording = provenance.Recording(
         "to-onnx",
-        _files(found),
+        provenance.model_sources(found, _separate(found)),
         options={"opset": chosen.opset, "engine": chosen.engine, "for": chosen.profile, "inputs": list(chosen.inputs)},
         packages=_PACKAGES[chosen.engine],
         copied=found.params if chosen.engine == "mconv" else None,
     )
     with (
-        frame.opened([found.program, found.params]) as folder,
+        frame.opened(recording=recording) as folder,
         tempfile.TemporaryDirectory(prefix="mconv-onnx-") as scratch,
     ):
         made = folder / out.name
-        frame.record(recording)
         _convert(found, seen, made, report, chosen, Path(scratch), apart, recording)
         if described:
             described_by.carry(found, folder)
@@ -101,11 +104,9 @@ def _source(found: ModelFiles, seen: Inspection) -> dict[str, Any]:
     }
 
 
-def _files(found: ModelFiles) -> list[provenance.Source]:
-    single: list[Path] = []
-    if found.separate:
-        single = [r.path for r in files.records(found, files.load_program(found))]
-    return provenance.model_sources(found, single)
+def _separate(found: ModelFiles) -> Iterable[TensorSource]:
+    """The parameters that have a file each; another engine than this one reads the model for itself."""
+    return files.load_model(found)[1].values() if found.separate else ()
 
 
 # conversion ---------------------------------------------------------------------------------------------------------
@@ -161,8 +162,7 @@ def _export(
         program, params = loaded.program, loaded.params
         report.warnings += loaded.notes
     else:
-        program = files.load_program(found)
-        params = {r.name: r for r in files.records(found, program)}
+        program, params = files.load_model(found)
         if quantize_forms.describe(program) is not None:
             params = {**params, **quantize_forms.plain(program, params)}
     sizes = _fixed(program, profile, chosen) if profile is not None else {}

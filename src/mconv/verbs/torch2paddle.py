@@ -16,11 +16,13 @@ from mconv.artifacts import provenance
 from mconv.artifacts.destination import Destination
 from mconv.errors import UnsupportedError, UsageError
 from mconv.options.torch import Torch2Paddle
+from mconv.proof.available import runtime_for
 from mconv.proof.compare import Tolerance
 from mconv.proof.feeds import InputSpec
-from mconv.proof.prove import MEANS, ONE_SIZE, Proof, prove, reservation, runtime_for
+from mconv.proof.prove import prove
 from mconv.proof.report import Report
 from mconv.proof.torch_runner import TorchRunner
+from mconv.proof.verdict import MEANS, ONE_SIZE, Proof, reservation
 from mconv.torch.exporting import named_leaves
 from mconv.torch.noise import noise
 from mconv.torch.sources import Source, open_source

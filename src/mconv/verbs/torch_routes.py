@@ -21,10 +21,10 @@ from mconv.program.dtypes import DType
 from mconv.program.port_rows import row_of
 from mconv.program.program import Port
 from mconv.proof import precision
-from mconv.proof.prove import reservation
 from mconv.proof.report import paddle_operators
 from mconv.proof.runners import OnnxRunner
 from mconv.proof.torch_runner import TorchRunner, tensor_of
+from mconv.proof.verdict import reservation
 from mconv.torch.convert import imported
 from mconv.torch.exporting import Exported, export, first_line, lowest_dtype, prepared, sizes_of
 from mconv.torch.importer import Imported

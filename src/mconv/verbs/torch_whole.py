@@ -11,10 +11,11 @@ from mconv.errors import RuntimeFailedError, UsageError
 from mconv.factory.inputs import Input
 from mconv.program.dtypes import DType
 from mconv.program.program import Program
+from mconv.proof.answers import compare_answers
 from mconv.proof.feeds import other_values
-from mconv.proof.prove import FAILED, PASSED, Proof, compare_answers, reservation
 from mconv.proof.runners import Answers
 from mconv.proof.torch_runner import TorchRunner, tensor_of
+from mconv.proof.verdict import FAILED, PASSED, Proof, reservation
 from mconv.torch.sources import Source
 from mconv.verbs.torch_inputs import Plan
 

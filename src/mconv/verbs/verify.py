@@ -18,11 +18,11 @@ from mconv.program.dtypes import DType
 from mconv.program.inputs import parse_input
 from mconv.program.paths import PathLike
 from mconv.proof import search
+from mconv.proof.answers import compare_answers, without_ones
 from mconv.proof.compare import OutputComparison, Tolerance
 from mconv.proof.endpoint import typed
-from mconv.proof.feeds import InputSpec, input_names, load_feeds, npz_arrays
+from mconv.proof.feeds import InputSpec, input_names, load_feeds, npz_arrays, reshaped
 from mconv.proof.opened import Choices, Opened, OpenedService, open_model
-from mconv.proof.prove import compare_answers, reshaped, without_ones
 from mconv.proof.runners import Answers
 from mconv.verbs.reduce import Reduced
 

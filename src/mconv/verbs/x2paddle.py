@@ -17,9 +17,9 @@ from mconv.options.proving import Converting
 from mconv.paddle.legalize import legalize
 from mconv.program import external_data
 from mconv.program.dtypes import AttrType
-from mconv.program.files import load_program, locate, records
-from mconv.program.params import TensorSource
+from mconv.program.files import locate
 from mconv.program.program import Program
+from mconv.program.stored import load_model
 from mconv.proof.report import paddle_operators
 from mconv.runtimes import x2paddle
 from mconv.verbs.produced import Facts, Produced
@@ -43,9 +43,7 @@ def produce(source: OnnxModel, shapes: dict[str, Sequence[Any]], chosen: Convert
         done = x2paddle.convert(source.path, Path(scratch.name), fixed, timeout=chosen.timeout)
         for line in done.log.splitlines():
             chosen.progress(f"  X2Paddle: {line}")
-        files = locate(done.program)
-        program = load_program(files)
-        params: dict[str, TensorSource] = {r.name: r for r in records(files, program)}
+        program, params = load_model(locate(done.program))
         spent = time.perf_counter() - start
         names = _restored(source, program, done.inputs)
         params = {names.get(name, name): value for name, value in params.items()}

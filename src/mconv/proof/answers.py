@@ -1,0 +1,58 @@
+"""The answers of two runners, compared by position."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from mconv.proof import order
+from mconv.proof.compare import Comparison, Tolerance, compare
+from mconv.proof.runners import Answers
+
+# types that Paddle lacks → what a converted program has in their place
+_WIDENED = {"uint16": "int32", "uint32": "int64", "uint64": "int64", "bfloat16": "float32"}
+
+
+def without_ones(wanted: Answers, got: Answers) -> Answers:
+    """What an older Paddle gives as shape [1] without that dimension where the other has none."""
+    rows = [
+        [a.reshape(()) if a.shape == (1,) and b.shape == () else a for a, b in zip(row, other)]
+        for row, other in zip(wanted.outputs, got.outputs)
+    ]
+    return replace(wanted, outputs=rows)
+
+
+def worst(comparison: Comparison) -> str:
+    if comparison.problems:
+        return comparison.problems[0]
+    bad = [o for o in comparison.outputs if not o.ok]
+    if not bad:
+        return "there is nothing to compare"
+    worst = max(bad, key=lambda o: float("inf") if o.max_abs is None else o.max_abs)
+    more = f" (and {len(bad) - 1} more)" if len(bad) > 1 else ""
+    return f"output {worst.name}, input set {worst.input_set}: {worst.reason}{more}"
+
+
+def compare_answers(
+    wanted: Answers, got: Answers, *, tolerance: Tolerance = Tolerance(), scalar_as_one: bool = False
+) -> Comparison:
+    """Compare by position; a type that Paddle lacks counts as the wider one in which a program carries it."""
+    outputs, labels = [], []
+    for row, names, found in zip(wanted.outputs, wanted.dtypes, got.dtypes):
+        values, kinds = list(row), list(names)
+        for place, (name, other) in enumerate(zip(names, found)):
+            if _WIDENED.get(name) == other:
+                values[place], kinds[place] = row[place].astype(other), other
+        outputs.append(values)
+        labels.append(kinds)
+    made = compare(
+        outputs,
+        got.outputs,
+        wanted.names,
+        tolerance=tolerance,
+        dtypes=labels,
+        got_dtypes=got.dtypes,
+        scalar_as_one=scalar_as_one,
+    )
+    if not made.ok and not made.problems:
+        order.settle(made, outputs, got.outputs, tolerance)
+    return made

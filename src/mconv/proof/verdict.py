@@ -1,0 +1,105 @@
+"""The verdict of a proof: what was compared, what came of it, and what it does not show."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Optional
+
+from mconv.errors import MconvError
+from mconv.proof.compare import Comparison, Tolerance
+from mconv.proof.runners import Answers
+
+PASSED, FAILED, NOT_DONE = "passed", "failed", "not verified"
+PARTIAL = "passed in part"  # the result is as the source was where it was traced, not the source as a whole
+UNPROVED = "unproved"  # what runs the source could not run it, or its answer is open
+
+
+# why a result is not the source as a whole → what to call it
+RESERVATIONS = {
+    "decision": "a decision that is taken once and for all",
+    "size": "a size that is fixed",
+    "input": "an input that nothing reads",
+    "state": "a state that each call starts anew",
+}
+
+# what a proof that has passed does not show, though the result is the source as a whole
+ONE_SIZE = "open sizes of which only one was compared"
+MEANS = "random numbers that are their means"
+
+
+def reservation(kind: str, text: str) -> dict[str, str]:
+    """One of :data:`RESERVATIONS`, in the form of the report."""
+    assert kind in RESERVATIONS
+    return {"kind": kind, "text": text}
+
+
+@dataclass
+class Proof:
+    """What the comparison gave.
+
+    Attributes:
+        status: ``passed``, ``passed in part``, ``failed``, ``unproved`` where the source could not be run, or ``not
+            verified`` with the reason.
+        reason: one line; empty when passed. In part: what of the source the result does not have.
+        reference: what ran the source.
+        paddle: what ran the converted model.
+        runtime: the name of that runtime (``paddle-2.3.2``, ``current``).
+        inputs: ``random`` or the file that they came from.
+        input_sets: per input set, name → shape.
+        tolerance: see :class:`~mconv.proof.compare.Tolerance`.
+        comparison: the figures per output, where both have run.
+        error: what the converted model died of.
+        seconds: how long it took.
+        answers: what the converted model gave.
+        notes: what a user should know of how it was done.
+    """
+
+    status: str
+    reason: str = ""
+    reference: Optional[str] = None
+    paddle: Optional[str] = None
+    runtime: Optional[str] = None
+    inputs: str = "random"
+    input_sets: list[dict[str, list[int]]] = field(default_factory=list)
+    tolerance: Tolerance = Tolerance()
+    comparison: Optional[Comparison] = None
+    error: Optional[MconvError] = None
+    seconds: float = 0.0
+    answers: Optional[Answers] = None
+    notes: list[str] = field(default_factory=list)
+
+    @classmethod
+    def unproved(cls, error: MconvError) -> Proof:
+        """None, as the source cannot be run: *error* says why."""
+        return cls(UNPROVED, error.message)
+
+    @classmethod
+    def not_done(cls, error: MconvError) -> Proof:
+        """None, as *error* says that what it takes is not there."""
+        return cls(NOT_DONE, f"{error.message}; {error.hint}" if error.hint else error.message)
+
+    def reserve(self, reservations: Sequence[Mapping[str, str]]) -> None:
+        """Say that it is no proof of the source as a whole, see :data:`RESERVATIONS`."""
+        self.limit([RESERVATIONS[r["kind"]] for r in reservations])
+
+    def limit(self, reasons: Sequence[str]) -> None:
+        """Say that it does not show everything: the reasons go on its own line."""
+        if self.status in (PASSED, PARTIAL) and reasons:
+            self.status = PARTIAL
+            self.reason = "; ".join(dict.fromkeys([*filter(None, [self.reason]), *reasons]))
+
+    def to_dict(self) -> dict[str, Any]:
+        """For reports: JSON types only."""
+        return {
+            "status": self.status,
+            "reason": self.reason,
+            "reference": self.reference,
+            "paddle": self.paddle,
+            "runtime": self.runtime,
+            "inputs": self.inputs,
+            "input_sets": self.input_sets,
+            "tolerance": vars(self.tolerance),
+            "outputs": [] if self.comparison is None else self.comparison.to_dict()["outputs"],
+            "problems": [] if self.comparison is None else list(self.comparison.problems),
+        }
