@@ -21,7 +21,7 @@ def running(folder: Path, **options: Any) -> Iterator[Pipeline]:
     """The server around the service of *folder*, started from a copy of its files."""
     _, found = services.resolve(folder)
     assert found is not None
-    where = require(servers.of(found).runtime)
+    where = require(servers.runtime_of(servers.of(found), found))
     with tempfile.TemporaryDirectory(prefix="mconv-test-") as scratch:
         with Pipeline(where, replace(found, folder=services.copy(found, Path(scratch))), **options) as pipeline:
             pipeline.start()

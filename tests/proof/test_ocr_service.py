@@ -1,15 +1,17 @@
-"""The real pipeline on a service of several models: ten pages over HTTP and RPC, many at a time, what is broken or huge."""
+"""The real servers on a service of several models: ten pages over HTTP, RPC and gRPC, many at a time, what is broken or huge."""
 
 from __future__ import annotations
 
 import base64
+import functools
 import json
 import threading
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from concurrent import futures
 from pathlib import Path
-from typing import Any
+from typing import Any, Callable
 
 import numpy as np
 import pytest
@@ -17,28 +19,44 @@ from PIL import Image
 
 from mconv import api
 from mconv.proof import ocr_check
-from mconv.proof.pipeline import Pipeline
+from mconv.proof.pipeline import Answer, Pipeline
 from mconv.proof.service import as_bytes
 from mconv.runtimes.ports import free_ports
-from tests.proof.services import post, running
+from mconv.serving.servers.requests import KEY_VALUE, OPEN_INFERENCE, PAGES, answer, body
+from tests.proof.grpc_inference import Refused, grpc_infer
+from tests.proof.services import running
 from tests.serving import ocr_pages
 
-pytestmark = [pytest.mark.slow, pytest.mark.runtime]
+pytestmark = pytest.mark.runtime
+slow = pytest.mark.slow
+# server → the form in which it is asked
+FORMS = {"paddle-serving": "http key/value", "http": "open inference", "triton": "open inference"}
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    models = ocr_pages.models(tmp_path_factory.mktemp("models"))
-    http_port, rpc_port, health_port = free_ports(3)
-    ports: dict[str, Any] = {"http_port": http_port, "rpc_port": rpc_port, "health_port": health_port}
-    return api.scaffold(
-        list(models.values()), tmp_path_factory.mktemp("ocr") / "service", pipeline="ocr", **ports
-    ).folder
+def models(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    return list(ocr_pages.models(tmp_path_factory.mktemp("models")).values())
 
 
 @pytest.fixture(scope="module")
-def service(folder: Path) -> Iterator[Pipeline]:
-    with running(folder) as pipeline:
+def folders(models: list[Path], tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """The service for a server, on ports of its own."""
+
+    @functools.cache
+    def made(server: str) -> Path:
+        http_port, rpc_port, health_port = free_ports(3)
+        ports: dict[str, Any] = {"http_port": http_port, "rpc_port": rpc_port, "health_port": health_port}
+        if server == "http":
+            ports = {"http_port": http_port}
+        folder = tmp_path_factory.mktemp(server) / "service"
+        return api.scaffold(models, folder, pipeline="ocr", server=server, **ports).folder
+
+    return made
+
+
+@pytest.fixture(scope="module", params=FORMS)
+def service(request: pytest.FixtureRequest, folders: Callable[[str], Path]) -> Iterator[Pipeline]:
+    with running(folders(request.param)) as pipeline:
         yield pipeline
 
 
@@ -46,35 +64,89 @@ def encoded(data: bytes) -> str:
     return base64.b64encode(data).decode()
 
 
+def asked(service: Pipeline, *files: bytes) -> Answer:
+    return service.ask(FORMS[service.service.server_name], {str(i): encoded(data) for i, data in enumerate(files)})
+
+
+def pages(answer: Answer) -> list[Any]:
+    """Texts, boxes and scores of each page."""
+    assert not answer.error, answer.error
+    values = {**answer.others, **{name: array.tolist() for name, array in answer.values.items()}}
+    return [ocr_check.read(values[key]) for key in PAGES]
+
+
 def read(service: Pipeline, data: bytes) -> tuple[list[str], Any, list[float]]:
-    answer = post(service, ["0"], [encoded(data)])
-    assert answer["err_no"] == 0, answer["err_msg"]
-    values = dict(zip(answer["key"], answer["value"]))
-    texts, boxes, scores = (json.loads(values[key])[0] for key in ocr_check.OUTPUTS)
+    (texts,), (boxes,), (scores,) = pages(asked(service, data))
     return texts, boxes, scores
 
 
-@pytest.mark.parametrize("page", ocr_pages.PAGES)
+def refused(answer: Answer) -> bool:
+    """With status 400, which Paddle Serving says inside of its answer."""
+    return "error 400: " in answer.error or "HTTP status 400: " in answer.error
+
+
+def few(page: str, server: str) -> bool:
+    """What is shown in the fast tests: one page in one server."""
+    return (page, server) == ("Chinese and Latin", "triton")
+
+
+@pytest.mark.parametrize(
+    ("service", "page"),
+    [pytest.param(s, p, marks=[] if few(p, s) else slow) for s in FORMS for p in ocr_pages.PAGES],
+    indirect=["service"],
+)
 def test_pages_over_http(page: str, service: Pipeline) -> None:
     image = ocr_pages.PAGES[page]()
     ocr_pages.equal(*read(service, ocr_pages.png(image)), image)
 
 
+@slow
+@pytest.mark.parametrize("service", ["paddle-serving"], indirect=True)
 @pytest.mark.parametrize("form", ["rpc strings", "rpc tensors", "rpc bytes"])
 def test_pages_over_rpc(form: str, service: Pipeline) -> None:
     image = ocr_pages.PAGES["slanted"]()
     request: Any = {"0": encoded(ocr_pages.png(image))}
     answer = service.ask(form, request if form == "rpc strings" else as_bytes(request))
-    assert not answer.error
-    values = {**answer.others, **answer.values}
-    ocr_pages.equal(*(values[key][0] for key in ocr_check.OUTPUTS), image)
+    ocr_pages.equal(*(pages[0] for pages in pages(answer)), image)
 
 
+@slow
+def test_pages_over_grpc(folders: Callable[[str], Path]) -> None:
+    """Of the Open Inference Protocol, from several clients at a time: the files as they are, and in base64."""
+    with api.serve(folders("triton")) as run:
+        address = f"127.0.0.1:{json.loads((folders('triton') / 'service.json').read_text())['grpc_port']}"
+        assert run.serving.kind == "ocr"
+
+        def ask(page: str, raw: bool) -> None:
+            image = ocr_pages.PAGES[page]()
+            data = ocr_pages.png(image)
+            found = grpc_infer(address, "ocr", "image", [data if raw else encoded(data).encode()])
+            ocr_pages.equal(*(json.loads(found[key][0]) for key in PAGES), image)
+
+        with futures.ThreadPoolExecutor(4) as pool:
+            for _ in pool.map(ask, ocr_pages.PAGES, [True, False] * 5):
+                pass
+        with pytest.raises(Refused, match="INVALID_ARGUMENT.*no picture"):
+            grpc_infer(address, "ocr", "image", [b"\x89PNG\r\n\x1a\n" + b"x" * 100])
+
+
+@slow
 def test_empty_pages(service: Pipeline) -> None:
     for image in ocr_pages.EMPTY:
         assert read(service, ocr_pages.png(image)) == ([], [], [])
 
 
+@slow
+def test_pages_of_one_request(service: Pipeline) -> None:
+    names = ("small letters", "upside down")
+    files = [ocr_pages.png(ocr_pages.PAGES[name]()) for name in names]
+    texts, boxes, scores = pages(asked(service, files[0], ocr_pages.png(ocr_pages.EMPTY[0]), files[1]))
+    assert (texts[1], boxes[1], scores[1]) == ([], [], [])
+    for place, name in zip((0, 2), names):
+        ocr_pages.equal(texts[place], boxes[place], scores[place], ocr_pages.PAGES[name]())
+
+
+@slow
 def test_what_is_broken_or_huge_is_answered(service: Pipeline) -> None:
     """Each with an error or an answer of its own; afterwards a page is read as before."""
     image = ocr_pages.PAGES["two columns"]()
@@ -99,59 +171,67 @@ def test_what_is_broken_or_huge_is_answered(service: Pipeline) -> None:
         "one column": ocr_pages.png(Image.new("RGB", (1, 4000))),
         "noise": ocr_pages.png(Image.fromarray(np.random.default_rng(0).integers(0, 255, (600, 800, 3), "uint8"))),
     }.items():
-        assert post(service, ["0"], [encoded(data)])["err_no"] == 0, what
+        assert not asked(service, data).error, what
     for what, data in {
         "20,000 x 20,000": ocr_pages.png(Image.new("1", (20000, 20000))),
         "cut off PNG": good[: len(good) // 3],
         "no picture": b"\x89PNG\r\n\x1a\n" + b"x" * 100,
         "nothing": b"",
     }.items():
-        answer = post(service, ["0"], [encoded(data)])
-        assert answer["err_no"] == 400 and answer["err_msg"], what
+        answer = asked(service, data)
+        assert refused(answer), (what, answer)
     # what these are read as is up to OpenCV: its versions differ
     for data in (
         ocr_pages.png(image, format="JPEG")[:3000],
         ocr_pages.png(frames[0], format="GIF", save_all=True, append_images=frames[1:]),
     ):
-        assert post(service, ["0"], [encoded(data)])["err_no"] in (0, 400)
-    assert post(service, [str(i) for i in range(5)], [encoded(good)] * 5)["err_no"] == 400
+        answer = asked(service, data)
+        assert not answer.error or refused(answer), answer
+    assert refused(asked(service, *[good] * 5))
     ocr_pages.equal(*read(service, good), image)
 
 
-def test_many_clients_each_get_their_own_answer(folder: Path) -> None:
+@slow
+@pytest.mark.parametrize("server", FORMS)
+def test_many_clients_each_get_their_own_answer(server: str, folders: Callable[[str], Path]) -> None:
     """Pages of different sizes at the same time, errors among them: each answer is the one that the page gets alone."""
-    config = folder / "config.yml"
+    folder = folders(server)
+    config = folder / {"paddle-serving": "config.yml", "http": "service.yml"}.get(server, "service.json")
     config.write_text(config.read_text().replace("request_timeout: 60", "request_timeout: 300"))
-    pages = {
-        name: ocr_pages.png(ocr_pages.PAGES[name]()) for name in ("plain", "Chinese", "small letters", "upside down")
+    form = {"triton": OPEN_INFERENCE}.get(server, KEY_VALUE)  # that of the address that people are told
+    names = ("plain", "Chinese", "small letters", "upside down")
+    requests: dict[str, dict[str, Any]] = {
+        name: {"0": encoded(ocr_pages.png(ocr_pages.PAGES[name]()))} for name in names
     }
-    bodies: dict[str, bytes] = {
-        name: json.dumps({"key": ["0"], "value": [encoded(data)]}).encode() for name, data in pages.items()
-    }
-    bodies["broken"] = json.dumps({"key": ["0"], "value": ["x"]}).encode()
+    requests["broken"] = {"0": "x"}
+    bodies = {name: body(request, form, "ocr") for name, request in requests.items()}
     with api.serve(folder, port=None) as run:
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
-        def ask(body: bytes) -> dict[str, Any]:
-            with opener.open(urllib.request.Request(run.serving.url, body), timeout=300) as reply:
-                found: dict[str, Any] = json.loads(reply.read())
-                return found
+        def ask(body: bytes) -> Any:
+            try:
+                with opener.open(urllib.request.Request(run.serving.url, body), timeout=300) as reply:
+                    return answer(reply.read().decode(), form)
+            except (urllib.error.HTTPError, ValueError) as error:
+                return str(error)
 
         alone = {name: ask(body) for name, body in bodies.items()}
-        assert [name for name, answer in alone.items() if answer["err_no"]] == ["broken"]
-        names = [name for name in bodies for _ in range(4)]
+        assert [name for name, answer in alone.items() if isinstance(answer, str)] == ["broken"]
+        order = [name for name in bodies for _ in range(4)]
         barrier = threading.Barrier(5)
 
-        def together(at: int) -> list[dict[str, Any]]:
+        def together(at: int) -> list[Any]:
             barrier.wait()
-            return [ask(bodies[name]) for name in names[at::5]]
+            return [ask(bodies[name]) for name in order[at::5]]
 
         with futures.ThreadPoolExecutor(5) as pool:
             for at, answers in enumerate(pool.map(together, range(5))):
-                assert answers == [alone[name] for name in names[at::5]]
+                assert answers == [alone[name] for name in order[at::5]]
 
 
-def test_serve_check_knows_it(folder: Path) -> None:
-    report = api.serve_check(folder)
-    assert report.ok and report.kind == "ocr", [f for f in report.forms if not f.ok]
+@slow
+@pytest.mark.parametrize("server", FORMS)
+def test_serve_check_knows_it(server: str, folders: Callable[[str], Path]) -> None:
+    report = api.serve_check(folders(server))
+    assert report.ok and (report.kind, report.server) == ("ocr", server), [f for f in report.forms if not f.ok]
     assert [f.form for f in report.forms][-1] == "bad requests"

@@ -1,19 +1,23 @@
-"""A service of several models, asked: its answers against those of its own steps around Paddle, without the pipeline."""
+"""A service of several models, asked: its answers against those of its own steps around Paddle, without the server."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Optional
 
 import numpy as np
 
 from mconv.errors import RuntimeFailedError
+from mconv.program.files import locate
 from mconv.proof.pipeline import Answer, Pipeline, Request
 from mconv.proof.serve_report import FormResult
 from mconv.proof.service import image_request, image_requests, picture
+from mconv.runtimes import Runtime, Worker
+from mconv.serving import configure
+from mconv.serving.servers.requests import PAGES
 
-OUTPUTS = ("texts", "boxes", "scores")
 _PIXELS = 1  # corners are rounded
 # a page of three lines, 330 x 150 in black and white: Paddle Serving, Order 2024-117, Total 1,234.50
 _PAGE = (
@@ -44,18 +48,30 @@ def requests(paths: Sequence[Path] = ()) -> list[Request]:
     return [{"0": _PAGE}, {"0": str(next(iter(nothing.values()))), "1": _PAGE}]
 
 
-def direct(pipeline: Pipeline, asked: Sequence[Request]) -> tuple[list[dict[str, Any]], str]:
-    """What is answered without the pipeline, and by which Paddle.
+def direct(pipeline: Pipeline, asked: Sequence[Request], where: Runtime) -> tuple[list[dict[str, Any]], str]:
+    """What the service's own steps answer around Paddle alone, and by which version of it.
+
+    Args:
+        where: the runtime that has Paddle.
 
     Raises:
         RuntimeFailedError: that fails, or there is no text on the first page, which would prove nothing.
     """
-    found = [pipeline.whole(request) for request in asked]
-    if not any(found[0][0]["texts"]):
+    models = pipeline.service.server
+    with Worker(where) as worker:
+
+        def run(stage: str, feed: Mapping[str, np.ndarray]) -> Sequence[np.ndarray]:
+            files, config = locate(models / stage), configure.read(models / stage / configure.SERVER_TEXT)
+            named = {var.name: feed[var.alias] for var in config.feeds}
+            return worker.run(files.program, files.params, named).outputs[0]
+
+        found = [pipeline.whole(request, run) for request in asked]
+        version = worker.version()
+    if not any(found[0]["texts"]):
         raise RuntimeFailedError(
             "the models read nothing on a page with text", "--image FILE: a page that they can read"
         )
-    return [answer for answer, _ in found], found[0][1]
+    return found, version
 
 
 def judge(form: str, answers: Sequence[Answer], wanted: Sequence[dict[str, Any]], tolerance: float) -> FormResult:
@@ -66,7 +82,8 @@ def judge(form: str, answers: Sequence[Answer], wanted: Sequence[dict[str, Any]]
         if reason:
             break
         have = {**answer.others, **{name: value.tolist() for name, value in answer.values.items()}}
-        if missing := [name for name in OUTPUTS if name not in have]:
+        have = {name: read(pages) for name, pages in have.items()}
+        if missing := [name for name in PAGES if name not in have]:
             reason = f"the reply has no {', '.join(missing)}"
         elif have["texts"] != want["texts"]:
             reason = f"request {index}: the texts are {str(have['texts'])[:100]}, not {str(want['texts'])[:100]}"
@@ -76,6 +93,11 @@ def judge(form: str, answers: Sequence[Answer], wanted: Sequence[dict[str, Any]]
             largest = max(largest or 0.0, _apart(have["scores"], want["scores"]))
             reason = f"request {index}: scores are {largest:.3g} apart" if largest > max(tolerance, 1e-3) else ""
     return FormResult(form, not reason, largest, [a.seconds for a in answers], reason)
+
+
+def read(pages: Any) -> Any:
+    """An output, for each page; the Open Inference Protocol has no lists of different lengths: there it is JSON."""
+    return [json.loads(page) if isinstance(page, str) else page for page in pages]
 
 
 def _apart(have: Any, want: Any) -> float:

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Optional, Union
+from typing import Any, Callable, Optional, Union
 
 import numpy as np
 
@@ -30,6 +30,8 @@ HTTP_FORMS = {"http key/value": forms.KEY_VALUE, "http tensors": forms.TENSORS, 
 DRIVER = Path(__file__).parent.parent / "runtimes" / "serving_main.py"
 # an input, or a key that the service knows → its array, or a text
 Request = Mapping[str, Union[str, np.ndarray]]
+# the name of a stage, and its model's inputs as the service calls them → the outputs
+Run = Callable[[str, Mapping[str, np.ndarray]], Sequence[np.ndarray]]
 
 
 @dataclass(frozen=True)
@@ -165,16 +167,20 @@ class Pipeline:
             raise RuntimeFailedError(f"the service's {module}.py: {header['error']}")
         return dict(zip(header["names"], arrays))
 
-    def whole(self, request: Request) -> tuple[dict[str, Any], str]:
-        """What the modules of a service of several models answer around Paddle itself, and the version of that.
+    def whole(self, request: Request, run: Run) -> dict[str, Any]:
+        """What the modules of a service of several models answer where *run* is what runs these.
 
         Raises:
             RuntimeFailedError: they fail, or refuse the request.
         """
-        header, _ = self._ask({"do": "whole", "folder": str(self.folder)}, request)
+        header, arrays = self._ask({"do": "whole", "folder": str(self.folder / self.service.modules)}, request)
+        while "run" in header:
+            outputs = run(header["run"], dict(zip(header["names"], arrays)))
+            header, arrays = self._exchange({}, outputs, self.request_timeout + 30)
         if header.get("error"):
             raise RuntimeFailedError(f"the service's ocr_input.py: {header['error']}")
-        return header["others"], header["version"]
+        found: dict[str, Any] = header["others"]
+        return found
 
     def start(self) -> float:
         """Start the service; the seconds until it listened.

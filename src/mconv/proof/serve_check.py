@@ -33,7 +33,7 @@ from mconv.serving.configure import ServingConfig
 from mconv.serving.kinds import OCR, PICTURES
 from mconv.serving.scaffold import ServiceOptions
 from mconv.serving.servers import FoundService
-from mconv.serving.servers.requests import TENSORS
+from mconv.serving.servers.requests import PAGES, TENSORS
 
 RUNTIME = "paddle-2.3.2"
 # in which forms of Paddle Serving's RPC a service of a kind is asked
@@ -80,13 +80,13 @@ def serve_check(chosen: ServeCheck) -> ServeReport:
     made_for = servers.named(chosen.server or (servers.DEFAULT if found is None else found.server_name))
     runtime = servers.runtime_of(made_for, found)
     where = find(chosen.runtime)
+    host = where if made_for.rpc else find(runtime)  # Paddle Serving may be in another runtime than its own
+    allowed = max(chosen.tolerance, made_for.tolerance)
     if found is not None and kind == OCR:
-        return _several(chosen, found, where)
+        return _several(chosen, found, where, host, allowed)
     config = configure.read(server / configure.SERVER_TEXT)
     files = locate(server)
     program = load_program(files)
-    host = where if made_for.rpc else find(runtime)  # Paddle Serving may be in another runtime than its own
-    allowed = max(chosen.tolerance, made_for.tolerance)
     tolerance = Tolerance(allowed, allowed)
     kept = None
     if chosen.keep is not None:
@@ -147,28 +147,28 @@ def serve_check(chosen: ServeCheck) -> ServeReport:
     )
 
 
-def _several(chosen: ServeCheck, found: FoundService, where: Runtime) -> ServeReport:
-    """A service of several models: its answers against those of its own steps around Paddle, without the pipeline."""
+def _several(chosen: ServeCheck, found: FoundService, where: Runtime, host: Runtime, tolerance: float) -> ServeReport:
+    """A service of several models in *host*: its answers against those of its own steps around Paddle in *where*."""
     with tempfile.TemporaryDirectory(prefix="mconv-serve-") as scratch:
         run = replace(found, folder=services.copy(found, Path(scratch)))
-        with _pipeline(chosen, where, run) as pipeline:
+        with _pipeline(chosen, host, run) as pipeline:
             chosen.progress(f"direct inference in {where.name}")
             requests = ocr_check.requests([Path(path) for path in chosen.images])
-            wanted, version = ocr_check.direct(pipeline, requests)
+            wanted, version = ocr_check.direct(pipeline, requests, where)
             ready = _started(chosen, pipeline)
             forms = []
             for form in _forms(pipeline):
                 answers = [pipeline.ask(form, _shaped(OCR, form, request)) for request in requests]
-                forms.append(ocr_check.judge(form, answers, wanted, chosen.tolerance))
+                forms.append(ocr_check.judge(form, answers, wanted, tolerance))
             for client, answered in _by_clients(pipeline, requests[0]):
-                forms.append(ocr_check.judge(client, [answered], wanted, chosen.tolerance))
+                forms.append(ocr_check.judge(client, [answered], wanted, tolerance))
             bad, seconds = _answered_as_bad(pipeline, OCR, {})
-            again = ocr_check.judge(BAD, [pipeline.ask(forms[0].form, requests[0])], wanted, chosen.tolerance)
+            again = ocr_check.judge(BAD, [pipeline.ask(forms[0].form, requests[0])], wanted, tolerance)
             forms.append(FormResult(BAD, not bad and again.ok, again.max_abs, seconds, bad or again.reason))
         isolated = pipeline.isolated or run.own_http
     return ServeReport(
         all(form.ok for form in forms), found.server, where.name, version, isolated, ready,
-        [{"pages": [len(request)]} for request in requests], list(ocr_check.OUTPUTS), forms, None, found.folder, OCR,
+        [{"pages": [len(request)]} for request in requests], list(PAGES), forms, None, found.folder, OCR,
         server=found.server_name,
     )  # fmt: skip
 

@@ -90,7 +90,9 @@ _HTTP_SERVER = (
 # of the services for the servers http and triton
 _ENGINES = ("openvino==2026.4.1", "onnxruntime==1.23.2")
 _INPUTS = ("tokenizers==0.23.3", "sentencepiece<0.3", "pillow<13", "opencv-python-headless<5", "pyclipper<1.5")
-_IMPORTED = ("openvino", "onnxruntime", "tokenizers", "sentencepiece", "PIL.Image", "cv2", "pyclipper")
+_HTTP_IMPORTED = ("fastapi", "uvicorn", "httptools", "uvloop", "orjson", "prometheus_client", "yaml")
+_ENGINES_IMPORTED = ("openvino", "onnxruntime")
+_INPUTS_IMPORTED = ("tokenizers", "sentencepiece", "PIL.Image", "cv2", "pyclipper")
 
 RECIPES: dict[str, Recipe] = {
     recipe.name: recipe
@@ -227,16 +229,19 @@ RECIPES: dict[str, Recipe] = {
             ),
             0.9,
             runs_models=False,
-            imports=(
-                "fastapi",
-                "uvicorn",
-                "httptools",
-                "uvloop",
-                "orjson",
-                "prometheus_client",
-                "yaml",
-                *_IMPORTED,
+            imports=(*_HTTP_IMPORTED, *_ENGINES_IMPORTED, *_INPUTS_IMPORTED),
+        ),
+        Recipe(
+            "http-paddle",
+            "FastAPI and uvicorn over Paddle 3.3.1: services of `mconv scaffold --server http --backend paddle`",
+            ("3.11", "3.10", "3.12", "3.13"),
+            (
+                Step("server", _HTTP_SERVER),
+                Step("Paddle", ("paddlepaddle==3.3.1", "numpy>=2,<3", *_COMMON)),
+                Step("service inputs", (*_INPUTS, "numpy>=2,<3")),
             ),
+            1.0,
+            imports=(*_HTTP_IMPORTED, *_INPUTS_IMPORTED),
         ),
         Recipe(
             "triton",
@@ -250,7 +255,7 @@ RECIPES: dict[str, Recipe] = {
             ),
             1.0,
             runs_models=False,
-            imports=_IMPORTED,
+            imports=(*_ENGINES_IMPORTED, *_INPUTS_IMPORTED),
             probe=_TRITON,
             glibc=(2, 35),
         ),

@@ -4,7 +4,8 @@ Executed by the runtime's interpreter (from Python 3.8 on), speaks the frames of
 by whether there is a network of its own (``isolated``). Each further one says what to ``do`` and is answered by one:
 
 - ``inputs``: what the ``module`` of the service in ``folder`` makes of a request;
-- ``whole``: what the modules of a service of several models in ``folder`` answer to a request, around Paddle in this process;
+- ``whole``: what the modules of a service of several models in ``folder`` answer to a request; before that, each run of a
+  model is a frame with the stage to ``run`` and its inputs, which is answered by one with the outputs;
 - ``start``: the interpreter is started with ``arguments`` and ``environment`` in ``folder``, and listens on ``ports``
   within ``ready_timeout``, or answers 200 at ``health`` where that is not null; ``request_timeout`` is for each of the
   following:
@@ -23,7 +24,6 @@ has written, and others, have Paddle Serving's HTTP gateway, which takes no addr
 import contextlib
 import ctypes
 import fcntl
-import glob
 import importlib
 import json
 import os
@@ -210,41 +210,13 @@ def check(number, text, keys, values):
     return {key: json.loads(value) for key, value in zip(keys, values)}
 
 
-def whole(ocr):
-    """A request -> the answer, by a service's own steps and its models without the pipeline, as Paddle runs them by default."""
-    import yaml
-    from paddle import inference
-
-    with open("config.yml", encoding="utf-8") as file:
-        operators = yaml.safe_load(file)["op"]
-    predictors = {}
-    for name in ocr.STAGES:
-        (program,) = glob.glob(
-            os.path.join(glob.escape(operators[name]["local_service_conf"]["model_config"]), "*.pdmodel")
-        )
-        config = inference.Config(program, program[: -len(".pdmodel")] + ".pdiparams")
-        config.disable_gpu()
-        config.disable_glog_info()
-        predictors[name] = inference.create_predictor(config)
-
-    def run(name, feed):
-        predictor = predictors[name]
-        for known, array in zip(predictor.get_input_names(), feed.values()):
-            predictor.get_input_handle(known).copy_from_cpu(array)
-        predictor.run()
-        return {known: predictor.get_output_handle(known).copy_to_cpu() for known in predictor.get_output_names()}
-
-    stages = {name: ocr.stage(name) for name in ocr.STAGES}
-    return lambda request: ocr.read(stages, run, request)
-
-
 class Driver:
     """Does what the frames say; each method answers one of them with a header and arrays."""
 
-    def __init__(self, isolated, np):
-        self.isolated, self.np = isolated, np
+    def __init__(self, isolated, np, exchange):
+        self.isolated, self.np, self.exchange = isolated, np, exchange
         self.request = {}
-        self.service = self.inputs_of = self.read = None
+        self.service = self.inputs_of = self.stages = None
         self.rpc: Any = None
 
     def inputs(self, header, feed):
@@ -255,13 +227,17 @@ class Driver:
         return {"names": list(arrays)}, list(arrays.values())
 
     def whole(self, header, feed):
-        import paddle
+        """By a service's own steps around its models, which whoever asks for it runs: a frame for each run of one."""
+
+        def run(name, feed):
+            _, outputs = self.exchange({"run": name, "names": list(feed)}, list(feed.values()))
+            return {str(place): array for place, array in enumerate(outputs)}
 
         with modules_of(header["folder"]):
-            if self.read is None:
-                self.read = whole(importlib.import_module("ocr_input"))
-            answer = {key: json.loads(value) for key, value in self.read(feed).items()}
-        return {"names": [], "others": answer, "version": paddle.__version__}, []
+            ocr = importlib.import_module("ocr_input")
+            self.stages = self.stages or {name: ocr.stage(name) for name in ocr.STAGES}
+            answer = ocr.read(self.stages, run, feed)
+        return {"names": [], "others": {key: json.loads(value) for key, value in answer.items()}}, []
 
     def start(self, header, feed):
         started = time.time()
@@ -339,9 +315,14 @@ def main():
     import numpy as np
 
     read_frame(requests, np)
-    driver = Driver(isolated, np)
-    write_frame(replies, {"isolated": isolated})
     frames = queue.Queue()  # type: ignore[var-annotated]
+
+    def exchange(header, arrays):
+        write_frame(replies, header, arrays)
+        return frames.get()
+
+    driver = Driver(isolated, np, exchange)
+    write_frame(replies, {"isolated": isolated})
 
     def follow():
         """When mconv is gone, however it went, nothing may stay behind."""

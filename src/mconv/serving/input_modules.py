@@ -23,6 +23,7 @@ MODULES = {kind: f"{kind}_input.py" for kind in (*KINDS, OCR)}
 LABELS, CHARACTERS = "labels.txt", "characters.txt"
 # what reads a model's outputs, by what PaddleX calls that
 ANSWERS = {"text": "text_answer.py", "boxes": "box_answer.py"}
+MAX_PAGES = 4  # of a request to a service that reads texts off them
 _MAX_BATCH = 10  # of the shapes that TensorRT prepares for
 _MAX_RESIZED = 2_000_000  # pixels of one picture: 24 MB as the model takes it
 _MAX_PAGE = 6_000_000  # of a page in its own proportions: an A4 sheet at 200 dots per inch has 3.9 million

@@ -12,47 +12,42 @@ from pathlib import Path
 
 from mconv.artifacts.described import NAME as DESCRIPTION
 from mconv.errors import MconvError, UnsupportedError, UsageError
-from mconv.printable import printable, quoted
+from mconv.printable import printable
 from mconv.program.files import load_program, locate
 from mconv.program.program import Program
-from mconv.serving import configure, input_modules, paddlex, scaffold
+from mconv.serving import configure, input_modules, paddlex, scaffold, servers
 from mconv.serving.configure import ServingConfig
 from mconv.serving.image_settings import ImageOptions
-from mconv.serving.input_modules import ANSWERS, LABELS, MODULES, Service
+from mconv.serving.input_modules import ANSWERS, LABELS, MAX_PAGES, MODULES, Service
 from mconv.serving.kinds import OCR, inputs_of
 from mconv.serving.paddlex import PaddleX
 from mconv.serving.rendering import literal, render
-from mconv.serving.servers import DEFAULT
-from mconv.serving.servers import paddle_serving_files as files
-from mconv.serving.servers.interface import Model
+from mconv.serving.servers import Model, Stage
 from mconv.serving.service_options import ServiceOptions, check
 
 # what ``inference.yml`` says that outputs are read as → the stage
 STAGES = {"boxes": "det", "labels": "cls", "text": "rec"}
 _WHAT = {"det": "a text detector", "cls": "a classifier of directions", "rec": "a text recogniser"}
-MODELS = "models"  # the folder of the service that has one for each stage
 _MOST_EDGE = 6000  # of a page, as the detector sees it: 736 x 5888 is a page of 1 to 8
-_MAX_PAGES = 4
-_WORKERS = 8  # threads that take requests: the three models are at work on different ones
 
 
 @dataclass(frozen=True)
-class Stage:
-    """One model of such a service.
+class Source:
+    """One model of such a service, as the user gives it.
 
     Attributes:
-        source: what the user called it.
+        name: what the user called it.
         config, program: of the ``serving_server/`` folder that was made of it.
         described: its ``inference.yml``.
     """
 
-    source: str
+    name: str
     config: ServingConfig
     program: Program
     described: PaddleX
 
 
-def read(source: str, server: Path) -> tuple[str, Stage]:
+def read(source: str, server: Path) -> tuple[str, Source]:
     """The stage that a ``serving_server/`` folder is for, by its ``inference.yml``.
 
     Raises:
@@ -69,7 +64,7 @@ def read(source: str, server: Path) -> tuple[str, Stage]:
     return name, replace(stage, described=replace(stage.described, path=place / DESCRIPTION))
 
 
-def _read(source: str, server: Path) -> tuple[str, Stage]:
+def _read(source: str, server: Path) -> tuple[str, Source]:
     described = paddlex.find(server)
     name = None if described is None else STAGES.get(described.answer or "")
     if described is None or name is None:
@@ -80,25 +75,25 @@ def _read(source: str, server: Path) -> tuple[str, Stage]:
             "the model; where that came without one, as from RapidOCR, put there that of the folder it was made from",
         )
     config = configure.read(server / configure.SERVER_TEXT)
-    return name, Stage(source, config, load_program(locate(server)), described)
+    return name, Source(source, config, load_program(locate(server)), described)
 
 
-def require(stages: Mapping[str, Stage]) -> None:
+def require(sources: Mapping[str, Source]) -> None:
     """Refuse what is no whole.
 
     Raises:
         UsageError: a stage is missing.
     """
     for name in ("det", "rec"):
-        if name not in stages:
+        if name not in sources:
             raise UsageError(
-                f"--pipeline {OCR}: there is no {_WHAT[name][2:]} among {', '.join(s.source for s in stages.values())}",
+                f"--pipeline {OCR}: there is no {_WHAT[name][2:]} among {', '.join(s.name for s in sources.values())}",
                 f"it takes {_WHAT['det']}, {_WHAT['rec']} and, if wanted, {_WHAT['cls']}",
             )
 
 
-def plan(stages: Mapping[str, Stage], options: ServiceOptions) -> Service:
-    """Work out a service of these stages, whose models are in ``models/`` beside its files.
+def plan(sources: Mapping[str, Source], options: ServiceOptions) -> Service:
+    """Work out a service of these, by their stages, whose models are in its server's folder for them.
 
     Raises:
         UsageError: options that mean nothing to it, or a stage is missing.
@@ -107,43 +102,42 @@ def plan(stages: Mapping[str, Stage], options: ServiceOptions) -> Service:
     """
     _refuse(options)
     check(options)
-    require(stages)
+    made_for = servers.chosen(options)
+    folder = models_of(options)
+    require(sources)
     service = Service(OCR)
-    order = [name for name in STAGES.values() if name in stages]
-    operators: list[str] = []
-    ranges = {}
+    order = [name for name in STAGES.values() if name in sources]
+    stages: dict[str, Stage] = {}
     for name in order:
-        stage = stages[name]
-        settled = scaffold.settled(options, stage.program)
-        one, shapes = _one(name, stage)
+        source = sources[name]
+        one, shapes = _one(name, source)
         service.files.update(one.files)
         service.notes += [f"{name}: {note}" for note in one.notes]
-        model = Model(stage.config, stage.program, f"{MODELS}/{name}", shapes)
-        ranges[name] = files.dynamic_shape_info(model.ranges)
-        operator = files.operator(name, one, model, settled)
-        operators.append(operator if not operators else _without_comments(operator))
-    also = f"# the service's name, part of the URL\nname: {options.name}\n"
-    service.files[files.CONFIG] = files.settings(options, "\n".join(operators), _WORKERS, also)
-    service.files[files.SERVICE] = render(
-        "ocr_service.py",
-        SUMMARY="pages in, texts and their boxes out",
-        NAME=options.name,
-        LOG_FILE=quoted(options.log_file),
-        LOG_LEVEL=quoted(options.log_level),
-        DYNAMIC_SHAPES=literal(ranges),
-    )
+        model = Model(source.config, source.program, f"{folder}/{name}", shapes)
+        stages[name] = Stage(one, model, scaffold.settled(options, source.program))
     service.files["crops.py"] = render("crops.py")
-    service.files[MODULES[OCR]] = render(MODULES[OCR], STAGES=literal(order), LABELS=LABELS, MAX_PAGES=_MAX_PAGES)
+    service.files[MODULES[OCR]] = render(MODULES[OCR], STAGES=literal(order), LABELS=LABELS, MAX_PAGES=MAX_PAGES)
     service.summary = f"pages go through {', '.join(order)}; answers are texts, boxes and scores"
-    files.add_around(service, options, f"./{MODELS}")
+    made_for.pipeline(service, stages, options)
     return service
+
+
+def models_of(options: ServiceOptions) -> str:
+    """The folder of the models, as seen from the service's.
+
+    Raises:
+        UsageError: the server takes one model alone.
+    """
+    server = servers.named(options.server)
+    if not server.models:
+        able = ", ".join(name for name, each in servers.SERVERS.items() if each.models)
+        raise UsageError(f"--server {server.name}: takes one model, not a pipeline of several", f"one of {able}")
+    return server.models
 
 
 def _refuse(options: ServiceOptions) -> None:
     for flag, given in (
         ("--service", options.service),
-        ("--server", None if options.server == DEFAULT else options.server),
-        ("--backend", options.backend),
         ("--labels", options.labels),
         ("--tokenizer", options.tokenizer),
         ("--text-input", options.text_inputs or None),
@@ -156,15 +150,15 @@ def _refuse(options: ServiceOptions) -> None:
             raise UsageError(f"{flag}: a service of several models takes it from each {DESCRIPTION}", "leave it out")
 
 
-def _one(name: str, stage: Stage) -> tuple[Service, input_modules.Shapes]:
+def _one(name: str, source: Source) -> tuple[Service, input_modules.Shapes]:
     """What comes before and after the model of a stage, under that stage's name."""
     one = Service("image")
-    inputs = inputs_of(stage.config, stage.program)
+    inputs = inputs_of(source.config, source.program)
     more = {"most_edge": _MOST_EDGE} if name == "det" else {}
-    shapes = input_modules.image(one, inputs, ServiceOptions(), None, stage.described, **more)
-    input_modules.labels(one, ServiceOptions(), stage.program, None, stage.described)
-    input_modules.answers(one, stage.program, stage.described)
-    outputs = [port.shape for port in stage.program.fetches]
+    shapes = input_modules.image(one, inputs, ServiceOptions(), None, source.described, **more)
+    input_modules.labels(one, ServiceOptions(), source.program, None, source.described)
+    input_modules.answers(one, source.program, source.described)
+    outputs = [port.shape for port in source.program.fetches]
     wanted, rank = {"det": (ANSWERS["boxes"], 4), "cls": (LABELS, 2), "rec": (ANSWERS["text"], 3)}[name]
     why = None
     if wanted not in one.files:
@@ -174,14 +168,9 @@ def _one(name: str, stage: Stage) -> tuple[Service, input_modules.Shapes]:
         why = f"the output is {found}, one of {rank} dimensions is read as {wanted[: -len('.py')]}"
     elif inputs[0].shape[0] not in (None, 1 if name == "det" else None):
         why = f"it takes {inputs[0].shape[0]} pictures at a time, any number is needed"
-    elif name == "cls" and not any("180" in label for label in stage.described.words or []):
-        why = f"none of the labels {printable(', '.join(stage.described.words or [])[:60], 80)} says 180"
+    elif name == "cls" and not any("180" in label for label in source.described.words or []):
+        why = f"none of the labels {printable(', '.join(source.described.words or [])[:60], 80)} says 180"
     if why is not None:
-        raise UnsupportedError(f"{stage.source}: cannot be {_WHAT[name]} of this service: {why}")
+        raise UnsupportedError(f"{source.name}: cannot be {_WHAT[name]} of this service: {why}")
     one.files[f"{name}_input.py"] = one.files.pop(MODULES["image"])
     return one, shapes
-
-
-def _without_comments(text: str) -> str:
-    """Another operator's settings: what they mean is said at the first."""
-    return "\n".join(line for line in text.splitlines() if not line.lstrip().startswith("#"))

@@ -10,7 +10,6 @@ from typing import Optional
 from mconv.artifacts.output import staged
 from mconv.errors import NotAModelError, UsageError
 from mconv.passes import half_loading
-from mconv.printable import printable
 from mconv.program import files
 from mconv.program.paths import PathLike
 from mconv.program.program import Program
@@ -79,14 +78,7 @@ def plan(
         CorruptModelError: one of these is damaged.
     """
     check(options)
-    made_for = servers.named(options.server)
-    made_for.check(options)
-    if options.backend is not None and options.backend not in made_for.backends:
-        known = ", ".join(made_for.backends)
-        raise UsageError(
-            f"--backend: {made_for.name} runs no {printable(options.backend, 80)!r}",
-            f"one of {known}" if known else "leave it out: it has no choice",
-        )
+    made_for = servers.chosen(options)
     options = settled(options, program)
     inputs = inputs_of(config, program)
     tokenizer = tokenizer_files.find(options.tokenizer, beside) if options.service in (None, "text") else None

@@ -39,16 +39,17 @@ def scaffold(chosen: Scaffold) -> Written:
         return room.scaffold(sources[0], chosen.out, room.options_from(chosen.said()), force=chosen.force)
     sources, out = _parted(sources, chosen.out)
     options = room.options_from({"name": OCR, **chosen.said()})
+    models = ocr.models_of(options)
     with staged(out, force=chosen.force, protect=sources) as folder:
-        stages: dict[str, ocr.Stage] = {}
+        found: dict[str, ocr.Source] = {}
         for source in sources:
-            server = _prepared(Path(source), folder / ocr.MODELS)
-            name, stage = ocr.read(os.fspath(source), server)
-            if name in stages:
-                raise UsageError(f"{stages[name].source} and {stage.source} are both of the stage {name}", "name one")
-            server.rename(server.parent / name)
-            stages[name] = stage
-        service = ocr.plan(stages, options)
+            server = _prepared(Path(source), folder / models)
+            stage, read = ocr.read(os.fspath(source), server)
+            if stage in found:
+                raise UsageError(f"{found[stage].name} and {read.name} are both of the stage {stage}", "name one")
+            server.rename(server.parent / stage)
+            found[stage] = read
+        service = ocr.plan(found, options)
         service.write(folder)
     return service.written(out, options)
 

@@ -9,10 +9,11 @@ from typing import Optional
 from mconv.errors import UsageError
 from mconv.printable import printable
 from mconv.serving.servers.http import Http
-from mconv.serving.servers.interface import Addresses, Binding, FoundService, Launch, Model, Server
+from mconv.serving.servers.interface import Addresses, Binding, FoundService, Launch, Model, Server, Stage
 from mconv.serving.servers.openvino_model_server import OpenVINOModelServer, not_startable
 from mconv.serving.servers.paddle_serving import PaddleServing
 from mconv.serving.servers.triton import Triton
+from mconv.serving.service_options import ServiceOptions
 
 __all__ = [
     "DEFAULT",
@@ -23,6 +24,8 @@ __all__ = [
     "Launch",
     "Model",
     "Server",
+    "Stage",
+    "chosen",
     "named",
     "of",
     "read",
@@ -46,6 +49,23 @@ def named(name: str) -> Server:
     return SERVERS[name]
 
 
+def chosen(options: ServiceOptions) -> Server:
+    """The server that options name, which takes all of them.
+
+    Raises:
+        UsageError: there is none of that name, or an option means nothing to it.
+    """
+    server = named(options.server)
+    server.check(options)
+    if options.backend is not None and options.backend not in server.backends:
+        known = ", ".join(server.backends)
+        raise UsageError(
+            f"--backend: {server.name} runs no {printable(options.backend, 80)!r}",
+            f"one of {known}" if known else "leave it out: it has no choice",
+        )
+    return server
+
+
 def of(service: FoundService) -> Server:
     """The server that a service is made for."""
     return SERVERS[service.server_name]
@@ -62,7 +82,7 @@ def runtime_of(server: Server, service: Optional[FoundService]) -> str:
     """
     if not server.runtime:
         raise not_startable(service)
-    return server.runtime
+    return server.runtime if service is None or service.runtime is None else service.runtime
 
 
 def read(folder: Path) -> Optional[FoundService]:

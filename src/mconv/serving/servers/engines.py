@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import ast
 import posixpath
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Optional
+from typing import Any, Optional
 
 from mconv.serving import onednn
+from mconv.serving.configure import ServingVar
 from mconv.serving.input_modules import Service
 from mconv.serving.rendering import literal, render
-from mconv.serving.servers.interface import Model
+from mconv.serving.servers.interface import Model, Stage
 from mconv.serving.service_options import ServiceOptions
 
 ENGINE = "engine.py"
@@ -28,18 +30,47 @@ def engine(service: Service, model: Model, options: ServiceOptions, *, paddle: b
         paddle: whether the managed runtimes can run the model in Paddle for this server.
         up: the service's folder, as seen from the one that ``engine.py`` is in.
     """
-    backend = options.backend or OPENVINO
+    path = ONNX if options.backend == ONNXRUNTIME else posixpath.join(up, model.path)
     weights = onednn.product_bytes(model.program)
     fast = onednn.settle(options.onednn, options.device_type in (None, 0), service.sizes, weights)
+    return _rendered(options, paddle, fast.on, path, _variables(model.config.feeds), _variables(model.config.fetches))
+
+
+def engine_of_stages(stages: Mapping[str, Stage], options: ServiceOptions, *, paddle: bool) -> str:
+    """The text of ``engine.py`` for several models, by their stages."""
+    onnx = options.backend == ONNXRUNTIME
+    return _rendered(
+        options,
+        paddle,
+        False,
+        {name: onnx_of(stage.model.path) if onnx else stage.model.path for name, stage in stages.items()},
+        {name: _variables(stage.model.config.feeds) for name, stage in stages.items()},
+        {name: _variables(stage.model.config.fetches) for name, stage in stages.items()},
+    )
+
+
+def onnx_of(folder: str) -> str:
+    """The file of ONNX Runtime of one of several models, beside its folder's program."""
+    return posixpath.join(folder, ONNX)
+
+
+def _variables(found: Iterable[ServingVar]) -> dict[str, str]:
+    """What clients call an input or an output → the model's variable."""
+    return {var.alias: var.name for var in found}
+
+
+def _rendered(options: ServiceOptions, paddle: bool, fast: bool, model: Any, inputs: Any, outputs: Any) -> str:
+    backend = options.backend or OPENVINO
     return render(
         ENGINE,
         ENGINE=backend,
         INSTEAD=literal(f"--backend {PADDLE}, or {_OTHER}" if paddle else _OTHER),
-        MODEL=literal(ONNX if backend == ONNXRUNTIME else posixpath.join(up, model.path)),
-        INPUTS=literal({var.alias: var.name for var in model.config.feeds}),
-        OUTPUTS=literal({var.alias: var.name for var in model.config.fetches}),
+        MODEL=literal(model),
+        EACH="" if isinstance(model, str) else "; of each stage",
+        INPUTS=literal(inputs),
+        OUTPUTS=literal(outputs),
         IR_OPTIM=options.ir_optim,
-        ONEDNN=fast.on and backend == PADDLE,
+        ONEDNN=fast and backend == PADDLE,
     )
 
 

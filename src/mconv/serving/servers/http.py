@@ -6,21 +6,35 @@ the templates in ``templates/http/``.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Optional
 
 from mconv.errors import NotAModelError, UsageError
 from mconv.printable import quoted
-from mconv.serving.input_modules import ANSWERS, CHARACTERS, LABELS, MODULES, Service
+from mconv.program.dtypes import DType
+from mconv.serving.input_modules import MODULES, Service
+from mconv.serving.kinds import ModelInput
 from mconv.serving.rendering import literal, render
 from mconv.serving.servers import manifests
-from mconv.serving.servers.engines import BACKENDS, ENGINE, ONNX, ONNXRUNTIME, OPENVINO, PADDLE, engine, settings
-from mconv.serving.servers.interface import Addresses, Binding, FoundService, Launch, Model
+from mconv.serving.servers.engines import (
+    BACKENDS,
+    ENGINE,
+    ONNX,
+    ONNXRUNTIME,
+    OPENVINO,
+    PADDLE,
+    engine,
+    engine_of_stages,
+    onnx_of,
+    settings,
+)
+from mconv.serving.servers.interface import Addresses, Binding, FoundService, Launch, Model, Stage
 from mconv.serving.servers.parts import BATCHING, HOME, REQUEST_DATA, TAKEN, batching, client, mounted
-from mconv.serving.servers.requests import KEY_VALUE, OPEN_INFERENCE, OPEN_TYPES, TENSORS
+from mconv.serving.servers.requests import KEY_VALUE, OPEN_INFERENCE, PAGES, TENSORS, open_type
 from mconv.serving.service_options import ServiceOptions
 
-CONFIG, SERVICE = "service.yml", "service.py"
+CONFIG, SERVICE, MODEL = "service.yml", "service.py", "model.py"
 # what nothing is filled into
 PARTS = ("batcher.py", "protocols.py")
 # of the runtime `http`, and of a service's requirements.txt
@@ -46,6 +60,7 @@ ENGINE_PACKAGES = {
 }  # fmt: skip
 _BATCH = 32  # requests that are run together, at most
 _LENGTH_STEP = 8  # tokens
+_WITH_PADDLE = "http-paddle"  # the runtime whose engine is Paddle
 # Paddle and another engine add up in another order
 _TOLERANCE = 2e-4
 
@@ -57,6 +72,7 @@ class Http:
     backends: tuple[str, ...] = BACKENDS
     rpc = False
     tolerance = _TOLERANCE
+    models = "models"
 
     def check(self, options: ServiceOptions) -> None:
         usual = ServiceOptions()
@@ -75,56 +91,37 @@ class Http:
             raise UsageError(f"--device-type {options.device_type}: {self.name} runs models on the CPU", "leave it out")
 
     def files(self, service: Service, model: Model, options: ServiceOptions) -> None:
-        service.rpc = False
-        backend = options.backend or self.backends[0]
         joined = batching(service, model)
-        service.files[CONFIG] = render(
-            f"http/{CONFIG}",
-            NAME=options.name,
-            HTTP_PORT=options.http_port,
-            MODEL=quoted(model.path),
-            CONCURRENCY=options.concurrency or 0,
-            THREADS=options.threads,
-            BATCH_SIZE=_BATCH if joined["JOINABLE"] == "True" else 1,
-            LENGTH_STEP=_LENGTH_STEP if service.padding is not None else 1,
-        )
-        service.files[SERVICE] = render(
-            f"http/{SERVICE}",
-            SUMMARY=f"{TAKEN[service.kind]} in, JSON out",
+        service.files[MODEL] = render(
+            f"http/{MODEL}",
             MODULE=service.input_module,
-            KIND=service.kind,
             LABELS=literal(service.labels_file),
             ANSWERS=literal(service.answer_module),
             OUTPUTS=service.answer_module is None,
-            METADATA=literal(_metadata(service, model)),
         )
         service.files[ENGINE] = engine(service, model, options, paddle=False)
-        for part in PARTS:
-            service.files[part] = render(f"http/{part}")
-        service.files[REQUEST_DATA] = render(REQUEST_DATA)
         service.files[BATCHING] = render(BATCHING, **joined)
-        service.files["http_client.py"] = client("http_client.py", service.kind, options)
-        needed = sorted((*SERVER_PACKAGES, *INPUT_PACKAGES, ENGINE_PACKAGES[backend]))
-        service.files["requirements.txt"] = render("http/requirements.txt", REQUIREMENTS="\n".join(needed))
-        more = sorted({*service.copies, *({LABELS, CHARACTERS, *ANSWERS.values()} & set(service.files))})
-        onnx = [ONNX] if backend == ONNXRUNTIME else []
-        copied = [CONFIG, SERVICE, ENGINE, *PARTS, REQUEST_DATA, BATCHING, MODULES[service.kind], *more, *onnx]
-        service.files["Dockerfile"] = render(
-            "http/Dockerfile", BACKEND=backend, WORKDIR=HOME, COPIED=" ".join(copied), HTTP_PORT=options.http_port
-        )
-        service.files["docker-compose.yml"] = render(
-            "http/docker-compose.yml",
-            NAME=options.name,
-            COMPOSE_NAME=options.name.lower(),
-            HTTP_PORT=options.http_port,
-            **mounted(model.path),
-        )
-        manifests.add(
-            service, model.path, options, inputs=model.inputs, ports={"http": options.http_port}, ready="/health"
-        )
-        if backend == ONNXRUNTIME:
+        together = _BATCH if joined["JOINABLE"] == "True" else 1
+        step = _LENGTH_STEP if service.padding is not None else 1
+        _add_around(service, model.path, options, model.inputs, _metadata(service, model), together, step)
+        if options.backend == ONNXRUNTIME:
             service.notes.append(
                 f"ONNX Runtime wants {ONNX} in the service's folder: `mconv to-onnx {model.path} {ONNX}` there"
+            )
+
+    def pipeline(self, service: Service, stages: Mapping[str, Stage], options: ServiceOptions) -> None:
+        service.files[MODEL] = render(f"http/pipeline_{MODEL}")
+        service.files[ENGINE] = engine_of_stages(stages, options, paddle=False)
+        # each run of a model is one of few lines already
+        service.files[BATCHING] = render(BATCHING, JOINABLE="False", PADDING=None, LENGTHS={}, AND_LENGTHS="")
+        outputs = [{"name": name, "datatype": "BYTES", "shape": [-1]} for name in PAGES]
+        metadata = {"inputs": [_values("image")], "outputs": outputs}
+        _add_around(service, self.models, options, (), metadata, 1, 1)
+        if options.backend == ONNXRUNTIME:
+            first, *_ = (stage.model.path for stage in stages.values())
+            service.notes.append(
+                f"ONNX Runtime wants {ONNX} beside each model: `mconv to-onnx {first} {onnx_of(first)}` and so on in the "
+                "service's folder"
             )
 
     def read(self, folder: Path) -> Optional[FoundService]:
@@ -152,19 +149,20 @@ class Http:
                 f"{path}: not the configuration of a service ({type(e).__name__}: {first})",
                 "write it again with `mconv scaffold --server http`",
             ) from None
-        return FoundService(folder.absolute(), kind, **values, server_name=self.name)
+        return FoundService(folder.absolute(), kind, **values, server_name=self.name, runtime=_runtime(folder))
 
     def launch(self, service: FoundService, binding: Binding) -> Launch:
-        backend = settings(service.folder / ENGINE).get("ENGINE")
-        if backend == PADDLE:
-            raise UsageError(
-                f"{service.folder}: its engine is Paddle, which the managed runtime {self.runtime} does not have",
-                "run it where requirements.txt is installed (its Dockerfile does that)",
-            )
-        if backend == ONNXRUNTIME and not (service.folder / ONNX).is_file():
-            raise UsageError(f"{service.folder} has no {ONNX}", f"make it with `mconv to-onnx MODEL THERE/{ONNX}`")
+        found = settings(service.folder / ENGINE)
+        if found.get("ENGINE") == ONNXRUNTIME:
+            model = found.get("MODEL")
+            for path in model.values() if isinstance(model, dict) else [model]:
+                if not (service.folder / str(path)).is_file():
+                    raise UsageError(
+                        f"{service.folder} has no {path}",
+                        f"make it with `mconv to-onnx MODEL {service.folder / str(path)}`",
+                    )
         environment = {"SERVICE_HOST": binding.host, "SERVICE_HTTP_PORT": str(binding.http_port)}
-        return Launch(self.runtime, (SERVICE,), service.folder, environment)
+        return Launch((SERVICE,), service.folder, environment)
 
     def addresses(self, service: FoundService, binding: Binding) -> Addresses:
         root = f"http://{binding.near}:{binding.http_port}"
@@ -178,17 +176,82 @@ class Http:
         pass  # it goes by its environment
 
 
+def _runtime(folder: Path) -> Optional[str]:
+    """The runtime that a service wants where that is not the usual one."""
+    return _WITH_PADDLE if settings(folder / ENGINE).get("ENGINE") == PADDLE else None
+
+
+def _add_around(
+    service: Service,
+    path: str,
+    options: ServiceOptions,
+    inputs: Sequence[ModelInput],
+    metadata: Mapping[str, Any],
+    together: int,
+    step: int,
+) -> None:
+    """Add the server, its settings, what asks it, and what containers are made with.
+
+    Args:
+        path: the folder of the model or the models, as seen from the service's.
+        inputs: of the model; empty: there are several.
+        metadata: the inputs and outputs as the Open Inference Protocol's metadata has them.
+        together: how many requests are run together at most.
+        step: rows of open length are filled up to a multiple of that.
+    """
+    service.rpc = False
+    backend = options.backend or BACKENDS[0]
+    service.files[CONFIG] = render(
+        f"http/{CONFIG}",
+        NAME=options.name,
+        HTTP_PORT=options.http_port,
+        MODEL=quoted(path),
+        CONCURRENCY=options.concurrency or 0,
+        THREADS=options.threads,
+        BATCH_SIZE=together,
+        LENGTH_STEP=step,
+    )
+    service.files[SERVICE] = render(
+        f"http/{SERVICE}",
+        SUMMARY=f"{TAKEN[service.kind]} in, JSON out",
+        MODULE=service.input_module,
+        KIND=service.kind,
+        METADATA=literal(metadata),
+    )
+    for part in PARTS:
+        service.files[part] = render(f"http/{part}")
+    service.files[REQUEST_DATA] = render(REQUEST_DATA)
+    packages = sorted((*SERVER_PACKAGES, *INPUT_PACKAGES, ENGINE_PACKAGES[backend]))
+    service.files["requirements.txt"] = render("http/requirements.txt", REQUIREMENTS="\n".join(packages))
+    onnx = [ONNX] if backend == ONNXRUNTIME and inputs else []
+    first = [CONFIG, SERVICE, ENGINE, MODEL, *PARTS, REQUEST_DATA, BATCHING, MODULES[service.kind]]
+    copied = [*first, *sorted({*service.files, *service.copies} - {*first, "requirements.txt"}), *onnx]
+    service.files["http_client.py"] = client("http_client.py", service.kind, options)
+    service.files["Dockerfile"] = render(
+        "http/Dockerfile", BACKEND=backend, WORKDIR=HOME, COPIED=" ".join(copied), HTTP_PORT=options.http_port
+    )
+    service.files["docker-compose.yml"] = render(
+        "http/docker-compose.yml",
+        NAME=options.name,
+        COMPOSE_NAME=options.name.lower(),
+        HTTP_PORT=options.http_port,
+        **mounted(path),
+    )
+    manifests.add(service, path, options, inputs=inputs, ports={"http": options.http_port}, ready="/health")
+
+
+def _values(name: str) -> dict[str, Any]:
+    return {"name": name, "datatype": "BYTES", "shape": [-1, 1]}
+
+
 def _metadata(service: Service, model: Model) -> dict[str, Any]:
     """The inputs and outputs as the Open Inference Protocol's metadata has them."""
-    inputs: list[dict[str, Any]] = [{"name": service.kind, "datatype": "BYTES", "shape": [-1, 1]}]
+    inputs = [_values(service.kind)]
     if service.kind == "tensor":
-        inputs = [
-            {"name": i.name, "datatype": OPEN_TYPES[i.dtype.label], "shape": [-1 if d is None else d for d in i.shape]}
-            for i in model.inputs
-        ]
+        inputs = [_tensor(i.name, i.dtype, [-1 if d is None else d for d in i.shape]) for i in model.inputs]
     types = {var.alias: var.dtype for var in model.config.fetches}
-    outputs = [
-        {"name": name, "datatype": OPEN_TYPES[kind.label if (kind := types[name]) is not None else "float32"], "shape": list(shape)}
-        for name, shape in model.outputs.items()
-    ]  # fmt: skip
-    return {"inputs": inputs, "outputs": outputs}
+    return {"inputs": inputs, "outputs": [_tensor(n, types[n] or DType.FP32, s) for n, s in model.outputs.items()]}
+
+
+def _tensor(name: str, dtype: DType, shape: Iterable[int]) -> dict[str, Any]:
+    return {"name": name, "datatype": open_type(name, dtype), "shape": list(shape)}

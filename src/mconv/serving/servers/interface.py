@@ -34,6 +34,7 @@ class FoundService:
         drain: seconds that it takes to end, at most.
         server_name: the server that it is made for.
         modules: where its Python files are, as seen from *folder*.
+        runtime: the managed runtime that has its server with what runs the model; None: the server's usual one.
     """
 
     folder: Path
@@ -51,6 +52,7 @@ class FoundService:
     drain: float = 30
     server_name: str = "paddle-serving"
     modules: str = "."
+    runtime: Optional[str] = None
 
     @property
     def server(self) -> Path:
@@ -115,15 +117,13 @@ class Launch:
     """How a service is started.
 
     Attributes:
-        runtime: the managed runtime that has the server.
-        arguments: what the runtime's interpreter is called with.
+        arguments: what the interpreter of the server's runtime is called with.
         folder: the current folder.
         environment: beside that of the runtime.
         models_in: the managed runtime whose packages run the model, where that is another one; its interpreter is
             ``SERVICE_MODEL_PYTHON``.
     """
 
-    runtime: str
     arguments: tuple[str, ...]
     folder: Path
     environment: Mapping[str, str]
@@ -168,6 +168,21 @@ class Model:
         }
 
 
+@dataclass(frozen=True)
+class Stage:
+    """One model of a service of several.
+
+    Attributes:
+        service: what comes before and after it, and its notes.
+        model: itself.
+        options: with what is settled by its program.
+    """
+
+    service: Service
+    model: Model
+    options: ServiceOptions
+
+
 class Server(Protocol):
     """One server.
 
@@ -179,6 +194,8 @@ class Server(Protocol):
         rpc: whether it speaks Paddle Serving's RPC.
         tolerance: how far its answers may be from those of Paddle, absolute and relative; 0: not at all, but for what
             is lost on the way.
+        models: the folder of a service of several models that has them, as seen from the service's; empty: it takes one
+            model alone.
     """
 
     name: str
@@ -187,6 +204,7 @@ class Server(Protocol):
     backends: tuple[str, ...]
     rpc: bool
     tolerance: float
+    models: str
 
     def check(self, options: ServiceOptions) -> None:
         """Refuse options that mean nothing to it.
@@ -200,6 +218,16 @@ class Server(Protocol):
 
         Raises:
             MconvError: the model or the options do not fit.
+        """
+
+    def pipeline(self, service: Service, stages: Mapping[str, Stage], options: ServiceOptions) -> None:
+        """Add the files around the modules of a service of several models, which are there already, each model's among them.
+
+        Args:
+            stages: in the order in which they are run, by their names.
+
+        Raises:
+            MconvError: the models or the options do not fit.
         """
 
     def read(self, folder: Path) -> Optional[FoundService]:

@@ -14,6 +14,7 @@ import posixpath
 import signal
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Optional
 
@@ -22,14 +23,14 @@ from mconv.printable import printable
 from mconv.program.copying import copy_file
 from mconv.program.files import locate
 from mconv.serving.input_modules import MODULES, Service
-from mconv.serving.kinds import OPENVINO_MODEL_SERVER, ModelInput
+from mconv.serving.kinds import OPENVINO_MODEL_SERVER
 from mconv.serving.rendering import literal, render
 from mconv.serving.servers import manifests, paddle_serving_files
 from mconv.serving.servers.engines import ONNX, PADDLE
 from mconv.serving.servers.http import INPUT_PACKAGES
-from mconv.serving.servers.interface import Addresses, Binding, FoundService, Launch, Model
+from mconv.serving.servers.interface import Addresses, Binding, FoundService, Launch, Model, Stage
 from mconv.serving.servers.parts import HOME, REQUEST_DATA, USAGE, request_of
-from mconv.serving.servers.requests import OPEN_INFERENCE, OPEN_TYPES
+from mconv.serving.servers.requests import OPEN_INFERENCE, open_type
 from mconv.serving.service_options import ServiceOptions
 
 SERVICE, MODELS, CONFIG, MAPPING, CLIENT = (
@@ -50,6 +51,7 @@ class OpenVINOModelServer:
     backends: tuple[str, ...] = FORMS
     rpc = False
     tolerance = _TOLERANCE
+    models = ""
 
     def check(self, options: ServiceOptions) -> None:
         usual = ServiceOptions()
@@ -89,7 +91,7 @@ class OpenVINOModelServer:
             USAGE=USAGE[service.kind],
             MODULE=service.input_module,
             REQUEST=request_of(service.kind),
-            TYPES=literal({i.name: _type(i) for i in model.inputs}),
+            TYPES=literal({i.name: open_type(i.name, i.dtype) for i in model.inputs}),
             OUTPUTS=literal([var.alias for var in model.config.fetches]),
             LABELS=literal(service.labels_file),
             ANSWERS=literal(service.answer_module),
@@ -121,6 +123,9 @@ class OpenVINOModelServer:
             return
         service.later = [posixpath.join(version, name) for name in (PROGRAM, PARAMETERS)]
         service.finish = lambda folder, source: _add_model(service, folder / version, source)
+
+    def pipeline(self, service: Service, stages: Mapping[str, Stage], options: ServiceOptions) -> None:
+        raise UnsupportedError(f"{self.name}: takes one model alone")
 
     def read(self, folder: Path) -> Optional[FoundService]:
         path = folder / SERVICE
@@ -242,12 +247,6 @@ def refusal(program: Path) -> Optional[str]:
         [line for line in lines if line.startswith(("No creator", "Fail", "Internal"))] or lines[-1:] or ["no reason"]
     )
     return printable(said[-1], 200)
-
-
-def _type(given: ModelInput) -> str:
-    if given.dtype.label not in OPEN_TYPES:
-        raise UnsupportedError(f"{given.name}: the Open Inference Protocol has no type for {given.dtype.label}")
-    return OPEN_TYPES[given.dtype.label]
 
 
 def _text(content: Any) -> str:

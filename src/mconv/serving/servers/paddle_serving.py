@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any, Optional
 
@@ -10,7 +11,7 @@ from mconv.errors import NotAModelError, UsageError
 from mconv.serving.input_modules import Service
 from mconv.serving.kinds import OCR
 from mconv.serving.servers import paddle_serving_files as files
-from mconv.serving.servers.interface import EVERYWHERE, Addresses, Binding, FoundService, Launch, Model
+from mconv.serving.servers.interface import EVERYWHERE, Addresses, Binding, FoundService, Launch, Model, Stage
 from mconv.serving.servers.requests import KEY_VALUE, TENSORS
 from mconv.serving.service_options import ServiceOptions
 
@@ -22,12 +23,16 @@ class PaddleServing:
     backends: tuple[str, ...] = ()
     rpc = True
     tolerance = 0.0
+    models = "models"
 
     def check(self, options: ServiceOptions) -> None:
         pass  # the options are its own
 
     def files(self, service: Service, model: Model, options: ServiceOptions) -> None:
         files.add(service, model, options)
+
+    def pipeline(self, service: Service, stages: Mapping[str, Stage], options: ServiceOptions) -> None:
+        files.add_pipeline(service, stages, options, self.models)
 
     def read(self, folder: Path) -> Optional[FoundService]:
         import yaml
@@ -78,7 +83,7 @@ class PaddleServing:
             environment["SERVICE_RPC_PORT"] = str(binding.rpc_port)
         if binding.health_port:
             environment["SERVICE_HEALTH_PORT"] = str(binding.health_port)
-        return Launch(self.runtime, (files.SERVICE,), service.folder, environment)
+        return Launch((files.SERVICE,), service.folder, environment)
 
     def addresses(self, service: FoundService, binding: Binding) -> Addresses:
         near = binding.near

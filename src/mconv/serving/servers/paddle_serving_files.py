@@ -19,7 +19,7 @@ from mconv.serving.input_modules import MODULES, Service
 from mconv.serving.kinds import ModelInput
 from mconv.serving.rendering import literal, render
 from mconv.serving.servers import manifests, parts
-from mconv.serving.servers.interface import Model
+from mconv.serving.servers.interface import Model, Stage
 from mconv.serving.service_options import ServiceOptions
 
 CONFIG, SERVICE, HTTP_SERVER = "config.yml", "web_service.py", "http_server.py"
@@ -31,6 +31,7 @@ _CLIENTS = ("http_client.py", "rpc_client.py")
 SHAPES = "dynamic_shapes.json"
 # requests under way at a time, and how many of them are run together
 _WORKERS, _MANY_WORKERS, _BATCH = 4, 32, 8
+_PIPELINE_WORKERS = 8  # several models are at work on different requests
 _LARGE = 256 << 20  # bytes of weights of which there is one copy, unless the user wants more
 
 
@@ -142,6 +143,34 @@ def add(service: Service, model: Model, options: ServiceOptions) -> None:
     )
     service.files[parts.BATCHING] = render(parts.BATCHING, **parts.batching(service, model))
     add_around(service, options, model.path, model.inputs, copies(service, options, model))
+
+
+def add_pipeline(service: Service, stages: Mapping[str, Stage], options: ServiceOptions, models: str) -> None:
+    """Add those of a service of several models: one Op each.
+
+    Args:
+        models: the folder of the models, as seen from the service's.
+    """
+    operators: list[str] = []
+    for name, stage in stages.items():
+        text = operator(name, stage.service, stage.model, stage.options)
+        operators.append(_without_comments(text) if operators else text)
+    also = f"# the service's name, part of the URL\nname: {options.name}\n"
+    service.files[CONFIG] = settings(options, "\n".join(operators), _PIPELINE_WORKERS, also)
+    service.files[SERVICE] = render(
+        "ocr_service.py",
+        SUMMARY="pages in, texts and their boxes out",
+        NAME=options.name,
+        LOG_FILE=quoted(options.log_file),
+        LOG_LEVEL=quoted(options.log_level),
+        DYNAMIC_SHAPES=literal({name: dynamic_shape_info(stage.model.ranges) for name, stage in stages.items()}),
+    )
+    add_around(service, options, f"./{models}")
+
+
+def _without_comments(text: str) -> str:
+    """Another operator's settings: what they mean is said at the first."""
+    return "\n".join(line for line in text.splitlines() if not line.lstrip().startswith("#"))
 
 
 def add_around(

@@ -6,7 +6,7 @@ import posixpath
 
 from mconv.printable import quoted
 from mconv.serving.input_modules import Service
-from mconv.serving.kinds import PICTURES
+from mconv.serving.kinds import OCR, PICTURES
 from mconv.serving.rendering import literal, render
 from mconv.serving.servers.interface import Model
 from mconv.serving.service_options import ServiceOptions
@@ -15,7 +15,7 @@ BATCHING, REQUEST_DATA = "batching.py", "request_data.py"
 # where the service is in its container, as in the article
 HOME = "/home/model-server/service"
 # what requests hold
-TAKEN = {"text": "texts", "image": "pictures", "tensor": "tensors"}
+TAKEN = {"text": "texts", "image": "pictures", "tensor": "tensors", OCR: "pages"}
 # what a client is called with
 USAGE = {"text": "TEXT ...", "tensor": "NAME=JSON|NAME=@FILE ...", **dict.fromkeys(PICTURES, "PICTURE ...")}
 

@@ -18,6 +18,7 @@ import numpy as np
 from mconv.errors import UnsupportedError
 from mconv.program.dtypes import DType
 from mconv.serving.configure import TYPES
+from mconv.serving.kinds import PICTURES
 
 KEY_VALUE, TENSORS, OPEN_INFERENCE = "key-value", "tensors", "open-inference"
 # of Paddle Serving, and all that one input set can be sent in
@@ -40,12 +41,25 @@ OPEN_TYPES = {
     "bool": "BOOL", "uint8": "UINT8", "uint16": "UINT16", "uint32": "UINT32", "uint64": "UINT64", "int8": "INT8",
     "int16": "INT16", "int32": "INT32", "int64": "INT64", "float16": "FP16", "float32": "FP32", "float64": "FP64",
 }  # fmt: skip
+# what is read off pages, for each of them a text in JSON
+PAGES = ("texts", "boxes", "scores")
 FROM_OPEN_TYPES = {label: name for name, label in OPEN_TYPES.items()}
 _PATHS = (
     (re.compile(r"/v2/models/[^/]+(/versions/[^/]+)?/infer"), OPEN_INFERENCE),
     (re.compile(r"/[^/]+/prediction"), KEY_VALUE),
 )
 _STRING = 12  # elem_type of a text
+
+
+def open_type(name: str, dtype: DType) -> str:
+    """The Open Inference Protocol's type of an input or output.
+
+    Raises:
+        UnsupportedError: it has none.
+    """
+    if dtype.label not in OPEN_TYPES:
+        raise UnsupportedError(f"{name}: the Open Inference Protocol has no type for {dtype.label}")
+    return OPEN_TYPES[dtype.label]
 
 
 def form_of(path: str) -> Optional[str]:
@@ -59,15 +73,15 @@ def message(feed: Mapping[str, object], form: str, kind: str = "tensor") -> dict
     Args:
         form: one of :data:`ALL`.
         kind: of the service: ``text``, ``image`` or ``tensor``. By the Open Inference Protocol, texts and pictures are the
-            elements of one tensor that is called so.
+            elements of one tensor that is called so (those of pages ``image``, too).
 
     Raises:
         UnsupportedError: the form has no field for an array's type.
     """
     if form == OPEN_INFERENCE:
-        if kind in ("text", "image"):
-            values = list(feed.values())
-            return {"inputs": [{"name": kind, "datatype": "BYTES", "shape": [len(values), 1], "data": values}]}
+        if kind == "text" or kind in PICTURES:
+            values, name = list(feed.values()), "image" if kind in PICTURES else kind
+            return {"inputs": [{"name": name, "datatype": "BYTES", "shape": [len(values), 1], "data": values}]}
         return {"inputs": [_input(name, value) for name, value in feed.items()]}
     if form == TENSORS:
         return {"tensors": [_tensor(name, value) for name, value in feed.items()]}

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Optional
 
 from mconv.errors import NotAModelError, UsageError
 from mconv.serving.input_modules import MODULES, Service
+from mconv.serving.kinds import OCR
 from mconv.serving.servers import triton_files as files
 from mconv.serving.servers.engines import BACKENDS, ENGINE, ONNX, ONNXRUNTIME, PADDLE, settings
-from mconv.serving.servers.interface import Addresses, Binding, FoundService, Launch, Model
+from mconv.serving.servers.interface import Addresses, Binding, FoundService, Launch, Model, Stage
 from mconv.serving.servers.requests import OPEN_INFERENCE
 from mconv.serving.service_options import ServiceOptions
 
@@ -22,6 +24,7 @@ class Triton:
     backends: tuple[str, ...] = BACKENDS
     rpc = False
     tolerance = 1e-4  # OpenVINO computes in another order
+    models = "stages"  # models/ is Triton's repository
 
     def check(self, options: ServiceOptions) -> None:
         usual = ServiceOptions()
@@ -39,6 +42,9 @@ class Triton:
     def files(self, service: Service, model: Model, options: ServiceOptions) -> None:
         files.add(service, model, options)
 
+    def pipeline(self, service: Service, stages: Mapping[str, Stage], options: ServiceOptions) -> None:
+        files.add_pipeline(service, stages, options, self.models)
+
     def read(self, folder: Path) -> Optional[FoundService]:
         path = folder / files.SERVICE
         if not (path.is_file() and (folder / files.START).is_file()):
@@ -49,7 +55,7 @@ class Triton:
             versions = [p for p in (folder / files.MODELS / name).iterdir() if p.name.isdigit()]
             newest = max(versions, key=lambda version: int(version.name))
             kind = next(kind for kind, module in MODULES.items() if (newest / module).is_file())
-            engine = settings(newest / ENGINE)
+            engine = {} if kind == OCR else settings(newest / ENGINE)
             inside = newest.relative_to(folder).as_posix()
             values: dict[str, Any] = {
                 "rpc_port": int(content["grpc_port"]),
@@ -59,7 +65,7 @@ class Triton:
                 "drain": float(content["drain_timeout"]),
                 # of a file of ONNX, the model that it was made of
                 "model": content["model"]
-                if engine["MODEL"] == ONNX
+                if kind == OCR or engine["MODEL"] == ONNX
                 else files.from_service(inside, str(engine["MODEL"])),
             }
         except (OSError, ValueError, TypeError, KeyError, AttributeError, StopIteration, SyntaxError) as e:
@@ -77,14 +83,22 @@ class Triton:
             "SERVICE_GRPC_PORT": str(binding.rpc_port or 0),
             "SERVICE_METRICS_PORT": str(binding.health_port or 0),
         }
-        engine = settings(service.folder / service.modules / ENGINE)["ENGINE"]
-        if engine == ONNXRUNTIME and not (service.folder / service.modules / ONNX).is_file():
-            raise UsageError(
-                f"{service.folder / service.modules} has no {ONNX}",
-                "make it with `mconv to-onnx MODEL THERE/model.onnx`",
-            )
+        engine = None
+        for path in self._engines(service):
+            engine = settings(path)["ENGINE"]
+            if engine == ONNXRUNTIME and not path.with_name(ONNX).is_file():
+                raise UsageError(
+                    f"{path.parent} has no {ONNX}", f"make it with `mconv to-onnx MODEL {path.parent / ONNX}`"
+                )
         models_in = "paddle-2.6.2" if engine == PADDLE else None
-        return Launch(self.runtime, (files.START,), service.folder, environment, models_in)
+        return Launch((files.START,), service.folder, environment, models_in)
+
+    @staticmethod
+    def _engines(service: FoundService) -> list[Path]:
+        """The modules that run the model, or each of several."""
+        if service.kind != OCR:
+            return [service.folder / service.modules / ENGINE]
+        return sorted((service.folder / files.MODELS).glob(f"*/[0-9]*/{ENGINE}"))
 
     def addresses(self, service: FoundService, binding: Binding) -> Addresses:
         base = f"http://{binding.near}:{binding.http_port}/v2"

@@ -8,23 +8,27 @@ from __future__ import annotations
 
 import json
 import posixpath
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import Optional
 
-from mconv.errors import UnsupportedError
+from mconv.errors import UnsupportedError, UsageError
 from mconv.printable import quoted
 from mconv.program.dtypes import DType
-from mconv.serving import shape_ranges
+from mconv.serving import input_modules, shape_ranges
 from mconv.serving.input_modules import Service
+from mconv.serving.kinds import OCR, PICTURES, ModelInput
 from mconv.serving.rendering import literal, render
 from mconv.serving.servers import manifests, paddle_serving_files
 from mconv.serving.servers import parts as shared
 from mconv.serving.servers.engines import ENGINE, engine
-from mconv.serving.servers.interface import Model
-from mconv.serving.servers.requests import OPEN_TYPES
+from mconv.serving.servers.interface import Model, Stage
+from mconv.serving.servers.requests import OPEN_TYPES, PAGES
 from mconv.serving.service_options import ServiceOptions
 
 SERVICE, START, MODELS, CLIENT = "service.json", "start.py", "models", "http_client.py"
+TENSORS = "tensors.py"
 CONFIG = "config.pbtxt"
 DRAIN = 30
 # forms for backends that are on no package registry: models go into 1/ under the names that these look for
@@ -40,6 +44,10 @@ TYPES = {
     DType.BF16: "TYPE_BF16",
 }
 _BYTES = "TYPE_STRING"
+# texts, or what is written as JSON
+_COLUMN: tuple[Optional[int], int] = (None, 1)
+# what is read off outputs, by the module that does
+_READ = {"text_answer": ("text", "score"), "box_answer": ("boxes", "score")}
 
 
 def from_service(version: str, path: str) -> str:
@@ -53,19 +61,84 @@ def add(service: Service, model: Model, options: ServiceOptions) -> None:
     Raises:
         UnsupportedError: an input or an output has a type that Triton does not have.
     """
+    files, copies = _repository(service, model, options)
+    for there, moved in ((service.files, files), (service.copies, copies)):
+        there.clear()
+        there.update(moved)  # type: ignore[arg-type]
+    for form, (backend, names) in FORMS.items():
+        service.files[posixpath.join("repositories", form, options.name, CONFIG)] = _form(
+            model, options, _rows(service, model), backend, names
+        )
+    _add_around(
+        service, model.path, options, inputs=model.inputs, cpus=paddle_serving_files.copies(service, options, model)
+    )
+
+
+def add_pipeline(service: Service, stages: Mapping[str, Stage], options: ServiceOptions, models: str) -> None:
+    """Add those of a service of several models: one model of Triton's that runs the others (business logic scripting).
+
+    Args:
+        models: the folder of the models, as seen from the service's.
+
+    Raises:
+        UsageError: the service is called as a stage is.
+        UnsupportedError: an input or an output has a type that Triton does not have.
+    """
+    if options.name in stages:
+        raise UsageError(f"--name {options.name}: a model inside of the service is called so", "another name")
     inside = posixpath.join(MODELS, options.name, "1")
-    service.path, service.rpc = "/v2/models/NAME/infer", False
-    joined = shared.batching(service, model)
-    # what has one dimension alone would get a second one
-    flat = any(len(shape) == 1 for shape in (*(i.shape for i in model.inputs), *model.outputs.values()))
-    rows = _MOST_ROWS[service.kind] if joined["JOINABLE"] == "True" and not flat else 0
-    answers, labels = service.answer_module, service.labels_file
-    read = {"text_answer": ("text", "score"), "box_answer": ("boxes", "score")}.get(answers or "", ())
-    parts = {
+    own = {
         **service.files,
         shared.REQUEST_DATA: render(shared.REQUEST_DATA),
-        shared.BATCHING: render(shared.BATCHING, **joined),
+        TENSORS: render(f"triton/{TENSORS}"),
+        "model.py": render(
+            "triton/pipeline_model.py",
+            SUMMARY="Pages in, texts and their boxes out",
+            OUTPUTS=literal(
+                {name: [var.alias for var in stage.model.config.fetches] for name, stage in stages.items()}
+            ),
+        ),
+    }
+    service.files.clear()
+    service.files.update({posixpath.join(inside, name): text for name, text in own.items()})
+    for name, stage in stages.items():
+        one = Service("tensor")
+        input_modules.tensor(one, stage.model.inputs, stage.options)
+        files, _ = _repository(one, stage.model, replace(stage.options, name=name))
+        service.files.update(files)
+    at_work = max(2, len(stages) * (options.concurrency or 1))
+    service.files[posixpath.join(MODELS, options.name, CONFIG)] = render(
+        "triton/config.pbtxt",
+        NAME=quoted(options.name),
+        ROWS=input_modules.MAX_PAGES,
+        INPUTS=_tensor("image", _BYTES, _COLUMN, input_modules.MAX_PAGES),
+        OUTPUTS=",\n".join(_tensor(name, _BYTES, _COLUMN, input_modules.MAX_PAGES) for name in PAGES),
+        BATCHING=_NOT_JOINED,
+        COUNT=at_work,
+        THREADS=options.threads,
+    )
+    _add_around(service, models, options, inputs=(), cpus=len(stages))
+
+
+def _rows(service: Service, model: Model) -> int:
+    """Rows of a batch; 0: the tensors have no dimension for them."""
+    # what has one dimension alone would get a second one
+    flat = any(len(shape) == 1 for shape in (*(i.shape for i in model.inputs), *model.outputs.values()))
+    joinable = shared.batching(service, model)["JOINABLE"] == "True"
+    return _MOST_ROWS[service.kind] if joinable and not flat else 0
+
+
+def _repository(service: Service, model: Model, options: ServiceOptions) -> tuple[dict[str, str], dict[str, Path]]:
+    """One model's part of the repository: files and copies, by their paths from the service's folder."""
+    inside = posixpath.join(MODELS, options.name, "1")
+    answers, labels = service.answer_module, service.labels_file
+    read = _READ.get(answers or "", ())
+    files = {
+        **service.files,
+        shared.REQUEST_DATA: render(shared.REQUEST_DATA),
+        shared.BATCHING: render(shared.BATCHING, **shared.batching(service, model)),
         ENGINE: engine(service, model, options, paddle=True, up="../../.."),
+        TENSORS: render(f"triton/{TENSORS}"),
         "model.py": render(
             "triton/model.py",
             SUMMARY=f"{shared.TAKEN[service.kind].capitalize()} in, tensors out",
@@ -78,31 +151,38 @@ def add(service: Service, model: Model, options: ServiceOptions) -> None:
             TYPES=literal({var.alias: _dtype(var.dtype, var.alias).label for var in model.config.fetches}),
         ),
     }
-    service.files.clear()
-    service.files.update({posixpath.join(inside, name): text for name, text in parts.items()})
-    copies = {posixpath.join(inside, name): path for name, path in service.copies.items()}
-    service.copies.clear()
-    service.copies.update(copies)
-    service.files[posixpath.join(MODELS, options.name, CONFIG)] = _config(
-        service, model, options, rows, (*read, *(("label",) if labels else ())), outputs=answers is None
+    found = {posixpath.join(inside, name): text for name, text in files.items()}
+    found[posixpath.join(MODELS, options.name, CONFIG)] = _config(
+        service, model, options, (*read, *(("label",) if labels else ())), outputs=answers is None
     )
-    for form, (backend, names) in FORMS.items():
-        service.files[posixpath.join("repositories", form, options.name, CONFIG)] = _form(
-            model, options, rows, backend, names
-        )
+    return found, {posixpath.join(inside, name): path for name, path in service.copies.items()}
+
+
+def _add_around(
+    service: Service, path: str, options: ServiceOptions, *, inputs: Sequence[ModelInput], cpus: int
+) -> None:
+    """Add what starts the server and asks it, and what containers are made with.
+
+    Args:
+        path: the folder of the model or the models, as seen from the service's.
+        inputs: of the model; empty: there are several.
+        cpus: processors that the service keeps busy.
+    """
+    service.path, service.rpc = "/v2/models/NAME/infer", False
     ports = {"HTTP_PORT": options.http_port, "GRPC_PORT": options.rpc_port, "METRICS_PORT": options.health}
-    described = {"name": options.name, "model": model.path, **{k.lower(): v for k, v in ports.items()}}
+    described = {"name": options.name, "model": path, **{k.lower(): v for k, v in ports.items()}}
     service.files[SERVICE] = json.dumps({**described, "drain_timeout": DRAIN}, indent=1) + "\n"
     service.files[START] = render("triton/start.py")
     service.files[CLIENT] = render(
         "triton/http_client.py",
         NAME=options.name,
         HTTP_PORT=options.http_port,
-        KIND=service.kind,
+        KIND="image" if service.kind in PICTURES else service.kind,
+        WRITTEN=literal(PAGES if service.kind == OCR else ()),
         USAGE=shared.USAGE[service.kind],
         PREDICT=render("client_open_inference.py").rstrip("\n"),
         TYPES=literal(
-            {i.name: OPEN_TYPES.get(i.dtype.label, "FP32") for i in model.inputs} if service.kind == "tensor" else {}
+            {i.name: OPEN_TYPES.get(i.dtype.label, "FP32") for i in inputs} if service.kind == "tensor" else {}
         ),
     )
     service.files["requirements.txt"] = render("triton/requirements.txt")
@@ -112,17 +192,17 @@ def add(service: Service, model: Model, options: ServiceOptions) -> None:
         **ports,
         NAME=options.name,
         COMPOSE_NAME=options.name.lower(),
-        **shared.mounted(model.path),
+        **shared.mounted(path),
     )
     manifests.add(
         service,
-        model.path,
+        path,
         options,
-        inputs=model.inputs,
+        inputs=inputs,
         ports={"http": options.http_port, "grpc": options.rpc_port, "metrics": options.health},
         ready="/v2/health/ready",
         live="/v2/health/live",
-        cpus=paddle_serving_files.copies(service, options, model),
+        cpus=cpus,
     )
 
 
@@ -153,16 +233,14 @@ def _inputs(model: Model, rows: int) -> list[str]:
     return [_tensor(i.name, TYPES[_dtype(i.dtype, i.name)], i.shape, rows) for i in model.inputs]
 
 
-def _config(
-    service: Service, model: Model, options: ServiceOptions, rows: int, read: Sequence[str], *, outputs: bool
-) -> str:
+def _config(service: Service, model: Model, options: ServiceOptions, read: Sequence[str], *, outputs: bool) -> str:
+    rows = _rows(service, model)
     inputs, given = _inputs(model, rows), _outputs(model, rows)
-    column: tuple[Optional[int], int] = (None, 1)
     if service.kind != "tensor":
-        inputs = [_tensor(service.kind, _BYTES, column, rows)]
-    given = (given if outputs else []) + [_tensor(name, _BYTES, column, rows) for name in read]
+        inputs = [_tensor(service.kind, _BYTES, _COLUMN, rows)]
+    given = (given if outputs else []) + [_tensor(name, _BYTES, _COLUMN, rows) for name in read]
     if service.kind == "text":
-        given.append(_tensor("truncated", "TYPE_BOOL", column, rows))
+        given.append(_tensor("truncated", "TYPE_BOOL", _COLUMN, rows))
     joined = rows and service.kind == "text" and service.padding is not None
     return render(
         "triton/config.pbtxt",
