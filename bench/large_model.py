@@ -16,7 +16,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from to_serving import Timing, finish, machine
+from section import Section, finish
+from to_serving import Timing, machine
 
 from mconv import __version__
 
@@ -87,26 +88,33 @@ def measure(work: Path, matrices: int, rounds: int) -> tuple[dict[str, Timing], 
     return timings, sum(f.stat().st_size for f in files)
 
 
-def report(timings: dict[str, Timing], size: int, matrices: int, rounds: int) -> tuple[str, list[str]]:
+def report(timings: dict[str, Timing], size: int, matrices: int, rounds: int) -> tuple[Section, list[str]]:
     start, copy, ours = (min(timings[name].wall) for name in (START, COPY, OURS))
     ratio, peak = (ours - start) / copy, max(timings[OURS].peak)
     failed = [] if ratio <= MAX_OF_CP else [f"{ratio:.2f} times cp, more than {MAX_OF_CP}"]
     failed += [] if peak <= MAX_PEAK else [f"{peak:.0f} MB at the peak, more than {MAX_PEAK}"]
-    rows = "\n".join(timing.row(name) for name, timing in timings.items())
-    text = f"""{BEGIN}
-## A large ONNX model
+    table = "\n".join(
+        [
+            "| command | median s | from, to | CPU s | peak MB |",
+            "|---|---|---|---|---|",
+            *(timing.row(name) for name, timing in timings.items()),
+        ]
+    )
+    load = os.getloadavg()[0]
+    english = f"""\
 {size / 1e9:.1f} GB of external data: {matrices} matrices of 256 MB that are transposed, and a table of 256 MB; in the page
 cache, with `--no-verify`. Whole processes, {rounds} rounds of all commands in turn, mconv {__version__}. Machine:
-{machine()}; load average at the end {os.getloadavg()[0]:.1f}. Command: `make bench`.
-
-| command | median s | from, to | CPU s | peak MB |
-|---|---|---|---|---|
-{rows}
-
+{machine()}; load average at the end {load:.1f}. Command: `make bench`."""
+    chinese = f"""\
+{size / 1e9:.1f} GB 外部数据：{matrices} 个需要转置的 256 MB 矩阵和一个 256 MB 的表；已在页缓存中，使用 `--no-verify`。
+整个进程，所有命令轮流执行 {rounds} 轮，mconv {__version__}。机器：{machine()}；结束时的平均负载 {load:.1f}。命令：`make bench`。"""
+    rest = f"""\
 Fastest runs: beside its start-up, mconv takes {ratio:.2f} times as long as `cp` (at most {MAX_OF_CP} is the target), with
-{peak:.0f} MB at the peak (at most {MAX_PEAK}).
-{END}
-"""
+{peak:.0f} MB at the peak (at most {MAX_PEAK})."""
+    rest_zh = f"""\
+按最快的一次：除去启动，mconv 用时为 `cp` 的 {ratio:.2f} 倍（目标：至多 {MAX_OF_CP}），
+内存峰值 {peak:.0f} MB（至多 {MAX_PEAK}）。"""
+    text = Section.of(english, table, chinese, (rest, rest_zh))
     return text, failed
 
 

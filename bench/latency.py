@@ -30,7 +30,8 @@ from unittest import mock
 
 import numpy as np
 from before import BEFORE, sources
-from to_serving import finish, machine
+from section import Section, finish
+from to_serving import machine
 
 from mconv import __version__, runtimes
 from mconv.errors import MconvError
@@ -69,7 +70,11 @@ MobileNetV3 has no operator left that a pass could take: 46 of its 46 batch norm
 are part of a convolution, the squeeze-and-excitation blocks are two of these and a product. oneDNN's kernels take 60% of
 the time, a little more than ONNX Runtime takes in all (6.8 ms against 5.9). The rest is not in kernels: what Paddle does
 around each of its 85 operators; the new executor and PIR take as long.
-
+"""
+SMALL_ZH = """\
+MobileNetV3 已没有任何 pass 还能取走的算子：46 个批归一化、47 个激活和 10 个残差全都并入了卷积，
+squeeze-and-excitation 块为两个卷积和一个乘积。oneDNN 的核占 60% 的时间，略多于 ONNX Runtime 的全部时间（6.8 毫秒对 5.9）。
+其余不在核里：是 Paddle 在它的 85 个算子前后各自所做的事；新执行器和 PIR 用时一样。
 """
 
 
@@ -256,26 +261,35 @@ def named(measured: list[Group], title: str) -> Group:
 # the report ----------------------------------------------------------------------------------------------------------
 
 
-def missed(name: str, measured: list[Group]) -> list[str]:
-    """The targets that an architecture does not reach."""
+def missed(name: str, measured: list[Group]) -> list[tuple[str, str]]:
+    """The targets that an architecture does not reach, in English and Chinese."""
     found = []
 
-    def check(what: str, value: Optional[float], of: Optional[float], most: float) -> None:
+    def check(what: str, zh: str, value: Optional[float], of: Optional[float], most: float) -> None:
         if value is None or of is None:
             return
         if value / of > most:
-            found.append(f"{MODELS[name]}: {what}: {value / of:.2f}, more than {most}")
+            english = f"{MODELS[name]}: {what}: {value / of:.2f}, more than {most}"
+            found.append((english, f"{MODELS[name]}：{zh}：{value / of:.2f}，大于 {most}"))
 
     for group in (group for group in measured if group.of(OWN)):
         for lane in group.lanes[1:]:
-            check(f"{lane.label} in {group.title}, of Paddle's own export", lane.best, group.of(OWN), OF_OWN)
+            what, zh = (
+                f"{lane.label} in {group.title}, of Paddle's own export",
+                f"{lane.label}，{group.title}，比 Paddle 自己的导出",
+            )
+            check(what, zh, lane.best, group.of(OWN), OF_OWN)
     last = named(measured, "everywhere")
-    check("in 3.3.1, of ONNX Runtime", last.of("Paddle 3.3.1"), last.of("ONNX Runtime"), OF_ORT)
-    check("in 2.3.2, of 2.6.2", last.of("Paddle 2.3.2"), last.of("Paddle 2.6.2"), OF_26)
+    check(
+        "in 3.3.1, of ONNX Runtime", "3.3.1，比 ONNX Runtime", last.of("Paddle 3.3.1"), last.of("ONNX Runtime"), OF_ORT
+    )
+    check("in 2.3.2, of 2.6.2", "2.3.2，比 2.6.2", last.of("Paddle 2.3.2"), last.of("Paddle 2.6.2"), OF_26)
     if name in ("bert", "vit"):
-        check("in 2.3.2, of the configuration before", last.of(NOW), last.of(THEN), 1 / FASTER)
+        what, zh = "of the configuration before", "比以前的配置"
+        check(f"in 2.3.2, {what}", f"2.3.2，{zh}", last.of(NOW), last.of(THEN), 1 / FASTER)
         other = named(measured, ELSEWHERE)
-        check(f"in 2.3.2 with {ELSEWHERE}, of the configuration before", other.of(NOW), other.of(THEN), 1 / FASTER)
+        here = f"in 2.3.2 with {ELSEWHERE}, {what}", f"2.3.2，其他处理器的核，{zh}"
+        check(*here, other.of(NOW), other.of(THEN), 1 / FASTER)
     return found
 
 
@@ -285,8 +299,8 @@ def _cell(value: Optional[float], of: Optional[float] = None) -> str:
     return f"{value:.1f}" + (f" ({value / of:.2f})" if of else "")
 
 
-def _before_and_now(results: dict[str, list[Group]]) -> str:
-    """The table of what tuning gained; nothing where no transformer was measured."""
+def _before_and_now(results: dict[str, list[Group]]) -> Optional[Section]:
+    """The table of what tuning gained; None where no transformer was measured."""
     faster = []
     for name, measured in results.items():
         for group in (named(measured, "everywhere"), named(measured, ELSEWHERE)):
@@ -294,22 +308,22 @@ def _before_and_now(results: dict[str, list[Group]]) -> str:
             if name in ("bert", "vit") and was and now:
                 where = "this processor" if group.title == "everywhere" else "MKL with SSE4.2, oneDNN with AVX2"
                 faster.append(f"| {MODELS[name]} | {where} | {was:.1f} | {now:.1f} | {was / now:.2f} |")
-    rows = "\n".join(faster)
-    if not rows:
-        return ""
-    return f"""\
+    if not faster:
+        return None
+    english = """\
 Transformers in 2.3.2, before and now. Without oneDNN, products run in MKL, whose kernels for AVX2 and AVX-512 are used on
 Intel's processors alone; there they are about as fast as those of ONNX Runtime, which leaves little to gain (see above).
-The second row has the kernels that both libraries choose on other processors:
+The second row has the kernels that both libraries choose on other processors:"""
+    chinese = """\
+2.3.2 中的 Transformer，以前和现在。没有 oneDNN 时乘积在 MKL 中运行，其 AVX2 和 AVX-512 的核只用于 Intel 的处理器；
+在那里它们和 ONNX Runtime 的差不多快，可改进的余地很小（见上）。第二行用的是两个库在其他处理器上选择的核："""
+    table = ["| model | kernels | before | now | times as fast |", "|---|---|---|---|---|", *faster]
+    return Section.of(english, "\n".join(table), chinese)
 
-| model | kernels | before | now | times as fast |
-|---|---|---|---|---|
-{rows}
 
-"""
-
-
-def report(results: dict[str, list[Group]], threads: int, cpu: bool, failed: list[str], picture: bool) -> str:
+def report(
+    results: dict[str, list[Group]], threads: int, cpu: bool, failed: list[tuple[str, str]], picture: bool
+) -> Section:
     labels = [OWN, TORCH, UNTRAINED, ONNX, JSON]
     rows = []
     for name, measured in results.items():
@@ -319,35 +333,51 @@ def report(results: dict[str, list[Group]], threads: int, cpu: bool, failed: lis
                 continue
             cells = [_cell(own), *(_cell(group.of(label), own) for label in labels[1:])]
             rows.append(f"| {MODELS[name]} | {group.title} | {' | '.join(cells)} |")
-    places = [THEN, THEN_TWO, *(f"Paddle {p}" for p in PADDLES), "ONNX Runtime", "OpenVINO"]
+    runtimes_of = [THEN, THEN_TWO, *(f"Paddle {p}" for p in PADDLES), "ONNX Runtime", "OpenVINO"]
     across = []
     for name, measured in results.items():
         last = named(measured, "everywhere")
-        across.append(f"| {MODELS[name]} | {' | '.join(_cell(last.of(p), last.of('ONNX Runtime')) for p in places)} |")
-    targets = "All targets are reached." if not failed else "Missed: " + "; ".join(failed) + "."
-    lines = "\n".join
-    return f"""{BEGIN}
-## Latency
-Milliseconds{" on the processor" if cpu else ""} of the fastest run, {threads} thread{"s" if threads > 1 else ""}; the ratio to Paddle's own export in the same
+        across.append(
+            f"| {MODELS[name]} | {' | '.join(_cell(last.of(p), last.of('ONNX Runtime')) for p in runtimes_of)} |"
+        )
+    load, plural = os.getloadavg()[0], "s" if threads > 1 else ""
+    image = "\n\n![{}](latency.svg)" if picture else ""
+    first = Section.of(
+        f"""\
+Milliseconds{" on the processor" if cpu else ""} of the fastest run, {threads} thread{plural}; the ratio to Paddle's own export in the same
 runtime in parentheses. Models of the same architecture and size with random weights; each in a process of its own, loaded
-at the same time and run in turns. Paddle with oneDNN, 2.3.2 with the two `fc` passes that it leaves out and
-without oneDNN's transposed convolution, as the generated services. mconv {__version__}; {machine()}; load average at the end {os.getloadavg()[0]:.1f}. Command: `make bench-latency`.
-{"" if not picture else chr(10) + "![Latency](latency.svg)" + chr(10)}
-| model | runtime | {" | ".join(labels)} |
-|---|---|{"---|" * len(labels)}
-{lines(rows)}
-
+at the same time and run in turns. Paddle with oneDNN, 2.3.2 with the two `fc` passes that it leaves out and without
+oneDNN's transposed convolution, as the generated services. mconv {__version__}; {machine()}; load average at the end
+{load:.1f}. Command: `make bench-latency`.{image.format("Latency")}""",
+        "\n".join([f"| model | runtime | {' | '.join(labels)} |", "|---|---|" + "---|" * len(labels), *rows]),
+        f"""\
+最快一次的{"处理器" if cpu else ""}毫秒数，{threads} 个线程；括号中是与同一运行环境中 Paddle 自己的导出之比。模型架构和大小相同，
+权重随机；每个模型在自己的进程中，同时加载，轮流运行。Paddle 使用 oneDNN，2.3.2 加上它省略的两个 `fc` pass、
+不用 oneDNN 的转置卷积，同生成的服务。mconv {__version__}；{machine()}；结束时的平均负载 {load:.1f}。
+命令：`make bench-latency`。{image.format("延迟")}""",
+    )
+    second = Section.of(
+        f"""\
 The converted model everywhere, with the ratio to ONNX Runtime; "before" is what {BEFORE[:7]} wrote, without oneDNN, as
-services ran it, with as many threads as the others and with the two that `config.yml` had:
-
-| model | {" | ".join(places)} |
-|---|{"---|" * len(places)}
-{lines(across)}
-
-{_before_and_now(results)}{SMALL if "mobilenetv3" in results else ""}Targets: converted at most {OF_OWN} times Paddle's own export; in 3.3.1 at most {OF_ORT} times ONNX Runtime; 2.3.2 at most
-{OF_26} times 2.6.2; BERT and ViT in 2.3.2 at least {FASTER:g} times as fast as before. {targets}
-{END}
-"""
+services ran it, with as many threads as the others and with the two that `config.yml` had:""",
+        "\n".join([f"| model | {' | '.join(runtimes_of)} |", "|---|" + "---|" * len(runtimes_of), *across]),
+        f"""\
+转换后的模型在各处，括号中是与 ONNX Runtime 之比；“before”是 {BEFORE[:7]} 所写、不用 oneDNN、如当时的服务那样运行，
+线程数与其他相同，以及 `config.yml` 当时的两个线程：""",
+    )
+    targets = Section(
+        f"""\
+Targets: converted at most {OF_OWN} times Paddle's own export; in 3.3.1 at most {OF_ORT} times ONNX Runtime; 2.3.2 at most
+{OF_26} times 2.6.2; BERT and ViT in 2.3.2 at least {FASTER:g} times as fast as before. """
+        + (f"Missed: {'; '.join(english for english, _ in failed)}." if failed else "All targets are reached."),
+        f"""\
+目标：转换后至多为 Paddle 自己的导出的 {OF_OWN} 倍；在 3.3.1 至多为 ONNX Runtime 的 {OF_ORT} 倍；2.3.2 至多为 2.6.2 的 {OF_26} 倍；
+BERT 和 ViT 在 2.3.2 至少为以前的 {FASTER:g} 倍快。"""
+        + (f"未达到：{'；'.join(chinese for _, chinese in failed)}。" if failed else "全部达到。"),
+    )
+    small = Section(SMALL.rstrip(), SMALL_ZH.rstrip()) if "mobilenetv3" in results else None
+    parts = [part for part in (first, second, _before_and_now(results), small, targets) if part is not None]
+    return Section("\n\n".join(part.english for part in parts), "\n\n".join(part.chinese for part in parts))
 
 
 def plot(results: dict[str, list[Group]], path: Path) -> None:
@@ -391,7 +421,7 @@ def main() -> None:
     )
     arguments = parser.parse_args()
     results: dict[str, list[Group]] = {}
-    failed: list[str] = []
+    failed: list[tuple[str, str]] = []
     for name in arguments.only.split(","):
         start = time.perf_counter()
         with tempfile.TemporaryDirectory(prefix="mconv-bench-") as work:
@@ -406,7 +436,7 @@ def main() -> None:
     text = report(results, arguments.threads, arguments.cpu, failed, bool(arguments.write))
     if arguments.write:
         plot(results, arguments.write.with_name("latency.svg"))
-    finish(text, failed, arguments.write, BEGIN, END)
+    finish(text, [english for english, _ in failed], arguments.write, BEGIN, END)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,8 @@ import tempfile
 from pathlib import Path
 from typing import Optional
 
-from to_serving import Timing, finish, machine
+from section import Section, finish
+from to_serving import Timing, machine
 
 from mconv import __version__, runtimes
 from mconv.errors import RuntimeUnavailableError
@@ -93,7 +94,7 @@ def _clear(work: Path) -> None:
             path.unlink(missing_ok=True)
 
 
-def report(timings: dict[str, Timing], size: int, rounds: int) -> tuple[str, list[str]]:
+def report(timings: dict[str, Timing], size: int, rounds: int) -> tuple[Section, list[str]]:
     start, copy, ours = timings["start-up"], timings["cp"], timings["mconv onnx2paddle"]
     of_copy, peak = max(0.0, ours.seconds - start.seconds) / copy.seconds, max(ours.peak)
     failed = []
@@ -104,30 +105,35 @@ def report(timings: dict[str, Timing], size: int, rounds: int) -> tuple[str, lis
         if not ok:
             failed.append(text)
     other: Optional[Timing] = timings.get("x2paddle")
-    beside = comparison = ""
+    rows = [
+        start.row("`mconv onnx2paddle` on a model of one node (start-up)"),
+        copy.row("`cp` of the file"),
+        ours.row("`mconv onnx2paddle`"),
+    ]
+    comparison = comparison_zh = ""
     if other is not None:
-        beside = other.row("`x2paddle --framework onnx` (1.6.0 on Paddle 2.6.2; one run)") + "\n"
-        comparison = (
-            f" It is {other.seconds / ours.seconds:.1f} times as fast as X2Paddle, with {max(other.peak) / peak:.0f}\n"
-            "times less memory."
-        )
-    text = f"""{BEGIN}
-## `mconv onnx2paddle`
+        rows.append(other.row("`x2paddle --framework onnx` (1.6.0 on Paddle 2.6.2; one run)"))
+        faster, less = other.seconds / ours.seconds, max(other.peak) / peak
+        comparison = f" It is {faster:.1f} times as fast as X2Paddle, with {less:.0f}\ntimes less memory."
+        comparison_zh = f"速度为 X2Paddle 的 {faster:.1f} 倍，内存为其 1/{less:.0f}。"
+    load = os.getloadavg()[0]
+    english = f"""\
 A BERT-base sized ONNX model of opset 11 ({size / 1e6:.0f} MB; `bench/make_bert_onnx.py`), in the page cache, with
 `--no-verify`. Whole processes, {rounds} rounds of all commands in turn, mconv {__version__} on Python
-{platform.python_version()}. Machine: {machine()}; load average at the end {os.getloadavg()[0]:.1f} (an idle machine
-shows about 1). Command: `make bench`.
-
-| command | median s | from, to | CPU s | peak MB |
-|---|---|---|---|---|
-{start.row("`mconv onnx2paddle` on a model of one node (start-up)")}
-{copy.row("`cp` of the file")}
-{ours.row("`mconv onnx2paddle`")}
-{beside}
+{platform.python_version()}. Machine: {machine()}; load average at the end {load:.1f} (an idle machine
+shows about 1). Command: `make bench`."""
+    chinese = f"""\
+BERT-base 大小、opset 11 的 ONNX 模型（{size / 1e6:.0f} MB；`bench/make_bert_onnx.py`），已在页缓存中，使用 `--no-verify`。
+整个进程，所有命令轮流执行 {rounds} 轮，mconv {__version__}，Python {platform.python_version()}。
+机器：{machine()}；结束时的平均负载 {load:.1f}（空闲的机器约为 1）。命令：`make bench`。"""
+    rest = f"""\
 Beside its start-up, mconv takes {of_copy:.2f} times as long as `cp` (at most {MAX_OF_CP} is the target).{comparison} No process of mconv imports
-{", ".join(HEAVY[:-1])} or {HEAVY[-1]} (checked in the run).
-{END}
-"""
+{", ".join(HEAVY[:-1])} or {HEAVY[-1]} (checked in the run)."""
+    rest_zh = f"""\
+除去启动，mconv 用时为 `cp` 的 {of_copy:.2f} 倍（目标：至多 {MAX_OF_CP}）。{comparison_zh}
+mconv 的任何进程都不导入 {"、".join(HEAVY)}（运行时检查）。"""
+    table = "\n".join(["| command | median s | from, to | CPU s | peak MB |", "|---|---|---|---|---|", *rows])
+    text = Section.of(english, table, chinese, (rest, rest_zh))
     return text, failed
 
 

@@ -16,7 +16,8 @@ import tempfile
 from pathlib import Path
 from typing import NoReturn
 
-from to_serving import Timing, finish, machine
+from section import Section, finish
+from to_serving import Timing, machine
 
 HERE = Path(__file__).parent
 BEGIN, END = "<!-- pir: begin -->", "<!-- pir: end -->"
@@ -43,16 +44,15 @@ def measure(rounds: int) -> dict[str, Timing]:
     return timings
 
 
-def report(timings: dict[str, Timing], rounds: int) -> str:
-    lines = [
+def report(timings: dict[str, Timing], rounds: int) -> Section:
+    rows = [timing.row(f"`{name}`") for name, timing in timings.items()]
+    table = "\n".join(["| | s | from … to | CPU s | peak MB |", "|---|---|---|---|---|", *rows])
+    english = (
         f"BERT-base sized PIR model (418 MB of parameters), {machine()}, Python {sys.version.split()[0]}; "
-        f"whole processes, median of {rounds}.",
-        "",
-        "| | s | from … to | CPU s | peak MB |",
-        "|---|---|---|---|---|",
-        *[timing.row(f"`{name}`") for name, timing in timings.items()],
-    ]
-    return "\n".join(lines)
+        f"whole processes, median of {rounds}."
+    )
+    chinese = f"BERT-base 大小的 PIR 模型（418 MB 参数），{machine()}，Python {sys.version.split()[0]}；整个进程，{rounds} 次的中位数。"
+    return Section.of(english, table, chinese)
 
 
 def main() -> NoReturn:
@@ -67,7 +67,7 @@ def main() -> NoReturn:
     print(f"on top of cp: {over:.2f} s; without copying: {linked:.2f} s; peak {peak:.0f} MB\n")
     failed = [f"{linked:.2f} s without copying"] if linked > MAX_SECONDS else []
     failed += [f"{peak:.0f} MB"] if peak > MAX_MB else []
-    finish(f"{BEGIN}\n{report(timings, arguments.rounds)}\n{END}\n", failed, arguments.write, BEGIN, END)
+    finish(report(timings, arguments.rounds), failed, arguments.write, BEGIN, END)
 
 
 if __name__ == "__main__":

@@ -21,7 +21,8 @@ from typing import Any
 
 import numpy as np
 import torch_models
-from to_serving import finish, machine
+from section import Section, finish
+from to_serving import machine
 
 from mconv import api
 from mconv.errors import MconvError
@@ -118,22 +119,18 @@ def main() -> None:
             for version in RUNTIMES:
                 say(f"{name}: Paddle {version}")
                 lines.append(row(name, version, measured(version, models, feed, options.runs, options.rounds)))
-    table = "\n".join(
-        [
-            BEGIN,
-            "`make bench-precision`: float32, bfloat16, int8 (`mconv quantize`) and float32 with float16 weights (`mconv half "
-            f"--weights-only`; {', '.join(sizes)}) in oneDNN of each Paddle, in turns, one thread, batch 1, ms, the median "
-            f"of {options.rounds} × {options.runs} runs, in brackets times as fast as float32. {machine()}.",
-            "",
-            f"| model | Paddle | {' | '.join(KINDS.values())} |",
-            "|---|---|" + "---|" * len(KINDS),
-            *lines,
-            END,
-            "",
-        ]
-    )
+    table = "\n".join([f"| model | Paddle | {' | '.join(KINDS.values())} |", "|---|---|" + "---|" * len(KINDS), *lines])
+    count = f"{options.rounds} × {options.runs}"
+    english = f"""\
+`make bench-precision`: float32, bfloat16, int8 (`mconv quantize`) and float32 with float16 weights (`mconv half
+--weights-only`; {", ".join(sizes)}) in oneDNN of each Paddle, in turns, one thread, batch 1, ms, the median of
+{count} runs, in brackets times as fast as float32. {machine()}; load average at the end {os.getloadavg()[0]:.1f}."""
+    chinese = f"""\
+`make bench-precision`：float32、bfloat16、int8（`mconv quantize`）和权重为 float16 的 float32（`mconv half --weights-only`；
+{"，".join(sizes)}），在各个 Paddle 的 oneDNN 中轮流运行，一个线程，批大小 1，毫秒，{count} 次的中位数，
+括号中为 float32 速度的倍数。{machine()}；结束时的平均负载 {os.getloadavg()[0]:.1f}。"""
     say("done")
-    finish(table, [], options.write, BEGIN, END)
+    finish(Section.of(english, table, chinese), [], options.write, BEGIN, END)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from to_serving import finish
+from section import Section, finish
 
 from mconv import __version__, api, runtimes
 from mconv.errors import RuntimeUnavailableError
@@ -71,7 +71,7 @@ def say(text: str) -> None:
     print(text, file=sys.stderr)
 
 
-def report(found: Any) -> str:
+def report(found: Any) -> Section:
     pipeline = found.addresses[0]
 
     def row(one: Any) -> str:
@@ -84,21 +84,24 @@ def report(found: Any) -> str:
         )
 
     rows = "\n".join(map(row, found.addresses))
-    return f"""{BEGIN}
-## The servers
-{found.threads} threads × {found.loops} requests each on the BERT classifier of 6 layers and the texts of mixed lengths of the section above, in
-every server as `mconv to-serving --pipeline --server NAME` writes it, all on this machine, asked in turns
-({found.rounds} rounds), mconv {__version__}. Machine: {found.machine.cores} cores ({found.machine.processor}),
-{found.machine.memory_bytes / 2**30:.0f} GB, which also ran the load; load average at the end {found.machine.load:.1f}.
-Command: `make bench-servers`.
-
+    table = f"""\
 | server | TPS | to the pipeline | p50 ms | p99 | wrong | errors | CPU ms per request | MB |
 |---|---|---|---|---|---|---|---|---|
-{rows}
-
-{WANTED:.0f} times the pipeline, which joins texts and uses oneDNN itself, is the target.
-{END}
-"""
+{rows}"""
+    cores, processor = found.machine.cores, found.machine.processor
+    memory, load = f"{found.machine.memory_bytes / 2**30:.0f} GB", f"{found.machine.load:.1f}"
+    english = f"""\
+{found.threads} threads × {found.loops} requests each on the BERT classifier of 6 layers and the texts of mixed lengths of the section above, in
+every server as `mconv to-serving --pipeline --server NAME` writes it, all on this machine, asked in turns
+({found.rounds} rounds), mconv {__version__}. Machine: {cores} cores ({processor}), {memory}, which also ran the load;
+load average at the end {load}. Command: `make bench-servers`."""
+    chinese = f"""\
+{found.threads} 个线程 × 每个 {found.loops} 个请求，加在上一节的 6 层 BERT 分类模型和长短不一的文本上，每种服务器都如
+`mconv to-serving --pipeline --server NAME` 所写，都在这台机器上，轮流请求（{found.rounds} 轮），mconv {__version__}。
+机器：{cores} 核（{processor}），{memory}，负载也由它产生；结束时的平均负载 {load}。命令：`make bench-servers`。"""
+    rest = f"{WANTED:.0f} times the pipeline, which joins texts and uses oneDNN itself, is the target."
+    rest_zh = f"目标是 pipeline 的 {WANTED:.0f} 倍；pipeline 自己也合并文本并使用 oneDNN。"
+    return Section.of(english, table, chinese, (rest, rest_zh))
 
 
 def main() -> None:

@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from before import BEFORE, sources
-from to_serving import finish
+from section import Section, finish
 
 from mconv import __version__, api, runtimes
 
@@ -161,7 +161,7 @@ def say(text: str) -> None:
     print(text, file=sys.stderr)
 
 
-def report(found: Any, trivial: Any) -> str:
+def report(found: Any, trivial: Any) -> Section:
     before, now = found.addresses
     echo = trivial.addresses[0]
     ratio = now.tps / before.tps if before.tps and now.tps else 0.0
@@ -172,26 +172,36 @@ def report(found: Any, trivial: Any) -> str:
         f"{one.server.peak_bytes / 1e6:.0f} |"
         for name, one in ((f"as generated at {BEFORE[:7]}", before), ("as generated now", now))
     )
-    return f"""{BEGIN}
-## The generated service under load
+    table = f"""\
+| service | TPS | p50 ms | p95 | p99 | wrong | errors | CPU ms per request | MB |
+|---|---|---|---|---|---|---|---|---|
+{rows}"""
+    cores, processor = found.machine.cores, found.machine.processor
+    memory, load = f"{found.machine.memory_bytes / 2**30:.0f} GB", f"{found.machine.load:.1f}"
+    english = f"""\
 The article's load, {found.threads} threads × {found.loops} requests each, on a BERT classifier of 6 layers (random weights,
 the size and the tokenizer of all-MiniLM-L6; texts of 3 to 60 tokens), from the Hugging Face folder to the service with the
 sources of each side and their defaults. Paddle Serving 0.9.0 on Paddle 2.3.2, both on this machine, asked in turns
-({found.rounds} rounds), mconv {__version__}. Machine: {found.machine.cores} cores ({found.machine.processor}),
-{found.machine.memory_bytes / 2**30:.0f} GB, which also ran the load; load average at the end {found.machine.load:.1f}.
-Command: `make bench-serving`.
-
-| service | TPS | p50 ms | p95 | p99 | wrong | errors | CPU ms per request | MB |
-|---|---|---|---|---|---|---|---|---|
-{rows}
-
+({found.rounds} rounds), mconv {__version__}. Machine: {cores} cores ({processor}), {memory}, which also ran the load;
+load average at the end {load}. Command: `make bench-serving`."""
+    chinese = f"""\
+文章中的负载：{found.threads} 个线程 × 每个 {found.loops} 个请求，加在一个 6 层 BERT 分类模型上（随机权重，大小和分词器同
+all-MiniLM-L6；文本 3 到 60 个词元），双方各用自己的源码和默认值，从 Hugging Face 文件夹到服务。Paddle Serving 0.9.0，
+Paddle 2.3.2，都在这台机器上，轮流请求（{found.rounds} 轮），mconv {__version__}。机器：{cores} 核（{processor}），{memory}，
+负载也由它产生；结束时的平均负载 {load}。命令：`make bench-serving`。"""
+    rest = f"""\
 {ratio:.2f} times the requests a second (at least {WANTED:.0f} is the target), a request takes {cpu:.2f} times less of the processor.
-Sending a request and receiving its answer took {now.client_cpu_ms:.2f} ms on the processor; against a server that does nothing, the same load is {echo.tps:.0f} requests a second
-at {echo.client_cpu_ms:.2f} ms each.
+Sending a request and receiving its answer took {now.client_cpu_ms:.2f} ms on the processor; against a server that does
+nothing, the same load is {echo.tps:.0f} requests a second at {echo.client_cpu_ms:.2f} ms each.
 
-![Requests a second and latency of both services]({PLOT})
-{END}
-"""
+![Requests a second and latency of both services]({PLOT})"""
+    rest_zh = f"""\
+每秒请求数为 {ratio:.2f} 倍（目标：至少 {WANTED:.0f}），每个请求占用的处理器时间为原来的 1/{cpu:.2f}。
+发送一个请求并接收回答占用处理器 {now.client_cpu_ms:.2f} 毫秒；对一个什么都不做的服务，同样的负载为每秒 {echo.tps:.0f} 个请求，
+每个 {echo.client_cpu_ms:.2f} 毫秒。
+
+![两个服务的每秒请求数和延迟]({PLOT})"""
+    return Section.of(english, table, chinese, (rest, rest_zh))
 
 
 def main() -> None:

@@ -18,7 +18,8 @@ import tempfile
 from pathlib import Path
 from typing import NoReturn
 
-from to_serving import Timing, finish, machine
+from section import Section, finish
+from to_serving import Timing, machine
 
 from mconv.runtimes import paddle2onnx
 
@@ -67,18 +68,20 @@ def missed(timings: dict[str, Timing]) -> list[str]:
     return [*found, *([f"{peak:.0f} MB at the peak, not below {MAX_MB:.0f}"] if peak >= MAX_MB else [])]
 
 
-def report(timings: dict[str, Timing], rounds: int) -> str:
-    lines = [
+def report(timings: dict[str, Timing], rounds: int) -> Section:
+    rows = [timing.row(f"`{name}`") for name, timing in timings.items()]
+    table = "\n".join(["| | s | from … to | CPU s | peak MB |", "|---|---|---|---|---|", *rows])
+    english = (
         f"BERT-base sized `.json` (418 MB of parameters), opset 17, {machine()}, Python {sys.version.split()[0]}; whole "
-        f"processes, median of {rounds}.",
-        "",
-        "| | s | from … to | CPU s | peak MB |",
-        "|---|---|---|---|---|",
-        *[timing.row(f"`{name}`") for name, timing in timings.items()],
-        "",
-        f"For the weights, `mconv to-onnx` takes {ratio(timings):.2f} × `cp`.",
-    ]
-    return "\n".join(lines)
+        f"processes, median of {rounds}."
+    )
+    chinese = (
+        f"BERT-base 大小的 `.json`（418 MB 参数），opset 17，{machine()}，Python {sys.version.split()[0]}；"
+        f"整个进程，{rounds} 次的中位数。"
+    )
+    times = f"{ratio(timings):.2f} × `cp`"
+    rest = f"For the weights, `mconv to-onnx` takes {times}.", f"对于权重，`mconv to-onnx` 用时 {times}。"
+    return Section.of(english, table, chinese, rest)
 
 
 def main() -> NoReturn:
@@ -87,7 +90,7 @@ def main() -> NoReturn:
     parser.add_argument("--write", type=Path, help="put the table between the marks in this file")
     arguments = parser.parse_args()
     timings = measure(arguments.rounds)
-    finish(f"{BEGIN}\n{report(timings, arguments.rounds)}\n{END}\n", missed(timings), arguments.write, BEGIN, END)
+    finish(report(timings, arguments.rounds), missed(timings), arguments.write, BEGIN, END)
 
 
 if __name__ == "__main__":

@@ -19,7 +19,9 @@ import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NoReturn, Optional
+from typing import Optional
+
+from section import Section, finish
 
 from mconv import __version__, runtimes
 
@@ -118,7 +120,7 @@ def measure(work: Path, rounds: int) -> tuple[dict[str, Timing], int]:
     return timings, size
 
 
-def report(timings: dict[str, Timing], size: int, rounds: int) -> tuple[str, list[str]]:
+def report(timings: dict[str, Timing], size: int, rounds: int) -> tuple[Section, list[str]]:
     ours, copy, bare = timings["mconv to-serving"], timings["cp -r"], timings["without hashes"]
     start, official = timings["start-up"], timings["paddle_serving_client.convert"]
     of_copy = max(0.0, ours.seconds - start.seconds) / copy.seconds
@@ -131,45 +133,32 @@ def report(timings: dict[str, Timing], size: int, rounds: int) -> tuple[str, lis
     ):
         if not ok:
             failed.append(text)
-    text = f"""{BEGIN}
-## `mconv to-serving`
-A BERT-base sized model ({size / 1e6:.0f} MB; `bench/make_bert.py`, saved by Paddle 2.3.2), in the page cache. Whole
-processes, {rounds} rounds of all commands in turn, mconv {__version__} on Python {platform.python_version()}.
-Machine: {machine()}; load average at the end {os.getloadavg()[0]:.1f} (an idle machine shows about 1). Command:
-`make bench`.
-
+    table = f"""\
 | command | median s | from, to | CPU s | peak MB |
 |---|---|---|---|---|
 {start.row("`mconv to-serving` on a model of 1 kB (start-up)")}
 {copy.row("`cp -r` of the model's files")}
 {ours.row("`mconv to-serving`")}
 {bare.row("`mconv to-serving --no-provenance`")}
-{official.row("`python -m paddle_serving_client.convert` (0.9.0 on Paddle 2.3.2)")}
-
+{official.row("`python -m paddle_serving_client.convert` (0.9.0 on Paddle 2.3.2)")}"""
+    load, less = os.getloadavg()[0], max(official.peak) / peak
+    english = f"""\
+A BERT-base sized model ({size / 1e6:.0f} MB; `bench/make_bert.py`, saved by Paddle 2.3.2), in the page cache. Whole
+processes, {rounds} rounds of all commands in turn, mconv {__version__} on Python {platform.python_version()}.
+Machine: {machine()}; load average at the end {load:.1f} (an idle machine shows about 1). Command:
+`make bench`."""
+    chinese = f"""\
+BERT-base 大小的模型（{size / 1e6:.0f} MB；`bench/make_bert.py`，由 Paddle 2.3.2 保存），已在页缓存中。
+整个进程，所有命令轮流执行 {rounds} 轮，mconv {__version__}，Python {platform.python_version()}。
+机器：{machine()}；结束时的平均负载 {load:.1f}（空闲的机器约为 1）。命令：`make bench`。"""
+    rest = f"""\
 Beside its start-up, mconv takes {of_copy:.2f} times as long as `cp` (at most {MAX_OF_CP} is the target), the hashes of all
 files in `provenance.json` included. It is {speedup:.1f} times as fast as the official converter (at least {MIN_SPEEDUP:.0f}), with
-{max(official.peak) / peak:.0f} times less memory.
-{END}
-"""
-    return text, failed
-
-
-def write(path: Path, section: str, begin: str = BEGIN, end: str = END) -> None:
-    """Replace a benchmark's section of the file, or append it."""
-    old = path.read_text(encoding="utf-8") if path.exists() else "# Benchmarks\nAll figures come from `make bench`.\n\n"
-    head, found, rest = old.partition(begin)
-    tail = rest.partition(end + "\n")[2] if found else ""
-    path.write_text(head + section + tail, encoding="utf-8")
-
-
-def finish(text: str, failed: Sequence[str], path: Optional[Path], begin: str = BEGIN, end: str = END) -> NoReturn:
-    """Print a benchmark's section, put it into *path* where there is one, and end: with status 1 where a target is missed."""
-    print(text)
-    if path is not None:
-        write(path, text, begin, end)
-    for line in failed:
-        print(f"missed: {line}", file=sys.stderr)
-    sys.exit(1 if failed else 0)
+{less:.0f} times less memory."""
+    rest_zh = f"""\
+除去启动，mconv 用时为 `cp` 的 {of_copy:.2f} 倍（目标：至多 {MAX_OF_CP}），包括 `provenance.json` 中所有文件的散列值。
+速度为官方转换工具的 {speedup:.1f} 倍（至少 {MIN_SPEEDUP:.0f}），内存为其 1/{less:.0f}。"""
+    return Section.of(english, table, chinese, (rest, rest_zh)), failed
 
 
 def main() -> None:
@@ -180,7 +169,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="mconv-bench-") as work:
         timings, size = measure(Path(work), arguments.rounds)
     text, failed = report(timings, size, arguments.rounds)
-    finish(text, failed, arguments.write)
+    finish(text, failed, arguments.write, BEGIN, END)
 
 
 if __name__ == "__main__":

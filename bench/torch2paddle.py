@@ -19,7 +19,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from to_serving import Timing, finish, machine
+from section import Section, finish
+from to_serving import Timing, machine
 
 from mconv import __version__
 
@@ -56,34 +57,38 @@ def measure(
 
 def report(
     ours: Timing, phases: list[dict[str, float]], onnx: Timing, onnx_phases: dict[str, float], rounds: int
-) -> tuple[str, list[str]]:
+) -> tuple[Section, list[str]]:
     import torch
 
     median = {name: statistics.median(p[name] for p in phases) for name in phases[0] if name != "verify"}
     export, after = (sum(median[n] for n in group) for group in (EXPORT, AFTER))
     share = after / export
     failed = [] if share <= MAX_OF_EXPORT else [f"{share:.3f} of the export, more than {MAX_OF_EXPORT}"]
-    rows = "\n".join(f"| {name} | {seconds:.2f} |" for name, seconds in median.items())
-    other = ""
+    rows = [f"| {name} | {seconds:.2f} |" for name, seconds in median.items()]
+    other = other_zh = ""
     if onnx_phases:
+        total, exporter, most = onnx_phases["total"], onnx_phases["torch.onnx.export"], max(onnx.peak)
         other = (
-            f" The road through ONNX (one run) takes {onnx_phases['total']:.1f} s, {onnx_phases['torch.onnx.export']:.1f} s "
-            f"of them in PyTorch's\nexporter, with {max(onnx.peak):.0f} MB."
+            f" The route through ONNX (one run) takes {total:.1f} s, {exporter:.1f} s of them in PyTorch's\n"
+            f"exporter, with {most:.0f} MB."
         )
-    text = f"""{BEGIN}
-## `mconv torch2paddle`
+        other_zh = f"经过 ONNX 的路线（一次）用时 {total:.1f} 秒，其中 PyTorch 的导出器 {exporter:.1f} 秒，内存 {most:.0f} MB。"
+    load = os.getloadavg()[0]
+    english = f"""\
 A Hugging Face folder of BERT-base with random weights (110 million), with `--no-verify`: phases of the report, medians
 of {rounds} whole processes, mconv {__version__}, PyTorch {torch.__version__}, Python {platform.python_version()}.
-Machine: {machine()}; load average at the end {os.getloadavg()[0]:.1f}. Command: `make bench`.
-
-| phase | s |
-|---|---|
-{rows}
-
+Machine: {machine()}; load average at the end {load:.1f}. Command: `make bench`."""
+    chinese = f"""\
+带随机权重（1.1 亿）的 BERT-base Hugging Face 文件夹，使用 `--no-verify`：报告中的各阶段，{rounds} 个完整进程的中位数，
+mconv {__version__}，PyTorch {torch.__version__}，Python {platform.python_version()}。
+机器：{machine()}；结束时的平均负载 {load:.1f}。命令：`make bench`。"""
+    rest = f"""\
 Everything after PyTorch's export ({", ".join(AFTER)}) takes {after:.2f} s, {100 * share:.1f}% of the export's {export:.2f} s.
-The whole process takes {ours.seconds:.1f} s and {max(ours.peak):.0f} MB at the peak.{other}
-{END}
-"""
+The whole process takes {ours.seconds:.1f} s and {max(ours.peak):.0f} MB at the peak.{other}"""
+    rest_zh = f"""\
+PyTorch 导出之后的一切（{"、".join(AFTER)}）用时 {after:.2f} 秒，为导出 {export:.2f} 秒的 {100 * share:.1f}%。
+整个进程用时 {ours.seconds:.1f} 秒，内存峰值 {max(ours.peak):.0f} MB。{other_zh}"""
+    text = Section.of(english, "\n".join(["| phase | s |", "|---|---|", *rows]), chinese, (rest, rest_zh))
     return text, failed
 
 

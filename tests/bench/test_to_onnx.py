@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[2]
 @pytest.fixture
 def bench(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     monkeypatch.syspath_prepend(str(ROOT / "bench"))
-    for name in ("to_onnx", "to_serving"):
+    for name in ("to_onnx", "to_serving", "section"):
         monkeypatch.delitem(sys.modules, name, raising=False)
     return importlib.import_module("to_onnx")
 
@@ -47,6 +47,25 @@ def test_a_target_that_is_missed_is_a_status(
         missed
     )
     assert "| `paddle2onnx` | 15.00 |" in told.out
+
+
+def test_a_section_is_written_in_both_languages(bench: ModuleType, tmp_path: Path) -> None:
+    page = tmp_path / "b.md"
+    for path in (page, tmp_path / "b.zh.md"):
+        path.write_text(f"# B\n## x\n{bench.BEGIN}\nold\n{bench.END}\nafter\n", encoding="utf-8")
+    section = bench.report(timings(bench, 1.3, 80), 3)
+    for _ in range(2):
+        with pytest.raises(SystemExit, match="0"):
+            bench.finish(section, [], page, bench.BEGIN, bench.END)
+    rows = []
+    for path, word in ((page, "whole"), (tmp_path / "b.zh.md", "中位数")):
+        text = path.read_text(encoding="utf-8")
+        assert text.startswith(f"# B\n## x\n{bench.BEGIN}\n") and text.endswith(f"\n{bench.END}\nafter\n")
+        assert word in text and "old" not in text
+        rows.append([line for line in text.split("\n") if line.startswith("|")])
+    assert rows[0] == rows[1] and len(rows[0]) == 6
+    with pytest.raises(ValueError, match="no <!-- other"):
+        importlib.import_module("section").write(page, section, "<!-- other", bench.END)
 
 
 def test_the_figures_that_are_documented(bench: ModuleType) -> None:
