@@ -17,6 +17,7 @@ from mconv.serving.configure import TYPES, ServingConfig, ServingVar
 from mconv.serving.scaffold import Service, options_from, plan
 
 Shape = Sequence[int]  # -1: open
+X: dict[str, tuple[DType, Shape]] = {"x": (DType.FP32, (-1, 4))}
 
 
 def model(

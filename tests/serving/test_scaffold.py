@@ -28,10 +28,10 @@ from mconv.serving.scaffold import ServiceOptions, plan
 from mconv.serving.servers.paddle_serving_files import CONFIG, SERVICE, kind_of
 from mconv.serving.shape_ranges import Range, ShapeRanges, to_paddle
 from tests.golden import case
-from tests.serving.generated import FakeTimeout, load, model, service, stand_in
+from tests.serving.generated import FakeTimeout, X, load, model, service, stand_in
 
 QUOTED = "x\"} \\ 'é\n#@NAME@"  # a name that would break text pasted into YAML or Python
-X = {"x": (DType.FP32, (-1, 4))}
+IMPORTS = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
 IMAGE = {"x": (DType.FP32, (-1, 3, 8, 8))}
 
 
@@ -141,16 +141,36 @@ def test_requests_that_wait_are_taken_together(operator: Any, size: int, timeout
     assert all(limit is None or 0 < limit <= 0.01 for limit in limits)
 
 
-def test_a_request_that_takes_too_long_is_error_504(operator: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    made = operator()
-    feed, _, code, text = made.preprocess(sent({"x": "[[1, 2, 3, 4]]"}, seconds=-1))
+# in a process of its own: a signal that nothing takes would end the tests
+LATE = """\
+import time
+from pathlib import Path
+from types import SimpleNamespace
+import pytest
+from tests.serving.generated import X, load, service, stand_in
+from tests.serving.test_scaffold import SERVICE, sent
+
+with pytest.MonkeyPatch.context() as patch:
+    stand_in(patch)
+    module = load(service(X), Path.cwd(), SERVICE, patch)
+    module.pipeline_op.STATE = SimpleNamespace(request_timeout=60, loaded=[0.0], first={"model": 0})
+    made = module.ServiceOp()
+    made.name, made.concurrency_idx = "model", 0
+    made.init_op()
+    made.inputs.read = lambda *args: time.sleep(600)
+    feed, _, code, text = made.preprocess(sent({}, seconds=0.5))
+    print(feed, code, text)
+"""
+
+
+def test_a_request_that_takes_too_long_is_error_504(operator: Any, tmp_path: Path) -> None:
+    feed, _, code, text = operator().preprocess(sent({"x": "[[1, 2, 3, 4]]"}, seconds=-1))
     assert feed is None and code == 504 and "waited for too long" in text
-    monkeypatch.undo()  # signals are real ones again
-    old = signal.signal(signal.SIGALRM, signal.SIG_IGN)  # an alarm that comes late ends the tests otherwise
-    made.inputs.read = lambda *args: time.sleep(30)
-    feed, _, code, text = made.preprocess(sent({}, seconds=0.05))
-    signal.signal(signal.SIGALRM, old)
-    assert feed is None and code == 504 and "took too long" in text
+    (tmp_path / "late").mkdir()
+    done = subprocess.run(
+        [sys.executable, "-c", LATE], cwd=tmp_path / "late", env=IMPORTS, capture_output=True, text=True
+    )
+    assert (done.stdout, done.returncode) == ("None 504 the request took too long\n", 0), done.stderr
 
 
 def test_replies_are_json_and_lose_nothing(operator: Any) -> None:
