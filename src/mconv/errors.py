@@ -106,6 +106,10 @@ class VerificationError(MconvError):
     exit_code = 10
 
 
+class PrecisionError(VerificationError):
+    """The numbers of a model do not fit half precision or 8 bits as closely as was asked: nothing is at fault."""
+
+
 class UntrustedError(MconvError):
     """Reading the file would run code hidden in it or leave its folder, and ``--trust`` was not given."""
 

@@ -71,7 +71,7 @@ def test_golden_models(target: str, tmp_path: Path) -> None:
 @pytest.mark.runtime
 @pytest.mark.slow
 @pytest.mark.parametrize("target", PACKAGES)
-@pytest.mark.parametrize("name", [n for n, row in half_zoo.recorded().items() if "refused" not in row])
+@pytest.mark.parametrize("name", [n for n, row in half_zoo.recorded()["2.6"].items() if "refused" not in row])
 def test_zoo(name: str, target: str, tmp_path: Path) -> None:
     require(PACKAGES[target])
     with half_zoo.model(name, target) as (plain, _):

@@ -1,7 +1,7 @@
-"""Half precision of both zoos, emulated: ``python -m tests.verbs.half_zoo [NAME…] --write`` records what it costs.
+"""Half precision of both zoos, emulated: ``python -m tests.verbs.half_zoo [NAME…] [--target 2.3]`` records what it costs.
 
-The record, ``half_zoo.json``, says for each model the error of its worst output without calibration, whether calibration
-brought it within the limit, which operators stay float32 for it, and how large the file becomes.
+The record, ``half_zoo.json``, says for each target and model the error of its worst output without calibration, whether
+calibration brought it within the limit, which operators stay float32 for it, and how large the file becomes.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from tests.torch import zoo as torch_zoo
 
 RESULTS = Path(__file__).with_name("half_zoo.json")
 PIR_ZOO = Path(__file__).parents[1] / "paddle" / "zoo.py"
-TARGET, RUNTIME = "2.6", "paddle-2.6.2"
+RUNTIMES = {"2.6": "paddle-2.6.2", "2.3": "paddle-2.3.2"}
 LIMIT = 5e-3
 
 
@@ -45,7 +45,7 @@ def names() -> list[str]:
 
 
 @contextmanager
-def model(name: str, target: str = TARGET) -> Iterator[tuple[Path, Path]]:
+def model(name: str, target: str) -> Iterator[tuple[Path, Path]]:
     """A model of a zoo, converted, and a ``.npz`` with its inputs at both sizes."""
     room, _, own = name.partition("/")
     with tempfile.TemporaryDirectory(prefix="half-zoo-") as scratch:
@@ -69,12 +69,13 @@ def model(name: str, target: str = TARGET) -> Iterator[tuple[Path, Path]]:
         yield folder, folder / "x.npz"
 
 
-def outcome(name: str) -> dict[str, Any]:
+def outcome(name: str, target: str) -> dict[str, Any]:
     """What half precision does to a model: see :data:`RESULTS`."""
-    with model(name) as (folder, inputs):
+    how: dict[str, Any] = {"target": target, "runtime": RUNTIMES[target]}
+    with model(name, target) as (folder, inputs):
         out = folder.parent / f"{folder.name}-half"
         try:
-            found = api.half(folder, out, target=TARGET, runtime=RUNTIME, feeds=inputs)
+            found = api.half(folder, out, **how, feeds=inputs)
         except VerificationError as e:
             first = [row["error"] for row in e.rows]
             error = None if None in first else max(first)
@@ -83,7 +84,7 @@ def outcome(name: str) -> dict[str, Any]:
         else:
             return _row(_worst(found), found)
         try:
-            return _row(error, api.half(folder, out, target=TARGET, runtime=RUNTIME, calibrate=inputs))
+            return _row(error, api.half(folder, out, **how, calibrate=inputs))
         except VerificationError as e:
             return {"error": _rounded(error), "refused": e.message}
 
@@ -119,30 +120,34 @@ def _short(found: HalfReport) -> list[str]:
     ]
 
 
-def recorded() -> dict[str, dict[str, Any]]:
-    results: dict[str, dict[str, Any]] = json.loads(RESULTS.read_text(encoding="utf-8"))
+def recorded() -> dict[str, dict[str, dict[str, Any]]]:
+    """Target → model → what half precision does to it."""
+    results: dict[str, dict[str, dict[str, Any]]] = json.loads(RESULTS.read_text(encoding="utf-8"))
     return results
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", help="models; default all that are not recorded yet")
+    parser.add_argument("--target", choices=RUNTIMES, default="2.6")
     parser.add_argument("--seconds", type=float, default=1e9, help="begin no other model after so many")
     options = parser.parse_args()
-    results = recorded() if RESULTS.exists() else {}
     every, start = names(), time.monotonic()
-    for name in options.names or [n for n in every if n not in results]:
+    known = recorded().get(options.target, {})
+    for name in options.names or [n for n in every if n not in known]:
         if time.monotonic() - start > options.seconds:
             break
         begin = time.monotonic()
         try:
-            results[name] = outcome(name)
+            row = outcome(name, options.target)
         except MconvError as e:
             print(name, f"{type(e).__name__}: {e.message}", flush=True)
             continue
-        print(name, results[name], f"{time.monotonic() - begin:.0f} s", flush=True)
-        text = json.dumps({n: results[n] for n in every if n in results}, indent=1, ensure_ascii=False)
-        RESULTS.write_text(text + "\n", encoding="utf-8")
+        print(name, row, f"{time.monotonic() - begin:.0f} s", flush=True)
+        results = recorded()  # another run may have added to it
+        results.setdefault(options.target, {})[name] = row
+        ordered = {t: {n: results[t][n] for n in every if n in results[t]} for t in RUNTIMES if t in results}
+        RESULTS.write_text(json.dumps(ordered, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

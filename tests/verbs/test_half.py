@@ -201,6 +201,7 @@ def _config(folder: Path, model: Path) -> str:
     [
         ({"dtype": "fp8"}, UsageError, "--dtype: 'fp8'"),
         ({"io": "int"}, UsageError, "--io: 'int'"),
+        ({"io": "half", "weights_only": True}, UsageError, "--io half: with --weights-only"),
         ({"target": "1.8"}, UnsupportedError, "Paddle 1.8"),
         ({"keep": ["conv9d"]}, UsageError, "--keep conv9d"),
     ],

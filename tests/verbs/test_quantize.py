@@ -3,6 +3,7 @@ that would lose more stay float32."""
 
 from __future__ import annotations
 
+import functools
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -28,7 +29,7 @@ RUNTIMES = {"2.3": "paddle-2.3.2", "2.6": "paddle-2.6.2", "3": "current"}
 
 def within_a_point(found: QuantizeReport, share: float) -> None:
     """In the emulation and in the kernels of oneDNN, on data held back; *share* is of the size."""
-    assert found.status == "passed" and found.held_back and not [row for row in found.layers if not row.int8]
+    assert found.status == "passed" and found.held_back and found.proof >= 576
     assert found.accuracy["float32"] - found.accuracy["int8"] <= 0.01
     assert found.int8 is not None and found.int8.operators and found.int8.accuracy is not None
     assert found.accuracy["float32"] - found.int8.accuracy <= 0.01
@@ -45,7 +46,7 @@ def test_a_small_net_in_all_paddles(workers: Callable[[str], Any], tmp_path: Pat
         return trained.stripes(count, seed, classes=5, size=16)
 
     net = trained.resnet(width=4, classes=5)
-    assert trained.train(net, data, 1200, 1e-2, 0.9, 30) > 0.8
+    assert trained.train(net, data, 1200, 1e-2, 4) > 0.9
     x, labels = data(320, 3)
     np.savez(tmp_path / "x.npz", x=x, label=labels)
     model = trained.save(net, x, tmp_path / "net.onnx")
@@ -80,34 +81,45 @@ def _in_onnx_runtime(model: Path, feeds: list[dict[str, np.ndarray]], to: Path) 
     return [session.run(None, feed)[0] for feed in feeds]
 
 
+@functools.cache
+def net_that_has_learnt(net: str, task: str, rows: int, rate: float, epochs: int) -> tuple[Any, float]:
+    made = getattr(trained, net)()
+    return made, trained.train(made, getattr(trained, task), rows, rate, epochs)
+
+
 @pytest.mark.runtime
 @pytest.mark.slow
 @pytest.mark.parametrize("target", ["2.6", "3"])
-@pytest.mark.parametrize(("net", "rows", "rate"), [("resnet", 4000, 3e-3), ("bert", 6000, 1e-3)])
-def test_trained_for_a_minute(net: str, rows: int, rate: float, target: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("net", "task", "rows", "rate", "epochs"),
+    [("resnet", "stripes", 3000, 3e-3, 2), ("bert", "order", 6000, 2e-3, 6)],
+    ids=["resnet", "bert"],
+)
+def test_trained_for_a_minute(
+    net: str, task: str, rows: int, rate: float, epochs: int, target: str, tmp_path: Path
+) -> None:
     pytest.importorskip("torch")
     require(RUNTIMES[target])
-    made = getattr(trained, net)()
-    data = trained.stripes if net == "resnet" else trained.order
-    assert trained.train(made, data, rows, rate, 0.97, 400) > 0.95
-    x, labels = data(2400, 3)
+    made, right = net_that_has_learnt(net, task, rows, rate, epochs)
+    assert 0.96 < right < 1  # there is something to lose
+    x, labels = getattr(trained, task)(2400, 3)
     np.savez(tmp_path / "x.npz", x=x, label=labels)
     model = trained.save(made, x, tmp_path / "net.onnx")
     options: dict[str, Any] = {"data": tmp_path / "x.npz", "labels": "label", "target": target}
     options["runtime"] = RUNTIMES[target]
     found = api.quantize(model, tmp_path / "out", **options)
-    assert found.accuracy["float32"] > 0.95 and found.proof >= 576 and found.int8 is not None
+    assert found.accuracy["float32"] > 0.96 and not [row for row in found.layers if not row.int8]
+    assert found.accuracy["float32"] - found.accuracy["int8"] <= 0.01
+    assert found.int8 is not None and found.bytes["after"] < 0.4 * found.bytes["before"]
     if net == "resnet":
         within_a_point(found, 0.4)
         return
-    assert found.bytes["after"] < 0.4 * found.bytes["before"] and not [row for row in found.layers if not row.int8]
-    assert found.accuracy["float32"] - found.accuracy["int8"] <= 0.01
-    # oneDNN takes the scales of other weights for some of its products: without those it is as right as the emulation
+    # oneDNN takes the scales of other weights for some of its products: what hurts stays float32
     assert found.coarse and found.int8.error is not None
     careful = api.quantize(model, tmp_path / "careful", onednn=True, **options)
     within_a_point(careful, 0.9)
     assert careful.int8 is not None and careful.int8.error is not None
-    assert careful.int8.error < min(0.05, found.int8.error)
+    assert careful.int8.error < found.int8.error
 
 
 def chain(folder: Path, spread: float) -> Path:

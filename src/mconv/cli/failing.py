@@ -20,6 +20,7 @@ from mconv.errors import (
     MconvError,
     NotAModelError,
     OutputExistsError,
+    PrecisionError,
     RuntimeFailedError,
     UnreachableError,
     VerificationError,
@@ -77,7 +78,7 @@ def render_error(error: BaseException, command: str, typed: Sequence[str] = ()) 
         for line in text.splitlines():
             out._stderr(line)
     out.error(message, hint)
-    ours = code in _MAY_BE_OURS and not isinstance(told, UnreachableError)
+    ours = code in _MAY_BE_OURS and not isinstance(told, (UnreachableError, PrecisionError))
     if ours and typed and typed[0] != "report-bug":
         out._stderr(f"to report it: mconv report-bug -- {shlex.join(typed)}")
     rows = error.rows if isinstance(error, MconvError) else []

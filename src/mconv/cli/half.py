@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Optional
 
+from mconv.budget import size_text
 from mconv.cli.output import out
 from mconv.cli.parameters import Given, with_options
 from mconv.cli.piped import piped
@@ -22,11 +23,9 @@ def command(given: Given) -> Any:
         given["path"] = piped(given["path"])
         report = api.half(**given, progress=out.note)
     except VerificationError as e:
-        out.table(
-            ["output", "set", "error", ""],
-            [[r["name"], r["input_set"], _percent(r["error"]), "no"] for r in e.rows],
-            right=["error"],
-        )
+        if e.rows:
+            rows = [[r["name"], r["input_set"], _percent(r["error"]), "no"] for r in e.rows]
+            out.table(["output", "set", "error", ""], rows, right=["error"])
         e.rows = [] if out.human else e.rows
         raise
     for warning in report.warnings:
@@ -34,7 +33,7 @@ def command(given: Given) -> Any:
     before, after = report.bytes["before"], report.bytes["after"]
     count, floats = sum(report.half.values()), sum(n for kinds in report.float32.values() for n in kinds.values())
     out.print(f"{report.program}: {report.dtype} for Paddle {report.target}")
-    out.print(f"weights {before / 1e6:.1f} MB → {after / 1e6:.1f} MB; {count} operators in half, {report.casts} casts")
+    out.print(f"weights {size_text(before)} → {size_text(after)}; {count} operators in half, {report.casts} casts")
     if floats:
         reasons = [f"{n} {op} ({why})" for op, kinds in report.float32.items() for why, n in kinds.items()]
         out.print(f"{floats} stay float32: {', '.join(reasons)}")

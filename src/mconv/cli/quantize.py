@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Optional
 
+from mconv.budget import size_text
 from mconv.cli.output import out
 from mconv.cli.parameters import Given, with_options
 from mconv.cli.piped import piped
@@ -20,7 +21,8 @@ def command(given: Given) -> Any:
         given["path"] = piped(given["path"])
         report = api.quantize(**given, progress=out.note)
     except VerificationError as e:
-        _outputs(e.rows)
+        if e.rows:
+            _outputs(e.rows)
         e.rows = [] if out.human else e.rows
         raise
     for warning in report.warnings:
@@ -28,9 +30,7 @@ def command(given: Given) -> Any:
     before, after = report.bytes["before"], report.bytes["after"]
     small = [row for row in report.layers if row.int8]
     out.print(f"{report.program}: int8 for Paddle {report.target}")
-    out.print(
-        f"weights {before / 1e6:.1f} MB → {after / 1e6:.1f} MB; {len(small)} of {len(report.layers)} layers in int8"
-    )
+    out.print(f"weights {size_text(before)} → {size_text(after)}; {len(small)} of {len(report.layers)} layers in int8")
     tried = ", ".join(f"{name} {_percent(error)}" for name, error in report.methods.items() if error is not None)
     out.print(f"ranges by {report.method}" + (f" ({tried})" if tried else ""))
     floats = [row for row in report.layers if not row.int8]

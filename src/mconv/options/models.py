@@ -124,6 +124,8 @@ class Half(Feeds, Runs, Force, Bounded, Paged, Progress):
             raise UsageError(
                 "--calibrate: with --weights-only all is computed in float32", "--keep NAME keeps a weight"
             )
+        if self.weights_only and self.io != "float":
+            raise UsageError("--io half: with --weights-only all is computed in float32", "give one of the two")
         if self.target is not None:
             self.settle("target", targets.get(self.target))
 

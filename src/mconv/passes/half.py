@@ -155,7 +155,11 @@ class _Rewriter:
                 self._float(op)
         self.block.ops[:] = self.ops
         if not self.made.half:
-            raise UnsupportedError(f"nothing in the program can compute in {self.dtype.label}")
+            why = "; ".join(f"{op}: {', '.join(reasons)}" for op, reasons in self.made.floats.items())
+            raise UnsupportedError(
+                f"nothing in the program can compute in {self.dtype.label}" + (f" ({why})" if why else ""),
+                None if why else "it has no operator on float32 tensors",
+            )
         self._store_params()
         self._drop_unused()
         return self.made

@@ -355,8 +355,8 @@ def check_feed(feed: Mapping[str, np.ndarray], specs: Sequence[InputSpec], where
             raise UsageError(f"{where}: input {spec.name} is {array.dtype}, the model takes {spec.dtype.label}")
         fixed = [(d, a) for d, a in zip(spec.shape, array.shape) if isinstance(d, int) and d >= 0]
         if len(spec.shape) != array.ndim or any(d != a for d, a in fixed):
-            shape = [d if isinstance(d, str) or (d is not None and d >= 0) else "?" for d in spec.shape]
-            raise UsageError(f"{where}: input {spec.name} has shape {list(array.shape)}, the model takes {shape}")
+            sizes = ", ".join(str(d) if isinstance(d, str) or (d is not None and d >= 0) else "?" for d in spec.shape)
+            raise UsageError(f"{where}: input {spec.name} has shape {list(array.shape)}, the model takes [{sizes}]")
         checked[spec.name] = array.astype(wanted)
     return checked
 

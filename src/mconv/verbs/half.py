@@ -17,8 +17,8 @@ from mconv.artifacts.provenance import Recording, model_sources
 from mconv.artifacts.recorded import Output
 from mconv.errors import (
     MconvError,
+    PrecisionError,
     UnsupportedError,
-    VerificationError,
 )
 from mconv.options.models import Half
 from mconv.passes import half_loading
@@ -47,7 +47,7 @@ def half(chosen: Half) -> HalfReport:
     Raises:
         UsageError: an option that means nothing here.
         UnsupportedError: a ``.json``, a program without float32 operators, target 1.8.
-        VerificationError: an output is further off than allowed; nothing is written, ``rows`` has the figures.
+        PrecisionError: an output is further off than allowed; nothing is written, ``rows`` has the figures.
         RuntimeUnavailableError: *verify* or *calibrate* asks for a run, and there is no Paddle.
     """
     found = files.locate(chosen.path)
@@ -123,7 +123,7 @@ def _describe(
             )
 
 
-def _failure(report: HalfReport, calibrated: bool) -> VerificationError:
+def _failure(report: HalfReport, calibrated: bool) -> PrecisionError:
     bad = [row for row in report.outputs if not row.ok]
     worst = max(bad, key=lambda row: float("inf") if row.error is None else row.error)
     said = "is not finite" if worst.error is None else f"is off by {worst.error:.1%} of its largest value"
@@ -135,6 +135,6 @@ def _failure(report: HalfReport, calibrated: bool) -> VerificationError:
         hint += "--keep OPERATOR or VARIABLE"
     else:
         hint += "--calibrate X.npz keeps them in float32, or --keep NAME"
-    return VerificationError(
+    return PrecisionError(
         f"in {report.dtype} the output {worst.name} {said}, where {report.limit:.1%} is allowed", hint, rows_of(bad)
     )

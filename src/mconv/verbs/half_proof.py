@@ -10,7 +10,7 @@ from typing import Any, Callable, Optional
 
 import numpy as np
 
-from mconv.errors import RuntimeFailedError, UnsupportedError, VerificationError
+from mconv.errors import PrecisionError, RuntimeFailedError, UnsupportedError
 from mconv.passes import half as rewriting
 from mconv.passes.half import Halved
 from mconv.passes.half_storage import weights_only
@@ -183,7 +183,7 @@ def settled(
     """The rewriting that is kept, and what was found of it in the report.
 
     Raises:
-        VerificationError: calibration leaves nothing in half.
+        PrecisionError: calibration leaves nothing in half.
     """
     for number in range(_ROUNDS if calibrate else 1):
         progress(f"emulating {report.dtype} in {report.runtime}" + (f", round {number + 1}" if calibrate else ""))
@@ -206,7 +206,7 @@ def _emulated(task: Task, report: HalfReport) -> Halved:
     except UnsupportedError:
         if not report.kept and not report.precise:
             raise
-        raise VerificationError(
+        raise PrecisionError(
             f"calibration keeps every operator in float32: the numbers of this model do not fit {report.dtype}",
             "--dtype bf16 has the range of float32; --weights-only stores half and computes in float32",
         ) from None

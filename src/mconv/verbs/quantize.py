@@ -11,15 +11,14 @@ import re
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Callable
-
-import numpy as np
+from typing import Optional
 
 from mconv.artifacts.described import carry
 from mconv.artifacts.destination import Destination
 from mconv.artifacts.provenance import Recording, model_sources
 from mconv.artifacts.recorded import Output
 from mconv.errors import (
+    PrecisionError,
     UnsupportedError,
     UsageError,
     VerificationError,
@@ -32,7 +31,6 @@ from mconv.program.stored import write_model
 from mconv.proof import labelled
 from mconv.proof.available import runtime_for, written_for
 from mconv.proof.feeds import specs_of
-from mconv.proof.labelled import Labelled
 from mconv.proof.precision import require_float32
 from mconv.runtimes import Runtime
 from mconv.verbs.convert import as_paddle_model
@@ -51,7 +49,7 @@ def quantize(chosen: Quantize) -> QuantizeReport:
     Raises:
         UsageError: an option, or the data, do not fit.
         UnsupportedError: no layer can be quantised, or the model is no float32 one.
-        VerificationError: whatever stays float32, it is not as right as asked; nothing is written.
+        PrecisionError: whatever stays float32, it is not as right as asked; nothing is written.
         RuntimeUnavailableError: there is no Paddle to run it in.
     """
     path, keep, labels = chosen.path, chosen.keep, chosen.labels
@@ -103,9 +101,7 @@ def quantize(chosen: Quantize) -> QuantizeReport:
         with Trials(where, found, program, items, layers, chosen.timeout, Path(scratch)) as trials:
             search = Search(trials, sets, judged, report, chosen.progress)
             small, ranges = search.run(chosen.method, chosen.percentile)
-            made = rewriting.quantize(program, items, small, ranges, weights=trials.weights)
-            params = {**items, **made.made}
-            _check_written(trials, made, params, judged, search.reference, report, where, chosen.progress)
+            made, params = _as_written(search, small, ranges, errors if chosen.onednn else None, where)
         report.bytes = {
             "before": sum(s.nbytes for s in items.values()),
             "after": sum(params[v.name].nbytes for v in made.program.parameters),
@@ -126,42 +122,86 @@ def quantize(chosen: Quantize) -> QuantizeReport:
     return report
 
 
-def _check_written(
-    trials: Trials,
-    made: rewriting.Quantized,
-    params: Mapping[str, TensorSource],
-    sets: Sequence[Labelled],
-    reference: list[list[np.ndarray]],
-    report: QuantizeReport,
+def _as_written(
+    search: Search,
+    layers: Sequence[rewriting.Layer],
+    ranges: Mapping[str, float],
+    coarseness: Optional[Mapping[str, float]],
     where: Runtime,
-    progress: Callable[[str], Any],
-) -> None:
-    """Run the model itself as it will be written, as it is and with int8 kernels of oneDNN.
+) -> tuple[rewriting.Quantized, Mapping[str, TensorSource]]:
+    """The program and its parameters, run as they will be written.
 
     Args:
-        reference: what the float32 program answers to *sets*.
+        layers: that compute in int8.
+        coarseness: how far off oneDNN rounds the weight of each layer; where it is given, the worst of them stay float32
+            until int8 kernels of oneDNN are as right as asked, too.
+
+    Raises:
+        PrecisionError: they are not, whatever stays float32.
+        VerificationError: the program is not what its trials were.
+    """
+    trials, report = search.trials, search.report
+    worst = [] if coarseness is None else sorted(layers, key=lambda layer: -coarseness[layer.name])
+    rows = {row.name: row for row in report.layers}
+    count = 0
+    while True:
+        left = [layer for layer in layers if layer not in worst[:count]]
+        made = rewriting.quantize(trials.program, trials.items, left, ranges, weights=trials.weights)
+        params = {**trials.items, **made.made}
+        right = _check_written(search, made, params, where)
+        if right or coarseness is None:
+            break
+        count = 2 * count or 1
+        if count >= len(worst):
+            raise PrecisionError(
+                "int8 kernels of oneDNN lose more than is allowed, whatever stays float32",
+                "--max-drop, or without --onednn for runtimes other than Paddle's on a CPU",
+            )
+        search.progress(f"keeping {count} of {len(worst)} layers in float32 for oneDNN")
+    for layer in worst[:count]:
+        rows[layer.name].int8 = False
+    if not right:
+        report.warnings.append(
+            f"int8 kernels of oneDNN in {where.label} lose more than is allowed: for a CPU, --onednn keeps more in float32"
+        )
+    return made, params
+
+
+def _check_written(
+    search: Search, made: rewriting.Quantized, params: Mapping[str, TensorSource], where: Runtime
+) -> bool:
+    """Run the model itself as it will be written, as it is and with int8 kernels of oneDNN.
+
+    Returns:
+        Whether it is as right as asked with those kernels, too; so it is where there are none.
 
     Raises:
         VerificationError: it is not what the trials were.
     """
+    trials, report, sets, reference = search.trials, search.report, search.proving, search.reference
     folder = trials.folder / "made"
-    folder.mkdir()
+    folder.mkdir(exist_ok=True)
     written = write_model(made.program, files.in_order(made.program, params), folder)
     got = trials.run(*written, sets)
-    if not judge(report, reference, got, sets, [p.name for p in trials.program.fetches]):
+    names = [port.name for port in trials.program.fetches]
+    if not judge(report, reference, got, sets, names):
         raise VerificationError("the model that was written computes something else than its trial", "please report it")
     if targets.get(report.target).version < FIRST_INT8:
         report.warnings.append(
             f"Paddle {report.target} computes the rounded numbers in float32 on a CPU: int8 kernels of oneDNN came with 2.5"
         )
-        return
-    progress(f"running int8 kernels of oneDNN in {where.label}")
+        return True
+    search.progress(f"running int8 kernels of oneDNN in {where.label}")
     log = trials.worker.log_of_loading(*written, onednn=True, precision="int8", timeout=trials.timeout)
     fast = trials.run(*written, sets, onednn=True, precision="int8", ir_optim=True)
     right = labelled.accuracy([row[0] for row in fast], sets)
     report.int8 = Int8Run(where.label, operators_in(log), error_of(got, fast, 0), right)
     if not report.int8.operators:
         report.warnings.append(f"{where.label} makes no int8 kernel of this model")
+    if right is not None:
+        return report.accuracy["float32"] - right <= report.limit + 1e-9
+    errors = [error_of(reference, fast, place) for place in range(len(names))]
+    return all(error is not None and error <= report.limit for error in errors)
 
 
 _MADE = re.compile(r"quantized +(\d+) +(\w+) ops")

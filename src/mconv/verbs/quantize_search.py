@@ -9,7 +9,7 @@ from typing import Any, Callable, Optional
 
 import numpy as np
 
-from mconv.errors import RuntimeFailedError, UsageError, VerificationError
+from mconv.errors import PrecisionError, RuntimeFailedError, UsageError
 from mconv.options.quantize import AUTO
 from mconv.passes import quantize as rewriting
 from mconv.passes.quantize import Layer
@@ -106,7 +106,7 @@ class Search:
         """The layers that compute in int8, and the ranges of what they read.
 
         Raises:
-            VerificationError: too much is lost whatever stays float32.
+            PrecisionError: too much is lost whatever stays float32.
         """
         layers, report = list(self.trials.layers), self.report
         self.progress(f"calibrating on {report.calibration} rows in {report.runtime}")
@@ -189,7 +189,7 @@ class Search:
         got = self.trials.quantised(layers, ranges, self.proving) if layers else self.reference
         return judge(self.report, self.reference, got, self.proving, [p.name for p in self.trials.program.fetches])
 
-    def _failure(self) -> VerificationError:
+    def _failure(self) -> PrecisionError:
         report = self.report
         if report.accuracy:
             said = (
@@ -198,7 +198,7 @@ class Search:
         else:
             bad = next(row for row in report.outputs if not row.ok)
             said = f"the output {bad.name} is " + ("not finite" if bad.error is None else f"off by {bad.error:.1%}")
-        return VerificationError(
+        return PrecisionError(
             f"in int8, {said}, where {report.limit:.1%} may be lost",
             "more calibration data, another --method, or --max-drop",
             [vars(row) for row in report.outputs],
