@@ -150,6 +150,7 @@ ERROR = record(
         )
     }
 )
+BESIDE = "what the command failed with, where it came as far as a result"
 STEP = record({"step": said(TEXT, "the command that does it"), "seconds": NUMBER})
 VARIABLE = record({"name": said(TEXT, "the variable"), "alias": said(TEXT, "what clients call it"),
                    "dtype": nullable(TEXT), "shape": said(listed(WHOLE), "the known sizes")})  # fmt: skip
@@ -350,6 +351,9 @@ RESULTS: dict[str, Any] = {
     "report-bug": BugReport,
     "error": ERROR,
 }
+# those whose results stay where they end with an error: what they prove, compare, measure or do of several
+JUDGED = {"to-static", "onnx2paddle", "torch2paddle", "to-onnx", "edit", "convert", "convert-many",
+          "serve-check", "verify", "bench", "check", "run"}  # fmt: skip
 RECIPE = ROOT / "src" / "mconv" / "recipe" / "schema.json"  # its steps follow from the option classes
 DEFINED.update(
     {"Running": Running, "RuntimeStatus": RuntimeStatus, "RecipeResult": RecipeResult, "StepResult": StepResult}
@@ -373,6 +377,8 @@ def documents() -> dict[Path, str]:
         builder = Builder()
         made = builder.schema(RUN if name == "run" else result)
         schema = {"$schema": DIALECT, "$id": f"https://mconv.invalid/schemas/{name}.json", "title": title(name), **made}
+        if name in JUDGED:
+            schema["properties"]["error"] = said(ERROR["properties"]["error"], BESIDE)
         if builder.defs:
             schema["$defs"] = dict(sorted(builder.defs.items()))
         example = EXAMPLES / f"{name}.json"

@@ -22,7 +22,7 @@ class MconvError(Exception):
         rows: what there is of it in particular, one mapping for each operator, file, output, …, for reports.
 
     Attributes:
-        report: of the conversion that it ends, as far as that came; None elsewhere.
+        report: the result of the command that it ends, as far as that came; None where there is none.
         proof: the figures, where two things were compared and no report has them.
         line: where in a recipe it is.
     """
@@ -40,6 +40,11 @@ class MconvError(Exception):
 
     def __str__(self) -> str:
         return f"{self.message}\n{self.hint}" if self.hint else self.message
+
+    def result(self) -> Any:
+        """What ``--json`` prints of :attr:`report`, an object or a mapping; an empty one where there is none."""
+        made = {} if self.report is None else self.report
+        return made.to_dict() if hasattr(made, "to_dict") else made
 
 
 class UsageError(MconvError):

@@ -31,6 +31,7 @@ EXAMPLES = ROOT / "tools" / "json_examples"
 LAYER = "import paddle\n\nclass Net(paddle.nn.Layer):\n    def __init__(self):\n        super().__init__()\n\
         self.fc = paddle.nn.Linear(8, 3)\n\n    def forward(self, x):\n        return paddle.tanh(self.fc(x))\n"
 MODULE = LAYER.replace("paddle.nn.Layer", "torch.nn.Module").replace("paddle", "torch")
+WRONG = "import mconv\n\n@mconv.onnx_op('Relu', since=13)\ndef relu(ctx, x):\n    return ctx.op('sigmoid', X=x)\n"
 RECIPE = "source: m.onnx\nsteps:\n  - onnx2paddle: {verify: false}\n  - to-serving\n"
 
 
@@ -91,6 +92,14 @@ COMMANDS = [
     Command("runtime-path", "runtime path paddle-2.3.2", (RUNTIME,)),
     Command("doctor", "doctor"),
     Command("report-bug", "report-bug inspect m.onnx"),
+    # what was found stays, with the error beside it
+    Command("verify", "verify m.onnx other.onnx --layers", ("onnxruntime",), code=10),
+    Command("onnx2paddle", "onnx2paddle m.onnx out --runtime current --plugin wrong.py", (PADDLE, "onnxruntime"), code=10),
+    Command("onnx2paddle", "convert m.onnx out --runtime current --plugin wrong.py", (PADDLE, "onnxruntime"), code=10),
+    Command("convert-many", "convert m.onnx cut.onnx out --no-verify", code=4),
+    Command("bench", "bench m.onnx --loops 2 --rounds 1 --max-p99 0.000001", ("onnxruntime",), code=16),
+    Command("check", "check altered", code=12),
+    Command("run", "run wrong.yaml --out runs", code=4),
     Command("error", "inspect nowhere", code=3),
     Command("error", "to-serving model --nonsense", code=2),
     Command("error", "downgrade conv out --target 1.8", code=5),
@@ -119,6 +128,12 @@ def here(tmp_path_factory: pytest.TempPathFactory) -> Path:
     np.savez(folder / "real.npz", **case("2.3.2-mlp").inputs)
     shutil.copytree(case("2.3.2-conv").model, folder / "conv")
     subprocess.run([sys.executable, "-m", "mconv", "to-serving", "model", "-q"], cwd=folder, check=True)
+    mlp(folder / "other.onnx", bend=0.5)
+    (folder / "cut.onnx").write_bytes((folder / "m.onnx").read_bytes()[:100])
+    (folder / "wrong.py").write_text(WRONG)
+    (folder / "wrong.yaml").write_text(RECIPE.replace("m.onnx", "cut.onnx"))
+    shutil.copytree(folder / "serving_server", folder / "altered")
+    (folder / "altered" / "more.txt").write_text("more")
     return folder
 
 
@@ -157,6 +172,9 @@ def test_every_command(command: Command, here: Path, tmp_path: Path) -> None:
     assert done.returncode == command.code, done.stderr[-2000:]
     document = json.loads(done.stdout)
     validate(document, command.schema)
+    assert ("error" in document) == (command.code != 0)
+    if command.code:
+        assert document["error"]["exit_code"] == command.code and document["error"]["message"]
     if os.environ.get("MCONV_WRITE_EXAMPLES"):
         _write_example(command.schema, document, tmp_path)
 

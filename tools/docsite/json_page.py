@@ -14,7 +14,9 @@ Schema = dict[str, Any]
 INTRODUCTION = (
     "With `--json`, a command prints one JSON document on stdout, and everything else on stderr. The document has the "
     "form of its [JSON Schema](https://json-schema.org/) in `mconv/schemas/`, which comes with the package; a failure "
-    "has the form [below]({failure}) and the exit code that it names. Within a version of mconv's schema, fields are "
+    "has the form [below]({failure}) and the exit code that it names; where the command came as far as a result (figures "
+    "that differ, findings, a step of several that failed), the document is that result, with `error` beside its other "
+    "fields: `convert`, which fails in a step, prints that of the step, which `command` names. Within a version of mconv's schema, fields are "
     "added, never removed or changed. Figures that are infinite or do not exist are `null`. Paths are as they were "
     "given, relative ones to where the command ran."
 )

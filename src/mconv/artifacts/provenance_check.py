@@ -70,6 +70,7 @@ class Checked:
                 "convert the source again, or get the files again from where they came",
             )
             error.rows = [vars(f) for f in self.findings]
+            error.report = self
             raise error
 
 

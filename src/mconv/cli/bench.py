@@ -70,6 +70,6 @@ def command(
     reported = recipes.of_bench(judged, found.seconds)
     recipes.write_reports(reported, TITLE, **files)
     if failure is not None:
-        out.emit(found)
+        failure.report = found
         raise failure
     return found

@@ -87,6 +87,5 @@ def _many(api: Any, given: Given) -> Any:
     for one in result.models:
         if one.service is not None:
             out.print(f"start its service with `{api.start_command(given['pipeline'].get('server'), one.service)}`")
-    out.emit(result)
     result.require()
     return result

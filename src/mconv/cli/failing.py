@@ -86,7 +86,7 @@ def render_error(error: BaseException, command: str, typed: Sequence[str] = ()) 
         _show_rows(rows)
     failure = {"kind": kind, "message": message, "hint": hint, "exit_code": code, "rows": rows}
     try:
-        out.emit({"error": failure})
+        out.emit({} if told is None else told.result(), failure)
     except BrokenPipeError:
         silence(sys.stdout)
     except OutputExistsError as e:

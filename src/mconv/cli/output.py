@@ -152,13 +152,18 @@ class Output:
         except OSError:  # full, or closed: there is nowhere to tell it
             silence(sys.stderr)
 
-    def emit(self, result: object) -> None:
-        """Print the result as the JSON document, once; does nothing without ``--json``."""
+    def emit(self, result: object, error: Optional[dict[str, Any]] = None) -> None:
+        """Print the result as the JSON document, once; does nothing without ``--json``.
+
+        Args:
+            error: what the command ended with, beside the result.
+        """
         if self.json and not self.emitted:
             self.emitted = True
             unicode = (sys.stdout.encoding or "utf-8").lower().replace("_", "-") in ("utf-8", "utf8")
             write = json_text if unicode else functools.partial(json.dumps, allow_nan=False)
-            text = write(_with_codes(plain(result), result), indent=2)
+            document = _with_codes(plain(result), result)
+            text = write(document if error is None else {**document, "error": plain(error)}, indent=2)
             with to_stdout():
                 sys.stdout.write(text + "\n")
                 sys.stdout.flush()

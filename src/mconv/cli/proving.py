@@ -111,5 +111,5 @@ def table_on_failure() -> Iterator[None]:
                 out.warn(warning)
         elif failed is not None:
             show_proof(failed.verification)
-            e.rows = []  # they are in the table
+            e.rows = [] if out.human else e.rows  # they are in the table
         raise

@@ -45,7 +45,6 @@ def command(given: Given) -> Any:
         out.print(f"nothing to do: all {len(result.recipes)} recipes are as they should be in {result.out}")
     recipes.write_reports(result, TITLE, **files)
     show_annotations(result, TITLE)
-    out.emit(result.to_dict())
     result.require()
     return result.to_dict()
 

@@ -48,6 +48,5 @@ def command(given: Given) -> Any:
         )
     if report.kept is not None:
         out.print(f"the service is in {report.kept}")
-    out.emit(report)
     report.require()
     return report

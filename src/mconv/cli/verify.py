@@ -62,16 +62,14 @@ def command(given: Given) -> Any:
         )
     if failure is not None:
         failure.rows = [] if out.human else failure.rows  # they are in the table
+        failure.report = found
         raise failure
     return found
 
 
 def _failure(found: Any, a: str, b: str) -> VerificationError:
-    bad = [row for row in found.outputs if not row["ok"]]
-    reason = found.problems[0] if found.problems else f"output {bad[0]['name']}: {bad[0]['reason']}"
-    where = f"; the first tensor that differs is {found.first['name']!r}" if found.first else ""
-    rows = [*bad, *([found.first] if found.first else [])]
-    return VerificationError(f"{b} computes something else than {a}: {reason}{where}", None, rows)
+    rows = [*found.bad(), *([found.first] if found.first else [])]
+    return VerificationError(f"{b} computes something else than {a}: {found.reason()}", None, rows)
 
 
 def _show_layers(found: Any) -> None:

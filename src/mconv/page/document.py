@@ -87,7 +87,7 @@ def of(result: Any) -> dict[str, Any]:
 def of_error(error: MconvError) -> dict[str, Any]:
     """The document of an error, with the report of the conversion that it has ended, as far as that came."""
     said = {"message": error.message, "hint": error.hint, "exit_code": error.exit_code, "rows": plain(error.rows)}
-    return {**({} if error.report is None else of(error.report)), "error": {"kind": type(error).__name__, **said}}
+    return {**of(error.result()), "error": {"kind": type(error).__name__, **said}}
 
 
 def page(found: Sequence[Document]) -> str:

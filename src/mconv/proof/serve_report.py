@@ -98,8 +98,10 @@ class ServeReport(Shown):
         Raises:
             VerificationError: names the first form that did not.
         """
-        for form in self.forms:
-            if not form.ok:
-                raise VerificationError(f"{self.folder}: {form.form}: {form.reason}")
+        wrong = [f"{form.form}: {form.reason}" for form in self.forms if not form.ok]
         if self.onednn is not None and not self.onednn.ok:
-            raise VerificationError(f"{self.folder}: {self.onednn.advice}")
+            wrong.append(str(self.onednn.advice))
+        if wrong:
+            error = VerificationError(f"{self.folder}: {wrong[0]}")
+            error.report = self
+            raise error

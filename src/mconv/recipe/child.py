@@ -106,10 +106,7 @@ def _plain(result: Any) -> dict[str, Any]:
 def _verify(found: Any) -> dict[str, Any]:
     proof = {"a": found.a, "b": found.b, "outputs": [*found.outputs, *([found.first] if found.first else [])]}
     if not found.ok:
-        bad = [row for row in found.outputs if not row["ok"]]
-        reason = found.problems[0] if found.problems else f"output {bad[0]['name']}: {bad[0]['reason']}"
-        where = f"; the first tensor that differs is {found.first['name']!r}" if found.first else ""
-        error = VerificationError(f"the two compute different things: {reason}{where}", None, bad)
+        error = VerificationError(f"the two compute different things: {found.reason()}", None, found.bad())
         error.proof = proof
         raise error
     return {"warnings": list(found.notes), "proof": proof}

@@ -164,6 +164,7 @@ class RunResult(Shown):
             one if len(self.recipes) == 1 else f"{count}: {which}", step.error["hint"] if len(failed) == 1 else None
         )
         error.exit_code = codes.pop() if len(codes) == 1 else 1
+        error.report = self
         raise error
 
 

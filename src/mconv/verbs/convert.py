@@ -33,7 +33,7 @@ from mconv.program import targets
 from mconv.program.files import Era, load_program, locate, records
 from mconv.program.paths import PathLike
 from mconv.proof.report import Report, versions
-from mconv.proof.verdict import NOT_DONE, PASSED, UNPROVED
+from mconv.proof.verdict import FAILED, NOT_DONE, PASSED, UNPROVED
 from mconv.recognise import SourceKind, recognise
 from mconv.serving.convert import ServingResult, prepare, write
 from mconv.serving.scaffold import options_from
@@ -253,13 +253,9 @@ def _prove_paddle(source: PathLike, made: ServingResult, chosen: Convert, result
         called = dict(zip(theirs, (v.alias for v in made.fetches)))
         for row in found.outputs:
             row["name"] = called[row["name"]]
-    if not found.ok:
-        bad = [row for row in found.outputs if not row["ok"]]
-        reason = found.problems[0] if found.problems else f"output {bad[0]['name']}: {bad[0]['reason']}"
-        raise VerificationError(f"the converted model computes something else: {reason}", rows=bad)
     result.verification = {
-        "status": PASSED,
-        "reason": "",
+        "status": PASSED if found.ok else FAILED,
+        "reason": found.reason(),
         "reference": found.a,
         "paddle": found.b,
         "runtime": runtime,
@@ -270,6 +266,10 @@ def _prove_paddle(source: PathLike, made: ServingResult, chosen: Convert, result
         "problems": found.problems,
     }
     result.seconds["verify"] = found.seconds
+    if not found.ok:
+        error = VerificationError(f"the converted model computes something else: {found.reason()}", rows=found.bad())
+        error.report = result
+        raise error
 
 
 def _describe(result: Converted, made: ServingResult, out: Path, service: bool) -> None:

@@ -80,6 +80,7 @@ class ConvertedMany(Shown):
         worst = max(self._errors, key=lambda e: e.exit_code)
         first = next(one for one in failed if one.exit_code == worst.exit_code)
         error = type(worst)(f"{len(failed)} of {len(self.models)} were not converted: {first.reason}", worst.hint)
+        error.report = self
         raise error
 
 

@@ -64,6 +64,18 @@ class Verification(Shown):
     models: dict[str, str] = field(default_factory=dict)
     reduced: Optional[Reduced] = None
 
+    def bad(self) -> list[dict[str, Any]]:
+        """The figures of the outputs that differ."""
+        return [row for row in self.outputs if not row["ok"]]
+
+    def reason(self) -> str:
+        """In what the two differ, in a few words; empty where they do not."""
+        if self.ok:
+            return ""
+        first = "" if self.first is None else f"; the first tensor that differs is {self.first['name']!r}"
+        bad = self.bad()
+        return (self.problems[0] if self.problems else f"output {bad[0]['name']}: {bad[0]['reason']}") + first
+
 
 def verify(chosen: Verify) -> Verification:
     """Run two models on the same inputs and compare their outputs; *a* is the reference.
