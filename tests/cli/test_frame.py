@@ -37,11 +37,19 @@ def test_help_lists_the_commands_in_groups(mconv: Run) -> None:
     assert [line for line in done.stdout.splitlines() if line in ("Convert:", "Serve:", "Look:")]
 
 
-@pytest.mark.parametrize("width", [60, 80, 120])
+@pytest.mark.parametrize("width", [40, 60, 80, 120])
 def test_help_fits_the_terminal(width: int) -> None:
     lines = frame.help_text(width).splitlines()
     assert max(map(len, lines)) <= width
     assert " ".join(" ".join(lines).split()) == " ".join(frame.help_text(1000).split())
+
+
+@pytest.mark.parametrize("command", ["inspect", "verify", "runtime install"])
+@pytest.mark.parametrize("width", [40, 80])
+def test_help_of_a_command_fits_the_terminal(command: str, width: int, mconv: Run) -> None:
+    done = mconv(*command.split(), "--help", COLUMNS=str(width))
+    lines = done.stdout.splitlines()
+    assert done.returncode == 0 and all(len(line) <= width or len(line.split()) < 3 for line in lines)
 
 
 def test_help_is_cheap() -> None:

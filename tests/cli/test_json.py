@@ -94,7 +94,9 @@ COMMANDS = [
     Command("report-bug", "report-bug inspect m.onnx"),
     # what was found stays, with the error beside it
     Command("verify", "verify m.onnx other.onnx --layers", ("onnxruntime",), code=10),
-    Command("onnx2paddle", "onnx2paddle m.onnx out --runtime current --plugin wrong.py", (PADDLE, "onnxruntime"), code=10),
+    Command(
+        "onnx2paddle", "onnx2paddle m.onnx out --runtime current --plugin wrong.py", (PADDLE, "onnxruntime"), code=10
+    ),
     Command("onnx2paddle", "convert m.onnx out --runtime current --plugin wrong.py", (PADDLE, "onnxruntime"), code=10),
     Command("convert-many", "convert m.onnx cut.onnx out --no-verify", code=4),
     Command("bench", "bench m.onnx --loops 2 --rounds 1 --max-p99 0.000001", ("onnxruntime",), code=16),

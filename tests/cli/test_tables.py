@@ -14,6 +14,7 @@ import termios
 from pathlib import Path
 
 import pytest
+from rich.cells import cell_len
 
 _CODES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 RUN = """
@@ -73,6 +74,46 @@ def test_elsewhere_a_table_is_as_wide_as_it_is(tmp_path: Path) -> None:
     assert head.split()[:3] == ["recipe", "step", "s"] and "furthest apart" in head
     assert first.split()[:3] == ["recipes/production/bert-base-chinese", "serve-check", "passed"]
     assert second.rstrip().endswith("and so are others") and "\x1b" not in done.stdout
+
+
+SAID = """
+from mconv.cli.output import out
+out.print("verification passed: ONNX Runtime 1.32.0 against Paddle 2.3.2 (predictor); random inputs input_ids [2, 12]")
+out.warn("一博愿你在岁月中更加平湖静月，衣襟生花 is called something else, which the files of Paddle can carry, in the result")
+out.error("b.onnx computes something else than a.onnx: output scores: 8 of 8 elements differ by more than the tolerance")
+out.print("curl -s http://127.0.0.1:18082/model/prediction -d '{}' -H 'Content-Type: application/json' and more", copied=True)
+out.error("no", "`mconv onnx2paddle a/very/long/path/of/a/model.onnx out --tolerance 1e-3 --runtime paddle-2.3.2` does it")
+out.text("a document of a program, whose lines are what they are, however long they may be, and are not broken by us")
+"""
+
+
+@pytest.mark.parametrize("width", [40, 80])
+def test_sentences_are_broken_between_words_and_what_is_copied_is_not(width: int) -> None:
+    lines = [line.rstrip() for line in _CODES.sub("", at_terminal(SAID, width)).splitlines()]
+    whole = [at for at, line in enumerate(lines) if line.startswith(("curl", "hint:", "a document"))]
+    assert len(whole) == 3 and all(len(lines[at]) > width for at in whole)
+    rest = [line for at, line in enumerate(lines) if at not in whole]
+    assert max(map(cell_len, rest)) <= width
+    words = " ".join(rest).split()
+    assert {"verification", "(predictor);", "一博愿你在岁月中更加平湖静月，衣襟生花", "tolerance"} <= set(words)
+
+
+ROWS = """
+from mconv.cli.failing import render_error
+from mconv.errors import UnsupportedError
+row = {"operator": "Foo", "domain": "my.domain", "opset": 1, "reason": "no converter for it", "count": 1, "nodes": ["a"],
+       "todo": "write a converter (docs/operators.md) and give it with --plugin my_ops.py"}
+render_error(UnsupportedError("2 nodes cannot be converted", None, [row, {**row, "operator": "Bar"}]), "mconv onnx2paddle")
+"""
+
+
+def test_what_to_do_about_operators_is_said_once_below_their_table() -> None:
+    lines = [line.rstrip() for line in _CODES.sub("", at_terminal(ROWS, 80)).splitlines()]
+    assert max(map(len, lines)) <= 80 and not any("todo" in line for line in lines)
+    assert (
+        " ".join(lines).count("Foo, Bar: write a converter (docs/operators.md) and give it with --plugin my_ops.py")
+        == 1
+    )
 
 
 PROGRESS = """

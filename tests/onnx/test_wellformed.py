@@ -95,6 +95,27 @@ def test_noted_shapes_that_are_negative_or_wrong() -> None:
         assert convert(OnnxModel(made)).program.fetches[0].shape[-1] == 32
 
 
+def test_what_is_behind_an_unsupported_node() -> None:
+    """Of the nodes that read it, those without a converter are in the same table, those in branches too; the others, and
+    those that ONNX says by a function, are counted."""
+    branches = {
+        f"{name}_branch": helper.make_graph([helper.make_node(op, ["b"], [name])], name, [], [port(name, dims=None)])
+        for name, op in (("then", "Nowhere"), ("else", "Tanh"))
+    }
+    nodes = [
+        node("First", "x", "a", domain="mine"), node("Softplus", "a", "b"), node("HardSwish", "b", "c"),
+        node("Second", "c", "d", domain="mine"), node("ReduceMax", "d", "m"), node("Cast", "m", "e", to=TensorProto.BOOL),
+        helper.make_node("If", ["e"], ["y"], **branches),
+    ]  # fmt: skip
+    with pytest.raises(UnsupportedError, match="; 6 behind them could not be tried\n") as error:
+        convert(OnnxModel(model(nodes, domains=["mine"])))
+    rows = {row["operator"]: row["reason"] for row in error.value.rows}
+    assert rows == {
+        "First": "no converter for it", "Second": "no converter for it",
+        "Nowhere": "ONNX has no operator of this name",
+    }  # fmt: skip
+
+
 def test_a_long_name_is_cut() -> None:
     with pytest.raises(UnsupportedError) as error:
         convert(OnnxModel(model([node("A" * 3000, "x", "y")])))

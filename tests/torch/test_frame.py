@@ -110,6 +110,20 @@ def test_unsupported_operators_are_one_table() -> None:
     assert any("other numbers each time" in r["reason"] for r in rows.values())
 
 
+def test_what_is_behind_an_unsupported_operator() -> None:
+    """Of the nodes that read it, those without a converter are in the same table, the others are counted."""
+
+    class Odd(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return torch.special.i0e(torch.tanh(torch.special.i1(x)) * 2)
+
+    with pytest.raises(
+        UnsupportedError, match="2 nodes cannot be converted: .*; 2 behind them could not be tried"
+    ) as caught:
+        convert(Odd(), {"x": torch.zeros(2, 3)})
+    assert [r["operator"] for r in caught.value.rows] == ["aten.special_i1.default", "aten.special_i0e.default"]
+
+
 @pytest.mark.parametrize(
     ("function", "reason"),
     [

@@ -138,6 +138,7 @@ def _show_rows(rows: Sequence[Mapping[str, Any]]) -> None:
     from rich.text import Text
 
     table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    present = [k for k in present if k != "todo"]  # a sentence, and the same one for many: below
     for heading in present:
         table.add_column(heading, overflow="fold")
     for row in rows:
@@ -145,3 +146,9 @@ def _show_rows(rows: Sequence[Mapping[str, Any]]) -> None:
     if rest > 0:
         table.add_row(f"… {rest} more")
     out.console(stderr=True).print(table)
+    todo: dict[str, list[str]] = {}
+    for row in rows:
+        if row.get("todo"):
+            todo.setdefault(text(row["todo"]), []).append(text(row["operator"]))
+    for what, operators in todo.items():
+        out.error_detail(f"{', '.join(dict.fromkeys(operators))}: {what}")

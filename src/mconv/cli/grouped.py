@@ -47,4 +47,5 @@ class GroupedCommand(TyperCommand):
             with formatter.section(name or "Options"):
                 if name in self.examples:
                     formatter.write_text(f"$ {self.examples[name]}")
-                formatter.write_dl(rows)
+                # what is narrower than click's 30 columns leaves room for the text
+                formatter.write_dl(rows, col_max=min(30, formatter.width // 2 - 4))

@@ -53,6 +53,7 @@ COMMANDS: dict[str, dict[str, str]] = {
         "report-bug": "What a report of a failure needs, with the smallest model that fails; nothing is sent",
     },
 }
+_LEAST, _MOST = 36, 78  # columns of a help
 _COMPLETE = "_MCONV_COMPLETE"  # set by the shell when it asks for completions
 
 
@@ -146,7 +147,7 @@ def _run(args: list[str], command: str) -> int:
         return completion.option(args)
     if first in ("--help", "-h", "help"):
         with to_stdout():
-            sys.stdout.write(help_text(max(60, min(get_terminal_size((100, 24)).columns, 120))))
+            sys.stdout.write(help_text(max(_LEAST, min(get_terminal_size((100, 24)).columns, 120))))
             sys.stdout.flush()
         return 0 if args else 2
     if first in ("--version", "-V"):
@@ -169,5 +170,7 @@ def _run(args: list[str], command: str) -> int:
         os.getcwd()
     except FileNotFoundError:
         raise NotAModelError("the current folder does not exist any more", "change to one that does") from None
-    code = load(first)(args[1:], prog_name=command, standalone_mode=False)
+    # of itself, click writes help of at least 50 columns, which a narrower terminal breaks within words
+    width = max(_LEAST, min(get_terminal_size().columns - 2, _MOST))
+    code = load(first)(args[1:], prog_name=command, standalone_mode=False, terminal_width=width)
     return code if isinstance(code, int) else 0

@@ -9,6 +9,7 @@ import os
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from shutil import get_terminal_size
 from typing import Any, Callable, Optional
 
 from mconv.cli.process import silence, to_stdout
@@ -54,11 +55,14 @@ class Output:
         """Whether the result is to be rendered for a person on stdout."""
         return not self.json and not self.quiet
 
-    def print(self, text: str, style: Optional[str] = None) -> None:
-        """A line of the human-readable result."""
+    def print(self, text: str, style: Optional[str] = None, *, copied: bool = False) -> None:
+        """A line of the human-readable result; at a terminal broken between words, unless it is there to be *copied*."""
         body = text.strip("\n")
         before = len(text) - len(text.lstrip("\n"))
-        self._print("\n" * before + _one_line(body) + "\n" * (len(text) - before - len(body)), style)
+        line = _one_line(body)
+        if self.terminal and not copied:
+            line = _wrapped(line)
+        self._print("\n" * before + line + "\n" * (len(text) - before - len(body)), style)
 
     def text(self, text: str) -> None:
         """A document of several lines as the human-readable result."""
@@ -124,7 +128,7 @@ class Output:
     def note(self, text: str) -> None:
         """What is being done; on stderr, so that it never mixes with the result."""
         if not self.quiet:
-            self._stderr(text)
+            self._stderr(text, wrap=True)
 
     def detail(self, text: str) -> None:
         """What only ``-v`` shows."""
@@ -132,17 +136,24 @@ class Output:
             self._stderr(text)
 
     def warn(self, text: str) -> None:
-        self._stderr(f"warning: {text}", "yellow")
+        self._stderr(f"warning: {text}", "yellow", wrap=True)
 
     def error(self, message: str, hint: Optional[str] = None) -> None:
         """``error: …`` and, if there is one, ``hint: …``: one line each."""
-        self._stderr(f"error: {message}", "bold red")
+        self._stderr(f"error: {message}", "bold red", wrap=True)
         if hint:
-            self._stderr(f"hint: {hint}")
+            self._stderr(f"hint: {hint}", wrap=not hint.startswith("mconv "))
 
-    def _stderr(self, text: str, style: Optional[str] = None) -> None:
+    def error_detail(self, text: str) -> None:
+        """More of an error, below its table."""
+        self._stderr(text, wrap=True)
+
+    def _stderr(self, text: str, style: Optional[str] = None, *, wrap: bool = False) -> None:
+        """A line; *wrap* it between words at a terminal, where it is to be read and not to be copied."""
         # twice: what is escaped is longer than it was
         text = text[: len(text) - len(text.lstrip(" "))] + printable(printable(text, _LONGEST), _LONGEST + 100)
+        if wrap and sys.stderr.isatty():
+            text = _wrapped(text)
         try:
             if style and sys.stderr.isatty():
                 self.console(stderr=True).print(text, style=style)
@@ -292,6 +303,26 @@ def _written() -> int:
             return next((int(line.split()[1]) for line in file if line.startswith(b"wchar")), 0)
     except OSError:
         return 0
+
+
+def _wrapped(line: str) -> str:
+    """The line broken between words where the terminal would break it in the middle of one; a longer word stays whole."""
+    width = get_terminal_size().columns
+    if len(line) * 2 <= width or "`" in line:  # a command is copied
+        return line
+    from rich.cells import cell_len
+
+    if cell_len(line) <= width:
+        return line
+    indent = line[: len(line) - len(line.lstrip(" "))]
+    first, *words = line.strip(" ").split(" ")
+    lines = [indent + first]
+    for word in words:
+        if cell_len(f"{lines[-1]} {word}") <= width:
+            lines[-1] += f" {word}"
+        else:
+            lines.append(indent + word)
+    return "\n".join(lines)
 
 
 def _one_line(text: str) -> str:

@@ -48,8 +48,8 @@ def command(
         if more:
             out.print(", ".join(more))
         out.print("try it:")
-        out.print(serving.curl)
-        out.print(f"stop it with: {serving.stop}" if detach else "stop it with Ctrl-C")
+        out.print(serving.curl, copied=True)
+        out.print(f"stop it with: {serving.stop}" if detach else "stop it with Ctrl-C", copied=True)
         out.print(f"process {serving.pid}, log {serving.log}")
         out.emit(serving)
         if detach:

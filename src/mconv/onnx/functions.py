@@ -49,6 +49,18 @@ def body_of(node: Any, opsets: dict[str, int], inputs: Sequence[Optional[Value]]
     return None
 
 
+def has_body(node: Any, opsets: dict[str, int]) -> bool:
+    """Whether ONNX defines *node* by a function in this opset, for some inputs at least."""
+    import onnx
+
+    domain = normal_domain(node.domain)
+    try:
+        schema = onnx.defs.get_schema(node.op_type, opsets.get(domain, 1), domain)
+    except onnx.defs.SchemaError:
+        return False
+    return bool(schema.has_function or schema.has_context_dependent_function)
+
+
 def _parsed(serialized: bytes, schema: Any) -> Any:
     """The body, with the defaults of the operator's attributes, which ONNX keeps apart from it."""
     import onnx

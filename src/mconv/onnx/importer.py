@@ -86,6 +86,7 @@ class Importer:
         self.expanded: Counter[str] = Counter()
         self.folded = 0
         self.unsupported: list[dict[str, Any]] = []
+        self.untried = 0  # nodes that read what could not be converted, and have a converter
         self.initializers: dict[int, dict[str, Any]] = {}  # of sub-graphs, by the graph's identity
         self.inferred: dict[str, Any] = {}
         self.suspicious = False
@@ -119,7 +120,8 @@ class Importer:
             if output.name not in scope:
                 raise CorruptModelError(f"the graph's output {output.name!r} is computed by no node")
         if self.unsupported:
-            raise refusal(self.unsupported, "a converter of your own can be given with --plugin my_ops.py")
+            own = "a converter of your own can be given with --plugin my_ops.py"
+            raise refusal(self.unsupported, own, self.untried)
         for output in self.graph.output:
             value = scope[output.name]
             self._note_widened(output)
@@ -225,6 +227,7 @@ class Importer:
         for name in node.input:
             value = scope[name] if name else None
             if isinstance(value, Failed):
+                self._behind(node)
                 return False
             if isinstance(value, Unreadable):
                 self._unsupported(node, str(value.error))
@@ -427,6 +430,21 @@ class Importer:
         bind_shape(self.ctx, value)
 
     # errors ------------------------------------------------------------------------------------------------------
+
+    def _behind(self, node: onnx.NodeProto) -> None:
+        """Of a node that reads what could not be converted, at least whether there is a converter for it, and for those
+        in its sub-graphs."""
+        if (node.domain, node.op_type) not in self.local_functions and not functions.has_body(node, self.ctx.opsets):
+            domain = registry.normal_domain(node.domain)
+            version = self.ctx.opsets.get(domain)
+            if registry.find(domain, node.op_type, 1 if version is None else version) is None:
+                self._unsupported(node, advice.why_unknown(node, domain, version))
+                return
+        self.untried += 1
+        for attribute in node.attribute:
+            for graph in [attribute.g] if attribute.HasField("g") else attribute.graphs:
+                for inner in graph.node:
+                    self._behind(inner)
 
     def _unsupported(self, node: onnx.NodeProto, reason: str) -> None:
         domain = registry.normal_domain(node.domain)

@@ -8,13 +8,14 @@ from typing import Any
 from mconv.errors import UnsupportedError
 
 
-def refusal(nodes: Sequence[Mapping[str, Any]], advice: str) -> UnsupportedError:
+def refusal(nodes: Sequence[Mapping[str, Any]], advice: str, untried: int = 0) -> UnsupportedError:
     """The error for *nodes*; its ``rows`` are these by operator and reason, with ``count`` and ``nodes``.
 
     Args:
         nodes: at least one, each with ``operator``, ``domain``, ``reason``, ``node`` (its name), and what else there is
             to say.
         advice: what to do, after "the table lists every one".
+        untried: how many more nodes read what these would have made: they have converters, which had nothing to work on.
     """
     groups: dict[tuple[Any, ...], dict[str, Any]] = {}
     for node in nodes:
@@ -25,9 +26,10 @@ def refusal(nodes: Sequence[Mapping[str, Any]], advice: str) -> UnsupportedError
         group["nodes"].append(node["node"])
     rows = list(groups.values())
     names = ", ".join(dict.fromkeys(str(row["operator"]) for row in rows))
+    more = f"; {untried} behind {'them' if len(nodes) > 1 else 'it'} could not be tried" if untried else ""
     return UnsupportedError(
         f"{len(nodes)} node{'s' if len(nodes) > 1 else ''} cannot be converted: {names} "
-        f"({rows[0]['operator']}: {rows[0]['reason']})",
+        f"({rows[0]['operator']}: {rows[0]['reason']}){more}",
         f"the table lists every one; {advice}",
         rows,
     )

@@ -65,6 +65,7 @@ _SIZE_FUNCTIONS: dict[str, Any] = {
     "sym_int": lambda x: x,
 }
 # checks that the exporter writes down; a conversion has nothing to do for them
+_NO_CONVERTER = "no converter for it"
 _CHECKS = frozenset(
     {
         "aten._assert_scalar.default",
@@ -108,6 +109,7 @@ class Importer:
         self.values: dict[Any, Any] = {}
         self.operators: Counter[str] = Counter()
         self.unsupported: list[dict[str, Any]] = []
+        self.untried = 0  # nodes that read what could not be converted, and have a converter
         self.fixed: list[tuple[str, str, int]] = []
         self.named: list[list[Optional[str]]] = []
         self._stored: dict[tuple, Union[Value, Complex]] = {}
@@ -122,7 +124,7 @@ class Importer:
         self._placeholders()
         results = self._nodes(self.exported.graph_module)
         if self.unsupported:
-            raise refusal(self.unsupported, "--via onnx takes the other route")
+            raise refusal(self.unsupported, "--via onnx takes the other route", self.untried)
         self._fetch(results)
         program, params = self.ctx.finish()
         seconds = {"import": time.perf_counter() - start}
@@ -248,15 +250,28 @@ class Importer:
         args = self._resolve(tuple(node.args))
         kwargs = {k: self._resolve(v) for k, v in node.kwargs.items()}
         if _holds_failure(args) or _holds_failure(tuple(kwargs.values())):
+            self._behind(node, name)
             self.values[node] = FAILED
             return
         try:
             self.values[node] = self._converted(node, name, args, kwargs, module)
         except (UnsupportedError, BuildError) as e:
             if not getattr(e, "rows", None):
-                reason = getattr(e, "message", str(e))
-                self.unsupported.append({"operator": name, "domain": "aten", "reason": reason, "node": node.name})
+                self._unsupported(node, name, getattr(e, "message", str(e)))
             self.values[node] = FAILED
+
+    def _unsupported(self, node: Any, name: str, reason: str) -> None:
+        self.unsupported.append({"operator": name, "domain": "aten", "reason": reason, "node": node.name})
+
+    def _behind(self, node: Any, name: str) -> None:
+        """Of a node that reads what could not be converted, at least whether there is a converter for it."""
+        if not name.startswith("aten.") or _is_size(node):
+            return
+        is_complex = any(complexes.concerned(n, ()) for n in (node, *node.all_input_nodes))
+        if registry.find(name) is None and not is_complex:
+            self._unsupported(node, name, registry.refused(name) or _NO_CONVERTER)
+        else:
+            self.untried += 1
 
     def _converted(self, node: Any, name: str, args: tuple, kwargs: dict[str, Any], module: Any) -> Any:
         if node.target is operator.getitem:
@@ -279,7 +294,7 @@ class Importer:
         if complexes.concerned(node, (args, kwargs)):
             converter = complexes.find(name, converter)
         if converter is None:
-            unknown = "no converter for it" if name.startswith("aten.") else "not an ATen operator"
+            unknown = _NO_CONVERTER if name.startswith("aten.") else "not an ATen operator"
             raise UnsupportedError(registry.refused(name) or unknown)
         arguments = self._arguments(node.target._schema, converter, args, kwargs)
         made = converter.function(self.ctx, **arguments)

@@ -29,7 +29,7 @@ from mconv.serving.servers import manifests, paddle_serving_files
 from mconv.serving.servers.engines import ONNX, PADDLE
 from mconv.serving.servers.http import INPUT_PACKAGES
 from mconv.serving.servers.interface import Addresses, Binding, FoundService, Launch, Model, Stage
-from mconv.serving.servers.parts import HOME, REQUEST_DATA, USAGE, request_of
+from mconv.serving.servers.parts import HOME, REQUEST_DATA, USAGE, client_main, request_of
 from mconv.serving.servers.requests import OPEN_INFERENCE, open_type
 from mconv.serving.service_options import ServiceOptions
 
@@ -96,6 +96,7 @@ class OpenVINOModelServer:
             LABELS=literal(service.labels_file),
             ANSWERS=literal(service.answer_module),
             PREDICT=render("client_open_inference.py").rstrip("\n"),
+            MAIN=client_main(ask="ask"),
         )
         service.files["requirements.txt"] = render(
             "openvino_model_server/requirements.txt", REQUIREMENTS="\n".join(sorted(INPUT_PACKAGES))

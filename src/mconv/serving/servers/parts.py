@@ -50,14 +50,24 @@ def client(name: str, kind: str, options: ServiceOptions) -> str:
     """The script ``http_client.py`` or ``rpc_client.py`` for services of a kind."""
     over_http = name.startswith("http")
     address = {"HTTP_PORT": options.http_port, "NAME": options.name} if over_http else {"RPC_PORT": options.rpc_port}
-    imports = ["base64", "json", "sys"] if kind in PICTURES else ["json", "sys"]
+    imports = [*(["base64"] if kind in PICTURES else []), *(["http.client"] if over_http else []), "json", "sys"]
     return render(
         name,
         **address,
+        **({"MAIN": client_main()} if over_http else {}),
         IMPORTS="\n".join(f"import {module}" for module in imports),
         USAGE=USAGE[kind],
         REQUEST=request_of(kind),
     )
+
+
+def client_main(read: str = "request_of", ask: str = "predict") -> str:
+    """What an ``http_client.py`` does when it is called.
+
+    Args:
+        read, ask: its functions that make a request of its arguments, and an answer of a request and the address.
+    """
+    return render("client_main.py", READ=read, ASK=ask).rstrip("\n")
 
 
 def request_of(kind: str) -> str:

@@ -181,6 +181,7 @@ def _add_around(
         WRITTEN=literal(PAGES if service.kind == OCR else ()),
         USAGE=shared.USAGE[service.kind],
         PREDICT=render("client_open_inference.py").rstrip("\n"),
+        MAIN=shared.client_main("inputs_of", "ask"),
         TYPES=literal(
             {i.name: OPEN_TYPES.get(i.dtype.label, "FP32") for i in inputs} if service.kind == "tensor" else {}
         ),
