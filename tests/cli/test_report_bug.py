@@ -11,7 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from mconv.cli.failing import render_error
 from mconv.cli.main import run
+from mconv.errors import RuntimeFailedError, UnreachableError, UnsupportedError, VerificationError
 from mconv.verbs.report_bug import Cleaner
 from tests.managed import require
 from tests.onnx.make import mlp
@@ -63,6 +65,28 @@ def test_the_line_that_a_failure_ends_with_is_a_command_that_works(
     text = said(bug)
     assert "private_customer" not in text and str(Path.home()) + "/" not in text and str(here.parent) not in text
     assert ("my_ops.py" in (bug / "failure.txt").read_text()) == (code == 70)  # the traceback
+
+
+@pytest.mark.parametrize(
+    ("line", "error", "offered"),
+    [
+        ("onnx2paddle m.onnx out", RuntimeFailedError("Paddle cannot run it"), True),
+        ("serve-check out", RuntimeFailedError("the service ended"), True),
+        ("serve out", RuntimeFailedError("the service cannot be started: the port is taken"), False),
+        ("bench http://127.0.0.1:1/", RuntimeFailedError("it answers HTTP status 500"), False),
+        ("verify out http://127.0.0.1:1/m/prediction", RuntimeFailedError("it answers HTTP status 500"), False),
+        ("verify out http://127.0.0.1:1/m/prediction", VerificationError("it computes something else"), True),
+        ("convert hf://a/b out", UnreachableError("no network"), False),
+        ("report-bug -- onnx2paddle m.onnx out", VerificationError("it computes something else"), False),
+        ("inspect m.onnx", ValueError("a defect"), True),
+        ("inspect m.onnx", UnsupportedError("an operator"), False),
+    ],
+)
+def test_a_report_is_offered_where_mconv_may_be_at_fault(
+    line: str, error: Exception, offered: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    render_error(error, "mconv", line.split())
+    assert (f"to report it: mconv report-bug -- {line}" in capsys.readouterr().err) == offered
 
 
 def test_an_archive_of_weights_that_may_be_shown(here: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -40,7 +40,21 @@ class Stopped(Exception):
         self.cause = cause
 
 
-_MAY_BE_OURS = (RuntimeFailedError.exit_code, VerificationError.exit_code, EXIT_BUG)
+# what they run was made by them, or by the command that they check
+_RUN_OWN = frozenset(
+    ("onnx2paddle", "torch2paddle", "to-static", "to-onnx", "downgrade", "half", "quantize", "edit", "convert",
+     "verify", "run", "serve-check")
+)  # fmt: skip
+
+
+def _may_be_ours(code: int, error: Optional[MconvError], typed: Sequence[str]) -> bool:
+    """Whether mconv may be at fault, so that a report is worth it; not where a service fails, or nothing answers."""
+    if not typed or typed[0] == "report-bug":
+        return False
+    if code == RuntimeFailedError.exit_code:
+        address = any(word.startswith(("http://", "https://", "grpc://")) for word in typed)
+        return typed[0] in _RUN_OWN and not address and not isinstance(error, UnreachableError)
+    return code in (VerificationError.exit_code, EXIT_BUG) and not isinstance(error, PrecisionError)
 
 
 def render_error(error: BaseException, command: str, typed: Sequence[str] = ()) -> int:
@@ -78,8 +92,7 @@ def render_error(error: BaseException, command: str, typed: Sequence[str] = ()) 
         for line in text.splitlines():
             out._stderr(line)
     out.error(message, hint)
-    ours = code in _MAY_BE_OURS and not isinstance(told, (UnreachableError, PrecisionError))
-    if ours and typed and typed[0] != "report-bug":
+    if _may_be_ours(code, told, typed):
         out._stderr(f"to report it: mconv report-bug -- {shlex.join(typed)}")
     rows = error.rows if isinstance(error, MconvError) else []
     if rows and not out.json:
