@@ -69,10 +69,14 @@ def test_two_sizes_before_one() -> None:
     """Where the model takes more than one size, both are run, and nothing is said."""
     specs, takes = CASES["windows of 400 samples"]
     sets, _, _ = search.find(specs, lambda s: None if all(map(takes, s)) else _refuse())
-    assert len({f["wave"].shape[1] for f in sets}) == 2 and search.one_size(specs, sets) == ""
+    assert len({f["wave"].shape[1] for f in sets}) == 2 and search.alone(specs, sets) == []
     specs, takes = CASES["images of one size"]
     sets, _, _ = search.find(specs, lambda s: None if all(map(takes, s)) else _refuse())
-    assert "x[2] = 384, x[3] = 384" in search.one_size(specs, sets)
+    found = search.alone(specs, sets)
+    assert [str(one) for one in found] == ["x[2] = 384", "x[3] = 384"]
+    # what was tried before 384, and nothing of what comes after it
+    assert all({64, 96, 224} <= set(one.tried) and not {512, 640} & set(one.tried) for one in found)
+    assert "x[2] = 384 (not at 32, 48, 64, " in search.one_size(found) and "nothing is known" in search.one_size(found)
 
 
 def _refuse(text: str = "no", **attributes: Any) -> None:

@@ -67,5 +67,5 @@ def test_one_size_is_no_plain_pass(tmp_path: Path) -> None:
     """Where the source runs at no two sizes of an open dimension, the proof says what it has not compared."""
     report = api.onnx2paddle(picky(tmp_path / "m.onnx", 1), tmp_path / "out", **NOW)
     assert report.verification["status"] == "passed in part"  # type: ignore[index]
-    assert report.verification["reason"] == "open sizes of which only one was compared"  # type: ignore[index]
+    assert report.verification["reason"] == "open sizes of which only one was compared: x[0] = 1"  # type: ignore[index]
     assert any("compared at one size only" in w and "x[0] = 1" in w for w in report.warnings)

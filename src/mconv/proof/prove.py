@@ -18,7 +18,7 @@ from mconv.proof.compare import Comparison, Tolerance
 from mconv.proof.feeds import InputSpec, as_declared, as_pairs, load_feeds, reshaped, specs_of
 from mconv.proof.reference import by_definition, left_open
 from mconv.proof.runners import Answers, Runner
-from mconv.proof.verdict import FAILED, ONE_SIZE, PASSED, UNPROVED, Proof
+from mconv.proof.verdict import FAILED, PASSED, UNPROVED, Proof, one_size
 from mconv.runtimes import Runtime
 
 
@@ -66,10 +66,10 @@ def prove(
     try:
         if sets is None:
             sets, wanted = _reference(reference, specs, source_types, inputs)
-            alone = "" if inputs else search.one_size(specs, sets)
-            proof.notes += filter(None, [alone])
+            alone = [] if inputs else search.alone(specs, sets)
         else:
-            alone, wanted = "", reference.run([_as_source(feed, source_types) for feed in sets])
+            alone, wanted = [], reference.run([_as_source(feed, source_types) for feed in sets])
+        proof.notes += filter(None, [search.one_size(alone)])
     except RuntimeFailedError as e:
         proof.reason = e.message
         proof.reference, proof.seconds = reference.label, time.perf_counter() - start
@@ -112,7 +112,7 @@ def prove(
             proof.reason = worst(proof.comparison) + unstable
             if not proof.comparison.problems:
                 _tied(proof, reference, [_as_source(names_of(feed), source_types) for feed in fed])
-        proof.limit([ONE_SIZE] if alone else [])
+        proof.limit(one_size(alone))
     proof.seconds = time.perf_counter() - start
     return proof
 
@@ -253,10 +253,10 @@ def prove_onnx(
     try:
         if sets is None:
             sets, wanted = _reference(reference, specs, {}, inputs)
-            alone = "" if inputs else search.one_size(specs, sets)
+            alone = [] if inputs else search.alone(specs, sets)
         else:
-            alone, wanted = "", reference.run(sets)
-        proof.notes += filter(None, [alone])
+            alone, wanted = [], reference.run(sets)
+        proof.notes += filter(None, [search.one_size(alone)])
     except RuntimeFailedError as e:
         proof.reason, proof.reference, proof.seconds = e.message, reference.label, time.perf_counter() - start
         return proof
@@ -270,7 +270,7 @@ def prove_onnx(
         proof.comparison = compare_answers(without_ones(wanted, got), got, tolerance=tolerance)
         proof.status = PASSED if proof.comparison.ok else FAILED
         proof.reason = "" if proof.comparison.ok else worst(proof.comparison)
-        proof.limit([ONE_SIZE] if alone else [])
+        proof.limit(one_size(alone))
     proof.seconds = time.perf_counter() - start
     return proof
 

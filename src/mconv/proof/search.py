@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Optional, TypeVar
 
 import numpy as np
@@ -123,13 +124,70 @@ def _numbers(sets: Feeds) -> int:
     return max((sum(a.size for a in feed.values()) for feed in sets), default=0)
 
 
-def one_size(specs: Sequence[InputSpec], sets: Feeds) -> str:
-    """What to say where only one size of an open dimension is known to work; empty where two have been run."""
+@dataclass(frozen=True)
+class OneSize:
+    """An open dimension of which only one size is known to work.
+
+    Attributes:
+        dim: ``x[2]``.
+        size: at which both were compared.
+        tried: the sizes of the attempts that the source did not take before, in order.
+    """
+
+    dim: str
+    size: int
+    tried: tuple[int, ...]
+
+    def __str__(self) -> str:
+        return f"{self.dim} = {self.size}"
+
+
+def alone(specs: Sequence[InputSpec], sets: Feeds, refused: Optional[Sequence[Feeds]] = None) -> list[OneSize]:
+    """The open dimensions of which *sets*, that the source took, have only one size.
+
+    Args:
+        refused: those that it did not take; by default what :func:`find` tries before *sets*.
+    """
     if len(sets) < 2:
+        return []
+    found = [
+        (spec.name, axis)
+        for spec in specs
+        for axis, dim in enumerate(spec.shape)
+        if not (isinstance(dim, int) and dim >= 0) and len({feed[spec.name].shape[axis] for feed in sets}) == 1
+    ]
+    if not found:
+        return []
+    tried = (
+        _before(specs, sets) if refused is None else [{n: a.shape for n, a in f.items()} for s in refused for f in s]
+    )
+    made = []
+    for name, axis in found:
+        size = sets[0][name].shape[axis]
+        others = sorted({shapes[name][axis] for shapes in tried if len(shapes.get(name, ())) > axis} - {size})
+        made.append(OneSize(f"{name}[{axis}]", size, tuple(others)))
+    return made
+
+
+def _before(specs: Sequence[InputSpec], sets: Feeds) -> list[dict[str, tuple[int, ...]]]:
+    """The shapes of the inputs in the attempts before the one that made *sets*."""
+    from mconv.proof.feeds import _Dims
+
+    tried: list[dict[str, tuple[int, ...]]] = []
+    for sizes in attempts(specs):
+        made = [{spec.name: dims.resolve(spec) for spec in specs} for dims in (_Dims(i, sizes) for i in range(2))]
+        if all(feed[name].shape == shape for feed, shapes in zip(sets, made) for name, shape in shapes.items()):
+            break
+        tried += made
+    return tried
+
+
+def one_size(found: Sequence[OneSize]) -> str:
+    """What to say of such dimensions; empty where there are none."""
+    if not found:
         return ""
-    alone = []
-    for spec in specs:
-        for axis, dim in enumerate(spec.shape):
-            if not (isinstance(dim, int) and dim >= 0) and len({feed[spec.name].shape[axis] for feed in sets}) == 1:
-                alone.append(f"{spec.name}[{axis}] = {sets[0][spec.name].shape[axis]}")
-    return f"compared at one size only, as the source ran at no two of those tried: {', '.join(alone)}" if alone else ""
+    each = [f"{one}" + (f" (not at {', '.join(map(str, one.tried))})" if one.tried else "") for one in found]
+    return (
+        f"compared at one size only, as the source ran at no two of those tried: {', '.join(each)}; of others nothing is "
+        "known: --inputs x.npz gives some"
+    )

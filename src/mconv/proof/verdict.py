@@ -9,6 +9,7 @@ from typing import Any, Optional
 from mconv.errors import MconvError
 from mconv.proof.compare import Comparison, Tolerance
 from mconv.proof.runners import Answers
+from mconv.proof.search import OneSize
 
 PASSED, FAILED, NOT_DONE = "passed", "failed", "not verified"
 PARTIAL = "passed in part"  # the result is as the source was where it was traced, not the source as a whole
@@ -26,6 +27,11 @@ RESERVATIONS = {
 # what a proof that has passed does not show, though the result is the source as a whole
 ONE_SIZE = "open sizes of which only one was compared"
 MEANS = "random numbers that are their means"
+
+
+def one_size(found: Sequence[OneSize]) -> list[str]:
+    """The reason that open sizes of which one was compared are; none where there are none."""
+    return [f"{ONE_SIZE}: {', '.join(map(str, found))}"] if found else []
 
 
 def reservation(kind: str, text: str) -> dict[str, str]:

@@ -22,7 +22,7 @@ from mconv.proof.feeds import InputSpec
 from mconv.proof.prove import prove
 from mconv.proof.report import Report
 from mconv.proof.torch_runner import TorchRunner
-from mconv.proof.verdict import MEANS, ONE_SIZE, Proof, reservation
+from mconv.proof.verdict import MEANS, Proof, one_size, reservation
 from mconv.torch.exporting import named_leaves
 from mconv.torch.noise import noise
 from mconv.torch.sources import Source, open_source
@@ -106,7 +106,7 @@ def converted(chosen: Torch2Paddle, destination: Destination) -> Frame[Report]:
 
         def proof() -> Proof:
             found = _proof(source, plan, made, files, report, runner, selected, chosen)
-            found.limit([ONE_SIZE] if plan.one_size else [])
+            found.limit(one_size(plan.alone))
             found.limit([MEANS] if chosen.deterministic and drawn.used else [])
             return found
 

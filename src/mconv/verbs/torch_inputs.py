@@ -41,7 +41,7 @@ class Plan:
         guessed: whether the inputs are a guess.
         origin: ``random``, or the file that they came from.
         notes: what a user should know.
-        one_size: whether the sets have the same size in an open dimension, as the source ran at no two.
+        alone: the open dimensions of which the sets have one size, as the source ran at no two.
         answers: place of a decision by values → the way that is taken while tracing.
     """
 
@@ -50,7 +50,7 @@ class Plan:
     guessed: bool = False
     origin: str = "random"
     notes: list[str] = field(default_factory=list)
-    one_size: bool = False
+    alone: list[search.OneSize] = field(default_factory=list)
     answers: dict[str, bool] = field(default_factory=dict)
 
     @property
@@ -174,6 +174,7 @@ def fill(plan: Plan, source: Source, runner: TorchRunner, example: Optional[Path
             return
     failure: Optional[RuntimeFailedError] = None
     end = 0.0
+    refused: list[Sets] = []
     for inputs, sizes, usual in _attempts(plan, source):
         if failure is not None and time.monotonic() > end:
             break
@@ -183,14 +184,14 @@ def fill(plan: Plan, source: Source, runner: TorchRunner, example: Optional[Path
         except RuntimeFailedError as e:
             if failure is None:
                 failure, end = e, time.monotonic() + search.SECONDS
+            refused.append(sets)
             continue
         if inputs != plan.inputs:
             plan.inputs = inputs
             plan.notes.append(f"{source.label} does not take every size: {' '.join(plan.texts())}")
         plan.sets = sets
-        alone = search.one_size(_specs(plan.inputs), sets)
-        plan.notes += [alone] if alone else []
-        plan.one_size = bool(alone)
+        plan.alone = search.alone(_specs(plan.inputs), sets, refused)
+        plan.notes += filter(None, [search.one_size(plan.alone)])
         return
     assert failure is not None
     shapes = ", ".join(map(str, plan.inputs))

@@ -148,7 +148,7 @@ def verify(chosen: Verify) -> Verification:
     if chosen.layers:
         chosen.progress("comparing the tensors inside")
         _layers(made, left, right, sets, by_right, limit, scalar)
-    if chosen.feeds is None and (note := search.one_size(specs, sets)):
+    if chosen.feeds is None and (note := search.one_size(search.alone(specs, sets))):
         made.notes.append(note)
     made.notes = [f"{one.name}: {note}" for one in (left, right) for note in one.notes] + made.notes
     made.models = {"a": left.name, "b": right.name}
