@@ -29,15 +29,24 @@ def row(name: str, apart: float = 1e-7, *, ok: bool = True, **more: Any) -> dict
     }  # fmt: skip
 
 
-def layered(count: int, first: int | None = None, name: Callable[[int], str] = lambda at: f"t{at}") -> dict[str, Any]:
-    """A ``verify --layers --json`` of a chain of *count* operators, different from the tensor *first* on."""
+def layered(
+    count: int, first: int | None = None, name: Callable[[int], str] = lambda at: f"t{at}", skip: int = 0
+) -> dict[str, Any]:
+    """A ``verify --layers --json`` of a chain of *count* operators, different from the tensor *first* on.
+
+    Args:
+        skip: where it is given, each Add also reads what stands so many operators before it.
+    """
     names = [name(at) for at in range(count)]
     kinds = ("MatMul", "Add", "Relu", "Softmax", "Mul")
     a = [
         {
             "operator": kinds[at % 5],
             "name": "",
-            "reads": [names[at - 1] if at else "x", f"w{at}"],
+            "reads": [
+                names[at - 1] if at else "x",
+                names[at - skip] if skip <= at and skip and at % 5 == 1 else f"w{at}",
+            ],
             "writes": [names[at]],
         }
         for at in range(count)

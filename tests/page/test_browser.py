@@ -25,8 +25,18 @@ PAGES = {
     "conversion": [example("onnx2paddle")],
     "all": [example(name) for name in ("onnx2paddle", "bench", "run", "half", "quantize", "serve-check")],
     "hostile": [changed(example("onnx2paddle"), lambda text: text if text in OWN else f"{text}{HOSTILE}{'x' * 90}")],
-    "layers": [layered(2000, first=1234, name=lambda at: f"/encoder/layer.{at // 40}/op{at}")],
+    "layers": [layered(2000, first=1232, name=lambda at: f"/encoder/layer.{at // 40}/op{at}", skip=9)],
 }
+
+
+# lines that end before they are read: each part goes on at the same place in the row below
+_BROKEN = """[...document.querySelectorAll('.block[open] .step')].flatMap(row => {
+  const next = row.nextElementSibling, place = s => s.getBoundingClientRect();
+  if (!next || !next.matches('.step')) return [];
+  const below = [...next.querySelectorAll('s.read, s.past')].map(place);
+  return [...row.querySelectorAll('s.begins, s.past')].map(place).filter(a =>
+    !below.some(b => Math.abs(a.left - b.left) < 1 && Math.abs(a.bottom - b.top) < 1.1)).map(a => row.innerText);
+})"""
 
 
 @pytest.fixture(scope="module")
@@ -58,9 +68,10 @@ def test_in_a_window(name: str, width: int, scheme: str, pages: dict[str, Path],
             "the verdict is seen first"
         )
         if name == "layers":
-            assert page.locator("#first").is_visible() and page.locator("#first").inner_text().startswith("Mul")
+            assert page.locator("#first").is_visible() and page.locator("#first").inner_text().startswith("Relu")
             shown = page.evaluate("[...document.querySelectorAll('.block')].filter(b => b.checkVisibility()).length")
             assert shown < 120 and page.locator(".step").count() == 2000
             assert page.evaluate("[...document.querySelectorAll('.step')].filter(s => s.checkVisibility()).length") < 50
+            assert page.evaluate(_BROKEN) == [] and page.locator("#first .edges s.begins.h4").count() == 1
     finally:
         page.context.close()

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Union
 
 from mconv.errors import MconvError, NotAModelError, OutputExistsError, UsageError
-from mconv.page import charts, compared, conversion, heat, measured, verdict
+from mconv.page import charts, compared, conversion, edges, heat, measured, verdict
 from mconv.page.parts import STYLE, Markup, facts, figured, frame, items, section, spent, table, tag, text
 from mconv.printable import json_text, plain
 from mconv.program.paths import PathLike
@@ -103,7 +103,7 @@ def page(found: Sequence[Document]) -> str:
             f"no page can be made: the document is none of mconv's ({type(e).__name__}: {e})",
             "give a report.json, or what a command prints with --json",
         ) from None
-    return frame(title(found[0]), "\n".join(bodies), STYLE + heat.STYLE)
+    return frame(title(found[0]), "\n".join(bodies), STYLE + heat.STYLE + edges.STYLE)
 
 
 # a field that only the document of one command has → the command

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Optional
 
-from mconv.page import blocks, charts
+from mconv.page import blocks, charts, edges
 from mconv.page.blocks import Block, Step
 from mconv.page.compared import badness
 from mconv.page.parts import figure, figured, section, shaped, text
@@ -27,7 +27,9 @@ STYLE = """
 .mconv i.h0, .mconv i.h1, .mconv i.h2, .mconv i.h3, .mconv i.h4, .mconv i.hn { display: inline-block; width: .8rem; height: .8rem; border-radius: .15rem }
 .mconv .h0 { background: var(--h0) } .mconv .h1 { background: var(--h1) } .mconv .h2 { background: var(--h2) }
 .mconv .h3 { background: var(--h3) } .mconv .h4 { background: var(--h4) } .mconv .hn { background: var(--hn) }
-.mconv .block { border: 1px solid var(--line); border-radius: .5rem; margin: .4rem 0; min-width: 0 }
+.mconv .row { display: grid; grid-template-columns: calc(var(--n) * .5rem) minmax(0, 1fr); padding: .2rem 0; --y: 1.1rem }
+.mconv .row > .edges { margin: -.2rem 0; --y: 1.3rem }
+.mconv .block { border: 1px solid var(--line); border-radius: .5rem; min-width: 0 }
 .mconv .block > summary { padding: .45rem .7rem; display: grid; grid-template-columns: 1rem minmax(0, 1fr) auto; gap: .1rem .5rem; align-items: center; list-style: none }
 .mconv .block > summary::-webkit-details-marker { display: none }
 .mconv .block > summary::before { content: "▸"; color: var(--dim) } .mconv .block[open] > summary::before { content: "▾" }
@@ -35,13 +37,15 @@ STYLE = """
 .mconv .strip { grid-column: 2 / 4; display: flex; height: .55rem; border-radius: .2rem; overflow: hidden; max-width: 44rem }
 .mconv .strip i { flex: 1; min-width: 0; width: auto; height: auto; border-radius: 0; margin-right: 1px }
 .mconv .inside { padding: 0 .6rem .5rem } .mconv .from { font-size: .82rem; color: var(--dim); margin: .1rem 0 .4rem; overflow-wrap: anywhere }
-.mconv .step { display: grid; grid-template-columns: .5rem minmax(0, 1fr) minmax(0, 1fr) 7.5rem; gap: 0 .7rem; border-top: 1px solid var(--line); padding: .3rem 0; font-size: .86rem }
+.mconv .step { display: grid; grid-template-columns: calc(var(--n) * .5rem) .5rem minmax(0, 1fr) minmax(0, 1fr) 7.5rem; gap: 0 .7rem; border-top: 1px solid var(--line); padding: .3rem 0; font-size: .86rem }
 .mconv .step > i { width: .5rem; height: 100%; min-height: 1.2rem } .mconv .step p { margin: 0 } .mconv .step small { color: var(--dim); overflow-wrap: anywhere }
 .mconv .step .gap { text-align: right; font-variant-numeric: tabular-nums } .mconv .step.first { background: var(--badback); border-radius: .3rem }
-.mconv .sides { display: grid; grid-template-columns: .5rem minmax(0, 1fr) minmax(0, 1fr) 7.5rem; gap: 0 .7rem; font-size: .82rem; color: var(--dim); padding: .2rem 0 }
+.mconv .step > .edges { margin: calc(-.3rem - 1px) -.7rem -.3rem 0; --y: 1.1rem }
+.mconv .sides { display: grid; grid-template-columns: calc(var(--n) * .5rem) .5rem minmax(0, 1fr) minmax(0, 1fr) 7.5rem; gap: 0 .7rem; font-size: .82rem; color: var(--dim); padding: .2rem 0 }
 .mconv .sides span { overflow-wrap: anywhere }
-@media (max-width: 40rem) { .mconv .step, .mconv .sides { grid-template-columns: .4rem minmax(0, 1fr) minmax(0, 1fr); gap: 0 .45rem; font-size: .78rem }
-  .mconv .step .gap { grid-column: 2 / 4; text-align: left } .mconv .sides span:last-child { display: none }
+@media (max-width: 40rem) { .mconv .step, .mconv .sides { grid-template-columns: calc(var(--n) * .5rem) .4rem minmax(0, 1fr) minmax(0, 1fr); gap: 0 .45rem; font-size: .78rem }
+  .mconv .step > .edges, .mconv .step > i { grid-row: 1 / 3 } .mconv .step > .edges { margin-right: -.45rem }
+  .mconv .step .gap { grid-column: 3 / 5; text-align: left } .mconv .sides span:last-child { display: none }
   .mconv .block > summary { grid-template-columns: 1rem minmax(0, 1fr); padding: .4rem .45rem } .mconv .block > summary small { grid-column: 2; white-space: normal }
   .mconv .strip { grid-column: 2 } .mconv .inside { padding: 0 .35rem .4rem } }
 """
@@ -66,7 +70,9 @@ def sections(found: Row) -> Iterator[str]:
         f"<p>{text(said)}" + (' <a href="#first">Go there</a>.</p>' if name else "</p>"),
         figure(_along(rows), "Largest absolute difference of each tensor, in the order of the source", wide=True),
         f'<div class="legend">{legend}</div>',
-        *map(whole.block, blocks.divided(steps)),
+        '<p class="note">The lines on the left: what reads what of the source, red where it carries a difference. '
+        "Click a block to open it.</p>",
+        whole.listed(blocks.divided(steps)),
         anchor="layers",
     )
 
@@ -84,20 +90,30 @@ class _Map:
         self.made = {name for step in steps for node in step.left for name in node["writes"]}
         self.origin: dict[str, str] = {}
 
+    def listed(self, listed: Sequence[Block]) -> str:
+        """Blocks below each other, with the edges between them."""
+        drawn = edges.lanes(*_ends([block.all_steps() for block in listed]))
+        bad = {at for at, block in enumerate(listed) if any(_level(s.row) == "h4" for s in block.all_steps())}
+        rows = [
+            f'<div class="row">{edges.beside(drawn.rows[at], bad)}{self.block(block)}</div>\n'
+            for at, block in enumerate(listed)
+        ]
+        return _graph(rows, drawn)
+
     def block(self, block: Block) -> str:
         """A block, shut unless the first difference is in it."""
         steps = block.all_steps()
         rows = [step.row for step in steps if step.row is not None]
         worst = max(rows, key=badness) if rows else None
         hit = any(step.tensor is not None and step.tensor == self.first for step in steps)
-        inside = "".join(map(self.block, block.blocks)) if block.blocks else self._steps(block)
+        inside = self.listed(block.blocks) if block.blocks else self._steps(block)
         counts = f"{sum(len(s.left) for s in steps)} → {sum(len(s.right) for s in steps)} operators"
         apart = "" if worst is None else f", at most {figured(worst['max_abs'])}"
         strip = "".join(f'<i class="{level}"></i>' for level in _strip([_level(step.row) for step in steps]))
         return (
             f'<details class="block"{" open" if hit else ""}><summary><b>{text(block.title, 160)}</b>'
             f'<small>{text(counts + apart)}</small><span class="strip">{strip}</span></summary>'
-            f'<div class="inside">{self._from(block, steps)}{inside}</div></details>\n'
+            f'<div class="inside">{self._from(block, steps)}{inside}</div></details>'
         )
 
     def _from(self, block: Block, steps: Sequence[Step]) -> str:
@@ -116,12 +132,15 @@ class _Map:
 
     def _steps(self, block: Block) -> str:
         head = (
-            f'<div class="sides"><span></span><span>{text(self.left, 80)}</span><span>{text(self.right, 80)}</span>'
+            f'<div class="sides"><span></span><span></span><span>{text(self.left, 80)}</span><span>{text(self.right, 80)}</span>'
             "<span></span></div>"
         )
-        return head + "".join(map(self._step, block.steps))
+        drawn = edges.lanes(*_ends([[step] for step in block.steps]))
+        bad = {at for at, step in enumerate(block.steps) if _level(step.row) == "h4"}
+        rows = [self._step(step, edges.beside(drawn.rows[at], bad)) for at, step in enumerate(block.steps)]
+        return _graph([head, *rows], drawn)
 
-    def _step(self, step: Step) -> str:
+    def _step(self, step: Step, lines: str) -> str:
         first = step.tensor is not None and step.tensor == self.first
         marks = ' first" id="first' if first else ""
         gap = ""
@@ -134,9 +153,22 @@ class _Map:
         shape = "" if step.row is None else f" {shaped(step.row['shape'])}"
         name = "" if step.tensor is None else f"<small>{text(step.tensor + shape, 160)}</small>"
         return (
-            f'<div class="step{marks}"><i class="{_level(step.row)}"></i><div>{_operators(step.left)}{name}</div>'
+            f'<div class="step{marks}">{lines}<i class="{_level(step.row)}"></i><div>{_operators(step.left)}{name}</div>'
             f'<div>{_operators(step.right)}</div><div class="gap">{gap}</div></div>\n'
         )
+
+
+def _ends(rows: Sequence[Sequence[Step]]) -> tuple[list[list[str]], list[list[str]]]:
+    """What the source's operators of each row read of other rows, and what they write."""
+    writes = [[name for step in row for node in step.left for name in node["writes"]] for row in rows]
+    reads = [[name for step in row for node in step.left for name in node["reads"]] for row in rows]
+    others = [[name for name in read if name not in own] for read, own in zip(reads, map(set, writes))]
+    return others, writes
+
+
+def _graph(rows: Sequence[str], drawn: edges.Lanes) -> str:
+    more = f'<p class="note">{drawn.hidden} more edges are not drawn.</p>' if drawn.hidden else ""
+    return f'<div style="--n:{drawn.width}">{"".join(rows)}{more}</div>'
 
 
 def _operators(nodes: Sequence[Row]) -> str:
