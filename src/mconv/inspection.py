@@ -334,6 +334,7 @@ def _pir_target(program: PirProgram, target: str) -> TargetReport:
 
 def _onnx(path: Path, variables: bool, text: bool) -> Inspection:
     from mconv.onnx import reader
+    from mconv.onnx.types import stored_bytes
 
     model = reader.read(path)
     proto = model.proto
@@ -357,7 +358,7 @@ def _onnx(path: Path, variables: bool, text: bool) -> Inspection:
     report.outputs = [tensor(o) for o in graph.output]
     sizes: Counter[str] = Counter()
     for item in graph.initializer:
-        sizes[_onnx_type(item.data_type)] += reader.stored_bytes(item)
+        sizes[_onnx_type(item.data_type)] += stored_bytes(item)
     report.parameters, report.parameter_bytes = len(graph.initializer), dict(sizes.most_common())
     counts: Counter[str] = Counter()
     graphs = [graph]
@@ -387,6 +388,6 @@ def _onnx(path: Path, variables: bool, text: bool) -> Inspection:
 
 
 def _onnx_type(number: int) -> str:
-    from mconv.onnx import reader
+    from mconv.onnx.types import type_name
 
-    return reader.type_name(number)
+    return type_name(number)

@@ -24,7 +24,8 @@ from mconv import runtimes
 from mconv.errors import UnsupportedError, UsageError
 from mconv.onnx.convert import convert
 from mconv.onnx.importer import Imported
-from mconv.onnx.reader import WIDENED, OnnxModel
+from mconv.onnx.reader import OnnxModel
+from mconv.onnx.types import WIDENED
 from mconv.program import targets
 from mconv.program.stored import write_model
 from mconv.runtimes import Worker

@@ -328,9 +328,24 @@ def keep_case(format_: Format, made: Any, number: int, seed: int, entry: Path, o
         known = set(os.listdir(beside))
         for path in whole.iterdir():
             if path.name not in known:
-                (shutil.copytree if path.is_dir() else shutil.copy)(path, entry / "files" / path.name)
+                _keep(path, entry / "files" / path.name)
     record = {"argv": outcome.argv, "exit": outcome.code, "was": outcome.problems}
     (entry / "case.json").write_text(json.dumps(record, indent=1) + "\n")
+
+
+_KEPT = 64 << 20  # bytes of a file that is kept
+
+
+def _keep(path: Path, into: Path) -> None:
+    """Copy what a case was given: links as links, and neither pipes nor what has holes in it."""
+    if path.is_symlink():
+        into.symlink_to(os.readlink(path))
+    elif path.is_dir():
+        into.mkdir()
+        for inner in path.iterdir():
+            _keep(inner, into / inner.name)
+    elif path.is_file() and path.stat().st_size <= _KEPT:
+        shutil.copy(path, into)
 
 
 def replay(format_: Format, entry: Path, scratch: Path) -> Outcome:

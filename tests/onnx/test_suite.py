@@ -70,13 +70,13 @@ def test_every_case_in_paddle_2_3_2(i: int) -> None:
 
 
 def test_the_lists_reach_what_is_promised() -> None:
-    """84% of all 2,033 cases, of which 241 have types that Paddle has not, and 95% of the 1,703 of its types."""
+    """94% of all 2,033 cases, of which 250 have types that wider ones of Paddle's carry, and 98% of the 1,703 of its types."""
     names = {c.name for c in suite.cases()}
     listed = passes("3")
     assert len(names) == 2033 and set(listed) <= names and len(set(listed)) == len(listed)
-    assert len(listed) >= 0.84 * 2033
+    assert len(listed) >= 0.94 * 2033
     core = 0
     for case in suite.cases():
         if case.name in set(listed):
             core += suite.is_core(suite.load_model(case))
-    assert core >= 0.95 * 1703
+    assert core >= 0.98 * 1703

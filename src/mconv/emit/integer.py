@@ -131,18 +131,30 @@ def shift_right(b: Builder, x: Value, bits: Value) -> Value:
 
 
 def signed_shift(b: Builder, x: Value, bits: Value, *, left: bool) -> Value:
-    """*x* shifted by the constant *bits*; to the right it keeps its sign. Numbers of bits that *x* does not have empty
-    it: only the sign is left."""
-    assert bits.const is not None
-    shifts = np.asarray(bits.const).astype(np.int64)
-    beyond = (shifts < 0) | (shifts >= 8 * x.dtype.itemsize)
-    count = b.constant(np.where(beyond, 0, shifts), DType.INT64)
+    """*x* shifted by *bits*; to the right it keeps its sign. Negative numbers of bits, and those that *x* does not have,
+    empty it: only the sign is left."""
+    width = 8 * x.dtype.itemsize
+    count = b.cast(bits, DType.INT64)
+    none = number(b, 0, DType.INT64)
+    outside = logical(
+        b,
+        "logical_or",
+        compare(b, "less_than", count, none),
+        compare(b, "greater_equal", count, number(b, width, DType.INT64)),
+    )
+    count = where(b, outside, none, count)
     zero, minus_one = number(b, 0, x.dtype), number(b, -1, x.dtype)
-    outside = b.constant(beyond)
     if left:
-        return where(b, outside, zero, shift(b, x, count, left=True))
+        return where(b, outside, zero, _moved(b, x, count, left=True))
     negative = compare(b, "less_than", x, zero)
     inverted = arithmetic(b, "sub", minus_one, x)  # all bits turned over: never negative
-    moved = shift(b, where(b, negative, inverted, x), count, left=False)
+    moved = _moved(b, where(b, negative, inverted, x), count, left=False)
     moved = where(b, outside, zero, moved)
     return where(b, negative, arithmetic(b, "sub", minus_one, moved), moved)
+
+
+def _moved(b: Builder, x: Value, count: Value, *, left: bool) -> Value:
+    """:func:`shift` in two steps: the highest power of two has no place in the type of *x*."""
+    most = number(b, 8 * x.dtype.itemsize - 2, DType.INT64)
+    first = arithmetic(b, "min", count, most)
+    return shift(b, shift(b, x, first, left=left), arithmetic(b, "sub", count, first), left=left)

@@ -80,7 +80,7 @@ def dequantize(b: Builder, x: Value, scale: Value, zero: Optional[Value], dtype:
     """``(x - zero) * scale`` in the type of *scale* (or *dtype*)."""
     dtype = dtype or scale.dtype
     kind = DType.FP64 if dtype is DType.FP64 else DType.FP32
-    if zero is not None:
+    if zero is not None and not x.dtype.is_float:  # that of floats is 0
         x = arithmetic(b, "sub", b.cast(x, DType.INT32), b.cast(zero, DType.INT32))
     return b.cast(arithmetic(b, "mul", b.cast(x, kind), b.cast(scale, kind)), dtype)
 

@@ -6,6 +6,7 @@ from typing import Any, Optional
 
 from mconv.emit.elementwise import arithmetic
 from mconv.emit.gather import coordinates, wrapped
+from mconv.emit.integer import modulo
 from mconv.emit.known import axis_of, need_rank
 from mconv.emit.ranges import iota, spread
 from mconv.emit.shape import expand_to, reshape, unsqueeze
@@ -69,6 +70,25 @@ def scatter_nd(b: Builder, x: Value, index: Value, updates: Value, reduction: st
     flat = reshape(b, x, [D.product(shape[:depth]), *rest])
     made = _put(b, flat, reshape(b, place, [count]), reshape(b, updates, [count, *rest]), reduction)
     return reshape(b, made, shape)
+
+
+def scatter_rows(b: Builder, x: Value, updates: Value, start: Optional[Value], axis: int, *, circular: bool) -> Value:
+    """ONNX TensorScatter: *updates* put into a copy of *x* [N, …] along *axis*, of each of the N from its *start* on.
+
+    Args:
+        start: [N]; None: from the beginning.
+        circular: what would go beyond the end goes to the beginning.
+    """
+    shape, sizes = need_rank(x, "TensorScatter"), need_rank(updates, "TensorScatter")
+    axis = axis_of(axis, len(shape))
+    if axis == 0 or len(sizes) != len(shape):
+        raise UnsupportedError(f"TensorScatter: along dimension {axis} of {len(shape)}, updates of {len(sizes)}")
+    place = spread(b, iota(b, sizes[axis]), axis, len(shape))
+    if start is not None:
+        place = arithmetic(b, "add", place, spread(b, b.cast(start, DType.INT64), 0, len(shape)))
+    if circular:
+        place = modulo(b, place, reshape(b, dim_tensor(b, shape[axis]), [1] * len(shape)))
+    return scatter_elements(b, x, expand_to(b, place, sizes), updates, axis)
 
 
 def _times(b: Builder, x: Value, factor: D.Dim) -> Value:

@@ -61,7 +61,7 @@ def dft(
     if shape[-1] not in (1, 2):
         raise UnsupportedError(f"DFT of {shape[-1]} numbers per element")
     if inverse and onesided:
-        raise UnsupportedError("DFT both inverse and one-sided")
+        return _to_real(b, x, axis, length)
     length = shape[axis] if length is None else length
     count: Count
     if out is not None:
@@ -91,6 +91,35 @@ def dft(
     if inverse:
         made = made / _number(b, length, dtype)
     return made.value
+
+
+def _to_real(b: Builder, x: Value, axis: int, length: Optional[Count]) -> Value:
+    """The inverse of a one-sided transform: [..., n, ..., 1], real, of the first n / 2 + 1 numbers of its transform.
+
+    What is not given is the conjugate of what is, so that each number counts twice but those that are their own.
+    """
+    shape, dtype = need_rank(x, "DFT"), x.dtype
+    given = shape[axis]
+    length = 2 * (given - 1) if length is None else length
+    if isinstance(length, Value) or isinstance(length, int) != isinstance(given, int):
+        raise UnsupportedError("an inverse one-sided DFT whose length and whose signal's are not both known")
+    rows = D.floordiv(length, 2) + 1
+    signal = Expr(b, x)
+    if isinstance(rows, int) and isinstance(given, int):
+        rows = min(rows, given)
+        signal = signal.slice(axis, 0, rows)
+    elif rows != given:
+        raise UnsupportedError("an inverse one-sided DFT whose length and whose signal's are not both known")
+    cos, sin = _waves(b, length, rows, length, dtype)
+    place = arange(b, rows, DType.INT64)
+    once, twice = Expr(b, 1.0, dtype), Expr(b, 2.0, dtype)
+    middle = (place * 2).equals(size(b, length, DType.INT64))
+    times = where(place.equals(0), once, where(middle, once, twice)).unsqueeze(1)
+    last = len(shape) - 1
+    made = _along(signal.slice(last, 0, 1), cos * times, axis)
+    if shape[-1] == 2:
+        made = made - _along(signal.slice(last, 1, 2), sin * times, axis)
+    return (made / _number(b, length, dtype)).value
 
 
 def _along(x: Expr, matrix: Expr, axis: int) -> Expr:

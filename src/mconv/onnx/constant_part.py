@@ -100,7 +100,7 @@ def settle(model: Any, values: Mapping[str, np.ndarray]) -> int:
 
 
 def _bytes(tensor: Any) -> int:
-    from mconv.onnx.reader import stored_bytes
+    from mconv.onnx.types import stored_bytes
 
     return stored_bytes(tensor)
 

@@ -9,7 +9,8 @@ import numpy as np
 
 from mconv.errors import UsageError
 from mconv.onnx import ports
-from mconv.onnx.reader import OnnxModel, storage_dtype, type_name
+from mconv.onnx.reader import OnnxModel
+from mconv.onnx.types import storage_dtype, type_name
 from mconv.program.constant_values import array_of
 from mconv.program.near import unknown
 

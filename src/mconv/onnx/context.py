@@ -66,7 +66,7 @@ class Context(Builder):
     def type_in(self, index: int = 0) -> Optional[int]:
         """The ``TensorProto.DataType`` of an input of the node as the model has it, or None where ONNX does not say.
 
-        It tells a type that Paddle lacks (see :data:`~mconv.onnx.reader.WIDENED`) from the one that carries it.
+        It tells a type that Paddle lacks (see :data:`~mconv.onnx.types.WIDENED`) from the one that carries it.
         """
         return self._type(self.node.input, index)
 

@@ -7,7 +7,8 @@ from typing import Any, Union
 
 from mconv.onnx.external import external_files
 from mconv.onnx.importer import Imported
-from mconv.onnx.reader import OnnxModel, type_name
+from mconv.onnx.reader import OnnxModel
+from mconv.onnx.types import type_name
 from mconv.program.port_rows import PortRow, row_of
 from mconv.program.program import Program
 

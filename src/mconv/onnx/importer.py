@@ -14,9 +14,10 @@ from mconv.errors import BuildError, CorruptModelError, LimitError, UnsupportedE
 from mconv.onnx import advice, clean, fold, functions, inference, ports, registry, sanity, wellformed
 from mconv.onnx.context import Context
 from mconv.onnx.order import ordered
-from mconv.onnx.reader import WIDENED, OnnxModel, paddle_dtype, type_name
+from mconv.onnx.reader import OnnxModel
 from mconv.onnx.scope import FAILED, Failed, Scope, Unreadable
 from mconv.onnx.sequence import TensorSequence
+from mconv.onnx.types import WIDENED, paddle_dtype, type_name
 from mconv.printable import printable
 from mconv.program import dims as D
 from mconv.program import targets

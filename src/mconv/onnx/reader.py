@@ -7,7 +7,6 @@ memory only for their graph.
 
 from __future__ import annotations
 
-import math
 import mmap
 import os
 import secrets
@@ -18,11 +17,11 @@ from typing import TYPE_CHECKING, Any, Optional
 import numpy as np
 
 from mconv import budget
-from mconv.errors import CorruptModelError, NotAModelError, UnsupportedError
+from mconv.errors import CorruptModelError, NotAModelError
 from mconv.onnx.text import check_text
+from mconv.onnx.types import MAX_RANK, Widened, paddle_dtype, stored_bytes, to_array
 from mconv.program import external_data
-from mconv.program.bfloat16 import from_bits
-from mconv.program.dtypes import FROM_ONNX, DType
+from mconv.program.dtypes import DType
 from mconv.program.params import ArraySource, FileSource, TensorSource
 
 if TYPE_CHECKING:
@@ -75,7 +74,7 @@ class OnnxModel:
         return {("" if o.domain == "ai.onnx" else o.domain): o.version for o in self.proto.opset_import}
 
     def source(self, tensor: onnx.TensorProto, what: str = "") -> TensorSource:
-        """The data of *tensor*, widened where Paddle lacks the type (see :data:`WIDENED`).
+        """The data of *tensor*, widened where Paddle lacks the type (see :data:`mconv.onnx.types.WIDENED`).
 
         Raises:
             CorruptModelError: the data are missing, too short or too long.
@@ -98,8 +97,7 @@ class OnnxModel:
     def _external(
         self, tensor: onnx.TensorProto, name: str, dtype: DType, exact: bool, shape: tuple[int, ...]
     ) -> TensorSource:
-        stored = storage_dtype(tensor.data_type)
-        nbytes = int(np.prod(shape, dtype=object)) * stored.itemsize if shape else stored.itemsize
+        nbytes = stored_bytes(tensor)
         found = external_data.place(self.path, tensor, name, INLINE)
         path, offset = found.path, found.offset
         if (nbytes if found.length is None else found.length) != nbytes:
@@ -111,117 +109,11 @@ class OnnxModel:
         budget.memory(nbytes, f"the data of {name}")
         if exact:
             return FileSource(path, offset, dtype, shape)
-        return _Widened(FileSource(path, offset, _carrier(tensor.data_type), shape), tensor.data_type, dtype)
+        return Widened(path, offset, tensor.data_type, shape)
 
     def array(self, tensor: onnx.TensorProto, what: str = "") -> np.ndarray:
         """The data of *tensor* in its widened type."""
         return self.source(tensor, what).array()
-
-
-# types ----------------------------------------------------------------------------------------------------------
-
-# what a tensor's data are as they are stored; Paddle's kernels lack bfloat16, which is widened
-_EXACT = {number: dtype for number, dtype in FROM_ONNX.items() if dtype is not DType.BF16}
-# types that Paddle (or its CPU kernels) lack → the type that holds every value of theirs (uint64: up to 2^63)
-WIDENED = {4: DType.INT32, 12: DType.INT64, 13: DType.INT64, 16: DType.FP32}
-_NAMES = {8: "string", 17: "float8e4m3fn", 18: "float8e4m3fnuz", 19: "float8e5m2", 20: "float8e5m2fnuz", 21: "uint4"}
-_NAMES.update({22: "int4", 23: "float4e2m1", 24: "float8e8m0", 25: "uint2", 26: "int2", 0: "undefined"})
-_NAMES.update({4: "uint16", 12: "uint32", 13: "uint64", 16: "bfloat16"})
-
-
-MAX_RANK = 32  # of a tensor; no runtime has as many
-
-
-def known_type(data_type: int) -> bool:
-    """Whether a number is one of ONNX's element types."""
-    return data_type != 0 and (data_type in _EXACT or data_type in _NAMES)
-
-
-def type_name(data_type: int) -> str:
-    """ONNX's name of an element type."""
-    return _EXACT[data_type].label if data_type in _EXACT else _NAMES.get(data_type, f"type {data_type}")
-
-
-def paddle_dtype(data_type: int, what: str) -> tuple[DType, bool]:
-    """Paddle's type for an ONNX one and whether it is the same type.
-
-    Raises:
-        UnsupportedError: no type of Paddle holds its values.
-    """
-    if data_type in _EXACT:
-        return _EXACT[data_type], True
-    if data_type in WIDENED:
-        return WIDENED[data_type], False
-    raise UnsupportedError(f"{what}: Paddle has no tensors of {type_name(data_type)}")
-
-
-def _carrier(data_type: int) -> DType:
-    """A type of Paddle as wide as *data_type*: what its raw bytes are read as."""
-    return {4: DType.INT16, 12: DType.INT32, 13: DType.INT64, 16: DType.BF16}[data_type]
-
-
-def storage_dtype(data_type: int) -> np.dtype:
-    """The numpy type of raw data."""
-    if data_type in _EXACT:
-        return _EXACT[data_type].numpy
-    return np.dtype({4: "uint16", 12: "uint32", 13: "uint64", 16: "uint16"}[data_type])
-
-
-def stored_bytes(tensor: onnx.TensorProto) -> int:
-    """How many bytes the data of a tensor take by its type and shape; 0 where that cannot be said."""
-    if any(d < 0 for d in tensor.dims) or not (tensor.data_type in _EXACT or tensor.data_type in WIDENED):
-        return 0
-    return math.prod(tensor.dims) * storage_dtype(tensor.data_type).itemsize
-
-
-def widen(bits: np.ndarray, data_type: int, what: str = "a tensor") -> np.ndarray:
-    """Raw values of a type that Paddle lacks, in the type of :data:`WIDENED`.
-
-    Raises:
-        UnsupportedError: a uint64 of 2^63 or more.
-    """
-    if data_type == 16:
-        return from_bits(bits)
-    if data_type == 13 and bits.size and bits.max() >= 1 << 63:
-        raise UnsupportedError(f"{what}: holds a uint64 beyond the range of int64")
-    return bits.astype(WIDENED[data_type].numpy)
-
-
-class _Widened(TensorSource):
-    """A stored tensor of a type that Paddle lacks."""
-
-    def __init__(self, source: FileSource, data_type: int, dtype: DType):
-        self.source, self.data_type, self.dtype, self.shape = source, data_type, dtype, source.shape
-
-    def chunks(self, size: int = 1 << 20) -> Any:
-        step = self.source.dtype.itemsize
-        for chunk in self.source.chunks(size - size % step):
-            bits = np.frombuffer(chunk, storage_dtype(self.data_type))
-            yield memoryview(widen(bits, self.data_type).view(np.uint8))  # type: ignore[arg-type]
-
-    def array(self) -> np.ndarray:
-        return widen(self.source.array().view(storage_dtype(self.data_type)), self.data_type)
-
-    def rows(self, start: int, stop: int) -> np.ndarray:
-        return widen(self.source.rows(start, stop).view(storage_dtype(self.data_type)), self.data_type)
-
-
-def to_array(tensor: onnx.TensorProto, what: str) -> np.ndarray:
-    """The values of a tensor stored in the parsed model, in Paddle's type."""
-    from onnx import numpy_helper
-
-    try:
-        if tensor.data_type == 16:
-            if tensor.HasField("raw_data"):
-                bits = np.frombuffer(tensor.raw_data, "<u2")
-            else:
-                bits = np.array(tensor.int32_data, np.int32).astype(np.uint16)
-            return widen(bits, 16, what).reshape(tuple(tensor.dims))
-        array = numpy_helper.to_array(tensor)
-    except (ValueError, TypeError, OverflowError) as e:
-        first = str(e).splitlines()[0]
-        raise CorruptModelError(f"{what}: its data do not fit its shape {list(tensor.dims)} ({first})", _HINT) from None
-    return widen(array, tensor.data_type, what) if tensor.data_type in WIDENED else array
 
 
 # the file -------------------------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ import numpy as np
 from mconv.errors import CorruptModelError, UnsupportedError
 from mconv.onnx import cpp
 from mconv.onnx.functions import first_line, type_of
-from mconv.onnx.reader import MAX_RANK
+from mconv.onnx.types import MAX_RANK
 from mconv.printable import printable
 from mconv.program.dtypes import DType
 from mconv.program.value import Value

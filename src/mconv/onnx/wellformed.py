@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, Optional
 import numpy as np
 
 from mconv.errors import CorruptModelError
-from mconv.onnx.reader import MAX_RANK, known_type
 from mconv.onnx.sequence import TensorSequence
+from mconv.onnx.types import MAX_RANK, known_type
 from mconv.program.dtypes import DType
 from mconv.program.value import Value
 

@@ -9,7 +9,8 @@ from typing import Any
 
 from mconv import budget
 from mconv.errors import UnsupportedError
-from mconv.onnx.reader import INLINE, INLINE_LIMIT, OnnxModel, stored_bytes
+from mconv.onnx.reader import INLINE, INLINE_LIMIT, OnnxModel
+from mconv.onnx.types import stored_bytes
 from mconv.program import external_data
 from mconv.program.copying import copy_range, new_buffer, open_regular, read_range, write_all
 

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from mconv.onnx.types import CARRIED
 from mconv.proof import order
 from mconv.proof.compare import Comparison, Tolerance, compare
 from mconv.proof.runners import Answers
-
-# types that Paddle lacks → what a converted program has in their place
-_WIDENED = {"uint16": "int32", "uint32": "int64", "uint64": "int64", "bfloat16": "float32"}
 
 
 def without_ones(wanted: Answers, got: Answers) -> Answers:
@@ -40,7 +38,7 @@ def compare_answers(
     for row, names, found in zip(wanted.outputs, wanted.dtypes, got.dtypes):
         values, kinds = list(row), list(names)
         for place, (name, other) in enumerate(zip(names, found)):
-            if _WIDENED.get(name) == other:
+            if CARRIED.get(name) == other:
                 values[place], kinds[place] = row[place].astype(other), other
         outputs.append(values)
         labels.append(kinds)

@@ -12,6 +12,7 @@ import numpy as np
 
 from mconv import inspection, runtimes
 from mconv.errors import CorruptModelError, RuntimeFailedError, UnsupportedError, UsageError
+from mconv.onnx.types import CARRIED, WIDENED, fed_dtype, only_by_reference
 from mconv.paddle import pir_reader
 from mconv.program import signatures, targets
 from mconv.program.dtypes import DType
@@ -31,7 +32,6 @@ from mconv.serving import configure
 from mconv.serving.configure import ServingConfig
 
 _SCALARS = 2005000  # the first Paddle with tensors without dimensions
-_UNSIGNED = {"uint16": "int32", "uint32": "int64", "uint64": "int64"}  # as Paddle carries them
 
 
 @dataclass(frozen=True)
@@ -156,7 +156,8 @@ class OpenedOnnx(Opened):
         self.model = read(path)  # an error of the file is told as such, not as one of the runtime
 
     def runner(self, fetch: Sequence[str] = ()) -> Runner:
-        made, why = reference_for(self.path, fetch=fetch, timeout=self.timeout)
+        exact = any(only_by_reference(kind) for kind in self._kinds().values())
+        made, why = reference_for(self.path, exact=exact, fetch=fetch, timeout=self.timeout)
         if why and why not in self.notes:
             self.notes.append(why)
         return made
@@ -165,11 +166,11 @@ class OpenedOnnx(Opened):
         return _inspected(self.path)
 
     def types(self) -> dict[str, np.dtype]:
-        return {
-            t.name: np.dtype(t.dtype)
-            for t in inspection.inspect(self.path, judged=False).inputs
-            if t.dtype in _UNSIGNED
-        }
+        kinds = {name: fed_dtype(kind) for name, kind in self._kinds().items() if kind in WIDENED}
+        return {name: kind for name, kind in kinds.items() if kind is not None}
+
+    def _kinds(self) -> dict[str, int]:
+        return {i.name: i.type.tensor_type.elem_type for i in self.model.proto.graph.input}
 
     def precision(self) -> str:
         return precision.of_onnx(self.model.proto)
@@ -368,8 +369,13 @@ def _inspected(path: Path) -> list[InputSpec]:
     for tensor in inspection.inspect(path, judged=False).inputs:
         if tensor.dtype is None or tensor.shape is None:
             raise UnsupportedError(f"{path}: nothing is known of input {tensor.name}'s type or rank")
-        found.append(InputSpec(tensor.name, DType.of(_UNSIGNED.get(tensor.dtype, tensor.dtype)), tuple(tensor.shape)))
+        found.append(InputSpec(tensor.name, DType.of(_carried(tensor.dtype)), tuple(tensor.shape)))
     return found
+
+
+def _carried(dtype: str) -> str:
+    """The type of Paddle's in which values of a type are made; bfloat16 is one of them."""
+    return dtype if dtype == DType.BF16.label else CARRIED.get(dtype, dtype)
 
 
 def _computed(op: Op) -> Iterator[str]:

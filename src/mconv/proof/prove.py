@@ -74,6 +74,7 @@ def prove(
         proof.reason = e.message
         proof.reference, proof.seconds = reference.label, time.perf_counter() - start
         return proof
+    sets = [_held(feed, source_types) for feed in sets]
     proof.input_sets = [{n: list(a.shape) for n, a in feed.items()} for feed in sets]
     proof.reference = reference.label
     renamed = {name: port.name for name, port in zip(names, ports)}
@@ -317,3 +318,8 @@ def _again(
 
 def _as_source(feed: Mapping[str, np.ndarray], types: Mapping[str, np.dtype]) -> dict[str, np.ndarray]:
     return {name: array.astype(types[name]) if name in types else array for name, array in feed.items()}
+
+
+def _held(feed: Mapping[str, np.ndarray], types: Mapping[str, np.dtype]) -> dict[str, np.ndarray]:
+    """The values that the source gets, in the types that carry them: narrower ones round."""
+    return {name: made.astype(feed[name].dtype) for name, made in _as_source(feed, types).items()}

@@ -15,6 +15,7 @@ from mconv import watch
 from mconv.errors import LimitError, MconvError, MissingDependencyError, RuntimeFailedError, UnsupportedError
 from mconv.program import external_data
 from mconv.program.dtypes import DType
+from mconv.program.small_types import SMALL, carrier
 from mconv.proof.feeds import InputSpec
 from mconv.proof.runners import Answers, OnnxRunner, Runner, cannot_run, with_outputs
 
@@ -126,7 +127,7 @@ def reference_for(
         RuntimeFailedError: neither can load the model.
     """
     if exact:
-        return ReferenceRunner(model, fetch, opened, fixed, timeout), "ONNX Runtime takes no bfloat16 from numpy"
+        return ReferenceRunner(model, fetch, opened, fixed, timeout), "ONNX Runtime takes no such numbers from numpy"
     try:
         return OnnxRunner(model, fetch=fetch, opened=opened, fixed=fixed, timeout=timeout), ""
     except MissingDependencyError:
@@ -165,6 +166,8 @@ def _dtype(elem_type: int, name: str) -> DType:
 
     if elem_type == onnx.TensorProto.BFLOAT16:
         return DType.BF16
+    if elem_type in SMALL:
+        return carrier(SMALL[elem_type])
     try:
         return DType.of(onnx.helper.tensor_dtype_to_np_dtype(elem_type))
     except (KeyError, TypeError):

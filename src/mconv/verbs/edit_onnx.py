@@ -18,8 +18,9 @@ from mconv.onnx.constants import fix_inputs
 from mconv.onnx.cut import before_suppression, cut, fed, rename
 from mconv.onnx.external import external_files
 from mconv.onnx.functions import first_line
-from mconv.onnx.reader import INLINE, OnnxModel, type_name
+from mconv.onnx.reader import INLINE, OnnxModel
 from mconv.onnx.reader import read as read_file
+from mconv.onnx.types import type_name
 from mconv.options.edit import ONNX_WEIGHTS, Edit
 from mconv.program import external_data, open_sizes
 from mconv.program.port_rows import PortRow, row

@@ -18,7 +18,8 @@ from mconv.onnx.constants import fix_inputs
 from mconv.onnx.convert import convert
 from mconv.onnx.importer import Imported
 from mconv.onnx.plugins import load_plugin
-from mconv.onnx.reader import INLINE, OnnxModel, read, storage_dtype
+from mconv.onnx.reader import INLINE, OnnxModel, read
+from mconv.onnx.types import fed_dtype, only_by_reference
 from mconv.options.onnx import Onnx2Paddle
 from mconv.program import external_data
 from mconv.program.inputs import assign
@@ -35,7 +36,6 @@ from mconv.verbs.produced import Facts, Produced, about_names
 from mconv.warned import Warned
 
 QUANTISED = 0.02  # one step of an activation, which sums in another order may tip over, and what follows from it
-_BFLOAT16 = 16
 
 
 def onnx2paddle(chosen: Onnx2Paddle) -> Report:
@@ -158,7 +158,7 @@ def _proof(
     names = [port["name"] for port in report.inputs]
     try:
         runtime = runtime_for(chosen.goal.name, chosen.runtime)
-        exact = _BFLOAT16 in [types[n] for n in names]
+        exact = any(only_by_reference(types[n]) for n in names)
         reference, why = reference_for(
             source.path, exact=exact, opened=describe.opened(source, shapes), fixed=fixed, timeout=chosen.timeout
         )
@@ -177,7 +177,7 @@ def _proof(
             runtime,
             names=names,
             shapes=describe.shapes_of(source, shapes),
-            source_types={n: storage_dtype(types[n]) for n in names if types[n] != _BFLOAT16},
+            source_types={n: kind for n in names if (kind := fed_dtype(types[n])) is not None},
             inputs=chosen.feeds_file,
             tolerance=tolerance,
             scalar_as_one=not chosen.goal.has_0d,

@@ -219,7 +219,7 @@ def _fixed(program: Program, profile: Profile, chosen: ToOnnx) -> dict[str, list
 
 
 def _port(tensor: inspection.Tensor, info: Any) -> PortRow:
-    from mconv.onnx.reader import type_name
+    from mconv.onnx.types import type_name
 
     kind = info.type.tensor_type
     dims = [d.dim_value if d.HasField("dim_value") else (d.dim_param or None) for d in kind.shape.dim]

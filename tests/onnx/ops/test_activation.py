@@ -114,6 +114,13 @@ def test_clip_of_other_types(place: Place, dtype: type) -> None:
     check_op(place, "Clip", [x, low, high], [np.tile(x, (2, 1)), low, high], const=[1, 2])
 
 
+def test_clip_by_rows_is_refused() -> None:
+    low, high = np.zeros(3, np.float32), np.array(1, np.float32)
+    check_refused(
+        CURRENT, "Clip", [rand(2, 3), low, high], match=r"its min is of shape \[3\], where ONNX takes one number"
+    )
+
+
 @everywhere
 @pytest.mark.parametrize("slope", [(1,), (3, 1, 1), (1, 1, 5), (3, 4, 5), (4, 1)], ids=str)
 @pytest.mark.parametrize("const", [True, False], ids=["const", "input"])

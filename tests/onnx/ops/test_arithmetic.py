@@ -138,6 +138,25 @@ def test_bit_shift(place: Place, dtype: type, direction: str, const: bool) -> No
 
 
 @everywhere
+@pytest.mark.parametrize("dtype", [np.int8, np.int16, np.int32, np.int64])
+@pytest.mark.parametrize("direction", ["LEFT", "RIGHT"])
+@pytest.mark.parametrize("const", [True, False], ids=["const", "input"])
+def test_bit_shift_of_signed_numbers(place: Place, dtype: type, direction: str, const: bool) -> None:
+    info, width = np.iinfo(dtype), 8 * np.dtype(dtype).itemsize
+    x, bits = (v.reshape(-1) for v in np.meshgrid(
+        np.array([0, 1, -1, 77, -77, info.max, info.min, info.max // 3], dtype),
+        np.array([0, 1, 3, width - 2, width - 1, width, -1, info.max, info.min], dtype),
+    ))  # fmt: skip
+    inside = (bits >= 0) & (bits < width)
+    moved = (np.left_shift if direction == "LEFT" else np.right_shift)(x, np.where(inside, bits, dtype(0)))
+    beyond = np.where((x < 0) & (direction == "RIGHT"), dtype(-1), dtype(0))
+    expected = np.where(inside, moved, beyond).astype(dtype)
+    check_op(
+        place, "BitShift", [x, bits], expected=[[expected]], const=[1] if const else [], direction=direction, opset=28
+    )
+
+
+@everywhere
 @pytest.mark.parametrize("dtype", [np.int8, np.uint8, np.uint16, np.int32, np.uint32, np.int64])
 @pytest.mark.parametrize("op", ["BitwiseAnd", "BitwiseOr", "BitwiseXor"])
 def test_bits(place: Place, op: str, dtype: type) -> None:

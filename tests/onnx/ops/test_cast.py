@@ -6,7 +6,19 @@ import numpy as np
 import pytest
 from onnx import TensorProto, helper
 
-from tests.onnx.checks import CURRENT, PADDLE_23, Place, check_op, check_refused, everywhere, places
+from mconv.errors import UnsupportedError
+from mconv.onnx.convert import convert
+from mconv.onnx.reader import OnnxModel
+from tests.onnx.checks import (
+    CURRENT,
+    PADDLE_23,
+    Place,
+    check_model,
+    check_op,
+    everywhere,
+    graph_model,
+    places,
+)
 
 TYPES = [
     np.float16,
@@ -78,5 +90,61 @@ def test_like_another_tensor(place: Place) -> None:
     check_op(place, "CastLike", [x, like], types=[6], expected=[[x.astype(np.int32)]])
 
 
-def test_to_eight_bit_floats_is_refused() -> None:
-    check_refused(CURRENT, "Cast", [np.zeros(2, np.float32)], to=TensorProto.FLOAT8E5M2, types=[19], match="float8e5m2")
+# the bits as another type ------------------------------------------------------------------------------------------------
+
+
+def floats(dtype: type) -> np.ndarray:
+    """Numbers of all sizes, zeros of both signs, what is next to powers of two, infinities."""
+    info = np.finfo(dtype)
+    powers = np.ldexp(np.ones(info.maxexp - info.minexp, dtype), np.arange(info.minexp, info.maxexp)).astype(dtype)
+    made = np.concatenate(
+        [powers, np.nextafter(powers, dtype(0)), np.nextafter(powers, dtype(np.inf)), powers * dtype(1.37)]
+    )
+    made = made[np.isfinite(made) & (made >= info.tiny)]
+    special = np.array([0.0, info.max, np.inf, np.pi, 1e-3], dtype)
+    return np.concatenate([made, -made, special, -special]).astype(dtype)
+
+
+@everywhere
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_bits_of_floats_are_read_as_integers_and_back(place: Place, dtype: type) -> None:
+    x = floats(dtype)
+    whole = x.view(np.dtype(f"int{8 * x.itemsize}"))
+    kinds = [helper.np_dtype_to_tensor_dtype(a.dtype) for a in (whole, x)]
+    check_op(place, "BitCast", [x], [x[::3]], opset=26, to=kinds[0], types=[kinds[0]], expected=[[whole], [whole[::3]]])
+    check_op(place, "BitCast", [whole], [whole[::3]], opset=26, to=kinds[1], types=[kinds[1]], expected=[[x], [x[::3]]])
+
+
+@everywhere
+def test_bits_of_what_is_no_number_stay_none(place: Place) -> None:
+    x = np.array([np.nan, 1], np.float32)
+    nodes = [helper.make_node("BitCast", ["x"], ["i"], to=6), helper.make_node("BitCast", ["i"], ["y"], to=1)]
+    model = graph_model(nodes, {"x": [x]}, ["y"], opsets=[helper.make_opsetid("", 26)])
+    check_model(place, model, [{"x": x}], [[x]])
+
+
+@everywhere
+@pytest.mark.parametrize("source, to", [
+    (np.int8, np.uint8), (np.uint8, np.int8), (np.bool_, np.uint8), (np.int16, np.uint16), (np.uint16, np.int16),
+    (np.int32, np.uint32), (np.uint32, np.int32), (np.uint32, np.float32), (np.float16, np.uint16),
+])  # fmt: skip
+def test_bits_of_integers(place: Place, source: type, to: type) -> None:
+    rng = np.random.default_rng(1)
+    x = (
+        rng.integers(0, 2, 9, np.uint8).astype(bool)
+        if source is np.bool_
+        else rng.integers(0, 255, 64, np.uint8).view(source)
+    )
+    if source is np.float16:
+        x = x[np.isfinite(x)]
+    if to is np.float32:
+        x = x[np.isfinite(x.view(to))]
+    kind = helper.np_dtype_to_tensor_dtype(np.dtype(to))
+    check_op(place, "BitCast", [x], opset=26, to=kind, types=[kind], expected=[[x.view(to)]])
+
+
+def test_bits_of_floats_of_eight_bits_are_refused() -> None:
+    nodes = [helper.make_node("BitCast", ["x"], ["y"], to=TensorProto.FLOAT8E5M2)]
+    model = graph_model(nodes, {"x": [np.zeros(2, np.uint8)]}, ["y"], opsets=[helper.make_opsetid("", 26)])
+    with pytest.raises(UnsupportedError, match="the bits of uint8 read as float8e5m2"):
+        convert(OnnxModel(model), "3")

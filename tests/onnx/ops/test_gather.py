@@ -174,3 +174,33 @@ def test_last_token(place: Place) -> None:
     ]
     sets = [{"x": rand(2, 5, 3), "ids": ints(2, 5, low=0)}, {"x": rand(4, 7, 3), "ids": ints(4, 7, low=0)}]
     check_model(place, graph_model(nodes, {k: [s[k] for s in sets] for k in ("x", "ids")}, ["y"]), sets)
+
+
+# caches -----------------------------------------------------------------------------------------------------------------
+
+
+@everywhere
+@pytest.mark.parametrize("mode", ["linear", "circular"])
+@pytest.mark.parametrize("axis", [-2, 1, 3])
+def test_tensor_scatter(place: Place, mode: str, axis: int) -> None:
+    sets, expected = [], []
+    for batch, length, start in ((2, 6, [1, 3]), (3, 7, [0, 2, 4])):
+        sizes = [batch, 4, 5, 4]
+        sizes[axis] = length
+        cache = rand(*sizes)
+        update = rand(*[3 if i == axis % 4 else d for i, d in enumerate(sizes)], seed=1)
+        at = np.array(start) + (4 if mode == "circular" else 0)
+        made = cache.copy()
+        for i, first in enumerate(at):
+            rows = (first + np.arange(3)) % length
+            np.moveaxis(made[i], axis % 4 - 1, 0)[rows] = np.moveaxis(update[i], axis % 4 - 1, 0)
+        sets.append([cache, update, at])
+        expected.append([made])
+    check_op(place, "TensorScatter", *sets, opset=24, axis=axis, mode=mode, expected=expected)
+
+
+@everywhere
+def test_tensor_scatter_from_the_beginning(place: Place) -> None:
+    sets = [[rand(n, 6, 4), rand(n, 2, 4, seed=1)] for n in (2, 3)]
+    expected = [[np.concatenate([u, c[:, 2:]], 1)] for c, u in sets]
+    check_op(place, "TensorScatter", *sets, opset=24, expected=expected)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from onnx import TensorProto
+from onnx import TensorProto, helper
 
-from tests.onnx.checks import CURRENT, Place, check_op, check_refused, everywhere, rand
+from tests.onnx.checks import Place, check_model, check_op, everywhere, graph_model, rand
 
 KINDS = {
     np.uint8: TensorProto.UINT8,
@@ -140,13 +140,30 @@ def test_conv_integer(place: Place) -> None:
     check_op(place, "ConvInteger", *sets, types=[6], pads=[1, 0, 1, 0])
 
 
-def test_eight_bit_floats_are_refused() -> None:
-    check_refused(
-        CURRENT,
-        "QuantizeLinear",
-        [rand(3), f32(1.0)[0].reshape(())],
-        opset=21,
-        output_dtype=TensorProto.FLOAT8E4M3FN,
-        types=[TensorProto.FLOAT8E4M3FN],
-        match="float8",
+@everywhere
+def test_floats_of_eight_bits(place: Place) -> None:
+    x, scale = rand(3, 40, low=-900, high=900), np.array([0.5, 1, 2], np.float32)
+    nodes = [
+        helper.make_node("QuantizeLinear", ["x", "s"], ["q"], axis=0, output_dtype=TensorProto.FLOAT8E4M3FN),
+        helper.make_node("DequantizeLinear", ["q", "s"], ["y"], axis=0),
+    ]
+    opsets = [helper.make_opsetid("", 23)]
+    sets = [{"x": x, "s": scale}, {"x": x[:, :7], "s": scale}]
+    model = graph_model(nodes, {n: [one[n] for one in sets] for n in ("x", "s")}, ["y"], opsets=opsets)
+    check_model(place, model, sets)
+
+
+@everywhere
+def test_integers_of_four_bits(place: Place) -> None:
+    x, scale, zero = rand(4, 40, low=-9, high=9), np.array(0.7, np.float32), np.array(3, np.uint8)
+    nodes = [
+        helper.make_node("Cast", ["z"], ["zero"], to=TensorProto.UINT4),
+        helper.make_node("QuantizeLinear", ["x", "s", "zero"], ["q"]),
+        helper.make_node("DequantizeLinear", ["q", "s", "zero"], ["y"]),
+    ]
+    feeds = [{"x": x, "s": scale, "z": zero}, {"x": x[:, :7], "s": scale, "z": zero}]
+    model = graph_model(
+        nodes, {n: [f[n] for f in feeds] for n in feeds[0]}, ["y"], opsets=[helper.make_opsetid("", 23)]
     )
+    q = [np.clip(np.rint(f["x"] / scale) + 3, 0, 15) for f in feeds]
+    check_model(place, model, feeds, [[((v - 3) * scale).astype(np.float32)] for v in q])

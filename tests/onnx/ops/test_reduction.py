@@ -8,7 +8,7 @@ import pytest
 from mconv.emit.order import top_k
 from mconv.program.builder import Builder
 from mconv.program.dtypes import DType
-from tests.onnx.checks import CURRENT, PADDLE_23, Place, check_op, everywhere, ints, places, rand
+from tests.onnx.checks import CURRENT, PADDLE_23, Place, check_op, check_refused, everywhere, ints, places, rand
 
 KINDS = ["Sum", "Mean", "Max", "Min", "Prod", "L1", "L2", "LogSum", "LogSumExp", "SumSquare"]
 AXES = [[0], [1], [-1], [0, 2], [0, 1, 2], None]
@@ -203,6 +203,28 @@ def test_top_k_whose_indices_nobody_reads_sorts_nothing() -> None:
 def test_running_sums(place: Place, how: dict, axis: int, const: bool) -> None:
     a = np.array(axis)
     check_op(place, "CumSum", [rand(3, 4), a], [rand(5, 4), a], const=[1] if const else [], **how)
+
+
+@everywhere
+@pytest.mark.parametrize("how", [{}, {"exclusive": 1}, {"reverse": 1}, {"exclusive": 1, "reverse": 1}], ids=str)
+@pytest.mark.parametrize("const", [True, False], ids=["const", "run time"])
+def test_running_products(place: Place, how: dict, const: bool) -> None:
+    for axis in (0, -1):
+        a, sets = np.array(axis), [rand(3, 4), rand(5, 4)]
+        expected = []
+        for x in sets:
+            x = np.flip(x, axis) if "reverse" in how else x
+            if "exclusive" in how:
+                x = np.concatenate([np.ones_like(x.take([0], axis)), x.take(range(x.shape[axis] - 1), axis)], axis)
+            made = x.cumprod(axis)
+            expected.append([np.flip(made, axis) if "reverse" in how else made])
+        how_ = {**how, "const": [1] if const else [], "opset": 26}
+        check_op(place, "CumProd", *[[x, a] for x in sets], expected=expected, **how_)
+
+
+@pytest.mark.parametrize(("op", "opset"), [("CumSum", 14), ("CumProd", 26)])
+def test_running_along_two_axes_is_refused(op: str, opset: int) -> None:
+    check_refused(CURRENT, op, [rand(3, 4), np.array([0, 1])], opset=opset, match=r"shape \[2\], where ONNX takes one")
 
 
 @places(CURRENT, PADDLE_23)

@@ -27,6 +27,16 @@ def test_dft(place, parts, kind, length):
 
 
 @everywhere
+@pytest.mark.parametrize("length", [None, 5, 8, 12])
+@pytest.mark.parametrize("bins", [5, 3])
+def test_one_sided_dft_back_to_a_real_signal(place, length, bins):
+    n = None if length is None else np.array(length, np.int64)
+    sets = [[rand(batch, bins, 3, 2), n, np.array(1, np.int64)] for batch in (2, 3)]
+    expected = [[np.fft.irfft(x[..., 0] + 1j * x[..., 1], length, 1)[..., None].astype(np.float32)] for x, *_ in sets]
+    check_op(place, "DFT", *sets, const=(1, 2), expected=expected, inverse=1, onesided=1)
+
+
+@everywhere
 def test_dft_of_any_length(place):
     sets = [[rand(2, n, 1)] for n in (8, 11)]
     check_op(place, "DFT", *sets, opset=17, axis=1)

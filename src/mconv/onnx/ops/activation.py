@@ -144,6 +144,9 @@ def clip_by_attributes(
 
 @onnx_op("Clip", since=11)
 def clip(ctx: Context, x: Value, low: Optional[Value] = None, high: Optional[Value] = None) -> Value:
+    for what, bound in (("min", low), ("max", high)):
+        if bound is not None and (bound.rank or 0) > 0 and bound.size != 1:
+            raise ctx.refuse(f"its {what} is of shape {list(bound.shape or ())}, where ONNX takes one number")
     return activation.clip(ctx, x, low, high)
 
 

@@ -6,11 +6,10 @@ from typing import Callable, Optional
 
 from mconv.emit import arithmetic, integer, scale, unsqueeze
 from mconv.emit.elementwise import number
-from mconv.emit.known import foldable
 from mconv.onnx.context import Context
 from mconv.onnx.ops.cast import wrapped
-from mconv.onnx.reader import WIDENED
 from mconv.onnx.registry import onnx_op
+from mconv.onnx.types import UNSIGNED
 from mconv.program.dtypes import DType
 from mconv.program.value import Value
 
@@ -72,9 +71,7 @@ def mod(ctx: Context, a: Value, b: Value, *, fmod: int = 0) -> Value:
 def bit_shift(ctx: Context, x: Value, bits: Value, *, direction: str) -> Value:
     if direction not in ("LEFT", "RIGHT"):
         raise ctx.refuse(f"the direction is {direction!r}")
-    if x.dtype.is_int and x.dtype is not DType.UINT8 and ctx.type_in(0) not in WIDENED:  # from opset 28 on
-        if not foldable(bits):
-            raise ctx.refuse("a signed number, and a number of bits that comes in at run time")
+    if x.dtype.is_int and x.dtype is not DType.UINT8 and ctx.type_in(0) not in UNSIGNED:  # from opset 28 on
         return integer.signed_shift(ctx, x, bits, left=direction == "LEFT")
     return wrapped(ctx, integer.shift(ctx, x, bits, left=direction == "LEFT"), ctx.type_out())
 

@@ -150,7 +150,7 @@ def _goes_on(body: Any) -> bool:
         tensors = [a.t for a in node.attribute if a.name == "value"]
     if not tensors:
         return False
-    from mconv.onnx.reader import to_array
+    from mconv.onnx.types import to_array
 
     return bool(to_array(tensors[0], name).reshape(-1)[0])
 
@@ -174,7 +174,7 @@ def _nothing_collected(ctx: Context, first: int, count: int) -> list[Value]:
             shape, kind = (0,), 1
         if shape is None or kind is None:
             raise ctx.refuse("a loop of no turns collects values whose shape is not known")
-        from mconv.onnx.reader import paddle_dtype
+        from mconv.onnx.types import paddle_dtype
 
         made.append(emit.fill(ctx, (0, *shape[1:]), 0, paddle_dtype(kind, "Loop")[0]))
     return made

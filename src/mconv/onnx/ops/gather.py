@@ -40,6 +40,21 @@ def scatter_nd(ctx: Context, x: Value, indices: Value, updates: Value, *, reduct
     return scatter.scatter_nd(ctx, x, indices, updates, reduction)
 
 
+@onnx_op("TensorScatter", since=24)
+def tensor_scatter(
+    ctx: Context,
+    cache: Value,
+    update: Value,
+    write_indices: Optional[Value] = None,
+    *,
+    axis: int = -2,
+    mode: str = "linear",
+) -> Value:
+    if mode not in ("linear", "circular"):
+        raise ctx.refuse(f"the mode {mode!r}")
+    return scatter.scatter_rows(ctx, cache, update, write_indices, axis, circular=mode == "circular")
+
+
 @onnx_op("NonZero", since=9)
 def nonzero(ctx: Context, x: Value) -> Value:
     return reorder.nonzero(ctx, x)

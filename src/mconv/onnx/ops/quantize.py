@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Optional
 
+from mconv.emit import arithmetic, small_types
 from mconv.emit import conv as convolution
 from mconv.emit import quantize as q
 from mconv.emit.known import need_rank
@@ -11,21 +12,28 @@ from mconv.emit.shape import reshape, unsqueeze
 from mconv.emit.window import Window, auto_padded
 from mconv.onnx.context import Context
 from mconv.onnx.ops.cast import UINT16
-from mconv.onnx.reader import paddle_dtype
 from mconv.onnx.registry import attributes_of, onnx_op
+from mconv.onnx.types import paddle_dtype, type_name
 from mconv.program import dims as D
 from mconv.program.dtypes import DType
+from mconv.program.small_types import E8M0, SMALL, SmallFloat
 from mconv.program.value import Value
 
 _UINT8 = 2
 
 
-def _store(ctx: Context, x: Value, scale: Value, zero: Optional[Value], axis: int, block: int, to: int) -> Value:
+def _store(
+    ctx: Context, x: Value, scale: Value, zero: Optional[Value], axis: int, block: int, to: int, saturate: bool
+) -> Value:
     dtype, _ = paddle_dtype(to, "QuantizeLinear")
-    if not dtype.is_int:
-        raise ctx.refuse("it quantises to floats of 8 bits, which Paddle does not have")
-    limits = (0, 0xFFFF) if to == UINT16 else None
     scale, zero = q.aligned(ctx, scale, x, axis, block) or scale, q.aligned(ctx, zero, x, axis, block)
+    kind = SMALL.get(to)
+    if kind is E8M0 or not (dtype.is_int or kind):
+        raise ctx.refuse(f"it quantises to {type_name(to)}, which ONNX does not know of it")
+    if isinstance(kind, SmallFloat):  # whose zero point is 0
+        made = arithmetic(ctx, "div", ctx.cast(x, DType.FP32), ctx.cast(scale, DType.FP32))
+        return small_types.as_small_float(ctx, made, kind, saturate=saturate)
+    limits = kind.range if kind else (0, 0xFFFF) if to == UINT16 else None
     return q.quantize(ctx, x, scale, zero, dtype, limits)
 
 
@@ -43,7 +51,8 @@ def quantize_linear(
     precision: int = 0,
 ) -> Value:
     to = ctx.type_in(2) if y_zero_point is not None else None
-    return _store(ctx, x, y_scale, y_zero_point, axis, block_size, to or output_dtype or ctx.type_out() or _UINT8)
+    to = to or output_dtype or ctx.type_out() or _UINT8
+    return _store(ctx, x, y_scale, y_zero_point, axis, block_size, to, bool(saturate))
 
 
 @onnx_op("DequantizeLinear", since=10)
@@ -121,8 +130,6 @@ def matmul_integer_to_float(
     b_zero_point: Optional[Value] = None,
     bias: Optional[Value] = None,
 ) -> Value:
-    from mconv.emit import arithmetic
-
     exact = ctx.cast(q.product(ctx, a, a_zero_point, b, b_zero_point), DType.FP32)
     scale = arithmetic(ctx, "mul", q.by_row(ctx, a_scale), q.by_column(ctx, b_scale))  # type: ignore[arg-type]
     made = ctx.cast(arithmetic(ctx, "mul", exact, scale), a_scale.dtype)

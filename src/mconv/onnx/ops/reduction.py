@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Optional
+from typing import Callable, Optional
 
 import numpy as np
 
@@ -94,30 +94,34 @@ for _name in _KINDS:
 # running sums and determinants ---------------------------------------------------------------------------------------
 
 
-@onnx_op("CumSum", since=11)
-def cum_sum(ctx: Context, x: Value, axis: Value, *, exclusive: int = 0, reverse: int = 0) -> Value:
-    rank = ctx.rank(x)
+def _running(name: str, since: int, kind: Callable[..., Value]) -> None:
+    """Register a running sum or product, whose axis is an input."""
 
-    def along(i: int) -> Value:
-        made = reduction.cumulative_sum(ctx, x, i, exclusive=bool(exclusive), reverse=bool(reverse))
-        return wrapped(ctx, made, ctx.type_out())
+    def convert(ctx: Context, x: Value, axis: Value, *, exclusive: int = 0, reverse: int = 0) -> Value:
+        rank = ctx.rank(x)
+        if axis.rank is not None and (axis.rank > 1 or axis.rank == 1 and axis.shape not in ((1,), None)):
+            raise ctx.refuse(f"its axis is of shape {list(axis.shape or ())}, where ONNX takes one number")
 
-    if ctx.known_dims(axis) is not None or rank == 1:
-        return along(0 if rank == 1 else axis_of(ctx.static_ints(axis, "axis")[0], rank))
-    # only one of the few sums along any axis is wanted
-    axis = reshape(ctx, axis, (1,))
-    made = along(rank - 1)
-    for i in range(rank - 1):
-        names = ctx.constant(np.array([i, i - rank], axis.dtype.numpy))
-        named = reduction.reduce(ctx, "max", compare(ctx, "equal", axis, names), [0], keep=True)
-        made = where(ctx, named, along(i), made)
-    return made
+        def along(i: int) -> Value:
+            return wrapped(ctx, kind(ctx, x, i, exclusive=bool(exclusive), reverse=bool(reverse)), ctx.type_out())
+
+        if ctx.known_dims(axis) is not None or rank == 1:
+            return along(0 if rank == 1 else axis_of(ctx.static_ints(axis, "axis")[0], rank))
+        # only one of the few along any axis is wanted
+        axis = reshape(ctx, axis, (1,))
+        made = along(rank - 1)
+        for i in range(rank - 1):
+            names = ctx.constant(np.array([i, i - rank], axis.dtype.numpy))
+            named = reduction.reduce(ctx, "max", compare(ctx, "equal", axis, names), [0], keep=True)
+            made = where(ctx, named, along(i), made)
+        return made
+
+    convert.__qualname__ = name
+    onnx_op(name, since=since)(convert)
 
 
-@onnx_op("CumProd", since=26)
-def cum_prod(ctx: Context, x: Value, axis: Value, *, exclusive: int = 0, reverse: int = 0) -> Value:
-    along = axis_of(ctx.static_ints(axis, "axis")[0], ctx.rank(x))
-    return reduction.cumulative_product(ctx, x, along, exclusive=bool(exclusive), reverse=bool(reverse))
+_running("CumSum", 11, reduction.cumulative_sum)
+_running("CumProd", 26, reduction.cumulative_product)
 
 
 @onnx_op("Det", since=11)

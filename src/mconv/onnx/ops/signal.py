@@ -9,8 +9,8 @@ import numpy as np
 from mconv.emit import signal
 from mconv.emit.expr import Expr, where
 from mconv.onnx.context import Context
-from mconv.onnx.reader import paddle_dtype
 from mconv.onnx.registry import onnx_op
+from mconv.onnx.types import paddle_dtype
 from mconv.program.dtypes import DType
 from mconv.program.value import Value
 

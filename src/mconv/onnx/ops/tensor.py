@@ -12,8 +12,8 @@ from mconv.emit import generate, ranges
 from mconv.emit.sizes import as_numbers
 from mconv.errors import CorruptModelError
 from mconv.onnx.context import Context
-from mconv.onnx.reader import MAX_RANK, paddle_dtype, to_array
 from mconv.onnx.registry import attributes_of, onnx_op
+from mconv.onnx.types import MAX_RANK, paddle_dtype, to_array
 from mconv.program import dims as D
 from mconv.program.dtypes import DType
 from mconv.program.value import Value
