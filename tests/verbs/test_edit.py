@@ -476,7 +476,7 @@ def test_weights_in_constant_nodes_go_into_the_file_beside_it(ir: int, tmp_path:
     model = make.model(nodes, [make.port("x", 1, ("n", 4))], [make.port("y", 1, ("n", 400))])
     model.ir_version = ir
     onnx.save(model, tmp_path / "m.onnx")
-    report = api.edit(tmp_path / "m.onnx", tmp_path / "out.onnx", weights="external")
+    report = api.edit(tmp_path / "m.onnx", tmp_path / "out.onnx", weights="external", verify=True)
     passed(report)
     assert (tmp_path / "out.onnx.data").stat().st_size == w.nbytes
     assert (tmp_path / "out.onnx").stat().st_size < w.nbytes
