@@ -66,10 +66,10 @@ def give_up_rights(writable: Sequence[Union[str, os.PathLike[str]]] = ()) -> boo
     if ruleset < 0:
         return False
     try:
-        for place in (os.devnull, *writable):
-            allowed = files & ~_EXECUTE if os.path.isdir(place) else files & (_WRITE | _TRUNCATE)
+        for path in (os.devnull, *writable):
+            allowed = files & ~_EXECUTE if os.path.isdir(path) else files & (_WRITE | _TRUNCATE)
             with contextlib.suppress(OSError):  # what is not there cannot be written either
-                fd = os.open(place, getattr(os, "O_PATH", 0) | os.O_CLOEXEC)
+                fd = os.open(path, getattr(os, "O_PATH", 0) | os.O_CLOEXEC)
                 rule = struct.pack("=Qi", allowed, fd)
                 _syscall(_ADD_RULE, ruleset, _PATH_BENEATH, ctypes.c_char_p(rule), 0)
                 os.close(fd)

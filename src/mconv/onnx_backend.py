@@ -181,10 +181,10 @@ def _single(node: onnx.NodeProto, inputs: Any, opset: int, outputs_info: Any) ->
         opsets.append(helper.make_opsetid(node.domain, 1))
     model = helper.make_model(graph, opset_imports=opsets, ir_version=min(onnx.IR_VERSION, 10))
     known = {o.name: o for o in onnx.shape_inference.infer_shapes(model).graph.output}
-    for place, info in enumerate(model.graph.output):
+    for index, info in enumerate(model.graph.output):
         kind = known[info.name].type.tensor_type.elem_type
         if outputs_info is not None:
-            kind = helper.np_dtype_to_tensor_dtype(np.dtype(outputs_info[place][0]))
+            kind = helper.np_dtype_to_tensor_dtype(np.dtype(outputs_info[index][0]))
         if not kind:
             raise UsageError(f"run_node: the type of {info.name!r} is not known", "give outputs_info")
         info.CopyFrom(helper.make_tensor_value_info(info.name, kind, None))

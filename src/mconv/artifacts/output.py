@@ -116,8 +116,8 @@ def _is_ours(error: OSError, stage: _Stage, targets: list[Path]) -> bool:
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG):
         return True
     names = [os.fspath(n) for n in (error.filename, error.filename2) if isinstance(n, (str, os.PathLike))]
-    places = [str(item.home) for item in stage.items] + [str(t) for t in targets]
-    return any(name.startswith(place) for name in names for place in places)
+    locations = [str(item.home) for item in stage.items] + [str(t) for t in targets]
+    return any(name.startswith(location) for name in names for location in locations)
 
 
 def _occupied(target: Path, file: bool) -> bool:
@@ -134,12 +134,12 @@ def _exists(target: Path) -> OutputExistsError:
 def _check_kind(path: Path) -> None:
     """Refuse what is or lies among devices and pipes: in the folders of a process, of which ``/dev/stdout`` is one,
     nothing can be made or renamed."""
-    place = os.path.abspath(path)
+    absolute = os.path.abspath(path)
     try:
-        kind = stat.S_IFMT(os.stat(place).st_mode)
+        kind = stat.S_IFMT(os.stat(absolute).st_mode)
     except (OSError, ValueError):  # nothing there yet, or told later
         kind = stat.S_IFREG
-    among = place.startswith(("/dev/", "/proc/", "/sys/")) and not place.startswith("/dev/shm/")
+    among = absolute.startswith(("/dev/", "/proc/", "/sys/")) and not absolute.startswith("/dev/shm/")
     if among or kind not in (stat.S_IFREG, stat.S_IFDIR):
         raise UsageError(f"{path}: a device or pipe, or a place among them", "name a new folder")
 
@@ -271,7 +271,7 @@ class _Stage:
             if force:
                 for item in others:
                     _take_away(item)
-            _place(first, force)
+            _put(first, force)
             for item in others:
                 move_new(item.new, item.target)
         except BaseException as e:
@@ -323,7 +323,7 @@ def _locked(parents: Iterable[Path]) -> Iterator[None]:
             os.close(fd)
 
 
-def _place(item: _Item, force: bool) -> None:
+def _put(item: _Item, force: bool) -> None:
     """Put the new output at its target, and what was there where the old belongs."""
     if force and os.path.lexists(item.target):
         with contextlib.suppress(FileNotFoundError):  # gone meanwhile

@@ -55,9 +55,9 @@ def expand(sources: Iterable[Source]) -> list[tuple[str, Path]]:
 
 def _inner(folder: Path) -> list[Path]:
     found: list[Path] = []
-    for place, folders, names in os.walk(folder):
+    for root, folders, names in os.walk(folder):
         folders[:] = [f for f in folders if not _hidden(f)]
-        found += [path for n in names if not _hidden(n) and (path := Path(place, n)).is_file()]
+        found += [path for n in names if not _hidden(n) and (path := Path(root, n)).is_file()]
         if len(found) > _MOST_FILES:
             raise NotAModelError(f"{folder}: a folder of more than {_MOST_FILES} files, which is no model's")
     return sorted(found)

@@ -42,7 +42,7 @@ class Model:
         name: as the user gave it.
         onnx: the file, where it is one; files: of a Paddle model.
         inputs: the reference's name of an input → its own; types: its own name → numpy type, where that is another one.
-        outputs: per output of the reference, the place of its own; None: the same.
+        outputs: per output of the reference, the position of its own; None: the same.
     """
 
     name: str
@@ -314,16 +314,16 @@ class _Runner:
         except WorkerError as e:
             self._run_failed(index, e)
             return
-        places = self.lane.model.outputs
-        if places is None or len(places) != len(done.outputs):
-            places = range(len(done.outputs))
+        positions = self.lane.model.outputs
+        if positions is None or len(positions) != len(done.outputs):
+            positions = range(len(done.outputs))
         found = compare(
             [reference.outputs[index]],
-            [[done.outputs[place] for place in places]],
+            [[done.outputs[position] for position in positions]],
             reference.names,
             tolerance=tolerance,
             dtypes=[reference.dtypes[index]],
-            got_dtypes=[[done.dtypes[place] for place in places]],
+            got_dtypes=[[done.dtypes[position] for position in positions]],
             scalar_as_one=True,
             same_dtype=False,  # OpenVINO gives int64 as int32 where it can
         )
@@ -355,8 +355,8 @@ class _Runner:
         gone = error.signal is not None or error.timed_out
         self._failed(range(len(self.sizes)) if gone else [index], error)
 
-    def _failed(self, places: Sequence[int], error: MconvError) -> None:
-        for index in places:
+    def _failed(self, indices: Sequence[int], error: MconvError) -> None:
+        for index in indices:
             if self.sizes[index].status != FAILED:
                 self.sizes[index] = Sized(FAILED, error.message)
         if all(size.status == FAILED for size in self.sizes):

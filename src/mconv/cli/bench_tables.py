@@ -31,7 +31,7 @@ def show_models(found: Any) -> None:
     for index, shapes in enumerate(found.input_sets):
         title = ", ".join(f"{n}{list(s)}".replace(" ", "") for n, s in shapes.items())
         rows = []
-        for lane in sorted(found.contenders, key=lambda m: _place(m.sizes[index])):
+        for lane in sorted(found.contenders, key=lambda m: _rank(m.sizes[index])):
             size = lane.sizes[index]
             f = size.figures
             cells = [""] * 5
@@ -89,7 +89,7 @@ def show_services(found: Any) -> None:
             out.print(f"{labels[lane.address, lane.label]}: {printable(reason, 300)}{f' ({count} ×)' if count else ''}")
 
 
-def _place(size: Any) -> tuple[bool, float]:
+def _rank(size: Any) -> tuple[bool, float]:
     return size.relative is None, size.figures.p50 if size.figures is not None else float("inf")
 
 

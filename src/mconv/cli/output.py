@@ -224,9 +224,9 @@ def _fitted(
     """The columns of a table that a terminal of that width has room for, see :meth:`Output.table`."""
     order = list(range(len(headings)))
     if verdict is not None:
-        place = headings.index(verdict)
-        order.remove(place)
-        order.insert(0, place)
+        index = headings.index(verdict)
+        order.remove(index)
+        order.insert(0, index)
     # a column without anything in it says nothing
     order = [i for i in order if not rows or any(row[i].plain for row in rows)]
 
@@ -265,10 +265,10 @@ def _fitted(
     return [headings[i] for i in order], [[row[i] for i in order] for row in cells]
 
 
-def _lines(heading: str, rows: Sequence[Sequence[Any]], place: int) -> list[Any]:
+def _lines(heading: str, rows: Sequence[Sequence[Any]], index: int) -> list[Any]:
     from rich.text import Text
 
-    return [Text(heading), *(line for row in rows for line in row[place].split("\n", allow_blank=True))]
+    return [Text(heading), *(line for row in rows for line in row[index].split("\n", allow_blank=True))]
 
 
 def _shortened(text: Any, limit: int) -> Any:

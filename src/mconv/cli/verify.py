@@ -49,9 +49,9 @@ def command(given: Given) -> Any:
     for note in found.notes:
         out.warn(note)
     out.print(f"A: {found.a}   B: {found.b}")
-    by_place = [what for what, how in found.matched.items() if how == "position"]
-    if by_place:
-        out.print(f"{' and '.join(by_place)} have other names in B: matched by position")
+    by_position = [what for what, how in found.matched.items() if how == "position"]
+    if by_position:
+        out.print(f"{' and '.join(by_position)} have other names in B: matched by position")
     show_outputs(found.outputs)
     if given.get("layers"):
         _show_layers(found)
@@ -75,8 +75,8 @@ def _failure(found: Any, a: str, b: str) -> VerificationError:
 def _show_layers(found: Any) -> None:
     if found.first is not None:
         out.print(f"\nthe first of {found.compared} tensors inside that differs: {found.first['name']}")
-        place = next(at for at, row in enumerate(found.layers) if not row["ok"])
-        show_outputs(found.layers[max(0, place + 1 - _SHOWN) : place + 1])
+        position = next(at for at, row in enumerate(found.layers) if not row["ok"])
+        show_outputs(found.layers[max(0, position + 1 - _SHOWN) : position + 1])
     elif found.compared:
         worst = max(found.layers, key=lambda row: row["max_abs"] or 0.0)
         out.print(f"\nall {found.compared} tensors inside that both name agree; the one furthest apart:")

@@ -66,9 +66,9 @@ def export(live: Live, call: Call, folder: Path) -> Exported:
     """
     failed: dict[str, LayerFailed] = {}
     for way in (AST, PLAIN):
-        place = folder / way.replace(" ", "-")
+        scratch = folder / way.replace(" ", "-")
         try:
-            return _export(live, call, place, way, failed)
+            return _export(live, call, scratch, way, failed)
         except LayerFailed as e:
             failed[way] = e
             live.untraced()

@@ -30,7 +30,7 @@ def from_specs(specs: Sequence[Any], function: Callable[..., Any], what: str) ->
     if all(isinstance(s, str) for s in specs):
         return from_texts(specs, function, what)
     parameters = parameters_of(function)
-    places = [p for p in parameters.values() if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    positional = [p for p in parameters.values() if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
     inputs: list[Input] = []
 
     def leaf(part: Any, fallback: str) -> Any:
@@ -49,14 +49,14 @@ def from_specs(specs: Sequence[Any], function: Callable[..., Any], what: str) ->
         inputs.append(Input(name, dtype_of(part.dtype, name), dims))
         return Slot(len(inputs) - 1)
 
-    args = [leaf(s, places[i].name if i < len(places) else f"input_{i}") for i, s in enumerate(specs)]
+    args = [leaf(s, positional[i].name if i < len(positional) else f"input_{i}") for i, s in enumerate(specs)]
     flat = len(args) == len(inputs) and all(isinstance(a, Slot) for a in args)
     if flat and inputs and all(i.name in parameters for i in inputs):
         call = by_name(inputs, parameters)
-        for one, place in zip(inputs, places):
-            if one.name != place.name:
+        for one, parameter in zip(inputs, positional):
+            if one.name != parameter.name:
                 call.notes.append(
-                    f"the InputSpec {one.name!r} stands where {what} has {place.name!r}: taken for {one.name!r}, "
+                    f"the InputSpec {one.name!r} stands where {what} has {parameter.name!r}: taken for {one.name!r}, "
                     "its name; paddle.jit.to_static goes by the position"
                 )
     else:

@@ -13,7 +13,7 @@ from mconv.dygraph.inputs import Call, dtype_of
 from mconv.dygraph.outputs import Flat, flatten
 from mconv.dygraph.source import import_paddle
 from mconv.errors import MconvError, UsageError
-from mconv.factory.loading import place
+from mconv.factory.loading import location_of
 
 
 class LayerFailed(Exception):
@@ -170,7 +170,7 @@ class Live:
             path = self.paths.get(id(first))
             if path:  # the layer itself has an empty one
                 found = f"{path} ({type(first).__name__})"
-        return found + place(error)
+        return found + location_of(error)
 
 
 def _spec_of(function: Any) -> Optional[Sequence[Any]]:

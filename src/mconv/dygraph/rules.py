@@ -157,16 +157,16 @@ def _read(path: Path) -> Any:
     try:
         return yaml.safe_load(raw)
     except yaml.MarkedYAMLError as e:
-        place = f", line {e.problem_mark.line + 1}" if e.problem_mark is not None else ""
+        line = f", line {e.problem_mark.line + 1}" if e.problem_mark is not None else ""
         raise UsageError(
-            f"{path}{place}: no YAML ({e.problem or e.context})", "docs/transplant.md has examples"
+            f"{path}{line}: no YAML ({e.problem or e.context})", "docs/transplant.md has examples"
         ) from None
     except (yaml.YAMLError, UnicodeDecodeError, ValueError, RecursionError) as e:
         raise UsageError(f"{path}: no YAML ({(str(e).splitlines() or ['?'])[0][:200]})") from None
 
 
 class _Reader:
-    """One file: every entry checked, every complaint with its place."""
+    """One file: every entry checked, every complaint with its position."""
 
     def __init__(self, where: str, held: Any):
         self.where = where
@@ -191,30 +191,30 @@ class _Reader:
     def _names(self) -> dict[str, tuple[str, ...]]:
         found = {}
         for source, targets in self._mapping("names", self.held.get("names") or {}).items():
-            place = f"names[{source!r}]"
+            key = f"names[{source!r}]"
             if not isinstance(source, str):
-                raise self._wrong(place, "not a name")
-            found[source] = tuple(self._texts(place, targets))
+                raise self._wrong(key, "not a name")
+            found[source] = tuple(self._texts(key, targets))
             if not found[source]:
-                raise self._wrong(place, "no name of the layer", "drop says that a tensor is not wanted")
+                raise self._wrong(key, "no name of the layer", "drop says that a tensor is not wanted")
         return found
 
-    def _layer(self, place: str, held: Any) -> LayerRules:
-        held = self._mapping(place, held)
-        self._known(place, held, ("of", *_LAYER_PARTS))
-        classes = self._texts(f"{place}.of", held.get("of"))
+    def _layer(self, key: str, held: Any) -> LayerRules:
+        held = self._mapping(key, held)
+        self._known(key, held, ("of", *_LAYER_PARTS))
+        classes = self._texts(f"{key}.of", held.get("of"))
         if not classes:
-            raise self._wrong(f"{place}.of", "names no class", "e.g. of: paddle.nn.Linear")
-        parts = {n: tuple(read(self, f"{place}.{n}", held.get(n))) for n, read in _LAYER_PARTS.items()}
+            raise self._wrong(f"{key}.of", "names no class", "e.g. of: paddle.nn.Linear")
+        parts = {n: tuple(read(self, f"{key}.{n}", held.get(n))) for n, read in _LAYER_PARTS.items()}
         return LayerRules(tuple(classes), **parts)
 
-    def patterns(self, place: str, held: Any) -> list[re.Pattern[str]]:
-        return [self._pattern(f"{place}[{i}]", text) for i, text in enumerate(self._texts(place, held))]
+    def patterns(self, key: str, held: Any) -> list[re.Pattern[str]]:
+        return [self._pattern(f"{key}[{i}]", text) for i, text in enumerate(self._texts(key, held))]
 
-    def renames(self, place: str, held: Any) -> list[Rename]:
+    def renames(self, key: str, held: Any) -> list[Rename]:
         found = []
-        for i, part in enumerate(self._sequence(place, held)):
-            at = f"{place}[{i}]"
+        for i, part in enumerate(self._sequence(key, held)):
+            at = f"{key}[{i}]"
             if isinstance(part, Sequence) and not isinstance(part, str) and len(part) == 2:
                 part = {"from": part[0], "to": part[1]}
             part = self._mapping(at, part, "[from, to]")
@@ -223,10 +223,10 @@ class _Reader:
             found.append(Rename(pattern, self._template(f"{at}.to", part.get("to"), pattern)))
         return found
 
-    def splits(self, place: str, held: Any) -> list[Split]:
+    def splits(self, key: str, held: Any) -> list[Split]:
         found = []
-        for i, part in enumerate(self._sequence(place, held)):
-            at = f"{place}[{i}]"
+        for i, part in enumerate(self._sequence(key, held)):
+            at = f"{key}[{i}]"
             part = self._mapping(at, part)
             self._known(at, part, ("from", "to", "axis"))
             pattern = self._pattern(f"{at}.from", part.get("from"))
@@ -240,65 +240,65 @@ class _Reader:
             found.append(Split(pattern, tuple(to), axis))
         return found
 
-    def fills(self, place: str, held: Any) -> list[tuple[re.Pattern[str], float]]:
+    def fills(self, key: str, held: Any) -> list[tuple[re.Pattern[str], float]]:
         found = []
-        for text, value in self._mapping(place, held or {}).items():
+        for text, value in self._mapping(key, held or {}).items():
             if isinstance(value, bool) or not isinstance(value, (int, float)):
-                raise self._wrong(f"{place}[{text!r}]", "not a number")
-            found.append((self._pattern(place, text), float(value)))
+                raise self._wrong(f"{key}[{text!r}]", "not a number")
+            found.append((self._pattern(key, text), float(value)))
         return found
 
     # values
 
-    def _pattern(self, place: str, text: Any) -> re.Pattern[str]:
+    def _pattern(self, key: str, text: Any) -> re.Pattern[str]:
         if not isinstance(text, str) or not text:
-            raise self._wrong(place, "no pattern", "a regular expression, in single quotes")
+            raise self._wrong(key, "no pattern", "a regular expression, in single quotes")
         try:
             return re.compile(text)
         except (re.error, RecursionError, OverflowError) as e:
-            raise self._wrong(place, f"{text!r} is no regular expression ({e})") from None
+            raise self._wrong(key, f"{text!r} is no regular expression ({e})") from None
 
-    def _template(self, place: str, text: Any, pattern: re.Pattern[str]) -> str:
+    def _template(self, key: str, text: Any, pattern: re.Pattern[str]) -> str:
         if not isinstance(text, str):
-            raise self._wrong(place, "no text", r"\1 stands for the first group of `from`")
+            raise self._wrong(key, "no text", r"\1 stands for the first group of `from`")
         try:
             pattern.sub(text, "")  # reads the text even where nothing is found
         except (re.error, IndexError) as e:
-            raise self._wrong(place, f"{text!r} does not fit its pattern ({e})") from None
+            raise self._wrong(key, f"{text!r} does not fit its pattern ({e})") from None
         return text
 
-    def _texts(self, place: str, held: Any) -> list[str]:
+    def _texts(self, key: str, held: Any) -> list[str]:
         if held is None:
             return []
         found = [held] if isinstance(held, str) else held
         if not isinstance(found, list) or not all(isinstance(t, str) and t for t in found):
-            raise self._wrong(place, "not a text or a list of texts")
+            raise self._wrong(key, "not a text or a list of texts")
         return found
 
-    def _sequence(self, place: str, held: Any) -> list[Any]:
+    def _sequence(self, key: str, held: Any) -> list[Any]:
         if held is None:
             return []
         if not isinstance(held, list):
-            raise self._wrong(place, "not a list")
+            raise self._wrong(key, "not a list")
         return held
 
     def _list(self, name: str, held: Mapping[str, Any]) -> list[Any]:
         return self._sequence(name, held.get(name))
 
-    def _mapping(self, place: str, held: Any, form: str = "") -> Mapping[str, Any]:
+    def _mapping(self, key: str, held: Any, form: str = "") -> Mapping[str, Any]:
         if not isinstance(held, dict):
-            raise self._wrong(place, f"not {form + ' or ' if form else ''}a mapping of names")
+            raise self._wrong(key, f"not {form + ' or ' if form else ''}a mapping of names")
         return held
 
-    def _known(self, place: str, held: Mapping[Any, Any], names: Sequence[str]) -> None:
+    def _known(self, key: str, held: Mapping[Any, Any], names: Sequence[str]) -> None:
         for name in held:
             if name not in names:
                 near = difflib.get_close_matches(str(name), names, 1)
                 hint = f"did you mean {near[0]!r}?" if near else f"it may have {', '.join(names)}"
-                raise self._wrong(f"{place}.{name}" if place else str(name), "no such entry", hint)
+                raise self._wrong(f"{key}.{name}" if key else str(name), "no such entry", hint)
 
-    def _wrong(self, place: str, problem: str, hint: Optional[str] = None) -> UsageError:
-        return UsageError(f"rules {self.where}{': ' + place if place else ''}: {problem}", hint)
+    def _wrong(self, key: str, problem: str, hint: Optional[str] = None) -> UsageError:
+        return UsageError(f"rules {self.where}{': ' + key if key else ''}: {problem}", hint)
 
 
 _Read = Callable[[_Reader, str, Any], list[Any]]

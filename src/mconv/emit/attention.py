@@ -142,9 +142,9 @@ def rotate_by_tables(b: Builder, x: Value, sin: Value, cos: Value, neighbours: b
     """
     width = need_rank(x, "a rotary embedding")[-1]
     assert isinstance(width, int)
-    half, places = width // 2, np.arange(width)
-    order = places.reshape(-1, 2)[:, ::-1].reshape(-1) if neighbours else np.roll(places, half)
-    first = places % 2 == 0 if neighbours else places < half
+    half, positions = width // 2, np.arange(width)
+    order = positions.reshape(-1, 2)[:, ::-1].reshape(-1) if neighbours else np.roll(positions, half)
+    first = positions % 2 == 0 if neighbours else positions < half
     turned = gather(b, x, b.constant(order.astype(np.int32)), (x.rank or 1) - 1)
     turned = arithmetic(b, "mul", turned, b.constant(np.where(first, -1.0, 1.0), x.dtype))
     return arithmetic(b, "add", arithmetic(b, "mul", x, cos), arithmetic(b, "mul", turned, sin))

@@ -187,8 +187,8 @@ def deform_conv(
         rest = offset_groups - wanted % offset_groups
         w = concat(b, [w, fill(b, (rest, *filters[1:]), 0, w.dtype)], 0)
     if mask is None:
-        places = offset_groups * int(np.prod(window.kernel))
-        mask = fill(b, (shape[0], places, *out[2:]), 1, x.dtype)
+        positions = offset_groups * int(np.prod(window.kernel))
+        mask = fill(b, (shape[0], positions, *out[2:]), 1, x.dtype)
     made = b.op(
         "deformable_conv",
         Input=x,

@@ -114,12 +114,12 @@ def _shared(b: Builder, one: list[Value], other: list[Value]) -> Value:
 
 
 def _best(b: Builder, x: Value) -> tuple[Value, Value]:
-    """The largest element along the last dimension, which stays with size 1, and its place."""
+    """The largest element along the last dimension, which stays with size 1, and its position."""
     shape = (*(x.shape or ())[:-1], 1)
-    place = b.op(
+    position = b.op(
         "arg_max", X=x, axis=-1, keepdims=True, flatten=False, dtype=int(DType.INT64), result=(DType.INT64, shape)
     )
-    return take_along_axis(b, x, place, (x.rank or 1) - 1), place
+    return take_along_axis(b, x, position, (x.rank or 1) - 1), position
 
 
 def _maximum(b: Builder, x: Value) -> Value:

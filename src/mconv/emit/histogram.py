@@ -1,4 +1,4 @@
-"""Counting: histograms, places among sorted numbers, and rows repeated as often as numbers say."""
+"""Counting: histograms, positions among sorted numbers, and rows repeated as often as numbers say."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ from mconv.program.value import Value
 
 
 def counts(
-    b: Builder, bins: Union[int, Value], place: Value, share: Optional[Value] = None, dtype: DType = DType.INT64
+    b: Builder, bins: Union[int, Value], position: Value, share: Optional[Value] = None, dtype: DType = DType.INT64
 ) -> Value:
-    """How often each number below *bins* is among *place* ([n], none negative or too large); shape [bins].
+    """How often each number below *bins* is among *position* ([n], none negative or too large); shape [bins].
 
     Args:
         bins: their number, or a tensor of shape [1] that holds it.
         share: [n], what each counts; None: 1.
     """
-    (n,) = need_rank(place, "counting")
+    (n,) = need_rank(position, "counting")
     each = fill(b, (n,), 1, dtype) if share is None else b.cast(share, dtype)
     return scatter_nd(
-        b, fill(b, [bins] if isinstance(bins, int) else bins, 0, dtype), unsqueeze(b, place, [1]), each, "add"
+        b, fill(b, [bins] if isinstance(bins, int) else bins, 0, dtype), unsqueeze(b, position, [1]), each, "add"
     )
 
 
@@ -43,13 +43,13 @@ def bincount(b: Builder, x: Value, weights: Optional[Value], least: Value, dtype
         least: the smallest number of bins, int64 [1]; there is one more than the largest number where that is more.
         size: what their number is called.
     """
-    place = b.cast(x, DType.INT64)
+    position = b.cast(x, DType.INT64)
     one = number(b, 1, DType.INT64)
-    largest = reduce(b, "max", place, [0], keep=True)  # of no numbers it is below every least
+    largest = reduce(b, "max", position, [0], keep=True)  # of no numbers it is below every least
     bins = arithmetic(b, "add", arithmetic(b, "max", largest, arithmetic(b, "sub", least, one)), one)
     known = np.asarray(least.const).reshape(-1)[0] if least.is_const else 0
     none = known < 1 and bool(counted(b, x.shape or ()))  # of no numbers there are no bins
-    made = counts(b, arithmetic(b, "max", bins, one) if none else bins, place, weights, dtype)
+    made = counts(b, arithmetic(b, "max", bins, one) if none else bins, position, weights, dtype)
     made.shape = (size,)
     if none and isinstance(size, D.Sym):
         register(b, size, size_held(b, bins))
@@ -71,9 +71,9 @@ def histogram(b: Builder, x: Value, bins: int, low: float, high: float) -> Value
         single = first.equals(last).cast(dtype)
         first, last = first - single, last + single
     inside = (flat >= first) & (flat <= last)
-    place = ((flat - first) / (last - first) * float(bins)).clip(0.0, float(bins - 1))
-    place = Expr(b, where(b, inside.value, place.value, number(b, 0, dtype)))  # NaN has no number
-    return counts(b, bins, place.cast(DType.INT64).value, inside.cast(dtype).value, dtype)
+    position = ((flat - first) / (last - first) * float(bins)).clip(0.0, float(bins - 1))
+    position = Expr(b, where(b, inside.value, position.value, number(b, 0, dtype)))  # NaN has no number
+    return counts(b, bins, position.cast(DType.INT64).value, inside.cast(dtype).value, dtype)
 
 
 def searchsorted(b: Builder, sequence: Value, values: Value, *, right: bool) -> Value:
@@ -102,15 +102,15 @@ def searchsorted(b: Builder, sequence: Value, values: Value, *, right: bool) -> 
     )
 
 
-def repeated_places(b: Builder, repeats: Value, total: D.Dim) -> Value:
-    """Each place of *repeats* ([n] integers, none negative) as often as the number there says; [total], int64.
+def repeated_positions(b: Builder, repeats: Value, total: D.Dim) -> Value:
+    """Each position of *repeats* ([n] integers, none negative) as often as the number there says; [total], int64.
 
     Args:
         total: the size that the sum of all gets, or the sum itself where it is known.
     """
     wide = b.cast(repeats, DType.INT64)
     (n,) = need_rank(repeats, "repeat_interleave")
-    # a place begins where the ones before it end; one place more than is wanted, for the end of the last one
+    # a position begins where the ones before it end; one position more than is wanted, for the end of the last one
     count = reduce(b, "sum", wide, [0], keep=True)
     one = b.constant(np.ones(1, np.int64))
     begins = _zeros(b, arithmetic(b, "add", count, one))

@@ -261,7 +261,7 @@ def _length(b: Builder, axis: Axis, which: Union[D.Dim, Value]) -> Number:
 def _count(b: Builder, axis: Axis, n: Union[D.Dim, Value]) -> Any:
     """0, 1, … n - 1 as float64."""
     if axis.static and isinstance(n, int):
-        budget.memory(64 * n, f"the places of {n} samples")
+        budget.memory(64 * n, f"the positions of {n} samples")
         return np.arange(n, dtype=np.float64)
     return arange(b, n, DType.FP64)
 
@@ -283,7 +283,7 @@ def _width(b: Builder, axis: Axis) -> Any:
 
 
 def _coordinates(b: Builder, axis: Axis, method: Method) -> Any:
-    """For each element of the result, the place in the input, [out], float64."""
+    """For each element of the result, the position in the input, [out], float64."""
     o = _count(b, axis, axis.out)
     n, scale = _length(b, axis, axis.n), _scale(b, axis)
     width = _width(b, axis)

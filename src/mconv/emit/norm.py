@@ -184,7 +184,7 @@ def layer_norm(b: Builder, x: Value, scale: Optional[Value], bias: Optional[Valu
 
 
 def _over(b: Builder, v: Value, inner: Sequence[D.Dim]) -> Value:
-    """A weight as the operator takes it, one number per place flattened; itself where that cannot be told."""
+    """A weight as the operator takes it, one number per position flattened; itself where that cannot be told."""
     shape = need_rank(v, "LayerNormalization")
     while len(shape) > len(inner) and shape[0] == 1:
         shape = shape[1:]

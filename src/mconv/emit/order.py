@@ -1,4 +1,4 @@
-"""Order: the place of the largest, the k largest, sorting."""
+"""Order: the position of the largest, the k largest, sorting."""
 
 from __future__ import annotations
 
@@ -79,9 +79,9 @@ def _changes(b: Builder, made: Value, index: Value, axis: int) -> Value:
     """1 where an element along *axis* differs from the one before it, else 0; int64."""
     size = need_rank(made, "sorting")[axis]
     if counted(b, [size]):
-        places = arithmetic(b, "sub", iota(b, size), b.constant(np.ones(1, np.int64)))
-        places = arithmetic(b, "max", places, b.constant(np.zeros(1, np.int64)))
-        return b.cast(compare(b, "not_equal", gather(b, made, places, axis, wrap=False), made), DType.INT64)
+        positions = arithmetic(b, "sub", iota(b, size), b.constant(np.ones(1, np.int64)))
+        positions = arithmetic(b, "max", positions, b.constant(np.zeros(1, np.int64)))
+        return b.cast(compare(b, "not_equal", gather(b, made, positions, axis, wrap=False), made), DType.INT64)
     before = slice_(b, made, [axis], [0], [-1])
     after = slice_(b, made, [axis], [1], [2**31 - 1])
     changes = b.cast(compare(b, "not_equal", before, after), DType.INT64)

@@ -167,8 +167,8 @@ def _by_index(b: Builder, x: Value, begins: _Ends, ends: _Ends, mode: str, value
             continue
         if dim == 0:
             raise UnsupportedError("Pad: an empty dimension is padded by a number that is known only at run time")
-        place = _places(b, dim, low, high)
-        index, valid = _source(b, place, dim, mode)
+        position = _positions(b, dim, low, high)
+        index, valid = _source(b, position, dim, mode)
         x = gather(b, x, index, axis, wrap=False)
         if valid is not None:
             valid = spread(b, valid, axis, rank)
@@ -179,11 +179,11 @@ def _by_index(b: Builder, x: Value, begins: _Ends, ends: _Ends, mode: str, value
     return where(b, inside, x, reshape(b, number, [1] * rank))
 
 
-def _places(b: Builder, dim: D.Dim, low: Union[D.Dim, Value], high: Union[D.Dim, Value]) -> Value:
+def _positions(b: Builder, dim: D.Dim, low: Union[D.Dim, Value], high: Union[D.Dim, Value]) -> Value:
     """-low, …, dim + high - 1: where the result's elements lie in the source. Shape [low + dim + high]."""
     if not isinstance(low, Value) and not isinstance(high, Value):
-        places = iota(b, low + dim + high)
-        return arithmetic(b, "sub", places, dim_tensor(b, low)) if low != 0 else places
+        positions = iota(b, low + dim + high)
+        return arithmetic(b, "sub", positions, dim_tensor(b, low)) if low != 0 else positions
     before, after = (v if isinstance(v, Value) else dim_tensor(b, v) for v in (low, high))
     size = dim_tensor(b, true_size(b, dim))
     start = arithmetic(b, "sub", b.constant(np.array([0], np.int64)), before)
@@ -191,21 +191,21 @@ def _places(b: Builder, dim: D.Dim, low: Union[D.Dim, Value], high: Union[D.Dim,
     return arange(b, start, stop, b.constant(np.array([1], np.int64)))
 
 
-def _source(b: Builder, place: Value, dim: D.Dim, mode: str) -> tuple[Value, Optional[Value]]:
-    """Which element of a dimension stands at each place, and for ``constant`` whether it is one of its own."""
+def _source(b: Builder, position: Value, dim: D.Dim, mode: str) -> tuple[Value, Optional[Value]]:
+    """Which element of a dimension stands at each position, and for ``constant`` whether it is one of its own."""
     zero, one, two = (b.constant(np.array([v], np.int64)) for v in (0, 1, 2))
     size = dim_tensor(b, dim)
     end = arithmetic(b, "sub", size, one)
     if mode == "wrap":
-        return remainder(b, place, size), None
+        return remainder(b, position, size), None
     if mode == "reflect":
         period = arithmetic(b, "mul", end, two)
-        phase = remainder(b, place, arithmetic(b, "max", period, one))
+        phase = remainder(b, position, arithmetic(b, "max", period, one))
         return arithmetic(b, "min", phase, arithmetic(b, "sub", period, phase)), None
-    held = arithmetic(b, "min", arithmetic(b, "max", place, zero), end)
+    held = arithmetic(b, "min", arithmetic(b, "max", position, zero), end)
     if mode == "edge":
         return held, None
-    valid = compare(b, "equal", held, place)
+    valid = compare(b, "equal", held, position)
     if counted(b, [dim]):
-        valid = logical(b, "logical_and", valid, compare(b, "less_than", place, dim_tensor(b, true_size(b, dim))))
+        valid = logical(b, "logical_and", valid, compare(b, "less_than", position, dim_tensor(b, true_size(b, dim))))
     return held, valid

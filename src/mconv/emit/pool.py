@@ -223,8 +223,8 @@ def _counts(sizes: Sequence[int], window: Window, out: Sequence[int]) -> np.ndar
     for axis, (n, k, s, d, p, o) in enumerate(
         zip(sizes, window.kernel, window.strides, window.dilations, window.begin, out), start=2
     ):
-        places = np.arange(o)[:, None] * s - p + np.arange(k)[None] * d
-        inside = ((places >= 0) & (places < n)).sum(1)
+        positions = np.arange(o)[:, None] * s - p + np.arange(k)[None] * d
+        inside = ((positions >= 0) & (positions < n)).sum(1)
         total = total * inside.reshape([-1 if i == axis else 1 for i in range(2 + len(out))])
     return total
 
@@ -235,7 +235,7 @@ def max_pool_with_index(
     """Like :func:`max_pool`, and where in the flattened *x* each was (int64); of equal elements the first.
 
     Args:
-        column_major: the spatial places are counted with the first dimension running fastest.
+        column_major: the spatial positions are counted with the first dimension running fastest.
     """
     shape = need_rank(x, "MaxPool")
     k = len(shape) - 2
@@ -246,16 +246,16 @@ def max_pool_with_index(
     if not window.static:
         raise UnsupportedError("MaxPool with indices and auto_pad on a size known only at run time")
     if window.plain:
-        value, place = _indexed(b, x, window, out, reach)
+        value, position = _indexed(b, x, window, out, reach)
     else:
-        value, place = _indexed_dilated(b, x, window, out, reach)
+        value, position = _indexed_dilated(b, x, window, out, reach)
     if column_major and k > 1:
-        place = _transposed(place, shape[2:])
-    # the places count from the start of each plane
+        position = _transposed(position, shape[2:])
+    # the positions count from the start of each plane
     planes: D.Dim = D.product(shape[:2])
     per_plane = D.product(shape[2:])
     first = arange(b, planes, DType.INT64) * _count(b, per_plane)
-    return value, (place + first.reshape(*shape[:2], *[1] * k)).value
+    return value, (position + first.reshape(*shape[:2], *[1] * k)).value
 
 
 def _count(b: Builder, dim: D.Dim) -> Expr:
@@ -290,33 +290,33 @@ def _indexed(b: Builder, x: Value, window: Window, out: Sequence[D.Dim], reach: 
     )
     if ones:
         value, mask = squeeze(b, value, ones), squeeze(b, mask, ones)
-    place = Expr(b, b.cast(mask, DType.INT64))
-    return value, place if alike else _moved(place, sizes, begin, shape[2:])
+    position = Expr(b, b.cast(mask, DType.INT64))
+    return value, position if alike else _moved(position, sizes, begin, shape[2:])
 
 
-def _moved(place: Expr, sizes: Sequence[D.Dim], begin: Sequence[D.Dim], inside: Sequence[D.Dim]) -> Expr:
-    """A place in a padded plane of *sizes* as a place in the plane without."""
+def _moved(position: Expr, sizes: Sequence[D.Dim], begin: Sequence[D.Dim], inside: Sequence[D.Dim]) -> Expr:
+    """A position in a padded plane of *sizes* as a position in the plane without."""
     if not any(begin) and tuple(sizes) == tuple(inside):
-        return place
+        return position
 
     def part(axis: int, row: Expr) -> Expr:
-        return (row - _count(place.b, begin[axis])) * _count(place.b, D.product(inside[axis + 1 :]))
+        return (row - _count(position.b, begin[axis])) * _count(position.b, D.product(inside[axis + 1 :]))
 
-    return _recounted(place, sizes, part)
-
-
-def _transposed(place: Expr, sizes: Sequence[D.Dim]) -> Expr:
-    """A row-major place as one counted with the first dimension running fastest."""
-    return _recounted(place, sizes, lambda axis, row: row * _count(place.b, D.product(sizes[:axis])))
+    return _recounted(position, sizes, part)
 
 
-def _recounted(place: Expr, sizes: Sequence[D.Dim], part: Callable[[int, Expr], Expr]) -> Expr:
-    """The sum of *part* of every axis and the index there, of a row-major place in a plane of *sizes*."""
+def _transposed(position: Expr, sizes: Sequence[D.Dim]) -> Expr:
+    """A row-major position as one counted with the first dimension running fastest."""
+    return _recounted(position, sizes, lambda axis, row: row * _count(position.b, D.product(sizes[:axis])))
+
+
+def _recounted(position: Expr, sizes: Sequence[D.Dim], part: Callable[[int, Expr], Expr]) -> Expr:
+    """The sum of *part* of every axis and the index there, of a row-major position in a plane of *sizes*."""
     total: Optional[Expr] = None
     for axis in range(len(sizes)):
-        rest = _count(place.b, D.product(sizes[axis + 1 :]))
-        row = place // rest
-        place = place - row * rest
+        rest = _count(position.b, D.product(sizes[axis + 1 :]))
+        row = position // rest
+        position = position - row * rest
         total = part(axis, row) if total is None else total + part(axis, row)
     assert total is not None
     return total
@@ -329,7 +329,7 @@ def _indexed_dilated(
     if not D.is_static(shape[2:]) or not D.is_static(out):
         raise UnsupportedError("MaxPool with dilations and indices on a size known only at run time")
     cells = math.prod(window.kernel) * D.number(D.product(out))
-    budget.memory(32 * cells, "the places of a MaxPool")
+    budget.memory(32 * cells, "the positions of a MaxPool")
     padded = Expr(b, pad_spatial(b, x, window.begin, reach, LOWEST))
     best: Optional[Expr] = None
     where_best: Optional[Expr] = None
@@ -356,7 +356,7 @@ def _indexed_dilated(
 
 
 def max_unpool(b: Builder, x: Value, index: Value, inner: Sequence[D.Dim], wanted: Sequence[D.Dim]) -> Value:
-    """*x* put into zeros of shape *inner* at the flat places *index*, and that into the corner of *wanted*."""
+    """*x* put into zeros of shape *inner* at the flat positions *index*, and that into the corner of *wanted*."""
     shape = need_rank(x, "MaxUnpool")
     total = D.product(inner)
     zeros = fill(b, (total, 1), 0, x.dtype)

@@ -92,8 +92,8 @@ def dynamic(b: Builder, x: Value) -> tuple[Value, Value, Value]:
     low = arithmetic(b, "min", reduce(b, "min", x), zero)
     spread = arithmetic(b, "div", arithmetic(b, "sub", high, low), number(b, 255, DType.FP32))
     scale = where(b, compare(b, "less_equal", spread, zero), number(b, 1, DType.FP32), spread)
-    place = arithmetic(b, "sub", zero, arithmetic(b, "div", low, scale))
-    point = b.cast(round_half_even(b, unary(b, "clip", place, min=0.0, max=255.0)), DType.UINT8)
+    offset = arithmetic(b, "sub", zero, arithmetic(b, "div", low, scale))
+    point = b.cast(round_half_even(b, unary(b, "clip", offset, min=0.0, max=255.0)), DType.UINT8)
     return quantize(b, x, scale, point, DType.UINT8), scale, point
 
 

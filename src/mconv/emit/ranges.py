@@ -29,9 +29,9 @@ def arange(b: Builder, start: Value, limit: Value, step: Value) -> Value:
     if size == 0:
         return fill(b, [0], 0, dtype)
     if counted(b, [size]):
-        places = b.cast(iota(b, size), dtype)
-        places = arithmetic(b, "mul", places, reshape(b, step, (1,)))
-        return arithmetic(b, "add", places, reshape(b, start, (1,)))
+        positions = b.cast(iota(b, size), dtype)
+        positions = arithmetic(b, "mul", positions, reshape(b, step, (1,)))
+        return arithmetic(b, "add", positions, reshape(b, start, (1,)))
     made = _range(b, start, limit, step, size)
     if not computable(b, size) and from_data(b, start, limit, step):
         return padded(b, made)

@@ -128,7 +128,7 @@ def unique(b: Builder, x: Value, axis: Optional[int], *, in_order: bool = True) 
         in_order: sorted; else in the order of their first appearance.
 
     Returns:
-        the elements; the index of the first appearance of each; for each element of *x* its place among the
+        the elements; the index of the first appearance of each; for each element of *x* its position among the
         distinct ones; how often each appears (the last three int64).
     """
     shape = need_rank(x, "Unique")
@@ -160,12 +160,12 @@ def unique(b: Builder, x: Value, axis: Optional[int], *, in_order: bool = True) 
     if in_order:
         return values, first, inverse, counts
     order = _sort(b, first)
-    places = _sort(b, order)
+    positions = _sort(b, order)
     along = 0 if axis is None else axis
     return (
         gather(b, values, order, along, wrap=False),
         gather(b, first, order, 0, wrap=False),
-        gather(b, places, inverse, 0, wrap=False),
+        gather(b, positions, inverse, 0, wrap=False),
         gather(b, counts, order, 0, wrap=False),
     )
 
@@ -177,13 +177,13 @@ def unique_runs(b: Builder, x: Value) -> tuple[Value, Value, Value]:
     differ = compare(b, "not_equal", slice_(b, x, [0], [1], [INT32_MAX]), slice_(b, x, [0], [0], [-1]))
     begins = concat(b, [one, b.cast(differ, DType.INT64)], 0)
     begins.shape = (size,)
-    places = selected(b, b.cast(begins, DType.BOOL), D.Sym.fresh("runs"))
-    (count, _) = need_rank(places, "unique")
-    places = reshape(b, places, (count,))
+    positions = selected(b, b.cast(begins, DType.BOOL), D.Sym.fresh("runs"))
+    (count, _) = need_rank(positions, "unique")
+    positions = reshape(b, positions, (count,))
     run = arithmetic(b, "sub", cumulative_sum(b, begins, 0), one)
     ones = fill(b, (size,), 1, DType.INT64)
     lengths = scatter_nd(b, fill(b, (count,), 0, DType.INT64), reshape(b, run, (size, 1)), ones, "add")
-    return gather(b, x, places, 0, wrap=False), run, lengths
+    return gather(b, x, positions, 0, wrap=False), run, lengths
 
 
 def _sort(b: Builder, x: Value) -> Value:

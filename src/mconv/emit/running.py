@@ -35,23 +35,23 @@ def running_extreme(
         return made, index
     if not isinstance(size, int):
         return _running_by_table(b, x, axis, largest)
-    place = expand_to(b, spread(b, iota(b, size), axis, len(shape)), shape)
+    position = expand_to(b, spread(b, iota(b, size), axis, len(shape)), shape)
     step = 1
     while step < size:
-        values, places = (_later(b, v, axis, step, size) for v in (x, place))
+        values, positions = (_later(b, v, axis, step, size) for v in (x, position))
         behind = compare(b, "less_than" if largest else "greater_than", x, values)  # an earlier one wins
-        place = where(b, behind, places, place) if indices else place
+        position = where(b, behind, positions, position) if indices else position
         x = where(b, behind, values, x)
         step *= 2
-    return x, place if indices else None
+    return x, position if indices else None
 
 
 def _running_by_table(b: Builder, x: Value, axis: int, largest: bool) -> tuple[Value, Value]:
     """By comparing every element with every other along *axis*, where their number is known only at run time."""
     shape = need_rank(x, "a running extreme")
     rank = len(shape) + 1
-    places = iota(b, shape[axis])
-    here, other = spread(b, places, axis, rank), spread(b, places, axis + 1, rank)
+    positions = iota(b, shape[axis])
+    here, other = spread(b, positions, axis, rank), spread(b, positions, axis + 1, rank)
     before = compare(b, "less_equal", other, here)
     table = unsqueeze(b, x, [axis])
     never = np.array(-np.inf if largest else np.inf)

@@ -1,4 +1,4 @@
-"""Taking elements between the places of an image: grids, regions of interest, and columns put back together."""
+"""Taking elements between the positions of an image: grids, regions of interest, and columns put back together."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ CUBIC = -0.75  # the coefficient of GridSample's cubic kernel
 
 
 def grid_sample(b: Builder, x: Value, grid: Value, mode: str, padding: str, align_corners: bool) -> Value:
-    """*x* ([N, C, …k sizes]) at the places *grid* ([N, …, k], in [-1, 1], the last dimension first).
+    """*x* ([N, C, …k sizes]) at the positions *grid* ([N, …, k], in [-1, 1], the last dimension first).
 
     Args:
-        mode: ``linear``, ``nearest`` (halves to the even place) or ``cubic``.
+        mode: ``linear``, ``nearest`` (halves to the even position) or ``cubic``.
         padding: what lies outside: ``zeros``, ``border`` or ``reflection``.
     """
-    shape, places = need_rank(x, "GridSample"), need_rank(grid, "GridSample")
+    shape, positions = need_rank(x, "GridSample"), need_rank(grid, "GridSample")
     k = len(shape) - 2
-    if len(places) != len(shape) or k < 1:
-        raise UnsupportedError(f"GridSample: a grid of rank {len(places)} for an input of rank {len(shape)}")
+    if len(positions) != len(shape) or k < 1:
+        raise UnsupportedError(f"GridSample: a grid of rank {len(positions)} for an input of rank {len(shape)}")
     if mode not in ("linear", "nearest", "cubic") or padding not in ("zeros", "border", "reflection"):
         raise UnsupportedError(f"GridSample: mode {mode!r} with padding {padding!r}")
-    out = (*shape[:2], *places[1:-1])
+    out = (*shape[:2], *positions[1:-1])
     if k == 2 and mode == "linear" and x.dtype in (DType.FP32, DType.FP64) and grid.dtype is x.dtype:
         return b.op(
             "grid_sampler",
@@ -57,19 +57,19 @@ def _grid_sample(
     dtype = DType.FP64 if x.dtype is DType.FP64 else DType.FP32
     points = D.product(out[2:])
     flat = Expr(b, grid).cast(dtype).reshape(shape[0], points, len(sizes))
-    places, picks = [], []
+    positions, picks = [], []
     for axis, n in enumerate(sizes):
         last = len(sizes) - 1 - axis
         at = flat.slice(2, last, last + 1).reshape(shape[0], points)
         length = size(b, n, dtype)
-        place = (at + 1.0) * 0.5 * (length - 1.0) if align else ((at + 1.0) * length - 1.0) * 0.5
-        place = place.rint() if mode == "nearest" else place
-        # PyTorch's and onnxruntime's cubic kernel moves each element inside, not the place
-        places.append(place if mode == "cubic" else _inside(place, length, padding, align))
-    for place, n in zip(places, sizes):
+        position = (at + 1.0) * 0.5 * (length - 1.0) if align else ((at + 1.0) * length - 1.0) * 0.5
+        position = position.rint() if mode == "nearest" else position
+        # PyTorch's and onnxruntime's cubic kernel moves each element inside, not the position
+        positions.append(position if mode == "cubic" else _inside(position, length, padding, align))
+    for position, n in zip(positions, sizes):
         length = size(b, n, dtype)
-        low = place if mode == "nearest" else place.floor()
-        near = [(low, None)] if mode == "nearest" else _taps(low, place - low, mode)
+        low = position if mode == "nearest" else position.floor()
+        near = [(low, None)] if mode == "nearest" else _taps(low, position - low, mode)
         picks.append([(*_pixel(index, length, padding, align), weight) for index, weight in near])
     rows = _rows(b, x, dtype)
     first = (arange(b, shape[0], DType.INT64) * size(b, D.product(sizes), DType.INT64)).reshape(shape[0], 1)
@@ -77,8 +77,8 @@ def _grid_sample(
     for corner in itertools.product(*picks):
         index, factor = first, None
         step: D.Dim = 1
-        for (place, inside, weight), n in reversed(list(zip(corner, sizes))):
-            index = index + place.cast(DType.INT64) * size(b, step, DType.INT64)
+        for (position, inside, weight), n in reversed(list(zip(corner, sizes))):
+            index = index + position.cast(DType.INT64) * size(b, step, DType.INT64)
             step = step * n
             for part in (inside, weight):
                 if part is not None:
@@ -93,26 +93,26 @@ def _grid_sample(
 
 
 def _rows(b: Builder, x: Value, dtype: DType) -> Expr:
-    """*x* ([N, C, …]) as one row of channels per place."""
+    """*x* ([N, C, …]) as one row of channels per position."""
     shape = need_rank(x, "sampling")
     flat = Expr(b, x).cast(dtype).reshape(*shape[:2], D.product(shape[2:])).transpose(0, 2, 1)
     return flat.reshape(shape[0] * D.product(shape[2:]), shape[1])
 
 
-def _reflected(place: Expr, length: Expr, align: bool) -> Expr:
-    """A place mirrored at the borders until it is inside."""
+def _reflected(position: Expr, length: Expr, align: bool) -> Expr:
+    """A position mirrored at the borders until it is inside."""
     low = 0.0 if align else -0.5
     span = length - 1.0 if align else length
-    span = span.maximum(1e-6)  # one place, aligned: everything is that place
-    away = place - low
+    span = span.maximum(1e-6)  # one position, aligned: everything is that position
+    away = position - low
     away = away - (away / (span * 2.0)).floor() * span * 2.0
     return away.minimum(span * 2.0 - away) + low
 
 
-def _inside(place: Expr, length: Expr, padding: str, align: bool) -> Expr:
+def _inside(position: Expr, length: Expr, padding: str, align: bool) -> Expr:
     if padding == "border":
-        return place.clip(0.0, length - 1.0)
-    return place if padding == "zeros" else _reflected(place, length, align)
+        return position.clip(0.0, length - 1.0)
+    return position if padding == "zeros" else _reflected(position, length, align)
 
 
 def _pixel(index: Expr, length: Expr, padding: str, align: bool) -> tuple[Expr, Optional[Expr]]:
@@ -126,7 +126,7 @@ def _pixel(index: Expr, length: Expr, padding: str, align: bool) -> tuple[Expr, 
 
 
 def _taps(low: Expr, rest: Expr, mode: str) -> list[tuple[Expr, Expr]]:
-    """The neighbours of a place and their weights; *rest* is how far it lies beyond *low*."""
+    """The neighbours of a position and their weights; *rest* is how far it lies beyond *low*."""
     if mode == "linear":
         return [(low, 1.0 - rest), (low + 1.0, rest)]
 
@@ -152,8 +152,8 @@ def affine_grid(b: Builder, theta: Value, sizes: Sequence[D.Dim], align_corners:
     columns = []
     for axis in reversed(range(k)):  # the last dimension is x
         n = size(b, sizes[axis], theta.dtype)
-        places = arange(b, sizes[axis], theta.dtype)
-        line = places * 2.0 / (n - 1.0).maximum(1e-6) - 1.0 if align_corners else (places * 2.0 + 1.0) / n - 1.0
+        positions = arange(b, sizes[axis], theta.dtype)
+        line = positions * 2.0 / (n - 1.0).maximum(1e-6) - 1.0 if align_corners else (positions * 2.0 + 1.0) / n - 1.0
         line = line.reshape(*[sizes[axis] if i == axis else 1 for i in range(k)])
         columns.append(line.expand(*sizes).reshape(points, 1))
     columns.append(columns[0] * 0.0 + 1.0)
@@ -245,10 +245,10 @@ def roi_align_max(
     return cells.reduce("max", [2, 4], keep=False).transpose(0, 3, 1, 2).value
 
 
-def _bilinear(place: Expr, n: Expr) -> tuple[tuple[Expr, Expr], tuple[Expr, Expr], Expr]:
-    """The neighbours of a place with their weights, and 1 or 0 for whether it is near the image at all."""
-    valid = ((place >= -1.0) & (place <= n)).cast(place.dtype)
-    inside = place.clip(0.0, n - 1.0)
+def _bilinear(position: Expr, n: Expr) -> tuple[tuple[Expr, Expr], tuple[Expr, Expr], Expr]:
+    """The neighbours of a position with their weights, and 1 or 0 for whether it is near the image at all."""
+    valid = ((position >= -1.0) & (position <= n)).cast(position.dtype)
+    inside = position.clip(0.0, n - 1.0)
     low = inside.floor()
     rest = inside - low
     high = (low + 1.0).minimum(n - 1.0)
@@ -289,7 +289,7 @@ def col2im(
     dilations: Sequence[int],
     pads: Sequence[int],
 ) -> Value:
-    """The sum of blocks at their places in an image: *x* [N, C · block, L] → [N, C, …image].
+    """The sum of blocks at their positions in an image: *x* [N, C · block, L] → [N, C, …image].
 
     Args:
         block: its sizes, numbers or tensors of one int64.
@@ -301,7 +301,10 @@ def col2im(
     if cells is None:
         raise UnsupportedError("Col2Im: the channels do not divide into blocks")
     sizes = [s if isinstance(s, Expr) else Expr(b, np.array([s]), DType.INT64) for s in block]
-    cell, place = arange(b, cells, DType.INT64).reshape(cells, 1), arange(b, shape[2], DType.INT64).reshape(1, shape[2])
+    cell, position = (
+        arange(b, cells, DType.INT64).reshape(cells, 1),
+        arange(b, shape[2], DType.INT64).reshape(1, shape[2]),
+    )
     total: Optional[Expr] = None
     inside: Optional[Expr] = None
     step: D.Dim = 1
@@ -309,9 +312,11 @@ def col2im(
         n = size(b, image[i], DType.INT64)
         fits = n + (pads[i] + pads[k + i] - 1) - (sizes[i] - 1) * dilations[i]
         steps = fits // strides[i] + 1
-        row_of_cell, row_of_place = cell // sizes[i], place // steps
-        at = (cell - row_of_cell * sizes[i]) * dilations[i] + (place - row_of_place * steps) * strides[i] - pads[i]
-        cell, place = row_of_cell, row_of_place
+        row_of_cell, row_of_position = cell // sizes[i], position // steps
+        at = (
+            (cell - row_of_cell * sizes[i]) * dilations[i] + (position - row_of_position * steps) * strides[i] - pads[i]
+        )
+        cell, position = row_of_cell, row_of_position
         here = (at >= 0) & (at < n)
         inside = here if inside is None else inside & here
         index = at * size(b, step, DType.INT64)

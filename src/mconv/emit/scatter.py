@@ -22,7 +22,7 @@ REDUCTIONS = ("none", "add", "mul", "min", "max")
 
 
 def scatter_elements(b: Builder, x: Value, index: Value, updates: Value, axis: int, reduction: str = "none") -> Value:
-    """ONNX ScatterElements: update [i, j, k] goes to place [index[i, j, k], j, k] (for axis 0) of a copy of *x*.
+    """ONNX ScatterElements: update [i, j, k] goes to position [index[i, j, k], j, k] (for axis 0) of a copy of *x*.
 
     The index may be smaller than *x* in every dimension; negative indices count from the end.
     """
@@ -33,16 +33,16 @@ def scatter_elements(b: Builder, x: Value, index: Value, updates: Value, axis: i
     if 0 in index_shape:
         return x
     index = wrapped(b, b.cast(index, DType.INT64), shape[axis])
-    place: Optional[Value] = None
+    position: Optional[Value] = None
     for i in range(len(shape)):
         stride = D.product(shape[i + 1 :])
         along = index if i == axis else spread(b, iota(b, index_shape[i]), i, len(shape))
         term = along if stride == 1 else _times(b, along, stride)
-        place = term if place is None else arithmetic(b, "add", place, term)
-    assert place is not None
-    place = reshape(b, expand_to(b, place, index_shape), [D.product(index_shape)])
+        position = term if position is None else arithmetic(b, "add", position, term)
+    assert position is not None
+    position = reshape(b, expand_to(b, position, index_shape), [D.product(index_shape)])
     flat = reshape(b, x, [D.product(shape)])
-    made = _put(b, flat, place, reshape(b, updates, [D.product(index_shape)]), reduction)
+    made = _put(b, flat, position, reshape(b, updates, [D.product(index_shape)]), reduction)
     return reshape(b, made, shape)
 
 
@@ -58,17 +58,17 @@ def scatter_nd(b: Builder, x: Value, index: Value, updates: Value, reduction: st
         return x
     rank, count = len(index_shape), D.product(index_shape[:-1])
     index = coordinates(b, b.cast(index, DType.INT64), shape[:depth])
-    place: Optional[Value] = None
+    position: Optional[Value] = None
     for i in range(depth):
         part = slice_(b, index, [rank - 1], [i], [i + 1])
         stride = D.product(shape[i + 1 : depth])
         term = part if stride == 1 else _times(b, part, stride)
-        place = term if place is None else arithmetic(b, "add", place, term)
-    if place is None:
+        position = term if position is None else arithmetic(b, "add", position, term)
+    if position is None:
         raise UnsupportedError("ScatterND without coordinates")
     rest = shape[depth:]
     flat = reshape(b, x, [D.product(shape[:depth]), *rest])
-    made = _put(b, flat, reshape(b, place, [count]), reshape(b, updates, [count, *rest]), reduction)
+    made = _put(b, flat, reshape(b, position, [count]), reshape(b, updates, [count, *rest]), reduction)
     return reshape(b, made, shape)
 
 
@@ -95,14 +95,14 @@ def _times(b: Builder, x: Value, factor: D.Dim) -> Value:
     return arithmetic(b, "mul", x, reshape(b, dim_tensor(b, factor), [1] * (x.rank or 1)))
 
 
-def _put(b: Builder, x: Value, place: Value, updates: Value, reduction: str) -> Value:
-    """Rows *updates* [n, …] put at *place* [n], none negative, of the rows of *x*."""
+def _put(b: Builder, x: Value, position: Value, updates: Value, reduction: str) -> Value:
+    """Rows *updates* [n, …] put at *position* [n], none negative, of the rows of *x*."""
     if reduction == "none":
-        return b.op("scatter", X=x, Ids=place, Updates=updates, overwrite=True)
+        return b.op("scatter", X=x, Ids=position, Updates=updates, overwrite=True)
     if reduction == "add":
         if x.dtype is DType.BOOL:
             raise UnsupportedError("a sum of bool")
-        return b.op("scatter_nd_add", X=x, Index=unsqueeze(b, place, [1]), Updates=updates)
+        return b.op("scatter_nd_add", X=x, Index=unsqueeze(b, position, [1]), Updates=updates)
     if reduction not in REDUCTIONS:
         raise UnsupportedError(f"the reduction {reduction!r} is not known")
     if x.dtype is DType.BOOL:
@@ -110,15 +110,17 @@ def _put(b: Builder, x: Value, place: Value, updates: Value, reduction: str) -> 
     rank = len(need_rank(x, "scatter"))
     attrs: dict[str, Any] = {} if b.target.name in ("1.8", "2.3") else {"Include_self": True}
     if reduction != "mul" and not attrs:
-        return _extreme(b, x, place, updates, reduction)
-    index = expand_to(b, reshape(b, place, [need_rank(place, "scatter")[0]] + [1] * (rank - 1)), updates.shape or ())
+        return _extreme(b, x, position, updates, reduction)
+    index = expand_to(
+        b, reshape(b, position, [need_rank(position, "scatter")[0]] + [1] * (rank - 1)), updates.shape or ()
+    )
     kind = {"mul": "mul", "min": "amin", "max": "amax"}[reduction]
     return b.op(
         "put_along_axis", Input=x, Index=index, Value=updates, Axis=0, Reduce=kind, result=(x.dtype, x.shape), **attrs
     )
 
 
-def _extreme(b: Builder, x: Value, place: Value, updates: Value, reduction: str) -> Value:
+def _extreme(b: Builder, x: Value, position: Value, updates: Value, reduction: str) -> Value:
     """The smallest or largest update of every row, for releases whose ``put_along_axis`` knows neither.
 
     The updates are put in order, so that the one that wins is written last.
@@ -126,13 +128,13 @@ def _extreme(b: Builder, x: Value, place: Value, updates: Value, reduction: str)
     shape, count = need_rank(x, "scatter"), need_rank(updates, "scatter")[0]
     if len(shape) > 1:
         width = D.product(shape[1:])
-        rows = _times(b, unsqueeze(b, place, [1]), width)
-        places = arithmetic(b, "add", rows, unsqueeze(b, iota(b, width), [0]))
-        sizes = ((x, shape[0]), (places, count), (updates, count))
-        flat, places, values = (reshape(b, v, [n * width]) for v, n in sizes)
-        return reshape(b, _extreme(b, flat, places, values, reduction), shape)
+        rows = _times(b, unsqueeze(b, position, [1]), width)
+        positions = arithmetic(b, "add", rows, unsqueeze(b, iota(b, width), [0]))
+        sizes = ((x, shape[0]), (positions, count), (updates, count))
+        flat, positions, values = (reshape(b, v, [n * width]) for v, n in sizes)
+        return reshape(b, _extreme(b, flat, positions, values, reduction), shape)
     spec = {"Out": (updates.dtype, updates.shape), "Indices": (DType.INT64, updates.shape)}
     ordered, order = b.op_outputs("argsort", X=updates, axis=0, descending=reduction == "min", results=spec)
-    where_to = b.op("gather", X=place, Index=order, axis=0, result=(place.dtype, updates.shape))
+    where_to = b.op("gather", X=position, Index=order, axis=0, result=(position.dtype, updates.shape))
     written = b.op("scatter", X=x, Ids=where_to, Updates=ordered, overwrite=True)
     return arithmetic(b, reduction, x, written)

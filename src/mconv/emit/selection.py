@@ -23,7 +23,7 @@ from mconv.program.value import Value
 
 
 def present(b: Builder, dim: D.Dim, axis: int, rank: int) -> Value:
-    """Which of the places along *dim* are no padding: bool of *rank* dimensions."""
+    """Which of the positions along *dim* are no padding: bool of *rank* dimensions."""
     count = reshape(b, dim_tensor(b, true_size(b, dim)), [1] * rank)
     return compare(b, "less_than", spread(b, iota(b, dim), axis, rank), count)
 
@@ -64,21 +64,21 @@ def joined(b: Builder, parts: Sequence[Value], axis: int) -> Optional[Value]:
     truth = b.op("concat", X=flags, axis=0, result=(DType.INT32, (total,)))
     b.origins[total] = (truth, 0)
     size = D.Sym.fresh("kept")
-    places = selected(b, b.cast(truth, DType.BOOL), size, common)
-    made = taken(b, whole, reshape(b, places, (size,)), axis)
+    positions = selected(b, b.cast(truth, DType.BOOL), size, common)
+    made = taken(b, whole, reshape(b, positions, (size,)), axis)
     made.shape = (*shape[:axis], named, *shape[axis + 1 :])
     return made
 
 
 def cut(b: Builder, x: Value, axis: int, start: D.Dim, size: D.Dim, step: int = 1) -> Value:
-    """*size* elements along *axis* from the place *start* on, at least one of them where the size comes from data."""
+    """*size* elements along *axis* from the position *start* on, at least one of them where the size comes from data."""
     assert x.shape is not None
-    places = iota(b, size)
+    positions = iota(b, size)
     if step != 1:
-        places = arithmetic(b, "mul", places, b.constant(np.array([step], np.int64)))
-    places = arithmetic(b, "add", places, dim_tensor(b, true_size(b, start)))
+        positions = arithmetic(b, "mul", positions, b.constant(np.array([step], np.int64)))
+    positions = arithmetic(b, "add", positions, dim_tensor(b, true_size(b, start)))
     last = arithmetic(b, "sub", dim_tensor(b, x.shape[axis]), b.constant(np.ones(1, np.int64)))
-    return taken(b, x, arithmetic(b, "min", places, last), axis)
+    return taken(b, x, arithmetic(b, "min", positions, last), axis)
 
 
 def without_padding(b: Builder, x: Value) -> Value:

@@ -50,13 +50,13 @@ def _aligned(b: Builder, x: Value, target: tuple[D.Dim, ...]) -> Value:
             dims = (*x.shape[:start], D.product(x.shape[start : stop + 1]), *x.shape[stop + 1 :])
             x = b.op("flatten_contiguous_range", X=x, start_axis=start, stop_axis=stop, result=(x.dtype, dims))
         return x
-    places = _ones_before(shape, target)
-    if places is None:
+    positions = _ones_before(shape, target)
+    if positions is None:
         return x
     dims_list: list[D.Dim] = list(shape)
-    for place in places:
-        dims_list.insert(place, 1)
-    return b.op("unsqueeze2", X=x, axes=places, result=(x.dtype, tuple(dims_list)))
+    for position in positions:
+        dims_list.insert(position, 1)
+    return b.op("unsqueeze2", X=x, axes=positions, result=(x.dtype, tuple(dims_list)))
 
 
 def _merged(shape: tuple[D.Dim, ...], target: tuple[D.Dim, ...]) -> Optional[list[tuple[int, int]]]:
@@ -83,19 +83,19 @@ def _ones_before(shape: tuple[D.Dim, ...], target: tuple[D.Dim, ...]) -> Optiona
     """Where to insert ones in *shape* so that all symbols of *target* but one are at their index, or None."""
     wanted = [i for i, d in enumerate(target) if not isinstance(d, int)]
     for infer in wanted:
-        places: list[int] = []
+        indices: list[int] = []
         cursor = 0
         for i in (w for w in wanted if w != infer):
             while cursor < len(shape) and shape[cursor] != target[i]:
                 cursor += 1
-            missing = i - cursor - len(places)
+            missing = i - cursor - len(indices)
             if cursor == len(shape) or missing < 0:
                 break
-            places += range(cursor + len(places), cursor + len(places) + missing)
+            indices += range(cursor + len(indices), cursor + len(indices) + missing)
             cursor += 1
         else:
-            if places:
-                return places
+            if indices:
+                return indices
     return None
 
 
@@ -253,14 +253,14 @@ def unsqueeze(b: Builder, x: Value, axes: Sequence[int]) -> Value:
     """With dimensions of 1 put in at *axes* of the result."""
     shape = need_rank(x, "Unsqueeze")
     rank = len(shape) + len(axes)
-    places = {axis_of(a, rank) for a in axes}
-    if len(places) != len(axes):
+    positions = {axis_of(a, rank) for a in axes}
+    if len(positions) != len(axes):
         raise UnsupportedError(f"Unsqueeze: axes {list(axes)} name a dimension twice")
     rest = iter(shape)
-    target = [1 if i in places else next(rest) for i in range(rank)]
+    target = [1 if i in positions else next(rest) for i in range(rank)]
     if foldable(x) or _template(shape, target) is not None or not shape:
         return reshape(b, x, target)
-    return b.op("unsqueeze2", X=x, axes=sorted(places), result=(x.dtype, tuple(target)))
+    return b.op("unsqueeze2", X=x, axes=sorted(positions), result=(x.dtype, tuple(target)))
 
 
 def transpose(b: Builder, x: Value, perm: Sequence[int]) -> Value:

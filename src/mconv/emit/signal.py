@@ -193,8 +193,8 @@ def mel_weights(b: Builder, mels: int, bins: int, length: Expr, rate: Expr, low:
     first, last = mel(low), mel(high)
     points = Expr(b, np.arange(mels + 2), DType.FP64) * ((last - first) / float(mels + 2)) + first
     hertz = ((points * (np.log(10.0) / 2595.0)).exp() - 1.0) * 700.0
-    places = ((length + 1.0) * hertz / rate).floor()
-    left, centre, right = (places.slice(0, i, i + mels).unsqueeze(0) for i in range(3))
+    positions = ((length + 1.0) * hertz / rate).floor()
+    left, centre, right = (positions.slice(0, i, i + mels).unsqueeze(0) for i in range(3))
     row: Any = Expr(b, np.arange(bins)[:, None], DType.FP64)
     rise, fall = centre - left, right - centre
     zero = row * 0.0 + left * 0.0

@@ -51,8 +51,8 @@ def concat(b: Builder, values: Sequence[Value], axis: int) -> Value:
     return bind_shape(b, made)
 
 
-def _place(value: D.Dim, dim: D.Dim) -> D.Dim:
-    """A start or end of a forward slice as a place in [0, dim], if the dimension is long enough for it."""
+def _bound(value: D.Dim, dim: D.Dim) -> D.Dim:
+    """A start or end of a forward slice as a position in [0, dim], if the dimension is long enough for it."""
     if isinstance(dim, int) and isinstance(value, int):
         return min(max(value + dim if value < 0 else value, 0), dim)
     if isinstance(value, int):
@@ -67,7 +67,7 @@ def sliced_dim(dim: D.Dim, start: D.Dim, end: D.Dim, step: int) -> D.Dim:
     if isinstance(start, int) and start < 0 and isinstance(end, int) and end == INT32_MAX:
         size = 1 if start == -1 else D.minimum(dim, -start)
     else:
-        first, last = _place(start, dim), _place(end, dim)
+        first, last = _bound(start, dim), _bound(end, dim)
         if last != dim and not (isinstance(end, int) and end < 0):
             last = D.minimum(dim, last)
         size = last - first
@@ -140,7 +140,7 @@ def slice_(
     if first is not None and last is not None:
         for i, a in enumerate(axes):
             if counted(b, [out[a]]) and not vanishes(b, out[a]):
-                start = _place(first[i], shape[a]) if isinstance(first[i], int) and first[i] != -INT32_MAX else first[i]
+                start = _bound(first[i], shape[a]) if isinstance(first[i], int) and first[i] != -INT32_MAX else first[i]
                 x = cut(b, x, a, max(start, 0) if isinstance(start, int) else start, out[a], stride[i])
                 rest = [j for j in range(len(axes)) if j != i]
                 others, begins, stops, paces = ([v[j] for j in rest] for v in (axes, first, last, stride))

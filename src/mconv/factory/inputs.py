@@ -43,7 +43,7 @@ class Input:
 
 @dataclass(frozen=True)
 class Slot:
-    """The place of an input in a call."""
+    """The position of an input in a call."""
 
     index: int
 
@@ -140,23 +140,23 @@ def from_texts(texts: Iterable[str], function: Callable[..., Any], what: str, us
 def by_name(inputs: Sequence[Input], parameters: dict[str, inspect.Parameter]) -> Call:
     """Parameters by their names, in the order given; what has no parameter of its own goes to ``*args`` in order."""
     call = Call(list(inputs))
-    places = {one.name: Slot(i) for i, one in enumerate(inputs)}
-    rest = [n for n in places if n not in parameters]
+    slots = {one.name: Slot(i) for i, one in enumerate(inputs)}
+    rest = [n for n in slots if n not in parameters]
     by_position = any(p.kind is p.VAR_POSITIONAL for p in parameters.values()) and bool(rest)
     for parameter in parameters.values():
         if parameter.kind is parameter.VAR_POSITIONAL:
-            call.args += [places.pop(n) for n in rest]
-        elif parameter.name in places:
+            call.args += [slots.pop(n) for n in rest]
+        elif parameter.name in slots:
             if parameter.kind is parameter.POSITIONAL_ONLY or (
                 by_position and parameter.kind is not parameter.KEYWORD_ONLY
             ):
-                call.args.append(places.pop(parameter.name))
+                call.args.append(slots.pop(parameter.name))
             else:
-                call.kwargs[parameter.name] = places.pop(parameter.name)
+                call.kwargs[parameter.name] = slots.pop(parameter.name)
         elif parameter.kind is parameter.KEYWORD_ONLY and parameter.default is not parameter.empty:
             # Paddle 3.0 loses the defaults of keyword-only parameters when it rewrites a function
             call.kwargs[parameter.name] = parameter.default
-    call.kwargs.update(places)
+    call.kwargs.update(slots)
     return call
 
 

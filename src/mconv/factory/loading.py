@@ -167,7 +167,7 @@ def _member(module: ModuleType, name: str, where: str) -> Any:
 
 @contextlib.contextmanager
 def user_code(what: str) -> Iterator[None]:
-    """Errors of the user's own code in one line, with the place they come from."""
+    """Errors of the user's own code in one line, with the location that they come from."""
     try:
         yield
     except MconvError:
@@ -175,14 +175,14 @@ def user_code(what: str) -> Iterator[None]:
     except KeyboardInterrupt:
         raise
     except ImportError as e:
-        raise MissingDependencyError(f"{what}: {e}{place(e)}") from e
+        raise MissingDependencyError(f"{what}: {e}{location_of(e)}") from e
     except (Exception, SystemExit) as e:  # it is the user's program that runs here
         lines = str(e).strip().splitlines()
         text = f"{type(e).__name__}: {lines[0]}" if lines else type(e).__name__
-        raise NotAModelError(f"{what}: fails with {text}{place(e)}", "--debug shows where") from e
+        raise NotAModelError(f"{what}: fails with {text}{location_of(e)}", "--debug shows where") from e
 
 
-def place(error: BaseException) -> str:
+def location_of(error: BaseException) -> str:
     """`` (net.py, line 12)``: the innermost line of code that is neither a framework's, mconv's nor Python's own."""
     if isinstance(error, SyntaxError) and error.filename:
         return f" ({os.path.basename(error.filename)}, line {error.lineno})"

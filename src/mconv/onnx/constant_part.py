@@ -91,9 +91,9 @@ def settle(model: Any, values: Mapping[str, np.ndarray]) -> int:
     kept = {name: array for name, array in values.items() if array.nbytes <= largest}
     fetched = {o.name for o in graph.output}
     for node in graph.node:
-        for place, name in enumerate(node.output):
+        for index, name in enumerate(node.output):
             if name in kept and name not in fetched and all(n in kept or not n for n in node.output):
-                node.output[place] = f"{name}.mconv_folded"
+                node.output[index] = f"{name}.mconv_folded"
                 graph.initializer.append(numpy_helper.from_array(kept[name], name))
     remove_dead(graph)
     return before - len(graph.node)

@@ -109,12 +109,12 @@ def _detach(graph: Any, names: set[str]) -> None:
     """Let no node compute what is fed from now on."""
     taken = set(computed(graph))
     for node in graph.node:
-        for place, name in enumerate(node.output):
+        for index, name in enumerate(node.output):
             if name in names:
                 spare = f"{name}.mconv_cut"
                 while spare in taken:
                     spare += "_"
-                node.output[place] = spare
+                node.output[index] = spare
 
 
 def _info(name: str, infos: Mapping[str, Any], is_input: bool) -> Any:

@@ -22,15 +22,15 @@ def ordered(graph: Any, known: Container[str]) -> list[Any]:
     """
     nodes = list(graph.node)
     producer: dict[str, int] = {}
-    for place, node in enumerate(nodes):
+    for index, node in enumerate(nodes):
         for name in node.output:
             if name:
                 if name in producer:
                     raise CorruptModelError(f"two nodes compute {name!r}")
-                producer[name] = place
+                producer[name] = index
     waits: list[set[int]] = []
     readers: dict[int, list[int]] = {}
-    for place, node in enumerate(nodes):
+    for index, node in enumerate(nodes):
         needed = set()
         for name in _reads(node):
             if name in producer:
@@ -43,14 +43,14 @@ def ordered(graph: Any, known: Container[str]) -> list[Any]:
                 )
         waits.append(needed)
         for other in needed:
-            readers.setdefault(other, []).append(place)
-    ready = [place for place, needed in enumerate(waits) if not needed]
+            readers.setdefault(other, []).append(index)
+    ready = [index for index, needed in enumerate(waits) if not needed]
     done: list[Any] = []
     while ready:
-        place = heapq.heappop(ready)
-        done.append(nodes[place])
-        for reader in readers.get(place, ()):
-            waits[reader].discard(place)
+        index = heapq.heappop(ready)
+        done.append(nodes[index])
+        for reader in readers.get(index, ()):
+            waits[reader].discard(index)
             if not waits[reader]:
                 heapq.heappush(ready, reader)
     if len(done) < len(nodes):

@@ -98,7 +98,7 @@ class OnnxModel:
         self, tensor: onnx.TensorProto, name: str, dtype: DType, exact: bool, shape: tuple[int, ...]
     ) -> TensorSource:
         nbytes = stored_bytes(tensor)
-        found = external_data.place(self.path, tensor, name, INLINE)
+        found = external_data.locate(self.path, tensor, name, INLINE)
         path, offset = found.path, found.offset
         if (nbytes if found.length is None else found.length) != nbytes:
             raise CorruptModelError(f"{name}: {found.length} bytes of data for a tensor that takes {nbytes}", _HINT)

@@ -119,7 +119,7 @@ def _outside(model: OnnxModel, proto: Any, fd: int, name: str) -> int:
         end = -(-end // _ALIGNED) * _ALIGNED
         os.lseek(fd, end, os.SEEK_SET)
         if tensor.data_location == external_data.EXTERNAL:
-            found = external_data.place(model.path, tensor, own=INLINE)
+            found = external_data.locate(model.path, tensor, own=INLINE)
             source = open_regular(found.path)
             try:
                 copy_range(source, fd, found.offset, length, found.path, buffer)
@@ -138,7 +138,7 @@ def _outside(model: OnnxModel, proto: Any, fd: int, name: str) -> int:
 
 
 def _bytes(model: OnnxModel, tensor: Any) -> Iterator[bytes]:
-    found = external_data.place(model.path, tensor, own=INLINE)
+    found = external_data.locate(model.path, tensor, own=INLINE)
     size = found.size - found.offset if found.length is None else found.length
     budget.memory(size, "the weights")
     fd = open_regular(found.path)

@@ -307,18 +307,18 @@ def _with_page(function: Callable[[Any], R], chosen: Any) -> R:
     Raises:
         MconvError: the page cannot be made, which is found out before; or what *function* raises.
     """
-    place = getattr(chosen, "html", None)
-    if place is None:
+    path = getattr(chosen, "html", None)
+    if path is None:
         return function(chosen)
     from mconv.page import document
 
-    document.require(place)
+    document.require(path)
     try:
         result = function(chosen)
     except MconvError as e:
-        document.write(document.of_error(e), place)
+        document.write(document.of_error(e), path)
         raise
-    document.write(document.of(result), place)
+    document.write(document.of(result), path)
     return result
 
 

@@ -76,7 +76,7 @@ _RULES: Mapping[str, Callable[[Changed, Op, Block], bool]] = {
     "elementwise_pow": _scalar_base,
     "equal": _infinite,
     "expand_as_v2": _always,  # does not read its second operand's sizes
-    "nms": _always,  # gives as many places as there are boxes
+    "nms": _always,  # gives as many positions as there are boxes
     "not_equal": _infinite,
     "slogdeterminant": _always,  # gives one matrix a dimension more
     "unpool": _no_type,

@@ -135,14 +135,14 @@ class InlineBuilder(Builder):
     def _emit(
         self, op: str, dtype: DType, shape: Any, attrs: list[tuple[str, AttrType, Any]], inputs: Optional[dict] = None
     ) -> str:
-        block, at = self._place()
+        block, at = self._insertion()
         name = self.unique("constant")
         block.add_var(Var.tensor(name, dtype, self._stored_shape(shape)))
         block.ops.insert(at, Op.make(op, inputs or {}, {"Out": [name]}, attrs))
         self._head += 1
         return name
 
-    def _place(self) -> tuple[Block, int]:
+    def _insertion(self) -> tuple[Block, int]:
         """Where the next constant is written."""
         return self.program.main, len(self._feeds) + self._head
 

@@ -57,7 +57,7 @@ class _SplicingBuilder(InlineBuilder):
         self._head = len(self.home.ops)
         return self._head
 
-    def _place(self) -> tuple[Block, int]:
+    def _insertion(self) -> tuple[Block, int]:
         return self.home, self._head
 
     def values(self) -> Iterator[Value]:

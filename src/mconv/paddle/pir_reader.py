@@ -80,7 +80,7 @@ def read(path: Union[str, Path]) -> PirProgram:
 
     Raises:
         NotAModelError: the file cannot be read, or is JSON of another kind.
-        CorruptModelError: damaged, truncated, or absurd in size or nesting; names the place.
+        CorruptModelError: damaged, truncated, or absurd in size or nesting; names the position.
         UnsupportedError: written by a Paddle that mconv does not know.
     """
     try:

@@ -49,10 +49,10 @@ def _services(found: Document) -> Any:
     _bars(axes[0][0], names, [lane["tps"] or 0.0 for lane in lanes], [lane["status"] for lane in lanes])
     axes[0][0].set_title(f"requests a second ({found['threads']} at a time)", fontsize=10)
     width = 0.26
-    for place, key in enumerate(("p50", "p95", "p99")):
+    for position, key in enumerate(("p50", "p95", "p99")):
         values = [lane["figures"][key] if lane["figures"] is not None else 0.0 for lane in lanes]
-        at = [index + (place - 1) * width for index in range(len(lanes))]
-        bars = axes[0][1].barh(at, values, width, label=key, color=COLOURS[place])
+        at = [index + (position - 1) * width for index in range(len(lanes))]
+        bars = axes[0][1].barh(at, values, width, label=key, color=COLOURS[position])
         axes[0][1].bar_label(bars, fmt="%.3g", fontsize=7, padding=2)
     axes[0][1].set_yticks(range(len(lanes)), [""] * len(lanes))  # the names stand on the left
     axes[0][1].invert_yaxis()

@@ -95,25 +95,25 @@ def _histogram(rows: Sequence[Row]) -> str:
     limit: Optional[float] = min(limits) if limits else None
     total = sum(counts.values())
     powers = sorted(round(_power(key)) for key in counts if key not in ("0", "inf"))
-    places = ["0"] if "0" in counts else []
-    places += [f"1e{power:+03d}" for power in range(powers[0], powers[-1] + 1)] if powers else []
-    places += ["inf"] if "inf" in counts else []
+    positions = ["0"] if "0" in counts else []
+    positions += [f"1e{power:+03d}" for power in range(powers[0], powers[-1] + 1)] if powers else []
+    positions += ["inf"] if "inf" in counts else []
     with charts.coloured(), charts.settings():
         drawn, axes = charts.grid(1, 1, 1.9, 4.2)
         axis = axes[0][0]
-        shares = [100 * counts.get(place, 0) / total for place in places]
-        colours = [_colour(place, limit, passed) for place in places]
-        bars = axis.bar(range(len(places)), shares, 0.86, color=colours)
-        if len(places) <= 14:
+        shares = [100 * counts.get(position, 0) / total for position in positions]
+        colours = [_colour(position, limit, passed) for position in positions]
+        bars = axis.bar(range(len(positions)), shares, 0.86, color=colours)
+        if len(positions) <= 14:
             axis.bar_label(bars, [_share(share) for share in shares], fontsize=7, padding=1)
-        every = 1 + len(places) // 10  # their labels have to have room
-        axis.set_xticks(range(0, len(places), every), list(map(_named, places[::every])), fontsize=7.5)
+        every = 1 + len(positions) // 10  # their labels have to have room
+        axis.set_xticks(range(0, len(positions), every), list(map(_named, positions[::every])), fontsize=7.5)
         axis.tick_params(axis="y", labelsize=7.5)
         axis.set_ylabel("% of elements", fontsize=8)
         axis.margins(y=0.16)
         axis.spines[["top", "right"]].set_visible(False)
-        if limit is not None and limit > 0 and powers and _decade(limit) in places:
-            at = places.index(_decade(limit)) - 0.5 + (_power(repr(limit)) % 1)
+        if limit is not None and limit > 0 and powers and _decade(limit) in positions:
+            at = positions.index(_decade(limit)) - 0.5 + (_power(repr(limit)) % 1)
             axis.axvline(at, color=charts.COLOURS[3], linewidth=1, linestyle="--")
         return charts.svg(drawn)
 
@@ -126,17 +126,17 @@ def _decade(limit: float) -> str:
     return f"1e{math.floor(math.log10(limit)):+03d}"
 
 
-def _colour(place: str, limit: Optional[float], passed: bool) -> str:
+def _colour(decade: str, limit: Optional[float], passed: bool) -> str:
     """Green for equal ones; what is beyond the least limit is red, unless the sizes of the elements allow it."""
-    if place == "0":
+    if decade == "0":
         return charts.COLOURS[2]
-    if place == "inf" or limit is None or float(place) > limit:
+    if decade == "inf" or limit is None or float(decade) > limit:
         return charts.COLOURS[1 if passed else 3]
     return charts.COLOURS[0]
 
 
-def _named(place: str) -> str:
-    return {"0": "equal", "inf": "not\nfinite", "1e-12": "<1e-11"}.get(place) or f"1e{int(place[2:])}"
+def _named(decade: str) -> str:
+    return {"0": "equal", "inf": "not\nfinite", "1e-12": "<1e-11"}.get(decade) or f"1e{int(decade[2:])}"
 
 
 def _share(share: float) -> str:

@@ -28,13 +28,13 @@ def require(path: PathLike) -> None:
         UsageError: *path* is no name of a page. MissingDependencyError: matplotlib is not installed.
         OutputExistsError: *path* cannot be written.
     """
-    place = Path(path)
-    if place.suffix.lower() not in (".html", ".htm"):
+    file = Path(path)
+    if file.suffix.lower() not in (".html", ".htm"):
         raise UsageError(f"--html {path}: its name has to end with .html")
     charts.library()
-    if place.is_dir():
+    if file.is_dir():
         raise OutputExistsError(f"--html {path}: is a folder", "name a file: report.html")
-    above = next(p for p in (place.parent, *place.parent.absolute().parents) if p.exists())
+    above = next(p for p in (file.parent, *file.parent.absolute().parents) if p.exists())
     if not above.is_dir():
         raise OutputExistsError(f"--html {path}: {above} is no folder")
 
@@ -46,10 +46,10 @@ def write(found: Union[Document, Sequence[Document]], path: PathLike) -> None:
         MissingDependencyError: matplotlib is not installed. OutputExistsError: it cannot be written.
     """
     made = page([found] if isinstance(found, Mapping) else list(found))
-    place = Path(path)
+    file = Path(path)
     try:
-        place.parent.mkdir(parents=True, exist_ok=True)
-        place.write_text(made, encoding="utf-8", errors="backslashreplace")
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(made, encoding="utf-8", errors="backslashreplace")
     except OSError as e:
         raise OutputExistsError(f"{path}: cannot be written ({e.strerror})") from None
 
@@ -221,8 +221,8 @@ def _recipes(found: Document) -> Iterator[str]:
             )  # fmt: skip
         head = ["", "step", "took", "furthest apart", "max abs", "made", "why"]
         told = [f"{step['name']}: {warning}" for step in recipe["steps"] for warning in step["warnings"]]
-        place = facts({"file": recipe["file"], "profile": recipe["profile"], "folder": recipe["folder"]})
-        yield section(recipe["name"], place, table(head, rows, right=["took", "max abs"]), items(told))
+        where = facts({"file": recipe["file"], "profile": recipe["profile"], "folder": recipe["folder"]})
+        yield section(recipe["name"], where, table(head, rows, right=["took", "max abs"]), items(told))
         for step in recipe["steps"]:
             proof = step["proof"] or {}
             rows_of = [row for row in proof.get("outputs") or [] if "argmax_same" in row]

@@ -220,12 +220,12 @@ def _along(rows: Sequence[Row]) -> str:
             shown = [limit if limit is not None else float("nan") for limit in limits]
             axis.plot(range(len(shown)), shown, color=charts.GREY, linewidth=0.8, linestyle="--", label="allowed")
             axis.legend(fontsize=7, frameon=False, loc="upper left")
-        at = next((place for place, row in enumerate(rows) if not row["ok"]), None)
+        at = next((index for index, row in enumerate(rows) if not row["ok"]), None)
         if at is not None:
             axis.axvline(at, color=charts.COLOURS[3], linewidth=1)
             axis.plot([at], [points[at]], "o", color=charts.COLOURS[3], markersize=4)
         axis.set_yscale("log")
-        axis.yaxis.set_major_formatter(lambda value, place: f"{value:.0e}".replace("e-0", "e-").replace("e+0", "e"))
+        axis.yaxis.set_major_formatter(lambda value, index: f"{value:.0e}".replace("e-0", "e-").replace("e+0", "e"))
         axis.yaxis.set_minor_locator(NullLocator())
         axis.set_ylim(bottom=least)
         axis.margins(x=0.01)

@@ -91,8 +91,8 @@ def agreed(ok: bool, otherwise: str = "differs") -> Markup:
 def section(title: str, *parts: str, anchor: str = "") -> str:
     """A heading with what stands below it; nothing where that is empty."""
     body = "\n".join(filter(None, parts))
-    place = f' id="{anchor}"' if anchor else ""
-    return f"<section{place}>\n<h2>{text(title)}</h2>\n{body}\n</section>" if body else ""
+    attribute = f' id="{anchor}"' if anchor else ""
+    return f"<section{attribute}>\n<h2>{text(title)}</h2>\n{body}\n</section>" if body else ""
 
 
 def facts(values: Mapping[str, object]) -> str:

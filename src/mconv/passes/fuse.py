@@ -90,12 +90,12 @@ def keep_products(program: Program) -> int:
         if not made:
             continue
         site = Site(program, block)
-        for place, op in reversed(list(enumerate(block.ops))):
+        for index, op in reversed(list(enumerate(block.ops))):
             x = first(op, "X")
             if op.type == "scale" and x in made and readers[x] > 1:
                 copy = site.temporary(x)
                 op.set_input("X", [copy])
-                block.ops.insert(place, Op.make("assign", {"X": [x]}, {"Out": [copy]}))
+                block.ops.insert(index, Op.make("assign", {"X": [x]}, {"Out": [copy]}))
                 kept += 1
     return kept
 

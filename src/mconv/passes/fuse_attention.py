@@ -168,8 +168,8 @@ def _put(g: Graph, before: Op, new: Sequence[Op], gone: Sequence[Op] = ()) -> No
     """Insert operators and take others away. The graph does not know of it."""
     ops = g.block.ops
     left = {id(op) for op in gone}
-    place = next(i for i, op in enumerate(ops) if op is before)
-    ops[:] = [op for op in [*ops[:place], *new, *ops[place:]] if id(op) not in left]
+    position = next(i for i, op in enumerate(ops) if op is before)
+    ops[:] = [op for op in [*ops[:position], *new, *ops[position:]] if id(op) not in left]
 
 
 # rows that see nothing -----------------------------------------------------------------------------------------------
@@ -214,8 +214,8 @@ def _rows_that_see_nothing(g: Graph, site: Site) -> int:
             plain = site.temporary(result)
             product.set_output("Out", [plain])
             after = make("elementwise_mul", {"X": plain, "Y": seen}, {"Out": result}, axis=(I, -1))
-            place = next(i for i, op in enumerate(g.block.ops) if op is product)
-            g.block.ops.insert(place + 1, after)
+            position = next(i for i, op in enumerate(g.block.ops) if op is product)
+            g.block.ops.insert(position + 1, after)
             g.block.ops[:] = [op for op in g.block.ops if op is not pick]
             done += 1
     return done
@@ -291,16 +291,16 @@ def _factor_behind(g: Graph, site: Site) -> int:
             new.append(
                 make("squeeze2", {"X": factor}, {"Out": flat[factor], "XShape": xshape}, axes=(L, [1])),
             )
-            place = next(i for i, o in enumerate(g.block.ops) if o is op)
-            g.block.ops[place:place] = new
+            position = next(i for i, o in enumerate(g.block.ops) if o is op)
+            g.block.ops[position:position] = new
         plain = site.temporary(joined)
         turn.set_input("X", [product])
         join.set_output("Out", [plain])
         g.block.ops[:] = [o for o in g.block.ops if o is not op]
-        place = next(i for i, o in enumerate(g.block.ops) if o is join)
+        position = next(i for i, o in enumerate(g.block.ops) if o is join)
         op.set_input("X", [plain])
         op.set_input("Y", [flat[factor]])
         op.set_output("Out", [joined])
-        g.block.ops.insert(place + 1, op)
+        g.block.ops.insert(position + 1, op)
         done += 1
     return done

@@ -29,7 +29,7 @@ def squeeze(graph: Graph, op: Op) -> Optional[tuple[list[Op], Op]]:
         return None
     asked = op.attr("shape", [])
     same = [
-        size == kept[place] or size == -1 or (size == 0 and place < dropped[0]) for place, size in enumerate(asked)
+        size == kept[index] or size == -1 or (size == 0 and index < dropped[0]) for index, size in enumerate(asked)
     ]  # where all but one are what they were, so is that one
     if len(asked) != len(kept) or not all(same) or list(asked).count(-1) > 1:
         return None

@@ -100,8 +100,8 @@ class Graph:
     def replace(self, old: list[Op], new: Op) -> None:
         """Put *new* in the place of the last of *old* and take the others away."""
         members = {id(op) for op in old}
-        place = max(i for i, op in enumerate(self.block.ops) if id(op) in members)
-        self.block.ops[place] = new
+        index = max(i for i, op in enumerate(self.block.ops) if id(op) in members)
+        self.block.ops[index] = new
         self.block.ops[:] = [op for op in self.block.ops if id(op) not in members]
         for op in old:
             for name in op.input_names:

@@ -22,7 +22,7 @@ _NUMBER = re.compile(r"[0-9]{1,19}", re.ASCII)
 _KEYS = ("location", "offset", "length")
 
 
-class Place(NamedTuple):
+class Located(NamedTuple):
     """A piece of a file: *length* is None where the model does not say it, *size* is the file's."""
 
     path: Path
@@ -31,7 +31,7 @@ class Place(NamedTuple):
     size: int
 
 
-def place(model: Optional[Path], tensor: Any, name: str = "", own: Optional[str] = None) -> Place:
+def locate(model: Optional[Path], tensor: Any, name: str = "", own: Optional[str] = None) -> Located:
     """Where the data of a TensorProto with external data are.
 
     Args:
@@ -68,7 +68,7 @@ def place(model: Optional[Path], tensor: Any, name: str = "", own: Optional[str]
             f"{name}: its data end at byte {offset + (length or 0)} of {printable(path.name, 100)}, which has {size}",
             "export the model again, or compare the file's size with the original's",
         )
-    return Place(path, offset, length, size)
+    return Located(path, offset, length, size)
 
 
 def _inside(model: Path, location: str, name: str) -> Path:
@@ -131,26 +131,26 @@ def check(path: Path, model: Any, own: Optional[str] = None) -> None:
 
     Args:
         model: the ModelProto in the file *path*.
-        own: as of :func:`place`.
+        own: as of :func:`locate`.
 
     Raises:
-        CorruptModelError, UntrustedError: see :func:`place`.
+        CorruptModelError, UntrustedError: see :func:`locate`.
     """
     for tensor in tensors(model):
         if tensor.data_location == EXTERNAL:
-            place(path, tensor, own=own)
+            locate(path, tensor, own=own)
 
 
 def load(path: Path, model: Any) -> None:
     """Put all external data into the ModelProto, as ``onnx.load_external_data_for_model`` does.
 
     Raises:
-        CorruptModelError, UntrustedError: see :func:`place`.
+        CorruptModelError, UntrustedError: see :func:`locate`.
         LimitError: they are out of proportion to the files.
     """
     for tensor in tensors(model):
         if tensor.data_location == EXTERNAL:
-            found = place(path, tensor)
+            found = locate(path, tensor)
             length = found.size - found.offset if found.length is None else found.length
             budget.memory(length, "the external data")
             with found.path.open("rb") as file:

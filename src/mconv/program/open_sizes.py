@@ -38,7 +38,7 @@ class Sized:
 
 
 def named(inputs: Sequence[Sized]) -> dict[str, list[tuple[str, int]]]:
-    """Name → the places (input, axis) that it stands for, all of them open; the model's own names come first."""
+    """Name → the dimensions (input, axis) that it stands for, all of them open; the model's own names come first."""
     found: dict[str, list[tuple[str, int]]] = {}
     usual: dict[str, list[tuple[str, int]]] = {}
     for one in inputs:
@@ -49,8 +49,8 @@ def named(inputs: Sequence[Sized]) -> dict[str, list[tuple[str, int]]]:
             kind = _usual(one, axis)
             if kind is not None:
                 usual.setdefault(kind, []).append((one.name, axis))
-    for kind, places in usual.items():
-        found.setdefault(kind, places)
+    for kind, dimensions in usual.items():
+        found.setdefault(kind, dimensions)
     for one in inputs:
         for axis in one.open_axes():
             found.setdefault(f"{one.name}.{axis}", [(one.name, axis)])
@@ -108,10 +108,10 @@ def resolve(inputs: Sequence[Sized], wanted: Mapping[str, int], option: str = "-
     for name, size in wanted.items():
         if name not in names:
             raise UsageError(f"{option} {name}={size}: {_why(inputs, name)}", near(name, names))
-        for place in names[name]:
-            if chosen.setdefault(place, size) != size:
+        for dimension in names[name]:
+            if chosen.setdefault(dimension, size) != size:
                 raise UsageError(
-                    f"{option} {name}={size}: axis {place[1]} of {place[0]!r} is to be {chosen[place]}, too"
+                    f"{option} {name}={size}: axis {dimension[1]} of {dimension[0]!r} is to be {chosen[dimension]}, too"
                 )
     return chosen
 

@@ -52,20 +52,20 @@ class Bytes:
 
     def __init__(self, file: BinaryIO, size: int):
         self.file, self.size = file, size
-        self.place = file.tell()  # kept here: asking the file takes longer than reading from it
+        self.offset = file.tell()  # kept here: asking the file takes longer than reading from it
 
     def read(self, count: int) -> bytes:
-        found = self.file.read(max(0, min(count, self.size - self.place)))
-        self.place += len(found)
+        found = self.file.read(max(0, min(count, self.size - self.offset)))
+        self.offset += len(found)
         return found
 
     def readline(self) -> bytes:
         found = self.file.readline(1 << 16)
-        self.place += len(found)
+        self.offset += len(found)
         return found
 
     def tell(self) -> int:
-        return self.place
+        return self.offset
 
 
 def walk(

@@ -146,13 +146,13 @@ class ZipArchive:
         if count > _RECORDS or length > _DIRECTORY:
             raise LimitError(f"{self.path}: an archive of {count} records, more than any model has")
         raw = self._bytes(start, length)
-        place, entries = 0, []
+        position, entries = 0, []
         for _ in range(count):
-            if place + _ENTRY.size > length:
+            if position + _ENTRY.size > length:
                 raise self._damaged("its directory is cut off")
-            offset, flags, record, place = self._entry(raw, place)
+            offset, flags, record, position = self._entry(raw, position)
             entries.append((offset, self._located(offset, flags, record), flags))
-        if place != length:
+        if position != length:
             raise self._damaged("its directory has more entries than it counts")
         names = [record.name for _, record, _ in entries]
         if len(set(names)) != count:
@@ -193,19 +193,19 @@ class ZipArchive:
             raise self._damaged("there is something between its records and its end")
         return count, start, length
 
-    def _entry(self, raw: bytes, place: int) -> tuple[int, int, Record, int]:
+    def _entry(self, raw: bytes, position: int) -> tuple[int, int, Record, int]:
         """One entry of the directory: where its record begins, flags, the record without its start, the next entry."""
         (sign, _, _, flags, method, _, _, crc, packed, size, name_length, extra_length, comment, disk, _, _, offset) = (
-            _ENTRY.unpack_from(raw, place)
+            _ENTRY.unpack_from(raw, position)
         )
-        place += _ENTRY.size
-        end = place + name_length + extra_length
+        position += _ENTRY.size
+        end = position + name_length + extra_length
         if sign != b"PK\x01\x02" or comment or disk or end > len(raw):
             raise self._damaged("an entry of its directory is damaged, or has a comment")
         if flags & ~_FLAGS:
             raise self._damaged("a record is encrypted" if flags & 1 else "a record is stored in an unusual way")
-        name = self._name(raw[place : place + name_length], flags)
-        large = self._extra(raw[place + name_length : end], name)
+        name = self._name(raw[position : position + name_length], flags)
+        large = self._extra(raw[position + name_length : end], name)
         wanted = [v == _FULL for v in (size, packed, offset)]
         if large is not None and len(large) != 8 * sum(wanted):
             raise self._damaged(f"the sizes of {name} are damaged")
@@ -227,16 +227,16 @@ class ZipArchive:
     def _extra(self, raw: bytes, name: str) -> Optional[bytes]:
         """The field with large sizes, of the fields that follow a name."""
         found = None
-        place = 0
-        while place < len(raw):
-            if place + 4 > len(raw):
+        position = 0
+        while position < len(raw):
+            if position + 4 > len(raw):
                 raise self._damaged(f"what follows the name of {name} is damaged")
-            kind, length = struct.unpack_from("<2H", raw, place)
-            place += 4 + length
-            if place > len(raw) or kind == _UNICODE_NAME or (kind == _SIZES and found is not None):
+            kind, length = struct.unpack_from("<2H", raw, position)
+            position += 4 + length
+            if position > len(raw) or kind == _UNICODE_NAME or (kind == _SIZES and found is not None):
                 raise self._damaged(f"what follows the name of {name} is damaged, or another name")
             if kind == _SIZES:
-                found = raw[place - length : place]
+                found = raw[position - length : position]
         return found
 
     def _located(self, offset: int, flags: int, record: Record) -> Record:
@@ -267,12 +267,12 @@ class ZipArchive:
 
     def _gapless(self, entries: list[tuple[int, Record, int]], end: int) -> None:
         """Raises CorruptModelError when records overlap, or something stands before, between or after them."""
-        place = 0
+        position = 0
         followed: tuple[int, ...] = (0,)
         for offset, record, flags in sorted(entries, key=lambda e: e[0]):
-            if offset - place not in followed:
+            if offset - position not in followed:
                 raise self._damaged(f"its records overlap, or something stands before {record.name}")
-            place = record.start + record.packed
+            position = record.start + record.packed
             followed = (12, 16, 20, 24) if flags & _DESCRIBED else (0,)
-        if end - place not in followed:
+        if end - position not in followed:
             raise self._damaged("something stands between its records and its directory")

@@ -37,9 +37,9 @@ def compare_answers(
     outputs, labels = [], []
     for row, names, found in zip(wanted.outputs, wanted.dtypes, got.dtypes):
         values, kinds = list(row), list(names)
-        for place, (name, other) in enumerate(zip(names, found)):
+        for index, (name, other) in enumerate(zip(names, found)):
             if CARRIED.get(name) == other:
-                values[place], kinds[place] = row[place].astype(other), other
+                values[index], kinds[index] = row[index].astype(other), other
         outputs.append(values)
         labels.append(kinds)
     made = compare(

@@ -35,8 +35,8 @@ class Histogram:
             self.counts = np.concatenate([self.counts.reshape(-1, 2).sum(1), np.zeros(BINS // 2, np.int64)])
             self.top *= 2
         self.largest = max(self.largest, largest)
-        places = np.minimum((magnitudes / self.top * BINS).astype(np.int64), BINS - 1)
-        self.counts += np.bincount(places, minlength=BINS)
+        positions = np.minimum((magnitudes / self.top * BINS).astype(np.int64), BINS - 1)
+        self.counts += np.bincount(positions, minlength=BINS)
 
     @property
     def centres(self) -> np.ndarray:
@@ -51,8 +51,8 @@ def largest(found: Histogram) -> float:
 def percentile(found: Histogram, percent: float = 99.99) -> float:
     """So many percent of the numbers are not cut off."""
     share = np.cumsum(found.counts) / max(found.counts.sum(), 1)
-    place = int(np.searchsorted(share, percent / 100))
-    return min(found.largest, (place + 1) * found.top / BINS)
+    position = int(np.searchsorted(share, percent / 100))
+    return min(found.largest, (position + 1) * found.top / BINS)
 
 
 def mean_squared_error(found: Histogram) -> float:
@@ -74,7 +74,7 @@ def divergence(found: Histogram) -> float:
     counts = found.counts.astype(np.float64)
     counts[0] = counts[1]  # zeros, which a ReLU makes many of, are said exactly by any scale
     used = int(np.ceil(found.largest / found.top * BINS)) if found.top else 0
-    best, place = np.inf, used
+    best, position = np.inf, used
     for stop in range(LEVELS, used + 1, 8):
         kept = counts[:stop].copy()
         kept[-1] += counts[stop:].sum()
@@ -87,8 +87,8 @@ def divergence(found: Histogram) -> float:
         both = (p > 0) & (q > 0)
         lost = float((p[both] * np.log(p[both] / q[both])).sum()) + float(p[(p > 0) & (q <= 0)].sum()) * 10
         if lost < best:
-            best, place = lost, stop
-    return found.largest if place >= used else float(place * found.top / BINS)
+            best, position = lost, stop
+    return found.largest if position >= used else float(position * found.top / BINS)
 
 
 METHODS: dict[str, Callable[[Histogram], float]] = {

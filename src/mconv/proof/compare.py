@@ -80,7 +80,7 @@ class OutputComparison:
         max_abs: largest absolute difference; None where the arrays cannot be compared.
         max_rel: largest difference relative to the reference, where that is not 0.
         cosine: cosine of the angle between the two as vectors; None for a vector of zeros.
-        argmax_same: whether the largest element of each row (last axis) is in the same place; None for scalars.
+        argmax_same: whether the largest element of each row (last axis) is at the same position; None for scalars.
         ok: whether it is within the tolerance.
         reason: why not.
         distribution: how many elements are how far apart: `0` for equal ones, then by the power of ten that the absolute
@@ -174,10 +174,10 @@ def compare(
         if len(wanted) != len(found):
             result.problems.append(f"input set {index}: {len(found)} outputs, the reference has {len(wanted)}")
             continue
-        for place, (a, b) in enumerate(zip(wanted, found)):
-            a_type = dtypes[index][place] if dtypes else a.dtype.name
-            b_type = got_dtypes[index][place] if got_dtypes else b.dtype.name
-            name = names[place] if place < len(names) else f"output {place}"
+        for position, (a, b) in enumerate(zip(wanted, found)):
+            a_type = dtypes[index][position] if dtypes else a.dtype.name
+            b_type = got_dtypes[index][position] if got_dtypes else b.dtype.name
+            name = names[position] if position < len(names) else f"output {position}"
             if scalar_as_one and a.shape == () and b.shape == (1,):
                 b = b.reshape(())
             result.outputs.append(_one(name, index, a, b, a_type, b_type, tolerance, same_dtype))
@@ -223,7 +223,7 @@ def _one(
         return made(False, f"shape {list(b.shape)}, the reference has {list(a.shape)}")
     exact = not any(t.startswith(("float", "bfloat", "complex")) for t in (a_type, b_type))
     x, y = _wide(a, a_type), _wide(b, b_type)
-    # the same infinity or NaN in the same place is agreement; anything else there is not
+    # the same infinity or NaN at the same position is agreement; anything else there is not
     odd = ~(np.isfinite(x) & np.isfinite(y))
     agree = ~odd | (x == y) | (np.isnan(x) & np.isnan(y))
     with np.errstate(invalid="ignore", over="ignore"):

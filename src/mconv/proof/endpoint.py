@@ -298,13 +298,13 @@ def typed(answers: Answers, like: Answers) -> Answers:
     rows, kinds = [], []
     for row, names, other, labels in zip(answers.outputs, answers.dtypes, like.outputs, like.dtypes):
         values, types = list(row), list(names)
-        for place, (have, want, label) in enumerate(zip(row, other, labels)):
+        for index, (have, want, label) in enumerate(zip(row, other, labels)):
             value = _as(have, want.dtype, label)
             if value is None:
                 continue
             # JSON does not carry the shape of what is empty
-            values[place] = value.reshape(want.shape) if value.size == want.size == 0 else value
-            types[place] = label
+            values[index] = value.reshape(want.shape) if value.size == want.size == 0 else value
+            types[index] = label
         rows.append(values)
         kinds.append(types)
     return Answers(answers.names, rows, kinds, answers.version, answers.seconds)

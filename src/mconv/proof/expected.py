@@ -34,7 +34,7 @@ class OriginAnswers:
     Attributes:
         label: what ran it.
         answers: on the layer's inputs.
-        places: the layer's outputs that they stand for.
+        positions: the layer's outputs that they stand for.
         reason: why there are none.
         binding: whether another answer is a failure.
         where: where the layer goes another way.
@@ -42,7 +42,7 @@ class OriginAnswers:
 
     label: str
     answers: Optional[Answers] = None
-    places: list[int] = field(default_factory=list)
+    positions: list[int] = field(default_factory=list)
     reason: str = ""
     binding: bool = True
     where: str = ""
@@ -82,7 +82,7 @@ class Expected:
             dtypes.append(labels)
         names = [self.answers.names[self.paths.index(p)] if p in self.paths else p for p in paths]
         if self.origin is not None:
-            self.origin.places = [list(paths).index(self.paths[i]) for i in self.origin.places]
+            self.origin.positions = [list(paths).index(self.paths[i]) for i in self.origin.positions]
         self.paths = list(paths)
         self.answers = replace(self.answers, names=names, outputs=outputs, dtypes=dtypes)
 
@@ -95,7 +95,7 @@ class Expected:
         outputs = [p.dtype for p in program.fetches]
         origin = self.origin
         if origin is not None and origin.answers is not None:
-            theirs = [outputs[i] if i < len(outputs) else None for i in origin.places]
+            theirs = [outputs[i] if i < len(outputs) else None for i in origin.positions]
             origin = replace(origin, answers=_in_types(origin.answers, theirs))
         return replace(self, sets=sets, answers=_in_types(self.answers, outputs), origin=origin)
 
@@ -108,12 +108,12 @@ class Expected:
         """Run what the weights come from on the same inputs."""
         assert self.answers is not None
         try:
-            answers, places = origin.run(call, self.sets, self.answers)
+            answers, positions = origin.run(call, self.sets, self.answers)
         except RuntimeFailedError as e:
             self.origin = OriginAnswers(origin.label, reason=e.message)
             return
-        self.origin = OriginAnswers(origin.label, answers, places, binding=origin.binding)
-        if not compare_answers(answers, some(self.answers, places), tolerance=tolerance).ok:
+        self.origin = OriginAnswers(origin.label, answers, positions, binding=origin.binding)
+        if not compare_answers(answers, some(self.answers, positions), tolerance=tolerance).ok:
             self.origin.where = origin.explain(call, self.sets[0])
 
     def __enter__(self) -> Expected:
@@ -241,12 +241,12 @@ def changes_by_itself(expected: Expected, live: Live, call: Call) -> bool:
     return len(first) == len(values) and not all(np.array_equal(a, b, equal_nan=True) for a, b in zip(first, values))
 
 
-def some(answers: Answers, places: Sequence[int]) -> Answers:
-    """Those at these places."""
+def some(answers: Answers, indices: Sequence[int]) -> Answers:
+    """Those at these positions."""
     return Answers(
-        [answers.names[i] for i in places],
-        [[row[i] for i in places] for row in answers.outputs],
-        [[row[i] for i in places] for row in answers.dtypes],
+        [answers.names[i] for i in indices],
+        [[row[i] for i in indices] for row in answers.outputs],
+        [[row[i] for i in indices] for row in answers.dtypes],
         answers.version,
         answers.seconds,
     )

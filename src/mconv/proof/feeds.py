@@ -145,8 +145,8 @@ def random_feeds(
         shapes = {spec.name: dims.resolve(spec) for spec in specs}
         image = next((s for s in shapes.values() if len(s) == 4), None)
         feed = {}
-        for place, spec in enumerate(specs):
-            rng = np.random.default_rng([seed, index, place])
+        for position, spec in enumerate(specs):
+            rng = np.random.default_rng([seed, index, position])
             if sizes.limit is not None:
                 spec = replace(spec, limit=min(spec.limit or IDS, sizes.limit))
             feed[spec.name] = _value(spec, shapes[spec.name], rng, index, image)
@@ -176,32 +176,32 @@ class _Dims:
         self.named: dict[str, int] = {}
 
     def resolve(self, spec: InputSpec) -> tuple[int, ...]:
-        return tuple(self.one(dim, place, spec) for place, dim in enumerate(spec.shape))
+        return tuple(self.one(dim, index, spec) for index, dim in enumerate(spec.shape))
 
-    def one(self, dim: Dim, place: int, spec: InputSpec) -> int:
+    def one(self, dim: Dim, index: int, spec: InputSpec) -> int:
         if isinstance(dim, int) and dim >= 0:
             return dim
         if not isinstance(dim, str):
-            return self.guess(place, spec)
+            return self.guess(index, spec)
         if dim not in self.named:
-            if re.search(r"batch|^bs$", dim, re.IGNORECASE) or (dim in "nN" and place == 0):
+            if re.search(r"batch|^bs$", dim, re.IGNORECASE) or (dim in "nN" and index == 0):
                 self.named[dim] = self.batch
             elif re.search(r"height|width|^[hw]$", dim, re.IGNORECASE):
                 self.named[dim] = self.image(spec, bool(re.search(r"width|^w$", dim, re.IGNORECASE)))
             elif re.search(r"seq|len|time|^[lts]$", dim, re.IGNORECASE):
                 self.named[dim] = self.length
             else:
-                self.named[dim] = self.guess(place, spec)
+                self.named[dim] = self.guess(index, spec)
         return self.named[dim]
 
-    def guess(self, place: int, spec: InputSpec) -> int:
+    def guess(self, index: int, spec: InputSpec) -> int:
         shape = spec.shape
-        if place == 0:
+        if index == 0:
             return self.length if spec.lod else self.batch
-        if place == 1 and len(shape) == 3 and _known(shape[0]) and _known(shape[2]) and _STATE.search(spec.name):
+        if index == 1 and len(shape) == 3 and _known(shape[0]) and _known(shape[2]) and _STATE.search(spec.name):
             return self.batch  # layers, batch, size
-        if spec.dtype.is_float and len(shape) >= 3 and place >= 2:
-            return self.image(spec, place == len(shape) - 1) if len(shape) > 3 else self.image(spec, False)
+        if spec.dtype.is_float and len(shape) >= 3 and index >= 2:
+            return self.image(spec, index == len(shape) - 1) if len(shape) > 3 else self.image(spec, False)
         return self.length
 
     def image(self, spec: InputSpec, wide: bool) -> int:

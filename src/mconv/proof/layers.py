@@ -74,8 +74,8 @@ def _against_origin(expected: Expected, origin: OriginAnswers, proof: Proof, cho
     made = replace(proof, status=NOT_DONE, reason=origin.reason, reference=origin.label, comparison=None, error=None)
     if origin.answers is None:
         return made
-    got, mine = proof.answers, origin.places
-    if got is None or any(place >= len(got.names) for place in mine):
+    got, mine = proof.answers, origin.positions
+    if got is None or any(position >= len(got.names) for position in mine):
         made.reason = "the result does not run" if got is None else "the result has other outputs than the layer"
         return made
     dense = chosen.form == "pdmodel" and not targets.get(chosen.goal.name).has_0d

@@ -71,7 +71,7 @@ def inside(program: Program) -> int:
 
 
 def _open_outputs(program: Program) -> list[int]:
-    """The places of the outputs that have an open size."""
+    """The positions of the outputs that have an open size."""
     return [i for i, port in enumerate(program.fetches) if -1 in (port.shape or ())]
 
 
@@ -127,8 +127,8 @@ def search(
     def empty(sets: Sequence[Mapping[str, np.ndarray]]) -> set[int]:
         """Which of the sizes are 0 on all of the sets."""
         rows = worker.run(*files, [dict(s) for s in sets], fetch=names, timeout=timeout).outputs
-        places = [*range(len(program.fetches), len(program.fetches) + len(names)), *outputs]
-        return {i for i, place in enumerate(places) if not any(row[place].size for row in rows)}
+        positions = [*range(len(program.fetches), len(program.fetches) + len(names)), *outputs]
+        return {i for i, index in enumerate(positions) if not any(row[index].size for row in rows)}
 
     with contextlib.suppress(RuntimeFailedError):  # the comparison runs them, too, and says what it dies of
         always = empty(fed)

@@ -54,7 +54,9 @@ def settle_unstable(
                 _accept(comparison, [o for o, _, _ in group], UNSTABLE)
 
 
-_Member = tuple[tuple[int, OutputComparison], np.ndarray, np.ndarray]  # place and figures; [lots, rows, values] of both
+_Member = tuple[
+    tuple[int, OutputComparison], np.ndarray, np.ndarray
+]  # position and figures; [lots, rows, values] of both
 
 
 def _groups(found: Sequence[tuple[int, OutputComparison]], a: Row, b: Row) -> list[list[_Member]]:
@@ -120,8 +122,8 @@ def _equal(x: np.ndarray, y: np.ndarray, tolerance: Tolerance) -> bool:
     return bool((np.abs(x.astype(np.float64) - y) <= limit).all())
 
 
-def _accept(comparison: Comparison, places: Sequence[tuple[int, OutputComparison]], reason: str) -> None:
-    for at, one in places:
+def _accept(comparison: Comparison, positions: Sequence[tuple[int, OutputComparison]], reason: str) -> None:
+    for at, one in positions:
         if not one.ok and one.dtype == one.got_dtype:
             comparison.outputs[at] = replace(one, ok=True, reason=reason)
 

@@ -147,17 +147,17 @@ def _left_open(
     first: int,
 ) -> bool:
     """On the input sets from *first* on, which find nothing: where the result is NaN and ONNX Runtime's is not, ONNX's
-    reference has the last word, which goes into *wanted* and is said. Returns whether there was such a place."""
+    reference has the last word, which goes into *wanted* and is said. Returns whether there was such a position."""
     said = []
     for index in range(first, len(feeds)):
         row, other = wanted.outputs[index], got.outputs[index]
         if not any(_is_nan(y).any() and not _is_nan(x).all() for x, y in zip(row, other)):
             continue
-        for place, defined in enumerate(by_definition(reference, feeds[index]) or ()):
-            settled = left_open(row[place], defined)
-            if _is_nan(settled).sum() > _is_nan(row[place]).sum():
-                row[place] = settled
-                said.append(f"{wanted.names[place]} on input set {index + 1}")
+        for position, defined in enumerate(by_definition(reference, feeds[index]) or ()):
+            settled = left_open(row[position], defined)
+            if _is_nan(settled).sum() > _is_nan(row[position]).sum():
+                row[position] = settled
+                said.append(f"{wanted.names[position]} on input set {index + 1}")
     if said:
         proof.notes.append(
             f"{', '.join(said)}: ONNX leaves open what a mean of nothing is; {reference.label} gives a number, ONNX's "

@@ -150,10 +150,10 @@ def keep(folder: Path, kept: Path, report: Report) -> None:
         report.output["file"] = str(kept / Path(report.output["file"]).name)
     else:
         report.output["folder"] = str(kept)
-    with staged(kept, force=True) as place:
+    with staged(kept, force=True) as stage:
         for entry in list(folder.iterdir()):
-            os.rename(entry, place / entry.name)
-        report.write(place)
+            os.rename(entry, stage / entry.name)
+        report.write(stage)
 
 
 def failure(

@@ -35,7 +35,7 @@ def attempts(specs: Sequence[InputSpec]) -> Iterator[Sizes]:
     images += [Sizes(height=(h,)) for h in _TEXT]
     images += [Sizes(height=(s,), width=(s,)) for s in (*IMAGE[:1], *_SQUARES)]
     images += [Sizes(height=(16,), width=(16,))]
-    sounds = (RATE,) if any(_waves(s) for s in specs) else ()  # too long for what compares each place with each
+    sounds = (RATE,) if any(_waves(s) for s in specs) else ()  # too long for what compares each position with each
     lengths = [Sizes(length=(n, n + n // 2)) for n in (*_LENGTHS, *sounds)]
     lengths += [Sizes(length=(n,), height=h, width=h) for n in (LENGTH[0], *_LENGTHS, *sounds) for h in (None, (n,))]
     single = [*images, *lengths]

@@ -88,8 +88,8 @@ def _is_server(folder: Path) -> Optional[Path]:
 
 def _services(folder: Path) -> list[FoundService]:
     """Those in a folder itself and one below."""
-    places = [folder, *sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))]
-    return [s for s in map(read, places) if s is not None]
+    folders = [folder, *sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))]
+    return [s for s in map(read, folders) if s is not None]
 
 
 def copy(service: FoundService, scratch: Path) -> Path:
@@ -105,9 +105,9 @@ def copy(service: FoundService, scratch: Path) -> Path:
     inside = service.folder.iterdir() if service.modules == "." else service.folder.rglob("*")
     for path in sorted(inside):
         if path.is_file() and path.suffix != ".log" and not path.is_symlink():
-            place = folder / path.relative_to(service.folder)
-            place.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(path, place)
+            target = folder / path.relative_to(service.folder)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(path, target)
     if not Path(service.model).is_absolute():
         link = Path(os.path.normpath(folder / service.model))
         if not link.exists():

@@ -61,7 +61,7 @@ class TorchOrigin:
         )
 
     def _names(self, call: Call) -> dict[str, str]:
-        """The layer's name of an input → PyTorch's: the same, or else the one in that place."""
+        """The layer's name of an input → PyTorch's: the same, or else the one at that position."""
         given = [i.name for i in call.inputs]
         try:
             parameters = factory_inputs.parameters_of(self.source.module.forward)
@@ -87,7 +87,7 @@ class TorchOrigin:
         return sorted(given, key=lambda n: order.get(n, len(order)))
 
     def _pairs(self, mine: Sequence[str], theirs: Sequence[str]) -> tuple[list[int], list[int]]:
-        """Which outputs to compare: those in the same place; those of the same name where the numbers differ."""
+        """Which outputs to compare: those at the same position; those of the same name where the numbers differ."""
         if len(mine) == len(theirs):
             return list(range(len(mine))), list(range(len(mine)))
         shared = [n for n in mine if n in theirs]

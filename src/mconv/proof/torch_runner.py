@@ -58,9 +58,9 @@ class TorchRunner:
         for feed in sets:
             all_names, values, kinds, spent = self._one(feed)
             names = [n for n in self.select if n in all_names] if self.select is not None else all_names
-            places = [all_names.index(n) for n in names]
-            outputs.append([values[p] for p in places])
-            dtypes.append([kinds[p] for p in places])
+            indices = [all_names.index(n) for n in names]
+            outputs.append([values[p] for p in indices])
+            dtypes.append([kinds[p] for p in indices])
             seconds.append(spent)
         return Answers(names, outputs, dtypes, self.version, seconds)
 

@@ -141,14 +141,14 @@ class State:
             if not os.path.isfile(path) or hashes.of(Path(path)) != was:
                 return f"{os.path.basename(path)} of the source changed"
         for name, mark in self.outputs.items():
-            place = folder / name
-            if not place.is_file():
+            location = folder / name
+            if not location.is_file():
                 return f"its output {name} is gone"
-            seen = place.stat()
+            seen = location.stat()
             if (
                 [seen.st_size, seen.st_mtime_ns] != mark[:2]
                 and not _has_times(name)
-                and hash_file(place).digest != mark[2]
+                and hash_file(location).digest != mark[2]
             ):
                 return f"its output {name} was changed"
         return ""
@@ -181,9 +181,9 @@ def mark(folder: Path, outputs: Iterable[str], known: Mapping[str, str]) -> dict
     """
     found = {}
     for output in outputs:
-        place = folder / output
-        for name, path in expand([place]):
-            key = f"{output}/{name}" if place.is_dir() else output
+        location = folder / output
+        for name, path in expand([location]):
+            key = f"{output}/{name}" if location.is_dir() else output
             seen = path.stat()
             found[key] = [seen.st_size, seen.st_mtime_ns, known.get(key) or hash_file(path).digest]
     return dict(sorted(found.items()))

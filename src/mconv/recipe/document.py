@@ -67,7 +67,7 @@ class _Tree:
         except RecursionError:
             raise UsageError(f"{self.where}: nested too deeply") from None
 
-    def _place(self, line: int) -> str:
+    def _location(self, line: int) -> str:
         return f"{self.where}:{line}" if self.numbered else self.where
 
     def _build(self, node: Any, keys: Keys) -> Any:
@@ -76,24 +76,24 @@ class _Tree:
         self._count += 1
         line = node.start_mark.line + 1
         if len(keys) > _DEEPEST or self._count > _MOST_NODES:
-            raise UsageError(f"{self._place(line)}: nested too deeply, or too much of it")
+            raise UsageError(f"{self._location(line)}: nested too deeply, or too much of it")
         self.lines.setdefault(keys, line)
         if isinstance(node, yaml.MappingNode):
             made: dict[str, Any] = {}
             for key_node, value_node in node.value:
                 line = key_node.start_mark.line + 1
                 if not isinstance(key_node, yaml.ScalarNode):
-                    raise UsageError(f"{self._place(line)}: a key is a text")
+                    raise UsageError(f"{self._location(line)}: a key is a text")
                 key = key_node.value
                 if key in made:
-                    raise UsageError(f"{self._place(line)}: {shown(key)} is there twice")
+                    raise UsageError(f"{self._location(line)}: {shown(key)} is there twice")
                 inner = (*keys, key)
                 self.lines[inner] = line
                 made[key] = self._build(value_node, inner)
             return made
         if isinstance(node, yaml.SequenceNode):
             return [self._build(child, (*keys, i)) for i, child in enumerate(node.value)]
-        return scalar(node, self._place(line))
+        return scalar(node, self._location(line))
 
 
 class Document:
@@ -135,7 +135,7 @@ class Document:
             keys = keys[:-1]
         return self._lines.get(keys, 1)
 
-    def place(self, keys: Keys) -> str:
+    def location(self, keys: Keys) -> str:
         """``FILE:LINE: where``, as messages begin."""
         inside = self.inside(keys)
         return f"{self.path}:{self.line(keys)}: {inside}" if inside else f"{self.path}:{self.line(keys)}"
@@ -172,7 +172,7 @@ class Document:
         if problems:
             keys, what, allowed = problems[0]
             more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
-            error = UsageError(f"{self.place(keys)}: {what}{more}", allowed)
+            error = UsageError(f"{self.location(keys)}: {what}{more}", allowed)
             rows = [{"line": self.line(k), "problem": f"{self.inside(k)}: {w}", "allowed": a} for k, w, a in problems]
             if len(rows) > _MOST_PROBLEMS:
                 rest = len(rows) - _MOST_PROBLEMS
@@ -249,7 +249,7 @@ def _described(error: Any) -> str:
     return text or "`mconv init --schema` prints the schema"
 
 
-def scalar(node: Any, place: str) -> Any:
+def scalar(node: Any, where: str) -> Any:
     """The value of a scalar: what YAML says, and numbers such as 1e-4, which it takes for text."""
     import yaml
 
@@ -262,13 +262,13 @@ def scalar(node: Any, place: str) -> Any:
             value = yaml.SafeLoader("").construct_object(node)
         # its constructors look neither whether a tagged text is a number nor how long one is
         except (yaml.YAMLError, ValueError, KeyError, IndexError, AttributeError, OverflowError) as e:
-            raise UsageError(f"{place}: {printable(node.value, 80)} is no value: {printable(str(e), 200)}") from None
+            raise UsageError(f"{where}: {printable(node.value, 80)} is no value: {printable(str(e), 200)}") from None
     if isinstance(value, float) and not math.isfinite(value):
-        raise UsageError(f"{place}: {printable(node.value, 80)} is no number that a recipe can hold")
+        raise UsageError(f"{where}: {printable(node.value, 80)} is no number that a recipe can hold")
     if isinstance(value, int) and abs(value) >= _HUGE:
-        raise UsageError(f"{place}: {printable(node.value, 80)} is no number that a recipe can hold")
+        raise UsageError(f"{where}: {printable(node.value, 80)} is no number that a recipe can hold")
     if value is not None and not isinstance(value, (str, int, float)):
-        raise UsageError(f"{place}: a {type(value).__name__}, where a text or a number is wanted")
+        raise UsageError(f"{where}: a {type(value).__name__}, where a text or a number is wanted")
     return value
 
 

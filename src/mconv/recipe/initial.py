@@ -60,15 +60,15 @@ def init(chosen: Init) -> Draft:
     """
     model, target = chosen.model, str(chosen.target)
     path = Path(f"{_name(model)}.yaml") if chosen.out is None else Path(chosen.out)
-    place = Path(os.path.abspath(path)).parent
-    look = _look(model, place)
+    folder = Path(os.path.abspath(path)).parent
+    look = _look(model, folder)
     steps = [*([look.first] if look.first else []), "to-serving", "verify"]
     text = _text(model, look, steps, target, path)
     if chosen.show:
         return Draft(None, text, steps, look.notes)
     with staged(path, file=True, force=chosen.force) as new:
         new.write_text(text, "utf-8")
-    schema = place / SCHEMA_NAME
+    schema = folder / SCHEMA_NAME
     if not os.path.lexists(schema):
         with staged(schema, file=True) as new:
             new.write_bytes(SCHEMA.read_bytes())
@@ -91,26 +91,26 @@ def _is_spec(model: str) -> bool:
     return ":" in model and not model.startswith(remote.PACKAGE) and not os.path.exists(model)
 
 
-def _look(model: str, place: Path) -> _Look:
+def _look(model: str, folder: Path) -> _Look:
     if remote.is_remote(model):
         with tempfile.TemporaryDirectory(prefix="mconv-init-") as scratch:
             local = Path(scratch) / remote.file_name(model)
             remote.fetch_whole(model, local)
             return _file(local, model, remote.pin_of(local))
     if _is_spec(model):
-        return _spec(model, place)
+        return _spec(model, folder)
     local = remote.resolve(model, None, Path())
     pin = remote.pin_of(local) if local.exists() else None
-    shown = model if model.startswith(remote.PACKAGE) else _relative(local, place)
+    shown = model if model.startswith(remote.PACKAGE) else _relative(local, folder)
     return _file(local, shown, pin)
 
 
-def _relative(path: Path, place: Path) -> str:
-    """As the recipe in *place* has it: relative, unless it was given as a path from the root and lies elsewhere."""
+def _relative(path: Path, folder: Path) -> str:
+    """As the recipe in *folder* has it: relative, unless it was given as a path from the root and lies elsewhere."""
     whole = Path(os.path.abspath(path))
-    if path.is_absolute() and place not in whole.parents:
+    if path.is_absolute() and folder not in whole.parents:
         return whole.as_posix()
-    return Path(os.path.relpath(whole, place)).as_posix()
+    return Path(os.path.relpath(whole, folder)).as_posix()
 
 
 def _file(path: Path, shown: str, pin: Optional[str]) -> _Look:
@@ -141,10 +141,10 @@ def _dims(shape: Optional[Sequence[Any]]) -> str:
     return "[" + ",".join(str(d) if isinstance(d, int) and d >= 0 else "?" for d in shape) + "]"
 
 
-def _spec(model: str, place: Path) -> _Look:
+def _spec(model: str, folder: Path) -> _Look:
     path, _, factory = model.rpartition(":")
     step = step_for(model) or "to-static"
-    shown = f"{_relative(Path(path), place)}:{factory}" if path.endswith(".py") else model
+    shown = f"{_relative(Path(path), folder)}:{factory}" if path.endswith(".py") else model
     return _Look([f"spec: {_quoted(shown)}"], step, notes=[_SAY])
 
 

@@ -41,7 +41,7 @@ class Step:
         reads: parameter → a file or folder; the hash of what is in it is part of the step's key. A name that begins
             with + is no parameter: there are others that say the same with a path.
         made_by: parameter → the step that made what it reads.
-        places: parameter → where the output goes, relative to the recipe's folder.
+        outputs_at: parameter → where the output goes, relative to the recipe's folder.
         options: the other parameters; + as above.
         hidden: options that are no part of the key, because another field says the same without a path.
         outputs: files and folders that are made, relative to the recipe's folder.
@@ -56,7 +56,7 @@ class Step:
     line: int
     reads: dict[str, Path] = field(default_factory=dict)
     made_by: dict[str, str] = field(default_factory=dict)
-    places: dict[str, str] = field(default_factory=dict)
+    outputs_at: dict[str, str] = field(default_factory=dict)
     options: dict[str, Any] = field(default_factory=dict)
     hidden: dict[str, Any] = field(default_factory=dict)
     outputs: list[str] = field(default_factory=list)
@@ -70,7 +70,7 @@ class Step:
             **self.options,
             **self.hidden,
             **{name: str(path) for name, path in self.reads.items()},
-            **{name: str(folder / place) for name, place in self.places.items()},
+            **{name: str(folder / location) for name, location in self.outputs_at.items()},
         }
 
 
@@ -144,7 +144,7 @@ class _Planner:
         if source.spec is None:
             raise self._bad(spec, "needs a source with spec:", "spec: pkg.module:factory, file.py:factory or a name")
         self._spec(step, "layer", source.spec)
-        step.places["path"] = "to-static"
+        step.outputs_at["path"] = "to-static"
         step.options.update({"folder": True, "arguments": source.arguments, "trust": source.trust, "format": "pdmodel"})
         step.options["input_spec"] = self.recipe.inputs or None
         if self.found.weights is not None:
@@ -171,7 +171,7 @@ class _Planner:
         for i, plugin in enumerate(step.options.pop("plugins", [])):
             step.reads[f"+plugin{i}"] = self.recipe.folder / plugin
             step.hidden.setdefault("plugins", []).append(str(self.recipe.folder / plugin))
-        step.places["out"] = spec.name
+        step.outputs_at["out"] = spec.name
         step.options["inputs"] = self.recipe.inputs
         self._conversion(step)
 
@@ -222,7 +222,7 @@ class _Planner:
             step.reads["weights"] = self.found.weights
         step.options.update({"arguments": source.arguments, "trust": source.trust, "inputs": self.recipe.inputs})
         step.options.update({name: serving[name] for name in ("feed_alias", "fetch_alias") if name in serving})
-        step.places["out"] = spec.name
+        step.outputs_at["out"] = spec.name
         self._conversion(step)
         step.product = f"{spec.name}/serving_server"
         self.server = spec.name
@@ -236,19 +236,19 @@ class _Planner:
         self._compared(step)
         if step.options["verify"] and step.reads["path"] == self.found.source:
             step.options["inputs"] = self.recipe.inputs
-        step.places["out"] = f"{spec.name}/model.onnx"
+        step.outputs_at["out"] = f"{spec.name}/model.onnx"
         step.outputs = [f"{spec.name}/model.{end}" for end in ("onnx", "report.json", NAME)]
         step.record = step.outputs[2]
 
     def _downgrade(self, step: Step, spec: StepSpec) -> None:
         self._model(step, spec, "path")
-        step.places["out"] = "downgrade"
+        step.outputs_at["out"] = "downgrade"
         step.options.update({"target": self.recipe.target, "force": True})
         step.outputs = ["downgrade"]
 
     def _half(self, step: Step, spec: StepSpec) -> None:
         self._model(step, spec, "path")
-        step.places["out"] = "half"
+        step.outputs_at["out"] = "half"
         step.options.update({"target": self.recipe.target, "force": True})
         step.options.setdefault("verify", True)
         calibrate = step.options.pop("calibrate", False)
@@ -268,13 +268,13 @@ class _Planner:
             if step_for(source) != "onnx2paddle":
                 raise self._bad(spec, "takes a Paddle model or an .onnx file", "a conversion comes first")
             step.reads["path"] = source
-            step.places["out"] = "edit/model.onnx"
+            step.outputs_at["out"] = "edit/model.onnx"
             step.outputs = ["edit"]
             step.product, step.record = "edit/model.onnx", f"edit/model.{NAME}"
             self.edited = self.folder / step.product
         else:
             self._model(step, spec, "path")
-            step.places["out"] = "edit"
+            step.outputs_at["out"] = "edit"
             step.outputs = ["edit"]
         step.options["force"] = True
         step.options.setdefault("tolerance", self.recipe.verification.get("tolerance"))
@@ -288,7 +288,7 @@ class _Planner:
         self._model(step, spec, "path")
         if self.found.data is None:
             raise self._bad(spec, "needs real inputs to calibrate with", "verification: {data: inputs.npz}")
-        step.places["out"] = "quantize"
+        step.outputs_at["out"] = "quantize"
         step.options.update({"target": self.recipe.target, "force": True})
         step.options["runtime"] = self.recipe.verification.get("runtime")
         step.reads["data"] = self.found.data
@@ -298,7 +298,7 @@ class _Planner:
         self._model(step, spec, "path")
         serving = self.recipe.serving
         server, client = serving.get("server", "serving_server"), serving.get("client", "serving_client")
-        step.places["out"] = "."
+        step.outputs_at["out"] = "."
         step.options.update({"serving_server": server, "serving_client": client, "target": self.recipe.target})
         for name in ("fetch_order", "feed_alias", "fetch_alias"):
             if name in serving:
@@ -430,5 +430,5 @@ def ingredients(step: Step, inputs: Mapping[str, Any], versions: Mapping[str, st
         "options": step.options,
         "inputs": dict(inputs),
         "versions": dict(versions),
-        "outputs": step.places,
+        "outputs": step.outputs_at,
     }

@@ -97,9 +97,9 @@ def resolve(
     name = file_name(text)
     if (home / name).exists():
         return home / name
-    with staged(home, force=True) as place:
-        fetch_whole(text, place / name, progress)
-        _same(text, place / name, _hashes(place / name), pin)
+    with staged(home, force=True) as stage:
+        fetch_whole(text, stage / name, progress)
+        _same(text, stage / name, _hashes(stage / name), pin)
     return home / name
 
 
@@ -179,12 +179,12 @@ def _pin(path: Path, hashes: list[FileHash]) -> str:
 def _packaged(text: str, install: Optional[str]) -> Path:
     name, _, inner = text[len(PACKAGE) :].partition("/")
     found = importlib.util.find_spec(name) if name.isidentifier() else None
-    places = list(found.submodule_search_locations or []) if found is not None else []
-    if not places:
+    folders = list(found.submodule_search_locations or []) if found is not None else []
+    if not folders:
         raise MissingDependencyError(
             f"{text}: the Python package {name!r} is not installed", f"pip install {install or name}"
         )
-    return Path(places[0]) / inner
+    return Path(folders[0]) / inner
 
 
 def fetch_whole(text: str, target: Path, progress: Callable[[str], Any] = lambda text: None) -> None:
@@ -196,10 +196,10 @@ def fetch_whole(text: str, target: Path, progress: Callable[[str], Any] = lambda
     progress(f"fetching {text}")
     fetch(text, target)
     for name in _external(target):
-        place = address_beside(text, name)
-        progress(f"fetching {place}")
+        address = address_beside(text, name)
+        progress(f"fetching {address}")
         try:
-            fetch(place, target.parent / name)
+            fetch(address, target.parent / name)
         except MconvError as e:
             e.hint = f"{target.name} has its weights in it" if isinstance(e, NotAModelError) else e.hint
             raise
@@ -254,9 +254,9 @@ def fetch(text: str, target: Path) -> None:
             inner = Path(file[len(root) :]) if file.startswith(root) else None
             if inner is not None and (inner.is_absolute() or ".." in inner.parts):
                 raise UsageError(f"{text}: {file!r} leads out of the folder")
-            place = target if inner is None else target / inner
-            place.parent.mkdir(parents=True, exist_ok=True)
-            with system.open(file, "rb") as source, open(place, "wb") as sink:
+            written = target if inner is None else target / inner
+            written.parent.mkdir(parents=True, exist_ok=True)
+            with system.open(file, "rb") as source, open(written, "wb") as sink:
                 _copy(text, source, sink)
     except MconvError:
         raise

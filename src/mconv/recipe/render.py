@@ -261,8 +261,8 @@ def github_annotations(result: RunResult, title: str = "mconv run") -> list[str]
     """Workflow commands that mark what failed, and warnings, in the files of a pull request."""
     found = []
     for recipe, step in cases(result):
-        place = os.path.relpath(recipe.file, os.environ.get("GITHUB_WORKSPACE") or os.curdir)
-        where = f"file={_property(place)},line={step.line}"
+        path = os.path.relpath(recipe.file, os.environ.get("GITHUB_WORKSPACE") or os.curdir)
+        where = f"file={_property(path)},line={step.line}"
         head = _property(f"{title}: {recipe.name}: {step.name}")
         if step.status == FAILED and step.error is not None:
             found.append(f"::error {where},title={head}::{_data(chr(10).join(_detail(step)))}")
@@ -275,9 +275,9 @@ def wrong_recipe(error: MconvError, title: str = "mconv run") -> list[str]:
     found = re.match(r"(?P<file>.+?\.ya?ml):(?P<line>\d+): (?P<what>.*)", error.message, re.DOTALL)
     if found is None:
         return []
-    place = os.path.relpath(found["file"], os.environ.get("GITHUB_WORKSPACE") or os.curdir)
+    path = os.path.relpath(found["file"], os.environ.get("GITHUB_WORKSPACE") or os.curdir)
     text = f"{found['what']}\n{error.hint}" if error.hint else found["what"]
-    return [f"::error file={_property(place)},line={found['line']},title={_property(title)}::{_data(text)}"]
+    return [f"::error file={_property(path)},line={found['line']},title={_property(title)}::{_data(text)}"]
 
 
 def _data(text: str) -> str:

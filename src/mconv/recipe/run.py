@@ -201,10 +201,10 @@ class _Run:
             if parameter in step.made_by:
                 continue
             for file in record["sources"]:
-                for place in (path / file["name"], path.parent / file["name"]):
+                for candidate in (path / file["name"], path.parent / file["name"]):
                     with contextlib.suppress(MconvError):
-                        if place.is_file() and self.hashes.of(place) == file[BLAKE3]:
-                            depends[os.path.abspath(place)] = file[BLAKE3]
+                        if candidate.is_file() and self.hashes.of(candidate) == file[BLAKE3]:
+                            depends[os.path.abspath(candidate)] = file[BLAKE3]
         return known, depends
 
     def _child(self, step: Step) -> dict[str, Any]:

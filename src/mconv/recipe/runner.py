@@ -36,8 +36,8 @@ def run(chosen: Run) -> RunResult:
     profile = chosen.profile
     if profile is not None and not any(has_profile(f, profile) for f in files):
         raise UsageError(f"--profile {profile}: none of the recipes has it")
-    place = Path(os.path.abspath(chosen.out))
-    planned = [Job(load(f, profile=profile, settings=chosen.settings), place, chosen.force) for f in files]
+    folder = Path(os.path.abspath(chosen.out))
+    planned = [Job(load(f, profile=profile, settings=chosen.settings), folder, chosen.force) for f in files]
     seen: dict[str, Path] = {}
     for job in planned:
         other = seen.setdefault(job.recipe.name, job.recipe.file)
@@ -46,14 +46,14 @@ def run(chosen: Run) -> RunResult:
                 f"{other} and {job.recipe.file}: both are called {job.recipe.name!r}", "give one a `name:`"
             )
     try:
-        place.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
     except OSError as e:
-        raise OutputExistsError(f"{place}: cannot be made ({e.strerror})", "--out names another folder") from None
-    result = RunResult(str(place), where(planned, chosen.jobs, chosen.progress), time.perf_counter() - start)
+        raise OutputExistsError(f"{folder}: cannot be made ({e.strerror})", "--out names another folder") from None
+    result = RunResult(str(folder), where(planned, chosen.jobs, chosen.progress), time.perf_counter() - start)
     try:
-        cache.write(place / SUMMARY, result.summary())
+        cache.write(folder / SUMMARY, result.summary())
     except OSError as e:
-        raise OutputExistsError(f"{place / SUMMARY}: cannot be written ({e.strerror})") from None
+        raise OutputExistsError(f"{folder / SUMMARY}: cannot be written ({e.strerror})") from None
     return result
 
 

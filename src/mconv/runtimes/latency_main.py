@@ -64,7 +64,7 @@ class OnOpenVINO:
         self.model = core.compile_model(model, "CPU", options)
         self.request = self.model.create_infer_request()
         self.inputs = [port.get_any_name() for port in self.model.inputs]
-        self.names = [name_of(port, place) for place, port in enumerate(self.model.outputs)]
+        self.names = [name_of(port, index) for index, port in enumerate(self.model.outputs)]
 
     def run(self, feed):
         import numpy as np
@@ -75,8 +75,8 @@ class OnOpenVINO:
         return self.names, values, [value.dtype.name for value in values]
 
 
-def name_of(port, place):
-    return port.get_any_name() if port.get_names() else f"output {place}"
+def name_of(port, position):
+    return port.get_any_name() if port.get_names() else f"output {position}"
 
 
 ENGINES = {"predictor": OnPredictor, "onnxruntime": OnOnnxRuntime, "openvino": OnOpenVINO}

@@ -141,8 +141,8 @@ def wait_until_ready(service, ports, timeout, health=None):
     deadline = time.time() + timeout
     waits = [] if health is None else [(healthy, health, "")]
     waits += [(listens, port, f" (port {port})") for port in ports]
-    for ready, place, where in waits:
-        while not ready(place):
+    for ready, address, where in waits:
+        while not ready(address):
             if service.poll() is not None:
                 raise RuntimeError(f"the service ended with status {service.returncode} before it was ready")
             if time.time() > deadline:

@@ -98,9 +98,9 @@ class Service:
             UnsupportedError: the server cannot read the model.
         """
         for name, text in self.files.items():
-            place = folder / name
-            place.parent.mkdir(parents=True, exist_ok=True)
-            place.write_text(text, encoding="utf-8")
+            target = folder / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_text(text, encoding="utf-8")
         for name, source in self.copies.items():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             copy_file(source, folder / name)

@@ -55,13 +55,13 @@ def read(source: str, server: Path) -> tuple[str, Source]:
         CorruptModelError: the file is damaged.
     """
     # *server* is a copy that nobody knows of: what is wrong with it is said of its source
-    place = Path(source).parent if Path(source).is_file() else Path(source)
+    folder = Path(source).parent if Path(source).is_file() else Path(source)
     try:
         name, stage = _read(source, server)
     except MconvError as e:
-        e.message = e.message.replace(str(server), str(place))
+        e.message = e.message.replace(str(server), str(folder))
         raise
-    return name, replace(stage, described=replace(stage.described, path=place / DESCRIPTION))
+    return name, replace(stage, described=replace(stage.described, path=folder / DESCRIPTION))
 
 
 def _read(source: str, server: Path) -> tuple[str, Source]:

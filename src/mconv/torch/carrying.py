@@ -30,14 +30,14 @@ def carried_class() -> Any:
         Args:
             module: the ``torch.nn.Module``.
             inputs: names of the module's own inputs.
-            places: name of the input → full name of the buffer.
+            positions: name of the input → full name of the buffer.
         """
 
-        def __init__(self, module: Any, inputs: Sequence[str], places: Mapping[str, str]):
+        def __init__(self, module: Any, inputs: Sequence[str], positions: Mapping[str, str]):
             super().__init__()
             self.module = module
-            self.names = (*inputs, *places)
-            self.places = dict(places)
+            self.names = (*inputs, *positions)
+            self.paths = dict(positions)
             parameters = [inspect.Parameter(n, inspect.Parameter.POSITIONAL_OR_KEYWORD) for n in self.names]
 
             def forward(*args: Any, **kwargs: Any) -> dict[str, Any]:
@@ -49,9 +49,9 @@ def carried_class() -> Any:
         def answer(self, inputs: dict[str, Any]) -> dict[str, Any]:
             """The results by their names, and the buffers by those of their inputs with ``_out``."""
             inputs = dict(inputs)
-            owners = {n: self.owner(path) for n, path in self.places.items()}
+            owners = {n: self.owner(path) for n, path in self.paths.items()}
             before = {n: getattr(*where) for n, where in owners.items()}
-            given = {n: inputs.pop(n) for n in self.places}
+            given = {n: inputs.pop(n) for n in self.paths}
             try:
                 for name, (owner, attribute) in owners.items():
                     setattr(owner, attribute, given[name].clone())  # forward may write into it
@@ -69,7 +69,7 @@ def carried_class() -> Any:
     return Carried
 
 
-def places(names: Sequence[str], taken: Sequence[str]) -> dict[str, str]:
+def carried_paths(names: Sequence[str], taken: Sequence[str]) -> dict[str, str]:
     """Name of the input for each buffer → its full name.
 
     Raises:

@@ -24,9 +24,9 @@ def decisions(call: Callable[[], Any]) -> list[str]:
     class Noting(TorchFunctionMode):
         def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Optional[dict] = None) -> Any:
             if func in read:
-                place = caller()
-                if place and place not in found:
-                    found.append(place)
+                location = caller()
+                if location and location not in found:
+                    found.append(location)
             return func(*args, **(kwargs or {}))
 
     with Noting():
@@ -35,12 +35,12 @@ def decisions(call: Callable[[], Any]) -> list[str]:
 
 
 def branches(answers: Mapping[str, bool]) -> Any:
-    """A context manager within which a tensor that Python asks for true or false gives the answer of its place.
+    """A context manager within which a tensor that Python asks for true or false gives the answer of its location.
 
     Args:
-        answers: place (``/path/net.py:12``) → the answer; at other places the tensor says it.
+        answers: location (``/path/net.py:12``) → the answer; at other locations the tensor says it.
 
-    What it yields has ``seen``: place → the answers that tensors gave there, where none was given; and ``codes``: the
+    What it yields has ``seen``: location → the answers that tensors gave there, where none was given; and ``codes``: the
     code of the functions that asked.
     """
     import torch
@@ -55,13 +55,13 @@ def branches(answers: Mapping[str, bool]) -> Any:
         def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Optional[dict] = None) -> Any:
             if func is not asks and not (func is item and args[0].dtype is torch.bool):
                 return func(*args, **(kwargs or {}))
-            place = caller()
-            if place in answers:
+            location = caller()
+            if location in answers:
                 self.codes.add(sys._getframe(1).f_code)
-                return answers[place]
+                return answers[location]
             found = func(*args, **(kwargs or {}))
-            if place and isinstance(found, bool):
-                self.seen.setdefault(place, set()).add(found)
+            if location and isinstance(found, bool):
+                self.seen.setdefault(location, set()).add(found)
             return found
 
     made = Branches()

@@ -34,7 +34,7 @@ class Exported:
         notes: what a user should know, such as dimensions that torch fixed.
         seconds: time by phase.
         restrictions: what torch assumed of the open sizes.
-        loops: places of loops over what a mask selects, which run over all of its rows (:mod:`mconv.torch.selected`).
+        loops: locations of loops over what a mask selects, which run over all of its rows (:mod:`mconv.torch.selected`).
     """
 
     program: Any
@@ -73,7 +73,7 @@ def export(
         examples: input → torch tensor to trace with; batch and length of at least 2, as torch fixes sizes of 0 and 1.
         dims: input → names of its dimensions; those with a name are dynamic.
         strict: which of torch.export's two modes; None tries the non-strict one first, then the strict one.
-        answers: place of a decision by values → its outcome (:mod:`mconv.torch.decisions`); for the non-strict mode.
+        answers: location of a decision by values → its outcome (:mod:`mconv.torch.decisions`); for the non-strict mode.
 
     Raises:
         UnsupportedError: torch.export fails in every mode asked for; the message has torch's reason.
@@ -115,7 +115,7 @@ def export(
     how = "; ".join([label, *(f"not {r}" for r in reasons)])
     made = prepared(program, {n: list(d) for n, d in dims.items()}, how)
     made.seconds = {**seconds, **made.seconds}
-    made.loops = rows.places
+    made.loops = rows.locations
     made.restrictions = restrictions(program, dims, sizes_of(examples, dims), made.inputs)
     return made
 
@@ -172,9 +172,9 @@ def output_names(program: Any) -> list[Optional[str]]:
     count = spec.num_leaves
     tree = _pytree.tree_unflatten(list(range(count)), spec)
     names: list[Optional[str]] = [None] * count
-    for name, place in named_leaves(tree):
-        if isinstance(place, int) and not isinstance(place, bool):
-            names[place] = name
+    for name, index in named_leaves(tree):
+        if isinstance(index, int) and not isinstance(index, bool):
+            names[index] = name
     return names
 
 

@@ -32,7 +32,7 @@ class Written:
         path: the file.
         how: which exporter wrote it, and what the other one said.
         seconds: how long that took.
-        decisions: places of the module that decide by the values of the inputs, where the file always decides as for
+        decisions: locations of the module that decide by the values of the inputs, where the file always decides as for
             the inputs traced with: ``net.py:12``.
     """
 
@@ -141,7 +141,7 @@ def _decided(task: _Task) -> list[str]:
     copies = {n: t.clone() for n, t in task.examples.items()}
     try:
         with torch.no_grad(), quiet():
-            return [os.path.basename(place) for place in decisions(lambda: task.module(**copies))]
+            return [os.path.basename(location) for location in decisions(lambda: task.module(**copies))]
     except Exception:  # noqa: BLE001 - a module that such a mode breaks is exported as one that decides nothing
         return []
     finally:

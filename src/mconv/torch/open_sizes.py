@@ -78,7 +78,7 @@ def _einsum(equation: Any, *operands: Any) -> Any:
 
         shapes = [[s.node.hint if _is_open(s) else int(s) for s in o.shape] for o in operands]
         pairs = opt_einsum.contract_path(equation, *shapes, shapes=True, optimize="auto")[0]
-        order = [place for pair in pairs for place in pair] if all(len(p) == 2 for p in pairs) else None
+        order = [position for pair in pairs for position in pair] if all(len(p) == 2 for p in pairs) else None
     return torch._VF.einsum(equation, operands, path=order)
 
 

@@ -51,15 +51,15 @@ def identity(ctx: AtenContext, x: Value, indices: Sequence[Optional[Value]]) -> 
     nodes = ctx.node.args[1]
     if len(indices) != len(shape) or any(n is None for n in nodes):
         return None
-    places = [_counts_along(ctx, n) for n in nodes]
-    if any(p is None for p in places) or len(set(places)) != len(places):
+    positions = [_counts_along(ctx, n) for n in nodes]
+    if any(p is None for p in positions) or len(set(positions)) != len(positions):
         return None
     rank = len(ctx.out_shape)
-    sizes = [ctx.out_shape[p] for p in places]  # type: ignore[index]
+    sizes = [ctx.out_shape[p] for p in positions]  # type: ignore[index]
     if any(a != b for a, b in zip(sizes, shape)):
         return None
-    order = sorted(range(len(shape)), key=lambda i: places[i] or 0)
+    order = sorted(range(len(shape)), key=lambda i: positions[i] or 0)
     target: list[D.Dim] = [1] * rank
-    for i, p in enumerate(places):
+    for i, p in enumerate(positions):
         target[p] = shape[i]  # type: ignore[index]
     return reshape(ctx, transpose(ctx, x, order), target)

@@ -184,9 +184,9 @@ def breaking(
 
 def _moves(steps: Sequence[Sequence[int]]) -> Iterator[tuple[int, ...]]:
     """One size changed at a time, then several."""
-    for place, choices in enumerate(steps):
+    for index, choices in enumerate(steps):
         for choice in choices:
-            yield tuple(choice if i == place else 0 for i in range(len(steps)))
+            yield tuple(choice if i == index else 0 for i in range(len(steps)))
     if len(steps) > 1:
         yield from itertools.product(*steps)
 

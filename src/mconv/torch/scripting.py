@@ -33,8 +33,8 @@ def export_script(module: Any, examples: Mapping[str, Any], dims: Mapping[str, S
         from torch._export import converter
 
         # it asks for every size to be dynamic; here those that the user wants are
-        place = mock.patch.object(converter, "_tree_map_with_path", lambda function, tree: shapes)
-        with torch.no_grad(), dynamic_sizes(), quiet(), place:
+        patch = mock.patch.object(converter, "_tree_map_with_path", lambda function, tree: shapes)
+        with torch.no_grad(), dynamic_sizes(), quiet(), patch:
             program = converter.TS2EPConverter(module, tuple(examples.values()), {}).convert()
     except Exception as e:  # noqa: BLE001 - whatever the converter raises is its reason
         raise UnsupportedError(

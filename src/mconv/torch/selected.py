@@ -17,7 +17,7 @@ _MOST = 512  # rows that are unrolled
 def every_row() -> Any:
     """A context manager within which such a loop runs over all rows of its mask.
 
-    What it yields has ``places``: where such loops are, ``net.py:12``; and ``left_out``: whether at any of them a row was
+    What it yields has ``locations``: where such loops are, ``net.py:12``; and ``left_out``: whether at any of them a row was
     not selected, where the values are known.
     """
     import torch
@@ -28,7 +28,7 @@ def every_row() -> Any:
     shown = torch.Tensor.__format__
 
     class EveryRow(TorchFunctionMode):
-        places: list[str] = []
+        locations: list[str] = []
         left_out = False
         masks: dict[int, tuple[Any, int]] = {}
 
@@ -42,9 +42,9 @@ def every_row() -> Any:
                 return made
             if func in apart and id(args[0]) in self.masks and (args[1:] or (kwargs.get("dim", 0),)) == (0,):
                 selected, rows = self.masks[id(args[0])]
-                place = caller()
-                if place not in self.places:
-                    self.places.append(place)
+                location = caller()
+                if location not in self.locations:
+                    self.locations.append(location)
                 taken = selected.shape[0]
                 self.left_out |= type(taken) is int and taken < rows
                 return tuple(torch.tensor([row]) for row in range(rows))
@@ -53,12 +53,12 @@ def every_row() -> Any:
             return func(*args, **kwargs)
 
     made = EveryRow()
-    made.places, made.masks = [], {}
+    made.locations, made.masks = [], {}
     return made
 
 
 def same_type() -> Any:
-    """A context manager within which ``Module.to`` of what is of that type and place already does nothing at all.
+    """A context manager within which ``Module.to`` of what is of that type and location already does nothing at all.
 
     A trace cannot exchange parameters, as ``Module.to`` does even where nothing changes.
     """

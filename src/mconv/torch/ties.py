@@ -37,8 +37,8 @@ def ties() -> Any:
             left_out = (numbers == last).sum(dim) > (taken == last).sum(dim)
             if bool(left_out.any()):
                 equal = int((numbers == last).sum(dim).max())
-                place = os.path.basename(caller())
-                text = f"{place} takes {k} of {numbers.shape[dim]} numbers, of which {equal} are equal"
+                location = os.path.basename(caller())
+                text = f"{location} takes {k} of {numbers.shape[dim]} numbers, of which {equal} are equal"
                 if text not in self.found:
                     self.found.append(text)
 

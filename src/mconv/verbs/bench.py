@@ -125,11 +125,11 @@ def _model(candidate: Opened, first: Opened, specs: Sequence[InputSpec], referen
     own = [s.name for s in _specs(candidate)]
     inputs, _ = pairs([s.name for s in specs], own, first.feed_alias, candidate.feed_alias, "inputs")
     names = _outputs(candidate)
-    places = None
+    indices = None
     if names is not None:
         outputs, _ = pairs(reference.names, names, first.fetch_alias, candidate.fetch_alias, "outputs")
-        places = [names.index(outputs[name]) for name in reference.names]
-    return Model(candidate.name, onnx, files, inputs, candidate.types(), places)
+        indices = [names.index(outputs[name]) for name in reference.names]
+    return Model(candidate.name, onnx, files, inputs, candidate.types(), indices)
 
 
 def _outputs(candidate: Opened) -> Optional[list[str]]:
@@ -174,8 +174,8 @@ def _random(specs: Sequence[InputSpec], told: Sequence[str]) -> list[dict[str, n
 def _following(sizes: Sizes, dims: Sequence[Optional[int]]) -> Sizes:
     """What the open sizes of the other inputs become beside one of these."""
 
-    def at(place: int, usual: Optional[tuple[int, ...]]) -> Any:
-        size = dims[place] if place < len(dims) else None
+    def at(axis: int, usual: Optional[tuple[int, ...]]) -> Any:
+        size = dims[axis] if axis < len(dims) else None
         return usual if size is None else (size,)
 
     sizes = replace(sizes, batch=at(0, sizes.batch))

@@ -92,14 +92,14 @@ def convert_many(chosen: Convert) -> ConvertedMany:
     """
     sources = expanded(chosen.source)
     out = Path(chosen.out)
-    places: dict[str, str] = {}
+    by_name: dict[str, str] = {}
     for source in sources:
         name = name_of(source)
-        if name in places:
-            raise UsageError(f"{places[name]} and {source} would both go to {out / name}", "convert one of them alone")
-        places[name] = source
+        if name in by_name:
+            raise UsageError(f"{by_name[name]} and {source} would both go to {out / name}", "convert one of them alone")
+        by_name[name] = source
     result = ConvertedMany(True, str(out), [])
-    for name, source in places.items():
+    for name, source in by_name.items():
         one = OneConverted(source, str(out / name))
         result.models.append(one)
         started = time.perf_counter()

@@ -80,15 +80,15 @@ def edit(source: OnnxModel, chosen: Edit, scratch: Path) -> Edited:
     model.notes = []
     fixed = fix_inputs(model, loading.arguments_of(chosen.constants, "--const", any_name=True))
     graph = model.proto.graph
-    places = open_sizes.resolve(sizes.sized(graph), open_sizes.given(chosen.dims))
-    sizes.fix(graph, places)
+    dimensions = open_sizes.resolve(sizes.sized(graph), open_sizes.given(chosen.dims))
+    sizes.fix(graph, dimensions)
     infos, why = sizes.infer(model.proto)
-    made = Edited(model, [], [], {f"{name}.{axis}": size for (name, axis), size in places.items()}, fixed)
+    made = Edited(model, [], [], {f"{name}.{axis}": size for (name, axis), size in dimensions.items()}, fixed)
     _cut(model.proto, infos, chosen)
     if why is not None:
         made.notes.append(why)
     made.inputs, made.outputs = fed(graph), [o.name for o in graph.output]
-    if places:
+    if dimensions:
         sizes.note(graph, infos)
     if chosen.fold:
         made.folded = _fold(model, infos, chosen, scratch)

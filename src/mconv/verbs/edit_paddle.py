@@ -149,11 +149,11 @@ def _set_sizes(program: Program, chosen: Edit, alias: Mapping[str, str]) -> dict
     for name, size in open_sizes.given(chosen.dims).items():
         stem, dot, axis = name.rpartition(".")
         wanted[f"{alias[stem]}.{axis}" if dot and stem in alias else name] = size
-    places = open_sizes.resolve(sized(program), wanted)
+    dimensions = open_sizes.resolve(sized(program), wanted)
     ports = {p.name: p for p in program.feeds}
-    for (name, place), number in places.items():
-        ports[name].var.desc.type.lod_tensor.tensor.dims[place] = number
-    return {f"{name}.{place}": number for (name, place), number in places.items()}
+    for (name, dim), number in dimensions.items():
+        ports[name].var.desc.type.lod_tensor.tensor.dims[dim] = number
+    return {f"{name}.{dim}": number for (name, dim), number in dimensions.items()}
 
 
 def _cut(program: Program, chosen: Edit, own: Callable[[str], str]) -> Program:
@@ -173,12 +173,12 @@ def settle(source: Source, made: Edited, chosen: Edit, runtime: Runtime, scratch
     Raises:
         RuntimeFailedError: it cannot be run.
     """
-    place = scratch / "settled"
-    place.mkdir()
+    folder = scratch / "settled"
+    folder.mkdir()
     try:
-        _settle(made, chosen, runtime, *write_model(made.program, made.params.items(), place))
+        _settle(made, chosen, runtime, *write_model(made.program, made.params.items(), folder))
     except RuntimeFailedError as e:
-        e.message = e.message.replace(f"{place}/inference.pdmodel", "the edited model")
+        e.message = e.message.replace(f"{folder}/inference.pdmodel", "the edited model")
         if made.sizes:
             e.hint = f"does the model take {edit_ends.told(made.sizes)}?" + (f" {e.hint}" if e.hint else "")
         raise
@@ -265,39 +265,39 @@ def write(made: Edited, folder: Path, style: str) -> tuple[Path, Optional[Path]]
         write_combined(params, items)
     else:
         params = None
-        places = _separate_places(folder, [name for name, _ in items])
+        paths = _separate_paths(folder, [name for name, _ in items])
         for name, source in items:
-            place = places[name]
-            place.parent.mkdir(parents=True, exist_ok=True)
-            write_combined(place, [(name, source)])
+            own = paths[name]
+            own.parent.mkdir(parents=True, exist_ok=True)
+            write_combined(own, [(name, source)])
     path.write_bytes(program.to_bytes())
     return path, params
 
 
-def _separate_places(folder: Path, names: Sequence[str]) -> dict[str, Path]:
+def _separate_paths(folder: Path, names: Sequence[str]) -> dict[str, Path]:
     """Where the file of each weight goes.
 
     Raises:
         UntrustedError, CorruptModelError: a name cannot be that of a file in the folder.
         UnsupportedError: it is that of another file, or of a folder that another name needs.
     """
-    places = {}
+    paths = {}
     for name in names:
         try:
-            places[name] = separate_path(folder, name)
+            paths[name] = separate_path(folder, name)
         except (UntrustedError, CorruptModelError) as e:
             e.message = e.message.replace(f"{folder}: ", "--weights separate: ")
             e.hint = e.hint or "--rename gives the weight another name"
             raise
-    owner = {place: name for name, place in places.items()}
+    owner = {path: name for name, path in paths.items()}
     taken = {folder / name for name in _TAKEN}
-    for name, place in places.items():
-        if place in taken or owner[place] != name or any(p in owner or p in taken for p in place.parents):
+    for name, path in paths.items():
+        if path in taken or owner[path] != name or any(p in owner or p in taken for p in path.parents):
             raise UnsupportedError(
                 f"--weights separate: a weight is called {printable(name, 80)!r}, as another file, or one below it",
                 "--rename gives the weight another name",
             )
-    return places
+    return paths
 
 
 _TAKEN = frozenset({"__model__", "report.json", "provenance.json"})

@@ -81,13 +81,13 @@ class Part:
         self.runner.__exit__(kind, error, trace)
 
 
-def picked(answers: Answers, places: Sequence[int], names: Sequence[str]) -> Answers:
+def picked(answers: Answers, indices: Sequence[int], names: Sequence[str]) -> Answers:
     """Some of the answers, under these names."""
     return replace(
         answers,
         names=list(names),
-        outputs=[[row[i] for i in places] for row in answers.outputs],
-        dtypes=[[row[i] for i in places] for row in answers.dtypes],
+        outputs=[[row[i] for i in indices] for row in answers.outputs],
+        dtypes=[[row[i] for i in indices] for row in answers.dtypes],
     )
 
 
@@ -179,10 +179,10 @@ def prove_paddle(
     first: Optional[Proof] = None
     if found.era is Era.PIR:
         # what is inside of a .json has no names: the program made of it, which is compared with it first, has
-        place = scratch / "translated"
-        place.mkdir()
-        files_of = write_model(program, source.params.items(), place)
-        found = ModelFiles(Era.PADDLE2, *files_of, place)
+        folder = scratch / "translated"
+        folder.mkdir()
+        files_of = write_model(program, source.params.items(), folder)
+        found = ModelFiles(Era.PADDLE2, *files_of, folder)
         chosen.progress("verifying: the .json against what it is translated into")
         first = _translation(source, found, runtime, chosen)
         if first.status != PASSED:

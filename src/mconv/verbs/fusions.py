@@ -35,11 +35,11 @@ def fused(path: PathLike, runtime: str, *, onednn: bool = True, timeout: float =
             f"{printable(str(path), 200)}: an ONNX model has no fusions of Paddle",
             "convert it first: `mconv onnx2paddle`",
         )
-    place = runtimes.find(runtime)
-    if place.name.startswith("paddle-1."):
-        raise UsageError(f"{place.label} does not say what its passes match", "take a Paddle of 2.3 or later")
+    interpreter = runtimes.find(runtime)
+    if interpreter.name.startswith("paddle-1."):
+        raise UsageError(f"{interpreter.label} does not say what its passes match", "take a Paddle of 2.3 or later")
     found = files.locate(server_of(where))
-    appended = list(PASSES) if onednn and place.name.startswith("paddle-2.3.") else []
+    appended = list(PASSES) if onednn and interpreter.name.startswith("paddle-2.3.") else []
     params = None if found.separate else found.params
-    version, counts = matched(place, found.program, params, onednn=onednn, passes=appended, timeout=timeout)
-    return Fusions(place.name, version, onednn, appended, [PassMatches(*pair) for pair in counts.items()])
+    version, counts = matched(interpreter, found.program, params, onednn=onednn, passes=appended, timeout=timeout)
+    return Fusions(interpreter.name, version, onednn, appended, [PassMatches(*pair) for pair in counts.items()])

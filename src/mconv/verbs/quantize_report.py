@@ -129,23 +129,23 @@ def judge(
     report.accuracy = {} if before is None or after is None else {"float32": before, "int8": after}
     right = None if before is None or after is None else before - after <= report.limit + 1e-9
     report.outputs = []
-    for place, name in enumerate(names):
-        error = error_of(wanted, got, place)
+    for index, name in enumerate(names):
+        error = error_of(wanted, got, index)
         ok = error is not None and (error <= report.limit if right is None else right)
-        report.outputs.append(QuantizedOutput(name, error, agreement(wanted, got, place), ok))
+        report.outputs.append(QuantizedOutput(name, error, agreement(wanted, got, index), ok))
     return all(row.ok for row in report.outputs)
 
 
 def error_of(
-    wanted: Sequence[Sequence[np.ndarray]], got: Sequence[Sequence[np.ndarray]], place: int
+    wanted: Sequence[Sequence[np.ndarray]], got: Sequence[Sequence[np.ndarray]], index: int
 ) -> Optional[float]:
-    """‖difference‖ / ‖wanted‖ of the output at *place* over all sets; None where one is not finite or the shapes differ.
+    """‖difference‖ / ‖wanted‖ of the output at *index* over all sets; None where one is not finite or the shapes differ.
 
     Of what is no floating point number, the share of elements that differ.
     """
     off = whole = 0.0
     for a_row, b_row in zip(wanted, got):
-        a, b = a_row[place], b_row[place]
+        a, b = a_row[index], b_row[index]
         if a.shape != b.shape or not (np.isfinite(a).all() and np.isfinite(b).all()):
             return None
         if a.dtype.kind == "f":
@@ -159,12 +159,12 @@ def error_of(
 
 
 def agreement(
-    wanted: Sequence[Sequence[np.ndarray]], got: Sequence[Sequence[np.ndarray]], place: int
+    wanted: Sequence[Sequence[np.ndarray]], got: Sequence[Sequence[np.ndarray]], index: int
 ) -> Optional[float]:
-    """The share of rows of the last axis whose largest element is at the same place; None where there is no such axis."""
+    """The share of rows of the last axis whose largest element is at the same position; None where there is no such axis."""
     same = total = 0
     for a_row, b_row in zip(wanted, got):
-        a, b = a_row[place], b_row[place]
+        a, b = a_row[index], b_row[index]
         if a.shape != b.shape or a.dtype.kind != "f" or a.ndim < 2 or a.shape[-1] < 2 or not a.size:
             return None
         same += int((a.argmax(-1) == b.argmax(-1)).sum())

@@ -157,25 +157,25 @@ def _halve(graph: Graph, ask: Callable[[Optional[Part]], bool]) -> None:
 
 
 def _first(
-    places: Sequence[int], part: Callable[[int], Optional[Part]], ask: Callable[[Optional[Part]], bool]
+    indices: Sequence[int], part: Callable[[int], Optional[Part]], ask: Callable[[Optional[Part]], bool]
 ) -> Optional[int]:
-    """The first of *places* whose part fails where the last one's does, and those of all behind one that fails; None where
+    """The first of *indices* whose part fails where the last one's does, and those of all behind one that fails; None where
     none does. Those that have no part are passed over."""
-    high = next((i for i in range(len(places) - 1, -1, -1) if part(places[i]) is not None), -1)
-    if high < 0 or not ask(part(places[high])):
+    high = next((i for i in range(len(indices) - 1, -1, -1) if part(indices[i]) is not None), -1)
+    if high < 0 or not ask(part(indices[high])):
         return None
     low = 0
     while low < high:
         middle = (low + high) // 2
         near = (*range(middle, high), *range(middle - 1, low - 1, -1))
-        at = next((i for i in near if part(places[i]) is not None), None)
+        at = next((i for i in near if part(indices[i]) is not None), None)
         if at is None:
             break
-        if ask(part(places[at])):
+        if ask(part(indices[at])):
             high = at
         else:
             low = at + 1
-    return places[high]
+    return indices[high]
 
 
 def _thin(graph: Graph, ask: Callable[[Optional[Part]], bool], best: Callable[[], Part]) -> None:

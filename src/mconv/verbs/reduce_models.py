@@ -47,8 +47,8 @@ class Model(Protocol):
     path: Path
     graph: Graph
 
-    def write(self, part: Part, place: Path, *, random_weights: bool = False) -> Path:
-        """Write a part into the folder *place*, which it makes; returns the model's file.
+    def write(self, part: Part, folder: Path, *, random_weights: bool = False) -> Path:
+        """Write a part into the folder *folder*, which it makes; returns the model's file.
 
         Args:
             random_weights: numbers of the same type and shape in the place of all weights of more than one.
@@ -99,7 +99,7 @@ class Onnx:
             steps, fed(graph), [o.name for o in graph.output], some, made if names is None else made & names
         )
 
-    def write(self, part: Part, place: Path, *, random_weights: bool = False) -> Path:
+    def write(self, part: Part, folder: Path, *, random_weights: bool = False) -> Path:
         made = copy.copy(self.model)
         made.proto = type(self.model.proto)()
         made.proto.CopyFrom(self.model.proto)
@@ -107,9 +107,9 @@ class Onnx:
         _forget(made.proto)
         if random_weights:
             _randomise(made.proto)
-        place.mkdir(parents=True)
+        folder.mkdir(parents=True)
         external = writing.total(made) > writing.LARGEST
-        return writing.write(made, place / "model.onnx", external=external)[0]
+        return writing.write(made, folder / "model.onnx", external=external)[0]
 
 
 def _forget(proto: Any) -> None:
@@ -154,7 +154,7 @@ def _of_constants(proto: Any) -> Iterator[Any]:
 
 
 def _is_weight(kind: np.dtype, shape: Any) -> bool:
-    """Whether numbers are what was learnt: floating point or 8 bits, and more than one. Others say sizes and places."""
+    """Whether numbers are what was learnt: floating point or 8 bits, and more than one. Others say sizes and positions."""
     return int(np.prod(shape, dtype=np.int64)) > 1 and (kind.kind in "fcV" or kind.itemsize == 1 and kind.kind in "iu")
 
 
@@ -208,7 +208,7 @@ class Paddle:
             made &= names
         self.graph = Graph(steps, [p.name for p in program.feeds], [p.name for p in program.fetches], made, made)
 
-    def write(self, part: Part, place: Path, *, random_weights: bool = False) -> Path:
+    def write(self, part: Part, folder: Path, *, random_weights: bool = False) -> Path:
         program = cut_program(self.program, inputs=part.inputs, outputs=part.outputs)
         for _, op in program.ops():
             for name in _TOLD:
@@ -217,8 +217,8 @@ class Paddle:
         if random_weights:
             params = {name: _random(name, source) for name, source in params.items()}
             _fill_at_random(program)
-        place.mkdir(parents=True)
-        return write_model(program, params.items(), place)[0]
+        folder.mkdir(parents=True)
+        return write_model(program, params.items(), folder)[0]
 
 
 def _fill_at_random(program: Program) -> None:

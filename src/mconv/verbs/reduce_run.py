@@ -102,10 +102,10 @@ class _Inside:
                 answers = self.side.run([self.feed], inside)
             except RuntimeFailedError:
                 return None
-            places = {n: i for i, n in enumerate(answers.names)}
-            if any(n not in places for n in inside):
+            positions = {n: i for i, n in enumerate(answers.names)}
+            if any(n not in positions for n in inside):
                 return None
-            found.update({n: answers.outputs[0][places[n]] for n in inside})
+            found.update({n: answers.outputs[0][positions[n]] for n in inside})
         return found
 
 
@@ -117,28 +117,28 @@ class _Task:
         self.inside = _Inside(None, {})
         self.tried = 0
 
-    def make(self, part: Part, place: Path, *, weights: bool, floats: bool) -> Optional[Path]:
+    def make(self, part: Part, folder: Path, *, weights: bool, floats: bool) -> Optional[Path]:
         """Write a part into a folder; returns its inputs, None where there are none to give.
 
         Args:
             weights: its own, not random ones.
             floats: what the model computed there, not random numbers, of floating point inputs.
         """
-        place.mkdir(parents=True, exist_ok=True)
-        self.write(part, place, random_weights=not weights)
+        folder.mkdir(parents=True, exist_ok=True)
+        self.write(part, folder, random_weights=not weights)
         values = self.inside.at(part.inputs)
         if values is None:
             return None
         if not floats:
             values = {n: random_like(n, v.shape, v.dtype) if v.dtype.kind == "f" else v for n, v in values.items()}
         held: dict[str, Any] = {f"0/{name}": value for name, value in values.items()}
-        np.savez(place / FEEDS, **held)
-        return place / FEEDS
+        np.savez(folder / FEEDS, **held)
+        return folder / FEEDS
 
-    def write(self, part: Part, place: Path, *, random_weights: bool) -> None:
+    def write(self, part: Part, folder: Path, *, random_weights: bool) -> None:
         raise NotImplementedError
 
-    def run(self, part: Part, place: Path, feeds: Optional[Path]) -> Any:
+    def run(self, part: Part, folder: Path, feeds: Optional[Path]) -> Any:
         """Do with the part in a folder what failed."""
         raise NotImplementedError
 
@@ -146,15 +146,15 @@ class _Task:
         """Whether a part fails in the same way."""
         self.tried += 1
         self.say(f"part {self.tried}: {len(self.model.graph.used(part))} operators")
-        place = self.scratch / f"part{self.tried}"
+        folder = self.scratch / f"part{self.tried}"
         try:
             with suppress(MconvError):  # it cannot be cut there
-                feeds = self.make(part, place, weights=weights, floats=floats)
-                error = attempt(lambda: self.run(part, place, feeds))
+                feeds = self.make(part, folder, weights=weights, floats=floats)
+                error = attempt(lambda: self.run(part, folder, feeds))
                 return error is not None and failure_of(error) == self.wanted
             return False
         finally:
-            shutil.rmtree(place, ignore_errors=True)
+            shutil.rmtree(folder, ignore_errors=True)
 
     def reduce(
         self, out: Path, side: Optional[Opened], sets: Sequence[Mapping[str, np.ndarray]], keep: bool
@@ -197,18 +197,18 @@ class _Conversion(_Task):
         self.kind, self.call = kind, call
         self.given = {k: v for k, v in given.items() if k not in _NO_MORE}
 
-    def write(self, part: Part, place: Path, *, random_weights: bool) -> None:
-        self.model.write(part, place / "model", random_weights=random_weights)
+    def write(self, part: Part, folder: Path, *, random_weights: bool) -> None:
+        self.model.write(part, folder / "model", random_weights=random_weights)
 
-    def run(self, part: Part, place: Path, feeds: Optional[Path]) -> Any:
-        return self.call(**self.said(part, place, feeds))
+    def run(self, part: Part, folder: Path, feeds: Optional[Path]) -> Any:
+        return self.call(**self.said(part, folder, feeds))
 
-    def said(self, part: Part, place: Path, feeds: Optional[Path]) -> dict[str, Any]:
+    def said(self, part: Part, folder: Path, feeds: Optional[Path]) -> dict[str, Any]:
         """What is said of the part: what was said of the whole, as far as it has these inputs."""
         names, given = {f.name for f in fields(self.kind)}, dict(self.given)
-        found = place / "model" / "model.onnx"
-        given[source_field(self.kind)] = found if found.exists() else place / "model"
-        given["out"] = elsewhere(given["out"], place)
+        found = folder / "model" / "model.onnx"
+        given[source_field(self.kind)] = found if found.exists() else folder / "model"
+        given["out"] = elsewhere(given["out"], folder)
         shapes = [text for text in given.pop("inputs", ()) if parse_input(text).name in part.inputs]
         if feeds is None and shapes:
             given["inputs"] = shapes
@@ -232,13 +232,13 @@ class _Pair(_Task):
         super().__init__(*rest)
         self.chosen, self.other = chosen, other
 
-    def write(self, part: Part, place: Path, *, random_weights: bool) -> None:
-        self.model.write(part, place / "a", random_weights=random_weights)
+    def write(self, part: Part, folder: Path, *, random_weights: bool) -> None:
+        self.model.write(part, folder / "a", random_weights=random_weights)
         there = Part(tuple(map(carried_name, part.inputs)), tuple(map(carried_name, part.outputs)))
-        self.other.write(there, place / "b", random_weights=random_weights)
+        self.other.write(there, folder / "b", random_weights=random_weights)
 
-    def run(self, part: Part, place: Path, feeds: Optional[Path]) -> None:
-        a, b = (found if (found := place / n / "model.onnx").exists() else place / n for n in ("a", "b"))
+    def run(self, part: Part, folder: Path, feeds: Optional[Path]) -> None:
+        a, b = (found if (found := folder / n / "model.onnx").exists() else folder / n for n in ("a", "b"))
         require_same(verify(replace(self.chosen, a=a, b=b, feeds=feeds, inputs=(), layers=False)))
 
 

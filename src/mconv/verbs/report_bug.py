@@ -82,13 +82,13 @@ def report_bug(chosen: ReportBug) -> BugReport:
         raise UsageError("which command failed?", "mconv report-bug -- onnx2paddle model.onnx out")
     final = Path(chosen.out)
     archive = final.suffix == ".zip"
-    with staged(final, force=chosen.force, file=archive) as place, tempfile.TemporaryDirectory("mconv-bug-") as scratch:
-        folder = Path(scratch) / "report" if archive else place
+    with staged(final, force=chosen.force, file=archive) as stage, tempfile.TemporaryDirectory("mconv-bug-") as scratch:
+        folder = Path(scratch) / "report" if archive else stage
         folder.mkdir(exist_ok=True)
         made = _fill(chosen, folder, Path(scratch) / "run")
         made.out = str(final)
         if archive:
-            with zipfile.ZipFile(place, "x", zipfile.ZIP_DEFLATED) as file:
+            with zipfile.ZipFile(stage, "x", zipfile.ZIP_DEFLATED) as file:
                 for written in made.files:
                     file.write(folder / written.name, f"{final.stem}/{written.name}")
     return made

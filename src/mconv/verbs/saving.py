@@ -58,7 +58,7 @@ def save(
         call = _call(live, input_spec)
         report.warnings += call.notes
         frame.since_start("load")
-        place = stack.enter_context(frame.opened(subject.protect))
+        folder = stack.enter_context(frame.opened(subject.protect))
         expected = expect(live, call, chosen) if verify else Expected()
         if verify and subject.origin is not None:
             chosen.progress(f"running {subject.origin.label}")
@@ -66,12 +66,12 @@ def save(
             report.warnings += subject.origin.notes
         chosen.progress(f"tracing {live.what} with Paddle {live.paddle.__version__}")
         with frame.phase("trace"):
-            made = _traced(live, call, place)
+            made = _traced(live, call, folder)
         report.engine = f"paddle.jit, {made.way}"
         report.warnings += _trace_notes(live, made)
         expected.follow(made.paths)
         with frame.phase("translate"):
-            files = static_files.write(made, call, place, chosen, report)
+            files = static_files.write(made, call, folder, chosen, report)
         frame.wrote(files.program, files.params, files.dense)
         if files.dense is not None:
             report.paddle_operators = paddle_operators(files.dense)
@@ -81,13 +81,13 @@ def save(
             found = proved(expected, call, files, made, chosen, report, against)
             if found.status == FAILED and found.error is None and changes_by_itself(expected, live, call):
                 found.reason += "; the layer itself gives other values each time it is called"
-            _renamed(found, place, frame.destination.failed)
+            _renamed(found, folder, frame.destination.failed)
             return found
 
         frame.prove(proof, failing=_failure)
         assert report.verification is not None
         report.verification.update(against)
-        shutil.rmtree(place / static_files.SCRATCH)
+        shutil.rmtree(folder / static_files.SCRATCH)
         frame.record(subject.record(call))
     return frame
 
@@ -100,9 +100,9 @@ def _call(live: Live, input_spec: Optional[Sequence[Any]]) -> Call:
     return describing.from_specs(input_spec, live.function, live.what)
 
 
-def _traced(live: Live, call: Call, place: Path) -> exporting.Exported:
+def _traced(live: Live, call: Call, folder: Path) -> exporting.Exported:
     try:
-        return exporting.export(live, call, place / static_files.SCRATCH)
+        return exporting.export(live, call, folder / static_files.SCRATCH)
     except exporting.CannotTrace as e:
         reasons = {way: f"{f.where}: {last_words(f.text)}" for way, f in e.failed.items()}
         first = e.failed[exporting.AST].error
@@ -133,11 +133,11 @@ def _trace_notes(live: Live, made: exporting.Exported) -> list[str]:
 # proof --------------------------------------------------------------------------------------------------------------
 
 
-def _renamed(proof: Proof, place: Path, kept: Path) -> None:
+def _renamed(proof: Proof, folder: Path, kept: Path) -> None:
     """Messages name the files where they are in the end."""
-    proof.reason = proof.reason.replace(str(place), str(kept))
+    proof.reason = proof.reason.replace(str(folder), str(kept))
     if proof.error is not None:
-        proof.error.message = proof.error.message.replace(str(place), str(kept))
+        proof.error.message = proof.error.message.replace(str(folder), str(kept))
 
 
 def _failure(proof: Proof, kept: Path, report: Report, advice: str) -> MconvError:

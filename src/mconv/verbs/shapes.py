@@ -155,11 +155,11 @@ def _by_profile(option: str, texts: Sequence[str], specs: Sequence[InputSpec]) -
         sizes = [size for size in said.dims if isinstance(size, int)]
         if len(sizes) != len(said.dims):
             raise UsageError(f"--{option} {text!r}: each size has to be a number", f"--{option} '{name}[1,128]'")
-        place = next((p for p in profiles if name not in p), None)
-        if place is None:
-            place = {}
-            profiles.append(place)
-        place[name] = tuple(sizes)
+        profile = next((p for p in profiles if name not in p), None)
+        if profile is None:
+            profile = {}
+            profiles.append(profile)
+        profile[name] = tuple(sizes)
     return profiles
 
 

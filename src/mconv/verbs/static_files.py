@@ -30,21 +30,21 @@ SCRATCH = ".traced"
 def write(
     made: Exported,
     call: Call,
-    place: Path,
+    folder: Path,
     chosen: Saving,
     report: Report,
 ) -> SavedFiles:
-    """Translate what Paddle saved and write it into *place*; describes inputs and outputs in *report*.
+    """Translate what Paddle saved and write it into *folder*; describes inputs and outputs in *report*.
 
     Raises:
         UnsupportedError: the target lacks what the program needs, or this Paddle writes no ``.json``.
         UsageError: the names for the outputs do not fit.
     """
     if chosen.form == "json":
-        return _as_it_is(made, place, report)
+        return _as_it_is(made, folder, report)
     program, items = _translated(made, chosen.goal.name, report)
     _name_outputs(program, made, chosen.output_names)
-    written = write_model(program, items, place, STEM)
+    written = write_model(program, items, folder, STEM)
     report.inputs = [row_of(p, i.name, i.dtype.label, i.dims) for i, p in zip(call.inputs, program.feeds)]
     given = list(chosen.output_names) if chosen.output_names is not None else made.names
     report.outputs = [row_of(p, name or p.name, _label(p), p.shape) for name, p in zip(given, program.fetches)]
@@ -66,19 +66,19 @@ def _translated(made: Exported, target: str, report: Report) -> tuple[Program, l
     return program, in_order(program, items)
 
 
-def _as_it_is(made: Exported, place: Path, report: Report) -> SavedFiles:
+def _as_it_is(made: Exported, folder: Path, report: Report) -> SavedFiles:
     if not made.pir:
         raise UnsupportedError(
             f"this Paddle ({report.versions['source paddle']}) does not write .json", "leave --format away: .pdmodel"
         )
-    program = place / f"{STEM}.json"
+    program = folder / f"{STEM}.json"
     made.program.replace(program)
     if made.params is None:
         raise UnsupportedError(
             "the layer has no parameters, and Paddle's Predictor loads no .json without",
             "leave --format away: .pdmodel",
         )
-    params = place / f"{STEM}.pdiparams"
+    params = folder / f"{STEM}.pdiparams"
     made.params.replace(params)
     seen = inspection.inspect(program, judged=False)
     report.inputs = [_described(t) for t in seen.inputs]

@@ -38,7 +38,7 @@ class Settled:
     Attributes:
         plan: with the answers, and with input sets that would take the other ways.
         notes: what a user should know.
-        undecided: the places whose other way gives something else, or was never taken: ``net.py:12``.
+        undecided: the locations whose other way gives something else, or was never taken: ``net.py:12``.
     """
 
     plan: Plan
@@ -73,16 +73,16 @@ def settled(source: Source, plan: Plan) -> Optional[Settled]:
             return None  # it runs under no such mode
     seen: dict[str, set[bool]] = {}
     for _, ran in natural:
-        for place, given in ran.seen.items():
-            seen.setdefault(place, set()).update(given)
+        for location, given in ran.seen.items():
+            seen.setdefault(location, set()).update(given)
     if not 0 < len(seen) <= _PLACES:
         return None
     first = natural[0][0]
     checks = {
-        place: way
-        for place, ways in seen.items()
+        location: way
+        for location, ways in seen.items()
         for way in ways
-        if len(ways) == 1 and _run(source, plan, first, {place: not way}).refused
+        if len(ways) == 1 and _run(source, plan, first, {location: not way}).refused
     }
     for answers in _ways(seen, checks):
         apart = [f for f, ran in natural if any(ran.seen.get(p, {way}) != {way} for p, way in answers.items())]
@@ -94,12 +94,12 @@ def settled(source: Source, plan: Plan) -> Optional[Settled]:
             return Settled(replace(plan, sets=[*plan.sets, *more], answers=answers), _notes(answers, checks), [])
     if any(len(ways) > 1 for ways in seen.values()):
         return None
-    answers = {place: next(iter(ways)) for place, ways in seen.items()}
-    undecided = [os.path.basename(place) for place in answers if place not in checks]
+    answers = {location: next(iter(ways)) for location, ways in seen.items()}
+    undecided = [os.path.basename(location) for location in answers if location not in checks]
     return Settled(replace(plan, answers=answers), _notes(answers, checks), undecided)
 
 
-def loops_hold(source: Source, plan: Plan, places: Sequence[str]) -> bool:
+def loops_hold(source: Source, plan: Plan, locations: Sequence[str]) -> bool:
     """Whether loops over what a mask selects may run over all of its rows: the model, made to do so, answers the same.
 
     Returns:
@@ -116,7 +116,7 @@ def loops_hold(source: Source, plan: Plan, places: Sequence[str]) -> bool:
         with every_row() as rows:
             agrees = _agrees(source, plan, feed, plan.answers, wanted)
         if not agrees:
-            where = ", ".join(map(os.path.basename, places))
+            where = ", ".join(map(os.path.basename, locations))
             raise UnsupportedError(f"the loop at {where} does something for the rows that its mask leaves out, too")
         shown |= rows.left_out
     return shown

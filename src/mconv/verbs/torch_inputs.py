@@ -42,7 +42,7 @@ class Plan:
         origin: ``random``, or the file that they came from.
         notes: what a user should know.
         alone: the open dimensions of which the sets have one size, as the source ran at no two.
-        answers: place of a decision by values → the way that is taken while tracing.
+        answers: location of a decision by values → the way that is taken while tracing.
     """
 
     inputs: list[Input]

@@ -129,7 +129,7 @@ class _Export:
         lost: the sizes that it does not take and the model does.
         narrowed: the dimensions that were fixed for it: name → size.
         notes: why no other route was taken.
-        undecided: places that decide by values, and do as for the inputs traced with.
+        undecided: locations that decide by values, and do as for the inputs traced with.
         unshown: loops over all rows of a mask, where no input is known that leaves one out.
     """
 
@@ -356,13 +356,13 @@ def _through_onnx(source: Source, plan: Plan, request: Request, runner: TorchRun
     return made, ONNX, written.how
 
 
-def _frozen(place: str) -> dict[str, str]:
-    text = f"{place} decides by the values of the inputs: the result always decides as for the inputs traced with"
+def _frozen(location: str) -> dict[str, str]:
+    text = f"{location} decides by the values of the inputs: the result always decides as for the inputs traced with"
     return reservation("decision", text)
 
 
-def _unrolled(place: str) -> dict[str, str]:
-    text = f"{place} loops over what a mask selects, the result over all of its rows: no input is known that leaves one out"
+def _unrolled(location: str) -> dict[str, str]:
+    text = f"{location} loops over what a mask selects, the result over all of its rows: no input is known that leaves one out"
     return reservation("decision", text)
 
 

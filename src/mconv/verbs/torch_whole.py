@@ -70,7 +70,7 @@ def carry(source: Source, plan: Plan, names: Sequence[str]) -> Source:
     Raises:
         UsageError: it is no live module, or what is in the buffers changes its rank or type.
     """
-    from mconv.torch.carrying import AFTER, carried_class, places
+    from mconv.torch.carrying import AFTER, carried_class, carried_paths
 
     if source.program is not None or source.positional:
         raise UsageError(
@@ -78,7 +78,7 @@ def carry(source: Source, plan: Plan, names: Sequence[str]) -> Source:
             "give the module that it was made from: mconv torch2paddle file.py:factory OUT --weights w.pth --carry-state; "
             "or leave the option out: then every call starts from the first values",
         )
-    named = places(names, [i.name for i in plan.inputs])
+    named = carried_paths(names, [i.name for i in plan.inputs])
     module = carried_class()(source.module, [i.name for i in plan.inputs], named)
     made = replace(source, module=module, _state=None)
     source.restore()

@@ -235,9 +235,9 @@ def _told(feeds: Optional[PathLike], left: Opened, right: Opened) -> list[InputS
 
 
 def _picked(answers: Answers, names: Sequence[str]) -> Answers:
-    places = [answers.names.index(name) for name in names]
-    rows = [[row[p] for p in places] for row in answers.outputs]
-    kinds = [[row[p] for p in places] for row in answers.dtypes]
+    indices = [answers.names.index(name) for name in names]
+    rows = [[row[p] for p in indices] for row in answers.outputs]
+    kinds = [[row[p] for p in indices] for row in answers.dtypes]
     return Answers(list(names), rows, kinds, answers.version, answers.seconds)
 
 

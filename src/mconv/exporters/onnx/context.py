@@ -310,7 +310,7 @@ class Context:
 
     @staticmethod
     def _numbers(x: Value, dims: Sequence[D.Dim]) -> Optional[list[int]]:
-        """*dims* with 0 for a size of *x* in its place and -1 for one that is left; None where more are left."""
+        """*dims* with 0 for a size of *x* at its position and -1 for one that is left; None where more are left."""
         shape, numbers, left = x.shape or (), [], 0
         for i, d in enumerate(dims):
             if isinstance(d, int):

@@ -69,7 +69,7 @@ def write(
         onnx.checker.ValidationError: the model is not sound (a defect of mconv).
         CorruptModelError: the parameter file changed meanwhile.
     """
-    sources = {n: _source(s, exported, n) for n, s in sorted(exported.initializers.items(), key=_place)}
+    sources = {n: _source(s, exported, n) for n, s in sorted(exported.initializers.items(), key=_file_order)}
     total = sum(s.nbytes for s in sources.values())
     model = skeleton(exported, producer, version)
     check(model, exported, sources)
@@ -83,7 +83,7 @@ def write(
     return None
 
 
-def _place(item: tuple[str, TensorSource | np.ndarray]) -> tuple[str, int, str]:
+def _file_order(item: tuple[str, TensorSource | np.ndarray]) -> tuple[str, int, str]:
     """Tensors of one file in its order, in which they are read fastest."""
     name, given = item
     return (str(given.path), given.offset, name) if isinstance(given, FileSource) else ("", 0, name)

@@ -82,10 +82,10 @@ def embed_layer_norm(
     if length is None:
         raise ctx.refuse("the rank of an input is unknown")
     if position_ids is None:
-        places = Expr(ctx, gather(ctx, position, arange(ctx, length, DType.INT64).value)).unsqueeze(0)
+        positions = Expr(ctx, gather(ctx, position, arange(ctx, length, DType.INT64).value)).unsqueeze(0)
     else:
-        places = Expr(ctx, gather(ctx, position, position_ids))
-    total = Expr(ctx, gather(ctx, word, input_ids)) + places
+        positions = Expr(ctx, gather(ctx, position, position_ids))
+    total = Expr(ctx, gather(ctx, word, input_ids)) + positions
     if segment is not None and segment_ids is not None:
         total = total + Expr(ctx, gather(ctx, segment, segment_ids))
     made = norm.layer_norm(ctx, total.value, gamma, beta, -1, epsilon)

@@ -79,7 +79,7 @@ def batch_norm_7(
         return batch_norm_9(ctx, x, scale, bias, mean, variance, epsilon=epsilon)
     if any(ctx.wants(i) for i in range(1, 5)):
         raise ctx.refuse("it is in training mode: its saved statistics are read")
-    # of [C, …], one for every place
+    # of [C, …], one for every position
     s, o, m, v = (Expr(ctx, value) for value in (scale, bias, mean, variance))
     return norm.batch_norm_by_formula(ctx, x, s, o, m, v, epsilon)
 

@@ -60,8 +60,8 @@ _reduction("ReduceSumSquare", "sum_square", 18)
 def _hardmax(ctx: Context, x: Value, axis: int) -> Value:
     shape = need_rank(x, "Hardmax")
     best = order.arg_extreme(ctx, x, axis, largest=True, keep=True)
-    places = ranges.spread(ctx, ranges.iota(ctx, shape[axis]), axis, len(shape))
-    return ctx.cast(compare(ctx, "equal", places, best), x.dtype)
+    positions = ranges.spread(ctx, ranges.iota(ctx, shape[axis]), axis, len(shape))
+    return ctx.cast(compare(ctx, "equal", positions, best), x.dtype)
 
 
 _KINDS = {"Softmax": reduction.softmax, "LogSoftmax": reduction.log_softmax, "Hardmax": _hardmax}

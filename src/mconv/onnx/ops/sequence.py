@@ -23,11 +23,11 @@ def _items(ctx: Context, x: Value) -> list[Value]:
     return list(x.items)
 
 
-def _place(ctx: Context, position: Value, size: int) -> int:
-    place = ctx.static_ints(position, "the position")[0]
-    if not -size <= place < size:
-        raise ctx.refuse(f"position {place} in a sequence of {size}")
-    return place % size
+def _index(ctx: Context, position: Value, size: int) -> int:
+    index = ctx.static_ints(position, "the position")[0]
+    if not -size <= index < size:
+        raise ctx.refuse(f"position {index} in a sequence of {size}")
+    return index % size
 
 
 @onnx_op("SequenceEmpty", since=11)
@@ -43,10 +43,10 @@ def sequence_construct(ctx: Context, *inputs: Value) -> Value:
 @onnx_op("SequenceInsert", since=11)
 def sequence_insert(ctx: Context, sequence: Value, tensor: Value, position: Optional[Value] = None) -> Value:
     items = _items(ctx, sequence)
-    place = len(items) if position is None else ctx.static_ints(position, "the position")[0]
-    if not -len(items) <= place <= len(items):
-        raise ctx.refuse(f"position {place} in a sequence of {len(items)}")
-    items.insert(place, tensor)
+    index = len(items) if position is None else ctx.static_ints(position, "the position")[0]
+    if not -len(items) <= index <= len(items):
+        raise ctx.refuse(f"position {index} in a sequence of {len(items)}")
+    items.insert(index, tensor)
     return TensorSequence(items)
 
 
@@ -55,14 +55,14 @@ def sequence_erase(ctx: Context, sequence: Value, position: Optional[Value] = No
     items = _items(ctx, sequence)
     if not items:
         raise ctx.refuse("the sequence is empty")
-    del items[-1 if position is None else _place(ctx, position, len(items))]
+    del items[-1 if position is None else _index(ctx, position, len(items))]
     return TensorSequence(items)
 
 
 @onnx_op("SequenceAt", since=11)
 def sequence_at(ctx: Context, sequence: Value, position: Value) -> Value:
     items = _items(ctx, sequence)
-    return items[_place(ctx, position, len(items))]
+    return items[_index(ctx, position, len(items))]
 
 
 @onnx_op("SequenceLength", since=11)

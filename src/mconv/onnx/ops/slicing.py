@@ -144,12 +144,12 @@ def pad(
 ) -> Value:
     rank = ctx.rank(x)
     known = ctx.known_dims(pads)
-    places = list(range(rank)) if axes is None else ctx.known_dims(axes)
-    if known is not None and places is not None and D.is_static(places):
+    positions = list(range(rank)) if axes is None else ctx.known_dims(axes)
+    if known is not None and positions is not None and D.is_static(positions):
         begins: list[D.Dim] = [0] * rank
         ends: list[D.Dim] = [0] * rank
-        for i, axis in enumerate(places):
-            begins[axis], ends[axis] = known[i], known[i + len(places)]  # type: ignore[index]
+        for i, axis in enumerate(positions):
+            begins[axis], ends[axis] = known[i], known[i + len(positions)]  # type: ignore[index]
         return emit_pad(ctx, x, begins, ends, mode, constant_value)
     count = rank if axes is None else (axes.shape or (None,))[0]
     if not isinstance(count, int):
@@ -176,24 +176,24 @@ def _placed(ctx: Context, numbers: Value, axes: Value, count: int, rank: int) ->
 @onnx_op("CenterCropPad", since=18)
 def center_crop_pad(ctx: Context, x: Value, shape: Value, *, axes: Optional[list[int]] = None) -> Value:
     rank = ctx.rank(x)
-    places = list(range(rank)) if axes is None else [a % rank for a in axes]
+    positions = list(range(rank)) if axes is None else [a % rank for a in axes]
     wanted = ctx.known_dims(shape)
     declared = ctx.declared(rank=rank)
     if wanted is None and declared is not None:
-        wanted = [declared[a] for a in places]
+        wanted = [declared[a] for a in positions]
     dims = list(x.shape or ())
-    if wanted is not None and D.is_static(wanted) and D.is_static([dims[a] for a in places]):
+    if wanted is not None and D.is_static(wanted) and D.is_static([dims[a] for a in positions]):
         low, high = [0] * rank, [0] * rank
-        for axis, want in zip(places, wanted):
+        for axis, want in zip(positions, wanted):
             change = int(want) - int(dims[axis])  # type: ignore[arg-type]
             low[axis] = int(change / 2)
             high[axis] = change - low[axis]
         return emit_pad(ctx, x, low, high)
     sizes = emit.sizes_of(ctx, x)
-    have = emit.concat(ctx, [emit.slice_(ctx, sizes, [0], [a], [a + 1]) for a in places], 0)
+    have = emit.concat(ctx, [emit.slice_(ctx, sizes, [0], [a], [a + 1]) for a in positions], 0)
     change_ = arithmetic(ctx, "sub", ctx.cast(shape, DType.INT64), have)
     before = arithmetic(ctx, "div", change_, ctx.constant(np.array([2], np.int64)))
     after = arithmetic(ctx, "sub", change_, before)
-    number = ctx.constant(np.array(places, np.int64))
-    halves = [_placed(ctx, v, number, len(places), rank) for v in (before, after)]
+    number = ctx.constant(np.array(positions, np.int64))
+    halves = [_placed(ctx, v, number, len(positions), rank) for v in (before, after)]
     return emit_pad(ctx, x, halves[0], halves[1])

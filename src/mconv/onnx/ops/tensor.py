@@ -49,7 +49,7 @@ def constant(
 
 
 def _dense(sparse: Any) -> np.ndarray:
-    """A SparseTensorProto as an array: indices are places in the flattened tensor, or one row of coordinates each."""
+    """A SparseTensorProto as an array: indices are positions in the flattened tensor, or one row of coordinates each."""
     what = "a sparse constant"
     values, indices, dims = to_array(sparse.values, what), to_array(sparse.indices, what), tuple(sparse.dims)
     if any(d < 0 for d in dims) or len(dims) > MAX_RANK:
@@ -59,7 +59,7 @@ def _dense(sparse: Any) -> np.ndarray:
     rows = indices if indices.ndim == 2 else indices.reshape(-1, 1)
     fits = values.ndim == 1 and indices.ndim in (1, 2) and rows.shape == (len(values), len(limits))
     if not fits or indices.dtype != np.int64 or (rows < 0).any() or (rows >= limits).any():
-        raise CorruptModelError(f"{what} has values at places that do not fit its shape {list(dims)}")
+        raise CorruptModelError(f"{what} has values at positions that do not fit its shape {list(dims)}")
     budget.memory(size * values.itemsize, what)
     dense = np.zeros(dims, values.dtype)
     if indices.ndim == 1:

@@ -318,16 +318,16 @@ def array_write(ctx: Context, *operands: Any) -> Value:
     else:
         i, x = operands
         array = create_array(ctx, dtype=x.dtype)
-    place = ctx.one(ctx.b.cast(i, DType.INT64))
-    ctx.b.raw_op("write_to_array", {"X": [x], "I": [place]}, {"Out": [array]})
+    index = ctx.one(ctx.b.cast(i, DType.INT64))
+    ctx.b.raw_op("write_to_array", {"X": [x], "I": [index]}, {"Out": [array]})
     return array
 
 
 @paddle_op("array_read", "read_array")
 def array_read(ctx: Context, array: Value, i: Value) -> Value:
     out = _carrier(ctx, ctx.operation.outputs[0][1])
-    place = ctx.one(ctx.b.cast(i, DType.INT64))
-    ctx.b.raw_op("read_from_array", {"X": [array], "I": [place]}, {"Out": [out]})
+    index = ctx.one(ctx.b.cast(i, DType.INT64))
+    ctx.b.raw_op("read_from_array", {"X": [array], "I": [index]}, {"Out": [out]})
     return out
 
 

@@ -147,7 +147,7 @@ def lp_pool2d(
     adaptive: bool,
     padding_algorithm: str,
 ) -> Value:
-    """The p-th root of the sum of p-th powers in the window: an average that counts every place, times its size."""
+    """The p-th root of the sum of p-th powers in the window: an average that counts every position, times its size."""
     if not norm_type or np.isinf(norm_type):
         raise Unsupported(f"lp_pool2d with the norm {norm_type}")
     b = ctx.b

@@ -206,7 +206,7 @@ def topk(ctx: Context, x: Value, k: Any, *, axis: int, largest: bool, sorted: bo
     else:
         arguments["K"] = ctx.one(ctx.tensor(k))
         shape[where] = known[0] if known is not None else D.Sym.fresh("topk")
-    values, places = ctx.op_outputs(
+    values, positions = ctx.op_outputs(
         "top_k_v2",
         X=x,
         axis=where,
@@ -215,7 +215,7 @@ def topk(ctx: Context, x: Value, k: Any, *, axis: int, largest: bool, sorted: bo
         **arguments,
         results={"Out": (x.dtype, tuple(shape)), "Indices": (DType.INT64, tuple(shape))},
     )
-    return values, places
+    return values, positions
 
 
 @paddle_op("argsort")
@@ -224,10 +224,10 @@ def argsort(ctx: Context, x: Value, *, axis: int, descending: bool, stable: bool
         return x, emit.fill(ctx.b, (), 0, DType.INT64)
     spec = {"Out": (x.dtype, x.shape), "Indices": (DType.INT64, x.shape)}
     arguments = {"stable": stable} if "stable" in ctx.b.signature("argsort")["attrs"] else {}
-    values, places = ctx.op_outputs(
+    values, positions = ctx.op_outputs(
         "argsort", X=x, axis=axis % x.rank, descending=descending, **arguments, results=spec
     )
-    return values, places
+    return values, positions
 
 
 @paddle_op("cumsum")
@@ -260,8 +260,8 @@ def cumulative(ctx: Context, x: Value, *, axis: int, dtype: Optional[DType]) -> 
     kind, _ = ctx.spec(1)
     if not x.rank:
         return x, emit.fill(ctx.b, (), 0, kind)
-    made, places = running.running_extreme(ctx.b, x, axis, largest=op == "cummax")
-    return made, None if places is None else ctx.b.cast(places, kind)
+    made, positions = running.running_extreme(ctx.b, x, axis, largest=op == "cummax")
+    return made, None if positions is None else ctx.b.cast(positions, kind)
 
 
 @paddle_op("unique")
@@ -305,14 +305,14 @@ def unique_consecutive(ctx: Context, x: Value, **attributes: Any) -> Any:
 def _count(ctx: Context, x: Value, made: dict[str, Value], axis: list[int]) -> None:
     """Of nothing there is nothing that is distinct, but its padding is."""
     b = ctx.b
-    place = axis[0] if axis else 0
-    size, given = (made["Out"].shape or (0,))[place], counted(b, x.shape or ())
+    index = axis[0] if axis else 0
+    size, given = (made["Out"].shape or (0,))[index], counted(b, x.shape or ())
     if not given or not isinstance(size, D.Sym):
         return
-    if axis and given != counted(b, (x.shape or ())[place : place + 1]):
+    if axis and given != counted(b, (x.shape or ())[index : index + 1]):
         raise Unsupported("the slices that are compared may have no elements")
     found = D.Sym.fresh("unique")
-    b.origins[found] = (made["Out"], place)
+    b.origins[found] = (made["Out"], index)
     register(b, size, found * one_if_any(b, given))
     for name, length in (("Indices", size), ("Counts", size), ("Index", _elements(x, axis))):
         if name in made:
@@ -334,7 +334,7 @@ def index_put(ctx: Context, x: Value, indices: list[Value], value: Value, *, acc
         if (mask.rank or 0) == len(shape) and value.size == 1:
             held = emit.binary(b, "elementwise_add", x, value) if accumulate else value
             return emit.where(b, mask, b.cast(held, x.dtype), x)
-        places = selected(b, mask)
+        positions = selected(b, mask)
     else:
         if any(i.dtype is DType.BOOL for i in indices):
             raise Unsupported("masks and indices together")
@@ -342,11 +342,11 @@ def index_put(ctx: Context, x: Value, indices: list[Value], value: Value, *, acc
         if common is None:
             raise Unsupported("indices of unknown rank")
         spread = [b.cast(emit.expand_to(b, i, common, indices), DType.INT64) for i in indices]
-        places = emit.concat(b, [emit.unsqueeze(b, i, [len(common)]) for i in spread], len(common))
-    depth = (places.shape or ())[-1]
+        positions = emit.concat(b, [emit.unsqueeze(b, i, [len(common)]) for i in spread], len(common))
+    depth = (positions.shape or ())[-1]
     assert isinstance(depth, int)
-    updates = emit.expand_to(b, b.cast(value, x.dtype), (*(places.shape or ())[:-1], *shape[depth:]))
-    return scatter_nd(b, x, places, updates, "add" if accumulate else "none")
+    updates = emit.expand_to(b, b.cast(value, x.dtype), (*(positions.shape or ())[:-1], *shape[depth:]))
+    return scatter_nd(b, x, positions, updates, "add" if accumulate else "none")
 
 
 @paddle_op("index_add")
@@ -359,8 +359,8 @@ def index_add(ctx: Context, x: Value, index: Value, value: Value, *, axis: int) 
     perm = [axis] + [i for i in range(rank) if i != axis]
     back = [perm.index(i) for i in range(rank)]
     turned, updates = emit.transpose(b, x, perm), emit.transpose(b, value, perm)
-    places = emit.unsqueeze(b, index, [1])
-    made = ctx.op("scatter_nd_add", X=turned, Index=places, Updates=updates, result=(x.dtype, turned.shape))
+    positions = emit.unsqueeze(b, index, [1])
+    made = ctx.op("scatter_nd_add", X=turned, Index=positions, Updates=updates, result=(x.dtype, turned.shape))
     return emit.transpose(b, made, back)
 
 

@@ -260,8 +260,8 @@ def median(ctx: Context, x: Value, *, axis: list[int], keepdim: bool, mode: str 
     else:
         valid = emit.expand_to(b, size, (*kept, 1))
         none = emit.compare(b, "greater_than", gone, zero)
-    places = [_half(ctx, emit.scale(b, valid, 1.0, shift)) for shift in (-1.0, 0.0)]
-    values = [emit.take_along_axis(b, ordered, place, last) for place in places]
+    positions = [_half(ctx, emit.scale(b, valid, 1.0, shift)) for shift in (-1.0, 0.0)]
+    values = [emit.take_along_axis(b, ordered, position, last) for position in positions]
     made = values[0] if mode == "min" else emit.scale(b, emit.binary(b, "elementwise_add", *values), 0.5)
     made = emit.where(b, none, nan, made)
     out = tuple(1 if i in axes else d for i, d in enumerate(shape) if keepdim or i in rest)

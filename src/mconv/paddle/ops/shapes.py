@@ -121,15 +121,15 @@ def unsqueeze(ctx: Context, x: Value, axis: Any) -> Value:
     axes = ctx.ints(axis)
     # one after the other, as Paddle does
     dims: list[D.Dim] = list(x.shape or ())
-    places: list[int] = []
+    indices: list[int] = []
     for a in axes:
         at = a if a >= 0 else a + len(dims) + 1
-        places = [p + 1 if p >= at else p for p in places] + [at]
+        indices = [p + 1 if p >= at else p for p in indices] + [at]
         dims.insert(at, 1)
     if x.is_const or D.is_static(dims) or not rank:
         made = emit.reshape(ctx.b, x, tuple(dims))
     else:
-        made = ctx.op("unsqueeze2", X=x, axes=sorted(places), result=(x.dtype, tuple(dims)))
+        made = ctx.op("unsqueeze2", X=x, axes=sorted(indices), result=(x.dtype, tuple(dims)))
     if x.data is not None and len(dims) == 1:
         made.data = x.data
     return made
@@ -389,11 +389,11 @@ def as_strided(ctx: Context, x: Value, *, dims: list[int], stride: list[int], of
     if any(d < 0 for d in dims):
         raise Unsupported("a view of a shape that is known only at run time")
     b = ctx.b
-    places = np.full((), offset // x.dtype.itemsize, np.int64)
+    positions = np.full((), offset // x.dtype.itemsize, np.int64)
     for d, s in zip(dims, stride):
-        places = places[..., None] + np.arange(d) * s
+        positions = positions[..., None] + np.arange(d) * s
     flat = emit.reshape(b, x, (D.product(x.shape or ()),))
-    taken = emit.gather(b, flat, b.constant(places.reshape(-1)), 0)
+    taken = emit.gather(b, flat, b.constant(positions.reshape(-1)), 0)
     return emit.reshape(b, taken, tuple(dims))
 
 

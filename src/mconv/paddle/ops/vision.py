@@ -25,13 +25,13 @@ def nms(ctx: Context, boxes: Value, *, threshold: float) -> Any:
         (kept,) = ctx.generic()
         _found(ctx, boxes, kept)
         return kept
-    # as many as there are boxes: the places of those kept, rising from 0, and 0 for the others
+    # as many as there are boxes: the positions of those kept, rising from 0, and 0 for the others
     size = (boxes.shape or (0,))[0]
-    places = ctx.op("nms", Boxes=boxes, iou_threshold=threshold, result=(DType.INT64, (size,)))
+    positions = ctx.op("nms", Boxes=boxes, iou_threshold=threshold, result=(DType.INT64, (size,)))
     first = emit.compare(b, "equal", emit.iota(b, size), b.constant(np.zeros(1, np.int64)))
-    later = emit.compare(b, "greater_than", places, b.constant(np.zeros(1, np.int64)))
+    later = emit.compare(b, "greater_than", positions, b.constant(np.zeros(1, np.int64)))
     found_at = selected(b, emit.logical(b, "logical_or", first, later))
-    return emit.gather_nd(b, places, found_at)
+    return emit.gather_nd(b, positions, found_at)
 
 
 def _found(ctx: Context, given: Value, *made: Optional[Value]) -> None:
@@ -63,9 +63,9 @@ def generate_proposals(ctx: Context, scores: Value, *operands: Any, **attributes
 def multiclass_nms3(ctx: Context, *operands: Any, **attributes: Any) -> Any:
     """What is found, [number, 6], and where, [number, 1]: maybe nothing."""
     del operands, attributes
-    found, places, numbers = ctx.generic()
+    found, positions, numbers = ctx.generic()
     first = padded(ctx.b, found)
-    second = padded(ctx.b, places) if places is not None else None
+    second = padded(ctx.b, positions) if positions is not None else None
     sizes = [(v.shape or (0,))[0] for v in (first, second) if v is not None]
     if len(sizes) == 2 and isinstance(sizes[1], D.Sym) and sizes[0] != sizes[1]:  # one number, by one name
         assert second is not None

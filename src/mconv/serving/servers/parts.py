@@ -41,8 +41,8 @@ def in_container(path: str) -> str:
 def mounted(path: str) -> dict[str, str]:
     """The model's folder in ``docker-compose.yml``: where it is, and where the service looks for it."""
     return {
-        f"MODEL_{end}": quoted(place).replace("$", "$$")
-        for end, place in (("SOURCE", path), ("TARGET", in_container(path)))
+        f"MODEL_{end}": quoted(mount).replace("$", "$$")
+        for end, mount in (("SOURCE", path), ("TARGET", in_container(path)))
     }
 
 

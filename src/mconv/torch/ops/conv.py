@@ -105,9 +105,9 @@ def convolution_(
 
 @aten_op("im2col.default")
 def im2col(ctx: AtenContext, self: Value, kernel_size: Ints, dilation: Ints, padding: Ints, stride: Ints) -> Value:
-    """Every window of [N, C, H, W] as a column: a convolution with one filter for each place of the window."""
+    """Every window of [N, C, H, W] as a column: a convolution with one filter for each position of the window."""
     x = unbatched(ctx, self, 2)
-    weight, channels = _places(ctx, x, need_rank(x, "im2col")[1], kernel_size)
+    weight, channels = _pickers(ctx, x, need_rank(x, "im2col")[1], kernel_size)
     window = _window(ctx, weight, stride, padding, dilation)
     made = convolution.conv(ctx, x, weight, None, window, channels)
     return reshape(ctx, made, ctx.out_shape)
@@ -128,7 +128,7 @@ def col2im(
     size = [ctx.static_int(s, "the size of the result") for s in output_size]
     kernel = ints(ctx, kernel_size, 2, "the size of the kernel")
     n, columns, _ = need_rank(x, "col2im")
-    weight, channels = _places(ctx, x, D.floordiv(columns, kernel[0] * kernel[1]), kernel)
+    weight, channels = _pickers(ctx, x, D.floordiv(columns, kernel[0] * kernel[1]), kernel)
     window = _window(ctx, weight, stride, padding, dilation)
     rows = window.out(size)
     grid = reshape(ctx, x, (n, columns, *rows))
@@ -141,8 +141,8 @@ def col2im(
     return reshape(ctx, made, ctx.out_shape)
 
 
-def _places(ctx: AtenContext, x: Value, channels: D.Dim, kernel_size: Ints) -> tuple[Value, int]:
-    """Filters that each pick one place of a window, for every channel: [C · kh · kw, 1, kh, kw]."""
+def _pickers(ctx: AtenContext, x: Value, channels: D.Dim, kernel_size: Ints) -> tuple[Value, int]:
+    """Filters that each pick one position of a window, for every channel: [C · kh · kw, 1, kh, kw]."""
     c = ctx.static_int(channels, "the number of channels")
     kh, kw = ints(ctx, kernel_size, 2, "the size of the kernel")
     one = np.eye(kh * kw).reshape(kh * kw, 1, kh, kw)

@@ -146,14 +146,14 @@ def triu(ctx: AtenContext, self: Value, diagonal: D.Dim = 0) -> Value:
 
 @aten_op("tril_indices.default")
 def tril_indices(ctx: AtenContext, row: int, col: int, offset: int = 0, dtype: Optional[DType] = None) -> Value:
-    places = np.tril_indices(ctx.static_int(row, "the size"), offset, ctx.static_int(col, "the size"))
-    return ctx.constant(np.stack(places).astype(ctx.out_dtype.numpy))
+    positions = np.tril_indices(ctx.static_int(row, "the size"), offset, ctx.static_int(col, "the size"))
+    return ctx.constant(np.stack(positions).astype(ctx.out_dtype.numpy))
 
 
 @aten_op("triu_indices.default")
 def triu_indices(ctx: AtenContext, row: int, col: int, offset: int = 0, dtype: Optional[DType] = None) -> Value:
-    places = np.triu_indices(ctx.static_int(row, "the size"), offset, ctx.static_int(col, "the size"))
-    return ctx.constant(np.stack(places).astype(ctx.out_dtype.numpy))
+    positions = np.triu_indices(ctx.static_int(row, "the size"), offset, ctx.static_int(col, "the size"))
+    return ctx.constant(np.stack(positions).astype(ctx.out_dtype.numpy))
 
 
 def _diagonal(ctx: AtenContext, k: D.Dim) -> Union[int, Value]:

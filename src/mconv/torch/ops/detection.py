@@ -64,7 +64,7 @@ def roi_pool(
     ctx: AtenContext, input: Value, rois: Value, spatial_scale: float, pooled_height: int, pooled_width: int
 ) -> tuple[Value, None]:
     if ctx.wants(1):
-        raise ctx.refuse("something reads the places of the largest elements")
+        raise ctx.refuse("something reads the positions of the largest elements")
     return sample.roi_pool(ctx, input, rois, (int(pooled_height), int(pooled_width)), spatial_scale), None
 
 

@@ -81,10 +81,10 @@ def fft_c2r(ctx: AtenContext, self: Complex, dim: Sequence[int], normalization: 
 
 def _mirrored(ctx: AtenContext, x: Complex, axis: int, size: D.Dim) -> Complex:
     """All *size* numbers along *axis* of a spectrum whose first half is given."""
-    place = iota(ctx, size)
-    back = arithmetic(ctx, "sub", dim_tensor(ctx, size), place)
-    taken = arithmetic(ctx, "min", place, back)
+    position = iota(ctx, size)
+    back = arithmetic(ctx, "sub", dim_tensor(ctx, size), position)
+    taken = arithmetic(ctx, "min", position, back)
     re, im = (gather(ctx, v, taken, axis, wrap=False) for v in (x.re, x.im))
     rank = len(need_rank(x.re, "a transform"))
-    first = spread(ctx, compare(ctx, "less_equal", place, back), axis, rank)
+    first = spread(ctx, compare(ctx, "less_equal", position, back), axis, rank)
     return Complex(re, where(ctx, first, im, scale(ctx, im, -1.0)))

@@ -1,4 +1,4 @@
-"""Counting, places among sorted numbers, repetition by numbers."""
+"""Counting, positions among sorted numbers, repetition by numbers."""
 
 from __future__ import annotations
 
@@ -51,4 +51,4 @@ def bucketize(ctx: AtenContext, self: Any, boundaries: Value, out_int32: bool = 
 @aten_op("repeat_interleave.Tensor")
 def repeat_interleave(ctx: AtenContext, repeats: Value, output_size: Optional[D.Dim] = None) -> Value:
     need_rank(repeats, "repeat_interleave")
-    return ctx.cast(histogram.repeated_places(ctx, repeats, ctx.out_shape[0]), ctx.out_dtype)
+    return ctx.cast(histogram.repeated_positions(ctx, repeats, ctx.out_shape[0]), ctx.out_dtype)

@@ -69,7 +69,7 @@ def embedding_bag(
     if any(ctx.wants(i) for i in (1, 2, 3)):
         raise ctx.refuse("something reads what is meant for its gradient")
     count = need_rank(indices, "embedding_bag")[0]
-    place = unsqueeze(ctx, iota(ctx, count), [0])
+    position = unsqueeze(ctx, iota(ctx, count), [0])
     starts = ctx.cast(offsets, DType.INT64)
     n = need_rank(offsets, "embedding_bag")[0]
     if include_last_offset:
@@ -82,8 +82,8 @@ def embedding_bag(
     inside = logical(
         ctx,
         "logical_and",
-        compare(ctx, "greater_equal", place, unsqueeze(ctx, starts, [1])),
-        compare(ctx, "less_than", place, unsqueeze(ctx, ends, [1])),
+        compare(ctx, "greater_equal", position, unsqueeze(ctx, starts, [1])),
+        compare(ctx, "less_than", position, unsqueeze(ctx, ends, [1])),
     )
     if padding_idx >= 0:
         real = compare(ctx, "not_equal", indices, number(ctx, padding_idx, indices.dtype))
@@ -156,9 +156,9 @@ def _flattened_masks(ctx: AtenContext, indices: Sequence[Optional[Value]]) -> li
             out.append(index)
             continue
         count = D.Sym.fresh("selected")
-        places = _where(ctx, index, count)
+        positions = _where(ctx, index, count)
         for i in range(len(need_rank(index, "a mask"))):
-            out.append(squeeze(ctx, slice_(ctx, places, [1], [i], [i + 1]), [1]))
+            out.append(squeeze(ctx, slice_(ctx, positions, [1], [i], [i + 1]), [1]))
     return out
 
 
@@ -174,8 +174,8 @@ def index(ctx: AtenContext, self: Value, indices: Sequence[Optional[Value]]) -> 
         return gather(ctx, self, tensors[0], axes[0])
     shape = need_rank(self, "index")
     rest = [i for i in range(len(shape)) if i not in axes]
-    place, common = _coordinates(ctx, tensors, [shape[a] for a in axes])
-    made = gather_nd(ctx, transpose(ctx, self, [*axes, *rest]), place)
+    position, common = _coordinates(ctx, tensors, [shape[a] for a in axes])
+    made = gather_nd(ctx, transpose(ctx, self, [*axes, *rest]), position)
     if axes != list(range(axes[0], axes[-1] + 1)):
         return made  # with something between them, what they select comes first
     k, before = len(common), axes[0]
@@ -210,7 +210,7 @@ def index_put(
     axes = [i for i, v in enumerate(picks) if v is not None]
     tensors = [v for v in picks if v is not None]
     rest = [i for i in range(len(shape)) if i not in axes]
-    place, common = _coordinates(ctx, tensors, [shape[a] for a in axes])
+    position, common = _coordinates(ctx, tensors, [shape[a] for a in axes])
     updates = expand_to(ctx, values, _selected_shape(shape, axes, common))
     if axes == list(range(axes[0], axes[-1] + 1)) and axes[0]:
         k, before = len(common), axes[0]
@@ -218,7 +218,7 @@ def index_put(
             ctx, updates, [*range(before, before + k), *range(before), *range(before + k, k + len(rest))]
         )
     order = [*axes, *rest]
-    made = scatter_nd(ctx, transpose(ctx, self, order), place, updates, "add" if accumulate else "none")
+    made = scatter_nd(ctx, transpose(ctx, self, order), position, updates, "add" if accumulate else "none")
     return transpose(ctx, made, [int(i) for i in np.argsort(order)])
 
 

@@ -96,12 +96,12 @@ def median(ctx: AtenContext, self: Value) -> Value:
     return median_dim(ctx, flat, 0)[0]
 
 
-def _at(ctx: AtenContext, x: Value, dim: int, place: D.Dim, keepdim: bool) -> tuple[Value, Value]:
-    """The element at a place of the order along *dim*, and its index."""
+def _at(ctx: AtenContext, x: Value, dim: int, index: D.Dim, keepdim: bool) -> tuple[Value, Value]:
+    """The element at a position of the order along *dim*, and its index."""
     if x.rank == 0:
         return x, number(ctx, 0, DType.INT64)
     axis = dim % (x.rank or 1)
-    parts = [slice_(ctx, v, [axis], [place], [place + 1]) for v in order.sort(ctx, x, axis, descending=False)]
+    parts = [slice_(ctx, v, [axis], [index], [index + 1]) for v in order.sort(ctx, x, axis, descending=False)]
     out = [d for i, d in enumerate(x.shape or ()) if i != axis]
     whole = [1 if i == axis else d for i, d in enumerate(x.shape or ())]
     for part in parts:

@@ -55,23 +55,23 @@ def _max(name: str, k: int) -> None:
             return plain(ctx, self, kernel_size, stride, padding, dilation, ceil_mode), None
         window = _window(ctx, kernel_size, stride, padding, dilation, k)
         x = unbatched(ctx, self, k)
-        value, place = pool.max_pool_with_index(ctx, x, window, ceil_mode)
-        # torch counts the places of each plane from its start
+        value, position = pool.max_pool_with_index(ctx, x, window, ceil_mode)
+        # torch counts the positions of each plane from its start
         plane = D.product(need_rank(x, name)[2:])
         count = number(ctx, plane, DType.INT64) if isinstance(plane, int) else ctx.tensor(plane)
-        place = arithmetic(ctx, "sub", place, _first(ctx, place, count))
-        return reshape(ctx, value, ctx.out_shape), reshape(ctx, place, ctx.out_shape)
+        position = arithmetic(ctx, "sub", position, _first(ctx, position, count))
+        return reshape(ctx, value, ctx.out_shape), reshape(ctx, position, ctx.out_shape)
 
     plain.__qualname__, indexed.__qualname__ = name, f"{name}_with_indices"
     aten_op(f"{name}.default")(plain)
     aten_op(f"{name}_with_indices.default")(indexed)
 
 
-def _first(ctx: AtenContext, place: Value, count: Value) -> Value:
-    """Where the plane of a place begins."""
+def _first(ctx: AtenContext, position: Value, count: Value) -> Value:
+    """Where the plane of a position begins."""
     from mconv.emit import binary
 
-    return arithmetic(ctx, "sub", place, binary(ctx, "elementwise_mod", place, count))
+    return arithmetic(ctx, "sub", position, binary(ctx, "elementwise_mod", position, count))
 
 
 for _k in (1, 2, 3):
@@ -151,14 +151,14 @@ def _bins(ctx: AtenContext, x: Value, wanted: Sequence[D.Dim], kind: str) -> Val
 
 
 def _largest(ctx: AtenContext, x: Value, wanted: Sequence[D.Dim]) -> tuple[Value, Value]:
-    """The largest element of every bin, and its place in its plane."""
+    """The largest element of every bin, and its position in its plane."""
     shape = need_rank(x, "adaptive pooling")
     ones = [2] if len(shape) == 3 else []
     whole = unsqueeze(ctx, x, ones) if ones else x
     k = len(shape) - 2 + len(ones)
     cells = [1] * len(ones) + [ctx.static_int(w, "the output size") for w in wanted]
     out = (*shape[:2], *cells)
-    value, place = ctx.op_outputs(
+    value, position = ctx.op_outputs(
         f"max_pool{k}d_with_index",
         X=whole,
         ksize=cells,
@@ -168,8 +168,8 @@ def _largest(ctx: AtenContext, x: Value, wanted: Sequence[D.Dim]) -> tuple[Value
         adaptive=True,
         results={"Out": (x.dtype, out), "Mask": (DType.INT32, out)},
     )
-    place = ctx.cast(place, DType.INT64)
-    return (squeeze(ctx, value, ones), squeeze(ctx, place, ones)) if ones else (value, place)
+    position = ctx.cast(position, DType.INT64)
+    return (squeeze(ctx, value, ones), squeeze(ctx, position, ones)) if ones else (value, position)
 
 
 def _adaptive_average(k: int) -> None:
@@ -184,8 +184,8 @@ def _adaptive_max(k: int) -> None:
     def convert(ctx: AtenContext, self: Value, output_size: Sequence[Any]) -> tuple[Value, Optional[Value]]:
         if not ctx.wants(1):
             return _adaptive(ctx, self, output_size, k, "max"), None
-        value, place = _largest(ctx, unbatched(ctx, self, k), ctx.out_shape[-k:])
-        return reshape(ctx, value, ctx.out_shape), reshape(ctx, place, ctx.out_shape)
+        value, position = _largest(ctx, unbatched(ctx, self, k), ctx.out_shape[-k:])
+        return reshape(ctx, value, ctx.out_shape), reshape(ctx, position, ctx.out_shape)
 
     convert.__qualname__ = f"adaptive_max_pool{k}d"
     aten_op(f"adaptive_max_pool{k}d.default")(convert)

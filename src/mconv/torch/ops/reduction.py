@@ -52,8 +52,8 @@ def _extreme(name: str, kind: str) -> None:
     def along(ctx: AtenContext, self: Value, dim: int, keepdim: bool = False) -> tuple[Value, Optional[Value]]:
         if self.rank == 0:
             return self, number(ctx, 0, DType.INT64)
-        places = arg_extreme(ctx, self, dim, largest=kind == "max", keep=keepdim) if ctx.wants(1) else None
-        return _reduced(ctx, kind, self, dim, keepdim), places
+        positions = arg_extreme(ctx, self, dim, largest=kind == "max", keep=keepdim) if ctx.wants(1) else None
+        return _reduced(ctx, kind, self, dim, keepdim), positions
 
     whole.__qualname__, along.__qualname__ = f"a{name}", name
     aten_op(f"a{name}.default", f"{name}.default")(whole)
@@ -93,7 +93,7 @@ def is_any_true(ctx: AtenContext, self: Value) -> Value:
     return _reduced(ctx, "max", self, None)
 
 
-def _place(name: str, largest: bool) -> None:
+def _register_extreme(name: str, largest: bool) -> None:
     def convert(ctx: AtenContext, self: Value, dim: Optional[int] = None, keepdim: bool = False) -> Value:
         if dim is None:
             self, dim, keepdim = reshape(ctx, self, (D.product(need_rank(self, name)),)), 0, False
@@ -104,8 +104,8 @@ def _place(name: str, largest: bool) -> None:
     aten_op(f"{name}.default")(convert)
 
 
-_place("argmax", True)
-_place("argmin", False)
+_register_extreme("argmax", True)
+_register_extreme("argmin", False)
 
 
 @aten_op("logsumexp.default")

@@ -83,10 +83,10 @@ def scatter_reduce(
 def index_reduce(
     ctx: AtenContext, self: Value, dim: int, index: Value, source: Value, reduce: str, include_self: bool = True
 ) -> Value:
-    """Whole slices of *source* to the places of a dimension."""
+    """Whole slices of *source* to the positions of a dimension."""
     shape = need_rank(source, "index_reduce")
-    places = expand_to(ctx, spread(ctx, index, axis_of(dim, len(shape)), len(shape)), shape)
-    return scatter_reduce(ctx, self, dim, places, source, reduce, include_self)
+    positions = expand_to(ctx, spread(ctx, index, axis_of(dim, len(shape)), len(shape)), shape)
+    return scatter_reduce(ctx, self, dim, positions, source, reduce, include_self)
 
 
 @aten_op("scatter.reduce")
@@ -106,7 +106,7 @@ def masked_scatter(ctx: AtenContext, self: Value, mask: Value, source: Value) ->
     order = arithmetic(ctx, "sub", cumulative_sum(ctx, flags, 0), number(ctx, 1, DType.INT64))
     total = D.product(need_rank(source, "masked_scatter"))
     last = number(ctx, total - 1, DType.INT64) if isinstance(total, int) else ctx.tensor(total - 1)
-    order = arithmetic(ctx, "min", order, last)  # places that the mask does not have may count beyond
+    order = arithmetic(ctx, "min", order, last)  # positions that the mask does not have may count beyond
     order = arithmetic(ctx, "max", order, number(ctx, 0, DType.INT64))
     picked = gather(ctx, reshape(ctx, ctx.cast(source, self.dtype), (total,)), order, 0, wrap=False)
     return where(ctx, mask, reshape(ctx, picked, shape), self)

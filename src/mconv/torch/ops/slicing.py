@@ -62,7 +62,7 @@ def _selected(ctx: AtenContext, x: Value, dim: int, index: D.Dim) -> Value:
 
 
 def _of_one(x: Value, dim: int) -> Value:
-    """A slice of one element at a place that is known to be inside."""
+    """A slice of one element at a position that is known to be inside."""
     if x.shape is not None and not x.is_const:
         shape = list(x.shape)
         shape[dim] = 1

@@ -115,8 +115,8 @@ def _rolled(ctx: AtenContext, x: Value, shifts: Sequence[D.Dim], axes: Sequence[
     for shift, axis in zip(shifts, axes):
         if not isinstance(shift, int):
             size = need_rank(x, "roll")[axis]
-            place = arithmetic(ctx, "sub", iota(ctx, size), dim_tensor(ctx, shift))
-            x = gather(ctx, x, remainder(ctx, place, dim_tensor(ctx, size)), axis, wrap=False)
+            position = arithmetic(ctx, "sub", iota(ctx, size), dim_tensor(ctx, shift))
+            x = gather(ctx, x, remainder(ctx, position, dim_tensor(ctx, size)), axis, wrap=False)
     return x
 
 
@@ -199,5 +199,5 @@ def as_strided(
     if begin != 0:
         index = arithmetic(ctx, "add", index, reshape(ctx, dim_tensor(ctx, begin), [1] * len(size)))
     flat = reshape(ctx, self, (D.product(need_rank(self, "as_strided")),))
-    places = reshape(ctx, index, (D.product(size),))
-    return reshape(ctx, gather(ctx, flat, places, 0, wrap=False), tuple(size))
+    positions = reshape(ctx, index, (D.product(size),))
+    return reshape(ctx, gather(ctx, flat, positions, 0, wrap=False), tuple(size))

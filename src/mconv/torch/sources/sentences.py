@@ -43,7 +43,7 @@ def open_folder(folder: Path, arguments: dict[str, Any], *, trust: bool) -> Sour
     transformers = huggingface.import_transformers()
     base = parts[0][1]
     model, notes = huggingface.load(base, transformers.AutoModel, arguments, trust=trust)
-    made = [_part(kind, place) for kind, place in parts[1:]]
+    made = [_part(kind, path) for kind, path in parts[1:]]
     module = _pipeline(torch, model, made)
     source = Source(Form.SENTENCES, f"{type(model).__name__} with {', '.join(k.rpartition('.')[2] for k, _ in parts[1:])}",
                     module, outputs=["sentence_embedding"], notes=[n for n in notes if "pooler" not in n])  # fmt: skip
@@ -51,21 +51,21 @@ def open_folder(folder: Path, arguments: dict[str, Any], *, trust: bool) -> Sour
     huggingface_inputs.describe(about, base)
     source.inputs, source.sizes = about.inputs, about.sizes
     source.files = [("modules.json", folder / "modules.json")]
-    for _, place in parts:
-        name = place.relative_to(folder).as_posix()
-        if place == base:
-            source.files += [(n if name == "." else f"{name}/{n}", p) for n, p in huggingface.files_of(place)]
-        elif place.is_dir():
-            source.files.append((name, place))
+    for _, path in parts:
+        name = path.relative_to(folder).as_posix()
+        if path == base:
+            source.files += [(n if name == "." else f"{name}/{n}", p) for n, p in huggingface.files_of(path)]
+        elif path.is_dir():
+            source.files.append((name, path))
     source.facts = {"model_type": model.config.model_type, "task": TASKS[0], "modules": [k for k, _ in parts]}
     return source
 
 
 def _inside(folder: Path, name: str) -> Path:
-    place = folder / name
-    if not place.resolve().is_relative_to(folder.resolve()):
+    path = folder / name
+    if not path.resolve().is_relative_to(folder.resolve()):
         raise UntrustedError(f"{folder / 'modules.json'}: the module {name!r} lies outside of the folder")
-    return place
+    return path
 
 
 def _part(kind: str, folder: Path) -> Any:

@@ -189,13 +189,13 @@ def check_file(file: BinaryIO, size: int, where: Any) -> list[str]:
             raise Damaged("its storages have no names")
         if sorted(keys) != sorted(reader.counts):
             raise Damaged("its storages are not those that it names")
-        place = source.tell()
+        offset = source.tell()
         for key in keys:
-            file.seek(place)
+            file.seek(offset)
             if int.from_bytes(file.read(8), "little") != reader.counts[key]:
                 raise Damaged("a storage with two sizes")
-            place += 8 + reader.storages[key]
-        if place > size:
+            offset += 8 + reader.storages[key]
+        if offset > size:
             raise Damaged("it ends before its storages do")
     except Damaged as e:
         raise damaged(where, e) from None

@@ -47,7 +47,7 @@ def write_to_array(ctx: Context) -> None:
     before = holds(ctx, target)
     array = before if isinstance(before, Array) else empty(ctx, x.dtype)
     x = ctx.cast(x, array.dtype)
-    place = _position(ctx, exporter.read(op.input("I")[0]))
+    index = _position(ctx, exporter.read(op.input("I")[0]))
     tensor = graph.name_of(x)
     if not isinstance(before, Array):
         made = graph.unique(target)
@@ -55,8 +55,8 @@ def write_to_array(ctx: Context) -> None:
         exporter.write(target, Array(made, array.dtype))
         return
     ctx.needs(13, "If with sequences")
-    there = ctx.op("Less", place, _length(ctx, array))
-    position = graph.name_of(place)
+    there = ctx.op("Less", index, _length(ctx, array))
+    position = graph.name_of(index)
 
     def replaced() -> list[Held]:
         without, inside = (graph.unique(f"{target}.{n}") for n in ("without", "with"))
@@ -77,12 +77,12 @@ def write_to_array(ctx: Context) -> None:
 def read_from_array(ctx: Context) -> None:
     exporter, graph, op = ctx.exporter, ctx.graph, ctx.paddle
     array = _array(ctx, op.input("X")[0])
-    place = _position(ctx, exporter.read(op.input("I")[0]))
+    position = _position(ctx, exporter.read(op.input("I")[0]))
     (target,) = op.output("Out")
     var = exporter.var(target)
     shape = None if var is None or var.shape is None else [d if d >= 0 else D.Sym.fresh(target) for d in var.shape]
     name = graph.unique(target)
-    node(graph, "SequenceAt", [array.name, graph.name_of(place)], [name])
+    node(graph, "SequenceAt", [array.name, graph.name_of(position)], [name])
     made = Value(name, array.dtype, shape)
     graph.known[name] = made
     exporter.write(target, made)

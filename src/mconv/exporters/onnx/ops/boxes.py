@@ -57,9 +57,9 @@ def yolo_box(
         whole = ctx.op("Range", ctx.const(0, DType.INT64), ctx.scalar(size), ctx.const(1, DType.INT64))
         return ctx.reshape(ctx.cast(whole, dtype), shape)
 
-    def centre(field: Value, places: Value, extent: Value, size: Value) -> Value:
+    def centre(field: Value, positions: Value, extent: Value, size: Value) -> Value:
         moved = ctx.op("Add", ctx.op("Mul", ctx.op("Sigmoid", field), scale_x_y), -0.5 * (scale_x_y - 1.0))
-        wide_ = ctx.op("Mul", ctx.op("Add", places, moved), extent)
+        wide_ = ctx.op("Mul", ctx.op("Add", positions, moved), extent)
         return ctx.op("Div", wide_, ctx.scalar(ctx.cast(size, dtype)))
 
     def side(field: Value, which: int, extent: Value, size: Value) -> Value:
@@ -128,8 +128,10 @@ def prior_box(
     def centres(axis: int, step: float) -> tuple[Value, Value]:
         size, whole = (ctx.scalar(ctx.cast(ctx.dim(v, axis), dtype)) for v in (Input, Image))
         each = ctx.const(step, dtype) if step > 0 else ctx.op("Div", whole, size)
-        places = ctx.op("Range", ctx.const(0, DType.INT64), ctx.scalar(ctx.dim(Input, axis)), ctx.const(1, DType.INT64))
-        return ctx.op("Mul", ctx.op("Add", ctx.cast(places, dtype), offset), each), whole
+        positions = ctx.op(
+            "Range", ctx.const(0, DType.INT64), ctx.scalar(ctx.dim(Input, axis)), ctx.const(1, DType.INT64)
+        )
+        return ctx.op("Mul", ctx.op("Add", ctx.cast(positions, dtype), offset), each), whole
 
     both = step_w > 0 and step_h > 0  # one alone is not used
     (cy, high), (cx, wide) = centres(2, step_h if both else 0), centres(3, step_w if both else 0)

@@ -97,7 +97,7 @@ def fft_of_complex(ctx: Context, X: Union[Value, Pair], *, axes: list[int], norm
 
 @paddle_op("overlap_add")
 def overlap_add(ctx: Context, X: Value, *, hop_length: int, axis: int = -1) -> Value:
-    """Windows summed up where they overlap, by their places; [..., length, windows] with the axis at the end."""
+    """Windows summed up where they overlap, by their positions; [..., length, windows] with the axis at the end."""
     rank = ctx.rank(X)
     x = X
     if axis not in (-1, rank - 1):
@@ -115,9 +115,9 @@ def overlap_add(ctx: Context, X: Value, *, hop_length: int, axis: int = -1) -> V
     total = ctx.op("Add", ctx.op("Mul", ctx.op("Sub", count, 1), hop_length), size)
     outer = [ctx.dim(x, i) for i in range(rank - 2)]
     values = ctx.op("Reshape", x, ctx.vector([*outer, -1]))
-    places = ctx.expand(ctx.op("Reshape", at, [-1]), ctx.shape(values))
+    positions = ctx.expand(ctx.op("Reshape", at, [-1]), ctx.shape(values))
     empty = ctx.full(ctx.vector([*outer, total]), 0, x.dtype)
-    made = ctx.op("ScatterElements", empty, places, values, axis=rank - 2, reduction="add")
+    made = ctx.op("ScatterElements", empty, positions, values, axis=rank - 2, reduction="add")
     return made if axis in (-1, rank - 1) else ctx.transpose(made, [rank - 2, *range(rank - 2)])
 
 

@@ -29,7 +29,7 @@ def paddings(ctx: Context, given: Sequence[int], algorithm: str, spatial: int) -
 
 
 def channels_first(ctx: Context, x: Value, data_format: str) -> tuple[Value, bool]:
-    """*x* with its channels in the second place, and whether they were the last."""
+    """*x* with its channels in the second position, and whether they were the last."""
     if data_format not in ("NHWC", "NDHWC", "NLC"):
         return x, False
     rank = ctx.rank(x)

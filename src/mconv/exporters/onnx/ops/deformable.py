@@ -31,7 +31,7 @@ def deformable_conv(
 ) -> Value:
     """``DeformConv`` is there from opset 19 on, and in few runtimes: bilinear samples by GatherElements instead.
 
-    Offsets are [N, 2·dg·kh·kw, OH, OW], first by group, then by place in the window, then (y, x).
+    Offsets are [N, 2·dg·kh·kw, OH, OW], first by group, then by position in the window, then (y, x).
     """
     sizes, kernel = numbers((Input.shape or ())[1:2]), numbers((Filter.shape or ())[1:])
     if not sizes or kernel is None:
@@ -41,11 +41,11 @@ def deformable_conv(
     out = ctx.dim(Filter, 0)
     n, height, width = ctx.dim(Input, 0), ctx.dim(Input, 2), ctx.dim(Input, 3)
     rows, columns = ctx.dim(Offset, 2), ctx.dim(Offset, 3)
-    places = ctx.op("Mul", rows, columns)
+    positions = ctx.op("Mul", rows, columns)
     kind = Input.dtype
 
     def grid(count: Value, stride: int, pad: int, dilation: int, kernel: int, across: bool) -> Value:
-        """Where the window's places lie without offsets: [1, 1, k, OH, 1] or [1, 1, k, 1, OW]."""
+        """Where the window's positions lie without offsets: [1, 1, k, OH, 1] or [1, 1, k, 1, OW]."""
         steps = ctx.op("Range", ctx.const(0, DType.INT64), ctx.scalar(count), ctx.const(1, DType.INT64))
         start = ctx.op("Sub", ctx.op("Mul", steps, stride), pad)
         inside = np.arange(kernel) * dilation
@@ -59,7 +59,7 @@ def deformable_conv(
     y = ctx.op("Add", y_off, grid(rows, strides[0], paddings_[0], dilations[0], kh, False))
     x = ctx.op("Add", x_off, grid(columns, strides[1], paddings_[1], dilations[1], kw, True))
     flat = ctx.op("Reshape", Input, ctx.vector([n, dg, channels // dg, ctx.op("Mul", height, width)]))
-    spread_to = ctx.vector([n, dg, channels // dg, ctx.op("Mul", places, k)])
+    spread_to = ctx.vector([n, dg, channels // dg, ctx.op("Mul", positions, k)])
     y0, x0 = ctx.op("Floor", y), ctx.op("Floor", x)
     top, left = ctx.op("Sub", y, y0), ctx.op("Sub", x, x0)
     last_y, last_x = ctx.op("Sub", height, 1), ctx.op("Sub", width, 1)
@@ -83,7 +83,7 @@ def deformable_conv(
             part = ctx.op("Mul", sample, ctx.op("Reshape", weight, ctx.vector([n, dg, 1, -1])))
             total = part if total is None else ctx.op("Add", total, part)
     assert total is not None
-    columns_of = ctx.op("Reshape", total, ctx.vector([n, groups, inner * k, places]))
+    columns_of = ctx.op("Reshape", total, ctx.vector([n, groups, inner * k, positions]))
     filters = ctx.reshape(Filter, [groups, -1, inner * k])
     made = ctx.op("MatMul", filters, columns_of)
     return ctx.op("Reshape", made, ctx.vector([n, out, rows, columns]))

@@ -31,7 +31,7 @@ def _sorted(ctx: Context, x: Value) -> Value:
     return values
 
 
-def places_of(ctx: Context, mask: Value) -> Value:
+def positions_of(ctx: Context, mask: Value) -> Value:
     """Where a vector of truth values holds: int64."""
     return ctx.reshape(ctx.op("NonZero", mask), [-1])
 
@@ -79,7 +79,7 @@ def _suppressed(
 
 
 def _kept(ctx: Context, images: Value, values: Value, one_image: bool, most: int, count: Value) -> Value:
-    """The places of the *most* best of each image, in the order in which they are.
+    """The positions of the *most* best of each image, in the order in which they are.
 
     Args:
         images: int64 [chosen]: of which image each is.
@@ -89,8 +89,8 @@ def _kept(ctx: Context, images: Value, values: Value, one_image: bool, most: int
     number = ctx.shape(values)
     if one_image:
         limit = ctx.op("Min", ctx.const([most], DType.INT64), number)
-        _, places = ctx.op("TopK", values, limit, axis=0, largest=1, sorted=1, outputs=2)
-        return _sorted(ctx, places)
+        _, positions = ctx.op("TopK", values, limit, axis=0, largest=1, sorted=1, outputs=2)
+        return _sorted(ctx, positions)
     _, order = ctx.op("TopK", values, number, axis=0, largest=1, sorted=1, outputs=2)
     sorted_images = ctx.op("Gather", images, order, axis=0)
     every = ctx.op("Range", ctx.const(0, DType.INT64), count, ctx.const(1, DType.INT64))
@@ -98,7 +98,7 @@ def _kept(ctx: Context, images: Value, values: Value, one_image: bool, most: int
     ranks = ctx.op("Mul", ctx.op("CumSum", of_image, ctx.const(0, DType.INT64)), of_image)
     rank = ctx.reduce("ReduceMax", ctx.cast(ranks, DType.INT64), [1])
     fits = ctx.op("Not", ctx.op("Greater", rank, ctx.const(most, DType.INT64)))
-    return _sorted(ctx, ctx.op("Gather", order, places_of(ctx, fits), axis=0))
+    return _sorted(ctx, ctx.op("Gather", order, positions_of(ctx, fits), axis=0))
 
 
 def counts(ctx: Context, images: Value, count: Value) -> Value:
@@ -134,8 +134,8 @@ def multiclass_nms(
     count = ctx.scalar(ctx.dim(Scores, 0))
     values = ctx.op("GatherND", Scores, chosen)
     if keep_top_k >= 0:
-        places = _kept(ctx, column(ctx, chosen, 0, 1), values, one_image, keep_top_k, count)
-        chosen, values = (ctx.op("Gather", v, places, axis=0) for v in (chosen, values))
+        positions = _kept(ctx, column(ctx, chosen, 0, 1), values, one_image, keep_top_k, count)
+        chosen, values = (ctx.op("Gather", v, positions, axis=0) for v in (chosen, values))
     images, labels, boxes = (column(ctx, chosen, i, 1) for i in range(3))
     pairs = ctx.op("Concat", ctx.unsqueeze(images, [1]), ctx.unsqueeze(boxes, [1]), axis=1)
     found = ctx.op("GatherND", BBoxes, pairs)
@@ -215,8 +215,10 @@ def matrix_nms(
     area = ctx.op("Mul", *(ctx.op("Add", ctx.op("Sub", b, a), extra) for a, b in ((x1, x2), (y1, y2))))
     shared = ctx.op("Mul", span(x1, x2), span(y1, y2))  # [images, classes, k, k]
     union = ctx.op("Sub", ctx.op("Add", ctx.unsqueeze(area, [3]), ctx.unsqueeze(area, [2])), shared)
-    places = rows_of(ctx, limit)
-    before = ctx.op("Less", ctx.unsqueeze(places, [0]), ctx.unsqueeze(places, [1]))  # column before row: a better box
+    positions = rows_of(ctx, limit)
+    before = ctx.op(
+        "Less", ctx.unsqueeze(positions, [0]), ctx.unsqueeze(positions, [1])
+    )  # column before row: a better box
     some = ctx.op("And", before, ctx.op("Greater", shared, zero))
     overlap = ctx.op("Where", some, ctx.op("Div", shared, union), zero)
     worst = ctx.unsqueeze(ctx.reduce("ReduceMax", overlap, [3]), [2])  # of each better box with those before it
@@ -241,7 +243,7 @@ def matrix_nms(
     values, order = ctx.op("TopK", values, most, axis=1, largest=1, sorted=1, outputs=2)
     indices, kinds = (ctx.op("GatherElements", v, order, axis=1) for v in (indices, kinds))
     there = ctx.op("Greater", values, lowest)
-    kept = places_of(ctx, ctx.reshape(there, [-1]))
+    kept = positions_of(ctx, ctx.reshape(there, [-1]))
     values, indices, kinds = (ctx.op("Gather", ctx.reshape(v, [-1]), kept, axis=0) for v in (values, indices, kinds))
     found = ctx.op("Gather", ctx.op("Reshape", BBoxes, [-1, 4]), indices, axis=0)
     columns = [ctx.unsqueeze(v, [1]) for v in (ctx.cast(kinds, dtype), values)]
@@ -252,8 +254,8 @@ def matrix_nms(
 @paddle_op("nms", outputs=["KeepBoxesIdxs"])
 def nms(ctx: Context, Boxes: Value, *, iou_threshold: float = 1.0) -> Value:
     """The boxes come with falling scores."""
-    places = rows_of(ctx, ctx.dim(Boxes, 0))
-    scores = ctx.op("Neg", ctx.cast(places, DType.FP32))
+    positions = rows_of(ctx, ctx.dim(Boxes, 0))
+    scores = ctx.op("Neg", ctx.cast(positions, DType.FP32))
     chosen = ctx.op(
         "NonMaxSuppression",
         ctx.unsqueeze(ctx.cast(Boxes, DType.FP32), [0]),

@@ -25,15 +25,15 @@ def eliminated(ctx: Context, a: Value, b: Value) -> Value:
     """The solution of ``a @ x = b`` for every matrix of a batch, by Gauss and Jordan with the largest pivot."""
     n, rank = _rows(a), ctx.rank(a)
     whole = ctx.op("Concat", a, b, axis=rank - 1)
-    places = ctx.const(np.arange(n), DType.INT64)
+    positions = ctx.const(np.arange(n), DType.INT64)
     for k in range(n):
         column = ctx.op(
             "Abs", ctx.slice(ctx.op("Gather", whole, ctx.const(k, DType.INT64), axis=rank - 1), [k], [n], [rank - 2])
         )
         pivot = ctx.op("Add", ctx.op("ArgMax", column, axis=rank - 2, keepdims=1), k)  # […, 1]
-        here = ctx.op("Equal", places, ctx.const(k, DType.INT64))
-        there = ctx.op("Equal", places, pivot)
-        order = ctx.op("Where", here, pivot, ctx.op("Where", there, ctx.const(k, DType.INT64), places))
+        here = ctx.op("Equal", positions, ctx.const(k, DType.INT64))
+        there = ctx.op("Equal", positions, pivot)
+        order = ctx.op("Where", here, pivot, ctx.op("Where", there, ctx.const(k, DType.INT64), positions))
         order = ctx.op("Expand", ctx.unsqueeze(order, [ctx.rank(order)]), ctx.shape(whole))
         whole = ctx.op("GatherElements", whole, order, axis=rank - 2)
         row = ctx.slice(whole, [k], [k + 1], [rank - 2])
@@ -143,7 +143,7 @@ def gather_tree(ctx: Context, Ids: Value, Parents: Value) -> Value:
 
 
 def _scanned_tree(ctx: Context, ids: Value, parents: Value) -> Value:
-    """``Scan`` from the last step to the first; what is carried is the place of each beam, [batch, beam]."""
+    """``Scan`` from the last step to the first; what is carried is the position of each beam, [batch, beam]."""
     graph = ctx.graph
     batch, beams = ctx.dim(ids, 1), ctx.dim(ids, 2)
     every = ctx.op("Range", ctx.const(0, DType.INT64), ctx.scalar(beams), ctx.const(1, DType.INT64))

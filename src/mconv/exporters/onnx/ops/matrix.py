@@ -57,8 +57,8 @@ def _embedded(ctx: Context, x: Value, offset: int, fill: Value) -> Value:
     rows, columns = ctx.unsqueeze(steps, [1]), ctx.unsqueeze(steps, [0])
     on = ctx.op("Equal", columns, ctx.op("Add", rows, offset))
     # the element of row i is i, or i + offset below the main diagonal
-    place = steps if offset >= 0 else ctx.op("Add", steps, offset)
-    bounded = ctx.op("Max", ctx.op("Min", place, ctx.op("Sub", ctx.scalar(n), 1)), 0)
+    position = steps if offset >= 0 else ctx.op("Add", steps, offset)
+    bounded = ctx.op("Max", ctx.op("Min", position, ctx.op("Sub", ctx.scalar(n), 1)), 0)
     spread = ctx.unsqueeze(ctx.op("Gather", x, bounded, axis=rank - 1), [rank])
     return ctx.op("Where", on, spread, fill)
 
@@ -103,8 +103,8 @@ def fill_diagonal_tensor(ctx: Context, X: Value, Y: Value, *, offset: int = 0, d
     x = ctx.transpose(X, order)
     rows, columns = _steps(ctx, ctx.dim(x, -2)), _steps(ctx, ctx.dim(x, -1))
     on = ctx.op("Equal", ctx.unsqueeze(columns, [0]), ctx.op("Add", ctx.unsqueeze(rows, [1]), offset))
-    place = rows if offset >= 0 else ctx.op("Add", rows, offset)
-    bounded = ctx.op("Max", ctx.op("Min", place, ctx.op("Sub", ctx.scalar(ctx.dim(Y, -1)), 1)), 0)
+    position = rows if offset >= 0 else ctx.op("Add", rows, offset)
+    bounded = ctx.op("Max", ctx.op("Min", position, ctx.op("Sub", ctx.scalar(ctx.dim(Y, -1)), 1)), 0)
     spread = ctx.unsqueeze(ctx.op("Gather", Y, bounded, axis=ctx.rank(Y) - 1), [ctx.rank(Y)])
     made = ctx.op("Where", on, spread, x)
     return ctx.transpose(made, [order.index(i) for i in range(rank)])

@@ -90,7 +90,7 @@ def _adaptive(ctx: Context, x: Value, out: list[int], biggest: bool) -> Value:
 
 
 def largest(ctx: Context, x: Value, edges: Sequence[tuple[int, int]], axis: int) -> Value:
-    """The largest of each window, from the first place to before the second, of one axis."""
+    """The largest of each window, from the first position to before the second, of one axis."""
     parts = [ctx.reduce("ReduceMax", ctx.slice(x, [a], [b], [axis]), [axis], True) for a, b in edges]
     return ctx.concat(parts, axis)
 
@@ -169,7 +169,7 @@ def unpool(
     output_size: list[int] = [],  # noqa: B006
     data_format: str = "NCHW",
 ) -> Value:
-    """Each value to its place in its own plane."""
+    """Each value to its position in its own plane."""
     spatial = ctx.rank(X) - 2
     out = list(output_size)[-spatial:]
     if not out or any(d <= 0 for d in out):

@@ -10,7 +10,7 @@ import numpy as np
 from mconv.exporters.onnx.context import Context
 from mconv.exporters.onnx.errors import Unsupported
 from mconv.exporters.onnx.ops.boxes import column
-from mconv.exporters.onnx.ops.detection import ALL, counts, places_of, rows_of
+from mconv.exporters.onnx.ops.detection import ALL, counts, positions_of, rows_of
 from mconv.exporters.onnx.registry import paddle_op
 from mconv.program.dtypes import DType
 from mconv.program.value import Value
@@ -91,8 +91,8 @@ def generate_proposals(
         ctx.const([nms_thresh], DType.FP32),
         ctx.const([_LOWEST * 1.1], DType.FP32),
     )
-    images, places = column(ctx, chosen, 0, 1), column(ctx, chosen, 2, 1)
-    pairs = ctx.op("Concat", ctx.unsqueeze(images, [1]), ctx.unsqueeze(places, [1]), axis=1)
+    images, positions = column(ctx, chosen, 0, 1), column(ctx, chosen, 2, 1)
+    pairs = ctx.op("Concat", ctx.unsqueeze(images, [1]), ctx.unsqueeze(positions, [1]), axis=1)
     probabilities = ctx.unsqueeze(ctx.op("GatherND", told, pairs), [1])
     return ctx.op("GatherND", boxes, pairs), probabilities, counts(ctx, images, ctx.scalar(count))
 
@@ -133,9 +133,9 @@ def distribute_fpn_proposals(
     rois, orders, numbers = [], [], []
     for number in range(min_level, max_level + 1):
         own = ctx.op("Equal", level, float(number))
-        places = places_of(ctx, own)
-        rois.append(ctx.op("Gather", FpnRois, places, axis=0))
-        orders.append(places)
+        positions = positions_of(ctx, own)
+        rois.append(ctx.op("Gather", FpnRois, positions, axis=0))
+        orders.append(positions)
         if per_image is not None:
             both = ctx.cast(ctx.op("And", per_image, ctx.unsqueeze(own, [1])), DType.INT64)
             numbers.append(ctx.cast(ctx.reduce("ReduceSum", both, [0]), DType.INT32))

@@ -13,7 +13,7 @@ from mconv.exporters.onnx.registry import paddle_op
 from mconv.program.dtypes import DType
 from mconv.program.value import Value
 
-# mode → ONNX's operator, the places of Paddle's gates in ONNX's order, the activation
+# mode → ONNX's operator, the positions of Paddle's gates in ONNX's order, the activation
 _MODES: dict[str, tuple[str, tuple[int, ...], Optional[str]]] = {
     "LSTM": ("LSTM", (0, 3, 1, 2), None),  # i, f, g, o → i, o, f, c
     "GRU": ("GRU", (1, 0, 2), None),  # r, z, n → z, r, h

@@ -167,8 +167,8 @@ def set_value(
     step = _bounds(ctx, steps or [1] * len(axes), None, StepsTensorList)
     count = ctx.op("Size", x)
     numbers = ctx.op("Range", ctx.const(0, DType.INT64), count, ctx.const(1, DType.INT64))
-    places = ctx.op("Reshape", numbers, ctx.shape(x))
-    chosen = ctx.op("Slice", places, first, last, list(axes), step)
+    positions = ctx.op("Reshape", numbers, ctx.shape(x))
+    chosen = ctx.op("Slice", positions, first, last, list(axes), step)
     sizes = [ctx.dim(chosen, i) for i in range(rank)]
     # the value is broadcast to what is left after the axes that a number (and not a slice) has taken
     kept = [i for i in range(rank) if i not in ctx.axes(decrease_axes, rank)]
