@@ -52,6 +52,14 @@ def command(given: Given) -> Any:
         inside = [[t.name, f"{t.largest:.4g}", _percent(t.error), t.reason] for t in report.tensors[:_SHOWN]]
         if inside:
             out.table(["inside", "largest", "error", ""], inside, right=["largest", "error"])
+        if report.second is not None:
+            found = report.second
+            off = (
+                f"does not read it: {found.reason}"
+                if found.error is None
+                else f"reads it, too: {_percent(found.error)} off float32"
+            )
+            out.print(f"{found.reader} {off}")
         out.print(f"emulated in {report.runtime}: {report.status}", "green")
     return report
 

@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Union
 
+import numpy as np
+
 from mconv.artifacts.described import carry
 from mconv.artifacts.destination import Destination
 from mconv.artifacts.provenance import Recording, model_sources
@@ -35,6 +37,7 @@ from mconv.proof.verdict import Proof
 from mconv.runtimes import Runtime
 from mconv.verbs.half_proof import Emulation, Task, settled
 from mconv.verbs.half_report import HalfReport, rows_of
+from mconv.verbs.half_second import second_opinion
 from mconv.warned import Warned
 
 DTYPES = {"fp16": DType.FP16, "bf16": DType.BF16}
@@ -82,6 +85,10 @@ def half(chosen: Half) -> HalfReport:
         with Emulation(where, found, program, sets, specs, chosen.timeout, report.limit) as proof:
             report.runtime = where.label
             made = settled(task, proof, report, chosen.calibrate is not None, chosen.progress)
+            if report.status == "passed":
+                chosen.progress("asking OpenVINO, where it is installed")
+                report.second = second_opinion(made, proof)
+            _say_what_is_not_finite(report, proof)
     _describe(report, made, items, chosen.dtype, chosen.weights_only)
     if report.status == "failed":
         raise _failure(report, chosen.calibrate is not None)
@@ -102,6 +109,16 @@ def half(chosen: Half) -> HalfReport:
         output.write_model(made.program, files.in_order(made.program, made.params), chosen.name)
         carry(found, folder)
     return report
+
+
+def _say_what_is_not_finite(report: HalfReport, proof: Emulation) -> None:
+    names = [port.name for port in proof.program.fetches]
+    wild = {n for outputs in proof.reference for n, a in zip(names, outputs) if not np.isfinite(a).all()}
+    if wild:
+        shown = ", ".join(sorted(wild)[:3])
+        report.warnings.append(f"{shown}: infinite or NaN in places in float32 already, which proves nothing there")
+    if report.second is not None and report.second.error is not None and report.second.error > report.limit:
+        report.warnings.append(f"{report.second.reader} is {report.second.error:.1%} off float32 with this program")
 
 
 def _describe(

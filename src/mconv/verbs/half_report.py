@@ -57,6 +57,21 @@ class HalfOperators:
     error: Optional[float]
 
 
+@dataclass
+class HalfSecond:
+    """What another reader of the program in half precision makes of it.
+
+    Attributes:
+        reader: which, and its version.
+        error: of the worst output, as for an output; None where it cannot say.
+        reason: why not.
+    """
+
+    reader: str
+    error: Optional[float]
+    reason: str = ""
+
+
 @dataclass(repr=False)
 class HalfReport(Shown):
     """What ``mconv half`` made.
@@ -78,6 +93,7 @@ class HalfReport(Shown):
         saturated: weights, filled tensors and masks whose numbers beyond the range became half of its largest.
         outputs: the figures of every output.
         tensors: the tensors inside that leave the range, and those that lose the most.
+        second: OpenVINO on the program itself, which it computes in float32; None: it is not installed, or nothing was run.
         unfit_passes: of a predictor of the target on a GPU, to be deleted before it loads the program: they fuse operators
             into ones without a kernel for half precision.
         warnings: what to know.
@@ -100,6 +116,7 @@ class HalfReport(Shown):
     saturated: list[str] = field(default_factory=list)
     outputs: list[HalfOutput] = field(default_factory=list)
     tensors: list[HalfTensor] = field(default_factory=list)
+    second: Optional[HalfSecond] = None
     unfit_passes: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 
