@@ -9,8 +9,15 @@ from tests.managed import require
 from tests.verbs import half_zoo
 
 RECORDED = half_zoo.recorded()
-# rnn has no half kernel, and branches compute in float32: their weights stay float32
-FLOAT_WEIGHTS = ("torch/lstm", "torch/gru", "torch/conv_lstm", "pir/crnn", "pir/branches")
+# their weights stay float32, or both forms are needed
+FLOAT_WEIGHTS = {
+    "rnn has no half kernel": {
+        "torch/lstm", "torch/gru", "torch/conv_lstm", "torch/tacotron_encoder", "torch/demucs", "torch/seq2seq_attention",
+        "torch/vits_flow", "pir/crnn",
+    },
+    "Paddle's own pass has conv2d_transpose always in float32": {"torch/hifigan", "torch/style_gan", "torch/demucs"},
+    "branches compute in float32": {"pir/branches"},
+}  # fmt: skip
 QUICK = ("torch/mlp", "pir/LeNet")
 
 
@@ -23,7 +30,7 @@ def test_every_model_is_within_the_limit_or_says_what_is_not(target: str) -> Non
             assert row["kept"] <= half_zoo.LIMIT and row["float32"], name
         else:
             assert row["error"] <= half_zoo.LIMIT, name
-            assert row["bytes"] <= 0.6 or name in FLOAT_WEIGHTS, name
+            assert row["bytes"] <= 0.6 or any(name in names for names in FLOAT_WEIGHTS.values()), name
     good = [row for row in RECORDED[target].values() if "refused" not in row]
     assert len(good) >= 0.95 * len(RECORDED[target])
 
