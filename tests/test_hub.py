@@ -149,3 +149,9 @@ def test_without_network(tmp_path: Path) -> None:
 def test_a_name_that_is_no_path_is_told_how(tmp_path: Path) -> None:
     done = mconv("http://127.0.0.1:9", tmp_path, "convert", "team/bert", str(tmp_path / "out"))
     assert done.returncode == 3 and "hf://team/bert" in done.stderr, done.stderr
+
+
+def test_a_cache_that_cannot_be_written(site: tuple[str, list[str]], tmp_path: Path) -> None:
+    (tmp_path / "cache").write_text("a file")
+    done = mconv(site[0], tmp_path / "cache", "convert", "hf://team/onnx/onnx/model.onnx", str(tmp_path / "out"))
+    assert done.returncode == 6 and "cannot be kept in" in done.stderr and "HF_HOME names" in done.stderr, done.stderr

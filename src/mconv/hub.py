@@ -246,6 +246,11 @@ class _told:
             raise NotAModelError(
                 f"{text}: the hub has no such model", "a private one needs HF_TOKEN; names are ORG/NAME"
             ) from None
+        if isinstance(error, OSError) and error.filename is not None:
+            raise OutputExistsError(
+                f"{text}: cannot be kept in {printable(str(error.filename), 200)} ({error.strerror})",
+                "HF_HOME names the folder of what is fetched",
+            ) from None
         words = " ".join(str(error).split()) or type(error).__name__
         raise UnreachableError(
             f"{text}: cannot be fetched ({printable(words, 160)})",

@@ -28,6 +28,7 @@ SOURCES = Path(__file__).parents[2] / "src" / "mconv"
         ("allow more with --timeout, or try a smaller input", "allow more with timeout, or try a smaller input"),
         ("--via onnx takes the route through ONNX", "via: onnx takes the route through ONNX"),
         ("--carry-state makes it an input", "carry_state: true makes it an input"),
+        ("--accept-frozen takes the one", "accept_frozen: true takes the one"),
         ("--const sr=16000", "constants: {sr: 16000}"),
         ("`mconv runtime install paddle-2.3.2 --force`", "`mconv runtime install paddle-2.3.2 --force`"),
     ],

@@ -234,13 +234,18 @@ def test_a_decision_by_values_is_kept_as_one(tmp_path: Path) -> None:
 
 
 def test_a_decision_that_only_a_trace_takes_is_named(tmp_path: Path) -> None:
-    report = api.torch2paddle("tests.torch.nets:Unscriptable", tmp_path / "out", **NOW)
+    with pytest.raises(
+        UnsupportedError, match=r"^nets.py:\d+ decides by the values of the inputs, and no exporter"
+    ) as caught:
+        api.torch2paddle("tests.torch.nets:Unscriptable", tmp_path / "out", **NOW)
+    assert "--accept-frozen" in str(caught.value.hint) and not (tmp_path / "out").exists()
+    report = api.torch2paddle("tests.torch.nets:Unscriptable", tmp_path / "out", accept_frozen=True, **NOW)
     proved(report, status="passed in part")
     assert [r["kind"] for r in report.reservations] == ["decision"]
     assert report.reservations[0]["text"].startswith("nets.py:") and report.reservations[0]["text"] in report.warnings
     assert "This is step" not in report.source["how"]
     with pytest.raises(UnsupportedError, match="decides by the values"):
-        api.torch2paddle("tests.torch.nets:Unscriptable", tmp_path / "strict", strict=True, **NOW)
+        api.torch2paddle("tests.torch.nets:Unscriptable", tmp_path / "strict", strict=True, accept_frozen=True, **NOW)
 
 
 def test_a_decision_that_changes_nothing_is_a_whole_model(tmp_path: Path) -> None:

@@ -91,7 +91,9 @@ def test_a_fixed_size_and_a_decision_are_no_plain_pass(tmp_path: Path) -> None:
     fixed = {"inputs": ["x:float32[batch,seq,4]"], "via": "export", **NOW}
     in_part(api.torch2paddle("tests.torch.nets:OneLength", tmp_path / "size", **fixed), "size")
     in_part(
-        api.torch2paddle("tests.torch.nets:Unscriptable", tmp_path / "out", inputs=["x:float32[b,4]"], **NOW),
+        api.torch2paddle(
+            "tests.torch.nets:Unscriptable", tmp_path / "out", inputs=["x:float32[b,4]"], accept_frozen=True, **NOW
+        ),
         "decision",
     )
 

@@ -31,6 +31,11 @@ ROUTES = (EXPORT, ONNX)
 class Traced(Options):
     """What becomes of a state and of random numbers."""
 
+    accept_frozen: bool = option(
+        default=False,
+        help="Take a decision by the values of the inputs as for the inputs traced with, where no exporter keeps it.",
+        group=CONVERSION,
+    )
     carry_state: bool = option(
         default=False,
         help="Make inputs and outputs of the buffers that forward changes, such as a stream's cache.",

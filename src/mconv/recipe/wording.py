@@ -16,7 +16,7 @@ _FIELDS: list[tuple[str, str]] = [
     (r"--no-verify\b", "verify: false"),
     (r"--const ([\w.]+)=([^\s;,)]+)", r"constants: {\1: \2}"),
     (r"--output ([^\s;,)]+)", r"outputs: [\1]"),
-    (r"--(carry|keep)-(state|dtype)\b", r"\1_\2: true"),
+    (r"--(carry|keep|accept)-(state|dtype|frozen)\b", r"\1_\2: true"),
     (r"--(deterministic|partial|strict|layers)\b", r"\1: true"),
     (r"--(limit|target|runtime|engine|via|task|opset) ([\w.\-]+)", r"\1: \2"),
     (r"--(limit|target|runtime|engine|via|task|opset|timeout|tolerance|outputs?)\b", r"\1"),

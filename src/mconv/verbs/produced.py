@@ -24,6 +24,8 @@ class Facts:
         folded: how many operators were computed; fused, expanded: into what, and how often.
         warnings: what the user has to know.
         reservations: what of the source the result does not have, see :data:`mconv.proof.verdict.RESERVATIONS`.
+        frozen: places of the source that decide by the values of the inputs, where the result always decides as for those
+            traced with.
         fixed: sizes that were to stay open and do not: ``input``, ``dimension``, ``size``.
     """
 
@@ -36,6 +38,7 @@ class Facts:
     expanded: dict[str, int] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
     reservations: list[dict[str, str]] = field(default_factory=list)
+    frozen: list[str] = field(default_factory=list)
     fixed: list[dict[str, Any]] = field(default_factory=list)
 
     def into(self, report: Report) -> None:

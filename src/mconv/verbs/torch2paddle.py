@@ -42,8 +42,8 @@ def torch2paddle(chosen: Torch2Paddle) -> Report:
     Raises:
         NotAModelError, CorruptModelError, UntrustedError, MissingDependencyError: see ``open_source``.
         UsageError: the inputs, outputs or options do not fit the model.
-        UnsupportedError: torch cannot export it, or operators cannot be converted (``rows`` lists all of them); with
-            *strict*, a dimension was fixed.
+        UnsupportedError: torch cannot export it, operators cannot be converted (``rows`` lists all of them), or a decision
+            by values is taken once and for all, without *accept_frozen*; with *strict*, a dimension was fixed.
         RuntimeFailedError: the model fails on its inputs, or the result cannot be run.
         VerificationError: the result computes something else; it is kept in ``OUT.failed-verification``.
         RuntimeUnavailableError: with *verify*, there is no Paddle to run it in.
@@ -187,6 +187,7 @@ def _recording(
         "engine": chosen.engine,
         "via": chosen.via,
         "keep_dtype": chosen.keep_dtype,
+        "accept_frozen": chosen.accept_frozen,
         "carry_state": chosen.carry_state,
         "deterministic": chosen.deterministic,
         "keep": chosen.keep,
@@ -200,12 +201,14 @@ def _adopt(report: Report, made: Produced, route: str, how: str, chosen: Torch2P
     """What the route has to say, into the report.
 
     Raises:
-        UnsupportedError: with ``--strict``, a dimension was fixed, or the result is not right for all that the model takes.
+        UnsupportedError: a decision by values is taken once and for all, without ``--accept-frozen``; with ``--strict``, a
+            dimension was fixed, or the result is not right for all that the model takes.
     """
+    _refuse_frozen(made.facts.frozen, chosen)
     fixed = made.facts.fixed
     ignored = unread(made.program, [i["name"] for i in made.facts.inputs])
     made.facts.into(report)
-    report.reserve(made.facts.reservations)
+    report.reserve([*map(_frozen, made.facts.frozen), *made.facts.reservations])
     report.reserve([reservation("size", fixed_text(f)) for f in fixed] + about_unread(ignored))
     report.warnings += about_names(report.renamed)
     report.seconds.update(made.seconds)
@@ -221,6 +224,24 @@ def _adopt(report: Report, made: Produced, route: str, how: str, chosen: Torch2P
             "without --strict it is a warning, and the proof one in part",
             report.reservations,
         )
+
+
+def _frozen(location: str) -> dict[str, str]:
+    text = f"{location} decides by the values of the inputs: the result always decides as for the inputs traced with"
+    return reservation("decision", text)
+
+
+def _refuse_frozen(locations: Sequence[str], chosen: Torch2Paddle) -> None:
+    if not locations or chosen.accept_frozen:
+        return
+    more = f" (and {len(locations) - 1} more)" if len(locations) > 1 else ""
+    raise UnsupportedError(
+        f"{locations[0]} decides by the values of the inputs{more}, and no exporter of PyTorch keeps that: the result would "
+        "always decide as for the inputs traced with",
+        "torch.where or torch.cond in forward, or a forward that torch.jit.script takes, keeps both ways; --accept-frozen "
+        "takes the one",
+        [{"location": location, "reason": "decides by values"} for location in locations],
+    )
 
 
 def _proof(

@@ -171,9 +171,9 @@ def _from_export(export: _Export, plan: Plan, request: Request) -> tuple[Produce
         fused=dict(made.fused),
         warnings=warnings,
         fixed=fixed,
+        frozen=list(export.undecided),
         reservations=[
             *(reservation("size", text) for text in limits),
-            *map(_frozen, export.undecided),
             *map(_unrolled, export.unshown),
         ],
     )
@@ -352,13 +352,8 @@ def _through_onnx(source: Source, plan: Plan, request: Request, runner: TorchRun
         one["shape"] = _shape(given, fixed)
     made.facts.fixed = fixed
     made.facts.warnings += notes
-    made.facts.reservations = list(map(_frozen, written.decisions))
+    made.facts.frozen = list(written.decisions)
     return made, ONNX, written.how
-
-
-def _frozen(location: str) -> dict[str, str]:
-    text = f"{location} decides by the values of the inputs: the result always decides as for the inputs traced with"
-    return reservation("decision", text)
 
 
 def _unrolled(location: str) -> dict[str, str]:
