@@ -1,6 +1,6 @@
 """``mconv torch2paddle`` on a BERT-base folder with random weights, by phase: PyTorch's share, and what comes after it.
 
-Every round is a whole process; the medians of the phases over the rounds are shown. The road through PyTorch's ONNX
+Every round is a whole process; the medians of the phases over the rounds are shown. The route through PyTorch's ONNX
 exporter is run once.
 
     python bench/torch2paddle.py [--rounds 3] [--write docs/benchmarks.md] [--no-onnx]

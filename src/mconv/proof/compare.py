@@ -25,7 +25,7 @@ class Tolerance:
         absolute: times the largest value of the output, see above.
         relative: times the value itself.
         half: what both are raised to for 16-bit floats, whose own steps are larger (bfloat16: eight times that).
-        precision: the lowest precision in which either side computes, ``float16`` and ``bfloat16`` being such floats;
+        precision: the lowest precision in which either model computes, ``float16`` and ``bfloat16`` being such floats;
             the type of an output counts too.
         stated: the user has given the number: ``absolute`` is meant whatever the size of the values.
     """
@@ -50,7 +50,7 @@ class Tolerance:
         return cls(number, number, max(number, cls.half), stated=True)
 
     def at(self, *precisions: str) -> Tolerance:
-        """The one for sides that compute in these types."""
+        """The one for models that compute in these types."""
         return replace(self, precision=lowest([self.precision, *precisions]))
 
     def limit(self, reference: np.ndarray, dtype: str) -> np.ndarray:

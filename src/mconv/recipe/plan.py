@@ -337,7 +337,7 @@ class _Planner:
         if self.for_gpus and {a, b} & {"half", "to-serving", *self.halved}:
             raise self._bad(spec, "the model is for GPUs by now, and this runs it on the CPU", "half has compared it")
         for side, name in (("a", a), ("b", b)):
-            self._side(step, spec, side, name)
+            self._read_by(step, spec, side, name)
         step.options.setdefault("tolerance", self.recipe.verification.get("tolerance"))
         step.options.setdefault("runtime", self.recipe.verification.get("runtime"))
         step.options["inputs"] = self.recipe.inputs if step.reads["a"] == self.found.source else []
@@ -348,7 +348,7 @@ class _Planner:
         """Whether the source of a convert is a file that says what its inputs are."""
         return self.found.source is not None and step_for(self.found.source) in (None, "onnx2paddle")
 
-    def _side(self, step: Step, spec: StepSpec, side: str, name: str) -> None:
+    def _read_by(self, step: Step, spec: StepSpec, side: str, name: str) -> None:
         if name == "source" and self.found.source is not None:
             step.reads[side] = self.found.source
         elif name in self.made:

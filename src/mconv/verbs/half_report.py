@@ -17,7 +17,7 @@ class HalfOutput:
     Attributes:
         name: of the output.
         input_set: which input set, from 0.
-        error: the largest difference, as a part of the largest value; None where one side is not finite.
+        error: the largest difference, as a part of the largest value; None where one of the two is not finite.
         ok: whether that is within the limit.
     """
 

@@ -43,7 +43,7 @@ class QuantizedOutput:
 
     Attributes:
         name: of the output.
-        error: ‖difference‖ / ‖float32‖ over all sets; None where one side is not finite or the shapes differ.
+        error: ‖difference‖ / ‖float32‖ over all sets; None where one of the two is not finite or the shapes differ.
         agreement: the share of rows whose largest element is the same; None where an output has no such rows.
         ok: whether the error is within the limit, or what the labels say.
     """

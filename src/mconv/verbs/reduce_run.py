@@ -88,18 +88,18 @@ def attempt(call: Callable[[], Any]) -> Optional[BaseException]:
 class _Inside:
     """What a model computes at its tensors in one run."""
 
-    def __init__(self, side: Optional[Opened], feed: Mapping[str, np.ndarray]):
-        self.side, self.feed = side, feed
+    def __init__(self, opened: Optional[Opened], feed: Mapping[str, np.ndarray]):
+        self.opened, self.feed = opened, feed
 
     def at(self, names: Sequence[str]) -> Optional[dict[str, np.ndarray]]:
         """Name → value; None where it cannot be run so."""
         inside = [n for n in names if n not in self.feed]
         found = {n: self.feed[n] for n in names if n in self.feed}
         if inside:
-            if self.side is None:
+            if self.opened is None:
                 return None
             try:
-                answers = self.side.run([self.feed], inside)
+                answers = self.opened.run([self.feed], inside)
             except RuntimeFailedError:
                 return None
             positions = {n: i for i, n in enumerate(answers.names)}
@@ -157,7 +157,7 @@ class _Task:
             shutil.rmtree(folder, ignore_errors=True)
 
     def reduce(
-        self, out: Path, side: Optional[Opened], sets: Sequence[Mapping[str, np.ndarray]], keep: bool
+        self, out: Path, opened: Optional[Opened], sets: Sequence[Mapping[str, np.ndarray]], keep: bool
     ) -> Reduced:
         """Find the smallest part, and write it into the folder *out*, which is made.
 
@@ -169,7 +169,7 @@ class _Task:
         if whole is None:
             raise UnsupportedError(f"{self.model.path}: no output depends on an input, so nothing can be cut")
         for feed in sets or [{}]:
-            self.inside = _Inside(side, feed)
+            self.inside = _Inside(opened, feed)
             if self.fails(whole):
                 break
         else:
@@ -283,8 +283,8 @@ def reduce_conversion(
     model = open_source(source)
     with tempfile.TemporaryDirectory(prefix="mconv-reduce-") as scratch:
         task = _Conversion(kind, given, call, model, failure_of(error), Path(scratch), say)
-        side, sets = _run_whole(source, given, say)
-        return task.reduce(out, side, sets, keep_weights)
+        opened, sets = _run_whole(source, given, say)
+        return task.reduce(out, opened, sets, keep_weights)
 
 
 def reduce_pair(
@@ -308,8 +308,8 @@ def reduce_pair(
     with tempfile.TemporaryDirectory(prefix="mconv-reduce-") as scratch:
         task = _Pair(chosen, right, left, failure_of(error), Path(scratch), say)
         given = {"runtime": chosen.runtime_a or chosen.runtime, "timeout": chosen.timeout, "feeds": chosen.feeds}
-        side, sets = _run_whole(Path(chosen.a), {**given, "inputs": chosen.inputs}, say)
-        return task.reduce(out, side, sets, keep_weights)
+        opened, sets = _run_whole(Path(chosen.a), {**given, "inputs": chosen.inputs}, say)
+        return task.reduce(out, opened, sets, keep_weights)
 
 
 def verify_and_reduce(chosen: Verify) -> Verification:
@@ -356,12 +356,12 @@ def _run_whole(
 
     say(f"running {path}")
     try:
-        side = open_model(path, Choices(given.get("runtime"), timeout=given.get("timeout") or 600))
-        specs = side.specs() or []
+        opened = open_model(path, Choices(given.get("runtime"), timeout=given.get("timeout") or 600))
+        specs = opened.specs() or []
         if given.get("feeds") is not None:
-            return side, load_feeds(Path(given["feeds"]), specs)
+            return opened, load_feeds(Path(given["feeds"]), specs)
         specs = reshaped(specs, list(given.get("inputs") or ()))
-        return side, search.find(specs, side.run)[0]
+        return opened, search.find(specs, opened.run)[0]
     except MconvError:
         return None, []  # parts are then tried with random inputs
 
