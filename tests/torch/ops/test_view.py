@@ -7,6 +7,14 @@ from torch.nn import functional as F
 
 from tests.torch.checks import Family, Place, everywhere, ints, rand
 
+
+
+def _overlapping(x: torch.Tensor) -> torch.Tensor:
+    """Windows of two rows each of a tensor that is transposed in memory, as Longformer has them."""
+    (n, m, k), (a, b, c) = x.shape, x.stride()
+    return x.as_strided((n - 1, 2, m, k), (a, a, b, c))
+
+
 VIEWS = Family(
     {
         "view": lambda x: x.view(x.shape[0], -1),
@@ -38,6 +46,9 @@ VIEWS = Family(
         "diagonal_low": lambda x: x.transpose(1, 2).diagonal(-2, 1, 2),
         "unfold": lambda x: x.unfold(2, 3, 2),
         "unfold_length": lambda x: x.unfold(1, 2, 1),
+        "strided": lambda x: x.as_strided((x.shape[0], x.shape[1] - 1, 12), (x.stride(0), x.stride(1), 1)),
+        "strided_transposed": lambda x: (x.permute(2, 0, 1) * 1).as_strided((4, x.shape[1]), (1, x.shape[0])),
+        "strided_view": lambda x: _overlapping(x.transpose(0, 1)),
         "chunk": lambda x: torch.chunk(x, 2, -1),
         "numel": lambda x: x * x.numel(),
         "size_sum": lambda x: x + x.size(0) * 2 - x.size(1) // 2,

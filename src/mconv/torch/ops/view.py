@@ -180,10 +180,12 @@ def unfold(ctx: AtenContext, self: Value, dimension: int, size: int, step: int) 
 def as_strided(
     ctx: AtenContext, self: Value, size: Size, stride: Size, storage_offset: Optional[D.Dim] = None
 ) -> Value:
-    """Of tensors that lie in memory in the order of their elements."""
+    """Of tensors that lie in memory without gaps, in the order of their axes or in another one, as transposed ones do."""
     source = ctx.node.args[0].meta["val"]
-    if not source.is_contiguous():
-        raise ctx.refuse("a view by strides of a tensor that does not lie in memory in the order of its elements")
+    order = _memory_order(ctx, source)
+    if order is None:
+        raise ctx.refuse("a view by strides of a tensor that has gaps or repetitions in memory")
+    self = transpose(ctx, self, order)
     begin = 0 if storage_offset is None else storage_offset
     if source.storage_offset() != 0:
         raise ctx.refuse("a view by strides of a part of a tensor")
@@ -201,3 +203,21 @@ def as_strided(
     flat = reshape(ctx, self, (D.product(need_rank(self, "as_strided")),))
     positions = reshape(ctx, index, (D.product(size),))
     return reshape(ctx, gather(ctx, flat, positions, 0, wrap=False), tuple(size))
+
+
+def _memory_order(ctx: AtenContext, source: Any) -> Optional[list[int]]:
+    """The axes of a torch tensor from the one with the widest stride to the one whose elements lie side by side; None
+    where no order of them has each element in memory just once."""
+    sizes = [ctx.dim_of(n) for n in source.shape]
+    strides = [ctx.dim_of(n) for n in source.stride()]
+    order = []
+    step: D.Dim = 1
+    left = [axis for axis, n in enumerate(sizes) if n != 1]
+    while left:
+        axis = next((a for a in reversed(left) if strides[a] == step), None)
+        if axis is None:
+            return None
+        left.remove(axis)
+        order.insert(0, axis)
+        step = step * sizes[axis]
+    return [axis for axis, n in enumerate(sizes) if n == 1] + order
