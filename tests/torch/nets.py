@@ -290,3 +290,12 @@ class Unread(nn.Module):
 
 def not_a_module() -> dict[str, int]:
     return {}
+
+
+class Masking(torch.nn.Module):
+    """Keeps the half of the rows whose noise is least, as masked autoencoders do; the noise may be given."""
+
+    def forward(self, x: Any, noise: Any = None) -> Any:
+        noise = torch.rand(x.shape[:2]) if noise is None else noise
+        kept = noise.argsort(1)[:, : x.shape[1] // 2]
+        return x.gather(1, kept.unsqueeze(-1).expand(-1, -1, x.shape[2]))

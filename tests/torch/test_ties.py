@@ -43,6 +43,18 @@ def test_all_of_equal_scores_leave_nothing_open() -> None:
     assert noted.found == []
 
 
+def test_an_order_of_equal_numbers_is_open_unless_it_is_stable() -> None:
+    with ties() as noted:
+        torch.tensor([[1.0, 2.0], [1.0, 3.0]]).argsort(dim=0)
+        torch.sort(torch.zeros(3, 4), 1)
+        torch.zeros(5).sort(stable=True)
+        torch.arange(5).argsort(0, descending=True)
+    assert [found.partition(" ")[2] for found in noted.found] == [
+        "orders 2 numbers, of which 2 are equal",
+        "orders 4 numbers, of which 4 are equal",
+    ]
+
+
 def test_a_choice_among_equal_scores_is_no_wrong_answer(tmp_path: Path) -> None:
     with pytest.raises(UnprovedError, match=r"test_ties.py:25 takes 10 of 126 .* cannot be compared") as caught:
         api.torch2paddle(Chosen(0.0), tmp_path / "out", inputs=["x:float32[batch,126,8]"], target="3")

@@ -374,6 +374,15 @@ def test_random_numbers_are_named(tmp_path: Path) -> None:
     assert "--deterministic" in str(caught.value)
 
 
+def test_noise_that_forward_takes_is_an_input(tmp_path: Path) -> None:
+    x, options = "x:float32[batch,8,4]", {"force": True, **NOW}
+    with pytest.raises((VerificationError, UnsupportedError)) as caught:
+        api.torch2paddle("tests.torch.nets:Masking", tmp_path / "out", inputs=[x], **options)
+    assert "--input 'noise:float32[…]' feeds them" in str(caught.value)
+    fed = [x, "noise:float32[batch,8]"]
+    proved(api.torch2paddle("tests.torch.nets:Masking", tmp_path / "out", inputs=fed, **options))
+
+
 def test_what_no_route_converts_is_one_table(tmp_path: Path) -> None:
     with pytest.raises(UnsupportedError) as caught:
         api.torch2paddle("tests.torch.nets:Singular", tmp_path / "out", inputs=["x:float32[batch,4,4]"], **NOW)

@@ -1,4 +1,4 @@
-"""Where a model takes the largest of numbers that are equal: which of them is left open, and each runtime takes others."""
+"""Where a model takes or orders numbers that are equal: which of them comes first is open, and each runtime says another."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from mconv.torch.decisions import caller
 
 
 def ties() -> Any:
-    """A context manager that notes where ``topk`` leaves out numbers that are equal to the last one that it takes.
+    """A context manager that notes where ``topk`` leaves out numbers that are equal to the last one that it takes, and
+    where ``sort`` and ``argsort`` order numbers that are equal without being asked for a stable order.
 
     What it yields has ``found``: lines such as ``net.py:12 takes 10 of 126 numbers, of which 126 are equal``.
     """
@@ -17,6 +18,7 @@ def ties() -> Any:
     from torch.overrides import TorchFunctionMode
 
     asked = {torch.topk, torch.Tensor.topk}
+    ordered = {torch.sort, torch.Tensor.sort, torch.argsort, torch.Tensor.argsort}
 
     class Ties(TorchFunctionMode):
         found: list[str] = []
@@ -26,7 +28,24 @@ def ties() -> Any:
             made = func(*args, **kwargs)
             if func in asked:
                 self._look(made.values, *args, **kwargs)
+            if func in ordered:
+                self._order(*args, **kwargs)
             return made
+
+        def _order(self, numbers: Any, *rest: Any, stable: Optional[bool] = None, **options: Any) -> None:
+            if stable or not numbers.numel():
+                return
+            dim = options.get("dim", next((r for r in rest if type(r) is int), -1))
+            sorted_ones = numbers.sort(dim).values
+            neighbours = sorted_ones.diff(dim=dim) == 0
+            if bool(neighbours.any()):
+                equal = int(neighbours.sum(dim).max()) + 1
+                self._note(f"orders {numbers.shape[dim]} numbers, of which {equal} are equal")
+
+        def _note(self, what: str) -> None:
+            text = f"{os.path.basename(caller())} {what}"
+            if text not in self.found:
+                self.found.append(text)
 
         def _look(
             self, taken: Any, numbers: Any, k: int, dim: int = -1, largest: bool = True, *rest: Any, **options: Any
@@ -37,10 +56,7 @@ def ties() -> Any:
             left_out = (numbers == last).sum(dim) > (taken == last).sum(dim)
             if bool(left_out.any()):
                 equal = int((numbers == last).sum(dim).max())
-                location = os.path.basename(caller())
-                text = f"{location} takes {k} of {numbers.shape[dim]} numbers, of which {equal} are equal"
-                if text not in self.found:
-                    self.found.append(text)
+                self._note(f"takes {k} of {numbers.shape[dim]} numbers, of which {equal} are equal")
 
     made = Ties()
     made.found = []

@@ -15,6 +15,7 @@ import numpy as np
 from mconv.artifacts import provenance
 from mconv.artifacts.destination import Destination
 from mconv.errors import UnsupportedError, UsageError
+from mconv.factory.inputs import parameters_of
 from mconv.options.torch import Torch2Paddle
 from mconv.proof.available import runtime_for
 from mconv.proof.compare import Tolerance
@@ -81,7 +82,7 @@ def converted(chosen: Torch2Paddle, destination: Destination) -> Frame[Report]:
         torch_inputs.fill(plan, source, runner, chosen.example_file, chosen.feeds_file)
         if not chosen.deterministic:  # else until the end: the exporters trace within it, too
             modes.close()
-        random = _about_noise(drawn.used, chosen.deterministic)
+        random = _about_noise(drawn.used, chosen.deterministic, source, plan)
         report.warnings += random
         report.warnings += plan.notes
         names = _outputs(runner, plan)
@@ -136,13 +137,16 @@ def _packages(source: Source) -> dict[str, str]:
     return found
 
 
-def _about_noise(functions: Sequence[str], deterministic: bool) -> list[str]:
+def _about_noise(functions: Sequence[str], deterministic: bool, source: Source, plan: Plan) -> list[str]:
     if not functions:
         return []
     drawn = ", ".join(functions)
     if deterministic:
         return [f"random numbers are their means (--deterministic): {drawn}"]
-    return [f"forward draws random numbers ({drawn}): no two runs agree; --deterministic takes their means"]
+    takes = [] if source.positional else [n for n in parameters_of(source.module.forward) if "noise" in n]
+    fed = [n for n in takes if n not in {i.name for i in plan.inputs}]
+    instead = f", --input '{fed[0]}:float32[…]' feeds them" if fed else ""
+    return [f"forward draws random numbers ({drawn}): no two runs agree; --deterministic takes their means{instead}"]
 
 
 def _runner(source: Source, plan: Plan, chosen: Torch2Paddle) -> TorchRunner:

@@ -8,7 +8,6 @@ from torch.nn import functional as F
 from tests.torch.checks import Family, Place, everywhere, ints, rand
 
 
-
 def _overlapping(x: torch.Tensor) -> torch.Tensor:
     """Windows of two rows each of a tensor that is transposed in memory, as Longformer has them."""
     (n, m, k), (a, b, c) = x.shape, x.stride()

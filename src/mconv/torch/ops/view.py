@@ -207,17 +207,28 @@ def as_strided(
 
 def _memory_order(ctx: AtenContext, source: Any) -> Optional[list[int]]:
     """The axes of a torch tensor from the one with the widest stride to the one whose elements lie side by side; None
-    where no order of them has each element in memory just once."""
-    sizes = [ctx.dim_of(n) for n in source.shape]
-    strides = [ctx.dim_of(n) for n in source.stride()]
-    order = []
+    where no order of them has each element in memory just once.
+
+    Sizes are compared as expressions and, as torch knows more of them than these say (``n // 8 * 8 == n``), by their
+    values where the model was traced.
+    """
+    sizes, strides = source.shape, source.stride()
+    order: list[int] = []
     step: D.Dim = 1
-    left = [axis for axis, n in enumerate(sizes) if n != 1]
+    traced = 1
+    left = [axis for axis, n in enumerate(sizes) if ctx.dim_of(n) != 1]
     while left:
-        axis = next((a for a in reversed(left) if strides[a] == step), None)
-        if axis is None:
+        found = [a for a in reversed(left) if ctx.dim_of(strides[a]) == step]
+        found = found or [a for a in reversed(left) if _traced(strides[a]) == traced]
+        if not found:
             return None
-        left.remove(axis)
-        order.insert(0, axis)
-        step = step * sizes[axis]
-    return [axis for axis, n in enumerate(sizes) if n == 1] + order
+        left.remove(found[0])
+        order.insert(0, found[0])
+        step, traced = step * ctx.dim_of(sizes[found[0]]), traced * _traced(sizes[found[0]])
+    return [axis for axis in range(len(sizes)) if axis not in order] + order
+
+
+def _traced(size: Any) -> int:
+    """A size where the model was traced; -1 for one that only data say."""
+    hint = size if isinstance(size, int) else size.node.hint
+    return -1 if hint is None else int(hint)
