@@ -90,3 +90,15 @@ def test_numbers_from_data_are_carried_as_at_least_one(rank: int) -> None:
     assert len(dims) == rank and set(dims) <= set(b.counts)
     assert types(b).count("elementwise_max") == rank + 1 and carried.shape == (rank,)
     assert b.after_op is not None and b.before_fetch is not None  # operators are watched from now on
+
+
+@pytest.mark.parametrize(
+    ("dim", "sign"),
+    [
+        (0, 1), (-2, -1), (N, 1), (N * M + 3, 1), (-N, -1), (N - 1, 0), (D.floordiv(-N, 8), -1),
+        (-8 * D.floordiv(-N, 8), 1), (-N - 8 * D.floordiv(-N, 8), 0), (D.maximum(N - 5, 1), 1), (D.minimum(N, M), 1),
+        (D.floordiv(N, 2) * D.floordiv(-M, 4), -1),
+    ],
+)  # fmt: skip
+def test_the_sign_of_sizes(dim: D.Dim, sign: int) -> None:
+    assert D.sign(dim) == sign

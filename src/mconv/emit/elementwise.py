@@ -219,7 +219,7 @@ def _below_zero(*dims: D.Dim) -> bool:
 
 def _plain(dim: D.Dim) -> bool:
     """A number, or a sum of products of sizes that cannot be negative."""
-    return isinstance(dim, int) or all(c > 0 for c in dim.terms.values())
+    return isinstance(dim, int) or D.sign(dim) > 0
 
 
 _LOGICAL: dict[str, Callable[..., Any]] = {

@@ -39,7 +39,7 @@ def wrapped(b: Builder, index: Value, size: D.Dim) -> Value:
 
 def _counts_up(dim: D.Dim) -> bool:
     """Whether a number made of sizes is never negative."""
-    return dim >= 0 if isinstance(dim, int) else min(dim.terms.values()) > 0
+    return D.sign(dim) > 0
 
 
 def lookup(b: Builder, table: Value, ids: Value) -> Value:

@@ -117,7 +117,7 @@ def _atom(b: Builder, atom: Any, dtype: DType) -> Value:
         values = [_argument(b, a, dtype) for a in args]
         if name == "floordiv":
             whole = values[0]
-            if isinstance(args[0], int) or any(c < 0 for c in args[0].terms.values()):
+            if isinstance(args[0], int) or D.sign(args[0]) < 1:
                 # releases round negative quotients differently, their remainders have the divisor's sign everywhere
                 whole = compute(b, "sub", whole, compute(b, "mod", whole, values[1]))
             return compute(b, "floordiv", whole, values[1])

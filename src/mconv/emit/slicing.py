@@ -57,7 +57,7 @@ def _bound(value: D.Dim, dim: D.Dim) -> D.Dim:
         return min(max(value + dim if value < 0 else value, 0), dim)
     if isinstance(value, int):
         return dim if value == INT32_MAX else dim + value if value < 0 else value
-    return dim + value if max(value.terms.values()) < 0 else value
+    return dim + value if D.sign(value) < 0 else value
 
 
 def sliced_dim(dim: D.Dim, start: D.Dim, end: D.Dim, step: int) -> D.Dim:

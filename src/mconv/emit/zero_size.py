@@ -42,7 +42,7 @@ def vanishes(b: Builder, dim: D.Dim) -> bool:
     if not sizes:
         return True
     one = D.substitute(dim, dict.fromkeys(sizes, 1))
-    below = min(one.terms.values()) < 0 if isinstance(one, D.Sym) else one < 1
+    below = D.sign(one) < 1 if isinstance(one, D.Sym) else one < 1
     return not below and all(D.substitute(dim, {s: 0}) == 0 for s in sizes)
 
 

@@ -7,6 +7,7 @@ followed through these, so that a reshape which 0, -1 and constants can express 
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Optional, Union, cast
 
@@ -138,6 +139,30 @@ def _make(terms: dict[tuple[Any, ...], int]) -> Dim:
 def function(name: str, *args: Dim) -> Dim:
     """An opaque function of dimensions: equal names and arguments are equal sizes."""
     return Sym.named((name, *args))  # type: ignore[arg-type]
+
+
+def sign(dim: Dim) -> int:
+    """1 for a dimension that is never below 0 where the named sizes are not, -1 for one that is never above, else 0.
+
+    ``-8 * floordiv(-n, 8)``, *n* rounded up to a multiple of 8, is of the first kind.
+    """
+    if not isinstance(dim, Sym):
+        return -1 if dim < 0 else 1
+    signs = {(1 if c > 0 else -1) * math.prod(map(_atom_sign, m)) for m, c in dim.terms.items()}
+    return signs.pop() if len(signs) == 1 else 0
+
+
+def _atom_sign(atom: Any) -> int:
+    if not isinstance(atom, tuple):
+        return 1
+    name, *args = atom
+    signs = [sign(a) for a in args]
+    if name == "floordiv":  # rounded down, a quotient below 0 stays below it
+        return math.prod(signs)
+    for wins in {"max": (1,), "min": (-1,)}.get(name, ()):
+        if wins in signs:
+            return wins
+    return signs[0] if len(set(signs)) == 1 else 0
 
 
 def exact_div(a: Dim, b: Dim) -> Optional[Dim]:

@@ -8,6 +8,16 @@ from torch.nn import functional as F
 from tests.torch.checks import Family, Place, everywhere, ints, rand
 
 
+def _padded(x: torch.Tensor) -> torch.Tensor:
+    """The length rounded up to a multiple of 4, in size expressions whose terms are below 0: ``-4 * (-n // 4)``."""
+    more = (4 - x.shape[1] % 4) % 4
+    made = x.new_zeros(x.shape[0], (x.shape[1] + more) // 2, 6)
+    made[:, -1] = x[:, 0]
+    made[:, :-1, 2:] += x[:, :1, 2:]
+    made[:, 1:, :1] += x[:, 1:2, 4:5]
+    return torch.cat([made, F.pad(x, (0, 0, 0, more))[:, torch.arange(made.shape[1] - 1)]], 1)
+
+
 def _overlapping(x: torch.Tensor) -> torch.Tensor:
     """Windows of two rows each of a tensor that is transposed in memory, as Longformer has them."""
     (n, m, k), (a, b, c) = x.shape, x.stride()
@@ -47,6 +57,7 @@ VIEWS = Family(
         "unfold_length": lambda x: x.unfold(1, 2, 1),
         "strided": lambda x: x.as_strided((x.shape[0], x.shape[1] - 1, 12), (x.stride(0), x.stride(1), 1)),
         "strided_transposed": lambda x: (x.permute(2, 0, 1) * 1).as_strided((4, x.shape[1]), (1, x.shape[0])),
+        "padded": _padded,
         "strided_view": lambda x: _overlapping(x.transpose(0, 1)),
         "chunk": lambda x: torch.chunk(x, 2, -1),
         "numel": lambda x: x * x.numel(),
