@@ -442,6 +442,18 @@ def convert_many(chosen: Convert) -> ConvertedMany:
     return verb.convert_many(chosen)
 
 
+def matching_sources(pattern: str, out: PathLike) -> dict[str, str]:
+    """The models whose paths match a pattern of the shell (``models/*``), each by the name that :func:`convert_many` gives
+    its folder in *out*.
+
+    Raises:
+        NotAModelError: there is none. UsageError: two of them have one name.
+    """
+    from mconv.verbs import convert_many as verb
+
+    return verb.matching(pattern, out)
+
+
 def several_sources(source: Any) -> bool:
     """Whether a source of ``mconv convert`` is more than one model."""
     from mconv.verbs import convert_many as verb

@@ -68,6 +68,29 @@ def test_without_a_service_one_is_made_for_the_server_that_is_named(tmp_path: Pa
         api.serve_check(made("tensor", made_for), server="paddle-serving")
 
 
+@pytest.mark.parametrize(
+    ("backend", "kind"),
+    [
+        ("onnxruntime", "text"),
+        pytest.param("onnxruntime", "image", marks=pytest.mark.slow),
+        pytest.param("onnxruntime", "tensor", marks=pytest.mark.slow),
+        ("paddle", "tensor"),
+        pytest.param("paddle", "text", marks=pytest.mark.slow),
+        pytest.param("paddle", "image", marks=pytest.mark.slow),
+    ],
+)
+def test_other_engines_answer_as_paddle_does(backend: str, kind: str, tmp_path: Path) -> None:
+    require("http-paddle" if backend == "paddle" else "http")
+    require("paddle-2.3.2")
+    folder = made(kind, tmp_path, backend=backend)
+    if backend == "onnxruntime":
+        with pytest.raises(UsageError, match=r"has no model\.onnx"):
+            api.serve_check(folder)
+        api.to_onnx(folder / "serving_server", folder / "service" / "model.onnx", verify=False)
+    report = api.serve_check(folder)
+    assert report.ok, [(f.form, f.reason) for f in report.forms if not f.ok]
+
+
 def open_inference(rng: random.Random) -> bytes:
     """A request of the Open Inference Protocol with something in it that is not."""
     tensor: dict[str, Any] = {"name": "x", "datatype": "FP32", "shape": [1, 8], "data": ROW[0].tolist()}
@@ -277,9 +300,13 @@ def test_options_that_mean_nothing_are_refused(options: dict, message: str, tmp_
         made("tensor", tmp_path, **options)
 
 
-def test_a_service_wants_the_packages_of_its_managed_runtime(tmp_path: Path) -> None:
-    lines = (made("tensor", tmp_path) / "service" / "requirements.txt").read_text().splitlines()
-    installed = {r for step in RECIPES["http"].steps for r in step.requirements}
-    assert {line for line in lines if not line.startswith("#")} == {
-        r for r in installed if not r.startswith("onnxruntime")
-    }
+@pytest.mark.parametrize(
+    ("backend", "runtime", "beside"),
+    [("openvino", "http", ("onnxruntime",)), ("paddle", "http-paddle", ("charset_normalizer", "setuptools"))],
+)
+def test_a_service_wants_the_packages_of_its_managed_runtime(
+    backend: str, runtime: str, beside: tuple[str, ...], tmp_path: Path
+) -> None:
+    lines = (made("tensor", tmp_path, backend=backend) / "service" / "requirements.txt").read_text().splitlines()
+    installed = {r for step in RECIPES[runtime].steps for r in step.requirements}
+    assert {line for line in lines if not line.startswith("#")} == {r for r in installed if not r.startswith(beside)}

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Optional, Union
 
-from mconv.errors import UsageError
+from mconv.errors import MconvError, UsageError
 from mconv.printable import printable
+from mconv.recipe import remote
 from mconv.recipe.document import Document, parse_value
 
+_MAGIC = re.compile(r"[*?\[]")  # of a pattern of the shell
 CONVERSIONS = (
     "to-static",
     "onnx2paddle",
@@ -76,6 +80,16 @@ class Recipe:
         return self.file.parent
 
 
+def load_each(path: Path, *, profile: Optional[str] = None, settings: Sequence[str] = ()) -> list[Recipe]:
+    """As :func:`load`; of a recipe whose source is a pattern (``models/*``), one for each model.
+
+    Raises:
+        MconvError: see :func:`load`; or no model has a name of that pattern, or two would go to one folder.
+    """
+    made, document = _read(path, profile, settings)
+    return [_with_steps(each, document) for each in _spread(made)]
+
+
 def load(path: Path, *, profile: Optional[str] = None, settings: Sequence[str] = ()) -> Recipe:
     """Read and check a recipe.
 
@@ -86,6 +100,11 @@ def load(path: Path, *, profile: Optional[str] = None, settings: Sequence[str] =
     Raises:
         NotAModelError, UsageError, MissingDependencyError: see :class:`mconv.recipe.document.Document`.
     """
+    return _with_steps(*_read(path, profile, settings))
+
+
+def _read(path: Path, profile: Optional[str], settings: Sequence[str]) -> tuple[Recipe, Document]:
+    """The recipe as it stands there."""
     document = Document(path)
     document.check()
     data = dict(document.data)
@@ -103,6 +122,7 @@ def load(path: Path, *, profile: Optional[str] = None, settings: Sequence[str] =
             raise UsageError(f"--set {printable(' '.join(settings), 200)}: {e.message}", e.hint) from None
     name = data.get("name") or path.stem
     source = data["source"]
+    read = Source(path=source) if isinstance(source, str) else Source(**source)
     prefix = ("steps",) if applied is None or "steps" not in profiles[applied] else ("profiles", applied, "steps")
     steps = [
         StepSpec(s, {}, document.line((*prefix, i)))
@@ -114,7 +134,7 @@ def load(path: Path, *, profile: Optional[str] = None, settings: Sequence[str] =
         path,
         name if applied is None else f"{name}.{applied}",
         data.get("description", ""),
-        Source(path=source) if isinstance(source, str) else Source(**source),
+        read,
         list(data.get("inputs", [])),
         str(data.get("target", "2.3")),
         steps,
@@ -124,7 +144,34 @@ def load(path: Path, *, profile: Optional[str] = None, settings: Sequence[str] =
         applied,
         data.get("limit"),
     )
-    return made if steps else _with_steps(made, document)
+    return made, document
+
+
+def _spread(recipe: Recipe) -> list[Recipe]:
+    """One recipe for each model that the source is a pattern for, in a folder below its own; else itself.
+
+    Raises:
+        NotAModelError: there is none. UsageError: two of them have one name, or what can only be of one model.
+    """
+    source, text = recipe.source, recipe.source.path
+    if text is None or not _MAGIC.search(text) or text.startswith(remote.PACKAGE) or remote.is_remote(text):
+        return [recipe]
+    pattern = recipe.folder / os.path.expanduser(text)
+    if pattern.exists():  # a file that is really called so
+        return [recipe]
+    for name, given in (("sha256", source.sha256), ("weights", source.weights)):
+        if given is not None:
+            raise UsageError(f"{recipe.file}: source.{name}: is of one model, and {text} may be several", "name one")
+    from mconv import api
+
+    try:
+        found = api.matching_sources(str(pattern), recipe.name)
+    except MconvError as e:
+        raise type(e)(f"{recipe.file}: source: {e.message}", e.hint) from None
+    return [
+        replace(recipe, name=f"{recipe.name}/{name}", source=replace(source, path=os.path.relpath(path, recipe.folder)))
+        for name, path in found.items()
+    ]
 
 
 def has_profile(path: Path, profile: str) -> bool:
@@ -154,10 +201,12 @@ def _set(data: dict[str, Any], text: str) -> None:
 
 
 def _with_steps(recipe: Recipe, document: Document) -> Recipe:
-    """The steps that a source of this kind needs."""
+    """With the steps that a source of this kind needs, where it has none."""
+    if recipe.steps:
+        return recipe
     kind = _first_step(recipe)
     steps = [StepSpec(n, {}, document.line(("source",))) for n in ([kind] if kind else []) + ["to-serving"]]
-    return Recipe(**{**vars(recipe), "steps": steps})
+    return replace(recipe, steps=steps)
 
 
 def _first_step(recipe: Recipe) -> Optional[str]:

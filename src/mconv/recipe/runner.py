@@ -11,7 +11,7 @@ from mconv.errors import OutputExistsError, UsageError
 from mconv.options.running import Run
 from mconv.recipe import cache
 from mconv.recipe.executors import executor as find_executor
-from mconv.recipe.load import has_profile, load
+from mconv.recipe.load import has_profile, load_each
 from mconv.recipe.results import RunResult
 from mconv.recipe.run import Job
 
@@ -37,7 +37,8 @@ def run(chosen: Run) -> RunResult:
     if profile is not None and not any(has_profile(f, profile) for f in files):
         raise UsageError(f"--profile {profile}: none of the recipes has it")
     folder = Path(os.path.abspath(chosen.out))
-    planned = [Job(load(f, profile=profile, settings=chosen.settings), folder, chosen.force) for f in files]
+    loaded = (each for f in files for each in load_each(f, profile=profile, settings=chosen.settings))
+    planned = [Job(recipe, folder, chosen.force) for recipe in loaded]
     seen: dict[str, Path] = {}
     for job in planned:
         other = seen.setdefault(job.recipe.name, job.recipe.file)

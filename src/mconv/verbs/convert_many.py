@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import os
 import time
 from collections.abc import Sequence
@@ -90,14 +91,8 @@ def convert_many(chosen: Convert) -> ConvertedMany:
     Raises:
         UsageError: there is none, two of them have one name, or an option that belongs to one source.
     """
-    sources = expanded(chosen.source)
     out = Path(chosen.out)
-    by_name: dict[str, str] = {}
-    for source in sources:
-        name = name_of(source)
-        if name in by_name:
-            raise UsageError(f"{by_name[name]} and {source} would both go to {out / name}", "convert one of them alone")
-        by_name[name] = source
+    by_name = named(expanded(chosen.source), out)
     result = ConvertedMany(True, str(out), [])
     for name, source in by_name.items():
         one = OneConverted(source, str(out / name))
@@ -137,6 +132,35 @@ def expanded(source: Union[PathLike, Sequence[PathLike]]) -> list[str]:
     if not given:
         raise UsageError("there is no source", "mconv convert MODEL ... OUT")
     return [each for one in given for each in (_inside(one) or [os.fspath(one)])]
+
+
+def named(sources: Sequence[str], out: PathLike) -> dict[str, str]:
+    """What the folder of each source is called in *out* → the source.
+
+    Raises:
+        UsageError: two of them have one name.
+    """
+    places: dict[str, str] = {}
+    for source in sources:
+        name = name_of(source)
+        if name in places:
+            raise UsageError(
+                f"{places[name]} and {source} would both go to {Path(out) / name}", "convert one of them alone"
+            )
+        by_name[name] = source
+    return by_name
+
+
+def matching(pattern: str, out: PathLike) -> dict[str, str]:
+    """The models whose paths match a pattern of the shell, by the names of their folders in *out*.
+
+    Raises:
+        NotAModelError: there is none. UsageError: two of them have one name.
+    """
+    found = [path for path in sorted(glob.glob(pattern)) if _is_model(Path(path))]
+    if not found:
+        raise NotAModelError(f"{pattern}: no model is called so")
+    return named(found, out)
 
 
 def name_of(source: str) -> str:
