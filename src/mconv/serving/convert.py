@@ -297,7 +297,7 @@ def write(
         else:
             (new_server / program_name).write_bytes(prepared.program.to_bytes())
         write_config(prepared.config, new_server, new_client)
-        carry(found, new_server)
+        carry(found, new_server, prepared.program.feeds)
         if around is not None:
             around.write(new_service[0], new_server)
         if record is not None:

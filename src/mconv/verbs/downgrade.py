@@ -135,7 +135,7 @@ def _downgraded(
     )
     with output.opened(recording=recording) as folder:
         (folder / result.program.name).write_bytes(program.to_bytes())
-        carry(found, folder)
+        carry(found, folder, program.feeds)
         params = folder / result.params.name
         result.linked = write_params(params, items, whole=source, link=chosen.link, record=recording)
         if chosen.link and not result.linked:

@@ -121,7 +121,7 @@ def _paddle(path: PathLike, out: Path, chosen: Edit) -> EditReport:
         report.output = {"folder": str(out), "program": program.name, "program_bytes": program.stat().st_size}
         if params is not None:
             report.output.update({"params": params.name, "params_bytes": params.stat().st_size})
-        carry(found, folder)
+        carry(found, folder, made.program.feeds, chosen.new_names)
         _describe(report, made, names, source.program, made.program, len(source.params), len(made.params))
         report.inputs, report.outputs = edit_paddle.ports(made.program, made.inputs, made.outputs)
         report.paddle_operators = paddle_operators(made.program)

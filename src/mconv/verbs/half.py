@@ -107,7 +107,7 @@ def half(chosen: Half) -> HalfReport:
     )
     with output.opened([chosen.feeds, chosen.calibrate], recording) as folder:
         output.write_model(made.program, files.in_order(made.program, made.params), chosen.name)
-        carry(found, folder)
+        carry(found, folder, made.program.feeds)
     return report
 
 

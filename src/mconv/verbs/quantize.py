@@ -118,7 +118,7 @@ def quantize(chosen: Quantize) -> QuantizeReport:
         )
         with output.opened([chosen.data, chosen.inputs], recording) as folder:
             output.write_model(made.program, files.in_order(made.program, params))
-            carry(found, folder)
+            carry(found, folder, made.program.feeds)
     return report
 
 

@@ -86,7 +86,7 @@ def to_onnx(chosen: ToOnnx) -> Report:
         made = folder / out.name
         _convert(found, seen, made, report, chosen, Path(scratch), apart, recording)
         if described:
-            described_by.carry(found, folder)
+            described_by.carry(found, folder, seen.inputs)
         report.output = {"file": str(out), "bytes": made.stat().st_size}
         frame.prove(
             lambda: _proof(found, seen, made, report, chosen),
