@@ -33,7 +33,6 @@ from tests.managed import require
 pytestmark = pytest.mark.runtime
 DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 VOCABULARY = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", *"abcdefgh"]
-GONE = "is not healthy"  # what Triton says of a process that has died
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -237,6 +236,7 @@ BROKEN = {
     "a huge shape": b'{"inputs": [{"name": "text", "datatype": "BYTES", "shape": [9223372036854775807, 1], "data": ["a"]}]}',
     "an empty text": b'{"inputs": [{"name": "text", "datatype": "BYTES", "shape": [1, 1], "data": [" "]}]}',
     "deep": b'{"inputs": ' + b"[" * 1_000_000,
+    "so deep that Triton would end": b'{"inputs": ' + b'[{"a":' * 11_000_000,
     "too many texts": json.dumps(
         {"inputs": [{"name": "text", "datatype": "BYTES", "shape": [500, 1], "data": ["a"] * 500}]}
     ).encode(),
@@ -291,8 +291,9 @@ def test_a_process_that_dies_is_noticed_and_replaced(texts: Any) -> None:
         ask.wait_for("start.py: model is loaded anew")
         time.sleep(1)  # what was still with the old one
         load.more("version 1")
-    # every request has an answer; of those that met the process that had died it says so
-    assert all(kind == "version 1" or GONE in kind for kind in load.counts), load.counts
+    # none has noticed: what was with the process that died was asked for again
+    assert set(load.counts) == {"version 1"}, load.counts
+    assert "is not healthy" not in "".join(load.counts)
     for text, (want,) in known.items():
         np.testing.assert_allclose(ask([text])["outputs"][0]["data"], want, atol=1e-5)
 
@@ -316,6 +317,20 @@ def test_what_was_accepted_is_answered_when_the_server_is_told_to_end(tmp_path: 
             assert time.monotonic() < deadline
             time.sleep(0.1)
     assert not list(Path("/dev/shm").glob(f"triton_{start}_*"))
+
+
+def test_nothing_that_was_accepted_is_lost_when_the_server_is_told_to_end_under_load(tmp_path: Path) -> None:
+    with started(scaffold(tmp_path, "bert", concurrency=1)) as ask:
+        want = np.array(ask(["a b c"])["outputs"][0]["data"])
+        with Load(ask, {"a b c": [want]}) as load:
+            load.more("version 1")
+            os.kill(ask.processes("start.py")[0], signal.SIGTERM)
+            deadline = time.monotonic() + 60
+            while ask.processes("tritonserver"):
+                assert time.monotonic() < deadline
+                time.sleep(0.1)
+        refused = [kind for kind in load.counts if kind != "version 1"]
+        assert all(kind.startswith("lost: ") and "Connection refused" in kind for kind in refused), load.counts
 
 
 # ------------------------------------------------------------------------------------------------ forms for other backends

@@ -58,7 +58,7 @@ def test_converted_folders_read_the_same(part: str, name: str, tmp_path: Path) -
     api.downgrade(source, tmp_path / "2.3", target="2.3")
     api.convert(source, tmp_path / "out", verify=False)
     # the inputs' names and sizes are those of the result, in the ranges for TensorRT, too
-    ranges = [[1, 3, 32, 160], [1, 3, 48, 320], [8, 3, 48, 3200]]
+    ranges = [[1, 3, 48, 160], [1, 3, 48, 320], [8, 3, 48, 3200]]
     infer = {"paddle_infer": {"trt_dynamic_shapes": {"x": ranges}}}
     said = {**yaml.safe_load((source / "inference.yml").read_text()), "Hpi": {"backend_configs": infer}}
     ppocr.write(source, said)

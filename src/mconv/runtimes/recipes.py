@@ -250,12 +250,13 @@ RECIPES: dict[str, Recipe] = {
             (
                 # the wheel holds the server; what it declares is for its own way of writing models
                 Step("Triton", ("nvidia-pytriton==0.7.0",), ("--no-deps",)),
+                Step("front", ("aiohttp==3.14.5",)),
                 Step("engines", (*_ENGINES, "numpy<2")),
                 Step("service inputs", (*_INPUTS, "numpy<2")),
             ),
             1.0,
             runs_models=False,
-            imports=(*_ENGINES_IMPORTED, *_INPUTS_IMPORTED),
+            imports=("aiohttp", *_ENGINES_IMPORTED, *_INPUTS_IMPORTED),
             probe=_TRITON,
             glibc=(2, 35),
         ),

@@ -28,7 +28,7 @@ from mconv.serving.servers.requests import OPEN_TYPES, PAGES
 from mconv.serving.service_options import ServiceOptions
 
 SERVICE, START, MODELS, CLIENT = "service.json", "start.py", "models", "http_client.py"
-TENSORS = "tensors.py"
+TENSORS, FRONT = "tensors.py", "front.py"
 CONFIG = "config.pbtxt"
 DRAIN = 30
 # forms for backends that are on no package registry: models go into 1/ under the names that these look for
@@ -172,7 +172,8 @@ def _add_around(
     ports = {"HTTP_PORT": options.http_port, "GRPC_PORT": options.rpc_port, "METRICS_PORT": options.health}
     described = {"name": options.name, "model": path, **{k.lower(): v for k, v in ports.items()}}
     service.files[SERVICE] = json.dumps({**described, "drain_timeout": DRAIN}, indent=1) + "\n"
-    service.files[START] = render("triton/start.py")
+    for name in (START, FRONT):
+        service.files[name] = render(f"triton/{name}")
     service.files[CLIENT] = render(
         "triton/http_client.py",
         NAME=options.name,
