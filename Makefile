@@ -47,7 +47,7 @@ install-core: $(VENV)/.core ## .venv with mconv alone (what `pip install -e .` g
 install: $(VENV)/.full ## .venv with everything that tests and examples use
 
 runtimes: $(VENV)/.core ## the managed runtimes that tests use: Paddle 2.3.2 with Serving, 2.6.2, 1.8.5, X2Paddle, paddle2onnx, Triton, http
-	@$(BIN)/mconv runtime install paddle-2.3.2 paddle-2.6.2 paddle-1.8.5 x2paddle-1.6.0 paddle2onnx-2.1.0 triton http
+	@$(BIN)/mconv runtime install paddle-2.3.2 paddle-2.6.2 paddle-1.8.5 x2paddle-1.6.0 paddle2onnx-2.1.0 triton http http-paddle
 
 $(VENV)/.dev: $(VENV)/.core
 	$(PIP) $(PINNED) -e '.[dev]'
