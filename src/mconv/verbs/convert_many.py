@@ -140,12 +140,12 @@ def named(sources: Sequence[str], out: PathLike) -> dict[str, str]:
     Raises:
         UsageError: two of them have one name.
     """
-    places: dict[str, str] = {}
+    by_name: dict[str, str] = {}
     for source in sources:
         name = name_of(source)
-        if name in places:
+        if name in by_name:
             raise UsageError(
-                f"{places[name]} and {source} would both go to {Path(out) / name}", "convert one of them alone"
+                f"{by_name[name]} and {source} would both go to {Path(out) / name}", "convert one of them alone"
             )
         by_name[name] = source
     return by_name
