@@ -277,6 +277,21 @@ def test_the_shapes_of_a_shape_file_are_a_file_of_the_service(monkeypatch: pytes
         plan(*model(X), ServiceOptions(shapes=file))
 
 
+def test_several_profiles_are_several_engines(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Of a folder, the smallest first, whatever the files are called."""
+    stand_in(monkeypatch)
+    with pytest.raises(UsageError, match="holds no .pbtxt"):
+        plan(*model(X), ServiceOptions(shapes=tmp_path, device_type=2))
+    for name, rows in (("a", 512), ("b", 128), ("c", 256)):
+        (tmp_path / f"{name}.pbtxt").write_text(to_paddle(ShapeRanges({"x": Range((1, 4), (rows, 4), (rows, 4))})))
+    planned = plan(*model(X), ServiceOptions(shapes=tmp_path, device_type=2))
+    (tmp_path / "service").mkdir()
+    found = load(planned, tmp_path / "service", SERVICE, monkeypatch).ServiceOp.profiles
+    assert [profile["max_input_shape"]["x"][0] for profile in found] == [128, 256, 512]
+    with pytest.raises(UsageError, match="takes one profile"):
+        plan(*model(X), ServiceOptions(shapes=tmp_path, server="triton"))
+
+
 def test_compose_maps_the_ports_of_the_article_and_mounts_the_model_where_the_service_looks() -> None:
     planned = plan(*model(X), ServiceOptions(), model="../models/$v/serving_server")
     (content,) = yaml.safe_load(planned.files["docker-compose.yml"])["services"].values()

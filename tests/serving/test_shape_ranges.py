@@ -7,10 +7,14 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
 
+from mconv import api
 from mconv.errors import CorruptModelError, MconvError, UsageError
+from mconv.program.files import locate
+from mconv.serving.rendering import render
 from mconv.serving.shape_ranges import (
     Range,
     ShapeRanges,
@@ -23,7 +27,10 @@ from mconv.serving.shape_ranges import (
     to_trtexec,
     usual,
 )
+from tests.managed import require, run_in
+from tests.verbs.test_shapes import branch
 
+ENGINES = Path(__file__).with_name("engines_by_size.py")
 ODD = 'odd "name"\\\x1b'
 RANGES = ShapeRanges(
     {"x": Range((1, 3), (2, 3), (8, 3)), ODD: Range((1,), (1,), (1,))}, ["x"], {"x": Range((0,), (1,), (9,))}
@@ -120,3 +127,19 @@ def test_literals_stay_plain() -> None:
     """No form needs more than a parser of literals to be read."""
     rows = to_python(RANGES).split(" = ", 1)[1].split("\nMAX_SHAPES")[0]
     assert ast.literal_eval(rows) == json.loads(json.dumps(MIN))
+
+
+@pytest.mark.runtime
+def test_a_request_goes_to_the_first_engine_that_it_fits(tmp_path: Path) -> None:
+    where = require("paddle-2.3.2")
+    api.onnx2paddle(branch(tmp_path), tmp_path / "model", verify=False)
+    (tmp_path / "predictor.py").write_text(render("predictor.py"))
+    found = locate(tmp_path / "model")
+    ended = run_in(where, ENGINES, tmp_path / "predictor.py", found.program, found.params, tmp_path / "out.json")
+    assert ended.returncode == 0, ended.stderr[-2000:]
+    rows = json.loads((tmp_path / "out.json").read_text())
+    assert [row["engine"] for row in rows] == [0, 0, 1, 1, 1, 0]  # what fits none goes to the largest
+    assert [len(row["answer"]) for row in rows] == [1, 2, 3, 8, 20, 1]
+    for row in rows:  # the mean is positive: x @ 1
+        count = len(row["answer"])
+        assert np.allclose(row["answer"], np.arange(count * 4).reshape(count, 4))

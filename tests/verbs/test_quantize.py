@@ -15,7 +15,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from mconv import api
-from mconv.errors import UnsupportedError, UsageError, VerificationError
+from mconv.errors import PrecisionError, UnsupportedError, UsageError, VerificationError
 from mconv.program import files
 from mconv.program.dtypes import DType
 from mconv.verbs.quantize import operators_in
@@ -211,6 +211,21 @@ def test_nothing_is_written_of_what_is_never_right(tmp_path: Path) -> None:
     np.savez(tmp_path / "zero.npz", x=np.zeros((8, 8), np.float32))
     with pytest.raises(UsageError, match="is 0 on all calibration data"):
         api.quantize(model, tmp_path / "out", data=tmp_path / "zero.npz")
+
+
+@pytest.mark.runtime
+@pytest.mark.parametrize("number", [np.nan, np.inf])
+def test_weights_that_are_no_numbers_are_named(number: float, tmp_path: Path) -> None:
+    require("paddle-2.3.2")
+    model = chain(tmp_path, number)  # b is divided by it: NaN, or 0 beside an infinite factor
+    if np.isnan(number):
+        with pytest.raises(UnsupportedError, match="b holds NaN or infinite numbers") as caught:
+            api.quantize(model, tmp_path / "out", data=tmp_path / "x.npz")
+        assert caught.value.hint == "--keep b"
+    else:
+        with pytest.raises(PrecisionError):
+            api.quantize(model, tmp_path / "out", data=tmp_path / "x.npz")
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.runtime

@@ -58,8 +58,8 @@ class Service(Options):
     )
     shapes: Optional[PathLike] = option(
         default=None,
-        metavar="FILE",
-        help="TensorRT: the shapes of all tensors, from `mconv shapes`; default the inputs' alone.",
+        metavar="FILE|FOLDER",
+        help="TensorRT: the shapes of all tensors, from `mconv shapes`, a folder for an engine each; default the inputs' alone.",
         group=SERVICE,
     )
     onednn: Optional[bool] = option(

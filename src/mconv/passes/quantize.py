@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from mconv.errors import UnsupportedError
 from mconv.passes.graph import first
 from mconv.passes.quantize_forms import COMPUTING, EVEN, linear, to_integers
 from mconv.passes.rewrite import check_keep, make
@@ -98,10 +99,18 @@ def _is_float(block: Block, name: str) -> bool:
 
 
 def integers(layer: Layer, params: Mapping[str, TensorSource]) -> dict[str, TensorSource]:
-    """The weight of a layer as int8, the largest magnitude of each of its channels, and their zero points."""
+    """The weight of a layer as int8, the largest magnitude of each of its channels, and their zero points.
+
+    Raises:
+        UnsupportedError: it holds NaN or infinite numbers.
+    """
     import numpy as np
 
     array = np.asarray(params[layer.weight].array(), np.float32)
+    if not np.isfinite(array).all():
+        raise UnsupportedError(
+            f"{layer.weight} holds NaN or infinite numbers, which 8 bits cannot say", f"--keep {layer.weight}"
+        )
     others = tuple(i for i in range(array.ndim) if i != layer.axis)
     largest = np.abs(array).max(axis=others, initial=0.0).astype(np.float32).reshape(-1)
     largest[largest == 0] = 1  # a channel of zeros: any scale does, and 0 has no reciprocal

@@ -38,7 +38,8 @@ class ServiceOptions:
         concurrency: how many copies of the model run; None: two of a text model that is not large, on a CPU, else one.
         threads: threads of Paddle's mathematics library.
         device_type: one of :data:`DEVICES`; None: 0, or 1 for a program in half precision.
-        shapes: Paddle's shape file for TensorRT, as ``mconv shapes`` writes it; None: the ranges of the inputs alone.
+        shapes: Paddle's shape file for TensorRT, as ``mconv shapes`` writes it, or a folder of several, for an engine
+            each; None: the ranges of the inputs alone.
         ir_optim: whether Paddle may optimise the graph.
         onednn: whether a CPU uses oneDNN; None: where it is faster, see :mod:`mconv.serving.onednn`.
         log_file, log_level: of the pipeline's log; the file as seen from the service's folder.

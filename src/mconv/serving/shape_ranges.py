@@ -8,6 +8,7 @@ integer ones of up to 8 elements, which 2.3's parser refuses. A tensor without d
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -137,6 +138,24 @@ def from_paddle(path: PathLike) -> ShapeRanges:
     if not shapes:
         raise CorruptModelError(f"{path}: holds no shapes", "mconv shapes writes such a file")
     return ShapeRanges(shapes, [], numbers)
+
+
+def profiles(path: PathLike) -> list[ShapeRanges]:
+    """Those of Paddle's file, or of each in a folder, the smallest first.
+
+    Raises:
+        UsageError, CorruptModelError: see :func:`from_paddle`; a folder holds no such files.
+    """
+    path = Path(path)
+    if not path.is_dir():
+        return [from_paddle(path)]
+    files = sorted(path.glob("*.pbtxt"))
+    if not files:
+        raise UsageError(
+            f"{path}: holds no .pbtxt", "mconv shapes MODEL --out FOLDER/shapes.pbtxt writes one a profile"
+        )
+    found = [from_paddle(file) for file in files]
+    return sorted(found, key=lambda one: sum(math.prod(r.max) for r in one.shapes.values()))
 
 
 def _ordered(found: Range) -> bool:

@@ -112,10 +112,12 @@ class Search:
         self.progress(f"calibrating on {report.calibration} rows in {report.runtime}")
         histograms = self._histograms(sorted({layer.activation for layer in layers}))
         for name in [n for n, h in histograms.items() if not h.largest]:
-            report.warnings.append(f"{name} is 0 on all data: what reads it stays float32")
+            report.warnings.append(f"{name} is 0 on all data, or not finite: what reads it stays float32")
         layers = [layer for layer in layers if histograms[layer.activation].largest]
         if not layers:
-            raise UsageError("what the layers read is 0 on all calibration data", "calibrate with real inputs")
+            raise UsageError(
+                "what the layers read is 0 on all calibration data, or not finite", "calibrate with real inputs"
+            )
         wanted = self.trials.float32(self.sets)
         tried: dict[str, tuple[float, dict[str, float]]] = {}
         for one in calibration.METHODS if method == AUTO else (method,):

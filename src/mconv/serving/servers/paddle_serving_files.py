@@ -47,19 +47,20 @@ def _dynamic_shapes(service: Service, options: ServiceOptions, model: Model) -> 
         ranges = dynamic_shape_info(model.ranges)
         rows = "".join(f'    "{key}": {literal(table, 1)},\n' for key, table in ranges.items())
         more = 'each input. Where TensorRT asks for\n# another variable, such as "unsqueeze2_0.tmp_0", `mconv shapes` finds it'
-        return {"SHAPED": more, "DYNAMIC_SHAPES": "{\n" + rows + "}"}
-    found = shape_ranges.from_paddle(options.shapes)
-    unknown = [var.name for var in model.config.feeds if var.name not in found.shapes]
+        return {"SHAPED": more, "DYNAMIC_SHAPES": "{\n" + rows + "}", "MORE_SHAPES": "[]"}
+    found = shape_ranges.profiles(options.shapes)
+    unknown = [var.name for var in model.config.feeds if not all(var.name in one.shapes for one in found)]
     if unknown:
         raise UsageError(
             f"--shapes: {options.shapes} has no shape of the input {', '.join(unknown)}",
             "is it of this model? `mconv shapes MODEL --out FILE` writes one",
         )
-    ranges = dynamic_shape_info(shape_ranges.tables(found))
+    ranges = [dynamic_shape_info(shape_ranges.tables(one)) for one in found]
     service.files[SHAPES] = json.dumps(ranges, indent=1) + "\n"
     return {
         "SHAPED": "every tensor, from `mconv shapes`",
-        "DYNAMIC_SHAPES": f'json.load(open("{SHAPES}", encoding="utf-8"))',
+        "DYNAMIC_SHAPES": f'json.load(open("{SHAPES}", encoding="utf-8"))[0]',
+        "MORE_SHAPES": f'json.load(open("{SHAPES}", encoding="utf-8"))[1:]' if len(found) > 1 else "[]",
     }
 
 

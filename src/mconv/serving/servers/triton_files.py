@@ -280,6 +280,11 @@ def _tensorrt(model: Model, options: ServiceOptions, rows: int) -> str:
     """TensorRT for the paddle backend, with the shapes of ``mconv shapes`` or those of the inputs."""
     ranges = model.ranges
     if options.shapes is not None:
+        if Path(options.shapes).is_dir():
+            raise UsageError(
+                f"--shapes: {options.shapes} is a folder, and Triton's paddle backend takes one profile",
+                "name one file",
+            )
         ranges = shape_ranges.tables(shape_ranges.from_paddle(options.shapes))
     tables = "".join(
         f'        {{ name: "{which}_shape"\n'
