@@ -55,8 +55,8 @@ def _dynamic_shapes(service: Service, options: ServiceOptions, model: Model) -> 
             f"--shapes: {options.shapes} has no shape of the input {', '.join(unknown)}",
             "is it of this model? `mconv shapes MODEL --out FILE` writes one",
         )
-    ranges = [dynamic_shape_info(shape_ranges.tables(one)) for one in found]
-    service.files[SHAPES] = json.dumps(ranges, indent=1) + "\n"
+    profiles = [dynamic_shape_info(shape_ranges.tables(one)) for one in found]
+    service.files[SHAPES] = json.dumps(profiles, indent=1) + "\n"
     return {
         "SHAPED": "every tensor, from `mconv shapes`",
         "DYNAMIC_SHAPES": f'json.load(open("{SHAPES}", encoding="utf-8"))[0]',
