@@ -260,6 +260,21 @@ def test_a_decision_that_changes_nothing_is_a_whole_model(tmp_path: Path) -> Non
     assert said.count("checks the values of its inputs at nets.py:") == 2
 
 
+def test_a_shortcut_is_taken_one_way_beside_a_decision_that_is_named(tmp_path: Path) -> None:
+    options = {"inputs": ["x:float32[batch,length,4]", "mask:int64[batch,length]"], "accept_frozen": True, **NOW}
+    report = api.torch2paddle("tests.torch.nets:Marked", tmp_path / "out", **options)
+    proof = report.verification
+    assert proof["status"] == "passed in part" and report.source["via"] == "export"  # type: ignore[index]
+    assert [r["text"].partition(" ")[0] for r in report.reservations] == [_line("marked(y) if")]
+    said = next(w for w in report.warnings if "gives the same as the other" in w)
+    assert _line("(mask == 0).any()") in said and _line("marked(y) if") not in said
+
+
+def _line(text: str) -> str:
+    lines = Path(str(nets.__file__)).read_text().splitlines()
+    return next(f"nets.py:{i}" for i, line in enumerate(lines, 1) if text in line)
+
+
 @pytest.mark.parametrize(
     ("net", "text"), [("Products", "x:float32[batch,length,8]"), ("Framed", "x:float32[batch,1,samples]")]
 )

@@ -92,11 +92,15 @@ def settled(source: Source, plan: Plan) -> Optional[Settled]:
         if all(_agrees(source, plan, feed, answers, ran) for feed, ran in natural):
             more = [f for f in apart if not any(f is one for one in plan.sets)]
             return Settled(replace(plan, sets=[*plan.sets, *more], answers=answers), _notes(answers, checks), [])
-    if any(len(ways) > 1 for ways in seen.values()):
-        return None
-    answers = {location: next(iter(ways)) for location, ways in seen.items()}
-    undecided = [os.path.basename(location) for location in answers if location not in checks]
-    return Settled(replace(plan, answers=answers), _notes(answers, checks), undecided)
+    # those that always go one way keep it, though what the other way does is not known
+    alone = {location: next(iter(ways)) for location, ways in seen.items() if len(ways) == 1}
+    undecided = [location for location in alone if location not in checks]
+    for answers in _ways(seen, {**checks, **alone}):
+        if len(alone) == len(seen) or all(_agrees(source, plan, feed, answers, ran) for feed, ran in natural):
+            same_either_way = {location: way for location, way in answers.items() if location not in undecided}
+            notes = _notes(same_either_way, checks)
+            return Settled(replace(plan, answers=answers), notes, list(map(os.path.basename, undecided)))
+    return None
 
 
 def loops_hold(source: Source, plan: Plan, locations: Sequence[str]) -> bool:

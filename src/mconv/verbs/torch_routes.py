@@ -221,16 +221,21 @@ def _decided(
             return _on(found, source, plan, request, runner)
     if request.chosen.via == EXPORT and (found is None or not found.undecided):
         raise first
+    reasons = first
     try:
         if request.chosen.via != EXPORT:
             return _instead(source, plan, request, runner, first)
-    except UnsupportedError:
+    except UnsupportedError as both:
         if found is None or not found.undecided:
             raise
+        reasons = both
     assert found is not None
-    with contextlib.suppress(UnsupportedError):
+    try:
         return _on(found, source, plan, request, runner)
-    raise first
+    except UnsupportedError as last:
+        where = ", ".join(found.undecided)
+        message = f"{reasons.message}; decided at {where} as for the inputs traced with: {last.message}"
+        raise UnsupportedError(message, reasons.hint, last.rows or reasons.rows) from last
 
 
 def _on(found: Settled, source: Source, plan: Plan, request: Request, runner: TorchRunner) -> _Export:
