@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from mconv.paddle import pir_reader as reader
-from mconv.program.params import ArraySource, write_combined
+from mconv.program.params import ArraySource
+from mconv.program.params_writing import write_combined
 
 DATA = Path(__file__).parent.parent / "data" / "pir"
 VERSIONS = sorted(p.name for p in DATA.iterdir())

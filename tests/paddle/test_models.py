@@ -186,7 +186,8 @@ def test_half_precision_is_untouched(tmp_path: Path) -> None:
     import json
 
     from mconv.program.dtypes import DType
-    from mconv.program.params import ArraySource, write_combined
+    from mconv.program.params import ArraySource
+    from mconv.program.params_writing import write_combined
 
     document = json.loads(fixtures.program("3.3", "branches"))
     ops = document["program"]["regions"][0]["blocks"][0]["ops"]

@@ -22,15 +22,8 @@ from mconv.errors import CorruptModelError, MconvError, NotAModelError, Unsuppor
 from mconv.program import copying
 from mconv.program.dtypes import DType, VarKind
 from mconv.program.files import load_program, locate, records
-from mconv.program.params import (
-    ArraySource,
-    FileSource,
-    TensorSource,
-    list_combined,
-    list_separate,
-    record_header,
-    write_combined,
-)
+from mconv.program.params import ArraySource, FileSource, TensorSource, list_combined, list_separate
+from mconv.program.params_writing import record_header, write_combined
 from mconv.program.program import Var
 from tests.damaged import header
 from tests.golden import CASES, Case, case
@@ -362,7 +355,8 @@ def test_file_that_shrinks_after_listing(tmp_path: Path) -> None:
 HUGE = """
 import sys
 from mconv.program.dtypes import DType
-from mconv.program.params import list_combined, record_header, write_combined
+from mconv.program.params import list_combined
+from mconv.program.params_writing import record_header, write_combined
 from mconv.program.program import Var
 from tests.measure import peak_megabytes
 

@@ -21,7 +21,8 @@ from mconv import api
 from mconv.errors import MconvError, RuntimeFailedError, UnsupportedError, UsageError, VerificationError
 from mconv.program.dtypes import DType
 from mconv.program.files import load_program, locate, records
-from mconv.program.params import ArraySource, write_combined
+from mconv.program.params import ArraySource
+from mconv.program.params_writing import write_combined
 from mconv.proof.endpoint import EndpointRunner, parse, typed
 from mconv.proof.feeds import InputSpec
 from mconv.proof.runners import Answers

@@ -82,7 +82,7 @@ def test_where_nothing_can_run_it(missing: type[MconvError], verify: Optional[bo
 def test_a_record_continues_without_hashing_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The service's record names the source, and knows the hash of the parameters that were written before."""
     from mconv.artifacts import provenance
-    from mconv.program.params import write_combined
+    from mconv.program.params_writing import write_combined
 
     source = tmp_path / "source"
     source.write_bytes(b"1")

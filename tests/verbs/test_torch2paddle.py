@@ -302,7 +302,7 @@ def test_a_wrong_trace_is_the_exporter_s_fault(tmp_path: Path) -> None:
 
 def test_a_wrong_conversion_is_caught(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The proof is worth something: a conversion that decided once and for all fails it, and is put aside."""
-    monkeypatch.setattr("mconv.verbs.torch_routes._wrong", lambda *ignored: "")
+    monkeypatch.setattr("mconv.verbs.torch_onnx_route.wrong", lambda *ignored: "")
     with pytest.raises(VerificationError, match="computes something else"):
         api.torch2paddle("tests.torch.nets:Unscriptable", tmp_path / "out", feeds=_small_and_large(tmp_path), **WRONG)
     kept = tmp_path / "out.failed-verification"

@@ -21,7 +21,8 @@ from mconv.artifacts.passing import Passing
 from mconv.errors import NotAModelError
 from mconv.printable import json_text, printable
 from mconv.program.copying import hard_link
-from mconv.program.params import Record, TensorSource, write_combined
+from mconv.program.params import Record, TensorSource
+from mconv.program.params_writing import write_combined
 from mconv.program.paths import PathLike
 from mconv.program.program import Program
 from mconv.program.stored import ModelFiles, params_name, write_model
@@ -225,7 +226,7 @@ class Recording:
     def write_params(
         self, path: Path, items: Iterable[tuple[str, TensorSource]], *, whole: Optional[PathLike] = None
     ) -> None:
-        """:func:`~mconv.program.params.write_combined`, hashed meanwhile unless it copies the *whole* of a source."""
+        """:func:`~mconv.program.params_writing.write_combined`, hashed meanwhile unless it copies the *whole* of a source."""
         if whole is not None:
             write_combined(path, items)
             return

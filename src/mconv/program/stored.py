@@ -17,7 +17,8 @@ from mconv.errors import CorruptModelError, MconvError, NotAModelError, Unsuppor
 from mconv.program import quantised
 from mconv.program.copying import open_regular
 from mconv.program.dtypes import DType
-from mconv.program.params import ArraySource, Record, TensorSource, list_combined, list_separate, write_combined
+from mconv.program.params import ArraySource, Record, TensorSource, list_combined, list_separate
+from mconv.program.params_writing import write_combined
 from mconv.program.paths import PathLike
 from mconv.program.program import Program, Var
 from mconv.program.sniff import NEAR_MISSES, Kind

@@ -20,7 +20,8 @@ from mconv.printable import printable
 from mconv.program import files, open_sizes, targets
 from mconv.program.dtypes import DType
 from mconv.program.open_sizes import Sized
-from mconv.program.params import TensorSource, separate_path, write_combined
+from mconv.program.params import TensorSource, separate_path
+from mconv.program.params_writing import write_combined
 from mconv.program.port_rows import PortRow, row_of
 from mconv.program.program import Port, Program
 from mconv.program.stored import Era, ModelFiles, at_least_one, write_model

@@ -33,7 +33,8 @@ from mconv.verbs import torch_inputs
 from mconv.verbs.frame import Frame
 from mconv.verbs.produced import Produced, about_names
 from mconv.verbs.torch_inputs import Plan
-from mconv.verbs.torch_routes import Request, fixed_text, produce
+from mconv.verbs.torch_request import Request, fixed_text
+from mconv.verbs.torch_routes import produce
 from mconv.verbs.torch_whole import about_state, about_unread, carry, state_of, try_unread, unread
 
 

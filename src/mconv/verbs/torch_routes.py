@@ -4,62 +4,32 @@ from __future__ import annotations
 
 import contextlib
 import os
-import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Optional, Union
 
-import numpy as np
-
-from mconv.errors import MconvError, MissingDependencyError, RuntimeFailedError, UnsupportedError
-from mconv.factory.inputs import Input
-from mconv.onnx import describe
-from mconv.onnx.reader import OnnxModel, read
-from mconv.options.torch import EXPORT, ONNX, Torch2Paddle
-from mconv.program.dtypes import DType
+from mconv.errors import MconvError, UnsupportedError
+from mconv.options.torch import EXPORT, ONNX
 from mconv.program.port_rows import row_of
 from mconv.program.program import Port
-from mconv.proof import precision
 from mconv.proof.report import paddle_operators
-from mconv.proof.runners import OnnxRunner
-from mconv.proof.torch_runner import TorchRunner, tensor_of
+from mconv.proof.torch_runner import TorchRunner
 from mconv.proof.verdict import reservation
 from mconv.torch.convert import imported
 from mconv.torch.exporting import Exported, export, first_line, lowest_dtype, prepared, sizes_of
 from mconv.torch.importer import Imported
-from mconv.torch.onnx_export import export_onnx
 from mconv.torch.scripting import export_script
 from mconv.torch.sources import Source
-from mconv.verbs import x2paddle
-from mconv.verbs.onnx2paddle import native
 from mconv.verbs.produced import Facts, Produced
 from mconv.verbs.torch_decisions import Settled, loops_hold, settled
-from mconv.verbs.torch_inputs import Plan, labels_of, traceable
-from mconv.verbs.torch_sizes import Lost, lost, same
+from mconv.verbs.torch_inputs import Plan, labels_of
+from mconv.verbs.torch_onnx_route import through_onnx
+from mconv.verbs.torch_request import KEPT, Request, input_shape, tensors
+from mconv.verbs.torch_sizes import Lost, lost
 from mconv.warned import Warned, code_of
 
 _BOTH = "--debug shows what torch says"
-KEPT = {EXPORT: "intermediate.pt2", ONNX: "intermediate.onnx"}
-
-
-@dataclass
-class Request:
-    """What is to be made of the model.
-
-    Attributes:
-        outputs: all of the model's, in order.
-        selected: those that are wanted.
-        chosen: what the caller said.
-        keep: where to leave the intermediate graph; None: nowhere.
-        scratch: a folder for what is not kept.
-    """
-
-    outputs: list[str]
-    selected: list[str]
-    chosen: Torch2Paddle
-    keep: Optional[Path]
-    scratch: Path
 
 
 def produce(source: Source, plan: Plan, request: Request, runner: TorchRunner) -> tuple[Produced, str, str]:
@@ -73,7 +43,7 @@ def produce(source: Source, plan: Plan, request: Request, runner: TorchRunner) -
     """
     chosen = request.chosen
     if chosen.engine == "x2paddle" or chosen.via == ONNX:
-        return _through_onnx(source, plan, request, runner)
+        return through_onnx(source, plan, request, runner)
     try:
         export = _exported(source, plan, request, runner)
     except UnsupportedError as first:
@@ -106,7 +76,7 @@ def _instead(
     """
     request.chosen.progress(f"through ONNX: {first.message}")
     try:
-        made, route, how = _through_onnx(source, plan, request, runner)
+        made, route, how = through_onnx(source, plan, request, runner)
     except Exception as second:
         said = second.message if isinstance(second, MconvError) else f"a bug of mconv: {first_line(second)}"
         both = UnsupportedError(f"{first.message}; through ONNX: {said}", _BOTH, first.rows)
@@ -114,9 +84,6 @@ def _instead(
         raise both from second
     made.facts.warnings.insert(0, Warned("through-onnx", f"converted through ONNX: {first.message}"))
     return made, route, f"{how}; not torch.export: {first.message}"
-
-
-# torch.export -------------------------------------------------------------------------------------------------------
 
 
 @dataclass
@@ -161,7 +128,7 @@ def _from_export(export: _Export, plan: Plan, request: Request) -> tuple[Produce
     program = made.program
     names = {d for i in plan.inputs for d in i.dims if isinstance(d, str)}
     facts = Facts(
-        [row_of(port, i.name, i.dtype.label, _shape(i, fixed)) for i, port in zip(plan.inputs, program.feeds)],
+        [row_of(port, i.name, i.dtype.label, input_shape(i, fixed)) for i, port in zip(plan.inputs, program.feeds)],
         [
             row_of(port, n, None if port.dtype is None else port.dtype.label, _named(port, labels, names))
             for n, port, labels in zip(_present(request, made), program.fetches, made.dims)
@@ -251,7 +218,7 @@ def _attempt(source: Source, plan: Plan, request: Request, runner: TorchRunner, 
     held = not exported.loops or loops_hold(source, plan, exported.loops)
     exported.outputs = [n if n in request.selected else None for n in exported.outputs]
     made = imported(exported, request.chosen.goal.name, widen=not request.chosen.keep_dtype)
-    export = _Export(made, exported, lost(exported, plan, runner, _tensors(plan)))
+    export = _Export(made, exported, lost(exported, plan, runner, tensors(plan)))
     export.unshown = [] if held else list(map(os.path.basename, exported.loops))
     return export
 
@@ -263,7 +230,7 @@ def _narrowed(source: Source, plan: Plan, request: Request, runner: TorchRunner,
     if not fixed:
         export.lost = [one for one in export.lost if not one.restriction.fixes]
         return export
-    sizes = sizes_of(_tensors(plan), plan.dims)
+    sizes = sizes_of(tensors(plan), plan.dims)
     inputs = [
         replace(i, dims=tuple(sizes[n] if n in fixed else d for n, d in zip(labels_of(i), i.dims))) for i in plan.inputs
     ]
@@ -280,15 +247,10 @@ def _export(source: Source, plan: Plan, mode: Optional[bool]) -> Exported:
         made = prepared(source.program, dims, "the archive's own graph")
         made.inputs = [i.name for i in plan.inputs]
         return made
-    examples = _tensors(plan)
+    examples = tensors(plan)
     if source.positional:
         return export_script(source.module, examples, dims)
     return export(source.module, examples, dims, strict=False if plan.answers else mode, answers=plan.answers)
-
-
-def _tensors(plan: Plan) -> dict[str, Any]:
-    types = {i.name: i.dtype for i in plan.inputs}
-    return {n: tensor_of(a.copy(), types[n]) for n, a in traceable(plan.sets[0], plan.inputs).items()}
 
 
 def _save(exported: Exported, path: Path) -> None:
@@ -306,17 +268,9 @@ def _present(request: Request, made: Imported) -> list[str]:
     return names if len(names) == len(made.program.fetches) else [p.name for p in made.program.fetches]
 
 
-def fixed_text(fixed: dict[str, Any]) -> str:
-    return (
-        f"input {fixed['input']!r}: torch fixed the dimension {fixed['dimension']!r} to {fixed['size']}: the result takes "
-        "no other size"
-    )
-
-
-def _shape(one: Input, fixed: Sequence[dict[str, Any]]) -> list[Any]:
-    """The dimensions as the user calls them; the size of those that torch fixed."""
-    sizes = {f["dimension"]: f["size"] for f in fixed if f["input"] == one.name}
-    return [sizes.get(label, dim) if label else dim for label, dim in zip(labels_of(one), one.dims)]
+def _unrolled(location: str) -> dict[str, str]:
+    text = f"{location} loops over what a mask selects, the result over all of its rows: no input is known that leaves one out"
+    return reservation("decision", text)
 
 
 def _named(port: Port, labels: Sequence[Optional[str]], names: set[str]) -> list[Any]:
@@ -326,119 +280,4 @@ def _named(port: Port, labels: Sequence[Optional[str]], names: set[str]) -> list
     return [label if dim == -1 and label in names else dim for label, dim in zip(labels, port.shape)]
 
 
-# ONNX ---------------------------------------------------------------------------------------------------------------
-
-
-def _through_onnx(source: Source, plan: Plan, request: Request, runner: TorchRunner) -> tuple[Produced, str, str]:
-    chosen = request.chosen
-    folder = request.keep or request.scratch
-    chosen.progress(f"writing {source.label} as ONNX with PyTorch's exporters")
-    source.restore()
-    notes: list[str] = []
-    written = export_onnx(
-        source.module, _tensors(plan), plan.dims, request.outputs, folder / KEPT[ONNX],
-        positional=source.positional, program=source.program, opset=13 if chosen.engine == "x2paddle" else None,
-        restore=source.restore, check=lambda path: _wrong(path, plan, runner, notes),
-    )  # fmt: skip
-    start = time.perf_counter()
-    model = read(written.path)
-    _select(model, request)
-    _complete(model, plan)
-    seconds = {**written.seconds, "read": time.perf_counter() - start}
-    fixed = _fixed(model, plan)
-    if chosen.engine == "x2paddle":
-        made = x2paddle.produce(model, {}, chosen)
-    else:
-        made, _ = native(model, chosen.goal.name, {})
-    made.seconds = {**seconds, **made.seconds}
-    made.precision = precision.of_onnx(model.proto)
-    made.keep = made.keep, model  # parameters are read from the file when they are written
-    for one, given in zip(made.facts.inputs, plan.inputs):
-        one["shape"] = _shape(given, fixed)
-    made.facts.fixed = fixed
-    made.facts.warnings += notes
-    made.facts.frozen = list(written.decisions)
-    return made, ONNX, written.how
-
-
-def _unrolled(location: str) -> dict[str, str]:
-    text = f"{location} loops over what a mask selects, the result over all of its rows: no input is known that leaves one out"
-    return reservation("decision", text)
-
-
-def _wrong(path: Path, plan: Plan, runner: TorchRunner, notes: list[str]) -> str:
-    """What is wrong with a file that an exporter wrote: ONNX Runtime does not run it, or answers otherwise than torch.
-
-    Args:
-        notes: takes why it was not tried.
-    """
-    try:
-        reference = OnnxRunner(path)
-    except MissingDependencyError as e:
-        notes[:] = [f"what PyTorch's exporter wrote was not tried: {e.message}"]
-        return ""
-    except RuntimeFailedError as e:
-        return _short(e, path)
-    with reference:
-        taken = {spec.name for spec in reference.specs()}
-        for feed in plan.sets:
-            wanted = runner.run([feed])
-            try:
-                got = reference.run([{n: a for n, a in feed.items() if n in taken}])
-            except RuntimeFailedError as e:
-                return f"{_short(e, path)} (at {_shapes(feed)})"
-            for name, one, other in zip(wanted.names, wanted.outputs[0], got.outputs[0]):
-                if not same(one, other):
-                    return f"its {name} is another in {reference.label} than in PyTorch at {_shapes(feed)}"
-    return ""
-
-
-def _short(error: MconvError, path: Path) -> str:
-    return error.message.replace(str(path), "the file")[:160]
-
-
-def _shapes(feed: Mapping[str, np.ndarray]) -> str:
-    return " ".join(f"{n}[{','.join(map(str, a.shape))}]" for n, a in feed.items())
-
-
-def _complete(model: OnnxModel, plan: Plan) -> None:
-    """All inputs of the plan, in its order: an exporter leaves out those that the graph does not read."""
-    import onnx
-
-    graph = model.proto.graph
-    present = {i.name: i for i in graph.input}
-    wanted = []
-    for one in plan.inputs:
-        info = present.pop(one.name, None)
-        if info is None:
-            shape = [d if isinstance(d, int) else n for d, n in zip(one.dims, labels_of(one))]
-            kind = onnx.TensorProto.BFLOAT16 if one.dtype is DType.BF16 else None
-            kind = kind or onnx.helper.np_dtype_to_tensor_dtype(np.dtype(one.dtype.numpy))
-            info = onnx.helper.make_tensor_value_info(one.name, kind, shape)
-        wanted.append(info)
-    wanted += present.values()
-    kept = [onnx.ValueInfoProto.FromString(i.SerializeToString()) for i in wanted]
-    del graph.input[:]
-    graph.input.extend(kept)
-
-
-def _select(model: OnnxModel, request: Request) -> None:
-    """Keep the outputs that are wanted; what only the others need is dead and goes with them."""
-    outputs = model.proto.graph.output
-    kept = [o for o in outputs if o.name in request.selected]
-    if len(kept) != len(outputs):
-        del outputs[:]
-        outputs.extend(kept)
-
-
-def _fixed(model: OnnxModel, plan: Plan) -> list[dict[str, Any]]:
-    shapes = describe.shapes_of(model, {})
-    return [
-        {"input": name, "dimension": label, "size": dim}
-        for name, labels in plan.dims.items()
-        for label, dim in zip(labels, shapes.get(name, ()))
-        if label is not None and isinstance(dim, int) and dim >= 0
-    ]
-
-
-__all__ = ["KEPT", "Request", "fixed_text", "produce"]
+__all__ = ["produce"]
