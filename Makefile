@@ -23,7 +23,7 @@ ROOT_DO := $(if $(filter 0,$(shell id -u)),,sudo -n)
 LOCK := tests/constraints.txt
 PINNED = $$($(BIN)/python -c 'import sys; sys.version_info[:2] == (3, 11) and print("-c $(LOCK)")')
 
-.PHONY: help install install-core runtimes demo browser check test test-all test-recipes test-walks test-versions test-processors test-gpu-packages lint lock docs screenshots bench bench-serving bench-servers bench-latency \
+.PHONY: help install install-core runtimes demo browser shells check test test-all test-recipes test-walks test-versions test-processors test-gpu-packages lint lock docs screenshots bench bench-serving bench-servers bench-latency \
 	bench-precision clean
 
 help: ## this list
@@ -82,6 +82,11 @@ browser: ## Chromium from the system's packages where there is none, for the tes
 	@command -v chromium chromium-browser google-chrome >/dev/null || { $(ROOT_DO) apt-get update -qq && \
 	$(ROOT_DO) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium fonts-noto-cjk >/dev/null; } || \
 	echo "no Chromium: the tests that look at pages in it are skipped"
+
+shells: ## zsh and fish from the system's packages where there are none, for the tests of completion
+	@{ command -v zsh && command -v fish; } >/dev/null || { $(ROOT_DO) apt-get update -qq && \
+	$(ROOT_DO) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends zsh fish >/dev/null; } || \
+	echo "no zsh or no fish: their tests of completion are skipped"
 
 test-versions: install runtimes ## every Python from 3.9, the oldest and the newest packages, in environments of their own
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(JOBS) tests/onnx/test_versions.py tests/test_pythons.py tests/serving/test_paddlex_itself.py
