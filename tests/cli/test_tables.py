@@ -136,6 +136,16 @@ def test_what_is_being_done_is_seen_with_its_time_and_bytes() -> None:
     assert _CODES.sub("", text).splitlines()[-1] == "done"
 
 
+def test_the_time_of_a_long_phase_is_seen() -> None:
+    code = PROGRESS.replace(
+        "reading the model",
+        "verifying: a model of a long name in PyTorch 2.13.0+cpu against Paddle in runtime paddle-2.3.2",
+    )
+    text = _CODES.sub("", at_terminal(code, 60))
+    lines = [line for line in re.split(r"[\r\n]+", text) if "verifying" in line]
+    assert lines and all(re.search(r"… \(\d+ s\)$", line.rstrip()) and len(line.rstrip()) <= 60 for line in lines)
+
+
 def test_elsewhere_nothing_is_said_of_it() -> None:
     done = subprocess.run([sys.executable, "-c", PROGRESS], capture_output=True, text=True, check=True)
     assert (done.stdout, done.stderr) == ("done\n", "")

@@ -186,7 +186,8 @@ class Output:
             self.note(text)
             yield
         else:
-            with self.console(stderr=True).status(_Phase(text)):
+            console = self.console(stderr=True)
+            with console.status(_Phase(text, console.width)):
                 yield
 
     @contextlib.contextmanager
@@ -196,18 +197,20 @@ class Output:
         if self.quiet or self.verbose or not sys.stderr.isatty():
             yield self.detail
             return
-        phase = _Phase(text)
+        console = self.console(stderr=True)
+        phase = _Phase(text, console.width)
 
         def say(what: str) -> None:
             phase.text = what
 
-        with self.console(stderr=True).status(phase):
+        with console.status(phase):
             yield say
 
 
 out = Output()
 _GAP = 3  # columns of a terminal between two of a table
 _TELL_BYTES = 10_000_000
+_SPINNER = 2  # columns before a phase
 _NARROW = 14  # as short as a name may get
 _BROKEN = 24  # as narrow as a text of several lines may get
 _GOOD = ("ok", "done", "passed", "cached", "nothing to do", "unchanged")
@@ -284,8 +287,12 @@ def _shortened(text: Any, limit: int) -> Any:
 class _Phase:
     """What is being done, for how long, and how much was written: rendered anew whenever the terminal is."""
 
-    def __init__(self, text: str):
-        self.start, self.text, self.before = time.monotonic(), text, _written()
+    def __init__(self, text: str, width: int):
+        """
+        Args:
+            width: of the terminal; a longer text is cut, and not the time behind it.
+        """
+        self.start, self.text, self.before, self.width = time.monotonic(), text, _written(), width
 
     def __rich__(self) -> Any:
         from rich.text import Text
@@ -293,7 +300,9 @@ class _Phase:
         written = _written() - self.before
         more = f", {written / 1e6:.0f} MB written" if written >= _TELL_BYTES else ""
         spent = f" ({time.monotonic() - self.start:.0f} s{more})"
-        return Text(printable(self.text, 200) + spent, overflow="ellipsis", no_wrap=True)
+        text = Text(printable(self.text, 200))
+        text.truncate(max(1, self.width - len(spent) - _SPINNER), overflow="ellipsis")
+        return Text(text.plain + spent, overflow="ellipsis", no_wrap=True)
 
 
 def _written() -> int:

@@ -101,6 +101,10 @@ def _line(event: Any) -> None:
         out.note(f"{event.recipe}: {event.step}: {_word(event)}{spent}{tail}")
 
 
+_SPENT = 2  # the column of the time
+_LEAST_DOING = 10  # columns for what is being done
+
+
 class _Live:
     """One line for each recipe: its steps with their states, and what it is doing."""
 
@@ -128,15 +132,26 @@ class _Live:
         from rich.table import Table
         from rich.text import Text
 
-        table = Table(box=None, show_header=False, pad_edge=False)
-        for _ in range(3):
-            table.add_column(no_wrap=True, overflow="ellipsis")
+        rows: list[tuple[Any, Any, Any, Any]] = []
         for name, events in list(self._states.items()):
-            steps, doing = Text(), ""
+            steps, doing, spent = Text(), "", ""
             for step, event in list(events.items()):
                 steps.append(f"{step} ", _STYLES[event.status])
                 doing = printable(event.text, 100) if event.status in ("running", "failed") else ""
                 if event.status == "running":
-                    doing += f" ({time.monotonic() - self._since[name, step]:.0f} s)"
-            table.add_row(Text(printable(name)), steps, Text(doing, "dim"))
+                    spent = f"{time.monotonic() - self._since[name, step]:.0f} s"
+            rows.append((Text(printable(name)), steps, Text(spent, "dim"), Text(doing, "dim")))
+        table = Table(box=None, show_header=False, pad_edge=False)
+        for place in range(4):
+            table.add_column(no_wrap=True, overflow="ellipsis", justify="right" if place == _SPENT else "left")
+        room = (
+            out.console(stderr=True).width - sum(max(r[at].cell_len for r in rows) + 1 for at in range(3))
+            if rows
+            else 0
+        )
+        for row in rows:
+            row[-1].truncate(
+                max(room, _LEAST_DOING), overflow="ellipsis"
+            )  # or the table would take it from all columns
+            table.add_row(*row)
         return table
