@@ -146,6 +146,21 @@ def test_the_time_of_a_long_phase_is_seen() -> None:
     assert lines and all(re.search(r"… \(\d+ s\)$", line.rstrip()) and len(line.rstrip()) <= 60 for line in lines)
 
 
+LIVE = """
+from types import SimpleNamespace
+from mconv.cli.run import _Live
+with _Live() as live:
+    live.event(SimpleNamespace(recipe="a-recipe", step="onnx2paddle", status="running",
+                               text="verifying: ONNX Runtime 1.32.0 against Paddle in runtime paddle-2.3.2, the managed one"))
+"""
+
+
+@pytest.mark.parametrize("width", [60, 80])
+def test_what_a_recipe_is_doing_leaves_room_for_its_name_and_time(width: int) -> None:
+    lines = re.split(r"[\r\n]+", _CODES.sub("", at_terminal(LIVE, width)))
+    assert any(re.match(r"a-recipe +onnx2paddle +\d+ s +verifying: .*…$", line.rstrip()) for line in lines), lines
+
+
 def test_elsewhere_nothing_is_said_of_it() -> None:
     done = subprocess.run([sys.executable, "-c", PROGRESS], capture_output=True, text=True, check=True)
     assert (done.stdout, done.stderr) == ("done\n", "")

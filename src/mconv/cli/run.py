@@ -145,7 +145,7 @@ class _Live:
         for place in range(4):
             table.add_column(no_wrap=True, overflow="ellipsis", justify="right" if place == _SPENT else "left")
         room = (
-            out.console(stderr=True).width - sum(max(r[at].cell_len for r in rows) + 1 for at in range(3))
+            out.console(stderr=True).width - sum(max(r[at].cell_len for r in rows) + 2 for at in range(3))
             if rows
             else 0
         )
