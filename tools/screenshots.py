@@ -1,4 +1,4 @@
-"""docs/images/*.png: the start page, a page of a command and the page of a comparison, as a browser shows them.
+"""docs/images/*.png: the start page, a page of a command and the page of a comparison, its graph too, as a browser shows them.
 
     make docs && python tools/screenshots.py     needs a Chromium, on the path or playwright's own
 
@@ -22,7 +22,7 @@ IMAGES = ROOT / "docs" / "images"
 SIZES = {1440: 900, 390: 844}
 # name → address, and whether dark, too
 PAGES = {"start": ("index.html", False), "start-zh": ("zh/index.html", False), "command": ("commands/onnx2paddle/index.html", False),
-         "report": ("images/report.html", True)}  # fmt: skip
+         "report": ("images/report.html", True), "graph": ("images/report.html#first", False)}  # fmt: skip
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 _COLOURS = 128  # of a picture, which makes it a third as large
 

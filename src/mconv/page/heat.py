@@ -39,7 +39,7 @@ STYLE = """
 .mconv .inside { padding: 0 .6rem .5rem } .mconv .from { font-size: .82rem; color: var(--dim); margin: .1rem 0 .4rem; overflow-wrap: anywhere }
 .mconv .step { display: grid; grid-template-columns: calc(var(--n) * .5rem) .5rem minmax(0, 1fr) minmax(0, 1fr) 7.5rem; gap: 0 .7rem; border-top: 1px solid var(--line); padding: .3rem 0; font-size: .86rem }
 .mconv .step > i { width: .5rem; height: 100%; min-height: 1.2rem } .mconv .step p { margin: 0 } .mconv .step small { color: var(--dim); overflow-wrap: anywhere }
-.mconv .step .gap { text-align: right; font-variant-numeric: tabular-nums } .mconv .step.first { background: var(--badback); border-radius: .3rem }
+.mconv .step .gap { text-align: right; font-variant-numeric: tabular-nums } .mconv .step.first { background: var(--badback); border-radius: .3rem; scroll-margin-top: 40vh }
 .mconv .step > .edges { margin: calc(-.3rem - 1px) -.7rem -.3rem 0; --y: 1.1rem }
 .mconv .sides { display: grid; grid-template-columns: calc(var(--n) * .5rem) .5rem minmax(0, 1fr) minmax(0, 1fr) 7.5rem; gap: 0 .7rem; font-size: .82rem; color: var(--dim); padding: .2rem 0 }
 .mconv .sides span { overflow-wrap: anywhere }
