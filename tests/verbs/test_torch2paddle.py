@@ -304,7 +304,13 @@ def test_a_wrong_conversion_is_caught(tmp_path: Path, monkeypatch: pytest.Monkey
     """The proof is worth something: a conversion that decided once and for all fails it, and is put aside."""
     monkeypatch.setattr("mconv.verbs.torch_onnx_route.wrong", lambda *ignored: "")
     with pytest.raises(VerificationError, match="computes something else"):
-        api.torch2paddle("tests.torch.nets:Unscriptable", tmp_path / "out", feeds=_small_and_large(tmp_path), **WRONG)
+        api.torch2paddle(
+            "tests.torch.nets:Unscriptable",
+            tmp_path / "out",
+            feeds=_small_and_large(tmp_path),
+            accept_frozen=True,
+            **WRONG,
+        )
     kept = tmp_path / "out.failed-verification"
     assert not (tmp_path / "out").exists() and kept.is_dir()
     assert json.loads((kept / "report.json").read_text())["status"] == "failed verification"
