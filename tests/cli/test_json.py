@@ -97,7 +97,6 @@ COMMANDS = [
     Command(
         "onnx2paddle", "onnx2paddle m.onnx out --runtime current --plugin wrong.py", (PADDLE, "onnxruntime"), code=10
     ),
-    Command("onnx2paddle", "convert m.onnx out --runtime current --plugin wrong.py", (PADDLE, "onnxruntime"), code=10),
     Command("convert-many", "convert m.onnx cut.onnx out --no-verify", code=4),
     Command("bench", "bench m.onnx --loops 2 --rounds 1 --max-p99 0.000001", ("onnxruntime",), code=16),
     Command("check", "check altered", code=12),
