@@ -3,11 +3,7 @@ types and shapes are inferred, a GPU predictor's passes are applied, and what is
 
 from __future__ import annotations
 
-import json
-import subprocess
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -16,29 +12,11 @@ from mconv.passes.half_loading import unfit_passes
 from mconv.program.dtypes import DType
 from tests.golden import case
 from tests.managed import require
+from tests.passes import gpu_zoo
+from tests.passes.gpu_zoo import NEED_A_GPU, PACKAGES, looked_at
 from tests.verbs import half_zoo
 
-SCRIPT = Path(__file__).with_name("gpu_passes.py")
-PACKAGES = {"2.3": "paddle-2.3.2", "2.6": "paddle-gpu-2.6.2"}
-# they ask the GPU what it can do
-NEED_A_GPU = {"conv_elementwise_add_act_fuse_pass", "conv_elementwise_add2_act_fuse_pass"} | {
-    "conv_elementwise_add_fuse_pass", "fused_conv2d_add_act_layout_transfer_pass"
-}  # fmt: skip
-
-
-def looked_at(target: str, folders: Sequence[Path], out: Path, without: Sequence[str] = ()) -> dict[str, Any]:
-    """What the GPU package of *target* says of these models."""
-    where = require(PACKAGES[target])
-    ended = subprocess.run(
-        [str(where.python), str(SCRIPT), str(out), ",".join(without), *map(str, folders)],
-        env=where.environ(GLOG_v="0"),
-        capture_output=True,
-        text=True,
-        timeout=900,
-    )
-    assert ended.returncode == 0, ended.stderr[-2000:]
-    found: dict[str, Any] = json.loads(out.read_text())
-    return found
+RECORDED = gpu_zoo.recorded()
 
 
 @pytest.mark.runtime
@@ -68,17 +46,21 @@ def test_golden_models(target: str, tmp_path: Path) -> None:
         assert lacking == {"fc", "multihead_matmul", "fused_fc_elementwise_layernorm", "conv2d_fusion"}
 
 
+@pytest.mark.parametrize("target", RECORDED)
+def test_the_record_says_what_the_passes_do(target: str) -> None:
+    rows = RECORDED[target]
+    assert set(rows) <= set(half_zoo.names_recorded()) and len(rows) >= 40
+    fused = {name for row in rows.values() for name in row["fused"]}
+    assert {"conv_bn_fuse_pass", "gpu_cpu_map_matmul_v2_to_mul_pass"} <= fused
+    if target == "2.6":
+        assert "multihead_matmul_fuse_pass_v2" in rows["torch/bert"]["fused"]
+
+
 @pytest.mark.runtime
 @pytest.mark.slow
 @pytest.mark.parametrize("target", PACKAGES)
-@pytest.mark.parametrize("name", [n for n, row in half_zoo.recorded()["2.6"].items() if "refused" not in row])
-def test_zoo(name: str, target: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", half_zoo.names_recorded())
+def test_zoo(name: str, target: str) -> None:
     require(PACKAGES[target])
-    with half_zoo.model(name, target) as (plain, _):
-        api.half(plain, tmp_path / "half", target=target, verify=False)
-        without = unfit_passes(target, DType.FP16)
-        found = looked_at(target, [tmp_path / "half", plain], tmp_path / "out.json", without)["models"]
-        made, source = found[str(tmp_path / "half")], found[str(plain)]
-    assert made["inputs"] == source["inputs"] and made["unknown shapes"] == source["unknown shapes"]
-    assert made["without"] == made["without after"] == []
-    assert set(made["needs a GPU"]) <= NEED_A_GPU
+    (found,) = gpu_zoo.outcomes([name], target).values()
+    assert found == RECORDED.get(target, {}).get(name, found)

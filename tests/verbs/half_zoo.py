@@ -126,6 +126,11 @@ def recorded() -> dict[str, dict[str, dict[str, Any]]]:
     return results
 
 
+def names_recorded() -> list[str]:
+    """The models that half takes, of all targets."""
+    return list(dict.fromkeys(n for rows in recorded().values() for n, row in rows.items() if "refused" not in row))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", help="models; default all that are not recorded yet")

@@ -58,6 +58,7 @@ def resnet(width: int = 16, classes: int = 10) -> Any:
             y = torch.relu(self.norm1(self.first(x)))
             return torch.relu(self.beside(x) + self.norm2(self.second(y)))
 
+    torch.manual_seed(0)
     stem = [nn.Conv2d(3, width, 3, 1, 1, bias=False), nn.BatchNorm2d(width), nn.ReLU()]
     blocks = [Block(width, width), Block(width, 2 * width, 2), Block(2 * width, 4 * width, 2)]
     return nn.Sequential(*stem, *blocks, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4 * width, classes))
@@ -83,36 +84,36 @@ def bert(width: int = 64, layers: int = 3) -> Any:
                 x = layer(x)
             return self.head(torch.tanh(self.pool(x[:, 0])))
 
+    torch.manual_seed(0)
     return Bert()
 
 
-def train(net: Any, data: Callable[[int, int], Data], rows: int, rate: float, epochs: int) -> float:
-    """Train, the same way every time: the rate rises to *rate* and falls again. Returns the share of 1,000 other rows that
-    the net answers rightly."""
+def train(net: Any, data: Callable[[int, int], Data], rows: int, rate: float, epochs: int, good: float = 0.97) -> float:
+    """Train, the same way every time: in each cycle of *epochs* the rate rises to *rate* and falls again, until the net
+    answers *good* of 1,000 other rows rightly, or four cycles are over. Returns the share that it reaches."""
     import torch
 
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     torch.manual_seed(0)
-    for layer in net.modules():
-        if hasattr(layer, "reset_parameters"):
-            layer.reset_parameters()
     x, y = (torch.from_numpy(a) for a in data(rows, 1))
     other, wanted = (torch.from_numpy(a) for a in data(1000, 2))
-    optimizer = torch.optim.Adam(net.parameters(), rate)
-    steps = epochs * -(-rows // BATCH)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, total_steps=steps, pct_start=0.2)
-    net.train()
-    for _ in range(epochs):
-        for batch in torch.randperm(rows).split(BATCH):
+    optimizer, right = torch.optim.Adam(net.parameters(), rate), 0.0
+    for _ in range(4):
+        steps = epochs * -(-rows // BATCH)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, total_steps=steps, pct_start=0.3)
+        net.train()
+        for batch in (b for _ in range(epochs) for b in torch.randperm(rows).split(BATCH)):
             loss = torch.nn.functional.cross_entropy(net(x[batch]), y[batch])
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
             schedule.step()
-    net.eval()
-    with torch.no_grad():
-        right = float((net(other).argmax(1) == wanted).float().mean())
+        net.eval()
+        with torch.no_grad():
+            right = float((net(other).argmax(1) == wanted).float().mean())
+        if right >= good:
+            break
     torch.set_num_threads(threads)
     return right
 

@@ -24,7 +24,8 @@ class QuantizedLayer:
         activation: what it reads.
         range: the magnitude of the activation that becomes 127.
         largest: the largest magnitude on the calibration data.
-        error: ‖difference‖ / ‖float32‖ of the first output where this layer alone is quantised; None: not asked.
+        error: ‖difference‖ / ‖float32‖ of the first output where this layer alone is quantised, with ``--onednn``
+            by its int8 kernel; None: not asked.
         int8: whether it computes in int8.
     """
 
