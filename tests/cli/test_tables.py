@@ -33,13 +33,13 @@ show_outputs([row, {**row, "name": "y", "ok": False, "reason": "max abs 1.00e-06
 """
 
 
-def at_terminal(code: str, width: int) -> str:
+def at_terminal(code: str, width: int, term: str = "xterm-256color") -> str:
     """What Python code prints at a terminal of that width, codes included."""
     main, other = pty.openpty()
     fcntl.ioctl(other, termios.TIOCSWINSZ, struct.pack("HHHH", 40, width, 0, 0))
     env = {k: v for k, v in os.environ.items() if k not in ("COLUMNS", "LINES", "NO_COLOR")}
     started = subprocess.Popen(
-        [sys.executable, "-c", code], stdin=other, stdout=other, stderr=other, env={**env, "TERM": "xterm-256color"}
+        [sys.executable, "-c", code], stdin=other, stdout=other, stderr=other, env={**env, "TERM": term}
     )
     os.close(other)
     text = b""
@@ -68,6 +68,12 @@ def test_a_table_fits_the_terminal(code: str, width: int) -> None:
     assert re.search(r"\x1b\[32m(passed|ok)", text) and re.search(r"\x1b\[1;31m(FAILED|FAIL)", text)
 
 
+@pytest.mark.parametrize("width", [60, 80])
+def test_a_table_fits_a_terminal_without_codes(width: int) -> None:
+    text = at_terminal(RUN, width, "dumb")
+    assert "\x1b" not in text and max(len(line.rstrip()) for line in text.splitlines()) <= width
+
+
 def test_elsewhere_a_table_is_as_wide_as_it_is(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", RUN], capture_output=True, text=True, check=True)
     head, _, first, second, *_ = done.stdout.splitlines()
@@ -81,7 +87,9 @@ from mconv.cli.output import out
 out.print("verification passed: ONNX Runtime 1.32.0 against Paddle 2.3.2 (predictor); random inputs input_ids [2, 12]")
 out.warn("一博愿你在岁月中更加平湖静月，衣襟生花 is called something else, which the files of Paddle can carry, in the result")
 out.error("b.onnx computes something else than a.onnx: output scores: 8 of 8 elements differ by more than the tolerance")
+out.print(" " * 300)
 out.print("curl -s http://127.0.0.1:18082/model/prediction -d '{}' -H 'Content-Type: application/json' and more", copied=True)
+out.warn("no Paddle model: `mconv onnx2paddle a.onnx out` converts it")
 out.error("no", "`mconv onnx2paddle a/very/long/path/of/a/model.onnx out --tolerance 1e-3 --runtime paddle-2.3.2` does it")
 out.text("a document of a program, whose lines are what they are, however long they may be, and are not broken by us")
 """

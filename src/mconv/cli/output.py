@@ -6,6 +6,7 @@ import contextlib
 import functools
 import json
 import os
+import re
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -44,9 +45,11 @@ class Output:
             from rich.console import Console
 
             stream = sys.stderr if stderr else sys.stdout
-            width = None if stream.isatty() else 10_000
+            width, height = (None, None) if stream.isatty() else (10_000, 25)
+            if stream.isatty() and os.environ.get("TERM", "").lower() in ("dumb", "unknown"):
+                width, height = get_terminal_size()  # rich takes 80 columns of such a one
             self._consoles[stderr] = Console(
-                file=stream, width=width, markup=False, highlight=False, emoji=False, soft_wrap=True
+                file=stream, width=width, height=height, markup=False, highlight=False, emoji=False, soft_wrap=True
             )
         return self._consoles[stderr]
 
@@ -210,6 +213,7 @@ class Output:
 out = Output()
 _GAP = 3  # columns of a terminal between two of a table
 _TELL_BYTES = 10_000_000
+_WORDS = re.compile(r"(?:`[^`]*`|[^ ])+")
 _SPINNER = 2  # columns before a phase
 _NARROW = 14  # as short as a name may get
 _BROKEN = 24  # as narrow as a text of several lines may get
@@ -315,19 +319,19 @@ def _written() -> int:
 
 
 def _wrapped(line: str) -> str:
-    """The line broken between words where the terminal would break it in the middle of one; a longer word stays whole."""
+    """The line broken between words where the terminal would break it in the middle of one; a command in backquotes, which
+    is copied, and a word that is longer than the line stay whole."""
     width = get_terminal_size().columns
-    if len(line) * 2 <= width or "`" in line:  # a command is copied
+    if len(line) * 2 <= width:
         return line
     from rich.cells import cell_len
 
     if cell_len(line) <= width:
         return line
     indent = line[: len(line) - len(line.lstrip(" "))]
-    first, *words = line.strip(" ").split(" ")
-    lines = [indent + first]
-    for word in words:
-        if cell_len(f"{lines[-1]} {word}") <= width:
+    lines: list[str] = []
+    for word in _WORDS.findall(line):
+        if lines and (cell_len(f"{lines[-1]} {word}") <= width or cell_len(word) > width):
             lines[-1] += f" {word}"
         else:
             lines.append(indent + word)
