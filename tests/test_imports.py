@@ -14,7 +14,19 @@ SRC = Path(__file__).parent.parent / "src" / "mconv"
 MODULES = sorted(SRC.rglob("*.py"))
 
 # room → the rooms it may import; every room may import itself, the rooms of FOR_ALL and the package's version
-FOR_ALL = {"page", "hub", "errors", "printable", "budget", "watch", "confined", "extras", "version", "warned"}
+FOR_ALL = {
+    "page",
+    "hub",
+    "errors",
+    "printable",
+    "budget",
+    "watch",
+    "confined",
+    "extras",
+    "service_packages",
+    "version",
+    "warned",
+}
 GROUND = {"program"}
 MIDDLE = GROUND | {"emit", "passes", "artifacts"}
 IMPORTERS = {"onnx", "paddle", "torch", "dygraph"}
@@ -25,6 +37,7 @@ ALLOWED: dict[str, set[str]] = {
     "watch": set(),
     "confined": set(),
     "extras": set(),
+    "service_packages": set(),
     "version": set(),
     # what was found, as a page of HTML and as the line of a prompt
     "page": GROUND,

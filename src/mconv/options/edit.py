@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Optional, Union
 
 from mconv.errors import UsageError
-from mconv.options.declare import CONVERSION, INPUT, OUTPUT, again, argument, option
+from mconv.options.declare import CONVERSION, OUTPUT, again, argument, option
 from mconv.options.parsing import aliases, names_of_all
-from mconv.options.proving import Arguments, Feeds, PathLike, Proving, TargetLike
+from mconv.options.proving import Arguments, Feeds, PathLike, Proving, Shaped, TargetLike
 from mconv.program import targets
 
 PADDLE_WEIGHTS = ("combined", "fluid", "separate", "inside")
@@ -150,14 +150,7 @@ class Edit(Proving):
             "description": "How the weights are stored.",
         },
     )
-    sizes: Sequence[str] = option(
-        default=(),
-        flags=["--input", "-i"],
-        metavar="'NAME[1,3,?,640]'",
-        help="Shape of a random input to verify with. Repeatable.",
-        group=INPUT,
-        recipe=False,
-    )
+    sizes: Sequence[str] = again(Shaped, "inputs", help="Shape of a random input to verify with. Repeatable.")
     feeds: Optional[PathLike] = again(
         Feeds, "feeds", flags=("--feeds",), help="Inputs of the source to verify with, instead of random ones."
     )

@@ -18,6 +18,7 @@ from mconv.options.proving import (
     Progress,
     Proving,
     Runs,
+    Shaped,
     Targeted,
     TargetLike,
     finite_tolerance,
@@ -94,14 +95,7 @@ class Half(Feeds, Runs, Force, Bounded, Paged, Progress):
     )
     verify: Optional[bool] = again(Proving, "verify")
     feeds: Optional[PathLike] = again(Feeds, "feeds", help="Inputs to prove it with, instead of random ones.")
-    inputs: Sequence[str] = option(
-        default=(),
-        flags=["--input", "-i"],
-        metavar="'NAME[1,3,?,640]'",
-        help="Shape of a random input. Repeatable.",
-        group=INPUT,
-        recipe=False,
-    )
+    inputs: Sequence[str] = again(Shaped, "inputs")
     tolerance: Optional[float] = option(
         default=None,
         help="The largest error, as a part of an output's largest value.  [default: 5e-3; bf16: 4e-2]",

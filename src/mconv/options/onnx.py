@@ -7,7 +7,7 @@ from typing import Optional
 
 from mconv.errors import UsageError
 from mconv.options.declare import CONVERSION, INPUT, Options, again, argument, option
-from mconv.options.proving import Arguments, Converting, Force, PathLike, Proving, Runs
+from mconv.options.proving import Arguments, Converting, Force, PathLike, Proving, Runs, Shaped
 
 ENGINES = ("native", "x2paddle")
 ONNX_ENGINES = ("mconv", "paddle2onnx")
@@ -109,13 +109,8 @@ class ToOnnx(Proving):
         choices=ONNX_ENGINES,
     )
     plugins: Sequence[PathLike] = again(Onnx2Paddle, "plugins", recipe=False)
-    inputs: Sequence[str] = option(
-        default=(),
-        flags=["--input", "-i"],
-        metavar="'NAME[1,3,?,640]'",
-        help="Shape of a random input to verify with; with --for, of the input for good. Repeatable.",
-        group=INPUT,
-        recipe=False,
+    inputs: Sequence[str] = again(
+        Shaped, "inputs", help="Shape of a random input to verify with; with --for, of the input for good. Repeatable."
     )
     verify: Optional[bool] = again(
         Proving, "verify", help="Run both models and compare.  [default: if onnxruntime is there]"

@@ -97,6 +97,19 @@ class Feeds(Options):
     )
 
 
+class Shaped(Options):
+    """What makes inputs up."""
+
+    inputs: Sequence[str] = option(
+        default=(),
+        flags=["--input", "-i"],
+        metavar="'NAME[1,3,?,640]'",
+        help="Shape of a random input. Repeatable.",
+        group=INPUT,
+        recipe=False,
+    )
+
+
 def finite_tolerance(number: float) -> None:
     """Refuse a tolerance that no comparison passes, or every one.
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import ClassVar, Optional
 
 from mconv.options.declare import INPUT, REPORT, VERIFICATION, Options, again, argument, option
-from mconv.options.proving import Bounded, Feeds, Paged, PathLike, Progress, Runs, Tolerated
+from mconv.options.proving import Bounded, Feeds, Paged, PathLike, Progress, Runs, Shaped, Tolerated
 
 
 class Reported(Options):
@@ -75,14 +75,7 @@ class Verify(Opening, Feeds, Tolerated, Runs, Bounded, Paged, Progress):
         recipe=True,
     )
     runtime_a: Optional[str] = option(default=None, help="The same for A alone.", group=VERIFICATION, recipe=False)
-    inputs: Sequence[str] = option(
-        default=(),
-        flags=["--input", "-i"],
-        metavar="'NAME[1,3,?,640]'",
-        help="Shape of a random input. Repeatable.",
-        group=INPUT,
-        recipe=False,
-    )
+    inputs: Sequence[str] = again(Shaped, "inputs")
     feeds: Optional[PathLike] = again(Feeds, "feeds", help="Inputs, instead of random ones.", group=INPUT)
     layers: bool = option(
         default=False, help="Find the first tensor inside that differs (by its name in both).", group=VERIFICATION

@@ -10,6 +10,7 @@ import json
 from dataclasses import dataclass, field
 from typing import Optional
 
+from mconv import service_packages as packages
 from mconv.errors import UsageError
 
 
@@ -77,19 +78,7 @@ if not os.path.exists(os.path.join(sysconfig.get_config_var("LIBDIR"), library))
 """
 _CPYTHONS = ("3.10", "3.11", "3.9", "3.12", "3.8")
 
-# of the services for the server http, whose requirements.txt has the same
-_HTTP_SERVER = (
-    "fastapi==0.165.0",
-    "uvicorn==0.54.0",
-    "httptools==0.9.0",
-    "uvloop==0.23.0",
-    "orjson==3.13.0",
-    "prometheus-client==0.26.0",
-    "pyyaml>=6",
-)
-# of the services for the servers http and triton
-_ENGINES = ("openvino==2026.4.1", "onnxruntime==1.23.2")
-_INPUTS = ("tokenizers==0.23.3", "sentencepiece<0.3", "pillow<13", "opencv-python-headless<5", "pyclipper<1.5")
+_ENGINES = (packages.OPENVINO, packages.ONNXRUNTIME)  # of the services for the servers http and triton
 _HTTP_IMPORTED = ("fastapi", "uvicorn", "httptools", "uvloop", "orjson", "prometheus_client", "yaml")
 _ENGINES_IMPORTED = ("openvino", "onnxruntime")
 _INPUTS_IMPORTED = ("tokenizers", "sentencepiece", "PIL.Image", "cv2", "pyclipper")
@@ -223,9 +212,9 @@ RECIPES: dict[str, Recipe] = {
             "FastAPI and uvicorn over OpenVINO or ONNX Runtime: what `mconv scaffold --server http` writes runs on",
             ("3.11", "3.10", "3.12", "3.13"),
             (
-                Step("server", _HTTP_SERVER),
+                Step("server", packages.HTTP_SERVER),
                 Step("engines", (*_ENGINES, "numpy>=2,<3")),
-                Step("service inputs", (*_INPUTS, "numpy>=2,<3")),
+                Step("service inputs", (*packages.INPUTS, "numpy>=2,<3")),
             ),
             0.9,
             runs_models=False,
@@ -236,9 +225,9 @@ RECIPES: dict[str, Recipe] = {
             "FastAPI and uvicorn over Paddle 3.3.1: services of `mconv scaffold --server http --backend paddle`",
             ("3.11", "3.10", "3.12", "3.13"),
             (
-                Step("server", _HTTP_SERVER),
-                Step("Paddle", ("paddlepaddle==3.3.1", "numpy>=2,<3", *_COMMON)),
-                Step("service inputs", (*_INPUTS, "numpy>=2,<3")),
+                Step("server", packages.HTTP_SERVER),
+                Step("Paddle", (packages.PADDLE, "numpy>=2,<3", *_COMMON)),
+                Step("service inputs", (*packages.INPUTS, "numpy>=2,<3")),
             ),
             1.0,
             imports=(*_HTTP_IMPORTED, *_INPUTS_IMPORTED),
@@ -252,7 +241,7 @@ RECIPES: dict[str, Recipe] = {
                 Step("Triton", ("nvidia-pytriton==0.7.0",), ("--no-deps",)),
                 Step("front", ("aiohttp==3.14.5",)),
                 Step("engines", (*_ENGINES, "numpy<2")),
-                Step("service inputs", (*_INPUTS, "numpy<2")),
+                Step("service inputs", (*packages.INPUTS, "numpy<2")),
             ),
             1.0,
             runs_models=False,

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Optional
 
+from mconv import service_packages as packages
 from mconv.errors import NotAModelError, UsageError
 from mconv.printable import quoted
 from mconv.program.dtypes import DType
@@ -37,27 +38,8 @@ from mconv.serving.service_options import ServiceOptions
 CONFIG, SERVICE, MODEL = "service.yml", "service.py", "model.py"
 # what nothing is filled into
 PARTS = ("batcher.py", "protocols.py")
-# of the runtime `http`, and of a service's requirements.txt
-SERVER_PACKAGES = (
-    "fastapi==0.165.0",
-    "uvicorn==0.54.0",
-    "httptools==0.9.0",
-    "uvloop==0.23.0",
-    "orjson==3.13.0",
-    "prometheus-client==0.26.0",
-    "pyyaml>=6",
-)
-INPUT_PACKAGES = (
-    "tokenizers==0.23.3",
-    "sentencepiece<0.3",
-    "pillow<13",
-    "opencv-python-headless<5",
-    "pyclipper<1.5",
-    "numpy>=2,<3",
-)
-ENGINE_PACKAGES = {
-    OPENVINO: "openvino==2026.4.1", ONNXRUNTIME: "onnxruntime==1.23.2", PADDLE: "paddlepaddle==3.3.1",
-}  # fmt: skip
+INPUT_PACKAGES = (*packages.INPUTS, "numpy>=2,<3")
+ENGINE_PACKAGES = {OPENVINO: packages.OPENVINO, ONNXRUNTIME: packages.ONNXRUNTIME, PADDLE: packages.PADDLE}
 _BATCH = 32  # requests that are run together, at most
 _LENGTH_STEP = 8  # tokens
 _WITH_PADDLE = "http-paddle"  # the runtime whose engine is Paddle
@@ -221,8 +203,8 @@ def _add_around(
     for part in PARTS:
         service.files[part] = render(f"http/{part}")
     service.files[REQUEST_DATA] = render(REQUEST_DATA)
-    packages = sorted((*SERVER_PACKAGES, *INPUT_PACKAGES, ENGINE_PACKAGES[backend]))
-    service.files["requirements.txt"] = render("http/requirements.txt", REQUIREMENTS="\n".join(packages))
+    required = sorted((*packages.HTTP_SERVER, *INPUT_PACKAGES, ENGINE_PACKAGES[backend]))
+    service.files["requirements.txt"] = render("http/requirements.txt", REQUIREMENTS="\n".join(required))
     onnx = [ONNX] if backend == ONNXRUNTIME and inputs else []
     first = [CONFIG, SERVICE, ENGINE, MODEL, *PARTS, REQUEST_DATA, BATCHING, MODULES[service.kind]]
     copied = [*first, *sorted({*service.files, *service.copies} - {*first, "requirements.txt"}), *onnx]
