@@ -1,6 +1,6 @@
 """Functions whose sizes torch takes as plain numbers, said again so that an open size stays open.
 
-``torch.linspace(-1, 1, height)`` and ``avg_pool2d(x, x.shape[2:])`` fix what they are given, as their operators have no
+``torch.linspace(-1, 1, height)``, ``torch.tensor(x.shape)`` and ``avg_pool2d(x, x.shape[2:])`` fix what they are given, as their operators have no
 place for a symbol. While a module is traced, they are replaced by functions that compute the same of open sizes.
 """
 
@@ -34,6 +34,8 @@ def _replacements() -> dict[Any, Callable[..., Any]]:
     from torch.nn import functional
 
     known: dict[Any, Callable[..., Any]] = {torch.linspace: _linspace, functional.affine_grid: _affine_grid}
+    known[torch.tensor] = known[torch.as_tensor] = _tensor
+    known[torch.Tensor.new_tensor] = _new_tensor
     known[torch.div] = known[torch.divide] = _divide
     known[torch.einsum] = _einsum
     for average, rank in ((torch.avg_pool1d, 1), (torch._C._nn.avg_pool2d, 2), (torch._C._nn.avg_pool3d, 3)):
@@ -46,6 +48,34 @@ def _replacements() -> dict[Any, Callable[..., Any]]:
 
 def _is_open(size: Any) -> bool:
     return type(size).__name__ == "SymInt" and not size.node.expr.is_Integer
+
+
+def _tensor(data: Any, dtype: Any = None, device: Any = None, **options: Any) -> Any:
+    """A tensor of numbers, sizes among them, in lists of any depth: each a tensor, then all together."""
+    import torch
+
+    numbers: list[Any] = []
+
+    def shape(nested: Any) -> Optional[tuple[int, ...]]:
+        """Of nested lists of numbers, which *numbers* takes; None where there is something else in them."""
+        if not isinstance(nested, (list, tuple)):
+            numbers.append(nested)
+            return () if isinstance(nested, (int, float, torch.SymInt)) else None
+        shapes = {shape(part) for part in nested}
+        inner = shapes.pop() if len(shapes) == 1 else None
+        return None if inner is None else (len(nested), *inner)
+
+    found = shape(data)
+    if found is None or not any(map(_is_open, numbers)):
+        return None
+    if dtype is None:
+        dtype = torch.get_default_dtype() if any(isinstance(n, float) for n in numbers) else torch.int64
+    parts = [torch.scalar_tensor(n, dtype=dtype, device=device) for n in numbers]
+    return torch.stack(parts).reshape(found)
+
+
+def _new_tensor(x: Any, data: Any, *, dtype: Any = None, device: Any = None, **options: Any) -> Any:
+    return _tensor(data, x.dtype if dtype is None else dtype, x.device if device is None else device)
 
 
 def _linspace(start: Any, end: Any, steps: Any = 100, *, out: Any = None, dtype: Any = None, **options: Any) -> Any:

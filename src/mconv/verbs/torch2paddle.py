@@ -10,8 +10,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Optional
 
-import numpy as np
-
 from mconv.artifacts import provenance
 from mconv.artifacts.destination import Destination
 from mconv.errors import UnsupportedError, UsageError
@@ -262,6 +260,8 @@ def _proof(
     runtime = runtime_for(chosen.goal.name, chosen.runtime)
     chosen.progress(f"verifying: {runner.label} against Paddle in {runtime.label}")
     runner.select = selected
+    fixed = {(f["input"], f["dimension"]): f["size"] for f in report.source["fixed"]}
+    sets = torch_inputs.fitting(plan, fixed, runner, more=chosen.feeds_file is None)
     proof = prove(
         runner,
         made.program,
@@ -271,36 +271,17 @@ def _proof(
         shapes={},
         source_types={},
         inputs=chosen.feeds_file,
-        sets=_compared(plan, report),
+        sets=sets,
         tolerance=Tolerance.of(chosen.tolerance).at(made.precision),
         scalar_as_one=not chosen.goal.has_0d,
         timeout=chosen.timeout,
     )
-    sets = _compared(plan, report)
     try_unread(proof, runner, sets, unread(made.program, [i.name for i in plan.inputs]))
     proof.inputs = plan.origin
     report.versions["reference"] = runner.label
     if proof.paddle:
         report.versions["paddle"] = proof.paddle
     return proof
-
-
-def _compared(plan: Plan, report: Report) -> list[dict[str, np.ndarray]]:
-    """The values to compare at: those of the sizes that the program takes."""
-    fixed = {(f["input"], f["dimension"]): f["size"] for f in report.source["fixed"]}
-    if not fixed:
-        return plan.sets
-    labels = plan.dims
-    fitting = [
-        feed
-        for feed in plan.sets
-        if all(
-            fixed.get((n, label), size) == size
-            for n, array in feed.items()
-            for label, size in zip(labels[n], array.shape)
-        )
-    ]
-    return fitting or plan.sets
 
 
 __all__ = ["Report", "torch2paddle"]

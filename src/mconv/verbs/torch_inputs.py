@@ -267,6 +267,32 @@ def traceable(feed: dict[str, np.ndarray], inputs: Sequence[Input]) -> dict[str,
     return made
 
 
+def fitting(plan: Plan, fixed: dict[tuple[str, Optional[str]], int], runner: TorchRunner, *, more: bool) -> Sets:
+    """The values to compare at where an exporter fixed dimensions: those of the sizes that the program takes.
+
+    Args:
+        fixed: input and name of a dimension → the size that it has.
+        more: where only one set is of these sizes, another one is cut and repeated from it in what is still open.
+    """
+    if not fixed:
+        return plan.sets
+    labels = plan.dims
+    found = [
+        feed
+        for feed in plan.sets
+        if all(fixed.get((n, label), s) == s for n, array in feed.items() for label, s in zip(labels[n], array.shape))
+    ] or plan.sets
+    if len(found) > 1 or not more:
+        return found
+    dims = {i.name: (fixed.get((i.name, label), d) for label, d in zip(labels_of(i), i.dims)) for i in plan.inputs}
+    varied = _varied(found[0], [replace(i, dims=tuple(dims[i.name])) for i in plan.inputs])
+    try:
+        runner.run(varied)
+    except RuntimeFailedError:  # it takes no other size
+        return found
+    return varied
+
+
 def _varied(feed: dict[str, np.ndarray], inputs: Sequence[Input]) -> Sets:
     """The values given, and others of another size cut and repeated from them."""
     sizes: dict[Any, int] = {}
