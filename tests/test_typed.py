@@ -51,6 +51,7 @@ def convert() -> list[str]:
 
 def models() -> None:
     print(api.report_bug(command=["onnx2paddle", "m.onnx"], out="bug"), api.several_sources(["a", "b"]))
+    print(api.matching_sources("models/*", "out"))
     print(api.downgrade("model.json", "out", output_names=["y"]).program)
     print(api.half("out", "out16", dtype="bf16").status, api.quantize("out", "out8", data="x.npz"))
     print(api.shapes("out", minimum=["x[1]"]).texts, api.edit("m.onnx", "n.onnx", dims={"batch": 1}))
