@@ -170,7 +170,9 @@ def measured(
             if number >= WARM:
                 seconds.append(time.perf_counter() - begin)
     except Exception as e:  # noqa: BLE001 - whatever Paddle raises is the result of this run
-        run.status, run.reason = "failed", str(e).strip().splitlines()[-1] if str(e).strip() else type(e).__name__
+        from mconv.runtimes.outcome import last_words
+
+        run.status, run.reason = "failed", last_words(str(e)) or type(e).__name__
         return run
     run.milliseconds, run.fastest = round(float(np.median(seconds)) * 1e3, 3), round(min(seconds) * 1e3, 3)
     compare(run, wanted, got)
