@@ -17,6 +17,7 @@ from mconv.errors import LimitError, UnsupportedError, UsageError
 from mconv.program.files import load_program, locate
 from mconv.proof.feeds import InputSpec, random_feeds, specs_of
 from mconv.serving.shape_ranges import from_paddle
+from tests.golden import case
 from tests.managed import require, run_in
 
 COLLECTOR = Path(__file__).with_name("collect_shapes.py")
@@ -238,3 +239,19 @@ def test_fixed_sizes_need_no_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ranges = found.profiles[0].shapes
     assert {name: r.opt for name, r in ranges.items() if name in "xy"} == {"x": (2, 3, 4), "y": (2, 12)}
     assert all(r.min == r.opt == r.max for r in ranges.values())
+
+
+@pytest.mark.parametrize("verb", ["shapes", "half"])
+def test_nothing_is_written_over_the_inputs(verb: str, tmp_path: Path) -> None:
+    """Not even with --force."""
+    data = tmp_path / "kept" / "x.npz"
+    data.parent.mkdir()
+    np.savez(data, **{f"{number}/x": np.ones((1, 8), np.float32) for number in range(2)})
+    before = data.read_bytes()
+    model = case("2.3.2-mlp").model
+    with pytest.raises(UsageError):
+        if verb == "shapes":
+            shapes(model, data, feeds=data, runtime="current", force=True)
+        else:
+            api.half(model, data.parent, feeds=data, verify=True, runtime="current", force=True)
+    assert data.read_bytes() == before
