@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from mconv.artifacts.destination import Destination
-from mconv.errors import OutputExistsError
+from mconv.errors import OutputExistsError, UsageError
 
 
 def fill(folder: Path, *names: str) -> None:
@@ -65,3 +65,15 @@ def test_inside_of_an_unfinished_folder(tmp_path: Path) -> None:
         fill(folder, "m")
     assert names(tmp_path) == ["stage/m"] and where.failed == tmp_path / "out.failed-verification"
     assert where.final(folder / "m") == tmp_path / "out/inference/m"
+
+
+@pytest.mark.parametrize("name", [".", "", "./", "..", "/"])
+def test_what_has_no_name_is_refused(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError, match="cannot be replaced|is or holds the current folder"):
+        with Destination.of_folder(name).opened():
+            pass
+    if name != "..":
+        with pytest.raises(UsageError, match="is a folder"):
+            Destination.of_files([Path(name)])
+    assert list(tmp_path.iterdir()) == []

@@ -32,7 +32,9 @@ MEGABYTES = 1500.0
 LINE, TEXT = 2200, 16_000  # characters of a line, and bytes of all, that an error may have
 WRITTEN = {0, 10, 15}  # exit codes of a command that has written its output
 CODES = {*range(16), 130, 141, 143}
-_FREE = re.compile(r"build/.*")  # what `mconv run` keeps of a failed run
+_FREE = re.compile(
+    r"build/.*|\.cache(/paddle(/.*)?)?"
+)  # what `mconv run` keeps of a failed run; what Paddle makes in HOME
 
 
 def command_line(argv: list[str]) -> int:

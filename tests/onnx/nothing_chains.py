@@ -49,6 +49,8 @@ CHAINS: dict[str, tuple[str, str]] = {
     "tile": ("float[k, 4] y", "a = Slice(x, zero, one, zero) s = Concat<axis = 0>(n, one) y = Tile(a, s)"),
     "pad": ("float[k, 4] y, float[4] m", """
         q = Constant<value_ints: ints = [1, 0, 0, 0]>() y = Pad(r, q) m = ReduceMean<axes = [0], keepdims = 0>(y)"""),
+    "pad of columns": ("float[5, k] y", """
+        t = Transpose(r) q = Constant<value_ints: ints = [1, 1, 0, 0]>() y = Pad(t, q)"""),
     "split in two": ("float[k, 2] a, float[k, 2] b", "a, b = Split<axis = 1>(r)"),
     "sequence of parts": ("float[k, 4] y, float[4] s", """
         q = SplitToSequence<axis = 0, keepdims = 1>(x, n_rest) y = SequenceAt(q, i0) s = ReduceSum<keepdims = 0>(y, zero)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 
-from mconv.errors import MconvError, NotAModelError, OutputExistsError, UsageError
+from mconv.errors import CorruptModelError, MconvError, NotAModelError, OutputExistsError, UsageError
 from mconv.recipe import api as recipes
 from mconv.recipe.document import schema
 from mconv.recipe.load import load
@@ -85,6 +86,19 @@ def test_what_is_no_model(model: str, kind: type[MconvError], tmp_path: Path, mo
     with pytest.raises(kind):
         recipes.init(model)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["text.txt"]
+
+
+def test_what_is_damaged_is_not_hashed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A program of a terabyte, which is no program, would keep it busy for an hour."""
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(case("2.3.2-mlp").model, "m")
+    with open("large", "wb") as sparse:
+        sparse.truncate(1 << 40)
+    Path("m", "inference.pdmodel").unlink()
+    Path("m", "inference.pdmodel").symlink_to(tmp_path / "large")
+    monkeypatch.setattr("mconv.recipe.remote.pin_of", lambda path: pytest.fail("hashed"))
+    with pytest.raises(CorruptModelError, match="cannot be larger"):
+        recipes.init("m")
 
 
 def test_show_and_schema(tmp_path: Path, mconv: Run) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Optional
 
 from mconv.artifacts import provenance
 from mconv.artifacts.output import staged, staged_many
+from mconv.errors import UsageError
 from mconv.program.paths import PathLike
 
 REPORT = "report.json"
@@ -36,13 +38,27 @@ class Destination:
 
     @classmethod
     def of_folder(cls, path: PathLike) -> Destination:
-        """A folder of their own."""
+        """A folder of their own.
+
+        Raises:
+            UsageError: the path has no name.
+        """
         path = Path(path)
+        path = path if path.name else Path(os.path.abspath(path))  # `.`, which `opened` refuses
+        if not path.name:
+            raise UsageError(f"{path} cannot be replaced", "name a new folder in it")
         return cls(path, path.with_name(path.name + FAILED_SUFFIX))
 
     @classmethod
     def of_files(cls, paths: Sequence[Path]) -> Destination:
-        """Files among others, each on its own, under their own names."""
+        """Files among others, each on its own, under their own names.
+
+        Raises:
+            UsageError: a path has no name.
+        """
+        for path in paths:
+            if not path.name:
+                raise UsageError(f"{os.path.abspath(path)} is a folder", "name a new file in it")
         return cls(
             paths[0].parent, paths[0].with_name(paths[0].name + FAILED_SUFFIX), {path.name: path for path in paths}
         )

@@ -10,6 +10,7 @@ import numpy as np
 from mconv.emit.known import foldable
 from mconv.program import dims as D
 from mconv.program.builder import Builder
+from mconv.program.dtypes import DType
 from mconv.program.value import Value
 
 ARITHMETIC: dict[str, Callable[..., Any]] = {
@@ -39,7 +40,19 @@ def concat_op(b: Builder, values: Sequence[Value], axis: int, shape: Sequence[D.
     """``concat``, whose result has *shape*."""
     # a pass of every release (seqpool_cvm_concat_fuse_pass) crashes where the first operand is a parameter
     first = b.op("assign", X=values[0]) if values[0].is_const else values[0]
-    return b.op("concat", X=[first, *values[1:]], axis=axis, result=(values[0].dtype, tuple(shape)))
+    kind = values[0].dtype
+    # behind a first column alone, oneDNN in 2.3 lays the result out by columns, which nothing behind it knows; it leaves
+    # float64 alone
+    column = kind is DType.FP32 and axis == 1 and len(shape) == 2 and _is_column(first)
+    if column and b.target.name == "2.3":
+        wide = [b.cast(v, DType.FP64) for v in (first, *values[1:])]
+        return b.cast(b.op("concat", X=wide, axis=axis, result=(DType.FP64, tuple(shape))), kind)
+    return b.op("concat", X=[first, *values[1:]], axis=axis, result=(kind, tuple(shape)))
+
+
+def _is_column(x: Value) -> bool:
+    """Whether a matrix has one column, as far as that is known."""
+    return x.shape is None or not isinstance(x.shape[1], int) or x.shape[1] == 1
 
 
 def slice_op(

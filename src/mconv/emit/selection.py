@@ -9,6 +9,7 @@ import numpy as np
 
 from mconv.emit.elementwise import arithmetic, compare, logical
 from mconv.emit.known import bind_shape
+from mconv.emit.operators import concat_op
 from mconv.emit.padding import padded, within
 from mconv.emit.ranges import iota, spread
 from mconv.emit.shape import fill, reshape
@@ -60,8 +61,8 @@ def joined(b: Builder, parts: Sequence[Value], axis: int) -> Optional[Value]:
     total = D.Sym.fresh("joined")
     shape = [next((d for d in ds if isinstance(d, int)), ds[0]) for ds in zip(*(p.shape or () for p in parts))]
     shape[axis] = total
-    whole = b.op("concat", X=list(parts), axis=axis, result=(parts[0].dtype, tuple(shape)))
-    truth = b.op("concat", X=flags, axis=0, result=(DType.INT32, (total,)))
+    whole = concat_op(b, parts, axis, shape)
+    truth = concat_op(b, flags, 0, [total])
     b.origins[total] = (truth, 0)
     size = D.Sym.fresh("kept")
     positions = selected(b, b.cast(truth, DType.BOOL), size, common)

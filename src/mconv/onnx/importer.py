@@ -325,7 +325,8 @@ class Importer:
             given.pop()
         if converter.max_inputs is not None and len(given) > converter.max_inputs:
             raise UnsupportedError(f"{len(given)} inputs where {converter.max_inputs} are known")
-        if len(given) < converter.min_inputs or any(v is None for v in given[: converter.min_inputs]):
+        needed = [v for i, v in enumerate(given[: converter.min_inputs]) if i not in converter.optional]
+        if len(given) < converter.min_inputs or any(v is None for v in needed):
             raise UnsupportedError(f"an input is missing: {converter.min_inputs} are needed")
         return given
 

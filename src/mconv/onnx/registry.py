@@ -27,6 +27,7 @@ class Converter:
         domain: ``""`` is ai.onnx.
         op: the operator's name in ONNX.
         since: first opset version that it converts.
+        optional: places of inputs that may be left out though others behind them may not.
         until: first opset version that it does not convert any more, or None.
     """
 
@@ -38,6 +39,7 @@ class Converter:
     max_inputs: Optional[int]
     attributes: frozenset[str]
     required: frozenset[str]
+    optional: frozenset[int] = frozenset()
 
     @property
     def where(self) -> str:
@@ -95,7 +97,7 @@ def attributes_of(other: Callable[..., Any], *, but: Collection[str] = ()) -> Ca
 def _describe(domain: str, name: str, since: int, function: Callable[..., Any]) -> Converter:
     low, high = 0, 0
     unbounded = False
-    attributes, required = set(), set()
+    attributes, required, optional = set(), set(), set()
     for i, p in enumerate(inspect.signature(function).parameters.values()):
         if p.kind is p.VAR_POSITIONAL:
             unbounded = True
@@ -106,11 +108,15 @@ def _describe(domain: str, name: str, since: int, function: Callable[..., Any]) 
         elif p.kind is p.VAR_KEYWORD:
             raise ValueError(f"{name}: attributes must be named, not **{p.name} (or `attributes_of` names them)")
         elif i > 0:  # the first is the context
+            if p.default is p.empty:
+                low += 1
+                if "Optional[" in str(p.annotation):
+                    optional.add(high)
             high += 1
-            low += p.default is p.empty
     return Converter(
-        domain, name, since, function, low, None if unbounded else high, frozenset(attributes), frozenset(required)
-    )
+        domain, name, since, function, low, None if unbounded else high, frozenset(attributes), frozenset(required),
+        frozenset(optional),
+    )  # fmt: skip
 
 
 def find(domain: str, op: str, version: int) -> Optional[Converter]:

@@ -96,13 +96,11 @@ def _look(model: str, folder: Path) -> _Look:
         with tempfile.TemporaryDirectory(prefix="mconv-init-") as scratch:
             local = Path(scratch) / remote.file_name(model)
             remote.fetch_whole(model, local)
-            return _file(local, model, remote.pin_of(local))
+            return _file(local, model)
     if _is_spec(model):
         return _spec(model, folder)
     local = remote.resolve(model, None, Path())
-    pin = remote.pin_of(local) if local.exists() else None
-    shown = model if model.startswith(remote.PACKAGE) else _relative(local, folder)
-    return _file(local, shown, pin)
+    return _file(local, model if model.startswith(remote.PACKAGE) else _relative(local, folder))
 
 
 def _relative(path: Path, folder: Path) -> str:
@@ -113,22 +111,28 @@ def _relative(path: Path, folder: Path) -> str:
     return Path(os.path.relpath(whole, folder)).as_posix()
 
 
-def _file(path: Path, shown: str, pin: Optional[str]) -> _Look:
-    """A file, folder or prefix."""
+def _file(path: Path, shown: str) -> _Look:
+    """A file, folder or prefix: looked at before it is hashed, so that what is no model costs nothing."""
     first = step_for(path)
     if first == "to-static":  # a folder of PaddleNLP
         return _Look([f"spec: {_quoted(shown)}"], first, notes=[_SAY])
-    source = [f"path: {_quoted(shown)}"] + ([f"sha256: {pin}"] if pin else [])
+    look = _Look([f"path: {_quoted(shown)}"], first)
     if first == "torch2paddle":
-        return _Look(source, first)
+        look.source += _pinned(path)
+        return look
     from mconv import api
 
     seen = api.inspect(path)
-    ports = [f"{t.name}: {t.dtype} {_dims(t.shape)}" for t in seen.inputs]
-    look = _Look(source, first, known=ports)
+    look.source += _pinned(path)
+    look.known = [f"{t.name}: {t.dtype} {_dims(t.shape)}" for t in seen.inputs]
     if first is not None:
         look.inputs = [f"{t.name}{_dims(t.shape)}" for t in seen.inputs if t.shape is not None and _open(t.shape)]
     return look
+
+
+def _pinned(path: Path) -> list[str]:
+    pin = remote.pin_of(path) if path.exists() else None
+    return [f"sha256: {pin}"] if pin else []
 
 
 def _open(shape: Sequence[Any]) -> bool:

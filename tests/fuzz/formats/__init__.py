@@ -26,6 +26,7 @@ FORMATS = {
     "safetensors": "arrays",
     "torch": "torch",
     "exported": "torch",
+    "commands": "commands",
 }
 
 

@@ -8,7 +8,18 @@ import numpy as np
 import pytest
 from onnx import helper
 
-from tests.onnx.checks import CURRENT, Place, check_model, check_op, check_refused, everywhere, graph_model, rand
+from tests.onnx.checks import (
+    CURRENT,
+    PADDLE_23,
+    Place,
+    check_model,
+    check_op,
+    check_refused,
+    everywhere,
+    graph_model,
+    places,
+    rand,
+)
 
 BIG, SMALL = np.iinfo(np.int64).max, np.iinfo(np.int64).min
 
@@ -176,3 +187,18 @@ def test_pad_mode_unknown() -> None:
 def test_center_crop_pad(place: Place, const: list) -> None:
     sets = [[rand(5, 8), vec(8, 5)], [rand(10, 3), vec(8, 5)]]
     check_op(place, "CenterCropPad", *sets, const=const, axes=[-2, -1])
+
+
+@places(CURRENT, PADDLE_23, Place("2.3", "paddle-2.3.2", onednn=True), Place("2.6", "paddle-2.6.2", onednn=True))
+def test_columns_joined_with_others(place: Place) -> None:
+    """Behind a first column alone, oneDNN in 2.3 lays the result out by columns."""
+    nodes = [
+        helper.make_node("Transpose", ["x"], ["t"]),
+        helper.make_node("Mul", ["c", "s"], ["m"]),
+        helper.make_node("Concat", ["m", "t"], ["a"], axis=1),
+        helper.make_node("Concat", ["m", "m", "b"], ["y"], axis=1),
+        helper.make_node("Gather", ["a", "i"], ["g"], axis=1),
+    ]
+    sets = [{"x": rand(5, n), "c": rand(n, 1, seed=1), "b": rand(n, 3, seed=2), "s": rand(1)} for n in (2, 3, 4)]
+    inputs = {name: [one[name] for one in sets] for name in sets[0]}
+    check_model(place, graph_model(nodes, inputs, ["a", "y", "g"], constants={"i": np.array([0, 2])}), sets)

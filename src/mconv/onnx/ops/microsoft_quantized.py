@@ -6,7 +6,7 @@ from typing import Any, Callable, Optional
 
 import numpy as np
 
-from mconv.emit import activation, arithmetic, concat, linear, pool, scale, transpose, unary
+from mconv.emit import activation, arithmetic, concat, linear, pool, scale, transpose, unary, where
 from mconv.emit import quantize as q
 from mconv.emit import reduction as r
 from mconv.emit.elementwise import number
@@ -14,7 +14,10 @@ from mconv.emit.known import axis_of
 from mconv.emit.shape import reshape
 from mconv.emit.weights import computed
 from mconv.emit.window import Window, auto_padded
-from mconv.onnx.context import Context
+from mconv.onnx.context import Context, Result
+from mconv.onnx.ops.attention import packed_attention
+from mconv.onnx.ops.microsoft_norm import embed_layer_norm
+from mconv.onnx.ops.quantize import qlinear_conv
 from mconv.onnx.registry import F, attributes_of, onnx_op
 from mconv.program.dtypes import DType
 from mconv.program.value import Value
@@ -230,3 +233,98 @@ def qgemm(
     if y_scale is None:
         return arithmetic(ctx, "mul", ctx.cast(exact, DType.FP32), factor)
     return q.requantize(ctx, exact, factor, None if y_zero is None else reshape(ctx, y_zero, ()), a.dtype)
+
+
+@onnx_op("QLinearWhere", domain=DOMAIN)
+def qlinear_where(
+    ctx: Context,
+    condition: Value,
+    x: Value,
+    x_scale: Value,
+    x_zero: Value,
+    y: Value,
+    y_scale: Value,
+    y_zero: Value,
+    z_scale: Value,
+    z_zero: Value,
+) -> Value:
+    made = where(ctx, condition, real(ctx, x, x_scale, x_zero), real(ctx, y, y_scale, y_zero))
+    return small(ctx, made, z_scale, z_zero, x.dtype)
+
+
+@onnx_op("QLinearConv", domain=DOMAIN)
+@attributes_of(qlinear_conv)
+def microsoft_qlinear_conv(
+    ctx: Context,
+    x: Value,
+    x_scale: Value,
+    x_zero: Value,
+    w: Value,
+    w_scale: Value,
+    w_zero: Value,
+    y_scale: Value,
+    y_zero: Value,
+    bias: Optional[Value] = None,
+    *,
+    channels_last: int = 0,
+    **window: Any,
+) -> Value:
+    rank = ctx.rank(x)
+    x = transpose(ctx, x, [0, rank - 1, *range(1, rank - 1)]) if channels_last else x
+    made = qlinear_conv(ctx, x, x_scale, x_zero, w, w_scale, w_zero, y_scale, y_zero, bias, **window)
+    return transpose(ctx, made, [0, *range(2, rank), 1]) if channels_last else made
+
+
+@onnx_op("QAttention", domain=DOMAIN)
+@attributes_of(packed_attention, but=["qkv_hidden_sizes"])
+def qattention(
+    ctx: Context,
+    x: Value,
+    weights: Value,
+    bias: Value,
+    x_scale: Value,
+    w_scale: Value,
+    mask: Optional[Value] = None,
+    x_zero: Optional[Value] = None,
+    w_zero: Optional[Value] = None,
+    past: Optional[Value] = None,
+    **attributes: Any,
+) -> Result:
+    """Attention whose input and weights are quantised, the latter as a whole or per column."""
+    by_column = [None if v is None else q.by_column(ctx, v) for v in (w_scale, w_zero)]
+    assert by_column[0] is not None
+    wide = q.dequantize(ctx, weights, by_column[0], by_column[1])
+    return packed_attention(ctx, real(ctx, x, x_scale, x_zero), wide, bias, mask, past, **attributes)
+
+
+@onnx_op("QEmbedLayerNormalization", domain=DOMAIN)
+def qembed_layer_norm(
+    ctx: Context,
+    input_ids: Value,
+    segment_ids: Optional[Value],
+    word: Value,
+    position: Value,
+    segment: Optional[Value],
+    gamma: Value,
+    beta: Value,
+    mask: Optional[Value],
+    word_scale: Value,
+    position_scale: Value,
+    segment_scale: Optional[Value],
+    gamma_scale: Value,
+    beta_scale: Value,
+    word_zero: Value,
+    position_zero: Value,
+    segment_zero: Optional[Value],
+    gamma_zero: Value,
+    beta_zero: Value,
+    *,
+    epsilon: float = 1e-12,
+) -> Result:
+    wide = None if segment is None or segment_scale is None else real(ctx, segment, segment_scale, segment_zero)
+    made = embed_layer_norm(
+        ctx, input_ids, segment_ids, real(ctx, word, word_scale, word_zero),
+        real(ctx, position, position_scale, position_zero), wide, real(ctx, gamma, gamma_scale, gamma_zero),
+        real(ctx, beta, beta_scale, beta_zero), mask, epsilon=epsilon,
+    )  # fmt: skip
+    return made[:2] if isinstance(made, tuple) else made
