@@ -52,6 +52,17 @@ def test_same_numbers(name: str, target: str, onednn: bool, workers: Callable[[s
     check(workers(RUNTIMES[target]).run(made.program, made.params, feeds, onednn=onednn).outputs, wanted)
 
 
+@pytest.mark.runtime
+@pytest.mark.parametrize("name", [n for n in MODELS if "_new_" in n])
+def test_1_8_rounds(name: str, workers: Callable[[str], Any], tmp_path: Path) -> None:
+    """It has no ``quantize_linear``: scale, round and clip, and weights as the floats that their integers stand for."""
+    feeds, wanted = answers(name)
+    made = api.downgrade(SLIM / name, tmp_path / "out", target="1.8")
+    found = operators(made.program)
+    assert found["round"] == found["clip"] >= 3 and not set(quantize_forms.LINEAR) & set(found)
+    check(workers("paddle-1.8.5").run(made.program, made.params, feeds).outputs, wanted)
+
+
 @pytest.mark.parametrize("name", [n for n in MODELS if "_new_" in n])
 def test_2_3_has_no_observers(name: str, tmp_path: Path) -> None:
     """It does not know ``only_observer``, and would quantise there: up to 16% off."""

@@ -13,7 +13,7 @@ RECORDED = half_zoo.recorded()
 FLOAT_WEIGHTS = {
     "rnn has no half kernel": {
         "torch/lstm", "torch/gru", "torch/conv_lstm", "torch/tacotron_encoder", "torch/demucs", "torch/seq2seq_attention",
-        "torch/vits_flow", "pir/crnn",
+        "pir/crnn",
     },
     "Paddle's own pass has conv2d_transpose always in float32": {"torch/hifigan", "torch/style_gan", "torch/demucs"},
     "branches compute in float32": {"pir/branches"},

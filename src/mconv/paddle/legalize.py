@@ -15,7 +15,7 @@ from mconv.paddle import attributes, zero_rank
 from mconv.paddle.changed import Changed
 from mconv.paddle.lower import lower
 from mconv.paddle.registry import UNKNOWN
-from mconv.passes import ports, quantize_forms
+from mconv.passes import ports, quantize_forms, quantize_rounded
 from mconv.passes.rewrite import Site, make
 from mconv.program import signatures, targets
 from mconv.program.attribute import TYPED_VALUES
@@ -70,6 +70,10 @@ def legalize(program: Program, target: str, params: Optional[Mapping[str, Tensor
         changed, more = quantize_forms.to_linear(program, params)
         done.parameters.update(more)
         done.count("operators of PaddleSlim's old form written as quantize_linear and dequantize_linear", changed)
+    if params is not None and signatures.find(target, quantize_forms.LINEAR[0]) is None:
+        changed, more = quantize_rounded.to_rounded(program, params)
+        done.parameters.update(more)
+        done.count("quantize_linear and dequantize_linear expressed by rounding", changed)
     scalars: frozenset[str] = frozenset()
     refused: dict[int, str] = {}  # operators, and why no converter says them otherwise
     if not goal.has_0d and (program.version >= FIRST_0D or program.version == 0):

@@ -84,7 +84,7 @@ def flatten(ctx: Context, x: Value, *, start_axis: int, stop_axis: int) -> Value
         return x
     shape = x.shape or ()
     out = (*shape[:first], D.product(shape[first : last + 1]), *shape[last + 1 :])
-    if D.is_static(out):
+    if D.is_static(out) or not ctx.has("flatten_contiguous_range"):  # which came with 2.0
         return emit.reshape(ctx.b, x, out)
     return ctx.op("flatten_contiguous_range", X=x, start_axis=first, stop_axis=last, result=(x.dtype, out))
 
