@@ -45,6 +45,8 @@ def _aligned(b: Builder, x: Value, target: tuple[D.Dim, ...]) -> Value:
         return x
     merged = _merged(shape, target)
     if merged is not None and "flatten_contiguous_range" in b.operators:
+        if x.dtype is DType.BOOL:  # for which 2.6 has no kernel
+            return b.cast(_aligned(b, b.cast(x, DType.INT32), target), DType.BOOL)
         for start, stop in reversed(merged):
             assert x.shape is not None
             dims = (*x.shape[:start], D.product(x.shape[start : stop + 1]), *x.shape[stop + 1 :])

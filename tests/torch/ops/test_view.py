@@ -32,6 +32,7 @@ VIEWS = Family(
         "merge": lambda x: x.reshape(x.shape[0] * x.shape[1], 6),
         "merge_back": lambda x: (x.reshape(-1, 6) * 2).reshape(x.shape[0], x.shape[1], 6),
         "flatten": lambda x: x.flatten(1),
+        "flatten_truth": lambda x: (x > 0).flatten(1),
         "flatten_all": lambda x: x.flatten(),
         "unflatten": lambda x: x.unflatten(2, (3, 2)),
         "permute": lambda x: x.permute(2, 0, 1),
