@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import functools
 import json
+import os
+import signal
 import threading
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -227,6 +231,40 @@ def test_many_clients_each_get_their_own_answer(server: str, folders: Callable[[
         with futures.ThreadPoolExecutor(5) as pool:
             for at, answers in enumerate(pool.map(together, range(5))):
                 assert answers == [alone[name] for name in order[at::5]]
+
+
+@slow
+def test_a_stage_whose_process_dies_loses_no_page(folders: Callable[[str], Path]) -> None:
+    """In Triton each model has processes of its own: that of the recogniser dies, then one of those that run them all."""
+    image = ocr_pages.PAGES["small letters"]()
+    sent = body({"0": encoded(ocr_pages.png(image))}, OPEN_INFERENCE, "ocr")
+    with api.serve(folders("triton")) as run, futures.ThreadPoolExecutor(4) as pool:
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+        def ask(_: int) -> Any:
+            with opener.open(urllib.request.Request(run.serving.url, sent), timeout=300) as reply:
+                return answer(reply.read().decode(), OPEN_INFERENCE)
+
+        wanted = ask(0)
+        for name in ("rec", "ocr"):
+            asked = [pool.submit(ask, i) for i in range(12)]
+            futures.wait(asked[:2], return_when=futures.FIRST_COMPLETED)
+            victim = stub_of(folders("triton") / "models" / name)
+            os.kill(victim, signal.SIGKILL)
+            assert all(one.result() == wanted for one in asked)
+            deadline = time.monotonic() + 120
+            while f"process {victim}, which ran {name}, has ended" not in run.serving.log.read_text(errors="replace"):
+                assert time.monotonic() < deadline
+                time.sleep(0.2)
+
+
+def stub_of(model: Path) -> int:
+    """A process of Triton's that runs a model of that folder."""
+    for entry in Path("/proc").iterdir():
+        with contextlib.suppress(OSError):
+            if entry.name.isdigit() and os.fsencode(model) in (entry / "cmdline").read_bytes():
+                return int(entry.name)
+    raise AssertionError(f"nothing runs {model}")
 
 
 @slow
