@@ -91,6 +91,33 @@ def test_other_engines_answer_as_paddle_does(backend: str, kind: str, tmp_path: 
     assert report.ok, [(f.form, f.reason) for f in report.forms if not f.ok]
 
 
+# which precisions OpenVINO runs the fully connected layers of a program in
+PRECISIONS = """
+import sys, openvino
+made = openvino.Core().compile_model(sys.argv[1], "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+told = [op.get_rt_info() for op in made.get_runtime_model().get_ops()]
+said = lambda value: value.astype(str) if hasattr(value, "astype") else str(value)
+print(*sorted({said(i["runtimePrecision"]) for i in told if said(i["layerType"]) == "FullyConnected"}))
+"""
+
+
+def test_a_quantised_model_is_int8_in_openvino(tmp_path: Path) -> None:
+    """What `mconv quantize` writes for Paddle, OpenVINO computes in 8 bits as it is."""
+    where = require("http")
+    require("paddle-2.3.2")
+    rng = np.random.default_rng(0)
+    np.savez(tmp_path / "data.npz", x=rng.standard_normal((64, 8)).astype(np.float32))
+    api.quantize(case("2.3.2-mlp").model, tmp_path / "int8", data=tmp_path / "data.npz", runtime="paddle-2.3.2")
+    api.to_serving(tmp_path / "int8", out=tmp_path, pipeline={"server": "http"})
+    for model, wanted in ((tmp_path / "int8", "i8"), (case("2.3.2-mlp").model, "f32")):
+        (program,) = Path(model).glob("*.pdmodel")
+        command = [str(where.python), "-c", PRECISIONS, str(program)]
+        done = subprocess.run(command, capture_output=True, text=True, env=where.environ(), timeout=120)
+        assert done.stdout.split() == [wanted], (done.stdout, done.stderr[-500:])
+    report = api.serve_check(tmp_path, tolerance=1e-2)
+    assert report.ok, [(f.form, f.reason) for f in report.forms if not f.ok]
+
+
 def open_inference(rng: random.Random) -> bytes:
     """A request of the Open Inference Protocol with something in it that is not."""
     tensor: dict[str, Any] = {"name": "x", "datatype": "FP32", "shape": [1, 8], "data": ROW[0].tolist()}

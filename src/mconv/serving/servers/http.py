@@ -84,7 +84,9 @@ class Http:
         service.files[ENGINE] = engine(service, model, options, paddle=False)
         service.files[BATCHING] = render(BATCHING, **joined)
         together = _BATCH if joined["JOINABLE"] == "True" else 1
-        step = _LENGTH_STEP if service.padding is not None else 1
+        # OpenVINO takes any length as quickly as one that it has had, the others prepare for each
+        open_length = service.padding is not None and (options.backend or BACKENDS[0]) != OPENVINO
+        step = _LENGTH_STEP if open_length else 1
         _add_around(service, model.path, options, model.inputs, _metadata(service, model), together, step)
         if options.backend == ONNXRUNTIME:
             service.notes.append(
