@@ -170,6 +170,16 @@ def test_a_second_reader_computes_the_same(io: str, tmp_path: Path) -> None:
     assert found.error is not None and 0 < found.error < 5e-3
 
 
+def test_nobody_is_told_that_openvino_was_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its package reports every import to Intel, and keeps a number for the user in their home."""
+    pytest.importorskip("openvino")
+    (tmp_path / "home").mkdir()
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    found = api.half(case("2.3.2-mlp").model, tmp_path / "out", runtime="current").second
+    assert found is not None and found.reader.startswith("OpenVINO 20")
+    assert not (tmp_path / "home" / "intel").exists()
+
+
 @pytest.mark.runtime
 def test_what_the_second_reader_does_not_read_is_said(tmp_path: Path) -> None:
     """Paddle's branches; and NaN in weights is NaN in float32 already, which the proof does not pass over in silence."""

@@ -7,6 +7,7 @@ commands:
 - ``time``: the model is run ``runs`` times on one input set; what the last run gave comes back where ``keep`` says so.
 """
 
+import sys
 import time
 from typing import Any
 
@@ -20,6 +21,8 @@ from worker_main import (  # type: ignore[import-not-found]
     read_frame,
     write_frame,
 )
+
+sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]  # else each import of OpenVINO is reported to Intel
 
 
 class OnOnnxRuntime:

@@ -159,7 +159,8 @@ def test_gather_of_blocks(place: Place, kind: int, zero: bool) -> None:
 @everywhere
 @pytest.mark.parametrize("kind", [np.uint8, np.int8])
 def test_quantised_attention(place: Place, kind: type) -> None:
-    w = rand(16, 48, dtype=kind, low=0 if kind is np.uint8 else -99, high=99)
+    # beyond 63 the pairs that a processor without VNNI adds up saturate, in ONNX Runtime
+    w = rand(16, 48, dtype=kind, low=0 if kind is np.uint8 else -60, high=60)
     b, ws, wz = rand(48, seed=1), np.array(0.01, np.float32), np.array(7 if kind is np.uint8 else 0, kind)
     sets = []
     for batch, length in ((2, 5), (3, 4)):
