@@ -122,6 +122,7 @@ FAMILIES: dict[str, Family] = {
     "qwen3_next": Family("qwen3_next", {"layer_types": ["linear_attention", "full_attention"],
                                         "linear_num_value_heads": 4, "linear_num_key_heads": 2, "linear_key_head_dim": 8,
                                         "linear_value_head_dim": 8, "shared_expert_intermediate_size": 16}, inputs=_TEXT),
+    "xlstm": Family("xlstm", {"num_blocks": 2}, inputs=("input_ids:int64[batch,16]",)),
     "minimax": Family("minimax", {"layer_types": ["linear_attention", "full_attention"], "block_size": 8}, inputs=_TEXT),
     # text
     "canine": Family("canine", {"num_hash_buckets": 100, "local_transformer_stride": 16, "num_hash_functions": 4}),
