@@ -17,6 +17,7 @@ import pytest
 
 from mconv.cli import failing
 from mconv.cli import main as frame
+from mconv.errors import MconvError, UnsupportedError, VerificationError
 from mconv.printable import plain
 from tests.cli.conftest import Run
 from tests.golden import case
@@ -217,6 +218,15 @@ def test_a_bug_is_one_line_and_exit_code_70(
     assert lines[0] == "error: a bug of mconv: ZeroDivisionError: division by zero"
     assert lines[1] == "hint: please report it" and lines[2].startswith("to report it: mconv report-bug -- ")
     assert len(lines) == 3
+
+
+@pytest.mark.parametrize(("kind", "lines"), [(UnsupportedError, 2), (VerificationError, 1)])
+def test_the_figures_of_outputs_are_no_lines_of_an_error(
+    kind: type[MconvError], lines: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """They have a table of their own; what is unsupported is a line for each, where there is no terminal."""
+    failing.render_error(kind("it is not so", None, [{"name": "y", "max_abs": 3.0}]), "mconv")
+    assert len(capsys.readouterr().err.splitlines()) == lines
 
 
 def test_plain_values() -> None:

@@ -95,7 +95,8 @@ def render_error(error: BaseException, command: str, typed: Sequence[str] = ()) 
     if _may_be_ours(code, told, typed):
         out._stderr(f"to report it: mconv report-bug -- {shlex.join(typed)}")
     rows = error.rows if isinstance(error, MconvError) else []
-    if rows and not out.json:
+    # outputs that differ have a table of their own, above; with --quiet the line of the error is enough
+    if rows and not out.json and not isinstance(error, VerificationError):
         _show_rows(rows)
     failure = {"kind": kind, "message": message, "hint": hint, "exit_code": code, "rows": rows}
     try:
