@@ -141,6 +141,21 @@ def test_a_product_that_is_scaled_and_read_otherwise_too(place: Place, also: str
 
 @everywhere
 @pytest.mark.parametrize(
+    "way",
+    [
+        "p = MatMul x square; a = Mul p half; q = MatMul a square; b = Mul q half; y = Add a b",
+        "t = Tanh x; p = MatMul x square; a = Mul p half; q = MatMul t square; y = Add a q",
+        "p = MatMul x square; a = Mul p half; b = Add square one; q = MatMul a b; y = Tanh q",
+    ],
+    ids=["both scaled", "one scaled", "read otherwise"],
+)
+def test_a_weight_of_several_products_of_which_one_is_scaled(place: Place, way: str) -> None:
+    """Paddle's own pass would multiply the weight, for all that read it (PEGASUS-X: queries of tokens and of globals)."""
+    check_model(place, written(way), SETS)
+
+
+@everywhere
+@pytest.mark.parametrize(
     ("axes", "keep", "pooled"), [([2, 3], 1, True), ([-1, -2], 1, True), ([2, 3], 0, False), ([1, 2], 1, False)]
 )
 def test_the_mean_of_a_plane_is_pooling(place: Place, axes: list[int], keep: int, pooled: bool) -> None:

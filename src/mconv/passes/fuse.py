@@ -76,23 +76,30 @@ def fuse(program: Program, params: MutableMapping[str, TensorSource], target: st
 
 
 def keep_products(program: Program) -> int:
-    """Let Paddle keep products of matrices that more than a ``scale`` reads; gives how many were in danger.
+    """Let Paddle keep products of matrices that more than a ``scale`` reads, and weights that more than one product reads;
+    gives how many were in danger.
 
     Its ``matmul_scale_fuse_pass`` and ``matmul_v2_scale_fuse_pass`` (1.8 to 3.3) move the factor into the product and
-    take the product away, though others read it: ``Input Variable(X) of (tanh) Operator … is empty``. They look for a
+    take the product away, though others read it: ``Input Variable(X) of (tanh) Operator … is empty``. Where the product
+    has a weight, it is the weight that they multiply, once for each product that it has a part in. They look for a
     ``scale`` that reads the product itself.
     """
     kept = 0
     # (a copy is read instead of the product, and reads it itself: the counts stay)
     readers: Counter[str] = Counter(n for _, op in program.ops() for n in set(op.input_names))
+
+    def shared(weight: str) -> bool:
+        held = program.main.vars.get(weight)
+        return held is not None and held.persistable and readers[weight] > 1
+
     for block in program.blocks:
-        made = {n for op in block.ops if op.type in ("matmul", "matmul_v2") for n in op.output("Out")}
+        made = {n: op for op in block.ops if op.type in ("matmul", "matmul_v2") for n in op.output("Out")}
         if not made:
             continue
         site = Site(program, block)
         for index, op in reversed(list(enumerate(block.ops))):
             x = first(op, "X")
-            if op.type == "scale" and x in made and readers[x] > 1:
+            if op.type == "scale" and x in made and (readers[x] > 1 or shared(first(made[x], "Y"))):
                 copy = site.temporary(x)
                 op.set_input("X", [copy])
                 block.ops.insert(index, Op.make("assign", {"X": [x]}, {"Out": [copy]}))
