@@ -52,6 +52,17 @@ def lstm_with_lengths(self, x, lengths):
     return y, h, c
 
 
+@common(SEQUENCE, q=lambda: nn.Linear(8, 8, bias_attr=False))
+def one_weight_scaled_twice(self, x):
+    """Paddle's passes would multiply the weight, once for each of its products."""
+    return F.softmax(self.q(x) * 3.0) + self.q(F.tanh(x)) * 0.25
+
+
+@common(IMAGE, c=lambda: nn.Conv2D(3, 4, 3), a=lambda: nn.BatchNorm2D(4), b=lambda: nn.BatchNorm2D(4))
+def one_filter_normalised_twice(self, x):
+    return self.a(self.c(x)) + self.b(self.c(x * 0.5))
+
+
 @common(SEQUENCE, rnn=lambda: nn.SimpleRNN(8, 6))
 def simple_rnn(self, x):
     return self.rnn(x)

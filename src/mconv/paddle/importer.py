@@ -17,6 +17,7 @@ from mconv.paddle.effects import overwritten
 from mconv.paddle.operation import Operation, OperationBlock, OtherType, TensorType, Type
 from mconv.paddle.pir_reader import PirProgram
 from mconv.paddle.registry import Unsupported
+from mconv.passes import shared
 from mconv.printable import require_visible
 from mconv.program import dims as D
 from mconv.program import targets
@@ -89,6 +90,7 @@ class Importer:
                 program.main.add_var(
                     Var.tensor(name, source.dtype, self.b._stored_shape(source.shape), persistable=True)
                 )
+        shared.keep(program, self.b.params)
         ordered = {v.name: self.b.params[v.name] for v in program.parameters}
         return program, ordered, list(dict.fromkeys(self.b.notes))
 

@@ -14,9 +14,8 @@ from collections import Counter
 from collections.abc import MutableMapping
 from typing import Callable, Optional
 
-from mconv.passes import fuse_activation, fuse_attention, fuse_conv, fuse_norm, fuse_pool, fuse_squeeze
-from mconv.passes.graph import Graph, first, mentions
-from mconv.passes.rewrite import Site
+from mconv.passes import fuse_activation, fuse_attention, fuse_norm, fuse_pool, fuse_squeeze, shared
+from mconv.passes.graph import Graph, mentions
 from mconv.program import signatures
 from mconv.program.dead import eliminate_dead
 from mconv.program.params import TensorSource
@@ -66,45 +65,13 @@ def fuse(program: Program, params: MutableMapping[str, TensorSource], target: st
     eliminate_dead(program)  # what was left of a pattern reads what the next ones ask to have one reader
     mentioned = mentions(program)
     for block in program.blocks:
-        fuse_conv.own_weights(program, block, params)
+        shared.own_filters(program, block, params)
         attentions = fuse_attention.rewrite(program, block, params, mentioned)
         if attentions:
             done["attention"] += attentions
     eliminate_dead(program)
-    keep_products(program)
+    shared.keep_products(program)
     return done
-
-
-def keep_products(program: Program) -> int:
-    """Let Paddle keep products of matrices that more than a ``scale`` reads, and weights that more than one product reads;
-    gives how many were in danger.
-
-    Its ``matmul_scale_fuse_pass`` and ``matmul_v2_scale_fuse_pass`` (1.8 to 3.3) move the factor into the product and
-    take the product away, though others read it: ``Input Variable(X) of (tanh) Operator … is empty``. Where the product
-    has a weight, it is the weight that they multiply, once for each product that it has a part in. They look for a
-    ``scale`` that reads the product itself.
-    """
-    kept = 0
-    # (a copy is read instead of the product, and reads it itself: the counts stay)
-    readers: Counter[str] = Counter(n for _, op in program.ops() for n in set(op.input_names))
-
-    def shared(weight: str) -> bool:
-        held = program.main.vars.get(weight)
-        return held is not None and held.persistable and readers[weight] > 1
-
-    for block in program.blocks:
-        made = {n: op for op in block.ops if op.type in ("matmul", "matmul_v2") for n in op.output("Out")}
-        if not made:
-            continue
-        site = Site(program, block)
-        for index, op in reversed(list(enumerate(block.ops))):
-            x = first(op, "X")
-            if op.type == "scale" and x in made and (readers[x] > 1 or shared(first(made[x], "Y"))):
-                copy = site.temporary(x)
-                op.set_input("X", [copy])
-                block.ops.insert(index, Op.make("assign", {"X": [x]}, {"Out": [copy]}))
-                kept += 1
-    return kept
 
 
 _PURE_SKIP = frozenset({"feed", "fetch", "while", "conditional_block", "select_input", "assign", "dropout"})

@@ -354,7 +354,12 @@ def write_config(config: ServingConfig, server: Path, client: Path) -> None:
 
 
 def whole_file(items: Sequence[tuple[str, TensorSource]], found: ModelFiles) -> Optional[Path]:
-    """The source's parameter file if exactly its records are to be written."""
-    if found.params is None or not all(isinstance(s, Record) and s.path == found.params for _, s in items):
+    """The source's parameter file if exactly its records are to be written, each once and in their order."""
+    if found.params is None:
         return None
-    return found.params
+    end = 0
+    for _, source in items:
+        if not isinstance(source, Record) or source.path != found.params or source.record_offset != end:
+            return None
+        end = source.end
+    return found.params if end == found.params.stat().st_size else None
