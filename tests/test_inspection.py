@@ -13,6 +13,7 @@ from mconv import api
 from mconv.errors import MconvError, NotAModelError
 from mconv.program import files
 from mconv.serving import configure
+from tests import newer
 from tests.cli.conftest import Run, mconv  # noqa: F401 - a fixture
 from tests.golden import Case, case
 
@@ -34,11 +35,11 @@ def test_golden_models(golden: Case) -> None:
     assert loads["2.3"] and loads["2.6"] and loads["3"]
 
 
-def test_what_1_8_cannot_load_and_why() -> None:
-    report = api.inspect(case("2.3.2-conv").model).targets[0]
+def test_what_1_8_cannot_load_and_why(tmp_path: Path) -> None:
+    report = api.inspect(newer.written(tmp_path)).targets[0]
     assert report.target == "1.8" and not report.loads and report.convertible is False
-    assert any("flatten_contiguous_range (1×)" in reason for reason in report.reasons)
-    assert "flatten_contiguous_range: no such operator" in (report.obstacle or "")
+    assert any(f"{newer.LACKED} (1×)" in reason for reason in report.reasons)
+    assert f"{newer.LACKED}: no such operator" in (report.obstacle or "")
 
 
 def test_what_mconv_can_bring_to_1_8() -> None:

@@ -19,6 +19,7 @@ from mconv.cli import failing
 from mconv.cli import main as frame
 from mconv.errors import MconvError, UnsupportedError, VerificationError
 from mconv.printable import plain
+from tests import newer
 from tests.cli.conftest import Run
 from tests.golden import case
 
@@ -106,12 +107,13 @@ def test_every_command_module_is_in_the_table() -> None:
         (["to-serving", "nowhere"], 3, "no such file", None),
         (["inspect", __file__], 3, "a Python file", "FILE.py:CLASS"),
         (["inspect", "cut.pdmodel"], 4, "cut.pdmodel", None),
-        (["to-serving", case("2.3.2-conv").model, "--target", "1.8"], 5, "flatten_contiguous_range", "--target"),
+        (["to-serving", "newer.pdmodel", "--target", "1.8"], 5, newer.LACKED, "--target"),
     ],
 )
 def test_errors_are_one_line_and_a_hint(
     args: list, code: int, message: str | None, hint: str | None, mconv: Run, tmp_path: Path
 ) -> None:
+    newer.written(tmp_path)
     (tmp_path / "cut.pdmodel").write_bytes((MLP / "inference.pdmodel").read_bytes()[:500])
     (tmp_path / "cut.pdiparams").write_bytes((MLP / "inference.pdiparams").read_bytes())
     done = mconv(*args)
@@ -146,20 +148,19 @@ def test_json_is_exactly_one_document_and_everything_else_is_on_stderr(mconv: Ru
     assert len(document["warnings"]) == 1 and "warning:" in done.stderr
 
 
-def test_json_of_a_failure(mconv: Run) -> None:
+def test_json_of_a_failure(mconv: Run, tmp_path: Path) -> None:
+    newer.written(tmp_path)
     for args, kind, code in (
         (["to-serving", "nowhere", "--json"], "NotAModelError", 3),
-        (["to-serving", case("2.3.2-conv").model, "--target", "1.8", "--json"], "UnsupportedError", 5),
+        (["to-serving", "newer.pdmodel", "--target", "1.8", "--json"], "UnsupportedError", 5),
         (["to-serving", "--json"], "UsageError", 2),
     ):
         done = mconv(*args)
         error = json.loads(done.stdout)["error"]
         assert done.returncode == error["exit_code"] == code and error["kind"] == kind
         assert error["message"] and done.stderr.startswith("error: ")
-    rows = json.loads(mconv("to-serving", case("2.3.2-conv").model, "--target", "1.8", "--json").stdout)["error"][
-        "rows"
-    ]
-    assert rows[0] == {"operator": "flatten_contiguous_range", "count": 1, "reason": "no such operator"}
+    rows = json.loads(mconv("to-serving", "newer.pdmodel", "--target", "1.8", "--json").stdout)["error"]["rows"]
+    assert rows[0] == {"operator": newer.LACKED, "count": 1, "reason": "no such operator"}
 
 
 def test_debug_shows_the_traceback(mconv: Run) -> None:

@@ -21,6 +21,7 @@ import pytest
 
 from mconv.cli import main as frame
 from mconv.runtimes.ports import free_ports
+from tests import newer
 from tests.golden import case
 from tests.managed import require
 from tests.onnx.make import mlp
@@ -103,7 +104,7 @@ COMMANDS = [
     Command("run", "run wrong.yaml --out runs", code=4),
     Command("error", "inspect nowhere", code=3),
     Command("error", "to-serving model --nonsense", code=2),
-    Command("error", "downgrade conv out --target 1.8", code=5),
+    Command("error", "downgrade newer.pdmodel out --target 1.8", code=5),
     Command("error", "to-serving", code=2),
 ]
 
@@ -127,7 +128,7 @@ def here(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "recipe.yaml").write_text(RECIPE)
     shutil.copytree(case("2.3.2-mlp").model, folder / "model")
     np.savez(folder / "real.npz", **case("2.3.2-mlp").inputs)
-    shutil.copytree(case("2.3.2-conv").model, folder / "conv")
+    newer.written(folder)
     subprocess.run([sys.executable, "-m", "mconv", "to-serving", "model", "-q"], cwd=folder, check=True)
     mlp(folder / "other.onnx", bend=0.5)
     (folder / "cut.onnx").write_bytes((folder / "m.onnx").read_bytes()[:100])

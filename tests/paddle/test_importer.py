@@ -306,7 +306,7 @@ def test_sizes_do_not_grow_with_depth(tmp_path: Path) -> None:
 
 
 def test_obstacles() -> None:
-    for name, targets in (("bert", ("1.8", "2.3")), ("LeNet", ("2.3",))):
+    for name, targets in (("bert", ("1.8", "2.3")), ("LeNet", ("1.8", "2.3")), ("unet", ("2.3",))):
         program = reader.parse(fixtures.program("3.3", name))
         assert [obstacles(program, target) for target in targets] == [None] * len(targets)
     error = obstacles(program, "1.8")

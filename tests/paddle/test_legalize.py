@@ -15,6 +15,7 @@ from mconv.paddle.legalize import MESSAGE_LIMIT, legalize
 from mconv.program import files
 from mconv.program.dtypes import AttrType, DType, VarKind
 from mconv.program.program import Op, Program, Var
+from tests import newer
 from tests.golden import Case, case
 from tests.managed import require
 
@@ -299,10 +300,10 @@ def test_what_inspect_says_loads_does_load(tmp_path: Path) -> None:
     assert not wrong
 
 
-def test_what_1_8_lacks_is_refused_with_the_operators() -> None:
+def test_what_1_8_lacks_is_refused_with_the_operators(tmp_path: Path) -> None:
     with pytest.raises(UnsupportedError) as caught:
-        legalize(files.load_program(files.locate(case("2.3.2-conv").model)), "1.8")
-    assert {r["operator"] for r in caught.value.rows} >= {"flatten_contiguous_range"}
+        legalize(files.load_program(files.locate(newer.written(tmp_path))), "1.8")
+    assert {r["operator"] for r in caught.value.rows} >= {newer.LACKED}
 
 
 @pytest.mark.runtime
