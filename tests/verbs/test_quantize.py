@@ -192,7 +192,8 @@ def test_products_that_onednn_rounds_by_other_scales(tmp_path: Path) -> None:
     assert list(found.coarse) == ["second"] and any("--onednn" in warning for warning in found.warnings)
     # without VNNI the kernels saturate, too
     assert found.int8 is not None and found.int8.error is not None and found.int8.error > 0.7 * off > 0.035
-    careful = api.quantize(tmp_path / "m.onnx", tmp_path / "careful", onednn=True, **options)
+    # (which takes more than is allowed by default)
+    careful = api.quantize(tmp_path / "m.onnx", tmp_path / "careful", onednn=True, max_drop=0.3, **options)
     assert [row.name for row in careful.layers] == ["product"] and careful.int8 is not None
     assert careful.int8.operators and careful.int8.error is not None and careful.int8.error < found.int8.error
 
