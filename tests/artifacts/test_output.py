@@ -13,7 +13,7 @@ from typing import Callable
 
 import pytest
 
-from mconv.artifacts import output, renaming
+from mconv.artifacts import renaming, stage
 from mconv.artifacts.output import staged, staged_many
 from mconv.errors import OutputExistsError, UsageError
 
@@ -37,7 +37,7 @@ def content(folder: Path) -> str:
 
 
 def leftovers(parent: Path) -> list[str]:
-    return [p.name for p in parent.iterdir() if p.name.startswith(output.PREFIX)]
+    return [p.name for p in parent.iterdir() if p.name.startswith(stage.PREFIX)]
 
 
 @pytest.fixture(params=["exchange", "two steps"])
@@ -129,14 +129,14 @@ def test_failure_leaves_everything_as_it_was(tmp_path: Path, system: str) -> Non
 def test_second_target_fails(tmp_path: Path, system: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """What was put in place before is taken back."""
     fill_old(tmp_path)
-    real = output.move_new
+    real = stage.move_new
 
     def failing(old: Path, new: Path) -> None:
         if new.name == "client":
             raise PermissionError(13, "Permission denied", str(new))
         real(old, new)
 
-    monkeypatch.setattr(output, "move_new", failing)
+    monkeypatch.setattr(stage, "move_new", failing)
     with pytest.raises(OutputExistsError, match="Permission denied"):
         write_pair(tmp_path, "new", force=True)
     assert (content(tmp_path / "server"), content(tmp_path / "client")) == ("old", "old")
@@ -245,10 +245,10 @@ def dies_at(event: int, work: Callable[[], None]) -> bool:
 
 def clean(parent: Path) -> None:
     """What the next run begins with, some minutes later."""
-    past = time.time() - 2 * output._NEWBORN
+    past = time.time() - 2 * stage._NEWBORN
     for name in leftovers(parent):
         os.utime(parent / name, (past, past))
-    output._clean(parent)
+    stage.clean(parent)
 
 
 @pytest.mark.parametrize("force", [False, True], ids=["new", "replace"])
@@ -370,20 +370,20 @@ def test_killed_while_writing_and_living_run_is_left_alone(tmp_path: Path) -> No
             assert len(leftovers(tmp_path)) == 1, "the living run's folder must stay, the killed one's must go"
         finally:
             living.kill()
-    output._clean(tmp_path)
+    stage.clean(tmp_path)
     assert not leftovers(tmp_path)
     assert content(target) == "old"
 
 
 def test_folder_without_a_lock_is_removed_when_old(tmp_path: Path) -> None:
     """A run may be killed between making its folder and locking it."""
-    home = tmp_path / f"{output.PREFIX}0123"
+    home = tmp_path / f"{stage.PREFIX}0123"
     home.mkdir()
-    output._clean(tmp_path)
+    stage.clean(tmp_path)
     assert home.exists(), "it may be a newborn run's"
-    past = time.time() - 2 * output._NEWBORN
+    past = time.time() - 2 * stage._NEWBORN
     os.utime(home, (past, past))
-    output._clean(tmp_path)
+    stage.clean(tmp_path)
     assert not home.exists()
 
 

@@ -124,13 +124,13 @@ def test_what_the_system_cannot_read_is_the_input(command: str, tmp_path: Path) 
 
 SLOW = """
 import signal, sys, time
-from mconv.artifacts import output
+from mconv.artifacts import output, stage
 from mconv.cli import entry
-class Slow(output._Stage):
+class Slow(stage.Stage):
     def commit(self, force):
         print("writing", flush=True)
         time.sleep(20)
-output._Stage = Slow
+output.Stage = Slow
 entry.start()
 """
 

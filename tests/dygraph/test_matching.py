@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
+from mconv.dygraph.layout import Given, Layout, Matching, Parameter
 from mconv.dygraph.match_report import problems
-from mconv.dygraph.matching import Given, Layout, Matching, Parameter, match
+from mconv.dygraph.matching import match
 from mconv.dygraph.rules import Rules, load
 from mconv.errors import UsageError
 

@@ -334,7 +334,7 @@ def test_rules_without_a_layer(tmp_path: Path) -> None:
 
 def test_nothing_is_changed_before_all_is_known() -> None:
     """A layer that is refused keeps its values, also where most would fit."""
-    from mconv.dygraph.matching import Given
+    from mconv.dygraph.layout import Given
 
     mine = paddle.nn.Linear(3, 3)
     before = mine.weight.numpy().copy()

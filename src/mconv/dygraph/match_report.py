@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Mapping, Sequence
 from typing import Any, Optional
 
-from mconv.dygraph.matching import Given, Layout, Matching, Parameter
+from mconv.dygraph.layout import Given, Layout, Matching, Parameter
 
 _SUGGEST = 400  # names above which nothing is suggested
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from mconv.dygraph import match_report, matching, rules, weights
 from mconv.dygraph.inputs import dtype_of
-from mconv.dygraph.matching import Given, Layout, Match, Matching, Parameter
+from mconv.dygraph.layout import Given, Layout, Match, Matching, Parameter
 from mconv.errors import WeightsError
 from mconv.program.bfloat16 import from_bits
 from mconv.program.paths import PathLike

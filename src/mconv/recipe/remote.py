@@ -13,8 +13,9 @@ from urllib.parse import SplitResult, quote, urlsplit, urlunsplit
 
 from mconv import budget
 from mconv.artifacts.hashing import SHA256, FileHash, hash_file
-from mconv.artifacts.output import PREFIX, staged
+from mconv.artifacts.output import staged
 from mconv.artifacts.provenance import expand
+from mconv.artifacts.stage import PREFIX
 from mconv.errors import (
     AlteredError,
     CorruptModelError,

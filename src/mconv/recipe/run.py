@@ -19,8 +19,9 @@ from mconv.errors import MconvError, NotAModelError
 from mconv.program.copying import read_small
 from mconv.recipe import cache, child, remote
 from mconv.recipe.load import Recipe
-from mconv.recipe.plan import Found, Step, call, ingredients, plan, rules_of, wrong_step
+from mconv.recipe.plan import Found, plan, rules_of, wrong_step
 from mconv.recipe.results import CACHED, DONE, FAILED, SKIPPED, Event, Notify, RecipeResult, StepResult
+from mconv.recipe.step import Step, call, ingredients
 
 SOURCE = "source"
 _FILES = ("tokenizer", "labels")  # options of a service that name files

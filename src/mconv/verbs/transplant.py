@@ -11,8 +11,8 @@ from typing import Any, Optional
 from mconv.artifacts import provenance
 from mconv.artifacts.destination import Destination
 from mconv.dygraph import source as layers
+from mconv.dygraph.layout import Given
 from mconv.dygraph.live import Live
-from mconv.dygraph.matching import Given
 from mconv.dygraph.transplant import Transplanted
 from mconv.dygraph.transplant import transplant as put
 from mconv.errors import MissingDependencyError, NotAModelError

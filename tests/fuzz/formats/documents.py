@@ -163,7 +163,7 @@ def _in_this_process(argv: list[str]) -> int:
     """``mconv run``, its steps done here and not in a process each, which takes half a second each time; nothing is proved."""
     from mconv.errors import MconvError
     from mconv.recipe import child, run
-    from mconv.recipe.plan import call
+    from mconv.recipe.step import call
 
     def step(self: Any, step: Any) -> dict[str, Any]:
         verb, arguments = call(step, self.job.folder)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import Any, Optional
 
 import numpy as np
@@ -14,8 +13,9 @@ from mconv.errors import CorruptModelError, UnsupportedError
 from mconv.exporters.onnx import registry
 from mconv.exporters.onnx.context import Context
 from mconv.exporters.onnx.errors import NeedsOpset, Unsupported
+from mconv.exporters.onnx.finished import Exported, finished
 from mconv.exporters.onnx.graph import Graph, Scope, newest
-from mconv.exporters.onnx.node_names import alive, computed, reads, rename
+from mconv.exporters.onnx.node_names import rename
 from mconv.exporters.onnx.pair import CARRIED, PARTWISE, Pair, is_complex, parts
 from mconv.printable import printable
 from mconv.program import dims as D
@@ -28,31 +28,6 @@ from mconv.program.value import Value
 _CONTRADICTIONS = (ValueError, IndexError, OverflowError, ZeroDivisionError, KeyError, TypeError, AttributeError)
 _MOVES = frozenset({"assign", "share_data"})  # of whatever a variable holds, tensor arrays too
 _HAS_0D = 2005000  # ProgramDesc.version of the first Paddle whose tensors may have no dimension
-
-
-@dataclass
-class Exported:
-    """A graph that is complete.
-
-    Attributes:
-        inputs, outputs: in the program's order, under its names.
-        nodes: ``NodeProto`` in an order in which they can run.
-        initializers: name → constant, those that are read.
-        known: name → Value.
-        opset: what the nodes are written in.
-        domains: version of every other domain.
-        notes: what is worth telling.
-    """
-
-    inputs: list[Value]
-    outputs: list[Value]
-    nodes: list[Any]
-    initializers: dict[str, TensorSource | np.ndarray]
-    known: dict[str, Value]
-    opset: int
-    domains: dict[str, int]
-    unread: list[str] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
 
 
 def export(
@@ -84,7 +59,7 @@ def export(
             break
         except NeedsOpset as e:
             opset = e.opset
-    return exporter.finished()
+    return finished(exporter.graph, exporter.inputs, params, exporter.fetched, exporter.notes)
 
 
 class Exporter:
@@ -112,7 +87,7 @@ class Exporter:
         self.uses = Counter(n for _, op in program.ops() for n in op.input_names)
         self.trusts_declared = True  # what the program notes of sizes is no more so where a loop changes them
         self.said: set[int] = set()  # operators, by identity, that another one has said with it
-        self._fetched: list[tuple[Value, str]] = []
+        self.fetched: list[tuple[Value, str]] = []
 
     # the walk
 
@@ -151,7 +126,7 @@ class Exporter:
         if not isinstance(value, Value):
             self.problems.append({**row, "reason": f"the output is a {type(value).__name__.lower()} and no tensor"})
             return
-        self._fetched.append((value, name))
+        self.fetched.append((value, name))
 
     def _feed(self, port: Port) -> None:
         var = port.var
@@ -345,61 +320,6 @@ class Exporter:
             lost = Value(self.graph.unique(f"lost.{name}"), var.dtype, shape)
             self.graph.known[lost.name or ""] = lost
             self.write(name, lost)
-
-    # the end
-
-    def finished(self) -> Exported:
-        """The graph with the program's names of outputs, and without what nothing reads."""
-        graph, nodes = self.graph, self.graph.scope.nodes
-        fixed = {v.name for v in self.inputs} | set(self.params)
-        names: dict[str, str] = {}
-        extra: list[tuple[Value, str]] = []
-        called: list[str] = []
-        taken = set(computed(nodes)) | fixed
-        for number, (value, name) in enumerate(self._fetched):
-            if name in called or (name in fixed and value.name == name):
-                name = f"{name}.out{number}"  # fetched twice, or an input or parameter as it is
-            if value.name is None or value.is_const or value.name in fixed or value.name in names:
-                extra.append((value, name))
-            else:
-                names[value.name] = name
-            called.append(name)
-        for clash in sorted(set(called) & taken - set(names)):
-            names[clash] = graph.unique(f"{clash}.before")
-        for value, name in extra:
-            (made,) = graph.node("Identity", [value], {}, base=name) if not value.is_const else [self._constant(value)]
-            names[made.name or ""] = name
-        for node in nodes:
-            rename(node, names)
-        moved = {new: graph.known.pop(old) for old, new in names.items() if old in graph.known}
-        graph.known.update({new: Value(new, known.dtype, known.shape) for new, known in moved.items()})
-        outputs = [graph.known[name] for name in called]
-        kept = alive(nodes, called)
-        read = {n for node in kept for n in reads(node)}
-        return Exported(
-            inputs=[v for v in self.inputs if v.name in read],
-            outputs=outputs,
-            nodes=kept,
-            initializers={n: s for n, s in graph.initializers.items() if n in read},
-            known=graph.known,
-            opset=graph.opset,
-            domains=graph.domains,
-            unread=[v.name or "" for v in self.inputs if v.name not in read],
-            notes=list(dict.fromkeys(self.notes)),
-        )
-
-    def _constant(self, value: Value) -> Value:
-        """A node that gives a constant: an output has to come out of one."""
-        from onnx import NodeProto
-
-        source = self.graph.name_of(value)
-        node = NodeProto(op_type="Identity", name=self.graph.unique(f"{source}.node"))
-        node.input.append(source)
-        node.output.append(self.graph.unique(f"{source}.value"))
-        self.graph.scope.nodes.append(node)
-        made = Value(node.output[0], value.dtype, value.shape)
-        self.graph.known[made.name or ""] = made
-        return made
 
 
 def _named(base: str) -> Op:

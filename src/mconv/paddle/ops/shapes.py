@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Callable, Optional
+from typing import Any, Optional
 
 import numpy as np
 
 from mconv import emit
-from mconv.emit import reorder, slicing
 from mconv.paddle.context import Context
 from mconv.paddle.registry import Unsupported, paddle_op
 from mconv.program import dims as D
 from mconv.program.dtypes import DType
-from mconv.program.value import Spec, Value
+from mconv.program.value import Value
 
 INT32_MAX = emit.INT32_MAX
 
@@ -135,110 +134,6 @@ def unsqueeze(ctx: Context, x: Value, axis: Any) -> Value:
     return made
 
 
-@paddle_op("transpose")
-def transpose(ctx: Context, x: Value, *, perm: list[int]) -> Value:
-    rank = len(perm)
-    return emit.transpose(ctx.b, x, [p % rank for p in perm]) if rank else x
-
-
-@paddle_op("trans_layout")
-def trans_layout(ctx: Context, x: Value, *, perm: list[int]) -> Value:
-    return transpose(ctx, x, perm=perm)
-
-
-@paddle_op("concat")
-def concat(ctx: Context, values: list[Value], axis: Any) -> Value:
-    kind, stated = ctx.spec()
-    where = ctx.int(axis)
-    rank = len(stated)
-    where %= rank
-    b = ctx.b
-    values = [b.cast(v, kind) if v.rank else emit.reshape(b, b.cast(v, kind), (1,)) for v in values]
-    return emit.concat(b, values, where)
-
-
-@paddle_op("stack")
-def stack(ctx: Context, values: list[Value], *, axis: int) -> Value:
-    b = ctx.b
-    kind, stated = ctx.spec()
-    rank = len(stated)
-    values = [b.cast(v, kind) for v in values]
-    where = axis % rank
-    if not values[0].rank:
-        made = emit.concat(b, [emit.reshape(b, v, (1,)) for v in values], 0)
-        known = ctx.dims(values)
-        if known is not None and not made.is_const:
-            made.data = tuple(known)
-        return made
-    if emit.foldable(*values):
-        return b.constant(np.stack([np.asarray(v.const) for v in values], where), kind)
-    shape = list(values[0].shape or ())
-    for v in values[1:]:  # a number beats a symbol
-        shape = [d if isinstance(d, int) else e for d, e in zip(shape, v.shape or ())]
-    shape.insert(where, len(values))
-    return ctx.op("stack", X=values, axis=where, result=(kind, tuple(shape)))
-
-
-@paddle_op("split")
-def split(ctx: Context, x: Value, sections: Any, axis: Any) -> list[Value]:
-    sizes = ctx.dims(sections)
-    if sizes is None:
-        raise Unsupported("sections that are computed at run time")
-    return _split(ctx, x, sizes, ctx.int(axis))
-
-
-def _split(ctx: Context, x: Value, sizes: list[D.Dim], axis: int) -> list[Value]:
-    axis %= x.rank or 1
-    whole = (x.shape or ())[axis]
-    if any(isinstance(s, int) and s == -1 for s in sizes):
-        rest = whole - sum((s for s in sizes if not (isinstance(s, int) and s == -1)), 0)
-        sizes = [rest if isinstance(s, int) and s == -1 else s for s in sizes]
-    if any(not isinstance(s, int) for s in sizes) and all(isinstance(s, int) for s in sizes[:-1]):
-        stated = ctx.specs()
-        shape = list(x.shape or ())
-        specs: list[Spec] = [(x.dtype, (*shape[:axis], s, *shape[axis + 1 :])) for s in sizes]
-        if len(stated) == len(sizes):
-            made = ctx.op_outputs(
-                "split",
-                X=x,
-                axis=axis,
-                sections=[int(s) if isinstance(s, int) else -1 for s in sizes],
-                num=0,
-                results={"Out": specs},
-            )
-            return list(made)
-    return emit.split(ctx.b, x, sizes, axis)
-
-
-@paddle_op("split_with_num")
-def split_with_num(ctx: Context, x: Value, axis: Any, *, num: int) -> list[Value]:
-    where = ctx.int(axis) % (x.rank or 1)
-    shape = x.shape or ()
-    part = D.floordiv(shape[where], num)
-    if num == 1:
-        return [x]
-    specs: list[Spec] = [(x.dtype, (*shape[:where], part, *shape[where + 1 :]))] * num
-    made = ctx.op_outputs("split", X=x, axis=where, num=num, sections=[], results={"Out": specs})
-    return list(made)
-
-
-@paddle_op("unbind", "unstack")
-def unbind(ctx: Context, x: Value, *, axis: int, num: int = 0) -> list[Value]:
-    rank = x.rank or 1
-    where = axis % rank
-    shape = x.shape or ()
-    count = len(ctx.specs())
-    if len(shape) == 1 and not ctx.has_0d:  # unstack of 2.3 gives tensors without a dimension, which it cannot read
-        values = [emit.reshape(ctx.b, part, ()) for part in emit.split(ctx.b, x, [1] * count, 0)]
-    else:
-        spec = (x.dtype, (*shape[:where], *shape[where + 1 :]))
-        values = list(ctx.op_outputs("unstack", X=x, axis=where, num=count, results={"Y": [spec] * count}))
-    if x.data is not None:
-        for v, d in zip(values, x.data):
-            v.data = (d,)
-    return values
-
-
 @paddle_op("expand")
 def expand(ctx: Context, x: Value, shape: Any) -> Value:
     b = ctx.b
@@ -299,88 +194,6 @@ def tile(ctx: Context, x: Value, repeat_times: Any) -> Value:
     if len(have) != (x.rank or 0):
         x = emit.reshape(ctx.b, x, tuple(have))
     return emit.bind_shape(ctx.b, emit.repeated(ctx.b, x, times, out))
-
-
-@paddle_op("tril", "triu")
-def triangle(ctx: Context, x: Value, *, diagonal: int) -> Value:
-    lower = ctx.operation.name.rstrip("_").endswith("tril")
-    b = ctx.b
-    if x.dtype is DType.BOOL:
-        made = b.op("tril_triu", X=b.cast(x, DType.INT32), diagonal=diagonal, lower=lower)
-        return b.cast(made, DType.BOOL)
-    return ctx.op("tril_triu", X=x, diagonal=diagonal, lower=lower, result=(x.dtype, x.shape))
-
-
-@paddle_op("roll")
-def roll(ctx: Context, x: Value, shifts: Any, *, axis: list[int]) -> Value:
-    known = slicing.axes_attribute(ctx.b, "roll", axis)
-    return ctx.op("roll", X=x, shifts=ctx.ints(shifts), **known, result=(x.dtype, x.shape))
-
-
-@paddle_op("flip")
-def flip(ctx: Context, x: Value, *, axis: list[int]) -> Value:
-    return emit.flip(ctx.b, x, axis)
-
-
-@paddle_op("repeat_interleave")
-def repeat_interleave(ctx: Context, x: Value, *, repeats: int, axis: int, output_size: int = -1) -> Value:
-    """Every element *repeats* times: a new dimension, expanded and merged."""
-    b = ctx.b
-    shape = list(x.shape or ())
-    axis %= len(shape)
-    wide = emit.unsqueeze(b, x, [axis + 1])
-    wide = emit.expand_to(b, wide, [*shape[: axis + 1], repeats, *shape[axis + 1 :]])
-    return emit.reshape(b, wide, [*shape[:axis], shape[axis] * repeats, *shape[axis + 1 :]])
-
-
-@paddle_op("repeat_interleave_with_tensor_index")
-def repeat_by_tensor(ctx: Context, x: Value, repeats: Value, *, axis: int, output_size: int = -1) -> Value:
-    spec = ctx.spec()
-    if ctx.has("repeat_interleave"):
-        sig = ctx.b.signature("repeat_interleave")
-        if "RepeatsTensor" in sig["inputs"]:
-            return ctx.op("repeat_interleave", X=x, RepeatsTensor=repeats, dim=axis, Repeats=0, result=spec)
-    raise Unsupported("repetitions that are computed at run time")
-
-
-@paddle_op("pixel_unshuffle")
-def pixel_unshuffle(ctx: Context, x: Value, *, downscale_factor: int, data_format: str) -> Any:
-    if ctx.has("pixel_unshuffle"):
-        return ctx.generic()
-    return _channels_first(
-        ctx, x, data_format, lambda v: emit.space_to_depth(ctx.b, v, downscale_factor, column_major=True)
-    )
-
-
-@paddle_op("channel_shuffle")
-def channel_shuffle(ctx: Context, x: Value, *, groups: int, data_format: str) -> Any:
-    if ctx.has("channel_shuffle"):
-        return ctx.generic()
-    return _channels_first(ctx, x, data_format, lambda v: reorder.channel_shuffle(ctx.b, v, groups))
-
-
-def _channels_first(ctx: Context, x: Value, data_format: str, convert: Callable[[Value], Value]) -> Value:
-    """What takes [N, C, H, W], on [N, H, W, C] as well."""
-    if data_format != "NHWC":
-        return convert(x)
-    return emit.transpose(ctx.b, convert(emit.transpose(ctx.b, x, [0, 3, 1, 2])), [0, 2, 3, 1])
-
-
-@paddle_op("tensor_unfold")
-def tensor_unfold(ctx: Context, x: Value, *, axis: int, size: int, step: int) -> Value:
-    """Windows of *size* every *step*, in a new last dimension."""
-    b = ctx.b
-    shape = list(x.shape or ())
-    axis %= len(shape)
-    whole = shape[axis]
-    if not isinstance(whole, int):
-        raise Unsupported("windows over a size that is known only at run time")
-    starts = np.arange(0, whole - size + 1, step)
-    index = (starts[:, None] + np.arange(size)).reshape(-1).astype(np.int64)
-    taken = emit.gather(b, x, b.constant(index), axis)
-    made = emit.reshape(b, taken, [*shape[:axis], len(starts), size, *shape[axis + 1 :]])
-    order = [i for i in range(len(shape) + 1) if i != axis + 1] + [axis + 1]
-    return emit.transpose(b, made, order)
 
 
 @paddle_op("as_strided")

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from mconv.exporters.onnx.blocks import empty, holds
 from mconv.exporters.onnx.context import Context
 from mconv.exporters.onnx.errors import Unsupported
-from mconv.exporters.onnx.ops.control import empty, holds, if_
+from mconv.exporters.onnx.ops.branch import if_
 from mconv.exporters.onnx.registry import paddle_op
 from mconv.exporters.onnx.subgraphs import Array, Held, node
 from mconv.program import dims as D

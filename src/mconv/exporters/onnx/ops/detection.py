@@ -10,7 +10,7 @@ import numpy as np
 from mconv.exporters.onnx.context import Context
 from mconv.exporters.onnx.errors import Unsupported
 from mconv.exporters.onnx.ops.boxes import column
-from mconv.exporters.onnx.ops.control import if_
+from mconv.exporters.onnx.ops.branch import if_
 from mconv.exporters.onnx.registry import paddle_op
 from mconv.program import dims as D
 from mconv.program.dtypes import DType
