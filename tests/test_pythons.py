@@ -29,8 +29,8 @@ from pathlib import Path
 import mconv
 from mconv.cli.main import run
 # what runs inside of other interpreters, or subclasses what only some packages of onnx have
-left_out = ("mconv.__main__", "mconv.onnx_backend", "mconv.runtimes.worker_main", "mconv.runtimes.latency_main",
-            "mconv.runtimes.serving_main", "mconv.runtimes.x2paddle_main")
+left_out = ["mconv.__main__", "mconv.onnx_backend", *("mconv.runtimes." + name for name in (
+    "worker_main", "worker_predictor", "worker_executor", "latency_main", "serving_main", "x2paddle_main"))]
 modules = [m.name for m in pkgutil.walk_packages(mconv.__path__, "mconv.") if m.name not in left_out]
 for name in modules:
     importlib.import_module(name)

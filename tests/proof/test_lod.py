@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from mconv import api
-from mconv.runtimes.worker_main import lod_of
+from mconv.runtimes.worker_feeds import lod_of
 from tests.managed import require, run_in
 
 

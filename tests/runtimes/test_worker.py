@@ -238,8 +238,8 @@ def test_out_of_memory_is_said_as_that(workers: Workers, tmp_path: Path, runtime
 def test_a_worker_may_have_what_is_free() -> None:
     """What it has no memory for fails in it, instead of ending some process of the machine."""
     code = (
-        f"import sys; sys.path.insert(0, {str(SCRIPT.parent)!r}); import worker_main, resource, numpy\n"
-        "worker_main.bound_memory(); most = resource.getrlimit(resource.RLIMIT_DATA)[0]\n"
+        f"import sys; sys.path.insert(0, {str(SCRIPT.parent)!r}); import worker_frames, resource, numpy\n"
+        "worker_frames.bound_memory(); most = resource.getrlimit(resource.RLIMIT_DATA)[0]\n"
         "print(most)\n"
         "try: numpy.empty(max(most, 1), 'u1')\n"
         "except MemoryError: print('refused')"

@@ -1,4 +1,4 @@
-"""The host side of the frames that ``worker_main.py`` describes, and ending a process with all its children."""
+"""The host side of the frames that ``worker_frames.py`` describes, and ending a process with all its children."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """The child side of a measurement: loads one model, runs it as often as it is told, and counts what that takes.
 
-Executed by the interpreter of a runtime (Python 3.7 to 3.13), speaks the frames of ``worker_main``. It answers two
+Executed by the interpreter of a runtime (Python 3.7 to 3.13), speaks the frames of ``worker_frames``. It answers two
 commands:
 
 - ``open``: the model is loaded in an ``engine``: ``predictor`` (Paddle Inference), ``onnxruntime`` or ``openvino``;
@@ -11,16 +11,10 @@ import sys
 import time
 from typing import Any
 
-from worker_main import (  # type: ignore[import-not-found]
-    OnPredictor,
-    bound_memory,
-    check_names,
-    failure,
-    load,
-    own_channel,
-    read_frame,
-    write_frame,
-)
+from worker_feeds import check_names
+from worker_frames import bound_memory, own_channel, read_frame, write_frame
+from worker_main import failure, load
+from worker_predictor import OnPredictor
 
 sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]  # else each import of OpenVINO is reported to Intel
 

@@ -1,6 +1,6 @@
 """Starts a service and asks it, all inside the runtime that has its server.
 
-Executed by the runtime's interpreter (from Python 3.8 on), speaks the frames of ``worker_main``. The first on stdin is answered
+Executed by the runtime's interpreter (from Python 3.8 on), speaks the frames of ``worker_frames``. The first on stdin is answered
 by whether there is a network of its own (``isolated``). Each further one says what to ``do`` and is answered by one:
 
 - ``inputs``: what the ``module`` of the service in ``folder`` makes of a request;
@@ -39,7 +39,7 @@ import urllib.error
 import urllib.request
 from typing import Any
 
-from worker_main import own_channel, read_frame, write_frame  # type: ignore[import-not-found]
+from worker_frames import own_channel, read_frame, write_frame
 
 CLONE_NEWUSER, CLONE_NEWNET = 0x10000000, 0x40000000
 SIOCGIFFLAGS, SIOCSIFFLAGS, IFF_UP = 0x8913, 0x8914, 0x1
