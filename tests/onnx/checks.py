@@ -1,8 +1,8 @@
 """The one shared check of converters: a small model, converted, run in a real Paddle at several shapes, and compared.
 
     @everywhere
-    def test_add(place):
-        check_op(place, "Add", [f32(2, 3), f32(3)], [f32(5, 3), f32(3)])
+    def test_add(runtime):
+        check_op(runtime, "Add", [f32(2, 3), f32(3)], [f32(5, 3), f32(3)])
 
 Axes whose size differs between the input sets are symbolic in the model, so that the program must carry them.
 """
@@ -35,35 +35,36 @@ Set = Sequence[Optional[np.ndarray]]  # the inputs of one run in the node's orde
 
 
 @dataclass(frozen=True)
-class Place:
-    """What a model is converted for and where it runs.
+class Runtime:
+    """What a model is converted for, and what runs it.
 
     Attributes:
-        onednn: None = as the runtime's Predictor has it by default.
+        name: of mconv's runtime.
+        onednn: None = as its Predictor has it by default.
     """
 
     target: str
-    runtime: str
+    name: str
     onednn: Optional[bool] = None
 
     def __str__(self) -> str:
-        return self.runtime + ("" if self.onednn is None else "+onednn" if self.onednn else "-onednn")
+        return self.name + ("" if self.onednn is None else "+onednn" if self.onednn else "-onednn")
 
 
-CURRENT = Place("3", "current")
-PLAIN = Place("3", "current", onednn=False)
-PADDLE_26 = Place("2.6", "paddle-2.6.2")
-PADDLE_23 = Place("2.3", "paddle-2.3.2")
-PLACES = (CURRENT, PLAIN, PADDLE_26, PADDLE_23)
+CURRENT = Runtime("3", "current")
+PLAIN = Runtime("3", "current", onednn=False)
+PADDLE_26 = Runtime("2.6", "paddle-2.6.2")
+PADDLE_23 = Runtime("2.3", "paddle-2.3.2")
+RUNTIMES = (CURRENT, PLAIN, PADDLE_26, PADDLE_23)
 
 
-def places(*which: Place) -> pytest.MarkDecorator:
-    """Run a test at each of *which* (parameter ``place``); those in managed runtimes carry the mark ``runtime``."""
-    marked = [pytest.param(p, marks=[pytest.mark.runtime] if p.runtime != "current" else [], id=str(p)) for p in which]
-    return pytest.mark.parametrize("place", marked)
+def in_runtimes(*which: Runtime) -> pytest.MarkDecorator:
+    """Run a test in each of *which* (parameter ``runtime``); those in managed runtimes carry the mark ``runtime``."""
+    marked = [pytest.param(p, marks=[pytest.mark.runtime] if p.name != "current" else [], id=str(p)) for p in which]
+    return pytest.mark.parametrize("runtime", marked)
 
 
-everywhere = places(*PLACES)
+everywhere = in_runtimes(*RUNTIMES)
 
 
 @functools.cache
@@ -200,28 +201,30 @@ def _session(serialized: bytes) -> Any:
         return None
 
 
-def run(place: Place, model: onnx.ModelProto, feeds: Sequence[Mapping[str, np.ndarray]]) -> list[list[np.ndarray]]:
-    """The outputs of the converted model at *place*, per input set."""
-    made = convert(OnnxModel(model), place.target)
-    return run_converted(place, made, feeds)
+def run(runtime: Runtime, model: onnx.ModelProto, feeds: Sequence[Mapping[str, np.ndarray]]) -> list[list[np.ndarray]]:
+    """The outputs of the converted model in *runtime*, per input set."""
+    made = convert(OnnxModel(model), runtime.target)
+    return run_converted(runtime, made, feeds)
 
 
-def run_converted(place: Place, made: Imported, feeds: Sequence[Mapping[str, np.ndarray]]) -> list[list[np.ndarray]]:
-    """Run what ``convert`` made at *place*; the feeds are cast to the program's types where those are wider."""
+def run_converted(
+    runtime: Runtime, made: Imported, feeds: Sequence[Mapping[str, np.ndarray]]
+) -> list[list[np.ndarray]]:
+    """Run what ``convert`` made in *runtime*; the feeds are cast to the program's types where those are wider."""
     types = {port.name: port.dtype.numpy for port in made.program.feeds}
     with tempfile.TemporaryDirectory() as folder:
         paths = write_model(made.program, made.params.items(), Path(folder))
         sets = [{n: np.asarray(a).astype(types[n]) for n, a in feed.items()} for feed in feeds]
-        if place.target == "2.3":  # which has no 0-d tensors
+        if runtime.target == "2.3":  # which has no 0-d tensors
             sets = [{n: a.reshape(1) if a.shape == () else a for n, a in feed.items()} for feed in sets]
         outputs: list[list[np.ndarray]] = (
-            worker(place.runtime).run(*paths, sets, onednn=place.onednn, timeout=300).outputs
+            worker(runtime.name).run(*paths, sets, onednn=runtime.onednn, timeout=300).outputs
         )
     return outputs
 
 
 def check_model(
-    place: Place,
+    runtime: Runtime,
     model: onnx.ModelProto,
     feeds: Sequence[Mapping[str, np.ndarray]],
     expected: Optional[Sequence[Sequence[np.ndarray]]] = None,
@@ -231,13 +234,13 @@ def check_model(
     Values agree within the suite's tolerance; shapes and types must be equal, but for a 0-d output of target 2.3,
     which is ``[1]`` there.
     """
-    made = convert(OnnxModel(model), place.target)
+    made = convert(OnnxModel(model), runtime.target)
     wanted = expected if expected is not None else [reference(model, feed) for feed in feeds]
     names = [o.name for o in model.graph.output]
-    for i, (want, got) in enumerate(zip(wanted, run_converted(place, made, feeds))):
+    for i, (want, got) in enumerate(zip(wanted, run_converted(runtime, made, feeds))):
         assert len(want) == len(got) == len(names)
         for name, w, g in zip(names, want, got):
-            if np.shape(w) == () and g.shape == (1,) and place.target == "2.3":
+            if np.shape(w) == () and g.shape == (1,) and runtime.target == "2.3":
                 g = g.reshape(())
             problem = agrees(np.asarray(w), g, name in made.widened)
             assert not problem, f"input set {i}, output {name}: {problem}\nexpected {w}\ngot {g}"
@@ -245,18 +248,18 @@ def check_model(
 
 
 def check_op(
-    place: Place, op: str, *sets: Set, expected: Optional[Sequence[Sequence[np.ndarray]]] = None, **how: Any
+    runtime: Runtime, op: str, *sets: Set, expected: Optional[Sequence[Sequence[np.ndarray]]] = None, **how: Any
 ) -> Imported:
     """Check a model of one node on each of *sets*; *how* is what :func:`node_model` takes, attributes included."""
     model = node_model(op, sets, **how)
     const = how.get("const", ())
     feeds = [{f"x{i}": v for i, v in enumerate(s) if v is not None and i not in const} for s in sets]
-    return check_model(place, model, feeds, expected)
+    return check_model(runtime, model, feeds, expected)
 
 
-def check_refused(place: Place, op: str, *sets: Set, match: str, **how: Any) -> None:
+def check_refused(runtime: Runtime, op: str, *sets: Set, match: str, **how: Any) -> None:
     """Check that a model of one node is refused with a reason that contains *match* (a regular expression)."""
     model = node_model(op, sets, **how)
     with pytest.raises(UnsupportedError, match=match) as caught:
-        convert(OnnxModel(model), place.target)
+        convert(OnnxModel(model), runtime.target)
     assert isinstance(caught.value, MconvError)

@@ -60,12 +60,12 @@ def models(only: Optional[str] = None) -> dict[str, list[tuple[str, Any, dict[st
             registry.normal_domain(node.domain), node.op_type, version
         ) is None:
             continue
-        for places, axis in _choices(sets[0][0]):
-            joined = [v.shape[axis] for i, v in enumerate(sets[0][0]) if i not in places and key == "Concat"]
+        for positions, axis in _choices(sets[0][0]):
+            joined = [v.shape[axis] for i, v in enumerate(sets[0][0]) if i not in positions and key == "Concat"]
             if case.name in EXCLUDED or joined and axis != _axis(node):
                 continue
-            name = f"{case.name}/{','.join(map(str, places))}@{axis}"
-            found[key].append((name, *_behind_a_selection(model, sets[0][0], places, axis)))
+            name = f"{case.name}/{','.join(map(str, positions))}@{axis}"
+            found[key].append((name, *_behind_a_selection(model, sets[0][0], positions, axis)))
     return found
 
 
@@ -89,7 +89,7 @@ def _choices(inputs: Sequence[Optional[np.ndarray]]) -> Iterator[tuple[list[int]
 
 
 def _behind_a_selection(
-    model: Any, inputs: Sequence[Any], places: Sequence[int], axis: int
+    model: Any, inputs: Sequence[Any], positions: Sequence[int], axis: int
 ) -> tuple[Any, dict[str, np.ndarray]]:
     import onnx
     from onnx import TensorProto, helper, numpy_helper
@@ -99,7 +99,7 @@ def _behind_a_selection(
     graph = copy.graph
     infos = list(graph.input)
     del graph.input[:]
-    graph.input.append(helper.make_tensor_value_info("mask", TensorProto.FLOAT, [inputs[places[0]].shape[axis]]))
+    graph.input.append(helper.make_tensor_value_info("mask", TensorProto.FLOAT, [inputs[positions[0]].shape[axis]]))
     before = [
         helper.make_node("NonZero", ["mask"], ["mask_places"]),
         helper.make_node("Reshape", ["mask_places", "mask_flat"], ["mask_index"]),
@@ -109,12 +109,12 @@ def _behind_a_selection(
     for i, (info, value) in enumerate(zip(infos, inputs)):
         if value is None:
             continue
-        if i not in places and value.dtype.names is None:
+        if i not in positions and value.dtype.names is None:
             graph.initializer.append(numpy_helper.from_array(value, info.name))
             continue
         graph.input.append(info)
         feeds[info.name] = value
-        if i in places:
+        if i in positions:
             before.append(helper.make_node("Gather", [info.name, "mask_index"], [f"{info.name}_some"], axis=axis))
             for node in graph.node:
                 node.input[:] = [f"{n}_some" if n == info.name else n for n in node.input]

@@ -1,6 +1,6 @@
 """What graphs do around a selection, beside one operator: chains, control flow, sequences, cells and boxes.
 
-Each is the body of a graph in ONNX's text form, with the selected rows ``r`` [n, 4], their places ``p`` [n], their
+Each is the body of a graph in ONNX's text form, with the selected rows ``r`` [n, 4], their positions ``p`` [n], their
 number ``n`` (int64 [1]), all rows ``x`` [5, 4], and ``zero``, ``one``, ``two`` and ``all`` (int64 [1]: 0, 1, 2 and -1).
 """
 
@@ -16,8 +16,8 @@ chain (float[5] mask, float[5, 4] x) => (OUTPUTS) {
   one = Constant<value_ints: ints = [1]>()
   two = Constant<value_ints: ints = [2]>()
   all = Constant<value_ints: ints = [-1]>()
-  places = NonZero(mask)
-  p = Reshape(places, all)
+  positions = NonZero(mask)
+  p = Reshape(positions, all)
   r = Gather<axis = 0>(x, p)
   sizes = Shape(r)
   n = Slice(sizes, zero, one)

@@ -39,9 +39,9 @@ def test_a_model_over_two_gigabytes(tmp_path: Path, workers: Callable[[str], Any
     """Its weights go from the external file to the parameters without ever being in memory; Paddle 2.3.2 reads them."""
     size = ROWS * WIDTH * 4
     assert size > 2**31
-    places = [0, 1, ROWS // 2, ROWS - 1]
+    positions = [0, 1, ROWS // 2, ROWS - 1]
     with (tmp_path / "weights.bin").open("wb") as file:
-        for row in places:
+        for row in positions:
             file.seek(row * WIDTH * 4)
             file.write(np.full(WIDTH, row + 1, "<f4").tobytes())
     table = TensorProto(name="w", data_type=TensorProto.FLOAT, dims=[ROWS, WIDTH], data_location=TensorProto.EXTERNAL)
@@ -58,7 +58,7 @@ def test_a_model_over_two_gigabytes(tmp_path: Path, workers: Callable[[str], Any
     assert float(done.stdout) < 200
     files = [tmp_path / "out" / f"inference.{e}" for e in ("pdmodel", "pdiparams")]
     assert files[1].stat().st_size > size
-    got = workers("paddle-2.3.2").run(*files, {"x": np.array([*places, 7])}, timeout=300).outputs[0][0]
+    got = workers("paddle-2.3.2").run(*files, {"x": np.array([*positions, 7])}, timeout=300).outputs[0][0]
     np.testing.assert_array_equal(got[:, 0], [1, 2, ROWS // 2 + 1, ROWS, 0])
     np.testing.assert_array_equal(got[:, 0], got[:, -1])
 
@@ -106,9 +106,9 @@ def test_a_matrix_is_transposed_without_being_in_memory(tmp_path: Path) -> None:
     """256 MB that lie transposed in the result: more than the whole conversion takes."""
     wide, narrow = 16384, 4096
     size = wide * narrow * 4
-    places = [0, 77, wide - 1]
+    positions = [0, 77, wide - 1]
     with (tmp_path / "weights.bin").open("wb") as file:
-        for row in places:
+        for row in positions:
             file.seek(row * narrow * 4)
             file.write((np.arange(narrow, dtype="<f4") + row).tobytes())
         file.truncate(size)
@@ -126,7 +126,7 @@ def test_a_matrix_is_transposed_without_being_in_memory(tmp_path: Path) -> None:
     (record,) = files.records(files.locate(tmp_path / "out"), files.load_program(files.locate(tmp_path / "out")))
     assert record.shape == (narrow, wide)
     stored = record.array()
-    for row in places:
+    for row in positions:
         np.testing.assert_array_equal(stored[:, row], np.arange(narrow, dtype=np.float32) + row)
     assert not stored[:, 1].any()
 

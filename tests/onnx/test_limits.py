@@ -60,7 +60,7 @@ CASES["a MaxPool with indices"] = lambda: model(
     [port("x", dims=[1 << 30, 1, 5, 5])],
     [port("y", dims=None), port("z", I64, None)],
 )
-CASES["a MaxPool of 2^31 places"] = lambda: model(
+CASES["a MaxPool of 2^31 positions"] = lambda: model(
     [node("MaxPool", "x", "y z", kernel_shape=[30000, 30000], dilations=[2, 2])],
     [port("x", dims=[1, 1, 60000, 60000])],
     [port("y", dims=None), port("z", I64, None)],

@@ -16,7 +16,7 @@ from mconv.onnx.convert import convert
 from mconv.onnx.reader import OnnxModel, read
 from mconv.onnx.types import WIDENED
 from mconv.program.small_types import E8M0, SMALL, SmallFloat, SmallInteger
-from tests.onnx.checks import Place, everywhere, graph_model, run
+from tests.onnx.checks import Runtime, everywhere, graph_model, run
 from tests.onnx.make import port
 
 FLOATS = [number for number, kind in SMALL.items() if isinstance(kind, SmallFloat) and kind is not E8M0]
@@ -51,7 +51,7 @@ def _packed(values: np.ndarray, bits: int) -> list[int]:
     return [int(sum(int(v) << (bits * i) for i, v in enumerate(row))) for row in held & ((1 << bits) - 1)]
 
 
-def check(place: Place, numbers: list[int], x: np.ndarray, expected: dict[int, np.ndarray], **how: Any) -> None:
+def check(runtime: Runtime, numbers: list[int], x: np.ndarray, expected: dict[int, np.ndarray], **how: Any) -> None:
     """Cast to each of the types and back to the type of *x*, exactly."""
     back = helper.np_dtype_to_tensor_dtype(x.dtype)
     nodes = []
@@ -60,7 +60,7 @@ def check(place: Place, numbers: list[int], x: np.ndarray, expected: dict[int, n
         nodes.append(helper.make_node("Cast", [f"small{number}"], [f"y{number}"], to=back))
     outputs = [f"y{number}" for number in numbers]
     model = graph_model(nodes, {"x": [x, x[::2]]}, outputs, opsets=[helper.make_opsetid("", 25)])
-    whole, half = run(place, model, [{"x": x}, {"x": x[::2]}])
+    whole, half = run(runtime, model, [{"x": x}, {"x": x[::2]}])
     for number, got, again in zip(numbers, whole, half):
         assert got.dtype == x.dtype
         np.testing.assert_array_equal(got, expected[number], named(number))
@@ -69,7 +69,7 @@ def check(place: Place, numbers: list[int], x: np.ndarray, expected: dict[int, n
 
 @everywhere
 @pytest.mark.parametrize("saturate", [1, 0])
-def test_every_number_and_what_lies_between(place: Place, saturate: int) -> None:
+def test_every_number_and_what_lies_between(runtime: Runtime, saturate: int) -> None:
     x = np.concatenate([around(number) for number in FLOATS])
     expected = {}
     for number in FLOATS:
@@ -77,17 +77,17 @@ def test_every_number_and_what_lies_between(place: Place, saturate: int) -> None
         with np.errstate(over="ignore", invalid="ignore"):
             saturated = saturate and named(number) != "float4e2m1"  # which does by itself
             expected[number] = (numpy_helper.saturate_cast(x, kind) if saturated else x.astype(kind)).astype(np.float32)
-    check(place, FLOATS, x, expected, saturate=saturate)
+    check(runtime, FLOATS, x, expected, saturate=saturate)
 
 
 @everywhere
-def test_integers_wrap_from_integers_and_are_cut_off_from_floats(place: Place) -> None:
+def test_integers_wrap_from_integers_and_are_cut_off_from_floats(runtime: Runtime) -> None:
     x = np.arange(-40, 41, dtype=np.int32)
-    check(place, INTEGERS, x, {n: x.astype(numpy_type(n)).astype(np.int32) for n in INTEGERS})
+    check(runtime, INTEGERS, x, {n: x.astype(numpy_type(n)).astype(np.int32) for n in INTEGERS})
     for number in INTEGERS:
         low, high = SMALL[number].range
         cut = np.array([low, low + 0.75, 0.25, high - 0.25, high], np.float32)
-        check(place, [number], cut, {number: np.trunc(cut)})
+        check(runtime, [number], cut, {number: np.trunc(cut)})
 
 
 def quantised(number: int, folder: Path, rows: int, where: str) -> tuple[Path, np.ndarray]:

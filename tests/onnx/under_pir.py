@@ -32,6 +32,6 @@ if __name__ == "__main__":
     for folder in sys.argv[3:]:
         feeds = {key.rpartition("/")[2]: given[key] for key in given.files if key.startswith(f"{folder}/")}
         for onednn in (False, True):
-            for place, array in enumerate(answers(folder, feeds, onednn)):
-                found[f"{folder}/{int(onednn)}/{place}"] = array
+            for index, array in enumerate(answers(folder, feeds, onednn)):
+                found[f"{folder}/{int(onednn)}/{index}"] = array
     np.savez(sys.argv[2], **found)

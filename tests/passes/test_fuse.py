@@ -12,7 +12,7 @@ from onnx import helper
 
 from mconv.onnx.convert import convert
 from mconv.onnx.reader import OnnxModel
-from tests.onnx.checks import Place, check_model, everywhere, graph_model, rand
+from tests.onnx.checks import Runtime, check_model, everywhere, graph_model, rand
 
 WIDTH = 16
 CONSTANTS = {
@@ -93,9 +93,9 @@ def written(way: str) -> onnx.ModelProto:
 
 @everywhere
 @pytest.mark.parametrize(("kind", "way"), CASES)
-def test_put_together(kind: str, way: str, place: Place) -> None:
+def test_put_together(kind: str, way: str, runtime: Runtime) -> None:
     wanted, gone, _ = WAYS[kind]
-    made = check_model(place, written(way), SETS)
+    made = check_model(runtime, written(way), SETS)
     operators = Counter(op.type for op in made.program.main.ops)
     assert operators["feed"] == operators["fetch"] == 1
     assert all(operators[op] == 1 for op in wanted) and not any(operators[op] for op in gone), operators
@@ -123,20 +123,20 @@ def test_what_only_looks_like_it_stays(way: str) -> None:
 
 
 @everywhere
-def test_a_piece_that_something_else_reads_stays(place: Place) -> None:
+def test_a_piece_that_something_else_reads_stays(runtime: Runtime) -> None:
     model = written("s1 = Sigmoid x; y = Mul x s1")
     model.graph.output.append(helper.make_tensor_value_info("s1", 1, None))
-    made = check_model(place, model, SETS)
+    made = check_model(runtime, model, SETS)
     assert "sigmoid" in {op.type for op in made.program.main.ops} and not made.fused
 
 
 @everywhere
 @pytest.mark.parametrize("also", ["b = Tanh p", "b = Add p v"])
 @pytest.mark.parametrize("shift", ["s1 = Mul p half", "s0 = Mul p half; s1 = Add s0 one"])
-def test_a_product_that_is_scaled_and_read_otherwise_too(place: Place, also: str, shift: str) -> None:
+def test_a_product_that_is_scaled_and_read_otherwise_too(runtime: Runtime, also: str, shift: str) -> None:
     """Paddle's own pass would move the factor into the product, and take it away from its other readers."""
     model = written(f"p = MatMul x square; {shift}; {also}; y = Add s1 b")
-    check_model(place, model, SETS)
+    check_model(runtime, model, SETS)
 
 
 @everywhere
@@ -149,16 +149,16 @@ def test_a_product_that_is_scaled_and_read_otherwise_too(place: Place, also: str
     ],
     ids=["both scaled", "one scaled", "read otherwise"],
 )
-def test_a_weight_of_several_products_of_which_one_is_scaled(place: Place, way: str) -> None:
+def test_a_weight_of_several_products_of_which_one_is_scaled(runtime: Runtime, way: str) -> None:
     """Paddle's own pass would multiply the weight, for all that read it (PEGASUS-X: queries of tokens and of globals)."""
-    check_model(place, written(way), SETS)
+    check_model(runtime, written(way), SETS)
 
 
 @everywhere
 @pytest.mark.parametrize(
     ("axes", "keep", "pooled"), [([2, 3], 1, True), ([-1, -2], 1, True), ([2, 3], 0, False), ([1, 2], 1, False)]
 )
-def test_the_mean_of_a_plane_is_pooling(place: Place, axes: list[int], keep: int, pooled: bool) -> None:
+def test_the_mean_of_a_plane_is_pooling(runtime: Runtime, axes: list[int], keep: int, pooled: bool) -> None:
     nodes = [
         helper.make_node("Conv", ["x", "w"], ["c"]),
         helper.make_node("ReduceMean", ["c"], ["m"], axes=axes, keepdims=keep),
@@ -167,13 +167,13 @@ def test_the_mean_of_a_plane_is_pooling(place: Place, axes: list[int], keep: int
     sets = [{"x": rand(2, 3, 6, 5, seed=1)}, {"x": rand(1, 3, 9, 4, seed=2)}]
     opset = [helper.make_opsetid("", 17)]  # the last with axes as an attribute
     inputs, constants = {"x": [s["x"] for s in sets]}, {"w": rand(4, 3, 2, 2, seed=3)}
-    made = check_model(place, graph_model(nodes, inputs, ["y"], opsets=opset, constants=constants), sets)
+    made = check_model(runtime, graph_model(nodes, inputs, ["y"], opsets=opset, constants=constants), sets)
     types = [op.type for op in made.program.main.ops]
     assert ("pool2d" in types) == pooled and ("reduce_mean" in types) != pooled
 
 
 @everywhere
-def test_attention_scaling(place: Place) -> None:
+def test_attention_scaling(runtime: Runtime) -> None:
     """Both operands scaled by √s, as scaled_dot_product_attention is exported: one scale is left."""
     nodes = [
         helper.make_node("Mul", ["q", "r"], ["q1"]),
@@ -184,16 +184,16 @@ def test_attention_scaling(place: Place) -> None:
     sets = [{"q": rand(b, 2, n, 8, seed=1), "k": rand(b, 2, n, 8, seed=2)} for b, n in ((1, 3), (2, 5))]
     constants = {"r": np.array(8**-0.25, np.float32)}
     model = graph_model(nodes, {n: [s[n] for s in sets] for n in "qk"}, ["y"], constants=constants)
-    made = check_model(place, model, sets)
+    made = check_model(runtime, model, sets)
     (scale,) = [op for op in made.program.main.ops if op.type == "scale"]
     assert scale.attr("scale") == pytest.approx(8**-0.5) and made.fused == {"scale": 1}
 
 
 @everywhere
 @pytest.mark.parametrize("way", ["i = Reciprocal r; n = Mul x i", "n = Div x r"])
-def test_rms_norm_is_few_operators(place: Place, way: str) -> None:
+def test_rms_norm_is_few_operators(runtime: Runtime, way: str) -> None:
     """Paddle has no operator for it that every release of a target loads: it is said in seven at most."""
-    made = check_model(place, written(f"p = Pow x two; q = ReduceMean p axes=-1; e = Add q eps; r = Sqrt e; {way}; y = Mul n w"), SETS)  # fmt: skip
+    made = check_model(runtime, written(f"p = Pow x two; q = ReduceMean p axes=-1; e = Add q eps; r = Sqrt e; {way}; y = Mul n w"), SETS)  # fmt: skip
     kinds = [op.type for op in made.program.main.ops if op.type not in ("feed", "fetch")]
     assert len(kinds) <= 7 and set(kinds) <= {
         "square", "pow", "reduce_mean", "scale", "sqrt", "rsqrt", "reciprocal", "elementwise_div", "elementwise_mul",
@@ -236,7 +236,7 @@ def test_batch_norm_stays_behind_its_convolution(bias: bool) -> None:
     ],
 )
 def test_a_reshape_that_drops_ones_in_front_of_a_transpose(
-    place: Place, sizes: list[int], perm: list[int], squeezed: bool
+    runtime: Runtime, sizes: list[int], perm: list[int], squeezed: bool
 ) -> None:
     """[n, 4, 1, 8] as [n, 4, 8]: what Paddle writes as a squeeze, and its passes know as one."""
     nodes = [helper.make_node("Conv", ["x", "w"], ["c"]), helper.make_node("Reshape", ["c", "sizes"], ["r"])]
@@ -246,5 +246,5 @@ def test_a_reshape_that_drops_ones_in_front_of_a_transpose(
     nodes.append(helper.make_node("Relu", ["t"], ["y"]))
     sets = [{"x": rand(n, 3, 2, 9, seed=n)} for n in (2, 1)]
     constants = {"w": rand(4, 3, 2, 2, seed=3), "sizes": np.array(sizes, np.int64)}
-    made = check_model(place, graph_model(nodes, {"x": [s["x"] for s in sets]}, ["y"], constants=constants), sets)
+    made = check_model(runtime, graph_model(nodes, {"x": [s["x"] for s in sets]}, ["y"], constants=constants), sets)
     assert ("squeeze2" in {op.type for op in made.program.main.ops}) == squeezed

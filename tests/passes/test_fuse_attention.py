@@ -10,7 +10,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from tests.onnx.checks import Place, check_model, everywhere, graph_model, rand
+from tests.onnx.checks import Runtime, check_model, everywhere, graph_model, rand
 
 HEADS, SIZE = 2, 8
 # [B, S, H · d] fed as q, k, v; a mask of bool as m
@@ -53,7 +53,7 @@ def written(keys: str, scale: str, mask: str, sets: Sequence[Mapping[str, np.nda
     shapes = {
         "s4": [0, 0, HEADS, SIZE], "s3": [-1, 0, SIZE], "st": [batch, HEADS, SIZE, -1], "so": [0, 0, HEADS * SIZE],
     }  # fmt: skip
-    # Reshape copies a dimension at its own place: the matrices' first two are named outright
+    # Reshape copies a dimension at its own position: the matrices' first two are named outright
     shapes["s3"] = [batch * HEADS, -1, SIZE]
     constants = {n: np.array(v, np.float32) for n, v in FLOATS.items()}
     constants.update({n: np.array(v, np.int64) for n, v in shapes.items()})
@@ -88,9 +88,9 @@ CASES = [
 
 @everywhere
 @pytest.mark.parametrize(("keys", "scale", "mask"), CASES)
-def test_every_way_is_the_same_attention(place: Place, keys: str, scale: str, mask: str) -> None:
+def test_every_way_is_the_same_attention(runtime: Runtime, keys: str, scale: str, mask: str) -> None:
     sets = [inputs(2, 3, 5, mask), inputs(2, 4, 7, mask)]
-    program = check_model(place, written(keys, scale, mask, sets), sets).program
+    program = check_model(runtime, written(keys, scale, mask, sets), sets).program
     ops = program.main.ops
     products = [op for op in ops if op.type == "matmul_v2"]
     assert [op.attr("trans_y") for op in products] == [True, False]
@@ -106,10 +106,10 @@ def test_every_way_is_the_same_attention(place: Place, keys: str, scale: str, ma
 
 
 @everywhere
-def test_what_reads_the_keys_or_minus_infinity_elsewhere_keeps_them(place: Place) -> None:
+def test_what_reads_the_keys_or_minus_infinity_elsewhere_keeps_them(runtime: Runtime) -> None:
     """Transposed keys that are an output, too, and a mask that something else reads."""
     sets = [inputs(2, 3, 5, "rows of NaN"), inputs(2, 4, 7, "rows of NaN")]
     model = written("at once", "divided behind", "rows of NaN", sets)
     for name in ("kt", "b"):
         model.graph.output.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, None))
-    check_model(place, model, sets)
+    check_model(runtime, model, sets)

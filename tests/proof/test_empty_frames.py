@@ -94,7 +94,7 @@ def told_apart(answers: Answers) -> None:
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def runtime(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("detectors")
 
 
@@ -105,9 +105,9 @@ def all_of(quick: set[str]) -> list[Any]:
 
 @pytest.mark.parametrize("target", ["2.3", *(pytest.param(t, marks=pytest.mark.slow) for t in ("2.6", "3"))])
 @pytest.mark.parametrize("source", all_of({"onnx-nms", "torch-mask", "json-nms"}))
-def test_in_the_runtime(source: str, target: str, place: Path) -> None:
+def test_in_the_runtime(source: str, target: str, runtime: Path) -> None:
     require(TARGETS[target])
-    folder = place / f"{source}-{target}"
+    folder = runtime / f"{source}-{target}"
     answers = converted(source, target, folder)
     told_apart(answers)
     files = locate(folder / "model")
@@ -128,10 +128,10 @@ def png(pixels: np.ndarray) -> str:
 
 
 @pytest.mark.parametrize("source", all_of({"json-nms"}))
-def test_through_the_service(source: str, place: Path) -> None:
+def test_through_the_service(source: str, runtime: Path) -> None:
     """A black picture, one with boxes, and both again: an empty result has its shape, and what comes after it its boxes."""
     require("paddle-2.3.2")
-    folder = place / f"{source}-service"
+    folder = runtime / f"{source}-service"
     answers = converted(source, "2.3", folder)
     told_apart(answers)
     options = {"image_size": "48x40", "mean": [0.0], "std": [1.0]}

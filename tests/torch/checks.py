@@ -3,8 +3,8 @@
     UNARY = Family({"abs": torch.abs, "exp": torch.exp}, [rand(2, 3)], [rand(5, 3)])
 
     @everywhere
-    def test_unary(place):
-        UNARY.check(place)
+    def test_unary(runtime):
+        UNARY.check(runtime)
 
 A family is one export for all its functions, each of which is an output of its own. Axes whose size differs between
 the input sets are dynamic.
@@ -27,7 +27,7 @@ from mconv.program.stored import write_model
 from mconv.torch.convert import imported
 from mconv.torch.exporting import Exported, export
 from mconv.torch.importer import Imported
-from tests.onnx.checks import CURRENT, PADDLE_23, PADDLE_26, PLAIN, Place, everywhere, ints, places, rand, worker
+from tests.onnx.checks import CURRENT, PADDLE_23, PADDLE_26, PLAIN, Runtime, everywhere, in_runtimes, ints, rand, worker
 
 __all__ = [
     "CURRENT",
@@ -36,12 +36,12 @@ __all__ = [
     "PLAIN",
     "TOLERANCE",
     "Family",
-    "Place",
+    "Runtime",
     "check_model",
     "differences",
     "everywhere",
     "ints",
-    "places",
+    "in_runtimes",
     "rand",
     "refusal",
     "run",
@@ -51,11 +51,11 @@ TOLERANCE = 1e-4  # relative to the largest number of the output
 Set = Sequence[np.ndarray]  # the inputs of one run, in the order of forward's
 
 
-def differences(name: str, want: Any, got: np.ndarray, place: Place, tolerance: float = TOLERANCE) -> list[str]:
+def differences(name: str, want: Any, got: np.ndarray, runtime: Runtime, tolerance: float = TOLERANCE) -> list[str]:
     """What is wrong with an output; nothing when type, shape and numbers are right."""
     want = want.detach().numpy()
     shape = want.shape
-    if shape == () and place.target in ("1.8", "2.3"):
+    if shape == () and runtime.target in ("1.8", "2.3"):
         shape = (1,)  # how a tensor without dimensions is carried there
     if got.dtype != want.dtype:
         return [f"{name}: {got.dtype} where torch gives {want.dtype}"]
@@ -67,7 +67,7 @@ def differences(name: str, want: Any, got: np.ndarray, place: Place, tolerance: 
         return [f"{name}: {wrong} of {want.size} elements differ"] if wrong else []
     odd = ~np.isfinite(want)
     if (odd != ~np.isfinite(got)).any() or not np.array_equal(want[odd], got[odd], equal_nan=True):
-        return [f"{name}: infinities or NaN in other places"]
+        return [f"{name}: infinities or NaN elsewhere"]
     if odd.all():
         return []
     error = float(np.abs(want[~odd] - got[~odd]).max())
@@ -75,29 +75,29 @@ def differences(name: str, want: Any, got: np.ndarray, place: Place, tolerance: 
     return [f"{name}: off by {error:.2e} where {limit:.2e} is allowed"] if error > limit else []
 
 
-def run(made: Imported, place: Place, sets: Sequence[Mapping[str, np.ndarray]], **options: Any) -> Any:
-    """The converted model's answers to *sets* at *place*."""
+def run(made: Imported, runtime: Runtime, sets: Sequence[Mapping[str, np.ndarray]], **options: Any) -> Any:
+    """The converted model's answers to *sets* in *runtime*."""
     with tempfile.TemporaryDirectory() as folder:
         program, params = write_model(made.program, made.params.items(), Path(folder))
         feeds = {p.name for p in made.program.feeds}
         taken = [{k: v for k, v in s.items() if k in feeds} for s in sets]
-        return worker(place.runtime).run(program, params, taken, onednn=place.onednn, **options)
+        return worker(runtime.name).run(program, params, taken, onednn=runtime.onednn, **options)
 
 
 def check_model(
     model: Any,
     exported: Exported,
-    place: Place,
+    runtime: Runtime,
     sets: Sequence[Mapping[str, np.ndarray]],
     tolerance: float = TOLERANCE,
 ) -> Imported:
-    """A model of any kind: *exported* converted for *place* answers *sets* as *model* does there."""
+    """A model of any kind: *exported* converted for *runtime* answers *sets* as *model* does there."""
     import torch
 
-    made = imported(exported, place.target)
+    made = imported(exported, runtime.target)
     fixed = [n for n in made.notes if "torch fixed" in n]
     assert not fixed, fixed
-    answers = run(made, place, sets, timeout=120)
+    answers = run(made, runtime, sets, timeout=120)
     wrong: list[str] = []
     for i, feeds in enumerate(sets):
         with torch.no_grad():
@@ -105,7 +105,7 @@ def check_model(
         wanted = torch.utils._pytree.tree_leaves(result)
         assert len(answers.outputs[i]) == len(wanted)
         for name, want, got in zip(answers.names, wanted, answers.outputs[i]):
-            wrong += [f"set {i}: {d}" for d in differences(name, want, got, place, tolerance)]
+            wrong += [f"set {i}: {d}" for d in differences(name, want, got, runtime, tolerance)]
     assert not wrong, "; ".join(wrong)
     return made
 
@@ -130,12 +130,12 @@ class Family:
         self.functions, self.sets, self.tolerance, self.names = functions, sets, tolerance, names
         self._exported: Optional[Exported] = None
 
-    def check(self, place: Place) -> Imported:
-        """Convert for *place*, run there, compare every output of every set."""
+    def check(self, runtime: Runtime) -> Imported:
+        """Convert for *runtime*, run there, compare every output of every set."""
         model = self.model
         keys = [f"x{i}" for i in range(len(self.sets[0]))]
         sets = [dict(zip(keys, s)) for s in self.sets]
-        return check_model(model, self.exported(), place, sets, self.tolerance)
+        return check_model(model, self.exported(), runtime, sets, self.tolerance)
 
     def exported(self) -> Exported:
         if self._exported is None:

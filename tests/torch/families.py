@@ -30,7 +30,7 @@ from mconv.torch import exporting
 from tests.zoo.torch_families import FAMILIES, Family
 
 RESULTS = Path(__file__).with_name("families.json")
-PLACES = {"3.3.1": ("3", "current"), "2.6.2": ("2.6", None), "2.3.2": ("2.3", None)}  # Paddle → target and runtime
+RUNTIMES = {"3.3.1": ("3", "current"), "2.6.2": ("2.6", None), "2.3.2": ("2.3", None)}  # Paddle → target and runtime
 CONVERTED = ("pass", "in part: ")
 
 
@@ -59,7 +59,7 @@ def exported_once() -> Iterator[None]:
 
 def outcome(model: Any, family: Family, paddle: str) -> str:
     """What becomes of it in one Paddle, as the record says it; a crash is an error."""
-    target, runtime = PLACES[paddle]
+    target, runtime = RUNTIMES[paddle]
     chosen: dict[str, Any] = {
         "inputs": family.inputs,
         "deterministic": family.deterministic,
@@ -151,7 +151,7 @@ def main() -> None:
         model = FAMILIES[name].build()
         found = {}
         with exported_once():
-            for paddle in PLACES:
+            for paddle in RUNTIMES:
                 try:
                     found[paddle] = outcome(model, FAMILIES[name], paddle)
                 except (AssertionError, MconvError) as e:

@@ -15,10 +15,10 @@ RECORDED = families.recorded()
 
 def test_every_family_is_recorded() -> None:
     assert list(RECORDED) == list(FAMILIES)
-    assert all(list(found) == list(families.PLACES) for found in RECORDED.values())
+    assert all(list(found) == list(families.RUNTIMES) for found in RECORDED.values())
 
 
-@pytest.mark.parametrize("paddle", families.PLACES)
+@pytest.mark.parametrize("paddle", families.RUNTIMES)
 def test_of_what_torch_exports_95_in_100_convert(paddle: str) -> None:
     verdicts = [found[paddle] for found in RECORDED.values()]
     verdicts += [found[paddle] for found in zoo.recorded().values() if paddle in found]
@@ -43,7 +43,7 @@ def test_quick() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "paddle", [pytest.param(p, marks=[pytest.mark.runtime] if p != "3.3.1" else []) for p in families.PLACES]
+    "paddle", [pytest.param(p, marks=[pytest.mark.runtime] if p != "3.3.1" else []) for p in families.RUNTIMES]
 )
 @pytest.mark.parametrize("name", FAMILIES)
 def test_families(name: str, paddle: str) -> None:

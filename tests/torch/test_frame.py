@@ -13,7 +13,7 @@ from mconv.errors import UnsupportedError, UsageError
 from mconv.torch import registry
 from mconv.torch.convert import convert, imported
 from mconv.torch.exporting import export
-from tests.torch.checks import CURRENT, Family, Place, everywhere, ints, rand, refusal
+from tests.torch.checks import CURRENT, Family, Runtime, everywhere, ints, rand, refusal
 
 
 def _core() -> list[str]:
@@ -157,11 +157,11 @@ class Half(nn.Module):
 
 
 @everywhere
-def test_16_bit_floats_are_widened(place: Place) -> None:
+def test_16_bit_floats_are_widened(runtime: Runtime) -> None:
     """Closer to the exact result than torch, which rounds after every operator: hence the tolerance."""
     Family(
         {"bfloat16": Half(torch.bfloat16), "float16": Half(torch.float16)}, [rand(2, 6)], [rand(5, 6)], tolerance=2e-2
-    ).check(place)
+    ).check(runtime)
 
 
 @pytest.mark.parametrize(("widen", "label"), [(True, "float32"), (False, "float16")])
@@ -173,12 +173,12 @@ def test_16_bit_floats_are_kept_when_asked(widen: bool, label: str) -> None:
 
 
 @everywhere
-def test_no_tensor_and_a_constant_among_the_outputs(place: Place) -> None:
+def test_no_tensor_and_a_constant_among_the_outputs(runtime: Runtime) -> None:
     Family(
         {"constant": lambda x: torch.arange(3) * 2, "weight": lambda x: torch.ones(2, 2), "sum": lambda x: x.sum()},
         [rand(2, 3)],
         [rand(4, 3)],
-    ).check(place)
+    ).check(runtime)
 
 
 def test_integers_in_and_out() -> None:

@@ -7,7 +7,7 @@ from typing import Any, Callable
 import numpy as np
 import pytest
 
-from tests.torch.checks import CURRENT, PADDLE_23, PADDLE_26, Family, Place, everywhere, places, rand
+from tests.torch.checks import CURRENT, PADDLE_23, PADDLE_26, Family, Runtime, everywhere, in_runtimes, rand
 
 torch = pytest.importorskip("torch")
 F = torch.nn.functional
@@ -94,18 +94,18 @@ def family(functions: dict[str, Callable[[Any], Any]]) -> Family:
     return Family({name: behind(f) for name, f in functions.items()}, [some], [none.astype(np.float32)])
 
 
-ROWS, WHOLE = family(BY_ROW), family(OVER_ROWS)  # exported once for all places
+ROWS, WHOLE = family(BY_ROW), family(OVER_ROWS)  # exported once for all runtimes
 
 
 @pytest.mark.slow  # a minute of exporting
 @everywhere
-def test_row_by_row(place: Place) -> None:
-    ROWS.check(place)
+def test_row_by_row(runtime: Runtime) -> None:
+    ROWS.check(runtime)
 
 
 @everywhere
-def test_over_all_rows(place: Place) -> None:
-    WHOLE.check(place)
+def test_over_all_rows(runtime: Runtime) -> None:
+    WHOLE.check(runtime)
 
 
 GRU, LSTM = torch.nn.GRU(4, 3, batch_first=True).eval(), torch.nn.LSTM(4, 3).eval()
@@ -145,6 +145,6 @@ SELECTIONS = {
 OTHERS = Family(SELECTIONS, [rand(5, 4)], [-np.abs(rand(5, 4)) - np.float32(0.1)])
 
 
-@places(CURRENT, PADDLE_26, PADDLE_23)
-def test_other_selections(place: Place) -> None:
-    OTHERS.check(place)
+@in_runtimes(CURRENT, PADDLE_26, PADDLE_23)
+def test_other_selections(runtime: Runtime) -> None:
+    OTHERS.check(runtime)

@@ -30,8 +30,8 @@ class Experts(torch.nn.Module):
         chosen = torch.nn.functional.one_hot(self.router(rows).argmax(-1), len(self.experts)).permute(1, 0)
         made = torch.zeros_like(rows)
         for expert in torch.greater(chosen.sum(-1), 0).nonzero():
-            (places,) = torch.where(chosen[expert].squeeze(0))
-            made.index_add_(0, places, self.experts[f"expert_{expert[0]}"](rows[places]))
+            (positions,) = torch.where(chosen[expert].squeeze(0))
+            made.index_add_(0, positions, self.experts[f"expert_{expert[0]}"](rows[positions]))
             made = made + self.also
         return made.reshape(x.shape)
 

@@ -14,7 +14,7 @@ from mconv.torch.ties import ties
 
 
 class Chosen(torch.nn.Module):
-    """A detector's head: the places with the highest scores, and what is there; *weight* 0 is an untrained one."""
+    """A detector's head: the positions with the highest scores, and what is there; *weight* 0 is an untrained one."""
 
     def __init__(self, weight: float) -> None:
         super().__init__()
@@ -22,8 +22,8 @@ class Chosen(torch.nn.Module):
 
     def forward(self, x: torch.Tensor) -> Any:
         scores = x.mean(-1) * self.weight
-        places = scores.topk(10, dim=1).indices
-        return x.gather(1, places.unsqueeze(-1).expand(-1, -1, x.shape[-1]))
+        positions = scores.topk(10, dim=1).indices
+        return x.gather(1, positions.unsqueeze(-1).expand(-1, -1, x.shape[-1]))
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,7 @@ def _found(name: str, paddle: str) -> str:
         if name not in _exports:
             _exports.clear()  # one at a time: they hold models
             _exports[name] = zoo.exported(name)
-        return zoo.outcome(*_exports[name], zoo.PLACES[paddle])
+        return zoo.outcome(*_exports[name], zoo.RUNTIMES[paddle])
     except UnsupportedError as e:
         return f"refused: {e.message}"
 
@@ -44,7 +44,7 @@ def test_quick(name: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "paddle", [pytest.param(p, marks=[pytest.mark.runtime] if p != "3.3.1" else []) for p in zoo.PLACES]
+    "paddle", [pytest.param(p, marks=[pytest.mark.runtime] if p != "3.3.1" else []) for p in zoo.RUNTIMES]
 )
 @pytest.mark.parametrize("name", zoo.MODELS)
 def test_zoo(name: str, paddle: str) -> None:

@@ -17,7 +17,7 @@ import numpy as np
 
 from mconv.errors import UnsupportedError
 from mconv.torch.exporting import Exported, export
-from tests.torch.checks import CURRENT, PADDLE_23, Place, check_model
+from tests.torch.checks import CURRENT, PADDLE_23, Runtime, check_model
 from tests.zoo.torch_audio import AUDIO
 from tests.zoo.torch_graphs import GRAPHS
 from tests.zoo.torch_language import LANGUAGE
@@ -27,7 +27,7 @@ from tests.zoo.torch_vision import VISION_MODELS
 
 MODELS: dict[str, Callable[[], Sample]] = {**ZOO, **MORE, **LANGUAGE, **VISION_MODELS, **AUDIO, **GRAPHS}
 RESULTS = Path(__file__).with_name("zoo_results.json")
-PLACES = {"3.3.1": CURRENT, "2.3.2": PADDLE_23}
+RUNTIMES = {"3.3.1": CURRENT, "2.3.2": PADDLE_23}
 
 
 def exported(name: str) -> tuple[Any, Exported, list[dict[str, np.ndarray]]]:
@@ -48,7 +48,7 @@ def exported(name: str) -> tuple[Any, Exported, list[dict[str, np.ndarray]]]:
     return sample.model, export(sample.model, examples, dims), sets
 
 
-def outcome(model: Any, made: Exported, sets: Sequence[dict[str, np.ndarray]], place: Place) -> str:
+def outcome(model: Any, made: Exported, sets: Sequence[dict[str, np.ndarray]], runtime: Runtime) -> str:
     """``pass``, or ``refused: …``; a wrong answer or a crash is an error of the test."""
     import torch
 
@@ -56,7 +56,7 @@ def outcome(model: Any, made: Exported, sets: Sequence[dict[str, np.ndarray]], p
         leaves = torch.utils._pytree.tree_leaves(model(**{k: torch.from_numpy(v) for k, v in sets[0].items()}))
     assert all(float(t.abs().max()) > 1e-3 for t in leaves), "the model gives nothing to compare"
     try:
-        check_model(model, made, place, sets)
+        check_model(model, made, runtime, sets)
     except UnsupportedError as e:
         return f"refused: {e.message}"
     return "pass"
@@ -78,12 +78,12 @@ def main() -> None:
         try:
             parts = exported(name)
         except UnsupportedError as e:
-            found = dict.fromkeys(PLACES, f"refused: {e.message}")
+            found = dict.fromkeys(RUNTIMES, f"refused: {e.message}")
         else:
             found = {}
-            for paddle, place in PLACES.items():
+            for paddle, runtime in RUNTIMES.items():
                 try:
-                    found[paddle] = outcome(*parts, place)
+                    found[paddle] = outcome(*parts, runtime)
                 except AssertionError as e:
                     found[paddle] = f"WRONG: {e}"
         print(name, found, f"{time.perf_counter() - start:.0f} s", flush=True)

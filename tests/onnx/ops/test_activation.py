@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tests.onnx.checks import CURRENT, PADDLE_23, Place, check_op, check_refused, everywhere, places, rand
+from tests.onnx.checks import CURRENT, PADDLE_23, Runtime, check_op, check_refused, everywhere, in_runtimes, rand
 
 EDGES = np.array([-100, -20.5, -6, -3, -1.5, -1, -0.5, -1e-6, 0, 1e-6, 0.5, 1, 1.5, 3, 6, 20.5, 100], np.float32)
 
@@ -49,47 +49,47 @@ EDGES = np.array([-100, -20.5, -6, -3, -1.5, -1, -0.5, -1e-6, 0, 1e-6, 0.5, 1, 1
     ],
     ids=lambda v: v if isinstance(v, str) else "-".join(f"{k}={x}" for k, x in v.items()),
 )
-def test_activations(place: Place, op: str, attrs: dict) -> None:
+def test_activations(runtime: Runtime, op: str, attrs: dict) -> None:
     # exp(100) is infinite in float32 and so in every runtime
     first = np.stack([EDGES, EDGES[::-1]])
-    check_op(place, op, [first], [np.concatenate([first, first / 3])], **attrs)
+    check_op(runtime, op, [first], [np.concatenate([first, first / 3])], **attrs)
 
 
 @everywhere
 @pytest.mark.parametrize("op", ["Acos", "Asin", "Atanh", "Tan"])
-def test_within_one(place: Place, op: str) -> None:
-    check_op(place, op, [rand(3, 4, low=-0.99, high=0.99)], [rand(5, 4, low=-0.99, high=0.99)])
+def test_within_one(runtime: Runtime, op: str) -> None:
+    check_op(runtime, op, [rand(3, 4, low=-0.99, high=0.99)], [rand(5, 4, low=-0.99, high=0.99)])
 
 
 @everywhere
 @pytest.mark.parametrize("op", ["Log", "Sqrt", "Reciprocal", "Acosh"])
-def test_of_positive_numbers(place: Place, op: str) -> None:
-    check_op(place, op, [rand(3, 4, low=1.01, high=99)], [rand(5, 4, low=1.01, high=99)])
+def test_of_positive_numbers(runtime: Runtime, op: str) -> None:
+    check_op(runtime, op, [rand(3, 4, low=1.01, high=99)], [rand(5, 4, low=1.01, high=99)])
 
 
 @everywhere
 @pytest.mark.parametrize("dtype", [np.float16, np.float64])
 @pytest.mark.parametrize("op", ["Relu", "Sigmoid", "Softplus", "Gelu", "Round", "Erf", "Sqrt"])
-def test_other_floats(place: Place, op: str, dtype: type) -> None:
+def test_other_floats(runtime: Runtime, op: str, dtype: type) -> None:
     x = rand(2, 5, low=0.1, high=4).astype(dtype)
-    check_op(place, op, [x], [rand(3, 5, low=0.1, high=4).astype(dtype)])
+    check_op(runtime, op, [x], [rand(3, 5, low=0.1, high=4).astype(dtype)])
 
 
 @everywhere
-def test_halves_are_rounded_to_even(place: Place) -> None:
+def test_halves_are_rounded_to_even(runtime: Runtime) -> None:
     x = np.array(
         [-3.5, -2.5, -1.5, -0.5, 0.5, 1.5, 2.5, 3.5, 0.49999997, -0.49999997, 2.4, 8388609, 4503599], np.float32
     )
-    check_op(place, "Round", [x], [np.tile(x, 2)])
+    check_op(runtime, "Round", [x], [np.tile(x, 2)])
 
 
 @everywhere
 @pytest.mark.parametrize("dtype", [np.int8, np.int32, np.int64])
 @pytest.mark.parametrize("op", ["Abs", "Neg", "Sign", "Relu"])
-def test_integers(place: Place, op: str, dtype: type) -> None:
+def test_integers(runtime: Runtime, op: str, dtype: type) -> None:
     low = np.iinfo(dtype).min
     x = np.array([[low + 1, -7, -1, 0, 1, 7, np.iinfo(dtype).max]], dtype)
-    check_op(place, op, [x], [np.repeat(x, 3, 0)])
+    check_op(runtime, op, [x], [np.repeat(x, 3, 0)])
 
 
 @everywhere
@@ -99,19 +99,19 @@ def test_integers(place: Place, op: str, dtype: type) -> None:
     ids=str,
 )
 @pytest.mark.parametrize("const", [True, False], ids=["const", "input"])
-def test_clip(place: Place, bounds: tuple, const: bool) -> None:
+def test_clip(runtime: Runtime, bounds: tuple, const: bool) -> None:
     low, high = (None if v is None else np.array(v, np.float32) for v in bounds)
     # without a bound infinity stays, or becomes the largest number: ONNX's text and its own reference differ
     x = EDGES if None in bounds else np.append(EDGES, [np.inf, -np.inf]).astype(np.float32)
-    check_op(place, "Clip", [x, low, high], [np.tile(x, 2), low, high], const=[1, 2] if const else [])
+    check_op(runtime, "Clip", [x, low, high], [np.tile(x, 2), low, high], const=[1, 2] if const else [])
 
 
 @everywhere
 @pytest.mark.parametrize("dtype", [np.int8, np.uint8, np.int32, np.int64, np.float64, np.float16])
-def test_clip_of_other_types(place: Place, dtype: type) -> None:
+def test_clip_of_other_types(runtime: Runtime, dtype: type) -> None:
     x = rand(3, 4, dtype=dtype, low=0 if dtype is np.uint8 else -9, high=9)
     low, high = np.array(2, dtype), np.array(5, dtype)
-    check_op(place, "Clip", [x, low, high], [np.tile(x, (2, 1)), low, high], const=[1, 2])
+    check_op(runtime, "Clip", [x, low, high], [np.tile(x, (2, 1)), low, high], const=[1, 2])
 
 
 def test_clip_by_rows_is_refused() -> None:
@@ -124,30 +124,30 @@ def test_clip_by_rows_is_refused() -> None:
 @everywhere
 @pytest.mark.parametrize("slope", [(1,), (3, 1, 1), (1, 1, 5), (3, 4, 5), (4, 1)], ids=str)
 @pytest.mark.parametrize("const", [True, False], ids=["const", "input"])
-def test_prelu(place: Place, slope: tuple, const: bool) -> None:
+def test_prelu(runtime: Runtime, slope: tuple, const: bool) -> None:
     s = rand(*slope)
-    check_op(place, "PRelu", [rand(2, 3, 4, 5), s], [rand(1, 3, 4, 5), s], const=[1] if const else [])
+    check_op(runtime, "PRelu", [rand(2, 3, 4, 5), s], [rand(1, 3, 4, 5), s], const=[1] if const else [])
 
 
 @everywhere
 @pytest.mark.parametrize("which", [{}, {"detect_negative": 0}, {"detect_positive": 0}], ids=str)
-def test_is_inf(place: Place, which: dict) -> None:
+def test_is_inf(runtime: Runtime, which: dict) -> None:
     x = np.array([np.inf, -np.inf, np.nan, 0, 1], np.float32)
-    check_op(place, "IsInf", [x], [np.tile(x, 2)], types=[9], **which)
+    check_op(runtime, "IsInf", [x], [np.tile(x, 2)], types=[9], **which)
 
 
 @everywhere
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
-def test_is_nan(place: Place, dtype: type) -> None:
+def test_is_nan(runtime: Runtime, dtype: type) -> None:
     x = np.array([np.inf, -np.inf, np.nan, 0, 1], dtype)
-    check_op(place, "IsNaN", [x], [np.tile(x, 2)], types=[9])
+    check_op(runtime, "IsNaN", [x], [np.tile(x, 2)], types=[9])
 
 
-@places(CURRENT, PADDLE_23)
+@in_runtimes(CURRENT, PADDLE_23)
 @pytest.mark.parametrize("opset", [7, 10, 12, 13])
-def test_dropout_keeps_everything(place: Place, opset: int) -> None:
+def test_dropout_keeps_everything(runtime: Runtime, opset: int) -> None:
     x = rand(3, 4)
-    made = check_op(place, "Dropout", [x], [rand(5, 4)], opset=opset)
+    made = check_op(runtime, "Dropout", [x], [rand(5, 4)], opset=opset)
     assert "dropout" not in [op.type for op in made.program.main.ops]
 
 
@@ -161,9 +161,9 @@ def test_dropout_that_drops_is_refused() -> None:
     check_refused(CURRENT, "Dropout", inputs, const=[1, 2], opset=13, match="at random")
 
 
-@places(CURRENT, PADDLE_23)
+@in_runtimes(CURRENT, PADDLE_23)
 @pytest.mark.parametrize("op", ["Relu", "Elu", "Selu", "HardSigmoid", "Sigmoid", "Abs", "Neg", "LeakyRelu"])
-def test_before_opset_6(place: Place, op: str) -> None:
+def test_before_opset_6(runtime: Runtime, op: str) -> None:
     x = rand(2, 5)
     from onnx.reference import ReferenceEvaluator
 
@@ -171,4 +171,4 @@ def test_before_opset_6(place: Place, op: str) -> None:
 
     expected = ReferenceEvaluator(node_model(op, [[x]], opset=6)).run(None, {"x0": x})
     attrs = {"alpha": 1.6732632, "gamma": 1.050701} if op == "Selu" else {}
-    check_op(place, op, [x], opset=1, expected=[expected], consumed_inputs=[0], **attrs)
+    check_op(runtime, op, [x], opset=1, expected=[expected], consumed_inputs=[0], **attrs)

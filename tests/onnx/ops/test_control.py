@@ -13,7 +13,7 @@ from onnx import TensorProto, helper, numpy_helper
 from mconv.errors import UnsupportedError
 from mconv.onnx.convert import convert
 from mconv.onnx.reader import OnnxModel
-from tests.onnx.checks import Place, check_model, everywhere, rand
+from tests.onnx.checks import Runtime, check_model, everywhere, rand
 
 F, L, B = TensorProto.FLOAT, TensorProto.INT64, TensorProto.BOOL
 Info = Sequence[tuple[str, int, Optional[list]]]
@@ -49,26 +49,26 @@ def choice(condition: Info, constants: Optional[dict] = None) -> onnx.ModelProto
 
 
 @everywhere
-def test_if(place: Place) -> None:
+def test_if(runtime: Runtime) -> None:
     feeds = [{"x": rand(n, 3), "c": np.array(c)} for n, c in ((2, True), (4, False), (3, True))]
-    if place.target == "2.3":  # which has no 0-d tensors to feed
+    if runtime.target == "2.3":  # which has no 0-d tensors to feed
         expected = [[-(f["x"] @ rand(3, 3))] if f["c"] else [-np.maximum(f["x"], 0)] for f in feeds]
         feeds = [{**f, "c": f["c"].reshape(1)} for f in feeds]
-        made = check_model(place, choice([("c", B, [])]), feeds, expected)
+        made = check_model(runtime, choice([("c", B, [])]), feeds, expected)
     else:
-        made = check_model(place, choice([("c", B, [])]), feeds)
+        made = check_model(runtime, choice([("c", B, [])]), feeds)
     assert operators(made).count("conditional_block") == 2
 
 
 @everywhere
 @pytest.mark.parametrize("value", [True, False])
-def test_if_constant(place: Place, value: bool) -> None:
-    made = check_model(place, choice([], {"c": np.array(value)}), [{"x": rand(2, 3)}, {"x": rand(4, 3)}])
+def test_if_constant(runtime: Runtime, value: bool) -> None:
+    made = check_model(runtime, choice([], {"c": np.array(value)}), [{"x": rand(2, 3)}, {"x": rand(4, 3)}])
     assert "conditional_block" not in operators(made)
 
 
 @everywhere
-def test_if_inside_if(place: Place) -> None:
+def test_if_inside_if(runtime: Runtime) -> None:
     inner_then = graph([node("Neg", ["x"], ["p"])], [], [("p", F, ROW)])
     inner_else = graph([node("Add", ["x", "w"], ["q"])], [], [("q", F, ROW)])
     then = graph([node("If", ["d"], ["a"], then_branch=inner_then, else_branch=inner_else)], [], [("a", F, ROW)])
@@ -82,7 +82,7 @@ def test_if_inside_if(place: Place) -> None:
     ]
     made = model(nodes, [("x", F, ["n", 3])], [("y", F, ["n", 3])], {"one": np.array(1, np.float32), "w": rand(3)})
     sets = [rand(2, 3, low=2, high=3), rand(4, 3, low=0, high=3), rand(3, 3, low=-1, high=0)]
-    check_model(place, made, [{"x": v} for v in sets])
+    check_model(runtime, made, [{"x": v} for v in sets])
 
 
 def test_if_of_two_ranks() -> None:
@@ -124,16 +124,16 @@ def counting(trips: Optional[np.ndarray], *, stop: bool = False, grow: bool = Fa
 @everywhere
 @pytest.mark.parametrize("grow", [False, True], ids=["same shape", "growing"])
 @pytest.mark.parametrize("stop", [False, True], ids=["counted", "stopped"])
-def test_loop_at_run_time(place: Place, stop: bool, grow: bool) -> None:
+def test_loop_at_run_time(runtime: Runtime, stop: bool, grow: bool) -> None:
     feeds = [{"x": rand(n, 3), "m": np.array([m])} for n, m in ((2, 3), (1, 7), (3, 1), (2, 5))]
-    made = check_model(place, counting(None, stop=stop, grow=grow), feeds)
+    made = check_model(runtime, counting(None, stop=stop, grow=grow), feeds)
     assert "while" in operators(made)
 
 
 @everywhere
 @pytest.mark.parametrize("stop", [False, True], ids=["counted", "stopped"])
-def test_loop_of_known_length(place: Place, stop: bool) -> None:
-    made = check_model(place, counting(np.array(4), stop=stop), [{"x": rand(2, 3)}, {"x": rand(1, 3)}])
+def test_loop_of_known_length(runtime: Runtime, stop: bool) -> None:
+    made = check_model(runtime, counting(np.array(4), stop=stop), [{"x": rand(2, 3)}, {"x": rand(1, 3)}])
     assert ("while" in operators(made)) == stop
 
 
@@ -144,7 +144,7 @@ def test_long_loops_stay_loops() -> None:
 
 
 @everywhere
-def test_loop_exchanges_values(place: Place) -> None:
+def test_loop_exchanges_values(runtime: Runtime) -> None:
     """Fibonacci: what one slot holds moves to the other while that is read."""
     body = graph(
         [node("Add", ["a", "b"], ["c"]), node("Identity", ["go"], ["on"]), node("Identity", ["b"], ["b1"])],
@@ -155,12 +155,12 @@ def test_loop_exchanges_values(place: Place) -> None:
     inputs = [("m", L, [1]), ("p", L, [1]), ("q", L, [1])]
     made = model([loop], inputs, [("y", L, [1]), ("z", L, [1]), ("seen", L, None)])
     feeds = [{"m": np.array([n]), "p": np.array([0]), "q": np.array([1])} for n in (1, 2, 10)]
-    check_model(place, made, feeds)
+    check_model(runtime, made, feeds)
 
 
 @everywhere
 @pytest.mark.parametrize("kind", [np.bool_, np.int8, np.float16, np.float64], ids=lambda k: np.dtype(k).name)
-def test_loop_collects_every_type(place: Place, kind: type) -> None:
+def test_loop_collects_every_type(runtime: Runtime, kind: type) -> None:
     dtype = helper.np_dtype_to_tensor_dtype(np.dtype(kind))
     body = graph(
         [node("Cast", ["i"], ["v"], to=dtype), node("Identity", ["go"], ["on"])],
@@ -169,7 +169,7 @@ def test_loop_collects_every_type(place: Place, kind: type) -> None:
     )
     made = model([node("Loop", ["m", ""], ["y"], body=body)], [("m", L, [1])], [("y", dtype, None)])
     feeds = [{"m": np.array([n])} for n in (3, 5)]
-    check_model(place, made, feeds, expected=[[np.arange(n).astype(kind)] for n in (3, 5)])
+    check_model(runtime, made, feeds, expected=[[np.arange(n).astype(kind)] for n in (3, 5)])
 
 
 def test_loop_without_end() -> None:
@@ -209,18 +209,18 @@ def scanning(length: Any, **attrs: Any) -> onnx.ModelProto:
     ],
     ids=str,
 )
-def test_scan(place: Place, length: Any, attrs: dict) -> None:
+def test_scan(runtime: Runtime, length: Any, attrs: dict) -> None:
     axis = attrs.get("scan_input_axes", [0])[0]
     feeds = []
     for n, size in ((3, 4), (2, 4 if length == 4 else 6)):
         x = rand(size, n)
         feeds.append({"s0": rand(n), "x": x if axis == 0 else np.ascontiguousarray(x.T)})
-    made = check_model(place, scanning(length, **attrs), feeds)
+    made = check_model(runtime, scanning(length, **attrs), feeds)
     assert ("while" in operators(made)) == (length != 4)
 
 
 @everywhere
-def test_squeeze_where_a_size_is_one(place: Place) -> None:
+def test_squeeze_where_a_size_is_one(runtime: Runtime) -> None:
     """``x.squeeze(1)`` of a scripted module, whose size only the run knows: the graph behind wants it squeezed."""
     then = graph([node("Squeeze", ["cut", "axis"], ["a"])], [], [("a", F, None)])
     other = graph([node("Identity", ["cut"], ["b"])], [], [("b", F, None)])
@@ -235,7 +235,7 @@ def test_squeeze_where_a_size_is_one(place: Place) -> None:
     constants = {"axis": np.array([1]), "zero": np.array([0]), "w": rand(3, 2)}
     made = model(nodes, [("x", F, ["b", "t", 3]), ("n", L, [1])], [("y", F, None)], constants)
     feeds = [{"x": rand(b, t, 3), "n": np.array([1])} for b, t in ((2, 5), (4, 3))]
-    imported = check_model(place, made, feeds)
+    imported = check_model(runtime, made, feeds)
     assert any("'cut'" in note and "is taken to be 1" in note for note in imported.notes)
 
 

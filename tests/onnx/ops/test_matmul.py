@@ -13,13 +13,13 @@ from mconv.program.dtypes import DType
 from tests.onnx.checks import (
     CURRENT,
     PADDLE_23,
-    Place,
+    Runtime,
     check_model,
     check_op,
     everywhere,
     graph_model,
+    in_runtimes,
     ints,
-    places,
     rand,
 )
 
@@ -38,28 +38,35 @@ from tests.onnx.checks import (
     ids=str,
 )
 @pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int64, np.int32])
-def test_matmul(place: Place, shapes: tuple, dtype: type) -> None:
+def test_matmul(runtime: Runtime, shapes: tuple, dtype: type) -> None:
     a, b, c, d = (rand(*s, dtype=dtype, high=9, seed=i) for i, s in enumerate(shapes))
-    check_op(place, "MatMul", [a, b], [c, d], expected=[[np.matmul(a, b)], [np.matmul(c, d)]])
+    check_op(runtime, "MatMul", [a, b], [c, d], expected=[[np.matmul(a, b)], [np.matmul(c, d)]])
 
 
 @everywhere
 @pytest.mark.parametrize("trans", [(0, 0), (1, 0), (0, 1), (1, 1)], ids=str)
 @pytest.mark.parametrize("bias", [(), (4,), (1, 4), None], ids=str)
 @pytest.mark.parametrize("const", [True, False], ids=["const", "input"])
-def test_gemm(place: Place, trans: tuple, bias: tuple, const: bool) -> None:
+def test_gemm(runtime: Runtime, trans: tuple, bias: tuple, const: bool) -> None:
     ws = rand(*((4, 3) if trans[1] else (3, 4)), seed=1)
     c = [] if bias is None else [rand(*bias, seed=2)]
     sets = [[rand(*((3, n) if trans[0] else (n, 3))), ws, *c] for n in (2, 5)]
     check_op(
-        place, "Gemm", *sets, transA=trans[0], transB=trans[1], alpha=0.5, beta=2.0, const=[1, 2] if const and c else []
+        runtime,
+        "Gemm",
+        *sets,
+        transA=trans[0],
+        transB=trans[1],
+        alpha=0.5,
+        beta=2.0,
+        const=[1, 2] if const and c else [],
     )
 
 
 @everywhere
 @pytest.mark.parametrize("inner", [(1, 1), (1, 4)], ids=["one", "may-be-one"])
 @pytest.mark.parametrize(("view", "rows"), [("gemm", 33), ("transposed", 34), ("reshaped", 35)])
-def test_one_product_per_element(place: Place, inner: tuple, view: str, rows: int) -> None:
+def test_one_product_per_element(runtime: Runtime, inner: tuple, view: str, rows: int) -> None:
     """A right operand of one row, as a column in memory: Paddle 3.3.1's oneDNN (3.6.2) reads what lies behind it.
 
     It keeps what it prepares for a size, right or wrong: each case has its own.
@@ -78,14 +85,14 @@ def test_one_product_per_element(place: Place, inner: tuple, view: str, rows: in
     feeds = [{"x": a, **({"flat": b.reshape(6, rows, -1)} if view == "reshaped" else {"y": b})} for a, b in zip(x, y)]
     inputs = {name: [feed[name] for feed in feeds] for name in feeds[0]}
     constants = {"shape": np.array([2, 3, rows, -1])} if view == "reshaped" else {}
-    check_model(place, graph_model(nodes, inputs, ["z"], constants=constants), feeds, expected)
+    check_model(runtime, graph_model(nodes, inputs, ["z"], constants=constants), feeds, expected)
 
 
-@places(CURRENT, PADDLE_23)
+@in_runtimes(CURRENT, PADDLE_23)
 @pytest.mark.parametrize("opset", [1, 6])
-def test_gemm_before_opset_7(place: Place, opset: int) -> None:
+def test_gemm_before_opset_7(runtime: Runtime, opset: int) -> None:
     a, b, c = rand(2, 3), rand(3, 4, seed=1), rand(4, seed=2)
-    check_op(place, "Gemm", [a, b, c], opset=opset, broadcast=1, expected=[[a @ b + c]])
+    check_op(runtime, "Gemm", [a, b, c], opset=opset, broadcast=1, expected=[[a @ b + c]])
 
 
 @everywhere
@@ -111,9 +118,11 @@ def test_gemm_before_opset_7(place: Place, opset: int) -> None:
     ],
     ids=lambda v: v if isinstance(v, str) else "",
 )
-def test_einsum(place: Place, equation: str, shapes: list, more: list) -> None:
+def test_einsum(runtime: Runtime, equation: str, shapes: list, more: list) -> None:
     sets = [[rand(*s, seed=i) for i, s in enumerate(group)] for group in (shapes, more)]
-    check_op(place, "Einsum", *sets, equation=equation, expected=[[np.asarray(np.einsum(equation, *s))] for s in sets])
+    check_op(
+        runtime, "Einsum", *sets, equation=equation, expected=[[np.asarray(np.einsum(equation, *s))] for s in sets]
+    )
 
 
 @pytest.mark.parametrize(
@@ -137,7 +146,7 @@ def test_einsum_that_makes_no_sense(equation: str, reason: str) -> None:
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("ignore", [None, 1, -1], ids=str)
 @pytest.mark.parametrize("more", [(), (2, 3)], ids=str)
-def test_losses(place: Place, op: str, reduction: str, weighted: bool, ignore: int, more: tuple) -> None:
+def test_losses(runtime: Runtime, op: str, reduction: str, weighted: bool, ignore: int, more: tuple) -> None:
     sets = []
     for n in (3, 5):
         labels = ints(n, *more, low=0, high=3)
@@ -145,10 +154,10 @@ def test_losses(place: Place, op: str, reduction: str, weighted: bool, ignore: i
             labels[0] = -1
         sets.append([rand(n, 4, *more), labels, *([rand(4, low=0.1, seed=1)] if weighted else [])])
     given = {} if ignore is None else {"ignore_index": ignore}
-    check_op(place, op, *sets, reduction=reduction, types=[1], **given)
+    check_op(runtime, op, *sets, reduction=reduction, types=[1], **given)
 
 
 @everywhere
-def test_loss_with_log_probabilities(place: Place) -> None:
+def test_loss_with_log_probabilities(runtime: Runtime) -> None:
     sets = [[rand(n, 4, 2), ints(n, 2, low=0, high=3)] for n in (3, 5)]
-    check_op(place, "SoftmaxCrossEntropyLoss", *sets, outputs=2)
+    check_op(runtime, "SoftmaxCrossEntropyLoss", *sets, outputs=2)

@@ -12,7 +12,7 @@ from mconv.onnx.reader import OnnxModel
 from tests.onnx.checks import CURRENT, check_op, check_refused, everywhere, node_model, rand
 
 IMAGES = [rand(2, 1, 4, 5), rand(1, 1, 5, 3)]
-_seen: dict[str, list[list[np.ndarray]]] = {}  # ONNX's evaluator is slow, and places share what it says
+_seen: dict[str, list[list[np.ndarray]]] = {}  # ONNX's evaluator is slow, and runtimes share what it says
 WAYS = ["half_pixel", "pytorch_half_pixel", "align_corners", "asymmetric"]
 SCALES = [(2.0, 3.0), (0.5, 0.5), (1.5, 2.25), (0.6, 1.0)]
 
@@ -33,98 +33,98 @@ def by_definition(op: str, sets, **how):
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("mode", ["linear", "cubic"])
 @pytest.mark.parametrize("scales", SCALES, ids=str)
-def test_scales(place, mode, way, scales):
+def test_scales(runtime, mode, way, scales):
     """Known scales, sizes known at run time only."""
     sets = [[x, None, np.array([1, 1, *scales], np.float32)] for x in IMAGES]
     how = {"const": (2,), "mode": mode, "coordinate_transformation_mode": way}
     # what a single row is taken from, ONNX's text and onnxruntime see alike, its evaluator does not
     expected = None if way == "pytorch_half_pixel" else by_definition("Resize", sets, **how)
-    check_op(place, "Resize", *sets, expected=expected, **how)
+    check_op(runtime, "Resize", *sets, expected=expected, **how)
 
 
 @everywhere
 @pytest.mark.parametrize("way", ["half_pixel", "asymmetric", "align_corners"])
 @pytest.mark.parametrize("rounding", ["round_prefer_floor", "round_prefer_ceil", "floor", "ceil"])
 @pytest.mark.parametrize("scales", SCALES, ids=str)
-def test_nearest(place, way, rounding, scales):
+def test_nearest(runtime, way, rounding, scales):
     # 5 rows times 0.6 are 3 only as long as nobody rounds, and a row is taken by the last bit of it
     scales = [0.61 if s == 0.6 and way == "align_corners" else s for s in scales]
     sets = [[x, None, np.array([1, 1, *scales], np.float32)] for x in IMAGES]
     how = {"const": (2,), "mode": "nearest", "coordinate_transformation_mode": way, "nearest_mode": rounding}
-    check_op(place, "Resize", *sets, expected=by_definition("Resize", sets, **how), **how)
+    check_op(runtime, "Resize", *sets, expected=by_definition("Resize", sets, **how), **how)
 
 
 @everywhere
 @pytest.mark.parametrize("mode", ["nearest", "linear", "cubic"])
 @pytest.mark.parametrize("way", WAYS)
-def test_known_sizes(place, mode, way):
+def test_known_sizes(runtime, mode, way):
     sets = [[x, None, None, np.array([1, 2, 7, 8], np.int64)] for x in (rand(1, 2, 4, 5), rand(1, 2, 3, 5))]
     how = {"const": (3,), "mode": mode, "coordinate_transformation_mode": way}
-    check_op(place, "Resize", *sets, expected=by_definition("Resize", sets, **how), **how)
+    check_op(runtime, "Resize", *sets, expected=by_definition("Resize", sets, **how), **how)
 
 
 @everywhere
 @pytest.mark.parametrize("mode", ["nearest", "linear", "cubic"])
-def test_sizes_at_run_time(place, mode):
+def test_sizes_at_run_time(runtime, mode):
     sets = [[x, None, None, np.array([*x.shape[:2], 5 + i, 8], np.int64)] for i, x in enumerate(IMAGES)]
-    check_op(place, "Resize", *sets, expected=by_definition("Resize", sets, mode=mode), mode=mode)
+    check_op(runtime, "Resize", *sets, expected=by_definition("Resize", sets, mode=mode), mode=mode)
 
 
 @everywhere
 @pytest.mark.parametrize("mode", ["nearest", "linear", "cubic"])
-def test_scales_at_run_time(place, mode):
+def test_scales_at_run_time(runtime, mode):
     sets = [[x, None, np.array([1, 1, 1.5 + i, 0.7], np.float32)] for i, x in enumerate(IMAGES)]
-    check_op(place, "Resize", *sets, expected=by_definition("Resize", sets, mode=mode), mode=mode)
+    check_op(runtime, "Resize", *sets, expected=by_definition("Resize", sets, mode=mode), mode=mode)
 
 
 @everywhere
 @pytest.mark.parametrize("mode", ["linear", "cubic"])
 @pytest.mark.parametrize("outside", [0, 1])
-def test_antialias(place, mode, outside):
+def test_antialias(runtime, mode, outside):
     sets = [[x, None, np.array([1, 1, 0.6, 0.45], np.float32)] for x in IMAGES]
     how = {"const": (2,), "mode": mode, "antialias": 1, "exclude_outside": outside}
-    check_op(place, "Resize", *sets, expected=by_definition("Resize", sets, **how), **how)
+    check_op(runtime, "Resize", *sets, expected=by_definition("Resize", sets, **how), **how)
 
 
 @everywhere
 @pytest.mark.parametrize("policy", ["not_larger", "not_smaller"])
-def test_aspect_ratio(place, policy):
+def test_aspect_ratio(runtime, policy):
     sets = [[x, None, None, np.array([9, 8], np.int64)] for x in (rand(1, 1, 6, 7), rand(2, 1, 6, 7))]
     how = {"const": (3,), "mode": "linear", "axes": [2, 3], "keep_aspect_ratio_policy": policy}
-    check_op(place, "Resize", *sets, expected=by_definition("Resize", sets, **how), **how)
+    check_op(runtime, "Resize", *sets, expected=by_definition("Resize", sets, **how), **how)
 
 
 @everywhere
-def test_crop(place):
+def test_crop(runtime):
     roi = np.array([0.2, 0.1, 0.9, 1.2], np.float32)
     sets = [[x, roi, None, np.array([4, 5], np.int64)] for x in (rand(1, 1, 6, 7), rand(2, 1, 6, 7))]
     way = {"coordinate_transformation_mode": "tf_crop_and_resize", "extrapolation_value": 7.0}
     how = {"const": (1, 3), "mode": "linear", "axes": [2, 3], **way}
-    check_op(place, "Resize", *sets, expected=by_definition("Resize", sets, **how), **how)
+    check_op(runtime, "Resize", *sets, expected=by_definition("Resize", sets, **how), **how)
 
 
 @everywhere
 @pytest.mark.parametrize("k", [1, 3])
 @pytest.mark.parametrize("mode", ["nearest", "linear"])
-def test_other_ranks(place, k, mode):
+def test_other_ranks(runtime, k, mode):
     sets = [[x, None, np.array([1, 1, *[2.0] * k], np.float32)] for x in (rand(2, 1, *[2] * k), rand(1, 1, *[3] * k))]
     check_op(
-        place, "Resize", *sets, expected=by_definition("Resize", sets, const=(2,), mode=mode), const=(2,), mode=mode
+        runtime, "Resize", *sets, expected=by_definition("Resize", sets, const=(2,), mode=mode), const=(2,), mode=mode
     )
 
 
 @everywhere
 @pytest.mark.parametrize("op, opset", [("Upsample", 9), ("Resize", 10)])
 @pytest.mark.parametrize("mode", ["nearest", "linear"])
-def test_before_opset_11(place, op, opset, mode):
+def test_before_opset_11(runtime, op, opset, mode):
     sets = [[x, np.array([1, 1, 2, 3], np.float32)] for x in IMAGES]
-    check_op(place, op, *sets, opset=opset, mode=mode, const=(1,))
+    check_op(runtime, op, *sets, opset=opset, mode=mode, const=(1,))
 
 
 @everywhere
-def test_nearest_of_integers(place):
+def test_nearest_of_integers(runtime):
     sets = [[rand(1, 2, 4, 4, dtype=np.uint8, low=0, high=255), None, np.array([1, 1, 2, 2], np.float32)]]
-    check_op(place, "Resize", *sets, const=(2,), mode="nearest")
+    check_op(runtime, "Resize", *sets, const=(2,), mode="nearest")
 
 
 def test_linear_of_integers():

@@ -31,9 +31,9 @@ def layer(op, direction="forward", *, lengths=False, states=False, bias=True, pe
     return sets
 
 
-def check(place, op, sets, **attrs):
+def check(runtime, op, sets, **attrs):
     const = tuple(i for i in (1, 2, 3, 7) if i < len(sets[0]) and sets[0][i] is not None)
-    check_op(place, op, *sets, const=const, outputs=3 if op == "LSTM" else 2, hidden_size=HIDDEN, **attrs)
+    check_op(runtime, op, *sets, const=const, outputs=3 if op == "LSTM" else 2, hidden_size=HIDDEN, **attrs)
 
 
 @everywhere
@@ -41,47 +41,47 @@ def check(place, op, sets, **attrs):
 @pytest.mark.parametrize("op", list(GATES))
 @pytest.mark.parametrize("lengths", [False, True])
 @pytest.mark.parametrize("states", [False, True])
-def test_layer(place, op, direction, lengths, states):
+def test_layer(runtime, op, direction, lengths, states):
     attrs = {"linear_before_reset": 1} if op == "GRU" else {}
-    check(place, op, layer(op, direction, lengths=lengths, states=states), direction=direction, **attrs)
+    check(runtime, op, layer(op, direction, lengths=lengths, states=states), direction=direction, **attrs)
 
 
 @everywhere
 @pytest.mark.parametrize("direction", ["forward", "reverse", "bidirectional"])
 @pytest.mark.parametrize("lengths", [False, True])
-def test_reset_before_product(place, direction, lengths):
+def test_reset_before_product(runtime, direction, lengths):
     """ONNX's default GRU, which Paddle's operator is not."""
-    check(place, "GRU", layer("GRU", direction, lengths=lengths, states=True), direction=direction)
+    check(runtime, "GRU", layer("GRU", direction, lengths=lengths, states=True), direction=direction)
 
 
 @everywhere
 @pytest.mark.parametrize("lengths", [False, True])
-def test_unrolled(place, lengths):
+def test_unrolled(runtime, lengths):
     sizes = [(5, 2), (5, 3)]
-    check(place, "GRU", layer("GRU", "bidirectional", lengths=lengths, sizes=sizes), direction="bidirectional")
+    check(runtime, "GRU", layer("GRU", "bidirectional", lengths=lengths, sizes=sizes), direction="bidirectional")
 
 
 @everywhere
 @pytest.mark.parametrize("direction", ["forward", "bidirectional"])
-def test_peephole(place, direction):
-    check(place, "LSTM", layer("LSTM", direction, peephole=True, states=True), direction=direction)
+def test_peephole(runtime, direction):
+    check(runtime, "LSTM", layer("LSTM", direction, peephole=True, states=True), direction=direction)
 
 
 @everywhere
 @pytest.mark.parametrize("op", list(GATES))
-def test_clip(place, op):
-    check(place, op, layer(op), clip=0.3)
+def test_clip(runtime, op):
+    check(runtime, op, layer(op), clip=0.3)
 
 
 @everywhere
 @pytest.mark.parametrize("op", list(GATES))
-def test_without_bias(place, op):
-    check(place, op, layer(op, bias=False))
+def test_without_bias(runtime, op):
+    check(runtime, op, layer(op, bias=False))
 
 
 @everywhere
-def test_input_forget(place):
-    check(place, "LSTM", layer("LSTM"), input_forget=1)
+def test_input_forget(runtime):
+    check(runtime, "LSTM", layer("LSTM"), input_forget=1)
 
 
 @everywhere
@@ -97,10 +97,10 @@ def test_input_forget(place):
     ],
     ids=str,
 )
-def test_activations(place, op, names, numbers):
-    check(place, op, layer(op), activations=names, **numbers)
+def test_activations(runtime, op, names, numbers):
+    check(runtime, op, layer(op), activations=names, **numbers)
 
 
 @everywhere
-def test_weights_at_run_time(place):
-    check_op(place, "LSTM", *layer("LSTM", "bidirectional"), outputs=3, hidden_size=HIDDEN, direction="bidirectional")
+def test_weights_at_run_time(runtime):
+    check_op(runtime, "LSTM", *layer("LSTM", "bidirectional"), outputs=3, hidden_size=HIDDEN, direction="bidirectional")

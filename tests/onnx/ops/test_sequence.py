@@ -11,7 +11,7 @@ from onnx import TensorProto, helper
 from mconv.errors import UnsupportedError
 from mconv.onnx.convert import convert
 from mconv.onnx.reader import OnnxModel
-from tests.onnx.checks import CURRENT, PADDLE_23, Place, check_model, graph_model, places, rand
+from tests.onnx.checks import CURRENT, PADDLE_23, Runtime, check_model, graph_model, in_runtimes, rand
 
 node = helper.make_node
 THREE = ["a", "b", "c"]
@@ -21,25 +21,25 @@ def feeds(*sizes: int) -> list[dict[str, np.ndarray]]:
     return [{n: rand(s, 3, seed=i) for i, n in enumerate(THREE)} for s in sizes]
 
 
-def check(place: Place, nodes: list, outputs: list[str], **constants: Any) -> None:
+def check(runtime: Runtime, nodes: list, outputs: list[str], **constants: Any) -> None:
     sets = feeds(2, 4)
     inputs = {n: [s[n] for s in sets] for n in THREE}
-    check_model(place, graph_model(nodes, inputs, outputs, constants=constants), sets)
+    check_model(runtime, graph_model(nodes, inputs, outputs, constants=constants), sets)
 
 
-@places(CURRENT, PADDLE_23)
+@in_runtimes(CURRENT, PADDLE_23)
 @pytest.mark.parametrize("new_axis", [0, 1])
 @pytest.mark.parametrize("axis", [0, 1, -1])
-def test_concat_from_sequence(place: Place, axis: int, new_axis: int) -> None:
+def test_concat_from_sequence(runtime: Runtime, axis: int, new_axis: int) -> None:
     nodes = [
         node("SequenceConstruct", THREE, ["s"]),
         node("ConcatFromSequence", ["s"], ["y"], axis=axis, new_axis=new_axis),
     ]
-    check(place, nodes, ["y"])
+    check(runtime, nodes, ["y"])
 
 
-@places(CURRENT, PADDLE_23)
-def test_inserted_erased_and_taken(place: Place) -> None:
+@in_runtimes(CURRENT, PADDLE_23)
+def test_inserted_erased_and_taken(runtime: Runtime) -> None:
     nodes = [
         node("SequenceEmpty", [], ["s0"]),
         node("SequenceInsert", ["s0", "a"], ["s1"]),
@@ -50,12 +50,12 @@ def test_inserted_erased_and_taken(place: Place) -> None:
         node("SequenceAt", ["s4", "zero"], ["z"]),
         node("SequenceLength", ["s4"], ["n"]),
     ]
-    check(place, nodes, ["y", "z"], zero=np.array(0), last=np.array(-1))
+    check(runtime, nodes, ["y", "z"], zero=np.array(0), last=np.array(-1))
 
 
-@places(CURRENT, PADDLE_23)
+@in_runtimes(CURRENT, PADDLE_23)
 @pytest.mark.parametrize(("split", "keepdims"), [(None, 0), (None, 1), (2, 1), ([1, 2], 1)])
-def test_split_to_sequence(place: Place, split: Any, keepdims: int) -> None:
+def test_split_to_sequence(runtime: Runtime, split: Any, keepdims: int) -> None:
     constants = {"zero": np.array(0), "last": np.array(-1)}
     extra = []
     if split is not None:
@@ -65,7 +65,7 @@ def test_split_to_sequence(place: Place, split: Any, keepdims: int) -> None:
         node("SequenceAt", ["s", "last"], ["y"]),
         node("SequenceAt", ["s", "zero"], ["z"]),
     ]
-    check(place, nodes, ["y", "z"], **constants)
+    check(runtime, nodes, ["y", "z"], **constants)
 
 
 def test_a_sequence_is_no_tensor() -> None:
@@ -84,8 +84,8 @@ def test_output_of_a_sequence() -> None:
         convert(OnnxModel(helper.make_model(graph)), "3")
 
 
-@places(CURRENT)
-def test_optional_of_a_tensor(place: Place) -> None:
+@in_runtimes(CURRENT)
+def test_optional_of_a_tensor(runtime: Runtime) -> None:
     nodes = [
         node("Optional", ["a"], ["o"]),
         node("OptionalHasElement", ["o"], ["has"]),
@@ -95,4 +95,4 @@ def test_optional_of_a_tensor(place: Place) -> None:
     sets = feeds(2, 4)
     model = graph_model(nodes, {n: [s[n] for s in sets] for n in ("a", "b")}, ["y", "has"], kinds=[1, 9])
     expected = [[s["a"] + s["b"], np.array(True)] for s in sets]
-    check_model(place, model, [{n: s[n] for n in ("a", "b")} for s in sets], expected)
+    check_model(runtime, model, [{n: s[n] for n in ("a", "b")} for s in sets], expected)

@@ -11,13 +11,13 @@ from onnx import helper
 from tests.onnx.checks import (
     CURRENT,
     PADDLE_23,
-    Place,
+    Runtime,
     check_model,
     check_op,
     check_refused,
     everywhere,
     graph_model,
-    places,
+    in_runtimes,
     rand,
 )
 
@@ -31,38 +31,38 @@ def vec(*numbers: int) -> np.ndarray:
 @everywhere
 @pytest.mark.parametrize("dtype", [np.float32, np.int64, np.bool_, np.int8, np.float16])
 @pytest.mark.parametrize("axis", [0, 1, -1])
-def test_concat(place: Place, axis: int, dtype: type) -> None:
+def test_concat(runtime: Runtime, axis: int, dtype: type) -> None:
     second = [(2, 3), (4, 3)] if axis == 0 else [(2, 5), (4, 5)]
     sets = [[rand(n, 3, dtype=dtype), rand(*s, dtype=dtype, seed=1)] for n, s in zip((2, 4), second)]
-    check_op(place, "Concat", *sets, axis=axis)
+    check_op(runtime, "Concat", *sets, axis=axis)
 
 
 @everywhere
 @pytest.mark.parametrize("const", [[0], [1], [0, 2], [0, 1]], ids=str)
-def test_concat_with_constants(place: Place, const: list) -> None:
+def test_concat_with_constants(runtime: Runtime, const: list) -> None:
     """A constant first operand crashes a pass of every release unless it goes through an operator."""
     three = [rand(2, 3, seed=i) for i in range(3)]
-    check_op(place, "Concat", three, [rand(2, 3, seed=i) if i in const else rand(2, 3, seed=9) for i in range(3)],
+    check_op(runtime, "Concat", three, [rand(2, 3, seed=i) if i in const else rand(2, 3, seed=9) for i in range(3)],
              axis=1, const=const)  # fmt: skip
 
 
 @everywhere
 @pytest.mark.parametrize("const", [[], [1]], ids=["input", "constant"])
-def test_split_by_sizes(place: Place, const: list) -> None:
-    check_op(place, "Split", [rand(6, 4), vec(1, 2, 3)], [rand(6, 5), vec(1, 2, 3)], outputs=3, axis=0, const=const)
+def test_split_by_sizes(runtime: Runtime, const: list) -> None:
+    check_op(runtime, "Split", [rand(6, 4), vec(1, 2, 3)], [rand(6, 5), vec(1, 2, 3)], outputs=3, axis=0, const=const)
 
 
 @everywhere
-def test_split_evenly(place: Place) -> None:
-    check_op(place, "Split", [rand(6, 4)], [rand(9, 4)], outputs=3, axis=0, opset=13)
-    check_op(place, "Split", [rand(6, 4)], [rand(6, 8)], outputs=2, axis=-1, opset=11)
-    check_op(place, "Split", [rand(6, 4)], opset=11, outputs=2, axis=1, split=[1, 3])
+def test_split_evenly(runtime: Runtime) -> None:
+    check_op(runtime, "Split", [rand(6, 4)], [rand(9, 4)], outputs=3, axis=0, opset=13)
+    check_op(runtime, "Split", [rand(6, 4)], [rand(6, 8)], outputs=2, axis=-1, opset=11)
+    check_op(runtime, "Split", [rand(6, 4)], opset=11, outputs=2, axis=1, split=[1, 3])
 
 
 @everywhere
-def test_split_unevenly(place: Place) -> None:
-    check_op(place, "Split", [rand(7, 4)], [rand(7, 5)], outputs=3, axis=0, num_outputs=3)
-    check_op(place, "Split", [rand(7, 4)], [rand(8, 4)], outputs=3, axis=0, num_outputs=3)
+def test_split_unevenly(runtime: Runtime) -> None:
+    check_op(runtime, "Split", [rand(7, 4)], [rand(7, 5)], outputs=3, axis=0, num_outputs=3)
+    check_op(runtime, "Split", [rand(7, 4)], [rand(8, 4)], outputs=3, axis=0, num_outputs=3)
 
 
 SLICES = [
@@ -80,34 +80,34 @@ SLICES = [
 
 @everywhere
 @pytest.mark.parametrize("bounds", SLICES, ids=str)
-def test_slice_by_constants(place: Place, bounds: tuple) -> None:
+def test_slice_by_constants(runtime: Runtime, bounds: tuple) -> None:
     extra = [vec(*v) for v in bounds]
-    check_op(place, "Slice", [rand(4, 6), *extra], [rand(7, 9), *extra], const=[1, 2, 3, 4])
+    check_op(runtime, "Slice", [rand(4, 6), *extra], [rand(7, 9), *extra], const=[1, 2, 3, 4])
 
 
 @everywhere
 @pytest.mark.parametrize("bounds", SLICES, ids=str)
 @pytest.mark.parametrize("const", [[3, 4], [4], []], ids=["bounds", "axes", "everything"])
-def test_slice_at_run_time(place: Place, bounds: tuple, const: list) -> None:
+def test_slice_at_run_time(runtime: Runtime, bounds: tuple, const: list) -> None:
     extra = [vec(*v) for v in bounds]
-    check_op(place, "Slice", [rand(4, 6), *extra], [rand(7, 9), *extra], const=const)
+    check_op(runtime, "Slice", [rand(4, 6), *extra], [rand(7, 9), *extra], const=const)
 
 
 @everywhere
 @pytest.mark.parametrize("dtype", [np.int8, np.int64, np.bool_, np.float16, np.float64])
-def test_slice_types(place: Place, dtype: type) -> None:
+def test_slice_types(runtime: Runtime, dtype: type) -> None:
     x = rand(4, 6, dtype=dtype)
-    check_op(place, "Slice", [x, vec(1), vec(4), vec(1), vec(2)], const=[1, 2, 3, 4])
-    check_op(place, "Slice", [x, vec(-1), vec(SMALL), vec(1), vec(-1)], const=[1, 2, 3, 4])
+    check_op(runtime, "Slice", [x, vec(1), vec(4), vec(1), vec(2)], const=[1, 2, 3, 4])
+    check_op(runtime, "Slice", [x, vec(-1), vec(SMALL), vec(1), vec(-1)], const=[1, 2, 3, 4])
 
 
 @everywhere
-def test_slice_opset_1(place: Place) -> None:
-    check_op(place, "Slice", [rand(4, 6)], [rand(7, 6)], opset=7, starts=[1, -2], ends=[BIG, 100])
+def test_slice_opset_1(runtime: Runtime) -> None:
+    check_op(runtime, "Slice", [rand(4, 6)], [rand(7, 6)], opset=7, starts=[1, -2], ends=[BIG, 100])
 
 
 @everywhere
-def test_slice_ends_from_a_shape(place: Place) -> None:
+def test_slice_ends_from_a_shape(runtime: Runtime) -> None:
     """A causal mask's corner: the slice's end is another input's size."""
     nodes = [
         helper.make_node("Shape", ["x"], ["s"], start=1, end=2),
@@ -117,7 +117,7 @@ def test_slice_ends_from_a_shape(place: Place) -> None:
     constants = {"table": rand(1, 16), "zero": vec(0), "axis": vec(1)}
     sets = [{"x": rand(2, 5)}, {"x": rand(3, 9)}]
     inputs = {"x": [s["x"] for s in sets]}
-    check_model(place, graph_model(nodes, inputs, ["z"], constants=constants), sets)
+    check_model(runtime, graph_model(nodes, inputs, ["z"], constants=constants), sets)
 
 
 PADS: list[tuple[str, list[int]]] = [
@@ -134,44 +134,44 @@ PADS: list[tuple[str, list[int]]] = [
 @everywhere
 @pytest.mark.parametrize(("mode", "pads"), PADS, ids=str)
 @pytest.mark.parametrize("const", [[1], []], ids=["constant", "input"])
-def test_pad(place: Place, mode: str, pads: list, const: list) -> None:
+def test_pad(runtime: Runtime, mode: str, pads: list, const: list) -> None:
     sets = [[rand(3, 4), vec(*pads)], [rand(5, 6), vec(*pads)]]
-    check_op(place, "Pad", *sets, mode=mode, const=const)
+    check_op(runtime, "Pad", *sets, mode=mode, const=const)
 
 
 @everywhere
 @pytest.mark.parametrize("mode", ["constant", "reflect", "edge"])
-def test_pad_images(place: Place, mode: str) -> None:
+def test_pad_images(runtime: Runtime, mode: str) -> None:
     pads = vec(0, 0, 1, 2, 0, 0, 2, 1)
-    check_op(place, "Pad", [rand(2, 3, 5, 6), pads], [rand(1, 3, 7, 8), pads], mode=mode, const=[1])
+    check_op(runtime, "Pad", [rand(2, 3, 5, 6), pads], [rand(1, 3, 7, 8), pads], mode=mode, const=[1])
 
 
 @everywhere
 @pytest.mark.parametrize("shape", [(2, 3, 4, 5), (2, 1, 3, 2, 3, 2)], ids=str)
-def test_pad_every_dimension(place: Place, shape: tuple) -> None:
+def test_pad_every_dimension(runtime: Runtime, shape: tuple) -> None:
     pads = vec(*range(len(shape)), *[1] * len(shape))
-    check_op(place, "Pad", [rand(*shape), pads, np.array(2.5, np.float32)], const=[1, 2])
+    check_op(runtime, "Pad", [rand(*shape), pads, np.array(2.5, np.float32)], const=[1, 2])
 
 
 @everywhere
 @pytest.mark.parametrize("dtype", [np.int8, np.int32, np.int64, np.bool_, np.float16, np.float64])
-def test_pad_types(place: Place, dtype: type) -> None:
+def test_pad_types(runtime: Runtime, dtype: type) -> None:
     x, value = rand(2, 3, dtype=dtype), np.array(1, dtype)
-    check_op(place, "Pad", [x, vec(1, 0, 0, 2), value], const=[1, 2])
-    check_op(place, "Pad", [x, vec(1, 0, 0, 2), value], const=[1])
+    check_op(runtime, "Pad", [x, vec(1, 0, 0, 2), value], const=[1, 2])
+    check_op(runtime, "Pad", [x, vec(1, 0, 0, 2), value], const=[1])
 
 
 @everywhere
-def test_pad_with_a_number_that_no_float_holds(place: Place) -> None:
+def test_pad_with_a_number_that_no_float_holds(runtime: Runtime) -> None:
     value = np.array(2**53 + 1, np.int64)
-    check_op(place, "Pad", [rand(2, 3, dtype=np.int64), vec(1, 0, 0, 2), value], const=[1, 2])
+    check_op(runtime, "Pad", [rand(2, 3, dtype=np.int64), vec(1, 0, 0, 2), value], const=[1, 2])
 
 
 @everywhere
 @pytest.mark.parametrize("const", [[1, 2, 3], [2, 3], [2]], ids=["constant", "pads", "axes"])
-def test_pad_axes(place: Place, const: list) -> None:
+def test_pad_axes(runtime: Runtime, const: list) -> None:
     extra: list[Any] = [vec(1, 2), np.array(0.5, np.float32), vec(-1)]
-    check_op(place, "Pad", [rand(2, 3), *extra], [rand(4, 5), *extra], const=const)
+    check_op(runtime, "Pad", [rand(2, 3), *extra], [rand(4, 5), *extra], const=const)
 
 
 def test_pad_opset_2() -> None:
@@ -184,13 +184,15 @@ def test_pad_mode_unknown() -> None:
 
 @everywhere
 @pytest.mark.parametrize("const", [[1], []], ids=["constant", "input"])
-def test_center_crop_pad(place: Place, const: list) -> None:
+def test_center_crop_pad(runtime: Runtime, const: list) -> None:
     sets = [[rand(5, 8), vec(8, 5)], [rand(10, 3), vec(8, 5)]]
-    check_op(place, "CenterCropPad", *sets, const=const, axes=[-2, -1])
+    check_op(runtime, "CenterCropPad", *sets, const=const, axes=[-2, -1])
 
 
-@places(CURRENT, PADDLE_23, Place("2.3", "paddle-2.3.2", onednn=True), Place("2.6", "paddle-2.6.2", onednn=True))
-def test_columns_joined_with_others(place: Place) -> None:
+@in_runtimes(
+    CURRENT, PADDLE_23, Runtime("2.3", "paddle-2.3.2", onednn=True), Runtime("2.6", "paddle-2.6.2", onednn=True)
+)
+def test_columns_joined_with_others(runtime: Runtime) -> None:
     """Behind a first column alone, oneDNN in 2.3 lays the result out by columns."""
     nodes = [
         helper.make_node("Transpose", ["x"], ["t"]),
@@ -201,4 +203,4 @@ def test_columns_joined_with_others(place: Place) -> None:
     ]
     sets = [{"x": rand(5, n), "c": rand(n, 1, seed=1), "b": rand(n, 3, seed=2), "s": rand(1)} for n in (2, 3, 4)]
     inputs = {name: [one[name] for one in sets] for name in sets[0]}
-    check_model(place, graph_model(nodes, inputs, ["a", "y", "g"], constants={"i": np.array([0, 2])}), sets)
+    check_model(runtime, graph_model(nodes, inputs, ["a", "y", "g"], constants={"i": np.array([0, 2])}), sets)

@@ -11,13 +11,13 @@ from onnx import helper
 from tests.onnx.checks import (
     CURRENT,
     PADDLE_23,
-    Place,
+    Runtime,
     check_model,
     check_op,
     check_refused,
     everywhere,
     graph_model,
-    places,
+    in_runtimes,
     rand,
 )
 
@@ -42,16 +42,16 @@ def vec(*numbers: int) -> np.ndarray:
     ],
     ids=str,
 )
-def test_reshape_by_constant(place: Place, target: tuple, shapes: list) -> None:
-    check_op(place, "Reshape", *[[rand(*s), vec(*target)] for s in shapes], const=[1])
+def test_reshape_by_constant(runtime: Runtime, target: tuple, shapes: list) -> None:
+    check_op(runtime, "Reshape", *[[rand(*s), vec(*target)] for s in shapes], const=[1])
 
 
 @everywhere
 @pytest.mark.parametrize("dtype", [np.float32, np.int64, np.bool_, np.int8, np.float16])
-def test_reshape_by_input(place: Place, dtype: type) -> None:
+def test_reshape_by_input(runtime: Runtime, dtype: type) -> None:
     x, y = rand(2, 3, 4, dtype=dtype), rand(2, 6, 4, dtype=dtype)
-    check_op(place, "Reshape", [x, vec(4, 6)], [y, vec(-1, 8)])
-    check_op(place, "Reshape", [x, vec(0, -1)], [y, vec(3, 16)])
+    check_op(runtime, "Reshape", [x, vec(4, 6)], [y, vec(-1, 8)])
+    check_op(runtime, "Reshape", [x, vec(0, -1)], [y, vec(3, 16)])
 
 
 def test_reshape_opset_1() -> None:
@@ -80,7 +80,7 @@ def test_reshape_that_does_not_fit(shape: tuple) -> None:
 
 
 @everywhere
-def test_sizes_followed_through_arithmetic(place: Place) -> None:
+def test_sizes_followed_through_arithmetic(runtime: Runtime) -> None:
     """[batch, length, 12] → heads: Shape → Gather → Concat → Reshape, as exporters write it, needs no shape tensor."""
     nodes = [
         helper.make_node("Shape", ["x"], ["s"]),
@@ -95,13 +95,13 @@ def test_sizes_followed_through_arithmetic(place: Place) -> None:
     ]
     constants = {"zero": np.array(0), "one": np.array(1), "first": vec(0), "heads": vec(3, 4), "w": rand(4, 4)}
     sets = [rand(2, 5, 12), rand(3, 7, 12)]
-    made = check_model(place, graph_model(nodes, {"x": sets}, ["y"], constants=constants), [{"x": v} for v in sets])
+    made = check_model(runtime, graph_model(nodes, {"x": sets}, ["y"], constants=constants), [{"x": v} for v in sets])
     reshapes = [op for _, op in made.program.ops() if op.type == "reshape2"]
     assert reshapes and not any(op.input("Shape") for op in reshapes)
 
 
 @everywhere
-def test_reshape_by_tensor_before_transpose_and_product(place: Place) -> None:
+def test_reshape_by_tensor_before_transpose_and_product(runtime: Runtime) -> None:
     """The pattern that oneDNN fuses as if the shape attribute held."""
     nodes = [
         helper.make_node("Reshape", ["x", "t"], ["split"]),
@@ -110,29 +110,29 @@ def test_reshape_by_tensor_before_transpose_and_product(place: Place) -> None:
     ]
     sets = [{"x": rand(2, 5, 12), "t": vec(2, 5, 3, 4)}, {"x": rand(3, 7, 12), "t": vec(3, -1, 3, 4)}]
     inputs = {k: [s[k] for s in sets] for k in ("x", "t")}
-    check_model(place, graph_model(nodes, inputs, ["y"], constants={"w": rand(4, 4)}), sets)
+    check_model(runtime, graph_model(nodes, inputs, ["y"], constants={"w": rand(4, 4)}), sets)
 
 
 @everywhere
 @pytest.mark.parametrize("axis", [0, 1, 2, 3, -1])
-def test_flatten(place: Place, axis: int) -> None:
-    check_op(place, "Flatten", [rand(2, 3, 4)], [rand(5, 3, 6)], axis=axis)
+def test_flatten(runtime: Runtime, axis: int) -> None:
+    check_op(runtime, "Flatten", [rand(2, 3, 4)], [rand(5, 3, 6)], axis=axis)
 
 
 @everywhere
 @pytest.mark.parametrize("axes", [[1], [-3], [1, 3], None])
-def test_squeeze(place: Place, axes: Any) -> None:
+def test_squeeze(runtime: Runtime, axes: Any) -> None:
     sets = [[rand(2, 1, 3, 1)], [rand(2, 1, 3, 1)]] if axes is None else [[rand(2, 1, 3, 1)], [rand(4, 1, 5, 1)]]
-    check_op(place, "Squeeze", *sets, opset=11, **({} if axes is None else {"axes": axes}))
+    check_op(runtime, "Squeeze", *sets, opset=11, **({} if axes is None else {"axes": axes}))
     if axes is not None:
-        check_op(place, "Squeeze", *[[s[0], vec(*axes)] for s in sets], const=[1])
+        check_op(runtime, "Squeeze", *[[s[0], vec(*axes)] for s in sets], const=[1])
 
 
 @everywhere
 @pytest.mark.parametrize("axes", [[0], [1, -1], [3, 0], [-1, -2]])
-def test_unsqueeze(place: Place, axes: list) -> None:
-    check_op(place, "Unsqueeze", [rand(2, 3), vec(*axes)], [rand(4, 5), vec(*axes)], const=[1])
-    check_op(place, "Unsqueeze", [rand(2, 3)], [rand(4, 5)], opset=11, axes=axes)
+def test_unsqueeze(runtime: Runtime, axes: list) -> None:
+    check_op(runtime, "Unsqueeze", [rand(2, 3), vec(*axes)], [rand(4, 5), vec(*axes)], const=[1])
+    check_op(runtime, "Unsqueeze", [rand(2, 3)], [rand(4, 5)], opset=11, axes=axes)
 
 
 def test_unsqueeze_by_input_needs_a_declared_shape() -> None:
@@ -141,59 +141,59 @@ def test_unsqueeze_by_input_needs_a_declared_shape() -> None:
 
 @everywhere
 @pytest.mark.parametrize("dtype", [np.float32, np.int64, np.bool_, np.uint8])
-def test_transpose(place: Place, dtype: type) -> None:
-    check_op(place, "Transpose", [rand(2, 3, 4, dtype=dtype)], [rand(3, 5, 4, dtype=dtype)], perm=[2, 0, 1])
-    check_op(place, "Transpose", [rand(2, 3, 4, dtype=dtype)], [rand(3, 5, 4, dtype=dtype)])
+def test_transpose(runtime: Runtime, dtype: type) -> None:
+    check_op(runtime, "Transpose", [rand(2, 3, 4, dtype=dtype)], [rand(3, 5, 4, dtype=dtype)], perm=[2, 0, 1])
+    check_op(runtime, "Transpose", [rand(2, 3, 4, dtype=dtype)], [rand(3, 5, 4, dtype=dtype)])
 
 
 @everywhere
 @pytest.mark.parametrize("dtype", [np.float32, np.int64, np.bool_, np.int8])
-def test_expand(place: Place, dtype: type) -> None:
+def test_expand(runtime: Runtime, dtype: type) -> None:
     check_op(
-        place, "Expand", [rand(3, 1, dtype=dtype), vec(2, 1, 4)], [rand(5, 1, dtype=dtype), vec(2, 1, 4)], const=[1]
+        runtime, "Expand", [rand(3, 1, dtype=dtype), vec(2, 1, 4)], [rand(5, 1, dtype=dtype), vec(2, 1, 4)], const=[1]
     )
-    check_op(place, "Expand", [rand(3, 1, dtype=dtype), vec(2, 1, 4)], [rand(3, 1, dtype=dtype), vec(2, 3, 2)])
-    check_op(place, "Expand", [rand(2, 3, 1, dtype=dtype), vec(4)], [rand(2, 3, 1, dtype=dtype), vec(6)])
-    check_op(place, "Expand", [rand(3, 1, dtype=dtype), vec(1, 4)], [rand(3, 1, dtype=dtype), vec(3, 0)])
+    check_op(runtime, "Expand", [rand(3, 1, dtype=dtype), vec(2, 1, 4)], [rand(3, 1, dtype=dtype), vec(2, 3, 2)])
+    check_op(runtime, "Expand", [rand(2, 3, 1, dtype=dtype), vec(4)], [rand(2, 3, 1, dtype=dtype), vec(6)])
+    check_op(runtime, "Expand", [rand(3, 1, dtype=dtype), vec(1, 4)], [rand(3, 1, dtype=dtype), vec(3, 0)])
 
 
 @everywhere
-def test_expand_to_the_shape_of_another(place: Place) -> None:
+def test_expand_to_the_shape_of_another(runtime: Runtime) -> None:
     nodes = [helper.make_node("Shape", ["other"], ["s"]), helper.make_node("Expand", ["x", "s"], ["y"])]
     sets = [{"x": rand(1, 3), "other": rand(4, 3)}, {"x": rand(1, 5), "other": rand(2, 5)}]
     inputs = {k: [s[k] for s in sets] for k in ("x", "other")}
-    check_model(place, graph_model(nodes, inputs, ["y"]), sets)
+    check_model(runtime, graph_model(nodes, inputs, ["y"]), sets)
 
 
 @everywhere
 @pytest.mark.parametrize("dtype", [np.float32, np.int64, np.bool_, np.int8])
-def test_tile(place: Place, dtype: type) -> None:
+def test_tile(runtime: Runtime, dtype: type) -> None:
     sets = [[rand(2, 3, dtype=dtype), vec(2, 3)], [rand(4, 3, dtype=dtype), vec(2, 3)]]
-    check_op(place, "Tile", *sets, const=[1])
-    check_op(place, "Tile", [rand(2, 3, dtype=dtype), vec(1, 2)], [rand(2, 3, dtype=dtype), vec(3, 1)])
+    check_op(runtime, "Tile", *sets, const=[1])
+    check_op(runtime, "Tile", [rand(2, 3, dtype=dtype), vec(1, 2)], [rand(2, 3, dtype=dtype), vec(3, 1)])
 
 
 @everywhere
 @pytest.mark.parametrize("mode", ["DCR", "CRD"])
-def test_depth_to_space(place: Place, mode: str) -> None:
-    check_op(place, "DepthToSpace", [rand(2, 8, 3, 4)], [rand(1, 8, 5, 2)], blocksize=2, mode=mode)
-    check_op(place, "DepthToSpace", [rand(2, 8, 3, 4)], blocksize=2, mode=mode)
+def test_depth_to_space(runtime: Runtime, mode: str) -> None:
+    check_op(runtime, "DepthToSpace", [rand(2, 8, 3, 4)], [rand(1, 8, 5, 2)], blocksize=2, mode=mode)
+    check_op(runtime, "DepthToSpace", [rand(2, 8, 3, 4)], blocksize=2, mode=mode)
 
 
 @everywhere
-def test_space_to_depth(place: Place) -> None:
-    check_op(place, "SpaceToDepth", [rand(2, 3, 4, 6)], [rand(1, 3, 6, 2)], blocksize=2)
-    check_op(place, "SpaceToDepth", [rand(2, 3, 4, 6)], blocksize=2)
+def test_space_to_depth(runtime: Runtime) -> None:
+    check_op(runtime, "SpaceToDepth", [rand(2, 3, 4, 6)], [rand(1, 3, 6, 2)], blocksize=2)
+    check_op(runtime, "SpaceToDepth", [rand(2, 3, 4, 6)], blocksize=2)
 
 
-@places(CURRENT, PADDLE_23)
-def test_scalars(place: Place) -> None:
-    check_op(place, "Reshape", [rand(1), np.zeros(0, I64)], const=[1])
-    check_op(place, "Unsqueeze", [np.array(3.5, np.float32), vec(0, 1)], const=[1])
-    check_op(place, "Expand", [np.array(2.5, np.float32), vec(2, 3)], const=[1])
+@in_runtimes(CURRENT, PADDLE_23)
+def test_scalars(runtime: Runtime) -> None:
+    check_op(runtime, "Reshape", [rand(1), np.zeros(0, I64)], const=[1])
+    check_op(runtime, "Unsqueeze", [np.array(3.5, np.float32), vec(0, 1)], const=[1])
+    check_op(runtime, "Expand", [np.array(2.5, np.float32), vec(2, 3)], const=[1])
 
 
-@places(CURRENT)
-def test_empty_tensors(place: Place) -> None:
-    check_op(place, "Reshape", [np.zeros((0, 3), np.float32), vec(3, 0, 2)], const=[1], allowzero=1)
-    check_op(place, "Transpose", [np.zeros((0, 3), np.float32)])
+@in_runtimes(CURRENT)
+def test_empty_tensors(runtime: Runtime) -> None:
+    check_op(runtime, "Reshape", [np.zeros((0, 3), np.float32), vec(3, 0, 2)], const=[1], allowzero=1)
+    check_op(runtime, "Transpose", [np.zeros((0, 3), np.float32)])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from tests.torch.checks import Family, Place, everywhere, ints, rand
+from tests.torch.checks import Family, Runtime, everywhere, ints, rand
 
 FLOATS = Family(
     {
@@ -118,18 +118,18 @@ COMPARED = Family(
 
 
 @everywhere
-def test_floats(place: Place) -> None:
-    FLOATS.check(place)
+def test_floats(runtime: Runtime) -> None:
+    FLOATS.check(runtime)
 
 
 @everywhere
-def test_integers(place: Place) -> None:
-    INTEGERS.check(place)
+def test_integers(runtime: Runtime) -> None:
+    INTEGERS.check(runtime)
 
 
 @everywhere
-def test_comparison_and_selection(place: Place) -> None:
-    COMPARED.check(place)
+def test_comparison_and_selection(runtime: Runtime) -> None:
+    COMPARED.check(runtime)
 
 
 # numbers that Python computes of open sizes: `1 / (height - 1)` is a fraction that only a run knows
@@ -155,5 +155,5 @@ SIZES = Family(
 
 
 @everywhere
-def test_numbers_computed_of_open_sizes(place: Place) -> None:
-    SIZES.check(place)
+def test_numbers_computed_of_open_sizes(runtime: Runtime) -> None:
+    SIZES.check(runtime)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.torch.checks import CURRENT, PADDLE_23, PADDLE_26, Family, Place, places, rand
+from tests.torch.checks import CURRENT, PADDLE_23, PADDLE_26, Family, Runtime, in_runtimes, rand
 from tests.torch.torchvision_ops import library
 
 
@@ -38,8 +38,8 @@ def _pooled(x: torch.Tensor) -> torch.Tensor:
 SETS = ([rand(12, 4)], [rand(17, 4, seed=1)], [np.abs(rand(9, 4)) * np.float32(-1)])
 
 
-@places(CURRENT, PADDLE_26, PADDLE_23)
+@in_runtimes(CURRENT, PADDLE_26, PADDLE_23)
 @pytest.mark.parametrize("function", [_chosen, _found, _pooled], ids=lambda f: f.__name__[1:])
-def test_torchvision(function: object, place: Place) -> None:
+def test_torchvision(function: object, runtime: Runtime) -> None:
     assert library() is not None
-    Family({"y": function}, *SETS).check(place)  # type: ignore[dict-item]
+    Family({"y": function}, *SETS).check(runtime)  # type: ignore[dict-item]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from tests.torch.checks import Family, Place, everywhere, rand
+from tests.torch.checks import Family, Runtime, everywhere, rand
 
 TRANSFORMS = Family(
     {
@@ -88,20 +88,20 @@ SPECTRA = Family(
 
 
 @everywhere
-def test_transforms(place: Place) -> None:
-    TRANSFORMS.check(place)
+def test_transforms(runtime: Runtime) -> None:
+    TRANSFORMS.check(runtime)
 
 
 @everywhere
-def test_open_lengths(place: Place) -> None:
-    OPEN.check(place)
+def test_open_lengths(runtime: Runtime) -> None:
+    OPEN.check(runtime)
 
 
 @everywhere
-def test_complex_numbers(place: Place) -> None:
-    COMPLEX.check(place)
+def test_complex_numbers(runtime: Runtime) -> None:
+    COMPLEX.check(runtime)
 
 
 @everywhere
-def test_spectra(place: Place) -> None:
-    SPECTRA.check(place)
+def test_spectra(runtime: Runtime) -> None:
+    SPECTRA.check(runtime)

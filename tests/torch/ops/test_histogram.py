@@ -1,11 +1,11 @@
-"""Counting, places among sorted numbers, repetition by numbers, products of groups of rows."""
+"""Counting, positions among sorted numbers, repetition by numbers, products of groups of rows."""
 
 from __future__ import annotations
 
 import torch
 from torch import nn
 
-from tests.torch.checks import CURRENT, PADDLE_23, PADDLE_26, Family, Place, everywhere, ints, places, rand
+from tests.torch.checks import CURRENT, PADDLE_23, PADDLE_26, Family, Runtime, everywhere, in_runtimes, ints, rand
 
 COUNTED = Family(
     {
@@ -34,7 +34,7 @@ SORTED = Family(
 )
 REPEATED = Family(
     {
-        "places": lambda i, x: torch.repeat_interleave(i),
+        "positions": lambda i, x: torch.repeat_interleave(i),
         "rows": lambda i, x: torch.repeat_interleave(x, i, dim=0),
         "columns": lambda i, x: torch.repeat_interleave(x.t(), i, dim=1),
     },
@@ -58,20 +58,20 @@ GROUPED = Family(
 
 
 @everywhere
-def test_counted(place: Place) -> None:
-    COUNTED.check(place)
+def test_counted(runtime: Runtime) -> None:
+    COUNTED.check(runtime)
 
 
 @everywhere
-def test_sorted(place: Place) -> None:
-    SORTED.check(place)
+def test_sorted(runtime: Runtime) -> None:
+    SORTED.check(runtime)
 
 
 @everywhere
-def test_repeated(place: Place) -> None:
-    REPEATED.check(place)
+def test_repeated(runtime: Runtime) -> None:
+    REPEATED.check(runtime)
 
 
-@places(CURRENT, PADDLE_26, PADDLE_23)
-def test_grouped_products(place: Place) -> None:
-    GROUPED.check(place)
+@in_runtimes(CURRENT, PADDLE_26, PADDLE_23)
+def test_grouped_products(runtime: Runtime) -> None:
+    GROUPED.check(runtime)

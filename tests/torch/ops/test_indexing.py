@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from tests.torch.checks import CURRENT, PADDLE_23, Family, Place, everywhere, ints, places, rand
+from tests.torch.checks import CURRENT, PADDLE_23, Family, Runtime, everywhere, in_runtimes, ints, rand
 
 
 class Table(nn.Module):
@@ -210,50 +210,50 @@ BAGS = Family(
 
 
 @everywhere
-def test_taken(place: Place) -> None:
-    TAKEN.check(place)
+def test_taken(runtime: Runtime) -> None:
+    TAKEN.check(runtime)
 
 
 @everywhere
-def test_taken_of_fixed_size(place: Place) -> None:
-    OF_FIXED_SIZE.check(place)
+def test_taken_of_fixed_size(runtime: Runtime) -> None:
+    OF_FIXED_SIZE.check(runtime)
 
 
 @everywhere
-def test_chosen(place: Place) -> None:
-    CHOSEN.check(place)
+def test_chosen(runtime: Runtime) -> None:
+    CHOSEN.check(runtime)
 
 
 @everywhere
-def test_put(place: Place) -> None:
-    PUT.check(place)
+def test_put(runtime: Runtime) -> None:
+    PUT.check(runtime)
 
 
 @everywhere
-def test_put_extremes(place: Place) -> None:
-    EXTREMES.check(place)
+def test_put_extremes(runtime: Runtime) -> None:
+    EXTREMES.check(runtime)
 
 
 @everywhere
-def test_reduced(place: Place) -> None:
-    REDUCED.check(place)
+def test_reduced(runtime: Runtime) -> None:
+    REDUCED.check(runtime)
 
 
 @everywhere
-def test_ordered(place: Place) -> None:
-    ORDERED.check(place)
+def test_ordered(runtime: Runtime) -> None:
+    ORDERED.check(runtime)
 
 
 @everywhere
-def test_distinct(place: Place) -> None:
-    DISTINCT.check(place)
+def test_distinct(runtime: Runtime) -> None:
+    DISTINCT.check(runtime)
 
 
 @everywhere
-def test_distances(place: Place) -> None:
-    DISTANCES.check(place)
+def test_distances(runtime: Runtime) -> None:
+    DISTANCES.check(runtime)
 
 
-@places(CURRENT, PADDLE_23)
-def test_embedding_bags(place: Place) -> None:
-    BAGS.check(place)
+@in_runtimes(CURRENT, PADDLE_23)
+def test_embedding_bags(runtime: Runtime) -> None:
+    BAGS.check(runtime)

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from tests.torch.checks import Family, Place, everywhere, rand
+from tests.torch.checks import Family, Runtime, everywhere, rand
 
 
 def _warmed(*layers: nn.Module) -> nn.Module:
@@ -308,5 +308,5 @@ FAMILIES = {
 
 @everywhere
 @pytest.mark.parametrize("family", FAMILIES)
-def test_layers(family: str, place: Place) -> None:
-    FAMILIES[family].check(place)
+def test_layers(family: str, runtime: Runtime) -> None:
+    FAMILIES[family].check(runtime)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from tests.torch.checks import Family, Place, everywhere, rand
+from tests.torch.checks import Family, Runtime, everywhere, rand
 
 
 def _regular(x: torch.Tensor) -> torch.Tensor:
@@ -55,10 +55,10 @@ CONSTANT = Family({"weights": OfWeights()}, [rand(3, 4, 4)], [rand(5, 4, 4)])
 
 
 @everywhere
-def test_solved(place: Place) -> None:
-    SOLVED.check(place)
+def test_solved(runtime: Runtime) -> None:
+    SOLVED.check(runtime)
 
 
 @everywhere
-def test_of_weights(place: Place) -> None:
-    CONSTANT.check(place)
+def test_of_weights(runtime: Runtime) -> None:
+    CONSTANT.check(runtime)

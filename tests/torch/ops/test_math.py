@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from tests.torch.checks import Family, Place, everywhere, ints, rand
+from tests.torch.checks import Family, Runtime, everywhere, ints, rand
 
 
 def _named(module: Any, *names: str) -> dict[str, Any]:
@@ -92,32 +92,32 @@ ACTIVATIONS = Family(
 
 
 @everywhere
-def test_of_any_number(place: Place) -> None:
-    ANY.check(place)
+def test_of_any_number(runtime: Runtime) -> None:
+    ANY.check(runtime)
 
 
 @everywhere
-def test_of_positive_numbers(place: Place) -> None:
-    POSITIVE.check(place)
+def test_of_positive_numbers(runtime: Runtime) -> None:
+    POSITIVE.check(runtime)
 
 
 @everywhere
-def test_of_the_unit_interval(place: Place) -> None:
-    UNIT.check(place)
+def test_of_the_unit_interval(runtime: Runtime) -> None:
+    UNIT.check(runtime)
 
 
 @everywhere
-def test_of_integers(place: Place) -> None:
-    WHOLE.check(place)
+def test_of_integers(runtime: Runtime) -> None:
+    WHOLE.check(runtime)
 
 
 @everywhere
-def test_activations(place: Place) -> None:
-    ACTIVATIONS.check(place)
+def test_activations(runtime: Runtime) -> None:
+    ACTIVATIONS.check(runtime)
 
 
 @everywhere
-def test_no_dimensions(place: Place) -> None:
+def test_no_dimensions(runtime: Runtime) -> None:
     """A sum of everything goes through functions without ever having a dimension."""
     Family(
         {
@@ -128,4 +128,4 @@ def test_no_dimensions(place: Place) -> None:
         },
         [np.float32(rand(3, 4))],
         [rand(6, 4)],
-    ).check(place)
+    ).check(runtime)

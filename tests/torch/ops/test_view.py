@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch.nn import functional as F
 
-from tests.torch.checks import Family, Place, everywhere, ints, rand
+from tests.torch.checks import Family, Runtime, everywhere, ints, rand
 
 
 def _padded(x: torch.Tensor) -> torch.Tensor:
@@ -182,25 +182,25 @@ def _shifted(ids: torch.Tensor) -> torch.Tensor:
 
 
 @everywhere
-def test_views(place: Place) -> None:
-    VIEWS.check(place)
+def test_views(runtime: Runtime) -> None:
+    VIEWS.check(runtime)
 
 
 @everywhere
-def test_slices(place: Place) -> None:
-    SLICES.check(place)
+def test_slices(runtime: Runtime) -> None:
+    SLICES.check(runtime)
 
 
 @everywhere
-def test_created(place: Place) -> None:
-    CREATED.check(place)
+def test_created(runtime: Runtime) -> None:
+    CREATED.check(runtime)
 
 
 @everywhere
-def test_padded(place: Place) -> None:
-    PADDED.check(place)
+def test_padded(runtime: Runtime) -> None:
+    PADDED.check(runtime)
 
 
 @everywhere
-def test_integers(place: Place) -> None:
-    WHOLE.check(place)
+def test_integers(runtime: Runtime) -> None:
+    WHOLE.check(runtime)

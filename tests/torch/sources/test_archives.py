@@ -147,7 +147,7 @@ def test_torchs_own_reader_takes_them(
 
 @pytest.mark.parametrize("suffix", [".pdparams", ".safetensors", ".npz"])
 def test_forms_that_are_no_archives_of_torch(suffix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A pickle in their place, plain, within an archive, and behind a sound file's beginning."""
+    """A pickle instead of them, plain, within an archive, and behind a sound file's beginning."""
     from mconv.dygraph import weights as paddle_weights
     from mconv.proof.feeds import npz_arrays
 

@@ -259,18 +259,18 @@ def test_damaged_graphs_end_in_a_clear_error(seed: int, tmp_path: Path) -> None:
 
     def damage(held: Any) -> None:
         for _ in range(rng.randrange(1, 4)):
-            place = held
+            inside = held
             while True:
-                keys = list(place) if isinstance(place, dict) else list(range(len(place)))
+                keys = list(inside) if isinstance(inside, dict) else list(range(len(inside)))
                 key = rng.choice(keys)
-                inner = place[key]
+                inner = inside[key]
                 if not isinstance(inner, (dict, list)) or not inner or rng.random() < 0.15:
                     break
-                place = inner
-            if isinstance(place, dict) and rng.random() < 0.5:
-                del place[key]
+                inside = inner
+            if isinstance(inside, dict) and rng.random() < 0.5:
+                del inside[key]
             else:
-                place[key] = rng.choice([None, 7, "x", [], {}])
+                inside[key] = rng.choice([None, 7, "x", [], {}])
 
     path = changed(archive(tmp_path / "model.pt2"), in_json("models/model.json", damage))
     try:
