@@ -59,6 +59,7 @@ def measure(work: Path, rounds: int, with_x2paddle: bool) -> tuple[dict[str, Tim
         "mconv onnx2paddle": [*mconv, str(model), str(work / "c")],
     }
     timings = {name: Timing() for name in commands}
+    Timing.warm([commands["start-up"]], work)
     for number in range(rounds):
         print(f"round {number + 1} of {rounds}", file=sys.stderr)
         for name, command in commands.items():
@@ -119,12 +120,12 @@ def report(timings: dict[str, Timing], size: int, rounds: int) -> tuple[Section,
     load = os.getloadavg()[0]
     english = f"""\
 A BERT-base sized ONNX model of opset 11 ({size / 1e6:.0f} MB; `bench/make_bert_onnx.py`), in the page cache, with
-`--no-verify`. Whole processes, {rounds} rounds of all commands in turn, mconv {__version__} on Python
+`--no-verify`. Whole processes, {rounds} rounds of all commands in turn after a call that is not counted, mconv {__version__} on Python
 {platform.python_version()}. Machine: {machine()}; load average at the end {load:.1f} (an idle machine
 shows about 1). Command: `make bench`."""
     chinese = f"""\
 BERT-base 大小、opset 11 的 ONNX 模型（{size / 1e6:.0f} MB；`bench/make_bert_onnx.py`），已在页缓存中，使用 `--no-verify`。
-整个进程，所有命令轮流执行 {rounds} 轮，mconv {__version__}，Python {platform.python_version()}。
+整个进程，先有一次不计入的调用，然后所有命令轮流执行 {rounds} 轮，mconv {__version__}，Python {platform.python_version()}。
 机器：{machine()}；结束时的平均负载 {load:.1f}（空闲的机器约为 1）。命令：`make bench`。"""
     rest = f"""\
 Beside its start-up, mconv takes {of_copy:.2f} times as long as `cp` (at most {MAX_OF_CP} is the target).{comparison} No process of mconv imports

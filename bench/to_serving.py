@@ -17,7 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Optional
 
@@ -40,7 +40,15 @@ class Timing:
         self.cpu: list[float] = []
         self.peak: list[float] = []
 
+    @classmethod
+    def warm(cls, commands: Iterable[Sequence[str]], cwd: Path) -> None:
+        """Run each once, unmeasured: a user's first call compiles Python's modules, all others find them compiled."""
+        for command in commands:
+            cls().run(command, None, cwd)
+
     def run(self, command: Sequence[str], env: Optional[Mapping[str, str]] = None, cwd: Optional[Path] = None) -> None:
+        # as for a user: what Python compiles at the first call is there from then on
+        env = {k: v for k, v in (os.environ if env is None else env).items() if k != "PYTHONDONTWRITEBYTECODE"}
         os.sync()  # what the run before has written is not charged to this one
         start = time.perf_counter()
         process = subprocess.Popen(
@@ -106,6 +114,7 @@ def measure(work: Path, rounds: int) -> tuple[dict[str, Timing], int]:
         ),
     }  # fmt: skip
     timings = {name: Timing() for name in commands}
+    Timing.warm([commands["start-up"][0]], work)
     for number in range(rounds):
         print(f"round {number + 1} of {rounds}", file=sys.stderr)
         for name, (command, environ) in commands.items():
@@ -144,12 +153,12 @@ def report(timings: dict[str, Timing], size: int, rounds: int) -> tuple[Section,
     load, less = os.getloadavg()[0], max(official.peak) / peak
     english = f"""\
 A BERT-base sized model ({size / 1e6:.0f} MB; `bench/make_bert.py`, saved by Paddle 2.3.2), in the page cache. Whole
-processes, {rounds} rounds of all commands in turn, mconv {__version__} on Python {platform.python_version()}.
+processes, {rounds} rounds of all commands in turn after a call that is not counted, mconv {__version__} on Python {platform.python_version()}.
 Machine: {machine()}; load average at the end {load:.1f} (an idle machine shows about 1). Command:
 `make bench`."""
     chinese = f"""\
 BERT-base 大小的模型（{size / 1e6:.0f} MB；`bench/make_bert.py`，由 Paddle 2.3.2 保存），已在页缓存中。
-整个进程，所有命令轮流执行 {rounds} 轮，mconv {__version__}，Python {platform.python_version()}。
+整个进程，先有一次不计入的调用，然后所有命令轮流执行 {rounds} 轮，mconv {__version__}，Python {platform.python_version()}。
 机器：{machine()}；结束时的平均负载 {load:.1f}（空闲的机器约为 1）。命令：`make bench`。"""
     rest = f"""\
 Beside its start-up, mconv takes {of_copy:.2f} times as long as `cp` (at most {MAX_OF_CP} is the target), the hashes of all

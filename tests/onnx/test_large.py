@@ -142,5 +142,5 @@ def test_tiles_of_any_size_make_up_the_whole(
         monkeypatch.setattr(weights, "_READ", read)
         for source in (ArraySource(matrix), FileSource(tmp_path / "w", 6, DType.INT32, shape)):
             turned = weights.TransposedSource(source)
-            assert b"".join(turned.chunks(64)) == matrix.T.tobytes()
+            assert b"".join(bytes(piece) for piece in turned.chunks(64)) == matrix.T.tobytes()
             np.testing.assert_array_equal(turned.array(), matrix.T)

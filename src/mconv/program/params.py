@@ -48,7 +48,7 @@ class TensorSource(abc.ABC):
 
     @abc.abstractmethod
     def chunks(self, size: int = CHUNK) -> Iterator[Union[bytes, memoryview]]:
-        """The raw little-endian data in order, in pieces of about *size* bytes."""
+        """The raw little-endian data in order, in pieces of about *size* bytes; each is valid until the next is asked for."""
 
     @abc.abstractmethod
     def array(self) -> np.ndarray:

@@ -78,15 +78,18 @@ def _write_records(
     written: Callable[[int], Any],
 ) -> None:
     """Write to *file*, or straight to the descriptor *target* where there is one."""
-    total = 0
+    total = said = 0
 
     def put(data: Union[bytes, memoryview]) -> int:
-        nonlocal total
+        nonlocal total, said
         if target is None:
             file.write(data)
         else:
             write_all(target, data)
         total += len(data)
+        if total - said >= _STEP:
+            said = total
+            written(total)
         return len(data)
 
     origin = _Source()
