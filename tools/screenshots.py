@@ -41,16 +41,16 @@ def opened(chromium: Any, address: str, width: int, scheme: str) -> tuple[Any, l
     window = {"width": width, "height": SIZES.get(width, 900)}
     page = chromium.new_context(viewport=window, color_scheme=scheme).new_page()
     wrong: list[str] = []
-    place = address.partition("//")[2].partition("/")[0]
+    host = address.partition("//")[2].partition("/")[0]
     # the site's theme asks the code host for the number of stars, which is not there where there is no network
 
     def answered(response: Any) -> None:
-        if place in response.url and response.status >= 400 and not response.url.endswith("sitemap.xml"):
+        if host in response.url and response.status >= 400 and not response.url.endswith("sitemap.xml"):
             wrong.append(f"{response.url}: {response.status}")
 
     page.on("response", answered)
     page.on(
-        "requestfailed", lambda request: wrong.append(f"{request.url}: not loaded") if place in request.url else None
+        "requestfailed", lambda request: wrong.append(f"{request.url}: not loaded") if host in request.url else None
     )
     page.on("pageerror", lambda error: wrong.append(str(error)))
     page.goto(address, wait_until="load")
@@ -83,8 +83,8 @@ def main() -> None:
                     told += [f"{path} at {width}, {scheme}: {text}" for text in wrong]
                     page.wait_for_timeout(500)  # what the theme does after loading
                     picture = Image.open(io.BytesIO(page.screenshot(timeout=120_000)))
-                    place = IMAGES / f"{name}-{width}{'-dark' if scheme == 'dark' else ''}.png"
-                    picture.convert("RGB").quantize(_COLOURS).save(place, optimize=True)
+                    target = IMAGES / f"{name}-{width}{'-dark' if scheme == 'dark' else ''}.png"
+                    picture.convert("RGB").quantize(_COLOURS).save(target, optimize=True)
                     page.context.close()
         chromium.close()
         server.shutdown()

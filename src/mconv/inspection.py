@@ -235,7 +235,7 @@ def _aliases(report: Inspection, folder: Path) -> None:
     if config is None:
         return
     report.serving = True
-    for side, tensors, entries in (
+    for kind, tensors, entries in (
         ("input", report.inputs, config.feeds),
         ("output", report.outputs, config.fetches),
     ):
@@ -244,9 +244,9 @@ def _aliases(report: Inspection, folder: Path) -> None:
             if tensor.name in called:
                 tensor.alias = called[tensor.name].alias
             else:
-                report.notes.append(f"the serving configuration does not name the {side} {tensor.name!r}")
+                report.notes.append(f"the serving configuration does not name the {kind} {tensor.name!r}")
         for name in called.keys() - {t.name for t in tensors}:
-            report.notes.append(f"the serving configuration names the {side} {name!r}, which the program does not have")
+            report.notes.append(f"the serving configuration names the {kind} {name!r}, which the program does not have")
 
 
 def _target(program: Program, target: str, size: int) -> TargetReport:

@@ -1,4 +1,4 @@
-"""Models in several runtimes: the same answers, in turns; one that is wrong has no place in the ranking."""
+"""Models in several runtimes: the same answers, in turns; one that is wrong is not in the ranking."""
 
 from __future__ import annotations
 

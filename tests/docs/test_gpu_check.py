@@ -1,4 +1,4 @@
-"""``tools/gpu_check.py`` where there is no GPU: it says what is missing; and its machinery, on a CPU in the GPU's place."""
+"""``tools/gpu_check.py`` where there is no GPU: it says what is missing; and its machinery, on a CPU instead."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rules: the shipped sets are sound; what is wrong in a file is said with its place."""
+"""Rules: the shipped sets are sound; what is wrong in a file is said with where it is."""
 
 from __future__ import annotations
 

@@ -261,12 +261,12 @@ def fuzz(
     """
     found = []
     with tempfile.TemporaryDirectory() as scratch:
-        base, place = Path(scratch, "base"), Path(scratch, "case")
+        base, folder = Path(scratch, "base"), Path(scratch, "case")
         base.mkdir()
         made = format_.prepare(base)
-        warm(format_, made, place)
+        warm(format_, made, folder)
         for number in range(start, start + count):
-            outcome = one(format_, made, number, seed, place)
+            outcome = one(format_, made, number, seed, folder)
             if outcome.problems:
                 found.append((number, outcome))
                 if keep is not None:
@@ -276,39 +276,39 @@ def fuzz(
     return found
 
 
-def one(format_: Format, made: Any, number: int, seed: int, place: Path) -> Outcome:
+def one(format_: Format, made: Any, number: int, seed: int, folder: Path) -> Outcome:
     """Make and run one case."""
-    return run(write(format_, made, number, seed, place), place, format_.command)
+    return run(write(format_, made, number, seed, folder), folder, format_.command)
 
 
-def write(format_: Format, made: Any, number: int, seed: int, place: Path) -> Sequence[str]:
+def write(format_: Format, made: Any, number: int, seed: int, folder: Path) -> Sequence[str]:
     """Make the files of a case in an emptied folder; gives the arguments."""
-    shutil.rmtree(place, ignore_errors=True)
-    place.mkdir()
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
     if format_.around is not None:
-        format_.around(place)
-    return format_.case(made, random.Random(f"{format_.name} {seed} {number}"), place)
+        format_.around(folder)
+    return format_.case(made, random.Random(f"{format_.name} {seed} {number}"), folder)
 
 
-def warm(format_: Format, made: Any, place: Path) -> None:
+def warm(format_: Format, made: Any, folder: Path) -> None:
     """Run the sound files in this process, so that the children find everything imported.
 
     Raises:
         AssertionError: the command fails on them.
     """
-    shutil.rmtree(place, ignore_errors=True)
-    place.mkdir()
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
     here = os.getcwd()
     if format_.around is not None:
-        format_.around(place)
-    for argv in format_.sound(made, place):
-        os.chdir(place)
+        format_.around(folder)
+    for argv in format_.sound(made, folder):
+        os.chdir(folder)
         sys.stdout.flush()
         with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere), contextlib.redirect_stderr(nowhere):
             code = format_.command(list(argv))
         os.chdir(here)
         if code:
-            again = run(argv, place, format_.command)
+            again = run(argv, folder, format_.command)
             raise AssertionError(f"{format_.name}: mconv {' '.join(argv)} fails on what is sound: {again.text()}")
     gc.collect()
     gc.freeze()
@@ -353,14 +353,14 @@ def _keep(path: Path, into: Path) -> None:
 def replay(format_: Format, entry: Path, scratch: Path) -> Outcome:
     """Run an entry of the corpus in a copy of its files; a wrong exit code counts as a problem."""
     record = json.loads((entry / "case.json").read_text())
-    place = scratch / "case"
-    shutil.rmtree(place, ignore_errors=True)
-    place.mkdir()
+    folder = scratch / "case"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
     if format_.around is not None:
-        format_.around(place)
+        format_.around(folder)
     if (entry / "files").is_dir():
-        shutil.copytree(entry / "files", place, symlinks=True, dirs_exist_ok=True)
-    outcome = run(record["argv"], place, format_.command)
+        shutil.copytree(entry / "files", folder, symlinks=True, dirs_exist_ok=True)
+    outcome = run(record["argv"], folder, format_.command)
     if outcome.code != record["exit"]:
         outcome.problems.append(f"ends with {outcome.code}, {record['exit']} is right: {outcome.text()[:300]}")
     return outcome

@@ -86,7 +86,7 @@ def data(rng: random.Random, sound: bytes) -> bytes:
 # ------------------------------------------------------------------------------------------------- JSON
 
 
-def _places(tree: Any, most: int = 20_000) -> list[tuple[Any, Any]]:
+def _slots(tree: Any, most: int = 20_000) -> list[tuple[Any, Any]]:
     """(container, key) of everything in a tree."""
     found: list[tuple[Any, Any]] = []
     waiting = [tree]
@@ -107,12 +107,12 @@ def tree(rng: random.Random, sound: Any, change: Optional[Callable[[random.Rando
         change: another way to replace a value by one of its kind.
     """
     for _ in range(rng.choice([1, 1, 1, 2, 2, 4])):
-        places = _places(sound)
-        if not places:
+        slots = _slots(sound)
+        if not slots:
             return value(rng)
         if rng.random() < 0.01:
             return value(rng)
-        holder, key = rng.choice(places)
+        holder, key = rng.choice(slots)
         kind = rng.randrange(10)
         if kind < 3:
             holder[key] = value(rng)
@@ -134,8 +134,8 @@ def tree(rng: random.Random, sound: Any, change: Optional[Callable[[random.Rando
             new = text(rng, str(key))
             holder[new] = holder.pop(key)
         elif kind == 8:
-            other, place = rng.choice(places)
-            inner = other.get(place) if isinstance(other, dict) else other[place] if place < len(other) else None
+            other, at = rng.choice(slots)
+            inner = other.get(at) if isinstance(other, dict) else other[at] if at < len(other) else None
             if not isinstance(inner, (dict, list)):
                 holder[key] = inner
         else:

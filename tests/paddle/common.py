@@ -221,8 +221,8 @@ def transformer(self, source, target):
 @common(SEQUENCE, weight=lambda: paddle.create_parameter([8], "float32"))
 def rotary(self, x):
     y = x * paddle.rsqrt(x.pow(2).mean(-1, keepdim=True) + 1e-6) * self.weight
-    places = paddle.arange(x.shape[1], dtype="float32").unsqueeze(1)
-    angles = places * (1.0 / (10000 ** (paddle.arange(0, 8, 2, dtype="float32") / 8)))
+    positions = paddle.arange(x.shape[1], dtype="float32").unsqueeze(1)
+    angles = positions * (1.0 / (10000 ** (paddle.arange(0, 8, 2, dtype="float32") / 8)))
     sine, cosine, a, b = paddle.sin(angles), paddle.cos(angles), y[..., :4], y[..., 4:]
     return paddle.concat([a * cosine - b * sine, a * sine + b * cosine], -1)
 

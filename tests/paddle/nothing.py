@@ -21,12 +21,12 @@ import numpy as np
 HERE = Path(__file__).parent
 TABLE = HERE / "nothing.json"
 _OPEN = "what Paddle 3 gives of no elements changes from one engine to the next"
-_NO_PLACE = "an index of a place that an empty tensor does not have: Paddle 3 alone says nothing of it"
+_OUT_OF_RANGE = "an index of an element that an empty tensor does not have: Paddle 3 alone says nothing of it"
 _DEAF = "it does not load without a selection either: oneDNN and a number without dimensions"
 # cases that say nothing about the conversion; of one target: "case for target"
 EXCLUDED = {
     **dict.fromkeys(("T.cov for 2.6", "T.cov for 3", "T.corrcoef for 2.6", "T.corrcoef for 3"), _DEAF),
-    **dict.fromkeys(("T.gather_nd", "T.index_add", "T.scatter", "T.scatter_nd_add"), _NO_PLACE),
+    **dict.fromkeys(("T.gather_nd", "T.index_add", "T.scatter", "T.scatter_nd_add"), _OUT_OF_RANGE),
     "T.expand_as": "a size of 0 is no size that could be expanded",
     **dict.fromkeys(("T.allclose", "T.amin", "T.argmax", "T.argmin", "T.histogram", "T.nanmedian"), _OPEN),
 }
@@ -78,8 +78,8 @@ def save_all(folder: Path, names: Optional[Iterable[str]] = None) -> None:
             code = 1
             try:
                 size = len(arrays[0])
-                places = [i for i, a in enumerate(arrays) if not i or name in TOGETHER and a.shape[:1] == (size,)]
-                _save(function, arrays, places, folder / sweep.file_name(name))
+                positions = [i for i, a in enumerate(arrays) if not i or name in TOGETHER and a.shape[:1] == (size,)]
+                _save(function, arrays, positions, folder / sweep.file_name(name))
                 code = 0
             except Exception:  # noqa: BLE001 - whatever Paddle says: the case is none
                 code = 2
@@ -96,8 +96,8 @@ def _save(function: Any, arrays: Sequence[np.ndarray], selected: Sequence[int], 
     with paddle.static.program_guard(paddle.static.Program(), startup):
         mask = paddle.static.data("mask", [None], "float32")
         feeds = [paddle.static.data(f"x{k}", list(a.shape), a.dtype.name) for k, a in enumerate(arrays)]
-        places = paddle.nonzero(mask > 0.5).reshape([-1])
-        made = function(*(paddle.gather(v, places) if k in selected else v for k, v in enumerate(feeds)))
+        positions = paddle.nonzero(mask > 0.5).reshape([-1])
+        made = function(*(paddle.gather(v, positions) if k in selected else v for k, v in enumerate(feeds)))
         outs: list[Any] = []
         for value in made if isinstance(made, (list, tuple)) else [made]:
             outs += value if isinstance(value, (list, tuple)) else [value]
@@ -164,8 +164,8 @@ def run(folder: Path, target: str, names: Iterable[str]) -> dict[str, tuple[str,
 
 
 def main(arguments: list[str]) -> int:
-    verb, place, *rest = arguments
-    folder = Path(place)
+    verb, given, *rest = arguments
+    folder = Path(given)
     folder.mkdir(parents=True, exist_ok=True)
     if verb == "save":
         save_all(folder, rest or None)

@@ -108,8 +108,8 @@ def test_encrypted_and_unknown_methods() -> None:
     with pytest.raises(CorruptModelError, match="a method that is not known"):
         ZipArchive("x", out.getvalue())
     raw = bytearray(written("stored"))
-    for sign, place in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
-        raw[raw.index(sign) + place] |= 1
+    for sign, offset in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        raw[raw.index(sign) + offset] |= 1
     with pytest.raises(CorruptModelError, match="encrypted"):
         ZipArchive("x", bytes(raw))
 
@@ -142,9 +142,9 @@ def test_what_unfolds(tmp_path: Path) -> None:
 def test_a_record_that_unpacks_to_another_size() -> None:
     raw = bytearray(written("deflated"))
     size = len(HELD["a/z"])
-    for place in (raw.rindex(b"PK\x03\x04") + 22, raw.rindex(b"PK\x01\x02") + 24):
-        assert struct.unpack_from("<L", raw, place)[0] == size
-        struct.pack_into("<L", raw, place, size - 1)
+    for offset in (raw.rindex(b"PK\x03\x04") + 22, raw.rindex(b"PK\x01\x02") + 24):
+        assert struct.unpack_from("<L", raw, offset)[0] == size
+        struct.pack_into("<L", raw, offset, size - 1)
     with ZipArchive("x", bytes(raw)) as archive, pytest.raises(CorruptModelError, match="does not unpack"):
         archive.read(archive.by_name["a/z"])
 

@@ -1,6 +1,6 @@
 """Starts a Paddle Serving service and ends it in the ways that JSON on stdin names; prints what came of each, as JSON.
 
-``kill``: a process of it, by its place among them and a signal; ``drain``: SIGTERM while requests are under way. Takes
+``kill``: a process of it, by its number among them and a signal; ``drain``: SIGTERM while requests are under way. Takes
 what ``started.service`` takes, ``ends``, ``url``, ``health`` and a ``body``. Status 3: no network of its own can be made.
 """
 
@@ -58,10 +58,10 @@ def main() -> None:
             result["metrics"] = ask(request["health"] + "/metrics")[1]
             answers: list = []
             if "kill" in end:
-                place, number = end["kill"]
+                index, number = end["kill"]
                 processes = members(started.pid)
                 result["processes"] = len(processes)
-                os.kill(processes[place], number)
+                os.kill(processes[index], number)
             else:
                 asking = [threading.Thread(target=lambda: answers.append(ask(url, body))) for _ in range(end["drain"])]
                 for thread in asking:

@@ -148,7 +148,7 @@ def test_a_tighter_tolerance() -> None:
         ),  # probabilities of a large vocabulary, the wrong way round
         (F([2e-3, 1e-3]), F([1e-3, 2e-3]), "float16", False),
         (F([2e-3, 1e-3]), F([2.01e-3, 1.02e-3]), "float16", True),
-        (F([1e-8]), F([-3e-8]), "float32", True),  # what cancels is noise on both sides
+        (F([1e-8]), F([-3e-8]), "float32", True),  # what cancels is noise in both
         (np.int64([3]), np.int64([4]), "float16", False),
     ],
     ids=str,

@@ -1,4 +1,4 @@
-"""A running service as a side of ``mconv verify``: the real pipeline, and a server that answers everything wrong."""
+"""A running service as one of the two of ``mconv verify``: the real pipeline, and a server that answers everything wrong."""
 
 from __future__ import annotations
 

@@ -157,13 +157,13 @@ def test_a_death_on_what_the_source_takes_fails(tmp_path: Path, monkeypatch: pyt
 
 
 def test_a_death_on_what_the_source_does_not_take_is_none(tmp_path: Path) -> None:
-    """An index that is no place of the table, in both."""
+    """An index beyond the table, in both."""
     require("current")
     nodes = [
         helper.make_node("Gather", ["x", "i"], ["y"]),
         helper.make_node("ReduceMax", ["x"], ["most"], keepdims=0),
-        helper.make_node("Cast", ["most"], ["place"], to=TensorProto.INT64),
-        helper.make_node("Gather", ["table", "place"], ["v"]),
+        helper.make_node("Cast", ["most"], ["row"], to=TensorProto.INT64),
+        helper.make_node("Gather", ["table", "row"], ["v"]),
     ]
     info = helper.make_tensor_value_info
     outputs = [info("y", TensorProto.FLOAT, [None, 3]), info("v", TensorProto.FLOAT, [2])]
@@ -184,8 +184,8 @@ def test_it_is_said_of_selections_inside_of_control_flow(tmp_path: Path) -> None
     info = helper.make_tensor_value_info
     then = helper.make_graph(
         [
-            helper.make_node("NonZero", ["k"], ["places"]),
-            helper.make_node("Squeeze", ["places", "zero"], ["at"]),
+            helper.make_node("NonZero", ["k"], ["found"]),
+            helper.make_node("Squeeze", ["found", "zero"], ["at"]),
             helper.make_node("Gather", ["x", "at"], ["rows"]),
             helper.make_node("ReduceSum", ["rows", "zero"], ["a"], keepdims=0),
         ],

@@ -146,8 +146,8 @@ def test_pages_of_one_request(service: Pipeline) -> None:
     files = [ocr_pages.png(ocr_pages.PAGES[name]()) for name in names]
     texts, boxes, scores = pages(asked(service, files[0], ocr_pages.png(ocr_pages.EMPTY[0]), files[1]))
     assert (texts[1], boxes[1], scores[1]) == ([], [], [])
-    for place, name in zip((0, 2), names):
-        ocr_pages.equal(texts[place], boxes[place], scores[place], ocr_pages.PAGES[name]())
+    for index, name in zip((0, 2), names):
+        ocr_pages.equal(texts[index], boxes[index], scores[index], ocr_pages.PAGES[name]())
 
 
 @slow

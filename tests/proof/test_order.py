@@ -24,8 +24,8 @@ def answers(*rows: np.ndarray) -> Answers:
     return Answers([f"y{i}" for i in range(len(rows))], [list(rows)], [[r.dtype.name for r in rows]], "", [0.0])
 
 
-def taken(places: np.ndarray, *rows: np.ndarray) -> list[np.ndarray]:
-    return [np.stack([r[b][places[b]] for b in range(len(r))]) for r in rows]
+def taken(ranks: np.ndarray, *rows: np.ndarray) -> list[np.ndarray]:
+    return [np.stack([r[b][ranks[b]] for b in range(len(r))]) for r in rows]
 
 
 def _value(boxes: np.ndarray) -> np.ndarray:

@@ -48,7 +48,7 @@ def model(path: Path, inside: str, *, stored: str = "", change: float = 0.0) -> 
     ("inside", "stored", "wanted"), [("float16", "", "float16"), ("float32", "float16", "float32")]
 )
 def test_casts_and_weights(tmp_path: Path, inside: str, stored: str, wanted: str) -> None:
-    """What is computed counts: weights that are only stored in 16 bits lose nothing that both sides have."""
+    """What is computed counts: weights that are only stored in 16 bits lose nothing that both models have."""
     path = model(tmp_path / "m.onnx", inside, stored=stored)
     report = api.onnx2paddle(path, tmp_path / "out", verify=True)
     assert report.verification is not None

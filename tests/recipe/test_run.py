@@ -134,7 +134,7 @@ def test_killed_at_any_moment_and_run_again_gives_the_same_bytes(
         subprocess.run([*command, "-o", str(out)], check=True, timeout=400)
         assert tree(out) == wanted
         assert not hidden(out)
-    assert len(reached) > 1 or len(moments) == 1  # it was not killed at the same place each time
+    assert len(reached) > 1 or len(moments) == 1  # it was not killed at the same step each time
 
 
 def test_a_failure_does_not_stop_the_others(write: Write, tmp_path: Path, mconv: Run) -> None:

@@ -141,9 +141,9 @@ def _engine(kind: Any) -> Any:
 
 def equal(texts: Sequence[str], boxes: Any, scores: Sequence[float], image: Image.Image) -> None:
     """That this is what RapidOCR reads on the page."""
-    wanted, places, sure = reference(image)
+    wanted, expected, sure = reference(image)
     assert list(texts) == wanted
-    assert len(boxes) == len(places)
+    assert len(boxes) == len(expected)
     if wanted:
-        assert np.abs(np.array(boxes, float) - places).max() <= 2
+        assert np.abs(np.array(boxes, float) - expected).max() <= 2
         assert np.abs(np.array(scores) - np.array(sure)).max() < 0.02

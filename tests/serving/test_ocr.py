@@ -84,7 +84,7 @@ def test_pages_of_one_request_do_not_change_each_other(read: Any) -> None:
 
 
 def test_crops_are_those_of_opencv_5(service: Path, read: Any) -> None:
-    """Whichever OpenCV the service has: earlier ones round places to 1/32 of a pixel."""
+    """Whichever OpenCV the service has: earlier ones round coordinates to 1/32 of a pixel."""
     import cv2
 
     if int(cv2.__version__.split(".")[0]) < 5:

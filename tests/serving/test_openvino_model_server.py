@@ -108,7 +108,7 @@ class Served:
         core = openvino.Core()
         self.compiled = core.compile_model(core.read_model(model), "CPU", entry["config"]["plugin_config"])
         called = [
-            {names[side].get(port.get_any_name(), port.get_any_name()): place for place, port in enumerate(ports)}
+            {names[side].get(port.get_any_name(), port.get_any_name()): index for index, port in enumerate(ports)}
             for side, ports in (("inputs", self.compiled.inputs), ("outputs", self.compiled.outputs))
         ]
         self.inputs, self.outputs = called
@@ -116,7 +116,7 @@ class Served:
     def __call__(self, feed: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         assert set(feed) == set(self.inputs)
         found = self.compiled({self.inputs[name]: array for name, array in feed.items()})
-        return {name: found[place] for name, place in self.outputs.items()}
+        return {name: found[index] for name, index in self.outputs.items()}
 
 
 @pytest.mark.parametrize("golden", ["mlp", "conv", "bert"])
@@ -204,11 +204,11 @@ def test_convert_says_what_starts_it(
     asked = ["--no-verify", "--pipeline", "--service", "tensor", "--server", server]
     assert run(["convert", *sources, str(tmp_path / "out"), *asked]) == 0
     told = capsys.readouterr().out
-    places = [tmp_path / "out"] if count == 1 else [tmp_path / "out" / name for name in "ab"]
-    for place in places:
-        file = place / "service" / "docker-compose.yml"
+    folders = [tmp_path / "out"] if count == 1 else [tmp_path / "out" / name for name in "ab"]
+    for folder in folders:
+        file = folder / "service" / "docker-compose.yml"
         assert file.is_file() and (f"`docker compose -f {file} up --build`" in told) == (server == SERVER)
-        assert (f"`mconv serve {place}/service/`" in told) == (server != SERVER)
+        assert (f"`mconv serve {folder}/service/`" in told) == (server != SERVER)
 
 
 @pytest.mark.parametrize(

@@ -374,7 +374,7 @@ def test_to_serving_writes_it_beside_the_model_and_scaffold_later(tmp_path: Path
         api.scaffold(tmp_path / "serving_server")
     again = api.scaffold(tmp_path / "serving_server", tmp_path / "a" / "b", name="mlp")
     for name in again.files:
-        ours, theirs = ((tmp_path / place / name).read_text() for place in ("a/b", "service"))
+        ours, theirs = ((tmp_path / folder / name).read_text() for folder in ("a/b", "service"))
         assert ours.replace('"../../serving_server"', '"../serving_server"') == theirs.replace(
             "/home/model-server/serving_server", "/home/serving_server"
         )

@@ -5,7 +5,7 @@ The record, ``families.json``, says for each family and Paddle one of
 - ``pass``: proved at several sizes;
 - ``in part: …``: proved, and what the result is not;
 - ``refused: …``: why mconv does not convert it;
-- ``wrong: …``: the proof says that it computes something else (exit code 10): to be mended;
+- ``wrong: …``: the proof says that it computes something else (exit code 10): to be fixed;
 - ``no exporter: …``: torch.export and both of torch's ONNX exporters fail by themselves, so that no one can.
 """
 

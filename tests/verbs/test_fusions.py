@@ -121,12 +121,12 @@ def berts(tmp_path_factory: pytest.TempPathFactory) -> Berts:
 
 def own(runtime: str, folder: Path) -> Path:
     """The folder of Paddle's own export."""
-    place = find(runtime)
+    found = find(runtime)
     made = folder / f"own-{runtime}"
     if made.is_dir():
         return made
-    command = [str(place.python), str(OWN), "bert", str(made / "model"), str(LAYERS), str(HIDDEN)]
-    subprocess.run(command, env=place.environ(), check=True, capture_output=True, timeout=300)
+    command = [str(found.python), str(OWN), "bert", str(made / "model"), str(LAYERS), str(HIDDEN)]
+    subprocess.run(command, env=found.environ(), check=True, capture_output=True, timeout=300)
     return made
 
 

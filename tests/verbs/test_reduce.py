@@ -39,7 +39,7 @@ CRASH = (
 
 
 def hundred(path: Path, *, at: int = 60) -> Path:
-    """100 operators with weights and branches; ``Double`` of a domain of one's own stands at place *at*."""
+    """100 operators with weights and branches; ``Double`` of a domain of one's own stands at position *at*."""
     rng = np.random.default_rng(0)
     body = helper.make_function(
         "com.acme", "Double", ["x"], ["y"],

@@ -37,9 +37,9 @@ def test_an_onnx_model_and_its_conversion_agree(tmp_path: Path) -> None:
 @pytest.mark.runtime
 def test_a_number_of_an_older_program_is_compared_in_a_newer_paddle(tmp_path: Path) -> None:
     """Before 2.5 there is no tensor without dimensions: a program of 2.3 gives [1] wherever it runs."""
-    nodes = [helper.make_node("Gather", ["x", "place"], ["y"])]
+    nodes = [helper.make_node("Gather", ["x", "index"], ["y"])]
     path = tmp_path / "m.onnx"
-    onnx.save(model(nodes, [port("x", dims=("rows",))], [port("y", dims=())], {"place": np.array(1)}), path)
+    onnx.save(model(nodes, [port("x", dims=("rows",))], [port("y", dims=())], {"index": np.array(1)}), path)
     api.onnx2paddle(path, tmp_path / "out", target="2.3", verify=False)
     found = api.verify(path, tmp_path / "out", runtime="paddle-2.6.2")
     assert found.ok, found.problems
@@ -102,7 +102,7 @@ def test_a_golden_model_agrees_with_its_serving_folder(case: Case) -> None:
 
 
 def torch_forms(folder: Path) -> tuple[Any, dict[str, str]]:
-    """A module in every form that a file may have, and its ONNX export's place."""
+    """A module in every form that a file may have, and the path of its ONNX export."""
     torch = pytest.importorskip("torch")
     torch.manual_seed(0)
     module = torch.nn.Sequential(torch.nn.Linear(16, 8), torch.nn.Tanh(), torch.nn.Linear(8, 4)).eval()

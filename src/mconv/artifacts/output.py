@@ -117,7 +117,7 @@ def _check_kind(path: Path) -> None:
         kind = stat.S_IFREG
     among = absolute.startswith(("/dev/", "/proc/", "/sys/")) and not absolute.startswith("/dev/shm/")
     if among or kind not in (stat.S_IFREG, stat.S_IFDIR):
-        raise UsageError(f"{path}: a device or pipe, or a place among them", "name a new folder")
+        raise UsageError(f"{path}: a device or pipe, or a path among them", "name a new folder")
 
 
 def _check_targets(targets: list[Path], keep: list[Path], file: bool) -> None:

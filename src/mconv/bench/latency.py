@@ -252,7 +252,7 @@ def measure(
 
 
 def _rank(made: Sequence[Measured], count: int) -> None:
-    """Relative to the fastest right answer; one that is wrong or failed has no place."""
+    """Relative to the fastest right answer; one that is wrong or failed is left out."""
     for index in range(count):
         right = [m.sizes[index] for m in made if m.sizes[index].status == OK]
         fastest = min((s.figures.p50 for s in right if s.figures is not None), default=None)

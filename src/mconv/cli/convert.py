@@ -51,8 +51,8 @@ def command(
     made = [p for p in (result.server, result.client, result.service, result.inference) if p]
     out.print(f"{out_dir}: {', '.join(f'{Path(p).name}/' for p in made)} from {source}")
     rows = [
-        [side, v["name"], v["alias"], str(v["dtype"]), str(v["shape"])]
-        for side, variables in (("input", result.inputs), ("output", result.outputs))
+        [kind, v["name"], v["alias"], str(v["dtype"]), str(v["shape"])]
+        for kind, variables in (("input", result.inputs), ("output", result.outputs))
         for v in variables
     ]
     out.table(["", "variable", "called", "type", "known dims"], rows)

@@ -38,7 +38,7 @@ def command(given: Given, ops: Annotated[bool, typer.Option("--ops", help="List 
         rest = report.files[len(listed) :]
         out.print(f"  … and {len(rest)} more files  {size(sum(f.bytes for f in rest))}")
     rows = [
-        [side, t.name, *_tensor(t)] for side, ts in (("input", report.inputs), ("output", report.outputs)) for t in ts
+        [kind, t.name, *_tensor(t)] for kind, ts in (("input", report.inputs), ("output", report.outputs)) for t in ts
     ]
     aliased = report.serving
     out.print("")

@@ -60,13 +60,13 @@ def _show_one(proof: Optional[dict[str, Any]]) -> None:
     if proof["status"] in ("not verified", "unproved"):
         return  # the warning, or the error, has said it
     result = proof["paddle"] or proof["runtime"]
-    sides = f"{proof['reference']} against {result}" if proof["reference"] else result
+    compared = f"{proof['reference']} against {result}" if proof["reference"] else result
     shapes = " and ".join(", ".join(f"{n} {shape}" for n, shape in feed.items()) for feed in proof["input_sets"])
     verdict = f"verification {proof['status']}"
     if proof["status"] == "passed in part":
         verdict = f"verification passed in part ({proof['reason']})"
     kind, *sets = proof["inputs"].split("; ")
-    out.print(f"{verdict}: {sides}; {kind} inputs {shapes}")
+    out.print(f"{verdict}: {compared}; {kind} inputs {shapes}")
     for text in sets:
         out.print(text)
     if proof["outputs"]:

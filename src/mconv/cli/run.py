@@ -142,8 +142,8 @@ class _Live:
                     spent = f"{time.monotonic() - self._since[name, step]:.0f} s"
             rows.append((Text(printable(name)), steps, Text(spent, "dim"), Text(doing, "dim")))
         table = Table(box=None, show_header=False, pad_edge=False)
-        for place in range(4):
-            table.add_column(no_wrap=True, overflow="ellipsis", justify="right" if place == _SPENT else "left")
+        for column in range(4):
+            table.add_column(no_wrap=True, overflow="ellipsis", justify="right" if column == _SPENT else "left")
         room = (
             out.console(stderr=True).width - sum(max(r[at].cell_len for r in rows) + 2 for at in range(3))
             if rows

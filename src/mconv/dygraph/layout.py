@@ -95,7 +95,7 @@ class Matching:
         repeated: further tensors for a parameter that has one already, and that one: they must hold the same.
         filled: parameter → the value that it has though PyTorch has none.
         kept: parameters that the rules leave alone.
-        dropped, unmatched: tensors that are not wanted; that have no place.
+        dropped, unmatched: tensors that are not wanted; that belong nowhere.
         missing: parameters without a tensor.
         conflicts: tensors that do not fit where they belong, and why.
         prefix: what was taken from PyTorch's names, and put before them.

@@ -43,7 +43,7 @@ def match(given: Mapping[str, Given], layout: Layout, rules: Rules) -> Matching:
 
 
 def _prefixes(sources: Sequence[str], names: Sequence[str]) -> list[tuple[str, str]]:
-    """What may be taken from, and put before, names: wrappers, and the first part of either side's names."""
+    """What may be taken from, and put before, names: wrappers, and the first part of the names of either."""
     removed = [""]
     wrapper = ""
     while True:

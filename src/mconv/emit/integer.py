@@ -154,7 +154,7 @@ def signed_shift(b: Builder, x: Value, bits: Value, *, left: bool) -> Value:
 
 
 def _moved(b: Builder, x: Value, count: Value, *, left: bool) -> Value:
-    """:func:`shift` in two steps: the highest power of two has no place in the type of *x*."""
+    """:func:`shift` in two steps: the highest power of two does not fit the type of *x*."""
     most = number(b, 8 * x.dtype.itemsize - 2, DType.INT64)
     first = arithmetic(b, "min", count, most)
     return shift(b, shift(b, x, first, left=left), arithmetic(b, "sub", count, first), left=left)

@@ -198,7 +198,7 @@ def _flags(pair: Sequence[Axis], method: Method) -> Optional[dict[str, Any]]:
 
 
 def _agrees_on_one(axis: Axis, way: str, mode: str) -> bool:
-    """Whether a result of a single row comes out right (or cannot be): Paddle takes place -½ for it, that is, 0."""
+    """Whether a result of a single row comes out right (or cannot be): Paddle takes position -½ for it, that is, 0."""
     factor = axis.factor
     if isinstance(axis.out, int):
         return axis.out > 1 or (mode == "linear" and (way == "pytorch_half_pixel" or axis.n == 1))

@@ -83,12 +83,12 @@ def scatter_rows(b: Builder, x: Value, updates: Value, start: Optional[Value], a
     axis = axis_of(axis, len(shape))
     if axis == 0 or len(sizes) != len(shape):
         raise UnsupportedError(f"TensorScatter: along dimension {axis} of {len(shape)}, updates of {len(sizes)}")
-    place = spread(b, iota(b, sizes[axis]), axis, len(shape))
+    position = spread(b, iota(b, sizes[axis]), axis, len(shape))
     if start is not None:
-        place = arithmetic(b, "add", place, spread(b, b.cast(start, DType.INT64), 0, len(shape)))
+        position = arithmetic(b, "add", position, spread(b, b.cast(start, DType.INT64), 0, len(shape)))
     if circular:
-        place = modulo(b, place, reshape(b, dim_tensor(b, shape[axis]), [1] * len(shape)))
-    return scatter_elements(b, x, expand_to(b, place, sizes), updates, axis)
+        position = modulo(b, position, reshape(b, dim_tensor(b, shape[axis]), [1] * len(shape)))
+    return scatter_elements(b, x, expand_to(b, position, sizes), updates, axis)
 
 
 def _times(b: Builder, x: Value, factor: D.Dim) -> Value:

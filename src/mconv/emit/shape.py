@@ -162,7 +162,7 @@ def _as_many(b: Builder, x: Value, target: Sequence[D.Dim]) -> Value:
 
 
 def _copied(b: Builder, x: Value, target: Value) -> Value:
-    """*target*, int32, with the sizes of *x* in the places that hold 0."""
+    """*target*, int32, with the sizes of *x* at the positions that hold 0."""
     assert target.shape is not None
     rank, own = D.number(target.shape[0]), len(need_rank(x, "Reshape"))
     sizes = shape_of(b, x, DType.INT32)

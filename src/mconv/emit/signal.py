@@ -111,10 +111,10 @@ def _to_real(b: Builder, x: Value, axis: int, length: Optional[Count]) -> Value:
     elif rows != given:
         raise UnsupportedError("an inverse one-sided DFT whose length and whose signal's are not both known")
     cos, sin = _waves(b, length, rows, length, dtype)
-    place = arange(b, rows, DType.INT64)
+    bin_ = arange(b, rows, DType.INT64)
     once, twice = Expr(b, 1.0, dtype), Expr(b, 2.0, dtype)
-    middle = (place * 2).equals(size(b, length, DType.INT64))
-    times = where(place.equals(0), once, where(middle, once, twice)).unsqueeze(1)
+    middle = (bin_ * 2).equals(size(b, length, DType.INT64))
+    times = where(bin_.equals(0), once, where(middle, once, twice)).unsqueeze(1)
     last = len(shape) - 1
     made = _along(signal.slice(last, 0, 1), cos * times, axis)
     if shape[-1] == 2:

@@ -39,7 +39,7 @@ def ordered(graph: Any, known: Container[str]) -> list[Any]:
                 raise CorruptModelError(
                     f"node {printable(node.name or node.op_type, 100)!r} ({printable(node.op_type, 100)}) reads "
                     f"{printable(name, 100)!r}, which nothing computes",
-                    "an initializer is missing, or the graph was cut in the wrong place",
+                    "an initializer is missing, or the graph was cut at the wrong tensor",
                 )
         waits.append(needed)
         for other in needed:

@@ -27,7 +27,7 @@ class Converter:
         domain: ``""`` is ai.onnx.
         op: the operator's name in ONNX.
         since: first opset version that it converts.
-        optional: places of inputs that may be left out though others behind them may not.
+        optional: positions of inputs that may be left out though others behind them may not.
         until: first opset version that it does not convert any more, or None.
     """
 

@@ -22,10 +22,10 @@ def sections(proof: Row, title: str = "Proof") -> Iterator[str]:
         return
     said = f"<p>{tag(KINDS.get(status, 'plain'), status)} {text(proof.get('reason') or '', 2000)}</p>"
     result = proof.get("paddle") or proof.get("runtime")
-    sides = f"<p>{text(proof['reference'])} against {text(result)}</p>" if proof.get("reference") and result else ""
+    compared = f"<p>{text(proof['reference'])} against {text(result)}</p>" if proof.get("reference") and result else ""
     outputs = proof.get("outputs") or []
     yield section(
-        title, said, sides, sets(proof), outputs_of(outputs), items(proof.get("problems") or []), anchor="proof"
+        title, said, compared, sets(proof), outputs_of(outputs), items(proof.get("problems") or []), anchor="proof"
     )
     for name, of in (("original", "Paddle's own program against the layer"), ("source", "PyTorch against the result")):
         if isinstance(proof.get(name), Mapping):

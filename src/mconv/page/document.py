@@ -227,8 +227,8 @@ def _recipes(found: Document) -> Iterator[str]:
             proof = step["proof"] or {}
             rows_of = [row for row in proof.get("outputs") or [] if "argmax_same" in row]
             if rows_of:
-                sides = f"<p>{text(proof.get('a'))} against {text(proof.get('b'))}</p>" if proof.get("a") else ""
-                yield section(f"{recipe['name']}: {step['name']}", sides, compared.outputs_of(rows_of))
+                compared_ = f"<p>{text(proof.get('a'))} against {text(proof.get('b'))}</p>" if proof.get("a") else ""
+                yield section(f"{recipe['name']}: {step['name']}", compared_, compared.outputs_of(rows_of))
 
 
 def _step(status: str, part: bool) -> Markup:

@@ -10,7 +10,7 @@ from mconv.errors import UsageError
 
 @dataclass(frozen=True)
 class Target:
-    """A Paddle release line as the place where the model will be loaded.
+    """A Paddle release line: what the model will be loaded by.
 
     Attributes:
         name: what ``--target`` takes.

@@ -1,7 +1,7 @@
 """A look at a serialized ProgramDesc before it is parsed.
 
 protobuf says only "does not parse", and builds objects of a hundred bytes for messages of two. This walk over the
-outer layers of the wire format names the place of the damage, and refuses what would take memory out of all
+outer layers of the wire format says at which byte the damage is, and refuses what would take memory out of all
 proportion to the file.
 """
 

@@ -19,7 +19,7 @@ def of_program(program: Program) -> str:
     """The lowest precision of what the operators of a program compute, casts included: ``float16``, ``bfloat16`` or
     ``float32``.
 
-    Weights that are only stored in 16 bits, and read through a cast, lose nothing that both sides have.
+    Weights that are only stored in 16 bits, and read through a cast, lose nothing that both models have.
     """
     found: set[DType] = set()
     for block, op in program.ops():

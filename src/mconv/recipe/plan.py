@@ -38,7 +38,7 @@ def plan(recipe: Recipe, found: Found, folder: Path) -> list[Step]:
         folder: where the recipe's output goes.
 
     Raises:
-        UsageError: a step does not fit the source, or comes in the wrong place.
+        UsageError: a step does not fit the source, or comes too early or too late.
     """
     return _Planner(recipe, found, folder).steps()
 
@@ -133,7 +133,7 @@ class _Planner:
         self._conversion(step)
 
     def _into(self, step: Step, spec: StepSpec) -> None:
-        """The weights are put into a layer: what makes it, and the rules, whose content counts and not their place."""
+        """The weights are put into a layer: what makes it, and the rules, whose content counts and not their path."""
         refused = [name for name in step.options if name in _OF_A_GRAPH]
         if refused:
             raise self._bad(spec, f"{', '.join(refused)}: not with into, which converts no graph", "leave it out")
@@ -293,8 +293,8 @@ class _Planner:
             raise self._bad(spec, "has no two models to compare", hint)
         if self.for_gpus and {a, b} & {"half", "to-serving", *self.halved}:
             raise self._bad(spec, "the model is for GPUs by now, and this runs it on the CPU", "half has compared it")
-        for side, name in (("a", a), ("b", b)):
-            self._read_by(step, spec, side, name)
+        for which, name in (("a", a), ("b", b)):
+            self._read_by(step, spec, which, name)
         step.options.setdefault("tolerance", self.recipe.verification.get("tolerance"))
         step.options.setdefault("runtime", self.recipe.verification.get("runtime"))
         step.options["inputs"] = self.recipe.inputs if step.reads["a"] == self.found.source else []
@@ -305,14 +305,14 @@ class _Planner:
         """Whether the source of a convert is a file that says what its inputs are."""
         return self.found.source is not None and step_for(self.found.source) in (None, "onnx2paddle")
 
-    def _read_by(self, step: Step, spec: StepSpec, side: str, name: str) -> None:
+    def _read_by(self, step: Step, spec: StepSpec, which: str, name: str) -> None:
         if name == "source" and self.found.source is not None:
-            step.reads[side] = self.found.source
+            step.reads[which] = self.found.source
         elif name in self.made:
-            step.reads[side], step.made_by[side] = self.made[name]
+            step.reads[which], step.made_by[which] = self.made[name]
         else:
             known = (["source"] if self.found.source is not None else []) + list(self.made)
-            raise self._bad(spec, f"{side}: {name!r} is no earlier conversion", f"there are {', '.join(known)}")
+            raise self._bad(spec, f"{which}: {name!r} is no earlier conversion", f"there are {', '.join(known)}")
 
     def _serve_check(self, step: Step, spec: StepSpec) -> None:
         if self.server is None:
@@ -348,7 +348,7 @@ class _Planner:
             raise self._bad(spec, "takes a file, and the source is a spec", "to-static comes first")
 
     def _spec(self, step: Step, parameter: str, spec: str, name: str = "spec") -> None:
-        """What makes a layer: where it is a file, its content and not its place is part of the key."""
+        """What makes a layer: where it is a file, its content and not its path is part of the key."""
         path, colon, factory = spec.rpartition(":")
         file = self.recipe.folder / path
         if colon and path.endswith(".py"):

@@ -38,7 +38,7 @@ def write_frame(stream: Any, header: dict[str, Any], arrays: Sequence[np.ndarray
 
 
 def read_frame(stream: Any) -> Optional[tuple[dict[str, Any], list[np.ndarray]]]:
-    """One frame; None when the stream ends, in whatever place."""
+    """One frame; None when the stream ends, wherever that is."""
     start = stream.read(8)
     if len(start) < 8 or start[:4] != MAGIC:
         return None

@@ -231,7 +231,7 @@ class Driver:
 
         def run(name, feed):
             _, outputs = self.exchange({"run": name, "names": list(feed)}, list(feed.values()))
-            return {str(place): array for place, array in enumerate(outputs)}
+            return {str(index): array for index, array in enumerate(outputs)}
 
         with modules_of(header["folder"]):
             ocr = importlib.import_module("ocr_input")

@@ -168,7 +168,7 @@ def fitting(program: Program, items: Iterable[tuple[str, TensorSource]]) -> list
     return found
 
 
-def check_aliases(side: str, names: Sequence[str], aliases: Mapping[str, str]) -> dict[str, str]:
+def check_aliases(kind: str, names: Sequence[str], aliases: Mapping[str, str]) -> dict[str, str]:
     """The aliases, checked against the model's own names.
 
     Raises:
@@ -176,14 +176,14 @@ def check_aliases(side: str, names: Sequence[str], aliases: Mapping[str, str]) -
     """
     for name, alias in aliases.items():
         if name not in names:
-            raise unknown(f"--{side}-alias", side, name, names)
+            raise unknown(f"--{kind}-alias", kind, name, names)
         if not alias:
-            raise UsageError(f"--{side}-alias: the alias of {name!r} is empty")
-        require_visible(alias, f"--{side}-alias")
+            raise UsageError(f"--{kind}-alias: the alias of {name!r} is empty")
+        require_visible(alias, f"--{kind}-alias")
     called = [aliases.get(name, name) for name in dict.fromkeys(names)]
     twice = sorted({c for c in called if called.count(c) > 1})
     if twice:
-        raise UsageError(f"--{side}-alias: two variables would be called {twice[0]!r}")
+        raise UsageError(f"--{kind}-alias: two variables would be called {twice[0]!r}")
     return {name: alias for name, alias in aliases.items() if name != alias}
 
 

@@ -1,7 +1,7 @@
 """Functions whose sizes torch takes as plain numbers, said again so that an open size stays open.
 
 ``torch.linspace(-1, 1, height)``, ``torch.tensor(x.shape)`` and ``avg_pool2d(x, x.shape[2:])`` fix what they are given, as their operators have no
-place for a symbol. While a module is traced, they are replaced by functions that compute the same of open sizes.
+room for a symbol. While a module is traced, they are replaced by functions that compute the same of open sizes.
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ class Converter:
 
 
 _converters: dict[str, Converter] = {}
-# what has no place in a program for inference → why
+# what a program for inference cannot have → why
 _REFUSED = {
     **dict.fromkeys(
         (

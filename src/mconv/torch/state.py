@@ -60,7 +60,7 @@ def _tensors(module: Any) -> Iterator[tuple[Any, str, str, Any]]:
 
 
 def _nothing(module: Any) -> Iterator[tuple[Any, str]]:
-    """Owner and name of the public attributes that are None: places for what is made at the first call."""
+    """Owner and name of the public attributes that are None: what is made at the first call goes there."""
     for _, owner in module.named_modules():
         for name, value in [*vars(owner).items(), *getattr(owner, "_buffers", {}).items()]:
             if value is None and isinstance(name, str) and not name.startswith("_"):

@@ -247,7 +247,7 @@ def _prove_paddle(source: PathLike, made: ServingResult, chosen: Convert, result
         result.verification = {"status": NOT_DONE, "reason": e.message}
         result.warnings.append(Warned("not-verified", f"not verified: {e.message}"))
         return
-    # in one order on both sides; of a .json, fetch_name_0 is what Paddle calls any output
+    # in one order in both; of a .json, fetch_name_0 is what Paddle calls any output
     theirs = list(dict.fromkeys(row["name"] for row in found.outputs))
     if len(theirs) == len(made.fetches):
         called = dict(zip(theirs, (v.alias for v in made.fetches)))

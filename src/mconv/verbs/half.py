@@ -116,7 +116,7 @@ def _say_what_is_not_finite(report: HalfReport, proof: Emulation) -> None:
     wild = {n for outputs in proof.reference for n, a in zip(names, outputs) if not np.isfinite(a).all()}
     if wild:
         shown = ", ".join(sorted(wild)[:3])
-        report.warnings.append(f"{shown}: infinite or NaN in places in float32 already, which proves nothing there")
+        report.warnings.append(f"{shown}: infinite or NaN elements in float32 already, which proves nothing there")
     if report.second is not None and report.second.error is not None and report.second.error > report.limit:
         report.warnings.append(f"{report.second.reader} is {report.second.error:.1%} off float32 with this program")
 

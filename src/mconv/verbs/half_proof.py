@@ -161,7 +161,7 @@ def _badness(row: HalfTensor) -> tuple[bool, float]:
 
 
 def error_of(want: np.ndarray, got: np.ndarray) -> Optional[float]:
-    """The largest difference as a part of the largest value, 0 where both are equal; None where shapes differ, one side
+    """The largest difference as a part of the largest value, 0 where both are equal; None where shapes differ, one model
     is finite where the other is not, or no number is. What is no floating point number counts where it differs."""
     if want.shape != got.shape:
         return None

@@ -24,7 +24,7 @@ class Facts:
         folded: how many operators were computed; fused, expanded: into what, and how often.
         warnings: what the user has to know.
         reservations: what of the source the result does not have, see :data:`mconv.proof.verdict.RESERVATIONS`.
-        frozen: places of the source that decide by the values of the inputs, where the result always decides as for those
+        frozen: operations of the source that decide by the values of the inputs, where the result always decides as for those
             traced with.
         fixed: sizes that were to stay open and do not: ``input``, ``dimension``, ``size``.
     """

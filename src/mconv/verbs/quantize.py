@@ -220,7 +220,7 @@ def _check_written(
         report.warnings.append(f"{where.label} makes no int8 kernel of this model")
     if right is not None:
         return report.accuracy["float32"] - right
-    errors = [error_of(reference, fast, place) for place in range(len(names))]
+    errors = [error_of(reference, fast, i) for i in range(len(names))]
     return max((float("inf") if error is None else error for error in errors), default=0.0)
 
 

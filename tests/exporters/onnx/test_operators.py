@@ -79,7 +79,7 @@ CASES: dict[str, tuple[Any, ...]] = {
     "flatten the middle": ("flatten_contiguous_range", {"X": f(2, 3, 4, 5)}, {"Out": (F, 3)}, {"start_axis": 1, "stop_axis": 2}),
     "pad of the front": ("pad3d", {"X": f(2, 3, 2, 4, 5)}, {"Out": (F, 5)}, {"paddings": [1, 2, 0, 1, 1, 0], "mode": "reflect", "data_format": "NCDHW"}),
     "where": ("where", {"Condition": f(2, 5) > 0, "X": f(2, 5), "Y": f(2, 5)}, {"Out": (F, 2)}, {}),
-    "places": ("where_index", {"Condition": f(3, 5) > 0}, {"Out": ("int64", 2)}, {}),
+    "positions": ("where_index", {"Condition": f(3, 5) > 0}, {"Out": ("int64", 2)}, {}),
     "gather by pairs": ("gather_nd", {"X": f(5, 5), "Index": i(3, 2, high=2)}, {"Out": (F, 1)}, {}),
     "one hot": ("one_hot_v2", {"X": i(2, 3)}, {"Out": (F, 3)}, {"depth": 5, "dtype": 5}),
     "tile to more dimensions": ("tile", {"X": f(2, 3)}, {"Out": (F, 3)}, {"repeat_times": [2, 1, 2]}),

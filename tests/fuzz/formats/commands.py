@@ -1,5 +1,5 @@
 """Every command that reads a file, on files of every kind: damaged, of another kind, under a strange name, written to a
-strange place, or no file at all."""
+strange path, or no file at all."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ _NAMES = [
     "a b", "ä", "名前", "😀", "-x", "--help", "a\nb", "a\tb", "\x1b[31mred", "a\x7fb", "\udcff", "%s", "{0}", "$(id)", "'", '"',
     "a" * 240, "*", "[x]", "#", "a:b", "~", "a=b", "a,b", "\u202e", ".hidden", "..a", "CON", "a ", " a", "\ufeffa", "e\u0301",
 ]  # fmt: skip
-_PLACES = [
+_PATHS = [
     "out", "out", "out", "out", "there", "there/in", "link", "loop", "pipe", "file", "file/in", "/dev/null", "/dev/full",
     "/dev/stdout", "/proc/x", ".", "..", "", "x" * 300, "gone/deep/out", "out\x1b[31m", "\udcff", "a\nb", "-", "/dev/null/x",
     "dangling", "s", "p", "out/", "./out/../out", "https://example.invalid/x", "名前",
@@ -215,8 +215,8 @@ def _case(made: _Made, rng: random.Random, folder: Path) -> Sequence[str]:
         given = given[: -len(whole.name)] + name
     argv = [word.replace("{}", given) for word in argv]
     if kind >= 6:
-        place = rng.choice(_PLACES)
-        argv = [place + word[3:] if word in ("out", "out.onnx") else word for word in argv]
+        at = rng.choice(_PATHS)
+        argv = [at + word[3:] if word in ("out", "out.onnx") else word for word in argv]
     if rng.random() < 0.1:
         argv.append("--json")
     return argv

@@ -27,20 +27,20 @@ def _converted(folder: Path) -> Path:
     return folder
 
 
-_PLACES = ["x" * 256, "x" * 5000, "a/" * 3000, "\0", "a\0b", "loop", "loop/x", "pipe", "..", "../..", ".", "/", "/dev/zero", "//", "./",
+_PATHS = ["x" * 256, "x" * 5000, "a/" * 3000, "\0", "a\0b", "loop", "loop/x", "pipe", "..", "../..", ".", "/", "/dev/zero", "//", "./",
            "a/./b", "serving_server", "dir", "dir/", "link", "__model__/x", "\ud800", "locked/x", "../serving_client", "../m",
            "..\\x", "C:\\x", "../" + "y" * 300, "../\0", "../.."]  # fmt: skip
 
 
-def _places(rng: random.Random, record: Any) -> Any:
-    """The names of files in a record changed to places of every kind."""
+def _paths(rng: random.Random, record: Any) -> Any:
+    """The names of files in a record changed to paths of every kind."""
     entries = [*record["files"], *record["sources"], *(f for files in record.get("beside", {}).values() for f in files)]
     entry = rng.choice(entries)
-    entry["name"] = rng.choice(_PLACES)
+    entry["name"] = rng.choice(_PATHS)
     if rng.random() < 0.3:
         entry["bytes"] = rng.choice([0, 1, -1, True, 2**70, 10**30, 1.0])
     if rng.random() < 0.3 and "beside" in record:
-        record["beside"][rng.choice(_PLACES)] = record["beside"].pop(next(iter(record["beside"])))
+        record["beside"][rng.choice(_PATHS)] = record["beside"].pop(next(iter(record["beside"])))
     return record
 
 
@@ -50,7 +50,7 @@ def _provenance_case(made: Path, rng: random.Random, folder: Path) -> list[str]:
         _beside(folder / "s" / "serving_server")
     path = folder / "s" / "serving_server" / "provenance.json"
     record = json.loads(path.read_text())
-    tree = _places(rng, record) if rng.random() < 0.3 else mutate.tree(rng, record)
+    tree = _paths(rng, record) if rng.random() < 0.3 else mutate.tree(rng, record)
     held = mutate.dumps(tree, ensure_ascii=rng.random() < 0.5)
     data = held.encode("utf-8", "surrogatepass")
     path.write_bytes(mutate.data(rng, data) if rng.random() < 0.15 else data)

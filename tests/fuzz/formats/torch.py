@@ -35,17 +35,17 @@ def _pickle(rng: random.Random, name: str, held: bytes) -> bytes:
     if not name.endswith("data.pkl") or rng.random() < 0.4:
         return mutate.data(rng, held)
     try:
-        places = [at for _, _, at in pickletools.genops(held)] + [len(held)]
+        offsets = [at for _, _, at in pickletools.genops(held)] + [len(held)]
     except ValueError:
         return held
-    i = rng.randrange(len(places) - 1)
-    piece = held[places[i] : places[i + 1]]
-    other = rng.randrange(len(places) - 1)
+    i = rng.randrange(len(offsets) - 1)
+    piece = held[offsets[i] : offsets[i + 1]]
+    other = rng.randrange(len(offsets) - 1)
     new = rng.choice(
-        [b"", piece * 2, held[places[other] : places[other + 1]], b"cos\nsystem\n", b"ctorch\nload\n", b"N", b"]", b"}", b"0",
+        [b"", piece * 2, held[offsets[other] : offsets[other + 1]], b"cos\nsystem\n", b"ctorch\nload\n", b"N", b"]", b"}", b"0",
          b"J\xff\xff\xff\xff", b"\x8a\x08" + b"\xff" * 7 + b"\x7f", b"X\x04\x00\x00\x00\x1b[3m", b"cnumpy\nndarray\n"]
     )  # fmt: skip
-    return held[: places[i]] + new + held[places[i + 1] :]
+    return held[: offsets[i]] + new + held[offsets[i + 1] :]
 
 
 def _torch_case(sound: list[bytes], rng: random.Random, folder: Path) -> list[str]:

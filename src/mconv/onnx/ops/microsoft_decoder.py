@@ -1,5 +1,5 @@
 """com.microsoft's operators of decoders of language models: attention of grouped queries behind a cache, the bias of
-relative places, quantised embeddings."""
+relative positions, quantised embeddings."""
 
 from __future__ import annotations
 
@@ -74,11 +74,11 @@ def group_query_attention(
         valid = Expr(ctx, seqlens_k).cast(DType.INT64).reshape(batch)
         behind = valid + 1 - size(ctx, length, DType.INT64)
         first = where(size(ctx, past, DType.INT64).equals(0), first, behind.maximum(0))
-    places = first.unsqueeze(1) + arange(ctx, length, DType.INT64).unsqueeze(0)  # [B, S]
+    positions = first.unsqueeze(1) + arange(ctx, length, DType.INT64).unsqueeze(0)  # [B, S]
     if do_rotary:
         if cos_cache is None or sin_cache is None:
             raise ctx.refuse("rotary embedding without its tables")
-        ids = places if position_ids is None else Expr(ctx, position_ids).cast(DType.INT64)
+        ids = positions if position_ids is None else Expr(ctx, position_ids).cast(DType.INT64)
         rows = ids.reshape(D.product(ids.shape))
         half = Expr(ctx, cos_cache).shape[1]
         if not isinstance(half, int):
@@ -93,7 +93,7 @@ def group_query_attention(
         )
     keys = k.shape[2]
     column = arange(ctx, keys, DType.INT64).reshape(1, 1, 1, keys)
-    row = places.reshape(batch, 1, length, 1)
+    row = positions.reshape(batch, 1, length, 1)
     shown = (column <= row).value
     if local_window_size > 0:
         shown = logical(ctx, "logical_and", shown, (column > row - local_window_size).value)
@@ -157,8 +157,8 @@ def relative_position_bias(
     near = buckets // 2
     steps = (away.cast(DType.FP32).maximum(1.0) / float(near)).log() / float(np.log(max_distance / near))
     far = ((steps * float(buckets - near)).cast(DType.INT64) + near).minimum(buckets - 1)
-    places = where(away < near, away, far) + offset
-    return Expr(ctx, gather(ctx, table, places.value, 0)).transpose(2, 0, 1).unsqueeze(0).value
+    positions = where(away < near, away, far) + offset
+    return Expr(ctx, gather(ctx, table, positions.value, 0)).transpose(2, 0, 1).unsqueeze(0).value
 
 
 @onnx_op("GatherBlockQuantized", domain=DOMAIN)

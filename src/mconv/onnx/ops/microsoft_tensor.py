@@ -25,8 +25,8 @@ def range_(ctx: Context, start: Value, limit: Value, delta: Optional[Value] = No
 
 @onnx_op("ExpandDims", domain=DOMAIN)
 def expand_dims(ctx: Context, x: Value, axis: Value) -> Value:
-    (place,) = ctx.static_ints(axis, "axis")
-    return unsqueeze(ctx, x, [place if place >= 0 else place + ctx.rank(x) + 1])
+    (at,) = ctx.static_ints(axis, "axis")
+    return unsqueeze(ctx, x, [at if at >= 0 else at + ctx.rank(x) + 1])
 
 
 @onnx_op("Pad", domain=DOMAIN)
@@ -41,8 +41,8 @@ def gather_nd(ctx: Context, x: Value, indices: Value) -> Value:
 
 @onnx_op("Unique", domain=DOMAIN)
 def unique(ctx: Context, x: Value) -> Result:
-    made, _, places, counts = gather.unique(ctx, x, sorted=0)
-    return made, places, counts
+    made, _, inverse, counts = gather.unique(ctx, x, sorted=0)
+    return made, inverse, counts
 
 
 @onnx_op("Inverse", domain=DOMAIN)

@@ -32,7 +32,7 @@ Sizes = Callable[[str], int]
 
 
 class Stored(Kept):
-    """A storage: ``("storage", type, key, place, elements)``. What else is kept outside of a pickle holds no tensor."""
+    """A storage: ``("storage", type, key, location, elements)``. What else is kept outside of a pickle holds no tensor."""
 
 
 class Reader:
@@ -79,7 +79,7 @@ class Reader:
         if not is_size(count) or item is None:
             raise Damaged("a storage without a size")
         if not isinstance(key[3], str):
-            raise Damaged("a storage without a place")
+            raise Damaged("a storage without a location")
         there = count * item if self.sizes is None else self.sizes(key[2])
         if there < 0 or count * item > there:
             raise Damaged(f"storage {key[2][:40]} has {max(there, 0)} bytes, not {count * item}")
