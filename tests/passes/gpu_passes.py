@@ -70,13 +70,13 @@ def infer(desc):
 def without_kernel(desc, kernels):
     """Operators with a half tensor among what they read, for which this build has no such kernel."""
     found = set()
-    block = desc.block(0)
-    for at in range(block.op_size()):
+    blocks = [desc.block(number) for number in range(desc.num_blocks())]
+    for block, at in [(block, at) for block in blocks for at in range(block.op_size())]:
         op = block.op(at)
         if op.type() in ("feed", "fetch", "cast") or op.type() not in kernels:
             continue
         for name in op.input_arg_names():
-            var = block.find_var(name.encode())
+            var = block.find_var_recursive(name.encode())
             if var is None or var.type() != core.VarDesc.VarType.LOD_TENSOR:
                 continue
             kind = HALF.get(int(var.dtype()))

@@ -16,9 +16,10 @@ from onnx import TensorProto, helper, numpy_helper
 from mconv import api
 from mconv.errors import UnsupportedError, UsageError
 from mconv.onnx.convert import convert
-from mconv.passes.half import Halved, halve
+from mconv.passes.half import halve
 from mconv.passes.half_storage import weights_only
 from mconv.passes.half_tables import LARGEST, SATURATED
+from mconv.passes.halved import Halved
 from mconv.program import files
 from mconv.program.dtypes import DType
 from mconv.program.params import ArraySource, TensorSource
@@ -202,14 +203,15 @@ def test_numbers_are_rounded_to_the_nearest() -> None:
             assert list(got[[2, 8]]) == [-32752, 32752]
 
 
-def test_sub_blocks_read_float32() -> None:
+def branching() -> tuple[Program, dict[str, TensorSource]]:
     """A branch reads a tensor that half operators make, and a weight that they read."""
 
-    def graph(name: str, node: Any) -> Any:
+    def graph(name: str, *nodes: Any) -> Any:
         return helper.make_graph(
-            [node], name, [], [helper.make_tensor_value_info(f"{name}_y", TensorProto.FLOAT, ["n", 4])]
+            list(nodes), name, [], [helper.make_tensor_value_info(f"{name}_y", TensorProto.FLOAT, ["n", 4])]
         )
 
+    one = [helper.make_node("MatMul", ["a", "w"], ["one_a"]), helper.make_node("MatMul", ["one_a", "v"], ["one_y"])]
     nodes = [
         helper.make_node("MatMul", ["x", "w"], ["a"]),
         helper.make_node("ReduceMax", ["x"], ["most"], keepdims=0),
@@ -218,21 +220,92 @@ def test_sub_blocks_read_float32() -> None:
             "If",
             ["positive"],
             ["b"],
-            then_branch=graph("one", helper.make_node("MatMul", ["a", "w"], ["one_y"])),
+            then_branch=graph("one", *one),
             else_branch=graph("other", helper.make_node("Neg", ["a"], ["other_y"])),
         ),
         helper.make_node("Relu", ["b"], ["y"]),
     ]
-    weights = {"w": np.eye(4, dtype=np.float32), "zero": np.zeros((), np.float32)}
-    program, params = from_onnx(nodes, {"x": ["n", 4]}, {"y": ["n", 4]}, weights)
-    made = halve(program, params, "2.3")
+    weights = {"w": np.eye(4, dtype=np.float32), "v": np.eye(4, dtype=np.float32), "zero": np.zeros((), np.float32)}
+    return from_onnx(nodes, {"x": ["n", 4]}, {"y": ["n", 4]}, weights)
+
+
+@pytest.mark.parametrize("keep", [(), ("v",), ("one_a",)])
+def test_branches_compute_in_half(keep: Sequence[str]) -> None:
+    """What goes in and out of a branch is float32; each weight is stored once, unless one operator is asked to keep it."""
+    program, params = branching()
+    made = halve(program, params, "2.3", keep=keep)
     assert made.floats["conditional_block"] == {"control flow": 2}
-    inside = {n for block in made.program.blocks[1:] for op in block.ops for n in (*op.input_names, *op.output_names)}
-    outer = {n for n in inside if n in made.program.main.vars and types(made).get(n, "").startswith("float")}
-    assert {"a", "w"} <= outer and {types(made)[n] for n in outer} == {"float32"}
-    assert made.params["w"].dtype is DType.FP32
-    halves = [n for n, s in made.params.items() if s.dtype is DType.FP16]
-    assert len(halves) == 1  # the same weight for the operator outside
+    inside = [op for block in made.program.blocks[1:] for op in block.ops if op.type == "matmul_v2"]
+    inner = [op for op in inside if op.input("Y") == ["v"]]
+    assert made.program.main.vars["a"].dtype is DType.FP32 and len(inside) == 2 and len(inner) == 1
+    stored = {n: s.dtype for n, s in made.params.items() if n[:1] in "wv"}
+    twice = {n for n in stored if n not in ("w", "v")}
+    assert {n: stored[n] for n in ("w", "v")} == {
+        "w": DType.FP32 if "one_a" in keep else DType.FP16,
+        "v": DType.FP32 if keep else DType.FP16,
+    }
+    assert len(twice) == ("one_a" in keep)  # the same weight for the operator outside
+    (branch,) = (op for op in made.program.main.ops if op.blocks and "w" in op.input("Input"))
+    read = {n for block in made.program.blocks[1:] for op in block.ops for n in op.input_names}
+    assert {n for n in read if n in made.params} <= {n for op in made.program.main.ops for n in op.input_names}
+    assert branch.input("Input")
+
+
+def counting(target: str) -> tuple[Program, dict[str, TensorSource]]:
+    """A loop with a float counter beside what it computes: x, and x @ w as often as the counter is below 2,100."""
+    body = helper.make_graph(
+        [
+            helper.make_node("Add", ["count_in", "unit"], ["count_out"]),
+            helper.make_node("MatMul", ["row_in", "w"], ["row_out"]),
+            helper.make_node("Less", ["count_out", "last"], ["again"]),
+        ],
+        "body",
+        [
+            helper.make_tensor_value_info("turn", TensorProto.INT64, []),
+            helper.make_tensor_value_info("go", TensorProto.BOOL, []),
+            helper.make_tensor_value_info("count_in", TensorProto.FLOAT, [1]),
+            helper.make_tensor_value_info("row_in", TensorProto.FLOAT, ["n", 4]),
+        ],
+        [
+            helper.make_tensor_value_info("again", TensorProto.BOOL, [1]),
+            helper.make_tensor_value_info("count_out", TensorProto.FLOAT, [1]),
+            helper.make_tensor_value_info("row_out", TensorProto.FLOAT, ["n", 4]),
+        ],
+    )
+    nodes = [
+        helper.make_node("Greater", ["last", "start"], ["begin"]),
+        helper.make_node("Loop", ["", "begin", "start", "x"], ["count", "y"], body=body),
+    ]
+    weights = {
+        "w": np.eye(4, dtype=np.float32),
+        "unit": np.ones(1, np.float32),
+        "last": np.full(1, 2100, np.float32),
+        "start": np.full(1, 2040, np.float32),
+    }
+    return from_onnx(nodes, {"x": ["n", 4]}, {"y": ["n", 4], "count": [1]}, weights)
+
+
+def test_what_counts_the_turns_of_a_loop_stays_float32() -> None:
+    """Half knows no 2,049: the loop would never end."""
+    program, params = counting("2.3")
+    made = halve(program, params, "2.3")
+    assert made.half.get("matmul_v2") == 1 and made.params["w"].dtype is DType.FP16
+    assert {why for kinds in made.floats.values() for why in kinds} >= {"control flow", "it counts the turns of a loop"}
+
+
+def test_a_mask_ends_where_its_size_does() -> None:
+    """What follows a softmax in float32 is no larger for a mask of -1e9 before it."""
+    nodes = [
+        helper.make_node("Mul", ["m", "value"], ["mask"]),
+        helper.make_node("Add", ["x", "mask"], ["scores"]),
+        helper.make_node("Softmax", ["scores"], ["shares"], axis=-1),
+        helper.make_node("MatMul", ["shares", "w"], ["y"]),
+    ]
+    weights = {"value": np.full((), -1e9, np.float32), "w": np.eye(4, dtype=np.float32)}
+    program, params = from_onnx(nodes, {"x": ["n", 4], "m": ["n", 4]}, {"y": ["n", 4]}, weights)
+    made = halve(program, params, "2.3", keep=["elementwise_add", "softmax"])
+    assert made.half == {"matmul_v2": 1} and made.params["w"].dtype is DType.FP16
+    assert "clip" not in {op.type for op in made.program.main.ops} and "shares" not in made.saturated
 
 
 def test_what_is_kept_is_said() -> None:

@@ -16,7 +16,6 @@ FLOAT_WEIGHTS = {
         "pir/crnn",
     },
     "Paddle's own pass has conv2d_transpose always in float32": {"torch/hifigan", "torch/style_gan", "torch/demucs"},
-    "branches compute in float32": {"pir/branches"},
 }  # fmt: skip
 QUICK = ("torch/mlp", "pir/LeNet")
 

@@ -14,11 +14,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
 from typing import Optional
 
 from mconv.errors import UnsupportedError
+from mconv.passes import half_blocks
 from mconv.passes.half_tables import (
+    BOUNDED,
     FILLING,
     FLOAT_INPUTS,
     FLOAT_OPERATORS,
@@ -29,36 +30,12 @@ from mconv.passes.half_tables import (
     SIZES,
 )
 from mconv.passes.half_weights import HalfSource, cast, has_too_large
+from mconv.passes.halved import Halved
 from mconv.passes.rewrite import check_keep, make
 from mconv.program import signatures
 from mconv.program.dtypes import AttrType, DType, VarKind
 from mconv.program.params import TensorSource
 from mconv.program.program import Block, Op, Program, Var
-
-
-@dataclass
-class Halved:
-    """What :func:`halve` made.
-
-    Attributes:
-        program, params: the result.
-        half: how many operators compute in half, by type.
-        operators: what each of them writes first, in the program's order.
-        floats: operator type → why operators of it stay float32, and how many.
-        casts: how many casts were written.
-        rounded: tensors in half precision that operators compute, by the names of the source; in the emulation as
-            float32 that is rounded.
-        saturated: weights, filled tensors and masks with numbers beyond half's range.
-    """
-
-    program: Program
-    params: dict[str, TensorSource]
-    half: dict[str, int] = field(default_factory=dict)
-    operators: list[str] = field(default_factory=list)
-    floats: dict[str, dict[str, int]] = field(default_factory=dict)
-    casts: int = 0
-    rounded: list[str] = field(default_factory=list)
-    saturated: list[str] = field(default_factory=list)
 
 
 def halve(
@@ -91,8 +68,9 @@ def halve(
 
 
 class _Rewriter:
-    """Goes through the main block once. A variable has up to two forms, float32 and half; each is made when it is asked
-    for first, and thrown away when the variable is written again."""
+    """Goes through the program once, into branches and loops where they stand. A variable has up to two forms, float32 and
+    half; each is made when it is asked for first, and thrown away when the variable is written again or the block ends.
+    A weight has the same two everywhere."""
 
     def __init__(
         self,
@@ -111,32 +89,36 @@ class _Rewriter:
         self.io = "float" if emulate else io
         self.kernels = signatures.gpu_operators(target, dtype)
         self.form: dict[str, dict[DType, str]] = {}  # variable → type → the variable that holds it in that type
+        self.second: dict[str, str] = {}  # weight → its half form
         self._after: list[Op] = []  # what follows the operator that is being written
         self.large: set[str] = set()  # what is beyond half's range and is cast through a clip
         self._sizes: dict[str, bool] = {}  # parameter → whether it has numbers beyond half's range
         self.ops: list[Op] = []
         self.count = 0
-        self.pinned = self._pinned(program)
-        check_keep(self.block, keep)
-
-    def _pinned(self, program: Program) -> set[str]:
-        """Variables that have to be float32 under their own names: sub-blocks read them, or they are no plain tensors."""
-        found = {
-            name for block in program.blocks[1:] for op in block.ops for name in (*op.input_names, *op.output_names)
-        }
-        written: set[str] = set()
-        for op in program.main.ops:
-            if op.blocks:
-                found.update(op.input_names, op.output_names)
-            found.update(written & set(op.output_names))
-            written.update(op.output_names)
-        found.update(n for n, v in program.main.vars.items() if v.persistable and n in written)
-        if self.io == "float":
-            found.update(port.name for port in (*program.feeds, *program.fetches))
-        return found
+        self.names = {name for block in program.blocks for name in block.vars}
+        ends = [] if self.io == "half" else [port.name for port in (*program.feeds, *program.fetches)]
+        self.pinned = half_blocks.pinned(program, params, ends)
+        self.counters = half_blocks.counters(program)
+        check_keep(program, keep)
 
     def run(self) -> Halved:
-        for op in self.block.ops:
+        self._walk(self.made.program.main)
+        if not self.made.half:
+            why = "; ".join(f"{op}: {', '.join(reasons)}" for op, reasons in self.made.floats.items())
+            raise UnsupportedError(
+                f"nothing in the program can compute in {self.dtype.label}" + (f" ({why})" if why else ""),
+                None if why else "it has no operator on float32 tensors",
+            )
+        self._store_params()
+        self._drop_unused()
+        return self.made
+
+    def _walk(self, block: Block) -> None:
+        outer = self.block, self.form, self.ops
+        self.block, self.form, self.ops = block, {}, []
+        for op in block.ops:
+            for number in op.blocks:
+                self._walk(self.made.program.blocks[number])
             if op.type == "feed" and self.io == "half":
                 for name in op.output_names:
                     self._set_half(name)
@@ -153,21 +135,16 @@ class _Rewriter:
                     self.made.floats.setdefault(op.type, {}).setdefault(reason, 0)
                     self.made.floats[op.type][reason] += 1
                 self._float(op)
-        self.block.ops[:] = self.ops
-        if not self.made.half:
-            why = "; ".join(f"{op}: {', '.join(reasons)}" for op, reasons in self.made.floats.items())
-            raise UnsupportedError(
-                f"nothing in the program can compute in {self.dtype.label}" + (f" ({why})" if why else ""),
-                None if why else "it has no operator on float32 tensors",
-            )
-        self._store_params()
-        self._drop_unused()
-        return self.made
+        block.ops[:] = self.ops
+        self.block, self.form, self.ops = outer
+
+    def _var(self, name: str) -> Optional[Var]:
+        return self.made.program.find_var(name, self.block)
 
     # ------------------------------------------------------------------------------------------------- decisions
 
     def _is_float(self, name: str) -> bool:
-        var = self.block.vars.get(name)
+        var = self._var(name)
         return var is not None and var.kind == VarKind.LOD_TENSOR and var.dtype in (DType.FP32, self.dtype)
 
     def _why_float(self, op: Op) -> Optional[str]:
@@ -184,6 +161,8 @@ class _Rewriter:
             return "asked for"
         if not self.precise.isdisjoint(op.output_names):
             return "its rounding costs the most"
+        if not self.counters.isdisjoint(op.output_names):
+            return "it counts the turns of a loop"
         if any(self._other_kind(n) for n in (*op.input_names, *op.output_names)):
             return "not on dense float32 tensors"
         if op.type == "depthwise_conv2d" and op.type not in self.kernels and "conv2d" in self.kernels:
@@ -197,7 +176,7 @@ class _Rewriter:
         if op.type in FILLING and op.type != "fill_constant":
             return ""
         if op.type in MOVING:
-            computed = [n for n in inputs if not self.block.vars[n].persistable]
+            computed = [n for n in inputs if not self._is_weight(n)]
             return None if computed and all(self._held(n) is self.dtype for n in computed[:1]) else ""
         if not inputs and op.type != "fill_constant":
             return ""
@@ -205,7 +184,7 @@ class _Rewriter:
 
     def _other_kind(self, name: str) -> bool:
         """Whether it is a tensor of another floating point type, a list of tensors, or something else again."""
-        var = self.block.vars.get(name)
+        var = self._var(name)
         if var is None:
             return bool(name) and name != "@EMPTY@"
         if var.kind != VarKind.LOD_TENSOR:
@@ -222,10 +201,14 @@ class _Rewriter:
 
     def _held(self, name: str) -> DType:
         """The type of the variable of that name itself."""
-        var = self.block.vars[name]
         if self.emulate:
             return self.dtype if self._form(name, self.dtype) == name else DType.FP32
-        return var.dtype or DType.FP32
+        var = self._var(name)
+        return (None if var is None else var.dtype) or DType.FP32
+
+    def _is_weight(self, name: str) -> bool:
+        var = self._var(name)
+        return var is not None and var.persistable
 
     def _form(self, name: str, dtype: DType) -> Optional[str]:
         return self.form.get(name, {}).get(dtype)
@@ -238,7 +221,8 @@ class _Rewriter:
 
     def _half(self, op: Op) -> None:
         self.made.half[op.type] = self.made.half.get(op.type, 0) + 1
-        self.made.operators.append(op.output_names[0])
+        if op.type not in MOVING:
+            self.made.operators.append(op.output_names[0])
         if op.type == "depthwise_conv2d" and op.type not in self.kernels:
             op.type = "conv2d"
         if op.type == "fill_constant":
@@ -289,7 +273,7 @@ class _Rewriter:
         return name
 
     def _set_half(self, name: str) -> None:
-        var = self.block.vars.get(name)
+        var = self._var(name)
         if var is not None and var.dtype is DType.FP32:
             var.desc.type.lod_tensor.tensor.data_type = int(self.dtype)
             self._note(name, self.dtype, name)
@@ -302,7 +286,7 @@ class _Rewriter:
         if op.type in SIZES:  # in whatever type it is held
             self.ops.append(op)
             return
-        if any(name in self.large or self._is_large_param(name) for name in op.input_names):
+        if op.type not in BOUNDED and any(n in self.large or self._is_large_param(n) for n in op.input_names):
             self.large.update(name for name in op.output_names if self._is_float(name))
         if not op.blocks:
             for parameter, names in op.inputs.items():
@@ -315,8 +299,7 @@ class _Rewriter:
 
     def _as(self, name: str, wanted: DType) -> str:
         """The variable that holds *name* in a type; a cast is written where there is none yet."""
-        var = self.block.vars[name]
-        if var.persistable and name in self.made.params:
+        if self._is_weight(name) and name in self.made.params:
             return self._param(name, wanted)
         known = self._form(name, wanted)
         if known is not None:
@@ -346,15 +329,16 @@ class _Rewriter:
         self.made.saturated.append(name)
         return result
 
-    def _new(self, like: str, dtype: DType) -> str:
+    def _new(self, like: str, dtype: DType, block: Optional[Block] = None) -> str:
         """A variable under the name that Paddle's own pass gives to what it casts."""
         while True:
             name = f"{like}_cast_auto_mixed.tmp_{self.count}"
             self.count += 1
-            if name not in self.block.vars:
-                var = self.block.vars.get(like)
+            if name not in self.names:
+                var = self._var(like)
                 shape = () if var is None or var.shape is None else var.shape
-                self.block.add_var(Var.tensor(name, dtype, shape, lod_level=0 if var is None else var.lod_level))
+                block = self.block if block is None else block
+                block.add_var(Var.tensor(name, dtype, shape, lod_level=0 if var is None else var.lod_level))
                 return name
 
     # ------------------------------------------------------------------------------------------------- parameters
@@ -363,38 +347,37 @@ class _Rewriter:
         """The parameter, in half under a name of its own until it is known whether the float32 one is needed, too."""
         if wanted is not self.dtype:
             return name
-        known = self._form(name, wanted)
-        if known is not None:
-            return known
-        second = self._new(name, DType.FP32 if self.emulate else wanted)
-        self.block.vars[second].desc.persistable = self.block.vars[second].desc.is_parameter = True
-        self.made.params[second] = HalfSource(self.made.params[name], wanted, self.emulate)
-        return self._note(name, wanted, second)
+        if name not in self.second:
+            main = self.made.program.main
+            second = self.second[name] = self._new(name, DType.FP32 if self.emulate else wanted, main)
+            main.vars[second].desc.persistable = main.vars[second].desc.is_parameter = True
+            self.made.params[second] = HalfSource(self.made.params[name], wanted, self.emulate)
+        return self.second[name]
 
     def _is_large_param(self, name: str) -> bool:
-        return self.block.vars[name].persistable and self._too_large(name) if name in self.made.params else False
+        return name in self.made.params and self._is_weight(name) and self._too_large(name)
 
     def _store_params(self) -> None:
         """A parameter that nobody reads as float32 any more gives its name to the one in half."""
-        used = {
-            n for block in self.made.program.blocks for op in block.ops for n in (*op.input_names, *op.output_names)
-        }
+        program = self.made.program
+        # a branch or a loop names what its operators read, in whatever form that is
+        used = {n for _, op in program.ops() if not op.blocks for n in (*op.input_names, *op.output_names)}
         renamed = {}
-        for name, forms in self.form.items():
-            second = forms.get(self.dtype, "")
-            if second == name or second not in self.made.params:
-                continue
+        for name, second in self.second.items():
             if self._too_large(name):
                 self.made.saturated.append(name)
             if name in used or name in self.pinned:
                 continue
             renamed[second] = name
             self.made.params[name] = self.made.params.pop(second)
-            var = self.block.vars.pop(second)
+            for block in program.blocks:
+                block.vars.pop(name, None)
+            var = program.main.vars.pop(second)
             var.desc.name = name
-            self.block.add_var(var)
-        for op in self.block.ops:
+            program.main.add_var(var)
+        for _, op in program.ops():
             op.rename(renamed)
+        half_blocks.name_weights(program, set(self.second.values()) - set(renamed))
 
     def _too_large(self, name: str) -> bool:
         if name not in self._sizes:
@@ -402,12 +385,11 @@ class _Rewriter:
         return self._sizes[name]
 
     def _drop_unused(self) -> None:
-        used = {
-            n for block in self.made.program.blocks for op in block.ops for n in (*op.input_names, *op.output_names)
-        }
-        for name in [n for n, v in self.block.vars.items() if n.endswith(_suffixes(self.count)) and n not in used]:
-            del self.block.vars[name]
-            self.made.params.pop(name, None)
+        used = {n for _, op in self.made.program.ops() for n in (*op.input_names, *op.output_names)}
+        for block in self.made.program.blocks:
+            for name in [n for n in block.vars if n.endswith(_suffixes(self.count)) and n not in used]:
+                del block.vars[name]
+                self.made.params.pop(name, None)
 
 
 def _suffixes(count: int) -> tuple[str, ...]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 
 from mconv.errors import UnsupportedError
-from mconv.passes.half import Halved
 from mconv.passes.half_weights import HalfSource, cast
+from mconv.passes.halved import Halved
 from mconv.passes.rewrite import check_keep
 from mconv.program.dtypes import DType
 from mconv.program.params import TensorSource
@@ -28,7 +28,7 @@ def weights_only(
     """
     made = Halved(Program.from_bytes(program.to_bytes()), dict(params))
     block = made.program.main
-    check_keep(block, keep)
+    check_keep(made.program, keep)
     kept = {*keep, NO_PARAMETERS, *(n for op in block.ops if op.type in keep for n in op.input_names)}
     casts = []
     for name, source in params.items():

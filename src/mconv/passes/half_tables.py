@@ -94,3 +94,8 @@ MOVING = frozenset(
 FILLING = ("fill_constant", "fill_constant_batch_size_like", "fill_any_like", "fill_zeros_like")
 # operators that look at a tensor's shape alone
 SIZES = ("shape", "size")
+# what has a size of its own whatever it reads: a mask of -1e9 ends there
+BOUNDED = frozenset(
+    ["softmax", "sigmoid", "hard_sigmoid", "tanh", "erf", "sign", "sin", "cos", "relu6"]
+    + ["layer_norm", "instance_norm", "group_norm"]
+)

@@ -60,7 +60,7 @@ def layers(program: Program, params: Mapping[str, TensorSource], keep: Collectio
         UsageError: *keep* names nothing in the program.
     """
     block = program.main
-    check_keep(block, keep)
+    check_keep(program, keep)
     written = Counter(name for op in block.ops for name in op.output_names)
     found = []
     for op in block.ops:

@@ -77,13 +77,14 @@ def apply(program: Program, rules: dict[str, Rule]) -> dict[str, int]:
     return done
 
 
-def check_keep(block: Block, keep: Collection[str]) -> None:
+def check_keep(program: Program, keep: Collection[str]) -> None:
     """Refuse what names neither an operator nor a variable.
 
     Raises:
         UsageError: names it.
     """
-    unknown = sorted(set(keep) - {op.type for op in block.ops} - set(block.vars))
+    known = {op.type for _, op in program.ops()}.union(*(block.vars for block in program.blocks))
+    unknown = sorted(set(keep) - known)
     if unknown:
         raise UsageError(
             f"--keep {unknown[0]}: the program has no such operator or variable",

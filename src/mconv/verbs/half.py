@@ -24,7 +24,7 @@ from mconv.errors import (
 )
 from mconv.options.models import Half
 from mconv.passes import half_loading
-from mconv.passes.half import Halved
+from mconv.passes.halved import Halved
 from mconv.program import files, targets
 from mconv.program.dtypes import DType
 from mconv.program.params import TensorSource

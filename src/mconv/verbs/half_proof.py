@@ -12,9 +12,9 @@ import numpy as np
 
 from mconv.errors import PrecisionError, RuntimeFailedError, UnsupportedError
 from mconv.passes import half as rewriting
-from mconv.passes.half import Halved
 from mconv.passes.half_storage import weights_only
 from mconv.passes.half_tables import LARGEST
+from mconv.passes.halved import Halved
 from mconv.program.dtypes import DType
 from mconv.program.params import TensorSource
 from mconv.program.program import Program
@@ -29,6 +29,7 @@ _AT_ONCE = 8  # tensors kept in a round
 _GROUP = 64  # tensors fetched in one run
 _BLOCKS = 16  # into which the operators are parted first
 _RUNS = 96  # that are spent on finding out what costs most
+_SAID = 16  # how many runs there are for each line that says so
 
 Feed = Mapping[str, np.ndarray]
 
@@ -215,7 +216,9 @@ def _emulated(task: Task, report: HalfReport) -> Halved:
 def _look(task: Task, proof: Emulation, report: HalfReport, emulated: Halved) -> None:
     """Run an emulation, and put what is found of its outputs and its tensors into the report."""
     report.outputs = proof.outputs(emulated)
-    inside = [n for n in dict.fromkeys(emulated.rounded) if _is_plain(task.program, n)]
+    # what a branch or a loop writes may not be there after a run
+    always = {n for op in task.program.main.ops if not op.blocks for n in op.output_names}
+    inside = [n for n in dict.fromkeys(emulated.rounded) if n in always and _is_plain(task.program, n)]
     report.tensors = [] if task.weights_only else proof.tensors(inside, task.dtype, _AT_ONCE)
     report.status = "passed" if all(row.ok for row in report.outputs) else "failed"
 
@@ -245,8 +248,9 @@ def _keep_what_costs_most(
 
     def error_with(names: Collection[str]) -> float:
         nonlocal runs
+        if runs % _SAID == 0:
+            progress(f"measuring what each of {len(operators)} operators costs: run {runs + 1} of at most {_RUNS}")
         runs += 1
-        progress(f"what {len(names)} of {len(operators)} operators cost")
         try:
             alone = task.with_only(names, operators)
         except UnsupportedError:  # they only move numbers, which nobody has rounded

@@ -13,7 +13,7 @@ from typing import Optional
 import numpy as np
 
 from mconv.errors import RuntimeFailedError
-from mconv.passes.half import Halved
+from mconv.passes.halved import Halved
 from mconv.printable import printable
 from mconv.program import files
 from mconv.program.dtypes import DType
