@@ -74,9 +74,8 @@ class TransposedSource(TensorSource):
     def _tile(self, left: int, tile: np.ndarray) -> np.ndarray:
         """*tile*, with these columns of the source, from *left* on, as rows."""
         columns, rows = self.shape
-        deep = (
-            _READ // max(1, columns * self.dtype.itemsize) // _BLOCK * _BLOCK or _BLOCK
-        )  # rows that are mapped at once
+        # rows that are mapped at once
+        deep = _READ // max(1, columns * self.dtype.itemsize) // _BLOCK * _BLOCK or _BLOCK
         for top in range(0, rows, deep):
             block = self.source.rows(top, min(rows, top + deep))[:, left : left + len(tile)]
             _transpose(block, tile[:, top : top + len(block)])
