@@ -293,15 +293,22 @@ def page(found: Any, html: PathLike) -> None:
 
 
 def judge_bench(
-    found: Bench, *, max_p99: Optional[float] = None, min_tps: Optional[float] = None
+    found: Optional[Bench], *, max_p99: Optional[float] = None, min_tps: Optional[float] = None
 ) -> tuple[list[Case], Optional[MconvError]]:
-    """What each model or service of a measurement comes to, and what is wrong with the whole.
+    """What each model or service of a measurement comes to, and what is wrong with the whole; without *found*, whether
+    the limits are some.
 
     Args:
         max_p99: milliseconds; min_tps: right answers a second.
+
+    Raises:
+        UsageError: a limit is not above 0.
     """
     from mconv.bench import verdict
 
+    if found is None:
+        verdict.check(max_p99=max_p99, min_tps=min_tps)
+        return [], None
     judged = verdict.cases(found, max_p99=max_p99, min_tps=min_tps)
     return judged, verdict.failure(judged)
 

@@ -61,10 +61,14 @@ def test_models_with_all_files(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
-        (["x.onnx", "http://127.0.0.1:1/m/prediction"], 2, "measured in different ways"),
+        (["x.onnx", "http://127.0.0.1:1/m/prediction"], 2, "x.onnx is taken for a model, http://127.0.0.1:1/m/pre"),
         (["x.onnx", "--texts", "t.txt", "--allow-remote"], 2, "--texts and --allow-remote: for services"),
         (["http://127.0.0.1:1/m/prediction", "--send", "texts", "--runtime", "current"], 2, "--runtime: for models"),
-        (["http://127.0.0.1:1/m/prediction", "--send", "texts"], 9, "Cannot connect|Connect"),
+        (["http://127.0.0.1:1/m/prediction", "--send", "texts"], 9, "cannot be reached: Connection refused"),
+        (["http://127.0.0.1:1/m/prediction", "--send", "texts", "--max-p99", "0"], 2, "--max-p99 0: must be above 0"),
+        (["http://127.0.0.1:1/m/prediction", "--texts", "t", "--inputs", "x"], 2, "--texts and --inputs: only one"),
+        (["http://127.0.0.1:1/m/prediction", "--texts", "t", "--send", "images"], 2, "say that texts are sent"),
+        (["x.onnx", "--inputs", "x.npz", "--shape", "x[1,3]"], 2, "--shape: sizes of made-up inputs"),
         (["http://192.0.2.1:1/m/prediction", "--send", "texts"], 2, "is another machine"),
         (["nothing.onnx"], 3, "nothing.onnx"),
         (["x.onnx", "--plot", "x.gif"], 2, ".svg or .png"),

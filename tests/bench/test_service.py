@@ -189,7 +189,9 @@ def test_several_addresses_are_measured_in_turn() -> None:
     assert runs == ["/a/prediction", "/b/prediction"] * 3  # the first requests, and two turns
     assert [a.label for a in found.addresses] == ["one", made.url("/b/prediction"), "gone"]
     assert [a.status for a in found.addresses] == ["ok", "ok", "failed"] and found.rounds == 2
-    assert "Connect" in found.addresses[2].reason and isinstance(judged(found), RuntimeFailedError)
+    assert "cannot be reached: Connection refused" in found.addresses[2].reason and isinstance(
+        judged(found), RuntimeFailedError
+    )
 
 
 @pytest.mark.parametrize(

@@ -81,6 +81,8 @@ def test_the_verdict(found: Any, limits: Any, message: Optional[str]) -> None:
 def test_limits_are_above_0(limits: Any) -> None:
     with pytest.raises(UsageError, match="must be above 0"):
         api.judge_bench(services(served()), **limits)
+    with pytest.raises(UsageError, match="must be above 0"):  # before anything is measured
+        api.judge_bench(None, **limits)
 
 
 def test_junit_has_a_case_for_each_and_its_figures(tmp_path: Path) -> None:
@@ -91,6 +93,7 @@ def test_junit_has_a_case_for_each_and_its_figures(tmp_path: Path) -> None:
     root = ET.parse(tmp_path / "j.xml").getroot()
     cases = {case.get("classname"): case for case in root.iter("testcase")}
     assert set(cases) == {"a", "b"} and root.get("failures") == "1"
+    assert all(case.get("file") is None for case in cases.values()), "a service is in no file"
     assert cases["a"].find("failure") is None and "p99 100.0 ms" in (cases["a"].findtext("system-out") or "")
     failure = cases["b"].find("failure")
     assert failure is not None and failure.get("type") == "TooSlowError"

@@ -7,6 +7,7 @@ next one. The client is aiohttp for HTTP, grpcio for RPC; connections are kept.
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -109,6 +110,9 @@ class HttpSender:
             raise Failure(f"no answer within {self.timeout:g} s") from None
         except (self.aiohttp.ClientError, OSError) as e:
             cause = getattr(e, "os_error", None) or e
+            if isinstance(e, self.aiohttp.ClientConnectorError):  # whose own words are those of the event loop
+                errno = getattr(cause, "errno", None)
+                raise Failure(f"cannot be reached: {os.strerror(errno) if errno and errno > 0 else cause}") from None
             words = getattr(cause, "strerror", None) or str(cause) or type(cause).__name__
             raise Failure(f"{type(e).__name__}: {words}") from None
 

@@ -36,13 +36,18 @@ def cases(found: Any, *, max_p99: Optional[float] = None, min_tps: Optional[floa
         max_p99: milliseconds; min_tps: right answers a second, of a model runs. Of a model, the fastest runtime counts.
 
     Raises:
-        UsageError: a limit is not above 0.
+        UsageError: see :func:`check`.
     """
-    for option, limit in (("--max-p99", max_p99), ("--min-tps", min_tps)):
-        if limit is not None and not limit > 0:
-            raise UsageError(f"{option} {limit}: must be above 0")
+    check(max_p99=max_p99, min_tps=min_tps)
     rows = _services(found, max_p99, min_tps) if found.kind == "service" else _models(found, max_p99, min_tps)
     return list(rows)
+
+
+def check(*, max_p99: Optional[float] = None, min_tps: Optional[float] = None) -> None:
+    """Raises UsageError: a limit is not above 0."""
+    for option, limit in (("--max-p99", max_p99), ("--min-tps", min_tps)):
+        if limit is not None and not limit > 0:
+            raise UsageError(f"{option} {limit:g}: must be above 0")
 
 
 def failure(judged: list[Case]) -> Optional[MconvError]:

@@ -13,6 +13,7 @@ from mconv.errors import UsageError
 from mconv.options.bench import Bench, BenchModels, BenchServices
 from mconv.options.declare import declared
 from mconv.options.verify import Reported
+from mconv.printable import printable
 
 TITLE = "mconv bench"
 
@@ -45,7 +46,11 @@ def command(
 
     services = [api.is_address(source) for source in sources]
     if any(services) and not all(services):
-        raise UsageError("models and services are measured in different ways", "give either models or addresses")
+        model, address = (printable(sources[services.index(one)], 100) for one in (False, True))
+        raise UsageError(
+            f"models and services are measured in different ways: {model} is taken for a model, {address} is a service",
+            "give either models or addresses",
+        )
     wrong = [
         d for d in declared(_Bench) if d.name in given and d.name in (_OF_MODELS if all(services) else _OF_SERVICES)
     ]
@@ -56,6 +61,7 @@ def command(
     pictures = {name: given.pop(name) for name in ("html", "plot") if name in given}
     limits = {name: given.pop(name) for name in ("max_p99", "min_tps") if name in given}
     api.bench_files(**pictures)  # before minutes of measuring
+    api.judge_bench(None, **limits)
     with out.progress("measuring") as say:
         if all(services):
             found: Any = api.bench_services(sources, **given, progress=say)

@@ -86,6 +86,7 @@ def show_services(found: Any) -> None:
     for lane in found.addresses:
         reasons = lane.reasons or ({lane.reason: None} if lane.reason else {})
         for reason, count in reasons.items():
+            reason = reason.removeprefix(f"{lane.label}: ")
             out.print(f"{labels[lane.address, lane.label]}: {printable(reason, 300)}{f' ({count} ×)' if count else ''}")
 
 

@@ -16,7 +16,7 @@ class Measuring(Tolerated, Bounded):
     """What both take.
 
     Raises:
-        UsageError: a number is below 1.
+        UsageError: a number is below 1, or inputs are both given and made up.
     """
 
     rounds: int = option(default=5, help="In how many turns, one source after the other.", group=LOAD)
@@ -42,6 +42,14 @@ class Measuring(Tolerated, Bounded):
         for name, number in numbers.items():
             if number < 1:
                 raise UsageError(f"--{name} {number}: at least 1")
+
+    def one_source(self, **given: Any) -> None:
+        """Raises UsageError: more than one of these options, by their names, says what the inputs are."""
+        flags = [f"--{name}" for name, value in given.items() if value]
+        if len(flags) > 1:
+            raise UsageError(f"{' and '.join(flags)}: only one of them can say what is sent")
+        if self.shapes and given.get("inputs"):
+            raise UsageError("--shape: sizes of made-up inputs, where --inputs gives them")
 
 
 class BenchModels(Measuring):
@@ -72,6 +80,7 @@ class BenchModels(Measuring):
     def __post_init__(self) -> None:
         super().__post_init__()
         self.at_least_one(threads=self.threads, warmup=self.warmup, loops=self.loops, rounds=self.rounds)
+        self.one_source(inputs=self.feeds)
 
 
 class BenchServices(Measuring):
@@ -127,6 +136,10 @@ class BenchServices(Measuring):
     def __post_init__(self) -> None:
         super().__post_init__()
         self.at_least_one(threads=self.threads, loops=self.loops, rounds=self.rounds)
+        self.one_source(texts=self.texts, image=self.images, inputs=self.inputs, model=self.model)
+        own = "texts" if self.texts else "images" if self.images else "tensors" if self.inputs or self.model else None
+        if self.send and own and self.send != own:
+            raise UsageError(f"--send {self.send}: other options say that {own} are sent")
 
 
 class Judged(Paged):

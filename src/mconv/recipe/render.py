@@ -41,7 +41,7 @@ def of_bench(judged: Sequence[Any], seconds: float) -> RunResult:
         step = StepResult(case.name, DONE, case.seconds, proof={"figures": case.figures})
         if case.error is not None:
             step.status, step.error = FAILED, child.describe(case.error)
-        recipes.setdefault(case.group, RecipeResult(case.group, case.group, None, "", [])).steps.append(step)
+        recipes.setdefault(case.group, RecipeResult(case.group, "", None, "", [])).steps.append(step)
     return RunResult("", list(recipes.values()), seconds)
 
 
@@ -101,10 +101,10 @@ def junit(result: RunResult, title: str = "mconv run") -> str:
 
 
 def _cases(recipe: RecipeResult, step: StepResult) -> Iterator[ET.Element]:
-    case = ET.Element(
-        "testcase", classname=_clean(recipe.name), name=step.name, time=_seconds(step.seconds),
-        file=_clean(os.path.relpath(recipe.file)), line=str(step.line),
-    )  # fmt: skip
+    case = ET.Element("testcase", classname=_clean(recipe.name), name=step.name, time=_seconds(step.seconds))
+    if recipe.file:
+        case.set("file", _clean(os.path.relpath(recipe.file)))
+        case.set("line", str(step.line))
     if step.status == FAILED and step.error is not None:
         failure = ET.SubElement(case, "failure", type=step.error["kind"], message=_clean(step.error["message"]))
         failure.text = _clean("\n".join(_detail(step)))
@@ -261,12 +261,12 @@ def github_annotations(result: RunResult, title: str = "mconv run") -> list[str]
     """Workflow commands that mark what failed, and warnings, in the files of a pull request."""
     found = []
     for recipe, step in cases(result):
-        path = os.path.relpath(recipe.file, os.environ.get("GITHUB_WORKSPACE") or os.curdir)
-        where = f"file={_property(path)},line={step.line}"
+        path = recipe.file and os.path.relpath(recipe.file, os.environ.get("GITHUB_WORKSPACE") or os.curdir)
+        where = f"file={_property(path)},line={step.line}," if path else ""
         head = _property(f"{title}: {recipe.name}: {step.name}")
         if step.status == FAILED and step.error is not None:
-            found.append(f"::error {where},title={head}::{_data(chr(10).join(_detail(step)))}")
-        found += [f"::warning {where},title={head}::{_data(w)}" for w in step.warnings if step.status != CACHED]
+            found.append(f"::error {where}title={head}::{_data(chr(10).join(_detail(step)))}")
+        found += [f"::warning {where}title={head}::{_data(w)}" for w in step.warnings if step.status != CACHED]
     return found
 
 

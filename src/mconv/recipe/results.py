@@ -81,7 +81,7 @@ def _badness(row: dict[str, Any]) -> tuple[bool, float]:
 
 @dataclass
 class RecipeResult:
-    """One recipe: its steps in order."""
+    """One recipe: its steps in order. Of what no recipe made, *file* is empty."""
 
     name: str
     file: str
