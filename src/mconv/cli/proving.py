@@ -39,6 +39,8 @@ def _port(port: dict[str, Any]) -> list[str]:
     name = port["name"]
     if port["paddle_name"] != port["name"]:
         name += f" → {port['paddle_name']}"
+    if port["shape"] is None:  # not even how many axes there are
+        return [name, str(port["paddle_dtype"]), "?"]
     dims = ", ".join("?" if d is None else str(d) for d in port["shape"])
     return [name, str(port["paddle_dtype"]), f"[{dims}]"]
 

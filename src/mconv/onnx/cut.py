@@ -147,15 +147,14 @@ def remove_dead(graph: Any) -> None:
     del graph.node[:]
     graph.node.extend(left)
     present = needed | {o for node in left for o in node.output}
+    constants = {t.name for t in graph.initializer}
     for held in (graph.initializer, graph.value_info, graph.sparse_initializer):
         some = [t for t in held if _name_of(t) in present]
         if len(some) < len(held):
             some = [type(t).FromString(t.SerializeToString()) for t in some]
             del held[:]
             held.extend(some)
-    constants = {t.name for t in graph.initializer}
-    fed_ = {i.name for i in graph.input}
-    some = [i for i in graph.input if i.name in needed or i.name not in constants and i.name in fed_]
+    some = [i for i in graph.input if i.name in needed or i.name not in constants]
     if len(some) < len(graph.input):
         some = [type(i).FromString(i.SerializeToString()) for i in some]
         del graph.input[:]

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from mconv.errors import UnsupportedError, UsageError
-from mconv.onnx import cpp
+from mconv.onnx import cpp, sizes
 from mconv.onnx.clean import graphs_of
 from mconv.onnx.functions import first_line
+from mconv.printable import printable
 from mconv.program.external_data import EXTERNAL
 
 OLDEST = 7  # what onnx.version_converter goes back to
@@ -38,6 +42,7 @@ def convert(model: Any, version: int) -> Any:
         raise UnsupportedError(
             f"--opset {version}: ONNX's converter does not take operators of {', '.join(used) or 'local functions'}"
         )
+    model = _along_last(_filled(model, version), had or 1, version)
     try:
         return _converted(model, had or 1, version)
     except cpp.Refused as e:
@@ -45,6 +50,96 @@ def convert(model: Any, version: int) -> Any:
             f"--opset {version}: ONNX's converter cannot bring opset {had} there: {first_line(e).rpartition(': ')[2]}",
             "convert the model again for that opset, or go to one that is nearer",
         ) from None
+
+
+def _filled(model: Any, version: int) -> Any:
+    """The model, a copy where it is changed: an input that a node leaves out and that opset *version* asks for is nothing
+    in its type, as ONNX says of Resize's region and scales."""
+    import onnx
+
+    made = None
+    for number, graph in enumerate(graphs_of(model)):
+        for place, node in enumerate(graph.node):
+            missing = _missing(node, version)
+            if not missing or node.op_type != "Resize":
+                continue
+            if made is None:
+                made = onnx.ModelProto()
+                made.CopyFrom(model)
+            copied = list(graphs_of(made))[number]
+            for index in missing:
+                name = f"{node.output[0]}.mconv_nothing_{index}"
+                copied.initializer.append(onnx.numpy_helper.from_array(np.zeros([0], np.float32), name))
+                copied.node[place].input[index] = name
+    return model if made is None else made
+
+
+def _along_last(model: Any, had: int, version: int) -> Any:
+    """The model, a copy where it is changed, with each Softmax of one axis as one along the last: before opset 13 it goes
+    over all axes from one on. ONNX's converter leaves the others as they are, which are others then.
+
+    Raises:
+        UnsupportedError: of a tensor not even the number of axes is known.
+    """
+    import onnx
+
+    nodes = [n for graph in graphs_of(model) for n in graph.node if n.op_type in _OTHER_AXES and not n.domain]
+    if not nodes or not version < 13 <= had:
+        return model
+    infos, _ = sizes.infer(model)
+    made = onnx.ModelProto()
+    made.CopyFrom(model)
+    for graph in graphs_of(made):
+        changed = [n for node in graph.node for n in _on_last(node, infos, version)]
+        changed = [type(n).FromString(n.SerializeToString()) for n in changed]
+        del graph.node[:]
+        graph.node.extend(changed)
+    return made
+
+
+def _on_last(node: Any, infos: Mapping[str, Any], version: int) -> list[Any]:
+    from onnx import helper
+
+    if node.op_type not in _OTHER_AXES or node.domain:
+        return [node]
+    axis = next((a.i for a in node.attribute if a.name == "axis"), -1)
+    info = infos.get(node.input[0])
+    rank = (
+        len(info.type.tensor_type.shape.dim) if info is not None and info.type.tensor_type.HasField("shape") else None
+    )
+    last = -1 if version >= 11 else rank and rank - 1  # no axes from the end before
+    if last is None or (rank is None and axis != -1):
+        raise UnsupportedError(
+            f"--opset {version}: of {printable(node.input[0], 80)!r}, which {node.op_type} reads along axis {axis}, not "
+            "even the number of axes is known",
+            "--opset 13 is the oldest that can say it",
+        )
+    made = helper.make_node(node.op_type, node.input, node.output, name=node.name, axis=last, domain=_SAME)
+    if rank is None or axis in (-1, rank - 1):
+        return [made]
+    order = list(range(rank))
+    order[axis], order[-1] = order[-1], order[axis]
+    before, behind = (f"{node.output[0]}.mconv_{what}" for what in ("turned", "last"))
+    made.input[0], made.output[0] = before, behind
+    return [
+        helper.make_node("Transpose", [node.input[0]], [before], perm=order),
+        made,
+        helper.make_node("Transpose", [behind], [node.output[0]], perm=order),
+    ]
+
+
+def _missing(node: Any, version: int) -> list[int]:
+    """The inputs that a node leaves out between others, and that it has to have in opset *version*."""
+    from onnx import defs
+
+    if "" not in node.input:
+        return []
+    try:
+        asked = defs.get_schema(node.op_type, version, "").inputs
+    except defs.SchemaError:
+        return []
+    optional = defs.OpSchema.FormalParameterOption.Optional
+    return [i for i, name in enumerate(node.input) if not name and i < len(asked) and asked[i].option != optional]
 
 
 def _converted(model: Any, had: int, version: int) -> Any:
@@ -126,6 +221,8 @@ def _same_meaning(node: Any, old: int, new: int) -> bool:
         mine, theirs = (s.attributes[name].default_value.SerializeToString() for s in (before, after))
         if mine != theirs:
             return False
+    if _missing(node, new):
+        return False
     newly = set(after.attributes) - set(before.attributes)
     if any(after.attributes[name].required for name in newly):
         return False

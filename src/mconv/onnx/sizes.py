@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Optional
 
+from mconv.errors import UsageError
 from mconv.onnx import cpp
 from mconv.onnx.cut import fed
 from mconv.onnx.functions import first_line
 from mconv.onnx.reader import skeleton
+from mconv.printable import printable
 from mconv.program.open_sizes import Size, Sized
 
 _WHOLE = frozenset({2, 3, 4, 5, 6, 7, 12, 13})  # TensorProto's numbers of the integer types
@@ -31,25 +33,50 @@ def _size(dim: Any) -> Size:
     return dim.dim_param or None
 
 
-def fix(graph: Any, chosen: Mapping[tuple[str, int], int]) -> None:
-    """Set sizes of inputs, in place; the same name in an output is the same number, other notes of shapes go.
+def fix(graph: Any, chosen: Mapping[tuple[str, int], int]) -> dict[tuple[str, int], int]:
+    """Set sizes of inputs, in place; the same name in another input or an output is the same number, other notes of
+    shapes go.
 
     Args:
         chosen: (input, axis) → number.
+
+    Returns:
+        All sizes of inputs that are set now, those that share a name with a chosen one included.
+
+    Raises:
+        UsageError: sizes of one name are to be different numbers.
     """
-    numbers: dict[str, int] = {}
+    numbers: dict[str, tuple[str, int]] = {}
+    done = dict(chosen)
     for info in graph.input:
         for axis, dim in enumerate(info.type.tensor_type.shape.dim):
             size = chosen.get((info.name, axis))
             if size is not None:
                 if dim.dim_param:
-                    numbers[dim.dim_param] = size
+                    first, number = numbers.setdefault(dim.dim_param, (f"{info.name}.{axis}", size))
+                    if number != size:
+                        raise UsageError(
+                            f"--dim: {info.name}.{axis} cannot be {size} where {first} is {number}: "
+                            f"to the model both are {printable(dim.dim_param, 80)!r}"
+                        )
                 dim.dim_value = size
-    for info in [*graph.input, *graph.output]:
-        for dim in info.type.tensor_type.shape.dim:
+    inputs = len(graph.input)
+    for index, info in enumerate([*graph.input, *graph.output]):
+        for axis, dim in enumerate(info.type.tensor_type.shape.dim):
             if dim.dim_param in numbers:
-                dim.dim_value = numbers[dim.dim_param]
+                dim.dim_value = numbers[dim.dim_param][1]
+                if index < inputs:
+                    done[info.name, axis] = dim.dim_value
     del graph.value_info[:]
+    return done
+
+
+def forget(graph: Any) -> None:
+    """Take away what is noted of the open sizes of tensors, in place: an input that is a constant now may have others."""
+    del graph.value_info[:]
+    for out in graph.output:
+        if any(not dim.HasField("dim_value") for dim in out.type.tensor_type.shape.dim):
+            out.type.tensor_type.ClearField("shape")
 
 
 def infer(model: Any) -> tuple[dict[str, Any], Optional[str]]:

@@ -118,6 +118,7 @@ class OnnxRunner:
         opened: inputs that are fed at other sizes than the file states.
         fixed: inputs that always get this value, beside those that are fed.
         timeout: seconds for one run.
+        called: what messages call the model; its path.
 
     Raises:
         MissingDependencyError: onnxruntime is not installed.
@@ -134,6 +135,7 @@ class OnnxRunner:
         opened: Sequence[str] = (),
         fixed: Mapping[str, np.ndarray] = MappingProxyType({}),
         timeout: float = watch.SECONDS,
+        called: str = "",
     ):
         try:
             import onnxruntime
@@ -143,6 +145,7 @@ class OnnxRunner:
             ) from None
         self.label = f"ONNX Runtime {onnxruntime.__version__}"
         self.path = Path(model)
+        self.called = called or str(model)
         self.fixed, self.timeout = fixed, timeout
         self._options: Callable[[], Any] = onnxruntime.RunOptions
         self.version: str = onnxruntime.__version__
@@ -164,13 +167,15 @@ class OnnxRunner:
         try:
             self.session = watch.call(
                 lambda: onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"]),
-                f"{self.label} on loading {model}",
+                f"{self.label} on loading {self.called}",
                 seconds=timeout,
             )
         except LimitError:
             raise
         except Exception as e:  # noqa: BLE001 - it raises classes of its own that share no base
-            raise RuntimeFailedError(f"{self.label} cannot load {model}: {_first(e)}") from None
+            raise RuntimeFailedError(
+                f"{self.label} cannot load {self.called}: {_first(e).replace(str(model), self.called)}"
+            ) from None
 
     def specs(self) -> list[InputSpec]:
         found = []
@@ -189,11 +194,11 @@ class OnnxRunner:
             except LimitError:
                 raise
             except Exception as e:  # noqa: BLE001 - as above
-                raise cannot_run(self.label, str(self.path), e) from None
+                raise cannot_run(self.label, self.called, e) from None
             seconds.append(time.perf_counter() - started)
             for name, value in zip(self.session.get_outputs(), values):
                 if not isinstance(value, np.ndarray):
-                    raise UnsupportedError(f"{self.path}: output {name.name} is a {name.type}, not a tensor")
+                    raise UnsupportedError(f"{self.called}: output {name.name} is a {name.type}, not a tensor")
             outputs.append(values)
             dtypes.append([value.dtype.name for value in values])
         names = [value.name for value in self.session.get_outputs()]
@@ -273,7 +278,9 @@ def cannot_run(label: str, what: str, error: BaseException) -> RuntimeFailedErro
 
 
 def _first(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
+    lines = [line.strip() for line in str(error).strip().splitlines()]
+    if lines and lines[0].endswith("for the following indices"):  # which ones, ONNX Runtime says in the next lines
+        lines[0] = ": ".join(lines[:2])
     return printable(lines[0], 300) if lines else type(error).__name__
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from mconv.errors import CorruptModelError, RuntimeFailedError, UnsupportedError, UsageError
+from mconv.errors import CorruptModelError, UnsupportedError, UsageError
 from mconv.factory import loading
 from mconv.onnx import constant_part, cpp, opset, sizes, writing
 from mconv.onnx.constants import fix_inputs
@@ -78,12 +78,15 @@ def edit(source: OnnxModel, chosen: Edit, scratch: Path) -> Edited:
     model.proto = type(source.proto)()
     model.proto.CopyFrom(source.proto)
     model.notes = []
-    fixed = fix_inputs(model, loading.arguments_of(chosen.constants, "--const", any_name=True))
     graph = model.proto.graph
     dimensions = open_sizes.resolve(sizes.sized(graph), open_sizes.given(chosen.dims))
-    sizes.fix(graph, dimensions)
+    dimensions = sizes.fix(graph, dimensions)
+    fixed = fix_inputs(model, loading.arguments_of(chosen.constants, "--const", any_name=True))
+    if fixed:
+        sizes.forget(graph)
     infos, why = sizes.infer(model.proto)
-    made = Edited(model, [], [], {f"{name}.{axis}": size for (name, axis), size in dimensions.items()}, fixed)
+    made = Edited(model, [], [], {}, fixed)
+    made.sizes = {f"{name}.{axis}": size for (name, axis), size in dimensions.items() if name not in fixed}
     _cut(model.proto, infos, chosen)
     if why is not None:
         made.notes.append(why)
@@ -124,12 +127,8 @@ def _fold(model: OnnxModel, infos: dict[str, Any], chosen: Edit, scratch: Path) 
             part = copy.copy(model)
             part.proto = constant_part.part(model.proto, nodes, outputs)
             writing.write(part, path, external=False)
-            try:
-                with OnnxRunner(path, timeout=chosen.timeout) as runner:
-                    values = dict(zip(outputs, runner.run([{}]).outputs[0]))
-            except RuntimeFailedError as e:
-                e.message = e.message.replace(str(path), "what is constant in the model")
-                raise
+            with OnnxRunner(path, timeout=chosen.timeout, called="what is constant in the model") as runner:
+                values = dict(zip(outputs, runner.run([{}]).outputs[0]))
         constant_part.settle(model.proto, values)
         del graph.value_info[:]
         infos.clear()
@@ -210,5 +209,5 @@ def _port(info: Any, name: str) -> PortRow:
     kind = info.type.tensor_type
     label = type_name(kind.elem_type) if kind.elem_type else None
     dims: Sequence[Any] = [d.dim_value if d.HasField("dim_value") else (d.dim_param or None) for d in kind.shape.dim]
-    shape = list(dims) if kind.HasField("shape") else []
+    shape = list(dims) if kind.HasField("shape") else None
     return row(name, label, shape=shape, paddle_name=info.name)

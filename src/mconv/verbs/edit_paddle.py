@@ -126,9 +126,10 @@ def edit(source: Source, chosen: Edit) -> Edited:
         return name if name in present else alias.get(name, name)
 
     values = {own(n): v for n, v in loading.arguments_of(chosen.constants, "--const", any_name=True).items()}
+    sizes = _set_sizes(program, chosen, source.feed_alias)
     fixed = constants.fix_inputs(program, values)
     params.update(fixed)
-    sizes = _set_sizes(program, chosen, source.feed_alias)
+    sizes = {name: size for name, size in sizes.items() if name.rpartition(".")[0] not in fixed}
     program = _cut(program, chosen, own)
     inputs, outputs = [p.name for p in program.feeds], [p.name for p in program.fetches]
     params = {v.name: params[v.name] for v in program.parameters}

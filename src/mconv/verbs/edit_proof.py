@@ -10,7 +10,7 @@ from typing import Any, Optional
 
 import numpy as np
 
-from mconv.errors import MconvError, RuntimeFailedError
+from mconv.errors import MconvError, RuntimeFailedError, UnsupportedError
 from mconv.onnx.reader import OnnxModel
 from mconv.options.edit import Edit
 from mconv.paddle import pir_reader
@@ -314,10 +314,10 @@ def prove_onnx(
         return Proof.unproved(e)
     report.warnings += [f"verified with {part.label}: {why}" for why in reasons]
     try:
-        result = OnnxRunner(written, timeout=chosen.timeout)
+        result = OnnxRunner(written, timeout=chosen.timeout, called=written.name)
     except RuntimeFailedError as e:
         why = f"is a bad one, or does not take {edit_ends.told(made.sizes)}" if made.sizes else "is a bad one"
-        error = RuntimeFailedError(f"the edited model {why}: {e.message.replace(str(written), written.name)}")
+        error = RuntimeFailedError(f"the edited model {why}: {e.message}")
         limits = Tolerance.of(chosen.tolerance)
         return Proof(FAILED, error.message, reference=part.label, runtime="ONNX Runtime", tolerance=limits, error=error)
     specs = [s for s in part.specs() if s.name in feeds]
@@ -325,9 +325,8 @@ def prove_onnx(
         InputSpec(s.name, s.dtype, tuple(made.sizes.get(f"{s.name}.{a}", d) for a, d in enumerate(s.shape)))
         for s in specs
     ]
-    if not begins:
-        specs = [s for s in specs if s.name in made.inputs]
-        specs.sort(key=lambda s: made.inputs.index(s.name))
+    if not begins:  # the source still asks for the inputs that the result has not got any more
+        specs.sort(key=lambda s: made.inputs.index(s.name) if s.name in made.inputs else len(made.inputs))
     specs = reshaped(specs, chosen.sizes)
     limits = Tolerance.of(chosen.tolerance).at(precision.of_onnx(source.proto))
     called = {p["name"]: p["paddle_name"] for p in report.inputs}
@@ -339,11 +338,19 @@ def prove_onnx(
         if begins:
             try:
                 reference, sets = upstream(part, specs, made.inputs, chosen.feeds_file)
-            except RuntimeFailedError as e:
+            except (RuntimeFailedError, UnsupportedError) as e:
                 return Proof.unproved(e)
-        proof = prove.prove_onnx(
-            reference, renamed, specs, inputs=chosen.feeds_file if sets is None else None, sets=sets, tolerance=limits
-        )
+        try:
+            proof = prove.prove_onnx(
+                reference,
+                renamed,
+                specs,
+                inputs=chosen.feeds_file if sets is None else None,
+                sets=sets,
+                tolerance=limits,
+            )
+        except UnsupportedError as e:  # sequences, which are not compared
+            return Proof.unproved(e)
     proof.runtime = result.label
     report.versions["reference"] = part.label
     return proof

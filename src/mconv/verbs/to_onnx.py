@@ -243,9 +243,9 @@ def _proof(found: ModelFiles, seen: Inspection, made: Path, report: Report, chos
     target = _READS if program is None else written_for(program)
     runtime = runtime_for(target, chosen.runtime)
     try:
-        result = OnnxRunner(made, timeout=chosen.timeout)
+        result = OnnxRunner(made, timeout=chosen.timeout, called=made.name)
     except RuntimeFailedError as e:
-        error = RuntimeFailedError(f"{chosen.engine} wrote a bad model: {e.message.replace(str(made), made.name)}")
+        error = RuntimeFailedError(f"{chosen.engine} wrote a bad model: {e.message}")
         limits = Tolerance.of(chosen.tolerance)
         return Proof(FAILED, error.message, runtime="ONNX Runtime", tolerance=limits, error=error)
     specs = specs_of(program) if program is not None else _specs(seen)
