@@ -105,6 +105,7 @@ def test_every_command_module_is_in_the_table() -> None:
         (["to-serving", MLP, "--feed-alias", "x"], 2, "not of the form old=new", None),
         (["to-serving", MLP, "--target", "4"], 2, "unknown target", "1.8, 2.3"),
         (["to-serving", "nowhere"], 3, "no such file", None),
+        (["to-serving", ""], 2, "an argument is empty", "a variable of the shell"),
         (["inspect", __file__], 3, "a Python file", "FILE.py:CLASS"),
         (["inspect", "cut.pdmodel"], 4, "cut.pdmodel", None),
         (["to-serving", "newer.pdmodel", "--target", "1.8"], 5, newer.LACKED, "--target"),

@@ -68,6 +68,25 @@ def test_a_table_fits_the_terminal(code: str, width: int) -> None:
     assert re.search(r"\x1b\[32m(passed|ok)", text) and re.search(r"\x1b\[1;31m(FAILED|FAIL)", text)
 
 
+@pytest.mark.parametrize("code", [RUN, VERIFY], ids=["run", "verify"])
+@pytest.mark.parametrize("width", [10, 20, 40])
+def test_where_there_is_no_room_for_columns_each_cell_has_a_line(code: str, width: int) -> None:
+    """No number and no word is broken that fits, nothing is left out, and the verdict stays first."""
+    text = at_terminal(code, width)
+    lines = [line.rstrip() for line in _CODES.sub("", text).splitlines()]
+    assert max(map(len, lines)) <= width
+    found = " ".join(line.strip() for line in lines if line)
+    rows = [line for line in lines if line and not line.startswith(" ")]
+    if code is RUN:
+        assert rows[0].startswith("passed") and any(row.startswith("FAILED") for row in rows)
+        assert width < 20 or ("  step: serve-check" in lines and "max abs: 1.00e-06" in found)
+        assert width < 20 or "and so are others" in found
+    else:
+        assert rows[0].startswith("ok") and any(row.startswith("FAIL") for row in rows)
+        assert width < 40 or "  cosine: 1.00000000" in lines
+    assert re.search(r"\x1b\[32m(passed|ok)", text) and re.search(r"\x1b\[1;31m(FAILED|FAIL)", text)
+
+
 @pytest.mark.parametrize("width", [60, 80])
 def test_a_table_fits_a_terminal_without_codes(width: int) -> None:
     text = at_terminal(RUN, width, "dumb")

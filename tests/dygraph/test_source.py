@@ -47,6 +47,7 @@ def test_layers(spec: str, arguments: dict[str, Any], kind: str) -> None:
         (f"{FILE}:os.system('true')", {}, UsageError, "no name of a class or function"),
         ("a b:c", {}, UsageError, "no name of a module"),
         ("", {}, UsageError, "not said"),
+        ("model.onnx", {}, NotAModelError, "model.onnx: no such file"),
         ("json", {}, UsageError, "json: what makes the layer is not said"),
         ("bert-base-chinese", {}, (MissingDependencyError, UntrustedError), ""),
     ],

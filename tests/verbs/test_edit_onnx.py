@@ -14,6 +14,7 @@ from onnx import TensorProto, helper, numpy_helper
 from mconv import api
 from mconv.cli.main import run
 from mconv.errors import UnprovedError, UnsupportedError, UsageError
+from tests.managed import require
 from tests.verbs.test_edit import passed, run_onnx, shapes
 
 pytest.importorskip("onnxruntime")
@@ -121,6 +122,24 @@ def test_sequences_are_not_compared(tmp_path: Path) -> None:
     with pytest.raises(UnprovedError, match="output parts is a seq"):
         api.edit(path, tmp_path / "out.onnx", renames={"x": "y"})
     assert (tmp_path / "out.onnx").is_file()
+
+
+@pytest.mark.parametrize("target", ["2.3", "3"])
+def test_of_two_inputs_of_paddle(target: str, two: Path, tmp_path: Path) -> None:
+    """The same in Paddle, and a model that goes to ONNX without an input that nothing reads."""
+    require("paddle-2.3.2" if target == "2.3" else "current")
+    api.onnx2paddle(two, tmp_path / "p", target=target, verify=False)
+    report = api.edit(tmp_path / "p", tmp_path / "out", add_outputs=["left"], drop_outputs=["sum", "both"])
+    passed(report)
+    assert shapes(report.inputs) == {"x": [None, 4]} and report.removed["inputs"] == ["y"]
+    nodes = [helper.make_node("Relu", ["x"], ["out"])]
+    path = save(
+        tmp_path / "u.onnx", nodes, [floats("x", "batch", 4), floats("unread", "batch")], [floats("out", "batch", 4)]
+    )
+    api.onnx2paddle(path, tmp_path / "u", target=target, verify=False)
+    back = api.to_onnx(tmp_path / "u", tmp_path / "back.onnx")
+    passed(back)
+    assert list(shapes(back.inputs)) == ["x"] and any("unread" in text for text in back.warnings)
 
 
 # opset --------------------------------------------------------------------------------------------------------------

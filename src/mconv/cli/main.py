@@ -166,6 +166,9 @@ def _run(args: list[str], command: str) -> int:
 
     # for errors raised before the options are parsed
     out.configure(json="--json" in args, debug="--debug" in args)
+    own = args[: args.index("--")] if "--" in args else args
+    if "" in own and own[:2] != ["runtime", "run"]:  # as a path it would be the current folder
+        raise UsageError("an argument is empty", "is a variable of the shell not set?")
     try:
         os.getcwd()
     except FileNotFoundError:

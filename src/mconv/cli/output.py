@@ -14,6 +14,7 @@ from shutil import get_terminal_size
 from typing import Any, Callable, Optional
 
 from mconv.cli.process import silence, to_stdout
+from mconv.cli.tables import breaks_words, fitted, stacked
 from mconv.printable import json_text, plain, printable, printable_lines
 from mconv.warned import coded
 
@@ -115,7 +116,14 @@ class Output:
         cells = [[cell if isinstance(cell, Text) else Text(_cell(cell)) for cell in row] for row in rows]
         headings, console = list(columns), self.console()
         if self.terminal:
-            headings, cells = _fitted(headings, cells, console.width, right, drop, verdict)
+            whole = headings, cells
+            headings, cells = fitted(headings, cells, console.width, right, drop, verdict)
+            if breaks_words(headings, cells, console.width, right):
+                with to_stdout():
+                    sys.stdout.flush()
+                    for line in stacked(*whole, printable(title), verdict):
+                        console.print(line, soft_wrap=False)
+                return
         table = Table(
             box=SIMPLE_HEAD, title=printable(title) or None, title_justify="left", pad_edge=False, show_edge=False
         )
@@ -211,81 +219,9 @@ class Output:
 
 
 out = Output()
-_GAP = 3  # columns of a terminal between two of a table
 _TELL_BYTES = 10_000_000
 _WORDS = re.compile(r"(?:`[^`]*`|[^ ])+")
 _SPINNER = 2  # columns before a phase
-_NARROW = 14  # as short as a name may get
-_BROKEN = 24  # as narrow as a text of several lines may get
-_GOOD = ("ok", "done", "passed", "cached", "nothing to do", "unchanged")
-
-
-def _fitted(
-    headings: Sequence[str],
-    rows: Sequence[Sequence[Any]],
-    width: int,
-    right: Sequence[str],
-    drop: Sequence[str],
-    verdict: Optional[str],
-) -> tuple[list[str], list[list[Any]]]:
-    """The columns of a table that a terminal of that width has room for, see :meth:`Output.table`."""
-    order = list(range(len(headings)))
-    if verdict is not None:
-        index = headings.index(verdict)
-        order.remove(index)
-        order.insert(0, index)
-    # a column without anything in it says nothing
-    order = [i for i in order if not rows or any(row[i].plain for row in rows)]
-
-    broken: set[int] = set()  # columns whose texts take several lines
-
-    def widths() -> dict[int, int]:
-        found = {i: max(t.cell_len for t in _lines(headings[i], rows, i)) for i in order}
-        return {i: min(w, _BROKEN) if i in broken else w for i, w in found.items()}
-
-    def excess() -> int:
-        return sum(widths().values()) + _GAP * (len(order) - 1) - width
-
-    for heading in drop:
-        if excess() <= 0:
-            break
-        order = [i for i in order if headings[i] != heading]
-    cells = [list(row) for row in rows]
-    names = [i for i in order if headings[i] not in right and headings[i] != verdict]
-    while names and excess() > 0:
-        widest = max(names, key=lambda i: widths()[i])
-        limit = max(_NARROW, widths()[widest] - excess())
-        if limit >= widths()[widest]:
-            break
-        if widest == order[-1]:  # a reason may take several lines, which the table breaks between words
-            names.remove(widest)
-            broken.add(widest)
-            continue
-        for row in cells:
-            row[widest] = _shortened(row[widest], limit)
-        rows = cells
-    if verdict is not None:
-        for row in cells:
-            found = row[headings.index(verdict)]
-            good = "yellow" if "in part" in found.plain else "green"
-            found.stylize(good if found.plain.startswith(_GOOD) else "dim" if found.plain == "not run" else "bold red")
-    return [headings[i] for i in order], [[row[i] for i in order] for row in cells]
-
-
-def _lines(heading: str, rows: Sequence[Sequence[Any]], index: int) -> list[Any]:
-    from rich.text import Text
-
-    return [Text(heading), *(line for row in rows for line in row[index].split("\n", allow_blank=True))]
-
-
-def _shortened(text: Any, limit: int) -> Any:
-    """The beginning and the end of each line: the end of a path tells more than its middle."""
-    from rich.text import Text
-
-    def cut(line: str) -> str:
-        return line if len(line) <= limit else f"{line[: (limit - 1) // 3]}…{line[-(limit - 1 - (limit - 1) // 3) :]}"
-
-    return Text("\n".join(map(cut, text.plain.split("\n"))), style=text.style)
 
 
 class _Phase:

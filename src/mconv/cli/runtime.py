@@ -38,7 +38,13 @@ def list_() -> Any:
 
     found = api.list_runtimes()
     rows = [
-        [s.name, "installed" if s.installed else s.problem, s.python or "", f"{s.size_gb:.1f} GB", s.summary]
+        [
+            s.name,
+            "installed" if s.installed else s.problem.removeprefix("is "),
+            s.python or "",
+            f"{s.size_gb:.1f} GB",
+            s.summary,
+        ]
         for s in found
     ]
     out.table(["runtime", "state", "Python", "size", "what it is"], rows, right=["size"], drop=["Python"])

@@ -7,11 +7,13 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-from mconv.errors import MissingDependencyError, UsageError
+from mconv.errors import MissingDependencyError, NotAModelError, UsageError
 from mconv.extras import install
 from mconv.factory import loading
 
 _FORM = "SPEC is pkg.module:factory, path/to/file.py:factory, or the folder of a PaddleNLP model"
+# what ends so is the file of a model, and no name of one of a hub
+_MODELS = (".onnx", ".json", ".pdmodel", ".pdparams", ".pdiparams", ".pt", ".pt2", ".pth", ".bin", ".safetensors")
 
 
 def import_paddle() -> Any:
@@ -59,6 +61,8 @@ def load(spec: str, arguments: Mapping[str, Any], *, trust: bool = False) -> Any
 
         if spec.endswith(".py") or (not os.path.exists(spec) and not nlp.is_name(spec)):
             raise UsageError(f"{spec!r}: what makes the layer is not said", f"{_FORM}, e.g. {spec}:factory")
+        if spec.endswith(_MODELS) and not os.path.exists(spec):
+            raise NotAModelError(f"{spec}: no such file", f"{_FORM}, e.g. file.py:factory")
         _need_no_module(spec)
         return nlp.load(spec, arguments, trust=trust)
     import_paddle()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Optional
@@ -232,6 +232,7 @@ def prove_onnx(
     result: Runner,
     specs: Sequence[InputSpec],
     *,
+    read: Optional[Collection[str]] = None,
     shapes: Sequence[str] = (),
     inputs: Optional[Path] = None,
     sets: Optional[Sequence[Mapping[str, np.ndarray]]] = None,
@@ -240,7 +241,8 @@ def prove_onnx(
     """Run a model and the ONNX model made of it, which has the same names, and compare by position.
 
     Args:
-        specs: the inputs.
+        specs: the inputs of *reference*.
+        read: those that *result* has, too; None for all.
         shapes: ``name[1,3,?,640]``: other shapes of the random inputs.
         inputs: a ``.npz`` file with the inputs instead of random ones.
         sets: the inputs themselves, where they are known already.
@@ -264,7 +266,7 @@ def prove_onnx(
     proof.reference = reference.label
     proof.input_sets = [{n: list(a.shape) for n, a in feed.items()} for feed in sets]
     try:
-        got = result.run([{n: as_pairs(a) for n, a in feed.items()} for feed in sets])
+        got = result.run([{n: as_pairs(a) for n, a in feed.items() if read is None or n in read} for feed in sets])
     except RuntimeFailedError as e:
         proof.status, proof.reason, proof.error = FAILED, e.message, e
     else:

@@ -250,14 +250,15 @@ def _proof(found: ModelFiles, seen: Inspection, made: Path, report: Report, chos
         return Proof(FAILED, error.message, runtime="ONNX Runtime", tolerance=limits, error=error)
     specs = specs_of(program) if program is not None else _specs(seen)
     read = {p["paddle_name"] for p in report.inputs}
-    specs = [s for s in specs if s.name in read]
     reference = PaddleRunner(found, runtime, timeout=chosen.timeout)
     limits = Tolerance.of(chosen.tolerance).at(
         precision.of_pir(pir_reader.read(found.program).block) if program is None else precision.of_program(program)
     )
     chosen.progress(f"verifying: {runtime.label} against {result.label}")
     with reference, result:
-        proof = prove_onnx(reference, result, specs, shapes=chosen.inputs, inputs=chosen.feeds_file, tolerance=limits)
+        proof = prove_onnx(
+            reference, result, specs, read=read, shapes=chosen.inputs, inputs=chosen.feeds_file, tolerance=limits
+        )
     proof.runtime = result.label
     report.versions["reference"] = reference.label
     return proof
