@@ -138,3 +138,11 @@ def test_latents_are_small() -> None:
     """What has other channels than a picture is a picture scaled down: a network for it is given less."""
     assert [f["x"].shape[2:] for f in random_feeds([InputSpec("x", F, (None, 4, None, None))])] == [(16, 24), (24, 16)]
     assert [f["x"].shape[2:] for f in random_feeds(IMAGE)] == [(64, 96), (96, 64)]
+
+
+def test_a_size_that_another_input_has_is_tried() -> None:
+    """Of two that are added, one is fixed: the other takes that size, and the axis beside it stays one of two sizes."""
+    specs = [InputSpec("x", DType.FP32, (-1, 7, 4)), InputSpec("y", DType.FP32, (-1, -1, 4))]
+    takes = lambda f: f["x"].shape == f["y"].shape  # noqa: E731
+    sets, _, _ = search.find(specs, lambda s: None if all(map(takes, s)) else _refuse())
+    assert [f["y"].shape[1] for f in sets] == [7, 7] and len({f["y"].shape[0] for f in sets}) == 2

@@ -341,6 +341,12 @@ def test_a_json_has_the_names_of_its_translation(saved: Path, tmp_path: Path) ->
         ({"outputs": ["linear_31.tmp"]}, "--outputs: the model has no variable 'linear_31.tmp'", "linear_31.tmp_1"),
         ({"outputs": ["linear_18.b_0"]}, "--outputs: 'linear_18.b_0' is a weight; nothing computes it", None),
         ({"inputs": ["linear_18.b_0"]}, "--inputs: 'linear_18.b_0' is a weight", None),
+        ({"outputs": ["unsqueeze2_0.tmp_1"]}, "--outputs: 'unsqueeze2_0.tmp_1' holds no numbers", "--vars"),
+        (
+            {"constants": {"input_ids": 1, "token_type_ids": 0}, "add_outputs": ["tmp_5"]},
+            "--const input_ids, token_type_ids: ",
+            "--drop-output",
+        ),
         (
             {"inputs": ["tmp_5"]},
             "--inputs tmp_5: the outputs need 'input_ids', 'token_type_ids', ",

@@ -13,6 +13,9 @@ from mconv.program.near import unknown
 from mconv.program.program import Op, Program, Var
 
 
+_LISTED = "mconv inspect --vars lists the variables"
+
+
 def cut(
     program: Program, *, inputs: Optional[Sequence[str]] = None, outputs: Optional[Sequence[str]] = None
 ) -> Program:
@@ -72,7 +75,9 @@ def variable(program: Program, name: str, option: str) -> Var:
             )
         raise unknown(option, "variable", name, tensors(program))
     if var.kind != VarKind.LOD_TENSOR or var.dtype is None:
-        raise UnsupportedError(f"{option}: {name!r} is no tensor, but {var!r}")
+        raise UnsupportedError(f"{option}: {name!r} is no tensor, but {var!r}", _LISTED)
+    if any(name in op.output("XShape") for op in program.main.ops):
+        raise UsageError(f"{option}: {name!r} holds no numbers: it is the shape that a gradient would need", _LISTED)
     return var
 
 
@@ -89,11 +94,9 @@ def tensors(program: Program) -> list[str]:
 def _check_output(program: Program, name: str) -> None:
     var = variable(program, name, "--outputs")
     if var.persistable:
-        raise UsageError(
-            f"--outputs: {name!r} is a weight; nothing computes it", "mconv inspect --vars lists the variables"
-        )
+        raise UsageError(f"--outputs: {name!r} is a weight; nothing computes it", _LISTED)
     if name not in tensors(program):
-        raise UsageError(f"--outputs: nothing computes {name!r}", "mconv inspect --vars lists the variables")
+        raise UsageError(f"--outputs: nothing computes {name!r}", _LISTED)
 
 
 def _check_input(program: Program, name: str) -> None:
@@ -197,6 +200,12 @@ def before_suppression(program: Program) -> list[str]:
             ]
         found += [n for n in names if n not in found]
     return found
+
+
+def independent(program: Program) -> list[str]:
+    """The outputs that no input leads to: the same in every run."""
+    known = _behind(program, [port.name for port in program.feeds])
+    return [port.name for port in program.fetches if port.name not in known]
 
 
 def _behind(program: Program, names: Iterable[str]) -> set[str]:

@@ -48,11 +48,28 @@ def attempts(specs: Sequence[InputSpec]) -> Iterator[Sizes]:
     ]
     one = [Sizes(batch=(1,)), Sizes(batch=(1,), limit=1), Sizes(batch=_ROWS)]
     seen = set()
-    for sizes in [*single[:1], *limits, *single[1:], *one, *both, *pairs]:
+    for sizes in [*single[:1], _as_fixed(specs), *limits, *single[1:], *one, *both, *pairs]:
         key = _key(specs, sizes)
         if key not in seen:
             seen.add(key)
             yield sizes
+
+
+def _as_fixed(specs: Sequence[InputSpec]) -> Sizes:
+    """What is open in one input as it is fixed in another on the same axis: of two that are added one may have it."""
+    pictures = [s.shape for s in specs if len(s.shape) == 4]
+    rows = [s.shape for s in specs if len(s.shape) in (2, 3)]
+
+    def fixed(shapes: Sequence[Sequence[object]], axis: int) -> Optional[tuple[int, ...]]:
+        found = {d for d in (shape[axis] for shape in shapes) if isinstance(d, int) and d > 0}
+        return (min(found),) if len(found) == 1 else None
+
+    return Sizes(
+        fixed([s.shape for s in specs if s.shape], 0) or Sizes.batch,
+        fixed(rows, 1) or Sizes.length,
+        fixed(pictures, 2),
+        fixed(pictures, 3),
+    )
 
 
 def _with(sizes: Sizes, limit: int) -> Sizes:

@@ -15,7 +15,7 @@ from mconv.factory import loading
 from mconv.options.edit import PADDLE_WEIGHTS, Edit
 from mconv.paddle.load import load as load_pir
 from mconv.passes import constants, fold, rename
-from mconv.passes.cut import before_suppression, cut
+from mconv.passes.cut import before_suppression, cut, independent
 from mconv.printable import printable
 from mconv.program import files, open_sizes, targets
 from mconv.program.dtypes import DType
@@ -131,6 +131,12 @@ def edit(source: Source, chosen: Edit) -> Edited:
     params.update(fixed)
     sizes = {name: size for name, size in sizes.items() if name.rpartition(".")[0] not in fixed}
     program = _cut(program, chosen, own)
+    same = [n for n in independent(program) if fixed and n not in independent(source.program)]
+    if same:  # Paddle's own folding takes the output away, and then cannot load what is left
+        raise UsageError(
+            f"--const {', '.join(values)}: the output {same[0]!r} is the same in every run then",
+            f"--drop-output {same[0]}",
+        )
     inputs, outputs = [p.name for p in program.feeds], [p.name for p in program.fetches]
     params = {v.name: params[v.name] for v in program.parameters}
     made = Edited(program, params, inputs, outputs, sizes)
