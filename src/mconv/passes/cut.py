@@ -12,7 +12,6 @@ from mconv.program.ends import inputs_of, reached
 from mconv.program.near import unknown
 from mconv.program.program import Op, Program, Var
 
-
 _LISTED = "mconv inspect --vars lists the variables"
 
 
