@@ -177,3 +177,57 @@ def test_resize_names_nothing_where_it_has_to(opset: int, tmp_path: Path) -> Non
     ins, outs = [floats("x", 1, 1, "h", 4)], [floats("out", 1, 1, None, 8)]
     path = save(tmp_path / "m.onnx", nodes, ins, outs, weights=scales, opset=13)
     passed(api.edit(path, tmp_path / "out.onnx", opset=opset))
+
+
+@pytest.mark.parametrize("opset", [11, 13, 16, 17])
+@pytest.mark.parametrize(
+    ("kind", "since", "attributes", "weights", "shape"),
+    [
+        ("LayerNormalization", 17, {"epsilon": 1e-3}, [(4,), (4,)], ("batch", 6, 4)),
+        ("LayerNormalization", 17, {"axis": 1}, [(6, 4)], ("batch", 6, 4)),
+        ("Gelu", 20, {}, [], ("batch", 4)),
+        ("Gelu", 20, {"approximate": "tanh"}, [], ("batch", 4)),
+        ("Mish", 18, {}, [], ("batch", 4)),
+        ("HardSwish", 14, {}, [], ("batch", 4)),
+        ("Split", 18, {"axis": -1, "num_outputs": 2}, [], ("batch", 7)),
+        ("Split", 18, {"axis": 1, "num_outputs": 3}, [], ("batch", 6)),
+    ],
+)
+@pytest.mark.parametrize("inside", [False, True], ids=["outside", "in a branch"])
+def test_what_an_older_opset_says_in_parts(
+    opset: int,
+    kind: str,
+    since: int,
+    attributes: dict[str, Any],
+    weights: list[Any],
+    shape: Any,
+    inside: bool,
+    tmp_path: Path,
+) -> None:
+    rng = np.random.default_rng(1)
+    held = {f"w{i}": rng.normal(size=size).astype("f") for i, size in enumerate(weights)}
+    outs = [f"out{i}" for i in range(attributes.get("num_outputs", 1))]
+    nodes = [helper.make_node(kind, ["x", *held], outs, **attributes)]
+    if inside:
+        bodies = [
+            helper.make_graph(n, "b", [], list(map(onnx.helper.make_empty_tensor_value_info, outs)))
+            for n in (nodes, nodes)
+        ]
+        nodes = [helper.make_node("If", ["which"], outs, then_branch=bodies[0], else_branch=bodies[1])]
+        held["which"] = np.array(True)
+    infos = [helper.make_tensor_value_info(name, FLOAT, [None] * len(shape)) for name in outs]
+    path = save(tmp_path / "m.onnx", nodes, [floats("x", *shape)], infos, weights=held, opset=max(since, 18))
+    passed(api.edit(path, tmp_path / "out.onnx", opset=opset))
+    made = onnx.load(tmp_path / "out.onnx")
+    assert made.opset_import[0].version == opset
+    assert opset >= since or kind == "Split" or kind not in {n.op_type for n in made.graph.node}
+
+
+def test_halves_are_normalised_as_they_were(tmp_path: Path) -> None:
+    """In float32, as stash_type says."""
+    half = TensorProto.FLOAT16
+    nodes = [helper.make_node("LayerNormalization", ["x", "w"], ["out"])]
+    ends = [helper.make_tensor_value_info(name, half, ["batch", 4]) for name in ("x", "out")]
+    path = save(tmp_path / "m.onnx", nodes, ends[:1], ends[1:], weights={"w": np.ones(4, np.float16)})
+    passed(api.edit(path, tmp_path / "out.onnx", opset=13))
+    assert {"Cast", "Sqrt"} <= {n.op_type for n in onnx.load(tmp_path / "out.onnx").graph.node}

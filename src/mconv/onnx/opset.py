@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from mconv.errors import UnsupportedError, UsageError
-from mconv.onnx import cpp, sizes
+from mconv.onnx import cpp, older, sizes
 from mconv.onnx.clean import graphs_of
 from mconv.onnx.functions import first_line
 from mconv.printable import printable
@@ -42,7 +42,7 @@ def convert(model: Any, version: int) -> Any:
         raise UnsupportedError(
             f"--opset {version}: ONNX's converter does not take operators of {', '.join(used) or 'local functions'}"
         )
-    model = _along_last(_filled(model, version), had or 1, version)
+    model = _in_parts(_filled(model, version), had or 1, version)
     try:
         return _converted(model, had or 1, version)
     except cpp.Refused as e:
@@ -74,34 +74,40 @@ def _filled(model: Any, version: int) -> Any:
     return model if made is None else made
 
 
-def _along_last(model: Any, had: int, version: int) -> Any:
-    """The model, a copy where it is changed, with each Softmax of one axis as one along the last: before opset 13 it goes
-    over all axes from one on. ONNX's converter leaves the others as they are, which are others then.
+def _in_parts(model: Any, had: int, version: int) -> Any:
+    """The model, a copy, with what ONNX's converter does not bring to an older opset in parts that it need not touch.
 
     Raises:
         UnsupportedError: of a tensor not even the number of axes is known.
     """
     import onnx
 
-    nodes = [n for graph in graphs_of(model) for n in graph.node if n.op_type in _OTHER_AXES and not n.domain]
-    if not nodes or not version < 13 <= had:
+    if version >= had:
         return model
     infos, _ = sizes.infer(model)
     made = onnx.ModelProto()
     made.CopyFrom(model)
     for graph in graphs_of(made):
-        changed = [n for node in graph.node for n in _on_last(node, infos, version)]
-        changed = [type(n).FromString(n.SerializeToString()) for n in changed]
+        nodes: list[Any] = []
+        for node in graph.node:
+            found, constants = older.parts(node, infos, version)
+            if not found and version < 13 <= had and node.op_type in _OTHER_AXES and not node.domain:
+                found = _on_last(node, infos, version)
+            for one in found:
+                one.domain = _SAME
+            nodes += found or [node]
+            graph.initializer.extend(constants)
+        nodes = [type(n).FromString(n.SerializeToString()) for n in nodes]
         del graph.node[:]
-        graph.node.extend(changed)
+        graph.node.extend(nodes)
     return made
 
 
 def _on_last(node: Any, infos: Mapping[str, Any], version: int) -> list[Any]:
+    """A Softmax of one axis as one along the last: before opset 13 it goes over all axes from one on. ONNX's converter
+    leaves it as it is, which is another then."""
     from onnx import helper
 
-    if node.op_type not in _OTHER_AXES or node.domain:
-        return [node]
     axis = next((a.i for a in node.attribute if a.name == "axis"), -1)
     info = infos.get(node.input[0])
     rank = (
@@ -114,7 +120,7 @@ def _on_last(node: Any, infos: Mapping[str, Any], version: int) -> list[Any]:
             "even the number of axes is known",
             "--opset 13 is the oldest that can say it",
         )
-    made = helper.make_node(node.op_type, node.input, node.output, name=node.name, axis=last, domain=_SAME)
+    made = helper.make_node(node.op_type, node.input, node.output, name=node.name, axis=last)
     if rank is None or axis in (-1, rank - 1):
         return [made]
     order = list(range(rank))
