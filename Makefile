@@ -1,5 +1,5 @@
 # make demo    a model of a new Paddle that kills the article's old one, converted, and the proof that it runs there
-# make test    everything that takes seconds; installs what it needs, two managed runtimes included
+# make test    everything that takes a few seconds; installs what it needs, two managed runtimes included
 # make help    all targets
 #
 # PYTHON=python3.12 make …   another interpreter for .venv (3.11 is what the pinned packages are tried with)
@@ -8,7 +8,10 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 VENV := .venv
 BIN := $(VENV)/bin
-JOBS ?= 2
+# a test often waits for a process of its own: three at once keep two cores busy
+JOBS ?= 3
+# files stay together, as they share runtimes; who is done first takes from the others
+SPREAD := -n $(JOBS) --dist worksteal
 # a pyenv shim answers to the name but may refuse to run: ask each for its version
 PYTHON ?= $(firstword $(foreach p,python3.11 $(wildcard $(HOME)/.pyenv/versions/3.11*/bin/python) python3.12 python3.10 python3,\
 	$(shell $(p) -c 'import sys; sys.exit(sys.version_info < (3, 9))' >/dev/null 2>&1 && echo $(p))))
@@ -23,7 +26,7 @@ ROOT_DO := $(if $(filter 0,$(shell id -u)),,sudo -n)
 LOCK := tests/constraints.txt
 PINNED = $$($(BIN)/python -c 'import sys; sys.version_info[:2] == (3, 11) and print("-c $(LOCK)")')
 
-.PHONY: help install install-core runtimes demo browser shells check test test-all test-recipes test-walks test-versions test-processors test-gpu-packages lint lock docs screenshots bench bench-serving bench-servers bench-latency \
+.PHONY: help install install-core runtimes demo browser shells check test test-long test-all test-recipes test-walks test-versions test-processors test-gpu-packages lint lock docs screenshots bench bench-serving bench-servers bench-latency \
 	bench-precision clean
 
 help: ## this list
@@ -64,13 +67,16 @@ demo: $(VENV)/.demo ## convert, run in the article's own Paddle 2.3.2, compare
 
 # found by what the tests import and call: tests/required.py; `make test` has them, too
 check: $(VENV)/.dev ## the tests that need neither a runtime nor an extra: core and dev packages alone
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(JOBS) --check
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q $(SPREAD) --check
 
 test: install runtimes ## the tests that take seconds each
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(JOBS) -m "not slow"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q $(SPREAD) -m "not slow and not long"
+
+test-long: install runtimes ## the tests that take longer: whole chains, whole tables (CI runs these, too)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q $(SPREAD) -m "long and not slow"
 
 test-all: install runtimes ## every test
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(JOBS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q $(SPREAD)
 
 test-recipes: install runtimes ## the recipes that come with mconv, all at once, killed in the middle
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q tests/recipe/test_shipped.py
@@ -89,7 +95,7 @@ shells: ## zsh and fish from the system's packages where there are none, for the
 	echo "no zsh or no fish: their tests of completion are skipped"
 
 test-versions: install runtimes ## every Python from 3.9, the oldest and the newest packages, in environments of their own
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(JOBS) tests/onnx/test_versions.py tests/test_pythons.py tests/serving/test_paddlex_itself.py
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q $(SPREAD) tests/onnx/test_versions.py tests/test_pythons.py tests/serving/test_paddlex_itself.py
 
 # No library has a switch for all of them, so CPUID is answered without AVX-512, VNNI and AMX where the processor lets a
 # process do that (cpuid_fault); the libraries' own switches do it elsewhere, for all but ONNX Runtime and OpenVINO.
@@ -99,11 +105,11 @@ build/avx2.so: tests/processors/avx2.c
 
 test-gpu-packages: install runtimes ## models in half precision in paddlepaddle-gpu 2.3.2 and 2.6.2 (0.76 GB to download), without a GPU
 	@$(BIN)/mconv runtime install paddle-gpu-2.6.2
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(JOBS) tests/passes/test_gpu_packages.py
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q $(SPREAD) tests/passes/test_gpu_packages.py
 
 test-processors: install runtimes build/avx2.so ## the tests that compare numbers, as on a processor with AVX2 alone
 	OMP_NUM_THREADS=1 $(BIN)/python tests/processors/avx2.py -- \
-		$(BIN)/python -m pytest -q -n $(JOBS) -m "runtime and not slow"
+		$(BIN)/python -m pytest -q $(SPREAD) -m "runtime and not slow"
 
 lock: ## write tests/constraints.txt anew, from the newest packages
 	@d=$$(mktemp -d) && $(PYTHON) -m venv $$d && $$d/bin/python -m pip install -q torch==2.13.0 && \

@@ -102,6 +102,7 @@ def test_an_archive_of_weights_that_may_be_shown(here: Path, capsys: pytest.Capt
     assert sorted(os.listdir()) == ["bug.zip", "m.onnx", "my_ops.py"]
 
 
+@pytest.mark.long
 def test_what_does_not_fail_is_no_report(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     mlp(here / "m.onnx")
     for line, code, message in (

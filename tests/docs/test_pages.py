@@ -99,6 +99,7 @@ def shape(path: Path) -> tuple[list[str], int, list[list[str]]]:
     return levels, sum(line.startswith("|") for line in prose), [b.lines for b in fenced]
 
 
+@pytest.mark.long
 def test_site_builds_strictly(tmp_path: Path) -> None:
     """Every page is in the navigation, every link and anchor leads somewhere, in both languages."""
     mkdocs = pytest.importorskip("mkdocs.commands.build")

@@ -57,6 +57,7 @@ def summary_file(job: Job, workspace: Path) -> str:
     return (workspace / job.outputs["summary"]).read_text(encoding="utf-8").strip()
 
 
+@pytest.mark.long
 def test_good_model_passes(workspace: Path, temp: Path) -> None:
     job = run_action(workspace, temp, {"recipes": "recipes/good.yaml"})
     assert job.ok, job.log
@@ -70,6 +71,7 @@ def test_good_model_passes(workspace: Path, temp: Path) -> None:
     assert again.ok and "nothing to do" in again.log
 
 
+@pytest.mark.long
 def test_model_out_of_tolerance_fails_and_the_summary_shows_which_output_and_by_how_much(
     workspace: Path, temp: Path
 ) -> None:

@@ -41,6 +41,7 @@ def part(i: int, step: int = 1) -> list[str]:
 
 
 @pytest.mark.parametrize("i", range(PARTS))
+@pytest.mark.long
 def test_every_case_in_the_default_predictor(i: int) -> None:
     check(part(i), "3", "current")
 

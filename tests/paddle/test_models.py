@@ -117,6 +117,7 @@ def _wrong(zoo: Path, out: Path, runtimes: Sequence[Worker], **options: Any) -> 
     return wrong
 
 
+@pytest.mark.long
 def test_zoo(zoo: Path, workers: Callable[[str], Worker], tmp_path: Path) -> None:
     """Every family of paddle.vision.models and the hand-written ones, against the layer itself, in three Paddles."""
     assert _wrong(zoo, tmp_path, [workers(r) for r in RUNTIMES]) == {}

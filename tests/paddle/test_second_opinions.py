@@ -46,6 +46,7 @@ def _check(name: str, feeds: list[dict[str, np.ndarray]], wanted: list[Any], got
 
 
 @pytest.mark.parametrize("target", ["2.3", "3"])
+@pytest.mark.long
 def test_openvino_loads_them(zoo: Path, target: str, tmp_path: Path) -> None:
     """Its own front end reads the .pdmodel, at two sizes each; the answers are those of Paddle's layer."""
     openvino = pytest.importorskip("openvino")
@@ -62,6 +63,7 @@ def test_openvino_loads_them(zoo: Path, target: str, tmp_path: Path) -> None:
     assert wrong == []
 
 
+@pytest.mark.long
 def test_paddle2onnx_gives_the_same_from_both(zoo: Path, tmp_path: Path) -> None:
     """ONNX of the original .json against ONNX of the converted .pdmodel, both by paddle2onnx, at two sizes."""
     theirs = require(paddle2onnx.RUNTIME)

@@ -41,6 +41,7 @@ def mconv(folder: Path, *args: str) -> dict:
     return result
 
 
+@pytest.mark.long
 def test_chapters_1_and_2(tmp_path: Path) -> None:
     require("paddle-2.3.2")
     paddle, transformers = pytest.importorskip("paddle"), pytest.importorskip("transformers")

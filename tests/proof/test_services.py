@@ -107,6 +107,7 @@ def sentences(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Path, Path
 TEXTS = ["A man is eating food.", "一博| 愿你在岁月中更加平湖静月，衣襟生花", "word " * 400]
 
 
+@pytest.mark.long
 def test_a_sentence(sentences: tuple[Any, Path, Path], tmp_path: Path) -> None:
     torch, transformers = pytest.importorskip("torch"), pytest.importorskip("transformers")
     module, source, model = sentences
@@ -155,6 +156,7 @@ def read_off(labels: list[str]) -> str:
     return "".join(c for i, c in enumerate(labels) if c != "" and (i == 0 or c != labels[i - 1]))
 
 
+@pytest.mark.long
 def test_a_picture(tmp_path: Path) -> None:
     cv2, ort = pytest.importorskip("cv2"), pytest.importorskip("onnxruntime")
     spec = importlib.util.find_spec("rapidocr_onnxruntime")

@@ -30,6 +30,7 @@ def models(tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.mark.long
 def test_each_model_gets_its_own_run(models: Path, tmp_path: Path) -> None:
     path = tmp_path / "many.yaml"
     path.write_text("source: {path: 'models/*'}\n")  # with the steps that each one needs
@@ -82,6 +83,7 @@ def test_two_of_one_name_and_a_file_that_is_called_like_a_pattern(models: Path, 
 
 
 @pytest.mark.runtime
+@pytest.mark.long
 def test_the_shipped_recipe_makes_one_service_of_ocr_folders(tmp_path: Path) -> None:
     """As its comments say: the folders into models/, run, scaffold; the service's pages are read in tests/proof."""
     shutil.copytree(ROOT / "recipes" / "ocr", tmp_path / "ocr")

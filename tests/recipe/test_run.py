@@ -112,6 +112,7 @@ def test_what_lies_beside_the_model_counts_too(tmp_path: Path, write: Write) -> 
 
 
 @pytest.mark.parametrize("moments", [(1,), pytest.param((0, 1, 6), marks=pytest.mark.slow)], ids=str)
+@pytest.mark.long
 def test_killed_at_any_moment_and_run_again_gives_the_same_bytes(
     write: Write, tmp_path: Path, moments: tuple[int, ...]
 ) -> None:

@@ -42,6 +42,7 @@ def ran(path: Path, out: Path) -> dict[str, str]:
 # convert ------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_convert_is_the_whole_chain(write: Write, tmp_path: Path) -> None:
     """With its proof, a service, the caches of any step; and what comes after finds the served model."""
     pytest.importorskip("paddle")
@@ -69,6 +70,7 @@ def test_convert_is_the_whole_chain(write: Write, tmp_path: Path) -> None:
     assert ran(path, tmp_path / "out") == {"convert": "inputs changed", "verify": "inputs changed"}
 
 
+@pytest.mark.long
 def test_convert_of_what_a_factory_makes(write: Write, tmp_path: Path) -> None:
     pytest.importorskip("paddle")
     pytest.importorskip("torch")
@@ -85,6 +87,7 @@ def test_convert_of_what_a_factory_makes(write: Write, tmp_path: Path) -> None:
 # to-onnx ------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_to_onnx_lies_beside_the_chain(write: Write, tmp_path: Path) -> None:
     """What follows goes on from the Paddle model; verify compares with the ONNX file where nothing came after."""
     ort = pytest.importorskip("onnxruntime")
@@ -116,6 +119,7 @@ def test_to_onnx_lies_beside_the_chain(write: Write, tmp_path: Path) -> None:
 # weights into a layer -----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_weights_into_a_layer(write: Write, tmp_path: Path) -> None:
     """Proved against PyTorch; the rules, and what they extend, are part of the step."""
     pytest.importorskip("paddle")
@@ -225,6 +229,7 @@ def test_a_failure_inside_tells_the_step(write: Write, tmp_path: Path) -> None:
 
 
 @pytest.mark.runtime
+@pytest.mark.long
 def test_a_quantised_model_is_served(write: Write, tmp_path: Path) -> None:
     """The data hold no labels here; what they prove is in the result."""
     require("paddle-2.3.2")

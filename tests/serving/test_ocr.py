@@ -76,6 +76,7 @@ def test_empty_pages_have_no_texts(read: Any) -> None:
         assert read(ocr_pages.png(image)) == [[[]], [[]], [[]]]
 
 
+@pytest.mark.long
 def test_pages_of_one_request_do_not_change_each_other(read: Any) -> None:
     files = [ocr_pages.png(ocr_pages.PAGES[page]()) for page in ("plain", "slanted")]
     files.insert(1, ocr_pages.png(ocr_pages.EMPTY[0]))

@@ -182,6 +182,7 @@ def test_the_recogniser_of_pp_ocr_with_fixed_sizes(tmp_path: Path) -> None:
 
 
 @pytest.mark.runtime
+@pytest.mark.long
 def test_a_json_with_fixed_sizes_in_two(tmp_path: Path) -> None:
     """Every half sentence for a .json: sizes, halves that give the whole, the names that it shows, near names."""
     require("current")
@@ -615,6 +616,7 @@ def test_a_broken_cut_is_no_proof(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.mark.runtime
+@pytest.mark.long
 def test_a_recipe_edits_what_is_converted(tmp_path: Path) -> None:
     """An ONNX file before, a Paddle model after its conversion."""
     require("paddle-2.3.2")

@@ -126,6 +126,7 @@ def test_a_mask_is_saturated_and_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.runtime
+@pytest.mark.long
 def test_what_proves_nothing_is_no_proof(tmp_path: Path) -> None:
     """Inputs that make every number none, and a calibration that leaves nothing in half."""
     require("paddle-2.3.2")

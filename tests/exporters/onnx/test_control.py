@@ -71,6 +71,7 @@ def operators(exported_: Any) -> Counter[str]:
 @pytest.mark.runtime
 @pytest.mark.parametrize("runtime", ["current", "paddle-2.6.2"])
 @pytest.mark.parametrize("name", MODELS)
+@pytest.mark.long
 def test_models_that_loop(name: str, runtime: str, saved: dict[str, Path], tmp_path: Path) -> None:
     if runtime == "current":
         pytest.importorskip("paddle")
