@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -12,8 +15,10 @@ from onnx import TensorProto
 
 from mconv import api
 from mconv.cli.main import run
-from mconv.errors import OutputExistsError, UsageError, VerificationError
+from mconv.errors import OutputExistsError, RuntimeUnavailableError, UsageError, VerificationError
 from mconv.program.files import load_program, locate
+from mconv.program.params import ArraySource, TensorSource
+from tests.cli.test_json import validate
 from tests.golden import case
 from tests.managed import require
 from tests.onnx.make import FLOAT, mlp, model, node, port
@@ -122,25 +127,86 @@ def test_a_service_finds_the_tokenizer_beside_the_source(tmp_path: Path) -> None
     assert "tensor_input.py" in names(tmp_path / "plain" / "service")
 
 
-def test_a_model_that_differs_is_kept_beside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def bend(params: dict[str, TensorSource]) -> None:
+    """Other numbers in the first weight."""
+    name, source = next(iter(params.items()))
+    params[name] = ArraySource(source.array() + np.float32(1))
+
+
+def bent_onnx(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     from mconv.verbs import onnx2paddle as verb
 
     original = verb.convert
 
-    def bent(*args: object, **options: object) -> object:
-        made = original(*args, **options)  # type: ignore[arg-type]
-        name, source = next(iter(made.params.items()))
-        from mconv.program.params import ArraySource
-
-        made.params[name] = ArraySource(source.array() + np.float32(1))
+    def bent(*args: Any, **options: Any) -> Any:
+        made = original(*args, **options)
+        bend(made.params)
         return made
 
     monkeypatch.setattr(verb, "convert", bent)
+    return mlp(tmp_path / "m.onnx")
+
+
+def bent_pir(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    from mconv.verbs import downgrade as room
+
+    original = room.prepare
+
+    def bent(found: Any, program: Any, params: Any, *rest: Any) -> Any:
+        held = dict(params)
+        bend(held)
+        return original(found, program, list(held.items()), *rest)
+
+    monkeypatch.setattr(room, "prepare", bent)
+    return fixtures.unpack("3.0", "LeNet", tmp_path / "m")
+
+
+@pytest.mark.parametrize(("bent", "program"), [(bent_onnx, "inference.pdmodel"), (bent_pir, "serving_server")])
+def test_a_model_that_differs_is_kept_beside(
+    bent: Callable[[pytest.MonkeyPatch, Path], Path],
+    program: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Whatever the source: the same error, in Python and with --json, and the files where nobody takes them for good."""
+    source, kept = bent(monkeypatch, tmp_path), tmp_path / "out.failed-verification"
+    there = names(tmp_path)
     with pytest.raises(VerificationError, match="computes something else") as caught:
-        api.convert(mlp(tmp_path / "m.onnx"), tmp_path / "out", runtime="current")
-    kept = tmp_path / "out.failed-verification"
-    assert names(tmp_path) == ["m.onnx", "out.failed-verification"] and "inference.pdmodel" in names(kept)
+        api.convert(source, tmp_path / "out", runtime="current")
+    assert names(tmp_path) == sorted([*there, kept.name]) and program in names(kept)
     assert caught.value.hint is not None and str(kept) in caught.value.hint and ".mconv-" not in caught.value.hint
+    report = json.loads((kept / "report.json").read_text())
+    assert report["verification"]["status"] == "failed" and ".mconv-" not in json.dumps(report)
+    code = run(["convert", str(source), str(tmp_path / "out"), "--runtime", "current", "--json"])
+    assert code == VerificationError.exit_code and names(tmp_path) == sorted([*there, kept.name])
+    document = json.loads(capsys.readouterr().out)
+    assert document["error"]["exit_code"] == code and document["error"]["hint"] == caught.value.hint
+    assert document["verification"]["status"] == "failed"
+    rows = [row for row in document["verification"]["outputs"] if not row["ok"]]
+    assert rows and document["error"]["rows"] == rows
+    validate(document, "convert")
+
+
+@pytest.mark.parametrize("kind", ["onnx", "pir"])
+def test_without_a_runtime_it_is_converted_and_said(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One rule for every source: not verified, unless --verify asks for it; then nothing is written."""
+    source = mlp(tmp_path / "m.onnx") if kind == "onnx" else fixtures.unpack("3.0", "LeNet", tmp_path / "m")
+    monkeypatch.setenv("MCONV_CACHE", str(tmp_path / "nothing"))
+    for package in ("paddle", "onnxruntime"):
+        monkeypatch.setitem(sys.modules, package, None)
+    made = api.convert(source, tmp_path / "out")
+    assert made.verification["status"] == "not verified" and "mconv runtime install" in made.verification["reason"]
+    assert f"not verified: {made.verification['reason']}" in made.warnings
+    is_served(tmp_path / "out")
+    assert (
+        run(["convert", str(source), str(tmp_path / "other"), "--verify", "--json"])
+        == RuntimeUnavailableError.exit_code
+    )
+    assert "mconv runtime install" in json.loads(capsys.readouterr().out)["error"]["hint"]
+    assert not (tmp_path / "other").exists()
 
 
 def test_what_a_pytorch_model_keeps_is_an_input_of_the_service(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from mconv import runtimes
 from mconv.errors import MissingDependencyError, RuntimeUnavailableError
 from mconv.program import targets
 from mconv.program.program import Program
+from mconv.proof.verdict import Proof
 from mconv.runtimes import Runtime
 
 _T = TypeVar("_T")
@@ -38,6 +39,16 @@ def written_for(program: Program) -> str:
     """The oldest target that is not older than the program."""
     fitting = [t.name for t in targets.TARGETS.values() if t.version >= program.version]
     return fitting[0] if fitting else list(targets.TARGETS)[-1]
+
+
+def proved(proof: Callable[[], Proof], *, must: bool) -> Proof:
+    """What *proof* gives; one that is not done where what it takes is not there, unless it *must* be.
+
+    Raises:
+        RuntimeUnavailableError, MissingDependencyError: it must be, and cannot.
+    """
+    done = attempted(proof, must=must)
+    return done if isinstance(done, Proof) else Proof.not_done(done)
 
 
 def attempted(run: Callable[[], _T], *, must: bool) -> Union[_T, RuntimeUnavailableError, MissingDependencyError]:

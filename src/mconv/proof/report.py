@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Optional, Protocol, TypeVar
@@ -36,8 +36,40 @@ class Reported(Protocol):
     verification: Any
 
 
+class Proved(Shown):
+    """The result of a conversion that is proved; the fields are those of the dataclasses that inherit it."""
+
+    warnings: list[str]
+    reservations: list[dict[str, str]]
+    verification: Any
+    seconds: dict[str, float]
+    schema: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON, as ``--json`` shows it."""
+        raise NotImplementedError
+
+    def write(self, folder: Path) -> None:
+        """Write ``report.json`` into *folder*."""
+        text = json_text({"schema": self.schema, **self.to_dict()}, indent=2)
+        (folder / NAME).write_text(text + "\n", "utf-8", "backslashreplace")
+
+    def add_proof(self, proof: Proof) -> None:
+        proof.reserve(self.reservations)
+        self.warnings += proof.notes
+        self.verification = proof.to_dict()
+        self.seconds["verify"] = round(proof.seconds, 4)
+        if proof.status == NOT_DONE and proof.reason:
+            self.warnings.append(Warned("not-verified", f"not verified: {proof.reason}"))
+
+    def finish(self, start: float) -> None:
+        """Say how long it took since *start*, by ``time.perf_counter()``."""
+        self.seconds["total"] = time.perf_counter() - start
+        self.seconds = {name: round(value, 4) for name, value in self.seconds.items()}
+
+
 @dataclass(repr=False)
-class Report(Shown):
+class Report(Proved):
     """One conversion; every field is JSON as it stands."""
 
     command: str
@@ -67,11 +99,6 @@ class Report(Shown):
         values = asdict(self)
         return {"schema": values.pop("schema"), **values, "coded_warnings": coded(self.warnings)}
 
-    def write(self, folder: Path) -> None:
-        """Write ``report.json`` into *folder*."""
-        text = json_text(self.to_dict(), indent=2)
-        (folder / NAME).write_text(text + "\n", "utf-8", "backslashreplace")
-
     def wrote(self, destination: Destination, program: Path, params: Optional[Path]) -> None:
         """The model's files as they were made, and where they will be."""
         self.output = {
@@ -86,19 +113,6 @@ class Report(Shown):
         """What of the source the result does not have: a warning each, and no proof is a plain one."""
         self.reservations += reservations
         self.warnings += [Warned(RESERVED[r["kind"]], r["text"]) for r in reservations]
-
-    def add_proof(self, proof: Proof) -> None:
-        proof.reserve(self.reservations)
-        self.warnings += proof.notes
-        self.verification = proof.to_dict()
-        self.seconds["verify"] = round(proof.seconds, 4)
-        if proof.status == NOT_DONE and proof.reason:
-            self.warnings.append(Warned("not-verified", f"not verified: {proof.reason}"))
-
-    def finish(self, start: float) -> None:
-        """Say how long it took since *start*, by ``time.perf_counter()``."""
-        self.seconds["total"] = time.perf_counter() - start
-        self.seconds = {name: round(value, 4) for name, value in self.seconds.items()}
 
 
 def require_proof(report: _Reported, where: object) -> _Reported:
@@ -150,16 +164,21 @@ def keep(folder: Path, kept: Path, report: Report) -> None:
         report.output["file"] = str(kept / Path(report.output["file"]).name)
     else:
         report.output["folder"] = str(kept)
+    set_aside(folder, kept, report.write)
+
+
+def set_aside(folder: Path, kept: Path, write: Callable[[Path], None]) -> None:
+    """Move what is in *folder* to *kept*, with the report that *write* writes into a folder."""
     with staged(kept, force=True) as stage:
         for entry in list(folder.iterdir()):
             os.rename(entry, stage / entry.name)
-        report.write(stage)
+        write(stage)
 
 
 def failure(
     proof: Proof,
     kept: Path,
-    report: Report,
+    report: Proved,
     advice: str = "",
     *,
     said: str = "the converted model computes something else",
@@ -178,7 +197,7 @@ def failure(
         error: MconvError = RuntimeFailedError(proof.error.message, hint)
         error.__cause__ = proof.error
     else:
-        rows = [o for o in report.to_dict()["verification"]["outputs"] if not o["ok"]]
+        rows = [o for o in proof.to_dict()["outputs"] if not o["ok"]]
         hint = "; ".join(filter(None, (hint, advice)))
         error = VerificationError(f"{said}: {proof.reason}", hint, [*rows, *others])
     error.report = report

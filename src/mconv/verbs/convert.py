@@ -9,15 +9,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Optional
 
-from mconv.artifacts.destination import REPORT, Destination
+from mconv.artifacts.destination import Destination
 from mconv.artifacts.output import staged
-from mconv.errors import (
-    MissingDependencyError,
-    RuntimeUnavailableError,
-    UnprovedError,
-    UsageError,
-    VerificationError,
-)
+from mconv.errors import MconvError, RuntimeFailedError, UnprovedError, UsageError
 from mconv.factory import loading
 from mconv.options.convert import Convert
 from mconv.options.declare import Options
@@ -27,20 +21,20 @@ from mconv.options.onnx import Onnx2Paddle
 from mconv.options.serving import ToServing
 from mconv.options.torch import Torch2Paddle
 from mconv.options.verify import Verify
-from mconv.page.shown import Shown
-from mconv.printable import json_text
 from mconv.program import targets
 from mconv.program.files import Era, load_program, locate, records
 from mconv.program.paths import PathLike
-from mconv.proof.report import Report, versions
-from mconv.proof.verdict import FAILED, NOT_DONE, PASSED, UNPROVED
+from mconv.proof.available import proved
+from mconv.proof.compare import Tolerance
+from mconv.proof.report import Proved, Report, failure, set_aside, versions
+from mconv.proof.verdict import FAILED, NOT_DONE, PASSED, Proof, one_size
 from mconv.recognise import SourceKind, recognise
 from mconv.serving.convert import ServingResult, prepare, write
 from mconv.serving.scaffold import options_from
 from mconv.verbs.downgrade import downgrade, downgraded, to_serving
 from mconv.verbs.frame import Frame
 from mconv.verbs.produced import Written
-from mconv.warned import Warned, code_of, coded
+from mconv.warned import code_of, coded
 
 INFERENCE = "inference"  # the folder of --keep-inference
 SERVICE = "service"
@@ -48,7 +42,7 @@ _NO_PROOF = {"status": NOT_DONE, "reason": ""}
 
 
 @dataclass(repr=False)
-class Converted(Shown):
+class Converted(Proved):
     """What :func:`convert` made; every field is JSON as it stands.
 
     Attributes:
@@ -57,6 +51,7 @@ class Converted(Shown):
         server, client: the two folders; ``service``, ``inference`` the others that were asked for.
         inputs, outputs: ``name`` (the variable), ``alias`` (what clients call it), ``dtype``, ``shape`` (known sizes).
         steps: ``step``, ``seconds`` of each.
+        reservations: what of the source the result does not have; see docs/report.md.
         verification: the figures; see docs/report.md.
         half: what ``--half`` made of the model; see docs/report.md; None without.
         seconds: time by phase, and ``total``.
@@ -72,6 +67,7 @@ class Converted(Shown):
     outputs: list[dict[str, Any]] = field(default_factory=list)
     steps: list[dict[str, Any]] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    reservations: list[dict[str, str]] = field(default_factory=list)
     verification: dict[str, Any] = field(default_factory=lambda: dict(_NO_PROOF))
     half: Optional[dict[str, Any]] = None
     versions: dict[str, str] = field(default_factory=dict)
@@ -81,6 +77,17 @@ class Converted(Shown):
 
     def to_dict(self) -> dict[str, Any]:
         return {**vars(self), "coded_warnings": coded(self.warnings)}
+
+    def took(self, first: Report) -> None:
+        """Say what the conversion to an inference model said."""
+        self.steps.append({"step": first.command, "seconds": first.seconds.get("total", 0.0)})
+        self.warnings += first.warnings
+        self.reservations += first.reservations
+        self.verification = first.verification or dict(_NO_PROOF)
+        self.half = first.half
+        self.versions.update(first.versions)
+        self.seconds.update({k: v for k, v in first.seconds.items() if k != "total"})
+        self.source = {**first.source, **self.source}
 
 
 def convert(chosen: Convert) -> Converted:
@@ -107,15 +114,17 @@ def convert(chosen: Convert) -> Converted:
         first: Optional[Report] = None
         between: Optional[Written] = None
         if kind not in (SourceKind.PADDLE, SourceKind.PIR):
-            frame = _first(kind, model, chosen)
+            try:
+                frame = _first(kind, model, chosen)
+            except MconvError as e:
+                if isinstance(e.report, Report):  # of a model that failed its proof, and is kept
+                    result.took(e.report)
+                    result.inference = e.report.output.get("folder")
+                    result.finish(start)
+                    e.report = result
+                raise
             first, between = frame.report, frame.written()
-            result.steps.append({"step": first.command, "seconds": first.seconds.get("total", 0.0)})
-            result.warnings += first.warnings
-            result.verification = first.verification or dict(_NO_PROOF)
-            result.half = first.half
-            result.versions.update(first.versions)
-            result.seconds.update({k: v for k, v in first.seconds.items() if k != "total"})
-            result.source = {**first.source, **result.source}
+            result.took(first)
         elif chosen.half is not None:
             brought, between = downgraded(Downgrade(source, model.folder, target=goal, half=chosen.half), model)
             result.half = brought.half
@@ -128,17 +137,21 @@ def convert(chosen: Convert) -> Converted:
             result.warnings += [note for note in made.service.notes if note not in result.warnings]
         result.seconds["serving"] = time.perf_counter() - step
         result.steps.append({"step": "to-serving", "seconds": round(result.seconds["serving"], 4)})
-        if between is None:
-            _prove_paddle(source, made, chosen, result)
-        _describe(result, made, out, chosen.pipeline is not None)
+        proof: Optional[Proof] = None
+        if between is None and chosen.verify is not False:
+            proof = proved(lambda: _proof_of_paddle(source, made, chosen), must=chosen.must_verify)
+            result.add_proof(proof)
+        failed = proof is not None and proof.status == FAILED
+        _describe(result, made, model.failed if failed else out, chosen.pipeline is not None)
         if first is not None and chosen.keep_inference:
             result.inference = str(model.folder)
         elif between is not None:
             shutil.rmtree(between.folder)
-        result.seconds["total"] = time.perf_counter() - start
-        result.seconds = {name: round(value, 4) for name, value in result.seconds.items()}
-        text = json_text({"schema": result.schema, **result.to_dict()}, indent=2)
-        (folder / REPORT).write_text(text + "\n", "utf-8", "backslashreplace")
+        result.finish(start)
+        if proof is not None and failed:
+            set_aside(folder, model.failed, result.write)
+            raise failure(proof, model.failed, result)
+        result.write(folder)
     return result
 
 
@@ -216,60 +229,50 @@ def _folder_of(source: PathLike) -> Optional[Path]:
     return path if path.is_dir() else path.absolute().parent
 
 
-def _prove_paddle(source: PathLike, made: ServingResult, chosen: Convert, result: Converted) -> None:
+def _proof_of_paddle(source: PathLike, made: ServingResult, chosen: Convert) -> Proof:
     """A Paddle model against the serving folder made of it, each in its own Paddle where that is installed.
 
     Raises:
-        VerificationError: they differ. RuntimeFailedError: the result cannot be run.
+        RuntimeUnavailableError, MissingDependencyError: there is nothing to run it in.
     """
     from mconv.proof.available import runtime_for, written_for
-    from mconv.verbs.verify import verify
+    from mconv.verbs.verify import compared
 
-    if chosen.verify is False:
-        return
     assert made.server is not None
+    runtime = chosen.runtime or runtime_for(chosen.goal.name).name
+    files = locate(source)
+    own = "3" if files.era is Era.PIR else written_for(load_program(files))
+    chosen.progress(f"verifying: the source against serving_server/ in {runtime}")
+    given = chosen.shared(Verify)
+    # the target's may die of it
+    given.update(a=source, b=made.server, runtime=runtime, runtime_a=runtime_for(own).name, trust=False)
+    del given["progress"]  # what is done is said already
     try:
-        runtime = chosen.runtime or runtime_for(chosen.goal.name).name
-        files = locate(source)
-        own = "3" if files.era is Era.PIR else written_for(load_program(files))
-        chosen.progress(f"verifying: the source against serving_server/ in {runtime}")
-        given = chosen.shared(Verify)
-        # the target's may die of it
-        given.update(a=source, b=made.server, runtime=runtime, runtime_a=runtime_for(own).name, trust=False)
-        del given["progress"]  # what is done is said already
-        found = verify(Verify(**given))
+        found, comparison, alone = compared(Verify(**given))
     except UnprovedError as e:
-        result.verification = {"status": UNPROVED, "reason": e.message}
-        return
-    except (RuntimeUnavailableError, MissingDependencyError) as e:
-        if chosen.must_verify:
-            raise
-        result.verification = {"status": NOT_DONE, "reason": e.message}
-        result.warnings.append(Warned("not-verified", f"not verified: {e.message}"))
-        return
+        return Proof.unproved(e)
+    except RuntimeFailedError as e:
+        return Proof(FAILED, e.message, runtime=runtime, error=e)
     # in one order in both; of a .json, fetch_name_0 is what Paddle calls any output
-    theirs = list(dict.fromkeys(row["name"] for row in found.outputs))
+    theirs = list(dict.fromkeys(row.name for row in comparison.outputs))
     if len(theirs) == len(made.fetches):
         called = dict(zip(theirs, (v.alias for v in made.fetches)))
-        for row in found.outputs:
-            row["name"] = called[row["name"]]
-    result.verification = {
-        "status": PASSED if found.ok else FAILED,
-        "reason": found.reason(),
-        "reference": found.a,
-        "paddle": found.b,
-        "runtime": runtime,
-        "inputs": str(chosen.feeds) if chosen.feeds else "random",
-        "input_sets": found.input_sets,
-        "tolerance": found.tolerance,
-        "outputs": found.outputs,
-        "problems": found.problems,
-    }
-    result.seconds["verify"] = found.seconds
-    if not found.ok:
-        error = VerificationError(f"the converted model computes something else: {found.reason()}", rows=found.bad())
-        error.report = result
-        raise error
+        comparison.outputs = [replace(row, name=called[row.name]) for row in comparison.outputs]
+    proof = Proof(
+        PASSED if found.ok else FAILED,
+        found.reason(),
+        found.a,
+        found.b,
+        runtime,
+        str(chosen.feeds) if chosen.feeds else "random",
+        found.input_sets,
+        Tolerance(**found.tolerance),
+        comparison,
+        seconds=found.seconds,
+        notes=found.notes,
+    )
+    proof.limit(one_size(alone))
+    return proof
 
 
 def _describe(result: Converted, made: ServingResult, out: Path, service: bool) -> None:

@@ -16,7 +16,7 @@ from mconv.options.proving import Converting, Proving
 from mconv.program.paths import PathLike
 from mconv.program.program import Program
 from mconv.program.stored import read_program
-from mconv.proof.available import attempted
+from mconv.proof.available import proved
 from mconv.proof.report import Report, failure, keep, versions
 from mconv.proof.verdict import FAILED, NOT_DONE, Proof
 from mconv.verbs import halving
@@ -100,8 +100,7 @@ class Frame(Output, Generic[_Report]):
         """
         self._failed = lambda: failing(self.proof, self.destination.failed, self.report, advice)
         if self.chosen.verify is not False:
-            done = attempted(proof, must=self.chosen.must_verify)
-            self.proof = Proof.not_done(done) if isinstance(done, MconvError) else done
+            self.proof = proved(proof, must=self.chosen.must_verify)
         self.report.add_proof(self.proof)
 
     def _finish(self, *, failed: bool = False) -> None:

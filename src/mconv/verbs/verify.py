@@ -19,7 +19,7 @@ from mconv.program.inputs import parse_input
 from mconv.program.paths import PathLike
 from mconv.proof import search
 from mconv.proof.answers import compare_answers, without_ones
-from mconv.proof.compare import OutputComparison, Tolerance
+from mconv.proof.compare import Comparison, OutputComparison, Tolerance
 from mconv.proof.endpoint import typed
 from mconv.proof.feeds import InputSpec, input_names, load_feeds, npz_arrays, reshaped
 from mconv.proof.opened import Choices, Opened, OpenedService, open_model
@@ -85,6 +85,11 @@ def verify(chosen: Verify) -> Verification:
         UsageError: they do not have the same number of inputs or outputs, or the inputs given do not fit.
         UnprovedError: *a* cannot be run. RuntimeFailedError: *b* cannot.
     """
+    return compared(chosen)[0]
+
+
+def compared(chosen: Verify) -> tuple[Verification, Comparison, list[search.OneSize]]:
+    """As :func:`verify`; with the figures themselves, and the open sizes of which only one was compared."""
     start = time.perf_counter()
     options = {"onednn": chosen.onednn, "ir_optim": chosen.ir_optim}
     choices = Choices(
@@ -148,12 +153,12 @@ def verify(chosen: Verify) -> Verification:
     if chosen.layers:
         chosen.progress("comparing the tensors inside")
         _layers(made, left, right, sets, by_right, limit, scalar)
-    if chosen.feeds is None and (note := search.one_size(search.alone(specs, sets))):
-        made.notes.append(note)
+    alone = [] if chosen.feeds is not None else search.alone(specs, sets)
+    made.notes += filter(None, [search.one_size(alone)])
     made.notes = [f"{one.name}: {note}" for one in (left, right) for note in one.notes] + made.notes
     made.models = {"a": left.name, "b": right.name}
     made.seconds = round(time.perf_counter() - start, 3)
-    return made
+    return made, found, alone
 
 
 # inputs and outputs --------------------------------------------------------------------------------------------------
