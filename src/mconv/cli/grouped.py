@@ -7,6 +7,7 @@ from typing import Any
 
 from typer.core import TyperCommand
 
+from mconv.errors import UsageError
 from mconv.options.declare import GROUPS
 
 FLAT = 9  # so many options need no groups
@@ -21,6 +22,26 @@ class GroupedCommand(TyperCommand):
         """Group → a line that shows it in use."""
         found: Mapping[str, str] = getattr(self.callback, "examples", {})
         return found
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """As it is; but the parser takes the last of several values, and says nothing of the others.
+
+        Raises:
+            UsageError: an option of one value has several, or a switch is set both ways.
+        """
+        if not ctx.resilient_parsing:
+            _, _, order = self.make_parser(ctx).parse_args(args=list(args))
+            stated: list[Any] = [p for p in order if p.param_type_name == "option"]
+            for option in {id(p): p for p in stated if not (p.multiple or p.count)}.values():
+                flag = max(option.opts, key=len)
+                times = sum(p is option for p in stated)
+                if not option.is_flag and times > 1:
+                    raise UsageError(f"{flag}: given {times} times, and takes one value", "give it once")
+                other = next((o for o in option.secondary_opts if o in args), None)
+                if other is not None and any(o in args for o in option.opts):
+                    raise UsageError(f"{flag} and {other} contradict one another", "give one of the two")
+        rest: list[str] = super().parse_args(ctx, args)
+        return rest
 
     def groups(self) -> dict[str, list[Any]]:
         """Group → its options, in the order of the help; one group without a name where they are few."""
