@@ -1,4 +1,5 @@
-"""Half precision of both zoos, emulated: ``python -m tests.verbs.half_zoo [NAME…] [--target 2.3]`` records what it costs.
+"""Half precision of both zoos, emulated: ``python -m tests.verbs.half_zoo [NAME…] [--target 2.3 2.6]`` records what
+it costs.
 
 The record, ``half_zoo.json``, says for each target and model the error of its worst output without calibration, whether
 calibration brought it within the limit, which operators stay float32 for it, and how large the file becomes.
@@ -14,6 +15,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Optional
 
@@ -28,7 +30,7 @@ from tests.torch import zoo as torch_zoo
 
 RESULTS = Path(__file__).with_name("half_zoo.json")
 PIR_ZOO = Path(__file__).parents[1] / "paddle" / "zoo.py"
-RUNTIMES = {"2.6": "paddle-2.6.2", "2.3": "paddle-2.3.2"}
+RUNTIMES = {"2.6": "paddle-2.6.2", "2.3": "paddle-2.3.2", "3": "current"}  # the current one is 3.3.1
 LIMIT = 5e-3
 
 
@@ -44,6 +46,11 @@ def names() -> list[str]:
     return [f"torch/{n}" for n in passed] + [f"pir/{n}" for n in pir_names()]
 
 
+@lru_cache(maxsize=1)  # for the next target
+def _exported(name: str) -> Any:
+    return torch_zoo.exported(name)
+
+
 @contextmanager
 def model(name: str, target: str) -> Iterator[tuple[Path, Path]]:
     """A model of a zoo, converted, and a ``.npz`` with its inputs at both sizes."""
@@ -51,7 +58,7 @@ def model(name: str, target: str) -> Iterator[tuple[Path, Path]]:
     with tempfile.TemporaryDirectory(prefix="half-zoo-") as scratch:
         folder = Path(scratch)
         if room == "torch":
-            _, made, sets = torch_zoo.exported(own)
+            _, made, sets = _exported(own)
             converted = imported(made, target)
             write_model(converted.program, converted.params.items(), folder)
             feeds = {p.name for p in converted.program.feeds}
@@ -134,23 +141,27 @@ def names_recorded() -> list[str]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", help="models; default all that are not recorded yet")
-    parser.add_argument("--target", choices=RUNTIMES, default="2.6")
+    parser.add_argument("--target", choices=RUNTIMES, nargs="+", default=["2.6"])
+    parser.add_argument("--again", action="store_true", help="those that are recorded, too")
     parser.add_argument("--seconds", type=float, default=1e9, help="begin no other model after so many")
     options = parser.parse_args()
     every, start = names(), time.monotonic()
-    known = recorded().get(options.target, {})
-    for name in options.names or [n for n in every if n not in known]:
+    known = {} if options.again else recorded()
+    wanted = [
+        (n, t) for n in options.names or every for t in options.target if options.names or n not in known.get(t, {})
+    ]
+    for name, target in wanted:
         if time.monotonic() - start > options.seconds:
             break
         begin = time.monotonic()
         try:
-            row = outcome(name, options.target)
+            row = outcome(name, target)
         except MconvError as e:
-            print(name, f"{type(e).__name__}: {e.message}", flush=True)
+            print(name, target, f"{type(e).__name__}: {e.message}", flush=True)
             continue
-        print(name, row, f"{time.monotonic() - begin:.0f} s", flush=True)
+        print(name, target, row, f"{time.monotonic() - begin:.0f} s", flush=True)
         results = recorded()  # another run may have added to it
-        results.setdefault(options.target, {})[name] = row
+        results.setdefault(target, {})[name] = row
         ordered = {t: {n: results[t][n] for n in every if n in results[t]} for t in RUNTIMES if t in results}
         RESULTS.write_text(json.dumps(ordered, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 

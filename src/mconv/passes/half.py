@@ -18,6 +18,7 @@ from typing import Optional
 
 from mconv.errors import UnsupportedError
 from mconv.passes import half_blocks
+from mconv.passes.half_rounding import rounded
 from mconv.passes.half_tables import (
     BOUNDED,
     FILLING,
@@ -279,8 +280,7 @@ class _Rewriter:
             self._note(name, self.dtype, name)
 
     def _round(self, raw: str, name: str) -> list[Op]:
-        small = self._new(raw, self.dtype)
-        return [cast(raw, small, DType.FP32, self.dtype), cast(small, name, self.dtype, DType.FP32)]
+        return rounded(raw, name, self.dtype, lambda dtype: self._new(raw, dtype))
 
     def _float(self, op: Op) -> None:
         if op.type in SIZES:  # in whatever type it is held
