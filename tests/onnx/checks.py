@@ -56,6 +56,11 @@ PLAIN = Runtime("3", "current", onednn=False)
 PADDLE_26 = Runtime("2.6", "paddle-2.6.2")
 PADDLE_23 = Runtime("2.3", "paddle-2.3.2")
 RUNTIMES = (CURRENT, PLAIN, PADDLE_26, PADDLE_23)
+ONEDNN = (  # as services
+    Runtime("2.3", "paddle-2.3.2", onednn=True),
+    Runtime("2.6", "paddle-2.6.2", onednn=True),
+    CURRENT,
+)
 
 
 def in_runtimes(*which: Runtime) -> pytest.MarkDecorator:

@@ -44,6 +44,8 @@ def _broadcast(b: Builder, x: Value, y: Value, op: str) -> tuple[Value, Value, O
 # oneDNN takes 8-bit integers for quantised numbers, which saturate where integers wrap around
 _SATURATES = frozenset({"elementwise_add", "elementwise_sub", "elementwise_mul", "elementwise_div"})
 
+_LAID_OUT_AS_FIRST = frozenset({"elementwise_add", "elementwise_sub", "elementwise_mul"})
+
 
 def binary(b: Builder, op: str, x: Value, y: Value, *, dtype: Optional[DType] = None) -> Value:
     """A Paddle ``elementwise_*`` operator (or another with inputs X and Y) on broadcast operands of one type.
@@ -67,9 +69,13 @@ def binary(b: Builder, op: str, x: Value, y: Value, *, dtype: Optional[DType] = 
             return unary(b, "reciprocal", y)
         x = _repeated(b, op, x, y)
     x, y, shape = _broadcast(b, x, y, op)
-    if x.dtype in (DType.FP32, DType.FP16) and _is_repeated(b, x, shape) and _is_repeated(b, y, shape):
-        # where both are repeated, oneDNN mixes up the elements: in 2.3 itself, in 2.6 and 3 for a product that reads them
-        x = _repeated(b, op, x, y)
+    if x.dtype in (DType.FP32, DType.FP16) and _is_repeated(b, x, shape):
+        if _is_repeated(b, y, shape):
+            # where both are repeated, oneDNN mixes up the elements: in 2.3 itself, in 2.6 and 3 for a product that reads them
+            x = _repeated(b, op, x, y)
+        elif b.target.version < 2_006_000 and op in _LAID_OUT_AS_FIRST:
+            # 2.3's oneDNN lays the result out as it takes the first operand to lie, of which sizes of 1 tell nothing
+            x, y = (y, x) if op in COMMUTES else (_repeated(b, op, x, y), y)
     return b.op(op, X=x, Y=y, result=(dtype or x.dtype, shape), **axis_attribute(b, op))
 
 
@@ -198,7 +204,9 @@ def _decided(op: str, x: Value, y: Value) -> Optional[np.ndarray]:
     xs, ys = dims_of(x), dims_of(y)
     if op not in ("equal", "not_equal") or xs is None or ys is None or x.shape is None or len(x.shape) > 1:
         return None
-    if len(ys) == 1 and len(xs) > 1 and (y.rank or 0) <= 1:
+    if (y.rank or 0) > 1:
+        return None
+    if len(ys) == 1 and len(xs) > 1:
         ys = ys * len(xs)
     if len(xs) != len(ys) or x.shape != y.shape and y.size != 1:
         return None
@@ -210,7 +218,7 @@ def _decided(op: str, x: Value, y: Value) -> Optional[np.ndarray]:
             answers.append(False)
         else:
             return None
-    return np.array(answers if op == "equal" else [not a for a in answers]).reshape(x.shape)
+    return np.array(answers if op == "equal" else [not a for a in answers]).reshape(x.shape or y.shape or ())
 
 
 def _below_zero(*dims: D.Dim) -> bool:

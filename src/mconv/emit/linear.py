@@ -63,6 +63,9 @@ def matmul(b: Builder, x: Value, y: Value, *, trans_x: bool = False, trans_y: bo
     else:
         x, y = _batched(b, x, y, shape[:-2])
         made = b.op("matmul", X=x, Y=y, transpose_X=trans_x, transpose_Y=trans_y, result=(x.dtype, shape))
+    if made.dtype is DType.FP64 and y.is_const:
+        # the passes that join what follows into the product take the weight, and the bias in 2.3, for float32
+        made = b.op("assign", X=made)
     return squeeze(b, made, [a + len(shape) for a in drop]) if drop else made
 
 

@@ -258,7 +258,19 @@ def softmax(b: Builder, x: Value, axis: int) -> Value:
 
 
 def cumulative_sum(b: Builder, x: Value, axis: int, *, exclusive: bool = False, reverse: bool = False) -> Value:
-    """Running sums along *axis*; *exclusive* leaves the element itself out, *reverse* starts at the end."""
+    """Running sums along *axis*; *exclusive* leaves the element itself out, *reverse* starts at the end.
+
+    From 2.6 on, Paddle gives a tensor of one element as it is, *exclusive* or not: where there may be no second one, a
+    zero is put at the end, and cut off.
+    """
+    shape = need_rank(x, "CumSum")
+    if exclusive and not any(isinstance(d, int) and d != 1 for d in shape):
+        end = fill(b, [1 if i == axis else d for i, d in enumerate(shape)], 0, x.dtype)
+        longer = concat(b, [end, x] if reverse else [x, end], axis)
+        sums = unary(b, "cumsum", longer, axis=axis, exclusive=True, reverse=reverse, flatten=False)
+        made = slice_(b, sums, [axis], [1 if reverse else 0], [2**31 - 1 if reverse else shape[axis]])
+        made.shape = shape
+        return made
     return unary(b, "cumsum", x, axis=axis, exclusive=exclusive, reverse=reverse, flatten=False)
 
 

@@ -60,12 +60,22 @@ def _bound(value: D.Dim, dim: D.Dim) -> D.Dim:
     return dim + value if D.sign(value) < 0 else value
 
 
+def _empty(start: int, end: int) -> bool:
+    """Whether a forward slice from *start* to *end* takes nothing of a dimension of any size."""
+    return end in (0, -INT32_MAX) or start == INT32_MAX or ((start < 0) == (end < 0) and start >= end)
+
+
 def sliced_dim(dim: D.Dim, start: D.Dim, end: D.Dim, step: int) -> D.Dim:
     """How many elements a forward slice of a dimension takes."""
     if isinstance(dim, int) and isinstance(start, int) and isinstance(end, int):
         return len(range(*slice(start, end, step).indices(dim)))
+    if isinstance(start, int) and isinstance(end, int) and _empty(start, end):
+        return 0
     if isinstance(start, int) and start < 0 and isinstance(end, int) and end == INT32_MAX:
         size = 1 if start == -1 else D.minimum(dim, -start)
+    elif isinstance(start, int) and start < 0 and isinstance(end, int):
+        # what lies before the first element is not there
+        size = D.minimum(end - start, dim + end) if end < 0 else D.minimum(dim, end) - D.maximum(dim + start, 0)
     else:
         first, last = _bound(start, dim), _bound(end, dim)
         if last != dim and not (isinstance(end, int) and end < 0):

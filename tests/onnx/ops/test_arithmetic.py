@@ -5,7 +5,18 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tests.onnx.checks import CURRENT, PADDLE_23, Runtime, check_op, check_refused, everywhere, in_runtimes, ints, rand
+from tests.onnx.checks import (
+    CURRENT,
+    ONEDNN,
+    PADDLE_23,
+    Runtime,
+    check_op,
+    check_refused,
+    everywhere,
+    in_runtimes,
+    ints,
+    rand,
+)
 
 NAN, INF = np.nan, np.inf
 ALL = [np.int8, np.int16, np.int32, np.int64, np.uint8, np.uint16, np.uint32, np.float16, np.float32, np.float64]
@@ -27,6 +38,19 @@ ALL = [np.int8, np.int16, np.int32, np.int64, np.uint8, np.uint16, np.uint32, np
 def test_broadcasting(runtime: Runtime, op: str, dtype: type, shapes: tuple) -> None:
     a, b, c, d = (rand(*s, dtype=dtype, low=1, high=9, seed=i) for i, s in enumerate(shapes))
     check_op(runtime, op, [a, b], [c, d])
+
+
+@in_runtimes(*ONEDNN)
+@pytest.mark.parametrize("const", [(), (0,), (1,)], ids=["inputs", "first constant", "second constant"])
+@pytest.mark.parametrize("op", ["Add", "Sub", "Mul", "Div", "Max", "Pow"])
+def test_broadcasting_with_onednn(runtime: Runtime, op: str, const: tuple) -> None:
+    """Where the first operand is repeated, 2.3's oneDNN takes it to lie otherwise than it does."""
+    pairs = [((2, 1), (2, 3)), ((2, 1, 1), (2, 3, 4)), ((6,), (2, 3, 4, 6)), ((2, 3, 1, 5), (2, 3, 4, 5))]
+    pairs += [((2, 3, 1, 1, 1), (2, 3, 2, 2, 3)), ((2, 3, 1, 5), (2, 3, 4, 1)), ((1, 1, 4, 1), (2, 1, 4, 5))]
+    for small, large in pairs:
+        a, b = rand(*small, low=0.5), rand(*large, low=0.5, seed=1)
+        check_op(runtime, op, [a, b], const=const)
+        check_op(runtime, op, [b, a], const=const)
 
 
 @everywhere

@@ -64,6 +64,15 @@ def test_gemm(runtime: Runtime, trans: tuple, bias: tuple, const: bool) -> None:
 
 
 @everywhere
+@pytest.mark.parametrize("how", [{}, {"alpha": 0.5}, {"beta": 2.0}, {"transB": 1, "alpha": 2.0}], ids=str)
+def test_gemm_in_double_precision(runtime: Runtime, how: dict) -> None:
+    w, c = rand(4, 4, dtype=np.float64, seed=1), rand(4, dtype=np.float64, seed=2)
+    check_op(
+        runtime, "Gemm", [rand(3, 4, dtype=np.float64), w, c], [rand(2, 4, dtype=np.float64), w, c], const=[1, 2], **how
+    )
+
+
+@everywhere
 @pytest.mark.parametrize("inner", [(1, 1), (1, 4)], ids=["one", "may-be-one"])
 @pytest.mark.parametrize(("view", "rows"), [("gemm", 33), ("transposed", 34), ("reshaped", 35)])
 def test_one_product_per_element(runtime: Runtime, inner: tuple, view: str, rows: int) -> None:

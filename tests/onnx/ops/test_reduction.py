@@ -203,6 +203,9 @@ def test_top_k_whose_indices_nobody_reads_sorts_nothing() -> None:
 def test_running_sums(runtime: Runtime, how: dict, axis: int, const: bool) -> None:
     a = np.array(axis)
     check_op(runtime, "CumSum", [rand(3, 4), a], [rand(5, 4), a], const=[1] if const else [], **how)
+    if const:  # of one element, whatever its sizes are declared as
+        check_op(runtime, "CumSum", [rand(1, 1), a], const=[1], **how)
+        check_op(runtime, "CumSum", [rand(1, 1), a], [rand(3, 2), a], [rand(2, 1), a], const=[1], **how)
 
 
 @everywhere

@@ -135,6 +135,15 @@ def test_unsqueeze(runtime: Runtime, axes: list) -> None:
     check_op(runtime, "Unsqueeze", [rand(2, 3)], [rand(4, 5)], opset=11, axes=axes)
 
 
+@everywhere
+def test_views_of_float16(runtime: Runtime) -> None:
+    x, y = rand(2, 3, 4, dtype=np.float16), rand(3, 5, 4, dtype=np.float16)
+    check_op(runtime, "Unsqueeze", [x, vec(0)], [y, vec(0)], const=[1])
+    check_op(runtime, "Expand", [x, vec(2, 1, 1, 1)], [y, vec(2, 1, 1, 1)], const=[1])
+    check_op(runtime, "Flatten", [x], [y], axis=-1)
+    check_op(runtime, "Pad", [x, vec(0, 1, 0, 0, 1, 2)], [y, vec(0, 1, 0, 0, 1, 2)], const=[1])
+
+
 def test_unsqueeze_by_input_needs_a_declared_shape() -> None:
     check_refused(CURRENT, "Unsqueeze", [rand(2, 3), vec(0)], match="axes must be constant")
 
