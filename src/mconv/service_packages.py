@@ -15,4 +15,8 @@ HTTP_SERVER = (
     "pyyaml>=6",
 )
 INPUTS = ("tokenizers==0.23.3", "sentencepiece<0.3", "pillow<13", "opencv-python-headless<5", "pyclipper<1.5")
+# what takes requests before Triton
+FRONT_HTTP, FRONT_GRPC = "aiohttp==3.14.5", "grpcio==1.85.3"
 OPENVINO, ONNXRUNTIME, PADDLE = "openvino==2026.4.1", "onnxruntime==1.23.2", "paddlepaddle==3.3.1"
+# of another Paddle, which runs models in Triton's processes; the second is what it imports and does not declare
+PADDLE_IN_TRITON = ("paddlepaddle==2.6.2", "setuptools<81")

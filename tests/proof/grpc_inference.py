@@ -5,9 +5,10 @@ Fields: ``grpc_service.proto`` of https://github.com/kserve/open-inference-proto
 
 from __future__ import annotations
 
+import contextlib
 import functools
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Any, Union
 
 import pytest
 
@@ -15,6 +16,7 @@ _MESSAGES = {
     "Tensor": {"name": (1, "string"), "datatype": (2, "string"), "shape": (3, "int64*")},
     "Request": {"model_name": (1, "string"), "inputs": (5, "Tensor*"), "raw_input_contents": (7, "bytes*")},
     "Response": {"model_name": (1, "string"), "outputs": (5, "Tensor*"), "raw_output_contents": (6, "bytes*")},
+    "Item": {"error": (1, "string"), "answer": (2, "Response")},
 }
 _TYPES = {"string": 9, "int64": 3, "bytes": 12}
 
@@ -45,32 +47,70 @@ def _messages() -> dict[str, Any]:
 
 
 def grpc_infer(address: str, model: str, name: str, values: Sequence[bytes]) -> dict[str, list[bytes]]:
-    """The outputs of a model for one input of BYTES[values, 1].
+    """The outputs of BYTES of a model for one input of BYTES[values, 1].
 
     Raises:
         Refused: it answers with an error.
     """
-    grpc = pytest.importorskip("grpc")
+    return {output: _items(raw) for output, raw in grpc_outputs(address, model, name, values).items()}
+
+
+def _request(model: str, name: str, values: Sequence[bytes]) -> Any:
     made = _messages()
     tensor = made["Tensor"](name=name, datatype="BYTES", shape=[len(values), 1])
     raw = b"".join(len(value).to_bytes(4, "little") + value for value in values)
-    request = made["Request"](model_name=model, inputs=[tensor], raw_input_contents=[raw])
+    return made["Request"](model_name=model, inputs=[tensor], raw_input_contents=[raw])
+
+
+@contextlib.contextmanager
+def _channel(address: str) -> Iterator[Any]:
+    grpc = pytest.importorskip("grpc")
     options = [
         ("grpc.max_receive_message_length", -1),
         ("grpc.max_send_message_length", -1),
         ("grpc.enable_http_proxy", 0),
+        ("grpc.use_local_subchannel_pool", 1),
     ]
     with grpc.insecure_channel(address, options) as channel:
+        try:
+            yield channel
+        except grpc.RpcError as error:
+            raise Refused(f"{error.code().name}: {error.details()}") from None
+
+
+def grpc_outputs(address: str, model: str, name: str, values: Sequence[bytes]) -> dict[str, bytes]:
+    """The same, of any type: their bytes."""
+    made = _messages()
+    with _channel(address) as channel:
         call = channel.unary_unary(
             "/inference.GRPCInferenceService/ModelInfer",
             request_serializer=made["Request"].SerializeToString,
             response_deserializer=made["Response"].FromString,
         )
-        try:
-            answer = call(request, timeout=300)
-        except grpc.RpcError as error:
-            raise Refused(f"{error.code().name}: {error.details()}") from None
-    return {output.name: _items(raw) for output, raw in zip(answer.outputs, answer.raw_output_contents)}
+        answer = call(_request(model, name, values), timeout=300)
+    return {output.name: raw for output, raw in zip(answer.outputs, answer.raw_output_contents)}
+
+
+def grpc_stream(address: str, model: str, name: str, each: Sequence[bytes]) -> list[Union[dict[str, bytes], str]]:
+    """The answers of one stream to several requests, of a value each: the bytes of the outputs, or an error."""
+    made = _messages()
+    with _channel(address) as channel:
+        call = channel.stream_stream(
+            "/inference.GRPCInferenceService/ModelStreamInfer",
+            request_serializer=made["Request"].SerializeToString,
+            response_deserializer=made["Item"].FromString,
+        )
+        answers = list(call(iter([_request(model, name, [value]) for value in each]), timeout=300))
+    return [
+        item.error or {o.name: raw for o, raw in zip(item.answer.outputs, item.answer.raw_output_contents)}
+        for item in answers
+    ]
+
+
+def grpc_ask(address: str, method: str, request: bytes = b"") -> bytes:
+    """What a method answers to the bytes of a message."""
+    with _channel(address) as channel:
+        return bytes(channel.unary_unary(method)(request, timeout=60))
 
 
 def _items(raw: bytes) -> list[bytes]:

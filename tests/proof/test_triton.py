@@ -29,6 +29,7 @@ from mconv.errors import RuntimeFailedError
 from mconv.runtimes.ports import free_ports
 from tests.golden import case
 from tests.managed import require
+from tests.proof.grpc_inference import Refused, grpc_ask, grpc_outputs, grpc_stream
 
 pytestmark = pytest.mark.runtime
 DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
@@ -111,6 +112,19 @@ class Started:
             sent = [{"name": "text", "datatype": "BYTES", "shape": [len(sent), 1], "data": list(sent)}]
         return self.post(json.dumps({"inputs": sent}).encode())
 
+    @property
+    def grpc(self) -> str:
+        """Where gRPC is asked."""
+        return f"127.0.0.1:{json.loads((self.folder / 'service.json').read_text())['grpc_port']}"
+
+    def over_grpc(self, texts: Sequence[str]) -> Any:
+        """As over HTTP."""
+        try:
+            found = grpc_outputs(self.grpc, "model", "text", [text.encode() for text in texts])
+        except Refused as error:
+            return str(error)
+        return {"outputs": [{"data": np.frombuffer(next(iter(found.values())), "float32")}]}
+
     def post(self, body: bytes) -> Any:
         try:
             with DIRECT.open(urllib.request.Request(self.url, body), timeout=120) as reply:
@@ -133,9 +147,9 @@ class Started:
     def log(self) -> str:
         return str(self.run.serving.log.read_text(errors="replace"))
 
-    def wait_for(self, said: str) -> None:
+    def wait_for(self, said: str, times: int = 1) -> None:
         deadline = time.monotonic() + 120
-        while said not in self.log:
+        while self.log.count(said) < times:
             assert time.monotonic() < deadline, self.log[-2000:]
             time.sleep(0.1)
 
@@ -147,7 +161,7 @@ def started(folder: Path) -> Iterator[Started]:
 
 
 class Load:
-    """Requests of texts from many threads until it ends; the first version's answers are known."""
+    """Requests of texts from many threads, half of them over gRPC, until it ends; the first version's answers are known."""
 
     def __init__(self, ask: Started, known: dict[str, list[np.ndarray]], threads: int = 8):
         self.ask, self.known, self.counts = ask, known, Counter[str]()
@@ -155,12 +169,12 @@ class Load:
         self.threads = [threading.Thread(target=self.run, args=(n,)) for n in range(threads)]
 
     def run(self, number: int) -> None:
-        texts = list(self.known)
+        texts, over = list(self.known), self.ask.over_grpc if number % 2 else self.ask
         while not self.ending.is_set():
             number += 1
             text = texts[number % len(texts)]
             try:
-                answer = self.ask([text])
+                answer = over([text])
             except OSError as error:
                 answer = f"lost: {error}"
             kind = answer if isinstance(answer, str) else self.judged(text, answer)
@@ -277,25 +291,95 @@ def test_a_new_version_under_load_and_one_that_is_asked_for(texts: Any) -> None:
     assert set(load.counts) == {"version 1", "version 2"}, load.counts
 
 
-def test_a_process_that_dies_is_noticed_and_replaced(texts: Any) -> None:
+def test_a_version_that_cannot_be_loaded_leaves_the_old_one(texts: Any) -> None:
+    ask, known = texts
+    models = ask.folder / "models" / "model"
+    (start,) = ask.processes("start.py")
+    with Load(ask, known) as load:
+        shutil.copytree(models / "1", models / "2")
+        with (models / "2" / "model.py").open("a") as file:
+            file.write("raise SystemError('this one is broken')\n")
+        os.kill(start, signal.SIGHUP)
+        ask.wait_for("start.py: error: model cannot be loaded anew: ")
+        load.more("version 1")
+        shutil.rmtree(models / "2")
+        said = ask.log.count("start.py: model is loaded anew")
+        os.kill(start, signal.SIGHUP)
+        ask.wait_for("start.py: model is loaded anew", said + 1)
+        load.more("version 1")
+    assert set(load.counts) == {"version 1"}, load.counts
+
+
+@pytest.mark.parametrize(
+    "victims",
+    [
+        "Triton itself",
+        "one that runs the model",
+        pytest.param("all that run the model", marks=pytest.mark.slow),  # waits for what the one before has left
+    ],
+)
+def test_a_process_that_dies_is_noticed_and_replaced(texts: Any, victims: str) -> None:
+    """Over HTTP and over gRPC."""
     ask, known = texts
     with Load(ask, known) as load:
         load.more("version 1")
         deadline = time.monotonic() + 60
-        while len(ask.processes("triton_python_backend_stub")) > 2:  # those of a version that is being unloaded
+        while len(ask.processes("triton_python_backend_stub")) > 2:  # those of a model that is being unloaded
             assert time.monotonic() < deadline
             time.sleep(0.1)
-        victim = ask.processes("triton_python_backend_stub")[0]
-        os.kill(victim, signal.SIGKILL)
-        ask.wait_for(f"process {victim}, which ran model, has ended")
-        ask.wait_for("start.py: model is loaded anew")
+        stubs = ask.processes("triton_python_backend_stub")
+        said = ask.log.count("start.py: model is loaded anew")
+        if victims == "Triton itself":
+            os.kill(ask.processes("tritonserver/bin/tritonserver")[0], signal.SIGKILL)
+            ask.wait_for("start.py: Triton has ended with status -9, and is started anew")
+        else:
+            killed = stubs if victims.startswith("all") else stubs[:1]
+            for pid in killed:
+                os.kill(pid, signal.SIGKILL)
+            for pid in killed:
+                ask.wait_for(f"process {pid}, which ran model, has ended")
+            ask.wait_for("start.py: model is loaded anew", said + 1)
         time.sleep(1)  # what was still with the old one
         load.more("version 1")
     # none has noticed: what was with the process that died was asked for again
     assert set(load.counts) == {"version 1"}, load.counts
-    assert "is not healthy" not in "".join(load.counts)
     for text, (want,) in known.items():
         np.testing.assert_allclose(ask([text])["outputs"][0]["data"], want, atol=1e-5)
+
+
+def test_a_request_that_ends_processes_is_not_asked_for_again_and_again(tmp_path: Path) -> None:
+    service = scaffold(tmp_path, "bert", concurrency=1)
+    inputs = service / "models" / "model" / "1" / "text_input.py"
+    deadly = (
+        "        if 'h h h' in request.values():\n            __import__('os').kill(__import__('os').getpid(), 9)\n"
+    )
+    head = "        if not request:\n"
+    inputs.write_text(inputs.read_text().replace(head, deadly + head, 1))
+    with started(service) as ask:
+        want = np.array(ask(["a b c"])["outputs"][0]["data"])
+        assert "500" in ask(["h h h"]) and ask.log.count("has ended") <= 4
+        np.testing.assert_allclose(ask(["a b c"])["outputs"][0]["data"], want, atol=1e-5)
+        assert "is not healthy" in ask.over_grpc(["h h h"])
+        np.testing.assert_allclose(ask.over_grpc(["a b c"])["outputs"][0]["data"], want.ravel(), atol=1e-5)
+
+
+def test_streams_over_grpc(texts: Any) -> None:
+    """Answers in the order of the requests, errors among them; and what is no inference is passed on, too."""
+    ask, known = texts
+    sent = [*known][:40]
+    answers = grpc_stream(ask.grpc, "model", "text", [text.encode() for text in [*sent[:20], " ", *sent[20:]]])
+    assert "is empty" in str(answers.pop(20))
+    for text, answer in zip(sent, answers):
+        assert isinstance(answer, dict)
+        np.testing.assert_allclose(np.frombuffer(next(iter(answer.values())), "float32"), known[text][0], atol=1e-5)
+    service = "/inference.GRPCInferenceService/"
+    assert grpc_ask(ask.grpc, service + "ServerReady") == b"\x08\x01"
+    assert b"triton" in grpc_ask(ask.grpc, service + "ServerMetadata")
+    assert grpc_ask(ask.grpc, "/grpc.health.v1.Health/Check") == b"\x08\x01"
+    with pytest.raises(Refused, match="UNAVAILABLE.*restricted|PERMISSION|restricted"):
+        grpc_ask(ask.grpc, service + "RepositoryIndex")
+    with pytest.raises(Refused, match="UNIMPLEMENTED"):
+        grpc_ask(ask.grpc, service + "Nothing")
 
 
 def test_what_was_accepted_is_answered_when_the_server_is_told_to_end(tmp_path: Path) -> None:
@@ -330,7 +414,10 @@ def test_nothing_that_was_accepted_is_lost_when_the_server_is_told_to_end_under_
                 assert time.monotonic() < deadline
                 time.sleep(0.1)
         refused = [kind for kind in load.counts if kind != "version 1"]
-        assert all(kind.startswith("lost: ") and "Connection refused" in kind for kind in refused), load.counts
+        assert all(
+            (kind.startswith("lost: ") and "Connection refused" in kind) or kind.startswith("UNAVAILABLE: ")
+            for kind in refused
+        ), load.counts
 
 
 # ------------------------------------------------------------------------------------------------ forms for other backends

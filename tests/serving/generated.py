@@ -14,6 +14,9 @@ import pytest
 from mconv.program.dtypes import DType
 from mconv.program.program import Op, Program, Var
 from mconv.serving.configure import TYPES, ServingConfig, ServingVar
+from mconv.serving.ocr import Source
+from mconv.serving.ocr import plan as plan_ocr
+from mconv.serving.paddlex import PaddleX
 from mconv.serving.scaffold import Service, options_from, plan
 
 Shape = Sequence[int]  # -1: open
@@ -43,6 +46,26 @@ def model(
 def service(inputs: dict[str, tuple[DType, Shape]], beside: Optional[Path] = None, **options: Any) -> Service:
     """The service planned for a model."""
     return plan(*model(inputs), options_from(options), beside=beside)
+
+
+_MAP, _ROW = {"name": "DBPostProcess"}, {"Topk": {"label_list": ["0_degree", "180_degree"]}}
+_LINE = {"name": "CTCLabelDecode", "character_dict": ["a", "b"]}
+# stage of a service of several models → size of its input, its output, what that is read as
+STAGES: dict[str, tuple[Shape, Shape, dict[str, Any]]] = {
+    "det": ((-1, 3, -1, -1), (-1, 1, -1, -1), _MAP),
+    "cls": ((-1, 3, 48, 192), (-1, 2), _ROW),
+    "rec": ((-1, 3, 48, -1), (-1, -1, 4), _LINE),
+}
+
+
+def ocr_service(stages: Sequence[str] = tuple(STAGES), **options: Any) -> Service:
+    """The service planned for several models."""
+    sources = {}
+    for name in stages:
+        taken, given, read = STAGES[name]
+        config, program = model({"x": (DType.FP32, taken)}, outputs={"y": given})
+        sources[name] = Source(name, config, program, PaddleX(Path(name) / "inference.yml", name, (), read))
+    return plan_ocr(sources, options_from(options))
 
 
 def load(planned: Service, folder: Path, module: str, monkeypatch: pytest.MonkeyPatch) -> Any:

@@ -239,13 +239,14 @@ RECIPES: dict[str, Recipe] = {
             (
                 # the wheel holds the server; what it declares is for its own way of writing models
                 Step("Triton", ("nvidia-pytriton==0.7.0",), ("--no-deps",)),
-                Step("front", ("aiohttp==3.14.5",)),
+                Step("front", (packages.FRONT_HTTP,)),
+                Step("front for gRPC", (packages.FRONT_GRPC,)),
                 Step("engines", (*_ENGINES, "numpy<2")),
                 Step("service inputs", (*packages.INPUTS, "numpy<2")),
             ),
             1.0,
             runs_models=False,
-            imports=("aiohttp", *_ENGINES_IMPORTED, *_INPUTS_IMPORTED),
+            imports=("aiohttp", "grpc", *_ENGINES_IMPORTED, *_INPUTS_IMPORTED),
             probe=_TRITON,
             glibc=(2, 35),
         ),

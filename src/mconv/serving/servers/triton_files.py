@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Optional
 
+from mconv import service_packages as packages
 from mconv.errors import UnsupportedError, UsageError
 from mconv.printable import quoted
 from mconv.program.dtypes import DType
@@ -22,13 +23,13 @@ from mconv.serving.kinds import OCR, PICTURES, ModelInput
 from mconv.serving.rendering import literal, render
 from mconv.serving.servers import manifests, paddle_serving_files
 from mconv.serving.servers import parts as shared
-from mconv.serving.servers.engines import ENGINE, engine
+from mconv.serving.servers.engines import ENGINE, PADDLE, engine
 from mconv.serving.servers.interface import Model, Stage
 from mconv.serving.servers.requests import OPEN_TYPES, PAGES
 from mconv.serving.service_options import ServiceOptions
 
 SERVICE, START, MODELS, CLIENT = "service.json", "start.py", "models", "http_client.py"
-TENSORS, FRONT = "tensors.py", "front.py"
+TENSORS, FRONTS = "tensors.py", ("front.py", "front_grpc.py", "retrying.py")
 CONFIG = "config.pbtxt"
 DRAIN = 30
 # forms for backends that are on no package registry: models go into 1/ under the names that these look for
@@ -172,7 +173,7 @@ def _add_around(
     ports = {"HTTP_PORT": options.http_port, "GRPC_PORT": options.rpc_port, "METRICS_PORT": options.health}
     described = {"name": options.name, "model": path, **{k.lower(): v for k, v in ports.items()}}
     service.files[SERVICE] = json.dumps({**described, "drain_timeout": DRAIN}, indent=1) + "\n"
-    for name in (START, FRONT):
+    for name in (START, *FRONTS):
         service.files[name] = render(f"triton/{name}")
     service.files[CLIENT] = render(
         "triton/http_client.py",
@@ -187,7 +188,9 @@ def _add_around(
             {i.name: OPEN_TYPES.get(i.dtype.label, "FP32") for i in inputs} if service.kind == "tensor" else {}
         ),
     )
-    service.files["requirements.txt"] = render("triton/requirements.txt")
+    engines = packages.PADDLE_IN_TRITON if options.backend == PADDLE else (packages.OPENVINO, packages.ONNXRUNTIME)
+    required = sorted((packages.FRONT_HTTP, packages.FRONT_GRPC, *engines, *packages.INPUTS, "numpy<2"))
+    service.files["requirements.txt"] = render("triton/requirements.txt", REQUIREMENTS="\n".join(required))
     service.files["Dockerfile"] = render("triton/Dockerfile", **ports, WORKDIR=shared.HOME)
     service.files["docker-compose.yml"] = render(
         "triton/docker-compose.yml",
