@@ -244,22 +244,10 @@ def bench_files(found: Any = None, *, html: Optional[PathLike] = None, plot: Opt
         UsageError: the figure's name has another ending than .svg or .png.
         MissingDependencyError: matplotlib is not installed. OutputExistsError: a file cannot be written.
     """
-    if html is None and plot is None:
-        return
-    from pathlib import Path
+    if html is not None or plot is not None:
+        from mconv.page import files
 
-    from mconv.page import bars, charts, document
-
-    charts.require(Path(plot or "page.svg"))
-    if html is not None:
-        document.require(html)
-    if found is None:
-        return
-    measured = document.of(found)
-    if plot is not None:
-        bars.write(measured, Path(plot))
-    if html is not None:
-        document.write(measured, html)
+        files.measured(found, html=html, plot=plot)
 
 
 def page(found: Any, html: PathLike) -> None:
@@ -274,22 +262,9 @@ def page(found: Any, html: PathLike) -> None:
         NotAModelError: something is none of these. MissingDependencyError: matplotlib is not installed.
         UsageError, OutputExistsError: *html* cannot be written.
     """
-    import os
-    from collections.abc import Mapping
+    from mconv.page import files
 
-    from mconv.page import document
-
-    document.require(html)
-    given = list(found) if isinstance(found, (list, tuple)) else [found]
-    documents = [
-        document.read(one)
-        if isinstance(one, (str, os.PathLike))
-        else one
-        if isinstance(one, Mapping)
-        else document.of(one)
-        for one in given
-    ]
-    document.write(documents, html)
+    files.page(found, html)
 
 
 def judge_bench(

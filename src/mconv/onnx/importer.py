@@ -12,6 +12,7 @@ from mconv import budget
 from mconv.emit.known import bind_shape
 from mconv.errors import BuildError, CorruptModelError, LimitError, UnsupportedError, UsageError
 from mconv.onnx import advice, clean, fold, functions, inference, ports, registry, sanity, wellformed
+from mconv.onnx.arguments import given_attributes, given_inputs
 from mconv.onnx.context import Context
 from mconv.onnx.order import ordered
 from mconv.onnx.reader import OnnxModel
@@ -126,7 +127,7 @@ class Importer:
         for output in self.graph.output:
             value = scope[output.name]
             self._note_widened(output)
-            self._check_output(output, value)
+            ports.check_output(output, value)
             name = ports.carried_name(output.name)
             if name != output.name:
                 renamed[output.name] = name
@@ -175,30 +176,14 @@ class Importer:
             tensor_type = ports.tensor_type(info)
             dtype, _ = paddle_dtype(tensor_type.elem_type, f"input {info.name!r}")
             self._note_widened(info)
-            shape = ports.override(info.name, self._dims(info, info.name), self.shapes.get(info.name))
+            shape = ports.override(
+                info.name, ports.declared_dims(info, self.shapes.get(info.name)), self.shapes.get(info.name)
+            )
             name = ports.carried_name(info.name)
             if name != info.name:
                 renamed[info.name] = name
             scope[info.name] = self.ctx.feed(name, dtype, shape)
         return renamed
-
-    def _dims(self, info: onnx.ValueInfoProto, hint: str) -> list[D.Dim]:
-        tensor_type = ports.tensor_type(info)
-        if not tensor_type.HasField("shape"):
-            if info.name in self.shapes:
-                return [D.Sym.fresh(hint) for _ in self.shapes[info.name]]
-            raise UnsupportedError(
-                f"input {info.name!r} has no shape, not even a rank", f"say it: --input '{info.name}[?,?]'"
-            )
-        return [ports.dim_of(d, hint) for d in tensor_type.shape.dim]
-
-    def _check_output(self, info: onnx.ValueInfoProto, value: Value) -> None:
-        kind = ports.tensor_type(info).elem_type
-        declared = value.dtype if kind == 0 else paddle_dtype(kind, f"output {info.name!r}")[0]
-        if declared is not value.dtype:
-            raise CorruptModelError(
-                f"the output {info.name!r} is declared as {declared.label} and computed as {value.dtype.label}"
-            )
 
     def _note_widened(self, info: onnx.ValueInfoProto) -> None:
         kind = ports.tensor_type(info).elem_type
@@ -310,49 +295,12 @@ class Importer:
         keep = (self.ctx.node, self.ctx.scope)
         self.ctx.node, self.ctx.scope = node, scope
         try:
-            made = converter.function(
-                self.ctx, *self._arguments(node, converter, inputs), **self._attributes(node, converter)
-            )
+            given = given_inputs(converter, inputs)
+            attributes = given_attributes(node, converter, self.ctx.opsets, self.constant)
+            made = converter.function(self.ctx, *given, **attributes)
         finally:
             self.ctx.node, self.ctx.scope = keep
         return (made,) if isinstance(made, Value) else tuple(made)
-
-    def _arguments(
-        self, node: onnx.NodeProto, converter: registry.Converter, inputs: list[Optional[Value]]
-    ) -> list[Optional[Value]]:
-        given = list(inputs)
-        while given and given[-1] is None:
-            given.pop()
-        if converter.max_inputs is not None and len(given) > converter.max_inputs:
-            raise UnsupportedError(f"{len(given)} inputs where {converter.max_inputs} are known")
-        needed = [v for i, v in enumerate(given[: converter.min_inputs]) if i not in converter.optional]
-        if len(given) < converter.min_inputs or any(v is None for v in needed):
-            raise UnsupportedError(f"an input is missing: {converter.min_inputs} are needed")
-        return given
-
-    def _attributes(self, node: onnx.NodeProto, converter: registry.Converter) -> dict[str, Any]:
-        import onnx
-
-        values: dict[str, Any] = {}
-        for attribute in node.attribute:
-            if attribute.name not in converter.attributes:
-                raise UnsupportedError(f"the attribute {attribute.name!r} is not known")
-            if attribute.type == onnx.AttributeProto.TENSOR:
-                values[attribute.name] = self.constant(attribute.t, f"{node.op_type}.{attribute.name}")
-            elif attribute.type in (onnx.AttributeProto.GRAPH, onnx.AttributeProto.GRAPHS):
-                sanity.check_body(attribute.g, self.ctx.opsets)
-                values[attribute.name] = attribute.g
-            else:
-                value = onnx.helper.get_attribute_value(attribute)
-                if isinstance(value, bytes):
-                    value = value.decode("utf-8", "replace")
-                elif isinstance(value, (list, tuple)) or hasattr(value, "__len__") and not isinstance(value, str):
-                    value = [v.decode("utf-8", "replace") if isinstance(v, bytes) else v for v in value]
-                values[attribute.name] = value
-        missing = converter.required - values.keys()
-        if missing:
-            raise UnsupportedError(f"the attribute {', '.join(sorted(missing))} is missing")
-        return values
 
     def _expand(
         self, node: onnx.NodeProto, body: Any, inputs: list[Optional[Value]], outer: Scope

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Optional
 
-from mconv.errors import UnsupportedError, UsageError
+from mconv.errors import CorruptModelError, UnsupportedError, UsageError
+from mconv.onnx.types import paddle_dtype
 from mconv.program import dims as D
+from mconv.program.value import Value
 
 if TYPE_CHECKING:
     import onnx
@@ -54,3 +56,33 @@ def override(name: str, dims: list[D.Dim], wanted: Optional[Sequence[Any]]) -> l
         else:
             out.append(want if isinstance(want, int) else D.Sym.named(want))
     return out
+
+
+def declared_dims(info: onnx.ValueInfoProto, wanted: Optional[Sequence[Any]]) -> list[D.Dim]:
+    """The dimensions of an input as the model has them; open ones where it has no rank and *wanted* says one.
+
+    Raises:
+        UnsupportedError: nothing says the rank.
+    """
+    kind = tensor_type(info)
+    if kind.HasField("shape"):
+        return [dim_of(d, info.name) for d in kind.shape.dim]
+    if wanted is None:
+        raise UnsupportedError(
+            f"input {info.name!r} has no shape, not even a rank", f"say it: --input '{info.name}[?,?]'"
+        )
+    return [D.Sym.fresh(info.name) for _ in wanted]
+
+
+def check_output(info: onnx.ValueInfoProto, value: Value) -> None:
+    """Refuse an output that is declared as another type than it is computed as.
+
+    Raises:
+        CorruptModelError: it is.
+    """
+    kind = tensor_type(info).elem_type
+    declared = value.dtype if kind == 0 else paddle_dtype(kind, f"output {info.name!r}")[0]
+    if declared is not value.dtype:
+        raise CorruptModelError(
+            f"the output {info.name!r} is declared as {declared.label} and computed as {value.dtype.label}"
+        )
