@@ -21,6 +21,7 @@ from typing import Any
 from mconv import api
 from mconv.passes.half_loading import unfit_passes
 from mconv.program.dtypes import DType
+from tests import records
 from tests.managed import require
 from tests.verbs import half_zoo
 
@@ -75,8 +76,7 @@ def checked(made: dict[str, Any], source: dict[str, Any]) -> dict[str, Any]:
 
 def recorded() -> dict[str, dict[str, dict[str, Any]]]:
     """Target → model → what its GPU package makes of it: pass → operators that it has taken away."""
-    results: dict[str, dict[str, dict[str, Any]]] = json.loads(RESULTS.read_text(encoding="utf-8"))
-    return results
+    return records.read(RESULTS)
 
 
 def main() -> None:
@@ -86,7 +86,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=1e9, help="begin no others after so many")
     options = parser.parse_args()
     every, start = half_zoo.names(), time.monotonic()
-    results = recorded() if RESULTS.exists() else {}
+    results = recorded()
     known = results.setdefault(options.target, {})
     wanted = options.names or [n for n in every if n not in known]
     for at in range(0, len(wanted), _AT_ONCE):

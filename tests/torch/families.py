@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import json
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -27,6 +26,7 @@ import numpy as np
 from mconv import api
 from mconv.errors import MconvError
 from mconv.torch import exporting
+from tests import records
 from tests.zoo.torch_families import FAMILIES, Family
 
 RESULTS = Path(__file__).with_name("families.json")
@@ -136,8 +136,8 @@ def unexportable(model: Any, family: Family) -> str:
 
 
 def recorded() -> dict[str, dict[str, str]]:
-    results: dict[str, dict[str, str]] = json.loads(RESULTS.read_text())
-    return results
+    """Family → Paddle → outcome."""
+    return records.read(RESULTS)
 
 
 def main() -> None:
@@ -145,7 +145,7 @@ def main() -> None:
     parser.add_argument("names", nargs="*", help="families; default all")
     parser.add_argument("--write", action="store_true", help="record the outcomes, each as soon as it is known")
     options = parser.parse_args()
-    results = recorded() if RESULTS.exists() else {}
+    results = recorded()
     for name in options.names or FAMILIES:
         start = time.perf_counter()
         model = FAMILIES[name].build()
@@ -158,8 +158,8 @@ def main() -> None:
                     found[paddle] = f"FAILED: {e}"
         print(name, found, f"{time.perf_counter() - start:.0f} s", flush=True)
         if options.write and not any(v.startswith("FAILED") for v in found.values()):
-            results = {**(recorded() if RESULTS.exists() else {}), name: found}  # another process may have written, too
-            RESULTS.write_text(json.dumps({n: results[n] for n in FAMILIES if n in results}, indent=1) + "\n")
+            results = {**recorded(), name: found}  # another process may have written, too
+            records.write(RESULTS, results, FAMILIES)
 
 
 if __name__ == "__main__":

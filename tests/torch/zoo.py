@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import inspect
-import json
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -17,6 +16,7 @@ import numpy as np
 
 from mconv.errors import UnsupportedError
 from mconv.torch.exporting import Exported, export
+from tests import records
 from tests.torch.checks import CURRENT, PADDLE_23, Runtime, check_model
 from tests.zoo.torch_audio import AUDIO
 from tests.zoo.torch_graphs import GRAPHS
@@ -63,8 +63,8 @@ def outcome(model: Any, made: Exported, sets: Sequence[dict[str, np.ndarray]], r
 
 
 def recorded() -> dict[str, dict[str, str]]:
-    results: dict[str, dict[str, str]] = json.loads(RESULTS.read_text())
-    return results
+    """Model → Paddle → outcome."""
+    return records.read(RESULTS)
 
 
 def main() -> None:
@@ -72,7 +72,7 @@ def main() -> None:
     parser.add_argument("names", nargs="*", help="models; default all")
     parser.add_argument("--write", action="store_true", help="record the outcomes")
     options = parser.parse_args()
-    results = recorded() if RESULTS.exists() else {}
+    results = recorded()
     for name in options.names or MODELS:
         start = time.perf_counter()
         try:
@@ -91,7 +91,7 @@ def main() -> None:
     if options.write:
         if any(v.startswith("WRONG") for found in results.values() for v in found.values()):
             raise SystemExit("a wrong answer is not recorded")
-        RESULTS.write_text(json.dumps({n: results[n] for n in MODELS if n in results}, indent=1) + "\n")
+        records.write(RESULTS, results, MODELS)
 
 
 if __name__ == "__main__":

@@ -26,6 +26,7 @@ from mconv.errors import MconvError, UnsupportedError, VerificationError
 from mconv.program.stored import write_model
 from mconv.torch.convert import imported
 from mconv.verbs.half_report import HalfReport
+from tests import records
 from tests.torch import zoo as torch_zoo
 
 RESULTS = Path(__file__).with_name("half_zoo.json")
@@ -129,8 +130,7 @@ def _short(found: HalfReport) -> list[str]:
 
 def recorded() -> dict[str, dict[str, dict[str, Any]]]:
     """Target → model → what half precision does to it."""
-    results: dict[str, dict[str, dict[str, Any]]] = json.loads(RESULTS.read_text(encoding="utf-8"))
-    return results
+    return records.read(RESULTS)
 
 
 def names_recorded() -> list[str]:

@@ -12,7 +12,7 @@ import time
 from typing import Any
 
 from worker_feeds import check_names
-from worker_frames import bound_memory, own_channel, read_frame, write_frame
+from worker_frames import bound_memory, frames, own_channel, write_frame
 from worker_main import failure, load
 from worker_predictor import OnPredictor
 
@@ -125,14 +125,8 @@ class Measurement:
 
 
 def serve(requests, replies):
-    import numpy as np
-
     measurement = Measurement()
-    while True:
-        frame = read_frame(requests, np)
-        if frame is None:
-            return
-        request, arrays = frame
+    for request, arrays in frames(requests):
         stage = "load"
         try:
             if request["command"] == "open":

@@ -48,6 +48,17 @@ def read_frame(stream, np):
     return header, arrays
 
 
+def frames(stream):
+    """The frames of *stream*, as :func:`read_frame` gives them, until the other side is gone."""
+    import numpy as np
+
+    while True:
+        frame = read_frame(stream, np)
+        if frame is None:
+            return
+        yield frame
+
+
 def write_frame(stream, header, arrays=()):
     header = dict(header, arrays=[[a.dtype.name, list(a.shape)] for a in arrays])
     text = json.dumps(header).encode()

@@ -9,7 +9,7 @@ import traceback
 
 from worker_executor import OnExecutor
 from worker_feeds import BadFeed, CannotCarry, OtherFormat
-from worker_frames import bound_memory, own_channel, read_frame, write_frame
+from worker_frames import bound_memory, frames, own_channel, write_frame
 from worker_predictor import OnPredictor
 
 
@@ -57,14 +57,8 @@ def run_all(loaded, sets):
 
 
 def serve(requests, replies):
-    import numpy as np
-
     cache = {}  # type: ignore[var-annotated]
-    while True:
-        frame = read_frame(requests, np)
-        if frame is None:
-            return
-        request, arrays = frame
+    for request, arrays in frames(requests):
         stage = "load"
         try:
             if request["command"] == "version":
