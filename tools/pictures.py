@@ -1,7 +1,8 @@
 """docs/images/terminal.svg and what images/report.html is made of when the site is built: a real terminal and a real
-comparison, of real models.
+comparison, of real models; and images/chain-zh.svg, which is images/chain.svg in Chinese.
 
     python tools/pictures.py            a minute; needs the packages of `make install` and the runtime paddle-2.3.2
+    python tools/pictures.py chain      the Chinese chain alone, at once
 
 The model is PP-OCRv4's recogniser as it comes with rapidocr-onnxruntime; for the comparison one of its weights is changed, so
 that there is something to find.
@@ -52,8 +53,44 @@ FORMAT = """<svg class="rich-terminal" viewBox="0 0 {width} {height}" xmlns="htt
 """
 
 
+# what images/chain.svg says → in Chinese; what is not here is a name, and stays
+CHAIN = {
+    "The chain: PyTorch, ONNX, a paddle.nn.Layer and Paddle models of any era become a program, which is brought to the "
+    "target and written as an inference model, served by Paddle Serving, and compared with the source at every step": "整条链："
+    "PyTorch、ONNX、paddle.nn.Layer 和任何时期的 Paddle 模型变成一个程序，适配目标后写成推理模型，由 Paddle Serving 提供服务，每一步都与来源比较",
+    "PyTorch, Hugging Face": "PyTorch、Hugging Face",
+    "Paddle of any era": "任何时期的 Paddle",
+    "one program": "一个程序",
+    "fused, folded, lowered": "融合、折叠、适配目标",
+    "inference model": "推理模型",
+    "for Paddle 1.8, 2.3, 2.6, 3": "Paddle 1.8 / 2.3 / 2.6 / 3",
+    "fp16, bf16, int8, ONNX": "fp16、bf16、int8、ONNX",
+    "a service that answers": "能应答的服务",
+    "texts, pictures, tensors in, JSON out": "输入文本、图片、张量，输出 JSON",
+    "proof: the source's runtime against the result's, output by output, layer by layer, request by request": "证明：来源的运行"
+    "时与结果的运行时，逐个输出、逐层、逐个请求比较",
+}
+FONTS = (
+    "system-ui, 'Noto Sans', sans-serif",
+    "system-ui, 'PingFang SC', 'Microsoft YaHei', 'Noto Sans CJK SC', sans-serif",
+)
+
+
+def chinese_chain() -> str:
+    """images/chain.svg in Chinese."""
+    drawn = (IMAGES / "chain.svg").read_text("utf-8").replace(*FONTS)
+    for said, chinese in CHAIN.items():
+        if f">{said}<" not in drawn and f'"{said}"' not in drawn:
+            raise SystemExit(f"images/chain.svg does not say {said!r} any more")
+        drawn = drawn.replace(f">{said}<", f">{chinese}<").replace(f'"{said}"', f'"{chinese}"')
+    return drawn
+
+
 def main() -> None:
     IMAGES.mkdir(exist_ok=True)
+    (IMAGES / "chain-zh.svg").write_text(chinese_chain(), "utf-8")
+    if sys.argv[1:] == ["chain"]:
+        return
     with tempfile.TemporaryDirectory() as name:
         work = Path(name)
         models(work)

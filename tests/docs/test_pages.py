@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from tools import pictures
 from tools.docsite import console, reference, samples
 
 from mconv import errors
@@ -168,3 +169,11 @@ def test_console_blocks_are_run_in_place(tmp_path: Path) -> None:
     )
     with pytest.raises(ValueError):
         console.sync(again, "```console\n```\n")
+
+
+def test_the_chain_in_chinese_is_the_chain() -> None:
+    """Drawn again with ``python tools/pictures.py chain``; each text that is no name is Chinese."""
+    drawn = (pictures.IMAGES / "chain-zh.svg").read_text("utf-8")
+    assert drawn == pictures.chinese_chain()
+    texts = re.findall(r"<text[^>]*>([^<]+)<", drawn)
+    assert len(texts) > 12 and not [t for t in texts if re.search(r"[a-z]{2,} [a-z]{2,}", t)]
