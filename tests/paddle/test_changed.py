@@ -33,6 +33,21 @@ def test_rounding_down(version: int, target: str, stays: bool) -> None:
     assert not [r for r in loadable.reasons(built, target) if "something else" in r]
 
 
+@pytest.mark.parametrize("kind", ["elementwise_add", "elementwise_mul", "elementwise_sub"])
+@pytest.mark.parametrize(("small", "wrong"), [((1, 4), True), ((4,), True), ((-1, 1), True), ((-1, 4), False)])
+def test_the_larger_operand_is_the_first(kind: str, small: tuple, wrong: bool) -> None:
+    """As 2.3's oneDNN wants it; a program is no less loadable for it."""
+    join = Op.make(kind, {"X": ["s"], "Y": ["x"]}, {"Out": ["y"]}, AXIS)
+    built = program(join, version=2006002, s=(DType.FP32, small))
+    assert not [r for r in loadable.reasons(built, "2.3") if "something else" in r]
+    legalize(built, "2.3")
+    last = next(op for _, op in built.ops() if op.type == kind)
+    if kind == "elementwise_sub":
+        assert (last.input("X") != ["s"]) is wrong and last.input("Y") == ["x"]
+    else:
+        assert last.input("X") == (["x"] if wrong else ["s"])
+
+
 @pytest.mark.parametrize("infinite", [False, True])
 def test_infinity_is_itself(infinite: bool) -> None:
     """Only what is compared with an infinite number is said otherwise: below 2.3's infinity is not equal to itself."""

@@ -159,6 +159,8 @@ def layer_norm(b: Builder, x: Value, scale: Optional[Value], bias: Optional[Valu
         return b.cast(affine(b, made, *plain), x.dtype)
     if axis == 0:  # the operator wants rows
         whole = reshape(b, whole, (1, *shape))
+    if len(inner) > 1 and b.target.version < 2_006_000:  # oneDNN of 2.3 knows the last dimension alone
+        whole = reshape(b, whole, (*(shape[:axis] or (1,)), D.product(inner)))
     weights = [_over(b, b.cast(v, dtype), inner) if v is not None else None for v in (scale, bias)]
     inside = all(v is None or v.rank == 1 for v in weights)
     if inside and None in weights and D.is_static(inner) and any(weights):
@@ -173,7 +175,7 @@ def layer_norm(b: Builder, x: Value, scale: Optional[Value], bias: Optional[Valu
         X=whole,
         Scale=weights[0] if inside else None,
         Bias=weights[1] if inside else None,
-        begin_norm_axis=max(axis, 1),
+        begin_norm_axis=min(max(axis, 1), len(whole.shape or ()) - 1),
         epsilon=epsilon,
         result=(dtype, whole.shape),
     )

@@ -98,7 +98,10 @@ def legalize(program: Program, target: str, params: Optional[Mapping[str, Tensor
     lowered = lower(
         program,
         target,
-        lambda op, block: _lacking(op, target) or (changed_since is not None and changed_since(op, block)),
+        lambda op, block: (
+            _lacking(op, target)
+            or (changed_since is not None and (changed_since(op, block) or changed_since.laid_out(op, block)))
+        ),
         scalars,
     )
     refused.update(lowered.refused)

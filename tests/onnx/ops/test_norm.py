@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tests.onnx.checks import CURRENT, check_op, check_refused, everywhere, rand
+from tests.onnx.checks import CURRENT, ONEDNN, RUNTIMES, check_op, check_refused, everywhere, in_runtimes, rand
 
 EPSILONS = [1e-5, 1e-2]  # Paddle's operators take none above 1e-3
 
@@ -61,7 +61,7 @@ def test_instance_norm(runtime, inner, epsilon):
     check_op(runtime, "InstanceNormalization", *sets, const=(1, 2), epsilon=epsilon)
 
 
-@everywhere
+@in_runtimes(*RUNTIMES, *ONEDNN[:2])
 @pytest.mark.parametrize("axis", [0, 1, 2, -1])
 @pytest.mark.parametrize("epsilon", EPSILONS)
 def test_layer_norm(runtime, axis, epsilon):
