@@ -119,8 +119,9 @@ def test_sequences_are_not_compared(tmp_path: Path) -> None:
     ]
     parts = helper.make_tensor_sequence_value_info("parts", FLOAT, None)
     path = save(tmp_path / "m.onnx", nodes, [floats("x", "batch", 4)], [floats("out", "batch", 4), parts])
-    with pytest.raises(UnprovedError, match="output parts is a seq"):
+    with pytest.raises(UnprovedError, match="output parts is a seq") as e:
         api.edit(path, tmp_path / "out.onnx", renames={"x": "y"})
+    assert "--feeds x.npz" in str(e.value.hint)  # --inputs is where the model begins
     assert (tmp_path / "out.onnx").is_file()
 
 

@@ -56,7 +56,8 @@ class Proved(Shown):
 
     def add_proof(self, proof: Proof) -> None:
         proof.reserve(self.reservations)
-        self.warnings += proof.notes
+        option = feeds_option(getattr(self, "command", ""))
+        self.warnings += [note.replace("--inputs x.npz", f"{option} x.npz") for note in proof.notes]
         self.verification = proof.to_dict()
         self.seconds["verify"] = round(proof.seconds, 4)
         if proof.status == NOT_DONE and proof.reason:
@@ -115,6 +116,11 @@ class Report(Proved):
         self.warnings += [Warned(RESERVED[r["kind"]], r["text"]) for r in reservations]
 
 
+def feeds_option(command: str) -> str:
+    """The option by which a command takes the inputs to verify with; those of ``edit`` are where a model begins."""
+    return "--feeds" if command == "edit" else "--inputs"
+
+
 def require_proof(report: _Reported, where: object) -> _Reported:
     """The report, unless nothing could be compared, as the source does not run or leaves its answer open.
 
@@ -127,9 +133,10 @@ def require_proof(report: _Reported, where: object) -> _Reported:
     verification = report.verification
     if verification is None or verification["status"] != UNPROVED:
         return report
-    ways = "give inputs that it takes with --inputs x.npz, fix sizes with --input 'name[1,3,48,?]'"
+    option = feeds_option(getattr(report, "command", ""))
+    ways = f"give inputs that it takes with {option} x.npz, fix sizes with --input 'name[1,3,48,?]'"
     if verification.get("inputs", "random") != "random":
-        ways = "give others with --inputs"
+        ways = f"give others with {option}"
     compared = bool(verification.get("outputs"))
     if compared:
         ways = "trained weights leave nothing equal"
