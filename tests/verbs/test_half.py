@@ -97,7 +97,7 @@ def test_what_leaves_the_range_is_named_and_kept_by_calibration(tmp_path: Path) 
     np.savez(tmp_path / "x.npz", x=np.linspace(-3, 3, 20, dtype=np.float32).reshape(5, 4))
     found = half(model, tmp_path / "out", calibrate=tmp_path / "x.npz")
     assert found.status == "passed" and "large" in found.kept
-    assert {reason for kinds in found.float32.values() for reason in kinds} == {"asked for"}
+    assert {why for kinds in found.float32.values() for why in kinds} == {"its tensors leave the range of float16"}
     assert found.half["matmul_v2"] >= 1
     # by hand the same
     by_hand = half(model, tmp_path / "hand", keep=found.kept)

@@ -24,7 +24,7 @@ def command(given: Given) -> Any:
         report = api.half(**given, progress=out.note)
     except VerificationError as e:
         if e.rows:
-            rows = [[r["name"], r["input_set"], _percent(r["error"]), "no"] for r in e.rows]
+            rows = [[r["name"], r["input_set"] + 1, _percent(r["error"]), "no"] for r in e.rows]
             out.table(["output", "set", "error", ""], rows, right=["error"])
         e.rows = [] if out.human else e.rows
         raise
@@ -47,7 +47,7 @@ def command(given: Given) -> Any:
         out.print(f"{count} operators kept in float32 by calibration, for their rounding:")
         out.table(["what they write", "operators", "error alone"], shown, right=["operators", "error alone"])
     if report.outputs:
-        rows = [[row.name, row.input_set, _percent(row.error), "ok" if row.ok else "no"] for row in report.outputs]
+        rows = [[row.name, row.input_set + 1, _percent(row.error), "ok" if row.ok else "no"] for row in report.outputs]
         out.table(["output", "set", "error", ""], rows, right=["error"])
         inside = [[t.name, f"{t.largest:.4g}", _percent(t.error), t.reason] for t in report.tensors[:_SHOWN]]
         if inside:

@@ -6,6 +6,7 @@ import html
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Optional
 
+from mconv.budget import size_text
 from mconv.printable import printable
 from mconv.version import __version__
 
@@ -175,13 +176,8 @@ def frame(title: str, body: str, style: str = STYLE) -> str:
 
 
 def amount(value: Any) -> str:
-    """A number of bytes."""
-    if not isinstance(value, (int, float)):
-        return ""
-    for unit, size in (("GB", 1e9), ("MB", 1e6), ("KB", 1e3)):
-        if value >= size:
-            return f"{value / size:.3g} {unit}"
-    return f"{value:.0f} bytes"
+    """A number of bytes, as the terminal has it."""
+    return size_text(round(value)) if isinstance(value, (int, float)) else ""
 
 
 def spent(value: Any) -> str:

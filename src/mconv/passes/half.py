@@ -46,6 +46,7 @@ def halve(
     dtype: DType = DType.FP16,
     *,
     keep: Collection[str] = (),
+    beyond: Collection[str] = (),
     precise: Collection[str] = (),
     io: str = "float",
     emulate: bool = False,
@@ -57,6 +58,7 @@ def halve(
         params: its parameters, by name.
         dtype: ``FP16`` or ``BF16``.
         keep: types of operators, and names of variables, whose operators stay float32.
+        beyond: variables that leave half's range: the operators that write or read them stay float32, too.
         precise: variables that are computed in float32: the operators that write them, not those that read them.
         io: what the program takes and gives: ``float`` or ``half``.
         emulate: make the float32 program that computes what the half one does. Its inputs and outputs stay float32.
@@ -65,7 +67,9 @@ def halve(
         UsageError: *keep* names nothing in the program.
         UnsupportedError: nothing in it can compute in half.
     """
-    return _Rewriter(program, params, target, dtype, set(keep), frozenset(precise), io, emulate).run()
+    return _Rewriter(
+        program, params, target, dtype, set(keep), frozenset(beyond), frozenset(precise), io, emulate
+    ).run()
 
 
 class _Rewriter:
@@ -80,13 +84,14 @@ class _Rewriter:
         target: str,
         dtype: DType,
         keep: set[str],
+        beyond: frozenset[str],
         precise: frozenset[str],
         io: str,
         emulate: bool,
     ):
         self.made = Halved(Program.from_bytes(program.to_bytes()), dict(params))
         self.block: Block = self.made.program.main
-        self.dtype, self.keep, self.precise, self.emulate = dtype, keep, precise, emulate
+        self.dtype, self.keep, self.beyond, self.precise, self.emulate = dtype, keep, beyond, precise, emulate
         self.io = "float" if emulate else io
         self.kernels = signatures.gpu_operators(target, dtype)
         self.form: dict[str, dict[DType, str]] = {}  # variable → type → the variable that holds it in that type
@@ -160,6 +165,8 @@ class _Rewriter:
             return ""
         if op.type in self.keep or self.keep.intersection((*op.input_names, *op.output_names)):
             return "asked for"
+        if not self.beyond.isdisjoint((*op.input_names, *op.output_names)):
+            return f"its tensors leave the range of {self.dtype.label}"
         if not self.precise.isdisjoint(op.output_names):
             return "its rounding costs the most"
         if not self.counters.isdisjoint(op.output_names):

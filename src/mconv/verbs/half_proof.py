@@ -45,21 +45,22 @@ class Task:
     keep: list[str]
     io: str
     weights_only: bool
+    beyond: list[str] = field(default_factory=list)
     precise: list[str] = field(default_factory=list)
 
     def made(self, *, emulate: bool = False) -> Halved:
         if self.weights_only:
             return weights_only(self.program, self.params, self.dtype, keep=self.keep)
         return rewriting.halve(
-            self.program, self.params, self.target, self.dtype, keep=self.keep, precise=self.precise, io=self.io,
-            emulate=emulate,
+            self.program, self.params, self.target, self.dtype, keep=self.keep, beyond=self.beyond,
+            precise=self.precise, io=self.io, emulate=emulate,
         )  # fmt: skip
 
     def with_only(self, operators: Collection[str], all_: Collection[str]) -> Halved:
         """The emulation with these of all operators in half."""
         return rewriting.halve(
-            self.program, self.params, self.target, self.dtype, keep=self.keep, precise=set(all_) - set(operators),
-            io=self.io, emulate=True,
+            self.program, self.params, self.target, self.dtype, keep=self.keep, beyond=self.beyond,
+            precise=set(all_) - set(operators), io=self.io, emulate=True,
         )  # fmt: skip
 
 
@@ -190,10 +191,12 @@ def settled(
         progress(f"emulating {report.dtype} in {report.runtime}" + (f", round {number + 1}" if calibrate else ""))
         emulated = _emulated(task, report)
         _look(task, proof, report, emulated)
-        beyond = [row.name for row in report.tensors if row.reason == "beyond the range" and row.name not in task.keep]
+        beyond = [
+            row.name for row in report.tensors if row.reason == "beyond the range" and row.name not in task.beyond
+        ]
         if not calibrate or not beyond:
             break
-        task.keep += beyond
+        task.beyond += beyond
         report.kept += beyond
     if calibrate and report.status == "failed":
         _keep_what_costs_most(task, proof, report, emulated.operators, progress)
