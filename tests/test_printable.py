@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from typing import Optional
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mconv.printable import json_text, printable, printable_lines
+from mconv.printable import json_text, printable, printable_lines, three_digits
 
 
 @pytest.mark.parametrize(
@@ -49,3 +50,11 @@ def test_json_keeps_what_can_be_read() -> None:
     assert json_text({"名前": "😀 é", "x": "\x7f\u202e\U000e0041"}) == (
         '{"名前": "😀 é", "x": "\\u007f\\u202e\\udb40\\udc41"}'
     )
+
+
+@pytest.mark.parametrize(
+    ("value", "wanted"),
+    [(None, ""), (0, "0"), (0.02641, "0.0264"), (41.54, "41.5"), (99.96, "100"), (999.6, "1000"), (10224.3, "10224")],
+)
+def test_measurements_are_never_in_powers_of_ten(value: Optional[float], wanted: str) -> None:
+    assert three_digits(value) == wanted

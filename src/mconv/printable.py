@@ -73,6 +73,11 @@ def plain(value: Any) -> Any:
     return str(value)
 
 
+def three_digits(value: Optional[float]) -> str:
+    """A measurement, as ``0.0264``, ``41.5`` and ``10224``; empty where there is none."""
+    return "" if value is None else f"{value:.3g}" if abs(value) < 99.95 else f"{value:.0f}"
+
+
 def quoted(text: str) -> str:
     """A text as a literal of Python and of YAML; what cannot be seen is escaped. JSON has no ``\\U``: see
     :func:`json_text`."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Optional
 
 from mconv.cli.output import out
-from mconv.printable import printable
+from mconv.printable import printable, three_digits
 
 _RIGHT = (
     "p50 ms", "p90", "p95", "p99", "per s", "TPS", "CPU ms", "×", "load s", "memory MB", "largest difference", "wrong",
@@ -36,7 +36,13 @@ def show_models(found: Any) -> None:
             f = size.figures
             cells = [""] * 5
             if f is not None:
-                cells = [_ms(f.p50), _ms(f.p90), _ms(f.p99), f"{size.per_second:.3g}", _ms(size.cpu_ms)]
+                cells = [
+                    three_digits(f.p50),
+                    three_digits(f.p90),
+                    three_digits(f.p99),
+                    three_digits(size.per_second),
+                    three_digits(size.cpu_ms),
+                ]
             rows.append([name(lane), *cells, size.status if size.relative is None else f"{size.relative:.2f}"])
         out.print("\n" + title)
         out.table(["", "p50 ms", "p90", "p99", "per s", "CPU ms", "×"], rows, right=_RIGHT)
@@ -64,17 +70,21 @@ def show_services(found: Any) -> None:
     rows = []
     for lane in found.addresses:
         f = lane.figures
-        cells = [""] * 4 if f is None else [f"{lane.tps:.1f}", _ms(f.p50), _ms(f.p95), _ms(f.p99)]
+        cells = (
+            [""] * 4
+            if f is None
+            else [f"{lane.tps:.1f}", three_digits(f.p50), three_digits(f.p95), three_digits(f.p99)]
+        )
         rows.append([labels[lane.address, lane.label], *cells, lane.wrong, lane.errors, lane.status])
     out.table(["", "TPS", "p50 ms", "p95", "p99", "wrong", "errors", ""], rows, right=_RIGHT)
     rows = [
         [
             labels[lane.address, lane.label],
-            _ms(1e3 * lane.server.cpu_seconds / lane.requests),
+            three_digits(1e3 * lane.server.cpu_seconds / lane.requests),
             f"{lane.server.cpu_seconds / lane.seconds:.2f}",
             _mb(lane.server.peak_bytes),
             lane.server.processes,
-            _ms(lane.client_cpu_ms),
+            three_digits(lane.client_cpu_ms),
         ]
         for lane in found.addresses
         if lane.server is not None and lane.requests and lane.seconds
@@ -92,10 +102,6 @@ def show_services(found: Any) -> None:
 
 def _rank(size: Any) -> tuple[bool, float]:
     return size.relative is None, size.figures.p50 if size.figures is not None else float("inf")
-
-
-def _ms(value: Optional[float]) -> str:
-    return "" if value is None else f"{value:.3g}" if value < 100 else f"{value:.0f}"
 
 
 def _mb(value: Optional[int]) -> str:

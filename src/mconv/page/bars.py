@@ -8,6 +8,7 @@ from typing import Any
 
 from mconv.page import charts
 from mconv.page.charts import COLOURS, GREY, label
+from mconv.printable import three_digits
 
 Document = Mapping[str, Any]
 
@@ -53,7 +54,7 @@ def _services(found: Document) -> Any:
         values = [lane["figures"][key] if lane["figures"] is not None else 0.0 for lane in lanes]
         at = [index + (position - 1) * width for index in range(len(lanes))]
         bars = axes[0][1].barh(at, values, width, label=key, color=COLOURS[position])
-        axes[0][1].bar_label(bars, fmt="%.3g", fontsize=7, padding=2)
+        axes[0][1].bar_label(bars, fmt=three_digits, fontsize=7, padding=2)
     axes[0][1].set_yticks(range(len(lanes)), [""] * len(lanes))  # the names stand on the left
     axes[0][1].invert_yaxis()
     axes[0][1].margins(x=0.15)
@@ -86,7 +87,7 @@ def _bars(axis: Any, names: list[str], values: list[float], statuses: list[str])
     colours = [COLOURS[0] if status == "ok" else GREY for status in statuses]
     bars = axis.barh(range(len(names)), values, 0.7, color=colours)
     labels = [
-        f"{value:.3g}" if status == "ok" else f"{value:.3g} ({status})" for value, status in zip(values, statuses)
+        three_digits(value) + ("" if status == "ok" else f" ({status})") for value, status in zip(values, statuses)
     ]
     axis.bar_label(bars, labels, fontsize=8, padding=2)
     axis.set_yticks(range(len(names)), names, fontsize=8)

@@ -7,6 +7,7 @@ from typing import Any, Optional
 
 from mconv.page import bars
 from mconv.page.parts import figure, items, section, table, tag, text
+from mconv.printable import three_digits
 
 Document = Mapping[str, Any]
 _NUMBERS = ("TPS", "min ms", "p50 ms", "p50", "p90", "p95", "p99", "max", "per s", "CPU ms", "MB", "MB before", "wrong",
@@ -36,10 +37,10 @@ def _services(found: Document) -> Iterator[str]:
     rows = []
     for lane in found["addresses"]:
         f, server = lane["figures"], lane["server"]
-        figures = ["", "", "", ""] if f is None else [_ms(f["p50"]), _ms(f["p95"]), _ms(f["p99"]), _ms(f["most"])]
+        figures = ["" if f is None else three_digits(f[key]) for key in ("p50", "p95", "p99", "most")]
         used = ["", ""]
         if server is not None and lane["requests"]:
-            used = [_ms(1e3 * server["cpu_seconds"] / lane["requests"]), f"{server['peak_bytes'] / 1e6:.0f}"]
+            used = [three_digits(1e3 * server["cpu_seconds"] / lane["requests"]), f"{server['peak_bytes'] / 1e6:.0f}"]
         tps = "" if lane["tps"] is None else f"{lane['tps']:.1f}"
         rows.append(
             [_status(lane["status"]), lane["label"], lane["form"], tps, *figures, lane["wrong"], lane["errors"], *used]
@@ -74,8 +75,8 @@ def _models(found: Document) -> Iterator[str]:
         for lane in lanes:
             size = lane["sizes"][index]
             f = size["figures"]
-            figures = ["", "", "", ""] if f is None else [_ms(f["least"]), _ms(f["p50"]), _ms(f["p90"]), _ms(f["p99"])]
-            more = ["", ""] if f is None else [f"{size['per_second']:.3g}", _ms(size["cpu_ms"])]
+            figures = ["" if f is None else three_digits(f[key]) for key in ("least", "p50", "p90", "p99")]
+            more = ["", ""] if f is None else [three_digits(size["per_second"]), three_digits(size["cpu_ms"])]
             status = _status(size["status"] if size["relative"] is None else f"{size['relative']:.2f} ×")
             rows.append([status, bars.lane_of(lane), lane["model"] if several else None, *figures, *more])
         head = ["", "runtime", "model", "min ms", "p50", "p90", "p99", "per s", "CPU ms"]
@@ -105,7 +106,3 @@ def _order(relative: Optional[float]) -> tuple[bool, float]:
 
 def _status(status: str) -> str:
     return tag("good" if status == "ok" or status.endswith("×") else "bad", status)
-
-
-def _ms(value: Optional[float]) -> str:
-    return "" if value is None else f"{value:.3g}" if value < 100 else f"{value:.0f}"
