@@ -54,7 +54,7 @@ def _services(found: Document) -> Any:
         values = [lane["figures"][key] if lane["figures"] is not None else 0.0 for lane in lanes]
         at = [index + (position - 1) * width for index in range(len(lanes))]
         bars = axes[0][1].barh(at, values, width, label=key, color=COLOURS[position])
-        axes[0][1].bar_label(bars, fmt=three_digits, fontsize=7, padding=2)
+        axes[0][1].bar_label(bars, [three_digits(value) for value in values], fontsize=7, padding=2)
     axes[0][1].set_yticks(range(len(lanes)), [""] * len(lanes))  # the names stand on the left
     axes[0][1].invert_yaxis()
     axes[0][1].margins(x=0.15)
