@@ -105,6 +105,20 @@ def test_what_leaves_the_range_is_named_and_kept_by_calibration(tmp_path: Path) 
 
 
 @pytest.mark.runtime
+def test_what_is_too_small_for_half_is_named(tmp_path: Path) -> None:
+    """Numbers below 6e-5 lose digits in float16, those below 3e-8 are 0; bfloat16 has them."""
+    require("paddle-2.3.2")
+    model = chain(tmp_path, 2.0**-20)
+    with pytest.raises(VerificationError) as error:
+        half(model, tmp_path / "out")
+    assert "large" in (error.value.hint or "")
+    found = half(model, tmp_path / "out", tolerance=2.0)
+    assert {row.name: row.reason for row in found.tensors}["large"] == "below the range"
+    found = half(model, tmp_path / "bf16", dtype="bf16")
+    assert "below the range" not in {row.reason for row in found.tensors}
+
+
+@pytest.mark.runtime
 def test_a_mask_is_saturated_and_named(tmp_path: Path) -> None:
     require("paddle-2.3.2")
     nodes = [

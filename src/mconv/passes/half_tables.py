@@ -8,6 +8,7 @@ from __future__ import annotations
 from mconv.program.dtypes import DType
 
 LARGEST = {DType.FP16: 65504.0, DType.BF16: 3.3895313892515355e38}
+LEAST = {DType.FP16: 2.0**-14, DType.BF16: 2.0**-126}  # the least number with all its digits
 # what becomes of larger numbers in weights, filled tensors and masks: a score that is added does not reach infinity
 SATURATED = {dtype: largest / 2 for dtype, largest in LARGEST.items()}
 

@@ -13,7 +13,7 @@ import numpy as np
 from mconv.errors import PrecisionError, RuntimeFailedError, UnsupportedError
 from mconv.passes import half as rewriting
 from mconv.passes.half_storage import weights_only
-from mconv.passes.half_tables import LARGEST
+from mconv.passes.half_tables import LARGEST, LEAST
 from mconv.passes.halved import Halved
 from mconv.program.dtypes import DType
 from mconv.program.params import TensorSource
@@ -143,7 +143,7 @@ class Emulation:
                 for name, a, b in zip(group, a_set[count:], b_set[count:]):
                     largest = float(np.abs(a[np.isfinite(a)]).max(initial=0.0))
                     error = error_of(a, b)
-                    reason = "loses the most"
+                    reason = "below the range" if 0 < largest < LEAST[dtype] else "loses the most"
                     if largest > LARGEST[dtype]:
                         finite = bool(np.isfinite(b[np.isfinite(a)]).all()) if a.shape == b.shape else False
                         reason = "saturated" if finite else "beyond the range"
@@ -152,7 +152,7 @@ class Emulation:
                     if old is None or _badness(row) > _badness(old):
                         found[name] = row
         beyond = [row for row in found.values() if row.reason == "beyond the range"]
-        others = [row for row in found.values() if row.reason == "loses the most"]
+        others = [row for row in found.values() if row.reason in ("loses the most", "below the range")]
         saturated = [row for row in found.values() if row.reason == "saturated"]
         return [*beyond, *sorted(others, key=_badness, reverse=True)[:worst], *saturated]
 

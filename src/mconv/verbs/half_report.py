@@ -35,7 +35,8 @@ class HalfTensor:
         name: of the variable.
         largest: its largest magnitude in float32.
         error: as for an output; None where the emulation is not finite.
-        reason: ``beyond the range``, ``saturated`` (a mask, whose size means nothing) or ``loses the most``.
+        reason: ``beyond the range``, ``below the range`` (all its numbers are so small that digits are lost), ``saturated``
+            (a mask, whose size means nothing) or ``loses the most``.
     """
 
     name: str
