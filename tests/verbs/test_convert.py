@@ -185,6 +185,7 @@ def test_a_model_that_differs_is_kept_beside(
     assert document["verification"]["status"] == "failed"
     rows = [row for row in document["verification"]["outputs"] if not row["ok"]]
     assert rows and document["error"]["rows"] == rows
+    assert f"output {rows[0]['name']}" in document["error"]["message"]  # one name in the line and the table
     validate(document, "convert")
 
 

@@ -258,6 +258,7 @@ def _proof_of_paddle(source: PathLike, made: ServingResult, chosen: Convert) -> 
     if len(theirs) == len(made.fetches):
         called = dict(zip(theirs, (v.alias for v in made.fetches)))
         comparison.outputs = [replace(row, name=called[row.name]) for row in comparison.outputs]
+        found.outputs = comparison.to_dict()["outputs"]
     proof = Proof(
         PASSED if found.ok else FAILED,
         found.reason(),
