@@ -79,7 +79,7 @@ def render_error(error: BaseException, command: str, typed: Sequence[str] = ()) 
     if told is not None:
         kind, message, hint, code = type(told).__name__, told.message, told.hint, told.exit_code
     elif hasattr(error, "format_message") and hasattr(error, "exit_code"):  # click's, or typer's own copy of click
-        kind, message, hint, code = "UsageError", error.format_message(), f"{command} --help", error.exit_code
+        kind, message, hint, code = "UsageError", *_misused(error, command), error.exit_code
     else:
         first = str(error).strip().splitlines()
         kind, code = "Bug", EXIT_BUG
@@ -166,3 +166,14 @@ def _show_rows(rows: Sequence[Mapping[str, Any]]) -> None:
             todo.setdefault(text(row["todo"]), []).append(text(row["operator"]))
     for what, operators in todo.items():
         out.error_detail(f"{', '.join(dict.fromkeys(operators))}: {what}")
+
+
+def _misused(error: Any, command: str) -> tuple[str, str]:
+    """What the parser's error says, and the help of the command that it is of: of ``mconv runtime run``, not of
+    ``mconv runtime``. Its own word for a group without a command is the whole help."""
+    context = getattr(error, "ctx", None)
+    inner = getattr(context, "command_path", None) or command
+    group = getattr(getattr(context, "command", None), "commands", None)
+    if type(error).__name__ == "NoArgsIsHelpError" and group:
+        return f"{inner}: which command?", f"{inner} {'|'.join(group)}"
+    return error.format_message(), f"{inner} --help"
