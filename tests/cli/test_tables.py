@@ -87,6 +87,18 @@ def test_where_there_is_no_room_for_columns_each_cell_has_a_line(code: str, widt
     assert re.search(r"\x1b\[32m(passed|ok)", text) and re.search(r"\x1b\[1;31m(FAILED|FAIL)", text)
 
 
+def test_a_reason_is_not_cut() -> None:
+    """A name loses its middle, a sentence goes on in the next line, wherever its column stands."""
+    code = """
+from mconv.cli.output import out
+why = "operators that it does not have: matmul_v2 (3 of them)"
+out.table(["target", "loads it", "why not", "after mconv"], [["1.8", "no", why, "yes"], ["2.3", "yes", "", ""]])
+"""
+    for width in (40, 60):
+        text = _CODES.sub("", at_terminal(code, width))
+        assert "matmul_v2" in text and "…" not in text
+
+
 @pytest.mark.parametrize("width", [60, 80])
 def test_a_table_fits_a_terminal_without_codes(width: int) -> None:
     text = at_terminal(RUN, width, "dumb")

@@ -14,7 +14,7 @@ from shutil import get_terminal_size
 from typing import Any, Callable, Optional
 
 from mconv.cli.process import silence, to_stdout
-from mconv.cli.tables import breaks_words, fitted, stacked
+from mconv.cli.tables import fits, fitted, least, stacked
 from mconv.printable import json_text, plain, printable, printable_lines
 from mconv.warned import coded
 
@@ -115,10 +115,12 @@ class Output:
 
         cells = [[cell if isinstance(cell, Text) else Text(_cell(cell)) for cell in row] for row in rows]
         headings, console = list(columns), self.console()
+        widths = [(0, heading in right) for heading in headings]  # half a number is none
         if self.terminal:
             whole = headings, cells
             headings, cells = fitted(headings, cells, console.width, right, drop, verdict)
-            if breaks_words(headings, cells, console.width, right):
+            widths = least(headings, cells, right)
+            if not fits(widths, console.width):
                 with to_stdout():
                     sys.stdout.flush()
                     for line in stacked(*whole, printable(title), verdict):
@@ -127,9 +129,11 @@ class Output:
         table = Table(
             box=SIMPLE_HEAD, title=printable(title) or None, title_justify="left", pad_edge=False, show_edge=False
         )
-        for heading in headings:
-            number = heading in right  # half a number is none
-            table.add_column(heading, justify="right" if number else "left", overflow="fold", no_wrap=number)
+        edges = (0, len(headings) - 1)
+        for index, (heading, (width, whole)) in enumerate(zip(headings, widths)):
+            side: Any = "right" if heading in right else "left"
+            room = max(0, width - (index in edges))  # rich adds to it the space beside the column, which the edges lack
+            table.add_column(heading, justify=side, overflow="fold", no_wrap=whole, min_width=room)
         for row in cells:
             table.add_row(*row)
         with to_stdout():

@@ -48,7 +48,8 @@ def fitted(
         limit = max(_NARROW, widths()[widest] - excess())
         if limit >= widths()[widest]:
             break
-        if widest == order[-1]:  # a reason may take several lines, which the table breaks between words
+        # a reason may take several lines, which the table breaks between words
+        if widest == order[-1] or any(len(row[widest].plain.split()) > 3 for row in cells):
             names.remove(widest)
             broken.add(widest)
             continue
@@ -66,16 +67,23 @@ def _colour(verdict: Any) -> None:
     verdict.stylize(good if verdict.plain.startswith(_GOOD) else "dim" if verdict.plain == "not run" else "bold red")
 
 
-def breaks_words(headings: Sequence[str], rows: Sequence[Sequence[Any]], width: int, right: Sequence[str]) -> bool:
-    """Whether a table of that width would break words, or have no room for its numbers."""
+def least(headings: Sequence[str], rows: Sequence[Sequence[Any]], right: Sequence[str]) -> list[tuple[int, bool]]:
+    """How narrow each column may be so that no word is broken, and whether that is its whole width: that of numbers and
+    names."""
     from rich.cells import cell_len
 
-    needed = _GAP * (len(headings) - 1)
+    found = []
     for index, heading in enumerate(headings):
-        lines = _lines(heading, rows, index)
-        parts = [line.plain for line in lines] if heading in right else [w for t in lines for w in t.plain.split()]
-        needed += max(map(cell_len, parts), default=0)
-    return needed > width
+        lines = [line.plain for line in _lines(heading, rows, index)]
+        whole = heading in right or not any(" " in line for line in lines[1:])
+        parts = lines if whole else [word for line in lines for word in line.split()]
+        found.append((max(map(cell_len, parts), default=0), whole))
+    return found
+
+
+def fits(widths: Sequence[tuple[int, bool]], width: int) -> bool:
+    """Whether columns of these widths are a table of no more than that one."""
+    return sum(least for least, _ in widths) + _GAP * (len(widths) - 1) <= width
 
 
 def stacked(
