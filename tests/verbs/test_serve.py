@@ -385,11 +385,16 @@ def test_the_line_of_a_picture_reads_a_file(tmp_path: Path, form: str, kind: str
     assert json.loads(sent) == requests.message(serve.example(service, model), form, kind)
 
 
-def test_what_is_no_service_says_which_command_makes_one(tmp_path: Path) -> None:
+def test_what_is_no_service_says_which_command_makes_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model = image_model(tmp_path)
     with pytest.raises(NotAModelError) as caught:
         api.serve(model)
     assert caught.value.hint == f"`mconv convert {model} out/ --pipeline` makes both, then `mconv serve out/`"
+    (tmp_path / "out").mkdir()
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(NotAModelError) as caught:
+        api.serve("out")  # which cannot be made of itself
+    assert caught.value.hint == "`mconv convert out service/ --pipeline` makes both, then `mconv serve service/`"
     with pytest.raises(NotAModelError, match="no such file"):
         api.serve(tmp_path / "gone")
 

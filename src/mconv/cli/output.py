@@ -117,13 +117,13 @@ class Output:
         headings, console = list(columns), self.console()
         widths = [(0, heading in right) for heading in headings]  # half a number is none
         if self.terminal:
-            whole = headings, cells
+            full = headings, cells
             headings, cells = fitted(headings, cells, console.width, right, drop, verdict)
             widths = least(headings, cells, right)
             if not fits(widths, console.width):
                 with to_stdout():
                     sys.stdout.flush()
-                    for line in stacked(*whole, printable(title), verdict):
+                    for line in stacked(*full, printable(title), verdict):
                         console.print(line, soft_wrap=False)
                 return
         table = Table(

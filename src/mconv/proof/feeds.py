@@ -275,6 +275,8 @@ def npz_arrays(path: Path) -> dict[str, np.ndarray]:
         UsageError: it cannot be read.
         LimitError: it unfolds to far more than it is.
     """
+    if not Path(path).exists():
+        raise UsageError(f"{path}: no such file")
     try:
         with ZipArchive(path) as records:
             records.draw()

@@ -260,9 +260,10 @@ def _resolve(path: Path, service: Optional[Path]) -> tuple[Path, Optional[FoundS
         if kind in sniff.FOREIGN:
             raise NotAModelError(f"{path}: {kind.value}", sniff.NEAR_MISSES[kind]) from None
         quoted = shlex.quote(str(path))
+        out = "out/" if path.absolute() != Path("out").absolute() else "service/"  # never over what it is made of
         raise NotAModelError(
             f"{path}: neither a service nor a serving_server folder",
-            f"`mconv convert {quoted} out/ --pipeline` makes both, then `mconv serve out/`",
+            f"`mconv convert {quoted} {out} --pipeline` makes both, then `mconv serve {out}`",
         ) from None
 
 
