@@ -22,11 +22,13 @@ import pytest
 from PIL import Image
 
 from mconv import api
+from mconv.errors import UsageError
 from mconv.proof import ocr_check
 from mconv.proof.pipeline import Answer, Pipeline
 from mconv.proof.service import as_bytes
 from mconv.runtimes.ports import free_ports
 from mconv.serving.servers.requests import KEY_VALUE, OPEN_INFERENCE, PAGES, answer, body
+from tests.managed import require
 from tests.proof.grpc_inference import Refused, grpc_infer
 from tests.proof.services import running
 from tests.serving import ocr_pages
@@ -265,6 +267,29 @@ def stub_of(model: Path) -> int:
             if entry.name.isdigit() and os.fsencode(model) in (entry / "cmdline").read_bytes():
                 return int(entry.name)
     raise AssertionError(f"nothing runs {model}")
+
+
+ENGINES = [(server, backend) for server in ("http", "triton") for backend in ("onnxruntime", "paddle")]
+
+
+@slow
+@pytest.mark.parametrize(("server", "backend"), ENGINES)
+def test_other_engines_read_the_same(server: str, backend: str, models: list[Path], tmp_path: Path) -> None:
+    """Those of services of several models beside OpenVINO; what ONNX Runtime reads is made where the note says."""
+    folder = tmp_path / "service"
+    if backend == "paddle":
+        require({"http": "http-paddle", "triton": "paddle-2.6.2"}[server])
+    made = api.scaffold(models, folder, pipeline="ocr", server=server, backend=backend)
+    if backend == "onnxruntime":
+        with pytest.raises(UsageError, match="model.onnx"):
+            api.serve(folder)
+        inside, beside = ("models/{0}", "models/{0}") if server == "http" else ("stages/{0}", "models/{0}/1")
+        first = f"`mconv to-onnx {inside.format('det')} {beside.format('det')}/model.onnx`"
+        assert any(first in note for note in made.notes), made.notes
+        for name in ("det", "cls", "rec"):
+            api.to_onnx(folder / inside.format(name), folder / beside.format(name) / "model.onnx", verify=False)
+    report = api.serve_check(folder)
+    assert report.ok, [f for f in report.forms if not f.ok]
 
 
 @slow
