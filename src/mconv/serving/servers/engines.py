@@ -54,6 +54,12 @@ def onnx_of(folder: str) -> str:
     return posixpath.join(folder, ONNX)
 
 
+def onnx_note(source: str, file: str, *, several: bool = False) -> str:
+    """What is left to do for ONNX Runtime: make a model's file, both as seen from the service's folder."""
+    wanted, rest = (f"{ONNX} for each model", " and so on") if several else (file, "")
+    return f"ONNX Runtime wants {wanted}: `mconv to-onnx {source} {file}`{rest} in the service's folder"
+
+
 def _variables(found: Iterable[ServingVar]) -> dict[str, str]:
     """What clients call an input or an output → the model's variable."""
     return {var.alias: var.name for var in found}

@@ -27,6 +27,7 @@ from mconv.serving.servers.engines import (
     PADDLE,
     engine,
     engine_of_stages,
+    onnx_note,
     onnx_of,
     settings,
 )
@@ -89,9 +90,7 @@ class Http:
         step = _LENGTH_STEP if open_length else 1
         _add_around(service, model.path, options, model.inputs, _metadata(service, model), together, step)
         if options.backend == ONNXRUNTIME:
-            service.notes.append(
-                f"ONNX Runtime wants {ONNX} in the service's folder: `mconv to-onnx {model.path} {ONNX}` there"
-            )
+            service.notes.append(onnx_note(model.path, ONNX))
 
     def pipeline(self, service: Service, stages: Mapping[str, Stage], options: ServiceOptions) -> None:
         service.files[MODEL] = render(f"http/pipeline_{MODEL}")
@@ -103,10 +102,7 @@ class Http:
         _add_around(service, self.models, options, (), metadata, 1, 1)
         if options.backend == ONNXRUNTIME:
             first, *_ = (stage.model.path for stage in stages.values())
-            service.notes.append(
-                f"ONNX Runtime wants {ONNX} beside each model: `mconv to-onnx {first} {onnx_of(first)}` and so on in the "
-                "service's folder"
-            )
+            service.notes.append(onnx_note(first, onnx_of(first), several=True))
 
     def read(self, folder: Path) -> Optional[FoundService]:
         import yaml

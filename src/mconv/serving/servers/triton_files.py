@@ -23,7 +23,7 @@ from mconv.serving.kinds import OCR, PICTURES, ModelInput
 from mconv.serving.rendering import literal, render
 from mconv.serving.servers import manifests, paddle_serving_files
 from mconv.serving.servers import parts as shared
-from mconv.serving.servers.engines import ENGINE, PADDLE, engine
+from mconv.serving.servers.engines import ENGINE, ONNX, ONNXRUNTIME, PADDLE, engine, onnx_note
 from mconv.serving.servers.interface import Model, Stage
 from mconv.serving.servers.requests import OPEN_TYPES, PAGES
 from mconv.serving.service_options import ServiceOptions
@@ -66,6 +66,8 @@ def add(service: Service, model: Model, options: ServiceOptions) -> None:
     for there, moved in ((service.files, files), (service.copies, copies)):
         there.clear()
         there.update(moved)  # type: ignore[arg-type]
+    if options.backend == ONNXRUNTIME:
+        service.notes.append(onnx_note(model.path, posixpath.join(MODELS, options.name, "1", ONNX)))
     for form, (backend, names) in FORMS.items():
         service.files[posixpath.join("repositories", form, options.name, CONFIG)] = _form(
             model, options, _rows(service, model), backend, names
@@ -107,6 +109,9 @@ def add_pipeline(service: Service, stages: Mapping[str, Stage], options: Service
         input_modules.tensor(one, stage.model.inputs, stage.options)
         files, _ = _repository(one, stage.model, replace(stage.options, name=name))
         service.files.update(files)
+    if options.backend == ONNXRUNTIME:
+        name, first = next(iter(stages.items()))
+        service.notes.append(onnx_note(first.model.path, posixpath.join(MODELS, name, "1", ONNX), several=True))
     at_work = max(2, len(stages) * (options.concurrency or 1))
     service.files[posixpath.join(MODELS, options.name, CONFIG)] = render(
         "triton/config.pbtxt",
