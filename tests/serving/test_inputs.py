@@ -288,7 +288,7 @@ def bomb() -> bytes:
         ("%%%", "no picture: not base64"),
         (base64.b64encode(b"text").decode(), "0 is no picture"),
         (base64.b64encode(PNG[:200]).decode(), "0 is no picture"),
-        (base64.b64encode(bomb()).decode(), "0 is no picture"),
+        (base64.b64encode(bomb()).decode(), "0 is no picture: .*pixels"),
         ("", "0 is no picture"),
     ],
     ids=["no base64", "no picture", "cut", "bomb", "empty"],
@@ -296,8 +296,9 @@ def bomb() -> bytes:
 def test_bad_pictures_are_refused(reader: Any, library: str, value: str, message: str) -> None:
     if library == "opencv":
         pytest.importorskip("cv2")
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ValueError, match=message) as raised:
         reader(image(32, 32), image_library=library).read({"0": value})
+    assert "Assertion" not in str(raised.value) and ".cpp" not in str(raised.value)
 
 
 def test_strips_of_pixels_are_refused(reader: Any) -> None:
