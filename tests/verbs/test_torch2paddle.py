@@ -197,6 +197,19 @@ def test_half_weights(keep: bool, tmp_path: Path) -> None:
     assert any("float16 weights are carried as float32" in w for w in report.warnings) is not keep
 
 
+@pytest.mark.parametrize("kind", ["float16", "float32"])
+@pytest.mark.parametrize("half", [True, False])
+def test_inputs_that_are_said_to_be_half(half: bool, kind: str, tmp_path: Path) -> None:
+    """Carried as float32, as the weights are, and where there are none."""
+    given = {"inputs": [f"x:{kind}[rows,6]"], "arguments": {"half": half}, **NOW}
+    report = api.torch2paddle("tests.torch.nets:Mlp", tmp_path / "out", **given)
+    assert report.inputs[0]["paddle_dtype"] == "float32"
+    proved(report)
+    np.savez(tmp_path / "x.npz", x=np.ones((2, 6), kind))
+    report = api.torch2paddle("tests.torch.nets:Mlp", tmp_path / "more", example=tmp_path / "x.npz", **given)
+    assert report.verification["status"] == "passed"  # type: ignore[index]
+
+
 def test_half_archive(tmp_path: Path) -> None:
     net = nets.Mlp(half=True).eval()
     rows = {"x": {0: torch.export.Dim("rows")}}

@@ -26,7 +26,7 @@ from mconv.torch.exporting import named_leaves
 from mconv.torch.noise import noise
 from mconv.torch.sources import Source, open_source
 from mconv.torch.ties import ties
-from mconv.torch.widening import widen
+from mconv.torch.widening import widen, widened
 from mconv.verbs import torch_inputs
 from mconv.verbs.frame import Frame
 from mconv.verbs.produced import Produced, about_names
@@ -73,6 +73,8 @@ def converted(chosen: Torch2Paddle, destination: Destination) -> Frame[Report]:
         if not chosen.keep_dtype:
             report.warnings += widen(source)
         plan = torch_inputs.declared(source, chosen.inputs, chosen.example_file)
+        if not chosen.keep_dtype:
+            plan.inputs = widened(source, plan.inputs)  # those that --input or an example calls float16
         frame.since_start("load")
         step = time.perf_counter()
         runner = _runner(source, plan, chosen)
