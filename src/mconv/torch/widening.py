@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from mconv.program.dtypes import DType
 from mconv.factory.inputs import Input
+from mconv.program.dtypes import DType
 from mconv.torch.sources.source import Source
 
 
