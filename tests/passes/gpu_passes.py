@@ -50,14 +50,18 @@ def operators(graph):
     return collections.Counter(n.op().type() for n in graph.nodes() if n.is_op() and n.op())
 
 
+def every_operator(desc):
+    """Those of branches and loops, too, each with its block."""
+    blocks = [desc.block(number) for number in range(desc.num_blocks())]
+    return [(block, block.op(at)) for block in blocks for at in range(block.op_size())]
+
+
 def infer(desc):
     """Infer types and shapes as when the program is built; returns the operators whose shapes cannot be inferred, which is
     so of some with open sizes that fit when they are run."""
-    block = desc.block(0)
     unknown = []
-    for at in range(block.op_size()):
-        op = block.op(at)
-        if op.type() not in ("feed", "fetch"):
+    for block, op in every_operator(desc):
+        if op.type() not in ("feed", "fetch", "while", "conditional_block"):  # which infer nothing
             op.check_attrs()
             op.infer_var_type(block)
             try:
@@ -70,9 +74,7 @@ def infer(desc):
 def without_kernel(desc, kernels):
     """Operators with a half tensor among what they read, for which this build has no such kernel."""
     found = set()
-    blocks = [desc.block(number) for number in range(desc.num_blocks())]
-    for block, at in [(block, at) for block in blocks for at in range(block.op_size())]:
-        op = block.op(at)
+    for block, op in every_operator(desc):
         if op.type() in ("feed", "fetch", "cast") or op.type() not in kernels:
             continue
         for name in op.input_arg_names():

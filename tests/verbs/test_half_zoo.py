@@ -15,6 +15,7 @@ FLOAT_WEIGHTS = {
         "torch/lstm", "torch/gru", "torch/conv_lstm", "torch/tacotron_encoder", "torch/demucs", "torch/seq2seq_attention",
         "pir/crnn",
     },
+    "searchsorted has no half kernel in 2.3": {"torch/spline_network"},
     "Paddle's own pass has conv2d_transpose always in float32": {"torch/hifigan", "torch/style_gan", "torch/demucs"},
 }  # fmt: skip
 QUICK = ("torch/mlp", "pir/LeNet")
