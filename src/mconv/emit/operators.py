@@ -41,18 +41,21 @@ def concat_op(b: Builder, values: Sequence[Value], axis: int, shape: Sequence[D.
     # a pass of every release (seqpool_cvm_concat_fuse_pass) crashes where the first operand is a parameter
     first = b.op("assign", X=values[0]) if values[0].is_const else values[0]
     kind = values[0].dtype
-    # behind a first column alone, oneDNN in 2.3 lays the result out by columns, which nothing behind it knows; it leaves
-    # float64 alone
-    column = kind is DType.FP32 and axis == 1 and len(shape) == 2 and _is_column(first)
-    if column and b.target.name == "2.3":
+    # behind a first operand of size 1 there, oneDNN in 2.3 lays the result out by columns, which nothing behind it knows;
+    # it leaves float64 alone
+    if b.target.name == "2.3" and kind is DType.FP32 and _lies_otherwise(first, axis, len(shape)):
         wide = [b.cast(v, DType.FP64) for v in (first, *values[1:])]
         return b.cast(b.op("concat", X=wide, axis=axis, result=(DType.FP64, tuple(shape))), kind)
     return b.op("concat", X=[first, *values[1:]], axis=axis, result=(kind, tuple(shape)))
 
 
-def _is_column(x: Value) -> bool:
-    """Whether a matrix has one column, as far as that is known."""
-    return x.shape is None or not isinstance(x.shape[1], int) or x.shape[1] == 1
+def _lies_otherwise(x: Value, axis: int, rank: int) -> bool:
+    """Whether *x* may be of size 1 along *axis*, so that its elements lie in more ways than one: not along the first
+    dimension, and of three along the last alone, where the one before may be 1, too."""
+    if rank == 3 and axis != 2:
+        return False
+    looked_at = (axis, 1) if rank == 3 else (axis,)
+    return axis > 0 and (x.shape is None or all(not isinstance(x.shape[i], int) or x.shape[i] == 1 for i in looked_at))
 
 
 def slice_op(

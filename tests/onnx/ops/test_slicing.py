@@ -10,6 +10,7 @@ from onnx import helper
 
 from tests.onnx.checks import (
     CURRENT,
+    ONEDNN,
     PADDLE_23,
     Runtime,
     check_model,
@@ -186,7 +187,7 @@ def test_pad_mode_unknown() -> None:
     check_refused(CURRENT, "Pad", [rand(2, 3), vec(1, 0, 0, 2)], const=[1], mode="mirror", match="mirror")
 
 
-@everywhere
+@in_runtimes(*ONEDNN)
 @pytest.mark.parametrize("const", [[1], []], ids=["constant", "input"])
 def test_center_crop_pad(runtime: Runtime, const: list) -> None:
     sets = [[rand(5, 8), vec(8, 5)], [rand(10, 3), vec(8, 5)]]
@@ -196,6 +197,16 @@ def test_center_crop_pad(runtime: Runtime, const: list) -> None:
 @in_runtimes(
     CURRENT, PADDLE_23, Runtime("2.3", "paddle-2.3.2", onednn=True), Runtime("2.6", "paddle-2.6.2", onednn=True)
 )
+def test_joined_behind_a_size_of_1_with_onednn(runtime: Runtime) -> None:
+    """2.3's oneDNN takes the first operand to lie otherwise than it does."""
+    for shape in ((2, 3), (2, 1, 4), (2, 3, 4), (2, 3, 4, 5), (2, 1, 4, 5), (2, 3, 1, 6, 2)):
+        for axis in range(1, len(shape)):
+            first = rand(*(1 if i == axis else d for i, d in enumerate(shape)))
+            check_op(runtime, "Concat", [first, rand(*shape, seed=1), first], axis=axis)
+            check_op(runtime, "Concat", [first, rand(*shape, seed=1)], [rand(*shape), rand(*shape)], axis=axis)
+
+
+@everywhere
 def test_columns_joined_with_others(runtime: Runtime) -> None:
     """Behind a first column alone, oneDNN in 2.3 lays the result out by columns."""
     nodes = [
