@@ -103,6 +103,7 @@ def mconv(site: str, cache: Path, *arguments: str, **more: str) -> subprocess.Co
     )
 
 
+@pytest.mark.long
 def test_a_folder_of_the_hub(site: tuple[str, list[str]], tmp_path: Path) -> None:
     """From the address to a Paddle model; the second time nothing but the commit is asked for."""
     address, asked = site

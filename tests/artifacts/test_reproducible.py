@@ -63,6 +63,7 @@ def commands(folder: Path) -> dict[str, list[str]]:
     "name",
     ["to-serving", "downgrade", "onnx2paddle", "to-static", pytest.param("torch2paddle", marks=pytest.mark.slow)],
 )
+@pytest.mark.long
 def test_the_same_bytes_in_every_process(name: str, tmp_path: Path) -> None:
     for package in {"to-static": ["paddle"], "torch2paddle": ["torch", "onnxscript"]}.get(name, []):
         pytest.importorskip(package)

@@ -44,6 +44,7 @@ def test_a_service(every: int, limits: list[str], code: int, said: str, tmp_path
     assert ("<failure" in (tmp_path / "j.xml").read_text()) is bool(code)
 
 
+@pytest.mark.long
 def test_models_with_all_files(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     linear(tmp_path / "x.onnx")

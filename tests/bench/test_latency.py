@@ -119,6 +119,7 @@ def test_all_runs_are_done_in_turns(loops: int, rounds: int, turns: list[int]) -
 
 
 @pytest.mark.runtime
+@pytest.mark.long
 def test_the_managed_paddle_is_measured_with_and_without_onednn_and_its_passes(model: Path) -> None:
     found = api.bench_models(
         [model / "paddle"], runtimes=["paddle-2.3.2", "paddle-2.6.2"], engines=[], loops=4, rounds=2, warmup=1

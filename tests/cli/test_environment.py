@@ -52,6 +52,7 @@ def test_runtime_path(mconv: Run) -> None:
     assert json.loads(mconv("runtime", "path", "2.6.2", "--json").stdout)["python"] == str(python)
 
 
+@pytest.mark.long
 def test_doctor(mconv: Run, tmp_path: Path) -> None:
     found = json.loads(mconv("doctor", "--json", MCONV_CACHE=str(tmp_path / "cache")).stdout)
     commands = {c["command"]: c for c in found["commands"]}
@@ -95,6 +96,7 @@ def test_doctor_knows_every_command() -> None:
     assert set(NEEDS) == all_of_them - {"doctor", "runtime", "report-bug"}
 
 
+@pytest.mark.long
 def test_doctor_tells_a_broken_package_when_it_tries(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "x2paddle").mkdir()
     (tmp_path / "x2paddle" / "__init__.py").write_text("raise ImportError('libbroken.so')")

@@ -283,6 +283,7 @@ def whole(out: Path) -> bool:
     return len(list(server.iterdir())) == 5 and len(list(client.iterdir())) == 2
 
 
+@pytest.mark.long
 def test_killed_at_any_moment_leaves_all_or_nothing(tmp_path: Path) -> None:
     model = big_model(tmp_path / "m")
     command = [sys.executable, "-m", "mconv", "to-serving", str(model), "-q"]

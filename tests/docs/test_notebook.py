@@ -23,6 +23,7 @@ def shown(notebook: Any) -> list[list[str]]:
 
 
 @pytest.mark.runtime
+@pytest.mark.long
 def test_the_notebook_runs_and_shows_the_same(tmp_path: Path) -> None:
     nbclient, nbformat = pytest.importorskip("nbclient"), pytest.importorskip("nbformat")
     pytest.importorskip("ipykernel")

@@ -57,6 +57,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Any, Any]:
 
 
 @pytest.mark.runtime
+@pytest.mark.long
 def test_three_commands_to_an_answer(folder: tuple[Path, Any, Any], tmp_path: Path) -> None:
     require("paddle-2.3.2")
     import torch

@@ -40,6 +40,7 @@ def test_thousands(name: str) -> None:
     run(name, "--count", str(SLOWER.get(name, SLOW)), "--seed", "1", timeout=7200)
 
 
+@pytest.mark.long
 def test_what_was_found_before() -> None:
     kept = [json.loads(path.read_text()) for path in CORPUS.glob("*/*/case.json")]
     assert len(kept) > 20 and all(0 <= case["exit"] <= 15 for case in kept)

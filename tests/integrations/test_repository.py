@@ -101,6 +101,7 @@ def test_the_repository_is_said_once(tmp_path: Path, monkeypatch: pytest.MonkeyP
         repository.move("acme")
 
 
+@pytest.mark.long
 def test_packages_hold_what_is_needed(tmp_path: Path) -> None:
     """The wheel has every file that the package reads, the source package all that its tests and documents need."""
     tool("python", "-m", "build", "--outdir", str(tmp_path), str(ROOT))

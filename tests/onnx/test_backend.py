@@ -27,6 +27,7 @@ def _suite() -> unittest.TestSuite:
 
 
 @pytest.mark.runtime
+@pytest.mark.long
 def test_onnx_own_runner_passes_a_sample() -> None:
     result = unittest.TestResult()
     _suite().run(result)

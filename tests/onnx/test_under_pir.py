@@ -30,6 +30,7 @@ def enlarging(path: Path) -> Path:
     return path
 
 
+@pytest.mark.long
 def test_converted_models_under_pir(tmp_path: Path) -> None:
     import onnxruntime
 

@@ -151,6 +151,7 @@ def test_unknown_element_types_are_refused() -> None:
         legalize(built, "2.3")
 
 
+@pytest.mark.long
 def test_big_constants_become_parameters() -> None:
     count = MESSAGE_LIMIT // 4 + 1024
     values = np.arange(count, dtype=np.float32)

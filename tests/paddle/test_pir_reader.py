@@ -156,6 +156,7 @@ def test_nested_beyond_reason() -> None:
         reader.parse(json.dumps(document).encode())
 
 
+@pytest.mark.long
 def test_any_change_is_read_or_refused() -> None:
     """Whatever is put in place of whatever: an error that names the place, or a program."""
     rng = random.Random(5)

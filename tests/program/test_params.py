@@ -387,6 +387,7 @@ print(round(peak_megabytes()))
 
 
 @pytest.mark.parametrize("copied", [False, pytest.param(True, marks=pytest.mark.slow)])
+@pytest.mark.long
 def test_two_gigabytes(tmp_path: Path, copied: bool) -> None:
     """Listing, mapping, streaming and copying 2 GB take less than 200 MB of memory."""
     target = str(tmp_path / "copy") if copied else ""

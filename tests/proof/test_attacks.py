@@ -118,6 +118,7 @@ SLOW = """
 """
 
 
+@pytest.mark.long
 def test_a_request_that_takes_too_long_is_answered_and_one_that_hangs_ends_the_service(tmp_path: Path) -> None:
     result = api.to_serving(case("2.3.2-mlp").model, out=tmp_path, pipeline={})
     (name,) = (v.alias for v in result.fetches)

@@ -152,6 +152,7 @@ def test_broken_binary_tensors_are_refused(url: str) -> None:
     assert post(url, body, length)[0] == 200
 
 
+@pytest.mark.long
 def test_a_picture_as_it_is(tmp_path: Path) -> None:
     """Its own bytes, without base64, as Triton takes them; the answer's texts as binary tensors, too."""
     require("http")

@@ -85,6 +85,7 @@ def _refuse(text: str = "no", **attributes: Any) -> None:
     raise error
 
 
+@pytest.mark.long
 def test_what_takes_nothing_says_how_much_was_tried() -> None:
     tried: list[Any] = []
 

@@ -347,6 +347,7 @@ def test_a_process_that_dies_is_noticed_and_replaced(texts: Any, victims: str) -
         np.testing.assert_allclose(ask([text])["outputs"][0]["data"], want, atol=1e-5)
 
 
+@pytest.mark.long
 def test_a_request_that_ends_processes_is_not_asked_for_again_and_again(tmp_path: Path) -> None:
     service = scaffold(tmp_path, "bert", concurrency=1)
     inputs = service / "models" / "model" / "1" / "text_input.py"
@@ -382,6 +383,7 @@ def test_streams_over_grpc(texts: Any) -> None:
         grpc_ask(ask.grpc, service + "Nothing")
 
 
+@pytest.mark.long
 def test_what_was_accepted_is_answered_when_the_server_is_told_to_end(tmp_path: Path) -> None:
     service = scaffold(tmp_path, "bert", concurrency=1)
     model = service / "models" / "model" / "1" / "model.py"

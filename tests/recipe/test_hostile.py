@@ -56,6 +56,7 @@ def test_bad_settings(text: str, write: Write) -> None:
     assert parse_value("[1, {a: 1e-4}]", "x") == [1, {"a": 1e-4}]
 
 
+@pytest.mark.long
 def test_options_of_a_service_are_of_their_types(write: Write, mconv: Run) -> None:
     for option, value, said in (
         ("name", None, "a text"), ("workers", "two", "a whole number"), ("workers", True, "a whole number"),

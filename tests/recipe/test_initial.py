@@ -21,6 +21,7 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.runtime
+@pytest.mark.long
 def test_an_onnx_file(tmp_path: Path, mconv: Run) -> None:
     mlp(tmp_path / "net.onnx")
     done = mconv("init", "net.onnx")

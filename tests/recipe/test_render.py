@@ -48,6 +48,7 @@ def three_ways(tmp_path: Path) -> list[dict[str, Any]]:
 
 @pytest.mark.runtime
 @pytest.mark.parametrize("way", [0, 1], ids=["in the conversion", "in verify"])
+@pytest.mark.long
 def test_out_of_tolerance_fails_and_says_which_output_and_by_how_much(
     way: int, wrong: Path, write: Write, tmp_path: Path, mconv: Run
 ) -> None:

@@ -73,6 +73,7 @@ def test_install_once_then_leave_alone(shelf: Path) -> None:
     assert lines == ["tiny is already installed"]
 
 
+@pytest.mark.long
 def test_a_failed_step_is_resumed_and_the_finished_one_not_repeated(shelf: Path) -> None:
     tiny = recipe(shelf, "tiny_a", "tiny_b", imports=("tiny_a", "tiny_b"))
     with pytest.raises(
@@ -89,6 +90,7 @@ def test_a_failed_step_is_resumed_and_the_finished_one_not_repeated(shelf: Path)
     assert "--ignore-installed" not in log()  # pip had ended by itself
 
 
+@pytest.mark.long
 def test_an_installation_killed_in_the_middle_is_finished(shelf: Path, tmp_path: Path) -> None:
     tiny = recipe(shelf, "tiny_a")
     script = textwrap.dedent(
@@ -114,6 +116,7 @@ def test_an_installation_killed_in_the_middle_is_finished(shelf: Path, tmp_path:
     assert "--ignore-installed" in log()
 
 
+@pytest.mark.long
 def test_two_installations_at_once(shelf: Path, tmp_path: Path) -> None:
     script = textwrap.dedent(
         f"""

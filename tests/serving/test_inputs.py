@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import re
 import socket
 import subprocess
 import sys
@@ -288,7 +289,7 @@ def bomb() -> bytes:
         ("%%%", "no picture: not base64"),
         (base64.b64encode(b"text").decode(), "0 is no picture"),
         (base64.b64encode(PNG[:200]).decode(), "0 is no picture"),
-        (base64.b64encode(bomb()).decode(), "0 is no picture: .*pixels"),
+        (base64.b64encode(bomb()).decode(), "0 is no picture"),
         ("", "0 is no picture"),
     ],
     ids=["no base64", "no picture", "cut", "bomb", "empty"],
@@ -299,6 +300,22 @@ def test_bad_pictures_are_refused(reader: Any, library: str, value: str, message
     with pytest.raises(ValueError, match=message) as raised:
         reader(image(32, 32), image_library=library).read({"0": value})
     assert "Assertion" not in str(raised.value) and ".cpp" not in str(raised.value)
+
+
+@pytest.mark.parametrize("library", ["pillow", "opencv"])
+def test_a_picture_of_too_many_pixels_is_not_decoded(tmp_path: Path, library: str) -> None:
+    pytest.importorskip("cv2" if library == "opencv" else "PIL")
+    service(image(32, 32), image_library=library).write(tmp_path)
+    # OpenCV reads its limit when it is imported, which other tests have done in this process
+    code = "import sys, image_input\nimage_input.Inputs().read({'0': sys.argv[1]})"
+    done = subprocess.run(
+        [sys.executable, "-c", code, base64.b64encode(bomb()).decode()],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert re.search("ValueError: 0 is no picture: .*[0-9] pixels", done.stderr)
 
 
 def test_strips_of_pixels_are_refused(reader: Any) -> None:

@@ -111,6 +111,7 @@ def test_embeddings_and_ranking(runtime: str, search: Search, converted: Path) -
 
 
 @pytest.mark.runtime
+@pytest.mark.long
 def test_over_http(search: Search, converted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     answers: dict[str, Answer] = {}
 

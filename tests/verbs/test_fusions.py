@@ -146,6 +146,7 @@ CASES = [
 
 @pytest.mark.runtime
 @pytest.mark.parametrize(("runtime", "source"), CASES)
+@pytest.mark.long
 def test_a_converted_bert_is_fused_as_much_as_paddles_own(berts: Berts, runtime: str, source: str) -> None:
     # of the program format that converted models have: 3 runs other passes on .json
     wanted = counts(own("paddle-2.6.2" if runtime == "current" else runtime, berts.folder), runtime)

@@ -219,6 +219,7 @@ def test_a_process_of_the_service_that_dies_ends_all_of_it(made: Path) -> None:
         started.gone()
 
 
+@pytest.mark.long
 def test_detached_it_goes_on_and_is_stopped_by_a_command(made: Path) -> None:
     with serving(made, "--detach") as started:
         assert started.process.wait(LIMIT) == 0

@@ -25,6 +25,7 @@ def mine(width=4):
 """
 
 
+@pytest.mark.long
 def test_a_factory_into_a_factory(mconv: Run, tmp_path: Path) -> None:
     (tmp_path / "nets.py").write_text(NETS)
     options = ("--into", "nets.py:mine", "--runtime", "current", "-i", "input:float32[batch,4]")

@@ -121,6 +121,7 @@ def torch_forms(folder: Path) -> tuple[Any, dict[str, str]]:
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.long
 def test_every_form_of_a_pytorch_model(tmp_path: Path) -> None:
     """Against the Paddle model that it became, against each other, and against another one."""
     module, forms = torch_forms(tmp_path)

@@ -161,6 +161,7 @@ PARTS = 8
 
 
 @pytest.mark.parametrize("part", [0, *[pytest.param(k, marks=pytest.mark.slow) for k in range(1, PARTS)]])
+@pytest.mark.long
 def test_onnx_own_tests_go_round(part: int, tmp_path: Path) -> None:
     """Each of ONNX's node tests that converts to Paddle comes back as ONNX, and gives what it expects."""
     wrong = {n: problem for n in sorted(_suite())[part::PARTS] if (problem := _node(n, tmp_path)) is not None}

@@ -34,6 +34,7 @@ def printed(module: Any) -> dict[str, bytes]:
 
 
 @pytest.mark.filterwarnings("ignore")
+@pytest.mark.long
 def test_all_layers_of_torch() -> None:
     """Every layer that can be scripted."""
     looked_at = []
