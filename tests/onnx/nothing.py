@@ -26,7 +26,7 @@ from typing import Any, Optional
 import numpy as np
 
 from mconv.proof.reference import left_open
-from tests.onnx import nothing_chains, suite
+from tests.onnx import nothing_chains, suite, tried
 
 TABLE = Path(__file__).parent / "nothing.json"
 CHAINS = Path(__file__).parent / "nothing_chains.json"
@@ -181,9 +181,6 @@ def outcome(
     model: Any, feeds: dict[str, np.ndarray], worker: Any, target: str, reference: Reference, some_too: bool = False
 ) -> tuple[str, str]:
     """Status and reason of one model; *some_too*: with every other element selected, as well."""
-    from mconv.errors import MconvError
-    from mconv.onnx.convert import convert
-    from mconv.onnx.reader import OnnxModel
     from mconv.program.stored import write_model
     from mconv.runtimes import WorkerError
 
@@ -194,16 +191,10 @@ def outcome(
     wanted = [reference(model, s) for s in sets]
     if any(w is None for w in wanted):
         return "no case", "the source fails"
-    try:
-        made = convert(OnnxModel(model), target)
-    except MconvError as e:
-        return "refused", e.message
-    except Exception as e:  # noqa: BLE001 - a bug of mconv is a result
-        return "bug", f"{type(e).__name__}: {e}"
-    types = {port.name: port.dtype.numpy for port in made.program.feeds}
-    carried = [{n: s[n].reshape(s[n].shape or (1,)).astype(t) for n, t in types.items()} for s in sets]
-    if target != "2.3":
-        carried = [{n: s[n].astype(t) for n, t in types.items()} for s in sets]
+    made = tried.converted(model, target)
+    if isinstance(made, tuple):
+        return made
+    carried = tried.fed(made, sets, target)
     with tempfile.TemporaryDirectory() as scratch:
         paths = write_model(made.program, made.params.items(), scratch)
         for onednn in (None, True):
@@ -215,9 +206,7 @@ def outcome(
                 return "crashed" if e.signal or e.timed_out else "failed", f"onednn={onednn}: {e.message}"
             for which, want_row, got_row in zip(("everything", "nothing", "some"), wanted, got):
                 for info, want, value in zip(model.graph.output, want_row or (), got_row):
-                    if target == "2.3" and want.shape == () and value.shape == (1,):
-                        value = value.reshape(())
-                    problem = suite.agrees(want, value, info.name in made.widened)
+                    problem = suite.agrees(want, tried.handed_out(value, want, target), info.name in made.widened)
                     if problem:
                         return "wrong", f"onednn={onednn}, {which} selected, {info.name}: {problem}"
     return "works", ""

@@ -23,6 +23,8 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from tests.onnx import tried
+
 OPSET = 20
 SIZES = ({"b": 2, "s": 4}, {"b": 3, "s": 6}, {"b": 2, "s": 4})  # of the input sets, the last of zeros
 LARGEST = 1e4  # of a number
@@ -831,9 +833,6 @@ def graph(seed: int, most: int = 8) -> Graph:
 
 def outcome(g: Graph, target: str, worker: Any, onednn: Optional[bool] = None) -> tuple[str, str]:
     """Status ("works", "refused", "failed", "crashed", "wrong", "bug", "no case") and reason."""
-    from mconv.errors import MconvError
-    from mconv.onnx.convert import convert
-    from mconv.onnx.reader import OnnxModel
     from mconv.program.stored import write_model
     from mconv.runtimes import WorkerError
 
@@ -843,16 +842,10 @@ def outcome(g: Graph, target: str, worker: Any, onednn: Optional[bool] = None) -
         wanted = [session.run(None, f) for f in feeds]
     except Exception as e:  # noqa: BLE001 - ONNX Runtime's own failure: nothing is known of what should come out
         return "no case", str(e)
-    try:
-        made = convert(OnnxModel(model), target)
-    except MconvError as e:
-        return "refused", e.message
-    except Exception as e:  # noqa: BLE001 - a bug of mconv is a result
-        return "bug", f"{type(e).__name__}: {e}"
-    types = {port.name: port.dtype.numpy for port in made.program.feeds}
-    carried = [{n: f[n].astype(t) for n, t in types.items()} for f in feeds]
-    if target == "2.3":
-        carried = [{n: a.reshape(a.shape or (1,)) for n, a in f.items()} for f in carried]
+    made = tried.converted(model, target)
+    if isinstance(made, tuple):
+        return made
+    carried = tried.fed(made, feeds, target)
     with tempfile.TemporaryDirectory() as scratch:
         paths = write_model(made.program, made.params.items(), Path(scratch))
         try:
@@ -861,8 +854,7 @@ def outcome(g: Graph, target: str, worker: Any, onednn: Optional[bool] = None) -
             return "crashed" if e.signal or e.timed_out else "failed", e.message
     for i, (want_row, got_row) in enumerate(zip(wanted, got)):
         for info, want, value in zip(model.graph.output, want_row, got_row):
-            if target == "2.3" and want.shape == () and value.shape == (1,):
-                value = value.reshape(())
+            value = tried.handed_out(value, want, target)
             if target == "2.3" and not want.size and not value.size and want.ndim == value.ndim:
                 value = value.reshape(want.shape)  # 2.3 hands it out with a 0 for every open size
             problem = differs(want, value, info.name in made.widened)

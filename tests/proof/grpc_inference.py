@@ -78,28 +78,27 @@ def _channel(address: str) -> Iterator[Any]:
             raise Refused(f"{error.code().name}: {error.details()}") from None
 
 
+def _method(kind: Any, name: str, answer: str) -> Any:
+    made = _messages()
+    return kind(
+        f"/inference.GRPCInferenceService/{name}",
+        request_serializer=made["Request"].SerializeToString,
+        response_deserializer=made[answer].FromString,
+    )
+
+
 def grpc_outputs(address: str, model: str, name: str, values: Sequence[bytes]) -> dict[str, bytes]:
     """The same, of any type: their bytes."""
-    made = _messages()
     with _channel(address) as channel:
-        call = channel.unary_unary(
-            "/inference.GRPCInferenceService/ModelInfer",
-            request_serializer=made["Request"].SerializeToString,
-            response_deserializer=made["Response"].FromString,
-        )
+        call = _method(channel.unary_unary, "ModelInfer", "Response")
         answer = call(_request(model, name, values), timeout=300)
     return {output.name: raw for output, raw in zip(answer.outputs, answer.raw_output_contents)}
 
 
 def grpc_stream(address: str, model: str, name: str, each: Sequence[bytes]) -> list[Union[dict[str, bytes], str]]:
     """The answers of one stream to several requests, of a value each: the bytes of the outputs, or an error."""
-    made = _messages()
     with _channel(address) as channel:
-        call = channel.stream_stream(
-            "/inference.GRPCInferenceService/ModelStreamInfer",
-            request_serializer=made["Request"].SerializeToString,
-            response_deserializer=made["Item"].FromString,
-        )
+        call = _method(channel.stream_stream, "ModelStreamInfer", "Item")
         answers = list(call(iter([_request(model, name, [value]) for value in each]), timeout=300))
     return [
         item.error or {o.name: raw for o, raw in zip(item.answer.outputs, item.answer.raw_output_contents)}
