@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Callable
+
+import numpy as np
 import pytest
 
 from mconv.paddle import loadable
 from mconv.paddle.legalize import legalize
+from mconv.passes.cut import cut
 from mconv.program.dtypes import AttrType, DType
 from mconv.program.program import Op, Program
+from mconv.program.stored import write_model
+from mconv.runtimes import Worker
 from tests.paddle.test_legalize import program
 
 AXIS = [("axis", AttrType.INT, -1)]
@@ -46,6 +53,25 @@ def test_the_larger_operand_is_the_first(kind: str, small: tuple, wrong: bool) -
         assert (last.input("X") != ["s"]) is wrong and last.input("Y") == ["x"]
     else:
         assert last.input("X") == (["x"] if wrong else ["s"])
+
+
+@pytest.mark.runtime
+@pytest.mark.parametrize("onednn", [False, True])
+@pytest.mark.parametrize("kind", ["elementwise_add", "elementwise_mul", "elementwise_sub"])
+def test_both_operands_repeat_sizes(kind: str, onednn: bool, workers: Callable[[str], Worker], tmp_path: Path) -> None:
+    """The first one has more dimensions, and a size that the second one has more of: 2.3's oneDNN mixes up the elements."""
+    join = Op.make(kind, {"X": ["x"], "Y": ["s"]}, {"Out": ["y"]}, AXIS)
+    wide = (DType.FP32, (-1, 6, 8, 7))
+    built = program(join, version=2006002, x=(DType.FP32, (-1, 1, 8, 1)), s=(DType.FP32, (6, 1, 7)), y=wide)
+    built = cut(built, inputs=["x", "s"], outputs=["y"])
+    legalize(built, "2.3")
+    assert "expand_v2" in {op.type for _, op in built.ops()}
+    rng = np.random.default_rng(3)
+    feeds = [{"x": rng.random((n, 1, 8, 1), np.float32), "s": rng.random((6, 1, 7), np.float32)} for n in (2, 3)]
+    paths = write_model(built, [], tmp_path)
+    for fed, (got,) in zip(feeds, workers("paddle-2.3.2").run(*paths, feeds, onednn=onednn).outputs):
+        want = {"add": np.add, "mul": np.multiply, "sub": np.subtract}[kind.rpartition("_")[2]](fed["x"], fed["s"])
+        np.testing.assert_allclose(got, want, atol=1e-6)
 
 
 @pytest.mark.parametrize("infinite", [False, True])

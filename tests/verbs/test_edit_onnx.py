@@ -224,6 +224,14 @@ def test_what_an_older_opset_says_in_parts(
     assert opset >= since or kind == "Split" or kind not in {n.op_type for n in made.graph.node}
 
 
+def test_gelu_has_no_older_form_before_erf(tmp_path: Path) -> None:
+    nodes = [helper.make_node("Gelu", ["x"], ["out"])]
+    path = save(tmp_path / "m.onnx", nodes, [floats("x", "batch", 4)], [floats("out", "batch", 4)], opset=20)
+    passed(api.edit(path, tmp_path / "nine.onnx", opset=9))
+    with pytest.raises(UnsupportedError, match="--opset 8"):
+        api.edit(path, tmp_path / "eight.onnx", opset=8)
+
+
 def test_halves_are_normalised_as_they_were(tmp_path: Path) -> None:
     """In float32, as stash_type says."""
     half = TensorProto.FLOAT16

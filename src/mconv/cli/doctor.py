@@ -32,7 +32,7 @@ def command(
     rows = [
         [
             s.name,
-            "installed" if s.installed else (s.problem or "").removeprefix("is "),
+            s.state,
             found.interpreters[s.name] or "no Python of its version found",
         ]
         for s in found.runtimes

@@ -40,7 +40,7 @@ def list_() -> Any:
     rows = [
         [
             s.name,
-            "installed" if s.installed else (s.problem or "").removeprefix("is "),
+            s.state,
             s.python or "",
             f"{s.size_gb:.1f} GB",
             s.summary,

@@ -44,7 +44,7 @@ def _broadcast(b: Builder, x: Value, y: Value, op: str) -> tuple[Value, Value, O
 # oneDNN takes 8-bit integers for quantised numbers, which saturate where integers wrap around
 _SATURATES = frozenset({"elementwise_add", "elementwise_sub", "elementwise_mul", "elementwise_div"})
 
-_LAID_OUT_AS_FIRST = frozenset({"elementwise_add", "elementwise_sub", "elementwise_mul"})
+LAID_OUT_AS_FIRST = frozenset({"elementwise_add", "elementwise_sub", "elementwise_mul"})
 
 
 def binary(b: Builder, op: str, x: Value, y: Value, *, dtype: Optional[DType] = None) -> Value:
@@ -73,7 +73,7 @@ def binary(b: Builder, op: str, x: Value, y: Value, *, dtype: Optional[DType] = 
         if _is_repeated(b, y, shape):
             # where both are repeated, oneDNN mixes up the elements: in 2.3 itself, in 2.6 and 3 for a product that reads them
             x = _repeated(b, op, x, y)
-        elif b.target.version < 2_006_000 and op in _LAID_OUT_AS_FIRST:
+        elif b.target.version < 2_006_000 and op in LAID_OUT_AS_FIRST:
             # 2.3's oneDNN lays the result out as it takes the first operand to lie, of which sizes of 1 tell nothing
             x, y = (y, x) if op in COMMUTES else (_repeated(b, op, x, y), y)
     return b.op(op, X=x, Y=y, result=(dtype or x.dtype, shape), **axis_attribute(b, op))

@@ -111,6 +111,8 @@ def _gelu(p: _Parts) -> bool:
     if p.attribute("approximate", b"none") == b"tanh":
         cube = p.op("Mul", p.op("Pow", x, p.full(3.0, kind)), p.full(0.044715, kind))
         bent = p.op("Tanh", p.op("Mul", p.op("Add", x, cube), p.full(math.sqrt(2 / math.pi), kind)))
+    elif p.version < 9:  # which has no Erf
+        return False
     else:
         bent = p.op("Erf", p.op("Div", x, p.full(math.sqrt(2), kind)))
     p.op("Mul", p.op("Mul", x, p.op("Add", bent, p.full(1.0, kind))), p.full(0.5, kind), last=True)

@@ -9,6 +9,7 @@ import math
 from collections.abc import Mapping
 from typing import Callable, Optional
 
+from mconv.emit.elementwise import LAID_OUT_AS_FIRST
 from mconv.program.dtypes import DType
 from mconv.program.program import Block, Op, Program
 from mconv.program.targets import Target
@@ -42,14 +43,15 @@ class Changed:
 
         The Paddle that runs without oneDNN has it right: such an operator is no reason not to load a program.
         """
-        if op.type not in ("elementwise_add", "elementwise_mul", "elementwise_sub") or op.attr("axis", -1) != -1:
+        if op.type not in LAID_OUT_AS_FIRST or op.attr("axis", -1) != -1:
             return False
         x, y = ((self.program.find_var(n, block) for n in op.input(k)) for k in ("X", "Y"))
         shapes = [v.shape for v in (*x, *y) if v is not None and v.dtype in (DType.FP32, DType.FP16)]
         if not self.target.version or len(shapes) != 2 or shapes[0] is None or shapes[1] is None:
             return False
-        first, second = ((1,) * (len(shapes[1]) - len(shapes[0])) + tuple(shapes[0]), shapes[1])
-        return len(first) == len(second) and any(a == 1 != b for a, b in zip(first, second))
+        rank = max(map(len, shapes))
+        first, second = ((1,) * (rank - len(shape)) + tuple(shape) for shape in shapes)
+        return any(a == 1 != b for a, b in zip(first, second))
 
     def rank(self, name: str, block: Block) -> Optional[int]:
         var = self.program.find_var(name, block)

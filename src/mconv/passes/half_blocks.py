@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 
+from mconv.passes.cut import reads
 from mconv.program.params import TensorSource
 from mconv.program.program import Block, Op, Program
 
@@ -69,9 +70,8 @@ def name_weights(program: Program, second: Collection[str]) -> None:
     for _, op in program.ops():
         if not op.blocks:
             continue
-        read = {n for block in below(program, op) for o in block.ops for n in o.input_names}
         parameter = "X" if op.type == "while" else "Input"
         known = op.input(parameter)
-        new = sorted(read & set(second) - set(known))
+        new = sorted(reads(program, op) & set(second) - set(known))
         if new:
             op.set_input(parameter, [*known, *new])

@@ -205,6 +205,11 @@ class RuntimeStatus:
     python: Optional[str]
     size_gb: float
 
+    @property
+    def state(self) -> str:
+        """As tables say it."""
+        return "installed" if self.installed else (self.problem or "").removeprefix("is ")
+
 
 def statuses() -> list[RuntimeStatus]:
     """The state of every runtime that mconv knows; nothing is started."""

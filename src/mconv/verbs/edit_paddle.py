@@ -131,7 +131,8 @@ def edit(source: Source, chosen: Edit) -> Edited:
     params.update(fixed)
     sizes = {name: size for name, size in sizes.items() if name.rpartition(".")[0] not in fixed}
     program = _cut(program, chosen, own)
-    same = [n for n in independent(program) if fixed and n not in independent(source.program)]
+    before = set(independent(source.program)) if fixed else set()
+    same = [n for n in independent(program) if n not in before] if fixed else []
     if same:  # Paddle's own folding takes the output away, and then cannot load what is left
         raise UsageError(
             f"--const {', '.join(values)}: the output {same[0]!r} is the same in every run then",
