@@ -1,0 +1,46 @@
+"""Which processes of Triton's start.py of a service takes for ended, and what it has loaded anew for them."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import pytest
+
+from mconv.serving.scaffold import options_from, plan
+from tests.serving.generated import X, load, model
+
+ALIVE, GONE, NOT_SAID = (False, "model"), (True, ""), (False, "")
+
+
+@pytest.mark.parametrize(
+    ("looks", "loaded"),
+    [
+        ([ALIVE, GONE, GONE], ["model"]),
+        ([ALIVE, NOT_SAID, GONE, GONE], ["model"]),  # it ended while /proc was read
+        ([NOT_SAID, GONE, GONE], ["first", "second"]),
+        ([ALIVE, GONE, None], []),  # Triton itself has ended it
+        ([ALIVE, GONE, GONE, None, ALIVE, GONE, GONE], ["model", "model"]),  # another one, of the same number
+    ],
+    ids=["ended", "read while it ended", "never seen alive", "taken note of", "number given again"],
+)
+def test_what_has_ended_is_loaded_anew(
+    looks: list[Any], loaded: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    planned = plan(*model(X, outputs={"y": (-1, 2)}), options_from({"server": "triton"}))
+    monkeypatch.setitem(sys.modules, "front", ModuleType("front"))  # which takes packages of the runtime
+    start = load(planned, tmp_path, "start.py", monkeypatch)
+    for name in ("first", "second"):
+        (tmp_path / "loaded" / name).mkdir(parents=True)
+    monkeypatch.setattr(start, "MODELS", str(tmp_path / "loaded"))
+    server = start.Server.__new__(start.Server)
+    server.process, server.front = SimpleNamespace(pid=1), SimpleNamespace(losses=SimpleNamespace(count=0))
+    server.known, server.ended, server.left, server.asked, server.ready = {}, {}, {}, [], True
+    names: list[str] = []
+    monkeypatch.setattr(start, "load", lambda name, fresh=False: names.append(name) or True)
+    for look in looks:
+        monkeypatch.setattr(start, "stubs", lambda _, look=look: {} if look is None else {7: look})
+        server.look()
+    assert names == loaded
