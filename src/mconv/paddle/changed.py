@@ -46,8 +46,9 @@ class Changed:
         if op.type not in LAID_OUT_AS_FIRST or op.attr("axis", -1) != -1:
             return False
         x, y = ((self.program.find_var(n, block) for n in op.input(k)) for k in ("X", "Y"))
-        shapes = [v.shape for v in (*x, *y) if v is not None and v.dtype in (DType.FP32, DType.FP16)]
-        if not self.target.version or len(shapes) != 2 or shapes[0] is None or shapes[1] is None:
+        found = [v.shape for v in (*x, *y) if v is not None and v.dtype in (DType.FP32, DType.FP16)]
+        shapes = [shape for shape in found if shape is not None]
+        if not self.target.version or len(shapes) != 2:
             return False
         rank = max(map(len, shapes))
         first, second = ((1,) * (rank - len(shape)) + tuple(shape) for shape in shapes)
