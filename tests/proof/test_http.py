@@ -190,9 +190,8 @@ def started(folder: Path) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
     where = require("http")
     (port,) = free_ports(1)
     env = where.environ(SERVICE_HOST="127.0.0.1", SERVICE_HTTP_PORT=str(port), OMP_NUM_THREADS="1")
-    process = subprocess.Popen(
-        [str(where.python), "service.py"], cwd=folder / "service", env=env, stderr=subprocess.DEVNULL
-    )
+    with open(folder / "errors.log", "w") as errors:
+        process = subprocess.Popen([str(where.python), "service.py"], cwd=folder / "service", env=env, stderr=errors)
     try:
         deadline = time.monotonic() + 120
         while True:

@@ -11,7 +11,7 @@ from mconv.serving.rendering import literal, render
 from mconv.serving.servers.interface import Model
 from mconv.serving.service_options import ServiceOptions
 
-BATCHING, REQUEST_DATA = "batching.py", "request_data.py"
+BATCHING, REQUEST_DATA, RESTARTS = "batching.py", "request_data.py", "restarts.py"
 # where the service is in its container, as in the article
 HOME = "/home/model-server/service"
 # what requests hold
