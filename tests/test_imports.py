@@ -26,6 +26,7 @@ FOR_ALL = {
     "service_packages",
     "version",
     "warned",
+    "yaml_text",
 }
 GROUND = {"program"}
 MIDDLE = GROUND | {"emit", "passes", "artifacts"}
@@ -44,6 +45,8 @@ ALLOWED: dict[str, set[str]] = {
     # models on the Hugging Face hub
     "hub": set(),
     "warned": set(),
+    # YAML that somebody else wrote
+    "yaml_text": set(),
     "program": set(),
     # what is written: staged output, hashes, provenance
     "artifacts": GROUND,

@@ -100,6 +100,7 @@ def test_what_a_service_does_not_do_is_said(tmp_path: Path) -> None:
         ) + "PreProcess: {transform_ops: [*a8]}",
         "PreProcess: {transform_ops: [0x" + "F" * 6000 + "]}", "PreProcess: {transform_ops: [{CropImage: {size: .nan}}]}",
         {"PreProcess": {"transform_ops": []}, "PostProcess": [1]}, "\x00", "a: &a [*a, *a]\nPreProcess: {transform_ops: *a}",
+        "PreProcess: {transform_ops: [{CropImage: {size: true}}]}", "PreProcess: {transform_ops: [{x: !!bool q}]}",
     ],
 )  # fmt: skip
 def test_damaged(content: Any, tmp_path: Path) -> None:

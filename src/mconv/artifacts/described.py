@@ -12,6 +12,7 @@ from typing import Any, Optional, Protocol, Union
 
 from mconv.program.copying import copy_file, read_small
 from mconv.program.files import ModelFiles
+from mconv.yaml_text import parsed
 
 NAME = "inference.yml"
 STEM = "inference"  # PaddleX looks for a model of that name only
@@ -66,12 +67,12 @@ def _adjusted(path: Path, shapes: Mapping[str, _Shape], renamed: Mapping[str, st
     import yaml
 
     try:
-        content = yaml.safe_load(data.decode("utf-8"))
+        content = parsed(data.decode("utf-8"))
         backends = content["Hpi"]["backend_configs"]
         changed = [_fit(backends.get(backend), field, shapes, renamed) for backend, field in _RANGES]
         if changed[0] or set(backends.get(_VALUES[0], {}).get(_VALUES[1], shapes)) != set(shapes):
             changed.append(backends.get(_VALUES[0], {}).pop(_VALUES[1], None) is not None)  # of other shapes, or inputs
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError, TypeError, KeyError, AttributeError):
+    except (ValueError, RecursionError, TypeError, KeyError, AttributeError):
         return None
     return yaml.safe_dump(content, allow_unicode=True, sort_keys=False, width=1 << 20) if any(changed) else None
 

@@ -16,6 +16,7 @@ from typing import Any, Callable, Optional, Union
 
 from mconv.errors import CorruptModelError, NotAModelError, UsageError
 from mconv.program.copying import read_small
+from mconv.yaml_text import NotYaml, parsed
 
 BASE = "torch-nn"
 FOLDER = Path(__file__).parent / "rule_sets"
@@ -148,21 +149,15 @@ def _find(name: str, beside: Path) -> Path:
 
 
 def _read(path: Path) -> Any:
-    import yaml
-
     try:
         raw = read_small(path, _LIMIT, "is more than any set of rules has")
     except (NotAModelError, CorruptModelError) as e:
         raise UsageError(e.message, e.hint) from None
     try:
-        return yaml.safe_load(raw)
-    except yaml.MarkedYAMLError as e:
-        line = f", line {e.problem_mark.line + 1}" if e.problem_mark is not None else ""
-        raise UsageError(
-            f"{path}{line}: no YAML ({e.problem or e.context})", "docs/transplant.md has examples"
-        ) from None
-    except (yaml.YAMLError, UnicodeDecodeError, ValueError, RecursionError) as e:
-        raise UsageError(f"{path}: no YAML ({(str(e).splitlines() or ['?'])[0][:200]})") from None
+        return parsed(raw)
+    except NotYaml as e:
+        line = "" if e.line is None else f", line {e.line}"
+        raise UsageError(f"{path}{line}: no YAML ({e})", "docs/transplant.md has examples") from None
 
 
 class _Reader:

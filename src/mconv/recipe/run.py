@@ -22,6 +22,7 @@ from mconv.recipe.load import Recipe
 from mconv.recipe.plan import Found, plan, rules_of, wrong_step
 from mconv.recipe.results import CACHED, DONE, FAILED, SKIPPED, Event, Notify, RecipeResult, StepResult
 from mconv.recipe.step import Step, call, ingredients
+from mconv.yaml_text import NotYaml, parsed
 
 SOURCE = "source"
 _FILES = ("tokenizer", "labels")  # options of a service that name files
@@ -257,12 +258,10 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 def extended(rules: Path) -> list[Path]:
     """A file of rules and the files that it extends; what is wrong in one is told by who reads the rules."""
-    import yaml
-
     found = [rules]
     for path in found:
-        with contextlib.suppress(MconvError, ValueError, RecursionError, yaml.YAMLError):
-            held = yaml.safe_load(read_small(path, _RULES, "is more than any set of rules has"))
+        with contextlib.suppress(MconvError, NotYaml):
+            held = parsed(read_small(path, _RULES, "is more than any set of rules has"))
             names = held.get("extends", []) if isinstance(held, dict) else []
             for name in [names] if isinstance(names, str) else names if isinstance(names, list) else []:
                 beside = path.parent / str(name)

@@ -17,6 +17,7 @@ from mconv.artifacts.described import NAME
 from mconv.errors import CorruptModelError
 from mconv.printable import printable
 from mconv.serving.sidecars import read_text
+from mconv.yaml_text import NotYaml, parsed
 
 # what each operator does to the shape of an array, or to labels that only training has: nothing of a service's
 _NOTHING = re.compile(r"ToCHWImage|KeepKeys|Permute|\w*LabelEncode")
@@ -146,14 +147,11 @@ def read(path: Path) -> Optional[PaddleX]:
     Raises:
         CorruptModelError: it is no YAML, or has other things where operators belong.
     """
-    import yaml
-
+    text = read_text(path)
     try:
-        content = yaml.safe_load(read_text(path))
-    except (yaml.YAMLError, ValueError, RecursionError) as e:
-        where = getattr(e, "problem_mark", None)
-        line = "" if where is None else f" (line {where.line + 1})"
-        raise CorruptModelError(f"{path}: no YAML{line}") from None
+        content = parsed(text)
+    except NotYaml as e:
+        raise CorruptModelError(f"{path}: no YAML" + ("" if e.line is None else f" (line {e.line})")) from None
     if not isinstance(content, dict) or not isinstance(content.get("PreProcess"), dict):
         return None
     content = _plain(path, {k: content[k] for k in ("Global", "PreProcess", "PostProcess") if k in content})
@@ -276,7 +274,7 @@ _READERS = {
 
 
 def _edge(value: Any) -> int:
-    edge = int(value)
+    edge = 0 if isinstance(value, bool) else int(value)
     if not 0 < edge < 1 << 16:
         raise ValueError(f"an edge of {value}")
     return edge

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from mconv.errors import CorruptModelError
 from mconv.program.copying import read_small
 
 _MAX_BYTES = 256 << 20
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
 def read_text(path: Path) -> str:
@@ -35,7 +37,10 @@ def read_json(path: Path) -> dict[str, Any]:
     if not path.is_file():
         return {}
     try:
-        content = json.loads(read_text(path))
+        text = read_text(path)
+        content = json.loads(text)
+        if _SURROGATE.search(text):  # half of a character of two, which no file of UTF-8 holds
+            json.dumps(content, ensure_ascii=False).encode()
     except (ValueError, RecursionError) as e:
         raise CorruptModelError(f"{path}: damaged: {e}") from None
     if not isinstance(content, dict):

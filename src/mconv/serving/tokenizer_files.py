@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Optional
+from typing import Any, Optional
 
 from mconv.errors import CorruptModelError, UsageError
+from mconv.printable import printable
 from mconv.program.paths import PathLike
 from mconv.serving.sidecars import read_json, read_text
 
@@ -20,6 +21,7 @@ NAMES = {
 _SHIFTED = "sentencepiece.bpe.model"
 _PADS = ("[PAD]", "<pad>", "<PAD>", "<|pad|>", "<|endoftext|>")
 DEFAULT_LENGTH = 512
+_NO_LIMIT = 1_000_000  # a library writes 1e30 for none
 
 
 @dataclass(frozen=True)
@@ -85,8 +87,7 @@ def _read(path: Path) -> TokenizerFile:
         )
     settings = {**read_json(path.with_name("config.json")), **read_json(path.with_name("tokenizer_config.json"))}
     numbers = [settings.get("max_position_embeddings"), settings.get("model_max_length")]
-    # a library writes 1e30 for "no limit"
-    lengths = [int(n) for n in numbers if isinstance(n, (int, float)) and 0 < n < 1_000_000]
+    lengths = [int(n) for n in numbers if isinstance(n, (int, float)) and 1 <= n < _NO_LIMIT]
     length = min(lengths, default=None)
     if path.suffix == ".json":
         return _tokenizer_json(path, length)
@@ -110,11 +111,29 @@ def _tokenizer_json(path: Path, length: Optional[int]) -> TokenizerFile:
     model = content.get("model")
     if not isinstance(model, dict):
         raise CorruptModelError(f"{path}: not a tokenizer.json of the tokenizers library: it has no model")
-    truncation, padding = content.get("truncation"), content.get("padding")
-    if isinstance(truncation, dict) and isinstance(truncation.get("max_length"), int):
-        length = truncation["max_length"]
-    if isinstance(padding, dict) and isinstance(padding.get("pad_id"), int):
-        return TokenizerFile(path, "json", padding["pad_id"], length)
-    added = {t.get("content"): t.get("id") for t in content.get("added_tokens") or [] if isinstance(t, dict)}
-    pads = [number for number in map(added.get, _PADS) if isinstance(number, int)]
+    cut = _number(path, content, "truncation", "max_length", 1)
+    length = cut if cut is not None and cut < _NO_LIMIT else length
+    pad = _number(path, content, "padding", "pad_id", 0)
+    if pad is not None:
+        return TokenizerFile(path, "json", pad, length)
+    added = content.get("added_tokens") or []
+    if not isinstance(added, list) or not all(isinstance(t, dict) and isinstance(t.get("content"), str) for t in added):
+        raise CorruptModelError(f"{path}: added_tokens is no list of tokens")
+    numbers = {t["content"]: _number(path, {"added_tokens": t}, "added_tokens", "id", 0) for t in added}
+    pads = [number for number in map(numbers.get, _PADS) if number is not None]
     return TokenizerFile(path, "json", pads[0] if pads else 0, length)
+
+
+def _number(path: Path, content: dict[str, Any], part: str, key: str, least: int) -> Optional[int]:
+    """A number in a part of a tokenizer.json; None where it says none.
+
+    Raises:
+        CorruptModelError: it is no number of a token, or of tokens.
+    """
+    within = content.get(part)
+    value = within.get(key) if isinstance(within, dict) else None
+    if value is None:
+        return None
+    if not isinstance(value, int) or isinstance(value, bool) or not least <= value < 1 << 64:
+        raise CorruptModelError(f"{path}: {part}: {key} is {printable(repr(value), 60)}")
+    return value

@@ -35,6 +35,7 @@ from mconv.serving.servers.interface import Addresses, Binding, FoundService, La
 from mconv.serving.servers.parts import BATCHING, HOME, REQUEST_DATA, RESTARTS, TAKEN, batching, client, mounted
 from mconv.serving.servers.requests import KEY_VALUE, OPEN_INFERENCE, PAGES, TENSORS, open_type
 from mconv.serving.service_options import ServiceOptions
+from mconv.yaml_text import parsed
 
 CONFIG, SERVICE, MODEL = "service.yml", "service.py", "model.py"
 # what nothing is filled into
@@ -105,8 +106,6 @@ class Http:
             service.notes.append(onnx_note(first, onnx_of(first), several=True))
 
     def read(self, folder: Path) -> Optional[FoundService]:
-        import yaml
-
         if not all((folder / name).is_file() for name in (CONFIG, SERVICE, ENGINE)):
             return None
         kind = next((kind for kind, module in MODULES.items() if (folder / module).is_file()), None)
@@ -114,7 +113,7 @@ class Http:
             return None
         path = folder / CONFIG
         try:
-            content = yaml.safe_load(path.read_text(encoding="utf-8"))
+            content = parsed(path.read_text(encoding="utf-8"))
             values: dict[str, Any] = {
                 "name": str(content["name"]),
                 "rpc_port": None,
@@ -123,7 +122,7 @@ class Http:
                 "model": str(content["model"]),
                 "drain": float(content["drain_timeout"]) + float(content["linger"]),
             }
-        except (yaml.YAMLError, ValueError, TypeError, KeyError, AttributeError) as e:
+        except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as e:
             first = (str(e).splitlines() or [""])[0]
             raise NotAModelError(
                 f"{path}: not the configuration of a service ({type(e).__name__}: {first})",

@@ -14,6 +14,7 @@ from mconv.serving.servers import paddle_serving_files as files
 from mconv.serving.servers.interface import EVERYWHERE, Addresses, Binding, FoundService, Launch, Model, Stage
 from mconv.serving.servers.requests import KEY_VALUE, TENSORS
 from mconv.serving.service_options import ServiceOptions
+from mconv.yaml_text import parsed
 
 
 class PaddleServing:
@@ -35,14 +36,12 @@ class PaddleServing:
         files.add_pipeline(service, stages, options, self.models)
 
     def read(self, folder: Path) -> Optional[FoundService]:
-        import yaml
-
         kind = files.kind_of(folder)
         if kind is None:
             return None
         path = folder / files.CONFIG
         try:
-            content = yaml.safe_load(path.read_text(encoding="utf-8"))
+            content = parsed(path.read_text(encoding="utf-8"))
             (name, operator), *others = content["op"].items()
             local = operator["local_service_conf"]
             model = str(local["model_config"])
@@ -62,7 +61,7 @@ class PaddleServing:
                 "gpu": local.get("device_type") in (1, 2),
                 "drain": float(content.get("drain_timeout") or 30),
             }
-        except (yaml.YAMLError, ValueError, TypeError, KeyError, AttributeError) as e:
+        except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as e:
             first = (str(e).splitlines() or [""])[0]
             raise NotAModelError(
                 f"{path}: not the configuration of one service ({type(e).__name__}: {first})",
