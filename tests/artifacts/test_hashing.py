@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import mmap
 import os
 from pathlib import Path
 
 import pytest
 
-from mconv.artifacts.hashing import BLAKE3, SHA256, Following, hash_file
+from mconv.artifacts import hashing
+from mconv.artifacts.hashing import BLAKE3, SHA256, Following, hash_file, hasher
 from mconv.errors import NotAModelError
 
 # of the empty message and of "abc": the specifications' own
@@ -45,6 +47,29 @@ def test_following_a_writer(sizes: list[int], tmp_path: Path) -> None:
             following.written(total)
     found = following.result()
     assert found == (hash_file(path) if sizes else None)
+
+
+@pytest.mark.parametrize("size", [0, 1, 64, 65, 127, 128, 129, 1000])
+@pytest.mark.parametrize("mapped", [True, False])
+def test_windows_make_up_the_whole(size: int, mapped: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    content = os.urandom(size * 4096 + 5)
+    (tmp_path / "file").write_bytes(content)
+    monkeypatch.setattr(hashing, "_WINDOW", 64 * 4096)
+    monkeypatch.setattr(hashing, "_CHUNK", 3 * 4096)
+    if not mapped:  # as on a file system that cannot
+
+        def no_map(*_: object, **__: object) -> None:
+            raise OSError(19, "No such device")
+
+        monkeypatch.setattr(mmap, "mmap", no_map)
+    whole = hasher()
+    whole.update(content)
+    assert hash_file(tmp_path / "file").digest == whole.hexdigest()
+    with Following(tmp_path / "file") as following:
+        for end in [*range(4096 + 3, len(content), 70 * 4096), len(content)]:
+            following.written(end)
+    found = following.result()
+    assert found is not None and (found.bytes, found.digest) == (len(content), whole.hexdigest())
 
 
 def test_following_a_writer_that_fails(tmp_path: Path) -> None:

@@ -144,3 +144,14 @@ def test_tiles_of_any_size_make_up_the_whole(
             turned = weights.TransposedSource(source)
             assert b"".join(bytes(piece) for piece in turned.chunks(64)) == matrix.T.tobytes()
             np.testing.assert_array_equal(turned.array(), matrix.T)
+
+
+def test_matrices_share_what_they_are_transposed_in_and_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(weights, "_TILE", 1 << 12)
+    matrices = [np.arange(100 * 60, dtype=np.int32).reshape(100, 60) + 10_000 * i for i in range(3)]
+    turning = [weights.TransposedSource(ArraySource(m)).chunks(64) for m in matrices]
+    made: list[bytes] = [b""] * 3
+    for pieces in zip(*turning):  # all at the same time
+        made = [so_far + bytes(piece) for so_far, piece in zip(made, pieces)]
+    assert made == [m.T.tobytes() for m in matrices]
+    assert sum(room.nbytes for room in weights._spare) <= 2 * weights._TILE

