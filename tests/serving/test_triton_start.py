@@ -36,7 +36,7 @@ def test_what_has_ended_is_loaded_anew(
         (tmp_path / "loaded" / name).mkdir(parents=True)
     monkeypatch.setattr(start, "MODELS", str(tmp_path / "loaded"))
     server = start.Server.__new__(start.Server)
-    server.process, server.front = SimpleNamespace(pid=1), SimpleNamespace(losses=SimpleNamespace(count=0))
+    server.process, server.front = SimpleNamespace(pid=1), SimpleNamespace(losses=SimpleNamespace(add=lambda: None))
     server.known, server.ended, server.left, server.asked, server.ready = {}, {}, {}, [], True
     names: list[str] = []
     monkeypatch.setattr(start, "load", lambda name, fresh=False: names.append(name) or True)

@@ -29,6 +29,7 @@ from mconv.serving.servers.requests import OPEN_TYPES, PAGES
 from mconv.serving.service_options import ServiceOptions
 
 SERVICE, START, MODELS, CLIENT = "service.json", "start.py", "models", "http_client.py"
+WAITING = "waiting.py"
 TENSORS, FRONTS = "tensors.py", ("front.py", "front_grpc.py", "retrying.py")
 CONFIG = "config.pbtxt"
 DRAIN = 30
@@ -121,7 +122,9 @@ def add_pipeline(service: Service, stages: Mapping[str, Stage], options: Service
         OUTPUTS=",\n".join(_tensor(name, _BYTES, _COLUMN, input_modules.MAX_PAGES) for name in PAGES),
         BATCHING=_NOT_JOINED,
         COUNT=at_work,
+        AND_THREADS=_EACH,
         THREADS=options.threads,
+        COPIES="",
     )
     _add_around(service, models, options, inputs=(), cpus=len(stages))
 
@@ -134,11 +137,17 @@ def _rows(service: Service, model: Model) -> int:
     return _MOST_ROWS[service.kind] if joinable and not flat else 0
 
 
+def _queued(service: Service, model: Model) -> bool:
+    """Whether requests wait for others that they are run together with."""
+    return bool(_rows(service, model)) and service.kind == "text" and service.padding is not None
+
+
 def _repository(service: Service, model: Model, options: ServiceOptions) -> tuple[dict[str, str], dict[str, Path]]:
     """One model's part of the repository: files and copies, by their paths from the service's folder."""
     inside = posixpath.join(MODELS, options.name, "1")
     answers, labels = service.answer_module, service.labels_file
     read = _READ.get(answers or "", ())
+    queued = _queued(service, model)
     files = {
         **service.files,
         shared.REQUEST_DATA: render(shared.REQUEST_DATA),
@@ -148,6 +157,8 @@ def _repository(service: Service, model: Model, options: ServiceOptions) -> tupl
         "model.py": render(
             "triton/model.py",
             SUMMARY=f"{shared.TAKEN[service.kind].capitalize()} in, tensors out",
+            JOINED_BY="wait at the same time in waiting.py" if queued else "Triton hands over together, if any",
+            QUEUED=queued,
             MODULE=service.input_module,
             LABELS=literal(labels),
             ANSWERS=literal(answers),
@@ -157,6 +168,8 @@ def _repository(service: Service, model: Model, options: ServiceOptions) -> tupl
             TYPES=literal({var.alias: _dtype(var.dtype, var.alias).label for var in model.config.fetches}),
         ),
     }
+    if queued:
+        files[WAITING] = render(f"triton/{WAITING}")
     found = {posixpath.join(inside, name): text for name, text in files.items()}
     found[posixpath.join(MODELS, options.name, CONFIG)] = _config(
         service, model, options, (*read, *(("label",) if labels else ())), outputs=answers is None
@@ -251,19 +264,27 @@ def _config(service: Service, model: Model, options: ServiceOptions, read: Seque
     given = (given if outputs else []) + [_tensor(name, _BYTES, _COLUMN, rows) for name in read]
     if service.kind == "text":
         given.append(_tensor("truncated", "TYPE_BOOL", _COLUMN, rows))
-    joined = rows and service.kind == "text" and service.padding is not None
+    queued, copies = _queued(service, model), paddle_serving_files.copies(service, options, model)
+    # copies of the model that share its weights, and choose among the same requests; Paddle has a process for each
+    threads = copies if queued and options.backend != PADDLE else 1
     return render(
         "triton/config.pbtxt",
         NAME=quoted(options.name),
         ROWS=rows,
         INPUTS=",\n".join(inputs),
         OUTPUTS=",\n".join(given),
-        BATCHING=render("triton/batching.pbtxt", QUEUE=_QUEUE) if joined else _NOT_JOINED,
-        COUNT=paddle_serving_files.copies(service, options, model),
+        BATCHING=render("triton/batching.pbtxt", QUEUE=_QUEUE) if queued else _NOT_JOINED,
+        COUNT=copies // threads,
+        AND_THREADS="" if queued else _EACH,
         THREADS=options.threads,
+        COPIES=_CONCURRENCY.format(threads) if queued else "",
     )
 
 
+_EACH = ", each with a copy of it"
+_CONCURRENCY = """# batches that each process runs at a time
+parameters {{ key: "concurrency" value: {{ string_value: "{}" }} }}
+"""
 _NOT_JOINED = """# requests are run one after the other; for requests that wait to be run together, where a batch is faster:
 # dynamic_batching { }
 """
