@@ -196,7 +196,7 @@ def _paddle(path: Path, found: ModelFiles, variables: bool, text: bool, judged: 
     report.notes += filter(None, [half_loading.for_gpus(program), quantize_forms.describe(program)])
     _described(report, found)
     _aliases(report, found.folder)
-    report.targets = [_target(program, name, report.files[0].bytes) for name in targets.TARGETS] if judged else []
+    report.targets = [_target(program, t, report.files[0].bytes) for t in targets.TARGETS.values()] if judged else []
     if variables:
         report.variables = [
             Tensor(
@@ -249,11 +249,11 @@ def _aliases(report: Inspection, folder: Path) -> None:
             report.notes.append(f"the serving configuration names the {kind} {name!r}, which the program does not have")
 
 
-def _target(program: Program, target: str, size: int) -> TargetReport:
+def _target(program: Program, target: targets.Target, size: int) -> TargetReport:
     reasons = loadable.reasons(program, target, size)
     if not reasons:
-        return TargetReport(target, True)
-    report = TargetReport(target, False, reasons, True)
+        return TargetReport(target.name, True)
+    report = TargetReport(target.name, False, reasons, True)
     try:
         legalize(program.copy(), target)
     except UnsupportedError as e:
@@ -299,7 +299,7 @@ def _pir(path: Path, found: ModelFiles, variables: bool, text: bool, judged: boo
     report.blocks = len(blocks)
     report.operators = dict(counts.most_common())
     _aliases(report, found.folder)
-    report.targets = [_pir_target(program, target) for target in targets.TARGETS] if judged else []
+    report.targets = [_pir_target(program, t) for t in targets.TARGETS.values()] if judged else []
     report.notes.append("Paddle Serving 0.9.0 rejects .json; `mconv to-serving` and `mconv downgrade` translate it")
     resized = sorted(name for name in counts if name.endswith("_interp"))
     if resized:
@@ -319,12 +319,12 @@ def _pir(path: Path, found: ModelFiles, variables: bool, text: bool, judged: boo
     return report
 
 
-def _pir_target(program: PirProgram, target: str) -> TargetReport:
+def _pir_target(program: PirProgram, target: targets.Target) -> TargetReport:
     from mconv.paddle import obstacles
 
-    if target == "3":
-        return TargetReport(target, True)
-    report = TargetReport(target, False, ["a PIR program (.json), which only Paddle 3 reads"], True)
+    if target == targets.PADDLE_3:
+        return TargetReport(target.name, True)
+    report = TargetReport(target.name, False, ["a PIR program (.json), which only Paddle 3 reads"], True)
     error = obstacles(program, target)
     if error is not None:
         report.convertible = False

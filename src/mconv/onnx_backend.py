@@ -45,9 +45,11 @@ def _worker(runtime: str) -> Worker:
 class PaddleRep(BackendRep):
     """A converted model; made by :meth:`PaddleBackend.prepare`."""
 
-    def __init__(self, model: onnx.ModelProto, target: str, runtime: str, onednn: Optional[bool], timeout: float):
+    def __init__(
+        self, model: onnx.ModelProto, target: targets.Target, runtime: str, onednn: Optional[bool], timeout: float
+    ):
         self.made: Imported = convert(OnnxModel(model), target)
-        self.has_0d = targets.get(target).has_0d
+        self.has_0d = target.has_0d
         self.runtime, self.onednn, self.timeout = runtime, onednn, timeout
         constants = {t.name for t in model.graph.initializer}
         self.inputs = [i.name for i in model.graph.input if i.name not in constants]
@@ -97,7 +99,7 @@ class PaddleBackend(Backend):
     def is_compatible(cls, model: onnx.ModelProto, device: str = "CPU", **kwargs: Any) -> bool:
         """Whether every operator of the model can be converted."""
         try:
-            convert(OnnxModel(model), kwargs.get("target", TARGET))
+            convert(OnnxModel(model), targets.get(kwargs.get("target", TARGET)))
         except UnsupportedError:
             return False
         return cls.supports_device(device)
@@ -127,7 +129,7 @@ class PaddleBackend(Backend):
         """
         if not cls.supports_device(device):
             raise UnsupportedError(f"this backend runs on the CPU, not on {device}")
-        return PaddleRep(model, target, runtime, onednn, timeout)
+        return PaddleRep(model, targets.get(target), runtime, onednn, timeout)
 
     @classmethod
     def run_model(cls, model: onnx.ModelProto, inputs: Any, device: str = "CPU", **kwargs: Any) -> tuple[Any, ...]:

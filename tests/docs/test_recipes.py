@@ -21,6 +21,7 @@ from mconv.program.builder import Builder
 from mconv.program.dtypes import DType
 from mconv.program.files import load_program, locate
 from mconv.program.stored import write_model
+from mconv.program.targets import PADDLE_2_3, PADDLE_2_6
 from tests.golden import case
 from tests.onnx.make import model, node, port
 
@@ -82,7 +83,7 @@ def test_an_operator_of_onnx(copy: Path) -> None:
 
 def celu(folder: Path) -> Path:
     """A program that Paddle 2.6 would write."""
-    b = Builder("2.6")
+    b = Builder(PADDLE_2_6)
     x = b.feed("x", DType.FP32, (2, 3))
     b.fetch(b.op("celu", X=x, alpha=2.0), "y")
     folder.mkdir()
@@ -105,7 +106,7 @@ def test_an_operator_of_paddle(copy: Path) -> None:
 
 
 def test_an_operator_of_the_export_to_onnx(copy: Path) -> None:
-    b = Builder("2.3")
+    b = Builder(PADDLE_2_3)
     x = b.feed("x", DType.FP32, (2, 3))
     b.fetch(b.op("leaky_relu", X=x, alpha=0.3), "y")
     (source := copy.parent / "model").mkdir()

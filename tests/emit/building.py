@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from mconv.program import dims as D
+from mconv.program import targets
 from mconv.program.builder import Builder
 from mconv.program.dtypes import DType
 from mconv.program.value import Value
@@ -13,7 +14,7 @@ N, M = D.Sym.named("n"), D.Sym.named("m")
 
 def started(target: str = "2.3", **inputs: tuple[DType, tuple[D.Dim, ...]]) -> tuple[Builder, list[Value]]:
     """A builder with these inputs."""
-    b = Builder(target)
+    b = Builder(targets.get(target))
     return b, [b.feed(name, dtype, shape) for name, (dtype, shape) in inputs.items()]
 
 

@@ -27,6 +27,7 @@ from mconv.errors import MconvError, RuntimeUnavailableError, UnsupportedError
 from mconv.onnx.convert import convert
 from mconv.onnx.importer import Imported
 from mconv.onnx.reader import OnnxModel
+from mconv.program import targets
 from mconv.program.stored import write_model
 from tests.onnx.suite import agrees
 
@@ -208,7 +209,7 @@ def _session(serialized: bytes) -> Any:
 
 def run(runtime: Runtime, model: onnx.ModelProto, feeds: Sequence[Mapping[str, np.ndarray]]) -> list[list[np.ndarray]]:
     """The outputs of the converted model in *runtime*, per input set."""
-    made = convert(OnnxModel(model), runtime.target)
+    made = convert(OnnxModel(model), targets.get(runtime.target))
     return run_converted(runtime, made, feeds)
 
 
@@ -239,7 +240,7 @@ def check_model(
     Values agree within the suite's tolerance; shapes and types must be equal, but for a 0-d output of target 2.3,
     which is ``[1]`` there.
     """
-    made = convert(OnnxModel(model), runtime.target)
+    made = convert(OnnxModel(model), targets.get(runtime.target))
     wanted = expected if expected is not None else [reference(model, feed) for feed in feeds]
     names = [o.name for o in model.graph.output]
     for i, (want, got) in enumerate(zip(wanted, run_converted(runtime, made, feeds))):
@@ -266,5 +267,5 @@ def check_refused(runtime: Runtime, op: str, *sets: Set, match: str, **how: Any)
     """Check that a model of one node is refused with a reason that contains *match* (a regular expression)."""
     model = node_model(op, sets, **how)
     with pytest.raises(UnsupportedError, match=match) as caught:
-        convert(OnnxModel(model), runtime.target)
+        convert(OnnxModel(model), targets.get(runtime.target))
     assert isinstance(caught.value, MconvError)

@@ -27,6 +27,7 @@ from typing import Any, Optional
 
 import numpy as np
 
+from mconv.program import targets
 from mconv.program.small_types import SMALL, carrier
 
 # where the cases of the installed onnx are kept
@@ -250,7 +251,7 @@ def run_case(case: Case, worker: Any, target: str, scratch: Path, *, onednn: Opt
     for inputs, expected in sets:
         source = made_constant(model, inputs) if const else model
         try:
-            made = convert(OnnxModel(source), target)
+            made = convert(OnnxModel(source), targets.get(target))
             paths = write_model(made.program, made.params.items(), scratch)
         except MconvError as e:
             return Outcome(case.name, "refused", str(e), core)

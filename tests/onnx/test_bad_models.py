@@ -18,6 +18,7 @@ from mconv import api
 from mconv.errors import CorruptModelError, MconvError, NotAModelError
 from mconv.onnx.convert import convert
 from mconv.onnx.reader import read
+from mconv.program.targets import PADDLE_3
 from tests.damaged import boundaries
 from tests.measure import ends
 from tests.onnx.bad_models import CASES
@@ -144,7 +145,7 @@ def test_mutated_models_are_converted_or_refused(which: int, edits: list[tuple[s
     path = tmp_path_factory.getbasetemp() / "mutated.onnx"
     path.write_bytes(data)
     try:
-        convert(path, "3")
+        convert(path, PADDLE_3)
     except MconvError as e:
         assert "\n" not in e.message
 

@@ -16,7 +16,7 @@ from onnx import TensorProto, helper, numpy_helper
 from mconv.emit import weights
 from mconv.onnx.convert import convert
 from mconv.onnx.reader import OnnxModel
-from mconv.program import files
+from mconv.program import files, targets
 from mconv.program.dtypes import DType
 from mconv.program.params import ArraySource, FileSource
 from mconv.program.program import Program
@@ -96,7 +96,7 @@ def test_a_constant_over_a_kilobyte_becomes_a_parameter(form: str, target: str, 
         }
         inputs.append(port("c", TensorProto.BOOL, ()))
         nodes = [helper.make_node("If", ["c"], ["y"], **branches)]
-    made = convert(OnnxModel(model(nodes, inputs, weights=weights)), target)
+    made = convert(OnnxModel(model(nodes, inputs, weights=weights)), targets.get(target))
     write_model(made.program, made.params.items(), tmp_path)
     assert _attribute_bytes(made.program) <= 1024
     assert any(source.nbytes == values.nbytes for source in made.params.values())

@@ -16,6 +16,7 @@ from mconv.onnx.convert import convert
 from mconv.onnx.reader import OnnxModel, read
 from mconv.onnx.types import WIDENED
 from mconv.program.small_types import E8M0, SMALL, SmallFloat, SmallInteger
+from mconv.program.targets import PADDLE_3
 from tests.onnx.checks import Runtime, everywhere, graph_model, run
 from tests.onnx.make import port
 
@@ -145,7 +146,7 @@ def test_weights_that_are_too_short_or_too_long_are_damaged(change: int, where: 
     held.graph.initializer[0].dims[0] += 2 * change
     path.write_bytes(held.SerializeToString())
     with pytest.raises(CorruptModelError, match="^q: "):
-        convert(path, "3")
+        convert(path, PADDLE_3)
 
 
 @pytest.mark.parametrize("number", [17, 22, 25], ids=named)
@@ -163,4 +164,4 @@ def test_inputs_and_outputs_of_such_types_are_proved_by_onnxs_reference(number: 
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 25)], ir_version=13), path)
     result = api.onnx2paddle(path, tmp_path / "out", target="3", runtime="current")
     assert result.verification["status"] == "passed", result.verification
-    assert convert(OnnxModel(onnx.load(path)), "3").widened["x"] == (named(number), WIDENED[number].label)
+    assert convert(OnnxModel(onnx.load(path)), PADDLE_3).widened["x"] == (named(number), WIDENED[number].label)

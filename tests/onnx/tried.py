@@ -16,9 +16,10 @@ def converted(model: Any, target: str) -> Union[Imported, tuple[str, str]]:
     from mconv.errors import MconvError
     from mconv.onnx.convert import convert
     from mconv.onnx.reader import OnnxModel
+    from mconv.program import targets
 
     try:
-        return convert(OnnxModel(model), target)
+        return convert(OnnxModel(model), targets.get(target))
     except MconvError as e:
         return "refused", e.message
     except Exception as e:  # noqa: BLE001 - a bug of mconv is a result

@@ -11,9 +11,11 @@ import pytest
 from mconv.paddle import loadable
 from mconv.paddle.legalize import legalize
 from mconv.passes.cut import cut
+from mconv.program import targets
 from mconv.program.dtypes import AttrType, DType
 from mconv.program.program import Op, Program
 from mconv.program.stored import write_model
+from mconv.program.targets import PADDLE_2_3
 from mconv.runtimes import Worker
 from tests.paddle.test_legalize import program
 
@@ -33,11 +35,11 @@ def floordiv(version: int = 2006002) -> Program:
 def test_rounding_down(version: int, target: str, stays: bool) -> None:
     """2.3 rounds a quotient towards zero; a program that 2.3 wrote itself means that."""
     built = floordiv(version)
-    assert bool([r for r in loadable.reasons(built, target) if "something else" in r]) is not stays
-    legalize(built, target)
+    assert bool([r for r in loadable.reasons(built, targets.get(target)) if "something else" in r]) is not stays
+    legalize(built, targets.get(target))
     kinds = [op.type for _, op in built.ops()]
     assert ("elementwise_floordiv" in kinds) is stays
-    assert not [r for r in loadable.reasons(built, target) if "something else" in r]
+    assert not [r for r in loadable.reasons(built, targets.get(target)) if "something else" in r]
 
 
 @pytest.mark.parametrize("kind", ["elementwise_add", "elementwise_mul", "elementwise_sub"])
@@ -46,8 +48,8 @@ def test_the_larger_operand_is_the_first(kind: str, small: tuple, wrong: bool) -
     """As 2.3's oneDNN wants it; a program is no less loadable for it."""
     join = Op.make(kind, {"X": ["s"], "Y": ["x"]}, {"Out": ["y"]}, AXIS)
     built = program(join, version=2006002, s=(DType.FP32, small))
-    assert not [r for r in loadable.reasons(built, "2.3") if "something else" in r]
-    legalize(built, "2.3")
+    assert not [r for r in loadable.reasons(built, PADDLE_2_3) if "something else" in r]
+    legalize(built, PADDLE_2_3)
     last = next(op for _, op in built.ops() if op.type == kind)
     if kind == "elementwise_sub":
         assert (last.input("X") != ["s"]) is wrong and last.input("Y") == ["x"]
@@ -64,7 +66,7 @@ def test_both_operands_repeat_sizes(kind: str, onednn: bool, workers: Callable[[
     wide = (DType.FP32, (-1, 6, 8, 7))
     built = program(join, version=2006002, x=(DType.FP32, (-1, 1, 8, 1)), s=(DType.FP32, (6, 1, 7)), y=wide)
     built = cut(built, inputs=["x", "s"], outputs=["y"])
-    legalize(built, "2.3")
+    legalize(built, PADDLE_2_3)
     assert "expand_v2" in {op.type for _, op in built.ops()}
     rng = np.random.default_rng(3)
     feeds = [{"x": rng.random((n, 1, 8, 1), np.float32), "s": rng.random((6, 1, 7), np.float32)} for n in (2, 3)]
@@ -86,7 +88,7 @@ def test_infinity_is_itself(infinite: bool) -> None:
         "cast", {"X": ["flags"]}, {"Out": ["y"]}, [("in_dtype", AttrType.INT, 0), ("out_dtype", AttrType.INT, 5)]
     )
     built = program(fill, equal, cast, c=(DType.FP32, (-1, 4)), flags=(DType.BOOL, (-1, 4)))
-    legalize(built, "2.3")
+    legalize(built, PADDLE_2_3)
     kinds = {op.type for _, op in built.ops()}
     assert ("equal" in kinds) is not infinite and ("greater_equal" in kinds) is infinite
 
@@ -97,4 +99,4 @@ def test_what_cannot_be_said_otherwise_is_refused() -> None:
     built = floordiv()
     del built.main.vars["d"]
     with pytest.raises(UnsupportedError, match="means something else there"):
-        legalize(built, "2.3")
+        legalize(built, PADDLE_2_3)

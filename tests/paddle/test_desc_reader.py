@@ -12,13 +12,14 @@ from mconv.program import signatures, targets
 from mconv.program.dtypes import AttrType, DType
 from mconv.program.program import Op
 from mconv.program.signatures import Signature
+from mconv.program.targets import PADDLE_2_3
 from mconv.program.value import Value
 from tests.paddle.test_legalize import program
 
 
 @pytest.mark.parametrize("op", sorted(SPELLINGS))
 def test_a_spelling_names_what_the_operator_has(op: str) -> None:
-    known: list[Signature] = [s for t in targets.TARGETS if (s := signatures.find(t, op)) is not None]
+    known: list[Signature] = [s for t in targets.TARGETS.values() if (s := signatures.find(t, op)) is not None]
     assert known, "no Paddle has it"
     inputs = {name for s in known for name in s.inputs}
     outputs = {name for s in known for name in s.outputs}
@@ -32,7 +33,7 @@ def test_a_spelling_names_what_the_operator_has(op: str) -> None:
 
 def read(op: Op, **variables: tuple[DType, tuple[int, ...]]):  # type: ignore[no-untyped-def]
     whole = program(op, **variables)
-    return DescReader(whole, InlineBuilder("2.3")).read(op, whole.main)
+    return DescReader(whole, InlineBuilder(PADDLE_2_3)).read(op, whole.main)
 
 
 def test_names_operands_and_results() -> None:
@@ -99,11 +100,11 @@ def test_a_constant_is_known_unless_it_is_written_again() -> None:
         return Op.make("fill_constant", {}, {"Out": ["c"]}, attrs)
 
     once = program(fill(), c=(DType.INT64, (2,)))
-    value = DescReader(once, InlineBuilder("2.3")).value("c", once.main)
+    value = DescReader(once, InlineBuilder(PADDLE_2_3)).value("c", once.main)
     assert value.name == "c" and value.const.tolist() == [7, 7]
     twice = program(
         fill(),
         Op.make("increment", {"X": ["c"]}, {"Out": ["c"]}, [("step", AttrType.FLOAT, 1.0)]),
         c=(DType.INT64, (2,)),
     )
-    assert not DescReader(twice, InlineBuilder("2.3")).value("c", twice.main).is_const
+    assert not DescReader(twice, InlineBuilder(PADDLE_2_3)).value("c", twice.main).is_const

@@ -20,6 +20,7 @@ from mconv.paddle.registry import paddle_op
 from mconv.program.dtypes import DType
 from mconv.program.program import Program
 from mconv.program.stored import write_model
+from mconv.program.targets import PADDLE_1_8, PADDLE_2_3, PADDLE_2_6
 from mconv.runtimes import Worker
 from tests.measure import calls
 from tests.paddle import fixtures
@@ -143,7 +144,7 @@ def test_a_scalar_is_one_number_where_there_are_no_scalars(tmp_path: Path) -> No
     )
     m.fetch(m.op("1.stack", [vector], [("float32", [2])], axis=0))
     path = m.write(tmp_path)
-    old, new = load(path).program, load(path, target="2.6").program
+    old, new = load(path).program, load(path, target=PADDLE_2_6).program
     assert "stack" not in _ops(old) and old.fetches[0].shape == (2,)
     assert new.fetches[0].shape == (2,)
 
@@ -201,7 +202,7 @@ def test_what_a_branch_writes_in_place_is_read_after_it(
         Operation("pd_op.if", {}, [1], [], [[inner], [other]]),
         Operation("pd_op.fetch", {"name": "y", "col": 0}, [2], [(6, numbers)]),
     ]
-    program, params, _ = Importer(PirProgram(max(reader.VERSIONS), OperationBlock([], ops)), {}, "2.3").run()
+    program, params, _ = Importer(PirProgram(max(reader.VERSIONS), OperationBlock([], ops)), {}, PADDLE_2_3).run()
     files = write_model(program, params.items(), tmp_path)
     feeds = [{"flag": np.array([f]), "x": np.float32([3])} for f in (True, False)]
     found = workers(runtime).run(*files, feeds, engine="executor").outputs
@@ -306,10 +307,11 @@ def test_sizes_do_not_grow_with_depth(tmp_path: Path) -> None:
 
 
 def test_obstacles() -> None:
-    for name, targets in (("bert", ("1.8", "2.3")), ("LeNet", ("1.8", "2.3")), ("unet", ("2.3",))):
+    cases = (("bert", (PADDLE_1_8, PADDLE_2_3)), ("LeNet", (PADDLE_1_8, PADDLE_2_3)), ("unet", (PADDLE_2_3,)))
+    for name, known in cases:
         program = reader.parse(fixtures.program("3.3", name))
-        assert [obstacles(program, target) for target in targets] == [None] * len(targets)
-    error = obstacles(program, "1.8")
+        assert [obstacles(program, target) for target in known] == [None] * len(known)
+    error = obstacles(program, PADDLE_1_8)
     assert error is not None and error.rows
 
 

@@ -12,9 +12,10 @@ from mconv import api, runtimes
 from mconv.errors import RuntimeFailedError, UnsupportedError
 from mconv.paddle import loadable
 from mconv.paddle.legalize import MESSAGE_LIMIT, legalize
-from mconv.program import files
+from mconv.program import files, targets
 from mconv.program.dtypes import AttrType, DType, VarKind
 from mconv.program.program import Op, Program, Var
+from mconv.program.targets import PADDLE_1_8, PADDLE_2_3, PADDLE_2_6
 from tests import newer
 from tests.golden import Case, case
 from tests.managed import require
@@ -47,7 +48,7 @@ def test_a_model_that_fits_is_left_alone(golden: Case) -> None:
     source = files.load_program(files.locate(golden.model))
     before = source.to_bytes()
     for target in ("2.3", "2.6", "3"):
-        done = legalize(source, target)
+        done = legalize(source, targets.get(target))
         assert not done.notes and not done.changes and not done.parameters
     assert source.to_bytes() == before
 
@@ -55,16 +56,16 @@ def test_a_model_that_fits_is_left_alone(golden: Case) -> None:
 def test_missing_xshape_is_declared() -> None:
     op = Op.make("transpose2", {"X": ["x"]}, {"Out": ["y"]}, [("axis", AttrType.INTS, [1, 0])])
     built = program(op)
-    assert any("XShape" in reason for reason in loadable.reasons(built, "2.3"))
-    legalize(built, "2.3")
+    assert any("XShape" in reason for reason in loadable.reasons(built, PADDLE_2_3))
+    legalize(built, PADDLE_2_3)
     (name,) = only(built, "transpose2").output("XShape")
     assert built.main.vars[name].shape == (0, -1, 4) and not built.main.vars[name].persistable
-    assert not [r for r in loadable.reasons(built, "2.3") if "XShape" in r]
+    assert not [r for r in loadable.reasons(built, PADDLE_2_3) if "XShape" in r]
 
 
 def test_newer_targets_keep_the_pruned_form() -> None:
     built = program(Op.make("transpose2", {"X": ["x"]}, {"Out": ["y"]}, [("axis", AttrType.INTS, [1, 0])]))
-    legalize(built, "2.6")
+    legalize(built, PADDLE_2_6)
     assert "XShape" not in only(built, "transpose2").outputs and built.version == 2006002
 
 
@@ -85,8 +86,8 @@ def test_scalar_lists_become_typed_lists(dtype: DType, values: list, name: str) 
         [("shape", AttrType.INTS, [2]), ("dtype", AttrType.INT, int(dtype)), ("values", AttrType.SCALARS, values)],
     )
     built = program(op, Op.make("assign", {"X": ["x"]}, {"Out": ["y"]}), c=(dtype, (2,)))
-    assert any("parser refuses" in r for r in loadable.reasons(built, "2.3"))
-    legalize(built, "2.3")
+    assert any("parser refuses" in r for r in loadable.reasons(built, PADDLE_2_3))
+    legalize(built, PADDLE_2_3)
     lowered = only(built, "assign_value")
     assert "values" not in lowered.attr_types
     assert lowered.attr(name) == values and max(lowered.attr_types.values()) <= AttrType.FLOAT64S
@@ -105,9 +106,9 @@ def test_lists_of_longs_become_ints_where_they_fit(given: list, kind: AttrType, 
     )
     if wanted is None:
         with pytest.raises(UnsupportedError, match="attribute dim is LONGS"):
-            legalize(built, "2.3")
+            legalize(built, PADDLE_2_3)
     else:
-        legalize(built, "2.3")
+        legalize(built, PADDLE_2_3)
         assert only(built, "reduce_all").attr("dim") == wanted
         assert only(built, "reduce_all").attr_types["dim"] == AttrType.INTS
 
@@ -122,7 +123,7 @@ def test_everything_unsupported_is_in_one_error() -> None:
     )
     built = program(*ops, i=(DType.INT64, (-1, 4)))
     with pytest.raises(UnsupportedError) as caught:
-        legalize(built, "2.3")
+        legalize(built, PADDLE_2_3)
     rows = {(r["operator"], r["count"]) for r in caught.value.rows}
     assert rows == {("nonsense", 3), ("warprnnt", 1), ("cumprod", 1)}
     assert "nonsense (3×)" in caught.value.message and "3.3.1 wrote it" in caught.value.message
@@ -134,13 +135,13 @@ def test_default_values_of_new_attributes_are_harmless() -> None:
     op = Op.make(
         "cumprod", {"X": ["x"]}, {"Out": ["y"]}, [("dim", AttrType.INT, 0), ("reverse", AttrType.BOOLEAN, False)]
     )
-    legalize(program(op), "2.3")
+    legalize(program(op), PADDLE_2_3)
 
 
 def test_an_attribute_given_as_a_variable_is_refused() -> None:
     op = Op.make("scale", {"X": ["x"]}, {"Out": ["y"]}, [("extra", AttrType.VAR, "x")])
     with pytest.raises(UnsupportedError, match="scale") as caught:
-        legalize(program(op), "2.3")
+        legalize(program(op), PADDLE_2_3)
     assert "given as a variable" in caught.value.rows[0]["reason"]
 
 
@@ -148,7 +149,7 @@ def test_unknown_element_types_are_refused() -> None:
     built = program(Op.make("assign", {"X": ["x"]}, {"Out": ["y"]}))
     built.main.vars["y"].desc.type.lod_tensor.tensor.data_type = 32  # float8_e4m3fn of Paddle 3
     with pytest.raises(UnsupportedError, match="element type 32"):
-        legalize(built, "2.3")
+        legalize(built, PADDLE_2_3)
 
 
 @pytest.mark.long
@@ -165,7 +166,7 @@ def test_big_constants_become_parameters() -> None:
         c=(DType.FP32, (count // 4, 4)),
     )
     assert len(built.to_bytes()) > MESSAGE_LIMIT
-    done = legalize(built, "2.3")
+    done = legalize(built, PADDLE_2_3)
     assert len(built.to_bytes()) < 10_000
     assert [p.name for p in built.parameters] == ["c"] == list(done.parameters)
     np.testing.assert_array_equal(done.parameters["c"].array().reshape(-1), values)
@@ -183,33 +184,33 @@ def test_scalars_get_the_shape_one() -> None:
         Op.make("unsqueeze2", {"X": ["s"]}, {"Out": ["y"]}, [("axes", AttrType.INTS, [0, 1])]),
         s=(DType.FP32, ()),
     )
-    done = legalize(built, "2.3")
+    done = legalize(built, PADDLE_2_3)
     assert only(built, "reduce_sum").attr("reduce_all") is True
     assert only(built, "reshape2").attr("shape") == [1, 1] and built.main.vars["s"].shape == (1,)
     assert not done.notes
     built = program(
         Op.make("reduce_mean", {"X": ["x"]}, {"Out": ["y"]}, [("dim", AttrType.INTS, [])]), y=(DType.FP32, ())
     )
-    assert any("shape [1]" in note for note in legalize(built, "2.3").notes)
+    assert any("shape [1]" in note for note in legalize(built, PADDLE_2_3).notes)
     assert built.fetches[0].shape == (1,)
 
 
 @pytest.mark.parametrize(("dtype", "carrier"), [(DType.BOOL, DType.INT32), (DType.FP64, DType.FP32)])
 def test_ports_that_the_old_predictor_cannot_pass(dtype: DType, carrier: DType) -> None:
     built = program(Op.make("assign", {"X": ["x"]}, {"Out": ["y"]}), x=(dtype, (-1, 4)), y=(dtype, (-1, 4)))
-    done = legalize(built, "2.3")
+    done = legalize(built, PADDLE_2_3)
     assert [p.name for p in built.feeds] == ["x"] and [p.name for p in built.fetches] == ["y"]
     assert built.feeds[0].dtype is carrier and built.fetches[0].dtype is carrier and len(done.notes) == 2
     assert [op.type for op in built.main.ops] == ["feed", "cast", "assign", "cast", "fetch"]
-    legalize(newer := program(Op.make("assign", {"X": ["x"]}, {"Out": ["y"]}), y=(dtype, (-1, 4))), "2.6")
+    legalize(newer := program(Op.make("assign", {"X": ["x"]}, {"Out": ["y"]}), y=(dtype, (-1, 4))), PADDLE_2_6)
     assert newer.fetches[0].dtype is dtype
 
 
 def test_legalising_twice_changes_nothing_more() -> None:
     built = program(Op.make("transpose2", {"X": ["x"]}, {"Out": ["y"]}, [("axis", AttrType.INTS, [1, 0])]))
-    legalize(built, "2.3")
+    legalize(built, PADDLE_2_3)
     before = built.to_bytes()
-    assert not legalize(built, "2.3").changes and built.to_bytes() == before
+    assert not legalize(built, PADDLE_2_3).changes and built.to_bytes() == before
 
 
 # ---------------------------------------------------------------------------------------------- in the real runtimes
@@ -303,7 +304,7 @@ def test_what_inspect_says_loads_does_load(tmp_path: Path) -> None:
 
 def test_what_1_8_lacks_is_refused_with_the_operators(tmp_path: Path) -> None:
     with pytest.raises(UnsupportedError) as caught:
-        legalize(files.load_program(files.locate(newer.written(tmp_path))), "1.8")
+        legalize(files.load_program(files.locate(newer.written(tmp_path))), PADDLE_1_8)
     assert {r["operator"] for r in caught.value.rows} >= {newer.LACKED}
 
 

@@ -14,6 +14,7 @@ from mconv.program.dtypes import AttrType, DType, VarKind
 from mconv.program.params import ArraySource
 from mconv.program.program import Op, Program, Var
 from mconv.program.stored import write_model
+from mconv.program.targets import PADDLE_2_3
 from mconv.runtimes import Worker
 from tests.paddle.test_legalize import only, program
 
@@ -43,7 +44,7 @@ NUMBERS = np.array([[1, 3, 2, 3], [-1, -2, 0, -5]], np.float32)
 def test_cummax_in_2_3(workers: Callable[[str], Worker], tmp_path: Path) -> None:
     """It was refused from a .pdmodel, and emulated from a .json."""
     built = program(cummax(), i=(DType.INT64, (-1, 4)))
-    done = legalize(built, "2.3")
+    done = legalize(built, PADDLE_2_3)
     assert done.changes["cummax expressed in older operators"] == 1
     for rows in (1, 2):
         (got,) = run(built, workers("paddle-2.3.2"), tmp_path / str(rows), x=NUMBERS[:rows])
@@ -58,7 +59,7 @@ def test_in_place(workers: Callable[[str], Worker], tmp_path: Path, within: bool
     last = Op.make("elementwise_add", {"X": ["t"], "Y": ["x"]}, {"Out": ["y"]}, [("axis", I, -1)])
     both = [first, cummax(x="t", out="t"), last] if within else [cummax(out="t"), last]
     built = program(*both, i=(DType.INT64, (-1, 4)), t=(DType.FP32, (-1, 4)))
-    legalize(built, "2.3")
+    legalize(built, PADDLE_2_3)
     (got,) = run(built, workers("paddle-2.3.2"), tmp_path / "m", x=NUMBERS)
     np.testing.assert_array_equal(got, np.maximum.accumulate(NUMBERS, 1) + NUMBERS)
 
@@ -67,7 +68,7 @@ def test_the_operators_around_stay_what_they_are() -> None:
     before = Op.make("relu", {"X": ["x"]}, {"Out": ["t"]}, [("something_new", AttrType.STRING, "kept")])
     raw = before.desc.SerializeToString()
     built = program(before, cummax(x="t"), i=(DType.INT64, (-1, 4)), t=(DType.FP32, (-1, 4)))
-    legalize(built, "2.3")
+    legalize(built, PADDLE_2_3)
     assert only(built, "relu").desc.SerializeToString() == raw
     assert built.main.ops[0].type == "feed" and built.main.ops[-1].type == "fetch"
     assert set(built.main.ops[-2].outputs.get("Out", ())) <= {"y", *built.main.vars}
@@ -81,12 +82,12 @@ def test_a_result_that_nothing_makes_and_something_reads_is_refused() -> None:
     wide = (DType.FP32, (2, 5, 2, 8))
     kinds = {"x": wide, "y": wide, "s": wide, "l": wide, "o": (DType.INT64, (2,))}
     built = program(Op.make("flash_attn", operands, results, attrs), **kinds)
-    legalize(built, "2.3")
+    legalize(built, PADDLE_2_3)
     assert "flash_attn" not in {op.type for _, op in built.ops()}
     built = program(Op.make("flash_attn", operands, results, attrs), **kinds)
     built.main.ops.insert(2, Op.make("relu", {"X": ["s"]}, {"Out": ["l"]}))
     with pytest.raises(UnsupportedError) as caught:
-        legalize(built, "2.3")
+        legalize(built, PADDLE_2_3)
     assert [(r["operator"], r["reason"]) for r in caught.value.rows] == [("flash_attn", "its result softmax is read")]
 
 
@@ -111,7 +112,7 @@ def test_in_a_block(workers: Callable[[str], Worker], tmp_path: Path) -> None:
         [("is_scalar_condition", B, True), ("sub_block", AttrType.BLOCK, inner.idx)],
     )
     main.ops.insert(len(main.ops) - 1, branch)
-    legalize(built, "2.3")
+    legalize(built, PADDLE_2_3)
     worker = workers("paddle-2.3.2")
     for x, want in ((NUMBERS + 9, np.maximum.accumulate(NUMBERS + 9, 1)), (NUMBERS * 0, NUMBERS * 0)):
         (got,) = run(built, worker, tmp_path / str(want[0, 1]), x=x)

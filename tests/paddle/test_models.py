@@ -16,7 +16,9 @@ import pytest
 from mconv import api
 from mconv.api import downgrade, serve_check
 from mconv.paddle.load import load
+from mconv.program import targets
 from mconv.program.program import Program
+from mconv.program.targets import PADDLE_2_6
 from mconv.runtimes import Worker
 from tests.managed import require
 from tests.paddle import compare, fixtures
@@ -36,7 +38,7 @@ def test_all_writers_agree(name: str, target: str, tmp_path: Path) -> None:
     """The same model, saved by 3.0, 3.1, 3.2 and 3.3, becomes the same operators."""
     made = {}
     for version in fixtures.VERSIONS:
-        loaded = load(fixtures.unpack(version, name, tmp_path / version), target=target)
+        loaded = load(fixtures.unpack(version, name, tmp_path / version), target=targets.get(target))
         assert loaded.writer == version
         made[version] = _operators(loaded.program)
     assert len({tuple(sorted(m.items())) for m in made.values()}) == 1, made
@@ -209,6 +211,6 @@ def test_half_precision_is_untouched(tmp_path: Path) -> None:
     }
     assert len(names) == len(linear)
     write_combined(tmp_path / "m.pdiparams", sorted(sources.items()))
-    loaded = load(tmp_path / "m.json", target="2.6")
+    loaded = load(tmp_path / "m.json", target=PADDLE_2_6)
     assert {s.dtype for s in loaded.params.values()} == {DType.BF16}
     assert {p.dtype for p in loaded.program.parameters} == {DType.BF16}

@@ -82,7 +82,7 @@ def _refusals(folder: Path, names: list[str]) -> dict[str, Exception]:
     found: dict[str, Exception] = {}
     for name, target in itertools.product(names, targets.TARGETS):
         try:
-            error = obstacles(reader.read(folder / f"{sweep.file_name(name)}.json"), target)
+            error = obstacles(reader.read(folder / f"{sweep.file_name(name)}.json"), targets.get(target))
             assert error is None or error.rows, f"{name}: refused for {target} without a reason"
         except Exception as e:  # noqa: BLE001 - the finding
             found[f"{name} for {target}"] = e

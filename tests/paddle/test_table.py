@@ -8,7 +8,7 @@ from mconv.paddle.registry import handlers
 from mconv.paddle.table import ROWS
 from mconv.program import signatures, targets
 
-NEWEST_FIRST = list(targets.TARGETS)[::-1]
+NEWEST_FIRST = list(targets.TARGETS.values())[::-1]
 
 
 @pytest.mark.parametrize("name", ROWS)

@@ -20,6 +20,7 @@ from typing import Any
 
 from mconv import api
 from mconv.passes.half_loading import unfit_passes
+from mconv.program import targets
 from mconv.program.dtypes import DType
 from tests import records
 from tests.managed import require
@@ -64,7 +65,9 @@ def outcomes(names: Sequence[str], target: str) -> dict[str, dict[str, Any]]:
             api.half(plain, small, target=target, verify=False)
             pairs[name] = small, plain
         folders = [folder for pair in pairs.values() for folder in pair]
-        found = looked_at(target, folders, scratch / "out.json", unfit_passes(target, DType.FP16))["models"]
+        found = looked_at(target, folders, scratch / "out.json", unfit_passes(targets.get(target), DType.FP16))[
+            "models"
+        ]
         return {name: checked(found[str(small)], found[str(plain)]) for name, (small, plain) in pairs.items()}
 
 

@@ -20,12 +20,13 @@ from mconv.passes.constants import fix_inputs, weights_inside
 from mconv.passes.cut import before_suppression, cut
 from mconv.passes.rename import rename
 from mconv.program import dims as D
-from mconv.program import open_sizes
+from mconv.program import open_sizes, targets
 from mconv.program.builder import Builder
 from mconv.program.dtypes import AttrType, DType
 from mconv.program.open_sizes import Sized
 from mconv.program.params import TensorSource
 from mconv.program.program import Op, Program
+from mconv.program.targets import PADDLE_2_3, PADDLE_2_6
 from mconv.program.value import Value
 from tests.onnx import make
 
@@ -34,7 +35,7 @@ Made = tuple[Program, dict[str, TensorSource]]
 
 def chain(target: str = "2.3") -> Made:
     """y = (x @ w + b) * c and z = |x| * c, of two inputs."""
-    b = Builder(target)
+    b = Builder(targets.get(target))
     x, c = b.feed("x", DType.FP32, (D.Sym.named("n"), 4)), b.feed("c", DType.FP32, (1,))
     w, v = b.param(_source((4, 3)), "w"), b.param(_source((3,)), "v")
     a = b.op("elementwise_add", X=b.op("matmul_v2", X=x, Y=w, trans_x=False, trans_y=False), Y=v, axis=-1)
@@ -93,7 +94,7 @@ def test_no_parts(inputs: Any, outputs: Any, message: str) -> None:
 
 def looping() -> Made:
     """x is doubled so many times as its first axis has rows."""
-    b = Builder("2.3")
+    b = Builder(PADDLE_2_3)
     x = b.feed("x", DType.FP32, (D.Sym.named("n"), 4))
 
     def turn(_: Value, state: list[Value]) -> tuple[Any, list[Value], list[Value]]:
@@ -170,7 +171,7 @@ def chance(b: Builder, x: Value) -> Value:
     ids=["fixed", "open", "selected", "random"],
 )
 def test_what_is_the_same_in_every_run(what: Callable[..., Value], shape: tuple[int, ...], constant: bool) -> None:
-    b = Builder("2.3")
+    b = Builder(PADDLE_2_3)
     x = b.feed("x", DType.FP32, tuple(D.Sym.named("n") if d < 0 else d for d in shape))
     found = what(b, x)
     out = b.op("assign", X=found)
@@ -182,7 +183,7 @@ def test_what_is_the_same_in_every_run(what: Callable[..., Value], shape: tuple[
 
 
 def test_numbers_in_the_place_of_operators() -> None:
-    b = Builder("2.6")
+    b = Builder(PADDLE_2_6)
     x = b.feed("x", DType.FP32, (2, 4))
     shape = b.op("shape", Input=x, result=(DType.INT32, (2,)))
     b.fetch(b.op("reshape2", X=x, Shape=b.op("assign", X=shape), shape=[-1], result=(DType.FP32, (D.Sym.fresh(), D.Sym.fresh()))), "y")  # fmt: skip
@@ -198,7 +199,7 @@ def test_an_input_that_is_a_parameter() -> None:
     made = fix_inputs(program, {"x": 0.5})
     assert [p.name for p in program.feeds] == ["c"] and made["x"].array().tolist() == [[0.5] * 4]
     assert program.feeds[0].col == 0
-    weights_inside(program, {**params, **made}, "2.3")
+    weights_inside(program, {**params, **made}, PADDLE_2_3)
     assert not program.parameters and kinds(program).count("assign_value") == 3
 
 

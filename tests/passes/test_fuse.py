@@ -12,6 +12,7 @@ from onnx import helper
 
 from mconv.onnx.convert import convert
 from mconv.onnx.reader import OnnxModel
+from mconv.program.targets import PADDLE_2_3
 from tests.onnx.checks import Runtime, check_model, everywhere, graph_model, rand
 
 WIDTH = 16
@@ -215,7 +216,7 @@ def test_batch_norm_stays_behind_its_convolution(bias: bool) -> None:
     model = graph_model(
         nodes, {"x": [rand(n, 3, 8, 8) for n in (1, 2)]}, ["y"], constants={n: v for n, v in weights.items() if n in used}
     )  # fmt: skip
-    ops = [op for op in convert(OnnxModel(model), "2.3").program.main.ops if op.type not in ("feed", "fetch")]
+    ops = [op for op in convert(OnnxModel(model), PADDLE_2_3).program.main.ops if op.type not in ("feed", "fetch")]
     kinds = [op.type for op in ops]
     assert kinds == ["conv2d", *["elementwise_add"] * bias, "batch_norm", "relu"]
     norm = ops[-2]

@@ -9,6 +9,7 @@ import pytest
 
 from mconv import api
 from mconv.passes.half_loading import unfit_passes
+from mconv.program import targets
 from mconv.program.dtypes import DType
 from tests.golden import case
 from tests.managed import require
@@ -26,7 +27,7 @@ def test_golden_models(target: str, tmp_path: Path) -> None:
     folders = [tmp_path / name for name in ("bert", "conv", "mlp")]
     for folder in folders:
         api.half(case(f"2.3.2-{folder.name}").model, folder, target=target, verify=False)
-    without = unfit_passes(target, DType.FP16)
+    without = unfit_passes(targets.get(target), DType.FP16)
     found = looked_at(target, folders, tmp_path / "out.json", without)
     assert found["cuda"] and found["paddle"] == {"2.3": "2.3.2", "2.6": "2.6.2"}[target]
     # the one thing that only a GPU can answer, and it is the first that a predictor asks

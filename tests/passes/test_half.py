@@ -20,10 +20,11 @@ from mconv.passes.half import halve
 from mconv.passes.half_storage import weights_only
 from mconv.passes.half_tables import LARGEST, SATURATED
 from mconv.passes.halved import Halved
-from mconv.program import files
+from mconv.program import files, targets
 from mconv.program.dtypes import DType
 from mconv.program.params import ArraySource, TensorSource
 from mconv.program.program import Program
+from mconv.program.targets import PADDLE_2_3, PADDLE_2_6
 from tests.golden import case
 from tests.passes.paddles_half import kinds
 
@@ -49,7 +50,7 @@ def ocr(part: str) -> Callable[[Path], Model]:
     def make(folder: Path) -> Model:
         package = pytest.importorskip("rapidocr_onnxruntime")
         (path,) = (Path(package.__file__).parent / "models").glob(f"*_{part}_infer.onnx")
-        made = convert(path, target="2.6")
+        made = convert(path, target=PADDLE_2_6)
         return made.program, dict(made.params)
 
     return make
@@ -70,7 +71,7 @@ def from_onnx(
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     with tempfile.TemporaryDirectory() as folder:
         onnx.save(model, Path(folder) / "m.onnx")
-        made = convert(Path(folder) / "m.onnx", target=target)
+        made = convert(Path(folder) / "m.onnx", target=targets.get(target))
         params = {name: ArraySource(source.array()) for name, source in made.params.items()}
     return made.program, params
 
@@ -100,7 +101,7 @@ MODELS: dict[str, Callable[[Path], Model]] = {
 def test_the_decisions_are_those_of_paddles_own_pass(name: str, tmp_path: Path) -> None:
     """Operator by operator, as ``convert_to_mixed_precision`` of paddlepaddle-gpu 2.6.2 makes it."""
     program, params = MODELS[name](tmp_path)
-    made = halve(program, params, "2.6")
+    made = halve(program, params, PADDLE_2_6)
     want = json.loads((DATA / f"{name}.json").read_text())
     got = kinds(results(made.program))
     if name == "bert":  # where two filled tensors are folded before: a cast of integers fewer
@@ -125,7 +126,7 @@ def _integers(params: dict[str, TensorSource]) -> int:
 @pytest.mark.parametrize("name", ["bert", "det", "rec"])
 def test_no_cast_is_undone_by_the_next(name: str, target: str, emulate: bool, tmp_path: Path) -> None:
     program, params = MODELS[name](tmp_path)
-    made = halve(program, params, target, emulate=emulate)
+    made = halve(program, params, targets.get(target), emulate=emulate)
     if not emulate:
         written = {b: a for a, b in casts(made)}
         back = [a for a, _ in casts(made) if a in written and types(made)[written[a]].startswith("float")]
@@ -145,17 +146,17 @@ def test_depthwise_convolutions_of_2_3_are_convolutions_with_groups() -> None:
         [node], {"x": [1, 4, 8, 8]}, {"y": [1, 4, 6, 6]}, {"w": np.ones((4, 1, 3, 3), np.float32)}
     )
     assert "depthwise_conv2d" in {op.type for op in program.main.ops}
-    (conv,) = (op for op in halve(program, params, "2.3").program.main.ops if "conv" in op.type)
+    (conv,) = (op for op in halve(program, params, PADDLE_2_3).program.main.ops if "conv" in op.type)
     assert (conv.type, conv.attr("groups")) == ("conv2d", 4)
 
 
 def test_inputs_and_outputs_stay_as_they_are_unless_asked_for() -> None:
     nodes = [helper.make_node("MatMul", ["x", "w"], ["a"]), helper.make_node("Relu", ["a"], ["y"])]
     program, params = from_onnx(nodes, {"x": ["n", 4]}, {"y": ["n", 4]}, {"w": np.eye(4, dtype=np.float32)})
-    made = halve(program, params, "2.3")
+    made = halve(program, params, PADDLE_2_3)
     assert [p.dtype for p in (*made.program.feeds, *made.program.fetches)] == [DType.FP32, DType.FP32]
     assert len(casts(made)) == made.casts == 2
-    whole = halve(program, params, "2.3", io="half")
+    whole = halve(program, params, PADDLE_2_3, io="half")
     assert [p.dtype for p in (*whole.program.feeds, *whole.program.fetches)] == [DType.FP16, DType.FP16]
     assert not casts(whole)
     assert [p.name for p in whole.program.fetches] == [p.name for p in program.fetches]
@@ -177,7 +178,7 @@ def masked(value: float) -> Model:
 @pytest.mark.parametrize("dtype", [DType.FP16, DType.BF16])
 def test_masks_do_not_become_infinite(value: float, dtype: DType) -> None:
     program, params = masked(value)
-    made = halve(program, params, "2.3", dtype)
+    made = halve(program, params, PADDLE_2_3, dtype)
     beyond = abs(value) > LARGEST[dtype]
     assert bool(made.saturated) == beyond
     for name, source in made.params.items():
@@ -191,7 +192,7 @@ def test_numbers_are_rounded_to_the_nearest() -> None:
     program, params = from_onnx([node], {"x": ["n", 9]}, {"y": ["n", 9]}, {"w": values})
     (name,) = params
     for dtype, emulate in ((DType.FP16, False), (DType.FP16, True), (DType.BF16, False), (DType.BF16, True)):
-        got = halve(program, params, "2.3", dtype, emulate=emulate).params[name].array()
+        got = halve(program, params, PADDLE_2_3, dtype, emulate=emulate).params[name].array()
         if dtype is DType.BF16:
             got = got if emulate else (got.astype(np.uint32) << 16).view(np.float32)
             assert np.isnan(got[7]) and np.isposinf(got[5])
@@ -233,7 +234,7 @@ def branching() -> tuple[Program, dict[str, TensorSource]]:
 def test_branches_compute_in_half(keep: Sequence[str]) -> None:
     """What goes in and out of a branch is float32; each weight is stored once, unless one operator is asked to keep it."""
     program, params = branching()
-    made = halve(program, params, "2.3", keep=keep)
+    made = halve(program, params, PADDLE_2_3, keep=keep)
     assert made.floats["conditional_block"] == {"control flow": 2}
     inside = [op for block in made.program.blocks[1:] for op in block.ops if op.type == "matmul_v2"]
     inner = [op for op in inside if op.input("Y") == ["v"]]
@@ -288,7 +289,7 @@ def counting(target: str) -> tuple[Program, dict[str, TensorSource]]:
 def test_what_counts_the_turns_of_a_loop_stays_float32() -> None:
     """Half knows no 2,049: the loop would never end."""
     program, params = counting("2.3")
-    made = halve(program, params, "2.3")
+    made = halve(program, params, PADDLE_2_3)
     assert made.half.get("matmul_v2") == 1 and made.params["w"].dtype is DType.FP16
     assert {why for kinds in made.floats.values() for why in kinds} >= {"control flow", "it counts the turns of a loop"}
 
@@ -303,18 +304,18 @@ def test_a_mask_ends_where_its_size_does() -> None:
     ]
     weights = {"value": np.full((), -1e9, np.float32), "w": np.eye(4, dtype=np.float32)}
     program, params = from_onnx(nodes, {"x": ["n", 4], "m": ["n", 4]}, {"y": ["n", 4]}, weights)
-    made = halve(program, params, "2.3", keep=["elementwise_add", "softmax"])
+    made = halve(program, params, PADDLE_2_3, keep=["elementwise_add", "softmax"])
     assert made.half == {"matmul_v2": 1} and made.params["w"].dtype is DType.FP16
     assert "clip" not in {op.type for op in made.program.main.ops} and "shares" not in made.saturated
 
 
 def test_what_is_kept_is_said() -> None:
     program, params = masked(-1e4)
-    assert "softmax" not in halve(program, params, "2.3", keep=["softmax"]).half
-    kept = halve(program, params, "2.3", keep=["scores"])
+    assert "softmax" not in halve(program, params, PADDLE_2_3, keep=["softmax"]).half
+    kept = halve(program, params, PADDLE_2_3, keep=["scores"])
     assert kept.floats["elementwise_add"] == kept.floats["softmax"] == {"asked for": 1}
     with pytest.raises(UsageError, match="--keep softmaks: the program has no such"):
-        halve(program, params, "2.3", keep=["softmaks"])
+        halve(program, params, PADDLE_2_3, keep=["softmaks"])
 
 
 def test_weights_that_are_kept_are_stored_as_they_are(tmp_path: Path) -> None:
@@ -333,7 +334,7 @@ def test_a_shape_needs_no_cast() -> None:
     nodes += [helper.make_node("Expand", ["one", "sizes"], ["ones"]), helper.make_node("Add", ["a", "ones"], ["y"])]
     weights = {"w": np.eye(4, dtype=np.float32), "one": np.ones((1, 1), np.float32)}
     program, params = from_onnx(nodes, {"x": ["n", 4]}, {"y": ["n", 4]}, weights)
-    made = halve(program, params, "2.3")
+    made = halve(program, params, PADDLE_2_3)
     assert not {"shape", "size"} & {*made.half, *made.floats}
     read = {n for op in made.program.main.ops if op.type == "shape" for n in op.input_names}
     assert read <= set(program.main.vars)  # none of a cast
@@ -342,7 +343,9 @@ def test_a_shape_needs_no_cast() -> None:
 def test_nothing_to_do() -> None:
     program, params = from_onnx([helper.make_node("Erf", ["x"], ["y"])], {"x": [2]}, {"y": [2]})
     with pytest.raises(UnsupportedError, match="nothing in the program can compute in float16"):
-        halve(program, params, "2.3", keep=[op.type for op in program.main.ops if op.type not in ("feed", "fetch")])
+        halve(
+            program, params, PADDLE_2_3, keep=[op.type for op in program.main.ops if op.type not in ("feed", "fetch")]
+        )
     with pytest.raises(UnsupportedError, match="no float32 weights"):
         weights_only(program, {})
 
@@ -350,5 +353,5 @@ def test_nothing_to_do() -> None:
 def test_the_source_is_not_changed(tmp_path: Path) -> None:
     program, params = MODELS["mlp"](tmp_path)
     before = program.to_bytes()
-    halve(program, params, "2.3"), weights_only(program, params)
+    halve(program, params, PADDLE_2_3), weights_only(program, params)
     assert program.to_bytes() == before

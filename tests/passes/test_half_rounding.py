@@ -15,11 +15,12 @@ from mconv.program.builder import Builder
 from mconv.program.dtypes import DType
 from mconv.program.program import Var
 from mconv.program.stored import ModelFiles, write_model
+from mconv.program.targets import PADDLE_2_3
 
 
 def rounding(dtype: DType, folder: Path) -> ModelFiles:
     """A program that rounds its input."""
-    b = Builder("2.3")
+    b = Builder(PADDLE_2_3)
     b.fetch(b.op("assign", X=b.feed("x", DType.FP32, (D.Sym.named("n"),))), "y")
     program, params = b.finish()
     names: list[str] = []

@@ -7,15 +7,17 @@ from typing import Any, Callable
 import pytest
 
 from mconv.errors import BuildError
+from mconv.program import targets
 from mconv.program.builder import Builder
 from mconv.program.dtypes import DType
+from mconv.program.targets import PADDLE_2_3
 from mconv.program.value import Value
 
 FP32 = DType.FP32
 
 
 def started(target: str = "2.3") -> tuple[Builder, Value]:
-    b = Builder(target)
+    b = Builder(targets.get(target))
     return b, b.feed("x", FP32, (2, 4))
 
 
@@ -55,7 +57,7 @@ def test_op_outputs_are_in_the_order_asked_for_lists_laid_flat() -> None:
 
 def test_a_wider_type_goes_round_all_outputs() -> None:
     """float16 has no kernel on Paddle's CPU: computed in float32, each output cast back to what was asked for."""
-    b = Builder("2.3")
+    b = Builder(PADDLE_2_3)
     x = b.feed("x", DType.FP16, (2, 4))
     values, index = b.op_outputs(
         "top_k_v2", X=x, k=1, axis=1, results={"Out": (DType.FP16, (2, 1)), "Indices": (DType.INT64, (2, 1))}

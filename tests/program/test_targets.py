@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import mconv
 from mconv import api
 from mconv.errors import UsageError
 from mconv.program import targets
@@ -33,3 +35,26 @@ def test_the_verbs_take_a_number(tmp_path: Path) -> None:
     assert made.target["name"] == "2.6"
     assert api.downgrade(tmp_path / "a", tmp_path / "b", target=2.3).target == "2.3"
     assert api.to_serving(case("2.3.2-mlp").model, out=tmp_path / "c", target=2.3).target == "2.3"
+
+
+# where a target is a text: what is said on a command line, to the API and in a recipe, and what a document says
+SAID = {"options/proving.py", "recipe/load.py", "onnx_backend.py"}
+WRITTEN = {"artifacts/provenance.py"}
+SOURCES = Path(mconv.__file__).parent
+
+
+@pytest.mark.parametrize("path", sorted(SOURCES.rglob("*.py")), ids=lambda p: str(p.relative_to(SOURCES)))
+def test_a_target_is_looked_up_in_one_place(path: Path) -> None:
+    """All else is given the object: no function takes its name, none looks one up."""
+    here = path.relative_to(SOURCES).as_posix()
+    found = []
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and here not in SAID | WRITTEN:
+            every = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
+            texts = [
+                a for a in every if a.arg in ("target", "goal") and "str" in ast.unparse(a.annotation or ast.Pass())
+            ]
+            found += [f"{node.name}({ast.unparse(a)}), line {node.lineno}" for a in texts]
+        if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("targets.get") and here not in SAID:
+            found.append(f"{ast.unparse(node)}, line {node.lineno}")
+    assert not found, "give it the Target: " + "; ".join(found)

@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 
 from mconv import api
+from mconv.program import targets
 from mconv.program.files import locate
 from mconv.program.stored import write_model
 from tests.managed import require
@@ -50,7 +51,7 @@ def _of_torch(kind: str, target: str, folder: Path) -> Answers:
     assert library() is not None
     module = detectors.torch_detector(kind)
     example = {"image": torch.from_numpy(detectors.frames()[0])}
-    made = convert(module, example, {"image": (None, None, "height", "width")}, target=target)
+    made = convert(module, example, {"image": (None, None, "height", "width")}, target=targets.get(target))
     (folder / "model").mkdir()
     write_model(made.program, made.params.items(), folder / "model")
     with torch.no_grad():

@@ -11,6 +11,7 @@ import pytest
 
 from mconv.errors import MconvError, NotAModelError, UsageError
 from mconv.extras import install
+from mconv.program.targets import PADDLE_2_6
 from mconv.recipe import api as recipes
 from mconv.recipe.document import schema
 from mconv.recipe.load import load
@@ -92,7 +93,7 @@ def test_values_as_people_write_them(tmp_path: Path) -> None:
     path = tmp_path / "r.yaml"
     path.write_text("source: x.onnx\ntarget: 2.6\nverification: {tolerance: 1e-4}\n")
     recipe = load(path)
-    assert recipe.target == "2.6" and recipe.verification["tolerance"] == 1e-4
+    assert recipe.target.name == "2.6" and recipe.verification["tolerance"] == 1e-4
     assert [s.name for s in recipe.steps] == ["onnx2paddle", "to-serving"] and recipe.name == "r"
 
 
@@ -111,7 +112,7 @@ def test_a_profile_replaces_fields_only_when_asked_for(tmp_path: Path) -> None:
     path.write_text("source: a.onnx\ntarget: 2.3\nprofiles: {small: {source: b.onnx}}\n")
     plain, small = load(path), load(path, profile="small")
     assert (plain.name, plain.source.path, plain.profile) == ("r", "a.onnx", None)
-    assert (small.name, small.source.path, small.profile, small.target) == ("r.small", "b.onnx", "small", "2.3")
+    assert (small.name, small.source.path, small.profile, small.target.name) == ("r.small", "b.onnx", "small", "2.3")
     assert load(path, profile="other").profile is None
     with pytest.raises(UsageError, match="none of the recipes has it"):
         recipes.run([path], profile="other", out=tmp_path / "o")
@@ -120,7 +121,7 @@ def test_a_profile_replaces_fields_only_when_asked_for(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("setting", "field", "value"),
     [
-        ("target=2.6", "target", "2.6"),
+        ("target=2.6", "target", PADDLE_2_6),
         ("verification.tolerance=1e-3", "verification", {"tolerance": 1e-3}),
         ("inputs=['x[1,3]']", "inputs", ["x[1,3]"]),
         ("serving.fetch_order=sorted", "serving", {"fetch_order": "sorted"}),

@@ -34,7 +34,7 @@ def test_an_onnx_file(tmp_path: Path, mconv: Run) -> None:
     assert done.returncode == 0, done.stderr
     assert mconv("init", "net.onnx").returncode == OutputExistsError.exit_code
     assert mconv("init", "net.onnx", "--force", "--target", "2.6").returncode == 0
-    assert load(tmp_path / "net.yaml").target == "2.6"
+    assert load(tmp_path / "net.yaml").target.name == "2.6"
 
 
 def test_every_era(golden: Case, tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ from mconv.program.builder import Builder
 from mconv.program.dtypes import DType
 from mconv.program.files import locate, write_model
 from mconv.program.program import Program
+from mconv.program.targets import PADDLE_2_3
 from mconv.runtimes import Worker, WorkerError
 from mconv.runtimes.outcome import last_words
 from mconv.runtimes.selfcheck import expected, write_check_model
@@ -226,7 +227,7 @@ def test_a_process_killed_from_outside_is_reported(tmp_path: Path) -> None:
 @pytest.mark.parametrize("runtime", RUNTIMES[:3])
 def test_out_of_memory_is_said_as_that(workers: Workers, tmp_path: Path, runtime: str) -> None:
     """An operator that asks for 480 GB: no crash, no killed neighbours, one line that says what to do."""
-    b = Builder("2.3")
+    b = Builder(PADDLE_2_3)
     b.fetch(b.op("reduce_sum", X=expand_to(b, b.feed("x", DType.FP32, (1, 1)), (60000, 2000000)), dim=[1]), "y")
     program, _ = b.finish()
     path, params = write_model(program, [], tmp_path)

@@ -23,6 +23,7 @@ import numpy as np
 import pytest
 
 from mconv.errors import UnsupportedError
+from mconv.program import targets
 from mconv.program.stored import write_model
 from mconv.torch.convert import imported
 from mconv.torch.exporting import Exported, export
@@ -94,7 +95,7 @@ def check_model(
     """A model of any kind: *exported* converted for *runtime* answers *sets* as *model* does there."""
     import torch
 
-    made = imported(exported, runtime.target)
+    made = imported(exported, targets.get(runtime.target))
     fixed = [n for n in made.notes if "torch fixed" in n]
     assert not fixed, fixed
     answers = run(made, runtime, sets, timeout=120)
@@ -190,5 +191,5 @@ class Family:
 def refusal(function: Callable[..., Any], *args: np.ndarray, target: str = "2.3") -> str:
     """The reason why a function is refused; fails when it is not."""
     with pytest.raises(UnsupportedError) as caught:
-        imported(Family({"y": function}, args).exported(), target)
+        imported(Family({"y": function}, args).exported(), targets.get(target))
     return str(caught.value)

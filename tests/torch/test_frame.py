@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from mconv.errors import UnsupportedError, UsageError
+from mconv.program.targets import PADDLE_3
 from mconv.torch import registry
 from mconv.torch.convert import convert, imported
 from mconv.torch.exporting import export
@@ -55,7 +56,7 @@ class Outputs(nn.Module):
 
 
 def test_outputs_are_called_by_their_place() -> None:
-    made = convert(Outputs(), {"x": torch.zeros(2, 3)}, {"x": ("batch", None)}, "3")
+    made = convert(Outputs(), {"x": torch.zeros(2, 3)}, {"x": ("batch", None)}, PADDLE_3)
     assert [p.name for p in made.program.fetches] == ["first", "pair_0", "pair_1", "same", "number"]
     assert [p.name for p in made.program.feeds] == ["x"]
     assert list(made.program.feeds[0].shape) == [-1, 3]
@@ -167,7 +168,7 @@ def test_16_bit_floats_are_widened(runtime: Runtime) -> None:
 @pytest.mark.parametrize(("widen", "label"), [(True, "float32"), (False, "float16")])
 def test_16_bit_floats_are_kept_when_asked(widen: bool, label: str) -> None:
     layer = nn.Linear(300, 300).half()
-    made = convert(layer, {"input": torch.zeros(2, 300, dtype=torch.float16)}, target="3", widen=widen)
+    made = convert(layer, {"input": torch.zeros(2, 300, dtype=torch.float16)}, target=PADDLE_3, widen=widen)
     assert {p.dtype.label for p in [*made.program.feeds, *made.program.fetches]} == {label}
     assert made.params["weight"].dtype.label == label
 

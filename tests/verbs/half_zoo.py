@@ -23,6 +23,7 @@ import numpy as np
 
 from mconv import api
 from mconv.errors import MconvError, UnsupportedError, VerificationError
+from mconv.program import targets
 from mconv.program.stored import write_model
 from mconv.torch.convert import imported
 from mconv.verbs.half_report import HalfReport
@@ -60,7 +61,7 @@ def model(name: str, target: str) -> Iterator[tuple[Path, Path]]:
         folder = Path(scratch)
         if room == "torch":
             _, made, sets = _exported(own)
-            converted = imported(made, target)
+            converted = imported(made, targets.get(target))
             write_model(converted.program, converted.params.items(), folder)
             feeds = {p.name for p in converted.program.feeds}
             given = [{k: v for k, v in one.items() if k in feeds} for one in sets]

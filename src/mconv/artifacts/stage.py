@@ -50,9 +50,9 @@ class _Item:
         self.inode = -1  # of the finished output
 
     @classmethod
-    def stored(cls, target: str, home: str, inode: int) -> _Item:
+    def stored(cls, path: str, home: str, inode: int) -> _Item:
         """From a plan."""
-        item = cls(Path(home), Path(target))
+        item = cls(Path(home), Path(path))
         item.inode = inode
         return item
 

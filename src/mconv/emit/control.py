@@ -289,7 +289,7 @@ def _emit_while(
         assign(value, variable)
     arrays, elements = [_unnamed(b, VarKind.LOD_TENSOR_ARRAY, "loop.collected") for _ in collected], []
     for array, value in zip(arrays, collected):
-        kinds = signatures.cpu_dtypes(b.target.name, "stack")
+        kinds = signatures.cpu_dtypes(b.target, "stack")
         wide = value.dtype if kinds is None or value.dtype in kinds else _stackable(value.dtype)
         elements.append(wide)
         var = b.block.vars[array.name or ""]

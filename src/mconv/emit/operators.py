@@ -11,6 +11,7 @@ from mconv.emit.known import foldable
 from mconv.program import dims as D
 from mconv.program.builder import Builder
 from mconv.program.dtypes import DType
+from mconv.program.targets import PADDLE_2_3
 from mconv.program.value import Value
 
 ARITHMETIC: dict[str, Callable[..., Any]] = {
@@ -43,7 +44,7 @@ def concat_op(b: Builder, values: Sequence[Value], axis: int, shape: Sequence[D.
     kind = values[0].dtype
     # behind a first operand of size 1 there, oneDNN in 2.3 lays the result out by columns, which nothing behind it knows;
     # it leaves float64 alone
-    if b.target.name == "2.3" and kind is DType.FP32 and _lies_otherwise(first, axis, len(shape)):
+    if b.target == PADDLE_2_3 and kind is DType.FP32 and _lies_otherwise(first, axis, len(shape)):
         wide = [b.cast(v, DType.FP64) for v in (first, *values[1:])]
         return b.cast(b.op("concat", X=wide, axis=axis, result=(DType.FP64, tuple(shape))), kind)
     return b.op("concat", X=[first, *values[1:]], axis=axis, result=(kind, tuple(shape)))

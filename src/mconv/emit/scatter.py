@@ -16,6 +16,7 @@ from mconv.errors import UnsupportedError
 from mconv.program import dims as D
 from mconv.program.builder import Builder
 from mconv.program.dtypes import DType
+from mconv.program.targets import PADDLE_1_8, PADDLE_2_3
 from mconv.program.value import Value
 
 REDUCTIONS = ("none", "add", "mul", "min", "max")
@@ -108,7 +109,7 @@ def _put(b: Builder, x: Value, position: Value, updates: Value, reduction: str) 
     if x.dtype is DType.BOOL:
         raise UnsupportedError(f"the reduction {reduction!r} on bool")
     rank = len(need_rank(x, "scatter"))
-    attrs: dict[str, Any] = {} if b.target.name in ("1.8", "2.3") else {"Include_self": True}
+    attrs: dict[str, Any] = {} if b.target in (PADDLE_1_8, PADDLE_2_3) else {"Include_self": True}
     if reduction != "mul" and not attrs:
         return _extreme(b, x, position, updates, reduction)
     index = expand_to(

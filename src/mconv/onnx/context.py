@@ -10,8 +10,8 @@ import numpy as np
 from mconv.emit.known import dims_of
 from mconv.errors import UnsupportedError
 from mconv.program import dims as D
-from mconv.program import targets
 from mconv.program.builder import Builder
+from mconv.program.targets import DEFAULT, Target
 from mconv.program.value import Value
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ class Context(Builder):
         import_graph: converts a sub-graph (of If, Loop, Scan) in place; see :class:`~mconv.onnx.importer.Importer`.
     """
 
-    def __init__(self, target: str = targets.DEFAULT_TARGET, opsets: Optional[dict[str, int]] = None):
+    def __init__(self, target: Target = DEFAULT, opsets: Optional[dict[str, int]] = None):
         super().__init__(target)
         self.opsets: dict[str, int] = opsets or {}
         self.node: Any = None

@@ -12,12 +12,12 @@ from mconv.onnx import cpp
 from mconv.onnx.importer import Imported, Importer
 from mconv.onnx.reader import OnnxModel, read
 from mconv.passes.fuse import fuse
-from mconv.program import targets
+from mconv.program.targets import DEFAULT, Target
 
 
 def convert(
     model: Union[str, Path, OnnxModel],
-    target: str = targets.DEFAULT_TARGET,
+    target: Target = DEFAULT,
     shapes: Optional[dict[str, Sequence[Any]]] = None,
 ) -> Imported:
     """Convert an ONNX model.
@@ -42,7 +42,7 @@ def convert(
         return _converted(model, target, shapes)
 
 
-def _converted(model: OnnxModel, target: str, shapes: Optional[dict[str, Sequence[Any]]]) -> Imported:
+def _converted(model: OnnxModel, target: Target, shapes: Optional[dict[str, Sequence[Any]]]) -> Imported:
     made = Importer(model, target, shapes).run()
     made.notes[:0] = model.notes
     start = time.perf_counter()

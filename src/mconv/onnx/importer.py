@@ -21,9 +21,9 @@ from mconv.onnx.sequence import TensorSequence
 from mconv.onnx.types import WIDENED, paddle_dtype, type_name
 from mconv.printable import printable
 from mconv.program import dims as D
-from mconv.program import targets
 from mconv.program.params import TensorSource
 from mconv.program.program import Program
+from mconv.program.targets import DEFAULT, Target
 from mconv.program.unsupported import refusal
 from mconv.program.value import Value
 
@@ -75,7 +75,7 @@ class Importer:
     def __init__(
         self,
         model: OnnxModel,
-        target: str = targets.DEFAULT_TARGET,
+        target: Target = DEFAULT,
         shapes: Optional[dict[str, Sequence[Any]]] = None,
     ):
         self.given = model.proto

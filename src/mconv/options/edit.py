@@ -8,8 +8,7 @@ from typing import Optional, Union
 from mconv.errors import UsageError
 from mconv.options.declare import CONVERSION, OUTPUT, again, argument, option
 from mconv.options.parsing import aliases, names_of_all
-from mconv.options.proving import Arguments, Feeds, PathLike, Proving, Shaped, TargetLike
-from mconv.program import targets
+from mconv.options.proving import Arguments, Feeds, ForTarget, PathLike, Proving, Shaped, TargetLike
 
 PADDLE_WEIGHTS = ("combined", "fluid", "separate", "inside")
 ONNX_WEIGHTS = ("inside", "external")
@@ -18,7 +17,7 @@ _SEVERAL = "Several: again, or with commas."
 _OTHERS = ("verify", "runtime", "timeout", "feeds", "tolerance", "force", "limit", "progress", "sizes", "target")
 
 
-class Edit(Proving):
+class Edit(ForTarget, Proving):
     """Of ``edit``; names are the source's, or those by which clients of a serving folder know its inputs and outputs.
 
     Raises:
@@ -156,8 +155,6 @@ class Edit(Proving):
     )
 
     def __post_init__(self) -> None:
-        if self.target is not None:
-            self.settle("target", targets.get(self.target))
         for name in ("inputs", "outputs"):
             given = getattr(self, name)
             if given is not None:

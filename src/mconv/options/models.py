@@ -12,6 +12,7 @@ from mconv.options.proving import (
     Bounded,
     Feeds,
     Force,
+    ForTarget,
     Halving,
     Paged,
     PathLike,
@@ -23,8 +24,6 @@ from mconv.options.proving import (
     TargetLike,
     finite_tolerance,
 )
-from mconv.program import targets
-from mconv.program.targets import Target
 
 MODEL = "A Paddle model: a folder, a .pdmodel or __model__, or a prefix."
 FILES = "The folder for inference.pdmodel and inference.pdiparams."
@@ -44,7 +43,7 @@ class Downgrade(OutputNames, Halving, Targeted, Force, Bounded, Paged):
     )
 
 
-class Half(Feeds, Runs, Force, Bounded, Paged, Progress):
+class Half(ForTarget, Feeds, Runs, Force, Bounded, Paged, Progress):
     """Of ``half``.
 
     Raises:
@@ -120,18 +119,11 @@ class Half(Feeds, Runs, Force, Bounded, Paged, Progress):
             )
         if self.weights_only and self.io != "float":
             raise UsageError("--io half: with --weights-only all is computed in float32", "give one of the two")
-        if self.target is not None:
-            self.settle("target", targets.get(self.target))
 
     @property
     def must_verify(self) -> bool:
         """Whether a run is asked for, so that a runtime that is not there is an error."""
         return bool(self.verify) or any(said is not None for said in (self.calibrate, self.feeds, self.runtime))
-
-    @property
-    def goal(self) -> Optional[Target]:
-        """The target, looked up; None: the one that the program is written for."""
-        return None if self.target is None else targets.get(self.target)
 
 
 class Shapes(Feeds, Targeted, Runs, Force, Bounded, Progress):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Optional, Union
+from typing import TYPE_CHECKING, Any, ClassVar, Optional, Union
 
 from mconv.errors import UsageError
 from mconv.options.declare import CONVERSION, INPUT, OUTPUT, REPORT, VERIFICATION, Options, one_of, option
@@ -171,25 +171,52 @@ class Proving(Feeds, Tolerated, Runs, Force, Bounded, Paged, Progress):
         return bool(self.verify) or any(self.said_of_verifying().values())
 
 
-class Targeted(Options):
+class ForTarget(Options):
+    """What has a ``target``: from here on it is the object.
+
+    Attributes:
+        no_target: what a class takes for its target that is none.
+
+    Raises:
+        UsageError: there is no such target.
+    """
+
+    no_target: ClassVar[tuple[Any, ...]] = (None,)
+
+    if TYPE_CHECKING:  # each class declares it, with its default and help
+
+        @property
+        def target(self) -> Optional[TargetLike]: ...
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        given: Any = self.target  # None is what a caller may pass against the type
+        if given not in self.no_target:
+            self.settle("target", targets.get(given))
+
+    @property
+    def goal(self) -> Optional[Target]:
+        """The target; None where none is asked for."""
+        return self.target if isinstance(self.target, Target) else None
+
+
+class Targeted(ForTarget):
     """What makes a Paddle model for one release line of Paddle."""
 
+    no_target: ClassVar[tuple[Any, ...]] = ()
     target: TargetLike = option(
-        default=targets.get(targets.DEFAULT_TARGET),
+        default=targets.DEFAULT,
         typed=str,
         help="The Paddle that will load it: 2.3, 2.6, 3, 1.8.",
         group=CONVERSION,
         recipe=False,
     )
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self.settle("target", targets.get(self.target))
-
     @property
     def goal(self) -> Target:
-        """The target, looked up."""
-        return targets.get(self.target)
+        """The target."""
+        assert isinstance(self.target, Target)  # settled
+        return self.target
 
 
 class Halving(Options):

@@ -8,15 +8,14 @@ from typing import Any, ClassVar, Optional
 
 from mconv.errors import UsageError
 from mconv.options.declare import CONVERSION, INPUT, VERIFICATION, again, argument, one_of, option
-from mconv.options.proving import Bounded, Force, Paged, PathLike, Progress, Runs, TargetLike
-from mconv.program import targets
+from mconv.options.proving import Bounded, Force, ForTarget, Paged, PathLike, Progress, Runs, TargetLike
 
 AUTO = "auto"
 METHODS = (AUTO, "minmax", "percentile", "mse", "kl")
 PERCENTILE = 99.99
 
 
-class Quantize(Runs, Force, Bounded, Paged, Progress):
+class Quantize(ForTarget, Runs, Force, Bounded, Paged, Progress):
     """Of ``quantize``.
 
     Raises:
@@ -108,5 +107,3 @@ class Quantize(Runs, Force, Bounded, Paged, Progress):
             raise UsageError(f"--percentile {self.percentile:g}: it is between 50 and 100")
         if self.max_drop is not None and not 0 < self.max_drop <= 1:
             raise UsageError(f"--max-drop {self.max_drop:g}: it is a share, above 0 and up to 1")
-        if self.target is not None:
-            self.settle("target", targets.get(self.target))

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Optional
+from typing import Any, ClassVar, Optional
 
 from mconv.options.declare import Options, again, argument, option
-from mconv.options.proving import Paged, PathLike, Targeted, TargetLike, logged
+from mconv.options.proving import ForTarget, Paged, PathLike, Targeted, TargetLike, logged
 
 
 def _logged(event: Any) -> None:
@@ -42,9 +42,10 @@ class Run(Paged):
     )
 
 
-class Init(Options):
+class Init(ForTarget):
     """Of ``init``."""
 
+    no_target: ClassVar[tuple[Any, ...]] = ()
     model: str = argument(
         help="A model's path or address, package:NAME/PATH, or a spec: file.py:factory, pkg.module:factory.",
         kw_only=False,

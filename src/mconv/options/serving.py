@@ -18,9 +18,7 @@ from mconv.options.declare import (
     argument,
     option,
 )
-from mconv.options.proving import ABOVE_ZERO, Bounded, Force, Paged, PathLike, Targeted, TargetLike, logged
-from mconv.program import targets
-from mconv.program.targets import Target
+from mconv.options.proving import ABOVE_ZERO, Bounded, Force, ForTarget, Paged, PathLike, Targeted, TargetLike, logged
 
 OFFICIAL = "paddle-serving-client"
 SERVING_ENGINES = ("native", OFFICIAL)
@@ -28,7 +26,7 @@ SAME = "same"
 FETCH_ORDERS = ("model", "sorted")
 
 
-class ToServing(Aliases, Force, Bounded, Paged):
+class ToServing(ForTarget, Aliases, Force, Bounded, Paged):
     """Of ``to-serving``.
 
     Raises:
@@ -42,6 +40,7 @@ class ToServing(Aliases, Force, Bounded, Paged):
         SERVICE: "mconv to-serving bert/ --pipeline --service text --http-port 18082",
     }
 
+    no_target: ClassVar[tuple[Any, ...]] = (SAME,)  # which leaves the program alone
     path: PathLike = argument(
         help="The model: a folder, a file, or a prefix such as ./pb_model (any era of Paddle).", kw_only=False
     )
@@ -100,8 +99,6 @@ class ToServing(Aliases, Force, Bounded, Paged):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.target != SAME:
-            self.settle("target", targets.get(self.target))
         if self.pipeline is not None:
             if self.engine != "native":
                 raise UsageError(
@@ -118,11 +115,6 @@ class ToServing(Aliases, Force, Bounded, Paged):
                 raise UsageError(f"{OFFICIAL} does not know {', '.join(unknown)}", "use --engine native")
         if self.fetch_order not in FETCH_ORDERS:
             raise UsageError(f"unknown fetch order {self.fetch_order!r}", f"orders are {', '.join(FETCH_ORDERS)}")
-
-    @property
-    def goal(self) -> Optional[Target]:
-        """The target, looked up; None where the program is left alone."""
-        return None if self.target == SAME else targets.get(self.target)
 
 
 class Timed(Options):

@@ -14,6 +14,7 @@ from mconv.program.dtypes import AttrType, DType
 from mconv.program.params import ArraySource, TensorSource
 from mconv.program.program import Block, Op, Var
 from mconv.program.signatures import Signature
+from mconv.program.targets import PADDLE_3, Target
 from mconv.program.value import Results, Value
 
 # a larger constant becomes a parameter: programs over 64 MiB are refused by older Paddle
@@ -35,7 +36,7 @@ class InlineBuilder(Builder):
 
     open_sizes_repeat = False
 
-    def __init__(self, target: str):
+    def __init__(self, target: Target):
         super().__init__(target)
         self._inline: dict[tuple, tuple[str, np.ndarray]] = {}
         self._head = 0  # how many operators have been put where constants are written
@@ -57,7 +58,7 @@ class InlineBuilder(Builder):
         # the lists of kernels name a complex kernel by its real type in some releases and not in others
         known = [o[0] if isinstance(o, list) and o else o for o in operands.values()]
         if any(isinstance(v, Value) and v.dtype in (DType.COMPLEX64, DType.COMPLEX128) for v in known):
-            if op_type in ("gather", "gather_nd") and self.target.name != "3":
+            if op_type in ("gather", "gather_nd") and self.target != PADDLE_3:
                 raise UnsupportedError(f"Paddle {self.target.paddle} cannot gather complex numbers")
             return None
         return super()._widened(op_type, results, operands)

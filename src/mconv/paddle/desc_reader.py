@@ -20,6 +20,7 @@ from mconv.program.attribute import TYPED_VALUES, AttrValue
 from mconv.program.dtypes import AttrType, DType, VarKind
 from mconv.program.program import Block, Op, Program, Var
 from mconv.program.signatures import COMMON_ATTRS
+from mconv.program.targets import TARGETS
 from mconv.program.value import Value
 
 # attributes that say where or how fast something is computed, and what only training reads
@@ -284,7 +285,7 @@ def _dtype(number: Any) -> Optional[DType]:
 
 @functools.cache
 def _flags(op: str, side: str, name: str) -> str:
-    for target in ("3", "2.6", "2.3", "1.8"):
+    for target in reversed(TARGETS.values()):
         signature = signatures.find(target, op)
         if signature is not None and name in getattr(signature, side):
             flags: str = getattr(signature, side)[name]

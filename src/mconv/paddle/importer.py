@@ -20,10 +20,10 @@ from mconv.paddle.registry import Unsupported
 from mconv.passes import shared
 from mconv.printable import require_visible
 from mconv.program import dims as D
-from mconv.program import targets
 from mconv.program.dtypes import DType
 from mconv.program.params import TensorSource
 from mconv.program.program import Program, Var
+from mconv.program.targets import DEFAULT, TARGETS, Target
 from mconv.program.value import Value
 
 # atoms in the formula of a size, beyond which it gets a name of its own
@@ -54,7 +54,7 @@ class Importer:
         target: the Paddle that will load the result.
     """
 
-    def __init__(self, program: PirProgram, params: dict[str, TensorSource], target: str = targets.DEFAULT_TARGET):
+    def __init__(self, program: PirProgram, params: dict[str, TensorSource], target: Target = DEFAULT):
         self.pir = program
         self.b = InlineBuilder(target)
         self.params = params
@@ -118,8 +118,8 @@ class Importer:
         ]
         listed = ", ".join(dict.fromkeys(str(r["operator"]) for r in rows))
         paddle = self.b.target.paddle
-        newer = [t for t in targets.TARGETS if t > self.b.target.name] if self.b.target.name != "3" else []
-        hint = f"a newer Paddle may have it: --target {newer[-1]}" if newer else None
+        newest = list(TARGETS.values())[-1]
+        hint = f"a newer Paddle may have it: --target {newest}" if self.b.target != newest else None
         return UnsupportedError(f"Paddle {paddle} cannot run {len(rows)} kinds of operation: {listed}", hint, rows)
 
     def walk(self, block: OperationBlock) -> list[Operand]:

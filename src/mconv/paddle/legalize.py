@@ -23,6 +23,7 @@ from mconv.program.dtypes import AttrType, VarKind
 from mconv.program.params import ArraySource, TensorSource
 from mconv.program.program import Op, Program, Var
 from mconv.program.signatures import Signature
+from mconv.program.targets import Target
 
 FIRST_0D = 2005000  # Paddle 2.5 introduced 0-d tensors
 FIRST_PRUNED = 2006000  # Paddle 2.6 leaves intermediate outputs out when it saves; before, a missing one is fatal
@@ -52,21 +53,19 @@ class Legalized:
             self.changes[what] = self.changes.get(what, 0) + number
 
 
-def legalize(program: Program, target: str, params: Optional[Mapping[str, TensorSource]] = None) -> Legalized:
-    """Change *program* in place so that *target* (``2.3``, …) loads it; one that already fits is left untouched.
+def legalize(program: Program, target: Target, params: Optional[Mapping[str, TensorSource]] = None) -> Legalized:
+    """Change *program* in place so that *target* loads it; one that already fits is left untouched.
 
     Args:
         params: its parameters by name, where they are at hand: quantised weights may have to be stored anew.
 
     Raises:
         UnsupportedError: operators, attributes or types that cannot be said there; ``rows`` lists them all.
-        UsageError: there is no such target.
     """
-    goal = targets.get(target)
     done = Legalized()
-    if goal.version < FIRST_OBSERVER or any(op.type == quantize_forms.OBSERVER for op in program.main.ops):
+    if target.version < FIRST_OBSERVER or any(op.type == quantize_forms.OBSERVER for op in program.main.ops):
         done.count("observers of ranges taken out", quantize_forms.without_observers(program))
-    if params is not None and quantize_forms.fails(program, goal.version):
+    if params is not None and quantize_forms.fails(program, target.version):
         changed, more = quantize_forms.to_linear(program, params)
         done.parameters.update(more)
         done.count("operators of PaddleSlim's old form written as quantize_linear and dequantize_linear", changed)
@@ -76,7 +75,7 @@ def legalize(program: Program, target: str, params: Optional[Mapping[str, Tensor
         done.count("quantize_linear and dequantize_linear expressed by rounding", changed)
     scalars: frozenset[str] = frozenset()
     refused: dict[int, str] = {}  # operators, and why no converter says them otherwise
-    if not goal.has_0d and (program.version >= FIRST_0D or program.version == 0):
+    if not target.has_0d and (program.version >= FIRST_0D or program.version == 0):
         # first, because the declared shapes tell what is a scalar
         scalars = zero_rank.scalars(program)
         for side, ports_of in (("input", program.feeds), ("output", program.fetches)):
@@ -92,9 +91,9 @@ def legalize(program: Program, target: str, params: Optional[Mapping[str, Tensor
         done.count(
             "operators on scalars (0-d tensors) rewritten for shape [1]", changed + sum(on_scalars.changes.values())
         )
-    if goal.version < FIRST_CARRIED:
+    if target.version < FIRST_CARRIED:
         done.notes += ports.carry(program)
-    changed_since = Changed(program, scalars, goal) if not goal.has_0d and program.version >= FIRST_0D else None
+    changed_since = Changed(program, scalars, target) if not target.has_0d and program.version >= FIRST_0D else None
     lowered = lower(
         program,
         target,
@@ -122,8 +121,8 @@ def legalize(program: Program, target: str, params: Optional[Mapping[str, Tensor
     if problems:
         raise _unsupported(program, target, problems)
 
-    if program.version > goal.version and goal.version:
-        program.version = goal.version
+    if program.version > target.version and target.version:
+        program.version = target.version
         program.desc.ClearField("op_version_map")
         done.count("program version and operator versions restamped", 1)
     if program.version <= FIRST_0D:
@@ -131,7 +130,7 @@ def legalize(program: Program, target: str, params: Optional[Mapping[str, Tensor
     return done
 
 
-def _lacking(op: Op, target: str) -> bool:
+def _lacking(op: Op, target: Target) -> bool:
     """Whether *target* does not have the operator, or not with all that *op* says."""
     if op.type in ("feed", "fetch"):
         return False
@@ -139,7 +138,7 @@ def _lacking(op: Op, target: str) -> bool:
     return signature is None or attributes.lacks(op, signature)
 
 
-def _adapt(site: Site, op: Op, target: str, done: Legalized, refused: Optional[str]) -> list[str]:
+def _adapt(site: Site, op: Op, target: Target, done: Legalized, refused: Optional[str]) -> list[str]:
     """Fit one operator to its signature; returns what does not fit.
 
     Args:
@@ -155,7 +154,7 @@ def _adapt(site: Site, op: Op, target: str, done: Legalized, refused: Optional[s
         if name not in signature.inputs:
             if arguments:
                 problems.append(f"no input {name}")
-            elif site.program.version > targets.get(target).version:
+            elif site.program.version > target.version:
                 op.set_input(name, None)
     for name, flags in signature.inputs.items():
         if not flags and not op.input(name) and not (op.type == "batch_norm" and _complete_batch_norm(site, op)):
@@ -166,12 +165,12 @@ def _adapt(site: Site, op: Op, target: str, done: Legalized, refused: Optional[s
             problems.append(problem)
         else:
             done.count(f"constants of {op.type} stored as typed lists", 1)
-    changed, more = attributes.adapt(op, signature, attributes.last_type(targets.get(target).version))
+    changed, more = attributes.adapt(op, signature, attributes.last_type(target.version))
     done.count("attributes converted to the types of the target", changed)
     problems += more
     if refused is not None and not problems:
         problems.append(f"means something else there, and {refused}")
-    if targets.get(target).version < FIRST_PRUNED:
+    if target.version < FIRST_PRUNED:
         added = _add_outputs(site, op, signature)
         done.count("operators given the intermediate outputs that older Paddle insists on", bool(added))
     return problems
@@ -221,7 +220,7 @@ def _complete_batch_norm(site: Site, op: Op) -> bool:
     return True
 
 
-def _unsupported(program: Program, target: str, problems: dict[tuple[str, str], int]) -> UnsupportedError:
+def _unsupported(program: Program, target: Target, problems: dict[tuple[str, str], int]) -> UnsupportedError:
     rows = [
         {"operator": op, "count": count, "reason": reason}
         for (op, reason), count in sorted(problems.items(), key=lambda item: (-item[1], item[0]))
@@ -243,7 +242,7 @@ def _shown(row: dict) -> str:
     return f"{row['operator']} ({row['count']}×{why})"
 
 
-def _shrink(program: Program, target: str, done: Legalized) -> None:
+def _shrink(program: Program, target: Target, done: Legalized) -> None:
     """Move big constants out of a program that an older protobuf limit would refuse."""
     # the descriptions alone, which leaves out a few bytes for each; putting the program together takes longer
     parts = sum(op.desc.ByteSize() for _, op in program.ops())

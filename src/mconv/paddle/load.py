@@ -12,9 +12,9 @@ from mconv.paddle.importer import Importer
 from mconv.paddle.legalize import legalize
 from mconv.paddle.pir_reader import PirProgram, read
 from mconv.program import files as model_files
-from mconv.program import targets
 from mconv.program.params import FileSource, TensorSource, list_combined
 from mconv.program.program import Program, Var
+from mconv.program.targets import DEFAULT, Target
 
 PathLike = Union[str, Path]
 
@@ -37,9 +37,7 @@ class Loaded:
     writer: str = ""
 
 
-def load(
-    path: PathLike, *, target: str = targets.DEFAULT_TARGET, output_names: Optional[Sequence[str]] = None
-) -> Loaded:
+def load(path: PathLike, *, target: Target = DEFAULT, output_names: Optional[Sequence[str]] = None) -> Loaded:
     """Read a PIR model and translate it for *target*; the parameters' data is not read.
 
     Args:
@@ -63,7 +61,7 @@ def load(
 
 
 def _translate(
-    pir: PirProgram, sources: dict[str, TensorSource], target: str, names: Optional[Sequence[str]]
+    pir: PirProgram, sources: dict[str, TensorSource], target: Target, names: Optional[Sequence[str]]
 ) -> tuple[Program, dict[str, TensorSource], list[str]]:
     program, params, notes = Importer(pir, sources, target).run(names)
     legal = legalize(program, target)  # what the runtime cannot carry across its border, limits of size
@@ -72,7 +70,7 @@ def _translate(
     return program, ordered, [*notes, *legal.notes]
 
 
-def obstacles(pir: PirProgram, target: str) -> Optional[UnsupportedError]:
+def obstacles(pir: PirProgram, target: Target) -> Optional[UnsupportedError]:
     """Why a program cannot be translated for *target*; None when it can."""
     sources: dict[str, TensorSource] = {}
     for name, kind in pir.parameters:

@@ -9,20 +9,20 @@ from mconv.paddle.attributes import NEW_MEANINGS, last_type
 from mconv.paddle.changed import Changed
 from mconv.paddle.legalize import FIRST_0D, FIRST_CARRIED, FIRST_PRUNED, MESSAGE_LIMIT
 from mconv.passes import ports, quantize_forms
-from mconv.program import signatures, targets
+from mconv.program import signatures
 from mconv.program.dtypes import ATTR_FIELDS, AttrType, VarKind
 from mconv.program.program import Op, Program
+from mconv.program.targets import PADDLE_3, Target
 
 _LISTS = (AttrType.INTS, AttrType.LONGS)
 
 
-def reasons(program: Program, target: str, size: int = 0) -> list[str]:
+def reasons(program: Program, target: Target, size: int = 0) -> list[str]:
     """Why *target* does not load or run the program as it is; empty when it does.
 
     Args:
         size: bytes of the program file.
     """
-    goal = targets.get(target)
     absent: Counter[str] = Counter()
     pruned: Counter[str] = Counter()
     needs: Counter[str] = Counter()
@@ -30,9 +30,9 @@ def reasons(program: Program, target: str, size: int = 0) -> list[str]:
     other_types: Counter[str] = Counter()
     meanings: Counter[str] = Counter()
     otherwise: Counter[str] = Counter()
-    since = not goal.has_0d and program.version >= FIRST_0D
+    since = not target.has_0d and program.version >= FIRST_0D
     without = zero_rank.scalars(program) if since else frozenset()
-    changed_since = Changed(program, without, goal) if since else None
+    changed_since = Changed(program, without, target) if since else None
     for block, op in program.ops():
         if op.type in ("feed", "fetch"):
             continue
@@ -40,7 +40,7 @@ def reasons(program: Program, target: str, size: int = 0) -> list[str]:
         if signature is None:
             absent[op.type] += 1
             continue
-        if goal.version < FIRST_CARRIED and any(t > last_type(goal.version) for t in op.attr_types.values()):
+        if target.version < FIRST_CARRIED and any(t > last_type(target.version) for t in op.attr_types.values()):
             new_types[op.type] += 1
         for name, number in op.attr_types.items():
             wanted = signature.attrs.get(name)
@@ -48,7 +48,7 @@ def reasons(program: Program, target: str, size: int = 0) -> list[str]:
                 other_types[f"{op.type}.{name}"] += 1
             if wanted is None and number in ATTR_FIELDS and (op.type, name) in NEW_MEANINGS:
                 meanings[f"{op.type}.{name}"] += op.attr(name) != NEW_MEANINGS[op.type, name]
-        if goal.version < FIRST_PRUNED:
+        if target.version < FIRST_PRUNED:
             pruned[op.type] += any(
                 not op.output(n) for n, flags in signature.outputs.items() if "?" not in flags and "*" not in flags
             )
@@ -75,11 +75,11 @@ def reasons(program: Program, target: str, size: int = 0) -> list[str]:
         changed = sum(zero_rank.shows(op, without) or zero_rank.says_no_dimension(op) for _, op in program.ops())
         if changed:
             found.append(f"scalars (0-d tensors), which it does not have, in {changed} operators")
-    if goal.version < FIRST_CARRIED:
+    if target.version < FIRST_CARRIED:
         carried = ports.carry(program.copy())
         if carried:
             found.append("inputs or outputs of types that its Predictor cannot pass: " + ", ".join(_names(carried)))
-    if goal.version < FIRST_0D and size >= MESSAGE_LIMIT:
+    if target.version < FIRST_0D and size >= MESSAGE_LIMIT:
         found.append(f"the program has {size} bytes, it reads at most {MESSAGE_LIMIT}")
     unknown = Counter(
         str(v.dtype_number)
@@ -89,9 +89,9 @@ def reasons(program: Program, target: str, size: int = 0) -> list[str]:
     )
     if unknown:
         found.append(f"element types that it does not have: {_listed(unknown)}")
-    if quantize_forms.fails(program, goal.version):
+    if quantize_forms.fails(program, target.version):
         found.append("PaddleSlim's old form of quantised operators, which its oneDNN or its constant folding fails on")
-    if not program.parameters and goal.version < targets.get("3").version:
+    if not program.parameters and target.version < PADDLE_3.version:
         found.append("no parameters: it refuses an empty parameter file")
     return found
 

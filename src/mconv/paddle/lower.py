@@ -15,6 +15,7 @@ from mconv.paddle.operation import OperationBlock
 from mconv.paddle.registry import Unsupported
 from mconv.program.params import TensorSource
 from mconv.program.program import Block, Op, Program
+from mconv.program.targets import Target
 from mconv.program.value import Value
 
 
@@ -37,7 +38,7 @@ class _SplicingBuilder(InlineBuilder):
     """Emits into an existing program: operators at the end of the block that is put together anew, constants before
     those of the operator at hand."""
 
-    def __init__(self, program: Program, target: str):
+    def __init__(self, program: Program, target: Target):
         super().__init__(target)
         self.program = program
         self.block = self.home = program.main
@@ -70,7 +71,7 @@ class _SplicingBuilder(InlineBuilder):
 class _Lowering:
     """What a :class:`Context` asks of the importer around it; an operator of a ProgramDesc has no blocks here."""
 
-    def __init__(self, program: Program, target: str, scalars: frozenset[str]):
+    def __init__(self, program: Program, target: Target, scalars: frozenset[str]):
         self.program = program
         self.b = _SplicingBuilder(program, target)
         self.reader = DescReader(program, self.b, scalars)
@@ -146,7 +147,7 @@ def _rename(program: Program, op: Op, names: dict[str, str]) -> None:
 
 
 def lower(
-    program: Program, target: str, wanted: Callable[[Op, Block], bool], scalars: frozenset[str] = frozenset()
+    program: Program, target: Target, wanted: Callable[[Op, Block], bool], scalars: frozenset[str] = frozenset()
 ) -> Lowered:
     """Replace the operators that *wanted* picks, in place, by others of *target*; all others stay what they are.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from mconv.paddle.lower import lower
 from mconv.program.program import Block, Op, Program
+from mconv.program.targets import PADDLE_3
 
 
 def modernize(program: Program) -> dict[str, int]:
@@ -19,4 +20,4 @@ def modernize(program: Program) -> dict[str, int]:
             return False
         return bool(op.attr("x_num_col_dims", 1) == len(x.shape) - 1)
 
-    return lower(program, "3", wanted).changes
+    return lower(program, PADDLE_3, wanted).changes

@@ -15,6 +15,7 @@ from mconv.program.dtypes import AttrType, DType
 from mconv.program.near import unknown
 from mconv.program.params import ArraySource, TensorSource
 from mconv.program.program import Op, Program
+from mconv.program.targets import Target
 
 _LARGEST = 1 << 28  # bytes of weights inside of a program: its message takes up to 2.5 times as much
 
@@ -56,7 +57,7 @@ def fix_inputs(program: Program, values: Mapping[str, Any]) -> dict[str, TensorS
     return made
 
 
-def weights_inside(program: Program, params: Mapping[str, TensorSource], target: str) -> None:
+def weights_inside(program: Program, params: Mapping[str, TensorSource], target: Target) -> None:
     """Turn the parameters into operators that fill them, in place: the program is the whole model then.
 
     Raises:

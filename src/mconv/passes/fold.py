@@ -128,7 +128,7 @@ def _is_plain(program: Program, op: Op) -> bool:
         return False
     if op.type.startswith("dropout") and not op.attr("is_test", False):
         return False
-    if not any(signatures.find(target, op.type) is not None for target in TARGETS):
+    if not any(signatures.find(target, op.type) is not None for target in TARGETS.values()):
         return False  # somebody's own
     for name in op.input_names + op.output_names:
         var = program.find_var(name)

@@ -20,6 +20,7 @@ from mconv.program import signatures
 from mconv.program.dead import eliminate_dead
 from mconv.program.params import TensorSource
 from mconv.program.program import Op, Program
+from mconv.program.targets import Target
 
 Rule = Callable[[Graph, Op], Optional[tuple[list[Op], Op]]]
 
@@ -37,7 +38,7 @@ _RULES: tuple[tuple[str, tuple[str, ...], Rule], ...] = (
 )
 
 
-def fuse(program: Program, params: MutableMapping[str, TensorSource], target: str) -> Counter[str]:
+def fuse(program: Program, params: MutableMapping[str, TensorSource], target: Target) -> Counter[str]:
     """Fuse in place.
 
     Args:

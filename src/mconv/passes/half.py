@@ -37,12 +37,13 @@ from mconv.program import signatures
 from mconv.program.dtypes import AttrType, DType, VarKind
 from mconv.program.params import TensorSource
 from mconv.program.program import Block, Op, Program, Var
+from mconv.program.targets import Target
 
 
 def halve(
     program: Program,
     params: Mapping[str, TensorSource],
-    target: str,
+    target: Target,
     dtype: DType = DType.FP16,
     *,
     keep: Collection[str] = (),
@@ -81,7 +82,7 @@ class _Rewriter:
         self,
         program: Program,
         params: Mapping[str, TensorSource],
-        target: str,
+        target: Target,
         dtype: DType,
         keep: set[str],
         beyond: frozenset[str],

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Optional
 
 from mconv.passes.half_tables import LARGEST
-from mconv.program import signatures, targets
+from mconv.program import signatures
 from mconv.program.dtypes import DType
 from mconv.program.program import Program
+from mconv.program.targets import Target
 
 # Passes of a predictor on the GPU in Paddle 2.3.2, and the operator that each makes (read off by applying them: see
 # tests/passes/test_gpu_packages.py).
@@ -45,10 +46,10 @@ def for_gpus(program: Program) -> Optional[str]:
     return f"it computes in {dtype.label}, for which Paddle has kernels on GPUs alone: device_type 1 or 2"
 
 
-def unfit_passes(target: str, dtype: DType) -> list[str]:
+def unfit_passes(target: Target, dtype: DType) -> list[str]:
     """The passes of a predictor on the GPU that fuse operators into one without a kernel for *dtype*: they have to be
     deleted before a program in half precision is loaded. None from Paddle 2.4 on, which leaves them out by itself."""
-    if targets.get(target).version >= _CHOOSES_ITSELF:
+    if target.version >= _CHOOSES_ITSELF:
         return []
     kernels = signatures.gpu_operators(target, dtype)
     return [name for name, operator in _FUSIONS.items() if operator not in kernels]

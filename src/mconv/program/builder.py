@@ -13,7 +13,7 @@ import numpy as np
 from mconv import budget
 from mconv.errors import BuildError
 from mconv.program import dims as D
-from mconv.program import signatures, targets
+from mconv.program import signatures
 from mconv.program.coerce import coerce
 from mconv.program.constant_outputs import depending, tied
 from mconv.program.dead import eliminate_dead
@@ -23,6 +23,7 @@ from mconv.program.named_source import NamedSource, ReshapedSource, UnsharedSour
 from mconv.program.operands import arguments, check_names, main_output
 from mconv.program.params import ArraySource, TensorSource
 from mconv.program.program import Block, Op, Program, Var
+from mconv.program.targets import DEFAULT, Target
 from mconv.program.value import Results, Spec, Value
 from mconv.program.widening import widened
 
@@ -31,7 +32,7 @@ class Builder:
     """Makes the operators of one program.
 
     Args:
-        target: the Paddle that will load it (``2.3``, …).
+        target: the Paddle that will load it.
 
     Attributes:
         open_sizes_repeat: whether an open size that meets another one may be 1 and the other not. A source that is
@@ -40,8 +41,8 @@ class Builder:
 
     open_sizes_repeat = True
 
-    def __init__(self, target: str = targets.DEFAULT_TARGET):
-        self.target = targets.get(target)
+    def __init__(self, target: Target = DEFAULT):
+        self.target = target
         self.program = Program()
         self.program.version = self.target.version
         self.block: Block = self.program.main
@@ -188,7 +189,7 @@ class Builder:
     @property
     def operators(self) -> Mapping[str, Any]:
         """The operators of the target, by name."""
-        return signatures.table(self.target.name)
+        return signatures.table(self.target)
 
     def signature(self, op_type: str) -> Mapping[str, Mapping[str, str]]:
         """The ``inputs``, ``outputs`` and ``attrs`` of an operator of the target.
@@ -245,7 +246,7 @@ class Builder:
         return self._append(op_type, self._signature(op_type), results, operands)
 
     def _signature(self, op_type: str) -> signatures.Signature:
-        sig = signatures.find(self.target.name, op_type)
+        sig = signatures.find(self.target, op_type)
         if sig is None:
             raise BuildError(f"Paddle {self.target.paddle} has no operator {op_type!r}")
         return sig

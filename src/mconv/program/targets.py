@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Union
+from typing import Any, Union
 
 from mconv.errors import UsageError
 
@@ -27,21 +27,23 @@ class Target:
     def __str__(self) -> str:
         return self.name
 
+    def described(self) -> dict[str, Any]:
+        """What reports say of it."""
+        return {"name": self.name, "paddle": self.paddle}
 
-TARGETS = {
-    t.name: t
-    for t in (
-        Target("1.8", "1.8.5", 0, False),
-        Target("2.3", "2.3.2", 2003002, False),
-        Target("2.6", "2.6.2", 2006002, True),
-        Target("3", "3.3.1", 3003001, True),
-    )
-}
-DEFAULT_TARGET = "2.3"  # what Paddle Serving 0.9.0 carries
+
+PADDLE_1_8 = Target("1.8", "1.8.5", 0, False)
+PADDLE_2_3 = Target("2.3", "2.3.2", 2003002, False)
+PADDLE_2_6 = Target("2.6", "2.6.2", 2006002, True)
+PADDLE_3 = Target("3", "3.3.1", 3003001, True)
+TARGETS = {t.name: t for t in (PADDLE_1_8, PADDLE_2_3, PADDLE_2_6, PADDLE_3)}  # the oldest first
+DEFAULT = PADDLE_2_3  # what Paddle Serving 0.9.0 carries
 
 
 def get(name: Union[Target, str, float]) -> Target:
     """The target called *name*: ``"2.3"``, or the number 2.3; a target is itself.
+
+    For what is said on a command line, to the API or in a recipe; all else is given the target itself.
 
     Raises:
         UsageError: there is no such target.

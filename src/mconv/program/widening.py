@@ -32,7 +32,7 @@ def widened(
     The CPU has no kernel for many operators in small types (float16, int8, bool, …). Integers wrap around in
     the cast back as they would have in the small type.
     """
-    known = signatures.cpu_dtypes(b.target.name, op_type)
+    known = signatures.cpu_dtypes(b.target, op_type)
     key = next((k for k in ("X", "Input", "W", "Logits") if isinstance(operands.get(k), (Value, list, tuple))), None)
     if op_type == "cast" or known is None or key is None or not operands[key]:
         return None

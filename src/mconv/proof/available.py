@@ -7,15 +7,15 @@ from typing import Optional, TypeVar, Union
 
 from mconv import runtimes
 from mconv.errors import MissingDependencyError, RuntimeUnavailableError
-from mconv.program import targets
 from mconv.program.program import Program
+from mconv.program.targets import TARGETS, Target
 from mconv.proof.verdict import Proof
 from mconv.runtimes import Runtime
 
 _T = TypeVar("_T")
 
 
-def runtime_for(target: str, name: Optional[str] = None) -> Runtime:
+def runtime_for(target: Target, name: Optional[str] = None) -> Runtime:
     """Where to run a model of *target*: the runtime called *name*, or the managed one of that Paddle, or the Paddle
     that this Python can import.
 
@@ -25,7 +25,7 @@ def runtime_for(target: str, name: Optional[str] = None) -> Runtime:
     """
     if name is not None:
         return runtimes.find(name)
-    wanted = f"paddle-{targets.get(target).paddle}"
+    wanted = f"paddle-{target.paddle}"
     try:
         return runtimes.find(wanted)
     except RuntimeUnavailableError as e:
@@ -35,10 +35,10 @@ def runtime_for(target: str, name: Optional[str] = None) -> Runtime:
             raise RuntimeUnavailableError(f"no Paddle to run it in: {e.message}", e.hint) from None
 
 
-def written_for(program: Program) -> str:
+def written_for(program: Program) -> Target:
     """The oldest target that is not older than the program."""
-    fitting = [t.name for t in targets.TARGETS.values() if t.version >= program.version]
-    return fitting[0] if fitting else list(targets.TARGETS)[-1]
+    known = list(TARGETS.values())
+    return next((t for t in known if t.version >= program.version), known[-1])
 
 
 def proved(proof: Callable[[], Proof], *, must: bool) -> Proof:

@@ -13,7 +13,6 @@ from mconv.dygraph.inputs import Call
 from mconv.errors import RuntimeFailedError
 from mconv.options.layers import Saving
 from mconv.paddle import pir_reader
-from mconv.program import targets
 from mconv.program.program import Program
 from mconv.proof import precision
 from mconv.proof.answers import compare_answers, worst
@@ -78,7 +77,7 @@ def _against_origin(expected: Expected, origin: OriginAnswers, proof: Proof, cho
     if got is None or any(position >= len(got.names) for position in mine):
         made.reason = "the result does not run" if got is None else "the result has other outputs than the layer"
         return made
-    dense = chosen.form == "pdmodel" and not targets.get(chosen.goal.name).has_0d
+    dense = chosen.form == "pdmodel" and not chosen.goal.has_0d
     made.comparison = compare_answers(origin.answers, some(got, mine), tolerance=proof.tolerance, scalar_as_one=dense)
     made.status = PASSED if made.comparison.ok else FAILED
     if not made.comparison.ok:
@@ -99,7 +98,7 @@ def _prove(
         return _run_pir(expected, files.program, files.params, chosen, chosen.runtime or "current"), None
     assert files.params is not None
     expected = expected.carried(files.dense)
-    where = runtime_for(chosen.goal.name, chosen.runtime)
+    where = runtime_for(chosen.goal, chosen.runtime)
     chosen.progress(f"verifying: the layer against Paddle in {where.label}")
     proof = prove(
         expected,
@@ -114,7 +113,7 @@ def _prove(
         tolerance=Tolerance.of(chosen.tolerance).at(precision.of_pir(pir_reader.read(made.program).block))
         if made.pir
         else Tolerance.of(chosen.tolerance),
-        scalar_as_one=not targets.get(chosen.goal.name).has_0d,
+        scalar_as_one=not chosen.goal.has_0d,
         timeout=chosen.timeout,
     )
     if proof.status == FAILED and original is not None and original.status == FAILED:

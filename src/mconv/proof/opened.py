@@ -14,12 +14,13 @@ from mconv import inspection, runtimes
 from mconv.errors import CorruptModelError, RuntimeFailedError, UnsupportedError, UsageError
 from mconv.onnx.types import CARRIED, WIDENED, fed_dtype, only_by_reference
 from mconv.paddle import pir_reader
-from mconv.program import signatures, targets
+from mconv.program import signatures
 from mconv.program.dtypes import DType
 from mconv.program.files import Era, ModelFiles, load_program, locate
 from mconv.program.paths import PathLike
 from mconv.program.program import Op, Program
 from mconv.program.sniff import Kind, what
+from mconv.program.targets import PADDLE_3, TARGETS
 from mconv.proof import precision
 from mconv.proof.available import runtime_for, written_for
 from mconv.proof.endpoint import EndpointRunner, is_url
@@ -194,7 +195,7 @@ class OpenedPaddle(Opened):
         self.paddle = True
         self.files: ModelFiles = locate(path)
         self.program: Optional[Program] = None if self.files.era is Era.PIR else load_program(self.files)
-        target = "3" if self.program is None else written_for(self.program)
+        target = PADDLE_3 if self.program is None else written_for(self.program)
         self.runtime: Runtime = runtimes.find(choices.runtime) if choices.runtime else runtime_for(target)
         self.options = {**choices.options, "timeout": choices.timeout}
         try:
@@ -380,7 +381,7 @@ def _carried(dtype: str) -> str:
 
 def _computed(op: Op) -> Iterator[str]:
     """What an operator really computes in an inference: not what only a gradient needs, such as a dropout's mask."""
-    known = [found.outputs for t in targets.TARGETS if (found := signatures.find(t, op.type)) is not None]
+    known = [found.outputs for t in TARGETS.values() if (found := signatures.find(t, op.type)) is not None]
     for parameter, names in op.outputs.items():
         if not any("~" in outputs.get(parameter, "") for outputs in known):
             yield from names

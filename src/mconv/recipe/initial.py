@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Optional
 
 from mconv.artifacts.output import staged
+from mconv.options.proving import TargetLike
 from mconv.options.running import Init
 from mconv.printable import printable, quoted
 from mconv.recipe import remote
@@ -58,12 +59,12 @@ def init(chosen: Init) -> Draft:
         NotAModelError, CorruptModelError, UsageError: it is no model.
         OutputExistsError: the file is there already.
     """
-    model, target = chosen.model, str(chosen.target)
+    model = chosen.model
     path = Path(f"{_name(model)}.yaml") if chosen.out is None else Path(chosen.out)
     folder = Path(os.path.abspath(path)).parent
     look = _look(model, folder)
     steps = [*([look.first] if look.first else []), "to-serving", "verify"]
-    text = _text(model, look, steps, target, path)
+    text = _text(model, look, steps, chosen.target, path)
     if chosen.show:
         return Draft(None, text, steps, look.notes)
     with staged(path, file=True, force=chosen.force) as new:
@@ -158,7 +159,7 @@ def _quoted(text: str) -> str:
     return text if plain and not re.fullmatch(r"[\d.+-]+|true|false|yes|no|null|on|off", text, re.I) else quoted(text)
 
 
-def _text(model: str, look: _Look, steps: Sequence[str], target: str, path: Path) -> str:
+def _text(model: str, look: _Look, steps: Sequence[str], target: Optional[TargetLike], path: Path) -> str:
     lines = [
         f"# yaml-language-server: $schema={SCHEMA_NAME}",
         f"# Written by `mconv init {printable(model)}`. Run it with `mconv run {printable(str(path))}`.",
@@ -173,7 +174,7 @@ def _text(model: str, look: _Look, steps: Sequence[str], target: str, path: Path
     elif look.first == "to-static":
         lines += ["# the inputs are guessed; say them here", "# inputs:", "#   - 'input_ids:int64[?,?]'"]
     lines += [
-        f"target: {quoted(target)}  # the Paddle that will load it; 2.3 is what Paddle Serving 0.9.0 carries",
+        f"target: {quoted(str(target))}  # the Paddle that will load it; 2.3 is what Paddle Serving 0.9.0 carries",
         "steps:",
         *(f"  - {step}" for step in steps),
         "  # - serve-check  # starts the real Paddle Serving on it; `mconv runtime install paddle-2.3.2`",

@@ -11,6 +11,8 @@ from typing import Any, Optional, Union
 
 from mconv.errors import MconvError, UsageError
 from mconv.printable import printable
+from mconv.program import targets
+from mconv.program.targets import Target
 from mconv.recipe import remote
 from mconv.recipe.document import Document, parse_value
 
@@ -67,7 +69,7 @@ class Recipe:
     description: str
     source: Source
     inputs: list[str]
-    target: str
+    target: Target
     steps: list[StepSpec]
     serving: dict[str, Any]
     pipeline: Union[bool, dict[str, Any]]
@@ -136,7 +138,7 @@ def _read(path: Path, profile: Optional[str], settings: Sequence[str]) -> tuple[
         data.get("description", ""),
         read,
         list(data.get("inputs", [])),
-        str(data.get("target", "2.3")),
+        targets.get(data.get("target", targets.DEFAULT)),
         steps,
         dict(data.get("serving", {})),
         data.get("pipeline", False),

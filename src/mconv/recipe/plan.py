@@ -151,7 +151,7 @@ class _Planner:
 
     def _conversion(self, step: Step) -> None:
         """What all conversions to Paddle that compare have in common."""
-        step.options["target"] = self.recipe.target
+        step.options["target"] = self.recipe.target.name
         self._compared(step)
         step.outputs = [step.name]
 
@@ -200,13 +200,13 @@ class _Planner:
     def _downgrade(self, step: Step, spec: StepSpec) -> None:
         self._model(step, spec, "path")
         step.outputs_at["out"] = "downgrade"
-        step.options.update({"target": self.recipe.target, "force": True})
+        step.options.update({"target": self.recipe.target.name, "force": True})
         step.outputs = ["downgrade"]
 
     def _half(self, step: Step, spec: StepSpec) -> None:
         self._model(step, spec, "path")
         step.outputs_at["out"] = "half"
-        step.options.update({"target": self.recipe.target, "force": True})
+        step.options.update({"target": self.recipe.target.name, "force": True})
         step.options.setdefault("verify", True)
         calibrate = step.options.pop("calibrate", False)
         if calibrate and self.found.data is None:
@@ -246,7 +246,7 @@ class _Planner:
         if self.found.data is None:
             raise self._bad(spec, "needs real inputs to calibrate with", "verification: {data: inputs.npz}")
         step.outputs_at["out"] = "quantize"
-        step.options.update({"target": self.recipe.target, "force": True})
+        step.options.update({"target": self.recipe.target.name, "force": True})
         step.options["runtime"] = self.recipe.verification.get("runtime")
         step.reads["data"] = self.found.data
         step.outputs = ["quantize"]
@@ -256,7 +256,7 @@ class _Planner:
         serving = self.recipe.serving
         server, client = serving.get("server", "serving_server"), serving.get("client", "serving_client")
         step.outputs_at["out"] = "."
-        step.options.update({"serving_server": server, "serving_client": client, "target": self.recipe.target})
+        step.options.update({"serving_server": server, "serving_client": client, "target": self.recipe.target.name})
         for name in ("fetch_order", "feed_alias", "fetch_alias"):
             if name in serving:
                 step.options[name] = serving[name]

@@ -142,7 +142,7 @@ def prepare(
         )
     altered = False
     if chosen.goal is not None:
-        legal = legalize(program, chosen.goal.name, dict(items))
+        legal = legalize(program, chosen.goal, dict(items))
         result.changes = legal.changes
         result.warnings += legal.notes
         altered = bool(legal.changes or legal.notes or legal.parameters)

@@ -12,10 +12,10 @@ import numpy as np
 from mconv.emit.complex import real_dtype
 from mconv.errors import UnsupportedError
 from mconv.program import dims as D
-from mconv.program import targets
 from mconv.program.builder import Builder
 from mconv.program.dtypes import DType
 from mconv.program.params import ArraySource, TensorSource
+from mconv.program.targets import DEFAULT, Target
 from mconv.program.value import Value
 from mconv.torch.numbers import computed, is_number
 
@@ -47,7 +47,7 @@ class AtenContext(Builder):
         node: the torch.fx node.
     """
 
-    def __init__(self, target: str = targets.DEFAULT_TARGET, *, widen: bool = True):
+    def __init__(self, target: Target = DEFAULT, *, widen: bool = True):
         super().__init__(target)
         self.widen = widen
         self.node: Any = None

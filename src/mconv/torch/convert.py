@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Optional
 
 from mconv.passes.fuse import fuse
-from mconv.program import targets
+from mconv.program.targets import DEFAULT, Target
 from mconv.torch.exporting import Exported, export
 from mconv.torch.importer import Imported, Importer
 
@@ -16,7 +16,7 @@ def convert(
     module: Any,
     examples: Mapping[str, Any],
     dims: Optional[Mapping[str, Sequence[Any]]] = None,
-    target: str = targets.DEFAULT_TARGET,
+    target: Target = DEFAULT,
     *,
     strict: Optional[bool] = None,
     widen: bool = True,
@@ -41,7 +41,7 @@ def convert(
     return imported(export(module, examples, dims or {}, strict=strict), target, widen=widen)
 
 
-def imported(exported: Exported, target: str = targets.DEFAULT_TARGET, *, widen: bool = True) -> Imported:
+def imported(exported: Exported, target: Target = DEFAULT, *, widen: bool = True) -> Imported:
     """Convert what has been exported."""
     made = Importer(
         exported.program,

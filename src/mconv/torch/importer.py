@@ -16,10 +16,10 @@ from mconv.emit.shape import reshape
 from mconv.emit.zero_size import counted, register
 from mconv.errors import BuildError, UnsupportedError, UsageError
 from mconv.program import dims as D
-from mconv.program import targets
 from mconv.program.dtypes import DType
 from mconv.program.params import TensorSource
 from mconv.program.program import Program
+from mconv.program.targets import DEFAULT, Target
 from mconv.program.unsupported import refusal
 from mconv.program.value import Value
 from mconv.torch import complexes, folding, registry
@@ -94,7 +94,7 @@ class Importer:
     def __init__(
         self,
         exported: Any,
-        target: str = targets.DEFAULT_TARGET,
+        target: Target = DEFAULT,
         *,
         inputs: Sequence[str],
         outputs: Sequence[Optional[str]],

@@ -14,11 +14,12 @@ from mconv.paddle.legalize import legalize
 from mconv.paddle.modern import modernize
 from mconv.program import files
 from mconv.program.stored import Era, ModelFiles, write_model
+from mconv.program.targets import PADDLE_3
 from mconv.proof.report import Report
 from mconv.runtimes import paddle2onnx
 
 _LARGEST = (1 << 31) - (1 << 20)  # bytes of parameters that still fit into one protobuf message
-_READS = "3"  # the Paddle whose programs paddle2onnx reads
+_READS = PADDLE_3  # the Paddle whose programs paddle2onnx reads
 
 
 def convert(found: ModelFiles, seen: Inspection, made: Path, report: Report, chosen: ToOnnx, scratch: Path) -> Any:

@@ -102,9 +102,7 @@ def convert(chosen: Convert) -> Converted:
     _refuse(kind, source, chosen)
     if chosen.pipeline is not None:
         options_from(chosen.pipeline)  # refuses what is wrong before anything is converted
-    result = Converted(
-        {"path": os.fspath(source), "kind": kind.name.lower()}, {"name": goal.name, "paddle": goal.paddle}
-    )
+    result = Converted({"path": os.fspath(source), "kind": kind.name.lower()}, goal.described())
     result.versions = versions()
     chosen.progress(f"{os.fspath(source)} is {kind.value}")
     file = (loading.split(os.fspath(source)) or ("", ""))[0]  # of a factory
@@ -184,7 +182,7 @@ def as_paddle_model(
     kind = recognise(source)
     if kind is SourceKind.PADDLE:
         return source, []
-    goal = target or targets.get(targets.DEFAULT_TARGET)
+    goal = target or targets.DEFAULT
     if kind is SourceKind.PIR:
         return folder, downgrade(Downgrade(source, folder, target=goal)).warnings
     options = Convert(source, folder, target=goal, timeout=timeout)
@@ -239,9 +237,9 @@ def _proof_of_paddle(source: PathLike, made: ServingResult, chosen: Convert) -> 
     from mconv.verbs.verify import compared
 
     assert made.server is not None
-    runtime = chosen.runtime or runtime_for(chosen.goal.name).name
+    runtime = chosen.runtime or runtime_for(chosen.goal).name
     files = locate(source)
-    own = "3" if files.era is Era.PIR else written_for(load_program(files))
+    own = targets.PADDLE_3 if files.era is Era.PIR else written_for(load_program(files))
     chosen.progress(f"verifying: the source against serving_server/ in {runtime}")
     given = chosen.shared(Verify)
     # the target's may die of it

@@ -26,7 +26,7 @@ from mconv.program import files, targets
 from mconv.program.params import TensorSource
 from mconv.program.program import Port, Program
 from mconv.program.stored import Era, ModelFiles, at_least_one, read_program
-from mconv.program.targets import version_text
+from mconv.program.targets import Target, version_text
 from mconv.serving import convert, official
 from mconv.serving.convert import ServingResult, fitting, prepare, whole_file, write
 from mconv.serving.service_options import options_from
@@ -108,7 +108,7 @@ def downgraded(chosen: Downgrade, destination: Destination) -> tuple[Downgraded,
 def _downgraded(
     found: ModelFiles, chosen: Downgrade, destination: Destination, ahead: Ahead
 ) -> tuple[Downgraded, Written]:
-    target, output = chosen.goal.name, Output(destination, force=chosen.force)
+    target, output = chosen.goal, Output(destination, force=chosen.force)
     read = _read(found, target, chosen.output_names)
     program, complete = at_least_one(read.program, read.items)
     items = list(complete)
@@ -117,7 +117,7 @@ def _downgraded(
         found.program,
         found.era.name.lower(),
         read.saved_by,
-        target,
+        target.name,
         *output.model_files(chosen.name),
     )
     result.changes, result.warnings = read.changes, read.warnings
@@ -126,7 +126,7 @@ def _downgraded(
     recording = Recording(
         "downgrade",
         model_sources(found, [source for _, source in items]),
-        target=target,
+        target=target.name,
         options={
             "name": chosen.name,
             "output_names": None if chosen.output_names is None else list(chosen.output_names),
@@ -182,10 +182,10 @@ def pir_to_serving(found: ModelFiles, chosen: ToServing) -> ServingResult:
     if chosen.goal is None:
         raise UsageError(
             f"{found.program}: --target same leaves the program alone, and Paddle Serving rejects .json",
-            f"--target {targets.DEFAULT_TARGET} translates it for Paddle Serving 0.9.0",
+            f"--target {targets.DEFAULT} translates it for Paddle Serving 0.9.0",
         )
     with Ahead([found.params] if chosen.provenance and not chosen.show else []) as ahead:
-        loaded = load_pir(found.program, target=chosen.goal.name)
+        loaded = load_pir(found.program, target=chosen.goal)
         prepared = prepare(found, loaded.program, list(loaded.params.items()), chosen)
         prepared.result.saved_by = loaded.writer
         prepared.result.warnings[:0] = loaded.notes
@@ -194,7 +194,7 @@ def pir_to_serving(found: ModelFiles, chosen: ToServing) -> ServingResult:
     return prepared.result
 
 
-def _read(found: ModelFiles, target: str, output_names: Optional[Sequence[str]]) -> _Read:
+def _read(found: ModelFiles, target: Target, output_names: Optional[Sequence[str]]) -> _Read:
     if found.era is Era.PIR:
         loaded = load_pir(found.program, target=target, output_names=output_names)
         return _Read(loaded.program, list(loaded.params.items()), loaded.writer, {}, loaded.notes)

@@ -21,10 +21,9 @@ from mconv.errors import (
 from mconv.onnx.describe import source_of
 from mconv.onnx.reader import OnnxModel
 from mconv.options.edit import Edit
-from mconv.program import targets
 from mconv.program.paths import PathLike
 from mconv.program.program import Program
-from mconv.program.targets import version_text
+from mconv.program.targets import Target, version_text
 from mconv.proof.available import attempted, runtime_for
 from mconv.proof.report import Report, paddle_operators
 from mconv.proof.verdict import NOT_DONE, Proof
@@ -88,10 +87,10 @@ def _paddle(path: PathLike, out: Path, chosen: Edit) -> EditReport:
     source = edit_paddle.read(path, chosen)
     found = source.found
     style = edit_paddle.style_of(source, chosen)
-    goal = targets.get(source.target)
+    goal = source.target
     saved_by = source.saved_by or version_text(source.program.version)
     described = {"path": str(found.program), "era": found.era.name.lower(), "saved_by": saved_by}
-    report = EditReport("edit", "native", described, {"name": goal.name, "paddle": goal.paddle}, weights=style)
+    report = EditReport("edit", "native", described, goal.described(), weights=style)
     frame = Frame(report, chosen, Destination.of_folder(out), start)
     report.warnings += source.notes
     made = edit_paddle.edit(source, chosen)
@@ -100,7 +99,7 @@ def _paddle(path: PathLike, out: Path, chosen: Edit) -> EditReport:
     recording = provenance.Recording(
         "edit",
         provenance.model_sources(found, source.params.values()),
-        target=source.target,
+        target=goal.name,
         options=_options(chosen, style),
     )
     with (
@@ -136,7 +135,7 @@ def _paddle(path: PathLike, out: Path, chosen: Edit) -> EditReport:
     return report
 
 
-def _runtime(target: str, chosen: Edit, sizes: bool) -> tuple[Optional[Runtime], str]:
+def _runtime(target: Target, chosen: Edit, sizes: bool) -> tuple[Optional[Runtime], str]:
     """Where to run the models, or why nowhere.
 
     Raises:

@@ -17,7 +17,7 @@ from mconv.paddle.load import load as load_pir
 from mconv.passes import constants, fold, rename
 from mconv.passes.cut import before_suppression, cut, independent
 from mconv.printable import printable
-from mconv.program import files, open_sizes, targets
+from mconv.program import files, open_sizes
 from mconv.program.dtypes import DType
 from mconv.program.open_sizes import Sized
 from mconv.program.params import TensorSource, separate_path
@@ -25,6 +25,7 @@ from mconv.program.params_writing import write_combined
 from mconv.program.port_rows import PortRow, row_of
 from mconv.program.program import Port, Program
 from mconv.program.stored import Era, ModelFiles, at_least_one, write_model
+from mconv.program.targets import PADDLE_3, Target
 from mconv.proof import search
 from mconv.proof.available import written_for
 from mconv.proof.feeds import random_feeds, specs_of
@@ -33,7 +34,7 @@ from mconv.serving import configure
 from mconv.verbs import edit_ends
 
 _OWN_STYLE = {Era.FLUID_SEPARATE: "separate", Era.FLUID_COMBINED: "fluid", Era.FLUID_CUSTOM: "fluid"}
-OF_JSON = "3"  # the target whose runtime reads a .json
+OF_JSON = PADDLE_3  # the target whose runtime reads a .json
 
 
 @dataclass
@@ -50,7 +51,7 @@ class Source:
     found: ModelFiles
     program: Program
     params: dict[str, TensorSource]
-    target: str
+    target: Target
     saved_by: str
     notes: list[str] = field(default_factory=list)
     feed_alias: dict[str, str] = field(default_factory=dict)
@@ -89,7 +90,7 @@ def read(path: Any, chosen: Edit) -> Source:
     """
     found = files.locate(path)
     if found.era is Era.PIR:
-        goal = targets.get(chosen.target or OF_JSON).name
+        goal = chosen.goal or OF_JSON
         loaded = load_pir(found.program, target=goal)
         notes = [f"written as .pdmodel, for Paddle {goal}", *loaded.notes]
         made = Source(found, loaded.program, dict(loaded.params), goal, loaded.writer, notes)

@@ -14,7 +14,6 @@ from mconv.errors import MconvError, RuntimeFailedError, UnsupportedError
 from mconv.onnx.reader import OnnxModel
 from mconv.options.edit import Edit
 from mconv.paddle import pir_reader
-from mconv.program import targets
 from mconv.program.program import Program
 from mconv.program.stored import Era, ModelFiles, write_model
 from mconv.proof import precision, prove, search
@@ -212,9 +211,9 @@ def prove_paddle(
 def _translation(source: edit_paddle.Source, made: ModelFiles, runtime: Runtime, chosen: Edit) -> Proof:
     """A ``.json`` against the program made of it, on the same inputs."""
     start = time.perf_counter()
-    goal = targets.get(source.target)
+    goal = source.target
     where = runtime
-    if goal.name != edit_paddle.OF_JSON:
+    if goal != edit_paddle.OF_JSON:
         must = bool(chosen.verify) or chosen.feeds_file is not None
         there = attempted(lambda: runtime_for(edit_paddle.OF_JSON), must=must)
         if isinstance(there, MconvError):

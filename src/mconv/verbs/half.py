@@ -25,10 +25,11 @@ from mconv.errors import (
 from mconv.options.models import Half
 from mconv.passes import half_loading
 from mconv.passes.halved import Halved
-from mconv.program import files, targets
+from mconv.program import files
 from mconv.program.dtypes import DType
 from mconv.program.params import TensorSource
 from mconv.program.stored import Era
+from mconv.program.targets import PADDLE_1_8
 from mconv.proof import labelled
 from mconv.proof.available import attempted, runtime_for, written_for
 from mconv.proof.feeds import load_feeds, reshaped, specs_of
@@ -60,14 +61,14 @@ def half(chosen: Half) -> HalfReport:
             "mconv downgrade makes a .pdmodel first",
         )
     program, items = files.load_model(found)
-    goal = (chosen.goal or targets.get(written_for(program))).name
-    if goal == "1.8" and not chosen.weights_only:
+    goal = chosen.goal or written_for(program)
+    if goal == PADDLE_1_8 and not chosen.weights_only:
         raise UnsupportedError("Paddle 1.8 has half kernels for training only", "--target 2.3")
     require_float32(found.program, program, "half")
     kind = DTYPES[chosen.dtype]
     task = Task(program, items, goal, kind, list(chosen.keep), chosen.io, chosen.weights_only)
     output = Output(Destination.of_folder(chosen.out), force=chosen.force)
-    report = HalfReport(found.program, *output.model_files(chosen.name), goal, kind.label)
+    report = HalfReport(found.program, *output.model_files(chosen.name), goal.name, kind.label)
     report.limit = LIMITS[kind] if chosen.tolerance is None else chosen.tolerance
     made = task.made()
     where: Union[Runtime, MconvError, None] = None
@@ -89,13 +90,13 @@ def half(chosen: Half) -> HalfReport:
                 chosen.progress("asking OpenVINO, where it is installed")
                 report.second = second_opinion(made, proof)
             _say_what_is_not_finite(report, proof)
-    _describe(report, made, items, chosen.dtype, chosen.weights_only)
+    _describe(report, made, items, task)
     if report.status == "failed":
         raise _failure(report, chosen.calibrate is not None)
     recording = Recording(
         "half",
         model_sources(found, items.values()),
-        target=goal,
+        target=goal.name,
         options={
             "dtype": chosen.dtype,
             "keep": list(chosen.keep),
@@ -121,18 +122,16 @@ def _say_what_is_not_finite(report: HalfReport, proof: Emulation) -> None:
         report.warnings.append(f"{report.second.reader} is {report.second.error:.1%} off float32 with this program")
 
 
-def _describe(
-    report: HalfReport, made: Halved, items: Mapping[str, TensorSource], dtype: str, weights_only: bool
-) -> None:
+def _describe(report: HalfReport, made: Halved, items: Mapping[str, TensorSource], task: Task) -> None:
     report.half, report.float32, report.casts = made.half, made.floats, made.casts
     report.saturated = list(dict.fromkeys(made.saturated))
     report.bytes = {
         "before": sum(s.nbytes for s in items.values()),
         "after": sum(made.params[v.name].nbytes for v in made.program.parameters),
     }
-    if not weights_only:
+    if not task.weights_only:
         report.warnings += filter(None, [half_loading.for_gpus(made.program)])
-        report.unfit_passes = half_loading.unfit_passes(report.target, DTYPES[dtype])
+        report.unfit_passes = half_loading.unfit_passes(task.target, task.dtype)
         if report.unfit_passes:
             report.warnings.append(
                 f"Paddle {report.target} fuses operators into ones without {report.dtype} kernels: switch_ir_optim(False), "

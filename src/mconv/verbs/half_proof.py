@@ -19,6 +19,7 @@ from mconv.program.dtypes import DType
 from mconv.program.params import TensorSource
 from mconv.program.program import Program
 from mconv.program.stored import ModelFiles, in_order, write_model
+from mconv.program.targets import Target
 from mconv.proof import search
 from mconv.proof.feeds import InputSpec
 from mconv.runtimes import Runtime, Worker
@@ -40,7 +41,7 @@ class Task:
 
     program: Program
     params: Mapping[str, TensorSource]
-    target: str
+    target: Target
     dtype: DType
     keep: list[str]
     io: str

@@ -24,6 +24,7 @@ from mconv.options.onnx import Onnx2Paddle
 from mconv.program import external_data
 from mconv.program.inputs import assign
 from mconv.program.port_rows import renamed
+from mconv.program.targets import Target
 from mconv.proof import precision
 from mconv.proof.available import runtime_for
 from mconv.proof.compare import Tolerance
@@ -56,7 +57,7 @@ def onnx2paddle(chosen: Onnx2Paddle) -> Report:
 def converted(chosen: Onnx2Paddle, destination: Destination) -> Frame[Report]:
     """The same with the files somewhere else, for a command of several steps."""
     goal, model = chosen.goal, Path(chosen.model)
-    report = Report("onnx2paddle", chosen.engine, {}, {"name": goal.name, "paddle": goal.paddle})
+    report = Report("onnx2paddle", chosen.engine, {}, goal.described())
     frame = Frame(report, chosen, destination)
     for plugin in chosen.plugins:
         load_plugin(Path(plugin))
@@ -99,7 +100,7 @@ def _produce(source: OnnxModel, shapes: dict[str, Sequence[Any]], chosen: Onnx2P
     if chosen.engine == "x2paddle":
         return x2paddle.produce(source, shapes, chosen)
     try:
-        made, imported = native(source, chosen.goal.name, shapes)
+        made, imported = native(source, chosen.goal, shapes)
     except UnsupportedError as e:
         other = advice.other_engine(e.rows)
         if other:
@@ -114,7 +115,7 @@ def _produce(source: OnnxModel, shapes: dict[str, Sequence[Any]], chosen: Onnx2P
     return made
 
 
-def native(source: OnnxModel, target: str, shapes: dict[str, Sequence[Any]]) -> tuple[Produced, Imported]:
+def native(source: OnnxModel, target: Target, shapes: dict[str, Sequence[Any]]) -> tuple[Produced, Imported]:
     """Convert with the native engine.
 
     Raises:
@@ -157,7 +158,7 @@ def _proof(
     types = {i.name: i.type.tensor_type.elem_type for i in source.proto.graph.input}
     names = [port["name"] for port in report.inputs]
     try:
-        runtime = runtime_for(chosen.goal.name, chosen.runtime)
+        runtime = runtime_for(chosen.goal, chosen.runtime)
         exact = any(only_by_reference(types[n]) for n in names)
         reference, why = reference_for(
             source.path, exact=exact, opened=describe.opened(source, shapes), fixed=fixed, timeout=chosen.timeout

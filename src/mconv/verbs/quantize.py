@@ -24,9 +24,10 @@ from mconv.errors import (
 )
 from mconv.options.quantize import Quantize
 from mconv.passes import quantize as rewriting
-from mconv.program import files, targets
+from mconv.program import files
 from mconv.program.params import TensorSource
 from mconv.program.stored import write_model
+from mconv.program.targets import PADDLE_1_8
 from mconv.proof import labelled
 from mconv.proof.available import runtime_for, written_for
 from mconv.proof.feeds import specs_of
@@ -52,14 +53,14 @@ def quantize(chosen: Quantize) -> QuantizeReport:
         RuntimeUnavailableError: there is no Paddle to run it in.
     """
     path, keep, labels = chosen.path, chosen.keep, chosen.labels
-    wanted = None if chosen.target is None else targets.get(chosen.target)
+    wanted = chosen.goal
     with tempfile.TemporaryDirectory(prefix="mconv-quantize-") as scratch:
         model, warnings = as_paddle_model(path, Path(scratch) / "float32", target=wanted, timeout=chosen.timeout)
         found = files.locate(model)
         program, items = files.load_model(found)
-        goal = (wanted or targets.get(written_for(program))).name
+        goal = wanted or written_for(program)
         require_float32(found.program, program, "quantize")
-        if goal == "1.8":
+        if goal == PADDLE_1_8:
             raise UnsupportedError("Paddle 1.8 has no quantize_linear", "--target 2.3")
         layers = rewriting.layers(program, items, keep)
         if not layers:
@@ -67,7 +68,7 @@ def quantize(chosen: Quantize) -> QuantizeReport:
                 f"{found.program}: no product or convolution with a stored float32 weight",
                 f"what is quantised are {', '.join(rewriting.QUANTISED)}",
             )
-        kernels = targets.get(goal).version >= FIRST_INT8
+        kernels = goal.version >= FIRST_INT8
         if chosen.onednn and not kernels:
             raise UsageError(f"--onednn: Paddle {goal} has no int8 kernels of this form", "--target 2.6 or 3")
         errors = {layer.name: rewriting.onednn_error(layer, items) for layer in layers} if kernels else {}
@@ -83,7 +84,7 @@ def quantize(chosen: Quantize) -> QuantizeReport:
             sets, proving = labelled.held_back(sets, specs)
         where = runtime_for(goal, chosen.runtime)
         output = Output(Destination.of_folder(chosen.out), force=chosen.force)
-        report = QuantizeReport(Path(path), *output.model_files(), goal, "passed", where.label)
+        report = QuantizeReport(Path(path), *output.model_files(), goal.name, "passed", where.label)
         report.warnings += warnings
         report.coarse = coarse
         if coarse and not chosen.onednn:
@@ -100,7 +101,7 @@ def quantize(chosen: Quantize) -> QuantizeReport:
         with Trials(where, found, program, items, layers, chosen.timeout, Path(scratch)) as trials:
             search = Search(trials, sets, judged, report, chosen.progress)
             small, ranges = search.run(chosen.method, chosen.percentile)
-            made, params = _as_written(search, small, ranges, chosen.onednn, where)
+            made, params = _as_written(search, small, ranges, chosen.onednn, where, kernels)
         report.bytes = {
             "before": sum(s.nbytes for s in items.values()),
             "after": sum(params[v.name].nbytes for v in made.program.parameters),
@@ -108,7 +109,7 @@ def quantize(chosen: Quantize) -> QuantizeReport:
         recording = Recording(
             "quantize",
             model_sources(found, items.values()),
-            target=goal,
+            target=goal.name,
             options={
                 "method": report.method,
                 "keep": list(keep),
@@ -122,7 +123,12 @@ def quantize(chosen: Quantize) -> QuantizeReport:
 
 
 def _as_written(
-    search: Search, layers: Sequence[rewriting.Layer], ranges: Mapping[str, float], onednn: bool, where: Runtime
+    search: Search,
+    layers: Sequence[rewriting.Layer],
+    ranges: Mapping[str, float],
+    onednn: bool,
+    where: Runtime,
+    kernels: bool,
 ) -> tuple[rewriting.Quantized, Mapping[str, TensorSource]]:
     """The program and its parameters, run as they will be written.
 
@@ -130,6 +136,7 @@ def _as_written(
         layers: that compute in int8.
         onednn: layers stay float32, those that cost the most there first, until int8 kernels of oneDNN are as right as
             asked, too.
+        kernels: whether the target has int8 kernels of oneDNN.
 
     Raises:
         PrecisionError: they are not, whatever stays float32.
@@ -144,7 +151,7 @@ def _as_written(
         left = [layer for layer in layers if layer not in worst[:count]]
         made = rewriting.quantize(trials.program, trials.items, left, ranges, weights=trials.weights)
         params = {**trials.items, **made.made}
-        losses.append(_check_written(search, made, params, where))
+        losses.append(_check_written(search, made, params, where, kernels))
         if losses[-1] <= report.limit + 1e-9 or not onednn:
             break
         worst = worst or _by_cost_in_onednn(search, layers, ranges)
@@ -190,7 +197,7 @@ def _written(search: Search, made: rewriting.Quantized, params: Mapping[str, Ten
 
 
 def _check_written(
-    search: Search, made: rewriting.Quantized, params: Mapping[str, TensorSource], where: Runtime
+    search: Search, made: rewriting.Quantized, params: Mapping[str, TensorSource], where: Runtime, kernels: bool
 ) -> float:
     """Run the model itself as it will be written, as it is and with int8 kernels of oneDNN.
 
@@ -206,7 +213,7 @@ def _check_written(
     names = [port.name for port in trials.program.fetches]
     if not judge(report, reference, got, sets, names):
         raise VerificationError("the model that was written computes something else than its trial", "please report it")
-    if targets.get(report.target).version < FIRST_INT8:
+    if not kernels:
         report.warnings.append(
             f"Paddle {report.target} computes the rounded numbers in float32 on a CPU: int8 kernels of oneDNN came with 2.5"
         )

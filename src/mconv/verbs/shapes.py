@@ -71,13 +71,12 @@ def shapes(chosen: ShapesOptions) -> Shapes:
         OutputExistsError: *out* is there.
     """
     wanted = chosen.goal
-    target = wanted.name
     form = _form(chosen.form, chosen.out)
     found = locate(chosen.path)
     if found.era is Era.PIR:
         raise UnsupportedError(
             f"{found.program}: the values inside a .json program have no names to give shapes to",
-            f"mconv downgrade {chosen.path} OUT --target {target}, then mconv shapes OUT",
+            f"mconv downgrade {chosen.path} OUT --target {wanted}, then mconv shapes OUT",
         )
     program = load_program(found)
     specs = specs_of(program)
@@ -93,7 +92,7 @@ def shapes(chosen: ShapesOptions) -> Shapes:
     if declared is not None:
         ranges = [declared]
     else:
-        where = runtime_for(target, chosen.runtime)
+        where = runtime_for(wanted, chosen.runtime)
         label = where.label
         with Worker(where) as worker:
             ranges = []
@@ -109,7 +108,7 @@ def shapes(chosen: ShapesOptions) -> Shapes:
     edge = tensorrt.border(program, wanted)
     if chosen.trt_inputs:
         ranges = [profile.only(edge) for profile in ranges]
-    result = Shapes(target, label, ranges, edge, form, [FORMS[form](profile) for profile in ranges])
+    result = Shapes(wanted.name, label, ranges, edge, form, [FORMS[form](profile) for profile in ranges])
     if chosen.out is not None:
         result.files = _write(Path(chosen.out), result.texts, chosen, found)
     return result

@@ -19,6 +19,7 @@ from mconv.program.params import TensorSource
 from mconv.program.port_rows import PortRow, renamed, row, row_of
 from mconv.program.program import Op, Program, Var
 from mconv.program.stored import in_order, load_model, write_model
+from mconv.program.targets import Target
 from mconv.proof.layers import SavedFiles
 from mconv.proof.report import Report
 from mconv.verbs.produced import about_names
@@ -42,7 +43,7 @@ def write(
     """
     if chosen.form == "json":
         return _as_it_is(made, folder, report)
-    program, items = _translated(made, chosen.goal.name, report)
+    program, items = _translated(made, chosen.goal, report)
     _name_outputs(program, made, chosen.output_names)
     written = write_model(program, items, folder, STEM)
     report.inputs = [row_of(p, i.name, i.dtype.label, i.dims) for i, p in zip(call.inputs, program.feeds)]
@@ -53,7 +54,7 @@ def write(
     return SavedFiles(written[0], written[1], program)
 
 
-def _translated(made: Exported, target: str, report: Report) -> tuple[Program, list[tuple[str, TensorSource]]]:
+def _translated(made: Exported, target: Target, report: Report) -> tuple[Program, list[tuple[str, TensorSource]]]:
     if made.pir:
         loaded = load(made.program, target=target)
         report.warnings += loaded.notes

@@ -28,6 +28,7 @@ from mconv.program.params import TensorSource
 from mconv.program.port_rows import PortRow, row
 from mconv.program.program import Program
 from mconv.program.stored import Era, ModelFiles
+from mconv.program.targets import PADDLE_3
 from mconv.program.unsupported import refusal
 from mconv.proof import precision
 from mconv.proof.available import runtime_for, written_for
@@ -40,7 +41,7 @@ from mconv.proof.verdict import FAILED, Proof
 from mconv.verbs.frame import Frame
 from mconv.version import __version__
 
-_READS = "3"  # the Paddle in whose operators a ``.json`` is read
+_READS = PADDLE_3  # the Paddle in whose operators a ``.json`` is read
 _PACKAGES = {"mconv": ("onnx",), "paddle2onnx": ("paddle2onnx", "paddlepaddle", "onnx")}
 
 

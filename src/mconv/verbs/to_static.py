@@ -54,7 +54,7 @@ def to_static(chosen: ToStatic) -> Report:
 def converted(chosen: ToStatic, destination: Destination) -> Frame[Report]:
     """The same with the files somewhere else, for a command of several steps."""
     layer, goal = chosen.layer, chosen.goal
-    report = Report("to-static", "paddle.jit", {}, {"name": goal.name, "paddle": goal.paddle})
+    report = Report("to-static", "paddle.jit", {}, goal.described())
     frame = Frame(report, chosen, destination)
     live = _live(layer, chosen, report)
 

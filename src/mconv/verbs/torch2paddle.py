@@ -55,7 +55,7 @@ def torch2paddle(chosen: Torch2Paddle) -> Report:
 def converted(chosen: Torch2Paddle, destination: Destination) -> Frame[Report]:
     """The same with the files somewhere else, for a command of several steps."""
     goal, model = chosen.goal, chosen.model
-    report = Report("torch2paddle", chosen.engine, {}, {"name": goal.name, "paddle": goal.paddle})
+    report = Report("torch2paddle", chosen.engine, {}, goal.described())
     frame = Frame(report, chosen, destination)
     given = [chosen.weights, chosen.example_file]
     given += [model] if isinstance(model, (str, os.PathLike)) and os.path.exists(model) else []
@@ -259,7 +259,7 @@ def _proof(
     selected: list[str],
     chosen: Torch2Paddle,
 ) -> Proof:
-    runtime = runtime_for(chosen.goal.name, chosen.runtime)
+    runtime = runtime_for(chosen.goal, chosen.runtime)
     chosen.progress(f"verifying: {runner.label} against Paddle in {runtime.label}")
     runner.select = selected
     fixed = {(f["input"], f["dimension"]): f["size"] for f in report.source["fixed"]}

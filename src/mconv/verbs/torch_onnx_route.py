@@ -52,7 +52,7 @@ def through_onnx(source: Source, plan: Plan, request: Request, runner: TorchRunn
     if chosen.engine == "x2paddle":
         made = x2paddle.produce(model, {}, chosen)
     else:
-        made, _ = native(model, chosen.goal.name, {})
+        made, _ = native(model, chosen.goal, {})
     made.seconds = {**seconds, **made.seconds}
     made.precision = precision.of_onnx(model.proto)
     made.keep = made.keep, model  # parameters are read from the file when they are written

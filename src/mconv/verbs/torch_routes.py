@@ -217,7 +217,7 @@ def _attempt(source: Source, plan: Plan, request: Request, runner: TorchRunner, 
     exported = _export(source, plan, mode)
     held = not exported.loops or loops_hold(source, plan, exported.loops)
     exported.outputs = [n if n in request.selected else None for n in exported.outputs]
-    made = imported(exported, request.chosen.goal.name, widen=not request.chosen.keep_dtype)
+    made = imported(exported, request.chosen.goal, widen=not request.chosen.keep_dtype)
     export = _Export(made, exported, lost(exported, plan, runner, tensors(plan)))
     export.unshown = [] if held else list(map(os.path.basename, exported.loops))
     return export

@@ -73,7 +73,7 @@ def transplant(chosen: Transplant) -> Report:
     """
     rules = [chosen.rules] if isinstance(chosen.rules, (str, os.PathLike)) else list(chosen.rules)
     goal, model, into = chosen.goal, chosen.model, chosen.into
-    report = Report("torch2paddle", "paddle.jit", {}, {"name": goal.name, "paddle": goal.paddle})
+    report = Report("torch2paddle", "paddle.jit", {}, goal.described())
     frame = Frame(report, chosen, Destination.of_folder(chosen.out))
     live = _live(into, chosen)
     chosen.progress(f"opening {_said(model)}")

@@ -47,7 +47,7 @@ def produce(source: OnnxModel, shapes: dict[str, Sequence[Any]], chosen: Convert
         spent = time.perf_counter() - start
         names = _restored(source, program, done.inputs)
         params = {names.get(name, name): value for name, value in params.items()}
-        changed = legalize(program, chosen.goal.name)
+        changed = legalize(program, chosen.goal)
         params.update(changed.parameters)
     except MconvError as e:
         scratch.cleanup()

@@ -19,6 +19,7 @@ from mconv.program import files
 from mconv.program.dtypes import DType
 from mconv.program.params import TensorSource
 from mconv.program.program import Program
+from mconv.program.targets import PADDLE_3
 from tests.exporters.onnx import loops_models
 from tests.exporters.onnx.checking import agree, check, exported
 from tests.managed import require
@@ -46,7 +47,7 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Path]]
 
 def loaded(folder: Path, name: str) -> tuple[Program, dict[str, TensorSource]]:
     if (folder / f"{name}.json").is_file():
-        found = load(folder / f"{name}.json", target="3")
+        found = load(folder / f"{name}.json", target=PADDLE_3)
         return found.program, dict(found.params)
     located = files.locate(folder / name)
     program = files.load_program(located)
@@ -92,7 +93,7 @@ def test_models_that_loop(name: str, runtime: str, saved: dict[str, Path], tmp_p
 @pytest.mark.runtime
 @pytest.mark.parametrize("version", fixtures.VERSIONS)
 def test_branches_of_every_paddle(version: str, tmp_path: Path, workers: Any) -> None:
-    found = load(fixtures.unpack(version, "branches", tmp_path / "source"), target="3")
+    found = load(fixtures.unpack(version, "branches", tmp_path / "source"), target=PADDLE_3)
 
     def one_if(made: Any) -> None:
         kinds = operators(made)

@@ -15,6 +15,8 @@ from mconv.errors import UnsupportedError
 from mconv.exporters.onnx import export
 from mconv.onnx.convert import convert
 from mconv.paddle.load import load
+from mconv.program import targets
+from mconv.program.targets import PADDLE_3
 from tests.exporters.onnx.checking import check, exported, program_of
 from tests.proof import detectors
 
@@ -265,7 +267,7 @@ def test_detectors_of_paddle_3(kind: str, tmp_path: Path) -> None:
     pytest.importorskip("paddle")
     saved = _saved(tmp_path.parent)
     answers = np.load(saved / f"{kind}.npz")
-    found = load(saved / f"{kind}.json", target="3")
+    found = load(saved / f"{kind}.json", target=PADDLE_3)
     for opset in (13, 22):
         _made, running = exported(found.program, found.params, tmp_path / f"m{opset}.onnx", opset)
         for k, frame in enumerate(detectors.frames()):
@@ -295,7 +297,7 @@ def test_an_onnx_detector_and_back(target: str, tmp_path: Path) -> None:
 
     source = detectors.onnx_detector()
     onnx.save(source, tmp_path / "detector.onnx")
-    made = convert(tmp_path / "detector.onnx", target)
+    made = convert(tmp_path / "detector.onnx", targets.get(target))
     reference = ort.InferenceSession(source.SerializeToString(), providers=["CPUExecutionProvider"])
     _made, running = exported(made.program, made.params, tmp_path / "m.onnx", 17)
     for frame in detectors.frames():

@@ -23,6 +23,7 @@ from mconv.program.dtypes import AttrType, DType
 from mconv.program.files import load_program, locate, records
 from mconv.program.params import ArraySource
 from mconv.program.program import Op
+from mconv.program.targets import PADDLE_3
 from tests.exporters.onnx.checking import program_of, session
 from tests.golden import case
 
@@ -72,7 +73,7 @@ def test_the_lowest_opset_that_can_say_it() -> None:
 
 
 def test_a_convolution_takes_its_bias() -> None:
-    b = Builder("3")
+    b = Builder(PADDLE_3)
     x = b.feed("x", DType.FP32, (Sym.named("n"), 3, 8, 8))
     w = b.param(ArraySource(np.ones((4, 3, 3, 3), np.float32)), "w")
     bias = b.param(ArraySource(np.ones(4, np.float32)), "bias")
@@ -87,7 +88,7 @@ def test_a_convolution_takes_its_bias() -> None:
 
 def test_shapes_are_no_chains() -> None:
     """A shape that is computed of the input's own sizes becomes numbers."""
-    b = Builder("3")
+    b = Builder(PADDLE_3)
     n = Sym.named("n")
     x = b.feed("x", DType.FP32, (n, 6))
     sizes = b.op("shape", Input=x, result=(DType.INT32, (2,)))

@@ -16,6 +16,7 @@ from mconv.exporters.onnx.graph import newest
 from mconv.program import files
 from mconv.program.params import TensorSource
 from mconv.program.program import Program
+from mconv.program.targets import PADDLE_2_6, PADDLE_3
 from mconv.runtimes import Worker
 from tests.exporters.onnx.checking import agree, check, exported
 from tests.golden import Case
@@ -29,7 +30,7 @@ TOLERANCE = 1e-4  # of the largest value: of deep models
 
 def loaded(path: Path) -> tuple[Program, dict[str, TensorSource]]:
     if path.suffix == ".json":
-        found = importer.load(path, target="3")
+        found = importer.load(path, target=PADDLE_3)
         return found.program, found.params
     located = files.locate(path)
     program = files.load_program(located)
@@ -90,7 +91,7 @@ def test_pp_ocr_goes_round(name: str, tmp_path: Path) -> None:
     source = next((Path(package.__file__).parent / "models").glob(f"{name}*.onnx"))
     shapes = {"det": [(1, 3, 64, 96), (2, 3, 96, 64)], "rec": [(1, 3, 48, 96), (2, 3, 48, 160)],
               "cls": [(1, 3, 48, 192), (3, 3, 48, 192)]}[name.rpartition("_")[2]]  # fmt: skip
-    made = convert(source, "2.6")
+    made = convert(source, PADDLE_2_6)
     _goes_round(source, made.program, dict(made.params), [{"x": _random(s)} for s in shapes], tmp_path)
 
 
@@ -145,7 +146,7 @@ def test_files_of_torch_go_round(name: str, tmp_path: Path) -> None:
 
     model, kind = name.rsplit(".", 1)
     path, sample = export_torch(model, kind, tmp_path)
-    made = convert(path, "3")
+    made = convert(path, PADDLE_3)
     names = [p.name for p in made.program.feeds]
     feeds = [{k: v for k, v in sample.feeds(*size).items() if k in names} for size in sample.sizes]
     _goes_round(path, made.program, dict(made.params), feeds, tmp_path)
@@ -178,7 +179,7 @@ def _node(name: str, folder: Path) -> Any:
     if not sets:
         return None
     inputs, expected = sets[0]
-    made = convert(OnnxModel(model), "3")
+    made = convert(OnnxModel(model), PADDLE_3)
     try:
         _made, running = exported(made.program, dict(made.params), folder / "m.onnx", 13)
     except Exception as error:  # noqa: BLE001 - told beside the others

@@ -12,6 +12,7 @@ from mconv.emit.recurrent import MODES, stacked
 from mconv.program import dims as D
 from mconv.program.builder import Builder
 from mconv.program.dtypes import DType
+from mconv.program.targets import PADDLE_3
 from tests.exporters.onnx.checking import check, program_of
 
 pytest.importorskip("onnxruntime")
@@ -29,7 +30,7 @@ def f(*shape: int) -> np.ndarray:
 @pytest.mark.parametrize("mode", MODES)
 def test_networks(mode: str, layers: int, directions: int, lengths: bool, tmp_path: Path, workers: Any) -> None:
     gates = {"LSTM": 4, "GRU": 3}.get(mode, 1)
-    b = Builder("3")
+    b = Builder(PADDLE_3)
     steps, batch = D.Sym.named("steps"), D.Sym.named("batch")
     x = b.feed("x", DType.FP32, (steps, batch, INPUT))
     cells = layers * directions

@@ -9,6 +9,7 @@ from onnx import TensorProto, helper
 from mconv.errors import UnsupportedError
 from mconv.onnx.convert import convert
 from mconv.onnx.reader import OnnxModel
+from mconv.program.targets import PADDLE_3
 from tests.onnx.checks import (
     CURRENT,
     PADDLE_23,
@@ -151,4 +152,4 @@ def test_bits_of_floats_of_eight_bits_are_refused() -> None:
     nodes = [helper.make_node("BitCast", ["x"], ["y"], to=TensorProto.FLOAT8E5M2)]
     model = graph_model(nodes, {"x": [np.zeros(2, np.uint8)]}, ["y"], opsets=[helper.make_opsetid("", 26)])
     with pytest.raises(UnsupportedError, match="the bits of uint8 read as float8e5m2"):
-        convert(OnnxModel(model), "3")
+        convert(OnnxModel(model), PADDLE_3)

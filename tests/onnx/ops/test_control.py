@@ -13,6 +13,7 @@ from onnx import TensorProto, helper, numpy_helper
 from mconv.errors import UnsupportedError
 from mconv.onnx.convert import convert
 from mconv.onnx.reader import OnnxModel
+from mconv.program.targets import PADDLE_3
 from tests.onnx.checks import Runtime, check_model, everywhere, rand
 
 F, L, B = TensorProto.FLOAT, TensorProto.INT64, TensorProto.BOOL
@@ -91,7 +92,7 @@ def test_if_of_two_ranks() -> None:
     nodes = [node("If", ["c"], ["y"], then_branch=then, else_branch=other)]
     made = model(nodes, [("x", F, [1, 3]), ("c", B, [1])], [("y", F, None)], {"axis": np.array([0])})
     with pytest.raises(UnsupportedError, match="of rank 1 on one way and float32 of rank 2"):
-        convert(OnnxModel(made), "3")
+        convert(OnnxModel(made), PADDLE_3)
 
 
 def counting(trips: Optional[np.ndarray], *, stop: bool = False, grow: bool = False) -> onnx.ModelProto:
@@ -138,7 +139,7 @@ def test_loop_of_known_length(runtime: Runtime, stop: bool) -> None:
 
 
 def test_long_loops_stay_loops() -> None:
-    made = convert(OnnxModel(counting(np.array(1000))), "3")
+    made = convert(OnnxModel(counting(np.array(1000))), PADDLE_3)
     assert "while" in operators(made)
     assert sum(made.operators.values()) == 8  # a body is counted once
 
@@ -180,7 +181,7 @@ def test_loop_without_end() -> None:
     )
     made = model([node("Loop", ["", "", "x"], ["y"], body=body)], [("x", F, [1])], [("y", F, [1])])
     with pytest.raises(UnsupportedError, match="without end"):
-        convert(OnnxModel(made), "3")
+        convert(OnnxModel(made), PADDLE_3)
 
 
 def scanning(length: Any, **attrs: Any) -> onnx.ModelProto:
@@ -245,5 +246,5 @@ def test_unsupported_inside_a_body_is_named() -> None:
     nodes = [node("If", ["c"], ["r"], then_branch=then, else_branch=other), node("Neg", ["r"], ["y"])]
     made = model(nodes, [("x", F, [2]), ("c", B, [1])], [("y", F, [2])])
     with pytest.raises(UnsupportedError) as caught:
-        convert(OnnxModel(made), "3")
+        convert(OnnxModel(made), PADDLE_3)
     assert [row["operator"] for row in caught.value.rows] == ["RandomNormalLike"]

@@ -10,6 +10,7 @@ from mconv.emit.einsum import einsum
 from mconv.errors import UnsupportedError
 from mconv.program.builder import Builder
 from mconv.program.dtypes import DType
+from mconv.program.targets import PADDLE_3
 from tests.onnx.checks import (
     CURRENT,
     PADDLE_23,
@@ -140,7 +141,7 @@ def test_einsum(runtime: Runtime, equation: str, shapes: list, more: list) -> No
 )
 def test_einsum_that_makes_no_sense(equation: str, reason: str) -> None:
     # not through a model: ONNX's own shape inference crashes on some of these
-    b = Builder("3")
+    b = Builder(PADDLE_3)
     x = b.feed("x", DType.FP32, (2, 3))
     with pytest.raises(UnsupportedError, match=reason):
         einsum(b, equation, [x])

@@ -8,6 +8,7 @@ import pytest
 from mconv.emit.order import top_k
 from mconv.program.builder import Builder
 from mconv.program.dtypes import DType
+from mconv.program.targets import PADDLE_2_3
 from tests.onnx.checks import CURRENT, PADDLE_23, Runtime, check_op, check_refused, everywhere, in_runtimes, ints, rand
 
 KINDS = ["Sum", "Mean", "Max", "Min", "Prod", "L1", "L2", "LogSum", "LogSumExp", "SumSquare"]
@@ -190,7 +191,7 @@ def test_top_k_along_an_axis(runtime: Runtime, axis: int, dtype: type) -> None:
 
 
 def test_top_k_whose_indices_nobody_reads_sorts_nothing() -> None:
-    b = Builder("2.3")
+    b = Builder(PADDLE_2_3)
     values, indices = top_k(b, b.feed("x", DType.FP32, (3, 30)), 7, -1, indices=False)
     assert values.shape == (3, 7) and indices is None
     assert [op.type for op in b.block.ops][-1] == "top_k_v2"

@@ -9,6 +9,7 @@ from onnx.reference import ReferenceEvaluator
 from mconv.errors import MconvError
 from mconv.onnx.convert import convert
 from mconv.onnx.reader import OnnxModel
+from mconv.program.targets import PADDLE_3
 from tests.onnx.checks import CURRENT, check_op, check_refused, everywhere, node_model, rand
 
 IMAGES = [rand(2, 1, 4, 5), rand(1, 1, 5, 3)]
@@ -143,6 +144,6 @@ def test_a_stated_shape_of_another_rank_is_not_believed() -> None:
     model = node_model("Resize", [[rand(1, 2, 4, 4), None, np.array([1, 1, 2, 2], np.float32)]])
     model.graph.output[0].type.tensor_type.shape.dim.add().dim_value = 4
     try:
-        convert(OnnxModel(model), "3")
+        convert(OnnxModel(model), PADDLE_3)
     except MconvError as e:
         assert "\n" not in e.message

@@ -11,6 +11,7 @@ from onnx import TensorProto, helper
 from mconv.errors import UnsupportedError
 from mconv.onnx.convert import convert
 from mconv.onnx.reader import OnnxModel
+from mconv.program.targets import PADDLE_3
 from tests.onnx.checks import CURRENT, PADDLE_23, Runtime, check_model, graph_model, in_runtimes, rand
 
 node = helper.make_node
@@ -72,7 +73,7 @@ def test_a_sequence_is_no_tensor() -> None:
     nodes = [node("SequenceConstruct", THREE, ["s"]), node("SequenceAt", ["s", "i"], ["y"])]
     inputs = {n: [v] for n, v in feeds(2)[0].items()} | {"i": [np.array([1])]}
     with pytest.raises(UnsupportedError, match="position must be constant"):
-        convert(OnnxModel(graph_model(nodes, inputs, ["y"])), "3")
+        convert(OnnxModel(graph_model(nodes, inputs, ["y"])), PADDLE_3)
 
 
 def test_output_of_a_sequence() -> None:
@@ -81,7 +82,7 @@ def test_output_of_a_sequence() -> None:
     nodes = [node("SequenceConstruct", ["a"], ["s"])]
     graph = helper.make_graph(nodes, "g", [tensor], [helper.make_value_info("s", kind)])
     with pytest.raises(UnsupportedError, match="sequence"):
-        convert(OnnxModel(helper.make_model(graph)), "3")
+        convert(OnnxModel(helper.make_model(graph)), PADDLE_3)
 
 
 @in_runtimes(CURRENT)

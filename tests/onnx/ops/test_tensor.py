@@ -12,6 +12,8 @@ from onnx import TensorProto, helper, numpy_helper
 from mconv.errors import UnsupportedError
 from mconv.onnx.convert import convert
 from mconv.onnx.reader import OnnxModel
+from mconv.program import targets
+from mconv.program.targets import PADDLE_3
 from tests.onnx.checks import (
     CURRENT,
     PADDLE_23,
@@ -51,7 +53,7 @@ def test_empty_constant_output(with_input: bool) -> None:
     check_model(CURRENT, model, [{"x": rand(2, 3)} if with_input else {}])
     for target in ("2.3", "2.6"):
         with pytest.raises(UnsupportedError, match="without elements"):
-            convert(OnnxModel(model), target)
+            convert(OnnxModel(model), targets.get(target))
 
 
 @in_runtimes(CURRENT)
@@ -86,7 +88,7 @@ def test_constant_of_strings() -> None:
     node = helper.make_node("Constant", [], ["y"], value_string=b"text")
     graph = helper.make_graph([node], "g", [], [helper.make_tensor_value_info("y", TensorProto.STRING, [])])
     with pytest.raises(UnsupportedError, match="string"):
-        convert(OnnxModel(helper.make_model(graph)), "3")
+        convert(OnnxModel(helper.make_model(graph)), PADDLE_3)
 
 
 @everywhere

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from onnx import helper
 
+from mconv.program.targets import PADDLE_3
 from tests.onnx.checks import (
     CURRENT,
     PADDLE_23,
@@ -76,7 +77,7 @@ def test_reshape_that_does_not_fit(shape: tuple) -> None:
         [numpy_helper.from_array(vec(*shape), "s")],
     )
     with pytest.raises(MconvError):
-        convert(OnnxModel(helper.make_model(graph)), "3")
+        convert(OnnxModel(helper.make_model(graph)), PADDLE_3)
 
 
 @everywhere

@@ -13,8 +13,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from mconv.program import targets
 from mconv.program.dtypes import AttrType, DType
+from mconv.program.targets import PADDLE_2_6, TARGETS, Target
 
 # every operator takes these; Paddle adds them to what it saves
 COMMON_ATTRS = frozenset(
@@ -50,23 +50,27 @@ def _raw(paddle: str) -> dict[str, dict[str, dict[str, str]]]:
     return ops
 
 
-@functools.cache
-def find(target: str, op: str) -> Signature | None:
-    """The signature of *op* in *target* (``2.3``, …); None when the target has no such operator."""
-    raw = _raw(targets.get(target).paddle).get(op)
+def find(target: Target, op: str) -> Signature | None:
+    """The signature of *op* in *target*; None when the target has no such operator."""
+    return _found(target.paddle, op)
+
+
+@functools.cache  # which forgets the types of what it is given, so nothing is cached that others call
+def _found(paddle: str, op: str) -> Signature | None:
+    raw = _raw(paddle).get(op)
     if raw is None:
         return None
     return Signature(raw["inputs"], raw["outputs"], {k: AttrType[v] for k, v in raw["attrs"].items()})
 
 
-def table(target: str) -> Mapping[str, Mapping[str, Mapping[str, str]]]:
+def table(target: Target) -> Mapping[str, Mapping[str, Mapping[str, str]]]:
     """The raw table of *target*: operator → its inputs, outputs and attributes."""
-    return _raw(targets.get(target).paddle)
+    return _raw(target.paddle)
 
 
-def load(target: str) -> dict[str, Signature]:
+def load(target: Target) -> dict[str, Signature]:
     """Every operator of *target*."""
-    return {op: sig for op in _raw(targets.get(target).paddle) if (sig := find(target, op)) is not None}
+    return {op: sig for op in _raw(target.paddle) if (sig := find(target, op)) is not None}
 
 
 @functools.cache
@@ -81,15 +85,18 @@ _LISTED_ONLY: Mapping[str, frozenset[DType]] = dict.fromkeys(
 )
 
 
-@functools.cache
-def cpu_dtypes(target: str, op: str) -> frozenset[DType] | None:
+def cpu_dtypes(target: Target, op: str) -> frozenset[DType] | None:
     """Element types that *op* has a plain CPU kernel for in *target* and in every later release of the table.
 
     Dumped from ``core._get_all_register_op_kernels`` of each release. None: no such list (operators that the
     framework runs itself, or whose kernel takes every type).
     """
-    names = list(targets.TARGETS)
-    lists = [_kernels(targets.get(n).paddle).get(op) for n in names[names.index(target) :]]
+    return _cpu_dtypes(target.version, op)
+
+
+@functools.cache
+def _cpu_dtypes(since: int, op: str) -> frozenset[DType] | None:
+    lists = [_kernels(t.paddle).get(op) for t in TARGETS.values() if t.version >= since]
     known = [types for types in lists if types is not None]
     if not known:
         return None
@@ -102,7 +109,7 @@ def _gpu_kernels(paddle: str) -> dict[str, frozenset[str]]:
     return {dtype: frozenset(ops) for dtype, ops in json.loads(data)["kernels"].items()}
 
 
-def gpu_operators(target: str, dtype: DType) -> frozenset[str]:
+def gpu_operators(target: Target, dtype: DType) -> frozenset[str]:
     """The operators that have a kernel for half precision on a GPU in *target*.
 
     Dumped from ``core._get_all_register_op_kernels`` of ``paddlepaddle-gpu`` 2.3.2 and 2.6.2, which lists them without
@@ -111,5 +118,5 @@ def gpu_operators(target: str, dtype: DType) -> frozenset[str]:
     Args:
         dtype: ``FP16`` or ``BF16``.
     """
-    paddle = "2.3.2" if targets.get(target).version < 2006000 else "2.6.2"
+    paddle = "2.3.2" if target.version < PADDLE_2_6.version else "2.6.2"
     return _gpu_kernels(paddle)[dtype.label]

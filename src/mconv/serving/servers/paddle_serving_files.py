@@ -14,6 +14,7 @@ from typing import Optional
 from mconv.errors import UsageError
 from mconv.passes import half_loading
 from mconv.printable import quoted
+from mconv.program.targets import PADDLE_2_3
 from mconv.serving import onednn, shape_ranges
 from mconv.serving.input_modules import MODULES, Service
 from mconv.serving.kinds import ModelInput
@@ -97,7 +98,7 @@ def operator(name: str, service: Service, model: Model, options: ServiceOptions)
         DEVICES='"0"' if options.device_type in (1, 2, 4) else '""',
         THREADS=options.threads,
         IR_OPTIM=str(options.ir_optim).lower(),
-        WITHOUT_PASSES=literal(half_loading.unfit_passes("2.3", dtype) if dtype is not None else []),
+        WITHOUT_PASSES=literal(half_loading.unfit_passes(PADDLE_2_3, dtype) if dtype is not None else []),
         ONEDNN=str(fast.on).lower(),
         ONEDNN_REASON=f"; {fast.reason}" if fast.reason else "",
         ONEDNN_PASSES=str(fast.passes).lower(),
