@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mconv.errors import CorruptModelError, NotAModelError, RuntimeFailedError
+from mconv.errors import NotAModelError, RuntimeFailedError
 from mconv.program.dtypes import DType
 from mconv.proof.compare import compare
 from mconv.proof.feeds import random_feeds
-from mconv.proof.runners import OnnxRunner, PaddleRunner, runner_for
+from mconv.proof.runners import OnnxRunner, PaddleRunner
 from tests.golden import Case, case
 from tests.managed import require
 
@@ -22,7 +22,7 @@ from tests.managed import require
 def test_two_paddles_agree_on_two_shapes(text: str, runtime: str) -> None:
     model = case(text).model
     require(runtime)
-    with runner_for(model) as new, runner_for(model, runtime) as old:
+    with PaddleRunner(model) as new, PaddleRunner(model, runtime) as old:
         sets = random_feeds(new.specs())
         assert len(sets) == 2
         a, b = new.run(sets), old.run(sets)
@@ -56,7 +56,7 @@ def onnx_model(tmp_path: Path) -> Path:
 
 def test_onnx(onnx_model: Path) -> None:
     pytest.importorskip("onnxruntime")
-    with runner_for(onnx_model) as runner:
+    with OnnxRunner(onnx_model) as runner:
         (spec,) = runner.specs()
         assert (spec.name, spec.dtype, spec.shape) == ("x", DType.FP32, ("batch", 4))
         sets = random_feeds([spec])
@@ -73,7 +73,5 @@ def test_what_cannot_be_run(tmp_path: Path) -> None:
     (tmp_path / "bad.onnx").write_bytes(b"nonsense")
     with pytest.raises(RuntimeFailedError, match="cannot load .*bad.onnx"):
         OnnxRunner(tmp_path / "bad.onnx")
-    with pytest.raises(CorruptModelError, match="no such file"):
-        runner_for(tmp_path / "gone.onnx")
     with pytest.raises(NotAModelError):
-        runner_for(tmp_path / "gone")
+        PaddleRunner(tmp_path / "gone")

@@ -77,6 +77,8 @@ def test_two_sizes_before_one() -> None:
     # what was tried before 384, and nothing of what comes after it
     assert all({64, 96, 224} <= set(one.tried) and not {512, 640} & set(one.tried) for one in found)
     assert "x[2] = 384 (not at 32, 48, 64, " in search.one_size(found) and "nothing is known" in search.one_size(found)
+    assert search.one_size(found).endswith(": --inputs x.npz gives some")
+    assert search.one_size(found, "--feeds").endswith(": --feeds x.npz gives some")
 
 
 def _refuse(text: str = "no", **attributes: Any) -> None:

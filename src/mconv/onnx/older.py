@@ -42,11 +42,8 @@ class _Parts:
         return info.type.tensor_type.elem_type or None if info is not None else None
 
     def dims(self) -> Optional[list[Optional[int]]]:
-        """The sizes of the first input, None where one is open; None where not even their number is known."""
-        info = self.infos.get(self.node.input[0])
-        if info is None or not info.type.tensor_type.HasField("shape"):
-            return None
-        return [d.dim_value if d.HasField("dim_value") else None for d in info.type.tensor_type.shape.dim]
+        """Of the first input."""
+        return dims_of(self.infos, self.node.input[0])
 
     def op(self, kind: str, *inputs: str, last: bool = False, **attributes: Any) -> str:
         from onnx import helper
@@ -68,6 +65,19 @@ class _Parts:
         return f"{self.node.output[0]}.mconv_older_{len(self.nodes) + len(self.constants)}"
 
 
+def dims_of(infos: Mapping[str, Any], name: str) -> Optional[list[Optional[int]]]:
+    """The sizes of a tensor, None where one is open; None where not even their number is known."""
+    info = infos.get(name)
+    if info is None or not info.type.tensor_type.HasField("shape"):
+        return None
+    return [d.dim_value if d.HasField("dim_value") else None for d in info.type.tensor_type.shape.dim]
+
+
+def concerns(node: Any, version: int) -> bool:
+    """Whether a node is one that opset *version* lacks, or has otherwise, and that may be said in parts."""
+    return node.domain in ("", "ai.onnx") and node.op_type in _KNOWN and version < _KNOWN[node.op_type][0]
+
+
 def parts(node: Any, infos: Mapping[str, Any], version: int) -> tuple[list[Any], list[Any]]:
     """What says the same in opset *version*: nodes, all of that opset, and new initializers; none where there is nothing
     to change, or no way.
@@ -75,11 +85,10 @@ def parts(node: Any, infos: Mapping[str, Any], version: int) -> tuple[list[Any],
     Args:
         infos: tensor → ValueInfoProto, as far as it is known.
     """
-    known = _KNOWN.get(node.op_type)
-    if known is None or node.domain not in ("", "ai.onnx") or version >= known[0]:
+    if not concerns(node, version):
         return [], []
     made = _Parts(node, infos, version)
-    return (made.nodes, made.constants) if known[1](made) else ([], [])
+    return (made.nodes, made.constants) if _KNOWN[node.op_type][1](made) else ([], [])
 
 
 def _layer_norm(p: _Parts) -> bool:
@@ -158,4 +167,4 @@ _KNOWN: Mapping[str, tuple[int, Callable[[_Parts], bool]]] = {
     "Split": (18, _split),
 }
 
-__all__ = ["parts"]
+__all__ = ["concerns", "dims_of", "parts"]

@@ -75,14 +75,21 @@ def _filled(model: Any, version: int) -> Any:
 
 
 def _in_parts(model: Any, had: int, version: int) -> Any:
-    """The model, a copy, with what ONNX's converter does not bring to an older opset in parts that it need not touch.
+    """The model with what ONNX's converter does not bring to an older opset in parts that it need not touch; a copy where
+    there is anything of that.
 
     Raises:
         UnsupportedError: of a tensor not even the number of axes is known.
     """
     import onnx
 
-    if version >= had:
+    def on_one_axis(node: Any) -> bool:
+        return version < 13 <= had and node.op_type in _OTHER_AXES and not node.domain
+
+    def concerned(node: Any) -> bool:
+        return older.concerns(node, version) or on_one_axis(node)
+
+    if version >= had or not any(concerned(node) for graph in graphs_of(model) for node in graph.node):
         return model
     infos, _ = sizes.infer(model)
     made = onnx.ModelProto()
@@ -91,7 +98,7 @@ def _in_parts(model: Any, had: int, version: int) -> Any:
         nodes: list[Any] = []
         for node in graph.node:
             found, constants = older.parts(node, infos, version)
-            if not found and version < 13 <= had and node.op_type in _OTHER_AXES and not node.domain:
+            if on_one_axis(node):
                 found = _on_last(node, infos, version)
             for one in found:
                 one.domain = _SAME
@@ -109,10 +116,8 @@ def _on_last(node: Any, infos: Mapping[str, Any], version: int) -> list[Any]:
     from onnx import helper
 
     axis = next((a.i for a in node.attribute if a.name == "axis"), -1)
-    info = infos.get(node.input[0])
-    rank = (
-        len(info.type.tensor_type.shape.dim) if info is not None and info.type.tensor_type.HasField("shape") else None
-    )
+    dims = older.dims_of(infos, node.input[0])
+    rank = None if dims is None else len(dims)
     last = -1 if version >= 11 else rank and rank - 1  # no axes from the end before
     if last is None or (rank is None and axis != -1):
         raise UnsupportedError(

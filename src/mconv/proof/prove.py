@@ -36,6 +36,7 @@ def prove(
     tolerance: Tolerance = Tolerance(),
     scalar_as_one: bool = False,
     timeout: float = 600,
+    option: str = "--inputs",
 ) -> Proof:
     """Run both models and compare.
 
@@ -51,6 +52,7 @@ def prove(
         sets: the inputs themselves, by the source's names, where they are known already.
         tolerance: as for what the source computes in; the program's own types are looked at here.
         timeout: seconds for the converted model.
+        option: of the command, by which it takes *inputs*.
 
     Raises:
         UsageError: *inputs* does not fit the model.
@@ -62,14 +64,15 @@ def prove(
         replace(spec, name=name, shape=tuple(shapes.get(name, spec.shape)))
         for name, spec in zip(names, specs_of(program))
     ]
-    proof = Proof(UNPROVED, runtime=runtime.name, tolerance=tolerance, inputs=str(inputs) if inputs else "random")
+    given = str(inputs) if inputs else "random"
+    proof = Proof(UNPROVED, runtime=runtime.name, tolerance=tolerance, inputs=given, option=option)
     try:
         if sets is None:
             sets, wanted = _reference(reference, specs, source_types, inputs)
             alone = [] if inputs else search.alone(specs, sets)
         else:
             alone, wanted = [], reference.run([_as_source(feed, source_types) for feed in sets])
-        proof.notes += filter(None, [search.one_size(alone)])
+        proof.notes += filter(None, [search.one_size(alone, option)])
     except RuntimeFailedError as e:
         proof.reason = e.message
         proof.reference, proof.seconds = reference.label, time.perf_counter() - start
@@ -90,7 +93,7 @@ def prove(
                 if inside and (found is None or not found.shown):
                     proof.notes.append(
                         f"{inside} sizes come from data inside of control flow: inputs on which they are 0 are found only "
-                        "where an output shows it, which none does; give such inputs with --inputs x.npz"
+                        f"where an output shows it, which none does; give such inputs with {option} x.npz"
                     )
                 if found is not None:
                     wanted = _of_nothing(proof, found, reference, source_types, names_of, fed, wanted)
@@ -108,6 +111,7 @@ def prove(
                 proof.comparison = compare_answers(wanted, answers, tolerance=tolerance, scalar_as_one=scalar_as_one)
         if not proof.comparison.ok and not proof.comparison.problems:
             unstable = _again(proof.comparison, reference, sets, wanted, answers, source_types, tolerance)
+            unstable += f": give it others with {option}" if unstable else ""
         proof.status = PASSED if proof.comparison.ok else FAILED
         if proof.status == FAILED:
             proof.reason = worst(proof.comparison) + unstable
@@ -199,7 +203,7 @@ def _of_nothing(
     if found.always:
         proof.notes.append(
             f"{found.always} of {found.sizes} sizes that come from data are 0 on all random input sets: what the "
-            "model makes of what it finds is not compared; give inputs in which it finds something with --inputs x.npz"
+            f"model makes of what it finds is not compared; give inputs in which it finds something with {proof.option} x.npz"
         )
     kept = []
     for feed, label in zip(found.feeds, found.labels):
@@ -222,7 +226,7 @@ def _of_nothing(
     else:
         proof.notes.append(
             f"{found.sizes} sizes come from data, and no input set was found on which one is 0: "
-            "what the model gives when nothing is found is not compared; give such inputs with --inputs x.npz"
+            f"what the model gives when nothing is found is not compared; give such inputs with {proof.option} x.npz"
         )
     return wanted
 
@@ -237,6 +241,7 @@ def prove_onnx(
     inputs: Optional[Path] = None,
     sets: Optional[Sequence[Mapping[str, np.ndarray]]] = None,
     tolerance: Tolerance = Tolerance(),
+    option: str = "--inputs",
 ) -> Proof:
     """Run a model and the ONNX model made of it, which has the same names, and compare by position.
 
@@ -246,20 +251,21 @@ def prove_onnx(
         shapes: ``name[1,3,?,640]``: other shapes of the random inputs.
         inputs: a ``.npz`` file with the inputs instead of random ones.
         sets: the inputs themselves, where they are known already.
+        option: of the command, by which it takes *inputs*.
 
     Raises:
         UsageError: *inputs* or *shapes* does not fit the model.
     """
     start = time.perf_counter()
     specs = reshaped(specs, shapes)
-    proof = Proof(UNPROVED, tolerance=tolerance, inputs=str(inputs) if inputs else "random")
+    proof = Proof(UNPROVED, tolerance=tolerance, inputs=str(inputs) if inputs else "random", option=option)
     try:
         if sets is None:
             sets, wanted = _reference(reference, specs, {}, inputs)
             alone = [] if inputs else search.alone(specs, sets)
         else:
             alone, wanted = [], reference.run(sets)
-        proof.notes += filter(None, [search.one_size(alone)])
+        proof.notes += filter(None, [search.one_size(alone, option)])
     except RuntimeFailedError as e:
         proof.reason, proof.reference, proof.seconds = e.message, reference.label, time.perf_counter() - start
         return proof
@@ -315,7 +321,7 @@ def _again(
     own = compare_answers(wanted, again, tolerance=tolerance)
     if found.ok or own.ok or own.problems:
         return ""
-    return "; the source itself changes as much when its inputs change by a millionth: give it others with --inputs"
+    return "; the source itself changes as much when its inputs change by a millionth"
 
 
 def _as_source(feed: Mapping[str, np.ndarray], types: Mapping[str, np.dtype]) -> dict[str, np.ndarray]:

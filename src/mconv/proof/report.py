@@ -56,8 +56,7 @@ class Proved(Shown):
 
     def add_proof(self, proof: Proof) -> None:
         proof.reserve(self.reservations)
-        option = feeds_option(getattr(self, "command", ""))
-        self.warnings += [note.replace("--inputs x.npz", f"{option} x.npz") for note in proof.notes]
+        self.warnings += proof.notes
         self.verification = proof.to_dict()
         self.seconds["verify"] = round(proof.seconds, 4)
         if proof.status == NOT_DONE and proof.reason:

@@ -11,7 +11,7 @@ from typing import Any, Optional, Protocol
 import numpy as np
 
 from mconv import watch
-from mconv.errors import CorruptModelError, LimitError, MissingDependencyError, RuntimeFailedError, UnsupportedError
+from mconv.errors import LimitError, MissingDependencyError, RuntimeFailedError, UnsupportedError
 from mconv.extras import install
 from mconv.passes import half_loading
 from mconv.printable import printable
@@ -282,18 +282,3 @@ def _first(error: BaseException) -> str:
     if lines and lines[0].endswith("for the following indices"):  # which ones, ONNX Runtime says in the next lines
         lines[0] = ": ".join(lines[:2])
     return printable(lines[0], 300) if lines else type(error).__name__
-
-
-def runner_for(model: str | Path, runtime: str = "current", *, threads: int = 1, **options: Any) -> Runner:
-    """The runner for a model file or folder: ONNX Runtime for ``.onnx``, else Paddle in *runtime*.
-
-    Raises:
-        NotAModelError, CorruptModelError: the path is no model that can be run.
-        MissingDependencyError, RuntimeUnavailableError: what it needs is not installed.
-    """
-    path = Path(model)
-    if path.suffix == ".onnx":
-        if not path.is_file():
-            raise CorruptModelError(f"{path}: no such file")
-        return OnnxRunner(path, threads=threads)
-    return PaddleRunner(path, runtime, threads=threads, **options)

@@ -199,12 +199,12 @@ def _before(specs: Sequence[InputSpec], sets: Feeds) -> list[dict[str, tuple[int
     return tried
 
 
-def one_size(found: Sequence[OneSize]) -> str:
-    """What to say of such dimensions; empty where there are none."""
+def one_size(found: Sequence[OneSize], option: str = "--inputs") -> str:
+    """What to say of such dimensions; empty where there are none. *option*: by which the command takes inputs."""
     if not found:
         return ""
     each = [f"{one}" + (f" (not at {', '.join(map(str, one.tried))})" if one.tried else "") for one in found]
     return (
         f"compared at one size only, as the source ran at no two of those tried: {', '.join(each)}; of others nothing is "
-        "known: --inputs x.npz gives some"
+        f"known: {option} x.npz gives some"
     )

@@ -59,6 +59,7 @@ class Proof:
         seconds: how long it took.
         answers: what the converted model gave.
         notes: what a user should know of how it was done.
+        option: by which the command that proves takes inputs, for sentences that advise them.
     """
 
     status: str
@@ -74,6 +75,7 @@ class Proof:
     seconds: float = 0.0
     answers: Optional[Answers] = None
     notes: list[str] = field(default_factory=list)
+    option: str = "--inputs"
 
     @classmethod
     def unproved(cls, error: MconvError) -> Proof:

@@ -188,7 +188,7 @@ class Worker(WorkerProcess):
         }
         request = {"command": "run", "model": model, "engine": "predictor", "sets": []}
         self._ask(request, [], timeout, "load", str(program))
-        return self._read_log()
+        return self.log()
 
 
 def _stamp(path: Path) -> list[int]:

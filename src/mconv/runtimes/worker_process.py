@@ -160,7 +160,7 @@ class WorkerProcess:
                 else f"{self.runtime.label} cannot {verb} {what}: {cause}",
                 HINT if short else None,
                 stage="run" if short else stage,
-                log=self._read_log() + header["error"],
+                log=self.log() + header["error"],
             )
         return header, values
 
@@ -168,7 +168,7 @@ class WorkerProcess:
         self, process: subprocess.Popen[bytes], expired: bool, timeout: float, stage: str, what: str
     ) -> WorkerError:
         code = process.wait()
-        log = self._read_log()
+        log = self.log()
         self.close()
         name = self.runtime.label
         if expired:
@@ -195,7 +195,8 @@ class WorkerProcess:
             killer = f"signal {-code}"
         return WorkerError(f"{name} crashed with {killer} on {what}{said}", stage=stage, signal=killer, log=log)
 
-    def _read_log(self) -> str:
+    def log(self) -> str:
+        """What the process has written beside its answers since the last request; nothing where it does not run."""
         if self._log is None:
             return ""
         self._log.seek(0)

@@ -22,7 +22,7 @@ from mconv.proof.available import attempted, runtime_for
 from mconv.proof.compare import Tolerance
 from mconv.proof.feeds import InputSpec, load_feeds, reshaped, specs_of
 from mconv.proof.reference import reference_for
-from mconv.proof.report import Report
+from mconv.proof.report import Report, feeds_option
 from mconv.proof.runners import Answers, OnnxRunner, PaddleRunner, Runner
 from mconv.proof.verdict import FAILED, PASSED, Proof
 from mconv.runtimes import Runtime
@@ -289,6 +289,7 @@ def _compared(
         sets=sets,
         tolerance=Tolerance.of(chosen.tolerance).at(precision.of_program(program)),
         timeout=chosen.timeout,
+        option=feeds_option("edit"),
     )
 
 
@@ -348,6 +349,7 @@ def prove_onnx(
                 inputs=chosen.feeds_file if sets is None else None,
                 sets=sets,
                 tolerance=limits,
+                option=feeds_option("edit"),
             )
         except UnsupportedError as e:  # sequences, which are not compared
             return Proof.unproved(e)
