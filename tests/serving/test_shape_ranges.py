@@ -25,7 +25,6 @@ from mconv.serving.shape_ranges import (
     to_serving,
     to_triton,
     to_trtexec,
-    usual,
 )
 from tests.managed import require, run_in
 from tests.verbs.test_shapes import branch
@@ -119,8 +118,14 @@ def test_triton_reads_it_as_its_model_configuration() -> None:
 
 
 def test_the_usual_size_is_the_most_frequent_and_the_least_on_a_tie() -> None:
-    assert usual([(1, 5), (2, 5), (2, 7), (1, 7)]) == (1, 5)
-    assert usual([(3,), (1,), (3,)]) == (3,)
+    once = [((1, 5), 1), ((2, 5), 1), ((2, 7), 1), ((1, 7), 1)]
+    assert Range.of(once) == Range((1, 5), (1, 5), (2, 7))
+    assert Range.of([((3,), 1), ((1,), 1), ((3,), 1)]) == Range((1,), (3,), (3,))
+    assert Range.of([((3,), 1), ((1,), 2)]) == Range((1,), (1,), (3,))
+
+
+def test_a_tensor_has_as_many_dimensions_as_it_was_seen_with_first() -> None:
+    assert Range.of([((3, 4), 1), ((5,), 7), ((1, 6, 9), 2)]) == Range((1, 4), (1, 6), (3, 6))
 
 
 def test_literals_stay_plain() -> None:

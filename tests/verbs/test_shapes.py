@@ -15,13 +15,12 @@ from mconv import api
 from mconv.api import shapes
 from mconv.errors import LimitError, UnsupportedError, UsageError
 from mconv.program.files import load_program, locate
-from mconv.proof.feeds import InputSpec, random_feeds, specs_of
+from mconv.proof.feeds import specs_of
 from mconv.serving.shape_ranges import from_paddle
 from tests.golden import case
-from tests.managed import require, run_in
+from tests.managed import require
+from tests.verbs.collected import RUNTIMES, Job, at_points, collect, never_computed, without
 
-COLLECTOR = Path(__file__).with_name("collect_shapes.py")
-RUNTIMES = {"2.3": "paddle-2.3.2", "2.6": "paddle-2.6.2"}
 Points = tuple[Mapping[str, tuple[int, ...]], Mapping[str, tuple[int, ...]], Mapping[str, tuple[int, ...]]]
 
 
@@ -106,26 +105,6 @@ def texts(points: Mapping[str, tuple[Any, Any, Any]], at: int) -> list[str]:
     return [f"{name}[{','.join(map(str, shapes[at]))}]" for name, shapes in points.items()]
 
 
-def collected(model: Path, runtime: str, points: Mapping[str, tuple[Any, Any, Any]], folder: Path) -> str:
-    """What Paddle's collector writes; the usual point is run twice, so that it is the most frequent one."""
-    found = locate(model)
-    specs = specs_of(load_program(found))
-    arrays = {}
-    for number, at in enumerate((0, 1, 1, 2)):
-        (feed,) = random_feeds([InputSpec(s.name, s.dtype, points[s.name][at], s.limit, s.lod) for s in specs])
-        arrays.update({f"{number}/{name}": array for name, array in feed.items()})
-    np.savez(folder / "feeds.npz", **arrays)
-    out = folder / "collected.pbtxt"
-    ended = run_in(require(runtime), COLLECTOR, found.program, found.params, folder / "feeds.npz", out)
-    assert ended.returncode == 0, ended.stderr[-2000:]
-    return out.read_text()
-
-
-def without(text: str, names: set[str]) -> list[str]:
-    """The entries of a shape file but for those of *names*."""
-    return [part for part in text.split("shape_range_info ") if not any(f'name: "{n}"\n' in part for n in names)]
-
-
 @pytest.mark.runtime
 @pytest.mark.parametrize("target", RUNTIMES)
 @pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow) if n in SLOW else n for n in MODELS])
@@ -143,12 +122,11 @@ def test_the_file_is_what_paddles_collector_writes(name: str, target: str, tmp_p
         maximum=texts(points, 2),
         target=target,
     )
-    want = collected(tmp_path / "model", RUNTIMES[target], points, tmp_path)
-    # 2.3's collector has an entry of what was never computed (a branch, what a gradient would need): one dimension of 0
-    (tmp_path / "want.pbtxt").write_text(want)
-    wrong = {n for n, r in from_paddle(tmp_path / "want.pbtxt").shapes.items() if r.min == (0,)}
+    mine, want = tmp_path / "shapes.pbtxt", tmp_path / "want.pbtxt"
+    collect(target, [Job(tmp_path / "model", at_points(tmp_path / "model", points), want)])
+    wrong = never_computed(mine, want)
     assert wrong == {("branch", "2.3"): {"branch_0"}, ("lstm", "2.3"): {"rnn.reserve"}}.get((name, target), set())
-    assert without((tmp_path / "shapes.pbtxt").read_text(), wrong) == without(want, wrong)
+    assert without(mine.read_text(), wrong) == without(want.read_text(), wrong)
     assert from_paddle(tmp_path / "shapes.pbtxt").shapes == found.profiles[0].shapes
     assert set(found.border) <= set(found.profiles[0].shapes)
 

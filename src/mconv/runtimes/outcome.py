@@ -63,15 +63,16 @@ class RunResult:
 
 @dataclass(frozen=True)
 class Observed:
-    """The tensors of a program's main block after one run.
+    """The tensors of a program's main block in one run.
 
     Attributes:
-        shapes: name → shape; ``()`` for a scalar, where the Paddle has such.
-        numbers: name → the elements of small integer tensors, flat.
+        shapes: name → each shape that it was seen with and how often, in order; ``()`` for a scalar, where the Paddle has
+            such.
+        numbers: name → the same with the elements of small integer tensors, flat.
     """
 
-    shapes: dict[str, tuple[int, ...]]
-    numbers: dict[str, list[int]]
+    shapes: dict[str, list[tuple[tuple[int, ...], int]]]
+    numbers: dict[str, list[tuple[tuple[int, ...], int]]]
 
 
 _NOISE = re.compile(r"-{3,}|\*{3}|\[Hint|\[TimeInfo|\[SignalInfo|\[operator|\(at |$")

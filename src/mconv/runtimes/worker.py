@@ -118,15 +118,20 @@ class Worker(WorkerProcess):
         params: Union[str, Path, None],
         sets: Sequence[Feed],
         *,
+        reads: bool = False,
         most: int = 0,
+        lods: Optional[Mapping[str, int]] = None,
         timeout: float = 300,
     ) -> list[Observed]:
-        """Run a ``.pdmodel`` in the Executor, as it is, and look at the tensors of its main block.
+        """Run a ``.pdmodel`` in the Executor, as it is, and look at the tensors of its main block. The sets are run one
+        after the other in the same scope: what a run does not write is as the one before left it.
 
         Args:
             program, params: as for :meth:`run`.
             sets: input sets, name → array.
+            reads: look at what each operator reads, before it runs; else at what there is after the run.
             most: integer tensors of up to so many elements are returned, too.
+            lods: as for :meth:`run`.
             timeout: seconds for loading and running.
 
         Returns:
@@ -147,15 +152,13 @@ class Worker(WorkerProcess):
             "program": str(program),
             "params": None if params is None else str(params),
             "stamps": [_stamp(program), None if params is None else _stamp(params)],
+            "lods": dict(lods or {}),
         }
         arrays = [np.asarray(a) for feed in sets for a in feed.values()]
-        request = {"command": "shapes", "model": model, "engine": "executor", "most": most}
+        request = {"command": "shapes", "model": model, "engine": "executor", "reads": reads, "most": most}
         request["sets"] = [list(feed) for feed in sets]
         header, _ = self._ask(request, arrays, timeout, "load", str(program))
-        return [
-            Observed({name: tuple(shape) for name, shape in shapes.items()}, numbers)
-            for shapes, numbers in zip(header["shapes"], header["numbers"])
-        ]
+        return [Observed(*map(_samples, found)) for found in zip(header["shapes"], header["numbers"])]
 
     def log_of_loading(
         self,
@@ -189,6 +192,10 @@ class Worker(WorkerProcess):
         request = {"command": "run", "model": model, "engine": "predictor", "sets": []}
         self._ask(request, [], timeout, "load", str(program))
         return self.log()
+
+
+def _samples(found: Mapping[str, Sequence[tuple[Sequence[int], int]]]) -> dict[str, list[tuple[tuple[int, ...], int]]]:
+    return {name: [(tuple(sizes), times) for sizes, times in seen] for name, seen in found.items()}
 
 
 def _stamp(path: Path) -> list[int]:

@@ -95,51 +95,114 @@ class OnExecutor:
                 tensors[name].set_lod(lod_of(len(array), self.lods[name]))
         return tensors
 
-    def shapes(self, feed, most):
-        """Run once; the shape of every tensor of the main block, and the numbers of the integer ones of up to *most*."""
+    def shapes(self, sets, reads, most):
+        """Run all *sets*, one after the other in the same scope, as a Predictor does.
+
+        Of each set: tensor of the main block → [shape, how often it was seen with it] in order, and the same with the
+        numbers of the integer ones of up to *most* elements. Seen is what an operator reads, before it runs, where
+        *reads* says so, else what there is after the run.
+        """
         import paddle
 
-        tensors = self.tensors(feed)
         scope = paddle.static.global_scope().new_scope()
         flag = "FLAGS_eager_delete_tensor_gb"
         before = self.core.globals()[flag]
         self.core.globals()[flag] = -1.0  # what is not needed any more stays, to be looked at
-        shapes, numbers = {}, {}  # type: ignore[var-annotated]
+        found, filled = [], set()  # type: ignore[var-annotated]
         try:
             with self.guard():
-                for op in self.program.global_block().ops:
-                    if op.type == "feed":
-                        self.core.set_feed_variable(scope, tensors[op.output("Out")[0]], "feed", op.attr("col"))
-                # the Executor's own: it leaves the variables in the scope
-                self.executor._default_executor.run(self.program.desc, scope, 0, False, True, [])
-            for name in self.program.global_block().vars:
-                variable = scope.find_var(name)
-                if variable is not None:
-                    self.look(name, variable, most, shapes, numbers)
+                parts = self.parts(reads)
+                for feed in sets:
+                    found.append(self.seen(scope, self.tensors(feed), parts, reads, most, filled))
         finally:
             self.core.globals()[flag] = before
             paddle.static.global_scope().drop_kids()
+        return found
+
+    def parts(self, reads):
+        """The program in parts, [description, {tensor: how many operators read it as it is after that part}]: a tensor
+        that is written again after it was read is looked at in between."""
+        ops = list(self.program.global_block().ops)
+        pending, cuts = {}, []  # type: ignore[var-annotated]
+        for at, op in enumerate(ops):
+            if not reads or op.type in ("feed", "fetch"):
+                continue
+            for name in op.input_arg_names:
+                pending[name] = pending.get(name, 0) + 1
+            again = {name for name in op.output_arg_names if name in pending and self.counts(name)}
+            if again:
+                cuts.append((at, {name: pending.pop(name) for name in again}))
+        cuts.append((len(ops), pending))
+        found, start = [], 0
+        for end, names in cuts:
+            desc = self.core.ProgramDesc(self.program.desc)
+            block = desc.block(0)
+            if end < len(ops):
+                block._remove_op(end, len(ops))
+            if start:
+                block._remove_op(0, start)
+            found.append([desc, names])
+            start = end
+        return found
+
+    def counts(self, name):
+        """Whether to write a tensor again may change what is recorded of it: not if it is a parameter without numbers."""
+        variable = self.program.global_block().vars.get(name)
+        whole = (self.core.VarDesc.VarType.INT32, self.core.VarDesc.VarType.INT64)
+        return variable is None or not variable.persistable or variable.dtype in whole
+
+    def seen(self, scope, tensors, parts, reads, most, filled):
+        """One run of the parts; see :meth:`shapes`. *filled* are the tensors that have had elements: others are without
+        memory to Paddle's collector, which passes over them."""
+        variables = self.program.global_block().vars
+        for op in self.program.global_block().ops:
+            if op.type == "feed":
+                self.core.set_feed_variable(scope, tensors[op.output("Out")[0]], "feed", op.attr("col"))
+        shapes, numbers = {}, {}  # type: ignore[var-annotated]
+
+        def look(name, times):
+            variable = scope.find_var(name)
+            found = None if variable is None else self.look(variable, reads, most)
+            if found is not None and 0 not in found[0]:
+                filled.add(name)
+            if found is not None and (name in filled or not reads):
+                shapes.setdefault(name, []).append([found[0], times])
+                if found[1] is not None:
+                    numbers.setdefault(name, []).append([found[1], times])
+
+        for desc, names in parts:
+            # the Executor's own: it leaves the variables in the scope
+            self.executor._default_executor.run(desc, scope, 0, False, True, [])
+            for name in names if reads else variables:
+                if name in variables:
+                    look(name, names[name] if reads else 1)
+        for name, variable in variables.items():
+            if variable.type == self.core.VarDesc.VarType.LOD_TENSOR_ARRAY and scope.find_var(name) is not None:
+                count = len(scope.find_var(name).get_lod_tensor_array()._move_to_list())  # empty for the next run
+                for number in range(0 if reads else count):  # tensor_array_to_tensor leaves its parts in the scope
+                    look(name + str(number), 1)
         return shapes, numbers
 
-    def look(self, name, variable, most, shapes, numbers):
+    def look(self, variable, reads, most):
+        """A tensor's shape, and its numbers or None; None for what is none, or not there."""
         import numpy as np
 
         try:
             tensor = variable.get_tensor()
             initialized = tensor._is_initialized()
         except Exception:  # noqa: BLE001 - no tensor: a list of them, the feeds, what a while loop remembers
-            return
+            return None
         shape = [int(n) for n in tensor.shape()]
-        if not initialized and shape == [0]:  # of a branch that was not taken
-            return
-        shapes[name] = shape
+        if not initialized and (reads or shape == [0]):  # of a branch that was not taken; before 2.5 others count
+            return None
         count = 1
         for size in shape:
             count *= size
         if initialized and 1 <= count <= most:
             array = np.asarray(tensor)
             if array.dtype.name in ("int32", "int64"):
-                numbers[name] = [int(n) for n in array.reshape(-1)]
+                return shape, [int(n) for n in array.reshape(-1).astype("int32")]  # which wraps, as in Paddle
+        return shape, None
 
     def run(self, feed):
         import numpy as np

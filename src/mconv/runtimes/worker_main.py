@@ -24,16 +24,16 @@ def load(engine, request):
     return OnExecutor(request) if engine == "executor" else OnPredictor(request)
 
 
-def all_shapes(loaded, sets, most):
+def all_shapes(loaded, sets, reads, most):
     """What :meth:`OnExecutor.shapes` finds on each input set."""
-    found = [loaded.shapes(feed, most) for feed in sets]
+    found = loaded.shapes(sets, reads, most)
     return {"shapes": [shapes for shapes, _ in found], "numbers": [numbers for _, numbers in found]}
 
 
 def answer(loaded, request, sets):
     """What a request asks of a loaded model: the header of the answer, and its arrays."""
     if request["command"] == "shapes":
-        return all_shapes(loaded, sets, request["most"]), []
+        return all_shapes(loaded, sets, request["reads"], request["most"]), []
     names, outputs, dtypes, seconds = run_all(loaded, sets)
     return {"names": names, "dtypes": dtypes, "seconds": seconds}, outputs
 

@@ -2,8 +2,11 @@
 
 The message of Paddle's shape file, and what its collector puts into it, were read off Paddle 2.3 and 2.6
 (``shape_range_info.proto``, ``AnalysisPredictor::StatisticShapeRangeInfo``): before 2.5 every tensor that the program
-computes or is fed, from then on every tensor that an operator reads, parameters included, and the numbers of the
-integer ones of up to 8 elements, which 2.3's parser refuses. A tensor without dimensions is written as ``[1]``.
+computes or is fed, as it is after the run; from then on every tensor that an operator reads, parameters included, as it
+is before the operator runs, each time, and the numbers of the integer ones of up to 8 elements, which 2.3's parser
+refuses. A tensor without dimensions is written as ``[1]``. From 2.5 on each run counts as often as its number says (every
+run hooks the collector in once more), and where a later run has fewer numbers than the first one, Paddle reads beyond
+them: what it writes then is by chance, and not done here.
 """
 
 from __future__ import annotations
@@ -27,6 +30,10 @@ _VALUES_SINCE = 2005000
 _MAX_BYTES = 64 << 20  # the file of BERT-large is 0.4 MB
 
 
+# sizes, and how often a tensor was seen with them
+Samples = Sequence[tuple[Sequence[int], int]]
+
+
 @dataclass(frozen=True)
 class Range:
     """The least, the usual and the largest size of each dimension (or each number of a small integer tensor).
@@ -40,10 +47,19 @@ class Range:
     max: tuple[int, ...]
 
     @classmethod
-    def of(cls, seen: Sequence[Sequence[int]], opt: Sequence[int]) -> Range:
-        """What was *seen*, and *opt*, which is one of it."""
-        columns = list(zip(*seen))
-        return cls(tuple(min(c) for c in columns), tuple(opt), tuple(max(c) for c in columns))
+    def of(cls, seen: Samples) -> Range:
+        """The range of what was *seen*; the usual size is the one seen most often in each dimension, the least of them on a
+        tie. A tensor has as many dimensions as it was seen with first: Paddle's collector looks at no others."""
+        count = len(seen[0][0])
+        kept = [(sizes[:count], often) for sizes, often in seen if len(sizes) >= count]
+        usual = []
+        for dimension in range(count):
+            times: Counter[int] = Counter()
+            for sizes, often in kept:
+                times[sizes[dimension]] += often
+            usual.append(min(times, key=lambda size: (-times[size], size)))
+        columns = list(zip(*(sizes for sizes, _ in kept)))
+        return cls(tuple(map(min, columns)), tuple(usual), tuple(map(max, columns)))
 
 
 @dataclass(frozen=True)
@@ -68,11 +84,6 @@ class ShapeRanges:
             [n for n in self.inputs if n in wanted],
             {n: r for n, r in self.numbers.items() if n in wanted},
         )
-
-
-def usual(seen: Sequence[Sequence[int]]) -> tuple[int, ...]:
-    """The size seen most often in each dimension, the least of them on a tie: what Paddle's collector takes as opt."""
-    return tuple(min(Counter(column).items(), key=lambda item: (-item[1], item[0]))[0] for column in zip(*seen))
 
 
 def records_numbers(target: Target) -> bool:

@@ -199,12 +199,25 @@ def _settle(made: Edited, chosen: Edit, runtime: Runtime, path: Path, params: Pa
     known = fold.examine(program)
     specs = specs_of(program)
     lods = {p.name: p.var.lod_level for p in program.feeds}
+
+    def observed(these: Sequence[Mapping[str, np.ndarray]]) -> list[dict[str, tuple[int, ...]]]:
+        """Each set by itself: nothing of the one before is left."""
+        return [
+            {
+                name: samples[0][0]
+                for name, samples in worker.shapes(path, params, [one], lods=lods, timeout=chosen.timeout)[
+                    0
+                ].shapes.items()
+            }
+            for one in these
+        ]
+
     with Worker(runtime) as worker:
-        sets, seen, _ = search.find(specs, lambda s: worker.shapes(path, params, s, timeout=chosen.timeout))
+        sets, seen, _ = search.find(specs, observed)
         if len(sets) < 2:  # other numbers, of the same shapes
             sets = [*sets, *random_feeds([_like(s, sets[0]) for s in specs], seed=1, sets=1)]
-            seen = worker.shapes(path, params, sets, timeout=chosen.timeout)
-        same = {n: shape for n, shape in seen[0].shapes.items() if all(o.shapes.get(n) == shape for o in seen)}
+            seen = observed(sets)
+        same = {n: shape for n, shape in seen[0].items() if all(o.get(n) == shape for o in seen)}
         made.declared = fold.declare(program, known, same)
         if chosen.fold and known.border:
             got = worker.run(

@@ -30,7 +30,7 @@ from mconv.proof import search
 from mconv.proof.available import runtime_for
 from mconv.proof.feeds import InputSpec, load_feeds, random_feeds, specs_of
 from mconv.runtimes import Worker
-from mconv.serving.shape_ranges import FORMS, VALUES_UP_TO, Range, ShapeRanges, records_numbers, usual
+from mconv.serving.shape_ranges import FORMS, VALUES_UP_TO, Range, Samples, ShapeRanges, records_numbers
 
 Feeds = Sequence[Mapping[str, np.ndarray]]
 _POINTS = ("min", "opt", "max")
@@ -88,6 +88,7 @@ def shapes(chosen: ShapesOptions) -> Shapes:
         else list(_points(specs, chosen.minimum, chosen.optimum, chosen.maximum))
     )
     declared = None if chosen.feeds is not None or any(spec.dynamic for spec in specs) else _declared(program, wanted)
+    lods = {spec.name: spec.lod for spec in specs if spec.lod}
     label = None
     if declared is not None:
         ranges = [declared]
@@ -99,7 +100,7 @@ def shapes(chosen: ShapesOptions) -> Shapes:
             for number, sets in enumerate(profiles, 1):
                 chosen.progress(f"profile {number} of {len(profiles)}: running it in {label}")
                 try:
-                    ranges.append(_observed(worker, program, found, sets, chosen.feeds is None, wanted, chosen.timeout))
+                    ranges.append(_observed(worker, program, found, sets, lods, wanted, chosen.timeout))
                 except RuntimeFailedError as e:
                     if chosen.feeds is None:
                         chosen.progress("looking for sizes that it takes")
@@ -125,7 +126,7 @@ def _form(form: Optional[str], out: Optional[PathLike]) -> str:
 def _points(
     specs: Sequence[InputSpec], minimum: Sequence[str], optimum: Sequence[str], maximum: Sequence[str]
 ) -> Iterator[Feeds]:
-    """The three input sets of each profile."""
+    """The input sets of each profile: those of the usual point twice, so that it is the usual one, as PaddleX has it."""
     given = [_by_profile(option, texts, specs) for option, texts in zip(_POINTS, (minimum, optimum, maximum))]
     counts = [len(profiles) for profiles in given]
     if len(set(counts)) > 1:
@@ -140,10 +141,11 @@ def _points(
         for point in shapes:  # made up as float64 first
             asked = ", ".join(f"{name}{list(shape)}" for name, shape in point.items())
             budget.memory(8 * sum(map(math.prod, point.values())), f"the inputs {asked}")
-        yield [
+        least, middle, most = (
             random_feeds([InputSpec(s.name, s.dtype, point[s.name], s.limit, s.lod) for s in specs])[0]
             for point in shapes
-        ]
+        )
+        yield [least, middle, middle, most]
 
 
 def _by_profile(option: str, texts: Sequence[str], specs: Sequence[InputSpec]) -> list[dict[str, tuple[int, ...]]]:
@@ -193,25 +195,39 @@ def _declared(program: Program, target: Target) -> Optional[ShapeRanges]:
 
 
 def _observed(
-    worker: Worker, program: Program, found: ModelFiles, sets: Feeds, three_points: bool, target: Target, timeout: float
+    worker: Worker,
+    program: Program,
+    found: ModelFiles,
+    sets: Feeds,
+    lods: Mapping[str, int],
+    target: Target,
+    timeout: float,
 ) -> ShapeRanges:
     numbers = records_numbers(target)
-    runs = worker.shapes(found.program, found.params, sets, most=VALUES_UP_TO if numbers else 0, timeout=timeout)
-    block = program.main
-    if numbers:
-        names = {name for op in block.ops if op.type not in ("feed", "fetch") for name in op.input_names}
-    else:
-        names = {name for name, var in block.vars.items() if not var.persistable}
+    runs = worker.shapes(
+        found.program,
+        found.params,
+        sets,
+        reads=numbers,
+        most=VALUES_UP_TO if numbers else 0,
+        lods=lods,
+        timeout=timeout,
+    )
 
-    def ranges(seen: Sequence[Mapping[str, Sequence[int]]], scalar: Sequence[int]) -> dict[str, Range]:
+    def ranges(seen: Sequence[Mapping[str, Samples]], scalar: Sequence[int]) -> dict[str, Range]:
         made = {}
-        middle = seen[_POINTS.index("opt")] if three_points else {}
-        for name in sorted(names & {name for run in seen for name in run}):
-            # not in all runs: in a branch, or a tensor of numbers that is too large in some
-            at = [tuple(run[name]) or tuple(scalar) for run in seen if name in run]
-            at = [shape for shape in at if len(shape) == len(at[0])]
-            opt = tuple(middle.get(name, ())) or tuple(scalar)
-            made[name] = Range.of(at, opt if name in middle and len(opt) == len(at[0]) else usual(at))
+        for name in sorted({name for run in seen for name in run}):
+            samples = [
+                (
+                    tuple(sizes) or tuple(scalar),
+                    times * (number if numbers else 1),
+                )  # Paddle counts later runs more often
+                for number, run in enumerate(seen, 1)
+                for sizes, times in run.get(name, ())
+            ]
+            var = program.main.vars.get(name)  # None: a part of a list
+            if numbers or var is None or not var.persistable:
+                made[name] = Range.of(samples)
         return made
 
     return ShapeRanges(
@@ -223,8 +239,11 @@ def _observed(
 
 def _taken(worker: Worker, found: ModelFiles, specs: Sequence[InputSpec], timeout: float) -> Optional[str]:
     """Sizes that the program takes, found by trying; None where none of them does."""
+    lods = {spec.name: spec.lod for spec in specs}
     try:
-        sets, _, _ = search.find(specs, lambda these: worker.run(found.program, found.params, these, timeout=timeout))
+        sets, _, _ = search.find(
+            specs, lambda these: worker.run(found.program, found.params, these, lods=lods, timeout=timeout)
+        )
     except RuntimeFailedError:
         return None
     shapes = (", ".join(f"{s.name}[{','.join(map(str, feed[s.name].shape))}]" for s in specs) for feed in sets)
