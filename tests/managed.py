@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Callable, Optional
 
@@ -100,16 +101,25 @@ class Pool:
             self._end(key)
 
 
-@pytest.fixture(scope="session", autouse=True)
-def pool() -> Iterator[Pool]:
-    """Workers that end in order leave their processes to the next ones."""
+@contextmanager
+def pooled() -> Iterator[Pool]:
+    """In it, workers that end in order leave their processes to the next ones."""
     made = Pool()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Worker, "_start", lambda worker: made.start(worker))
         patch.setattr(Worker, "__exit__", lambda worker, *_: made.leave(worker))
         patch.setattr(PaddleRunner, "__exit__", lambda runner, *_: made.leave(runner.worker))
+        try:
+            yield made
+        finally:
+            made.close()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def pool() -> Iterator[Pool]:
+    """:func:`pooled`, in all tests of this process."""
+    with pooled() as made:
         yield made
-        made.close()
 
 
 def run_in(

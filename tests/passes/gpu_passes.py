@@ -1,5 +1,7 @@
 """Load programs in half precision in a ``paddlepaddle-gpu`` without a GPU: ``python gpu_passes.py OUT.json WITHOUT FOLDER…``.
 
+``OUT.json`` is written anew with each step, so that it says what a process that died was doing: ``at``.
+
 A predictor on the GPU asks for the device before anything else (``Device id must be less than GPU count``), so its steps
 are made one by one: the program and its weights are loaded, types and shapes inferred, and the passes of a predictor on
 the GPU applied to the graph in their order. Each operator that is left and is fed half precision has to have a kernel for
@@ -24,6 +26,14 @@ TOLD = {"use_gpu": True, "use_cutlass": False, "enable_int8": False}
 
 
 KEPT = []  # what passes and scopes point to has to outlive them
+SAID = {"models": {}}
+
+
+def at(folder, step):
+    """Write down what is done and what is begun."""
+    SAID["at"] = [folder, step]
+    with open(sys.argv[1], "w") as file:
+        json.dump(SAID, file, indent=1)
 
 
 def gpu_passes(without):
@@ -95,7 +105,16 @@ def load(folder):
     return inference.create_predictor(config).get_input_names()
 
 
+def graph_of(desc):
+    """The graph that a predictor's passes are given: ``ir_graph_build_pass``, then ``ir_graph_clean_pass``, which takes away
+    what only orders operators (two outputs are enough for one). Passes of 2.3.2 die of it."""
+    graph = core.Graph(desc)
+    core.graph_safe_remove_nodes(graph, {node for node in graph.nodes() if node.is_ctrl_var()})
+    return graph
+
+
 def look(folder, kernels, without):
+    at(folder, "load")
     scope = core.Scope()
     with paddle.static.scope_guard(scope):
         executor = paddle.static.Executor(paddle.CPUPlace())
@@ -103,9 +122,10 @@ def look(folder, kernels, without):
     unknown = infer(program.desc)
     row = {"inputs": load(folder), "unknown shapes": unknown, "fused": {}, "needs a GPU": []}
     row["without"] = without_kernel(program.desc, kernels)
-    graph = core.Graph(program.desc)
+    graph = graph_of(program.desc)
     graph.set_not_owned("__param_scope__", scope)
     for name in gpu_passes(without):
+        at(folder, name)
         one = core.get_pass(name)
         for key, value in TOLD.items():
             if not one.has(key):
@@ -122,6 +142,7 @@ def look(folder, kernels, without):
         change.subtract(before)
         if any(change.values()):
             row["fused"][name] = {op: n for op, n in change.items() if n}
+    at(folder, "graph_to_program_pass")
     fused = core.ProgramDesc()
     back = core.get_pass("graph_to_program_pass")
     back.set_not_owned("program", fused)
@@ -133,16 +154,15 @@ def look(folder, kernels, without):
 
 
 def main():
-    out, without, *folders = sys.argv[1:]
+    _, without, *folders = sys.argv[1:]
     paddle.enable_static()
     kernels = core._get_all_register_op_kernels("all")
     without = [name for name in without.split(",") if name]
-    said = {"paddle": paddle.__version__, "cuda": paddle.is_compiled_with_cuda(), "refused": refused(), "models": {}}
-    said["passes"] = gpu_passes(without)
+    SAID.update(paddle=paddle.__version__, cuda=paddle.is_compiled_with_cuda(), refused=refused())
+    SAID["passes"] = gpu_passes(without)
     for folder in folders:
-        said["models"][folder] = look(folder, kernels, without)
-    with open(out, "w") as file:
-        json.dump(said, file, indent=1)
+        SAID["models"][folder] = look(folder, kernels, without)
+    at(None, "end")
 
 
 if __name__ == "__main__":

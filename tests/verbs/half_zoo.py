@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import subprocess
 import sys
 import tempfile
 import time
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
@@ -28,6 +30,7 @@ from mconv.program.stored import write_model
 from mconv.torch.convert import imported
 from mconv.verbs.half_report import HalfReport
 from tests import records
+from tests.managed import pooled
 from tests.torch import zoo as torch_zoo
 
 RESULTS = Path(__file__).with_name("half_zoo.json")
@@ -62,6 +65,8 @@ def model(name: str, target: str) -> Iterator[tuple[Path, Path]]:
         if room == "torch":
             _, made, sets = _exported(own)
             converted = imported(made, targets.get(target))
+            folder = folder / "model"  # beside which there is room that ends with it
+            folder.mkdir()
             write_model(converted.program, converted.params.items(), folder)
             feeds = {p.name for p in converted.program.feeds}
             given = [{k: v for k, v in one.items() if k in feeds} for one in sets]
@@ -139,7 +144,13 @@ def names_recorded() -> list[str]:
     return list(dict.fromkeys(n for rows in recorded().values() for n, row in rows.items() if "refused" not in row))
 
 
+def leave_in_order() -> None:
+    """Let SIGTERM, which ``timeout`` sends, leave no folders and no processes behind."""
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+
+
 def main() -> None:
+    leave_in_order()
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", help="models; default all that are not recorded yet")
     parser.add_argument("--target", choices=RUNTIMES, nargs="+", default=["2.6"])
@@ -151,20 +162,24 @@ def main() -> None:
     wanted = [
         (n, t) for n in options.names or every for t in options.target if options.names or n not in known.get(t, {})
     ]
-    for name, target in wanted:
-        if time.monotonic() - start > options.seconds:
-            break
-        begin = time.monotonic()
-        try:
-            row = outcome(name, target)
-        except MconvError as e:
-            print(name, target, f"{type(e).__name__}: {e.message}", flush=True)
-            continue
-        print(name, target, row, f"{time.monotonic() - begin:.0f} s", flush=True)
-        results = recorded()  # another run may have added to it
-        results.setdefault(target, {})[name] = row
-        ordered = {t: {n: results[t][n] for n in every if n in results[t]} for t in RUNTIMES if t in results}
-        RESULTS.write_text(json.dumps(ordered, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    with pooled():
+        for name, target in wanted:
+            if time.monotonic() - start > options.seconds:
+                break
+            begin = time.monotonic()
+            try:
+                row = outcome(name, target)
+            except MconvError as e:
+                print(name, target, f"{type(e).__name__}: {e.message}", flush=True)
+                continue
+            except Exception:  # noqa: BLE001 - a defect, told: the others are recorded all the same
+                print(name, target, traceback.format_exc(), flush=True)
+                continue
+            print(name, target, row, f"{time.monotonic() - begin:.0f} s", flush=True)
+            results = recorded()  # another run may have added to it
+            results.setdefault(target, {})[name] = row
+            ordered = {t: {n: results[t][n] for n in every if n in results[t]} for t in RUNTIMES if t in results}
+            RESULTS.write_text(json.dumps(ordered, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
