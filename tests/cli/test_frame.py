@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -9,6 +10,7 @@ import resource
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +19,7 @@ import pytest
 
 from mconv.cli import failing
 from mconv.cli import main as frame
-from mconv.errors import MconvError, UnsupportedError, VerificationError
+from mconv.errors import MconvError, OutputExistsError, UnsupportedError, VerificationError
 from mconv.printable import plain
 from tests import newer
 from tests.cli.conftest import Run
@@ -234,6 +236,22 @@ def test_the_figures_of_outputs_are_no_lines_of_an_error(
     """They have a table of their own; what is unsupported is a line for each, where there is no terminal."""
     failing.render_error(kind("it is not so", None, [{"name": "y", "max_abs": 3.0}]), "mconv")
     assert len(capsys.readouterr().err.splitlines()) == lines
+
+
+def test_no_folder_for_temporary_files_is_no_bug(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(*_: object, **__: object) -> int:
+        raise OSError(errno.ENOSPC, "no space")
+
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    monkeypatch.setattr(os, "open", full)
+    with pytest.raises(FileNotFoundError) as caught:
+        tempfile.gettempdir()
+    monkeypatch.undo()
+    assert failing.render_error(caught.value, "mconv half") == OutputExistsError.exit_code
+    lines = capsys.readouterr().err.splitlines()
+    assert "temporary files" in lines[0] and "TMPDIR" in lines[1]
 
 
 def test_plain_values() -> None:

@@ -832,11 +832,25 @@ def graph(seed: int, most: int = 8) -> Graph:
 
 
 def outcome(g: Graph, target: str, worker: Any, onednn: Optional[bool] = None) -> tuple[str, str]:
-    """Status ("works", "refused", "failed", "crashed", "wrong", "bug", "no case") and reason."""
+    """:func:`compared` of a graph."""
+    return compared(g.model(), g.feeds(), target, worker, onednn)
+
+
+def compared(
+    model: onnx.ModelProto,
+    feeds: Sequence[dict[str, np.ndarray]],
+    target: str,
+    worker: Any,
+    onednn: Optional[bool] = None,
+) -> tuple[str, str]:
+    """A model in ONNX Runtime and, converted, in Paddle.
+
+    Returns:
+        Status ("works", "refused", "failed", "crashed", "wrong", "bug", "no case") and reason.
+    """
     from mconv.program.stored import write_model
     from mconv.runtimes import WorkerError
 
-    model, feeds = g.model(), g.feeds()
     try:
         session = session_of(model)
         wanted = [session.run(None, f) for f in feeds]

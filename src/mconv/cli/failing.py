@@ -121,6 +121,8 @@ def _environment(error: BaseException) -> Optional[MconvError]:
         return None
     named = [os.fspath(n) for n in (error.filename, error.filename2) if isinstance(n, (str, bytes, os.PathLike))]
     where = os.fsdecode(named[0]) if named else ""
+    if error.errno == errno.ENOENT and not named and "temporary directory" in (error.strerror or ""):  # tempfile's own
+        return OutputExistsError("no folder for temporary files can be written to", "TMPDIR=FOLDER names another one")
     if error.errno in _OUTPUT:
         return OutputExistsError(f"{where or 'the output'}: cannot be written ({error.strerror})")
     return NotAModelError(f"{where}: {error.strerror}") if where else None

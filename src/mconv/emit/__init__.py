@@ -12,7 +12,10 @@ broadcasting (:mod:`~mconv.emit.elementwise`), sizes that come from data (:mod:`
 :mod:`~mconv.emit.gather`), and on these the families.
 """
 
-from mconv.emit import of_nothing  # it watches the operators of programs in which a size comes from data
+from mconv.emit import (
+    no_elements,
+    of_nothing,  # it watches the operators of programs in which a size comes from data
+)
 from mconv.emit.control import cond, loop, unrolled
 from mconv.emit.detection import non_max_suppression
 from mconv.emit.elementwise import (
@@ -55,6 +58,7 @@ __all__ = [
     "foldable",
     "need_rank",
     "sliced_dim",
+    "no_elements",
     "of_nothing",
     "cond",
     "loop",

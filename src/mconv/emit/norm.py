@@ -11,7 +11,7 @@ from mconv import budget
 from mconv.emit.expr import Expr, where
 from mconv.emit.known import axis_of, need_rank
 from mconv.emit.pool import average_pool
-from mconv.emit.shape import expand_to, reshape
+from mconv.emit.shape import expand_to, fill, reshape
 from mconv.emit.weights import computed, view
 from mconv.emit.window import Window
 from mconv.errors import UnsupportedError
@@ -53,6 +53,8 @@ def batch_norm(b: Builder, x: Value, scale: Value, bias: Value, mean: Value, var
     shape, dtype = need_rank(x, "BatchNormalization"), kernel_dtype(x)
     if len(shape) < 2:
         raise UnsupportedError("BatchNormalization of fewer than two dimensions")
+    if 0 in shape:
+        return fill(b, shape, 0, x.dtype)
     whole = b.cast(x, dtype)
     if epsilon > EPSILON_LIMIT:
         s, o, m, v = (per_channel(b, b.cast(v, dtype), len(shape)) for v in (scale, bias, mean, variance))

@@ -18,10 +18,11 @@ from mconv.emit.zero_size import counted, vanishes, when_counted
 from mconv.errors import UnsupportedError
 from mconv.program import dims as D
 from mconv.program.builder import Builder
+from mconv.program.dtypes import DType
 from mconv.program.value import Value
 
 # what an operator gives in which a size of 0 disappears
-_OF_NOTHING: Mapping[str, Any] = {
+OF_NOTHING: Mapping[str, Any] = {
     **dict.fromkeys(("reduce_sum", "matmul_v2", "matmul", "mul", "bmm", "dot", "mv", "addmm"), 0),
     **dict.fromkeys(("sum", "p_norm", "frobenius_norm", "squared_l2_norm", "dist", "histogram", "size", "trace"), 0),
     **dict.fromkeys(("searchsorted", "prior_box"), 0),
@@ -131,9 +132,9 @@ _BY_ROW = frozenset(
 # operators whose first dimension is that of this input
 _ROWS_OF = {"roi_align": "ROIs", "roi_pool": "ROIs", "psroi_pool": "ROIs"}
 # operators that put elements into a tensor, which stays as it is where there are none: the tensor's parameter
-_INTO = {"scatter": "X", "scatter_nd_add": "X", "put_along_axis": "Input", "index_add": "X", "index_put": "x"}
+INTO = {"scatter": "X", "scatter_nd_add": "X", "put_along_axis": "Input", "index_add": "X", "index_put": "x"}
 # operators with statistics beside their result, which nothing reads
-_NORMS = frozenset({"batch_norm", "group_norm", "instance_norm", "layer_norm"})
+NORMS = frozenset({"batch_norm", "group_norm", "instance_norm", "layer_norm"})
 # of these the size that disappears is only looked at, or they are dealt with where they are emitted
 _OF_SIZES = frozenset(
     [
@@ -224,7 +225,7 @@ def settled(b: Builder, op_type: str, operands: Mapping[str, Any], made: tuple[V
         lost = given - counted(b, made[1].shape or ())
         states = (or_else(b, lost, s, p) if lost else s for s, p in zip(made[1:last], before))
         return made[0], *states, *made[last:]
-    if op_type in _NORMS:
+    if op_type in NORMS:
         return _settled_value(b, op_type, operands, given, made[0]), *made[1:]
     return tuple(_settled_value(b, op_type, operands, given, v) for v in made)
 
@@ -244,10 +245,10 @@ def _settled_value(b: Builder, op_type: str, operands: Mapping[str, Any], given:
     sizes = _may_be_none(b, lost, operands)
     if not sizes:
         return made
-    if op_type in _INTO:
-        return or_else(b, sizes, made, operands[_INTO[op_type]])
-    if op_type in _OF_NOTHING:
-        return or_else(b, sizes, made, _of_nothing(b, _OF_NOTHING[op_type], made))
+    if op_type in INTO:
+        return or_else(b, sizes, made, operands[INTO[op_type]])
+    if op_type in OF_NOTHING:
+        return or_else(b, sizes, made, _of_nothing(b, OF_NOTHING[op_type], made))
     raise UnsupportedError(
         f"a size that comes from data may be 0, and what {op_type} gives of no elements is not known to mconv"
     )
@@ -309,11 +310,17 @@ def _check_windows(b: Builder, op_type: str, shape: Sequence[D.Dim]) -> None:
             raise UnsupportedError(f"a size that comes from data may be 0, and {op_type} gives {none} elements of none")
 
 
-def _of_nothing(b: Builder, value: Any, made: Value) -> Value:
-    dtype = made.dtype
+def number_of_nothing(value: Any, dtype: DType) -> Any:
+    """A value of :data:`OF_NOTHING` as a type has it."""
     if dtype.is_int and value in (math.inf, -math.inf):
         limits = np.iinfo(dtype.numpy)
-        value = limits.max if value > 0 else limits.min
-    elif not dtype.is_float and isinstance(value, float) and math.isnan(value):
-        value = 0
-    return b.constant(np.full([1] * max(made.rank or 0, 1), value, dtype.numpy), dtype)
+        return limits.max if value > 0 else limits.min
+    if not dtype.is_float and isinstance(value, float) and math.isnan(value):
+        return 0
+    return value
+
+
+def _of_nothing(b: Builder, value: Any, made: Value) -> Value:
+    dtype = made.dtype
+    number = number_of_nothing(value, dtype)
+    return b.constant(np.full([1] * max(made.rank or 0, 1), number, dtype.numpy), dtype)

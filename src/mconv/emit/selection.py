@@ -38,6 +38,8 @@ def selected(b: Builder, condition: Value, size: Optional[D.Dim] = None, least: 
         least: how many there are for padding where there is none, see :func:`padded`.
     """
     shape = condition.shape or ()
+    if condition.size == 0:
+        return b.constant(np.zeros((0, len(shape)), np.int64))
     for axis, dim in enumerate(shape):
         if counted(b, [dim]):
             condition = logical(b, "logical_and", condition, present(b, dim, axis, len(shape)))

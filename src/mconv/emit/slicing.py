@@ -24,7 +24,12 @@ from mconv.program.value import Spec, Value
 
 def concat(b: Builder, values: Sequence[Value], axis: int) -> Value:
     """The tensors one after the other along *axis*; empty ones fall away."""
-    kept = [v for v in values if v.size != 0] or [values[0]]
+    kept = [v for v in values if v.size != 0]
+    if not kept:
+        shape = list(need_rank(values[0], "Concat"))
+        axis = axis_of(axis, len(shape))
+        shape[axis] = sum((need_rank(v, "Concat")[axis] for v in values[1:]), start=shape[axis])
+        return fill(b, shape, 0, values[0].dtype)
     if len(kept) == 1:
         return kept[0]
     if foldable(*kept):

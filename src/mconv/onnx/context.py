@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Callable, Optional, Union
 
 import numpy as np
 
+from mconv.emit import no_elements
 from mconv.emit.known import dims_of
 from mconv.errors import UnsupportedError
 from mconv.program import dims as D
 from mconv.program.builder import Builder
 from mconv.program.targets import DEFAULT, Target
-from mconv.program.value import Value
+from mconv.program.value import Results, Value
 
 if TYPE_CHECKING:
     import onnx
@@ -35,6 +36,11 @@ class Context(Builder):
         self.node: Any = None
         self.scope: Optional[Scope] = None
         self.import_graph: Callable[[onnx.GraphProto, Sequence[Value]], list[Value]]
+
+    def without_elements(
+        self, op_type: str, results: Optional[Results], operands: Mapping[str, Any]
+    ) -> Optional[tuple[Value, ...]]:
+        return no_elements.given(self, op_type, results, operands)
 
     @property
     def opset(self) -> int:

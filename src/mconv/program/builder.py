@@ -255,6 +255,9 @@ class Builder:
         self, op_type: str, sig: signatures.Signature, results: Optional[Results], operands: dict[str, Any]
     ) -> tuple[Value, ...]:
         budget.work(OPERATIONS_OF_AN_OP, op_type)
+        known = self.without_elements(op_type, results, operands)
+        if known is not None:
+            return known
         wider = self._widened(op_type, results, operands)
         if wider is not None:
             return wider
@@ -273,6 +276,13 @@ class Builder:
         outputs, made = self._outputs(op_type, sig, results)
         self.block.ops.append(Op.make(op_type, inputs, outputs, attrs))
         return made if self.after_op is None else self.after_op(op_type, operands, made)
+
+    def without_elements(
+        self, op_type: str, results: Optional[Results], operands: Mapping[str, Any]
+    ) -> Optional[tuple[Value, ...]]:
+        """What an operator gives in whose operands or results there are no elements; None: it is appended as it is, as
+        in Paddle's own programs. Importers of others give what :mod:`mconv.emit.no_elements` knows."""
+        return None
 
     def _widened(
         self, op_type: str, results: Optional[Results], operands: dict[str, Any]

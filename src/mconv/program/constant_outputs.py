@@ -7,7 +7,6 @@ from typing import Optional
 
 import numpy as np
 
-from mconv.errors import UnsupportedError
 from mconv.program.dtypes import DType
 from mconv.program.operands import Appends
 from mconv.program.program import Program
@@ -30,8 +29,6 @@ def tied(b: Appends, value: Value, feeds: Sequence[Value]) -> Value:
     be … PhiVector"). Nothing times the length of an input's first axis is added; in a model without inputs, a zero that
     an operator writes in place, which no pass takes for constant.
     """
-    if value.size == 0 and b.target.version < 3_000_000:
-        raise UnsupportedError(f"Paddle {b.target.paddle} cannot give an output without elements")
     if feeds:
         nothing = _nothing_of(b, feeds[0])
     else:
@@ -39,6 +36,11 @@ def tied(b: Appends, value: Value, feeds: Sequence[Value]) -> Value:
         b.raw_op("increment", {"X": [counter]}, {"Out": [counter]}, step=0.0)
         nothing = Value(counter.name, DType.INT32, (1,))
     kind = DType.INT32 if value.dtype is DType.BOOL else value.dtype
+    if value.size == 0 and value.shape:  # no release adds to no elements
+        sizes = b.constant(np.array(value.shape, np.int32))
+        shape = b.op("elementwise_add", X=sizes, Y=b.cast(nothing, DType.INT32), result=(DType.INT32, sizes.shape))
+        return b.op("fill_constant", ShapeTensor=shape, shape=[], dtype=int(value.dtype), value=0.0, str_value="0",
+                    result=(value.dtype, value.shape))  # fmt: skip
     zero = b.cast(nothing, kind)
     if value.shape == () and b.target.has_0d:
         zero = b.op("reshape2", X=zero, shape=[], result=(kind, ()))

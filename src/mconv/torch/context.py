@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from typing import Any, Optional, Union
 
 import numpy as np
 
+from mconv.emit import no_elements
 from mconv.emit.complex import real_dtype
 from mconv.errors import UnsupportedError
 from mconv.program import dims as D
@@ -16,6 +17,7 @@ from mconv.program.builder import Builder
 from mconv.program.dtypes import DType
 from mconv.program.params import ArraySource, TensorSource
 from mconv.program.targets import DEFAULT, Target
+from mconv.program.value import Results as Specs
 from mconv.program.value import Value
 from mconv.torch.numbers import computed, is_number
 
@@ -53,6 +55,11 @@ class AtenContext(Builder):
         self.node: Any = None
         self.by_parts = False  # complex numbers are converted part by part
         self.symbols: dict[str, D.Dim] = {}  # torch's name of a size → the dimension
+
+    def without_elements(
+        self, op_type: str, results: Optional[Specs], operands: Mapping[str, Any]
+    ) -> Optional[tuple[Value, ...]]:
+        return no_elements.given(self, op_type, results, operands)
 
     # what torch says of the node's results ----------------------------------------------------------------------
 
