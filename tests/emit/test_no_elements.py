@@ -10,6 +10,7 @@ import pytest
 
 from mconv.emit import no_elements
 from mconv.errors import UnsupportedError
+from mconv.program import targets
 from mconv.program.builder import Builder
 from mconv.program.dtypes import DType
 from mconv.program.value import Results, Value
@@ -24,7 +25,7 @@ class Importing(Builder):
 
 
 def started(target: str) -> tuple[Builder, Value]:
-    b = Importing(target)
+    b = Importing(targets.get(target))
     return b, b.feed("x", DType.FP32, (N, 0, 4))
 
 
@@ -56,6 +57,6 @@ def test_what_is_not_known_is_refused() -> None:
 
 
 def test_paddles_own_programs_are_left_as_they_are() -> None:
-    b = Builder("2.6")
+    b = Builder(targets.get("2.6"))
     b.op("relu", X=b.feed("x", DType.FP32, (N, 0, 4)))
     assert types(b) == ["relu"]
