@@ -118,14 +118,23 @@ def got(port: int, path: str, body: Optional[bytes] = None) -> tuple[int, bytes]
     return reply.status, found
 
 
-def tensor(name: str, rows: Any) -> bytes:
-    """A request of a tensor service."""
-    return json.dumps({"key": [name], "value": [json.dumps(rows)]}).encode()
+def status(port: int, path: str) -> int:
+    """Of an answer; 0 where nobody listens."""
+    try:
+        return got(port, path)[0]
+    except OSError:
+        return 0
+
+
+def values(named: dict[str, str]) -> bytes:
+    """A request in Paddle Serving's form."""
+    return json.dumps({"key": list(named), "value": list(named.values())}).encode()
 
 
 def tensors(name: str, rng: np.random.Generator, count: int = 12) -> list[bytes]:
     """Requests of a tensor service with one input of rows of 8 numbers: from one row to five."""
-    return [tensor(name, rng.standard_normal((1 + i % 5, 8)).astype(np.float32).tolist()) for i in range(count)]
+    rows = [rng.standard_normal((1 + index % 5, 8)).astype(np.float32).tolist() for index in range(count)]
+    return [values({name: json.dumps(each)}) for each in rows]
 
 
 def first_value(text: bytes) -> Any:

@@ -1,6 +1,6 @@
 """Starts a Paddle Serving service and ends it in the ways that JSON on stdin names; prints what came of each, as JSON.
 
-``kill``: a process of it, by its number among them and a signal; ``drain``: SIGTERM while requests are under way. Takes
+``drain``: SIGTERM while so many requests are under way. Takes
 what ``started.service`` takes, ``ends``, ``url``, ``health`` and a ``body``. Status 3: no network of its own can be made.
 """
 
@@ -57,25 +57,17 @@ def main() -> None:
             result = {"health": ask(request["health"] + "/health"), "first": ask(url, body)}
             result["metrics"] = ask(request["health"] + "/metrics")[1]
             answers: list = []
-            if "kill" in end:
-                index, number = end["kill"]
-                processes = members(started.pid)
-                result["processes"] = len(processes)
-                os.kill(processes[index], number)
-            else:
-                asking = [threading.Thread(target=lambda: answers.append(ask(url, body))) for _ in range(end["drain"])]
-                for thread in asking:
-                    thread.start()
-                deadline = time.monotonic() + 120  # until all have been taken
-                while f"serving_requests_under_way {end['workers']}" not in ask(request["health"] + "/metrics")[1]:
-                    if time.monotonic() > deadline:
-                        break
-                    time.sleep(0.01)
-                started.send_signal(signal.SIGTERM)
-            at = time.monotonic()
+            asking = [threading.Thread(target=lambda: answers.append(ask(url, body))) for _ in range(end["drain"])]
+            for thread in asking:
+                thread.start()
+            deadline = time.monotonic() + 120  # until all have been taken
+            while f"serving_requests_under_way {end['workers']}" not in ask(request["health"] + "/metrics")[1]:
+                if time.monotonic() > deadline:
+                    break
+                time.sleep(0.01)
+            started.send_signal(signal.SIGTERM)
             result["status"] = started.wait(240)
-            result["seconds"] = time.monotonic() - at
-            for thread in asking if "drain" in end else []:
+            for thread in asking:
                 thread.join()
             time.sleep(0.2)
             result["answers"] = answers

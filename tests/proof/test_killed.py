@@ -3,87 +3,159 @@ answer is wrong."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
+import subprocess
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
 
+from mconv import api
+from mconv.runtimes.ports import free_ports
+from tests.golden import case
 from tests.managed import require
 from tests.proof import killed
-from tests.proof.test_http import made, started
 
 pytestmark = [pytest.mark.runtime, pytest.mark.long]
 
+SERVERS = {"http": ("http", "service.py"), "paddle-serving": ("paddle-2.3.2", "web_service.py")}
 PREDICTION = "/model/prediction"
-# of a service's code: what ends the process that is at a request with such a number
-POISON = 13.0
-AT_A_MODEL = "    def __call__(self, feed):\n"
-ENDS = AT_A_MODEL + f"        any((a == {POISON}).any() for a in feed.values()) and os.kill(os.getpid(), 11)\n"
+VOCABULARY = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", *"abcdefgh"]
+MODELS = {"text": "2.3.2-bert", "tensor": "2.3.2-mlp"}
+OPTIONS = {"text": {"max_length": 16, "concurrency": 2}, "tensor": {"concurrency": 1}}
+# ends the process that is at a text with "h" in it: file, where, before what
+FATAL = "any((a == 11).any() for feed in {feeds} for a in feed.values()) and os.kill(os.getpid(), 11)"
+AT_THE_MODEL = {
+    "http": ("engine.py", "        for alias, array in feed.items():\n", "[feed]"),
+    "paddle-serving": ("web_service.py", "        for indices in self.batching.groups(feeds):\n", "feeds"),
+}
 
 
-def load(port: int, clients: int = 8) -> killed.Load:
-    return killed.Load(port, PREDICTION, killed.tensors("x", np.random.default_rng(0)), killed.first_value, clients)
+class Service(NamedTuple):
+    server: str
+    process: subprocess.Popen[bytes]
+    port: int
+    health: int
+    folder: Path
+
+    @property
+    def log(self) -> str:
+        return (self.folder / "errors.log").read_text()
+
+    def status(self) -> int:
+        return killed.status(self.health, "/health")
+
+    def restarts(self) -> int:
+        lines = killed.got(self.health, "/metrics")[1].decode().splitlines()
+        return int(float(next(line for line in lines if line.startswith("serving_model_restarts_total")).split()[1]))
+
+
+def written(server: str, kind: str, folder: Path) -> Path:
+    (folder / "vocab.txt").write_text("\n".join(VOCABULARY) + "\n")
+    options: dict[str, Any] = {"server": server, "service": kind, **OPTIONS[kind]}
+    if kind == "text":
+        options["tokenizer"] = folder / "vocab.txt"
+    api.to_serving(case(MODELS[kind]).model, out=folder, pipeline=options)
+    return folder / "service"
 
 
 def changed(path: Path, old: str, new: str) -> None:
     text = path.read_text()
-    assert text.count(old) >= 1
+    assert old in text
     path.write_text(text.replace(old, new))
 
 
-def test_http(tmp_path: Path) -> None:
-    require("http")
-    signals = [signal.SIGKILL, signal.SIGSEGV, *[signal.SIGKILL] * 6]
-    with started(made("tensor", tmp_path)) as (process, port):
-        killed.kill_again_and_again(load(port), process.pid, signals)
-        assert b"serving_model_restarts_total 8.0" in killed.got(port, "/metrics")[1]
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(60) == 0
-    log = (tmp_path / "errors.log").read_text()
-    assert log.count("; a fresh one is started") == 8 and "Traceback" not in log
+@contextlib.contextmanager
+def running(server: str, folder: Path) -> Iterator[Service]:
+    """The service in a folder, ready."""
+    runtime, script = SERVERS[server]
+    where = require(runtime)
+    rpc, port, health = free_ports(3)
+    env = where.environ(
+        SERVICE_HOST="127.0.0.1", SERVICE_RPC_PORT=str(rpc), SERVICE_HTTP_PORT=str(port), SERVICE_HEALTH_PORT=str(health),
+        SERVICE_LOG_CONSOLE="1", OMP_NUM_THREADS="1", TMPDIR=str(folder),
+    )  # fmt: skip
+    with open(folder / "errors.log", "wb") as log:
+        process = subprocess.Popen([str(where.python), script], cwd=folder, env=env, stdout=log, stderr=log)
+    found = Service(server, process, port, port if server == "http" else health, folder)
+    try:
+        killed.until(lambda: process.poll() is not None or found.status() == 200)
+        yield found
+    finally:
+        process.kill()
+        process.wait()
 
 
-def test_http_lives_through_a_request_that_ends_each_process(tmp_path: Path) -> None:
-    require("http")
-    folder = made("tensor", tmp_path)
-    changed(folder / "service" / "engine.py", AT_A_MODEL, ENDS)
-    with started(folder) as (process, port):
-        others = load(port)
+def load(service: Service, kind: str) -> killed.Load:
+    rng = np.random.default_rng(0)
+    bodies = killed.tensors("x", rng)
+    if kind == "text":
+        bodies = [killed.values({"0": " ".join(rng.choice(list("abcdefg"), n))}) for n in range(1, 13)]
+    return killed.Load(service.port, PREDICTION, bodies, killed.first_value)
+
+
+@pytest.mark.parametrize("kind", ["text", "tensor"])
+@pytest.mark.parametrize("server", SERVERS)
+def test_nothing_is_lost_when_a_process_is_killed(server: str, kind: str, tmp_path: Path) -> None:
+    """And SIGTERM under the same load ends it in order."""
+    signals = [signal.SIGKILL, signal.SIGSEGV, *[signal.SIGKILL] * 4]
+    with running(server, written(server, kind, tmp_path)) as service:
+        asked = load(service, kind)
+        assert np.ptp([np.ravel(each)[0] for each in asked.wanted]) > 1e-3
+        killed.kill_again_and_again(asked, service.process.pid, signals)
+        assert service.restarts() == 6
+        service.process.send_signal(signal.SIGTERM)
+        assert service.process.wait(60) == 0
+    assert service.log.count("; a fresh one is started") == 6
+
+
+@pytest.mark.parametrize("server", SERVERS)
+def test_a_request_that_ends_each_process_gets_an_error_and_others_their_answers(server: str, tmp_path: Path) -> None:
+    folder = written(server, "text", tmp_path)
+    file, before, feeds = AT_THE_MODEL[server]
+    changed(folder / file, before, f"        {FATAL.format(feeds=feeds)}\n{before}")
+    with running(server, folder) as service:
+        others = load(service, "text")
         with others.going_on():
-            for _ in range(3):
+            for _ in range(2):
                 others.more()
-                status, text = killed.got(port, PREDICTION, killed.tensor("x", [[POISON] * 8]))
-                assert (status, json.loads(text)["err_no"]) == (500, 500)
-                assert "3 processes that ran the model have ended at this request" in json.loads(text)["err_msg"]
+                status, text = killed.got(service.port, PREDICTION, killed.values({"0": "a b h"}))
+                found = json.loads(text)
+                assert (status, found["err_no"]) == (500 if server == "http" else 200, 500)
+                assert "3 processes that ran the model have ended at this request" in found["err_msg"]
             others.more()
-        assert killed.got(port, "/health")[0] == 200
+        killed.until(lambda: service.status() == 200)
 
 
-def test_http_replaces_a_process_that_hangs(tmp_path: Path) -> None:
-    require("http")
-    folder = made("tensor", tmp_path)
-    changed(folder / "service" / "restarts.py", "STALLED = 10", "STALLED = 1")
-    with started(folder) as (process, port):
-        killed.kill_again_and_again(load(port), process.pid, [signal.SIGSTOP])
-    assert "has done nothing for 1 s" in (folder / "errors.log").read_text()
+@pytest.mark.parametrize("server", SERVERS)
+def test_a_process_that_hangs_is_replaced(server: str, tmp_path: Path) -> None:
+    folder = written(server, "tensor", tmp_path)
+    changed(folder / "restarts.py", "STALLED = 10", "STALLED = 1")
+    with running(server, folder) as service:
+        killed.kill_again_and_again(load(service, "tensor"), service.process.pid, [signal.SIGSTOP])
+    assert "has done nothing for 1 s" in service.log
 
 
-def test_http_ends_when_the_model_cannot_be_loaded_any_more(tmp_path: Path) -> None:
-    """Whoever waits for an answer is told; and until then it says that it is not ready."""
-    require("http")
-    folder = made("tensor", tmp_path)
-    changed(folder / "service" / "engine.py", "def load(", "import time\n\n\ndef load(")
-    with started(folder) as (process, port):
-        others = load(port)
-        engine = folder / "service" / "engine.py"
-        changed(engine, "    kind = {", "    time.sleep(0.5)\n    raise OSError('no such model')\n    kind = {")
-        (victim,) = killed.children(process.pid)
+@pytest.mark.parametrize("server", SERVERS)
+def test_it_ends_when_the_model_cannot_be_loaded_any_more(server: str, tmp_path: Path) -> None:
+    """Until then it says that it is not ready."""
+    folder = written(server, "tensor", tmp_path)
+    with running(server, folder) as service:
+        asked = load(service, "tensor")
+        (folder / "tensor_input.py" if server != "http" else folder / "engine.py").write_text(
+            "import time\ntime.sleep(0.5)\nraise OSError('no such model')\n"
+        )
+        (victim,) = killed.children(service.process.pid)
         os.kill(victim, signal.SIGKILL)
-        killed.until(lambda: killed.got(port, "/health")[0] == 503)
-        status, text = killed.got(port, PREDICTION, others.bodies[0])
-        assert status == 500, text
-        assert process.wait(60) == 1
-    assert "the service ends: OSError: no such model" in (folder / "errors.log").read_text()
+        killed.until(lambda: service.status() == 503)
+        # whoever waits for an answer is told
+        _, text = killed.got(service.port, PREDICTION, asked.bodies[0])
+        assert json.loads(text)["err_no"] == 500
+        assert service.process.wait(90) == 1
+    said = "OSError: no such model" if server == "http" else "which ran the model, has ended with status 1"
+    assert any("the service ends: " in line and said in line for line in service.log.splitlines())

@@ -315,6 +315,7 @@ def test_a_version_that_cannot_be_loaded_leaves_the_old_one(texts: Any) -> None:
     [
         "Triton itself",
         "one that runs the model",
+        pytest.param("one that hangs", marks=pytest.mark.long),
         pytest.param("all that run the model", marks=pytest.mark.slow),  # waits for what the one before has left
     ],
 )
@@ -335,7 +336,7 @@ def test_a_process_that_dies_is_noticed_and_replaced(texts: Any, victims: str) -
         else:
             killed = stubs if victims.startswith("all") else stubs[:1]
             for pid in killed:
-                os.kill(pid, signal.SIGKILL)
+                os.kill(pid, signal.SIGSTOP if victims == "one that hangs" else signal.SIGKILL)
             for pid in killed:
                 ask.wait_for(f"process {pid}, which ran model, has ended")
             ask.wait_for("start.py: model is loaded anew", said + 1)

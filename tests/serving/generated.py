@@ -120,10 +120,12 @@ def stand_in(monkeypatch: pytest.MonkeyPatch) -> None:
         "": {},
         ".pipeline": {"RequestOp": FakeRequestOp},
         ".pipeline.logger": {"logger_config": logger_config},
-        ".pipeline.channel": {"ChannelData": object, "ChannelTimeoutError": FakeTimeout},
+        ".pipeline.channel": {"ChannelData": object, "ChannelTimeoutError": FakeTimeout, "ProcessChannel": object},
+        ".pipeline.dag": {},
         ".pipeline.error_catch": {},
         ".pipeline.operator": {},
         ".pipeline.pipeline_server": {"PipelineServicer": object},
+        ".pipeline.util": {"PipelineProcSyncManager": None},
         ".pipeline.proto": {"pipeline_service_pb2": None, "pipeline_service_pb2_grpc": None},
         ".web_service": {"Op": FakeOp, "WebService": type("WebService", (), {})},
     }
@@ -136,5 +138,8 @@ def stand_in(monkeypatch: pytest.MonkeyPatch) -> None:
             monkeypatch.setattr(sys.modules[package], short, module, raising=False)
     monkeypatch.setitem(sys.modules, "grpc", types.ModuleType("grpc"))
     monkeypatch.setenv("SERVING_LOG_PATH", "")  # which the service sets
-    for name in ("http_server", "lifecycle", "pipeline_op", "request_data", "batching"):
+    for name in (
+        *("channels", "op_processes", "restarts", "http_server", "lifecycle"),
+        *("pipeline_op", "request_data", "batching"),
+    ):
         monkeypatch.delitem(sys.modules, name, raising=False)

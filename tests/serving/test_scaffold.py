@@ -69,7 +69,7 @@ def test_every_file_is_sound_and_imports_nothing_heavy_at_its_top(inputs: dict) 
         names = {a.name for n in top if isinstance(n, ast.Import) for a in n.names}
         names |= {n.module or "" for n in top if isinstance(n, ast.ImportFrom)}
         # the pipeline itself imports grpc and google.protobuf
-        own = {"channels", "http_server", "lifecycle", "pipeline_op", "request_data"}
+        own = {"channels", "http_server", "lifecycle", "op_processes", "pipeline_op", "request_data", "restarts"}
         light = {*sys.stdlib_module_names, "paddle_serving_server", "grpc", "google", *own}
         assert {n for n in names if n.partition(".")[0] not in light} == set(), name
 
@@ -114,13 +114,28 @@ def test_a_request_becomes_inputs_and_a_mistake_error_400(operator: Any) -> None
 
 
 @pytest.mark.parametrize(
-    ("size", "timeout", "batches"),
-    [(1, None, [[1], [2], [3], [4], [5]]), (3, 0.01, [[1, 2, 3], [4], [5]]), (9, 0.01, [[1, 2, 3, 4], [5]])],
+    ("size", "timeout", "alone", "batches"),
+    [
+        (1, None, (), [[1], [2], [3], [4], [5]]),
+        (3, 0.01, (), [[1, 2, 3], [4], [5]]),
+        (9, 0.01, (), [[1, 2, 3, 4], [5]]),
+        (9, 0.01, (3,), [[1, 2], [3], [4], [5]]),  # a process has ended that had it
+        (9, 0.01, (1, 2), [[1], [2], [3, 4], [5]]),
+    ],
 )
-def test_requests_that_wait_are_taken_together(operator: Any, size: int, timeout: Any, batches: list) -> None:
+def test_requests_that_wait_are_taken_together(
+    operator: Any, size: int, timeout: Any, alone: tuple[int, ...], batches: list
+) -> None:
     made = operator()
-    STATE = sys.modules["pipeline_op"].STATE
-    STATE.busy_since = [0.0]
+    part = sys.modules["pipeline_op"]
+    held: list[int] = []
+    part.STATE.__dict__.update(
+        busy_since=[0.0],
+        done=[0.0],
+        hold=lambda process, number: held.append(number),
+        forget=lambda process: held.clear(),
+    )
+    part.channels.ALONE.update(alone)
     waiting: list[Any] = [1, 2, 3, 4, FakeTimeout(), 5, FakeTimeout()]
     limits = []
 
@@ -133,11 +148,14 @@ def test_requests_that_wait_are_taken_together(operator: Any, size: int, timeout
             found = waiting.pop(0)
             if isinstance(found, Exception):
                 raise found
-            return found
+            held.append(found)
+            return {"@DAGExecutor": SimpleNamespace(id=found)}
 
     taken = made._auto_batching_generator(Channel(), "model", size, timeout, "")
-    for batch in batches:
-        assert next(taken) == batch and STATE.busy_since[0] > 0
+    for index, batch in enumerate(batches):
+        found = [each["@DAGExecutor"].id for each in next(taken)]
+        assert found == batch and part.STATE.busy_since[0] > 0 and part.STATE.done[0] == index
+        assert set(batch) <= set(held) <= {*batch, *alone}
     assert all(limit is None or 0 < limit <= 0.01 for limit in limits)
 
 

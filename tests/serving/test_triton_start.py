@@ -37,7 +37,7 @@ def test_what_has_ended_is_loaded_anew(
     monkeypatch.setattr(start, "MODELS", str(tmp_path / "loaded"))
     server = start.Server.__new__(start.Server)
     server.process, server.front = SimpleNamespace(pid=1), SimpleNamespace(losses=SimpleNamespace(add=lambda: None))
-    server.known, server.ended, server.left, server.asked, server.ready = {}, {}, {}, [], True
+    server.known, server.ended, server.left, server.stalls, server.asked, server.ready = {}, {}, {}, {}, [], True
     names: list[str] = []
     monkeypatch.setattr(start, "load", lambda name, fresh=False: names.append(name) or True)
     for look in looks:

@@ -193,6 +193,7 @@ def _add_around(
     service.files[SERVICE] = json.dumps({**described, "drain_timeout": DRAIN}, indent=1) + "\n"
     for name in (START, *FRONTS):
         service.files[name] = render(f"triton/{name}")
+    service.files[shared.RESTARTS] = render(shared.RESTARTS)
     service.files[CLIENT] = render(
         "triton/http_client.py",
         NAME=options.name,
