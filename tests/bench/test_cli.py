@@ -83,3 +83,9 @@ def test_what_does_not_fit_together(arguments: list[str], code: int, said: str, 
     assert done.returncode == code, done.stderr
     assert any(part in done.stderr for part in said.split("|")) and "Traceback" not in done.stderr
     assert done.stdout == "" and sorted(p.name for p in tmp_path.iterdir()) == ["x.onnx"]
+
+
+@pytest.mark.parametrize("source", ["ftp://a/b", "s3://bucket/m.onnx", "one=ws://127.0.0.1:1/x"])
+def test_an_address_of_no_service(source: str, tmp_path: Path) -> None:
+    done = mconv(source, cwd=tmp_path)
+    assert done.returncode == 2 and f"{source}: services are asked at http://, https://, grpc://" in done.stderr

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 from pathlib import Path
 
@@ -33,3 +34,39 @@ def test_make_writes_them_all() -> None:
 def test_a_section_has_the_same_figures_in_both_languages(name: str) -> None:
     tables = [[s for s in between(page, *MARKS[name]).splitlines() if s.startswith("|")] for page in PAGES]
     assert tables[0] == tables[1] and len(tables[0]) > 2
+
+
+# what a benchmark says of what has to hold ---------------------------------------------------------------------------
+
+FIRST, SECOND = ("A", "甲", 1.2), ("B", "乙", 2.5)
+# limit, whether at least, the ratios; what is said
+VERDICTS = {
+    "reached": (3.0, False, [FIRST, SECOND], "- T: reached; all are at most 2.50 (B).", "- 标：达到；全部至多 2.50（乙）。"),
+    "missed": (
+        2.0, False, [FIRST, SECOND],
+        "- T: **not reached** by B (2.50); the others are at most 1.20 (A). As it is.",
+        "- 标：**未达到**：乙（2.50）；其余至多 1.20（甲）。本来如此。",
+    ),
+    "missed by all": (1.0, False, [FIRST], "- T: **not reached** by A (1.20). As it is.", "- 标：**未达到**：甲（1.20）。本来如此。"),
+    "as fast": (1.2, True, [FIRST, SECOND], "- T: reached; all are at least 1.20 (A).", "- 标：达到；全部至少 1.20（甲）。"),
+    "not as fast": (
+        2.0, True, [FIRST, SECOND],
+        "- T: **not reached** by A (1.20); the others are at least 2.50 (B). As it is.",
+        "- 标：**未达到**：甲（1.20）；其余至少 2.50（乙）。本来如此。",
+    ),
+    "not measured": (2.0, False, [], "- T: not measured in this run.", "- 标：本次没有测量。"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", VERDICTS)
+def test_a_verdict_says_what_was_measured(case: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "bench"))
+    limit, faster, cases, english, chinese = VERDICTS[case]
+    target = importlib.import_module("latency_report").Target(
+        "T", "标", limit, faster, because=(". As it is", "。本来如此")
+    )
+    for en, zh, ratio in cases:
+        target.add(en, zh, ratio * 4.0, 4.0)
+        target.add(en, zh, None, 4.0)  # what did not run is no case
+    assert target.verdict() == (english, chinese)
+    assert bool(target.missed()) == ("not reached" in english)

@@ -154,4 +154,4 @@ def test_matrices_share_what_they_are_transposed_in_and_nothing_else(monkeypatch
     for pieces in zip(*turning):  # all at the same time
         made = [so_far + bytes(piece) for so_far, piece in zip(made, pieces)]
     assert made == [m.T.tobytes() for m in matrices]
-    assert sum(room.nbytes for room in weights._spare) <= 2 * weights._TILE
+    assert sum(room.nbytes for room in weights._spare) <= weights._TILE

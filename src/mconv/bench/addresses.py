@@ -8,7 +8,9 @@ import urllib.parse
 from dataclasses import dataclass
 from typing import Optional
 
+from mconv import hub
 from mconv.errors import UsageError
+from mconv.printable import printable
 from mconv.serving.servers import requests
 from mconv.serving.servers.requests import KEY_VALUE, TENSORS
 
@@ -58,9 +60,18 @@ def is_loopback(host: str) -> bool:
 
 
 def is_address(text: str) -> bool:
-    """Whether a source is a service, not a file."""
-    match = _NAMED.fullmatch(text)
-    return match is not None and match["scheme"] in _SCHEMES
+    """Whether a source is a service, not a file.
+
+    Raises:
+        UsageError: it is an address of something that is no service.
+    """
+    match = None if hub.is_address(text) else _NAMED.fullmatch(text)
+    if match is not None and match["scheme"] not in _SCHEMES:
+        raise UsageError(
+            f"{printable(text, 200)}: services are asked at {', '.join(f'{scheme}://' for scheme in _SCHEMES)}",
+            "a model is a file, a folder or hf://ORG/NAME",
+        )
+    return match is not None
 
 
 def address(text: str, form: Optional[str] = None, *, remote: bool = False) -> Address:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
-import math
+import functools
+import os
 from collections.abc import Iterator, Sequence
 from concurrent import futures
 from typing import Any, Callable
@@ -39,8 +39,8 @@ class ComputedSource(TensorSource):
 
 
 class TransposedSource(TensorSource):
-    """A matrix transposed while it is written, by tiles: neither it nor the result is ever in memory as a whole. While one
-    tile is written, the next one is made in a thread: numpy does not hold Python's lock meanwhile.
+    """A matrix transposed while it is written, by tiles: neither it nor the result is ever in memory as a whole. Threads
+    make a tile together, of bands of the source: numpy does not hold Python's lock meanwhile.
 
     Args:
         source: [rows, columns].
@@ -55,67 +55,53 @@ class TransposedSource(TensorSource):
 
     def chunks(self, size: int = 1 << 20) -> Iterator[Any]:
         columns, rows = self.shape
-        line = max(1, rows * self.dtype.itemsize)  # bytes of a row of the result
-        wide = max(1, _TILE // line)  # columns that make up a tile of it
+        dtype = self.dtype.numpy.newbyteorder("<")
+        wide = max(1, _TILE // max(1, rows * dtype.itemsize))  # columns that make up a tile of the result
         wide = min(columns, wide // _WIDE * _WIDE or wide)
-        with _scratch(wide * line) as rooms:
-            if wide == columns:
-                yield from self._pieces(self._tile(0, self._tile_in(rooms[0], wide)), size)
-                return
-            tiles = itertools.cycle([self._tile_in(room, wide) for room in rooms])
-            with futures.ThreadPoolExecutor(1) as pool:
-                coming = pool.submit(self._tile, 0, next(tiles))
-                for left in range(wide, columns + wide, wide):
-                    tile = coming.result()
-                    if left < columns:
-                        coming = pool.submit(self._tile, left, next(tiles)[: columns - left])
-                    yield from self._pieces(tile, size)
+        threads = min(_THREADS, os.cpu_count() or 1)
+        # rows of a band, which are mapped at once
+        deep = _READ // threads // max(1, columns * dtype.itemsize) // _LEAST * _LEAST or _LEAST
+        with _scratch(wide * rows * dtype.itemsize) as room, contextlib.ExitStack() as stack:
+            pool = stack.enter_context(futures.ThreadPoolExecutor(threads)) if rows > deep and threads > 1 else None
+            for left in range(0, columns, max(1, wide)):
+                many = min(wide, columns - left)
+                tile = room[: many * rows * dtype.itemsize].view(dtype).reshape(many, rows)
+                fill = functools.partial(self._fill, tile, left, deep)
+                list((map if pool is None else pool.map)(fill, range(0, rows, deep)))
+                yield from ArraySource(tile, self.dtype).chunks(size)
 
-    def _pieces(self, tile: np.ndarray, size: int) -> Iterator[Any]:
-        return ArraySource(tile, self.dtype).chunks(size)
-
-    def _tile_in(self, room: np.ndarray, wide: int) -> np.ndarray:
-        dtype, shape = self.dtype.numpy.newbyteorder("<"), (wide, self.shape[1])
-        tile: np.ndarray = room[: math.prod(shape) * dtype.itemsize].view(dtype).reshape(shape)
-        return tile
-
-    def _tile(self, left: int, tile: np.ndarray) -> np.ndarray:
-        """*tile*, with these columns of the source, from *left* on, as rows."""
-        columns, rows = self.shape
-        # rows that are mapped at once
-        deep = _READ // max(1, columns * self.dtype.itemsize) // _DEEP * _DEEP or _DEEP
-        for top in range(0, rows, deep):
-            block = self.source.rows(top, min(rows, top + deep))[:, left : left + len(tile)]
-            _transpose(block, tile[:, top : top + len(block)])
-            del block
-        return tile
+    def _fill(self, tile: np.ndarray, left: int, deep: int, top: int) -> None:
+        """Put a band's columns, from *left* on, into the rows of the tile."""
+        band = self.source.rows(top, min(tile.shape[1], top + deep))[:, left : left + len(tile)]
+        _transpose(band, tile[:, top : top + len(band)])
 
 
-# bytes of the result that are held twice, and of the source that are mapped: each tile maps all of the source once
-_TILE, _READ = 32 << 20, 32 << 20
+# bytes of the result that are held, and of the source that are mapped by all threads: each tile maps all of the source
+# once, which costs as much as to copy it where the pages of the cache are small
+_TILE, _READ, _THREADS = 64 << 20, 32 << 20, 4
 _DEEP, _WIDE = 512, 128  # rows and columns that are transposed at once: they stay in the second level cache
+_LEAST = 64  # rows of a band
 _APART = 64  # bytes between the rows of a block, a line of the cache
 _spare: list[np.ndarray] = []  # of _TILE bytes, for whoever transposes next
 
 
 @contextlib.contextmanager
-def _scratch(size: int) -> Iterator[list[np.ndarray]]:
-    """Two buffers of at least *size* bytes.
+def _scratch(size: int) -> Iterator[np.ndarray]:
+    """A buffer of at least *size* bytes.
 
-    They are kept from one matrix to the next: fresh memory is cleared first, which takes as long as to write it, and on a
+    It is kept from one matrix to the next: fresh memory is cleared first, which takes as long as to write it, and on a
     virtual machine whose host has to find it ten times as long.
     """
-    rooms = []
-    for _ in range(2):
-        try:
-            room = _spare.pop()
-        except IndexError:
-            room = np.empty(_TILE, np.uint8)
-        rooms.append(room if size <= room.nbytes else np.empty(size, np.uint8))
     try:
-        yield rooms
+        room = _spare.pop()
+    except IndexError:
+        room = np.empty(_TILE, np.uint8)
+    if size > room.nbytes:
+        room = np.empty(size, np.uint8)
+    try:
+        yield room
     finally:
-        _spare[:] = [room for room in rooms if room.nbytes <= _TILE]
+        _spare[:] = [room] if room.nbytes <= _TILE else []
 
 
 def _transpose(matrix: np.ndarray, out: np.ndarray) -> None:

@@ -75,9 +75,7 @@ def serve_check(chosen: ServeCheck) -> ServeReport:
     ):
         if given and kind != wanted:
             raise UsageError(f"{option} is for services of kind {wanted}; this one is of kind {kind}")
-    if found is not None and chosen.server not in (None, found.server_name):
-        raise UsageError(f"{found.folder} is a service of {found.server_name}, not of {chosen.server}", "--service DIR")
-    made_for = servers.named(chosen.server or (servers.DEFAULT if found is None else found.server_name))
+    made_for = servers.fitting(chosen.server, found)
     runtime = servers.runtime_of(made_for, found)
     where = find(chosen.runtime)
     host = where if made_for.rpc else find(runtime)  # Paddle Serving may be in another runtime than its own

@@ -156,9 +156,7 @@ def serve(chosen: Serve) -> ServiceRun:
         _check_port(chosen.host, chosen.port)
     elif found is not None:
         _check_twice(chosen.host, found)
-    made_for = servers.named(chosen.server or (servers.DEFAULT if found is None else found.server_name))
-    if found is not None and made_for.name != found.server_name:
-        raise UsageError(f"{found.folder} is a service of {found.server_name}, not of {made_for.name}", "--service DIR")
+    made_for = servers.fitting(chosen.server, found)
     where = find(servers.runtime_of(made_for, found))
     parent = None if len(tempfile.gettempdir()) <= _LONGEST_TEMPORARY else "/tmp"
     scratch = Path(tempfile.mkdtemp(prefix="mconv-serve-", dir=parent))

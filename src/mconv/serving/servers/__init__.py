@@ -26,6 +26,7 @@ __all__ = [
     "Server",
     "Stage",
     "chosen",
+    "fitting",
     "named",
     "of",
     "read",
@@ -62,6 +63,21 @@ def chosen(options: ServiceOptions) -> Server:
         raise UsageError(
             f"--backend: {server.name} runs no {printable(options.backend, 80)!r}",
             f"one of {known}" if known else "leave it out: it has no choice",
+        )
+    return server
+
+
+def fitting(name: Optional[str], service: Optional[FoundService]) -> Server:
+    """The server of that name; where none is named, the one that *service* is made for, or the default.
+
+    Raises:
+        UsageError: there is none of that name, or the service is made for another.
+    """
+    server = named(name or (DEFAULT if service is None else service.server_name))
+    if service is not None and server.name != service.server_name:
+        raise UsageError(
+            f"{service.folder} is a service of {service.server_name}, not of {server.name}",
+            f"`mconv scaffold serving_server/ --server {server.name} --out DIR` makes one that is; or leave --server out",
         )
     return server
 
