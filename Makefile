@@ -65,12 +65,13 @@ demo: $(VENV)/.demo ## convert, run in the article's own Paddle 2.3.2, compare
 	@$(BIN)/python tools/demo.py
 	@$(BIN)/python tools/demo_ocr.py
 
-# found by what the tests import and call: tests/required.py; `make test` has them, too
-check: $(VENV)/.dev ## the tests that need neither a runtime nor an extra: core and dev packages alone
+# found by what the tests import and call: tests/required.py
+check: $(VENV)/.dev ## the short tests that need neither a runtime nor an extra: core and dev packages alone
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q $(SPREAD) --check
 
-test: install runtimes ## the tests that take seconds each
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q $(SPREAD) -m "not slow and not long"
+test: install runtimes ## the tests that take seconds each: first those of `make check`, then the others
+	@$(MAKE) --no-print-directory check
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q $(SPREAD) --unchecked -m "not slow and not long"
 
 test-long: install runtimes ## the tests that take longer: whole chains, whole tables (CI runs these, too)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q $(SPREAD) -m "long and not slow"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import subprocess
 import sys
@@ -34,9 +35,25 @@ def test_a_module_needs_what_it_imports() -> None:
 
 
 def outcome(code: str, folder: Path, **environment: str) -> str:
-    (folder / "test_it.py").write_text("import pytest\n\ndef test_it():\n    " + code)
+    return ran("import pytest\n\ndef test_it():\n    " + code, folder, **environment)
+
+
+def ran(text: str, folder: Path, *options: str, **environment: str) -> str:
+    """What pytest says last of a file of tests."""
+    (folder / "test_it.py").write_text(text)
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "tests.required", "test_it.py"],
+        [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-q",
+            "-p",
+            "no:cacheprovider",
+            "-p",
+            "tests.required",
+            *options,
+            "test_it.py",
+        ],
         cwd=folder,
         env={**os.environ, "PYTHONPATH": os.pathsep.join([str(HERE.parent), *sys.path]), **environment},
         capture_output=True,
@@ -58,3 +75,19 @@ def outcome(code: str, folder: Path, **environment: str) -> str:
 def test_what_is_missing_is_a_failure_in_ci(code: str, missing: bool, tmp_path: Path) -> None:
     assert "1 skipped" in outcome(code, tmp_path, CI="")
     assert ("1 failed" if missing else "1 skipped") in outcome(code, tmp_path, CI="true")
+
+
+def test_checked_and_unchecked_are_all(tmp_path: Path) -> None:
+    """`make check` and what `make test` runs after it."""
+    marked = "".join(f"@pytest.mark.{m}\ndef test_{m}(): pass\n" for m in ("slow", "long", "runtime"))
+    text = f"import pytest\n{marked}def test_runs(): subprocess = 1\ndef test_plain(): pass\ndef test_too(): pass\n"
+    assert ran(text, tmp_path, "--check").startswith("2 passed, 4 deselected")
+    assert ran(text, tmp_path, "--unchecked").startswith("4 passed, 2 deselected")
+
+
+@pytest.mark.parametrize("ci", ["", "true"])
+def test_what_check_lacks(ci: str, tmp_path: Path) -> None:
+    """It is skipped in a bare environment; in CI with all packages it is a failure."""
+    text = "def test_it():\n    import mconv.errors\n    raise mconv.errors.RuntimeUnavailableError('none', '')\n"
+    full = importlib.util.find_spec("paddle") is not None
+    assert ("1 failed" if ci and full else "1 skipped") in ran(text, tmp_path, "--check", CI=ci)

@@ -247,7 +247,11 @@ def outcome(name: str, folder: Path) -> tuple[str, float, float]:
     return text, float(megabytes)
 
 
-@pytest.mark.parametrize("name", CASES)
+# what takes seconds of a processor each
+LONG = {"2^12 nested Ifs", "SpaceToDepth of 2^20"}
+
+
+@pytest.mark.parametrize("name", [pytest.param(n, marks=[pytest.mark.long] if n in LONG else []) for n in CASES])
 def test_a_model_that_asks_for_too_much(name: str, tmp_path: Path) -> None:
     with ends():
         text, megabytes = outcome(name, tmp_path)
@@ -257,7 +261,11 @@ def test_a_model_that_asks_for_too_much(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "said"), [("a chain of Tiles", "(Tile): a tensor of more than 2^60"), ("2^12 nested Ifs", "(If): ")]
+    ("name", "said"),
+    [
+        ("a chain of Tiles", "(Tile): a tensor of more than 2^60"),
+        pytest.param("2^12 nested Ifs", "(If): ", marks=pytest.mark.long),
+    ],
 )
 def test_is_beyond_the_limit(name: str, said: str, tmp_path: Path) -> None:
     text, _ = outcome(name, tmp_path)
