@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from mconv.onnx import registry
-from mconv.onnx.registry import attributes_of, onnx_op
+from mconv.onnx.registry import onnx_op
+from mconv.program.schemas import attributes_of
 
 pytestmark = pytest.mark.usefixtures("own_registry")
 

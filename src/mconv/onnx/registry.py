@@ -2,7 +2,7 @@
 
 The signature is the schema: positional parameters are the inputs in order (``None`` when left out; a ``*xs``
 parameter takes the rest), keyword-only parameters are the attributes with their types and defaults; those that it
-passes on as they are it may have from the function that takes them (:func:`attributes_of`). The function gives a Value, or a tuple of Values in the order of the outputs.
+passes on as they are it may have from the function that takes them (:func:`mconv.program.schemas.attributes_of`). The function gives a Value, or a tuple of Values in the order of the outputs.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import functools
 import importlib
 import inspect
 import pkgutil
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Callable, Optional, TypeVar
 
@@ -74,24 +74,6 @@ def onnx_op(name: str, *, domain: str = DEFAULT_DOMAIN, since: int = 1) -> Calla
         return function
 
     return register
-
-
-def attributes_of(other: Callable[..., Any], *, but: Collection[str] = ()) -> Callable[[F], F]:
-    """Let a function that passes ``**attributes`` on to *other* have the attributes of that one, beside its own.
-
-    Args:
-        but: those of *other* that it has not.
-    """
-    taken = [p for p in inspect.signature(other).parameters.values() if p.kind is p.KEYWORD_ONLY and p.name not in but]
-
-    def declare(function: F) -> F:
-        own = inspect.signature(function).parameters
-        kept = [p for p in own.values() if p.kind is not p.VAR_KEYWORD]
-        added = [p for p in taken if p.name not in own]
-        function.__signature__ = inspect.Signature([*kept, *added])  # type: ignore[attr-defined]
-        return function
-
-    return declare
 
 
 def _describe(domain: str, name: str, since: int, function: Callable[..., Any]) -> Converter:

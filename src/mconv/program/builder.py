@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Callable, Optional
 
 import numpy as np
@@ -333,16 +332,6 @@ class Builder:
         return self._names[key]
 
     # control flow --------------------------------------------------------------------------------------------------
-
-    @contextlib.contextmanager
-    def sub_block(self) -> Iterator[Block]:
-        """Operators made inside go into a new block whose parent is the current one."""
-        outer = self.block
-        self.block = self.program.add_block(outer)
-        try:
-            yield self.block
-        finally:
-            self.block = outer
 
     def variable(self, hint: str, dtype: DType, shape: Optional[Sequence[D.Dim]]) -> Value:
         """A variable of the current block that an operator will write by name (see :meth:`raw_op`)."""

@@ -15,7 +15,7 @@ from typing import Any, Optional
 
 import numpy as np
 
-from mconv.errors import MconvError, RuntimeUnavailableError, UsageError
+from mconv.errors import MconvError, RuntimeUnavailableError
 from mconv.runtimes import selfcheck
 from mconv.runtimes.interpreters import fetched, find_interpreter, probe
 from mconv.runtimes.recipes import Recipe, Step, recipe_for
@@ -287,14 +287,3 @@ def check(recipe: Recipe) -> Optional[str]:
     if not difference <= 1e-5:
         raise RuntimeUnavailableError(f"the runtime {recipe.name} computes wrong numbers (off by {difference:g})")
     return result.version
-
-
-def path_of(name: str) -> Path:
-    """The folder of a runtime, installed or not.
-
-    Raises:
-        UsageError: there is no runtime of that name.
-    """
-    if name == "current":
-        raise UsageError("the current Paddle is no managed runtime", "its interpreter is the one that runs mconv")
-    return runtimes_folder() / recipe_for(name).name

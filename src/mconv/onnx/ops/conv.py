@@ -8,8 +8,9 @@ from typing import Any, Optional
 from mconv.emit import conv as convolution
 from mconv.emit.window import Window, auto_padded
 from mconv.onnx.context import Context
-from mconv.onnx.registry import attributes_of, onnx_op
+from mconv.onnx.registry import onnx_op
 from mconv.program import dims as D
+from mconv.program.schemas import attributes_of
 from mconv.program.value import Value
 
 

@@ -8,7 +8,8 @@ from mconv import emit
 from mconv.emit import einsum as einstein
 from mconv.onnx.context import Context
 from mconv.onnx.ops.cast import wrapped
-from mconv.onnx.registry import attributes_of, onnx_op
+from mconv.onnx.registry import onnx_op
+from mconv.program.schemas import attributes_of
 from mconv.program.value import Value
 
 

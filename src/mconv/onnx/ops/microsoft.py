@@ -10,7 +10,8 @@ from mconv.emit import reduction as r
 from mconv.emit.known import axis_of
 from mconv.onnx.context import Context
 from mconv.onnx.ops.matmul import gemm
-from mconv.onnx.registry import attributes_of, onnx_op
+from mconv.onnx.registry import onnx_op
+from mconv.program.schemas import attributes_of
 from mconv.program.value import Value
 
 DOMAIN = "com.microsoft"

@@ -14,8 +14,9 @@ from mconv.emit.shape import transpose
 from mconv.onnx.context import Context, Result
 from mconv.onnx.ops.conv import conv
 from mconv.onnx.ops.norm import layer_norm
-from mconv.onnx.registry import attributes_of, onnx_op
+from mconv.onnx.registry import onnx_op
 from mconv.program.dtypes import DType
+from mconv.program.schemas import attributes_of
 from mconv.program.value import Value
 
 DOMAIN = "com.microsoft"

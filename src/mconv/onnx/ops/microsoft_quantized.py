@@ -18,8 +18,9 @@ from mconv.onnx.context import Context, Result
 from mconv.onnx.ops.attention import packed_attention
 from mconv.onnx.ops.microsoft_norm import embed_layer_norm
 from mconv.onnx.ops.quantize import qlinear_conv
-from mconv.onnx.registry import F, attributes_of, onnx_op
+from mconv.onnx.registry import F, onnx_op
 from mconv.program.dtypes import DType
+from mconv.program.schemas import attributes_of
 from mconv.program.value import Value
 
 DOMAIN = "com.microsoft"

@@ -9,14 +9,15 @@ from mconv.emit import quantize as q
 from mconv.emit.expr import Expr
 from mconv.emit.shape import reshape, transpose
 from mconv.onnx.context import Context, Result
-from mconv.onnx.ops.rnn import convert_layer, layer_of
-from mconv.onnx.registry import attributes_of, onnx_op
+from mconv.onnx.ops.rnn import Attributes, Layer, convert_layer
+from mconv.onnx.registry import onnx_op
 from mconv.program.dtypes import DType
+from mconv.program.schemas import attributes_of
 from mconv.program.value import Value
 
 
 @onnx_op("DynamicQuantizeLSTM", domain="com.microsoft")
-@attributes_of(layer_of)
+@attributes_of(Attributes)
 def dynamic_quantize_lstm(
     ctx: Context,
     x: Value,
@@ -60,7 +61,7 @@ def dynamic_quantize_lstm(
         return times
 
     plain_w, plain_r = (transpose(ctx, v, [0, 2, 1]) for v in (w, r))
-    layer = layer_of("LSTM", x, plain_w, plain_r, b, sequence_lens, [initial_h, initial_c], p, **attributes)
+    layer = Layer("LSTM", Attributes(**attributes), x, plain_w, plain_r, b, sequence_lens, [initial_h, initial_c], p)
     layer.input_forget = bool(input_forget)
     layer.products = [(product(d, w, w_scale, w_zero), product(d, r, r_scale, r_zero)) for d in range(layer.directions)]
     return convert_layer(ctx, layer)

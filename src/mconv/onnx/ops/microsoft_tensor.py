@@ -9,8 +9,9 @@ from mconv.emit.expr import Expr
 from mconv.onnx.context import Context, Result
 from mconv.onnx.ops import gather, microsoft_norm, pool, slicing, tensor
 from mconv.onnx.ops.microsoft import fast_gelu
-from mconv.onnx.registry import attributes_of, onnx_op
+from mconv.onnx.registry import onnx_op
 from mconv.program.dtypes import DType
+from mconv.program.schemas import attributes_of
 from mconv.program.value import Value
 
 DOMAIN = "com.microsoft"

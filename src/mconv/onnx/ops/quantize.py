@@ -12,10 +12,11 @@ from mconv.emit.shape import reshape, unsqueeze
 from mconv.emit.window import Window, auto_padded
 from mconv.onnx.context import Context
 from mconv.onnx.ops.cast import UINT16
-from mconv.onnx.registry import attributes_of, onnx_op
+from mconv.onnx.registry import onnx_op
 from mconv.onnx.types import paddle_dtype, type_name
 from mconv.program import dims as D
 from mconv.program.dtypes import DType
+from mconv.program.schemas import attributes_of
 from mconv.program.small_types import E8M0, SMALL, SmallFloat
 from mconv.program.value import Value
 

@@ -15,8 +15,9 @@ from mconv.emit.expr import Expr, concat
 from mconv.emit.shape import fill, transpose
 from mconv.emit.weights import computed
 from mconv.onnx.context import Context, Result
-from mconv.onnx.registry import attributes_of, onnx_op
+from mconv.onnx.registry import onnx_op
 from mconv.program import dims as D
+from mconv.program.schemas import attributes_of
 from mconv.program.value import Value
 
 _DEFAULTS = {"RNN": ["Tanh"], "GRU": ["Sigmoid", "Tanh"], "LSTM": ["Sigmoid", "Tanh", "Tanh"]}
@@ -26,10 +27,25 @@ _ORDER = {"RNN": [0], "GRU": [1, 0, 2], "LSTM": [0, 2, 3, 1]}
 
 
 @dataclass
+class Attributes:
+    """Those that all recurrent nodes have."""
+
+    activation_alpha: Optional[list[float]] = None
+    activation_beta: Optional[list[float]] = None
+    activations: Optional[list[str]] = None
+    clip: Optional[float] = None
+    direction: str = "forward"
+    hidden_size: Optional[int] = None
+    layout: int = 0
+    output_sequence: int = 0
+
+
+@dataclass
 class Layer:
     """What a recurrent node says."""
 
     kind: str
+    attributes: Attributes
     x: Value
     w: Value
     r: Value
@@ -37,34 +53,33 @@ class Layer:
     lengths: Optional[Value]
     states: list[Optional[Value]]
     peephole: Optional[Value] = None
-    direction: str = "forward"
-    hidden_size: Optional[int] = None
-    functions: Optional[list[str]] = None
-    alpha: Optional[list[float]] = None
-    beta: Optional[list[float]] = None
-    clip: Optional[float] = None
-    layout: int = 0
     linear_before_reset: bool = False
     input_forget: bool = False
     products: Optional[Sequence[tuple[cells.Product, cells.Product]]] = None  # by direction, for weights of 8 bits
 
     @property
     def directions(self) -> int:
-        return 2 if self.direction == "bidirectional" else 1
+        return 2 if self.attributes.direction == "bidirectional" else 1
+
+    @property
+    def functions(self) -> list[str]:
+        """The activations, by direction."""
+        return self.attributes.activations or _DEFAULTS[self.kind] * self.directions
 
 
 def convert_layer(ctx: Context, layer: Layer) -> Result:
     """The node's outputs: every hidden state, and the last states."""
-    if layer.direction not in ("forward", "reverse", "bidirectional"):
-        raise ctx.refuse(f"the direction {layer.direction!r} is unknown")
+    said = layer.attributes
+    if said.direction not in ("forward", "reverse", "bidirectional"):
+        raise ctx.refuse(f"the direction {said.direction!r} is unknown")
     gates = _GATES[layer.kind]
     shape = layer.r.shape or ()
-    hidden = layer.hidden_size or (shape[2] if len(shape) == 3 else None)
+    hidden = said.hidden_size or (shape[2] if len(shape) == 3 else None)
     if not isinstance(hidden, int):
         raise ctx.refuse("the hidden size is known only at run time")
     if len(shape) != 3 or shape[0] != layer.directions or shape[1] != gates * hidden or ctx.rank(layer.x) != 3:
-        raise ctx.refuse(f"weights of shape {list(shape)} for {layer.direction} {layer.kind} of {hidden}")
-    if layer.layout:
+        raise ctx.refuse(f"weights of shape {list(shape)} for {said.direction} {layer.kind} of {hidden}")
+    if said.layout:
         layer.x = transpose(ctx, layer.x, [1, 0, 2])
         layer.states = [None if s is None else transpose(ctx, s, [1, 0, 2]) for s in layer.states]
     assert layer.x.shape is not None
@@ -80,18 +95,18 @@ def convert_layer(ctx: Context, layer: Layer) -> Result:
     else:
         out, last = _by_steps(ctx, layer, states, hidden)
     y = Expr(ctx, out).reshape(length, batch, layer.directions, hidden)
-    y = y.transpose(1, 0, 2, 3) if layer.layout else y.transpose(0, 2, 1, 3)
+    y = y.transpose(1, 0, 2, 3) if said.layout else y.transpose(0, 2, 1, 3)
     finals = [Expr(ctx, v) for v in last]
-    if layer.layout:
+    if said.layout:
         finals = [v.transpose(1, 0, 2) for v in finals]
     return (y.value, *[v.value for v in finals])
 
 
 def _mode(layer: Layer) -> Optional[str]:
     """The mode of Paddle's operator that computes this layer, or None."""
-    if layer.peephole is not None or layer.clip or layer.input_forget or layer.products is not None:
+    if layer.peephole is not None or layer.attributes.clip or layer.input_forget or layer.products is not None:
         return None
-    names = [n.lower() for n in layer.functions or _DEFAULTS[layer.kind] * layer.directions]
+    names = [n.lower() for n in layer.functions]
     if layer.kind == "RNN":
         modes = {"tanh": "RNN_TANH", "relu": "RNN_RELU"}
         return modes.get(names[0]) if len(set(names)) == 1 else None
@@ -126,7 +141,7 @@ def _by_operator(
         if layer.bias is not None:
             biases += [_part(ctx, layer.bias, d, [o + first for o in order], hidden) for first in (0, gates)]
     x, lengths = layer.x, layer.lengths
-    if layer.direction != "reverse":
+    if layer.attributes.direction != "reverse":
         return recurrent.stacked(
             ctx, mode, x, states, weights, biases, layers=1, bidirectional=layer.directions == 2, lengths=lengths
         )
@@ -145,11 +160,11 @@ def _by_operator(
 
 def _by_steps(ctx: Context, layer: Layer, states: Sequence[Value], hidden: int) -> tuple[Value, Sequence[Value]]:
     gates = _GATES[layer.kind]
-    names = layer.functions or _DEFAULTS[layer.kind] * layer.directions
+    names, said = layer.functions, layer.attributes
     per = len(_DEFAULTS[layer.kind])
     if len(names) != per * layer.directions:
         raise ctx.refuse(f"{len(names)} activations for {layer.directions} directions of {layer.kind}")
-    functions = cells.activations(names, layer.alpha or [], layer.beta or [])
+    functions = cells.activations(names, said.activation_alpha or [], said.activation_beta or [])
     every = list(range(gates))
     outs, lasts = [], []
     for d in range(layer.directions):
@@ -165,10 +180,10 @@ def _by_steps(ctx: Context, layer: Layer, states: Sequence[Value], hidden: int) 
             None if bias is None else _part(ctx, bias, d, [gates + g for g in every], hidden),
             functions[d * per : (d + 1) * per],
             None if layer.peephole is None else _part(ctx, layer.peephole, d, [0, 1, 2], hidden),
-            layer.clip or None,
+            said.clip or None,
             layer.linear_before_reset,
             layer.input_forget,
-            layer.direction == "reverse" or d == 1,
+            said.direction == "reverse" or d == 1,
             None if layer.products is None else layer.products[d],
         )
         own = [_state(ctx, s, d) for s in states]
@@ -185,34 +200,8 @@ def _state(ctx: Context, s: Value, direction: int) -> Value:
     return Expr(ctx, s).slice(0, direction, direction + 1).reshape(*dims).value
 
 
-def layer_of(
-    kind: str,
-    x: Value,
-    w: Value,
-    r: Value,
-    bias: Optional[Value],
-    lengths: Optional[Value],
-    states: list[Optional[Value]],
-    peephole: Optional[Value] = None,
-    *,
-    activation_alpha: Optional[list[float]] = None,
-    activation_beta: Optional[list[float]] = None,
-    activations: Optional[list[str]] = None,
-    clip: Optional[float] = None,
-    direction: str = "forward",
-    hidden_size: Optional[int] = None,
-    layout: int = 0,
-    output_sequence: int = 0,
-) -> Layer:
-    """The node with the attributes that all of them have."""
-    layer = Layer(kind, x, w, r, bias, lengths, states, peephole, direction, hidden_size)
-    layer.functions, layer.alpha, layer.beta = activations, activation_alpha, activation_beta
-    layer.clip, layer.layout = clip, layout
-    return layer
-
-
 @onnx_op("RNN", since=1)
-@attributes_of(layer_of)
+@attributes_of(Attributes)
 def rnn(
     ctx: Context,
     x: Value,
@@ -223,11 +212,11 @@ def rnn(
     initial_h: Optional[Value] = None,
     **attributes: Any,
 ) -> Result:
-    return convert_layer(ctx, layer_of("RNN", x, w, r, b, sequence_lens, [initial_h], **attributes))
+    return convert_layer(ctx, Layer("RNN", Attributes(**attributes), x, w, r, b, sequence_lens, [initial_h]))
 
 
 @onnx_op("GRU", since=1)
-@attributes_of(layer_of)
+@attributes_of(Attributes)
 def gru(
     ctx: Context,
     x: Value,
@@ -240,13 +229,13 @@ def gru(
     linear_before_reset: int = 0,
     **attributes: Any,
 ) -> Result:
-    layer = layer_of("GRU", x, w, r, b, sequence_lens, [initial_h], **attributes)
+    layer = Layer("GRU", Attributes(**attributes), x, w, r, b, sequence_lens, [initial_h])
     layer.linear_before_reset = bool(linear_before_reset)
     return convert_layer(ctx, layer)
 
 
 @onnx_op("LSTM", since=1)
-@attributes_of(layer_of)
+@attributes_of(Attributes)
 def lstm(
     ctx: Context,
     x: Value,
@@ -261,6 +250,6 @@ def lstm(
     input_forget: int = 0,
     **attributes: Any,
 ) -> Result:
-    layer = layer_of("LSTM", x, w, r, b, sequence_lens, [initial_h, initial_c], p, **attributes)
+    layer = Layer("LSTM", Attributes(**attributes), x, w, r, b, sequence_lens, [initial_h, initial_c], p)
     layer.input_forget = bool(input_forget)
     return convert_layer(ctx, layer)

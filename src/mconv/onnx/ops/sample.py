@@ -8,8 +8,9 @@ from typing import Any, Optional, Union
 from mconv.emit import sample
 from mconv.emit.expr import Expr
 from mconv.onnx.context import Context
-from mconv.onnx.registry import attributes_of, onnx_op
+from mconv.onnx.registry import onnx_op
 from mconv.program.dtypes import DType
+from mconv.program.schemas import attributes_of
 from mconv.program.value import Value
 
 

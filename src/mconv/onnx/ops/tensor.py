@@ -12,10 +12,11 @@ from mconv.emit import generate, ranges
 from mconv.emit.sizes import as_numbers
 from mconv.errors import CorruptModelError
 from mconv.onnx.context import Context
-from mconv.onnx.registry import attributes_of, onnx_op
+from mconv.onnx.registry import onnx_op
 from mconv.onnx.types import MAX_RANK, paddle_dtype, to_array
 from mconv.program import dims as D
 from mconv.program.dtypes import DType
+from mconv.program.schemas import attributes_of
 from mconv.program.value import Value
 
 

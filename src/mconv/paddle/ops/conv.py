@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Optional
+from typing import Any, Optional, TypedDict
 
 import numpy as np
 
@@ -12,22 +12,46 @@ from mconv.paddle.context import Context
 from mconv.paddle.registry import Unsupported, paddle_op
 from mconv.program import dims as D
 from mconv.program.dtypes import DType
+from mconv.program.schemas import attributes_of
 from mconv.program.value import Value
 
 
+class Transposed(TypedDict):
+    """What is passed on of a transposed convolution."""
+
+    strides: list[int]
+    paddings: list[int]
+    output_padding: list[int]
+    padding_algorithm: str
+    groups: int
+    dilations: list[int]
+
+
+class Pooling(TypedDict):
+    """What is passed on of pooling."""
+
+    strides: list[int]
+    paddings: list[int]
+    global_pooling: bool
+    adaptive: bool
+    padding_algorithm: str
+
+
+class Interpolation(TypedDict):
+    """What is passed on of interpolation, but for the sizes that operands give."""
+
+    out_d: int
+    out_h: int
+    out_w: int
+    interp_method: str
+    align_corners: bool
+    align_mode: int
+
+
 @paddle_op("conv2d_transpose", "depthwise_conv2d_transpose", "conv2d_transpose_bias")
+@attributes_of(Transposed)
 def conv2d_transpose(
-    ctx: Context,
-    x: Value,
-    filter: Value,
-    *operands: Any,
-    strides: list[int],
-    paddings: list[int],
-    output_padding: list[int],
-    padding_algorithm: str,
-    groups: int,
-    dilations: list[int],
-    data_format: str,
+    ctx: Context, x: Value, filter: Value, *operands: Any, data_format: str, **attributes: Any
 ) -> Value:
     name = ctx.name
     bias = operands[0] if name.endswith("_bias") else None
@@ -36,14 +60,9 @@ def conv2d_transpose(
         "conv2d_transpose" if bias is not None else name,
         Input=x,
         Filter=filter,
-        strides=strides,
-        paddings=paddings,
-        output_padding=output_padding,
         output_size=sizes,
-        padding_algorithm=padding_algorithm,
-        groups=groups,
-        dilations=dilations,
         data_format=data_format,
+        **attributes,
         result=ctx.spec(),
     )
     if bias is None:
@@ -54,67 +73,44 @@ def conv2d_transpose(
 
 
 @paddle_op("conv3d_transpose")
+@attributes_of(Transposed)
 def conv3d_transpose(
-    ctx: Context,
-    x: Value,
-    filter: Value,
-    *,
-    strides: list[int],
-    paddings: list[int],
-    output_padding: list[int],
-    output_size: list[int],
-    padding_algorithm: str,
-    groups: int,
-    dilations: list[int],
-    data_format: str,
+    ctx: Context, x: Value, filter: Value, *, output_size: list[int], data_format: str, **attributes: Any
 ) -> Value:
     return ctx.op(
         "conv3d_transpose",
         Input=x,
         Filter=filter,
-        strides=strides,
-        paddings=paddings,
-        output_padding=output_padding,
         output_size=output_size,
-        padding_algorithm=padding_algorithm,
-        groups=groups,
-        dilations=dilations,
         data_format=data_format,
+        **attributes,
         result=ctx.spec(),
     )
 
 
 @paddle_op("pool2d", "pool3d")
+@attributes_of(Pooling)
 def pool(
     ctx: Context,
     x: Value,
     size: Any = None,
     *,
-    strides: list[int],
-    paddings: list[int],
     ceil_mode: bool,
     exclusive: bool,
     data_format: str,
     pooling_type: str,
-    global_pooling: bool,
-    adaptive: bool,
-    padding_algorithm: str,
     kernel_size: Optional[list[int]] = None,
+    **attributes: Any,
 ) -> Value:
-    op = ctx.name
     return ctx.op(
-        op,
+        ctx.name,
         X=x,
         ksize=kernel_size if kernel_size is not None else ctx.ints(size, "the size of the window"),
-        strides=strides,
-        paddings=paddings,
         ceil_mode=ceil_mode,
         exclusive=exclusive,
         data_format=data_format,
         pooling_type=pooling_type,
-        global_pooling=global_pooling,
-        adaptive=adaptive,
-        padding_algorithm=padding_algorithm,
+        **attributes,
         result=ctx.spec(like=_spatial(x, data_format)),
     )
 
@@ -130,6 +126,7 @@ def _spatial(x: Value, data_format: str) -> Any:
 
 
 @paddle_op("lp_pool2d")
+@attributes_of(pool)
 def lp_pool2d(
     ctx: Context,
     x: Value,
@@ -137,15 +134,8 @@ def lp_pool2d(
     *,
     kernel_size: Optional[list[int]] = None,
     norm_type: float,
-    strides: list[int],
-    paddings: list[int],
     ceil_mode: bool,
-    exclusive: bool,
-    data_format: str,
-    pooling_type: str,
-    global_pooling: bool,
-    adaptive: bool,
-    padding_algorithm: str,
+    **attributes: Any,
 ) -> Value:
     """The p-th root of the sum of p-th powers in the window: an average that counts every position, times its size."""
     if not norm_type or np.isinf(norm_type):
@@ -159,15 +149,8 @@ def lp_pool2d(
         "pool2d",
         X=powers,
         ksize=window,
-        strides=strides,
-        paddings=paddings,
         ceil_mode=ceil_mode,
-        exclusive=False,
-        data_format=data_format,
-        pooling_type="avg",
-        global_pooling=global_pooling,
-        adaptive=adaptive,
-        padding_algorithm=padding_algorithm,
+        **{**attributes, "exclusive": False, "pooling_type": "avg"},
         result=ctx.spec(),
     )
     total = emit.scale(b, mean, float(np.prod(window)))
@@ -175,6 +158,7 @@ def lp_pool2d(
 
 
 @paddle_op("bilinear_interp", "nearest_interp", "bicubic_interp", "linear_interp", "trilinear_interp")
+@attributes_of(Interpolation)
 def interpolate(
     ctx: Context,
     x: Value,
@@ -183,17 +167,12 @@ def interpolate(
     scale_tensor: Optional[Value],
     *,
     data_format: str,
-    out_d: int,
-    out_h: int,
-    out_w: int,
     scale: list[float],
-    interp_method: str,
-    align_corners: bool,
-    align_mode: int,
+    **attributes: Any,
 ) -> Value:
     op = ctx.name + "_v2"
     arguments: dict[str, Any] = {}
-    sizes = [out_d, out_h, out_w]
+    sizes = [attributes.pop(name) for name in ("out_d", "out_h", "out_w")]
     at = {1: [2], 2: [1, 2], 3: [0, 1, 2]}[(x.rank or 3) - 2]
     for given in (out_size, size_tensor):
         if given is None:
@@ -221,9 +200,7 @@ def interpolate(
         out_h=sizes[1],
         out_w=sizes[2],
         scale=scale,
-        interp_method=interp_method,
-        align_corners=align_corners,
-        align_mode=align_mode,
+        **attributes,
         **arguments,
         result=ctx.spec(like=_spatial(x, data_format)),
     )

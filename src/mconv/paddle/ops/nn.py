@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Optional
+from typing import Any, Optional, TypedDict
 
 from mconv import emit
 from mconv.paddle.context import Context
@@ -10,6 +10,7 @@ from mconv.paddle.ops.reduce import reduce
 from mconv.paddle.registry import Unsupported, paddle_op
 from mconv.program import dims as D
 from mconv.program.dtypes import DType
+from mconv.program.schemas import attributes_of
 from mconv.program.value import Results, Value
 
 
@@ -42,7 +43,19 @@ def embedding(ctx: Context, ids: Value, weight: Value, *, padding_idx: int, spar
     return made
 
 
+class Recurrent(TypedDict):
+    """What is passed on of recurrent layers."""
+
+    dropout_prob: float
+    input_size: int
+    num_layers: int
+    mode: str
+    seed: int
+    is_test: bool
+
+
 @paddle_op("rnn")
+@attributes_of(Recurrent)
 def rnn(
     ctx: Context,
     x: Value,
@@ -51,14 +64,9 @@ def rnn(
     lengths: Optional[Value] = None,
     dropout_state: Optional[Value] = None,
     *,
-    dropout_prob: float,
     is_bidirec: bool,
-    input_size: int,
     hidden_size: int,
-    num_layers: int,
-    mode: str,
-    seed: int,
-    is_test: bool,
+    **attributes: Any,
 ) -> tuple:
     width = hidden_size * (2 if is_bidirec else 1)
     out = (x.dtype, (*(x.shape or ())[:2], width))
@@ -69,14 +77,9 @@ def rnn(
         PreState=states,
         WeightList=weights,
         SequenceLength=lengths,
-        dropout_prob=dropout_prob,
         is_bidirec=is_bidirec,
-        input_size=input_size,
         hidden_size=hidden_size,
-        num_layers=num_layers,
-        mode=mode,
-        seed=seed,
-        is_test=True,
+        **{**attributes, "is_test": True},
         results=specs,
     )
     return made, state, final, None

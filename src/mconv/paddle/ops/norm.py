@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Optional
+from typing import Any, Optional, TypedDict
 
 import numpy as np
 
@@ -11,10 +11,21 @@ from mconv.emit import norm
 from mconv.paddle.context import Context
 from mconv.paddle.registry import Unsupported, paddle_op
 from mconv.program import dims as D
+from mconv.program.schemas import attributes_of
 from mconv.program.value import Value
 
 
+class Statistics(TypedDict):
+    """What is passed on of batch normalisation."""
+
+    momentum: float
+    epsilon: float
+    data_format: str
+    trainable_statistics: bool
+
+
 @paddle_op("batch_norm_", "batch_norm", "sync_batch_norm_")
+@attributes_of(Statistics)
 def batch_norm(
     ctx: Context,
     x: Value,
@@ -24,11 +35,8 @@ def batch_norm(
     bias: Optional[Value],
     *,
     is_test: bool,
-    momentum: float,
-    epsilon: float,
-    data_format: str,
     use_global_stats: bool,
-    trainable_statistics: bool,
+    **attributes: Any,
 ) -> tuple:
     b = ctx.b
     if not (is_test or use_global_stats):
@@ -45,11 +53,9 @@ def batch_norm(
         {"X": [x], "Scale": [scale], "Bias": [bias], "Mean": [mean], "Variance": [variance]},
         {"Y": [y], "MeanOut": [mean], "VarianceOut": [variance], "SavedMean": [saved[0]], "SavedVariance": [saved[1]]},
         is_test=True,
-        momentum=momentum,
-        epsilon=epsilon,
-        data_layout=data_format,
+        data_layout=attributes.pop("data_format"),
         use_global_stats=use_global_stats,
-        trainable_statistics=False,
+        **{**attributes, "trainable_statistics": False},
     )
     return y, mean, variance, None, None, None
 

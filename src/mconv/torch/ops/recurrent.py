@@ -3,74 +3,51 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from mconv.emit.recurrent import projected, stacked
+from mconv.program.schemas import attributes_of
 from mconv.program.value import Value
 from mconv.torch.context import AtenContext
 from mconv.torch.registry import aten_op
 
 
+@dataclass(frozen=True)
+class Network:
+    """What all of torch's recurrent networks are told beside their tensors."""
+
+    has_biases: bool
+    num_layers: int
+    dropout: float
+    train: bool
+    bidirectional: bool
+    batch_first: bool
+
+
 def _converted(
-    ctx: AtenContext,
-    mode: str,
-    x: Value,
-    states: Sequence[Value],
-    params: Sequence[Value],
-    has_biases: bool,
-    num_layers: int,
-    dropout: float,
-    train: bool,
-    bidirectional: bool,
-    batch_first: bool,
+    ctx: AtenContext, mode: str, x: Value, states: Sequence[Value], params: Sequence[Value], network: Network
 ) -> list[Value]:
     """The outputs of every step, and the last states."""
-    if train and dropout:
+    if network.train and network.dropout:
         raise ctx.refuse("it is in training mode, where dropout gives other numbers each time")
-    cells = 2 * num_layers if bidirectional else num_layers
-    step = len(params) // cells
-    if step != (4 if has_biases else 2):
-        return _projected(ctx, x, states, params, step, num_layers, bidirectional, batch_first)
-    weights = [w for i in range(cells) for w in params[step * i : step * i + 2]]
-    biases = [w for i in range(cells) for w in params[step * i + 2 : step * i + step]]
-    made, last = stacked(
-        ctx,
-        mode,
-        x,
-        states,
-        weights,
-        biases,
-        layers=num_layers,
-        bidirectional=bidirectional,
-        batch_first=batch_first,
-    )
-    return [made, *last]
-
-
-def _projected(
-    ctx: AtenContext,
-    x: Value,
-    states: Sequence[Value],
-    params: Sequence[Value],
-    step: int,
-    layers: int,
-    bidirectional: bool,
-    batch_first: bool,
-) -> list[Value]:
-    """With a projection of the hidden state (``proj_size``), whose matrix is the last of each cell's."""
-    cells = [params[i : i + step] for i in range(0, len(params), step)]
+    form: dict[str, Any] = {
+        "layers": network.num_layers,
+        "bidirectional": network.bidirectional,
+        "batch_first": network.batch_first,
+    }
+    count = 2 * network.num_layers if network.bidirectional else network.num_layers
+    step = len(params) // count
+    cells = [params[i : i + step] for i in range(0, step * count, step)]
+    weights = [w for cell in cells for w in cell[:2]]
+    if step == (4 if network.has_biases else 2):
+        made, last = stacked(ctx, mode, x, states, weights, [w for cell in cells for w in cell[2:]], **form)
+        return [made, *last]
+    # with a projection of the hidden state (``proj_size``), whose matrix is the last of each cell's
     zeros = all(_is_zero(node) for node in ctx.node.args[1])
-    made, last = projected(
-        ctx,
-        x,
-        None if zeros else (states[0], states[1]),
-        [w for cell in cells for w in cell[:2]],
-        [w for cell in cells for w in cell[2:-1]],
-        [cell[-1] for cell in cells],
-        layers=layers,
-        bidirectional=bidirectional,
-        batch_first=batch_first,
-    )
+    initial = None if zeros else (states[0], states[1])
+    biases = [w for cell in cells for w in cell[2:-1]]
+    made, last = projected(ctx, x, initial, weights, biases, [cell[-1] for cell in cells], **form)
     return [made, *last]
 
 
@@ -83,39 +60,15 @@ def _is_zero(node: Any) -> bool:
 
 
 @aten_op("lstm.input")
-def lstm(
-    ctx: AtenContext,
-    input: Value,
-    hx: Sequence[Value],
-    params: Sequence[Value],
-    has_biases: bool,
-    num_layers: int,
-    dropout: float,
-    train: bool,
-    bidirectional: bool,
-    batch_first: bool,
-) -> list[Value]:
-    return _converted(
-        ctx, "LSTM", input, hx, params, has_biases, num_layers, dropout, train, bidirectional, batch_first
-    )
+@attributes_of(Network)
+def lstm(ctx: AtenContext, input: Value, hx: Sequence[Value], params: Sequence[Value], **network: Any) -> list[Value]:
+    return _converted(ctx, "LSTM", input, hx, params, Network(**network))
 
 
 def _simple(overload: str, mode: str) -> None:
-    def convert(
-        ctx: AtenContext,
-        input: Value,
-        hx: Value,
-        params: Sequence[Value],
-        has_biases: bool,
-        num_layers: int,
-        dropout: float,
-        train: bool,
-        bidirectional: bool,
-        batch_first: bool,
-    ) -> list[Value]:
-        return _converted(
-            ctx, mode, input, [hx], params, has_biases, num_layers, dropout, train, bidirectional, batch_first
-        )
+    @attributes_of(Network)
+    def convert(ctx: AtenContext, input: Value, hx: Value, params: Sequence[Value], **network: Any) -> list[Value]:
+        return _converted(ctx, mode, input, [hx], params, Network(**network))
 
     convert.__qualname__ = overload
     aten_op(overload)(convert)

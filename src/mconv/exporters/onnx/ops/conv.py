@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Optional
+from dataclasses import dataclass, field
+from typing import Any, Optional
 
 from mconv.exporters.onnx.context import Context
 from mconv.exporters.onnx.errors import Unsupported
 from mconv.exporters.onnx.registry import paddle_op
 from mconv.exporters.onnx.types import numbers
 from mconv.program.dtypes import DType
+from mconv.program.schemas import attributes_of
 from mconv.program.value import Value
 
 _DOUBLE = "a convolution of float64 is computed in float32: ONNX Runtime has no other"
@@ -46,32 +48,40 @@ def _kernel(ctx: Context, w: Value) -> list[int]:
     return [int(d) for d in sizes if isinstance(d, int)]
 
 
+@dataclass(frozen=True)
+class Sliding:
+    """How a window goes over a tensor, in Paddle's words."""
+
+    strides: list[int] = field(default_factory=lambda: [1, 1])
+    paddings_: list[int] = field(default_factory=lambda: [0, 0])
+    padding_algorithm: str = "EXPLICIT"
+    data_format: str = "NCHW"
+
+
+@dataclass(frozen=True)
+class Filters(Sliding):
+    dilations: list[int] = field(default_factory=lambda: [1, 1])
+    groups: int = 1
+
+
 @paddle_op("conv2d", "conv3d", "depthwise_conv2d", outputs=["Output"])
+@attributes_of(Filters)
 def conv(
     ctx: Context,
     Input: Value,
     Filter: Value,
     Bias: Optional[Value] = None,
     ResidualData: Optional[Value] = None,
-    *,
-    strides: list[int] = [1, 1],  # noqa: B006 - Paddle's default
-    paddings_: list[int] = [0, 0],  # noqa: B006
-    padding_algorithm: str = "EXPLICIT",
-    dilations: list[int] = [1, 1],  # noqa: B006
-    groups: int = 1,
-    data_format: str = "NCHW",
+    **attributes: Any,
 ) -> Value:
     if Input.dtype is DType.FP64:
         ctx.note(_DOUBLE)
         single = [v and ctx.cast(v, DType.FP32) for v in (Input, Filter, Bias, ResidualData)]
-        made = conv(
-            ctx, *single, strides=strides, paddings_=paddings_, padding_algorithm=padding_algorithm,
-            dilations=dilations, groups=groups, data_format=data_format,
-        )  # fmt: skip
-        return ctx.cast(made, DType.FP64)
-    x, last = channels_first(ctx, Input, data_format)
+        return ctx.cast(conv(ctx, *single, **attributes), DType.FP64)
+    at = Filters(**attributes)
+    x, last = channels_first(ctx, Input, at.data_format)
     spatial = ctx.rank(Filter) - 2
-    pads = paddings(ctx, paddings_, padding_algorithm, spatial)
+    pads = paddings(ctx, at.paddings_, at.padding_algorithm, spatial)
     if Bias is not None and Bias.rank != 1:
         Bias = ctx.reshape(Bias, [-1])
     made = ctx.op(
@@ -80,9 +90,9 @@ def conv(
         Filter,
         Bias,
         kernel_shape=_kernel(ctx, Filter),
-        strides=strides[:spatial] if len(strides) > 1 else strides * spatial,
-        dilations=[1] * spatial if padding_algorithm == "SAME" else dilations,
-        group=groups,
+        strides=at.strides[:spatial] if len(at.strides) > 1 else at.strides * spatial,
+        dilations=[1] * spatial if at.padding_algorithm == "SAME" else at.dilations,
+        group=at.groups,
         pads=pads,
         auto_pad="SAME_UPPER" if pads is None else None,
     )
@@ -92,6 +102,7 @@ def conv(
 
 
 @paddle_op("conv2d_transpose", "conv3d_transpose", "depthwise_conv2d_transpose", outputs=["Output"])
+@attributes_of(Filters)
 def conv_transpose(
     ctx: Context,
     Input: Value,
@@ -100,30 +111,23 @@ def conv_transpose(
     *,
     output_padding: list[int] = [],  # noqa: B006
     output_size: list[int] = [],  # noqa: B006
-    strides: list[int] = [1, 1],  # noqa: B006
-    paddings_: list[int] = [0, 0],  # noqa: B006
-    padding_algorithm: str = "EXPLICIT",
-    dilations: list[int] = [1, 1],  # noqa: B006
-    groups: int = 1,
-    data_format: str = "NCHW",
+    **attributes: Any,
 ) -> Value:
     if Input.dtype is DType.FP64:
         ctx.note(_DOUBLE)
         single = [v and ctx.cast(v, DType.FP32) for v in (Input, Filter, Bias)]
-        made = conv_transpose(
-            ctx, *single, output_padding=output_padding, output_size=output_size, strides=strides,
-            paddings_=paddings_, padding_algorithm=padding_algorithm, dilations=dilations, groups=groups,
-            data_format=data_format,
-        )  # fmt: skip
+        made = conv_transpose(ctx, *single, output_padding=output_padding, output_size=output_size, **attributes)
         return ctx.cast(made, DType.FP64)
-    x, last = channels_first(ctx, Input, data_format)
+    at = Filters(**attributes)
+    strides, dilations = at.strides, at.dilations
+    x, last = channels_first(ctx, Input, at.data_format)
     spatial = ctx.rank(Filter) - 2
     kernel = _kernel(ctx, Filter)
-    if padding_algorithm == "SAME":
+    if at.padding_algorithm == "SAME":
         pads: Optional[list[int]] = _same(strides, kernel)
         dilations = [1] * spatial
     else:
-        pads = paddings(ctx, paddings_, padding_algorithm, spatial)
+        pads = paddings(ctx, at.paddings_, at.padding_algorithm, spatial)
     extra: Optional[list[int]] = list(output_padding) if any(output_padding) else None
     if output_size and extra is None:
         sizes = numbers((x.shape or ())[2:])
@@ -143,7 +147,7 @@ def conv_transpose(
         kernel_shape=kernel,
         strides=strides,
         dilations=dilations,
-        group=groups,
+        group=at.groups,
         pads=pads,
         output_padding=extra if extra and any(extra) else None,
     )

@@ -9,14 +9,16 @@ import numpy as np
 
 from mconv.exporters.onnx.context import Context
 from mconv.exporters.onnx.errors import Unsupported
-from mconv.exporters.onnx.ops.conv import channels_back, channels_first, paddings
+from mconv.exporters.onnx.ops.conv import Sliding, channels_back, channels_first, paddings
 from mconv.exporters.onnx.registry import paddle_op
 from mconv.program import dims as D
 from mconv.program.dtypes import DType
+from mconv.program.schemas import attributes_of
 from mconv.program.value import Value
 
 
 @paddle_op("pool2d", "pool3d")
+@attributes_of(Sliding)
 def pool(
     ctx: Context,
     X: Value,
@@ -24,15 +26,13 @@ def pool(
     pooling_type: str,
     ksize: list[int],
     global_pooling: bool = False,
-    strides: list[int] = [1, 1],  # noqa: B006
-    paddings_: list[int] = [0, 0],  # noqa: B006
-    padding_algorithm: str = "EXPLICIT",
     exclusive: bool = True,
     adaptive: bool = False,
     ceil_mode: bool = False,
-    data_format: str = "NCHW",
+    **attributes: Any,
 ) -> Value:
-    x, last = channels_first(ctx, X, data_format)
+    at = Sliding(**attributes)
+    x, last = channels_first(ctx, X, at.data_format)
     spatial = ctx.rank(x) - 2
     if len(ksize) == 1:
         ksize = ksize * spatial
@@ -42,10 +42,10 @@ def pool(
         return channels_back(ctx, made, last)
     if adaptive:
         return channels_back(ctx, _adaptive(ctx, x, ksize, biggest), last)
-    pads = paddings(ctx, paddings_, padding_algorithm, spatial)
+    pads = paddings(ctx, at.paddings_, at.padding_algorithm, spatial)
     shared: dict[str, Any] = {
         "kernel_shape": ksize,
-        "strides": strides,
+        "strides": at.strides,
         "pads": pads,
         "auto_pad": "SAME_UPPER" if pads is None else None,
         "ceil_mode": int(ceil_mode) or None,
@@ -185,29 +185,26 @@ def unpool(
 
 
 @paddle_op("lp_pool2d")
+@attributes_of(pool, but=["pooling_type"])
 def lp_pool2d(
     ctx: Context,
     X: Value,
     *,
     ksize: list[int],
-    global_pooling: bool = False,
-    strides: list[int] = [1, 1],  # noqa: B006
-    paddings_: list[int] = [0, 0],  # noqa: B006
-    padding_algorithm: str = "EXPLICIT",
-    exclusive: bool = True,
     adaptive: bool = False,
     ceil_mode: bool = False,
-    data_format: str = "NCHW",
     norm_type: float = 0.0,
     pooling_type: str = "",
+    **attributes: Any,
 ) -> Value:
-    x, last = channels_first(ctx, X, data_format)
-    pads = paddings(ctx, paddings_, padding_algorithm, 2)
+    at = Sliding(**{name: value for name, value in attributes.items() if name in Sliding.__dataclass_fields__})
+    x, last = channels_first(ctx, X, at.data_format)
+    pads = paddings(ctx, at.paddings_, at.padding_algorithm, 2)
     if adaptive or pads is None:
         raise Unsupported("adaptive, or padding SAME")
     powers = ctx.op("Pow", x, norm_type)
     mean = ctx.op(
-        "AveragePool", powers, kernel_shape=ksize, strides=strides, pads=pads, ceil_mode=int(ceil_mode) or None,
+        "AveragePool", powers, kernel_shape=ksize, strides=at.strides, pads=pads, ceil_mode=int(ceil_mode) or None,
         count_include_pad=1,
     )  # fmt: skip
     sums = ctx.op("Mul", mean, float(np.prod(ksize)))

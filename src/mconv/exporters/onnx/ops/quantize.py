@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Optional
+from dataclasses import dataclass
+from typing import Any, Optional
 
 import numpy as np
 
@@ -11,6 +12,7 @@ from mconv.exporters.onnx.errors import Unsupported
 from mconv.exporters.onnx.registry import paddle_op
 from mconv.passes.quantize_forms import AWAY, BITS, LEVELS
 from mconv.program.dtypes import DType
+from mconv.program.schemas import attributes_of
 from mconv.program.value import Value
 
 
@@ -67,7 +69,20 @@ def _stored(ctx: Context, x: Value) -> Value:
     return ctx.const(array.astype(np.int8))
 
 
+@dataclass(frozen=True)
+class Levels:
+    """What the operators of Paddle 2.3 on say of the whole numbers."""
+
+    quant_axis: int = -1
+    bit_length: int = 8
+    round_type: int = 0
+    qmin: int = -128
+    qmax: int = 127
+    moving_rate: float = 0.9
+
+
 @paddle_op("quantize_linear", outputs=["Y"])
+@attributes_of(Levels)
 def quantize_linear(
     ctx: Context,
     X: Value,
@@ -76,18 +91,14 @@ def quantize_linear(
     InAccum: Optional[Value] = None,
     InState: Optional[Value] = None,
     *,
-    quant_axis: int = -1,
-    bit_length: int = 8,
-    round_type: int = 0,
-    qmin: int = -128,
-    qmax: int = 127,
-    moving_rate: float = 0.9,
     only_observer: bool = False,
+    **levels: Any,
 ) -> Value:
     if only_observer:
         return X
-    _eight(bit_length)
-    made, _ = _quantized(ctx, X, Scale, quant_axis, round_type)
+    said = Levels(**levels)
+    _eight(said.bit_length)
+    made, _ = _quantized(ctx, X, Scale, said.quant_axis, said.round_type)
     (name,) = ctx.paddle.output("Y")
     readers = [op.type for _, op in ctx.exporter.program.ops() if name in op.input_names]
     # the numbers are whole, in a tensor of floats in Paddle
@@ -95,6 +106,7 @@ def quantize_linear(
 
 
 @paddle_op("dequantize_linear", outputs=["Y"])
+@attributes_of(Levels)
 def dequantize_linear(
     ctx: Context,
     X: Value,
@@ -103,18 +115,14 @@ def dequantize_linear(
     InAccum: Optional[Value] = None,
     InState: Optional[Value] = None,
     *,
-    quant_axis: int = -1,
-    bit_length: int = 8,
-    round_type: int = 0,
-    qmin: int = -128,
-    qmax: int = 127,
-    moving_rate: float = 0.9,
     only_observer: bool = False,
+    **levels: Any,
 ) -> Value:
     if only_observer:
         return X
-    _eight(bit_length)
-    step = _scale(ctx, Scale, quant_axis)
+    said = Levels(**levels)
+    _eight(said.bit_length)
+    quant_axis, step = said.quant_axis, _scale(ctx, Scale, said.quant_axis)
     if X.is_const and X.dtype is not DType.BF16:
         return _dequantized(ctx, _stored(ctx, X), step, quant_axis)
     if X.dtype is DType.INT8:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Optional
+from dataclasses import dataclass
+from typing import Any, Optional
 
 import numpy as np
 
@@ -11,6 +12,7 @@ from mconv.exporters.onnx.context import Context
 from mconv.exporters.onnx.errors import Unsupported
 from mconv.exporters.onnx.registry import paddle_op
 from mconv.program.dtypes import DType
+from mconv.program.schemas import attributes_of
 from mconv.program.value import Value
 
 # mode → ONNX's operator, the positions of Paddle's gates in ONNX's order, the activation
@@ -106,7 +108,24 @@ def network(
     return x, [ctx.concat(end, 0) for end in ends]
 
 
+@dataclass(frozen=True)
+class Stack:
+    """What both say of their layers; sizes are known from the weights."""
+
+    dropout_prob: float = 0.0
+    is_bidirec: bool = False
+    input_size: int = 0
+    hidden_size: int = 0
+    num_layers: int = 1
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """How many layers and directions there are."""
+        return self.num_layers, 2 if self.is_bidirec else 1
+
+
 @paddle_op("rnn", outputs=["Out", "State"])
+@attributes_of(Stack)
 def rnn(
     ctx: Context,
     Input: Value,
@@ -114,17 +133,14 @@ def rnn(
     WeightList: list[Value],
     SequenceLength: Optional[Value] = None,
     *,
-    dropout_prob: float = 0.0,
-    is_bidirec: bool = False,
-    input_size: int = 0,
-    hidden_size: int = 0,
-    num_layers: int = 1,
     mode: str = "RNN_TANH",
+    **attributes: Any,
 ) -> tuple[Value, list[Value]]:
-    return network(ctx, mode, Input, PreState, WeightList, SequenceLength, num_layers, 2 if is_bidirec else 1)
+    return network(ctx, mode, Input, PreState, WeightList, SequenceLength, *Stack(**attributes).shape)
 
 
 @paddle_op("cudnn_lstm", outputs=["Out", "LastH", "LastC"])
+@attributes_of(Stack)
 def cudnn_lstm(
     ctx: Context,
     Input: Value,
@@ -132,17 +148,12 @@ def cudnn_lstm(
     InitC: Value,
     WeightList: list[Value],
     SequenceLength: Optional[Value] = None,
-    *,
-    dropout_prob: float = 0.0,
-    is_bidirec: bool = False,
-    input_size: int = 0,
-    hidden_size: int = 0,
-    num_layers: int = 1,
+    **attributes: Any,
 ) -> tuple[Value, Value, Value]:
     """``fluid.layers.lstm``; its weights in one flat variable are as cuDNN of the GPU lays them out, which is nobody's
     business here."""
-    directions = 2 if is_bidirec else 1
-    out, (h, c) = network(ctx, "LSTM", Input, [InitH, InitC], WeightList, SequenceLength, num_layers, directions)
+    shape = Stack(**attributes).shape
+    out, (h, c) = network(ctx, "LSTM", Input, [InitH, InitC], WeightList, SequenceLength, *shape)
     return out, h, c
 
 
