@@ -95,6 +95,8 @@ def test_flags_are_those_of_a_shell() -> None:
 
     odd = ShapeRanges({ODD: Range((1,), (1,), (1,))}, [ODD])
     assert shlex.split(to_trtexec(odd))[0] == f"--minShapes={ODD}:1"
+    tensorflows = ShapeRanges({"x:0": Range((1,), (1,), (1,))}, ["x:0"])
+    assert shlex.split(to_trtexec(tensorflows))[0] == "--minShapes='x:0':1"
 
 
 def test_triton_reads_it_as_its_model_configuration() -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from mconv.program.files import load_program, locate
-from mconv.proof.feeds import InputSpec, random_feeds, specs_of
+from mconv.proof.feeds import InputSpec, random_feeds, sequence_lengths, specs_of
 from mconv.runtimes.worker_feeds import lod_of
 from mconv.serving.shape_ranges import from_paddle
 from tests.managed import require, run_in
@@ -23,15 +23,17 @@ Sets = Sequence[Mapping[str, np.ndarray]]
 
 def at_points(model: Path, points: Mapping[str, tuple[Any, Any, Any]]) -> Sets:
     """The inputs that ``--min``, ``--opt`` and ``--max`` make up: the usual point twice, so that it is the most frequent."""
-    specs = specs_of(load_program(locate(model)))
+    program = load_program(locate(model))
+    specs, lengths = specs_of(program), sequence_lengths(program)
 
     def shape(spec: InputSpec, at: int) -> Any:
         return points[spec.name][at] if spec.name in points else spec.shape
 
-    return [
-        random_feeds([InputSpec(s.name, s.dtype, shape(s, at), s.limit, s.lod) for s in specs])[0]
-        for at in (0, 1, 1, 2)
-    ]
+    sets = []
+    for at in (0, 1, 1, 2):
+        feed = random_feeds([InputSpec(s.name, s.dtype, shape(s, at), s.limit, s.lod) for s in specs])[0]
+        sets.append({name: np.ones_like(array) if name in lengths else array for name, array in feed.items()})
+    return sets
 
 
 def save_sets(sets: Sets, path: Path) -> Path:

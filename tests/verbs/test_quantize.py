@@ -11,11 +11,12 @@ from typing import Any
 
 import numpy as np
 import onnx
+import onnx.parser
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from mconv import api
-from mconv.errors import PrecisionError, UnsupportedError, UsageError, VerificationError
+from mconv.errors import RuntimeFailedError, UnsupportedError, UsageError, VerificationError
 from mconv.program import files
 from mconv.program.dtypes import DType
 from mconv.verbs.quantize import operators_in
@@ -224,7 +225,7 @@ def test_weights_that_are_no_numbers_are_named(number: float, tmp_path: Path) ->
             api.quantize(model, tmp_path / "out", data=tmp_path / "x.npz")
         assert caught.value.hint == "--keep b"
     else:
-        with pytest.raises(PrecisionError):
+        with pytest.raises(UsageError, match="the float32 model's own output y is not finite on these data"):
             api.quantize(model, tmp_path / "out", data=tmp_path / "x.npz")
     assert not (tmp_path / "out").exists()
 
@@ -257,6 +258,43 @@ def test_data_that_say_nothing(value: float, rows: int, said: str, tmp_path: Pat
     require("paddle-2.3.2")
     with pytest.raises(UsageError, match=said):
         api.half(case("2.3.2-mlp").model, tmp_path / "out", calibrate=tmp_path / "x.npz")
+
+
+@pytest.mark.runtime
+def test_what_is_quantised_of_a_model_with_a_branch(tmp_path: Path) -> None:
+    """The products before it; what is inside is named. Of one with nothing else there is the user's own path in the message,
+    and so there is where the data are none that the model takes."""
+    require("paddle-2.6.2")
+    rng = np.random.default_rng(0)
+    table, weight = (rng.normal(0, 0.3, shape).astype(np.float32) for shape in ((20, 8), (8, 8)))
+    text = """(int64[n,5] ids) => (float[n,5,8] y) {
+        e = Gather(table, ids) %s
+        m = ReduceMean<keepdims=0>(p) zero = Constant<value_float=0.0>() c = Greater(m, zero)
+        y = If(c) < then_branch = t () => (float[n,5,8] ty) { ty = MatMul(p, weight) },
+                    else_branch = f () => (float[n,5,8] ey) { ez = MatMul(p, weight) ey = Neg(ez) } >
+    }"""
+    for name, first in (("some", "p = MatMul(e, weight)"), ("none", "p = Tanh(e)")):
+        model = onnx.parser.parse_model(f'<ir_version: 8, opset_import: ["" : 17]> g {text % first}')
+        model.graph.initializer.extend(
+            [numpy_helper.from_array(table, "table"), numpy_helper.from_array(weight, "weight")]
+        )
+        onnx.save(model, tmp_path / f"{name}.onnx")
+    np.savez(tmp_path / "x.npz", ids=rng.integers(0, 20, (16, 5)))
+    np.savez(tmp_path / "beyond.npz", ids=rng.integers(20, 40, (16, 5)))
+    options: dict[str, Any] = {"data": tmp_path / "x.npz", "target": "2.6", "method": "minmax"}
+    found = api.quantize(tmp_path / "some.onnx", tmp_path / "out", **options)
+    assert [layer.operator for layer in found.layers] == ["matmul_v2"]
+    assert "in branches and loops everything stays float32, products and convolutions too (2)" in found.warnings
+    with pytest.raises(UnsupportedError) as error:
+        api.quantize(tmp_path / "none.onnx", tmp_path / "out2", **options)
+    assert error.value.message.startswith(f"{tmp_path / 'none.onnx'}: no product or convolution")
+    with pytest.raises(RuntimeFailedError) as failed:
+        api.quantize(tmp_path / "some.onnx", tmp_path / "out2", **{**options, "data": tmp_path / "beyond.npz"})
+    assert f"cannot run {tmp_path / 'some.onnx'}" in failed.value.message
+    api.half(case("2.3.2-mlp").model, tmp_path / "half", weights_only=True, verify=False)
+    with pytest.raises(UnsupportedError, match=r"stored float32 weight \(float16 weights\)"):
+        api.quantize(tmp_path / "half", tmp_path / "out2", **options)
+    assert not (tmp_path / "out2").exists()
 
 
 def test_what_the_log_of_paddle_says() -> None:

@@ -52,9 +52,8 @@ def test_models_of_onnx(group: str, target: str, tmp_path: Path) -> None:
         api.onnx2paddle(shape_models.save(name, tmp_path), model, target=target, verify=False)
         inputs = {spec.name for spec in specs_of(load_program(locate(model)))}
         points = {n: p for n, p in TEXTS[name][1].items() if n in inputs}
-        if "lengths" not in points:
-            jobs.append(Job(model, at_points(model, points), tmp_path / f"{name}.pbtxt"))
-            options.append(texts(points))
+        jobs.append(Job(model, at_points(model, points), tmp_path / f"{name}.pbtxt"))
+        options.append(texts(points))
         if "lengths" in points or name == "nonzero":
             sets = shape_models.feeds(name)
             jobs.append(Job(model, sets, tmp_path / f"{name}_fed.pbtxt"))

@@ -8,7 +8,7 @@ indexes. The same model and seed always give the same arrays.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Optional, Union
@@ -19,7 +19,7 @@ from mconv.errors import CorruptModelError, NotAModelError, UsageError
 from mconv.printable import printable
 from mconv.program.dtypes import DType
 from mconv.program.inputs import assign
-from mconv.program.program import Program
+from mconv.program.program import Op, Program
 from mconv.program.zip_archive import ZipArchive
 
 Dim = Union[int, str, None]
@@ -108,15 +108,32 @@ def as_declared(feed: Mapping[str, np.ndarray], program: Program) -> dict[str, n
     return {n: a.reshape(1) if a.ndim == 0 and n in single else a for n, a in feed.items()}
 
 
-def _limits(program: Program) -> dict[str, int]:
+def sequence_lengths(program: Program) -> set[str]:
+    """The inputs that recurrent layers take as the lengths of their sequences: none may be longer than there are steps."""
+    return {
+        origin[name]
+        for op, origin in _origins(program)
+        if op.type == "rnn"
+        for name in op.input("SequenceLength")
+        if name in origin
+    }
+
+
+def _origins(program: Program) -> Iterator[tuple[Op, dict[str, str]]]:
+    """Each operator of the main block, and the inputs whose values the tensors before it hold unchanged."""
     origin = {port.name: port.name for port in program.feeds}
-    limits: dict[str, int] = {}
     for op in program.main.ops:
         if op.type in _CARRIERS:
             for source in op.input(_CARRIERS[op.type])[:1]:
                 if source in origin:
                     origin.update(dict.fromkeys(op.output("Out"), origin[source]))
-        elif op.type in _LOOKUPS:
+        yield op, origin
+
+
+def _limits(program: Program) -> dict[str, int]:
+    limits: dict[str, int] = {}
+    for op, origin in _origins(program):
+        if op.type in _LOOKUPS:
             ids, table = (op.input(parameter)[:1] for parameter in _LOOKUPS[op.type])
             var = program.find_var(table[0]) if table else None
             rows = var.shape[0] if var is not None and var.persistable and var.shape else -1

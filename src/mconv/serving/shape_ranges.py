@@ -236,11 +236,15 @@ def to_paddlex(ranges: ShapeRanges) -> str:
 
 
 def to_trtexec(ranges: ShapeRanges) -> str:
-    """Flags of ``trtexec`` for the ONNX file of the same model, as a shell takes them: inputs alone."""
+    """Flags of ``trtexec`` for the ONNX file of the same model, as a shell takes them: inputs alone; a name with its
+    separators in it is put in quotes that it reads itself."""
     import shlex
 
+    def named(name: str) -> str:
+        return f"'{name}'" if set(name) & set(":,") else name
+
     def flag(which: str) -> str:
-        shapes = (f"{name}:{'x'.join(map(str, getattr(ranges.shapes[name], which)))}" for name in ranges.inputs)
+        shapes = (f"{named(name)}:{'x'.join(map(str, getattr(ranges.shapes[name], which)))}" for name in ranges.inputs)
         return shlex.quote(f"--{which}Shapes={','.join(shapes)}")
 
     return " ".join(flag(which) for which in ("min", "opt", "max")) + "\n"

@@ -18,6 +18,7 @@ from mconv.artifacts.provenance import Recording, model_sources
 from mconv.artifacts.recorded import Output
 from mconv.errors import (
     PrecisionError,
+    RuntimeFailedError,
     UnsupportedError,
     UsageError,
     VerificationError,
@@ -25,6 +26,7 @@ from mconv.errors import (
 from mconv.options.quantize import Quantize
 from mconv.passes import quantize as rewriting
 from mconv.program import files
+from mconv.program.dtypes import DType
 from mconv.program.params import TensorSource
 from mconv.program.stored import write_model
 from mconv.program.targets import PADDLE_1_8
@@ -59,14 +61,21 @@ def quantize(chosen: Quantize) -> QuantizeReport:
         found = files.locate(model)
         program, items = files.load_model(found)
         goal = wanted or written_for(program)
-        require_float32(found.program, program, "quantize")
+        shown = (
+            found.program if str(found.program).startswith(str(path)) else Path(path)
+        )  # not a file of one's own making
+        require_float32(shown, program, "quantize")
         if goal == PADDLE_1_8:
             raise UnsupportedError("Paddle 1.8 has no quantize_linear", "--target 2.3")
         layers = rewriting.layers(program, items, keep)
         if not layers:
+            others = sorted({s.dtype.label for s in items.values() if s.dtype.is_float and s.dtype is not DType.FP32})
             raise UnsupportedError(
-                f"{found.program}: no product or convolution with a stored float32 weight",
-                f"what is quantised are {', '.join(rewriting.QUANTISED)}",
+                f"{shown}: no product or convolution with a stored float32 weight"
+                + (f" ({', '.join(others)} weights)" if others else ""),
+                "quantize takes the float32 model"
+                if others
+                else f"what is quantised are {', '.join(rewriting.QUANTISED)}",
             )
         kernels = goal.version >= FIRST_INT8
         if chosen.onednn and not kernels:
@@ -86,6 +95,11 @@ def quantize(chosen: Quantize) -> QuantizeReport:
         output = Output(Destination.of_folder(chosen.out), force=chosen.force)
         report = QuantizeReport(Path(path), *output.model_files(), goal.name, "passed", where.label)
         report.warnings += warnings
+        inside = sum(op.type in rewriting.QUANTISED for block in program.blocks[1:] for op in block.ops)
+        if inside:
+            report.warnings.append(
+                f"in branches and loops everything stays float32, products and convolutions too ({inside})"
+            )
         report.coarse = coarse
         if coarse and not chosen.onednn:
             report.warnings.append(
@@ -98,10 +112,14 @@ def quantize(chosen: Quantize) -> QuantizeReport:
         if not proving:
             report.warnings.append("too few data to hold any back: it is proved on those that it was calibrated with")
         report.limit = chosen.max_drop if chosen.max_drop is not None else MAX_ERROR if labels is None else MAX_DROP
-        with Trials(where, found, program, items, layers, chosen.timeout, Path(scratch)) as trials:
-            search = Search(trials, sets, judged, report, chosen.progress)
-            small, ranges = search.run(chosen.method, chosen.percentile)
-            made, params = _as_written(search, small, ranges, chosen.onednn, where, kernels)
+        try:
+            with Trials(where, found, program, items, layers, chosen.timeout, Path(scratch)) as trials:
+                search = Search(trials, sets, judged, report, chosen.progress)
+                small, ranges = search.run(chosen.method, chosen.percentile)
+                made, params = _as_written(search, small, ranges, chosen.onednn, where, kernels)
+        except RuntimeFailedError as e:
+            e.message = e.message.replace(str(found.program), str(shown))
+            raise
         report.bytes = {
             "before": sum(s.nbytes for s in items.values()),
             "after": sum(params[v.name].nbytes for v in made.program.parameters),

@@ -157,6 +157,12 @@ class Search:
     def _within(self, layers: list[Layer], ranges: Mapping[str, float], wanted: list[list[np.ndarray]]) -> list[Layer]:
         """The most layers with which the model is as right as asked."""
         self.reference = self.trials.float32(self.proving)
+        for port, *values in zip(self.trials.program.fetches, *self.reference):
+            if not all(np.isfinite(value).all() for value in values):
+                raise UsageError(
+                    f"the float32 model's own output {port.name} is not finite on these data",
+                    "real inputs, none of them infinite or near the largest float32",
+                )
         self.progress(f"proving on {self.report.proof} rows")
         if self._good(layers, ranges):
             return layers

@@ -7,7 +7,7 @@ and looked at: what Paddle's own collector (``Config.collect_shape_range_info``)
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Optional
@@ -28,7 +28,7 @@ from mconv.program.stored import ModelFiles
 from mconv.program.targets import Target
 from mconv.proof import search
 from mconv.proof.available import runtime_for
-from mconv.proof.feeds import InputSpec, load_feeds, random_feeds, specs_of
+from mconv.proof.feeds import InputSpec, load_feeds, random_feeds, sequence_lengths, specs_of
 from mconv.runtimes import Worker
 from mconv.serving.shape_ranges import FORMS, VALUES_UP_TO, Range, Samples, ShapeRanges, records_numbers
 
@@ -85,7 +85,7 @@ def shapes(chosen: ShapesOptions) -> Shapes:
     profiles = (
         [load_feeds(Path(chosen.feeds), specs)]
         if chosen.feeds is not None
-        else list(_points(specs, chosen.minimum, chosen.optimum, chosen.maximum))
+        else list(_points(specs, sequence_lengths(program), chosen.minimum, chosen.optimum, chosen.maximum))
     )
     declared = None if chosen.feeds is not None or any(spec.dynamic for spec in specs) else _declared(program, wanted)
     lods = {spec.name: spec.lod for spec in specs if spec.lod}
@@ -124,7 +124,11 @@ def _form(form: Optional[str], out: Optional[PathLike]) -> str:
 
 
 def _points(
-    specs: Sequence[InputSpec], minimum: Sequence[str], optimum: Sequence[str], maximum: Sequence[str]
+    specs: Sequence[InputSpec],
+    lengths: Collection[str],
+    minimum: Sequence[str],
+    optimum: Sequence[str],
+    maximum: Sequence[str],
 ) -> Iterator[Feeds]:
     """The input sets of each profile: those of the usual point twice, so that it is the usual one, as PaddleX has it."""
     given = [_by_profile(option, texts, specs) for option, texts in zip(_POINTS, (minimum, optimum, maximum))]
@@ -145,6 +149,9 @@ def _points(
             random_feeds([InputSpec(s.name, s.dtype, point[s.name], s.limit, s.lod) for s in specs])[0]
             for point in shapes
         )
+        for name in lengths:  # what a layer gives has the shape of all steps, whatever they are: a longer one crashes
+            for feed in (least, middle, most):
+                feed[name] = np.ones_like(feed[name])
         yield [least, middle, middle, most]
 
 
