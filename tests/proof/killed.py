@@ -26,6 +26,16 @@ def children(parent: int) -> list[int]:
     return sorted(found)
 
 
+def in_folder(folder: Path) -> list[int]:
+    """The processes that are at work in a folder."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cwd"):
+        with contextlib.suppress(OSError):
+            if path.resolve() == folder.resolve():
+                found.append(int(path.parent.name))
+    return found
+
+
 def until(true: Callable[[], Any], seconds: float = 120) -> Any:
     """What is true at last."""
     deadline = time.monotonic() + seconds

@@ -29,6 +29,7 @@ from mconv.proof.service import as_bytes
 from mconv.runtimes.ports import free_ports
 from mconv.serving.servers.requests import KEY_VALUE, OPEN_INFERENCE, PAGES, answer, body
 from tests.managed import require
+from tests.proof import killed
 from tests.proof.grpc_inference import Refused, grpc_infer
 from tests.proof.services import running
 from tests.serving import ocr_pages
@@ -197,13 +198,18 @@ def test_what_is_broken_or_huge_is_answered(service: Pipeline) -> None:
     ocr_pages.equal(*read(service, good), image)
 
 
+def patient(folder: Path, server: str) -> Path:
+    """The service, which waits for longer than a busy machine needs."""
+    config = folder / {"paddle-serving": "config.yml", "http": "service.yml"}.get(server, "service.json")
+    config.write_text(config.read_text().replace("request_timeout: 60", "request_timeout: 300"))
+    return folder
+
+
 @slow
 @pytest.mark.parametrize("server", FORMS)
 def test_many_clients_each_get_their_own_answer(server: str, folders: Callable[[str], Path]) -> None:
     """Pages of different sizes at the same time, errors among them: each answer is the one that the page gets alone."""
-    folder = folders(server)
-    config = folder / {"paddle-serving": "config.yml", "http": "service.yml"}.get(server, "service.json")
-    config.write_text(config.read_text().replace("request_timeout: 60", "request_timeout: 300"))
+    folder = patient(folders(server), server)
     form = {"triton": OPEN_INFERENCE}.get(server, KEY_VALUE)  # that of the address that people are told
     names = ("plain", "Chinese", "small letters", "upside down")
     requests: dict[str, dict[str, Any]] = {
@@ -258,6 +264,32 @@ def test_a_stage_whose_process_dies_loses_no_page(folders: Callable[[str], Path]
             while f"process {victim}, which ran {name}, has ended" not in run.serving.log.read_text(errors="replace"):
                 assert time.monotonic() < deadline
                 time.sleep(0.2)
+
+
+@slow
+@pytest.mark.parametrize("server", ["http", "paddle-serving"])
+def test_a_model_whose_process_is_killed_loses_no_page(server: str, folders: Callable[[str], Path]) -> None:
+    """Each model has a process of its own: those of all are killed, one after the other, while pages are read."""
+    pictures = [encoded(ocr_pages.png(ocr_pages.PAGES[name]())) for name in ("small letters", "plain")]
+    sent = [body({"0": picture}, KEY_VALUE, "ocr") for picture in pictures]
+    folder = patient(folders(server), server)
+    with api.serve(folder) as run, futures.ThreadPoolExecutor(4) as pool:
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+        def ask(index: int) -> Any:
+            with opener.open(urllib.request.Request(run.serving.url, sent[index % 2]), timeout=300) as reply:
+                return answer(reply.read().decode(), KEY_VALUE)
+
+        wanted = [ask(0), ask(1)]
+        first = min(killed.in_folder(folder))
+        processes = killed.children(first)
+        assert len(processes) == 3
+        for victim in processes:
+            asked = [pool.submit(ask, index) for index in range(8)]
+            futures.wait(asked[:2], return_when=futures.FIRST_COMPLETED)
+            os.kill(victim, signal.SIGKILL)
+            assert [one.result() for one in asked] == wanted * 4
+        assert len(killed.children(first)) == 3 and not {*killed.children(first)} & {*processes}
 
 
 def stub_of(model: Path) -> int:
