@@ -12,7 +12,7 @@ import paddle.nn as nn
 class Bert(nn.Layer):
     def __init__(self, layers=12, width=768, words=30522):
         super().__init__()
-        self.word, self.place, self.kind = (nn.Embedding(n, width) for n in (words, 512, 2))
+        self.word, self.position, self.kind = (nn.Embedding(n, width) for n in (words, 512, 2))
         self.norm = nn.LayerNorm(width)
         layer = nn.TransformerEncoderLayer(width, 12, 3072, activation="gelu")
         self.encoder = nn.TransformerEncoder(layer, layers)
@@ -20,8 +20,8 @@ class Bert(nn.Layer):
 
     def forward(self, input_ids, token_type_ids, attention_mask):
         weight = (1 - attention_mask.unsqueeze([1, 2]).astype("float32")) * -1e4
-        places = paddle.cumsum(paddle.ones_like(input_ids), -1) - 1
-        hidden = self.norm(self.word(input_ids) + self.place(places) + self.kind(token_type_ids))
+        positions = paddle.cumsum(paddle.ones_like(input_ids), -1) - 1
+        hidden = self.norm(self.word(input_ids) + self.position(positions) + self.kind(token_type_ids))
         return self.classify(paddle.tanh(self.pool(self.encoder(hidden, weight)[:, 0])))
 
 

@@ -78,9 +78,9 @@ def bert(layers: int = 12) -> onnx.ModelProto:
     mask = g.node("Cast", g.node("Unsqueeze", "attention_mask", axes=[1, 2]), to=TensorProto.FLOAT)
     mask = g.node("Mul", g.node("Sub", "one", mask), "low")
     words = g.node("Gather", g.weight("words", WORDS, WIDTH), "input_ids", axis=0)
-    places = g.node("Gather", g.weight("places", 512, WIDTH), "position_ids", axis=0)
+    positions = g.node("Gather", g.weight("positions", 512, WIDTH), "position_ids", axis=0)
     kinds = g.node("Gather", g.weight("kinds", 2, WIDTH), "token_type_ids", axis=0)
-    x = g.layer_norm(g.node("Add", g.node("Add", words, kinds), places), "norm")
+    x = g.layer_norm(g.node("Add", g.node("Add", words, kinds), positions), "norm")
     for number in range(layers):
         x = g.layer(x, mask, f"layer.{number}")
     pooled = g.node("Tanh", g.linear(g.node("Gather", x, "first", axis=1), "pool", WIDTH, WIDTH))

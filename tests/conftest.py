@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import settings
 
 from mconv.onnx import registry
 from tests.golden import CASES, Case
 from tests.managed import pool, workers
 
 pytest_plugins = ["tests.required"]
+settings.register_profile("mconv", deadline=None)  # a busy machine is slow, not wrong
+settings.load_profile("mconv")
 __all__ = ["golden", "pool", "workers"]
 
 

@@ -42,7 +42,7 @@ class Function(nn.Layer):
 class Bert(nn.Layer):
     def __init__(self, layers=2, width=32):
         super().__init__()
-        self.word, self.place, self.kind = (nn.Embedding(n, width) for n in (50, 64, 2))
+        self.word, self.position, self.kind = (nn.Embedding(n, width) for n in (50, 64, 2))
         self.norm = nn.LayerNorm(width)
         layer = nn.TransformerEncoderLayer(width, 4, 64, activation="gelu")
         self.encoder = nn.TransformerEncoder(layer, layers)
@@ -50,8 +50,8 @@ class Bert(nn.Layer):
 
     def forward(self, ids, kinds, mask):
         weight = (1 - mask.unsqueeze([1, 2]).astype("float32")) * -1e4
-        places = paddle.cumsum(paddle.ones_like(ids), -1) - 1
-        hidden = self.encoder(self.norm(self.word(ids) + self.place(places) + self.kind(kinds)), weight)
+        positions = paddle.cumsum(paddle.ones_like(ids), -1) - 1
+        hidden = self.encoder(self.norm(self.word(ids) + self.position(positions) + self.kind(kinds)), weight)
         return self.classify(paddle.tanh(self.pool(hidden[:, 0]))), hidden
 
 

@@ -43,18 +43,20 @@ WRITTEN = {"artifacts/provenance.py"}
 SOURCES = Path(mconv.__file__).parent
 
 
-@pytest.mark.parametrize("path", sorted(SOURCES.rglob("*.py")), ids=lambda p: str(p.relative_to(SOURCES)))
-def test_a_target_is_looked_up_in_one_place(path: Path) -> None:
+def test_a_target_is_looked_up_in_one_place() -> None:
     """All else is given the object: no function takes its name, none looks one up."""
-    here = path.relative_to(SOURCES).as_posix()
     found = []
-    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
-        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and here not in SAID | WRITTEN:
-            every = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
-            texts = [
-                a for a in every if a.arg in ("target", "goal") and "str" in ast.unparse(a.annotation or ast.Pass())
-            ]
-            found += [f"{node.name}({ast.unparse(a)}), line {node.lineno}" for a in texts]
-        if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("targets.get") and here not in SAID:
-            found.append(f"{ast.unparse(node)}, line {node.lineno}")
-    assert not found, "give it the Target: " + "; ".join(found)
+    for path in sorted(SOURCES.rglob("*.py")):
+        here = path.relative_to(SOURCES).as_posix()
+        if here in SAID:
+            continue
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and here not in WRITTEN:
+                every = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
+                given = [a for a in every if a.arg in ("target", "goal") and a.annotation is not None]
+                texts = [ast.unparse(a) for a in given if "str" in ast.unparse(a.annotation or ast.Pass())]
+                found += [f"{here}:{node.lineno}: {node.name}({text})" for text in texts]
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "get":
+                if ast.unparse(node.func) == "targets.get":
+                    found.append(f"{here}:{node.lineno}: {ast.unparse(node)}")
+    assert not found, "give it the Target:\n" + "\n".join(found)

@@ -71,7 +71,11 @@ def bert(width: int = 64, layers: int = 3) -> Any:
     class Bert(nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.words, self.places, self.norm = nn.Embedding(100, width), nn.Embedding(24, width), nn.LayerNorm(width)
+            self.words, self.positions, self.norm = (
+                nn.Embedding(100, width),
+                nn.Embedding(24, width),
+                nn.LayerNorm(width),
+            )
             self.layers = nn.ModuleList(
                 nn.TransformerEncoderLayer(width, 4, 4 * width, 0.0, "gelu", batch_first=True) for _ in range(layers)
             )
@@ -79,7 +83,7 @@ def bert(width: int = 64, layers: int = 3) -> Any:
             self.register_buffer("at", torch.arange(24)[None])
 
         def forward(self, ids: Any) -> Any:
-            x = self.norm(self.words(ids) + self.places(self.at[:, : ids.shape[1]]))
+            x = self.norm(self.words(ids) + self.positions(self.at[:, : ids.shape[1]]))
             for layer in self.layers:
                 x = layer(x)
             return self.head(torch.tanh(self.pool(x[:, 0])))

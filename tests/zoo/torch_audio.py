@@ -338,7 +338,7 @@ def vae() -> Sample:
 
 @entry
 def vq_vae() -> Sample:
-    """The nearest entry of a codebook for each place."""
+    """The nearest entry of a codebook for each position."""
     import torch
     from torch import nn
     from torch.nn import functional as F
@@ -361,7 +361,7 @@ def vq_vae() -> Sample:
 
 @entry
 def nerf() -> Sample:
-    """A radiance field along rays: frequencies of the places, densities, transmittance by cumulated products."""
+    """A radiance field along rays: frequencies of the positions, densities, transmittance by cumulated products."""
     import torch
     from torch import nn
 

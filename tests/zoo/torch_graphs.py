@@ -237,12 +237,12 @@ def sas_rec() -> Sample:
     class SasRec(nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.items, self.places = nn.Embedding(60, 16, padding_idx=0), nn.Embedding(64, 16)
+            self.items, self.positions = nn.Embedding(60, 16, padding_idx=0), nn.Embedding(64, 16)
             self.layer = nn.TransformerEncoderLayer(16, 2, 32, batch_first=True, norm_first=True)
 
         def forward(self, session: Any) -> tuple[Any, Any]:
             length = session.shape[1]
-            x = self.items(session) * 4 + self.places(torch.arange(length))
+            x = self.items(session) * 4 + self.positions(torch.arange(length))
             mask = torch.triu(torch.ones(length, length, dtype=torch.bool), 1)
             x = self.layer(x, src_mask=mask)[:, -1]
             return torch.topk(x @ self.items.weight.t(), 10)
@@ -310,13 +310,13 @@ def patch_tst() -> Sample:
         def __init__(self) -> None:
             super().__init__()
             self.embed, self.layer = nn.Linear(8, 16), nn.TransformerEncoderLayer(16, 2, 32, batch_first=True)
-            self.places, self.head = nn.Parameter(torch.randn(7, 16)), nn.Linear(112, 6)
+            self.positions, self.head = nn.Parameter(torch.randn(7, 16)), nn.Linear(112, 6)
 
         def forward(self, x: Any) -> Any:
             mean, spread = x.mean(1, keepdim=True), x.std(1, keepdim=True) + 1e-5
             y = ((x - mean) / spread).transpose(1, 2).unfold(-1, 8, 4)
             n, channels = y.shape[:2]
-            y = self.layer(self.embed(y).flatten(0, 1) + self.places)
+            y = self.layer(self.embed(y).flatten(0, 1) + self.positions)
             return self.head(y.reshape(n, channels, -1)).transpose(1, 2) * spread + mean
 
     return Sample(PatchTst(), lambda n, size: {"x": _floats(size, 32, 3)}, {"x": ("batch", None, None)})
@@ -346,10 +346,10 @@ def autoformer() -> Sample:
             found = torch.fft.irfft(torch.fft.rfft(q) * torch.conj(torch.fft.rfft(k)), n=length)
             weights, delays = torch.topk(found.mean(1), 3)
             weights = torch.softmax(weights, -1)
-            places = (torch.arange(length) + delays.unsqueeze(-1)) % length
+            positions = (torch.arange(length) + delays.unsqueeze(-1)) % length
             total = 0
             for i in range(3):
-                moved = torch.gather(v, 2, places[:, i].unsqueeze(1).expand(-1, 8, -1))
+                moved = torch.gather(v, 2, positions[:, i].unsqueeze(1).expand(-1, 8, -1))
                 total = total + moved * weights[:, i, None, None]
             return self.head(total.transpose(1, 2)) + trend
 
@@ -505,7 +505,7 @@ def spline_network() -> Sample:
             self.weight, self.base = nn.Parameter(torch.randn(3, 4, 8) * 0.3), nn.Linear(4, 3)
 
         def forward(self, x: Any) -> Any:
-            place = torch.searchsorted(self.grid[0], x.clamp(-2, 2))
+            index = torch.searchsorted(self.grid[0], x.clamp(-2, 2))
             u = x.clamp(-2.1, 2.1).unsqueeze(-1)
             bases = ((u >= self.grid[:, :-1]) & (u < self.grid[:, 1:])).to(x.dtype)
             for k in range(1, 4):
@@ -513,7 +513,7 @@ def spline_network() -> Sample:
                 right = (self.grid[:, k + 1 :] - u) / (self.grid[:, k + 1 :] - self.grid[:, 1:-k])
                 bases = left * bases[..., :-1] + right * bases[..., 1:]
             made = torch.einsum("bik,oik->bo", bases, self.weight)
-            return self.base(torch.nn.functional.silu(x)) + made, place
+            return self.base(torch.nn.functional.silu(x)) + made, index
 
     return Sample(Spline(), lambda n, size: {"x": _floats(size, 4)}, {"x": ("batch", None)})
 

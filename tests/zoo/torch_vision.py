@@ -146,8 +146,8 @@ def centernet() -> Sample:
             heat = self.heat(y).sigmoid()
             peaks = heat * (F.max_pool2d(heat, 3, 1, 1) == heat)
             n, classes, h, w = peaks.shape
-            scores, place = torch.topk(peaks.flatten(1), 8)
-            at = place % (h * w)
+            scores, index = torch.topk(peaks.flatten(1), 8)
+            at = index % (h * w)
             sizes = self.size(y).flatten(2).gather(2, at.unsqueeze(1).expand(-1, 2, -1))
             return scores, (at // w).float(), (at % w).float(), sizes
 
@@ -171,7 +171,7 @@ def detr() -> Sample:
         def forward(self, x: Any) -> tuple[Any, Any]:
             y = self.body(x)[-1]
             h, w = y.shape[-2:]
-            places = torch.cat(
+            positions = torch.cat(
                 [
                     self.columns[:w].unsqueeze(0).repeat(h, 1, 1),
                     self.rows[:h].unsqueeze(1).repeat(1, w, 1),
@@ -179,7 +179,7 @@ def detr() -> Sample:
                 -1,
             ).flatten(0, 1)
             queries = self.queries.unsqueeze(0).expand(x.shape[0], -1, -1)
-            made = self.transformer(y.flatten(2).transpose(1, 2) + places, queries)
+            made = self.transformer(y.flatten(2).transpose(1, 2) + positions, queries)
             return self.classes(made), self.boxes(made).sigmoid()
 
     return Sample(Detr(), _images(), IMAGE)
@@ -209,8 +209,8 @@ def raft() -> Sample:
             window = torch.stack(torch.meshgrid(torch.arange(-1.0, 2), torch.arange(-1.0, 2), indexing="xy"), -1)
             scale = torch.tensor([2.0, 2.0]) / torch.stack([torch.tensor(w - 1), torch.tensor(h - 1)])
             for _ in range(2):
-                places = at.permute(0, 2, 3, 1).reshape(n * h * w, 1, 1, 2) + window
-                looked = F.grid_sample(volume, places * scale - 1, align_corners=True)
+                positions = at.permute(0, 2, 3, 1).reshape(n * h * w, 1, 1, 2) + window
+                looked = F.grid_sample(volume, positions * scale - 1, align_corners=True)
                 found = looked.reshape(n, h, w, 9).permute(0, 3, 1, 2)
                 z = torch.sigmoid(self.gate(torch.cat([state, found, at - start, a], 1)))
                 state = (1 - z) * state + z * torch.tanh(a + state)
@@ -243,8 +243,8 @@ def superpoint() -> Sample:
             n, _, h, w = y.shape
             cells = torch.softmax(self.score(y), 1)[:, :-1]
             heat = cells.permute(0, 2, 3, 1).reshape(n, h, w, 8, 8).permute(0, 1, 3, 2, 4).reshape(n, h * 8, w * 8)
-            scores, place = torch.topk(heat.flatten(1), 12)
-            points = torch.stack([place % (w * 8), place // (w * 8)], -1).float()
+            scores, index = torch.topk(heat.flatten(1), 12)
+            points = torch.stack([index % (w * 8), index // (w * 8)], -1).float()
             size = torch.stack([torch.scalar_tensor(w * 8), torch.scalar_tensor(h * 8)])
             grid = (points / size * 2 - 1).unsqueeze(1)
             found = F.grid_sample(self.describe(y), grid, align_corners=False)[:, :, 0]
@@ -344,14 +344,14 @@ def deformable_attention() -> Sample:
             super().__init__()
             self.body = _backbone(16, 16)
             self.queries = nn.Embedding(5, 16)
-            self.places, self.offsets, self.weights = nn.Linear(16, 2), nn.Linear(16, 2 * 2 * 3 * 2), nn.Linear(16, 12)
+            self.centers, self.offsets, self.weights = nn.Linear(16, 2), nn.Linear(16, 2 * 2 * 3 * 2), nn.Linear(16, 12)
             self.out = nn.Linear(16, 4)
 
         def forward(self, x: Any) -> Any:
             maps = self.body(x)
             n = x.shape[0]
             q = self.queries.weight.unsqueeze(0).expand(n, -1, -1)
-            at = self.places(q).sigmoid()[:, :, None, None, None] + self.offsets(q).view(n, 5, 2, 2, 3, 2) * 0.1
+            at = self.centers(q).sigmoid()[:, :, None, None, None] + self.offsets(q).view(n, 5, 2, 2, 3, 2) * 0.1
             weights = self.weights(q).view(n, 5, 2, 6).softmax(-1).view(n, 5, 2, 2, 3)
             found = []
             for level, m in enumerate(maps):
