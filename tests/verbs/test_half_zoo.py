@@ -42,13 +42,18 @@ def test_every_model_is_within_the_limit_or_says_what_is_not(target: str) -> Non
             assert row["bytes"] <= 0.6 or any(name in names for names in FLOAT_WEIGHTS.values()), name
 
 
-def different(want: dict[str, Any], got: dict[str, Any]) -> list[str]:
-    """What of a row differs by more than one rounding more or less does on another processor."""
+def different(want: dict[str, Any], got: dict[str, Any], *, better: bool = False) -> list[str]:
+    """What of a row differs by more than one rounding more or less does on another processor.
+
+    Args:
+        better: let the error be less than recorded: rows of 2.3 and 2.6 from before the emulation rounded to the nearest have
+            up to nine times as much.
+    """
     found = sorted(set(want) ^ set(got))
     for key in set(want) & set(got):
         a, b = want[key], got[key]
         if key == "error" and a is not None and b is not None:
-            near = max(a, b) <= 1.5 * min(a, b) + 1e-4
+            near = b <= 1.5 * a + 1e-4 and (better or a <= 1.5 * b + 1e-4)
         elif key in ("half", "operators"):
             near = abs(a - b) <= 0.25 * max(want["operators"], got["operators"]) + 2
         elif key == "bytes":
@@ -94,9 +99,9 @@ def test_a_row_that_is_not_so_is_found(row: dict[str, Any], change: dict[str, An
     assert different(row, {**row, **change})
 
 
-def check(name: str, target: str) -> None:
+def check(name: str, target: str, *, better: bool = False) -> None:
     require(half_zoo.RUNTIMES[target])
-    assert different(RECORDED[target][name], half_zoo.outcome(name, target)) == []
+    assert different(RECORDED[target][name], half_zoo.outcome(name, target), better=better) == []
 
 
 @pytest.mark.runtime
@@ -123,4 +128,4 @@ def test_the_record_has_every_model_of_the_zoos() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize(("target", "name"), [(t, n) for t, rows in RECORDED.items() for n in rows])
 def test_zoo(target: str, name: str) -> None:
-    check(name, target)
+    check(name, target, better=target != "3")
