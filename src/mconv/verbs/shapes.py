@@ -107,6 +107,9 @@ def shapes(chosen: ShapesOptions) -> Shapes:
                         e.hint = _taken(worker, found, specs, chosen.timeout) or e.hint
                     raise
     edge = tensorrt.border(program, wanted)
+    unseen = [name for name in edge if not all(name in profile.shapes for profile in ranges)]
+    if unseen and label is not None:
+        chosen.progress(f"no shapes of {', '.join(unseen)}: never computed, or without elements, with these inputs")
     if chosen.trt_inputs:
         ranges = [profile.only(edge) for profile in ranges]
     result = Shapes(wanted.name, label, ranges, edge, form, [FORMS[form](profile) for profile in ranges])
