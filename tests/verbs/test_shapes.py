@@ -180,6 +180,10 @@ def test_real_inputs_in_several_sets(model: Path, tmp_path: Path) -> None:
         ({**BRANCH, "minimum": ["x[1,4]", "x[3,4]"]}, "the profiles do not match: --min of 2, --opt of 1"),
         ({**BRANCH, "minimum": ["x[0,4]"]}, "--min 'x[0,4]': 0 is no size"),
         ({**BRANCH, "form": "xml"}, "--form: 'xml'"),
+        (
+            {**BRANCH, "form": "trtexec", "trt_inputs": True},
+            "--trt-inputs: trtexec takes the shapes of the model's inputs",
+        ),
         ({**BRANCH, "feeds": "x.npz"}, "--inputs holds real inputs"),
     ],
 )
@@ -217,6 +221,21 @@ def test_fixed_sizes_need_no_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ranges = found.profiles[0].shapes
     assert {name: r.opt for name, r in ranges.items() if name in "xy"} == {"x": (2, 3, 4), "y": (2, 12)}
     assert all(r.min == r.opt == r.max for r in ranges.values())
+
+
+def test_no_file_without_shapes(tmp_path: Path) -> None:
+    """Nothing of it is TensorRT's in 2.3: Paddle would refuse the file."""
+    x = helper.make_tensor_value_info("x", TensorProto.FLOAT, [2, 3])
+    y = helper.make_tensor_value_info("y", TensorProto.FLOAT, [2, 3])
+    nodes = [helper.make_node("Exp", ["x"], ["y"])]
+    made = helper.make_model(helper.make_graph(nodes, "exp", [x], [y]), opset_imports=[helper.make_opsetid("", 17)])
+    made.ir_version = 8
+    onnx.save(made, tmp_path / "exp.onnx")
+    api.onnx2paddle(tmp_path / "exp.onnx", tmp_path / "model", verify=False)
+    assert shapes(tmp_path / "model").profiles[0].shapes
+    with pytest.raises(UnsupportedError, match=r"no part of it goes to TensorRT in Paddle 2\.3"):
+        shapes(tmp_path / "model", tmp_path / "s.pbtxt", trt_inputs=True)
+    assert not (tmp_path / "s.pbtxt").exists()
 
 
 @pytest.mark.parametrize("verb", ["shapes", "half"])

@@ -72,6 +72,8 @@ def shapes(chosen: ShapesOptions) -> Shapes:
     """
     wanted = chosen.goal
     form = _form(chosen.form, chosen.out)
+    if chosen.trt_inputs and form == "trtexec":
+        raise UsageError("--trt-inputs: trtexec takes the shapes of the model's inputs, all of them", "leave it out")
     found = locate(chosen.path)
     if found.era is Era.PIR:
         raise UnsupportedError(
@@ -112,6 +114,11 @@ def shapes(chosen: ShapesOptions) -> Shapes:
         chosen.progress(f"no shapes of {', '.join(unseen)}: never computed, or without elements, with these inputs")
     if chosen.trt_inputs:
         ranges = [profile.only(edge) for profile in ranges]
+        if not all(profile.shapes for profile in ranges):
+            raise UnsupportedError(
+                f"{found.program}: no part of it goes to TensorRT in Paddle {wanted}: --trt-inputs leaves no shapes",
+                "without --trt-inputs the file has all of them",
+            )
     result = Shapes(wanted.name, label, ranges, edge, form, [FORMS[form](profile) for profile in ranges])
     if chosen.out is not None:
         result.files = _write(Path(chosen.out), result.texts, chosen, found)
