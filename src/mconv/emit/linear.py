@@ -8,6 +8,7 @@ from typing import Optional
 from mconv.emit import weights
 from mconv.emit.elementwise import binary, scale
 from mconv.emit.known import foldable, need_rank
+from mconv.emit.layout import plainly_laid
 from mconv.emit.shape import expand_to, squeeze, transpose, unsqueeze
 from mconv.errors import UnsupportedError
 from mconv.program import dims as D
@@ -58,6 +59,10 @@ def matmul(b: Builder, x: Value, y: Value, *, trans_x: bool = False, trans_y: bo
         return squeeze(b, outer, [a + len(shape) for a in drop]) if drop else outer
     if not any(isinstance(d, int) and d > 1 for d in inner):  # may be 1
         y, trans_y = _apart(b, _turned(b, y) if trans_y else y), False
+    y = plainly_laid(b, y)
+    if len(need_rank(y, "MatMul")) > 2:
+        x = plainly_laid(b, x)
+    y = _uncrossed(b, x, y)
     if "matmul_v2" in b.operators:
         made = b.op("matmul_v2", X=x, Y=y, trans_x=trans_x, trans_y=trans_y, result=(x.dtype, shape))
     else:
@@ -67,6 +72,15 @@ def matmul(b: Builder, x: Value, y: Value, *, trans_x: bool = False, trans_y: bo
         # the passes that join what follows into the product take the weight, and the bias in 2.3, for float32
         made = b.op("assign", X=made)
     return squeeze(b, made, [a + len(shape) for a in drop]) if drop else made
+
+
+def _uncrossed(b: Builder, x: Value, y: Value) -> Value:
+    """*y*, copied where there is a product of *y* and *x* already: with that of *x* and *y* beside it, a pass of every
+    Paddle on the CPU writes where it must not, and the process dies while the model is loaded."""
+    if x.name is None or y.name is None or x.name == y.name:
+        return y
+    first = b.once(("operands", *sorted((x.name, y.name))), lambda: x)
+    return y if first.name == x.name else b.op("assign", X=y)
 
 
 def _batched(b: Builder, x: Value, y: Value, batch: Sequence[D.Dim]) -> tuple[Value, Value]:

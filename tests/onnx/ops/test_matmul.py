@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+import onnx.parser
 import pytest
-from onnx import helper
+from onnx import helper, numpy_helper
 
+from mconv.emit import matmul, transpose, unary
 from mconv.emit.einsum import einsum
 from mconv.errors import UnsupportedError
 from mconv.program.builder import Builder
@@ -13,6 +15,7 @@ from mconv.program.dtypes import DType
 from mconv.program.targets import PADDLE_3
 from tests.onnx.checks import (
     CURRENT,
+    ONEDNN,
     PADDLE_23,
     Runtime,
     check_model,
@@ -145,6 +148,55 @@ def test_einsum_that_makes_no_sense(equation: str, reason: str) -> None:
     x = b.feed("x", DType.FP32, (2, 3))
     with pytest.raises(UnsupportedError, match=reason):
         einsum(b, equation, [x])
+
+
+# behind a convolution, whose elements lie in blocks where oneDNN computes --------------------------------------------
+
+BETWEEN: dict[str, str] = {
+    "nothing": "a = Identity(c)",
+    "relu": "a = Relu(c)",
+    "transposed": "a = Transpose<perm = [0, 1, 3, 2]>(c)",
+    "heads": "s = Constant<value_ints: ints = [0, 2, -1, 4]>() d = Reshape(c, s) a = Transpose<perm = [0, 1, 3, 2]>(d)",
+    "joined": "a = Concat<axis = 1>(c, c)",
+    "split": "a, rest = Split<axis = 1, num_outputs = 2>(c)",
+    "softmax": "a = Softmax(c)",
+    "resized": 'f = Constant<value_floats: floats = [1.0, 1.0, 2.0, 1.0]>() a = Resize<mode = "nearest">(c, , f)',
+    "pooled": "a = AveragePool<kernel_shape = [3, 3], pads = [1, 1, 1, 1]>(c)",
+    "normalised": "g = Constant<value: tensor = float[4] {1, 2, 3, 4}>() a = LayerNormalization(c, g)",
+    "of channels": "a = LRN<size = 3>(c)",
+    "a sum": "g = Constant<value: tensor = float[4] {1, 2, 3, 4}>() a = Add(c, g)",
+    "repeated": "s = Constant<value_ints: ints = [1, 3, 1, 1]>() m = Constant<value_ints: ints = [1]>() h = ReduceMax(c, m) a = Expand(h, s)",
+}  # fmt: skip
+
+
+@in_runtimes(*ONEDNN)
+@pytest.mark.parametrize("between", BETWEEN.values(), ids=list(BETWEEN))
+def test_products_behind_a_convolution(runtime: Runtime, between: str) -> None:
+    model = onnx.parser.parse_model(f"""<ir_version: 9, opset_import: ["" : 18]>
+        g (float[n, 3, 4, 4] x, float[8, 3, 1, 1] w) => (float[n, p, q, r] y, float[n, p, q, s] z, float[n, p, t, u] v) {{
+          c = Conv(x, w) {between} b = Transpose<perm = [0, 1, 3, 2]>(a)
+          y = MatMul(b, a) z = MatMul(a, b) o = Neg(b) v = MatMul(o, a) }}""")
+    model.graph.input.pop()
+    model.graph.initializer.append(numpy_helper.from_array(rand(8, 3, 1, 1, seed=1), "w"))
+    check_model(runtime, model, [{"x": rand(n, 3, 4, 4)} for n in (1, 3)])
+
+
+@in_runtimes(CURRENT, *ONEDNN[:1])
+@pytest.mark.parametrize("batch", ["", "n, 2, "])
+def test_the_products_of_two_both_ways(runtime: Runtime, batch: str) -> None:
+    model = onnx.parser.parse_model(f"""<ir_version: 9, opset_import: ["" : 18]>
+        g (float[{batch}4, 4] x) => (float[{batch}4, 4] y, float[{batch}4, 4] z) {{
+          a = Sin(x) b = Cos(x) y = MatMul(b, a) z = MatMul(a, b) }}""")
+    check_model(runtime, model, [{"x": rand(*((n, 2) if batch else ()), 4, 4)} for n in (1, 3)])
+
+
+def test_a_product_behind_something_else_is_not_copied() -> None:
+    """So that what Paddle fuses around attention stays as it is."""
+    b = Builder(PADDLE_3)
+    x = b.feed("x", DType.FP32, (2, 3, 4, 4))
+    q = matmul(b, x, x)
+    matmul(b, q, transpose(b, unary(b, "relu", q), [0, 1, 3, 2]))
+    assert "assign" not in [op.type for op in b.block.ops]
 
 
 # losses ----------------------------------------------------------------------------------------------------------------
