@@ -211,10 +211,15 @@ def test_kill_9_of_what_keeps_the_service_ends_all_of_it(made: Path) -> None:
         started.gone()
 
 
-def test_a_process_of_the_service_that_dies_ends_all_of_it(made: Path) -> None:
+def test_the_first_process_of_the_service_that_dies_ends_all_of_it(made: Path) -> None:
+    """It has the connections; the one that runs the model is replaced, and everything goes on."""
     with serving(made) as started:
-        pids = family_of([started.said["pid"]])
-        os.kill(max(pids), signal.SIGKILL)  # the Op, which comes last
+        model = max(family_of([started.said["pid"]]))  # which comes last
+        first = int(Path(f"/proc/{model}/stat").read_text().rpartition(")")[2].split()[1])
+        os.kill(model, signal.SIGKILL)
+        assert started.ask() and started.process.poll() is None
+        started.family.update(family_of([started.said["pid"]]))
+        os.kill(first, signal.SIGKILL)
         assert started.process.wait(LIMIT) == RuntimeFailedError.exit_code
         started.gone()
 
