@@ -77,6 +77,18 @@ def test_one_of_each(target: str, tmp_path: Path) -> None:
     assert bool(missing) is (target == "2.6")  # no element is above the limit
 
 
+def test_lists_in_paddle_3(tmp_path: Path) -> None:
+    """The same file as in 2.6, whose program it is."""
+    require(RUNTIMES["2.6"])
+    pytest.importorskip("paddle")
+    api.onnx2paddle(shape_models.save("loop", tmp_path), tmp_path / "loop", target="2.6", verify=False)
+    found = [
+        api.shapes(tmp_path / "loop", target=target, runtime=runtime, **texts(TEXTS["loop"][1])).texts
+        for target, runtime in (("2.6", RUNTIMES["2.6"]), ("3", "current"))
+    ]
+    assert found[0] == found[1]
+
+
 @pytest.mark.long
 @pytest.mark.parametrize("target", RUNTIMES)
 def test_loops_that_paddle_saved(target: str, tmp_path: Path) -> None:

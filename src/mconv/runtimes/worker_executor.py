@@ -178,7 +178,9 @@ class OnExecutor:
                     look(name, names[name] if reads else 1)
         for name, variable in variables.items():
             if variable.type == self.core.VarDesc.VarType.LOD_TENSOR_ARRAY and scope.find_var(name) is not None:
-                count = len(scope.find_var(name).get_lod_tensor_array()._move_to_list())  # empty for the next run
+                found = scope.find_var(name)
+                listed = getattr(found, "get_dense_tensor_array", None) or found.get_lod_tensor_array
+                count = len(listed()._move_to_list())  # empty for the next run
                 for number in range(0 if reads else count):  # tensor_array_to_tensor leaves its parts in the scope
                     look(name + str(number), 1)
         return shapes, numbers
