@@ -209,7 +209,7 @@ def texts() -> Iterator[Any]:
     """A text service that runs, and texts of many lengths with what each is answered alone."""
     import tempfile
 
-    with tempfile.TemporaryDirectory(prefix="mconv-test-") as folder:
+    with tempfile.TemporaryDirectory(prefix="mconv test-") as folder:
         with started(scaffold(Path(folder), "bert", concurrency=2)) as ask:
             rng = np.random.default_rng(1)
             made = sorted({" ".join(rng.choice(VOCABULARY[4:], n)) for n in rng.integers(1, 15, 120)})
@@ -348,18 +348,32 @@ def test_a_process_that_dies_is_noticed_and_replaced(texts: Any, victims: str) -
         np.testing.assert_allclose(ask([text])["outputs"][0]["data"], want, atol=1e-5)
 
 
+# where a text ends the process: before it waits for its turn, and when that has come
+DEADLY = {
+    "read": ("text_input.py", "        if not request:\n", "'h h h' in request.values()"),
+    "run": ("engine.py", "        for alias, array in feed.items():\n", "any((array == 11).sum() == 3 for array in feed.values())"),
+}  # fmt: skip
+
+
 @pytest.mark.long
-def test_a_request_that_ends_processes_is_not_asked_for_again_and_again(tmp_path: Path) -> None:
-    service = scaffold(tmp_path, "bert", concurrency=1)
-    inputs = service / "models" / "model" / "1" / "text_input.py"
-    deadly = (
-        "        if 'h h h' in request.values():\n            __import__('os').kill(__import__('os').getpid(), 9)\n"
-    )
-    head = "        if not request:\n"
-    inputs.write_text(inputs.read_text().replace(head, deadly + head, 1))
+@pytest.mark.parametrize("module, head, deadly", DEADLY.values(), ids=DEADLY)
+def test_a_request_that_ends_processes_is_not_asked_for_again_and_again(
+    tmp_path: Path, module: str, head: str, deadly: str
+) -> None:
+    """And takes no others along."""
+    service = scaffold(tmp_path, "bert")
+    path = service / "models" / "model" / "1" / module
+    assert head in path.read_text()
+    kill = f"        if {deadly}:\n            __import__('os').kill(__import__('os').getpid(), 9)\n"
+    path.write_text(path.read_text().replace(head, kill + head, 1))
     with started(service) as ask:
         want = np.array(ask(["a b c"])["outputs"][0]["data"])
-        assert "500" in ask(["h h h"]) and ask.log.count("has ended") <= 4
+        with Load(ask, {"a b c": [want]}) as load:
+            load.more("version 1")
+            answer = ask(["h h h"])
+            assert "500" in answer and ask.log.count("has ended") <= 6, (answer, ask.log)
+            load.more("version 1")
+        assert set(load.counts) == {"version 1"}, load.counts
         answer = ask(["a b c"])
         assert isinstance(answer, dict), (answer, ask.log)
         np.testing.assert_allclose(answer["outputs"][0]["data"], want, atol=1e-5)

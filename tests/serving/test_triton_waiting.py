@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Callable
 
@@ -14,7 +15,10 @@ from mconv.program.dtypes import DType
 from mconv.serving.scaffold import options_from, plan
 from tests.serving.generated import load, model
 
-MASKED = {"input_ids": (DType.INT64, (-1, -1)), "attention_mask": (DType.INT64, (-1, -1))}
+MASKED: dict[str, tuple[DType, Sequence[int]]] = {
+    "input_ids": (DType.INT64, (-1, -1)),
+    "attention_mask": (DType.INT64, (-1, -1)),
+}
 INSIDE = "models/model/1"
 Made = Callable[[str], Any]
 
@@ -102,17 +106,39 @@ def test_what_was_with_a_process_that_died_is_told(made: Made) -> None:
         found = [await soon]
         gone.cancel()  # by its client
         found += await asyncio.gather(gone, return_exceptions=True)
-        patient = losses.patience(True)
-        for _ in range(retrying.MOST_LOSSES):
-            assert patient()
-            await asyncio.to_thread(losses.add)
+        await asyncio.to_thread(losses.add)
         found += await asyncio.wait_for(asyncio.gather(never, return_exceptions=True), 60)
-        assert not (patient() or losses.asked or losses.lost)
+        assert not (losses.asked or losses.lost) and losses.count == 1
         return found
 
     answer, cancelled, lost = asyncio.run(told())
     assert answer == "an answer"
     assert isinstance(cancelled, asyncio.CancelledError) and isinstance(lost, retrying.Lost)
+
+
+def test_a_request_that_processes_end_at(made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It waits for the next process, is asked one at a time when two have ended at it, and no more when three have."""
+    retrying = made("retrying.py")
+    monkeypatch.setattr(retrying, "REPLACED", 0.2)
+
+    async def asked() -> None:
+        losses = retrying.Losses(asyncio.get_running_loop())
+        attempts, other = retrying.Attempts(losses, True), retrying.Attempts(losses, False)
+        assert attempts.again and not other.again
+        waits = asyncio.ensure_future(attempts.died(0))
+        await asyncio.sleep(0.01)
+        assert not waits.done()
+        losses.add()
+        await waits
+        assert attempts.turn() is not losses.alone
+        await attempts.died(0)  # the same one
+        await attempts.died(1)  # which is not replaced
+        assert attempts.turn() is losses.alone and attempts.again
+        losses.add()
+        await attempts.died(2)
+        assert not attempts.again
+
+    asyncio.run(asked())
 
 
 def test_a_thread_that_fails_ends_the_process(made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
