@@ -129,6 +129,8 @@ class Started:
         try:
             with DIRECT.open(urllib.request.Request(self.url, body), timeout=120) as reply:
                 return json.loads(reply.read())
+        except TimeoutError as error:
+            raise TimeoutError(self.log[-4000:]) from error
         except urllib.error.HTTPError as error:
             return f"{error.code} {error.read().decode(errors='replace')}"
 
