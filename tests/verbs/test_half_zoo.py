@@ -18,7 +18,7 @@ FLOAT_WEIGHTS = {
         "pir/crnn",
     },
     "searchsorted has no half kernel in 2.3": {"torch/spline_network"},
-    "Paddle's own pass has conv2d_transpose always in float32": {"torch/hifigan", "torch/style_gan", "torch/demucs"},
+    "Paddle's own pass has conv2d_transpose always in float32": {"torch/hifigan", "torch/style_gan", "torch/demucs", "torch/vq_vae"},
 }  # fmt: skip
 QUICK = ("torch/mlp", "pir/LeNet")
 KINDS = {
