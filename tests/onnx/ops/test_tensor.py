@@ -12,7 +12,6 @@ from onnx import TensorProto, helper, numpy_helper
 from mconv.errors import UnsupportedError
 from mconv.onnx.convert import convert
 from mconv.onnx.reader import OnnxModel
-from mconv.program import targets
 from mconv.program.targets import PADDLE_3
 from tests.onnx.checks import (
     CURRENT,
@@ -47,13 +46,16 @@ def test_constant_output(runtime: Runtime, array: np.ndarray, with_input: bool) 
     check_model(runtime, model, [{"x": rand(2, 3)} if with_input else {}])
 
 
+@everywhere
 @pytest.mark.parametrize("with_input", [True, False], ids=["with an input", "alone"])
-def test_empty_constant_output(with_input: bool) -> None:
-    model = constant_model(np.zeros((0, 3), np.float32), with_input=with_input)
-    check_model(CURRENT, model, [{"x": rand(2, 3)} if with_input else {}])
-    for target in ("2.3", "2.6"):
-        with pytest.raises(UnsupportedError, match="without elements"):
-            convert(OnnxModel(model), targets.get(target))
+@pytest.mark.parametrize(
+    "array",
+    [np.zeros((0, 3), np.float32), np.zeros((2, 0), np.int64), np.zeros(0, np.bool_)],
+    ids=["rows", "columns", "list"],
+)
+def test_empty_constant_output(runtime: Runtime, array: np.ndarray, with_input: bool) -> None:
+    model = constant_model(array, with_input=with_input)
+    check_model(runtime, model, [{"x": rand(2, 3)} if with_input else {}])
 
 
 @in_runtimes(CURRENT)
