@@ -24,11 +24,12 @@ import onnx
 from mconv.errors import MconvError
 from mconv.onnx.convert import convert
 from mconv.program.stored import write_model
+from mconv.program.targets import PADDLE_2_3
 found = {}
 for path in sys.argv[1:]:
     with tempfile.TemporaryDirectory() as folder:
         try:
-            made = convert(path, "2.3")
+            made = convert(path, PADDLE_2_3)
             files = write_model(made.program, made.params.items(), folder)
             found[path] = hashlib.sha256(b"".join(Path(f).read_bytes() for f in files)).hexdigest()
         except MconvError as e:
