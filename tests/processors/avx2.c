@@ -67,6 +67,7 @@ static void on_fault(int number, siginfo_t *info, void *context) {
     } else {
         memset(&none, 0, sizeof none);
         real_sigaction(SIGSEGV, &none, NULL); /* the instruction is tried again and ends the program */
+        if (info->si_code <= 0) raise(SIGSEGV); /* it was sent: no instruction is to blame */
     }
 }
 

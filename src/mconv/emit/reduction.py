@@ -12,6 +12,7 @@ import numpy as np
 from mconv.emit.elementwise import arithmetic, binary, compare, number, scale, unary
 from mconv.emit.gather import gather
 from mconv.emit.known import axis_of, need_rank
+from mconv.emit.layout import plainly_laid
 from mconv.emit.order import sort
 from mconv.emit.shape import fill, reshape, unsqueeze
 from mconv.emit.sizes import dim_tensor, shape_of
@@ -20,6 +21,7 @@ from mconv.errors import UnsupportedError
 from mconv.program import dims as D
 from mconv.program.builder import Builder
 from mconv.program.dtypes import DType
+from mconv.program.targets import PADDLE_2_3
 from mconv.program.value import Value
 
 PLAIN = ("sum", "mean", "max", "min", "prod")
@@ -85,6 +87,8 @@ def _plain(b: Builder, kind: str, x: Value, over: list[int], keep: bool) -> Valu
         return b.cast(_plain(b, kind, b.cast(x, DType.INT32), over, keep), x.dtype)
     if kind in ("sum", "prod"):  # without the types, int32 is summed up into int64
         common.update(in_dtype=int(x.dtype), out_dtype=int(x.dtype))
+    if b.target == PADDLE_2_3:  # oneDNN there does not say how what it reduces of blocks lies, without AVX-512
+        x = plainly_laid(b, x)
     op = f"reduce_{kind}"
     if kind in ("max", "min") and x.dtype is DType.FP32 and b.target.version >= 2_006_000:
         # oneDNN's, from 2.6 on, gives the largest float32 where all elements are infinite, as in a masked row

@@ -223,3 +223,20 @@ def test_losses(runtime: Runtime, op: str, reduction: str, weighted: bool, ignor
 def test_loss_with_log_probabilities(runtime: Runtime) -> None:
     sets = [[rand(n, 4, 2), ints(n, 2, low=0, high=3)] for n in (3, 5)]
     check_op(runtime, "SoftmaxCrossEntropyLoss", *sets, outputs=2)
+
+
+@in_runtimes(*ONEDNN)
+@pytest.mark.parametrize("kind", ["Max", "Mean", "Min", "Sum"])
+@pytest.mark.parametrize("axes, sizes", [("1", "1, 3, 1, 1"), ("2", "1, 1, 4, 1"), ("2, 3", "1, 1, 4, 4")])
+@pytest.mark.parametrize("channels", [8, 16])
+def test_repeated_reductions_behind_a_convolution(
+    runtime: Runtime, kind: str, axes: str, sizes: str, channels: int
+) -> None:
+    model = onnx.parser.parse_model(f"""<ir_version: 9, opset_import: ["" : 18]>
+        g (float[n, 3, 4, 4] x, float[{channels}, 3, 1, 1] w) => (float[n, p, q, r] y, float[n, t, u, v] z) {{
+          s = Constant<value_ints: ints = [{sizes}]>() a = Constant<value_ints: ints = [{axes}]>()
+          c = Conv(x, w) h = Reduce{kind}(c, a) y = Expand(h, s)
+          f = Reduce{kind}<keepdims = 0>(c, a) g = Unsqueeze(f, a) z = Expand(g, s) }}""")
+    model.graph.input.pop()
+    model.graph.initializer.append(numpy_helper.from_array(rand(channels, 3, 1, 1, seed=1), "w"))
+    check_model(runtime, model, [{"x": rand(n, 3, 4, 4)} for n in (1, 3)])
