@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import atexit
 import collections
 import os
+import shutil
 import sys
 import tempfile
 import time
@@ -12,7 +14,9 @@ from pathlib import Path
 
 for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_name, "1")  # before numpy: a process with threads of its own should not fork
-os.environ["MCONV_SOURCES"] = tempfile.mkdtemp(prefix="mconv-fuzz-")
+_PID, _SOURCES = os.getpid(), tempfile.mkdtemp(prefix="mconv-fuzz-")
+os.environ["MCONV_SOURCES"] = _SOURCES
+atexit.register(lambda: os.getpid() == _PID and shutil.rmtree(_SOURCES, ignore_errors=True))  # not in a forked child
 
 from tests.fuzz import harness  # noqa: E402
 from tests.fuzz.formats import FORMATS, load  # noqa: E402
