@@ -91,3 +91,9 @@ def test_what_check_lacks(ci: str, tmp_path: Path) -> None:
     text = "def test_it():\n    import mconv.errors\n    raise mconv.errors.RuntimeUnavailableError('none', '')\n"
     full = importlib.util.find_spec("paddle") is not None
     assert ("1 failed" if ci and full else "1 skipped") in ran(text, tmp_path, "--check", CI=ci)
+
+
+def test_another_module_may_stand_in_for_paddle(tmp_path: Path) -> None:
+    """A module without a spec, while the report of a test is made."""
+    text = "def test_it(monkeypatch):\n    monkeypatch.setitem(__import__('sys').modules, 'paddle', object())\n"
+    assert ran(text, tmp_path, "--check", CI="true").startswith("1 passed")
