@@ -244,3 +244,12 @@ def test_a_probe_that_fails_leaves_the_installation_unfinished(shelf: Path) -> N
     with pytest.raises(RuntimeUnavailableError, match="the runtime tiny does not work: tiny_a is 1.0"):
         install_recipe(failing)
     assert missing(failing) == "is only partly installed"
+
+
+def test_what_a_probe_writes_where_it_runs_is_not_kept(shelf: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Paddle Serving's modules make a folder of logs when they are imported."""
+    here = shelf / "here"
+    here.mkdir()
+    monkeypatch.chdir(here)
+    install_recipe(replace(recipe(shelf, "tiny_a"), probe="import os; os.mkdir('Logs')"))
+    assert not list(here.iterdir()) and not list(runtimes_folder().rglob("Logs"))

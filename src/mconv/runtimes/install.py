@@ -270,10 +270,13 @@ def check(recipe: Recipe) -> Optional[str]:
     if recipe.probe:
         programs[recipe.probe] = "does not work"
     for program_text, problem in programs.items():
-        done = subprocess.run(
-            [str(runtime.python), "-c", program_text],
-            cwd=runtimes_folder(), env=runtime.environ(), capture_output=True, text=True, errors="replace", timeout=300,
-        )  # fmt: skip
+        with tempfile.TemporaryDirectory(
+            prefix="mconv-check-"
+        ) as folder:  # Serving's modules make their logs where they run
+            done = subprocess.run(
+                [str(runtime.python), "-c", program_text],
+                cwd=folder, env=runtime.environ(), capture_output=True, text=True, errors="replace", timeout=300,
+            )  # fmt: skip
         if done.returncode != 0:
             lines = done.stderr.strip().splitlines() or [f"status {done.returncode}"]
             raise RuntimeUnavailableError(f"the runtime {recipe.name} {problem}: {lines[-1]}")
