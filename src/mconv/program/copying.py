@@ -90,7 +90,7 @@ def read_range(fd: int, offset: int, size: int, path: Path, chunk: int = CHUNK) 
 def shorter(path: Path, offset: int, end: int) -> CorruptModelError:
     """The error for a file that ends before it should, usually because something else is writing it."""
     return CorruptModelError(
-        f"{path}: ends at offset {offset} while being copied, {end - offset} bytes short", "is something writing it?"
+        f"{path}: ends at offset {offset} while it is read, {end - offset} bytes short", "is something writing it?"
     )
 
 
