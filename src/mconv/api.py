@@ -59,9 +59,9 @@ def to_serving(chosen: ToServing) -> ServingResult:
     """A Paddle inference model of any era as ``serving_server/`` and ``serving_client/``.
 
     Raises:
-        MconvError: see :func:`mconv.verbs.downgrade.to_serving`.
+        MconvError: see :func:`mconv.verbs.to_serving.to_serving`.
     """
-    from mconv.verbs import downgrade as verb
+    from mconv.verbs import to_serving as verb
 
     return verb.to_serving(chosen)
 

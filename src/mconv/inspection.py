@@ -320,7 +320,7 @@ def _pir(path: Path, found: ModelFiles, variables: bool, text: bool, judged: boo
 
 
 def _pir_target(program: PirProgram, target: targets.Target) -> TargetReport:
-    from mconv.paddle import obstacles
+    from mconv.paddle.load import obstacles
 
     if target == targets.PADDLE_3:
         return TargetReport(target.name, True)

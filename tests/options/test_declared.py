@@ -131,3 +131,14 @@ def test_a_time_is_one(given: dict[str, Any], message: str) -> None:
         with pytest.raises(UsageError) as error:
             made(kind, **given)
         assert error.value.message == message
+
+
+def test_one_is_plain_data_that_stays_as_it_is() -> None:
+    one, same, other = Onnx2Paddle("m", "out"), Onnx2Paddle("m", out="out"), Onnx2Paddle("m", "out", force=True)
+    assert one == same and hash(one) == hash(same) and one != other and one != made(ToOnnx)
+    assert dataclasses.replace(one, force=True) == other
+    assert repr(other).startswith("Onnx2Paddle(model='m', out='out', ") and "force=True" in repr(other)
+    with pytest.raises(dataclasses.FrozenInstanceError, match="force"):
+        one.force = True
+    with pytest.raises(dataclasses.FrozenInstanceError, match="force"):
+        del one.force

@@ -11,8 +11,8 @@ from typing import Callable
 
 import pytest
 
-from mconv.paddle import obstacles
 from mconv.paddle import pir_reader as reader
+from mconv.paddle.load import obstacles
 from mconv.program import targets
 from mconv.runtimes import Worker
 from tests.managed import require

@@ -148,7 +148,7 @@ def bent_onnx(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 
 
 def bent_pir(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    from mconv.verbs import downgrade as room
+    from mconv.verbs import to_serving as room
 
     original = room.prepare
 

@@ -15,6 +15,7 @@ from mconv.errors import UnsupportedError
 from mconv.program import dims as D
 from mconv.program.builder import Builder
 from mconv.program.dtypes import DType
+from mconv.program.onednn import LAID_OUT_AS_FIRST
 from mconv.program.value import Value
 
 
@@ -43,8 +44,6 @@ def _broadcast(b: Builder, x: Value, y: Value, op: str) -> tuple[Value, Value, O
 
 # oneDNN takes 8-bit integers for quantised numbers, which saturate where integers wrap around
 _SATURATES = frozenset({"elementwise_add", "elementwise_sub", "elementwise_mul", "elementwise_div"})
-
-LAID_OUT_AS_FIRST = frozenset({"elementwise_add", "elementwise_sub", "elementwise_mul"})
 
 
 def binary(b: Builder, op: str, x: Value, y: Value, *, dtype: Optional[DType] = None) -> Value:

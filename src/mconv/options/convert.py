@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Optional
 
+from mconv.options.aliases import Aliases
 from mconv.options.declare import (
     CONVERSION,
     INPUT,
@@ -20,30 +21,8 @@ from mconv.options.declare import (
 )
 from mconv.options.layers import ToStatic
 from mconv.options.onnx import Constants, Onnx2Paddle
-from mconv.options.parsing import aliases
 from mconv.options.proving import Arguments, Converting, PathLike
 from mconv.options.torch import FromTorch, Torch2Paddle, Traced
-
-
-class Aliases(Options):
-    feed_alias: Optional[Mapping[str, str]] = option(
-        default=None,
-        metavar="OLD=NEW",
-        typed=list[str],
-        parse=aliases,
-        help="What clients call an input; repeatable.",
-        group=OUTPUT,
-        recipe=False,
-    )
-    fetch_alias: Optional[Mapping[str, str]] = option(
-        default=None,
-        metavar="OLD=NEW",
-        typed=list[str],
-        parse=aliases,
-        help="What clients call an output; repeatable.",
-        group=OUTPUT,
-        recipe=False,
-    )
 
 
 class Convert(Aliases, Constants, Traced, Converting):

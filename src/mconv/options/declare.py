@@ -16,6 +16,8 @@ import functools
 import inspect
 import math
 import os
+import sys
+import types
 import typing
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -169,7 +171,8 @@ class Options:
     if not TYPE_CHECKING:
 
         def __init_subclass__(cls) -> None:
-            dataclass(frozen=True, init=False)(cls)
+            # all that a dataclass has is below, once: made anew for each class, it takes most of a command's start-up
+            dataclass(init=False, repr=False, eq=False)(cls)
 
         def __init__(self, *arguments, **given):
             all_fields = fields(type(self))
@@ -191,6 +194,22 @@ class Options:
             self.__post_init__()
             for f in all_fields:
                 _within(declared_flag(f), getattr(self, f.name), f.metadata[_OPTION].get("schema") or {})
+
+        def __setattr__(self, name, value):
+            raise dataclasses.FrozenInstanceError(f"cannot assign to field {name!r}")
+
+        def __delattr__(self, name):
+            raise dataclasses.FrozenInstanceError(f"cannot delete field {name!r}")
+
+        def __eq__(self, other):
+            return vars(self) == vars(other) if type(other) is type(self) else NotImplemented
+
+        def __hash__(self):
+            return hash(tuple(getattr(self, f.name) for f in fields(type(self))))
+
+        def __repr__(self):
+            said = ", ".join(f"{f.name}={getattr(self, f.name)!r}" for f in fields(type(self)))
+            return f"{type(self).__qualname__}({said})"
 
     def __post_init__(self) -> None: ...
 
@@ -262,13 +281,22 @@ def fields(kind: type[Options]) -> tuple[dataclasses.Field[Any], ...]:
     return tuple(sorted(found, key=lambda f: (not f.metadata["position"], -order[f.name][0], order[f.name][1])))
 
 
+@functools.cache
+def _own_hints(kind: type) -> dict[str, Any]:
+    """The types of the fields that a class has beside those of its bases, which many classes share."""
+    names = {f.name for f in dataclasses.fields(kind)} if dataclasses.is_dataclass(kind) else set()
+    own = {name: text for name, text in kind.__dict__.get("__annotations__", {}).items() if name in names}
+    holder = types.SimpleNamespace(__annotations__=own)
+    return typing.get_type_hints(holder, vars(sys.modules[kind.__module__]), {"os": os})  # which PathLike names
+
+
 _known: dict[type, tuple[Declared, ...]] = {}
 
 
 def declared(kind: type[Options]) -> tuple[Declared, ...]:
     """The arguments and options of an option class, in the order of :func:`fields`."""
     if kind not in _known:
-        hints = typing.get_type_hints(kind, localns={"os": os})  # which PathLike names
+        hints = {name: hint for c in reversed(kind.__mro__) for name, hint in _own_hints(c).items()}
         _known[kind] = tuple(Declared(f.name, hints[f.name], f.default, **f.metadata[_OPTION]) for f in fields(kind))
     return _known[kind]
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Optional
 
 from mconv.errors import UsageError
-from mconv.options.convert import Aliases
+from mconv.options.aliases import Aliases
 from mconv.options.declare import (
     CONVERSION,
     INPUT,

@@ -1,7 +1,4 @@
-"""PIR programs (Paddle 3's ``.json``) → Program; needs no paddle."""
+"""Paddle's own programs, PIR (Paddle 3's ``.json``) and ProgramDesc of any era → Program; needs no paddle.
 
-from __future__ import annotations
-
-from mconv.paddle.load import Loaded, load, obstacles
-
-__all__ = ["Loaded", "load", "obstacles"]
+Nothing is imported here: a program that its target knows as it is (:mod:`mconv.paddle.legalize`) needs no converter.
+"""

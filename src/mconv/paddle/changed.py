@@ -9,8 +9,8 @@ import math
 from collections.abc import Mapping
 from typing import Callable, Optional
 
-from mconv.emit.elementwise import LAID_OUT_AS_FIRST
 from mconv.program.dtypes import DType
+from mconv.program.onednn import LAID_OUT_AS_FIRST
 from mconv.program.program import Block, Op, Program
 from mconv.program.targets import Target
 

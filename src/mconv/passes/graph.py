@@ -6,8 +6,6 @@ from collections import defaultdict
 from collections.abc import Mapping
 from typing import Any, Optional
 
-import numpy as np
-
 from mconv.program.dtypes import DType
 from mconv.program.params import TensorSource
 from mconv.program.program import Block, Op, Program
@@ -88,7 +86,7 @@ class Graph:
         source = self.params.get(name)
         if source is None or source.nbytes != source.dtype.itemsize or source.dtype is DType.BF16:
             return None
-        return float(np.asarray(source.array()).reshape(-1)[0])
+        return float(source.array().reshape(-1)[0])
 
     def other(self, op: Op, name: str) -> Optional[str]:
         """The operand of a binary operator that is not *name* (None when both or neither are)."""

@@ -31,9 +31,10 @@ from mconv.proof.verdict import FAILED, NOT_DONE, PASSED, Proof, one_size
 from mconv.recognise import SourceKind, recognise
 from mconv.serving.convert import ServingResult, prepare, write
 from mconv.serving.scaffold import options_from
-from mconv.verbs.downgrade import downgrade, downgraded, to_serving
+from mconv.verbs.downgrade import downgrade, downgraded
 from mconv.verbs.frame import Frame
 from mconv.verbs.produced import Written
+from mconv.verbs.to_serving import to_serving
 from mconv.warned import code_of, coded
 
 INFERENCE = "inference"  # the folder of --keep-inference

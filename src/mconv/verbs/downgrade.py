@@ -2,34 +2,27 @@
 
 from __future__ import annotations
 
-import importlib.util
-import os
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Optional
 
-from mconv import runtimes
 from mconv.artifacts.described import carry
 from mconv.artifacts.destination import Destination
 from mconv.artifacts.provenance import Ahead, Recording, model_sources, write_params
 from mconv.artifacts.recorded import Output
 from mconv.errors import UsageError
 from mconv.options.models import Downgrade
-from mconv.options.serving import OFFICIAL, ToServing
 from mconv.paddle.legalize import legalize
 from mconv.paddle.load import load as load_pir
 from mconv.page.shown import Shown
 from mconv.printable import require_visible
-from mconv.program import files, targets
+from mconv.program import files
 from mconv.program.params import TensorSource
 from mconv.program.program import Port, Program
 from mconv.program.stored import Era, ModelFiles, at_least_one, read_program
 from mconv.program.targets import Target, version_text
-from mconv.serving import convert, official
-from mconv.serving.convert import ServingResult, fitting, prepare, whole_file, write
-from mconv.serving.service_options import options_from
+from mconv.serving.convert import fitting, whole_file
 from mconv.verbs import halving
 from mconv.verbs.produced import Written
 from mconv.warned import Warned
@@ -150,48 +143,6 @@ def _downgraded(
         if source is not None:
             output.copies[params.name] = source
     return result, Written(program, folder, recording)
-
-
-def to_serving(chosen: ToServing) -> ServingResult:
-    """A Paddle inference model of any era as ``serving_server/`` and ``serving_client/``.
-
-    Raises:
-        MconvError: see :func:`mconv.serving.convert.to_serving`; RuntimeUnavailableError where the official package,
-            which is asked for, is nowhere.
-    """
-    if chosen.pipeline is not None:
-        options_from(chosen.pipeline)  # refuses what is wrong before the model is opened
-    if chosen.engine == OFFICIAL:
-        return _official(chosen)
-    found = files.locate(chosen.path)
-    if found.era is Era.PIR:  # translated first, by a room that serving does not know
-        return pir_to_serving(found, chosen)
-    return convert.to_serving(chosen)
-
-
-def _official(chosen: ToServing) -> ServingResult:
-    """In this Python where it has the package, else in the managed runtime."""
-    if importlib.util.find_spec(official.MODULE) is not None and importlib.util.find_spec("paddle") is not None:
-        return official.convert(chosen, [sys.executable], os.environ)
-    runtime = runtimes.find("paddle-2.3.2")
-    return official.convert(chosen, [str(runtime.python)], runtime.environ())
-
-
-def pir_to_serving(found: ModelFiles, chosen: ToServing) -> ServingResult:
-    """:func:`mconv.serving.convert.to_serving` for a PIR model, whose program has to be translated first."""
-    if chosen.goal is None:
-        raise UsageError(
-            f"{found.program}: --target same leaves the program alone, and Paddle Serving rejects .json",
-            f"--target {targets.DEFAULT} translates it for Paddle Serving 0.9.0",
-        )
-    with Ahead([found.params] if chosen.provenance and not chosen.show else []) as ahead:
-        loaded = load_pir(found.program, target=chosen.goal)
-        prepared = prepare(found, loaded.program, list(loaded.params.items()), chosen)
-        prepared.result.saved_by = loaded.writer
-        prepared.result.warnings[:0] = loaded.notes
-        if not chosen.show:
-            write(prepared, found, chosen, ahead)
-    return prepared.result
 
 
 def _read(found: ModelFiles, target: Target, output_names: Optional[Sequence[str]]) -> _Read:

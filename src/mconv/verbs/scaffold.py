@@ -19,7 +19,7 @@ from mconv.program.paths import PathLike
 from mconv.serving import configure, ocr
 from mconv.serving import scaffold as room
 from mconv.serving.kinds import OCR, Written
-from mconv.verbs.downgrade import to_serving
+from mconv.verbs.to_serving import to_serving
 
 SERVER = "serving_server"
 

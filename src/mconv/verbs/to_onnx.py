@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Optional
 
-from mconv import inspection, paddle
+from mconv import inspection
 from mconv.artifacts import described as described_by
 from mconv.artifacts import provenance
 from mconv.artifacts.destination import Destination
@@ -20,6 +20,7 @@ from mconv.exporters.onnx.profiles import PROFILES, Profile, refused, unlisted
 from mconv.inspection import Inspection
 from mconv.options.onnx import DEFAULT_OPSET, ToOnnx
 from mconv.paddle import pir_reader
+from mconv.paddle.load import load as load_pir
 from mconv.passes import quantize_forms
 from mconv.program import files
 from mconv.program.dtypes import DType
@@ -159,7 +160,7 @@ def _export(
     chosen.progress(f"converting {found.program}")
     step = time.perf_counter()
     if found.era is Era.PIR:
-        loaded = paddle.load(found.program, target=_READS)
+        loaded = load_pir(found.program, target=_READS)
         program, params = loaded.program, loaded.params
         report.warnings += loaded.notes
     else:

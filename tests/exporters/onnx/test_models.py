@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from mconv import api
-from mconv import paddle as importer
 from mconv.exporters.onnx.graph import newest
+from mconv.paddle.load import load
 from mconv.program import files
 from mconv.program.params import TensorSource
 from mconv.program.program import Program
@@ -30,7 +30,7 @@ TOLERANCE = 1e-4  # of the largest value: of deep models
 
 def loaded(path: Path) -> tuple[Program, dict[str, TensorSource]]:
     if path.suffix == ".json":
-        found = importer.load(path, target=PADDLE_3)
+        found = load(path, target=PADDLE_3)
         return found.program, found.params
     located = files.locate(path)
     program = files.load_program(located)
