@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from typing import Any, Optional
 
 import numpy as np
@@ -108,10 +109,15 @@ BODIES: dict[str, tuple[str, str]] = {
 
 def model(front: str, body: str) -> Any:
     """The model of a pair of names."""
+    return parsed(HEAD, FRONTS[front], BODIES[body])
+
+
+def parsed(head: str, front: str, body: tuple[str, str]) -> Any:
+    """The model of a head, what makes ``e`` and what reads it."""
     import onnx.parser
 
-    outputs, text = BODIES[body]
-    made = onnx.parser.parse_model(HEAD.replace("OUTPUTS", outputs) + FRONTS[front] + "\n" + text + "\n}")
+    outputs, text = body
+    made = onnx.parser.parse_model(head.replace("OUTPUTS", outputs) + front + "\n" + text + "\n}")
     for output in made.graph.output:  # ONNX Runtime holds them against what comes out
         del output.type.tensor_type.shape.dim[:]
         output.type.tensor_type.ClearField("shape")
@@ -132,10 +138,14 @@ def outcome(front: str, body: str, target: str, worker: Any, onednn: Optional[bo
 
 def pairs(every: bool = False) -> list[tuple[str, str]]:
     """Each body behind one front and each front before one body, or all with all."""
+    return paired(list(FRONTS), list(BODIES), every)
+
+
+def paired(fronts: Sequence[str], bodies: Sequence[str], every: bool) -> list[tuple[str, str]]:
+    """Each body behind one front and each front before one body, or all with all."""
     if every:
-        return [(f, b) for f in FRONTS for b in BODIES]
-    fronts = list(FRONTS)
-    return [*((fronts[i % len(fronts)], b) for i, b in enumerate(BODIES)), *((f, "element by element") for f in FRONTS)]
+        return [(f, b) for f in fronts for b in bodies]
+    return [*((fronts[i % len(fronts)], b) for i, b in enumerate(bodies)), *((f, "element by element") for f in fronts)]
 
 
 def main() -> int:

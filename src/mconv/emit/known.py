@@ -78,4 +78,4 @@ def _known_atom(b: Builder, atom: Any) -> bool:
     return isinstance(atom, tuple) and atom[0] in _FUNCTIONS and all(computable(b, a) for a in atom[1:])
 
 
-_FUNCTIONS = frozenset({"floordiv", "max", "min", "broadcast"})  # what _atom computes
+_FUNCTIONS = frozenset({"floordiv", "max", "min", "broadcast", "carried"})  # what _atom computes

@@ -235,18 +235,21 @@ def _sum(b: Builder, x: Value) -> Value:
 
 
 def _picks(b: Builder, start: Value, end: Value, step: Value, size: Value) -> Value:
-    """The indices that numpy's ``start:end:step`` takes from a dimension; all are int64 [1]."""
+    """The indices that ``start:end:step`` takes from a dimension; all are int64 [1].
+
+    Backwards, a start before the first element is the first one, as in ONNX.
+    """
     from mconv.emit.ranges import arange
 
     zero, one = (b.constant(np.array([v], np.int64)) for v in (0, 1))
     backwards = b.cast(compare(b, "less_than", step, zero), DType.INT64)
-    low, high = arithmetic(b, "sub", zero, backwards), arithmetic(b, "sub", size, backwards)
+    high = arithmetic(b, "sub", size, backwards)
 
-    def placed(v: Value) -> Value:
+    def placed(v: Value, low: Value) -> Value:
         v = where(b, compare(b, "less_than", v, zero), arithmetic(b, "add", v, size), v)
         return arithmetic(b, "min", arithmetic(b, "max", v, low), high)
 
-    start, end = placed(start), placed(end)
+    start, end = placed(start, zero), placed(end, arithmetic(b, "sub", zero, backwards))
     sign = arithmetic(b, "sub", one, arithmetic(b, "add", backwards, backwards))
     way = arithmetic(b, "max", arithmetic(b, "mul", arithmetic(b, "sub", end, start), sign), zero)
     stride = arithmetic(b, "mul", step, sign)

@@ -53,9 +53,14 @@ def joined(b: Builder, parts: Sequence[Value], axis: int) -> Optional[Value]:
     sizes = [(p.shape or ())[axis] for p in parts]
     named: D.Dim = 0
     for d in sizes:
-        named = named + d
+        named = named + _not_below(b, d)
     if not counted(b, sizes) or vanishes(b, named):
         return None
+    if not all(counted(b, [d]) for d in sizes):
+        bare = [b.unpadded.get(p.name or "") if counted(b, [d]) else p for p, d in zip(parts, sizes)]
+        whole = _joined_bare(b, bare, axis, true_size(b, named))
+        if whole is not None:
+            return whole
     common = factored(named)[0] if isinstance(named, D.Sym) else 1
     if not isinstance(common, int):
         raise UnsupportedError("Concat: tensors whose sizes come from data and are multiples of another")
@@ -71,6 +76,23 @@ def joined(b: Builder, parts: Sequence[Value], axis: int) -> Optional[Value]:
     made = taken(b, whole, reshape(b, positions, (size,)), axis)
     made.shape = (*shape[:axis], named, *shape[axis + 1 :])
     return made
+
+
+def _not_below(b: Builder, dim: D.Dim) -> D.Dim:
+    """A size of which there is nothing where it is computed to be below 0: ``n - 1`` of no elements."""
+    none = D.substitute(dim, dict.fromkeys(counted(b, [dim]), 0))
+    return dim if not isinstance(none, int) or none >= 0 else D.maximum(dim, 0)
+
+
+def _joined_bare(b: Builder, parts: Sequence[Optional[Value]], axis: int, size: D.Dim) -> Optional[Value]:
+    """Tensors as they were before padding, one of them with elements, one after the other; None where there is none of them."""
+    bare = [p for p in parts if p is not None]
+    shapes = [p.shape or () for p in bare]
+    if len(bare) < len(parts) or counted(b, [d for dims in shapes for d in dims]):
+        return None
+    shape = [next((d for d in ds if isinstance(d, int)), ds[0]) for ds in zip(*shapes)]
+    shape[axis] = size
+    return concat_op(b, bare, axis, shape)
 
 
 def cut(b: Builder, x: Value, axis: int, start: D.Dim, size: D.Dim, step: int = 1) -> Value:

@@ -14,6 +14,7 @@ from mconv.emit.selection import cut, joined
 from mconv.emit.shape import fill
 from mconv.emit.size_arithmetic import compute
 from mconv.emit.sizes import shape_tensor
+from mconv.emit.vanishing import size_of_cut
 from mconv.emit.zero_size import counted, from_data, vanishes
 from mconv.errors import UnsupportedError
 from mconv.program import dims as D
@@ -154,23 +155,50 @@ def slice_(
         return fill(b, out, 0, x.dtype)
     if first is not None and last is not None:
         for i, a in enumerate(axes):
-            if counted(b, [out[a]]) and not vanishes(b, out[a]):
+            size = size_of_cut(b, out[a], shape[a])
+            if size != out[a]:
+                x = _some(b, x, a, first[i], last[i], stride[i], out[a], size)
+            elif counted(b, [out[a]]) and not vanishes(b, out[a]):
                 start = _bound(first[i], shape[a]) if isinstance(first[i], int) and first[i] != -INT32_MAX else first[i]
                 x = cut(b, x, a, max(start, 0) if isinstance(start, int) else start, out[a], stride[i])
-                rest = [j for j in range(len(axes)) if j != i]
-                others, begins, stops, paces = ([v[j] for j in rest] for v in (axes, first, last, stride))
-                return slice_(b, x, others, begins, stops, paces)  # type: ignore[arg-type]
+            else:
+                continue
+            rest = [j for j in range(len(axes)) if j != i]
+            others, begins, stops, paces = ([v[j] for j in rest] for v in (axes, first, last, stride))
+            return slice_(b, x, others, begins, stops, paces)  # type: ignore[arg-type]
     if first is not None:
         dims = [shape[a] for a in axes]
         first = [max(s, -d) if isinstance(s, int) and isinstance(d, int) else s for s, d in zip(first, dims)]
         before = any(isinstance(s, int) and s < -1 and isinstance(d, D.Sym) for s, d in zip(first, dims))
     else:
-        before = False
+        before = True
     made = _slice_op(b, x, axes, (first, starts), (last, ends), stride, tuple(out), before)
     made.data = data
     if given and from_data(b, *given):
         return padded(b, made, axes[0])
     return bind_shape(b, made)
+
+
+def _some(b: Builder, x: Value, axis: int, start: D.Dim, end: D.Dim, step: int, size: D.Dim, carried: D.Dim) -> Value:
+    """A forward slice along *axis*, of one element where it takes none: of the size *carried* instead of *size*."""
+    shape = need_rank(x, "Slice")
+    dim = shape[axis]
+
+    def taken(first: D.Dim, last: D.Dim, of: D.Dim, before: bool = False) -> Value:
+        out = (*shape[:axis], of, *shape[axis + 1 :])
+        return _slice_op(b, x, [axis], ([first], None), ([last], None), [step], out, before)
+
+    first = _bound(start, dim)
+    if not isinstance(start, int) or start < 0:
+        first = D.maximum(first, 0)
+    if first != 0:
+        first = D.minimum(first, dim - 1)
+    last = _bound(end, dim) if end != INT32_MAX else INT32_MAX
+    both = isinstance(start, int) and isinstance(last, int) and 0 <= start < last
+    made = taken(first, last if both else D.maximum(last, first + 1), carried)
+    # what joins or hands it out takes it as it is, by the operator that takes nothing in every runtime
+    b.unpadded[made.name or ""] = taken(start, end, size, before=True)
+    return made
 
 
 def _one_by_one(b: Builder, x: Value, axes: Sequence[int], bounds: Sequence[Any], steps: Sequence[int]) -> Value:

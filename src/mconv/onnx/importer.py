@@ -70,6 +70,7 @@ class Importer:
         model: what :func:`mconv.onnx.reader.read` gave.
         target: the Paddle that will load the result.
         shapes: input → dimensions that override the model's: numbers, names (symbols), None (unknown).
+        small_sizes: whether open sizes may be too small for what is cut from them; see :mod:`mconv.emit.vanishing`.
     """
 
     def __init__(
@@ -77,6 +78,7 @@ class Importer:
         model: OnnxModel,
         target: Target = DEFAULT,
         shapes: Optional[dict[str, Sequence[Any]]] = None,
+        small_sizes: bool = True,
     ):
         self.given = model.proto
         self.model = model = replace(model, proto=clean.cleaned(model.proto))
@@ -84,6 +86,7 @@ class Importer:
         self.shapes = shapes or {}
         self.ctx = Context(target, dict(model.opsets) or {"": 1})
         self.ctx.import_graph = self.subgraph
+        self.ctx.small_sizes = small_sizes
         self.operators: Counter[str] = Counter()
         self.expanded: Counter[str] = Counter()
         self.folded = 0

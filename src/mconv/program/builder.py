@@ -36,9 +36,12 @@ class Builder:
     Attributes:
         open_sizes_repeat: whether an open size that meets another one may be 1 and the other not. A source that is
             Paddle's own has the very operator in which they meet.
+        small_sizes: whether what is cut from an open size is carried where that may be too small for it (see
+            emit/vanishing.py).
     """
 
     open_sizes_repeat = True
+    small_sizes = False
 
     def __init__(self, target: Target = DEFAULT):
         self.target = target
@@ -53,6 +56,7 @@ class Builder:
         # sizes that come from data → how much of them is no padding (see emit/zero_size.py), and what is done for
         # them after an operator and before an output; all of it empty in a program without such sizes
         self.counts: dict[D.Sym, D.Dim] = {}
+        self.vanishing: list[D.Dim] = []  # those among them that open sizes may be too small for
         self.unpadded: dict[str, Value] = {}  # variable → what it was before padding
         self.zero_padded: set[str] = set()  # variables whose padding is zeros
         self.before_op: Optional[Callable[[str, dict[str, Any]], None]] = None

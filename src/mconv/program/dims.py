@@ -44,14 +44,21 @@ class Sym:
         self._hash = hash(frozenset(terms.items()))
 
     @classmethod
-    def named(cls, name: str) -> Sym:
-        """The size called *name*; the same name is the same size."""
+    def named(cls, name: Union[str, tuple[Any, ...]]) -> Sym:
+        """The size called *name*, or that a function gives; the same name is the same size."""
         return cls({(name,): 1})
 
     @classmethod
     def fresh(cls, hint: str = "d") -> Sym:
         """A size of which nothing is known."""
         return cls.named(f"{hint}#{next(_counter)}")
+
+    @property
+    def is_name(self) -> bool:
+        """Whether it is a name and nothing computed."""
+        return len(self.terms) == 1 and all(
+            c == 1 and len(m) == 1 and isinstance(m[0], str) for m, c in self.terms.items()
+        )
 
     def __hash__(self) -> int:
         return self._hash
@@ -138,7 +145,7 @@ def _make(terms: dict[tuple[Any, ...], int]) -> Dim:
 
 def function(name: str, *args: Dim) -> Dim:
     """An opaque function of dimensions: equal names and arguments are equal sizes."""
-    return Sym.named((name, *args))  # type: ignore[arg-type]
+    return Sym.named((name, *args))
 
 
 def sign(dim: Dim) -> int:
@@ -156,6 +163,8 @@ def _atom_sign(atom: Any) -> int:
     if not isinstance(atom, tuple):
         return 1
     name, *args = atom
+    if name == "carried":
+        return 1
     signs = [sign(a) for a in args]
     if name == "floordiv":  # rounded down, a quotient below 0 stays below it
         return math.prod(signs)
@@ -239,10 +248,22 @@ def symbols(dim: Dim) -> set[Sym]:
         for monomial in dim.terms:
             for atom in monomial:
                 if isinstance(atom, tuple):
-                    found.add(Sym.named(atom))  # type: ignore[arg-type]
+                    found.add(Sym.named(atom))
                     found.update(*(symbols(a) for a in atom[1:]))
                 else:
                     found.add(Sym.named(atom))
+    return found
+
+
+def constants(dim: Dim) -> set[int]:
+    """The numbers that a dimension is computed of, inside of functions too; factors are none."""
+    if isinstance(dim, int):
+        return {dim}
+    found = {c for m, c in dim.terms.items() if not m}
+    for monomial in dim.terms:
+        for atom in monomial:
+            if isinstance(atom, tuple):
+                found.update(*(constants(a) for a in atom[1:]))
     return found
 
 
@@ -273,6 +294,8 @@ def _substituted(atom: Any, values: Mapping[Sym, Dim], exact: bool) -> Dim:
     args = [substitute(a, values, exact) for a in args]
     if name == "floordiv" and args[1] != 0:
         return floordiv(*args)
+    if name == "carried" and isinstance(args[0], int):
+        return max(args[0], 1)
     if name in ("max", "min"):
         if name == "min" and 0 in args:
             return 0

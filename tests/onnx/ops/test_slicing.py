@@ -12,6 +12,7 @@ from tests.onnx.checks import (
     CURRENT,
     ONEDNN,
     PADDLE_23,
+    RUNTIMES,
     Runtime,
     check_model,
     check_op,
@@ -80,7 +81,10 @@ SLICES = [
     ([-5, -1], [3, 0], [0, 1], [1, -2]),
     ([-100], [-2], [1], [1]),
     ([-100], [-2], [1], [3]),
+    ([-9], [SMALL], [0], [-1]),
+    ([-100, -5], [SMALL, -100], [1, 0], [-2, -1]),
 ]
+BEFORE_THE_FIRST = ([-100], [2], [0], [1]), ([-5, -100], [3, -1], [0, 1], [1, 1]), ([-100], [-2], [1], [3])
 
 
 @everywhere
@@ -96,6 +100,17 @@ def test_slice_by_constants(runtime: Runtime, bounds: tuple) -> None:
 def test_slice_at_run_time(runtime: Runtime, bounds: tuple, const: list) -> None:
     extra = [vec(*v) for v in bounds]
     check_op(runtime, "Slice", [rand(4, 6), *extra], [rand(7, 9), *extra], const=const)
+
+
+@in_runtimes(*RUNTIMES, *ONEDNN[:2])
+@pytest.mark.parametrize("dtype", [np.float32, np.int32, np.bool_, np.uint8])
+@pytest.mark.parametrize("rank", [2, 3, 4])
+def test_slice_at_run_time_from_before_the_first(runtime: Runtime, dtype: type, rank: int) -> None:
+    for bounds in BEFORE_THE_FIRST:
+        extra = [vec(*v) for v in bounds]
+        sets = [[rand(*shape[:rank], dtype=dtype), *extra] for shape in ((4, 6, 2, 3), (7, 9, 2, 3))]
+        for const in ([3, 4], [2, 3, 4]):
+            check_op(runtime, "Slice", *sets, const=const)
 
 
 @everywhere

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Optional
+from typing import Optional, Union
 
 import numpy as np
 
 from mconv import emit
 from mconv.emit import reorder
 from mconv.emit.elementwise import arithmetic, compare
+from mconv.emit.known import INT32_MAX
 from mconv.emit.pad import pad as emit_pad
 from mconv.emit.ranges import iota
+from mconv.emit.size_arithmetic import compute, join
+from mconv.emit.sizes import dim_tensor
 from mconv.emit.slicing import split_evenly
 from mconv.errors import CorruptModelError
 from mconv.onnx.context import Context
@@ -111,7 +114,30 @@ def slice_10(
         if declared is not None and 0 in declared:
             return emit.fill(ctx, declared, 0, x.dtype)
         return reorder.slice_at_run_time(ctx, x, starts, ends, axes, steps)
-    return emit.slice_(ctx, x, known_axes, starts, ends, known_steps)  # type: ignore[arg-type]
+    paces, positions = D.numbers(known_steps), D.numbers(known_axes)
+    return emit.slice_(ctx, x, positions, _backward_starts(ctx, x, positions, starts, paces), ends, paces)
+
+
+def _backward_starts(
+    ctx: Context, x: Value, axes: Sequence[int], starts: Value, steps: Sequence[int]
+) -> Union[Value, list[D.Dim]]:
+    """Starts of which those of backward steps are no earlier than the first element, where numpy takes nothing."""
+    backwards = [i for i, step in enumerate(steps) if step < 0]
+    shape = x.shape
+    if not backwards or shape is None:
+        return starts
+    known = ctx.known_dims(starts)
+    if known is None:
+        sizes = [dim_tensor(ctx, shape[axes[i]]) if i in backwards else INT32_MAX for i in range(len(steps))]
+        columns = [ctx.constant(np.array([v], np.int64)) if isinstance(v, int) else v for v in sizes]
+        least = compute(ctx, "mul", join(ctx, columns), ctx.constant(np.array([-1], np.int64)))
+        return compute(ctx, "max", ctx.cast(starts, DType.INT64), least)
+    made = list(known)
+    for i in backwards:
+        start, dim = made[i], shape[axes[i]]
+        if not isinstance(start, int) or start < -1:
+            made[i] = D.maximum(start, -dim)
+    return made
 
 
 # Pad --------------------------------------------------------------------------------------------------------------

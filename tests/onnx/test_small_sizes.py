@@ -1,0 +1,45 @@
+"""What is cut from an open size that is too small for it is what ONNX Runtime gives, in every Paddle."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import pytest
+
+from tests.onnx import no_elements, small_sizes, tried
+from tests.onnx.checks import CURRENT, ONEDNN, PADDLE_23, PADDLE_26, PLAIN, Runtime, in_runtimes, worker
+from tests.onnx.random_graphs import compared
+
+REFUSED = frozenset({"a loop of no turns"})  # also where the size is always 0
+NO_CASE = frozenset({"LSTM over no steps", "one hot"})  # ONNX Runtime does not run them with some fronts
+
+
+def _check(runtime: Runtime, pairs: Iterable[tuple[str, str]]) -> None:
+    found = {pair: small_sizes.outcome(*pair, runtime.target, worker(runtime.name), runtime.onednn) for pair in pairs}
+    faults = {p: f for p, f in found.items() if f[0] != "works"}
+    assert {p: f for p, f in faults.items() if not (f[0] == "refused" and p[1] in REFUSED)
+            and not (f[0] == "no case" and p[1] in NO_CASE)} == {}  # fmt: skip
+
+
+@in_runtimes(CURRENT, ONEDNN[0])
+def test_each_front_and_each_body(runtime: Runtime) -> None:
+    _check(runtime, small_sizes.pairs())
+
+
+@pytest.mark.slow
+@in_runtimes(CURRENT, PLAIN, PADDLE_26, PADDLE_23, *ONEDNN[:2])
+def test_all_pairs(runtime: Runtime) -> None:
+    _check(runtime, small_sizes.pairs(every=True))
+
+
+@in_runtimes(CURRENT)
+def test_what_cannot_be_carried_is_converted_for_sizes_that_are_large_enough(runtime: Runtime) -> None:
+    """Of nothing a window with padding makes elements, which the element of padding would not give."""
+    weights = "w = Constant<value: tensor = float[2, 4, 1] {1, 2, 3, 4, 5, 6, 7, 8}>()"
+    body = f"{weights} t = Transpose<perm = [0, 2, 1]>(e) y = Conv<pads = [1, 1]>(t, w)"
+    front = small_sizes.FRONTS["behind the first"][1]
+    model = no_elements.parsed(small_sizes.HEAD, front, ("float[n, 2, k] y", body))
+    made = tried.converted(model, runtime.target)
+    assert not isinstance(made, tuple) and any("Conv y:" in note for note in made.notes)
+    feeds = small_sizes.feeds("behind the first")[1:]
+    assert compared(model, feeds, runtime.target, worker(runtime.name), runtime.onednn)[0] == "works"
