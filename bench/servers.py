@@ -184,7 +184,8 @@ on this machine, asked in turns ({found.rounds} rounds), mconv {__version__}. Th
 paddle-serving-server 0.9.0 has it, with what its configuration can reach: oneDNN with room for each length, the two `fc`
 passes, one thread, {stock.CONCURRENCY} processes, {stock.WORKERS} workers, no debug log (`bench/stock.py`). The others are what
 `mconv to-serving --pipeline --server NAME` writes; `{GENERATED}` is the same pipeline with mconv's own pipes, HTTP server
-and batches of texts. int8 is the model after `mconv quantize`, calibrated on {CALIBRATION} made-up texts: its outputs are
+and batches of texts. The model of `http` and `triton` computes the first token alone where no other is read, as these
+services are written (`passes/early_slice.py`); that of both pipelines is whole. int8 is the model after `mconv quantize`, calibrated on {CALIBRATION} made-up texts: its outputs are
 {error:.1%} off those of float32, and its answers are compared with its own. Machine: {cores} cores ({processor}), {memory}, which also ran the load;
 load average at the end {load}. Command: `make bench-servers`."""
     chinese = f"""\
@@ -192,6 +193,7 @@ load average at the end {load}. Command: `make bench-servers`."""
 （{found.rounds} 轮），mconv {__version__}。第一行是 paddle-serving-server 0.9.0 原样的 Paddle Serving pipeline，加上其配置所能做到的：
 oneDNN（每种长度都有缓存）、两个 `fc` pass、一个线程、{stock.CONCURRENCY} 个进程、{stock.WORKERS} 个 worker、不写调试日志（`bench/stock.py`）。
 其余为 `mconv to-serving --pipeline --server NAME` 所写；`{GENERATED}` 是同一 pipeline，换上了 mconv 自己的管道、HTTP 服务器和文本批处理。
+`http` 与 `triton` 的模型在只读第一个 token 的地方只计算它，这些服务就是这样写出的（`passes/early_slice.py`）；两个 pipeline 的模型是完整的。
 int8 为 `mconv quantize` 之后的模型，用 {CALIBRATION} 段虚构的文本校准：其输出与 float32 相差 {error:.1%}，其回答与它自己单独的回答比较。
 机器：{cores} 核（{processor}），{memory}，负载也由它产生；结束时的平均负载 {load}。命令：`make bench-servers`。"""
     both, both_zh = compared(found)

@@ -147,6 +147,10 @@ def prepare(
         result.warnings += legal.notes
         altered = bool(legal.changes or legal.notes or legal.parameters)
         items = fitting(program, [*items, *legal.parameters.items()])
+        early = _sliced_early(program, chosen.pipeline)
+        if early:
+            altered = True
+            result.changes["products of each position, of which one is read, computed for that one"] = early
     reordered, notes = order_fetches(program, chosen.fetch_order == "sorted")
     result.warnings += notes
     config = configure.from_program(program, feed_names, fetch_names)
@@ -154,6 +158,16 @@ def prepare(
     program, complete = at_least_one(program, items)
     result.feeds, result.fetches, result.config = config.feeds, config.fetches, config.to_text().decode("ascii")
     return Prepared(program, list(complete), config, result, unchanged)
+
+
+def _sliced_early(program: Program, pipeline: Optional[Mapping[str, Any]]) -> int:
+    """Where the service's server gains by it, have the program compute no position that nothing reads."""
+    if pipeline is None:
+        return 0
+    from mconv.passes.early_slice import slice_early
+    from mconv.serving import servers, service_options
+
+    return slice_early(program) if servers.chosen(service_options.options_from(pipeline)).early_slice else 0
 
 
 def fitting(program: Program, items: Iterable[tuple[str, TensorSource]]) -> list[tuple[str, TensorSource]]:

@@ -57,6 +57,7 @@ class Http:
     rpc = False
     tolerance = _TOLERANCE
     models = "models"
+    early_slice = True
 
     def check(self, options: ServiceOptions) -> None:
         usual = ServiceOptions()

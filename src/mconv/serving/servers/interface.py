@@ -196,6 +196,8 @@ class Server(Protocol):
             is lost on the way.
         models: the folder of a service of several models that has them, as seen from the service's; empty: it takes one
             model alone.
+        early_slice: whether a model of its own is written with :mod:`mconv.passes.early_slice`; Paddle Serving's may be
+            told to use a GPU afterwards, where Paddle's passes want each attention whole.
     """
 
     name: str
@@ -205,6 +207,7 @@ class Server(Protocol):
     rpc: bool
     tolerance: float
     models: str
+    early_slice: bool
 
     def check(self, options: ServiceOptions) -> None:
         """Refuse options that mean nothing to it.

@@ -52,6 +52,7 @@ class OpenVINOModelServer:
     rpc = False
     tolerance = _TOLERANCE
     models = ""
+    early_slice = True
 
     def check(self, options: ServiceOptions) -> None:
         usual = ServiceOptions()

@@ -25,6 +25,7 @@ class PaddleServing:
     rpc = True
     tolerance = 0.0
     models = "models"
+    early_slice = False
 
     def check(self, options: ServiceOptions) -> None:
         pass  # the options are its own

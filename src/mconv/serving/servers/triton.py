@@ -25,6 +25,7 @@ class Triton:
     rpc = False
     tolerance = 1e-4  # OpenVINO computes in another order
     models = "stages"  # models/ is Triton's repository
+    early_slice = True
 
     def check(self, options: ServiceOptions) -> None:
         usual = ServiceOptions()
