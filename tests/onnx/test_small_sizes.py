@@ -40,6 +40,6 @@ def test_what_cannot_be_carried_is_converted_for_sizes_that_are_large_enough(run
     front = small_sizes.FRONTS["behind the first"][1]
     model = no_elements.parsed(small_sizes.HEAD, front, ("float[n, 2, k] y", body))
     made = tried.converted(model, runtime.target)
-    assert not isinstance(made, tuple) and any("Conv y:" in note for note in made.notes)
+    assert not isinstance(made, tuple) and any("Conv (y):" in note for note in made.notes)
     feeds = small_sizes.feeds("behind the first")[1:]
     assert compared(model, feeds, runtime.target, worker(runtime.name), runtime.onednn)[0] == "works"

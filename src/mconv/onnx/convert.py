@@ -63,7 +63,8 @@ def _imported(model: OnnxModel, target: Target, shapes: Optional[dict[str, Seque
     except UnsupportedError as e:
         if not importer.ctx.vanishing:
             raise
-        why = "; ".join(f"{r['operator']} {printable(r['node'], 100)}: {r['reason']}" for r in e.rows[:3])
+        rows = [f"{r['operator']} ({', '.join(r['nodes'][:3])}): {r['reason']}" for r in e.rows[:3]]
+        why = printable("; ".join(rows) or e.message, 400)
     made = Importer(model, target, shapes, small_sizes=False).run()
     sizes = ", ".join(dict.fromkeys(printable(repr(d), 100) for d in importer.ctx.vanishing[:3]))
     made.notes.append(f"inputs for which a size that is computed of theirs is 0 ({sizes}) are not converted: {why}")
