@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mconv.printable import json_text, printable, printable_lines, three_digits
+from mconv.printable import json_text, percent, printable, printable_lines, three_digits
 
 
 @pytest.mark.parametrize(
@@ -58,3 +58,19 @@ def test_json_keeps_what_can_be_read() -> None:
 )
 def test_measurements_are_never_in_powers_of_ten(value: Optional[float], wanted: str) -> None:
     assert three_digits(value) == wanted
+
+
+@pytest.mark.parametrize(
+    ("share", "wanted"),
+    [
+        (0.0, "0.0%"),
+        (1.0, "100.0%"),
+        (12.5, "1250.0%"),
+        (0.0123, "1.2%"),
+        (0.001, "0.1%"),
+        (4e-4, "0.04%"),
+        (1e-9, "1e-07%"),
+    ],
+)
+def test_percent(share: float, wanted: str) -> None:
+    assert percent(share) == wanted

@@ -101,3 +101,8 @@ def _line(text: str) -> str:
 
 def _escaped(code: int) -> str:
     return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+
+
+def percent(share: float) -> str:
+    """A share as a percentage: of one that is too small for a digit behind the point, the first that is not 0."""
+    return f"{share:.1%}" if share >= 1e-3 or not share else f"{100 * share:.1g}%"

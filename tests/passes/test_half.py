@@ -67,7 +67,10 @@ def from_onnx(
         return [helper.make_tensor_value_info(n, TensorProto.FLOAT, list(s)) for n, s in of.items()]
 
     held = [numpy_helper.from_array(a, n) for n, a in (weights or {}).items()]
-    graph = helper.make_graph(list(nodes), "g", infos(inputs), infos(outputs), held)
+    return as_program(helper.make_graph(list(nodes), "g", infos(inputs), infos(outputs), held), target)
+
+
+def as_program(graph: onnx.GraphProto, target: str = "2.3") -> Model:
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     with tempfile.TemporaryDirectory() as folder:
         onnx.save(model, Path(folder) / "m.onnx")
@@ -139,6 +142,53 @@ def test_no_cast_is_undone_by_the_next(name: str, target: str, emulate: bool, tm
     assert {v.name for v in made.program.parameters} <= set(made.params)
 
 
+@pytest.mark.parametrize("dtype", [DType.FP16, DType.BF16])
+@pytest.mark.parametrize("name", ["conv", "bert", "multi"])
+def test_weights_that_are_stored_in_half_are_not_cast_back_and_forth(name: str, dtype: DType, tmp_path: Path) -> None:
+    program, params = MODELS[name](tmp_path)
+    stored = weights_only(program, params, dtype)
+    made, want = (halve(p, held, PADDLE_2_3) for p, held in ((stored.program, stored.params), (program, params)))
+    assert casts(made) == casts(want) and made.half == want.half
+    assert {n: s.dtype for n, s in made.params.items()} == {n: s.dtype for n, s in want.params.items()}
+    assert {v.name for v in made.program.parameters} == set(made.params)
+    for op in made.program.main.ops:
+        if op.type == "cast":
+            said = {made.program.main.vars[op.input("X")[0]].dtype, DType(op.attr("in_dtype"))}
+            assert len(said) == 1
+    for source, other in ((made.params[n], want.params[n]) for n in made.params):
+        a, b = source.array().astype(np.float64), other.array().astype(np.float64)
+        assert np.abs(a - b).max() <= (2**-8 if dtype is DType.BF16 else 2**-11) * np.abs(b).max()
+
+
+@pytest.mark.parametrize("io", ["float", "half"])
+def test_casts_of_the_program_read_what_is_there(io: str) -> None:
+    """An input in half, cast to float32 at once, and a cast to integers of what is computed in half."""
+    nodes = [
+        helper.make_node("Cast", ["x"], ["wide"], to=TensorProto.FLOAT),
+        helper.make_node("MatMul", ["wide", "w"], ["a"]),
+        helper.make_node("Cast", ["a"], ["whole"], to=TensorProto.INT64),
+        helper.make_node("Cast", ["whole"], ["y"], to=TensorProto.FLOAT),
+    ]
+    x = helper.make_tensor_value_info("x", TensorProto.FLOAT16, ["n", 4])
+    y = helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", 4])
+    weight = numpy_helper.from_array(np.eye(4, dtype=np.float32), "w")
+    program, params = as_program(helper.make_graph(nodes, "g", [x], [y], [weight]))
+    made = halve(program, params, PADDLE_2_3, io=io)
+    main = made.program.main
+    (product,) = (op for op in main.ops if op.type in ("matmul_v2", "matmul"))
+    assert product.input("X") == ["x"] and made.program.feeds[0].dtype is DType.FP16
+    found = []
+    for op in main.ops:
+        if op.type == "cast":
+            (a,), (b,) = op.input("X"), op.output("Out")
+            said = DType(op.attr("in_dtype")), DType(op.attr("out_dtype"))
+            assert said == (main.vars[a].dtype, main.vars[b].dtype)
+            found.append(said)
+    assert found[-1] == ((DType.FP32, DType.FP16) if io == "half" else (DType.INT64, DType.FP32))
+    assert [said for said in found if DType.INT64 in said] == [(DType.FP16, DType.INT64), (DType.INT64, DType.FP32)]
+    assert all(before in (DType.FP32, DType.INT64) for before, after in found if after is DType.FP32)
+
+
 def test_depthwise_convolutions_of_2_3_are_convolutions_with_groups() -> None:
     """2.3.2 has no float16 kernel of its own for them, cuDNN's convolution has."""
     node = helper.make_node("Conv", ["x", "w"], ["y"], group=4, kernel_shape=[3, 3])
@@ -160,6 +210,23 @@ def test_inputs_and_outputs_stay_as_they_are_unless_asked_for() -> None:
     assert [p.dtype for p in (*whole.program.feeds, *whole.program.fetches)] == [DType.FP16, DType.FP16]
     assert not casts(whole)
     assert [p.name for p in whole.program.fetches] == [p.name for p in program.fetches]
+
+
+@pytest.mark.parametrize("dtype", [DType.FP16, DType.BF16])
+def test_outputs_that_are_computed_in_float32_are_half_where_it_is_asked_for(dtype: DType) -> None:
+    """exp stays float32; what it gives is rounded in the emulation, too, and may leave the range there."""
+    nodes = [helper.make_node("MatMul", ["x", "w"], ["a"]), helper.make_node("Exp", ["a"], ["y"])]
+    program, params = from_onnx(nodes, {"x": ["n", 4]}, {"y": ["n", 4]}, {"w": np.eye(4, dtype=np.float32)})
+    made = halve(program, params, PADDLE_2_3, dtype, io="half")
+    assert [(p.name, p.dtype) for p in made.program.fetches] == [("y", dtype)]
+    (exp,) = (op for op in made.program.main.ops if op.type == "exp")
+    assert casts(made)[-1] == (exp.output("Out")[0], "y") and "exp" in made.floats
+    emulated = halve(program, params, PADDLE_2_3, dtype, io="half", emulate=True)
+    assert [(p.name, p.dtype) for p in emulated.program.fetches] == [("y", DType.FP32)]
+    (exp,) = (op for op in emulated.program.main.ops if op.type == "exp")
+    assert exp.output("Out") != ["y"] and "y" in emulated.rounded
+    plain = halve(program, params, PADDLE_2_3, dtype)
+    assert [p.dtype for p in plain.program.fetches] == [DType.FP32] and "y" not in plain.rounded
 
 
 def masked(value: float) -> Model:

@@ -252,6 +252,15 @@ def test_what_cannot_be_asked_for(options: dict[str, Any], error: Any, said: str
     assert not (tmp_path / "out").exists()
 
 
+def test_weights_that_are_stored_in_half_already(tmp_path: Path) -> None:
+    half(case("2.3.2-mlp").model, tmp_path / "small", weights_only=True, verify=False)
+    with pytest.raises(UnsupportedError, match="no float32 weights") as raised:
+        half(tmp_path / "small", tmp_path / "again", weights_only=True, verify=False)
+    assert raised.value.hint == "it stores them in float16 already"
+    made = half(tmp_path / "small", tmp_path / "out", verify=False)
+    assert made.casts == half(case("2.3.2-mlp").model, tmp_path / "other", verify=False).casts == 2
+
+
 def lines_of_text(folder: Path) -> Path:
     """A recogniser in small: pictures of any height by their declaration, of 48 by their weights."""
     rng = np.random.default_rng(0)

@@ -13,7 +13,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from mconv import api
 from mconv.api import shapes
-from mconv.errors import LimitError, UnsupportedError, UsageError
+from mconv.errors import LimitError, OutputExistsError, RuntimeFailedError, UnsupportedError, UsageError
 from mconv.program.files import load_program, locate
 from mconv.proof.feeds import specs_of
 from mconv.serving.shape_ranges import from_paddle
@@ -252,3 +252,35 @@ def test_nothing_is_written_over_the_inputs(verb: str, tmp_path: Path) -> None:
         else:
             api.half(model, data.parent, feeds=data, verify=True, runtime="current", force=True)
     assert data.read_bytes() == before
+
+
+@pytest.mark.runtime
+@pytest.mark.parametrize("verb", ["shapes", "half", "quantize"])
+def test_what_is_there_is_said_before_anything_is_run(verb: str, tmp_path: Path) -> None:
+    require("paddle-2.3.2")
+    np.savez(tmp_path / "x.npz", x=np.ones((8, 8), np.float32))
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "x.pbtxt").write_text("mine")
+    said: list[str] = []
+    model = case("2.3.2-mlp").model
+    verbs: dict[str, Callable[[], Any]] = {
+        "shapes": lambda: shapes(model, out / "x.pbtxt", feeds=tmp_path / "x.npz", progress=said.append),
+        "half": lambda: api.half(model, out, progress=said.append),
+        "quantize": lambda: api.quantize(model, out, data=tmp_path / "x.npz", progress=said.append),
+    }
+    with pytest.raises(OutputExistsError, match="exists already"):
+        verbs[verb]()
+    assert not said and (out / "x.pbtxt").read_text() == "mine"
+
+
+@pytest.mark.runtime
+def test_a_model_in_half_is_for_gpus(tmp_path: Path) -> None:
+    require("paddle-2.3.2")
+    api.half(case("2.3.2-mlp").model, tmp_path / "half", verify=False)
+    said: list[str] = []
+    sizes = {point: ["x[1,8]"] for point in ("minimum", "optimum", "maximum")}
+    with pytest.raises(RuntimeFailedError) as raised:
+        shapes(tmp_path / "half", **sizes, progress=said.append)
+    assert "shapes takes the float32 model" in (raised.value.hint or "")
+    assert not [line for line in said if "looking for sizes" in line]

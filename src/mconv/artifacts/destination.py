@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Optional
 
 from mconv.artifacts import provenance
-from mconv.artifacts.output import staged, staged_many
+from mconv.artifacts.output import check, staged, staged_many
 from mconv.errors import UsageError
 from mconv.program.paths import PathLike
 
@@ -79,6 +79,15 @@ class Destination:
     def final(self, made: Path) -> Path:
         """Where a file that was made will be."""
         return self.files.get(made.name, self.folder / made.name)
+
+    def check(self, *, force: bool = False, protect: Iterable[PathLike] = ()) -> None:
+        """Refuse, before what takes long, what :meth:`opened` would refuse.
+
+        Raises:
+            OutputExistsError, UsageError: see :func:`mconv.artifacts.output.staged`.
+        """
+        if self.inside is None:
+            check(list(self.files.values()) or [self.folder], force=force, file=bool(self.files), protect=protect)
 
     @contextlib.contextmanager
     def opened(self, *, force: bool = False, protect: Iterable[PathLike] = ()) -> Iterator[Path]:

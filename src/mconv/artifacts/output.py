@@ -51,18 +51,8 @@ def staged_many(
 
     Of two runs into the same targets one wins all of them.
     """
-    for path in paths:
-        _check_kind(Path(path))
-    targets = [Path(os.path.realpath(p)) for p in paths]
-    keep = [Path(os.path.realpath(p)) for p in protect]
-    _check_targets(targets, keep, file)
+    targets = check(paths, force=force, file=file, protect=protect)
     parents = sorted({t.parent for t in targets})
-    for parent in parents:
-        if parent.is_dir():
-            clean(parent)
-    for given, target in zip(paths, targets):
-        if not force and _occupied(target, file):
-            raise _exists(Path(given))
     made = [folder for parent in parents for folder in _make_parents(parent)]
     stage = Stage()
     done = False
@@ -85,6 +75,31 @@ def staged_many(
             for folder in reversed(made):
                 with contextlib.suppress(OSError):  # somebody else's by now
                     folder.rmdir()
+
+
+def check(
+    paths: Sequence[PathLike], *, force: bool = False, file: bool = False, protect: Iterable[PathLike] = ()
+) -> list[Path]:
+    """Whether output may appear at *paths*, see :func:`staged_many`: asked before what takes long.
+
+    Returns:
+        The paths, symbolic links followed.
+
+    Raises:
+        OutputExistsError, UsageError: as :func:`staged` does.
+    """
+    for path in paths:
+        _check_kind(Path(path))
+    targets = [Path(os.path.realpath(p)) for p in paths]
+    keep = [Path(os.path.realpath(p)) for p in protect]
+    _check_targets(targets, keep, file)
+    for parent in sorted({t.parent for t in targets}):
+        if parent.is_dir():
+            clean(parent)
+    for given, target in zip(paths, targets):
+        if not force and _occupied(target, file):
+            raise _exists(Path(given))
+    return targets
 
 
 def _is_ours(error: OSError, stage: Stage, targets: list[Path]) -> bool:

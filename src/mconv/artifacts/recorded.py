@@ -35,6 +35,14 @@ class Output:
         self.copies: dict[str, PathLike] = {}
         self._stack = contextlib.ExitStack()
 
+    def check(self, protect: Iterable[Optional[PathLike]] = ()) -> None:
+        """Refuse, before what takes long, what :meth:`opened` would refuse.
+
+        Raises:
+            OutputExistsError, UsageError: the output cannot be written there.
+        """
+        self.destination.check(force=self.force, protect=[p for p in protect if p is not None])
+
     @contextlib.contextmanager
     def opened(
         self, protect: Iterable[Optional[PathLike]] = (), recording: Optional[Recording] = None

@@ -19,6 +19,7 @@ from typing import Optional
 from mconv.errors import UnsupportedError
 from mconv.passes import half_blocks
 from mconv.passes.half_rounding import rounded
+from mconv.passes.half_storage import restored
 from mconv.passes.half_tables import (
     BOUNDED,
     FILLING,
@@ -91,18 +92,23 @@ class _Rewriter:
         emulate: bool,
     ):
         self.made = Halved(Program.from_bytes(program.to_bytes()), dict(params))
+        program, params = self.made.program, self.made.params
+        restored(program, params)
         self.block: Block = self.made.program.main
         self.dtype, self.keep, self.beyond, self.precise, self.emulate = dtype, keep, beyond, precise, emulate
+        self.half_ends = io == "half"
         self.io = "float" if emulate else io
         self.kernels = signatures.gpu_operators(target, dtype)
         self.form: dict[str, dict[DType, str]] = {}  # variable → type → the variable that holds it in that type
         self.second: dict[str, str] = {}  # weight → its half form
         self._after: list[Op] = []  # what follows the operator that is being written
+        self.spare: set[str] = set()  # half inputs cast to float32, which may be read by nobody
         self.large: set[str] = set()  # what is beyond half's range and is cast through a clip
         self._sizes: dict[str, bool] = {}  # parameter → whether it has numbers beyond half's range
         self.ops: list[Op] = []
         self.count = 0
         self.names = {name for block in program.blocks for name in block.vars}
+        self.inputs = {port.name for port in program.feeds}
         ends = [] if self.io == "half" else [port.name for port in (*program.feeds, *program.fetches)]
         self.pinned = half_blocks.pinned(program, params, ends)
         self.counters = half_blocks.counters(program)
@@ -130,6 +136,8 @@ class _Rewriter:
                 for name in op.output_names:
                     self._set_half(name)
             if op.type in ("feed", "fetch"):
+                if op.type == "fetch" and self.half_ends:
+                    self._narrow(op)
                 self.ops.append(op)
                 continue
             reason = self._why_float(op)
@@ -296,14 +304,46 @@ class _Rewriter:
             return
         if op.type not in BOUNDED and any(n in self.large or self._is_large_param(n) for n in op.input_names):
             self.large.update(name for name in op.output_names if self._is_float(name))
-        if not op.blocks:
+        if op.type == "cast":
+            self._cast(op)
+        elif not op.blocks:
             for parameter, names in op.inputs.items():
                 op.set_input(parameter, [self._as(n, DType.FP32) if self._is_float(n) else n for n in names])
-            if op.type == "cast" and not self.emulate:
-                (source,) = op.input("X")
-                if self._is_float(source):
-                    op.set_attr("in_dtype", int(DType.FP32), AttrType.INT)
         self.ops.append(op)
+
+    def _cast(self, op: Op) -> None:
+        """A cast of the program itself reads what there is; where it brings a half input back, that is its half form."""
+        (source,), (result,) = op.input("X"), op.output("Out")
+        if not self._is_float(source):
+            return
+        held = self._held(source)
+        if self.emulate:
+            op.set_input("X", [self._as(source, DType.FP32)])
+            return
+        known = self._form(source, DType.FP32)
+        if known is not None:
+            op.set_input("X", [known])
+            held = DType.FP32
+        op.set_attr("in_dtype", int(held), AttrType.INT)
+        if held is self.dtype and source in self.inputs and self._held(result) is DType.FP32:
+            self._note(result, held, source)
+            self.spare.add(result)
+
+    def _narrow(self, fetch: Op) -> None:
+        """Give an output that is computed in float32 as half, under its own name."""
+        for name in fetch.input_names:
+            if not self._is_float(name) or self._is_weight(name) or self._held(name) is self.dtype:
+                continue
+            wide = self._new(name, DType.FP32)
+            for op in (*self.ops, *(o for block in self.made.program.blocks[1:] for o in block.ops)):
+                op.rename({name: wide})
+            self.ops += self._round(wide, name) if self.emulate else [cast(wide, name, DType.FP32, self.dtype)]
+            self.made.casts += 1
+            self.made.rounded.append(name)
+            if self.emulate:
+                self._note(name, self.dtype, name)
+            else:
+                self._set_half(name)
 
     def _as(self, name: str, wanted: DType) -> str:
         """The variable that holds *name* in a type; a cast is written where there is none yet."""
@@ -393,8 +433,14 @@ class _Rewriter:
         return self._sizes[name]
 
     def _drop_unused(self) -> None:
-        used = {n for _, op in self.made.program.ops() for n in (*op.input_names, *op.output_names)}
-        for block in self.made.program.blocks:
+        program = self.made.program
+        read = {n for _, op in program.ops() for n in op.input_names}
+        idle = self.spare - read
+        program.main.ops[:] = [op for op in program.main.ops if op.type != "cast" or op.output("Out")[0] not in idle]
+        for name in idle:
+            program.main.vars.pop(name, None)
+        used = {n for _, op in program.ops() for n in (*op.input_names, *op.output_names)}
+        for block in program.blocks:
             for name in [n for n in block.vars if n.endswith(_suffixes(self.count)) and n not in used]:
                 del block.vars[name]
                 self.made.params.pop(name, None)

@@ -1,11 +1,12 @@
-"""Weights alone in half precision: half the file, cast back to float32 where the program begins."""
+"""Weights alone in half precision: half the file, cast back to float32 where the program begins; and back again."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Mapping
 
 from mconv.errors import UnsupportedError
-from mconv.passes.half_weights import HalfSource, cast
+from mconv.passes.half_weights import HALVES, FloatSource, HalfSource, cast
 from mconv.passes.halved import Halved
 from mconv.passes.rewrite import check_keep
 from mconv.program.dtypes import DType
@@ -43,8 +44,36 @@ def weights_only(
         casts.append(cast(stored, name, dtype, DType.FP32))
         made.rounded.append(name)
     if not casts:
-        raise UnsupportedError("the model has no float32 weights" + (" but those that are kept" if keep else ""))
+        types = sorted({s.dtype.label for s in params.values() if s.dtype in HALVES})
+        raise UnsupportedError(
+            "the model has no float32 weights" + (" but those that are kept" if keep else ""),
+            f"it stores them in {' and '.join(types)} already" if types else "there is nothing to store in half",
+        )
     first = next((i for i, op in enumerate(block.ops) if op.type != "feed"), len(block.ops))
     block.ops[first:first] = casts
     made.casts = len(casts)
     return made
+
+
+def restored(program: Program, params: dict[str, TensorSource]) -> None:
+    """Make float32 parameters again, in place, of those that are stored in half and cast where the program begins: what
+    computes in half then has them without a cast."""
+    block = program.main
+    # statistics are written in place, too
+    written = Counter(n for _, op in program.ops() for n in op.output_names if n not in op.input_names)
+    ops = []
+    for op in block.ops:
+        if op.type == "cast":
+            (stored,), (name,) = op.input("X"), op.output("Out")
+            source, var = params.get(stored), block.vars.get(name)
+            alone = var is not None and var.dtype is DType.FP32 and not var.persistable and written[name] == 1
+            if alone and source is not None and source.dtype in HALVES:
+                params[name] = FloatSource(source)
+                block.add_var(Var.tensor(name, DType.FP32, source.shape, persistable=True))
+                continue
+        ops.append(op)
+    block.ops[:] = ops
+    used = {n for _, op in program.ops() for n in (*op.input_names, *op.output_names)}
+    for name in [n for n, source in params.items() if source.dtype in HALVES and n not in used]:
+        del params[name]
+        block.vars.pop(name, None)

@@ -16,6 +16,9 @@ if TYPE_CHECKING:  # see dtypes.py
     import numpy as np
 
 
+HALVES = tuple(LARGEST)
+
+
 class HalfSource(TensorSource):
     """A float32 tensor in half precision, rounded when it is read.
 
@@ -47,6 +50,22 @@ class HalfSource(TensorSource):
 
     def chunks(self, size: int = 1 << 22) -> Iterator[Union[bytes, memoryview]]:
         yield from self._made().chunks(size)
+
+
+class FloatSource(TensorSource):
+    """A tensor that is stored in half precision, as float32."""
+
+    def __init__(self, source: TensorSource):
+        self._source, self.dtype, self.shape = source, DType.FP32, source.shape
+
+    def array(self) -> np.ndarray:
+        import numpy as np
+
+        array = self._source.array()
+        return from_bits(array) if self._source.dtype is DType.BF16 else array.astype(np.float32)
+
+    def chunks(self, size: int = 1 << 22) -> Iterator[Union[bytes, memoryview]]:
+        yield from ArraySource(self.array()).chunks(size)
 
 
 def cast(source: str, result: str, before: DType, after: DType) -> Op:

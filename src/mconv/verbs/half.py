@@ -25,6 +25,7 @@ from mconv.errors import (
 from mconv.options.models import Half
 from mconv.passes import half_loading
 from mconv.passes.halved import Halved
+from mconv.printable import percent
 from mconv.program import files
 from mconv.program.dtypes import DType
 from mconv.program.params import TensorSource
@@ -68,6 +69,8 @@ def half(chosen: Half) -> HalfReport:
     kind = DTYPES[chosen.dtype]
     task = Task(program, items, goal, kind, list(chosen.keep), chosen.io, chosen.weights_only)
     output = Output(Destination.of_folder(chosen.out), force=chosen.force)
+    given = [Path(path) for path in (chosen.calibrate, chosen.feeds) if path is not None]
+    output.check([*found.paths, *given])
     report = HalfReport(found.program, *output.model_files(chosen.name), goal.name, kind.label)
     report.limit = LIMITS[kind] if chosen.tolerance is None else chosen.tolerance
     made = task.made()
@@ -78,7 +81,6 @@ def half(chosen: Half) -> HalfReport:
             report.warnings.append(Warned("not-verified", f"not verified: {Proof.not_done(where).reason}"))
     if isinstance(where, Runtime):
         specs = reshaped(specs_of(program), chosen.inputs)
-        given = [Path(path) for path in (chosen.calibrate, chosen.feeds) if path is not None]
         loaded = [(path, feed) for path in given for feed in load_feeds(path, specs)]
         for path, feed in loaded if chosen.calibrate is not None else ():
             labelled.check_numbers(feed, str(path))
@@ -106,7 +108,7 @@ def half(chosen: Half) -> HalfReport:
             "precise": task.precise,
         },
     )
-    with output.opened([chosen.feeds, chosen.calibrate], recording) as folder:
+    with output.opened(given, recording) as folder:
         output.write_model(made.program, files.in_order(made.program, made.params), chosen.name)
         carry(found, folder, made.program.feeds)
     return report
@@ -119,7 +121,9 @@ def _say_what_is_not_finite(report: HalfReport, proof: Emulation) -> None:
         shown = ", ".join(sorted(wild)[:3])
         report.warnings.append(f"{shown}: infinite or NaN elements in float32 already, which proves nothing there")
     if report.second is not None and report.second.error is not None and report.second.error > report.limit:
-        report.warnings.append(f"{report.second.reader} is {report.second.error:.1%} off float32 with this program")
+        report.warnings.append(
+            f"{report.second.reader} is {percent(report.second.error)} off float32 with this program"
+        )
 
 
 def _describe(report: HalfReport, made: Halved, items: Mapping[str, TensorSource], task: Task) -> None:
@@ -142,7 +146,7 @@ def _describe(report: HalfReport, made: Halved, items: Mapping[str, TensorSource
 def _failure(report: HalfReport, calibrated: bool) -> PrecisionError:
     bad = [row for row in report.outputs if not row.ok]
     worst = max(bad, key=lambda row: float("inf") if row.error is None else row.error)
-    said = "is not finite" if worst.error is None else f"is off by {worst.error:.1%} of its largest value"
+    said = "is not finite" if worst.error is None else f"is off by {percent(worst.error)} of its largest value"
     inside = ", ".join(row.name for row in report.tensors[:3])
     hint = f"the tensors that do worst: {inside}; " if inside else ""
     if report.casts and not report.half:
@@ -152,5 +156,7 @@ def _failure(report: HalfReport, calibrated: bool) -> PrecisionError:
     else:
         hint += "--calibrate X.npz keeps them in float32, or --keep NAME"
     return PrecisionError(
-        f"in {report.dtype} the output {worst.name} {said}, where {report.limit:.1%} is allowed", hint, rows_of(bad)
+        f"in {report.dtype} the output {worst.name} {said}, where {percent(report.limit)} is allowed",
+        hint,
+        rows_of(bad),
     )

@@ -25,6 +25,7 @@ from mconv.errors import (
 )
 from mconv.options.quantize import Quantize
 from mconv.passes import quantize as rewriting
+from mconv.printable import percent
 from mconv.program import files
 from mconv.program.dtypes import DType
 from mconv.program.params import TensorSource
@@ -56,6 +57,8 @@ def quantize(chosen: Quantize) -> QuantizeReport:
     """
     path, keep, labels = chosen.path, chosen.keep, chosen.labels
     wanted = chosen.goal
+    output = Output(Destination.of_folder(chosen.out), force=chosen.force)
+    output.check([path, chosen.data, chosen.inputs])
     with tempfile.TemporaryDirectory(prefix="mconv-quantize-") as scratch:
         model, warnings = as_paddle_model(path, Path(scratch) / "float32", target=wanted, timeout=chosen.timeout)
         found = files.locate(model)
@@ -92,7 +95,6 @@ def quantize(chosen: Quantize) -> QuantizeReport:
         if not proving:
             sets, proving = labelled.held_back(sets, specs)
         where = runtime_for(goal, chosen.runtime)
-        output = Output(Destination.of_folder(chosen.out), force=chosen.force)
         report = QuantizeReport(Path(path), *output.model_files(), goal.name, "passed", where.label)
         report.warnings += warnings
         inside = sum(op.type in rewriting.QUANTISED for block in program.blocks[1:] for op in block.ops)
@@ -104,7 +106,7 @@ def quantize(chosen: Quantize) -> QuantizeReport:
         if coarse and not chosen.onednn:
             report.warnings.append(
                 f"int8 kernels of oneDNN (Paddle 2.5 to 3.3) take scales of other weights for {len(coarse)} products, "
-                f"whose weights are up to {max(coarse.values()):.1%} off there: for a CPU, --onednn keeps them in float32"
+                f"whose weights are up to {percent(max(coarse.values()))} off there: for a CPU, --onednn keeps them in float32"
             )
         judged = proving or sets
         report.calibration, report.proof = (sum(s.rows for s in part) for part in (sets, judged))
@@ -175,7 +177,7 @@ def _as_written(
         worst = worst or _by_cost_in_onednn(search, layers, ranges)
         if count == len(layers) - 1:
             raise PrecisionError(
-                f"int8 kernels of oneDNN lose {min(losses):.1%} at least, where {report.limit:.1%} may be lost",
+                f"int8 kernels of oneDNN lose {percent(min(losses))} at least, where {percent(report.limit)} may be lost",
                 "--max-drop, --keep, or without --onednn for runtimes other than Paddle's on a CPU",
             )
         count = min(2 * count or 1, len(layers) - 1)
@@ -184,7 +186,7 @@ def _as_written(
         rows[layer.name].int8 = False
     if losses[-1] > report.limit + 1e-9:
         report.warnings.append(
-            f"int8 kernels of oneDNN in {where.label} lose {losses[-1]:.1%}, where {report.limit:.1%} may be lost: for a CPU, "
+            f"int8 kernels of oneDNN in {where.label} lose {percent(losses[-1])}, where {percent(report.limit)} may be lost: for a CPU, "
             "--onednn keeps more in float32"
         )
     return made, params

@@ -13,6 +13,7 @@ from mconv.errors import PrecisionError, RuntimeFailedError, UsageError
 from mconv.options.quantize import AUTO
 from mconv.passes import quantize as rewriting
 from mconv.passes.quantize import Layer
+from mconv.printable import percent
 from mconv.program.params import TensorSource
 from mconv.program.program import Program
 from mconv.program.stored import ModelFiles, in_order, write_model
@@ -200,14 +201,14 @@ class Search:
     def _failure(self) -> PrecisionError:
         report = self.report
         if report.accuracy:
-            said = (
-                f"{report.accuracy['int8']:.1%} of the answers are right, {report.accuracy['float32']:.1%} in float32"
-            )
+            said = f"{percent(report.accuracy['int8'])} of the answers are right, {percent(report.accuracy['float32'])} in float32"
         else:
             bad = next(row for row in report.outputs if not row.ok)
-            said = f"the output {bad.name} is " + ("not finite" if bad.error is None else f"off by {bad.error:.1%}")
+            said = f"the output {bad.name} is " + (
+                "not finite" if bad.error is None else f"off by {percent(bad.error)}"
+            )
         return PrecisionError(
-            f"in int8, {said}, where {report.limit:.1%} may be lost",
+            f"in int8, {said}, where {percent(report.limit)} may be lost",
             "more calibration data, another --method, or --max-drop",
             [vars(row) for row in report.outputs],
         )

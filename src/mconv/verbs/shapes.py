@@ -19,7 +19,7 @@ from mconv.artifacts.destination import Destination
 from mconv.artifacts.recorded import Output
 from mconv.errors import RuntimeFailedError, UnsupportedError, UsageError
 from mconv.options.models import Shapes as ShapesOptions
-from mconv.passes import tensorrt
+from mconv.passes import half_loading, tensorrt
 from mconv.program.files import Era, load_program, locate
 from mconv.program.inputs import assign
 from mconv.program.paths import PathLike
@@ -90,6 +90,9 @@ def shapes(chosen: ShapesOptions) -> Shapes:
         else list(_points(specs, sequence_lengths(program), chosen.minimum, chosen.optimum, chosen.maximum))
     )
     declared = None if chosen.feeds is not None or any(spec.dynamic for spec in specs) else _declared(program, wanted)
+    output = None
+    if chosen.out is not None:
+        output = _output(Path(chosen.out), 1 if declared is not None else len(profiles), chosen, found)
     lods = {spec.name: spec.lod for spec in specs if spec.lod}
     label = None
     if declared is not None:
@@ -104,7 +107,10 @@ def shapes(chosen: ShapesOptions) -> Shapes:
                 try:
                     ranges.append(_observed(worker, program, found, sets, lods, wanted, chosen.timeout))
                 except RuntimeFailedError as e:
-                    if chosen.feeds is None:
+                    for_gpus = half_loading.for_gpus(program)
+                    if for_gpus is not None:
+                        e.hint = f"{for_gpus}; shapes takes the float32 model that it was made of, which has the same"
+                    elif chosen.feeds is None:
                         chosen.progress("looking for sizes that it takes")
                         e.hint = _taken(worker, found, specs, chosen.timeout) or e.hint
                     raise
@@ -120,8 +126,8 @@ def shapes(chosen: ShapesOptions) -> Shapes:
                 "without --trt-inputs the file has all of them",
             )
     result = Shapes(wanted.name, label, ranges, edge, form, [FORMS[form](profile) for profile in ranges])
-    if chosen.out is not None:
-        result.files = _write(Path(chosen.out), result.texts, chosen, found)
+    if output is not None:
+        result.files = _write(output, result.texts, chosen, found)
     return result
 
 
@@ -267,12 +273,17 @@ def _taken(worker: Worker, found: ModelFiles, specs: Sequence[InputSpec], timeou
     return f"it takes {' and '.join(shapes)}"
 
 
-def _write(out: Path, texts: Sequence[str], chosen: ShapesOptions, found: ModelFiles) -> list[str]:
-    paths = [out]
-    if len(texts) > 1:
-        paths = [out.with_name(f"{out.stem}_{number}{out.suffix}") for number in range(1, len(texts) + 1)]
+def _output(out: Path, count: int, chosen: ShapesOptions, found: ModelFiles) -> Output:
+    """Of one file for each of *count* profiles."""
+    paths = [out] if count == 1 else [out.with_name(f"{out.stem}_{n}{out.suffix}") for n in range(1, count + 1)]
     output = Output(Destination.of_files(paths), force=chosen.force)
+    output.check([*found.paths, chosen.feeds])
+    return output
+
+
+def _write(output: Output, texts: Sequence[str], chosen: ShapesOptions, found: ModelFiles) -> list[str]:
+    names = list(output.destination.files)
     with output.opened([*found.paths, chosen.feeds]) as folder:
-        for path, text in zip(paths, texts):
-            (folder / path.name).write_text(text, encoding="utf-8")
-    return [str(path) for path in paths]
+        for name, text in zip(names, texts):
+            (folder / name).write_text(text, encoding="utf-8")
+    return [str(path) for path in output.destination.files.values()]
