@@ -154,7 +154,7 @@ def edit(chosen: Edit) -> EditReport:
     from mconv.proof.report import require_proof
     from mconv.verbs import edit as verb
 
-    return require_proof(verb.edit(chosen), chosen.out)
+    return require_proof(verb.edit(chosen), chosen.out, chosen.feeds_option())
 
 
 @takes(ReportBug)
@@ -382,7 +382,7 @@ def onnx2paddle(chosen: Onnx2Paddle) -> Report:
     from mconv.proof.report import require_proof
     from mconv.verbs import onnx2paddle as verb
 
-    return require_proof(verb.onnx2paddle(chosen), chosen.out)
+    return require_proof(verb.onnx2paddle(chosen), chosen.out, chosen.feeds_option())
 
 
 @takes(ToOnnx)
@@ -395,7 +395,7 @@ def to_onnx(chosen: ToOnnx) -> Report:
     from mconv.proof.report import require_proof
     from mconv.verbs import to_onnx as verb
 
-    return require_proof(verb.to_onnx(chosen), chosen.out)
+    return require_proof(verb.to_onnx(chosen), chosen.out, chosen.feeds_option())
 
 
 @takes(Convert)
@@ -408,7 +408,7 @@ def convert(chosen: Convert) -> Converted:
     from mconv.proof.report import require_proof
     from mconv.verbs import convert as verb
 
-    return require_proof(verb.convert(chosen), chosen.out)
+    return require_proof(verb.convert(chosen), chosen.out, chosen.feeds_option())
 
 
 @takes(Convert)
@@ -500,4 +500,4 @@ def torch2paddle(chosen: Torch2Paddle) -> Report:
     from mconv.proof.report import require_proof
     from mconv.verbs import torch2paddle as verb
 
-    return require_proof(verb.torch2paddle(chosen), chosen.out)
+    return require_proof(verb.torch2paddle(chosen), chosen.out, chosen.feeds_option())

@@ -11,6 +11,7 @@ from mconv.errors import RuntimeFailedError
 from mconv.program.dtypes import DType
 from mconv.proof import search
 from mconv.proof.feeds import InputSpec, random_feeds
+from mconv.proof.notes import rendered
 
 F, I = DType.FP32, DType.INT64  # noqa: E741
 IMAGE = [InputSpec("x", F, (None, 3, None, None))]
@@ -76,9 +77,11 @@ def test_two_sizes_before_one() -> None:
     assert [str(one) for one in found] == ["x[2] = 384", "x[3] = 384"]
     # what was tried before 384, and nothing of what comes after it
     assert all({64, 96, 224} <= set(one.tried) and not {512, 640} & set(one.tried) for one in found)
-    assert "x[2] = 384 (not at 32, 48, 64, " in search.one_size(found) and "nothing is known" in search.one_size(found)
-    assert search.one_size(found).endswith(": --inputs x.npz gives some")
-    assert search.one_size(found, "--feeds").endswith(": --feeds x.npz gives some")
+    (said,) = rendered(search.one_size(found), "--inputs")
+    assert "x[2] = 384 (not at 32, 48, 64, " in said and "nothing is known" in said
+    assert said.endswith(": --inputs x.npz gives some")
+    assert rendered(search.one_size(found), "--feeds")[0].endswith(": --feeds x.npz gives some")
+    assert search.one_size([]) == []
 
 
 def _refuse(text: str = "no", **attributes: Any) -> None:

@@ -161,7 +161,8 @@ class Edit(ForTarget, Proving):
                 self.settle(name, [n for n in ([given] if isinstance(given, str) else given) if n])
         if any(n.endswith(".npz") for n in self.inputs or ()):
             raise UsageError(
-                f"--inputs {', '.join(self.inputs or ())}: tensors to begin at", "--feeds X.NPZ has numbers"
+                f"--inputs {', '.join(self.inputs or ())}: tensors to begin at",
+                f"{self.feeds_option()} X.NPZ has numbers",
             )
         if self.without_nms and self.outputs is not None:
             raise UsageError("--without-nms and --outputs both say where the result ends", "give one of the two")
@@ -181,4 +182,4 @@ class Edit(ForTarget, Proving):
         return dict(self.renames) if isinstance(self.renames, Mapping) else aliases("--rename", self.renames)
 
     def said_of_verifying(self) -> dict[str, bool]:
-        return {"--input": bool(self.sizes), "--feeds": self.feeds is not None, "--runtime": self.runtime is not None}
+        return {"--input": bool(self.sizes), **super().said_of_verifying()}

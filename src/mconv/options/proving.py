@@ -8,7 +8,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Optional, Union
 
 from mconv.errors import UsageError
-from mconv.options.declare import CONVERSION, INPUT, OUTPUT, REPORT, VERIFICATION, Options, one_of, option
+from mconv.options.declare import (
+    CONVERSION,
+    INPUT,
+    OUTPUT,
+    REPORT,
+    VERIFICATION,
+    Options,
+    declared_flag,
+    fields,
+    one_of,
+    option,
+)
 from mconv.program import targets
 from mconv.program.paths import PathLike
 from mconv.program.targets import Target
@@ -96,6 +107,11 @@ class Feeds(Options):
         recipe=False,
     )
 
+    @classmethod
+    def feeds_option(cls) -> str:
+        """The option by which the command takes the inputs, for messages."""
+        return next(declared_flag(f) for f in fields(cls) if f.name == "feeds")
+
 
 class Shaped(Options):
     """What makes inputs up."""
@@ -163,7 +179,7 @@ class Proving(Feeds, Tolerated, Runs, Force, Bounded, Paged, Progress):
 
     def said_of_verifying(self) -> dict[str, bool]:
         """The options that only say how to verify, and whether they were given."""
-        return {"--inputs": self.feeds is not None, "--runtime": self.runtime is not None}
+        return {self.feeds_option(): self.feeds is not None, "--runtime": self.runtime is not None}
 
     @property
     def must_verify(self) -> bool:

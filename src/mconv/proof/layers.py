@@ -19,7 +19,7 @@ from mconv.proof.answers import compare_answers, worst
 from mconv.proof.available import runtime_for
 from mconv.proof.compare import Tolerance
 from mconv.proof.expected import Expected, OriginAnswers, some
-from mconv.proof.prove import prove
+from mconv.proof.prove import Candidate, Inputs, prove
 from mconv.proof.report import Report
 from mconv.proof.runners import Answers
 from mconv.proof.verdict import FAILED, NOT_DONE, PASSED, Proof
@@ -62,9 +62,9 @@ def proved(
         proof.status = FAILED
     elif source is not None and source.status == NOT_DONE:
         report.warnings.append(f"not compared with {source.reference}: {source.reason}")
-    against["original"] = None if original is None else original.to_dict()
+    against["original"] = None if original is None else original.to_dict(chosen.feeds_option())
     if source is not None:
-        against["source"] = source.to_dict()
+        against["source"] = source.to_dict(chosen.feeds_option())
     return proof
 
 
@@ -102,19 +102,17 @@ def _prove(
     chosen.progress(f"verifying: the layer against Paddle in {where.label}")
     proof = prove(
         expected,
-        files.dense,
-        (files.program, files.params),
-        where,
-        names=[i.name for i in call.inputs],
-        shapes={},
-        source_types={},
-        inputs=chosen.feeds_file,
-        sets=expected.sets,
-        tolerance=Tolerance.of(chosen.tolerance).at(precision.of_pir(pir_reader.read(made.program).block))
+        Candidate(
+            files.dense,
+            (files.program, files.params),
+            where,
+            scalar_as_one=not chosen.goal.has_0d,
+            timeout=chosen.timeout,
+        ),
+        Inputs([i.name for i in call.inputs], file=chosen.feeds_file, sets=expected.sets),
+        Tolerance.of(chosen.tolerance).at(precision.of_pir(pir_reader.read(made.program).block))
         if made.pir
         else Tolerance.of(chosen.tolerance),
-        scalar_as_one=not chosen.goal.has_0d,
-        timeout=chosen.timeout,
     )
     if proof.status == FAILED and original is not None and original.status == FAILED:
         already = f"what Paddle traced differs from the layer already ({original.reason})"

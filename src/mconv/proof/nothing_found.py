@@ -97,7 +97,7 @@ def _fitting(number: float, like: np.ndarray) -> float:
 
 def search(
     program: Program,
-    files: tuple[Path, Path],
+    files: tuple[Path, Optional[Path]],
     worker: Worker,
     fed: Sequence[Mapping[str, np.ndarray]],
     *,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Optional
 
@@ -16,63 +16,80 @@ from mconv.proof import nothing_found, order, precision, search
 from mconv.proof.answers import compare_answers, without_ones, worst
 from mconv.proof.compare import Comparison, Tolerance
 from mconv.proof.feeds import InputSpec, as_declared, as_pairs, load_feeds, reshaped, specs_of
+from mconv.proof.notes import InputsAdvice
 from mconv.proof.reference import by_definition, left_open
 from mconv.proof.runners import Answers, Runner
 from mconv.proof.verdict import FAILED, PASSED, UNPROVED, Proof, one_size
 from mconv.runtimes import Runtime
 
 
-def prove(
-    reference: Runner,
-    program: Program,
-    files: tuple[Path, Path],
-    runtime: Runtime,
-    *,
-    names: Sequence[str],
-    shapes: Mapping[str, Sequence[Any]],
-    source_types: Mapping[str, np.dtype],
-    inputs: Optional[Path] = None,
-    sets: Optional[Sequence[Mapping[str, np.ndarray]]] = None,
-    tolerance: Tolerance = Tolerance(),
-    scalar_as_one: bool = False,
-    timeout: float = 600,
-    option: str = "--inputs",
-) -> Proof:
+@dataclass(frozen=True)
+class Candidate:
+    """A converted model of Paddle, and where it is run.
+
+    Attributes:
+        program: as it was written.
+        files: its ``.pdmodel`` and ``.pdiparams``; None for parameters that are in files of their own, which are found.
+        runtime: where to run it.
+        scalar_as_one: whether it has a dimension of 1 where the source has a number without dimensions.
+        timeout: seconds for a run.
+    """
+
+    program: Program
+    files: tuple[Path, Optional[Path]]
+    runtime: Runtime
+    scalar_as_one: bool = False
+    timeout: float = 600
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What both models are given.
+
+    Attributes:
+        names: the source's, in the program's order.
+        shapes: name → dimensions (numbers, symbols, None), which make the random inputs, where they are not the program's.
+        types: name → numpy type in which the source takes an input, where it is not the program's.
+        file: a ``.npz`` file with the inputs instead of random ones.
+        sets: the inputs themselves, by the source's names, where they are known already.
+    """
+
+    names: Sequence[str]
+    shapes: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+    types: Mapping[str, np.dtype] = field(default_factory=dict)
+    file: Optional[Path] = None
+    sets: Optional[Sequence[Mapping[str, np.ndarray]]] = None
+
+
+def prove(reference: Runner, candidate: Candidate, inputs: Inputs, tolerance: Tolerance = Tolerance()) -> Proof:
     """Run both models and compare.
 
     Args:
         reference: runs the source; takes and returns values under the source's names, in its order.
-        program: the converted program.
-        files: its ``.pdmodel`` and ``.pdiparams``.
-        runtime: where to run it.
-        names: the source's names of the inputs, in the program's order.
-        shapes: name → dimensions (numbers, symbols, None), which make the random inputs.
-        source_types: name → numpy type in which the source takes an input, where it is not the program's.
-        inputs: a ``.npz`` file with the inputs instead of random ones.
-        sets: the inputs themselves, by the source's names, where they are known already.
         tolerance: as for what the source computes in; the program's own types are looked at here.
-        timeout: seconds for the converted model.
-        option: of the command, by which it takes *inputs*.
 
     Raises:
-        UsageError: *inputs* does not fit the model.
+        UsageError: *inputs.file* does not fit the model.
     """
     start = time.perf_counter()
+    program, files, runtime, timeout = candidate.program, candidate.files, candidate.runtime, candidate.timeout
+    names, source_types, scalar_as_one = inputs.names, inputs.types, candidate.scalar_as_one
     tolerance = tolerance.at(precision.of_program(program))
     ports = program.feeds
     specs = [
-        replace(spec, name=name, shape=tuple(shapes.get(name, spec.shape)))
+        replace(spec, name=name, shape=tuple(inputs.shapes.get(name, spec.shape)))
         for name, spec in zip(names, specs_of(program))
     ]
-    given = str(inputs) if inputs else "random"
-    proof = Proof(UNPROVED, runtime=runtime.name, tolerance=tolerance, inputs=given, option=option)
+    given = str(inputs.file) if inputs.file else "random"
+    proof = Proof(UNPROVED, runtime=runtime.name, tolerance=tolerance, inputs=given)
     try:
-        if sets is None:
-            sets, wanted = _reference(reference, specs, source_types, inputs)
-            alone = [] if inputs else search.alone(specs, sets)
+        if inputs.sets is None:
+            sets, wanted = _reference(reference, specs, source_types, inputs.file)
+            alone = [] if inputs.file else search.alone(specs, sets)
         else:
-            alone, wanted = [], reference.run([_as_source(feed, source_types) for feed in sets])
-        proof.notes += filter(None, [search.one_size(alone, option)])
+            sets, alone = [dict(feed) for feed in inputs.sets], []
+            wanted = reference.run([_as_source(feed, source_types) for feed in sets])
+        proof.notes += search.one_size(alone)
     except RuntimeFailedError as e:
         proof.reason = e.message
         proof.reference, proof.seconds = reference.label, time.perf_counter() - start
@@ -81,19 +98,20 @@ def prove(
     proof.input_sets = [{n: list(a.shape) for n, a in feed.items()} for feed in sets]
     proof.reference = reference.label
     renamed = {name: port.name for name, port in zip(names, ports)}
-    unstable = ""
     try:
         with runtime.worker() as worker:
             fed = [as_declared({renamed[n]: a for n, a in feed.items()}, program) for feed in sets]
             names_of = _Renaming(renamed, {n for n, a in sets[0].items() if a.ndim == 0})
             random = len(sets)
-            if inputs is None:
+            if inputs.file is None:
                 found = nothing_found.search(program, files, worker, fed, timeout=timeout)
                 inside = nothing_found.inside(program)
                 if inside and (found is None or not found.shown):
                     proof.notes.append(
-                        f"{inside} sizes come from data inside of control flow: inputs on which they are 0 are found only "
-                        f"where an output shows it, which none does; give such inputs with {option} x.npz"
+                        InputsAdvice(
+                            f"{inside} sizes come from data inside of control flow: inputs on which they are 0 are found "
+                            "only where an output shows it, which none does; give such inputs with"
+                        )
                     )
                 if found is not None:
                     wanted = _of_nothing(proof, found, reference, source_types, names_of, fed, wanted)
@@ -110,11 +128,12 @@ def prove(
             if _left_open(proof, reference, feeds, wanted, answers, random):
                 proof.comparison = compare_answers(wanted, answers, tolerance=tolerance, scalar_as_one=scalar_as_one)
         if not proof.comparison.ok and not proof.comparison.problems:
-            unstable = _again(proof.comparison, reference, sets, wanted, answers, source_types, tolerance)
-            unstable += f": give it others with {option}" if unstable else ""
+            proof.unstable = _again(proof.comparison, reference, sets, wanted, answers, source_types, tolerance)
         proof.status = PASSED if proof.comparison.ok else FAILED
         if proof.status == FAILED:
-            proof.reason = worst(proof.comparison) + unstable
+            proof.reason = worst(proof.comparison)
+            if proof.unstable:
+                proof.reason += "; the source itself changes as much when its inputs change by a millionth"
             if not proof.comparison.problems:
                 _tied(proof, reference, [_as_source(names_of(feed), source_types) for feed in fed])
         proof.limit(one_size(alone))
@@ -202,8 +221,10 @@ def _of_nothing(
         raise RuntimeFailedError(f"where {label}, which the source takes: {error.message}", error.hint)
     if found.always:
         proof.notes.append(
-            f"{found.always} of {found.sizes} sizes that come from data are 0 on all random input sets: what the "
-            f"model makes of what it finds is not compared; give inputs in which it finds something with {proof.option} x.npz"
+            InputsAdvice(
+                f"{found.always} of {found.sizes} sizes that come from data are 0 on all random input sets: what the "
+                "model makes of what it finds is not compared; give inputs in which it finds something with"
+            )
         )
     kept = []
     for feed, label in zip(found.feeds, found.labels):
@@ -225,8 +246,10 @@ def _of_nothing(
         proof.inputs = "; ".join([proof.inputs, *kept])
     else:
         proof.notes.append(
-            f"{found.sizes} sizes come from data, and no input set was found on which one is 0: "
-            f"what the model gives when nothing is found is not compared; give such inputs with {proof.option} x.npz"
+            InputsAdvice(
+                f"{found.sizes} sizes come from data, and no input set was found on which one is 0: "
+                "what the model gives when nothing is found is not compared; give such inputs with"
+            )
         )
     return wanted
 
@@ -241,7 +264,6 @@ def prove_onnx(
     inputs: Optional[Path] = None,
     sets: Optional[Sequence[Mapping[str, np.ndarray]]] = None,
     tolerance: Tolerance = Tolerance(),
-    option: str = "--inputs",
 ) -> Proof:
     """Run a model and the ONNX model made of it, which has the same names, and compare by position.
 
@@ -251,21 +273,20 @@ def prove_onnx(
         shapes: ``name[1,3,?,640]``: other shapes of the random inputs.
         inputs: a ``.npz`` file with the inputs instead of random ones.
         sets: the inputs themselves, where they are known already.
-        option: of the command, by which it takes *inputs*.
 
     Raises:
         UsageError: *inputs* or *shapes* does not fit the model.
     """
     start = time.perf_counter()
     specs = reshaped(specs, shapes)
-    proof = Proof(UNPROVED, tolerance=tolerance, inputs=str(inputs) if inputs else "random", option=option)
+    proof = Proof(UNPROVED, tolerance=tolerance, inputs=str(inputs) if inputs else "random")
     try:
         if sets is None:
             sets, wanted = _reference(reference, specs, {}, inputs)
             alone = [] if inputs else search.alone(specs, sets)
         else:
             alone, wanted = [], reference.run(sets)
-        proof.notes += filter(None, [search.one_size(alone, option)])
+        proof.notes += search.one_size(alone)
     except RuntimeFailedError as e:
         proof.reason, proof.reference, proof.seconds = e.message, reference.label, time.perf_counter() - start
         return proof
@@ -307,21 +328,19 @@ def _again(
     got: Answers,
     types: Mapping[str, np.dtype],
     tolerance: Tolerance,
-) -> str:
+) -> bool:
     """Ask the source once more at inputs that are hardly different: where it gives the same rows in another order itself,
-    the result may too. Returns what to add to the reason of a failure: whether the source is as unstable."""
+    the result may too. Returns whether the source is as unstable as the failure that is left."""
     other = order.nudged([dict(feed) for feed in sets])
     if other is None:
-        return ""
+        return False
     try:
         again = reference.run([_as_source(feed, types) for feed in other])
     except RuntimeFailedError:
-        return ""
+        return False
     order.settle_unstable(found, wanted.outputs, got.outputs, again.outputs, tolerance)
     own = compare_answers(wanted, again, tolerance=tolerance)
-    if found.ok or own.ok or own.problems:
-        return ""
-    return "; the source itself changes as much when its inputs change by a millionth"
+    return not (found.ok or own.ok or own.problems)
 
 
 def _as_source(feed: Mapping[str, np.ndarray], types: Mapping[str, np.dtype]) -> dict[str, np.ndarray]:

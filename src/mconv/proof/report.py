@@ -18,6 +18,7 @@ from mconv.page.shown import Shown
 from mconv.printable import json_text
 from mconv.program.port_rows import PortRow
 from mconv.program.program import Program
+from mconv.proof.notes import rendered
 from mconv.proof.verdict import NOT_DONE, UNPROVED, Proof
 from mconv.version import __version__
 from mconv.warned import Warned, coded
@@ -54,10 +55,11 @@ class Proved(Shown):
         text = json_text({"schema": self.schema, **self.to_dict()}, indent=2)
         (folder / NAME).write_text(text + "\n", "utf-8", "backslashreplace")
 
-    def add_proof(self, proof: Proof) -> None:
+    def add_proof(self, proof: Proof, option: str) -> None:
+        """*option*: by which the command takes the inputs to verify with."""
         proof.reserve(self.reservations)
-        self.warnings += proof.notes
-        self.verification = proof.to_dict()
+        self.warnings += rendered(proof.notes, option)
+        self.verification = proof.to_dict(option)
         self.seconds["verify"] = round(proof.seconds, 4)
         if proof.status == NOT_DONE and proof.reason:
             self.warnings.append(Warned("not-verified", f"not verified: {proof.reason}"))
@@ -115,16 +117,12 @@ class Report(Proved):
         self.warnings += [Warned(RESERVED[r["kind"]], r["text"]) for r in reservations]
 
 
-def feeds_option(command: str) -> str:
-    """The option by which a command takes the inputs to verify with; those of ``edit`` are where a model begins."""
-    return "--feeds" if command == "edit" else "--inputs"
-
-
-def require_proof(report: _Reported, where: object) -> _Reported:
+def require_proof(report: _Reported, where: object, option: str) -> _Reported:
     """The report, unless nothing could be compared, as the source does not run or leaves its answer open.
 
     Args:
         where: what was written, and stays there.
+        option: by which the command takes the inputs to verify with.
 
     Raises:
         UnprovedError: it does not; it carries the report for the command line.
@@ -132,7 +130,6 @@ def require_proof(report: _Reported, where: object) -> _Reported:
     verification = report.verification
     if verification is None or verification["status"] != UNPROVED:
         return report
-    option = feeds_option(getattr(report, "command", ""))
     ways = f"give inputs that it takes with {option} x.npz, fix sizes with --input 'name[1,3,48,?]'"
     if verification.get("inputs", "random") != "random":
         ways = f"give others with {option}"
@@ -203,8 +200,9 @@ def failure(
         error: MconvError = RuntimeFailedError(proof.error.message, hint)
         error.__cause__ = proof.error
     else:
-        rows = [o for o in proof.to_dict()["outputs"] if not o["ok"]]
+        assert report.verification is not None  # a proof that failed is in it
+        rows = [o for o in report.verification["outputs"] if not o["ok"]]
         hint = "; ".join(filter(None, (hint, advice)))
-        error = VerificationError(f"{said}: {proof.reason}", hint, [*rows, *others])
+        error = VerificationError(f"{said}: {report.verification['reason']}", hint, [*rows, *others])
     error.report = report
     return error

@@ -12,6 +12,7 @@ import numpy as np
 
 from mconv.errors import RuntimeFailedError
 from mconv.proof.feeds import IDS, IMAGE, LENGTH, RATE, InputSpec, Sizes, random_feeds
+from mconv.proof.notes import InputsAdvice, Note
 from mconv.runtimes.memory import out_of_memory
 
 SECONDS = 90.0  # for trying, after the first failure
@@ -199,12 +200,10 @@ def _before(specs: Sequence[InputSpec], sets: Feeds) -> list[dict[str, tuple[int
     return tried
 
 
-def one_size(found: Sequence[OneSize], option: str = "--inputs") -> str:
-    """What to say of such dimensions; empty where there are none. *option*: by which the command takes inputs."""
+def one_size(found: Sequence[OneSize]) -> list[Note]:
+    """What to say of such dimensions; nothing where there are none."""
     if not found:
-        return ""
+        return []
     each = [f"{one}" + (f" (not at {', '.join(map(str, one.tried))})" if one.tried else "") for one in found]
-    return (
-        f"compared at one size only, as the source ran at no two of those tried: {', '.join(each)}; of others nothing is "
-        f"known: {option} x.npz gives some"
-    )
+    said = f"compared at one size only, as the source ran at no two of those tried: {', '.join(each)}"
+    return [InputsAdvice(f"{said}; of others nothing is known:", " x.npz gives some")]

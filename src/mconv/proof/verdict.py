@@ -8,6 +8,7 @@ from typing import Any, Optional
 
 from mconv.errors import MconvError
 from mconv.proof.compare import Comparison, Tolerance
+from mconv.proof.notes import Note
 from mconv.proof.runners import Answers
 from mconv.proof.search import OneSize
 
@@ -59,7 +60,7 @@ class Proof:
         seconds: how long it took.
         answers: what the converted model gave.
         notes: what a user should know of how it was done.
-        option: by which the command that proves takes inputs, for sentences that advise them.
+        unstable: whether the source gives other numbers itself where its inputs hardly change, so that others may show more.
     """
 
     status: str
@@ -74,8 +75,8 @@ class Proof:
     error: Optional[MconvError] = None
     seconds: float = 0.0
     answers: Optional[Answers] = None
-    notes: list[str] = field(default_factory=list)
-    option: str = "--inputs"
+    notes: list[Note] = field(default_factory=list)
+    unstable: bool = False
 
     @classmethod
     def unproved(cls, error: MconvError) -> Proof:
@@ -97,11 +98,17 @@ class Proof:
             self.status = PARTIAL
             self.reason = "; ".join(dict.fromkeys([*filter(None, [self.reason]), *reasons]))
 
-    def to_dict(self) -> dict[str, Any]:
-        """For reports: JSON types only."""
+    def why(self, option: str) -> str:
+        """The reason, with what to do about it in a command that takes inputs by *option*."""
+        return (
+            f"{self.reason}: give it others with {option}" if self.unstable and self.status == FAILED else self.reason
+        )
+
+    def to_dict(self, option: str) -> dict[str, Any]:
+        """For reports: JSON types only. *option*: by which the command takes inputs."""
         return {
             "status": self.status,
-            "reason": self.reason,
+            "reason": self.why(option),
             "reference": self.reference,
             "paddle": self.paddle,
             "runtime": self.runtime,

@@ -139,7 +139,7 @@ def convert(chosen: Convert) -> Converted:
         proof: Optional[Proof] = None
         if between is None and chosen.verify is not False:
             proof = proved(lambda: _proof_of_paddle(source, made, chosen), must=chosen.must_verify)
-            result.add_proof(proof)
+            result.add_proof(proof, chosen.feeds_option())
         failed = proof is not None and proof.status == FAILED
         _describe(result, made, model.failed if failed else out, chosen.pipeline is not None)
         if first is not None and chosen.keep_inference:
@@ -269,7 +269,7 @@ def _proof_of_paddle(source: PathLike, made: ServingResult, chosen: Convert) -> 
         Tolerance(**found.tolerance),
         comparison,
         seconds=found.seconds,
-        notes=found.notes,
+        notes=list(found.notes),
     )
     proof.limit(one_size(alone))
     return proof

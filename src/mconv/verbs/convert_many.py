@@ -100,7 +100,7 @@ def convert_many(chosen: Convert) -> ConvertedMany:
         started = time.perf_counter()
         try:
             given = {**chosen.shared(Convert), "source": source, "out": one.out}
-            made = require_proof(convert(Convert(**given)), one.out)
+            made = require_proof(convert(Convert(**given)), one.out, Convert.feeds_option())
             _describe(one, made)
         except MconvError as e:
             one.exit_code, one.reason = e.exit_code, (e.message.splitlines() or [""])[0]

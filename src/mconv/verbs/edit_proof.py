@@ -22,7 +22,7 @@ from mconv.proof.available import attempted, runtime_for
 from mconv.proof.compare import Tolerance
 from mconv.proof.feeds import InputSpec, load_feeds, reshaped, specs_of
 from mconv.proof.reference import reference_for
-from mconv.proof.report import Report, feeds_option
+from mconv.proof.report import Report
 from mconv.proof.runners import Answers, OnnxRunner, PaddleRunner, Runner
 from mconv.proof.verdict import FAILED, PASSED, Proof
 from mconv.runtimes import Runtime
@@ -279,17 +279,9 @@ def _compared(
     shapes = {} if sets is not None else {s.name: s.shape for s in reshaped(specs, chosen.sizes)}
     return prove.prove(
         reference,
-        program,
-        files,  # type: ignore[arg-type] # a worker finds parameters that are files of their own
-        runtime,
-        names=list(names),
-        shapes=shapes,
-        source_types={},
-        inputs=chosen.feeds_file if sets is None else None,
-        sets=sets,
-        tolerance=Tolerance.of(chosen.tolerance).at(precision.of_program(program)),
-        timeout=chosen.timeout,
-        option=feeds_option("edit"),
+        prove.Candidate(program, files, runtime, timeout=chosen.timeout),
+        prove.Inputs(list(names), shapes=shapes, file=chosen.feeds_file if sets is None else None, sets=sets),
+        Tolerance.of(chosen.tolerance).at(precision.of_program(program)),
     )
 
 
@@ -349,7 +341,6 @@ def prove_onnx(
                 inputs=chosen.feeds_file if sets is None else None,
                 sets=sets,
                 tolerance=limits,
-                option=feeds_option("edit"),
             )
         except UnsupportedError as e:  # sequences, which are not compared
             return Proof.unproved(e)

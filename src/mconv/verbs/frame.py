@@ -101,7 +101,7 @@ class Frame(Output, Generic[_Report]):
         self._failed = lambda: failing(self.proof, self.destination.failed, self.report, advice)
         if self.chosen.verify is not False:
             self.proof = proved(proof, must=self.chosen.must_verify)
-        self.report.add_proof(self.proof)
+        self.report.add_proof(self.proof, self.chosen.feeds_option())
 
     def _finish(self, *, failed: bool = False) -> None:
         failed = self.proof.status == FAILED

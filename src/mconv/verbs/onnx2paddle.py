@@ -28,7 +28,7 @@ from mconv.program.targets import Target
 from mconv.proof import precision
 from mconv.proof.available import runtime_for
 from mconv.proof.compare import Tolerance
-from mconv.proof.prove import prove
+from mconv.proof.prove import Candidate, Inputs, prove
 from mconv.proof.report import Report, paddle_operators
 from mconv.proof.verdict import Proof
 from mconv.verbs import x2paddle
@@ -173,16 +173,14 @@ def _proof(
     with reference:
         proof = prove(
             reference,
-            made.program,
-            files,
-            runtime,
-            names=names,
-            shapes=describe.shapes_of(source, shapes),
-            source_types={n: kind for n in names if (kind := fed_dtype(types[n])) is not None},
-            inputs=chosen.feeds_file,
-            tolerance=tolerance,
-            scalar_as_one=not chosen.goal.has_0d,
-            timeout=chosen.timeout,
+            Candidate(made.program, files, runtime, scalar_as_one=not chosen.goal.has_0d, timeout=chosen.timeout),
+            Inputs(
+                names,
+                shapes=describe.shapes_of(source, shapes),
+                types={n: kind for n in names if (kind := fed_dtype(types[n])) is not None},
+                file=chosen.feeds_file,
+            ),
+            tolerance,
         )
     report.versions["reference"] = reference.label
     if proof.paddle:

@@ -18,7 +18,8 @@ from mconv.options.torch import Torch2Paddle
 from mconv.proof.available import runtime_for
 from mconv.proof.compare import Tolerance
 from mconv.proof.feeds import InputSpec
-from mconv.proof.prove import prove
+from mconv.proof.notes import rendered
+from mconv.proof.prove import Candidate, Inputs, prove
 from mconv.proof.report import Report
 from mconv.proof.torch_runner import TorchRunner
 from mconv.proof.verdict import MEANS, Proof, one_size, reservation
@@ -85,7 +86,7 @@ def converted(chosen: Torch2Paddle, destination: Destination) -> Frame[Report]:
             modes.close()
         random = _about_noise(drawn.used, chosen.deterministic, source, plan)
         report.warnings += random
-        report.warnings += plan.notes
+        report.warnings += rendered(plan.notes, chosen.feeds_option())
         names = _outputs(runner, plan)
         state = state_of(source, runner, plan.sets[0])
         if state and chosen.carry_state:
@@ -266,17 +267,9 @@ def _proof(
     sets = torch_inputs.fitting(plan, fixed, runner, more=chosen.feeds_file is None)
     proof = prove(
         runner,
-        made.program,
-        files,
-        runtime,
-        names=[i.name for i in plan.inputs],
-        shapes={},
-        source_types={},
-        inputs=chosen.feeds_file,
-        sets=sets,
-        tolerance=Tolerance.of(chosen.tolerance).at(made.precision),
-        scalar_as_one=not chosen.goal.has_0d,
-        timeout=chosen.timeout,
+        Candidate(made.program, files, runtime, scalar_as_one=not chosen.goal.has_0d, timeout=chosen.timeout),
+        Inputs([i.name for i in plan.inputs], file=chosen.feeds_file, sets=sets),
+        Tolerance.of(chosen.tolerance).at(made.precision),
     )
     try_unread(proof, runner, sets, unread(made.program, [i.name for i in plan.inputs]))
     proof.inputs = plan.origin

@@ -19,6 +19,7 @@ from mconv.program.dtypes import DType
 from mconv.program.inputs import Dim, assign
 from mconv.proof import search
 from mconv.proof.feeds import InputSpec, Sizes, load_feeds, npz_arrays, random_feeds
+from mconv.proof.notes import Note
 from mconv.proof.torch_runner import TorchRunner
 from mconv.torch.sources import Form, Source
 from mconv.torch.sources.inputs import rows
@@ -49,7 +50,7 @@ class Plan:
     sets: Sets = field(default_factory=list)
     guessed: bool = False
     origin: str = "random"
-    notes: list[str] = field(default_factory=list)
+    notes: list[Note] = field(default_factory=list)
     alone: list[search.OneSize] = field(default_factory=list)
     answers: dict[str, bool] = field(default_factory=dict)
 
@@ -191,7 +192,7 @@ def fill(plan: Plan, source: Source, runner: TorchRunner, example: Optional[Path
             plan.notes.append(f"{source.label} does not take every size: {' '.join(plan.texts())}")
         plan.sets = sets
         plan.alone = search.alone(_specs(plan.inputs), sets, refused)
-        plan.notes += filter(None, [search.one_size(plan.alone)])
+        plan.notes += search.one_size(plan.alone)
         return
     assert failure is not None
     shapes = ", ".join(map(str, plan.inputs))

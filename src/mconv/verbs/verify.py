@@ -22,6 +22,7 @@ from mconv.proof.answers import compare_answers, without_ones
 from mconv.proof.compare import Comparison, OutputComparison, Tolerance
 from mconv.proof.endpoint import typed
 from mconv.proof.feeds import InputSpec, input_names, load_feeds, npz_arrays, reshaped
+from mconv.proof.notes import rendered
 from mconv.proof.opened import Choices, Opened, OpenedService, open_model
 from mconv.proof.runners import Answers
 from mconv.verbs.reduce import Reduced
@@ -154,7 +155,7 @@ def compared(chosen: Verify) -> tuple[Verification, Comparison, list[search.OneS
         chosen.progress("comparing the tensors inside")
         _layers(made, left, right, sets, by_right, limit, scalar)
     alone = [] if chosen.feeds is not None else search.alone(specs, sets)
-    made.notes += filter(None, [search.one_size(alone)])
+    made.notes += rendered(search.one_size(alone), chosen.feeds_option())
     made.notes = [f"{one.name}: {note}" for one in (left, right) for note in one.notes] + made.notes
     made.models = {"a": left.name, "b": right.name}
     made.seconds = round(time.perf_counter() - start, 3)
