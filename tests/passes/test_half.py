@@ -16,7 +16,7 @@ from onnx import TensorProto, helper, numpy_helper
 from mconv import api
 from mconv.errors import UnsupportedError, UsageError
 from mconv.onnx.convert import convert
-from mconv.passes.half import halve
+from mconv.passes.half import Form, halve
 from mconv.passes.half_storage import weights_only
 from mconv.passes.half_tables import LARGEST, SATURATED
 from mconv.passes.halved import Halved
@@ -129,7 +129,7 @@ def _integers(params: dict[str, TensorSource]) -> int:
 @pytest.mark.parametrize("name", ["bert", "det", "rec"])
 def test_no_cast_is_undone_by_the_next(name: str, target: str, emulate: bool, tmp_path: Path) -> None:
     program, params = MODELS[name](tmp_path)
-    made = halve(program, params, targets.get(target), emulate=emulate)
+    made = halve(program, params, targets.get(target), Form(emulate=emulate))
     if not emulate:
         written = {b: a for a, b in casts(made)}
         back = [a for a, _ in casts(made) if a in written and types(made)[written[a]].startswith("float")]
@@ -206,7 +206,7 @@ def test_inputs_and_outputs_stay_as_they_are_unless_asked_for() -> None:
     made = halve(program, params, PADDLE_2_3)
     assert [p.dtype for p in (*made.program.feeds, *made.program.fetches)] == [DType.FP32, DType.FP32]
     assert len(casts(made)) == made.casts == 2
-    whole = halve(program, params, PADDLE_2_3, io="half")
+    whole = halve(program, params, PADDLE_2_3, Form(io="half"))
     assert [p.dtype for p in (*whole.program.feeds, *whole.program.fetches)] == [DType.FP16, DType.FP16]
     assert not casts(whole)
     assert [p.name for p in whole.program.fetches] == [p.name for p in program.fetches]
@@ -245,7 +245,7 @@ def masked(value: float) -> Model:
 @pytest.mark.parametrize("dtype", [DType.FP16, DType.BF16])
 def test_masks_do_not_become_infinite(value: float, dtype: DType) -> None:
     program, params = masked(value)
-    made = halve(program, params, PADDLE_2_3, dtype)
+    made = halve(program, params, PADDLE_2_3, Form(dtype))
     beyond = abs(value) > LARGEST[dtype]
     assert bool(made.saturated) == beyond
     for name, source in made.params.items():
@@ -259,7 +259,7 @@ def test_numbers_are_rounded_to_the_nearest() -> None:
     program, params = from_onnx([node], {"x": ["n", 9]}, {"y": ["n", 9]}, {"w": values})
     (name,) = params
     for dtype, emulate in ((DType.FP16, False), (DType.FP16, True), (DType.BF16, False), (DType.BF16, True)):
-        got = halve(program, params, PADDLE_2_3, dtype, emulate=emulate).params[name].array()
+        got = halve(program, params, PADDLE_2_3, Form(dtype, emulate=emulate)).params[name].array()
         if dtype is DType.BF16:
             got = got if emulate else (got.astype(np.uint32) << 16).view(np.float32)
             assert np.isnan(got[7]) and np.isposinf(got[5])
@@ -301,7 +301,7 @@ def branching() -> tuple[Program, dict[str, TensorSource]]:
 def test_branches_compute_in_half(keep: Sequence[str]) -> None:
     """What goes in and out of a branch is float32; each weight is stored once, unless one operator is asked to keep it."""
     program, params = branching()
-    made = halve(program, params, PADDLE_2_3, keep=keep)
+    made = halve(program, params, PADDLE_2_3, Form(keep=keep))
     assert made.floats["conditional_block"] == {"control flow": 2}
     inside = [op for block in made.program.blocks[1:] for op in block.ops if op.type == "matmul_v2"]
     inner = [op for op in inside if op.input("Y") == ["v"]]
@@ -371,18 +371,18 @@ def test_a_mask_ends_where_its_size_does() -> None:
     ]
     weights = {"value": np.full((), -1e9, np.float32), "w": np.eye(4, dtype=np.float32)}
     program, params = from_onnx(nodes, {"x": ["n", 4], "m": ["n", 4]}, {"y": ["n", 4]}, weights)
-    made = halve(program, params, PADDLE_2_3, keep=["elementwise_add", "softmax"])
+    made = halve(program, params, PADDLE_2_3, Form(keep=["elementwise_add", "softmax"]))
     assert made.half == {"matmul_v2": 1} and made.params["w"].dtype is DType.FP16
     assert "clip" not in {op.type for op in made.program.main.ops} and "shares" not in made.saturated
 
 
 def test_what_is_kept_is_said() -> None:
     program, params = masked(-1e4)
-    assert "softmax" not in halve(program, params, PADDLE_2_3, keep=["softmax"]).half
-    kept = halve(program, params, PADDLE_2_3, keep=["scores"])
+    assert "softmax" not in halve(program, params, PADDLE_2_3, Form(keep=["softmax"])).half
+    kept = halve(program, params, PADDLE_2_3, Form(keep=["scores"]))
     assert kept.floats["elementwise_add"] == kept.floats["softmax"] == {"asked for": 1}
     with pytest.raises(UsageError, match="--keep softmaks: the program has no such"):
-        halve(program, params, PADDLE_2_3, keep=["softmaks"])
+        halve(program, params, PADDLE_2_3, Form(keep=["softmaks"]))
 
 
 def test_weights_that_are_kept_are_stored_as_they_are(tmp_path: Path) -> None:
@@ -411,7 +411,10 @@ def test_nothing_to_do() -> None:
     program, params = from_onnx([helper.make_node("Erf", ["x"], ["y"])], {"x": [2]}, {"y": [2]})
     with pytest.raises(UnsupportedError, match="nothing in the program can compute in float16"):
         halve(
-            program, params, PADDLE_2_3, keep=[op.type for op in program.main.ops if op.type not in ("feed", "fetch")]
+            program,
+            params,
+            PADDLE_2_3,
+            Form(keep=[op.type for op in program.main.ops if op.type not in ("feed", "fetch")]),
         )
     with pytest.raises(UnsupportedError, match="no float32 weights"):
         weights_only(program, {})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Optional
 
 import numpy as np
@@ -21,6 +22,25 @@ from mconv.program.value import Value
 MODES = ("LSTM", "GRU", "RNN_TANH", "RNN_RELU")
 
 
+@dataclass(frozen=True)
+class Stack:
+    """The form of a stack of recurrent layers.
+
+    Attributes:
+        batch_first: its sequences are [batch, length, …], else [length, batch, …].
+        lengths: [batch] int32, how many steps of each sample count; None: all.
+    """
+
+    layers: int = 1
+    bidirectional: bool = False
+    batch_first: bool = False
+    lengths: Optional[Value] = None
+
+    @property
+    def directions(self) -> int:
+        return 2 if self.bidirectional else 1
+
+
 def stacked(
     b: Builder,
     mode: str,
@@ -28,31 +48,26 @@ def stacked(
     states: Sequence[Value],
     weights: Sequence[Value],
     biases: Sequence[Value],
-    *,
-    layers: int,
-    bidirectional: bool,
-    batch_first: bool = False,
-    lengths: Optional[Value] = None,
+    form: Stack,
 ) -> tuple[Value, list[Value]]:
     """Paddle's ``rnn`` operator, which computes a whole stack as cuDNN does.
 
     Args:
         mode: one of :data:`MODES`. The gates of an LSTM are i, f, g, o, those of a GRU r, z, n, whose hidden part is
             multiplied after its bias is added.
-        x: [length, batch, input], or [batch, length, input] with *batch_first*.
+        x: [length, batch, input], or [batch, length, input] with *form.batch_first*.
         states: the initial hidden (and for an LSTM cell) state, [layers · directions, batch, hidden].
         weights: for each layer and direction that of the input, [gates · hidden, input], and that of the state.
         biases: for each layer and direction the two biases; empty for none.
-        lengths: [batch] int32, how many steps of each sample count; None: all.
 
     Returns:
         The last layer's hidden states in every step, laid out as *x*, and the last states.
     """
-    if batch_first:
+    layers, directions, lengths = form.layers, form.directions, form.lengths
+    if form.batch_first:
         x = transpose(b, x, [1, 0, 2])
     length, batch, width = need_rank(x, mode)
     hidden = need_rank(states[0], mode)[-1]
-    directions = 2 if bidirectional else 1
     assert isinstance(hidden, int)
     if not biases:  # the operator of Paddle 2 wants them
         gates = need_rank(weights[0], mode)[0]
@@ -67,7 +82,7 @@ def stacked(
         hidden_size=hidden,
         input_size=int(width) if isinstance(width, int) else 0,
         num_layers=layers,
-        is_bidirec=bidirectional,
+        is_bidirec=form.bidirectional,
         is_test=True,
         dropout_prob=0.0,
         seed=0,
@@ -76,7 +91,7 @@ def stacked(
             "State": [(x.dtype, (layers * directions, batch, hidden)) for _ in states],
         },
     )
-    if batch_first:
+    if form.batch_first:
         made = transpose(b, made, [1, 0, 2])
     return made, last
 
@@ -88,11 +103,7 @@ def projected(
     weights: Sequence[Value],
     biases: Sequence[Value],
     projections: Sequence[Value],
-    *,
-    layers: int,
-    bidirectional: bool,
-    batch_first: bool = False,
-    lengths: Optional[Value] = None,
+    form: Stack,
 ) -> tuple[Value, list[Value]]:
     """An LSTM whose hidden state is a product of its output with a matrix: PyTorch's ``proj_size``.
 
@@ -111,8 +122,8 @@ def projected(
     """
     if not all(w.is_const for w in (*weights, *projections)):
         raise UnsupportedError("an LSTM with a projection whose weights are computed at run time")
-    directions = 2 if bidirectional else 1
-    if batch_first:
+    layers, directions, lengths = form.layers, form.directions, form.lengths
+    if form.batch_first:
         x = transpose(b, x, [1, 0, 2])
     length, batch, _ = need_rank(x, "LSTM")
     hidden = need_rank(projections[0], "LSTM")[1]
@@ -133,16 +144,14 @@ def projected(
             given,
             [w for pair in own for w in pair],
             biases[2 * cells[0] : 2 * cells[-1] + 2],
-            layers=1,
-            bidirectional=bidirectional,
-            lengths=lengths,
+            Stack(1, form.bidirectional, lengths=lengths),
         )
-        parts = split(b, made, [hidden] * directions, 2) if bidirectional else [made]
+        parts = split(b, made, [hidden] * directions, 2) if form.bidirectional else [made]
         x = concat(b, [matmul(b, m, projections[c], trans_y=True) for m, c in zip(parts, cells)], 2)
-        ends = split(b, last[0], [1] * directions, 0) if bidirectional else [last[0]]
+        ends = split(b, last[0], [1] * directions, 0) if form.bidirectional else [last[0]]
         finals[0] += [matmul(b, m, projections[c], trans_y=True) for m, c in zip(ends, cells)]
         finals[1].append(last[1])
-    out = transpose(b, x, [1, 0, 2]) if batch_first else x
+    out = transpose(b, x, [1, 0, 2]) if form.batch_first else x
     return out, [concat(b, part, 0) for part in finals]
 
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from typing import Optional
 
 from mconv.errors import UnsupportedError
@@ -41,37 +42,39 @@ from mconv.program.program import Block, Op, Program, Var
 from mconv.program.targets import Target
 
 
-def halve(
-    program: Program,
-    params: Mapping[str, TensorSource],
-    target: Target,
-    dtype: DType = DType.FP16,
-    *,
-    keep: Collection[str] = (),
-    beyond: Collection[str] = (),
-    precise: Collection[str] = (),
-    io: str = "float",
-    emulate: bool = False,
-) -> Halved:
-    """Rewrite a program.
+@dataclass(frozen=True)
+class Form:
+    """How a program is rewritten.
 
-    Args:
-        program: a float32 program for *target*; it is not changed.
-        params: its parameters, by name.
+    Attributes:
         dtype: ``FP16`` or ``BF16``.
         keep: types of operators, and names of variables, whose operators stay float32.
         beyond: variables that leave half's range: the operators that write or read them stay float32, too.
         precise: variables that are computed in float32: the operators that write them, not those that read them.
         io: what the program takes and gives: ``float`` or ``half``.
         emulate: make the float32 program that computes what the half one does. Its inputs and outputs stay float32.
+    """
+
+    dtype: DType = DType.FP16
+    keep: Collection[str] = ()
+    beyond: Collection[str] = ()
+    precise: Collection[str] = ()
+    io: str = "float"
+    emulate: bool = False
+
+
+def halve(program: Program, params: Mapping[str, TensorSource], target: Target, form: Form = Form()) -> Halved:
+    """Rewrite a program.
+
+    Args:
+        program: a float32 program for *target*; it is not changed.
+        params: its parameters, by name.
 
     Raises:
-        UsageError: *keep* names nothing in the program.
+        UsageError: *form.keep* names nothing in the program.
         UnsupportedError: nothing in it can compute in half.
     """
-    return _Rewriter(
-        program, params, target, dtype, set(keep), frozenset(beyond), frozenset(precise), io, emulate
-    ).run()
+    return _Rewriter(program, params, target, form).run()
 
 
 class _Rewriter:
@@ -79,26 +82,16 @@ class _Rewriter:
     half; each is made when it is asked for first, and thrown away when the variable is written again or the block ends.
     A weight has the same two everywhere."""
 
-    def __init__(
-        self,
-        program: Program,
-        params: Mapping[str, TensorSource],
-        target: Target,
-        dtype: DType,
-        keep: set[str],
-        beyond: frozenset[str],
-        precise: frozenset[str],
-        io: str,
-        emulate: bool,
-    ):
+    def __init__(self, program: Program, params: Mapping[str, TensorSource], target: Target, form: Form):
         self.made = Halved(Program.from_bytes(program.to_bytes()), dict(params))
         program, params = self.made.program, self.made.params
         restored(program, params)
         self.block: Block = self.made.program.main
-        self.dtype, self.keep, self.beyond, self.precise, self.emulate = dtype, keep, beyond, precise, emulate
-        self.half_ends = io == "half"
-        self.io = "float" if emulate else io
-        self.kernels = signatures.gpu_operators(target, dtype)
+        self.dtype, self.emulate = form.dtype, form.emulate
+        self.keep, self.beyond, self.precise = (frozenset(names) for names in (form.keep, form.beyond, form.precise))
+        self.half_ends = form.io == "half"
+        self.io = "float" if form.emulate else form.io
+        self.kernels = signatures.gpu_operators(target, form.dtype)
         self.form: dict[str, dict[DType, str]] = {}  # variable → type → the variable that holds it in that type
         self.second: dict[str, str] = {}  # weight → its half form
         self._after: list[Op] = []  # what follows the operator that is being written
@@ -112,7 +105,7 @@ class _Rewriter:
         ends = [] if self.io == "half" else [port.name for port in (*program.feeds, *program.fetches)]
         self.pinned = half_blocks.pinned(program, params, ends)
         self.counters = half_blocks.counters(program)
-        check_keep(program, keep)
+        check_keep(program, self.keep)
 
     def run(self) -> Halved:
         self._walk(self.made.program.main)

@@ -102,10 +102,11 @@ def stop(server: Running) -> None:
         time.sleep(0.05)
 
 
-class Supervised:
-    """A server that is started now.
+@dataclass(frozen=True)
+class Start:
+    """A server that is to be started.
 
-    Args:
+    Attributes:
         command: what is run.
         folder: the current folder for it.
         environment: for it, the whole one.
@@ -120,38 +121,44 @@ class Supervised:
         detached: whether it goes on without this process.
     """
 
-    def __init__(
-        self,
-        command: Sequence[str],
-        folder: Path,
-        environment: Mapping[str, str],
-        *,
-        host: str,
-        ports: Sequence[int],
-        health: Optional[str],
-        ready: float,
-        grace: float,
-        scratch: Path,
-        url: str,
-        service: Path,
-        model: Path,
-        log: Path,
-        keep_log: bool,
-        detached: bool,
-    ):
-        self.grace = grace
-        self._said = b""
+    command: Sequence[str]
+    folder: Path
+    environment: Mapping[str, str]
+    host: str
+    ports: Sequence[int]
+    health: Optional[str]
+    ready: float
+    grace: float
+    scratch: Path
+    url: str
+    service: Path
+    model: Path
+    log: Path
+    keep_log: bool
+    detached: bool
+
+    def to_dict(self) -> dict[str, Any]:
+        """What ``supervisor_main.py`` reads."""
+        port = self.ports[0]
         about = {
-            "folder": str(service), "model": str(model), "host": host, "port": ports[0], "url": url, "log": str(log),
-            "grace": grace, "detached": detached,
+            "folder": str(self.service), "model": str(self.model), "host": self.host, "port": port, "url": self.url,
+            "log": str(self.log), "grace": self.grace, "detached": self.detached,
         }  # fmt: skip
-        near = {"0.0.0.0": "127.0.0.1", "::": "127.0.0.1"}.get(host, host)
-        asked = {
-            "command": list(command), "folder": str(folder), "environment": dict(environment), "about": about,
-            "log": str(log), "keep_log": keep_log, "ports": [[near, port] for port in ports], "health": health,
-            "ready": ready, "grace": grace, "scratch": str(scratch), "detached": detached,
-            "state": str(states() / f"{ports[0]}.json"),
+        near = {"0.0.0.0": "127.0.0.1", "::": "127.0.0.1"}.get(self.host, self.host)
+        return {
+            "command": list(self.command), "folder": str(self.folder), "environment": dict(self.environment),
+            "about": about, "log": str(self.log), "keep_log": self.keep_log, "ports": [[near, p] for p in self.ports],
+            "health": self.health, "ready": self.ready, "grace": self.grace, "scratch": str(self.scratch),
+            "detached": self.detached, "state": str(states() / f"{port}.json"),
         }  # fmt: skip
+
+
+class Supervised:
+    """A server that is started now."""
+
+    def __init__(self, start: Start):
+        self.grace = start.grace
+        self._said = b""
         self._process = subprocess.Popen(
             [sys.executable, "-I", str(MAIN)],
             stdin=subprocess.PIPE,
@@ -161,7 +168,7 @@ class Supervised:
         )
         self.pid = self._process.pid
         assert self._process.stdin is not None
-        self._process.stdin.write(json.dumps(asked).encode() + b"\n")
+        self._process.stdin.write(json.dumps(start.to_dict()).encode() + b"\n")
         self._process.stdin.flush()
 
     def event(self, seconds: Optional[float] = None) -> Optional[dict[str, Any]]:

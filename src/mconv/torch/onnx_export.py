@@ -7,7 +7,7 @@ import inspect
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Optional
 from unittest import mock
@@ -43,17 +43,28 @@ class Written:
 
 
 @dataclass(frozen=True)
-class _Task:
-    """What an exporter is asked for; see :func:`export_onnx`."""
+class Task:
+    """What an exporter is asked for.
+
+    Attributes:
+        module: a ``torch.nn.Module`` or ScriptModule in evaluation mode.
+        examples: input → torch tensor to trace with.
+        dims: input → names of its dimensions; those with a name are dynamic.
+        outputs: names of the outputs, in the order in which the module returns them.
+        path: the file to write.
+        positional: the module takes its inputs by position.
+        program: the ExportedProgram of a module that has one: it is what is written.
+        restore: brings back the buffers that ``forward`` changes.
+    """
 
     module: Any
     examples: Mapping[str, Any]
     dims: Mapping[str, Sequence[Optional[str]]]
     outputs: Sequence[str]
     path: Path
-    positional: bool
-    program: Any
-    restore: Callable[[], Any]
+    positional: bool = False
+    program: Any = None
+    restore: Callable[[], Any] = lambda: None
 
     @property
     def names(self) -> dict[str, Any]:
@@ -64,34 +75,14 @@ class _Task:
         return {n: {i: mark(d) for i, d in enumerate(self.dims.get(n, ())) if d} for n in self.examples}
 
 
-def export_onnx(
-    module: Any,
-    examples: Mapping[str, Any],
-    dims: Mapping[str, Sequence[Optional[str]]],
-    outputs: Sequence[str],
-    path: Path,
-    *,
-    positional: bool = False,
-    program: Any = None,
-    opset: Optional[int] = None,
-    restore: Callable[[], Any] = lambda: None,
-    check: Optional[Callable[[Path], str]] = None,
-) -> Written:
+def export_onnx(task: Task, *, opset: Optional[int] = None, check: Optional[Callable[[Path], str]] = None) -> Written:
     """Write the ONNX form of a module.
 
     A trace comes first. Where it would keep one outcome of a decision by values, a script of the module is tried, which
     has the decision in it, then the dynamo exporter; the trace is the last resort.
 
     Args:
-        module: a ``torch.nn.Module`` or ScriptModule in evaluation mode.
-        examples: input → torch tensor to trace with.
-        dims: input → names of its dimensions; those with a name are dynamic.
-        outputs: names of the outputs, in the order in which the module returns them.
-        path: the file to write.
-        positional: the module takes its inputs by position.
-        program: the ExportedProgram of a module that has one: it is what is written.
         opset: which version of ONNX's operators; by default 17 or 18.
-        restore: brings back the buffers that ``forward`` changes.
         check: says what is wrong with a file that was written, in one line; empty where nothing is.
 
     Raises:
@@ -102,15 +93,16 @@ def export_onnx(
         import onnx  # noqa: F401 - the exporters' own message would not say so
     except ImportError:
         raise MissingDependencyError("PyTorch's ONNX exporters need onnx", "pip install onnx onnxscript") from None
-    if program is None and not positional:
-        order = list(inspect.signature(module.forward).parameters)
-        examples = dict(sorted(examples.items(), key=lambda item: order.index(item[0]) if item[0] in order else -1))
-    task = _Task(module, examples, dims, outputs, path, positional, program, restore)
+    if task.program is None and not task.positional:
+        order = list(inspect.signature(task.module.forward).parameters)
+        given = sorted(task.examples.items(), key=lambda item: order.index(item[0]) if item[0] in order else -1)
+        task = replace(task, examples=dict(given))
+    path = task.path
     start = time.perf_counter()
     frozen: list[str] = []
-    if program is not None:
+    if task.program is not None:
         ways: list[str] = [DYNAMO]
-    elif positional:
+    elif task.positional:
         ways = [TRACE]  # a ScriptModule is written as it is
     else:
         frozen = _decided(task)
@@ -134,7 +126,7 @@ def export_onnx(
     raise UnsupportedError(f"PyTorch's ONNX exporters cannot write it ({joined(reasons)})")
 
 
-def _decided(task: _Task) -> list[str]:
+def _decided(task: Task) -> list[str]:
     """Where the module decides by values of the inputs."""
     import torch
 
@@ -148,13 +140,13 @@ def _decided(task: _Task) -> list[str]:
         task.restore()
 
 
-def _traced(task: _Task, opset: int) -> None:
+def _traced(task: Task, opset: int) -> None:
     args: Any = tuple(task.examples.values()) if task.positional else (dict(task.examples),)
     with packed_ends():
         _torchscript(task, task.module, args, opset)
 
 
-def _scripted(task: _Task, opset: int) -> None:
+def _scripted(task: Task, opset: int) -> None:
     import torch
 
     order = [n for n in inspect.signature(task.module.forward).parameters if n in task.examples]
@@ -165,7 +157,7 @@ def _scripted(task: _Task, opset: int) -> None:
     _torchscript(task, script, tuple(task.examples[n] for n in order), opset)
 
 
-def _torchscript(task: _Task, module: Any, args: Any, opset: int) -> None:
+def _torchscript(task: Task, module: Any, args: Any, opset: int) -> None:
     import torch
 
     axes = {n: a for n, a in task.open_axes(lambda name: name).items() if a}
@@ -178,7 +170,7 @@ def _torchscript(task: _Task, module: Any, args: Any, opset: int) -> None:
 
 
 @contextlib.contextmanager
-def _initial(task: _Task) -> Iterator[None]:
+def _initial(task: Task) -> Iterator[None]:
     """Within it the module keeps nothing of a call: the exporter takes the buffers as the call that it traces left
     them."""
     import torch
@@ -198,7 +190,7 @@ def _initial(task: _Task) -> Iterator[None]:
             hook.remove()
 
 
-def _dynamo(task: _Task, opset: int) -> None:
+def _dynamo(task: Task, opset: int) -> None:
     import torch
 
     options = {"dynamo": True, "opset_version": opset, "verbose": False, "external_data": True, **task.names}
@@ -213,4 +205,4 @@ def _dynamo(task: _Task, opset: int) -> None:
         made.save(str(task.path))
 
 
-_WRITERS: dict[str, Callable[[_Task, int], None]] = {TRACE: _traced, SCRIPT: _scripted, DYNAMO: _dynamo}
+_WRITERS: dict[str, Callable[[Task, int], None]] = {TRACE: _traced, SCRIPT: _scripted, DYNAMO: _dynamo}

@@ -52,17 +52,15 @@ class Task:
     def made(self, *, emulate: bool = False) -> Halved:
         if self.weights_only:
             return weights_only(self.program, self.params, self.dtype, keep=self.keep)
-        return rewriting.halve(
-            self.program, self.params, self.target, self.dtype, keep=self.keep, beyond=self.beyond,
-            precise=self.precise, io=self.io, emulate=emulate,
-        )  # fmt: skip
+        return self._halved(self.precise, emulate)
 
     def with_only(self, operators: Collection[str], all_: Collection[str]) -> Halved:
         """The emulation with these of all operators in half."""
-        return rewriting.halve(
-            self.program, self.params, self.target, self.dtype, keep=self.keep, beyond=self.beyond,
-            precise=set(all_) - set(operators), io=self.io, emulate=True,
-        )  # fmt: skip
+        return self._halved(set(all_) - set(operators), emulate=True)
+
+    def _halved(self, precise: Collection[str], emulate: bool) -> Halved:
+        form = rewriting.Form(self.dtype, self.keep, self.beyond, precise, self.io, emulate)
+        return rewriting.halve(self.program, self.params, self.target, form)
 
 
 class Emulation:

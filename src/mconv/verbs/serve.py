@@ -26,7 +26,7 @@ from mconv.proof import service as services
 from mconv.proof.pipeline import Request
 from mconv.runtimes import find, for_models
 from mconv.runtimes.ports import free_ports, holder, taken
-from mconv.runtimes.supervisor import Running, Supervised, running, states, stop
+from mconv.runtimes.supervisor import Running, Start, Supervised, running, states, stop
 from mconv.serving import configure, scaffold, servers
 from mconv.serving.kinds import OCR, PICTURES
 from mconv.serving.servers import Binding, FoundService, requests
@@ -185,7 +185,7 @@ def serve(chosen: Serve) -> ServiceRun:
         log.parent.mkdir(parents=True, exist_ok=True)
         log.write_bytes(b"")
         chosen.progress(f"starting {run.name} in the runtime {where.name}")
-        supervised = Supervised(
+        start = Start(
             [str(where.python), *launch.arguments],
             launch.folder,
             environment,
@@ -202,6 +202,7 @@ def serve(chosen: Serve) -> ServiceRun:
             keep_log=keep_log,
             detached=chosen.detach,
         )
+        supervised = Supervised(start)
     except BaseException:
         shutil.rmtree(scratch, ignore_errors=True)
         raise

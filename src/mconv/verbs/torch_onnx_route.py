@@ -17,7 +17,7 @@ from mconv.program.dtypes import DType
 from mconv.proof import precision
 from mconv.proof.runners import OnnxRunner
 from mconv.proof.torch_runner import TorchRunner
-from mconv.torch.onnx_export import export_onnx
+from mconv.torch.onnx_export import Task, export_onnx
 from mconv.torch.sources import Source
 from mconv.verbs import x2paddle
 from mconv.verbs.onnx2paddle import native
@@ -38,11 +38,12 @@ def through_onnx(source: Source, plan: Plan, request: Request, runner: TorchRunn
     chosen.progress(f"writing {source.label} as ONNX with PyTorch's exporters")
     source.restore()
     notes: list[str] = []
-    written = export_onnx(
+    task = Task(
         source.module, tensors(plan), plan.dims, request.outputs, folder / KEPT[ONNX],
-        positional=source.positional, program=source.program, opset=13 if chosen.engine == "x2paddle" else None,
-        restore=source.restore, check=lambda path: wrong(path, plan, runner, notes),
+        positional=source.positional, program=source.program, restore=source.restore,
     )  # fmt: skip
+    opset = 13 if chosen.engine == "x2paddle" else None
+    written = export_onnx(task, opset=opset, check=lambda path: wrong(path, plan, runner, notes))
     start = time.perf_counter()
     model = read(written.path)
     _select(model, request)

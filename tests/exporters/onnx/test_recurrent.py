@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mconv.emit.recurrent import MODES, stacked
+from mconv.emit.recurrent import MODES, Stack, stacked
 from mconv.program import dims as D
 from mconv.program.builder import Builder
 from mconv.program.dtypes import DType
@@ -41,9 +41,7 @@ def test_networks(mode: str, layers: int, directions: int, lengths: bool, tmp_pa
         width = INPUT if cell < directions else HIDDEN * directions
         weights += [b.constant(f(gates * HIDDEN, width)), b.constant(f(gates * HIDDEN, HIDDEN))]
         biases += [b.constant(f(gates * HIDDEN)), b.constant(f(gates * HIDDEN))]
-    out, last = stacked(
-        b, mode, x, states, weights, biases, layers=layers, bidirectional=directions == 2, lengths=given
-    )
+    out, last = stacked(b, mode, x, states, weights, biases, Stack(layers, directions == 2, lengths=given))
     for k, value in enumerate([out, *last]):
         b.fetch(value, f"y{k}")
     program, params = b.finish()

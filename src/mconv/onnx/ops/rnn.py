@@ -142,18 +142,16 @@ def _by_operator(
             biases += [_part(ctx, layer.bias, d, [o + first for o in order], hidden) for first in (0, gates)]
     x, lengths = layer.x, layer.lengths
     if layer.attributes.direction != "reverse":
-        return recurrent.stacked(
-            ctx, mode, x, states, weights, biases, layers=1, bidirectional=layer.directions == 2, lengths=lengths
-        )
+        form = recurrent.Stack(bidirectional=layer.directions == 2, lengths=lengths)
+        return recurrent.stacked(ctx, mode, x, states, weights, biases, form)
     if lengths is None:
         back = unary(ctx, "flip", x, axis=[0])
-        out, last = recurrent.stacked(ctx, mode, back, states, weights, biases, layers=1, bidirectional=False)
+        out, last = recurrent.stacked(ctx, mode, back, states, weights, biases, recurrent.Stack())
         return unary(ctx, "flip", out, axis=[0]), last
     # only the second of two directions turns each sample around at its own length
     both = [concat([Expr(ctx, s), Expr(ctx, s)], 0).value for s in states]
-    out, last = recurrent.stacked(
-        ctx, mode, x, both, weights * 2, biases * 2, layers=1, bidirectional=True, lengths=lengths
-    )
+    form = recurrent.Stack(bidirectional=True, lengths=lengths)
+    out, last = recurrent.stacked(ctx, mode, x, both, weights * 2, biases * 2, form)
     second = [Expr(ctx, v).slice(0, 1, 2).value for v in last]
     return Expr(ctx, out).slice(2, hidden, 2 * hidden).value, second
 

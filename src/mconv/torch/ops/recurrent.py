@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from mconv.emit.recurrent import projected, stacked
+from mconv.emit.recurrent import Stack, projected, stacked
 from mconv.program.schemas import attributes_of
 from mconv.program.value import Value
 from mconv.torch.context import AtenContext
@@ -31,23 +31,19 @@ def _converted(
     """The outputs of every step, and the last states."""
     if network.train and network.dropout:
         raise ctx.refuse("it is in training mode, where dropout gives other numbers each time")
-    form: dict[str, Any] = {
-        "layers": network.num_layers,
-        "bidirectional": network.bidirectional,
-        "batch_first": network.batch_first,
-    }
-    count = 2 * network.num_layers if network.bidirectional else network.num_layers
+    form = Stack(network.num_layers, network.bidirectional, network.batch_first)
+    count = form.layers * form.directions
     step = len(params) // count
     cells = [params[i : i + step] for i in range(0, step * count, step)]
     weights = [w for cell in cells for w in cell[:2]]
     if step == (4 if network.has_biases else 2):
-        made, last = stacked(ctx, mode, x, states, weights, [w for cell in cells for w in cell[2:]], **form)
+        made, last = stacked(ctx, mode, x, states, weights, [w for cell in cells for w in cell[2:]], form)
         return [made, *last]
     # with a projection of the hidden state (``proj_size``), whose matrix is the last of each cell's
     zeros = all(_is_zero(node) for node in ctx.node.args[1])
     initial = None if zeros else (states[0], states[1])
     biases = [w for cell in cells for w in cell[2:-1]]
-    made, last = projected(ctx, x, initial, weights, biases, [cell[-1] for cell in cells], **form)
+    made, last = projected(ctx, x, initial, weights, biases, [cell[-1] for cell in cells], form)
     return [made, *last]
 
 
