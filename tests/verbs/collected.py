@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from mconv.program.files import load_program, locate
-from mconv.proof.feeds import InputSpec, random_feeds, sequence_lengths, specs_of
+from mconv.proof.feeds import InputSpec, random_feeds, specs_of
+from mconv.proof.indexed import sequence_lengths
 from mconv.runtimes.worker_feeds import lod_of
 from mconv.serving.shape_ranges import from_paddle
 from tests.managed import require, run_in

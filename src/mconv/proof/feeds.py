@@ -8,7 +8,7 @@ indexes. The same model and seed always give the same arrays.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Optional, Union
@@ -19,8 +19,9 @@ from mconv.errors import CorruptModelError, NotAModelError, UsageError
 from mconv.printable import printable
 from mconv.program.dtypes import DType
 from mconv.program.inputs import assign
-from mconv.program.program import Op, Program
+from mconv.program.program import Program
 from mconv.program.zip_archive import ZipArchive
+from mconv.proof.indexed import rows_of_tables
 
 Dim = Union[int, str, None]
 
@@ -35,14 +36,6 @@ LATENT = (16, 24, 8)  # of images with other channels than grey, colour or none:
 LATENT_WIDTH = (24, 16, 8)
 RATE = 16000  # samples of sound a second
 _LATENT = (1, 2, 3)
-
-# operators that pass indices on unchanged (apart from shape and type): parameter of the input
-_CARRIERS = {
-    "cast": "X", "assign": "X", "reshape2": "X", "reshape": "X", "unsqueeze2": "X", "unsqueeze": "X",
-    "squeeze2": "X", "squeeze": "X", "flatten_contiguous_range": "X", "transpose2": "X", "slice": "Input",
-}  # fmt: skip
-# operators that look rows up in a table: parameter of the indices, parameter of the table
-_LOOKUPS = {"lookup_table": ("Ids", "W"), "lookup_table_v2": ("Ids", "W"), "gather": ("Index", "X")}
 
 
 @dataclass(frozen=True)
@@ -90,7 +83,7 @@ def specs_of(program: Program) -> list[InputSpec]:
     Raises:
         UsageError: an input has a type that mconv does not know.
     """
-    limits = _limits(program)
+    limits = rows_of_tables(program)
     specs = []
     for port in program.feeds:
         if port.dtype is None:
@@ -106,41 +99,6 @@ def as_declared(feed: Mapping[str, np.ndarray], program: Program) -> dict[str, n
     before 2.5 do, where an operator on such a number and a tensor fails otherwise."""
     single = {port.name for port in program.feeds if port.shape is not None and len(port.shape) == 1}
     return {n: a.reshape(1) if a.ndim == 0 and n in single else a for n, a in feed.items()}
-
-
-def sequence_lengths(program: Program) -> set[str]:
-    """The inputs that recurrent layers take as the lengths of their sequences: none may be longer than there are steps."""
-    return {
-        origin[name]
-        for op, origin in _origins(program)
-        if op.type == "rnn"
-        for name in op.input("SequenceLength")
-        if name in origin
-    }
-
-
-def _origins(program: Program) -> Iterator[tuple[Op, dict[str, str]]]:
-    """Each operator of the main block, and the inputs whose values the tensors before it hold unchanged."""
-    origin = {port.name: port.name for port in program.feeds}
-    for op in program.main.ops:
-        if op.type in _CARRIERS:
-            for source in op.input(_CARRIERS[op.type])[:1]:
-                if source in origin:
-                    origin.update(dict.fromkeys(op.output("Out"), origin[source]))
-        yield op, origin
-
-
-def _limits(program: Program) -> dict[str, int]:
-    limits: dict[str, int] = {}
-    for op, origin in _origins(program):
-        if op.type in _LOOKUPS:
-            ids, table = (op.input(parameter)[:1] for parameter in _LOOKUPS[op.type])
-            var = program.find_var(table[0]) if table else None
-            rows = var.shape[0] if var is not None and var.persistable and var.shape else -1
-            if ids and ids[0] in origin and rows > 0:
-                name = origin[ids[0]]
-                limits[name] = min(limits.get(name, rows), rows)
-    return limits
 
 
 def random_feeds(

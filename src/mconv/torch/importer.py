@@ -24,6 +24,7 @@ from mconv.program.unsupported import refusal
 from mconv.program.value import Value
 from mconv.torch import complexes, folding, registry
 from mconv.torch.context import AtenContext
+from mconv.torch.graph_nodes import CHECKS, SIZE_FUNCTIONS, is_size
 from mconv.warned import Warned
 
 
@@ -52,32 +53,7 @@ class Imported:
     dims: list[list[Optional[str]]] = field(default_factory=list)
 
 
-# functions on sizes that torch puts into its graphs
-_SIZE_FUNCTIONS: dict[str, Any] = {
-    "add": operator.add,
-    "sub": operator.sub,
-    "mul": operator.mul,
-    "floordiv": D.floordiv,
-    "mod": operator.mod,
-    "neg": operator.neg,
-    "sym_max": D.maximum,
-    "sym_min": D.minimum,
-    "sym_int": lambda x: x,
-}
-# checks that the exporter writes down; a conversion has nothing to do for them
 _NO_CONVERTER = "no converter for it"
-_CHECKS = frozenset(
-    {
-        "aten._assert_scalar.default",
-        "aten._assert_async.default",
-        "aten._assert_async.msg",
-        "aten._linalg_check_errors.default",
-        "aten._print.default",
-        "aten._assert_tensor_metadata.default",
-        "aten.sym_constrain_range.default",
-        "aten.sym_constrain_range_for_size.default",
-    }
-)
 
 
 class Importer:
@@ -244,7 +220,7 @@ class Importer:
 
     def _call(self, node: Any, module: Any) -> None:
         name = str(node.target)
-        if name in _CHECKS:
+        if name in CHECKS:
             self.values[node] = None
             return
         args = self._resolve(tuple(node.args))
@@ -265,7 +241,7 @@ class Importer:
 
     def _behind(self, node: Any, name: str) -> None:
         """Of a node that reads what could not be converted, at least whether there is a converter for it."""
-        if not name.startswith("aten.") or _is_size(node):
+        if not name.startswith("aten.") or is_size(node):
             return
         is_complex = any(complexes.concerned(n, ()) for n in (node, *node.all_input_nodes))
         if registry.find(name) is None and not is_complex:
@@ -281,9 +257,9 @@ class Importer:
             inner = next(a for a in args if hasattr(a, "graph"))
             operands = args[args.index(inner) + 1 :]
             return self._inline(inner, operands)
-        if plain == "with_effects" and str(args[1]) in _CHECKS:
+        if plain == "with_effects" and str(args[1]) in CHECKS:
             return (None, None)
-        if _is_size(node):
+        if is_size(node):
             return self._size(node, name, plain, args)
         self.operators[name.removeprefix("aten.")] += 1
         self.ctx.node = node
@@ -317,8 +293,8 @@ class Importer:
                 return dim
             if name == "aten.sym_size.int":
                 return args[0].shape[args[1]]
-            if plain in _SIZE_FUNCTIONS and not hasattr(node.target, "_schema"):
-                return _SIZE_FUNCTIONS[plain](*args)
+            if plain in SIZE_FUNCTIONS and not hasattr(node.target, "_schema"):
+                return SIZE_FUNCTIONS[plain](*args)
         return value  # converters refuse it
 
     def _arguments(self, schema: Any, converter: registry.Converter, args: tuple, kwargs: dict) -> dict[str, Any]:
@@ -379,12 +355,6 @@ class Importer:
                 raise BuildError(
                     f"the converter gave the shape {list(ours.shape or ())} where torch says {list(shape)}"
                 )
-
-
-def _is_size(node: Any) -> bool:
-    """Whether a node gives a number and not a tensor."""
-    value = node.meta.get("val")
-    return isinstance(value, (bool, int, float)) or type(value).__name__ in ("SymInt", "SymFloat", "SymBool")
 
 
 def _same(value: Value) -> Value:

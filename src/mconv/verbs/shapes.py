@@ -28,7 +28,8 @@ from mconv.program.stored import ModelFiles
 from mconv.program.targets import Target
 from mconv.proof import search
 from mconv.proof.available import runtime_for
-from mconv.proof.feeds import InputSpec, load_feeds, random_feeds, sequence_lengths, specs_of
+from mconv.proof.feeds import InputSpec, load_feeds, random_feeds, specs_of
+from mconv.proof.indexed import sequence_lengths
 from mconv.runtimes import Worker
 from mconv.serving.shape_ranges import FORMS, VALUES_UP_TO, Range, Samples, ShapeRanges, records_numbers
 
