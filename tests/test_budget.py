@@ -9,6 +9,8 @@ import pytest
 
 from mconv import budget
 from mconv.errors import LimitError, UsageError
+from mconv.options.declare import takes
+from mconv.options.proving import Bounded
 
 MB = 1 << 20
 
@@ -122,15 +124,13 @@ def test_what_is_no_size(text: budget.Size) -> None:
 
 
 def test_verbs_take_a_limit() -> None:
-    @budget.bounded
-    def verb(a: int, *, b: int = 0) -> int:
-        """Its text."""
+    @takes(Bounded)
+    def verb(chosen: Bounded) -> int:
         found = budget.current()
         assert found is not None
-        return found.base + a + b
+        return found.base
 
-    assert verb(1, b=2, limit="1K") == 1027
-    assert verb(0) == budget.BASE
-    assert verb.__doc__ == "Its text."
+    assert verb(limit="1K") == 1024
+    assert verb() == budget.BASE
     with pytest.raises(UsageError):
-        verb(1, limit="much")
+        verb(limit="much")

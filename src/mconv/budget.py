@@ -26,13 +26,12 @@ unless they are run in a copy of its context (:func:`contextvars.copy_context`).
 from __future__ import annotations
 
 import contextlib
-import functools
 import os
 import re
 from collections.abc import Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import Any, Callable, Optional, TypeVar, Union
+from typing import Callable, Optional, TypeVar, Union
 
 from mconv.errors import LimitError, UsageError
 
@@ -188,21 +187,6 @@ def command(limit: Size = None) -> Iterator[Budget]:
         yield _current.get()  # type: ignore[misc]
     finally:
         _current.reset(token)
-
-
-def bounded(function: Callable[..., R]) -> Callable[..., R]:
-    """A verb with a budget of its own: it takes the keyword ``limit`` beside its others (see :func:`size`).
-
-    Raises:
-        UsageError: *limit* is no size.
-    """
-
-    @functools.wraps(function)
-    def wrapper(*arguments: Any, limit: Size = None, **options: Any) -> R:
-        with command(limit):
-            return function(*arguments, **options)
-
-    return wrapper
 
 
 def size(given: Size) -> Optional[int]:

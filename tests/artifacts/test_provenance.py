@@ -189,7 +189,8 @@ def test_no_record(tmp_path: Path) -> None:
 
 def test_a_source_that_was_no_file(tmp_path: Path) -> None:
     (tmp_path / "a").write_text("a")
-    provenance.write(tmp_path, "to-static", [])
+    with provenance.Recording("to-static", []) as record:
+        record.write(tmp_path)
     assert api.check(tmp_path).ok
     with pytest.raises(UsageError, match="no file"):
         api.check(tmp_path, sources=[tmp_path])

@@ -45,7 +45,7 @@ def _of_onnx(kind: str, target: str, folder: Path) -> Answers:
 
 def _of_torch(kind: str, target: str, folder: Path) -> Answers:
     torch = pytest.importorskip("torch")
-    from mconv.torch.convert import convert
+    from tests.torch.converted import convert
     from tests.torch.torchvision_ops import library
 
     assert library() is not None

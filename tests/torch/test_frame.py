@@ -12,9 +12,10 @@ from torch import nn
 from mconv.errors import UnsupportedError, UsageError
 from mconv.program.targets import PADDLE_3
 from mconv.torch import registry
-from mconv.torch.convert import convert, imported
+from mconv.torch.convert import imported
 from mconv.torch.exporting import export
 from tests.torch.checks import CURRENT, Family, Runtime, everywhere, ints, rand, refusal
+from tests.torch.converted import convert
 
 
 def _core() -> list[str]:

@@ -325,16 +325,6 @@ def neighbour(folder: PathLike, other: PathLike, written: Path) -> dict[str, Pat
     return {f"../{there.name}": written} if here.parent == there.parent else {}
 
 
-def write(folder: PathLike, command: str, sources: Iterable[Source], **options: Any) -> Path:
-    """Write the record of a finished folder; for conversions that have nothing to do while their sources are hashed.
-
-    Args:
-        options: see :class:`Recording`.
-    """
-    with Recording(command, sources, **options) as record:
-        return record.write(Path(folder))
-
-
 def installed(packages: Sequence[str]) -> dict[str, str]:
     """The versions of those of the packages that are installed."""
     if not packages:

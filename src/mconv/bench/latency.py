@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Callable, Optional
@@ -380,11 +380,3 @@ class _Runner:
 def shapes(sets: Sequence[Feed]) -> list[dict[str, list[int]]]:
     """Per input set, name → shape."""
     return [{name: list(array.shape) for name, array in feed.items()} for feed in sets]
-
-
-def sized(feeds: Sequence[Feed]) -> Iterator[str]:
-    """What each input set is called: ``input_ids[1,128]``, with how many other inputs there are."""
-    for feed in feeds:
-        name, array = next(iter(feed.items()), ("", np.zeros(0)))
-        more = f" and {len(feed) - 1} more" if len(feed) > 1 else ""
-        yield f"{name}[{','.join(map(str, array.shape))}]{more}"

@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     P = ParamSpec("P")
 O = TypeVar("O")  # noqa: E741 - of options
 R = TypeVar("R")
-Given = TypeVar("Given", bound="Options")
 
 # what ``--help`` calls the groups, in its order
 INPUT, CONVERSION, OUTPUT = "Input", "Conversion", "Output"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from typing import Callable, Optional
+from typing import Optional
 
 from mconv.errors import UsageError
 from mconv.program.attribute import AttrValue
@@ -11,7 +11,6 @@ from mconv.program.dtypes import AttrType, DType
 from mconv.program.program import Block, Op, Program, Var
 
 # the replacement of an operator (which may hold the operator itself), or None to leave it alone
-Rule = Callable[["Site", Op], Optional[list[Op]]]
 
 
 class Site:
@@ -53,28 +52,6 @@ def make(type: str, inputs: dict[str, object], outputs: dict[str, object], **att
         return {k: [v] if isinstance(v, str) else list(v) for k, v in side.items()}  # type: ignore[call-overload]
 
     return Op.make(type, lists(inputs), lists(outputs), [(name, kind, value) for name, (kind, value) in attrs.items()])
-
-
-def apply(program: Program, rules: dict[str, Rule]) -> dict[str, int]:
-    """Offer every operator to the rule of its type; returns how many were replaced, by type."""
-    done: dict[str, int] = {}
-    for block in program.blocks:
-        site = Site(program, block)
-        ops: list[Op] = []
-        changed = False
-        for op in block.ops:
-            rule = rules.get(op.type)
-            old = op.type
-            replacement = None if rule is None else rule(site, op)
-            if replacement is None:
-                ops.append(op)
-            else:
-                changed = True
-                done[old] = done.get(old, 0) + 1
-                ops.extend(replacement)
-        if changed:
-            block.ops[:] = ops
-    return done
 
 
 def check_keep(program: Program, keep: Collection[str]) -> None:

@@ -64,7 +64,7 @@ class EndpointRunner:
         self._specs = list(specs)
         # never through a proxy to this machine, and nowhere else than asked
         proxies = [urllib.request.ProxyHandler({})] if parts.hostname in _PORTS else []
-        self._opener = urllib.request.build_opener(*proxies, _NoRedirect())
+        self._opener = urllib.request.build_opener(*proxies, NoRedirect())
 
     def specs(self) -> list[InputSpec]:
         return self._specs
@@ -218,7 +218,7 @@ class EndpointRunner:
         self._opener.close()
 
 
-class _NoRedirect(urllib.request.HTTPRedirectHandler):
+class NoRedirect(urllib.request.HTTPRedirectHandler):
     def redirect_request(self, *arguments: Any, **options: Any) -> None:
         return None  # told as its status
 

@@ -35,7 +35,6 @@ from mconv.serving.scaffold import ServiceOptions
 from mconv.serving.servers import FoundService
 from mconv.serving.servers.requests import PAGES, TENSORS
 
-RUNTIME = "paddle-2.3.2"
 # in which forms of Paddle Serving's RPC a service of a kind is asked
 RPC_FORMS = {
     "tensor": ("rpc strings", "rpc tensors", "rpc bytes"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from fractions import Fraction
 from typing import Any, Optional, Union
 
@@ -265,6 +265,3 @@ def tensor_source(tensor: Any, widen: bool) -> TensorSource:
     if tensor.dtype is torch.bfloat16:
         return ArraySource(tensor.contiguous().view(torch.int16).numpy().view("uint16"), DType.BF16)
     return ArraySource(tensor.numpy())
-
-
-Results = Union[Value, Sequence[Value]]

@@ -20,6 +20,7 @@ from mconv.errors import RuntimeFailedError, UsageError
 from mconv.options.bench import BenchServices
 from mconv.program.dtypes import DType
 from mconv.proof.compare import Tolerance
+from mconv.proof.endpoint import NoRedirect
 from mconv.proof.feeds import InputSpec
 from mconv.serving.servers.requests import FROM_OPEN_TYPES, OPEN_INFERENCE
 from mconv.verbs.bench import opened, random_sets
@@ -148,13 +149,8 @@ def _tensorflow_spec(row: dict[str, Any]) -> InputSpec:
     return InputSpec(str(row["name"]), DType.of(_TENSORFLOW[row["dtype"]]), dims)
 
 
-class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    def redirect_request(self, *arguments: Any, **options: Any) -> None:
-        return None
-
-
 def _json(url: str) -> dict[str, Any]:
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), _NoRedirect())
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), NoRedirect())
     try:
         with opener.open(url, timeout=30) as reply:
             answer = json.loads(reply.read(_MAX_METADATA))

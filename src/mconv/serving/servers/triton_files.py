@@ -37,7 +37,6 @@ DRAIN = 30
 FORMS = {"paddle": ("paddle", "model.pdmodel and model.pdiparams"), "onnx": ("onnxruntime", "model.onnx")}
 # rows of a batch: as many as requests of texts may have, or of pictures
 _MOST_ROWS = {"text": 64, "image": 16, "tensor": 64}
-_BATCH = 8
 # requests that wait; a later one is refused
 _QUEUE = 1000
 # Triton has one type more than requests in JSON
