@@ -190,6 +190,8 @@ def layer_norm(b: Builder, x: Value, scale: Optional[Value], bias: Optional[Valu
 def _over(b: Builder, v: Value, inner: Sequence[D.Dim]) -> Value:
     """A weight as the operator takes it, one number per position flattened; itself where that cannot be told."""
     shape = need_rank(v, "LayerNormalization")
+    if D.is_static(inner) and tuple(shape) == (D.product(inner),):
+        return v
     while len(shape) > len(inner) and shape[0] == 1:
         shape = shape[1:]
     if tuple(shape) == tuple(inner) or (D.is_static(shape) and len(shape) == len(inner) == 1 and shape[0] != 1):

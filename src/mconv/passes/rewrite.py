@@ -10,8 +10,6 @@ from mconv.program.attribute import AttrValue
 from mconv.program.dtypes import AttrType, DType
 from mconv.program.program import Block, Op, Program, Var
 
-# the replacement of an operator (which may hold the operator itself), or None to leave it alone
-
 
 class Site:
     """Where a rule stands: the program, the block, and fresh variables in it."""

@@ -6,11 +6,9 @@ from typing import Any, Optional, TypedDict
 
 import numpy as np
 
-from mconv import emit
 from mconv.emit import norm
 from mconv.paddle.context import Context
 from mconv.paddle.registry import Unsupported, paddle_op
-from mconv.program import dims as D
 from mconv.program.schemas import attributes_of
 from mconv.program.value import Value
 
@@ -64,20 +62,7 @@ def batch_norm(
 def layer_norm(
     ctx: Context, x: Value, scale: Optional[Value], bias: Optional[Value], *, epsilon: float, begin_norm_axis: int
 ) -> tuple:
-    arguments = {"Scale": _flat(ctx, scale), "Bias": _flat(ctx, bias)}
-    y = ctx.op(
-        "layer_norm",
-        X=x,
-        **arguments,
-        epsilon=epsilon,
-        begin_norm_axis=begin_norm_axis,
-        result=(x.dtype, x.shape),
-    )
-    return y, None, None
-
-
-def _flat(ctx: Context, x: Optional[Value]) -> Optional[Value]:
-    return x if x is None or x.rank == 1 else emit.reshape(ctx.b, x, (D.product(x.shape or ()),))
+    return norm.layer_norm(ctx.b, x, scale, bias, begin_norm_axis, float(epsilon)), None, None
 
 
 @paddle_op("rms_norm")
