@@ -133,12 +133,38 @@ def test_a_request_that_ends_each_process_gets_an_error_and_others_their_answers
 
 
 @pytest.mark.parametrize("server", SERVERS)
-def test_a_process_that_hangs_is_replaced(server: str, tmp_path: Path) -> None:
+def test_a_process_that_hangs_is_replaced(server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = written(server, "tensor", tmp_path)
-    changed(folder / "restarts.py", "STALLED = 10", "STALLED = 1")
+    monkeypatch.setenv("SERVICE_STALLED", "1")
     with running(server, folder) as service:
         killed.kill_again_and_again(load(service, "tensor"), service.process.pid, [signal.SIGSTOP])
     assert "has done nothing for 1 s" in service.log
+
+
+@pytest.mark.parametrize("server", SERVERS)
+def test_a_model_that_deadlocks_is_replaced_and_what_it_had_is_answered(
+    server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Within SERVICE_STALLED seconds, whether one of its threads or all of them wait for what never comes."""
+    monkeypatch.setenv("SERVICE_STALLED", "2")
+    folder, once = written(server, "text", tmp_path), tmp_path / "once"
+    file, before, feeds = AT_THE_MODEL[server]
+    wait = (
+        f"        if any((a == 11).any() for feed in {feeds} for a in feed.values()) and os.path.exists({str(once)!r}):\n"
+        f"            os.unlink({str(once)!r})\n"
+        f"            __import__('threading').Event().wait()\n"
+    )
+    changed(folder / file, before, wait + before)
+    with running(server, folder) as service:
+        body = killed.values({"0": "a b h"})
+        wanted = killed.first_value(killed.got(service.port, PREDICTION, body)[1])
+        for turn in range(1, 3):
+            once.touch()
+            status, text = killed.got(service.port, PREDICTION, body)
+            assert status == 200, (text, service.log[-2000:])
+            np.testing.assert_allclose(killed.first_value(text), wanted, atol=1e-5)
+            assert not once.exists() and service.log.count("has done nothing for 2 s") == turn
+        killed.until(lambda: service.status() == 200)
 
 
 @pytest.mark.parametrize("server", SERVERS)

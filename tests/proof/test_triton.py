@@ -383,6 +383,51 @@ def test_a_request_that_ends_processes_is_not_asked_for_again_and_again(
         np.testing.assert_allclose(ask.over_grpc(["a b c"])["outputs"][0]["data"], want.ravel(), atol=1e-5)
 
 
+# where a text has a thread wait for ever, while the file "hang" is there: before it waits for its turn, where execute never
+# returns, and when that has come
+@pytest.mark.long
+@pytest.mark.parametrize("module, head", [each[:2] for each in DEADLY.values()], ids=DEADLY)
+def test_a_model_that_deadlocks_is_replaced_and_what_it_had_is_answered(
+    tmp_path: Path, module: str, head: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Within SERVICE_STALLED seconds where no other thread goes on, else SERVICE_LONGEST_INFERENCE; over HTTP and gRPC. One that
+    has every process wait gets an error."""
+    monkeypatch.setenv("SERVICE_STALLED", "2")
+    monkeypatch.setenv("SERVICE_LONGEST_INFERENCE", "8")
+    service, once, always = scaffold(tmp_path, "bert"), tmp_path / "once", tmp_path / "always"
+    path = service / "models" / "model" / "1" / module
+    what = "'h h h' in request.values()" if module == "text_input.py" else DEADLY["run"][2]
+    wait = (
+        f"        if {what}:\n"
+        f"            import os, threading\n"
+        f"            if os.path.exists({str(always)!r}):\n"
+        f"                threading.Event().wait()\n"
+        f"            if os.path.exists({str(once)!r}):\n"
+        f"                os.unlink({str(once)!r})\n"
+        f"                threading.Event().wait()\n"
+    )
+    assert head in path.read_text()
+    path.write_text(path.read_text().replace(head, wait + head, 1))
+    with started(service) as ask:
+        known = {text: [np.array(ask([text])["outputs"][0]["data"])] for text in ("a b c", "h h h")}
+        once.touch()
+        answer = ask(["h h h"])
+        assert isinstance(answer, dict), (answer, ask.log[-2000:])
+        np.testing.assert_allclose(answer["outputs"][0]["data"], known["h h h"][0], atol=1e-5)
+        assert "has done nothing for 2 s with an inference, and is ended" in ask.log
+        with Load(ask, known, threads=4) as load:
+            load.more("version 1")
+            once.touch()
+            ask.wait_for("start.py: model is loaded anew", 2)
+            load.more("version 1")
+        assert set(load.counts) == {"version 1"}, (load.counts, ask.log[-2000:])
+        always.touch()
+        answer = ask(["h h h"])
+        assert "500" in answer and "is not healthy" in answer, answer
+        always.unlink()
+        np.testing.assert_allclose(ask(["a b c"])["outputs"][0]["data"], known["a b c"][0], atol=1e-5)
+
+
 def test_streams_over_grpc(texts: Any) -> None:
     """Answers in the order of the requests, errors among them; and what is no inference is passed on, too."""
     ask, known = texts

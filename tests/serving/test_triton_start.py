@@ -36,7 +36,8 @@ def test_what_has_ended_is_loaded_anew(
         (tmp_path / "loaded" / name).mkdir(parents=True)
     monkeypatch.setattr(start, "MODELS", str(tmp_path / "loaded"))
     server = start.Server.__new__(start.Server)
-    server.process, server.front = SimpleNamespace(pid=1), SimpleNamespace(losses=SimpleNamespace(add=lambda: None))
+    losses = SimpleNamespace(add=lambda: None, waited=lambda: 0.0)
+    server.process, server.front = SimpleNamespace(pid=1), SimpleNamespace(losses=losses)
     server.known, server.ended, server.left, server.stalls, server.asked, server.ready = {}, {}, {}, {}, [], True
     names: list[str] = []
     monkeypatch.setattr(start, "load", lambda name, fresh=False: names.append(name) or True)
@@ -44,3 +45,40 @@ def test_what_has_ended_is_loaded_anew(
         monkeypatch.setattr(start, "stubs", lambda _, look=look: {} if look is None else {7: look})
         server.look()
     assert names == loaded
+
+
+@pytest.mark.parametrize(
+    ("waited", "stalled", "stopped", "ended"),
+    [
+        (0.0, [], [], []),
+        (11.0, [7, 8], [], [7, 8]),  # nothing is done for a request
+        (11.0, [7], [], []),  # the other one is at it
+        (5.0, [7, 8], [], []),  # it has only just come
+        (200.0, [7], [], [7, 8]),
+        (0.0, [8], [8], [8]),
+    ],
+    ids=["idle", "deadlock", "busy", "new", "for too long", "stopped"],
+)
+def test_what_hangs_is_ended(
+    waited: float,
+    stalled: list[int],
+    stopped: list[int],
+    ended: list[int],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    planned = plan(*model(X, outputs={"y": (-1, 2)}), options_from({"server": "triton"}))
+    monkeypatch.setitem(sys.modules, "front", ModuleType("front"))
+    start = load(planned, tmp_path, "start.py", monkeypatch)
+    killed: list[int] = []
+    monkeypatch.setattr(start.os, "kill", lambda pid, _: killed.append(pid))
+    server = start.Server.__new__(start.Server)
+    server.process, server.front = (
+        SimpleNamespace(pid=1),
+        SimpleNamespace(losses=SimpleNamespace(waited=lambda: waited)),
+    )
+    server.stalls = {
+        pid: SimpleNamespace(stalled=lambda pid, busy: pid in stalled, stopped=pid in stopped) for pid in (1, 7, 8)
+    }
+    server.end_hanging([7, 8])
+    assert sorted(killed) == ended

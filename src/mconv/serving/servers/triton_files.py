@@ -33,6 +33,8 @@ WAITING = "waiting.py"
 TENSORS, FRONTS = "tensors.py", ("front.py", "front_grpc.py", "retrying.py")
 CONFIG = "config.pbtxt"
 DRAIN = 30
+# seconds after which a process that has not answered an inference is taken for one that hangs
+LONGEST = 120
 # forms for backends that are on no package registry: models go into 1/ under the names that these look for
 FORMS = {"paddle": ("paddle", "model.pdmodel and model.pdiparams"), "onnx": ("onnxruntime", "model.onnx")}
 # rows of a batch: as many as requests of texts may have, or of pictures
@@ -189,7 +191,9 @@ def _add_around(
     service.path, service.rpc = "/v2/models/NAME/infer", False
     ports = {"HTTP_PORT": options.http_port, "GRPC_PORT": options.rpc_port, "METRICS_PORT": options.health}
     described = {"name": options.name, "model": path, **{k.lower(): v for k, v in ports.items()}}
-    service.files[SERVICE] = json.dumps({**described, "drain_timeout": DRAIN}, indent=1) + "\n"
+    service.files[SERVICE] = (
+        json.dumps({**described, "drain_timeout": DRAIN, "longest_inference": LONGEST}, indent=1) + "\n"
+    )
     for name in (START, *FRONTS):
         service.files[name] = render(f"triton/{name}")
     service.files[shared.RESTARTS] = render(shared.RESTARTS)
