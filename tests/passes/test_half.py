@@ -173,7 +173,7 @@ def test_casts_of_the_program_read_what_is_there(io: str) -> None:
     y = helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", 4])
     weight = numpy_helper.from_array(np.eye(4, dtype=np.float32), "w")
     program, params = as_program(helper.make_graph(nodes, "g", [x], [y], [weight]))
-    made = halve(program, params, PADDLE_2_3, io=io)
+    made = halve(program, params, PADDLE_2_3, Form(io=io))
     main = made.program.main
     (product,) = (op for op in main.ops if op.type in ("matmul_v2", "matmul"))
     assert product.input("X") == ["x"] and made.program.feeds[0].dtype is DType.FP16
@@ -217,15 +217,15 @@ def test_outputs_that_are_computed_in_float32_are_half_where_it_is_asked_for(dty
     """exp stays float32; what it gives is rounded in the emulation, too, and may leave the range there."""
     nodes = [helper.make_node("MatMul", ["x", "w"], ["a"]), helper.make_node("Exp", ["a"], ["y"])]
     program, params = from_onnx(nodes, {"x": ["n", 4]}, {"y": ["n", 4]}, {"w": np.eye(4, dtype=np.float32)})
-    made = halve(program, params, PADDLE_2_3, dtype, io="half")
+    made = halve(program, params, PADDLE_2_3, Form(dtype, io="half"))
     assert [(p.name, p.dtype) for p in made.program.fetches] == [("y", dtype)]
     (exp,) = (op for op in made.program.main.ops if op.type == "exp")
     assert casts(made)[-1] == (exp.output("Out")[0], "y") and "exp" in made.floats
-    emulated = halve(program, params, PADDLE_2_3, dtype, io="half", emulate=True)
+    emulated = halve(program, params, PADDLE_2_3, Form(dtype, io="half", emulate=True))
     assert [(p.name, p.dtype) for p in emulated.program.fetches] == [("y", DType.FP32)]
     (exp,) = (op for op in emulated.program.main.ops if op.type == "exp")
     assert exp.output("Out") != ["y"] and "y" in emulated.rounded
-    plain = halve(program, params, PADDLE_2_3, dtype)
+    plain = halve(program, params, PADDLE_2_3, Form(dtype))
     assert [p.dtype for p in plain.program.fetches] == [DType.FP32] and "y" not in plain.rounded
 
 
