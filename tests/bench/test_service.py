@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import socket
 import time
@@ -14,9 +15,10 @@ import pytest
 from mconv import api
 from mconv.bench import rpc
 from mconv.bench.result import Bench
-from mconv.errors import MissingDependencyError, RuntimeFailedError, UsageError, VerificationError
+from mconv.errors import LimitError, MissingDependencyError, RuntimeFailedError, UsageError, VerificationError
 from tests.bench.models import linear
 from tests.bench.servers import every_form, failing, grpc_server, server
+from tests.raw_server import Sends, dripping, head, raw_server
 
 pytest.importorskip("aiohttp")
 pytest.importorskip("psutil")
@@ -150,6 +152,65 @@ def test_what_is_wrong_under_load_is_counted(status: int, text: bytes, kind: str
     assert one.right == 16 and (one.wrong, one.errors) == ((4, 0) if kind == "wrong" else (0, 4))
     assert one.tps == pytest.approx(16 / one.seconds)
     assert isinstance(judged(found), error) and "4 of 20" in str(judged(found))
+
+
+DEEP = b'{"key": ["y"], "value": [' + b"[" * 600 + b"%d" + b"]" * 600 + b"]}"
+
+
+@pytest.mark.parametrize("keys", [b"5", b"true", b'{"a": 1}', b'"y"'])
+def test_keys_that_are_no_list_are_an_answer_that_is_compared(keys: bytes) -> None:
+    answer = b'{"err_no": 0, "key": %s, "value": 7}' % keys
+    with server(failing(5, 200, answer, FIRST, lambda *asked: (200, answer))) as made:
+        assert api.bench_services([made.url(PADDLE)], send="texts", **SMALL).addresses[0].right == 20
+    with server(failing(5, 200, answer, FIRST)) as made:
+        assert api.bench_services([made.url(PADDLE)], send="texts", **SMALL).addresses[0].wrong == 4
+
+
+def test_answers_that_are_nested_too_deeply_are_errors() -> None:
+    with server(lambda path, body, number: (200, DEEP % number)) as made:
+        with pytest.raises(RuntimeFailedError, match="nested too deeply"):
+            api.bench_services([made.url(PADDLE)], send="texts", **SMALL)
+
+
+def test_what_unfolds_to_too_much_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mconv.bench.load.MAX_ANSWER", 1 << 20)
+    body = gzip.compress(b"1" * (40 << 20))
+    sent = head("200 OK", "Content-Encoding: gzip", f"Content-Length: {len(body)}") + body
+    with raw_server(sent) as url, pytest.raises(RuntimeFailedError, match="an answer of more than 1 MiB"):
+        api.bench_services([url + PADDLE], send="texts", **SMALL)
+
+
+def test_different_answers_are_kept_up_to_a_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mconv.bench.load._MOST_BYTES", 1000)
+
+    def answer(path: str, body: bytes, number: int) -> tuple[int, bytes]:
+        return 200, json.dumps(
+            {"key": ["y"], "value": ["[1]"], "id": str(number if number >= FIRST else 0).zfill(400)}
+        ).encode()
+
+    with server(answer) as made:
+        (one,) = api.bench_services([made.url(PADDLE)], send="texts", **SMALL).addresses
+    assert (one.right, one.errors) == (2, 18) and one.reason == "more different answers than can be kept"
+
+
+@pytest.mark.parametrize(
+    ("said", "message"),
+    [
+        (dripping(head("200 OK", "Content-Length: 1000000"), b" "), "does not answer within 0.5 s"),
+        (head("200 OK", "Transfer-Encoding: chunked") + b"zz", "answers no HTTP"),
+        (head("302 Found", "Location: http://[::1"), "HTTP status 302"),
+        (head() + b'{"inputs": [{"name": "x", "datatype": "FP32", "shape": [1e999]}]}', "inputs that can be used"),
+        (head() + b'{"inputs": [{"name": "x", "datatype": "FP32", "shape": [1000000000000]}]}', "of memory|too large"),
+    ],
+    ids=["slow", "no HTTP", "elsewhere", "infinite", "huge"],
+)
+def test_what_a_server_says_of_its_inputs_may_be_nothing(
+    said: Sends, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mconv.verbs.bench_service._METADATA_TIMEOUT", 0.5)
+    with raw_server(said) as url, pytest.raises((RuntimeFailedError, LimitError), match=message) as caught:
+        api.bench_services([f"{url}/v2/models/m/infer"], **SMALL)
+    assert "\n" not in caught.value.message
 
 
 def test_answers_within_the_tolerance_are_right() -> None:

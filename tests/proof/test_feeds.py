@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from mconv.errors import UsageError
+from mconv.errors import LimitError, UnsupportedError, UsageError
 from mconv.program.dtypes import DType
 from mconv.program.files import load_program, locate
 from mconv.proof.feeds import InputSpec, load_feeds, random_feeds, specs_of
@@ -140,3 +141,14 @@ def test_n_counts_samples_in_the_first_place_and_points_elsewhere() -> None:
     images, points = (InputSpec(name, DType.FP32, shape) for name, shape in (("x", ("N", 3)), ("p", ("batch", "n", 3))))
     assert [f["x"].shape for f in random_feeds([images])] == [(2, 3), (3, 3)]
     assert [f["p"].shape for f in random_feeds([points])] == [(2, 12, 3), (3, 19, 3)]
+
+
+@pytest.mark.parametrize("shape", [(10**9, 10**9, 10**9), (10**12,), (1 << 30,), tuple("abcdefghijklmnopqrstuvwxyz")])
+def test_inputs_beyond_what_a_run_may_hold_are_refused_before_memory_is_taken(shape: tuple[Any, ...]) -> None:
+    with pytest.raises(LimitError, match="input x of shape .* takes more than"):
+        random_feeds([InputSpec("x", DType.FP32, shape)])
+
+
+def test_inputs_of_more_dimensions_than_arrays_have_are_refused() -> None:
+    with pytest.raises(UnsupportedError, match="input x has 70 dimensions"):
+        random_feeds([InputSpec("x", DType.FP32, (1,) * 70)])

@@ -93,7 +93,8 @@ def checked(answer: dict[str, Any]) -> dict[str, Any]:
         said = answer.get("err_msg") or answer.get("errMsg") or answer.get("error") or "no reason given"
         raise ServiceError(f"error {number}: {said}")
     keys, values = answer.get("key") or [], answer.get("value") or []
-    found = dict(zip(map(str, keys), values)) if len(keys) == len(values) else {"key": keys, "value": values}
+    both = isinstance(keys, list) and isinstance(values, list) and len(keys) == len(values)
+    found = dict(zip(map(str, keys), values)) if both else {"key": keys, "value": values}
     if answer.get("tensors"):
         found["tensors"] = answer["tensors"]
     if not found:

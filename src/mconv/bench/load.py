@@ -19,9 +19,10 @@ from mconv.bench.addresses import Address
 from mconv.bench.forms import Message
 from mconv.errors import MissingDependencyError
 from mconv.extras import install
+from mconv.proof.exchange import MAX_ANSWER, MAX_REASON
 
-_MAX_ANSWER = 1 << 30  # bytes
 _MOST_KEPT = 20_000  # different answers
+_MOST_BYTES = 1 << 29  # of them
 _EVERY = 0.5  # seconds between two notes of the progress
 
 
@@ -102,10 +103,15 @@ class HttpSender:
         headers = {"Content-Type": message.content_type}
         try:
             async with self.session.post(self.url, data=message.body, headers=headers, allow_redirects=False) as reply:
-                body: bytes = await reply.content.read(_MAX_ANSWER) if reply.status != 200 else await reply.read()
                 if reply.status != 200:
-                    raise Failure(f"HTTP status {reply.status}: {_line(body) or reply.reason}")
-                return body
+                    said = _line(await reply.content.read(MAX_REASON))
+                    raise Failure(f"HTTP status {reply.status}: {said or reply.reason}")
+                body = bytearray()
+                async for piece in reply.content.iter_any():  # what is compressed may unfold to anything
+                    body += piece
+                    if len(body) > MAX_ANSWER:
+                        raise Failure(f"an answer of more than {MAX_ANSWER >> 20} MiB")
+                return bytes(body)
         except asyncio.TimeoutError:
             raise Failure(f"no answer within {self.timeout:g} s") from None
         except (self.aiohttp.ClientError, OSError) as e:
@@ -132,7 +138,7 @@ class RpcSender:
         self.target, self.timeout = f"{host}:{address.port}", timeout
 
     async def __aenter__(self) -> RpcSender:
-        most = [("grpc.max_receive_message_length", _MAX_ANSWER), ("grpc.max_send_message_length", _MAX_ANSWER)]
+        most = [("grpc.max_receive_message_length", MAX_ANSWER), ("grpc.max_send_message_length", MAX_ANSWER)]
         self.channel = self.grpc.aio.insecure_channel(self.target, options=[*most, ("grpc.enable_http_proxy", 0)])
         self.call = self.channel.unary_unary(rpc.METHOD)
         return self
@@ -181,9 +187,10 @@ async def load(
         messages: which are sent in turn.
         progress: is told now and then what has come so far.
     """
-    found = Outcome()
+    found, kept = Outcome(), 0
 
     async def thread(number: int) -> None:
+        nonlocal kept
         for loop in range(loops):
             which = (number + loop) % len(messages)
             started = time.perf_counter()
@@ -192,13 +199,17 @@ async def load(
             except Failure as e:
                 found.errors[str(e)] += 1
                 continue
-            found.seconds.append(time.perf_counter() - started)
-            key = (which, answer)
+            took, key = time.perf_counter() - started, (which, answer)
             # what is different each time would fill the memory: the rest is counted under the last ones
-            if len(found.answers) < _MOST_KEPT or key in found.answers:
+            if key in found.answers:
                 found.answers[key] += 1
+            elif len(found.answers) < _MOST_KEPT and kept + len(answer) <= _MOST_BYTES:
+                found.answers[key] = 1
+                kept += len(answer)
             else:
                 found.errors["more different answers than can be kept"] += 1
+                continue
+            found.seconds.append(took)
 
     async def tell() -> None:
         while progress is not None:

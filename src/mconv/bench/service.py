@@ -95,8 +95,16 @@ class _Lane:
         self.wanted: list[Any] = []
         self.usage: Optional[Usage] = None
 
-    def read(self, body: bytes) -> Any:
-        return self.form.read(body)
+    def difference(self, wanted: Any, body: bytes, tolerance: Tolerance) -> str:
+        """How an answer differs; empty where it does not.
+
+        Raises:
+            ServiceError: it says that something went wrong, or cannot be read.
+        """
+        try:
+            return difference(wanted, self.form.read(body), tolerance, self.ignored)
+        except RecursionError:  # less deep than JSON may be
+            raise ServiceError("an answer that is nested too deeply") from None
 
     async def first(self, plan: Plan, tolerance: Tolerance) -> None:
         """What each request gets when it is alone, twice, and the warm-up.
@@ -109,9 +117,9 @@ class _Lane:
             try:
                 bodies = await loading.alone(to, self.messages)
                 again = await loading.alone(to, self.messages)
-                self.wanted = [self.read(body) for body in bodies]
+                self.wanted = [self.form.read(body) for body in bodies]
                 for number, (wanted, body) in enumerate(zip(self.wanted, again), 1):
-                    other = difference(wanted, self.read(body), tolerance, self.ignored)
+                    other = self.difference(wanted, body, tolerance)
                     if other:
                         raise RuntimeFailedError(
                             f"{name} answers request {number} otherwise when it is sent again: {other}",
@@ -142,7 +150,7 @@ class _Lane:
         errors = Counter(outcome.errors)
         for (which, body), count in outcome.answers.items():
             try:
-                other = difference(self.wanted[which], self.read(body), tolerance, self.ignored)
+                other = self.difference(self.wanted[which], body, tolerance)
             except ServiceError as e:
                 errors[str(e)] += count
                 continue

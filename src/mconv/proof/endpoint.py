@@ -4,13 +4,10 @@ requests are those of :mod:`mconv.serving.servers.requests`; answers of services
 
 from __future__ import annotations
 
-import http.client
 import json
 import re
 import time
-import urllib.error
 import urllib.parse
-import urllib.request
 from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any, Optional, Union
@@ -18,13 +15,12 @@ from typing import Any, Optional, Union
 import numpy as np
 
 from mconv.errors import RuntimeFailedError, UsageError
+from mconv.proof.exchange import exchange
 from mconv.proof.feeds import InputSpec
 from mconv.proof.runners import Answers
 from mconv.serving.configure import TYPES
 from mconv.serving.servers.requests import FIELDS, FORMS, FROM_OPEN_TYPES, OPEN_INFERENCE, form_of, message
 
-_PORTS = "127.0.0.1", "localhost", "::1"
-_MAX_ANSWER = 1 << 30  # bytes
 _BY_NUMBER = {number: dtype for dtype, number in TYPES.items()}
 _TOKEN = re.compile(r"[\[\]]|[^\s,\[\]]+")
 _WORDS = {"True": True, "False": False, "true": True, "false": False, "nan": float("nan"), "inf": float("inf"),
@@ -62,9 +58,6 @@ class EndpointRunner:
         self.form = OPEN_INFERENCE if form_of(parts.path) == OPEN_INFERENCE else form
         self.label = f"the service at {url}"
         self._specs = list(specs)
-        # never through a proxy to this machine, and nowhere else than asked
-        proxies = [urllib.request.ProxyHandler({})] if parts.hostname in _PORTS else []
-        self._opener = urllib.request.build_opener(*proxies, NoRedirect())
 
     def specs(self) -> list[InputSpec]:
         return self._specs
@@ -100,36 +93,22 @@ class EndpointRunner:
             raise RuntimeFailedError(f"{self.label} answers no JSON: {_short(text)}") from None
         if not isinstance(answer, dict):
             raise RuntimeFailedError(f"{self.label} answers no JSON object: {_short(text)}")
-        return self._read(answer)
+        try:
+            return self._read(answer)
+        except RecursionError:  # less deep than JSON may be, and deeper than numpy and the errors take it
+            raise RuntimeFailedError(f"{self.label} answers what is nested too deeply: {_short(text)}") from None
 
     def _post(self, body: bytes) -> str:
-        message = urllib.request.Request(self.url, body, {"Content-Type": "application/json"})
-        try:
-            with self._opener.open(message, timeout=self.timeout) as reply:
-                raw = reply.read(_MAX_ANSWER + 1)
-        except urllib.error.HTTPError as e:
-            said = _short(e.read(4096).decode("utf-8", "replace"))
+        hint = "is it running? `mconv serve-check` tries a model's service"
+        reply = exchange(self.url, self.label, body, timeout=self.timeout, hint=hint)
+        text = reply.body.decode("utf-8", "replace")
+        if reply.status != 200:
             paths = "/SERVICE/prediction or /v2/models/NAME/infer, with the service's name"
-            hint = f"the path is {paths}" if e.code == 404 else None
-            raise RuntimeFailedError(f"{self.label} answers HTTP status {e.code}: {said or e.reason}", hint) from None
-        except TimeoutError:
-            raise self._late() from None
-        except (urllib.error.URLError, OSError, http.client.HTTPException) as e:
-            cause = getattr(e, "reason", None) or e
-            if isinstance(cause, TimeoutError):
-                raise self._late() from None
-            words = getattr(cause, "strerror", None) or str(cause) or type(cause).__name__
             raise RuntimeFailedError(
-                f"{self.label} cannot be reached: {words}", "is it running? `mconv serve-check` tries a model's service"
-            ) from None
-        if len(raw) > _MAX_ANSWER:
-            raise RuntimeFailedError(f"{self.label} answers more than {_MAX_ANSWER >> 20} MiB")
-        return raw.decode("utf-8", "replace")
-
-    def _late(self) -> RuntimeFailedError:
-        return RuntimeFailedError(
-            f"{self.label} does not answer within {self.timeout:g} s", "allow more with --timeout"
-        )
+                f"{self.label} answers HTTP status {reply.status}: {_short(text) or reply.reason}",
+                f"the path is {paths}" if reply.status == 404 else None,
+            )
+        return text
 
     def _read(self, answer: Mapping[str, Any]) -> dict[str, np.ndarray]:
         if self.form == OPEN_INFERENCE:
@@ -162,10 +141,7 @@ class EndpointRunner:
                 continue
             found[key] = self._array(key, value)
             if not found[key].size and f"{key}.shape" in values_of:  # JSON does not carry it
-                shape = self._array(f"{key}.shape", values_of[f"{key}.shape"])
-                if shape.ndim != 1 or (len(shape) and shape.dtype.kind != "i") or 0 not in shape or (shape < 0).any():
-                    raise RuntimeFailedError(f"{self.label}: output {key!r} is empty and of shape {_short(str(shape))}")
-                found[key] = found[key].reshape(shape.tolist())
+                found[key] = self._empty(key, self._array(f"{key}.shape", values_of[f"{key}.shape"]))
         tensors = answer.get("tensors") or []
         if not isinstance(tensors, list) or not all(isinstance(entry, dict) for entry in tensors):
             raise RuntimeFailedError(f"{self.label} answers tensors that are none: {_short(json.dumps(answer))}")
@@ -174,6 +150,15 @@ class EndpointRunner:
         if not found:
             raise RuntimeFailedError(f"{self.label} answers without outputs: {_short(json.dumps(answer))}")
         return found
+
+    def _empty(self, name: str, shape: np.ndarray) -> np.ndarray:
+        """What is empty, of the shape that is told beside it."""
+        try:
+            if shape.ndim == 1 and shape.dtype.kind == "i" and 0 in shape and (shape >= 0).all():
+                return np.empty(shape.tolist())
+        except ValueError:  # more dimensions, or larger ones, than an array can have
+            pass
+        raise RuntimeFailedError(f"{self.label}: output {name!r} is empty and of shape {_short(str(shape))}")
 
     def _array(self, name: str, value: Any) -> np.ndarray:
         try:
@@ -215,12 +200,7 @@ class EndpointRunner:
         return self
 
     def __exit__(self, kind: Optional[type], error: Optional[BaseException], trace: Optional[TracebackType]) -> None:
-        self._opener.close()
-
-
-class NoRedirect(urllib.request.HTTPRedirectHandler):
-    def redirect_request(self, *arguments: Any, **options: Any) -> None:
-        return None  # told as its status
+        pass
 
 
 # names of classes and of texts in the answers of services that mconv writes, beside the outputs
@@ -228,7 +208,7 @@ _REMARKS = ("label", "truncated")
 
 
 def _short(text: str) -> str:
-    text = " ".join(text.split())
+    text = " ".join(text[:2000].split())  # of what may be many megabytes
     return text if len(text) <= 300 else text[:297] + "…"
 
 

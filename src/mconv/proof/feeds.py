@@ -7,6 +7,7 @@ indexes. The same model and seed always give the same arrays.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -15,7 +16,8 @@ from typing import Optional, Union
 
 import numpy as np
 
-from mconv.errors import CorruptModelError, NotAModelError, UsageError
+from mconv import budget
+from mconv.errors import CorruptModelError, NotAModelError, UnsupportedError, UsageError
 from mconv.printable import printable
 from mconv.program.dtypes import DType
 from mconv.program.inputs import assign
@@ -36,6 +38,9 @@ LATENT = (16, 24, 8)  # of images with other channels than grey, colour or none:
 LATENT_WIDTH = (24, 16, 8)
 RATE = 16000  # samples of sound a second
 _LATENT = (1, 2, 3)
+
+_DRAWN = 8  # bytes of a number as it is drawn
+_MOST_DIMS = 64 if np.lib.NumpyVersion(np.__version__) >= "2.0.0" else 32
 
 
 @dataclass(frozen=True)
@@ -111,6 +116,10 @@ def random_feeds(
         seed: what the values are drawn from.
         sets: how many; by default two, of different shapes, when a dimension is not fixed, else one.
         sizes: what open dimensions become.
+
+    Raises:
+        LimitError: an input takes more memory than a model may hold while it runs.
+        UnsupportedError: one has more dimensions than an array can have.
     """
     if sets is None:
         sets = 2 if any(spec.dynamic for spec in specs) else 1
@@ -118,6 +127,8 @@ def random_feeds(
     for index in range(sets):
         dims = _Dims(index, sizes)
         shapes = {spec.name: dims.resolve(spec) for spec in specs}
+        for name, shape in shapes.items():
+            _check(name, shape)
         image = next((s for s in shapes.values() if len(s) == 4), None)
         feed = {}
         for position, spec in enumerate(specs):
@@ -127,6 +138,13 @@ def random_feeds(
             feed[spec.name] = _value(spec, shapes[spec.name], rng, index, image)
         found.append(feed)
     return found
+
+
+def _check(name: str, shape: tuple[int, ...]) -> None:
+    if len(shape) > _MOST_DIMS:
+        raise UnsupportedError(f"input {name} has {len(shape)} dimensions: an array has at most {_MOST_DIMS}")
+    if math.prod(shape) * _DRAWN > budget.running():
+        raise budget.outgrown(f"input {name} of shape {list(shape)}")
 
 
 def other_values(feed: Mapping[str, np.ndarray], names: Sequence[str]) -> dict[str, np.ndarray]:

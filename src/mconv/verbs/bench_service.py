@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-import urllib.error
 import urllib.parse
-import urllib.request
 from pathlib import Path
 from typing import Any, Optional
 
@@ -20,12 +18,13 @@ from mconv.errors import RuntimeFailedError, UsageError
 from mconv.options.bench import BenchServices
 from mconv.program.dtypes import DType
 from mconv.proof.compare import Tolerance
-from mconv.proof.endpoint import NoRedirect
+from mconv.proof.exchange import exchange
 from mconv.proof.feeds import InputSpec
 from mconv.serving.servers.requests import FROM_OPEN_TYPES, OPEN_INFERENCE
 from mconv.verbs.bench import opened, random_sets
 
 _MAX_METADATA = 1 << 24  # bytes
+_METADATA_TIMEOUT = 30  # seconds
 _TENSORFLOW = {
     "DT_FLOAT": "float32", "DT_DOUBLE": "float64", "DT_INT32": "int32", "DT_INT64": "int64", "DT_UINT8": "uint8",
     "DT_INT8": "int8", "DT_INT16": "int16", "DT_BOOL": "bool", "DT_HALF": "float16",
@@ -132,7 +131,7 @@ def _told(address: Address) -> Optional[list[InputSpec]]:
         return None
     try:
         specs = [read(row) for row in rows or []]
-    except (KeyError, TypeError, ValueError, AttributeError) as e:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as e:
         raise RuntimeFailedError(f"{url} says nothing of inputs that can be used: {type(e).__name__}: {e}") from None
     if not specs:
         raise RuntimeFailedError(f"{url} says nothing of inputs", "give them with --inputs X.NPZ or --model MODEL")
@@ -150,16 +149,11 @@ def _tensorflow_spec(row: dict[str, Any]) -> InputSpec:
 
 
 def _json(url: str) -> dict[str, Any]:
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), NoRedirect())
+    reply = exchange(url, url, timeout=_METADATA_TIMEOUT, most=_MAX_METADATA, hint="is it running?", direct=True)
+    if reply.status != 200:
+        raise RuntimeFailedError(f"{url} answers HTTP status {reply.status}", "give inputs with --inputs X.NPZ")
     try:
-        with opener.open(url, timeout=30) as reply:
-            answer = json.loads(reply.read(_MAX_METADATA))
-    except urllib.error.HTTPError as e:
-        raise RuntimeFailedError(f"{url} answers HTTP status {e.code}", "give inputs with --inputs X.NPZ") from None
-    except OSError as e:
-        cause = getattr(e, "reason", None) or e
-        words = getattr(cause, "strerror", None) or str(cause)
-        raise RuntimeFailedError(f"{url} cannot be reached: {words}", "is it running?") from None
+        answer = json.loads(reply.body)
     except (ValueError, RecursionError):
         raise RuntimeFailedError(f"{url} answers no JSON", "give inputs with --inputs X.NPZ") from None
     return answer if isinstance(answer, dict) else {}
