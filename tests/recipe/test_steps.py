@@ -14,6 +14,7 @@ from mconv import api
 from mconv.errors import MconvError
 from mconv.recipe import api as recipes
 from mconv.recipe.api import run
+from mconv.serving.shape_ranges import from_paddle
 from tests.golden import case
 from tests.managed import require
 from tests.onnx.make import mlp
@@ -255,3 +256,61 @@ def test_a_halved_model_is_not_run_on_a_cpu(then: str, write: Write, tmp_path: P
     path = write("a", steps=[{"onnx2paddle": {"half": "fp16", "verify": False}}, "to-serving", then])
     with pytest.raises(MconvError, match="the model is for GPUs by now"):
         run([path], out=tmp_path / "out").require()
+
+
+# shapes for TensorRT --------------------------------------------------------------------------------------------------
+
+SIZES = {"minimum": ["x[1,16]"], "optimum": ["x[2,16]"], "maximum": ["x[8,16]"]}
+ON_TENSORRT: dict[str, Any] = {
+    "target": "2.3",
+    "verification": {"runtime": "paddle-2.3.2"},
+    "pipeline": {"service": "tensor", "device_type": 2},
+}
+
+
+@pytest.mark.runtime
+def test_a_service_takes_the_shapes_that_were_found(write: Write, tmp_path: Path) -> None:
+    require("paddle-2.3.2")
+    steps: list[Any] = [{"onnx2paddle": {"verify": False}}, {"shapes": SIZES}, "to-serving"]
+    path = write("a", steps=steps, **ON_TENSORRT)
+    assert set(ran(path, tmp_path / "out").values()) == {"not done yet"}
+    made = tmp_path / "out" / "a"
+    (found,) = json.loads((made / "service" / "dynamic_shapes.json").read_text())
+    file = from_paddle(made / "shapes" / "shape_range_info.pbtxt")
+    assert {name: r.max for name, r in file.shapes.items()} == {
+        n: tuple(s) for n, s in found["max_input_shape"].items()
+    }
+    assert file.shapes["x"].max == (8, 16) and len(file.shapes) > 2  # those inside, too
+    assert set(ran(path, tmp_path / "out").values()) == {"cached"}
+    steps[1] = {"shapes": {**SIZES, "maximum": ["x[9,16]"]}}
+    again = ran(write("a", steps=steps, **ON_TENSORRT), tmp_path / "out")
+    assert again.pop("onnx2paddle") == "cached" and "cached" not in again.values()
+    steps[1] = {"shapes": {point: [*texts, texts[0].replace("[", "[1")] for point, texts in SIZES.items()}}
+    ran(write("a", steps=steps, **ON_TENSORRT), tmp_path / "out")
+    assert len(json.loads((made / "service" / "dynamic_shapes.json").read_text())) == 2  # an engine for each
+
+
+@pytest.mark.runtime
+def test_shapes_of_real_inputs(write: Write, tmp_path: Path) -> None:
+    require("paddle-2.3.2")
+    np.savez(tmp_path / "x.npz", **{f"{rows}/x": np.ones((rows, 16), np.float32) for rows in (1, 3)})
+    fields = {**ON_TENSORRT, "verification": {"runtime": "paddle-2.3.2", "data": "x.npz"}}
+    path = write("a", steps=[{"onnx2paddle": {"verify": False}}, {"shapes": {"trt_inputs": True}}], **fields)
+    ran(path, tmp_path / "out")
+    file = from_paddle(tmp_path / "out" / "a" / "shapes" / "shape_range_info.pbtxt")
+    assert {name: (r.min, r.max) for name, r in file.shapes.items()} == {"x": ((1, 16), (3, 16))}
+
+
+@pytest.mark.parametrize(
+    ("steps", "said"),
+    [
+        (["onnx2paddle", "shapes"], "needs minimum, optimum and maximum, or real inputs"),
+        ([{"onnx2paddle": {"half": "fp16"}}, {"shapes": SIZES}], "the model is for GPUs by now"),
+        (["onnx2paddle", {"shapes": SIZES}, {"shapes": SIZES}], "is there twice"),
+        (["onnx2paddle", {"shapes": SIZES}, {"edit": {"fold": True}}, "to-serving"], "edit came after"),
+        (["onnx2paddle", {"shapes": {"form": "python"}}], "form"),
+    ],
+)
+def test_shapes_that_nothing_can_take(steps: list[Any], said: str, write: Write, tmp_path: Path) -> None:
+    with pytest.raises(MconvError, match=said):
+        run([write("a", steps=steps, **ON_TENSORRT)], out=tmp_path / "out").require()

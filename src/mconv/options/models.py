@@ -142,6 +142,7 @@ class Shapes(Feeds, Targeted, Runs, Force, Bounded, Progress):
         help="Write it there.  [default: print it]",
         group=OUTPUT,
         kw_only=False,
+        recipe=False,
     )
     minimum: Sequence[str] = option(
         default=(),
@@ -169,6 +170,7 @@ class Shapes(Feeds, Targeted, Runs, Force, Bounded, Progress):
         default=None,
         help="paddle, python, serving, triton, paddlex or trtexec.  [default: by the name of --out]",
         group=OUTPUT,
+        recipe=False,
     )
     trt_inputs: bool = option(
         default=False, help="Only the tensors that TensorRT's parts of the program are fed.", group=OUTPUT

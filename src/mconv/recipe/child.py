@@ -103,6 +103,10 @@ def _plain(result: Any) -> dict[str, Any]:
     return {"warnings": list(result.warnings), "proof": None}
 
 
+def _nothing(result: Any) -> dict[str, Any]:
+    return {"warnings": [], "proof": None}
+
+
 def _verify(found: Any) -> dict[str, Any]:
     proof = {"a": found.a, "b": found.b, "outputs": [*found.outputs, *([found.first] if found.first else [])]}
     if not found.ok:
@@ -153,7 +157,7 @@ def _quantize(report: Any) -> dict[str, Any]:
 
 
 _SHAPES: dict[str, Callable[[Any], dict[str, Any]]] = {
-    "to_serving": _plain, "downgrade": _plain, "half": _half, "quantize": _quantize, "verify": _verify, "serve_check": _serve_check,
+    "to_serving": _plain, "downgrade": _plain, "shapes": _nothing, "half": _half, "quantize": _quantize, "verify": _verify, "serve_check": _serve_check,
 }  # fmt: skip
 
 

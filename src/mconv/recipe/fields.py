@@ -11,7 +11,7 @@ from mconv.options.convert import Convert
 from mconv.options.declare import Declared, Options, declared
 from mconv.options.edit import Edit
 from mconv.options.layers import ToStatic
-from mconv.options.models import Downgrade, Half
+from mconv.options.models import Downgrade, Half, Shapes
 from mconv.options.onnx import Onnx2Paddle, ToOnnx
 from mconv.options.quantize import Quantize
 from mconv.options.serving import ServeCheck, ToServing
@@ -26,6 +26,7 @@ STEPS: dict[str, type[Options]] = {
     "downgrade": Downgrade,
     "half": Half,
     "quantize": Quantize,
+    "shapes": Shapes,
     "edit": Edit,
     "to-serving": ToServing,
     "convert": Convert,
@@ -34,6 +35,8 @@ STEPS: dict[str, type[Options]] = {
     "serve-check": ServeCheck,
 }
 _DESCRIBED = {
+    "shapes": "The shapes of the last model's tensors for TensorRT, which the service that to-serving makes takes; without "
+    "minimum, optimum and maximum those of verification.data.",
     "edit": "The last model, or the source, with other sizes, names, inputs, outputs or files; before onnx2paddle an ONNX "
     "file.",
     "convert": "Any source to serving_server/ and serving_client/ in one step.",

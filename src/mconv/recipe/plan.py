@@ -17,6 +17,7 @@ from mconv.recipe.step import Step
 _FROM_SOURCE = ("to-static", "onnx2paddle", "torch2paddle", "convert")
 # options that a transplant has no use for
 _OF_A_GRAPH = {d.name for d in declared(Torch2Paddle)} - {d.name for d in declared(Transplant)}
+_SHAPES = "shape_range_info"  # as Paddle calls the file
 _FIXED_NAMES = ("server", "client", "service", "fetch_order")  # fields of `serving` that convert has no choice in
 
 
@@ -52,6 +53,9 @@ class _Planner:
         self.server: Optional[str] = None  # the step that made it
         self.service: Optional[Path] = None
         self.edited: Optional[Path] = None  # the source as edit has made it, where that is still to be converted
+        self.shapes: Optional[tuple[Path, str, Optional[str]]] = (
+            None  # the file, its step's id, the step that made the model
+        )
         self.for_gpus = False  # whether the model computes in half precision by now
         self.halved: set[str] = set()  # conversions that have made it so
 
@@ -73,6 +77,7 @@ class _Planner:
             "downgrade": self._downgrade,
             "half": self._half,
             "quantize": self._quantize,
+            "shapes": self._shapes,
             "edit": self._edit,
             "to-serving": self._to_serving,
             "convert": self._convert,
@@ -251,6 +256,32 @@ class _Planner:
         step.reads["data"] = self.found.data
         step.outputs = ["quantize"]
 
+    def _shapes(self, step: Step, spec: StepSpec) -> None:
+        """A file beside the chain, or one for each profile, which the service takes."""
+        self._model(step, spec, "path")
+        if self.shapes is not None:
+            raise self._bad(spec, "is there twice", "several profiles are one step: name each input again")
+        if self.for_gpus:
+            raise self._bad(spec, "the model is for GPUs by now, and this runs it on the CPU", "it comes before half")
+        given = step.options.get("minimum", [])
+        if not given:
+            if self.found.data is None:
+                raise self._bad(
+                    spec, "needs minimum, optimum and maximum, or real inputs", "verification: {data: inputs.npz}"
+                )
+            step.reads["feeds"] = self.found.data
+        names = [text.partition("[")[0] for text in given]
+        count = max(map(names.count, names), default=1)
+        # another number of profiles is another folder: none of the files there is of an earlier run
+        folder = "shapes" if count == 1 else f"shapes-{count}"
+        step.outputs_at["out"] = f"{folder}/{_SHAPES}.pbtxt"
+        step.outputs = [
+            f"{folder}/{_SHAPES}{end}.pbtxt" for end in ([""] if count == 1 else [f"_{n + 1}" for n in range(count)])
+        ]
+        step.options.update({"target": self.recipe.target.name, "force": True})
+        step.options["runtime"] = self.recipe.verification.get("runtime")
+        self.shapes = self.folder / (step.outputs[0] if count == 1 else folder), step.id, self.model
+
     def _to_serving(self, step: Step, spec: StepSpec) -> None:
         self._model(step, spec, "path")
         serving = self.recipe.serving
@@ -265,6 +296,7 @@ class _Planner:
         self.server = spec.name
         if self.recipe.pipeline is not False:
             self._pipeline(step, serving.get("service", "service"))
+            self._shaped(step, spec)
 
     def _pipeline(self, step: Step, service: str) -> None:
         """A service beside the model."""
@@ -272,6 +304,18 @@ class _Planner:
         self._service_options(step)
         step.outputs.append(service)
         self.service = self.folder / service
+
+    def _shaped(self, step: Step, spec: StepSpec) -> None:
+        """The service takes what `shapes` has found."""
+        if self.shapes is None or "shapes" in step.hidden["pipeline"]:
+            return
+        path, found_by, model = self.shapes
+        if model != self.model:
+            raise self._bad(
+                spec, f"its model is not the one whose shapes were found: {self.model} came after", "shapes comes last"
+            )
+        step.hidden["pipeline"] = {**step.hidden["pipeline"], "shapes": str(path)}
+        step.reads["+shapes"], step.made_by["+shapes"] = path, found_by
 
     def _service_options(self, step: Step) -> None:
         """What a service is like; its files are known by what is in them."""

@@ -18,6 +18,10 @@ _FIELDS: list[tuple[str, str]] = [
     (r"--output ([^\s;,)]+)", r"outputs: [\1]"),
     (r"--(carry|keep|accept)-(state|dtype|frozen)\b", r"\1_\2: true"),
     (r"--(deterministic|partial|strict|layers)\b", r"\1: true"),
+    (r"--min ('[^']*')", r"minimum: [\1]"),
+    (r"--opt ('[^']*')", r"optimum: [\1]"),
+    (r"--max ('[^']*')", r"maximum: [\1]"),
+    (r"--trt-inputs\b", "trt_inputs: true"),
     (r"--(limit|target|runtime|engine|via|task|opset) ([\w.\-]+)", r"\1: \2"),
     (r"--(limit|target|runtime|engine|via|task|opset|timeout|tolerance|outputs?)\b", r"\1"),
 ]
