@@ -10,6 +10,7 @@ own, and run in turns; the figure is the fastest run of all rounds. Groups, each
 - converted from PyTorch in each Paddle, in 2.3.2 also as services were before (the program that mconv wrote then, without
   oneDNN; with as many threads as the others, and with the two that ``config.yml`` gave it), beside ONNX Runtime and
   OpenVINO;
+- BERT and ViT in the processes of the services that were generated before and are now, kept busy;
 - BERT and ViT in 2.3.2 before and now with the kernels that MKL and oneDNN choose on processors that are not Intel's.
 """
 
@@ -39,6 +40,7 @@ from latency_lanes import (
     THEN,
     THEN_TWO,
     TORCH,
+    TRANSFORMERS,
     UNTRAINED,
     Group,
     Inside,
@@ -48,6 +50,8 @@ from latency_lanes import (
     runtime_of,
 )
 from latency_report import plot, report, targets_of
+from latency_service import Pair, Served, generate
+from latency_service import run as keep_busy
 from section import finish
 
 from mconv.program import files
@@ -73,16 +77,21 @@ def _do(command: Sequence[str], env: Optional[dict[str, str]] = None) -> None:
         raise SystemExit(f"{' '.join(command)}: exit code {done.returncode}\n{done.stderr[-2000:]}")
 
 
+def then(work: Path) -> dict[str, str]:
+    """The environment of the package as it was, whose sources are in *work*."""
+    return {**os.environ, "PYTHONPATH": os.pathsep.join([str(work / "sources" / "src"), str(HERE)])}
+
+
 def prepare(name: str, work: Path) -> dict[str, Path]:
     """Export and convert; what there is, by label; ``own-2.3.2``, … are what the Paddles export."""
     mconv = [sys.executable, "-m", "mconv"]
-    then = {**os.environ, "PYTHONPATH": os.pathsep.join([str(sources(BEFORE, work / "sources")), str(HERE)])}
+    sources(BEFORE, work / "sources")
     if name in ("det", "rec"):
         import rapidocr_onnxruntime
 
         found = Path(rapidocr_onnxruntime.__file__).parent / "models" / f"ch_PP-OCRv4_{name}_infer.onnx"
         made = {ONNX: work / "onnx", THEN: work / "before", "file": found}
-        for label, env in ((ONNX, None), (THEN, then)):
+        for label, env in ((ONNX, None), (THEN, then(work))):
             _do([*mconv, "onnx2paddle", "-q", "--no-verify", str(found), str(made[label])], env)
         return made
     names = [
@@ -100,7 +109,7 @@ def prepare(name: str, work: Path) -> dict[str, Path]:
         ONNX: work / "onnx",
         JSON: work / "json",
     }
-    for label, variables in ((TORCH, env), (THEN, then), (UNTRAINED, {**env, "MCONV_UNTRAINED": "1"})):
+    for label, variables in ((TORCH, env), (THEN, then(work)), (UNTRAINED, {**env, "MCONV_UNTRAINED": "1"})):
         command = [*mconv, "torch2paddle", "-q", "--no-verify", *options, f"torch_models:{name}", str(made[label])]
         _do(command, variables)
     made["file"] = work / "model.onnx"
@@ -135,13 +144,22 @@ def groups(name: str, made: dict[str, Path]) -> list[Group]:
         Lane("OpenVINO", None, made["file"], "openvino"),
     ]
     found.append(Group("everywhere", everywhere))
-    if name in ("bert", "vit"):
+    if name in TRANSFORMERS:
         lanes = [
             Lane(THEN, "2.3.2", made[THEN], onednn=False, variables=NOT_INTEL),
             Lane(NOW, "2.3.2", first, variables=NOT_INTEL),
         ]
         found.append(Group(ELSEWHERE, lanes))
     return found
+
+
+def services(name: str, made: dict[str, Path], work: Path) -> Pair:
+    """The model in the services of both versions."""
+    pair = []
+    for label, env in ((THEN, then(work)), (TORCH, dict(os.environ))):
+        service = generate(name, made[label], work / f"service-{label.replace(' ', '-')}", env)
+        pair.append(Served.read(made[label], service))
+    return Pair(*pair)
 
 
 def main() -> None:
@@ -156,6 +174,7 @@ def main() -> None:
     arguments = parser.parse_args()
     results: dict[str, list[Group]] = {}
     insides: dict[str, Inside] = {}
+    served: dict[str, Pair] = {}
     for name in arguments.only.split(","):
         start = time.perf_counter()
         with tempfile.TemporaryDirectory(prefix="mconv-bench-") as work:
@@ -165,11 +184,16 @@ def main() -> None:
             results[name] = groups(name, made)
             for group in results[name]:
                 run(group, feed, arguments.seconds, arguments.threads, arguments.cpu)
+            if name in TRANSFORMERS:
+                served[name] = services(name, made, Path(work))
+                keep_busy(served[name], feed, 3 * arguments.seconds)
             if name == "mobilenetv3":
                 insides[name] = look_into(made[TORCH], feed, arguments.threads)
         print(f"{MODELS[name]}: {time.perf_counter() - start:.0f} s", file=sys.stderr)
-    targets = targets_of(results)
-    text = report(results, insides, targets, arguments.threads, cpu=arguments.cpu, picture=bool(arguments.write))
+    targets = targets_of(results, served, arguments.cpu)
+    text = report(
+        results, served, insides, targets, arguments.threads, cpu=arguments.cpu, picture=bool(arguments.write)
+    )
     if arguments.write:
         plot(results, arguments.write.with_name("latency.svg"))
     failed = [target.verdict()[0].removeprefix("- ") for target in targets if target.missed()]

@@ -30,6 +30,7 @@ MODELS = {
     "det": "PP-OCRv4 det, 640 × 640",
     "rec": "PP-OCRv4 rec, 48 × 320",
 }
+TRANSFORMERS = ("bert", "vit")
 OWN, TORCH, UNTRAINED, ONNX, JSON = (
     "Paddle's own export",
     "from PyTorch",

@@ -19,11 +19,13 @@ from latency_lanes import (
     THEN,
     THEN_TWO,
     TORCH,
+    TRANSFORMERS,
     UNTRAINED,
     Group,
     Inside,
     named,
 )
+from latency_service import Pair
 from section import Section
 from to_serving import machine
 
@@ -79,8 +81,8 @@ class Target:
         return english + ".", chinese + "。"
 
 
-def targets_of(results: dict[str, list[Group]]) -> list[Target]:
-    """What has to hold, with the ratios of this run."""
+def targets_of(results: dict[str, list[Group]], served: dict[str, Pair], cpu: bool) -> list[Target]:
+    """What has to hold, with the ratios of this run; *cpu*: of services, requests per second of the processor."""
     own = Target(
         f"Converted at most {OF_OWN} times Paddle's own export in the same runtime, with weights as training leaves them "
         "and untrained",
@@ -91,8 +93,16 @@ def targets_of(results: dict[str, list[Group]]) -> list[Target]:
         f"In 3.3.1 at most {OF_ORT} times ONNX Runtime", f"在 3.3.1 至多为 ONNX Runtime 的 {OF_ORT} 倍", OF_ORT
     )
     tuned = Target(f"The tuned 2.3.2 at most {OF_26} times 2.6.2", f"调优的 2.3.2 至多为 2.6.2 的 {OF_26} 倍", OF_26)
-    what = f"BERT and ViT in the tuned 2.3.2 at least {FASTER:g} times as fast as before"
-    zh = f"BERT 和 ViT 在调优的 2.3.2 至少为以前的 {FASTER:g} 倍快"
+    what = f"BERT and ViT in the tuned 2.3.2 at least {FASTER:g} times as fast as before, a run at a time in one thread"
+    zh = f"BERT 和 ViT 在调优的 2.3.2 至少为以前的 {FASTER:g} 倍快，一次运行一个、一个线程"
+    busy = Target(
+        f"BERT and ViT as the generated service runs them at least {FASTER:g} times the requests a second of before",
+        f"BERT 和 ViT 如生成的服务那样运行时，每秒请求数至少为以前的 {FASTER:g} 倍",
+        FASTER,
+        True,
+    )
+    for name, pair in served.items():
+        busy.add(MODELS[name], MODELS[name], pair.times(cpu), 1.0)
     here = Target(f"{what}, with the kernels of this processor", f"{zh}，用本机处理器的核", FASTER, True)
     elsewhere = Target(
         f"{what}, with those of processors that are not Intel's", f"{zh}，用非 Intel 处理器的核", FASTER, True
@@ -111,7 +121,7 @@ def targets_of(results: dict[str, list[Group]]) -> list[Target]:
         last = named(measured, "everywhere")
         ort.add(model, model, last.of("Paddle 3.3.1"), last.of("ONNX Runtime"))
         tuned.add(model, model, last.of(NOW), last.of("Paddle 2.6.2"))
-        if name in ("bert", "vit"):
+        if name in TRANSFORMERS:
             here.add(model, model, last.of(THEN), last.of(NOW))
             other = named(measured, ELSEWHERE)
             elsewhere.add(model, model, other.of(THEN), other.of(NOW))
@@ -134,7 +144,7 @@ def targets_of(results: dict[str, list[Group]]) -> list[Target]:
                 f"{model} {half:.0f} 毫秒，而这里最快的运行环境用 {floor:.0f}" for model, half, floor in reasons
             ),
         )
-    return [own, ort, tuned, here, elsewhere]
+    return [own, ort, tuned, here, elsewhere, busy]
 
 
 def _cell(value: Optional[float], of: Optional[float] = None) -> str:
@@ -149,7 +159,7 @@ def _before_and_now(results: dict[str, list[Group]]) -> Optional[Section]:
     for name, measured in results.items():
         for group in (named(measured, "everywhere"), named(measured, ELSEWHERE)):
             was, now = group.of(THEN), group.of(NOW)
-            if name in ("bert", "vit") and was and now:
+            if name in TRANSFORMERS and was and now:
                 where = "this processor" if group.title == "everywhere" else "MKL with SSE4.2, oneDNN with AVX2"
                 faster.append(f"| {MODELS[name]} | {where} | {was:.1f} | {now:.1f} | {was / now:.2f} |")
     if not faster:
@@ -162,6 +172,27 @@ those that they choose on processors that are not Intel's (`MKL_ENABLE_INSTRUCTI
 （`MKL_ENABLE_INSTRUCTIONS=SSE4_2`、`ONEDNN_MAX_CPU_ISA=AVX2`）："""
     table = ["| model | kernels | before | now | times as fast |", "|---|---|---|---|---|", *faster]
     return Section.of(english, "\n".join(table), chinese)
+
+
+def _as_served(served: dict[str, Pair], cpu: bool) -> Optional[Section]:
+    """The table of what services gained; None where none was measured."""
+    rows = [
+        f"| {MODELS[name]} | {when} | {one.said()} | {one.rate or 0:.2f} | {one.cpu or 0:.0f} | {times} |"
+        for name, pair in served.items()
+        for when, one, times in (("before", pair.before, "1.00"), ("now", pair.now, f"{pair.times(cpu) or 0:.2f}"))
+    ]
+    if not rows:
+        return None
+    by, by_zh = ("CPU time", "CPU 时间") if cpu else ("requests a second", "每秒请求数")
+    english = f"""\
+The same two as the service runs them that {BEFORE[:7]} generated and that is generated now, each with its defaults: the processes,
+threads and settings of its `config.yml`, all processes kept busy, in turns; requests of one length, as many in a run as
+the service joins. Times as fast by {by}:"""
+    chinese = f"""\
+同样两个模型，如 {BEFORE[:7]} 生成的和现在生成的服务那样运行，各用其默认值：`config.yml` 中的进程数、线程数和设置，所有进程都不空闲，
+轮流测量；请求长度相同，一次运行的请求数为服务所合并的。倍数按{by_zh}计："""
+    head = "| model | service | as | requests a second | CPU ms per request | times as fast |"
+    return Section.of(english, "\n".join([head, "|---|---|---|---|---|---|", *rows]), chinese)
 
 
 def _where_it_goes(name: str, measured: list[Group], inside: Inside) -> Optional[Section]:
@@ -183,6 +214,7 @@ ONNX Runtime 全部用 {other:.1f} 毫秒。其余是 Paddle 在它们前后所�
 
 def report(
     results: dict[str, list[Group]],
+    served: dict[str, Pair],
     insides: dict[str, Inside],
     targets: list[Target],
     threads: int,
@@ -237,7 +269,11 @@ services ran it, with as many threads as the others and with the two that `confi
         "\n".join(["必须成立的，以及本次运行是否成立：", "", *(chinese for _, chinese in lines)]),
     )
     where = [_where_it_goes(name, results[name], inside) for name, inside in insides.items()]
-    parts = [part for part in (first, second, _before_and_now(results), *where, verdicts) if part is not None]
+    parts = [
+        part
+        for part in (first, second, _before_and_now(results), _as_served(served, cpu), *where, verdicts)
+        if part is not None
+    ]
     return Section("\n\n".join(part.english for part in parts), "\n\n".join(part.chinese for part in parts))
 
 

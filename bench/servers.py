@@ -13,11 +13,12 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
+import runpy
 import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Optional
 from unittest import mock
@@ -26,6 +27,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "processors"))
 import avx2
 import numpy as np
 import stock
+import yaml
 from latency import NOT_INTEL
 from section import Section, finish
 
@@ -88,8 +90,8 @@ def served() -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def started(work: Path, scratch: str) -> Iterator[list[str]]:
-    """The services, running; their addresses, with labels."""
+def started(work: Path, scratch: str, generated: Mapping[str, str]) -> Iterator[list[str]]:
+    """The services, running; their addresses, with labels. *generated*: environment of the generated pipeline."""
     with contextlib.ExitStack() as stack:
         runtime = runtimes.find(SERVERS[GENERATED])
         env = {k: v for k, v in runtime.environ().items() if not k.lower().endswith("_proxy")}
@@ -100,7 +102,8 @@ def started(work: Path, scratch: str) -> Iterator[list[str]]:
         stack.enter_context(running(command, work / "stock", env, port, work / scratch))
         urls = [f"{STOCK}=http://127.0.0.1:{port}{path}"]
         for label in served():
-            run = stack.enter_context(api.serve(work / label, ready_timeout=180, progress=say))
+            with mock.patch.dict(os.environ, generated if label == GENERATED else {}):
+                run = stack.enter_context(api.serve(work / label, ready_timeout=180, progress=say))
             urls.append(f"{label}={run.serving.url}")
             if label == HTTP:
                 infer = run.serving.url.replace("/model/prediction", "/v2/models/model/infer")
@@ -108,10 +111,12 @@ def started(work: Path, scratch: str) -> Iterator[list[str]]:
         yield urls
 
 
-def measure(work: Path, scratch: str, threads: int, loops: int, rounds: int) -> tuple[Any, list[str]]:
-    """The figures of all servers, and what is wrong."""
+def measure(
+    work: Path, scratch: str, threads: int, loops: int, rounds: int, generated: Optional[Mapping[str, str]] = None
+) -> tuple[Any, list[str]]:
+    """The figures of all servers, and what is wrong; *generated* as in :func:`started`."""
     problems = []
-    with started(work, scratch) as urls:
+    with started(work, scratch, generated or {}) as urls:
         found = api.bench_services(
             urls, send="texts", threads=threads, loops=loops, rounds=rounds, warmup=5, timeout=120, progress=say
         )
@@ -133,6 +138,16 @@ def another_processor(work: Path) -> Iterator[None]:
         environment = {**avx2.environment(), **NOT_INTEL}
     with mock.patch.dict(os.environ, environment):
         yield
+
+
+def chosen_there(service: Path) -> dict[str, str]:
+    """What a generated service sets by itself on such a processor (``mkl_all_processors``), which its own look at
+    /proc/cpuinfo cannot find where the processor is only emulated."""
+    conf = yaml.safe_load((service / "config.yml").read_text(encoding="utf-8"))
+    if not any(op["local_service_conf"].get("mkl_all_processors") for op in conf["op"].values()):
+        return {}
+    kernels = runpy.run_path(str(service / "predictor.py"))["mkl_kernels"]("vendor_id: AuthenticAMD\nflags: avx2 fma\n")
+    return {"MKL_DEBUG_CPU_TYPE": kernels, "MKL_ENABLE_INSTRUCTIONS": "AVX2"}
 
 
 def say(text: str) -> None:
@@ -208,10 +223,12 @@ Requests a second, in times of the first two rows, Paddle Serving's own pipeline
     second = Section.of(
         f"""\
 The same with the kernels that libraries choose on a processor that is not Intel's and has AVX2 alone (emulated: AVX-512
-and what came after it are hidden from every process, MKL is held to SSE4.2), {elsewhere.threads} threads × {elsewhere.loops} requests:""",
+and what came after it are hidden from every process, MKL is held to SSE4.2 but where the generated pipeline has it take
+AVX2's, `mkl_all_processors`), {elsewhere.threads} threads × {elsewhere.loops} requests:""",
         table(elsewhere),
         f"""\
-同样的负载，但使用各个库在只有 AVX2、不是 Intel 的处理器上选择的核（模拟：对每个进程隐藏 AVX-512 及之后的指令集，MKL 限于 SSE4.2），
+同样的负载，但使用各个库在只有 AVX2、不是 Intel 的处理器上选择的核（模拟：对每个进程隐藏 AVX-512 及之后的指令集，MKL 限于 SSE4.2，除非生成的
+pipeline 让它使用 AVX2 的核，即 `mkl_all_processors`），
 {elsewhere.threads} 个线程 × {elsewhere.loops} 个请求：""",
         (f"There, in times of the first two rows: {both}.", f"在那里，与前两行之比：{both_zh}。"),
     )
@@ -239,7 +256,10 @@ def main() -> None:
         found, problems = measure(work, "log", options.threads, options.loops, options.rounds)
         if options.elsewhere:
             with another_processor(work):
-                elsewhere, more = measure(work, "log-elsewhere", options.threads, options.elsewhere, options.rounds)
+                own = chosen_there(work / GENERATED / "service")
+                elsewhere, more = measure(
+                    work, "log-elsewhere", options.threads, options.elsewhere, options.rounds, own
+                )
             problems += [f"with other processors' kernels, {line}" for line in more]
     first, *others = found.addresses
     for one in others:

@@ -72,6 +72,7 @@ def write(generated: Path, out: Path, http_port: int, rpc_port: int) -> None:
     op.update(concurrency=CONCURRENCY, batch_size=1, auto_batching_timeout=-1)
     op["local_service_conf"]["model_config"] = str((generated / op["local_service_conf"]["model_config"]).resolve())
     op["local_service_conf"].update(use_mkldnn=True, onednn_fc=True, thread_num=1, mkldnn_cache_capacity=SHAPES)
+    op["local_service_conf"].pop("mkl_all_processors", None)  # predictor.py's own
     stock = {
         "rpc_port": rpc_port,
         "http_port": http_port,

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from mconv.serving.rendering import render
+
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "docs" / name for name in ("benchmarks.md", "benchmarks.zh.md")]
 MARKS = {
@@ -70,3 +72,42 @@ def test_a_verdict_says_what_was_measured(case: str, monkeypatch: pytest.MonkeyP
         target.add(en, zh, None, 4.0)  # what did not run is no case
     assert target.verdict() == (english, chinese)
     assert bool(target.missed()) == ("not reached" in english)
+
+
+CONFIG = """\
+op:
+  model:
+    concurrency: 2
+    {batch}
+    local_service_conf: {{thread_num: {threads}, use_mkldnn: {onednn}, {more}}}
+"""
+
+
+def test_a_service_is_run_as_its_config_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "bench"))
+    service, report = (importlib.import_module(name) for name in ("latency_service", "latency_report"))
+    monkeypatch.setattr(service, "_CPUINFO", tmp_path / "cpuinfo")
+    (tmp_path / "cpuinfo").write_text("vendor_id: AuthenticAMD\nflags: fma avx2\n")
+    (tmp_path / "predictor.py").write_text(render("predictor.py"))
+    found = []
+    for values in (
+        {"batch": "", "threads": 2, "onednn": "false", "more": ""},
+        {"batch": "batch_size: 8", "threads": 1, "onednn": "true", "more": "mkl_all_processors: true, onednn_fc: true"},
+    ):
+        (tmp_path / "config.yml").write_text(CONFIG.format(**values))
+        found.append(service.Served.read(tmp_path / "model", tmp_path))
+    before, now = found
+    assert (before.processes, before.threads, before.joined, before.onednn, before.variables) == (2, 2, 1, False, {})
+    assert (now.threads, now.joined, now.onednn, now.passes) == (1, 8, True, True)
+    assert now.variables == {"MKL_DEBUG_CPU_TYPE": "5"}
+    before.rate, before.cpu, now.rate, now.cpu = 4.0, 600.0, 10.0, 200.0
+    pair = service.Pair(before, now)
+    assert (pair.times(cpu=False), pair.times(cpu=True)) == (2.5, 3.0)
+    *_, verdict = report.targets_of({}, {"bert": pair}, False)
+    assert verdict.verdict()[0].endswith("reached; all are at least 2.50 (BERT-base, 1 × 128).")
+    english, chinese = report._as_served({"bert": pair}, False)
+    rows = [
+        "| BERT-base, 1 × 128 | before | 2 × 2 threads, no oneDNN, up to 1 joined | 4.00 | 600 | 1.00 |",
+        "| BERT-base, 1 × 128 | now | 2 × 1 threads, oneDNN with `fc` passes, up to 8 joined | 10.00 | 200 | 2.50 |",
+    ]
+    assert all(text.splitlines()[-2:] == rows for text in (english, chinese))

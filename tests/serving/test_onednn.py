@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Optional
 
+import numpy as np
 import pytest
 import yaml
 
@@ -15,6 +20,7 @@ from mconv.serving import onednn
 from mconv.serving.rendering import render
 from mconv.serving.scaffold import options_from, plan
 from mconv.serving.servers.paddle_serving_files import CONFIG
+from tests.managed import require
 from tests.serving.generated import model
 
 I64, F32 = DType.INT64, DType.FP32
@@ -96,6 +102,28 @@ def test_the_weights_of_products_are_counted() -> None:
     program.main.ops.append(Op.make("matmul_v2", {"X": ["x"], "Y": ["w"]}, {"Out": ["y"]}))
     program.main.ops.append(Op.make("matmul_v2", {"X": ["x"], "Y": ["x"]}, {"Out": ["z"]}))
     assert onednn.product_bytes(program) == 800 and onednn.product_bytes(None) == 0
+    program.main.add_var(Var.tensor("filters", DType.INT8, (7, 3), persistable=True))
+    assert onednn.weight_bytes(program) == 821 and onednn.weight_bytes(None) == 0
+
+
+@pytest.mark.parametrize(
+    ("inputs", "options", "width", "processes"),
+    [
+        (BERT, {}, 2, 2),
+        ({"x": (F32, (-1, 3, 32, 32))}, {}, 2, 2),
+        ({"x": (F32, (-1, 4))}, {}, 2, 2),
+        ({"x": (F32, (-1, 4))}, {"concurrency": 1}, 2, 1),
+        ({"x": (F32, (-1, 4))}, {"device_type": 1}, 2, 1),
+        ({"x": (F32, (-1, 4))}, {}, (768 << 18), 2),
+        ({"x": (F32, (-1, 4))}, {}, (768 << 18) + 1, 1),  # a copy each takes too much memory
+    ],
+)
+def test_a_cpu_gets_two_processes(tmp_path: Path, inputs: dict, options: dict, width: int, processes: int) -> None:
+    (tmp_path / "vocab.txt").write_text("\n".join(VOCAB))
+    config, program = model(inputs, ["y"], outputs={"y": (-1, 2)})
+    program.main.add_var(Var.tensor("w", F32, (width,), persistable=True))
+    planned = plan(config, program, options_from(options), beside=tmp_path)
+    assert yaml.safe_load(planned.files[CONFIG])["op"]["model"]["concurrency"] == processes
 
 
 class Config:
@@ -149,6 +177,74 @@ def test_what_the_service_sets_up(
     made["tune"]({"device_type": 0, **conf})
     config = inference.create_predictor(Config())  # type: ignore[arg-type]
     assert (tuple(config.appended), config.operators) == (passes, operators)  # type: ignore[attr-defined]
+
+
+EVERY = "fma avx2 avx512f avx512cd avx512bw avx512dq avx512vl"
+
+
+@pytest.mark.parametrize(
+    ("processor", "conf", "before", "kernels"),
+    [
+        (f"vendor_id\t: AuthenticAMD\nflags\t\t: fpu {EVERY}\n", True, None, "7"),
+        ("vendor_id\t: AuthenticAMD\nflags\t\t: fpu fma avx2 avx512f\n", True, None, "5"),
+        ("vendor_id\t: HygonGenuine\nflags\t\t: fpu fma avx2\n", True, None, "5"),
+        ("vendor_id\t: AuthenticAMD\nflags\t\t: fpu avx\n", True, None, None),
+        (f"vendor_id\t: GenuineIntel\nflags\t\t: fpu {EVERY}\n", True, None, None),
+        ("processor\t: 0\nFeatures\t: fp asimd\n", True, None, None),  # ARM
+        ("", True, None, None),
+        (f"vendor_id\t: AuthenticAMD\nflags\t\t: fpu {EVERY}\n", False, None, None),
+        (f"vendor_id\t: AuthenticAMD\nflags\t\t: fpu {EVERY}\n", True, "4", "4"),  # whoever starts it has decided
+    ],
+)
+def test_mkl_takes_the_kernels_that_a_processor_has(
+    processor: str,
+    conf: bool,
+    before: Optional[str],
+    kernels: Optional[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "cpuinfo").write_text(processor)
+    made: dict = {}
+    exec(render("predictor.py").replace("/proc/cpuinfo", str(tmp_path / "cpuinfo")), made)
+    monkeypatch.setenv("MKL_DEBUG_CPU_TYPE", before or "")
+    if before is None:
+        monkeypatch.delenv("MKL_DEBUG_CPU_TYPE")
+    inference = SimpleNamespace(Config=Config, create_predictor=lambda config: config)
+    monkeypatch.setitem(sys.modules, "paddle", SimpleNamespace(__version__="2.3.2", inference=inference))  # type: ignore[arg-type]
+    made["tune"]({"device_type": 0, "use_mkldnn": False, "mkl_all_processors": conf})
+    assert os.environ.get("MKL_DEBUG_CPU_TYPE") == kernels
+
+
+PRODUCT = """
+import ctypes, glob, json, os, sys
+import paddle
+exec(open(sys.argv[1]).read())
+tune({"device_type": 0, "use_mkldnn": False, "mkl_all_processors": sys.argv[2] == "on"})
+import numpy
+x = paddle.to_tensor(numpy.random.RandomState(0).rand(64, 300).astype("float32"))
+product = paddle.matmul(x, x, transpose_y=True).numpy()
+(library,) = {line.split()[-1] for line in open("/proc/self/maps") if "libmklml_intel" in line}
+print(json.dumps([ctypes.CDLL(library).mkl_serv_cpu_detect(), product.astype(float).tolist()]))
+"""
+
+
+@pytest.mark.runtime
+def test_mkl_itself_uses_them(tmp_path: Path) -> None:
+    """What MKL in the runtime of services says that it computes with; on Intel's processors nothing is changed."""
+    runtime = require("paddle-2.3.2")
+    (tmp_path / "predictor.py").write_text(render("predictor.py"))
+    found = {}
+    for mode in ("off", "on"):
+        command = [str(runtime.python), "-c", PRODUCT, str(tmp_path / "predictor.py"), mode]
+        done = subprocess.run(command, env=runtime.environ(), capture_output=True, text=True, timeout=120)
+        assert done.returncode == 0, done.stderr
+        found[mode] = json.loads(done.stdout.splitlines()[-1])
+    made: dict = {}
+    exec(render("predictor.py"), made)
+    wanted = made["mkl_kernels"](Path("/proc/cpuinfo").read_text())
+    assert found["on"][0] == (found["off"][0] if wanted is None else int(wanted))
+    np.testing.assert_allclose(found["on"][1], found["off"][1], rtol=1e-5)
 
 
 @pytest.mark.parametrize(("version", "deleted"), [("2.3.2", ["fc_fuse_pass"]), ("2.6.2", [])])

@@ -47,7 +47,7 @@ class Service(Options):
     )
     concurrency: Optional[int] = option(
         default=None,
-        help="Processes that run the model, each with a copy of it; default 1, of texts on a CPU 2.",
+        help="Processes that run the model, each with a copy of it; default 1, of Paddle Serving's on a CPU and of texts 2.",
         group=SERVICE,
     )
     threads: Optional[int] = option(default=None, help="Threads of Paddle in each of them; default 1.", group=SERVICE)

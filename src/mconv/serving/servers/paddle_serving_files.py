@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Optional
 
@@ -17,7 +18,7 @@ from mconv.printable import quoted
 from mconv.program.targets import PADDLE_2_3
 from mconv.serving import onednn, shape_ranges
 from mconv.serving.input_modules import MODULES, Service
-from mconv.serving.kinds import ModelInput
+from mconv.serving.kinds import KINDS, ModelInput
 from mconv.serving.rendering import literal, render
 from mconv.serving.servers import manifests, parts
 from mconv.serving.servers.interface import Model, Stage
@@ -36,7 +37,7 @@ SHAPES = "dynamic_shapes.json"
 # requests under way at a time, and how many of them are run together
 _WORKERS, _MANY_WORKERS, _BATCH = 4, 32, 8
 _PIPELINE_WORKERS = 8  # several models are at work on different requests
-_LARGE = 256 << 20  # bytes of weights of which there is one copy, unless the user wants more
+_LARGE = 768 << 20  # bytes of weights of which there is one copy, unless the user wants more
 
 
 def dynamic_shape_info(ranges: Mapping[str, Mapping[str, list[int]]]) -> dict[str, Mapping[str, list[int]]]:
@@ -68,13 +69,18 @@ def _dynamic_shapes(service: Service, options: ServiceOptions, model: Model) -> 
     }
 
 
-def copies(service: Service, options: ServiceOptions, model: Model) -> int:
-    """How many processes run the model. Two with one thread each answer about twice as many texts a second as one with
-    two threads, which a single text leaves little to do (docs/benchmarks.md)."""
+def copies(service: Service, options: ServiceOptions, model: Model, kinds: Sequence[str] = ("text",)) -> int:
+    """How many processes run the model. On a CPU two with one thread each answer more than one with two threads, which
+    wait for each other at each operator (docs/benchmarks.md); *kinds* of services have two unless they are told."""
     if options.concurrency is not None:
         return options.concurrency
-    small = onednn.product_bytes(model.program) <= _LARGE
-    return 2 if service.kind == "text" and options.device_type == 0 and small else 1
+    small = onednn.weight_bytes(model.program) <= _LARGE
+    return 2 if service.kind in kinds and options.device_type == 0 and small else 1
+
+
+def _processes(service: Service, options: ServiceOptions, model: Model) -> int:
+    """:func:`copies` of this server, whatever the kind: the pipeline gives a process one request at a time."""
+    return copies(service, options, model, tuple(KINDS))
 
 
 def _batched(service: Service, model: Model) -> bool:
@@ -95,7 +101,7 @@ def operator(name: str, service: Service, model: Model, options: ServiceOptions)
         OPERATOR=name,
         BATCH_SIZE=_BATCH if batched else 1,
         BATCH_TIMEOUT=5 if batched else -1,
-        CONCURRENCY=copies(service, options, model),
+        CONCURRENCY=_processes(service, options, model),
         MODEL=quoted(model.path),
         DEVICE_TYPE=options.device_type,
         DEVICES='"0"' if options.device_type in (1, 2, 4) else '""',
@@ -147,7 +153,7 @@ def add(service: Service, model: Model, options: ServiceOptions) -> None:
         **_dynamic_shapes(service, options, model),
     )
     service.files[parts.BATCHING] = render(parts.BATCHING, **parts.batching(service, model))
-    add_around(service, options, model.path, model.inputs, copies(service, options, model))
+    add_around(service, options, model.path, model.inputs, _processes(service, options, model))
 
 
 def add_pipeline(service: Service, stages: Mapping[str, Stage], options: ServiceOptions, models: str) -> None:
@@ -158,7 +164,9 @@ def add_pipeline(service: Service, stages: Mapping[str, Stage], options: Service
     """
     operators: list[str] = []
     for name, stage in stages.items():
-        text = operator(name, stage.service, stage.model, stage.options)
+        # one process for each: they are several, at work on different requests
+        one = replace(stage.options, concurrency=stage.options.concurrency or 1)
+        text = operator(name, stage.service, stage.model, one)
         operators.append(_without_comments(text) if operators else text)
     also = f"# the service's name, part of the URL\nname: {options.name}\n"
     service.files[CONFIG] = settings(options, "\n".join(operators), _PIPELINE_WORKERS, also)
