@@ -171,6 +171,8 @@ def test_the_mean_of_a_plane_is_pooling(runtime: Runtime, axes: list[int], keep:
     made = check_model(runtime, graph_model(nodes, inputs, ["y"], opsets=opset, constants=constants), sets)
     types = [op.type for op in made.program.main.ops]
     assert ("pool2d" in types) == pooled and ("reduce_mean" in types) != pooled
+    # a reduction behind a convolution reads a copy in Paddle 2.3; pooling reads what the convolution gives
+    assert not pooled or "assign" not in types
 
 
 @everywhere
