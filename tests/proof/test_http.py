@@ -10,6 +10,7 @@ import os
 import random
 import re
 import signal
+import socket
 import subprocess
 import threading
 import time
@@ -27,6 +28,7 @@ from mconv.runtimes.ports import free_ports
 from mconv.runtimes.recipes import RECIPES
 from tests.golden import case
 from tests.managed import require
+from tests.proof import killed
 from tests.proof.services import running
 from tests.proof.test_attacks import ROW, answered, body
 from tests.proof.test_services import TOGETHER
@@ -336,3 +338,90 @@ def test_a_service_wants_the_packages_of_its_managed_runtime(
     lines = (made("tensor", tmp_path, backend=backend) / "service" / "requirements.txt").read_text().splitlines()
     installed = {r for step in RECIPES[runtime].steps for r in step.requirements}
     assert {line for line in lines if not line.startswith("#")} == {r for r in installed if not r.startswith(beside)}
+
+
+def connected(port: int) -> socket.socket:
+    return socket.create_connection(("127.0.0.1", port), 30)
+
+
+def ended(connection: socket.socket, seconds: float) -> bytes:
+    """What a connection that the service closes has still said; a TimeoutError where it does not."""
+    connection.settimeout(seconds)
+    found = b""
+    with contextlib.suppress(ConnectionResetError):
+        while part := connection.recv(1 << 16):
+            found += part
+    return found
+
+
+def test_connections_that_ask_nothing_keep_nobody_from_an_answer(tmp_path: Path) -> None:
+    """More than there may be, some with half a head; those that are kept after an answer, too."""
+    with started(made("tensor", tmp_path)) as (_, port), contextlib.ExitStack() as stack:
+        for number in range(700):
+            one = stack.enter_context(connected(port))
+            if number % 3:
+                one.sendall(b"POST /model/prediction HTTP/1.1\r\nHost: x\r\n" if number % 3 == 1 else HEALTH)
+        for _ in range(5):
+            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+            connection.request(
+                "POST", "/model/prediction", json.dumps({"key": ["x"], "value": [json.dumps(ROW.tolist())]})
+            )
+            reply = connection.getresponse()
+            assert (reply.status, json.loads(reply.read())["err_no"]) == (200, 0)
+            connection.close()
+
+
+HEALTH = b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n"
+
+
+def impatient(folder: Path) -> Path:
+    """A service with two seconds for a request."""
+    path = made("tensor", folder) / "service" / "service.yml"
+    path.write_text(path.read_text().replace("request_timeout: 60", "request_timeout: 2"))
+    return folder
+
+
+def test_heads_have_limits(tmp_path: Path) -> None:
+    """In bytes and in seconds; and what comes behind a body is no head."""
+    with started(impatient(tmp_path)) as (_, port):
+        before = time.monotonic()
+        silent, half, again = (connected(port) for _ in range(3))
+        half.sendall(HEALTH[:30])
+        again.sendall(HEALTH)
+        assert again.recv(1 << 16).startswith(b"HTTP/1.1 200")
+        again.sendall(HEALTH[:30])
+        for one in (silent, half, again):
+            assert ended(one, 30) == b""
+        assert time.monotonic() - before < 20
+        for sent in (
+            b"GET /health HTTP/1.1\r\nX: " + b"x" * 500_000,
+            b"GET /" + b"x" * 500_000,
+            HEALTH[:-2] + b"X: y\r\n" * 90_000,
+        ):
+            huge = connected(port)
+            with contextlib.suppress(ConnectionError):
+                huge.sendall(sent)
+                assert ended(huge, 30).startswith((b"HTTP/1.1 400", b""))
+        trailed = connected(port)
+        trailed.sendall(CHUNKED + b"X: y\r\n\r\n")
+        assert ended(trailed, 30).startswith(b"HTTP/1.1 400")
+        assert killed.status(port, "/health") == 200
+
+
+CHUNKED = b"POST /model/prediction HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n"
+
+
+def test_a_client_that_takes_no_answers_is_let_go(tmp_path: Path) -> None:
+    with started(impatient(tmp_path)) as (_, port):
+        one = connected(port)
+        one.settimeout(5)
+        with contextlib.suppress(OSError):
+            for _ in range(2000):
+                one.sendall(b"GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n")
+        time.sleep(6)
+        with pytest.raises(ConnectionError):
+            one.settimeout(30)
+            while one.recv(1 << 16):
+                pass
+            raise ConnectionResetError("closed in order")
+        assert killed.status(port, "/health") == 200

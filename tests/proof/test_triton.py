@@ -331,6 +331,7 @@ def test_a_process_that_dies_is_noticed_and_replaced(texts: Any, victims: str) -
             assert time.monotonic() < deadline
             time.sleep(0.1)
         stubs = ask.processes("triton_python_backend_stub")
+        assert stubs
         said = ask.log.count("start.py: model is loaded anew")
         if victims == "Triton itself":
             os.kill(ask.processes("tritonserver/bin/tritonserver")[0], signal.SIGKILL)

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -42,9 +46,42 @@ def test_what_has_ended_is_loaded_anew(
     names: list[str] = []
     monkeypatch.setattr(start, "load", lambda name, fresh=False: names.append(name) or True)
     for look in looks:
-        monkeypatch.setattr(start, "stubs", lambda _, look=look: {} if look is None else {7: look})
+        monkeypatch.setattr(start, "stubs", lambda *_, look=look: {} if look is None else {7: look})
         server.look()
     assert names == loaded
+
+
+def test_children_are_found_whichever_thread_has_started_them(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """And one that is known, which has begun elsewhere, is of another process."""
+    planned = plan(*model(X, outputs={"y": (-1, 2)}), options_from({"server": "triton"}))
+    monkeypatch.setitem(sys.modules, "front", ModuleType("front"))
+    start = load(planned, tmp_path, "start.py", monkeypatch)
+    monkeypatch.setattr(start, "STUB", "sleep")
+    begun: list[subprocess.Popen[bytes]] = [subprocess.Popen(["sleep", "60"])]
+    stays = threading.Event()
+
+    def other() -> None:
+        begun.append(subprocess.Popen(["sleep", "60"]))
+        stays.wait(60)
+
+    thread = threading.Thread(target=other)
+    thread.start()
+    try:
+        while len(begun) < 2:
+            time.sleep(0.01)
+        pids = {process.pid for process in begun}
+        assert pids <= start.children(os.getpid())
+        assert set(start.stubs(os.getpid(), {os.getpid(), 1 << 22})) == pids
+        begun[0].kill()
+        while not start.stubs(os.getpid(), ())[begun[0].pid][0]:
+            time.sleep(0.01)
+        assert not start.stubs(os.getpid(), ())[begun[1].pid][0]
+    finally:
+        stays.set()
+        thread.join()
+        for process in begun:
+            process.kill()
+            process.wait()
 
 
 @pytest.mark.parametrize(
