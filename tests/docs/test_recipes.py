@@ -160,5 +160,19 @@ def test_a_server(copy: Path) -> None:
     done = mconv(copy, "scaffold", server, "--out", copy.parent / "service", "--server", "ours")
     assert done.returncode == 0, done.stderr
     assert (copy.parent / "service/http_client.py").is_file()
+    done = mconv(copy, "scaffold", server, "--out", copy.parent / "http", "--server", "http")
+    assert done.returncode == 0, done.stderr
+    code = (  # whichever of the two is asked first
+        "from pathlib import Path; from mconv import runtimes; from mconv.serving import servers\n"
+        "for order in (list(servers.SERVERS.items()), list(servers.SERVERS.items())[::-1]):\n"
+        "    servers.SERVERS.clear(); servers.SERVERS.update(order)\n"
+        "    found = [servers.read(Path(name)) for name in ('service', 'http')]\n"
+        "    print(*(f'{f.server_name}:{runtimes.find(servers.runtime_of(servers.of(f), f)).name}' for f in found))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": str(copy)}, capture_output=True, text=True,
+        cwd=copy.parent,
+    )  # fmt: skip
+    assert done.stdout.split() == ["ours:http", "http:http"] * 2, done.stderr
     failed = mconv(copy, "scaffold", server, "--out", copy.parent / "other", "--server", "theirs")
     assert failed.returncode == 2 and "ours" in failed.stderr

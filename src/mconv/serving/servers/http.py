@@ -90,7 +90,7 @@ class Http:
         # OpenVINO takes any length as quickly as one that it has had, the others prepare for each
         open_length = service.padding is not None and (options.backend or BACKENDS[0]) != OPENVINO
         step = _LENGTH_STEP if open_length else 1
-        _add_around(service, model.path, options, model.inputs, _metadata(service, model), together, step)
+        _add_around(service, model.path, options, model.inputs, _metadata(service, model), together, step, self.name)
         if options.backend == ONNXRUNTIME:
             service.notes.append(onnx_note(model.path, ONNX))
 
@@ -101,7 +101,7 @@ class Http:
         service.files[BATCHING] = render(BATCHING, JOINABLE="False", PADDING=None, LENGTHS={}, AND_LENGTHS="")
         outputs = [{"name": name, "datatype": "BYTES", "shape": [-1]} for name in PAGES]
         metadata = {"inputs": [_values("image")], "outputs": outputs}
-        _add_around(service, self.models, options, (), metadata, 1, 1)
+        _add_around(service, self.models, options, (), metadata, 1, 1, self.name)
         if options.backend == ONNXRUNTIME:
             first, *_ = (stage.model.path for stage in stages.values())
             service.notes.append(onnx_note(first, onnx_of(first), several=True))
@@ -115,6 +115,8 @@ class Http:
         path = folder / CONFIG
         try:
             content = parsed(path.read_text(encoding="utf-8"))
+            if content.get("server", Http.name) != self.name:  # of one that is made of this one
+                return None
             values: dict[str, Any] = {
                 "name": str(content["name"]),
                 "rpc_port": None,
@@ -169,6 +171,7 @@ def _add_around(
     metadata: Mapping[str, Any],
     together: int,
     step: int,
+    server: str,
 ) -> None:
     """Add the server, its settings, what asks it, and what containers are made with.
 
@@ -178,12 +181,14 @@ def _add_around(
         metadata: the inputs and outputs as the Open Inference Protocol's metadata has them.
         together: how many requests are run together at most.
         step: rows of open length are filled up to a multiple of that.
+        server: the name of the server.
     """
     service.rpc = False
     backend = options.backend or BACKENDS[0]
     service.files[CONFIG] = render(
         f"http/{CONFIG}",
         NAME=options.name,
+        SERVER=server,
         HTTP_PORT=options.http_port,
         MODEL=quoted(path),
         CONCURRENCY=options.concurrency or 0,
