@@ -100,3 +100,27 @@ def test_what_cannot_be_said_otherwise_is_refused() -> None:
     del built.main.vars["d"]
     with pytest.raises(UnsupportedError, match="means something else there"):
         legalize(built, PADDLE_2_3)
+
+
+@pytest.mark.parametrize(("axis", "version", "moved"), [(1, 2006002, True), (3, 2006002, False), (1, 2003002, False)])
+def test_layers_are_normalised_along_the_last_dimension(axis: int, version: int, moved: bool) -> None:
+    """2.3's oneDNN refuses to load another; a program of 2.3's own stays as it is."""
+    size = {1: 60, 3: 4}[axis]
+    outputs = {"Y": ["y"], "Mean": ["mean"], "Variance": ["variance"]}
+    attributes = [("begin_norm_axis", AttrType.INT, axis), ("epsilon", AttrType.FLOAT, 1e-5)]
+    norm = Op.make("layer_norm", {"X": ["x"], "Scale": ["scale"], "Bias": ["bias"]}, outputs, attributes)
+    shapes = {
+        "x": (-1, 5, 3, 4),
+        "y": (-1, 5, 3, 4),
+        "scale": (size,),
+        "bias": (size,),
+        "mean": (-1,),
+        "variance": (-1,),
+    }
+    built = program(norm, version=version, **{name: (DType.FP32, shape) for name, shape in shapes.items()})
+    legalize(built, PADDLE_2_3)
+    kinds = [op.type for _, op in built.ops()]
+    assert ("reshape2" in kinds) is moved and kinds.count("layer_norm") == 1
+    (last,) = (op for _, op in built.ops() if op.type == "layer_norm")
+    shape = built.find_var(last.input("X")[0]).shape
+    assert shape is not None and (last.attr("begin_norm_axis") == len(shape) - 1) is (moved or axis == 3)

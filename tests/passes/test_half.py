@@ -16,10 +16,10 @@ from onnx import TensorProto, helper, numpy_helper
 from mconv import api
 from mconv.errors import UnsupportedError, UsageError
 from mconv.onnx.convert import convert
-from mconv.passes.half import Form, halve
+from mconv.passes.half import halve
 from mconv.passes.half_storage import weights_only
 from mconv.passes.half_tables import LARGEST, SATURATED
-from mconv.passes.halved import Halved
+from mconv.passes.halved import Form, Halved
 from mconv.program import files, targets
 from mconv.program.dtypes import DType
 from mconv.program.params import ArraySource, TensorSource

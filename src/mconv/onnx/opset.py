@@ -59,7 +59,7 @@ def _filled(model: Any, version: int) -> Any:
 
     made = None
     for number, graph in enumerate(graphs_of(model)):
-        for place, node in enumerate(graph.node):
+        for position, node in enumerate(graph.node):
             missing = _missing(node, version)
             if not missing or node.op_type != "Resize":
                 continue
@@ -70,7 +70,7 @@ def _filled(model: Any, version: int) -> Any:
             for index in missing:
                 name = f"{node.output[0]}.mconv_nothing_{index}"
                 copied.initializer.append(onnx.numpy_helper.from_array(np.zeros([0], np.float32), name))
-                copied.node[place].input[index] = name
+                copied.node[position].input[index] = name
     return model if made is None else made
 
 

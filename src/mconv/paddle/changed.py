@@ -38,6 +38,10 @@ class Changed:
         rule = _RULES.get(op.type)
         return rule is not None and rule(self, op, block)
 
+    def any(self, op: Op, block: Block) -> bool:
+        """Whether it has to be said otherwise: for its meaning, or for what oneDNN makes of it."""
+        return self(op, block) or self.laid_out(op, block) or self.several_axes(op, block)
+
     def laid_out(self, op: Op, block: Block) -> bool:
         """Whether 2.3's oneDNN, which lays a result out as it takes the first operand to lie, mixes up its elements.
 
@@ -53,6 +57,13 @@ class Changed:
         rank = max(map(len, shapes))
         first, second = ((1,) * (rank - len(shape)) + tuple(shape) for shape in shapes)
         return any(a == 1 != b for a, b in zip(first, second))
+
+    def several_axes(self, op: Op, block: Block) -> bool:
+        """Whether 2.3's oneDNN, which normalises over the last dimension alone, refuses to load the program."""
+        if op.type != "layer_norm" or not self.target.version:
+            return False
+        rank = self.rank(op.input("X")[0], block) if op.input("X") else None
+        return rank is not None and op.attr("begin_norm_axis", 1) != rank - 1
 
     def rank(self, name: str, block: Block) -> Optional[int]:
         var = self.program.find_var(name, block)

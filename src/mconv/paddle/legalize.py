@@ -97,10 +97,7 @@ def legalize(program: Program, target: Target, params: Optional[Mapping[str, Ten
     lowered = lower(
         program,
         target,
-        lambda op, block: (
-            _lacking(op, target)
-            or (changed_since is not None and (changed_since(op, block) or changed_since.laid_out(op, block)))
-        ),
+        lambda op, block: _lacking(op, target) or (changed_since is not None and changed_since.any(op, block)),
         scalars,
     )
     refused.update(lowered.refused)

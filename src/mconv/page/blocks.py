@@ -1,6 +1,6 @@
 """The operators of two graphs side by side, in blocks: by the scopes in their names, by what repeats, or by number.
 
-A pair of lists of operators is cut at the tensors that both models compute under one name: what each side does between
+A pair of lists of operators is cut at the tensors that both models compute under one name: what each does between
 two of them belongs together, whatever was fused, folded or expanded there.
 """
 

@@ -25,7 +25,7 @@ def ports(found: Document) -> str:
 
 
 def changes(found: Document) -> str:
-    """What was folded, fused, expanded and lowered, and the operators of both sides."""
+    """What was folded, fused, expanded and lowered, and the operators of source and result."""
     fused, expanded, lowered = (found.get(key) or {} for key in ("fused", "expanded", "changes"))
     counts = facts(
         {

@@ -13,8 +13,7 @@ where it is made, so that a CPU, which has no half kernels, computes what a GPU 
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Optional
 
 from mconv.errors import UnsupportedError
@@ -33,34 +32,13 @@ from mconv.passes.half_tables import (
     SIZES,
 )
 from mconv.passes.half_weights import HalfSource, cast, has_too_large
-from mconv.passes.halved import Halved
+from mconv.passes.halved import Form, Halved
 from mconv.passes.rewrite import check_keep, make
 from mconv.program import signatures
 from mconv.program.dtypes import AttrType, DType, VarKind
 from mconv.program.params import TensorSource
 from mconv.program.program import Block, Op, Program, Var
 from mconv.program.targets import Target
-
-
-@dataclass(frozen=True)
-class Form:
-    """How a program is rewritten.
-
-    Attributes:
-        dtype: ``FP16`` or ``BF16``.
-        keep: types of operators, and names of variables, whose operators stay float32.
-        beyond: variables that leave half's range: the operators that write or read them stay float32, too.
-        precise: variables that are computed in float32: the operators that write them, not those that read them.
-        io: what the program takes and gives: ``float`` or ``half``.
-        emulate: make the float32 program that computes what the half one does. Its inputs and outputs stay float32.
-    """
-
-    dtype: DType = DType.FP16
-    keep: Collection[str] = ()
-    beyond: Collection[str] = ()
-    precise: Collection[str] = ()
-    io: str = "float"
-    emulate: bool = False
 
 
 def halve(program: Program, params: Mapping[str, TensorSource], target: Target, form: Form = Form()) -> Halved:
@@ -116,7 +94,7 @@ class _Rewriter:
                 None if why else "it has no operator on float32 tensors",
             )
         self._store_params()
-        self._drop_unused()
+        self.made.drop_unused(self.spare, self.count)
         return self.made
 
     def _walk(self, block: Block) -> None:
@@ -424,20 +402,3 @@ class _Rewriter:
         if name not in self._sizes:
             self._sizes[name] = has_too_large(self.made.params[name], self.dtype)
         return self._sizes[name]
-
-    def _drop_unused(self) -> None:
-        program = self.made.program
-        read = {n for _, op in program.ops() for n in op.input_names}
-        idle = self.spare - read
-        program.main.ops[:] = [op for op in program.main.ops if op.type != "cast" or op.output("Out")[0] not in idle]
-        for name in idle:
-            program.main.vars.pop(name, None)
-        used = {n for _, op in program.ops() for n in (*op.input_names, *op.output_names)}
-        for block in program.blocks:
-            for name in [n for n in block.vars if n.endswith(_suffixes(self.count)) and n not in used]:
-                del block.vars[name]
-                self.made.params.pop(name, None)
-
-
-def _suffixes(count: int) -> tuple[str, ...]:
-    return tuple(f"_cast_auto_mixed.tmp_{n}" for n in range(count))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,7 +16,7 @@ from mconv.program import external_data
 from mconv.program.dtypes import DType
 from mconv.program.small_types import SMALL, carrier
 from mconv.proof.feeds import InputSpec
-from mconv.proof.runners import Answers, OnnxRunner, Runner, cannot_run, with_outputs
+from mconv.proof.runners import Answers, OnnxRunner, Runner, timed, with_outputs
 
 
 class ReferenceRunner:
@@ -72,15 +71,8 @@ class ReferenceRunner:
     def run(self, sets: Sequence[Mapping[str, np.ndarray]]) -> Answers:
         outputs, seconds = [], []
         names = [o.name for o in self.proto.graph.output]
-        for feed in sets:
-            started = time.perf_counter()
-            try:
-                values = self._run({**self.fixed, **feed})
-            except LimitError:
-                raise
-            except Exception as e:  # noqa: BLE001 - numpy's and its own errors, whatever the model makes of the inputs
-                raise cannot_run(self.label, str(self.path or "the model"), e) from None
-            seconds.append(time.perf_counter() - started)
+        for values, spent in timed(self._run, sets, self.fixed, self.label, str(self.path or "the model")):
+            seconds.append(spent)
             for name, value in zip(names, values):
                 if not isinstance(value, (np.ndarray, np.generic)):
                     raise UnsupportedError(f"output {name} is no tensor")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType, TracebackType
@@ -184,18 +185,9 @@ class OnnxRunner:
         return found
 
     def run(self, sets: Sequence[Mapping[str, np.ndarray]]) -> Answers:
-        import time
-
         outputs, dtypes, seconds = [], [], []
-        for feed in sets:
-            started = time.perf_counter()
-            try:
-                values = self._run({**self.fixed, **feed})
-            except LimitError:
-                raise
-            except Exception as e:  # noqa: BLE001 - as above
-                raise cannot_run(self.label, self.called, e) from None
-            seconds.append(time.perf_counter() - started)
+        for values, spent in timed(self._run, sets, self.fixed, self.label, self.called):
+            seconds.append(spent)
             for name, value in zip(self.session.get_outputs(), values):
                 if not isinstance(value, np.ndarray):
                     raise UnsupportedError(f"{self.called}: output {name.name} is a {name.type}, not a tensor")
@@ -222,6 +214,30 @@ class OnnxRunner:
 
     def __exit__(self, kind: Optional[type], error: Optional[BaseException], trace: Optional[TracebackType]) -> None:
         del self.session
+
+
+def timed(
+    run: Callable[[dict[str, np.ndarray]], Any],
+    sets: Sequence[Mapping[str, np.ndarray]],
+    fixed: Mapping[str, np.ndarray],
+    label: str,
+    called: str,
+) -> Iterator[tuple[Any, float]]:
+    """What *run* gives for each input set with the *fixed* inputs, and the seconds that it took.
+
+    Raises:
+        RuntimeFailedError: it fails: *label* cannot run *called*.
+        LimitError: it takes too long or too much memory.
+    """
+    for feed in sets:
+        started = time.perf_counter()
+        try:
+            values = run({**fixed, **feed})
+        except LimitError:
+            raise
+        except Exception as e:  # noqa: BLE001 - they raise classes of their own, and numpy's, that share no base
+            raise cannot_run(label, called, e) from None
+        yield values, time.perf_counter() - started
 
 
 def check_external(path: Path) -> None:

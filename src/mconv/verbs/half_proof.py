@@ -14,7 +14,7 @@ from mconv.errors import PrecisionError, RuntimeFailedError, UnsupportedError
 from mconv.passes import half as rewriting
 from mconv.passes.half_storage import weights_only
 from mconv.passes.half_tables import LARGEST, LEAST
-from mconv.passes.halved import Halved
+from mconv.passes.halved import Form, Halved
 from mconv.program.dtypes import DType
 from mconv.program.params import TensorSource
 from mconv.program.program import Program
@@ -59,7 +59,7 @@ class Task:
         return self._halved(set(all_) - set(operators), emulate=True)
 
     def _halved(self, precise: Collection[str], emulate: bool) -> Halved:
-        form = rewriting.Form(self.dtype, self.keep, self.beyond, precise, self.io, emulate)
+        form = Form(self.dtype, self.keep, self.beyond, precise, self.io, emulate)
         return rewriting.halve(self.program, self.params, self.target, form)
 
 
