@@ -9,6 +9,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 from tests.golden import GOLDEN
+from tests.onnx.make import mlp
 
 MLP = GOLDEN / "paddle-2.3.2" / "mlp" / "inference_model"
 # packages that take longer to import than a small model to convert
@@ -71,6 +72,20 @@ TO_SERVING = (
 def test_to_serving_of_a_program_that_its_target_knows(tmp_path: Path) -> None:
     modules = imported(tmp_path, "to-serving", MLP, "--out", "out")
     assert beyond(modules, [*COMMON, *DATA, *LEGAL, *TO_SERVING]) == []
+
+
+ONNX2PADDLE = (
+    *("emit", "factory", "onnx", "verbs.onnx2paddle", "verbs.frame", "verbs.halving", "verbs.produced"),
+    *("proof.attempt", "proof.compare", "proof.report", "proof.verdict"),
+    *("passes.graph", "passes.rewrite", "passes.shared", "passes.fuse", "passes.fuse_activation"),
+    *("passes.fuse_attention", "passes.fuse_norm", "passes.fuse_pool", "passes.fuse_squeeze"),
+)
+
+
+def test_onnx2paddle_without_a_proof(tmp_path: Path) -> None:
+    mlp(tmp_path / "m.onnx")
+    modules = imported(tmp_path, "onnx2paddle", "m.onnx", "out", "--no-verify")
+    assert beyond(modules, [*COMMON, *DATA, *ONNX2PADDLE], ["numpy", "onnx", "ml_dtypes"]) == []
 
 
 def test_what_is_beyond_is_named() -> None:

@@ -227,3 +227,13 @@ def test_a_current_folder_that_is_gone(tmp_path: Path) -> None:
     code += "from mconv.cli.main import run; sys.exit(run(['onnx2paddle', '/m.onnx', '/out']))"
     done = subprocess.run([sys.executable, "-c", code, str(tmp_path / "gone")], capture_output=True, text=True)
     assert done.returncode == 3 and done.stderr.startswith("error: the current folder does not exist any more")
+
+
+def test_what_was_imported_is_not_looked_through_at_the_end() -> None:
+    """Which takes longer than ending otherwise does; what is to be done at the end is done."""
+    code = (
+        "import atexit, gc; from mconv.cli.process import leave;"
+        "atexit.register(lambda: print(gc.get_freeze_count() > 1000)); leave(3)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout) == (3, "True\n")

@@ -6,6 +6,7 @@ Imported by the console script before everything but :mod:`mconv.cli.signals`, s
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import signal
 import sys
@@ -141,4 +142,5 @@ def leave(code: int) -> NoReturn:
     watch = sys.modules.get("mconv.watch")
     if watch is not None and watch.abandoned():
         os._exit(code)  # a thread is still in native code: nothing may be taken down under it
+    gc.freeze()  # the interpreter would look through all that was imported for circles, a fifth of a short command
     sys.exit(code)

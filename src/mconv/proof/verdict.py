@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Optional
+from typing import TYPE_CHECKING, Any, Optional
 
 from mconv.errors import MconvError
 from mconv.proof.compare import Comparison, Tolerance
 from mconv.proof.notes import Note
-from mconv.proof.runners import Answers
-from mconv.proof.search import OneSize
+
+if TYPE_CHECKING:  # what runs a model is not needed to say that nothing was run
+    from mconv.proof.runners import Answers
+    from mconv.proof.search import OneSize
 
 PASSED, FAILED, NOT_DONE = "passed", "failed", "not verified"
 PARTIAL = "passed in part"  # the result is as the source was where it was traced, not the source as a whole

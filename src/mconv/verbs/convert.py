@@ -24,7 +24,7 @@ from mconv.options.verify import Verify
 from mconv.program import targets
 from mconv.program.files import Era, load_program, locate, records
 from mconv.program.paths import PathLike
-from mconv.proof.available import proved
+from mconv.proof.attempt import proved
 from mconv.proof.compare import Tolerance
 from mconv.proof.report import Proved, Report, failure, set_aside, versions
 from mconv.proof.verdict import FAILED, NOT_DONE, PASSED, Proof, one_size

@@ -24,7 +24,8 @@ from mconv.options.edit import Edit
 from mconv.program.paths import PathLike
 from mconv.program.program import Program
 from mconv.program.targets import Target, version_text
-from mconv.proof.available import attempted, runtime_for
+from mconv.proof.attempt import attempted
+from mconv.proof.available import runtime_for
 from mconv.proof.report import Report, paddle_operators
 from mconv.proof.verdict import NOT_DONE, Proof
 from mconv.recognise import SourceKind, recognise

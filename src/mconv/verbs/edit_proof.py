@@ -18,7 +18,8 @@ from mconv.program.program import Program
 from mconv.program.stored import Era, ModelFiles, write_model
 from mconv.proof import precision, prove, search
 from mconv.proof.answers import compare_answers, worst
-from mconv.proof.available import attempted, runtime_for
+from mconv.proof.attempt import attempted
+from mconv.proof.available import runtime_for
 from mconv.proof.compare import Tolerance
 from mconv.proof.feeds import InputSpec, load_feeds, reshaped, specs_of
 from mconv.proof.reference import reference_for

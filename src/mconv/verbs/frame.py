@@ -16,7 +16,7 @@ from mconv.options.proving import Converting, Proving
 from mconv.program.paths import PathLike
 from mconv.program.program import Program
 from mconv.program.stored import read_program
-from mconv.proof.available import proved
+from mconv.proof.attempt import proved
 from mconv.proof.report import Report, failure, keep, versions
 from mconv.proof.verdict import FAILED, NOT_DONE, Proof
 from mconv.verbs import halving

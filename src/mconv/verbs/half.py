@@ -32,7 +32,8 @@ from mconv.program.params import TensorSource
 from mconv.program.stored import Era
 from mconv.program.targets import PADDLE_1_8
 from mconv.proof import labelled
-from mconv.proof.available import attempted, runtime_for, written_for
+from mconv.proof.attempt import attempted
+from mconv.proof.available import runtime_for, written_for
 from mconv.proof.feeds import load_feeds, reshaped, specs_of
 from mconv.proof.precision import require_float32
 from mconv.proof.verdict import Proof

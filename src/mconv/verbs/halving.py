@@ -6,18 +6,15 @@ import os
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Optional
-
-import numpy as np
+from typing import TYPE_CHECKING, Any, Optional
 
 from mconv.errors import VerificationError
-from mconv.options.models import Half
 from mconv.options.proving import Converting, Halving
 from mconv.program.stored import read_program
-from mconv.proof.feeds import grouped
 from mconv.proof.report import Report, paddle_operators
-from mconv.verbs.half import half
-from mconv.verbs.half_report import HalfReport
+
+if TYPE_CHECKING:
+    from mconv.verbs.half_report import HalfReport
 
 
 def rewrite(program: Path, params: Path, chosen: Halving, names: Mapping[str, str]) -> HalfReport:
@@ -31,6 +28,9 @@ def rewrite(program: Path, params: Path, chosen: Halving, names: Mapping[str, st
         VerificationError: an output is further off than half precision may be.
         UnsupportedError: nothing in it computes in half.
     """
+    from mconv.options.models import Half
+    from mconv.verbs.half import half  # and with it the runtimes and the passes, which few conversions ask for
+
     given: dict[str, Any] = {"dtype": chosen.half, "target": getattr(chosen, "target", None), "name": program.stem}
     with tempfile.TemporaryDirectory(prefix=".half-", dir=program.parent) as scratch:
         if isinstance(chosen, Converting):
@@ -51,6 +51,10 @@ def rewrite(program: Path, params: Path, chosen: Halving, names: Mapping[str, st
 
 def _renamed(feeds: Path, names: Mapping[str, str], to: Path) -> Path:
     """The inputs under the names that the program has for them."""
+    import numpy as np
+
+    from mconv.proof.feeds import grouped
+
     sets = grouped(feeds, names)
     arrays: dict[str, Any] = {
         f"{group}/{names.get(name, name)}": array for group, held in sets.items() for name, array in held.items()

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from mconv.artifacts.destination import Destination
 from mconv.artifacts.provenance import Recording
 from mconv.artifacts.provenance import Source as Recorded
-from mconv.errors import RuntimeFailedError, UnsupportedError
+from mconv.errors import UnsupportedError
 from mconv.factory import loading
 from mconv.onnx import advice, cpp, describe
 from mconv.onnx.constants import fix_inputs
@@ -19,24 +17,16 @@ from mconv.onnx.convert import convert
 from mconv.onnx.importer import Imported
 from mconv.onnx.plugins import load_plugin
 from mconv.onnx.reader import INLINE, OnnxModel, read
-from mconv.onnx.types import fed_dtype, only_by_reference
 from mconv.options.onnx import Onnx2Paddle
 from mconv.program import external_data
 from mconv.program.inputs import assign
 from mconv.program.port_rows import renamed
 from mconv.program.targets import Target
-from mconv.proof import precision
-from mconv.proof.available import runtime_for
-from mconv.proof.compare import Tolerance
-from mconv.proof.prove import Candidate, Inputs, prove
 from mconv.proof.report import Report, paddle_operators
 from mconv.proof.verdict import Proof
-from mconv.verbs import x2paddle
 from mconv.verbs.frame import Frame
 from mconv.verbs.produced import Facts, Produced, about_names
 from mconv.warned import Warned
-
-QUANTISED = 0.02  # one step of an activation, which sums in another order may tip over, and what follows from it
 
 
 def onnx2paddle(chosen: Onnx2Paddle) -> Report:
@@ -85,8 +75,14 @@ def converted(chosen: Onnx2Paddle, destination: Destination) -> Frame[Report]:
         made.facts.into(report)
         report.seconds.update(made.seconds)
         files = frame.write(made)
+
+        def proof() -> Proof:
+            from mconv.verbs import onnx_proof  # and with it what runs both models
+
+            return onnx_proof.proof_of(source, made, files, report, chosen, shapes, fixed)
+
         frame.prove(
-            lambda: _proof(source, made, files, report, chosen, shapes, fixed),
+            proof,
             advice=f"`mconv verify MODEL {destination.failed} --layers` finds where it begins",
         )
         report.source["blake3"] = next(h.digest for h in recording.sources() if h.name == model.name)
@@ -98,6 +94,8 @@ def converted(chosen: Onnx2Paddle, destination: Destination) -> Frame[Report]:
 
 def _produce(source: OnnxModel, shapes: dict[str, Sequence[Any]], chosen: Onnx2Paddle) -> Produced:
     if chosen.engine == "x2paddle":
+        from mconv.verbs import x2paddle  # and with it the runtimes
+
         return x2paddle.produce(source, shapes, chosen)
     try:
         made, imported = native(source, chosen.goal, shapes)
@@ -138,74 +136,3 @@ def native(source: OnnxModel, target: Target, shapes: dict[str, Sequence[Any]]) 
         list(made.notes),
     )
     return Produced(made.program, made.params, facts, made.seconds), made
-
-
-# proof --------------------------------------------------------------------------------------------------------------
-
-
-def _proof(
-    source: OnnxModel,
-    made: Produced,
-    files: tuple[Path, Path],
-    report: Report,
-    chosen: Onnx2Paddle,
-    shapes: dict[str, Sequence[Any]],
-    fixed: Mapping[str, np.ndarray],
-) -> Proof:
-    from mconv.proof.reference import reference_for
-
-    assert source.path is not None
-    types = {i.name: i.type.tensor_type.elem_type for i in source.proto.graph.input}
-    names = [port["name"] for port in report.inputs]
-    try:
-        runtime = runtime_for(chosen.goal, chosen.runtime)
-        exact = any(only_by_reference(types[n]) for n in names)
-        reference, why = reference_for(
-            source.path, exact=exact, opened=describe.opened(source, shapes), fixed=fixed, timeout=chosen.timeout
-        )
-    except RuntimeFailedError as e:
-        return Proof.unproved(e)
-    if why:
-        report.warnings.append(Warned("verified-with", f"verified with {reference.label}: {why}"))
-    chosen.progress(f"verifying: {reference.label} against Paddle in {runtime.label}")
-    tolerance = _tolerance(report) if chosen.tolerance is None else Tolerance.of(chosen.tolerance)
-    tolerance = tolerance.at(precision.of_onnx(source.proto))
-    with reference:
-        proof = prove(
-            reference,
-            Candidate(made.program, files, runtime, scalar_as_one=not chosen.goal.has_0d, timeout=chosen.timeout),
-            Inputs(
-                names,
-                shapes=describe.shapes_of(source, shapes),
-                types={n: kind for n in names if (kind := fed_dtype(types[n])) is not None},
-                file=chosen.feeds_file,
-            ),
-            tolerance,
-        )
-    report.versions["reference"] = reference.label
-    if proof.paddle:
-        report.versions["paddle"] = proof.paddle
-    return proof
-
-
-# operators that round to 8-bit numbers while the model runs; those of weights alone do not
-_ROUNDING = frozenset(
-    """
-    QuantizeLinear DynamicQuantizeLinear QLinearConv QLinearMatMul QLinearAdd QLinearMul QLinearSigmoid
-    QLinearLeakyRelu QLinearSoftmax QLinearConcat QLinearGlobalAveragePool QLinearAveragePool QLinearReduceMean QGemm
-    DynamicQuantizeMatMul DynamicQuantizeLSTM
-    """.split()  # noqa: SIM905
-)
-
-
-def _tolerance(report: Report) -> Tolerance:
-    """The default one, or a wider one where a last digit decides to which 8-bit number something is rounded."""
-    if not any(row.get("operator") in _ROUNDING for row in report.operators):
-        return Tolerance()
-    report.warnings.append(
-        Warned(
-            "quantised-tolerance",
-            f"quantised: compared within {QUANTISED:.0%} of the largest value, a few steps of 8-bit numbers (--tolerance)",
-        )
-    )
-    return Tolerance(absolute=QUANTISED)
