@@ -33,6 +33,8 @@ def plainly_laid(b: Builder, x: Value) -> Value:
 
 def _blocked(b: Builder, name: str) -> bool:
     """Whether what gives a variable keeps the layout of a convolution before it, from the end of the block on."""
+    if b.kinds.isdisjoint(_CONVOLUTIONS):
+        return False  # as most programs with many products, through which each one would go
     readers: dict[str, set[str]] = {name: set()}
     for op in reversed(b.block.ops):
         found = [readers.pop(n) for n in op.output_names if n in readers]

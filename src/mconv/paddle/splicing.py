@@ -28,6 +28,7 @@ class SplicingBuilder(InlineBuilder):
             self._used.update(block.vars)
         for _, op in program.ops():
             self._used.update(op.input_names, op.output_names)
+            self.kinds.add(op.type)
         self._feeds = [Value(p.name, p.dtype, p.shape) for p in program.feeds if p.dtype is not None]
 
     def enter(self, block: Block) -> None:

@@ -30,10 +30,12 @@ def rewrite(
         return 0
     site = Site(program, block)
     changed = 0
+    graph = Graph(program, block, params, mentioned)
     for step in (_keys, _scale, _rows_that_see_nothing, _factor_behind):
-        graph = Graph(program, block, params, mentioned)
         done = step(graph, site)
         changed += done if step is _keys else 0
+        if done:  # which the graph does not know of
+            graph = Graph(program, block, params, mentioned)
     return changed
 
 

@@ -34,11 +34,10 @@ class Graph:
         self.shared: set[str] = set()  # read in other blocks, or written more than once
         for op in block.ops:
             self._add(op)
-        if mentioned is None:
-            mentioned = mentions(program)
-        for name in {*self.producer, *self.consumers}:
-            if mentioned.get(name, set()) - {id(block)}:
-                self.shared.add(name)
+        mentioned = mentions(program) if mentioned is None else mentioned
+        if mentioned:
+            own = {id(block)}
+            self.shared.update(n for n in {*self.producer, *self.consumers} if mentioned.get(n, own) - own)
         self.gone: set[int] = set()
 
     def _add(self, op: Op) -> None:
@@ -97,10 +96,11 @@ class Graph:
 
     def replace(self, old: list[Op], new: Op) -> None:
         """Put *new* in the place of the last of *old* and take the others away."""
-        members = {id(op) for op in old}
-        index = max(i for i, op in enumerate(self.block.ops) if id(op) in members)
-        self.block.ops[index] = new
-        self.block.ops[:] = [op for op in self.block.ops if id(op) not in members]
+        ops = self.block.ops
+        *others, last = sorted({ops.index(op) for op in old})
+        ops[last] = new
+        for index in reversed(others):
+            del ops[index]
         for op in old:
             for name in op.input_names:
                 self.consumers[name] = [c for c in self.consumers[name] if c is not op]
@@ -111,7 +111,10 @@ class Graph:
 
 
 def mentions(program: Program) -> dict[str, set[int]]:
-    """Variable → the blocks, by their identity, whose operators read or write it."""
+    """Variable → the blocks, by their identity, whose operators read or write it; empty where there is one block only, in
+    which nothing can be mentioned elsewhere."""
+    if len(program.blocks) == 1:
+        return {}
     found: dict[str, set[int]] = defaultdict(set)
     for block in program.blocks:
         for op in block.ops:

@@ -136,7 +136,8 @@ class Op:
 
     @property
     def type(self) -> str:
-        return cast("str", self.desc.type)
+        kind: str = self.desc.type
+        return kind
 
     @type.setter
     def type(self, value: str) -> None:

@@ -48,6 +48,7 @@ class Builder:
         self.program = Program()
         self.program.version = self.target.version
         self.block: Block = self.program.main
+        self.kinds: set[str] = set()  # types of operators that were appended: what is not among them is not there
         self.params: dict[str, TensorSource] = {}
         self.notes: list[str] = []
         # symbol → the value and axis whose size it is, so that a size can be read at run time
@@ -278,6 +279,7 @@ class Builder:
             results = {main_output(op_type, sig): (first.dtype, first.shape)}
         outputs, made = self._outputs(op_type, sig, results)
         self.block.ops.append(Op.make(op_type, inputs, outputs, attrs))
+        self.kinds.add(op_type)
         return made if self.after_op is None else self.after_op(op_type, operands, made)
 
     def without_elements(
@@ -359,6 +361,7 @@ class Builder:
             [(k, sig.attrs[k], coerce(op_type, k, sig.attrs[k], v)) for k, v in attrs.items()],
         )
         self.block.ops.append(op)
+        self.kinds.add(op_type)
         return op
 
     # the end -------------------------------------------------------------------------------------------------------
