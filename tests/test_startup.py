@@ -74,9 +74,15 @@ def test_to_serving_of_a_program_that_its_target_knows(tmp_path: Path) -> None:
     assert beyond(modules, [*COMMON, *DATA, *LEGAL, *TO_SERVING]) == []
 
 
+def test_downgrade_of_a_program_that_its_target_knows(tmp_path: Path) -> None:
+    modules = imported(tmp_path, "downgrade", MLP, "out")
+    downgrade = ("verbs.downgrade", "verbs.produced", "serving.convert", "serving.configure", "serving.kinds")
+    assert beyond(modules, [*COMMON, *DATA, *LEGAL, *TO_SERVING, *downgrade]) == []
+
+
 ONNX2PADDLE = (
     *("emit", "factory", "onnx", "verbs.onnx2paddle", "verbs.frame", "verbs.halving", "verbs.produced"),
-    *("proof.attempt", "proof.compare", "proof.report", "proof.verdict"),
+    *("proof.attempt", "proof.compare", "proof.notes", "proof.report", "proof.verdict"),
     *("passes.graph", "passes.rewrite", "passes.shared", "passes.fuse", "passes.fuse_activation"),
     *("passes.fuse_attention", "passes.fuse_norm", "passes.fuse_pool", "passes.fuse_squeeze"),
 )

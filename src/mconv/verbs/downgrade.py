@@ -14,7 +14,6 @@ from mconv.artifacts.recorded import Output
 from mconv.errors import UsageError
 from mconv.options.models import Downgrade
 from mconv.paddle.legalize import legalize
-from mconv.paddle.load import load as load_pir
 from mconv.page.shown import Shown
 from mconv.printable import require_visible
 from mconv.program import files
@@ -23,7 +22,6 @@ from mconv.program.program import Port, Program
 from mconv.program.stored import Era, ModelFiles, at_least_one, read_program
 from mconv.program.targets import Target, version_text
 from mconv.serving.convert import fitting, whole_file
-from mconv.verbs import halving
 from mconv.verbs.produced import Written
 from mconv.warned import Warned
 
@@ -134,6 +132,8 @@ def _downgraded(
         if chosen.link and not result.linked:
             result.warnings.append(Warned("parameters-copied", "the parameters are copied, not linked"))
         if chosen.half is not None:
+            from mconv.verbs import halving
+
             made = halving.rewrite(folder / result.program.name, params, chosen, {})
             result.warnings += made.warnings
             result.half = halving.described(made)
@@ -147,7 +147,9 @@ def _downgraded(
 
 def _read(found: ModelFiles, target: Target, output_names: Optional[Sequence[str]]) -> _Read:
     if found.era is Era.PIR:
-        loaded = load_pir(found.program, target=target, output_names=output_names)
+        from mconv.paddle.load import load  # and with it all converters
+
+        loaded = load(found.program, target=target, output_names=output_names)
         return _Read(loaded.program, list(loaded.params.items()), loaded.writer, {}, loaded.notes)
     program, params = files.load_model(found)
     saved_by = version_text(program.version)

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mconv.artifacts.provenance import Recording
 from mconv.program.params import TensorSource
 from mconv.program.port_rows import PortRow, renamed
 from mconv.program.program import Program
-from mconv.proof.report import Report
 from mconv.warned import Warned
+
+if TYPE_CHECKING:
+    from mconv.proof.report import Report
 
 
 @dataclass
