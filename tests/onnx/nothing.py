@@ -33,7 +33,6 @@ CHAINS = Path(__file__).parent / "nothing_chains.json"
 RUNTIMES = {"2.3": "paddle-2.3.2", "2.6": "paddle-2.6.2", "3": "current"}
 EXCLUDED = {
     "test_loop11": "the model says that the size is 1",
-    "test_resize_downsample_scales_cubic_align_corners": "ONNX Runtime reads a broken size otherwise than ONNX's own data",
     "test_concat_": "ONNX Runtime lets pass that the other sizes differ where there is nothing",
 }
 CASES = 3  # of an operator

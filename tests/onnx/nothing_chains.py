@@ -57,6 +57,14 @@ CHAINS: dict[str, tuple[str, str]] = {
         """),
     "sequence of selections": ("float[k, 4] y, float[m, 4] z", SCALARS + """
         q = SequenceConstruct(r, x) y = SequenceAt(q, i0) z = ConcatFromSequence<axis = 0>(q)"""),
+    "convolved and reduced": ("float[k, 2] y, float[k, 2, 2] m, float[2, 2, 2] s, float[k] l, int64[k, 2] w", """
+        q = Constant<value_ints: ints = [-1, 1, 2, 2]>() i = Reshape(r, q) f = Constant<value: tensor = float[2, 1, 1, 1] {1, -2}>()
+        a = Conv(i, f) c = Relu(a) two_three = Constant<value_ints: ints = [2, 3]>() y = ReduceSum<keepdims = 0>(c, two_three)
+        m = ReduceMax<axes = [3], keepdims = 0>(a) s = ReduceSum<keepdims = 0>(c, zero) l = ReduceL2<axes = [1, 2, 3], keepdims = 0>(a)
+        g = ReduceMin<axes = [2, 3], keepdims = 0>(a) w = Cast<to = 7>(g)"""),
+    "convolved, and no rows reduced": ("float[1, 2, 2, 2] y, float m, float[2, 2, 2] s", """
+        q = Constant<value_ints: ints = [-1, 1, 2, 2]>() i = Reshape(r, q) f = Constant<value: tensor = float[2, 1, 1, 1] {1, -2}>()
+        a = Conv(i, f) c = Sigmoid(a) y = ReduceMax<axes = [0]>(c) m = ReduceProd<keepdims = 0>(a) t = ReduceMin<axes = [0], keepdims = 0>(a) s = Neg(t)"""),
     "where twice": ("float[k, 4] y", "c = Greater(r, r) m = Not(c) q = Neg(r) y = Where(m, q, r)"),
     "scatter of rows": ("float[5, 4] y", "u = Unsqueeze(p, one) y = ScatterND(x, u, r)"),
     "scatter added": ("float[5, 4] y", 'u = Unsqueeze(p, one) y = ScatterND<reduction = "add">(x, u, r)'),

@@ -168,6 +168,13 @@ def load(case: Case) -> tuple[Any, list[tuple[list[Any], list[Any]]]]:
     return model, sets
 
 
+# ONNX's evaluator, which made their data, moves the corners by what is left of a broken scale; ONNX's text says the
+# length of the result, and ONNX Runtime and PyTorch take it so
+_CORNERS = frozenset(
+    {"test_resize_downsample_scales_cubic_align_corners", "test_resize_downsample_scales_linear_align_corners"}
+)
+
+
 def not_run(model: Any, name: str) -> Optional[str]:
     """Why a case says nothing about a Paddle program (the reasons of the baseline's 110 cases)."""
     domains = {o.domain for o in model.opset_import}
@@ -185,6 +192,8 @@ def not_run(model: Any, name: str) -> Optional[str]:
             return "string"
     if any(n.op_type in ("Bernoulli", "Multinomial") or n.op_type.startswith("Random") for n in model.graph.node):
         return "random"
+    if name in _CORNERS:
+        return "corners of a broken scale"
     return None
 
 

@@ -19,6 +19,7 @@ from mconv.emit.known import bind_shape, need_rank
 from mconv.emit.linear import matmul
 from mconv.emit.shape import transpose
 from mconv.emit.sizes import shape_tensor
+from mconv.emit.zero_size import counted
 from mconv.errors import UnsupportedError
 from mconv.program import dims as D
 from mconv.program.builder import Builder
@@ -148,11 +149,12 @@ def _by_operator(b: Builder, x: Value, axes: Sequence[Axis], method: Method) -> 
     sizes: dict[str, Any] = {"out_h": -1, "out_w": -1, "scale": []}
     if D.is_static(out):  # type: ignore[arg-type]
         sizes.update(out_h=out[0], out_w=out[1])
-    elif all(a.scale is not None for a in pair):
-        sizes.update(scale=[float(a.scale) for a in pair])  # type: ignore[arg-type]
     else:
-        sizes.update(OutSize=shape_tensor(b, out, DType.INT32))  # type: ignore[arg-type]
-    if sizes.get("out_h") == -1 or all(_honest(a) for a in pair):
+        if all(a.scale is not None for a in pair):  # what the coordinates are computed of
+            sizes.update(scale=[float(a.scale) for a in pair])  # type: ignore[arg-type]
+        if not sizes["scale"] or not all(_rounds_alike(b, a) for a in pair):
+            sizes.update(OutSize=shape_tensor(b, out, DType.INT32))  # type: ignore[arg-type]
+    if sizes.get("out_h") == -1 or flags["align_corners"] or all(_honest(a) for a in pair):
         made = b.op(
             name,
             X=x,
@@ -165,6 +167,11 @@ def _by_operator(b: Builder, x: Value, axes: Sequence[Axis], method: Method) -> 
         )
         return bind_shape(b, made)
     return None
+
+
+def _rounds_alike(b: Builder, axis: Axis) -> bool:
+    """Whether the operator computes the size by the scale as it is computed here: nothing is lost, or carried for it."""
+    return float(axis.scale or 0) * 64 % 1 == 0 and not counted(b, [axis.out])  # type: ignore[arg-type,list-item]
 
 
 def _honest(axis: Axis) -> bool:
@@ -186,8 +193,7 @@ def _flags(pair: Sequence[Axis], method: Method) -> Optional[dict[str, Any]]:
     if method.mode == "cubic" and (method.cubic != -0.75 or method.exclude_outside):
         return None
     if way == "align_corners":
-        whole = all(_honest(a) or (isinstance(a.scale, float) and a.scale == int(a.scale)) for a in pair)
-        return {"align_corners": True, "align_mode": 1} if whole else None
+        return {"align_corners": True, "align_mode": 1}
     if way in ("half_pixel", "pytorch_half_pixel"):
         if not all(_agrees_on_one(a, way, method.mode) for a in pair):
             return None
@@ -230,8 +236,8 @@ def _min(x: Any, y: Any) -> Any:
 
 def _where(condition: Any, x: Any, y: Any) -> Any:
     if isinstance(condition, Expr):
-        b = condition.b
-        x, y = (v if isinstance(v, Expr) else Expr(b, np.asarray(v), DType.FP64) for v in (x, y))
+        b, kind = condition.b, next((v.dtype for v in (x, y) if isinstance(v, Expr)), DType.FP64)
+        x, y = (v if isinstance(v, Expr) else Expr(b, np.asarray(v), kind) for v in (x, y))
         return expr.where(condition, x, y)
     if np.ndim(condition) == 0:
         return x if condition else y
@@ -251,60 +257,65 @@ def _row(x: Any) -> Any:
     return x.unsqueeze(0) if isinstance(x, Expr) else np.asarray(x)[None]
 
 
-def _length(b: Builder, axis: Axis, which: Union[D.Dim, Value]) -> Number:
-    """A size to compute with, as float64: a number, or a tensor of shape [1]."""
+def _length(b: Builder, which: Union[D.Dim, Value], kind: DType = DType.FP64) -> Number:
+    """A size to compute with: a number, or a tensor of shape [1]."""
     if isinstance(which, Value):
-        return Expr(b, which).reshape(1).cast(DType.FP64)
-    return float(which) if isinstance(which, int) else size(b, which, DType.FP64)
+        return Expr(b, which).reshape(1).cast(kind)
+    return float(which) if isinstance(which, int) else size(b, which, kind)
 
 
-def _count(b: Builder, axis: Axis, n: Union[D.Dim, Value]) -> Any:
-    """0, 1, … n - 1 as float64."""
+def _count(b: Builder, axis: Axis, n: Union[D.Dim, Value], kind: DType = DType.FP64) -> Any:
+    """0, 1, … n - 1."""
     if axis.static and isinstance(n, int):
         budget.memory(64 * n, f"the positions of {n} samples")
-        return np.arange(n, dtype=np.float64)
-    return arange(b, n, DType.FP64)
+        return np.arange(n, dtype=kind.numpy)
+    return arange(b, n, kind)
 
 
-def _scale(b: Builder, axis: Axis) -> Any:
+def _scale(b: Builder, axis: Axis, kind: DType = DType.FP64) -> Any:
     if axis.scale is not None:
-        return axis.scale
-    return _length(b, axis, axis.out) / _length(b, axis, axis.n)
+        return axis.scale.cast(kind) if isinstance(axis.scale, Expr) else axis.scale
+    return _length(b, axis.out, kind) / _length(b, axis.n, kind)
 
 
-def _width(b: Builder, axis: Axis) -> Any:
+def _width(b: Builder, axis: Axis, kind: DType) -> Any:
     """The size of the result before it is made whole; in float32, where 5 · 0.6 is 3."""
     if axis.scale is None:
-        return _length(b, axis, axis.out)
+        return _length(b, axis.out, kind)
     if isinstance(axis.n, int) and not isinstance(axis.scale, Expr):
         return float(np.float32(axis.n) * np.float32(axis.scale))
     scale = axis.scale.cast(DType.FP32) if isinstance(axis.scale, Expr) else axis.scale
-    return (size(b, axis.n, DType.FP32) * scale).cast(DType.FP64)
+    return (size(b, axis.n, DType.FP32) * scale).cast(kind)
 
 
 def _coordinates(b: Builder, axis: Axis, method: Method) -> Any:
-    """For each element of the result, the position in the input, [out], float64."""
-    o = _count(b, axis, axis.out)
-    n, scale = _length(b, axis, axis.n), _scale(b, axis)
-    width = _width(b, axis)
+    """For each element of the result, the position in the input, [out], float64; float32 where a row is taken by the last
+    bit of it, which is ONNX Runtime's.
+
+    What is left of a broken scale when the size is made whole does not move the corners, as in ONNX's text, in ONNX
+    Runtime and PyTorch; only ONNX's evaluator sees it otherwise.
+    """
+    kind = DType.FP32 if method.mode == "nearest" else DType.FP64
+    o = _count(b, axis, axis.out, kind)
+    n, scale, length = _length(b, axis.n, kind), _scale(b, axis, kind), _length(b, axis.out, kind)
     way = method.coordinates
     if way == "align_corners":
         # of a single row the first: 0 / anything
-        return o * (n - 1.0) / _max(width - 1.0, 1e-6)
+        return o * (n - 1.0) / _max(length - 1.0, 1e-6)
     if way == "asymmetric":
         return o / scale
     if way == "tf_half_pixel_for_nn":
         return (o + 0.5) / scale
     if way == "tf_crop_and_resize":
-        first, last = axis.roi
-        many = o * (last - first) * (n - 1.0) / _max(width - 1.0, 1e-6)
+        first, last = (r.cast(kind) if isinstance(r, Expr) else r for r in axis.roi)
+        many = o * (last - first) * (n - 1.0) / _max(length - 1.0, 1e-6)
         one = (last - first) * (n - 1.0) / 2.0 + o * 0.0  # type: ignore[operator]
-        return _where(width > 1.0, many, one) + first * (n - 1.0)  # type: ignore[operator]
+        return _where(length > 1.0, many, one) + first * (n - 1.0)  # type: ignore[operator]
     half = (o + 0.5) / scale - 0.5
     if way == "pytorch_half_pixel":
-        return _where(_length(b, axis, axis.out) > 1.0, half, o * 0.0)
+        return _where(length > 1.0, half, o * 0.0)  # type: ignore[operator]
     if way == "half_pixel_symmetric":
-        return half + n / 2.0 * (1.0 - _length(b, axis, axis.out) / width)
+        return half + n / 2.0 * (1.0 - length / _width(b, axis, kind))
     return half
 
 
@@ -316,12 +327,12 @@ def _nearest(source: Any, axis: Axis, b: Builder, rounding: str) -> Any:
         index = _floor(source + 0.5)
     else:
         index = _floor(source) if rounding == "floor" else -_floor(-source)
-    return _max(_min(index, _length(b, axis, axis.n) - 1.0), 0.0)
+    return _max(_min(index, _length(b, axis.n, DType.FP32) - 1.0), 0.0)
 
 
 def _weights(b: Builder, axis: Axis, source: Any, method: Method) -> Any:
     """What each element of the input contributes to each of the result, [out, n]."""
-    n = _length(b, axis, axis.n)
+    n = _length(b, axis.n)
     stretch = _min(_scale(b, axis), 1.0) if method.antialias else 1.0
     radius = 1.0 if method.mode == "linear" else 2.0
 
@@ -380,7 +391,7 @@ def _weighted(b: Builder, x: Value, axis: Axis, weights: Any) -> Value:
 
 def _outside(b: Builder, axis: Axis, source: Any, rank: int) -> Expr:
     """1 where a result lies outside of the input, along *axis* of *rank* dimensions."""
-    n = _length(b, axis, axis.n)
+    n = _length(b, axis.n, source.dtype if isinstance(source, Expr) else DType.FP64)
     beyond = _max(-source, source - (n - 1.0))
     flags = _where(beyond > 0.0, source * 0.0 + 1.0, source * 0.0)
     made = flags if isinstance(flags, Expr) else Expr(b, flags, DType.FP64)

@@ -90,8 +90,8 @@ def _plain(b: Builder, kind: str, x: Value, over: list[int], keep: bool) -> Valu
     if b.target == PADDLE_2_3:  # oneDNN there does not say how what it reduces of blocks lies, without AVX-512
         x = plainly_laid(b, x)
     op = f"reduce_{kind}"
-    if kind in ("max", "min") and x.dtype is DType.FP32 and b.target.version >= 2_006_000:
-        # oneDNN's, from 2.6 on, gives the largest float32 where all elements are infinite, as in a masked row
+    if kind in ("max", "min") and x.dtype is DType.FP32 and f"reduce_a{kind}" in b.operators:
+        # oneDNN's gives the largest float32 where all elements are infinite, as in a masked row
         op = f"reduce_a{kind}"
     return b.op(op, X=x, result=(x.dtype, out), **common)
 

@@ -9,7 +9,19 @@ from mconv.emit.order import top_k
 from mconv.program.builder import Builder
 from mconv.program.dtypes import DType
 from mconv.program.targets import PADDLE_2_3
-from tests.onnx.checks import CURRENT, PADDLE_23, Runtime, check_op, check_refused, everywhere, in_runtimes, ints, rand
+from tests.onnx.checks import (
+    CURRENT,
+    ONEDNN,
+    PADDLE_23,
+    RUNTIMES,
+    Runtime,
+    check_op,
+    check_refused,
+    everywhere,
+    in_runtimes,
+    ints,
+    rand,
+)
 
 KINDS = ["Sum", "Mean", "Max", "Min", "Prod", "L1", "L2", "LogSum", "LogSumExp", "SumSquare"]
 AXES = [[0], [1], [-1], [0, 2], [0, 1, 2], None]
@@ -244,7 +256,7 @@ def test_determinants(runtime: Runtime) -> None:
     check_op(runtime, "Det", [rand(4, 4)])
 
 
-@everywhere
+@in_runtimes(*RUNTIMES, *ONEDNN[:2])
 @pytest.mark.parametrize(("op", "sign"), [("ReduceMax", -1), ("ReduceMin", 1)])
 @pytest.mark.parametrize("keep", [0, 1])
 @pytest.mark.parametrize("axes", [[1], [0, 1]], ids=str)

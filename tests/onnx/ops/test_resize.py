@@ -10,16 +10,29 @@ from mconv.errors import MconvError
 from mconv.onnx.convert import convert
 from mconv.onnx.reader import OnnxModel
 from mconv.program.targets import PADDLE_3
-from tests.onnx.checks import CURRENT, check_op, check_refused, everywhere, node_model, rand
+from tests.onnx.checks import (
+    CURRENT,
+    ONEDNN,
+    RUNTIMES,
+    check_op,
+    check_refused,
+    everywhere,
+    in_runtimes,
+    node_model,
+    rand,
+)
 
 IMAGES = [rand(2, 1, 4, 5), rand(1, 1, 5, 3)]
 _seen: dict[str, list[list[np.ndarray]]] = {}  # ONNX's evaluator is slow, and runtimes share what it says
 WAYS = ["half_pixel", "pytorch_half_pixel", "align_corners", "asymmetric"]
 SCALES = [(2.0, 3.0), (0.5, 0.5), (1.5, 2.25), (0.6, 1.0)]
+BROKEN = [(3.3, 0.9), (2.6, 1.7), (0.3, 1.25), (0.75, 2.6)]
 
 
 def by_definition(op: str, sets, **how):
-    """ONNX's own evaluator, whose meaning of align_corners with a broken scale onnxruntime does not share."""
+    """ONNX's own evaluator; None where onnxruntime is asked: of corners and a broken scale the evaluator has its own idea."""
+    if how.get("coordinate_transformation_mode") == "align_corners":
+        return None
     key = f"{op} {how} {[[None if v is None else (v.shape, v.tobytes()) for v in s] for s in sets]}"
     if key in _seen:
         return _seen[key]
@@ -48,11 +61,27 @@ def test_scales(runtime, mode, way, scales):
 @pytest.mark.parametrize("rounding", ["round_prefer_floor", "round_prefer_ceil", "floor", "ceil"])
 @pytest.mark.parametrize("scales", SCALES, ids=str)
 def test_nearest(runtime, way, rounding, scales):
-    # 5 rows times 0.6 are 3 only as long as nobody rounds, and a row is taken by the last bit of it
-    scales = [0.61 if s == 0.6 and way == "align_corners" else s for s in scales]
     sets = [[x, None, np.array([1, 1, *scales], np.float32)] for x in IMAGES]
     how = {"const": (2,), "mode": "nearest", "coordinate_transformation_mode": way, "nearest_mode": rounding}
-    check_op(runtime, "Resize", *sets, expected=by_definition("Resize", sets, **how), **how)
+    # by 0.6, a row is taken by the last bit of its position: onnxruntime's, in float32
+    expected = None if 0.6 in scales else by_definition("Resize", sets, **how)
+    check_op(runtime, "Resize", *sets, expected=expected, **how)
+
+
+@in_runtimes(*RUNTIMES, ONEDNN[0])
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("mode", ["linear", "cubic", "nearest"])
+@pytest.mark.parametrize("scales", BROKEN, ids=str)
+def test_broken_scales(runtime, way, mode, scales):
+    """Sizes are made whole as ONNX Runtime does, and a single row made smaller has no elements."""
+    sets = [
+        [rand(*shape), None, np.array([1, 1, *scales], np.float32)]
+        for shape in ((1, 2, 5, 7), (2, 2, 10, 3), (1, 2, 1, 1))
+    ]
+    for rounding in ("round_prefer_floor", "ceil") if mode == "nearest" else ("",):
+        how = {"nearest_mode": rounding} if rounding else {}
+        check_op(runtime, "Resize", *sets, const=(2,), mode=mode, coordinate_transformation_mode=way, **how)
+        check_op(runtime, "Resize", sets[0], const=(2,), mode=mode, coordinate_transformation_mode=way, **how)
 
 
 @everywhere

@@ -11,6 +11,7 @@ import numpy as np
 
 from mconv.emit.expr import Expr, size
 from mconv.emit.interpolate import Axis, Method, resize
+from mconv.emit.vanishing import size_of_cut
 from mconv.errors import CorruptModelError
 from mconv.onnx.context import Context
 from mconv.onnx.registry import onnx_op
@@ -71,7 +72,7 @@ def _by_scales(ctx: Context, x: Value, axes: Sequence[int], scales: Value) -> li
     for i, a in enumerate(axes):
         n = x.shape[a]
         if known is not None:
-            out = _scaled(n, float(known[i]))
+            out = size_of_cut(ctx, _scaled(n, float(known[i])), n)
             specs.append(Axis(a, n, out, float(known[i])))
             continue
         factor = Expr(ctx, scales).slice(0, i, i + 1).cast(DType.FP64)
@@ -111,7 +112,11 @@ def _by_sizes(ctx: Context, x: Value, axes: Sequence[int], sizes: Value, policy:
         wanted = [whole.slice(0, i, i + 1).value for i in range(len(axes))]
     if len(wanted) != len(axes):
         raise ctx.refuse(f"{len(wanted)} sizes for {len(axes)} dimensions")
-    return [Axis(a, x.shape[a], w) for a, w in zip(axes, wanted)]
+    made = []
+    for a, w in zip(axes, wanted):
+        n = x.shape[a]
+        made.append(Axis(a, n, w if isinstance(w, Value) else size_of_cut(ctx, w, n)))
+    return made
 
 
 def _in_proportion(
