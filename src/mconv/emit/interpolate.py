@@ -313,7 +313,7 @@ def _coordinates(b: Builder, axis: Axis, method: Method) -> Any:
         return _where(length > 1.0, many, one) + first * (n - 1.0)  # type: ignore[operator]
     half = (o + 0.5) / scale - 0.5
     if way == "pytorch_half_pixel":
-        return _where(length > 1.0, half, o * 0.0)  # type: ignore[operator]
+        return _where(length > 1.0, half, o * 0.0)
     if way == "half_pixel_symmetric":
         return half + n / 2.0 * (1.0 - length / _width(b, axis, kind))
     return half
