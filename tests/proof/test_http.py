@@ -425,3 +425,14 @@ def test_a_client_that_takes_no_answers_is_let_go(tmp_path: Path) -> None:
                 pass
             raise ConnectionResetError("closed in order")
         assert killed.status(port, "/health") == 200
+
+
+def test_how_large_a_request_may_be_is_a_setting(tmp_path: Path) -> None:
+    path = made("tensor", tmp_path) / "service" / "service.yml"
+    text = path.read_text()
+    assert "max_body: 64\n" in text
+    path.write_text(text.replace("max_body: 64", "max_body: 0.5"))
+    with started(tmp_path) as (_, port):
+        for size, wanted in ((400_000, 400), (600_000, 413)):
+            status, reply = killed.got(port, "/model/prediction", b"x" * size)
+            assert status == wanted and (b"is larger than 0.5 MiB" in reply) == (wanted == 413), reply[:200]

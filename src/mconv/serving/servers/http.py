@@ -44,6 +44,8 @@ INPUT_PACKAGES = (*packages.INPUTS, "numpy>=2,<3")
 ENGINE_PACKAGES = {OPENVINO: packages.OPENVINO, ONNXRUNTIME: packages.ONNXRUNTIME, PADDLE: packages.PADDLE}
 _BATCH = 32  # requests that are run together, at most
 _LENGTH_STEP = 8  # tokens
+# MiB of a request; texts have 400,000 characters at most, each of up to 12 bytes in JSON
+_MAX_BODY, _MAX_TEXTS = 64, 8
 _WITH_PADDLE = "http-paddle"  # the runtime whose engine is Paddle
 # Paddle and another engine add up in another order
 _TOLERANCE = 2e-4
@@ -195,6 +197,7 @@ def _add_around(
         THREADS=options.threads,
         BATCH_SIZE=together,
         LENGTH_STEP=step,
+        MAX_BODY=_MAX_TEXTS if service.kind == "text" else _MAX_BODY,
     )
     service.files[SERVICE] = render(
         f"http/{SERVICE}",
