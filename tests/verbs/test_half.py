@@ -64,16 +64,15 @@ def test_golden_models(name: str, target: str, tmp_path: Path) -> None:
 
 @pytest.mark.runtime
 @pytest.mark.slow
-@pytest.mark.parametrize(("part", "shape", "most"), [("det", (1, 3, 64, 160), 0.6), ("rec", (2, 3, 48, 160), 0.1)])
-def test_pictures(part: str, shape: tuple[int, ...], most: float, tmp_path: Path) -> None:
-    """Real weights on pictures with text. 350 roundings in a row make single pixels of the map, and probabilities of single
-    characters, differ by more than is allowed: that is said, with the tensors, and nothing is written unless it is asked for."""
+def test_pictures(tmp_path: Path) -> None:
+    """Real weights on a picture with text. 350 roundings in a row make single pixels of the map differ by more than is
+    allowed: that is said, with the tensors, and nothing is written unless it is asked for."""
     require("paddle-2.3.2")
-    model = ocr(part, tmp_path, "2.3")
-    np.savez(tmp_path / "x.npz", x=written(shape))
+    model = ocr("det", tmp_path, "2.3")
+    np.savez(tmp_path / "x.npz", x=written((1, 3, 64, 160)))
     with pytest.raises(VerificationError, match="off by"):
         half(model, tmp_path / "out", feeds=tmp_path / "x.npz")
-    found = half(model, tmp_path / "out", feeds=tmp_path / "x.npz", tolerance=most)
+    found = half(model, tmp_path / "out", feeds=tmp_path / "x.npz", tolerance=0.6)
     assert found.status == "passed" and found.tensors
     assert found.bytes["after"] < 0.62 * found.bytes["before"]
     # calibration keeps in float32 what costs the most, until the limit is kept to
@@ -84,6 +83,17 @@ def test_pictures(part: str, shape: tuple[int, ...], most: float, tmp_path: Path
     assert sum(kinds.get("its rounding costs the most", 0) for kinds in best.float32.values()) >= 0.9 * len(floats)
     alone = [row.error for row in best.precise if len(row.names) < 4]
     assert alone and all(error is None or error > 0 for error in alone)
+
+
+@pytest.mark.runtime
+@pytest.mark.slow
+def test_lines(tmp_path: Path) -> None:
+    """The recogniser with its real weights is within the limit as it is."""
+    require("paddle-2.3.2")
+    np.savez(tmp_path / "x.npz", x=written((2, 3, 48, 160)))
+    found = half(ocr("rec", tmp_path, "2.3"), tmp_path / "out", feeds=tmp_path / "x.npz")
+    assert found.status == "passed" and all(row.error is not None and 0 < row.error <= 5e-3 for row in found.outputs)
+    assert not found.float32 and found.bytes["after"] < 0.62 * found.bytes["before"]
 
 
 @pytest.mark.runtime
@@ -183,6 +193,16 @@ def test_a_second_reader_computes_the_same(io: str, tmp_path: Path) -> None:
     found = half(case("2.3.2-mlp").model, tmp_path / "out", io=io).second
     assert found is not None and found.reader.startswith("OpenVINO 20") and not found.reason
     assert found.error is not None and 0 < found.error < 5e-3
+
+
+@pytest.mark.runtime
+@pytest.mark.parametrize("io", ["float", "half"])
+def test_a_second_reader_takes_normalisations(io: str, tmp_path: Path) -> None:
+    """Statistics in float32 beside numbers in half, which OpenVINO refuses as they are."""
+    pytest.importorskip("openvino")
+    require("paddle-2.3.2")
+    found = half(case("2.3.2-conv").model, tmp_path / "out", io=io).second
+    assert found is not None and found.error is not None and 0 < found.error < 5e-3, found
 
 
 def test_nobody_is_told_that_openvino_was_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,10 +13,13 @@ from typing import Optional
 import numpy as np
 
 from mconv.errors import RuntimeFailedError
+from mconv.passes.half_tables import FLOAT_INPUTS
+from mconv.passes.half_weights import HALVES, cast
 from mconv.passes.halved import Halved
 from mconv.printable import printable
 from mconv.program import files
 from mconv.program.dtypes import DType
+from mconv.program.program import Op, Program, Var
 from mconv.program.stored import write_model
 from mconv.runtimes.latency import LatencyWorker, here
 from mconv.verbs.half_proof import Emulation, error_of
@@ -37,7 +40,9 @@ def second_opinion(made: Halved, proof: Emulation) -> Optional[HalfSecond]:
     if DType.BF16 in ports:
         return HalfSecond(_LABEL, None, "it is given arrays, and numpy has no bfloat16")
     types = {port.name: made.program.main.vars[port.name].dtype for port in made.program.feeds}
-    program, _ = write_model(made.program, files.in_order(made.program, made.params), Path(proof.folder.name), "second")
+    program, _ = write_model(
+        _readable(made.program), files.in_order(made.program, made.params), Path(proof.folder.name), "second"
+    )
     errors = []
     try:
         with LatencyWorker(here(_ENGINE)) as worker:
@@ -54,3 +59,30 @@ def second_opinion(made: Halved, proof: Emulation) -> Optional[HalfSecond]:
     if None in errors:
         return HalfSecond(label, None, "an output has another shape, or is not finite")
     return HalfSecond(label, max((e for e in errors if e is not None), default=0.0))
+
+
+def _readable(program: Program) -> Program:
+    """The program with its normalisations, which read their statistics as float32 beside numbers in half, between casts:
+    OpenVINO wants one type, and computes in float32 anyway."""
+    made = program.copy()
+    for block in made.blocks:
+        ops: list[Op] = []
+        for op in block.ops:
+            after: list[Op] = []
+            if op.type in FLOAT_INPUTS and "Y" in op.outputs:
+                for names, side in ((op.inputs, "X"), (op.outputs, "Y")):
+                    (name,) = names[side]
+                    var = made.find_var(name, block)
+                    if var is None or var.dtype not in HALVES:
+                        continue
+                    wide = f"{name}.{op.type}.{side}"
+                    block.add_var(Var.tensor(wide, DType.FP32, var.shape or ()))
+                    if side == "X":
+                        op.set_input(side, [wide])
+                        ops.append(cast(name, wide, var.dtype, DType.FP32))
+                    else:
+                        op.set_output(side, [wide])
+                        after.append(cast(wide, name, DType.FP32, var.dtype))
+            ops += [op, *after]
+        block.ops[:] = ops
+    return made
