@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Optional
 
 import numpy as np
@@ -148,11 +148,16 @@ def paired(fronts: Sequence[str], bodies: Sequence[str], every: bool) -> list[tu
     return [*((fronts[i % len(fronts)], b) for i, b in enumerate(bodies)), *((f, "element by element") for f in fronts)]
 
 
-def main() -> int:
+def main(
+    text: Optional[str] = __doc__,
+    pairs: Callable[[bool], list[tuple[str, str]]] = pairs,
+    outcome: Callable[..., tuple[str, str]] = outcome,
+) -> int:
+    """Try pairs in a runtime, and print what does not work; *text* is the help."""
     from mconv import runtimes
     from tests.onnx.nothing import RUNTIMES
 
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(description=text, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--target", default="3", choices=list(RUNTIMES))
     parser.add_argument("--onednn", action="store_true")
     parser.add_argument("--all", action="store_true", help="all pairs")

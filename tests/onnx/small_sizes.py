@@ -8,7 +8,6 @@ reads it is what :mod:`tests.onnx.no_elements` has behind a size that is always 
 
 from __future__ import annotations
 
-import argparse
 import sys
 from typing import Any, Optional
 
@@ -59,25 +58,5 @@ def pairs(every: bool = False) -> list[tuple[str, str]]:
     return no_elements.paired(list(FRONTS), list(BODIES), every)
 
 
-def main() -> int:
-    from mconv import runtimes
-    from tests.onnx.nothing import RUNTIMES
-
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--target", default="3", choices=list(RUNTIMES))
-    parser.add_argument("--onednn", action="store_true")
-    parser.add_argument("--all", action="store_true", help="all pairs")
-    args = parser.parse_args()
-    counts: dict[str, int] = {}
-    with runtimes.find(RUNTIMES[args.target]).worker() as worker:
-        for front, body in pairs(args.all):
-            status, reason = outcome(front, body, args.target, worker, args.onednn or None)
-            counts[status] = counts.get(status, 0) + 1
-            if status != "works":
-                print(f"{front} / {body}: {status}: {' '.join(reason.split())[:250]}", flush=True)
-    print(counts)
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(no_elements.main(__doc__, pairs, outcome))
