@@ -7,6 +7,7 @@ import os
 import re
 import sys
 import time
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Optional
@@ -141,14 +142,16 @@ class Inside:
         kernels: milliseconds in oneDNN's kernels, each at its fastest.
         calls: of kernels.
         passes: pass → how often it matched; those that did.
+        kinds: what the kernels compute, as oneDNN calls it → milliseconds; the longest first.
     """
 
     kernels: float
     calls: int
     passes: dict[str, int]
+    kinds: dict[str, float]
 
 
-_EXECUTED = re.compile(r"onednn_verbose,(?:v1,)?(?:primitive,)?exec,.*,([0-9.]+)$", re.MULTILINE)
+_EXECUTED = re.compile(r"onednn_verbose,(?:v1,)?(?:primitive,)?exec,cpu,(\w+),.*,([0-9.]+)$", re.MULTILINE)
 
 
 def look_into(path: Path, feed: dict[str, np.ndarray], threads: int, runs: int = 20) -> Inside:
@@ -161,10 +164,13 @@ def look_into(path: Path, feed: dict[str, np.ndarray], threads: int, runs: int =
         worker.time(feed, runs)
         worker.time(feed, runs)
         log = worker.log()
-    took = [float(ms) for ms in _EXECUTED.findall(log)]
+    found_kernels = _EXECUTED.findall(log)
+    took = [float(ms) for _, ms in found_kernels]
     calls, rest = divmod(len(took), runs)
     if not calls or rest:
         raise SystemExit(f"{path}: {len(took)} kernels in the log of {runs} runs")
-    kernels = sum(min(took[call::calls]) for call in range(calls))
+    kinds: Counter[str] = Counter()
+    for call in range(calls):
+        kinds[found_kernels[call][0]] += min(took[call::calls])
     passes = {one.name: one.matched for one in fused(path, "current").passes if one.matched}
-    return Inside(kernels, calls, passes)
+    return Inside(sum(kinds.values()), calls, passes, dict(kinds.most_common()))
