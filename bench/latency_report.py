@@ -95,9 +95,10 @@ def targets_of(results: dict[str, list[Group]], served: dict[str, Pair], cpu: bo
     tuned = Target(f"The tuned 2.3.2 at most {OF_26} times 2.6.2", f"调优的 2.3.2 至多为 2.6.2 的 {OF_26} 倍", OF_26)
     what = f"BERT and ViT in the tuned 2.3.2 at least {FASTER:g} times as fast as before, a run at a time in one thread"
     zh = f"BERT 和 ViT 在调优的 2.3.2 至少为以前的 {FASTER:g} 倍快，一次运行一个、一个线程"
+    of, of_zh = (" of the processor", "处理器") if cpu else ("", "")
     busy = Target(
-        f"BERT and ViT as the generated service runs them at least {FASTER:g} times the requests a second of before",
-        f"BERT 和 ViT 如生成的服务那样运行时，每秒请求数至少为以前的 {FASTER:g} 倍",
+        f"BERT and ViT as the generated service runs them at least {FASTER:g} times the requests a second{of} of before",
+        f"BERT 和 ViT 如生成的服务那样运行时，每秒{of_zh}的请求数至少为以前的 {FASTER:g} 倍",
         FASTER,
         True,
     )
