@@ -91,6 +91,8 @@ def test_nothing_that_is_sent_stops_the_service(tmp_path: Path, count: int) -> N
             request = json.dumps({"key": ["x"], "value": [text]}).encode("utf-8", "surrogatepass")
             status, reply = pipeline.post(request)
             assert status != 200 or json.loads(reply)["err_no"] == 400, (what, reply[:200])
+        status, reply = pipeline.post(b'{"key": [' + b"[]," * (1 << 21) + b"[]]}")
+        assert status == 400 and "more than 1048576 lists, objects and texts" in json.loads(reply)["error"]
         answered(pipeline, name, wanted)
         for index in range(count):
             sent = body(rng)

@@ -152,6 +152,13 @@ def test_broken_binary_tensors_are_refused(url: str) -> None:
     assert post(url, body, length)[0] == 200
 
 
+def test_json_of_small_things_is_refused_before_it_fills_the_memory(url: str) -> None:
+    for body in (b'{"inputs": [' + b"{}," * (1 << 21) + b"{}]}", b'{"inputs": {' + b'"a":0,' * (1 << 21) + b'"b":0}}'):
+        status, answer, _ = post(url, body)
+        assert status == 400 and answer["error"] == "more than 1048576 lists, objects and texts"
+    assert post(url, binary()[0], binary()[1])[0] == 200
+
+
 @pytest.mark.long
 def test_a_picture_as_it_is(tmp_path: Path) -> None:
     """Its own bytes, without base64, as Triton takes them; the answer's texts as binary tensors, too."""

@@ -75,6 +75,31 @@ def test_whatever_is_parsed_is_what_json_says(data: Any) -> None:
     assert taken > 500
 
 
+MANY = (1 << 20) + 1
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"key": [' + b"[]," * MANY + b"[]]}",
+        b'{"tensors": [' + b"{}," * MANY + b"{}]}",
+        b'{"key": [' + b'"",' * MANY + b'""]}',
+        b'{"key": ["\\\\", ' + b"[]," * MANY + b"[]]}",
+        b'{"key": ["\\"", ' + b"[]," * MANY + b"[]]}",
+    ],
+    ids=["lists", "objects", "texts", "behind a backslash", "behind a quote"],
+)
+def test_json_of_small_things_is_refused_before_it_fills_the_memory(data: Any, body: bytes) -> None:
+    with pytest.raises(ValueError, match="more than 1048576 lists, objects and texts"):
+        data.check_json(body)
+
+
+@pytest.mark.parametrize("text", ["[" * 2 * MANY, "{}" * MANY, '\\"[' * MANY, "\\\\[" * MANY, '[["\\\\\\"[' * MANY])
+def test_what_stands_in_a_text_counts_as_one(data: Any, text: str) -> None:
+    data.check_json(json.dumps({"key": ["0"], "value": [text]}).encode())
+    data.check_json(json.dumps([0] * MANY).encode())
+
+
 def tensor(elem_type: int, shape: list[int], **fields: Any) -> Any:
     empty = dict.fromkeys(("int64_data", "float_data", "int_data", "float64_data", "uint32_data", "bool_data"), ())
     return SimpleNamespace(name="x", elem_type=elem_type, shape=shape, lod=[], **{**empty, "byte_data": b"", **fields})
