@@ -65,6 +65,8 @@ CHAINS: dict[str, tuple[str, str]] = {
     "convolved, and no rows reduced": ("float[1, 2, 2, 2] y, float m, float[2, 2, 2] s", """
         q = Constant<value_ints: ints = [-1, 1, 2, 2]>() i = Reshape(r, q) f = Constant<value: tensor = float[2, 1, 1, 1] {1, -2}>()
         a = Conv(i, f) c = Sigmoid(a) y = ReduceMax<axes = [0]>(c) m = ReduceProd<keepdims = 0>(a) t = ReduceMin<axes = [0], keepdims = 0>(a) s = Neg(t)"""),
+    "distinct, joined to others": ("int64[k] y, int64 c", """
+        a = Constant<value_ints: ints = [7, 3, 7]>() j = Concat<axis = 0>(p, a) y = Unique(j) s = Shape(y) c = ReduceSum<keepdims = 0>(s)"""),
     "where twice": ("float[k, 4] y", "c = Greater(r, r) m = Not(c) q = Neg(r) y = Where(m, q, r)"),
     "scatter of rows": ("float[5, 4] y", "u = Unsqueeze(p, one) y = ScatterND(x, u, r)"),
     "scatter added": ("float[5, 4] y", 'u = Unsqueeze(p, one) y = ScatterND<reduction = "add">(x, u, r)'),

@@ -156,7 +156,8 @@ def unique(b: Builder, x: Value, axis: Optional[int], *, in_order: bool = True) 
     if given:  # of nothing there is nothing that is distinct, but the padding is
         found = D.Sym.fresh("unique")
         b.origins[found] = (values, 0 if axis is None else axis)
-        register(b, count, found * one_if_any(b, given))
+        # n + 2 rows are never none, of n - 1 there are none where n is 0
+        register(b, count, found * D.maximum(one_if_any(b, [d for d in shape if counted(b, [d])]), 0))
     if in_order:
         return values, first, inverse, counts
     order = _sort(b, first)

@@ -99,7 +99,7 @@ def size_held(b: Builder, number: Value, hint: str = "count") -> D.Sym:
     return size
 
 
-def one_if_any(b: Builder, sizes: Iterable[D.Sym]) -> D.Dim:
+def one_if_any(b: Builder, sizes: Iterable[D.Dim]) -> D.Dim:
     """1, or 0 where one of *sizes* is truly 0."""
     return D.minimum(D.product(sorted((true_size(b, s) for s in sizes), key=repr)), 1)
 
