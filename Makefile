@@ -85,9 +85,9 @@ test-recipes: install runtimes ## the recipes that come with mconv, all at once,
 test-walks: install runtimes ## the ways of people who have never used mconv, each from an empty folder
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q tests/walks
 
-browser: ## Chromium from the system's packages where there is none, for the tests that look at pages
+browser: ## Chromium and fonts from the system's packages where there is none, for the tests that look at pages
 	@command -v chromium chromium-browser google-chrome >/dev/null || { $(ROOT_DO) apt-get update -qq && \
-	$(ROOT_DO) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium fonts-noto-cjk >/dev/null; } || \
+	$(ROOT_DO) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium fonts-noto-cjk fonts-liberation >/dev/null; } || \
 	echo "no Chromium: the tests that look at pages in it are skipped"
 
 shells: ## zsh and fish from the system's packages where there are none, for the tests of completion
