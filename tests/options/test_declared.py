@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from mconv import options
+from mconv import api, options
 from mconv.errors import UsageError
 from mconv.options.convert import Convert
 from mconv.options.declare import Declared, Options, declared, fields
@@ -142,3 +142,16 @@ def test_one_is_plain_data_that_stays_as_it_is() -> None:
         one.force = True
     with pytest.raises(dataclasses.FrozenInstanceError, match="force"):
         del one.force
+
+
+@pytest.mark.parametrize(
+    ("function", "arguments", "name"),
+    [
+        (api.inspect, ["a\0b"], "path"),
+        (api.onnx2paddle, ["m.onnx", Path("a\0b")], "out"),
+        (api.convert, ["m.onnx", "a\0b"], "out"),
+    ],
+)
+def test_no_path_has_a_nul(function: Any, arguments: list[Any], name: str) -> None:
+    with pytest.raises(UsageError, match=rf"^{name}: 'a\\x00b' has a NUL character"):
+        function(*arguments)

@@ -5,6 +5,7 @@ texts of many lengths come at once, models are loaded anew, processes die and th
 from __future__ import annotations
 
 import contextlib
+import gzip
 import json
 import os
 import re
@@ -19,7 +20,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Callable, Union
+from typing import Any, Callable, Optional, Union
 
 import numpy as np
 import pytest
@@ -125,9 +126,9 @@ class Started:
             return str(error)
         return {"outputs": [{"data": np.frombuffer(next(iter(found.values())), "float32")}]}
 
-    def post(self, body: bytes) -> Any:
+    def post(self, body: bytes, headers: Optional[dict[str, str]] = None) -> Any:
         try:
-            with DIRECT.open(urllib.request.Request(self.url, body), timeout=120) as reply:
+            with DIRECT.open(urllib.request.Request(self.url, body, headers or {}), timeout=120) as reply:
                 return json.loads(reply.read())
         except TimeoutError as error:
             raise TimeoutError(self.log[-4000:]) from error
@@ -144,6 +145,11 @@ class Started:
                     if b"SERVICE_HTTP_PORT=" + re.findall(rb":(\d+)/", self.base.encode())[0] + b"\0" in environment:
                         found.append(int(entry.name))
         return found
+
+    def peak(self) -> float:
+        """MB that the largest of its processes has held."""
+        states = [Path(f"/proc/{number}/status").read_text() for number in self.processes("")]
+        return max(int(re.findall(r"VmHWM:\s+(\d+) kB", state)[0]) for state in states) / 1024
 
     @property
     def log(self) -> str:
@@ -250,6 +256,9 @@ BROKEN = {
     "another shape": b'{"inputs": [{"name": "text", "datatype": "BYTES", "shape": [2, 1], "data": ["a"]}]}',
     "a negative shape": b'{"inputs": [{"name": "text", "datatype": "BYTES", "shape": [-1, 1], "data": ["a"]}]}',
     "a huge shape": b'{"inputs": [{"name": "text", "datatype": "BYTES", "shape": [9223372036854775807, 1], "data": ["a"]}]}',
+    "many lists": b'{"inputs": [{"name": "text", "datatype": "BYTES", "shape": [1, 1], "data": ['
+    + b"[]," * 2_000_000
+    + b"[]]}]}",
     "an empty text": b'{"inputs": [{"name": "text", "datatype": "BYTES", "shape": [1, 1], "data": [" "]}]}',
     "deep": b'{"inputs": ' + b"[" * 1_000_000,
     "so deep that Triton would end": b'{"inputs": ' + b'[{"a":' * 11_000_000,
@@ -265,13 +274,34 @@ BROKEN = {
 def test_broken_and_huge_requests_get_an_answer(texts: Any) -> None:
     ask, known = texts
     for what, body in BROKEN.items():
-        answer = ask.post(body)
-        assert isinstance(answer, str) and answer[0] in "45" and "error" in answer, (what, answer)
+        for headers, sent in (({}, body), ({"Content-Encoding": "gzip"}, gzip.compress(body, 1))):
+            answer = ask.post(sent, headers)
+            assert isinstance(answer, str) and answer[0] in "45" and "error" in answer, (what, answer)
+    assert ask.peak() < 1500
     text = next(iter(known))
     np.testing.assert_allclose(ask([text])["outputs"][0]["data"], known[text][0], atol=1e-5)
     for path in ("repository/index", "repository/models/model/unload", "repository/models/model/load"):
         with pytest.raises(urllib.error.HTTPError, match="403"):
             DIRECT.open(urllib.request.Request(ask.base + path, b"{}"))
+
+
+HUGE = {
+    "rows": b'"shape": [1000000000, 8]',
+    "elements": b'"shape": [1000000000, 1]',
+    "written otherwise": b'"sh\\u0061pe": [1000000000, 8]',
+    "said twice": b'"shape": [1000000000, 8], "shape": [1, 8]',
+    "not in shared memory": b'"parameters": {}, "shape": [1000000000, 8], "parameters": {"shared_memory_region": "r"}',
+}
+
+
+def test_a_shape_takes_no_memory_before_its_elements_are_counted(tmp_path: Path) -> None:
+    """Triton ended, or took gigabytes and seconds."""
+    with started(scaffold(tmp_path, "mlp")) as ask:
+        for what, shape in HUGE.items():
+            answer = ask.post(b'{"inputs": [{"name": "x", "datatype": "FP32", "data": [1.0], %s}]}' % shape)
+            assert answer.startswith("400") and "shape [1000000000, " in answer, (what, answer)
+        assert ask.peak() < 1500
+        assert len(ask([{"name": "x", "datatype": "FP32", "shape": [1, 8], "data": [0.5] * 8}])["outputs"][0]["data"])
 
 
 def test_a_new_version_under_load_and_one_that_is_asked_for(texts: Any) -> None:

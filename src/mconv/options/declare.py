@@ -315,6 +315,7 @@ def takes(kind: Callable[P, O]) -> Callable[[Callable[[O], R]], Callable[P, R]]:
                 chosen: Any = kind(*arguments, **given)
             except TypeError as e:
                 raise TypeError(f"{function.__name__}() {e}") from None
+            _without_nul(chosen)
             with budget.command(chosen.limit) if hasattr(chosen, "limit") else contextlib.nullcontext():
                 _fetch(chosen)
                 return _with_page(function, chosen)
@@ -347,6 +348,19 @@ def _with_page(function: Callable[[Any], R], chosen: Any) -> R:
         raise
     document.write(document.of(result), path)
     return result
+
+
+def _without_nul(chosen: Options) -> None:
+    """Refuse what no path and no name can hold: the operating system's calls would end with a bare ValueError.
+
+    Raises:
+        UsageError: a text, a path or one of several has a NUL character.
+    """
+    for f in fields(type(chosen)):
+        value = getattr(chosen, f.name)
+        for each in value if isinstance(value, (list, tuple)) else [value]:
+            if isinstance(each, (str, os.PathLike)) and "\0" in str(each):
+                raise UsageError(f"{f.name}: {ascii(str(each)[:80])} has a NUL character", "leave it out")
 
 
 def _fetch(chosen: Options) -> None:

@@ -30,7 +30,7 @@ from mconv.serving.service_options import ServiceOptions
 
 SERVICE, START, MODELS, CLIENT = "service.json", "start.py", "models", "http_client.py"
 WAITING = "waiting.py"
-TENSORS, FRONTS = "tensors.py", ("front.py", "front_grpc.py", "retrying.py")
+TENSORS, FRONTS = "tensors.py", ("front.py", "front_grpc.py", "request_checks.py", "retrying.py")
 CONFIG = "config.pbtxt"
 DRAIN = 30
 # seconds after which a process that has not answered an inference is taken for one that hangs
@@ -196,7 +196,8 @@ def _add_around(
     )
     for name in (START, *FRONTS):
         service.files[name] = render(f"triton/{name}")
-    service.files[shared.RESTARTS] = render(shared.RESTARTS)
+    for part in (shared.RESTARTS, shared.REQUEST_DATA):
+        service.files[part] = render(part)
     service.files[CLIENT] = render(
         "triton/http_client.py",
         NAME=options.name,
