@@ -25,7 +25,11 @@ RECORDED = gpu_zoo.recorded()
 
 
 @pytest.mark.runtime
-@pytest.mark.parametrize("target", PACKAGES)
+@pytest.mark.parametrize(
+    # 0.76 GB to download, which `make test-gpu-packages` does
+    "target",
+    [pytest.param(t, marks=[pytest.mark.slow] if "gpu" in name else []) for t, name in PACKAGES.items()],
+)
 def test_golden_models(target: str, tmp_path: Path) -> None:
     require(PACKAGES[target])
     folders = [tmp_path / name for name in ("bert", "conv", "mlp")]

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mconv import api, paddle
+from mconv import api
 from mconv.artifacts import provenance
 from mconv.artifacts.hashing import hash_file
 from mconv.cli.main import run
@@ -21,6 +21,7 @@ from mconv.errors import (
     UsageError,
     VerificationError,
 )
+from mconv.paddle import load
 from mconv.paddle.modern import modernize
 from mconv.program.dtypes import AttrType, DType
 from mconv.program.files import load_program, locate
@@ -242,7 +243,7 @@ def test_a_json_is_translated_for_its_own_paddle_only(tmp_path: Path, monkeypatc
     """What older ones make of it is for ``inspect``: a third of the time that BERT took without its weights."""
     source = fixtures.unpack("3.0", "LeNet", tmp_path / "source")
     asked: list[str] = []
-    monkeypatch.setattr(paddle, "obstacles", lambda program, target: asked.append(target))
+    monkeypatch.setattr(load, "obstacles", lambda program, target: asked.append(target))
     assert api.inspect(source).targets and asked
     asked.clear()
     api.to_onnx(source, tmp_path / "m.onnx", verify=False)
