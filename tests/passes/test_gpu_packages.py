@@ -24,12 +24,12 @@ from tests.verbs import half_zoo
 RECORDED = gpu_zoo.recorded()
 
 
+# 0.76 GB to download, which `make test-gpu-packages` does
+INSTALLED = [pytest.param(t, marks=[pytest.mark.slow] if "gpu" in name else []) for t, name in PACKAGES.items()]
+
+
 @pytest.mark.runtime
-@pytest.mark.parametrize(
-    # 0.76 GB to download, which `make test-gpu-packages` does
-    "target",
-    [pytest.param(t, marks=[pytest.mark.slow] if "gpu" in name else []) for t, name in PACKAGES.items()],
-)
+@pytest.mark.parametrize("target", INSTALLED)
 def test_golden_models(target: str, tmp_path: Path) -> None:
     require(PACKAGES[target])
     folders = [tmp_path / name for name in ("bert", "conv", "mlp")]
@@ -97,7 +97,7 @@ KINDS = ("torch/mobilenet_v2", "torch/multihead_attention", "torch/lstm", "pir/b
 
 @pytest.mark.runtime
 @pytest.mark.long
-@pytest.mark.parametrize("target", PACKAGES)
+@pytest.mark.parametrize("target", INSTALLED)
 def test_kinds(target: str) -> None:
     check(KINDS, target)
 
