@@ -28,8 +28,8 @@ print(found)
 
 @pytest.fixture
 def hidden(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
-    if "cpuid_fault" not in Path("/proc/cpuinfo").read_text() or shutil.which("cc") is None:
-        pytest.skip("this processor cannot trap CPUID, or there is no C compiler: only the libraries' switches are set")
+    if not avx2.hides(Path("/proc/cpuinfo").read_text()) or shutil.which("cc") is None:
+        pytest.skip("CPUID cannot be trapped here, or there is no C compiler: only the libraries' switches are set")
     library = tmp_path / "avx2.so"
     subprocess.run(["cc", "-shared", "-fPIC", "-O2", "-o", library, HERE / "avx2.c", "-ldl"], check=True)
     monkeypatch.setattr(avx2, "LIBRARY", library)
@@ -53,3 +53,15 @@ def test_the_switches_are_set_everywhere(monkeypatch: pytest.MonkeyPatch, tmp_pa
     monkeypatch.setattr(avx2, "LIBRARY", tmp_path / "none.so")
     changed = avx2.environment()
     assert changed["ONEDNN_MAX_CPU_ISA"] == "AVX2" and changed.get("LD_PRELOAD") == os.environ.get("LD_PRELOAD")
+
+
+@pytest.mark.parametrize(
+    ("said", "hides"),
+    [
+        ("vendor_id : GenuineIntel\nflags : fpu cpuid_fault avx2", True),
+        ("vendor_id : GenuineIntel\nflags : fpu avx2", False),
+        ("vendor_id : AuthenticAMD\nflags : fpu cpuid_fault avx2", False),
+    ],
+)
+def test_where_sets_can_be_hidden(said: str, hides: bool) -> None:
+    assert avx2.hides(said) is hides
