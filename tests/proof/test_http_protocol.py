@@ -173,7 +173,7 @@ def test_a_picture_as_it_is(tmp_path: Path) -> None:
     raw = len(data).to_bytes(4, "little") + data
     described = {"name": "image", "datatype": "BYTES", "shape": [1, 1], "parameters": {"binary_data_size": len(raw)}}
     head = json.dumps({"inputs": [described], "parameters": {"binary_data_output": True}}).encode()
-    with api.serve(folder.folder) as run:
+    with ocr_pages.whole_processor(), api.serve(folder.folder) as run:
         infer = run.serving.url.replace("/ocr/prediction", "/v2/models/ocr/infer")
         status, answer, rest = post(infer, head + raw, len(head))
         assert status == 200, answer

@@ -63,8 +63,10 @@ def folders(models: list[Path], tmp_path_factory: pytest.TempPathFactory) -> Cal
 
 @pytest.fixture(scope="module", params=FORMS)
 def service(request: pytest.FixtureRequest, folders: Callable[[str], Path]) -> Iterator[Pipeline]:
-    with running(folders(request.param)) as pipeline:
-        yield pipeline
+    with contextlib.ExitStack() as stack:
+        if request.param != "paddle-serving":
+            stack.enter_context(ocr_pages.whole_processor())
+        yield stack.enter_context(running(folders(request.param)))
 
 
 def encoded(data: bytes) -> str:
