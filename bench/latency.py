@@ -18,11 +18,9 @@ from __future__ import annotations
 
 import argparse
 import os
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Optional
 
@@ -45,6 +43,7 @@ from latency_lanes import (
     Group,
     Inside,
     Lane,
+    do,
     look_into,
     run,
     runtime_of,
@@ -71,12 +70,6 @@ def feeds(name: str, path: Optional[Path] = None) -> dict[str, np.ndarray]:
     return {key: rng.random(shape, np.float32)}
 
 
-def _do(command: Sequence[str], env: Optional[dict[str, str]] = None) -> None:
-    done = subprocess.run(list(command), env=env, cwd=HERE, capture_output=True, text=True, errors="replace")
-    if done.returncode:
-        raise SystemExit(f"{' '.join(command)}: exit code {done.returncode}\n{done.stderr[-2000:]}")
-
-
 def then(work: Path) -> dict[str, str]:
     """The environment of the package as it was, whose sources are in *work*."""
     return {**os.environ, "PYTHONPATH": os.pathsep.join([str(work / "sources" / "src"), str(HERE)])}
@@ -92,7 +85,7 @@ def prepare(name: str, work: Path) -> dict[str, Path]:
         found = Path(rapidocr_onnxruntime.__file__).parent / "models" / f"ch_PP-OCRv4_{name}_infer.onnx"
         made = {ONNX: work / "onnx", THEN: work / "before", "file": found}
         for label, env in ((ONNX, None), (THEN, then(work))):
-            _do([*mconv, "onnx2paddle", "-q", "--no-verify", str(found), str(made[label])], env)
+            do([*mconv, "onnx2paddle", "-q", "--no-verify", str(found), str(made[label])], env)
         return made
     names = [
         "input_ids:int64[batch,length]",
@@ -111,15 +104,15 @@ def prepare(name: str, work: Path) -> dict[str, Path]:
     }
     for label, variables in ((TORCH, env), (THEN, then(work)), (UNTRAINED, {**env, "MCONV_UNTRAINED": "1"})):
         command = [*mconv, "torch2paddle", "-q", "--no-verify", *options, f"torch_models:{name}", str(made[label])]
-        _do(command, variables)
+        do(command, variables)
     made["file"] = work / "model.onnx"
-    _do([sys.executable, "torch_models.py", name, str(made["file"])], env)
-    _do([*mconv, "onnx2paddle", "-q", "--no-verify", str(made["file"]), str(made[ONNX])])
+    do([sys.executable, "torch_models.py", name, str(made["file"])], env)
+    do([*mconv, "onnx2paddle", "-q", "--no-verify", str(made["file"]), str(made[ONNX])])
     for paddle in PADDLES:
         runtime = runtime_of(paddle)
         made[f"own-{paddle}"] = work / f"own-{paddle}"
-        _do([str(runtime.python), "own.py", name, str(made[f"own-{paddle}"] / "model")], runtime.environ())
-    _do([*mconv, "downgrade", "-q", str(made["own-3.3.1"] / "model.json"), str(made[JSON])])
+        do([str(runtime.python), "own.py", name, str(made[f"own-{paddle}"] / "model")], runtime.environ())
+    do([*mconv, "downgrade", "-q", str(made["own-3.3.1"] / "model.json"), str(made[JSON])])
     return made
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Optional
@@ -43,6 +45,15 @@ NOW, THEN, THEN_TWO = "Paddle 2.3.2", "Paddle 2.3.2, before", "Paddle 2.3.2, bef
 # MKL has kernels for AVX2 and AVX-512 and uses them on Intel's processors alone; oneDNN asks for what there is
 NOT_INTEL = {"MKL_ENABLE_INSTRUCTIONS": "SSE4_2", "ONEDNN_MAX_CPU_ISA": "AVX2", "DNNL_MAX_CPU_ISA": "AVX2"}
 ELSEWHERE = "kernels of other processors"
+
+
+def do(command: Sequence[str], env: Optional[dict[str, str]] = None) -> None:
+    """Run a command, relative to this folder; SystemExit where it fails, with what it has said."""
+    done = subprocess.run(
+        list(command), env=env, cwd=Path(__file__).parent, capture_output=True, text=True, errors="replace"
+    )
+    if done.returncode:
+        raise SystemExit(f"{' '.join(command)}: exit code {done.returncode}\n{done.stderr[-2000:]}")
 
 
 @dataclass

@@ -208,11 +208,11 @@ def _where_it_goes(name: str, measured: list[Group], inside: Inside) -> Optional
     return Section(
         f"""\
 Of the {whole:.1f} ms of {MODELS[name]} in Paddle {PADDLES[-1]}, {inside.kernels:.1f} are in the {inside.calls} kernels of oneDNN that it calls (its own log, each kernel
-at its fastest: {kinds}); ONNX Runtime takes {other:.1f} in all. The rest, {around:.0%}, is what Paddle does around them, with
-either executor, and whatever the allocator: without it, it would be {inside.kernels / other:.2f} times ONNX Runtime. Matches of its passes: {passes}.""",
+at its fastest: {kinds}); ONNX Runtime takes {other:.1f} in all. The rest, {around:.0%}, is what Paddle does around them:
+without it, it would be {inside.kernels / other:.2f} times ONNX Runtime. Matches of its passes: {passes}.""",
         f"""\
 {MODELS[name]} 在 Paddle {PADDLES[-1]} 的 {whole:.1f} 毫秒中，{inside.kernels:.1f} 毫秒在它调用的 {inside.calls} 个 oneDNN 的核里（它自己的日志，每个核取最快的一次：{kinds}）；
-ONNX Runtime 全部用 {other:.1f} 毫秒。其余 {around:.0%} 是 Paddle 在它们前后所做的事，换执行器或分配器也一样：没有它则为 ONNX Runtime 的
+ONNX Runtime 全部用 {other:.1f} 毫秒。其余 {around:.0%} 是 Paddle 在它们前后所做的事：没有它则为 ONNX Runtime 的
 {inside.kernels / other:.2f} 倍。各 pass 的匹配数：{passes}。""",
     )
 

@@ -10,7 +10,6 @@ import contextlib
 import importlib.util
 import os
 import runpy
-import subprocess
 import sys
 import threading
 import time
@@ -21,7 +20,7 @@ from unittest import mock
 
 import numpy as np
 import yaml
-from latency_lanes import runtime_of
+from latency_lanes import do, runtime_of
 
 from mconv.program import files
 from mconv.runtimes.latency import LatencyWorker
@@ -143,10 +142,7 @@ def generate(name: str, model: Path, out: Path, env: dict[str, str]) -> Path:
         if spec is None or spec.origin is None:
             raise SystemExit(f"{_TOKENIZER} is not installed: make install")
         kind = ["--service", "text", "--tokenizer", str(Path(spec.origin).parent / "model")]
-    command = [sys.executable, "-m", "mconv", "to-serving", str(model), "--out", str(out), "--pipeline", *kind]
-    done = subprocess.run(command, env=env, capture_output=True, text=True, errors="replace")
-    if done.returncode:
-        raise SystemExit(f"{' '.join(command)}: exit code {done.returncode}\n{done.stderr[-2000:]}")
+    do([sys.executable, "-m", "mconv", "to-serving", str(model), "--out", str(out), "--pipeline", *kind], env)
     return out / "service"
 
 

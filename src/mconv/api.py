@@ -2,8 +2,9 @@
 for recipes, :mod:`mconv.recipe.api`.
 
 The logic of a verb lives in its room; here it is only named, and rooms that do not know each other are joined: one file,
-so that all that the package offers is read in one place. Every verb that reads a model has a budget of memory and work, and takes the keyword ``limit`` for it (``"8G"``); see
-:mod:`mconv.budget`. What is beyond it is a :class:`~mconv.errors.LimitError`.
+so that all that the package offers is read in one place. Every verb that reads a model has a budget of memory and work,
+and takes the keyword ``limit`` for it (``"8G"``); see :mod:`mconv.budget`. What is beyond it is a
+:class:`~mconv.errors.LimitError`.
 """
 
 from __future__ import annotations

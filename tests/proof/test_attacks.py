@@ -136,9 +136,7 @@ def test_a_request_that_takes_too_long_is_answered_and_the_process_of_one_that_h
         logs = pipeline.folder / "PipelineServingLogs"
         said = re.compile(r"process \d+ of the Op model has been at one request for 4 s")
         until(lambda: any(said.search(path.read_text(errors="replace")) for path in logs.iterdir()))
-        until(
-            lambda: not pipeline.ask("http key/value", {"x": ROW}).error
-        )  # which the other process would answer sooner
+        until(lambda: not pipeline.ask("http key/value", {"x": ROW}).error)
 
 
 # ------------------------------------------------------------------------------------------- the end of its processes

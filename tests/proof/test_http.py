@@ -401,7 +401,8 @@ def test_heads_have_limits(tmp_path: Path) -> None:
             huge = connected(port)
             with contextlib.suppress(ConnectionError):
                 huge.sendall(sent)
-                assert ended(huge, 30).startswith((b"HTTP/1.1 400", b""))
+                said = ended(huge, 30)
+                assert not said or said.startswith(b"HTTP/1.1 400")  # nothing where the connection was reset
         trailed = connected(port)
         trailed.sendall(CHUNKED + b"X: y\r\n\r\n")
         assert ended(trailed, 30).startswith(b"HTTP/1.1 400")

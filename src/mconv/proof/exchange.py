@@ -119,7 +119,7 @@ class _Limited:
         direct = self._direct or urllib.parse.urlsplit(asked.full_url).hostname in _LOCAL
         proxies = urllib.request.ProxyHandler({} if direct else None)
         # without the handlers of redirects, passwords and errors
-        for handler in (proxies, _Http(self._sockets.append), _Https(self._sockets.append)):
+        for handler in (proxies, _Handler(self._sockets.append)):
             opener.add_handler(handler)
         self._timer.start()
         return opener.open(asked, timeout=self._timeout)
@@ -153,19 +153,17 @@ class _SecureConnection(_Connection, http.client.HTTPSConnection):
     pass
 
 
-class _Http(urllib.request.HTTPHandler):
+class _Handler(urllib.request.AbstractHTTPHandler):
+    """Opens addresses of both kinds by connections that tell their sockets."""
+
+    http_request = https_request = urllib.request.AbstractHTTPHandler.do_request_
+
     def __init__(self, note: Callable[[socket.socket], None]):
         super().__init__()
-        self._made = functools.partial(_Connection, note=note)
+        self._note = note
 
     def http_open(self, asked: urllib.request.Request) -> Any:
-        return self.do_open(self._made, asked)
-
-
-class _Https(urllib.request.HTTPSHandler):
-    def __init__(self, note: Callable[[socket.socket], None]):
-        super().__init__()
-        self._made = functools.partial(_SecureConnection, note=note)
+        return self.do_open(functools.partial(_Connection, note=self._note), asked)
 
     def https_open(self, asked: urllib.request.Request) -> Any:
-        return self.do_open(self._made, asked)
+        return self.do_open(functools.partial(_SecureConnection, note=self._note), asked)

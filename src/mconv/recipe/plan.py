@@ -53,9 +53,8 @@ class _Planner:
         self.server: Optional[str] = None  # the step that made it
         self.service: Optional[Path] = None
         self.edited: Optional[Path] = None  # the source as edit has made it, where that is still to be converted
-        self.shapes: Optional[tuple[Path, str, Optional[str]]] = (
-            None  # the file, its step's id, the step that made the model
-        )
+        # what `shapes` writes, its step's id, and the step that made the model
+        self.shapes: Optional[tuple[Path, str, Optional[str]]] = None
         self.for_gpus = False  # whether the model computes in half precision by now
         self.halved: set[str] = set()  # conversions that have made it so
 

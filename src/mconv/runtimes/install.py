@@ -270,9 +270,8 @@ def check(recipe: Recipe) -> Optional[str]:
     if recipe.probe:
         programs[recipe.probe] = "does not work"
     for program_text, problem in programs.items():
-        with tempfile.TemporaryDirectory(
-            prefix="mconv-check-"
-        ) as folder:  # Serving's modules make their logs where they run
+        # Serving's modules make their logs where they run
+        with tempfile.TemporaryDirectory(prefix="mconv-check-") as folder:
             done = subprocess.run(
                 [str(runtime.python), "-c", program_text],
                 cwd=folder, env=runtime.environ(), capture_output=True, text=True, errors="replace", timeout=300,
