@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+import numpy as np
+import onnx.parser
 import pytest
 
 from tests.onnx import no_elements, small_sizes, tried
@@ -42,4 +44,32 @@ def test_what_cannot_be_carried_is_converted_for_sizes_that_are_large_enough(run
     made = tried.converted(model, runtime.target)
     assert not isinstance(made, tuple) and any("Conv (y):" in note for note in made.notes)
     feeds = small_sizes.feeds("behind the first")[1:]
+    assert compared(model, feeds, runtime.target, worker(runtime.name), runtime.onednn)[0] == "works"
+
+
+SEVERAL = {
+    "at once": "y = Slice(v, ones, large, axes)",
+    "cropped": "p = Constant<value_ints: ints = [0, -1, -1, 0, -1, 0]>() y = Pad(v, p)",
+    "one after the other": "a = Slice(v, one, last, first) y = Slice(a, one, last, second)",
+    "with something between": "a = Slice(v, one, last, first) r = Relu(a) y = Slice(r, one, last, second)",
+    "joined": "a = Slice(v, ones, large, axes) y = Concat<axis = 1>(a, a)",
+    "joined to what is there": "a = Slice(v, one, last, second) b = Slice(v, one, last, first) c = Slice(b, one, last, second) y = Concat<axis = 1>(a, c)",
+    "normalised": "a = Slice(v, ones, large, axes) y = Softmax<axis = 2>(a)",
+    "reduced": "a = Slice(v, ones, large, axes) y = ReduceSum<keepdims = 1>(a, second)",
+}  # fmt: skip
+CUTS = """\
+<ir_version: 8, opset_import: ["" : 17]> g (float[n, m, k] v) => (float[n, p, q] y)
+<int64[2] ones = {1, 1}, int64[2] large = {99, 99}, int64[2] axes = {1, 2}, int64[1] one = {1}, int64[1] last = {99},
+ int64[1] first = {1}, int64[1] second = {2}> { BODY }"""
+
+
+@in_runtimes(CURRENT, PLAIN, PADDLE_26, PADDLE_23, *ONEDNN[:2])
+@pytest.mark.parametrize("body", SEVERAL)
+def test_several_sizes_of_one_tensor(runtime: Runtime, body: str) -> None:
+    """Each of them is 0, or none, or all."""
+    model = onnx.parser.parse_model(CUTS.replace("BODY", SEVERAL[body]))
+    rng = np.random.default_rng(0)
+    smallest = 2 if body == "cropped" else 1
+    sizes = [(m, k) for m in (smallest, 4) for k in (smallest, 5)]
+    feeds = [{"v": rng.uniform(-1, 1, (2, m, k)).astype(np.float32)} for m, k in sizes]
     assert compared(model, feeds, runtime.target, worker(runtime.name), runtime.onednn)[0] == "works"

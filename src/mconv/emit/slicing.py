@@ -184,9 +184,10 @@ def _some(b: Builder, x: Value, axis: int, start: D.Dim, end: D.Dim, step: int, 
     shape = need_rank(x, "Slice")
     dim = shape[axis]
 
-    def taken(first: D.Dim, last: D.Dim, of: D.Dim, before: bool = False) -> Value:
-        out = (*shape[:axis], of, *shape[axis + 1 :])
-        return _slice_op(b, x, [axis], ([first], None), ([last], None), [step], out, before)
+    def taken(x: Value, first: D.Dim, last: D.Dim, of: D.Dim, before: bool = False) -> Value:
+        out = list(need_rank(x, "Slice"))
+        out[axis] = of
+        return _slice_op(b, x, [axis], ([first], None), ([last], None), [step], tuple(out), before)
 
     first = _bound(start, dim)
     if not isinstance(start, int) or start < 0:
@@ -195,9 +196,12 @@ def _some(b: Builder, x: Value, axis: int, start: D.Dim, end: D.Dim, step: int, 
         first = D.minimum(first, dim - 1)
     last = _bound(end, dim) if end != INT32_MAX else INT32_MAX
     both = isinstance(start, int) and isinstance(last, int) and 0 <= start < last
-    made = taken(first, last if both else D.maximum(last, first + 1), carried)
-    # what joins or hands it out takes it as it is, by the operator that takes nothing in every runtime
-    b.unpadded[made.name or ""] = taken(start, end, size, before=True)
+    made = taken(x, first, last if both else D.maximum(last, first + 1), carried)
+    # what joins or hands it out takes it as it is, by the operator that takes nothing in every runtime; of what is padded
+    # along another axis, where that is known without its padding
+    bare = b.unpadded.get(x.name or "") if counted(b, shape) else x
+    if bare is not None:
+        b.unpadded[made.name or ""] = taken(bare, start, end, size, before=True)
     return made
 
 
