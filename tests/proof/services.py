@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
@@ -14,6 +15,11 @@ from mconv.proof import service as services
 from mconv.proof.pipeline import Pipeline
 from mconv.serving import servers
 from tests.managed import require
+
+
+def bfloat16_here() -> bool:
+    """Whether this machine's processor has instructions for bfloat16, as the kernel says."""
+    return re.search(r"\b(avx512_bf16|amx_bf16)\b", Path("/proc/cpuinfo").read_text()) is not None
 
 
 @contextlib.contextmanager

@@ -29,7 +29,7 @@ from mconv.runtimes.recipes import RECIPES
 from tests.golden import case
 from tests.managed import require
 from tests.proof import killed
-from tests.proof.services import running
+from tests.proof.services import bfloat16_here, running
 from tests.proof.test_attacks import ROW, answered, body
 from tests.proof.test_services import TOGETHER
 from tests.serving.attacks import TEXTS, mutated
@@ -118,6 +118,17 @@ def test_a_quantised_model_is_int8_in_openvino(tmp_path: Path) -> None:
         assert done.stdout.split() == [wanted], (done.stdout, done.stderr[-500:])
     report = api.serve_check(tmp_path, tolerance=1e-2)
     assert report.ok, [(f.form, f.reason) for f in report.forms if not f.ok]
+
+
+@pytest.mark.parametrize("kind", ["text", "image"])
+def test_bfloat16_where_the_processor_has_it(kind: str, tmp_path: Path) -> None:
+    """The answers are those of bfloat16, and are compared as such; without instructions for it they are float32's."""
+    require("http")
+    require("paddle-2.3.2")
+    report = api.serve_check(made(kind, tmp_path, precision="bf16"))
+    assert report.ok, [(f.form, f.reason) for f in report.forms if not f.ok]
+    largest = max(f.max_abs for f in report.forms if f.max_abs is not None)
+    assert (largest > 1e-4) == bfloat16_here(), largest
 
 
 def open_inference(rng: random.Random) -> bytes:
@@ -320,6 +331,9 @@ def _is_service(entry: Path, folder: Path) -> bool:
         ({"device_type": 1}, "http runs models on the CPU"),
         ({"onednn": True}, "--onednn: nothing"),
         ({"backend": "x"}, "--backend: http runs no 'x'"),
+        ({"precision": "fp16"}, "--precision: 'fp16' is not one of fp32, bf16"),
+        ({"precision": "bf16", "backend": "onnxruntime"}, "--precision bf16: onnxruntime computes"),
+        ({"precision": "bf16", "server": "paddle-serving"}, "--precision bf16: on a CPU, Paddle Serving computes"),
         ({"server": "x"}, "--server: 'x' is not one of paddle-serving, http"),
     ],
 )

@@ -31,6 +31,7 @@ from mconv.runtimes.ports import free_ports
 from tests.golden import case
 from tests.managed import require
 from tests.proof.grpc_inference import Refused, grpc_ask, grpc_outputs, grpc_stream
+from tests.proof.services import bfloat16_here
 
 pytestmark = pytest.mark.runtime
 DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
@@ -59,6 +60,7 @@ def scaffold(folder: Path, golden: str, **options: Any) -> Path:
         ("bert", {}),
         ("mlp", {}),
         ("conv", {}),
+        ("bert", {"precision": "bf16"}),
         pytest.param("bert", {"backend": "paddle"}, marks=pytest.mark.slow),
         pytest.param("mlp", {"backend": "paddle"}, marks=pytest.mark.slow),
         pytest.param("multi", {"backend": "paddle"}, marks=pytest.mark.slow),
@@ -70,6 +72,9 @@ def test_it_answers_as_direct_inference_does(tmp_path: Path, golden: str, option
         require("paddle-2.6.2")
     report = api.serve_check(scaffold(tmp_path, golden, **options))
     assert report.ok, report
+    if options.get("precision") == "bf16":
+        largest = max(f.max_abs for f in report.forms if f.max_abs is not None)
+        assert (largest > 1e-4) == bfloat16_here(), largest
 
 
 UNREADABLE = (

@@ -143,7 +143,7 @@ def test_names_that_clients_know(tmp_path: Path) -> None:
     np.testing.assert_allclose(found["scores"], known.outputs[0], atol=1e-5)
 
 
-@pytest.mark.parametrize("options", [{}, {"name": "Other", "concurrency": 3, "threads": 2}])
+@pytest.mark.parametrize("options", [{}, {"name": "Other", "concurrency": 3, "threads": 2, "precision": "bf16"}])
 def test_configuration(tmp_path: Path, options: dict[str, Any]) -> None:
     jsonschema = pytest.importorskip("jsonschema")
     made = service({"x": (DType.FP32, (-1, 4))}, server=SERVER, **options)
@@ -152,6 +152,7 @@ def test_configuration(tmp_path: Path, options: dict[str, Any]) -> None:
     plugin = config["model_config_list"][0]["config"]["plugin_config"]
     assert plugin["NUM_STREAMS"] == str(options.get("concurrency", 1))
     assert plugin["INFERENCE_NUM_THREADS"] == str(options.get("concurrency", 1) * options.get("threads", 1))
+    assert plugin["INFERENCE_PRECISION_HINT"] == options.get("precision", "f32")
     # the configuration is where the container is told that it is
     base = config["model_config_list"][0]["config"]["base_path"].rpartition("/")[0]
     assert f'"{base}/config.json"' in made.files["Dockerfile"]

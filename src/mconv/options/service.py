@@ -34,6 +34,12 @@ class Service(Options):
         help="What runs the model, where the server has a choice; by default the first that it names.",
         group=SERVICE,
     )
+    precision: Optional[str] = option(
+        default=None,
+        metavar="fp32|bf16",
+        help="With OpenVINO: in what a float32 model is computed; default fp32. bf16: where the processor has instructions for it, faster, to 2 or 3 digits.",
+        group=SERVICE,
+    )
     name: Optional[str] = option(
         default=None, help="The service's name, part of the URL; default model.", group=SERVICE
     )

@@ -84,7 +84,7 @@ def serve_check(chosen: ServeCheck) -> ServeReport:
     config = configure.read(server / configure.SERVER_TEXT)
     files = locate(server)
     program = load_program(files)
-    tolerance = Tolerance(allowed, allowed)
+    tolerance = Tolerance(allowed, allowed).at("float32" if found is None else found.precision)
     kept = None
     if chosen.keep is not None:
         options = ServiceOptions(service="tensor", server=made_for.name, ir_optim=chosen.ir_optim)

@@ -21,6 +21,7 @@ from mconv.serving.kinds import KINDS
 
 DEVICES = {0: "CPU", 1: "GPU", 2: "TensorRT", 3: "ARM CPU", 4: "Kunlun XPU"}
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
+FP32, BF16 = PRECISIONS = ("fp32", "bf16")
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,8 @@ class ServiceOptions:
         service: ``text``, ``image`` or ``tensor``; None: guessed from the model's inputs.
         server: what it runs on: a name of :data:`mconv.serving.servers.SERVERS`.
         backend: what runs the model, where the server has a choice; None: the first of its own.
+        precision: one of :data:`PRECISIONS`, in which OpenVINO computes what the model has in float32; None: ``fp32``.
+            ``bf16`` where the processor has instructions for it (AVX512-BF16, AMX), float32 elsewhere.
         name: the service's name, a word; HTTP requests go to ``/<name>/prediction``.
         rpc_port, http_port: where it listens.
         health_port: where /health and /metrics are; None: one above *http_port*.
@@ -54,6 +57,7 @@ class ServiceOptions:
     service: Optional[str] = None
     server: str = "paddle-serving"
     backend: Optional[str] = None
+    precision: Optional[str] = None
     name: str = "model"
     rpc_port: int = 8088
     http_port: int = 18082
@@ -165,5 +169,7 @@ def check(options: ServiceOptions) -> None:
     if options.device_type is not None and options.device_type not in DEVICES:
         known = ", ".join(f"{number} {name}" for number, name in DEVICES.items())
         raise UsageError(f"--device-type: {options.device_type} is not one of {known}")
+    if options.precision is not None and options.precision not in PRECISIONS:
+        raise UsageError(f"--precision: {printable(options.precision, 80)!r} is not one of {', '.join(PRECISIONS)}")
     if options.log_level not in LEVELS:
         raise UsageError(f"--log-level: {options.log_level!r} is not one of {', '.join(LEVELS)}")

@@ -8,15 +8,18 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Optional
 
+from mconv.errors import UsageError
 from mconv.serving import onednn
 from mconv.serving.configure import ServingVar
 from mconv.serving.input_modules import Service
 from mconv.serving.rendering import literal, render
 from mconv.serving.servers.interface import Model, Stage
-from mconv.serving.service_options import ServiceOptions
+from mconv.serving.service_options import BF16, FP32, ServiceOptions
 
 ENGINE = "engine.py"
 OPENVINO, ONNXRUNTIME, PADDLE = BACKENDS = ("openvino", "onnxruntime", "paddle")
+# --precision → how OpenVINO calls it
+HINTS = {FP32: "f32", BF16: "bf16"}
 # the file of ONNX Runtime, beside engine.py
 ONNX = "model.onnx"
 # for what OpenVINO cannot read
@@ -49,6 +52,18 @@ def engine_of_stages(stages: Mapping[str, Stage], options: ServiceOptions, *, pa
     )
 
 
+def check_precision(options: ServiceOptions) -> None:
+    """Refuse what the engine does not do.
+
+    Raises:
+        UsageError: another engine than OpenVINO is to compute a float32 model in bfloat16.
+    """
+    if options.precision == BF16 and options.backend not in (None, OPENVINO):
+        raise UsageError(
+            f"--precision {BF16}: {options.backend} computes a float32 model in float32", "leave --backend out"
+        )
+
+
 def onnx_of(folder: str) -> str:
     """The file of ONNX Runtime of one of several models, beside its folder's program."""
     return posixpath.join(folder, ONNX)
@@ -70,6 +85,7 @@ def _rendered(options: ServiceOptions, paddle: bool, fast: bool, model: Any, inp
     return render(
         ENGINE,
         ENGINE=backend,
+        PRECISION=HINTS[options.precision or FP32],
         INSTEAD=literal(f"--backend {PADDLE}, or {_OTHER}" if paddle else _OTHER),
         MODEL=literal(model),
         EACH="" if isinstance(model, str) else "; of each stage",
@@ -78,6 +94,11 @@ def _rendered(options: ServiceOptions, paddle: bool, fast: bool, model: Any, inp
         IR_OPTIM=options.ir_optim,
         ONEDNN=fast and backend == PADDLE,
     )
+
+
+def precision(found: Mapping[str, object]) -> str:
+    """In what ``engine.py`` computes a float32 model, by its :func:`settings`: ``float32`` or ``bfloat16``."""
+    return "bfloat16" if found.get("PRECISION") == HINTS[BF16] else "float32"
 
 
 def settings(path: Path) -> dict[str, object]:

@@ -25,10 +25,12 @@ from mconv.serving.servers.engines import (
     ONNXRUNTIME,
     OPENVINO,
     PADDLE,
+    check_precision,
     engine,
     engine_of_stages,
     onnx_note,
     onnx_of,
+    precision,
     settings,
 )
 from mconv.serving.servers.interface import Addresses, Binding, FoundService, Launch, Model, Stage
@@ -76,6 +78,7 @@ class Http:
                 raise UsageError(f"{flag}: nothing that a service of {self.name} has: {why}", f"leave out {flag}")
         if options.device_type not in (None, 0):
             raise UsageError(f"--device-type {options.device_type}: {self.name} runs models on the CPU", "leave it out")
+        check_precision(options)
 
     def files(self, service: Service, model: Model, options: ServiceOptions) -> None:
         joined = batching(service, model)
@@ -119,6 +122,7 @@ class Http:
             content = parsed(path.read_text(encoding="utf-8"))
             if content.get("server", Http.name) != self.name:  # of one that is made of this one
                 return None
+            engine = settings(folder / ENGINE)
             values: dict[str, Any] = {
                 "name": str(content["name"]),
                 "rpc_port": None,
@@ -126,8 +130,9 @@ class Http:
                 "ir_optim": True,
                 "model": str(content["model"]),
                 "drain": float(content["drain_timeout"]) + float(content["linger"]),
+                "precision": precision(engine),
             }
-        except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as e:
+        except (ValueError, TypeError, KeyError, AttributeError, OverflowError, SyntaxError) as e:
             first = (str(e).splitlines() or [""])[0]
             raise NotAModelError(
                 f"{path}: not the configuration of a service ({type(e).__name__}: {first})",

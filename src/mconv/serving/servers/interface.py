@@ -27,6 +27,8 @@ class FoundService:
         kind: ``text``, ``image`` or ``tensor``.
         name, rpc_port, http_port, health_port, ir_optim, model: what its configuration says; a port of None: there
             is none, or it is the one of HTTP.
+        precision: in what it computes what the model has in float32, where the processor can: ``float32`` or
+            ``bfloat16``.
         onednn, passes: whether it uses oneDNN, and the passes for it.
         gpu: whether it uses one.
         own_http: whether it listens for HTTP itself, where it is told to; Paddle Serving's own gateway listens on every
@@ -53,6 +55,7 @@ class FoundService:
     server_name: str = "paddle-serving"
     modules: str = "."
     runtime: Optional[str] = None
+    precision: str = "float32"
 
     @property
     def server(self) -> Path:

@@ -26,12 +26,12 @@ from mconv.serving.input_modules import MODULES, Service
 from mconv.serving.kinds import OPENVINO_MODEL_SERVER
 from mconv.serving.rendering import literal, render
 from mconv.serving.servers import manifests, paddle_serving_files
-from mconv.serving.servers.engines import ONNX, PADDLE
+from mconv.serving.servers.engines import HINTS, ONNX, PADDLE
 from mconv.serving.servers.http import INPUT_PACKAGES
 from mconv.serving.servers.interface import Addresses, Binding, FoundService, Launch, Model, Stage
 from mconv.serving.servers.parts import HOME, REQUEST_DATA, USAGE, client_main, request_of
 from mconv.serving.servers.requests import OPEN_INFERENCE, open_type
-from mconv.serving.service_options import ServiceOptions
+from mconv.serving.service_options import FP32, ServiceOptions
 
 SERVICE, MODELS, CONFIG, MAPPING, CLIENT = (
     "service.json", "models", "config.json", "mapping_config.json", "http_client.py",
@@ -181,8 +181,8 @@ def _config(options: ServiceOptions, home: str, copies: int) -> dict[str, Any]:
     plugin = {
         "NUM_STREAMS": str(copies),
         "INFERENCE_NUM_THREADS": str(copies * options.threads),
-        # else bfloat16 where the processor has it
-        "INFERENCE_PRECISION_HINT": "f32",
+        # said, as it would take bfloat16 by itself where the processor has it
+        "INFERENCE_PRECISION_HINT": HINTS[options.precision or FP32],
     }
     described = {
         "name": options.name,

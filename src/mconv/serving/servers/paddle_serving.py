@@ -13,7 +13,7 @@ from mconv.serving.kinds import OCR
 from mconv.serving.servers import paddle_serving_files as files
 from mconv.serving.servers.interface import EVERYWHERE, Addresses, Binding, FoundService, Launch, Model, Stage
 from mconv.serving.servers.requests import KEY_VALUE, TENSORS
-from mconv.serving.service_options import ServiceOptions
+from mconv.serving.service_options import BF16, ServiceOptions
 from mconv.yaml_text import parsed
 
 
@@ -28,7 +28,11 @@ class PaddleServing:
     early_slice = False
 
     def check(self, options: ServiceOptions) -> None:
-        pass  # the options are its own
+        if options.precision == BF16:
+            raise UsageError(
+                f"--precision {BF16}: on a CPU, Paddle Serving computes a float32 model in float32",
+                "--server http or triton; for a GPU, `mconv half` makes the model half precision",
+            )
 
     def files(self, service: Service, model: Model, options: ServiceOptions) -> None:
         files.add(service, model, options)

@@ -11,7 +11,16 @@ from mconv.errors import NotAModelError, UsageError
 from mconv.serving.input_modules import MODULES, Service
 from mconv.serving.kinds import OCR
 from mconv.serving.servers import triton_files as files
-from mconv.serving.servers.engines import BACKENDS, ENGINE, ONNX, ONNXRUNTIME, PADDLE, settings
+from mconv.serving.servers.engines import (
+    BACKENDS,
+    ENGINE,
+    ONNX,
+    ONNXRUNTIME,
+    PADDLE,
+    check_precision,
+    precision,
+    settings,
+)
 from mconv.serving.servers.interface import Addresses, Binding, FoundService, Launch, Model, Stage
 from mconv.serving.servers.requests import OPEN_INFERENCE
 from mconv.serving.service_options import ServiceOptions
@@ -39,6 +48,7 @@ class Triton:
                 raise UsageError(f"{option}: means nothing to a service of Triton", hint)
         if options.onednn is not None and options.backend != PADDLE:
             raise UsageError("--onednn: is of Paddle", "--backend paddle")
+        check_precision(options)
 
     def files(self, service: Service, model: Model, options: ServiceOptions) -> None:
         files.add(service, model, options)
@@ -56,7 +66,7 @@ class Triton:
             versions = [p for p in (folder / files.MODELS / name).iterdir() if p.name.isdigit()]
             newest = max(versions, key=lambda version: int(version.name))
             kind = next(kind for kind, module in MODULES.items() if (newest / module).is_file())
-            engine = {} if kind == OCR else settings(newest / ENGINE)
+            engine = settings(_of_stages(folder)[0] if kind == OCR else newest / ENGINE)
             inside = newest.relative_to(folder).as_posix()
             values: dict[str, Any] = {
                 "rpc_port": int(content["grpc_port"]),
@@ -64,12 +74,13 @@ class Triton:
                 "health_port": int(content["metrics_port"]) or None,
                 "ir_optim": bool(engine.get("IR_OPTIM")),
                 "drain": float(content["drain_timeout"]),
+                "precision": precision(engine),
                 # of a file of ONNX, the model that it was made of
                 "model": content["model"]
                 if kind == OCR or engine["MODEL"] == ONNX
                 else files.from_service(inside, str(engine["MODEL"])),
             }
-        except (OSError, ValueError, TypeError, KeyError, AttributeError, StopIteration, SyntaxError) as e:
+        except (OSError, ValueError, TypeError, KeyError, AttributeError, StopIteration, IndexError, SyntaxError) as e:
             first = (str(e).splitlines() or [""])[0]
             raise NotAModelError(
                 f"{folder}: not a service of Triton as mconv writes it ({type(e).__name__}: {first})",
@@ -99,7 +110,7 @@ class Triton:
         """The modules that run the model, or each of several."""
         if service.kind != OCR:
             return [service.folder / service.modules / ENGINE]
-        return sorted((service.folder / files.MODELS).glob(f"*/[0-9]*/{ENGINE}"))
+        return _of_stages(service.folder)
 
     def addresses(self, service: FoundService, binding: Binding) -> Addresses:
         base = f"http://{binding.near}:{binding.http_port}/v2"
@@ -107,3 +118,8 @@ class Triton:
 
     def move(self, service: FoundService, binding: Binding) -> None:
         pass  # start.py goes by its environment
+
+
+def _of_stages(folder: Path) -> list[Path]:
+    """The modules that run the models of a service of several."""
+    return sorted((folder / files.MODELS).glob(f"*/[0-9]*/{ENGINE}"))
