@@ -29,6 +29,11 @@ def unary(b: Builder, op: str, x: Value, **attrs: Any) -> Value:
     return b.op(op, X=x, **attrs)
 
 
+def negative(b: Builder, x: Value) -> Value:
+    """``-x``: that of the smallest 8-bit integer, which oneDNN would let saturate, is itself."""
+    return b.cast(scale(b, b.cast(x, DType.INT32) if x.dtype is DType.INT8 else x, -1.0), x.dtype)
+
+
 def _broadcast(b: Builder, x: Value, y: Value, op: str) -> tuple[Value, Value, Optional[tuple[D.Dim, ...]]]:
     try:
         shape = D.broadcast(x.shape, y.shape)

@@ -27,6 +27,32 @@ from mconv.torch.context import AtenContext
 from mconv.torch.graph_nodes import CHECKS, SIZE_FUNCTIONS, is_size
 from mconv.warned import Warned
 
+# arguments that a converter need not name: how a tensor lies in memory; the result's type, which the context knows; what
+# is meant for gradients, running statistics and speed
+_SILENT = frozenset(
+    [
+        "layout",
+        "device",
+        "pin_memory",
+        "memory_format",
+        "physical_layout",
+        "non_blocking",
+        "copy",
+        "implicit",
+        "dtype",
+        "half_to_float",
+        "out_int32",
+        "momentum",
+        "cudnn_enable",
+        "cudnn_enabled",
+        "scale_grad_by_freq",
+        "sparse",
+        "sparse_grad",
+        "check_errors",
+        "stable",
+    ]
+)
+
 
 @dataclass
 class Imported:
@@ -309,7 +335,7 @@ class Importer:
                 continue
             if name in converter.parameters:
                 out[name] = given[name]
-            elif name not in ("layout", "device", "pin_memory", "memory_format", "non_blocking", "copy"):
+            elif name not in _SILENT:
                 default = argument.default_value if argument.has_default_value() else None
                 if given[name] != default:
                     raise UnsupportedError(f"its argument {name}={given[name]!r} is not known")

@@ -67,7 +67,8 @@ def aten_op(*overloads: str) -> Callable[[Callable[..., Any]], Any]:
     """Register a function as the converter of ``aten`` overloads, called as ``f(ctx, **arguments)``.
 
     Operators of other libraries have their whole name: ``torchvision.nms.default``.
-    Arguments that the function does not name must have their schema's default, else the node is refused.
+    Arguments that the function does not name must have their schema's default, else the node is refused; but for those
+    that say nothing about the numbers of any operator (``_SILENT`` of the importer).
 
     Raises:
         ValueError: an overload has another converter already.

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Callable, Optional
 
-from mconv.emit import activation, arithmetic, compare, scale, split, unary, where
+from mconv.emit import activation, arithmetic, compare, reduction, scale, split, unary, where
 from mconv.emit.elementwise import number
-from mconv.program.dtypes import DType
 from mconv.program.value import Value
 from mconv.torch.context import AtenContext, Number
 from mconv.torch.registry import aten_op
@@ -26,11 +25,9 @@ _SIMPLE: dict[str, Callable[[AtenContext, Value], Value]] = {
 
 
 def _simple(name: str, emit: Callable[[AtenContext, Value], Value]) -> None:
+    @aten_op(f"{name}.default")
     def convert(ctx: AtenContext, self: Value) -> Value:
         return emit(ctx, ctx.cast(self, ctx.out_dtype))  # integers become floats where torch makes them
-
-    convert.__qualname__ = name
-    aten_op(f"{name}.default")(convert)
 
 
 for _name, _emit in _SIMPLE.items():
@@ -138,24 +135,14 @@ def glu(ctx: AtenContext, self: Value, dim: int = -1) -> Value:
     return arithmetic(ctx, "mul", value, unary(ctx, "sigmoid", gate))
 
 
-@aten_op("_softmax.default", "softmax.int")
-def softmax(
-    ctx: AtenContext, self: Value, dim: int, half_to_float: bool = False, dtype: Optional[DType] = None
-) -> Value:
-    from mconv.emit import reduction
-
-    return reduction.softmax(ctx, ctx.cast(self, ctx.out_dtype), dim) if self.rank else _one(ctx, self, 1)
-
-
-@aten_op("_log_softmax.default", "log_softmax.int")
-def log_softmax(
-    ctx: AtenContext, self: Value, dim: int, half_to_float: bool = False, dtype: Optional[DType] = None
-) -> Value:
-    from mconv.emit import reduction
-
-    return reduction.log_softmax(ctx, ctx.cast(self, ctx.out_dtype), dim) if self.rank else _one(ctx, self, 0)
+def _softmax(name: str, emit: Callable[[AtenContext, Value, int], Value], alone: int) -> None:
+    @aten_op(f"_{name}.default", f"{name}.int")
+    def convert(ctx: AtenContext, self: Value, dim: int) -> Value:
+        x = ctx.cast(self, ctx.out_dtype)
+        if self.rank:
+            return emit(ctx, x, dim)
+        return arithmetic(ctx, "add", scale(ctx, x, 0.0), number(ctx, alone, x.dtype))
 
 
-def _one(ctx: AtenContext, x: Value, value: int) -> Value:
-    """The softmax of a single number."""
-    return arithmetic(ctx, "add", scale(ctx, ctx.cast(x, ctx.out_dtype), 0.0), number(ctx, value, ctx.out_dtype))
+_softmax("softmax", reduction.softmax, 1)
+_softmax("log_softmax", reduction.log_softmax, 0)

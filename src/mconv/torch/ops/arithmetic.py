@@ -31,16 +31,15 @@ def _times(ctx: AtenContext, x: Value, factor: Operand) -> Value:
     )
 
 
-@aten_op("add.Tensor", "add.Scalar")
-def add(ctx: AtenContext, self: Operand, other: Operand, alpha: Number = 1) -> Value:
-    x, y = operands(ctx, self, other)
-    return arithmetic(ctx, "add", x, _times(ctx, y, alpha))
+def _sum(kind: str) -> None:
+    @aten_op(f"{kind}.Tensor", f"{kind}.Scalar")
+    def convert(ctx: AtenContext, self: Operand, other: Operand, alpha: Number = 1) -> Value:
+        x, y = operands(ctx, self, other)
+        return arithmetic(ctx, kind, x, _times(ctx, y, alpha))
 
 
-@aten_op("sub.Tensor", "sub.Scalar")
-def sub(ctx: AtenContext, self: Operand, other: Operand, alpha: Number = 1) -> Value:
-    x, y = operands(ctx, self, other)
-    return arithmetic(ctx, "sub", x, _times(ctx, y, alpha))
+_sum("add")
+_sum("sub")
 
 
 @aten_op("rsub.Tensor", "rsub.Scalar")
@@ -52,14 +51,24 @@ def rsub(ctx: AtenContext, self: Operand, other: Operand, alpha: Number = 1) -> 
     return arithmetic(ctx, "sub", y, x)
 
 
-@aten_op("mul.Tensor", "mul.Scalar")
-def mul(ctx: AtenContext, self: Operand, other: Operand) -> Value:
-    return arithmetic(ctx, "mul", *operands(ctx, self, other))
+def _binary(emit: Callable[[AtenContext, Value, Value], Value], *overloads: str) -> None:
+    @aten_op(*overloads)
+    def convert(ctx: AtenContext, self: Operand, other: Operand) -> Value:
+        return emit(ctx, *operands(ctx, self, other))
 
 
-@aten_op("div.Tensor", "div.Scalar")
-def div(ctx: AtenContext, self: Operand, other: Operand) -> Value:
-    return arithmetic(ctx, "div", *operands(ctx, self, other))
+def _arithmetic(kind: str) -> Callable[[AtenContext, Value, Value], Value]:
+    return lambda ctx, x, y: arithmetic(ctx, kind, x, y)
+
+
+_binary(_arithmetic("mul"), "mul.Tensor", "mul.Scalar")
+_binary(_arithmetic("div"), "div.Tensor", "div.Scalar")
+_binary(_arithmetic("max"), "maximum.default", "max.other")
+_binary(_arithmetic("min"), "minimum.default", "min.other")
+_binary(whole.floor_divide, "floor_divide.default", "floor_divide.Scalar")
+_binary(whole.modulo, "remainder.Tensor", "remainder.Scalar", "remainder.Scalar_Tensor")
+_binary(whole.remainder, "fmod.Tensor", "fmod.Scalar")
+_binary(with_sign_of, "copysign.Tensor", "copysign.Scalar")
 
 
 @aten_op("div.Tensor_mode", "div.Scalar_mode")
@@ -70,41 +79,14 @@ def div_mode(ctx: AtenContext, self: Operand, other: Operand, rounding_mode: Opt
     return whole.floor_divide(ctx, x, y) if rounding_mode == "floor" else whole.trunc_divide(ctx, x, y)
 
 
-@aten_op("floor_divide.default", "floor_divide.Scalar")
-def floor_divide(ctx: AtenContext, self: Operand, other: Operand) -> Value:
-    return whole.floor_divide(ctx, *operands(ctx, self, other))
-
-
-@aten_op("remainder.Tensor", "remainder.Scalar", "remainder.Scalar_Tensor")
-def remainder(ctx: AtenContext, self: Operand, other: Operand) -> Value:
-    return whole.modulo(ctx, *operands(ctx, self, other))
-
-
-@aten_op("fmod.Tensor", "fmod.Scalar")
-def fmod(ctx: AtenContext, self: Operand, other: Operand) -> Value:
-    return whole.remainder(ctx, *operands(ctx, self, other))
-
-
-@aten_op("maximum.default", "max.other")
-def maximum(ctx: AtenContext, self: Value, other: Value) -> Value:
-    return arithmetic(ctx, "max", *operands(ctx, self, other))
-
-
-@aten_op("minimum.default", "min.other")
-def minimum(ctx: AtenContext, self: Value, other: Value) -> Value:
-    return arithmetic(ctx, "min", *operands(ctx, self, other))
-
-
 def _ignoring_nan(name: str, kind: str) -> None:
+    @aten_op(f"{name}.default")
     def convert(ctx: AtenContext, self: Value, other: Value) -> Value:
         x, y = operands(ctx, self, other)
         made = arithmetic(ctx, kind, x, y)
         if not made.dtype.is_float:
             return made
         return where(ctx, is_nan(ctx, x), y, where(ctx, is_nan(ctx, y), x, made))
-
-    convert.__qualname__ = name
-    aten_op(f"{name}.default")(convert)
 
 
 _ignoring_nan("fmax", "max")
@@ -135,11 +117,6 @@ def _spread(ctx: AtenContext, x: Value, other: Value) -> Value:
 def hypot(ctx: AtenContext, self: Value, other: Value) -> Value:
     x, y = operands(ctx, self, other)
     return unary(ctx, "sqrt", arithmetic(ctx, "add", unary(ctx, "square", x), unary(ctx, "square", y)))
-
-
-@aten_op("copysign.Tensor", "copysign.Scalar")
-def copysign(ctx: AtenContext, self: Value, other: Operand) -> Value:
-    return with_sign_of(ctx, *operands(ctx, self, other))
 
 
 # powers --------------------------------------------------------------------------------------------------------------
@@ -177,32 +154,28 @@ def pow_of_number(ctx: AtenContext, self: Number, exponent: Value) -> Value:
 # shifts --------------------------------------------------------------------------------------------------------------
 
 
-@aten_op("bitwise_left_shift.Tensor", "bitwise_left_shift.Tensor_Scalar", "__lshift__.Scalar", "__lshift__.Tensor")
-def left_shift(ctx: AtenContext, self: Value, other: Operand) -> Value:
-    x, y = operands(ctx, self, other)
-    return whole.shift(ctx, x, y, left=True)
+def _shift(direction: str, emit: Callable[[AtenContext, Value, Value], Value]) -> None:
+    dunder = f"__{direction[0]}shift__"
+    name = f"bitwise_{direction}_shift"
+    _binary(emit, f"{name}.Tensor", f"{name}.Tensor_Scalar", f"{dunder}.Scalar", f"{dunder}.Tensor")
 
 
-@aten_op("bitwise_right_shift.Tensor", "bitwise_right_shift.Tensor_Scalar", "__rshift__.Scalar", "__rshift__.Tensor")
-def right_shift(ctx: AtenContext, self: Value, other: Operand) -> Value:
-    """Of signed numbers: rounded down."""
-    x, y = operands(ctx, self, other)
-    return whole.shift_right(ctx, x, y)
+_shift("left", lambda ctx, x, y: whole.shift(ctx, x, y, left=True))
+_shift("right", whole.shift_right)  # of signed numbers: rounded down
 
 
 # several operands ----------------------------------------------------------------------------------------------------
 
 
-@aten_op("addcmul.default")
-def addcmul(ctx: AtenContext, self: Value, tensor1: Value, tensor2: Value, value: Number = 1) -> Value:
-    x, y = operands(ctx, tensor1, tensor2)
-    return arithmetic(ctx, "add", ctx.cast(self, ctx.out_dtype), _times(ctx, arithmetic(ctx, "mul", x, y), value))
+def _added(name: str, kind: str) -> None:
+    @aten_op(f"{name}.default")
+    def convert(ctx: AtenContext, self: Value, tensor1: Value, tensor2: Value, value: Number = 1) -> Value:
+        x, y = operands(ctx, tensor1, tensor2)
+        return arithmetic(ctx, "add", ctx.cast(self, ctx.out_dtype), _times(ctx, arithmetic(ctx, kind, x, y), value))
 
 
-@aten_op("addcdiv.default")
-def addcdiv(ctx: AtenContext, self: Value, tensor1: Value, tensor2: Value, value: Number = 1) -> Value:
-    x, y = operands(ctx, tensor1, tensor2)
-    return arithmetic(ctx, "add", ctx.cast(self, ctx.out_dtype), _times(ctx, arithmetic(ctx, "div", x, y), value))
+_added("addcmul", "mul")
+_added("addcdiv", "div")
 
 
 @aten_op("lerp.Scalar", "lerp.Tensor")

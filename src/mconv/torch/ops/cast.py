@@ -12,7 +12,7 @@ from mconv.torch.registry import aten_op
 
 
 @aten_op("_to_copy.default", "to.dtype", "to.dtype_layout", "type_as.default")
-def to_copy(ctx: AtenContext, self: Value, dtype: Optional[DType] = None, other: Optional[Value] = None) -> Value:
+def to_copy(ctx: AtenContext, self: Value, other: Optional[Value] = None) -> Value:
     return ctx.cast(self, ctx.out_dtype)
 
 

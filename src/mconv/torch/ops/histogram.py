@@ -31,7 +31,6 @@ def searchsorted(
     ctx: AtenContext,
     sorted_sequence: Value,
     self: Any,
-    out_int32: bool = False,
     right: bool = False,
     side: Optional[str] = None,
     sorter: Optional[Value] = None,
@@ -44,8 +43,8 @@ def searchsorted(
 
 
 @aten_op("bucketize.Tensor", "bucketize.Scalar")
-def bucketize(ctx: AtenContext, self: Any, boundaries: Value, out_int32: bool = False, right: bool = False) -> Value:
-    return searchsorted(ctx, boundaries, self, out_int32, right)
+def bucketize(ctx: AtenContext, self: Any, boundaries: Value, right: bool = False) -> Value:
+    return searchsorted(ctx, boundaries, self, right)
 
 
 @aten_op("repeat_interleave.Tensor")

@@ -20,13 +20,12 @@ from mconv.emit import (
     squeeze,
     take_along_axis,
     transpose,
-    unary,
     where,
 )
 from mconv.emit.elementwise import number
 from mconv.emit.gather import wrapped
 from mconv.emit.generate import one_hot as emit_one_hot
-from mconv.emit.known import axis_of, need_rank
+from mconv.emit.known import need_rank
 from mconv.emit.ranges import iota
 from mconv.emit.reduction import reduce
 from mconv.emit.scatter import scatter_nd
@@ -36,19 +35,13 @@ from mconv.program import dims as D
 from mconv.program.dtypes import DType
 from mconv.program.value import Value
 from mconv.torch.context import AtenContext
+from mconv.torch.ops.reduction import vector_norm
 from mconv.torch.ranges import identity
 from mconv.torch.registry import aten_op
 
 
 @aten_op("embedding.default")
-def embedding(
-    ctx: AtenContext,
-    weight: Value,
-    indices: Value,
-    padding_idx: int = -1,
-    scale_grad_by_freq: bool = False,
-    sparse: bool = False,
-) -> Value:
+def embedding(ctx: AtenContext, weight: Value, indices: Value, padding_idx: int = -1) -> Value:
     return gather(ctx, weight, indices, 0, wrap=False)
 
 
@@ -58,9 +51,7 @@ def embedding_bag(
     weight: Value,
     indices: Value,
     offsets: Value,
-    scale_grad_by_freq: bool = False,
     mode: int = 0,
-    sparse: bool = False,
     per_sample_weights: Optional[Value] = None,
     include_last_offset: bool = False,
     padding_idx: int = -1,
@@ -119,7 +110,7 @@ def index_select(ctx: AtenContext, self: Value, dim: int, index: Value) -> Value
 
 
 @aten_op("gather.default")
-def gather_(ctx: AtenContext, self: Value, dim: int, index: Value, sparse_grad: bool = False) -> Value:
+def gather_(ctx: AtenContext, self: Value, dim: int, index: Value) -> Value:
     if self.rank == 0:
         return reshape(ctx, expand_to(ctx, self, ctx.out_shape), ctx.out_shape)
     return take_along_axis(ctx, self, index, dim)
@@ -241,7 +232,7 @@ def one_hot(ctx: AtenContext, self: Value, num_classes: Any = -1) -> Value:
 def cdist(ctx: AtenContext, x1: Value, x2: Value, p: float, compute_mode: Optional[int]) -> Value:
     """Distances between the rows of two matrices; batches broadcast."""
     a, b = unsqueeze(ctx, x1, [(x1.rank or 0) - 1]), unsqueeze(ctx, x2, [(x2.rank or 0) - 2])
-    return _norm(ctx, unary(ctx, "abs", arithmetic(ctx, "sub", a, b)), p)
+    return vector_norm(ctx, arithmetic(ctx, "sub", a, b), p, -1)
 
 
 @aten_op("_pdist_forward.default")
@@ -249,23 +240,4 @@ def pdist(ctx: AtenContext, self: Value, p: float = 2.0) -> Value:
     n = ctx.static_int(need_rank(self, "pdist")[0], "the number of rows")
     first, second = np.triu_indices(n, 1)
     a, b = (gather(ctx, self, ctx.constant(i.astype(np.int64)), 0, wrap=False) for i in (first, second))
-    return _norm(ctx, unary(ctx, "abs", arithmetic(ctx, "sub", a, b)), p)
-
-
-def _norm(ctx: AtenContext, size: Value, p: float) -> Value:
-    """The p-norm of the last dimension of numbers that are not negative."""
-    from mconv.emit.reduction import reduce
-
-    axis = [axis_of(-1, size.rank or 1)]
-    if p == float("inf"):
-        return reduce(ctx, "max", size, axis)
-    if p == 0:
-        return reduce(
-            ctx, "sum", ctx.cast(compare(ctx, "not_equal", size, number(ctx, 0, size.dtype)), size.dtype), axis
-        )
-    if p == 1:
-        return reduce(ctx, "sum", size, axis)
-    if p == 2:
-        return reduce(ctx, "l2", size, axis)
-    total = reduce(ctx, "sum", unary(ctx, "pow", size, factor=float(p)), axis)
-    return unary(ctx, "pow", total, factor=1.0 / p)
+    return vector_norm(ctx, arithmetic(ctx, "sub", a, b), p, -1)

@@ -19,14 +19,12 @@ def _no_error(ctx: AtenContext, output: int) -> Value:
 
 
 @aten_op("linalg_inv_ex.default")
-def linalg_inv_ex(ctx: AtenContext, A: Value, check_errors: bool = False) -> tuple[Value, Value]:
+def linalg_inv_ex(ctx: AtenContext, A: Value) -> tuple[Value, Value]:
     return inverse(ctx, A), _no_error(ctx, 1)
 
 
 @aten_op("linalg_cholesky_ex.default")
-def linalg_cholesky_ex(
-    ctx: AtenContext, self: Value, upper: bool = False, check_errors: bool = False
-) -> tuple[Value, Value]:
+def linalg_cholesky_ex(ctx: AtenContext, self: Value, upper: bool = False) -> tuple[Value, Value]:
     return cholesky(ctx, self, upper=upper), _no_error(ctx, 1)
 
 
@@ -48,9 +46,7 @@ def linalg_slogdet(ctx: AtenContext, A: Value) -> tuple[Value, Value, None, None
 
 
 @aten_op("_linalg_solve_ex.default")
-def linalg_solve_ex(
-    ctx: AtenContext, A: Value, B: Value, left: bool = True, check_errors: bool = False
-) -> tuple[Value, None, None, Value]:
+def linalg_solve_ex(ctx: AtenContext, A: Value, B: Value, left: bool = True) -> tuple[Value, None, None, Value]:
     if ctx.wants(1) or ctx.wants(2):
         raise ctx.refuse("something reads the decomposition that is meant for its gradient")
     matrices, right = need_rank(A, "solve"), need_rank(B, "solve")

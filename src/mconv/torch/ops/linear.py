@@ -22,25 +22,17 @@ def linear(ctx: AtenContext, input: Value, weight: Value, bias: Optional[Value] 
     return emit.linear(ctx, input, weight, bias, trans_y=True)
 
 
-@aten_op("matmul.default", "linalg_matmul.default")
-def matmul(ctx: AtenContext, self: Value, other: Value) -> Value:
-    return emit.matmul(ctx, self, other)
-
-
-@aten_op("mm.default", "bmm.default")
-def mm(ctx: AtenContext, self: Value, mat2: Value) -> Value:
-    return emit.matmul(ctx, self, mat2)
-
-
-@aten_op("mv.default")
-def mv(ctx: AtenContext, self: Value, vec: Value) -> Value:
-    return emit.matmul(ctx, self, vec)
-
-
+@aten_op("matmul.default", "linalg_matmul.default", "mm.default", "bmm.default", "mv.default")
 @aten_op("dot.default", "vdot.default")
-def dot(ctx: AtenContext, self: Value, tensor: Optional[Value] = None, other: Optional[Value] = None) -> Value:
-    operand = other if tensor is None else tensor
-    assert operand is not None
+def product(
+    ctx: AtenContext,
+    self: Value,
+    other: Optional[Value] = None,
+    mat2: Optional[Value] = None,
+    vec: Optional[Value] = None,
+    tensor: Optional[Value] = None,
+) -> Value:
+    (operand,) = [v for v in (other, mat2, vec, tensor) if v is not None]
     return emit.matmul(ctx, self, operand)
 
 

@@ -20,46 +20,37 @@ _COMPARISONS = {
     "gt": "greater_than",
     "ge": "greater_equal",
 }
-_BITS = {"bitwise_and": "and", "bitwise_or": "or", "bitwise_xor": "xor"}
 
 
 def _comparison(name: str, op: str) -> None:
+    @aten_op(f"{name}.Tensor", f"{name}.Scalar")
     def convert(ctx: AtenContext, self: Operand, other: Operand) -> Value:
         x, y = ctx.promoted(self, other)
         return compare(ctx, op, x, y)
 
-    convert.__qualname__ = name
-    aten_op(f"{name}.Tensor", f"{name}.Scalar")(convert)
 
+def _bits(op: str) -> None:
+    name, dunder = f"bitwise_{op}", f"__{op}__"
 
-def _bits(name: str, op: str) -> None:
+    @aten_op(f"{name}.Tensor", f"{name}.Scalar", f"{name}.Scalar_Tensor", f"{dunder}.Tensor", f"{dunder}.Scalar")
     def convert(ctx: AtenContext, self: Operand, other: Operand) -> Value:
         x, y = ctx.tensor(self, ctx.out_dtype), ctx.tensor(other, ctx.out_dtype)
         if ctx.out_dtype is DType.BOOL:
             return logical(ctx, f"logical_{op}", x, y)
         return elementwise.bitwise(ctx, name, x, y)
 
-    convert.__qualname__ = name
-    dunder = f"__{op}__"
-    aten_op(f"{name}.Tensor", f"{name}.Scalar", f"{name}.Scalar_Tensor", f"{dunder}.Tensor", f"{dunder}.Scalar")(
-        convert
-    )
 
-
-def _logic(name: str) -> None:
+def _logic(op: str) -> None:
+    @aten_op(f"logical_{op}.default")
     def convert(ctx: AtenContext, self: Value, other: Value) -> Value:
-        return logical(ctx, name, ctx.cast(self, DType.BOOL), ctx.cast(other, DType.BOOL))
-
-    convert.__qualname__ = name
-    aten_op(f"{name}.default")(convert)
+        return logical(ctx, f"logical_{op}", ctx.cast(self, DType.BOOL), ctx.cast(other, DType.BOOL))
 
 
 for _name, _op in _COMPARISONS.items():
     _comparison(_name, _op)
-for _name, _op in _BITS.items():
-    _bits(_name, _op)
-for _name in ("logical_and", "logical_or", "logical_xor"):
-    _logic(_name)
+for _op in ("and", "or", "xor"):
+    _bits(_op)
+    _logic(_op)
 
 
 @aten_op("logical_not.default")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from typing import Callable
 
 import numpy as np
 
@@ -15,58 +14,51 @@ from mconv.program.value import Value
 from mconv.torch.context import AtenContext, Number
 from mconv.torch.registry import aten_op
 
-# ATen's name → Paddle's
-_SAME = {
-    "acos": "acos",
-    "acosh": "acosh",
-    "asin": "asin",
-    "asinh": "asinh",
-    "atan": "atan",
-    "atanh": "atanh",
-    "cos": "cos",
-    "cosh": "cosh",
-    "digamma": "digamma",
-    "erf": "erf",
-    "erfinv": "erfinv",
-    "exp": "exp",
-    "expm1": "expm1",
-    "lgamma": "lgamma",
-    "log": "log",
-    "log10": "log10",
-    "log1p": "log1p",
-    "log2": "log2",
-    "reciprocal": "reciprocal",
-    "rsqrt": "rsqrt",
-    "sign": "sign",
-    "sin": "sin",
-    "sinh": "sinh",
-    "sqrt": "sqrt",
-    "square": "square",
-    "tan": "tan",
-}
-_WHOLE = {"ceil": "ceil", "floor": "floor", "trunc": "trunc"}
 
-
-def _same(op: str) -> Callable[..., Value]:
+def _same(name: str) -> None:
+    @aten_op(f"{name}.default")
     def convert(ctx: AtenContext, self: Value) -> Value:
-        return unary(ctx, op, ctx.cast(self, ctx.out_dtype))
-
-    convert.__qualname__ = op
-    return convert
+        return unary(ctx, name, ctx.cast(self, ctx.out_dtype))
 
 
-def _rounding(op: str) -> Callable[..., Value]:
+def _rounding(name: str) -> None:
+    @aten_op(f"{name}.default")
     def convert(ctx: AtenContext, self: Value) -> Value:
-        return unary(ctx, op, self) if self.dtype.is_float else self
-
-    convert.__qualname__ = op
-    return convert
+        return unary(ctx, name, self) if self.dtype.is_float else self
 
 
-for _name, _op in _SAME.items():
-    aten_op(f"{_name}.default")(_same(_op))
-for _name, _op in _WHOLE.items():
-    aten_op(f"{_name}.default")(_rounding(_op))
+# ATen's name is Paddle's
+for _name in [
+    "acos",
+    "acosh",
+    "asin",
+    "asinh",
+    "atan",
+    "atanh",
+    "cos",
+    "cosh",
+    "digamma",
+    "erf",
+    "erfinv",
+    "exp",
+    "expm1",
+    "lgamma",
+    "log",
+    "log10",
+    "log1p",
+    "log2",
+    "reciprocal",
+    "rsqrt",
+    "sign",
+    "sin",
+    "sinh",
+    "sqrt",
+    "square",
+    "tan",
+]:
+    _same(_name)
+for _name in ("ceil", "floor", "trunc"):
+    _rounding(_name)
 
 
 @aten_op("abs.default")
@@ -81,9 +73,7 @@ def angle(ctx: AtenContext, self: Value) -> Value:
 
 @aten_op("neg.default")
 def neg(ctx: AtenContext, self: Value) -> Value:
-    if self.dtype is DType.INT8:  # oneDNN would let -(-128) saturate
-        return ctx.cast(scale(ctx, ctx.cast(self, DType.INT32), -1.0), self.dtype)
-    return scale(ctx, self, -1.0)
+    return elementwise.negative(ctx, self)
 
 
 @aten_op("round.default")
@@ -153,26 +143,12 @@ def logit(ctx: AtenContext, self: Value, eps: float | None = None) -> Value:
     return unary(ctx, "log", arithmetic(ctx, "div", x, rest))
 
 
-@aten_op("clamp.default", "clip.default")
-def clamp(ctx: AtenContext, self: Value, min: Number | None = None, max: Number | None = None) -> Value:
+@aten_op("clamp.default", "clip.default", "clamp.Tensor", "clip.Tensor")
+@aten_op("clamp_min.default", "clamp_min.Tensor", "clamp_max.default", "clamp_max.Tensor")
+def clamp(ctx: AtenContext, self: Value, min: Number | Value | None = None, max: Number | Value | None = None) -> Value:
     x = ctx.cast(self, ctx.out_dtype)
     low, high = (None if v is None else ctx.tensor(v, x.dtype) for v in (min, max))
     return activation.clip(ctx, x, low, high)
-
-
-@aten_op("clamp.Tensor", "clip.Tensor")
-def clamp_tensor(ctx: AtenContext, self: Value, min: Value | None = None, max: Value | None = None) -> Value:
-    return clamp(ctx, self, min, max)
-
-
-@aten_op("clamp_min.default", "clamp_min.Tensor")
-def clamp_min(ctx: AtenContext, self: Value, min: Number) -> Value:
-    return clamp(ctx, self, min, None)
-
-
-@aten_op("clamp_max.default", "clamp_max.Tensor")
-def clamp_max(ctx: AtenContext, self: Value, max: Number) -> Value:
-    return clamp(ctx, self, None, max)
 
 
 @aten_op("signbit.default")

@@ -23,7 +23,6 @@ def layer_norm(
     weight: Optional[Value] = None,
     bias: Optional[Value] = None,
     eps: float = 1e-5,
-    cudnn_enable: bool = True,
 ) -> Value:
     axis = len(need_rank(input, "layer_norm")) - len(normalized_shape)
     return norm.layer_norm(ctx, input, weight, bias, axis, eps)
@@ -79,7 +78,6 @@ def group_norm(
     weight: Optional[Value] = None,
     bias: Optional[Value] = None,
     eps: float = 1e-5,
-    cudnn_enabled: bool = True,
 ) -> Value:
     return norm.group_norm(ctx, input, weight, bias, num_groups, eps)
 
@@ -132,7 +130,7 @@ def _normalised(
     return norm.batch_norm_by_formula(ctx, x, factor, offset, *statistics, eps)
 
 
-@aten_op("batch_norm.default", "cudnn_batch_norm.default")
+@aten_op("batch_norm.default")
 def batch_norm(
     ctx: AtenContext,
     input: Value,
@@ -141,59 +139,28 @@ def batch_norm(
     running_mean: Optional[Value],
     running_var: Optional[Value],
     training: bool,
-    momentum: float,
     eps: float,
-    cudnn_enabled: bool = True,
 ) -> Value:
     if training and running_mean is not None:
         raise ctx.refuse("it is in training mode: call model.eval() before the export")
     return _normalised(ctx, input, weight, bias, running_mean, running_var, eps)
 
 
-@aten_op("_native_batch_norm_legit_no_training.default")
-def batch_norm_no_training(
-    ctx: AtenContext,
-    input: Value,
-    weight: Optional[Value],
-    bias: Optional[Value],
-    running_mean: Value,
-    running_var: Value,
-    momentum: float,
-    eps: float,
-) -> tuple[Value, None, None]:
-    _refuse_statistics(ctx)
-    return _normalised(ctx, input, weight, bias, running_mean, running_var, eps), None, None
-
-
+@aten_op("_native_batch_norm_legit_no_training.default", "_native_batch_norm_legit.default")
 @aten_op("_native_batch_norm_legit.no_stats")
-def batch_norm_no_stats(
+def native_batch_norm(
     ctx: AtenContext,
     input: Value,
     weight: Optional[Value],
     bias: Optional[Value],
-    training: bool,
-    momentum: float,
     eps: float,
+    running_mean: Optional[Value] = None,
+    running_var: Optional[Value] = None,
+    training: bool = False,
 ) -> tuple[Value, None, None]:
+    made = batch_norm(ctx, input, weight, bias, running_mean, running_var, training, eps)
     _refuse_statistics(ctx)
-    return _normalised(ctx, input, weight, bias, None, None, eps), None, None
-
-
-@aten_op("_native_batch_norm_legit.default")
-def batch_norm_legit(
-    ctx: AtenContext,
-    input: Value,
-    weight: Optional[Value],
-    bias: Optional[Value],
-    running_mean: Value,
-    running_var: Value,
-    training: bool,
-    momentum: float,
-    eps: float,
-) -> tuple[Value, None, None]:
-    if training:
-        raise ctx.refuse("it is in training mode: call model.eval() before the export")
-    return batch_norm_no_training(ctx, input, weight, bias, running_mean, running_var, momentum, eps)
+    return made, None, None
 
 
 @aten_op("instance_norm.default")
@@ -205,9 +172,7 @@ def instance_norm(
     running_mean: Optional[Value],
     running_var: Optional[Value],
     use_input_stats: bool,
-    momentum: float,
     eps: float,
-    cudnn_enabled: bool = True,
 ) -> Value:
     if not use_input_stats:
         return _normalised(ctx, input, weight, bias, running_mean, running_var, eps)

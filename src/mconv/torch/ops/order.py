@@ -13,27 +13,15 @@ from mconv.torch.context import AtenContext
 from mconv.torch.registry import aten_op
 
 
-@aten_op("sort.default")
+@aten_op("sort.default", "sort.stable")
 def sort(ctx: AtenContext, self: Value, dim: int = -1, descending: bool = False) -> tuple[Value, Value]:
     if self.rank == 0:
         return self, number(ctx, 0, DType.INT64)
     return order.sort(ctx, self, dim, descending=descending)
 
 
-@aten_op("sort.stable")
-def sort_stable(
-    ctx: AtenContext, self: Value, stable: Optional[bool] = None, dim: int = -1, descending: bool = False
-) -> tuple[Value, Value]:
-    return sort(ctx, self, dim, descending)
-
-
-@aten_op("argsort.default")
+@aten_op("argsort.default", "argsort.stable")
 def argsort(ctx: AtenContext, self: Value, dim: int = -1, descending: bool = False) -> Value:
-    return sort(ctx, self, dim, descending)[1]
-
-
-@aten_op("argsort.stable")
-def argsort_stable(ctx: AtenContext, self: Value, stable: bool, dim: int = -1, descending: bool = False) -> Value:
     return sort(ctx, self, dim, descending)[1]
 
 
@@ -48,29 +36,27 @@ def topk(
 
 
 @aten_op("cumsum.default")
-def cumsum(ctx: AtenContext, self: Value, dim: int, dtype: Optional[DType] = None) -> Value:
+def cumsum(ctx: AtenContext, self: Value, dim: int) -> Value:
     x = ctx.cast(self, ctx.out_dtype)
     return reduction.cumulative_sum(ctx, x, dim) if self.rank else x
 
 
 @aten_op("cumprod.default")
-def cumprod(ctx: AtenContext, self: Value, dim: int, dtype: Optional[DType] = None) -> Value:
+def cumprod(ctx: AtenContext, self: Value, dim: int) -> Value:
     x = ctx.cast(self, ctx.out_dtype)
     return unary(ctx, "cumprod", x, dim=dim) if self.rank else x
 
 
-def _running(name: str, kind: str) -> None:
+def _running(kind: str) -> None:
+    @aten_op(f"cum{kind}.default")
     def convert(ctx: AtenContext, self: Value, dim: int) -> tuple[Value, Optional[Value]]:
         if self.rank == 0:
             return self, number(ctx, 0, DType.INT64)
         return running.running_extreme(ctx, self, dim, largest=kind == "max", indices=ctx.wants(1))
 
-    convert.__qualname__ = name
-    aten_op(f"{name}.default")(convert)
 
-
-_running("cummax", "max")
-_running("cummin", "min")
+_running("max")
+_running("min")
 
 
 @aten_op("logcumsumexp.default")

@@ -39,11 +39,9 @@ def pad(
 
 
 def _named(name: str, mode: str) -> None:
+    @aten_op(*(f"{name}{k}d.default" for k in (1, 2, 3)))
     def convert(ctx: AtenContext, self: Value, padding: Sequence[D.Dim]) -> Value:
         return _padded(ctx, self, padding, mode)
-
-    convert.__qualname__ = name
-    aten_op(*(f"{name}{k}d.default" for k in (1, 2, 3)))(convert)
 
 
 _named("reflection_pad", "reflect")

@@ -29,6 +29,7 @@ def _window(ctx: AtenContext, kernel_size: Ints, stride: Ints, padding: Ints, di
 
 
 def _max(name: str, k: int) -> None:
+    @aten_op(f"{name}.default")
     def plain(
         ctx: AtenContext,
         self: Value,
@@ -42,6 +43,7 @@ def _max(name: str, k: int) -> None:
         made = pool.max_pool(ctx, unbatched(ctx, self, k), window, ceil_mode)
         return reshape(ctx, made, ctx.out_shape) if made.rank != len(ctx.out_shape) else made
 
+    @aten_op(f"{name}_with_indices.default")
     def indexed(
         ctx: AtenContext,
         self: Value,
@@ -62,10 +64,6 @@ def _max(name: str, k: int) -> None:
         position = arithmetic(ctx, "sub", position, _first(ctx, position, count))
         return reshape(ctx, value, ctx.out_shape), reshape(ctx, position, ctx.out_shape)
 
-    plain.__qualname__, indexed.__qualname__ = name, f"{name}_with_indices"
-    aten_op(f"{name}.default")(plain)
-    aten_op(f"{name}_with_indices.default")(indexed)
-
 
 def _first(ctx: AtenContext, position: Value, count: Value) -> Value:
     """Where the plane of a position begins."""
@@ -79,6 +77,7 @@ for _k in (1, 2, 3):
 
 
 def _average(name: str, k: int) -> None:
+    @aten_op(f"{name}.default")
     def convert(
         ctx: AtenContext,
         self: Value,
@@ -97,9 +96,6 @@ def _average(name: str, k: int) -> None:
         else:
             made = pool.average_pool(ctx, x, window, ceil_mode, count_include_pad)
         return reshape(ctx, made, ctx.out_shape) if made.rank != len(ctx.out_shape) else made
-
-    convert.__qualname__ = name
-    aten_op(f"{name}.default")(convert)
 
 
 def _zero_padded(ctx: AtenContext, x: Value, window: Window, ceil: bool) -> tuple[Value, Window]:
@@ -173,22 +169,18 @@ def _largest(ctx: AtenContext, x: Value, wanted: Sequence[D.Dim]) -> tuple[Value
 
 
 def _adaptive_average(k: int) -> None:
+    @aten_op(f"adaptive_avg_pool{k}d.default", *([f"_adaptive_avg_pool{k}d.default"] if k > 1 else []))
     def convert(ctx: AtenContext, self: Value, output_size: Sequence[Any]) -> Value:
         return _adaptive(ctx, self, output_size, k, "avg")
 
-    convert.__qualname__ = f"adaptive_avg_pool{k}d"
-    aten_op(f"adaptive_avg_pool{k}d.default", *([f"_adaptive_avg_pool{k}d.default"] if k > 1 else []))(convert)
-
 
 def _adaptive_max(k: int) -> None:
+    @aten_op(f"adaptive_max_pool{k}d.default")
     def convert(ctx: AtenContext, self: Value, output_size: Sequence[Any]) -> tuple[Value, Optional[Value]]:
         if not ctx.wants(1):
             return _adaptive(ctx, self, output_size, k, "max"), None
         value, position = _largest(ctx, unbatched(ctx, self, k), ctx.out_shape[-k:])
         return reshape(ctx, value, ctx.out_shape), reshape(ctx, position, ctx.out_shape)
-
-    convert.__qualname__ = f"adaptive_max_pool{k}d"
-    aten_op(f"adaptive_max_pool{k}d.default")(convert)
 
 
 for _k in (1, 2, 3):

@@ -62,12 +62,10 @@ def lstm(ctx: AtenContext, input: Value, hx: Sequence[Value], params: Sequence[V
 
 
 def _simple(overload: str, mode: str) -> None:
+    @aten_op(overload)
     @attributes_of(Network)
     def convert(ctx: AtenContext, input: Value, hx: Value, params: Sequence[Value], **network: Any) -> list[Value]:
         return _converted(ctx, mode, input, [hx], params, Network(**network))
-
-    convert.__qualname__ = overload
-    aten_op(overload)(convert)
 
 
 _simple("gru.input", "GRU")

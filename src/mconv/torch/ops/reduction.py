@@ -30,38 +30,33 @@ def _reduced(ctx: AtenContext, kind: str, x: Value, dim: Dims, keepdim: bool = F
     return reduction.reduce(ctx, kind, x, _axes(x, dim), keep=keepdim)
 
 
-def _summing(name: str, kind: str, *overloads: str) -> None:
-    def convert(
-        ctx: AtenContext, self: Value, dim: Dims = None, keepdim: bool = False, dtype: Optional[DType] = None
-    ) -> Value:
+def _summing(kind: str, *overloads: str) -> None:
+    @aten_op(*overloads)
+    def convert(ctx: AtenContext, self: Value, dim: Dims = None, keepdim: bool = False) -> Value:
         return _reduced(ctx, kind, ctx.cast(self, ctx.out_dtype), dim, keepdim)
 
-    convert.__qualname__ = name
-    aten_op(*overloads)(convert)
+
+_summing("sum", "sum.default", "sum.dim_IntList")
+_summing("mean", "mean.default", "mean.dim")
+_summing("prod", "prod.default", "prod.dim_int")
+_summing("log_sum_exp", "logsumexp.default")
 
 
-_summing("sum", "sum", "sum.default", "sum.dim_IntList")
-_summing("mean", "mean", "mean.default", "mean.dim")
-_summing("prod", "prod", "prod.default", "prod.dim_int")
-
-
-def _extreme(name: str, kind: str) -> None:
+def _extreme(kind: str) -> None:
+    @aten_op(f"a{kind}.default", f"{kind}.default")
     def whole(ctx: AtenContext, self: Value, dim: Dims = None, keepdim: bool = False) -> Value:
         return _reduced(ctx, kind, self, dim, keepdim)
 
+    @aten_op(f"{kind}.dim")
     def along(ctx: AtenContext, self: Value, dim: int, keepdim: bool = False) -> tuple[Value, Optional[Value]]:
         if self.rank == 0:
             return self, number(ctx, 0, DType.INT64)
         positions = arg_extreme(ctx, self, dim, largest=kind == "max", keep=keepdim) if ctx.wants(1) else None
         return _reduced(ctx, kind, self, dim, keepdim), positions
 
-    whole.__qualname__, along.__qualname__ = f"a{name}", name
-    aten_op(f"a{name}.default", f"{name}.default")(whole)
-    aten_op(f"{name}.dim")(along)
 
-
-_extreme("max", "max")
-_extreme("min", "min")
+_extreme("max")
+_extreme("min")
 
 
 @aten_op("aminmax.default")
@@ -70,47 +65,28 @@ def aminmax(ctx: AtenContext, self: Value, dim: Optional[int] = None, keepdim: b
 
 
 def _truth(name: str, kind: str) -> None:
+    @aten_op(f"{name}.default", f"{name}.dim", f"{name}.dims", f"_is_{name}_true.default")
     def convert(ctx: AtenContext, self: Value, dim: Dims = None, keepdim: bool = False) -> Value:
         if not isinstance(dim, int) and dim is not None and not len(dim):
             return ctx.cast(ctx.cast(self, DType.BOOL), ctx.out_dtype)  # no dimension at all
         return ctx.cast(_reduced(ctx, kind, ctx.cast(self, DType.BOOL), dim, keepdim), ctx.out_dtype)
-
-    convert.__qualname__ = name
-    aten_op(f"{name}.default", f"{name}.dim", f"{name}.dims")(convert)
 
 
 _truth("any", "max")
 _truth("all", "min")
 
 
-@aten_op("_is_all_true.default")
-def is_all_true(ctx: AtenContext, self: Value) -> Value:
-    return _reduced(ctx, "min", self, None)
-
-
-@aten_op("_is_any_true.default")
-def is_any_true(ctx: AtenContext, self: Value) -> Value:
-    return _reduced(ctx, "max", self, None)
-
-
 def _register_extreme(name: str, largest: bool) -> None:
+    @aten_op(f"{name}.default")
     def convert(ctx: AtenContext, self: Value, dim: Optional[int] = None, keepdim: bool = False) -> Value:
         if dim is None:
             self, dim, keepdim = reshape(ctx, self, (D.product(need_rank(self, name)),)), 0, False
             return reshape(ctx, arg_extreme(ctx, self, dim, largest=largest, keep=keepdim), ctx.out_shape)
         return arg_extreme(ctx, self, dim, largest=largest, keep=keepdim)
 
-    convert.__qualname__ = name
-    aten_op(f"{name}.default")(convert)
-
 
 _register_extreme("argmax", True)
 _register_extreme("argmin", False)
-
-
-@aten_op("logsumexp.default")
-def logsumexp(ctx: AtenContext, self: Value, dim: Dims, keepdim: bool = False) -> Value:
-    return _reduced(ctx, "log_sum_exp", ctx.cast(self, ctx.out_dtype), dim, keepdim)
 
 
 # variance ------------------------------------------------------------------------------------------------------------
@@ -123,61 +99,39 @@ def _variance(
     return reduction.variance(ctx, x, _axes(x, dim), 1 if correction is None else correction, keep=keepdim)
 
 
-def _correction(unbiased: bool) -> int:
-    return 1 if unbiased else 0
+def _spread(name: str, root: bool) -> None:
+    """Variances or standard deviations, alone or with the mean."""
+
+    def both(ctx: AtenContext, x: Value, dim: Dims, correction: Optional[Number], keepdim: bool) -> tuple[Value, Value]:
+        variance, mean = _variance(ctx, x, dim, correction, keepdim)
+        return unary(ctx, "sqrt", variance) if root else variance, mean
+
+    @aten_op(f"{name}.correction")
+    def corrected(
+        ctx: AtenContext, self: Value, dim: Dims = None, correction: Optional[Number] = None, keepdim: bool = False
+    ) -> Value:
+        return both(ctx, self, dim, correction, keepdim)[0]
+
+    @aten_op(f"{name}.dim", f"{name}.default")
+    def by_flag(ctx: AtenContext, self: Value, dim: Dims = None, unbiased: bool = True, keepdim: bool = False) -> Value:
+        return both(ctx, self, dim, int(unbiased), keepdim)[0]
+
+    @aten_op(f"{name}_mean.correction")
+    def with_mean(
+        ctx: AtenContext, self: Value, dim: Dims = None, correction: Optional[Number] = None, keepdim: bool = False
+    ) -> tuple[Value, Value]:
+        return both(ctx, self, dim, correction, keepdim)
 
 
-@aten_op("var.correction")
-def var(
-    ctx: AtenContext, self: Value, dim: Dims = None, correction: Optional[Number] = None, keepdim: bool = False
-) -> Value:
-    return _variance(ctx, self, dim, correction, keepdim)[0]
-
-
-@aten_op("var.dim", "var.default")
-def var_dim(ctx: AtenContext, self: Value, dim: Dims = None, unbiased: bool = True, keepdim: bool = False) -> Value:
-    return _variance(ctx, self, dim, _correction(unbiased), keepdim)[0]
-
-
-@aten_op("std.correction")
-def std(
-    ctx: AtenContext, self: Value, dim: Dims = None, correction: Optional[Number] = None, keepdim: bool = False
-) -> Value:
-    return unary(ctx, "sqrt", _variance(ctx, self, dim, correction, keepdim)[0])
-
-
-@aten_op("std.dim", "std.default")
-def std_dim(ctx: AtenContext, self: Value, dim: Dims = None, unbiased: bool = True, keepdim: bool = False) -> Value:
-    return unary(ctx, "sqrt", _variance(ctx, self, dim, _correction(unbiased), keepdim)[0])
-
-
-@aten_op("var_mean.correction")
-def var_mean(
-    ctx: AtenContext, self: Value, dim: Dims = None, correction: Optional[Number] = None, keepdim: bool = False
-) -> tuple[Value, Value]:
-    return _variance(ctx, self, dim, correction, keepdim)
-
-
-@aten_op("std_mean.correction")
-def std_mean(
-    ctx: AtenContext, self: Value, dim: Dims = None, correction: Optional[Number] = None, keepdim: bool = False
-) -> tuple[Value, Value]:
-    variance, mean = _variance(ctx, self, dim, correction, keepdim)
-    return unary(ctx, "sqrt", variance), mean
+_spread("var", root=False)
+_spread("std", root=True)
 
 
 # norms ---------------------------------------------------------------------------------------------------------------
 
 
 @aten_op("linalg_vector_norm.default")
-def vector_norm(
-    ctx: AtenContext,
-    self: Value,
-    ord: Number = 2,
-    dim: Dims = None,
-    keepdim: bool = False,
-    dtype: Optional[DType] = None,
-) -> Value:
+def vector_norm(ctx: AtenContext, self: Value, ord: Number = 2, dim: Dims = None, keepdim: bool = False) -> Value:
     x = ctx.cast(self, ctx.out_dtype)
     if ord in (1, 2):
         return _reduced(ctx, f"l{int(ord)}", x, dim, keepdim)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from fractions import Fraction
 from typing import Any, Optional
 
@@ -47,52 +48,23 @@ def _numbers(ctx: AtenContext, scale_factors: Optional[Sequence[Any]], k: int) -
     return [float(s) for s in scale_factors]
 
 
-def _nearest(name: str, k: int, method: Method) -> None:
-    def vec(
+def _upsampling(name: str, k: int, method: Method) -> None:
+    @aten_op(f"{name}.vec")
+    def by_factors(
         ctx: AtenContext,
         input: Value,
         output_size: Optional[Sequence[D.Dim]],
         scale_factors: Optional[Sequence[float]],
-    ) -> Value:
-        return _resized(ctx, input, _numbers(ctx, scale_factors, k), method)
-
-    def default(
-        ctx: AtenContext,
-        self: Value,
-        output_size: Sequence[D.Dim],
-        scales: Optional[float] = None,
-        scales_d: Optional[float] = None,
-        scales_h: Optional[float] = None,
-        scales_w: Optional[float] = None,
-    ) -> Value:
-        given = [scales] if k == 1 else [scales_d, scales_h, scales_w][3 - k :]
-        return _resized(ctx, self, given, method)
-
-    vec.__qualname__, default.__qualname__ = name, f"{name} by sizes"
-    aten_op(f"{name}.vec")(vec)
-    aten_op(f"{name}.default")(default)
-
-
-for _k in (1, 2, 3):
-    _nearest(f"upsample_nearest{_k}d", _k, NEAREST)
-    _nearest(f"_upsample_nearest_exact{_k}d", _k, NEAREST_EXACT)
-
-
-def _smooth(name: str, k: int, method: Method) -> None:
-    def vec(
-        ctx: AtenContext,
-        input: Value,
-        output_size: Optional[Sequence[D.Dim]],
-        align_corners: bool,
-        scale_factors: Optional[Sequence[float]],
+        align_corners: bool = False,
     ) -> Value:
         return _resized(ctx, input, _numbers(ctx, scale_factors, k), _aligned(method, align_corners))
 
-    def default(
+    @aten_op(f"{name}.default")
+    def by_sizes(
         ctx: AtenContext,
         self: Value,
         output_size: Sequence[D.Dim],
-        align_corners: bool,
+        align_corners: bool = False,
         scales: Optional[float] = None,
         scales_d: Optional[float] = None,
         scales_h: Optional[float] = None,
@@ -101,23 +73,20 @@ def _smooth(name: str, k: int, method: Method) -> None:
         given = [scales] if k == 1 else [scales_d, scales_h, scales_w][3 - k :]
         return _resized(ctx, self, given, _aligned(method, align_corners))
 
-    vec.__qualname__, default.__qualname__ = name, f"{name} by sizes"
-    aten_op(f"{name}.vec")(vec)
-    aten_op(f"{name}.default")(default)
-
 
 def _aligned(method: Method, align_corners: bool) -> Method:
-    from dataclasses import replace
-
     return replace(method, coordinates="align_corners") if align_corners else method
 
 
-_smooth("upsample_linear1d", 1, Method("linear"))
-_smooth("upsample_bilinear2d", 2, Method("linear"))
-_smooth("upsample_trilinear3d", 3, Method("linear"))
-_smooth("upsample_bicubic2d", 2, Method("cubic"))
-_smooth("_upsample_bilinear2d_aa", 2, Method("linear", antialias=True, exclude_outside=True))
-_smooth("_upsample_bicubic2d_aa", 2, Method("cubic", cubic=-0.5, antialias=True, exclude_outside=True))
+for _k in (1, 2, 3):
+    _upsampling(f"upsample_nearest{_k}d", _k, NEAREST)
+    _upsampling(f"_upsample_nearest_exact{_k}d", _k, NEAREST_EXACT)
+_upsampling("upsample_linear1d", 1, Method("linear"))
+_upsampling("upsample_bilinear2d", 2, Method("linear"))
+_upsampling("upsample_trilinear3d", 3, Method("linear"))
+_upsampling("upsample_bicubic2d", 2, Method("cubic"))
+_upsampling("_upsample_bilinear2d_aa", 2, Method("linear", antialias=True, exclude_outside=True))
+_upsampling("_upsample_bicubic2d_aa", 2, Method("cubic", cubic=-0.5, antialias=True, exclude_outside=True))
 
 
 @aten_op("grid_sampler_2d.default", "grid_sampler_3d.default")

@@ -78,18 +78,16 @@ def unbind(ctx: AtenContext, self: Value, dim: int = 0) -> list[Value]:
     return [squeeze(ctx, part, [dim]) for part in split(ctx, self, [1] * size, dim)]
 
 
-@aten_op("split.Tensor", "unsafe_split.Tensor")
-def split_tensor(ctx: AtenContext, self: Value, split_size: D.Dim, dim: int = 0) -> list[Value]:
-    return _parts(ctx, self, dim)
-
-
-@aten_op("split_with_sizes.default", "unsafe_split_with_sizes.default", "split_with_sizes_copy.default")
-def split_with_sizes(ctx: AtenContext, self: Value, split_sizes: Sequence[D.Dim], dim: int = 0) -> list[Value]:
-    return _parts(ctx, self, dim)
-
-
-def _parts(ctx: AtenContext, x: Value, dim: int) -> list[Value]:
-    return split(ctx, x, [shape[dim] for _, shape in ctx.specs()], dim)
+@aten_op("split.Tensor", "unsafe_split.Tensor", "split_with_sizes.default", "unsafe_split_with_sizes.default")
+@aten_op("split_with_sizes_copy.default")
+def parts(
+    ctx: AtenContext,
+    self: Value,
+    split_size: Optional[D.Dim] = None,
+    split_sizes: Optional[Sequence[D.Dim]] = None,
+    dim: int = 0,
+) -> list[Value]:
+    return split(ctx, self, [shape[dim] for _, shape in ctx.specs()], dim)
 
 
 @aten_op("cat.default")

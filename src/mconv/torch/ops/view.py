@@ -22,31 +22,24 @@ from mconv.torch.registry import aten_op
 Size = Sequence[D.Dim]
 
 
-@aten_op("view.default", "_unsafe_view.default")
-def view(ctx: AtenContext, self: Value, size: Size) -> Value:
-    return reshape(ctx, self, ctx.out_shape)
-
-
-@aten_op("reshape.default")
-def reshape_(ctx: AtenContext, self: Value, shape: Size) -> Value:
-    return reshape(ctx, self, ctx.out_shape)
-
-
-@aten_op("_reshape_alias.default")
-def reshape_alias(ctx: AtenContext, self: Value, size: Size, stride: Size) -> Value:
+@aten_op("view.default", "_unsafe_view.default", "_reshape_alias.default", "reshape.default")
+@aten_op("squeeze.default", "squeeze.dim", "squeeze.dims")
+def view(
+    ctx: AtenContext,
+    self: Value,
+    size: Optional[Size] = None,
+    shape: Optional[Size] = None,
+    stride: Optional[Size] = None,
+    dim: Any = None,
+) -> Value:
     return reshape(ctx, self, ctx.out_shape)
 
 
 @aten_op("view.dtype")
-def view_dtype(ctx: AtenContext, self: Value, dtype: DType) -> Value:
+def view_dtype(ctx: AtenContext, self: Value) -> Value:
     if ctx.out_dtype is self.dtype:
         return self
     raise ctx.refuse(f"it reads the bytes of {self.dtype.label} as {ctx.out_dtype.label}")
-
-
-@aten_op("squeeze.default", "squeeze.dim", "squeeze.dims")
-def squeeze(ctx: AtenContext, self: Value, dim: Any = None) -> Value:
-    return reshape(ctx, self, ctx.out_shape)
 
 
 @aten_op("unsqueeze.default")
@@ -74,7 +67,7 @@ def t(ctx: AtenContext, self: Value) -> Value:
 
 
 @aten_op("expand.default")
-def expand(ctx: AtenContext, self: Value, size: Size, implicit: bool = False) -> Value:
+def expand(ctx: AtenContext, self: Value, size: Size) -> Value:
     return expand_to(ctx, self, ctx.out_shape)
 
 
