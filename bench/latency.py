@@ -1,6 +1,6 @@
 """Latency of converted models beside Paddle's own export of the same architecture, ONNX Runtime and OpenVINO.
 
-    python bench/latency.py [--only bert,resnet50] [--seconds 8] [--threads 1] [--write docs/benchmarks.md]
+    python bench/latency.py [--only bert,resnet50] [--seconds 3] [--threads 1] [--write docs/benchmarks.md]
 
 For each architecture, in one run: what is compared with each other is loaded at the same time, each in a process of its
 own, and run in turns; the figure is the fastest run of all rounds. Groups, each with a reference:
@@ -158,7 +158,7 @@ def services(name: str, made: dict[str, Path], work: Path) -> Pair:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", default=",".join(MODELS), help=f"of {', '.join(MODELS)}")
-    parser.add_argument("--seconds", type=float, default=1.5, help="for each model in each runtime")
+    parser.add_argument("--seconds", type=float, default=3.0, help="for each model in each runtime")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--cpu", action="store_true", help="time on the processor: for a machine that others use, too")
     parser.add_argument(
