@@ -79,7 +79,12 @@ class Axis:
 
 @dataclass(frozen=True)
 class Method:
-    """How to resize; the names and defaults are those of ONNX's Resize."""
+    """How to resize; the names and defaults are those of ONNX's Resize.
+
+    Attributes:
+        between_corners: the scale is (*out* - 1) / (*n* - 1), whatever an axis has, and 1 / 0 where there is one element:
+            PyTorch's antialiasing with ``align_corners`` counts half pixels by it.
+    """
 
     mode: str = "nearest"
     coordinates: str = "half_pixel"
@@ -88,6 +93,7 @@ class Method:
     exclude_outside: bool = False
     antialias: bool = False
     extrapolation: float = 0.0
+    between_corners: bool = False
 
 
 def resize(b: Builder, x: Value, axes: Sequence[Axis], method: Method) -> Value:
@@ -181,7 +187,7 @@ def _honest(axis: Axis) -> bool:
 
 def _flags(pair: Sequence[Axis], method: Method) -> Optional[dict[str, Any]]:
     way = method.coordinates
-    if method.antialias and any(a.factor is None or a.factor < 1 for a in pair):
+    if method.antialias and (method.between_corners or any(a.factor is None or a.factor < 1 for a in pair)):
         return None
     if method.mode == "nearest":
         # each element n times; anything else oneDNN rounds in a way of its own
@@ -272,7 +278,11 @@ def _count(b: Builder, axis: Axis, n: Union[D.Dim, Value], kind: DType = DType.F
     return arange(b, n, kind)
 
 
-def _scale(b: Builder, axis: Axis, kind: DType = DType.FP64) -> Any:
+def _scale(b: Builder, axis: Axis, method: Method, kind: DType = DType.FP64) -> Any:
+    if method.between_corners:
+        out, n = _length(b, axis.out, kind), _length(b, axis.n, kind)
+        one, ratio = _max(2.0 - _min(out, n), 0.0), (out - 1.0) / _max(n - 1.0, 1.0)
+        return ratio + one * 1e9
     if axis.scale is not None:
         return axis.scale.cast(kind) if isinstance(axis.scale, Expr) else axis.scale
     return _length(b, axis.out, kind) / _length(b, axis.n, kind)
@@ -297,7 +307,7 @@ def _coordinates(b: Builder, axis: Axis, method: Method) -> Any:
     """
     kind = DType.FP32 if method.mode == "nearest" else DType.FP64
     o = _count(b, axis, axis.out, kind)
-    n, scale, length = _length(b, axis.n, kind), _scale(b, axis, kind), _length(b, axis.out, kind)
+    n, scale, length = _length(b, axis.n, kind), _scale(b, axis, method, kind), _length(b, axis.out, kind)
     way = method.coordinates
     if way == "align_corners":
         # of a single row the first: 0 / anything
@@ -333,7 +343,7 @@ def _nearest(source: Any, axis: Axis, b: Builder, rounding: str) -> Any:
 def _weights(b: Builder, axis: Axis, source: Any, method: Method) -> Any:
     """What each element of the input contributes to each of the result, [out, n]."""
     n = _length(b, axis.n)
-    stretch = _min(_scale(b, axis), 1.0) if method.antialias else 1.0
+    stretch = _min(_scale(b, axis, method), 1.0) if method.antialias else 1.0
     radius = 1.0 if method.mode == "linear" else 2.0
 
     def kernel(distance: Any) -> Any:

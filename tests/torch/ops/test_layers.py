@@ -173,6 +173,13 @@ RESIZED = Family(
             x, scale_factor=1.5, mode="bilinear", recompute_scale_factor=True
         ),
         "antialiased": lambda x: F.interpolate(x, size=(5, 4), mode="bilinear", antialias=True),
+        "antialiased_corners": lambda x: F.interpolate(
+            x, size=(5, 11), mode="bilinear", antialias=True, align_corners=True
+        ),
+        "antialiased_scaled_corners": lambda x: F.interpolate(
+            x, scale_factor=(0.6, 1.7), mode="bilinear", antialias=True, align_corners=True
+        ),
+        "antialiased_row": lambda x: F.interpolate(x, size=(1, 3), mode="bicubic", antialias=True, align_corners=True),
         "bicubic": lambda x: F.interpolate(x, scale_factor=2, mode="bicubic"),
         "bicubic_corners": lambda x: F.interpolate(x, size=(9, 5), mode="bicubic", align_corners=True),
         "bicubic_antialiased": lambda x: F.interpolate(x, size=(5, 4), mode="bicubic", antialias=True),

@@ -75,7 +75,9 @@ def _upsampling(name: str, k: int, method: Method) -> None:
 
 
 def _aligned(method: Method, align_corners: bool) -> Method:
-    return replace(method, coordinates="align_corners") if align_corners else method
+    if not align_corners:
+        return method
+    return replace(method, between_corners=True) if method.antialias else replace(method, coordinates="align_corners")
 
 
 for _k in (1, 2, 3):
