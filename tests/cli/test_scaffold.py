@@ -27,7 +27,7 @@ def test_options_reach_the_files(mconv: Run, tmp_path: Path) -> None:
     assert "MEAN = [0.5, 0.4, 0.3]\nSTD = [1.0, 1.0, 1.0]\n" in module and 'CHANNELS = "bgr"' in module
     config = (tmp_path / "svc" / "config.yml").read_text()
     assert "worker_num: 9\n" in config and 'devices: "0"\n' in config
-    assert '"SERVICE_LOG_LEVEL", "DEBUG"' in (tmp_path / "svc" / "web_service.py").read_text()
+    assert 'LOG_LEVEL = "DEBUG"' in (tmp_path / "svc" / "web_service.py").read_text()
     again = mconv("scaffold", tmp_path / "serving_server", "--service", "tensor")
     assert again.returncode == 0 and "a service of kind tensor" in again.stdout
     assert (tmp_path / "service" / "tensor_input.py").is_file()

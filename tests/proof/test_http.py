@@ -181,7 +181,7 @@ def test_texts_of_mixed_lengths_are_run_together(tmp_path: Path) -> None:
     count = 200
     texts = [" ".join(rng.choice(VOCABULARY[4:], n)) for n in rng.integers(1, 14, count)]
     path = made("text", tmp_path) / "service" / "service.py"
-    path.write_text(path.read_text().replace('"SERVICE_LOG_LEVEL", "WARNING"', '"SERVICE_LOG_LEVEL", "INFO"'))
+    path.write_text(path.read_text().replace('checks.LEVEL, "WARNING"', 'checks.LEVEL, "INFO"'))
     with running(tmp_path) as service:
         (service.folder / "together.py").write_text(TOGETHER)
         answer = service.run("together.py", json.dumps(texts))

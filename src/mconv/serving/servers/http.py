@@ -34,7 +34,17 @@ from mconv.serving.servers.engines import (
     settings,
 )
 from mconv.serving.servers.interface import Addresses, Binding, FoundService, Launch, Model, Stage
-from mconv.serving.servers.parts import BATCHING, HOME, REQUEST_DATA, RESTARTS, TAKEN, batching, client, mounted
+from mconv.serving.servers.parts import (
+    BATCHING,
+    HOME,
+    REQUEST_DATA,
+    RESTARTS,
+    SETTINGS,
+    TAKEN,
+    batching,
+    client,
+    mounted,
+)
 from mconv.serving.servers.requests import KEY_VALUE, OPEN_INFERENCE, PAGES, TENSORS, open_type
 from mconv.serving.service_options import ServiceOptions
 from mconv.yaml_text import parsed
@@ -213,12 +223,12 @@ def _add_around(
     )
     for part in PARTS:
         service.files[part] = render(f"http/{part}")
-    for part in (REQUEST_DATA, RESTARTS):
+    for part in (REQUEST_DATA, RESTARTS, SETTINGS):
         service.files[part] = render(part)
     required = sorted((*packages.HTTP_SERVER, *INPUT_PACKAGES, ENGINE_PACKAGES[backend]))
     service.files["requirements.txt"] = render("http/requirements.txt", REQUIREMENTS="\n".join(required))
     onnx = [ONNX] if backend == ONNXRUNTIME and inputs else []
-    first = [CONFIG, SERVICE, ENGINE, MODEL, *PARTS, REQUEST_DATA, RESTARTS, BATCHING, MODULES[service.kind]]
+    first = [CONFIG, SERVICE, ENGINE, MODEL, *PARTS, REQUEST_DATA, RESTARTS, SETTINGS, BATCHING, MODULES[service.kind]]
     copied = [*first, *sorted({*service.files, *service.copies} - {*first, "requirements.txt"}), *onnx]
     service.files["http_client.py"] = client("http_client.py", service.kind, options)
     service.files["Dockerfile"] = render(

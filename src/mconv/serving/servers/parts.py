@@ -12,6 +12,7 @@ from mconv.serving.servers.interface import Model
 from mconv.serving.service_options import ServiceOptions
 
 BATCHING, REQUEST_DATA, RESTARTS = "batching.py", "request_data.py", "restarts.py"
+SETTINGS = "setting_checks.py"
 # where the service is in its container, as in the article
 HOME = "/home/model-server/service"
 # what requests hold

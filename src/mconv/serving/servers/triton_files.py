@@ -196,7 +196,7 @@ def _add_around(
     )
     for name in (START, *FRONTS):
         service.files[name] = render(f"triton/{name}")
-    for part in (shared.RESTARTS, shared.REQUEST_DATA):
+    for part in (shared.RESTARTS, shared.REQUEST_DATA, shared.SETTINGS):
         service.files[part] = render(part)
     service.files[CLIENT] = render(
         "triton/http_client.py",
