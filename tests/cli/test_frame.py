@@ -103,6 +103,8 @@ def test_every_command_module_is_in_the_table() -> None:
         (["to-servin"], 2, "no command 'to-servin'", "did you mean `mconv to-serving`?"),
         (["--jason"], 2, "no option '--jason'", "mconv --help"),
         (["to-serving"], 2, "Missing argument", "mconv to-serving --help"),
+        (["convert"], 2, "Missing argument 'SOURCE...'", "mconv convert --help"),
+        (["convert", MLP], 2, "Missing argument 'OUT'", "mconv convert SOURCE... OUT"),
         (["runtime"], 2, "mconv runtime: which command?", "mconv runtime install|list|remove|path|run"),
         (["runtime", "run"], 2, "Missing argument 'name'", "mconv runtime run --help"),
         (["to-serving", MLP, "--nonsense"], 2, "--nonsense", "--help"),

@@ -8,11 +8,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
+import onnx
 import pytest
+from onnx import TensorProto, helper, numpy_helper
 
 from mconv import api
-from mconv.errors import CorruptModelError, UsageError
+from mconv.errors import CorruptModelError, NotAModelError, UsageError
 from mconv.verbs.convert_many import name_of
+from tests.golden import GOLDEN
 from tests.serving import ocr_pages, ppocr
 
 
@@ -87,6 +91,40 @@ def test_names_that_meet_are_refused(models: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="would both go to"):
         api.convert_many([str(models), str(other)], tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_what_a_shell_makes_of_a_star(tmp_path: Path) -> None:
+    """Weights that lie beside their model are no models of their own: ONNX's external data, and Paddle's of any era."""
+    folder = tmp_path / "models"
+    folder.mkdir()
+    weight = numpy_helper.from_array(np.eye(4, dtype=np.float32), "w")
+    graph = helper.make_graph(
+        [helper.make_node("MatMul", ["x", "w"], ["y"])],
+        "g",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 4])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", 4])],
+        [weight],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    external = {"save_as_external_data": True, "location": "net.onnx.data", "size_threshold": 0}
+    onnx.save_model(model, str(folder / "net.onnx"), **external)
+    api.onnx2paddle(folder / "net.onnx", tmp_path / "made", verify=False)
+    for suffix in (".pdmodel", ".pdiparams"):
+        shutil.copy(tmp_path / "made" / f"inference{suffix}", folder / f"two{suffix}")
+    for file in (GOLDEN / "paddle-1.8.5/mlp_separate/inference_model").iterdir():  # one file per parameter
+        shutil.copy(file, folder / file.name)
+    files = sorted(map(str, folder.iterdir()))
+    assert len(files) > 6 and {"net.onnx.data", "two.pdiparams", "__model__"} <= {Path(f).name for f in files}
+    done = mconv("convert", *files, tmp_path / "out", "--no-verify", "--json")
+    assert done.returncode == 0, done.stderr
+    assert [Path(one["source"]).name for one in json.loads(done.stdout)["models"]] == [
+        "__model__",
+        "net.onnx",
+        "two.pdmodel",
+    ]
+    # weights without their program, or of another model, are still said to be none
+    alone = mconv("convert", folder / "net.onnx.data", folder / "two.pdmodel", tmp_path / "alone", "--no-verify")
+    assert alone.returncode == NotAModelError.exit_code and "net.onnx.data: no kind of model" in alone.stderr
 
 
 @pytest.mark.parametrize(

@@ -27,10 +27,16 @@ class GroupedCommand(TyperCommand):
         """As it is; but the parser takes the last of several values, and says nothing of the others.
 
         Raises:
-            UsageError: an option of one value has several, or a switch is set both ways.
+            UsageError: an option of one value has several, or a switch is set both ways; the last argument is missing.
         """
         if not ctx.resilient_parsing:
-            _, _, order = self.make_parser(ctx).parse_args(args=list(args))
+            values, _, order = self.make_parser(ctx).parse_args(args=list(args))
+            arguments: list[Any] = [p for p in self.params if p.param_type_name == "argument"]
+            # of SOURCE... OUT, one value goes to OUT, and SOURCE would be said to be missing
+            several = len(arguments) > 1 and arguments[0].nargs == -1
+            if several and not values.get(arguments[0].name) and values.get(arguments[-1].name) is not None:
+                names = [p.make_metavar(ctx) for p in arguments]
+                raise UsageError(f"Missing argument {names[-1]!r}.", f"{ctx.command_path} {' '.join(names)}")
             stated: list[Any] = [p for p in order if p.param_type_name == "option"]
             for option in {id(p): p for p in stated if not (p.multiple or p.count)}.values():
                 flag = max(option.opts, key=len)

@@ -11,9 +11,14 @@ from pathlib import Path
 from typing import Any, Optional, Union
 
 from mconv.errors import MconvError, NotAModelError, UsageError
+from mconv.onnx.external import names_beside
 from mconv.options.convert import Convert
 from mconv.page.shown import Shown
+from mconv.program import files
+from mconv.program.params import separate_path
 from mconv.program.paths import PathLike
+from mconv.program.sniff import Kind, what
+from mconv.program.stored import read_program
 from mconv.proof.report import require_proof
 from mconv.recognise import recognise
 from mconv.verbs.convert import Converted, convert
@@ -123,7 +128,7 @@ def several(source: Union[PathLike, Sequence[PathLike]]) -> bool:
 
 
 def expanded(source: Union[PathLike, Sequence[PathLike]]) -> list[str]:
-    """The sources that are meant, folders of folders taken apart.
+    """The sources that are meant: folders of folders taken apart, without the files that belong to another of them.
 
     Raises:
         UsageError: there is none.
@@ -131,7 +136,30 @@ def expanded(source: Union[PathLike, Sequence[PathLike]]) -> list[str]:
     given = [source] if isinstance(source, (str, os.PathLike)) else list(source)
     if not given:
         raise UsageError("there is no source", "mconv convert MODEL ... OUT")
-    return [each for one in given for each in (_inside(one) or [os.fspath(one)])]
+    found = [each for one in given for each in (_inside(one) or [os.fspath(one)])]
+    if len(found) == 1:
+        return found
+    # the shell's models/* names weights beside their model
+    parts = {os.path.abspath(part) for each in found for part in _parts(each)}
+    return [each for each in found if os.path.abspath(each) not in parts]
+
+
+def _parts(source: str) -> list[Path]:
+    """The other files of the model whose program the file *source* is; none where it is none or cannot be read."""
+    path = Path(source)
+    try:
+        if not path.is_file():
+            return []
+        if what(path) is Kind.ONNX:
+            return [path.parent / name for name in names_beside(path)]
+        model = files.locate(path)
+        if os.path.abspath(model.program) != os.path.abspath(path):
+            return []
+        if not model.separate:
+            return model.paths[1:]
+        return [separate_path(model.folder, var.name) for var in read_program(model.program).parameters]
+    except MconvError:
+        return []  # it gets its own line
 
 
 def named(sources: Sequence[str], out: PathLike) -> dict[str, str]:
