@@ -279,6 +279,17 @@ def transpose(b: Builder, x: Value, perm: Sequence[int]) -> Value:
     return b.op("transpose2", X=x, axis=list(perm), result=(x.dtype, tuple(shape[p] for p in perm)))
 
 
+def channels_first(b: Builder, x: Value) -> Value:
+    """[N, …, C] as [N, C, …]."""
+    rank = x.rank or 0
+    return transpose(b, x, [0, rank - 1, *range(1, rank - 1)])
+
+
+def channels_last(b: Builder, x: Value) -> Value:
+    """[N, C, …] as [N, …, C]."""
+    return transpose(b, x, [0, *range(2, x.rank or 0), 1])
+
+
 def expand(b: Builder, x: Value, target: Union[Sequence[D.Dim], Value]) -> Value:
     """*x* and a tensor of shape *target* broadcast against each other (ONNX Expand): a 1 in *target* keeps."""
     if isinstance(target, Value):

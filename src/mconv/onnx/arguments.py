@@ -12,6 +12,10 @@ from mconv.program.value import Value
 if TYPE_CHECKING:
     import onnx
 
+# what ONNX's own operators are told beside their meaning: about memory (opset 1), running statistics, the type inside, and
+# random numbers that are not drawn
+_SILENT = frozenset({"consumed_inputs", "momentum", "stash_type", "seed"})
+
 
 def given_inputs(converter: registry.Converter, inputs: Sequence[Optional[Value]]) -> list[Optional[Value]]:
     """The inputs that a converter is called with: those at the end that are left out are not among them.
@@ -49,6 +53,8 @@ def given_attributes(
     values: dict[str, Any] = {}
     for attribute in node.attribute:
         if attribute.name not in converter.attributes:
+            if attribute.name in _SILENT and converter.domain in ("", "com.microsoft"):
+                continue
             raise UnsupportedError(f"the attribute {attribute.name!r} is not known")
         if attribute.type == onnx.AttributeProto.TENSOR:
             values[attribute.name] = constant(attribute.t, f"{node.op_type}.{attribute.name}")

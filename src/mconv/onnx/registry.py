@@ -57,7 +57,8 @@ def normal_domain(domain: str) -> str:
 def onnx_op(name: str, *, domain: str = DEFAULT_DOMAIN, since: int = 1) -> Callable[[Callable[..., Any]], Any]:
     """Register a function as the converter of an ONNX operator from opset *since* on.
 
-    It holds until the next registered version. The function is called as ``f(ctx, *inputs, **attributes)``, where
+    It holds until the next registered version. Attributes that the function does not name refuse the node, but for those
+    that mean nothing (``_SILENT`` of :mod:`mconv.onnx.arguments`). The function is called as ``f(ctx, *inputs, **attributes)``, where
     *ctx* is a :class:`~mconv.onnx.context.Context`.
 
     Raises:

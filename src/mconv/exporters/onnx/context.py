@@ -68,6 +68,16 @@ class Context(Nodes):
         """A tensor of one element without dimensions."""
         return x if x.rank == 0 else self.reshape(x, [])
 
+    def arange(self, end: Value) -> Value:
+        """0, 1, … before *end*, an int64 of one element."""
+        made: Value = self.op("Range", self.const(0, DType.INT64), self.scalar(end), self.const(1, DType.INT64))
+        return made
+
+    def moved_last(self, x: Value, axis: int) -> tuple[Value, list[int]]:
+        """*x* with *axis* behind all others, and the permutation that takes it back."""
+        order = [i for i in range(self.rank(x)) if i != axis] + [axis]
+        return self.transpose(x, order), [order.index(i) for i in range(len(order))]
+
     def reshape(self, x: Value, dims: Union[Value, Sequence[D.Dim]]) -> Value:
         """*x* in another shape; 0 copies a dimension, -1 takes the rest.
 

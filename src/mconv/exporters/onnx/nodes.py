@@ -186,6 +186,17 @@ class Nodes:
     def axes(self, axes: Sequence[int], rank: int) -> list[int]:
         return [self.axis(int(a), rank) for a in axes]
 
+    def size(self, x: Value, axis: int, what: str = "channels are") -> int:
+        """A dimension of *x*.
+
+        Raises:
+            Unsupported: it is known only at run time.
+        """
+        size = x.shape[axis] if x.shape else None
+        if not isinstance(size, int):
+            raise Unsupported(f"{what} known only at run time")
+        return size
+
     def static(self, x: Value, what: str = "a shape") -> tuple[int, ...]:
         """The dimensions of *x*.
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Optional
+from typing import Callable, Optional
 
 import numpy as np
 
-from mconv.emit import activation, fill, unary
+from mconv.emit import activation, fill
 from mconv.emit.elementwise import number
 from mconv.emit.known import foldable
 from mconv.onnx.context import Context, Result
@@ -14,31 +14,33 @@ from mconv.onnx.registry import onnx_op
 from mconv.program.dtypes import DType
 from mconv.program.value import Value
 
-# consumed_inputs: a hint of opset 1 about memory, without meaning for the result
+# ONNX's name → its first opset, and what emits it
+_SIMPLE: dict[str, tuple[int, Callable[[Context, Value], Value]]] = {
+    "HardSwish": (14, activation.hard_swish),
+    "Mish": (18, activation.mish),
+    "Relu": (1, activation.relu),
+    "Round": (11, activation.round_half_even),
+    "Softplus": (1, activation.softplus),
+}
 
 
-@onnx_op("Relu", since=1)
-def relu(ctx: Context, x: Value, *, consumed_inputs: Optional[list[int]] = None) -> Value:
-    return activation.relu(ctx, x)
+def _simple(name: str, since: int, emit: Callable[[Context, Value], Value]) -> None:
+    @onnx_op(name, since=since)
+    def convert(ctx: Context, x: Value) -> Value:
+        return emit(ctx, x)
+
+
+for _name, (_since, _emit) in _SIMPLE.items():
+    _simple(_name, _since, _emit)
 
 
 @onnx_op("LeakyRelu", since=1)
-def leaky_relu(ctx: Context, x: Value, *, alpha: float = 0.01, consumed_inputs: Optional[list[int]] = None) -> Value:
+def leaky_relu(ctx: Context, x: Value, *, alpha: float = 0.01) -> Value:
     return activation.leaky_relu(ctx, x, alpha)
 
 
-@onnx_op("Sigmoid", since=1)
-def sigmoid(ctx: Context, x: Value, *, consumed_inputs: Optional[list[int]] = None) -> Value:
-    return unary(ctx, "sigmoid", x)
-
-
-@onnx_op("Tanh", since=1)
-def tanh(ctx: Context, x: Value, *, consumed_inputs: Optional[list[int]] = None) -> Value:
-    return unary(ctx, "tanh", x)
-
-
 @onnx_op("PRelu", since=1)
-def prelu_by_channel(ctx: Context, x: Value, slope: Value, *, consumed_inputs: Optional[list[int]] = None) -> Value:
+def prelu_by_channel(ctx: Context, x: Value, slope: Value) -> Value:
     """Before opset 7 the slope is one number, or one per channel."""
     if slope.size != 1 and slope.rank == 1 and ctx.rank(x) > 2:
         from mconv.emit import unsqueeze
@@ -53,14 +55,12 @@ def prelu(ctx: Context, x: Value, slope: Value) -> Value:
 
 
 @onnx_op("Elu", since=1)
-def elu(ctx: Context, x: Value, *, alpha: float = 1.0, consumed_inputs: Optional[list[int]] = None) -> Value:
+def elu(ctx: Context, x: Value, *, alpha: float = 1.0) -> Value:
     return activation.elu(ctx, x, alpha)
 
 
 @onnx_op("Selu", since=1)
-def selu_of_opset_1(
-    ctx: Context, x: Value, *, alpha: float = 1.6732, gamma: float = 1.0507, consumed_inputs: Optional[list[int]] = None
-) -> Value:
+def selu_of_opset_1(ctx: Context, x: Value, *, alpha: float = 1.6732, gamma: float = 1.0507) -> Value:
     return activation.selu(ctx, x, alpha, gamma)
 
 
@@ -84,30 +84,8 @@ def thresholded_relu(ctx: Context, x: Value, *, alpha: float = 1.0) -> Value:
 
 
 @onnx_op("HardSigmoid", since=1)
-def hard_sigmoid(
-    ctx: Context, x: Value, *, alpha: float = 0.2, beta: float = 0.5, consumed_inputs: Optional[list[int]] = None
-) -> Value:
+def hard_sigmoid(ctx: Context, x: Value, *, alpha: float = 0.2, beta: float = 0.5) -> Value:
     return activation.hard_sigmoid(ctx, x, alpha, beta)
-
-
-@onnx_op("HardSwish", since=14)
-def hard_swish(ctx: Context, x: Value) -> Value:
-    return activation.hard_swish(ctx, x)
-
-
-@onnx_op("Mish", since=18)
-def mish(ctx: Context, x: Value) -> Value:
-    return activation.mish(ctx, x)
-
-
-@onnx_op("Softplus", since=1)
-def softplus(ctx: Context, x: Value) -> Value:
-    return activation.softplus(ctx, x)
-
-
-@onnx_op("Softsign", since=1)
-def softsign(ctx: Context, x: Value) -> Value:
-    return unary(ctx, "softsign", x)
 
 
 @onnx_op("Gelu", since=20)
@@ -136,7 +114,6 @@ def clip_by_attributes(
     *,
     min: Optional[float] = None,
     max: Optional[float] = None,
-    consumed_inputs: Optional[list[int]] = None,
 ) -> Value:
     low, high = (None if bound is None else number(ctx, bound, x.dtype) for bound in (min, max))
     return activation.clip(ctx, x, low, high)
@@ -162,9 +139,7 @@ def _dropout(ctx: Context, x: Value, mask: DType) -> Result:
 
 
 @onnx_op("Dropout", since=1)
-def dropout_of_opset_1(
-    ctx: Context, x: Value, *, ratio: float = 0.5, is_test: int = 0, consumed_inputs: Optional[list[int]] = None
-) -> Result:
+def dropout_of_opset_1(ctx: Context, x: Value, *, ratio: float = 0.5, is_test: int = 0) -> Result:
     if not is_test and ratio:
         raise ctx.refuse("it drops elements at random: is_test is 0")
     return _dropout(ctx, x, x.dtype)
@@ -181,8 +156,6 @@ def dropout(
     x: Value,
     ratio: Optional[Value] = None,
     training_mode: Optional[Value] = None,
-    *,
-    seed: Optional[int] = None,
 ) -> Result:
     if training_mode is not None:
         none = ratio is not None and foldable(ratio) and not np.any(ratio.const)

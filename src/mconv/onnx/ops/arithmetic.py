@@ -29,27 +29,17 @@ def aligned(ctx: Context, a: Value, b: Value, broadcast: int, axis: Optional[int
 
 
 def _binary(name: str, kind: str) -> None:
-    def old(
-        ctx: Context,
-        a: Value,
-        b: Value,
-        *,
-        broadcast: int = 0,
-        axis: Optional[int] = None,
-        consumed_inputs: Optional[list[int]] = None,
-    ) -> Value:
+    @onnx_op(name, since=1)
+    def old(ctx: Context, a: Value, b: Value, *, broadcast: int = 0, axis: Optional[int] = None) -> Value:
         return new(ctx, a, aligned(ctx, a, b, broadcast, axis))
 
+    @onnx_op(name, since=7)
     def new(ctx: Context, a: Value, b: Value) -> Value:
         return wrapped(ctx, arithmetic(ctx, kind, a, b), ctx.type_out())
 
-    old.__qualname__, new.__qualname__ = f"{kind} before opset 7", kind
-    onnx_op(name, since=1)(old)
-    onnx_op(name, since=7)(new)
 
-
-for _name, _kind in (("Add", "add"), ("Sub", "sub"), ("Mul", "mul"), ("Div", "div")):
-    _binary(_name, _kind)
+for _name in ("Add", "Sub", "Mul", "Div"):
+    _binary(_name, _name.lower())
 
 
 @onnx_op("Pow", since=1)
@@ -80,13 +70,11 @@ def bit_shift(ctx: Context, x: Value, bits: Value, *, direction: str) -> Value:
 
 
 def _variadic(name: str, combine: Callable[[Context, list[Value]], Value]) -> None:
-    def convert(ctx: Context, *values: Value, consumed_inputs: Optional[list[int]] = None) -> Value:
+    @onnx_op(name, since=1)
+    def convert(ctx: Context, *values: Value) -> Value:
         if not values:
             raise ctx.refuse("it has no input")
         return combine(ctx, list(values))
-
-    convert.__qualname__ = name
-    onnx_op(name, since=1)(convert)
 
 
 def _chain(kind: str) -> Callable[[Context, list[Value]], Value]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Optional
+from typing import Callable, Optional
 
 from mconv.emit import arithmetic, compare, elementwise, logical, where
 from mconv.onnx.context import Context
@@ -11,61 +11,34 @@ from mconv.onnx.ops.cast import UINT16, UINT32, UINT64
 from mconv.onnx.registry import onnx_op
 from mconv.program.value import Value
 
+Emit = Callable[[Context, str, Value, Value], Value]
 
-def _comparison(name: str, op: str, old: Optional[int], new: int) -> None:
-    def before(ctx: Context, a: Value, b: Value, *, broadcast: int = 0, axis: Optional[int] = None) -> Value:
-        return compare(ctx, op, a, aligned(ctx, a, b, broadcast, axis))
 
-    def convert(ctx: Context, a: Value, b: Value) -> Value:
-        return compare(ctx, op, a, b)
-
-    before.__qualname__, convert.__qualname__ = f"{op} before opset 7", op
+def _binary(name: str, emit: Emit, op: str, old: Optional[int], new: int) -> None:
     if old is not None:
-        onnx_op(name, since=old)(before)
-    onnx_op(name, since=new)(convert)
 
+        @onnx_op(name, since=old)
+        def before(ctx: Context, a: Value, b: Value, *, broadcast: int = 0, axis: Optional[int] = None) -> Value:
+            return emit(ctx, op, a, aligned(ctx, a, b, broadcast, axis))
 
-_comparison("Equal", "equal", 1, 7)
-_comparison("Less", "less_than", 1, 7)
-_comparison("Greater", "greater_than", 1, 7)
-_comparison("LessOrEqual", "less_equal", None, 12)
-_comparison("GreaterOrEqual", "greater_equal", None, 12)
-
-
-def _logic(name: str, op: str) -> None:
-    def before(ctx: Context, a: Value, b: Value, *, broadcast: int = 0, axis: Optional[int] = None) -> Value:
-        return logical(ctx, op, a, aligned(ctx, a, b, broadcast, axis))
-
+    @onnx_op(name, since=new)
     def convert(ctx: Context, a: Value, b: Value) -> Value:
-        return logical(ctx, op, a, b)
-
-    before.__qualname__, convert.__qualname__ = f"{op} before opset 7", op
-    onnx_op(name, since=1)(before)
-    onnx_op(name, since=7)(convert)
+        return emit(ctx, op, a, b)
 
 
-for _name, _op in (("And", "logical_and"), ("Or", "logical_or"), ("Xor", "logical_xor")):
-    _logic(_name, _op)
+_binary("Equal", compare, "equal", 1, 7)
+_binary("Less", compare, "less_than", 1, 7)
+_binary("Greater", compare, "greater_than", 1, 7)
+_binary("LessOrEqual", compare, "less_equal", None, 12)
+_binary("GreaterOrEqual", compare, "greater_equal", None, 12)
+for _name in ("And", "Or", "Xor"):
+    _binary(_name, logical, f"logical_{_name.lower()}", 1, 7)
+    _binary(f"Bitwise{_name}", elementwise.bitwise, f"bitwise_{_name.lower()}", None, 18)
 
 
 @onnx_op("Not", since=1)
 def not_(ctx: Context, x: Value) -> Value:
     return logical(ctx, "logical_not", x)
-
-
-@onnx_op("BitwiseAnd", since=18)
-def bitwise_and(ctx: Context, a: Value, b: Value) -> Value:
-    return elementwise.bitwise(ctx, "bitwise_and", a, b)
-
-
-@onnx_op("BitwiseOr", since=18)
-def bitwise_or(ctx: Context, a: Value, b: Value) -> Value:
-    return elementwise.bitwise(ctx, "bitwise_or", a, b)
-
-
-@onnx_op("BitwiseXor", since=18)
-def bitwise_xor(ctx: Context, a: Value, b: Value) -> Value:
-    return elementwise.bitwise(ctx, "bitwise_xor", a, b)
 
 
 @onnx_op("BitwiseNot", since=18)

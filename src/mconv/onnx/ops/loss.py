@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Optional
 
-from mconv.emit import loss, reduction
+from mconv.emit import loss
+from mconv.emit.reduction import log_softmax
 from mconv.onnx.context import Context, Result
 from mconv.onnx.registry import onnx_op
 from mconv.program.value import Value
@@ -23,10 +24,6 @@ def negative_log_likelihood_loss(
     return loss.negative_log_likelihood(ctx, x, target, weight, reduction=reduction, ignore_index=ignore_index)
 
 
-def _log_softmax(ctx: Context, scores: Value) -> Value:
-    return reduction.log_softmax(ctx, scores, 1)
-
-
 @onnx_op("SoftmaxCrossEntropyLoss", since=12)
 def softmax_cross_entropy_loss(
     ctx: Context,
@@ -37,6 +34,6 @@ def softmax_cross_entropy_loss(
     ignore_index: Optional[int] = None,
     reduction: str = "mean",
 ) -> Result:
-    log_prob = _log_softmax(ctx, scores)
+    log_prob = log_softmax(ctx, scores, 1)
     made = loss.negative_log_likelihood(ctx, log_prob, labels, weight, reduction=reduction, ignore_index=ignore_index)
     return made, log_prob

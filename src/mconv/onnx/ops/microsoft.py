@@ -65,6 +65,7 @@ def _batch_first(ctx: Context, x: Value, moved: int) -> Value:
 
 
 @onnx_op("FusedMatMul", domain=DOMAIN)
+@onnx_op("TransposeMatMul", domain=DOMAIN)
 def fused_matmul(
     ctx: Context,
     a: Value,
@@ -79,12 +80,6 @@ def fused_matmul(
     a, b = _batch_first(ctx, a, transBatchA), _batch_first(ctx, b, transBatchB)
     made = matmul(ctx, a, b, trans_x=bool(transA), trans_y=bool(transB))
     return made if alpha == 1.0 else scale(ctx, made, alpha)
-
-
-@onnx_op("TransposeMatMul", domain=DOMAIN)
-@attributes_of(fused_matmul, but=["transBatchA", "transBatchB"])
-def transpose_matmul(ctx: Context, a: Value, b: Value, **attributes: Any) -> Value:
-    return fused_matmul(ctx, a, b, **attributes)
 
 
 _AFTER_GEMM: dict[str, Callable[[Context, Value, float, float], Value]] = {

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import Any, Optional
 
-from mconv.emit import norm
+from mconv.emit import norm, shape
 from mconv.emit.activation import clip as clipped
 from mconv.emit.activation import hard_sigmoid, leaky_relu, relu, swish
 from mconv.emit.elementwise import unary
 from mconv.emit.expr import Expr, arange
 from mconv.emit.gather import gather
-from mconv.emit.shape import transpose
 from mconv.onnx.context import Context, Result
 from mconv.onnx.ops.conv import conv
 from mconv.onnx.ops.norm import layer_norm
@@ -26,9 +25,7 @@ onnx_op("LayerNormalization", domain=DOMAIN)(layer_norm)
 
 @onnx_op("SimplifiedLayerNormalization", domain=DOMAIN)
 @onnx_op("SimplifiedLayerNormalization")
-def simplified_layer_norm(
-    ctx: Context, x: Value, scale: Value, *, axis: int = -1, epsilon: float = 1e-5, stash_type: int = 1
-) -> Result:
+def simplified_layer_norm(ctx: Context, x: Value, scale: Value, *, axis: int = -1, epsilon: float = 1e-5) -> Result:
     return norm.rms_norm(ctx, x, scale, axis, epsilon)
 
 
@@ -110,11 +107,11 @@ def group_norm(
     epsilon: float = 1e-5,
     groups: int,
 ) -> Value:
-    rank = ctx.rank(x)
-    first = transpose(ctx, x, [0, rank - 1, *range(1, rank - 1)]) if channels_last else x
+    ctx.rank(x)
+    first = shape.channels_first(ctx, x) if channels_last else x
     made = norm.group_norm(ctx, first, gamma, beta, groups, epsilon)
     made = swish(ctx, made) if activation else made
-    return transpose(ctx, made, [0, *range(2, rank), 1]) if channels_last else made
+    return shape.channels_last(ctx, made) if channels_last else made
 
 
 # convolutions ------------------------------------------------------------------------------------------------------
@@ -163,7 +160,6 @@ def fused_conv(
 def channels_last_conv(
     ctx: Context, x: Value, w: Value, bias: Optional[Value] = None, added: Optional[Value] = None, **attributes: Any
 ) -> Value:
-    rank = ctx.rank(x)
-    front, back = [0, rank - 1, *range(1, rank - 1)], [0, *range(2, rank), 1]
-    added = None if added is None else transpose(ctx, added, front)
-    return transpose(ctx, fused_conv(ctx, transpose(ctx, x, front), w, bias, added, **attributes), back)
+    ctx.rank(x)
+    added = None if added is None else shape.channels_first(ctx, added)
+    return shape.channels_last(ctx, fused_conv(ctx, shape.channels_first(ctx, x), w, bias, added, **attributes))

@@ -6,7 +6,7 @@ from typing import Any, Callable, Optional
 
 import numpy as np
 
-from mconv.emit import activation, arithmetic, concat, linear, pool, scale, transpose, unary, where
+from mconv.emit import activation, arithmetic, concat, linear, pool, scale, shape, transpose, unary, where
 from mconv.emit import quantize as q
 from mconv.emit import reduction as r
 from mconv.emit.elementwise import number
@@ -101,6 +101,7 @@ def _on_numbers(name: str) -> Callable[[F], F]:
     """
 
     def register(function: F) -> F:
+        @onnx_op(name, domain=DOMAIN)
         @attributes_of(function)
         def convert(
             ctx: Context,
@@ -113,8 +114,6 @@ def _on_numbers(name: str) -> Callable[[F], F]:
         ) -> Value:
             return small(ctx, function(ctx, real(ctx, x, x_scale, x_zero), **attributes), y_scale, y_zero, x.dtype)
 
-        convert.__qualname__ = function.__qualname__
-        onnx_op(name, domain=DOMAIN)(convert)
         return function
 
     return register
@@ -163,16 +162,16 @@ def average_pool(
     pads: Optional[list[int]] = None,
     strides: Optional[list[int]] = None,
 ) -> Value:
-    rank = ctx.rank(x)
-    if channels_last:
-        x = transpose(ctx, x, [0, rank - 1, *range(1, rank - 1)])
+    ctx.rank(x)
+    x = shape.channels_first(ctx, x) if channels_last else x
     assert x.shape is not None
     window = auto_padded(Window.make(kernel_shape, strides, None, pads), auto_pad, x.shape[2:])
     made = pool.average_pool(ctx, x, window, bool(ceil_mode), bool(count_include_pad))
-    return transpose(ctx, made, [0, *range(2, rank), 1]) if channels_last else made
+    return shape.channels_last(ctx, made) if channels_last else made
 
 
 def _of_two(name: str, kind: str) -> None:
+    @onnx_op(name, domain=DOMAIN)
     def convert(
         ctx: Context,
         a: Value,
@@ -186,9 +185,6 @@ def _of_two(name: str, kind: str) -> None:
     ) -> Value:
         made = arithmetic(ctx, kind, real(ctx, a, a_scale, a_zero), real(ctx, b, b_scale, b_zero))
         return small(ctx, made, c_scale, c_zero, a.dtype)
-
-    convert.__qualname__ = name
-    onnx_op(name, domain=DOMAIN)(convert)
 
 
 _of_two("QLinearAdd", "add")
@@ -270,10 +266,10 @@ def microsoft_qlinear_conv(
     channels_last: int = 0,
     **window: Any,
 ) -> Value:
-    rank = ctx.rank(x)
-    x = transpose(ctx, x, [0, rank - 1, *range(1, rank - 1)]) if channels_last else x
+    ctx.rank(x)
+    x = shape.channels_first(ctx, x) if channels_last else x
     made = qlinear_conv(ctx, x, x_scale, x_zero, w, w_scale, w_zero, y_scale, y_zero, bias, **window)
-    return transpose(ctx, made, [0, *range(2, rank), 1]) if channels_last else made
+    return shape.channels_last(ctx, made) if channels_last else made
 
 
 @onnx_op("QAttention", domain=DOMAIN)

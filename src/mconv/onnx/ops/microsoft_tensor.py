@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Optional
 
-from mconv.emit import activation, arithmetic, linalg, matmul, reduction, transpose, unsqueeze
+from mconv.emit import activation, arithmetic, linalg, matmul, reduction, unsqueeze
 from mconv.emit.expr import Expr
+from mconv.emit.shape import channels_first, channels_last
 from mconv.onnx.context import Context, Result
 from mconv.onnx.ops import gather, microsoft_norm, pool, slicing, tensor
 from mconv.onnx.ops.microsoft import fast_gelu
@@ -16,7 +17,8 @@ from mconv.program.value import Value
 
 DOMAIN = "com.microsoft"
 
-onnx_op("Trilu", domain=DOMAIN)(tensor.trilu)
+for _name, _same in {"GatherND": gather.gather_nd, "Pad": slicing.pad, "Trilu": tensor.trilu}.items():
+    onnx_op(_name, domain=DOMAIN)(_same)
 
 
 @onnx_op("Range", domain=DOMAIN)
@@ -28,16 +30,6 @@ def range_(ctx: Context, start: Value, limit: Value, delta: Optional[Value] = No
 def expand_dims(ctx: Context, x: Value, axis: Value) -> Value:
     (at,) = ctx.static_ints(axis, "axis")
     return unsqueeze(ctx, x, [at if at >= 0 else at + ctx.rank(x) + 1])
-
-
-@onnx_op("Pad", domain=DOMAIN)
-def pad(ctx: Context, x: Value, pads: Value, value: Optional[Value] = None, *, mode: str = "constant") -> Value:
-    return slicing.pad(ctx, x, pads, value, mode=mode)
-
-
-@onnx_op("GatherND", domain=DOMAIN)
-def gather_nd(ctx: Context, x: Value, indices: Value) -> Value:
-    return gather.gather_nd(ctx, x, indices)
 
 
 @onnx_op("Unique", domain=DOMAIN)
@@ -63,11 +55,11 @@ def cdist(ctx: Context, a: Value, b: Value, *, metric: str = "sqeuclidean") -> V
 @onnx_op("NhwcMaxPool", domain=DOMAIN)
 @attributes_of(pool.max_pool, but=["storage_order"])
 def nhwc_max_pool(ctx: Context, x: Value, **attributes: Any) -> Value:
-    rank = ctx.rank(x)
-    first = ctx.cast(transpose(ctx, x, [0, rank - 1, *range(1, rank - 1)]), DType.FP32)
+    ctx.rank(x)
+    first = ctx.cast(channels_first(ctx, x), DType.FP32)
     made = pool.max_pool(ctx, first, **attributes)
     assert isinstance(made, Value)
-    return ctx.cast(transpose(ctx, made, [0, *range(2, rank), 1]), x.dtype)
+    return ctx.cast(channels_last(ctx, made), x.dtype)
 
 
 # diffusion models -----------------------------------------------------------------------------------------------------

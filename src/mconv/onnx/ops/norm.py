@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Optional
+from typing import Any, Optional
 
 from mconv.emit import norm
 from mconv.emit.expr import Expr
 from mconv.onnx.context import Context, Result
 from mconv.onnx.registry import onnx_op
+from mconv.program.schemas import attributes_of
 from mconv.program.value import Value
 
 
@@ -47,15 +48,7 @@ def _by_batch(
 
 @onnx_op("BatchNormalization", since=9)
 def batch_norm_9(
-    ctx: Context,
-    x: Value,
-    scale: Value,
-    bias: Value,
-    mean: Value,
-    variance: Value,
-    *,
-    epsilon: float = 1e-5,
-    momentum: float = 0.9,
+    ctx: Context, x: Value, scale: Value, bias: Value, mean: Value, variance: Value, *, epsilon: float = 1e-5
 ) -> Value:
     if any(ctx.wants(i) for i in range(1, 5)):
         raise ctx.refuse("it is in training mode: its saved statistics are read")
@@ -72,7 +65,6 @@ def batch_norm_7(
     variance: Value,
     *,
     epsilon: float = 1e-5,
-    momentum: float = 0.9,
     spatial: int = 1,
 ) -> Value:
     if spatial:
@@ -85,48 +77,23 @@ def batch_norm_7(
 
 
 @onnx_op("BatchNormalization", since=1)
+@attributes_of(batch_norm_7)
 def batch_norm_1(
-    ctx: Context,
-    x: Value,
-    scale: Value,
-    bias: Value,
-    mean: Value,
-    variance: Value,
-    *,
-    consumed_inputs: Optional[list[int]] = None,
-    epsilon: float = 1e-5,
-    is_test: int = 0,
-    momentum: float = 0.9,
-    spatial: int = 1,
+    ctx: Context, x: Value, scale: Value, bias: Value, mean: Value, variance: Value, *, is_test: int = 0, **said: Any
 ) -> Value:
     if not is_test:
         raise ctx.refuse("it is in training mode: is_test is not set; export the model for inference")
-    return batch_norm_7(ctx, x, scale, bias, mean, variance, epsilon=epsilon, spatial=spatial)
+    return batch_norm_7(ctx, x, scale, bias, mean, variance, **said)
 
 
 @onnx_op("InstanceNormalization", since=1)
-def instance_norm(
-    ctx: Context,
-    x: Value,
-    scale: Value,
-    bias: Value,
-    *,
-    consumed_inputs: Optional[list[int]] = None,
-    epsilon: float = 1e-5,
-) -> Value:
+def instance_norm(ctx: Context, x: Value, scale: Value, bias: Value, *, epsilon: float = 1e-5) -> Value:
     return norm.instance_norm(ctx, x, scale, bias, epsilon)
 
 
 @onnx_op("LayerNormalization", since=1)
 def layer_norm(
-    ctx: Context,
-    x: Value,
-    scale: Value,
-    bias: Optional[Value] = None,
-    *,
-    axis: int = -1,
-    epsilon: float = 1e-5,
-    stash_type: int = 1,
+    ctx: Context, x: Value, scale: Value, bias: Optional[Value] = None, *, axis: int = -1, epsilon: float = 1e-5
 ) -> Result:
     made = norm.layer_norm(ctx, x, scale, bias, axis, epsilon)
     if not (ctx.wants(1) or ctx.wants(2)):
@@ -135,16 +102,7 @@ def layer_norm(
 
 
 @onnx_op("GroupNormalization", since=21)
-def group_norm(
-    ctx: Context,
-    x: Value,
-    scale: Value,
-    bias: Value,
-    *,
-    num_groups: int,
-    epsilon: float = 1e-5,
-    stash_type: int = 1,
-) -> Value:
+def group_norm(ctx: Context, x: Value, scale: Value, bias: Value, *, num_groups: int, epsilon: float = 1e-5) -> Value:
     return norm.group_norm(ctx, x, scale, bias, num_groups, epsilon)
 
 
@@ -160,9 +118,7 @@ def group_norm_18(
 
 
 @onnx_op("RMSNormalization", since=23)
-def rms_norm(
-    ctx: Context, x: Value, scale: Value, *, axis: int = -1, epsilon: float = 1e-5, stash_type: int = 1
-) -> Value:
+def rms_norm(ctx: Context, x: Value, scale: Value, *, axis: int = -1, epsilon: float = 1e-5) -> Value:
     return norm.rms_norm(ctx, x, scale, axis, epsilon)[0]
 
 

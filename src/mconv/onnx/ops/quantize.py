@@ -39,6 +39,7 @@ def _store(
 
 
 @onnx_op("QuantizeLinear", since=10)
+@onnx_op("QuantizeLinear", domain="com.microsoft")
 def quantize_linear(
     ctx: Context,
     x: Value,
@@ -57,6 +58,7 @@ def quantize_linear(
 
 
 @onnx_op("DequantizeLinear", since=10)
+@onnx_op("DequantizeLinear", domain="com.microsoft")
 def dequantize_linear(
     ctx: Context,
     x: Value,
@@ -70,20 +72,6 @@ def dequantize_linear(
     scale = q.aligned(ctx, x_scale, x, axis, block_size) or x_scale
     dtype = paddle_dtype(output_dtype, "DequantizeLinear")[0] if output_dtype else None
     return q.dequantize(ctx, x, scale, q.aligned(ctx, x_zero_point, x, axis, block_size), dtype)
-
-
-@onnx_op("QuantizeLinear", domain="com.microsoft")
-def microsoft_quantize_linear(
-    ctx: Context, x: Value, y_scale: Value, y_zero_point: Optional[Value] = None, *, axis: int = 1
-) -> Value:
-    return quantize_linear(ctx, x, y_scale, y_zero_point, axis=axis)
-
-
-@onnx_op("DequantizeLinear", domain="com.microsoft")
-def microsoft_dequantize_linear(
-    ctx: Context, x: Value, x_scale: Value, x_zero_point: Optional[Value] = None, *, axis: int = 1
-) -> Value:
-    return dequantize_linear(ctx, x, x_scale, x_zero_point, axis=axis)
 
 
 @onnx_op("DynamicQuantizeLinear", since=11)

@@ -18,10 +18,12 @@ from mconv.program.value import Value
 def _reduction(name: str, kind: str, by_input: int) -> None:
     """Register a reduction whose axes are an attribute, and from opset *by_input* on an input."""
 
+    @onnx_op(name, since=1)
     def by_attribute(ctx: Context, x: Value, *, axes: Optional[list[int]] = None, keepdims: int = 1) -> Value:
         made = reduction.reduce(ctx, kind, x, axes or None, keep=bool(keepdims))
         return wrapped(ctx, made, ctx.type_out())
 
+    @onnx_op(name, since=by_input)
     def by_tensor(
         ctx: Context, x: Value, axes: Optional[Value] = None, *, keepdims: int = 1, noop_with_empty_axes: int = 0
     ) -> Value:
@@ -36,10 +38,6 @@ def _reduction(name: str, kind: str, by_input: int) -> None:
             chosen = ctx.static_ints(axes, "axes") if known else None
             made = reduction.reduce(ctx, kind, x, chosen, keep=bool(keepdims))
         return wrapped(ctx, made, ctx.type_out())
-
-    by_attribute.__qualname__, by_tensor.__qualname__ = f"{kind} by attribute", f"{kind} by tensor"
-    onnx_op(name, since=1)(by_attribute)
-    onnx_op(name, since=by_input)(by_tensor)
 
 
 _reduction("ReduceSum", "sum", 13)
@@ -70,6 +68,7 @@ _KINDS = {"Softmax": reduction.softmax, "LogSoftmax": reduction.log_softmax, "Ha
 def _softmax(name: str) -> None:
     kind = _KINDS[name]
 
+    @onnx_op(name, since=1)
     def flattened(ctx: Context, x: Value, *, axis: int = 1) -> Value:
         """Before opset 13 the dimensions from *axis* on are one."""
         shape = need_rank(x, name)
@@ -79,12 +78,9 @@ def _softmax(name: str) -> None:
         matrix = reshape(ctx, x, (D.product(shape[:axis]), D.product(shape[axis:])))
         return reshape(ctx, kind(ctx, matrix, 1), shape)
 
+    @onnx_op(name, since=13)
     def along(ctx: Context, x: Value, *, axis: int = -1) -> Value:
         return kind(ctx, x, axis_of(axis, ctx.rank(x)))
-
-    flattened.__qualname__, along.__qualname__ = f"{name} before opset 13", name
-    onnx_op(name, since=1)(flattened)
-    onnx_op(name, since=13)(along)
 
 
 for _name in _KINDS:
@@ -97,6 +93,7 @@ for _name in _KINDS:
 def _running(name: str, since: int, kind: Callable[..., Value]) -> None:
     """Register a running sum or product, whose axis is an input."""
 
+    @onnx_op(name, since=since)
     def convert(ctx: Context, x: Value, axis: Value, *, exclusive: int = 0, reverse: int = 0) -> Value:
         rank = ctx.rank(x)
         if axis.rank is not None and (axis.rank > 1 or axis.rank == 1 and axis.shape not in ((1,), None)):
@@ -116,9 +113,6 @@ def _running(name: str, since: int, kind: Callable[..., Value]) -> None:
             made = where(ctx, named, along(i), made)
         return made
 
-    convert.__qualname__ = name
-    onnx_op(name, since=since)(convert)
-
 
 _running("CumSum", 11, reduction.cumulative_sum)
 _running("CumProd", 26, reduction.cumulative_product)
@@ -133,11 +127,9 @@ def det(ctx: Context, x: Value) -> Value:
 
 
 def _arg(name: str, largest: bool) -> None:
+    @onnx_op(name, since=1)
     def convert(ctx: Context, x: Value, *, axis: int = 0, keepdims: int = 1, select_last_index: int = 0) -> Value:
         return order.arg_extreme(ctx, x, axis, largest=largest, keep=bool(keepdims), last=bool(select_last_index))
-
-    convert.__qualname__ = name
-    onnx_op(name, since=1)(convert)
 
 
 _arg("ArgMax", True)

@@ -145,15 +145,11 @@ def _backward_starts(
 
 @onnx_op("Pad", since=1)
 def pad_1(ctx: Context, x: Value, *, paddings: list[int], mode: str = "constant", value: float = 0.0) -> Value:
-    return _padded(ctx, x, paddings, mode, value)
+    return pad_2(ctx, x, pads=paddings, mode=mode, value=value)
 
 
 @onnx_op("Pad", since=2)
 def pad_2(ctx: Context, x: Value, *, pads: list[int], mode: str = "constant", value: float = 0.0) -> Value:
-    return _padded(ctx, x, pads, mode, value)
-
-
-def _padded(ctx: Context, x: Value, pads: Sequence[int], mode: str, value: float) -> Value:
     half = len(pads) // 2
     return emit_pad(ctx, x, pads[:half], pads[half:], mode, ctx.constant(np.array(value, x.dtype.numpy), x.dtype))
 

@@ -148,7 +148,6 @@ def random(
     scale: float = 1.0,
     low: float = 0.0,
     high: float = 1.0,
-    seed: float = 0.0,
 ) -> Value:
     raise ctx.refuse(_RANDOM)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Optional
+from typing import Callable, Optional
 
 from mconv import emit
 from mconv.emit import generate, reorder
@@ -20,7 +20,7 @@ def _declared_view(ctx: Context, x: Value) -> Optional[Sequence[int]]:
 
 
 @onnx_op("Reshape", since=1)
-def reshape_1(ctx: Context, x: Value, *, shape: list[int], consumed_inputs: Optional[list[int]] = None) -> Value:
+def reshape_1(ctx: Context, x: Value, *, shape: list[int]) -> Value:
     return _reshaped(ctx, x, list(shape), allowzero=False)
 
 
@@ -114,15 +114,13 @@ def tile(ctx: Context, x: Value, repeats: Value) -> Value:
     return generate.tile(ctx, x, repeats)
 
 
-@onnx_op("DepthToSpace", since=1)
-def depth_to_space(ctx: Context, x: Value, *, blocksize: int, mode: str = "DCR") -> Value:
-    if mode not in ("DCR", "CRD"):
-        raise ctx.refuse(f"the mode {mode!r} is not known")
-    return reorder.depth_to_space(ctx, x, blocksize, column_major=mode == "CRD")
+def _by_blocks(name: str, emitted: Callable[..., Value]) -> None:
+    @onnx_op(name, since=1)
+    def convert(ctx: Context, x: Value, *, blocksize: int, mode: str = "DCR") -> Value:
+        if mode not in ("DCR", "CRD"):
+            raise ctx.refuse(f"the mode {mode!r} is not known")
+        return emitted(ctx, x, blocksize, column_major=mode == "CRD")
 
 
-@onnx_op("SpaceToDepth", since=1)
-def space_to_depth(ctx: Context, x: Value, *, blocksize: int, mode: str = "DCR") -> Value:
-    if mode not in ("DCR", "CRD"):
-        raise ctx.refuse(f"the mode {mode!r} is not known")
-    return reorder.space_to_depth(ctx, x, blocksize, column_major=mode == "CRD")
+_by_blocks("DepthToSpace", reorder.depth_to_space)
+_by_blocks("SpaceToDepth", reorder.space_to_depth)

@@ -155,9 +155,7 @@ def rrelu(ctx: Context, X: Value, *, lower: float = 0.125, upper: float = 1 / 3)
 def maxout(ctx: Context, X: Value, *, groups: int, axis: int = 1) -> Value:
     axis = ctx.axis(axis, ctx.rank(X))
     shape: list[int] = [0] * ctx.rank(X)
-    channels = X.shape[axis] if X.shape is not None else None
-    if not isinstance(channels, int):
-        raise Unsupported("channels are known only at run time")
+    channels = ctx.size(X, axis)
     shape[axis : axis + 1] = [channels // groups, groups]
     if axis + 1 < ctx.rank(X):  # a 0 behind the new dimension would copy the wrong one
         sizes = [ctx.dim(X, i) for i in range(ctx.rank(X))]
@@ -175,9 +173,7 @@ def logit(ctx: Context, X: Value, *, eps: float = 1e-6) -> Value:
 @paddle_op("swiglu", outputs=["out"])
 def swiglu(ctx: Context, x: Value, y: Optional[Value] = None) -> Value:
     if y is None:
-        size = x.shape[-1] if x.shape else None
-        if not isinstance(size, int):
-            raise Unsupported("the last dimension is known only at run time")
+        size = ctx.size(x, -1, "the last dimension is")
         x, y = ctx.split(x, [size // 2, size // 2], ctx.rank(x) - 1)
     return ctx.op("Mul", silu(ctx, x), y)
 

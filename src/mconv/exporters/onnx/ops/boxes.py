@@ -10,7 +10,6 @@ import numpy as np
 from mconv.exporters.onnx.context import Context
 from mconv.exporters.onnx.errors import Unsupported
 from mconv.exporters.onnx.registry import paddle_op
-from mconv.program.dtypes import DType
 from mconv.program.value import Value
 
 _ALL = 1 << 31  # an end behind the last
@@ -54,7 +53,7 @@ def yolo_box(
     high, wide = (ctx.reshape(column(ctx, image, i, 1), [-1, 1, 1, 1]) for i in range(2))
 
     def steps(size: Value, shape: list[int]) -> Value:
-        whole = ctx.op("Range", ctx.const(0, DType.INT64), ctx.scalar(size), ctx.const(1, DType.INT64))
+        whole = ctx.arange(size)
         return ctx.reshape(ctx.cast(whole, dtype), shape)
 
     def centre(field: Value, positions: Value, extent: Value, size: Value) -> Value:
@@ -128,9 +127,7 @@ def prior_box(
     def centres(axis: int, step: float) -> tuple[Value, Value]:
         size, whole = (ctx.scalar(ctx.cast(ctx.dim(v, axis), dtype)) for v in (Input, Image))
         each = ctx.const(step, dtype) if step > 0 else ctx.op("Div", whole, size)
-        positions = ctx.op(
-            "Range", ctx.const(0, DType.INT64), ctx.scalar(ctx.dim(Input, axis)), ctx.const(1, DType.INT64)
-        )
+        positions = ctx.arange(ctx.dim(Input, axis))
         return ctx.op("Mul", ctx.op("Add", ctx.cast(positions, dtype), offset), each), whole
 
     both = step_w > 0 and step_h > 0  # one alone is not used

@@ -102,16 +102,12 @@ def overlap_add(ctx: Context, X: Value, *, hop_length: int, axis: int = -1) -> V
     x = X
     if axis not in (-1, rank - 1):
         x = ctx.transpose(X, [*range(2, rank), 1, 0])  # [windows, length, ...]
-    size = x.shape[-2] if x.shape is not None else None
-    if not isinstance(size, int):
-        raise Unsupported("a length of the windows known only at run time")
+    size = ctx.size(x, -2, "a length of the windows")
     ctx.needs(16, "ScatterElements with a sum")
     count = ctx.dim(x, -1)
-    one, zero = ctx.const(1, DType.INT64), ctx.const(0, DType.INT64)
-    starts = ctx.op("Mul", ctx.op("Range", zero, ctx.scalar(count), one), hop_length)
-    at = ctx.op(
-        "Add", ctx.unsqueeze(starts, [0]), ctx.unsqueeze(ctx.op("Range", zero, ctx.const(size, DType.INT64), one), [1])
-    )
+    starts = ctx.op("Mul", ctx.arange(count), hop_length)
+    inside = ctx.arange(ctx.const(size, DType.INT64))
+    at = ctx.op("Add", ctx.unsqueeze(starts, [0]), ctx.unsqueeze(inside, [1]))
     total = ctx.op("Add", ctx.op("Mul", ctx.op("Sub", count, 1), hop_length), size)
     outer = [ctx.dim(x, i) for i in range(rank - 2)]
     values = ctx.op("Reshape", x, ctx.vector([*outer, -1]))
@@ -167,9 +163,8 @@ def frame(ctx: Context, X: Value, *, frame_length: int, hop_length: int, axis: i
     where = rank - 1 if axis in (-1, rank - 1) and not (rank == 1 and axis == 0) else 0
     length = ctx.dim(X, where)
     count = ctx.op("Add", ctx.op("Div", ctx.op("Sub", length, frame_length), hop_length), 1)
-    one, zero = ctx.const(1, DType.INT64), ctx.const(0, DType.INT64)
-    starts = ctx.op("Mul", ctx.op("Range", zero, ctx.scalar(count), one), hop_length)
-    inside = ctx.op("Range", zero, ctx.const(frame_length, DType.INT64), one)
+    starts = ctx.op("Mul", ctx.arange(count), hop_length)
+    inside = ctx.arange(ctx.const(frame_length, DType.INT64))
     if where == rank - 1:  # [..., frame_length, frames]
         at = ctx.op("Add", ctx.unsqueeze(inside, [1]), ctx.unsqueeze(starts, [0]))
     else:

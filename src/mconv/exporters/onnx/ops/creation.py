@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import Any, Optional
 
 import numpy as np
@@ -10,11 +11,12 @@ from mconv.exporters.onnx.context import Context
 from mconv.exporters.onnx.errors import Unsupported
 from mconv.exporters.onnx.registry import paddle_op
 from mconv.program.dtypes import DType
+from mconv.program.schemas import attributes_of
 from mconv.program.value import Value
 
 
 @paddle_op("cast")
-def cast(ctx: Context, X: Value, *, in_dtype: int = -1, out_dtype: int) -> Value:
+def cast(ctx: Context, X: Value, *, out_dtype: int) -> Value:
     dtype = DType(out_dtype)
     if X.dtype.is_float and dtype.is_int and dtype in (DType.UINT8, DType.INT8, DType.INT16):
         return ctx.cast(ctx.cast(X, DType.INT32), dtype)  # wraps, as C does
@@ -23,28 +25,35 @@ def cast(ctx: Context, X: Value, *, in_dtype: int = -1, out_dtype: int) -> Value
 
 @paddle_op("assign", "share_data", "memcpy", "memcpy_d2h", "memcpy_h2d", "c_identity", "share_buffer", "identity_loss",
            "npu_identity")  # fmt: skip
-def assign(ctx: Context, X: Value, *, dst_place_type: int = 0, reduction: int = 2) -> Value:
+def assign(ctx: Context, X: Value, *, reduction: int = 2) -> Value:
     if ctx.paddle.type == "identity_loss" and reduction != 2:
         return ctx.reduce("ReduceSum" if reduction == 0 else "ReduceMean", X, None)
     return X
 
 
+@dataclass(frozen=True)
+class Listed:
+    """The numbers of an operator, in the list for their type."""
+
+    bool_values: list[int] = field(default_factory=list)
+    fp16_values: list[float] = field(default_factory=list)
+    fp32_values: list[float] = field(default_factory=list)
+    fp64_values: list[float] = field(default_factory=list)
+    int8_values: list[int] = field(default_factory=list)
+    int32_values: list[int] = field(default_factory=list)
+    int64_values: list[int] = field(default_factory=list)
+    values: list[Any] = field(default_factory=list)
+
+    @property
+    def given(self) -> list[Any]:
+        """The one that there is."""
+        return next((numbers for numbers in vars(self).values() if numbers), [])
+
+
 @paddle_op("assign_value")
-def assign_value(
-    ctx: Context,
-    *,
-    dtype: int,
-    shape: list[int],
-    bool_values: list[int] = [],  # noqa: B006
-    fp32_values: list[float] = [],  # noqa: B006
-    int32_values: list[int] = [],  # noqa: B006
-    int64_values: list[int] = [],  # noqa: B006
-    fp64_values: list[float] = [],  # noqa: B006
-    int8_values: list[int] = [],  # noqa: B006
-    values: list[Any] = [],  # noqa: B006
-) -> Value:
-    kind = DType(dtype)
-    given = bool_values or fp32_values or int32_values or int64_values or fp64_values or int8_values or values
+@attributes_of(Listed)
+def assign_value(ctx: Context, *, dtype: int, shape: list[int], **lists: Any) -> Value:
+    kind, given = DType(dtype), Listed(**lists).given
     if kind is DType.BF16:
         return ctx.const(np.asarray(given, np.float32).reshape(shape), kind)
     return ctx.const(np.asarray(given).astype(kind.numpy).reshape(shape), kind)
@@ -61,7 +70,6 @@ def fill_constant(
     str_value: str = "",
     shape: list[int] = [],  # noqa: B006
     dtype: int = int(DType.FP32),
-    force_cpu: bool = False,
 ) -> Value:
     kind = DType(dtype)
     dims = dims_of(ctx, shape, ShapeTensor, ShapeTensorList)
@@ -112,7 +120,6 @@ def fill_constant_batch_size_like(
     dtype: int = int(DType.FP32),
     input_dim_idx: int = 0,
     output_dim_idx: int = 0,
-    force_cpu: bool = False,
 ) -> Value:
     kind = DType(dtype)
     sizes: list[Any] = list(shape)
@@ -144,7 +151,7 @@ def linspace(ctx: Context, Start: Value, Stop: Value, Num: Value, *, dtype: int 
     kind = DType(dtype)
     start, stop = (ctx.cast(ctx.scalar(v), DType.FP64 if kind is DType.FP64 else DType.FP32) for v in (Start, Stop))
     count = ctx.cast(ctx.scalar(Num), DType.INT64)
-    steps = ctx.op("Range", ctx.const(0, DType.INT64), count, ctx.const(1, DType.INT64))
+    steps = ctx.arange(count)
     last = ctx.op("Sub", count, 1)
     step = ctx.op("Div", ctx.op("Sub", stop, start), ctx.cast(ctx.op("Max", last, 1), start.dtype))
     forward = ctx.op("Add", ctx.op("Mul", ctx.cast(steps, start.dtype), step), start)

@@ -27,7 +27,6 @@ def deformable_conv(
     dilations: list[int] = [1, 1],  # noqa: B006
     groups: int = 1,
     deformable_groups: int = 1,
-    im2col_step: int = 64,
 ) -> Value:
     """``DeformConv`` is there from opset 19 on, and in few runtimes: bilinear samples by GatherElements instead.
 
@@ -46,7 +45,7 @@ def deformable_conv(
 
     def grid(count: Value, stride: int, pad: int, dilation: int, kernel: int, across: bool) -> Value:
         """Where the window's positions lie without offsets: [1, 1, k, OH, 1] or [1, 1, k, 1, OW]."""
-        steps = ctx.op("Range", ctx.const(0, DType.INT64), ctx.scalar(count), ctx.const(1, DType.INT64))
+        steps = ctx.arange(count)
         start = ctx.op("Sub", ctx.op("Mul", steps, stride), pad)
         inside = np.arange(kernel) * dilation
         of_each = np.tile(inside, kh) if across else np.repeat(inside, kw)

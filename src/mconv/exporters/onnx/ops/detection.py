@@ -19,12 +19,6 @@ from mconv.program.value import Value
 ALL = 1 << 31  # more boxes than there are
 
 
-def rows_of(ctx: Context, count: Value) -> Value:
-    """0, 1, … below a count of one element: int64."""
-    made: Value = ctx.op("Range", ctx.const(0, DType.INT64), ctx.scalar(count), ctx.const(1, DType.INT64))
-    return made
-
-
 def _sorted(ctx: Context, x: Value) -> Value:
     """Whole numbers in rising order."""
     values, _ = ctx.op("TopK", x, ctx.shape(x), largest=0, sorted=1, axis=0, outputs=2)
@@ -62,7 +56,7 @@ def _suppressed(
         best, at = ctx.op("TopK", scores, limit, axis=2, largest=1, sorted=1, outputs=2)
         scores = ctx.op("ScatterElements", ctx.full_like(scores, lowest), at, best, axis=2)
     if background >= 0:
-        classes = rows_of(ctx, ctx.dim(scores, 1))
+        classes = ctx.arange(ctx.dim(scores, 1))
         own = ctx.op("Equal", ctx.reshape(classes, [1, -1, 1]), ctx.const(background, DType.INT64))
         scores = ctx.op("Where", own, ctx.const(lowest, scores.dtype), scores)
     if not normalized:  # pixels: the last ones belong to the box
@@ -93,7 +87,7 @@ def _kept(ctx: Context, images: Value, values: Value, one_image: bool, most: int
         return _sorted(ctx, positions)
     _, order = ctx.op("TopK", values, number, axis=0, largest=1, sorted=1, outputs=2)
     sorted_images = ctx.op("Gather", images, order, axis=0)
-    every = ctx.op("Range", ctx.const(0, DType.INT64), count, ctx.const(1, DType.INT64))
+    every = ctx.arange(count)
     of_image = ctx.cast(ctx.op("Equal", ctx.unsqueeze(sorted_images, [1]), ctx.unsqueeze(every, [0])), DType.INT32)
     ranks = ctx.op("Mul", ctx.op("CumSum", of_image, ctx.const(0, DType.INT64)), of_image)
     rank = ctx.reduce("ReduceMax", ctx.cast(ranks, DType.INT64), [1])
@@ -103,7 +97,7 @@ def _kept(ctx: Context, images: Value, values: Value, one_image: bool, most: int
 
 def counts(ctx: Context, images: Value, count: Value) -> Value:
     """How many of each image: int32 [images]."""
-    every = ctx.op("Range", ctx.const(0, DType.INT64), count, ctx.const(1, DType.INT64))
+    every = ctx.arange(count)
     of_image = ctx.cast(ctx.op("Equal", ctx.unsqueeze(images, [1]), ctx.unsqueeze(every, [0])), DType.INT64)
     return ctx.cast(ctx.reduce("ReduceSum", of_image, [0]), DType.INT32)
 
@@ -201,7 +195,7 @@ def matrix_nms(
     count, classes, boxes = (ctx.dim(Scores, i) for i in range(3))
     limit = boxes if nms_top_k < 0 else ctx.op("Min", ctx.const([nms_top_k], DType.INT64), boxes)
     best, at = ctx.op("TopK", Scores, limit, axis=2, largest=1, sorted=1, outputs=2)  # [images, classes, k]
-    rows = rows_of(ctx, count)
+    rows = ctx.arange(count)
     flat = ctx.op("Add", at, ctx.op("Mul", ctx.reshape(rows, [-1, 1, 1]), ctx.scalar(boxes)))
     corners = ctx.op("Gather", ctx.op("Reshape", BBoxes, [-1, 4]), flat, axis=0)
     x1, y1, x2, y2 = (column(ctx, corners, i, 3) for i in range(4))
@@ -215,7 +209,7 @@ def matrix_nms(
     area = ctx.op("Mul", *(ctx.op("Add", ctx.op("Sub", b, a), extra) for a, b in ((x1, x2), (y1, y2))))
     shared = ctx.op("Mul", span(x1, x2), span(y1, y2))  # [images, classes, k, k]
     union = ctx.op("Sub", ctx.op("Add", ctx.unsqueeze(area, [3]), ctx.unsqueeze(area, [2])), shared)
-    positions = rows_of(ctx, limit)
+    positions = ctx.arange(limit)
     before = ctx.op(
         "Less", ctx.unsqueeze(positions, [0]), ctx.unsqueeze(positions, [1])
     )  # column before row: a better box
@@ -231,7 +225,7 @@ def matrix_nms(
     least = ctx.reduce("ReduceMin", ctx.op("Where", before, decay, one), [3])
     worth = ctx.op("Mul", best, ctx.op("Min", least, one))
     good = ctx.op("And", ctx.op("Greater", best, score_threshold), ctx.op("Greater", worth, post_threshold))
-    labels = rows_of(ctx, classes)
+    labels = ctx.arange(classes)
     labels = ctx.reshape(labels, [1, -1, 1])
     if background_label >= 0:
         good = ctx.op("And", good, ctx.op("Not", ctx.op("Equal", labels, ctx.const(background_label, DType.INT64))))
@@ -254,7 +248,7 @@ def matrix_nms(
 @paddle_op("nms", outputs=["KeepBoxesIdxs"])
 def nms(ctx: Context, Boxes: Value, *, iou_threshold: float = 1.0) -> Value:
     """The boxes come with falling scores."""
-    positions = rows_of(ctx, ctx.dim(Boxes, 0))
+    positions = ctx.arange(ctx.dim(Boxes, 0))
     scores = ctx.op("Neg", ctx.cast(positions, DType.FP32))
     chosen = ctx.op(
         "NonMaxSuppression",

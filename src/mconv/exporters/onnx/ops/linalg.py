@@ -146,7 +146,7 @@ def _scanned_tree(ctx: Context, ids: Value, parents: Value) -> Value:
     """``Scan`` from the last step to the first; what is carried is the position of each beam, [batch, beam]."""
     graph = ctx.graph
     batch, beams = ctx.dim(ids, 1), ctx.dim(ids, 2)
-    every = ctx.op("Range", ctx.const(0, DType.INT64), ctx.scalar(beams), ctx.const(1, DType.INT64))
+    every = ctx.arange(beams)
     start = ctx.op("Expand", ctx.unsqueeze(every, [0]), ctx.vector([batch, beams]))
     sizes = None if ids.shape is None else ids.shape[1:]
     with ctx.exporter.scope() as scope:

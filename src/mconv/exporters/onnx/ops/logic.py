@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Optional
+from typing import Any, Callable, Optional
 
 from mconv.exporters.onnx.context import Context
 from mconv.exporters.onnx.errors import Unsupported
 from mconv.exporters.onnx.ops.math import aligned
 from mconv.exporters.onnx.registry import paddle_op
 from mconv.program.dtypes import DType
+from mconv.program.schemas import attributes_of
 from mconv.program.value import Value
 
 
@@ -18,31 +19,24 @@ def _compared(ctx: Context, op: str, x: Value, y: Value) -> Value:
     return ctx.op(op, x, y)
 
 
-def _comparison(name: str, op: str, negated: bool = False) -> None:
+def _comparison(name: str, op: str, negated: bool = False, strict: str = "") -> None:
+    """Args: strict: what is said beside ``Equal`` before opset 12, which *op* is of."""
+
     @paddle_op(name)
-    def convert(ctx: Context, X: Value, Y: Value, *, axis: int = -1, force_cpu: bool = False) -> Value:
+    def convert(ctx: Context, X: Value, Y: Value, *, axis: int = -1) -> Value:
         x, y = aligned(ctx, X, Y, axis)
+        if strict and ctx.opset < 12:
+            return ctx.op("Or", _compared(ctx, strict, x, y), _compared(ctx, "Equal", x, y))
         made = _compared(ctx, op, x, y)
         return ctx.op("Not", made) if negated else made
 
 
 _comparison("equal", "Equal")
-_comparison("not_equal", "Equal", True)
+_comparison("not_equal", "Equal", negated=True)
 _comparison("less_than", "Less")
 _comparison("greater_than", "Greater")
-
-
-def _or_equal(name: str, op: str, strict: str) -> None:
-    @paddle_op(name)
-    def convert(ctx: Context, X: Value, Y: Value, *, axis: int = -1, force_cpu: bool = False) -> Value:
-        x, y = aligned(ctx, X, Y, axis)
-        if ctx.opset >= 12:
-            return _compared(ctx, op, x, y)
-        return ctx.op("Or", _compared(ctx, strict, x, y), _compared(ctx, "Equal", x, y))
-
-
-_or_equal("less_equal", "LessOrEqual", "Less")
-_or_equal("greater_equal", "GreaterOrEqual", "Greater")
+_comparison("less_equal", "LessOrEqual", strict="Less")
+_comparison("greater_equal", "GreaterOrEqual", strict="Greater")
 
 
 @paddle_op("equal_all")
@@ -51,32 +45,27 @@ def equal_all(ctx: Context, X: Value, Y: Value, *, axis: int = -1) -> Value:
     return ctx.op("Equal", ctx.reduce("ReduceSum", ctx.op("Sub", ctx.const(1, DType.INT32), same), None), 0)
 
 
-def _logical(name: str, op: str) -> None:
-    @paddle_op(name)
-    def convert(ctx: Context, X: Value, Y: Value, *, axis: int = -1) -> Value:
+def _bits(name: str) -> None:
+    kind = name.capitalize()
+
+    @paddle_op(f"logical_{name}")
+    def of_truth(ctx: Context, X: Value, Y: Value, *, axis: int = -1) -> Value:
         x, y = aligned(ctx, X, Y, axis)
-        return ctx.op(op, ctx.cast(x, DType.BOOL), ctx.cast(y, DType.BOOL))
+        return ctx.op(kind, ctx.cast(x, DType.BOOL), ctx.cast(y, DType.BOOL))
+
+    @paddle_op(f"bitwise_{name}")
+    def of_numbers(ctx: Context, X: Value, Y: Value, *, axis: int = -1) -> Value:
+        x, y = aligned(ctx, X, Y, axis)
+        return ctx.op(kind if X.dtype is DType.BOOL else f"Bitwise{kind}", x, y)
 
 
 for _name in ("and", "or", "xor"):
-    _logical(f"logical_{_name}", _name.capitalize())
+    _bits(_name)
 
 
 @paddle_op("logical_not")
 def logical_not(ctx: Context, X: Value) -> Value:
     return ctx.op("Not", ctx.cast(X, DType.BOOL))
-
-
-def _bitwise(name: str) -> None:
-    @paddle_op(f"bitwise_{name}")
-    def convert(ctx: Context, X: Value, Y: Value, *, axis: int = -1) -> Value:
-        x, y = aligned(ctx, X, Y, axis)
-        kind = name.capitalize()
-        return ctx.op(kind if X.dtype is DType.BOOL else f"Bitwise{kind}", x, y)
-
-
-for _name in ("and", "or", "xor"):
-    _bitwise(_name)
 
 
 @paddle_op("bitwise_not")
@@ -88,25 +77,15 @@ def bitwise_not(ctx: Context, X: Value) -> Value:
     return ctx.cast(ctx.op("Sub", ctx.op("Neg", ctx.wide(X)[0]), 1), X.dtype)  # two's complement
 
 
-@paddle_op("isnan_v2", "isnan")
-def isnan(ctx: Context, X: Value) -> Value:
-    if not X.dtype.is_float:
-        return ctx.full_like(X, False, DType.BOOL)
-    return ctx.op("IsNaN", X)
+def _test(name: str, of_integers: bool, test: Callable[[Context, Value], Value]) -> None:
+    @paddle_op(f"{name}_v2", name)
+    def convert(ctx: Context, X: Value) -> Value:
+        return test(ctx, X) if X.dtype.is_float else ctx.full_like(X, of_integers, DType.BOOL)
 
 
-@paddle_op("isinf_v2", "isinf")
-def isinf(ctx: Context, X: Value) -> Value:
-    if not X.dtype.is_float:
-        return ctx.full_like(X, False, DType.BOOL)
-    return ctx.op("IsInf", X)
-
-
-@paddle_op("isfinite_v2", "isfinite")
-def isfinite(ctx: Context, X: Value) -> Value:
-    if not X.dtype.is_float:
-        return ctx.full_like(X, True, DType.BOOL)
-    return ctx.op("Not", ctx.op("Or", ctx.op("IsNaN", X), ctx.op("IsInf", X)))
+_test("isnan", False, lambda ctx, x: ctx.op("IsNaN", x))
+_test("isinf", False, lambda ctx, x: ctx.op("IsInf", x))
+_test("isfinite", True, lambda ctx, x: ctx.op("Not", ctx.op("Or", ctx.op("IsNaN", x), ctx.op("IsInf", x))))
 
 
 def _close(ctx: Context, x: Value, y: Value, rtol: float, atol: float, equal_nan: bool) -> Value:
@@ -140,18 +119,11 @@ def isclose(
 
 
 @paddle_op("allclose")
+@attributes_of(isclose)
 def allclose(
-    ctx: Context,
-    Input: Value,
-    Other: Value,
-    Rtol: Optional[Value] = None,
-    Atol: Optional[Value] = None,
-    *,
-    rtol: str = "1e-05",
-    atol: str = "1e-08",
-    equal_nan: bool = False,
+    ctx: Context, Input: Value, Other: Value, Rtol: Optional[Value] = None, Atol: Optional[Value] = None, **limits: Any
 ) -> Value:
-    close = isclose(ctx, Input, Other, Rtol, Atol, rtol=rtol, atol=atol, equal_nan=equal_nan)
+    close = isclose(ctx, Input, Other, Rtol, Atol, **limits)
     missed = ctx.cast(ctx.op("Not", close), DType.INT32)
     return ctx.op("Equal", ctx.reduce("ReduceSum", missed, None), 0)
 

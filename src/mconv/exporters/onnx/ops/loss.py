@@ -115,7 +115,6 @@ def softmax_with_cross_entropy(
     *,
     soft_label: bool = False,
     use_softmax: bool = True,
-    numeric_stable_mode: bool = True,
     ignore_index: int = -100,
     axis: int = -1,
 ) -> tuple[Value, Value]:

@@ -13,34 +13,15 @@ from mconv.exporters.onnx.registry import paddle_op
 from mconv.program.dtypes import DType
 from mconv.program.value import Value
 
-_FLOAT_ONLY = {
-    "acos": "Acos",
-    "acosh": "Acosh",
-    "asin": "Asin",
-    "asinh": "Asinh",
-    "atan": "Atan",
-    "atanh": "Atanh",
-    "cos": "Cos",
-    "cosh": "Cosh",
-    "erf": "Erf",
-    "exp": "Exp",
-    "log": "Log",
-    "reciprocal": "Reciprocal",
-    "sigmoid": "Sigmoid",
-    "sin": "Sin",
-    "sinh": "Sinh",
-    "softsign": "Softsign",
-    "sqrt": "Sqrt",
-    "tan": "Tan",
-    "tanh": "Tanh",
-    "ceil": "Ceil",
-    "floor": "Floor",
-}
+# Paddle's name in capitals is ONNX's
+_SAME = "acos acosh asin asinh atan atanh ceil cos cosh erf exp floor log reciprocal sigmoid sin sinh softsign sqrt tan tanh"
 # ONNX Runtime computes these in float32 only
 _SINGLE = frozenset({"Acos", "Acosh", "Asin", "Asinh", "Atan", "Atanh", "Cosh", "Sinh", "Tan", "Erf", "Softsign"})
 
 
-def _unary(name: str, op: str) -> None:
+def _unary(name: str) -> None:
+    op = name.capitalize()
+
     @paddle_op(name)
     def convert(ctx: Context, X: Value) -> Value:
         if X.dtype.is_int:
@@ -50,8 +31,8 @@ def _unary(name: str, op: str) -> None:
         return ctx.op(op, X)
 
 
-for _name, _op in _FLOAT_ONLY.items():
-    _unary(_name, _op)
+for _name in _SAME.split():
+    _unary(_name)
 
 
 @paddle_op("abs")
@@ -74,14 +55,14 @@ def rsqrt(ctx: Context, X: Value) -> Value:
     return ctx.op("Reciprocal", ctx.op("Sqrt", X))
 
 
-@paddle_op("log2")
-def log2(ctx: Context, X: Value) -> Value:
-    return ctx.op("Div", ctx.op("Log", ctx.floating(X)), math.log(2))
+def _logarithm(base: int) -> None:
+    @paddle_op(f"log{base}")
+    def convert(ctx: Context, X: Value) -> Value:
+        return ctx.op("Div", ctx.op("Log", ctx.floating(X)), math.log(base))
 
 
-@paddle_op("log10")
-def log10(ctx: Context, X: Value) -> Value:
-    return ctx.op("Div", ctx.op("Log", ctx.floating(X)), math.log(10))
+_logarithm(2)
+_logarithm(10)
 
 
 @paddle_op("log1p")
@@ -265,27 +246,22 @@ def trunc_divide(ctx: Context, X: Value, Y: Value) -> Value:
     return _computed(ctx, "Div", X, Y)
 
 
-@paddle_op("elementwise_fmax")
-def fmax(ctx: Context, X: Value, Y: Value, *, axis: int = -1) -> Value:
-    x, y = aligned(ctx, X, Y, axis)
-    return _of_numbers(ctx, "Max", x, y)
+def _of_numbers(name: str, op: str) -> None:
+    @paddle_op(f"elementwise_{name}")
+    def convert(ctx: Context, X: Value, Y: Value, *, axis: int = -1) -> Value:
+        """What is no number gives way to the other operand."""
+        x, y = aligned(ctx, X, Y, axis)
+        if not x.dtype.is_float:
+            return _computed(ctx, op, x, y)
+        x, y = (
+            ctx.op("Where", ctx.op("IsNaN", x), y, x),
+            ctx.op("Where", ctx.op("IsNaN", y), x, y),
+        )
+        return ctx.op(op, x, y)
 
 
-@paddle_op("elementwise_fmin")
-def fmin(ctx: Context, X: Value, Y: Value, *, axis: int = -1) -> Value:
-    x, y = aligned(ctx, X, Y, axis)
-    return _of_numbers(ctx, "Min", x, y)
-
-
-def _of_numbers(ctx: Context, op: str, x: Value, y: Value) -> Value:
-    """What is no number gives way to the other operand."""
-    if not x.dtype.is_float:
-        return _computed(ctx, op, x, y)
-    x, y = (
-        ctx.op("Where", ctx.op("IsNaN", x), y, x),
-        ctx.op("Where", ctx.op("IsNaN", y), x, y),
-    )
-    return ctx.op(op, x, y)
+_of_numbers("fmax", "Max")
+_of_numbers("fmin", "Min")
 
 
 @paddle_op("elementwise_heaviside")

@@ -9,17 +9,13 @@ from mconv.program.dtypes import DType
 from mconv.program.value import Value
 
 
-def _steps(ctx: Context, count: Value) -> Value:
-    return ctx.op("Range", ctx.const(0, DType.INT64), ctx.scalar(count), ctx.const(1, DType.INT64))
-
-
 @paddle_op("tril_triu")
 def tril_triu(ctx: Context, X: Value, *, diagonal: int = 0, lower: bool = False) -> Value:
     if ctx.opset >= 14 and X.dtype in (DType.FP32, DType.FP64, DType.INT64):
         k = ctx.const(diagonal, DType.INT64)
         return ctx.op("Trilu", X, k, upper=int(not lower))
-    rows = ctx.unsqueeze(_steps(ctx, ctx.dim(X, -2)), [1])
-    columns = ctx.unsqueeze(_steps(ctx, ctx.dim(X, -1)), [0])
+    rows = ctx.unsqueeze(ctx.arange(ctx.dim(X, -2)), [1])
+    columns = ctx.unsqueeze(ctx.arange(ctx.dim(X, -1)), [0])
     beyond = ctx.op("Greater", columns, ctx.op("Add", rows, diagonal))
     if lower:
         kept = ctx.op("Not", beyond)
@@ -37,7 +33,7 @@ def diagonal_of(ctx: Context, x: Value, offset: int, axis1: int, axis2: int) -> 
     rows, columns = ctx.dim(x, rank - 2), ctx.dim(x, rank - 1)
     below, right = max(-offset, 0), max(offset, 0)
     count = ctx.op("Min", ctx.op("Sub", rows, below), ctx.op("Sub", columns, right))
-    steps = _steps(ctx, ctx.op("Max", count, 0))
+    steps = ctx.arange(ctx.op("Max", count, 0))
     at = ctx.op("Add", ctx.op("Mul", ctx.op("Add", steps, below), columns), ctx.op("Add", steps, right))
     flat = ctx.reshape(x, ctx.vector([*[ctx.dim(x, i) for i in range(rank - 2)], ctx.op("Mul", rows, columns)]))
     return ctx.op("Gather", flat, at, axis=rank - 2)
@@ -53,7 +49,7 @@ def _embedded(ctx: Context, x: Value, offset: int, fill: Value) -> Value:
     rank = ctx.rank(x)
     n = ctx.dim(x, -1)
     size = ctx.op("Add", n, abs(offset))
-    steps = _steps(ctx, size)
+    steps = ctx.arange(size)
     rows, columns = ctx.unsqueeze(steps, [1]), ctx.unsqueeze(steps, [0])
     on = ctx.op("Equal", columns, ctx.op("Add", rows, offset))
     # the element of row i is i, or i + offset below the main diagonal
@@ -86,7 +82,7 @@ def diag_embed(ctx: Context, Input: Value, *, offset: int = 0, dim1: int = -2, d
 def fill_diagonal(ctx: Context, X: Value, *, value: float = 0.0, offset: int = 0, wrap: bool = False) -> Value:
     if ctx.rank(X) != 2:
         raise Unsupported(f"of {ctx.rank(X)} dimensions")
-    rows, columns = (ctx.unsqueeze(_steps(ctx, ctx.dim(X, i)), [1 - i]) for i in (0, 1))
+    rows, columns = (ctx.unsqueeze(ctx.arange(ctx.dim(X, i)), [1 - i]) for i in (0, 1))
     if wrap:
         period = ctx.op("Add", ctx.dim(X, 1), 1)
         rows = ctx.op("Mod", rows, period)
@@ -101,7 +97,7 @@ def fill_diagonal_tensor(ctx: Context, X: Value, Y: Value, *, offset: int = 0, d
     order = [*[i for i in range(rank) if i not in (a, b)], a, b]
     Y = ctx.squeeze(Y, list(range(ctx.rank(Y) - rank + 1)))  # of a matrix it has a dimension of 1 before it
     x = ctx.transpose(X, order)
-    rows, columns = _steps(ctx, ctx.dim(x, -2)), _steps(ctx, ctx.dim(x, -1))
+    rows, columns = ctx.arange(ctx.dim(x, -2)), ctx.arange(ctx.dim(x, -1))
     on = ctx.op("Equal", ctx.unsqueeze(columns, [0]), ctx.op("Add", ctx.unsqueeze(rows, [1]), offset))
     position = rows if offset >= 0 else ctx.op("Add", rows, offset)
     bounded = ctx.op("Max", ctx.op("Min", position, ctx.op("Sub", ctx.scalar(ctx.dim(Y, -1)), 1)), 0)

@@ -94,9 +94,6 @@ def rms_norm(
     epsilon: float = 1e-5,
     begin_norm_axis: int = 1,
     quant_scale: float = -1.0,
-    quant_round_type: int = 0,
-    quant_max_bound: float = 0.0,
-    quant_min_bound: float = 0.0,
 ) -> Value:
     if quant_scale > 0:
         raise Unsupported("its result is quantized")
@@ -113,9 +110,7 @@ def rms_norm(
 def instance_norm(
     ctx: Context, X: Value, Scale: Optional[Value] = None, Bias: Optional[Value] = None, *, epsilon: float = 1e-5
 ) -> Value:
-    channels = X.shape[1] if X.shape else None
-    if not isinstance(channels, int):
-        raise Unsupported("channels are known only at run time")
+    channels = ctx.size(X, 1)
     scale = Scale if Scale is not None else ctx.const(np.ones(channels), X.dtype)
     bias = Bias if Bias is not None else ctx.const(np.zeros(channels), X.dtype)
     return ctx.op("InstanceNormalization", X, scale, bias, epsilon=epsilon)
@@ -134,10 +129,8 @@ def group_norm(
 ) -> Value:
     """By ``InstanceNormalization`` of groups, which every opset has (``GroupNormalization`` 18 was withdrawn)."""
     x, last = channels_first(ctx, X, "NHWC" if data_layout[-1] == "C" else "NCHW")
-    channels = x.shape[1] if x.shape else None
+    channels = ctx.size(x, 1)
     rank = ctx.rank(x)
-    if not isinstance(channels, int):
-        raise Unsupported("channels are known only at run time")
     if ctx.opset >= 21 and rank > 2:
         scale = Scale if Scale is not None else ctx.const(np.ones(channels), X.dtype)
         bias = Bias if Bias is not None else ctx.const(np.zeros(channels), X.dtype)
@@ -172,9 +165,8 @@ def _softmax(ctx: Context, op: str, x: Value, axis: int) -> Value:
     axis = ctx.axis(axis, rank)
     if ctx.opset >= 13 or axis == rank - 1:
         return ctx.op(op, x, axis=axis)
-    order = [i for i in range(rank) if i != axis] + [axis]
-    made = ctx.op(op, ctx.transpose(x, order), axis=rank - 1)
-    return ctx.transpose(made, [order.index(i) for i in range(rank)])
+    turned, back = ctx.moved_last(x, axis)
+    return ctx.transpose(ctx.op(op, turned, axis=rank - 1), back)
 
 
 @paddle_op("lrn")

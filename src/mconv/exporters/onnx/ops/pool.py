@@ -100,9 +100,8 @@ def along(ctx: Context, x: Value, matrix: Value, axis: int) -> Value:
     rank = ctx.rank(x)
     if axis == rank - 1:
         return ctx.op("MatMul", x, matrix)
-    order = [i for i in range(rank) if i != axis] + [axis]
-    back = [order.index(i) for i in range(rank)]
-    return ctx.transpose(ctx.op("MatMul", ctx.transpose(x, order), matrix), back)
+    turned, back = ctx.moved_last(x, axis)
+    return ctx.transpose(ctx.op("MatMul", turned, matrix), back)
 
 
 @paddle_op("max_pool2d_with_index", "max_pool3d_with_index", outputs=["Out", "Mask"])

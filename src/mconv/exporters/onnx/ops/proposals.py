@@ -10,7 +10,7 @@ import numpy as np
 from mconv.exporters.onnx.context import Context
 from mconv.exporters.onnx.errors import Unsupported
 from mconv.exporters.onnx.ops.boxes import column
-from mconv.exporters.onnx.ops.detection import ALL, counts, positions_of, rows_of
+from mconv.exporters.onnx.ops.detection import ALL, counts, positions_of
 from mconv.exporters.onnx.registry import paddle_op
 from mconv.program.dtypes import DType
 from mconv.program.value import Value
@@ -46,7 +46,7 @@ def generate_proposals(
     whole = ctx.dim(flat_scores, 1)
     limit = ctx.op("Min", ctx.const([pre_nms_topN], DType.INT64), whole) if pre_nms_topN > 0 else whole
     best, at = ctx.op("TopK", flat_scores, limit, axis=1, largest=1, sorted=1, outputs=2)
-    flat = ctx.op("Add", at, ctx.op("Mul", ctx.unsqueeze(rows_of(ctx, count), [1]), ctx.scalar(whole)))
+    flat = ctx.op("Add", at, ctx.op("Mul", ctx.unsqueeze(ctx.arange(count), [1]), ctx.scalar(whole)))
     anchors, spread = (ctx.op("Gather", ctx.op("Reshape", v, [-1, 4]), at, axis=0) for v in (Anchors, Variances))
     moved = ctx.op("Mul", ctx.op("Gather", deltas, flat, axis=0), spread)
     x1, y1, x2, y2 = (column(ctx, anchors, i, 2) for i in range(4))
@@ -122,7 +122,7 @@ def distribute_fpn_proposals(
     per_image = None
     if RoisNum is not None and len(ctx.paddle.output("MultiLevelRoIsNum")):
         ends = ctx.op("CumSum", ctx.cast(RoisNum, DType.INT64), ctx.const(0, DType.INT64))
-        every = rows_of(ctx, ctx.dim(FpnRois, 0))
+        every = ctx.arange(ctx.dim(FpnRois, 0))
         starts = ctx.op("Sub", ends, ctx.cast(RoisNum, DType.INT64))
         rows = ctx.unsqueeze(every, [1])
         per_image = ctx.op(

@@ -78,7 +78,6 @@ class Levels:
     round_type: int = 0
     qmin: int = -128
     qmax: int = 127
-    moving_rate: float = 0.9
 
 
 @paddle_op("quantize_linear", outputs=["Y"])
@@ -163,8 +162,6 @@ def fake_quantize(
     InState: Optional[Value] = None,
     *,
     bit_length: int = 8,
-    window_size: int = 0,
-    moving_rate: float = 0.9,
     round_type: int = AWAY,
 ) -> tuple[Value, Value]:
     return _whole(ctx, X, ctx.scalar(InScale), bit_length, round_type != AWAY), InScale
@@ -179,7 +176,6 @@ def fake_quantize_dequantize(
     InState: Optional[Value] = None,
     *,
     bit_length: int = 8,
-    moving_rate: float = 0.9,
     round_type: int = AWAY,
 ) -> tuple[Value, Value]:
     if bit_length == BITS:
@@ -240,7 +236,5 @@ def observer(
     X: Value,
     InAccum: Optional[Value] = None,
     InState: Optional[Value] = None,
-    *,
-    moving_rate: float = 0.9,
 ) -> tuple[Value, None]:
     return X, None

@@ -31,7 +31,6 @@ def _reduction(name: str, op: str) -> None:
         dim: list[int] = [0],  # noqa: B006 - Paddle's default
         keep_dim: bool = False,
         reduce_all: bool = False,
-        in_dtype: int = -1,
         out_dtype: int = -1,
     ) -> Value:
         if out_dtype >= 0:
@@ -60,7 +59,6 @@ def _truth(name: str, op: str) -> None:
         dim: list[int] = [0],  # noqa: B006 - Paddle's default
         keep_dim: bool = False,
         reduce_all: bool = False,
-        in_dtype: int = -1,
         out_dtype: int = -1,
     ) -> Value:
         """Of truth values: the smallest or largest of 0 and 1; for no elements the neutral one."""
@@ -106,7 +104,6 @@ def frobenius_norm(
     dim: list[int] = [0],  # noqa: B006
     keep_dim: bool = False,
     reduce_all: bool = False,
-    in_dtype: int = -1,
     out_dtype: int = -1,
 ) -> Value:
     return ctx.reduce("ReduceL2", X, _axes(ctx, X, dim, reduce_all), keep_dim)
@@ -264,7 +261,7 @@ def cumprod(ctx: Context, X: Value, *, dim: int, exclusive: bool = False, revers
 def _triangle(ctx: Context, x: Value, axis: int, exclusive: bool, reverse: bool) -> Value:
     """bool [n, n]: whether element j of *axis* counts for result i."""
     n = ctx.scalar(ctx.dim(x, axis))
-    steps = ctx.op("Range", ctx.const(0, DType.INT64), n, ctx.const(1, DType.INT64))
+    steps = ctx.arange(n)
     i, j = ctx.unsqueeze(steps, [1]), ctx.unsqueeze(steps, [0])
     low, high = (i, j) if reverse else (j, i)
     if exclusive:
@@ -296,7 +293,7 @@ def _running(name: str, op: str, fill: float) -> None:
         spread = ctx.op("Where", mask, ctx.unsqueeze(x, [where]), ctx.const(limit, x.dtype))
         best = ctx.reduce(f"Reduce{op}", spread, [where + 1])
         # of equal ones the last: the largest index that is selected and has the value
-        steps = ctx.op("Range", ctx.const(0, DType.INT64), ctx.scalar(ctx.dim(x, where)), ctx.const(1, DType.INT64))
+        steps = ctx.arange(ctx.dim(x, where))
         index = ctx.unsqueeze(steps, list(range(1, rank - where)))
         hit = ctx.op("And", mask, ctx.op("Equal", spread, ctx.unsqueeze(best, [where + 1])))
         at = ctx.reduce("ReduceMax", ctx.op("Where", hit, index, ctx.const(-1, DType.INT64)), [where + 1])

@@ -8,6 +8,7 @@ import numpy as np
 
 from mconv.exporters.onnx.context import Context
 from mconv.exporters.onnx.errors import Unsupported
+from mconv.exporters.onnx.ops.conv import channels_back, channels_first
 from mconv.exporters.onnx.ops.creation import dims_of
 from mconv.exporters.onnx.registry import paddle_op
 from mconv.exporters.onnx.types import numbers
@@ -23,7 +24,6 @@ def reshape(
     ShapeTensor: list[Value] = [],  # noqa: B006
     *,
     shape: list[int] = [],  # noqa: B006
-    inplace: bool = False,
 ) -> Value:
     if Shape is not None or ShapeTensor:
         return ctx.reshape(X, dims_of(ctx, [], Shape, ShapeTensor))
@@ -218,9 +218,7 @@ def tile(
     repeat_times: list[int] = [],  # noqa: B006
 ) -> Value:
     times = dims_of(ctx, repeat_times, RepeatTimes, repeat_times_tensor)
-    count = times.shape[0] if times.shape else None
-    if not isinstance(count, int):
-        raise Unsupported("how many repetitions there are is known only at run time")
+    count = ctx.size(times, 0, "how many repetitions there are is")
     rank = ctx.rank(X)
     if count < rank:
         times = ctx.vector([*[1] * (rank - count), times]) if count else ctx.const([1] * rank, DType.INT64)
@@ -288,32 +286,26 @@ def _rolled(ctx: Context, x: Value, move: int, axis: int) -> Value:
 
 @paddle_op("pixel_shuffle")
 def pixel_shuffle(ctx: Context, X: Value, *, upscale_factor: int = 1, data_format: str = "NCHW") -> Value:
-    if data_format == "NHWC":
-        x = ctx.op("DepthToSpace", ctx.transpose(X, [0, 3, 1, 2]), blocksize=upscale_factor, mode="CRD")
-        return ctx.transpose(x, [0, 2, 3, 1])
-    return ctx.op("DepthToSpace", X, blocksize=upscale_factor, mode="CRD")
+    x, last = channels_first(ctx, X, data_format)
+    return channels_back(ctx, ctx.op("DepthToSpace", x, blocksize=upscale_factor, mode="CRD"), last)
 
 
 @paddle_op("pixel_unshuffle")
 def pixel_unshuffle(ctx: Context, X: Value, *, downscale_factor: int = 1, data_format: str = "NCHW") -> Value:
     """Blocks into channels; ``SpaceToDepth`` has the channels last."""
-    x = ctx.transpose(X, [0, 3, 1, 2]) if data_format == "NHWC" else X
-    channels = x.shape[1] if x.shape else None
-    if not isinstance(channels, int):
-        raise Unsupported("channels are known only at run time")
+    x, last = channels_first(ctx, X, data_format)
+    channels = ctx.size(x, 1)
     b = downscale_factor
     made = ctx.op("SpaceToDepth", x, blocksize=b)  # [N, b*b*C, H, W], the block first
     order = np.arange(b * b * channels).reshape(b * b, channels).T.reshape(-1)
     made = ctx.op("Gather", made, order.astype(np.int64), axis=1)
-    return ctx.transpose(made, [0, 2, 3, 1]) if data_format == "NHWC" else made
+    return channels_back(ctx, made, last)
 
 
 @paddle_op("channel_shuffle")
 def channel_shuffle(ctx: Context, X: Value, *, groups: int, data_format: str = "NCHW") -> Value:
     axis = 3 if data_format == "NHWC" else 1
-    channels = X.shape[axis] if X.shape else None
-    if not isinstance(channels, int):
-        raise Unsupported("channels are known only at run time")
+    channels = ctx.size(X, axis)
     order = np.arange(channels).reshape(groups, channels // groups).T.reshape(-1)
     return ctx.op("Gather", X, order.astype(np.int64), axis=axis)
 
@@ -327,7 +319,7 @@ def shuffle_channel(ctx: Context, X: Value, *, group: int = 1) -> Value:
 def temporal_shift(
     ctx: Context, X: Value, *, seg_num: int, shift_ratio: float = 0.25, data_format: str = "NCHW"
 ) -> Value:
-    x = ctx.transpose(X, [0, 3, 1, 2]) if data_format == "NHWC" else X
+    x, last = channels_first(ctx, X, data_format)
     sizes = numbers((x.shape or ())[1:])
     if sizes is None or len(sizes) != 3:
         raise Unsupported("channels or sizes are known only at run time")
@@ -340,4 +332,4 @@ def temporal_shift(
     a = ctx.slice(ctx.op("Pad", a, pads.reshape(-1)), [0], [-1], [1])
     b = ctx.slice(ctx.op("Pad", b, pads[::-1].reshape(-1)), [1], [1 << 62], [1])
     made = ctx.reshape(ctx.concat([a, b, rest], 2), [-1, c, h, w])
-    return ctx.transpose(made, [0, 2, 3, 1]) if data_format == "NHWC" else made
+    return channels_back(ctx, made, last)

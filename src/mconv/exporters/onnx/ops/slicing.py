@@ -8,8 +8,10 @@ import numpy as np
 
 from mconv.exporters.onnx.context import Context
 from mconv.exporters.onnx.errors import Unsupported
+from mconv.exporters.onnx.ops.creation import Listed, dims_of
 from mconv.exporters.onnx.registry import paddle_op
 from mconv.program.dtypes import DType
+from mconv.program.schemas import attributes_of
 from mconv.program.value import Value
 
 _FAR = 1 << 62
@@ -17,11 +19,7 @@ _COUNTS_ENDS_BACKWARDS = 3000000  # ProgramDesc.version of the first Paddle to w
 
 
 def _bounds(ctx: Context, given: list[int], tensor: Optional[Value], parts: list[Value]) -> Value:
-    if tensor is not None:
-        return ctx.vector(tensor)
-    if parts:
-        return ctx.vector(list(parts))
-    return ctx.const(np.asarray([min(g, _FAR) for g in given], np.int64))
+    return dims_of(ctx, [min(g, _FAR) for g in given], tensor, parts)
 
 
 @paddle_op("slice")
@@ -36,7 +34,6 @@ def slice_(
     axes: list[int],
     starts: list[int] = [],  # noqa: B006
     ends: list[int] = [],  # noqa: B006
-    infer_flags: list[int] = [],  # noqa: B006
     decrease_axis: list[int] = [],  # noqa: B006
 ) -> Value:
     if isinstance(Input, list):
@@ -90,7 +87,6 @@ def strided_slice(
     starts: list[int] = [],  # noqa: B006
     ends: list[int] = [],  # noqa: B006
     strides: list[int] = [],  # noqa: B006
-    infer_flags: list[int] = [],  # noqa: B006
     decrease_axis: list[int] = [],  # noqa: B006
 ) -> Value:
     first = _bounds(ctx, starts, StartsTensor, StartsTensorList)
@@ -129,6 +125,7 @@ def crop(
 
 
 @paddle_op("set_value", "set_value_with_tensor")
+@attributes_of(Listed)
 def set_value(
     ctx: Context,
     Input: Value,
@@ -145,19 +142,12 @@ def set_value(
     none_axes: list[int] = [],  # noqa: B006
     dtype: int = int(DType.FP32),
     shape: list[int] = [],  # noqa: B006
-    bool_values: list[int] = [],  # noqa: B006
-    fp32_values: list[float] = [],  # noqa: B006
-    int32_values: list[int] = [],  # noqa: B006
-    int64_values: list[int] = [],  # noqa: B006
-    fp64_values: list[float] = [],  # noqa: B006
-    fp16_values: list[float] = [],  # noqa: B006
-    values: list[Any] = [],  # noqa: B006
+    **lists: Any,
 ) -> Value:
     """The positions that a slice names are the same slice of the positions of all elements."""
     x = Input
     if ValueTensor is None:
-        given = bool_values or fp32_values or int32_values or int64_values or fp64_values or fp16_values or values
-        ValueTensor = ctx.const(np.asarray(given).astype(x.dtype.numpy).reshape(shape))
+        ValueTensor = ctx.const(np.asarray(Listed(**lists).given).astype(x.dtype.numpy).reshape(shape))
     value = ctx.cast(ValueTensor, x.dtype)
     rank = ctx.rank(x)
     if not axes:
@@ -166,7 +156,7 @@ def set_value(
     last = _bounds(ctx, ends, None, EndsTensorList)
     step = _bounds(ctx, steps or [1] * len(axes), None, StepsTensorList)
     count = ctx.op("Size", x)
-    numbers = ctx.op("Range", ctx.const(0, DType.INT64), count, ctx.const(1, DType.INT64))
+    numbers = ctx.arange(count)
     positions = ctx.op("Reshape", numbers, ctx.shape(x))
     chosen = ctx.op("Slice", positions, first, last, list(axes), step)
     sizes = [ctx.dim(chosen, i) for i in range(rank)]

@@ -166,7 +166,7 @@ def sequence_mask(
         length = ctx.const(maxlen, DType.INT64)
     else:
         length = ctx.reduce("ReduceMax", x, None)
-    steps = ctx.op("Range", ctx.const(0, DType.INT64), length, ctx.const(1, DType.INT64))
+    steps = ctx.arange(length)
     return ctx.cast(ctx.op("Less", steps, ctx.unsqueeze(x, [ctx.rank(x)])), DType(out_dtype))
 
 
@@ -217,7 +217,7 @@ def repeat_interleave(
         return ctx.reshape(tiled, ctx.vector(sizes))
     ends = ctx.op("CumSum", ctx.cast(RepeatsTensor, DType.INT64), ctx.const(0, DType.INT64))
     total = ctx.reduce("ReduceSum", ctx.cast(RepeatsTensor, DType.INT64), None)
-    steps = ctx.op("Range", ctx.const(0, DType.INT64), total, ctx.const(1, DType.INT64))
+    steps = ctx.arange(total)
     passed = ctx.op("Not", ctx.op("Greater", ctx.unsqueeze(ends, [0]), ctx.unsqueeze(steps, [1])))
     at = ctx.reduce("ReduceSum", ctx.cast(passed, DType.INT64), [1])
     return ctx.op("Gather", X, at, axis=axis)
@@ -235,7 +235,7 @@ def mode(ctx: Context, X: Value, *, axis: int = -1, keepdim: bool = False) -> tu
     best = ctx.op("Equal", count, ctx.reduce("ReduceMax", count, [rank - 1], True))
     beyond = float("inf") if x.dtype.is_float else int(np.iinfo(x.dtype.numpy).max)
     value = ctx.reduce("ReduceMin", ctx.op("Where", best, x, ctx.const(beyond, x.dtype)), [rank - 1], True)
-    steps = ctx.op("Range", ctx.const(0, DType.INT64), ctx.scalar(ctx.dim(x, -1)), ctx.const(1, DType.INT64))
+    steps = ctx.arange(ctx.dim(x, -1))
     at = ctx.reduce("ReduceMax", ctx.op("Where", ctx.op("Equal", x, value), steps, ctx.const(-1, DType.INT64)),
                     [rank - 1], True)  # fmt: skip
     found = []

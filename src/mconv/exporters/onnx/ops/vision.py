@@ -115,7 +115,7 @@ def affine_grid(
     lines = []
     for i in range(spatial):
         n = ctx.op("Gather", sizes, ctx.const(2 + i, DType.INT64), axis=0)
-        steps = ctx.cast(ctx.op("Range", ctx.const(0, DType.INT64), n, ctx.const(1, DType.INT64)), Theta.dtype)
+        steps = ctx.cast(ctx.arange(n), Theta.dtype)
         count = ctx.cast(n, Theta.dtype)
         if align_corners:
             step = ctx.op("Div", ctx.const(2.0, Theta.dtype), ctx.op("Max", ctx.op("Sub", count, 1.0), 1.0))
@@ -175,7 +175,7 @@ def _has_kernel(ctx: Context, op: str) -> None:
 
 def image_of_each(ctx: Context, rois: Value, counts: Optional[Value]) -> Value:
     """Which image each region is of, int64: how many images have ended before it."""
-    steps = ctx.op("Range", ctx.const(0, DType.INT64), ctx.scalar(ctx.dim(rois, 0)), ctx.const(1, DType.INT64))
+    steps = ctx.arange(ctx.dim(rois, 0))
     if counts is None:
         raise Unsupported("regions of images told apart by levels (LoD)")
     ends = ctx.op("CumSum", ctx.cast(counts, DType.INT64), ctx.const(0, DType.INT64))
@@ -213,9 +213,7 @@ def unfold(
     ctx: Context, X: Value, *, kernel_sizes: list[int], strides: list[int], paddings_: list[int], dilations: list[int]
 ) -> Value:
     """Windows as columns: a convolution whose filters have a single 1 each."""
-    channels = X.shape[1] if X.shape else None
-    if not isinstance(channels, int):
-        raise Unsupported("channels are known only at run time")
+    channels = ctx.size(X, 1)
     h, w = kernel_sizes
     eye = np.eye(h * w, dtype=X.dtype.numpy).reshape(h * w, 1, h, w)
     filters = np.tile(eye, (channels, 1, 1, 1))
@@ -246,9 +244,7 @@ def fold(
 ) -> Value:
     """Columns summed up into windows: the transposed convolution with the same filters."""
     h, w = kernel_sizes
-    columns = X.shape[1] if X.shape else None
-    if not isinstance(columns, int):
-        raise Unsupported("channels are known only at run time")
+    columns = ctx.size(X, 1)
     channels = columns // (h * w)
     top, left, bottom, right = paddings_ if len(paddings_) == 4 else [*paddings_, *paddings_]
     out_h, out_w = output_sizes
@@ -318,7 +314,7 @@ def _bins(ctx: Context, start: Value, step: Value, count: int, size: Value) -> V
     """1 for the pixels of each bin along an axis, [region, bin, pixel]; *start* and *step* are [region, 1]."""
     edges = [ctx.const(np.arange(count) + more, start.dtype) for more in (0, 1)]
     low, high = (ctx.op("Add", ctx.op("Mul", step, edge), start) for edge in edges)
-    pixels = ctx.op("Range", ctx.const(0, DType.INT64), ctx.scalar(size), ctx.const(1, DType.INT64))
+    pixels = ctx.arange(size)
     pixels = ctx.cast(pixels, start.dtype)
     below = ctx.op("Less", pixels, ctx.unsqueeze(ctx.op("Floor", low), [2]))
     before = ctx.op("Less", pixels, ctx.unsqueeze(ctx.op("Ceil", high), [2]))
