@@ -9,8 +9,8 @@ import pytest
 
 from mconv import budget
 from mconv.errors import LimitError, UsageError
-from mconv.options.declare import takes
 from mconv.options.proving import Bounded
+from mconv.options.taking import takes
 
 MB = 1 << 20
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mconv.printable import json_text, percent, printable, printable_lines, three_digits
+from mconv.printable import counted, json_text, percent, printable, printable_lines, three_digits
 
 
 @pytest.mark.parametrize(
@@ -74,3 +74,7 @@ def test_measurements_are_never_in_powers_of_ten(value: Optional[float], wanted:
 )
 def test_percent(share: float, wanted: str) -> None:
     assert percent(share) == wanted
+
+
+def test_one_is_no_plural() -> None:
+    assert [counted(number, "row") for number in (0, 1, 2)] == ["0 rows", "1 row", "2 rows"]

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any, NoReturn, Optional
 from mconv.errors import MconvError
 from mconv.options.bench import BenchModels, BenchServices
 from mconv.options.convert import Convert
-from mconv.options.declare import takes
 from mconv.options.edit import Edit
 from mconv.options.layers import ToStatic
 from mconv.options.models import Check, Downgrade, ExternalData, Half, Inspect, Recognise
@@ -26,6 +25,7 @@ from mconv.options.report_bug import ReportBug
 from mconv.options.running import InstallRuntime
 from mconv.options.service import Scaffold
 from mconv.options.serving import Serve, ServeCheck, ToServing
+from mconv.options.taking import takes
 from mconv.options.torch import Torch2Paddle
 from mconv.options.verify import Verify
 

@@ -106,3 +106,8 @@ def _escaped(code: int) -> str:
 def percent(share: float) -> str:
     """A share as a percentage: of one that is too small for a digit behind the point, the first that is not 0."""
     return f"{share:.1%}" if share >= 1e-3 or not share else f"{100 * share:.1g}%"
+
+
+def counted(number: int, what: str) -> str:
+    """``1 row``, ``2 rows``."""
+    return f"{number} {what}{'' if number == 1 else 's'}"

@@ -261,6 +261,15 @@ def test_data_that_say_nothing(value: float, rows: int, said: str, tmp_path: Pat
 
 
 @pytest.mark.runtime
+def test_one_row_is_said_as_one(tmp_path: Path) -> None:
+    np.savez(tmp_path / "x.npz", x=np.random.default_rng(3).standard_normal((1, 8)).astype(np.float32))
+    said: list[str] = []
+    api.quantize(case("2.3.2-mlp").model, tmp_path / "out", data=tmp_path / "x.npz", max_drop=0.5, progress=said.append)
+    assert any(text.startswith("calibrating on 1 row in") for text in said)
+    assert "proving on 1 row" in said
+
+
+@pytest.mark.runtime
 def test_what_is_quantised_of_a_model_with_a_branch(tmp_path: Path) -> None:
     """The products before it; what is inside is named. Of one with nothing else there is the user's own path in the message,
     and so there is where the data are none that the model takes."""

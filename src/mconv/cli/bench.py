@@ -69,8 +69,7 @@ def command(
             given.update({"feeds": given.pop("inputs")} if "inputs" in given else {})
             found = api.bench_models(sources, **given, progress=say)
     (show_services if all(services) else show_models)(found)
-    for note in found.notes:
-        out.note(note)
+    out.note(*found.notes)
     api.bench_files(found, **pictures)
     judged, failure = api.judge_bench(found, **limits)
     reported = recipes.of_bench(judged, found.seconds)

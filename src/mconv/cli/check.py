@@ -17,8 +17,7 @@ def command(given: Given) -> Any:
 
     with out.progress(f"hashing {given['path']}"):
         found = api.check(**given)
-    for note in found.notes:
-        out.warn(note)
+    out.warn(*found.notes)
     for finding in found.findings:
         out.print(finding.line())
     made_by = f"made by mconv {found.versions.get('mconv', '?')} {found.command}"

@@ -46,8 +46,7 @@ def command(
     with table_on_failure(), stdout_for_the_result(), out.progress(f"looking at {source}") as say:
         given["source"] = source
         result = api.convert(**given, progress=say)
-    for warning in result.warnings:
-        out.warn(warning)
+    out.warn(*result.warnings)
     made = [p for p in (result.server, result.client, result.service, result.inference) if p]
     out.print(f"{out_dir}: {', '.join(f'{Path(p).name}/' for p in made)} from {source}")
     rows = [

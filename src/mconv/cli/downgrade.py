@@ -19,8 +19,7 @@ def command(given: Given) -> Any:
     with out.progress(f"converting {given['path']}"):
         given["path"] = piped(given["path"])
         result = api.downgrade(**given)
-    for warning in result.warnings:
-        out.warn(warning)
+    out.warn(*result.warnings)
     for what, count in result.changes.items():
         out.detail(f"{what}: {count}")
     out.print(f"{result.program}: saved by Paddle {result.saved_by}, now for Paddle {result.target}")

@@ -19,8 +19,7 @@ def command(given: Given) -> Any:
     with table_on_failure(), out.progress(f"reading {given['path']}") as say:
         given["path"] = piped(given["path"])
         report = api.edit(**given, progress=say)
-    for warning in report.warnings:
-        out.warn(warning)
+    out.warn(*report.warnings)
     out.print(f"{report.output.get('file') or report.output['folder']}: {_told(report)}")
     show_report(report)
     return report.to_dict()

@@ -28,8 +28,7 @@ def command(given: Given) -> Any:
             out.table(["output", "set", "error", ""], rows, right=["error"])
         e.rows = [] if out.human else e.rows
         raise
-    for warning in report.warnings:
-        out.warn(warning)
+    out.warn(*report.warnings)
     before, after = report.bytes["before"], report.bytes["after"]
     count, floats = sum(report.half.values()), sum(n for kinds in report.float32.values() for n in kinds.values())
     out.print(f"{report.program}: {report.dtype} for Paddle {report.target}")

@@ -33,8 +33,7 @@ def command(
     if show:
         del given["out"]
     draft = recipes.init(**given, show=show)
-    for note in draft.notes:
-        out.warn(note)
+    out.warn(*draft.notes)
     if show:
         out.text(draft.text.rstrip("\n"))
     else:

@@ -55,8 +55,7 @@ def command(given: Given, ops: Annotated[bool, typer.Option("--ops", help="List 
         out.table(["target", "loads it", "why not", "after mconv"], [_target(t) for t in report.targets])
     if report.fusions is not None:
         _fusions(report.fusions)
-    for note in report.notes:
-        out.warn(note)
+    out.warn(*report.notes)
     return report
 
 

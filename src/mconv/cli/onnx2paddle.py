@@ -17,8 +17,7 @@ def command(given: Given) -> Any:
 
     with table_on_failure(), out.progress(f"reading {given['model']}") as say:
         report = api.onnx2paddle(**given, progress=say)
-    for warning in report.warnings:
-        out.warn(warning)
+    out.warn(*report.warnings)
     count = sum(row["count"] for row in report.operators)
     made = sum(report.paddle_operators.values())
     extra = [f"{report.folded} computed"] if report.folded else []

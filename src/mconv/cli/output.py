@@ -140,9 +140,9 @@ class Output:
             sys.stdout.flush()
             console.print(table)
 
-    def note(self, text: str) -> None:
+    def note(self, *texts: str) -> None:
         """What is being done; on stderr, so that it never mixes with the result."""
-        if not self.quiet:
+        for text in () if self.quiet else texts:
             self._stderr(text, wrap=True)
 
     def detail(self, text: str) -> None:
@@ -150,8 +150,9 @@ class Output:
         if self.verbose:
             self._stderr(text)
 
-    def warn(self, text: str) -> None:
-        self._stderr(f"warning: {text}", "yellow", wrap=True)
+    def warn(self, *texts: str) -> None:
+        for text in texts:
+            self._stderr(f"warning: {text}", "yellow", wrap=True)
 
     def error(self, message: str, hint: Optional[str] = None) -> None:
         """``error: …`` and, if there is one, ``hint: …``: one line each."""

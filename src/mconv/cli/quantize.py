@@ -10,6 +10,7 @@ from mconv.cli.parameters import Given, with_options
 from mconv.cli.piped import piped
 from mconv.errors import VerificationError
 from mconv.options.quantize import Quantize
+from mconv.printable import counted
 
 
 @with_options(Quantize)
@@ -25,8 +26,7 @@ def command(given: Given) -> Any:
             _outputs(e.rows)
         e.rows = [] if out.human else e.rows
         raise
-    for warning in report.warnings:
-        out.warn(warning)
+    out.warn(*report.warnings)
     before, after = report.bytes["before"], report.bytes["after"]
     small = [row for row in report.layers if row.int8]
     out.print(f"{report.program}: int8 for Paddle {report.target}")
@@ -46,8 +46,8 @@ def command(given: Given) -> Any:
         out.print(
             f"int8 kernels in {report.int8.runtime}: {made}; {_percent(report.int8.error)} off the emulation{right}"
         )
-    kind = "rows held back" if report.held_back else "rows"
-    out.print(f"proved on {report.proof} {kind} in {report.runtime}: {report.status}", "green")
+    judged = counted(report.proof, "row") + (" held back" if report.held_back else "")
+    out.print(f"proved on {judged} in {report.runtime}: {report.status}", "green")
     return report
 
 

@@ -34,8 +34,7 @@ def command(
     parsed = _parsed(words)
     with stdout_for_the_result(), out.progress("looking at the command") as say:
         made = api.report_bug(**given, **parsed, command=words, progress=say)
-    for warning in made.warnings:
-        out.warn(warning)
+    out.warn(*made.warnings)
     if made.failure is not None:
         out.print(f"{made.command}: {made.failure}")
     if made.reduced is not None:

@@ -40,8 +40,7 @@ def command(
     run = api.serve(**given, progress=out.note)
     with run:
         serving = run.serving
-        for note in serving.notes:
-            out.warn(note)
+        out.warn(*serving.notes)
         out.print(f"ready after {serving.ready_seconds:.1f} s: {serving.url}", style="bold green")
         more = [f"RPC {serving.rpc}"] if serving.rpc else []
         more += [f"health {serving.health}"] if serving.health else []

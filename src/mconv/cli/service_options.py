@@ -11,5 +11,4 @@ def show_service(service: Any) -> None:
     """What was written, for people."""
     out.print(f"{service.folder}/ written, a service of kind {service.kind}: {service.summary}")
     out.print(f"start it with {service.start}")
-    for note in service.notes:
-        out.warn(note)
+    out.warn(*service.notes)

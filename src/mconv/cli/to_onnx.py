@@ -19,8 +19,7 @@ def command(given: Given) -> Any:
     with table_on_failure(), out.progress(f"reading {given['path']}") as say:
         given["path"] = piped(given["path"])
         report = api.to_onnx(**given, progress=say)
-    for warning in report.warnings:
-        out.warn(warning)
+    out.warn(*report.warnings)
     count, made = sum(report.paddle_operators.values()), sum(row["count"] for row in report.operators)
     out.print(f"{given['out']}: {count} operators of Paddle → {made} ONNX nodes, opset {report.target['opset']}")
     show_report(report)

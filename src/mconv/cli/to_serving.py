@@ -38,8 +38,7 @@ def command(
     with out.progress(f"converting {given['path']}"):
         given["path"] = piped(given["path"])
         result = api.to_serving(**given)
-    for warning in result.warnings:
-        out.warn(warning)
+    out.warn(*result.warnings)
     for what, count in result.changes.items():
         out.detail(f"{what}: {count}")
     if result.server is None:

@@ -21,8 +21,7 @@ def command(given: Given) -> Any:
         given.setdefault("format", named)
     with table_on_failure(), stdout_for_the_result(), out.progress(f"opening {given['layer']}") as say:
         report = api.to_static(**given, folder=named not in FORMATS, progress=say)
-    for warning in report.warnings:
-        out.warn(warning)
+    out.warn(*report.warnings)
     made = sum(report.paddle_operators.values())
     what = f"{made} operators of Paddle {report.target['paddle']}" if made else "as Paddle writes it"
     out.print(f"{given['path']}: {report.source['class']}.{report.source['method']} → {what} ({report.engine})")

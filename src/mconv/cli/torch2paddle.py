@@ -17,8 +17,7 @@ def command(given: Given) -> Any:
 
     with table_on_failure(), stdout_for_the_result(), out.progress(f"opening {given['model']}") as say:
         report = api.torch2paddle(**given, progress=say)
-    for warning in report.warnings:
-        out.warn(warning)
+    out.warn(*report.warnings)
     if report.transplant is not None:
         return _transplanted(report, given["out"])
     count = sum(row["count"] for row in report.operators)

@@ -46,8 +46,7 @@ def command(given: Given) -> Any:
     if found is None:
         assert failure is not None
         raise failure
-    for note in found.notes:
-        out.warn(note)
+    out.warn(*found.notes)
     out.print(f"A: {found.a}   B: {found.b}")
     by_position = [what for what, how in found.matched.items() if how == "position"]
     if by_position:

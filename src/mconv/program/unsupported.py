@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mconv.errors import UnsupportedError
+from mconv.printable import counted
 
 
 def refusal(nodes: Sequence[Mapping[str, Any]], advice: str, untried: int = 0) -> UnsupportedError:
@@ -28,7 +29,7 @@ def refusal(nodes: Sequence[Mapping[str, Any]], advice: str, untried: int = 0) -
     names = ", ".join(dict.fromkeys(str(row["operator"]) for row in rows))
     more = f"; {untried} behind {'them' if len(nodes) > 1 else 'it'} could not be tried" if untried else ""
     return UnsupportedError(
-        f"{len(nodes)} node{'s' if len(nodes) > 1 else ''} cannot be converted: {names} "
+        f"{counted(len(nodes), 'node')} cannot be converted: {names} "
         f"({rows[0]['operator']}: {rows[0]['reason']}){more}",
         f"the table lists every one; {advice}",
         rows,

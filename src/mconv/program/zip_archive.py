@@ -21,6 +21,7 @@ from typing import Optional, Union
 from mconv import budget
 from mconv.errors import CorruptModelError, LimitError
 from mconv.printable import printable
+from mconv.program.closing import Closing
 from mconv.program.copying import open_regular, read_at
 
 STORED, DEFLATED = 0, 8
@@ -60,7 +61,7 @@ class Record:
     crc: int
 
 
-class ZipArchive:
+class ZipArchive(Closing):
     """The records of an archive, in the order of its directory.
 
     Args:
@@ -83,12 +84,6 @@ class ZipArchive:
             self.close()
             raise
         self.by_name = {r.name: r for r in self.records}
-
-    def __enter__(self) -> ZipArchive:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     def close(self) -> None:
         """Close the file."""

@@ -9,12 +9,12 @@ import re
 import time
 import urllib.parse
 from collections.abc import Mapping, Sequence
-from types import TracebackType
 from typing import Any, Optional, Union
 
 import numpy as np
 
 from mconv.errors import RuntimeFailedError, UsageError
+from mconv.program.closing import Closing
 from mconv.proof.exchange import exchange
 from mconv.proof.feeds import InputSpec
 from mconv.proof.runners import Answers
@@ -34,7 +34,7 @@ def is_url(model: object) -> bool:
     return str(model).startswith(("http://", "https://"))
 
 
-class EndpointRunner:
+class EndpointRunner(Closing):
     """A service that runs already.
 
     Args:
@@ -195,12 +195,6 @@ class EndpointRunner:
             return np.array([float(v) if "float" in field else v for v in values]).astype(kind.numpy).reshape(shape)
         except (ValueError, TypeError, OverflowError) as e:
             raise RuntimeFailedError(f"{self.label}: output {entry.get('name')!r} is no tensor: {e}") from None
-
-    def __enter__(self) -> EndpointRunner:
-        return self
-
-    def __exit__(self, kind: Optional[type], error: Optional[BaseException], trace: Optional[TracebackType]) -> None:
-        pass
 
 
 # names of classes and of texts in the answers of services that mconv writes, beside the outputs

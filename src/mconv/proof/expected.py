@@ -17,6 +17,7 @@ from mconv.dygraph.outputs import need_outputs
 from mconv.errors import MconvError, RuntimeFailedError, UsageError
 from mconv.options.layers import Saving
 from mconv.passes.ports import CARRIER
+from mconv.program.closing import Closing
 from mconv.program.dtypes import DType
 from mconv.program.program import Program
 from mconv.proof import search
@@ -49,7 +50,7 @@ class OriginAnswers:
 
 
 @dataclass
-class Expected:
+class Expected(Closing):
     """What the live layer gives: the inputs that it was run on, and its answers; those of its origin beside them."""
 
     sets: list[dict[str, np.ndarray]] = field(default_factory=list)
@@ -115,12 +116,6 @@ class Expected:
         self.origin = OriginAnswers(origin.label, answers, positions, binding=origin.binding)
         if not compare_answers(answers, some(self.answers, positions), tolerance=tolerance).ok:
             self.origin.where = origin.explain(call, self.sets[0])
-
-    def __enter__(self) -> Expected:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        pass
 
 
 class Origin(Protocol):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import MappingProxyType, TracebackType
+from types import MappingProxyType
 from typing import Any, Optional
 
 import numpy as np
@@ -13,13 +13,14 @@ import numpy as np
 from mconv import watch
 from mconv.errors import LimitError, MconvError, MissingDependencyError, RuntimeFailedError, UnsupportedError
 from mconv.program import external_data
+from mconv.program.closing import Closing
 from mconv.program.dtypes import DType
 from mconv.program.small_types import SMALL, carrier
 from mconv.proof.feeds import InputSpec
 from mconv.proof.runners import Answers, OnnxRunner, Runner, timed, with_outputs
 
 
-class ReferenceRunner:
+class ReferenceRunner(Closing):
     """An ONNX model in ``onnx.reference.ReferenceEvaluator``: exact and slow, part of the onnx package.
 
     Args:
@@ -86,12 +87,6 @@ class ReferenceRunner:
                 return self.evaluator.run(None, feed)
 
         return watch.call(run, f"{self.label} on {self.path or 'the model'}", seconds=self.timeout)
-
-    def __enter__(self) -> ReferenceRunner:
-        return self
-
-    def __exit__(self, kind: Optional[type], error: Optional[BaseException], trace: Optional[TracebackType]) -> None:
-        pass
 
 
 def reference_for(

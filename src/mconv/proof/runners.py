@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType, TracebackType
+from types import MappingProxyType
 from typing import Any, Optional, Protocol
 
 import numpy as np
@@ -17,6 +17,7 @@ from mconv.extras import install
 from mconv.passes import half_loading
 from mconv.printable import printable
 from mconv.program import external_data
+from mconv.program.closing import Closing
 from mconv.program.dtypes import DType
 from mconv.program.files import Era, ModelFiles, load_program, locate
 from mconv.proof.feeds import InputSpec, as_declared, specs_of
@@ -53,12 +54,12 @@ class Runner(Protocol):
 
     def __enter__(self) -> Runner: ...
 
-    def __exit__(
-        self, kind: Optional[type], error: Optional[BaseException], trace: Optional[TracebackType]
-    ) -> None: ...
+    def __exit__(self, *error: object) -> None: ...
+
+    def close(self) -> None: ...
 
 
-class PaddleRunner:
+class PaddleRunner(Closing):
     """A Paddle model of any era in a runtime.
 
     Args:
@@ -97,10 +98,7 @@ class PaddleRunner:
         self.label = f"Paddle {result.version}"
         return Answers(result.names, result.outputs, result.dtypes, result.version, result.seconds)
 
-    def __enter__(self) -> PaddleRunner:
-        return self
-
-    def __exit__(self, kind: Optional[type], error: Optional[BaseException], trace: Optional[TracebackType]) -> None:
+    def close(self) -> None:
         self.worker.close()
 
 
@@ -111,7 +109,7 @@ def lods_of(files: ModelFiles) -> dict[str, int]:
     return {port.name: port.var.lod_level for port in load_program(files).feeds if port.var.lod_level}
 
 
-class OnnxRunner:
+class OnnxRunner(Closing):
     """An ONNX model in ONNX Runtime's CPU provider, on one thread.
 
     Args:
@@ -209,10 +207,7 @@ class OnnxRunner:
             stop=stop,
         )
 
-    def __enter__(self) -> OnnxRunner:
-        return self
-
-    def __exit__(self, kind: Optional[type], error: Optional[BaseException], trace: Optional[TracebackType]) -> None:
+    def close(self) -> None:
         del self.session
 
 

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from types import TracebackType
 from typing import Any, Callable, Optional
 
 import numpy as np
 
 from mconv.errors import LimitError, RuntimeFailedError, UnsupportedError
+from mconv.program.closing import Closing
 from mconv.program.dtypes import DType
 from mconv.proof.feeds import InputSpec
 from mconv.proof.runners import Answers
 from mconv.runtimes.memory import HINT, says_out_of_memory
 
 
-class TorchRunner:
+class TorchRunner(Closing):
     """A PyTorch model in this process; what it was asked once is remembered.
 
     Args:
@@ -106,11 +106,8 @@ class TorchRunner:
         self._known.append((arrays, names, values, kinds, spent))
         return names, values, kinds, spent
 
-    def __enter__(self) -> TorchRunner:
-        return self
-
-    def __exit__(self, kind: Optional[type], error: Optional[BaseException], trace: Optional[TracebackType]) -> None:
-        self._known.clear()
+    def close(self) -> None:
+        self.forget()
 
 
 def tensor_of(array: np.ndarray, dtype: Optional[DType] = None) -> Any:

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Optional, Union
 
 from mconv.errors import MconvError
-from mconv.options.declare import takes
 from mconv.options.running import Init, Run
+from mconv.options.taking import takes
 
 if TYPE_CHECKING:
     from mconv.api import Case, Verification

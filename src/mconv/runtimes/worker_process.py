@@ -9,13 +9,13 @@ import tempfile
 import threading
 import time
 from pathlib import Path
-from types import TracebackType
-from typing import Any, BinaryIO, Optional, Protocol, TypeVar
+from typing import Any, BinaryIO, Optional, Protocol
 
 import numpy as np
 
 from mconv import budget, watch
 from mconv.errors import LimitError
+from mconv.program.closing import Closing
 from mconv.runtimes.frames import kill_session, read_frame, write_frame
 from mconv.runtimes.memory import HINT, says_out_of_memory
 from mconv.runtimes.outcome import WorkerError, last_words
@@ -23,8 +23,6 @@ from mconv.runtimes.outcome import WorkerError, last_words
 _OWN = 1 << 30  # bytes that Paddle itself may take
 _PAUSE = 0.1  # seconds between two looks at what it takes
 SCRIPT = Path(__file__).with_name("worker_main.py")
-
-_W = TypeVar("_W", bound="WorkerProcess")
 
 
 class Interpreter(Protocol):
@@ -39,7 +37,7 @@ class Interpreter(Protocol):
     def environ(self, **more: str) -> dict[str, str]: ...
 
 
-class WorkerProcess:
+class WorkerProcess(Closing):
     """A persistent subprocess that answers requests. A crash, an abort, a timeout or an out-of-memory kill of it is a
     :class:`WorkerError`; the next request gets a fresh process.
 
@@ -59,12 +57,6 @@ class WorkerProcess:
         self._process: Optional[subprocess.Popen[bytes]] = None
         self._log: Optional[BinaryIO] = None
         self._scratch: Optional[tempfile.TemporaryDirectory[str]] = None
-
-    def __enter__(self: _W) -> _W:
-        return self
-
-    def __exit__(self, kind: Optional[type], error: Optional[BaseException], trace: Optional[TracebackType]) -> None:
-        self.close()
 
     def close(self) -> None:
         """End the subprocess; the worker can be used again afterwards."""

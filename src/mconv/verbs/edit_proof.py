@@ -14,6 +14,7 @@ from mconv.errors import MconvError, RuntimeFailedError, UnsupportedError
 from mconv.onnx.reader import OnnxModel
 from mconv.options.edit import Edit
 from mconv.paddle import pir_reader
+from mconv.program.closing import Closing
 from mconv.program.program import Program
 from mconv.program.stored import Era, ModelFiles, write_model
 from mconv.proof import precision, prove, search
@@ -32,7 +33,7 @@ from mconv.verbs import edit_ends, edit_onnx, edit_paddle
 Feeds = list[dict[str, np.ndarray]]
 
 
-class Part:
+class Part(Closing):
     """Runs the source and gives some of its tensors, under the source's names.
 
     Args:
@@ -74,11 +75,8 @@ class Part:
         names = [*self.own, *self.inside]
         return picked(found, [names.index(name) for name in self.outputs], self.outputs)
 
-    def __enter__(self) -> Part:
-        return self
-
-    def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
-        self.runner.__exit__(kind, error, trace)
+    def close(self) -> None:
+        self.runner.close()
 
 
 def picked(answers: Answers, indices: Sequence[int], names: Sequence[str]) -> Answers:
@@ -92,7 +90,7 @@ def picked(answers: Answers, indices: Sequence[int], names: Sequence[str]) -> An
 
 
 @dataclass
-class Told:
+class Told(Closing):
     """What has been run already, as a runner: it answers the sets that it was asked, and no other."""
 
     answers: Answers
@@ -110,12 +108,6 @@ class Told:
         if not same:
             raise RuntimeFailedError("the source begins before this: what it computes of other numbers is not known")
         return self.answers
-
-    def __enter__(self) -> Told:
-        return self
-
-    def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
-        pass
 
 
 def upstream(part: Part, specs: Sequence[InputSpec], inputs: Sequence[str], feeds: Optional[Any]) -> tuple[Told, Feeds]:
@@ -350,7 +342,7 @@ def prove_onnx(
     return proof
 
 
-class _Called:
+class _Called(Closing):
     """Runs a model whose inputs have other names now."""
 
     def __init__(self, runner: Runner, names: dict[str, str]):
@@ -362,8 +354,5 @@ class _Called:
     def run(self, sets: Sequence[Any]) -> Any:
         return self.runner.run([{self.names[n]: v for n, v in feed.items() if n in self.names} for feed in sets])
 
-    def __enter__(self) -> _Called:
-        return self
-
-    def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
-        self.runner.__exit__(kind, error, trace)
+    def close(self) -> None:
+        self.runner.close()

@@ -15,6 +15,7 @@ from mconv.passes import half as rewriting
 from mconv.passes.half_storage import weights_only
 from mconv.passes.half_tables import LARGEST, LEAST
 from mconv.passes.halved import Form, Halved
+from mconv.program.closing import Closing
 from mconv.program.dtypes import DType
 from mconv.program.params import TensorSource
 from mconv.program.program import Program
@@ -63,7 +64,7 @@ class Task:
         return rewriting.halve(self.program, self.params, self.target, form)
 
 
-class Emulation:
+class Emulation(Closing):
     """Runs the float32 program once, and each emulation of it, on the same inputs.
 
     Args:
@@ -93,10 +94,7 @@ class Emulation:
             e.hint = e.hint or "give inputs that it takes: --input 'NAME[1,3,?,640]' or --inputs X.NPZ"
             raise
 
-    def __enter__(self) -> Emulation:
-        return self
-
-    def __exit__(self, *_: object) -> None:
+    def close(self) -> None:
         self.worker.close()
         self.folder.cleanup()
 

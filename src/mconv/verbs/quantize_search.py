@@ -13,7 +13,8 @@ from mconv.errors import PrecisionError, RuntimeFailedError, UsageError
 from mconv.options.quantize import AUTO
 from mconv.passes import quantize as rewriting
 from mconv.passes.quantize import Layer
-from mconv.printable import percent
+from mconv.printable import counted, percent
+from mconv.program.closing import Closing
 from mconv.program.params import TensorSource
 from mconv.program.program import Program
 from mconv.program.stored import ModelFiles, in_order, write_model
@@ -26,7 +27,7 @@ _GROUP = 16  # tensors fetched in one run
 _STEPS = 4  # layers that stay float32 are looked for among so many more each time: 1, 4, 16, …
 
 
-class Trials:
+class Trials(Closing):
     """Runs the float32 program, and programs in which some layers are quantised; their parameters are written once."""
 
     def __init__(
@@ -49,10 +50,7 @@ class Trials:
                 self.weights.update(rewriting.integers(layer, items))
         self.written: Optional[tuple[Program, Path]] = None
 
-    def __enter__(self) -> Trials:
-        return self
-
-    def __exit__(self, *_: object) -> None:
+    def close(self) -> None:
         self.worker.close()
 
     def run(
@@ -110,7 +108,7 @@ class Search:
             PrecisionError: too much is lost whatever stays float32.
         """
         layers, report = list(self.trials.layers), self.report
-        self.progress(f"calibrating on {report.calibration} rows in {report.runtime}")
+        self.progress(f"calibrating on {counted(report.calibration, 'row')} in {report.runtime}")
         histograms = self._histograms(sorted({layer.activation for layer in layers}))
         for name in [n for n, h in histograms.items() if not h.largest]:
             report.warnings.append(f"{name} is 0 on all data, or not finite: what reads it stays float32")
@@ -164,7 +162,7 @@ class Search:
                     f"the float32 model's own output {port.name} is not finite on these data",
                     "real inputs, none of them infinite or near the largest float32",
                 )
-        self.progress(f"proving on {self.report.proof} rows")
+        self.progress(f"proving on {counted(self.report.proof, 'row')}")
         if self._good(layers, ranges):
             return layers
         self._alone(layers, ranges, wanted)

@@ -13,6 +13,7 @@ from typing import Optional, Union
 
 from mconv.errors import CorruptModelError, UntrustedError
 from mconv.printable import printable
+from mconv.program.closing import Closing
 from mconv.program.zip_archive import STORED, Record, ZipArchive
 from mconv.torch.sources.forms import OLD_PROGRAM, Form
 
@@ -44,7 +45,7 @@ _OBJECTS = re.compile(r"(custom|opaque)_obj_", re.IGNORECASE)
 _LONGEST = 480
 
 
-class Archive:
+class Archive(Closing):
     """An archive of one form, all of whose records are known.
 
     Args:
@@ -73,10 +74,7 @@ class Archive:
             self._zip.close()
             raise
 
-    def __enter__(self) -> Archive:
-        return self
-
-    def __exit__(self, *_: object) -> None:
+    def close(self) -> None:
         self._zip.close()
 
     def read(self, name: str) -> bytes:
