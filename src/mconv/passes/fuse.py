@@ -72,6 +72,7 @@ def fuse(program: Program, params: MutableMapping[str, TensorSource], target: Ta
             done["attention"] += attentions
     eliminate_dead(program)
     shared.keep_products(program)
+    shared.keep_operands(program)
     return done
 
 

@@ -15,6 +15,14 @@ from mconv.program.params import TensorSource
 from mconv.program.program import Block, Op, Program, Var
 
 _CONVOLUTIONS = ("conv2d", "depthwise_conv2d", "conv2d_transpose", "depthwise_conv2d_transpose", "conv3d")
+_PRODUCTS = ("matmul", "matmul_v2")
+_RESHAPES = (
+    "reshape2",
+    "unsqueeze2",
+    "squeeze2",
+    "flatten_contiguous_range",
+    "flatten2",
+)  # passes make reshapes of all
 
 
 def keep(program: Program, params: MutableMapping[str, TensorSource]) -> None:
@@ -26,6 +34,7 @@ def keep(program: Program, params: MutableMapping[str, TensorSource]) -> None:
     for block in program.blocks:
         own_filters(program, block, params)
     keep_products(program)
+    keep_operands(program)
 
 
 def keep_products(program: Program) -> int:
@@ -46,7 +55,7 @@ def keep_products(program: Program) -> int:
         return held is not None and held.persistable and readers[weight] > 1
 
     for block in program.blocks:
-        made = {n: op for op in block.ops if op.type in ("matmul", "matmul_v2") for n in op.output("Out")}
+        made = {n: op for op in block.ops if op.type in _PRODUCTS for n in op.output("Out")}
         if not made:
             continue
         site = Site(program, block)
@@ -57,6 +66,32 @@ def keep_products(program: Program) -> int:
                 op.set_input("X", [copy])
                 block.ops.insert(index, Op.make("assign", {"X": [x]}, {"Out": [copy]}))
                 kept += 1
+    return kept
+
+
+def keep_operands(program: Program) -> int:
+    """Let oneDNN's passes keep an operand whose transposition is the other one (a Gram matrix); gives how many were in
+    danger.
+
+    ``reshape_transpose_matmul_(v2_)mkldnn_fuse_pass`` (2.3 to 3.3) moves a reshape and the ``transpose2`` behind it into
+    the product and takes away what the reshape gives, as nothing outside of the three reads it: ``The variable Y is not
+    found``.
+    """
+    kept = 0
+    for block in program.blocks:
+        turned = {n: first(op, "X") for op in block.ops if op.type == "transpose2" for n in op.output("Out")}
+        shaped = {n for op in block.ops if op.type in _RESHAPES for n in op.output("Out")}
+        site = Site(program, block)
+        for index, op in reversed(list(enumerate(block.ops))):
+            if op.type not in _PRODUCTS:
+                continue
+            for mine, others in (("X", "Y"), ("Y", "X")):
+                x = first(op, mine)
+                if x in shaped and turned.get(first(op, others)) == x:
+                    copy = site.temporary(x)
+                    op.set_input(mine, [copy])
+                    block.ops.insert(index, Op.make("assign", {"X": [x]}, {"Out": [copy]}))
+                    kept += 1
     return kept
 
 

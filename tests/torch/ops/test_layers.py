@@ -9,7 +9,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from tests.torch.checks import Family, Runtime, everywhere, rand
+from tests.onnx.checks import ONEDNN
+from tests.torch.checks import Family, Runtime, everywhere, in_runtimes, rand
 
 
 def _warmed(*layers: nn.Module) -> nn.Module:
@@ -44,6 +45,26 @@ PRODUCTS = Family(
     },
     [rand(2, 5, 6)],
     [rand(4, 7, 6)],
+)
+
+
+def _pixels(x: torch.Tensor) -> torch.Tensor:
+    return x.reshape(x.shape[0], 4, -1)
+
+
+# of what a reshape gives, which both operands read
+GRAM = Family(
+    {
+        "pixels": lambda x: _pixels(x).transpose(1, 2) @ _pixels(x),
+        "channels": lambda x: torch.matmul(_pixels(x).permute(0, 1, 2), _pixels(x).permute(0, 2, 1)),
+        "scaled": lambda x: torch.bmm(x.flatten(2).transpose(1, 2), x.flatten(2)) / x.shape[2],
+        "einsum": lambda x: torch.einsum("bci,bcj->bij", _pixels(x), _pixels(x)),
+        "image": lambda x: x[0, 0].t() @ x[0, 0],
+        "inserted": lambda x: (x[0, 0][None].transpose(1, 2) @ x[0, 0][None]).relu(),
+        "heads": lambda x: (lambda f: f.permute(0, 1, 3, 2) @ f)(x.reshape(x.shape[0], 2, 2, -1)),
+    },
+    [rand(2, 4, 6, 4)],
+    [rand(1, 4, 3, 8)],
 )
 CONVOLUTIONS_2D = Family(
     {
@@ -301,6 +322,7 @@ RECURRENT = Family(
 
 FAMILIES = {
     "products": PRODUCTS,
+    "gram": GRAM,
     "conv1d": CONVOLUTIONS_1D,
     "conv2d": CONVOLUTIONS_2D,
     "fixed2d": FIXED_2D,
@@ -316,4 +338,10 @@ FAMILIES = {
 @everywhere
 @pytest.mark.parametrize("family", FAMILIES)
 def test_layers(family: str, runtime: Runtime) -> None:
+    FAMILIES[family].check(runtime)
+
+
+@in_runtimes(*ONEDNN)
+@pytest.mark.parametrize("family", ["products", "gram"])
+def test_with_the_passes_of_onednn(family: str, runtime: Runtime) -> None:
     FAMILIES[family].check(runtime)
