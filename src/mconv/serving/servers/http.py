@@ -51,7 +51,7 @@ from mconv.yaml_text import parsed
 
 CONFIG, SERVICE, MODEL = "service.yml", "service.py", "model.py"
 # what nothing is filled into
-PARTS = ("batcher.py", "connections.py", "engine_process.py", "protocols.py")
+PARTS = ("batcher.py", "connections.py", "engine_process.py", "protocols.py", "reading.py")
 INPUT_PACKAGES = (*packages.INPUTS, "numpy>=2,<3")
 ENGINE_PACKAGES = {OPENVINO: packages.OPENVINO, ONNXRUNTIME: packages.ONNXRUNTIME, PADDLE: packages.PADDLE}
 _BATCH = 32  # requests that are run together, at most
