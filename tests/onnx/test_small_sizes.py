@@ -47,6 +47,22 @@ def test_what_cannot_be_carried_is_converted_for_sizes_that_are_large_enough(run
     assert compared(model, feeds, runtime.target, worker(runtime.name), runtime.onednn)[0] == "works"
 
 
+CUTS = """\
+<ir_version: 8, opset_import: ["" : 17]> g (float[n, m, k] v) => (float[n, p, q] y)
+<int64[2] ones = {1, 1}, int64[2] large = {99, 99}, int64[2] axes = {1, 2}, int64[1] one = {1}, int64[1] last = {99},
+ int64[1] first = {1}, int64[1] second = {2}, int64[1] none = {0}> { BODY }"""
+
+
+@in_runtimes(CURRENT, PLAIN, PADDLE_26, PADDLE_23, *ONEDNN[:2])
+@pytest.mark.parametrize("bounds", [(2, 9999), (3, 4), (2, 2**31 - 1), (2, -1), (-1, 1), (-2, -2), (1, -1)], ids=str)
+def test_starts_far_behind_the_end(runtime: Runtime, bounds: tuple[int, int]) -> None:
+    start, end = bounds
+    body = f"s = Constant<value_ints: ints = [{start}]>() t = Constant<value_ints: ints = [{end}]>() y = Slice(v, s, t, first)"
+    model = onnx.parser.parse_model(CUTS.replace("BODY", body))
+    feeds = [{"v": np.arange(10 * m, dtype=np.float32).reshape(2, m, 5)} for m in (1, 2, 3, 7)]
+    assert compared(model, feeds, runtime.target, worker(runtime.name), runtime.onednn)[0] == "works"
+
+
 SEVERAL = {
     "at once": "y = Slice(v, ones, large, axes)",
     "cropped": "p = Constant<value_ints: ints = [0, -1, -1, 0, -1, 0]>() y = Pad(v, p)",
@@ -54,13 +70,10 @@ SEVERAL = {
     "with something between": "a = Slice(v, one, last, first) r = Relu(a) y = Slice(r, one, last, second)",
     "joined": "a = Slice(v, ones, large, axes) y = Concat<axis = 1>(a, a)",
     "joined to what is there": "a = Slice(v, one, last, second) b = Slice(v, one, last, first) c = Slice(b, one, last, second) y = Concat<axis = 1>(a, c)",
+    "with one that is always nothing": "a = Slice(v, one, last, first) c = Slice(a, one, one, none) p = Constant<value_ints: ints = [1, 0, -1, 0, 0, 0]>() y = Pad(c, p)",
     "normalised": "a = Slice(v, ones, large, axes) y = Softmax<axis = 2>(a)",
     "reduced": "a = Slice(v, ones, large, axes) y = ReduceSum<keepdims = 1>(a, second)",
 }  # fmt: skip
-CUTS = """\
-<ir_version: 8, opset_import: ["" : 17]> g (float[n, m, k] v) => (float[n, p, q] y)
-<int64[2] ones = {1, 1}, int64[2] large = {99, 99}, int64[2] axes = {1, 2}, int64[1] one = {1}, int64[1] last = {99},
- int64[1] first = {1}, int64[1] second = {2}> { BODY }"""
 
 
 @in_runtimes(CURRENT, PLAIN, PADDLE_26, PADDLE_23, *ONEDNN[:2])

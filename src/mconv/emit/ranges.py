@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from mconv.emit.elementwise import arithmetic
+from mconv.emit.elementwise import arithmetic, compare, where
 from mconv.emit.known import FOLD_LIMIT, bind_shape, computable, dims_of
 from mconv.emit.padding import padded
 from mconv.emit.shape import fill, reshape
@@ -21,7 +21,8 @@ def arange(b: Builder, start: Value, limit: Value, step: Value) -> Value:
     dtype = start.dtype
     size: D.Dim = D.Sym.fresh("range")
     bounds = [dims_of(v) for v in (start, limit, step)]
-    if all(v is not None and len(v) == 1 for v in bounds):
+    known = all(v is not None and len(v) == 1 for v in bounds)
+    if known:
         (first,), (last,), (by,) = bounds  # type: ignore[misc]
         if isinstance(by, int) and by > 0:
             size = D.ceildiv(last - first, by)
@@ -32,10 +33,22 @@ def arange(b: Builder, start: Value, limit: Value, step: Value) -> Value:
         positions = b.cast(iota(b, size), dtype)
         positions = arithmetic(b, "mul", positions, reshape(b, step, (1,)))
         return arithmetic(b, "add", positions, reshape(b, start, (1,)))
+    if not known or first != 0:
+        limit = _no_earlier(b, start, limit, step)
     made = _range(b, start, limit, step, size)
     if not computable(b, size) and from_data(b, start, limit, step):
         return padded(b, made)
     return bind_shape(b, made)
+
+
+def _no_earlier(b: Builder, start: Value, limit: Value, step: Value) -> Value:
+    """*limit*, or where it lies on the other side of *start* than *step* leads to, for which releases before 3 fail
+    instead of giving nothing, *start*; shape [1]."""
+    start, limit, step = (reshape(b, v, (1,)) for v in (start, limit, step))
+    if step.is_const:
+        return arithmetic(b, "max" if float(np.asarray(step.const).item()) > 0 else "min", limit, start)
+    ways = (arithmetic(b, way, limit, start) for way in ("min", "max"))
+    return where(b, compare(b, "less_than", step, b.constant(np.zeros(1, step.dtype.numpy), step.dtype)), *ways)
 
 
 def _range(b: Builder, start: Value, limit: Value, step: Value, size: D.Dim) -> Value:

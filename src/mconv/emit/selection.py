@@ -108,8 +108,9 @@ def cut(b: Builder, x: Value, axis: int, start: D.Dim, size: D.Dim, step: int = 
 
 def without_padding(b: Builder, x: Value) -> Value:
     """*x* cut to its true sizes, which may be 0: for an output of the model, no operator reads it."""
-    if x.name in b.unpadded:
-        return b.unpadded[x.name]
+    bare = b.unpadded.get(x.name or "")
+    if bare is not None and not counted(b, bare.shape or ()):  # else another dimension of it may have padding, still
+        return bare
     shape = x.shape or ()
     axes = [i for i, d in enumerate(shape) if counted(b, [d])]
     if not axes:

@@ -12,10 +12,10 @@ from mconv.emit.operators import concat_op, slice_op
 from mconv.emit.padding import padded
 from mconv.emit.selection import cut, joined
 from mconv.emit.shape import fill
-from mconv.emit.size_arithmetic import compute
-from mconv.emit.sizes import shape_tensor
+from mconv.emit.size_arithmetic import choose, compute, differs, one_element
+from mconv.emit.sizes import dim_tensor, shape_tensor
 from mconv.emit.vanishing import size_of_cut
-from mconv.emit.zero_size import counted, from_data, vanishes
+from mconv.emit.zero_size import counted, from_data, true_size, vanishes
 from mconv.errors import UnsupportedError
 from mconv.program import dims as D
 from mconv.program.builder import Builder
@@ -131,7 +131,7 @@ def slice_(
             index[a] = slice(s, None if t < 0 and e == -INT32_MAX else e, t)
         return b.constant(np.ascontiguousarray(np.asarray(x.const)[tuple(index)]), x.dtype)
     given = [v for v, known in ((starts, first), (ends, last)) if known is None and isinstance(v, Value)]
-    if len(axes) > 1 and given and from_data(b, *given):
+    if len(axes) > 1 and given:
         pairs = [known if known is not None else v for v, known in ((starts, first), (ends, last))]
         return _one_by_one(b, x, axes, pairs, stride)
     backwards = [i for i, t in enumerate(stride) if t < 0]
@@ -152,7 +152,10 @@ def slice_(
         if not axes:
             return x
     if 0 in out:
-        return fill(b, out, 0, x.dtype)
+        cut_sizes = [
+            size_of_cut(b, out[a], shape[a]) if first is not None and last is not None else out[a] for a in axes
+        ]
+        return fill(b, [cut_sizes[axes.index(i)] if i in axes else d for i, d in enumerate(out)], 0, x.dtype)
     if first is not None and last is not None:
         for i, a in enumerate(axes):
             size = size_of_cut(b, out[a], shape[a])
@@ -172,10 +175,14 @@ def slice_(
         before = any(isinstance(s, int) and s < -1 and isinstance(d, D.Sym) for s, d in zip(first, dims))
     else:
         before = True
-    made = _slice_op(b, x, axes, (first, starts), (last, ends), stride, tuple(out), before)
+    if given and axes:
+        low, high = ((known[0] if known is not None else v) for v, known in ((starts, first), (ends, last)))
+        bounds = _ordered(b, low, high, shape[axes[0]])
+        made = _slice_op(b, x, axes, bounds[0], bounds[1], stride, tuple(out), before=True)
+        made.data = data
+        return padded(b, made, axes[0]) if from_data(b, *given) else bind_shape(b, made)
+    made = _slice_op(b, x, axes, (first, None), (last, None), stride, tuple(out), before)
     made.data = data
-    if given and from_data(b, *given):
-        return padded(b, made, axes[0])
     return bind_shape(b, made)
 
 
@@ -201,7 +208,10 @@ def _some(b: Builder, x: Value, axis: int, start: D.Dim, end: D.Dim, step: int, 
     # along another axis, where that is known without its padding
     bare = b.unpadded.get(x.name or "") if counted(b, shape) else x
     if bare is not None:
-        b.unpadded[made.name or ""] = taken(bare, start, end, size, before=True)
+        # releases before 3 refuse an end before the start, and take an element of what ends before it
+        begin = D.minimum(D.maximum(_bound(start, dim), 0), dim) if start not in (0, 1) else start
+        stop = last if both or last == INT32_MAX else D.maximum(last, begin)
+        b.unpadded[made.name or ""] = taken(bare, begin, stop, size, before=True)
     return made
 
 
@@ -211,6 +221,33 @@ def _one_by_one(b: Builder, x: Value, axes: Sequence[int], bounds: Sequence[Any]
         start, end = ([v[i]] if isinstance(v, list) else slice_(b, v, [0], [i], [i + 1]) for v in bounds)
         x = slice_(b, x, [axis], start, end, [steps[i]])
     return x
+
+
+def _ordered(b: Builder, start: Any, end: Any, dim: D.Dim) -> tuple[Any, Any]:
+    """Bounds of a forward slice of one dimension, one of which at least comes in as a tensor of one element: positions in
+    it, the end none before the start, which releases before 3 refuse and 3 takes an element for; as for ``_slice_op``."""
+    size = D.maximum(true_size(b, dim), 0) if counted(b, [dim]) else dim
+
+    def placed(bound: Any) -> Union[D.Dim, Value]:
+        if isinstance(bound, int):
+            return D.minimum(bound, size) if bound >= 0 else D.maximum(size + bound, 0)
+        if not isinstance(bound, Value):
+            return D.minimum(bound, size) if D.sign(bound) >= 0 else D.maximum(size + bound, 0)
+        length = dim_tensor(b, size)
+        number = one_element(b, b.cast(bound, DType.INT64))
+        behind = compute(b, "add", number, length)
+        number = choose(b, differs(b, "less_than", number, 0), behind, number)
+        return compute(b, "min", compute(b, "max", number, b.constant(np.zeros(1, np.int64))), length)
+
+    first, last = placed(start), placed(end)
+    if first != 0:
+        numbers = [v if isinstance(v, Value) else dim_tensor(b, v) for v in (last, first)]
+        last = compute(b, "max", *numbers)
+
+    def given(v: Union[D.Dim, Value]) -> Any:
+        return (None, b.cast(v, DType.INT32)) if isinstance(v, Value) else ([v], None)
+
+    return given(first), given(last)
 
 
 def _clamped(bounds: Union[Sequence[D.Dim], Value]) -> Optional[list[D.Dim]]:

@@ -113,6 +113,25 @@ def test_slice_at_run_time_from_before_the_first(runtime: Runtime, dtype: type, 
             check_op(runtime, "Slice", *sets, const=const)
 
 
+@in_runtimes(*RUNTIMES, *ONEDNN[:2])
+@pytest.mark.parametrize(
+    ("bounds", "const"),
+    [
+        *((([3], [1], [0], [step]), const) for step in (1, 2) for const in ([3, 4], [1, 3, 4], [2, 3, 4])),
+        (([2], [-100], [0], [2]), [2, 3, 4]),
+        (([2], [-100], [0], [1]), [1, 2, 3, 4]),
+        (([100], [-2], [1], [1]), [3, 4]),
+        (([-1], [1], [0], [1]), [1, 3, 4]),
+        (([2, 1], [3, 1], [1, 0], [1, 3]), [1, 3, 4]),
+        (([2, 4], [0, 9], [0, 1], [1, -1]), [3, 4]),
+    ],
+    ids=str,
+)
+def test_slice_that_ends_before_its_start(runtime: Runtime, bounds: tuple, const: list) -> None:
+    extra = [vec(*v) for v in bounds]
+    check_op(runtime, "Slice", [rand(4, 6), *extra], [rand(7, 9), *extra], [rand(1, 1), *extra], const=const)
+
+
 @everywhere
 @pytest.mark.parametrize("dtype", [np.int8, np.int64, np.bool_, np.float16, np.float64])
 def test_slice_types(runtime: Runtime, dtype: type) -> None:

@@ -15,9 +15,11 @@ from mconv.onnx.reader import OnnxModel
 from mconv.program.targets import PADDLE_3
 from tests.onnx.checks import (
     CURRENT,
+    ONEDNN,
     PADDLE_23,
     PADDLE_26,
     PLAIN,
+    RUNTIMES,
     Runtime,
     check_model,
     check_op,
@@ -123,6 +125,14 @@ def test_size(runtime: Runtime) -> None:
 )
 def test_range(runtime: Runtime, dtype: type, sets: list) -> None:
     check_op(runtime, "Range", *[[np.array(v, dtype) for v in s] for s in sets])
+
+
+@in_runtimes(*RUNTIMES, *ONEDNN[:2])
+@pytest.mark.parametrize("const", [[], [2], [0, 2]], ids=str)
+@pytest.mark.parametrize("dtype", [np.int64, np.int32, np.float32, np.int16, np.float64])
+@pytest.mark.parametrize("bounds", [[(3, -2, 2), (3, 6, 2)], [(-3, 2, -1), (-3, -5, -1)]], ids=str)
+def test_range_to_the_other_side(runtime: Runtime, bounds: list, dtype: type, const: list) -> None:
+    check_op(runtime, "Range", *[[np.array(v, dtype) for v in s] for s in bounds], const=const)
 
 
 @everywhere

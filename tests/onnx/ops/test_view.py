@@ -203,6 +203,11 @@ def test_scalars(runtime: Runtime) -> None:
     check_op(runtime, "Expand", [np.array(2.5, np.float32), vec(2, 3)], const=[1])
 
 
+@everywhere
+def test_a_shape_that_copies_nothing_at_run_time(runtime: Runtime) -> None:
+    check_op(runtime, "Reshape", [rand(2, 3, 4), vec(4, 6)], [rand(4, 3, 5), vec(-1, 10)], allowzero=1)
+
+
 @in_runtimes(CURRENT)
 def test_empty_tensors(runtime: Runtime) -> None:
     check_op(runtime, "Reshape", [np.zeros((0, 3), np.float32), vec(3, 0, 2)], const=[1], allowzero=1)

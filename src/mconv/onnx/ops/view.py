@@ -32,9 +32,9 @@ def reshape(ctx: Context, x: Value, target: Value, *, allowzero: int = 0) -> Val
     known = _declared_view(ctx, x)
     if known is not None:
         return emit.reshape(ctx, x, known)
-    if allowzero:
-        raise ctx.refuse("with allowzero, the shape must be constant: it comes in at run time")
-    return emit.reshape(ctx, x, target, zero_copies=True)
+    if allowzero and (x.shape is None or x.size == 0):
+        raise ctx.refuse("with allowzero, of what has no elements, the shape must be constant: it comes in at run time")
+    return emit.reshape(ctx, x, target, zero_copies=not allowzero)
 
 
 def _reshaped(ctx: Context, x: Value, wanted: list[D.Dim], *, allowzero: bool) -> Value:
