@@ -6,7 +6,7 @@ import dataclasses
 import enum
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import PurePath
 from typing import Any, Optional
 
@@ -111,3 +111,10 @@ def percent(share: float) -> str:
 def counted(number: int, what: str) -> str:
     """``1 row``, ``2 rows``."""
     return f"{number} {what}{'' if number == 1 else 's'}"
+
+
+def shaped(shape: Optional[Sequence[Any]]) -> str:
+    """``[2, ?, 8]``: an open size is None or -1; a shape of which not even the rank is known is None."""
+    if shape is None:
+        return "?"
+    return "[" + ", ".join("?" if d is None or d == -1 else str(d) for d in shape) + "]"

@@ -300,6 +300,10 @@ def test_another_machine_may_be_asked_where_the_user_says_so(monkeypatch: pytest
 def test_a_single_request_that_fails_says_why() -> None:
     with server(lambda path, body, number: (200, REFUSED)) as made, pytest.raises(RuntimeFailedError, match="busy"):
         api.bench_services([made.url(PADDLE)], send="texts", **SMALL)
+    unfit = json.dumps({"err_no": 400, "err_msg": "the request has no x; inputs: x", "key": [], "value": []}).encode()
+    with server(lambda path, body, number: (200, unfit)) as made, pytest.raises(RuntimeFailedError) as caught:
+        api.bench_services([made.url(PADDLE)], send="texts", **SMALL)
+    assert "the request has no x" in caught.value.message and "--model MODEL" in str(caught.value.hint)
     with server(every_form) as made, pytest.raises(RuntimeFailedError, match="HTTP status 404"):
         api.bench_services([made.url("/nobody")], request="key-value", send="texts", **SMALL)
     with server(every_form) as made, pytest.raises(RuntimeFailedError, match="HTTP status 404"):

@@ -8,11 +8,12 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from mconv.cli.main import COMMANDS
+from mconv.cli.main import COMMANDS, run
 from mconv.runtimes.doctor import NEEDS, diagnose
 from mconv.runtimes.recipes import RECIPES
 from mconv.runtimes.runtime import RuntimeStatus
@@ -66,6 +67,19 @@ def test_doctor(mconv: Run, tmp_path: Path) -> None:
     assert commands["to-onnx"]["works"] is True
     assert {p["module"] for p in found["packages"] if p["extra"] is None and p["version"] is None} == set()
     assert "mconv runtime install paddle-2.3.2" in mconv("doctor", MCONV_CACHE=str(tmp_path / "cache")).stdout
+
+
+def test_interpreters_are_shown_from_the_home_folder(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = diagnose()
+    there = dict.fromkeys(found.interpreters, "/home/me/.pyenv/versions/3.10.13/bin/python")
+    found = replace(found, interpreters=there)
+    monkeypatch.setenv("HOME", "/home/me")
+    monkeypatch.setattr("mconv.api.doctor", lambda test=False: found)
+    assert run(["doctor"]) == 0
+    said = capsys.readouterr().out
+    assert "~/.pyenv/versions/3.10.13/bin/python" in said and "/home/me" not in said.partition("state")[2]
 
 
 @pytest.mark.parametrize(

@@ -109,6 +109,20 @@ def test_distribution_is_drawn_for_each_output_and_the_worst_of_many() -> None:
     assert page.names.count("figure") == 12 and "12 of 40 outputs" in page.text
 
 
+def test_percentages_and_turns_as_people_write_them() -> None:
+    found = {**example("quantize"), "limit": 0.1}
+    assert "at most 10% is allowed" in made(found).text
+    found = {**example("bench"), "rounds": 1}
+    assert " in 1 turn, " in made(found).text
+
+
+@pytest.mark.parametrize(
+    ("command", "heading"), [("convert", "known sizes"), ("to-serving", "known sizes"), ("to-onnx", "shape")]
+)
+def test_sizes_of_a_serving_configuration_are_not_said_to_be_shapes(command: str, heading: str) -> None:
+    assert heading in made(example(command)).text.partition("Inputs and outputs")[2][:200]
+
+
 def test_numbers_that_are_missing_or_not_finite() -> None:
     found = example("onnx2paddle")
     odd = row("y", ok=False, max_abs=None, max_rel=None, cosine=None, argmax_same=None, distribution={"inf": 3, "0": 5})

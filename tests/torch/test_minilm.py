@@ -127,3 +127,11 @@ def test_over_http(search: Search, converted: Path, tmp_path: Path, monkeypatch:
     assert report.ok
     for form in ("http key/value", "http tensors", "rpc tensors"):
         search.check(answers[form].values["sentence_embedding"])
+
+
+@pytest.mark.runtime
+def test_the_folder_against_what_was_made_of_it(search: Search, converted: Path) -> None:
+    """Of the two outputs of such a folder, the tokens are not converted by default: the other one is compared."""
+    found = api.verify(search.folder, converted, runtime="paddle-2.3.2")
+    assert found.ok and {row["name"] for row in found.outputs} == {"sentence_embedding"}
+    assert any("no such output: token_embeddings" in note for note in found.notes)

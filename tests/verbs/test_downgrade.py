@@ -82,6 +82,9 @@ def test_command(lenet: Path, unet: Path, tmp_path: Path, capsys: pytest.Capture
     assert run(["downgrade", str(lenet), str(out), "--output-names", "scores", "--json"]) == 0
     document = json.loads(capsys.readouterr().out)
     assert document["program"] == str(out / "inference.pdmodel") and document["outputs"][0]["name"] == "scores"
+    assert run(["downgrade", str(lenet), str(out), "--force"]) == 0
+    said = capsys.readouterr().out
+    assert "[?, 1, 28, 28]" in said and "[-1" not in said
     assert run(["downgrade", str(lenet), str(out)]) == OutputExistsError.exit_code
     assert run(["downgrade", str(unet), str(out), "--force", "--target", "1.8"]) == UnsupportedError.exit_code
     assert "pd_op.bilinear_interp" in capsys.readouterr().err

@@ -40,7 +40,15 @@ _MAX_BODY = 64 << 20  # bytes of a template; services of mconv take requests of 
 
 
 class ServiceError(Exception):
-    """A service has answered, and what it says is that something went wrong."""
+    """A service has answered, and what it says is that something went wrong.
+
+    Attributes:
+        number: its ``err_no``, where it has one.
+    """
+
+    def __init__(self, message: str, number: Any = None):
+        super().__init__(message)
+        self.number = number
 
 
 class Form:
@@ -91,7 +99,7 @@ def checked(answer: dict[str, Any]) -> dict[str, Any]:
     number = answer.get("err_no", answer.get("errNo", 0))
     if number not in (0, "0", None):
         said = answer.get("err_msg") or answer.get("errMsg") or answer.get("error") or "no reason given"
-        raise ServiceError(f"error {number}: {said}")
+        raise ServiceError(f"error {number}: {said}", number)
     keys, values = answer.get("key") or [], answer.get("value") or []
     both = isinstance(keys, list) and isinstance(values, list) and len(keys) == len(values)
     found = dict(zip(map(str, keys), values)) if both else {"key": keys, "value": values}

@@ -21,6 +21,7 @@ from mconv.proof.compare import Tolerance
 
 OK, WRONG, ERRORS, FAILED = "ok", "wrong", "errors", "failed"
 _MOST_REASONS = 5
+_UNFIT = "say what it takes: --model MODEL makes up its tensors; --inputs, --texts, --image and --body give them"
 
 
 @dataclass(frozen=True)
@@ -128,7 +129,8 @@ class _Lane:
             except Failure as e:
                 raise RuntimeFailedError(f"{name}: a single request: {e}", "is it running, at this path?") from None
             except ServiceError as e:
-                raise RuntimeFailedError(f"{name} answers a single request with {e}") from None
+                hint = _UNFIT if e.number == 400 else None
+                raise RuntimeFailedError(f"{name} answers a single request with {e}", hint) from None
             if plan.warmup:
                 await loading.load(to, self.messages, plan.threads, plan.warmup)
 

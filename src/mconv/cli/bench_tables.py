@@ -27,7 +27,7 @@ def show_models(found: Any) -> None:
         mark = f"{letters[lane.model]} " if lane.model in letters else ""
         return f"{mark}{lane.runtime}{', ' + how if how else ''}"
 
-    out.print(f"right is what {found.reference} answers; threads: {found.threads}, runs: {found.loops}")
+    out.print(f"right is what {found.reference} answers; threads: {found.threads}, loops: {found.loops}")
     for index, shapes in enumerate(found.input_sets):
         title = ", ".join(f"{n}{list(s)}".replace(" ", "") for n, s in shapes.items())
         rows = []

@@ -59,7 +59,8 @@ def command(
     show_half(result.half)
     if result.service is not None:
         out.print(f"start the service with `{api.start_command(service.get('server'), result.service)}`")
-    out.print(", ".join(f"{name} {value:.2f} s" for name, value in result.seconds.items()))
+    for phase, value in result.seconds.items():
+        out.detail(f"{phase}: {value:.2f} s")
     return result
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from pathlib import Path
+from typing import Annotated, Any, Optional
 
 import typer
 
@@ -33,7 +34,7 @@ def command(
         [
             s.name,
             s.state,
-            found.interpreters[s.name] or "no Python of its version found",
+            _from_home(found.interpreters[s.name]) or "no Python of its version found",
         ]
         for s in found.runtimes
     ]
@@ -42,3 +43,9 @@ def command(
     rows = [[c.command, "yes" if c.works else "no", "\n".join(c.limits), "\n".join(c.install)] for c in found.commands]
     out.table(["command", "works", "what is missing", "install"], rows)
     return found
+
+
+def _from_home(path: Optional[str]) -> Optional[str]:
+    """``~/…`` for what lies in the home folder: a terminal of 80 columns has room for it."""
+    home = Path.home()
+    return path if path is None or home not in Path(path).parents else f"~/{Path(path).relative_to(home).as_posix()}"

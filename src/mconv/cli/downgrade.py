@@ -9,6 +9,7 @@ from mconv.cli.parameters import Given, with_options
 from mconv.cli.piped import piped
 from mconv.cli.proving import show_half
 from mconv.options.models import Downgrade
+from mconv.printable import shaped
 
 
 @with_options(Downgrade)
@@ -23,8 +24,8 @@ def command(given: Given) -> Any:
     for what, count in result.changes.items():
         out.detail(f"{what}: {count}")
     out.print(f"{result.program}: saved by Paddle {result.saved_by}, now for Paddle {result.target}")
-    rows = [["input", t.name, t.dtype, str(list(t.shape))] for t in result.inputs]
-    rows += [["output", t.name, t.dtype, str(list(t.shape))] for t in result.outputs]
+    rows = [["input", t.name, t.dtype, shaped(t.shape)] for t in result.inputs]
+    rows += [["output", t.name, t.dtype, shaped(t.shape)] for t in result.outputs]
     out.table(["", "name", "type", "shape"], rows)
     show_half(result.half)
     return result

@@ -10,6 +10,7 @@ from mconv.cli.output import out
 from mconv.cli.parameters import Given, with_options
 from mconv.cli.piped import piped
 from mconv.options.models import Inspect
+from mconv.printable import shaped
 
 _SHOWN = 12  # operators listed without --ops
 
@@ -85,8 +86,7 @@ def _fusions(fusions: Any) -> None:
 
 
 def _tensor(tensor: Any) -> list[str]:
-    shape = "?" if tensor.shape is None else "[" + ", ".join("?" if d == -1 else str(d) for d in tensor.shape) + "]"
-    return [tensor.dtype or "?", shape, tensor.alias or ""]
+    return [tensor.dtype or "?", shaped(tensor.shape), tensor.alias or ""]
 
 
 def _target(report: Any) -> list[Any]:

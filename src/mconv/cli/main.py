@@ -20,6 +20,7 @@ from mconv.version import __version__
 # group → subcommand → what it does; the module is mconv.cli.<subcommand with _>
 COMMANDS: dict[str, dict[str, str]] = {
     "Convert": {
+        "convert": "Any model, whatever it is → serving_server/ + serving_client/ in one go",
         "to-static": "A paddle.nn.Layer and its weights → a static inference model",
         "onnx2paddle": "ONNX → Paddle inference model",
         "torch2paddle": "PyTorch (.pt2, TorchScript, factory, Hugging Face folder) → Paddle",
@@ -28,7 +29,6 @@ COMMANDS: dict[str, dict[str, str]] = {
         "half": "A float32 model → half precision for GPUs, proved on the CPU",
         "quantize": "A float32 model → int8, calibrated on data and proved on others",
         "edit": "A Paddle or ONNX model with other sizes, names, inputs, outputs, files; proved",
-        "convert": "Any model, whatever it is → serving_server/ + serving_client/ in one go",
     },
     "Serve": {
         "to-serving": "Any Paddle inference model → serving_server/ + serving_client/",

@@ -8,6 +8,7 @@ from typing import Any, Optional
 
 from mconv.cli.output import out
 from mconv.errors import MconvError, UnprovedError
+from mconv.printable import shaped
 
 
 def show_report(report: Any) -> None:
@@ -39,10 +40,7 @@ def _port(port: dict[str, Any]) -> list[str]:
     name = port["name"]
     if port["paddle_name"] != port["name"]:
         name += f" → {port['paddle_name']}"
-    if port["shape"] is None:  # not even how many axes there are
-        return [name, str(port["paddle_dtype"]), "?"]
-    dims = ", ".join("?" if d is None else str(d) for d in port["shape"])
-    return [name, str(port["paddle_dtype"]), f"[{dims}]"]
+    return [name, str(port["paddle_dtype"]), shaped(port["shape"])]
 
 
 def show_proof(proof: Optional[dict[str, Any]]) -> None:

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Optional
 
 from mconv.page import charts
-from mconv.page.parts import agreed, figure, figured, items, section, shaped, table, tag, text
+from mconv.page.parts import agreed, figure, figured, items, section, table, tag, text
+from mconv.printable import shaped
 
 Row = Mapping[str, Any]
 _CHARTS = 12  # of outputs: the ones that are furthest apart

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from mconv.page.compared import KINDS
-from mconv.page.parts import agreed, amount, facts, figured, items, pairs, section, shaped, spent, table, tag, text
+from mconv.page.parts import agreed, amount, facts, figured, items, pairs, section, spent, table, tag, text
+from mconv.printable import shaped
 
 Document = Mapping[str, Any]
 
@@ -14,6 +15,7 @@ Document = Mapping[str, Any]
 def ports(found: Document) -> str:
     """The inputs and outputs, whatever the command calls their parts."""
     rows = []
+    sizes = "known sizes" if "server" in found else "shape"  # a serving configuration leaves the open ones out
     for side, key in (("input", "inputs"), ("output", "outputs"), ("input", "feeds"), ("output", "fetches")):
         for port in found.get(key) or []:
             if not isinstance(port, Mapping) or "shape" not in port or "max_abs" in port:
@@ -21,7 +23,7 @@ def ports(found: Document) -> str:
             name, new = port.get("name"), port.get("paddle_name") or port.get("alias")
             dtype = port.get("paddle_dtype") or port.get("dtype")
             rows.append([side, name, new if new != name else None, dtype, shaped(port["shape"])])
-    return section("Inputs and outputs", table(["", "name", "in the result", "type", "shape"], rows))
+    return section("Inputs and outputs", table(["", "name", "in the result", "type", sizes], rows))
 
 
 def changes(found: Document) -> str:
@@ -102,7 +104,9 @@ def half(found: Document) -> Iterator[str]:
 
 
 def _percent(share: Any) -> str:
-    return f"{share:.4%}" if isinstance(share, (int, float)) else ""
+    if not isinstance(share, (int, float)):
+        return ""
+    return f"{share * 100:.4f}".rstrip("0").rstrip(".") + "%"
 
 
 def forms(found: Document) -> str:

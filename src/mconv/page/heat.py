@@ -8,7 +8,8 @@ from typing import Any, Optional
 from mconv.page import blocks, charts, edges
 from mconv.page.blocks import Block, Step
 from mconv.page.compared import badness
-from mconv.page.parts import figure, figured, section, shaped, text
+from mconv.page.parts import figure, figured, section, text
+from mconv.printable import shaped
 
 Row = Mapping[str, Any]
 _CELLS = 64  # of the strip of one block

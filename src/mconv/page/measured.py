@@ -7,7 +7,7 @@ from typing import Any, Optional
 
 from mconv.page import bars
 from mconv.page.parts import figure, items, section, table, tag, text
-from mconv.printable import three_digits
+from mconv.printable import counted, three_digits
 
 Document = Mapping[str, Any]
 _NUMBERS = ("TPS", "min ms", "p50 ms", "p50", "p90", "p95", "p99", "max", "per s", "CPU ms", "MB", "MB before", "wrong",
@@ -64,7 +64,7 @@ def _services(found: Document) -> Iterator[str]:
 def _models(found: Document) -> Iterator[str]:
     turns, threads = min(found["rounds"], found["loops"]), found["threads"]
     said = (
-        f"{found['loops']} runs in {turns} turns, {threads} thread{'s' * (threads > 1)}; right is what "
+        f"{found['loops']} runs in {counted(turns, 'turn')}, {counted(threads, 'thread')}; right is what "
         f"{found['reference']} answers."
     )
     yield section("Median of the runs", f"<p>{text(said)}</p>", figure(bars.svg(found), wide=True))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Optional
+from typing import Any
 
 from mconv.budget import size_text
 from mconv.printable import printable
@@ -192,9 +192,3 @@ def figured(value: Any, form: str = ".2e") -> str:
     if not isinstance(value, (int, float)) or isinstance(value, bool):
         return "–" if value is None else str(value)
     return "0" if value == 0 and form.endswith("e") else format(value, form)
-
-
-def shaped(shape: Optional[Sequence[Any]]) -> str:
-    if shape is None:
-        return "?"
-    return "[" + ", ".join("?" if d is None or d == -1 else str(d) for d in shape) + "]"

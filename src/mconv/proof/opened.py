@@ -80,6 +80,7 @@ class Opened:
         label: what ran it, once it has run.
         feed_alias, fetch_alias: variable → what clients call it, where that is another name.
         paddle: whether a Paddle runs it, whose older versions know no scalars.
+        by_default: the outputs that a conversion of it has by default; None: all.
     """
 
     def __init__(self, name: Union[str, Path]):
@@ -89,6 +90,7 @@ class Opened:
         self.feed_alias: dict[str, str] = {}
         self.fetch_alias: dict[str, str] = {}
         self.paddle = False
+        self.by_default: Optional[list[str]] = None
 
     def runner(self, fetch: Sequence[str] = ()) -> Runner:
         """Runs it; returns *fetch* after its own outputs."""
@@ -262,6 +264,7 @@ class OpenedTorch(Opened):
         self.source = open_source(source, trust=choices.trust)
         self.source.seconds = choices.timeout
         self.notes += self.source.notes + widen(self.source)  # as the conversions do
+        self.by_default = self.source.outputs
         self._specs: Optional[list[InputSpec]] = None
         if self.source.inputs and not self.source.guessed:
             self._specs = [InputSpec(i.name, i.dtype, i.dims, i.limit) for i in self.source.inputs]

@@ -25,7 +25,7 @@ from mconv.errors import (
 )
 from mconv.options.quantize import Quantize
 from mconv.passes import quantize as rewriting
-from mconv.printable import percent
+from mconv.printable import counted, percent
 from mconv.program import files
 from mconv.program.dtypes import DType
 from mconv.program.params import TensorSource
@@ -105,7 +105,7 @@ def quantize(chosen: Quantize) -> QuantizeReport:
         report.coarse = coarse
         if coarse and not chosen.onednn:
             report.warnings.append(
-                f"int8 kernels of oneDNN (Paddle 2.5 to 3.3) take scales of other weights for {len(coarse)} products, "
+                f"int8 kernels of oneDNN (Paddle 2.5 to 3.3) take scales of other weights for {counted(len(coarse), 'product')}, "
                 f"whose weights are up to {percent(max(coarse.values()))} off there: for a CPU, --onednn keeps them in float32"
             )
         judged = proving or sets

@@ -131,6 +131,7 @@ def compared(chosen: Verify) -> tuple[Verification, Comparison, list[search.OneS
     by_right = [{names[n]: v for n, v in feed.items()} for feed in sets]
     chosen.progress(f"running {chosen.b}")
     got = right.run(by_right)
+    wanted, got = _converted(left, wanted, got.names), _converted(right, got, wanted.names)
     outputs, how_outputs = pairs(wanted.names, got.names, left.fetch_alias, right.fetch_alias, "outputs")
     got = _picked(got, [outputs[n] for n in wanted.names])
     if isinstance(left, OpenedService):
@@ -238,6 +239,16 @@ def _told(feeds: Optional[PathLike], left: Opened, right: Opened) -> list[InputS
     arrays = npz_arrays(Path(feeds))
     kinds = {name: arrays[key] for key, name in zip(arrays, input_names(arrays)) if name}
     return [InputSpec(name, DType.of(a.dtype), (None,) * a.ndim) for name, a in kinds.items()]
+
+
+def _converted(one: Opened, answers: Answers, others: Sequence[str]) -> Answers:
+    """Without the outputs that a conversion leaves out by default, where the other model has fewer."""
+    if one.by_default is None or len(answers.names) <= len(others):
+        return answers
+    names = [n for n in answers.names if n in (others if set(others) <= set(answers.names) else one.by_default)]
+    left_out = ", ".join(n for n in answers.names if n not in names)
+    one.notes.append(f"not compared, as the other one has no such output: {left_out}")
+    return _picked(answers, names)
 
 
 def _picked(answers: Answers, names: Sequence[str]) -> Answers:
