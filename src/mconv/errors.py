@@ -7,6 +7,8 @@ escapes is a bug of mconv and leaves with :data:`EXIT_BUG`.
 
 from __future__ import annotations
 
+import errno
+import os
 from typing import Any, Optional
 
 EXIT_BUG = 70  # BSD sysexits: EX_SOFTWARE
@@ -164,3 +166,27 @@ class BuildError(Exception):
 
     This is a bug of the importer (or of a user's plugin), not of the model: it is no :class:`MconvError`.
     """
+
+
+_OUTPUT = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO}
+_LONGEST_PATH = 300  # characters of one that is told: the system has refused some for their length
+
+
+def refused(error: BaseException) -> Optional[MconvError]:
+    """What the machine refused (a path that cannot be opened, a full disk, no more memory), said as an error of its
+    kind; None for anything else."""
+    if isinstance(error, MemoryError):
+        return LimitError(
+            f"out of memory{': ' if str(error) else ''}{error}", "a machine or a container with more of it can do it"
+        )
+    if not isinstance(error, OSError) or error.errno is None:
+        return None
+    named = [os.fspath(n) for n in (error.filename, error.filename2) if isinstance(n, (str, bytes, os.PathLike))]
+    where = os.fsdecode(named[0]) if named else ""
+    if len(where) > _LONGEST_PATH:
+        where = f"{where[:_LONGEST_PATH]}…"
+    if error.errno == errno.ENOENT and not named and "temporary directory" in (error.strerror or ""):  # tempfile's own
+        return OutputExistsError("no folder for temporary files can be written to", "TMPDIR=FOLDER names another one")
+    if error.errno in _OUTPUT:
+        return OutputExistsError(f"{where or 'the output'}: cannot be written ({error.strerror})")
+    return NotAModelError(f"{where}: {error.strerror}") if where else None

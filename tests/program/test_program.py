@@ -187,3 +187,34 @@ def test_blocks_that_share_a_block_are_sound() -> None:
     program.blocks[2].ops.append(Op.make("while", {}, {}, [("sub_block", AttrType.BLOCK, 1)]))
     with pytest.raises(CorruptModelError, match="block 1 runs itself"):
         Program.from_bytes(program.to_bytes())
+
+
+def nested(parents: list[int], runs: list[tuple[int, int]]) -> bytes:
+    """A program whose blocks lie in *parents* (of the blocks from 1 on) and run each other as *runs* says."""
+    program = build()
+    for parent in parents:
+        program.add_block(program.main).desc.parent_idx = parent
+    for block, sub in runs:
+        program.blocks[block].ops.append(Op.make("while", {}, {}, [("sub_block", AttrType.BLOCK, sub)]))
+    return program.to_bytes()
+
+
+@pytest.mark.parametrize(
+    ("parents", "runs", "message"),
+    [
+        ([2, 1], [(0, 1)], "block 1 lies within itself"),
+        ([2, 3, 4, 2], [], "block 2 lies within itself"),
+        (list(range(3000)), [], "block 64 is nested too deeply"),
+        ([0] * 3000, [(i, i + 1) for i in range(3000)], "is nested too deeply: 64 blocks within each other are most"),
+        # each block runs the next one twice: 2^40 in all
+        ([0] * 40, [(i, i + 1) for i in range(40) for _ in range(2)], "runs blocks more than 20000 times"),
+    ],
+)
+def test_blocks_out_of_proportion(parents: list[int], runs: list[tuple[int, int]], message: str) -> None:
+    with pytest.raises(CorruptModelError, match=message):
+        Program.from_bytes(nested(parents, runs))
+
+
+def test_blocks_as_deep_as_they_may_be() -> None:
+    deep = nested(list(range(63)), [(i, i + 1) for i in range(63)])
+    assert len(Program.from_bytes(deep).blocks) == 64

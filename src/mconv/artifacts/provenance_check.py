@@ -113,8 +113,8 @@ def check(path: PathLike, sources: Sequence[PathLike] = ()) -> Checked:
 def _find(path: Path) -> Path:
     path = Path(os.path.abspath(path))
     tried = [path / NAME, path / "serving_server" / NAME] if path.is_dir() else [path]
-    tried.append(path.with_name(f"{path.name}.{NAME}"))
-    tried.append(path.with_name(f"{path.stem}.{NAME}"))  # pb_model.pdmodel
+    tried.append(path.parent / f"{path.name}.{NAME}")
+    tried.append(path.parent / f"{path.stem}.{NAME}")  # pb_model.pdmodel
     for candidate in tried:
         if candidate.is_file() and candidate.name.endswith(NAME):
             return candidate

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import errno
-import os
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
@@ -16,14 +14,13 @@ from mconv.cli.process import Stop, silence
 from mconv.errors import (
     EXIT_BUG,
     EXIT_INTERRUPTED,
-    LimitError,
     MconvError,
-    NotAModelError,
     OutputExistsError,
     PrecisionError,
     RuntimeFailedError,
     UnreachableError,
     VerificationError,
+    refused,
 )
 from mconv.printable import printable
 
@@ -75,7 +72,7 @@ def render_error(error: BaseException, command: str, typed: Sequence[str] = ()) 
     if isinstance(error, (KeyboardInterrupt, typer.Abort)):
         out.error(error.message if isinstance(error, Stop) else "interrupted")
         return error.exit_code if isinstance(error, Stop) else EXIT_INTERRUPTED
-    told = error if isinstance(error, MconvError) else _environment(error)
+    told = error if isinstance(error, MconvError) else refused(error)
     if told is not None:
         kind, message, hint, code = type(told).__name__, told.message, told.hint, told.exit_code
     elif hasattr(error, "format_message") and hasattr(error, "exit_code"):  # click's, or typer's own copy of click
@@ -106,26 +103,6 @@ def render_error(error: BaseException, command: str, typed: Sequence[str] = ()) 
     except OutputExistsError as e:
         out.error(e.message)
     return code
-
-
-_OUTPUT = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO}
-
-
-def _environment(error: BaseException) -> Optional[MconvError]:
-    """What the machine refused, said as an error of its kind; None for anything else."""
-    if isinstance(error, MemoryError):
-        return LimitError(
-            f"out of memory{': ' if str(error) else ''}{error}", "a machine or a container with more of it can do it"
-        )
-    if not isinstance(error, OSError) or error.errno is None:
-        return None
-    named = [os.fspath(n) for n in (error.filename, error.filename2) if isinstance(n, (str, bytes, os.PathLike))]
-    where = os.fsdecode(named[0]) if named else ""
-    if error.errno == errno.ENOENT and not named and "temporary directory" in (error.strerror or ""):  # tempfile's own
-        return OutputExistsError("no folder for temporary files can be written to", "TMPDIR=FOLDER names another one")
-    if error.errno in _OUTPUT:
-        return OutputExistsError(f"{where or 'the output'}: cannot be written ({error.strerror})")
-    return NotAModelError(f"{where}: {error.strerror}") if where else None
 
 
 def _show_rows(rows: Sequence[Mapping[str, Any]]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Optional
+from typing import Any, ClassVar, Optional, Union
 
 from mconv.options.aliases import Aliases
 from mconv.options.declare import (
@@ -36,7 +36,7 @@ class Convert(Aliases, Constants, Traced, Converting):
         SERVICE: "mconv convert bert/ out --pipeline --service text --http-port 18082",
     }
 
-    source: Any = argument(
+    source: Union[PathLike, Sequence[PathLike]] = argument(
         typed=str,
         help="Any model: .onnx, a Paddle model of any era, .pt2, TorchScript, a Hugging Face or PaddleNLP folder, "
         "pkg.module:factory, path/to/file.py:factory.",

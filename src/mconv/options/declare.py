@@ -22,6 +22,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Optional
 
 from mconv.errors import UsageError
+from mconv.options.fitting import fitted
 
 if TYPE_CHECKING:
     from typing_extensions import dataclass_transform
@@ -181,8 +182,11 @@ class Options:
             missing = [f.name for f in all_fields if f.name not in values and f.default is dataclasses.MISSING]
             if missing:
                 raise TypeError(f"missing the argument {', '.join(map(repr, missing))}")
-            for f in all_fields:
-                object.__setattr__(self, f.name, values.get(f.name, f.default))
+            for d in declared(type(self)):
+                value = values.get(d.name, d.default)
+                if d.name in values:
+                    value = fitted(d.flag, value, d.hint, model=d.argument)
+                object.__setattr__(self, d.name, value)
             self.__post_init__()
             for f in all_fields:
                 _within(declared_flag(f), getattr(self, f.name), f.metadata[_OPTION].get("schema") or {})

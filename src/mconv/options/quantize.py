@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Optional
+from typing import ClassVar, Optional
 
 from mconv.errors import UsageError
 from mconv.options.declare import CONVERSION, INPUT, VERIFICATION, again, argument, one_of, option
@@ -28,7 +28,7 @@ class Quantize(ForTarget, Runs, Force, Bounded, Paged, Progress):
         VERIFICATION: "mconv quantize model out8 --data real/ --inputs others.npz --max-drop 0.005",
     }
 
-    path: Any = argument(
+    path: PathLike = argument(
         metavar="MODEL", typed=str, help="A float32 model: of Paddle, or what `mconv convert` takes.", kw_only=False
     )
     out: PathLike = argument(

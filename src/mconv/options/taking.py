@@ -8,12 +8,13 @@ import functools
 import inspect
 import os
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from mconv import budget, hub
-from mconv.errors import MconvError, UsageError
+from mconv.errors import MconvError, UsageError, refused
 from mconv.options.declare import Options, declared, fields, is_argument
+from mconv.printable import printable
 
 if TYPE_CHECKING:
     from typing_extensions import ParamSpec
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     P = ParamSpec("P")
 O = TypeVar("O")  # noqa: E741 - of options
 R = TypeVar("R")
+_LONGEST = 1000  # characters of a message
 
 
 def takes(kind: Callable[P, O]) -> Callable[[Callable[[O], R]], Callable[P, R]]:
@@ -34,14 +36,15 @@ def takes(kind: Callable[P, O]) -> Callable[[Callable[[O], R]], Callable[P, R]]:
     def decorate(function: Callable[[O], R]) -> Callable[P, R]:
         @functools.wraps(function)
         def wrapper(*arguments: Any, **given: Any) -> R:
-            try:
-                chosen: Any = kind(*arguments, **given)
-            except TypeError as e:
-                raise TypeError(f"{function.__name__}() {e}") from None
-            _without_nul(chosen)
-            with budget.command(chosen.limit) if hasattr(chosen, "limit") else contextlib.nullcontext():
-                _fetch(chosen)
-                return _with_page(function, chosen)
+            with _told():
+                try:
+                    chosen: Any = kind(*arguments, **given)
+                except TypeError as e:
+                    raise TypeError(f"{function.__name__}() {e}") from None
+                _without_nul(chosen)
+                with budget.command(chosen.limit) if hasattr(chosen, "limit") else contextlib.nullcontext():
+                    _fetch(chosen)
+                    return _with_page(function, chosen)
 
         del wrapper.__wrapped__  # its signature is another
         wrapper.__signature__ = _signature(options, function)  # type: ignore[attr-defined]
@@ -50,6 +53,32 @@ def takes(kind: Callable[P, O]) -> Callable[[Callable[[O], R]], Callable[P, R]]:
         return wrapper
 
     return decorate
+
+
+@contextlib.contextmanager
+def _told() -> Iterator[None]:
+    """Errors as callers want them: what the system refuses is one of mconv, whatever is quoted in it its message is one
+    line of a bearable length.
+
+    Raises:
+        MconvError: for an OSError or MemoryError; or the one that was raised.
+    """
+    try:
+        yield
+    except MconvError as e:
+        _one_line(e)
+        raise
+    except (OSError, MemoryError) as e:
+        told = refused(e)
+        if told is None:
+            raise
+        _one_line(told)
+        raise told from e
+
+
+def _one_line(error: MconvError) -> None:
+    error.message = printable(error.message, _LONGEST)
+    error.hint = None if error.hint is None else printable(error.hint, _LONGEST)
 
 
 def _with_page(function: Callable[[Any], R], chosen: Any) -> R:

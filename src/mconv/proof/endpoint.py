@@ -49,8 +49,12 @@ class EndpointRunner(Closing):
     """
 
     def __init__(self, url: str, specs: Sequence[InputSpec] = (), *, form: str = "key-value", timeout: float = 600):
-        parts = urllib.parse.urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
+        try:
+            parts = urllib.parse.urlsplit(url)
+            sound = parts.scheme in ("http", "https") and bool(parts.hostname)
+        except ValueError:  # http://[
+            sound = False
+        if not sound:
             raise UsageError(f"{url}: not the address of a service", "http://127.0.0.1:18082/SERVICE/prediction")
         if form not in FORMS:
             raise UsageError(f"unknown form of request {form!r}", f"forms are {', '.join(FORMS)}")

@@ -17,7 +17,7 @@ from mconv.bench import latency
 from mconv.bench.latency import Contender, Model, Plan
 from mconv.bench.machine import machine
 from mconv.bench.result import MODEL, Bench
-from mconv.errors import RuntimeFailedError, UnsupportedError
+from mconv.errors import RuntimeFailedError, UnsupportedError, UsageError
 from mconv.options.bench import BenchModels
 from mconv.passes import half_loading
 from mconv.program.inputs import Dim
@@ -40,6 +40,8 @@ def bench_models(chosen: BenchModels) -> Bench:
         UsageError: they do not have the same number of inputs and outputs, or the shapes do not fit.
         RuntimeFailedError: no runtime can run them, or nothing gives a reference.
     """
+    if not chosen.models:
+        raise UsageError("no model to measure", "name at least one")
     runtimes = chosen.runtimes
     plan = Plan(chosen.threads, chosen.warmup, chosen.loops, chosen.rounds, chosen.timeout)
     start = time.perf_counter()

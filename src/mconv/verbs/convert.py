@@ -98,7 +98,7 @@ def convert(chosen: Convert) -> Converted:
         MconvError: that of the conversion; what differs from the source is kept in ``OUT.failed-verification``.
     """
     start = time.perf_counter()
-    goal, source, out = chosen.goal, chosen.source, Path(chosen.out)
+    goal, source, out = chosen.goal, _one(chosen), Path(chosen.out)
     kind = recognise(source, chosen.framework)
     _refuse(kind, source, chosen)
     if chosen.pipeline is not None:
@@ -213,11 +213,17 @@ def _served(between: Written, folder: Path, chosen: Convert) -> ServingResult:
     """The model that lies between and is this command's own, so that its parameters may be linked: the record of the
     service is that of the source."""
     found, program = locate(between.folder), between.program
-    more = {"link": not chosen.keep_inference, "beside": _folder_of(chosen.source)}
+    more = {"link": not chosen.keep_inference, "beside": _folder_of(_one(chosen))}
     options = _serving(between.folder, folder, chosen, **more)
     prepared = prepare(found, program, [(r.name, r) for r in records(found, program)], options)
     write(prepared, found, options, before=("convert", between.recording))
     return prepared.result
+
+
+def _one(chosen: Convert) -> PathLike:
+    if isinstance(chosen.source, (str, os.PathLike)):
+        return chosen.source
+    raise UsageError("a list of sources, where one is wanted", "from Python, convert_many converts several")
 
 
 def _folder_of(source: PathLike) -> Optional[Path]:

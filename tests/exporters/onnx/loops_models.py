@@ -98,6 +98,23 @@ def array_in_any_order(fetch_length: bool = True) -> Made:
     return program, {}
 
 
+def loops(depth: int) -> Made:
+    """Loops within each other."""
+    program, block = _program({"x": (DType.FP32, [2]), "yes": (DType.BOOL, [1])})
+    block.add_var(Var.tensor("y", DType.FP32, [2]))
+    _op(block, "assign", {"X": "x"}, {"Out": "y"})
+    blocks = [block]
+    for _ in range(depth):
+        blocks.append(program.add_block(blocks[-1]))
+    for outer, inner in zip(blocks, blocks[1:]):
+        op = Op.make("while", {"Condition": ["yes"], "X": []}, {"Out": [], "StepScopes": []})
+        op.set_attr("sub_block", inner.idx, AttrType.BLOCK)
+        outer.ops.append(op)
+    _op(blocks[-1], "exp", {"X": "y"}, {"Out": "y"})
+    _fetch(block, "y")
+    return program, {}
+
+
 def uninitialised(dtype: DType) -> Made:
     program, block = _program({"at": (DType.INT64, [1])})
     block.add_var(Var.of_kind("array", VarKind.LOD_TENSOR_ARRAY))

@@ -117,3 +117,17 @@ def test_what_cannot_be_said() -> None:
     with pytest.raises(UnsupportedError) as e:
         export(program, params, opset=13)
     assert e.value.rows[0]["operator"] == "read_from_array"
+
+
+def test_no_deeper_than_a_file_can_be() -> None:
+    import onnx
+
+    from mconv.errors import UnsupportedError
+
+    made = export(*loops_models.loops(30), opset=13)
+    onnx.GraphProto.FromString(onnx.helper.make_graph(made.nodes, "g", [], []).SerializeToString())
+    assert operators(made)["Loop"] == 30
+    with pytest.raises(UnsupportedError) as e:
+        export(*loops_models.loops(40), opset=13)
+    assert e.value.rows[0]["operator"] == "while"
+    assert "more than 30 branches and loops within each other" in e.value.rows[0]["reason"]

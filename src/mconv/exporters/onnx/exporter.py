@@ -27,6 +27,7 @@ from mconv.program.value import Value
 # what arithmetic with shapes and axes raises where a program's do not fit together
 _CONTRADICTIONS = (ValueError, IndexError, OverflowError, ZeroDivisionError, KeyError, TypeError, AttributeError)
 _MOVES = frozenset({"assign", "share_data"})  # of whatever a variable holds, tensor arrays too
+_DEEPEST = 30  # bodies within each other; each is three messages of protobuf, which reads 100 in all
 _HAS_0D = 2005000  # ProgramDesc.version of the first Paddle whose tensors may have no dimension
 
 
@@ -162,7 +163,13 @@ class Exporter:
 
     @contextmanager
     def scope(self) -> Iterator[Scope]:
-        """A scope for the body of an If or Loop: what is made inside goes into its ``nodes``; it sees what is outside."""
+        """A scope for the body of an If or Loop: what is made inside goes into its ``nodes``; it sees what is outside.
+
+        Raises:
+            Unsupported: it would be nested deeper than ONNX's files can be.
+        """
+        if sum(1 for _ in self.graph.scope.chain()) > _DEEPEST:
+            raise Unsupported(f"more than {_DEEPEST} branches and loops within each other")
         inner = Scope(self.graph.scope)
         outer, self.graph.scope = self.graph.scope, inner
         try:

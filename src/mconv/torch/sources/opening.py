@@ -51,6 +51,8 @@ def open_source(
     if isinstance(spec, torch.nn.Module):
         source = Source(Form.FACTORY, type(spec).__name__, spec)
         return _finished(source, weights, given, task, partial, trust)
+    if not isinstance(spec, (str, os.PathLike)):
+        raise UsageError(f"a value of the type {type(spec).__name__} is no model of PyTorch, nor the path of one")
     text = os.fspath(spec)
     form = forms.recognise(text)
     if form in (Form.SAVED, Form.SAFETENSORS, Form.SHARDS) and Path(text).name in forms.WEIGHTS:
