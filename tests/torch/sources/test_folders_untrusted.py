@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from mconv.errors import CorruptModelError, MconvError, UntrustedError, UsageError
+from mconv.errors import CorruptModelError, LimitError, MconvError, UntrustedError, UsageError
 from mconv.torch.sources import open_source
 
 torch = pytest.importorskip("torch")
@@ -198,3 +198,18 @@ def test_modules_without_a_size(kind: str, config: Any, bert: Path, tmp_path: Pa
     save_file({"linear.weight": torch.ones(8, 32), "linear.bias": torch.ones(8)}, folder / "1" / "model.safetensors")
     with pytest.raises(MconvError):
         open_source(folder)
+
+
+@pytest.mark.parametrize(
+    ("changes", "what"),
+    [
+        ({"num_hidden_layers": 1 << 31}, "num_hidden_layers 2147483648 is more work than allowed"),
+        ({"text_config": {"depths": [2, 10**30]}}, "depths of more than 64 bits is more work than allowed"),
+        ({"num_labels": 10**19}, "num_labels of more than 64 bits takes"),
+    ],
+)
+def test_what_is_made_before_weights_are_read(changes: dict[str, Any], what: str, bert: Path, tmp_path: Path) -> None:
+    """Modules of Python and names of labels, for a minute or until the memory is full."""
+    with pytest.raises(LimitError) as error:
+        open_source(configured(bert, tmp_path / "hf", None, **changes))
+    assert what in error.value.message

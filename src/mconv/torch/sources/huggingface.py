@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 import inspect
 import os
+import re
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Optional
 
+from mconv import budget
 from mconv.errors import (
     CorruptModelError,
     MconvError,
@@ -43,6 +45,11 @@ TASKS = {
     "automatic-speech-recognition": "AutoModelForCTC",
     "speech-seq2seq": "AutoModelForSpeechSeq2Seq",
 }
+
+# what counts modules, and what it costs to make one of them, with those inside, in operations of the budget
+_COUNTED = re.compile(r"(?:^|_)(?:layers?|blocks|depths?|experts|stages)$")
+_WORK_OF_A_LAYER = 1 << 22
+_BYTES_OF_A_LABEL = 256  # transformers names each, twice
 
 
 def open_folder(
@@ -160,6 +167,7 @@ def check(folder: Path) -> None:
     Raises:
         UntrustedError: the folder names code or other models, or its pickles or shards lead elsewhere.
         CorruptModelError, LimitError: its pickled weights are damaged, or unfold to far more than they are.
+        LimitError: its configuration asks for thousands of layers, or millions of labels.
     """
     for name in ("adapter_config.json", "adapter_model.safetensors", "adapter_model.bin"):
         if os.path.lexists(folder / name):
@@ -167,7 +175,9 @@ def check(folder: Path) -> None:
                 f"{folder}: holds an adapter ({name}), which says what model and which Python modules it is for",
                 "merge it into the weights (peft: merge_and_unload), or --trust, if you know where it comes from",
             )
-    kernel = _kernel(forms.read_json(folder / "config.json"))
+    config = forms.read_json(folder / "config.json")
+    _draw(config, folder)
+    kernel = _kernel(config)
     if kernel is not None:
         raise UntrustedError(
             f"{folder / 'config.json'}: takes its attention from {printable(kernel, 80)}, which is code to be fetched",
@@ -185,21 +195,47 @@ def check(folder: Path) -> None:
                 raise UntrustedError(f"{path}: the shard {printable(shard, 80)!r} is not beside it", "move it there")
 
 
-def _kernel(config: Any) -> Optional[str]:
-    """A configuration's attention where it is none of transformers' own but one of a hub."""
+def _settings(config: Any) -> Iterator[tuple[str, Any]]:
+    """What a configuration and those in it say: key and value."""
     stack = [config]
     while stack:
         value = stack.pop()
         if isinstance(value, dict):
-            for key, inner in value.items():
-                if key.endswith(("attn_implementation", "kernel_config", "attn_implementation_internal")):
-                    texts = [v for v in (inner.values() if isinstance(inner, dict) else [inner]) if isinstance(v, str)]
-                    found = next((t for t in texts if "/" in t or ":" in t), None)
-                    if found is not None:
-                        return found
+            yield from value.items()
             stack += value.values()
         elif isinstance(value, list):
             stack += value
+
+
+def _draw(config: Any, folder: Path) -> None:
+    """Draw the work of making the layers that a configuration asks for, each of which is modules of Python before any
+    weight is read, and the memory of its labels' names.
+
+    Raises:
+        LimitError: they are more than is left.
+    """
+    for key, value in _settings(config):
+        for count in value if isinstance(value, list) else [value]:
+            if not isinstance(count, int) or count <= 0:
+                continue
+            if _COUNTED.search(key):
+                budget.work(count * _WORK_OF_A_LAYER, f"{folder / 'config.json'}: {_count(key, count)}")
+            elif key == "num_labels":
+                budget.memory(count * _BYTES_OF_A_LABEL, f"{folder / 'config.json'}: {_count(key, count)}")
+
+
+def _count(key: str, count: int) -> str:
+    return f"{printable(key, 80)} {count if count < 1 << 63 else 'of more than 64 bits'}"
+
+
+def _kernel(config: Any) -> Optional[str]:
+    """A configuration's attention where it is none of transformers' own but one of a hub."""
+    for key, inner in _settings(config):
+        if key.endswith(("attn_implementation", "kernel_config", "attn_implementation_internal")):
+            texts = [v for v in (inner.values() if isinstance(inner, dict) else [inner]) if isinstance(v, str)]
+            found = next((t for t in texts if "/" in t or ":" in t), None)
+            if found is not None:
+                return found
     return None
 
 
