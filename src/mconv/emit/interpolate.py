@@ -122,12 +122,11 @@ def resize(b: Builder, x: Value, axes: Sequence[Axis], method: Method) -> Value:
         else:
             made = _weighted(b, made, axis, _weights(b, axis, source, method))
         if method.coordinates == "tf_crop_and_resize":
-            here = _outside(b, axis, source, rank)
+            here = _outside(b, axis, source, rank).cast(x.dtype)  # of sizes known and not known
             outside = here if outside is None else outside.maximum(here)
         bind_shape(b, made)
     if outside is not None:
-        mask = outside.cast(x.dtype)
-        made = (Expr(b, made) * (1.0 - mask) + mask * method.extrapolation).value
+        made = (Expr(b, made) * (1.0 - outside) + outside * method.extrapolation).value
     return made
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from mconv import budget
 from mconv.emit.expr import Expr, arange, concat, size, where
 from mconv.emit.known import need_rank
+from mconv.emit.shape import fill
 from mconv.errors import UnsupportedError
 from mconv.program import dims as D
 from mconv.program.builder import Builder
@@ -77,8 +78,11 @@ def dft(
     if isinstance(length, int) and isinstance(rows, int):
         rows = min(rows, length)
         signal = signal.slice(axis, 0, rows)
+    elif isinstance(length, int):
+        signal = _of_length(signal, axis, length)
+        rows = length
     elif length != rows:
-        raise UnsupportedError("DFT whose length and whose signal's are not both known")
+        raise UnsupportedError("DFT of a length that is known only at run time, other than its signal's")
     parts = [signal.slice(len(shape) - 1, i, i + 1) for i in range(D.number(shape[-1]))]
     cos, sin = _waves(b, length, rows, count, dtype)
     sin = sin if inverse else -sin
@@ -120,6 +124,14 @@ def _to_real(b: Builder, x: Value, axis: int, length: Optional[Count]) -> Value:
     if shape[-1] == 2:
         made = made - _along(signal.slice(last, 1, 2), sin * times, axis)
     return (made / _number(b, length, dtype)).value
+
+
+def _of_length(signal: Expr, axis: int, length: int) -> Expr:
+    """A signal of an open size along *axis*, followed by zeros as far as *length* reaches."""
+    shape = list(signal.shape)
+    shape[axis] = length
+    zeros = Expr(signal.b, fill(signal.b, shape, 0, signal.dtype))
+    return concat([signal, zeros], axis).slice(axis, 0, length)
 
 
 def _along(x: Expr, matrix: Expr, axis: int) -> Expr:

@@ -134,6 +134,16 @@ def test_crop(runtime):
 
 
 @everywhere
+@pytest.mark.parametrize("mode", ["nearest", "linear", "cubic"])
+def test_crop_of_sizes_of_which_one_is_open(runtime, mode):
+    roi = np.array([0.2, 0.1, 0.85, 1.2], np.float32)
+    sets = [[x, roi, None, np.array([4, 5], np.int64)] for x in (rand(1, 1, 6, 7), rand(2, 1, 6, 9))]
+    way = {"coordinate_transformation_mode": "tf_crop_and_resize", "extrapolation_value": 7.0}
+    how = {"const": (1, 3), "mode": mode, "axes": [2, 3], **way}
+    check_op(runtime, "Resize", *sets, expected=by_definition("Resize", sets, **how), **how)
+
+
+@everywhere
 @pytest.mark.parametrize("k", [1, 3])
 @pytest.mark.parametrize("mode", ["nearest", "linear"])
 def test_other_ranks(runtime, k, mode):

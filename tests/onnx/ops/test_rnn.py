@@ -48,6 +48,17 @@ def test_layer(runtime, op, direction, lengths, states):
 
 @everywhere
 @pytest.mark.parametrize("direction", ["forward", "reverse", "bidirectional"])
+@pytest.mark.parametrize("op", list(GATES))
+@pytest.mark.parametrize("how", [{}, {"clip": 0.3}], ids=["operator", "steps"])
+def test_sequences_without_a_step(runtime, op, direction, how):
+    sets = layer(op, direction, lengths=True, states=True)
+    for inputs, n in zip(sets, ([5, 0], [0, 7, 0])):
+        inputs[4] = np.array(n, np.int32)
+    check(runtime, op, sets, direction=direction, **how)
+
+
+@everywhere
+@pytest.mark.parametrize("direction", ["forward", "reverse", "bidirectional"])
 @pytest.mark.parametrize("lengths", [False, True])
 def test_reset_before_product(runtime, direction, lengths):
     """ONNX's default GRU, which Paddle's operator is not."""

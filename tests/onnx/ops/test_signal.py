@@ -43,6 +43,14 @@ def test_dft_of_any_length(runtime):
 
 
 @everywhere
+@pytest.mark.parametrize("parts, how", [(1, {}), (2, {}), (1, {"onesided": 1}), (2, {"inverse": 1})], ids=str)
+def test_dft_of_a_length_of_its_own(runtime, parts, how):
+    """Of signals that are shorter and longer."""
+    sets = [[rand(2, n, 3, parts), np.array(9, np.int64), np.array(1, np.int64)] for n in (8, 11)]
+    check_op(runtime, "DFT", *sets, const=(1, 2), **how)
+
+
+@everywhere
 @pytest.mark.parametrize("const", [(1, 2, 3), (2,)], ids=["known", "step"])
 def test_stft(runtime, const):
     sets = []

@@ -17,6 +17,7 @@ from mconv.emit.weights import computed
 from mconv.onnx.context import Context, Result
 from mconv.onnx.registry import onnx_op
 from mconv.program import dims as D
+from mconv.program.dtypes import DType
 from mconv.program.schemas import attributes_of
 from mconv.program.value import Value
 
@@ -97,6 +98,10 @@ def convert_layer(ctx: Context, layer: Layer) -> Result:
     y = Expr(ctx, out).reshape(length, batch, layer.directions, hidden)
     y = y.transpose(1, 0, 2, 3) if said.layout else y.transpose(0, 2, 1, 3)
     finals = [Expr(ctx, v) for v in last]
+    if layer.lengths is not None and any(s is not None for s in layer.states):
+        # of a sequence without a step ONNX Runtime hands out zeros, no initial state
+        some = Expr(ctx, layer.lengths).cast(DType.INT64).minimum(1).cast(layer.x.dtype).reshape(1, batch, 1)
+        finals = [v * some for v in finals]
     if said.layout:
         finals = [v.transpose(1, 0, 2) for v in finals]
     return (y.value, *[v.value for v in finals])
