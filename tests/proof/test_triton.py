@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import contextlib
 import gzip
+import http.client
 import json
 import os
 import re
@@ -16,6 +17,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
+import zlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -289,6 +291,62 @@ def test_broken_and_huge_requests_get_an_answer(texts: Any) -> None:
     for path in ("repository/index", "repository/models/model/unload", "repository/models/model/load"):
         with pytest.raises(urllib.error.HTTPError, match="403"):
             DIRECT.open(urllib.request.Request(ask.base + path, b"{}"))
+
+
+@pytest.mark.parametrize("method", ["HEAD", "PUT", "OPTIONS", "DELETE", "TRACE"])
+def test_other_methods_are_refused_at_once(texts: Any, method: str) -> None:
+    """Triton's own answer to HEAD is none; it was asked again, for a minute."""
+    ask, _ = texts
+    before = time.monotonic()
+    answer = raw(ask, f"{method} /v2/models/model/infer HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+    assert answer.startswith(b"HTTP/1.1 405 ") and time.monotonic() - before < 20
+    assert method == "HEAD" or answer.endswith(b'{"error": "GET and POST are answered here"}')
+
+
+def test_an_address_with_a_host_is_that_of_its_path(texts: Any) -> None:
+    ask, _ = texts
+    answer = raw(ask, b"GET http://other/v2/models/model/ready HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+    assert answer.startswith(b"HTTP/1.1 200 ")
+
+
+def raw(ask: Any, sent: bytes) -> bytes:
+    with contextlib.closing(http.client.HTTPConnection(ask.base.split("/")[2], timeout=60)) as connection:
+        connection.connect()
+        connection.sock.sendall(sent)
+        found = b""
+        while part := connection.sock.recv(1 << 16):
+            found += part
+    return found
+
+
+PACKED = gzip.compress(b"{}")
+
+
+@pytest.mark.parametrize(
+    ("encoding", "sent", "status"),
+    [
+        ("gzip", b"{}", "400"),
+        ("gzip", PACKED[:-9], "400"),
+        ("deflate", b"{}", "400"),
+        ("br", b"{}", "400"),
+        ("gzip, gzip", gzip.compress(PACKED), "400"),
+        ("gzip", gzip.compress(b" " * (300 << 20), 1), "413"),
+    ],
+    ids=["no gzip", "cut", "no deflate", "brotli", "twice", "too large"],
+)
+def test_what_is_not_compressed_as_it_says_is_refused(texts: Any, encoding: str, sent: bytes, status: str) -> None:
+    ask, known = texts
+    answer = ask.post(sent, {"Content-Encoding": encoding})
+    assert isinstance(answer, str) and answer.startswith(status) and "error" in answer, answer
+    text = next(iter(known))
+    asked = {"inputs": [{"name": "text", "datatype": "BYTES", "shape": [1, 1], "data": [text]}]}
+    for name, pack in (
+        ("gzip", gzip.compress),
+        ("deflate", zlib.compress),
+        ("deflate", lambda d: zlib.compress(d)[2:-4]),
+    ):
+        answer = ask.post(pack(json.dumps(asked).encode()), {"Content-Encoding": name})
+        np.testing.assert_allclose(answer["outputs"][0]["data"], known[text][0], atol=1e-5)
 
 
 HUGE = {

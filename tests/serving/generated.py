@@ -140,6 +140,6 @@ def stand_in(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SERVING_LOG_PATH", "")  # which the service sets
     for name in (
         *("channels", "op_processes", "restarts", "http_server", "lifecycle"),
-        *("pipeline_op", "request_data", "batching", "configuration", "setting_checks"),
+        *("arriving", "pipeline_op", "request_data", "batching", "configuration", "setting_checks"),
     ):
         monkeypatch.delitem(sys.modules, name, raising=False)

@@ -27,16 +27,8 @@ from mconv.serving.service_options import ServiceOptions
 CONFIG, SERVICE, HTTP_SERVER = "config.yml", "web_service.py", "http_server.py"
 # what no setting is filled into: what requests carry and how they get about, start and end, how Paddle is set up
 PARTS = (
-    *(
-        "channels.py",
-        "configuration.py",
-        HTTP_SERVER,
-        "lifecycle.py",
-        "op_processes.py",
-        "pipeline_op.py",
-        "predictor.py",
-    ),
-    *(parts.REQUEST_DATA, parts.RESTARTS, parts.SETTINGS),
+    *("arriving.py", "channels.py", "configuration.py", HTTP_SERVER, "lifecycle.py", "op_processes.py"),
+    *("pipeline_op.py", "predictor.py", parts.REQUEST_DATA, parts.RESTARTS, parts.SETTINGS),
 )
 OPERATOR = "operator.yml"
 # what is asked from elsewhere, and does not go into the container
