@@ -4,6 +4,7 @@
     python tools/make_docs.py --check      write nothing; say what is not as it should be, exit code 1
     python tools/make_docs.py --record A…  run the console sessions of these Markdown files again (default: all that have
                                            some) and write down what they print; needs Paddle and the managed runtimes
+    python tools/make_docs.py --samples F  write the models that those sessions work on into a new folder, for who types them
 
 Chinese texts come from tools/docsite/zh.yaml; a text that is missing there stays English, and ``--check`` names it.
 """
@@ -72,7 +73,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--check", action="store_true")
     parser.add_argument("--record", nargs="*", type=Path, metavar="A")
+    parser.add_argument("--samples", type=Path, metavar="F")
     args = parser.parse_args()
+    if args.samples is not None:
+        if args.samples.exists():
+            parser.error(f"{args.samples}: exists already")
+        args.samples.mkdir(parents=True)
+        samples.prepare(args.samples)
+        return 0
     if args.record is not None:
         mine = sorted(reference.EXAMPLES.glob("*.md")) + sorted(p for p in DOCS.glob("*.md") if ".zh." not in p.name)
         record([p.resolve() for p in args.record] or mine)

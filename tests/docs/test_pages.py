@@ -153,6 +153,19 @@ def test_recorded_sessions_still_print_that(path: Path, tmp_path_factory: pytest
     assert [console.masked(line) for line in again.split("\n")] == [console.masked(x) for x in recorded.split("\n")]
 
 
+def test_who_types_the_sessions_has_their_models(tmp_path: Path) -> None:
+    made, script = tmp_path / "a" / "samples", ROOT / "tools" / "make_docs.py"
+    for code in (0, 2):  # nothing is written over
+        done = subprocess.run([sys.executable, str(script), "--samples", str(made)], capture_output=True, text=True)
+        assert done.returncode == code, done.stderr
+    assert "exists already" in done.stderr
+    (scratch := tmp_path / "b").mkdir()
+    samples.prepare(scratch)
+    assert sorted(p.name for p in made.iterdir()) == sorted(p.name for p in scratch.iterdir())
+    tutorial = (DOCS / "tutorial.md").read_text(encoding="utf-8")
+    assert "make_docs.py --samples" in tutorial
+
+
 def test_console_blocks() -> None:
     text = 'A\n```console\n$ echo one \\\n  two\none two\n$ false\n[exit 1]\n```\n```sh title="x.sh"\necho 3\n```\nB'
     first, second = console.blocks(text)
