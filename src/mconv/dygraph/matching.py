@@ -8,6 +8,7 @@ ways.
 from __future__ import annotations
 
 import difflib
+import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Optional
@@ -216,8 +217,8 @@ class _Matcher:
             return f"holds {given.kind}s, the layer {wanted.kind}s"
         if shape == list(wanted.shape):
             return ""
-        size = _size(shape)
-        if size == _size(wanted.shape) and (
+        size = math.prod(shape)
+        if size == math.prod(wanted.shape) and (
             size == 1
             and len(shape) <= 1
             and len(wanted.shape) <= 1
@@ -278,10 +279,3 @@ class _Matcher:
 
 def _any(patterns: Iterable[re.Pattern[str]], name: str) -> bool:
     return any(p.fullmatch(name) for p in patterns)
-
-
-def _size(shape: Iterable[int]) -> int:
-    size = 1
-    for dim in shape:
-        size *= dim
-    return size

@@ -8,6 +8,7 @@ within reach of the file.
 from __future__ import annotations
 
 import collections
+import math
 import os
 import pickle
 import re
@@ -64,10 +65,7 @@ class _Array:
 def _array(shape: Any, dtype: np.dtype, raw: Any, order: Any = "C") -> np.ndarray:
     if not isinstance(shape, tuple) or not all(type(d) is int and d >= 0 for d in shape):
         raise _Damaged(f"an array of shape {printable(str(shape), 60)}")
-    count = 1
-    for dim in shape:
-        count *= dim
-    if count * dtype.itemsize != len(raw):
+    if math.prod(shape) * dtype.itemsize != len(raw):
         raise _Damaged(f"an array of shape {list(shape)} with {len(raw)} bytes")
     native = dtype.newbyteorder("=")
     return np.frombuffer(raw, dtype).reshape(shape, order=order).astype(native, copy=False)

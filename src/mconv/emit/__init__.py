@@ -20,7 +20,6 @@ from mconv.emit.control import cond, loop, unrolled
 from mconv.emit.detection import non_max_suppression
 from mconv.emit.elementwise import (
     arithmetic,
-    as_dtype,
     binary,
     compare,
     logical,
@@ -84,7 +83,6 @@ __all__ = [
     "split_evenly",
     "gather_blocks",
     "arithmetic",
-    "as_dtype",
     "bind_shape",
     "binary",
     "compare",

@@ -19,11 +19,6 @@ from mconv.program.onednn import LAID_OUT_AS_FIRST
 from mconv.program.value import Value
 
 
-def as_dtype(b: Builder, x: Value, dtype: DType) -> Value:
-    """*x* cast to *dtype* (itself when it has it)."""
-    return b.cast(x, dtype)
-
-
 def unary(b: Builder, op: str, x: Value, **attrs: Any) -> Value:
     """A Paddle activation-like operator: one input X, one output of the same type and shape."""
     return b.op(op, X=x, **attrs)
@@ -34,11 +29,20 @@ def negative(b: Builder, x: Value) -> Value:
     return b.cast(scale(b, b.cast(x, DType.INT32) if x.dtype is DType.INT8 else x, -1.0), x.dtype)
 
 
-def _broadcast(b: Builder, x: Value, y: Value, op: str) -> tuple[Value, Value, Optional[tuple[D.Dim, ...]]]:
+def _joint(op: str, *operands: Value) -> Optional[tuple[D.Dim, ...]]:
+    """The shape that operands broadcast to.
+
+    Raises:
+        UnsupportedError: they do not.
+    """
     try:
-        shape = D.broadcast(x.shape, y.shape)
+        return D.broadcast(*(v.shape for v in operands))
     except ValueError as e:
         raise UnsupportedError(f"{op}: {e}") from None
+
+
+def _broadcast(b: Builder, x: Value, y: Value, op: str) -> tuple[Value, Value, Optional[tuple[D.Dim, ...]]]:
+    shape = _joint(op, x, y)
     # a first operand of lower rank trips oneDNN's memory descriptors: give it the rank of the second; the power of 2.3
     # takes a scalar base for the exponent otherwise
     least = 0 if op == "elementwise_pow" and (y.rank or 0) > 1 else 1
@@ -92,10 +96,7 @@ def _is_repeated(b: Builder, x: Value, shape: Optional[tuple[D.Dim, ...]]) -> bo
 
 def _repeated(b: Builder, op: str, x: Value, y: Value) -> Value:
     """*x* in the shape of the result. Where oneDNN (2.6 and 3) repeats the dividend itself, it divides *y* by it."""
-    try:
-        shape = D.broadcast(x.shape, y.shape)
-    except ValueError as e:
-        raise UnsupportedError(f"{op}: {e}") from None
+    shape = _joint(op, x, y)
     return x if shape is None or shape == x.shape else expand_to(b, x, shape)
 
 
@@ -280,10 +281,7 @@ def where(b: Builder, condition: Value, x: Value, y: Value) -> Value:
     if foldable(condition, x, y):
         picked = np.where(np.asarray(condition.const), np.asarray(x.const), np.asarray(y.const))
         return b.constant(picked.astype(x.dtype.numpy), x.dtype)
-    try:
-        shape = D.broadcast(condition.shape, x.shape, y.shape)
-    except ValueError as e:
-        raise UnsupportedError(f"where: {e}") from None
+    shape = _joint("where", condition, x, y)
     if shape is None:
         raise UnsupportedError("where: the rank of an operand is unknown")
     if foldable(condition):  # decided now, for instance by sizes
@@ -302,11 +300,18 @@ def where(b: Builder, condition: Value, x: Value, y: Value) -> Value:
 
 def copysign(b: Builder, x: Value, y: Value) -> Value:
     """``|x|`` with the sign of *y*, that of a zero included."""
-    zero = number(b, 0, x.dtype)
-    # the sign of a zero shows in its reciprocal
-    below = compare(b, "less_than", y, zero), compare(b, "less_than", unary(b, "reciprocal", y), zero)
+    below = signbit(b, y)
     size = unary(b, "abs", x)
-    return where(b, logical(b, "logical_or", *below), scale(b, size, -1.0), size)
+    return where(b, below, scale(b, size, -1.0), size)
+
+
+def signbit(b: Builder, x: Value) -> Value:
+    """Whether *x* is below zero, or the zero below it; bool. The sign of a zero shows in its reciprocal."""
+    zero = number(b, 0, x.dtype)
+    below = compare(b, "less_than", x, zero)
+    if not x.dtype.is_float:
+        return below
+    return logical(b, "logical_or", below, compare(b, "less_than", unary(b, "reciprocal", x), zero))
 
 
 def heaviside(b: Builder, x: Value, y: Value) -> Value:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Union
 
 if TYPE_CHECKING:
@@ -54,6 +54,14 @@ def graphs_of(model: onnx.ModelProto) -> Iterator[Union[onnx.GraphProto, onnx.Fu
                 if attribute.HasField("g"):
                     waiting.append(attribute.g)
                 waiting.extend(attribute.graphs)
+
+
+def set_nodes(graph: Any, nodes: Iterable[Any]) -> list[Any]:
+    """Give a graph these nodes, some of which may be its own; returns the copies that it then has."""
+    copies = [type(n).FromString(n.SerializeToString()) for n in nodes]
+    del graph.node[:]
+    graph.node.extend(copies)
+    return copies
 
 
 def _dims(graph: Any) -> Iterator[Any]:

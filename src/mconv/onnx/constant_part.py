@@ -11,6 +11,7 @@ from typing import Any, Optional
 
 import numpy as np
 
+from mconv.onnx.clean import set_nodes
 from mconv.onnx.cut import reads, remove_dead
 from mconv.onnx.fold import _NEVER as NEVER
 from mconv.onnx.registry import normal_domain
@@ -107,6 +108,4 @@ def _bytes(tensor: Any) -> int:
 
 def _set_nodes(graph: Any, nodes: list[Any]) -> None:
     if len(nodes) < len(graph.node):
-        nodes = [type(n).FromString(n.SerializeToString()) for n in nodes]
-        del graph.node[:]
-        graph.node.extend(nodes)
+        set_nodes(graph, nodes)

@@ -6,8 +6,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Optional
 
 from mconv.errors import UnsupportedError, UsageError
+from mconv.onnx.clean import set_nodes
 from mconv.printable import require_visible
-from mconv.program.ends import inputs_of, reached
+from mconv.program.ends import inputs_of, reached, require_once
 from mconv.program.near import unknown
 
 # operator that chooses among overlapping boxes → its inputs that the network has found
@@ -75,7 +76,8 @@ def cut(
     wanted = before if outputs is None else list(outputs)
     known, weights = computed(graph), {t.name for t in graph.initializer}
     for option, names in (("--outputs", wanted), ("--inputs", inputs)):
-        _once(option, names)
+        if names is not None:
+            require_once(option, names)
         for name in names or ():
             if name in weights:
                 raise UsageError(f"{option}: {name!r} is a weight", "name what the model computes")
@@ -93,16 +95,6 @@ def cut(
         del what[:]
         what.extend(made)
     remove_dead(graph)
-
-
-def _once(option: str, names: Optional[Sequence[str]]) -> None:
-    if names is None:
-        return
-    if not names:
-        raise UsageError(f"{option}: none is named")
-    twice = next((n for n in names if list(names).count(n) > 1), None)
-    if twice is not None:
-        raise UsageError(f"{option}: {twice!r} is named twice")
 
 
 def _detach(graph: Any, names: set[str]) -> None:
@@ -143,9 +135,7 @@ def remove_dead(graph: Any) -> None:
         if needed & set(node.output):
             needed.update(reads(node))
             kept.append(node)
-    left = [type(n).FromString(n.SerializeToString()) for n in reversed(kept)]
-    del graph.node[:]
-    graph.node.extend(left)
+    left = set_nodes(graph, kept[::-1])
     present = needed | {o for node in left for o in node.output}
     constants = {t.name for t in graph.initializer}
     for held in (graph.initializer, graph.value_info, graph.sparse_initializer):

@@ -8,6 +8,7 @@ from typing import Any, Union
 from mconv.onnx.external import external_files
 from mconv.onnx.importer import Imported
 from mconv.onnx.reader import OnnxModel
+from mconv.onnx.sizes import size_of
 from mconv.onnx.types import type_name
 from mconv.program.port_rows import PortRow, row_of
 from mconv.program.program import Program
@@ -31,7 +32,7 @@ def shapes_of(model: OnnxModel, overrides: Mapping[str, Sequence[Dim]]) -> dict[
     wanted = inputs_of(model)
     for info in model.proto.graph.input:
         if info.name in wanted:
-            dims = [_dim(d) for d in info.type.tensor_type.shape.dim]
+            dims = [size_of(d) for d in info.type.tensor_type.shape.dim]
             given = overrides.get(info.name)
             if given is not None:
                 # ? keeps a symbol and opens a number, as the importer has it
@@ -49,12 +50,6 @@ def opened(model: OnnxModel, overrides: Mapping[str, Sequence[Dim]]) -> list[str
         for name, given in overrides.items()
         if any(isinstance(have, int) and have != want for have, want in zip(stated.get(name, ()), given))
     ]
-
-
-def _dim(dim: Any) -> Dim:
-    if dim.HasField("dim_value") and dim.dim_value >= 0:
-        return int(dim.dim_value)
-    return dim.dim_param or None
 
 
 def source_of(model: OnnxModel) -> dict[str, Any]:

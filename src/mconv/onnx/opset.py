@@ -9,7 +9,7 @@ import numpy as np
 
 from mconv.errors import UnsupportedError, UsageError
 from mconv.onnx import cpp, older, sizes
-from mconv.onnx.clean import graphs_of
+from mconv.onnx.clean import graphs_of, set_nodes
 from mconv.onnx.functions import first_line
 from mconv.printable import printable
 from mconv.program.external_data import EXTERNAL
@@ -104,9 +104,7 @@ def _in_parts(model: Any, had: int, version: int) -> Any:
                 one.domain = _SAME
             nodes += found or [node]
             graph.initializer.extend(constants)
-        nodes = [type(n).FromString(n.SerializeToString()) for n in nodes]
-        del graph.node[:]
-        graph.node.extend(nodes)
+        set_nodes(graph, nodes)
     return made
 
 

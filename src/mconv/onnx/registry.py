@@ -8,12 +8,12 @@ passes on as they are it may have from the function that takes them (:func:`mcon
 from __future__ import annotations
 
 import functools
-import importlib
 import inspect
-import pkgutil
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Callable, Optional, TypeVar
+
+from mconv.program.plugins import load_families
 
 DEFAULT_DOMAIN = ""
 F = TypeVar("F", bound=Callable[..., Any])
@@ -121,5 +121,4 @@ def _load() -> None:
     """Import every family of operators."""
     from mconv.onnx import ops
 
-    for module in sorted(m.name for m in pkgutil.iter_modules(ops.__path__)):
-        importlib.import_module(f"{ops.__name__}.{module}")
+    load_families(ops)

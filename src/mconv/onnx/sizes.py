@@ -23,11 +23,12 @@ def sized(graph: Any) -> list[Sized]:
     for info in graph.input:
         if info.name in wanted and info.type.HasField("tensor_type"):
             kind = info.type.tensor_type
-            found.append(Sized(info.name, tuple(map(_size, kind.shape.dim)), kind.elem_type in _WHOLE))
+            found.append(Sized(info.name, tuple(map(size_of, kind.shape.dim)), kind.elem_type in _WHOLE))
     return found
 
 
-def _size(dim: Any) -> Size:
+def size_of(dim: Any) -> Size:
+    """A dimension as a number, or a name; None where it has neither."""
     if dim.HasField("dim_value") and dim.dim_value >= 0:
         return int(dim.dim_value)
     return dim.dim_param or None
@@ -104,7 +105,7 @@ def _less(known: Any, inferred: Any) -> bool:
     """Whether the inference knows more sizes than what is noted, and nothing else."""
     if not known.type.HasField("tensor_type") or not known.type.tensor_type.HasField("shape"):
         return True
-    had, has = (tuple(map(_size, i.type.tensor_type.shape.dim)) for i in (known, inferred))
+    had, has = (tuple(map(size_of, i.type.tensor_type.shape.dim)) for i in (known, inferred))
     if not inferred.type.tensor_type.HasField("shape") or len(had) != len(has):
         return False
     return sum(isinstance(s, int) for s in has) >= sum(isinstance(s, int) for s in had)

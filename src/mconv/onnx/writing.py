@@ -9,6 +9,7 @@ from typing import Any
 
 from mconv import budget
 from mconv.errors import UnsupportedError
+from mconv.onnx.clean import set_nodes
 from mconv.onnx.reader import INLINE, INLINE_LIMIT, OnnxModel
 from mconv.onnx.types import stored_bytes
 from mconv.program import external_data
@@ -53,9 +54,7 @@ def large_constants_as_weights(model: OnnxModel) -> None:
             kept.append(node)
     if len(kept) < len(graph.node):
         model.proto.ir_version = max(model.proto.ir_version, _INITIALIZERS_APART)
-        left = [type(n).FromString(n.SerializeToString()) for n in kept]
-        del graph.node[:]
-        graph.node.extend(left)
+        set_nodes(graph, kept)
 
 
 def _is_large(tensor: Any) -> bool:

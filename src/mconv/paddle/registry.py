@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import functools
-import importlib
 import inspect
-import pkgutil
 import typing
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Callable
 
 from mconv.printable import printable
+from mconv.program.plugins import load_families
 from mconv.program.typecheck import fits, name_of
 
 UNKNOWN = "mconv does not know this operation"
@@ -113,5 +112,4 @@ def handlers() -> Mapping[str, Handler]:
 def _load() -> None:
     from mconv.paddle import ops
 
-    for module in pkgutil.iter_modules(ops.__path__):
-        importlib.import_module(f"{ops.__name__}.{module.name}")
+    load_families(ops)

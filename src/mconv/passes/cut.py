@@ -8,7 +8,7 @@ from typing import Optional
 from mconv.errors import UnsupportedError, UsageError
 from mconv.program.dead import eliminate_dead
 from mconv.program.dtypes import AttrType, VarKind
-from mconv.program.ends import inputs_of, reached
+from mconv.program.ends import inputs_of, reached, require_once
 from mconv.program.near import unknown
 from mconv.program.program import Op, Program, Var
 
@@ -33,12 +33,12 @@ def cut(
     made = program.copy()
     before = [port.name for port in made.fetches]
     wanted = before if outputs is None else list(outputs)
-    _once("--outputs", wanted)
+    require_once("--outputs", wanted)
     for name in wanted:
         _check_output(made, name)
     given = None if inputs is None else list(inputs)
     if given is not None:
-        _once("--inputs", given)
+        require_once("--inputs", given)
         for name in given:
             _check_input(made, name)
     feeds = [port.name for port in made.feeds]
@@ -49,14 +49,6 @@ def cut(
     _set_ports(made, given, wanted)
     eliminate_dead(made)
     return made
-
-
-def _once(option: str, names: Sequence[str]) -> None:
-    twice = next((n for n in names if list(names).count(n) > 1), None)
-    if twice is not None:
-        raise UsageError(f"{option}: {twice!r} is named twice")
-    if not names:
-        raise UsageError(f"{option}: none is named")
 
 
 def variable(program: Program, name: str, option: str) -> Var:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Optional
 
 from mconv.passes.graph import Graph, first, mentions, out
 from mconv.passes.rewrite import make
+from mconv.program.dead import forget_unnamed
 from mconv.program.dtypes import AttrType, DType
 from mconv.program.params import ArraySource, TensorSource
 from mconv.program.program import Op, Program, Var
@@ -95,7 +96,7 @@ def without_observers(program: Program) -> int:
                 renamed[result] = source
         block.ops[:] = kept
     if count:
-        _forget(program)
+        forget_unnamed(program)
     return count
 
 
@@ -150,7 +151,7 @@ class _Linear:
         if self.replaced:
             self.count = len(self.replaced)
             self.block.ops[:] = [new for op in self.block.ops for new in self.replaced.get(id(op), [op])]
-            _forget(self.program)
+            forget_unnamed(self.program)
 
     def _scaled(self, op: Op) -> bool:
         """Whether its scale is stored, and for 8 bits."""
@@ -323,11 +324,3 @@ def linear(kind: str, x: str, scale: str, zero: str, result: str, axis: int, rou
     if round_type != EVEN:
         attrs["round_type"] = (AttrType.INT, round_type)
     return make(kind, {"X": x, "Scale": scale, "ZeroPoint": zero}, {"Y": result}, **attrs)
-
-
-def _forget(program: Program) -> None:
-    """Take away the variables, parameters included, that no operator names any more."""
-    named = {n for _, op in program.ops() for n in (*op.input_names, *op.output_names)}
-    for block in program.blocks:
-        for name in [n for n in block.vars if n not in named]:
-            del block.vars[name]

@@ -40,7 +40,12 @@ def eliminate_dead(program: Program) -> None:
         if block.idx not in live_blocks:
             block.ops.clear()
             block.vars.clear()
-    named = {n for _, op in program.ops() for n in op.input_names + op.output_names}
+    forget_unnamed(program)
+
+
+def forget_unnamed(program: Program) -> None:
+    """Take away the variables, parameters included, that no operator names."""
+    named = {n for _, op in program.ops() for n in (*op.input_names, *op.output_names)}
     for block in program.blocks:
         for name in [n for n in block.vars if n not in named]:
             del block.vars[name]

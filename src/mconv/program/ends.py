@@ -37,6 +37,19 @@ def reached(
     return needed, used[::-1]
 
 
+def require_once(option: str, names: Sequence[str]) -> None:
+    """Refuse names of which one comes twice, or of which there is none.
+
+    Raises:
+        UsageError
+    """
+    twice = next((n for n in names if list(names).count(n) > 1), None)
+    if twice is not None:
+        raise UsageError(f"{option}: {twice!r} is named twice")
+    if not names:
+        raise UsageError(f"{option}: none is named")
+
+
 def inputs_of(
     wanted: Sequence[str],
     feeds: Sequence[str],

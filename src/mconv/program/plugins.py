@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import pkgutil
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from mconv.errors import UsageError
@@ -58,3 +60,9 @@ def _line(error: BaseException, path: Path) -> str:
             line = f" line {trace.tb_lineno}"
         trace = trace.tb_next
     return line
+
+
+def load_families(package: ModuleType) -> None:
+    """Import every module of a package of converters, which registers them."""
+    for module in sorted(m.name for m in pkgutil.iter_modules(package.__path__)):
+        importlib.import_module(f"{package.__name__}.{module}")

@@ -97,6 +97,13 @@ class Report(Proved):
     seconds: dict[str, float] = field(default_factory=dict)
     schema: int = SCHEMA
 
+    def compared(self, reference: str, proof: Proof) -> Proof:
+        """Say what has run; gives the proof."""
+        self.versions["reference"] = reference
+        if proof.paddle:
+            self.versions["paddle"] = proof.paddle
+        return proof
+
     def to_dict(self) -> dict[str, Any]:
         values = asdict(self)
         return {"schema": values.pop("schema"), **values, "coded_warnings": coded(self.warnings)}

@@ -76,10 +76,7 @@ def resolve(path: Path, given: Optional[Path] = None) -> tuple[Path, Optional[Fo
     inside = path / "serving_server"
     if not found and _is_server(inside) is not None:
         return inside, None
-    raise NotAModelError(
-        f"{path}: not a serving_server folder (there is no {configure.SERVER_TEXT})",
-        "make one with `mconv to-serving MODEL`",
-    )
+    raise configure.not_a_server(path)
 
 
 def _is_server(folder: Path) -> Optional[Path]:

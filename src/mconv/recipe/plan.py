@@ -159,13 +159,13 @@ class _Planner:
         self._compared(step)
         step.outputs = [step.name]
 
-    def _compared(self, step: Step) -> None:
+    def _compared(self, step: Step, *, of_source: bool = True) -> None:
         step.options["force"] = True
         step.options.setdefault("tolerance", self.recipe.verification.get("tolerance"))
         step.options.setdefault("verify", True)
         if step.options["verify"]:
             step.options["runtime"] = self.recipe.verification.get("runtime")
-            if self.found.data is not None:
+            if self.found.data is not None and of_source:
                 step.reads["feeds"] = self.found.data
 
     def _convert(self, step: Step, spec: StepSpec) -> None:
@@ -237,13 +237,7 @@ class _Planner:
             self._model(step, spec, "path")
             step.outputs_at["out"] = "edit"
             step.outputs = ["edit"]
-        step.options["force"] = True
-        step.options.setdefault("tolerance", self.recipe.verification.get("tolerance"))
-        step.options.setdefault("verify", True)
-        if step.options["verify"]:
-            step.options["runtime"] = self.recipe.verification.get("runtime")
-            if self.found.data is not None and step.reads["path"] == source:
-                step.reads["feeds"] = self.found.data
+        self._compared(step, of_source=step.reads["path"] == source)
 
     def _quantize(self, step: Step, spec: StepSpec) -> None:
         self._model(step, spec, "path")

@@ -83,6 +83,12 @@ def _call(command: Sequence[str], what: str, env: Optional[dict[str, str]] = Non
     return done.stdout.strip()
 
 
+def _of(minor: str, path: Path) -> Optional[tuple[Path, str]]:
+    """An interpreter that works and is of that minor version, with its full version."""
+    version = probe(path)
+    return None if version is None or version.rpartition(".")[0] != minor else (path.absolute(), version)
+
+
 def find_interpreter(
     minors: Sequence[str], python: Optional[str] = None, get: Optional[Callable[[str], Path]] = None
 ) -> tuple[Path, str]:
@@ -109,16 +115,16 @@ def find_interpreter(
         return Path(shutil.which(python) or python).absolute(), version
     for minor in minors:
         for path in candidates(minor):
-            version = probe(path)
-            if version is not None and version.rpartition(".")[0] == minor:
-                return path.absolute(), version
+            found = _of(minor, path)
+            if found is not None:
+                return found
     best, failed = minors[0], ""
     if get is not None:
         try:
             path = get(best)
-            version = probe(path)
-            if version is not None and version.rpartition(".")[0] == best:
-                return path.absolute(), version
+            found = _of(best, path)
+            if found is not None:
+                return found
             failed = f"; {path}, which uv got, does not work"
         except RuntimeUnavailableError as e:
             failed = f"; {e.message}"

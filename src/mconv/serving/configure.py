@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Optional
 
-from mconv.errors import CorruptModelError, UnsupportedError
+from mconv.errors import CorruptModelError, NotAModelError, UnsupportedError
 from mconv.program.copying import read_small
 from mconv.program.dtypes import DType
 from mconv.program.messages import build_classes
@@ -182,6 +182,13 @@ def _classes() -> dict[str, Any]:
 
 
 _ESCAPES = {ord("\n"): "\\n", ord("\r"): "\\r", ord("\t"): "\\t", ord('"'): '\\"', ord("'"): "\\'", ord("\\"): "\\\\"}
+
+
+def not_a_server(folder: Path) -> NotAModelError:
+    """The error for a folder that is none of Paddle Serving's."""
+    return NotAModelError(
+        f"{folder}: not a serving_server folder (there is no {SERVER_TEXT})", "make one with `mconv to-serving MODEL`"
+    )
 
 
 def _escape(name: str) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Optional
 
 from mconv.artifacts.output import staged
-from mconv.errors import NotAModelError, UsageError
+from mconv.errors import UsageError
 from mconv.passes import half_loading
 from mconv.program import files
 from mconv.program.paths import PathLike
@@ -41,10 +41,7 @@ def scaffold(
     """
     server = Path(server)
     if not (server / configure.SERVER_TEXT).is_file():
-        raise NotAModelError(
-            f"{server}: not a serving_server folder (there is no {configure.SERVER_TEXT})",
-            "make one with `mconv to-serving MODEL`",
-        )
+        raise configure.not_a_server(server)
     folder = Path(os.path.realpath(server)).parent / "service" if out is None else Path(out)
     program = files.load_program(files.locate(server))
     config = configure.read(server / configure.SERVER_TEXT)

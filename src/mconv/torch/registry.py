@@ -8,11 +8,11 @@ a Value, or a tuple or list of Values where the operator has several results.
 from __future__ import annotations
 
 import functools
-import importlib
 import inspect
-import pkgutil
 from dataclasses import dataclass
 from typing import Any, Callable, Optional
+
+from mconv.program.plugins import load_families
 
 
 @dataclass(frozen=True)
@@ -107,5 +107,4 @@ def known() -> list[str]:
 def _load() -> None:
     from mconv.torch import ops
 
-    for module in sorted(m.name for m in pkgutil.iter_modules(ops.__path__)):
-        importlib.import_module(f"{ops.__name__}.{module}")
+    load_families(ops)

@@ -195,10 +195,7 @@ def prove_paddle(
     if first is not None and proof.reference:
         proof.reference = f"{first.reference} (.json), {proof.reference} (the .pdmodel of it)"
         proof.seconds += first.seconds
-    report.versions["reference"] = part.label
-    if proof.paddle:
-        report.versions["paddle"] = proof.paddle
-    return proof
+    return report.compared(part.label, proof)
 
 
 def _translation(source: edit_paddle.Source, made: ModelFiles, runtime: Runtime, chosen: Edit) -> Proof:

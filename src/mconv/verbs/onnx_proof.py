@@ -75,10 +75,7 @@ def proof_of(
             ),
             tolerance,
         )
-    report.versions["reference"] = reference.label
-    if proof.paddle:
-        report.versions["paddle"] = proof.paddle
-    return proof
+    return report.compared(reference.label, proof)
 
 
 # operators that round to 8-bit numbers while the model runs; those of weights alone do not

@@ -273,10 +273,7 @@ def _proof(
     )
     try_unread(proof, runner, sets, unread(made.program, [i.name for i in plan.inputs]))
     proof.inputs = plan.origin
-    report.versions["reference"] = runner.label
-    if proof.paddle:
-        report.versions["paddle"] = proof.paddle
-    return proof
+    return report.compared(runner.label, proof)
 
 
 __all__ = ["Report", "torch2paddle"]

@@ -9,12 +9,12 @@ of many variables, None for one that it does not compute) in the order of the de
 from __future__ import annotations
 
 import functools
-import importlib
 import inspect
-import pkgutil
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Callable, Optional
+
+from mconv.program.plugins import load_families
 
 # what says nothing about the result, in any operator
 NOISE = frozenset((
@@ -142,5 +142,4 @@ def _load() -> None:
     """Import every family of operators."""
     from mconv.exporters.onnx import ops
 
-    for module in sorted(m.name for m in pkgutil.iter_modules(ops.__path__)):
-        importlib.import_module(f"{ops.__name__}.{module}")
+    load_families(ops)

@@ -73,11 +73,9 @@ def packed_attention(
     queries, keys = parts[0].shape[2], key.shape[2]
     if mask is not None and ctx.rank(mask) == 1 and x.shape is not None and mask.shape != (x.shape[0],):
         raise ctx.refuse(f"a mask_index of shape {list(mask.shape or ())} for a batch of {x.shape[0]}")
-    added = [
-        None if mask is None else attention.key_mask(ctx, mask, keys, x.dtype, mask_filter_value),
-        attention.causal(ctx, queries, keys, x.dtype, mask_filter_value) if unidirectional else None,
-        None if attention_bias is None else Expr(ctx, attention_bias),
-    ]
+    masked = None if mask is None else attention.key_mask(ctx, mask, keys, x.dtype, mask_filter_value)
+    causal = attention.causal(ctx, queries, keys, x.dtype, mask_filter_value) if unidirectional else None
+    added = [masked, causal, None if attention_bias is None else Expr(ctx, attention_bias)]
     made = _attend(ctx, parts[0], key, value, scale, added)
     if not ctx.wants(1):
         return made
@@ -125,11 +123,9 @@ def multi_head_attention(
     queries, keys = q.shape[2], k.shape[2]
     if mask is not None and ctx.rank(mask) == 1 and query.shape is not None and mask.shape != (query.shape[0],):
         raise ctx.refuse(f"a key_padding_mask of shape {list(mask.shape or ())} for a batch of {query.shape[0]}")
-    added = [
-        None if mask is None else attention.key_mask(ctx, mask, keys, query.dtype, mask_filter_value),
-        attention.causal(ctx, queries, keys, query.dtype, mask_filter_value) if unidirectional else None,
-        None if attention_bias is None else Expr(ctx, attention_bias),
-    ]
+    masked = None if mask is None else attention.key_mask(ctx, mask, keys, query.dtype, mask_filter_value)
+    causal = attention.causal(ctx, queries, keys, query.dtype, mask_filter_value) if unidirectional else None
+    added = [masked, causal, None if attention_bias is None else Expr(ctx, attention_bias)]
     made = _attend(ctx, q, k, v, scale, added)
     return (made, k.value, v.value)[: max(ctx.n_outputs, 1)]
 

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from mconv.emit import activation, arithmetic, elementwise, logical, scale, unary, where
+from mconv.emit import activation, arithmetic, elementwise, scale, unary, where
 from mconv.emit.complex import angle as complex_angle
 from mconv.emit.elementwise import compare, number
 from mconv.program.dtypes import DType
@@ -153,10 +153,4 @@ def clamp(ctx: AtenContext, self: Value, min: Number | Value | None = None, max:
 
 @aten_op("signbit.default")
 def signbit(ctx: AtenContext, self: Value) -> Value:
-    """The sign of a zero shows in its reciprocal."""
-    below = compare(ctx, "less_than", self, number(ctx, 0, self.dtype))
-    if not self.dtype.is_float:
-        return below
-    return logical(
-        ctx, "logical_or", below, compare(ctx, "less_than", unary(ctx, "reciprocal", self), number(ctx, 0, self.dtype))
-    )
+    return elementwise.signbit(ctx, self)

@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import inspect
 import json
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Optional
@@ -150,7 +151,7 @@ def _payloads(archive: Archive, name: str, held: Any) -> None:
         if not isinstance(sizes, list) or len(dims) != len(sizes) or not all(map(stored.is_size, dims)):
             raise CorruptModelError(f"{archive.path}: {name} gives {printable(label, 80)} no size")
         # 16 bytes: complex numbers, the largest there are
-        count = stored.product(tuple(dims))
+        count = math.prod(dims)
         budget.memory(count * (16 if meta.get("dtype") in (10, 11) else 8), f"a tensor of {dims}")
 
 

@@ -135,6 +135,19 @@ def read_json(path: Path) -> Any:
         raise CorruptModelError(f"{path}: not valid JSON ({e})") from None
 
 
+def weight_map(index: Path) -> dict[str, str]:
+    """Tensor → the file that has it, of an index of sharded weights.
+
+    Raises:
+        CorruptModelError: it is none.
+    """
+    described = read_json(index)
+    names = described.get("weight_map") if isinstance(described, dict) else None
+    if not isinstance(names, dict) or not all(isinstance(v, str) for v in names.values()):
+        raise CorruptModelError(f"{index}: not the index of sharded weights")
+    return names
+
+
 def not_recognised(spec: str) -> NotAModelError:
     """The error for what :func:`recognise` does not know."""
     forms = "a .pt2 or TorchScript file, pkg.module:factory, file.py:factory, a Hugging Face folder, a name of timm"

@@ -6,6 +6,7 @@ C++ do not notice, and read what is behind; those in Python take the memory firs
 
 from __future__ import annotations
 
+import math
 from typing import Any, BinaryIO, Callable, Optional
 
 from mconv import budget
@@ -130,20 +131,12 @@ class Reader:
         if extent(sizes, strides, offset) * item > there:
             raise Damaged(f"a tensor of {list(sizes)} in {there} bytes")
         # a view may be larger than what it is of
-        budget.memory(product(sizes) * item, f"a tensor of {list(sizes)}")
+        budget.memory(math.prod(sizes) * item, f"a tensor of {list(sizes)}")
 
 
 def extent(sizes: tuple[int, ...], strides: tuple[int, ...], offset: int) -> int:
     """Elements of a storage, from its beginning, that a view of it takes."""
     return 0 if 0 in sizes else offset + 1 + sum((d - 1) * s for d, s in zip(sizes, strides))
-
-
-def product(sizes: tuple[int, ...]) -> int:
-    """The number of elements."""
-    count = 1
-    for size in sizes:
-        count *= size
-    return count
 
 
 def _item(name: str) -> Optional[int]:

@@ -155,10 +155,7 @@ def _unsound(path: Path, error: BaseException) -> CorruptModelError:
 
 
 def _sharded(index: Path, trust: bool) -> Weights:
-    described = forms.read_json(index)
-    names = described.get("weight_map") if isinstance(described, dict) else None
-    if not isinstance(names, dict) or not all(isinstance(v, str) for v in names.values()):
-        raise CorruptModelError(f"{index}: not the index of sharded weights")
+    names = forms.weight_map(index)
     made = Weights({}, str(index), [(index.name, index)])
     for shard in sorted(set(names.values())):
         path = index.parent / shard
