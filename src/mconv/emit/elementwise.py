@@ -8,7 +8,7 @@ import numpy as np
 
 from mconv.emit.known import dims_of, foldable
 from mconv.emit.operators import COMMUTES, axis_attribute, folded
-from mconv.emit.shape import expand_to, unsqueeze
+from mconv.emit.shape import expand_to, reshape, unsqueeze
 from mconv.emit.size_arithmetic import symbolic
 from mconv.emit.sizes import shape_tensor
 from mconv.errors import UnsupportedError
@@ -76,6 +76,8 @@ def binary(b: Builder, op: str, x: Value, y: Value, *, dtype: Optional[DType] = 
         if foldable(x) and x.size == 1 and (np.asarray(x.const) == 1).all() and (x.rank or 0) <= (y.rank or 0):
             return unary(b, "reciprocal", y)
         x = _repeated(b, op, x, y)
+        if y.rank == 0 and x.rank and y.is_const and b.target.version < 3_000_000:
+            y = reshape(b, y, (1,))  # oneDNN in 2.6 cannot divide by what fill_constant gives without dimensions
     x, y, shape = _broadcast(b, x, y, op)
     if x.dtype in (DType.FP32, DType.FP16) and _is_repeated(b, x, shape):
         if _is_repeated(b, y, shape):

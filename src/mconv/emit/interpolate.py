@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any, Optional, Union
 
 import numpy as np
@@ -75,6 +76,13 @@ class Axis:
         if isinstance(exact, int):
             return exact
         return self.out / self.n if isinstance(self.out, int) and isinstance(self.n, int) else None
+
+
+def scaled(n: D.Dim, scale: float) -> D.Dim:
+    """floor(n · scale)."""
+    simple = Fraction(scale).limit_denominator(64)
+    ratio = simple if np.float32(float(simple)) == np.float32(scale) else Fraction(scale)
+    return D.floordiv(n * ratio.numerator, ratio.denominator)
 
 
 @dataclass(frozen=True)

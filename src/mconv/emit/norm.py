@@ -101,6 +101,18 @@ def batch_statistics(b: Builder, x: Value) -> tuple[Expr, Expr]:
     return mean, (Expr(b, x) - mean).square().mean(*axes)
 
 
+def batch_norm_by_batch(
+    b: Builder, x: Value, scale: Value, bias: Value, epsilon: float
+) -> tuple[Value, tuple[Expr, Expr]]:
+    """:func:`batch_norm` by the statistics of the batch, which come with it (in the type they are computed in)."""
+    whole = b.cast(x, kernel_dtype(x))
+    own = batch_statistics(b, whole)
+    weight, offset = (
+        per_channel(b, b.cast(v, whole.dtype), len(need_rank(x, "a normalisation"))) for v in (scale, bias)
+    )
+    return b.cast(batch_norm_by_formula(b, whole, weight, offset, *own, epsilon), x.dtype), own
+
+
 def instance_norm(b: Builder, x: Value, scale: Value, bias: Value, epsilon: float) -> Value:
     """Each channel of each sample of *x* ([N, C, …]) normalised, then ``scale · x + bias`` per channel."""
     shape, dtype = need_rank(x, "InstanceNormalization"), kernel_dtype(x)

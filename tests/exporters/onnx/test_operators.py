@@ -206,3 +206,24 @@ def test_where_a_step_backwards_ends(
         program.version = version
         feeds = [inputs] if computed else [inputs, {"Input": f(7, 2)}]
         check(tmp_path, workers(runtime), program, params, feeds)
+
+
+@pytest.mark.parametrize("layout, shape", [("NCHW", (2, 3, 4, 5)), ("NHWC", (2, 4, 5, 3)), ("NCHW", (4, 3))])
+def test_batch_norm_by_the_batch(
+    layout: str, shape: tuple[int, ...], tmp_path: Path, workers: Callable[[str], Worker]
+) -> None:
+    """``use_global_stats=False`` in inference."""
+    stored = {"Scale": p(3), "Bias": f(3), "Mean": f(3), "Variance": p(3)}
+    flags = {"is_test": True, "trainable_statistics": True, "use_global_stats": False, "data_layout": layout}
+    program, params = program_of(
+        "batch_norm",
+        {"X": f(*shape), **stored},
+        {"Y": (F, len(shape))},
+        {"epsilon": 1e-3, "momentum": 0.9, **flags},
+        list(stored),
+        unread=["SavedMean", "SavedVariance", "ReserveSpace"],
+    )
+    op = next(op for op in program.main.ops if op.type == "batch_norm")
+    op.set_output("MeanOut", ["Mean"])
+    op.set_output("VarianceOut", ["Variance"])
+    check(tmp_path, workers("current"), program, params, [{"X": f(*shape)}, {"X": f(5, *shape[1:])}])

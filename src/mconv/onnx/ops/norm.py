@@ -34,16 +34,12 @@ def _by_batch(
     ctx: Context, x: Value, scale: Value, bias: Value, mean: Value, variance: Value, epsilon: float, momentum: float
 ) -> Result:
     """With the statistics of the batch, and the running statistics that follow."""
-    dtype, rank = norm.kernel_dtype(x), ctx.rank(x)
-    whole = ctx.cast(x, dtype)
-    own = norm.batch_statistics(ctx, whole)
-    weight, offset = (norm.per_channel(ctx, ctx.cast(v, dtype), rank) for v in (scale, bias))
-    made = norm.batch_norm_by_formula(ctx, whole, weight, offset, *own, epsilon)
+    made, own = norm.batch_norm_by_batch(ctx, x, scale, bias, epsilon)
     running = []
     for old, new in zip((mean, variance), own):
         channels = Expr(ctx, new.value).reshape(*(old.shape or ())).cast(old.dtype)
         running.append((Expr(ctx, old) * momentum + channels * (1.0 - momentum)).value)
-    return (ctx.cast(made, x.dtype), *running)
+    return (made, *running)
 
 
 @onnx_op("BatchNormalization", since=9)

@@ -7,12 +7,14 @@ from typing import Any, Optional, TypedDict
 import numpy as np
 
 from mconv import emit
+from mconv.emit.interpolate import Axis, Method, resize, scaled
 from mconv.emit.pad import pad as emit_pad
 from mconv.paddle.context import Context
 from mconv.paddle.registry import Unsupported, paddle_op
 from mconv.program import dims as D
 from mconv.program.dtypes import DType
 from mconv.program.schemas import attributes_of
+from mconv.program.targets import PADDLE_3
 from mconv.program.value import Value
 
 
@@ -157,6 +159,36 @@ def lp_pool2d(
     return ctx.op("pow", X=total, factor=1.0 / norm_type, result=(x.dtype, total.shape))
 
 
+def _axes(x: Value, wanted: list[Any], data_format: str) -> list[Axis]:
+    """The dimensions to resize; *wanted* are their sizes, or factors where they are floats."""
+    first = 1 if data_format[-1] == "C" else 2
+    shape = (x.shape or ())[first:]
+    return [
+        Axis(first + i, n, scaled(n, to), to) if isinstance(to, float) else Axis(first + i, n, to)
+        for i, (n, to) in enumerate(zip(shape, wanted))
+    ]
+
+
+def _otherwise(
+    ctx: Context, x: Value, wanted: list[Any], data_format: str, attributes: dict[str, Any]
+) -> Optional[Method]:
+    """How to resize where the target's operator computes something else; None where it does the same.
+
+    oneDNN (2.3 to 3.3) rounds the position of the nearest element in a way of its own, unless each is there n times. A
+    result of one element along a dimension is the middle one for Paddle 3's ``linear_interp`` and ``trilinear_interp``
+    with half pixels, and the first one before.
+    """
+    name = ctx.name.partition("_")[0]
+    if attributes["align_corners"]:
+        return None
+    if name == "nearest":
+        factors = [axis.factor for axis in _axes(x, wanted, data_format)]
+        each = all(f is not None and f >= 1 and f == int(f) for f in factors)
+        return None if each else Method("nearest", "asymmetric", "floor")
+    middle = name in ("linear", "trilinear") and attributes["align_mode"] == 0 and ctx.b.target != PADDLE_3
+    return Method("linear") if middle and any(to == 1 and isinstance(to, int) for to in wanted) else None
+
+
 @paddle_op("bilinear_interp", "nearest_interp", "bicubic_interp", "linear_interp", "trilinear_interp")
 @attributes_of(Interpolation)
 def interpolate(
@@ -174,10 +206,12 @@ def interpolate(
     arguments: dict[str, Any] = {}
     sizes = [attributes.pop(name) for name in ("out_d", "out_h", "out_w")]
     at = {1: [2], 2: [1, 2], 3: [0, 1, 2]}[(x.rank or 3) - 2]
+    measured: list[D.Dim] = []
     for given in (out_size, size_tensor):
         if given is None:
             continue
         known = ctx.dims(given)
+        measured = list(known or ())
         if known is not None and D.is_static(known):
             for i, d in zip(at, known):
                 sizes[i] = int(d)  # type: ignore[arg-type]
@@ -192,6 +226,12 @@ def interpolate(
             arguments["Scale"] = scale_tensor
         else:
             scale = [float(number)] * len(at)
+    wanted = scale * len(at) if len(scale) == 1 else scale or measured or [sizes[i] for i in at]
+    if measured or not arguments:
+        method = _otherwise(ctx, x, wanted, data_format, attributes)
+        if method is not None:
+            axes = _axes(x, wanted, data_format)
+            return resize(ctx.b, x, axes, method)
     return ctx.op(
         op,
         X=x,

@@ -7,16 +7,22 @@ from typing import Any, Optional
 import numpy as np
 
 from mconv import emit
+from mconv.emit.gather import coordinates, wrapped
 from mconv.emit.scatter import scatter_elements, scatter_nd
 from mconv.emit.selection import selected
 from mconv.emit.slicing import flip
 from mconv.emit.zero_size import counted
-from mconv.paddle.context import Context
+from mconv.paddle.context import Context, table_op
 from mconv.paddle.ops.shapes import INT32_MAX
 from mconv.paddle.registry import Unsupported, paddle_op
 from mconv.program import dims as D
 from mconv.program.dtypes import DType
+from mconv.program.targets import PADDLE_3
 from mconv.program.value import Value
+
+# what gives no negative number, and what hands on what it is given
+_POSITIONS = frozenset({"where_index", "arg_max", "arg_min", "argsort", "top_k_v2", "shape", "size", "unique"})
+_HANDED_ON = frozenset({"cast", "assign", "reshape2", "unsqueeze2", "squeeze2", "slice", "strided_slice", "transpose2"})
 
 
 @paddle_op("slice")
@@ -105,6 +111,51 @@ def _backwards(start: D.Dim, end: D.Dim, size: D.Dim) -> bool:
     return (start == -1 or start >= largest - 1) and end < -largest
 
 
+def _from_the_start(ctx: Context, index: Value, *sizes: D.Dim) -> Value:
+    """Indices without negative ones, which count from the end since Paddle 3.0 and are refused at run time before.
+
+    Args:
+        sizes: of the dimension that they pick from; of several, *index* holds coordinates in its last dimension.
+    """
+    b = ctx.b
+    if b.target == PADDLE_3 or counted(b, index.shape or ()) or _never_negative(ctx, index.name):
+        return index
+    return coordinates(b, index, sizes) if len(sizes) > 1 else wrapped(b, index, *sizes)
+
+
+def _never_negative(ctx: Context, name: Optional[str]) -> bool:
+    for op in reversed(ctx.b.block.ops):
+        if name not in op.output_names:
+            continue
+        if op.type in _POSITIONS:
+            return True
+        if op.type not in _HANDED_ON:
+            return False
+        name = (op.input("X") or op.input("Input"))[0]
+    return False
+
+
+@paddle_op("gather_nd")
+def gather_nd(ctx: Context, x: Value, index: Value) -> Any:
+    depth = (index.shape or (None,))[-1]
+    if not isinstance(depth, int) or not 0 < depth <= len(x.shape or ()):
+        return ctx.generic()
+    return table_op(ctx, ctx.name, [x, _from_the_start(ctx, index, *(x.shape or ())[:depth])])
+
+
+@paddle_op("scatter_nd_add")
+def scatter_nd_add(ctx: Context, x: Value, index: Value, updates: Value) -> Any:
+    depth = (index.shape or (None,))[-1]
+    if not isinstance(depth, int) or not 0 < depth <= len(x.shape or ()):
+        return ctx.generic()
+    return table_op(ctx, ctx.name, [x, _from_the_start(ctx, index, *(x.shape or ())[:depth]), updates])
+
+
+@paddle_op("scatter")
+def scatter(ctx: Context, x: Value, index: Value, updates: Value, **_: Any) -> Any:
+    return table_op(ctx, ctx.name, [x, _from_the_start(ctx, index, (x.shape or (1,))[0]), updates])
+
+
 @paddle_op("gather")
 def gather(ctx: Context, x: Value, index: Value, axis: Any) -> Value:
     b = ctx.b
@@ -114,6 +165,7 @@ def gather(ctx: Context, x: Value, index: Value, axis: Any) -> Value:
     where %= len(shape) or 1
     if x.data is not None or x.is_const:
         return emit.gather(b, x, index, where)
+    index = _from_the_start(ctx, index, shape[where] if shape else 1)
     index_shape = index.shape or ()
     flat = emit.reshape(b, index, (D.product(index_shape),)) if len(index_shape) != 1 else index
     out = (*shape[:where], *(flat.shape or ()), *shape[where + 1 :])
@@ -130,6 +182,7 @@ def index_select(ctx: Context, x: Value, index: Value, *, axis: int) -> Value:
     where = axis % len(shape)
     if not index.rank:
         index = emit.reshape(ctx.b, index, (1,))
+    index = _from_the_start(ctx, index, shape[where])
     out = (*shape[:where], *(index.shape or ()), *shape[where + 1 :])
     return ctx.op("index_select", X=x, Index=index, dim=where, result=(x.dtype, out))
 
@@ -152,6 +205,7 @@ def put_along_axis(
     shape = index.shape or ()
     if value.shape != shape:
         value = emit.expand_to(ctx.b, value, shape)
+    index = _from_the_start(ctx, index, (x.shape or (1,))[axis])
     arguments: dict[str, Any] = {}
     if "Include_self" in ctx.b.signature("put_along_axis")["attrs"]:
         arguments["Include_self"] = include_self
@@ -219,17 +273,25 @@ def index_put(ctx: Context, x: Value, indices: list[Value], value: Value, *, acc
 
 @paddle_op("index_add")
 def index_add(ctx: Context, x: Value, index: Value, value: Value, *, axis: int) -> Any:
-    if ctx.has("index_add"):
-        return ctx.generic()
     b = ctx.b
     rank = x.rank or 1
     axis %= rank
+    index = _from_the_start(ctx, index, (x.shape or (1,))[axis])
+    if ctx.has("index_add"):
+        return table_op(ctx, ctx.name, [x, index, value])
     perm = [axis] + [i for i in range(rank) if i != axis]
     back = [perm.index(i) for i in range(rank)]
     turned, updates = emit.transpose(b, x, perm), emit.transpose(b, value, perm)
     positions = emit.unsqueeze(b, index, [1])
     made = ctx.op("scatter_nd_add", X=turned, Index=positions, Updates=updates, result=(x.dtype, turned.shape))
     return emit.transpose(b, made, back)
+
+
+def _nothing(start: D.Dim, end: D.Dim, step: D.Dim) -> bool:
+    """Whether a slice has no elements, whatever the size of its dimension."""
+    if not (isinstance(start, int) and isinstance(end, int) and isinstance(step, int)) or (start < 0) != (end < 0):
+        return False
+    return start >= end if step > 0 else start <= end
 
 
 @paddle_op("set_value", "set_value_with_tensor")
@@ -249,6 +311,9 @@ def set_value(
         tensor, starts, ends, steps = operands
     else:
         tensor, (starts, ends, steps) = None, operands
+    bounds = [ctx.dims(operand) for operand in (starts, ends, steps)]
+    if any(_nothing(*of_axis) for of_axis in zip(*(bound or () for bound in bounds))):
+        return x  # 2.6 and before refuse it
     arguments: dict[str, Any] = {}
     for name, operand in (("starts", starts), ("ends", ends), ("steps", steps)):
         known = ctx.dims(operand)

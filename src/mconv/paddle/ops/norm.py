@@ -7,6 +7,7 @@ from typing import Any, Optional, TypedDict
 import numpy as np
 
 from mconv.emit import norm
+from mconv.emit.shape import channels_first, channels_last
 from mconv.paddle.context import Context
 from mconv.paddle.registry import Unsupported, paddle_op
 from mconv.program.schemas import attributes_of
@@ -36,12 +37,18 @@ def batch_norm(
     use_global_stats: bool,
     **attributes: Any,
 ) -> tuple:
+    """With the running statistics; with those of the batch where ``use_global_stats=False`` says so in inference, too."""
     b = ctx.b
     if not (is_test or use_global_stats):
         raise Unsupported("batch normalisation in training mode (call layer.eval() before saving)")
     channels = mean.shape or (1,)
     scale = scale if scale is not None else b.constant(np.ones(channels, mean.dtype.numpy), mean.dtype)
     bias = bias if bias is not None else b.constant(np.zeros(channels, mean.dtype.numpy), mean.dtype)
+    if attributes["trainable_statistics"] and not use_global_stats:
+        turned = attributes["data_format"][-1] == "C" and len(x.shape or ()) > 2
+        whole = channels_first(b, x) if turned else x
+        made = norm.batch_norm_by_batch(b, whole, scale, bias, attributes["epsilon"])[0]
+        return channels_last(b, made) if turned else made, mean, variance, None, None, None
     y = b.variable("batch_norm.tmp", x.dtype, x.shape)
     saved = [b.variable("batch_norm.saved", mean.dtype, mean.shape) for _ in range(2)]
     # the running statistics are written back where they came from, as Paddle's own programs have it and as its

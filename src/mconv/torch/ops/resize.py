@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from fractions import Fraction
 from typing import Any, Optional
 
-import numpy as np
-
-from mconv.emit.interpolate import Axis, Method, resize
+from mconv.emit.interpolate import Axis, Method, resize, scaled
 from mconv.emit.known import need_rank
 from mconv.emit.sample import grid_sample
 from mconv.program import dims as D
@@ -28,16 +25,9 @@ def _resized(ctx: AtenContext, x: Value, scales: Sequence[Optional[float]], meth
     for i, scale in enumerate(scales, start=2):
         size = out[i]
         if scale is not None and not isinstance(size, int):
-            size = _scaled(shape[i], scale)
+            size = scaled(shape[i], scale)
         axes.append(Axis(i, shape[i], size, scale))
     return resize(ctx, x, axes, method)
-
-
-def _scaled(n: D.Dim, scale: float) -> D.Dim:
-    """floor(n · scale), which torch writes with functions of its own."""
-    simple = Fraction(scale).limit_denominator(64)
-    ratio = simple if np.float32(float(simple)) == np.float32(scale) else Fraction(scale)
-    return D.floordiv(n * ratio.numerator, ratio.denominator)
 
 
 def _numbers(ctx: AtenContext, scale_factors: Optional[Sequence[Any]], k: int) -> list[Optional[float]]:

@@ -28,6 +28,7 @@ def batch_norm(
     momentum: float = 0.9,
     data_layout: str = "NCHW",
     use_global_stats: bool = False,
+    trainable_statistics: bool = False,
 ) -> Value:
     if not (ctx.paddle.attr("is_test", False) or use_global_stats or ctx.exporter.inference):
         raise Unsupported("it is in training mode, where it normalizes by the batch")
@@ -37,7 +38,19 @@ def batch_norm(
     scale = Scale if Scale is not None else ctx.const(np.ones(channels), Mean.dtype)
     bias = Bias if Bias is not None else ctx.const(np.zeros(channels), Mean.dtype)
     x, last = channels_first(ctx, X, "NHWC" if data_layout[-1] == "C" and ctx.rank(X) > 2 else "NCHW")
+    if trainable_statistics and not use_global_stats:
+        return channels_back(ctx, _by_batch(ctx, x, scale, bias, epsilon), last)
     return channels_back(ctx, ctx.op("BatchNormalization", x, scale, bias, Mean, Variance, epsilon=epsilon), last)
+
+
+def _by_batch(ctx: Context, x: Value, scale: Value, bias: Value, epsilon: float) -> Value:
+    """With the statistics of the batch: runtimes have no ``training_mode``."""
+    rank = ctx.rank(x)
+    axes, each = [0, *range(2, rank)], [-1, *[1] * (rank - 2)]
+    centred = ctx.op("Sub", x, ctx.reduce("ReduceMean", x, axes, keep=True))
+    variance = ctx.reduce("ReduceMean", ctx.op("Mul", centred, centred), axes, keep=True)
+    made = ctx.op("Div", centred, ctx.op("Sqrt", ctx.op("Add", variance, epsilon)))
+    return ctx.op("Add", ctx.op("Mul", made, ctx.reshape(scale, each)), ctx.reshape(bias, each))
 
 
 @paddle_op("layer_norm", outputs=["Y"])

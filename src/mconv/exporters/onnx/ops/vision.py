@@ -65,8 +65,10 @@ def _resized(
         mode = "align_corners"
     elif name == "nearest" or (align_mode == 1 and name != "bicubic"):
         mode = "asymmetric"
+    elif name in ("linear", "trilinear") and ctx.exporter.program.version >= 3_000_000:
+        mode = "half_pixel"
     else:
-        mode = "pytorch_half_pixel"  # to a size of 1 Paddle takes the first element
+        mode = "pytorch_half_pixel"  # to a size of 1 Paddle takes the first element, 3 of images alone
     attributes: dict[str, Any] = {"mode": _MODES[name], "coordinate_transformation_mode": mode}
     if name == "nearest":
         attributes["nearest_mode"] = "round_prefer_ceil" if align_corners else "floor"
