@@ -12,6 +12,7 @@ from typing import Any, Optional
 
 from mconv.errors import UsageError
 
+LONGEST = 1000  # characters of a message, of a line of its table
 _QUOTED = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\t": "\\t", "\r": "\\r"}
 _MAYBE = re.compile(r"[^\x20-\x7e]")  # what only str.isprintable tells
 

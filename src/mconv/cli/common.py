@@ -21,9 +21,8 @@ from mconv.cli.failing import Stopped
 from mconv.cli.grouped import EVERY
 from mconv.cli.output import out
 from mconv.cli.process import to_stdout, unwinding
-from mconv.printable import printable, printable_lines
+from mconv.printable import LONGEST, printable, printable_lines
 
-_LONGEST = 2000  # characters of a message, of a line of its table
 _GLOBALS: dict[str, Any] = {
     "json_": Annotated[
         bool,
@@ -89,7 +88,7 @@ def _warning(
     message: Union[Warning, str], category: type[Warning], filename: str, lineno: int, line: Any = None
 ) -> str:
     """A warning of a library, as the module warnings shows it."""
-    return printable(f"{filename}:{lineno}: {category.__name__}: {message}", _LONGEST) + "\n"
+    return printable(f"{filename}:{lineno}: {category.__name__}: {message}", LONGEST) + "\n"
 
 
 def _configure_logging() -> None:

@@ -15,10 +15,8 @@ from typing import Any, Callable, Optional
 
 from mconv.cli.process import silence, to_stdout
 from mconv.cli.tables import fits, fitted, least, stacked
-from mconv.printable import json_text, plain, printable, printable_lines
+from mconv.printable import LONGEST, json_text, plain, printable, printable_lines
 from mconv.warned import coded
-
-_LONGEST = 2000  # characters of a message, of a line of its table
 
 
 class Output:
@@ -167,7 +165,7 @@ class Output:
     def _stderr(self, text: str, style: Optional[str] = None, *, wrap: bool = False) -> None:
         """A line; *wrap* it between words at a terminal, where it is to be read and not to be copied."""
         # twice: what is escaped is longer than it was
-        text = text[: len(text) - len(text.lstrip(" "))] + printable(printable(text, _LONGEST), _LONGEST + 100)
+        text = text[: len(text) - len(text.lstrip(" "))] + printable(printable(text, LONGEST), LONGEST + 100)
         if wrap and sys.stderr.isatty():
             text = _wrapped(text)
         try:

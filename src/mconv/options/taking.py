@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from mconv import budget, hub
 from mconv.errors import MconvError, UsageError, refused
 from mconv.options.declare import Options, declared, fields, is_argument
-from mconv.printable import printable
+from mconv.printable import LONGEST, printable
 
 if TYPE_CHECKING:
     from typing_extensions import ParamSpec
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     P = ParamSpec("P")
 O = TypeVar("O")  # noqa: E741 - of options
 R = TypeVar("R")
-_LONGEST = 1000  # characters of a message
 
 
 def takes(kind: Callable[P, O]) -> Callable[[Callable[[O], R]], Callable[P, R]]:
@@ -77,8 +76,8 @@ def _told() -> Iterator[None]:
 
 
 def _one_line(error: MconvError) -> None:
-    error.message = printable(error.message, _LONGEST)
-    error.hint = None if error.hint is None else printable(error.hint, _LONGEST)
+    error.message = printable(error.message, LONGEST)
+    error.hint = None if error.hint is None else printable(error.hint, LONGEST)
 
 
 def _with_page(function: Callable[[Any], R], chosen: Any) -> R:

@@ -202,6 +202,8 @@ class Document:
             return (*keys, name), f"only with {needed}", _property(error.schema, needed)
         if kind in ("minProperties", "maxProperties"):
             return keys, f"{len(value)} names where one is wanted", "each step is an entry of its own: `- verify: {…}`"
+        if kind == "maxItems":
+            return keys, f"{len(value)}, where {limit} are most", _described(error)
         if kind == "pattern":
             return keys, f"{shown(value)} does not have the form {limit}", _described(error)
         return keys, printable(error.message, 300), _described(error)
