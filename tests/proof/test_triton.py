@@ -12,6 +12,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import threading
 import time
@@ -319,6 +320,41 @@ def raw(ask: Any, sent: bytes) -> bytes:
     return found
 
 
+@pytest.mark.parametrize(
+    "sent",
+    [b"", b"POST /v2/models/model/infer HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n{"],
+    ids=["nothing", "a body"],
+)
+def test_what_hardly_comes_keeps_nobody_from_an_answer(texts: Any, sent: bytes) -> None:
+    """More connections than there may be: the slowest gives its place to the next, and one that comes has its own."""
+    ask, known = texts
+    text = next(iter(known))
+    host, _, port = ask.base.split("/")[2].partition(":")
+    head = b"POST /v2/models/model/infer HTTP/1.1\r\nHost: x\r\nContent-Length: 400000\r\n\r\n"
+    with contextlib.ExitStack() as stack:
+        upload = stack.enter_context(socket.create_connection((host, int(port)), 60))
+        upload.sendall(head + b" " * 200_000)
+        time.sleep(1)  # until it is read
+        slow = [stack.enter_context(socket.create_connection((host, int(port)), 60)) for _ in range(600)]
+        for one in slow:
+            with contextlib.suppress(ConnectionError):
+                one.sendall(sent)
+        time.sleep(1)
+        for _ in range(5):
+            np.testing.assert_allclose(ask([text])["outputs"][0]["data"], known[text][0], atol=1e-5)
+        upload.sendall(b" " * 200_000)
+        assert upload.recv(1 << 16).startswith(b"HTTP/1.1 ")
+        gone = 0
+        for one in slow:
+            one.setblocking(False)
+            with contextlib.suppress(BlockingIOError):
+                try:
+                    gone += one.recv(10) == b""
+                except ConnectionError:
+                    gone += 1
+        assert 80 < gone < 500, gone
+
+
 PACKED = gzip.compress(b"{}")
 
 
@@ -347,6 +383,15 @@ def test_what_is_not_compressed_as_it_says_is_refused(texts: Any, encoding: str,
     ):
         answer = ask.post(pack(json.dumps(asked).encode()), {"Content-Encoding": name})
         np.testing.assert_allclose(answer["outputs"][0]["data"], known[text][0], atol=1e-5)
+
+
+def test_every_port_over_ipv6(tmp_path: Path) -> None:
+    """Triton takes an address of that kind for its metrics under another name alone."""
+    metrics = json.loads((scaffold(tmp_path, "mlp") / "service.json").read_text())["metrics_port"]
+    with api.serve(tmp_path, host="::1") as run:
+        assert "//[::1]:" in run.serving.url
+        with DIRECT.open(f"http://[::1]:{metrics}/metrics", timeout=60) as reply:
+            assert b"nv_inference_request_success" in reply.read()
 
 
 HUGE = {
