@@ -208,6 +208,20 @@ def test_where_a_step_backwards_ends(
         check(tmp_path, workers(runtime), program, params, feeds)
 
 
+@pytest.mark.parametrize(("runtime", "version"), [("paddle-2.3.2", 2003002), ("paddle-2.6.2", 2006002), ("current", 3003001)])  # fmt: skip
+def test_where_what_is_set_backwards_ends(
+    runtime: str, version: int, tmp_path: Path, workers: Callable[[str], Worker]
+) -> None:
+    for start, end, step in BACKWARDS:
+        bounds = {"axes": [0], "starts": [start], "ends": [end], "steps": [step], "decrease_axes": [], "none_axes": []}
+        inputs = {"Input": f(6, 2), "ValueTensor": np.full(1, 3, np.float32)}
+        program, params = program_of(
+            "set_value", inputs, {"Out": (F, 2)}, {**bounds, "shape": [], "dtype": 5}, ["ValueTensor"]
+        )
+        program.version = version
+        check(tmp_path, workers(runtime), program, params, [{"Input": f(6, 2)}, {"Input": f(7, 2)}])
+
+
 @pytest.mark.parametrize("layout, shape", [("NCHW", (2, 3, 4, 5)), ("NHWC", (2, 4, 5, 3)), ("NCHW", (4, 3))])
 def test_batch_norm_by_the_batch(
     layout: str, shape: tuple[int, ...], tmp_path: Path, workers: Callable[[str], Worker]

@@ -155,6 +155,9 @@ def set_value(
     first = _bounds(ctx, starts, None, StartsTensorList)
     last = _bounds(ctx, ends, None, EndsTensorList)
     step = _bounds(ctx, steps or [1] * len(axes), None, StepsTensorList)
+    if ctx.exporter.program.version < _COUNTS_ENDS_BACKWARDS:  # -1 is through the first element, as is all before it
+        through = ctx.op("And", ctx.op("Less", step, 0), ctx.op("Equal", last, -1))
+        last = ctx.op("Where", through, ctx.const(-_FAR, DType.INT64), last)
     count = ctx.op("Size", x)
     numbers = ctx.arange(count)
     positions = ctx.op("Reshape", numbers, ctx.shape(x))
