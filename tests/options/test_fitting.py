@@ -13,6 +13,7 @@ import pytest
 
 from mconv import api
 from mconv.errors import MconvError, NotAModelError, UsageError
+from mconv.options.bench import BenchServices
 from mconv.options.edit import Edit
 from mconv.options.models import Inspect
 from mconv.options.onnx import ToOnnx
@@ -73,6 +74,7 @@ def test_taken() -> None:
     assert chosen.verify is True and chosen.force is True and type(chosen.tolerance) is float
     assert Edit("m", "o", outputs=np.array(["a", "b"]), dims={"x": np.int32(2)}).outputs == ["a", "b"]
     assert Edit("m", "o", drop_inputs="x").drop_inputs == ["x"]
+    assert BenchServices(["http://127.0.0.1"], model=Path("serving_server")).model == "serving_server"
     assert Edit("m", "o", dims={"x": np.int32(2)}).dims == {"x": 2}
     assert Inspect(os.fsdecode(b"\xff")).path == "\udcff"  # a name that is no UTF-8
     url = f"http://127.0.0.1/{'x' * 300}"

@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 from mconv.emit.elementwise import arithmetic, compare, where
-from mconv.emit.known import FOLD_LIMIT, bind_shape, computable, dims_of
+from mconv.emit.known import FOLD_LIMIT, bind_shape, computable, dims_of, foldable
 from mconv.emit.padding import padded
 from mconv.emit.shape import fill, reshape
 from mconv.emit.sizes import dim_tensor
 from mconv.emit.zero_size import counted, from_data
+from mconv.errors import UnsupportedError
 from mconv.program import dims as D
 from mconv.program.builder import Builder
 from mconv.program.dtypes import DType
@@ -20,13 +21,21 @@ def arange(b: Builder, start: Value, limit: Value, step: Value) -> Value:
     """Numbers from *start* by *step* up to *limit*, excluded; scalars of one type. Shape [ceil((limit-start)/step)]."""
     dtype = start.dtype
     size: D.Dim = D.Sym.fresh("range")
+    if foldable(step) and not np.asarray(step.const).any():
+        raise UnsupportedError("Range: a step of 0")
     bounds = [dims_of(v) for v in (start, limit, step)]
     known = all(v is not None and len(v) == 1 for v in bounds)
     if known:
         (first,), (last,), (by,) = bounds  # type: ignore[misc]
-        if isinstance(by, int) and by > 0:
-            size = D.ceildiv(last - first, by)
+        if isinstance(by, int) and by != 0:
+            size = D.ceildiv(last - first if by > 0 else first - last, abs(by))
             size = size if isinstance(size, D.Sym) else max(size, 0)
+    elif foldable(start, limit, step):
+        low, high, pace = (float(np.asarray(v.const).item()) for v in (start, limit, step))
+        count = (high - low) / pace
+        if not np.isfinite(count):
+            raise UnsupportedError("Range: bounds that are no finite numbers")
+        size = size if count > 0 else 0
     if size == 0:
         return fill(b, [0], 0, dtype)
     if counted(b, [size]):

@@ -46,6 +46,8 @@ def _as(value: Any, hint: Any) -> Any:
     if kind is os.PathLike:
         return _path(value)
     if kind is str:
+        if isinstance(value, os.PathLike):  # of the texts many are paths
+            value = os.fspath(_path(value))
         return _text(value) if isinstance(value, str) else _unfit()
     if kind is bool:
         return _truth(value)

@@ -128,11 +128,18 @@ def test_range(runtime: Runtime, dtype: type, sets: list) -> None:
 
 
 @in_runtimes(*RUNTIMES, *ONEDNN[:2])
-@pytest.mark.parametrize("const", [[], [2], [0, 2]], ids=str)
+@pytest.mark.parametrize("const", [[], [2], [0, 2], [0, 1, 2]], ids=str)
 @pytest.mark.parametrize("dtype", [np.int64, np.int32, np.float32, np.int16, np.float64])
 @pytest.mark.parametrize("bounds", [[(3, -2, 2), (3, 6, 2)], [(-3, 2, -1), (-3, -5, -1)]], ids=str)
 def test_range_to_the_other_side(runtime: Runtime, bounds: list, dtype: type, const: list) -> None:
-    check_op(runtime, "Range", *[[np.array(v, dtype) for v in s] for s in bounds], const=const)
+    for each in bounds if len(const) == 3 else [bounds]:
+        sets = [each] if len(const) == 3 else each
+        check_op(runtime, "Range", *[[np.array(v, dtype) for v in s] for s in sets], const=const)
+
+
+@pytest.mark.parametrize(("numbers", "match"), [((0, 5, 0), "a step of 0"), ((0, np.inf, 1), "no finite numbers")])
+def test_range_without_an_end(numbers: tuple, match: str) -> None:
+    check_refused(CURRENT, "Range", [np.array(v, np.float32) for v in numbers], const=[0, 1, 2], match=match)
 
 
 @everywhere
