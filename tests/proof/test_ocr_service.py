@@ -295,10 +295,11 @@ def test_a_model_whose_process_is_killed_loses_no_page(server: str, folders: Cal
 
 
 def stub_of(model: Path) -> int:
-    """A process of Triton's that runs a model of that folder."""
+    """A process of Triton's that runs a model of that folder; Triton has a link to the folder."""
     for entry in Path("/proc").iterdir():
         with contextlib.suppress(OSError):
-            if entry.name.isdigit() and os.fsencode(model) in (entry / "cmdline").read_bytes():
+            arguments = (entry / "cmdline").read_bytes().split(b"\0") if entry.name.isdigit() else []
+            if any(model.resolve() in Path(os.path.realpath(os.fsdecode(each))).parents for each in arguments[1:]):
                 return int(entry.name)
     raise AssertionError(f"nothing runs {model}")
 
