@@ -53,7 +53,7 @@ def emitted(tree: ast.Module) -> dict[str, str]:
     } | {"emit": "emit"}
 
 
-def of_emit(f: ast.FunctionDef, known: dict[str, str]) -> set[str]:
+def of_emit(f: ast.AST, known: dict[str, str]) -> set[str]:
     """The functions of ``emit/`` that a function names."""
     found = {known[n.id] for n in ast.walk(f) if isinstance(n, ast.Name) and n.id in known}
     for n in ast.walk(f):
@@ -86,7 +86,15 @@ def converters() -> dict[tuple[str, str], set[str]]:
                     left |= (calls[one] & direct.keys()) - seen
                 for operator in registered(f):
                     found[room, operator] = reached
+            for f, operators in handed(tree):
+                found.update({(room, operator): of_emit(f, emitted(tree)) for operator in operators})
     return found
+
+
+def handed(tree: ast.Module) -> list[tuple[ast.Call, list[str]]]:
+    """The calls that hand a function of ``emit/`` itself to several operators, as ``_binary(copysign, "copysign.Tensor")``."""
+    calls = [n.value for n in tree.body if isinstance(n, ast.Expr) and isinstance(n.value, ast.Call)]
+    return [(c, [a.value for a in c.args if isinstance(a, ast.Constant) and isinstance(a.value, str)]) for c in calls]
 
 
 def registered(f: ast.FunctionDef) -> list[str]:
