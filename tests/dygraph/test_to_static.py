@@ -200,7 +200,7 @@ def nothing_but(folder: Path, *names: str) -> None:
         (layers.Tupled, X, {"verify": False, "runtime": "current"}, 2, "--no-verify"),
         (layers.Named, None, {}, 2, "cannot be guessed"),
         (layers.NoForward, X, {}, 2, "has no forward of its own"),
-        (3, X, {}, 3, "not a class or function"),
+        (3, X, {}, 2, "a value of the type int, where a model or its path is wanted"),
     ],
 )
 def test_errors_leave_nothing(layer: Any, spec: Any, options: Any, code: int, message: str, tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from mconv import api
 from mconv.errors import MconvError, NotAModelError, UsageError
 from mconv.options.bench import BenchServices
 from mconv.options.edit import Edit
+from mconv.options.fitting import fitted
 from mconv.options.models import Inspect
 from mconv.options.onnx import ToOnnx
 from mconv.options.verify import Verify
@@ -79,6 +80,20 @@ def test_taken() -> None:
     assert Inspect(os.fsdecode(b"\xff")).path == "\udcff"  # a name that is no UTF-8
     url = f"http://127.0.0.1/{'x' * 300}"
     assert Verify("m", url).b == url
+
+
+class Module:
+    """As a model of transformers: it can be called, and has a type of its weights."""
+
+    dtype = np.float32
+
+    def __call__(self, x: Any) -> Any:
+        return x
+
+
+def test_a_model_that_has_a_dtype() -> None:
+    model = Module()
+    assert fitted("MODEL", model, Any, model=True) is model
 
 
 def test_what_the_system_refuses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -61,7 +61,7 @@ def test_onnx_with_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert run(["convert", str(model), str(out), *options]) == 0
     told = capsys.readouterr()
     assert "serving_server/, serving_client/, service/, inference/ from" in told.out
-    assert "verification passed: ONNX Runtime" in told.out and "Paddle 2.3.2" in told.out and "total" in told.out
+    assert "verification passed: ONNX Runtime" in told.out and "Paddle 2.3.2" in told.out and "total" not in told.out
     is_served(out, "service", "inference")
     assert "web_service.py" in names(out / "service") and "mlp" in (out / "service" / "config.yml").read_text()
     assert names(out / "inference") == ["inference.pdiparams", "inference.pdmodel", "provenance.json", "report.json"]

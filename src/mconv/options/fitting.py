@@ -69,7 +69,7 @@ def _as(value: Any, hint: Any) -> Any:
 def _model(value: Any) -> Any:
     if isinstance(value, (type(None), numbers.Number, bytes, bytearray, Mapping, Set, range)):
         return _unfit()
-    if hasattr(value, "dtype"):  # an array
+    if hasattr(value, "dtype") and not callable(value):  # an array; transformers' models have a dtype, too
         return _unfit()
     if isinstance(value, os.PathLike):
         return _path(value)
