@@ -29,7 +29,10 @@ VOCABULARY = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", *"abcdefgh"]
 MODELS = {"text": "2.3.2-bert", "tensor": "2.3.2-mlp"}
 OPTIONS = {"text": {"max_length": 16, "concurrency": 2}, "tensor": {"concurrency": 1}}
 # ends the process that is at a text with "h" in it: file, where, before what
-FATAL = "any((a == 11).any() for feed in {feeds} for a in feed.values()) and os.kill(os.getpid(), 11)"
+FATAL = (
+    "any((a == 11).any() for feed in {feeds} for a in feed.values()) and __import__('signal').pthread_kill("
+    "__import__('threading').get_ident(), 11)"  # of the process another thread may get it, and this one answer before it ends
+)
 AT_THE_MODEL = {
     "http": ("engine.py", "        for alias, array in feed.items():\n", "[feed]"),
     "paddle-serving": ("web_service.py", "        for indices in self.batching.groups(feeds):\n", "feeds"),
