@@ -152,10 +152,10 @@ def slice_(
         if not axes:
             return x
     if 0 in out:
-        cut_sizes = [
-            size_of_cut(b, out[a], shape[a]) if first is not None and last is not None else out[a] for a in axes
-        ]
-        return fill(b, [cut_sizes[axes.index(i)] if i in axes else d for i, d in enumerate(out)], 0, x.dtype)
+        if first is not None and last is not None:
+            for a in axes:
+                out[a] = size_of_cut(b, out[a], shape[a])
+        return fill(b, out, 0, x.dtype)
     if first is not None and last is not None:
         for i, a in enumerate(axes):
             size = size_of_cut(b, out[a], shape[a])

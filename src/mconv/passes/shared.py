@@ -16,13 +16,8 @@ from mconv.program.program import Block, Op, Program, Var
 
 _CONVOLUTIONS = ("conv2d", "depthwise_conv2d", "conv2d_transpose", "depthwise_conv2d_transpose", "conv3d")
 _PRODUCTS = ("matmul", "matmul_v2")
-_RESHAPES = (
-    "reshape2",
-    "unsqueeze2",
-    "squeeze2",
-    "flatten_contiguous_range",
-    "flatten2",
-)  # passes make reshapes of all
+# passes make reshapes of all
+_RESHAPES = ("reshape2", "unsqueeze2", "squeeze2", "flatten_contiguous_range", "flatten2")
 
 
 def keep(program: Program, params: MutableMapping[str, TensorSource]) -> None:

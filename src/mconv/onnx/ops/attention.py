@@ -37,6 +37,13 @@ def _cached(past: Optional[Value], key: Expr, value: Expr) -> tuple[Expr, Expr]:
     return concat([old[0], key], 2), concat([old[1], value], 2)
 
 
+def _masked(ctx: Context, name: str, mask: Value, x: Value, keys: D.Dim, filled: float) -> Expr:
+    """What a mask of keys adds to the scores; of one dimension, it has a number for each element of the batch of *x*."""
+    if ctx.rank(mask) == 1 and x.shape is not None and mask.shape != (x.shape[0],):
+        raise ctx.refuse(f"a {name} of shape {list(mask.shape or ())} for a batch of {x.shape[0]}")
+    return attention.key_mask(ctx, mask, keys, x.dtype, filled)
+
+
 @onnx_op("Attention", domain=DOMAIN)
 def packed_attention(
     ctx: Context,
@@ -71,9 +78,7 @@ def packed_attention(
         start += width
     key, value = _cached(past, parts[1], parts[2])
     queries, keys = parts[0].shape[2], key.shape[2]
-    if mask is not None and ctx.rank(mask) == 1 and x.shape is not None and mask.shape != (x.shape[0],):
-        raise ctx.refuse(f"a mask_index of shape {list(mask.shape or ())} for a batch of {x.shape[0]}")
-    masked = None if mask is None else attention.key_mask(ctx, mask, keys, x.dtype, mask_filter_value)
+    masked = None if mask is None else _masked(ctx, "mask_index", mask, x, keys, mask_filter_value)
     causal = attention.causal(ctx, queries, keys, x.dtype, mask_filter_value) if unidirectional else None
     added = [masked, causal, None if attention_bias is None else Expr(ctx, attention_bias)]
     made = _attend(ctx, parts[0], key, value, scale, added)
@@ -121,9 +126,7 @@ def multi_head_attention(
     if past_key is not None and past_value is not None:
         k, v = concat([Expr(ctx, past_key), k], 2), concat([Expr(ctx, past_value), v], 2)
     queries, keys = q.shape[2], k.shape[2]
-    if mask is not None and ctx.rank(mask) == 1 and query.shape is not None and mask.shape != (query.shape[0],):
-        raise ctx.refuse(f"a key_padding_mask of shape {list(mask.shape or ())} for a batch of {query.shape[0]}")
-    masked = None if mask is None else attention.key_mask(ctx, mask, keys, query.dtype, mask_filter_value)
+    masked = None if mask is None else _masked(ctx, "key_padding_mask", mask, query, keys, mask_filter_value)
     causal = attention.causal(ctx, queries, keys, query.dtype, mask_filter_value) if unidirectional else None
     added = [masked, causal, None if attention_bias is None else Expr(ctx, attention_bias)]
     made = _attend(ctx, q, k, v, scale, added)

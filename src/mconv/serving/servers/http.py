@@ -132,7 +132,7 @@ class Http:
             content = parsed(path.read_text(encoding="utf-8"))
             if content.get("server", Http.name) != self.name:  # of one that is made of this one
                 return None
-            engine = settings(folder / ENGINE)
+            run_by = settings(folder / ENGINE)
             values: dict[str, Any] = {
                 "name": str(content["name"]),
                 "rpc_port": None,
@@ -140,7 +140,7 @@ class Http:
                 "ir_optim": True,
                 "model": str(content["model"]),
                 "drain": float(content["drain_timeout"]) + float(content["linger"]),
-                "precision": precision(engine),
+                "precision": precision(run_by),
             }
         except (ValueError, TypeError, KeyError, AttributeError, OverflowError, SyntaxError) as e:
             first = (str(e).splitlines() or [""])[0]
@@ -148,7 +148,7 @@ class Http:
                 f"{path}: not the configuration of a service ({type(e).__name__}: {first})",
                 "write it again with `mconv scaffold --server http`",
             ) from None
-        return FoundService(folder.absolute(), kind, **values, server_name=self.name, runtime=_runtime(folder))
+        return FoundService(folder.absolute(), kind, **values, server_name=self.name, runtime=_runtime(run_by))
 
     def launch(self, service: FoundService, binding: Binding) -> Launch:
         found = settings(service.folder / ENGINE)
@@ -175,9 +175,9 @@ class Http:
         pass  # it goes by its environment
 
 
-def _runtime(folder: Path) -> Optional[str]:
-    """The runtime that a service wants where that is not the usual one."""
-    return _WITH_PADDLE if settings(folder / ENGINE).get("ENGINE") == PADDLE else None
+def _runtime(run_by: Mapping[str, object]) -> Optional[str]:
+    """The runtime that a service wants where that is not the usual one; *run_by*: the settings of its ``engine.py``."""
+    return _WITH_PADDLE if run_by.get("ENGINE") == PADDLE else None
 
 
 def _add_around(
