@@ -3,7 +3,7 @@
     python bench/latency.py [--only bert,resnet50] [--seconds 3] [--threads 1] [--write docs/benchmarks.md]
 
 For each architecture, in one run: what is compared with each other is loaded at the same time, each in a process of its
-own, and run in turns; the figure is the fastest run of all rounds. Groups, each with a reference:
+own, and run in turns, three times over; the figure is the fastest run of all. Groups, each with a reference:
 
 - in each Paddle: converted from PyTorch (with weights as training leaves them, and untrained), from ONNX and from
   ``.json``, beside what that very Paddle exports;
@@ -183,7 +183,7 @@ def main() -> None:
             if name == "mobilenetv3":
                 insides[name] = look_into(made[TORCH], feed, arguments.threads)
         print(f"{MODELS[name]}: {time.perf_counter() - start:.0f} s", file=sys.stderr)
-    targets = targets_of(results, served, arguments.cpu)
+    targets = targets_of(results, served, insides, arguments.cpu)
     text = report(
         results, served, insides, targets, arguments.threads, cpu=arguments.cpu, picture=bool(arguments.write)
     )
