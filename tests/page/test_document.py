@@ -155,3 +155,11 @@ def test_places_that_cannot_be_written(place: str, kind: type[MconvError], tmp_p
     (tmp_path / "file").write_text("")
     with pytest.raises(kind, match="--html"):
         document.require(tmp_path / place)
+
+
+@pytest.mark.parametrize("count", [2, 3, 9])
+def test_tensors_are_counted_in_whole_numbers(count: int) -> None:
+    page = document.page([layered(count, first=1)])
+    (along,) = [found for found in re.findall(r"<svg.*?</svg>", page, re.DOTALL) if ">allowed</text>" in found]
+    ticks = re.findall(r">([\d.]+)</text>", along)
+    assert ticks and ticks == [str(at) for at in range(count)]

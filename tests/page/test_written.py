@@ -47,6 +47,32 @@ def test_by_the_api_and_by_the_command_line(tmp_path: Path, capsys: pytest.Captu
         assert "compares nothing" in read(tmp_path / f"{command}.html")
 
 
+def test_what_was_written_beside_the_result_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    mlp(tmp_path / "m.onnx")
+
+    def said(*typed: str) -> tuple[int, str]:
+        capsys.readouterr()
+        code = run([*typed, "--html", "p.html"])
+        return code, capsys.readouterr().err
+
+    convert = ["onnx2paddle", "m.onnx", "out", "--no-verify", "--force"]
+    for _ in range(2):  # a page that is there is written again
+        code, told = said(*convert)
+        assert code == 0 and told.splitlines()[-1] == "p.html written"
+    assert "written" not in said(*convert, "-q")[1]
+    code, told = said("onnx2paddle", "gone.onnx", "out", "--no-verify")
+    assert code != 0 and told.splitlines()[0] == "p.html written"  # an error has its page, too
+    assert run(["onnx2paddle", "m.onnx", "new", "--no-verify", "--html", "m.onnx"]) == 2  # refused: nothing is written
+    assert "written" not in capsys.readouterr().err
+    code, told = said("verify", "m.onnx", "m.onnx", "--junit", "j.xml", "--summary", "s.md")
+    assert code == 0 and [line for line in told.splitlines() if line.endswith("written")] == [
+        "p.html written", "j.xml written", "s.md written",
+    ]  # fmt: skip
+
+
 def test_of_recipes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     mlp(tmp_path / "m.onnx")

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import inspect
 import os
 import typing
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Optional, Union
 
 import typer
 
+from mconv.cli.output import out
 from mconv.options.declare import GROUPS, Declared, Options, declared
 from mconv.options.service import Service
 
 Given = dict[str, Any]
+_BESIDE = ("html", "plot", "junit_file", "summary_file")  # what is written beside a result, of whichever command
 
 
 def with_options(
@@ -48,7 +51,8 @@ def with_options(
             given = {"given": _values(shown, arguments)}
             if service:
                 given["service"] = _values(of_service, arguments)
-            return function(**given, **arguments)
+            with _files_said(given["given"]):
+                return function(**given, **arguments)
 
         command.__name__, command.__doc__, command.__module__ = "command", function.__doc__, function.__module__
         command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
@@ -59,6 +63,26 @@ def with_options(
         return command
 
     return decorate
+
+
+@contextlib.contextmanager
+def _files_said(given: Given) -> Iterator[None]:
+    """Say which of the files beside the result were written within it, also where it ends with an error."""
+    files = [Path(given[name]) for name in _BESIDE if name in given]
+    before = list(map(_state, files))
+    try:
+        yield
+    finally:
+        out.note(*(f"{file} written" for file, was in zip(files, before) if _state(file) not in (None, was)))
+
+
+def _state(file: Path) -> Optional[tuple[int, int, int]]:
+    """What another file, or the same one written again, has otherwise; None where there is none."""
+    try:
+        found = file.stat()
+    except (OSError, ValueError):  # ValueError: a name that no file can have
+        return None
+    return found.st_ino, found.st_size, found.st_mtime_ns
 
 
 def _values(found: Sequence[Declared], arguments: dict[str, Any]) -> Given:

@@ -209,7 +209,7 @@ def _along(rows: Sequence[Row]) -> str:
     least = min(above, default=1e-9) / 10
     most = max(above, default=1e-8) * 3
     charts.library()
-    from matplotlib.ticker import NullLocator
+    from matplotlib.ticker import MaxNLocator, NullLocator
 
     with charts.coloured(), charts.settings():
         drawn, axes = charts.grid(1, 1, 2.1, 8.4)
@@ -228,6 +228,7 @@ def _along(rows: Sequence[Row]) -> str:
         axis.set_yscale("log")
         axis.yaxis.set_major_formatter(lambda value, index: f"{value:.0e}".replace("e-0", "e-").replace("e+0", "e"))
         axis.yaxis.set_minor_locator(NullLocator())
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True))  # the tensors are counted
         axis.set_ylim(bottom=least)
         axis.margins(x=0.01)
         axis.tick_params(labelsize=7.5)
