@@ -114,3 +114,10 @@ def test_json_error(mconv: Run) -> None:
     done = mconv("to-static", f"{FILE}:Named", "out", "--json")
     assert done.returncode == 2
     assert json.loads(done.stdout)["error"]["exit_code"] == 2
+
+
+def test_what_makes_the_layer_is_not_written_over(mconv: Run, tmp_path: Path) -> None:
+    (tmp_path / "net.py").write_text(FILE.read_text())
+    done = mconv("to-static", "net.py:Bert", "net.py", *TEXT, "--force")
+    assert done.returncode == 2 and "is or holds the input" in done.stderr, done.stderr
+    assert (tmp_path / "net.py").read_text() == FILE.read_text()

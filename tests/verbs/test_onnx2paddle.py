@@ -157,6 +157,13 @@ def test_a_difference_keeps_the_files_under_another_name(
     assert len(shown.err.strip().splitlines()) == 3
 
 
+def test_a_plugin_is_not_written_over(tmp_path: Path, plugin: Path) -> None:
+    before, path = plugin.read_text(), doubling(tmp_path / "m.onnx")
+    with pytest.raises(UsageError, match="is or holds the input"):
+        api.onnx2paddle(path, plugin, plugins=[plugin], force=True, verify=False)
+    assert plugin.read_text() == before
+
+
 def test_a_plugin_goes_before_the_models_own_definition(tmp_path: Path, plugin: Path) -> None:
     path = doubling(tmp_path / "m.onnx")
     without = api.onnx2paddle(path, tmp_path / "a", verify=False)

@@ -506,3 +506,10 @@ def test_reports_are_documented(tmp_path: Path) -> None:
         assert f"`{field}`" in section, field
     for phase in report.seconds:
         assert f"`{phase}`" in section, phase
+
+
+def test_what_makes_the_module_is_not_written_over(tmp_path: Path) -> None:
+    (tmp_path / "net.py").write_text(NETS.read_text())
+    with pytest.raises(UsageError, match="is or holds the input"):
+        api.torch2paddle(f"{tmp_path}/net.py:Mlp", tmp_path / "net.py", force=True, verify=False)
+    assert (tmp_path / "net.py").read_text() == NETS.read_text()

@@ -47,3 +47,27 @@ def test_a_factory_into_a_factory(mconv: Run, tmp_path: Path) -> None:
         "error: nets.py:theirs: 5 of 7 tensors belong to the layer; 1 do not fit"
     ]
     assert "problem: other shape (transposed: [4, 4])" in done.stderr and not (tmp_path / "bad").exists()
+
+
+@pytest.mark.parametrize("where", ["theirs.py", "mine.py"])
+def test_what_makes_a_network_is_not_written_over(where: str, mconv: Run, tmp_path: Path) -> None:
+    """`--force` replaces what is at OUT, but no source of the conversion."""
+    files = {"theirs.py": NETS, "mine.py": NETS}
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    done = mconv("torch2paddle", "theirs.py:theirs", where, "--into", "mine.py:mine", "--force")
+    assert done.returncode == 2 and "is or holds the input" in done.stderr
+    assert "made" not in done.stderr + done.stdout, "found out before anything is loaded"
+    assert {name: (tmp_path / name).read_text() for name in files} == files
+
+
+def test_a_place_that_is_taken_is_told_of_before_the_layer_is_made(mconv: Run, tmp_path: Path) -> None:
+    (tmp_path / "nets.py").write_text(NETS)
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "kept").write_text("")
+    for typed in (
+        ["torch2paddle", "nets.py:theirs", "out", "--into", "nets.py:mine"],
+        ["to-static", "nets.py:mine", "out"],
+    ):
+        done = mconv(*typed)
+        assert done.returncode == 6 and "exists already" in done.stderr and "made" not in done.stderr, done.stderr

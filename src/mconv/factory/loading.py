@@ -32,6 +32,16 @@ def split(spec: str) -> Optional[tuple[str, str]]:
     return (path, name) if colon and not (len(path) == 1 and os.sep == "\\") else None
 
 
+def read_of(spec: Any) -> list[str]:
+    """The file or folder that a path or a SPEC names, so that nothing is written over it; none of what is in memory, or
+    of a module that is found by its name."""
+    if not isinstance(spec, (str, os.PathLike)):
+        return []
+    text = os.fspath(spec)
+    path = text if os.path.exists(text) else (split(text) or ("", ""))[0]
+    return [path] if path and os.path.exists(path) else []
+
+
 def arguments_of(
     given: Union[Mapping[str, Any], Sequence[str]], option: str = "--arg", *, any_name: bool = False
 ) -> dict[str, Any]:

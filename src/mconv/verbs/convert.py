@@ -106,8 +106,7 @@ def convert(chosen: Convert) -> Converted:
     result = Converted({"path": os.fspath(source), "kind": kind.name.lower()}, goal.described())
     result.versions = versions()
     chosen.progress(f"{os.fspath(source)} is {kind.value}")
-    file = (loading.split(os.fspath(source)) or ("", ""))[0]  # of a factory
-    given = [p for p in (source, file, chosen.weights, chosen.feeds_file) if p and os.path.exists(p)]
+    given = [*loading.read_of(source), *(p for p in (chosen.weights, chosen.feeds_file) if p and os.path.exists(p))]
     with staged(out, force=chosen.force, protect=given) as folder:
         model = replace(Destination.of_folder(out), folder=out / INFERENCE, inside=folder / INFERENCE)
         first: Optional[Report] = None

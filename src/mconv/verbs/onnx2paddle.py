@@ -66,7 +66,7 @@ def converted(chosen: Onnx2Paddle, destination: Destination) -> Frame[Report]:
         options["constants"] = {name: array.tolist() for name, array in fixed.items()}
     given_files: list[Recorded] = [model, *external]
     given_files += [(f"plugins/{Path(p).name}", p) for p in chosen.plugins]
-    with frame.opened([model, *(path for _, path in external)]):
+    with frame.opened([model, *(path for _, path in external), *chosen.plugins]):
         recording = frame.record(
             Recording("onnx2paddle", given_files, target=goal.name, options=options, packages=("numpy", "onnx"))
         )

@@ -82,7 +82,7 @@ def to_onnx(chosen: ToOnnx) -> Report:
         copied=found.params if chosen.engine == "mconv" else None,
     )
     with (
-        frame.opened(recording=recording) as folder,
+        frame.opened(chosen.plugins, recording) as folder,
         tempfile.TemporaryDirectory(prefix="mconv-onnx-") as scratch,
     ):
         made = folder / out.name

@@ -13,7 +13,7 @@ from mconv.dygraph import source, weights
 from mconv.dygraph.live import Live
 from mconv.errors import UsageError
 from mconv.factory.inputs import Call
-from mconv.factory.loading import arguments_of
+from mconv.factory.loading import arguments_of, read_of
 from mconv.options.layers import ToStatic
 from mconv.proof.report import Report
 from mconv.verbs import static_files
@@ -56,12 +56,14 @@ def converted(chosen: ToStatic, destination: Destination) -> Frame[Report]:
     layer, goal = chosen.layer, chosen.goal
     report = Report("to-static", "paddle.jit", {}, goal.described())
     frame = Frame(report, chosen, destination)
+    protect = [chosen.params, *read_of(layer)]
+    frame.check(protect)
     live = _live(layer, chosen, report)
 
     def record(call: Call) -> provenance.Recording:
         return _recording(layer, live, call, chosen, report)
 
-    return save(Subject(live, frame, record, [chosen.params]), chosen.input_spec, chosen)
+    return save(Subject(live, frame, record, protect), chosen.input_spec, chosen)
 
 
 def _recording(layer: Any, live: Live, call: Call, chosen: ToStatic, report: Report) -> provenance.Recording:

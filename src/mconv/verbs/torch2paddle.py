@@ -14,6 +14,7 @@ from mconv.artifacts import provenance
 from mconv.artifacts.destination import Destination
 from mconv.errors import UnsupportedError, UsageError
 from mconv.factory.inputs import parameters_of
+from mconv.factory.loading import read_of
 from mconv.options.torch import Torch2Paddle
 from mconv.proof.available import runtime_for
 from mconv.proof.compare import Tolerance
@@ -58,8 +59,7 @@ def converted(chosen: Torch2Paddle, destination: Destination) -> Frame[Report]:
     goal, model = chosen.goal, chosen.model
     report = Report("torch2paddle", chosen.engine, {}, goal.described())
     frame = Frame(report, chosen, destination)
-    given = [chosen.weights, chosen.example_file]
-    given += [model] if isinstance(model, (str, os.PathLike)) and os.path.exists(model) else []
+    given = [chosen.weights, chosen.example_file, *read_of(model)]
     with (
         frame.opened(given) as folder,
         tempfile.TemporaryDirectory(prefix="mconv-torch-") as scratch,

@@ -75,6 +75,9 @@ def transplant(chosen: Transplant) -> Report:
     goal, model, into = chosen.goal, chosen.model, chosen.into
     report = Report("torch2paddle", "paddle.jit", {}, goal.described())
     frame = Frame(report, chosen, Destination.of_folder(chosen.out))
+    given_files = [chosen.weights, *rules, *loading.read_of(model), *loading.read_of(into)]
+    protect = [p for p in given_files if p is not None and os.path.exists(p)]
+    frame.check(protect)
     live = _live(into, chosen)
     chosen.progress(f"opening {_said(model)}")
     origin = _open(model, chosen)
@@ -96,8 +99,6 @@ def transplant(chosen: Transplant) -> Report:
     def record(call: Call) -> provenance.Recording:
         return _recording(model, into, rules, live, call, origin, chosen, done)
 
-    given_files = [chosen.weights, *rules, *([model] if not _is_live(model) else [])]
-    protect = [p for p in given_files if p is not None and os.path.exists(p)]
     subject = Subject(live, frame, record, protect, reference)
     return save(subject, list(chosen.inputs) or _inputs(origin, live), chosen).report
 
