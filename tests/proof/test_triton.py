@@ -24,6 +24,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Callable, Optional, Union
+from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
@@ -292,6 +293,27 @@ def test_broken_and_huge_requests_get_an_answer(texts: Any) -> None:
     for path in ("repository/index", "repository/models/model/unload", "repository/models/model/load"):
         with pytest.raises(urllib.error.HTTPError, match="403"):
             DIRECT.open(urllib.request.Request(ask.base + path, b"{}"))
+
+
+@pytest.mark.parametrize("accepted", [None, "identity", "gzip"])
+def test_an_answer_is_packed_only_for_those_who_ask_for_it(texts: Any, accepted: Optional[str]) -> None:
+    """curl sends no Accept-Encoding; Python's own client always does."""
+    ask, known = texts
+    text = next(iter(known))
+    inputs = [{"name": "text", "datatype": "BYTES", "shape": [1, 1], "data": [text]}]
+    found = urlsplit(ask.url)
+    with contextlib.closing(http.client.HTTPConnection(found.hostname, found.port, timeout=60)) as connection:
+        body = json.dumps({"inputs": inputs}).encode()
+        connection.putrequest("POST", found.path, skip_accept_encoding=True)
+        for name, value in (("Content-Length", str(len(body))), ("Accept-Encoding", accepted)):
+            if value is not None:
+                connection.putheader(name, value)
+        connection.endheaders(body)
+        reply = connection.getresponse()
+        data, packed = reply.read(), reply.getheader("Content-Encoding")
+    assert reply.status == 200 and packed == ("gzip" if accepted == "gzip" else None), data
+    answer = json.loads(gzip.decompress(data) if packed else data)
+    np.testing.assert_allclose(answer["outputs"][0]["data"], known[text][0], atol=1e-5)
 
 
 @pytest.mark.parametrize("method", ["HEAD", "PUT", "OPTIONS", "DELETE", "TRACE"])
