@@ -10,7 +10,14 @@ import pytest
 from mconv import api
 from mconv.bench.latency import FAILED, OK, WRONG, Plan
 from mconv.bench.result import Bench
-from mconv.errors import NotAModelError, RuntimeFailedError, UnsupportedError, UsageError, VerificationError
+from mconv.errors import (
+    MissingDependencyError,
+    NotAModelError,
+    RuntimeFailedError,
+    UnsupportedError,
+    UsageError,
+    VerificationError,
+)
 from tests.bench.models import linear
 
 HERE = {"runtimes": ["current"], "loops": 6, "rounds": 2, "warmup": 1}
@@ -31,7 +38,8 @@ def lanes(found: Bench) -> dict[tuple[str, str, str], list[str]]:
 
 def test_every_runtime_that_can_run_it_is_measured(model: Path) -> None:
     files = [model / "paddle", model / "x.onnx"]
-    found = api.bench_models(files, shapes=["x[1,4]", "x[5,4]"], **HERE)
+    everywhere = {**HERE, "runtimes": ["current", "onnxruntime", "openvino"]}
+    found = api.bench_models(files, shapes=["x[1,4]", "x[5,4]"], **everywhere)
     paddle, onnx = map(str, files)
     assert lanes(found) == {
         (paddle, "Paddle", ""): [OK, OK],
@@ -52,6 +60,32 @@ def test_every_runtime_that_can_run_it_is_measured(model: Path) -> None:
             assert size.cpu_ms is not None and size.cpu_ms >= 0 and size.max_abs is not None and size.max_abs < 1e-4
     for index in range(2):
         assert min(lane.sizes[index].relative or 0 for lane in found.contenders) == 1
+
+
+@pytest.mark.parametrize(
+    "named, paddle, onnx",
+    [
+        (["current"], {"Paddle"}, {"ONNX", "OpenVINO"}),  # no Paddle runs an ONNX file: it is measured as ever
+        (["openvino"], {"OpenVINO"}, {"OpenVINO"}),
+        (["current", "onnxruntime"], {"Paddle"}, {"ONNX"}),
+        (["onnxruntime"], set(), {"ONNX"}),
+    ],
+)
+def test_only_what_is_named_is_measured(model: Path, named: list[str], paddle: set[str], onnx: set[str]) -> None:
+    files = [model / "paddle", model / "x.onnx"]
+    found = api.bench_models(files, **{**HERE, "runtimes": named})
+    measured = {str(file): {runtime for name, runtime, _ in lanes(found) if name == str(file)} for file in files}
+    assert measured == {str(files[0]): paddle, str(files[1]): onnx}
+    missed = [note for note in found.notes if "not measured" in note]
+    assert missed == ([] if paddle else [f"{files[0]}: not measured, none of onnxruntime runs it"])
+
+
+def test_what_is_named_and_cannot_be_had_is_told(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(RuntimeFailedError, match="none of onnxruntime runs .*paddle$"):
+        api.bench_models([model / "paddle"], **{**HERE, "runtimes": ["onnxruntime"]})
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(MissingDependencyError, match="OpenVINO is not installed"):
+        api.bench_models([model / "paddle"], **{**HERE, "runtimes": ["openvino"]})
 
 
 def test_a_wrong_answer_is_no_result(model: Path, tmp_path: Path) -> None:

@@ -151,12 +151,19 @@ def contenders(
     for engine in engines:
         if model.onnx is None and (engine == "onnxruntime" or not _for_openvino(model)):
             continue
-        if importlib.util.find_spec(engine) is None:
-            extra = f"`{install('verify')}`" if engine == "onnxruntime" else "`pip install openvino`"
-            notes.append(f"{ENGINES[engine]} is not installed: {extra}")
+        if missing := not_installed(engine):
+            notes.append(": ".join(missing))
             continue
         found.append(Contender(model, here(engine), engine))
     return found, notes
+
+
+def not_installed(engine: str) -> Optional[tuple[str, str]]:
+    """That one of :data:`ENGINES` is missing, and what to do about it; None where it is there."""
+    if importlib.util.find_spec(engine) is not None:
+        return None
+    extra = f"`{install('verify')}`" if engine == "onnxruntime" else "`pip install openvino`"
+    return f"{ENGINES[engine]} is not installed", extra
 
 
 def _for_openvino(model: Model) -> bool:

@@ -72,10 +72,15 @@ class BenchModels(Measuring):
     runtimes: Sequence[str] = option(
         default=(),
         flags=["--runtime"],
-        help="Models: a managed runtime or `current`. Repeatable.  [default: all that are installed]",
+        help="Models: a managed runtime, `current`, `onnxruntime` or `openvino`, and no other. Repeatable.  [default: all that "
+        "are installed]",
         group=VERIFICATION,
     )
-    engines: Sequence[str] = option(default=ENGINES, help="What runs ONNX models: onnxruntime, openvino.", cli=False)
+    engines: Sequence[str] = option(
+        default=ENGINES,
+        help="Where *runtimes* names none of them: what runs ONNX models, and OpenVINO Paddle's: onnxruntime, openvino.",
+        cli=False,
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()

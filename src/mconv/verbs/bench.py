@@ -17,7 +17,7 @@ from mconv.bench import latency
 from mconv.bench.latency import Contender, Model, Plan
 from mconv.bench.machine import machine
 from mconv.bench.result import MODEL, Bench
-from mconv.errors import RuntimeFailedError, UnsupportedError, UsageError
+from mconv.errors import MissingDependencyError, RuntimeFailedError, UnsupportedError, UsageError
 from mconv.options.bench import BenchModels
 from mconv.passes import half_loading
 from mconv.program.inputs import Dim
@@ -37,12 +37,16 @@ def bench_models(chosen: BenchModels) -> Bench:
 
     Raises:
         NotAModelError, CorruptModelError: one is no model.
+        MissingDependencyError: ONNX Runtime or OpenVINO is named and not installed.
         UsageError: they do not have the same number of inputs and outputs, or the shapes do not fit.
         RuntimeFailedError: no runtime can run them, or nothing gives a reference.
     """
     if not chosen.models:
         raise UsageError("no model to measure", "name at least one")
-    runtimes = chosen.runtimes
+    runtimes = [name for name in chosen.runtimes if name not in latency.ENGINES]
+    engines = [name for name in latency.ENGINES if name in chosen.runtimes]
+    for missing in filter(None, map(latency.not_installed, engines)):
+        raise MissingDependencyError(*missing)
     plan = Plan(chosen.threads, chosen.warmup, chosen.loops, chosen.rounds, chosen.timeout)
     start = time.perf_counter()
     candidates = [opened(os.fspath(model), runtimes) for model in chosen.models]
@@ -66,13 +70,20 @@ def bench_models(chosen: BenchModels) -> Bench:
             f"nothing to compare with: {e.message}",
             e.hint or "give sizes that the model takes with --shape 'name[1,3,224,224]', or inputs with --inputs x.npz",
         ) from e
-    taken = latency.paddles(runtimes, [s.name for s in managed.statuses() if s.installed])
+    others = chosen.runtimes and not runtimes  # which are no Paddle
+    taken = [] if others else latency.paddles(runtimes, [s.name for s in managed.statuses() if s.installed])
     lanes: list[Contender] = []
     notes: list[str] = []
+    nowhere: list[str] = []
     for candidate in candidates:
-        found, missing = latency.contenders(_model(candidate, first, specs, reference), taken, chosen.engines)
+        # an ONNX file has to be measured somewhere, where only Paddles are named
+        free = not chosen.runtimes or (isinstance(candidate, OpenedOnnx) and not engines)
+        model = _model(candidate, first, specs, reference)
+        found, lacking = latency.contenders(model, taken, chosen.engines if free else engines)
         lanes += found
-        notes += [note for note in missing if note not in notes]
+        notes += [note for note in lacking if note not in notes]
+        if not found:
+            nowhere.append(f"{candidate.name}: not measured, {_none_of(chosen)} runs it")
         notes += [note for note in candidate.notes if note not in notes]
         if (
             isinstance(candidate, OpenedPaddle)
@@ -81,7 +92,8 @@ def bench_models(chosen: BenchModels) -> Bench:
         ):
             notes.append(f"{candidate.name}: {for_gpus}")
     if not lanes:
-        raise RuntimeFailedError(f"no runtime is installed that runs {first.name}", "; ".join(notes) or None)
+        raise RuntimeFailedError(f"{_none_of(chosen)} runs {first.name}", "; ".join(notes) or None)
+    notes += nowhere
     limit = Tolerance.of(chosen.tolerance).at(*(candidate.precision() for candidate in candidates))
     measured = latency.measure(lanes, sets, reference, plan, tolerance=limit, progress=chosen.progress)
     return Bench(
@@ -99,6 +111,10 @@ def bench_models(chosen: BenchModels) -> Bench:
         reference=first.label,
         contenders=measured,
     )
+
+
+def _none_of(chosen: BenchModels) -> str:
+    return f"none of {', '.join(chosen.runtimes)}" if chosen.runtimes else "no runtime that is installed"
 
 
 def opened(model: str, runtimes: Sequence[str] = ()) -> Opened:
