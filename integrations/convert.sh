@@ -9,10 +9,16 @@
 #   MCONV_JOBS       how many recipes run at a time (default: 1)
 #   MCONV_ARGS       further options of `mconv run`
 #   MCONV_REPORTS    where junit.xml and summary.md go (default: mconv-reports)
+#   MCONV_VENV       where install.sh has put mconv, which is used where none is on PATH (default: as there)
 #   GITHUB_OUTPUT    as GitHub sets it: a file that collects the step's outputs
 # With GITHUB_STEP_SUMMARY and GITHUB_ACTIONS, as GitHub sets them, `mconv run` adds its summary to the job's and marks
 # what failed in the recipes.
 set -euo pipefail
+
+# install.sh has no say in the PATH of the shell that it was started from
+venv=${MCONV_VENV:-${RUNNER_TEMP:-${TMPDIR:-/tmp}}/mconv-venv}
+command -v mconv >/dev/null || export PATH="$venv/bin:$PATH"
+command -v mconv >/dev/null || { echo "error: no mconv on PATH or in $venv: run install.sh first" >&2; exit 7; }
 
 out=${MCONV_OUT:-build}
 reports=${MCONV_REPORTS:-mconv-reports}

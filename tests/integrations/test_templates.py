@@ -45,6 +45,29 @@ def test_action_says_what_its_scripts_take() -> None:
             assert re.search(rf"^#   {name} ", scripts, re.M) and f"${{{name}" in scripts
 
 
+def test_the_scripts_one_after_the_other_in_a_shell(tmp_path: Path) -> None:
+    """As docs/ci.md types them: what install.sh exports ends with it."""
+    shutil.copytree(case("2.3.2-mlp").model, tmp_path / "mlp")
+    bare = os.pathsep.join(f for f in ("/usr/bin", "/bin") if not shutil.which("mconv", path=f))
+
+    def convert() -> subprocess.CompletedProcess[str]:
+        environment = {**os.environ, "PATH": bare, "MCONV_VENV": str(tmp_path / "venv"), "MCONV_MODEL": "mlp"}
+        command = [str(ROOT / "integrations" / "convert.sh")]
+        return subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+
+    done = convert()
+    assert (
+        done.returncode == 7 and done.stderr == f"error: no mconv on PATH or in {tmp_path}/venv: run install.sh first\n"
+    )
+    (tmp_path / "venv" / "bin").mkdir(parents=True)
+    installed = tmp_path / "venv" / "bin" / "mconv"
+    installed.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m mconv "$@"\n')
+    installed.chmod(0o755)
+    done = convert()
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "mconv-reports" / "junit.xml").is_file() and list((tmp_path / "build").rglob("serving_server"))
+
+
 def test_gitlab_job(tmp_path: Path) -> None:
     """The template's script, with the variables that GitLab gives, on the scripts of this checkout."""
     job = yaml.safe_load((ROOT / "integrations" / "gitlab.yml").read_text(encoding="utf-8"))[".mconv"]

@@ -163,3 +163,9 @@ def test_tensors_are_counted_in_whole_numbers(count: int) -> None:
     (along,) = [found for found in re.findall(r"<svg.*?</svg>", page, re.DOTALL) if ">allowed</text>" in found]
     ticks = re.findall(r">([\d.]+)</text>", along)
     assert ticks and ticks == [str(at) for at in range(count)]
+
+
+@pytest.mark.parametrize("allowed, said", [(1e-7, True), (1e-3, False)])
+def test_the_limit_is_explained_where_it_is_drawn(allowed: float, said: bool) -> None:
+    found = {**layered(3), "outputs": [row("y", allowed=allowed)]}
+    assert ("Dashed:" in document.page([found])) == said

@@ -71,13 +71,16 @@ def distributions(rows: Sequence[Row]) -> str:
         if row.get("distribution"):
             found.setdefault(str(row["name"]), []).append(row)
     worst = sorted(found, key=lambda name: max(map(badness, found[name])), reverse=True)[:_CHARTS]
-    drawn = [figure(_histogram(found[name]), name) for name in found if name in worst]
+    drawn = {name: _histogram(found[name]) for name in found if name in worst}
     if not drawn:
         return ""
     rest = f", the {_CHARTS} of {len(found)} outputs that are furthest apart" if len(found) > len(worst) else ""
     head = f"How far apart the elements are{rest}"
-    note = "Dashed: the least that the tolerance leaves to an element; more is allowed to larger ones."
-    return f'<h3>{text(head)}</h3>\n<div class="charts">{"".join(drawn)}</div><p class="note">{note}</p>'
+    made = f'<h3>{text(head)}</h3>\n<div class="charts">{"".join(figure(made, name) for name, (made, _) in drawn.items())}</div>'
+    if any(dashed for _, dashed in drawn.values()):
+        note = "Dashed: the least that the tolerance leaves to an element; more is allowed to larger ones."
+        made += f'<p class="note">{note}</p>'
+    return made
 
 
 def badness(row: Row) -> tuple[bool, float]:
@@ -86,7 +89,8 @@ def badness(row: Row) -> tuple[bool, float]:
     return not row.get("ok", True), float("inf") if figure is None else float(figure)
 
 
-def _histogram(rows: Sequence[Row]) -> str:
+def _histogram(rows: Sequence[Row]) -> tuple[str, bool]:
+    """The figure, and whether the limit is in it."""
     counts: dict[str, int] = {}
     for row in rows:
         for decade, count in row["distribution"].items():
@@ -113,10 +117,11 @@ def _histogram(rows: Sequence[Row]) -> str:
         axis.set_ylabel("% of elements", fontsize=8)
         axis.margins(y=0.16)
         axis.spines[["top", "right"]].set_visible(False)
-        if limit is not None and limit > 0 and powers and _decade(limit) in positions:
+        dashed = limit is not None and limit > 0 and bool(powers) and _decade(limit) in positions
+        if limit is not None and dashed:
             at = positions.index(_decade(limit)) - 0.5 + (_power(repr(limit)) % 1)
             axis.axvline(at, color=charts.COLOURS[3], linewidth=1, linestyle="--")
-        return charts.svg(drawn)
+        return charts.svg(drawn), dashed
 
 
 def _power(number: str) -> float:

@@ -138,16 +138,21 @@ def provenance(found: Document) -> str:
     """Where it comes from, what made it, and the files that it became."""
     source = found.get("source")
     rows: dict[str, object] = dict(source) if isinstance(source, Mapping) else {"path": source} if source else {}
-    rows = {f"source: {key}": _said(value, key) for key, value in rows.items() if value not in (None, "", [], {})}
+    rows = {_named("source", key): _said(value, key) for key, value in rows.items() if value not in (None, "", [], {})}
     if isinstance(found.get("output"), Mapping):
         rows.update(
-            {f"output: {key}": _said(value, key) for key, value in found["output"].items() if value is not None}
+            {_named("output", key): _said(value, key) for key, value in found["output"].items() if value is not None}
         )
     for key in ("server", "client", "service", "inference", "program", "params", "saved_by"):
         if isinstance(found.get(key), (str, int, float)):
             rows[key.replace("_", " ")] = found[key]
     rows.update(found.get("versions") or {})
     return section("Provenance", pairs(rows, ["what", "is"]))
+
+
+def _named(of: str, key: str) -> str:
+    """In words, which a narrow window can break a line between."""
+    return f"{of}: {key.replace('_', ' ')}"
 
 
 def _said(value: object, key: str) -> object:
