@@ -36,13 +36,15 @@ help: ## this list
 $(VENV)/.core: pyproject.toml Makefile $(LOCK)
 	@test -n "$(PYTHON)" || { echo "no Python 3.9 or newer found: PYTHON=/path/to/python make …"; exit 1; }
 	@test -x $(BIN)/python || { echo "creating $(VENV) with $(PYTHON)"; $(PYTHON) -m venv $(VENV); }
-	$(PIP) $(PINNED) -e .
+	@echo "installing mconv"
+	@$(PIP) $(PINNED) -e .
 	@touch $@
 
 # torch first and pinned: a later resolution must not replace it by a build with gigabytes of CUDA
 $(VENV)/.full: $(VENV)/.core
-	$(PIP) $(PINNED) torch==2.13.0
-	$(PIP) $(PINNED) -e '.[dev,docs,ci,bench,importers]' $(FULL)
+	@echo "installing PyTorch, Paddle and all that tests and examples use (some minutes)"
+	@$(PIP) $(PINNED) torch==2.13.0
+	@$(PIP) $(PINNED) -e '.[dev,docs,ci,bench,importers]' $(FULL)
 	@touch $@
 
 install-core: $(VENV)/.core ## .venv with mconv alone (what `pip install -e .` gives)
@@ -53,11 +55,13 @@ runtimes: $(VENV)/.core ## the managed runtimes that tests use: Paddle 2.3.2 wit
 	@$(BIN)/mconv runtime install paddle-2.3.2 paddle-2.6.2 paddle-1.8.5 x2paddle-1.6.0 paddle2onnx-2.1.0 triton http http-paddle
 
 $(VENV)/.dev: $(VENV)/.core
-	$(PIP) $(PINNED) -e '.[dev]'
+	@echo "installing what tests need"
+	@$(PIP) $(PINNED) -e '.[dev]'
 	@touch $@
 
 $(VENV)/.demo: $(VENV)/.core
-	$(PIP) $(PINNED) onnxruntime rapidocr-onnxruntime
+	@echo "installing what the demonstration needs"
+	@$(PIP) $(PINNED) onnxruntime rapidocr-onnxruntime
 	@touch $@
 
 demo: $(VENV)/.demo ## convert, run in the article's own Paddle 2.3.2, compare

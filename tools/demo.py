@@ -77,7 +77,14 @@ def rows(worker: Worker, work: Path) -> Iterator[list[str]]:
         run = worker.run(result.program, result.params, feeds)
         worst = max(float(np.abs(a.astype("f8") - b.astype("f8")).max()) for a, b in zip(run.outputs[0], wanted))
         verdict = "equal" if worst <= TOLERANCE else "DIFFERENT"
-        yield [title, before, f"{seconds * 1000:.0f} ms", f"loads, {len(wanted)} output(s)", f"{worst:.1e}", verdict]
+        yield [
+            title,
+            before,
+            f"{seconds * 1000:.0f} ms",
+            f"loads, {len(wanted)} output{'s' * (len(wanted) > 1)}",
+            f"{worst:.1e}",
+            verdict,
+        ]
 
 
 def main() -> int:

@@ -47,6 +47,7 @@ def test_a_factory_into_a_factory(mconv: Run, tmp_path: Path) -> None:
         "error: nets.py:theirs: 5 of 7 tensors belong to the layer; 1 do not fit"
     ]
     assert "problem: other shape (transposed: [4, 4])" in done.stderr and not (tmp_path / "bad").exists()
+    assert ", paddle shape: [" in done.stderr, "headings are words"
 
 
 @pytest.mark.parametrize("where", ["theirs.py", "mine.py"])

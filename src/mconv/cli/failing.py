@@ -121,7 +121,7 @@ def _show_rows(rows: Sequence[Mapping[str, Any]]) -> None:
     rows = rows[:_MOST_ROWS]
     if not sys.stderr.isatty():
         for row in rows:
-            cells = (f"{k}: {text(row[k])}" for k in present if row.get(k) not in (None, "", []))
+            cells = (f"{_heading(k)}: {text(row[k])}" for k in present if row.get(k) not in (None, "", []))
             out._stderr("  " + printable(", ".join(cells), _LONGEST_ROW))
         if rest > 0:
             out._stderr(f"  … {rest} more")
@@ -133,7 +133,7 @@ def _show_rows(rows: Sequence[Mapping[str, Any]]) -> None:
     table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
     present = [k for k in present if k != "todo"]  # a sentence, and the same one for many: below
     for heading in present:
-        table.add_column(heading, overflow="fold")
+        table.add_column(_heading(heading), overflow="fold")
     for row in rows:
         table.add_row(*[Text("" if row.get(k) in (None, "", []) else text(row[k])) for k in present])
     if rest > 0:
@@ -145,6 +145,10 @@ def _show_rows(rows: Sequence[Mapping[str, Any]]) -> None:
             todo.setdefault(text(row["todo"]), []).append(text(row["operator"]))
     for what, operators in todo.items():
         out.error_detail(f"{', '.join(dict.fromkeys(operators))}: {what}")
+
+
+def _heading(key: str) -> str:
+    return key.replace("_", " ")
 
 
 def _misused(error: Any, command: str) -> tuple[str, str]:

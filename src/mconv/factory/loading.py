@@ -185,7 +185,8 @@ def user_code(what: str) -> Iterator[None]:
     except KeyboardInterrupt:
         raise
     except ImportError as e:
-        raise MissingDependencyError(f"{what}: {e}{location_of(e)}") from e
+        hint = f"it is looked for by the Python that runs mconv: {sys.executable}"
+        raise MissingDependencyError(f"{what}: {e}{location_of(e)}", hint) from e
     except (Exception, SystemExit) as e:  # it is the user's program that runs here
         lines = str(e).strip().splitlines()
         text = f"{type(e).__name__}: {lines[0]}" if lines else type(e).__name__
