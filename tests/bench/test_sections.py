@@ -5,9 +5,12 @@ from __future__ import annotations
 import importlib
 import re
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
+from mconv.errors import MconvError
 from mconv.serving.rendering import render
 
 ROOT = Path(__file__).parents[2]
@@ -103,7 +106,7 @@ def test_a_service_is_run_as_its_config_says(tmp_path: Path, monkeypatch: pytest
     before.rate, before.cpu, now.rate, now.cpu = 4.0, 600.0, 10.0, 200.0
     pair = service.Pair(before, now)
     assert (pair.times(cpu=False), pair.times(cpu=True)) == (2.5, 3.0)
-    *_, verdict = report.targets_of({}, {"bert": pair}, False)
+    *_, verdict = report.targets_of({}, {"bert": pair}, {}, False)
     assert verdict.verdict()[0].endswith("reached; all are at least 2.50 (BERT-base, 1 × 128).")
     english, chinese = report._as_served({"bert": pair}, False)
     rows = [
@@ -111,3 +114,65 @@ def test_a_service_is_run_as_its_config_says(tmp_path: Path, monkeypatch: pytest
         "| BERT-base, 1 × 128 | now | 2 × 1 threads, oneDNN with `fc` passes, up to 8 joined | 10.00 | 200 | 2.50 |",
     ]
     assert all(text.splitlines()[-2:] == rows for text in (english, chinese))
+
+
+def lanes_of(monkeypatch: pytest.MonkeyPatch) -> tuple[Any, Any]:
+    monkeypatch.syspath_prepend(str(ROOT / "bench"))
+    return importlib.import_module("latency_lanes"), importlib.import_module("latency_report")
+
+
+@pytest.mark.parametrize(
+    ("kernels", "missed", "said"),
+    [
+        (6.3, 0, "(MobileNetV3-Large: 1.50, in its kernels 1.05): reached; all are at most 1.20 (ViT-B/16)."),
+        (
+            8.4,
+            1,
+            "(MobileNetV3-Large: 1.50, in its kernels 1.40): **not reached** by MobileNetV3-Large (1.40); the others",
+        ),
+    ],
+)
+def test_a_model_is_held_to_onnx_runtime_by_its_kernels_where_those_were_measured(
+    kernels: float, missed: int, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lanes, report = lanes_of(monkeypatch)
+
+    def everywhere(paddle: float, other: float) -> Any:
+        figures = (("Paddle 3.3.1", paddle), ("ONNX Runtime", other))
+        return [lanes.Group("everywhere", [lanes.Lane(name, None, Path(), best=best) for name, best in figures])]
+
+    results = {"vit": everywhere(12.0, 10.0), "mobilenetv3": everywhere(9.0, 6.0)}
+    inside = {"mobilenetv3": lanes.Inside(kernels, 94, {}, {})}
+    ort = report.targets_of(results, {}, inside, False)[1]
+    assert len(ort.missed()) == missed and said in ort.verdict()[0], ort.verdict()[0]
+    (without,) = report.targets_of(results, {}, {}, False)[1].missed()
+    assert without[2] == 1.5
+
+
+def test_the_best_of_several_processes_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each lane is opened as often; one that cannot be opened is not tried again."""
+    lanes, _ = lanes_of(monkeypatch)
+    opened, closed = [], []
+
+    class Worker:
+        def __init__(self, took: float):
+            self.took = took
+
+        def time(self, feed: Any, runs: int) -> Any:
+            return SimpleNamespace(seconds=[self.took] * runs, cpu_seconds=self.took * runs)
+
+        def close(self) -> None:
+            closed.append(self.took)
+
+    def open_(lane: Any, threads: int, feed: Any) -> None:
+        opened.append(lane.label)
+        if lane.label == "cannot":
+            raise MconvError("no such runtime")
+        lane.worker = Worker({1: 0.4, 2: 0.2, 3: 0.3}[opened.count(lane.label)])
+
+    monkeypatch.setattr(lanes.Lane, "open", open_)
+    group = lanes.Group("Paddle", [lanes.Lane("can", None, Path()), lanes.Lane("cannot", None, Path())])
+    lanes.run(group, {}, 0.0, 1, False)
+    can, cannot = group.lanes
+    assert (can.best, cannot.best, cannot.problem) == (200.0, None, "no such runtime")
+    assert sorted(opened) == ["can"] * 3 + ["cannot"] and closed == [0.4, 0.2, 0.3]
