@@ -96,3 +96,5 @@ def test_three_commands_to_an_answer(folder: tuple[Path, Any, Any], tmp_path: Pa
         want = model(**tokenizer("The quick brown fox jumps over the lazy dog.", return_tensors="pt")).logits.numpy()
     np.testing.assert_allclose(values["logits"], want, atol=1e-4)
     assert values["label"] == [model.config.id2label[int(want.argmax())]]
+    checked = api.serve_check(tmp_path / "out")
+    assert checked.ok, [(form.form, form.max_abs, form.reason) for form in checked.forms]

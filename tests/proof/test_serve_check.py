@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,7 +21,8 @@ from mconv.proof import serve_check as room
 from mconv.proof.compare import Tolerance
 from mconv.proof.pipeline import Answer
 from mconv.runtimes.outcome import RunResult
-from mconv.serving import configure, scaffold
+from mconv.runtimes.runtime import Runtime
+from mconv.serving import configure, onednn, scaffold, servers
 from mconv.serving.servers.paddle_serving_files import SERVICE
 from tests.golden import case
 from tests.managed import Pool, require
@@ -215,3 +217,24 @@ def test_a_missing_output_is_named() -> None:
     reply = {v.alias: a for v, a in list(zip(config.fetches, values))[:-1]}
     form = room._judge("http tensors", [Answer(reply)], direct, config, Tolerance(1e-6, 1e-6))
     assert not form.ok and config.fetches[-1].alias in form.reason
+
+
+@pytest.mark.parametrize("said, variables", [(True, {"MKL_DEBUG_CPU_TYPE": "5"}), (False, {})])
+def test_direct_inference_has_the_kernels_of_the_service(
+    said: bool, variables: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a processor that is not Intel's, where a service has MKL use its fast ones, whose sums round otherwise."""
+    service = scaffold.make(case("2.3.2-mlp").server, tmp_path / "service", "paddle-serving", kind="tensor")
+    conf = service.folder / "config.yml"
+    if not said:
+        conf.write_text(conf.read_text().replace("mkl_all_processors: true", "mkl_all_processors: false"))
+    found = servers.read(service.folder)
+    assert found is not None and found.mkl == said
+    amd = tmp_path / "cpuinfo"
+    amd.write_text("vendor_id: AuthenticAMD\nflags: avx2 fma\n")
+    monkeypatch.setattr(onednn, "_CPUINFO", amd)
+    monkeypatch.delenv("MKL_DEBUG_CPU_TYPE", raising=False)
+    where = Runtime("paddle-2.3.2", Path(sys.executable), {"A": "b"})
+    assert room._tuned(where, found).extra == {"A": "b", **variables}
+    amd.write_text("vendor_id: GenuineIntel\nflags: avx2 fma\n")
+    assert room._tuned(where, found).extra == {"A": "b"}

@@ -151,7 +151,7 @@ def _several(chosen: ServeCheck, found: FoundService, where: Runtime, host: Runt
         with _pipeline(chosen, host, run) as pipeline:
             chosen.progress(f"direct inference in {where.name}")
             requests = ocr_check.requests([Path(path) for path in chosen.images])
-            wanted, version = ocr_check.direct(pipeline, requests, where)
+            wanted, version = ocr_check.direct(pipeline, requests, _tuned(where, run))
             ready = _started(chosen, pipeline)
             forms = []
             for form in _forms(pipeline):
@@ -225,7 +225,7 @@ def _direct(
     """Direct inference on arrays named as clients name them, set up as the service is; and with and without oneDNN."""
     sets = [{var.name: feed[var.alias] for var in config.feeds} for feed in asked]
     results: dict[bool, RunResult] = {}
-    with Worker(where) as worker:
+    with Worker(_tuned(where, run)) as worker:
         old = worker.version().startswith("2.3.")
         passes = onednn.PASSES if run.passes and old else ()
         for on in (run.onednn, not run.onednn):
@@ -242,6 +242,11 @@ def _direct(
         result.names, result.outputs[:count], result.dtypes[:count], result.version, result.seconds[:count]
     )
     return answers, _compared_onednn(run.onednn, results[True], results[False], count) if len(results) == 2 else None
+
+
+def _tuned(where: Runtime, run: FoundService) -> Runtime:
+    """The runtime with the environment that the service gives itself: other kernels round otherwise."""
+    return replace(where, extra={**where.extra, **onednn.mkl_variables()}) if run.mkl else where
 
 
 def _compared_onednn(on: bool, with_it: RunResult, without: RunResult, count: int) -> OneDNNResult:

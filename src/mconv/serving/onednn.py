@@ -41,10 +41,13 @@ AVX-512                      283      263          260
 from __future__ import annotations
 
 import math
+import os
 from dataclasses import dataclass
-from typing import Optional
+from pathlib import Path
+from typing import Any, Optional
 
 from mconv.program.program import Program
+from mconv.serving.rendering import render
 
 # what copies of weights may take, and how many lengths of texts there may be
 _MEMORY = 2 << 30
@@ -54,6 +57,9 @@ _SHORTEST = 16
 PASSES = ("fc_mkldnn_pass", "fc_act_mkldnn_fuse_pass")
 # of which oneDNN in Paddle 2.3 is slow: it takes PP-OCRv4's detector at 640 × 640 from 132 to 392 ms; predictor.py knows it
 EXCEPT = ("conv2d_transpose",)
+# what MKL reads its kernels from, and what says which processor this is
+_MKL = "MKL_DEBUG_CPU_TYPE"
+_CPUINFO = Path("/proc/cpuinfo")
 _PRODUCTS = {"mul": "Y", "matmul": "Y", "matmul_v2": "Y", "fc": "W"}
 
 
@@ -127,3 +133,13 @@ def weight_bytes(program: Optional[Program]) -> int:
     if program is None:
         return 0
     return sum(math.prod(v.shape or ()) * v.dtype.itemsize for v in program.parameters if v.dtype is not None)
+
+
+def mkl_variables() -> dict[str, str]:
+    """The environment that a service with ``mkl_all_processors`` gives itself on this processor, by its own ``predictor.py``."""
+    if _MKL in os.environ or not _CPUINFO.exists():
+        return {}
+    made: dict[str, Any] = {}
+    exec(render("predictor.py"), made)
+    kernels = made["mkl_kernels"](_CPUINFO.read_text("utf-8", errors="replace"))
+    return {} if kernels is None else {_MKL: kernels}

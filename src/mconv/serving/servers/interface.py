@@ -30,6 +30,7 @@ class FoundService:
         precision: in what it computes what the model has in float32, where the processor can: ``float32`` or
             ``bfloat16``.
         onednn, passes: whether it uses oneDNN, and the passes for it.
+        mkl: whether it has MKL use its fast kernels on processors that are not Intel's.
         gpu: whether it uses one.
         own_http: whether it listens for HTTP itself, where it is told to; Paddle Serving's own gateway listens on every
             interface.
@@ -48,6 +49,7 @@ class FoundService:
     model: str
     onednn: bool = False
     passes: bool = False
+    mkl: bool = False
     health_port: Optional[int] = None
     gpu: bool = False
     own_http: bool = True

@@ -62,6 +62,7 @@ class PaddleServing:
                 "model": model,
                 "onednn": bool(local.get("use_mkldnn")) and local.get("device_type") == 0,
                 "passes": bool(local.get("onednn_fc")),
+                "mkl": bool(local.get("mkl_all_processors")),
                 "health_port": int(content["health_port"]) if content.get("health_port") else None,
                 "gpu": local.get("device_type") in (1, 2),
                 "drain": float(content.get("drain_timeout") or 30),
