@@ -180,6 +180,15 @@ def test_a_damaged_or_hostile_record(text: object, error: type[MconvError], tmp_
         api.check(out)
 
 
+def test_a_record_that_never_ends(tmp_path: Path) -> None:
+    """To stat, the kernel's log is an ordinary file; reading it waited for a line."""
+    out, _ = to_serving(tmp_path)
+    (out / provenance.NAME).unlink()
+    (out / provenance.NAME).symlink_to("/proc/kmsg")
+    with pytest.raises(MconvError):
+        api.check(out)
+
+
 def test_no_record(tmp_path: Path) -> None:
     with pytest.raises(NotAModelError, match="no such file"):
         api.check(tmp_path / "nowhere")

@@ -54,6 +54,20 @@ def test_tensors_of_every_place(tmp_path: Path) -> None:
     assert api.external_data(path) == ["else", "in/function", "initializer", "sparse", "then"]
 
 
+def test_no_elements_of_dimensions_that_no_tensor_has(tmp_path: Path) -> None:
+    """numpy multiplies the others."""
+    held = outside("w", "w.bin")
+    del held.dims[:]
+    held.dims.extend([0, 1 << 62])
+    (tmp_path / "w.bin").write_bytes(b"")
+    path = tmp_path / "m.onnx"
+    path.write_bytes(model([node("Concat", "w w", "y", axis=0)], tensors=[held]).SerializeToString())
+    with pytest.raises(
+        CorruptModelError, match="w: it has dimensions .0, 4611686018427387904.: no tensor is that large"
+    ):
+        api.onnx2paddle(path, tmp_path / "out", verify=False)
+
+
 @pytest.mark.parametrize("location", ["../x", "/x", "//x", "a/../../x", "..", "a/.."])
 def test_nothing_outside_of_the_folder(location: str, tmp_path: Path) -> None:
     path = tmp_path / "m.onnx"

@@ -39,6 +39,8 @@ def test_the_schema_is_one() -> None:
         ("source: x\nsteps:\n- verify:\n    tolerance: much\n", "r.yaml:4: steps[0].verify.tolerance: a text, where number", ""),
         ("source: x\nsteps:\n- {verify: {}, to-serving: {}}\n", "r.yaml:3: steps[0]: 2 names", "an entry of its own"),
         ("source: x\nsteps: []\n", "r.yaml:2: steps", ""),
+        ("name: " + "x" * 5000 + "\nsource: x\n", "xxx… (4922 more characters): 5000 characters, where 200 are most", "output"),
+        ("source: x\ntarget: " + "1:" * 9000 + "1\n", "characters) is no value: a number of 18001 characters", ""),
         ("source: x\nsteps:\n" + "- to-serving\n" * 5000, "r.yaml:2: steps: 5000, where 100 are most", ""),
         ("source: {sha256: 12}\n", "r.yaml:1: source.sha256: a number", ""),
         ("source: {spec: a:b, path: c}\n", "r.yaml:1: source: path and spec are both given", "path: of a file"),

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import resource
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -110,3 +113,18 @@ def test_show_and_schema(tmp_path: Path, mconv: Run) -> None:
     document = json.loads(mconv("init", case("2.3.2-mlp").model, "--json").stdout)
     assert set(document) == {"path", "text", "steps", "notes"} and document["path"] == "mlp.yaml"
     assert mconv("init").returncode == 2 and mconv("init", "x", "--schema").returncode == 2
+
+
+def test_a_disk_that_is_full_before_the_schema(tmp_path: Path) -> None:
+    """The recipe fits, the schema beside it does not: there is neither."""
+    mlp(tmp_path / "m.onnx")
+    limit = len(recipes.init(tmp_path / "m.onnx", show=True).text.encode()) + 100
+    run = subprocess.run(
+        [sys.executable, "-B", "-m", "mconv", "init", "m.onnx"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
+    )
+    assert run.returncode == 6 and "mconv-recipe.schema.json: cannot be written" in run.stderr
+    assert [p.name for p in tmp_path.iterdir()] == ["m.onnx"]

@@ -13,6 +13,7 @@ from typing import Any
 from mconv.artifacts.hashing import BLAKE3, SHA256, FileHash, hash_file
 from mconv.artifacts.provenance import NAME, NOT_COVERED, SCHEMA, expand
 from mconv.errors import AlteredError, CorruptModelError, NotAModelError, UntrustedError, UsageError
+from mconv.program.copying import read_small
 from mconv.program.paths import PathLike
 
 _LIMIT = 64 << 20  # bytes; a record of a hundred thousand files has about 16 MB
@@ -129,10 +130,8 @@ def _read(path: Path) -> dict[str, Any]:
     def bad(why: str) -> CorruptModelError:
         return CorruptModelError(f"{path}: no sound provenance file: {why}", "convert the source again")
 
-    if path.stat().st_size > _LIMIT:
-        raise bad("too large")
     try:
-        record = json.loads(path.read_text("utf-8"))
+        record = json.loads(read_small(path, _LIMIT, "are more than any provenance file has"))
     except (ValueError, RecursionError) as e:
         raise bad(str(e)) from None
     if not isinstance(record, dict) or not isinstance(record.get("schema"), int):

@@ -13,7 +13,9 @@ from typing import Any
 
 from mconv.dygraph import weights
 from mconv.errors import CorruptModelError, MissingDependencyError, NotAModelError, UntrustedError, UsageError
+from mconv.program.copying import read_small
 
+_LIMIT = 16 << 20  # bytes of a configuration
 CONFIGS = ("config.json", "model_config.json")
 WEIGHTS = "model_state.pdparams"
 
@@ -72,9 +74,9 @@ def load(spec: str, arguments: Mapping[str, Any], *, trust: bool = False) -> Any
 def _config(folder: Path) -> dict[str, Any]:
     for name in CONFIGS:
         try:
-            found = json.loads((folder / name).read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            continue
+            if not (folder / name).exists():
+                continue
+            found = json.loads(read_small(folder / name, _LIMIT, "are more than any configuration has"))
         except (OSError, ValueError, RecursionError) as e:
             raise CorruptModelError(f"{folder / name}: cannot be read ({e})") from None
         if not isinstance(found, dict):

@@ -7,6 +7,7 @@ memory only for their graph.
 
 from __future__ import annotations
 
+import math
 import mmap
 import os
 import secrets
@@ -27,6 +28,7 @@ from mconv.program.params import ArraySource, FileSource, TensorSource
 if TYPE_CHECKING:
     import onnx
 
+_MOST_ELEMENTS = 1 << 59  # eight bytes each are what an address can count
 INLINE_LIMIT = 1024  # bytes up to which a tensor's data stay in the parsed model
 # the external location that stands for "in this very file"; no file can name it, it is another one in each process
 INLINE = f"mconv:inline:{secrets.token_hex(8)}"
@@ -90,6 +92,10 @@ class OnnxModel:
             )
         if any(d < 0 for d in shape):
             raise CorruptModelError(f"{name}: an initializer has a negative dimension {list(shape)}")
+        if (
+            math.prod(d or 1 for d in shape) > _MOST_ELEMENTS
+        ):  # none, where a dimension is 0: numpy still multiplies them
+            raise CorruptModelError(f"{name}: it has dimensions {list(shape)}: no tensor is that large", _HINT)
         if tensor.data_location == 1:  # EXTERNAL
             return self._external(tensor, name, dtype, exact, shape)
         return ArraySource(to_array(tensor, name), dtype)

@@ -14,9 +14,11 @@ from mconv.errors import MconvError, NotAModelError, OutputExistsError, UsageErr
 from mconv.page import charts, compared, conversion, edges, heat, measured, verdict
 from mconv.page.parts import STYLE, Markup, facts, figured, frame, items, section, spent, table, tag, text
 from mconv.printable import json_text, plain
+from mconv.program.copying import read_small
 from mconv.program.paths import PathLike
 
 Document = Mapping[str, Any]
+_LIMIT = 256 << 20  # bytes of a document
 _RAW = 200_000  # characters of the document at the end of its page
 _LARGE = ("graphs", "layers")  # what it is shown without, there: it is in the map
 
@@ -63,9 +65,7 @@ def read(path: PathLike) -> Document:
     import json
 
     try:
-        found = json.loads(Path(path).read_text("utf-8"))
-    except OSError as e:
-        raise NotAModelError(f"{path}: cannot be read ({e.strerror})") from None
+        found = json.loads(read_small(Path(path), _LIMIT, "are more than any result has"))
     except (ValueError, RecursionError):
         raise NotAModelError(
             f"{path}: is no JSON", "give a report.json, or what a command prints with --json"

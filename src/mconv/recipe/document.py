@@ -14,6 +14,7 @@ from mconv.errors import CorruptModelError, MissingDependencyError, NotAModelErr
 from mconv.extras import install
 from mconv.printable import printable
 from mconv.program.copying import read_small
+from mconv.yaml_text import require_short
 
 SCHEMA = Path(__file__).with_name("schema.json")
 _LIMIT = 1 << 20  # bytes of a recipe
@@ -204,6 +205,8 @@ class Document:
             return keys, f"{len(value)} names where one is wanted", "each step is an entry of its own: `- verify: {…}`"
         if kind == "maxItems":
             return keys, f"{len(value)}, where {limit} are most", _described(error)
+        if kind == "maxLength":
+            return keys, f"{shown(value)}: {len(value)} characters, where {limit} are most", _described(error)
         if kind == "pattern":
             return keys, f"{shown(value)} does not have the form {limit}", _described(error)
         return keys, printable(error.message, 300), _described(error)
@@ -261,6 +264,8 @@ def scalar(node: Any, where: str) -> Any:
         return node.value
     else:
         try:
+            if node.tag in ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float"):
+                require_short(node)
             value = yaml.SafeLoader("").construct_object(node)
         # its constructors look neither whether a tagged text is a number nor how long one is
         except (yaml.YAMLError, ValueError, KeyError, IndexError, AttributeError, OverflowError) as e:

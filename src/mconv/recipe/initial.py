@@ -67,12 +67,12 @@ def init(chosen: Init) -> Draft:
     text = _text(model, look, steps, chosen.target, path)
     if chosen.show:
         return Draft(None, text, steps, look.notes)
+    schema = folder / SCHEMA_NAME
     with staged(path, file=True, force=chosen.force) as new:
         new.write_text(text, "utf-8")
-    schema = folder / SCHEMA_NAME
-    if not os.path.lexists(schema):
-        with staged(schema, file=True) as new:
-            new.write_bytes(SCHEMA.read_bytes())
+        if not os.path.lexists(schema):  # within: where it does not fit on the disk, there is no recipe either
+            with staged(schema, file=True) as beside:
+                beside.write_bytes(SCHEMA.read_bytes())
     return Draft(path, text, steps, look.notes)
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Optional
 
-from mconv.artifacts.described import NAME
+from mconv.artifacts.described import LARGEST, NAME
 from mconv.errors import CorruptModelError
 from mconv.printable import printable
 from mconv.serving.sidecars import read_text
@@ -147,7 +147,7 @@ def read(path: Path) -> Optional[PaddleX]:
     Raises:
         CorruptModelError: it is no YAML, or has other things where operators belong.
     """
-    text = read_text(path)
+    text = read_text(path, LARGEST)
     try:
         content = parsed(text)
     except NotYaml as e:

@@ -11,17 +11,23 @@ from mconv.errors import CorruptModelError
 from mconv.program.copying import read_small
 
 _MAX_BYTES = 256 << 20
+_MAX_SETTINGS = 4 << 20
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
-def read_text(path: Path) -> str:
+def read_settings(path: Path) -> str:
+    """A file of a service that a program wrote, as :func:`read_text`, but of few kilobytes."""
+    return read_text(path, _MAX_SETTINGS)
+
+
+def read_text(path: Path, limit: int = _MAX_BYTES) -> str:
     """A file of UTF-8 text.
 
     Raises:
         NotAModelError: it cannot be read.
         CorruptModelError: it is no text, or larger than any such file.
     """
-    data = read_small(path, _MAX_BYTES, "is too much for what it should be")
+    data = read_small(path, limit, "is too much for what it should be")
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError as e:

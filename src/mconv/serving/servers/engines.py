@@ -15,6 +15,7 @@ from mconv.serving.input_modules import Service
 from mconv.serving.rendering import literal, render
 from mconv.serving.servers.interface import Model, Stage
 from mconv.serving.service_options import BF16, FP32, ServiceOptions
+from mconv.serving.sidecars import read_settings
 
 ENGINE = "engine.py"
 OPENVINO, ONNXRUNTIME, PADDLE = BACKENDS = ("openvino", "onnxruntime", "paddle")
@@ -105,14 +106,21 @@ def settings(path: Path) -> dict[str, object]:
     """What a module of a service sets to literals at its top: name → value; nothing of it is run.
 
     Raises:
-        SyntaxError, UnicodeDecodeError: it is no Python.
+        SyntaxError: it is no Python, or nested beyond what Python's parser takes.
+        NotAModelError, CorruptModelError: it cannot be read.
     """
     found: dict[str, object] = {}
-    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+    try:
+        body = ast.parse(read_settings(path)).body
+    except (RecursionError, MemoryError):  # the latter is what the parser says of its own stack
+        raise SyntaxError("nested too deeply") from None
+    except ValueError as e:  # a NUL; a number of thousands of digits
+        raise SyntaxError(str(e)) from None
+    for node in body:
         target: Optional[ast.expr] = node.targets[0] if isinstance(node, ast.Assign) else None
         if isinstance(node, ast.Assign) and isinstance(target, ast.Name):
             try:
                 found[target.id] = ast.literal_eval(node.value)
-            except ValueError:
+            except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):  # what literal_eval documents
                 continue
     return found

@@ -47,6 +47,7 @@ from mconv.serving.servers.parts import (
 )
 from mconv.serving.servers.requests import KEY_VALUE, OPEN_INFERENCE, PAGES, TENSORS, open_type
 from mconv.serving.service_options import ServiceOptions
+from mconv.serving.sidecars import read_settings
 from mconv.yaml_text import parsed
 
 CONFIG, SERVICE, MODEL = "service.yml", "service.py", "model.py"
@@ -129,7 +130,7 @@ class Http:
             return None
         path = folder / CONFIG
         try:
-            content = parsed(path.read_text(encoding="utf-8"))
+            content = parsed(read_settings(path))
             if content.get("server", Http.name) != self.name:  # of one that is made of this one
                 return None
             run_by = settings(folder / ENGINE)

@@ -32,6 +32,7 @@ from mconv.serving.servers.interface import Addresses, Binding, FoundService, La
 from mconv.serving.servers.parts import HOME, REQUEST_DATA, USAGE, client_main, request_of
 from mconv.serving.servers.requests import OPEN_INFERENCE, open_type
 from mconv.serving.service_options import FP32, ServiceOptions
+from mconv.serving.sidecars import read_settings
 
 SERVICE, MODELS, CONFIG, MAPPING, CLIENT = (
     "service.json", "models", "config.json", "mapping_config.json", "http_client.py",
@@ -134,7 +135,7 @@ class OpenVINOModelServer:
         if not (path.is_file() and (folder / MODELS / CONFIG).is_file()):
             return None
         try:
-            content = json.loads(path.read_text(encoding="utf-8"))
+            content = json.loads(read_settings(path))
             kind = next(kind for kind, module in MODULES.items() if (folder / module).is_file())
             values: dict[str, Any] = {
                 "name": str(content["name"]),
@@ -142,7 +143,7 @@ class OpenVINOModelServer:
                 "http_port": int(content["http_port"]),
                 "model": str(content["model"]),
             }
-        except (OSError, ValueError, TypeError, KeyError, AttributeError, StopIteration) as e:
+        except (OSError, ValueError, TypeError, KeyError, AttributeError, StopIteration, RecursionError) as e:
             first = (str(e).splitlines() or [""])[0]
             raise NotAModelError(
                 f"{folder}: not a service of {self.name} as mconv writes it ({type(e).__name__}: {first})",

@@ -14,6 +14,7 @@ from mconv.serving.servers import paddle_serving_files as files
 from mconv.serving.servers.interface import EVERYWHERE, Addresses, Binding, FoundService, Launch, Model, Stage
 from mconv.serving.servers.requests import KEY_VALUE, TENSORS
 from mconv.serving.service_options import BF16, ServiceOptions
+from mconv.serving.sidecars import read_settings
 from mconv.yaml_text import parsed
 
 
@@ -46,7 +47,7 @@ class PaddleServing:
             return None
         path = folder / files.CONFIG
         try:
-            content = parsed(path.read_text(encoding="utf-8"))
+            content = parsed(read_settings(path))
             (name, operator), *others = content["op"].items()
             local = operator["local_service_conf"]
             model = str(local["model_config"])
@@ -100,7 +101,7 @@ class PaddleServing:
 
     def move(self, service: FoundService, binding: Binding) -> None:
         path = service.folder / files.CONFIG
-        text = path.read_text(encoding="utf-8")
+        text = read_settings(path)
         ports = {"rpc_port": binding.rpc_port, "http_port": binding.http_port, "health_port": binding.health_port}
         for key, port in ports.items():
             text = re.sub(rf"^{key}:.*$", f"{key}: {port}", text, flags=re.MULTILINE)

@@ -24,6 +24,7 @@ from mconv.serving.servers.engines import (
 from mconv.serving.servers.interface import Addresses, Binding, FoundService, Launch, Model, Stage
 from mconv.serving.servers.requests import OPEN_INFERENCE
 from mconv.serving.service_options import ServiceOptions
+from mconv.serving.sidecars import read_settings
 
 
 class Triton:
@@ -61,7 +62,7 @@ class Triton:
         if not (path.is_file() and (folder / files.START).is_file()):
             return None
         try:
-            content = json.loads(path.read_text(encoding="utf-8"))
+            content = json.loads(read_settings(path))
             name = str(content["name"])
             versions = [p for p in (folder / files.MODELS / name).iterdir() if p.name.isdigit()]
             newest = max(versions, key=lambda version: int(version.name))
@@ -80,7 +81,17 @@ class Triton:
                 if kind == OCR or engine["MODEL"] == ONNX
                 else files.from_service(inside, str(engine["MODEL"])),
             }
-        except (OSError, ValueError, TypeError, KeyError, AttributeError, StopIteration, IndexError, SyntaxError) as e:
+        except (
+            OSError,
+            ValueError,
+            TypeError,
+            KeyError,
+            AttributeError,
+            StopIteration,
+            IndexError,
+            SyntaxError,
+            RecursionError,
+        ) as e:
             first = (str(e).splitlines() or [""])[0]
             raise NotAModelError(
                 f"{folder}: not a service of Triton as mconv writes it ({type(e).__name__}: {first})",
