@@ -442,6 +442,21 @@ def test_a_client_that_takes_no_answers_is_let_go(tmp_path: Path) -> None:
         assert killed.status(port, "/health") == 200
 
 
+def test_a_port_that_is_taken_is_said_before_the_model_is_loaded(tmp_path: Path) -> None:
+    service = made("tensor", tmp_path) / "service"
+    where = require("http")
+    with open(service / "engine.py", "a") as engine:
+        engine.write("\n\ndef load(*_):\n    raise ValueError('the model is loaded')\n")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        env = where.environ(SERVICE_HOST="127.0.0.1", SERVICE_HTTP_PORT=str(port))
+        ran = subprocess.run([str(where.python), "service.py"], cwd=service, env=env, capture_output=True, text=True)
+    assert ran.returncode == 1 and len(ran.stderr.splitlines()) == 1, ran.stderr
+    assert (
+        ran.stderr.startswith(f"error: cannot listen on 127.0.0.1, port {port}: ") and "SERVICE_HTTP_PORT" in ran.stderr
+    )
+
+
 def test_how_large_a_request_may_be_is_a_setting(tmp_path: Path) -> None:
     path = made("tensor", tmp_path) / "service" / "service.yml"
     text = path.read_text()

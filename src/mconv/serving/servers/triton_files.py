@@ -30,7 +30,7 @@ from mconv.serving.service_options import ServiceOptions
 
 SERVICE, START, MODELS, CLIENT = "service.json", "start.py", "models", "http_client.py"
 WAITING = "waiting.py"
-TENSORS, FRONTS = "tensors.py", ("front.py", "front_grpc.py", "request_checks.py", "retrying.py")
+TENSORS, FRONTS = "tensors.py", ("connections.py", "front.py", "front_grpc.py", "request_checks.py", "retrying.py")
 CONFIG = "config.pbtxt"
 DRAIN = 30
 # seconds after which a process that has not answered an inference is taken for one that hangs
