@@ -92,9 +92,8 @@ class OnnxModel:
             )
         if any(d < 0 for d in shape):
             raise CorruptModelError(f"{name}: an initializer has a negative dimension {list(shape)}")
-        if (
-            math.prod(d or 1 for d in shape) > _MOST_ELEMENTS
-        ):  # none, where a dimension is 0: numpy still multiplies them
+        # where one dimension is 0, too: numpy still multiplies the others
+        if math.prod(d or 1 for d in shape) > _MOST_ELEMENTS:
             raise CorruptModelError(f"{name}: it has dimensions {list(shape)}: no tensor is that large", _HINT)
         if tensor.data_location == 1:  # EXTERNAL
             return self._external(tensor, name, dtype, exact, shape)
