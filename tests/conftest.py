@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+
 import pytest
 from hypothesis import settings
 
@@ -10,6 +12,10 @@ from tests.golden import CASES, Case
 from tests.managed import pool, workers
 
 pytest_plugins = ["tests.required"]
+# what is ignored where the tests are started (nohup, a background job of a shell) would be so in all that they start
+for number, usual in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+    if signal.getsignal(number) is signal.SIG_IGN:
+        signal.signal(number, usual)
 settings.register_profile("mconv", deadline=None)  # a busy machine is slow, not wrong
 settings.load_profile("mconv")
 __all__ = ["golden", "pool", "workers"]

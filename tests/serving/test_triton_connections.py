@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 
@@ -92,3 +93,33 @@ def test_more_than_the_answer_is_no_answer_to_the_next(connections: Any) -> None
 def test_where_nobody_listens_nothing_was_asked(connections: Any) -> None:
     with pytest.raises(connections.NotAsked):
         asyncio.run(connections.Upstream(1).ask(b"/", [], b""))
+
+
+@pytest.mark.parametrize(
+    ("coming", "kept"),
+    [(None, True), (True, True), (False, False)],
+    ids=["the body is taken", "all of it has come", "half of it has come"],
+)
+def test_a_client_that_asks_nothing_more_gets_what_it_has_asked_for(coming: Any, kept: bool, connections: Any) -> None:
+    """Which is closed at once where more of a body was to come: nobody can answer it."""
+
+    async def run() -> tuple[bool, bool]:
+        where: dict[Any, Any] = {}
+        server = connections.Server(None, where, 1 << 20)
+        one = server()
+        transport = mock.Mock(spec=asyncio.Transport)
+        one.connection_made(transport)
+        await asyncio.sleep(0)
+        one._waiter = None  # aiohttp's: a request is at work
+        if coming is not None:
+            where[transport] = 0.0, mock.Mock(is_eof=lambda: coming)
+        found = one.eof_received()
+        await asyncio.sleep(0.2)  # it looks again now and then
+        assert not transport.close.called
+        where[transport] = 0.0, mock.Mock(is_eof=lambda: False)  # the next one in the pipe is half a request
+        await asyncio.sleep(0.2)
+        closed = transport.close.called
+        one.connection_lost(None)
+        return found, closed
+
+    assert asyncio.run(run()) == (kept, kept)
