@@ -26,17 +26,18 @@ def _emitted(function: Callable[..., Value], *args: float) -> Activation:
     return lambda x: Expr(x.b, function(x.b, x.value, *args))
 
 
-# name → (function of alpha and beta, default alpha, default beta); None: it takes no such number
+# name → (function of alpha and beta, default alpha, default beta); None: it takes no such number. Those left out are 0
+# in ONNX Runtime unless an operator of the same name has another default (and for ThresholdedRelu, which has 1)
 _ACTIVATIONS: dict[str, tuple[Callable[[float, float], Activation], Optional[float], Optional[float]]] = {
     "tanh": (lambda a, b: Expr.tanh, None, None),
     "sigmoid": (lambda a, b: Expr.sigmoid, None, None),
     "relu": (lambda a, b: _emitted(activation.relu), None, None),
     "softsign": (lambda a, b: lambda x: x / (x.abs() + 1.0), None, None),
     "softplus": (lambda a, b: _emitted(activation.softplus), None, None),
-    "affine": (lambda a, b: lambda x: x * a + b, 1.0, 0.0),
+    "affine": (lambda a, b: lambda x: x * a + b, 0.0, 0.0),
     "leakyrelu": (lambda a, b: _emitted(activation.leaky_relu, a), 0.01, None),
-    "thresholdedrelu": (lambda a, b: _emitted(activation.thresholded_relu, a), 1.0, None),
-    "scaledtanh": (lambda a, b: lambda x: (x * b).tanh() * a, 1.0, 1.0),
+    "thresholdedrelu": (lambda a, b: _emitted(activation.thresholded_relu, a), 0.0, None),
+    "scaledtanh": (lambda a, b: lambda x: (x * b).tanh() * a, 0.0, 0.0),
     "hardsigmoid": (lambda a, b: _emitted(activation.hard_sigmoid, a, b), 0.2, 0.5),
     "elu": (lambda a, b: _emitted(activation.elu, a), 1.0, None),
 }

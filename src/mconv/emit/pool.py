@@ -21,7 +21,11 @@ from mconv.program.builder import Builder
 from mconv.program.dtypes import DType
 from mconv.program.value import Value
 
-LOWEST = float(np.finfo(np.float32).min)
+
+def _lowest(x: Value) -> float:
+    """What *x* is padded with where the largest is taken: a number below it would become another in its type."""
+    kind = x.dtype.numpy
+    return float(np.iinfo(kind).min if kind.kind in "iu" else np.finfo(np.float32).min)
 
 
 def max_pool(b: Builder, x: Value, window: Window, ceil: bool = False) -> Value:
@@ -36,10 +40,10 @@ def max_pool(b: Builder, x: Value, window: Window, ceil: bool = False) -> Value:
     if window.plain and len(window.kernel) <= 3:
         spatial = window.out(shape[2:], ceil)
         if ceil and _in_padding(window, shape[2:], spatial):
-            x, window = pad_spatial(b, x, window.begin, window.end, LOWEST), window.unpadded()
+            x, window = pad_spatial(b, x, window.begin, window.end, _lowest(x)), window.unpadded()
         return _pool(b, x, window, ceil, "max", exclusive=True, spatial=spatial)
     out = window.out(shape[2:], ceil)
-    padded = pad_spatial(b, x, window.begin, _reach(window, shape[2:], out), LOWEST)
+    padded = pad_spatial(b, x, window.begin, _reach(window, shape[2:], out), _lowest(x))
     return _separable(b, padded, window, out, "max")
 
 
@@ -147,7 +151,7 @@ def _pool(
     cut: Optional[list[D.Dim]] = None
     if not window.static and not window.same:
         if kind == "max":
-            x, window = pad_spatial(b, x, window.begin, window.end, LOWEST), window.unpadded()
+            x, window = pad_spatial(b, x, window.begin, window.end, _lowest(x)), window.unpadded()
         elif not exclusive:
             x, window = pad_spatial(b, x, window.begin, window.end), window.unpadded()
         else:  # the operator leaves padding of its own out of the count: more than enough of it, then cut
@@ -270,7 +274,7 @@ def _indexed(b: Builder, x: Value, window: Window, out: Sequence[D.Dim], reach: 
     # the operator takes padding of one number per dimension and does not round up
     alike = alike and tuple(window.out(shape[2:])) == tuple(out)
     begin = [0] * len(window.begin) if alike else list(window.begin)
-    padded = x if alike else pad_spatial(b, x, window.begin, reach, LOWEST)
+    padded = x if alike else pad_spatial(b, x, window.begin, reach, _lowest(x))
     sizes = need_rank(padded, "MaxPool")[2:]
     inner = window if alike else window.unpadded()
     ones = [2] if len(shape) == 3 else []
@@ -330,7 +334,7 @@ def _indexed_dilated(
         raise UnsupportedError("MaxPool with dilations and indices on a size known only at run time")
     cells = math.prod(window.kernel) * D.number(D.product(out))
     budget.memory(32 * cells, "the positions of a MaxPool")
-    padded = Expr(b, pad_spatial(b, x, window.begin, reach, LOWEST))
+    padded = Expr(b, pad_spatial(b, x, window.begin, reach, _lowest(x)))
     best: Optional[Expr] = None
     where_best: Optional[Expr] = None
     for offset in np.ndindex(*window.kernel):

@@ -58,6 +58,18 @@ def test_max_pool_types(runtime, dtype):
 
 
 @everywhere
+@pytest.mark.parametrize("dtype", [np.uint8, np.int8])
+@pytest.mark.parametrize(
+    "attrs", [{"dilations": [2, 1]}, {"ceil_mode": 1}, {"ceil_mode": 1, "dilations": [1, 2]}], ids=str
+)
+def test_max_pool_of_small_integers_pads_with_the_smallest(runtime, dtype, attrs):
+    """Of windows that hold nothing above zero: a 0 as padding would be their largest."""
+    low, high = (0, 3) if dtype == np.uint8 else (-128, -100)
+    sets = [[x] for x in images(2, dtype=dtype, low=low, high=high)]
+    check_op(runtime, "MaxPool", *sets, kernel_shape=[3, 2], strides=[2, 3], pads=[1, 1, 1, 1], **attrs)
+
+
+@everywhere
 @pytest.mark.parametrize("k", [1, 2, 3])
 @pytest.mark.parametrize("attrs", WINDOWS, ids=str)
 @pytest.mark.parametrize("count", [0, 1])

@@ -113,5 +113,15 @@ def test_activations(runtime, op, names, numbers):
 
 
 @everywhere
+@pytest.mark.parametrize("lengths", [False, True])
+@pytest.mark.parametrize("name", ["Affine", "LeakyRelu", "ThresholdedRelu", "ScaledTanh", "HardSigmoid", "Elu"])
+def test_activations_without_their_numbers(runtime, name, lengths):
+    """The defaults are ONNX Runtime's, which are 0 where no operator of that name has one."""
+    check(runtime, "RNN", layer("RNN", lengths=lengths), activations=[name])
+    check(runtime, "GRU", layer("GRU", lengths=lengths), activations=["Sigmoid", name])
+    check(runtime, "LSTM", layer("LSTM", lengths=lengths), activations=["Sigmoid", "Tanh", name])
+
+
+@everywhere
 def test_weights_at_run_time(runtime):
     check_op(runtime, "LSTM", *layer("LSTM", "bidirectional"), outputs=3, hidden_size=HIDDEN, direction="bidirectional")
