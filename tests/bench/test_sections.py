@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from mconv.errors import MconvError
-from mconv.serving.rendering import render
+from mconv.serving import onednn
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "docs" / name for name in ("benchmarks.md", "benchmarks.zh.md")]
@@ -89,9 +89,9 @@ op:
 def test_a_service_is_run_as_its_config_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(ROOT / "bench"))
     service, report = (importlib.import_module(name) for name in ("latency_service", "latency_report"))
-    monkeypatch.setattr(service, "_CPUINFO", tmp_path / "cpuinfo")
+    monkeypatch.setattr(onednn, "_CPUINFO", tmp_path / "cpuinfo")
+    monkeypatch.delenv("MKL_DEBUG_CPU_TYPE", raising=False)
     (tmp_path / "cpuinfo").write_text("vendor_id: AuthenticAMD\nflags: fma avx2\n")
-    (tmp_path / "predictor.py").write_text(render("predictor.py"))
     found = []
     for values in (
         {"batch": "", "threads": 2, "onednn": "false", "more": ""},

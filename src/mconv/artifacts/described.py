@@ -12,11 +12,10 @@ from typing import Any, Optional, Protocol, Union
 
 from mconv.program.copying import copy_file, read_small
 from mconv.program.files import ModelFiles
-from mconv.yaml_text import parsed
+from mconv.yaml_text import MOST, parsed
 
 NAME = "inference.yml"
 STEM = "inference"  # PaddleX looks for a model of that name only
-LARGEST = 8 << 20  # bytes
 # of Hpi.backend_configs: input → its smallest, usual and largest shape; and the values of inputs that decide on shapes
 _RANGES = (("paddle_infer", "trt_dynamic_shapes"), ("tensorrt", "dynamic_shapes"))
 _VALUES = ("paddle_infer", "trt_dynamic_shape_input_data")
@@ -61,7 +60,7 @@ def carry(
 
 def _adjusted(path: Path, shapes: Mapping[str, _Shape], renamed: Mapping[str, str]) -> Optional[str]:
     """The description for these inputs; None where it is that already, or is none that PaddleX reads."""
-    data = read_small(path, LARGEST, "are more than any description of a model has")
+    data = read_small(path, MOST, "are more than any description of a model has")
     if b"dynamic_shape" not in data:  # which all fields that name inputs have in their names
         return None
     import yaml

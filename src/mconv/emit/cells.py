@@ -26,8 +26,8 @@ def _emitted(function: Callable[..., Value], *args: float) -> Activation:
     return lambda x: Expr(x.b, function(x.b, x.value, *args))
 
 
-# name → (function of alpha and beta, default alpha, default beta); None: it takes no such number. Those left out are 0
-# in ONNX Runtime unless an operator of the same name has another default (and for ThresholdedRelu, which has 1)
+# name → (function of alpha and beta, default alpha, default beta); None: it takes no such number. The defaults are those
+# of ONNX Runtime (1.32): an operator's of the same name, else 0. For ThresholdedRelu it takes 0, too, where ONNX says 1
 _ACTIVATIONS: dict[str, tuple[Callable[[float, float], Activation], Optional[float], Optional[float]]] = {
     "tanh": (lambda a, b: Expr.tanh, None, None),
     "sigmoid": (lambda a, b: Expr.sigmoid, None, None),

@@ -13,11 +13,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Optional
 
-from mconv.artifacts.described import LARGEST, NAME
+from mconv.artifacts.described import NAME
 from mconv.errors import CorruptModelError
 from mconv.printable import printable
 from mconv.serving.sidecars import read_text
-from mconv.yaml_text import NotYaml, parsed
+from mconv.yaml_text import MOST, NotYaml, parsed
 
 # what each operator does to the shape of an array, or to labels that only training has: nothing of a service's
 _NOTHING = re.compile(r"ToCHWImage|KeepKeys|Permute|\w*LabelEncode")
@@ -147,7 +147,7 @@ def read(path: Path) -> Optional[PaddleX]:
     Raises:
         CorruptModelError: it is no YAML, or has other things where operators belong.
     """
-    text = read_text(path, LARGEST)
+    text = read_text(path, MOST)
     try:
         content = parsed(text)
     except NotYaml as e:
