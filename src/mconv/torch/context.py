@@ -160,6 +160,11 @@ class AtenContext(Builder):
         users = self.node.users
         return any(u.target is not operator.getitem or u.args[1] == output for u in users)
 
+    def leave_unread(self, what: str, *outputs: int) -> None:
+        """Refuse a node of whose results something reads one that is meant for its gradient; *what* says which these are."""
+        if any(map(self.wants, outputs)):
+            raise self.refuse(f"something reads {what} meant for its gradient")
+
     # operands ---------------------------------------------------------------------------------------------------
 
     def tensor(self, x: Union[Value, Number, D.Sym], dtype: Optional[DType] = None) -> Value:

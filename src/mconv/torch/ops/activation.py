@@ -8,6 +8,7 @@ from mconv.emit import activation, arithmetic, compare, reduction, scale, split,
 from mconv.emit.elementwise import number
 from mconv.program.value import Value
 from mconv.torch.context import AtenContext, Number
+from mconv.torch.ops.arithmetic import of_one
 from mconv.torch.registry import aten_op
 
 # ATen's name → the function that emits it
@@ -23,15 +24,8 @@ _SIMPLE: dict[str, Callable[[AtenContext, Value], Value]] = {
     "log_sigmoid": lambda ctx, x: unary(ctx, "logsigmoid", x),
 }
 
-
-def _simple(name: str, emit: Callable[[AtenContext, Value], Value]) -> None:
-    @aten_op(f"{name}.default")
-    def convert(ctx: AtenContext, self: Value) -> Value:
-        return emit(ctx, ctx.cast(self, ctx.out_dtype))  # integers become floats where torch makes them
-
-
 for _name, _emit in _SIMPLE.items():
-    _simple(_name, _emit)
+    of_one(_emit, f"{_name}.default")
 
 
 @aten_op("gelu.default")

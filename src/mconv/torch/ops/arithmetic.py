@@ -10,6 +10,7 @@ from mconv.emit import arithmetic, scale, unary, where
 from mconv.emit import integer as whole
 from mconv.emit.elementwise import copysign as with_sign_of
 from mconv.emit.elementwise import is_nan
+from mconv.emit.shape import expand_to
 from mconv.program.dtypes import DType
 from mconv.program.value import Value
 from mconv.torch.context import AtenContext, Number
@@ -23,19 +24,18 @@ def operands(ctx: AtenContext, a: Operand, b: Operand) -> tuple[Value, Value]:
     return ctx.tensor(a, ctx.out_dtype), ctx.tensor(b, ctx.out_dtype)
 
 
-def _times(ctx: AtenContext, x: Value, factor: Operand) -> Value:
-    return (
-        x
-        if isinstance(factor, (int, float)) and factor == 1
-        else arithmetic(ctx, "mul", x, ctx.tensor(factor, x.dtype))
-    )
+def times(ctx: AtenContext, x: Value, factor: Operand) -> Value:
+    """*x* by a factor in its type; itself by the number 1."""
+    if isinstance(factor, (int, float)) and factor == 1:
+        return x
+    return arithmetic(ctx, "mul", x, ctx.tensor(factor, x.dtype))
 
 
 def _sum(kind: str) -> None:
     @aten_op(f"{kind}.Tensor", f"{kind}.Scalar")
     def convert(ctx: AtenContext, self: Operand, other: Operand, alpha: Number = 1) -> Value:
         x, y = operands(ctx, self, other)
-        return arithmetic(ctx, kind, x, _times(ctx, y, alpha))
+        return arithmetic(ctx, kind, x, times(ctx, y, alpha))
 
 
 _sum("add")
@@ -45,10 +45,18 @@ _sum("sub")
 @aten_op("rsub.Tensor", "rsub.Scalar")
 def rsub(ctx: AtenContext, self: Operand, other: Operand, alpha: Number = 1) -> Value:
     x, y = operands(ctx, self, other)
-    x = _times(ctx, x, alpha)
+    x = times(ctx, x, alpha)
     if y.is_const and y.size == 1 and x.dtype is DType.FP32 and np.isfinite(np.asarray(y.const)).all():
         return scale(ctx, x, -1.0, float(np.asarray(y.const).reshape(-1)[0]))
     return arithmetic(ctx, "sub", y, x)
+
+
+def of_one(emit: Callable[[AtenContext, Value], Value], *overloads: str) -> None:
+    """Register what is computed of one operand, in the type of the result: integers become floats where torch makes them."""
+
+    @aten_op(*overloads)
+    def convert(ctx: AtenContext, self: Value) -> Value:
+        return emit(ctx, ctx.cast(self, ctx.out_dtype))
 
 
 def _binary(emit: Callable[[AtenContext, Value, Value], Value], *overloads: str) -> None:
@@ -71,12 +79,12 @@ _binary(whole.remainder, "fmod.Tensor", "fmod.Scalar")
 _binary(with_sign_of, "copysign.Tensor", "copysign.Scalar")
 
 
+_DIVISIONS = {None: _arithmetic("div"), "floor": whole.floor_divide, "trunc": whole.trunc_divide}
+
+
 @aten_op("div.Tensor_mode", "div.Scalar_mode")
 def div_mode(ctx: AtenContext, self: Operand, other: Operand, rounding_mode: Optional[str]) -> Value:
-    x, y = operands(ctx, self, other)
-    if rounding_mode is None:
-        return arithmetic(ctx, "div", x, y)
-    return whole.floor_divide(ctx, x, y) if rounding_mode == "floor" else whole.trunc_divide(ctx, x, y)
+    return _DIVISIONS[rounding_mode](ctx, *operands(ctx, self, other))
 
 
 def _ignoring_nan(name: str, kind: str) -> None:
@@ -93,24 +101,23 @@ _ignoring_nan("fmax", "max")
 _ignoring_nan("fmin", "min")
 
 
+def alike(ctx: AtenContext, number: Number, y: Value) -> Value:
+    """A number as a tensor of as many dimensions as *y*, and of its type."""
+    return ctx.constant(np.full([1] * (y.rank or 0), number), y.dtype)
+
+
 @aten_op("ldexp.Tensor")
 def ldexp(ctx: AtenContext, self: Value, other: Value) -> Value:
     x, y = operands(ctx, self, other)
-    two = ctx.constant(np.full([1] * (y.rank or 0), 2), y.dtype)
-    return arithmetic(ctx, "mul", x, whole.power(ctx, two, y))
+    return arithmetic(ctx, "mul", x, whole.power(ctx, alike(ctx, 2, y), y))
 
 
 @aten_op("atan2.default")
 def atan2(ctx: AtenContext, self: Value, other: Value) -> Value:
     x, y = operands(ctx, self, other)
-    return ctx.op("atan2", X1=_spread(ctx, x, y), X2=_spread(ctx, y, x))
-
-
-def _spread(ctx: AtenContext, x: Value, other: Value) -> Value:
-    """*x* in the shape that both broadcast to."""
-    from mconv.emit.shape import expand_to
-
-    return expand_to(ctx, x, ctx.out_shape) if x.shape != other.shape else x
+    if x.shape != y.shape:
+        x, y = (expand_to(ctx, v, ctx.out_shape) for v in (x, y))
+    return ctx.op("atan2", X1=x, X2=y)
 
 
 @aten_op("hypot.default")
@@ -147,8 +154,7 @@ def pow_tensor(ctx: AtenContext, self: Value, exponent: Value) -> Value:
 @aten_op("pow.Scalar")
 def pow_of_number(ctx: AtenContext, self: Number, exponent: Value) -> Value:
     y = ctx.cast(exponent, ctx.out_dtype)
-    base = ctx.constant(np.full([1] * (y.rank or 0), self), y.dtype)
-    return whole.power(ctx, base, y)
+    return whole.power(ctx, alike(ctx, self, y), y)
 
 
 # shifts --------------------------------------------------------------------------------------------------------------
@@ -171,7 +177,7 @@ def _added(name: str, kind: str) -> None:
     @aten_op(f"{name}.default")
     def convert(ctx: AtenContext, self: Value, tensor1: Value, tensor2: Value, value: Number = 1) -> Value:
         x, y = operands(ctx, tensor1, tensor2)
-        return arithmetic(ctx, "add", ctx.cast(self, ctx.out_dtype), _times(ctx, arithmetic(ctx, kind, x, y), value))
+        return arithmetic(ctx, "add", ctx.cast(self, ctx.out_dtype), times(ctx, arithmetic(ctx, kind, x, y), value))
 
 
 _added("addcmul", "mul")

@@ -32,6 +32,11 @@ def unbatched(ctx: AtenContext, x: Value, spatial: int) -> Value:
     return unsqueeze(ctx, x, [0]) if len(need_rank(x, "a window")) == spatial + 1 else x
 
 
+def as_given(ctx: AtenContext, x: Value) -> Value:
+    """The node's result, whose input :func:`unbatched` may have given a batch."""
+    return reshape(ctx, x, ctx.out_shape) if x.rank != len(ctx.out_shape) else x
+
+
 def _window(ctx: AtenContext, w: Value, stride: Ints, padding: Union[Ints, str], dilation: Ints) -> Window:
     kernel = need_rank(w, "a convolution")[2:]
     k = len(kernel)
@@ -59,8 +64,8 @@ def conv(
     groups: int = 1,
 ) -> Value:
     window = _window(ctx, weight, stride, padding, dilation)
-    made = convolution.conv(ctx, unbatched(ctx, input, len(window.kernel)), weight, bias, window, groups)
-    return reshape(ctx, made, ctx.out_shape) if made.rank != len(ctx.out_shape) else made
+    x = unbatched(ctx, input, len(window.kernel))
+    return as_given(ctx, convolution.conv(ctx, x, weight, bias, window, groups))
 
 
 @aten_op("conv_transpose1d.default", "conv_transpose2d.input", "conv_transpose3d.input")
@@ -78,8 +83,8 @@ def conv_transpose(
     window = _window(ctx, weight, stride, padding, dilation)
     k = len(window.kernel)
     extra = ints(ctx, output_padding, k, "the output padding")
-    made = convolution.conv_transpose(ctx, unbatched(ctx, input, k), weight, bias, window, groups, extra)
-    return reshape(ctx, made, ctx.out_shape) if made.rank != len(ctx.out_shape) else made
+    x = unbatched(ctx, input, k)
+    return as_given(ctx, convolution.conv_transpose(ctx, x, weight, bias, window, groups, extra))
 
 
 @aten_op("convolution.default")

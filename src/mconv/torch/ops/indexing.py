@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Optional
 
 import numpy as np
@@ -57,8 +57,7 @@ def embedding_bag(
     padding_idx: int = -1,
 ) -> list[Optional[Value]]:
     """Sums or means of the rows of each bag, as the product of a matrix that says which row is in which bag."""
-    if any(ctx.wants(i) for i in (1, 2, 3)):
-        raise ctx.refuse("something reads what is meant for its gradient")
+    ctx.leave_unread("what is", 1, 2, 3)
     count = need_rank(indices, "embedding_bag")[0]
     position = unsqueeze(ctx, iota(ctx, count), [0])
     starts = ctx.cast(offsets, DType.INT64)
@@ -158,29 +157,33 @@ def index(ctx: AtenContext, self: Value, indices: Sequence[Optional[Value]]) -> 
     known = identity(ctx, self, indices)
     if known is not None:
         return known
-    picks = _flattened_masks(ctx, indices)
-    axes = [i for i, v in enumerate(picks) if v is not None]
-    tensors = [v for v in picks if v is not None]
-    if len(axes) == 1:
-        return gather(ctx, self, tensors[0], axes[0])
-    shape = need_rank(self, "index")
-    rest = [i for i in range(len(shape)) if i not in axes]
-    position, common = _coordinates(ctx, tensors, [shape[a] for a in axes])
-    made = gather_nd(ctx, transpose(ctx, self, [*axes, *rest]), position)
-    if axes != list(range(axes[0], axes[-1] + 1)):
-        return made  # with something between them, what they select comes first
-    k, before = len(common), axes[0]
-    order = [*range(k, k + before), *range(k), *range(k + before, k + len(rest))]
-    return transpose(ctx, made, order)
+    picks = {i: v for i, v in enumerate(_flattened_masks(ctx, indices)) if v is not None}
+    if len(picks) == 1:
+        ((axis, only),) = picks.items()
+        return gather(ctx, self, only, axis)
+    rank = len(need_rank(self, "index"))
+    order, before = _picked_first(picks, rank)
+    position, common = _coordinates(ctx, self, picks)
+    made = gather_nd(ctx, transpose(ctx, self, order), position)
+    k = len(common)
+    return transpose(ctx, made, [*range(k, k + before), *range(k), *range(k + before, k + rank - len(picks))])
 
 
-def _coordinates(ctx: AtenContext, tensors: Sequence[Value], sizes: Sequence[D.Dim]) -> tuple[Value, tuple[D.Dim, ...]]:
-    """Indices that broadcast as coordinates in a new last dimension, and the shape before it."""
-    common = D.broadcast(*(t.shape for t in tensors))
+def _picked_first(axes: Collection[int], rank: int) -> tuple[list[int], int]:
+    """The dimensions, those of indices first, and how many of the others come before what the indices select: none where
+    something lies between the indices."""
+    chosen = sorted(axes)
+    together = chosen == list(range(chosen[0], chosen[-1] + 1))
+    return [*chosen, *(i for i in range(rank) if i not in axes)], chosen[0] if together else 0
+
+
+def _coordinates(ctx: AtenContext, x: Value, picks: Mapping[int, Value]) -> tuple[Value, tuple[D.Dim, ...]]:
+    """Indices of dimensions that broadcast as coordinates in a new last dimension, and the shape before it."""
+    common = D.broadcast(*(v.shape for v in picks.values()))
     assert common is not None
     columns = []
-    for tensor, size in zip(tensors, sizes):
-        flat = wrapped(ctx, ctx.cast(tensor, DType.INT64), size)
+    for axis, index in picks.items():
+        flat = wrapped(ctx, ctx.cast(index, DType.INT64), need_rank(x, "index")[axis])
         columns.append(unsqueeze(ctx, expand_to(ctx, flat, common), [len(common)]))
     return concat(ctx, columns, len(common)), common
 
@@ -191,32 +194,20 @@ def index_put(
 ) -> Value:
     values = ctx.cast(values, self.dtype)
     shape = need_rank(self, "index_put")
-    if len(indices) == 1 and indices[0] is not None and indices[0].dtype is DType.BOOL and not accumulate:
-        mask = indices[0]
-        if values.size == 1:
-            missing = len(shape) - len(need_rank(mask, "a mask"))
-            whole = unsqueeze(ctx, mask, [len(shape) - missing + i for i in range(missing)]) if missing else mask
-            return where(ctx, whole, reshape(ctx, values, ()), self)
-    picks = _flattened_masks(ctx, indices)
-    axes = [i for i, v in enumerate(picks) if v is not None]
-    tensors = [v for v in picks if v is not None]
-    rest = [i for i in range(len(shape)) if i not in axes]
-    position, common = _coordinates(ctx, tensors, [shape[a] for a in axes])
-    updates = expand_to(ctx, values, _selected_shape(shape, axes, common))
-    if axes == list(range(axes[0], axes[-1] + 1)) and axes[0]:
-        k, before = len(common), axes[0]
-        updates = transpose(
-            ctx, updates, [*range(before, before + k), *range(before), *range(before + k, k + len(rest))]
-        )
-    order = [*axes, *rest]
+    mask = indices[0] if len(indices) == 1 and values.size == 1 and not accumulate else None
+    if mask is not None and mask.dtype is DType.BOOL:
+        missing = range(len(need_rank(mask, "a mask")), len(shape))
+        whole = unsqueeze(ctx, mask, list(missing)) if missing else mask
+        return where(ctx, whole, reshape(ctx, values, ()), self)
+    picks = {i: v for i, v in enumerate(_flattened_masks(ctx, indices)) if v is not None}
+    order, before = _picked_first(picks, len(shape))
+    position, common = _coordinates(ctx, self, picks)
+    rest = [shape[i] for i in order[len(picks) :]]
+    updates = expand_to(ctx, values, (*rest[:before], *common, *rest[before:]))
+    k = before + len(common)
+    updates = transpose(ctx, updates, [*range(before, k), *range(before), *range(k, len(common) + len(rest))])
     made = scatter_nd(ctx, transpose(ctx, self, order), position, updates, "add" if accumulate else "none")
     return transpose(ctx, made, [int(i) for i in np.argsort(order)])
-
-
-def _selected_shape(shape: Sequence[D.Dim], axes: Sequence[int], common: Sequence[D.Dim]) -> tuple[D.Dim, ...]:
-    rest = [d for i, d in enumerate(shape) if i not in axes]
-    before = axes[0] if list(axes) == list(range(axes[0], axes[-1] + 1)) else 0
-    return (*rest[:before], *common, *rest[before:])
 
 
 @aten_op("one_hot.default")

@@ -11,6 +11,8 @@ from mconv.program.value import Value
 from mconv.torch.context import AtenContext
 from mconv.torch.registry import aten_op
 
+_DECOMPOSITION = "the decomposition that is"
+
 
 def _no_error(ctx: AtenContext, output: int) -> Value:
     """The flag that says that a matrix was not singular; a singular one gives what the runtime makes of it."""
@@ -30,15 +32,13 @@ def linalg_cholesky_ex(ctx: AtenContext, self: Value, upper: bool = False) -> tu
 
 @aten_op("_linalg_det.default")
 def linalg_det(ctx: AtenContext, A: Value) -> tuple[Value, None, None]:
-    if ctx.wants(1) or ctx.wants(2):
-        raise ctx.refuse("something reads the decomposition that is meant for its gradient")
+    ctx.leave_unread(_DECOMPOSITION, 1, 2)
     return determinant(ctx, A), None, None
 
 
 @aten_op("_linalg_slogdet.default")
 def linalg_slogdet(ctx: AtenContext, A: Value) -> tuple[Value, Value, None, None]:
-    if ctx.wants(2) or ctx.wants(3):
-        raise ctx.refuse("something reads the decomposition that is meant for its gradient")
+    ctx.leave_unread(_DECOMPOSITION, 2, 3)
     made = determinant(ctx, A)
     sign = unary(ctx, "sign", made)
     size = unary(ctx, "log", unary(ctx, "abs", made))
@@ -47,8 +47,7 @@ def linalg_slogdet(ctx: AtenContext, A: Value) -> tuple[Value, Value, None, None
 
 @aten_op("_linalg_solve_ex.default")
 def linalg_solve_ex(ctx: AtenContext, A: Value, B: Value, left: bool = True) -> tuple[Value, None, None, Value]:
-    if ctx.wants(1) or ctx.wants(2):
-        raise ctx.refuse("something reads the decomposition that is meant for its gradient")
+    ctx.leave_unread(_DECOMPOSITION, 1, 2)
     matrices, right = need_rank(A, "solve"), need_rank(B, "solve")
     vector = len(right) == 1 or (len(right) == len(matrices) - 1 and right == matrices[:-1])
     if vector:

@@ -8,9 +8,9 @@ from typing import Any, Optional
 from mconv import emit
 from mconv.emit import arithmetic
 from mconv.emit.einsum import einsum as emit_einsum
-from mconv.emit.elementwise import number
 from mconv.program.value import Value
 from mconv.torch.context import AtenContext, Number
+from mconv.torch.ops.arithmetic import times
 from mconv.torch.registry import aten_op
 
 
@@ -43,13 +43,8 @@ def addmm(ctx: AtenContext, self: Value, mat1: Value, mat2: Value, beta: Number 
 
 @aten_op("baddbmm.default")
 def baddbmm(ctx: AtenContext, self: Value, batch1: Value, batch2: Value, beta: Number = 1, alpha: Number = 1) -> Value:
-    made = emit.matmul(ctx, batch1, batch2)
-    if alpha != 1:
-        made = arithmetic(ctx, "mul", made, number(ctx, alpha, made.dtype))
-    if beta == 0:
-        return made
-    extra = self if beta == 1 else arithmetic(ctx, "mul", self, number(ctx, beta, self.dtype))
-    return arithmetic(ctx, "add", made, extra)
+    made = times(ctx, emit.matmul(ctx, batch1, batch2), alpha)
+    return made if beta == 0 else arithmetic(ctx, "add", made, times(ctx, self, beta))
 
 
 @aten_op("bilinear.default")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Callable
 
 import numpy as np
 
@@ -12,73 +13,30 @@ from mconv.emit.elementwise import compare, number
 from mconv.program.dtypes import DType
 from mconv.program.value import Value
 from mconv.torch.context import AtenContext, Number
+from mconv.torch.ops.arithmetic import alike, of_one
 from mconv.torch.registry import aten_op
 
 
-def _same(name: str) -> None:
-    @aten_op(f"{name}.default")
-    def convert(ctx: AtenContext, self: Value) -> Value:
-        return unary(ctx, name, ctx.cast(self, ctx.out_dtype))
+def _function(name: str) -> Callable[[AtenContext, Value], Value]:
+    return lambda ctx, x: unary(ctx, name, x)
 
 
-def _rounding(name: str) -> None:
-    @aten_op(f"{name}.default")
-    def convert(ctx: AtenContext, self: Value) -> Value:
-        return unary(ctx, name, self) if self.dtype.is_float else self
+def _rounded(emit: Callable[[AtenContext, Value], Value]) -> Callable[[AtenContext, Value], Value]:
+    """Integers are whole already."""
+    return lambda ctx, x: emit(ctx, x) if x.dtype.is_float else x
 
 
 # ATen's name is Paddle's
-for _name in [
-    "acos",
-    "acosh",
-    "asin",
-    "asinh",
-    "atan",
-    "atanh",
-    "cos",
-    "cosh",
-    "digamma",
-    "erf",
-    "erfinv",
-    "exp",
-    "expm1",
-    "lgamma",
-    "log",
-    "log10",
-    "log1p",
-    "log2",
-    "reciprocal",
-    "rsqrt",
-    "sign",
-    "sin",
-    "sinh",
-    "sqrt",
-    "square",
-    "tan",
-]:
-    _same(_name)
+for _name in (
+    "abs", "acos", "acosh", "asin", "asinh", "atan", "atanh", "cos", "cosh", "digamma", "erf", "erfinv", "exp", "expm1",
+    "lgamma", "log", "log10", "log1p", "log2", "reciprocal", "rsqrt", "sign", "sin", "sinh", "sqrt", "square", "tan",
+):  # fmt: skip
+    of_one(_function(_name), f"{_name}.default")
 for _name in ("ceil", "floor", "trunc"):
-    _rounding(_name)
-
-
-@aten_op("abs.default")
-def abs_(ctx: AtenContext, self: Value) -> Value:
-    return unary(ctx, "abs", self)
-
-
-@aten_op("angle.default")
-def angle(ctx: AtenContext, self: Value) -> Value:
-    return complex_angle(ctx, ctx.cast(self, ctx.out_dtype))
-
-
-@aten_op("neg.default")
-def neg(ctx: AtenContext, self: Value) -> Value:
-    return elementwise.negative(ctx, self)
-
-
-@aten_op("round.default")
-def round_(ctx: AtenContext, self: Value) -> Value:
-    return activation.round_half_even(ctx, self) if self.dtype.is_float else self
+    of_one(_rounded(_function(_name)), f"{_name}.default")
+of_one(_rounded(activation.round_half_even), "round.default")
+of_one(complex_angle, "angle.default")
+of_one(elementwise.negative, "neg.default")
 
 
 @aten_op("round.decimals")
@@ -93,8 +51,7 @@ def round_decimals(ctx: AtenContext, self: Value, decimals: int = 0) -> Value:
 @aten_op("exp2.default")
 def exp2(ctx: AtenContext, self: Value) -> Value:
     x = ctx.cast(self, ctx.out_dtype)
-    base = ctx.constant(np.full([1] * (x.rank or 0), 2.0), x.dtype)
-    return elementwise.binary(ctx, "elementwise_pow", base, x)
+    return elementwise.binary(ctx, "elementwise_pow", alike(ctx, 2.0, x), x)
 
 
 @aten_op("erfc.default")
@@ -105,15 +62,18 @@ def erfc(ctx: AtenContext, self: Value) -> Value:
     return ctx.cast(scale(ctx, wide, -1.0, 1.0), x.dtype)
 
 
+def _as_float(ctx: AtenContext, x: Value) -> Value:
+    return x if x.dtype.is_float else ctx.cast(x, DType.FP32)
+
+
 @aten_op("isnan.default")
 def isnan(ctx: AtenContext, self: Value) -> Value:
-    return elementwise.is_nan(ctx, ctx.cast(self, DType.FP32) if not self.dtype.is_float else self)
+    return elementwise.is_nan(ctx, _as_float(ctx, self))
 
 
 @aten_op("isinf.default")
 def isinf(ctx: AtenContext, self: Value) -> Value:
-    x = self if self.dtype.is_float else ctx.cast(self, DType.FP32)
-    return ctx.op("isinf_v2", X=x, result=(DType.BOOL, x.shape))
+    return ctx.op("isinf_v2", X=_as_float(ctx, self), result=(DType.BOOL, self.shape))
 
 
 @aten_op("nan_to_num.default")

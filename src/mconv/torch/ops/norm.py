@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
-from typing import Optional
+from typing import Any, Optional
 
 import numpy as np
 
@@ -44,30 +45,23 @@ def native_layer_norm(
     return (made, *norm.moments(ctx, input, axis, eps))
 
 
-@aten_op("rms_norm.default")
-def rms_norm(
-    ctx: AtenContext,
-    input: Value,
-    normalized_shape: Sequence[D.Dim],
-    weight: Optional[Value] = None,
-    eps: Optional[float] = None,
-) -> Value:
-    axis = len(need_rank(input, "rms_norm")) - len(normalized_shape)
-    epsilon = float(np.finfo(input.dtype.numpy).eps) if eps is None else eps
-    return norm.rms_norm(ctx, input, weight, axis, epsilon)[0]
-
-
 @aten_op("_fused_rms_norm.default")
 def fused_rms_norm(
     ctx: AtenContext,
     input: Value,
     normalized_shape: Sequence[D.Dim],
-    weight: Optional[Value],
-    eps: Optional[float],
+    weight: Optional[Value] = None,
+    eps: Optional[float] = None,
 ) -> tuple[Value, Value]:
     axis = len(need_rank(input, "rms_norm")) - len(normalized_shape)
     epsilon = float(np.finfo(input.dtype.numpy).eps) if eps is None else eps
     return norm.rms_norm(ctx, input, weight, axis, epsilon)
+
+
+@aten_op("rms_norm.default")
+@functools.wraps(fused_rms_norm)
+def rms_norm(ctx: AtenContext, **arguments: Any) -> Value:
+    return fused_rms_norm(ctx, **arguments)[0]
 
 
 @aten_op("group_norm.default")
@@ -84,8 +78,7 @@ def group_norm(
 
 def _refuse_statistics(ctx: AtenContext) -> None:
     """Its other results are empty tensors, which nothing reads."""
-    if ctx.wants(1) or ctx.wants(2):
-        raise ctx.refuse("something reads the statistics that are meant for its gradient")
+    ctx.leave_unread("the statistics that are", 1, 2)
 
 
 @aten_op("native_group_norm.default")

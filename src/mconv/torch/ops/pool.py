@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Optional
+from dataclasses import dataclass
+from typing import Any, Optional, Union
 
 import numpy as np
 
@@ -15,49 +16,49 @@ from mconv.emit.shape import squeeze, unsqueeze
 from mconv.emit.window import Window
 from mconv.program import dims as D
 from mconv.program.dtypes import DType
+from mconv.program.schemas import attributes_of
 from mconv.program.value import Value
 from mconv.torch.context import AtenContext
-from mconv.torch.ops.conv import Ints, ints, unbatched
+from mconv.torch.ops.conv import as_given, ints, unbatched
 from mconv.torch.registry import aten_op
 
+Sizes = Union[int, Sequence[Any]]  # those that are known only at run time are refused
 
-def _window(ctx: AtenContext, kernel_size: Ints, stride: Ints, padding: Ints, dilation: Ints, k: int) -> Window:
-    kernel = ints(ctx, kernel_size, k, "the size of the window")
-    strides = ints(ctx, stride, k, "the stride") if isinstance(stride, int) or len(stride) else kernel
-    pads = ints(ctx, padding, k, "the padding")
-    return Window.make(kernel, strides, ints(ctx, dilation, k, "the dilation"), pads * 2)
+
+@dataclass(frozen=True)
+class Windows:
+    """What all poolings by windows are told beside their tensor."""
+
+    kernel_size: Sizes
+    stride: Sizes = ()
+    padding: Sizes = 0
+    dilation: Sizes = 1
+    ceil_mode: bool = False
+
+    def over(self, ctx: AtenContext, k: int) -> Window:
+        """Of *k* dimensions; without a stride they lie side by side."""
+        kernel = ints(ctx, self.kernel_size, k, "the size of the window")
+        stride = self.stride
+        strides = ints(ctx, stride, k, "the stride") if isinstance(stride, int) or len(stride) else kernel
+        pads = ints(ctx, self.padding, k, "the padding")
+        return Window.make(kernel, strides, ints(ctx, self.dilation, k, "the dilation"), pads * 2)
 
 
 def _max(name: str, k: int) -> None:
     @aten_op(f"{name}.default")
-    def plain(
-        ctx: AtenContext,
-        self: Value,
-        kernel_size: Ints,
-        stride: Ints = (),
-        padding: Ints = 0,
-        dilation: Ints = 1,
-        ceil_mode: bool = False,
-    ) -> Value:
-        window = _window(ctx, kernel_size, stride, padding, dilation, k)
-        made = pool.max_pool(ctx, unbatched(ctx, self, k), window, ceil_mode)
-        return reshape(ctx, made, ctx.out_shape) if made.rank != len(ctx.out_shape) else made
+    @attributes_of(Windows)
+    def plain(ctx: AtenContext, self: Value, **options: Any) -> Value:
+        windows = Windows(**options)
+        return as_given(ctx, pool.max_pool(ctx, unbatched(ctx, self, k), windows.over(ctx, k), windows.ceil_mode))
 
     @aten_op(f"{name}_with_indices.default")
-    def indexed(
-        ctx: AtenContext,
-        self: Value,
-        kernel_size: Ints,
-        stride: Ints = (),
-        padding: Ints = 0,
-        dilation: Ints = 1,
-        ceil_mode: bool = False,
-    ) -> tuple[Value, Optional[Value]]:
+    @attributes_of(Windows)
+    def indexed(ctx: AtenContext, self: Value, **options: Any) -> tuple[Value, Optional[Value]]:
         if not ctx.wants(1):
-            return plain(ctx, self, kernel_size, stride, padding, dilation, ceil_mode), None
-        window = _window(ctx, kernel_size, stride, padding, dilation, k)
+            return plain(ctx, self, **options), None
+        windows = Windows(**options)
         x = unbatched(ctx, self, k)
-        value, position = pool.max_pool_with_index(ctx, x, window, ceil_mode)
+        value, position = pool.max_pool_with_index(ctx, x, windows.over(ctx, k), windows.ceil_mode)
         # torch counts the positions of each plane from its start
         plane = D.product(need_rank(x, name)[2:])
         count = number(ctx, plane, DType.INT64) if isinstance(plane, int) else ctx.tensor(plane)
@@ -78,24 +79,22 @@ for _k in (1, 2, 3):
 
 def _average(name: str, k: int) -> None:
     @aten_op(f"{name}.default")
+    @attributes_of(Windows, but=("dilation",))
     def convert(
         ctx: AtenContext,
         self: Value,
-        kernel_size: Ints,
-        stride: Ints = (),
-        padding: Ints = 0,
-        ceil_mode: bool = False,
         count_include_pad: bool = True,
         divisor_override: Optional[int] = None,
+        **options: Any,
     ) -> Value:
-        window = _window(ctx, kernel_size, stride, padding, 1, k)
-        x = unbatched(ctx, self, k)
+        windows = Windows(**options)
+        window, x = windows.over(ctx, k), unbatched(ctx, self, k)
         if divisor_override is not None:
-            total = pool.average_pool(ctx, *_zero_padded(ctx, x, window, ceil_mode), False, False)
+            total = pool.average_pool(ctx, *_zero_padded(ctx, x, window, windows.ceil_mode), False, False)
             made = (Expr(ctx, total) * (float(np.prod(window.kernel)) / divisor_override)).value
         else:
-            made = pool.average_pool(ctx, x, window, ceil_mode, count_include_pad)
-        return reshape(ctx, made, ctx.out_shape) if made.rank != len(ctx.out_shape) else made
+            made = pool.average_pool(ctx, x, window, windows.ceil_mode, count_include_pad)
+        return as_given(ctx, made)
 
 
 def _zero_padded(ctx: AtenContext, x: Value, window: Window, ceil: bool) -> tuple[Value, Window]:
@@ -127,7 +126,7 @@ def _adaptive(ctx: AtenContext, x: Value, output_size: Sequence[Any], k: int, ki
         made = whole
     else:
         made = _bins(ctx, whole, wanted, kind)
-    return reshape(ctx, made, ctx.out_shape) if made.rank != len(ctx.out_shape) else made
+    return as_given(ctx, made)
 
 
 def _bins(ctx: AtenContext, x: Value, wanted: Sequence[D.Dim], kind: str) -> Value:
@@ -139,21 +138,22 @@ def _bins(ctx: AtenContext, x: Value, wanted: Sequence[D.Dim], kind: str) -> Val
         return pool.max_pool(ctx, x, window) if kind == "max" else pool.average_pool(ctx, x, window)
     if kind == "max":  # oneDNN's pooling gets it wrong; this operator is none of its own
         return _largest(ctx, x, wanted)[0]
-    ones = [2] if len(sizes) == 1 else []
-    whole = unsqueeze(ctx, x, ones) if ones else x
-    cells = [1] * len(ones) + [ctx.static_int(w, "the output size") for w in wanted]
+    whole, cells, ones = _two_or_three(ctx, x, wanted)
     made = pool.operator(ctx, whole, kind, cells, (*shape[:2], *cells), adaptive=True)
     return squeeze(ctx, made, ones) if ones else made
 
 
+def _two_or_three(ctx: AtenContext, x: Value, wanted: Sequence[D.Dim]) -> tuple[Value, list[int], list[int]]:
+    """*x* and the sizes of the result with the spatial dimensions that the operators have, and the one that was put in."""
+    ones = [2] if len(wanted) == 1 else []
+    cells = [1] * len(ones) + [ctx.static_int(w, "the output size") for w in wanted]
+    return unsqueeze(ctx, x, ones) if ones else x, cells, ones
+
+
 def _largest(ctx: AtenContext, x: Value, wanted: Sequence[D.Dim]) -> tuple[Value, Value]:
     """The largest element of every bin, and its position in its plane."""
-    shape = need_rank(x, "adaptive pooling")
-    ones = [2] if len(shape) == 3 else []
-    whole = unsqueeze(ctx, x, ones) if ones else x
-    k = len(shape) - 2 + len(ones)
-    cells = [1] * len(ones) + [ctx.static_int(w, "the output size") for w in wanted]
-    out = (*shape[:2], *cells)
+    whole, cells, ones = _two_or_three(ctx, x, wanted)
+    k, out = len(cells), (*need_rank(x, "adaptive pooling")[:2], *cells)
     value, position = ctx.op_outputs(
         f"max_pool{k}d_with_index",
         X=whole,
@@ -168,15 +168,13 @@ def _largest(ctx: AtenContext, x: Value, wanted: Sequence[D.Dim]) -> tuple[Value
     return (squeeze(ctx, value, ones), squeeze(ctx, position, ones)) if ones else (value, position)
 
 
-def _adaptive_average(k: int) -> None:
+def _registered(k: int) -> None:
     @aten_op(f"adaptive_avg_pool{k}d.default", *([f"_adaptive_avg_pool{k}d.default"] if k > 1 else []))
-    def convert(ctx: AtenContext, self: Value, output_size: Sequence[Any]) -> Value:
+    def average(ctx: AtenContext, self: Value, output_size: Sequence[Any]) -> Value:
         return _adaptive(ctx, self, output_size, k, "avg")
 
-
-def _adaptive_max(k: int) -> None:
     @aten_op(f"adaptive_max_pool{k}d.default")
-    def convert(ctx: AtenContext, self: Value, output_size: Sequence[Any]) -> tuple[Value, Optional[Value]]:
+    def largest(ctx: AtenContext, self: Value, output_size: Sequence[Any]) -> tuple[Value, Optional[Value]]:
         if not ctx.wants(1):
             return _adaptive(ctx, self, output_size, k, "max"), None
         value, position = _largest(ctx, unbatched(ctx, self, k), ctx.out_shape[-k:])
@@ -184,5 +182,4 @@ def _adaptive_max(k: int) -> None:
 
 
 for _k in (1, 2, 3):
-    _adaptive_average(_k)
-    _adaptive_max(_k)
+    _registered(_k)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Optional
+
 import numpy as np
 
 from mconv.emit import arithmetic, gather, reshape, slice_, where
@@ -32,14 +34,18 @@ def _scattered(ctx: AtenContext, x: Value, dim: int, index: Value, src: Value, r
     return scatter_elements(ctx, x, index, src, dim, reduction)
 
 
-@aten_op("scatter.src")
-def scatter_src(ctx: AtenContext, self: Value, dim: int, index: Value, src: Value) -> Value:
-    return _scattered(ctx, self, dim, index, src, "none")
-
-
-@aten_op("scatter.value")
-def scatter_value(ctx: AtenContext, self: Value, dim: int, index: Value, value: Number) -> Value:
-    return _scattered(ctx, self, dim, index, fill(ctx, index.shape or (), value, self.dtype), "none")
+@aten_op("scatter.src", "scatter.value", "scatter.reduce", "scatter.value_reduce")
+def scatter(
+    ctx: AtenContext,
+    self: Value,
+    dim: int,
+    index: Value,
+    src: Optional[Value] = None,
+    value: Number = 0,
+    reduce: Optional[str] = None,
+) -> Value:
+    src = fill(ctx, index.shape or (), value, self.dtype) if src is None else src
+    return _scattered(ctx, self, dim, index, src, {None: "none", "add": "add", "multiply": "mul"}[reduce])
 
 
 @aten_op("scatter_add.default")
@@ -66,7 +72,7 @@ def scatter_reduce(
         if self.dtype.is_int and not np.isfinite(neutral):
             info = np.iinfo(self.dtype.numpy)
             neutral = info.min if neutral < 0 else info.max
-        start = _scattered(ctx, self, dim, index, fill(ctx, index.shape or (), neutral, self.dtype), "none")
+        start = scatter(ctx, self, dim, index, value=neutral)
     made = _scattered(ctx, start, dim, index, src, kind)
     if reduce != "mean":
         return made
@@ -74,8 +80,8 @@ def scatter_reduce(
         raise ctx.refuse("the mean of integers")
     ones = fill(ctx, self.shape or (), 1, self.dtype)
     if not include_self:
-        ones = _scattered(ctx, ones, dim, index, fill(ctx, index.shape or (), 0, self.dtype), "none")
-    count = _scattered(ctx, ones, dim, index, fill(ctx, index.shape or (), 1, self.dtype), "add")
+        ones = scatter(ctx, ones, dim, index, value=0)
+    count = scatter(ctx, ones, dim, index, value=1, reduce="add")
     return arithmetic(ctx, "div", made, arithmetic(ctx, "max", count, number(ctx, 1, count.dtype)))
 
 
@@ -87,16 +93,6 @@ def index_reduce(
     shape = need_rank(source, "index_reduce")
     positions = expand_to(ctx, spread(ctx, index, axis_of(dim, len(shape)), len(shape)), shape)
     return scatter_reduce(ctx, self, dim, positions, source, reduce, include_self)
-
-
-@aten_op("scatter.reduce")
-def scatter_with(ctx: AtenContext, self: Value, dim: int, index: Value, src: Value, reduce: str) -> Value:
-    return _scattered(ctx, self, dim, index, src, {"add": "add", "multiply": "mul"}[reduce])
-
-
-@aten_op("scatter.value_reduce")
-def scatter_value_with(ctx: AtenContext, self: Value, dim: int, index: Value, value: Number, reduce: str) -> Value:
-    return scatter_with(ctx, self, dim, index, fill(ctx, index.shape or (), value, self.dtype), reduce)
 
 
 @aten_op("masked_scatter.default")
