@@ -16,101 +16,21 @@ from mconv.emit import (
     no_elements,
     of_nothing,  # it watches the operators of programs in which a size comes from data
 )
-from mconv.emit.control import cond, loop, unrolled
-from mconv.emit.detection import non_max_suppression
-from mconv.emit.elementwise import (
-    arithmetic,
-    binary,
-    compare,
-    logical,
-    maximum,
-    minimum,
-    scale,
-    unary,
-    where,
-)
-from mconv.emit.gather import gather, gather_blocks, gather_nd, lookup, take_along_axis
-from mconv.emit.generate import eye, one_hot, tile, triangle
-from mconv.emit.known import INT32_MAX, axis_of, bind_shape, dims_of, foldable, need_rank
+from mconv.emit.elementwise import arithmetic, binary, compare, logical, maximum, minimum, scale, unary, where
+from mconv.emit.gather import gather, gather_nd, take_along_axis
+from mconv.emit.generate import tile
+from mconv.emit.known import INT32_MAX, bind_shape, dims_of, foldable
 from mconv.emit.linear import linear, matmul
-from mconv.emit.pad import pad
-from mconv.emit.ranges import arange, iota
-from mconv.emit.reorder import (
-    compress,
-    depth_to_space,
-    nonzero,
-    reverse_sequence,
-    slice_at_run_time,
-    space_to_depth,
-    unique,
-)
-from mconv.emit.scatter import scatter_elements, scatter_nd
+from mconv.emit.ranges import iota
+from mconv.emit.reorder import space_to_depth
 from mconv.emit.shape import expand, expand_to, fill, flatten, repeated, reshape, squeeze, transpose, unsqueeze
 from mconv.emit.sizes import dim_tensor, shape_of, shape_tensor, sizes_of
-from mconv.emit.slicing import concat, flip, slice_, sliced_dim, split, split_evenly
+from mconv.emit.slicing import concat, flip, slice_, sliced_dim, split
 
 __all__ = [
-    "INT32_MAX",
-    "axis_of",
-    "dims_of",
-    "expand_to",
-    "foldable",
-    "need_rank",
-    "sliced_dim",
-    "no_elements",
-    "of_nothing",
-    "cond",
-    "loop",
-    "unrolled",
-    "non_max_suppression",
-    "arange",
-    "eye",
-    "iota",
-    "one_hot",
-    "tile",
-    "triangle",
-    "pad",
-    "compress",
-    "depth_to_space",
-    "nonzero",
-    "reverse_sequence",
-    "slice_at_run_time",
-    "space_to_depth",
-    "unique",
-    "scatter_elements",
-    "scatter_nd",
-    "flip",
-    "split_evenly",
-    "gather_blocks",
-    "arithmetic",
-    "bind_shape",
-    "binary",
-    "compare",
-    "concat",
-    "dim_tensor",
-    "expand",
-    "fill",
-    "flatten",
-    "gather",
-    "gather_nd",
-    "linear",
-    "logical",
-    "lookup",
-    "matmul",
-    "maximum",
-    "minimum",
-    "repeated",
-    "reshape",
-    "scale",
-    "shape_of",
-    "shape_tensor",
-    "sizes_of",
-    "slice_",
-    "split",
-    "squeeze",
-    "take_along_axis",
-    "transpose",
-    "unary",
-    "unsqueeze",
-    "where",
-]
+    "INT32_MAX", "arithmetic", "bind_shape", "binary", "compare", "concat", "dim_tensor", "dims_of", "expand",
+    "expand_to", "fill", "flatten", "flip", "foldable", "gather", "gather_nd", "iota", "linear", "logical", "matmul",
+    "maximum", "minimum", "no_elements", "of_nothing", "repeated", "reshape", "scale", "shape_of", "shape_tensor",
+    "sizes_of", "slice_", "sliced_dim", "space_to_depth", "split", "squeeze", "take_along_axis", "tile", "transpose",
+    "unary", "unsqueeze", "where",
+]  # fmt: skip

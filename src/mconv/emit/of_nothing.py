@@ -35,100 +35,23 @@ OF_NOTHING: Mapping[str, Any] = {
     "reduce_any": 0,
 }
 # operators that choose elements, of which there have to be some: a model whose tensor has none fails there itself
-_CHOICES = frozenset(
-    [
-        "gather",
-        "gather_nd",
-        "lookup_table_v2",
-        "lookup_table",
-        "take_along_axis",
-        "index_select",
-        "index_sample",
-        "slice",
-        "strided_slice",
-        "squeeze2",
-        "reshape2",
-        "flatten_contiguous_range",
-        "unstack",
-        "unbind",
-        "split",
-        "arg_max",
-        "arg_min",
-        "kthvalue",
-        "mode",
-        "top_k_v2",
-        "expand",
-        "expand_v2",
-        "tile",
-        "set_value",
-    ]
-)
+_CHOICES = frozenset((
+    "gather", "gather_nd", "lookup_table_v2", "lookup_table", "take_along_axis", "index_select", "index_sample",
+    "slice", "strided_slice", "squeeze2", "reshape2", "flatten_contiguous_range", "unstack", "unbind", "split",
+    "arg_max", "arg_min", "kthvalue", "mode", "top_k_v2", "expand", "expand_v2", "tile", "set_value",
+))  # fmt: skip
 # operators that treat each element of the first dimension for itself, however open its size is declared
-_BY_ROW = frozenset(
-    [
-        "affine_channel",
-        "affine_grid",
-        "as_complex",
-        "as_real",
-        "batch_norm",
-        "bce_loss",
-        "bicubic_interp_v2",
-        "bilinear_interp_v2",
-        "conv2d",
-        "conv2d_transpose",
-        "conv3d",
-        "conv3d_transpose",
-        "cumprod",
-        "cumsum",
-        "deformable_conv",
-        "deformable_conv_v1",
-        "depthwise_conv2d",
-        "depthwise_conv2d_transpose",
-        "cholesky",
-        "cholesky_solve",
-        "determinant",
-        "diag_embed",
-        "fft_c2c",
-        "fft_c2r",
-        "fft_r2c",
-        "grid_sampler",
-        "group_norm",
-        "huber_loss",
-        "inverse",
-        "matrix_power",
-        "matrix_rank",
-        "instance_norm",
-        "label_smooth",
-        "layer_norm",
-        "linear_interp_v2",
-        "log_loss",
-        "lrn",
-        "max_pool2d_with_index",
-        "max_pool3d_with_index",
-        "maxout",
-        "nearest_interp_v2",
-        "one_hot_v2",
-        "pad3d",
-        "pixel_shuffle",
-        "pixel_unshuffle",
-        "pool2d",
-        "pool3d",
-        "prelu",
-        "searchsorted",
-        "sequence_mask",
-        "slogdeterminant",
-        "solve",
-        "shuffle_channel",
-        "space_to_depth",
-        "triangular_solve",
-        "trilinear_interp_v2",
-        "unfold",
-        "unpool",
-        "unpool3d",
-        "yolo_box",
-        "yolov3_loss",
-    ]
-)
+_BY_ROW = frozenset((
+    "affine_channel", "affine_grid", "as_complex", "as_real", "batch_norm", "bce_loss", "bicubic_interp_v2",
+    "bilinear_interp_v2", "conv2d", "conv2d_transpose", "conv3d", "conv3d_transpose", "cumprod", "cumsum",
+    "deformable_conv", "deformable_conv_v1", "depthwise_conv2d", "depthwise_conv2d_transpose", "cholesky",
+    "cholesky_solve", "determinant", "diag_embed", "fft_c2c", "fft_c2r", "fft_r2c", "grid_sampler", "group_norm",
+    "huber_loss", "inverse", "matrix_power", "matrix_rank", "instance_norm", "label_smooth", "layer_norm",
+    "linear_interp_v2", "log_loss", "lrn", "max_pool2d_with_index", "max_pool3d_with_index", "maxout",
+    "nearest_interp_v2", "one_hot_v2", "pad3d", "pixel_shuffle", "pixel_unshuffle", "pool2d", "pool3d", "prelu",
+    "searchsorted", "sequence_mask", "slogdeterminant", "solve", "shuffle_channel", "space_to_depth",
+    "triangular_solve", "trilinear_interp_v2", "unfold", "unpool", "unpool3d", "yolo_box", "yolov3_loss",
+))  # fmt: skip
 # operators whose first dimension is that of this input
 _ROWS_OF = {"roi_align": "ROIs", "roi_pool": "ROIs", "psroi_pool": "ROIs"}
 # operators that put elements into a tensor, which stays as it is where there are none: the tensor's parameter
@@ -136,24 +59,10 @@ INTO = {"scatter": "X", "scatter_nd_add": "X", "put_along_axis": "Input", "index
 # operators with statistics beside their result, which nothing reads
 NORMS = frozenset({"batch_norm", "group_norm", "instance_norm", "layer_norm"})
 # of these the size that disappears is only looked at, or they are dealt with where they are emitted
-_OF_SIZES = frozenset(
-    [
-        "assign",
-        "bincount",
-        "concat",
-        "equal_all",
-        "fill_any_like",
-        "generate_proposals_v2",
-        "lu",
-        "nms",
-        "select_input",
-        "shape",
-        "unique",
-        "unique_consecutive",
-        "where_index",
-        "write_to_array",
-    ]
-)
+_OF_SIZES = frozenset((
+    "assign", "bincount", "concat", "equal_all", "fill_any_like", "generate_proposals_v2", "lu", "nms",
+    "select_input", "shape", "unique", "unique_consecutive", "where_index", "write_to_array",
+))  # fmt: skip
 # the same elements, or some of them
 _VIEWS = frozenset(
     ["reshape2", "transpose2", "slice", "strided_slice", "cast", "squeeze2", "unsqueeze2", "flatten_contiguous_range"]

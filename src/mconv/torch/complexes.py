@@ -23,79 +23,16 @@ from mconv.torch.context import AtenContext
 from mconv.torch.registry import Converter
 
 # each part by itself
-_BY_PARTS = frozenset(
-    [
-        "_reshape_alias",
-        "_to_copy",
-        "_unsafe_index",
-        "_unsafe_view",
-        "add",
-        "alias",
-        "alias_copy",
-        "as_strided",
-        "cat",
-        "clone",
-        "constant_pad_nd",
-        "contiguous",
-        "copy",
-        "cumsum",
-        "detach",
-        "diagonal",
-        "empty",
-        "empty_like",
-        "expand",
-        "flip",
-        "full",
-        "full_like",
-        "gather",
-        "index",
-        "index_put",
-        "index_select",
-        "lift_fresh",
-        "lift_fresh_copy",
-        "masked_fill",
-        "mean",
-        "narrow",
-        "new_empty",
-        "new_full",
-        "new_ones",
-        "new_zeros",
-        "neg",
-        "ones_like",
-        "permute",
-        "repeat",
-        "reshape",
-        "roll",
-        "rsub",
-        "scalar_tensor",
-        "select",
-        "select_scatter",
-        "slice",
-        "slice_scatter",
-        "split",
-        "split_with_sizes",
-        "squeeze",
-        "stack",
-        "sub",
-        "sum",
-        "t",
-        "tile",
-        "transpose",
-        "tril",
-        "triu",
-        "unbind",
-        "unfold",
-        "unsqueeze",
-        "view",
-        "where",
-        "zeros",
-        "zeros_like",
-        "ones",
-        "masked_select",
-        "scatter_add",
-        "index_add",
-    ]
-)
+_BY_PARTS = frozenset((
+    "_reshape_alias", "_to_copy", "_unsafe_index", "_unsafe_view", "add", "alias", "alias_copy", "as_strided",
+    "cat", "clone", "constant_pad_nd", "contiguous", "copy", "cumsum", "detach", "diagonal", "empty", "empty_like",
+    "expand", "flip", "full", "full_like", "gather", "index", "index_put", "index_select", "lift_fresh",
+    "lift_fresh_copy", "masked_fill", "mean", "narrow", "new_empty", "new_full", "new_ones", "new_zeros", "neg",
+    "ones_like", "permute", "repeat", "reshape", "roll", "rsub", "scalar_tensor", "select", "select_scatter",
+    "slice", "slice_scatter", "split", "split_with_sizes", "squeeze", "stack", "sub", "sum", "t", "tile",
+    "transpose", "tril", "triu", "unbind", "unfold", "unsqueeze", "view", "where", "zeros", "zeros_like", "ones",
+    "masked_select", "scatter_add", "index_add",
+))  # fmt: skip
 Own = Callable[..., Any]
 _OWN: dict[str, Own] = {}
 # operands that are numbers, of which the imaginary part is 0 where they are real
@@ -190,14 +127,27 @@ def _real_or_complex(x: Any, ctx: AtenContext) -> Any:
 # making and taking apart ---------------------------------------------------------------------------------------------
 
 
-@complex_op("view_as_real", "view_as_real_copy")
-def view_as_real(ctx: AtenContext, self: Complex) -> Value:
-    return C.as_pairs(ctx, self)
+# of one operand, by aten's names
+_OF_ONE: dict[tuple[str, ...], Callable[[AtenContext, Any], Any]] = {
+    ("view_as_real", "view_as_real_copy"): C.as_pairs,
+    ("view_as_complex", "view_as_complex_copy"): C.from_pairs,
+    ("real",): lambda ctx, x: x.re,
+    ("imag",): lambda ctx, x: x.im,
+    ("_conj", "_conj_physical", "conj_physical"): C.conjugate,
+    ("resolve_conj", "resolve_neg"): lambda ctx, x: x,
+    ("abs",): C.size,
+    ("angle",): C.angle,
+    ("exp",): C.exponential,
+    ("log",): lambda ctx, x: Complex(unary(ctx, "log", C.size(ctx, x)), C.angle(ctx, x)),
+}
 
 
-@complex_op("view_as_complex", "view_as_complex_copy")
-def view_as_complex(ctx: AtenContext, self: Value) -> Complex:
-    return C.from_pairs(ctx, self)
+def _of_one(emit: Callable[[AtenContext, Any], Any]) -> Own:
+    return lambda ctx, self: emit(ctx, self)
+
+
+for _names, _emit in _OF_ONE.items():
+    complex_op(*_names)(_of_one(_emit))
 
 
 @complex_op("complex")
@@ -208,26 +158,6 @@ def complex_(ctx: AtenContext, real: Value, imag: Value) -> Complex:
 @complex_op("polar")
 def polar(ctx: AtenContext, abs: Value, angle: Value) -> Complex:
     return C.polar(ctx, abs, angle)
-
-
-@complex_op("real")
-def real(ctx: AtenContext, self: Complex) -> Value:
-    return self.re
-
-
-@complex_op("imag")
-def imag(ctx: AtenContext, self: Complex) -> Value:
-    return self.im
-
-
-@complex_op("_conj", "_conj_physical", "conj_physical")
-def conj(ctx: AtenContext, self: Complex) -> Complex:
-    return C.conjugate(ctx, self)
-
-
-@complex_op("resolve_conj", "resolve_neg")
-def resolved(ctx: AtenContext, self: Complex) -> Complex:
-    return self
 
 
 @complex_op("_to_copy", "to")
@@ -278,26 +208,6 @@ def div(ctx: AtenContext, self: Any, other: Any) -> Complex:
 @complex_op("reciprocal")
 def reciprocal(ctx: AtenContext, self: Complex) -> Complex:
     return C.quotient(ctx, C.of(ctx, 1, _dtype(ctx)), self, _dtype(ctx))
-
-
-@complex_op("abs")
-def abs_(ctx: AtenContext, self: Complex) -> Value:
-    return C.size(ctx, self)
-
-
-@complex_op("angle")
-def angle(ctx: AtenContext, self: Complex) -> Value:
-    return C.angle(ctx, self)
-
-
-@complex_op("exp")
-def exp(ctx: AtenContext, self: Complex) -> Complex:
-    return C.exponential(ctx, self)
-
-
-@complex_op("log")
-def log(ctx: AtenContext, self: Complex) -> Complex:
-    return Complex(unary(ctx, "log", C.size(ctx, self)), C.angle(ctx, self))
 
 
 @complex_op("pow")

@@ -29,29 +29,11 @@ from mconv.warned import Warned
 
 # arguments that a converter need not name: how a tensor lies in memory; the result's type, which the context knows; what
 # is meant for gradients, running statistics and speed
-_SILENT = frozenset(
-    [
-        "layout",
-        "device",
-        "pin_memory",
-        "memory_format",
-        "physical_layout",
-        "non_blocking",
-        "copy",
-        "implicit",
-        "dtype",
-        "half_to_float",
-        "out_int32",
-        "momentum",
-        "cudnn_enable",
-        "cudnn_enabled",
-        "scale_grad_by_freq",
-        "sparse",
-        "sparse_grad",
-        "check_errors",
-        "stable",
-    ]
-)
+_SILENT = frozenset((
+    "layout", "device", "pin_memory", "memory_format", "physical_layout", "non_blocking", "copy", "implicit",
+    "dtype", "half_to_float", "out_int32", "momentum", "cudnn_enable", "cudnn_enabled", "scale_grad_by_freq",
+    "sparse", "sparse_grad", "check_errors", "stable",
+))  # fmt: skip
 
 
 @dataclass

@@ -24,42 +24,26 @@ class Converter:
 
 
 _converters: dict[str, Converter] = {}
+_OF_GRADIENTS = (
+    "_adaptive_avg_pool2d_backward.default", "avg_pool2d_backward.default", "convolution_backward.default",
+    "embedding_dense_backward.default", "max_pool2d_with_indices_backward.default",
+    "native_group_norm_backward.default", "native_layer_norm_backward.default",
+)  # fmt: skip
+_RANDOM = (
+    "bernoulli.p", "multinomial.default", "normal_functional.default", "rand.default", "rand_like.default",
+    "randint.default", "randint.low", "randint_like.default", "randn.default", "randn_like.default",
+    "randperm.default", "uniform.default",
+)  # fmt: skip
 # what a program for inference cannot have → why
 _REFUSED = {
-    **dict.fromkeys(
-        (
-            "_adaptive_avg_pool2d_backward.default",
-            "avg_pool2d_backward.default",
-            "convolution_backward.default",
-            "embedding_dense_backward.default",
-            "max_pool2d_with_indices_backward.default",
-            "native_group_norm_backward.default",
-            "native_layer_norm_backward.default",
-        ),
-        "it computes a gradient, and the program is for inference",
-    ),
-    **dict.fromkeys(
-        (
-            "bernoulli.p",
-            "multinomial.default",
-            "normal_functional.default",
-            "rand.default",
-            "rand_like.default",
-            "randint.default",
-            "randint.low",
-            "randint_like.default",
-            "randn.default",
-            "randn_like.default",
-            "randperm.default",
-            "uniform.default",
-        ),
-        "it gives other numbers each time, so that the result could not be checked",
-    ),
+    **dict.fromkeys(_OF_GRADIENTS, "it computes a gradient, and the program is for inference"),
+    **dict.fromkeys(_RANDOM, "it gives other numbers each time, so that the result could not be checked"),
     "atan2.out": "it writes into one of its inputs",
     "resize_.default": "it changes its input, which the exported form does not do",
-    "sym_is_contiguous.default": "how a tensor lies in memory is not part of a program",
-    "sym_stride.int": "how a tensor lies in memory is not part of a program",
-    "sym_storage_offset.default": "how a tensor lies in memory is not part of a program",
+    **dict.fromkeys(
+        ("sym_is_contiguous.default", "sym_stride.int", "sym_storage_offset.default"),
+        "how a tensor lies in memory is not part of a program",
+    ),
 }
 
 

@@ -17,17 +17,9 @@ def to_copy(ctx: AtenContext, self: Value, other: Optional[Value] = None) -> Val
 
 
 @aten_op(
-    "clone.default",
-    "alias.default",
-    "detach.default",
-    "contiguous.default",
-    "lift_fresh_copy.default",
-    "lift_fresh.default",
-    "_conj.default",
-    "resolve_conj.default",
-    "resolve_neg.default",
-    "alias_copy.default",
-)
+    "clone.default", "alias.default", "detach.default", "contiguous.default", "lift_fresh_copy.default",
+    "lift_fresh.default", "_conj.default", "resolve_conj.default", "resolve_neg.default", "alias_copy.default",
+)  # fmt: skip
 def same(ctx: AtenContext, self: Value) -> Value:
     return self
 
