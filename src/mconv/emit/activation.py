@@ -8,7 +8,7 @@ from typing import Optional
 import numpy as np
 
 from mconv.emit.elementwise import arithmetic, binary, compare, number, scale, unary, where
-from mconv.emit.known import foldable
+from mconv.emit.known import foldable, single
 from mconv.program.bfloat16 import from_bits, to_bits
 from mconv.program.builder import Builder
 from mconv.program.dtypes import DType
@@ -28,8 +28,8 @@ def clip(b: Builder, x: Value, low: Optional[Value], high: Optional[Value]) -> V
     Scalars known now become attributes of ``clip`` (``relu6`` for 0 and 6), which fusion knows.
     """
     if x.dtype in _FLOATS and foldable(low, high) and (low is not None or high is not None) and not foldable(x):
-        bottom = -math.inf if low is None else float(np.asarray(low.const).reshape(-1)[0])
-        top = math.inf if high is None else float(np.asarray(high.const).reshape(-1)[0])
+        bottom = -math.inf if low is None else float(single(low))
+        top = math.inf if high is None else float(single(high))
         if (bottom, top) == (0.0, math.inf):
             return relu(b, x)
         if (bottom, top) == (0.0, 6.0):
@@ -66,7 +66,7 @@ def prelu(b: Builder, x: Value, slope: Value) -> Value:
     if x.dtype is DType.FP32 and slope.is_const and xs is not None and ss is not None and len(xs) >= 2:
         if slope.size == 1:
             # behind a conv1d, 3.3.1 with oneDNN gives NaN for a prelu with one slope
-            return leaky_relu(b, x, float(np.asarray(slope.const).reshape(())))
+            return leaky_relu(b, x, float(single(slope)))
         if len(ss) == len(xs) - 1 and ss[0] == xs[1] and slope.size == xs[1]:
             flat = b.constant(np.asarray(slope.const).reshape(-1), slope.dtype)
             return unary(b, "prelu", x, Alpha=flat, mode="channel", data_format="NCHW")

@@ -10,7 +10,7 @@ from mconv.emit.elementwise import arithmetic
 from mconv.emit.elementwise import scale as scaled
 from mconv.emit.expr import Expr, arange, concat, size
 from mconv.emit.gather import gather
-from mconv.emit.known import need_rank
+from mconv.emit.known import need_rank, replaced
 from mconv.emit.linear import matmul
 from mconv.emit.reduction import softmax
 from mconv.emit.shape import expand_to, reshape, unsqueeze
@@ -66,7 +66,7 @@ def repeated_heads(b: Builder, x: Value, times: int, axis: int) -> Value:
     shape = need_rank(x, "attention")
     axis %= len(shape)
     wide = expand_to(b, unsqueeze(b, x, [axis + 1]), (*shape[: axis + 1], times, *shape[axis + 1 :]))
-    return reshape(b, wide, (*shape[:axis], shape[axis] * times, *shape[axis + 1 :]))
+    return reshape(b, wide, replaced(shape, axis, shape[axis] * times))
 
 
 def mask_bias(b: Builder, mask: Value, dtype: DType) -> Value:

@@ -7,12 +7,13 @@ from typing import Optional
 import numpy as np
 
 from mconv.emit.control import loop
-from mconv.emit.elementwise import arithmetic, compare, logical, number, where
+from mconv.emit.elementwise import compare, number, where
+from mconv.emit.expr import Expr
 from mconv.emit.gather import gather, take_along_axis
 from mconv.emit.known import need_rank
 from mconv.emit.ranges import iota, spread
 from mconv.emit.selection import present, selected
-from mconv.emit.shape import expand_to, fill, reshape, squeeze, transpose, unsqueeze
+from mconv.emit.shape import fill, reshape, squeeze, transpose
 from mconv.emit.slicing import concat, slice_
 from mconv.emit.zero_size import counted
 from mconv.errors import UnsupportedError
@@ -54,8 +55,8 @@ def non_max_suppression(
     for axis, dim in enumerate(shape):
         if counted(b, [dim]):
             open_ = where(b, present(b, dim, axis, 3), open_, lowest)
-    sides = [unsqueeze(b, v, [1]) for v in _corners(b, boxes, centered)]  # each [batch, 1, boxes]
-    area = _area(b, sides)
+    sides = [v.unsqueeze(1) for v in _corners(b, boxes, centered)]  # each [batch, 1, boxes]
+    area = _area(sides)
     threshold = number(b, 0.0, scores.dtype) if overlap is None else overlap
     threshold = reshape(b, threshold, (1, 1, 1))
     positions = spread(b, iota(b, shape[2]), 2, 3)
@@ -64,13 +65,12 @@ def non_max_suppression(
         (left,) = state
         best, at = _best(b, left)
         valid = compare(b, "greater_than", best, lowest)
-        chosen = [take_along_axis(b, expand_to(b, s, shape), at, 2) for s in sides]
-        shared = _shared(b, chosen, sides)
-        union = arithmetic(b, "sub", arithmetic(b, "add", _area(b, chosen), area), shared)
+        chosen = [Expr(b, take_along_axis(b, s.expand(*shape).value, at, 2)) for s in sides]
+        shared = _shared(chosen, sides)
+        union = _area(chosen) + area - shared
         # more than the threshold of the union, without a division by an empty union
-        near = compare(b, "greater_than", shared, arithmetic(b, "mul", union, threshold))
-        gone = logical(b, "logical_or", near, compare(b, "equal", at, positions))
-        after = where(b, gone, lowest, left)
+        gone = (shared > union * threshold) | Expr(b, at).equals(positions)
+        after = where(b, gone.value, lowest, left)
         some = compare(b, "greater_than", _maximum(b, reshape(b, after, (D.product(shape),))), reshape(b, lowest, (1,)))
         return some, [after], [squeeze(b, at, [2]), squeeze(b, valid, [2])]
 
@@ -83,34 +83,28 @@ def non_max_suppression(
     return concat(b, [slice_(b, order, [1], [0], [2]), reshape(b, picked, (order.shape[0], 1))], 1)
 
 
-def _corners(b: Builder, boxes: Value, centered: bool) -> list[Value]:
+def _corners(b: Builder, boxes: Value, centered: bool) -> list[Expr]:
     """Top, left, bottom and right, each [batch, boxes]."""
-    parts = [gather(b, boxes, b.constant(np.array(i, np.int64)), 2) for i in range(4)]
+    parts = [Expr(b, gather(b, boxes, b.constant(np.array(i, np.int64)), 2)) for i in range(4)]
     if centered:
-        half = number(b, 0.5, boxes.dtype)
-        (x, y), extent = parts[:2], [arithmetic(b, "mul", v, half) for v in parts[2:]]
-        low = [arithmetic(b, "sub", v, e) for v, e in zip((y, x), extent[::-1])]
-        high = [arithmetic(b, "add", v, e) for v, e in zip((y, x), extent[::-1])]
-        return [*low, *high]
-    low = [arithmetic(b, "min", parts[i], parts[i + 2]) for i in (0, 1)]
-    high = [arithmetic(b, "max", parts[i], parts[i + 2]) for i in (0, 1)]
-    return [*low, *high]
+        middle, half = parts[1::-1], [v * 0.5 for v in parts[2:]][::-1]
+        return [*(v - e for v, e in zip(middle, half)), *(v + e for v, e in zip(middle, half))]
+    return [*(parts[i].minimum(parts[i + 2]) for i in (0, 1)), *(parts[i].maximum(parts[i + 2]) for i in (0, 1))]
 
 
-def _area(b: Builder, sides: list[Value]) -> Value:
+def _area(sides: list[Expr]) -> Expr:
     top, left, bottom, right = sides
-    return arithmetic(b, "mul", arithmetic(b, "sub", bottom, top), arithmetic(b, "sub", right, left))
+    return (bottom - top) * (right - left)
 
 
-def _shared(b: Builder, one: list[Value], other: list[Value]) -> Value:
+def _shared(one: list[Expr], other: list[Expr]) -> Expr:
     """The area that boxes have in common."""
-    nothing = number(b, 0.0, one[0].dtype)
-    spans = []
-    for i in (0, 1):
-        low = arithmetic(b, "max", one[i], other[i])
-        high = arithmetic(b, "min", one[i + 2], other[i + 2])
-        spans.append(arithmetic(b, "max", arithmetic(b, "sub", high, low), nothing))
-    return arithmetic(b, "mul", spans[0], spans[1])
+
+    def span(i: int) -> Expr:
+        low = one[i].maximum(other[i])
+        return (one[i + 2].minimum(other[i + 2]) - low).maximum(0)
+
+    return span(0) * span(1)
 
 
 def _best(b: Builder, x: Value) -> tuple[Value, Value]:

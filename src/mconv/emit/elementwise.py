@@ -6,7 +6,7 @@ from typing import Any, Callable, Optional
 
 import numpy as np
 
-from mconv.emit.known import dims_of, foldable
+from mconv.emit.known import dims_of, foldable, single
 from mconv.emit.operators import COMMUTES, axis_attribute, folded
 from mconv.emit.shape import expand_to, reshape, unsqueeze
 from mconv.emit.size_arithmetic import symbolic
@@ -150,8 +150,7 @@ def _scaled(b: Builder, op: str, x: Value, y: Value) -> Optional[Value]:
         return None
     if not foldable(number) or not number.is_const or number.size != 1 or (number.rank or 0) > (tensor.rank or 0):
         return None
-    assert number.const is not None
-    c = float(number.const.reshape(-1)[0])
+    c = float(single(number))
     if not np.isfinite(c):
         return None
     if turned:

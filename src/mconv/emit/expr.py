@@ -11,7 +11,7 @@ from mconv import budget
 from mconv.emit import elementwise, ranges, reduction
 from mconv.emit.activation import round_half_even
 from mconv.emit.gather import gather
-from mconv.emit.known import foldable, need_rank
+from mconv.emit.known import foldable, need_rank, replaced
 from mconv.emit.linear import matmul
 from mconv.emit.shape import expand_to, reshape, transpose, unsqueeze
 from mconv.emit.sizes import dim_tensor
@@ -117,6 +117,16 @@ class Expr:
     def __and__(self, other: Expr) -> Expr:
         return Expr(self.b, elementwise.logical(self.b, "logical_and", self.value, other.value))
 
+    def __or__(self, other: Expr) -> Expr:
+        return Expr(self.b, elementwise.logical(self.b, "logical_or", self.value, other.value))
+
+    def is_nan(self) -> Expr:
+        return Expr(self.b, elementwise.is_nan(self.b, self.value))
+
+    def scaled(self, factor: float, bias: float = 0.0) -> Expr:
+        """``factor * self + bias`` by one operator, whose attributes are float32 in every type."""
+        return Expr(self.b, elementwise.scale(self.b, self.value, factor, bias))
+
     def abs(self) -> Expr:
         if self.dtype is DType.FP64:
             # oneDNN's passes fuse an activation into any elementwise operator, then find that float64 is not theirs
@@ -206,7 +216,7 @@ class Expr:
 
     def gather(self, index: Expr, axis: int = 0) -> Expr:
         """Rows of *axis* by non-negative indices of one dimension."""
-        out = (*self.shape[:axis], *index.shape, *self.shape[axis + 1 :])
+        out = replaced(self.shape, axis, *index.shape)
         if foldable(self.value, index.value):
             return Expr(self.b, gather(self.b, self.value, index.value, axis))
         made = self.b.op("gather", X=self.value, Index=index.value, axis=axis, result=(self.dtype, out))

@@ -8,7 +8,7 @@ from typing import Optional
 import numpy as np
 
 from mconv.emit.elementwise import arithmetic, compare, where
-from mconv.emit.known import axis_of, bind_shape, dims_of, foldable, need_rank
+from mconv.emit.known import axis_of, bind_shape, dims_of, foldable, need_rank, replaced
 from mconv.emit.padding import within
 from mconv.emit.ranges import iota, spread
 from mconv.emit.shape import expand_to, fill, reshape, squeeze, unsqueeze
@@ -72,7 +72,7 @@ def gather(b: Builder, x: Value, index: Value, axis: int = 0, *, wrap: bool = Tr
             return b.constant(np.array(data, x.dtype.numpy).reshape(index_shape), x.dtype)
     if foldable(x, index):
         return b.constant(np.take(np.asarray(x.const), np.asarray(index.const), axis), x.dtype)
-    out = (*shape[:axis], *index_shape, *shape[axis + 1 :])
+    out = replaced(shape, axis, *index_shape)
     if 0 in out:
         return fill(b, out, 0, x.dtype)
     if not index_shape and picks is not None and isinstance(picks[0], int):
@@ -85,7 +85,7 @@ def gather(b: Builder, x: Value, index: Value, axis: int = 0, *, wrap: bool = Tr
         if axis == 0 and len(index_shape) > 1 and not D.is_static(index_shape):
             return gather_nd(b, x, unsqueeze(b, index, [len(index_shape)]))  # no reshape of two symbolic sizes
         flat = reshape(b, index, (D.product(index_shape),))
-        result = (x.dtype, (*shape[:axis], *(flat.shape or ()), *shape[axis + 1 :]))
+        result = (x.dtype, replaced(shape, axis, *(flat.shape or ())))
         made = b.op("gather", X=x, Index=flat, axis=axis, result=result)
         made = reshape(b, made, out)
     if data is not None and len(out) <= 1:

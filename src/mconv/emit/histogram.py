@@ -8,7 +8,7 @@ import numpy as np
 
 from mconv.emit.elementwise import arithmetic, compare, number, where
 from mconv.emit.expr import Expr
-from mconv.emit.known import bind_shape, need_rank
+from mconv.emit.known import bind_shape, need_rank, single
 from mconv.emit.reduction import cumulative_sum, reduce
 from mconv.emit.scatter import scatter_nd
 from mconv.emit.shape import fill, reshape, unsqueeze
@@ -47,7 +47,7 @@ def bincount(b: Builder, x: Value, weights: Optional[Value], least: Value, dtype
     one = number(b, 1, DType.INT64)
     largest = reduce(b, "max", position, [0], keep=True)  # of no numbers it is below every least
     bins = arithmetic(b, "add", arithmetic(b, "max", largest, arithmetic(b, "sub", least, one)), one)
-    known = np.asarray(least.const).reshape(-1)[0] if least.is_const else 0
+    known = single(least) if least.is_const else 0
     none = known < 1 and bool(counted(b, x.shape or ()))  # of no numbers there are no bins
     made = counts(b, arithmetic(b, "max", bins, one) if none else bins, position, weights, dtype)
     made.shape = (size,)
@@ -112,8 +112,7 @@ def repeated_positions(b: Builder, repeats: Value, total: D.Dim) -> Value:
     (n,) = need_rank(repeats, "repeat_interleave")
     # a position begins where the ones before it end; one position more than is wanted, for the end of the last one
     count = reduce(b, "sum", wide, [0], keep=True)
-    one = b.constant(np.ones(1, np.int64))
-    begins = _zeros(b, arithmetic(b, "add", count, one))
+    begins = _zeros(b, arithmetic(b, "add", count, b.constant(np.ones(1, np.int64))))
     ends = cumulative_sum(b, wide, 0)
     marked = scatter_nd(b, begins, unsqueeze(b, ends, [1]), fill(b, (n,), 1, DType.INT64), "add")
     every = cumulative_sum(b, marked, 0)

@@ -6,7 +6,9 @@ import numpy as np
 
 from mconv.emit.activation import round_half_even
 from mconv.emit.elementwise import arithmetic, binary, compare, logical, number, scale, unary, where
-from mconv.emit.known import dims_of, foldable
+from mconv.emit.expr import Expr
+from mconv.emit.expr import where as choose
+from mconv.emit.known import dims_of, foldable, single
 from mconv.program.builder import Builder
 from mconv.program.dtypes import DType
 from mconv.program.value import Value
@@ -21,7 +23,7 @@ def power(b: Builder, x: Value, exponent: Value) -> Value:
     exact up to 2^53.
     """
     scalar = exponent.is_const and exponent.size == 1 and (exponent.rank or 0) <= (x.rank or 0)
-    value = np.asarray(exponent.const).reshape(-1)[0].item() if scalar else None
+    value = single(exponent) if scalar else None
     if x.dtype.is_float:
         if value is not None and x.dtype is not DType.FP64 and float(np.float32(value)) == value:
             return unary(b, "pow", x, factor=float(value))
@@ -113,12 +115,8 @@ def shift(b: Builder, x: Value, bits: Value, *, left: bool) -> Value:
         shifts = np.asarray(bits.const).astype(np.int64)
         factor = b.constant(np.int64(1) << np.minimum(shifts, width), kind)
         if (shifts > width).any():
-            return shift(
-                b,
-                shift(b, x, b.constant(np.minimum(shifts, width)), left=left),
-                b.constant(np.maximum(shifts - width, 0)),
-                left=left,
-            )
+            most = shift(b, x, b.constant(np.minimum(shifts, width)), left=left)
+            return shift(b, most, b.constant(np.maximum(shifts - width, 0)), left=left)
     else:
         two = number(b, 2, DType.INT64)
         factor = b.cast(binary(b, "elementwise_pow", two, b.cast(bits, DType.INT64)), kind)
@@ -133,28 +131,20 @@ def shift_right(b: Builder, x: Value, bits: Value) -> Value:
 def signed_shift(b: Builder, x: Value, bits: Value, *, left: bool) -> Value:
     """*x* shifted by *bits*; to the right it keeps its sign. Negative numbers of bits, and those that *x* does not have,
     empty it: only the sign is left."""
-    width = 8 * x.dtype.itemsize
-    count = b.cast(bits, DType.INT64)
-    none = number(b, 0, DType.INT64)
-    outside = logical(
-        b,
-        "logical_or",
-        compare(b, "less_than", count, none),
-        compare(b, "greater_equal", count, number(b, width, DType.INT64)),
-    )
-    count = where(b, outside, none, count)
-    zero, minus_one = number(b, 0, x.dtype), number(b, -1, x.dtype)
+    number, count = Expr(b, x), Expr(b, bits).cast(DType.INT64)
+    outside = (count < 0) | (count >= 8 * x.dtype.itemsize)
+    count = choose(outside, Expr(b, 0, DType.INT64), count)
     if left:
-        return where(b, outside, zero, _moved(b, x, count, left=True))
-    negative = compare(b, "less_than", x, zero)
-    inverted = arithmetic(b, "sub", minus_one, x)  # all bits turned over: never negative
-    moved = _moved(b, where(b, negative, inverted, x), count, left=False)
-    moved = where(b, outside, zero, moved)
-    return where(b, negative, arithmetic(b, "sub", minus_one, moved), moved)
+        return choose(outside, Expr(b, 0, x.dtype), _moved(number, count, left=True)).value
+    negative = number < 0
+    inverted = -1 - number  # all bits turned over: never negative
+    moved = _moved(choose(negative, inverted, number), count, left=False)
+    moved = choose(outside, Expr(b, 0, x.dtype), moved)
+    return choose(negative, -1 - moved, moved).value
 
 
-def _moved(b: Builder, x: Value, count: Value, *, left: bool) -> Value:
+def _moved(x: Expr, count: Expr, *, left: bool) -> Expr:
     """:func:`shift` in two steps: the highest power of two does not fit the type of *x*."""
-    most = number(b, 8 * x.dtype.itemsize - 2, DType.INT64)
-    first = arithmetic(b, "min", count, most)
-    return shift(b, shift(b, x, first, left=left), arithmetic(b, "sub", count, first), left=left)
+    first = count.minimum(8 * x.dtype.itemsize - 2)
+    moved = shift(x.b, x.value, first.value, left=left)
+    return Expr(x.b, shift(x.b, moved, (count - first).value, left=left))

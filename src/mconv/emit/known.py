@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any, Optional
 
 import numpy as np
@@ -46,6 +47,16 @@ def axis_of(axis: int, rank: int) -> int:
     if not -rank <= axis < max(rank, 1):
         raise UnsupportedError(f"axis {axis} does not exist in a tensor of rank {rank}")
     return axis % rank if rank else 0
+
+
+def replaced(shape: Sequence[D.Dim], axis: int, *dims: D.Dim) -> tuple[D.Dim, ...]:
+    """*shape* with *dims* in the place of that of *axis*, which is counted from the front."""
+    return (*shape[:axis], *dims, *shape[axis + 1 :])
+
+
+def single(x: Value) -> Any:
+    """The number that a constant of one element holds."""
+    return np.asarray(x.const).reshape(-1)[0].item()
 
 
 def dims_of(x: Value) -> Optional[list[D.Dim]]:

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from typing import Optional, Union
 
-import numpy as np
-
 from mconv.emit.elementwise import arithmetic, compare, number, scale
 from mconv.emit.gather import gather
-from mconv.emit.known import axis_of, need_rank
+from mconv.emit.known import axis_of, need_rank, replaced
 from mconv.emit.ranges import iota
 from mconv.emit.shape import fill, reshape
 from mconv.emit.sizes import dim_tensor
@@ -79,8 +77,8 @@ def _changes(b: Builder, made: Value, index: Value, axis: int) -> Value:
     """1 where an element along *axis* differs from the one before it, else 0; int64."""
     size = need_rank(made, "sorting")[axis]
     if counted(b, [size]):
-        positions = arithmetic(b, "sub", iota(b, size), b.constant(np.ones(1, np.int64)))
-        positions = arithmetic(b, "max", positions, b.constant(np.zeros(1, np.int64)))
+        positions = arithmetic(b, "sub", iota(b, size), dim_tensor(b, 1))
+        positions = arithmetic(b, "max", positions, dim_tensor(b, 0))
         return b.cast(compare(b, "not_equal", gather(b, made, positions, axis, wrap=False), made), DType.INT64)
     before = slice_(b, made, [axis], [0], [-1])
     after = slice_(b, made, [axis], [1], [2**31 - 1])
@@ -109,7 +107,7 @@ def top_k(
     shape = need_rank(x, "TopK")
     axis = axis_of(axis, len(shape))
     if isinstance(k, int):
-        out = (*shape[:axis], k, *shape[axis + 1 :])
+        out = replaced(shape, axis, k)
         if 0 in out:
             return fill(b, out, 0, x.dtype), fill(b, out, 0, DType.INT64)
         if not indices:

@@ -10,7 +10,7 @@ import numpy as np
 from mconv.emit.elementwise import arithmetic, compare, logical, where
 from mconv.emit.gather import gather
 from mconv.emit.generate import remainder
-from mconv.emit.known import bind_shape, dims_of, foldable, need_rank
+from mconv.emit.known import bind_shape, dims_of, foldable, need_rank, replaced, single
 from mconv.emit.ranges import arange, iota, spread
 from mconv.emit.shape import fill, reshape, unsqueeze
 from mconv.emit.sizes import dim_tensor
@@ -84,7 +84,7 @@ def _constant(
     """
     if value is not None and not foldable(value):
         return None
-    number = 0.0 if value is None else np.asarray(value.const).reshape(-1)[0].item()
+    number = 0.0 if value is None else single(value)
     if x.size == 0:
         return fill(b, out, number, x.dtype)
     exact = _as_attribute(number, x.dtype)
@@ -107,7 +107,7 @@ def _as_attribute(number: float, dtype: DType) -> bool:
 def _joined(b: Builder, x: Value, axis: int, low: int, high: int, number: float) -> Value:
     """*x* between blocks of one number."""
     shape = need_rank(x, "Pad")
-    sides = [fill(b, (*shape[:axis], n, *shape[axis + 1 :]), number, x.dtype) if n else None for n in (low, high)]
+    sides = [fill(b, replaced(shape, axis, n), number, x.dtype) if n else None for n in (low, high)]
     parts = [v for v in (sides[0], x, sides[1]) if v is not None]
     return concat(b, parts, axis)
 
@@ -186,23 +186,22 @@ def _positions(b: Builder, dim: D.Dim, low: Union[D.Dim, Value], high: Union[D.D
         return arithmetic(b, "sub", positions, dim_tensor(b, low)) if low != 0 else positions
     before, after = (v if isinstance(v, Value) else dim_tensor(b, v) for v in (low, high))
     size = dim_tensor(b, true_size(b, dim))
-    start = arithmetic(b, "sub", b.constant(np.array([0], np.int64)), before)
-    stop = arithmetic(b, "add", size, after)
-    return arange(b, start, stop, b.constant(np.array([1], np.int64)))
+    start = arithmetic(b, "sub", dim_tensor(b, 0), before)
+    return arange(b, start, arithmetic(b, "add", size, after), dim_tensor(b, 1))
 
 
 def _source(b: Builder, position: Value, dim: D.Dim, mode: str) -> tuple[Value, Optional[Value]]:
     """Which element of a dimension stands at each position, and for ``constant`` whether it is one of its own."""
-    zero, one, two = (b.constant(np.array([v], np.int64)) for v in (0, 1, 2))
+    one = dim_tensor(b, 1)
     size = dim_tensor(b, dim)
     end = arithmetic(b, "sub", size, one)
     if mode == "wrap":
         return remainder(b, position, size), None
     if mode == "reflect":
-        period = arithmetic(b, "mul", end, two)
+        period = arithmetic(b, "mul", end, dim_tensor(b, 2))
         phase = remainder(b, position, arithmetic(b, "max", period, one))
         return arithmetic(b, "min", phase, arithmetic(b, "sub", period, phase)), None
-    held = arithmetic(b, "min", arithmetic(b, "max", position, zero), end)
+    held = arithmetic(b, "min", arithmetic(b, "max", position, dim_tensor(b, 0)), end)
     if mode == "edge":
         return held, None
     valid = compare(b, "equal", held, position)

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from mconv.emit.elementwise import compare, where
-from mconv.emit.known import bind_shape
+from mconv.emit.known import bind_shape, replaced
 from mconv.emit.operators import slice_op
 from mconv.emit.shape import fill, reshape
 from mconv.emit.sizes import dim_tensor
@@ -24,10 +24,7 @@ def non_zero(b: Builder, sizes: Iterable[D.Dim]) -> Value:
     """Whether none of the true sizes is 0: bool [1]."""
     total = D.product(sorted((true_size(b, s) for s in sizes), key=repr))
 
-    def made() -> Value:
-        return compare(b, "greater_than", dim_tensor(b, total), b.constant(np.zeros(1, np.int64)))
-
-    return b.once(("nonzero", total), made)
+    return b.once(("nonzero", total), lambda: compare(b, "greater_than", dim_tensor(b, total), dim_tensor(b, 0)))
 
 
 def padded(b: Builder, x: Value, axis: int = 0, least: int = 1) -> Value:
@@ -43,7 +40,7 @@ def padded(b: Builder, x: Value, axis: int = 0, least: int = 1) -> Value:
     if not isinstance(size, D.Sym):
         return x
     count = D.Sym.fresh("count")
-    x.shape = (*x.shape[:axis], count, *x.shape[axis + 1 :])
+    x.shape = replaced(x.shape, axis, count)
     b.origins[count] = (x, axis)
     made = _filled_up(b, x, axis, count, size, least)
     register(b, size, count)

@@ -11,7 +11,7 @@ import numpy as np
 
 from mconv import budget
 from mconv.emit.expr import Expr, arange, where
-from mconv.emit.known import need_rank
+from mconv.emit.known import need_rank, replaced
 from mconv.emit.shape import fill, reshape, squeeze, unsqueeze
 from mconv.emit.slicing import slice_
 from mconv.emit.window import Window, pad_spatial
@@ -210,7 +210,7 @@ def _separable(b: Builder, x: Value, window: Window, out: Sequence[D.Dim], kind:
         if k == 1 and s == 1:
             continue
         rows = [made.slice(axis, i * d, i * d + (n - 1) * s + 1, s) for i in range(k)]
-        shape = (*made.shape[:axis], n, *made.shape[axis + 1 :])
+        shape = replaced(made.shape, axis, n)
         for row in rows:
             row.value.shape = shape
         made = rows[0]

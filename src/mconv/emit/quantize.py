@@ -7,8 +7,9 @@ from typing import Optional
 import numpy as np
 
 from mconv.emit.activation import round_half_even
-from mconv.emit.elementwise import arithmetic, compare, number, unary, where
-from mconv.emit.known import axis_of, foldable, need_rank
+from mconv.emit.elementwise import arithmetic, unary
+from mconv.emit.expr import Expr, where
+from mconv.emit.known import axis_of, foldable, need_rank, replaced
 from mconv.emit.linear import matmul
 from mconv.emit.reduction import reduce
 from mconv.emit.shape import expand_to, reshape, unsqueeze
@@ -51,9 +52,9 @@ def _blocks(b: Builder, p: Value, shape: tuple[D.Dim, ...], axis: int, block: in
     own = need_rank(p, "quantisation")
     apart = unsqueeze(b, p, [axis + 1])
     wide = expand_to(b, apart, (*own[: axis + 1], block, *own[axis + 1 :]))
-    joined = reshape(b, wide, (*own[:axis], own[axis] * block, *own[axis + 1 :]))
+    joined = reshape(b, wide, replaced(own, axis, own[axis] * block))
     made = slice_(b, joined, [axis], [0], [shape[axis]])
-    made.shape = (*own[:axis], shape[axis], *own[axis + 1 :])
+    made.shape = replaced(own, axis, shape[axis])
     return made
 
 
@@ -87,14 +88,13 @@ def dequantize(b: Builder, x: Value, scale: Value, zero: Optional[Value], dtype:
 
 def dynamic(b: Builder, x: Value) -> tuple[Value, Value, Value]:
     """*x* as uint8 with the scale and the zero point that its own range asks for; a scale of 1 where all is 0."""
-    zero = number(b, 0, DType.FP32)
-    high = arithmetic(b, "max", reduce(b, "max", x), zero)
-    low = arithmetic(b, "min", reduce(b, "min", x), zero)
-    spread = arithmetic(b, "div", arithmetic(b, "sub", high, low), number(b, 255, DType.FP32))
-    scale = where(b, compare(b, "less_equal", spread, zero), number(b, 1, DType.FP32), spread)
-    offset = arithmetic(b, "sub", zero, arithmetic(b, "div", low, scale))
+    high = Expr(b, reduce(b, "max", x)).maximum(0)
+    low = Expr(b, reduce(b, "min", x)).minimum(0)
+    spread = (high - low) / 255
+    scale = where(spread <= 0, Expr(b, 1, DType.FP32), spread)
+    offset = (0 - low / scale).value
     point = b.cast(round_half_even(b, unary(b, "clip", offset, min=0.0, max=255.0)), DType.UINT8)
-    return quantize(b, x, scale, point, DType.UINT8), scale, point
+    return quantize(b, x, scale.value, point, DType.UINT8), scale.value, point
 
 
 # products ---------------------------------------------------------------------------------------------------------------

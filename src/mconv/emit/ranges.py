@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from mconv.emit.elementwise import arithmetic, compare, where
-from mconv.emit.known import FOLD_LIMIT, bind_shape, computable, dims_of, foldable
+from mconv.emit.known import FOLD_LIMIT, bind_shape, computable, dims_of, foldable, single
 from mconv.emit.padding import padded
 from mconv.emit.shape import fill, reshape
 from mconv.emit.sizes import dim_tensor
@@ -31,7 +31,7 @@ def arange(b: Builder, start: Value, limit: Value, step: Value) -> Value:
             size = D.ceildiv(last - first if by > 0 else first - last, abs(by))
             size = size if isinstance(size, D.Sym) else max(size, 0)
     elif foldable(start, limit, step):
-        low, high, pace = (float(np.asarray(v.const).item()) for v in (start, limit, step))
+        low, high, pace = (float(single(v)) for v in (start, limit, step))
         count = (high - low) / pace
         if not np.isfinite(count):
             raise UnsupportedError("Range: bounds that are no finite numbers")
@@ -55,7 +55,7 @@ def _no_earlier(b: Builder, start: Value, limit: Value, step: Value) -> Value:
     instead of giving nothing, *start*; shape [1]."""
     start, limit, step = (reshape(b, v, (1,)) for v in (start, limit, step))
     if step.is_const:
-        return arithmetic(b, "max" if float(np.asarray(step.const).item()) > 0 else "min", limit, start)
+        return arithmetic(b, "max" if single(step) > 0 else "min", limit, start)
     ways = (arithmetic(b, way, limit, start) for way in ("min", "max"))
     return where(b, compare(b, "less_than", step, b.constant(np.zeros(1, step.dtype.numpy), step.dtype)), *ways)
 

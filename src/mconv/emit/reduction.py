@@ -11,7 +11,7 @@ import numpy as np
 
 from mconv.emit.elementwise import arithmetic, binary, compare, number, scale, unary
 from mconv.emit.gather import gather
-from mconv.emit.known import axis_of, need_rank
+from mconv.emit.known import axis_of, need_rank, replaced
 from mconv.emit.layout import plainly_laid
 from mconv.emit.order import sort
 from mconv.emit.shape import fill, reshape, unsqueeze
@@ -269,7 +269,7 @@ def cumulative_sum(b: Builder, x: Value, axis: int, *, exclusive: bool = False, 
     """
     shape = need_rank(x, "CumSum")
     if exclusive and not any(isinstance(d, int) and d != 1 for d in shape):
-        end = fill(b, [1 if i == axis else d for i, d in enumerate(shape)], 0, x.dtype)
+        end = fill(b, replaced(shape, axis, 1), 0, x.dtype)
         longer = concat(b, [end, x] if reverse else [x, end], axis)
         sums = unary(b, "cumsum", longer, axis=axis, exclusive=True, reverse=reverse, flatten=False)
         made = slice_(b, sums, [axis], [1 if reverse else 0], [2**31 - 1 if reverse else shape[axis]])
@@ -294,7 +294,7 @@ def cumulative_product(b: Builder, x: Value, axis: int, *, exclusive: bool = Fal
     if not exclusive:
         return made
     shape = need_rank(x, "CumProd")
-    first = fill(b, [1 if i == axis else d for i, d in enumerate(shape)], 1, x.dtype)
+    first = fill(b, replaced(shape, axis, 1), 1, x.dtype)
     shifted = concat(b, [first, slice_(b, made, [axis], [0], [shape[axis] - 1])], axis)
     shifted.shape = shape
     return shifted

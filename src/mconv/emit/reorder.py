@@ -8,9 +8,11 @@ import numpy as np
 
 from mconv import budget
 from mconv.emit.elementwise import arithmetic, compare, logical, where
+from mconv.emit.expr import Expr
+from mconv.emit.expr import where as choose
 from mconv.emit.gather import gather, take_along_axis
-from mconv.emit.known import INT32_MAX, axis_of, bind_shape, need_rank
-from mconv.emit.ranges import iota, spread
+from mconv.emit.known import INT32_MAX, axis_of, bind_shape, need_rank, replaced
+from mconv.emit.ranges import arange, iota, spread
 from mconv.emit.reduction import cumulative_sum
 from mconv.emit.scatter import scatter_nd
 from mconv.emit.selection import selected
@@ -136,7 +138,7 @@ def unique(b: Builder, x: Value, axis: Optional[int], *, in_order: bool = True) 
     total = D.product(shape) if axis is None else shape[axis_of(axis, len(shape))]
     if axis is not None:
         axis = axis_of(axis, len(shape))
-    out = (count,) if axis is None else tuple(count if i == axis else d for i, d in enumerate(shape))
+    out = (count,) if axis is None else replaced(shape, axis, count)
     index, rows = (DType.INT64, (count,)), (DType.INT64, (total,))
     values, first, inverse, counts = b.op_outputs(
         "unique",
@@ -174,7 +176,7 @@ def unique(b: Builder, x: Value, axis: Optional[int], *, in_order: bool = True) 
 def unique_runs(b: Builder, x: Value) -> tuple[Value, Value, Value]:
     """Of each run of equal elements of a vector one: the values, the run of each element, the lengths of the runs."""
     (size,) = need_rank(x, "unique")
-    one = b.constant(np.ones(1, np.int64))
+    one = dim_tensor(b, 1)
     differ = compare(b, "not_equal", slice_(b, x, [0], [1], [INT32_MAX]), slice_(b, x, [0], [0], [-1]))
     begins = concat(b, [one, b.cast(differ, DType.INT64)], 0)
     begins.shape = (size,)
@@ -213,21 +215,19 @@ def slice_at_run_time(
     steps = b.constant(np.ones(count, np.int64)) if steps is None else b.cast(steps, DType.INT64)
     if axes is not None:
         number = b.cast(axes, DType.INT64)
-        zero = b.constant(np.zeros(1, np.int64))
-        back = arithmetic(b, "add", number, b.constant(np.array([rank], np.int64)))
-        axes = where(b, compare(b, "less_than", number, zero), back, number)
+        back = arithmetic(b, "add", number, dim_tensor(b, rank))
+        axes = where(b, compare(b, "less_than", number, dim_tensor(b, 0)), back, number)
     for axis in range(rank if axes is not None else min(count, rank)):
-        assert x.shape is not None
-        size = dim_tensor(b, x.shape[axis])
+        size = dim_tensor(b, need_rank(x, "Slice")[axis])
         if axes is None:
             start, end, step = (slice_(b, v, [0], [axis], [axis + 1]) for v in (starts, ends, steps))
         else:
-            named = b.cast(compare(b, "equal", axes, b.constant(np.array([axis], np.int64))), DType.INT64)
-            other = arithmetic(b, "sub", b.constant(np.array([1], np.int64)), _sum(b, named))
+            named = b.cast(compare(b, "equal", axes, dim_tensor(b, axis)), DType.INT64)
+            other = arithmetic(b, "sub", dim_tensor(b, 1), _sum(b, named))
             start, end, step = (_sum(b, arithmetic(b, "mul", named, v)) for v in (starts, ends, steps))
             end = arithmetic(b, "add", end, arithmetic(b, "mul", other, size))
             step = arithmetic(b, "add", step, other)
-        x = gather(b, x, _picks(b, start, end, step, size), axis, wrap=False)
+        x = gather(b, x, _picks(*(Expr(b, v) for v in (start, end, step, size))), axis, wrap=False)
     return x
 
 
@@ -235,24 +235,22 @@ def _sum(b: Builder, x: Value) -> Value:
     return b.op("reduce_sum", X=x, dim=[0], keep_dim=True, reduce_all=False, result=(x.dtype, (1,)))
 
 
-def _picks(b: Builder, start: Value, end: Value, step: Value, size: Value) -> Value:
+def _picks(start: Expr, end: Expr, step: Expr, size: Expr) -> Value:
     """The indices that ``start:end:step`` takes from a dimension; all are int64 [1].
 
     Backwards, a start before the first element is the first one, as in ONNX.
     """
-    from mconv.emit.ranges import arange
+    b = start.b
+    zero, one = (Expr(b, dim_tensor(b, v)) for v in (0, 1))
+    backwards = (step < zero).cast(DType.INT64)
+    high = size - backwards
 
-    zero, one = (b.constant(np.array([v], np.int64)) for v in (0, 1))
-    backwards = b.cast(compare(b, "less_than", step, zero), DType.INT64)
-    high = arithmetic(b, "sub", size, backwards)
+    def placed(v: Expr, low: Expr) -> Expr:
+        return choose(v < zero, v + size, v).maximum(low).minimum(high)
 
-    def placed(v: Value, low: Value) -> Value:
-        v = where(b, compare(b, "less_than", v, zero), arithmetic(b, "add", v, size), v)
-        return arithmetic(b, "min", arithmetic(b, "max", v, low), high)
-
-    start, end = placed(start, zero), placed(end, arithmetic(b, "sub", zero, backwards))
-    sign = arithmetic(b, "sub", one, arithmetic(b, "add", backwards, backwards))
-    way = arithmetic(b, "max", arithmetic(b, "mul", arithmetic(b, "sub", end, start), sign), zero)
-    stride = arithmetic(b, "mul", step, sign)
-    count = b.op("elementwise_floordiv", X=arithmetic(b, "sub", arithmetic(b, "add", way, stride), one), Y=stride)
-    return arithmetic(b, "add", arithmetic(b, "mul", arange(b, zero, count, one), step), start)
+    start, end = placed(start, zero), placed(end, zero - backwards)
+    sign = one - (backwards + backwards)
+    way = ((end - start) * sign).maximum(zero)
+    stride = step * sign
+    count = b.op("elementwise_floordiv", X=(way + stride - one).value, Y=stride.value)
+    return (Expr(b, arange(b, zero.value, count, one.value)) * step + start).value

@@ -8,7 +8,7 @@ from typing import Optional
 import numpy as np
 
 from mconv.emit.elementwise import arithmetic, compare, logical
-from mconv.emit.known import bind_shape
+from mconv.emit.known import bind_shape, replaced
 from mconv.emit.operators import concat_op
 from mconv.emit.padding import padded, within
 from mconv.emit.ranges import iota, spread
@@ -74,7 +74,7 @@ def joined(b: Builder, parts: Sequence[Value], axis: int) -> Optional[Value]:
     size = D.Sym.fresh("kept")
     positions = selected(b, b.cast(truth, DType.BOOL), size, common)
     made = taken(b, whole, reshape(b, positions, (size,)), axis)
-    made.shape = (*shape[:axis], named, *shape[axis + 1 :])
+    made.shape = replaced(shape, axis, named)
     return made
 
 
@@ -100,9 +100,9 @@ def cut(b: Builder, x: Value, axis: int, start: D.Dim, size: D.Dim, step: int = 
     assert x.shape is not None
     positions = iota(b, size)
     if step != 1:
-        positions = arithmetic(b, "mul", positions, b.constant(np.array([step], np.int64)))
+        positions = arithmetic(b, "mul", positions, dim_tensor(b, step))
     positions = arithmetic(b, "add", positions, dim_tensor(b, true_size(b, start)))
-    last = arithmetic(b, "sub", dim_tensor(b, x.shape[axis]), b.constant(np.ones(1, np.int64)))
+    last = arithmetic(b, "sub", dim_tensor(b, x.shape[axis]), dim_tensor(b, 1))
     return taken(b, x, arithmetic(b, "min", positions, last), axis)
 
 
@@ -136,7 +136,7 @@ def taken(b: Builder, x: Value, index: Value, axis: int) -> Value:
     """The elements of *x* along *axis* at *index*, a vector that holds nothing negative."""
     assert x.shape is not None
     index = within(b, index)
-    out = (*x.shape[:axis], *(index.shape or ()), *x.shape[axis + 1 :])
+    out = replaced(x.shape, axis, *(index.shape or ()))
     if 0 in out:
         return fill(b, out, 0, x.dtype)
     return bind_shape(b, b.op("gather", X=x, Index=index, axis=axis, result=(x.dtype, out)))

@@ -9,7 +9,7 @@ import numpy as np
 
 from mconv import budget
 from mconv.emit.expr import Expr, arange, concat, size, where
-from mconv.emit.known import need_rank
+from mconv.emit.known import need_rank, single
 from mconv.emit.shape import fill
 from mconv.errors import UnsupportedError
 from mconv.program import dims as D
@@ -165,7 +165,7 @@ def stft(
     if declared is not None:
         frames = declared[1]
     elif isinstance(shape[1], int) and isinstance(length, int) and step.is_const:
-        frames = 1 + (shape[1] - length) // int(np.asarray(step.const).reshape(-1)[0])
+        frames = 1 + (shape[1] - length) // int(single(step))
     else:
         frames = ((_number(b, shape[1], DType.INT64) - _number(b, length, DType.INT64)) // hop + 1).value
     index = (arange(b, frames, DType.INT64) * hop).unsqueeze(1) + arange(b, length, DType.INT64).unsqueeze(0)
@@ -181,7 +181,7 @@ def stft(
 def cosine_window(b: Builder, length: Count, terms: Sequence[float], periodic: bool) -> Expr:
     """``Σ termsᵢ · cos(2πi · n / N)`` for n below *length*, float64; N is the length, less one if not *periodic*."""
     if isinstance(length, Value) and length.is_const:
-        length = int(np.asarray(length.const).reshape(-1)[0])
+        length = int(single(length))
     whole = _number(b, length, DType.FP64)
     turns = arange(b, length, DType.FP64) / (whole if periodic else whole - 1.0)
     total = turns * 0.0 + terms[0]

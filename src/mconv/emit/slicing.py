@@ -7,7 +7,7 @@ from typing import Any, Optional, Union
 
 import numpy as np
 
-from mconv.emit.known import INT32_MAX, axis_of, bind_shape, dims_of, foldable, need_rank
+from mconv.emit.known import INT32_MAX, axis_of, bind_shape, dims_of, foldable, need_rank, replaced
 from mconv.emit.operators import concat_op, slice_op
 from mconv.emit.padding import padded
 from mconv.emit.selection import cut, joined
@@ -237,7 +237,7 @@ def _ordered(b: Builder, start: Any, end: Any, dim: D.Dim) -> tuple[Any, Any]:
         number = one_element(b, b.cast(bound, DType.INT64))
         behind = compute(b, "add", number, length)
         number = choose(b, differs(b, "less_than", number, 0), behind, number)
-        return compute(b, "min", compute(b, "max", number, b.constant(np.zeros(1, np.int64))), length)
+        return compute(b, "min", compute(b, "max", number, dim_tensor(b, 0)), length)
 
     first, last = placed(start), placed(end)
     if first != 0:
@@ -323,7 +323,7 @@ def split(b: Builder, x: Value, sizes: Sequence[D.Dim], axis: int) -> list[Value
                 pieces.append(slice_(b, x, [axis], [start], [start + size]))
             start = start + size
         return pieces
-    specs: list[Spec] = [(x.dtype, (*shape[:axis], s, *shape[axis + 1 :])) for s in sizes]
+    specs: list[Spec] = [(x.dtype, replaced(shape, axis, s)) for s in sizes]
     made = b.op_outputs("split", X=x, axis=axis, sections=D.numbers(sizes), num=0, results={"Out": specs})
     return list(made)
 
@@ -341,6 +341,6 @@ def split_evenly(b: Builder, x: Value, parts: int, axis: int) -> list[Value]:
         return [x]
     if counted(b, [dim]):  # the row that stands for none goes into no parts
         return split(b, x, [D.floordiv(dim, parts)] * parts, axis)
-    spec = (x.dtype, (*shape[:axis], D.floordiv(dim, parts), *shape[axis + 1 :]))
+    spec = (x.dtype, replaced(shape, axis, D.floordiv(dim, parts)))
     made = b.op_outputs("split", X=x, axis=axis, sections=[], num=parts, results={"Out": [spec] * parts})
     return [bind_shape(b, v) for v in made]

@@ -10,6 +10,7 @@ from mconv.emit import arithmetic, scale, unary, where
 from mconv.emit import integer as whole
 from mconv.emit.elementwise import copysign as with_sign_of
 from mconv.emit.elementwise import is_nan
+from mconv.emit.known import single
 from mconv.emit.shape import expand_to
 from mconv.program.dtypes import DType
 from mconv.program.value import Value
@@ -47,7 +48,7 @@ def rsub(ctx: AtenContext, self: Operand, other: Operand, alpha: Number = 1) -> 
     x, y = operands(ctx, self, other)
     x = times(ctx, x, alpha)
     if y.is_const and y.size == 1 and x.dtype is DType.FP32 and np.isfinite(np.asarray(y.const)).all():
-        return scale(ctx, x, -1.0, float(np.asarray(y.const).reshape(-1)[0]))
+        return scale(ctx, x, -1.0, float(single(y)))
     return arithmetic(ctx, "sub", y, x)
 
 

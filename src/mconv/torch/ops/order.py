@@ -6,6 +6,7 @@ from typing import Any, Optional
 
 from mconv.emit import order, reduction, reshape, running, slice_, unary
 from mconv.emit.elementwise import number
+from mconv.emit.known import need_rank, replaced
 from mconv.program import dims as D
 from mconv.program.dtypes import DType
 from mconv.program.value import Value
@@ -88,10 +89,9 @@ def _at(ctx: AtenContext, x: Value, dim: int, index: D.Dim, keepdim: bool) -> tu
         return x, number(ctx, 0, DType.INT64)
     axis = dim % (x.rank or 1)
     parts = [slice_(ctx, v, [axis], [index], [index + 1]) for v in order.sort(ctx, x, axis, descending=False)]
-    out = [d for i, d in enumerate(x.shape or ()) if i != axis]
-    whole = [1 if i == axis else d for i, d in enumerate(x.shape or ())]
+    shape = need_rank(x, "an order")
     for part in parts:
         if not part.is_const:
-            part.shape = tuple(whole)
-    first, second = parts if keepdim else [reshape(ctx, p, out) for p in parts]
+            part.shape = replaced(shape, axis, 1)
+    first, second = parts if keepdim else [reshape(ctx, p, replaced(shape, axis)) for p in parts]
     return first, second

@@ -8,7 +8,7 @@ from typing import Any, Optional
 from mconv.emit import arithmetic, dim_tensor, gather, reshape, transpose, unary
 from mconv.emit.elementwise import number
 from mconv.emit.generate import remainder, tile
-from mconv.emit.known import axis_of, need_rank
+from mconv.emit.known import axis_of, need_rank, replaced
 from mconv.emit.ranges import iota, spread
 from mconv.emit.reorder import depth_to_space, space_to_depth
 from mconv.emit.shape import expand_to, unsqueeze
@@ -165,7 +165,7 @@ def unfold(ctx: AtenContext, self: Value, dimension: int, size: int, step: int) 
     index = reshape(ctx, index, (count * size,))
     made = gather(ctx, self, index, axis, wrap=False)
     shape = need_rank(self, "unfold")
-    made = reshape(ctx, made, (*shape[:axis], count, size, *shape[axis + 1 :]))
+    made = reshape(ctx, made, replaced(shape, axis, count, size))
     return transpose(ctx, made, [*range(axis + 1), *range(axis + 2, rank + 1), axis + 1])
 
 
