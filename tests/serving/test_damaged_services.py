@@ -10,9 +10,11 @@ from pathlib import Path
 import pytest
 
 from mconv import api
-from mconv.errors import MconvError
+from mconv.errors import MconvError, NotAModelError
 from mconv.serving import servers
+from mconv.serving.servers import Binding
 from tests.golden import case
+from tests.serving.generated import STAGES, ocr_service
 
 # server → its files that are read before it is started
 _FILES = {
@@ -73,3 +75,27 @@ def test_a_damaged_file(
     with pytest.raises(MconvError) as caught:
         servers.read(folder)
     assert len(caught.value.message.splitlines()) == 1 and len(caught.value.message) < 1000
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{", "ENGINE = [1\n", "x = " + "-" * 10_000 + "1\n"], ids=["empty", "no-python", "open", "deep"]
+)
+@pytest.mark.parametrize("stage", list(STAGES))
+def test_a_damaged_engine_of_several(tmp_path: Path, stage: str, text: str) -> None:
+    """Whichever it is: reading the service looks at the first alone."""
+    ocr_service(server="triton").write(tmp_path)
+    path = tmp_path / f"models/{stage}/1/engine.py"
+    path.write_text(text)
+    with pytest.raises(NotAModelError, match="not a service|not the engine of a service"):
+        found = servers.read(tmp_path)
+        assert found is not None
+        servers.of(found).launch(found, Binding("127.0.0.1", 1))
+
+
+@pytest.mark.parametrize("server", ["triton", "openvino-model-server"])
+def test_without_its_module_for_requests(written: Callable[[str, Path], Path], server: str, tmp_path: Path) -> None:
+    folder = written(server, tmp_path)
+    (module,) = folder.rglob("tensor_input.py")
+    module.unlink()
+    with pytest.raises(NotAModelError, match="none of text_input.py, image_input.py, tensor_input.py"):
+        servers.read(folder)

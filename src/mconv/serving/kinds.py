@@ -26,6 +26,7 @@ ROLES: dict[str, tuple[str, ...]] = {
     "positions": ("position_ids", "pos_ids", "positions"),
 }
 _IDS = (DType.INT64, DType.INT32)
+PADDLE_SERVING = "paddle-serving"  # the usual server
 # in no package registry: mconv writes its files and does not start it
 OPENVINO_MODEL_SERVER = "openvino-model-server"
 
@@ -53,7 +54,7 @@ class Written:
     http_port: int
     summary: str
     notes: list[str]
-    server: str = "paddle-serving"
+    server: str = PADDLE_SERVING
     path: str = "/model/prediction"
 
     @property

@@ -17,7 +17,7 @@ from mconv.printable import printable, require_visible
 from mconv.program.paths import PathLike
 from mconv.program.typecheck import fits, name_of
 from mconv.serving.image_settings import ImageOptions
-from mconv.serving.kinds import KINDS
+from mconv.serving.kinds import KINDS, PADDLE_SERVING
 
 DEVICES = {0: "CPU", 1: "GPU", 2: "TensorRT", 3: "ARM CPU", 4: "Kunlun XPU"}
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
@@ -55,7 +55,7 @@ class ServiceOptions:
     """
 
     service: Optional[str] = None
-    server: str = "paddle-serving"
+    server: str = PADDLE_SERVING
     backend: Optional[str] = None
     precision: Optional[str] = None
     name: str = "model"

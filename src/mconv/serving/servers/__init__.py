@@ -36,7 +36,7 @@ __all__ = [
 SERVERS: dict[str, Server] = {
     server.name: server for server in (PaddleServing(), Http(), Triton(), OpenVINOModelServer())
 }
-DEFAULT = "paddle-serving"
+DEFAULT = PaddleServing.name
 
 
 def named(name: str) -> Server:

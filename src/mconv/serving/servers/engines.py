@@ -70,6 +70,16 @@ def onnx_of(folder: str) -> str:
     return posixpath.join(folder, ONNX)
 
 
+def require_onnx(folder: Path, file: str = ONNX) -> None:
+    """Refuse to start where ONNX Runtime's file, as seen from a folder, is missing.
+
+    Raises:
+        UsageError: says how it is made.
+    """
+    if not (folder / file).is_file():
+        raise UsageError(f"{folder} has no {file}", f"make it with `mconv to-onnx MODEL {folder / file}`")
+
+
 def onnx_note(source: str, file: str, *, several: bool = False) -> str:
     """What is left to do for ONNX Runtime: make a model's file, both as seen from the service's folder."""
     wanted, rest = (f"{ONNX} for each model", " and so on") if several else (file, "")

@@ -7,11 +7,12 @@ the templates in ``templates/http/``.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Optional
 
 from mconv import service_packages as packages
-from mconv.errors import NotAModelError, UsageError
+from mconv.errors import UsageError
 from mconv.printable import quoted
 from mconv.program.dtypes import DType
 from mconv.serving.input_modules import MODULES, Service
@@ -31,9 +32,22 @@ from mconv.serving.servers.engines import (
     onnx_note,
     onnx_of,
     precision,
+    require_onnx,
     settings,
 )
-from mconv.serving.servers.interface import Addresses, Binding, FoundService, Launch, Model, Stage
+from mconv.serving.servers.interface import (
+    Addresses,
+    Binding,
+    FoundService,
+    Launch,
+    Model,
+    Server,
+    Stage,
+    kind_in,
+    reading,
+    require_cpu,
+    unusual,
+)
 from mconv.serving.servers.parts import (
     BATCHING,
     HOME,
@@ -45,7 +59,7 @@ from mconv.serving.servers.parts import (
     client,
     mounted,
 )
-from mconv.serving.servers.requests import KEY_VALUE, OPEN_INFERENCE, PAGES, TENSORS, open_type
+from mconv.serving.servers.requests import KEY_VALUE, PAGES, TENSORS, open_type
 from mconv.serving.service_options import ServiceOptions
 from mconv.serving.sidecars import read_settings
 from mconv.yaml_text import parsed
@@ -60,35 +74,28 @@ _LENGTH_STEP = 8  # tokens
 # MiB of a request; texts have 400,000 characters at most, each of up to 12 bytes in JSON
 _MAX_BODY, _MAX_TEXTS = 64, 8
 _WITH_PADDLE = "http-paddle"  # the runtime whose engine is Paddle
-# Paddle and another engine add up in another order
-_TOLERANCE = 2e-4
 
 
-class Http:
+class Http(Server):
     name = "http"
     runtime = "http"
-    clients: tuple[str, ...] = ("http_client.py",)
-    backends: tuple[str, ...] = BACKENDS
-    rpc = False
-    tolerance = _TOLERANCE
+    backends = BACKENDS
+    tolerance = 2e-4  # Paddle and another engine add up in another order
     models = "models"
-    early_slice = True
 
     def check(self, options: ServiceOptions) -> None:
-        usual = ServiceOptions()
-        for flag, field, why in (
-            ("--rpc-port", "rpc_port", "it has no RPC"),
-            ("--health-port", "health_port", "/health and /metrics are at --http-port"),
-            ("--workers", "workers", "it takes requests in one process, without threads that wait"),
-            ("--shapes", "shapes", "it has no TensorRT"),
-            ("--onednn", "onednn", "its engine decides that"),
-            ("--log-file", "log_file", "its log is its output"),
-            ("--log-level", "log_level", "its log is its output"),
-        ):
-            if getattr(options, field) != getattr(usual, field):
-                raise UsageError(f"{flag}: nothing that a service of {self.name} has: {why}", f"leave out {flag}")
-        if options.device_type not in (None, 0):
-            raise UsageError(f"--device-type {options.device_type}: {self.name} runs models on the CPU", "leave it out")
+        said = {
+            "rpc_port": "it has no RPC",
+            "health_port": "/health and /metrics are at --http-port",
+            "workers": "it takes requests in one process, without threads that wait",
+            "shapes": "it has no TensorRT",
+            "onednn": "its engine decides that",
+            "log_file": "its log is its output",
+            "log_level": "its log is its output",
+        }
+        for flag, why in unusual(options, said):
+            raise UsageError(f"{flag}: nothing that a service of {self.name} has: {why}", f"leave out {flag}")
+        require_cpu(self, options)
         check_precision(options)
 
     def files(self, service: Service, model: Model, options: ServiceOptions) -> None:
@@ -123,62 +130,41 @@ class Http:
             service.notes.append(onnx_note(first, onnx_of(first), several=True))
 
     def read(self, folder: Path) -> Optional[FoundService]:
-        if not all((folder / name).is_file() for name in (CONFIG, SERVICE, ENGINE)):
-            return None
-        kind = next((kind for kind, module in MODULES.items() if (folder / module).is_file()), None)
-        if kind is None:
+        kind = kind_in(folder)
+        if kind is None or not all((folder / name).is_file() for name in (CONFIG, SERVICE, ENGINE)):
             return None
         path = folder / CONFIG
-        try:
+        with reading(f"{path}: not the configuration of a service", self.name):
             content = parsed(read_settings(path))
             if content.get("server", Http.name) != self.name:  # of one that is made of this one
                 return None
             run_by = settings(folder / ENGINE)
-            values: dict[str, Any] = {
-                "name": str(content["name"]),
-                "rpc_port": None,
-                "http_port": int(content["http_port"]),
-                "ir_optim": True,
-                "model": str(content["model"]),
-                "drain": float(content["drain_timeout"]) + float(content["linger"]),
-                "precision": precision(run_by),
-            }
-        except (ValueError, TypeError, KeyError, AttributeError, OverflowError, SyntaxError) as e:
-            first = (str(e).splitlines() or [""])[0]
-            raise NotAModelError(
-                f"{path}: not the configuration of a service ({type(e).__name__}: {first})",
-                "write it again with `mconv scaffold --server http`",
-            ) from None
-        return FoundService(folder.absolute(), kind, **values, server_name=self.name, runtime=_runtime(run_by))
+            return FoundService(
+                folder.absolute(),
+                kind,
+                str(content["name"]),
+                rpc_port=None,
+                http_port=int(content["http_port"]),
+                ir_optim=True,
+                model=str(content["model"]),
+                drain=float(content["drain_timeout"]) + float(content["linger"]),
+                server_name=self.name,
+                runtime=_WITH_PADDLE if run_by.get("ENGINE") == PADDLE else None,
+                precision=precision(run_by),
+            )
 
     def launch(self, service: FoundService, binding: Binding) -> Launch:
         found = settings(service.folder / ENGINE)
         if found.get("ENGINE") == ONNXRUNTIME:
             model = found.get("MODEL")
             for path in model.values() if isinstance(model, dict) else [model]:
-                if not (service.folder / str(path)).is_file():
-                    raise UsageError(
-                        f"{service.folder} has no {path}",
-                        f"make it with `mconv to-onnx MODEL {service.folder / str(path)}`",
-                    )
-        environment = {"SERVICE_HOST": binding.host, "SERVICE_HTTP_PORT": str(binding.http_port)}
-        return Launch((SERVICE,), service.folder, environment)
+                require_onnx(service.folder, str(path))
+        return Launch((SERVICE,), service.folder, binding.environment)
 
     def addresses(self, service: FoundService, binding: Binding) -> Addresses:
-        root = f"http://{binding.near}:{binding.http_port}"
-        prediction = f"{root}/{service.name}/prediction"
-        infer = f"{root}/v2/models/{service.name}/infer"
-        return Addresses(
-            {KEY_VALUE: prediction, TENSORS: prediction, OPEN_INFERENCE: infer}, health=f"{root}/v2/health/ready"
-        )
-
-    def move(self, service: FoundService, binding: Binding) -> None:
-        pass  # it goes by its environment
-
-
-def _runtime(run_by: Mapping[str, object]) -> Optional[str]:
-    """The runtime that a service wants where that is not the usual one; *run_by*: the settings of its ``engine.py``."""
-    return _WITH_PADDLE if run_by.get("ENGINE") == PADDLE else None
+        found = super().addresses(service, binding)
+        own = dict.fromkeys((KEY_VALUE, TENSORS), f"{binding.root}/{service.name}/prediction")
+        return replace(found, http={**own, **found.http})
 
 
 def _add_around(

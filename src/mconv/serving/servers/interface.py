@@ -3,15 +3,18 @@ says that it is ready. Only data: what starts it is in :mod:`mconv.runtimes`."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Optional, Protocol
 
+from mconv.errors import NotAModelError, UnsupportedError, UsageError
 from mconv.program.program import Program
 from mconv.serving.configure import ServingConfig
 from mconv.serving.input_modules import MODULES, Service, Shapes
-from mconv.serving.kinds import ModelInput, inputs_of
+from mconv.serving.kinds import PADDLE_SERVING, ModelInput, inputs_of
+from mconv.serving.servers.requests import OPEN_INFERENCE
 from mconv.serving.service_options import ServiceOptions
 
 # by which every interface is meant
@@ -54,7 +57,7 @@ class FoundService:
     gpu: bool = False
     own_http: bool = True
     drain: float = 30
-    server_name: str = "paddle-serving"
+    server_name: str = PADDLE_SERVING
     modules: str = "."
     runtime: Optional[str] = None
     precision: str = "float32"
@@ -89,6 +92,16 @@ class Binding:
         if self.host in EVERYWHERE:
             return "127.0.0.1"
         return f"[{self.host}]" if ":" in self.host else self.host
+
+    @property
+    def root(self) -> str:
+        """Where HTTP is."""
+        return f"http://{self.near}:{self.http_port}"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What the programs of a service heed of it, whichever server they are for."""
+        return {"SERVICE_HOST": self.host, "SERVICE_HTTP_PORT": str(self.http_port)}
 
 
 @dataclass(frozen=True)
@@ -189,7 +202,7 @@ class Stage:
 
 
 class Server(Protocol):
-    """One server.
+    """One server; what is said here is what most have in common.
 
     Attributes:
         name: what ``--server`` calls it.
@@ -206,13 +219,13 @@ class Server(Protocol):
     """
 
     name: str
-    runtime: str
-    clients: tuple[str, ...]
-    backends: tuple[str, ...]
-    rpc: bool
-    tolerance: float
-    models: str
-    early_slice: bool
+    runtime: str = ""
+    clients: tuple[str, ...] = ("http_client.py",)
+    backends: tuple[str, ...] = ()
+    rpc: bool = False
+    tolerance: float = 0.0
+    models: str = ""
+    early_slice: bool = True
 
     def check(self, options: ServiceOptions) -> None:
         """Refuse options that mean nothing to it.
@@ -237,6 +250,7 @@ class Server(Protocol):
         Raises:
             MconvError: the models or the options do not fit.
         """
+        raise UnsupportedError(f"{self.name}: takes one model alone")
 
     def read(self, folder: Path) -> Optional[FoundService]:
         """The service in a folder; None where there is none of this server.
@@ -253,7 +267,75 @@ class Server(Protocol):
         """
 
     def addresses(self, service: FoundService, binding: Binding) -> Addresses:
-        """Where it is asked then."""
+        """Where it is asked then: by the Open Inference Protocol."""
+        base = f"{binding.root}/v2"
+        return Addresses({OPEN_INFERENCE: f"{base}/models/{service.name}/infer"}, health=f"{base}/health/ready")
 
     def move(self, service: FoundService, binding: Binding) -> None:
         """Write other ports into the files of a service, for what does not heed :meth:`launch` alone."""
+        return
+
+
+def unusual(options: ServiceOptions, said: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """Of some options, those that are not the usual: the flag, and what *said* has by the field."""
+    usual = ServiceOptions()
+    for field_name, text in said.items():
+        if getattr(options, field_name) != getattr(usual, field_name):
+            yield f"--{field_name.replace('_', '-')}", text
+
+
+def require_cpu(server: Server, options: ServiceOptions) -> None:
+    """Refuse another device.
+
+    Raises:
+        UsageError: names it.
+    """
+    if options.device_type not in (None, 0):
+        raise UsageError(f"--device-type {options.device_type}: {server.name} runs models on the CPU", "leave it out")
+
+
+def kind_in(folder: Path) -> Optional[str]:
+    """The kind of the service whose modules are in a folder; None: it has no module for requests."""
+    return next((kind for kind, module in MODULES.items() if (folder / module).is_file()), None)
+
+
+def require_kind(folder: Path) -> str:
+    """:func:`kind_in` of what has to be a service.
+
+    Raises:
+        FileNotFoundError: it has no such module.
+    """
+    kind = kind_in(folder)
+    if kind is None:
+        raise FileNotFoundError(f"none of {', '.join(MODULES.values())}")
+    return kind
+
+
+@contextmanager
+def reading(what: str, server: str) -> Iterator[None]:
+    """While a service's files are read, whatever is wrong in them.
+
+    Args:
+        what: the file or the folder, and what it is not.
+        server: the name of the server that it is made for.
+
+    Raises:
+        NotAModelError: says that.
+    """
+    try:
+        yield
+    except (
+        OSError,
+        ValueError,
+        TypeError,
+        LookupError,
+        AttributeError,
+        OverflowError,
+        SyntaxError,
+        RecursionError,
+    ) as e:
+        first = (str(e).splitlines() or [""])[0]
+        named = "" if server == PADDLE_SERVING else f" --server {server}"
+        raise NotAModelError(
+            f"{what} ({type(e).__name__}: {first})", f"write it again with `mconv scaffold{named}`"
+        ) from None

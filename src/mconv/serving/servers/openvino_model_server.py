@@ -14,23 +14,32 @@ import posixpath
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Optional
 
-from mconv.errors import NotAModelError, RuntimeUnavailableError, UnsupportedError, UsageError
+from mconv.errors import RuntimeUnavailableError, UnsupportedError, UsageError
 from mconv.printable import printable
 from mconv.program.copying import copy_file
 from mconv.program.files import locate
-from mconv.serving.input_modules import MODULES, Service
+from mconv.serving.input_modules import Service
 from mconv.serving.kinds import OPENVINO_MODEL_SERVER
 from mconv.serving.rendering import literal, render
 from mconv.serving.servers import manifests, paddle_serving_files
 from mconv.serving.servers.engines import HINTS, ONNX, PADDLE
 from mconv.serving.servers.http import INPUT_PACKAGES
-from mconv.serving.servers.interface import Addresses, Binding, FoundService, Launch, Model, Stage
+from mconv.serving.servers.interface import (
+    Binding,
+    FoundService,
+    Launch,
+    Model,
+    Server,
+    reading,
+    require_cpu,
+    require_kind,
+    unusual,
+)
 from mconv.serving.servers.parts import HOME, REQUEST_DATA, USAGE, client_main, request_of
-from mconv.serving.servers.requests import OPEN_INFERENCE, open_type
+from mconv.serving.servers.requests import open_type
 from mconv.serving.service_options import FP32, ServiceOptions
 from mconv.serving.sidecars import read_settings
 
@@ -42,33 +51,25 @@ FORMS = (PADDLE, "onnx")
 PROGRAM, PARAMETERS = "model.pdmodel", "model.pdiparams"
 _READ = "import sys; sys.modules['openvino_telemetry'] = None; import openvino; openvino.Core().read_model(sys.argv[1])"
 _READ_TIMEOUT = 600  # seconds
-_TOLERANCE = 1e-4  # OpenVINO computes in another order
 
 
-class OpenVINOModelServer:
+class OpenVINOModelServer(Server):
     name = OPENVINO_MODEL_SERVER
-    runtime = ""
-    clients: tuple[str, ...] = (CLIENT,)
-    backends: tuple[str, ...] = FORMS
-    rpc = False
-    tolerance = _TOLERANCE
-    models = ""
-    early_slice = True
+    backends = FORMS
+    tolerance = 1e-4  # OpenVINO computes in another order
 
     def check(self, options: ServiceOptions) -> None:
-        usual = ServiceOptions()
-        for flag, field, hint in (
-            ("--workers", "workers", "--concurrency says how many requests are run at a time"),
-            ("--health-port", "health_port", "/v2/health/ready and /metrics are at --http-port"),
-            ("--shapes", "shapes", "it has no TensorRT"),
-            ("--onednn", "onednn", "OpenVINO decides that"),
-            ("--log-file", "log_file", "its log is its output"),
-            ("--log-level", "log_level", "CMD of the Dockerfile has it"),
-        ):
-            if getattr(options, field) != getattr(usual, field):
-                raise UsageError(f"{flag}: means nothing to a service of {self.name}", hint)
-        if options.device_type not in (None, 0):
-            raise UsageError(f"--device-type {options.device_type}: {self.name} runs models on the CPU", "leave it out")
+        said = {
+            "workers": "--concurrency says how many requests are run at a time",
+            "health_port": "/v2/health/ready and /metrics are at --http-port",
+            "shapes": "it has no TensorRT",
+            "onednn": "OpenVINO decides that",
+            "log_file": "its log is its output",
+            "log_level": "CMD of the Dockerfile has it",
+        }
+        for flag, hint in unusual(options, said):
+            raise UsageError(f"{flag}: means nothing to a service of {self.name}", hint)
+        require_cpu(self, options)
 
     def files(self, service: Service, model: Model, options: ServiceOptions) -> None:
         service.path, service.rpc = "/v2/models/NAME/infer", False
@@ -127,36 +128,25 @@ class OpenVINOModelServer:
         service.later = [posixpath.join(version, name) for name in (PROGRAM, PARAMETERS)]
         service.finish = lambda folder, source: _add_model(service, folder / version, source)
 
-    def pipeline(self, service: Service, stages: Mapping[str, Stage], options: ServiceOptions) -> None:
-        raise UnsupportedError(f"{self.name}: takes one model alone")
-
     def read(self, folder: Path) -> Optional[FoundService]:
         path = folder / SERVICE
         if not (path.is_file() and (folder / MODELS / CONFIG).is_file()):
             return None
-        try:
+        with reading(f"{folder}: not a service of {self.name} as mconv writes it", self.name):
             content = json.loads(read_settings(path))
-            kind = next(kind for kind, module in MODULES.items() if (folder / module).is_file())
-            values: dict[str, Any] = {
-                "name": str(content["name"]),
-                "rpc_port": int(content["grpc_port"]),
-                "http_port": int(content["http_port"]),
-                "model": str(content["model"]),
-            }
-        except (OSError, ValueError, TypeError, KeyError, AttributeError, StopIteration, RecursionError) as e:
-            first = (str(e).splitlines() or [""])[0]
-            raise NotAModelError(
-                f"{folder}: not a service of {self.name} as mconv writes it ({type(e).__name__}: {first})",
-                f"write it again with `mconv scaffold --server {self.name}`",
-            ) from None
-        return FoundService(folder.absolute(), kind, **values, ir_optim=True, server_name=self.name)
+            return FoundService(
+                folder.absolute(),
+                require_kind(folder),
+                str(content["name"]),
+                rpc_port=int(content["grpc_port"]),
+                http_port=int(content["http_port"]),
+                ir_optim=True,
+                model=str(content["model"]),
+                server_name=self.name,
+            )
 
     def launch(self, service: FoundService, binding: Binding) -> Launch:
         raise not_startable(service)
-
-    def addresses(self, service: FoundService, binding: Binding) -> Addresses:
-        base = f"http://{binding.near}:{binding.http_port}/v2"
-        return Addresses({OPEN_INFERENCE: f"{base}/models/{service.name}/infer"}, None, f"{base}/health/ready")
 
     def move(self, service: FoundService, binding: Binding) -> None:
         raise not_startable(service)

@@ -5,26 +5,34 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
-from typing import Any, Optional
+from typing import Optional
 
-from mconv.errors import NotAModelError, UsageError
+from mconv.errors import UsageError
 from mconv.serving.input_modules import Service
-from mconv.serving.kinds import OCR
+from mconv.serving.kinds import OCR, PADDLE_SERVING
 from mconv.serving.servers import paddle_serving_files as files
-from mconv.serving.servers.interface import EVERYWHERE, Addresses, Binding, FoundService, Launch, Model, Stage
+from mconv.serving.servers.interface import (
+    EVERYWHERE,
+    Addresses,
+    Binding,
+    FoundService,
+    Launch,
+    Model,
+    Server,
+    Stage,
+    reading,
+)
 from mconv.serving.servers.requests import KEY_VALUE, TENSORS
 from mconv.serving.service_options import BF16, ServiceOptions
 from mconv.serving.sidecars import read_settings
 from mconv.yaml_text import parsed
 
 
-class PaddleServing:
-    name = "paddle-serving"
+class PaddleServing(Server):
+    name = PADDLE_SERVING
     runtime = "paddle-2.3.2"
-    clients: tuple[str, ...] = ("http_client.py", "rpc_client.py")
-    backends: tuple[str, ...] = ()
+    clients = files.CLIENTS
     rpc = True
-    tolerance = 0.0
     models = "models"
     early_slice = False
 
@@ -46,7 +54,7 @@ class PaddleServing:
         if kind is None:
             return None
         path = folder / files.CONFIG
-        try:
+        with reading(f"{path}: not the configuration of one service", self.name):
             content = parsed(read_settings(path))
             (name, operator), *others = content["op"].items()
             local = operator["local_service_conf"]
@@ -55,27 +63,23 @@ class PaddleServing:
                 name, model = str(content["name"]), str(PurePosixPath(model).parent)
             elif others:
                 raise ValueError(f"{1 + len(others)} operators")
-            values: dict[str, Any] = {
-                "name": name,
-                "rpc_port": int(content["rpc_port"]),
-                "http_port": int(content["http_port"]),
-                "ir_optim": bool(local.get("ir_optim", False)),
-                "model": model,
-                "onednn": bool(local.get("use_mkldnn")) and local.get("device_type") == 0,
-                "passes": bool(local.get("onednn_fc")),
-                "mkl": bool(local.get("mkl_all_processors")),
-                "health_port": int(content["health_port"]) if content.get("health_port") else None,
-                "gpu": local.get("device_type") in (1, 2),
-                "drain": float(content.get("drain_timeout") or 30),
-            }
-        except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as e:
-            first = (str(e).splitlines() or [""])[0]
-            raise NotAModelError(
-                f"{path}: not the configuration of one service ({type(e).__name__}: {first})",
-                "write it again with `mconv scaffold`",
-            ) from None
-        own_http = (folder / files.HTTP_SERVER).is_file()
-        return FoundService(folder.absolute(), kind, **values, own_http=own_http, server_name=self.name)
+            return FoundService(
+                folder.absolute(),
+                kind,
+                name,
+                rpc_port=int(content["rpc_port"]),
+                http_port=int(content["http_port"]),
+                ir_optim=bool(local.get("ir_optim", False)),
+                model=model,
+                onednn=bool(local.get("use_mkldnn")) and local.get("device_type") == 0,
+                passes=bool(local.get("onednn_fc")),
+                mkl=bool(local.get("mkl_all_processors")),
+                health_port=int(content["health_port"]) if content.get("health_port") else None,
+                gpu=local.get("device_type") in (1, 2),
+                own_http=(folder / files.HTTP_SERVER).is_file(),
+                drain=float(content.get("drain_timeout") or 30),
+                server_name=self.name,
+            )
 
     def launch(self, service: FoundService, binding: Binding) -> Launch:
         if not service.own_http and binding.host not in EVERYWHERE:
@@ -84,7 +88,7 @@ class PaddleServing:
                 f"interface, not on {binding.host} alone",
                 "write it again with `mconv scaffold --force`, or say --host 0.0.0.0",
             )
-        environment = {"SERVICE_HOST": binding.host, "SERVICE_HTTP_PORT": str(binding.http_port)}
+        environment = binding.environment
         if binding.rpc_port:
             environment["SERVICE_RPC_PORT"] = str(binding.rpc_port)
         if binding.health_port:
@@ -92,11 +96,10 @@ class PaddleServing:
         return Launch((files.SERVICE,), service.folder, environment)
 
     def addresses(self, service: FoundService, binding: Binding) -> Addresses:
-        near = binding.near
         return Addresses(
-            dict.fromkeys((KEY_VALUE, TENSORS), f"http://{near}:{binding.http_port}/{service.name}/prediction"),
-            f"{near}:{binding.rpc_port}" if binding.rpc_port else None,
-            f"http://{near}:{binding.health_port}/health" if binding.health_port else None,
+            dict.fromkeys((KEY_VALUE, TENSORS), f"{binding.root}/{service.name}/prediction"),
+            f"{binding.near}:{binding.rpc_port}" if binding.rpc_port else None,
+            f"http://{binding.near}:{binding.health_port}/health" if binding.health_port else None,
         )
 
     def move(self, service: FoundService, binding: Binding) -> None:

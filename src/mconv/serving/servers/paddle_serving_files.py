@@ -17,11 +17,11 @@ from mconv.passes import half_loading
 from mconv.printable import quoted
 from mconv.program.targets import PADDLE_2_3
 from mconv.serving import onednn, shape_ranges
-from mconv.serving.input_modules import MODULES, Service
+from mconv.serving.input_modules import Service
 from mconv.serving.kinds import KINDS, ModelInput
 from mconv.serving.rendering import literal, render
 from mconv.serving.servers import manifests, parts
-from mconv.serving.servers.interface import Model, Stage
+from mconv.serving.servers.interface import Model, Stage, kind_in
 from mconv.serving.service_options import ServiceOptions
 
 CONFIG, SERVICE, HTTP_SERVER = "config.yml", "web_service.py", "http_server.py"
@@ -32,7 +32,7 @@ PARTS = (
 )
 OPERATOR = "operator.yml"
 # what is asked from elsewhere, and does not go into the container
-_CLIENTS = ("http_client.py", "rpc_client.py")
+CLIENTS = ("http_client.py", "rpc_client.py")
 SHAPES = "dynamic_shapes.json"
 # requests under way at a time, and how many of them are run together
 _WORKERS, _MANY_WORKERS, _BATCH = 4, 32, 8
@@ -197,11 +197,11 @@ def add_around(
         cpus: processors that the service keeps busy.
     """
     ports = _addresses(options)
-    for name in _CLIENTS:
+    for name in CLIENTS:
         service.files[name] = parts.client(name, service.kind, options)
     for part in PARTS:
         service.files[part] = render(part)
-    copied = [CONFIG, SERVICE, *sorted({*service.files, *service.copies} - {CONFIG, SERVICE, *_CLIENTS})]
+    copied = [CONFIG, SERVICE, *sorted({*service.files, *service.copies} - {CONFIG, SERVICE, *CLIENTS})]
     service.files["Dockerfile"] = render("Dockerfile", **ports, WORKDIR=parts.HOME, COPIED=" ".join(copied))
     service.files["docker-compose.yml"] = render(
         "docker-compose.yml",
@@ -226,4 +226,4 @@ def kind_of(folder: Path) -> Optional[str]:
     """The kind of the generated service in a folder; None when there is none."""
     if not all((folder / name).is_file() for name in (CONFIG, SERVICE)):
         return None
-    return next((kind for kind, module in MODULES.items() if (folder / module).is_file()), None)
+    return kind_in(folder)
