@@ -57,7 +57,8 @@ from mconv.serving.servers.parts import (
     TAKEN,
     batching,
     client,
-    mounted,
+    containers,
+    joinable,
 )
 from mconv.serving.servers.requests import KEY_VALUE, PAGES, TENSORS, open_type
 from mconv.serving.service_options import ServiceOptions
@@ -99,7 +100,6 @@ class Http(Server):
         check_precision(options)
 
     def files(self, service: Service, model: Model, options: ServiceOptions) -> None:
-        joined = batching(service, model)
         service.files[MODEL] = render(
             f"http/{MODEL}",
             MODULE=service.input_module,
@@ -108,8 +108,8 @@ class Http(Server):
             OUTPUTS=service.answer_module is None,
         )
         service.files[ENGINE] = engine(service, model, options, paddle=False)
-        service.files[BATCHING] = render(BATCHING, **joined)
-        together = _BATCH if joined["JOINABLE"] == "True" else 1
+        service.files[BATCHING] = batching(service, model)
+        together = _BATCH if joinable(model) else 1
         # OpenVINO takes any length as quickly as one that it has had, the others prepare for each
         open_length = service.padding is not None and (options.backend or BACKENDS[0]) != OPENVINO
         step = _LENGTH_STEP if open_length else 1
@@ -212,22 +212,13 @@ def _add_around(
         service.files[part] = render(f"http/{part}")
     for part in (REQUEST_DATA, RESTARTS, SETTINGS):
         service.files[part] = render(part)
-    required = sorted((*packages.HTTP_SERVER, *INPUT_PACKAGES, ENGINE_PACKAGES[backend]))
-    service.files["requirements.txt"] = render("http/requirements.txt", REQUIREMENTS="\n".join(required))
     onnx = [ONNX] if backend == ONNXRUNTIME and inputs else []
     first = [CONFIG, SERVICE, ENGINE, MODEL, *PARTS, REQUEST_DATA, RESTARTS, SETTINGS, BATCHING, MODULES[service.kind]]
-    copied = [*first, *sorted({*service.files, *service.copies} - {*first, "requirements.txt"}), *onnx]
+    copied = [*first, *sorted({*service.files, *service.copies} - {*first}), *onnx]
     service.files["http_client.py"] = client("http_client.py", service.kind, options)
-    service.files["Dockerfile"] = render(
-        "http/Dockerfile", BACKEND=backend, WORKDIR=HOME, COPIED=" ".join(copied), HTTP_PORT=options.http_port
-    )
-    service.files["docker-compose.yml"] = render(
-        "http/docker-compose.yml",
-        NAME=options.name,
-        COMPOSE_NAME=options.name.lower(),
-        HTTP_PORT=options.http_port,
-        **mounted(path),
-    )
+    required = (*packages.HTTP_SERVER, *INPUT_PACKAGES, ENGINE_PACKAGES[backend])
+    docker = {"BACKEND": backend, "WORKDIR": HOME, "COPIED": " ".join(copied)}
+    containers(service, options, "http", {"HTTP_PORT": options.http_port}, required, path, **docker)
     manifests.add(service, path, options, inputs=inputs, ports={"http": options.http_port}, ready="/health")
 
 

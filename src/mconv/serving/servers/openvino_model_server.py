@@ -38,7 +38,7 @@ from mconv.serving.servers.interface import (
     require_kind,
     unusual,
 )
-from mconv.serving.servers.parts import HOME, REQUEST_DATA, USAGE, client_main, request_of
+from mconv.serving.servers.parts import HOME, REQUEST_DATA, USAGE, client_main, containers, request_of
 from mconv.serving.servers.requests import open_type
 from mconv.serving.service_options import FP32, ServiceOptions
 from mconv.serving.sidecars import read_settings
@@ -101,14 +101,8 @@ class OpenVINOModelServer(Server):
             PREDICT=render("client_open_inference.py").rstrip("\n"),
             MAIN=client_main(ask="ask"),
         )
-        service.files["requirements.txt"] = render(
-            "openvino_model_server/requirements.txt", REQUIREMENTS="\n".join(sorted(INPUT_PACKAGES))
-        )
         values = {"HOME": home, "HTTP_PORT": options.http_port, "GRPC_PORT": options.rpc_port}
-        service.files["Dockerfile"] = render("openvino_model_server/Dockerfile", **values)
-        service.files["docker-compose.yml"] = render(
-            "openvino_model_server/docker-compose.yml", **values, NAME=options.name, COMPOSE_NAME=options.name.lower()
-        )
+        containers(service, options, "openvino_model_server", values, INPUT_PACKAGES, None)
         manifests.add(
             service,
             MODELS,

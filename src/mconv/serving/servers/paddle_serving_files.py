@@ -85,9 +85,7 @@ def _processes(service: Service, options: ServiceOptions, model: Model) -> int:
 
 def _batched(service: Service, model: Model) -> bool:
     """Whether requests are run together: texts come one by one, and are too short to keep a processor busy."""
-    return (
-        service.kind == "text" and service.padding is not None and parts.batching(service, model)["JOINABLE"] == "True"
-    )
+    return service.kind == "text" and service.padding is not None and parts.joinable(model)
 
 
 def operator(name: str, service: Service, model: Model, options: ServiceOptions) -> str:
@@ -152,7 +150,7 @@ def add(service: Service, model: Model, options: ServiceOptions) -> None:
         OUTPUTS=service.answer_module is None,
         **_dynamic_shapes(service, options, model),
     )
-    service.files[parts.BATCHING] = render(parts.BATCHING, **parts.batching(service, model))
+    service.files[parts.BATCHING] = parts.batching(service, model)
     add_around(service, options, model.path, model.inputs, _processes(service, options, model))
 
 
@@ -202,15 +200,7 @@ def add_around(
     for part in PARTS:
         service.files[part] = render(part)
     copied = [CONFIG, SERVICE, *sorted({*service.files, *service.copies} - {CONFIG, SERVICE, *CLIENTS})]
-    service.files["Dockerfile"] = render("Dockerfile", **ports, WORKDIR=parts.HOME, COPIED=" ".join(copied))
-    service.files["docker-compose.yml"] = render(
-        "docker-compose.yml",
-        **ports,
-        NAME=options.name,
-        COMPOSE_NAME=options.name.lower(),
-        **parts.mounted(model),
-    )
-    service.files["requirements.txt"] = render("requirements.txt")
+    parts.containers(service, options, ".", ports, (), model, WORKDIR=parts.HOME, COPIED=" ".join(copied))
     manifests.add(
         service,
         model,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import posixpath
+from collections.abc import Iterable, Mapping
+from typing import Optional
 
 from mconv.printable import quoted
 from mconv.serving.input_modules import Service
@@ -21,17 +23,23 @@ TAKEN = {"text": "texts", "image": "pictures", "tensor": "tensors", OCR: "pages"
 USAGE = {"text": "TEXT ...", "tensor": "NAME=JSON|NAME=@FILE ...", **dict.fromkeys(PICTURES, "PICTURE ...")}
 
 
-def batching(service: Service, model: Model) -> dict[str, str]:
-    """What :mod:`batching` of the service has to know of the model, as literals."""
-    inputs, outputs = model.inputs, model.outputs
-    first = [i.shape[:1] for i in inputs] == [(None,)] * len(inputs) and all(s[:1] == (-1,) for s in outputs.values())
+def joinable(model: Model) -> bool:
+    """Whether requests can be run together: the first dimension of every input and output is open."""
+    outputs = model.outputs.values()
+    return bool(outputs) and all(i.shape[:1] == (None,) for i in model.inputs) and all(s[:1] == (-1,) for s in outputs)
+
+
+def batching(service: Service, model: Model) -> str:
+    """``batching.py`` of the service."""
+    outputs = model.outputs
     lengths = {name: [axis for axis, size in enumerate(shape) if axis and size < 0] for name, shape in outputs.items()}
-    return {
-        "JOINABLE": str(bool(outputs) and first),
-        "PADDING": literal(service.padding),
-        "LENGTHS": literal(lengths),
-        "AND_LENGTHS": "" if service.padding is None else ", and in the length of the rows,\nwhich are filled up",
-    }
+    return render(
+        BATCHING,
+        JOINABLE=joinable(model),
+        PADDING=literal(service.padding),
+        LENGTHS=literal(lengths),
+        AND_LENGTHS="" if service.padding is None else ", and in the length of the rows,\nwhich are filled up",
+    )
 
 
 def in_container(path: str) -> str:
@@ -39,12 +47,37 @@ def in_container(path: str) -> str:
     return posixpath.normpath(posixpath.join(HOME, path))
 
 
-def mounted(path: str) -> dict[str, str]:
-    """The model's folder in ``docker-compose.yml``: where it is, and where the service looks for it."""
-    return {
-        f"MODEL_{end}": quoted(mount).replace("$", "$$")
-        for end, mount in (("SOURCE", path), ("TARGET", in_container(path)))
-    }
+def containers(
+    service: Service,
+    options: ServiceOptions,
+    templates: str,
+    values: Mapping[str, object],
+    packages: Iterable[str],
+    mounted: Optional[str],
+    **docker: str,
+) -> None:
+    """Add what containers are made with.
+
+    Args:
+        templates: the folder of the server's own.
+        values: what the Dockerfile and the compose file want.
+        packages: the requirements that are not in the template; none: they all are.
+        mounted: the folder of the model or the models, as seen from the service's; None: it is inside of that.
+        docker: what the Dockerfile wants beside.
+    """
+    required = "\n".join(sorted(packages))
+    service.files["requirements.txt"] = render(
+        f"{templates}/requirements.txt", **({"REQUIREMENTS": required} if required else {})
+    )
+    service.files["Dockerfile"] = render(f"{templates}/Dockerfile", **values, **docker)
+    where = {} if mounted is None else {"MODEL_SOURCE": mounted, "MODEL_TARGET": in_container(mounted)}
+    service.files["docker-compose.yml"] = render(
+        f"{templates}/docker-compose.yml",
+        **values,
+        **{name: quoted(path).replace("$", "$$") for name, path in where.items()},
+        NAME=options.name,
+        COMPOSE_NAME=options.name.lower(),
+    )
 
 
 def client(name: str, kind: str, options: ServiceOptions) -> str:

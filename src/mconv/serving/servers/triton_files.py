@@ -134,8 +134,7 @@ def _rows(service: Service, model: Model) -> int:
     """Rows of a batch; 0: the tensors have no dimension for them."""
     # what has one dimension alone would get a second one
     flat = any(len(shape) == 1 for shape in (*(i.shape for i in model.inputs), *model.outputs.values()))
-    joinable = shared.batching(service, model)["JOINABLE"] == "True"
-    return _MOST_ROWS[service.kind] if joinable and not flat else 0
+    return _MOST_ROWS[service.kind] if shared.joinable(model) and not flat else 0
 
 
 def _queued(service: Service, model: Model) -> bool:
@@ -152,7 +151,7 @@ def _repository(service: Service, model: Model, options: ServiceOptions) -> tupl
     files = {
         **service.files,
         shared.REQUEST_DATA: render(shared.REQUEST_DATA),
-        shared.BATCHING: render(shared.BATCHING, **shared.batching(service, model)),
+        shared.BATCHING: shared.batching(service, model),
         ENGINE: engine(service, model, options, paddle=True, up="../../.."),
         TENSORS: render(f"triton/{TENSORS}"),
         "model.py": render(
@@ -212,16 +211,8 @@ def _add_around(
         ),
     )
     engines = packages.PADDLE_IN_TRITON if options.backend == PADDLE else (packages.OPENVINO, packages.ONNXRUNTIME)
-    required = sorted((packages.FRONT_HTTP, packages.FRONT_GRPC, *engines, *packages.INPUTS, "numpy<2"))
-    service.files["requirements.txt"] = render("triton/requirements.txt", REQUIREMENTS="\n".join(required))
-    service.files["Dockerfile"] = render("triton/Dockerfile", **ports, WORKDIR=shared.HOME)
-    service.files["docker-compose.yml"] = render(
-        "triton/docker-compose.yml",
-        **ports,
-        NAME=options.name,
-        COMPOSE_NAME=options.name.lower(),
-        **shared.mounted(path),
-    )
+    required = (packages.FRONT_HTTP, packages.FRONT_GRPC, *engines, *packages.INPUTS, "numpy<2")
+    shared.containers(service, options, "triton", ports, required, path, WORKDIR=shared.HOME)
     manifests.add(
         service,
         path,
