@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from mconv.dygraph import unpickle
+from mconv.dygraph.inputs import dtype_of
 from mconv.errors import NotAModelError, WeightsError
 from mconv.program.bfloat16 import from_bits, to_bits
 from mconv.program.sniff import Kind, what
@@ -124,8 +125,7 @@ def put(layer: Any, weights: Mapping[str, np.ndarray], where: str, *, strict: bo
 
 def store(tensor: Any, array: np.ndarray) -> bool:
     """Store an array in a parameter; returns whether its element type had to be converted."""
-    wanted = str(tensor.dtype).rpartition(".")[2].lower()
-    wanted = {"bf16": "bfloat16", "fp16": "float16", "fp32": "float32", "fp64": "float64"}.get(wanted, wanted)
+    wanted = dtype_of(tensor.dtype, "").label
     have = "bfloat16" if array.dtype == np.uint16 else array.dtype.name
     if have == wanted:
         tensor.set_value(array)

@@ -8,7 +8,7 @@ from typing import Optional
 import numpy as np
 
 from mconv.emit.elementwise import arithmetic, compare, where
-from mconv.emit.known import axis_of, bind_shape, dims_of, foldable, need_rank, replaced
+from mconv.emit.known import axis_of, bind_shape, dims_of, foldable, known_size, need_rank, replaced
 from mconv.emit.padding import within
 from mconv.emit.ranges import iota, spread
 from mconv.emit.shape import expand_to, fill, reshape, squeeze, unsqueeze
@@ -32,8 +32,12 @@ def wrapped(b: Builder, index: Value, size: D.Dim) -> Value:
     if index.data is not None and all(_counts_up(d) for d in index.data):
         return index
     rank = max(index.rank or 0, 1)
-    length = reshape(b, dim_tensor(b, size, index.dtype), [1] * rank)
-    zero = b.constant(np.zeros([1] * rank, index.dtype.numpy), index.dtype)
+    return _from_end(b, index, reshape(b, dim_tensor(b, size, index.dtype), [1] * rank))
+
+
+def _from_end(b: Builder, index: Value, length: Value) -> Value:
+    """*index*, with *length* added to what is negative; both have as many dimensions."""
+    zero = b.constant(np.zeros([1] * (length.rank or 0), index.dtype.numpy), index.dtype)
     return where(b, compare(b, "less_than", index, zero), arithmetic(b, "add", index, length), index)
 
 
@@ -96,9 +100,7 @@ def gather(b: Builder, x: Value, index: Value, axis: int = 0, *, wrap: bool = Tr
 def gather_nd(b: Builder, x: Value, index: Value) -> Value:
     """``gather_nd``: the last dimension of *index* holds coordinates of the first dimensions of *x*, none negative."""
     shape, index_shape = need_rank(x, "GatherND"), need_rank(index, "GatherND")
-    depth = index_shape[-1] if index_shape else None
-    if not isinstance(depth, int):
-        raise UnsupportedError("GatherND: the number of coordinates is known only at run time")
+    depth = _depth(index)
     if depth > len(shape):
         raise UnsupportedError(f"GatherND: {depth} coordinates in a tensor of {len(shape)} dimensions")
     index = within(b, index)
@@ -112,12 +114,14 @@ def gather_nd(b: Builder, x: Value, index: Value) -> Value:
     return bind_shape(b, made)
 
 
+def _depth(index: Value) -> int:
+    return known_size(index, -1, "GatherND: the number of coordinates is known only at run time")
+
+
 def gather_blocks(b: Builder, x: Value, index: Value, batch: int = 0) -> Value:
     """ONNX GatherND: coordinates after the first *batch* dimensions, which both share; negative ones count back."""
     shape, index_shape = need_rank(x, "GatherND"), need_rank(index, "GatherND")
-    depth = index_shape[-1] if index_shape else None
-    if not isinstance(depth, int):
-        raise UnsupportedError("GatherND: the number of coordinates is known only at run time")
+    depth = _depth(index)
     if not 0 <= batch < min(len(shape), len(index_shape)) or batch + depth > len(shape):
         raise UnsupportedError(f"GatherND: {depth} coordinates after {batch} of {len(shape)} dimensions")
     index = coordinates(b, index, shape[batch : batch + depth])
@@ -135,9 +139,7 @@ def coordinates(b: Builder, index: Value, sizes: Sequence[D.Dim]) -> Value:
     if foldable(index) and (np.asarray(index.const) >= 0).all():
         return index
     rank = index.rank or 1
-    length = reshape(b, shape_tensor(b, sizes, index.dtype), [1] * (rank - 1) + [len(sizes)])
-    zero = b.constant(np.zeros([1] * rank, index.dtype.numpy), index.dtype)
-    return where(b, compare(b, "less_than", index, zero), arithmetic(b, "add", index, length), index)
+    return _from_end(b, index, reshape(b, shape_tensor(b, sizes, index.dtype), [1] * (rank - 1) + [len(sizes)]))
 
 
 def take_along_axis(b: Builder, x: Value, index: Value, axis: int) -> Value:

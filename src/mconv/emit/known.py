@@ -49,6 +49,14 @@ def axis_of(axis: int, rank: int) -> int:
     return axis % rank if rank else 0
 
 
+def known_size(x: Value, axis: int, problem: str) -> int:
+    """The size of *x* along *axis*; UnsupportedError, which says the *problem*, when it is known only at run time."""
+    size = x.shape[axis] if x.shape else None
+    if not isinstance(size, int):
+        raise UnsupportedError(problem)
+    return size
+
+
 def replaced(shape: Sequence[D.Dim], axis: int, *dims: D.Dim) -> tuple[D.Dim, ...]:
     """*shape* with *dims* in the place of that of *axis*, which is counted from the front."""
     return (*shape[:axis], *dims, *shape[axis + 1 :])

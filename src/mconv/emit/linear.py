@@ -54,11 +54,11 @@ def matmul(b: Builder, x: Value, y: Value, *, trans_x: bool = False, trans_y: bo
     shape = _product_shape(need_rank(x, "MatMul"), need_rank(y, "MatMul"), trans_x, trans_y)
     inner = (need_rank(x, "MatMul")[-2 if trans_x else -1], need_rank(y, "MatMul")[-1 if trans_y else -2])
     if inner == (1, 1) and (trans_y or not y.is_const):
-        x, y = _turned(b, x) if trans_x else x, _turned(b, y) if trans_y else y
+        x, y = turned(b, x) if trans_x else x, turned(b, y) if trans_y else y
         outer = binary(b, "elementwise_mul", x, y)
         return squeeze(b, outer, [a + len(shape) for a in drop]) if drop else outer
     if not any(isinstance(d, int) and d > 1 for d in inner):  # may be 1
-        y, trans_y = _apart(b, _turned(b, y) if trans_y else y), False
+        y, trans_y = _apart(b, turned(b, y) if trans_y else y), False
     y = plainly_laid(b, y)
     if len(need_rank(y, "MatMul")) > 2:
         x = plainly_laid(b, x)
@@ -95,7 +95,7 @@ def _batched(b: Builder, x: Value, y: Value, batch: Sequence[D.Dim]) -> tuple[Va
     return full[0], full[1]
 
 
-def _turned(b: Builder, x: Value) -> Value:
+def turned(b: Builder, x: Value) -> Value:
     """The last two dimensions swapped."""
     rank = len(need_rank(x, "MatMul"))
     return transpose(b, x, [*range(rank - 2), rank - 1, rank - 2])

@@ -11,7 +11,7 @@ import numpy as np
 
 from mconv.emit.elementwise import arithmetic, binary, compare, number, scale, unary
 from mconv.emit.gather import gather
-from mconv.emit.known import axis_of, need_rank, replaced
+from mconv.emit.known import axis_of, known_size, need_rank, replaced
 from mconv.emit.layout import plainly_laid
 from mconv.emit.order import sort
 from mconv.emit.shape import fill, reshape, unsqueeze
@@ -161,9 +161,7 @@ def reduce_by_tensor(
         UnsupportedError: not even the number of axes is known.
     """
     shape = need_rank(x, "a reduction")
-    count = axes.shape[0] if axes.shape else None
-    if not isinstance(count, int):
-        raise UnsupportedError("axes must be constant: not even their number is known before run time")
+    count = known_size(axes, 0, "axes must be constant: not even their number is known before run time")
     found = _deduced(shape, count, keep, declared)
     if found is not None:
         return reduce(b, kind, x, found, keep=keep)

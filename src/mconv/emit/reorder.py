@@ -11,7 +11,7 @@ from mconv.emit.elementwise import arithmetic, compare, logical, where
 from mconv.emit.expr import Expr
 from mconv.emit.expr import where as choose
 from mconv.emit.gather import gather, take_along_axis
-from mconv.emit.known import INT32_MAX, axis_of, bind_shape, need_rank, replaced
+from mconv.emit.known import INT32_MAX, axis_of, bind_shape, known_size, need_rank, replaced
 from mconv.emit.ranges import arange, iota, spread
 from mconv.emit.reduction import cumulative_sum
 from mconv.emit.scatter import scatter_nd
@@ -208,9 +208,7 @@ def slice_at_run_time(
     All are 1-D integer tensors of one length; *axes* None = the first dimensions, *steps* None = 1.
     """
     rank = len(need_rank(x, "Slice"))
-    count = starts.shape[0] if starts.shape else None
-    if not isinstance(count, int):
-        raise UnsupportedError("Slice: the number of sliced dimensions is known only at run time")
+    count = known_size(starts, 0, "Slice: the number of sliced dimensions is known only at run time")
     starts, ends = b.cast(starts, DType.INT64), b.cast(ends, DType.INT64)
     steps = b.constant(np.ones(count, np.int64)) if steps is None else b.cast(steps, DType.INT64)
     if axes is not None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from typing import Any, Optional
 
 from mconv.emit.elementwise import arithmetic
 from mconv.emit.gather import coordinates, wrapped
 from mconv.emit.integer import modulo
-from mconv.emit.known import axis_of, need_rank
+from mconv.emit.known import axis_of, known_size, need_rank
 from mconv.emit.ranges import iota, spread
 from mconv.emit.shape import expand_to, reshape, unsqueeze
 from mconv.emit.sizes import dim_tensor
@@ -34,12 +35,9 @@ def scatter_elements(b: Builder, x: Value, index: Value, updates: Value, axis: i
     if 0 in index_shape:
         return x
     index = wrapped(b, b.cast(index, DType.INT64), shape[axis])
-    position: Optional[Value] = None
-    for i in range(len(shape)):
-        stride = D.product(shape[i + 1 :])
-        along = index if i == axis else spread(b, iota(b, index_shape[i]), i, len(shape))
-        term = along if stride == 1 else _times(b, along, stride)
-        position = term if position is None else arithmetic(b, "add", position, term)
+    rank = len(shape)
+    parts = (index if i == axis else spread(b, iota(b, d), i, rank) for i, d in enumerate(index_shape))
+    position = _position(b, parts, shape)
     assert position is not None
     position = reshape(b, expand_to(b, position, index_shape), [D.product(index_shape)])
     flat = reshape(b, x, [D.product(shape)])
@@ -50,21 +48,15 @@ def scatter_elements(b: Builder, x: Value, index: Value, updates: Value, axis: i
 def scatter_nd(b: Builder, x: Value, index: Value, updates: Value, reduction: str = "none") -> Value:
     """ONNX ScatterND: the last dimension of *index* holds coordinates of the first dimensions of *x*."""
     shape, index_shape = need_rank(x, "ScatterND"), need_rank(index, "ScatterND")
-    depth = index_shape[-1] if index_shape else None
-    if not isinstance(depth, int):
-        raise UnsupportedError("ScatterND: the number of coordinates is known only at run time")
+    depth = known_size(index, -1, "ScatterND: the number of coordinates is known only at run time")
     if depth > len(shape):
         raise UnsupportedError(f"ScatterND: {depth} coordinates in a tensor of {len(shape)} dimensions")
     if 0 in index_shape[:-1]:
         return x
     rank, count = len(index_shape), D.product(index_shape[:-1])
     index = coordinates(b, b.cast(index, DType.INT64), shape[:depth])
-    position: Optional[Value] = None
-    for i in range(depth):
-        part = slice_(b, index, [rank - 1], [i], [i + 1])
-        stride = D.product(shape[i + 1 : depth])
-        term = part if stride == 1 else _times(b, part, stride)
-        position = term if position is None else arithmetic(b, "add", position, term)
+    parts = (slice_(b, index, [rank - 1], [i], [i + 1]) for i in range(depth))
+    position = _position(b, parts, shape[:depth])
     if position is None:
         raise UnsupportedError("ScatterND without coordinates")
     rest = shape[depth:]
@@ -90,6 +82,16 @@ def scatter_rows(b: Builder, x: Value, updates: Value, start: Optional[Value], a
     if circular:
         position = modulo(b, position, reshape(b, dim_tensor(b, shape[axis]), [1] * len(shape)))
     return scatter_elements(b, x, expand_to(b, position, sizes), updates, axis)
+
+
+def _position(b: Builder, parts: Iterable[Value], sizes: Sequence[D.Dim]) -> Optional[Value]:
+    """The position in a flattened tensor of *sizes*, by that along each dimension; None without dimensions."""
+    position: Optional[Value] = None
+    for i, part in enumerate(parts):
+        stride = D.product(sizes[i + 1 :])
+        term = part if stride == 1 else _times(b, part, stride)
+        position = term if position is None else arithmetic(b, "add", position, term)
+    return position
 
 
 def _times(b: Builder, x: Value, factor: D.Dim) -> Value:

@@ -7,7 +7,7 @@ from typing import Any, Optional, Union
 
 import numpy as np
 
-from mconv.emit.known import FOLD_LIMIT, axis_of, bind_shape, dims_of, foldable, need_rank
+from mconv.emit.known import FOLD_LIMIT, axis_of, bind_shape, dims_of, foldable, known_size, need_rank
 from mconv.emit.operators import slice_op
 from mconv.emit.size_arithmetic import choose, compute, differs, join, part
 from mconv.emit.sizes import at_least_one, dim_tensor, shape_of, shape_tensor
@@ -111,9 +111,7 @@ def reshape(b: Builder, x: Value, target: Union[Sequence[D.Dim], Value], *, zero
     if isinstance(target, Value):
         known = dims_of(target)
         if known is None:
-            rank = target.shape[0] if target.shape else None
-            if not isinstance(rank, int):
-                raise UnsupportedError("Reshape: neither the new shape nor its rank is known")
+            rank = known_size(target, 0, "Reshape: neither the new shape nor its rank is known")
             shape = tuple(D.Sym.fresh("reshape") for _ in range(rank))
             tensor = b.cast(target, DType.INT32)
             if from_data(b, target):
@@ -196,9 +194,7 @@ def fill(b: Builder, shape: Union[Sequence[D.Dim], Value], value: Any, dtype: DT
     if isinstance(shape, Value):
         known = dims_of(shape)
         if known is None:
-            rank = shape.shape[0] if shape.shape else None
-            if not isinstance(rank, int):
-                raise UnsupportedError("the rank of a filled tensor is known only at run time")
+            rank = known_size(shape, 0, "the rank of a filled tensor is known only at run time")
             dims: tuple[D.Dim, ...] = tuple(D.Sym.fresh("fill") for _ in range(rank))
             tensor: Optional[Value] = shape
             if from_data(b, shape):
@@ -303,9 +299,8 @@ def expand(b: Builder, x: Value, target: Union[Sequence[D.Dim], Value]) -> Value
 
 
 def _expand_by_tensor(b: Builder, x: Value, target: Value) -> Value:
-    shape, rank = need_rank(x, "Expand"), target.shape[0] if target.shape else None
-    if not isinstance(rank, int):
-        raise UnsupportedError("Expand: the rank of the result is known only at run time")
+    shape = need_rank(x, "Expand")
+    rank = known_size(target, 0, "Expand: the rank of the result is known only at run time")
     if rank < len(shape):
         ones = b.constant(np.ones(len(shape) - rank, target.dtype.numpy))
         target = join(b, [ones, target])

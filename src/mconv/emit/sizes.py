@@ -7,7 +7,7 @@ from typing import Any, Optional
 
 import numpy as np
 
-from mconv.emit.known import computable, need_rank
+from mconv.emit.known import computable, known_size, need_rank
 from mconv.emit.size_arithmetic import compute, join, one_element, part
 from mconv.emit.zero_size import carried_size, counted, register, size_held, true_size
 from mconv.errors import UnsupportedError
@@ -165,9 +165,7 @@ def at_least_one(b: Builder, sizes: Value, hint: str) -> tuple[Value, list[D.Dim
     Raises:
         UnsupportedError: not even their number is known.
     """
-    rank = sizes.shape[0] if sizes.shape else None
-    if not isinstance(rank, int):
-        raise UnsupportedError(f"{hint}: the number of dimensions is known only at run time")
+    rank = known_size(sizes, 0, f"{hint}: the number of dimensions is known only at run time")
     dims: list[D.Dim] = []
     for i in range(rank):
         size = D.Sym.fresh(hint)

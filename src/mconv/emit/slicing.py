@@ -22,6 +22,8 @@ from mconv.program.builder import Builder
 from mconv.program.dtypes import DType
 from mconv.program.value import Spec, Value
 
+Bounds = Union[list[D.Dim], Value]  # of a slice: known, or a 1-D tensor that comes in
+
 
 def concat(b: Builder, values: Sequence[Value], axis: int) -> Value:
     """The tensors one after the other along *axis*; empty ones fall away."""
@@ -123,67 +125,65 @@ def slice_(
     stride = [1] * len(axes) if steps is None else list(steps)
     if 0 in stride:
         raise UnsupportedError("Slice: a step of 0")
-    first, last = _clamped(starts), _clamped(ends)
-    data = _sliced_data(x, first, last, stride) if axes else x.data
-    if foldable(x) and D.is_static(first) and D.is_static(last):
+    low, high = _clamped(starts), _clamped(ends)
+    if isinstance(low, Value) or isinstance(high, Value):
+        if len(axes) == 1:
+            return _slice_by_tensor(b, x, axes[0], low, high, stride[0])
+        return _one_by_one(b, x, axes, (low, high), stride)
+    data = _sliced_data(x, low, high, stride) if axes else x.data
+    cuts = list(zip(axes, low, high, stride))
+    if foldable(x) and D.is_static(low) and D.is_static(high):
         index: list[Any] = [slice(None)] * len(shape)
-        for a, s, e, t in zip(axes, first or (), last or (), stride):
+        for a, s, e, t in cuts:
             index[a] = slice(s, None if t < 0 and e == -INT32_MAX else e, t)
         return b.constant(np.ascontiguousarray(np.asarray(x.const)[tuple(index)]), x.dtype)
-    given = [v for v, known in ((starts, first), (ends, last)) if known is None and isinstance(v, Value)]
-    if len(axes) > 1 and given:
-        pairs = [known if known is not None else v for v, known in ((starts, first), (ends, last))]
-        return _one_by_one(b, x, axes, pairs, stride)
-    backwards = [i for i, t in enumerate(stride) if t < 0]
+    backwards = [a for a, t in zip(axes, stride) if t < 0]
     if backwards:
-        x = flip(b, x, [axes[i] for i in backwards])
-        starts, first = _mirrored(b, starts, first, backwards)
-        ends, last = _mirrored(b, ends, last, backwards)
-        stride = [abs(t) for t in stride]
+        x = flip(b, x, backwards)
+        cuts = [(a, s, e, t) if t > 0 else (a, _mirrored(s), _mirrored(e), -t) for a, s, e, t in cuts]
     out = list(shape)
-    for i, a in enumerate(axes):
-        if first is not None and last is not None:
-            out[a] = sliced_dim(shape[a], first[i], last[i], stride[i])
-        else:
-            out[a] = D.Sym.fresh("slice")
-    if first is not None and last is not None:
-        keep = [i for i, a in enumerate(axes) if stride[i] != 1 or first[i] != 0 or out[a] != shape[a]]
-        axes, first, last, stride = ([v[i] for i in keep] for v in (axes, first, last, stride))  # type: ignore[assignment]
-        if not axes:
-            return x
+    for a, s, e, t in cuts:
+        out[a] = sliced_dim(shape[a], s, e, t)
+    cuts = [(a, s, e, t) for a, s, e, t in cuts if t != 1 or s != 0 or out[a] != shape[a]]
+    if not cuts:
+        return x
     if 0 in out:
-        if first is not None and last is not None:
-            for a in axes:
-                out[a] = size_of_cut(b, out[a], shape[a])
+        for a, *_ in cuts:
+            out[a] = size_of_cut(b, out[a], shape[a])
         return fill(b, out, 0, x.dtype)
-    if first is not None and last is not None:
-        for i, a in enumerate(axes):
-            size = size_of_cut(b, out[a], shape[a])
-            if size != out[a]:
-                x = _some(b, x, a, first[i], last[i], stride[i], out[a], size)
-            elif counted(b, [out[a]]) and not vanishes(b, out[a]):
-                start = _bound(first[i], shape[a]) if isinstance(first[i], int) and first[i] != -INT32_MAX else first[i]
-                x = cut(b, x, a, max(start, 0) if isinstance(start, int) else start, out[a], stride[i])
-            else:
-                continue
-            rest = [j for j in range(len(axes)) if j != i]
-            others, begins, stops, paces = ([v[j] for j in rest] for v in (axes, first, last, stride))
-            return slice_(b, x, others, begins, stops, paces)  # type: ignore[arg-type]
-    if first is not None:
-        dims = [shape[a] for a in axes]
-        first = [max(s, -d) if isinstance(s, int) and isinstance(d, int) else s for s, d in zip(first, dims)]
-        before = any(isinstance(s, int) and s < -1 and isinstance(d, D.Sym) for s, d in zip(first, dims))
-    else:
-        before = True
-    if given and axes:
-        low, high = ((known[0] if known is not None else v) for v, known in ((starts, first), (ends, last)))
-        bounds = _ordered(b, low, high, shape[axes[0]])
-        made = _slice_op(b, x, axes, bounds[0], bounds[1], stride, tuple(out), before=True)
-        made.data = data
-        return padded(b, made, axes[0]) if from_data(b, *given) else bind_shape(b, made)
-    made = _slice_op(b, x, axes, (first, None), (last, None), stride, tuple(out), before)
+    for i, (a, s, e, t) in enumerate(cuts):
+        size = size_of_cut(b, out[a], shape[a])
+        if size != out[a]:
+            x = _some(b, x, a, s, e, t, out[a], size)
+        elif counted(b, [out[a]]) and not vanishes(b, out[a]):
+            start = _bound(s, shape[a]) if isinstance(s, int) and s != -INT32_MAX else s
+            x = cut(b, x, a, max(start, 0) if isinstance(start, int) else start, out[a], t)
+        else:
+            continue
+        rest = [*cuts[:i], *cuts[i + 1 :]]
+        return slice_(b, x, *zip(*rest)) if rest else x
+    axes, low, high, stride = (list(v) for v in zip(*cuts))
+    before = any(isinstance(s, int) and s < -1 and isinstance(shape[a], D.Sym) for a, s in zip(axes, low))
+    low = [max(s, -d) if isinstance(s, int) and isinstance(d := shape[a], int) else s for a, s in zip(axes, low)]
+    made = _slice_op(b, x, axes, low, high, stride, out, before)
     made.data = data
     return bind_shape(b, made)
+
+
+def _slice_by_tensor(b: Builder, x: Value, axis: int, low: Bounds, high: Bounds, step: int) -> Value:
+    """A slice along one dimension, one of whose bounds at least comes in as a tensor of one element."""
+    shape = need_rank(x, "Slice")
+    given = [v for v in (low, high) if isinstance(v, Value)]
+    if step < 0:
+        x = flip(b, x, [axis])
+        low, high = (_mirrored_tensor(b, v) if isinstance(v, Value) else [_mirrored(v[0])] for v in (low, high))
+    out = replaced(shape, axis, D.Sym.fresh("slice"))
+    if 0 in out:
+        return fill(b, out, 0, x.dtype)
+    first, last = (v if isinstance(v, Value) else v[0] for v in (low, high))
+    start, end = _ordered(b, first, last, shape[axis])
+    made = _slice_op(b, x, [axis], start, end, [abs(step)], out, before=True)
+    return padded(b, made, axis) if from_data(b, *given) else bind_shape(b, made)
 
 
 def _some(b: Builder, x: Value, axis: int, start: D.Dim, end: D.Dim, step: int, size: D.Dim, carried: D.Dim) -> Value:
@@ -192,9 +192,7 @@ def _some(b: Builder, x: Value, axis: int, start: D.Dim, end: D.Dim, step: int, 
     dim = shape[axis]
 
     def taken(x: Value, first: D.Dim, last: D.Dim, of: D.Dim, before: bool = False) -> Value:
-        out = list(need_rank(x, "Slice"))
-        out[axis] = of
-        return _slice_op(b, x, [axis], ([first], None), ([last], None), [step], tuple(out), before)
+        return _slice_op(b, x, [axis], [first], [last], [step], replaced(need_rank(x, "Slice"), axis, of), before)
 
     first = _bound(start, dim)
     if not isinstance(start, int) or start < 0:
@@ -215,15 +213,15 @@ def _some(b: Builder, x: Value, axis: int, start: D.Dim, end: D.Dim, step: int, 
     return made
 
 
-def _one_by_one(b: Builder, x: Value, axes: Sequence[int], bounds: Sequence[Any], steps: Sequence[int]) -> Value:
+def _one_by_one(b: Builder, x: Value, axes: Sequence[int], bounds: Sequence[Bounds], steps: Sequence[int]) -> Value:
     """A slice one dimension after the other, so that none is cut from what may have no elements."""
     for i, axis in enumerate(axes):
-        start, end = ([v[i]] if isinstance(v, list) else slice_(b, v, [0], [i], [i + 1]) for v in bounds)
+        start, end = (slice_(b, v, [0], [i], [i + 1]) if isinstance(v, Value) else [v[i]] for v in bounds)
         x = slice_(b, x, [axis], start, end, [steps[i]])
     return x
 
 
-def _ordered(b: Builder, start: Any, end: Any, dim: D.Dim) -> tuple[Any, Any]:
+def _ordered(b: Builder, start: Any, end: Any, dim: D.Dim) -> tuple[Bounds, Bounds]:
     """Bounds of a forward slice of one dimension, one of which at least comes in as a tensor of one element: positions in
     it, the end none before the start, which releases before 3 refuse and 3 takes an element for; as for ``_slice_op``."""
     size = D.maximum(true_size(b, dim), 0) if counted(b, [dim]) else dim
@@ -244,36 +242,35 @@ def _ordered(b: Builder, start: Any, end: Any, dim: D.Dim) -> tuple[Any, Any]:
         numbers = [v if isinstance(v, Value) else dim_tensor(b, v) for v in (last, first)]
         last = compute(b, "max", *numbers)
 
-    def given(v: Union[D.Dim, Value]) -> Any:
-        return (None, b.cast(v, DType.INT32)) if isinstance(v, Value) else ([v], None)
+    def given(v: Union[D.Dim, Value]) -> Bounds:
+        return b.cast(v, DType.INT32) if isinstance(v, Value) else [v]
 
     return given(first), given(last)
 
 
-def _clamped(bounds: Union[Sequence[D.Dim], Value]) -> Optional[list[D.Dim]]:
-    values = dims_of(bounds) if isinstance(bounds, Value) else list(bounds)
+def _clamped(bounds: Union[Sequence[D.Dim], Value]) -> Bounds:
+    values = dims_of(bounds) if isinstance(bounds, Value) else bounds
     if values is None:
-        return None
+        assert isinstance(bounds, Value)
+        return bounds
     return [min(max(v, -INT32_MAX), INT32_MAX) if isinstance(v, int) else v for v in values]
 
 
-def _mirrored(b: Builder, bounds: Any, values: Optional[list[D.Dim]], which: Sequence[int]) -> tuple[Any, Any]:
-    """Bounds of a backward slice as those of the forward slice of the flipped tensor: v becomes -1 - v."""
-    if values is not None:
-        made = [min(-1 - v, INT32_MAX) if isinstance(v, int) else -1 - v for v in values]
-        mirrored = [made[i] if i in which else v for i, v in enumerate(values)]
-        return mirrored, mirrored
-    sign = b.constant(np.array([-1 if i in which else 1 for i in range(bounds.shape[0])], bounds.dtype.numpy))
-    shift = b.constant(np.array([-1 if i in which else 0 for i in range(bounds.shape[0])], bounds.dtype.numpy))
-    return compute(b, "add", compute(b, "mul", bounds, sign), shift), None
+def _mirrored(bound: D.Dim) -> D.Dim:
+    """A bound of a backward slice as that of the forward slice of the flipped tensor."""
+    return min(-1 - bound, INT32_MAX) if isinstance(bound, int) else -1 - bound
+
+
+def _mirrored_tensor(b: Builder, bound: Value) -> Value:
+    minus = b.constant(np.array([-1], bound.dtype.numpy))
+    return compute(b, "add", compute(b, "mul", bound, minus), minus)
 
 
 def _sliced_data(
-    x: Value, first: Optional[list[D.Dim]], last: Optional[list[D.Dim]], steps: Sequence[int]
+    x: Value, first: Sequence[D.Dim], last: Sequence[D.Dim], steps: Sequence[int]
 ) -> Optional[tuple[D.Dim, ...]]:
     if x.data is None or x.rank != 1 or len(steps) != 1 or not D.is_static(first) or not D.is_static(last):
         return None
-    assert first is not None and last is not None
     start, stop = D.number(first[0]), D.number(last[0])
     return x.data[slice(start, None if steps[0] < 0 and stop == -INT32_MAX else stop, steps[0])]
 
@@ -282,27 +279,27 @@ def _slice_op(
     b: Builder,
     x: Value,
     axes: Sequence[int],
-    start: Any,
-    end: Any,
+    start: Bounds,
+    end: Bounds,
     steps: Sequence[int],
-    out: tuple[D.Dim, ...],
+    out: Sequence[D.Dim],
     before: bool,
 ) -> Value:
-    """``slice`` or ``strided_slice``; *start* and *end* are (known values or None, what was given).
+    """``slice`` or ``strided_slice``.
 
     Args:
         before: whether a start may lie before the first element, which oneDNN's ``slice`` does not take.
     """
 
-    def bounds(values: Optional[list[D.Dim]], given: Any) -> tuple[list[int], Optional[Value]]:
-        if D.is_static(values):
-            return D.numbers(values), None
-        if values is not None:
-            return list(D.to_paddle(values)), shape_tensor(b, values, DType.INT32)
-        return [-1] * len(axes), given
+    def bounds(given: Bounds) -> tuple[list[int], Optional[Value]]:
+        if isinstance(given, Value):
+            return [-1] * len(axes), given
+        if D.is_static(given):
+            return D.numbers(given), None
+        return list(D.to_paddle(given)), shape_tensor(b, given, DType.INT32)
 
-    start_attr, start_tensor = bounds(*start)
-    end_attr, end_tensor = bounds(*end)
+    start_attr, start_tensor = bounds(start)
+    end_attr, end_tensor = bounds(end)
     strides = None if all(s == 1 for s in steps) and not before else steps
     return slice_op(b, x, axes, start_attr, end_attr, out, start=start_tensor, end=end_tensor, strides=strides)
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping
-from typing import Any, Optional
+from typing import Any
+
+from mconv.torch.modes import mode
 
 _PACKING = ("torch.nn.modules.rnn", "torch.nn.utils.rnn")  # they read the batch's size of packed sequences
 _READS = ("__bool__", "__int__", "__float__", "__index__", "item", "tolist", "numpy")
@@ -16,20 +18,18 @@ def decisions(call: Callable[[], Any]) -> list[str]:
     A size is a plain number already when a module runs, so that what is found depends on values.
     """
     import torch
-    from torch.overrides import TorchFunctionMode
 
     read = {getattr(torch.Tensor, name) for name in _READS}
     found: list[str] = []
 
-    class Noting(TorchFunctionMode):
-        def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Optional[dict] = None) -> Any:
-            if func in read:
-                location = caller()
-                if location and location not in found:
-                    found.append(location)
-            return func(*args, **(kwargs or {}))
+    def noted(func: Any, args: tuple, kwargs: dict[str, Any]) -> Any:
+        if func in read:
+            location = caller()
+            if location and location not in found:
+                found.append(location)
+        return func(*args, **kwargs)
 
-    with Noting():
+    with mode(noted):
         call()
     return found
 
@@ -44,29 +44,24 @@ def branches(answers: Mapping[str, bool]) -> Any:
     code of the functions that asked.
     """
     import torch
-    from torch.overrides import TorchFunctionMode
 
     asks, item = torch.Tensor.__bool__, torch.Tensor.item
+    seen: dict[str, set[bool]] = {}
+    codes: set[Any] = set()
 
-    class Branches(TorchFunctionMode):
-        seen: dict[str, set[bool]] = {}
-        codes: set[Any] = set()
+    def answer(func: Any, args: tuple, kwargs: dict[str, Any]) -> Any:
+        if func is not asks and not (func is item and args[0].dtype is torch.bool):
+            return func(*args, **kwargs)
+        location = caller()
+        if location in answers:
+            codes.add(sys._getframe(2).f_code)  # behind this function and the mode's
+            return answers[location]
+        found = func(*args, **kwargs)
+        if location and isinstance(found, bool):
+            seen.setdefault(location, set()).add(found)
+        return found
 
-        def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Optional[dict] = None) -> Any:
-            if func is not asks and not (func is item and args[0].dtype is torch.bool):
-                return func(*args, **(kwargs or {}))
-            location = caller()
-            if location in answers:
-                self.codes.add(sys._getframe(1).f_code)
-                return answers[location]
-            found = func(*args, **(kwargs or {}))
-            if location and isinstance(found, bool):
-                self.seen.setdefault(location, set()).add(found)
-            return found
-
-    made = Branches()
-    made.seen, made.codes = {}, set()
-    return made
+    return mode(answer, seen=seen, codes=codes)
 
 
 def caller() -> str:

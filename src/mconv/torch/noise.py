@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Optional
+from typing import Any
+
+from mconv.torch.modes import mode
 
 
 def noise(*, replace: bool) -> Any:
@@ -12,27 +14,20 @@ def noise(*, replace: bool) -> Any:
     A normal number becomes its mean, a uniform one the middle, a bit the likelier one, a choice the likeliest, an order
     the one that is there already; nothing is dropped. ``used`` of what it yields has the functions' names.
     """
-    from torch.overrides import TorchFunctionMode
-
     known = _means()
+    used: list[str] = []
 
-    class Noise(TorchFunctionMode):
-        used: list[str] = []
+    def answer(func: Any, args: tuple, kwargs: dict[str, Any]) -> Any:
+        if func not in known:
+            return func(*args, **kwargs)
+        name = str(getattr(func, "__name__", func))
+        if not _idle(name, args, kwargs) and name not in used:
+            used.append(name)
+        if not replace:
+            return func(*args, **kwargs)
+        return known[func](*args, **{k: v for k, v in kwargs.items() if k != "generator"})
 
-        def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Optional[dict] = None) -> Any:
-            kwargs = kwargs or {}
-            if func not in known:
-                return func(*args, **kwargs)
-            name = str(getattr(func, "__name__", func))
-            if not _idle(name, args, kwargs) and name not in self.used:
-                self.used.append(name)
-            if not replace:
-                return func(*args, **kwargs)
-            return known[func](*args, **{k: v for k, v in kwargs.items() if k != "generator"})
-
-    made = Noise()
-    made.used = []
-    return made
+    return mode(answer, used=used)
 
 
 def _idle(name: str, args: tuple, kwargs: dict) -> bool:

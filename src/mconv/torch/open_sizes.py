@@ -9,23 +9,18 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Optional
 
+from mconv.torch.modes import mode
+
 
 def open_sizes() -> Any:
     """A context manager within which torch traces such functions without fixing a size."""
-    from torch.overrides import TorchFunctionMode
-
     known = _replacements()
 
-    class OpenSizes(TorchFunctionMode):
-        def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Optional[dict] = None) -> Any:
-            kwargs = kwargs or {}
-            if func in known:
-                made = known[func](*args, **kwargs)
-                if made is not None:
-                    return made
-            return func(*args, **kwargs)
+    def answer(func: Any, args: tuple, kwargs: dict[str, Any]) -> Any:
+        made = known[func](*args, **kwargs) if func in known else None
+        return func(*args, **kwargs) if made is None else made
 
-    return OpenSizes()
+    return mode(answer)
 
 
 def _replacements() -> dict[Any, Callable[..., Any]]:

@@ -7,9 +7,10 @@ row. Whether that holds, the model is asked: :func:`mconv.verbs.torch_decisions.
 
 from __future__ import annotations
 
-from typing import Any, Optional
+from typing import Any
 
 from mconv.torch.decisions import caller
+from mconv.torch.modes import mode
 
 _MOST = 512  # rows that are unrolled
 
@@ -21,40 +22,34 @@ def every_row() -> Any:
     not selected, where the values are known.
     """
     import torch
-    from torch.overrides import TorchFunctionMode
 
     found = {torch.nonzero, torch.Tensor.nonzero, torch.argwhere, torch.Tensor.argwhere}
     apart = {torch.unbind, torch.Tensor.unbind}  # what iteration calls
     shown = torch.Tensor.__format__
 
-    class EveryRow(TorchFunctionMode):
-        locations: list[str] = []
-        left_out = False
-        masks: dict[int, tuple[Any, int]] = {}
+    masks: dict[int, tuple[Any, int]] = {}
 
-        def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Optional[dict] = None) -> Any:
-            kwargs = kwargs or {}
-            if func in found and len(args) == 1 and not kwargs.get("as_tuple"):
-                made = func(*args, **kwargs)
-                rows = args[0].shape[0] if args[0].dim() == 1 else None
-                if type(rows) is int and rows <= _MOST:
-                    self.masks[id(made)] = made, rows  # held, so that no other tensor has this id
-                return made
-            if func in apart and id(args[0]) in self.masks and (args[1:] or (kwargs.get("dim", 0),)) == (0,):
-                selected, rows = self.masks[id(args[0])]
-                location = caller()
-                if location not in self.locations:
-                    self.locations.append(location)
-                taken = selected.shape[0]
-                self.left_out |= type(taken) is int and taken < rows
-                return tuple(torch.tensor([row]) for row in range(rows))
-            if func is shown and args[0].dim() == 0:
-                return format(args[0].item(), args[1])  # of a constant, where a module is traced
-            return func(*args, **kwargs)
+    def answer(func: Any, args: tuple, kwargs: dict[str, Any]) -> Any:
+        if func in found and len(args) == 1 and not kwargs.get("as_tuple"):
+            made = func(*args, **kwargs)
+            rows = args[0].shape[0] if args[0].dim() == 1 else None
+            if type(rows) is int and rows <= _MOST:
+                masks[id(made)] = made, rows  # held, so that no other tensor has this id
+            return made
+        if func in apart and id(args[0]) in masks and (args[1:] or (kwargs.get("dim", 0),)) == (0,):
+            selected, rows = masks[id(args[0])]
+            location = caller()
+            if location not in loops.locations:
+                loops.locations.append(location)
+            taken = selected.shape[0]
+            loops.left_out |= type(taken) is int and taken < rows
+            return tuple(torch.tensor([row]) for row in range(rows))
+        if func is shown and args[0].dim() == 0:
+            return format(args[0].item(), args[1])  # of a constant, where a module is traced
+        return func(*args, **kwargs)
 
-    made = EveryRow()
-    made.locations, made.masks = [], {}
-    return made
+    loops = mode(answer, locations=[], left_out=False)
+    return loops
 
 
 def same_type() -> Any:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from mconv.emit import fill, reshape, transpose, unary
+from mconv.emit import fill, reshape, unary
 from mconv.emit.known import need_rank
 from mconv.emit.linalg import cholesky, inverse, solve, triangular_solve
+from mconv.emit.linear import turned
 from mconv.emit.reduction import determinant
 from mconv.emit.shape import unsqueeze
 from mconv.program.value import Value
@@ -52,7 +53,7 @@ def linalg_solve_ex(ctx: AtenContext, A: Value, B: Value, left: bool = True) -> 
     vector = len(right) == 1 or (len(right) == len(matrices) - 1 and right == matrices[:-1])
     if vector:
         B = unsqueeze(ctx, B, [len(right)])
-    made = solve(ctx, A, B) if left else _turned(ctx, solve(ctx, _turned(ctx, A), _turned(ctx, B)))
+    made = solve(ctx, A, B) if left else turned(ctx, solve(ctx, turned(ctx, A), turned(ctx, B)))
     made = reshape(ctx, made, ctx.out_shape) if vector else made
     return made, None, None, _no_error(ctx, 3)
 
@@ -63,10 +64,5 @@ def linalg_solve_triangular(
 ) -> Value:
     if left:
         return triangular_solve(ctx, self, B, upper=upper, unit=unitriangular)
-    turned = triangular_solve(ctx, _turned(ctx, self), _turned(ctx, B), upper=not upper, unit=unitriangular)
-    return _turned(ctx, turned)
-
-
-def _turned(ctx: AtenContext, x: Value) -> Value:
-    rank = len(need_rank(x, "a matrix"))
-    return transpose(ctx, x, [*range(rank - 2), rank - 1, rank - 2])
+    made = triangular_solve(ctx, turned(ctx, self), turned(ctx, B), upper=not upper, unit=unitriangular)
+    return turned(ctx, made)

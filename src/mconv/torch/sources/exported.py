@@ -58,7 +58,7 @@ def open_archive(path: Path, *, trust: bool) -> Source:
         except MconvError:
             raise
         except Exception as e:
-            unpicklable = _cause(e, "UnpicklingError")
+            unpicklable = unpickle.refusing(e)
             if unpicklable is not None:
                 raise unpicklable from None
             if type(e).__name__ == "SerializeError":
@@ -70,12 +70,6 @@ def open_archive(path: Path, *, trust: bool) -> Source:
     source = Source(Form.EXPORTED, "the exported program", module, program=program, files=[path])
     source.inputs, source.examples = inputs, examples
     return source
-
-
-def _cause(error: Optional[BaseException], kind: str) -> Optional[BaseException]:
-    while error is not None and type(error).__name__ != kind:
-        error = error.__cause__ or error.__context__
-    return error
 
 
 # before torch sees it -----------------------------------------------------------------------------------------------

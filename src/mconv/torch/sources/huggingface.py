@@ -351,11 +351,9 @@ def _errors(folder: Path) -> Iterator[None]:
     except (MconvError, pickle.UnpicklingError):
         raise
     except Exception as e:
-        cause: Optional[BaseException] = e
-        while cause is not None:
-            if isinstance(cause, pickle.UnpicklingError):
-                raise cause from None
-            cause = cause.__cause__ or cause.__context__
+        unpicklable = unpickle.refusing(e)
+        if unpicklable is not None:
+            raise unpicklable from None
         lines = [line.strip() for line in str(e).splitlines() if line.strip()]
         text = printable(f"{type(e).__name__}: {lines[0]}" if lines else type(e).__name__, 300)
         if isinstance(e, ImportError):

@@ -148,6 +148,13 @@ def check_pickle(data: bytes, sizes: stored.Sizes, where: Any) -> None:
         raise stored.damaged(where, e) from None
 
 
+def refusing(error: Optional[BaseException]) -> Optional[pickle.UnpicklingError]:
+    """The unpickler's error that another one came of, if any."""
+    while error is not None and not isinstance(error, pickle.UnpicklingError):
+        error = error.__cause__ or error.__context__
+    return error
+
+
 def _refusal(where: str, text: str) -> Exception:
     names = [next(filter(None, found)) for found in _GLOBALS.findall(text)]
     if not names and not any(word in text for word in _REFUSALS):
