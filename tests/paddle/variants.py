@@ -96,6 +96,17 @@ def gram(self, x):
     return paddle.matmul(pixels.transpose([0, 2, 1]), pixels)
 
 
+@common.common({"x": ([None, 4, None, None], "float32", 2)})
+def pooled_by_the_norm(self, x):
+    powers, last = x * x + 0.1, (x * x + 0.1).transpose([0, 2, 3, 1])
+    return (
+        F.lp_pool2d(powers, 3.0, 2, stride=3, padding=1, ceil_mode=True),
+        F.lp_pool2d(powers, 0.5, [1, 3], stride=[4, 2], padding=[0, 0, 1, 0], ceil_mode=True),
+        F.lp_pool2d(last, 2.0, 3, stride=2, padding=1, ceil_mode=True, data_format="NHWC"),
+        F.lp_pool2d(last, 2.0, 3, stride=2, padding=1, data_format="NHWC"),
+    )
+
+
 if __name__ == "__main__":
     zoo.MODELS = VARIANTS
     sys.exit(zoo.main([*sys.argv[1:2], *(sys.argv[2:] or VARIANTS)]))

@@ -11,6 +11,7 @@ import pytest
 from mconv.errors import UnsupportedError
 from mconv.exporters.onnx import export
 from mconv.program.dtypes import DType
+from mconv.program.program import Var
 from mconv.runtimes import Worker
 from tests.exporters.onnx.checking import check, program_of
 
@@ -114,6 +115,67 @@ def test_operator(name: str, tmp_path: Path, workers: Callable[[str], Worker]) -
     if not any(feeds):
         feeds = feeds[:1]
     check(tmp_path, workers("current"), program, params, feeds)
+
+
+POOLS = {
+    "the stride above the kernel": {"ksize": [2, 1], "strides": [3, 4], "paddings": [0, 0]},
+    "a window from the padding on": {"ksize": [3, 2], "strides": [3, 2], "paddings": [1, 1]},
+}
+
+
+@pytest.mark.parametrize("how", POOLS)
+@pytest.mark.parametrize("kind", ["max", "avg", "avg with padding", "lp", "index", "unread", "3d"])
+@pytest.mark.parametrize("known", [True, False])
+def test_windows_of_ceil_mode_that_start_outside(
+    how: str, kind: str, known: bool, tmp_path: Path, workers: Callable[[str], Worker]
+) -> None:
+    """Paddle keeps them, ONNX does not; some sizes have one, others none."""
+    attributes: dict[str, Any] = {"ceil_mode": True, "adaptive": False, "global_pooling": False, **POOLS[how]}
+    outputs, unread, name = {"Out": (F, 4)}, [], "pool2d"
+    if kind == "3d":
+        name, outputs = "max_pool3d_with_index", {"Out": (F, 5), "Mask": ("int32", 5)}
+        attributes |= {n: [*attributes[n], attributes[n][0]] for n in ("ksize", "strides", "paddings")}
+    elif kind in ("index", "unread"):
+        name = "max_pool2d_with_index"
+        if kind == "unread":
+            unread = ["Mask"]
+        else:
+            outputs["Mask"] = ("int32", 4)
+    else:
+        attributes |= {"pooling_type": kind[:3], "padding_algorithm": "EXPLICIT", "data_format": "NCHW"}
+        attributes["exclusive"] = kind == "avg"
+    if kind == "lp":
+        name, outputs = "lp_pool2d", {"out": (F, 4)}
+        attributes |= {"kernel_size": attributes.pop("ksize"), "norm_type": 3.0}
+    x = "x" if kind == "lp" else "X"
+    for size in [(6, 8), (7, 9), (8, 5)]:
+        feed = {x: (p if kind == "lp" else f)(2, 3, *size, *[6] * (kind == "3d"))}
+        program, params = program_of(name, feed, outputs, attributes, unread=unread)
+        if not known:
+            program.main.vars[x] = Var.tensor(x, DType.FP32, [-1, 3, *[-1] * (feed[x].ndim - 2)])
+        check(tmp_path, workers("current"), program, params, [feed], opsets=(11, 13, 22))
+
+
+RATIOS: dict[str, Any] = {"scale": [0.25, 0.4], "out_h": -1, "out_w": -1}
+
+
+@pytest.mark.parametrize(
+    "how, size",
+    [
+        ({"out_h": 1, "out_w": 5}, (5, 4)),
+        ({"out_h": 3, "out_w": 1}, (5, 4)),
+        ({"out_h": 3, "out_w": 1}, (4, 1)),
+        (RATIOS, (5, 4)),
+    ],
+    ids=str,
+)
+def test_bicubic_to_one_element(
+    how: dict[str, Any], size: tuple[int, int], tmp_path: Path, workers: Callable[[str], Worker]
+) -> None:
+    feed = {"X": f(2, 3, *size)}
+    attributes = {"interp_method": "bicubic", "align_corners": False, "align_mode": 0, "data_layout": "NCHW", **how}
+    program, params = program_of("bicubic_interp_v2", feed, {"Out": (F, 4)}, attributes)
+    check(tmp_path, workers("current"), program, params, [feed], opsets=(11, 13, 22))
 
 
 def tree(steps: int, batch: int, beams: int) -> dict[str, np.ndarray]:

@@ -9,9 +9,12 @@ import numpy as np
 from mconv import emit
 from mconv.emit.interpolate import Axis, Method, resize, scaled
 from mconv.emit.pad import pad as emit_pad
+from mconv.emit.shape import channels_first, channels_last
+from mconv.emit.window import pad_spatial
 from mconv.paddle.context import Context
 from mconv.paddle.registry import Unsupported, paddle_op
 from mconv.program import dims as D
+from mconv.program.builder import Builder
 from mconv.program.dtypes import DType
 from mconv.program.schemas import attributes_of
 from mconv.program.targets import PADDLE_3
@@ -144,19 +147,32 @@ def lp_pool2d(
         raise Unsupported(f"lp_pool2d with the norm {norm_type}")
     b = ctx.b
     window = kernel_size if kernel_size is not None else ctx.ints(size)
-    powers = ctx.op("pow", X=x, factor=norm_type, result=(x.dtype, x.shape))
+    last = attributes["data_format"] == "NHWC"  # by hand: 2.6 with oneDNN gives pools of NHWC another shape
+    planes = channels_first(b, x) if last else x
+    powers = ctx.op("pow", X=planes, factor=norm_type, result=(x.dtype, planes.shape))
     if ceil_mode:
-        raise Unsupported("lp_pool2d with ceil_mode")
+        if attributes["padding_algorithm"] == "SAME":
+            raise Unsupported("lp_pool2d with ceil_mode and padding SAME")
+        powers = _padded_by_strides(b, powers, attributes["strides"], attributes["paddings"])
+        attributes |= {"paddings": [0, 0], "padding_algorithm": "EXPLICIT"}
+    _dtype, shape = ctx.spec()
     mean = ctx.op(
         "pool2d",
         X=powers,
         ksize=window,
-        ceil_mode=ceil_mode,
-        **{**attributes, "exclusive": False, "pooling_type": "avg"},
-        result=ctx.spec(),
+        ceil_mode=False,
+        **{**attributes, "exclusive": False, "pooling_type": "avg", "data_format": "NCHW"},
+        result=(x.dtype, shape if shape is None or not last else [shape[0], shape[3], *shape[1:3]]),
     )
     total = emit.scale(b, mean, float(np.prod(window)))
-    return ctx.op("pow", X=total, factor=1.0 / norm_type, result=(x.dtype, total.shape))
+    made = ctx.op("pow", X=total, factor=1.0 / norm_type, result=(x.dtype, total.shape))
+    return channels_last(b, made) if last else made
+
+
+def _padded_by_strides(b: Builder, x: Value, strides: list[int], paddings: list[int]) -> Value:
+    """*x* with so much behind it that the number of windows rounded down is what ``ceil_mode`` rounds up."""
+    begins, ends = (paddings, paddings) if len(paddings) == 2 else (paddings[::2], paddings[1::2])
+    return pad_spatial(b, x, begins, [q + s - 1 for q, s in zip(ends, strides)])
 
 
 def _axes(x: Value, wanted: list[Any], data_format: str) -> list[Axis]:

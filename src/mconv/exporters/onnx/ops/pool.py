@@ -16,6 +16,8 @@ from mconv.program.dtypes import DType
 from mconv.program.schemas import attributes_of
 from mconv.program.value import Value
 
+_LOWEST = float(np.finfo(np.float32).min)  # of no element, in Paddle of every type
+
 
 @paddle_op("pool2d", "pool3d")
 @attributes_of(Sliding)
@@ -43,6 +45,13 @@ def pool(
     if adaptive:
         return channels_back(ctx, _adaptive(ctx, x, ksize, biggest), last)
     pads = paddings(ctx, at.paddings_, at.padding_algorithm, spatial)
+    if ceil_mode and pads is not None and _may_start_outside(x, ksize, at.strides, pads):
+        if biggest:
+            padded = _padded_by_strides(ctx, x, at.strides, pads, _LOWEST)
+            made = ctx.op("MaxPool", padded, kernel_shape=ksize, strides=at.strides)
+        else:
+            made = _means_of_all_windows(ctx, x, ksize, at.strides, pads, exclusive)
+        return channels_back(ctx, made, last)
     shared: dict[str, Any] = {
         "kernel_shape": ksize,
         "strides": at.strides,
@@ -57,6 +66,47 @@ def pool(
         # Paddle and opset 19 on do not count what lies beyond the padding, runtimes before differ: count by hand
         return channels_back(ctx, _counted(ctx, x, shared, spatial), last)
     return channels_back(ctx, ctx.op("AveragePool", x, **shared), last)
+
+
+def _may_start_outside(x: Value, reach: Sequence[int], strides: list[int], pads: list[int]) -> bool:
+    """Whether the last of the windows, which *reach* so far, may start beyond the input where their number is rounded up.
+
+    Paddle keeps such a window, ONNX has none.
+    """
+    spatial = len(reach)
+    for n, k, s, p, q in zip((x.shape or ())[2:], reach, strides, pads[:spatial], pads[spatial:]):
+        if s + q > k and (not isinstance(n, int) or -(-(n + p + q - k) // s) * s >= n + p):
+            return True
+    return False
+
+
+def _means_of_all_windows(
+    ctx: Context, x: Value, kernel: list[int], strides: list[int], pads: list[int], exclusive: bool
+) -> Value:
+    """The mean of a window outside is 0 by a count that is not above 0, as Paddle counts."""
+    spatial = len(kernel)
+    made = _sums(ctx, x, kernel, strides, pads)
+    for axis, (k, s, p, q) in enumerate(zip(kernel, strides, pads[:spatial], pads[spatial:]), start=2):
+        size = ctx.dim(x, axis)
+        low = ctx.op("Sub", ctx.op("Mul", ctx.arange(ctx.dim(made, axis)), s), p)
+        high, limit = ctx.op("Add", low, k), size if exclusive else ctx.op("Add", size, q)
+        low, high = (ctx.cast(v, x.dtype) for v in (low, ctx.op("Where", ctx.op("Less", high, limit), high, limit)))
+        count = ctx.op("Sub", high, ctx.op("Relu", low) if exclusive else low)
+        made = ctx.op("Div", made, ctx.unsqueeze(count, list(range(1, spatial + 2 - axis))))
+    return made
+
+
+def _sums(ctx: Context, x: Value, kernel: list[int], strides: list[int], pads: list[int]) -> Value:
+    """The sum over each of the windows whose number is rounded up."""
+    padded = _padded_by_strides(ctx, x, strides, pads, 0.0)
+    return ctx.op("Mul", ctx.op("AveragePool", padded, kernel_shape=kernel, strides=strides), float(np.prod(kernel)))
+
+
+def _padded_by_strides(ctx: Context, x: Value, strides: list[int], pads: list[int], value: float) -> Value:
+    """*x* with so much behind it that the number of windows rounded down is what Paddle rounds up, for every size."""
+    spatial = len(strides)
+    ends = [q + s - 1 for q, s in zip(pads[spatial:], strides)]
+    return ctx.op("Pad", x, [0, 0, *pads[:spatial], 0, 0, *ends], ctx.const(value, x.dtype))
 
 
 def _counted(ctx: Context, x: Value, shared: dict[str, Any], spatial: int) -> Value:
@@ -138,6 +188,11 @@ def max_pool_with_index(
         else:
             window = [k // o for o, k in zip(wanted, known)]
         ksize, strides, pads = window, window, [0] * (2 * spatial)
+    x, begins = X, [0] * spatial
+    reach = [d * (k - 1) + 1 for d, k in zip([*dilations, 1], ksize)]
+    if ceil_mode and _may_start_outside(X, reach, strides, pads):
+        x, begins = _padded_by_strides(ctx, X, strides, pads, _LOWEST), pads[:spatial]
+        pads, ceil_mode = [0] * (2 * spatial), False
     shared: dict[str, Any] = {
         "kernel_shape": ksize,
         "strides": strides,
@@ -147,12 +202,30 @@ def max_pool_with_index(
     if any(d != 1 for d in dilations[:spatial]):
         shared["dilations"] = dilations
     if not mask_read:
-        return ctx.op("MaxPool", X, **shared), None
-    values, at = ctx.op("MaxPool", X, outputs=2, **shared)
-    plane = ctx.op("Mul", ctx.dim(X, 2), ctx.dim(X, 3))
-    if spatial == 3:
-        plane = ctx.op("Mul", plane, ctx.dim(X, 4))
-    return values, ctx.cast(ctx.op("Mod", at, plane), DType.INT32)
+        return ctx.op("MaxPool", x, **shared), None
+    values, at = ctx.op("MaxPool", x, outputs=2, **shared)
+    return values, ctx.cast(_in_plane(ctx, at, X, x, begins), DType.INT32)
+
+
+def _in_plane(ctx: Context, at: Value, x: Value, padded: Value, begins: list[int]) -> Value:
+    """The positions *at* of the whole of *padded*, each in its plane of *x*, which begins there; -1 of what is outside."""
+    axes = range(2, ctx.rank(x))
+    if padded is x:
+        plane = ctx.dim(x, 2)
+        for axis in axes[1:]:
+            plane = ctx.op("Mul", plane, ctx.dim(x, axis))
+        return ctx.op("Mod", at, plane)
+    made, step = ctx.const(np.zeros((), np.int64)), ctx.const(np.ones((), np.int64))
+    inside = ctx.const(np.ones((), np.bool_))
+    for axis, begin in reversed(list(zip(axes, begins))):
+        size = ctx.dim(padded, axis)
+        place = ctx.op("Sub", ctx.op("Mod", at, size), begin)
+        at = ctx.op("Div", at, size)
+        within = ctx.op("And", ctx.op("Less", place, ctx.dim(x, axis)), ctx.op("Less", -1, place))
+        inside = ctx.op("And", inside, within)
+        made = ctx.op("Add", made, ctx.op("Mul", place, step))
+        step = ctx.op("Mul", step, ctx.dim(x, axis))
+    return ctx.op("Where", inside, made, ctx.const(np.full((), -1, np.int64)))
 
 
 @paddle_op("unpool", "unpool3d")
@@ -183,28 +256,30 @@ def unpool(
     return ctx.op("Reshape", filled, [0, 0, *out])
 
 
-@paddle_op("lp_pool2d")
-@attributes_of(pool, but=["pooling_type"])
+@paddle_op("lp_pool2d", outputs=["out"])
+@attributes_of(Sliding)
 def lp_pool2d(
     ctx: Context,
-    X: Value,
+    x: Value,
     *,
-    ksize: list[int],
+    kernel_size: list[int],
+    norm_type: float,
+    global_pooling: bool = False,
     adaptive: bool = False,
     ceil_mode: bool = False,
-    norm_type: float = 0.0,
+    exclusive: bool = True,  # says nothing: the powers are summed
     pooling_type: str = "",
     **attributes: Any,
 ) -> Value:
-    at = Sliding(**{name: value for name, value in attributes.items() if name in Sliding.__dataclass_fields__})
-    x, last = channels_first(ctx, X, at.data_format)
+    at = Sliding(**attributes)
+    x, last = channels_first(ctx, x, at.data_format)
     pads = paddings(ctx, at.paddings_, at.padding_algorithm, 2)
-    if adaptive or pads is None:
-        raise Unsupported("adaptive, or padding SAME")
+    if adaptive or global_pooling or pads is None or not norm_type or np.isinf(norm_type):
+        raise Unsupported("adaptive, global, padding SAME or a norm of 0 or inf")
     powers = ctx.op("Pow", x, norm_type)
-    mean = ctx.op(
-        "AveragePool", powers, kernel_shape=ksize, strides=at.strides, pads=pads, ceil_mode=int(ceil_mode) or None,
-        count_include_pad=1,
-    )  # fmt: skip
-    sums = ctx.op("Mul", mean, float(np.prod(ksize)))
+    if ceil_mode:
+        sums = _sums(ctx, powers, kernel_size, at.strides, pads)
+    else:
+        sizes: dict[str, Any] = {"kernel_shape": kernel_size, "strides": at.strides, "pads": pads}
+        sums = ctx.op("Mul", ctx.op("AveragePool", powers, count_include_pad=1, **sizes), float(np.prod(kernel_size)))
     return channels_back(ctx, ctx.op("Pow", sums, 1 / norm_type), last)

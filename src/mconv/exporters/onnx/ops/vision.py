@@ -74,12 +74,31 @@ def _resized(
         attributes["nearest_mode"] = "round_prefer_ceil" if align_corners else "floor"
     if name == "bicubic":
         attributes["cubic_coeff_a"] = -0.75
+        if not align_corners:
+            for i, size in enumerate(_sizes(x, sizes, scales), start=2):
+                if size == 1:
+                    x = _first_by_cubic(ctx, x, i)
+                    scales = [1.0 if i == j else s for j, s in enumerate(scales, start=2)]
     roi = None if ctx.opset >= 13 else ctx.const(np.zeros(0, np.float32))
     if not scales:
         target = ctx.vector([ctx.dim(x, 0), ctx.dim(x, 1), *sizes])
         none = None if ctx.opset >= 13 else ctx.const(np.zeros(0, np.float32))
         return ctx.op("Resize", x, roi, none, target, **attributes)
     return ctx.op("Resize", x, roi, np.asarray([1.0, 1.0, *scales], np.float32), **attributes)
+
+
+def _sizes(x: Value, sizes: Any, scales: list[float]) -> list[Any]:
+    """The sizes that a resize gives, None where they are not known."""
+    if not scales:
+        return [s if isinstance(s, int) else None for s in sizes]
+    return [int(n * s) if isinstance(n, int) else None for n, s in zip((x.shape or ())[2:], scales)]
+
+
+def _first_by_cubic(ctx: Context, x: Value, axis: int) -> Value:
+    """An axis to one element as Paddle does it, whose ratio is 0 then: half an element before the first."""
+    two = ctx.slice(x, [0], [2], [axis])
+    first, second = ctx.slice(two, [0], [1], [axis]), ctx.slice(two, [-1], [1 << 62], [axis])
+    return ctx.op("Sub", ctx.op("Mul", first, 1.09375), ctx.op("Mul", second, 0.09375))
 
 
 for _name in ("nearest", "linear", "bilinear", "trilinear", "bicubic"):
