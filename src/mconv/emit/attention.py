@@ -92,17 +92,20 @@ def causal(b: Builder, queries: D.Dim, keys: D.Dim, dtype: DType, low: float) ->
     return hidden.reshape(1, 1, queries, keys)
 
 
-def key_mask(b: Builder, mask: Value, keys: D.Dim, dtype: DType, low: float) -> Expr:
+def key_mask(b: Builder, mask: Value, keys: D.Dim, dtype: DType, low: float, starts: Optional[Value] = None) -> Expr:
     """A bias of *low* where *mask* hides a key, to broadcast with [B, H, S, T].
 
     Args:
-        mask: [B] how many keys count, [B, T] or [B, S, T] of 1 for keys that count.
+        mask: [B] where the keys that count end, [B, T] or [B, S, T] of 1 for keys that count.
+        starts: [B] where those that count begin; by default at the first.
     """
     shape = need_rank(mask, "attention")
     if len(shape) == 1:
-        count = Expr(b, mask).cast(DType.INT64).reshape(shape[0], 1)
-        counts = (arange(b, keys, DType.INT64).unsqueeze(0) < count).cast(dtype)
-        return ((1.0 - counts) * low).reshape(shape[0], 1, 1, keys)
+        positions = arange(b, keys, DType.INT64).unsqueeze(0)
+        counts = positions < Expr(b, mask).cast(DType.INT64).reshape(shape[0], 1)
+        if starts is not None:
+            counts = counts & (positions >= Expr(b, starts).reshape(shape[0], 1))
+        return ((1.0 - counts.cast(dtype)) * low).reshape(shape[0], 1, 1, keys)
     shown = (Expr(b, mask).cast(DType.INT64) > 0).cast(dtype)
     if len(shape) == 2:
         return ((1.0 - shown) * low).reshape(shape[0], 1, 1, shape[1])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tests.onnx.checks import check_op, everywhere, rand
+from tests.onnx.checks import CURRENT, check_op, check_refused, everywhere, rand
 
 DOMAIN = "com.microsoft"
 SIZES = [(2, 5), (3, 7)]  # batch, length
@@ -60,9 +60,37 @@ def test_attention(runtime, mask, unidirectional):
 
 
 @everywhere
-def test_attention_with_past(runtime):
+@pytest.mark.parametrize("behind", ["nothing", "starts", "cumulated lengths"])
+def test_a_mask_of_one_dimension(runtime, behind):
+    """Where keys end; then, of twice as many numbers, where they start, or what ONNX Runtime's CPU does not read."""
     weights, bias = rand(8, 24, low=-1, high=1), rand(24)
-    sets = [[rand(b, s, 8), weights, bias, None, rand(2, b, 2, 4, 4)] for b, s in SIZES]
+    sets = []
+    for b, s in SIZES:
+        ends = np.arange(b) + 3
+        more = {"nothing": [], "starts": np.arange(b) % 3, "cumulated lengths": np.arange(2 * b + 2) + 1}[behind]
+        sets.append([rand(b, s, 8), weights, bias, np.array([*ends, *more], np.int32)])
+    check_op(runtime, "Attention", *sets, domain=DOMAIN, const=(1, 2), num_heads=2)
+
+
+@everywhere
+@pytest.mark.parametrize("op", ["Attention", "MultiHeadAttention"])
+@pytest.mark.parametrize("filled", [-10000.0, -1.0])
+def test_a_query_whose_keys_are_hidden_does_not_see_those_behind_it(runtime, op, filled):
+    weights, bias = rand(8, 24, low=-1, high=1), rand(24)
+    sets = []
+    for b, s in SIZES:
+        keys = (np.arange(s) >= np.arange(b)[:, None] + 1).astype(np.int32)  # the first queries see none of theirs
+        three = [rand(b, s, 8, seed=i) for i in range(3)]
+        sets.append([*three, bias, keys] if op == "MultiHeadAttention" else [three[0], weights, bias, keys])
+    how = {"domain": DOMAIN, "num_heads": 2, "unidirectional": 1, "mask_filter_value": filled}
+    check_op(runtime, op, *sets, const=(3,) if op == "MultiHeadAttention" else (1, 2), **how)
+
+
+@everywhere
+@pytest.mark.parametrize("before", [(4, 4), (0, 3), (3, 0)], ids=str)
+def test_attention_with_past(runtime, before):
+    weights, bias = rand(8, 24, low=-1, high=1), rand(24)
+    sets = [[rand(b, s, 8), weights, bias, None, rand(2, b, 2, p, 4)] for (b, s), p in zip(SIZES, before)]
     how = {"domain": DOMAIN, "const": (1, 2), "num_heads": 2, "unidirectional": 1, "outputs": 2, "types": [1, 1]}
     check_op(runtime, "Attention", *sets, **how)
 
@@ -80,6 +108,20 @@ def test_multi_head_attention(runtime, bias, mask):
 
 
 @everywhere
+def test_lengths_of_keys_and_what_is_behind_them(runtime):
+    sets = []
+    for b, s in SIZES:
+        lengths = [*np.arange(b) + 2, *np.arange(b + 1) * s, *np.arange(b + 1) * 6]
+        sets.append([*[rand(b, n, 8, seed=n) for n in (s, 6, 6)], None, np.array(lengths, np.int32)])
+    check_op(runtime, "MultiHeadAttention", *sets, domain=DOMAIN, num_heads=2)
+
+
+def test_a_mask_of_another_batch_is_refused():
+    sets = [rand(2, 5, 8), rand(8, 24), rand(24), np.arange(3, dtype=np.int32)]
+    check_refused(CURRENT, "Attention", sets, domain=DOMAIN, const=(1, 2), num_heads=2, match="a mask of 3 numbers")
+
+
+@everywhere
 @pytest.mark.parametrize("interleaved", [0, 1])
 @pytest.mark.parametrize("flat", [False, True])
 @pytest.mark.parametrize("first", [False, True])
@@ -94,7 +136,7 @@ def test_rotary_embedding(runtime, interleaved, flat, first):
 
 
 @everywhere
-@pytest.mark.parametrize("activation", ["Relu", "LeakyRelu", "HardSigmoid", "Clip"])
+@pytest.mark.parametrize("activation", ["Relu", "LeakyRelu", "HardSigmoid", "HardSwish", "Clip"])
 def test_fused_conv(runtime, activation):
     params = {"LeakyRelu": [0.1], "HardSigmoid": [0.3, 0.4], "Clip": [-0.5, 0.7]}.get(activation)
     sets = [[x, rand(6, 4, 3, 3), rand(6)] for x in (rand(2, 4, 8, 7), rand(3, 4, 6, 9))]

@@ -37,11 +37,16 @@ def test_fused_matmul(runtime: Runtime, trans: tuple, batch: tuple) -> None:
     check_op(runtime, "FusedMatMul", *sets, domain=DOMAIN, alpha=0.125, **how)
 
 
+GEMM_ACTIVATIONS = (
+    "Relu LeakyRelu Sigmoid Tanh HardSigmoid Elu Selu Softplus Softsign ThresholdedRelu ScaledTanh ParametricSoftplus Celu"
+).split()
+
+
 @everywhere
-@pytest.mark.parametrize("activation", ["Relu", "LeakyRelu", "Sigmoid", "Tanh"])
+@pytest.mark.parametrize("activation", GEMM_ACTIVATIONS)
 def test_fused_gemm(runtime: Runtime, activation: str) -> None:
     b, c = rand(4, 5, seed=1), rand(5, seed=2)
-    how = {"activation_alpha": 0.1} if activation == "LeakyRelu" else {}
+    how = {"activation_alpha": 0.3, "activation_beta": 0.4, "activation_gamma": 1.5}
     check_op(
         runtime,
         "FusedGemm",

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Optional
 
+import numpy as np
+
 from mconv.emit import attention
-from mconv.emit.expr import Expr, arange, concat
+from mconv.emit.expr import Expr, arange, concat, size
 from mconv.onnx.context import Context, Result
 from mconv.onnx.registry import onnx_op
 from mconv.program import dims as D
@@ -14,6 +16,8 @@ from mconv.program.dtypes import DType
 from mconv.program.value import Value
 
 DOMAIN = "com.microsoft"
+# what ONNX Runtime adds to the score of a key behind the query, whatever mask_filter_value says: no mask reaches it
+_HIDDEN = float(np.finfo(np.float32).min)
 
 
 def _attend(ctx: Context, q: Expr, k: Expr, v: Expr, scale: Optional[float], biases: Sequence[Optional[Expr]]) -> Value:
@@ -27,21 +31,33 @@ def _attend(ctx: Context, q: Expr, k: Expr, v: Expr, scale: Optional[float], bia
     return attention.joined(Expr(ctx, made)).value
 
 
-def _cached(past: Optional[Value], key: Expr, value: Expr) -> tuple[Expr, Expr]:
-    """Keys and values after those of *past* ([2, B, H, P, d])."""
-    if past is None:
-        return key, value
-    whole = Expr(key.b, past)
-    dims: list[D.Dim] = list(whole.shape[1:])
-    old = [whole.slice(0, i, i + 1).reshape(*dims) for i in range(2)]
-    return concat([old[0], key], 2), concat([old[1], value], 2)
+def _present(past: Optional[Value], key: Expr, value: Expr) -> Expr:
+    """Keys and values as one tensor, [2, B, H, T, d], after those of *past*, which may be of length 0."""
+    own = concat([key.unsqueeze(0), value.unsqueeze(0)], 0)
+    return own if past is None else concat([Expr(key.b, past), own], 3)
 
 
-def _masked(ctx: Context, name: str, mask: Value, x: Value, keys: D.Dim, filled: float) -> Expr:
-    """What a mask of keys adds to the scores; of one dimension, it has a number for each element of the batch of *x*."""
-    if ctx.rank(mask) == 1 and x.shape is not None and mask.shape != (x.shape[0],):
-        raise ctx.refuse(f"a {name} of shape {list(mask.shape or ())} for a batch of {x.shape[0]}")
-    return attention.key_mask(ctx, mask, keys, x.dtype, filled)
+def _masked(ctx: Context, mask: Value, x: Value, keys: D.Dim, filled: float, left: bool) -> Expr:
+    """What a mask of keys adds to the scores.
+
+    Args:
+        mask: of one dimension, it has for each of the batch of *x* where its keys end. Of twice as many numbers the
+            others say where they start, if *left*; what else follows are cumulated lengths, which say the same again.
+    """
+    if ctx.rank(mask) > 1:
+        return attention.key_mask(ctx, mask, keys, x.dtype, filled)
+    assert x.shape is not None and mask.shape is not None
+    batch, length = x.shape[0], mask.shape[0]
+    if isinstance(batch, int) and isinstance(length, int) and length not in (batch, 2 * batch, 3 * batch + 2):
+        raise ctx.refuse(f"a mask of {length} numbers for a batch of {batch}")
+    numbers = Expr(ctx, mask).cast(DType.INT64)
+    ends = numbers.slice(0, 0, batch)
+    if not left or length == batch:
+        return attention.key_mask(ctx, ends.value, keys, x.dtype, filled)
+    twice = size(ctx, length, DType.INT64).equals(size(ctx, batch * 2, DType.INT64)).cast(DType.INT64)
+    # where there are only ends, the numbers behind them are 0: the first key
+    starts = concat([numbers, ends * 0], 0).slice(0, batch, batch * 2) * twice
+    return attention.key_mask(ctx, ends.value, keys, x.dtype, filled, starts.value)
 
 
 @onnx_op("Attention", domain=DOMAIN)
@@ -76,15 +92,17 @@ def packed_attention(
     for width in widths:
         parts.append(attention.heads(ctx, packed.slice(2, start, start + width).value, num_heads))
         start += width
-    key, value = _cached(past, parts[1], parts[2])
-    queries, keys = parts[0].shape[2], key.shape[2]
-    masked = None if mask is None else _masked(ctx, "mask_index", mask, x, keys, mask_filter_value)
-    causal = attention.causal(ctx, queries, keys, x.dtype, mask_filter_value) if unidirectional else None
+    query, key, value = parts
+    present = _present(past, key, value) if past is not None or ctx.wants(1) else None
+    if past is not None and present is not None:
+        dims: list[D.Dim] = list(present.shape[1:])
+        key, value = (present.slice(0, i, i + 1).reshape(*dims) for i in range(2))
+    queries, keys = query.shape[2], key.shape[2]
+    masked = None if mask is None else _masked(ctx, mask, x, keys, mask_filter_value, left=True)
+    causal = attention.causal(ctx, queries, keys, x.dtype, _HIDDEN) if unidirectional else None
     added = [masked, causal, None if attention_bias is None else Expr(ctx, attention_bias)]
-    made = _attend(ctx, parts[0], key, value, scale, added)
-    if not ctx.wants(1):
-        return made
-    return made, concat([key.unsqueeze(0), value.unsqueeze(0)], 0).value
+    made = _attend(ctx, query, key, value, scale, added)
+    return made if present is None else (made, present.value)
 
 
 @onnx_op("MultiHeadAttention", domain=DOMAIN)
@@ -126,8 +144,8 @@ def multi_head_attention(
     if past_key is not None and past_value is not None:
         k, v = concat([Expr(ctx, past_key), k], 2), concat([Expr(ctx, past_value), v], 2)
     queries, keys = q.shape[2], k.shape[2]
-    masked = None if mask is None else _masked(ctx, "key_padding_mask", mask, query, keys, mask_filter_value)
-    causal = attention.causal(ctx, queries, keys, query.dtype, mask_filter_value) if unidirectional else None
+    masked = None if mask is None else _masked(ctx, mask, query, keys, mask_filter_value, left=False)
+    causal = attention.causal(ctx, queries, keys, query.dtype, _HIDDEN) if unidirectional else None
     added = [masked, causal, None if attention_bias is None else Expr(ctx, attention_bias)]
     made = _attend(ctx, q, k, v, scale, added)
     return (made, k.value, v.value)[: max(ctx.n_outputs, 1)]

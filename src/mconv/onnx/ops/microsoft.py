@@ -3,10 +3,12 @@ those on quantised tensors are in microsoft_quantized.py."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Callable, Optional
 
-from mconv.emit import activation, arithmetic, matmul, scale, transpose, unary
+from mconv.emit import activation, arithmetic, cells, matmul, scale, transpose
 from mconv.emit import reduction as r
+from mconv.emit.expr import Expr
 from mconv.emit.known import axis_of
 from mconv.onnx.context import Context
 from mconv.onnx.ops.matmul import gemm
@@ -82,13 +84,25 @@ def fused_matmul(
     return made if alpha == 1.0 else scale(ctx, made, alpha)
 
 
-_AFTER_GEMM: dict[str, Callable[[Context, Value, float, float], Value]] = {
-    "Relu": lambda ctx, x, alpha, beta: activation.relu(ctx, x),
-    "LeakyRelu": lambda ctx, x, alpha, beta: activation.leaky_relu(ctx, x, alpha),
-    "Sigmoid": lambda ctx, x, alpha, beta: unary(ctx, "sigmoid", x),
-    "Tanh": lambda ctx, x, alpha, beta: unary(ctx, "tanh", x),
-    "HardSigmoid": lambda ctx, x, alpha, beta: activation.hard_sigmoid(ctx, x, alpha, beta),
+_FURTHER: dict[str, Callable[[Context, Expr, float, float, float], Any]] = {
+    "": lambda ctx, x, a, b, c: x.value,
+    "Celu": lambda ctx, x, a, b, c: activation.celu(ctx, x.value, a),
+    "Clip": lambda ctx, x, a, b, c: x.clip(a, b).value,
+    "HardSwish": lambda ctx, x, a, b, c: activation.hard_swish(ctx, x.value),
+    "ParametricSoftplus": lambda ctx, x, a, b, c: (Expr(ctx, activation.softplus(ctx, (x * b).value)) * a).value,
+    "Selu": lambda ctx, x, a, b, c: activation.selu(ctx, x.value, a, c),
 }
+
+
+def activated(ctx: Context, x: Value, name: str, numbers: Sequence[float]) -> Value:
+    """What ONNX Runtime has fused behind a product or a convolution: the recurrent layers' functions and a few more.
+
+    Args:
+        numbers: of the function, alpha, beta and gamma.
+    """
+    if name in _FURTHER:
+        return _FURTHER[name](ctx, Expr(ctx, x), *[*numbers, 0.0, 0.0, 0.0][:3])
+    return cells.activations([name], numbers[:1], numbers[1:2])[0](Expr(ctx, x)).value
 
 
 @onnx_op("FusedGemm", domain=DOMAIN)
@@ -100,12 +114,10 @@ def fused_gemm(
     c: Optional[Value] = None,
     *,
     activation: str,
-    activation_alpha: float = 0.01,
+    activation_alpha: float = 0.0,
     activation_beta: float = 0.0,
     activation_gamma: float = 0.0,
     **attributes: Any,
 ) -> Value:
-    if activation not in _AFTER_GEMM:
-        raise ctx.refuse(f"the activation {activation!r} after it")
-    made = gemm(ctx, a, b, c, **attributes)
-    return _AFTER_GEMM[activation](ctx, made, activation_alpha, activation_beta)
+    numbers = [activation_alpha, activation_beta, activation_gamma]
+    return activated(ctx, gemm(ctx, a, b, c, **attributes), activation, numbers)

@@ -5,13 +5,12 @@ from __future__ import annotations
 from typing import Any, Optional
 
 from mconv.emit import norm, shape
-from mconv.emit.activation import clip as clipped
-from mconv.emit.activation import hard_sigmoid, leaky_relu, relu, swish
-from mconv.emit.elementwise import unary
+from mconv.emit.activation import swish
 from mconv.emit.expr import Expr, arange
 from mconv.emit.gather import gather
 from mconv.onnx.context import Context, Result
 from mconv.onnx.ops.conv import conv
+from mconv.onnx.ops.microsoft import activated
 from mconv.onnx.ops.norm import layer_norm
 from mconv.onnx.registry import onnx_op
 from mconv.program.dtypes import DType
@@ -117,24 +116,6 @@ def group_norm(
 # convolutions ------------------------------------------------------------------------------------------------------
 
 
-def _activated(ctx: Context, x: Value, activation: str, params: list[float]) -> Value:
-    if activation == "":
-        return x
-    if activation == "Relu":
-        return relu(ctx, x)
-    if activation in ("Sigmoid", "Tanh"):
-        return unary(ctx, activation.lower(), x)
-    if activation == "LeakyRelu":
-        return leaky_relu(ctx, x, params[0] if params else 0.01)
-    if activation == "Clip" and len(params) == 2:
-        bounds = [ctx.constant(p, x.dtype) for p in params]
-        return clipped(ctx, x, bounds[0], bounds[1])
-    if activation == "HardSigmoid":
-        alpha, beta = params if len(params) == 2 else (0.2, 0.5)
-        return hard_sigmoid(ctx, x, alpha, beta)
-    raise ctx.refuse(f"the activation {activation!r} is unknown")
-
-
 @onnx_op("FusedConv", domain=DOMAIN)
 @attributes_of(conv)
 def fused_conv(
@@ -151,7 +132,7 @@ def fused_conv(
     made = conv(ctx, x, w, bias, **window)
     if added is not None:
         made = (Expr(ctx, made) + Expr(ctx, added)).value
-    return _activated(ctx, made, activation, activation_params or [])
+    return activated(ctx, made, activation, activation_params or [])
 
 
 @onnx_op("NhwcConv", domain=DOMAIN)
