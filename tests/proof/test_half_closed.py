@@ -65,7 +65,7 @@ def test_who_asks_nothing_more_is_answered(asked: Any, version: bytes, pause: fl
         found = told(address, (head + body) * count)
         assert len(ANSWERED.findall(found)) == count or (count, version) == (1, b"0") and b" 200 " in found, found
     assert ANSWERED.search(told(address, head, body, pause=pause)) or version == b"0"
-    assert time.monotonic() - before < 20
+    assert time.monotonic() - before < 50
 
 
 def test_who_sends_half_and_nothing_more_keeps_nothing(asked: Any) -> None:
@@ -74,7 +74,7 @@ def test_who_sends_half_and_nothing_more_keeps_nothing(asked: Any) -> None:
     before = time.monotonic()
     for sent in (b"", head[:20], head, head + body[:-1]):
         assert not ANSWERED.search(told(address, sent, pause=0.2))
-    assert time.monotonic() - before < 20
+    assert time.monotonic() - before < 50
 
 
 def test_a_body_that_waits_to_be_wanted(asked: Any) -> None:
@@ -84,4 +84,8 @@ def test_a_body_that_waits_to_be_wanted(asked: Any) -> None:
         client.sendall(line + b"1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: %d\r\n\r\n" % len(body))
         assert client.recv(1 << 16).startswith(b"HTTP/1.1 100 ")
         client.sendall(body)
-        assert ANSWERED.match(client.recv(1 << 16))
+        found = b""
+        while not ANSWERED.match(found):
+            part = client.recv(1 << 16)
+            assert part, found
+            found += part

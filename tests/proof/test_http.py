@@ -230,7 +230,9 @@ def test_what_was_accepted_is_answered_before_it_ends(tmp_path: Path, kept: bool
     lost: list[str] = []
     over = threading.Event()
 
-    with started(made("tensor", tmp_path)) as (process, port):
+    settings = made("tensor", tmp_path) / "service" / "service.yml"
+    settings.write_text(settings.read_text().replace("linger: 1\n", "linger: 5\n"))
+    with started(tmp_path) as (process, port):
 
         def load() -> None:
             connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
@@ -257,12 +259,12 @@ def test_what_was_accepted_is_answered_before_it_ends(tmp_path: Path, kept: bool
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
         connection.request("GET", "/health")
         assert connection.getresponse().status in (200, 503)
-        over.wait(0.4)  # its linger is longer
+        over.wait(0.4)  # its linger is longer by far
         over.set()
-        assert len(answers) > before
         assert process.wait(60) == 0
         for thread in threads:
             thread.join(60)
+    assert len(answers) > before
     assert set(answers) == {200} and lost == []
 
 
@@ -406,7 +408,7 @@ def test_heads_have_limits(tmp_path: Path) -> None:
         again.sendall(HEALTH[:30])
         for one in (silent, half, again):
             assert ended(one, 30) == b""
-        assert time.monotonic() - before < 20
+        assert time.monotonic() - before < 50  # else they have a minute
         for sent in (
             b"GET /health HTTP/1.1\r\nX: " + b"x" * 500_000,
             b"GET /" + b"x" * 500_000,

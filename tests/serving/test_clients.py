@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,7 +13,6 @@ from threading import Thread
 import pytest
 
 from mconv.program.dtypes import DType
-from mconv.runtimes.ports import free_ports
 from tests.serving.generated import service
 
 X = {"x": (DType.FP32, (-1, 4))}
@@ -51,7 +51,11 @@ class _Raw(StreamRequestHandler):
     said = b""
 
     def handle(self) -> None:
-        self.request.recv(65536)
+        length = 0
+        while line := self.rfile.readline().strip():
+            if line.lower().startswith(b"content-length:"):
+                length = int(line.partition(b":")[2])
+        self.rfile.read(length)  # else the connection is reset, and the answer perhaps lost
         self.wfile.write(self.said)
 
 
@@ -59,7 +63,9 @@ class _Raw(StreamRequestHandler):
 def address(request: pytest.FixtureRequest) -> Iterator[str]:
     """The address of something that is no service: ``None`` for one where nothing listens."""
     if request.param is None:
-        yield f"http://127.0.0.1:{free_ports(1)[0]}/"
+        with socket.socket() as silent:  # it has the port, and does not listen
+            silent.bind(("127.0.0.1", 0))
+            yield f"http://127.0.0.1:{silent.getsockname()[1]}/"
         return
     handler = type("Handler", (_Raw,), {"said": request.param})
     with ThreadingTCPServer(("127.0.0.1", 0), handler) as server:
