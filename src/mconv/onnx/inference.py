@@ -13,6 +13,9 @@ from mconv.onnx.functions import first_line
 from mconv.onnx.reader import OnnxModel, skeleton
 
 
+_SCORES = 3  # the output qk_matmul_output of Attention
+
+
 @dataclass
 class Known:
     """The tensors of a model's main graph.
@@ -62,6 +65,11 @@ def infer(model: OnnxModel, shapes: dict[str, Sequence[Any]]) -> Known:
         if info.type.WhichOneof("value") == "tensor_type" and info.type.tensor_type.HasField("shape"):
             dims = [d.dim_value if d.HasField("dim_value") else None for d in info.type.tensor_type.shape.dim]
             known[info.name] = [d if d is not None and d >= 0 else None for d in dims]
+    for node in proto.graph.node:
+        if node.op_type == "Attention" and node.domain == "" and len(node.output) > _SCORES:
+            # the inference of onnx 1.23 says 0 for a number of keys that is open
+            name = node.output[_SCORES]
+            known[name] = [d or None for d in known.get(name, [])]
     types = {t.name: t.data_type for t in proto.graph.initializer}
     for info in [*noted, *proto.graph.input, *proto.graph.value_info, *proto.graph.output]:
         if info.type.WhichOneof("value") == "tensor_type":

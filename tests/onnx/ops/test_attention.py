@@ -156,3 +156,11 @@ def test_channels_last(runtime):
         feeds = {"x0": np.ascontiguousarray(x.transpose(0, 3, 1, 2)), "x1": w, "x2": bias}
         expected.append([reference(model, feeds)[0].transpose(0, 2, 3, 1)])
     check_op(runtime, "NhwcConv", *sets, domain=DOMAIN, const=(1, 2), pads=[1] * 4, expected=expected)
+
+
+@everywhere
+def test_the_scores_of_onnx_attention_at_open_sizes(runtime):
+    """ONNX's inference of shapes says that there are 0 of them where the number of keys is open."""
+    sets = [[rand(b, 2, s, 4), rand(b, 2, s + 1, 4, seed=1), rand(b, 2, s + 1, 4, seed=2)] for b, s in SIZES]
+    how = {"opset": 23, "qk_matmul_output_mode": 3, "outputs": ["y", "", "", "scores"], "types": [1] * 4}
+    check_op(runtime, "Attention", *sets, **how)
