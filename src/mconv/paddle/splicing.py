@@ -104,7 +104,8 @@ class Lowering:
         for value, name in copies:
             b.raw_op("assign", {"X": [value]}, {"Out": [Value(name, value.dtype, value.shape)]})
         for emitted in block.ops[start:]:
-            _rename(self.program, emitted, names)
+            for each in (emitted, *(o for inner in self.program.below(emitted) for o in inner.ops)):
+                each.rename(names)
         for value in b.values():
             if value.name in names:
                 value.name = names[value.name]
@@ -120,10 +121,3 @@ class Lowering:
             # Paddle's own description is wrong (slogdeterminant of 2.6)
             var.desc.type.lod_tensor.tensor.dims[:] = self.b._stored_shape(value.shape)
         return self.b.cast(value, var.dtype)
-
-
-def _rename(program: Program, op: Op, names: dict[str, str]) -> None:
-    op.rename(names)
-    for index in op.blocks:
-        for inner in program.blocks[index].ops:
-            _rename(program, inner, names)

@@ -87,6 +87,5 @@ def weights_inside(program: Program, params: Mapping[str, TensorSource], target:
         held = next(block.vars[var.name] for block in program.blocks if var.name in block.vars)
         held.desc.persistable = held.desc.is_parameter = False
         program.main.vars[var.name] = held
-    main = program.main
-    at = next((i for i, op in enumerate(main.ops) if op.type != "feed"), len(main.ops))
-    main.ops[at:at] = fills
+    at = program.main.beginning
+    program.main.ops[at:at] = fills

@@ -44,7 +44,7 @@ def cut(
     feeds = [port.name for port in made.feeds]
     stop = set(feeds if given is None else given)
     body = [op for op in made.main.ops if op.type not in ("feed", "fetch")]
-    needed, _ = reached(body, wanted, stop, lambda op: reads(made, op), lambda op: op.output_names)
+    needed, _ = reached(body, wanted, stop, made.reads, lambda op: op.output_names)
     given = inputs_of(wanted, feeds, needed, given)
     _set_ports(made, given, wanted)
     eliminate_dead(made)
@@ -102,15 +102,6 @@ def _check_input(program: Program, name: str) -> None:
             f"--inputs: {name!r} is written more than once, or in a branch or loop: there is no one value to feed",
             "cut before or behind of it",
         )
-
-
-def reads(program: Program, op: Op) -> set[str]:
-    """What an operator reads, and the operators of its branch or loop."""
-    names = set(op.input_names)
-    for index in op.blocks:
-        for inner in program.blocks[index].ops:
-            names |= reads(program, inner)
-    return names
 
 
 def _set_ports(program: Program, inputs: Sequence[str], outputs: Sequence[str]) -> None:
@@ -203,6 +194,6 @@ def _behind(program: Program, names: Iterable[str]) -> set[str]:
     """What depends on *names*, and these."""
     found = set(names)
     for op in program.main.ops:
-        if op.type not in ("feed", "fetch") and found & reads(program, op):
+        if op.type not in ("feed", "fetch") and found & program.reads(op):
             found.update(op.output_names)
     return found

@@ -21,28 +21,10 @@ from mconv.program.program import Op, Program
 _END = 1 << 31  # from where on an end is that of the axis, whatever its size
 # each element is computed of the one at the same place in X
 _ELEMENT = frozenset(
-    [
-        "gelu",
-        "relu",
-        "relu6",
-        "tanh",
-        "sigmoid",
-        "swish",
-        "silu",
-        "mish",
-        "hard_swish",
-        "hard_sigmoid",
-        "leaky_relu",
-        "elu",
-        "softplus",
-        "exp",
-        "sqrt",
-        "square",
-        "abs",
-        "cast",
-        "assign",
-        "scale",
-    ]
+    """
+    gelu relu relu6 tanh sigmoid swish silu mish hard_swish hard_sigmoid leaky_relu elu softplus exp sqrt square
+    abs cast assign scale
+    """.split()  # noqa: SIM905
 )
 _PRODUCTS = frozenset({"matmul_v2", "matmul", "mul"})
 _BINARY = frozenset({"elementwise_add", "elementwise_sub", "elementwise_mul", "elementwise_div"})

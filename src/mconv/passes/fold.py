@@ -130,7 +130,7 @@ def _is_plain(program: Program, op: Op) -> bool:
         return False
     if not any(signatures.find(target, op.type) is not None for target in TARGETS.values()):
         return False  # somebody's own
-    for name in op.input_names + op.output_names:
+    for name in op.names:
         var = program.find_var(name)
         if var is None or var.kind != VarKind.LOD_TENSOR or var.lod_level:
             return False

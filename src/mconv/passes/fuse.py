@@ -12,17 +12,17 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import MutableMapping
-from typing import Callable, Optional
+from typing import Callable
 
 from mconv.passes import fuse_activation, fuse_attention, fuse_norm, fuse_pool, fuse_squeeze, shared
-from mconv.passes.graph import Graph, mentions
+from mconv.passes.graph import Found, Graph, mentions
 from mconv.program import signatures
 from mconv.program.dead import eliminate_dead
 from mconv.program.params import TensorSource
 from mconv.program.program import Op, Program
 from mconv.program.targets import Target
 
-Rule = Callable[[Graph, Op], Optional[tuple[list[Op], Op]]]
+Rule = Callable[[Graph, Op], Found]
 
 # operator that a pattern ends in → what is tried there, and the operator that it would become
 _RULES: tuple[tuple[str, tuple[str, ...], Rule], ...] = (
@@ -90,7 +90,7 @@ def merge_equal(program: Program) -> int:
     """Let operators that compute the same from the same share one result; gives how many fell away."""
     block = program.main
     written: Counter[str] = Counter(n for _, op in program.ops() for n in op.output_names)
-    inner = {n for b in program.blocks[1:] for op in b.ops for n in op.input_names + op.output_names}
+    inner = {n for b in program.blocks[1:] for op in b.ops for n in op.names}
     fetched = {n for op in block.ops if op.type == "fetch" for n in op.input_names}
     alone: dict[tuple, Op] = {}  # the only one so far with its inputs, whose attributes nobody has looked at
     seen: dict[tuple, dict[tuple, Op]] = {}

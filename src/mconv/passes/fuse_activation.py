@@ -6,11 +6,9 @@ import math
 from collections.abc import Iterator
 from typing import Optional
 
-from mconv.passes.graph import Graph, attrs_equal, first, out
+from mconv.passes.graph import Found, Graph, attrs_equal, first, out
 from mconv.program.dtypes import AttrType, DType
 from mconv.program.program import Op
-
-Found = Optional[tuple[list[Op], Op]]
 
 
 class _Term:
@@ -61,15 +59,8 @@ def _is_product(g: Graph, op: Op) -> bool:
 
 def _plus(g: Graph, op: Optional[Op], number: float) -> Optional[str]:
     """What *op* adds *number* to, or None."""
-    if op is None:
-        return None
-    if op.type == "scale":
-        fits = op.attr("scale", 1.0) == 1.0 and attrs_equal(op.attr("bias", 0.0), number)
-        return first(op, "X") if fits else None
-    x, y = first(op, "X"), first(op, "Y")
-    if attrs_equal(g.number(y), number):
-        return x
-    return y if attrs_equal(g.number(x), number) else None
+    added, x = g.plus(op) if op is not None else (None, "")
+    return x if attrs_equal(added, number) else None
 
 
 def _made(g: Graph, kind: str, ops: list[Op], x: str, result: str, attrs: list) -> Found:
@@ -141,9 +132,7 @@ def _cubed(g: Graph, term: _Term, x: str) -> Optional[list[Op]]:
         if factor == x:
             power += 1
         elif op is not None and first(op, "X") == x:
-            exponent = (
-                2.0 if op.type == "square" else op.attr("factor") if op.type == "pow" else g.number(first(op, "Y"))
-            )
+            exponent = g.exponent(op)
             if exponent not in (2.0, 3.0):
                 return None
             power += int(exponent)

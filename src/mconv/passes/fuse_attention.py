@@ -14,12 +14,12 @@ import numpy as np
 
 from mconv.emit.attention import lowest
 from mconv.passes.graph import Graph, first, out
-from mconv.passes.rewrite import Site, make
+from mconv.passes.rewrite import Site, cast, make, scale
 from mconv.program.dtypes import AttrType, DType
 from mconv.program.params import TensorSource
 from mconv.program.program import Block, Op, Program
 
-F, I, L, B = AttrType.FLOAT, AttrType.INT, AttrType.INTS, AttrType.BOOLEAN  # noqa: E741
+I, L, B = AttrType.INT, AttrType.INTS, AttrType.BOOLEAN  # noqa: E741
 
 
 def rewrite(
@@ -144,10 +144,9 @@ def _scale(g: Graph, site: Site) -> int:
             continue
         query = first(op, "X")
         scaled = site.temporary(query)
-        numbers = {"scale": (F, factor), "bias": (F, 0.0), "bias_after_scale": (B, True)}
         op.set_input("X", [scaled])
         op.set_output("Out", [out(steps[0])])
-        _put(g, op, [make("scale", {"X": query}, {"Out": scaled}, **numbers)], [steps[0]])
+        _put(g, op, [scale(query, scaled, factor)], [steps[0]])
         done += 1
     return done
 
@@ -170,7 +169,7 @@ def _put(g: Graph, before: Op, new: Sequence[Op], gone: Sequence[Op] = ()) -> No
     """Insert operators and take others away. The graph does not know of it."""
     ops = g.block.ops
     left = {id(op) for op in gone}
-    position = next(i for i, op in enumerate(ops) if op is before)
+    position = ops.index(before)
     ops[:] = [op for op in [*ops[:position], *new, *ops[position:]] if id(op) not in left]
 
 
@@ -216,9 +215,8 @@ def _rows_that_see_nothing(g: Graph, site: Site) -> int:
             plain = site.temporary(result)
             product.set_output("Out", [plain])
             after = make("elementwise_mul", {"X": plain, "Y": seen}, {"Out": result}, axis=(I, -1))
-            position = next(i for i, op in enumerate(g.block.ops) if op is product)
-            g.block.ops.insert(position + 1, after)
-            g.block.ops[:] = [op for op in g.block.ops if op is not pick]
+            g.block.ops.insert(g.block.ops.index(product) + 1, after)
+            g.block.ops.remove(pick)
             done += 1
     return done
 
@@ -241,15 +239,14 @@ def _without_minus_infinity(g: Graph, site: Site, masked: Op) -> str:
     low = lowest(DType.FP32)
     shown = site.new(bias, DType.FP32, shape)
     some, seen = (site.new(bias, kind, (*shape[:-1], 1)) for kind in (DType.BOOL, DType.FP32))
-    types = {"in_dtype": (I, int(DType.BOOL)), "out_dtype": (I, int(DType.FP32))}
     _put(
         g,
         masked,
         [
-            make("cast", {"X": mask}, {"Out": shown}, **types),
-            make("scale", {"X": shown}, {"Out": bias}, scale=(F, -low), bias=(F, low), bias_after_scale=(B, True)),
+            cast(mask, shown, DType.BOOL, DType.FP32),
+            scale(shown, bias, -low, low),
             make("reduce_any", {"X": mask}, {"Out": some}, dim=(L, [-1]), keep_dim=(B, True), reduce_all=(B, False)),
-            make("cast", {"X": some}, {"Out": seen}, **types),
+            cast(some, seen, DType.BOOL, DType.FP32),
         ],
         [masked],
     )
@@ -276,33 +273,22 @@ def _factor_behind(g: Graph, site: Site) -> int:
             continue
         joined = out(join)
         made = g.shape(joined)
-        if (
-            len(made) != 3
-            or made[2] != shape[1] * shape[3]
-            or min(shape[1], shape[3], made[2]) < 1
-            or join.input("Shape")
-            or join.input("ShapeTensor")
-        ):
+        if made != (shape[0], shape[2], shape[1] * shape[3]) or min(shape[1], shape[3]) < 1:
             continue
-        if made[:2] != (shape[0], shape[2]):
+        if join.input("Shape") or join.input("ShapeTensor"):
             continue
-        new = []
         if factor not in flat:
             flat[factor] = site.temporary(factor, (of[0], of[2], 1))
             xshape = site.temporary(factor, (0, *of))
-            new.append(
-                make("squeeze2", {"X": factor}, {"Out": flat[factor], "XShape": xshape}, axes=(L, [1])),
-            )
-            position = next(i for i, o in enumerate(g.block.ops) if o is op)
-            g.block.ops[position:position] = new
+            squeezed = make("squeeze2", {"X": factor}, {"Out": flat[factor], "XShape": xshape}, axes=(L, [1]))
+            g.block.ops.insert(g.block.ops.index(op), squeezed)
         plain = site.temporary(joined)
         turn.set_input("X", [product])
         join.set_output("Out", [plain])
-        g.block.ops[:] = [o for o in g.block.ops if o is not op]
-        position = next(i for i, o in enumerate(g.block.ops) if o is join)
+        g.block.ops.remove(op)
         op.set_input("X", [plain])
         op.set_input("Y", [flat[factor]])
         op.set_output("Out", [joined])
-        g.block.ops.insert(position + 1, op)
+        g.block.ops.insert(g.block.ops.index(join) + 1, op)
         done += 1
     return done

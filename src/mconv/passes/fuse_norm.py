@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Optional
 
-from mconv.passes.graph import Graph, first, out
+from mconv.passes.graph import Found, Graph, first, out
+from mconv.passes.rewrite import scale
 from mconv.program.dtypes import AttrType, DType
-from mconv.program.program import Op
-
-Found = Optional[tuple[list[Op], Op]]
+from mconv.program.program import Op, Var
 
 
 def layer_norm(g: Graph, op: Op) -> Found:
@@ -26,7 +25,7 @@ def layer_norm(g: Graph, op: Op) -> Found:
     shifted = g.by(first(root, "X"), "scale", "elementwise_add")
     if shifted is None:
         return None
-    epsilon, variance = _plus_number(g, shifted)
+    epsilon, variance = g.plus(shifted)
     if epsilon is None or not 0 < epsilon <= 0.001:  # the operator's own limit
         return None
     mean2 = g.by(variance, "reduce_mean")
@@ -44,8 +43,7 @@ def layer_norm(g: Graph, op: Op) -> Found:
     if axis is None or _trailing(g, mean2, source) != axis or g.dtype(source) is not DType.FP32:
         return None
     ops = [mean, sub, square, mean2, shifted, root, *([inverse] if inverse is not None else []), op]
-    inner = [out(o) for o in ops[:-1]]
-    if not g.inside(inner, ops):
+    if not g.inside([out(o) for o in ops[:-1]], ops):
         return None
     result = out(op)
     inputs = {"X": [source]}
@@ -75,25 +73,9 @@ def _inverse_root(g: Graph, name: str) -> tuple[Optional[Op], Optional[Op]]:
     return (g.by(first(inverse, "X"), "sqrt"), inverse) if inverse is not None else (g.by(name, "rsqrt"), None)
 
 
-def _plus_number(g: Graph, op: Op) -> tuple[Optional[float], str]:
-    """The constant that *op* adds, and what it adds it to."""
-    if op.type == "scale":
-        return (op.attr("bias", 0.0), first(op, "X")) if op.attr("scale", 1.0) == 1.0 else (None, "")
-    x, y = first(op, "X"), first(op, "Y")
-    number = g.number(y)
-    return (number, x) if number is not None else (g.number(x), y)
-
-
 def _is_square(g: Graph, op: Op, name: str) -> bool:
-    if first(op, "X") != name:
-        return False
-    if op.type == "square":
-        return True
-    if op.type == "pow":
-        return op.attr("factor") == 2.0
-    if op.type == "elementwise_pow":
-        return g.number(first(op, "Y")) == 2.0
-    return first(op, "Y") == name
+    squared = first(op, "Y") == name if op.type == "elementwise_mul" else g.exponent(op) == 2.0
+    return squared and first(op, "X") == name
 
 
 def _trailing(g: Graph, mean: Op, source: str) -> Optional[int]:
@@ -116,8 +98,6 @@ def _is_affine(g: Graph, name: str, source: str, axis: int) -> bool:
 
 def _beside(g: Graph, name: str, what: str) -> str:
     """A new variable for an output that nothing reads."""
-    from mconv.program.program import Var
-
     return g.block.add_var(Var.tensor(f"{name}.{what}", DType.FP32, ())).name
 
 
@@ -127,31 +107,16 @@ def attention_scale(g: Graph, op: Op) -> Found:
     if left is None or right is None:
         return None
     key, steps = right
-    for scale in (left, key):
-        if scale.attr("bias", 0.0) != 0.0 or not g.inside([out(scale)], [op, *steps]):
-            return None
-    for step in steps:
-        if not g.inside([out(step)], [op, *steps]):
-            return None
+    if left.attr("bias", 0.0) != 0.0 or key.attr("bias", 0.0) != 0.0:
+        return None
+    if not g.inside([out(each) for each in (left, key, *steps)], [op, *steps]):
+        return None
     factor = left.attr("scale", 1.0) * key.attr("scale", 1.0)
-    if not steps:
-        op.set_input("Y", [first(key, "X")])
-    else:
-        steps[-1].set_input("X", [first(key, "X")])
-    g.consumers[first(key, "X")] = [c for c in g.consumers[first(key, "X")] if c is not key] + [
-        steps[-1] if steps else op
-    ]
+    source, reader = first(key, "X"), steps[-1] if steps else op
+    reader.set_input("X" if steps else "Y", [source])
+    g.consumers[source] = [*(c for c in g.consumers[source] if c is not key), reader]
     g.consumers[out(key)] = []
-    scaled = Op.make("scale", {"X": [first(left, "X")]}, {"Out": [out(left)]}, _scale_attrs(factor))
-    return [left], scaled
-
-
-def _scale_attrs(factor: float) -> list[tuple[str, AttrType, float]]:
-    return [
-        ("scale", AttrType.FLOAT, factor),
-        ("bias", AttrType.FLOAT, 0.0),
-        ("bias_after_scale", AttrType.BOOLEAN, True),
-    ]
+    return [left], scale(first(left, "X"), out(left), factor)
 
 
 def _scale_behind(g: Graph, name: str) -> Optional[tuple[Op, list[Op]]]:

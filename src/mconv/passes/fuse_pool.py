@@ -6,15 +6,13 @@ take two thirds of its time (26.6 ms against 9.4 in Paddle 2.6.2). A copy before
 
 from __future__ import annotations
 
-from typing import Optional
-
-from mconv.passes.graph import Graph, first, out
+from mconv.passes.graph import Found, Graph, first, out
 from mconv.passes.rewrite import make
 from mconv.program.dtypes import AttrType, DType
 from mconv.program.program import Op
 
 
-def global_mean(graph: Graph, op: Op) -> Optional[tuple[list[Op], Op]]:
+def global_mean(graph: Graph, op: Op) -> Found:
     """``reduce_mean`` of [N, C, H, W] over the last two dimensions, which stay as 1, as ``pool2d``."""
     x = first(op, "X")
     rank = graph.rank(x)

@@ -7,15 +7,13 @@ PP-OCR's recognisers. A squeeze is not put into it.
 
 from __future__ import annotations
 
-from typing import Optional
-
-from mconv.passes.graph import Graph, first, out
+from mconv.passes.graph import Found, Graph, first, out
 from mconv.passes.rewrite import make
 from mconv.program.dtypes import AttrType
 from mconv.program.program import Op
 
 
-def squeeze(graph: Graph, op: Op) -> Optional[tuple[list[Op], Op]]:
+def squeeze(graph: Graph, op: Op) -> Found:
     """``reshape2`` of a fixed rank that one ``transpose2`` reads, and that only drops dimensions of 1, as ``squeeze2``."""
     x = first(op, "X")
     before, after = graph.shape(x), graph.shape(out(op))

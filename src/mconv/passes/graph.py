@@ -10,6 +10,9 @@ from mconv.program.dtypes import DType
 from mconv.program.params import TensorSource
 from mconv.program.program import Block, Op, Program
 
+# the operators that a pattern is made of, and the one that says the same
+Found = Optional[tuple[list[Op], Op]]
+
 
 class Graph:
     """Use and definition of the variables of one block, kept up to date by :meth:`replace`.
@@ -94,6 +97,20 @@ class Graph:
             return None
         return y if x == name else x
 
+    def plus(self, op: Op) -> tuple[Optional[float], str]:
+        """The number that a ``scale`` or ``elementwise_add`` adds, and what it adds it to."""
+        x, y = first(op, "X"), first(op, "Y")
+        if op.type == "scale":
+            return (op.attr("bias", 0.0), x) if op.attr("scale", 1.0) == 1.0 else (None, "")
+        number = self.number(y)
+        return (number, x) if number is not None else (self.number(x), y)
+
+    def exponent(self, op: Op) -> Optional[float]:
+        """The number that ``square``, ``pow`` or ``elementwise_pow`` raises to."""
+        if op.type == "elementwise_pow":
+            return self.number(first(op, "Y"))
+        return 2.0 if op.type == "square" else op.attr("factor")
+
     def replace(self, old: list[Op], new: Op) -> None:
         """Put *new* in the place of the last of *old* and take the others away."""
         ops = self.block.ops
@@ -118,7 +135,7 @@ def mentions(program: Program) -> dict[str, set[int]]:
     found: dict[str, set[int]] = defaultdict(set)
     for block in program.blocks:
         for op in block.ops:
-            for name in op.input_names + op.output_names:
+            for name in op.names:
                 found[name].add(id(block))
     return found
 

@@ -31,9 +31,9 @@ from mconv.passes.half_tables import (
     SATURATED,
     SIZES,
 )
-from mconv.passes.half_weights import HalfSource, cast, has_too_large
+from mconv.passes.half_weights import HalfSource, has_too_large
 from mconv.passes.halved import Form, Halved
-from mconv.passes.rewrite import check_keep, make
+from mconv.passes.rewrite import cast, check_keep, clip, declared
 from mconv.program import signatures
 from mconv.program.dtypes import AttrType, DType, VarKind
 from mconv.program.params import TensorSource
@@ -61,7 +61,7 @@ class _Rewriter:
     A weight has the same two everywhere."""
 
     def __init__(self, program: Program, params: Mapping[str, TensorSource], target: Target, form: Form):
-        self.made = Halved(Program.from_bytes(program.to_bytes()), dict(params))
+        self.made = Halved(program.copy(), dict(params))
         program, params = self.made.program, self.made.params
         restored(program, params)
         self.block: Block = self.made.program.main
@@ -143,15 +143,15 @@ class _Rewriter:
         outputs = [n for n in op.output_names if self._is_float(n)]
         if not outputs and not inputs:
             return ""
-        if op.type in self.keep or self.keep.intersection((*op.input_names, *op.output_names)):
+        if op.type in self.keep or self.keep.intersection(op.names):
             return "asked for"
-        if not self.beyond.isdisjoint((*op.input_names, *op.output_names)):
+        if not self.beyond.isdisjoint(op.names):
             return f"its tensors leave the range of {self.dtype.label}"
         if not self.precise.isdisjoint(op.output_names):
             return "its rounding costs the most"
         if not self.counters.isdisjoint(op.output_names):
             return "it counts the turns of a loop"
-        if any(self._other_kind(n) for n in (*op.input_names, *op.output_names)):
+        if any(self._other_kind(n) for n in op.names):
             return "not on dense float32 tensors"
         if op.type == "depthwise_conv2d" and op.type not in self.kernels and "conv2d" in self.kernels:
             return None  # as a convolution with groups
@@ -342,9 +342,7 @@ class _Rewriter:
 
     def _clipped(self, name: str) -> str:
         result, most = self._new(name, DType.FP32), SATURATED[self.dtype]
-        self.ops.append(
-            make("clip", {"X": name}, {"Out": result}, min=(AttrType.FLOAT, -most), max=(AttrType.FLOAT, most))
-        )
+        self.ops.append(clip(name, result, -most, most))
         self.made.saturated.append(name)
         return result
 
@@ -354,11 +352,7 @@ class _Rewriter:
             name = f"{like}_cast_auto_mixed.tmp_{self.count}"
             self.count += 1
             if name not in self.names:
-                var = self._var(like)
-                shape = () if var is None or var.shape is None else var.shape
-                block = self.block if block is None else block
-                block.add_var(Var.tensor(name, dtype, shape, lod_level=0 if var is None else var.lod_level))
-                return name
+                return declared(self.block if block is None else block, name, dtype, self._var(like))
 
     # ------------------------------------------------------------------------------------------------- parameters
 
@@ -380,7 +374,7 @@ class _Rewriter:
         """A parameter that nobody reads as float32 any more gives its name to the one in half."""
         program = self.made.program
         # a branch or a loop names what its operators read, in whatever form that is
-        used = {n for _, op in program.ops() if not op.blocks for n in (*op.input_names, *op.output_names)}
+        used = {n for _, op in program.ops() if not op.blocks for n in op.names}
         renamed = {}
         for name, second in self.second.items():
             if self._too_large(name):

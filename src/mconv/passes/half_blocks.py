@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 
-from mconv.passes.cut import reads
 from mconv.program.params import TensorSource
-from mconv.program.program import Block, Op, Program
+from mconv.program.program import Block, Program
 
 
 def pinned(program: Program, params: Mapping[str, TensorSource], ends: Collection[str]) -> set[str]:
@@ -21,7 +20,7 @@ def pinned(program: Program, params: Mapping[str, TensorSource], ends: Collectio
     at: dict[str, int] = {}  # variable → the block that it was met in
     written: set[str] = set()
     for block, op in program.ops():
-        names = {*op.input_names, *op.output_names}
+        names = set(op.names)
         if op.blocks:
             found |= names - set(params)
         for name in names:
@@ -42,27 +41,18 @@ def counters(program: Program) -> set[str]:
     for _, op in program.ops():
         if op.type != "while":
             continue
-        inside = [o for block in below(program, op) for o in block.ops]
+        inside = [o for block in program.below(op) for o in block.ops]
         wanted, new = set(), set(op.input("Condition"))
         while new:
             wanted |= new
             new = {n for o in inside if not wanted.isdisjoint(o.output_names) for n in o.input_names} - wanted
-        found |= {n for block in below(program, op) for n in wanted if _is_one_number(program, block, n)}
+        found |= {n for block in program.below(op) for n in wanted if _is_one_number(program, block, n)}
     return found
 
 
 def _is_one_number(program: Program, block: Block, name: str) -> bool:
     var = program.find_var(name, block)
     return var is not None and var.shape is not None and all(size == 1 for size in var.shape)
-
-
-def below(program: Program, op: Op) -> Iterator[Block]:
-    """The blocks of a branch or a loop, and those in them."""
-    for at in op.blocks:
-        block = program.blocks[at]
-        yield block
-        for inner in block.ops:
-            yield from below(program, inner)
 
 
 def name_weights(program: Program, second: Collection[str]) -> None:
@@ -72,6 +62,6 @@ def name_weights(program: Program, second: Collection[str]) -> None:
             continue
         parameter = "X" if op.type == "while" else "Input"
         known = op.input(parameter)
-        new = sorted(reads(program, op) & set(second) - set(known))
+        new = sorted(program.reads(op) & set(second) - set(known))
         if new:
             op.set_input(parameter, [*known, *new])

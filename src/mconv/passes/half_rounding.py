@@ -9,8 +9,7 @@ from __future__ import annotations
 
 from typing import Callable
 
-from mconv.passes.half_weights import cast
-from mconv.passes.rewrite import make
+from mconv.passes.rewrite import cast, clip, make
 from mconv.program.dtypes import AttrType, DType
 from mconv.program.program import Op
 
@@ -34,7 +33,8 @@ def rounded(source: str, result: str, dtype: DType, new: Callable[[DType], str])
     def less(a: str, b: str) -> str:
         return made("elementwise_sub", {"X": a, "Y": b}, axis=(AttrType.INT, -1))
 
-    held = made("clip", {"X": source}, min=(AttrType.FLOAT, -_LIMIT), max=(AttrType.FLOAT, _LIMIT))
+    held = new(DType.FP32)
+    ops.append(clip(source, held, -_LIMIT, _LIMIT))
     factor = 2.0 ** _DROPPED[dtype] + 1
     wide = made("scale", {"X": held}, scale=(AttrType.FLOAT, factor), bias=(AttrType.FLOAT, 0.0))
     near = less(wide, less(wide, held))

@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Collection, Mapping
 
 from mconv.errors import UnsupportedError
-from mconv.passes.half_weights import HALVES, FloatSource, HalfSource, cast
+from mconv.passes.half_weights import HALVES, FloatSource, HalfSource
 from mconv.passes.halved import Halved
-from mconv.passes.rewrite import check_keep
+from mconv.passes.rewrite import cast, check_keep
 from mconv.program.dtypes import DType
 from mconv.program.params import TensorSource
 from mconv.program.program import Program, Var
@@ -27,7 +27,7 @@ def weights_only(
         UsageError: *keep* names nothing in the program.
         UnsupportedError: there is no float32 weight, or all are kept.
     """
-    made = Halved(Program.from_bytes(program.to_bytes()), dict(params))
+    made = Halved(program.copy(), dict(params))
     block = made.program.main
     check_keep(made.program, keep)
     kept = {*keep, NO_PARAMETERS, *(n for op in block.ops if op.type in keep for n in op.input_names)}
@@ -49,7 +49,7 @@ def weights_only(
             "the model has no float32 weights" + (" but those that are kept" if keep else ""),
             f"it stores them in {' and '.join(types)} already" if types else "there is nothing to store in half",
         )
-    first = next((i for i, op in enumerate(block.ops) if op.type != "feed"), len(block.ops))
+    first = block.beginning
     block.ops[first:first] = casts
     made.casts = len(casts)
     return made
@@ -73,7 +73,7 @@ def restored(program: Program, params: dict[str, TensorSource]) -> None:
                 continue
         ops.append(op)
     block.ops[:] = ops
-    used = {n for _, op in program.ops() for n in (*op.input_names, *op.output_names)}
+    used = program.named()
     for name in [n for n, source in params.items() if source.dtype in HALVES and n not in used]:
         del params[name]
         block.vars.pop(name, None)

@@ -14,28 +14,11 @@ SATURATED = {dtype: largest / 2 for dtype, largest in LARGEST.items()}
 
 # auto_mixed_precision_pass.cc: what loses too much in half, has no half kernel worth the name, or is a cast itself
 FLOAT_OPERATORS = frozenset(
-    [
-        "cast",
-        "exp",
-        "square",
-        "log",
-        "mean",
-        "sum",
-        "softmax_with_cross_entropy",
-        "sigmoid_cross_entropy_with_logits",
-        "cross_entropy",
-        "cross_entropy2",
-        "conv2d_transpose",
-        "depthwise_conv2d_transpose",
-        "reduce_sum",
-        "cumsum",
-        "logsumexp",
-        "p_norm",
-        "norm",
-        "l2_normalize",
-        "linspace",
-        "range",
-    ]
+    """
+    cast exp square log mean sum softmax_with_cross_entropy sigmoid_cross_entropy_with_logits cross_entropy
+    cross_entropy2 conv2d_transpose depthwise_conv2d_transpose reduce_sum cumsum logsumexp p_norm norm
+    l2_normalize linspace range
+    """.split()  # noqa: SIM905
 )
 # the same pass: statistics and weights that the half kernels read as float32
 _NORM = ("Bias", "Mean", "Scale", "Variance")
@@ -59,38 +42,11 @@ FLOAT_OUTPUTS = {
 }
 # operators that move numbers and compute none: they take the type that their input has, so that no cast is made for them
 MOVING = frozenset(
-    [
-        "reshape2",
-        "reshape",
-        "transpose2",
-        "transpose",
-        "squeeze2",
-        "squeeze",
-        "unsqueeze2",
-        "unsqueeze",
-        "flatten2",
-        "flatten_contiguous_range",
-        "slice",
-        "strided_slice",
-        "split",
-        "concat",
-        "stack",
-        "unstack",
-        "unbind",
-        "expand_v2",
-        "expand_as_v2",
-        "tile",
-        "gather",
-        "gather_nd",
-        "index_select",
-        "assign",
-        "pad",
-        "pad2d",
-        "pad3d",
-        "roll",
-        "flip",
-        "dropout",
-    ]
+    """
+    reshape2 reshape transpose2 transpose squeeze2 squeeze unsqueeze2 unsqueeze flatten2 flatten_contiguous_range
+    slice strided_slice split concat stack unstack unbind expand_v2 expand_as_v2 tile gather gather_nd
+    index_select assign pad pad2d pad3d roll flip dropout
+    """.split()  # noqa: SIM905
 )
 FILLING = ("fill_constant", "fill_constant_batch_size_like", "fill_any_like", "fill_zeros_like")
 # operators that look at a tensor's shape alone

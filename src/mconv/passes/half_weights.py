@@ -1,4 +1,4 @@
-"""Weights in half precision: rounded when they are read, and the cast that brings them back."""
+"""Weights in half precision: rounded when they are read, and back."""
 
 from __future__ import annotations
 
@@ -6,11 +6,9 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Union
 
 from mconv.passes.half_tables import LARGEST, SATURATED
-from mconv.passes.rewrite import make
 from mconv.program.bfloat16 import from_bits, to_bits
-from mconv.program.dtypes import AttrType, DType
+from mconv.program.dtypes import DType
 from mconv.program.params import ArraySource, TensorSource
-from mconv.program.program import Op
 
 if TYPE_CHECKING:  # see dtypes.py
     import numpy as np
@@ -66,16 +64,6 @@ class FloatSource(TensorSource):
 
     def chunks(self, size: int = 1 << 22) -> Iterator[Union[bytes, memoryview]]:
         yield from ArraySource(self.array()).chunks(size)
-
-
-def cast(source: str, result: str, before: DType, after: DType) -> Op:
-    return make(
-        "cast",
-        {"X": source},
-        {"Out": result},
-        in_dtype=(AttrType.INT, int(before)),
-        out_dtype=(AttrType.INT, int(after)),
-    )
 
 
 def has_too_large(source: TensorSource, dtype: DType) -> bool:

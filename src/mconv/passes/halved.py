@@ -63,7 +63,7 @@ class Halved:
         program.main.ops[:] = [op for op in program.main.ops if op.type != "cast" or op.output("Out")[0] not in idle]
         for name in idle:
             program.main.vars.pop(name, None)
-        used = {n for _, op in program.ops() for n in (*op.input_names, *op.output_names)}
+        used = program.named()
         new = tuple(f"_cast_auto_mixed.tmp_{n}" for n in range(count))
         for block in program.blocks:
             for name in [n for n in block.vars if n.endswith(new) and n not in used]:

@@ -7,9 +7,9 @@ such an input or output is passed as a type that it can, and cast inside the pro
 
 from __future__ import annotations
 
-from mconv.passes.rewrite import Site, make
-from mconv.program.dtypes import AttrType, DType, VarKind
-from mconv.program.program import Op, Program, Var
+from mconv.passes.rewrite import Site, cast
+from mconv.program.dtypes import DType, VarKind
+from mconv.program.program import Program, Var
 
 # how the types that cannot be passed are passed
 CARRIER = {
@@ -18,7 +18,6 @@ CARRIER = {
     DType.INT16: DType.INT32,
     DType.FP64: DType.FP32,
 }
-_INT = AttrType.INT
 
 
 def carry(program: Program) -> list[str]:
@@ -39,18 +38,13 @@ def carry(program: Program) -> list[str]:
                 if op.type != kind:
                     op.rename({port.name: inner})
             if side == "input":
-                at = next((i for i, op in enumerate(main.ops) if op.type != "feed"), len(main.ops))
-                main.ops.insert(at, _cast(port.name, inner, carrier, dtype))
+                main.ops.insert(main.beginning, cast(port.name, inner, carrier, dtype))
             else:
                 at = next(i for i, op in enumerate(main.ops) if op.type == "fetch")
-                main.ops.insert(at, _cast(inner, port.name, dtype, carrier))
+                main.ops.insert(at, cast(inner, port.name, dtype, carrier))
             main.add_var(Var.tensor(port.name, carrier, port.shape, lod_level=port.var.lod_level))
             notes.append(
                 f"{side} {port.name!r} is passed as {carrier.label} instead of {dtype.label}, "
                 "which Paddle before 2.4 cannot pass"
             )
     return notes
-
-
-def _cast(source: str, result: str, have: DType, want: DType) -> Op:
-    return make("cast", {"X": source}, {"Out": result}, in_dtype=(_INT, int(have)), out_dtype=(_INT, int(want)))

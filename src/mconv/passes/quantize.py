@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 
 from mconv.errors import UnsupportedError
 from mconv.passes.graph import first
-from mconv.passes.quantize_forms import COMPUTING, EVEN, linear, to_integers
-from mconv.passes.rewrite import check_keep, make
+from mconv.passes.quantize_forms import COMPUTING, EVEN, linear, magnitudes, to_integers, turned
+from mconv.passes.rewrite import check_keep, declared, make
 from mconv.program.dtypes import AttrType, DType, VarKind
 from mconv.program.params import ArraySource, TensorSource
 from mconv.program.program import Block, Op, Program, Var
@@ -64,7 +64,7 @@ def layers(program: Program, params: Mapping[str, TensorSource], keep: Collectio
     written = Counter(name for op in block.ops for name in op.output_names)
     found = []
     for op in block.ops:
-        if op.type not in QUANTISED or op.type in keep or set(keep) & {*op.input_names, *op.output_names}:
+        if op.type not in QUANTISED or op.type in keep or set(keep).intersection(op.names):
             continue
         activation, weight, result = COMPUTING[op.type]
         x, w, name = first(op, activation), first(op, weight), first(op, result, output=True)
@@ -87,10 +87,9 @@ def _axis(op: Op, shape: Sequence[int]) -> int | None:
     rank = len(shape)
     if "conv" in op.type:
         return 0 if rank == 4 and op.attr("data_format", "NCHW") in ("NCHW", "AnyLayout") else None
-    turned = op.attr("trans_y", False) or op.attr("transpose_Y", False)
-    if rank != 2 or op.attr("trans_x", False) or op.attr("transpose_X", False):
+    if rank != 2 or turned(op, "x"):
         return None
-    return 0 if turned else -1 if shape[0] == shape[1] else 1
+    return 0 if turned(op, "y") else -1 if shape[0] == shape[1] else 1
 
 
 def _is_float(block: Block, name: str) -> bool:
@@ -111,8 +110,7 @@ def integers(layer: Layer, params: Mapping[str, TensorSource]) -> dict[str, Tens
         raise UnsupportedError(
             f"{layer.weight} holds NaN or infinite numbers, which 8 bits cannot say", f"--keep {layer.weight}"
         )
-    others = tuple(i for i in range(array.ndim) if i != layer.axis)
-    largest = np.abs(array).max(axis=others, initial=0.0).astype(np.float32).reshape(-1)
+    largest = magnitudes(array, layer.axis)
     largest[largest == 0] = 1  # a channel of zeros: any scale does, and 0 has no reciprocal
     whole = to_integers(array, largest, layer.axis, EVEN).clip(-127, 127).astype(np.int8)
     key = held(layer)
@@ -195,7 +193,7 @@ class _Writer:
                 op.set_input(weight, [self._weight(layer)])
             self.ops.append(op)
         self.block.ops[:] = self.ops
-        named = {n for _, op in self.made.program.ops() for n in (*op.input_names, *op.output_names)}
+        named = self.made.program.named()
         for layer in self.layers.values():
             if layer.weight not in named:
                 self.block.vars.pop(layer.weight, None)
@@ -254,7 +252,4 @@ class _Writer:
         return name
 
     def _like(self, name: str, like: str) -> str:
-        var = self.block.vars.get(like)
-        shape = () if var is None or var.shape is None else var.shape
-        self.block.add_var(Var.tensor(name, DType.FP32, shape, lod_level=0 if var is None else var.lod_level))
-        return name
+        return declared(self.block, name, DType.FP32, self.block.vars.get(like))

@@ -18,7 +18,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Optional
 
 from mconv.passes.graph import Graph, first, mentions, out
-from mconv.passes.rewrite import make
+from mconv.passes.rewrite import declared, make
 from mconv.program.dead import forget_unnamed
 from mconv.program.dtypes import AttrType, DType
 from mconv.program.params import ArraySource, TensorSource
@@ -228,8 +228,7 @@ class _Linear:
 
     def _last(self, op: Op, name: str) -> int:
         """The axis of a matrix on which the columns of the product lie."""
-        turned = op.attr("trans_y", False) or op.attr("transpose_Y", False)
-        return len(self.params[name].shape) - (2 if turned else 1)
+        return len(self.params[name].shape) - (2 if turned(op, "y") else 1)
 
     # weights --------------------------------------------------------------------------------------------------------
 
@@ -256,9 +255,7 @@ class _Linear:
 
         array = self.params[source].array().astype(np.float32)
         if largest is None:
-            others = tuple(i for i in range(array.ndim) if i != axis)
-            found = np.abs(array).max(axis=others if axis >= 0 else None).reshape(-1)
-            largest = self._param(f"{source}.scale", found.astype(np.float32))
+            largest = self._param(f"{source}.scale", magnitudes(array, axis))
         scale = (self.made.get(largest) or self.params[largest]).array().reshape(-1)
         self._store(source, to_integers(array, scale, axis))
         return linear("dequantize_linear", source, largest, self.zero_point(len(scale)), result, axis)
@@ -275,9 +272,7 @@ class _Linear:
         name, number = wanted, 0
         while name in self.block.vars:
             name, number = f"{wanted}_{number}", number + 1
-        var = self.block.vars.get(like)
-        self.block.add_var(Var.tensor(name, DType.FP32, () if var is None or var.shape is None else var.shape))
-        return name
+        return declared(self.block, name, DType.FP32, self.block.vars.get(like))
 
     def _size(self, name: str) -> int:
         return len((self.made.get(name) or self.params[name]).array().reshape(-1))
@@ -299,6 +294,24 @@ class _Linear:
         return self._param(f"zero_point_{size}.mconv", np.zeros(size, np.int32))
 
 
+def turned(op: Op, side: str) -> bool:
+    """Whether a product transposes its operand ``x`` or ``y``: ``matmul_v2`` and ``matmul`` say it by other names."""
+    return bool(op.attr(f"trans_{side}", False) or op.attr(f"transpose_{side.upper()}", False))
+
+
+def magnitudes(array: np.ndarray, axis: int) -> np.ndarray:
+    """The largest magnitude of each index of *axis* (-1: of all), as float32 of one dimension."""
+    import numpy as np
+
+    others = tuple(i for i in range(array.ndim) if i != axis)
+    return np.abs(array).max(axis=others, initial=0.0).astype(np.float32).reshape(-1)
+
+
+def along(scale: np.ndarray, rank: int, axis: int) -> np.ndarray:
+    """One number for each index of *axis*, or for all, as what broadcasts against an array of that rank."""
+    return scale.reshape([-1 if i == axis else 1 for i in range(rank)])
+
+
 def to_integers(array: np.ndarray, largest: np.ndarray, axis: int, round_type: int = AWAY) -> np.ndarray:
     """A float32 array as the integers of ``quantize_linear``, in float32.
 
@@ -308,10 +321,7 @@ def to_integers(array: np.ndarray, largest: np.ndarray, axis: int, round_type: i
     """
     import numpy as np
 
-    shape = [1] * array.ndim
-    if axis >= 0 and array.ndim:
-        shape[axis] = -1
-    scale = np.maximum(largest.astype(np.float32).reshape(shape), np.finfo(np.float32).tiny)
+    scale = np.maximum(along(largest.astype(np.float32), array.ndim, axis), np.finfo(np.float32).tiny)
     q = array / scale * np.float32(LEVELS)
     if round_type == EVEN:
         return np.clip(np.rint(q), -LEVELS - 1, LEVELS)

@@ -8,12 +8,12 @@ between two integers comes out one step larger.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Optional
 
 from mconv.passes.graph import first
-from mconv.passes.quantize_forms import AWAY, BITS, LEVELS, LINEAR
-from mconv.passes.rewrite import make
-from mconv.program.dtypes import AttrType, DType
+from mconv.passes.quantize_forms import AWAY, BITS, LEVELS, LINEAR, along
+from mconv.passes.rewrite import clip, declared, make, scale
+from mconv.program.dead import forget_unnamed
+from mconv.program.dtypes import DType
 from mconv.program.params import ArraySource, TensorSource
 from mconv.program.program import Op, Program, Var
 
@@ -33,18 +33,15 @@ def to_rounded(program: Program, params: Mapping[str, TensorSource]) -> tuple[in
     integers: set[str] = set()  # integers that are floats now
     for op in block.ops:
         x, y = first(op, "X"), first(op, "Y", output=True)
-        scale = params.get(first(op, "Scale"))
-        if op.type not in LINEAR or op.attr("bit_length", BITS) != BITS or scale is None:
+        stored = params.get(first(op, "Scale"))
+        if op.type not in LINEAR or op.attr("bit_length", BITS) != BITS or stored is None:
             ops.append(op)
             continue
-        largest = np.asarray(scale.array(), np.float32).reshape(-1)
+        largest = np.asarray(stored.array(), np.float32).reshape(-1)
         if op.type == "dequantize_linear" and x in params:
             array = np.asarray(params[x].array(), np.float32)
-            shape = [1] * array.ndim
-            axis = int(op.attr("quant_axis", -1))
-            if axis >= 0 and len(largest) > 1:
-                shape[axis] = -1
-            made[y] = ArraySource(array * (largest.reshape(shape) / np.float32(LEVELS)))
+            step = along(largest, array.ndim, int(op.attr("quant_axis", -1))) / np.float32(LEVELS)
+            made[y] = ArraySource(array * step)
             block.add_var(Var.tensor(y, DType.FP32, array.shape, persistable=True))
         elif len(largest) != 1 or not largest[0] > 0 or op.type == "dequantize_linear" and x not in integers:
             ops.append(op)
@@ -52,41 +49,16 @@ def to_rounded(program: Program, params: Mapping[str, TensorSource]) -> tuple[in
         elif op.type == "quantize_linear":
             integers.add(y)
             lowest = -LEVELS if op.attr("round_type", 0) == AWAY else -LEVELS - 1
-            wide, whole = (_like(program, f"{y}.{name}", x) for name in ("wide", "whole"))
-            block.add_var(Var.tensor(y, DType.FP32, _shape(program, x)))
+            floats = (f"{y}.wide", f"{y}.whole", y)
+            wide, whole, _ = (declared(block, name, DType.FP32, block.vars.get(x)) for name in floats)
             ops += [
-                _times(x, wide, float(np.float32(LEVELS) / largest[0])),
+                scale(x, wide, float(np.float32(LEVELS) / largest[0])),
                 make("round", {"X": wide}, {"Out": whole}),
-                make(
-                    "clip",
-                    {"X": whole},
-                    {"Out": y},
-                    min=(AttrType.FLOAT, float(lowest)),
-                    max=(AttrType.FLOAT, float(LEVELS)),
-                ),
+                clip(whole, y, float(lowest), float(LEVELS)),
             ]
         else:
-            ops.append(_times(x, y, float(largest[0] / np.float32(LEVELS))))
+            ops.append(scale(x, y, float(largest[0] / np.float32(LEVELS))))
         count += 1
     block.ops[:] = ops
-    named = {n for _, op in program.ops() for n in (*op.input_names, *op.output_names)}
-    for name in [n for n in block.vars if n not in named]:
-        del block.vars[name]
+    forget_unnamed(program)
     return count, made
-
-
-def _times(x: str, y: str, factor: float) -> Op:
-    return make(
-        "scale", {"X": x}, {"Out": y}, scale=(AttrType.FLOAT, factor), bias=(AttrType.FLOAT, 0.0),
-        bias_after_scale=(AttrType.BOOLEAN, True),
-    )  # fmt: skip
-
-
-def _shape(program: Program, name: str) -> tuple[int, ...]:
-    var: Optional[Var] = program.main.vars.get(name)
-    return () if var is None or var.shape is None else tuple(var.shape)
-
-
-def _like(program: Program, name: str, like: str) -> str:
-    program.main.add_var(Var.tensor(name, DType.FP32, _shape(program, like)))
-    return name

@@ -52,6 +52,28 @@ def make(type: str, inputs: dict[str, object], outputs: dict[str, object], **att
     return Op.make(type, lists(inputs), lists(outputs), [(name, kind, value) for name, (kind, value) in attrs.items()])
 
 
+def cast(source: str, result: str, before: DType, after: DType) -> Op:
+    types = {"in_dtype": (AttrType.INT, int(before)), "out_dtype": (AttrType.INT, int(after))}
+    return make("cast", {"X": source}, {"Out": result}, **types)
+
+
+def clip(source: str, result: str, low: float, high: float) -> Op:
+    return make("clip", {"X": source}, {"Out": result}, min=(AttrType.FLOAT, low), max=(AttrType.FLOAT, high))
+
+
+def scale(source: str, result: str, factor: float, bias: float = 0.0) -> Op:
+    """``source * factor + bias``."""
+    numbers = {"scale": (AttrType.FLOAT, factor), "bias": (AttrType.FLOAT, bias)}
+    return make("scale", {"X": source}, {"Out": result}, **numbers, bias_after_scale=(AttrType.BOOLEAN, True))
+
+
+def declared(block: Block, name: str, dtype: DType, like: Optional[Var]) -> str:
+    """Declare a variable of the shape of another one; returns its name."""
+    shape = () if like is None or like.shape is None else like.shape
+    block.add_var(Var.tensor(name, dtype, shape, lod_level=0 if like is None else like.lod_level))
+    return name
+
+
 def check_keep(program: Program, keep: Collection[str]) -> None:
     """Refuse what names neither an operator nor a variable.
 

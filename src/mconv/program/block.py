@@ -169,6 +169,11 @@ class Op:
         """Every variable written, in order."""
         return [name for v in self.desc.outputs for name in v.arguments]
 
+    @property
+    def names(self) -> list[str]:
+        """Every variable read, and every one written."""
+        return self.input_names + self.output_names
+
     def set_input(self, parameter: str, arguments: Optional[Iterable[str]]) -> None:
         """Set the variables of an input; None removes it."""
         _set_arguments(self.desc.inputs, parameter, arguments)
@@ -282,6 +287,11 @@ class Block:
     @property
     def parent_idx(self) -> int:
         return cast("int", self.desc.parent_idx)
+
+    @property
+    def beginning(self) -> int:
+        """Where the operators behind the inputs begin."""
+        return next((i for i, op in enumerate(self.ops) if op.type != "feed"), len(self.ops))
 
     def add_var(self, var: Var) -> Var:
         self.vars[var.name] = var

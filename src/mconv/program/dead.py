@@ -10,25 +10,12 @@ def eliminate_dead(program: Program) -> None:
 
     Sub-blocks are kept whole as long as the operator that runs them is.
     """
-    reads: dict[int, set[str]] = {}
-    for block in program.blocks[1:]:
-        reads[block.idx] = {n for op in block.ops for n in op.input_names}
-
-    def reads_of(op: Op) -> set[str]:
-        names = set(op.input_names)
-        for sub in op.blocks:
-            names |= reads[sub]
-            for inner in program.blocks[sub].ops:
-                if inner.blocks:
-                    names |= reads_of(inner)
-        return names
-
     main = program.main
     needed: set[str] = set()
     kept: list[Op] = []
     for op in reversed(main.ops):
         if op.type in ("feed", "fetch") or not needed.isdisjoint(op.output_names):
-            needed |= reads_of(op)
+            needed |= program.reads(op)
             kept.append(op)
     main.ops[:] = kept[::-1]
     live_blocks = {0}
@@ -45,7 +32,7 @@ def eliminate_dead(program: Program) -> None:
 
 def forget_unnamed(program: Program) -> None:
     """Take away the variables, parameters included, that no operator names."""
-    named = {n for _, op in program.ops() for n in (*op.input_names, *op.output_names)}
+    named = program.named()
     for block in program.blocks:
         for name in [n for n in block.vars if n not in named]:
             del block.vars[name]

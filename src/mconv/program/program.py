@@ -161,6 +161,21 @@ class Program:
             for op in block.ops:
                 yield block, op
 
+    def below(self, op: Op) -> Iterator[Block]:
+        """The blocks of a branch or a loop, and those in them."""
+        for index in op.blocks:
+            yield self.blocks[index]
+            for inner in self.blocks[index].ops:
+                yield from self.below(inner)
+
+    def reads(self, op: Op) -> set[str]:
+        """What an operator reads, and the operators of its branch or loop."""
+        return {n for each in (op, *(o for block in self.below(op) for o in block.ops)) for n in each.input_names}
+
+    def named(self) -> set[str]:
+        """The variables that operators read or write."""
+        return {n for _, op in self.ops() for n in op.names}
+
     @property
     def feeds(self) -> list[Port]:
         """The inputs, in the order of the feed operators' ``col``."""

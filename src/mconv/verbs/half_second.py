@@ -14,12 +14,13 @@ import numpy as np
 
 from mconv.errors import RuntimeFailedError
 from mconv.passes.half_tables import FLOAT_INPUTS
-from mconv.passes.half_weights import HALVES, cast
+from mconv.passes.half_weights import HALVES
 from mconv.passes.halved import Halved
+from mconv.passes.rewrite import cast, declared
 from mconv.printable import printable
 from mconv.program import files
 from mconv.program.dtypes import DType
-from mconv.program.program import Op, Program, Var
+from mconv.program.program import Op, Program
 from mconv.program.stored import write_model
 from mconv.runtimes.latency import LatencyWorker, here
 from mconv.verbs.half_proof import Emulation, error_of
@@ -76,7 +77,7 @@ def _readable(program: Program) -> Program:
                     if var is None or var.dtype not in HALVES:
                         continue
                     wide = f"{name}.{op.type}.{side}"
-                    block.add_var(Var.tensor(wide, DType.FP32, var.shape or ()))
+                    declared(block, wide, DType.FP32, var)
                     if side == "X":
                         op.set_input(side, [wide])
                         ops.append(cast(name, wide, var.dtype, DType.FP32))

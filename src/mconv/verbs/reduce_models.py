@@ -19,7 +19,6 @@ from mconv.onnx.cut import fed, reads
 from mconv.onnx.reader import OnnxModel
 from mconv.paddle.load import load as load_pir
 from mconv.passes.cut import cut as cut_program
-from mconv.passes.cut import reads as reads_of
 from mconv.passes.cut import tensors
 from mconv.program import files
 from mconv.program.attribute import TYPED_VALUES
@@ -195,7 +194,7 @@ class Paddle:
         steps = [
             Step(
                 op.type,
-                tuple(n for n in dict.fromkeys(reads_of(program, op)) if n in given and n not in weights),
+                tuple(n for n in dict.fromkeys(program.reads(op)) if n in given and n not in weights),
                 tuple(dict.fromkeys(op.output_names)),
             )
             for op in body
