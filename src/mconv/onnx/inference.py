@@ -12,7 +12,6 @@ from mconv.onnx import cpp
 from mconv.onnx.functions import first_line
 from mconv.onnx.reader import OnnxModel, skeleton
 
-
 _SCORES = 3  # the output qk_matmul_output of Attention
 
 
