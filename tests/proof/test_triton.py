@@ -18,7 +18,7 @@ from mconv.errors import RuntimeFailedError
 from tests.golden import case
 from tests.managed import require
 from tests.proof.grpc_inference import Refused, grpc_ask, grpc_stream
-from tests.proof.services import bfloat16_here
+from tests.proof.services import UNREADABLE, bfloat16_here
 from tests.proof.triton_services import DIRECT, scaffold, started, texts_service
 
 pytestmark = pytest.mark.runtime
@@ -56,12 +56,6 @@ def test_it_answers_as_direct_inference_does(tmp_path: Path, golden: str, option
     if options.get("precision") == "bf16":
         largest = max(f.max_abs for f in report.forms if f.max_abs is not None)
         assert (largest > 1e-4) == bfloat16_here(), largest
-
-
-UNREADABLE = (
-    r"OpenVINO cannot read this model \(.*arg_max\); write the service again with --backend paddle, or --backend "
-    r"onnxruntime \(`mconv to-onnx MODEL model\.onnx` makes its file\)(\n|$)"
-)
 
 
 def test_a_model_that_openvino_cannot_read_says_so(tmp_path: Path) -> None:

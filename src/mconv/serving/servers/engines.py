@@ -24,28 +24,26 @@ HINTS = {FP32: "f32", BF16: "bf16"}
 # the file of ONNX Runtime, beside engine.py
 ONNX = "model.onnx"
 # for what OpenVINO cannot read
-_OTHER = f"--backend {ONNXRUNTIME} (`mconv to-onnx MODEL {ONNX}` makes its file)"
+_INSTEAD = f"--backend {PADDLE}, or --backend {ONNXRUNTIME} (`mconv to-onnx MODEL {ONNX}` makes its file)"
 
 
-def engine(service: Service, model: Model, options: ServiceOptions, *, paddle: bool, up: str = "") -> str:
+def engine(service: Service, model: Model, options: ServiceOptions, up: str = "") -> str:
     """The text of ``engine.py``.
 
     Args:
-        paddle: whether the managed runtimes can run the model in Paddle for this server.
         up: the service's folder, as seen from the one that ``engine.py`` is in.
     """
     path = ONNX if options.backend == ONNXRUNTIME else posixpath.join(up, model.path)
     weights = onednn.product_bytes(model.program)
-    fast = onednn.settle(options.onednn, options.device_type in (None, 0), service.sizes, weights)
-    return _rendered(options, paddle, fast.on, path, _variables(model.config.feeds), _variables(model.config.fetches))
+    fast = onednn.settle(options.onednn, options.device_type == 0, service.sizes, weights)
+    return _rendered(options, fast.on, path, _variables(model.config.feeds), _variables(model.config.fetches))
 
 
-def engine_of_stages(stages: Mapping[str, Stage], options: ServiceOptions, *, paddle: bool) -> str:
+def engine_of_stages(stages: Mapping[str, Stage], options: ServiceOptions) -> str:
     """The text of ``engine.py`` for several models, by their stages."""
     onnx = options.backend == ONNXRUNTIME
     return _rendered(
         options,
-        paddle,
         False,
         {name: onnx_of(stage.model.path) if onnx else stage.model.path for name, stage in stages.items()},
         {name: _variables(stage.model.config.feeds) for name, stage in stages.items()},
@@ -91,13 +89,13 @@ def _variables(found: Iterable[ServingVar]) -> dict[str, str]:
     return {var.alias: var.name for var in found}
 
 
-def _rendered(options: ServiceOptions, paddle: bool, fast: bool, model: Any, inputs: Any, outputs: Any) -> str:
+def _rendered(options: ServiceOptions, fast: bool, model: Any, inputs: Any, outputs: Any) -> str:
     backend = options.backend or OPENVINO
     return render(
         ENGINE,
         ENGINE=backend,
         PRECISION=HINTS[options.precision or FP32],
-        INSTEAD=literal(f"--backend {PADDLE}, or {_OTHER}" if paddle else _OTHER),
+        INSTEAD=literal(_INSTEAD),
         MODEL=literal(model),
         EACH="" if isinstance(model, str) else "; of each stage",
         INPUTS=literal(inputs),

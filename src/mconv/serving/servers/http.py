@@ -107,7 +107,7 @@ class Http(Server):
             ANSWERS=literal(service.answer_module),
             OUTPUTS=service.answer_module is None,
         )
-        service.files[ENGINE] = engine(service, model, options, paddle=False)
+        service.files[ENGINE] = engine(service, model, options)
         service.files[BATCHING] = batching(service, model)
         together = _BATCH if joinable(model) else 1
         # OpenVINO takes any length as quickly as one that it has had, the others prepare for each
@@ -119,7 +119,7 @@ class Http(Server):
 
     def pipeline(self, service: Service, stages: Mapping[str, Stage], options: ServiceOptions) -> None:
         service.files[MODEL] = render(f"http/pipeline_{MODEL}")
-        service.files[ENGINE] = engine_of_stages(stages, options, paddle=False)
+        service.files[ENGINE] = engine_of_stages(stages, options)
         # each run of a model is one of few lines already
         service.files[BATCHING] = render(BATCHING, JOINABLE="False", PADDING=None, LENGTHS={}, AND_LENGTHS="")
         outputs = [{"name": name, "datatype": "BYTES", "shape": [-1]} for name in PAGES]

@@ -152,7 +152,7 @@ def _repository(service: Service, model: Model, options: ServiceOptions) -> tupl
         **service.files,
         shared.REQUEST_DATA: render(shared.REQUEST_DATA),
         shared.BATCHING: shared.batching(service, model),
-        ENGINE: engine(service, model, options, paddle=True, up="../../.."),
+        ENGINE: engine(service, model, options, "../../.."),
         TENSORS: render(f"triton/{TENSORS}"),
         "model.py": render(
             "triton/model.py",
