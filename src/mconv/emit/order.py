@@ -66,14 +66,14 @@ def sort(b: Builder, x: Value, axis: int, *, descending: bool) -> tuple[Value, V
     made, index = _argsort(b, x, axis, descending, **stable)
     if short or stable:
         return made, index
-    steps = _changes(b, made, index, axis)
+    steps = changes(b, made, index, axis)
     runs = b.op("cumsum", X=steps, axis=axis, exclusive=False, reverse=False, flatten=False)
     offset = arithmetic(b, "mul", runs, _size(b, size))
     keys, _ = _argsort(b, arithmetic(b, "add", offset, index), axis, False)
     return made, arithmetic(b, "sub", keys, offset)
 
 
-def _changes(b: Builder, made: Value, index: Value, axis: int) -> Value:
+def changes(b: Builder, made: Value, index: Value, axis: int) -> Value:
     """1 where an element along *axis* differs from the one before it, else 0; int64."""
     size = need_rank(made, "sorting")[axis]
     if counted(b, [size]):

@@ -6,8 +6,10 @@ from typing import Optional
 
 import numpy as np
 
-from mconv.emit.elementwise import compare, logical, number, where
+from mconv.emit.elementwise import arithmetic, compare, logical, number, where
+from mconv.emit.gather import take_along_axis
 from mconv.emit.known import axis_of, need_rank
+from mconv.emit.order import arg_extreme, changes, sort
 from mconv.emit.ranges import iota, spread
 from mconv.emit.reduction import reduce
 from mconv.emit.shape import expand_to, unsqueeze
@@ -44,6 +46,21 @@ def running_extreme(
         x = where(b, behind, values, x)
         step *= 2
     return x, position if indices else None
+
+
+def mode(b: Builder, x: Value, axis: int) -> tuple[Value, Value]:
+    """The most frequent element along *axis* (of equally frequent ones the smallest), and where it stands last; the
+    dimension stays as 1.
+
+    In order, equal elements are runs: the longest run ends where an element is the furthest from its run's start.
+    """
+    made, index = sort(b, x, axis, descending=False)
+    shape = need_rank(made, "the mode")
+    position = expand_to(b, spread(b, iota(b, shape[axis]), axis, len(shape)), shape)
+    starts = arithmetic(b, "mul", position, changes(b, made, index, axis))
+    begun, _ = running_extreme(b, starts, axis, largest=True, indices=False)
+    longest = arg_extreme(b, arithmetic(b, "sub", position, begun), axis, largest=True, keep=True)
+    return take_along_axis(b, made, longest, axis), take_along_axis(b, index, longest, axis)
 
 
 def _running_by_table(b: Builder, x: Value, axis: int, largest: bool) -> tuple[Value, Value]:

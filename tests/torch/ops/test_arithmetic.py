@@ -127,6 +127,32 @@ def test_integers(runtime: Runtime) -> None:
     INTEGERS.check(runtime)
 
 
+DIVISORS = Family(
+    {
+        "gcd": torch.gcd,
+        "gcd_small": lambda a, b: torch.gcd(a.to(torch.int8), b.to(torch.int8)),
+        "gcd_row": lambda a, b: torch.gcd(a.to(torch.int32), b[:1].to(torch.int32)),
+        "gcd_number": lambda a, b: torch.gcd(a[0, 0] * 2**40, b[0, 0] * 6),
+        "lcm": torch.lcm,
+        "lcm_column": lambda a, b: torch.lcm(a.to(torch.int32), b[:, :1].to(torch.int32)),
+    },
+    [ints(4, 5, low=-60, high=60), ints(4, 5, low=-3, high=4, seed=1)],
+    [ints(2, 9, low=-9, high=99, seed=2), ints(2, 9, low=-40, high=40, seed=3)],
+    [np.zeros((1, 4), np.int64), np.array([[0, 5, -7, 2]])],
+)
+DIVISORS_OF_NOTHING = Family(
+    {"gcd": lambda a, b: torch.gcd(a[:, :0], b[:, :0])},
+    [ints(4, 5), ints(4, 5, seed=1)],
+    [ints(2, 9), ints(2, 9, seed=1)],
+)
+
+
+@everywhere
+def test_divisors(runtime: Runtime) -> None:
+    DIVISORS.check(runtime)
+    DIVISORS_OF_NOTHING.check(runtime)
+
+
 @everywhere
 def test_comparison_and_selection(runtime: Runtime) -> None:
     COMPARED.check(runtime)

@@ -77,6 +77,14 @@ PUT = Family(
         "index_add": lambda x: torch.index_add(x, 1, torch.tensor([0, 2]), x[:, :2]),
         "index_copy": lambda x: torch.index_copy(x, 2, torch.tensor([0, 2]), x[:, :, :2] * 3),
         "index_fill": lambda x: torch.index_fill(x, 1, torch.tensor([0, 2]), 1.0),
+        "put": lambda x: torch.ops.aten.put(x, torch.tensor([[3, -1], [0, 7]]), x[0, :2, 1:3]),
+        "put_added": lambda x: torch.ops.aten.put(x, torch.tensor([3, -1, 3]), x[0, :3, 0], True),
+        "put_one": lambda x: torch.ops.aten.put(x[0, 0, 0], torch.tensor([0]), x[1, 1, 1:2]),
+        "put_nothing": lambda x: torch.ops.aten.put(x, torch.tensor([], dtype=torch.int64), x[0, 0, :0]),
+        "diagonal": lambda x: torch.diagonal_scatter(x, -x[:, :, 0], 0, 1, 2),
+        "diagonal_turned": lambda x: torch.diagonal_scatter(x, 2 * x[:, 0, :3], -2, 2, 1),
+        "diagonal_below": lambda x: torch.diagonal_scatter(x[0], x[0, 1:, 1], -1),
+        "diagonal_nothing": lambda x: torch.diagonal_scatter(x[0], x[0, 0, :0], 5),
     },
     [rand(3, 4, 5)],
     [rand(5, 4, 5)],
@@ -91,6 +99,11 @@ def _with(x: torch.Tensor, change: object) -> torch.Tensor:
 
 def _whole(x: torch.Tensor) -> torch.Tensor:
     return (x * 10).long()
+
+
+def _holes(x: torch.Tensor) -> torch.Tensor:
+    """NaN in many places, but nowhere everywhere along a dimension."""
+    return torch.where((x * 7 % 1 < 0.4) & (x < x.amax(1, keepdim=True)) & (x < x.amax(2, keepdim=True)), np.nan, x)
 
 
 EXTREMES = Family(
@@ -165,6 +178,19 @@ ORDERED = Family(
         "median": torch.median,
         "median_dim": lambda x: torch.median(x, 1, keepdim=True),
         "all_true": lambda x: torch.ops.aten._is_all_true(x > -9),
+        "nanmedian": lambda x: torch.nanmedian(_holes(x)),
+        "nanmedian_dim": lambda x: torch.nanmedian(_holes(x), 1),
+        "nanmedian_last": lambda x: torch.nanmedian(_holes(x), -1, keepdim=True),
+        "nanmedian_of_none": lambda x: torch.nanmedian(torch.where(x[:, :1] > 0, np.nan, _holes(x)), 1)[0],
+        "nanmedian_whole": lambda x: torch.nanmedian((x * 1000).long(), 1),
+        "nanmedian_infinite": lambda x: torch.nanmedian(torch.where(x > 0, np.inf, _holes(x)), 1)[0],
+        "nanmedian_nothing": lambda x: (torch.nanmedian(x[:, :0]), torch.nanmedian(x[:0], 1)[0]),
+        "nanmedian_none_found": lambda x: torch.nanmedian(x[x > 99]),
+        "mode": lambda x: torch.mode(torch.round(x), 1),
+        "mode_last": lambda x: torch.mode(torch.round(x * 3).long(), -1, keepdim=True),
+        "mode_small": lambda x: (torch.mode((x * 2).to(torch.int8), 0), torch.mode(x > 0, 0)),
+        "mode_different": lambda x: torch.mode(x, 1),
+        "mode_nothing": lambda x: torch.mode(x[:0], 1),
     },
     [rand(2, 5, 6)],
     [rand(4, 7, 6)],
@@ -176,6 +202,12 @@ DISTANCES = Family(
         "cdist3": lambda x: torch.cdist(x, x.flip(0) + 1, p=3.0),
         "cdist_inf": lambda x: torch.cdist(x, x.flip(0) + 1, p=float("inf")),
         "pdist": lambda x: nn.functional.pdist(x[0]),
+        "dist": lambda x: torch.dist(x, x.flip(0) + 1),
+        "dist1": lambda x: torch.dist(x, x[:1] + 1, 1.0),
+        "dist3": lambda x: torch.dist(x, x.flip(0) + 1, 3.5),
+        "dist0": lambda x: torch.dist(x, x.relu(), 0.0),
+        "dist_inf": lambda x: (torch.dist(x, x.flip(0), np.inf), torch.dist(x, x.flip(0) + 1, -np.inf)),
+        "dist_nothing": lambda x: torch.dist(x[:0], x[:1], 3.0),
         "pairwise": lambda x: nn.functional.pairwise_distance(x, x.flip(0)),
     },
     [rand(2, 4, 6)],

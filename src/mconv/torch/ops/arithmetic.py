@@ -6,7 +6,7 @@ from typing import Callable, Optional, Union
 
 import numpy as np
 
-from mconv.emit import arithmetic, scale, unary, where
+from mconv.emit import arithmetic, divisors, scale, unary, where
 from mconv.emit import integer as whole
 from mconv.emit.elementwise import copysign as with_sign_of
 from mconv.emit.elementwise import is_nan
@@ -78,6 +78,8 @@ _binary(whole.floor_divide, "floor_divide.default", "floor_divide.Scalar")
 _binary(whole.modulo, "remainder.Tensor", "remainder.Scalar", "remainder.Scalar_Tensor")
 _binary(whole.remainder, "fmod.Tensor", "fmod.Scalar")
 _binary(with_sign_of, "copysign.Tensor", "copysign.Scalar")
+_binary(divisors.gcd, "gcd.default")
+_binary(divisors.lcm, "lcm.default")
 
 
 _DIVISIONS = {None: _arithmetic("div"), "floor": whole.floor_divide, "trunc": whole.trunc_divide}

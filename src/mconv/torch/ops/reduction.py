@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Optional, Union
 
-from mconv.emit import compare, reduction, reshape, unary
+from mconv.emit import arithmetic, compare, reduction, reshape, unary
 from mconv.emit.elementwise import number
 from mconv.emit.known import axis_of, need_rank
 from mconv.emit.order import arg_extreme
@@ -143,3 +143,8 @@ def vector_norm(ctx: AtenContext, self: Value, ord: Number = 2, dim: Dims = None
         return _reduced(ctx, "sum", ctx.cast(there, x.dtype), dim, keepdim)
     total = _reduced(ctx, "sum", unary(ctx, "pow", size, factor=float(ord)), dim, keepdim)
     return unary(ctx, "pow", total, factor=1.0 / ord)
+
+
+@aten_op("dist.default")
+def dist(ctx: AtenContext, self: Value, other: Value, p: Number = 2) -> Value:
+    return vector_norm(ctx, arithmetic(ctx, "sub", self, other), p)

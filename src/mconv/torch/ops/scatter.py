@@ -53,6 +53,15 @@ def scatter_add(ctx: AtenContext, self: Value, dim: int, index: Value, src: Valu
     return _scattered(ctx, self, dim, index, src, "add")
 
 
+@aten_op("put.default")
+def put(ctx: AtenContext, self: Value, index: Value, source: Value, accumulate: bool = False) -> Value:
+    """Elements of *source* to positions of the tensor as one row."""
+    count, size = D.product(need_rank(index, "put")), D.product(need_rank(self, "put"))
+    flat, positions, values = reshape(ctx, self, (size,)), reshape(ctx, index, (count,)), reshape(ctx, source, (count,))
+    made = scatter_elements(ctx, flat, positions, ctx.cast(values, self.dtype), 0, "add" if accumulate else "none")
+    return reshape(ctx, made, self.shape or ())
+
+
 _REDUCTIONS = {
     "sum": ("add", 0.0),
     "mean": ("add", 0.0),

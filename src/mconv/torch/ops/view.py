@@ -11,6 +11,7 @@ from mconv.emit.generate import remainder, tile
 from mconv.emit.known import axis_of, need_rank, replaced
 from mconv.emit.ranges import iota, spread
 from mconv.emit.reorder import depth_to_space, space_to_depth
+from mconv.emit.scatter import scatter_elements
 from mconv.emit.shape import expand_to, unsqueeze
 from mconv.emit.slicing import flip as emit_flip
 from mconv.program import dims as D
@@ -139,19 +140,39 @@ def _batched(ctx: AtenContext, x: Value, convert: Any) -> Value:
 
 @aten_op("diagonal.default")
 def diagonal(ctx: AtenContext, self: Value, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Value:
-    shape = need_rank(self, "diagonal")
+    flat, index, axes = _by_diagonal(ctx, self, offset, dim1, dim2, ctx.out_shape[-1])
+    return gather(ctx, flat, index, len(axes) - 2, wrap=False)
+
+
+def _by_diagonal(
+    ctx: AtenContext, x: Value, offset: int, dim1: int, dim2: int, count: D.Dim
+) -> tuple[Value, Value, list[int]]:
+    """*x* with two dimensions made one behind the others, the *count* positions of a diagonal in it, and the order of
+    dimensions that it has been brought into before."""
+    shape = need_rank(x, "diagonal")
     rank = len(shape)
     first, second = axis_of(dim1, rank), axis_of(dim2, rank)
     rest = [i for i in range(rank) if i not in (first, second)]
     rows, columns = shape[first], shape[second]
-    flat = transpose(ctx, self, [*rest, first, second])
-    flat = reshape(ctx, flat, (*[shape[i] for i in rest], rows * columns))
+    order = [*rest, first, second]
+    flat = reshape(ctx, transpose(ctx, x, order), (*[shape[i] for i in rest], rows * columns))
     step = dim_tensor(ctx, columns + 1)
-    index = arithmetic(ctx, "mul", iota(ctx, ctx.out_shape[-1]), step)
+    index = arithmetic(ctx, "mul", iota(ctx, count), step)
     begin = offset if offset >= 0 else -offset * columns
     if begin != 0:
         index = arithmetic(ctx, "add", index, dim_tensor(ctx, begin))
-    return gather(ctx, flat, index, len(rest), wrap=False)
+    return flat, index, order
+
+
+@aten_op("diagonal_scatter.default")
+def diagonal_scatter(ctx: AtenContext, self: Value, src: Value, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Value:
+    parts, shape = need_rank(src, "diagonal_scatter"), need_rank(self, "diagonal_scatter")
+    flat, index, order = _by_diagonal(ctx, self, offset, dim1, dim2, parts[-1])
+    axis = len(order) - 2
+    index = expand_to(ctx, spread(ctx, index, axis, axis + 1), parts)
+    made = scatter_elements(ctx, flat, index, ctx.cast(src, self.dtype), axis)
+    made = reshape(ctx, made, [shape[i] for i in order])
+    return transpose(ctx, made, [order.index(i) for i in range(len(order))])
 
 
 @aten_op("unfold.default")
