@@ -382,8 +382,3 @@ class _Runner:
                 size.cpu_ms = 1e3 * cpu / len(seconds)
             made.sizes.append(size)
         return made
-
-
-def shapes(sets: Sequence[Feed]) -> list[dict[str, list[int]]]:
-    """Per input set, name → shape."""
-    return [{name: list(array.shape) for name, array in feed.items()} for feed in sets]

@@ -10,9 +10,8 @@ from typing import Optional, Union
 import numpy as np
 
 from mconv.errors import UsageError
-from mconv.program.dtypes import DType
 from mconv.program.paths import PathLike
-from mconv.proof.feeds import InputSpec, input_names, load_feeds, npz_arrays
+from mconv.proof.feeds import load_feeds, specs_in
 from mconv.proof.service import image_requests, text_requests
 
 TEXT, IMAGE, TENSOR = "texts", "images", "tensors"
@@ -60,19 +59,13 @@ def images(paths: Sequence[PathLike] = ()) -> list[Payload]:
     return [Payload(IMAGE, row) for row in image_requests([Path(p) for p in paths])]
 
 
-def tensors(path: PathLike, specs: Optional[Sequence[InputSpec]] = None) -> list[Payload]:
+def tensors(path: PathLike) -> list[Payload]:
     """The input sets of a ``.npz`` file.
 
-    Args:
-        specs: the inputs of the service, where they are known.
-
     Raises:
-        UsageError: it cannot be read, or holds others than the service's inputs.
+        UsageError: it cannot be read, or holds none.
     """
-    if specs is None:
-        arrays = npz_arrays(Path(path))
-        kinds = {name: arrays[key] for key, name in zip(arrays, input_names(arrays)) if name}
-        specs = [InputSpec(name, DType.of(a.dtype), (None,) * a.ndim) for name, a in kinds.items()]
+    specs = specs_in(Path(path))
     if not specs:
         raise UsageError(f"{path}: holds no inputs")
     return [Payload(TENSOR, feed) for feed in load_feeds(Path(path), specs)]

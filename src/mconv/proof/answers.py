@@ -19,17 +19,6 @@ def without_ones(wanted: Answers, got: Answers) -> Answers:
     return replace(wanted, outputs=rows)
 
 
-def worst(comparison: Comparison) -> str:
-    if comparison.problems:
-        return comparison.problems[0]
-    bad = [o for o in comparison.outputs if not o.ok]
-    if not bad:
-        return "there is nothing to compare"
-    worst = max(bad, key=lambda o: float("inf") if o.max_abs is None else o.max_abs)
-    more = f" (and {len(bad) - 1} more)" if len(bad) > 1 else ""
-    return f"output {worst.name}, input set {worst.input_set}: {worst.reason}{more}"
-
-
 def compare_answers(
     wanted: Answers, got: Answers, *, tolerance: Tolerance = Tolerance(), scalar_as_one: bool = False
 ) -> Comparison:

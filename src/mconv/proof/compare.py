@@ -105,6 +105,16 @@ class OutputComparison:
     distribution: dict[str, int] = field(default_factory=dict)
     allowed: Optional[float] = None
 
+    @property
+    def badness(self) -> tuple[bool, float]:
+        """What differs is worse than what agrees, and the more the larger the difference."""
+        return not self.ok, float("inf") if self.max_abs is None else self.max_abs
+
+    def to_dict(self) -> dict[str, Any]:
+        """For reports: only JSON types, infinite differences as None."""
+        values = {k: list(v) if isinstance(v, tuple) else v for k, v in vars(self).items()}
+        return {k: None if isinstance(v, float) and not np.isfinite(v) else v for k, v in values.items()}
+
 
 @dataclass
 class Comparison:
@@ -120,8 +130,19 @@ class Comparison:
     @property
     def max_abs(self) -> float:
         """The largest absolute difference of all; infinite where something could not be compared."""
-        values = [float("inf") if o.max_abs is None else o.max_abs for o in self.outputs]
-        return max(values, default=float("inf")) if not self.problems else float("inf")
+        return float("inf") if self.problems else max((o.badness[1] for o in self.outputs), default=float("inf"))
+
+    @property
+    def worst(self) -> str:
+        """What is wrong: the worst output, and how many more differ; empty where everything agreed."""
+        if self.ok or self.problems:
+            return self.problems[0] if self.problems else ""
+        bad = [o for o in self.outputs if not o.ok]
+        if not bad:
+            return "there is nothing to compare"
+        worst = max(bad, key=lambda o: o.badness)
+        more = f" (and {len(bad) - 1} more)" if len(bad) > 1 else ""
+        return f"output {worst.name}, input set {worst.input_set}: {worst.reason}{more}"
 
     def require(self, what: str) -> None:
         """Raise unless everything agreed.
@@ -138,11 +159,8 @@ class Comparison:
 
     def to_dict(self) -> dict[str, Any]:
         """For reports: only JSON types, infinite differences as None."""
-        rows = []
-        for o in self.outputs:
-            row = {k: list(v) if isinstance(v, tuple) else v for k, v in vars(o).items()}
-            rows.append({k: None if isinstance(v, float) and not np.isfinite(v) else v for k, v in row.items()})
-        return {"ok": self.ok, "problems": list(self.problems), "outputs": rows}
+        outputs = [o.to_dict() for o in self.outputs]
+        return {"ok": self.ok, "problems": list(self.problems), "outputs": outputs}
 
 
 def compare(

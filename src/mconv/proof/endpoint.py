@@ -9,6 +9,7 @@ import re
 import time
 import urllib.parse
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Optional, Union
 
 import numpy as np
@@ -285,7 +286,7 @@ def typed(answers: Answers, like: Answers) -> Answers:
             types[index] = label
         rows.append(values)
         kinds.append(types)
-    return Answers(answers.names, rows, kinds, answers.version, answers.seconds)
+    return replace(answers, outputs=rows, dtypes=kinds)
 
 
 def _as(have: np.ndarray, dtype: np.dtype, label: str) -> Optional[np.ndarray]:

@@ -114,7 +114,7 @@ class Expected(Closing):
             self.origin = OriginAnswers(origin.label, reason=e.message)
             return
         self.origin = OriginAnswers(origin.label, answers, positions, binding=origin.binding)
-        if not compare_answers(answers, some(self.answers, positions), tolerance=tolerance).ok:
+        if not compare_answers(answers, self.answers.some(positions), tolerance=tolerance).ok:
             self.origin.where = origin.explain(call, self.sets[0])
 
 
@@ -234,14 +234,3 @@ def changes_by_itself(expected: Expected, live: Live, call: Call) -> bool:
         return False
     first = [a for a, p in zip(expected.answers.outputs[0], expected.paths) if p not in expected.numbers[0]]
     return len(first) == len(values) and not all(np.array_equal(a, b, equal_nan=True) for a, b in zip(first, values))
-
-
-def some(answers: Answers, indices: Sequence[int]) -> Answers:
-    """Those at these positions."""
-    return Answers(
-        [answers.names[i] for i in indices],
-        [[row[i] for i in indices] for row in answers.outputs],
-        [[row[i] for i in indices] for row in answers.dtypes],
-        answers.version,
-        answers.seconds,
-    )

@@ -125,7 +125,7 @@ def random_feeds(
         sets = 2 if any(spec.dynamic for spec in specs) else 1
     found = []
     for index in range(sets):
-        dims = _Dims(index, sizes)
+        dims = Dims(index, sizes)
         shapes = {spec.name: dims.resolve(spec) for spec in specs}
         for name, shape in shapes.items():
             _check(name, shape)
@@ -147,6 +147,11 @@ def _check(name: str, shape: tuple[int, ...]) -> None:
         raise budget.outgrown(f"input {name} of shape {list(shape)}")
 
 
+def shapes_of(sets: Iterable[Mapping[str, np.ndarray]]) -> list[dict[str, list[int]]]:
+    """Per input set, name → shape, for reports."""
+    return [{name: list(array.shape) for name, array in feed.items()} for feed in sets]
+
+
 def other_values(feed: Mapping[str, np.ndarray], names: Sequence[str]) -> dict[str, np.ndarray]:
     """The feed with other values in the inputs *names*, of the same range: in reverse, or the other half of a mask."""
     made = dict(feed)
@@ -159,7 +164,7 @@ def other_values(feed: Mapping[str, np.ndarray], names: Sequence[str]) -> dict[s
     return made
 
 
-class _Dims:
+class Dims:
     """What the open dimensions are in one input set: one value for each name, the same for all batches, …"""
 
     def __init__(self, index: int, sizes: Sizes = Sizes()):
@@ -294,6 +299,17 @@ def input_names(keys: Iterable[str]) -> list[str]:
         name = re.sub(r"^in_\d+_", "", rest if slash and number.isdigit() else key)
         found.append("" if name.startswith("out_") else name)
     return found
+
+
+def specs_in(path: Path) -> list[InputSpec]:
+    """The inputs that the arrays of a ``.npz`` file are of; their sizes are open.
+
+    Raises:
+        UsageError: it cannot be read.
+    """
+    arrays = npz_arrays(path)
+    kinds = {name: arrays[key] for key, name in zip(arrays, input_names(arrays)) if name}
+    return [InputSpec(name, DType.of(a.dtype), (None,) * a.ndim) for name, a in kinds.items()]
 
 
 def load_feeds(path: Path, specs: Sequence[InputSpec]) -> list[dict[str, np.ndarray]]:

@@ -15,10 +15,11 @@ from mconv.options.layers import Saving
 from mconv.paddle import pir_reader
 from mconv.program.program import Program
 from mconv.proof import precision
-from mconv.proof.answers import compare_answers, worst
+from mconv.proof.answers import compare_answers
 from mconv.proof.available import runtime_for
 from mconv.proof.compare import Tolerance
-from mconv.proof.expected import Expected, OriginAnswers, some
+from mconv.proof.expected import Expected, OriginAnswers
+from mconv.proof.feeds import shapes_of
 from mconv.proof.prove import Candidate, Inputs, prove
 from mconv.proof.report import Report
 from mconv.proof.runners import Answers
@@ -78,10 +79,9 @@ def _against_origin(expected: Expected, origin: OriginAnswers, proof: Proof, cho
         made.reason = "the result does not run" if got is None else "the result has other outputs than the layer"
         return made
     dense = chosen.form == "pdmodel" and not chosen.goal.has_0d
-    made.comparison = compare_answers(origin.answers, some(got, mine), tolerance=proof.tolerance, scalar_as_one=dense)
-    made.status = PASSED if made.comparison.ok else FAILED
-    if not made.comparison.ok:
-        made.reason = worst(made.comparison) + (f"; {origin.where}" if origin.where else "")
+    made.judge(compare_answers(origin.answers, got.some(mine), tolerance=proof.tolerance, scalar_as_one=dense))
+    if made.status == FAILED and origin.where:
+        made.reason += f"; {origin.where}"
     return made
 
 
@@ -132,17 +132,15 @@ def _run_pir(expected: Expected, program: Path, params: Optional[Path], chosen: 
     limits = Tolerance.of(chosen.tolerance).at(precision.of_pir(pir_reader.read(program).block))
     proof = Proof(FAILED, reference=expected.label, runtime=runtime.name, tolerance=limits)
     proof.inputs = str(chosen.feeds) if chosen.feeds else "random"
-    proof.input_sets = [{n: list(a.shape) for n, a in feed.items()} for feed in expected.sets]
+    proof.input_sets = shapes_of(expected.sets)
     try:
         with runtime.worker() as worker:
             got = worker.run(program, params, expected.sets, timeout=chosen.timeout)
     except RuntimeFailedError as e:
-        proof.reason, proof.error = e.message, e
+        proof.died(e)
     else:
         proof.paddle = f"Paddle {got.version} ({got.engine})"
-        answers = proof.answers = Answers(got.names, got.outputs, got.dtypes, got.version, got.seconds)
-        proof.comparison = compare_answers(expected.answers, answers, tolerance=limits)
-        proof.status = PASSED if proof.comparison.ok else FAILED
-        proof.reason = "" if proof.comparison.ok else worst(proof.comparison)
+        proof.answers = Answers.of(got)
+        proof.judge(compare_answers(expected.answers, proof.answers, tolerance=limits))
     proof.seconds = time.perf_counter() - start
     return proof

@@ -214,8 +214,7 @@ class OpenedPaddle(Opened):
         return old or super().may_lack_scalars(version)
 
     def runner(self, fetch: Sequence[str] = ()) -> Runner:
-        more: dict[str, Any] = {"fetch": list(fetch)} if fetch else {}
-        return PaddleRunner(self.files, self.runtime, **self.options, **more)
+        return PaddleRunner(self.files, self.runtime, **self.options, fetch=list(fetch) or None)
 
     def run(self, sets: Sequence[Mapping[str, np.ndarray]], fetch: Sequence[str] = ()) -> Answers:
         """As it is meant to run; for tensors inside without Paddle's fusions, where those leave no such tensor."""

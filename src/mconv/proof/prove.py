@@ -13,13 +13,13 @@ import numpy as np
 from mconv.errors import RuntimeFailedError
 from mconv.program.program import Program
 from mconv.proof import nothing_found, order, precision, search
-from mconv.proof.answers import compare_answers, without_ones, worst
+from mconv.proof.answers import compare_answers, without_ones
 from mconv.proof.compare import Comparison, Tolerance
-from mconv.proof.feeds import InputSpec, as_declared, as_pairs, load_feeds, reshaped, specs_of
+from mconv.proof.feeds import InputSpec, as_declared, as_pairs, load_feeds, reshaped, shapes_of, specs_of
 from mconv.proof.notes import InputsAdvice
 from mconv.proof.reference import by_definition, left_open
 from mconv.proof.runners import Answers, Runner
-from mconv.proof.verdict import FAILED, PASSED, UNPROVED, Proof, one_size
+from mconv.proof.verdict import FAILED, UNPROVED, Proof, one_size
 from mconv.runtimes import Runtime
 
 
@@ -95,7 +95,7 @@ def prove(reference: Runner, candidate: Candidate, inputs: Inputs, tolerance: To
         proof.reference, proof.seconds = reference.label, time.perf_counter() - start
         return proof
     sets = [_held(feed, source_types) for feed in sets]
-    proof.input_sets = [{n: list(a.shape) for n, a in feed.items()} for feed in sets]
+    proof.input_sets = shapes_of(sets)
     proof.reference = reference.label
     renamed = {name: port.name for name, port in zip(names, ports)}
     try:
@@ -118,10 +118,10 @@ def prove(reference: Runner, candidate: Candidate, inputs: Inputs, tolerance: To
                     sets = [names_of(feed) for feed in fed]
             got = worker.run(*files, fed, lods={p.name: p.var.lod_level for p in ports}, timeout=timeout)
     except RuntimeFailedError as e:
-        proof.status, proof.reason, proof.error = FAILED, e.message, e
+        proof.died(e)
     else:
         proof.paddle = f"Paddle {got.version} ({got.engine})"
-        answers = proof.answers = Answers(got.names, got.outputs, got.dtypes, got.version, got.seconds)
+        answers = proof.answers = Answers.of(got)
         proof.comparison = compare_answers(wanted, answers, tolerance=tolerance, scalar_as_one=scalar_as_one)
         if not proof.comparison.ok and not proof.comparison.problems:
             feeds = [_as_source(names_of(feed), source_types) for feed in fed]
@@ -129,9 +129,8 @@ def prove(reference: Runner, candidate: Candidate, inputs: Inputs, tolerance: To
                 proof.comparison = compare_answers(wanted, answers, tolerance=tolerance, scalar_as_one=scalar_as_one)
         if not proof.comparison.ok and not proof.comparison.problems:
             proof.unstable = _again(proof.comparison, reference, sets, wanted, answers, source_types, tolerance)
-        proof.status = PASSED if proof.comparison.ok else FAILED
+        proof.judge(proof.comparison)
         if proof.status == FAILED:
-            proof.reason = worst(proof.comparison)
             if proof.unstable:
                 proof.reason += "; the source itself changes as much when its inputs change by a millionth"
             if not proof.comparison.problems:
@@ -216,7 +215,7 @@ def _of_nothing(
             reference.run([_as_source(source, types)])
         except RuntimeFailedError:
             continue
-        proof.input_sets.append({n: list(a.shape) for n, a in source.items()})
+        proof.input_sets += shapes_of([source])
         proof.inputs = f"{proof.inputs}; input set {len(proof.input_sets)}: {label}"
         raise RuntimeFailedError(f"where {label}, which the source takes: {error.message}", error.hint)
     if found.always:
@@ -234,7 +233,7 @@ def _of_nothing(
         except RuntimeFailedError:
             continue
         fed.append(feed)
-        proof.input_sets.append({n: list(a.shape) for n, a in source.items()})
+        proof.input_sets += shapes_of([source])
         kept.append(f"input set {len(fed)}: {label}")
         wanted = replace(
             wanted,
@@ -291,15 +290,13 @@ def prove_onnx(
         proof.reason, proof.reference, proof.seconds = e.message, reference.label, time.perf_counter() - start
         return proof
     proof.reference = reference.label
-    proof.input_sets = [{n: list(a.shape) for n, a in feed.items()} for feed in sets]
+    proof.input_sets = shapes_of(sets)
     try:
         got = result.run([{n: as_pairs(a) for n, a in feed.items() if read is None or n in read} for feed in sets])
     except RuntimeFailedError as e:
-        proof.status, proof.reason, proof.error = FAILED, e.message, e
+        proof.died(e)
     else:
-        proof.comparison = compare_answers(without_ones(wanted, got), got, tolerance=tolerance)
-        proof.status = PASSED if proof.comparison.ok else FAILED
-        proof.reason = "" if proof.comparison.ok else worst(proof.comparison)
+        proof.judge(compare_answers(without_ones(wanted, got), got, tolerance=tolerance))
         proof.limit(one_size(alone))
     proof.seconds = time.perf_counter() - start
     return proof

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Optional, Protocol
@@ -24,6 +24,7 @@ from mconv.proof.feeds import InputSpec, as_declared, specs_of
 from mconv.proof.quantised import is_quantised, unsign_weights
 from mconv.runtimes import Runtime, Worker, find
 from mconv.runtimes.memory import HINT, says_out_of_memory
+from mconv.runtimes.outcome import RunResult
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,20 @@ class Answers:
     dtypes: list[list[str]]
     version: str
     seconds: list[float]
+
+    @classmethod
+    def of(cls, result: RunResult) -> Answers:
+        """What a worker returned."""
+        return cls(result.names, result.outputs, result.dtypes, result.version, result.seconds)
+
+    def some(self, indices: Sequence[int], names: Optional[Sequence[str]] = None) -> Answers:
+        """Those outputs that are at these positions, under their own names or others."""
+        return replace(
+            self,
+            names=[self.names[i] for i in indices] if names is None else list(names),
+            outputs=[[row[i] for i in indices] for row in self.outputs],
+            dtypes=[[row[i] for i in indices] for row in self.dtypes],
+        )
 
 
 class Runner(Protocol):
@@ -76,7 +91,6 @@ class PaddleRunner(Closing):
         self.label = f"Paddle ({self.runtime.name})"
         self.options = options
         self.worker = Worker(self.runtime, threads=threads)
-
         self._lods: Optional[dict[str, int]] = None
 
     def specs(self) -> list[InputSpec]:
@@ -96,7 +110,7 @@ class PaddleRunner(Closing):
                 e.hint = half_loading.for_gpus(load_program(self.files))
             raise
         self.label = f"Paddle {result.version}"
-        return Answers(result.names, result.outputs, result.dtypes, result.version, result.seconds)
+        return Answers.of(result)
 
     def close(self) -> None:
         self.worker.close()
@@ -177,10 +191,8 @@ class OnnxRunner(Closing):
             ) from None
 
     def specs(self) -> list[InputSpec]:
-        found = []
-        for value in self.session.get_inputs():
-            found.append(InputSpec(value.name, _onnx_type(value.type, value.name), tuple(value.shape)))
-        return found
+        inputs = self.session.get_inputs()
+        return [InputSpec(i.name, _onnx_type(i.type, i.name), tuple(i.shape)) for i in inputs]
 
     def run(self, sets: Sequence[Mapping[str, np.ndarray]]) -> Answers:
         outputs, dtypes, seconds = [], [], []

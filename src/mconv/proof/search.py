@@ -5,13 +5,13 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Optional, TypeVar
 
 import numpy as np
 
 from mconv.errors import RuntimeFailedError
-from mconv.proof.feeds import IDS, IMAGE, LENGTH, RATE, InputSpec, Sizes, random_feeds
+from mconv.proof.feeds import IDS, IMAGE, LENGTH, RATE, Dims, InputSpec, Sizes, random_feeds
 from mconv.proof.notes import InputsAdvice, Note
 from mconv.runtimes.memory import out_of_memory
 
@@ -41,7 +41,7 @@ def attempts(specs: Sequence[InputSpec]) -> Iterator[Sizes]:
     lengths += [Sizes(length=(n,), height=h, width=h) for n in (LENGTH[0], *_LENGTHS, *sounds) for h in (None, (n,))]
     single = [*images, *lengths]
     limits = [Sizes(limit=n) for n in _LIMITS]
-    both = [_with(s, limit) for limit in _LIMITS for s in single[1:]]
+    both = [replace(s, limit=limit) for limit in _LIMITS for s in single[1:]]
     pairs = [
         Sizes(length=a.length, height=b.height, width=b.width)
         for a, b in itertools.product(lengths, images[1:])
@@ -73,10 +73,6 @@ def _as_fixed(specs: Sequence[InputSpec]) -> Sizes:
     )
 
 
-def _with(sizes: Sizes, limit: int) -> Sizes:
-    return Sizes(sizes.batch, sizes.length, sizes.height, sizes.width, limit)
-
-
 def _waves(spec: InputSpec) -> bool:
     """Whether it may be sound: [batch, samples], [batch, 1, samples]."""
     shape = spec.shape
@@ -84,12 +80,10 @@ def _waves(spec: InputSpec) -> bool:
 
 
 def _key(specs: Sequence[InputSpec], sizes: Sizes) -> tuple:
-    from mconv.proof.feeds import _Dims
-
     count = 2 if any(s.dynamic for s in specs) else 1
     shapes = []
     for index in range(count):
-        dims = _Dims(index, sizes)
+        dims = Dims(index, sizes)
         shapes.append(tuple(dims.resolve(s) for s in specs))
     limits = tuple(min(s.limit or IDS, sizes.limit or IDS) for s in specs if s.dtype.is_int)
     return (*shapes, limits)
@@ -189,11 +183,9 @@ def alone(specs: Sequence[InputSpec], sets: Feeds, refused: Optional[Sequence[Fe
 
 def _before(specs: Sequence[InputSpec], sets: Feeds) -> list[dict[str, tuple[int, ...]]]:
     """The shapes of the inputs in the attempts before the one that made *sets*."""
-    from mconv.proof.feeds import _Dims
-
     tried: list[dict[str, tuple[int, ...]]] = []
     for sizes in attempts(specs):
-        made = [{spec.name: dims.resolve(spec) for spec in specs} for dims in (_Dims(i, sizes) for i in range(2))]
+        made = [{spec.name: dims.resolve(spec) for spec in specs} for dims in (Dims(i, sizes) for i in range(2))]
         if all(feed[name].shape == shape for feed, shapes in zip(sets, made) for name, shape in shapes.items()):
             break
         tried += made

@@ -22,7 +22,7 @@ from mconv.program.stored import ModelFiles
 from mconv.proof import ocr_check, search
 from mconv.proof import service as services
 from mconv.proof.compare import Comparison, Tolerance, compare
-from mconv.proof.feeds import load_feeds, specs_of
+from mconv.proof.feeds import load_feeds, shapes_of, specs_of
 from mconv.proof.pipeline import HTTP_FORMS, Answer, Pipeline, Request
 from mconv.proof.runners import Answers
 from mconv.proof.serve_report import FormResult, OneDNNResult, ServeReport
@@ -121,7 +121,7 @@ def serve_check(chosen: ServeCheck) -> ServeReport:
                 for form in _forms(pipeline)
             ]
             if found is not None:
-                first = Answers(direct.names, direct.outputs[:1], direct.dtypes[:1], direct.version, direct.seconds[:1])
+                first = _first(direct, 1)
                 for client, answered in _by_clients(pipeline, requests[0]):
                     forms.append(_judge(client, [answered], first, config, tolerance))
                 forms.append(_bad_requests(pipeline, kind, requests[0], asked[0], first, config, tolerance))
@@ -133,7 +133,7 @@ def serve_check(chosen: ServeCheck) -> ServeReport:
         direct.version,
         isolated,
         ready,
-        [{name: list(array.shape) for name, array in feed.items()} for feed in asked],
+        shapes_of(asked),
         [var.alias for var in config.fetches],
         forms,
         kept,
@@ -238,10 +238,16 @@ def _direct(
                 if on == run.onednn:
                     raise
     result, count = results[run.onednn], len(sets)
-    answers = Answers(
-        result.names, result.outputs[:count], result.dtypes[:count], result.version, result.seconds[:count]
+    return _first(Answers.of(result), count), _compared_onednn(run.onednn, results[True], results[False], count) if len(
+        results
+    ) == 2 else None
+
+
+def _first(answers: Answers, count: int) -> Answers:
+    """Those to the first input sets."""
+    return replace(
+        answers, outputs=answers.outputs[:count], dtypes=answers.dtypes[:count], seconds=answers.seconds[:count]
     )
-    return answers, _compared_onednn(run.onednn, results[True], results[False], count) if len(results) == 2 else None
 
 
 def _tuned(where: Runtime, run: FoundService) -> Runtime:

@@ -49,16 +49,7 @@ class TorchOrigin:
         if not got.names:
             raise RuntimeFailedError(f"{self.label} returns no tensor")
         mine, theirs = self._pairs(wanted.names, got.names)
-        return (
-            Answers(
-                [got.names[i] for i in theirs],
-                [[row[i] for i in theirs] for row in got.outputs],
-                [[row[i] for i in theirs] for row in got.dtypes],
-                got.version,
-                got.seconds,
-            ),
-            mine,
-        )
+        return got.some(theirs), mine
 
     def _names(self, call: Call) -> dict[str, str]:
         """The layer's name of an input → PyTorch's: the same, or else the one at that position."""

@@ -90,6 +90,15 @@ class Proof:
         """None, as *error* says that what it takes is not there."""
         return cls(NOT_DONE, f"{error.message}; {error.hint}" if error.hint else error.message)
 
+    def judge(self, comparison: Comparison) -> None:
+        """Say what came of the comparison."""
+        self.comparison, self.reason = comparison, comparison.worst
+        self.status = PASSED if comparison.ok else FAILED
+
+    def died(self, error: MconvError) -> None:
+        """Say that the converted model died of *error*."""
+        self.status, self.reason, self.error = FAILED, error.message, error
+
     def reserve(self, reservations: Sequence[Mapping[str, str]]) -> None:
         """Say that it is no proof of the source as a whole, see :data:`RESERVATIONS`."""
         self.limit([RESERVATIONS[r["kind"]] for r in reservations])

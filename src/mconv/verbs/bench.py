@@ -23,7 +23,7 @@ from mconv.passes import half_loading
 from mconv.program.inputs import Dim
 from mconv.proof import search
 from mconv.proof.compare import Tolerance
-from mconv.proof.feeds import BATCH, InputSpec, Sizes, load_feeds, random_feeds, reshaped
+from mconv.proof.feeds import BATCH, InputSpec, Sizes, load_feeds, random_feeds, reshaped, shapes_of
 from mconv.proof.opened import Choices, Opened, OpenedOnnx, OpenedPaddle, open_model
 from mconv.proof.runners import Answers
 from mconv.verbs.verify import pairs
@@ -107,7 +107,7 @@ def bench_models(chosen: BenchModels) -> Bench:
         notes,
         round(time.perf_counter() - start, 3),
         models=[candidate.name for candidate in candidates],
-        input_sets=latency.shapes(sets),
+        input_sets=shapes_of(sets),
         reference=first.label,
         contenders=measured,
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 import urllib.parse
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Optional
 
@@ -102,8 +103,7 @@ def _payloads(asked: BenchServices, address: Address, form: forms.Form) -> list[
 def _model_specs(model: str) -> list[InputSpec]:
     """The inputs of a model, under the names that clients use."""
     served = opened(model)
-    specs = served.specs() or []
-    return [InputSpec(served.feed_alias.get(s.name, s.name), s.dtype, s.shape, s.limit, s.lod) for s in specs]
+    return [replace(s, name=served.feed_alias.get(s.name, s.name)) for s in served.specs() or []]
 
 
 # what servers say of their inputs -----------------------------------------------------------------------------------

@@ -18,11 +18,11 @@ from mconv.program.closing import Closing
 from mconv.program.program import Program
 from mconv.program.stored import Era, ModelFiles, write_model
 from mconv.proof import precision, prove, search
-from mconv.proof.answers import compare_answers, worst
+from mconv.proof.answers import compare_answers
 from mconv.proof.attempt import attempted
 from mconv.proof.available import runtime_for
 from mconv.proof.compare import Tolerance
-from mconv.proof.feeds import InputSpec, load_feeds, reshaped, specs_of
+from mconv.proof.feeds import InputSpec, load_feeds, reshaped, shapes_of, specs_of
 from mconv.proof.reference import reference_for
 from mconv.proof.report import Report
 from mconv.proof.runners import Answers, OnnxRunner, PaddleRunner, Runner
@@ -73,20 +73,10 @@ class Part(Closing):
             found = self.runner.run(fed)
         self.label = self.runner.label
         names = [*self.own, *self.inside]
-        return picked(found, [names.index(name) for name in self.outputs], self.outputs)
+        return found.some([names.index(name) for name in self.outputs], self.outputs)
 
     def close(self) -> None:
         self.runner.close()
-
-
-def picked(answers: Answers, indices: Sequence[int], names: Sequence[str]) -> Answers:
-    """Some of the answers, under these names."""
-    return replace(
-        answers,
-        names=list(names),
-        outputs=[[row[i] for i in indices] for row in answers.outputs],
-        dtypes=[[row[i] for i in indices] for row in answers.dtypes],
-    )
 
 
 @dataclass
@@ -136,9 +126,7 @@ def upstream(part: Part, specs: Sequence[InputSpec], inputs: Sequence[str], feed
     for feed, row in zip(sets, found.outputs):
         computed = dict(zip(inside, row))
         made.append({n: computed[n] if n in computed else feed[n] for n in inputs})
-    count = len(inside)
-    answers = picked(found, range(count, len(found.names)), found.names[count:])
-    return Told(answers, made, part.label), made
+    return Told(found.some(range(len(inside), len(found.names))), made, part.label), made
 
 
 # Paddle -------------------------------------------------------------------------------------------------------------
@@ -224,15 +212,13 @@ def _translation(source: edit_paddle.Source, made: ModelFiles, runtime: Runtime,
         except RuntimeFailedError as e:
             return Proof.unproved(e)
         proof = Proof(PASSED, tolerance=limits, runtime=runtime.name)
-        proof.input_sets = [{n: list(a.shape) for n, a in feed.items()} for feed in sets]
+        proof.input_sets = shapes_of(sets)
         try:
             got = new.run(sets)
         except RuntimeFailedError as e:
-            proof.status, proof.reason, proof.error = FAILED, e.message, e
+            proof.died(e)
         else:
-            proof.comparison = compare_answers(wanted, got, tolerance=limits, scalar_as_one=not goal.has_0d)
-            if not proof.comparison.ok:
-                proof.status, proof.reason = FAILED, worst(proof.comparison)
+            proof.judge(compare_answers(wanted, got, tolerance=limits, scalar_as_one=not goal.has_0d))
         proof.reference, proof.paddle = old.label, new.label
     proof.seconds = time.perf_counter() - start
     return proof
@@ -240,8 +226,7 @@ def _translation(source: edit_paddle.Source, made: ModelFiles, runtime: Runtime,
 
 def _opened(found: ModelFiles, runtime: Runtime, timeout: float) -> Callable[[Sequence[str], bool], Runner]:
     def open_(fetch: Sequence[str], rewriting: bool) -> Runner:
-        more: dict[str, Any] = {"fetch": list(fetch)} if fetch else {}
-        return PaddleRunner(found, runtime, timeout=timeout, ir_optim=rewriting, **more)
+        return PaddleRunner(found, runtime, timeout=timeout, ir_optim=rewriting, fetch=list(fetch) or None)
 
     return open_
 
@@ -252,7 +237,7 @@ def _specs(source: edit_paddle.Source, made: edit_paddle.Edited, chosen: Edit) -
     for spec in specs_of(source.program):
         if spec.name not in made.fixed:
             dims = [made.sizes.get(f"{spec.name}.{axis}", d) for axis, d in enumerate(spec.shape)]
-            specs.append(InputSpec(spec.name, spec.dtype, tuple(dims), spec.limit, spec.lod))
+            specs.append(replace(spec, shape=tuple(dims)))
     return reshaped(specs, chosen.sizes)
 
 
@@ -265,7 +250,7 @@ def _compared(
     chosen: Edit,
     sets: Optional[Any] = None,
 ) -> Proof:
-    specs = [InputSpec(n, s.dtype, s.shape, s.limit, s.lod) for n, s in zip(names, specs_of(program))]
+    specs = [replace(spec, name=name) for name, spec in zip(names, specs_of(program))]
     shapes = {} if sets is not None else {s.name: s.shape for s in reshaped(specs, chosen.sizes)}
     return prove.prove(
         reference,
@@ -304,10 +289,7 @@ def prove_onnx(
         limits = Tolerance.of(chosen.tolerance)
         return Proof(FAILED, error.message, reference=part.label, runtime="ONNX Runtime", tolerance=limits, error=error)
     specs = [s for s in part.specs() if s.name in feeds]
-    specs = [
-        InputSpec(s.name, s.dtype, tuple(made.sizes.get(f"{s.name}.{a}", d) for a, d in enumerate(s.shape)))
-        for s in specs
-    ]
+    specs = [replace(s, shape=tuple(made.sizes.get(f"{s.name}.{a}", d) for a, d in enumerate(s.shape))) for s in specs]
     if not begins:  # the source still asks for the inputs that the result has not got any more
         specs.sort(key=lambda s: made.inputs.index(s.name) if s.name in made.inputs else len(made.inputs))
     specs = reshaped(specs, chosen.sizes)

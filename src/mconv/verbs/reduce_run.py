@@ -22,7 +22,7 @@ from mconv.options.verify import Verify
 from mconv.program.inputs import parse_input
 from mconv.proof import search
 from mconv.proof.endpoint import is_url
-from mconv.proof.feeds import load_feeds
+from mconv.proof.feeds import load_feeds, reshaped
 from mconv.proof.opened import Choices, Opened, open_model
 from mconv.verbs.reduce import Part, Reduced, smallest
 from mconv.verbs.reduce_models import Model, open_source, random_like
@@ -352,8 +352,6 @@ def _run_whole(
     path: Path, given: Mapping[str, Any], say: Callable[[str], Any]
 ) -> tuple[Optional[Opened], list[dict[str, np.ndarray]]]:
     """What runs the whole model, and inputs that it takes; neither where nothing runs it here."""
-    from mconv.proof.feeds import reshaped
-
     say(f"running {path}")
     try:
         opened = open_model(path, Choices(given.get("runtime"), timeout=given.get("timeout") or 600))

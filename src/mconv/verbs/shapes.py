@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Optional
 
@@ -162,10 +162,7 @@ def _points(
         for point in shapes:  # made up as float64 first
             asked = ", ".join(f"{name}{list(shape)}" for name, shape in point.items())
             budget.memory(8 * sum(map(math.prod, point.values())), f"the inputs {asked}")
-        least, middle, most = (
-            random_feeds([InputSpec(s.name, s.dtype, point[s.name], s.limit, s.lod) for s in specs])[0]
-            for point in shapes
-        )
+        least, middle, most = (random_feeds([replace(s, shape=point[s.name]) for s in specs])[0] for point in shapes)
         for name in lengths:  # what a layer gives has the shape of all steps, whatever they are: a longer one crashes
             for feed in (least, middle, most):
                 feed[name] = np.ones_like(feed[name])

@@ -18,6 +18,7 @@ from mconv.exporters import onnx as exporter
 from mconv.exporters.onnx.graph import OLDEST, newest
 from mconv.exporters.onnx.profiles import PROFILES, Profile, refused, unlisted
 from mconv.inspection import Inspection
+from mconv.onnx.types import type_name
 from mconv.options.onnx import DEFAULT_OPSET, ToOnnx
 from mconv.paddle import pir_reader
 from mconv.paddle.load import load as load_pir
@@ -37,7 +38,7 @@ from mconv.proof.compare import Tolerance
 from mconv.proof.feeds import InputSpec, specs_of
 from mconv.proof.prove import prove_onnx
 from mconv.proof.report import Report
-from mconv.proof.runners import PaddleRunner
+from mconv.proof.runners import OnnxRunner, PaddleRunner
 from mconv.proof.verdict import FAILED, Proof
 from mconv.verbs.frame import Frame
 from mconv.version import __version__
@@ -221,8 +222,6 @@ def _fixed(program: Program, profile: Profile, chosen: ToOnnx) -> dict[str, list
 
 
 def _port(tensor: inspection.Tensor, info: Any) -> PortRow:
-    from mconv.onnx.types import type_name
-
     kind = info.type.tensor_type
     dims = [d.dim_value if d.HasField("dim_value") else (d.dim_param or None) for d in kind.shape.dim]
     shape = dims if kind.HasField("shape") else None
@@ -239,8 +238,6 @@ def _port(tensor: inspection.Tensor, info: Any) -> PortRow:
 
 
 def _proof(found: ModelFiles, seen: Inspection, made: Path, report: Report, chosen: ToOnnx) -> Proof:
-    from mconv.proof.runners import OnnxRunner
-
     program = None if found.era is Era.PIR else files.load_program(found)
     target = _READS if program is None else written_for(program)
     runtime = runtime_for(target, chosen.runtime)

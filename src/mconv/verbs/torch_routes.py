@@ -19,6 +19,7 @@ from mconv.proof.verdict import reservation
 from mconv.torch.convert import imported
 from mconv.torch.exporting import Exported, export, first_line, lowest_dtype, prepared, sizes_of
 from mconv.torch.importer import Imported
+from mconv.torch.quiet import quiet
 from mconv.torch.scripting import export_script
 from mconv.torch.sources import Source
 from mconv.verbs.produced import Facts, Produced
@@ -255,8 +256,6 @@ def _export(source: Source, plan: Plan, mode: Optional[bool]) -> Exported:
 
 def _save(exported: Exported, path: Path) -> None:
     import torch
-
-    from mconv.torch.quiet import quiet
 
     with quiet():
         torch.export.save(exported.program, path)

@@ -14,14 +14,13 @@ from mconv.errors import RuntimeFailedError, UnprovedError, UsageError
 from mconv.onnx.ports import carried_name
 from mconv.options.verify import Verify
 from mconv.page.shown import Shown
-from mconv.program.dtypes import DType
 from mconv.program.inputs import parse_input
 from mconv.program.paths import PathLike
 from mconv.proof import search
 from mconv.proof.answers import compare_answers, without_ones
-from mconv.proof.compare import Comparison, OutputComparison, Tolerance
+from mconv.proof.compare import Comparison, Tolerance
 from mconv.proof.endpoint import typed
-from mconv.proof.feeds import InputSpec, input_names, load_feeds, npz_arrays, reshaped
+from mconv.proof.feeds import InputSpec, input_names, load_feeds, npz_arrays, reshaped, shapes_of, specs_in
 from mconv.proof.notes import rendered
 from mconv.proof.opened import Choices, Opened, OpenedService, open_model
 from mconv.proof.runners import Answers
@@ -148,7 +147,7 @@ def compared(chosen: Verify) -> tuple[Verification, Comparison, list[search.OneS
         found.ok,
         {"inputs": how_inputs, "outputs": how_outputs},
         dict(vars(limit)),
-        [{n: list(v.shape) for n, v in feed.items()} for feed in sets],
+        shapes_of(sets),
         found.to_dict()["outputs"],
         list(found.problems),
     )
@@ -236,9 +235,7 @@ def _told(feeds: Optional[PathLike], left: Opened, right: Opened) -> list[InputS
     """The inputs of two services, as the arrays that they are to be given say."""
     if feeds is None:
         raise UsageError(f"neither {left.name} nor {right.name} says what its inputs are", "give some: --inputs x.npz")
-    arrays = npz_arrays(Path(feeds))
-    kinds = {name: arrays[key] for key, name in zip(arrays, input_names(arrays)) if name}
-    return [InputSpec(name, DType.of(a.dtype), (None,) * a.ndim) for name, a in kinds.items()]
+    return specs_in(Path(feeds))
 
 
 def _converted(one: Opened, answers: Answers, others: Sequence[str]) -> Answers:
@@ -252,10 +249,7 @@ def _converted(one: Opened, answers: Answers, others: Sequence[str]) -> Answers:
 
 
 def _picked(answers: Answers, names: Sequence[str]) -> Answers:
-    indices = [answers.names.index(name) for name in names]
-    rows = [[row[p] for p in indices] for row in answers.outputs]
-    kinds = [[row[p] for p in indices] for row in answers.dtypes]
-    return Answers(list(names), rows, kinds, answers.version, answers.seconds)
+    return answers.some([answers.names.index(name) for name in names])
 
 
 # the tensors inside -------------------------------------------------------------------------------------------------
@@ -290,8 +284,8 @@ def _layers(
         ).outputs
         for name, _ in group:
             of_name = [r for r in rows if r.name == name]
-            worst = max(of_name, key=_badness)
-            made.layers.append(_row(replace(worst, distribution={})))
+            worst = max(of_name, key=lambda row: row.badness)
+            made.layers.append(replace(worst, distribution={}).to_dict())
             made.compared += 1
             if not worst.ok and made.first is None:
                 made.first = made.layers[-1]
@@ -300,15 +294,6 @@ def _layers(
             f"none of the {made.compared} tensors inside differs when they are fetched: fetching changes what Paddle "
             "fuses; try --no-ir-optim or --no-onednn"
         )
-
-
-def _badness(row: OutputComparison) -> tuple[bool, float]:
-    return not row.ok, float("inf") if row.max_abs is None else row.max_abs
-
-
-def _row(row: OutputComparison) -> dict[str, Any]:
-    values = {k: list(v) if isinstance(v, tuple) else v for k, v in vars(row).items()}
-    return {k: None if isinstance(v, float) and not np.isfinite(v) else v for k, v in values.items()}
 
 
 __all__ = ["Verification", "verify"]
