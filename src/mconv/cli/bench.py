@@ -8,7 +8,7 @@ import typer
 
 from mconv.cli.bench_tables import show_models, show_services
 from mconv.cli.output import out
-from mconv.cli.parameters import Given, with_options
+from mconv.cli.parameters import Given, taken, with_options
 from mconv.errors import UsageError
 from mconv.options.bench import Bench, BenchModels, BenchServices
 from mconv.options.declare import declared
@@ -57,9 +57,8 @@ def command(
     if wrong:
         what = "models" if all(services) else "services"
         raise UsageError(f"{' and '.join(d.flag for d in wrong)}: for {what}, which these are not")
-    files = {name: given.pop(name) for name in ("junit_file", "summary_file") if name in given}
-    pictures = {name: given.pop(name) for name in ("html", "plot") if name in given}
-    limits = {name: given.pop(name) for name in ("max_p99", "min_tps") if name in given}
+    files = taken(given, "junit_file", "summary_file")
+    pictures, limits = taken(given, "html", "plot"), taken(given, "max_p99", "min_tps")
     api.bench_files(**pictures)  # before minutes of measuring
     api.judge_bench(None, **limits)
     with out.progress("measuring") as say:

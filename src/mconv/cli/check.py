@@ -32,6 +32,6 @@ def command(given: Given) -> Any:
     try:
         found.require()
     except AlteredError as e:
-        e.rows = [] if out.human else e.rows  # they are printed above
+        out.instead_of_table(e)  # they are printed above
         raise
     return found

@@ -26,7 +26,7 @@ def command(given: Given) -> Any:
         if e.rows:
             rows = [[r["name"], r["input_set"] + 1, _percent(r["error"]), "no"] for r in e.rows]
             out.table(["output", "set", "error", ""], rows, right=["error"])
-        e.rows = [] if out.human else e.rows
+        out.instead_of_table(e)
         raise
     out.warn(*report.warnings)
     before, after = report.bytes["before"], report.bytes["after"]

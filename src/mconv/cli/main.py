@@ -13,6 +13,7 @@ from shutil import get_terminal_size
 from textwrap import wrap
 from typing import Any, Optional
 
+from mconv.cli import completion
 from mconv.cli.process import to_stdout
 from mconv.errors import NotAModelError, UsageError
 from mconv.version import __version__
@@ -54,7 +55,6 @@ COMMANDS: dict[str, dict[str, str]] = {
     },
 }
 _LEAST, _MOST = 36, 78  # columns of a help
-_COMPLETE = "_MCONV_COMPLETE"  # set by the shell when it asks for completions
 
 
 def module_of(name: str) -> str:
@@ -136,14 +136,10 @@ def run(args: list[str]) -> int:
 
 def _run(args: list[str], command: str) -> int:
     first = args[0] if args else "--help"
-    if os.environ.get(_COMPLETE):
-        from mconv.cli import completion
-
+    if os.environ.get(completion.VARIABLE):
         completion.answer({n: t for group in COMMANDS.values() for n, t in group.items() if available(n)}, load)
         return 0
-    if first.partition("=")[0] in ("--install-completion", "--show-completion"):
-        from mconv.cli import completion
-
+    if first.partition("=")[0] in completion.OPTIONS:
         return completion.option(args)
     if first in ("--help", "-h", "help"):
         with to_stdout():

@@ -6,7 +6,7 @@ from typing import Any
 
 from mconv.cli.output import out
 from mconv.cli.parameters import Given, with_options
-from mconv.cli.proving import show_report, table_on_failure
+from mconv.cli.proving import extra, show_report, table_on_failure
 from mconv.options.onnx import Onnx2Paddle
 
 
@@ -20,10 +20,7 @@ def command(given: Given) -> Any:
     out.warn(*report.warnings)
     count = sum(row["count"] for row in report.operators)
     made = sum(report.paddle_operators.values())
-    extra = [f"{report.folded} computed"] if report.folded else []
-    extra += [f"{number} {name} fused" for name, number in report.fused.items()]
-    extra += [f"{number} {name} expanded" for name, number in report.expanded.items()]
-    done = f" ({', '.join(extra)})" if extra else ""
-    out.print(f"{given['out']}: {count} ONNX nodes → {made} operators of Paddle {report.target['paddle']}{done}")
+    paddle = report.target["paddle"]
+    out.print(f"{given['out']}: {count} ONNX nodes → {made} operators of Paddle {paddle}{extra(report)}")
     show_report(report)
     return report.to_dict()

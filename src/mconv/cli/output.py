@@ -15,6 +15,7 @@ from typing import Any, Callable, Optional
 
 from mconv.cli.process import silence, to_stdout
 from mconv.cli.tables import fits, fitted, least, stacked
+from mconv.errors import MconvError
 from mconv.printable import LONGEST, json_text, plain, printable, printable_lines
 from mconv.warned import coded
 
@@ -157,6 +158,10 @@ class Output:
         self._stderr(f"error: {message}", "bold red", wrap=True)
         if hint:
             self._stderr(f"hint: {hint}", wrap=not hint.startswith("mconv "))
+
+    def instead_of_table(self, error: MconvError) -> None:
+        """Rows of an error that a table has shown already are not shown again."""
+        error.rows = [] if self.human else error.rows
 
     def error_detail(self, text: str) -> None:
         """More of an error, below its table."""

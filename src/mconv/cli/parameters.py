@@ -85,6 +85,11 @@ def _state(file: Path) -> Optional[tuple[int, int, int]]:
     return found.st_ino, found.st_size, found.st_mtime_ns
 
 
+def taken(given: Given, *names: str) -> Given:
+    """What was typed of these, taken out of *given*: for another function."""
+    return {name: given.pop(name) for name in names if name in given}
+
+
 def _values(found: Sequence[Declared], arguments: dict[str, Any]) -> Given:
     """What was typed of these, taken out of *arguments*."""
     given = {}

@@ -30,6 +30,14 @@ def show_half(half: Optional[dict[str, Any]]) -> None:
         )
 
 
+def extra(report: Any) -> str:
+    """What was computed, fused and expanded on the way, in brackets; empty where nothing was."""
+    told = [f"{report.folded} computed"] if report.folded else []
+    told += [f"{number} {name} fused" for name, number in report.fused.items()]
+    told += [f"{number} {name} expanded" for name, number in report.expanded.items()]
+    return f" ({', '.join(told)})" if told else ""
+
+
 def show_ports(report: Any) -> None:
     """The inputs and outputs of a report: one line each."""
     rows = [["input", *_port(p)] for p in report.inputs] + [["output", *_port(p)] for p in report.outputs]
@@ -111,5 +119,5 @@ def table_on_failure() -> Iterator[None]:
                 out.warn(warning)
         elif failed is not None:
             show_proof(failed.verification)
-            e.rows = [] if out.human else e.rows  # they are in the table
+            out.instead_of_table(e)  # they are in the table
         raise

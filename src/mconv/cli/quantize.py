@@ -24,7 +24,7 @@ def command(given: Given) -> Any:
     except VerificationError as e:
         if e.rows:
             _outputs(e.rows)
-        e.rows = [] if out.human else e.rows
+        out.instead_of_table(e)
         raise
     out.warn(*report.warnings)
     before, after = report.bytes["before"], report.bytes["after"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from importlib import import_module
 from typing import Annotated, Any, Optional
 
 import typer
@@ -55,7 +56,7 @@ def _parsed(words: Sequence[str]) -> dict[str, Any]:
         UsageError: there is no such command, its options do not parse, or it takes several sources.
     """
     from mconv import api
-    from mconv.cli.main import COMMANDS, module_of
+    from mconv.cli.main import COMMANDS, load, module_of
 
     if not words:
         return {}
@@ -64,10 +65,6 @@ def _parsed(words: Sequence[str]) -> dict[str, Any]:
         raise UsageError(f"mconv has no command {name!r}", "mconv report-bug -- onnx2paddle model.onnx out")
     if name not in AGAIN:
         return {}
-    from importlib import import_module
-
-    from mconv.cli.main import load
-
     function = import_module(module_of(name)).command
     parser = typer.main.get_command(load(name))
     said = dict(parser.make_context(name, list(words[1:])).params)

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from mconv.cli.output import out
-from mconv.cli.parameters import Given, with_options
+from mconv.cli.parameters import Given, taken, with_options
 from mconv.errors import MconvError
 from mconv.options.running import Run
 from mconv.options.verify import Reported
@@ -29,7 +29,7 @@ def command(given: Given) -> Any:
     """Run recipes: whole chains from the source model to the service. What is done already is left as it is."""
     from mconv.recipe import api as recipes
 
-    files = {name: given.pop(name) for name in ("junit_file", "summary_file") if name in given}
+    files = taken(given, "junit_file", "summary_file")
     try:
         with _progress() as progress:
             result = recipes.run(**given, progress=progress)

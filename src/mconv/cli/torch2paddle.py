@@ -6,7 +6,7 @@ from typing import Any
 
 from mconv.cli.output import out, stdout_for_the_result
 from mconv.cli.parameters import Given, with_options
-from mconv.cli.proving import show_report, table_on_failure
+from mconv.cli.proving import extra, show_report, table_on_failure
 from mconv.options.torch import Torch2Paddle
 
 
@@ -23,12 +23,9 @@ def command(given: Given) -> Any:
     count = sum(row["count"] for row in report.operators)
     made = sum(report.paddle_operators.values())
     kind = "ATen operators" if report.source["via"] == "export" else "ONNX nodes"
-    extra = [f"{report.folded} computed"] if report.folded else []
-    extra += [f"{number} {name} fused" for name, number in report.fused.items()]
-    done = f" ({', '.join(extra)})" if extra else ""
     out.print(
         f"{given['out']}: {report.source['class']}, {count} {kind} → {made} operators of Paddle "
-        f"{report.target['paddle']}{done}"
+        f"{report.target['paddle']}{extra(report)}"
     )
     out.detail(f"through {report.source['how']}")
     show_report(report)
@@ -38,16 +35,11 @@ def command(given: Given) -> Any:
 def _transplanted(report: Any, out_dir: object) -> Any:
     """What ``--into`` has done."""
     done = report.transplant
-    rows = [r for r in done["tensors"] if r["how"] not in ("", "transposed")]
-    if rows:
-        columns = ("pytorch", "shape", "paddle", "paddle_shape", "how")
-        out.table([c.replace("_", " ") for c in columns], [[str(r.get(c, "")) for c in columns] for r in rows])
-    if done["problems"]:
-        columns = ("pytorch", "shape", "paddle", "paddle_shape", "problem")
-        out.table(
-            [c.replace("_", " ") for c in columns],
-            [[str(r.get(c, "")) for c in columns] for r in done["problems"]],
-        )
+    told = [r for r in done["tensors"] if r["how"] not in ("", "transposed")]
+    for rows, what in ((told, "how"), (done["problems"], "problem")):
+        columns = ("pytorch", "shape", "paddle", "paddle_shape", what)
+        if rows:
+            out.table([c.replace("_", " ") for c in columns], [[str(r.get(c, "")) for c in columns] for r in rows])
     source = report.source
     out.print(
         f"{out_dir}: {done['matched']} of {source['tensors']} tensors → {source['layer']}.{source['method']} "

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Optional
 
 from mconv.cli.output import out, stdout_for_the_result
-from mconv.cli.parameters import Given, with_options
+from mconv.cli.parameters import Given, taken, with_options
 from mconv.cli.piped import piped_text
 from mconv.cli.proving import show_outputs
 from mconv.cli.run import show_annotations
@@ -29,7 +29,7 @@ def command(given: Given) -> Any:
     if given["a"] == given["b"] == "-":
         raise UsageError("A and B are both `-`", "give the other model")
     a, b = given["a"], given["b"] = piped_text(given["a"]), piped_text(given["b"])
-    files = {name: given.pop(name) for name in ("junit_file", "summary_file") if name in given}
+    files = taken(given, "junit_file", "summary_file")
     found: Any = None
     failure: Optional[MconvError] = None
     try:
@@ -60,7 +60,7 @@ def command(given: Given) -> Any:
             f"reduced from {left.before} operators to {len(left.operators)} ({', '.join(left.operators[:5])}): {given['reduce']}"
         )
     if failure is not None:
-        failure.rows = [] if out.human else failure.rows  # they are in the table
+        out.instead_of_table(failure)  # they are in the table
         failure.report = found
         raise failure
     return found

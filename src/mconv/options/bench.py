@@ -105,9 +105,7 @@ class BenchServices(Measuring):
     images: Sequence[PathLike] = option(
         default=(), flags=["--image"], metavar="FILE", help="Services: send a picture. Repeatable.", group=INPUT
     )
-    inputs: Optional[PathLike] = option(
-        default=None, metavar="X.NPZ", help="Inputs, instead of made-up ones.", group=INPUT
-    )
+    inputs: Optional[PathLike] = again(BenchModels, "feeds")
     model: Optional[str] = option(
         default=None, metavar="MODEL", help="Services: make up the inputs of this model.", group=INPUT
     )

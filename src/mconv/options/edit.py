@@ -7,8 +7,9 @@ from typing import Optional, Union
 
 from mconv.errors import UsageError
 from mconv.options.declare import CONVERSION, OUTPUT, again, argument, option
+from mconv.options.onnx import Constants
 from mconv.options.parsing import aliases, names_of_all
-from mconv.options.proving import Arguments, Feeds, ForTarget, PathLike, Proving, Shaped, TargetLike
+from mconv.options.proving import Arguments, Feeds, ForTarget, PathLike, Proving, Shaped, Targeted, TargetLike
 
 PADDLE_WEIGHTS = ("combined", "fluid", "separate", "inside")
 ONNX_WEIGHTS = ("inside", "external")
@@ -45,18 +46,15 @@ class Edit(ForTarget, Proving):
             "description": "Sizes that become numbers: {batch: 1, length: 128, x.2: 640}.",
         },
     )
-    constants: Arguments = option(
-        default=(),
-        flags=["--const"],
-        metavar="NAME=VALUE",
-        typed=list[str],
+    constants: Arguments = again(
+        Constants,
+        "constants",
         help="Give an input one value for good. Repeatable.",
         group=CONVERSION,
         schema={"type": "object", "description": "Inputs that have one value for good: {sr: 16000}."},
     )
     outputs: Optional[Sequence[str]] = option(
         default=None,
-        flags=["--outputs"],
         metavar="NAME",
         typed=list[str],
         parse=names_of_all,
@@ -66,7 +64,6 @@ class Edit(ForTarget, Proving):
     )
     inputs: Optional[Sequence[str]] = option(
         default=None,
-        flags=["--inputs"],
         metavar="NAME",
         typed=list[str],
         parse=names_of_all,
@@ -100,7 +97,6 @@ class Edit(ForTarget, Proving):
     )
     without_nms: bool = option(
         default=False,
-        flags=["--without-nms"],
         help="End a detector before it suppresses boxes: boxes and scores.",
         group=CONVERSION,
         schema={"description": "End a detector before it suppresses boxes."},
@@ -120,7 +116,6 @@ class Edit(ForTarget, Proving):
     )
     fold: bool = option(
         default=False,
-        flags=["--fold"],
         help="Put numbers in the place of what computes the same in every run.",
         group=CONVERSION,
         schema={"description": "Numbers in the place of what computes the same in every run."},
@@ -132,12 +127,8 @@ class Edit(ForTarget, Proving):
         group=CONVERSION,
         schema={"minimum": 7, "description": "Of an ONNX file, the version of its operators."},
     )
-    target: Optional[TargetLike] = option(
-        default=None,
-        typed=str,
-        help="Of a .json: the Paddle that will load the .pdmodel.  [default: 3]",
-        group=CONVERSION,
-        recipe=False,
+    target: Optional[TargetLike] = again(
+        Targeted, "target", default=None, help="Of a .json: the Paddle that will load the .pdmodel.  [default: 3]"
     )
     weights: Optional[str] = option(
         default=None,

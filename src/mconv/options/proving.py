@@ -42,7 +42,6 @@ class Bounded(Options):
 
     limit: Optional[Union[str, int]] = option(
         default=None,
-        flags=["--limit"],
         metavar="SIZE",
         typed=str,
         help="Memory that the model may ask for beside its files' size: 8G.  [default: 1G]",
@@ -83,7 +82,6 @@ class Runs(Options):
 
     runtime: Optional[str] = option(
         default=None,
-        flags=["--runtime"],
         help="Where to verify: a managed runtime or `current`.  [default: the target's]",
         group=VERIFICATION,
         recipe=False,
@@ -159,7 +157,6 @@ class Proving(Feeds, Tolerated, Runs, Force, Bounded, Paged, Progress):
 
     verify: Optional[bool] = option(
         default=None,
-        flags=["--verify/--no-verify"],
         help="Run both models and compare.  [default: if there is a Paddle to run it in]",
         group=VERIFICATION,
         schema={"description": "Run both models and compare. By default true: what that takes must be installed."},

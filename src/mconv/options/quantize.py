@@ -8,6 +8,7 @@ from typing import ClassVar, Optional
 
 from mconv.errors import UsageError
 from mconv.options.declare import CONVERSION, INPUT, VERIFICATION, again, argument, one_of, option
+from mconv.options.models import FILES, Half
 from mconv.options.proving import Bounded, Force, ForTarget, Paged, PathLike, Progress, Runs, TargetLike
 
 AUTO = "auto"
@@ -31,9 +32,7 @@ class Quantize(ForTarget, Runs, Force, Bounded, Paged, Progress):
     path: PathLike = argument(
         metavar="MODEL", typed=str, help="A float32 model: of Paddle, or what `mconv convert` takes.", kw_only=False
     )
-    out: PathLike = argument(
-        metavar="OUT", help="The folder for inference.pdmodel and inference.pdiparams.", kw_only=False
-    )
+    out: PathLike = argument(metavar="OUT", help=FILES, kw_only=False)
     data: PathLike = option(
         default=dataclasses.MISSING,
         metavar="X.NPZ|FOLDER",
@@ -70,16 +69,9 @@ class Quantize(ForTarget, Runs, Force, Bounded, Paged, Progress):
         help="Also keep products in float32 whose weights oneDNN's int8 kernels round too coarsely (Paddle 2.5 to 3.3).",
         group=CONVERSION,
     )
-    target: Optional[TargetLike] = option(
-        default=None,
-        typed=str,
-        help="The Paddle that will load it: 2.3, 2.6, 3.  [default: the program's]",
-        group=CONVERSION,
-        recipe=False,
-    )
+    target: Optional[TargetLike] = again(Half, "target")
     inputs: Optional[PathLike] = option(
         default=None,
-        flags=["--inputs"],
         metavar="X.NPZ|FOLDER",
         help="Inputs to prove it with, instead of some held back.",
         group=VERIFICATION,

@@ -25,7 +25,6 @@ class ReportBug(Force, Progress):
     )
     keep_weights: bool = option(
         default=False,
-        flags=["--keep-weights"],
         help="Leave the reduced model its own weights, instead of random ones.",
         group=OUTPUT,
     )

@@ -70,7 +70,6 @@ class Service(Options):
     )
     onednn: Optional[bool] = option(
         default=None,
-        flags=["--onednn/--no-onednn"],
         help="On a CPU: use oneDNN; by default where sizes of inputs are few.",
         group=SERVICE,
     )
@@ -95,7 +94,6 @@ class Service(Options):
     max_length: Optional[int] = option(default=None, help="Text: longer ones are cut to so many tokens.", group=TEXTS)
     lowercase: Optional[bool] = option(
         default=None,
-        flags=["--lowercase/--no-lowercase"],
         help="Text, with vocab.txt: make texts lower case first.",
         group=TEXTS,
     )

@@ -18,7 +18,7 @@ from mconv.options.declare import (
     argument,
     option,
 )
-from mconv.options.proving import ABOVE_ZERO, Bounded, Force, ForTarget, Paged, PathLike, Targeted, TargetLike, logged
+from mconv.options.proving import ABOVE_ZERO, Bounded, Force, ForTarget, Paged, PathLike, Progress, Targeted, TargetLike
 
 OFFICIAL = "paddle-serving-client"
 SERVING_ENGINES = ("native", OFFICIAL)
@@ -165,8 +165,8 @@ class Serve(Served):
     log: Optional[PathLike] = option(
         default=None, metavar="FILE", help="Write its log there; by default into mconv's cache."
     )
-    progress: Callable[[str], Any] = option(
-        default=logged, help="Called with one line whenever something happens.", cli=False, recipe=False
+    progress: Callable[[str], Any] = again(
+        Progress, "progress", help="Called with one line whenever something happens."
     )
 
 
@@ -233,6 +233,6 @@ class ServeCheck(Served, Paged):
     namespace: bool = option(
         default=True, help="Whether to try to run the service in a network of its own.", cli=False, recipe=False
     )
-    progress: Callable[[str], Any] = option(
-        default=logged, help="Called with one line whenever something happens.", cli=False, recipe=False
+    progress: Callable[[str], Any] = again(
+        Progress, "progress", help="Called with one line whenever something happens."
     )

@@ -45,7 +45,6 @@ class Opening(Options):
     )
     onednn: Optional[bool] = option(
         default=None,
-        flags=["--onednn/--no-onednn"],
         help="Run Paddle with oneDNN.  [default: as it comes]",
         group=VERIFICATION,
     )

@@ -8,6 +8,7 @@ from typing import Any, Optional
 
 from mconv.page import charts
 from mconv.page.parts import agreed, figure, figured, items, section, table, tag, text
+from mconv.page.shown import badness
 from mconv.printable import shaped
 
 Row = Mapping[str, Any]
@@ -81,12 +82,6 @@ def distributions(rows: Sequence[Row]) -> str:
         note = "Dashed: the least that the tolerance leaves to an element; more is allowed to larger ones."
         made += f'<p class="note">{note}</p>'
     return made
-
-
-def badness(row: Row) -> tuple[bool, float]:
-    """What differs before what agrees, by the largest difference."""
-    figure = row.get("max_abs")
-    return not row.get("ok", True), float("inf") if figure is None else float(figure)
 
 
 def _histogram(rows: Sequence[Row]) -> tuple[str, bool]:

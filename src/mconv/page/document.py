@@ -13,12 +13,14 @@ from typing import Any, Union
 from mconv.errors import MconvError, NotAModelError, OutputExistsError, UsageError
 from mconv.page import charts, compared, conversion, edges, heat, measured, verdict
 from mconv.page.parts import STYLE, Markup, facts, figured, frame, items, section, spent, table, tag, text
+from mconv.page.shown import badness
 from mconv.printable import json_text, plain
 from mconv.program.copying import read_small
 from mconv.program.paths import PathLike
 
 Document = Mapping[str, Any]
 _LIMIT = 256 << 20  # bytes of a document
+_HINT = "give a report.json, or what a command prints with --json"
 _RAW = 200_000  # characters of the document at the end of its page
 _LARGE = ("graphs", "layers")  # what it is shown without, there: it is in the map
 
@@ -67,13 +69,9 @@ def read(path: PathLike) -> Document:
     try:
         found = json.loads(read_small(Path(path), _LIMIT, "are more than any result has"))
     except (ValueError, RecursionError):
-        raise NotAModelError(
-            f"{path}: is no JSON", "give a report.json, or what a command prints with --json"
-        ) from None
+        raise NotAModelError(f"{path}: is no JSON", _HINT) from None
     if not isinstance(found, dict):
-        raise NotAModelError(
-            f"{path}: is no document of mconv", "give a report.json, or what a command prints with --json"
-        )
+        raise NotAModelError(f"{path}: is no document of mconv", _HINT)
     return found
 
 
@@ -101,7 +99,7 @@ def page(found: Sequence[Document]) -> str:
     except (KeyError, TypeError, AttributeError, IndexError, ValueError) as e:
         raise NotAModelError(
             f"no page can be made: the document is none of mconv's ({type(e).__name__}: {e})",
-            "give a report.json, or what a command prints with --json",
+            _HINT,
         ) from None
     return frame(title(found[0]), "\n".join(bodies), STYLE + heat.STYLE + edges.STYLE)
 
@@ -212,7 +210,7 @@ def _recipes(found: Document) -> Iterator[str]:
         rows = []
         for step in recipe["steps"]:
             compared_rows = (step["proof"] or {}).get("outputs") or []
-            worst: Document = max(compared_rows, key=compared.badness, default={})
+            worst: Document = max(compared_rows, key=badness, default={})
             why = step["error"]["message"] if step["error"] else "" if step["status"] == "done" else step["reason"]
             part = step["status"] in ("done", "cached") and (step["proof"] or {}).get("status") == "passed in part"
             rows.append(

@@ -6,8 +6,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from mconv.page.compared import KINDS, badness
+from mconv.page.compared import KINDS
 from mconv.page.parts import amount, facts, figured, spent, text
+from mconv.page.shown import badness
 
 Document = Mapping[str, Any]
 

@@ -8,7 +8,7 @@ from typing import Any, Optional
 
 import numpy as np
 
-from mconv.errors import UsageError, VerificationError
+from mconv.errors import UsageError
 
 _LEAST = 1e-6  # eight steps of float32 at 1: what is left of inner values of that size where they cancel
 _SMALL = 0.05  # of the largest value of an output whose values are small: beyond it a difference is no rounding
@@ -143,19 +143,6 @@ class Comparison:
         worst = max(bad, key=lambda o: o.badness)
         more = f" (and {len(bad) - 1} more)" if len(bad) > 1 else ""
         return f"output {worst.name}, input set {worst.input_set}: {worst.reason}{more}"
-
-    def require(self, what: str) -> None:
-        """Raise unless everything agreed.
-
-        Raises:
-            VerificationError: names the worst output.
-        """
-        if self.ok:
-            return
-        bad = [o for o in self.outputs if not o.ok]
-        reasons = self.problems + [f"output {o.name} (input set {o.input_set}): {o.reason}" for o in bad]
-        more = f" and {len(reasons) - 1} more" if len(reasons) > 1 else ""
-        raise VerificationError(f"{what}: {reasons[0] if reasons else 'there is nothing to compare'}{more}")
 
     def to_dict(self) -> dict[str, Any]:
         """For reports: only JSON types, infinite differences as None."""

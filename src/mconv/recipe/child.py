@@ -100,11 +100,7 @@ def _proof(verification: Mapping[str, Any], status: str) -> dict[str, Any]:
 
 
 def _plain(result: Any) -> dict[str, Any]:
-    return {"warnings": list(result.warnings), "proof": None}
-
-
-def _nothing(result: Any) -> dict[str, Any]:
-    return {"warnings": [], "proof": None}
+    return {"warnings": list(getattr(result, "warnings", ())), "proof": None}
 
 
 def _verify(found: Any) -> dict[str, Any]:
@@ -157,7 +153,7 @@ def _quantize(report: Any) -> dict[str, Any]:
 
 
 _SHAPES: dict[str, Callable[[Any], dict[str, Any]]] = {
-    "to_serving": _plain, "downgrade": _plain, "shapes": _nothing, "half": _half, "quantize": _quantize, "verify": _verify, "serve_check": _serve_check,
+    "to_serving": _plain, "downgrade": _plain, "shapes": _plain, "half": _half, "quantize": _quantize, "verify": _verify, "serve_check": _serve_check,
 }  # fmt: skip
 
 

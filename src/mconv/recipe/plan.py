@@ -201,16 +201,18 @@ class _Planner:
         step.outputs = [f"{spec.name}/model.{end}" for end in ("onnx", "report.json", NAME)]
         step.record = step.outputs[2]
 
-    def _downgrade(self, step: Step, spec: StepSpec) -> None:
+    def _of_model(self, step: Step, spec: StepSpec) -> None:
+        """A Paddle model made of the last one, in a folder that is called as the step is."""
         self._model(step, spec, "path")
-        step.outputs_at["out"] = "downgrade"
+        step.outputs_at["out"] = spec.name
         step.options.update({"target": self.recipe.target.name, "force": True})
-        step.outputs = ["downgrade"]
+        step.outputs = [spec.name]
+
+    def _downgrade(self, step: Step, spec: StepSpec) -> None:
+        self._of_model(step, spec)
 
     def _half(self, step: Step, spec: StepSpec) -> None:
-        self._model(step, spec, "path")
-        step.outputs_at["out"] = "half"
-        step.options.update({"target": self.recipe.target.name, "force": True})
+        self._of_model(step, spec)
         step.options.setdefault("verify", True)
         calibrate = step.options.pop("calibrate", False)
         if calibrate and self.found.data is None:
@@ -219,7 +221,6 @@ class _Planner:
             step.options["runtime"] = self.recipe.verification.get("runtime")
             if self.found.data is not None:
                 step.reads["calibrate" if calibrate else "feeds"] = self.found.data
-        step.outputs = ["half"]
         self.for_gpus = not step.options.get("weights_only")
 
     def _edit(self, step: Step, spec: StepSpec) -> None:
@@ -240,14 +241,11 @@ class _Planner:
         self._compared(step, of_source=step.reads["path"] == source)
 
     def _quantize(self, step: Step, spec: StepSpec) -> None:
-        self._model(step, spec, "path")
+        self._of_model(step, spec)
         if self.found.data is None:
             raise self._bad(spec, "needs real inputs to calibrate with", "verification: {data: inputs.npz}")
-        step.outputs_at["out"] = "quantize"
-        step.options.update({"target": self.recipe.target.name, "force": True})
         step.options["runtime"] = self.recipe.verification.get("runtime")
         step.reads["data"] = self.found.data
-        step.outputs = ["quantize"]
 
     def _shapes(self, step: Step, spec: StepSpec) -> None:
         """A file beside the chain, or one for each profile, which the service takes."""

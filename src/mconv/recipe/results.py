@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Callable, Optional
 
 from mconv.errors import MconvError
-from mconv.page.shown import Shown
+from mconv.page.shown import Shown, badness
 
 DONE, CACHED, FAILED, SKIPPED = "done", "cached", "failed", "skipped"
 SCHEMA = 1
@@ -71,12 +71,7 @@ class StepResult:
     def worst(self) -> Optional[dict[str, Any]]:
         """The output that is furthest from its reference; one that is not ok before all that are."""
         known = [row for row in self.compared if row.get("max_abs") is not None or not row.get("ok", True)]
-        return max(known, key=_badness) if known else None
-
-
-def _badness(row: dict[str, Any]) -> tuple[bool, float]:
-    figure = row.get("max_abs")
-    return not row.get("ok", True), float("inf") if figure is None else float(figure)
+        return max(known, key=badness, default=None)
 
 
 @dataclass
