@@ -7,8 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Optional
 
 from mconv.page import charts
-from mconv.page.parts import agreed, figure, figured, items, section, table, tag, text
-from mconv.page.shown import badness
+from mconv.page.parts import agreed, badness, figure, figured, items, section, table, tag, text
 from mconv.printable import shaped
 
 Row = Mapping[str, Any]

@@ -12,8 +12,7 @@ from typing import Any, Union
 
 from mconv.errors import MconvError, NotAModelError, OutputExistsError, UsageError
 from mconv.page import charts, compared, conversion, edges, heat, measured, verdict
-from mconv.page.parts import STYLE, Markup, facts, figured, frame, items, section, spent, table, tag, text
-from mconv.page.shown import badness
+from mconv.page.parts import STYLE, Markup, badness, facts, figured, frame, items, section, spent, table, tag, text
 from mconv.printable import json_text, plain
 from mconv.program.copying import read_small
 from mconv.program.paths import PathLike

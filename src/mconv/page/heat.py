@@ -7,8 +7,7 @@ from typing import Any, Optional
 
 from mconv.page import blocks, charts, edges
 from mconv.page.blocks import Block, Step
-from mconv.page.parts import figure, figured, section, text
-from mconv.page.shown import badness
+from mconv.page.parts import badness, figure, figured, section, text
 from mconv.printable import shaped
 
 Row = Mapping[str, Any]

@@ -187,6 +187,12 @@ def spent(value: Any) -> str:
     return f"{value:.2g} s" if value < 1 else f"{value:.1f} s" if value < 100 else f"{value / 60:.1f} min"
 
 
+def badness(row: Mapping[str, Any]) -> tuple[bool, float]:
+    """What differs before what agrees, by the largest difference: of the figures of an output."""
+    figure = row.get("max_abs")
+    return not row.get("ok", True), float("inf") if figure is None else float(figure)
+
+
 def figured(value: Any, form: str = ".2e") -> str:
     """A figure of a comparison: ``0`` where there is no difference, ``–`` where there is none to tell."""
     if not isinstance(value, (int, float)) or isinstance(value, bool):

@@ -2,16 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from mconv.printable import printable
-
-
-def badness(row: Mapping[str, Any]) -> tuple[bool, float]:
-    """What differs before what agrees, by the largest difference: of the figures of an output."""
-    figure = row.get("max_abs")
-    return not row.get("ok", True), float("inf") if figure is None else float(figure)
 
 
 class Shown:

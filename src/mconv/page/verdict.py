@@ -7,8 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mconv.page.compared import KINDS
-from mconv.page.parts import amount, facts, figured, spent, text
-from mconv.page.shown import badness
+from mconv.page.parts import amount, badness, facts, figured, spent, text
 
 Document = Mapping[str, Any]
 

@@ -7,7 +7,8 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Callable, Optional
 
 from mconv.errors import MconvError
-from mconv.page.shown import Shown, badness
+from mconv.page.parts import badness
+from mconv.page.shown import Shown
 
 DONE, CACHED, FAILED, SKIPPED = "done", "cached", "failed", "skipped"
 SCHEMA = 1
