@@ -105,7 +105,7 @@ def plan(sources: Mapping[str, Source], options: ServiceOptions) -> Service:
     made_for = servers.chosen(options)
     folder = models_of(options)
     require(sources)
-    service = Service(OCR)
+    service = Service(OCR, rpc=made_for.rpc)
     order = [name for name in STAGES.values() if name in sources]
     stages: dict[str, Stage] = {}
     for name in order:

@@ -79,17 +79,18 @@ def plan(
     options = settled(options, program)
     inputs = inputs_of(config, program)
     tokenizer = tokenizer_files.find(options.tokenizer, beside) if options.service in (None, "text") else None
-    service = Service(options.service or input_modules.guess(inputs, options, tokenizer is not None))
-    for what, given, kind in (
+    kind = options.service or input_modules.guess(inputs, options, tokenizer is not None)
+    service = Service(kind, rpc=made_for.rpc)
+    for what, given, wanted in (
         ("--tokenizer", options.tokenizer, "text"),
         ("--text-input", options.text_inputs or None, "text"),
         ("--max-length", options.max_length, "text"),
         ("--lowercase", options.lowercase, "text"),
         ("the options of pictures", None if options.image == ImageOptions() else options.image, "image"),
     ):
-        if given is not None and service.kind != kind:
-            hint = f"--service {kind} says what it is" if options.service is None else f"leave out {what}"
-            raise UsageError(f"{what}: this is no service of kind {kind} but {service.kind}", hint)
+        if given is not None and kind != wanted:
+            hint = f"--service {wanted} says what it is" if options.service is None else f"leave out {what}"
+            raise UsageError(f"{what}: this is no service of kind {wanted} but {kind}", hint)
     described = paddlex.find(beside)
     if service.kind == "text":
         # answers of one size, whatever the length of the text

@@ -187,7 +187,6 @@ def _add_around(
         step: rows of open length are filled up to a multiple of that.
         server: the name of the server.
     """
-    service.rpc = False
     backend = options.backend or BACKENDS[0]
     service.files[CONFIG] = render(
         f"http/{CONFIG}",

@@ -72,7 +72,7 @@ class OpenVINOModelServer(Server):
         require_cpu(self, options)
 
     def files(self, service: Service, model: Model, options: ServiceOptions) -> None:
-        service.path, service.rpc = "/v2/models/NAME/infer", False
+        service.path = "/v2/models/NAME/infer"
         version = posixpath.join(MODELS, options.name, "1")
         home = posixpath.join(HOME, MODELS)
         copies = paddle_serving_files.copies(service, options, model)

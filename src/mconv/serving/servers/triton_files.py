@@ -187,7 +187,7 @@ def _add_around(
         inputs: of the model; empty: there are several.
         cpus: processors that the service keeps busy.
     """
-    service.path, service.rpc = "/v2/models/NAME/infer", False
+    service.path = "/v2/models/NAME/infer"
     ports = {"HTTP_PORT": options.http_port, "GRPC_PORT": options.rpc_port, "METRICS_PORT": options.health}
     described = {"name": options.name, "model": path, **{k.lower(): v for k, v in ports.items()}}
     service.files[SERVICE] = (
