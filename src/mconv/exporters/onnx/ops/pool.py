@@ -264,8 +264,6 @@ def lp_pool2d(
     *,
     kernel_size: list[int],
     norm_type: float,
-    global_pooling: bool = False,
-    adaptive: bool = False,
     ceil_mode: bool = False,
     exclusive: bool = True,  # says nothing: the powers are summed
     pooling_type: str = "",
@@ -274,8 +272,8 @@ def lp_pool2d(
     at = Sliding(**attributes)
     x, last = channels_first(ctx, x, at.data_format)
     pads = paddings(ctx, at.paddings_, at.padding_algorithm, 2)
-    if adaptive or global_pooling or pads is None or not norm_type or np.isinf(norm_type):
-        raise Unsupported("adaptive, global, padding SAME or a norm of 0 or inf")
+    if pads is None or not norm_type or np.isinf(norm_type):
+        raise Unsupported("padding SAME, or a norm of 0 or inf")
     powers = ctx.op("Pow", x, norm_type)
     if ceil_mode:
         sums = _sums(ctx, powers, kernel_size, at.strides, pads)
