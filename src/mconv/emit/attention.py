@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Optional
 
 import numpy as np
@@ -100,18 +101,17 @@ def key_mask(b: Builder, mask: Value, keys: D.Dim, dtype: DType, low: float, sta
         starts: [B] where those that count begin; by default at the first.
     """
     shape = need_rank(mask, "attention")
+    sizes: Sequence[D.Dim] = (1, keys)
     if len(shape) == 1:
         positions = arange(b, keys, DType.INT64).unsqueeze(0)
-        counts = positions < Expr(b, mask).cast(DType.INT64).reshape(shape[0], 1)
+        shown = positions < Expr(b, mask).cast(DType.INT64).reshape(shape[0], 1)
         if starts is not None:
-            counts = counts & (positions >= Expr(b, starts).reshape(shape[0], 1))
-        return ((1.0 - counts.cast(dtype)) * low).reshape(shape[0], 1, 1, keys)
-    shown = (Expr(b, mask).cast(DType.INT64) > 0).cast(dtype)
-    if len(shape) == 2:
-        return ((1.0 - shown) * low).reshape(shape[0], 1, 1, shape[1])
-    if len(shape) == 3:
-        return ((1.0 - shown) * low).reshape(shape[0], 1, *shape[1:])
-    raise UnsupportedError(f"attention: a mask of rank {len(shape)}")
+            shown = shown & (positions >= Expr(b, starts).reshape(shape[0], 1))
+    elif len(shape) in (2, 3):
+        shown, sizes = Expr(b, mask).cast(DType.INT64) > 0, (*[1] * (3 - len(shape)), *shape[1:])
+    else:
+        raise UnsupportedError(f"attention: a mask of rank {len(shape)}")
+    return ((1.0 - shown.cast(dtype)) * low).reshape(shape[0], 1, *sizes)
 
 
 def rotate(x: Expr, cos: Expr, sin: Expr, width: int, interleaved: bool) -> Expr:

@@ -115,6 +115,11 @@ def product(b: Builder, multiply: Callable[[Value, Value], Value], x: object, y:
     return Complex(re, arithmetic(b, "add", multiply(x.re, y.im), multiply(x.im, y.re)))
 
 
+def times(b: Builder, x: object, y: object, dtype: DType) -> Complex:
+    """:func:`product` element by element."""
+    return product(b, lambda u, v: arithmetic(b, "mul", u, v), x, y, dtype)
+
+
 def conjugate(b: Builder, x: Complex) -> Complex:
     return Complex(x.re, scale(b, x.im, -1.0))
 
@@ -135,7 +140,7 @@ def quotient(b: Builder, x: object, y: object, dtype: DType) -> Complex:
         y = b.cast(y, dtype)
         return Complex(*(arithmetic(b, "div", b.cast(v, dtype), y) for v in (x.re, x.im)))
     y = of(b, y, dtype)
-    above = product(b, lambda u, v: arithmetic(b, "mul", u, v), x, conjugate(b, y), dtype)
+    above = times(b, x, conjugate(b, y), dtype)
     below = squared_size(b, y)
     return Complex(*(arithmetic(b, "div", v, below) for v in (above.re, above.im)))
 
@@ -179,11 +184,7 @@ def power(b: Builder, x: Complex, exponent: float) -> Complex:
     square, left = x, int(exponent)
     while left:
         if left % 2:
-            made = square if made is None else _times(b, made, square)
+            made = square if made is None else times(b, made, square, x.re.dtype)
         left //= 2
-        square = _times(b, square, square) if left else square
+        square = times(b, square, square, x.re.dtype) if left else square
     return made or of(b, scale(b, x.re, 0.0, 1.0), x.re.dtype)
-
-
-def _times(b: Builder, x: Complex, y: Complex) -> Complex:
-    return product(b, lambda u, v: arithmetic(b, "mul", u, v), x, y, x.re.dtype)

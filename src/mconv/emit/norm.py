@@ -96,9 +96,12 @@ def batch_norm_by_formula(
 
 def batch_statistics(b: Builder, x: Value) -> tuple[Expr, Expr]:
     """Mean and (biased) variance per channel of *x* ([N, C, …]); reduced dimensions stay as 1."""
-    axes = [0, *range(2, len(need_rank(x, "BatchNormalization")))]
-    mean = Expr(b, x).mean(*axes)
-    return mean, (Expr(b, x) - mean).square().mean(*axes)
+    return _statistics(Expr(b, x), [0, *range(2, len(need_rank(x, "BatchNormalization")))])
+
+
+def _statistics(x: Expr, axes: Sequence[int]) -> tuple[Expr, Expr]:
+    mean = x.mean(*axes)
+    return mean, (x - mean).square().mean(*axes)
 
 
 def batch_norm_by_batch(
@@ -229,9 +232,7 @@ def affine(b: Builder, x: Value, scale: Optional[Value], bias: Optional[Value]) 
 def moments(b: Builder, x: Value, axis: int, epsilon: float) -> tuple[Value, Value]:
     """Mean and 1 / √(variance + epsilon) over the dimensions from *axis* on, which stay as 1."""
     rank = len(need_rank(x, "LayerNormalization"))
-    axes = range(axis_of(axis, rank), rank)
-    mean = Expr(b, x).mean(*axes)
-    variance = (Expr(b, x) - mean).square().mean(*axes)
+    mean, variance = _statistics(Expr(b, x), range(axis_of(axis, rank), rank))
     return mean.value, (1.0 / (variance + epsilon).sqrt()).value
 
 

@@ -116,9 +116,7 @@ def top_k(
             return made, None
     made, index = sort(b, x, axis, descending=largest)
     end = [k] if isinstance(k, int) else reshape(b, k, (1,))
-    first = slice_(b, made, [axis], [0], end)
+    first, at = (slice_(b, v, [axis], [0], end) for v in (made, index))
     if not isinstance(k, int):
-        at = slice_(b, index, [axis], [0], end)
         at.shape = first.shape
-        return first, at
-    return first, slice_(b, index, [axis], [0], end)
+    return first, at

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any, Optional
 
 import numpy as np
 
 from mconv import budget
-from mconv.emit.expr import Expr, arange, where
+from mconv.emit.expr import Expr, arange, size, where
 from mconv.emit.known import need_rank, replaced
 from mconv.emit.shape import fill, reshape, squeeze, unsqueeze
 from mconv.emit.slicing import slice_
@@ -213,9 +214,7 @@ def _separable(b: Builder, x: Value, window: Window, out: Sequence[D.Dim], kind:
         shape = replaced(made.shape, axis, n)
         for row in rows:
             row.value.shape = shape
-        made = rows[0]
-        for row in rows[1:]:
-            made = made.maximum(row) if kind == "max" else made + row
+        made = functools.reduce(Expr.maximum if kind == "max" else Expr.__add__, rows)
     return made.value
 
 
@@ -256,16 +255,8 @@ def max_pool_with_index(
     if column_major and k > 1:
         position = _transposed(position, shape[2:])
     # the positions count from the start of each plane
-    planes: D.Dim = D.product(shape[:2])
-    per_plane = D.product(shape[2:])
-    first = arange(b, planes, DType.INT64) * _count(b, per_plane)
+    first = arange(b, D.product(shape[:2]), DType.INT64) * size(b, D.product(shape[2:]), DType.INT64)
     return value, (position + first.reshape(*shape[:2], *[1] * k)).value
-
-
-def _count(b: Builder, dim: D.Dim) -> Expr:
-    from mconv.emit.expr import size
-
-    return size(b, dim, DType.INT64)
 
 
 def _indexed(b: Builder, x: Value, window: Window, out: Sequence[D.Dim], reach: Sequence[D.Dim]) -> tuple[Value, Expr]:
@@ -304,26 +295,30 @@ def _moved(position: Expr, sizes: Sequence[D.Dim], begin: Sequence[D.Dim], insid
         return position
 
     def part(axis: int, row: Expr) -> Expr:
-        return (row - _count(position.b, begin[axis])) * _count(position.b, D.product(inside[axis + 1 :]))
+        return (row - size(position.b, begin[axis], DType.INT64)) * size(
+            position.b, D.product(inside[axis + 1 :]), DType.INT64
+        )
 
     return _recounted(position, sizes, part)
 
 
 def _transposed(position: Expr, sizes: Sequence[D.Dim]) -> Expr:
     """A row-major position as one counted with the first dimension running fastest."""
-    return _recounted(position, sizes, lambda axis, row: row * _count(position.b, D.product(sizes[:axis])))
+    return _recounted(position, sizes, lambda axis, row: row * size(position.b, D.product(sizes[:axis]), DType.INT64))
 
 
 def _recounted(position: Expr, sizes: Sequence[D.Dim], part: Callable[[int, Expr], Expr]) -> Expr:
     """The sum of *part* of every axis and the index there, of a row-major position in a plane of *sizes*."""
-    total: Optional[Expr] = None
-    for axis in range(len(sizes)):
-        rest = _count(position.b, D.product(sizes[axis + 1 :]))
-        row = position // rest
-        position = position - row * rest
-        total = part(axis, row) if total is None else total + part(axis, row)
-    assert total is not None
-    return total
+
+    def parts() -> Iterator[Expr]:
+        left = position
+        for axis in range(len(sizes)):
+            rest = size(position.b, D.product(sizes[axis + 1 :]), DType.INT64)
+            row = left // rest
+            left = left - row * rest
+            yield part(axis, row)
+
+    return functools.reduce(Expr.__add__, parts())
 
 
 def _indexed_dilated(

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Sequence
-from typing import Optional, Union
+from typing import Any, Optional, Union
 
 import numpy as np
 
@@ -73,8 +74,8 @@ def _grid_sample(
         picks.append([(*_pixel(index, length, padding, align), weight) for index, weight in near])
     rows = _rows(b, x, dtype)
     first = (arange(b, shape[0], DType.INT64) * size(b, D.product(sizes), DType.INT64)).reshape(shape[0], 1)
-    total: Optional[Expr] = None
-    for corner in itertools.product(*picks):
+
+    def taken(corner: tuple[Any, ...]) -> Expr:
         index, factor = first, None
         step: D.Dim = 1
         for (position, inside, weight), n in reversed(list(zip(corner, sizes))):
@@ -84,10 +85,9 @@ def _grid_sample(
                 if part is not None:
                     factor = part if factor is None else factor * part
         term = rows.gather(index.reshape(shape[0] * points))
-        if factor is not None:
-            term = term * factor.reshape(shape[0] * points, 1)
-        total = term if total is None else total + term
-    assert total is not None
+        return term if factor is None else term * factor.reshape(shape[0] * points, 1)
+
+    total = functools.reduce(Expr.__add__, map(taken, itertools.product(*picks)))
     made = total.reshape(shape[0], points, shape[1]).transpose(0, 2, 1).reshape(*out)
     return made.cast(x.dtype).value
 
@@ -260,6 +260,7 @@ def roi_pool(b: Builder, x: Value, rois: Value, output: tuple[int, int], spatial
     count = need_rank(rois, "MaxRoiPool")[0]
     whole = Expr(b, rois)
     images, counts = _regions(b, x, rois, whole.slice(1, 0, 1).value)
+    result = (count, need_rank(x, "MaxRoiPool")[1], *output)
     made, _ = b.op_outputs(
         "roi_pool",
         X=images,
@@ -268,10 +269,7 @@ def roi_pool(b: Builder, x: Value, rois: Value, output: tuple[int, int], spatial
         pooled_height=output[0],
         pooled_width=output[1],
         spatial_scale=spatial_scale,
-        results={
-            "Out": (x.dtype, (count, need_rank(x, "MaxRoiPool")[1], *output)),
-            "Argmax": (DType.INT64, (count, need_rank(x, "MaxRoiPool")[1], *output)),
-        },
+        results={"Out": (x.dtype, result), "Argmax": (DType.INT64, result)},
     )
     return made
 

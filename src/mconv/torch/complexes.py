@@ -177,7 +177,7 @@ def _sum(op: str) -> Own:
     def convert(ctx: AtenContext, self: Any, other: Any, alpha: Any = 1) -> Complex:
         x, y = (C.of(ctx, v, _dtype(ctx)) for v in (self, other))
         if alpha != 1:
-            y = C.product(ctx, _times(ctx), y, C.of(ctx, alpha, _dtype(ctx)), _dtype(ctx))
+            y = C.times(ctx, y, C.of(ctx, alpha, _dtype(ctx)), _dtype(ctx))
         if op == "rsub":
             x, y = y, x
         kind = "add" if op == "add" else "sub"
@@ -190,14 +190,9 @@ for _name in ("add", "sub", "rsub"):
     _OWN[_name] = _sum(_name)
 
 
-def _times(ctx: AtenContext) -> Callable[[Value, Value], Value]:
-    return lambda x, y: arithmetic(ctx, "mul", x, y)
-
-
 @complex_op("mul")
 def mul(ctx: AtenContext, self: Any, other: Any) -> Complex:
-    x, y = _real_or_complex(self, ctx), _real_or_complex(other, ctx)
-    return C.product(ctx, _times(ctx), x, y, _dtype(ctx))
+    return C.times(ctx, _real_or_complex(self, ctx), _real_or_complex(other, ctx), _dtype(ctx))
 
 
 @complex_op("div")

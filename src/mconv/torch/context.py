@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import math
 import operator
 from collections.abc import Mapping
 from fractions import Fraction
@@ -100,11 +102,7 @@ class AtenContext(Builder):
         if e.is_Rational:
             return D.Sym.named(f"torch:{e}")
         if e.is_Add or e.is_Mul:
-            parts = [self._dim(a) for a in e.args]
-            total = parts[0]
-            for part in parts[1:]:
-                total = total + part if e.is_Add else total * part
-            return total
+            return functools.reduce(operator.add if e.is_Add else operator.mul, map(self._dim, e.args))
         if e.is_Pow and e.args[1].is_Integer and int(e.args[1]) > 0:
             return D.product([self._dim(e.args[0])] * int(e.args[1]))
         if name in ("FloorDiv", "CleanDiv"):
@@ -119,11 +117,7 @@ class AtenContext(Builder):
                 divide = D.ceildiv if name == "CeilToInt" else D.floordiv
                 return divide(size * numerator, denominator)
         if name in ("Max", "Min"):
-            fn = D.maximum if name == "Max" else D.minimum
-            total = self._dim(e.args[0])
-            for a in e.args[1:]:
-                total = fn(total, self._dim(a))
-            return total
+            return functools.reduce(D.maximum if name == "Max" else D.minimum, map(self._dim, e.args))
         return D.Sym.named(f"torch:{e}")
 
     def opaque(self, dim: D.Dim) -> bool:
@@ -197,9 +191,7 @@ class AtenContext(Builder):
         best: Optional[DType] = None
         for group in (0, 1, 2):
             dtypes = [d for d in (self._group(o, group) for o in operands) if d is not None]
-            joined: Optional[DType] = None
-            for d in dtypes:
-                joined = d if joined is None else _join(joined, d)
+            joined = functools.reduce(_join, dtypes) if dtypes else None
             if joined is not None and (best is None or kind(joined) > kind(best)):
                 best = joined
         assert best is not None
@@ -239,9 +231,7 @@ def _times_ratio(e: Any) -> Optional[tuple[Any, int, int]]:
     rest = [f for f in factors if type(f).__name__ != "ToFloat"]
     if len(sizes) != 1 or not all(f.is_number and f.is_real for f in rest):
         return None
-    number = 1.0
-    for f in rest:
-        number *= float(f)
+    number = math.prod(map(float, rest))
     simple = Fraction(number).limit_denominator(64)
     exact = simple if float(simple) == number else Fraction(number)
     return sizes[0], exact.numerator, exact.denominator

@@ -179,11 +179,10 @@ class Importer:
         return from_tensor(self.ctx, fed) if fed.dtype in COMPLEX else fed
 
     def _fetch(self, results: Sequence[Any]) -> None:
-        kinds = [str(s.kind) for s in self.exported.graph_signature.output_specs]
+        specs = self.exported.graph_signature.output_specs
+        kinds = [str(s.kind) for s in specs]
         user = [r for r, k in zip(results, kinds) if k.endswith("USER_OUTPUT")]
-        changed = [
-            s.target for s, k in zip(self.exported.graph_signature.output_specs, kinds) if k.endswith("MUTATION")
-        ]
+        changed = [s.target for s, k in zip(specs, kinds) if k.endswith("MUTATION")]
         if changed:
             text = f"what the model writes into {', '.join(map(str, changed))} is not kept between runs"
             self.ctx.notes.append(Warned("state-lost", text))
@@ -295,8 +294,8 @@ class Importer:
             if name in ("aten._local_scalar_dense.default", "aten.item.default") and isinstance(dim, D.Sym):
                 self.operators[name[5:]] += 1
                 for dtype in (DType.INT64, DType.INT32):  # the number itself, where sizes are asked for it
-                    number = reshape(self.ctx, self.ctx.cast(args[0], dtype), (1,))
-                    self.ctx.once(("size", dim, dtype), functools.partial(_same, number))
+                    number = self.ctx.cast(args[0], dtype)
+                    self.ctx.once(("size", dim, dtype), functools.partial(reshape, self.ctx, number, (1,)))
             if not self.ctx.opaque(dim):
                 return dim
             if name == "aten.sym_size.int":
@@ -365,15 +364,7 @@ class Importer:
                 )
 
 
-def _same(value: Value) -> Value:
-    return value
-
-
-class _Failed:
-    """Stands for the result of a node that could not be converted."""
-
-
-FAILED = _Failed()
+FAILED = object()  # stands for the result of a node that could not be converted
 
 
 def _holds_failure(arguments: Any) -> bool:

@@ -25,7 +25,7 @@ def _counts_along(ctx: AtenContext, node: Any) -> Optional[int]:
         return None
     while str(node.target).startswith("aten."):
         name = str(node.target).split(".")[1]
-        if name in ("arange",):
+        if name == "arange":
             given = dict(node.kwargs)
             plain = len(node.args) == 1 or (len(node.args) == 2 and node.args[0] == 0)
             value = node.meta["val"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import Any, Optional
 
@@ -178,14 +179,14 @@ def diagonal_scatter(ctx: AtenContext, self: Value, src: Value, offset: int = 0,
 @aten_op("unfold.default")
 def unfold(ctx: AtenContext, self: Value, dimension: int, size: int, step: int) -> Value:
     """Windows along a dimension; their elements become a last dimension."""
-    rank = len(need_rank(self, "unfold"))
+    shape = need_rank(self, "unfold")
+    rank = len(shape)
     axis = axis_of(dimension, rank)
     count = ctx.out_shape[axis]
     starts = arithmetic(ctx, "mul", iota(ctx, count), number(ctx, step, DType.INT64))
     index = arithmetic(ctx, "add", spread(ctx, starts, 0, 2), spread(ctx, iota(ctx, size), 1, 2))
     index = reshape(ctx, index, (count * size,))
     made = gather(ctx, self, index, axis, wrap=False)
-    shape = need_rank(self, "unfold")
     made = reshape(ctx, made, replaced(shape, axis, count, size))
     return transpose(ctx, made, [*range(axis + 1), *range(axis + 2, rank + 1), axis + 1])
 
@@ -206,14 +207,14 @@ def as_strided(
     if not size:
         index = reshape(ctx, dim_tensor(ctx, begin), ())
         return gather(ctx, reshape(ctx, self, (D.product(need_rank(self, "as_strided")),)), index, 0, wrap=False)
-    index = None  # type: ignore[assignment]
-    for axis, (n, s) in enumerate(zip(size, stride)):
-        along = spread(ctx, iota(ctx, n), axis, len(size))
-        along = arithmetic(ctx, "mul", along, reshape(ctx, dim_tensor(ctx, s), [1] * len(size)))
-        index = along if index is None else arithmetic(ctx, "add", index, along)
-    assert index is not None
+    ones = [1] * len(size)
+    steps = (
+        arithmetic(ctx, "mul", spread(ctx, iota(ctx, n), axis, len(size)), reshape(ctx, dim_tensor(ctx, s), ones))
+        for axis, (n, s) in enumerate(zip(size, stride))
+    )
+    index = functools.reduce(lambda x, y: arithmetic(ctx, "add", x, y), steps)
     if begin != 0:
-        index = arithmetic(ctx, "add", index, reshape(ctx, dim_tensor(ctx, begin), [1] * len(size)))
+        index = arithmetic(ctx, "add", index, reshape(ctx, dim_tensor(ctx, begin), ones))
     flat = reshape(ctx, self, (D.product(need_rank(self, "as_strided")),))
     positions = reshape(ctx, index, (D.product(size),))
     return reshape(ctx, gather(ctx, flat, positions, 0, wrap=False), tuple(size))

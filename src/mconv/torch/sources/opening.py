@@ -14,6 +14,7 @@ from mconv.torch.sources.forms import Form
 from mconv.torch.sources.inputs import guess
 from mconv.torch.sources.source import Source, import_torch
 
+_TAKING_ARGUMENTS = (Form.FACTORY, Form.HUGGING_FACE, Form.SENTENCES, Form.TIMM)
 PathLike = Union[str, "os.PathLike[str]"]
 Arguments = Union[Mapping[str, Any], Sequence[str]]
 
@@ -62,7 +63,8 @@ def open_source(
             text, form = str(folder), forms.recognise(folder)
     if form is None:
         raise forms.not_recognised(text)
-    return _finished(_opened(form, text, given, task, weights, partial, trust), weights, given, task, partial, trust)
+    source = _opened(form, text, given, task, weights, partial, trust)
+    return _finished(source, weights, {} if form in _TAKING_ARGUMENTS else given, task, partial, trust)
 
 
 def _opened(
@@ -78,7 +80,6 @@ def _opened(
     if form is Form.FACTORY:
         torch = import_torch()
         made = loading.call(loading.find(text), arguments, text, torch.nn.Module, "torch.nn.Module")
-        arguments.clear()
         return Source(form, type(made).__name__, made, files=_factory_files(text))
     if form is Form.EXPORTED:
         from mconv.torch.sources import exported
@@ -91,17 +92,13 @@ def _opened(
     if form in (Form.HUGGING_FACE, Form.SENTENCES):
         from mconv.torch.sources import huggingface, sentences
 
-        chosen, arguments_ = task, dict(arguments)
-        arguments.clear()
         if form is Form.SENTENCES and task in (None, *sentences.TASKS):
-            return sentences.open_folder(path, arguments_, trust=trust)
-        return huggingface.open_folder(path, arguments_, chosen, partial=partial, trust=trust)
+            return sentences.open_folder(path, arguments, trust=trust)
+        return huggingface.open_folder(path, arguments, task, partial=partial, trust=trust)
     if form is Form.TIMM:
         from mconv.torch.sources import zoo
 
-        arguments_ = dict(arguments)
-        arguments.clear()
-        return zoo.open_timm(text, arguments_, pretrained=weights is None, trust=trust)
+        return zoo.open_timm(text, arguments, pretrained=weights is None, trust=trust)
     from mconv.torch.sources import saved
 
     return saved.open_saved(path, form, trust=trust)

@@ -81,8 +81,7 @@ def _part(kind: str, folder: Path) -> Any:
         return None
     if known and name == "Dense":
         config = _config(folder, "in_features", "out_features")
-        found = weights.read(folder)
-        found.tensors = {n.removeprefix("linear."): t for n, t in found.tensors.items()}
+        found = _weights(folder, "linear.")
         shape = config["out_features"], config["in_features"]
         if tuple(getattr(found.tensors.get("weight"), "shape", ())) != shape:  # before memory is taken for it
             raise CorruptModelError(f"{folder}: its weights are not those of a layer of {shape[1]} to {shape[0]}")
@@ -94,14 +93,19 @@ def _part(kind: str, folder: Path) -> Any:
         return torch.nn.Sequential(dense, getattr(torch.nn, activation)())
     if known and name == "LayerNorm":
         norm = torch.nn.LayerNorm(_config(folder, "dimension")["dimension"])
-        found = weights.read(folder)
-        found.tensors = {n.removeprefix("norm."): t for n, t in found.tensors.items()}
-        weights.put(norm, found)
+        weights.put(norm, _weights(folder, "norm."))
         return norm
     raise UnsupportedError(
         f"{folder}: mconv does not know the module {kind}",
         "--task feature-extraction converts the transformer alone, without what comes after it",
     )
+
+
+def _weights(folder: Path, prefix: str) -> weights.Weights:
+    """The weights of a module, without the *prefix* of their names."""
+    found = weights.read(folder)
+    found.tensors = {n.removeprefix(prefix): t for n, t in found.tensors.items()}
+    return found
 
 
 def _config(folder: Path, *sizes: str) -> dict[str, Any]:
