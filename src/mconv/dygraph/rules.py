@@ -129,10 +129,9 @@ def _include(name: str, beside: Path, rules: Rules, depth: int) -> None:
         return
     if depth > _DEPTH:
         raise UsageError(f"{path}: rules extend one another without end")
-    held = _read(path)
-    made = _Reader(label, held).rules()
-    rules.add(made)
-    for other in _Reader(label, held).texts("extends"):
+    reader = _Reader(label, _read(path))
+    rules.add(reader.rules())
+    for other in reader.texts("extends"):
         _include(other, path.parent, rules, depth + 1)
 
 
@@ -175,7 +174,8 @@ class _Reader:
         for name, read in _PARTS.items():
             if name != "names":
                 setattr(made, name, read(self, name, self.held.get(name)))
-        made.layers = [self._layer(f"layers[{i}]", part) for i, part in enumerate(self._list("layers", self.held))]
+        layers = self._sequence("layers", self.held.get("layers"))
+        made.layers = [self._layer(f"layers[{i}]", part) for i, part in enumerate(layers)]
         return made
 
     def texts(self, name: str) -> list[str]:
@@ -276,9 +276,6 @@ class _Reader:
         if not isinstance(held, list):
             raise self._wrong(key, "not a list")
         return held
-
-    def _list(self, name: str, held: Mapping[str, Any]) -> list[Any]:
-        return self._sequence(name, held.get(name))
 
     def _mapping(self, key: str, held: Any, form: str = "") -> Mapping[str, Any]:
         if not isinstance(held, dict):

@@ -96,18 +96,20 @@ def put(layer: Any, weights: Mapping[str, np.ndarray], where: str, *, strict: bo
     """
     state = layer.state_dict()
     rows, warnings, fitting = [], [], {}
+
+    def row(name: str, problem: str) -> dict[str, str]:
+        layer, file = (str(list(of[name].shape)) if name in of else "" for of in (state, weights))
+        return {"parameter": name, "problem": problem, "layer": layer, "file": file}
+
     for name, tensor in state.items():
         shape = list(tensor.shape)
         if name not in weights:
-            rows.append({"parameter": name, "problem": "missing in the file", "layer": str(shape), "file": ""})
+            rows.append(row(name, "missing in the file"))
         elif list(weights[name].shape) != shape and not (weights[name].size == 1 and shape in ([], [1])):
-            given = str(list(weights[name].shape))
-            rows.append({"parameter": name, "problem": "other shape", "layer": str(shape), "file": given})
+            rows.append(row(name, "other shape"))
         else:
             fitting[name] = weights[name].reshape(shape)
-    for name in weights.keys() - state.keys():
-        given = str(list(weights[name].shape))
-        rows.append({"parameter": name, "problem": "unexpected: the layer has none", "layer": "", "file": given})
+    rows += [row(name, "unexpected: the layer has none") for name in weights.keys() - state.keys()]
     if rows:
         problems = [row["problem"].split(":")[0] for row in rows]
         counted = ", ".join(f"{problems.count(p)} {p}" for p in dict.fromkeys(problems))

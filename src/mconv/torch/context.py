@@ -21,24 +21,10 @@ from mconv.program.params import ArraySource, TensorSource
 from mconv.program.targets import DEFAULT, Target
 from mconv.program.value import Results as Specs
 from mconv.program.value import Value
+from mconv.torch.dtypes import paddle_dtype
 from mconv.torch.numbers import computed, is_number
 
 Number = Union[int, float, bool]
-
-_DTYPES = {
-    "torch.bool": DType.BOOL,
-    "torch.uint8": DType.UINT8,
-    "torch.int8": DType.INT8,
-    "torch.int16": DType.INT16,
-    "torch.int32": DType.INT32,
-    "torch.int64": DType.INT64,
-    "torch.float16": DType.FP16,
-    "torch.bfloat16": DType.BF16,
-    "torch.float32": DType.FP32,
-    "torch.float64": DType.FP64,
-    "torch.complex64": DType.COMPLEX64,
-    "torch.complex128": DType.COMPLEX128,
-}
 
 
 class AtenContext(Builder):
@@ -71,10 +57,9 @@ class AtenContext(Builder):
         Raises:
             UnsupportedError: Paddle has no such type.
         """
-        try:
-            found = _DTYPES[str(dtype)]
-        except KeyError:
-            raise UnsupportedError(f"Paddle has no tensors of {dtype}") from None
+        found = paddle_dtype(dtype)
+        if found is None:
+            raise UnsupportedError(f"Paddle has no tensors of {dtype}")
         if self.by_parts:
             return real_dtype(found)
         return DType.FP32 if self.widen and found in (DType.FP16, DType.BF16) else found
@@ -84,7 +69,7 @@ class AtenContext(Builder):
         """The ``torch.dtype`` of Paddle's type."""
         import torch
 
-        return next(getattr(torch, name[6:]) for name, ours in _DTYPES.items() if ours is dtype)
+        return getattr(torch, dtype.label)
 
     def dim_of(self, size: Any) -> D.Dim:
         """A size of torch's (int, SymInt or sympy expression) as a dimension."""

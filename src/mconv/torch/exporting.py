@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import inspect
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Optional
 
@@ -185,23 +185,23 @@ def named_leaves(tree: Any) -> list[tuple[str, Any]]:
     found: list[tuple[str, Any]] = []
 
     def walk(node: Any, path: str) -> None:
+        parts: Iterable[tuple[str, Any]]
         if isinstance(node, Mapping):
-            for key, value in node.items():
-                walk(value, f"{path}_{key}" if path else str(key))
+            parts = ((str(key), value) for key, value in node.items())
         elif hasattr(node, "_fields"):
-            for key in node._fields:
-                walk(getattr(node, key), f"{path}_{key}" if path else key)
+            parts = ((key, getattr(node, key)) for key in node._fields)
         elif isinstance(node, (list, tuple)):
-            for i, value in enumerate(node):
-                walk(value, f"{path}_{i}" if path else f"output_{i}" if len(node) > 1 else "output")
-        elif not isinstance(node, (int, float, str)) and (parts := trees.children(node)) is not None:
-            for key, value in parts:
-                walk(value, f"{path}_{key}" if path else key)
+            alone = "output" if len(node) == 1 else None
+            parts = ((str(i) if path else alone or f"output_{i}", value) for i, value in enumerate(node))
+        elif not isinstance(node, (int, float, str)) and (held := trees.children(node)) is not None:
+            parts = held
         elif hasattr(node, "__dataclass_fields__"):
-            for key in node.__dataclass_fields__:
-                walk(getattr(node, key), f"{path}_{key}" if path else key)
+            parts = ((key, getattr(node, key)) for key in node.__dataclass_fields__)
         else:
             found.append((path or "output", node))
+            return
+        for key, value in parts:
+            walk(value, f"{path}_{key}" if path else key)
 
     walk(tree, "")
     taken: set[str] = set()

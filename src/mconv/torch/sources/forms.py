@@ -33,6 +33,11 @@ WEIGHTS = (
 )
 
 
+def weights_in(folder: Path) -> Optional[Path]:
+    """The weights of a Hugging Face folder, or the index of sharded ones: the first of :data:`WEIGHTS` that is there."""
+    return next((folder / name for name in WEIGHTS if (folder / name).is_file()), None)
+
+
 class Form(enum.Enum):
     """The forms that a PyTorch model comes in."""
 

@@ -75,7 +75,7 @@ def open_folder(
         raise CorruptModelError(f"{folder / 'config.json'}: not a configuration")
     if config.get("auto_map") and not trust and not _known(transformers, config):
         raise _own_code(folder)
-    if not any((folder / name).is_file() for name in forms.WEIGHTS):
+    if forms.weights_in(folder) is None:
         others = [p.name for p in folder.iterdir() if p.suffix in (".h5", ".msgpack", ".onnx", ".pdparams", ".gguf")]
         raise NotAModelError(
             f"{folder}: has no weights of PyTorch" + (f" ({', '.join(sorted(others))} is there)" if others else ""),
@@ -302,15 +302,10 @@ def _known(transformers: Any, config: dict[str, Any]) -> bool:
 
 def files_of(folder: Path) -> list[Any]:
     """The configurations and weights in a folder: (name, path)."""
-    names = [n for n in forms.WEIGHTS if (folder / n).is_file()][:2]
-    if names and names[0].endswith(".json"):
-        names = names[:1]
-    else:
-        names = [n for n in names if not n.endswith(".json")][:1] or names[:1]
-    found = [(n, folder / n) for n in ("config.json", *names)]
-    index = folder / names[0] if names and names[0].endswith(".index.json") else None
-    if index is not None:
-        shards = forms.read_json(index).get("weight_map", {})
+    weights = forms.weights_in(folder)
+    found = [(p.name, p) for p in (folder / "config.json", weights) if p is not None]
+    if weights is not None and weights.name.endswith(".index.json"):
+        shards = forms.read_json(weights).get("weight_map", {})
         found += [(s, folder / s) for s in sorted(set(shards.values())) if (folder / s).is_file()]
     return found
 

@@ -8,13 +8,9 @@ from mconv.errors import UsageError
 from mconv.factory import inputs as factory_inputs
 from mconv.factory.inputs import Input
 from mconv.program.dtypes import DType
+from mconv.torch.dtypes import paddle_dtype
 from mconv.torch.sources.source import Source
 
-_PADDLE_OF = {
-    "torch.float32": "float32", "torch.float64": "float64", "torch.float16": "float16", "torch.bfloat16": "bfloat16",
-    "torch.int64": "int64", "torch.int32": "int32", "torch.int16": "int16", "torch.int8": "int8",
-    "torch.uint8": "uint8", "torch.bool": "bool", "torch.complex64": "complex64", "torch.complex128": "complex128",
-}  # fmt: skip
 _SPATIAL = {"Conv1d": ("length",), "Conv2d": ("height", "width"), "Conv3d": ("depth", "height", "width")}
 
 
@@ -24,10 +20,10 @@ def dtype_of(dtype: Any, name: str) -> DType:
     Raises:
         UsageError: there is none.
     """
-    label = _PADDLE_OF.get(str(dtype))
-    if label is None:
+    found = paddle_dtype(dtype)
+    if found is None:
         raise UsageError(f"input {name}: Paddle has no tensors of {dtype}")
-    return DType.of(label)
+    return found
 
 
 def guess(source: Source) -> None:

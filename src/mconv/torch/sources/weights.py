@@ -53,7 +53,7 @@ def read(path: Path, *, trust: bool = False) -> Weights:
         MissingDependencyError: safetensors is not installed.
     """
     if path.is_dir():
-        inner = next((path / name for name in forms.WEIGHTS if (path / name).is_file()), None)
+        inner = forms.weights_in(path)
         if inner is None:
             raise NotAModelError(f"{path}: a folder without weights", f"it needs {' or '.join(forms.WEIGHTS)}")
         path = inner
