@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Optional, Union
+from dataclasses import dataclass
+from typing import Any, Optional, Union
 
 import numpy as np
 
@@ -13,6 +14,7 @@ from mconv.emit.known import need_rank
 from mconv.emit.shape import unsqueeze
 from mconv.emit.window import Window
 from mconv.program import dims as D
+from mconv.program.schemas import attributes_of
 from mconv.program.value import Value
 from mconv.torch.context import AtenContext
 from mconv.torch.registry import aten_op
@@ -37,72 +39,74 @@ def as_given(ctx: AtenContext, x: Value) -> Value:
     return reshape(ctx, x, ctx.out_shape) if x.rank != len(ctx.out_shape) else x
 
 
-def _window(ctx: AtenContext, w: Value, stride: Ints, padding: Union[Ints, str], dilation: Ints) -> Window:
-    kernel = need_rank(w, "a convolution")[2:]
-    k = len(kernel)
-    strides, dilations = ints(ctx, stride, k, "the stride"), ints(ctx, dilation, k, "the dilation")
-    if padding == "same":
-        total = [d * (ctx.static_int(n, "the size of the kernel") - 1) for d, n in zip(dilations, kernel)]
-        pads = [t // 2 for t in total] + [t - t // 2 for t in total]
-    elif padding == "valid":
-        pads = [0] * 2 * k
-    else:
-        assert not isinstance(padding, str)
-        pads = ints(ctx, padding, k, "the padding") * 2
-    return Window.make(kernel, strides, dilations, pads)
+Sizes = Union[int, Sequence[Any]]  # those that are known only at run time are refused
+
+
+@dataclass(frozen=True)
+class Steps:
+    """What convolutions are told beside their tensors."""
+
+    stride: Sizes = 1
+    padding: Any = 0  # Sizes, or "same" or "valid"
+    dilation: Sizes = 1
+    groups: int = 1
+
+    def window(self, ctx: AtenContext, w: Value) -> Window:
+        """The window of the filters *w*."""
+        kernel = need_rank(w, "a convolution")[2:]
+        k = len(kernel)
+        strides, dilations = ints(ctx, self.stride, k, "the stride"), ints(ctx, self.dilation, k, "the dilation")
+        if self.padding == "same":
+            total = [d * (ctx.static_int(n, "the size of the kernel") - 1) for d, n in zip(dilations, kernel)]
+            pads = [t // 2 for t in total] + [t - t // 2 for t in total]
+        elif self.padding == "valid":
+            pads = [0] * 2 * k
+        else:
+            pads = ints(ctx, self.padding, k, "the padding") * 2
+        return Window.make(kernel, strides, dilations, pads)
 
 
 @aten_op("conv1d.default", "conv2d.default", "conv3d.default", "conv1d.padding", "conv2d.padding", "conv3d.padding")
-def conv(
-    ctx: AtenContext,
-    input: Value,
-    weight: Value,
-    bias: Optional[Value] = None,
-    stride: Ints = 1,
-    padding: Union[Ints, str] = 0,
-    dilation: Ints = 1,
-    groups: int = 1,
-) -> Value:
-    window = _window(ctx, weight, stride, padding, dilation)
+@attributes_of(Steps)
+def conv(ctx: AtenContext, input: Value, weight: Value, bias: Optional[Value] = None, **options: Any) -> Value:
+    steps = Steps(**options)
+    window = steps.window(ctx, weight)
     x = unbatched(ctx, input, len(window.kernel))
-    return as_given(ctx, convolution.conv(ctx, x, weight, bias, window, groups))
+    return as_given(ctx, convolution.conv(ctx, x, weight, bias, window, steps.groups))
 
 
 @aten_op("conv_transpose1d.default", "conv_transpose2d.input", "conv_transpose3d.input")
+@attributes_of(Steps)
 def conv_transpose(
     ctx: AtenContext,
     input: Value,
     weight: Value,
     bias: Optional[Value] = None,
-    stride: Ints = 1,
-    padding: Ints = 0,
     output_padding: Ints = 0,
-    groups: int = 1,
-    dilation: Ints = 1,
+    **options: Any,
 ) -> Value:
-    window = _window(ctx, weight, stride, padding, dilation)
+    steps = Steps(**options)
+    window = steps.window(ctx, weight)
     k = len(window.kernel)
     extra = ints(ctx, output_padding, k, "the output padding")
     x = unbatched(ctx, input, k)
-    return as_given(ctx, convolution.conv_transpose(ctx, x, weight, bias, window, groups, extra))
+    return as_given(ctx, convolution.conv_transpose(ctx, x, weight, bias, window, steps.groups, extra))
 
 
 @aten_op("convolution.default")
+@attributes_of(Steps)
 def convolution_(
     ctx: AtenContext,
     input: Value,
     weight: Value,
     bias: Optional[Value],
-    stride: Ints,
-    padding: Ints,
-    dilation: Ints,
     transposed: bool,
     output_padding: Ints,
-    groups: int,
+    **options: Any,
 ) -> Value:
     if transposed:
-        return conv_transpose(ctx, input, weight, bias, stride, padding, output_padding, groups, dilation)
-    return conv(ctx, input, weight, bias, stride, padding, dilation, groups)
+        return conv_transpose(ctx, input, weight, bias, output_padding, **options)
+    return conv(ctx, input, weight, bias, **options)
 
 
 # windows as columns --------------------------------------------------------------------------------------------------
@@ -113,7 +117,7 @@ def im2col(ctx: AtenContext, self: Value, kernel_size: Ints, dilation: Ints, pad
     """Every window of [N, C, H, W] as a column: a convolution with one filter for each position of the window."""
     x = unbatched(ctx, self, 2)
     weight, channels = _pickers(ctx, x, need_rank(x, "im2col")[1], kernel_size)
-    window = _window(ctx, weight, stride, padding, dilation)
+    window = Steps(stride, padding, dilation).window(ctx, weight)
     made = convolution.conv(ctx, x, weight, None, window, channels)
     return reshape(ctx, made, ctx.out_shape)
 
@@ -134,7 +138,7 @@ def col2im(
     kernel = ints(ctx, kernel_size, 2, "the size of the kernel")
     n, columns, _ = need_rank(x, "col2im")
     weight, channels = _pickers(ctx, x, D.floordiv(columns, kernel[0] * kernel[1]), kernel)
-    window = _window(ctx, weight, stride, padding, dilation)
+    window = Steps(stride, padding, dilation).window(ctx, weight)
     rows = window.out(size)
     grid = reshape(ctx, x, (n, columns, *rows))
     # rows that no window reaches

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Optional, Union
+from typing import Any, Optional
 
 import numpy as np
 
@@ -19,10 +19,8 @@ from mconv.program.dtypes import DType
 from mconv.program.schemas import attributes_of
 from mconv.program.value import Value
 from mconv.torch.context import AtenContext
-from mconv.torch.ops.conv import as_given, ints, unbatched
+from mconv.torch.ops.conv import Sizes, as_given, ints, unbatched
 from mconv.torch.registry import aten_op
-
-Sizes = Union[int, Sequence[Any]]  # those that are known only at run time are refused
 
 
 @dataclass(frozen=True)
