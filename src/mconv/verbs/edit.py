@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Optional
@@ -33,6 +32,7 @@ from mconv.runtimes import Runtime
 from mconv.verbs import edit_onnx, edit_paddle
 from mconv.verbs.edit_proof import prove_onnx, prove_paddle
 from mconv.verbs.frame import Frame
+from mconv.verbs.produced import counted_operators
 
 _ADVICE = "`mconv verify SOURCE RESULT --layers` finds where it begins"
 
@@ -225,19 +225,18 @@ def _onnx(path: Path, out: Path, chosen: Edit) -> EditReport:
             )
             model, *data = edit_onnx.write(made, folder / out.name, style)
             report.output = {"file": str(out), "bytes": sum(p.stat().st_size for p in (model, *data))}
-            _describe_onnx(report, made, source, chosen)
+            _describe_onnx(report, made, source)
             frame.prove(lambda: prove_onnx(path, source, made, model, chosen, report), advice=_ADVICE)
             report.warnings += _left_open(report)
     return report
 
 
-def _describe_onnx(report: EditReport, made: edit_onnx.Edited, source: OnnxModel, chosen: Edit) -> None:
+def _describe_onnx(report: EditReport, made: edit_onnx.Edited, source: OnnxModel) -> None:
     before, after = source.proto.graph, made.model.proto.graph
     report.sizes, report.folded, report.constants = made.sizes, made.folded, list(made.fixed)
     report.inputs, report.outputs = edit_onnx.ports(made)
     report.renamed = made.renamed
-    counts = Counter((n.domain or "ai.onnx", n.op_type) for n in after.node)
-    report.operators = [{"domain": d, "operator": o, "count": c} for (d, o), c in counts.most_common()]
+    report.operators = counted_operators(after.node)
     report.removed = _removed(
         len(before.node) - len(after.node),
         len(before.initializer) - len(after.initializer),

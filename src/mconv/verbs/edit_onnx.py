@@ -64,6 +64,14 @@ def read(path: Path) -> OnnxModel:
     return model
 
 
+def copied(model: OnnxModel) -> OnnxModel:
+    """The model with a graph of its own, to be changed."""
+    made = copy.copy(model)
+    made.proto = type(model.proto)()
+    made.proto.CopyFrom(model.proto)
+    return made
+
+
 def edit(source: OnnxModel, chosen: Edit, scratch: Path) -> Edited:
     """The model as it was asked for.
 
@@ -74,9 +82,7 @@ def edit(source: OnnxModel, chosen: Edit, scratch: Path) -> Edited:
     """
     if chosen.target is not None:
         raise UsageError("--target: an ONNX model is of no Paddle", "mconv onnx2paddle --target makes one that is")
-    model = copy.copy(source)
-    model.proto = type(source.proto)()
-    model.proto.CopyFrom(source.proto)
+    model = copied(source)
     model.notes = []
     graph = model.proto.graph
     dimensions = open_sizes.resolve(sizes.sized(graph), open_sizes.given(chosen.dims))

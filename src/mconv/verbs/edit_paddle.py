@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Optional
 
@@ -18,7 +19,6 @@ from mconv.passes import constants, fold, rename
 from mconv.passes.cut import before_suppression, cut, independent
 from mconv.printable import printable
 from mconv.program import files, open_sizes
-from mconv.program.dtypes import DType
 from mconv.program.open_sizes import Sized
 from mconv.program.params import TensorSource, separate_path
 from mconv.program.params_writing import write_combined
@@ -56,6 +56,11 @@ class Source:
     notes: list[str] = field(default_factory=list)
     feed_alias: dict[str, str] = field(default_factory=dict)
     fetch_alias: dict[str, str] = field(default_factory=dict)
+
+    def own(self, name: str, program: Program) -> str:
+        """The name of a variable in *program*, which may be said as clients do."""
+        alias = {**self.feed_alias, **self.fetch_alias}
+        return name if any(name in block.vars for block in program.blocks) else alias.get(name, name)
 
 
 @dataclass
@@ -120,12 +125,7 @@ def edit(source: Source, chosen: Edit) -> Edited:
         UnsupportedError: the program cannot be cut there.
     """
     program, params = source.program.copy(), dict(source.params)
-    alias = {**source.feed_alias, **source.fetch_alias}
-    present = {name for block in program.blocks for name in block.vars}
-
-    def own(name: str) -> str:
-        return name if name in present else alias.get(name, name)
-
+    own = functools.partial(source.own, program=source.program)
     values = {own(n): v for n, v in loading.arguments_of(chosen.constants, "--const", any_name=True).items()}
     sizes = _set_sizes(program, chosen, source.feed_alias)
     fixed = constants.fix_inputs(program, values)
@@ -215,7 +215,7 @@ def _settle(made: Edited, chosen: Edit, runtime: Runtime, path: Path, params: Pa
     with Worker(runtime) as worker:
         sets, seen, _ = search.find(specs, observed)
         if len(sets) < 2:  # other numbers, of the same shapes
-            sets = [*sets, *random_feeds([_like(s, sets[0]) for s in specs], seed=1, sets=1)]
+            sets = [*sets, *random_feeds([replace(s, shape=sets[0][s.name].shape) for s in specs], seed=1, sets=1)]
             seen = observed(sets)
         same = {n: shape for n, shape in seen[0].items() if all(o.get(n) == shape for o in seen)}
         made.declared = fold.declare(program, known, same)
@@ -238,22 +238,13 @@ def _settle(made: Edited, chosen: Edit, runtime: Runtime, path: Path, params: Pa
             made.params, made.folded = fold.settle(program, made.params, values)
 
 
-def _like(spec: Any, feed: Mapping[str, np.ndarray]) -> Any:
-    from dataclasses import replace
-
-    return replace(spec, shape=feed[spec.name].shape)
-
-
 def finish(source: Source, made: Edited, chosen: Edit) -> dict[str, str]:
     """Rename, and put the weights inside where that is asked for, in place; returns source's name → new one.
 
     Raises:
         UsageError: see :func:`mconv.passes.rename.check`. UnsupportedError: the weights do not fit inside.
     """
-    present = {name for block in made.program.blocks for name in block.vars}
-    alias = {**source.feed_alias, **source.fetch_alias}
-    asked = chosen.new_names
-    names = {old if old in present else alias.get(old, old): new for old, new in asked.items()}
+    names = {source.own(old, made.program): new for old, new in chosen.new_names.items()}
     made.params = rename.rename(made.program, made.params, names)
     if chosen.weights == "inside":
         constants.weights_inside(made.program, made.params, source.target)
@@ -338,4 +329,4 @@ def ports(program: Program, sources: Sequence[str], outputs: Sequence[str]) -> t
     )
 
 
-__all__ = ["DType", "Edited", "Source", "edit", "finish", "ports", "read", "settle", "style_of", "write"]
+__all__ = ["Edited", "Source", "edit", "finish", "ports", "read", "settle", "style_of", "write"]

@@ -39,7 +39,7 @@ from mconv.proof.precision import require_float32
 from mconv.proof.verdict import Proof
 from mconv.runtimes import Runtime
 from mconv.verbs.half_proof import Emulation, Task, settled
-from mconv.verbs.half_report import HalfReport, rows_of
+from mconv.verbs.half_report import HalfReport
 from mconv.verbs.half_second import second_opinion
 from mconv.warned import Warned
 
@@ -159,5 +159,5 @@ def _failure(report: HalfReport, calibrated: bool) -> PrecisionError:
     return PrecisionError(
         f"in {report.dtype} the output {worst.name} {said}, where {percent(report.limit)} is allowed",
         hint,
-        rows_of(bad),
+        [vars(row) for row in bad],
     )

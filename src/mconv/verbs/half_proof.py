@@ -125,8 +125,7 @@ class Emulation(Closing):
 
     def worst(self, made: Halved) -> Optional[float]:
         """The largest error of any output; None where one is not finite."""
-        errors = [row.error for row in self.outputs(made)]
-        return None if None in errors else max((e for e in errors if e is not None), default=0.0)
+        return worst_of([row.error for row in self.outputs(made)])
 
     def tensors(self, names: Sequence[str], dtype: DType, worst: int) -> list[HalfTensor]:
         """Of the tensors inside, those that leave the range, the *worst* of the others, and those that were saturated."""
@@ -157,6 +156,12 @@ class Emulation(Closing):
 def _badness(row: HalfTensor) -> tuple[bool, float]:
     infinite = float("inf") if row.error is None else row.error
     return row.reason == "beyond the range", infinite if row.reason != "saturated" else 0.0
+
+
+def worst_of(errors: Sequence[Optional[float]]) -> Optional[float]:
+    """The largest; None where one of them is."""
+    known = [error for error in errors if error is not None]
+    return max(known, default=0.0) if len(known) == len(errors) else None
 
 
 def error_of(want: np.ndarray, got: np.ndarray) -> Optional[float]:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Optional
+from typing import Optional
 
 from mconv.page.shown import Shown
 
@@ -120,8 +119,3 @@ class HalfReport(Shown):
     second: Optional[HalfSecond] = None
     unfit_passes: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
-
-
-def rows_of(outputs: Iterable[HalfOutput]) -> list[dict[str, Any]]:
-    """The figures as plain rows."""
-    return [{"name": r.name, "input_set": r.input_set, "error": r.error, "ok": r.ok} for r in outputs]

@@ -23,7 +23,7 @@ from mconv.program.dtypes import DType
 from mconv.program.program import Op, Program
 from mconv.program.stored import write_model
 from mconv.runtimes.latency import LatencyWorker, here
-from mconv.verbs.half_proof import Emulation, error_of
+from mconv.verbs.half_proof import Emulation, error_of, worst_of
 from mconv.verbs.half_report import HalfSecond
 
 _ENGINE, _LABEL = "openvino", "OpenVINO"
@@ -57,9 +57,8 @@ def second_opinion(made: Halved, proof: Emulation) -> Optional[HalfSecond]:
                 errors += [error_of(a, b.astype(a.dtype)) for a, b in zip(want, got)]
     except RuntimeFailedError as e:
         return HalfSecond(_LABEL, None, printable(e.message.replace(str(program), "it"), 200))
-    if None in errors:
-        return HalfSecond(label, None, "an output has another shape, or is not finite")
-    return HalfSecond(label, max((e for e in errors if e is not None), default=0.0))
+    worst = worst_of(errors)
+    return HalfSecond(label, worst, "an output has another shape, or is not finite" if worst is None else "")
 
 
 def _readable(program: Program) -> Program:

@@ -65,7 +65,7 @@ def _renamed(feeds: Path, names: Mapping[str, str], to: Path) -> Path:
 
 def apply(program: Path, params: Optional[Path], chosen: Converting, report: Report) -> None:
     """Where ``--half`` asks for it, rewrite what a conversion has written and proved, and say so in its report."""
-    if chosen.half is None or params is None:
+    if params is None:
         return
     chosen.progress(f"rewriting for {chosen.half}")
     made = rewrite(program, params, chosen, {row["name"]: row["paddle_name"] for row in report.inputs})

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -85,6 +87,12 @@ class Written:
     program: Program
     folder: Path
     recording: Recording
+
+
+def counted_operators(nodes: Iterable[Any]) -> list[dict[str, Any]]:
+    """The operators of an ONNX graph with their counts, the most frequent first."""
+    counts = Counter((n.domain or "ai.onnx", n.op_type) for n in nodes)
+    return [{"domain": d, "operator": o, "count": c} for (d, o), c in counts.most_common()]
 
 
 def about_names(names: dict[str, str], why: str = "") -> list[str]:

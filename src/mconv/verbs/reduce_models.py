@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import zlib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -99,9 +98,7 @@ class Onnx:
         )
 
     def write(self, part: Part, folder: Path, *, random_weights: bool = False) -> Path:
-        made = copy.copy(self.model)
-        made.proto = type(self.model.proto)()
-        made.proto.CopyFrom(self.model.proto)
+        made = edit_onnx.copied(self.model)
         cut_onnx(made.proto, self.infos, inputs=part.inputs, outputs=part.outputs)
         _forget(made.proto)
         if random_weights:

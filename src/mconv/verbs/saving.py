@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Callable, Optional
@@ -12,6 +12,7 @@ from typing import Any, Callable, Optional
 from mconv.artifacts import provenance
 from mconv.dygraph import export as exporting
 from mconv.dygraph import inputs as describing
+from mconv.dygraph import source as layers
 from mconv.dygraph.inputs import Call
 from mconv.dygraph.live import Live
 from mconv.errors import MconvError, UnsupportedError
@@ -90,6 +91,19 @@ def save(
         shutil.rmtree(folder / static_files.SCRATCH)
         frame.record(subject.record(call))
     return frame
+
+
+def layer_of(given: Any, arguments: Mapping[str, Any], *, trust: bool) -> Any:
+    """The layer that a SPEC, or what makes it, gives; see :func:`mconv.dygraph.source.load`."""
+    if isinstance(given, str):
+        return layers.load(given, arguments, trust=trust)
+    return layers.make(given, arguments, type(given).__name__)
+
+
+def made_by(live: Live) -> dict[str, Any]:
+    """The packages that have a part in a layer, for a :class:`mconv.artifacts.provenance.Recording`."""
+    packages = ("paddlenlp",) if type(live.layer).__module__.startswith("paddlenlp.") else ()
+    return {"packages": packages, "versions": {"paddle": live.paddle.__version__}}
 
 
 def _call(live: Live, input_spec: Optional[Sequence[Any]]) -> Call:

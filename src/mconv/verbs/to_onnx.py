@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Optional
@@ -41,6 +40,7 @@ from mconv.proof.report import Report
 from mconv.proof.runners import OnnxRunner, PaddleRunner
 from mconv.proof.verdict import FAILED, Proof
 from mconv.verbs.frame import Frame
+from mconv.verbs.produced import counted_operators
 from mconv.version import __version__
 
 _READS = PADDLE_3  # the Paddle in whose operators a ``.json`` is read
@@ -140,8 +140,7 @@ def _convert(
     for port in report.inputs + report.outputs:
         if port["dtype"] != port["paddle_dtype"]:
             report.warnings.append(f"{port['name']}: {port['paddle_dtype']} in Paddle, {port['dtype']} in ONNX")
-    counts = Counter((n.domain or "ai.onnx", n.op_type) for n in graph.node)
-    report.operators = [{"domain": d, "operator": o, "count": c} for (d, o), c in counts.most_common()]
+    report.operators = counted_operators(graph.node)
     report.target["opset"] = next(o.version for o in model.opset_import if o.domain in ("", "ai.onnx"))
 
 

@@ -18,7 +18,7 @@ from mconv.options.layers import ToStatic
 from mconv.proof.report import Report
 from mconv.verbs import static_files
 from mconv.verbs.frame import Frame
-from mconv.verbs.saving import Subject, save
+from mconv.verbs.saving import Subject, layer_of, made_by, save
 
 
 def to_static(chosen: ToStatic) -> Report:
@@ -87,16 +87,12 @@ def _recording(layer: Any, live: Live, call: Call, chosen: ToStatic, report: Rep
         "layer": made,
         "method": live.method,
         "arguments": report.source["arguments"],
-        "inputs": [f"{i.name}:{i.dtype.label}[{','.join('?' if d is None else str(d) for d in i.dims)}]" for i in call.inputs],
+        "inputs": [str(i) for i in call.inputs],
         "format": chosen.format,
         "output_names": None if chosen.output_names is None else list(chosen.output_names),
         "strict": chosen.strict,
     }  # fmt: skip
-    packages = ("paddlenlp",) if type(live.layer).__module__.startswith("paddlenlp.") else ()
-    versions = {"paddle": live.paddle.__version__}
-    return provenance.Recording(
-        "to-static", sources, target=chosen.goal.name, options=options, packages=packages, versions=versions
-    )
+    return provenance.Recording("to-static", sources, target=chosen.goal.name, options=options, **made_by(live))
 
 
 def _live(layer: Any, chosen: ToStatic, report: Report) -> Live:
@@ -105,9 +101,7 @@ def _live(layer: Any, chosen: ToStatic, report: Report) -> Live:
     paddle = source.import_paddle()
     if isinstance(layer, str):
         report.source["spec"] = layer
-        made = source.load(layer, given, trust=chosen.trust)
-    else:
-        made = source.make(layer, given, type(layer).__name__)
+    made = layer_of(layer, given, trust=chosen.trust)
     live = Live(made, method)
     report.source.update({"class": live.kind, "method": method, "arguments": {k: repr(v) for k, v in given.items()}})
     report.versions["source paddle"] = paddle.__version__

@@ -18,7 +18,6 @@ from mconv.factory.loading import read_of
 from mconv.options.torch import Torch2Paddle
 from mconv.proof.available import runtime_for
 from mconv.proof.compare import Tolerance
-from mconv.proof.feeds import InputSpec
 from mconv.proof.notes import rendered
 from mconv.proof.prove import Candidate, Inputs, prove
 from mconv.proof.report import Report
@@ -152,7 +151,7 @@ def _about_noise(functions: Sequence[str], deterministic: bool, source: Source, 
 
 
 def _runner(source: Source, plan: Plan, chosen: Torch2Paddle) -> TorchRunner:
-    specs = [InputSpec(i.name, i.dtype, i.dims, i.limit) for i in plan.inputs]
+    specs = torch_inputs.specs_of(plan.inputs)
     return TorchRunner(source, named_leaves, source.label, specs, widened=not chosen.keep_dtype, ties=ties)
 
 

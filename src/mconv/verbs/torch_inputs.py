@@ -153,7 +153,7 @@ def fill(plan: Plan, source: Source, runner: TorchRunner, example: Optional[Path
         UsageError: the files do not fit the inputs, or the guessed inputs do not fit the model.
         RuntimeFailedError: the model fails on inputs of these types and shapes.
     """
-    specs = _specs(plan.inputs)
+    specs = specs_of(plan.inputs)
     traced = load_feeds(example, specs) if example is not None else None
     if feeds is not None:
         plan.sets, plan.origin = load_feeds(feeds, specs), str(feeds)
@@ -191,7 +191,7 @@ def fill(plan: Plan, source: Source, runner: TorchRunner, example: Optional[Path
             plan.inputs = inputs
             plan.notes.append(f"{source.label} does not take every size: {' '.join(plan.texts())}")
         plan.sets = sets
-        plan.alone = search.alone(_specs(plan.inputs), sets, refused)
+        plan.alone = search.alone(specs_of(plan.inputs), sets, refused)
         plan.notes += search.one_size(plan.alone)
         return
     assert failure is not None
@@ -206,7 +206,8 @@ def fill(plan: Plan, source: Source, runner: TorchRunner, example: Optional[Path
     ) from failure
 
 
-def _specs(inputs: Sequence[Input]) -> list[InputSpec]:
+def specs_of(inputs: Sequence[Input]) -> list[InputSpec]:
+    """The inputs as what runs models has them."""
     return [InputSpec(i.name, i.dtype, i.dims, i.limit) for i in inputs]
 
 
@@ -229,7 +230,7 @@ def _attempts(plan: Plan, source: Source) -> Iterator[tuple[list[Input], dict[st
     if plan.inputs == source.inputs:
         for other in source.alternatives:
             yield other, {**_PLANES, **source.sizes}, Sizes()
-    for usual in itertools.islice(search.attempts(_specs(plan.inputs)), 1, None):
+    for usual in itertools.islice(search.attempts(specs_of(plan.inputs)), 1, None):
         yield plan.inputs, source.sizes if usual.height is None else {}, usual
 
 

@@ -10,7 +10,6 @@ from typing import Any, Optional
 
 from mconv.artifacts import provenance
 from mconv.artifacts.destination import Destination
-from mconv.dygraph import source as layers
 from mconv.dygraph.layout import Given
 from mconv.dygraph.live import Live
 from mconv.dygraph.transplant import Transplanted
@@ -28,7 +27,7 @@ from mconv.torch.sources import Source, forms, open_source, weights
 from mconv.torch.sources.forms import Form
 from mconv.torch.widening import widen
 from mconv.verbs.frame import Frame
-from mconv.verbs.saving import Subject, save
+from mconv.verbs.saving import Subject, layer_of, made_by, save
 
 
 @dataclass
@@ -109,11 +108,7 @@ def transplant(chosen: Transplant) -> Report:
 def _live(into: Any, chosen: Transplant) -> Live:
     arguments = chosen.into_arguments
     given = loading.arguments_of(arguments, "--into-arg")
-    if isinstance(into, str):
-        layer = layers.load(into, given, trust=chosen.trust)
-    else:
-        layer = layers.make(into, given, type(into).__name__)
-    return Live(layer, chosen.method)
+    return Live(layer_of(into, given, trust=chosen.trust), chosen.method)
 
 
 def _open(model: Any, chosen: Transplant) -> _Origin:
@@ -240,8 +235,6 @@ def _recording(
         "inputs": [str(i) for i in call.inputs],
         "output_names": None if chosen.output_names is None else list(chosen.output_names),
     }
-    packages = ("paddlenlp",) if type(live.layer).__module__.startswith("paddlenlp.") else ()
-    found = {"paddle": live.paddle.__version__}
-    return provenance.Recording(
-        "torch2paddle", files, target=chosen.goal.name, options=facts, packages=(*packages, "torch"), versions=found
-    )
+    found = made_by(live)
+    found["packages"] = (*found["packages"], "torch")
+    return provenance.Recording("torch2paddle", files, target=chosen.goal.name, options=facts, **found)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,7 @@ from mconv.program.program import Program
 from mconv.program.stored import load_model
 from mconv.proof.report import paddle_operators
 from mconv.runtimes import x2paddle
-from mconv.verbs.produced import Facts, Produced
+from mconv.verbs.produced import Facts, Produced, counted_operators
 
 
 def produce(source: OnnxModel, shapes: dict[str, Sequence[Any]], chosen: Converting) -> Produced:
@@ -91,7 +90,6 @@ def _restored(source: OnnxModel, program: Program, told: dict[str, str]) -> dict
 
 
 def _facts(source: OnnxModel, program: Program, shapes: dict[str, Sequence[Any]]) -> Facts:
-    counts = Counter((node.domain or "ai.onnx", node.op_type) for node in source.proto.graph.node)
     warnings: list[str] = []
     opset = source.opsets.get("", 1)
     if opset > x2paddle.NEWEST_OPSET:
@@ -99,7 +97,7 @@ def _facts(source: OnnxModel, program: Program, shapes: dict[str, Sequence[Any]]
             f"X2Paddle knows opsets up to {x2paddle.NEWEST_OPSET}; the model's is {opset}: it may have been misread"
         )
     inputs, outputs = describe.ports_of(source, program, shapes)
-    operators = [{"domain": d, "operator": o, "count": n} for (d, o), n in counts.most_common()]
+    operators = counted_operators(source.proto.graph.node)
     return Facts(inputs, outputs, operators, paddle_operators(program), warnings=warnings)
 
 
