@@ -16,10 +16,10 @@ from mconv.paddle.changed import Changed
 from mconv.paddle.lower import lower
 from mconv.paddle.registry import UNKNOWN
 from mconv.passes import ports, quantize_forms, quantize_rounded
-from mconv.passes.rewrite import Site, make
+from mconv.passes.rewrite import Site, fill
 from mconv.program import signatures, targets
 from mconv.program.attribute import TYPED_VALUES
-from mconv.program.dtypes import AttrType, VarKind
+from mconv.program.dtypes import VarKind
 from mconv.program.params import ArraySource, TensorSource
 from mconv.program.program import Op, Program, Var
 from mconv.program.signatures import Signature
@@ -204,15 +204,7 @@ def _complete_batch_norm(site: Site, op: Op) -> bool:
     for name, value in (("Scale", 1.0), ("Bias", 0.0)):
         if not op.input(name):
             filled = site.new(f"{mean}.{name}", var.dtype, shape)
-            fill = make(
-                "fill_constant",
-                {},
-                {"Out": filled},
-                shape=(AttrType.LONGS, list(shape)),
-                dtype=(AttrType.INT, int(var.dtype)),
-                value=(AttrType.FLOAT, value),
-            )
-            site.block.ops.insert(at, fill)
+            site.block.ops.insert(at, fill(filled, var.dtype, shape, value))
             op.set_input(name, [filled])
     return True
 

@@ -80,6 +80,8 @@ fake_quantize_moving_average_abs_max = X,InScale,InAccum,InState Out,OutScale,Ou
 fake_quantize_dequantize_moving_average_abs_max = X,InScale,InAccum,InState Out,OutScale,OutState,OutAccum
 moving_average_abs_max_scale = X,InAccum,InState Out,OutScale,OutState,OutAccum
 uniform_inplace uniform_random_inplace X Out
+softmax = X Out
+log_softmax = X Out
 """
 
 
@@ -194,6 +196,9 @@ yolo_box_head = X Out
 yolo_box_post = Boxes0,Boxes1,Boxes2,ImageShape,ImageScale Out,NmsRoisNum
 lu_solve = b,lu,pivots out
 binomial = count,prob out
+matrix_rank = X Out
+matrix_rank_tol matrix_rank X,TolTensor Out
+diag_embed = Input Out
 """
 
 
@@ -274,11 +279,8 @@ einsum = Operands Out,InnerCache,XShape
 bilinear bilinear_tensor_product X,Y,Weight,Bias Out
 slogdet slogdeterminant Input Out
 slogdet_v2 = x sign,logdet
-matrix_rank = X Out
-matrix_rank_tol matrix_rank X,TolTensor Out
 lstsq = X,Y,=rcond Solution,Residuals,Rank,SingularValues
 svdvals = x s
-diag_embed = Input Out
 cast = X Out dtype:out_dtype
 clip = X,Min=min,Max=max Out
 gammaln = x out
@@ -346,8 +348,6 @@ embedding lookup_table_v2 Ids,W Out
 rnn = Input,PreState,WeightList,SequenceLength Out,DropoutState,State,Reserve
 prelu = X,Alpha Out
 rrelu = X Out,Noise
-softmax = X Out
-log_softmax = X Out
 swiglu = x,y out
 cross_entropy_with_softmax softmax_with_cross_entropy Logits,Label Softmax,Loss
 nll_loss = X,Label,Weight Out,Total_weight

@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 from mconv.errors import UnsupportedError
 from mconv.passes.graph import first
 from mconv.passes.quantize_forms import COMPUTING, EVEN, linear, magnitudes, to_integers, turned
-from mconv.passes.rewrite import check_keep, declared, make
-from mconv.program.dtypes import AttrType, DType, VarKind
+from mconv.passes.rewrite import check_keep, declared, fill
+from mconv.program.dtypes import DType, VarKind
 from mconv.program.params import ArraySource, TensorSource
 from mconv.program.program import Block, Op, Program, Var
 
@@ -217,16 +217,7 @@ class _Writer:
         if not self.constants:
             return self._param(key, ArraySource(np.array([value], np.float32)))
         self.block.add_var(Var.tensor(key, DType.FP32, (1,)))
-        self.ops.append(
-            make(
-                "fill_constant",
-                {},
-                {"Out": key},
-                shape=(AttrType.LONGS, [1]),
-                dtype=(AttrType.INT, int(DType.FP32)),
-                value=(AttrType.FLOAT, value),
-            )
-        )
+        self.ops.append(fill(key, DType.FP32, [1], value))
         return key
 
     def _zero(self) -> str:

@@ -67,6 +67,12 @@ def scale(source: str, result: str, factor: float, bias: float = 0.0) -> Op:
     return make("scale", {"X": source}, {"Out": result}, **numbers, bias_after_scale=(AttrType.BOOLEAN, True))
 
 
+def fill(result: str, dtype: DType, shape: Iterable[int], value: float) -> Op:
+    """A ``fill_constant``."""
+    sizes, kind = (AttrType.LONGS, list(shape)), (AttrType.INT, int(dtype))
+    return make("fill_constant", {}, {"Out": result}, shape=sizes, dtype=kind, value=(AttrType.FLOAT, value))
+
+
 def declared(block: Block, name: str, dtype: DType, like: Optional[Var]) -> str:
     """Declare a variable of the shape of another one; returns its name."""
     shape = () if like is None or like.shape is None else like.shape

@@ -201,10 +201,8 @@ class Builder:
         Raises:
             BuildError: the target has no such operator.
         """
-        found = self.operators.get(op_type)
-        if found is None:
-            raise BuildError(f"Paddle {self.target.paddle} has no operator {op_type!r}")
-        signature: Mapping[str, Mapping[str, str]] = found
+        self._signature(op_type)
+        signature: Mapping[str, Mapping[str, str]] = self.operators[op_type]
         return signature
 
     # operators ---------------------------------------------------------------------------------------------------

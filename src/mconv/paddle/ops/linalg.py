@@ -111,18 +111,6 @@ def slogdet(ctx: Context, x: Value) -> Any:
     return tuple(parts)
 
 
-@paddle_op("matrix_rank")
-def matrix_rank(ctx: Context, x: Value, *, tol: float, use_default_tol: bool, hermitian: bool) -> Value:
-    return ctx.op("matrix_rank", X=x, tol=tol, use_default_tol=use_default_tol, hermitian=hermitian, result=ctx.spec())
-
-
-@paddle_op("matrix_rank_tol")
-def matrix_rank_tol(ctx: Context, x: Value, tol: Value, *, use_default_tol: bool, hermitian: bool) -> Value:
-    return ctx.op(
-        "matrix_rank", X=x, TolTensor=tol, use_default_tol=use_default_tol, hermitian=hermitian, result=ctx.spec()
-    )
-
-
 @paddle_op("svdvals")
 def svdvals(ctx: Context, x: Value) -> Value:
     shape = x.shape or ()
@@ -149,11 +137,6 @@ def cross(ctx: Context, x: Value, y: Value, *, axis: int) -> Value:
     x, y = (emit.expand_to(b, v, shape, (x, y)) for v in (x, y))
     where = next((i for i, d in enumerate(shape) if d == 3), 0) if axis == 9 else axis  # 9 stands for: the first of 3
     return ctx.op("cross", X=x, Y=y, dim=where, result=(x.dtype, shape))
-
-
-@paddle_op("diag_embed")
-def diag_embed(ctx: Context, x: Value, *, offset: int, dim1: int, dim2: int) -> Value:
-    return ctx.op("diag_embed", Input=x, offset=offset, dim1=dim1, dim2=dim2, result=ctx.spec())
 
 
 @paddle_op("lstsq")

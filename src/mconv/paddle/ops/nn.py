@@ -119,12 +119,6 @@ def swiglu(ctx: Context, x: Value, y: Optional[Value] = None) -> Value:
     return emit.binary(b, "elementwise_mul", emit.unary(b, "silu", x), y)
 
 
-@paddle_op("softmax", "log_softmax")
-def softmax(ctx: Context, x: Value, *, axis: int) -> Value:
-    op = ctx.name.rstrip("_")
-    return ctx.op(op, X=x, axis=axis, result=(x.dtype, x.shape))
-
-
 @paddle_op("cross_entropy_with_softmax")
 def cross_entropy(
     ctx: Context,
