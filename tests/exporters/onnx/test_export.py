@@ -172,7 +172,7 @@ import mconv
 
 @mconv.paddle_op("my_own")
 def my_own(ctx, X, *, factor: float = 1.0):
-    return ctx.op("Mul", X, factor)
+    return ctx.op("Mul", ctx.op("Binarizer", X, domain="ai.onnx.ml", threshold=0.0), factor)
 """
 
 
@@ -188,7 +188,7 @@ def test_a_converter_of_ones_own(tmp_path: Path) -> None:
         write(export(program, params, opset=13), tmp_path / "m.onnx")
     finally:
         registry._converters.pop("my_own")
-    np.testing.assert_array_equal(session(tmp_path / "m.onnx").run(None, {"X": X})[0], X * 3)
+    np.testing.assert_array_equal(session(tmp_path / "m.onnx").run(None, {"X": X})[0], (X > 0) * np.float32(3))
     (tmp_path / "none.py").write_text("x = 1\n")
     with pytest.raises(UsageError, match="registers no converter"):
         api.to_onnx(case("2.3.2-mlp").model, tmp_path / "m.onnx", plugins=[tmp_path / "none.py"], force=True)

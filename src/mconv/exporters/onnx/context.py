@@ -8,7 +8,7 @@ from typing import Any, Optional, Union
 import numpy as np
 
 from mconv.exporters.onnx.errors import Unsupported
-from mconv.exporters.onnx.nodes import Nodes, Operand
+from mconv.exporters.onnx.nodes import Nodes
 from mconv.program import dims as D
 from mconv.program.dtypes import DType
 from mconv.program.value import Value
@@ -211,4 +211,4 @@ class Context(Nodes):
         return self.op("ConstantOfShape", shape, value=np.asarray([value], dtype.numpy))
 
 
-__all__ = ["Context", "Operand"]
+__all__ = ["Context"]

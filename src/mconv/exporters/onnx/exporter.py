@@ -84,7 +84,6 @@ class Exporter:
         self.sizes = sizes
         self.inputs: list[Value] = []
         self.has_0d = program.version >= _HAS_0D
-        self.inference = True
         self.uses = Counter(n for _, op in program.ops() for n in op.input_names)
         self.trusts_declared = True  # what the program notes of sizes is no more so where a loop changes them
         self.said: set[int] = set()  # operators, by identity, that another one has said with it

@@ -56,7 +56,6 @@ class Scope:
 
     Attributes:
         nodes: ``NodeProto`` in order.
-        inputs: what a body is called with.
         shapes: name of a value → the value of its Shape.
         env: Paddle variable → what it holds now.
     """
@@ -64,7 +63,6 @@ class Scope:
     def __init__(self, outer: Optional[Scope] = None):
         self.outer = outer
         self.nodes: list[Any] = []
-        self.inputs: list[Value] = []
         self.shapes: dict[str, Value] = {}
         self.env: dict[str, Any] = {}
 
@@ -194,6 +192,8 @@ class Graph:
                 return [self.const(np.asarray(known).reshape(shape), values[0].dtype)]
             if data is not None:
                 values[0].data = tuple(data)
+        if domain:
+            self.domains[domain] = max(self.domains.get(domain, 1), described.since_version)
         self.scope.nodes.append(node)
         for value in values:
             self.known[value.name or ""] = value

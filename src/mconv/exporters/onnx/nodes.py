@@ -32,7 +32,6 @@ class ExporterState(Protocol):
         problems: rows on operators that cannot be said.
         notes: what the report tells.
         uses: variable → how often the program reads it.
-        inference: whether dropout and normalisation are those of inference.
         has_0d: whether the program knows tensors without dimensions.
         trusts_declared: whether what the program notes of sizes is so: no more where a loop changes them.
         said: operators, by identity, that another one has said with it.
@@ -44,7 +43,6 @@ class ExporterState(Protocol):
     problems: list[dict[str, Any]]
     notes: list[str]
     uses: Counter[str]
-    inference: bool
     has_0d: bool
     trusts_declared: bool
     said: set[int]
@@ -160,6 +158,11 @@ class Nodes:
         """The variable that the program has for an output."""
         names = self.paddle.output(output)
         return self.exporter.var(names[index]) if index < len(names) else None
+
+    def declared_dtype(self, otherwise: DType) -> DType:
+        """The element type that the program has for the output."""
+        declared = self.declared()
+        return declared.dtype if declared is not None and declared.dtype is not None else otherwise
 
     def uses(self, value: Value) -> int:
         """How often the program reads the variable that *value* was made for (fetching it counts)."""

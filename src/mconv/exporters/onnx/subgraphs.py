@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Optional, Union
+from typing import Any, Union
 
 from mconv.exporters.onnx.graph import Graph, Scope
 from mconv.exporters.onnx.types import type_proto
-from mconv.program import dims as D
 from mconv.program.dtypes import TO_ONNX, DType
 from mconv.program.value import Value
 
@@ -29,7 +28,7 @@ class Array:
 Held = Union[Value, Array]
 
 
-def info(name: str, held: Held, shape: Optional[Sequence[D.Dim]] = None) -> Any:
+def info(name: str, held: Held) -> Any:
     """The ValueInfoProto of an input or output of a body."""
     from onnx import TypeProto, ValueInfoProto
 
@@ -39,7 +38,7 @@ def info(name: str, held: Held, shape: Optional[Sequence[D.Dim]] = None) -> Any:
         kind.sequence_type.elem_type.tensor_type.elem_type = TO_ONNX[held.dtype]
         made.type.CopyFrom(kind)
     else:
-        made.type.CopyFrom(type_proto(held.dtype, held.shape if shape is None else shape, written=True))
+        made.type.CopyFrom(type_proto(held.dtype, held.shape, written=True))
     return made
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Optional
 
+import numpy as np
+
 from mconv.program import dims as D
 from mconv.program.dtypes import TO_ONNX, DType
 
@@ -28,6 +30,16 @@ def numbers(dims: Optional[Sequence[D.Dim]]) -> Optional[list[int]]:
 def constraint(dtype: DType) -> str:
     """The type's name in a schema, as in ``tensor(float)``."""
     return f"tensor({CALLED.get(dtype, dtype.label)})"
+
+
+def lowest(dtype: DType) -> float:
+    """What a maximum of nothing is: minus infinity, or the smallest integer."""
+    return float("-inf") if dtype.is_float else int(np.iinfo(dtype.numpy).min)
+
+
+def highest(dtype: DType) -> float:
+    """What a minimum of nothing is: infinity, or the largest integer."""
+    return float("inf") if dtype.is_float else int(np.iinfo(dtype.numpy).max)
 
 
 def type_proto(dtype: DType, shape: Optional[Sequence[D.Dim]], written: bool = False) -> Any:

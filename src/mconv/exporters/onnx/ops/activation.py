@@ -188,8 +188,6 @@ def dropout(
     dropout_implementation: str = "downgrade_in_infer",
     axis: Optional[list[int]] = None,
 ) -> Value:
-    if not ctx.paddle.attr("is_test", False) and not ctx.exporter.inference:
-        raise Unsupported("it is in training mode, where its result is random")
     if dropout_implementation == "upscale_in_train" or dropout_prob == 0:
         return X
     return ctx.op("Mul", X, 1.0 - dropout_prob)

@@ -223,14 +223,9 @@ def meshgrid(ctx: Context, X: list[Value]) -> list[Value]:
 
 @paddle_op("shape", "shape64")
 def shape(ctx: Context, Input: Value) -> Value:
-    declared = ctx.declared()
-    kind = declared.dtype if declared is not None and declared.dtype is not None else DType.INT32
-    return ctx.cast(ctx.shape(Input), kind)
+    return ctx.cast(ctx.shape(Input), ctx.declared_dtype(DType.INT32))
 
 
 @paddle_op("size")
 def size(ctx: Context, Input: Value) -> Value:
-    found = ctx.op("Size", Input)
-    declared = ctx.declared()
-    kind = declared.dtype if declared is not None and declared.dtype is not None else DType.INT64
-    return ctx.cast(found, kind)
+    return ctx.cast(ctx.op("Size", Input), ctx.declared_dtype(DType.INT64))

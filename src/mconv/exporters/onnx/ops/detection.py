@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Optional
+from typing import Any, Optional
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from mconv.exporters.onnx.ops.branch import if_
 from mconv.exporters.onnx.registry import paddle_op
 from mconv.program import dims as D
 from mconv.program.dtypes import DType
+from mconv.program.schemas import attributes_of
 from mconv.program.value import Value
 
 ALL = 1 << 31  # more boxes than there are
@@ -141,32 +142,10 @@ def multiclass_nms(
 
 
 @paddle_op("multiclass_nms")
-def first_multiclass_nms(
-    ctx: Context,
-    BBoxes: Value,
-    Scores: Value,
-    *,
-    background_label: int = 0,
-    score_threshold: float,
-    nms_top_k: int,
-    nms_threshold: float = 0.3,
-    nms_eta: float = 1.0,
-    keep_top_k: int,
-    normalized: bool = True,
-) -> Value:
+@attributes_of(multiclass_nms)
+def first_multiclass_nms(ctx: Context, BBoxes: Value, Scores: Value, **attributes: Any) -> Value:
     """As its successors, but for [[-1]] where nothing is found."""
-    out, _, _ = multiclass_nms(
-        ctx,
-        BBoxes,
-        Scores,
-        background_label=background_label,
-        score_threshold=score_threshold,
-        nms_top_k=nms_top_k,
-        nms_threshold=nms_threshold,
-        nms_eta=nms_eta,
-        keep_top_k=keep_top_k,
-        normalized=normalized,
-    )
+    out, _, _ = multiclass_nms(ctx, BBoxes, Scores, **attributes)
     some = ctx.op("Greater", ctx.scalar(ctx.dim(out, 0)), ctx.const(0, DType.INT64))
     nothing = ctx.const([[-1.0]], out.dtype)
     (made,) = if_(ctx, some, lambda: [out], lambda: [nothing])

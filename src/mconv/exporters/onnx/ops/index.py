@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Optional
 
-import numpy as np
-
 from mconv.exporters.onnx.context import Context
 from mconv.exporters.onnx.errors import Unsupported
 from mconv.exporters.onnx.registry import paddle_op
+from mconv.exporters.onnx.types import highest, lowest
 from mconv.program.dtypes import DType
 from mconv.program.value import Value
 
@@ -90,21 +89,13 @@ def put_along_axis(
     updates = ctx.expand(ctx.cast(Value, Input.dtype), ctx.shape(index))
     x = Input
     if not Include_self and reduction is not None:
-        neutral = {"add": 0, "mul": 1, "max": _lowest(x.dtype), "min": _highest(x.dtype)}[reduction]
+        neutral = {"add": 0, "mul": 1, "max": lowest(x.dtype), "min": highest(x.dtype)}[reduction]
         x = ctx.op("ScatterElements", x, index, ctx.full(ctx.shape(index), neutral, x.dtype), axis=axis)
     if reduction in ("max", "min"):
         ctx.needs(18, "ScatterElements with the largest or smallest")
     elif reduction is not None:
         ctx.needs(16, "ScatterElements with a sum or product")
     return ctx.op("ScatterElements", x, index, updates, axis=axis, reduction=reduction)
-
-
-def _lowest(dtype: DType) -> float:
-    return float("-inf") if dtype.is_float else int(np.iinfo(dtype.numpy).min)
-
-
-def _highest(dtype: DType) -> float:
-    return float("inf") if dtype.is_float else int(np.iinfo(dtype.numpy).max)
 
 
 @paddle_op("scatter")
@@ -280,8 +271,7 @@ def bincount(ctx: Context, X: Value, Weights: Optional[Value] = None, *, minleng
     kind = DType.INT64 if Weights is None else Weights.dtype
     weights = ctx.full_like(x, 1, DType.INT64) if Weights is None else Weights
     made = ctx.op("ScatterElements", ctx.full(count, 0, kind), x, weights, axis=0, reduction="add")
-    declared = ctx.declared()
-    return ctx.cast(made, declared.dtype if declared is not None and declared.dtype is not None else kind)
+    return ctx.cast(made, ctx.declared_dtype(kind))
 
 
 @paddle_op("shard_index")

@@ -30,8 +30,6 @@ def batch_norm(
     use_global_stats: bool = False,
     trainable_statistics: bool = False,
 ) -> Value:
-    if not (ctx.paddle.attr("is_test", False) or use_global_stats or ctx.exporter.inference):
-        raise Unsupported("it is in training mode, where it normalizes by the batch")
     if Mean is None or Variance is None:
         raise Unsupported("its statistics are missing")
     channels = _channels(ctx, X, data_layout, Mean)

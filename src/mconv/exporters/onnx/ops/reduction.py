@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, Optional
-
-import numpy as np
+from typing import Any, Callable, Optional
 
 from mconv.exporters.onnx.context import Context
 from mconv.exporters.onnx.registry import paddle_op
+from mconv.exporters.onnx.types import highest, lowest
 from mconv.program.dtypes import DType
 from mconv.program.value import Value
 
@@ -38,8 +37,7 @@ def _reduction(name: str, op: str) -> None:
         (x,) = ctx.wide(X)
         if op == "ReduceProd" and x.dtype is DType.FP64:
             x = ctx.cast(x, DType.FP32)
-        declared = ctx.declared()
-        kept = declared.dtype if declared is not None and out_dtype < 0 and declared.dtype is not None else X.dtype
+        kept = ctx.declared_dtype(X.dtype) if out_dtype < 0 else X.dtype
         made = ctx.reduce(op, x, _axes(ctx, X, dim, reduce_all), keep_dim)
         return ctx.cast(made, kept)
 
@@ -50,7 +48,7 @@ _reduction("amax", "ReduceMax")
 _reduction("amin", "ReduceMin")
 
 
-def _truth(name: str, op: str) -> None:
+def _truth(name: str) -> None:
     @paddle_op(f"reduce_{name}")
     def convert(
         ctx: Context,
@@ -64,14 +62,14 @@ def _truth(name: str, op: str) -> None:
         """Of truth values: the smallest or largest of 0 and 1; for no elements the neutral one."""
         x = ctx.cast(ctx.cast(X, DType.BOOL), DType.INT32)
         axes = _axes(ctx, X, dim, reduce_all)
-        if op == "any":
+        if name == "any":
             return ctx.op("Greater", ctx.reduce("ReduceSum", x, axes, keep_dim), 0)
         missing = ctx.op("Sub", ctx.const(1, DType.INT32), x)
         return ctx.op("Equal", ctx.reduce("ReduceSum", missing, axes, keep_dim), 0)
 
 
-_truth("any", "any")
-_truth("all", "all")
+_truth("any")
+_truth("all")
 
 
 @paddle_op("mean")
@@ -247,26 +245,23 @@ def cumprod(ctx: Context, X: Value, *, dim: int, exclusive: bool = False, revers
     if rank == 0:
         return X
     (x,) = ctx.wide(X)
-    selected = _triangle(ctx, x, axis, exclusive, reverse)
-    spread = ctx.unsqueeze(x, [axis])  # … 1 n …: over the elements that are multiplied
-    shape = [1] * (rank + 1)
-    shape[axis], shape[axis + 1] = -1, 0
-    mask = ctx.unsqueeze(selected, list(range(2, 2 + rank - 1 - axis)))
-    factors = ctx.op("Where", mask, spread, ctx.const(1, x.dtype))
+    _, factors = _triangle(ctx, x, axis, 1, exclusive, reverse)
     if factors.dtype is DType.FP64:
         return ctx.cast(ctx.reduce("ReduceProd", ctx.cast(factors, DType.FP32), [axis + 1]), X.dtype)
     return ctx.cast(ctx.reduce("ReduceProd", factors, [axis + 1]), X.dtype)
 
 
-def _triangle(ctx: Context, x: Value, axis: int, exclusive: bool, reverse: bool) -> Value:
-    """bool [n, n]: whether element j of *axis* counts for result i."""
+def _triangle(
+    ctx: Context, x: Value, axis: int, neutral: float, exclusive: bool = False, reverse: bool = False
+) -> tuple[Value, Value]:
+    """What counts for each result along *axis*: a mask [n, n, 1 …], and [… n, n …] of the elements, else *neutral*."""
     n = ctx.scalar(ctx.dim(x, axis))
     steps = ctx.arange(n)
     i, j = ctx.unsqueeze(steps, [1]), ctx.unsqueeze(steps, [0])
     low, high = (i, j) if reverse else (j, i)
-    if exclusive:
-        return ctx.op("Less", low, high)
-    return ctx.op("Not", ctx.op("Greater", low, high))
+    counts = ctx.op("Less", low, high) if exclusive else ctx.op("Not", ctx.op("Greater", low, high))
+    mask = ctx.unsqueeze(counts, list(range(2, 1 + ctx.rank(x) - axis)))
+    return mask, ctx.op("Where", mask, ctx.unsqueeze(x, [axis]), ctx.const(neutral, x.dtype))
 
 
 @paddle_op("logcumsumexp")
@@ -275,22 +270,17 @@ def logcumsumexp(
 ) -> Value:
     x = ctx.reshape(X, [-1]) if flatten else X
     where = 0 if flatten else ctx.axis(axis, ctx.rank(x))
-    mask = ctx.unsqueeze(_triangle(ctx, x, where, exclusive, reverse), list(range(2, 2 + ctx.rank(x) - 1 - where)))
-    spread = ctx.op("Where", mask, ctx.unsqueeze(x, [where]), ctx.const(float("-inf"), x.dtype))
+    _, spread = _triangle(ctx, x, where, float("-inf"), exclusive, reverse)
     return ctx.reduce("ReduceLogSumExp", spread, [where + 1])
 
 
-def _running(name: str, op: str, fill: float) -> None:
+def _running(name: str, op: str, neutral: Callable[[DType], float]) -> None:
     @paddle_op(name, outputs=["out", "indices"])
     def convert(ctx: Context, x: Value, *, axis: int = -1, dtype: int = int(DType.INT64)) -> tuple[Value, Value]:
         where, rank = ctx.axis(axis, ctx.rank(x)), ctx.rank(x)
         if rank == 0:
             return x, ctx.const(0, DType(dtype))
-        limit: Any = (
-            fill if x.dtype.is_float else (np.iinfo(x.dtype.numpy).min if fill < 0 else np.iinfo(x.dtype.numpy).max)
-        )
-        mask = ctx.unsqueeze(_triangle(ctx, x, where, False, False), list(range(2, 2 + rank - 1 - where)))
-        spread = ctx.op("Where", mask, ctx.unsqueeze(x, [where]), ctx.const(limit, x.dtype))
+        mask, spread = _triangle(ctx, x, where, neutral(x.dtype))
         best = ctx.reduce(f"Reduce{op}", spread, [where + 1])
         # of equal ones the last: the largest index that is selected and has the value
         steps = ctx.arange(ctx.dim(x, where))
@@ -300,8 +290,8 @@ def _running(name: str, op: str, fill: float) -> None:
         return best, ctx.cast(at, DType(dtype))
 
 
-_running("cummax", "Max", float("-inf"))
-_running("cummin", "Min", float("inf"))
+_running("cummax", "Max", lowest)
+_running("cummin", "Min", highest)
 
 
 @paddle_op("trace")

@@ -10,6 +10,7 @@ import numpy as np
 from mconv.exporters.onnx.context import Context
 from mconv.exporters.onnx.errors import Unsupported
 from mconv.exporters.onnx.registry import paddle_op
+from mconv.exporters.onnx.types import highest
 from mconv.program.dtypes import DType
 from mconv.program.value import Value
 
@@ -233,8 +234,8 @@ def mode(ctx: Context, X: Value, *, axis: int = -1, keepdim: bool = False) -> tu
     same = ctx.op("Equal", ctx.unsqueeze(x, [rank]), ctx.unsqueeze(x, [rank - 1]))
     count = ctx.reduce("ReduceSum", ctx.cast(same, DType.INT64), [rank])
     best = ctx.op("Equal", count, ctx.reduce("ReduceMax", count, [rank - 1], True))
-    beyond = float("inf") if x.dtype.is_float else int(np.iinfo(x.dtype.numpy).max)
-    value = ctx.reduce("ReduceMin", ctx.op("Where", best, x, ctx.const(beyond, x.dtype)), [rank - 1], True)
+    beyond = ctx.const(highest(x.dtype), x.dtype)
+    value = ctx.reduce("ReduceMin", ctx.op("Where", best, x, beyond), [rank - 1], True)
     steps = ctx.arange(ctx.dim(x, -1))
     at = ctx.reduce("ReduceMax", ctx.op("Where", ctx.op("Equal", x, value), steps, ctx.const(-1, DType.INT64)),
                     [rank - 1], True)  # fmt: skip
