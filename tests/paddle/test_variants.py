@@ -30,7 +30,7 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def _names(saved: Path) -> list[str]:
     names = sorted(p.stem for p in saved.glob("*.json"))
-    assert len(names) >= 9
+    assert len(names) >= 10
     return names
 
 

@@ -107,6 +107,16 @@ def pooled_by_the_norm(self, x):
     )
 
 
+@common.common({"x": ([None, 4, None, None], "float32", 2)})
+def pooled_with_channels_last(self, x):
+    last = (x * x + 0.1).transpose([0, 2, 3, 1])
+    return (
+        F.max_pool2d(last, 2, data_format="NHWC"),
+        F.avg_pool2d(last, 3, stride=2, padding=1, data_format="NHWC") * 2.0 + 1.0,
+        F.max_pool3d(last.unsqueeze(1), [1, 2, 2], data_format="NDHWC"),
+    )
+
+
 if __name__ == "__main__":
     zoo.MODELS = VARIANTS
     sys.exit(zoo.main([*sys.argv[1:2], *(sys.argv[2:] or VARIANTS)]))

@@ -17,7 +17,7 @@ from mconv.program import dims as D
 from mconv.program.builder import Builder
 from mconv.program.dtypes import DType
 from mconv.program.schemas import attributes_of
-from mconv.program.targets import PADDLE_3
+from mconv.program.targets import PADDLE_2_6, PADDLE_3
 from mconv.program.value import Value
 
 
@@ -107,7 +107,13 @@ def pool(
     kernel_size: Optional[list[int]] = None,
     **attributes: Any,
 ) -> Value:
-    return ctx.op(
+    dtype, shape = ctx.spec(like=_spatial(x, data_format))
+    # 2.6 with oneDNN gives pools of channels last another shape
+    turned = data_format[-1] == "C" and ctx.b.target == PADDLE_2_6
+    if turned:
+        x, shape = channels_first(ctx.b, x), None if shape is None else (shape[0], shape[-1], *shape[1:-1])
+        data_format = f"NC{data_format[1:-1]}"
+    made = ctx.op(
         ctx.name,
         X=x,
         ksize=kernel_size if kernel_size is not None else ctx.ints(size, "the size of the window"),
@@ -116,8 +122,9 @@ def pool(
         data_format=data_format,
         pooling_type=pooling_type,
         **attributes,
-        result=ctx.spec(like=_spatial(x, data_format)),
+        result=(dtype, shape),
     )
+    return channels_last(ctx.b, made) if turned else made
 
 
 def _spatial(x: Value, data_format: str) -> Any:
