@@ -116,6 +116,18 @@ def test_what_was_with_a_process_that_died_is_told(made: Made) -> None:
     assert isinstance(cancelled, asyncio.CancelledError) and isinstance(lost, retrying.Lost)
 
 
+def test_what_is_asked_of_the_next_process_is_not_told_of_the_one_before(made: Made) -> None:
+    retrying = made("retrying.py")
+
+    async def told() -> str:
+        losses = retrying.Losses(asyncio.get_running_loop())
+        losses.add()  # and before the loop has told it
+        answer: str = await losses.unless(asyncio.sleep(0.05, "an answer"))
+        return answer
+
+    assert asyncio.run(told()) == "an answer"
+
+
 def test_a_request_that_processes_end_at(made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
     """It waits for the next process, is asked one at a time when two have ended at it, and no more when three have."""
     retrying = made("retrying.py")
