@@ -66,6 +66,17 @@ def test_a_configuration_that_does_not_fit_the_program_is_told(tmp_path: Path) -
     assert any("damaged" in n for n in api.inspect(tmp_path / "serving_server").notes)
 
 
+def test_what_is_wrong_is_a_warning_and_what_is_so_a_note(mconv: Run, tmp_path: Path) -> None:  # noqa: F811
+    api.to_serving(case("2.3.2-mlp").model, out=tmp_path)
+    shutil.copy(case("2.3.2-conv").server / configure.SERVER_TEXT, tmp_path / "serving_server" / configure.SERVER_TEXT)
+    done = mconv("inspect", tmp_path / "serving_server")
+    assert (
+        "warning: the serving configuration does not name the input 'x'" in done.stderr and "note:" not in done.stdout
+    )
+    done = mconv("inspect", onnx_file(tmp_path))
+    assert "note: no Paddle model: `mconv onnx2paddle` converts it" in done.stdout and "warning:" not in done.stderr
+
+
 def onnx_file(folder: Path) -> Path:
     import onnx
     from onnx import TensorProto, helper, numpy_helper

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -31,6 +32,19 @@ def test_files_and_folders_are_known_by_what_they_hold(tmp_path: Path) -> None:
     for nothing in (tmp_path / "gone", tmp_path / "gone.onnx", Path(__file__)):
         with pytest.raises(NotAModelError):
             recognise(nothing)
+
+
+def test_a_paddle_model_beside_the_configuration_of_its_tokenizer(tmp_path: Path) -> None:
+    folder = tmp_path / "bert"
+    shutil.copytree(case("2.3.2-mlp").model, folder)
+    (folder / "config.json").write_text('{"model_type": "bert", "architectures": ["BertModel"]}')
+    assert recognise(folder) is SourceKind.PADDLE
+    (folder / "model.safetensors").write_bytes(b"")  # weights of PyTorch are what the configuration is of
+    assert recognise(folder) is SourceKind.TORCH
+    for file in folder.iterdir():
+        if file.name != "config.json":
+            file.unlink()
+    assert recognise(folder) is SourceKind.TORCH  # whose error names the weights that are missing
 
 
 def test_archives_of_torch(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from mconv.program.program import Program
 from mconv.program.stored import Era, ModelFiles
 from mconv.program.targets import version_text
 from mconv.serving import configure, paddlex
+from mconv.warned import Warned
 
 if TYPE_CHECKING:
     from mconv.paddle.pir_reader import PirProgram
@@ -192,7 +193,7 @@ def _paddle(path: Path, found: ModelFiles, variables: bool, text: bool, judged: 
     report.operators = dict(Counter(op.type for _, op in program.ops()).most_common())
     report.blocks = len(program.blocks)
     if not report.outputs:
-        report.notes.append("no fetch operator: not an inference program (saved for training?)")
+        report.notes.append(Warned("no-outputs", "no fetch operator: not an inference program (saved for training?)"))
     report.notes += filter(None, [half_loading.for_gpus(program), quantize_forms.describe(program)])
     _described(report, found)
     _aliases(report, found.folder)
@@ -220,7 +221,7 @@ def _described(report: Inspection, found: ModelFiles) -> None:
         try:
             said = paddlex.read(path)
         except CorruptModelError as e:
-            report.notes.append(e.message)
+            report.notes.append(Warned("damaged", e.message))
         else:
             report.notes += [] if said is None else [said.summary]
 
@@ -230,7 +231,7 @@ def _aliases(report: Inspection, folder: Path) -> None:
         config = configure.find(folder)
     except CorruptModelError as e:
         report.serving = True
-        report.notes.append(e.message)
+        report.notes.append(Warned("damaged", e.message))
         return
     if config is None:
         return
@@ -244,9 +245,11 @@ def _aliases(report: Inspection, folder: Path) -> None:
             if tensor.name in called:
                 tensor.alias = called[tensor.name].alias
             else:
-                report.notes.append(f"the serving configuration does not name the {kind} {tensor.name!r}")
+                text = f"the serving configuration does not name the {kind} {tensor.name!r}"
+                report.notes.append(Warned("serving-names", text))
         for name in called.keys() - {t.name for t in tensors}:
-            report.notes.append(f"the serving configuration names the {kind} {name!r}, which the program does not have")
+            text = f"the serving configuration names the {kind} {name!r}, which the program does not have"
+            report.notes.append(Warned("serving-names", text))
 
 
 def _target(program: Program, target: targets.Target, size: int) -> TargetReport:
@@ -303,10 +306,11 @@ def _pir(path: Path, found: ModelFiles, variables: bool, text: bool, judged: boo
     report.notes.append("Paddle Serving 0.9.0 rejects .json; `mconv to-serving` and `mconv downgrade` translate it")
     resized = sorted(name for name in counts if name.endswith("_interp"))
     if resized:
-        report.notes.append(
+        unsound = (
             f"Paddle 3.3 cannot run {resized[0]} of a .json on a CPU with oneDNN (NotImplementedError in "
             "onednn_instruction.cc); `mconv downgrade --target 3` writes a .pdmodel, which it runs"
         )
+        report.notes.append(Warned("cannot-run", unsound))
     _described(report, found)
     if variables:
         report.variables = list(values.values())

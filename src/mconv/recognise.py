@@ -58,12 +58,14 @@ def recognise(source: PathLike, framework: Optional[str] = None) -> SourceKind:
     if form is forms.Form.FACTORY:
         made = framework or framework_of(text)
         return SourceKind.TORCH if made == "torch" else SourceKind.LAYER
-    if form is not None and (path.exists() or text.startswith("timm:")):
+    # a Paddle model beside the config.json of its tokenizer has no weights of PyTorch
+    bare = form is forms.Form.HUGGING_FACE and forms.weights_in(path) is None
+    if form is not None and not bare and (path.exists() or text.startswith("timm:")):
         return SourceKind.TORCH
     try:
         found = files.locate(path)
     except NotAModelError:
-        if form is not None and not path.exists():  # a name of timm
+        if bare or (form is not None and not path.exists()):  # a folder without its weights, a name of timm
             return SourceKind.TORCH
         raise
     return SourceKind.PIR if found.era is Era.PIR else SourceKind.PADDLE

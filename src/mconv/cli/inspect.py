@@ -11,6 +11,7 @@ from mconv.cli.parameters import Given, with_options
 from mconv.cli.piped import piped
 from mconv.options.models import Inspect
 from mconv.printable import shaped
+from mconv.warned import Warned
 
 _SHOWN = 12  # operators listed without --ops
 
@@ -56,7 +57,11 @@ def command(given: Given, ops: Annotated[bool, typer.Option("--ops", help="List 
         out.table(["target", "loads it", "why not", "after mconv"], [_target(t) for t in report.targets])
     if report.fusions is not None:
         _fusions(report.fusions)
-    out.warn(*report.notes)
+    for text in report.notes:
+        if isinstance(text, Warned):
+            out.warn(text)
+        else:
+            out.print(f"note: {text}")
     return report
 
 
