@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -19,20 +18,9 @@ from tests.golden import case
 from tests.managed import require
 from tests.proof.grpc_inference import Refused, grpc_ask, grpc_stream
 from tests.proof.services import UNREADABLE, bfloat16_here
-from tests.proof.triton_services import DIRECT, scaffold, started, texts_service
+from tests.proof.triton_services import DIRECT, scaffold, started, texts_service  # noqa: F401 - a fixture
 
 pytestmark = pytest.mark.runtime
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _triton() -> None:
-    require("triton")
-
-
-@pytest.fixture(scope="module")
-def texts() -> Iterator[Any]:
-    with texts_service() as found:
-        yield found
 
 
 @pytest.mark.parametrize(

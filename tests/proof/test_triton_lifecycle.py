@@ -7,7 +7,6 @@ import re
 import shutil
 import signal
 import time
-from collections.abc import Iterator
 from concurrent import futures
 from pathlib import Path
 from typing import Any
@@ -15,21 +14,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.managed import require
-from tests.proof.triton_services import Load, scaffold, started, texts_service
+from tests.proof.triton_services import Load, scaffold, started, texts_service  # noqa: F401 - a fixture
 
 pytestmark = pytest.mark.runtime
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _triton() -> None:
-    require("triton")
-
-
-@pytest.fixture(scope="module")
-def texts() -> Iterator[Any]:
-    with texts_service() as found:
-        yield found
 
 
 def test_a_new_version_under_load_and_one_that_is_asked_for(texts: Any) -> None:

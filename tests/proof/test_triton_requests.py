@@ -11,7 +11,6 @@ import time
 import urllib.error
 import urllib.request
 import zlib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Optional
 from urllib.parse import urlsplit
@@ -19,21 +18,9 @@ from urllib.parse import urlsplit
 import numpy as np
 import pytest
 
-from tests.managed import require
-from tests.proof.triton_services import DIRECT, scaffold, started, texts_service
+from tests.proof.triton_services import DIRECT, scaffold, started, texts_service  # noqa: F401 - a fixture
 
 pytestmark = pytest.mark.runtime
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _triton() -> None:
-    require("triton")
-
-
-@pytest.fixture(scope="module")
-def texts() -> Iterator[Any]:
-    with texts_service() as found:
-        yield found
 
 
 BROKEN = {

@@ -15,10 +15,12 @@ from pathlib import Path
 from typing import Any, Callable, Optional, Union
 
 import numpy as np
+import pytest
 
 from mconv import api
 from mconv.runtimes.ports import free_ports
 from tests.golden import case
+from tests.managed import require
 from tests.proof.grpc_inference import Refused, grpc_outputs
 
 DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
@@ -104,6 +106,7 @@ class Started:
 
 @contextlib.contextmanager
 def started(folder: Path) -> Iterator[Started]:
+    require("triton")
     with api.serve(folder) as run:
         yield Started(run, folder)
 
@@ -152,7 +155,7 @@ class Load:
             time.sleep(0.05)
 
 
-@contextlib.contextmanager
+@pytest.fixture(scope="module", name="texts")
 def texts_service() -> Iterator[tuple[Started, dict[str, list[np.ndarray]]]]:
     """A text service that runs, and texts of many lengths with what each is answered alone."""
     import tempfile
