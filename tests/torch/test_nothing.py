@@ -61,6 +61,11 @@ BY_ROW: dict[str, Callable[[Any], Any]] = {
     "one_hot": lambda v: F.one_hot((v[:, 0] > 0.5).long(), 3),
     "mask_again": lambda v: v[v[:, 1] > 0],
     "bmm": lambda v: torch.bmm(v.reshape(-1, 2, 2), v.reshape(-1, 2, 2)),
+    "mode_rows": lambda v: torch.mode(v.round(), dim=1).values,
+    "nanmedian_rows": lambda v: torch.nanmedian(v, dim=1).values,
+    "gcd": lambda v: torch.gcd((v * 10).long(), torch.tensor(6)),
+    "lcm": lambda v: torch.lcm((v * 10).long(), torch.tensor(6)),
+    "diagonal_scatter": lambda v: torch.diagonal_scatter(v.reshape(-1, 2, 2), v[:, :2], 0, 1, 2),
 }
 OVER_ROWS: dict[str, Callable[[Any], Any]] = {
     "sum": lambda v: v.sum(0),
@@ -73,6 +78,7 @@ OVER_ROWS: dict[str, Callable[[Any], Any]] = {
     "norm": lambda v: torch.linalg.vector_norm(v, dim=0),
     "number": lambda v: torch.full((1,), 1.0) * v.shape[0],
     "pad": lambda v: F.pad(v, (0, 0, 1, 2)),
+    "dist": lambda v: torch.dist(v, v * 2 + 1),
     "concat_rows": lambda v: torch.cat([v, W], 0),
     "largest_of_joined": lambda v: torch.cat([v, W - 5], 0).amax(0),
     "mean_of_joined": lambda v: torch.cat([v, W], 0).mean(0),
